@@ -1,0 +1,141 @@
+"""A Recipe is every choice of one run: what the form edits, the file saves, the command line changes and the worker reads."""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import ValidationError
+
+from .base_models import ModelChoice
+from .choices import Choices, leaves, setting
+from .errors import UserError
+from .methods import LoraMethod, Method
+from .training_data import DatasetChoice
+
+PRESETS = Path(__file__).parent.parent / "presets"
+EFFORTS = {"quick": "Quick look", "balanced": "Balanced", "thorough": "Thorough"}
+_EPOCHS = {"quick": 0.5, "balanced": 2.0, "thorough": 4.0}
+_LEAST_STEPS = {"quick": 20, "balanced": 60, "thorough": 120}  # a small dataset needs more rounds to learn anything at all
+
+
+class Training(Choices):
+    """How long and how the adapter learns. The defaults are QLoRA's (Dettmers et al. 2023) unless the comment says otherwise."""
+
+    epochs: float = setting(2.0, "Epochs", "How many times every example is seen. Effort sets this.", gt=0, le=1000)
+    max_steps: int = setting(0, "Most steps", "Ends earlier than the epochs would; 0 leaves it to the epochs.", ge=0, le=10_000_000)
+    batch_size: int = setting(16, "Batch size", "Examples behind each step. They are worked off in small parts, so memory stays the same.",
+                              ge=1, le=4096)
+    learning_rate: float = setting(2e-4, "Learning rate", "Step size. 2e-4 suits 4-bit LoRA up to 13B; tiny models take more.", gt=0, le=1)
+    scheduler: Literal["constant", "cosine", "linear"] = setting(
+        "cosine", "Schedule", "How the learning rate goes on after the warm-up.",
+        labels={"constant": "Constant", "cosine": "Cosine to zero", "linear": "Straight down to zero"})
+    warmup_ratio: float = setting(0.03, "Warm-up", "Share of the steps in which the learning rate rises from zero.", ge=0, lt=1)
+    optimizer: Literal["paged_adamw_8bit", "paged_adamw_32bit", "adamw_torch"] = setting(
+        "paged_adamw_8bit", "Optimizer", "8-bit keeps the optimizer's memory at a quarter; paged survives short spikes on a GPU.",
+        labels={"paged_adamw_8bit": "AdamW 8-bit, paged", "paged_adamw_32bit": "AdamW 32-bit, paged", "adamw_torch": "AdamW 32-bit"})
+    adam_beta2: float = setting(0.999, "Adam beta 2", "Memory of the squared gradients.", gt=0, lt=1)
+    weight_decay: float = setting(0.0, "Weight decay", "Pulls the adapter towards zero.", ge=0, le=1)
+    max_grad_norm: float = setting(0.3, "Largest gradient norm", "Longer gradients are shortened to this.", gt=0, le=100)
+    max_length: int = setting(1024, "Longest example (tokens)", "Longer examples are cut at the end, and counted.", ge=16, le=131_072)
+    packing: bool = setting(True, "Pack short examples", "Several examples share a row without seeing each other, so no time goes into padding.")
+    gradient_checkpointing: Literal["auto", "on", "off"] = setting(
+        "auto", "Gradient checkpointing", "Less memory for a step 1.5 times as long. Automatic: on for large models on a GPU.",
+        labels={"auto": "Automatic", "on": "On", "off": "Off"})
+    evaluations: int = setting(8, "Held-out measurements", "How often in the run the loss on held-out examples is measured.", ge=0, le=1000)
+    checkpoints: int = setting(4, "Checkpoints", "How often in the run everything needed to resume is saved.", ge=0, le=1000)
+    samples: int = setting(6, "Samples", "How often in the run the sample questions are answered.", ge=0, le=1000)
+    sample_questions: list[str] = setting(
+        [], "Sample questions", "Asked before, during and after the run, one a line. Empty: taken from the held-out examples.")
+    scored_questions: int = setting(
+        100, "Scored questions", "Held-out questions answered at the end by base and adapter and compared word for word.", ge=0, le=100_000)
+    seed: int = setting(0, "Seed", "The same seed, data and machine give the same adapter.", ge=0, lt=2**32)
+
+
+class Recipe(Choices):
+    """One run, whole."""
+
+    name: str = setting("", "Name", "What you want to call the run.")
+    base_model: ModelChoice = ModelChoice()
+    dataset: DatasetChoice = DatasetChoice()
+    method: Method = LoraMethod()
+    training: Training = Training()
+
+    @property
+    def title(self) -> str:
+        return self.name or f"{self.base_model.title} on {self.dataset.title}"
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "Recipe":
+        """Raises UserError with every mistake at once, `problems` keyed by the setting's dotted name."""
+        if not isinstance(values, dict):
+            raise UserError("A recipe is a mapping of settings, for example `training: {epochs: 2}`.")
+        try:
+            recipe = cls.model_validate(values)
+        except ValidationError as error:
+            raise _mistakes(dict(_sentence(e) for e in error.errors())) from error
+        problems = {f"{group}.{name}": text for group in ("base_model", "dataset")
+                    for name, text in getattr(recipe, group).problems().items()}
+        if problems:
+            raise _mistakes(problems)
+        return recipe
+
+    @classmethod
+    def load(cls, path: Path) -> "Recipe":
+        """Read a recipe or preset. Raises UserError naming the file."""
+        return cls.from_dict(read_yaml(path))
+
+    def save(self, path: Path) -> None:
+        path.write_text(self.to_yaml(), encoding="utf-8")
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The nested settings of a recipe file, unchecked. Raises UserError naming the file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}. Presets are in {PRESETS.name}/.") from error
+    if len(text) > 65536:
+        raise UserError(f"{path} has {len(text):,} characters; a recipe has less than 65,536.")
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no settings. A recipe looks like `training: {{epochs: 2}}`.")
+    return values
+
+
+def preset_names() -> list[str]:
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def load_preset(name: str) -> Recipe:
+    """A recipe of the presets folder, by the name of its file without .yaml."""
+    if name not in preset_names():
+        raise UserError(f"There is no preset {name!r}. There are: {', '.join(preset_names())}.")
+    return Recipe.load(PRESETS / f"{name}.yaml")
+
+
+def epochs_for(effort: str, examples: int, batch_size: int) -> float:
+    """How many epochs an effort means for a dataset of so many examples; small ones get at least some steps."""
+    fewest = _LEAST_STEPS[effort] * batch_size / max(1, examples)
+    return round(min(50.0, max(_EPOCHS[effort], fewest)), 2)
+
+
+def _mistakes(problems: dict[str, str]) -> UserError:
+    return UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
+
+
+def _sentence(error: Any) -> tuple[str, str]:
+    """pydantic's error -> (dotted name, what is wrong with which value and what would be right)"""
+    path = ".".join(str(part) for part in error["loc"] if part != "lora")
+    if error["type"] == "extra_forbidden":
+        known = [name for name, _ in leaves(Recipe)] + list(Recipe.model_fields)
+        near = difflib.get_close_matches(path, known, n=1, cutoff=0.6)
+        return path, "There is no such setting." + (f" Do you mean {near[0]}?" if near else "")
+    message = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return path, f"{error['input']!r} does not fit: it should be {message}."

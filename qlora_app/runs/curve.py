@@ -1,0 +1,66 @@
+"""A loss curve of bounded size: at most 2,000 buckets with the lowest and highest loss of each, whatever the run's length."""
+
+from typing import Any
+
+MOST_BUCKETS = 2000
+
+
+class Curve:
+    """Buckets double their width when they become too many, so adding is constant work and spikes are never lost."""
+
+    def __init__(self, width: int = 1, buckets: list[list[float]] | None = None,
+                 held_out: list[list[float]] | None = None, offset: int = 0) -> None:
+        self.width = width
+        self.buckets = buckets or []  # [first step, number of losses, sum, lowest, highest]
+        self.held_out = held_out or []  # [step, loss]
+        self.offset = offset  # bytes of metrics.jsonl that are in here
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Take in one line of metrics.jsonl."""
+        if row.get("held_out_loss") is not None:
+            self.held_out.append([row["step"], row["held_out_loss"]])
+        loss, step = row.get("loss"), row.get("step", 0)
+        if loss is None:
+            return
+        if self.buckets and step < self.buckets[-1][0] + self.width:
+            self._merge(self.buckets[-1], [step, 1, loss, loss, loss])
+            return
+        self.buckets.append([step, 1, loss, loss, loss])
+        if len(self.buckets) > MOST_BUCKETS:
+            self._halve()
+
+    @staticmethod
+    def _merge(into: list[float], other: list[float]) -> None:
+        into[1] += other[1]
+        into[2] += other[2]
+        into[3] = min(into[3], other[3])
+        into[4] = max(into[4], other[4])
+
+    def _halve(self) -> None:
+        self.width *= 2
+        pairs = [self.buckets[i:i + 2] for i in range(0, len(self.buckets), 2)]
+        for pair in pairs:
+            if len(pair) == 2:
+                self._merge(pair[0], pair[1])
+        self.buckets = [pair[0] for pair in pairs]
+
+    def points(self, most: int = 300) -> dict[str, list[float]]:
+        """{"x": steps, "y": mean, "low", "high"} with at most `most` points, for drawing."""
+        group = max(1, -(-len(self.buckets) // most))
+        out: dict[str, list[float]] = {"x": [], "y": [], "low": [], "high": []}
+        for i in range(0, len(self.buckets), group):
+            part = self.buckets[i:i + group]
+            count = sum(b[1] for b in part)
+            out["x"].append(part[-1][0])
+            out["y"].append(round(sum(b[2] for b in part) / count, 4))
+            out["low"].append(round(min(b[3] for b in part), 4))
+            out["high"].append(round(max(b[4] for b in part), 4))
+        return out
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"width": self.width, "buckets": [[b[0], b[1], *(round(v, 5) for v in b[2:])] for b in self.buckets],
+                "held_out": self.held_out, "offset": self.offset}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Curve":
+        return cls(**values)

@@ -1,0 +1,74 @@
+"""Files that survive a crash at any moment: replaced whole, or appended one line at a time."""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def write_json(path: Path, value: Any) -> None:
+    replace_file(path, json.dumps(value))
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write beside, flush, rename: a reader sees the old file or the new one, never half of one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(beside, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def append_line(path: Path, row: dict[str, Any]) -> int:
+    """One os.write for a whole line, its count checked (a full disk writes short); returns the size after it."""
+    line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        size = os.fstat(file).st_size
+        if size and os.pread(file, 1, size - 1) != b"\n":
+            line = b"\n" + line  # a line cut short by a crash must not swallow this one
+        if os.write(file, line) != len(line):
+            raise OSError(28, "The disk is full", str(path))
+        return size + len(line)
+    finally:
+        os.close(file)
+
+
+def read_lines(path: Path, after: int) -> tuple[list[dict[str, Any]], int]:
+    """(rows after byte `after`, offset behind the last whole line). Lines that are no JSON are passed over."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(after)
+            data = file.read()
+    except FileNotFoundError:
+        return [], 0
+    whole = data[: data.rfind(b"\n") + 1]
+    rows = []
+    for line in whole.split(b"\n"):
+        with contextlib.suppress(ValueError):  # empty, or torn by a full disk
+            rows.append(json.loads(line))
+    return rows, after + len(whole)
+
+
+def process_start(pid: int) -> float | None:
+    """When process `pid` was started, None if there is none (or only its remains): tells it from a later one of the same number."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.Error:
+        return None

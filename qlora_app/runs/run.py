@@ -1,0 +1,226 @@
+"""A run is a folder. This file knows its paths, reads it, writes it, and starts nothing.
+
+Every file in it has one writer (see DESIGN in README). What is stored is never trusted alone: a run whose status says
+"running" while nobody holds its lock was interrupted.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..recipe import Recipe
+from .checkpoints import newest_complete
+from .curve import Curve
+from .files import append_line, process_start, read_json, read_lines, replace_file, write_json
+
+ACTIVE = ("starting", "running", "stopping")
+ENDED = ("done", "stopped", "failed", "interrupted")
+ALREADY_RUNNING = 73  # exit code of a worker that finds another one holding the lock
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the worker last said of a run. `state` as read by Run.status() is corrected by the lock."""
+
+    state: str = "queued"  # queued, starting, running, stopping, done, stopped, failed, interrupted
+    step: int = 0
+    total: int = 0
+    sentence: str = ""  # for people: what is happening, or what went wrong and what to do
+    loss: float | None = None
+    first_loss: float | None = None
+    seconds: float = 0.0  # spent training, without pauses
+    seconds_left: float | None = None
+    tokens_per_second: float | None = None
+    memory_mb: int | None = None
+    learning_rate: float | None = None
+    epoch: float = 0.0
+    held_out_loss: float | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def is_active(self) -> bool: return self.state in ACTIVE
+
+    @property
+    def has_ended(self) -> bool: return self.state in ENDED
+
+
+class Run:
+    """One run folder. Reading needs no lock; the methods under "by the worker" are for the lock's holder only."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.adapter = folder / "adapter"
+        self.checkpoints = folder / "checkpoints"
+        self.log = folder / "log.txt"
+
+    @property
+    def id(self) -> str: return self.folder.name
+
+    # ---- read by anybody
+
+    def recipe(self) -> Recipe:
+        return Recipe.load(self.folder / "recipe.yaml")
+
+    def status(self) -> Status:
+        """The state as it is now: what the worker wrote, corrected by whether a worker lives."""
+        said = self._said()
+        if self.is_alive():
+            state = "stopping" if said.state == "running" and self.is_asked("stop") else said.state
+            return replace(said, state="starting" if state in ("queued", *ENDED) else state)
+        if self.is_asked("start"):
+            return replace(said, state="queued", sentence="Waiting for its turn.")
+        if said.state in ("queued", *ACTIVE):
+            return self._without_worker(said)
+        return said
+
+    def _without_worker(self, said: Status) -> Status:
+        if self.launcher_lives():
+            return replace(said, state="starting", sentence="Loading the training program.")
+        saved = newest_complete(self.checkpoints, deep=False)
+        hint = f"Resume goes on from step {saved.name.rpartition('-')[2]}." if saved else "Resume starts it again."
+        return replace(said, state="interrupted", sentence=f"The training program ended without a word. {hint} The log has its last lines.")
+
+    def _said(self) -> Status:
+        try:
+            values = json.loads((self.folder / "status.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return Status()
+        known = {f.name for f in fields(Status)}
+        return Status(**{k: v for k, v in values.items() if k in known})
+
+    def is_alive(self) -> bool:
+        """Does a worker hold the lock? The only proof of life: process ids are reused, status files stay behind."""
+        try:
+            with open(self.folder / "lock", "rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+
+    def launcher_lives(self) -> bool:
+        """Is the process named in launch.json still the one that was started? (It may not have taken the lock yet.)"""
+        launch = read_json(self.folder / "launch.json")
+        return bool(launch) and process_start(launch["pid"]) == launch["started"]
+
+    def metrics(self, after: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """(rows logged since byte `after`, offset for the next call). A half-written last line waits for the next call."""
+        return read_lines(self.folder / "metrics.jsonl", after)
+
+    def curve(self) -> Curve:
+        """The loss curve as at most 2,000 buckets, however long the run: the stored curve plus the newest metric lines."""
+        curve = Curve.from_dict(read_json(self.folder / "curve.json") or {})
+        for row in self.metrics(curve.offset)[0]:
+            curve.add(row)
+        return curve
+
+    def samples(self) -> list[dict[str, Any]]:
+        """[{step, question, answer, expected}], oldest first; step 0 is the base before training."""
+        return read_lines(self.folder / "samples.jsonl", 0)[0]
+
+    def log_tail(self, size: int = 8000) -> str:
+        """The last `size` bytes of the worker's log, from a line's beginning."""
+        try:
+            with open(self.log, "rb") as log:
+                log.seek(max(0, os.path.getsize(self.log) - size))
+                text = log.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+        return text if len(text) < size else text.partition("\n")[2]
+
+    def proof(self) -> dict[str, Any] | None:
+        """The finished run's proof.json; None while there is none."""
+        return read_json(self.adapter / "proof.json")
+
+    def newest_checkpoint(self) -> Path | None:
+        """The newest checkpoint whose COMPLETE.json agrees with every file in it (sizes and sha256)."""
+        return newest_complete(self.checkpoints)
+
+    def newest_adapter(self) -> Path | None:
+        """The folder to chat with: the finished adapter, else the newest complete checkpoint, else None."""
+        return self.adapter if (self.adapter / "proof.json").exists() else self.newest_checkpoint()
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file())
+
+    # ---- wishes: one small file each, by the page or the command line
+
+    def ask(self, wish: str) -> None:
+        """Leave a wish: start, stop (finish the step and save), stop-now (at once, nothing saved)."""
+        (self.folder / "requests").mkdir(exist_ok=True)
+        (self.folder / "requests" / wish).touch()
+
+    def is_asked(self, wish: str) -> bool:
+        return (self.folder / "requests" / wish).exists()
+
+    def take(self, wish: str) -> bool:
+        """Remove a wish; True for exactly one of all who try."""
+        try:
+            (self.folder / "requests" / wish).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    # ---- by the launcher
+
+    def launched(self, pid: int) -> None:
+        write_json(self.folder / "launch.json", {"pid": pid, "started": process_start(pid)})
+
+    # ---- by the worker
+
+    @contextlib.contextmanager
+    def hold_lock(self) -> Iterator[None]:
+        """Hold the run for as long as the worker lives. Raises BlockingIOError when another worker has it.
+
+        Readers take the lock for an instant to see whether it is free, hence the retries.
+        """
+        lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        for attempt in range(40):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt == 39:
+                    os.close(lock)
+                    raise
+                time.sleep(0.05)
+        try:
+            yield
+        finally:
+            os.close(lock)
+
+    def write_status(self, status: Status) -> None:
+        write_json(self.folder / "status.json", asdict(status))
+
+    def append_metric(self, row: dict[str, Any]) -> int:
+        """Returns the file's size after the line: where the next line begins."""
+        return append_line(self.folder / "metrics.jsonl", row)
+
+    def append_sample(self, row: dict[str, Any]) -> None:
+        append_line(self.folder / "samples.jsonl", row)
+
+    def write_curve(self, curve: Curve) -> None:
+        write_json(self.folder / "curve.json", curve.to_dict())
+
+    def forget_after(self, step: int) -> Curve:
+        """Drop what was logged after `step` (a resumed run logs it again); returns the curve of what is left."""
+        curve = Curve()
+        for name in ("metrics.jsonl", "samples.jsonl"):
+            path = self.folder / name
+            rows = [row for row in read_lines(path, 0)[0] if row.get("step", 0) <= step]
+            if path.exists():
+                replace_file(path, "".join(json.dumps(row) + "\n" for row in rows))
+            if name == "metrics.jsonl":
+                for row in rows:
+                    curve.add(row)
+                curve.offset = path.stat().st_size if path.exists() else 0
+        self.write_curve(curve)
+        return curve

@@ -1,0 +1,62 @@
+"""All runs below one folder."""
+
+import builtins
+import os
+import re
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+from ..errors import UserError
+from ..recipe import Recipe
+from .run import Run
+
+RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
+
+
+class RunStore:
+    """All runs below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def create(self, recipe: Recipe) -> Run:
+        """A new folder holding the recipe. Nothing starts until somebody asks the run to."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        stem = f"{datetime.now():%Y-%m-%d-%H%M}-{_slug(recipe.name or f'{recipe.base_model.title.split()[-1]}-{recipe.dataset.title}')}"
+        for number in range(1, 1000):
+            folder = self.root / (stem if number == 1 else f"{stem}-{number}")
+            try:
+                folder.mkdir(mode=0o700)
+                break
+            except FileExistsError:
+                continue
+        else:
+            raise UserError(f"There are 999 runs called {stem}. Give this one another name.")
+        recipe.save(folder / "recipe.yaml")
+        return Run(folder)
+
+    def get(self, run_id: str) -> Run:
+        """Raises UserError for an id that names no run (and for anything that is not an id)."""
+        if not RUN_ID.fullmatch(run_id or "") or not (self.root / run_id / "recipe.yaml").is_file():
+            raise UserError(f"There is no run {run_id!r}. It may have been deleted.")
+        return Run(self.root / run_id)
+
+    def list(self) -> builtins.list[Run]:
+        """Newest first."""
+        if not self.root.is_dir():
+            return []
+        folders = (Path(entry.path) for entry in os.scandir(self.root) if RUN_ID.fullmatch(entry.name) and entry.is_dir())
+        runs = [(folder / "recipe.yaml", folder) for folder in folders]
+        return [Run(folder) for _, folder in sorted(((p.stat().st_mtime_ns, f) for p, f in runs if p.is_file()), reverse=True)]
+
+    def delete(self, run_id: str) -> None:
+        """Raises UserError while the run is being trained."""
+        run = self.get(run_id)
+        if run.is_alive():
+            raise UserError(f"{run_id} is being trained. Stop it first.")
+        shutil.rmtree(run.folder)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40] or "run"
