@@ -1,0 +1,127 @@
+"""Where examples come from: the starter's datasets, and files a person uploaded, kept byte for byte under their hash."""
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import starter
+from ..errors import UserError
+from ..messages import Conversation
+from .checks import content_warnings, held_out_rows
+from .choice import DatasetChoice
+from .conversations import FileContents, LeftOut, read_file
+
+_ID = re.compile(r"[0-9a-f]{12}-.+")
+_LONGEST_NAME = 120  # bytes; file systems take 255, and a title must fit into a list
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a run learns from and is measured with. rows == len(train) + len(held_out) + len(left_out), always."""
+
+    train: list[Conversation]
+    held_out: list[Conversation]
+    format: str
+    fingerprint: str
+    rows: int
+    left_out: list[LeftOut]
+    warnings: list[str]
+
+
+def import_file(path: Path, data_folder: Path, name: str, max_megabytes: int = 512, max_rows: int = 2_000_000) -> str:
+    """Check every row of an uploaded file, then keep it byte for byte in the data folder; returns the name it has there.
+
+    The same file under the same name has the same id. Raises UserError, and then leaves nothing behind.
+    """
+    shown = _shown(name)
+    try:
+        size = path.stat().st_size
+        if size > max_megabytes * 1_000_000:
+            raise UserError(f"{shown} is too large: {size / 1e6:,.0f} MB, the limit is {max_megabytes:,} MB. "
+                            "Upload a part of it, or set QLORA_APP_MAX_UPLOAD_MB higher.")
+        data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        copy, digest = _copy(path, data_folder)
+    except OSError as error:
+        raise UserError(f"{shown} could not be saved: {error.strerror}. Make room for it, then upload it again.") from error
+    try:
+        read_file(copy, shown, max_rows=max_rows)
+        id = f"{digest[:12]}-{_safe(name)}"
+        copy.replace(data_folder / id)
+    finally:
+        copy.unlink(missing_ok=True)
+    return id
+
+
+def uploaded_files(data_folder: Path) -> list[str]:
+    """The ids of all imported files, the newest first."""
+    if not data_folder.is_dir():
+        return []
+    files = [file for file in data_folder.iterdir() if _ID.fullmatch(file.name) and file.is_file()]
+    return [file.name for file in sorted(files, key=lambda file: (-file.stat().st_mtime_ns, file.name))]
+
+
+def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
+    """The conversations of a choice, those to train on and those held out. Raises UserError if there is nothing to train on."""
+    problems = choice.problems()
+    if problems:
+        raise UserError(next(iter(problems.values())), {f"dataset.{field}": text for field, text in problems.items()})
+    if choice.source == "starter":
+        return _starter_examples(choice.id)
+    path = data_folder / choice.id
+    if not path.is_file():
+        raise UserError(f"{choice.title} is no longer among the uploaded files. Upload it again, or choose other data.")
+    data = read_file(path, choice.title, choice.format)
+    aside, warning = held_out_rows(data.conversations, choice.held_out_share, choice.split_seed)
+    train = [one for position, one in enumerate(data.conversations) if position not in aside]
+    held_out = [data.conversations[position] for position in sorted(aside)]
+    warnings = [*data.warnings, *content_warnings(data.conversations, data.numbers), *([warning] if warning else [])]
+    return _examples(data, train, held_out, data.rows, warnings)
+
+
+def _starter_examples(name: str) -> Examples:
+    dataset = starter.DATASETS[name]
+    train, held_out = (read_file(path, f"starter dataset {path.name}") for path in (dataset.file, dataset.held_out))
+    return _examples(train, train.conversations, held_out.conversations, train.rows + held_out.rows, train.warnings + held_out.warnings)
+
+
+def _examples(data: FileContents, train: list[Conversation], held_out: list[Conversation], rows: int, warnings: list[str]) -> Examples:
+    canonical = json.dumps([train, held_out], ensure_ascii=False, separators=(",", ":"))
+    return Examples(train, held_out, data.format, hashlib.sha256(canonical.encode()).hexdigest(), rows, data.left_out, warnings)
+
+
+def _copy(path: Path, folder: Path) -> tuple[Path, str]:
+    """(a private copy on the same disk, sha256 of its bytes): what is checked is what is kept, whatever happens to the original."""
+    digest = hashlib.sha256()
+    handle, name = tempfile.mkstemp(prefix=".import-", dir=folder)  # mode 0600
+    copy = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as target, path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+                target.write(chunk)
+            target.flush()
+            os.fsync(target.fileno())
+    except BaseException:
+        copy.unlink(missing_ok=True)
+        raise
+    return copy, digest.hexdigest()
+
+
+def _shown(name: str) -> str:
+    """The name as it may stand in a sentence."""
+    return "".join(c for c in name.replace("\\", "/").rpartition("/")[2] if c.isprintable())[:100] or "The file"
+
+
+def _safe(name: str) -> str:
+    """The name as it may stand in a folder: letters, digits, dot, dash, underscore; the ending is kept."""
+    clean = re.sub(r"[^\w.-]+", "_", _shown(name)).strip("._") or "data"
+    stem, dot, ending = clean.rpartition(".")
+    if not dot:
+        stem, ending = clean, ""
+    ending = ending[:10]
+    room = _LONGEST_NAME - len((dot + ending).encode())
+    return stem.encode()[:room].decode(errors="ignore") + dot + ending
