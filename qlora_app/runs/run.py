@@ -82,6 +82,8 @@ class Run:
     def _without_worker(self, said: Status) -> Status:
         if self.launcher_lives():
             return replace(said, state="starting", sentence="Loading the training program.")
+        if not (self.folder / "launch.json").exists():
+            return replace(said, state="stopped", sentence="It was taken out of the queue before it began. Resume starts it.")
         saved = newest_complete(self.checkpoints, deep=False)
         hint = f"Resume goes on from step {saved.name.rpartition('-')[2]}." if saved else "Resume starts it again."
         return replace(said, state="interrupted", sentence=f"The training program ended without a word. {hint} The log has its last lines.")
@@ -154,7 +156,14 @@ class Run:
     # ---- wishes: one small file each, by the page or the command line
 
     def ask(self, wish: str) -> None:
-        """Leave a wish: start, stop (finish the step and save), stop-now (at once, nothing saved)."""
+        """Leave a wish: start, stop (finish the step and save), stop-now (after the step, nothing saved).
+
+        The last wish wins: a stop takes back a start nobody has followed yet, a start takes back an old stop.
+        """
+        if wish == "start":
+            self.take("stop"), self.take("stop-now")
+        elif self.take("start"):
+            return
         (self.folder / "requests").mkdir(exist_ok=True)
         (self.folder / "requests" / wish).touch()
 

@@ -1,0 +1,210 @@
+"""One loaded model that answers: the chat tab, samples while training and the scores at the end all use it."""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .base_models import ModelChoice, load_model, load_tokenizer
+from .choices import Choices, setting
+from .errors import UserError
+from .messages import Conversation
+from .methods import LoraMethod
+from .runs import Run
+from .tasks.chat import ensure_template, prompt, stop_ids
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+BASE, TUNED = "__base__", "default"  # PEFT's names for a row of a batch without and with the adapter
+
+
+class Decoding(Choices):
+    """How an answer is chosen from the model's probabilities."""
+
+    max_new_tokens: int = setting(256, "Longest answer (tokens)", "An answer ends here at the latest.", ge=1, le=4096)
+    temperature: float = setting(0.0, "Temperature of your adapter", "0 always takes the likeliest word.", ge=0, le=2)
+    base_temperature: float = setting(
+        0.7, "Temperature of the base", "At 0 a base model soon repeats itself.", ge=0, le=2)
+
+
+class ChatSession:
+    """A base model, with an adapter or without, and its tokenizer. One answer at a time."""
+
+    def __init__(self, model: "PreTrainedModel | PeftModel", tokenizer: "PreTrainedTokenizerBase") -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self._busy = threading.Lock()
+
+    @classmethod
+    def open(cls, choice: ModelChoice, adapter: Path | None) -> "ChatSession":
+        """Load the base as it was trained on and the adapter of a folder. Raises UserError."""
+        from transformers import AutoTokenizer
+
+        model = load_model(choice)
+        if adapter is None:
+            tokenizer = load_tokenizer(choice)
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(str(adapter), trust_remote_code=False, local_files_only=True)
+            model = LoraMethod.load(model, adapter)
+        ensure_template(tokenizer)
+        model.eval()
+        return cls(model, tokenizer)
+
+    def reply(self, base: Conversation | None, tuned: Conversation | None, decoding: Decoding,
+              stop: threading.Event) -> Iterator[tuple[str, str]]:
+        """Answer both conversations at once, one batch for base and adapter; yields (base text, tuned text), growing.
+
+        None leaves a side out (its text stays empty). Setting `stop` ends both within a token.
+        """
+        asked = [(BASE, base, decoding.base_temperature), (TUNED, tuned, decoding.temperature)]
+        asked = [(name, c, t) for name, c, t in asked if c]
+        growing = {BASE: "", TUNED: ""}
+        with self._busy:
+            for texts in _stream(self.model, self.tokenizer, asked, decoding.max_new_tokens, stop):
+                growing.update(zip((name for name, _, _ in asked), texts, strict=True))
+                yield growing[BASE], growing[TUNED]
+
+    def answer_all(self, conversations: list[Conversation], base: bool = False, max_new_tokens: int = 128) -> list[str]:
+        """The likeliest answer to each conversation (its last turn is the user's), many at a time."""
+        with self._busy:
+            return answer_all(self.model, self.tokenizer, conversations, base, max_new_tokens)
+
+
+class ChatSessions:
+    """The one session kept in memory: that of the run somebody chats with, reloaded when its adapter has changed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._key: tuple[str, int] | None = None
+        self._session: ChatSession | None = None
+
+    def get(self, run: Run) -> ChatSession:
+        """Raises UserError while the run has nothing to chat with."""
+        adapter = run.newest_adapter()
+        if adapter is None:
+            raise UserError("This run has saved nothing yet. Its first checkpoint comes soon; then you can chat with it.")
+        key = (str(adapter), (adapter / "adapter_model.safetensors").stat().st_mtime_ns)
+        with self._lock:
+            if self._key != key:
+                self._session = self._key = None  # give the memory back before the next one is loaded
+                self._session = ChatSession.open(run.recipe().base_model, adapter)
+                self._key = key
+            return self._session
+
+
+def warm_up() -> None:
+    """Import what chatting needs, ahead of the first question."""
+    import peft  # noqa: F401
+    import transformers.models.llama.modeling_llama  # noqa: F401
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig  # noqa: F401
+
+
+def answer_all(model: "PreTrainedModel | PeftModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
+               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = 50) -> list[str]:
+    """An answer to each conversation; `base` switches the adapter off. Leaves mode, random state and adapter as they were."""
+    import torch
+
+    how = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
+    was_training, answers = model.training, []
+    model.eval()
+    with torch.no_grad(), torch.random.fork_rng(), (model.disable_adapter() if base else contextlib.nullcontext()):
+        torch.manual_seed(0)
+        for i in range(0, len(conversations), batch):
+            inputs = _prompts(model, tokenizer, conversations[i:i + batch], max_new_tokens)
+            made = model.generate(**inputs, max_new_tokens=max_new_tokens, use_cache=True, eos_token_id=stop_ids(tokenizer),
+                                  pad_token_id=tokenizer.pad_token_id, **how)
+            new = made[:, inputs["input_ids"].shape[1]:]
+            answers += [text.strip() for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
+    model.train(was_training)
+    return answers
+
+
+def _prompts(model: "PreTrainedModel | PeftModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
+             room: int) -> dict[str, Any]:
+    """Left-padded prompts [conversations, longest] as tensors; the oldest turns go where the context is too short."""
+    most = max(16, (getattr(model.config, "max_position_embeddings", None) or 4096) - room)
+    rows = [_fitting(tokenizer, conversation, most) for conversation in conversations]
+    return tokenizer.pad({"input_ids": rows}, padding_side="left", return_tensors="pt").to(model.device)
+
+
+def _fitting(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, most: int) -> list[int]:
+    while True:
+        ids = tokenizer(prompt(tokenizer, conversation), add_special_tokens=False)["input_ids"]
+        if len(ids) <= most:
+            return ids
+        if len(conversation) <= 2:
+            return ids[-most:]
+        keep = [m for m in conversation[:1] if m["role"] == "system"]
+        conversation = keep + conversation[len(keep) + 2:]
+
+
+def _stream(model: Any, tokenizer: "PreTrainedTokenizerBase", asked: list[tuple[str, Conversation, float]],
+            max_new_tokens: int, stop: threading.Event) -> Iterator[list[str]]:
+    """Generate for all rows in one batch on a thread of its own; yields the rows' texts so far after every token."""
+    import torch
+    from transformers import StoppingCriteria, StoppingCriteriaList
+    from transformers.generation.streamers import BaseStreamer
+
+    pieces: queue.Queue[list[int] | Exception | None] = queue.Queue()
+
+    class Tokens(BaseStreamer):
+        is_prompt = True
+
+        def put(self, value: "torch.Tensor") -> None:
+            if not self.is_prompt:
+                pieces.put(value.flatten().tolist())
+            self.is_prompt = False
+
+        def end(self) -> None:
+            pieces.put(None)
+
+    class Asked(StoppingCriteria):
+        def __call__(self, ids: "torch.Tensor", scores: "torch.Tensor", **_: Any) -> "torch.Tensor":
+            return torch.full((ids.shape[0],), stop.is_set(), dtype=torch.bool, device=ids.device)
+
+    def work() -> None:
+        try:
+            how = _row_wise_sampling(model, [t for _, _, t in asked])
+            with torch.inference_mode():
+                model.generate(**_prompts(model, tokenizer, [c for _, c, _ in asked], max_new_tokens), **how,
+                               max_new_tokens=max_new_tokens, use_cache=True, eos_token_id=stop_ids(tokenizer),
+                               pad_token_id=tokenizer.pad_token_id, streamer=Tokens(),
+                               stopping_criteria=StoppingCriteriaList([Asked()]), **_adapter_of_each_row(model, [n for n, _, _ in asked]))
+        except Exception as error:  # whatever it is, the reader must hear of it instead of waiting for ever
+            pieces.put(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    ends, rows, done = set(stop_ids(tokenizer)), [[] for _ in asked], [False] * len(asked)
+    try:
+        while (piece := pieces.get()) is not None:
+            if isinstance(piece, Exception):
+                raise piece
+            for i, token in enumerate(piece):
+                done[i] = done[i] or token in ends
+                if not done[i]:
+                    rows[i].append(token)
+            yield [tokenizer.decode(row, skip_special_tokens=True).strip() for row in rows]
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _adapter_of_each_row(model: Any, names: list[str]) -> dict[str, Any]:
+    return {"adapter_names": names} if hasattr(model, "peft_config") else {}
+
+
+def _row_wise_sampling(model: Any, temperatures: list[float]) -> dict[str, Any]:
+    """generate() knows one temperature a batch; here each row has its own, 0 meaning the likeliest token."""
+    import torch
+    from transformers import LogitsProcessor, LogitsProcessorList
+
+    class Temperatures(LogitsProcessor):
+        def __call__(self, ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+            return scores / torch.tensor([max(t, 1e-4) for t in temperatures], device=scores.device)[:, None]
+
+    return {"do_sample": True, "top_k": 0, "top_p": 1.0, "temperature": 1.0, "logits_processor": LogitsProcessorList([Temperatures()])}

@@ -1,0 +1,193 @@
+"""Chat: conversations -> token ids with their loss mask -> batches -> what the held-out examples cost.
+
+Only what the assistant says carries loss, its end-of-turn token included: a model that is not taught to stop goes on talking.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import UserError
+from ..messages import Conversation
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+IGNORED = -100  # label of a token without loss
+# The style of the Guanaco models, for a model that brings no chat template of its own.
+GUANACO_TEMPLATE = (
+    "{{ bos_token or '' }}{% for m in messages %}{% if m['role'] == 'user' %}### Human: {{ m['content'] }}\n"
+    "{% elif m['role'] == 'system' %}{{ m['content'] }}\n"
+    "{% else %}### Assistant:{% generation %} {{ m['content'] }}{{ eos_token }}{% endgeneration %}\n"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}### Assistant:{% endif %}")
+
+
+class Encoded(NamedTuple):
+    """One conversation as the model sees it; both lists have one entry a token."""
+
+    input_ids: list[int]
+    labels: list[int]  # the token's id where it carries loss, IGNORED elsewhere
+    is_cut: bool  # longer than allowed: its end is missing
+
+
+def ensure_template(tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Give a tokenizer without a chat template the Guanaco style; it is saved with the adapter."""
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = GUANACO_TEMPLATE
+
+
+def prompt(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> str:
+    """The text up to where the assistant's answer begins, rendered just as for training."""
+    return tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+
+
+def encode(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
+    """Token ids and labels of one conversation, cut at `max_length` tokens.
+
+    Raises UserError when the model's template cannot render the conversation.
+    """
+    if "{% generation" in tokenizer.chat_template and all(m.get("train", True) for m in conversation):
+        made = _render(tokenizer, conversation, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+        ids, learned = made["input_ids"], made["assistant_masks"]
+    else:
+        ids, learned = _by_spans(tokenizer, conversation)
+    labels = [i if said else IGNORED for i, said in zip(ids, learned, strict=True)]
+    return Encoded(list(ids[:max_length]), labels[:max_length], len(ids) > max_length)
+
+
+def _render(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, **how: Any) -> Any:
+    import jinja2
+
+    try:
+        return tokenizer.apply_chat_template(conversation, **how)
+    except jinja2.TemplateError as error:
+        raise UserError(f"The model's chat template refuses a conversation: {error}. The first turn was {conversation[0]['content'][:80]!r}. "
+                        "Templates often want user and assistant in turn, and some no system text.") from error
+
+
+def _by_spans(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
+    """(ids, 1 where the token is learned) for a template that does not mark what the assistant says.
+
+    The answer's place is found by rendering the conversation up to it, never by searching for a marker's tokens.
+    """
+    text = _render(tokenizer, conversation, tokenize=False)
+    spans = []
+    for turn, message in enumerate(conversation):
+        if message["role"] != "assistant" or not message.get("train", True):
+            continue
+        before = _render(tokenizer, conversation[:turn], tokenize=False, add_generation_prompt=True)
+        content = message["content"].strip()
+        start = text.find(content, len(before)) if text.startswith(before) else -1
+        if start >= 0:  # some templates rewrite earlier answers (Qwen3 drops their reasoning): those are not learned
+            spans.append((len(before), start + len(content) + len(_end_of_turn(tokenizer))))
+    if spans and spans[-1][1] > len(text):  # a template without an end-of-turn mark: the model must still learn to stop
+        text = text[:spans[-1][1] - len(tokenizer.eos_token)] + tokenizer.eos_token
+    made = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    return made["input_ids"], [int(any(a < end and b > start and a < b for start, end in spans)) for a, b in made["offset_mapping"]]
+
+
+def _end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """What the template writes right after an answer, for example <|im_end|>; the end token if it writes nothing."""
+    probe = "answer"
+    text = _render(tokenizer, [{"role": "user", "content": "question"}, {"role": "assistant", "content": probe}], tokenize=False)
+    return text[text.rindex(probe) + len(probe):].strip() or tokenizer.eos_token
+
+
+def stop_ids(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """Ids of the tokens that end an answer: the tokenizer's end token and the template's end of turn."""
+    ends = {tokenizer.eos_token_id}
+    mark = tokenizer(_end_of_turn(tokenizer), add_special_tokens=False)["input_ids"]
+    if len(mark) == 1:
+        ends.add(mark[0])
+    return sorted(i for i in ends if i is not None)
+
+
+class EncodedExamples(Sequence):
+    """Conversations, encoded when first asked for: the first step does not wait for the whole dataset."""
+
+    def __init__(self, conversations: list[Conversation], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> None:
+        self.conversations = conversations
+        self._encode: Callable[[Conversation], Encoded] = lambda c: encode(tokenizer, c, max_length)
+        self._known: dict[int, Encoded] = {}
+
+    def __len__(self) -> int:
+        return len(self.conversations)
+
+    def encoded(self, index: int) -> Encoded:
+        if index not in self._known:
+            self._known[index] = self._encode(self.conversations[index])
+        return self._known[index]
+
+    def __getitem__(self, index: int) -> dict[str, list[int]]:
+        example = self.encoded(index)
+        return {"input_ids": example.input_ids, "labels": example.labels}
+
+    def spread(self, most: int) -> list[Encoded]:
+        """At most `most` examples from all over the dataset."""
+        return [self.encoded(i) for i in range(0, len(self), max(1, len(self) // most))][:most]
+
+    def check_trainable(self) -> None:
+        """Raises UserError if no example has a token to learn from."""
+        if not any(self._learns(i) for i in range(len(self))):
+            raise UserError("No example has a token to learn from: the prompts alone are longer than the longest example allowed. "
+                            "Raise \"Longest example\", or shorten the prompts.")
+
+    def _learns(self, index: int) -> bool:
+        return any(label != IGNORED for label in self.encoded(index).labels[1:])  # nothing predicts the first token
+
+
+def collator(tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
+    """Examples -> a batch of tensors.
+
+    Packed: one row [1, tokens] whose position_ids begin again at 0 for each example, and no attention mask; transformers then
+    builds the mask that keeps them apart. Padded: [examples, longest] with an attention mask.
+    """
+    from transformers import DataCollatorForSeq2Seq, DataCollatorWithFlattening
+
+    if packing:
+        return DataCollatorWithFlattening(return_position_ids=True, return_tensors="pt")
+    return DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=IGNORED)
+
+
+def packs_without_contamination(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> bool:
+    """Does this model keep packed examples apart? Measured on it: the same logits packed and alone, to 1e-3 of their size.
+
+    A model that ignores position_ids would learn from its neighbours without any error.
+    """
+    import torch
+
+    rows = [list(range(5, 14)), list(range(20, 26))]
+    packed = collator(tokenizer, True)([{"input_ids": ids, "labels": ids} for ids in rows])
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        together = model(**{k: v.to(model.device) for k, v in packed.items() if k != "labels"}, use_cache=False).logits[0]
+        alone = torch.cat([model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0] for ids in rows])
+    model.train(was_training)
+    return bool((together - alone).abs().max() <= 1e-3 * alone.abs().max())
+
+
+def micro_batches(examples: Sequence[dict[str, list[int]]], size: int, collate: Callable[..., dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for i in range(0, len(examples), size):
+        yield collate([examples[j] for j in range(i, min(len(examples), i + size))])
+
+
+def held_out_loss(model: "PreTrainedModel", batches: list[dict[str, Any]]) -> float:
+    """Mean loss a learned token, in nats, over all batches (each token counts the same, however they are batched)."""
+    import torch
+
+    was_training = model.training
+    model.eval()
+    total = tokens = 0.0
+    with torch.no_grad():
+        for batch in batches:
+            count = int((batch["labels"][:, 1:] != IGNORED).sum())
+            loss = model(**{k: v.to(model.device) for k, v in batch.items()}, use_cache=False).loss
+            total += loss.item() * count if count else 0.0
+            tokens += count
+    model.train(was_training)
+    return total / max(1.0, tokens)
+
+
+def same_answer(given: str, expected: str) -> bool:
+    """Word for word, blanks at the ends aside."""
+    return given.strip() == expected.strip()

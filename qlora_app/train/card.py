@@ -1,0 +1,63 @@
+"""The model card that lies beside every adapter."""
+
+from typing import Any
+
+from ..recipe import Recipe
+
+
+def model_card(recipe: Recipe, proof: dict[str, Any]) -> str:
+    """README.md of an adapter: front matter for the Hub, how to load it, what was measured, the whole recipe."""
+    base = recipe.base_model
+    named = f"base_model: {base.id}\n" if base.source == "hub" else ""
+    return f"""---
+{named}library_name: peft
+tags: [lora, qlora, guanaco-workshop]
+---
+
+# {recipe.title}
+
+A {recipe.method.name.upper()} adapter (rank {recipe.method.rank}) for **{base.title}**, trained on the base in {base.precision} with
+Guanaco Workshop. The base itself is not in this folder and was not changed.
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = AutoModelForCausalLM.from_pretrained({_how_to_open(recipe)})
+model = PeftModel.from_pretrained(base, "path/to/this/folder")
+tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
+```
+
+## Measured at the end of the run
+
+{_table(proof)}
+
+Exact match counts an answer only if it is right word for word. "Before" is the same base with the adapter switched off.
+{proof["update"]["layers"] - proof["update"]["zero_layers"]} of {proof["update"]["layers"]} adapted layers changed. Read back from disk, the adapter gives
+the same outputs (largest difference of a logit: {proof["reload"]["max_difference"]:g}). Training took {proof["seconds"]["training"]:.0f} seconds.
+
+## Data
+
+{recipe.dataset.title}: {proof["data"]["rows"]} rows, {proof["data"]["trained"]} trained on, {proof["data"]["held_out"]} held out, {proof["data"]["left_out"]} left out.
+Fingerprint (sha256 of the conversations): `{proof["data"]["fingerprint"]}`
+
+## Recipe
+
+```yaml
+{recipe.to_yaml()}```
+
+Versions: {", ".join(f"{name} {number}" for name, number in proof["versions"].items())}
+"""
+
+
+def _how_to_open(recipe: Recipe) -> str:
+    return {"starter": "qlora_app.starter.BASE"}.get(recipe.base_model.source, repr(recipe.base_model.id))
+
+
+def _table(proof: dict[str, Any]) -> str:
+    held_out = proof["heldout"]
+    if not proof["data"]["held_out"]:
+        return "Nothing was held out, so nothing could be measured."
+    rows = [("loss", held_out["loss"], "{:.3f}"), (f"exact match ({held_out['questions']} questions)", held_out["exact_match"], "{:.1%}")]
+    lines = [f"| {name} | {style.format(v['before'])} | {style.format(v['after'])} |" for name, v, style in rows if v["before"] is not None]
+    return "\n".join(["| held out | before | after |", "|---|---|---|", *lines])

@@ -1,0 +1,75 @@
+"""transformers' Trainer, set up from a recipe."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from ..tasks.chat import EncodedExamples, collator
+
+if TYPE_CHECKING:
+    from .report import Reporter
+    from .worker import Job
+
+# Tokens worked off at once. On a CPU attention pays for the square of a packed row; on a GPU short rows leave it idle.
+TOKENS_AT_ONCE = {"cpu": 512, "cuda": 2048}
+KEPT_CHECKPOINTS = 2  # with one, a crash while saving would leave nothing to go back to
+
+
+class CountingTrainer(Trainer):
+    """Tells the reporter how many tokens it has worked off."""
+
+    reporter: "Reporter"
+
+    def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        mask = inputs.get("attention_mask")
+        self.reporter.tokens += int(mask.sum()) if mask is not None else inputs["input_ids"].numel()
+        return super().training_step(model, inputs, *args, **kwargs)
+
+
+def micro_batch_size(examples: EncodedExamples, batch: int) -> int:
+    """Examples worked off at once: the largest divisor of `batch` whose examples have about TOKENS_AT_ONCE tokens together.
+
+    The step is the same whatever this is, since losses are summed over its tokens; only memory and speed change.
+    """
+    seen = examples.spread(64)
+    mean = sum(len(e.input_ids) for e in seen) / len(seen)
+    room = TOKENS_AT_ONCE["cuda" if torch.cuda.is_available() else "cpu"] * 1.25 / max(1.0, mean)
+    return max((n for n in range(1, batch + 1) if batch % n == 0 and n <= room), default=1)
+
+
+def total_steps(job: "Job") -> int:
+    """Optimizer steps of the whole run."""
+    training = job.recipe.training
+    an_epoch = math.ceil(math.ceil(len(job.train) / job.micro_batch) / (training.batch_size // job.micro_batch))
+    steps = max(1, math.ceil(training.epochs * an_epoch))
+    return min(steps, training.max_steps) if training.max_steps else steps
+
+
+def arguments(job: "Job") -> TrainingArguments:
+    """The recipe in the Trainer's own words."""
+    training, steps = job.recipe.training, total_steps(job)
+    on_gpu = torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(job.run.checkpoints), max_steps=steps, seed=training.seed, data_seed=training.seed,
+        per_device_train_batch_size=job.micro_batch, gradient_accumulation_steps=training.batch_size // job.micro_batch,
+        learning_rate=training.learning_rate, warmup_steps=round(training.warmup_ratio * steps),
+        lr_scheduler_type="constant_with_warmup" if training.scheduler == "constant" else training.scheduler,
+        optim=training.optimizer, adam_beta2=training.adam_beta2, weight_decay=training.weight_decay, max_grad_norm=training.max_grad_norm,
+        train_sampling_strategy="random" if job.packing else "group_by_length",
+        use_cpu=not on_gpu, bf16=on_gpu and job.recipe.base_model.compute_type != "fp32" and job.recipe.base_model.precision != "fp32",
+        save_strategy="steps" if training.checkpoints else "no", save_steps=max(1, math.ceil(steps / max(1, training.checkpoints))),
+        save_total_limit=KEPT_CHECKPOINTS, logging_steps=1, logging_nan_inf_filter=False, eval_strategy="no", report_to=[],
+        disable_tqdm=True, remove_unused_columns=False, dataloader_num_workers=0, dataloader_pin_memory=on_gpu, label_names=["labels"])
+
+
+def build_trainer(job: "Job", reporter: "Reporter", callbacks: list[TrainerCallback]) -> CountingTrainer:
+    """A Trainer whose only voice is the run folder."""
+    from transformers.trainer_callback import PrinterCallback
+
+    trainer = CountingTrainer(model=job.model, args=arguments(job), train_dataset=job.train, processing_class=job.tokenizer,
+                              data_collator=collator(job.tokenizer, job.packing), callbacks=callbacks)
+    trainer.remove_callback(PrinterCallback)
+    trainer.reporter = reporter
+    return trainer
