@@ -1,20 +1,21 @@
-"""A whole file as conversations: every row is used or left out with its reason."""
+"""A whole file as conversations: every row is used, or left out with its reason."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import UserError
 from ..messages import Conversation
-from .formats import FORMATS, NOT_YET, RowError, TwoColumnsFit, convert, recognise
-from .rows import WANTED, Row, RowSource
+from .formats import KINDS, MEDIA, UNKNOWN, Columns, Kind, RepeatedKey, RowError, TwoColumnsFit, convert, recognise
+from .rows import WANTED, RowSource
 
+_UNREADABLE = Kind("unreadable", lambda row: False, "rows that cannot be read")
+_FLAWS = {"unreadable", "unknown", "prompts"}  # a row of these kinds is mostly a broken row of another kind
 _CHANGES = {
     "merged": "consecutive turns of the same speaker were merged",
     "cut": "the last turn is the user's and has no answer, so it was cut",
-    "dropped": "the first turn is the assistant's with no question before it, so it was dropped",
+    "dropped": "the assistant speaks before anybody asked, so its first turn was dropped",
 }
 
 
@@ -25,6 +26,9 @@ class LeftOut:
     row: int
     line: int | None
     reason: str
+
+    def __str__(self) -> str:
+        return f"row {self.row}{f' (line {self.line})' if self.line else ''}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ class FileContents:
 
 
 class _Used(NamedTuple):
-    row: Row
+    number: int
+    line: int | None
     conversation: Conversation
     changes: list[str]
 
@@ -48,103 +53,112 @@ class _Used(NamedTuple):
 def read_file(path: Path, name: str, format: str = "auto", max_rows: int = 2_000_000) -> FileContents:
     """Read a file in the format of most of its rows, or in the one given. Raises UserError naming file, place and remedy."""
     source = RowSource(path, name)
-    used: dict[str, list[_Used]] = {}
-    left_out: list[LeftOut] = []
-    seen: dict[str, list[Row]] = {}
-    rows, first = 0, None
-    for row, kind, result in _each(source, name, format):
-        rows += 1
+    rows = 0
+    used: dict[str, list[_Used]] = defaultdict(list)
+    left_out: dict[str, list[LeftOut]] = defaultdict(list)
+    kind_of = _Recogniser(None if format == "auto" else KINDS[format])
+    for number, line, value, problem in source:
+        rows = number
         if rows > max_rows:
             raise UserError(f"{name} has more than {max_rows:,} rows. Split it, or set QLORA_APP_MAX_ROWS higher.")
-        first = first or row
-        seen.setdefault(kind, [])
-        if isinstance(result, _Used):
-            used.setdefault(kind, []).append(result)
+        kind = _UNREADABLE
+        changes: list[str] = []
+        try:
+            if problem:
+                raise RowError(problem)
+            kind, columns = kind_of(value)
+            conversation = convert(kind, columns, changes)
+        except RowError as error:
+            left_out[kind.name].append(LeftOut(number, line, str(error)))
+        except TwoColumnsFit as error:
+            raise UserError(f"{name} has {error}, first in row {number}. Delete or rename what should not be learned.") from error
         else:
-            seen[kind].append(Row(row.number, row.line, None))
-            left_out.append(LeftOut(row.number, row.line, result))
+            used[kind.name].append(_Used(number, line, conversation, changes))
     if not rows:
         raise UserError(f"{name} is empty: it has no rows. {WANTED}")
-    counts = Counter({kind: len(seen[kind]) + len(used.get(kind, [])) for kind in seen})
-    chosen = _majority(counts)
+    chosen = _majority(used, left_out)
     if not used.get(chosen):
-        raise _nothing_usable(name, chosen, counts, left_out, first, format)
-    others = [LeftOut(u.row.number, u.row.line, f"it is in the {kind} format, most rows are {chosen}")
-              for kind in used if kind != chosen for u in used[kind]]
-    left_out = sorted([*left_out, *others], key=lambda one: one.row)
-    kept = used[chosen]
-    warnings = [*source.warnings, *_left_out_warning(rows, left_out), *_change_warnings(kept)]
-    return FileContents(chosen, rows, [u.conversation for u in kept], [u.row.number for u in kept], left_out, warnings)
+        raise UserError(f"{name} {_nothing_usable(chosen, kind_of.columns.get(chosen, ''), rows, left_out[chosen][0])}")
+    return _contents(chosen, rows, used, left_out, source.warnings)
 
 
-def _each(source: RowSource, name: str, format: str) -> Iterator[tuple[Row, str, _Used | str]]:
-    """(row, what kind it is, conversation or why not) of every row."""
-    kinds: dict[Any, str] = {}
-    for row in source:
-        if row.problem:
-            yield row, "unreadable", row.problem
-            continue
-        try:
-            kind = format if format != "auto" else _kind(row.value, kinds)
-            if kind not in FORMATS:
-                yield row, kind, f"it looks like {NOT_YET[kind]}" if kind in NOT_YET else f"its columns are not known ({_columns(row.value)})"
-                continue
-            changes: list[str] = []
-            yield row, kind, _Used(row, convert(kind, row.value, changes), changes)
-        except RowError as error:
-            yield row, kind, str(error)
-        except TwoColumnsFit as error:
-            raise UserError(f"{name} has {error}, first in row {row.number}. Remove or rename those that should not be learned.") from error
+class _Recogniser:
+    """What kind each row is, and its columns by their lower-case names; remembered by the shape of the row."""
+
+    def __init__(self, forced: Kind | None) -> None:
+        self.forced = forced
+        self.columns: dict[str, str] = {}  # of the first row of each kind, for a sentence
+        self._kinds: dict[Any, Kind] = {}
+        self._names: dict[Any, tuple[str, ...]] = {}
+
+    def __call__(self, value: Any) -> tuple[Kind, Columns]:
+        row = value if type(value) is dict else self._wrapped(value)
+        given = tuple(row)
+        names = self._names.get(given) or self._lowered(given)
+        columns = row if names == given else dict(zip(names, row.values(), strict=True))
+        if self.forced:
+            return self.forced, columns
+        # Recognition looks at names, types and the keys of the first turn: rows that agree in them are of one kind.
+        shape = (*names, *[type(v) if type(v) is not list else tuple(v[0]) if v and type(v[0]) is dict else list for v in row.values()])
+        kind = self._kinds.get(shape)
+        if kind is None:
+            kind = recognise(columns)
+            self.columns.setdefault(kind.name, ", ".join(repr(name[:30]) for name in given[:8] if isinstance(name, str)))
+            if len(self._kinds) < 1000 and MEDIA.isdisjoint(names):
+                self._kinds[shape] = kind
+        return kind, columns
+
+    def _lowered(self, given: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(name.strip().lower() for name in given)
+        if len(set(names)) < len(names):
+            raise RowError(f"two of its columns have the same name ({', '.join(given[:8])})")
+        if len(self._names) < 1000:
+            self._names[given] = names
+        return names
+
+    def _wrapped(self, value: Any) -> Columns:
+        """A bare list of turns or a bare string as a row of one column."""
+        if isinstance(value, RepeatedKey):
+            raise RowError("a key stands twice in it, so that one of its two values would be lost")
+        return {"messages": value} if isinstance(value, list) else {"text": value} if isinstance(value, str) else {}
 
 
-def _kind(row: Any, kinds: dict[Any, str]) -> str:
-    """recognise, remembering the answer for rows of the same columns and types; lists and objects are looked into each time."""
-    if not isinstance(row, dict) or any(isinstance(value, (list, dict)) for value in row.values()):
-        return recognise(row)
-    shape = (*row, *map(type, row.values()), *map(bool, row.values()))
-    if shape not in kinds:
-        kinds[shape] = recognise(row)
-    return kinds[shape]
+def _majority(used: dict[str, list[_Used]], left_out: dict[str, list[LeftOut]]) -> str:
+    """The most frequent kind of row."""
+    counts = Counter({name: len(used.get(name, [])) + len(left_out.get(name, [])) for name in (*used, *left_out)})
+    whole = [name for name in counts if name not in _FLAWS] or list(counts)
+    return max(whole, key=lambda name: (counts[name], name in used))
 
 
-def _majority(counts: Counter[str]) -> str:
-    """The most frequent kind; rows that only lack an answer or cannot be read are flaws of another kind, not one of their own."""
-    flaws = ("unreadable", "prompts", "unknown")
-    real = [kind for kind in counts if kind not in flaws] or list(counts)
-    return max(real, key=lambda kind: (counts[kind], kind in FORMATS))
+def _nothing_usable(chosen: str, columns: str, rows: int, first: LeftOut) -> str:
+    """Completes "FILE ..."."""
+    kind = KINDS.get(chosen, UNKNOWN)
+    if chosen in (UNKNOWN.name, "prompts"):
+        found = f"has {kind.words}" if chosen == UNKNOWN.name else f"looks like {kind.words}"
+        return f"{found} ({columns or 'no columns'}). The first line of a CSV file names the columns. {WANTED}"
+    if kind.read is None and chosen != _UNREADABLE.name:
+        return f"looks like {kind.words}, which cannot be trained on yet. {WANTED}"
+    return f"has no trainable row: there is no answer to learn in any of its {rows:,} rows. The first is {first}. {WANTED}"
 
 
-def _nothing_usable(name: str, kind: str, counts: Counter[str], left_out: list[LeftOut], first: Row | None, format: str) -> UserError:
-    if kind in NOT_YET:
-        columns = f" (columns: {_columns(first.value)})" if first and _columns(first.value) else ""
-        return UserError(f"{name} looks like {NOT_YET[kind]}{columns}, which cannot be trained on yet. {WANTED}")
-    if kind == "unknown":
-        columns = _columns(first.value) if first else ""
-        found = f"columns that are not known here: {columns}" if columns else "no rows of named columns"
-        return UserError(f"{name} has {found}. The first line of a CSV file names the columns. {WANTED}")
-    bad = next(one for one in left_out)
-    forced = "" if format == "auto" else f" when it is read as {format}"
-    return UserError(f"{name} has no trainable row{forced}: none of its {sum(counts.values()):,} rows has an answer that can be learned. "
-                     f"Row {bad.row} (line {bad.line}): {bad.reason}. {WANTED}")
+def _contents(chosen: str, rows: int, used: dict[str, list[_Used]], left_out: dict[str, list[LeftOut]], warnings: list[str]) -> FileContents:
+    kept = used.pop(chosen)
+    others = [LeftOut(one.number, one.line, f"it is a row of {KINDS[name].words}, most rows are {KINDS[chosen].words}")
+              for name, ones in used.items() for one in ones]
+    out = sorted((one for ones in (*left_out.values(), others) for one in ones), key=lambda one: one.row)
+    sentences = [*warnings, *_left_out_sentence(rows, out), *_change_sentences(kept)]
+    return FileContents(chosen, rows, [one.conversation for one in kept], [one.number for one in kept], out, sentences)
 
 
-def _columns(row: Any) -> str:
-    return ", ".join(repr(str(name)[:30]) for name in list(row)[:8]) if isinstance(row, dict) else ""
-
-
-def _left_out_warning(rows: int, left_out: list[LeftOut]) -> list[str]:
+def _left_out_sentence(rows: int, left_out: list[LeftOut]) -> list[str]:
     if not left_out:
         return []
-    first = left_out[0]
     reasons = len({one.reason for one in left_out})
-    more = "" if reasons == 1 else f" There are {reasons} different reasons."
-    return [f"{len(left_out):,} of {rows:,} rows are left out; the first is row {first.row} (line {first.line}): {first.reason}.{more}"]
+    return [f"{len(left_out):,} of {rows:,} rows are left out{'' if reasons == 1 else f' for {reasons} different reasons'}; "
+            f"the first is {left_out[0]}."]
 
 
-def _change_warnings(used: list[_Used]) -> list[str]:
-    sentences = []
-    for change, words in _CHANGES.items():
-        numbers = [one.row.number for one in used if change in one.changes]
-        if numbers:
-            sentences.append(f"In {len(numbers):,} rows {words} (first: row {numbers[0]}).")
-    return sentences
+def _change_sentences(used: list[_Used]) -> list[str]:
+    changed = [one for one in used if one.changes]
+    numbers = {words: [one.number for one in changed if change in one.changes] for change, words in _CHANGES.items()}
+    return [f"In {len(rows):,} {'row' if len(rows) == 1 else 'rows'} {words} (first: row {rows[0]})." for words, rows in numbers.items() if rows]

@@ -1,295 +1,283 @@
-"""From one raw row to a conversation. A new format is one small function, one line in FORMATS and one in `recognise`."""
+"""From one raw row to a conversation.
+
+A new format is one small function and one line in KINDS. Kinds without a function are recognised so that a person is
+told what the file is; most specific first, because the first that fits is taken.
+"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..messages import Conversation, Message
+
+Columns = dict[str, Any]  # one row, its column names stripped and in lower case
 
 QUESTIONS = ("question", "query", "q", "prompt", "instruction", "input", "text")
 ANSWERS = ("answer", "response", "a", "output", "completion", "target")
 ROLES = {"system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant"}
 SPEAKERS = ROLES | dict.fromkeys(("gpt", "chatgpt", "bing", "bard", "model"), "assistant")
+MEDIA = {"image", "images", "video", "videos", "audio", "audios"}
+_ALPACA = {"instruction", "input", "output"}
+_CHATS = ("messages", "conversations", "conversation")
+_LABELS = {"label", "labels", "score", "sentiment", "class"}
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
-
-# Recognised, so that the person is told what the file is; read by a later version. The words complete "looks like ...".
-NOT_YET = {
-    "preference": "preference data (a chosen and a rejected answer)",
-    "kto": "preference data (answers marked good or bad)",
-    "oasst_tree": "conversation trees (Open Assistant)",
-    "self_instruct": "self-instruct tasks (instruction with a list of instances)",
-    "dolly": "questions about a text (a context column beside question and answer)",
-    "multiple_choice": "multiple-choice questions",
-    "classification": "texts with labels or classes and no written answer",
-    "translation": "translation pairs",
-    "media": "data with pictures, sound or video",
-    "tokens": "text that is already cut into tokens",
-    "segments": "template-free segments",
-    "message_pairs": "prompts and completions that are lists of messages",
-    "plain_text": "plain text without questions and answers",
-    "prompts": "questions without answers",
-}
 
 
 class RowError(Exception):
-    """Why a row cannot be used, completing "row 3: ..."."""
+    """Why a row cannot be used, in words that complete "row 3: ..."."""
 
 
 class TwoColumnsFit(Exception):
-    """Two columns could be the question or the answer; the message names them."""
+    """Two columns could be the question, the answer or the conversation; in words that complete "the file has ..."."""
 
 
-def alpaca(row: dict[str, Any]) -> list[Message]:
-    """instruction and input (one may be empty) -> output (GPTeacher: response), with optional system and history."""
-    parts = [_optional(row, "instruction"), _optional(row, "input")]
-    if parts[1].strip() == "<noinput>":
-        parts[1] = ""
-    question = "\n\n".join(part for part in parts if not is_blank(part))
-    if not question:
-        raise RowError("`instruction` and `input` are both empty")
-    turns = _system(row)
-    for pair in row.get("history") or []:
+class RepeatedKey(dict[str, Any]):
+    """A JSON object in which one key stands twice, so that one of the two values would be lost."""
+
+
+# the formats: columns of one row -> its turns. `_tidy` does the rest.
+
+def alpaca(row: Columns) -> list[Message]:
+    """instruction and input (one may be empty) -> output (or response), with optional system and history."""
+    plain = row.keys() <= _ALPACA  # nearly always, and then there is nothing to look for: this is the path from Start to the first step
+    answer = "output" if plain and "output" in row else _only(row, ANSWERS, "answer")
+    question, more = _optional(row, "instruction"), _optional(row, "input")
+    if more and more != "<noinput>" and not is_blank(more):
+        question = more if is_blank(question) else f"{question}\n\n{more}"
+    turns = [] if plain else [*_system(row), *_history(row)]
+    turns += {"role": "user", "content": question}, {"role": "assistant", "content": _text(row[answer], answer)}
+    return turns
+
+
+def _history(row: Columns) -> list[Message]:
+    """Earlier [question, answer] pairs of an Alpaca row."""
+    _only(row, ("question", "query", "q", "prompt", "instruction"), "question")
+    turns = []
+    for pair in row.get("history") or ():
         if not isinstance(pair, list) or len(pair) != 2:
             raise RowError("`history` is not a list of [question, answer] pairs")
-        turns += [_turn("user", pair[0], "history"), _turn("assistant", pair[1], "history")]
-    return [*turns, _turn("user", question, "instruction"), _turn("assistant", *_answer(row))]
+        turns += _turn("user", pair[0], "history"), _turn("assistant", pair[1], "history")
+    return turns
 
 
-def question_answer(row: dict[str, Any]) -> list[Message]:
-    """The one column that asks and the one that answers."""
-    asks = _one_of(row, QUESTIONS, "question")
-    if asks is None:
-        raise RowError(f"it has no question column ({', '.join(QUESTIONS)})")
-    return [*_system(row), _turn("user", row[asks], asks), _turn("assistant", *_answer(row))]
+def question_answer(row: Columns) -> list[Message]:
+    """One column that asks and one that answers."""
+    question, answer = _only(row, QUESTIONS, "question"), _only(row, ANSWERS, "answer")
+    return [*_system(row), _turn("user", row[question], question), _turn("assistant", row[answer], answer)]
 
 
-def messages(row: Any) -> list[Message]:
-    """A list of {role, content}, whatever the column is called."""
-    column, items = _turns_of(row, ("role", "content"), ("messages", "conversations", "conversation"))
-    return _unless_given(_system(row), [_chat_turn(item, number, column, "role", "content", ROLES) for number, item in enumerate(items, 1)])
+def messages(row: Columns) -> list[Message]:
+    """A list of {role, content}, whatever its column is called."""
+    return _chat(row, "role", "content", ROLES)
 
 
-def sharegpt(row: Any) -> list[Message]:
+def sharegpt(row: Columns) -> list[Message]:
     """A list of {from, value}."""
-    column, items = _turns_of(row, ("from", "value"), ("conversations", "conversation", "messages"))
-    return _unless_given(_system(row), [_chat_turn(item, number, column, "from", "value", SPEAKERS) for number, item in enumerate(items, 1)])
+    return _chat(row, "from", "value", SPEAKERS)
 
 
-FORMATS: dict[str, Callable[[Any], list[Message]]] = {
-    "alpaca": alpaca, "messages": messages, "sharegpt": sharegpt, "question_answer": question_answer}
+# recognising them
+
+class Kind(NamedTuple):
+    """What a row can be: a name, a test, words that complete "it looks like ...", and how to read it, if that is possible yet."""
+
+    name: str
+    fits: Callable[[Columns], bool]
+    words: str
+    read: Callable[[Columns], list[Message]] | None = None
 
 
-def convert(format: str, row: Any, notes: list[str]) -> Conversation:
-    """One row as a conversation that ends with the assistant. Appends to `notes` what was changed; raises RowError."""
-    from_row = FORMATS[format]
-    if isinstance(row, dict):
-        if type(row) is not dict:
-            raise RowError("a key stands twice in it, so that one of the two values would be lost")
-        row = lower_names(row)
-    return _tidy(from_row(row), notes)
+def _has(row: Columns, *names: str) -> bool:
+    return not row.keys().isdisjoint(names)
 
 
-def recognise(row: Any) -> str:
-    """The name of the row's format: one of FORMATS, one of NOT_YET, or "unknown". Raises TwoColumnsFit."""
-    if isinstance(row, list):
-        return _list_format(row) or "unknown"
-    if not isinstance(row, dict):
-        return "plain_text" if isinstance(row, str) else "unknown"
-    row = lower_names(row)
-    return _special(row) or _chat(row) or _columns(row)
+def _starting(row: Columns, start: str) -> list[str]:
+    return [name for name in row if name.startswith(start)]
 
 
-def lower_names(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with its column names stripped and in lower case."""
-    return {name.strip().lower(): value for name, value in row.items()}
+def _first_turn(value: Any) -> Columns:
+    return next((item for item in value if isinstance(item, dict)), {}) if isinstance(value, list) else {}
+
+
+def _is_messages(row: Columns) -> bool:
+    return "messages" in row or any("role" in (turn := _first_turn(v)) and ("content" in turn or "tool_calls" in turn) for v in row.values())
+
+
+def _is_sharegpt(row: Columns) -> bool:
+    return any(name in row for name in _CHATS[1:]) or any({"from", "value"} <= _first_turn(v).keys() for v in row.values())
+
+
+def _is_choice(row: Columns) -> bool:
+    many = _has(row, "choices", "options") or {"a", "b"} <= row.keys() or len(_starting(row, "choice") + _starting(row, "option")) > 1
+    return many and _has(row, "question", "premise", "query")
+
+
+def _is_marked(row: Columns) -> bool:
+    return "kto_tag" in row or (isinstance(row.get("label"), bool) and _has(row, *_CHATS, "completion"))
+
+
+def _is_labelled(row: Columns) -> bool:
+    return _has(row, *_LABELS) and (_has(row, *QUESTIONS, "content", "sentence") or len(row) == 2)
+
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (
+    Kind("preference", lambda row: bool(_starting(row, "rejected") and _starting(row, "chosen")), "preference data (chosen, rejected)"),
+    Kind("kto", _is_marked, "preference data (answers marked good or bad)"),
+    Kind("tree", lambda row: _has(row, "replies") or isinstance(row.get("prompt"), dict) or {"message_id", "parent_id"} <= row.keys(),
+         "conversation trees (Open Assistant)"),
+    Kind("media", lambda row: any(row.get(name) for name in MEDIA), "data with pictures, sound or video"),
+    Kind("tokens", lambda row: "input_ids" in row, "text that is already cut into tokens (input_ids)"),
+    Kind("segments", lambda row: isinstance(row.get("segments"), list), "template-free segments"),
+    Kind("self_instruct", lambda row: isinstance(row.get("instances"), list), "self-instruct tasks (instruction, instances)"),
+    Kind("translation", lambda row: isinstance(row.get("translation"), dict), "translation pairs"),
+    Kind("message_pairs", lambda row: isinstance(row.get("prompt"), list), "prompts that are lists of messages"),
+    Kind("sharegpt", lambda row: _is_sharegpt(row) and not _is_messages(row), "ShareGPT conversations", sharegpt),
+    Kind("messages", lambda row: _is_messages(row), "messages", messages),
+    Kind("multiple_choice", _is_choice, "multiple-choice questions"),
+    Kind("dolly", lambda row: _has(row, "context", "article", "passage") and _has(row, *QUESTIONS) and _has(row, *ANSWERS),
+         "questions about a text (a context beside question and answer)"),
+    Kind("alpaca", lambda row: "instruction" in row and _has(row, *ANSWERS), "Alpaca", alpaca),
+    Kind("question_answer", lambda row: _has(row, *QUESTIONS) and _has(row, *ANSWERS), "questions and answers", question_answer),
+    Kind("classification", _is_labelled, "texts with a label or class instead of a written answer"),
+    Kind("plain_text", lambda row: _has(row, "text", "content", "raw_content") and not _has(row, *QUESTIONS[:-1]), "plain text"),
+    Kind("prompts", lambda row: _has(row, *QUESTIONS, "turns"), "questions without answers"),
+)}
+UNKNOWN = Kind("unknown", lambda row: True, "rows with columns that are not known here")
+
+
+def recognise(row: Columns) -> Kind:
+    """The first kind that fits one row."""
+    return next((kind for kind in KINDS.values() if kind.fits(row)), UNKNOWN)
+
+
+def convert(kind: Kind, row: Columns, changes: list[str]) -> Conversation:
+    """One row as a conversation that ends with the assistant; `changes` collects "merged", "dropped" and "cut". Raises RowError."""
+    if kind.read is None:
+        raise RowError(f"it looks like {kind.words}")
+    return _tidy(kind.read(row), changes)
 
 
 def is_blank(text: str) -> bool:
     """Nothing a reader would see: blanks and zero-width characters only."""
-    return not text or not text.strip().strip(_INVISIBLE)
+    return not text or (not text[0].isalnum() and not text.strip().strip(_INVISIBLE))
 
 
-# recognising, most specific first
+# reading columns
 
-def _special(row: dict[str, Any]) -> str | None:
-    names = row.keys()
-    if any(name.startswith("rejected") for name in names) and any(name.startswith("chosen") for name in names):
-        return "preference"
-    if "kto_tag" in names or (isinstance(row.get("label"), bool) and names & {"messages", "conversations", "completion"}):
-        return "kto"
-    if names & {"replies"} or isinstance(row.get("prompt"), dict) or {"message_id", "parent_id"} <= names:
-        return "oasst_tree"
-    if any(row.get(name) for name in ("image", "images", "video", "videos", "audio", "audios")):
-        return "media"
-    if "input_ids" in names:
-        return "tokens"
-    for name, kind in (("segments", "segments"), ("instances", "self_instruct")):
-        if isinstance(row.get(name), list):
-            return kind
-    return "translation" if isinstance(row.get("translation"), dict) else None
-
-
-def _chat(row: dict[str, Any]) -> str | None:
-    found = {name: kind for name, value in row.items() if isinstance(value, list) and (kind := _list_format(value))}
-    if {"prompt", "completion"} <= found.keys():
-        return "message_pairs"
-    for name, usual in (("messages", "messages"), ("conversations", "sharegpt"), ("conversation", "sharegpt")):
-        if name in row:
-            return found.get(name, usual)
-    if len(found) > 1:
-        raise TwoColumnsFit(f"two lists of messages ({', '.join(found)})")
-    return next(iter(found.values()), None)
-
-
-def _list_format(items: list[Any]) -> str | None:
-    first = next((item for item in items if isinstance(item, dict)), {})
-    if "role" in first and ("content" in first or "tool_calls" in first):
-        return "messages"
-    return "sharegpt" if "from" in first and "value" in first else None
-
-
-def _columns(row: dict[str, Any]) -> str:
-    names = row.keys()
-    choices = names & {"choices", "options"} or len([n for n in names if n.startswith(("choice", "option")) or n in ("a", "b", "c", "d")]) > 1
-    if choices and names & {"question", "premise", "query"}:
-        return "multiple_choice"
-    answered = [name for name in ANSWERS if name in names]
-    if "instruction" in names and names & {"output", "response"} and not names & {"context"}:
-        _one_of(row, ("output", "response"), "answer")
-        return "alpaca"
-    asked = [name for name in QUESTIONS if name in names]
-    if asked and answered:
-        _one_of(row, ANSWERS, "answer")
-        if names & {"context", "article", "passage"}:
-            return "dolly"
-        _one_of(row, QUESTIONS, "question")
-        return "question_answer"
-    if names & {"label", "labels", "score", "sentiment", "class", "category"} and (asked or len(names) == 2):
-        return "classification" if names & {"label", "labels", "score", "sentiment", "class"} else "prompts"
-    if names & {"text", "content", "raw_content"} and not names & {"question", "prompt"}:
-        return "plain_text"
-    return "prompts" if asked or "turns" in names else "unknown"
-
-
-# reading values
-
-def _one_of(row: dict[str, Any], names: tuple[str, ...], what: str) -> str | None:
+def _only(row: Columns, names: tuple[str, ...], what: str) -> str:
+    """The one column among `names`."""
     found = [name for name in names if name in row]
-    if len(found) > 1:
+    if len(found) == 1:
+        return found[0]
+    if found:
         raise TwoColumnsFit(f"{len(found)} columns that could be the {what} ({', '.join(found)})")
-    return found[0] if found else None
-
-
-def _answer(row: dict[str, Any]) -> tuple[Any, str]:
-    column = _one_of(row, ANSWERS, "answer")
-    if column is None:
-        raise RowError(f"it has no answer column ({', '.join(ANSWERS)})")
-    if isinstance(row[column], str) and is_blank(row[column]):
-        raise RowError(f"the answer `{column}` is empty")
-    return row[column], column
+    raise RowError(f"it has no column for the {what}; looked for {', '.join(names)}")
 
 
 def _text(value: Any, where: str) -> str:
-    if type(value) is not str:
-        kind = "null" if value is None else "true or false" if isinstance(value, bool) else "a number" if isinstance(value, (int, float)) \
-            else "a list" if isinstance(value, list) else "an object"
-        raise RowError(f"{where} is {kind}, not text")
+    if type(value) is str and (value.isascii() or _is_whole(value)):
+        return value
+    kind = "null" if value is None else "true or false" if isinstance(value, bool) else "a number" if isinstance(value, (int, float)) \
+        else "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else "broken text (half of a character)"
+    raise RowError(f"`{where}` is {kind}; only text can be learned")
+
+
+def _is_whole(text: str) -> bool:
+    """False with a lone surrogate: JSON can write one, but it is no character and no tokenizer takes it."""
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
-        raise RowError(f"{where} contains half of a character (a lone surrogate)") from None
-    return value
+        return False
+    return True
 
 
-def _optional(row: dict[str, Any], name: str) -> str:
+def _optional(row: Columns, name: str) -> str:
     value = row.get(name)
-    return "" if value is None else _text(value, f"`{name}`")
+    return "" if value is None else _text(value, name)
 
 
 def _turn(role: Any, content: Any, column: str) -> Message:
-    return {"role": role, "content": _text(content, f"`{column}`")}
+    return {"role": role, "content": _text(content, column)}
 
 
-def _system(row: Any) -> list[Message]:
-    if not isinstance(row, dict):
-        return []
-    name = "system" if "system" in row else "system_prompt"
-    text = _optional(row, name)
-    return [] if is_blank(text) else [{"role": "system", "content": text}]
+def _system(row: Columns) -> list[Message]:
+    text = _optional(row, "system") or _optional(row, "system_prompt")
+    return [{"role": "system", "content": text}] if text else []
 
 
-def _unless_given(system: list[Message], turns: list[Message]) -> list[Message]:
-    return turns if turns and turns[0]["role"] == "system" else system + turns
+def _chat(row: Columns, who: str, what: str, roles: dict[str, str]) -> list[Message]:
+    turns = [_chat_turn(item, number, who, what, roles) for number, item in enumerate(_list_of_turns(row, who), start=1)]
+    return turns if turns[0]["role"] == "system" else _system(row) + turns
 
 
-def _turns_of(row: Any, keys: tuple[str, str], usual: tuple[str, ...]) -> tuple[str, list[Any]]:
-    """(name of the column, the turns) of a row that is a list of turns or has one."""
-    if isinstance(row, list):
-        return "row", row
-    if not isinstance(row, dict):
-        raise RowError("it is not an object")
-    fits = [name for name, value in row.items() if isinstance(value, list) and value and isinstance(value[0], dict) and keys[0] in value[0]]
-    column = next((name for name in usual if name in fits), None) or next(iter(fits), None) or next((name for name in usual if name in row), None)
-    if column is None:
-        raise RowError(f"it has no list of turns with `{keys[0]}` and `{keys[1]}`")
-    if not isinstance(row[column], list):
-        raise RowError(f"`{column}` is not a list of turns")
-    if not row[column]:
-        raise RowError(f"`{column}` is an empty list")
-    return column, row[column]
+def _list_of_turns(row: Columns, who: str) -> list[Any]:
+    for name in _CHATS:
+        if name in row:
+            value = row[name]
+            break
+    else:
+        fits = [name for name, value in row.items() if who in _first_turn(value)]
+        if len(fits) > 1:
+            raise TwoColumnsFit(f"{len(fits)} columns that could be the conversation ({', '.join(fits)})")
+        name, value = (fits[0], row[fits[0]]) if fits else ("", None)
+    if not isinstance(value, list) or not value:
+        raise RowError(f"`{name}` is not a list of turns, or an empty one" if name else f"it has no list of turns with `{who}`")
+    return value
 
 
-def _chat_turn(item: Any, number: int, column: str, who: str, what: str, roles: dict[str, str]) -> Message:
-    if not isinstance(item, dict) or who not in item or what not in item:
-        raise RowError(f"turn {number} of `{column}` has no `{who}` and `{what}`")
+def _chat_turn(item: Any, number: int, who: str, what: str, roles: dict[str, str]) -> Message:
     if type(item) is not dict:
-        raise RowError(f"a key stands twice in turn {number} of `{column}`")
-    role = roles.get(item[who].strip().lower()) if isinstance(item[who], str) else None
-    if role is None:
-        raise RowError(f"turn {number} has the unknown role {str(item[who])[:30]!r}; known are {', '.join(roles)}")
-    if item.get("tool_calls") or item.get("function_call"):
+        raise RowError(f"a key stands twice in turn {number}" if isinstance(item, dict) else f"turn {number} is not an object")
+    if "tool_calls" in item or "function_call" in item:
         raise RowError(f"turn {number} calls a tool, which cannot be trained on yet")
+    if who not in item or what not in item:
+        raise RowError(f"turn {number} has no `{who if who not in item else what}`")
+    role = item[who]
+    if role not in roles:
+        role = role.strip().lower() if isinstance(role, str) else role
+        if not isinstance(role, str) or role not in roles:
+            raise RowError(f"turn {number} has the role {str(role)[:30]!r}; only system, user and assistant can be trained on yet")
     content = item[what]
-    turn = _turn(role, _join_parts(content, number) if isinstance(content, list) else content, f"{column}` turn {number} `{what}")
-    if item.get("loss_weight", 1) == 0 or item.get("weight", 1) == 0:
+    turn = _turn(roles[role], _joined(content, number) if isinstance(content, list) else content, what)
+    # OpenAI's `weight` and LLaMA-Factory's `loss_weight`: 0 means "read it, do not learn it"
+    if len(item) > 2 and (item.get("weight") == 0 or item.get("loss_weight") == 0):
         turn["train"] = False
     return turn
 
 
-def _join_parts(parts: list[Any], number: int) -> str:
-    texts = []
-    for part in parts:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind != "text":
-            raise RowError(f"turn {number} has a part of type {kind!r}; only text can be trained on yet")
-        texts.append(_text(part.get("text", part.get("value")), f"the text of turn {number}"))
-    return "".join(texts)
+def _joined(parts: list[Any], number: int) -> str:
+    """The text of a content that is a list of parts."""
+    kinds = {part.get("type") if isinstance(part, dict) else None for part in parts}
+    if kinds - {"text"}:
+        raise RowError(f"turn {number} has a part that is not text ({', '.join(sorted(str(kind) for kind in kinds - {'text'}))})")
+    return "".join(_text(part.get("text", part.get("value")), "text") for part in parts)
 
 
 # conversations
 
-def _tidy(turns: list[Message], notes: list[str]) -> Conversation:
+def _tidy(turns: list[Message], changes: list[str]) -> Conversation:
     """System first, then user and assistant in turn, the assistant last; or RowError."""
     kept: Conversation = []
+    last = ""
     for number, turn in enumerate(turns, start=1):
         role = turn["role"]
         if is_blank(turn["content"]):
             if role == "system":
                 continue
-            raise RowError(f"the answer in turn {number} is empty" if role == "assistant" else f"turn {number} ({role}) is empty")
-        if kept and kept[-1]["role"] == role:
+            raise RowError("the answer is empty" if role == "assistant" and number == len(turns) else f"turn {number} ({role}) is empty")
+        if role == last:
             kept[-1] = _merged(kept[-1], turn)
-            notes.append("merged")
-        elif role == "assistant" and (not kept or kept[-1]["role"] == "system"):
-            notes.append("dropped")
-        elif role == "system" and kept:
+            changes.append("merged")
+        elif role == "assistant" and last != "user":
+            changes.append("dropped")
+        elif role == "system" and last:
             raise RowError(f"a system turn stands in the middle (turn {number}); the order is system first, then user and assistant")
         else:
             kept.append(turn)
-    if kept and kept[-1]["role"] == "user":
+            last = role
+    if last == "user":
         kept.pop()
-        if kept:
-            notes.append("cut")
-    if not any(turn["role"] == "assistant" and turn.get("train", True) for turn in kept):
+        changes.append("cut")
+    if not any([turn["role"] == "assistant" and turn.get("train", True) for turn in kept]):
         raise RowError("it has no assistant turn to learn from")
     return kept
 

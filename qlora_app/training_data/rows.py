@@ -5,13 +5,14 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from ..errors import UserError
+from .formats import RepeatedKey
 
 WANTED = "Give a JSON, JSONL or CSV file with rows of instruction/output, messages, conversations, or question/answer columns."
+AGAIN = "Nothing was imported; download or save it again, then upload the whole file."
 _HEAD = 65536  # bytes that decide what kind of file it is
 _MAGIC: list[tuple[bytes, str, str]] = [
     (b"PAR1", "a Parquet table", "Save it as JSONL (`to_json(lines=True)` in pandas) and upload that."),
@@ -37,12 +38,7 @@ _WRAPPERS = ("data", "rows", "train", "examples", "records", "items", "dataset")
 csv.field_size_limit(64 * 1024 * 1024)
 
 
-class RepeatedKey(dict[str, Any]):
-    """A JSON object in which one key stands twice, so that one of the two values would be lost."""
-
-
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row: its number from 1, the line it starts on, and its value, or `problem`: why it cannot be read."""
 
     number: int
@@ -160,7 +156,7 @@ class RowSource:
                 row = Row(number, line, None, f"line {line} {row.problem}")
             yield row
         if broken and not text.endswith("\n"):
-            raise self.refusal(f"ends in the middle of row {number} (line {broken.line}): it was cut off", "Nothing was imported; upload it again.")
+            raise self.refusal(f"ends in the middle of row {number} (line {broken.line}): it was cut off", AGAIN)
 
     def _one_object(self, file: TextIO) -> Iterator[Row]:
         value, problem = _decode(file.read())
@@ -181,40 +177,37 @@ class RowSource:
 
     def _array(self, file: TextIO) -> Iterator[Row]:
         """One element after another, so that a broken one is named by its row and line."""
-        text = file.read().rstrip()
-        position, line, number = text.index("[") + 1, 1, 0
-        counted = 0
-        while True:
-            position = _BLANK.match(text, position).end()
-            if text.startswith("]", position) and number == 0:
-                break
+        text = file.read()
+        position = _BLANK.match(text, text.index("[") + 1).end()
+        number, line, counted = 0, 1, 0
+        while number or not text.startswith("]", position):
             number += 1
             line, counted = line + text.count("\n", counted, position), position
             try:
-                value, position = _DECODER.raw_decode(text, position)
+                value, end = _DECODER.raw_decode(text, position)
             except json.JSONDecodeError as error:
-                raise self._broken_array(error, number, line, len(text)) from error
+                raise self._broken_array(error, number, line) from error
             except RecursionError as error:
                 raise self.refusal(f"has a row that is nested too deeply (row {number}, line {line})", "Rows are plain objects.") from error
             yield Row(number, line, value)
-            position = _BLANK.match(text, position).end()
-            if text.startswith(",", position):
-                position += 1
-            elif text.startswith("]", position):
+            between = _BETWEEN.match(text, end)
+            position = between.end()
+            if between[1] != ",":
                 break
-            elif position >= len(text):
-                raise self.refusal(f"ends after row {number} (line {line}) without the closing bracket ]: it was cut off",
-                                   "Nothing was imported; upload it again.")
-            else:
-                found = text[position:position + 20]
-                raise self.refusal(f"is not valid JSON: after row {number} (line {line}) stands {found!r} instead of a comma or ]", "Correct it.")
+        if not text.startswith("]", position):
+            raise self._broken_end(text[position:position + 20], number, line)
         if text[position + 1:].strip():
             raise self.refusal(f"goes on after the closing bracket ] of its {number} rows", "Remove what follows, or write one object per line.")
 
-    def _broken_array(self, error: json.JSONDecodeError, number: int, line: int, length: int) -> UserError:
-        if error.pos >= length - 1 or error.msg.startswith("Unterminated string"):
-            return self.refusal(f"ends in the middle of row {number} (line {line}): it was cut off", "Nothing was imported; upload it again.")
-        return self.refusal(f"is not valid JSON in row {number}: line {error.lineno} {_json_problem(error)}", "Correct that line.")
+    def _broken_end(self, found: str, number: int, line: int) -> UserError:
+        if found:
+            return self.refusal(f"is not valid JSON: after row {number} (line {line}) stands {found!r} instead of a comma or ]", "Correct it.")
+        return self.refusal(f"ends after row {number} (line {line}) without the closing bracket ]: it was cut off", AGAIN)
+
+    def _broken_array(self, error: json.JSONDecodeError, number: int, line: int) -> UserError:
+        if not error.doc[error.pos + 1:].strip() or error.msg.startswith("Unterminated string"):
+            return self.refusal(f"ends in the middle of row {number} (line {line}): it was cut off", AGAIN)
+        return self.refusal(f"cannot be read in row {number}: line {error.lineno} {_json_problem(error)}", "Correct that line.")
 
     # tables
 
@@ -288,6 +281,7 @@ def _field_counts(sample: str, delimiter: str, quoting: int) -> list[int]:
 # JSON
 
 _BLANK = re.compile(r"[ \t\r\n]*")
+_BETWEEN = re.compile(r"[ \t\r\n]*(,?)[ \t\r\n]*")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Where examples come from: the starter's datasets, and files a person uploaded, kept byte for byte under their hash."""
 
 import hashlib
-import json
 import os
 import re
 import tempfile
@@ -89,8 +88,16 @@ def _starter_examples(name: str) -> Examples:
 
 
 def _examples(data: FileContents, train: list[Conversation], held_out: list[Conversation], rows: int, warnings: list[str]) -> Examples:
-    canonical = json.dumps([train, held_out], ensure_ascii=False, separators=(",", ":"))
-    return Examples(train, held_out, data.format, hashlib.sha256(canonical.encode()).hexdigest(), rows, data.left_out, warnings)
+    return Examples(train, held_out, data.format, _fingerprint(train, held_out), rows, data.left_out, warnings)
+
+
+def _fingerprint(*parts: list[Conversation]) -> str:
+    """sha256 over all texts, their roles and all lengths, so that no two different splits give the same bytes."""
+    turns = [turn for part in parts for conversation in part for turn in conversation]
+    texts = [turn["content"] for turn in turns]
+    roles = [turn["role"] if turn.get("train", True) else "read only" for turn in turns]
+    lengths = [[len(part) for part in parts], [len(conversation) for part in parts for conversation in part], list(map(len, texts))]
+    return hashlib.sha256(f"{lengths}{roles}{''.join(texts)}".encode()).hexdigest()
 
 
 def _copy(path: Path, folder: Path) -> tuple[Path, str]:
