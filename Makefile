@@ -1,0 +1,31 @@
+# All a newcomer must learn: make run, make test, make lint, make bench. Needs python3 (3.10 or newer) and nothing else.
+
+PYTHON := .venv/bin/python
+
+help:
+	@echo "make run     install what is needed (the first time: minutes) and open the page on http://127.0.0.1:7860"
+	@echo "make test    run the tests, those with a browser last"
+	@echo "make lint    check the code with ruff"
+	@echo "make bench   measure the way from Start to the first loss; appends to benchmarks/RESULTS.md"
+
+run: .venv/installed
+	$(PYTHON) app.py
+
+test: .venv/installed
+	$(PYTHON) -m pytest --ignore=tests/browser tests
+	$(PYTHON) -m pytest tests/browser
+
+lint: .venv/installed
+	$(PYTHON) -m ruff check .
+
+bench: .venv/installed
+	$(PYTHON) benchmarks/start.py
+
+# Made anew only when the pins changed. pip gets a moment longer for the large torch wheel.
+.venv/installed: requirements.txt
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed; this is $$(python3 --version)."; exit 1; }
+	test -x $(PYTHON) || python3 -m venv .venv
+	$(PYTHON) -m pip install --timeout 60 -r requirements.txt
+	@touch $@
+
+.PHONY: help run test lint bench

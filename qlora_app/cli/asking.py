@@ -1,0 +1,131 @@
+"""Questions to a run from a terminal: a conversation, or a whole file that is scored."""
+
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ..chat import ChatSession, ChatSessions, Decoding
+from ..errors import UserError
+from ..messages import Conversation
+from ..runs import Run
+from ..tasks.chat import same_answer
+from ..training_data.sources import read_file
+
+_AT_ONCE = 200  # questions between two movements of the progress line
+
+
+def chat(run: Run, with_base: bool, out: Console, screen: Console) -> int:
+    """Ask and answer until the questions end. An empty line begins a new conversation."""
+    session = _open(run, screen)
+    talking = sys.stdin.isatty()
+    if talking:
+        screen.print("Empty line: a new conversation. Ctrl-C: cut an answer short. Ctrl-D: leave.")
+    base: Conversation = []
+    tuned: Conversation = []
+    for question in _questions(talking):
+        if not question:
+            base, tuned = [], []
+            continue
+        for conversation in (base, tuned):
+            conversation.append({"role": "user", "content": question})
+        if not talking:
+            out.print(Text(f"> {question}"), soft_wrap=True)
+        said = _answer(session, base if with_base else None, tuned, out)
+        for conversation, text in zip((base, tuned), said, strict=True):
+            conversation.append({"role": "assistant", "content": text})
+    return 0
+
+
+def _open(run: Run, screen: Console) -> ChatSession:
+    with screen.status("Loading the model"):
+        _quiet_libraries()
+        return ChatSessions().get(run)
+
+
+def _quiet_libraries() -> None:
+    """A terminal shows answers, not the progress bars and plans of other libraries."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    warnings.simplefilter("ignore", FutureWarning)
+
+
+def _questions(talking: bool) -> Iterator[str]:
+    while True:
+        try:
+            yield input("> " if talking else "").strip()
+        except EOFError:
+            return
+
+
+def _answer(session: ChatSession, base: Conversation | None, tuned: Conversation, out: Console) -> tuple[str, str]:
+    """Print the answers as they grow (on a terminal) and return both. Ctrl-C keeps what was said so far."""
+    stop, said = threading.Event(), ("", "")
+    growing = session.reply(base, tuned, Decoding(), stop)
+    try:
+        if not out.is_terminal:
+            for said in growing:  # noqa: B007  only the last one is printed
+                pass
+            out.print(_side_by_side(said, base is not None), soft_wrap=base is None)
+            return said
+        with Live(console=out, refresh_per_second=12, vertical_overflow="visible") as live:
+            for said in growing:
+                live.update(_side_by_side(said, base is not None))
+    except KeyboardInterrupt:
+        stop.set()
+        for said in growing:  # noqa: B007  the thread that generates ends within a token
+            pass
+    return said
+
+
+def _side_by_side(said: tuple[str, str], with_base: bool) -> Table | Text:
+    if not with_base:
+        return Text(said[1])
+    table = Table("base", "adapter", box=None, pad_edge=False, padding=(0, 2), expand=True)
+    for column in table.columns:
+        column.ratio = 1
+    table.add_row(Text(said[0]), Text(said[1]))
+    return table
+
+
+def score(run: Run, file: Path, base: bool, limit: int | None, misses: int, max_rows: int, screen: Console) -> dict[str, Any]:
+    """Answer every row of a file greedily and compare with its last assistant turn, blanks at the ends aside.
+
+    Returns {run, file, base, questions, exact, share, left_out, seconds, misses: [{question, expected, answer}]}.
+    """
+    if not file.is_file():
+        raise UserError(f"There is no file {file}.")
+    data = read_file(file, file.name, max_rows=max_rows)
+    conversations = data.conversations[:limit]
+    if not conversations:
+        raise UserError(f"{file.name} has no row with an answer to compare with.")
+    session = _open(run, screen)
+    began = time.monotonic()
+    expected = [conversation[-1]["content"] for conversation in conversations]
+    answers = _answer_all(session, [conversation[:-1] for conversation in conversations], expected, base, screen)
+    wrong = [{"question": c[-2]["content"], "expected": want, "answer": got}
+             for c, want, got in zip(conversations, expected, answers, strict=True) if not same_answer(got, want)]
+    exact = len(answers) - len(wrong)
+    return {"run": run.id, "file": str(file), "base": base, "questions": len(answers), "exact": exact, "share": exact / len(answers),
+            "left_out": len(data.left_out), "seconds": round(time.monotonic() - began, 1), "misses": wrong[:misses]}
+
+
+def _answer_all(session: ChatSession, asked: list[Conversation], expected: list[str], base: bool, screen: Console) -> list[str]:
+    """An answer may be a few tokens longer than the longest expected one; what is longer still cannot be right."""
+    longest = max(len(ids) for ids in session.tokenizer(expected)["input_ids"]) + 8
+    answers: list[str] = []
+    with screen.status("") as line:
+        for i in range(0, len(asked), _AT_ONCE):
+            line.update(f"{i:,} of {len(asked):,} questions answered")
+            answers += session.answer_all(asked[i:i + _AT_ONCE], base=base, max_new_tokens=longest)
+    return answers

@@ -1,0 +1,258 @@
+"""Every command: what it is called, what it takes, what it does. Each `..._command` returns the exit code."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .. import __version__
+from ..errors import UserError
+from ..launch import local
+from ..recipe import PRESETS, Recipe, preset_names
+from ..runs import Run, RunStore, Status
+from ..settings import PREFIX, Settings
+from ..training_data import load_examples
+from .asking import chat, score
+from .overrides import recipe_from, settings_help
+from .watching import duration, proof_in_words, watch
+
+DONE, NOT_DONE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+PROGRAM = "python -m qlora_app"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. A mistake of the person is one `error:` on stderr and exit code 2, never a traceback."""
+    given = _parser().parse_args(arguments)
+    given.screen = Console(stderr=True, highlight=False)
+    try:
+        return given.command(given, Settings.from_environment())
+    except UserError as error:
+        print("error: " + str(error).replace("\n", "\n       "), file=sys.stderr)
+        return MISTAKE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `... runs | head` closed its end; Python would complain once more while it exits
+        sys.stdout = None
+        return NOT_DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=PROGRAM, description="Guanaco Workshop without a browser: train, watch, chat and score.",
+                                     epilog=f"`python app.py` opens the page. `{PROGRAM} COMMAND --help` says more about a command.")
+    parser.add_argument("--version", action="version", version=f"Guanaco Workshop {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_train(commands)
+    watching = _add(commands, "watch", watch_command, "Follow a run until it ends.")
+    _add_run(watching)
+    _add_json(watching)
+    _add_json(_add(commands, "runs", runs_command, "List all runs, newest first."))
+    stop = _add(commands, "stop", stop_command, "Finish the step, save, and end.")
+    _add_run(stop)
+    stop.add_argument("--now", action="store_true", help="end at once and save nothing")
+    resume = _add(commands, "resume", resume_command, "Go on from the newest complete checkpoint.")
+    _add_run(resume)
+    _add_watching(resume)
+    _add_chat(commands)
+    _add_score(commands)
+    _add(commands, "presets", presets_command, "List the recipes that come with the app.")
+    _add(commands, "settings", settings_command, "List the environment variables of this installation and their values.")
+    return parser
+
+
+def _add(commands: Any, name: str, function: Any, words: str, **more: Any) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=words, description=words, **more)
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run's name, the beginning of one, or `latest`")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one line of JSON on stdout instead of words")
+
+
+def _add_watching(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-watch", action="store_true", help="start it and return at once")
+    _add_json(parser)
+
+
+def _add_train(commands: Any) -> None:
+    train = _add(commands, "train", train_command, "Train an adapter and prove that it works.", epilog=settings_help().replace("%", "%%"),
+                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    train.add_argument("recipe", metavar="RECIPE", help="a YAML file, or a preset's name: " + ", ".join(preset_names()))
+    train.add_argument("changes", metavar="name=value", nargs="*",
+                       help="a setting to change, such as training.learning_rate=1e-4; dataset.id and base_model.id may be paths")
+    _add_watching(train)
+
+
+def _add_chat(commands: Any) -> None:
+    parser = _add(commands, "chat", chat_command, "Ask a run's adapter; questions come from the terminal or line by line from stdin.")
+    _add_run(parser)
+    parser.add_argument("--base", action="store_true", help="show beside each answer what the base says without the adapter")
+
+
+def _add_score(commands: Any) -> None:
+    parser = _add(commands, "score", score_command, "Answer every row of a file and count the answers that are right word for word.")
+    _add_run(parser)
+    parser.add_argument("file", metavar="FILE", type=Path, help="data in any supported format; a row's last answer is the expected one")
+    parser.add_argument("--base", action="store_true", help="score the base without the adapter")
+    parser.add_argument("--limit", metavar="N", type=int, help="only the first N rows")
+    parser.add_argument("--misses", metavar="N", type=int, default=0, help="show the first N wrong answers")
+    _add_json(parser)
+
+
+def train_command(given: argparse.Namespace, settings: Settings) -> int:
+    recipe = recipe_from(given.recipe, given.changes, settings)
+    examples = load_examples(recipe.dataset, settings.data)
+    note = f", {len(examples.left_out):,} rows left out" if examples.left_out else ""
+    given.screen.print(Text(f"{recipe.title}: {len(examples.train):,} examples to learn from, {len(examples.held_out):,} held out{note}"))
+    for warning in examples.warnings:
+        given.screen.print(Text(warning))
+    run = RunStore(settings.runs).create(recipe)
+    return _start(given, run)
+
+
+def resume_command(given: argparse.Namespace, settings: Settings) -> int:
+    run = _find(given.run, settings)
+    state = run.status().state
+    if state not in ("stopped", "failed", "interrupted"):
+        raise UserError(f"{run.id} is {state}; only a run that stopped, failed or was interrupted can be resumed.")
+    return _start(given, run)
+
+
+def _start(given: argparse.Namespace, run: Run) -> int:
+    local.launch(run)
+    given.screen.print(Text(f"{run.id} has started in {run.folder}"), soft_wrap=True)
+    return _report(given, run, run.status()) if given.no_watch else watch_until_end(given, run)
+
+
+def watch_command(given: argparse.Namespace, settings: Settings) -> int:
+    return watch_until_end(given, _find(given.run, settings))
+
+
+def watch_until_end(given: argparse.Namespace, run: Run) -> int:
+    """Follow a run to its end and report it. Ctrl-C ends the watching, not the run."""
+    try:
+        status = watch(run, given.screen)
+    except KeyboardInterrupt:
+        given.screen.print(Text(f"\n{run.id} goes on without this window. Watch it again: {PROGRAM} watch {run.id}\n"
+                                f"Stop it: {PROGRAM} stop {run.id}"), soft_wrap=True)
+        return INTERRUPTED
+    return _report(given, run, status)
+
+
+def _report(given: argparse.Namespace, run: Run, status: Status) -> int:
+    """Say how the run stands, and the proof if there is one. Exit code 0 unless it ended without an adapter."""
+    if given.json:
+        print(json.dumps({"run": run.id, "folder": str(run.folder), "state": status.state, "step": status.step,
+                          "sentence": status.sentence, "proof": run.proof()}))
+    elif status.has_ended:
+        lines = [f"{run.id}: {status.state}. {status.sentence}", *status.warnings, *proof_in_words(run.proof() or {})]
+        if status.state == "done":
+            lines += [f"The adapter is in {run.adapter}", f"Chat with it: {PROGRAM} chat {run.id}"]
+        print("\n".join(lines))
+    return NOT_DONE if status.has_ended and status.state != "done" else DONE
+
+
+def runs_command(given: argparse.Namespace, settings: Settings) -> int:
+    runs = [(run, run.status()) for run in RunStore(settings.runs).list()]
+    if given.json:
+        print(json.dumps([_as_row(run, status) for run, status in runs]))
+    elif not runs:
+        print(f"No runs yet in {settings.runs}. The first one: {PROGRAM} train starter")
+    else:
+        table = Table("run", "state", "step", "loss", "held out", "time", box=None, pad_edge=False)
+        for run, status in runs:
+            table.add_row(run.id, status.state, f"{status.step}/{status.total}", _loss(status.loss), _loss(status.held_out_loss),
+                          duration(status.seconds))
+        _out().print(table)
+    return DONE
+
+
+def _as_row(run: Run, status: Status) -> dict[str, Any]:
+    return {"run": run.id, "folder": str(run.folder), "state": status.state, "step": status.step, "total": status.total,
+            "loss": status.loss, "held_out_loss": status.held_out_loss, "seconds": status.seconds}
+
+
+def _loss(loss: float | None) -> str:
+    return "" if loss is None else f"{loss:.3f}"
+
+
+def _out() -> Console:
+    """stdout; a file or pipe gets whole lines, however long."""
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
+
+
+def stop_command(given: argparse.Namespace, settings: Settings) -> int:
+    run = _find(given.run, settings)
+    status = run.status()
+    if status.state == "queued" and run.take("start"):
+        print(f"{run.id} no longer waits for its turn.")
+    elif not status.is_active:
+        raise UserError(f"{run.id} is {status.state}: there is nothing to stop.")
+    else:
+        run.ask("stop-now" if given.now else "stop")
+        how = "ends at once." if given.now else f"finishes its step, saves and ends. Go on later: {PROGRAM} resume {run.id}"
+        print(f"{run.id} {how}")
+    return DONE
+
+
+def chat_command(given: argparse.Namespace, settings: Settings) -> int:
+    return chat(_find(given.run, settings), given.base, _out(), given.screen)
+
+
+def score_command(given: argparse.Namespace, settings: Settings) -> int:
+    run = _find(given.run, settings)
+    result = score(run, given.file, given.base, given.limit, given.misses, settings.max_rows, given.screen)
+    if given.json:
+        print(json.dumps(result, ensure_ascii=False))
+        return DONE
+    who = "The base" if given.base else "The adapter"
+    print(f"{who} answered {result['exact']:,} of {result['questions']:,} questions of {given.file.name} word for word: "
+          f"{result['share']:.1%}")
+    for miss in result["misses"]:
+        print(f"\n  asked     {miss['question']}\n  expected  {miss['expected']}\n  answered  {miss['answer']}")
+    return DONE
+
+
+def presets_command(given: argparse.Namespace, settings: Settings) -> int:
+    table = Table("preset", "what it is", "base model", "dataset", box=None, pad_edge=False)
+    for name in preset_names():
+        recipe = Recipe.load(PRESETS / f"{name}.yaml")
+        table.add_row(name, recipe.title, recipe.base_model.title, recipe.dataset.title)
+    _out().print(table)
+    return DONE
+
+
+def settings_command(given: argparse.Namespace, settings: Settings) -> int:
+    table = Table("variable", "value", "what it is", box=None, pad_edge=False)
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        shown = "" if value is None else str(value)  # pydantic prints a secret as stars
+        table.add_row(PREFIX + name.upper(), shown, field.description)
+    _out().print(table)
+    return DONE
+
+
+def _find(name: str, settings: Settings) -> Run:
+    """The run of that name, the newest one for `latest`, or the only one whose name begins so."""
+    store = RunStore(settings.runs)
+    runs = store.list()
+    if name == "latest" and runs:
+        return runs[0]
+    if name in (run.id for run in runs):
+        return store.get(name)
+    found = [run.id for run in runs if run.id.startswith(name)]
+    if len(found) == 1:
+        return store.get(found[0])
+    if found:
+        raise UserError(f"{len(found)} runs begin with {name}: {', '.join(found[:5])}. Give more of the name.")
+    raise UserError(f"There is no run {name!r} in {settings.runs}. `{PROGRAM} runs` lists them.")

@@ -1,0 +1,82 @@
+"""A run seen from a terminal: a progress bar while it trains, its proof in plain words at the end."""
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
+
+from ..runs import Run, Status
+
+_EVERY = 0.3  # seconds between two looks at the run folder
+
+
+def watch(run: Run, console: Console) -> Status:
+    """Show the run until it ends; returns its last status. A terminal gets a moving bar, a file a line now and then."""
+    return _watch_moving(run, console) if console.is_terminal else _watch_in_lines(run, console)
+
+
+def _watch_moving(run: Run, console: Console) -> Status:
+    columns = TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[figures]}", markup=False)
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("starting", total=None, figures="")
+        while not (status := run.status()).has_ended:
+            progress.update(bar, description=status.state, completed=status.step, total=status.total or None, figures=figures(status))
+            time.sleep(_EVERY)
+    return status
+
+
+def _watch_in_lines(run: Run, console: Console) -> Status:
+    """A line whenever the state changes and at every tenth of the run."""
+    said = None
+    while not (status := run.status()).has_ended:
+        tenth = 10 * status.step // status.total if status.total else 0
+        if said != (said := (status.state, tenth)):
+            console.print(Text(f"{status.state}: {figures(status)}" if status.step else status.sentence or status.state), soft_wrap=True)
+        time.sleep(_EVERY)
+    return status
+
+
+def figures(status: Status) -> str:
+    """step 40/200 · loss 3.10 -> 0.52 · 5,210 tokens/s · 31 s left"""
+    parts = [f"step {status.step}/{status.total}"] if status.total else []
+    if status.loss is not None:
+        parts.append(f"loss {_before(status.first_loss)}{status.loss:.2f}")
+    if status.tokens_per_second:
+        parts.append(f"{status.tokens_per_second:,.0f} tokens/s")
+    if status.seconds_left is not None:
+        parts.append(f"{duration(status.seconds_left)} left")
+    return " · ".join(parts)
+
+
+def _before(loss: float | None) -> str:
+    return "" if loss is None else f"{loss:.2f} -> "
+
+
+def duration(seconds: float) -> str:
+    """45 s, 3 min 20 s, 2 h 5 min"""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def proof_in_words(proof: dict[str, Any]) -> list[str]:
+    """What proof.json says, a sentence each; a part it does not have gives no sentence."""
+    held_out, lines = proof.get("heldout") or {}, []
+    match, loss = held_out.get("exact_match") or {}, held_out.get("loss") or {}
+    if match.get("after") is not None:
+        lines.append(f"Of {held_out['questions']} held-out questions the base answered {match['before']:.1%} word for word as expected, "
+                     f"your adapter {match['after']:.1%}.")
+    if loss.get("after") is not None:
+        lines.append(f"Held-out loss went from {loss['before']:.3f} to {loss['after']:.3f}.")
+    if update := proof.get("update"):
+        layers, idle = update["layers"], update["zero_layers"]
+        lines.append(f"{idle} of {layers} adapted layers learned nothing." if idle else f"All {layers} adapted layers learned.")
+    if reload := proof.get("reload"):
+        lines.append(f"Opened again from disk it computes the same: largest difference {reload['max_difference']:.2g}.")
+    if seconds := proof.get("seconds"):
+        lines.append(f"First loss after {seconds['to_first_loss']:.1f} s; trained for {duration(seconds['training'])}.")
+    return lines
