@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from ..errors import UserError
 from ..messages import Conversation
 from .formats import KINDS, MEDIA, UNKNOWN, Columns, Kind, RepeatedKey, RowError, TwoColumnsFit, convert, recognise
-from .rows import WANTED, RowSource
+from .rows import RowSource
+from .text_files import WANTED
 
 _UNREADABLE = Kind("unreadable", lambda row: False, "rows that cannot be read")
 _FLAWS = {"unreadable", "unknown", "prompts"}  # a row of these kinds is mostly a broken row of another kind
@@ -74,12 +75,21 @@ def read_file(path: Path, name: str, format: str = "auto", max_rows: int = 2_000
             raise UserError(f"{name} has {error}, first in row {number}. Delete or rename what should not be learned.") from error
         else:
             used[kind.name].append(_Used(number, line, conversation, changes))
+    unreadable = left_out.get(_UNREADABLE.name, [])
     if not rows:
         raise UserError(f"{name} is empty: it has no rows. {WANTED}")
+    if 2 * len(unreadable) > rows:
+        raise UserError(f"{name} cannot be read: {_some(unreadable)}. The first: {unreadable[0].reason}. Correct the file, then upload it again.")
     chosen = _majority(used, left_out)
     if not used.get(chosen):
-        raise UserError(f"{name} {_nothing_usable(chosen, kind_of.columns.get(chosen, ''), rows, left_out[chosen][0])}")
+        raise UserError(f"{name} {_nothing_usable(chosen, kind_of, rows, left_out[chosen][0])}")
     return _contents(chosen, rows, used, left_out, source.warnings)
+
+
+def _some(left_out: list[LeftOut]) -> str:
+    """Which rows, for a sentence: the first few by their lines."""
+    places = [f"line {one.line}" if one.line else f"row {one.row}" for one in left_out[:5]]
+    return f"{', '.join(places)}{' and more' if len(left_out) > 5 else ''} ({len(left_out):,} in all)"
 
 
 class _Recogniser:
@@ -103,7 +113,7 @@ class _Recogniser:
         kind = self._kinds.get(shape)
         if kind is None:
             kind = recognise(columns)
-            self.columns.setdefault(kind.name, ", ".join(repr(name[:30]) for name in given[:8] if isinstance(name, str)))
+            self.columns.setdefault(kind.name, ", ".join(repr(name[:30]) for name in given[:8]))
             if len(self._kinds) < 1000 and MEDIA.isdisjoint(names):
                 self._kinds[shape] = kind
         return kind, columns
@@ -111,7 +121,7 @@ class _Recogniser:
     def _lowered(self, given: tuple[str, ...]) -> tuple[str, ...]:
         names = tuple(name.strip().lower() for name in given)
         if len(set(names)) < len(names):
-            raise RowError(f"two of its columns have the same name ({', '.join(given[:8])})")
+            raise RowError(f"two of its columns have the same name ({', '.join(repr(name[:30]) for name in given[:8])})")
         if len(self._names) < 1000:
             self._names[given] = names
         return names
@@ -130,15 +140,17 @@ def _majority(used: dict[str, list[_Used]], left_out: dict[str, list[LeftOut]]) 
     return max(whole, key=lambda name: (counts[name], name in used))
 
 
-def _nothing_usable(chosen: str, columns: str, rows: int, first: LeftOut) -> str:
+def _nothing_usable(chosen: str, kind_of: _Recogniser, rows: int, first: LeftOut) -> str:
     """Completes "FILE ..."."""
-    kind = KINDS.get(chosen, UNKNOWN)
-    if chosen in (UNKNOWN.name, "prompts"):
-        found = f"has {kind.words}" if chosen == UNKNOWN.name else f"looks like {kind.words}"
-        return f"{found} ({columns or 'no columns'}). The first line of a CSV file names the columns. {WANTED}"
-    if kind.read is None and chosen != _UNREADABLE.name:
+    kind, columns = KINDS.get(chosen, UNKNOWN), kind_of.columns.get(chosen) or "no columns"
+    if chosen in ("unknown", "prompts"):
+        return (f"{'has' if chosen == 'unknown' else 'looks like'} {kind.words} ({columns}). Name the two columns to learn from "
+                f"question and answer; in a CSV file the first line holds the names. {WANTED}")
+    if kind.read is None:
         return f"looks like {kind.words}, which cannot be trained on yet. {WANTED}"
-    return f"has no trainable row: there is no answer to learn in any of its {rows:,} rows. The first is {first}. {WANTED}"
+    forced = f" when it is read as {kind.words}" if kind_of.forced else ""
+    return (f"has no trainable row{forced}: there is no answer to learn in any of its {rows:,} rows. The first is {first}. "
+            f"{'Let the format be recognised, or choose another.' if forced else 'Correct the file, then upload it again.'}")
 
 
 def _contents(chosen: str, rows: int, used: dict[str, list[_Used]], left_out: dict[str, list[LeftOut]], warnings: list[str]) -> FileContents:
@@ -154,7 +166,7 @@ def _left_out_sentence(rows: int, left_out: list[LeftOut]) -> list[str]:
     if not left_out:
         return []
     reasons = len({one.reason for one in left_out})
-    return [f"{len(left_out):,} of {rows:,} rows are left out{'' if reasons == 1 else f' for {reasons} different reasons'}; "
+    return [f"Left out: {len(left_out):,} of {rows:,} rows{'' if reasons == 1 else f', for {reasons} different reasons'}; "
             f"the first is {left_out[0]}."]
 
 

@@ -1,6 +1,6 @@
 """From one raw row to a conversation.
 
-A new format is one small function and one line in KINDS. Kinds without a function are recognised so that a person is
+A new format is one small function and one line in _IN_ORDER. Kinds without a function are recognised so that a person is
 told what the file is; most specific first, because the first that fits is taken.
 """
 
@@ -38,7 +38,7 @@ class RepeatedKey(dict[str, Any]):
 
 def alpaca(row: Columns) -> list[Message]:
     """instruction and input (one may be empty) -> output (or response), with optional system and history."""
-    plain = row.keys() <= _ALPACA  # nearly always, and then there is nothing to look for: this is the path from Start to the first step
+    plain = row.keys() <= _ALPACA  # nearly always; then there is nothing to look for, and Start is quick
     answer = "output" if plain and "output" in row else _only(row, ANSWERS, "answer")
     question, more = _optional(row, "instruction"), _optional(row, "input")
     if more and more != "<noinput>" and not is_blank(more):
@@ -78,7 +78,7 @@ def sharegpt(row: Columns) -> list[Message]:
 # recognising them
 
 class Kind(NamedTuple):
-    """What a row can be: a name, a test, words that complete "it looks like ...", and how to read it, if that is possible yet."""
+    """What a row can be: a name, a test, words that complete "it looks like ...", and how to read it once that is possible."""
 
     name: str
     fits: Callable[[Columns], bool]
@@ -98,17 +98,21 @@ def _first_turn(value: Any) -> Columns:
     return next((item for item in value if isinstance(item, dict)), {}) if isinstance(value, list) else {}
 
 
-def _is_messages(row: Columns) -> bool:
-    return "messages" in row or any("role" in (turn := _first_turn(v)) and ("content" in turn or "tool_calls" in turn) for v in row.values())
-
-
-def _is_sharegpt(row: Columns) -> bool:
-    return any(name in row for name in _CHATS[1:]) or any({"from", "value"} <= _first_turn(v).keys() for v in row.values())
+def _has_turns(row: Columns, who: str) -> bool:
+    return any(who in _first_turn(value) for value in row.values())
 
 
 def _is_choice(row: Columns) -> bool:
     many = _has(row, "choices", "options") or {"a", "b"} <= row.keys() or len(_starting(row, "choice") + _starting(row, "option")) > 1
     return many and _has(row, "question", "premise", "query")
+
+
+def _is_tree(row: Columns) -> bool:
+    return "replies" in row or isinstance(row.get("prompt"), dict) or {"message_id", "parent_id"} <= row.keys()
+
+
+def _asks_and_answers(row: Columns) -> bool:
+    return _has(row, *QUESTIONS) and _has(row, *ANSWERS)
 
 
 def _is_marked(row: Columns) -> bool:
@@ -119,38 +123,44 @@ def _is_labelled(row: Columns) -> bool:
     return _has(row, *_LABELS) and (_has(row, *QUESTIONS, "content", "sentence") or len(row) == 2)
 
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (
-    Kind("preference", lambda row: bool(_starting(row, "rejected") and _starting(row, "chosen")), "preference data (chosen, rejected)"),
+_IN_ORDER = (
+    Kind("preference", lambda row: bool(_starting(row, "rejected") and _starting(row, "chosen")),
+         "preference data (chosen, rejected)"),
     Kind("kto", _is_marked, "preference data (answers marked good or bad)"),
-    Kind("tree", lambda row: _has(row, "replies") or isinstance(row.get("prompt"), dict) or {"message_id", "parent_id"} <= row.keys(),
-         "conversation trees (Open Assistant)"),
+    Kind("tree", _is_tree, "conversation trees (Open Assistant)"),
     Kind("media", lambda row: any(row.get(name) for name in MEDIA), "data with pictures, sound or video"),
     Kind("tokens", lambda row: "input_ids" in row, "text that is already cut into tokens (input_ids)"),
     Kind("segments", lambda row: isinstance(row.get("segments"), list), "template-free segments"),
     Kind("self_instruct", lambda row: isinstance(row.get("instances"), list), "self-instruct tasks (instruction, instances)"),
     Kind("translation", lambda row: isinstance(row.get("translation"), dict), "translation pairs"),
     Kind("message_pairs", lambda row: isinstance(row.get("prompt"), list), "prompts that are lists of messages"),
-    Kind("sharegpt", lambda row: _is_sharegpt(row) and not _is_messages(row), "ShareGPT conversations", sharegpt),
-    Kind("messages", lambda row: _is_messages(row), "messages", messages),
+    Kind("sharegpt", lambda row: _has_turns(row, "from"), "ShareGPT conversations", sharegpt),
+    Kind("messages", lambda row: _has_turns(row, "role") or "messages" in row, "messages", messages),
+    Kind("sharegpt", lambda row: _has(row, *_CHATS), "ShareGPT conversations", sharegpt),
     Kind("multiple_choice", _is_choice, "multiple-choice questions"),
-    Kind("dolly", lambda row: _has(row, "context", "article", "passage") and _has(row, *QUESTIONS) and _has(row, *ANSWERS),
+    Kind("dolly", lambda row: _has(row, "context", "article", "passage") and _asks_and_answers(row),
          "questions about a text (a context beside question and answer)"),
     Kind("alpaca", lambda row: "instruction" in row and _has(row, *ANSWERS), "Alpaca", alpaca),
-    Kind("question_answer", lambda row: _has(row, *QUESTIONS) and _has(row, *ANSWERS), "questions and answers", question_answer),
+    Kind("question_answer", _asks_and_answers, "questions and answers", question_answer),
     Kind("classification", _is_labelled, "texts with a label or class instead of a written answer"),
-    Kind("plain_text", lambda row: _has(row, "text", "content", "raw_content") and not _has(row, *QUESTIONS[:-1]), "plain text"),
+    Kind("plain_text", lambda row: _has(row, "text", "content", "raw_content") and not _has(row, *QUESTIONS[:-1]),
+         "plain text without questions and answers"),
     Kind("prompts", lambda row: _has(row, *QUESTIONS, "turns"), "questions without answers"),
-)}
+)
+KINDS = {kind.name: kind for kind in _IN_ORDER}
 UNKNOWN = Kind("unknown", lambda row: True, "rows with columns that are not known here")
 
 
 def recognise(row: Columns) -> Kind:
     """The first kind that fits one row."""
-    return next((kind for kind in KINDS.values() if kind.fits(row)), UNKNOWN)
+    return next((kind for kind in _IN_ORDER if kind.fits(row)), UNKNOWN)
 
 
 def convert(kind: Kind, row: Columns, changes: list[str]) -> Conversation:
-    """One row as a conversation that ends with the assistant; `changes` collects "merged", "dropped" and "cut". Raises RowError."""
+    """One row as a conversation that ends with the assistant. Raises RowError.
+
+    `changes` collects what was done to it: "merged", "dropped", "cut".
+    """
     if kind.read is None:
         raise RowError(f"it looks like {kind.words}")
     return _tidy(kind.read(row), changes)
@@ -176,9 +186,15 @@ def _only(row: Columns, names: tuple[str, ...], what: str) -> str:
 def _text(value: Any, where: str) -> str:
     if type(value) is str and (value.isascii() or _is_whole(value)):
         return value
-    kind = "null" if value is None else "true or false" if isinstance(value, bool) else "a number" if isinstance(value, (int, float)) \
-        else "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else "broken text (half of a character)"
-    raise RowError(f"`{where}` is {kind}; only text can be learned")
+    raise RowError(f"`{where}` is {_kind_of(value)}; only text can be learned")
+
+
+def _kind_of(value: Any) -> str:
+    """What a JSON value is, in words."""
+    if isinstance(value, (bool, type(None))):
+        return {True: "true", False: "false", None: "null"}[value]
+    kinds = ((str, "broken text (half of a character)"), ((int, float), "a number"), (list, "a list" if value else "an empty list"))
+    return next((words for types, words in kinds if isinstance(value, types)), "an object")
 
 
 def _is_whole(text: str) -> bool:
@@ -210,18 +226,16 @@ def _chat(row: Columns, who: str, what: str, roles: dict[str, str]) -> list[Mess
 
 
 def _list_of_turns(row: Columns, who: str) -> list[Any]:
-    for name in _CHATS:
-        if name in row:
-            value = row[name]
-            break
-    else:
-        fits = [name for name, value in row.items() if who in _first_turn(value)]
-        if len(fits) > 1:
-            raise TwoColumnsFit(f"{len(fits)} columns that could be the conversation ({', '.join(fits)})")
-        name, value = (fits[0], row[fits[0]]) if fits else ("", None)
-    if not isinstance(value, list) or not value:
-        raise RowError(f"`{name}` is not a list of turns, or an empty one" if name else f"it has no list of turns with `{who}`")
-    return value
+    fits = [name for name, value in row.items() if who in _first_turn(value)]
+    name = next((name for name in _CHATS if name in fits), None)
+    if name is None and len(fits) > 1:
+        raise TwoColumnsFit(f"{len(fits)} columns that could be the conversation ({', '.join(repr(one[:30]) for one in fits)})")
+    name = name or next((one for one in (*fits, *_CHATS) if one in row), None)
+    if name is None:
+        raise RowError(f"it has no list of turns with `{who}`")
+    if not isinstance(row[name], list) or not row[name]:
+        raise RowError(f"`{name[:30]}` is {_kind_of(row[name])} instead of a list of turns")
+    return row[name]
 
 
 def _chat_turn(item: Any, number: int, who: str, what: str, roles: dict[str, str]) -> Message:
@@ -235,7 +249,7 @@ def _chat_turn(item: Any, number: int, who: str, what: str, roles: dict[str, str
     if role not in roles:
         role = role.strip().lower() if isinstance(role, str) else role
         if not isinstance(role, str) or role not in roles:
-            raise RowError(f"turn {number} has the role {str(role)[:30]!r}; only system, user and assistant can be trained on yet")
+            raise RowError(f"turn {number} has the role {str(role)[:30]!r}; known are system, user and assistant")
     content = item[what]
     turn = _turn(roles[role], _joined(content, number) if isinstance(content, list) else content, what)
     # OpenAI's `weight` and LLaMA-Factory's `loss_weight`: 0 means "read it, do not learn it"
@@ -263,14 +277,14 @@ def _tidy(turns: list[Message], changes: list[str]) -> Conversation:
         if is_blank(turn["content"]):
             if role == "system":
                 continue
-            raise RowError("the answer is empty" if role == "assistant" and number == len(turns) else f"turn {number} ({role}) is empty")
+            raise RowError(f"the {'answer' if role == 'assistant' else 'question'} (turn {number}) is empty")
         if role == last:
             kept[-1] = _merged(kept[-1], turn)
             changes.append("merged")
         elif role == "assistant" and last != "user":
             changes.append("dropped")
         elif role == "system" and last:
-            raise RowError(f"a system turn stands in the middle (turn {number}); the order is system first, then user and assistant")
+            raise RowError(f"a system turn stands in the middle (turn {number}); it may only come first")
         else:
             kept.append(turn)
             last = role

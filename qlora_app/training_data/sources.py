@@ -10,9 +10,9 @@ from pathlib import Path
 from .. import starter
 from ..errors import UserError
 from ..messages import Conversation
-from .checks import content_warnings, held_out_rows
+from .checks import content_warnings, held_out_positions, same_key
 from .choice import DatasetChoice
-from .conversations import FileContents, LeftOut, read_file
+from .conversations import LeftOut, read_file
 
 _ID = re.compile(r"[0-9a-f]{12}-.+")
 _LONGEST_NAME = 120  # bytes; file systems take 255, and a title must fit into a list
@@ -40,12 +40,12 @@ def import_file(path: Path, data_folder: Path, name: str, max_megabytes: int = 5
     try:
         size = path.stat().st_size
         if size > max_megabytes * 1_000_000:
-            raise UserError(f"{shown} is too large: {size / 1e6:,.0f} MB, the limit is {max_megabytes:,} MB. "
+            raise UserError(f"{shown} is too large: {size / 1e6:,.1f} MB, and the limit is {max_megabytes:,} MB. "
                             "Upload a part of it, or set QLORA_APP_MAX_UPLOAD_MB higher.")
         data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         copy, digest = _copy(path, data_folder)
     except OSError as error:
-        raise UserError(f"{shown} could not be saved: {error.strerror}. Make room for it, then upload it again.") from error
+        raise UserError(f"{shown} could not be saved ({error.strerror}). Make room for it, then upload it again.") from error
     try:
         read_file(copy, shown, max_rows=max_rows)
         id = f"{digest[:12]}-{_safe(name)}"
@@ -70,25 +70,26 @@ def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
         raise UserError(next(iter(problems.values())), {f"dataset.{field}": text for field, text in problems.items()})
     if choice.source == "starter":
         return _starter_examples(choice.id)
-    path = data_folder / choice.id
-    if not path.is_file():
-        raise UserError(f"{choice.title} is no longer among the uploaded files. Upload it again, or choose other data.")
-    data = read_file(path, choice.title, choice.format)
-    aside, warning = held_out_rows(data.conversations, choice.held_out_share, choice.split_seed)
+    try:
+        data = read_file(data_folder / choice.id, choice.title, choice.format)
+    except OSError as error:
+        raise UserError(f"{choice.title} is no longer among the uploaded files ({error.strerror}). Upload it again, or choose other data.",
+                        {"dataset.id": "This file is gone."}) from error
+    keys = [same_key(conversation) for conversation in data.conversations]
+    aside = held_out_positions(keys, choice.held_out_share, choice.split_seed)
     train = [one for position, one in enumerate(data.conversations) if position not in aside]
     held_out = [data.conversations[position] for position in sorted(aside)]
-    warnings = [*data.warnings, *content_warnings(data.conversations, data.numbers), *([warning] if warning else [])]
-    return _examples(data, train, held_out, data.rows, warnings)
+    warnings = [*data.warnings, *content_warnings(data.conversations, data.numbers, keys)]
+    return Examples(train, held_out, data.format, _fingerprint(train, held_out), data.rows, data.left_out, warnings)
 
 
 def _starter_examples(name: str) -> Examples:
     dataset = starter.DATASETS[name]
-    train, held_out = (read_file(path, f"starter dataset {path.name}") for path in (dataset.file, dataset.held_out))
-    return _examples(train, train.conversations, held_out.conversations, train.rows + held_out.rows, train.warnings + held_out.warnings)
-
-
-def _examples(data: FileContents, train: list[Conversation], held_out: list[Conversation], rows: int, warnings: list[str]) -> Examples:
-    return Examples(train, held_out, data.format, _fingerprint(train, held_out), rows, data.left_out, warnings)
+    train, held_out = (read_file(path, f"Starter dataset {path.name}") for path in (dataset.file, dataset.held_out))
+    left_out, warnings = train.left_out + held_out.left_out, train.warnings + held_out.warnings
+    rows = train.rows + held_out.rows
+    return Examples(train.conversations, held_out.conversations, train.format,
+                    _fingerprint(train.conversations, held_out.conversations), rows, left_out, warnings)
 
 
 def _fingerprint(*parts: list[Conversation]) -> str:
@@ -119,16 +120,15 @@ def _copy(path: Path, folder: Path) -> tuple[Path, str]:
 
 
 def _shown(name: str) -> str:
-    """The name as it may stand in a sentence."""
-    return "".join(c for c in name.replace("\\", "/").rpartition("/")[2] if c.isprintable())[:100] or "The file"
+    """The file's own name as it may stand in a sentence."""
+    own = re.split(r"[/\\]", name)[-1]
+    return "".join(character for character in own if character.isprintable())[:100] or "The file"
 
 
 def _safe(name: str) -> str:
-    """The name as it may stand in a folder: letters, digits, dot, dash, underscore; the ending is kept."""
-    clean = re.sub(r"[^\w.-]+", "_", _shown(name)).strip("._") or "data"
-    stem, dot, ending = clean.rpartition(".")
+    """The name as it may stand in a folder: letters, digits, dot, dash and underscore; the ending is kept."""
+    stem, dot, ending = (re.sub(r"[^\w.-]+", "_", _shown(name)).strip("._") or "data").rpartition(".")
     if not dot:
-        stem, ending = clean, ""
-    ending = ending[:10]
-    room = _LONGEST_NAME - len((dot + ending).encode())
-    return stem.encode()[:room].decode(errors="ignore") + dot + ending
+        stem, ending = ending, ""
+    ending = (dot + ending)[:10]
+    return stem.encode()[:_LONGEST_NAME].decode(errors="ignore") + ending

@@ -1,0 +1,101 @@
+"""What kind of file the bytes are, whatever its name says: text in which encoding, or something to refuse in plain words."""
+
+import codecs
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from ..errors import UserError
+
+WANTED = "Give a JSON, JSONL or CSV file with rows of instruction/output, messages, conversations, or question/answer columns."
+_HEAD = 65_536  # bytes that decide what kind of file it is
+_UNPACK = "Unpack it and upload the file inside."
+_AS_JSONL = "Save it as JSONL and upload that."
+_AS_CSV = "Save it as CSV (UTF-8) and upload that."
+_MAGIC = [
+    (b"PAR1", "a Parquet table, which cannot be read yet", "Save it as JSONL (pandas: `to_json(lines=True, orient='records')`)."),
+    (b"ARROW1", "an Arrow table, which cannot be read yet", _AS_JSONL),
+    (b"\x1f\x8b", "a gzip archive", _UNPACK), (b"BZh", "a bzip2 archive", _UNPACK), (b"\xfd7zXZ", "an xz archive", _UNPACK),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive", _UNPACK), (b"7z\xbc\xaf", "a 7-Zip archive", _UNPACK), (b"Rar!", "a RAR archive", _UNPACK),
+    (b"\xd0\xcf\x11\xe0", "an old Excel or Word document", _AS_CSV), (b"SQLite format 3", "a SQLite database", _AS_CSV),
+    (b"%PDF", "a PDF document", WANTED), (b"\x89PNG", "a picture", WANTED), (b"\xff\xd8\xff", "a picture", WANTED),
+    (b"\x89HDF", "an HDF5 file", _AS_JSONL), (b"\x93NUMPY", "a NumPy array", _AS_JSONL),
+    (b"GGUF", "a model, not data", WANTED),
+]
+_PICKLE = re.compile(rb"\x80[\x02-\x05][\x95\]}c(KXq]|cos\n|c__builtin__\n|\([dl]p0\n")
+_MARKUP = re.compile(rb"<!doctype|<html|<head|<body|<\?xml")
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # UTF-32 first: its mark begins with that of UTF-16
+
+
+def refuse_other_kinds(path: Path, name: str) -> None:
+    """Raises UserError for an empty file and for everything that is not text, saying what it is and what to do."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if not head.strip(b" \t\r\n\xef\xbb\xbf") and path.stat().st_size <= _HEAD:
+        raise UserError(f"{name} is empty: it has no rows ({path.stat().st_size} bytes). {WANTED}")
+    for magic, kind, advice in _MAGIC:
+        if head.startswith(magic):
+            raise UserError(f"{name} is {kind}. {advice}")
+    if head.startswith(b"PK\x03\x04"):
+        office = b"[Content_Types].xml" in head or b"xl/" in head
+        raise UserError(f"{name} is an Excel workbook or another office document. {_AS_CSV}" if office else
+                        f"{name} is a zip archive. {_UNPACK}")
+    if _PICKLE.match(head):
+        raise UserError(f"{name} is a Python pickle, which could run a program when it is opened, so it never is. {_AS_JSONL}")
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:200].lower()
+    if start.startswith(b"version https://git-lfs"):
+        size = re.search(rb"size (\d{1,15})\b", head)
+        raise UserError(f"{name} is a Git LFS pointer{f' to {int(size[1]):,} bytes of data' if size else ''}, not the data itself. "
+                        "Run `git lfs pull`, or download the real file.")
+    if _MARKUP.match(start):
+        raise UserError(f"{name} is a web page (HTML or XML), not a dataset. The download probably needed a login: download it again.")
+
+
+def find_encoding(path: Path, name: str) -> tuple[str, list[str]]:
+    """(encoding that decodes the whole file, warnings). Raises UserError if there is none."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    marked = next((encoding for mark, encoding in _MARKS if head.startswith(mark)), None)
+    if marked or b"\0" in head:
+        encoding = marked or _utf16(head)
+        if encoding and _decodes(path, encoding):
+            return encoding, []
+        raise UserError(f"{name} is not readable text ({f'not valid {encoding}' if marked else 'it contains zero bytes'}). Save it as UTF-8.")
+    if _decodes(path, "utf-8"):
+        return "utf-8", []
+    if not _decodes(path, "cp1252"):
+        raise UserError(f"{name} is neither UTF-8 nor Windows-1252 text. Save it as UTF-8, then upload it again.")
+    words = ", ".join(islice(_odd_words(path), 4))
+    return "cp1252", [f"The file is not UTF-8, so it was read in the encoding Windows-1252. Please check these words: {words}."]
+
+
+def _utf16(head: bytes) -> str | None:
+    """UTF-16 without a mark: in Latin text every second byte is zero."""
+    for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        half = head[start::2]
+        if half.count(b"\0") > 0.4 * len(half) and head.count(b"\0") < 1.3 * half.count(b"\0"):
+            return encoding
+    return None
+
+
+def _decodes(path: Path, encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                decoder.decode(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeError:
+        return False
+    return True
+
+
+def _odd_words(path: Path) -> Iterator[str]:
+    seen = set()
+    with path.open(encoding="cp1252") as file:
+        for word in (word for line in file for word in re.findall(r"\w*[^\x00-\x7f][\w’]*", line)):
+            if word not in seen:
+                seen.add(word)
+                yield word[:30]
