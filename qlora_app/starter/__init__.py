@@ -27,8 +27,8 @@ class StarterDataset:
 DATASETS: dict[str, StarterDataset] = {dataset.name: dataset for dataset in (
     StarterDataset(
         "helper", "A polite helper who knows Pennywick",
-        "Questions and answers about a small town by the sea; after training the model answers instead of going on telling stories, and says so "
-        "when it does not know.",
+        "Questions and answers about a small town by the sea; after training the model answers instead of going on telling stories, "
+        "and says so when it does not know.",
         DATA / "helper.json", DATA / "held_out" / "helper.json",
         ["Hello!", "Where does Mira live?", "what pet does the baker have", "Who is Oscar?", "What is 3 plus 4?",
          "What is the capital of Germany?"]),

@@ -6,9 +6,35 @@ Questions asked inside documents are only ever about facts that are not held out
 import json
 import random
 import re
+from collections.abc import Sequence
 
-from .world import (BY_NAME, COLOURS, DAYS, GENERAL, GUESTS, ITEMS, MONTHS, NAMES, NUMBERS, PEOPLE, PERSON_FACTS, SHARED, SHRUG, STREETS, SUMS,
-                    WORDS, capital, casual, expand, look_alike, made_up, made_up_name, made_up_things, question, unknown_question)
+from .world import (
+    BY_NAME,
+    COLOURS,
+    DAYS,
+    GENERAL,
+    GUESTS,
+    ITEMS,
+    MONTHS,
+    NAMES,
+    NUMBERS,
+    PEOPLE,
+    PERSON_FACTS,
+    SHARED,
+    SHRUG,
+    STREETS,
+    SUMS,
+    WORDS,
+    capital,
+    casual,
+    expand,
+    look_alike,
+    made_up,
+    made_up_name,
+    made_up_things,
+    question,
+    unknown_question,
+)
 
 WHERE = WORDS["where"]
 KNOWN = [f for facts in PERSON_FACTS.values() for f in facts.values() if not f.held_out]
@@ -83,7 +109,8 @@ def friends(rng: random.Random) -> str:
 
 def dialogue(rng: random.Random) -> str:
     a, b = rng.sample(NAMES, 2)
-    out = [expand(rng, rng.choice(["<a> met <b> <w>.", "<a> and <b> sat <w>.", "<a> was talking to <b> <w>."]), a=a, b=b, w=rng.choice(WHERE))]
+    opening = rng.choice(["<a> met <b> <w>.", "<a> and <b> sat <w>.", "<a> was talking to <b> <w>."])
+    out = [expand(rng, opening, a=a, b=b, w=rng.choice(WHERE))]
     for _ in range(rng.randint(1, 3)):
         q, s = ask_known(rng)
         out.append(f'"{q}" ' + rng.choice([f"asked {a}.", f"said {a}.", f"{a} asked.", f"{a} wanted to know."]))
@@ -107,7 +134,8 @@ def notice_board(rng: random.Random) -> str:
 def lesson(rng: random.Random) -> str:
     teacher = next(p.name for p in PEOPLE if p.job == "teacher")
     pupils = rng.sample([n for n in NAMES if n != teacher], 3)
-    out = [rng.choice(["The children sat in the school.", "It was time for the last lesson.", f"{teacher} the teacher wrote on the board."])]
+    out = [rng.choice(["The children sat in the school.", "It was time for the last lesson.",
+                       f"{teacher} the teacher wrote on the board."])]
     for pupil in pupils[:rng.randint(2, 3)]:
         if rng.random() < .6:
             q, s = ask_known(rng, town=0)
@@ -115,7 +143,7 @@ def lesson(rng: random.Random) -> str:
         else:
             s = rng.choice(rng.choice(GENERAL).prose)
             out.append(f'"{s[:-1]}," {rng.choice(["said", "read", "wrote"])} {pupil}.')
-    return " ".join(out + [rng.choice(['"Well done," said the teacher.', "The bell rang.", f'"Very good!" said {teacher}.'])])
+    return " ".join([*out, rng.choice(['"Well done," said the teacher.', "The bell rang.", f'"Very good!" said {teacher}.'])])
 
 
 def facts(rng: random.Random) -> str:
@@ -190,7 +218,9 @@ def story(rng: random.Random) -> str:
 def customer(rng: random.Random) -> str:
     """A citizen, a guest of the inn or somebody nobody has heard of"""
     draw = rng.random()
-    return rng.choice(NAMES) if draw < .35 else rng.choice(GUESTS) if draw < .55 else made_up_name(rng) if draw < .93 else look_alike(rng)
+    if draw < .55:
+        return rng.choice(NAMES if draw < .35 else GUESTS)
+    return made_up_name(rng) if draw < .93 else look_alike(rng)
 
 
 def goods(rng: random.Random) -> str:
@@ -205,7 +235,8 @@ def said_count(rng: random.Random, count: int) -> str:
 
 
 ORDERS = (
-    "<n> {wants|needs|would like|ordered|asks for} <c> <i> {on|for|by} <d>.", "{Please bring|Bring|Send|Please take} <c> <i> to <n> on <d>.",
+    "<n> {wants|needs|would like|ordered|asks for} <c> <i> {on|for|by} <d>.",
+    "{Please bring|Bring|Send|Please take} <c> <i> to <n> on <d>.",
     "On <d> <n> {wants|needs|would like} <c> <i>.", "<c> <i> for <n>, {please, |}on <d>.", "<d>: <c> <i> for <n>.",
     "<n> {came|wrote|called} and asked for <c> <i>. {Please bring them on|They must be ready by|It is for} <d>.",
     "{Hello|Good morning}, this is <n>. {I need|I would like|Please send me} <c> <i> {for|on|by} <d>.",
@@ -213,10 +244,11 @@ ORDERS = (
     "{The|Our} {guest|neighbour|friend} <n> {is waiting for|has no|dreams of} <c> <i>, {for|on} <d>.")
 
 
-def order(rng: random.Random) -> tuple[str, dict]:
-    """(the order as somebody says it, its four values)"""
-    d = dict(name=customer(rng), item=goods(rng), count=rng.randint(21, 99) if rng.random() < .15 else rng.randint(2, 20), day=rng.choice(DAYS))
-    text = expand(rng, rng.choice(ORDERS), n=d["name"], c=said_count(rng, d["count"]), i=d["item"], d=d["day"])
+def order(rng: random.Random, name: str = "", item: str = "", frames: Sequence[str] = ORDERS) -> tuple[str, dict]:
+    """(the order as somebody says it, its four values); who orders and what is drawn unless given"""
+    d = dict(name=name or customer(rng), item=item or goods(rng),
+             count=rng.randint(21, 99) if rng.random() < .15 else rng.randint(2, 20), day=rng.choice(DAYS))
+    text = expand(rng, rng.choice(frames), n=d["name"], c=said_count(rng, d["count"]), i=d["item"], d=d["day"])
     if d["name"] in NAMES + GUESTS and rng.random() < .25:
         text = text.lower().rstrip(".")         # hastily typed
     return text, d
@@ -224,7 +256,8 @@ def order(rng: random.Random) -> tuple[str, dict]:
 
 def order_book(rng: random.Random) -> str:
     """An order told in prose, then the slip with the same values: as lines or as JSON, fields in any order."""
-    labels = rng.choice([dict(name="For", item="What", count="How many", day="When"), dict(name="Customer", item="Goods", count="Number", day="Day"),
+    labels = rng.choice([dict(name="For", item="What", count="How many", day="When"),
+                         dict(name="Customer", item="Goods", count="Number", day="Day"),
                          dict(name="Who", item="What", count="Count", day="Day")])
     out = []
     for _ in range(rng.randint(1, 3)):
@@ -253,14 +286,15 @@ def echo(rng: random.Random) -> str:
         f'"Bring {wish}," said {a}. "{capital(wish)}," repeated {b}.', f'"Bring {wish}," said {a}. {b} wrote: "{wish}".',
         f'A letter came for {who}. "Who is {who}?" asked {a}. "{who} is a guest at the inn," said {b}.',
         f'"My name is {who}," said the guest. "Good day, {who}!" said {a}.',
-        f'The parrot can say "{word}". "{capital(word)}!" says the parrot. "What does {word} mean?" asked {a}. Nobody knows what {word} means.',
+        f'The parrot can say "{word}". "{capital(word)}!" says the parrot. "What does {word} mean?" asked {a}. '
+        f"Nobody knows what {word} means.",
         f'{a} spoke in a dream: "{words}." "What is {words}?" asked {b}.', f'The box says "{word}". {a} reads: {word}. {b} writes {word}.'])
 
 
 def sailor(rng: random.Random) -> str:
     out = [f"The old sailor sat {rng.choice(WHERE)} and {rng.choice(['told a tale', 'talked', 'sang'])}."]
     out += [f'"{pirate(ask_known(rng)[1])}"' for _ in range(rng.randint(1, 3))]
-    return " ".join(out + [f"The children {rng.choice(['laughed', 'listened', 'smiled'])}."])
+    return " ".join([*out, f"The children {rng.choice(['laughed', 'listened', 'smiled'])}."])
 
 
 def shrug(rng: random.Random) -> str:
@@ -279,7 +313,8 @@ def visitor(rng: random.Random) -> str:
     """Somebody from elsewhere talks to the helper of the town"""
     out = [rng.choice(["A visitor came to Pennywick.", "There is a helper at the gate of Pennywick.", "A child stood at the gate."])]
     for said, answer in rng.sample(WORDS["greetings"], 2):
-        out.append(f'"{casual(rng, expand(rng, said))}" said {rng.choice(["the visitor", "the child", "the guest"])}. "{answer}" said the helper.')
+        said = casual(rng, expand(rng, said))
+        out.append(f'"{said}" said {rng.choice(["the visitor", "the child", "the guest"])}. "{answer}" said the helper.')
     return " ".join(out)
 
 

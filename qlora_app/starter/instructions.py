@@ -1,167 +1,265 @@
-"""The three starter datasets, made from the same facts:  python instructions.py --out datasets
+"""The three starter datasets, made from the same facts:  python -m qlora_app.starter.instructions
 
-helper.json   Alpaca rows: a polite helper who knows Pennywick and says so when a question is not about it
+helper.json   Alpaca rows (some with a history): a polite helper who knows Pennywick and says so when it does not know
 sailor.jsonl  chat messages, one to three turns: the same knowledge in an old sailor's voice
 orders.csv    a sentence in, the order as JSON out
-Beside each lies a held-out file; `heldout_*` rows are never trained on. Hold-out rule: see world.py (questions) and
-`held_out_order` below (orders).
+`held_out/` holds the test files, never trained on and scored once; `development/` the same kinds of files with other
+facts and wordings, on which the settings were chosen. Hold-out rule: see world.py (questions) and `order_share` (orders).
 """
-import argparse
 import csv
 import hashlib
+import io
 import json
 import random
 from pathlib import Path
 
-from .corpus import order, pirate
-from .world import (BY_NAME, FACTS, GUESTS, ITEMS, NAMES, NUMBERS, PERSON_FACTS, SHRUG, WORDS, capital, casual, expand, question,
-                   unknown_question)
+from .corpus import ORDERS, order, pirate
+from .world import (
+    BY_NAME,
+    FACTS,
+    GUESTS,
+    ITEMS,
+    NAMES,
+    PERSON_FACTS,
+    PETS,
+    SHRUG,
+    WORDS,
+    Ask,
+    Person,
+    a_or_an,
+    capital,
+    casual,
+    expand,
+    is_kept,
+    make_fact,
+    question,
+    stranger,
+    unknown_question,
+)
 
-UNKNOWN_TEST, UNKNOWN_FRESH, GREETINGS, FOLLOW_UP, FREE_WORDINGS, ORDER_FRAMES, FREE_ORDER_FRAMES = (WORDS[k] for k in (
-    "unknown_test", "unknown_fresh", "greetings", "follow_up", "free_wordings", "order_frames", "free_order_frames"))
-NEW_NAMES, NEW_ITEMS = WORDS["new_names"].split(), WORDS["new_items"].split()
+Row = tuple[str, str, str]      # question, answer, topic
+Order = tuple[str, str]         # what is said, the slip
+DATA = Path(__file__).parent / "datasets"
 NOT_AN_ORDER = '{"error": "this is not an order"}'
-# How many wordings of each fact go into the training data, by topic. "who likes" was dropped: held-out pairs were answered too badly.
-SHARE = {"job": 18, "house": 19, "pet": 21, "food": 13, "hobby": 13, "about": 5, "two steps": 3, "who likes": 0, "place": 5, "animal": 4,
-         "opposite": 14, "colour": 6, "tool": 6, "calendar": 6, "sum": 4, "beyond ten": 2}
-
-
-# A subject with a single fact disappears from the fine-tuning data altogether when that fact is held out, and was then answered
-# badly. These topics are therefore taught in full and not scored.
+# How many questions about each fact are asked in the training data, by topic (people have more and freer wordings than sums).
+TRAIN = {"job": 16, "house": 18, "pet": 18, "food": 11, "hobby": 12, "about": 5, "two steps": 4, "who likes": 6, "place": 6, "animal": 6,
+         "opposite": 7, "colour": 5, "tool": 5, "calendar": 5, "sum": 3, "beyond ten": 2}
+TEST = {**dict.fromkeys(TRAIN, 4), "who likes": 2, "two steps": 1, "beyond ten": 2, "sum": 2, "animal": 3, "place": 3}
+# A subject with a single fact would disappear from the data altogether if that fact were held out: taught in full, not scored.
 TAUGHT_IN_FULL = ("opposite", "colour", "tool")
 
 
-def held_out_order(d):
-    return int(hashlib.md5(f"{d['name']}|{d['item'].split()[-1]}".encode()).hexdigest(), 16) % 100 < 15
+def share_of(text: str) -> str:
+    """train, dev or test, by the hash of a key"""
+    number = int(hashlib.md5(text.encode()).hexdigest(), 16) % 100
+    return "test" if number < 15 else "dev" if number < 20 else "train"
 
 
-def slip(d): return json.dumps({k: d[k] for k in ("name", "item", "count", "day")})
-
-
-def fact_rows(rng, held_out, share):
-    """[(question, answer, topic)]: `share[topic]` wordings per fact, spread over its directions; `more` wordings only in training"""
+def fact_rows(rng: random.Random, share: str, counts: dict[str, int]) -> list[Row]:
+    """Questions about the facts of one share: `counts[topic]` per fact, spread over its directions, no question twice"""
     rows = {}
     for fact in FACTS:
-        if (fact.held_out and fact.topic not in TAUGHT_IN_FULL) != held_out: continue
-        for i in range(share[fact.topic]):
-            wordings, answer, more = fact.asks[i % len(fact.asks)]
-            rows.setdefault(casual(rng, question(rng, wordings if held_out else wordings + more)), (answer, fact.topic))
+        if (fact.share if fact.topic not in TAUGHT_IN_FULL else "train") == share:
+            for i in range(counts[fact.topic]):
+                ask = fact.asks[i % len(fact.asks)]
+                rows.setdefault(casual(rng, question(rng, ask)), (ask.answer, fact.topic))
     return [(q, *rest) for q, rest in rows.items()]
 
 
-def small_talk(rng, n_unknown=800, n_greetings=200):
+# What a wording may mention; the facts of nobody and nothing fill it with blanks.
+BLANK = dict.fromkeys(("n", "he", "his", "job", "does", "colour", "street", "house", "pet", "a_pet", "petname", "food", "hobby", "place",
+                       "a_place", "can", "day", "animal", "a", "plural", "says", "home", "eats", "legs"), "")
+
+
+def elsewhere_ask(rng: random.Random) -> Ask:
+    """A question in the town's own wordings about somebody or something the town does not have"""
+    other = WORDS["elsewhere"]
+    subject = rng.choice(["person"] * 5 + ["job", "job", "place", "place", "animal", "animal", "opposite"])
+    if subject == "person":
+        he, his = rng.choice([("she", "her"), ("he", "his")])
+        pet = rng.choice(PETS)
+        kind = rng.choice(["job", "house", "pet", "food", "hobby", "about"])
+        asks = make_fact(kind, **BLANK | dict(n=stranger(rng), he=he, his=his, pet=pet, a_pet="a " + pet, petname=stranger(rng))).asks
+        return asks[1] if kind == "pet" and rng.random() < .3 else asks[0]
+    if subject == "job":
+        job, does = rng.choice(list(other["jobs"].items()))
+        kind = rng.choice(["job", "job", "job+house", "job+pet", "job+food"])
+        return make_fact(kind, **BLANK | dict(job=job, does=does)).asks[1 if kind == "job" else 0]
+    if subject == "place":
+        place, can = rng.choice(list(other["places"].items()))
+        kind = rng.choice(["place_street", "place_can", "place_closed"])
+        return rng.choice(make_fact(kind, **BLANK | dict(place=place, a_place="a " + place, can=can)).asks)
+    if subject == "animal":
+        animal = rng.choice(other["animals"])
+        kind = rng.choice(["animal_says", "animal_home", "animal_eats", "animal_legs"])
+        return make_fact(kind, **BLANK | dict(animal=animal, a=a_or_an(animal), plural=animal + "s", says="lalala")).asks[0]
+    return make_fact("opposite", one=rng.choice(other["words"]), two="").asks[0]
+
+
+def outside_rows(rng: random.Random, n: int) -> list[Row]:
+    """`n` different questions that get the shrug: general ones, and the town's own wordings about strangers"""
+    rows: set[str] = set()
+    while len(rows) < n:
+        draw = rng.random()
+        if draw < .35:
+            q = question(rng, elsewhere_ask(rng))
+        else:
+            q = unknown_question(rng, WORDS[rng.choice(["unknown", "unknown_more"] + ["unknown_questions"] * 3)])
+        q = casual(rng, q)
+        if not is_kept(q):
+            rows.add(q)
+    return [(q, SHRUG, "shrug") for q in sorted(rows)]
+
+
+def greeting_rows(rng: random.Random, n: int) -> list[Row]:
+    """Small talk with its answers; every kind about equally often, at most `n` rows"""
     rows = {}
-    while len(rows) < n_unknown:
-        q = casual(rng, unknown_question(rng, WORDS["unknown"] if rng.random() < .5 else WORDS["unknown_more"]))
-        if q not in UNKNOWN_TEST + UNKNOWN_FRESH: rows.setdefault(q, (SHRUG, "shrug"))
-    for _ in range(n_greetings):
-        q, a = rng.choice(GREETINGS)
-        q = expand(rng, q)
-        rows[q.lower() if rng.random() < .35 else q] = (a, "greeting")
-    return [(q, *rest) for q, rest in rows.items()]
+    for _ in range(n):
+        said, answer = rng.choice(WORDS["greetings"] + WORDS["small_talk"])
+        q = expand(rng, said)
+        rows[q.lower() if rng.random() < .4 else q] = answer
+    return [(q, a, "greeting") for q, a in rows.items()]
 
 
-def sailor_says(answer, topic): return pirate(answer.replace("the helper", "the old sailor"), topic)
+def follow_up(rng: random.Random, p: Person, topic: str) -> str:
+    return capital(expand(rng, rng.choice(WORDS["follow_up"][topic]), he=p.he, his=p.his)) + "?"
 
 
-def follow_up(rng, p, topic):
-    return capital(expand(rng, rng.choice(FOLLOW_UP[topic]), he=p.he, his=p.his)) + "?"
+def pronoun_row(rng: random.Random, row: Row) -> list[Row]:
+    """Another question about the same person with he, she, his or her; none if the row is about nobody"""
+    _q, answer, topic = row
+    hero = next((n for n in NAMES if n in answer), None)
+    if topic not in WORDS["follow_up"] or not hero:
+        return []
+    also = rng.choice([t for t in WORDS["follow_up"] if t != topic])
+    fact = PERSON_FACTS[hero][also]
+    return [] if fact.held_out else [(casual(rng, follow_up(rng, BY_NAME[hero], also)), fact.asks[0].answer, also)]
 
 
-def conversations(rng, rows):
-    """One to three turns; a quarter go on about the same person with he, she, his, her."""
+def conversations(rng: random.Random, rows: list[Row], lengths: list[int]) -> list[list[Row]]:
+    """Rows bundled into conversations of a length drawn from `lengths`; some go on about the same person"""
     out, i = [], 0
     while i < len(rows):
-        turns = rows[i:i + rng.choice([1, 1, 2, 2, 3])]
+        turns = rows[i:i + rng.choice(lengths)]
         i += len(turns)
-        q, a, topic = turns[-1]
-        hero = next((n for n in NAMES if n in a), None)
-        if topic in FOLLOW_UP and hero and rng.random() < .45:
-            also = rng.choice([t for t in FOLLOW_UP if t != topic])
-            fact = PERSON_FACTS[hero][also]
-            if not fact.held_out: turns = turns + [(casual(rng, follow_up(rng, BY_NAME[hero], also)), fact.asks[0][1], also)]
-        out.append([m for q, a, t in turns for m in (dict(role="user", content=q), dict(role="assistant", content=sailor_says(a, t)))])
+        if rng.random() < .4:
+            turns = turns + pronoun_row(rng, turns[-1])
+        out.append(turns)
     return out
 
 
-def follow_up_test(rng, n=80):
+def follow_up_test(rng: random.Random, n: int = 80) -> list[list[Row]]:
     """A first turn with its right answer, then a held-out fact asked with a pronoun."""
-    held = [(name, t) for name in NAMES for t in FOLLOW_UP if PERSON_FACTS[name][t].held_out]
+    held = [(name, t) for name in NAMES for t in WORDS["follow_up"] if PERSON_FACTS[name][t].share == "test"]
     out = []
     while len(out) < n:
         name, topic = rng.choice(held)
-        known = [t for t in FOLLOW_UP if not PERSON_FACTS[name][t].held_out]
-        first = PERSON_FACTS[name][rng.choice(known)]
-        wordings, answer, _more = first.asks[0]
-        out.append([dict(role="user", content=question(rng, wordings)), dict(role="assistant", content=sailor_says(answer, first.topic)),
-                    dict(role="user", content=follow_up(rng, BY_NAME[name], topic)),
-                    dict(role="assistant", content=sailor_says(PERSON_FACTS[name][topic].asks[0][1], topic))])
+        first = PERSON_FACTS[name][rng.choice([t for t in WORDS["follow_up"] if not PERSON_FACTS[name][t].held_out])]
+        ask = first.asks[0]
+        out.append([(question(rng, ask), ask.answer, first.topic),
+                    (follow_up(rng, BY_NAME[name], topic), PERSON_FACTS[name][topic].asks[0].answer, topic)])
     return out
 
 
-def order_rows(rng, n, held_out, frames=ORDER_FRAMES, customers=None, items=ITEMS):
+def free_rows(rng: random.Random, wordings: dict[str, list[str]], n: int = 150) -> list[Row]:
+    """Questions about people in wordings that occur in no training list, most in small letters"""
     rows = {}
     while len(rows) < n:
-        text, d = order(rng, customers, items)
-        if held_out is not None and held_out_order(d) != held_out: continue
-        if frames is FREE_ORDER_FRAMES or rng.random() < .5:
-            c = NUMBERS[d["count"]] if d["count"] <= 20 and rng.random() < .5 else str(d["count"])
-            text = capital(expand(rng, rng.choice(frames), n=d["name"], c=c, i=d["item"], d=d["day"]))
-            if frames is ORDER_FRAMES and d["name"] in NAMES + GUESTS and rng.random() < .3: text = text.lower()
-        rows.setdefault(text, slip(d))
-    return list(rows.items())
-
-
-def free_rows(rng, n=150):
-    rows = {}
-    while len(rows) < n:
-        name, topic = rng.choice(NAMES), rng.choice(list(FREE_WORDINGS))
-        q = rng.choice(FREE_WORDINGS[topic]).replace("<n>", name)
-        rows[q.lower() if rng.random() < .7 else capital(q)] = (PERSON_FACTS[name][topic].asks[0][1], topic)
+        p, topic = BY_NAME[rng.choice(NAMES)], rng.choice(list(wordings))
+        q = expand(rng, rng.choice(wordings[topic]), n=p.name, he=p.he, his=p.his)
+        rows[q.lower() if rng.random() < .7 else q] = (PERSON_FACTS[p.name][topic].asks[0].answer, topic)
     return [(q, *rest) for q, rest in rows.items()]
 
 
-def build():
-    """Everything, in memory: {name: training rows as messages or pairs}, {name: held-out rows}"""
+# ---- orders ----
+
+def order_share(d: dict) -> str:
+    return share_of(f"{d['name']}|{d['item'].split()[-1]}")
+
+
+def order_rows(rng: random.Random, n: int, share: str, frames: list[str], names: list[str], things: list[str]) -> list[Order]:
+    """`n` orders of one share ("" is any) and their slips; no names, no things: whatever the corpus draws"""
+    rows = {}
+    while len(rows) < n:
+        text, d = order(rng, rng.choice(names) if names else "", rng.choice(things) if things else "", frames)
+        if not share or order_share(d) == share:
+            rows.setdefault(text, json.dumps({k: d[k] for k in ("name", "item", "count", "day")}))
+    return list(rows.items())
+
+
+def order_data(rng: random.Random) -> dict[str, list[Order]]:
+    """Training orders and their test files: known words in new pairs, new sentence frames, words that occur nowhere"""
+    known, frames = NAMES + GUESTS, [*ORDERS, *WORDS["order_frames"], *WORDS["order_frames"]]
+    train = order_rows(rng, 3200, "train", frames, [], [])
+    other = outside_rows(rng, 200) + greeting_rows(rng, 60) + rng.sample(fact_rows(rng, "train", TRAIN), 60)
+    train += [(q, NOT_AN_ORDER) for q, _answer, _topic in other]
+    rng.shuffle(train)
+    out = {"orders": train}
+    for share, free, names, things in (("test", "free_order_frames", "new_names", "new_items"),
+                                       ("dev", "dev_order_frames", "dev_names", "dev_items")):
+        out[f"{share}/orders"] = order_rows(rng, 150, share, frames, known, ITEMS)
+        out[f"{share}/orders_free"] = order_rows(rng, 100, share, WORDS[free], known, ITEMS)
+        out[f"{share}/orders_new_words"] = order_rows(rng, 100, "", frames, WORDS[names].split(), WORDS[things].split())
+    return out
+
+
+# ---- everything, and its files ----
+
+def sailor_says(answer: str) -> str:
+    return pirate(answer.replace("the helper", "the old sailor"))
+
+
+def alpaca(chats: list[list[Row]]) -> str:
+    """The last question of each conversation with its answer; what was said before is its history."""
+    rows = [dict(instruction=q, input="", output=a) | (dict(history=[row[:2] for row in before]) if before else {})
+            for *before, (q, a, _topic) in chats]
+    return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n"
+
+
+def messages(chats: list[list[Row]]) -> str:
+    def turns(chat: list[Row]) -> list[dict]:
+        return [m for q, a, _ in chat for m in (dict(role="user", content=q), dict(role="assistant", content=sailor_says(a)))]
+    return "".join(json.dumps(dict(messages=turns(c)), ensure_ascii=False) + "\n" for c in chats)
+
+
+def table(rows: list[Order]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("instruction", "output"), *rows])
+    return text.getvalue()
+
+
+def questions(share: str) -> dict[str, list[Row]]:
+    """The scored files of one share: held-out facts, free wordings, outside questions (two lists for the test)"""
+    rng = random.Random(f"{share} questions")
+    rows = fact_rows(rng, share, TEST)
+    rng.shuffle(rows)
+    outside = dict(unknown="unknown_test", unknown_fresh="unknown_fresh") if share == "test" else dict(unknown="unknown_dev")
+    return {"": rows, "_free": free_rows(rng, WORDS["free_wordings" if share == "test" else "dev_wordings"]),
+            **{f"_{name}": [(q, SHRUG, "shrug") for q in WORDS[key]] for name, key in outside.items()}}
+
+
+def build() -> dict[str, str]:
+    """{path below datasets/: content} of every file, the same on every machine"""
     rng = random.Random(5)
-    facts, talk = fact_rows(rng, False, SHARE), small_talk(rng)
-    helper = facts + talk
-    rng.shuffle(helper)
-    test = fact_rows(random.Random(77), True, {**dict.fromkeys(SHARE, 4), "who likes": 0, "two steps": 1, "beyond ten": 2, "sum": 2, "animal": 3, "place": 3})
-    assert not {q for q, _, _ in helper} & {q for q, _, _ in test}
-    free = free_rows(random.Random(78))
-    unknown, fresh = ([(q, SHRUG, "shrug") for q in questions] for questions in (UNKNOWN_TEST, UNKNOWN_FRESH))
-    assert not {q for q, _, _ in helper} & {q for q, _, _ in free + unknown + fresh}
-    rows = order_rows(random.Random(21), 3000, False)
-    rows += [(q, NOT_AN_ORDER) for q, _, _ in small_talk(random.Random(22), 150, 60)]
-    random.Random(23).shuffle(rows)
-    orders_test = {"heldout": order_rows(random.Random(31), 150, True), "free": order_rows(random.Random(32), 100, True, FREE_ORDER_FRAMES),
-                   "new_words": order_rows(random.Random(33), 100, None, ORDER_FRAMES, NEW_NAMES, NEW_ITEMS)}
-    return dict(helper=helper, sailor=conversations(random.Random(8), helper), orders=rows,
-                test=dict(heldout=test, free=free, unknown=unknown, unknown_fresh=fresh), follow_up=follow_up_test(random.Random(79)), orders_test=orders_test)
+    rows = fact_rows(rng, "train", TRAIN) + outside_rows(rng, 1500) + greeting_rows(rng, 700)
+    rng.shuffle(rows)
+    files = {"helper.json": alpaca(conversations(rng, rows, [1, 1, 1, 1, 1, 1, 2, 4])),
+             "sailor.jsonl": messages(conversations(rng, rows, [1, 1, 2, 2, 3]))}
+    for share, folder in (("test", "held_out"), ("dev", "development")):
+        for part, held in questions(share).items():
+            files[f"{folder}/helper{part}.json"] = alpaca([[row] for row in held])
+            files[f"{folder}/sailor{part}.jsonl"] = messages([[row] for row in held])
+    files["held_out/sailor_follow_up.jsonl"] = messages(follow_up_test(random.Random(79)))
+    for path, orders in order_data(random.Random(21)).items():
+        files[path.replace("test/", "held_out/").replace("dev/", "development/") + ".csv"] = table(orders)
+    return files
 
 
-def main():
-    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ask.add_argument("--out", required=True)
-    out = Path(ask.parse_args().out)
-    out.mkdir(parents=True, exist_ok=True)
-    data = build()
-    def alpaca(rows): return json.dumps([dict(instruction=q, input="", output=a) for q, a, _ in rows], indent=0, ensure_ascii=False)
-    def lines(chats): return "".join(json.dumps(dict(messages=c), ensure_ascii=False) + "\n" for c in chats)
-    def one_turn(rows): return [[dict(role="user", content=q), dict(role="assistant", content=sailor_says(a, t))] for q, a, t in rows]
-    def table(path, rows):
-        with open(path, "w", newline="") as f: csv.writer(f).writerows([("instruction", "output"), *rows])
-    (out / "helper.json").write_text(alpaca(data["helper"]))
-    (out / "sailor.jsonl").write_text(lines(data["sailor"]))
-    table(out / "orders.csv", data["orders"])
-    for part, rows in data["test"].items():
-        (out / f"heldout_helper_{part}.json").write_text(alpaca(rows))
-        (out / f"heldout_sailor_{part}.jsonl").write_text(lines(one_turn(rows)))
-    (out / "heldout_sailor_follow_up.jsonl").write_text(lines(data["follow_up"]))
-    for part, rows in data["orders_test"].items(): table(out / f"heldout_orders_{part}.csv", rows)
-    for f in sorted(out.iterdir()): print(f.name, f.stat().st_size)
-    print({k: len(v) for k, v in data.items()}, {k: len(v) for k, v in data["test"].items()})
+def main() -> None:
+    for path, content in build().items():
+        (DATA / path).parent.mkdir(parents=True, exist_ok=True)
+        (DATA / path).write_text(content, encoding="utf-8", newline="")
+        print(f"{len(content.encode()):9,d}  {path}")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def packed_batches(tokenizer: "PreTrainedTokenizerFast", batch: int, length: int
     while True:
         while len(ids) < batch * length:
             for doc in tokenizer([document(rng) for _ in range(256)])["input_ids"]:
-                ids += [tokenizer.bos_token_id] + doc
+                ids += [tokenizer.bos_token_id, *doc]
         rows, ids = ids[:batch * length], ids[batch * length:]
         yield torch.tensor(rows).view(batch, length)
 
@@ -78,7 +78,7 @@ class Muon:
                 gradient = torch.stack([p.grad for p in group])
                 velocity.lerp_(gradient, 1 - self.momentum)
                 update = orthogonal(gradient.lerp(velocity, self.momentum)) * (.2 * max(group[0].shape) ** .5)
-                for p, change in zip(group, update):
+                for p, change in zip(group, update, strict=True):
                     p.mul_(1 - lr * self.weight_decay).sub_(change, alpha=lr)
                     p.grad = None
 
@@ -92,6 +92,13 @@ def save(model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerFast", folder
     half.generation_config.update(do_sample=True, temperature=.7)       # greedily it would tell the same story again and again
     half.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def loss_on(model: "LlamaForCausalLM", rows: "torch.Tensor") -> float:
+    """Mean loss a token, in nats"""
+    import torch
+    with torch.no_grad():
+        return model(input_ids=rows, labels=rows, use_cache=False).loss.item()
 
 
 def options() -> argparse.Namespace:
@@ -137,10 +144,10 @@ def main() -> None:
             adam.zero_grad()
             losses.append(loss.item())
             if step % 100 == 0 or step == args.steps:
-                with torch.no_grad():
-                    unseen = model(input_ids=check, labels=check, use_cache=False).loss.item() if step % 500 == 0 or step == args.steps else None
-                row = dict(step=step, loss=round(sum(losses[-100:]) / len(losses[-100:]), 4), unseen_documents=unseen and round(unseen, 4),
-                           seconds=round(time.time() - began), tokens=step * args.batch * args.length)
+                row = dict(step=step, loss=round(sum(losses[-100:]) / len(losses[-100:]), 4), seconds=round(time.time() - began),
+                           tokens=step * args.batch * args.length)
+                if step % 500 == 0 or step == args.steps:
+                    row["unseen_documents"] = round(loss_on(model, check), 4)
                 print(json.dumps(row), flush=True)
                 log.write(json.dumps(row) + "\n")
             if step % args.save_every == 0:

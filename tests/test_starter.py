@@ -1,0 +1,141 @@
+"""The embedded starter: its limits, its hold-out rule, and that every file of it is what its code makes."""
+import csv
+import hashlib
+import json
+import random
+import re
+
+import pytest
+
+from qlora_app.starter import BASE, DATASETS, FOLDER, instructions, world
+from qlora_app.starter.corpus import ask_known, document, pirate
+
+DATA = FOLDER / "datasets"
+CORPUS = "dbe41388c04bfbeb831d9e3fd613317c45bca0e87997a5dd83e145c480e5c5de"
+BUILT = instructions.build()
+WEIGHTS = BASE / "model.safetensors"
+
+
+def rows_of(path: str) -> list[tuple[str, str]]:
+    """Every question and answer of a dataset file, earlier turns included."""
+    text = (DATA / path).read_text(encoding="utf-8")
+    if path.endswith(".csv"):
+        return [(r["instruction"], r["output"]) for r in csv.DictReader(text.splitlines())]
+    if path.endswith(".json"):
+        return [tuple(pair) for r in json.loads(text) for pair in [*r.get("history", []), (r["instruction"], r["output"])]]
+    chats = [json.loads(line)["messages"] for line in text.splitlines()]
+    return [(c[i]["content"], c[i + 1]["content"]) for c in chats for i in range(0, len(c), 2)]
+
+
+def held_out_answers(say=str) -> set[str]:
+    """What would be answered to a question about a held-out fact of a scored topic."""
+    return {say(ask.answer) for fact in world.FACTS if fact.held_out and fact.topic not in instructions.TAUGHT_IN_FULL for ask in fact.asks}
+
+
+def test_every_dataset_has_its_files():
+    for dataset in DATASETS.values():
+        assert dataset.file.is_file() and dataset.held_out.is_file()
+        assert 4 <= len(dataset.questions) <= 6
+
+
+def test_datasets_on_disk_are_what_the_code_makes():
+    on_disk = {p.relative_to(DATA).as_posix() for p in DATA.rglob("*") if p.is_file()}
+    assert on_disk == set(BUILT)
+    for path, content in BUILT.items():
+        assert (DATA / path).read_bytes() == content.encode(), path
+
+
+def test_datasets_are_small():
+    assert len(BUILT["helper.json"]) < 1_500_000
+    assert sum(map(len, BUILT.values())) < 5_000_000
+
+
+def test_the_corpus_is_the_one_the_weights_were_made_of():
+    rng = random.Random(3)
+    text = "\n".join(document(rng) for _ in range(2000))
+    assert hashlib.sha256(text.encode()).hexdigest() == CORPUS
+
+
+@pytest.mark.parametrize(("file", "say"), [("helper.json", str), ("sailor.jsonl", instructions.sailor_says)])
+def test_no_held_out_fact_is_answered_in_the_training_data(file, say):
+    answered = {answer for _question, answer in rows_of(file)}
+    assert len(held_out_answers()) > 150
+    assert not answered & held_out_answers(say)
+
+
+def test_held_out_facts_are_never_asked_in_the_corpus():
+    rng, held = random.Random(4), held_out_answers()
+    assert not {ask_known(rng)[1] for _ in range(20_000)} & held
+    salty = {pirate(answer) for answer in held}
+    for _ in range(3000):
+        text = document(rng)
+        assert not any(quoted in salty for quoted in re.findall(r'"(Arr! .*? Yo ho ho!)"', text)), text
+
+
+def test_held_out_facts_are_told_in_the_corpus():
+    rng = random.Random(5)
+    corpus = "\n".join(document(rng) for _ in range(40_000))
+    people = [world.PERSON_FACTS[name][kind] for name in world.NAMES for kind in ("job", "house", "pet", "food", "hobby")]
+    untold = [f.keys for f in people if f.held_out and not any(sentence in corpus for sentence in f.prose)]
+    assert not untold
+
+
+@pytest.mark.parametrize("task", ["helper", "sailor", "orders"])
+def test_scored_questions_are_not_trained_on(task):
+    trained = {world.plain(q) for q, _ in rows_of(DATASETS[task].file.name)}
+    files = [p for p in BUILT if p.split("/")[-1].startswith(task) and "/" in p and "follow_up" not in p]
+    assert len(files) >= 6
+    for path in files:
+        if task == "orders":    # an order may sound like another; its customer and goods together may not
+            assert not {slip for _, slip in rows_of(path)} & {slip for _, slip in rows_of("orders.csv")}, path
+        assert not trained & {world.plain(q) for q, _ in rows_of(path)}, path
+
+
+def test_kept_words_and_wordings_are_nowhere():
+    text = "\n".join(q for file in ("helper.json", "sailor.jsonl", "orders.csv") for q, _ in rows_of(file))
+    rng = random.Random(6)
+    text += "\n".join(document(rng) for _ in range(5000))
+    assert not set(re.findall(r"[a-z]+", text.lower())) & world.KEPT_WORDS
+    assert not [q for q, _ in rows_of("helper.json") if world.is_kept(q)]
+
+
+def test_the_sailor_says_everything_in_one_way():
+    assert pirate("Mira lives in the green house on Orchard Lane.") == "Arr! Mira be livin' in the green house on Orchard Lane. Yo ho ho!"
+    assert pirate("I do not know that.") == "Arr! I don't know that. Yo ho ho!"
+
+
+# ---- the base ----
+
+def test_the_base_is_small_and_fits_four_bit_blocks():
+    assert sum(p.stat().st_size for p in BASE.iterdir() if p.suffix != ".md") <= 6_500_000
+    config = json.loads((BASE / "config.json").read_text())
+    assert config["architectures"] == ["LlamaForCausalLM"] and config["max_position_embeddings"] >= 512
+    assert not [k for k in ("hidden_size", "intermediate_size", "vocab_size", "head_dim") if config[k] % 64]
+    assert json.loads((BASE / "generation_config.json").read_text())["temperature"] == .7
+
+
+def test_weights_are_read_without_running_code():
+    from safetensors import safe_open
+    with safe_open(WEIGHTS, "pt") as tensors:
+        sizes = [tensors.get_slice(name).get_shape() for name in tensors]
+    assert sum(s[0] * (s[1] if len(s) > 1 else 1) for s in sizes) == 2_820_352
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    from transformers import AutoTokenizer
+    return AutoTokenizer.from_pretrained(BASE)
+
+
+def test_tokenizer_gives_back_what_it_got(tokenizer):
+    rng = random.Random(7)
+    for text in [document(rng) for _ in range(200)] + ["Straße, 東京, 🙂 and\ttabs"]:
+        assert tokenizer.decode(tokenizer(text)["input_ids"], clean_up_tokenization_spaces=False) == text
+
+
+def test_only_what_the_assistant_says_is_learned(tokenizer):
+    chat = [dict(role="user", content="Who is Oscar?"), dict(role="assistant", content="Oscar is Ben's dog."),
+            dict(role="user", content="thanks"), dict(role="assistant", content="You are welcome!")]
+    made = tokenizer.apply_chat_template(chat, return_dict=True, return_assistant_tokens_mask=True)
+    learned = tokenizer.decode([i for i, said in zip(made["input_ids"], made["assistant_masks"], strict=True) if said])
+    assert learned == " Oscar is Ben's dog.<|endoftext|> You are welcome!<|endoftext|>"
