@@ -29,7 +29,7 @@ def content_warnings(conversations: list[Conversation], numbers: list[int], keys
     return [*_sentence("Template markers or special tokens", markers, "they are trained as plain text"),
             *_sentence("Placeholders nobody has filled in", placeholders, "the model will learn to write them"),
             *_sentence("Very long text", long, "what goes beyond the longest example of the settings is cut"),
-            *([f"Duplicates: {repeated:,} of {len(keys):,} rows repeat another one. They never stand on both sides of the held-out split."]
+            *([f"Duplicates: {repeated:,} of {len(keys):,} rows repeat another one; they are all on one side of the held-out split."]
               if repeated else [])]
 
 

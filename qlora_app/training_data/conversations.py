@@ -13,6 +13,7 @@ from .text_files import WANTED
 
 _UNREADABLE = Kind("unreadable", lambda row: False, "rows that cannot be read")
 _FLAWS = {"unreadable", "unknown", "prompts"}  # a row of these kinds is mostly a broken row of another kind
+_CORRECT = "Correct the file, then upload it again."
 _CHANGES = {
     "merged": "consecutive turns of the same speaker were merged",
     "cut": "the last turn is the user's and has no answer, so it was cut",
@@ -79,7 +80,7 @@ def read_file(path: Path, name: str, format: str = "auto", max_rows: int = 2_000
     if not rows:
         raise UserError(f"{name} is empty: it has no rows. {WANTED}")
     if 2 * len(unreadable) > rows:
-        raise UserError(f"{name} cannot be read: {_some(unreadable)}. The first: {unreadable[0].reason}. Correct the file, then upload it again.")
+        raise UserError(f"{name} has rows that cannot be read: {_some(unreadable)}. The first: {unreadable[0].reason}. {_CORRECT}")
     chosen = _majority(used, left_out)
     if not used.get(chosen):
         raise UserError(f"{name} {_nothing_usable(chosen, kind_of, rows, left_out[chosen][0])}")
@@ -108,8 +109,8 @@ class _Recogniser:
         columns = row if names == given else dict(zip(names, row.values(), strict=True))
         if self.forced:
             return self.forced, columns
-        # Recognition looks at names, types and the keys of the first turn: rows that agree in them are of one kind.
-        shape = (*names, *[type(v) if type(v) is not list else tuple(v[0]) if v and type(v[0]) is dict else list for v in row.values()])
+        # Recognition looks at names, types and the keys of a first turn: rows that agree in them are of one kind.
+        shape = (*names, *[tuple(v[0]) if type(v) is list and v and type(v[0]) is dict else type(v) for v in row.values()])
         kind = self._kinds.get(shape)
         if kind is None:
             kind = recognise(columns)
@@ -150,10 +151,11 @@ def _nothing_usable(chosen: str, kind_of: _Recogniser, rows: int, first: LeftOut
         return f"looks like {kind.words}, which cannot be trained on yet. {WANTED}"
     forced = f" when it is read as {kind.words}" if kind_of.forced else ""
     return (f"has no trainable row{forced}: there is no answer to learn in any of its {rows:,} rows. The first is {first}. "
-            f"{'Let the format be recognised, or choose another.' if forced else 'Correct the file, then upload it again.'}")
+            f"{'Let the format be recognised, or choose another.' if forced else _CORRECT}")
 
 
-def _contents(chosen: str, rows: int, used: dict[str, list[_Used]], left_out: dict[str, list[LeftOut]], warnings: list[str]) -> FileContents:
+def _contents(chosen: str, rows: int, used: dict[str, list[_Used]], left_out: dict[str, list[LeftOut]],
+              warnings: list[str]) -> FileContents:
     kept = used.pop(chosen)
     others = [LeftOut(one.number, one.line, f"it is a row of {KINDS[name].words}, most rows are {KINDS[chosen].words}")
               for name, ones in used.items() for one in ones]
@@ -173,4 +175,5 @@ def _left_out_sentence(rows: int, left_out: list[LeftOut]) -> list[str]:
 def _change_sentences(used: list[_Used]) -> list[str]:
     changed = [one for one in used if one.changes]
     numbers = {words: [one.number for one in changed if change in one.changes] for change, words in _CHANGES.items()}
-    return [f"In {len(rows):,} {'row' if len(rows) == 1 else 'rows'} {words} (first: row {rows[0]})." for words, rows in numbers.items() if rows]
+    return [f"In {'1 row' if len(rows) == 1 else f'{len(rows):,} rows'} {words} (first: row {rows[0]})."
+            for words, rows in numbers.items() if rows]

@@ -103,7 +103,8 @@ def _has_turns(row: Columns, who: str) -> bool:
 
 
 def _is_choice(row: Columns) -> bool:
-    many = _has(row, "choices", "options") or {"a", "b"} <= row.keys() or len(_starting(row, "choice") + _starting(row, "option")) > 1
+    several = len(_starting(row, "choice") + _starting(row, "option")) > 1
+    many = several or _has(row, "choices", "options") or {"a", "b"} <= row.keys()
     return many and _has(row, "question", "premise", "query")
 
 
@@ -193,7 +194,8 @@ def _kind_of(value: Any) -> str:
     """What a JSON value is, in words."""
     if isinstance(value, (bool, type(None))):
         return {True: "true", False: "false", None: "null"}[value]
-    kinds = ((str, "broken text (half of a character)"), ((int, float), "a number"), (list, "a list" if value else "an empty list"))
+    a_list = "a list" if value else "an empty list"
+    kinds = ((str, "broken text (half of a character)"), ((int, float), "a number"), (list, a_list))
     return next((words for types, words in kinds if isinstance(value, types)), "an object")
 
 

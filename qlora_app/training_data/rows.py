@@ -85,9 +85,9 @@ class RowSource:
         lists = [key for key in value if key in _WRAPPERS and isinstance(value[key], list)]
         lists = [key for key in lists if all(isinstance(row, (dict, list)) for row in value[key][:1])]
         if len(lists) > 1:
-            raise self._refusal(f"holds several lists of rows ({', '.join(lists)})", "Save the one to train on as a file of its own.")
-        if len(value) > 1 and all(isinstance(column, list) and column and isinstance(column[0], str) for column in value.values()):
-            raise self._refusal("is written column by column", 'Write one object per row, such as {"question": "…", "answer": "…"}.')
+            raise self._refusal(f"holds several lists of rows ({', '.join(lists)})", "Save the one to train on as its own file.")
+        if len(value) > 1 and all(isinstance(cells, list) and cells and isinstance(cells[0], str) for cells in value.values()):
+            raise self._refusal("is written column by column", 'Write one object per row: {"question": "…", "answer": "…"}.')
         rows = value[lists[0]] if lists else [value] if value else []
         yield from (Row(number, None, row) for number, row in enumerate(rows, start=1))
 
@@ -104,7 +104,7 @@ class RowSource:
             except json.JSONDecodeError as error:
                 raise self._broken_array(error, number, line) from error
             except RecursionError as error:
-                raise self._refusal(f"has a row that is nested too deeply (row {number}, line {line})", "Rows are flat.") from error
+                raise self._refusal(f"is nested too deeply in row {number} (line {line})", "Rows are flat.") from error
             yield Row(number, line, value)
             between = _BETWEEN.match(text, end)
             position = between.end()
@@ -113,16 +113,16 @@ class RowSource:
         if not text.startswith("]", position):
             raise self._broken_end(text[position:position + 20], number, line)
         if text[position + 1:].strip():
-            raise self._refusal(f"goes on after the bracket ] that ends its {number:,} rows", "Write one list, or one JSON object per line.")
+            raise self._refusal(f"goes on after the bracket ] that ends its {number:,} rows", "Write one list, or one row per line.")
 
     def _broken_array(self, error: json.JSONDecodeError, number: int, line: int) -> UserError:
         if not error.doc[error.pos:].strip() or error.msg.startswith("Unterminated string"):
             return self._refusal(f"ends in the middle of row {number} (line {line}): it was cut off", _AGAIN)
-        return self._refusal(f"cannot be read: in row {number}, on line {error.lineno}, {_json_problem(error)}", "Correct that line.")
+        return self._refusal(f"cannot be read in row {number}, line {error.lineno}: {_json_problem(error)}", "Correct that line.")
 
     def _broken_end(self, found: str, number: int, line: int) -> UserError:
         if found:
-            return self._refusal(f"cannot be read: after row {number} (line {line}) stands {found!r} instead of a comma or ]", "Correct it.")
+            return self._refusal(f"has {found!r} instead of a comma or ] after row {number} (line {line})", "Correct that line.")
         return self._refusal(f"ends after row {number} (line {line}) without the closing bracket ]: it was cut off", _AGAIN)
 
     def _table(self, file: TextIO) -> Iterator[Row]:
@@ -141,7 +141,7 @@ class RowSource:
             for cells in records:
                 if cells and cells[-1].endswith(_END):
                     if len(cells) > 1 or cells[0] != _END:
-                        raise self._refusal(f"has a quote on line {line} that is never closed", "Close it, then upload the file again.")
+                        raise self._refusal(f"has a quote that opens on line {line} and never closes", "Close it, then upload again.")
                 elif not header:
                     header = self._header(cells)
                 elif any(not cell.isspace() and cell for cell in cells):
@@ -149,7 +149,7 @@ class RowSource:
                     yield _record(number, line, header, cells)
                 line = records.line_num + 1 + skipped
         except csv.Error as error:
-            raise self._refusal(f"cannot be read as a table from line {line} on: {error}", "Put texts with line ends in quotes.") from error
+            raise self._refusal(f"cannot be read from line {line} on ({error})", "Put texts with line ends in quotes.") from error
 
     def _header(self, cells: list[str]) -> list[str]:
         header = [cell.strip() for cell in cells]
@@ -175,11 +175,10 @@ def _layout(sample: str) -> tuple[int, str, int] | None:
     if named:
         return named[0].count("\n"), named[1], csv.QUOTE_MINIMAL
     best, found = (0.0, 0), None
-    for delimiter, quoting in ((",", csv.QUOTE_MINIMAL), (";", csv.QUOTE_MINIMAL), ("\t", csv.QUOTE_MINIMAL), ("\t", csv.QUOTE_NONE),
-                               ("|", csv.QUOTE_MINIMAL)):
+    for delimiter, quoting in (*((each, csv.QUOTE_MINIMAL) for each in ",;\t|"), ("\t", csv.QUOTE_NONE)):
         counts = _field_counts(sample, delimiter, quoting)
         if counts and counts[0] > 1:
-            # A lone quote in a TSV swallows the lines up to the next one: as good a fit with more rows means quotes are just text.
+            # A lone quote in a TSV swallows the lines up to the next one: as good a fit with more rows means it is just text.
             score = (counts.count(counts[0]) / len(counts), len(counts) if delimiter == "\t" else 0)
             if score > best:
                 best, found = score, (0, delimiter, quoting)
@@ -207,7 +206,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole_number(digits: str) -> int | float:
-    return int(digits) if len(digits) < 4000 else float("inf")  # int() itself refuses longer ones, with an error nobody understands
+    return int(digits) if len(digits) < 4000 else float("inf")  # int() refuses longer ones with an error nobody understands
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_whole_number, strict=False)

@@ -73,8 +73,8 @@ def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
     try:
         data = read_file(data_folder / choice.id, choice.title, choice.format)
     except OSError as error:
-        raise UserError(f"{choice.title} is no longer among the uploaded files ({error.strerror}). Upload it again, or choose other data.",
-                        {"dataset.id": "This file is gone."}) from error
+        sentence = f"{choice.title} is no longer among the uploaded files. Upload it again, or choose other data."
+        raise UserError(sentence, {"dataset.id": sentence}) from error
     keys = [same_key(conversation) for conversation in data.conversations]
     aside = held_out_positions(keys, choice.held_out_share, choice.split_seed)
     train = [one for position, one in enumerate(data.conversations) if position not in aside]
@@ -97,12 +97,13 @@ def _fingerprint(*parts: list[Conversation]) -> str:
     turns = [turn for part in parts for conversation in part for turn in conversation]
     texts = [turn["content"] for turn in turns]
     roles = [turn["role"] if turn.get("train", True) else "read only" for turn in turns]
-    lengths = [[len(part) for part in parts], [len(conversation) for part in parts for conversation in part], list(map(len, texts))]
+    sizes = [[len(part) for part in parts], [len(conversation) for part in parts for conversation in part]]
+    lengths = [*sizes, list(map(len, texts))]
     return hashlib.sha256(f"{lengths}{roles}{''.join(texts)}".encode()).hexdigest()
 
 
 def _copy(path: Path, folder: Path) -> tuple[Path, str]:
-    """(a private copy on the same disk, sha256 of its bytes): what is checked is what is kept, whatever happens to the original."""
+    """(a private copy, sha256 of its bytes): what is checked is what is kept, whatever happens to the original."""
     digest = hashlib.sha256()
     handle, name = tempfile.mkstemp(prefix=".import-", dir=folder)  # mode 0600
     copy = Path(name)

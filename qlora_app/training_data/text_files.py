@@ -17,7 +17,8 @@ _MAGIC = [
     (b"PAR1", "a Parquet table, which cannot be read yet", "Save it as JSONL (pandas: `to_json(lines=True, orient='records')`)."),
     (b"ARROW1", "an Arrow table, which cannot be read yet", _AS_JSONL),
     (b"\x1f\x8b", "a gzip archive", _UNPACK), (b"BZh", "a bzip2 archive", _UNPACK), (b"\xfd7zXZ", "an xz archive", _UNPACK),
-    (b"\x28\xb5\x2f\xfd", "a zstd archive", _UNPACK), (b"7z\xbc\xaf", "a 7-Zip archive", _UNPACK), (b"Rar!", "a RAR archive", _UNPACK),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive", _UNPACK), (b"7z\xbc\xaf", "a 7-Zip archive", _UNPACK),
+    (b"Rar!", "a RAR archive", _UNPACK),
     (b"\xd0\xcf\x11\xe0", "an old Excel or Word document", _AS_CSV), (b"SQLite format 3", "a SQLite database", _AS_CSV),
     (b"%PDF", "a PDF document", WANTED), (b"\x89PNG", "a picture", WANTED), (b"\xff\xd8\xff", "a picture", WANTED),
     (b"\x89HDF", "an HDF5 file", _AS_JSONL), (b"\x93NUMPY", "a NumPy array", _AS_JSONL),
@@ -47,10 +48,10 @@ def refuse_other_kinds(path: Path, name: str) -> None:
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:200].lower()
     if start.startswith(b"version https://git-lfs"):
         size = re.search(rb"size (\d{1,15})\b", head)
-        raise UserError(f"{name} is a Git LFS pointer{f' to {int(size[1]):,} bytes of data' if size else ''}, not the data itself. "
-                        "Run `git lfs pull`, or download the real file.")
+        real = f" to {int(size[1]):,} bytes" if size else ""
+        raise UserError(f"{name} is a Git LFS pointer{real}, not the data itself. Run `git lfs pull`, or download the real file.")
     if _MARKUP.match(start):
-        raise UserError(f"{name} is a web page (HTML or XML), not a dataset. The download probably needed a login: download it again.")
+        raise UserError(f"{name} is a web page (HTML or XML), not a dataset. Download it again; it probably needs a login.")
 
 
 def find_encoding(path: Path, name: str) -> tuple[str, list[str]]:
@@ -62,7 +63,8 @@ def find_encoding(path: Path, name: str) -> tuple[str, list[str]]:
         encoding = marked or _utf16(head)
         if encoding and _decodes(path, encoding):
             return encoding, []
-        raise UserError(f"{name} is not readable text ({f'not valid {encoding}' if marked else 'it contains zero bytes'}). Save it as UTF-8.")
+        found = f"not valid {encoding}" if marked else "it contains zero bytes"
+        raise UserError(f"{name} is not readable text ({found}). Save it as UTF-8, then upload it again.")
     if _decodes(path, "utf-8"):
         return "utf-8", []
     if not _decodes(path, "cp1252"):
@@ -95,7 +97,7 @@ def _decodes(path: Path, encoding: str) -> bool:
 def _odd_words(path: Path) -> Iterator[str]:
     seen = set()
     with path.open(encoding="cp1252") as file:
-        for word in (word for line in file for word in re.findall(r"\w*[^\x00-\x7f][\w’]*", line)):
+        for word in (word for line in file for word in re.findall(r"\w*[^\x00-\x7f][\w\u2019]*", line)):
             if word not in seen:
                 seen.add(word)
                 yield word[:30]
