@@ -135,7 +135,8 @@ def _sentence(error: Any) -> tuple[str, str]:
     path = ".".join(str(part) for part in error["loc"] if part != "lora")
     if error["type"] == "extra_forbidden":
         known = [name for name, _ in leaves(Recipe)] + list(Recipe.model_fields)
-        near = difflib.get_close_matches(path, known, n=1, cutoff=0.6)
+        same_end = [name for name in known if name.rpartition(".")[2] == path.rpartition(".")[2]]  # the group was left out
+        near = same_end or difflib.get_close_matches(path, known, n=1, cutoff=0.6)
         return path, "There is no such setting." + (f" Do you mean {near[0]}?" if near else "")
     message = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return path, f"{error['input']!r} does not fit: it should be {message}."

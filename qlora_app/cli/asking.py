@@ -1,5 +1,6 @@
 """Questions to a run from a terminal: a conversation, or a whole file that is scored."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -73,18 +74,16 @@ def _answer(session: ChatSession, base: Conversation | None, tuned: Conversation
     stop, said = threading.Event(), ("", "")
     growing = session.reply(base, tuned, Decoding(), stop)
     try:
-        if not out.is_terminal:
-            for said in growing:  # noqa: B007  only the last one is printed
-                pass
-            out.print(_side_by_side(said, base is not None), soft_wrap=base is None)
-            return said
-        with Live(console=out, refresh_per_second=12, vertical_overflow="visible") as live:
+        with Live(console=out, refresh_per_second=12, vertical_overflow="visible") if out.is_terminal else contextlib.nullcontext() as live:
             for said in growing:
-                live.update(_side_by_side(said, base is not None))
+                if live:
+                    live.update(_side_by_side(said, base is not None))
     except KeyboardInterrupt:
         stop.set()
         for said in growing:  # noqa: B007  the thread that generates ends within a token
             pass
+    if not out.is_terminal:
+        out.print(Text(f"base: {said[0]}\nadapter: {said[1]}" if base is not None else said[1]), soft_wrap=True)
     return said
 
 

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,25 +48,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"Guanaco Workshop {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_train(commands)
-    watching = _add(commands, "watch", watch_command, "Follow a run until it ends.")
+    watching = _add(commands, "watch", watch_command)
     _add_run(watching)
     _add_json(watching)
-    _add_json(_add(commands, "runs", runs_command, "List all runs, newest first."))
-    stop = _add(commands, "stop", stop_command, "Finish the step, save, and end.")
+    _add_json(_add(commands, "runs", runs_command))
+    stop = _add(commands, "stop", stop_command)
     _add_run(stop)
     stop.add_argument("--now", action="store_true", help="end at once and save nothing")
-    resume = _add(commands, "resume", resume_command, "Go on from the newest complete checkpoint.")
+    resume = _add(commands, "resume", resume_command)
     _add_run(resume)
     _add_watching(resume)
     _add_chat(commands)
     _add_score(commands)
-    _add(commands, "presets", presets_command, "List the recipes that come with the app.")
-    _add(commands, "settings", settings_command, "List the environment variables of this installation and their values.")
+    _add(commands, "presets", presets_command)
+    _add(commands, "settings", settings_command)
     return parser
 
 
-def _add(commands: Any, name: str, function: Any, words: str, **more: Any) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=words, description=words, **more)
+def _add(commands: Any, name: str, function: Callable[[argparse.Namespace, Settings], int], **more: Any) -> argparse.ArgumentParser:
+    """A command; its help is what its function says of itself."""
+    parser = commands.add_parser(name, help=function.__doc__, description=function.__doc__, **more)
     parser.set_defaults(command=function)
     return parser
 
@@ -85,7 +86,7 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_train(commands: Any) -> None:
-    train = _add(commands, "train", train_command, "Train an adapter and prove that it works.", epilog=settings_help().replace("%", "%%"),
+    train = _add(commands, "train", train_command, epilog=settings_help().replace("%", "%%"),
                  formatter_class=argparse.RawDescriptionHelpFormatter)
     train.add_argument("recipe", metavar="RECIPE", help="a YAML file, or a preset's name: " + ", ".join(preset_names()))
     train.add_argument("changes", metavar="name=value", nargs="*",
@@ -94,13 +95,13 @@ def _add_train(commands: Any) -> None:
 
 
 def _add_chat(commands: Any) -> None:
-    parser = _add(commands, "chat", chat_command, "Ask a run's adapter; questions come from the terminal or line by line from stdin.")
+    parser = _add(commands, "chat", chat_command)
     _add_run(parser)
     parser.add_argument("--base", action="store_true", help="show beside each answer what the base says without the adapter")
 
 
 def _add_score(commands: Any) -> None:
-    parser = _add(commands, "score", score_command, "Answer every row of a file and count the answers that are right word for word.")
+    parser = _add(commands, "score", score_command)
     _add_run(parser)
     parser.add_argument("file", metavar="FILE", type=Path, help="data in any supported format; a row's last answer is the expected one")
     parser.add_argument("--base", action="store_true", help="score the base without the adapter")
@@ -110,6 +111,7 @@ def _add_score(commands: Any) -> None:
 
 
 def train_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Train an adapter and prove that it works."""
     recipe = recipe_from(given.recipe, given.changes, settings)
     examples = load_examples(recipe.dataset, settings.data)
     note = f", {len(examples.left_out):,} rows left out" if examples.left_out else ""
@@ -121,6 +123,7 @@ def train_command(given: argparse.Namespace, settings: Settings) -> int:
 
 
 def resume_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Go on from the newest complete checkpoint."""
     run = _find(given.run, settings)
     state = run.status().state
     if state not in ("stopped", "failed", "interrupted"):
@@ -135,6 +138,7 @@ def _start(given: argparse.Namespace, run: Run) -> int:
 
 
 def watch_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Follow a run until it ends."""
     return watch_until_end(given, _find(given.run, settings))
 
 
@@ -163,6 +167,7 @@ def _report(given: argparse.Namespace, run: Run, status: Status) -> int:
 
 
 def runs_command(given: argparse.Namespace, settings: Settings) -> int:
+    """List all runs, newest first."""
     runs = [(run, run.status()) for run in RunStore(settings.runs).list()]
     if given.json:
         print(json.dumps([_as_row(run, status) for run, status in runs]))
@@ -192,6 +197,7 @@ def _out() -> Console:
 
 
 def stop_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Finish the step, save, and end."""
     run = _find(given.run, settings)
     status = run.status()
     if status.state == "queued" and run.take("start"):
@@ -206,10 +212,12 @@ def stop_command(given: argparse.Namespace, settings: Settings) -> int:
 
 
 def chat_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Ask a run's adapter; questions come from the terminal or line by line from stdin."""
     return chat(_find(given.run, settings), given.base, _out(), given.screen)
 
 
 def score_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Answer every row of a file and count the answers that are right word for word."""
     run = _find(given.run, settings)
     result = score(run, given.file, given.base, given.limit, given.misses, settings.max_rows, given.screen)
     if given.json:
@@ -224,6 +232,7 @@ def score_command(given: argparse.Namespace, settings: Settings) -> int:
 
 
 def presets_command(given: argparse.Namespace, settings: Settings) -> int:
+    """List the recipes that come with the app."""
     table = Table("preset", "what it is", "base model", "dataset", box=None, pad_edge=False)
     for name in preset_names():
         recipe = Recipe.load(PRESETS / f"{name}.yaml")
@@ -233,6 +242,7 @@ def presets_command(given: argparse.Namespace, settings: Settings) -> int:
 
 
 def settings_command(given: argparse.Namespace, settings: Settings) -> int:
+    """List the environment variables of this installation and their values."""
     table = Table("variable", "value", "what it is", box=None, pad_edge=False)
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)

@@ -1,0 +1,421 @@
+"""The run folder holds under kill -9, torn lines, full locks and reused process ids; checkpoints that were damaged are refused."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from qlora_app.errors import UserError
+from qlora_app.recipe import Recipe
+from qlora_app.runs import Curve, Run, RunStore, Status
+from qlora_app.runs.checkpoints import MANIFEST, is_complete, newest_complete, seal, set_broken_aside
+from qlora_app.runs.curve import MOST_BUCKETS
+from qlora_app.runs.files import append_line, process_start, read_lines, write_json
+
+HOLD = "import sys, time, pathlib; from qlora_app.runs import Run\nwith Run(pathlib.Path(sys.argv[1])).hold_lock(): print('held', flush=True); time.sleep(600)"
+
+
+@pytest.fixture
+def run(store) -> Run:
+    return store.create(Recipe(name="a run"))
+
+
+@contextlib.contextmanager
+def lock_holder(run: Run):
+    """A real process that holds the run's lock, as a worker does."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(run.folder)], stdout=subprocess.PIPE, cwd=os.path.dirname(os.path.dirname(__file__)))
+    try:
+        run.launched(process.pid)
+        assert process.stdout.readline() == b"held\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def forked(work, count: int = 1) -> list[int]:
+    """Process ids of `count` children that each do `work(number)` and exit with what it returns."""
+    children = []
+    for number in range(count):
+        if (child := os.fork()) == 0:
+            code = 99
+            try:
+                code = int(work(number) or 0)
+            finally:
+                os._exit(code)
+        children.append(child)
+    return children
+
+
+def exit_codes(children: list[int]) -> list[int]:
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+# ---- what is written comes back
+
+def test_status_round_trip(run):
+    status = Status("done", step=3, total=9, sentence="Ü", loss=0.5, warnings=["a", "b"])
+    run.write_status(status)
+    assert run.status() == status
+
+
+def test_a_status_of_a_later_version_is_read(run):
+    write_json(run.folder / "status.json", {"state": "done", "step": 4, "mood": "good"})
+    assert run.status() == Status("done", step=4)
+
+
+def test_recipe_metrics_samples_and_curve_round_trip(run):
+    rows = [{"step": i, "loss": 1 / (i + 1)} for i in range(50)]
+    for row in rows:
+        offset = run.append_metric(row)
+    assert run.metrics() == (rows, offset)
+    assert run.metrics(offset) == ([], offset)
+    run.append_sample({"step": 0, "question": "é\n", "answer": "ß", "expected": ""})
+    assert run.samples() == [{"step": 0, "question": "é\n", "answer": "ß", "expected": ""}]
+    assert run.recipe() == Recipe(name="a run")
+    assert run.curve().points()["x"] == list(range(50))
+
+
+def test_a_new_run_is_private(run):
+    run.append_metric({"step": 1})
+    assert run.folder.stat().st_mode & 0o077 == 0
+    assert (run.folder / "metrics.jsonl").stat().st_mode & 0o077 == 0
+
+
+def test_log_tail_begins_with_a_whole_line(run):
+    assert run.log_tail() == ""
+    run.log.write_text("".join(f"line {i}\n" for i in range(1000)))
+    tail = run.log_tail(100)
+    assert tail.startswith("line ") and tail.endswith("line 999\n") and len(tail) <= 100
+
+
+# ---- torn and bad lines
+
+def test_a_half_written_last_line_waits_for_its_end(run):
+    path = run.folder / "metrics.jsonl"
+    run.append_metric({"step": 1})
+    with open(path, "ab") as file:
+        file.write(b'{"step": 2, "lo')
+    rows, offset = run.metrics()
+    assert rows == [{"step": 1}]
+    with open(path, "ab") as file:
+        file.write(b'ss": 3}\n')
+    assert run.metrics(offset)[0] == [{"step": 2, "loss": 3}]
+
+
+def test_a_line_after_a_torn_one_is_not_swallowed(run):
+    path = run.folder / "metrics.jsonl"
+    run.append_metric({"step": 1})
+    with open(path, "ab") as file:
+        file.write(b'{"step": 2, "lo')  # the writer was killed here
+    run.append_metric({"step": 3})
+    assert [row["step"] for row in run.metrics()[0]] == [1, 3]
+
+
+def test_a_short_write_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "write", lambda file, data: len(data) - 1)
+    with pytest.raises(OSError, match="full"):
+        append_line(tmp_path / "metrics.jsonl", {"step": 1})
+
+
+def test_nothing_half_replaces_a_file_on_a_full_disk(run, monkeypatch):
+    run.write_status(Status("done", step=1))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError):
+        run.write_status(Status("done", step=2))
+    assert run.status().step == 1
+    assert [p.name for p in run.folder.iterdir() if p.name.endswith(".tmp")] == []
+
+
+def test_missing_file_reads_as_empty(tmp_path):
+    assert read_lines(tmp_path / "none.jsonl", 0) == ([], 0)
+
+
+# ---- who lives
+
+def test_the_lock_is_the_proof_of_life(run):
+    run.write_status(Status("running", step=5, total=9))
+    with lock_holder(run) as worker:
+        assert run.is_alive() and run.status().state == "running"
+        run.ask("stop")
+        assert run.status().state == "stopping"
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+        assert not run.is_alive()
+        assert run.status().state == "interrupted"
+    assert run.status().step == 5
+
+
+def test_looking_does_not_take_the_lock_away_from_a_worker(run):
+    """A reader holds the lock for an instant; a worker that starts in that instant tries again."""
+    def look(_):
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            run.is_alive()
+
+    readers = forked(look, 3)
+    try:
+        for _ in range(20):
+            with run.hold_lock():
+                pass
+    finally:
+        assert exit_codes(readers) == [0, 0, 0]
+
+
+def test_a_second_worker_does_not_get_the_lock(run):
+    with lock_holder(run), pytest.raises(BlockingIOError), run.hold_lock():
+        pass
+
+
+def test_exactly_one_of_twenty_gets_the_lock(run):
+    read_end, write_end = os.pipe()
+
+    def compete(_):
+        os.close(write_end)
+        try:
+            with run.hold_lock():
+                os.read(read_end, 1)  # until the parent lets go
+            return 7
+        except BlockingIOError:
+            return 3
+
+    children = forked(compete, 20)
+    os.close(read_end)
+    time.sleep(4)  # losers try for two seconds
+    os.close(write_end)
+    assert sorted(exit_codes(children)) == [3] * 19 + [7]
+
+
+def test_exactly_one_of_twenty_takes_a_wish(run):
+    for _ in range(5):
+        run.ask("start")
+        began = time.monotonic() + 0.3
+
+        def take(_, began=began):
+            time.sleep(max(0, began - time.monotonic()))
+            return run.take("start")
+
+        assert sum(exit_codes(forked(take, 20))) == 1
+        assert not run.is_asked("start")
+
+
+def test_a_reused_process_id_is_not_the_launched_worker(run):
+    run.launched(os.getpid())
+    assert run.launcher_lives()
+    assert run.status().state == "starting"
+    write_json(run.folder / "launch.json", {"pid": os.getpid(), "started": process_start(os.getpid()) - 100})
+    assert not run.launcher_lives()
+    assert run.status().state == "interrupted"
+
+
+def test_the_remains_of_a_process_do_not_live():
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    time.sleep(0.2)
+    os.kill(child, 0)  # the kernel still knows it, as a zombie
+    assert process_start(child) is None
+    os.waitpid(child, 0)
+
+
+def test_a_run_that_waits_says_so(run):
+    run.ask("start")
+    assert run.status().state == "queued" and run.status().sentence
+
+
+def test_the_status_file_is_readable_at_every_moment_of_twenty_kills(run):
+    def write(_):
+        step = 0
+        while True:
+            step += 1
+            run.write_status(Status("running", step=step, sentence="x" * (step % 5000)))
+            run.append_metric({"step": step, "loss": 1.0, "note": "y" * (step % 500)})
+
+    chance = random.Random(0)
+    for _ in range(20):
+        child, = forked(write)
+        run.launched(child)
+        end = time.monotonic() + chance.uniform(0.02, 0.1)
+        while time.monotonic() < end:
+            run.status()  # raises if it ever reads half of one
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert run.status().state in ("interrupted", "queued")
+    rows = run.metrics()[0]
+    assert all(row["loss"] == 1.0 for row in rows) and len(rows) > 20
+
+
+# ---- the curve
+
+def test_the_curve_is_bounded_and_keeps_spikes():
+    curve = Curve()
+    for step in range(1, 100_001):
+        curve.add({"step": step, "loss": 99.0 if step == 54_321 else 1.0 + step % 2 * 0.1})
+    assert len(curve.buckets) <= MOST_BUCKETS
+    assert sum(b[1] for b in curve.buckets) == 100_000
+    points = curve.points(300)
+    assert len(points["x"]) <= 300 and max(points["high"]) == 99.0 and points["x"][-1] >= 99_900
+    assert min(points["low"]) == 1.0
+
+
+def test_the_curve_is_equal_after_saving(run):
+    curve = Curve()
+    for step in range(1, 5001):
+        row = {"step": step, "loss": round(random.Random(step).uniform(0, 5), 2)}
+        if step % 500 == 0:
+            row["held_out_loss"] = step / 1000
+        curve.add(row)
+    run.write_curve(curve)
+    again = run.curve()
+    assert (again.width, again.held_out, again.offset) == (curve.width, curve.held_out, curve.offset)
+    assert again.points() == curve.points()
+
+
+def test_the_stored_curve_and_newer_lines_are_joined(run):
+    curve = Curve()
+    for step in range(1, 101):
+        row = {"step": step, "loss": 1.0}
+        curve.offset = run.append_metric(row)
+        curve.add(row)
+        if step == 60:
+            run.write_curve(curve)
+    assert run.curve().points() == curve.points()
+    assert len(run.curve().buckets) == 100
+
+
+def test_what_a_resumed_run_repeats_is_forgotten(run):
+    for step in range(1, 11):
+        run.append_metric({"step": step, "loss": float(step)})
+        run.append_sample({"step": step, "question": "q"})
+    with open(run.folder / "metrics.jsonl", "ab") as file:
+        file.write(b'{"step": 11, "lo')
+    curve = run.forget_after(6)
+    assert [row["step"] for row in run.metrics()[0]] == list(range(1, 7))
+    assert [row["step"] for row in run.samples()] == list(range(1, 7))
+    assert curve.points()["x"] == run.curve().points()["x"] == list(range(1, 7))
+    run.append_metric({"step": 7, "loss": 0.1})
+    assert run.curve().points()["x"] == list(range(1, 8))
+
+
+def test_forgetting_in_a_run_without_lines_is_nothing(run):
+    assert run.forget_after(0).points()["x"] == []
+
+
+# ---- checkpoints
+
+CONTENTS = {"adapter_model.safetensors": b"weights" * 50, "optimizer.pt": b"moments" * 90, "scheduler.pt": b"rate", "rng_state.pth": b"dice" * 9,
+            "trainer_state.json": b'{"global_step": 4}'}
+
+
+def checkpoint(run: Run, step: int):
+    folder = run.checkpoints / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    for name, data in CONTENTS.items():
+        (folder / name).write_bytes(data + str(step).encode())
+    return folder
+
+
+def cut(folder, name):
+    (folder / name).write_bytes((folder / name).read_bytes()[:-3])
+
+
+def flip_one_bit(folder, name):
+    data = bytearray((folder / name).read_bytes())
+    data[10] ^= 1
+    (folder / name).write_bytes(data)
+
+
+DAMAGES = {
+    "optimizer gone": lambda f: (f / "optimizer.pt").unlink(),  # the Trainer would resume without a word, and wrongly
+    "scheduler gone": lambda f: (f / "scheduler.pt").unlink(),
+    "random state gone": lambda f: (f / "rng_state.pth").unlink(),
+    "one bit of the adapter flipped": lambda f: flip_one_bit(f, "adapter_model.safetensors"),
+    "optimizer cut": lambda f: cut(f, "optimizer.pt"),
+    "adapter cut": lambda f: cut(f, "adapter_model.safetensors"),
+    "adapter gone": lambda f: (f / "adapter_model.safetensors").unlink(),
+    "state emptied": lambda f: (f / "trainer_state.json").write_bytes(b""),
+    "never sealed": lambda f: (f / MANIFEST).unlink(),
+    "seal cut": lambda f: cut(f, MANIFEST),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_taken(run, damage):
+    good, bad = checkpoint(run, 4), checkpoint(run, 8)
+    seal(good)
+    seal(bad)
+    assert run.newest_checkpoint() == bad
+    DAMAGES[damage](bad)
+    assert not is_complete(bad)
+    assert run.newest_checkpoint() == good
+    moved = set_broken_aside(run.checkpoints)
+    assert [p.name for p in moved] == ["broken-8"]
+    assert newest_complete(run.checkpoints) == good
+
+
+def test_broken_checkpoints_are_kept_beside_each_other(run):
+    for _ in range(3):
+        checkpoint(run, 8)
+        set_broken_aside(run.checkpoints)
+    assert sorted(p.name for p in run.checkpoints.iterdir()) == ["broken-8", "broken-8-2", "broken-8-3"]
+
+
+def test_numbers_decide_which_checkpoint_is_newest(run):
+    for step in (9, 100, 20):
+        seal(checkpoint(run, step))
+    assert run.newest_checkpoint().name == "checkpoint-100"
+
+
+def test_the_finished_adapter_comes_before_checkpoints(run):
+    seal(checkpoint(run, 3))
+    assert run.newest_adapter().name == "checkpoint-3"
+    run.adapter.mkdir()
+    write_json(run.adapter / "proof.json", {})
+    assert run.newest_adapter() == run.adapter
+
+
+# ---- the store
+
+def test_runs_are_listed_newest_first_and_names_never_collide(store):
+    runs = [store.create(Recipe(name="Same & name!")) for _ in range(3)]
+    assert len({run.id for run in runs}) == 3
+    assert {run.id for run in store.list()} == {run.id for run in runs}
+    times = [(run.folder / "recipe.yaml").stat().st_mtime_ns for run in store.list()]
+    assert times == sorted(times, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["", "..", ".", "../runs", "a/b", "A", "x" * 100, "a\n", "%2e%2e", None])
+def test_what_is_no_id_opens_nothing(store, name):
+    with pytest.raises(UserError):
+        store.get(name)
+
+
+def test_a_run_in_training_is_not_deleted(store, run):
+    with lock_holder(run), pytest.raises(UserError, match="Stop it first"):
+        store.delete(run.id)
+    store.delete(run.id)
+    assert not run.folder.exists() and store.list() == []
+
+
+def test_a_store_that_does_not_exist_yet_is_empty(tmp_path):
+    assert RunStore(tmp_path / "none").list() == []
+
+
+def test_files_beside_the_runs_are_no_runs(store, run):
+    (store.root / "notes").mkdir()
+    (store.root / "file").write_text("x")
+    assert [r.id for r in store.list()] == [run.id]
+
+
+def test_launch_file_is_plain_json(run):
+    run.launched(os.getpid())
+    assert json.loads((run.folder / "launch.json").read_text())["pid"] == os.getpid()
