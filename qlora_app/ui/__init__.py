@@ -1,0 +1,8 @@
+"""The page. The only folder that imports gradio."""
+
+from .build import TITLE, build
+from .guard import SameOrigin
+from .page import Page
+from .theme import STYLE, THEME
+
+__all__ = ["STYLE", "THEME", "TITLE", "Page", "SameOrigin", "build"]

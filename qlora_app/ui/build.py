@@ -1,0 +1,132 @@
+"""The page: what stands where, and which handler answers what. What the handlers do is in the tabs."""
+
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from .chat_tab import FOCUS, ChatTab
+from .guard import DEMONSTRATION, reads
+from .page import Page
+from .run_card import RunCards, recipe_of
+from .runs_tab import SAVE, RunsTab
+from .train_tab import TrainTab
+
+TITLE = "Guanaco Workshop"
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+FAST = QUIET | {"queue": False}
+OTHER_APP = "Another Guanaco Workshop looks after this folder of runs. It starts what you start here; both pages show the same."
+# The address tells which tab and which run one looks at, so that a reload or a shared link shows them again.
+REMEMBER = """(run) => { const q = new URLSearchParams(location.search); q.set('tab', '%s');
+  run && typeof run === 'string' ? q.set('run', run) : q.delete('run'); history.replaceState(null, '', '?' + q); }"""
+TO_CARD = "() => { if (innerWidth < 700) setTimeout(() => scrollTo({top: 0, behavior: 'smooth'}), 300); }"
+
+
+class Workshop:
+    """Everything on the page, wired."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        cards = RunCards(page)
+        self.train, self.runs, self.chat = TrainTab(page, cards), RunsTab(page, cards), ChatTab(page)
+
+    def build(self) -> gr.Blocks:
+        with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
+            gr.HTML(f"<header class='top'><h1>{TITLE}</h1><p>Teach a small language model your style, then talk to it.</p></header>")
+            self.banner = gr.HTML("", visible=False)
+            with gr.Tabs(selected="train", elem_id="tabs", overflow_behavior="wrap") as self.tabs:
+                with gr.Tab("Train", id="train") as self.train_tab:
+                    self.train.build()
+                with gr.Tab("Runs", id="runs") as self.runs_tab:
+                    self.runs.build()
+                with gr.Tab("Chat", id="chat") as self.chat_tab:
+                    self.chat.build()
+            self._wire_form()
+            self._wire_cards()
+            self._wire_runs()
+            self._wire_chat()
+            self._wire_page(demo)
+        demo.queue(default_concurrency_limit=None)
+        return demo
+
+    def _wire_form(self) -> None:
+        tab, controls = self.train, self.train.form.controls
+        everything = tab.form.inputs
+        for name in ("base_model", "dataset"):
+            controls[name].input(tab.choose, [tab.suggested_for, tab.effort, *everything], tab.form_outputs, **QUIET)
+        tab.upload.upload(tab.take_upload, [tab.upload, tab.suggested_for, tab.effort, *everything], tab.form_outputs, **QUIET)
+        amount = [tab.effort, controls["dataset"], controls["training.batch_size"]]
+        tab.effort.input(tab.set_effort, amount, controls["training.epochs"], **FAST)
+        controls["training.batch_size"].change(tab.set_effort, amount, controls["training.epochs"], **FAST)
+        controls["training.epochs"].input(tab.own_epochs, None, tab.effort, **FAST)
+        tab.reset.click(tab.back_to_suggested, everything, tab.form_outputs, **QUIET)
+        started = tab.start.click(tab.start_run, everything, [tab.alert, tab.card, tab.fold], **FAST)
+        started.then(tab.own_settings, everything, tab.own, **FAST)
+        started.success(None, js=TO_CARD)
+
+    def _wire_cards(self) -> None:
+        for card in (self.train.card, self.runs.card):
+            card.stop(self.train.stop_run, None, None, **FAST)
+            card.resume(self.train.resume_run, None, None, **FAST)
+            card.unqueue(self.train.unqueue_run, None, None, **FAST)
+            talk = card.chat(self._open_chat, None, [self.tabs, *self.chat.view], **FAST)
+            self._then_load(talk)
+
+    def _wire_runs(self) -> None:
+        tab = self.runs
+        remember = REMEMBER % "runs"
+        tab.table.open(tab.open, None, tab.view, **FAST).then(None, tab.card, js=remember)
+        tab.back.click(tab.show_all, None, tab.view, **FAST).then(None, tab.card, js=remember)
+        tab.delete.click(tab.ask_delete, None, tab.sure, **FAST)
+        tab.no.click(tab.keep, None, tab.sure, **FAST)
+        tab.yes.click(tab.delete_run, tab.card, tab.view, **QUIET)
+        for button, make in ((tab.get_adapter, tab.adapter_file), (tab.get_recipe, tab.recipe_file)):
+            button.click(make, tab.card, tab.file, **QUIET).success(None, js=SAVE)
+
+    def _wire_chat(self) -> None:
+        tab = self.chat
+        said = {"show_progress": "hidden", "api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 4}
+        history = [tab.picker, tab.base, tab.tuned]
+        answers = [gr.on([tab.box.submit, tab.send.click], tab.ask, [tab.box, *history], tab.talk, **said),
+                   tab.chips.ask(tab.ask_example, history, tab.talk, **said),
+                   tab.retry.click(tab.ask_again, history, tab.talk, **said)]
+        tab.stop.click(tab.stopped, None, [tab.note, tab.send, tab.stop], cancels=answers, **FAST)
+        tab.clear.click(tab.cleared, None, [tab.base, tab.tuned, tab.note], cancels=answers, **FAST)
+        chosen = tab.picker.input(tab.choose, tab.picker, [tab.base, tab.tuned, tab.chips, tab.note], cancels=answers, **FAST)
+        self._then_load(chosen)
+
+    def _then_load(self, event: Any) -> None:
+        """Show the chat first, then load its model, with the cursor in the box meanwhile."""
+        event.success(None, self.chat.picker, js=REMEMBER % "chat")
+        event.success(None, js=FOCUS)
+        event.success(self.chat.warm_up, self.chat.picker, self.chat.note, concurrency_id="model", **QUIET)
+
+    def _wire_page(self, demo: gr.Blocks) -> None:
+        self.train_tab.select(None, self.train.card, js=REMEMBER % "train")
+        self.runs_tab.select(self.runs.refresh, self.runs.card, self.runs.view, **FAST).then(None, self.runs.card, js=REMEMBER % "runs")
+        self._then_load(self.chat_tab.select(self.chat.refresh, self.chat.picker, self.chat.view, **FAST))
+        everything = [*self.train.form_outputs, *self.runs.view, *self.chat.view]
+        demo.load(self._restore, None, [self.banner, self.tabs, self.train.card, *everything], **FAST)
+
+    @reads
+    def _open_chat(self, event: gr.EventData) -> list[Any]:
+        return [gr.Tabs(selected="chat"), *self.chat.open.__wrapped__(self.chat, event)]
+
+    @reads
+    def _restore(self, request: gr.Request) -> list[Any]:
+        """Any visit, also a second one or after a restart: everything is read from the run folders and the address."""
+        asked = dict(request.query_params)
+        tab = asked.get("tab") if asked.get("tab") in ("train", "runs", "chat") else "train"
+        run = self.page.shown_run(asked.get("run") if tab == "train" else None)
+        form = self.train.fill_with((run and recipe_of(run)) or self.train.form.first_recipe())
+        opened = self.page.find(asked.get("run")) if tab == "runs" else None
+        runs = self.runs.opened(opened) if opened else self.runs.listed()
+        return [self._banner(), gr.Tabs(selected=tab), run.id if run else "", *form, *runs, *self.chat.shown(asked.get("run"))]
+
+    def _banner(self) -> Any:
+        text = DEMONSTRATION if not self.page.may_change else "" if self.page.supervisor.leads else OTHER_APP
+        return gr.HTML(f'<p class="banner">{escape(text)}</p>', visible=bool(text))
+
+
+def build(page: Page) -> gr.Blocks:
+    return Workshop(page).build()

@@ -1,0 +1,209 @@
+"""Chat: the base model and the adapter answer the same message side by side."""
+
+import threading
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from .. import starter
+from ..chat import Decoding
+from ..errors import UserError
+from ..messages import Conversation
+from ..runs import Run
+from .effort import examples_of
+from .guard import reads
+from .page import Page
+from .run_card import can_chat, recipe_of, run_id, title_of
+
+EXAMPLES = 6
+LISTED = 100  # newest runs in the picker
+LONGEST_MESSAGE = 8000
+NOTHING = """<div class="welcome"><h2>Nobody to talk to yet</h2><p>Train a model first: go to <b>Train</b> and press
+<b>Start training</b>. You can talk to it as soon as its first checkpoint is saved.</p></div>"""
+# A tab's children are put on the page when it is first shown, so wait for the box.
+FOCUS = """() => { let n = 0; const go = () => { const box = document.querySelector('#ask textarea');
+  box && box.offsetParent ? box.focus() : n++ < 40 && setTimeout(go, 50); }; go(); }"""
+ASK_CHIP = """
+element.addEventListener('click', e => {
+  const chip = e.target.closest('[data-question]');
+  if (chip) trigger('ask', {question: chip.dataset.question});
+});
+"""
+History = list[dict[str, Any]]
+
+
+class ChatTab:
+    """Its components and what they do. The conversation itself lives in the two columns, in the person's browser."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    # ---- components
+
+    def build(self) -> None:
+        self.empty = gr.HTML(NOTHING, visible=True)
+        with gr.Column(visible=False, elem_classes="chat") as self.all:
+            with gr.Row(elem_classes="chat-top", equal_height=True):
+                self.picker = gr.Dropdown([], label="Run", interactive=True, filterable=False, elem_id="chat-run", scale=3, min_width=200)
+                self.note = gr.HTML("", elem_id="chat-note", scale=4)
+            with gr.Row(elem_classes="columns"):
+                look = {"height": 330, "buttons": ["copy"], "feedback_options": None, "min_width": 260, "render_markdown": False}
+                self.base = gr.Chatbot(label="Before (base model, sampled at 0.7)", placeholder="What the model says without training",
+                                       elem_id="before", **look)
+                self.tuned = gr.Chatbot(label="After (your adapter)", placeholder="What it says with your adapter",
+                                        elem_id="after", **look)
+            self.chips = gr.HTML("", js_on_load=ASK_CHIP, elem_id="chips")
+            with gr.Row(elem_classes="asking", equal_height=True):
+                self.box = gr.Textbox(placeholder="Ask both", label="Message", show_label=False, container=False, lines=1, max_lines=5,
+                                      scale=8, min_width=160, elem_id="ask", max_length=LONGEST_MESSAGE, interactive=True)
+                self.send = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="send")
+                self.stop = gr.Button("Stop", scale=1, min_width=80, elem_id="stop-chat", visible=False)
+            with gr.Row(elem_classes="after-chat"):
+                self.retry = gr.Button("Ask again", size="sm", min_width=110)
+                self.clear = gr.Button("Clear", size="sm", min_width=110)
+
+    @property
+    def talk(self) -> list[Component]:
+        """What an answer fills."""
+        return [self.base, self.tuned, self.box, self.note, self.send, self.stop]
+
+    @property
+    def view(self) -> list[Component]:
+        """What `shown` fills."""
+        return [self.empty, self.all, self.picker, self.chips, self.note]
+
+    # ---- handlers: who one talks to
+
+    def shown(self, wanted: str | None) -> list[Any]:
+        """The picker with every run that has an adapter, the wanted one chosen, and its example questions."""
+        runs = [run for run in self.page.store.list()[:LISTED] if can_chat(run)]
+        if not runs:
+            return [gr.HTML(visible=True), gr.Column(visible=False), gr.skip(), gr.skip(), gr.skip()]
+        run = next((run for run in runs if run.id == wanted), runs[0])
+        return [gr.HTML(visible=False), gr.Column(visible=True), gr.Dropdown([(_in_a_list(r), r.id) for r in runs], value=run.id),
+                self.chip_words(run), ""]
+
+    @reads
+    def open(self, event: gr.EventData) -> list[Any]:
+        """From a run's card: bind the chat to that run."""
+        return self.shown(self.page.store.get(run_id(event)).id)
+
+    @reads
+    def refresh(self, chosen: str | None) -> list[Any]:
+        """The tab was chosen: new runs may have come."""
+        return self.shown(chosen)
+
+    @reads
+    def choose(self, chosen: str) -> list[Any]:
+        """Another run: another adapter, so a new conversation."""
+        return [[], [], self.chip_words(self.page.store.get(chosen)), ""]
+
+    @reads
+    def warm_up(self, chosen: str | None) -> Iterator[str]:
+        """Load the model while the person is still thinking of a question."""
+        if not chosen:
+            yield ""
+            return
+        yield _note("Loading the model…")
+        try:
+            self.page.sessions.get(self.page.store.get(chosen))
+        except UserError as error:
+            yield _note(str(error))
+            return
+        yield ""
+
+    # ---- handlers: the conversation
+
+    @reads
+    def ask(self, message: str, chosen: str, base: History, tuned: History) -> Iterator[tuple[Any, ...]]:
+        """The message to both; the box is emptied only when an answer begins."""
+        yield from self._answer((message or "").strip(), chosen, base or [], tuned or [])
+
+    @reads
+    def ask_example(self, chosen: str, base: History, tuned: History, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
+        yield from self._answer(str(event._data.get("question", ""))[:LONGEST_MESSAGE], chosen, base or [], tuned or [], typed=False)
+
+    @reads
+    def ask_again(self, chosen: str, base: History, tuned: History) -> Iterator[tuple[Any, ...]]:
+        """The last message once more, its answers replaced."""
+        last = max((i for i, m in enumerate(tuned or []) if m["role"] == "user"), default=None)
+        if last is None:
+            raise UserError("There is no message yet to ask again. Write one, or choose one of the examples.")
+        yield from self._answer(text_of(tuned[last]), chosen, (base or [])[:last], tuned[:last], typed=False)
+
+    def _answer(self, message: str, chosen: str, base: History, tuned: History, typed: bool = True) -> Iterator[tuple[Any, ...]]:
+        if not message:
+            raise UserError("Write a message first.")
+        asked = {"role": "user", "content": message}
+        stop = threading.Event()
+        try:
+            yield base, tuned, gr.skip(), _note("Loading the model…"), gr.Button(visible=False), gr.Button(visible=True)
+            session = self.page.sessions.get(self.page.store.get(chosen))
+            base, tuned = [*base, asked], [*tuned, asked]
+            yield base, tuned, "" if typed else gr.skip(), _note("Thinking…"), gr.skip(), gr.skip()
+            answers = session.reply(conversation(base), conversation(tuned), Decoding(), stop)
+            for before, after in answers:
+                yield [*base, _said(before)], [*tuned, _said(after)], gr.skip(), "", gr.skip(), gr.skip()
+            yield *(gr.skip(),) * 4, gr.Button(visible=True), gr.Button(visible=False)
+        except UserError as error:
+            back = message if typed else gr.skip()
+            yield gr.skip(), gr.skip(), back, _note(str(error)), gr.Button(visible=True), gr.Button(visible=False)
+        finally:
+            stop.set()
+
+    @reads
+    def stopped(self) -> tuple[Any, ...]:
+        return "", gr.Button(visible=True), gr.Button(visible=False)
+
+    @reads
+    def cleared(self) -> tuple[Any, ...]:
+        return [], [], ""
+
+    # ---- words
+
+    def chip_words(self, run: Run) -> str:
+        """Example questions as buttons: the starter dataset's own, else held-out questions of the person's file."""
+        chips = "".join(f'<button type="button" data-question="{escape(q)}">{escape(q if len(q) <= 90 else q[:88] + "…")}</button>'
+                        for q in self.questions(run))
+        return f'<div class="chips" role="group" aria-label="Example questions">{chips}</div>' if chips else ""
+
+    def questions(self, run: Run) -> list[str]:
+        recipe = recipe_of(run)
+        if recipe is None:
+            return []
+        if recipe.dataset.source == "starter":
+            return starter.DATASETS[recipe.dataset.id].questions[:EXAMPLES]
+        try:
+            examples = examples_of(recipe.dataset, self.page.settings.data)
+        except UserError:
+            return []  # the file is gone; the adapter can be talked to all the same
+        first = [next((m["content"] for m in c if m["role"] == "user"), "") for c in examples.held_out or examples.train[:EXAMPLES]]
+        return [q for q in dict.fromkeys(first) if 0 < len(q) <= 400][:EXAMPLES]
+
+
+def conversation(history: History) -> Conversation:
+    """What the columns hold -> messages."""
+    return [{"role": m["role"], "content": text_of(m)} for m in history]  # type: ignore[misc]
+
+
+def text_of(message: dict[str, Any]) -> str:
+    """Gradio hands back content as a list of blocks, though it takes a plain string."""
+    content = message["content"]
+    if isinstance(content, str):
+        return content
+    return "".join(block.get("text", "") if isinstance(block, dict) else str(block) for block in content)
+
+
+def _said(text: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": text or "…"}
+
+
+def _note(text: str) -> str:
+    return f'<p class="quiet" role="status">{escape(text)}</p>'
+
+
+def _in_a_list(run: Run) -> str:
+    return f"{title_of(run)[:28]} · {run.id[5:15]}"

@@ -1,0 +1,63 @@
+"""How long an effort takes: measured on this machine where a run with the same model has ended, else estimated, else not said."""
+
+import functools
+from pathlib import Path
+
+from ..base_models import ModelChoice
+from ..recipe import EFFORTS, Recipe, epochs_for
+from ..runs import RunStore
+from ..training_data import DatasetChoice, Examples, load_examples
+from .run_card import recipe_of
+from .words import about
+
+# The starter on two laptop cores: seconds for each million characters of conversation that is learned from.
+STARTER_SECONDS_PER_MILLION = 100.0
+LOOKED_AT = 20  # newest runs
+
+
+@functools.lru_cache(maxsize=32)
+def examples_of(choice: DatasetChoice, data_folder: Path) -> Examples:
+    """Raises UserError. Uploaded files never change under their name, so what was read once stays true."""
+    return load_examples(choice, data_folder)
+
+
+@functools.lru_cache(maxsize=64)
+def characters_of(choice: DatasetChoice, data_folder: Path) -> int:
+    """Characters of all conversations to learn from: what one epoch costs, near enough, without a tokenizer."""
+    return sum(len(m["content"]) + 10 for conversation in examples_of(choice, data_folder).train for m in conversation)
+
+
+def epochs_meant(recipe: Recipe, data_folder: Path) -> dict[str, float]:
+    """{effort: epochs} for the recipe's data and batch size. Raises UserError where the data cannot be read."""
+    count = len(examples_of(recipe.dataset, data_folder).train)
+    return {effort: epochs_for(effort, count, recipe.training.batch_size) for effort in EFFORTS}
+
+
+def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[list[tuple[str, str]], str]:
+    """(labels with their times and the efforts they stand for, a line that says where the times come from)."""
+    pace, runs = _measured(recipe.base_model, store, data_folder)
+    if pace is None and recipe.base_model.source == "starter":
+        pace = STARTER_SECONDS_PER_MILLION / 1e6
+    characters = characters_of(recipe.dataset, data_folder)
+    times = {effort: pace * characters * epochs for effort, epochs in epochs_meant(recipe, data_folder).items()} if pace else {}
+    labels = [(f"{words}\n{about(times[effort])}" if times else words, effort) for effort, words in EFFORTS.items()]
+    if runs:
+        return labels, "Times as measured here, in the last run of this model."
+    if times:
+        return labels, "Times are estimates; after the first run they are measured."
+    return labels, "Times are known after the first run of this model."
+
+
+def _measured(model: ModelChoice, store: RunStore, data_folder: Path) -> tuple[float | None, int]:
+    """(seconds for each character, runs they come from) of the newest run of this model that has ended well."""
+    for run in store.list()[:LOOKED_AT]:
+        recipe, status = recipe_of(run), run.status()
+        if recipe is None or recipe.base_model != model or status.state not in ("done", "stopped") or status.step < 20:
+            continue
+        try:
+            characters, count = characters_of(recipe.dataset, data_folder), len(examples_of(recipe.dataset, data_folder).train)
+        except Exception:  # its data is gone or changed: this run cannot be compared with, an older one may
+            continue
+        learned = characters * status.step * recipe.training.batch_size / max(1, count)
+        return status.seconds / max(1.0, learned), 1
+    return None, 0

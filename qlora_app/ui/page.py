@@ -1,0 +1,34 @@
+"""What every tab works on: the settings, the runs, who starts them and who answers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import UserError
+from ..runs import Run, RunStore
+from ..settings import Settings
+
+
+@dataclass(frozen=True)
+class Page:
+    """One per app, shared by all visitors; nothing in it belongs to a single one of them."""
+
+    settings: Settings
+    store: RunStore
+    supervisor: Any  # launch.local.Supervisor
+    sessions: Any  # chat.ChatSessions
+    may_change: bool = True  # False in a public demonstration
+
+    def find(self, id: str | None) -> Run | None:
+        try:
+            return self.store.get(id or "")
+        except UserError:
+            return None
+
+    def shown_run(self, wanted: str | None = None) -> Run | None:
+        """The run a fresh page shows: the wanted one if there is such, else one that is being trained, else the newest."""
+        runs = self.store.list()
+        return self.find(wanted) or next((run for run in runs if run.is_alive()), runs[0] if runs else None)
+
+    def start(self, run: Run) -> None:
+        run.ask("start")
+        self.supervisor.wake()

@@ -1,0 +1,224 @@
+"""The recipe as a form. Every control is made from the declaration of its setting; no setting is named a second time.
+
+Two pairs of settings are one question for a person and one control here: which model (`base_model.source` and `.id`) and
+which data (`dataset.source` and `.id`). `Effort` is a shortcut that writes `training.epochs`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import gradio as gr
+from gradio.components import Component
+from pydantic.fields import FieldInfo
+
+from .. import starter
+from ..base_models import ModelChoice, local_models
+from ..choices import bounds, leaves, options
+from ..errors import UserError
+from ..recipe import EFFORTS, Recipe, load_preset, preset_names
+from ..settings import Settings
+from ..training_data import DatasetChoice, uploaded_files
+
+PAIRS = ("base_model", "dataset")
+SECTIONS = {"": "Name", "training": "Training", "method": "Adapter", "base_model": "Model", "dataset": "Data"}
+
+
+def element_id(name: str) -> str:
+    """Where a setting is on the page: "training.learning_rate" -> "f-training-learning_rate"."""
+    return "f-" + name.replace(".", "-")
+
+
+class RecipeForm:
+    """Builds the controls where it is told to, reads a recipe from their values, and shows one in them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.fields = {name: field for name, field in leaves(Recipe) if _can_be_chosen(name, field)}
+        self.controls: dict[str, Component] = {}
+
+    # ---- building
+
+    def build_model(self) -> None:
+        recipe = self.first_recipe()
+        self.controls["base_model"] = gr.Dropdown(
+            self.model_choices(), value=model_value(recipe.base_model), label="Model", allow_custom_value=True, interactive=True,
+            info="Or type the folder of a model on this machine.", elem_id=element_id("base_model"))
+
+    def build_data(self) -> None:
+        recipe = self.first_recipe()
+        self.controls["dataset"] = gr.Dropdown(
+            self.data_choices(), value=data_value(recipe.dataset), label="Data", interactive=True, filterable=False, elem_id=element_id("dataset"))
+
+    def build_rest(self) -> None:
+        """Every other setting, under the heading of its group."""
+        recipe = self.first_recipe()
+        for section, title in SECTIONS.items():
+            names = [name for name in self.fields if name.rpartition(".")[0] == section]
+            if section:
+                gr.HTML(f'<h3 class="section">{title}</h3>')
+            with gr.Group():
+                for name in names:
+                    self.controls[name] = _control(name, self.fields[name], value_of(recipe, name))
+
+    @property
+    def inputs(self) -> list[Component]:
+        return list(self.controls.values())
+
+    # ---- values of all controls <-> recipe
+
+    def read(self, values: Sequence[Any]) -> Recipe:
+        """Raises UserError with every mistake, keyed by the control it is to be shown at."""
+        nested: dict[str, Any] = {}
+        for name, value in zip(self.controls, values, strict=True):
+            if name in PAIRS:
+                nested.setdefault(name, {}).update(_pair(name, value))
+            else:
+                _put(nested, name, _as_typed(self.fields[name], value))
+        try:
+            return Recipe.from_dict(nested)
+        except UserError as error:
+            raise UserError(str(error), {_place(name): text for name, text in error.problems.items()}) from error
+
+    def show(self, recipe: Recipe) -> list[Any]:
+        """A value for each control, in the order of `inputs`."""
+        return [value_of(recipe, name) for name in self.controls]
+
+    def title(self, name: str) -> str:
+        """The words on a control."""
+        return {"base_model": "Model", "dataset": "Data"}.get(name) or self.fields[name].title or name
+
+    def differences(self, recipe: Recipe, other: Recipe) -> list[str]:
+        """The controls (without model, data and name) in which two recipes differ."""
+        return [n for n in self.controls if n not in (*PAIRS, "name") and value_of(recipe, n) != value_of(other, n)]
+
+    # ---- what can be chosen
+
+    def first_recipe(self) -> Recipe:
+        """What a fresh page starts with: the preset of the first starter dataset."""
+        return suggested(ModelChoice(), DatasetChoice())
+
+    def model_choices(self) -> list[tuple[str, str]]:
+        return [("Pennywick starter (built in)", model_value(ModelChoice()))] + [
+            (_short(folder.name), str(folder)) for folder in local_models(self.settings.models)]
+
+    def data_choices(self) -> list[tuple[str, str]]:
+        built_in = [DatasetChoice(id=name) for name in starter.DATASETS]
+        uploaded = [DatasetChoice(source="file", id=id) for id in uploaded_files(self.settings.data)]
+        return [(_short(_words(choice)), data_value(choice)) for choice in (*built_in, *uploaded)]
+
+
+def suggested(model: ModelChoice, data: DatasetChoice) -> Recipe:
+    """The settings that suit a model and its data before anybody changes them.
+
+    Starter model and dataset have a preset; the starter with a person's own file takes the one of the first dataset (it is
+    so small that it needs another learning rate than models usually do); every other model takes the defaults.
+    """
+    wanted = data if data.source == "starter" else DatasetChoice()
+    if model.source == "starter":
+        for name in preset_names():
+            preset = load_preset(name)
+            if preset.base_model.source == "starter" and (preset.dataset.source, preset.dataset.id) == (wanted.source, wanted.id):
+                return preset.model_copy(update={"base_model": model, "dataset": data, "name": ""})
+    return Recipe(base_model=model, dataset=data)
+
+
+def model_value(model: ModelChoice) -> str:
+    return model.source if model.source == "starter" else model.id
+
+
+def data_value(data: DatasetChoice) -> str:
+    return f"{data.source}/{data.id}"
+
+
+def chosen_model(value: Any) -> ModelChoice:
+    """The model a value of the model control stands for; other settings of it at their defaults."""
+    return ModelChoice(**_pair("base_model", value))
+
+
+def chosen_data(value: Any) -> DatasetChoice:
+    return DatasetChoice(**_pair("dataset", value))
+
+
+def value_of(recipe: Recipe, name: str) -> Any:
+    """The value of a control that shows `recipe`."""
+    if name in PAIRS:
+        return model_value(recipe.base_model) if name == "base_model" else data_value(recipe.dataset)
+    value: Any = recipe
+    for part in name.split("."):
+        value = getattr(value, part)
+    return "\n".join(value) if isinstance(value, list) else value
+
+
+def effort_of(epochs: float, meant: dict[str, float]) -> str | None:
+    """The effort that means so many epochs, if any does."""
+    return next((effort for effort in EFFORTS if abs(meant[effort] - epochs) < 0.005), None)
+
+
+def _can_be_chosen(name: str, field: FieldInfo) -> bool:
+    group, _, last = name.rpartition(".")
+    in_a_pair = group in PAIRS and last in ("source", "id")
+    return not in_a_pair and len(options(field) or "ab") > 1  # with a single option there is nothing to choose
+
+
+def _control(name: str, field: FieldInfo, value: Any) -> Component:
+    words: dict[str, Any] = {"label": field.title or name, "info": _explained(field), "value": value, "interactive": True,
+                             "elem_id": element_id(name)}
+    if choices := options(field):
+        return gr.Dropdown(choices, filterable=False, **words)
+    if field.annotation is bool:
+        return gr.Checkbox(**words)
+    if field.annotation in (int, float):
+        return gr.Number(**words)  # no minimum or maximum here: the recipe itself says what is wrong, and at which field
+    lines = 3 if get_origin(field.annotation) is list else 1
+    return gr.Textbox(lines=lines, max_lines=max(1, lines * 2), **words)
+
+
+def _explained(field: FieldInfo) -> str:
+    low, high = bounds(field)
+    if field.annotation is int and low is not None and high is not None and high <= 4096:
+        return f"{field.description} From {low:g} to {high:g}."
+    return field.description or ""
+
+
+def _as_typed(field: FieldInfo, value: Any) -> Any:
+    """What the person meant: a whole number where 3.0 stands for one, lines as a list."""
+    if field.annotation is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if get_origin(field.annotation) is list and get_args(field.annotation) == (str,):
+        return [line.strip() for line in (value or "").splitlines() if line.strip()]
+    return (value or "").strip() if field.annotation is str else value
+
+
+def _pair(name: str, value: Any) -> dict[str, str]:
+    """"starter", a folder or a Hub id -> settings of base_model; "file/ab-my.json" -> settings of dataset."""
+    text = str(value or "").strip()
+    if name == "dataset":
+        source, _, id = text.partition("/")
+        return {"source": source, "id": id}
+    if text == "starter":
+        return {"source": "starter", "id": ""}
+    is_path = text.startswith(("/", "~", ".")) or "\\" in text or Path(text).is_dir()
+    return {"source": "folder" if is_path or not text else "hub", "id": text}
+
+
+def _place(name: str) -> str:
+    """The control that shows a setting's mistake."""
+    group, _, last = name.rpartition(".")
+    return group if group in PAIRS and last in ("source", "id") else name
+
+
+def _put(nested: dict[str, Any], name: str, value: Any) -> None:
+    *groups, last = name.split(".")
+    for group in groups:
+        nested = nested.setdefault(group, {})
+    nested[last] = value
+
+
+def _words(choice: DatasetChoice) -> str:
+    return starter.DATASETS[choice.id].title if choice.source == "starter" else choice.title
+
+
+def _short(text: str) -> str:
+    """A list on a phone has room for about so much."""
+    return text if len(text) <= 44 else f"{text[:30]}…{text[-12:]}"

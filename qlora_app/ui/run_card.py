@@ -1,0 +1,261 @@
+"""One run as people see it: state, figures, proof, samples, log. The Train tab and the Runs tab show the same card.
+
+The card lives in the browser: its script asks `poll` and gets only the parts that changed. Parts are made here, and every
+word in them that a person or a model wrote is escaped here.
+"""
+
+import functools
+import json
+import time
+import zlib
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..errors import UserError
+from ..recipe import Recipe
+from ..runs import Run, Status
+from ..runs.checkpoints import newest_complete
+from .charts import chart
+from .page import Page
+from .words import count_of, duration
+
+FOLDER = Path(__file__).parent
+STATES = {"queued": "Waiting", "starting": "Starting", "running": "Training", "stopping": "Stopping", "done": "Finished",
+          "stopped": "Stopped", "failed": "Failed", "interrupted": "Interrupted"}
+NO_FIGURE = "\N{EN DASH}"
+MOVING = ("queued", "starting", "running", "stopping")
+REMEMBERED = 0.5  # seconds: twenty people looking at one run read its files once
+SKELETON = """
+<article class="card" data-state="loading">
+  <div data-part="others"></div>
+  <div data-part="head"></div>
+  <div class="bar" role="progressbar" aria-label="Training progress" aria-valuemin="0" aria-valuemax="100"><i></i></div>
+  <dl class="tiles" data-part="tiles"></dl>
+  <div class="actions" data-part="actions"></div>
+  <div data-part="proof"></div>
+  <figure class="chart"><div class="legend"></div><div class="plot"></div><figcaption class="read"></figcaption></figure>
+  <section data-part="samples"></section>
+  <details class="log"><summary>Log</summary><pre data-part="log" tabindex="0"></pre></details>
+  <p class="lost" role="alert" hidden>The app does not answer. Training goes on without it; this page keeps asking.</p>
+  <p class="only-read" role="status" aria-live="polite"></p>
+</article>"""
+EMPTY = """<div class="welcome"><h2>Nothing trained yet</h2>
+<p>Press <b>Start training</b>. The model learns from the data on the left while you watch, and you can talk to it when it is done.</p>
+<ol><li><b>Start</b>one click, everything is set</li><li><b>Watch</b>the loss falls, answers appear</li>
+<li><b>Chat</b>before and after, side by side</li></ol></div>"""
+
+
+def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
+    """The component; its value is the id of the run it shows ("" for none). Its events are named in run_card.js."""
+    script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in ("chart.js", "run_card.js"))
+    return gr.HTML(html_template=SKELETON, js_on_load=script, server_functions=[cards.poll_function()], **words)
+
+
+class RunCards:
+    """Answers what the cards of all browsers ask."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self._known: dict[str, tuple[float, dict[str, str], dict[str, Any]]] = {}
+
+    def poll_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        """`poll` as a plain function: Gradio calls it by that name from the browser."""
+        def poll(asked: dict[str, Any]) -> dict[str, Any]:
+            return self.poll(asked)
+        return poll
+
+    def poll(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """{"run": id, "seen": {part: hash}, "chart": what is drawn, "log": is it open} -> what is new.
+
+        Anybody may call this with anything: the id is checked, the rest is only compared.
+        """
+        asked = asked if isinstance(asked, dict) else {}
+        try:
+            run = self.page.store.get(str(asked.get("run") or ""))
+            parts, facts = self._parts(run)
+        except UserError as error:
+            gone = f'<div class="line"><b>{escape(str(error))}</b></div>' if asked.get("run") else EMPTY
+            return _only_new({"head": gone}, asked) | {"state": "empty", "live": False}
+        parts = parts | {"others": self._others(run) if asked.get("others") else ""}
+        if asked.get("log"):
+            parts["log"] = escape(run.log_tail()) or "The log is empty."
+        known = asked.get("chart")
+        drawn = chart(run, facts["total"], known if isinstance(known, dict) else {})
+        return _only_new(parts, asked) | facts | {"chart": drawn}
+
+    def _parts(self, run: Run) -> tuple[dict[str, str], dict[str, Any]]:
+        when, parts, facts = self._known.get(run.id, (0.0, {}, {}))
+        if time.monotonic() - when < REMEMBERED:
+            return parts, facts
+        status, recipe, proof = run.status(), recipe_of(run), run.proof()
+        parts = {"head": head(run, recipe, status), "tiles": tiles(status), "actions": actions(run, status),
+                 "proof": proof_words(proof) if proof else "", "samples": samples(run.samples())}
+        facts = {"state": status.state, "live": status.state in MOVING, "total": status.total,
+                 "progress": status.step / status.total if status.total else None, "say": _announcement(status)}
+        if len(self._known) > 200:
+            self._known.clear()
+        self._known[run.id] = (time.monotonic(), parts, facts)
+        return parts, facts
+
+    def _others(self, run: Run) -> str:
+        """A line about another run that is being trained, with a way to it."""
+        live = next((other for other in self.page.store.list()[:50] if other.id != run.id and other.is_alive()), None)
+        if live is None:
+            return ""
+        return (f'<p class="note">Being trained now: {escape(title_of(live))} '
+                f'<button type="button" class="link" data-show="{escape(live.id)}">Show it</button></p>')
+
+
+def _only_new(parts: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:
+    seen = asked.get("seen") if isinstance(asked.get("seen"), dict) else {}
+    marks = {name: zlib.crc32(text.encode()) for name, text in parts.items()}
+    return {"parts": {name: text for name, text in parts.items() if seen.get(name) != marks[name]}, "seen": marks}
+
+
+def recipe_of(run: Run) -> Recipe | None:
+    """None where the file cannot be read any more: the run is shown all the same."""
+    try:
+        return _recipe(run.folder, (run.folder / "recipe.yaml").stat().st_mtime_ns)
+    except (OSError, UserError):
+        return None
+
+
+@functools.lru_cache(maxsize=500)
+def _recipe(folder: Path, written: int) -> Recipe:
+    return Run(folder).recipe()
+
+
+def title_of(run: Run) -> str:
+    recipe = recipe_of(run)
+    return recipe.title if recipe else run.id
+
+
+def can_chat(run: Run) -> bool:
+    """Is there an adapter to talk to? Sizes only: the contents are compared when it is loaded."""
+    return (run.adapter / "proof.json").exists() or newest_complete(run.checkpoints, deep=False) is not None
+
+
+def head(run: Run, recipe: Recipe | None, status: Status) -> str:
+    title = recipe.title if recipe else run.id
+    dot = "live" if status.state in MOVING else status.state
+    sentence = status.sentence or {"queued": "Waiting for its turn."}.get(status.state, "")
+    warnings = "".join(f"<li>{escape(text)}</li>" for text in status.warnings)
+    return (f'<div class="line"><span class="dot {dot}"></span><b>{STATES.get(status.state, escape(status.state))}</b>'
+            f'<span class="what">{escape(title)}</span></div>'
+            + (f'<p class="sentence">{escape(sentence)}</p>' if sentence else "")
+            + (f'<ul class="warnings">{warnings}</ul>' if warnings else ""))
+
+
+def tiles(status: Status) -> str:
+    """The figures under the bar: name, value, remark."""
+    if status.loss is None and not status.step:
+        return ""
+    moving = status.state in MOVING
+    cells = [("Loss", _figure(status.loss, "{:.2f}"), f"was {status.first_loss:.2f}" if status.first_loss is not None else ""),
+             ("Step", f"{status.step:,}", f"of {status.total:,}")]
+    if moving:
+        cells.append(("Time left", duration(status.seconds_left) if status.seconds_left is not None else NO_FIGURE, ""))
+    else:
+        cells.append(("Time", duration(status.seconds), ""))
+    cells += [("Tokens per second", _figure(status.tokens_per_second, "{:,.0f}"), ""),
+              ("Memory", f"{status.memory_mb:,}" if status.memory_mb else NO_FIGURE, "MB" if status.memory_mb else "")]
+    return "".join(f"<div><dt>{name}</dt><dd>{value} <small>{remark}</small></dd></div>" for name, value, remark in cells)
+
+
+def actions(run: Run, status: Status) -> str:
+    """What can be done with this run now, as buttons; the script turns a click into an event of the same name."""
+    talk, buttons = can_chat(run), []
+    if status.state == "queued":
+        return _button("unqueue", "Take it out of the queue")
+    if talk:
+        early = " as it is now" if status.is_active else ""
+        buttons.append(_button("chat", f"Chat with it{early}", "" if status.is_active else "main"))
+    if status.is_active:
+        if not talk:
+            buttons.append('<button type="button" disabled aria-describedby="why-no-chat">Chat with it</button>')
+        stopping = status.state == "stopping"
+        buttons.append('<button type="button" disabled>Stopping…</button>' if stopping else _button("stop", "Stop and keep"))
+    elif status.state in ("stopped", "interrupted", "failed"):
+        buttons.append(_button("resume", "Try again" if status.state == "failed" else "Resume", "" if talk else "main"))
+    why = "" if talk or not status.is_active else '<small id="why-no-chat">Chat opens with the first checkpoint.</small>'
+    return "".join(buttons) + why
+
+
+def _button(event: str, words: str, kind: str = "") -> str:
+    return f'<button type="button" class="{kind}" data-do="{event}">{words}</button>'
+
+
+def proof_words(proof: dict[str, Any]) -> str:
+    """proof.json in sentences; each figure is from the file, a sentence without its figure is left out."""
+    held_out, update, reload = (proof.get(name) or {} for name in ("heldout", "update", "reload"))
+    loss, right, questions = held_out.get("loss") or {}, held_out.get("exact_match") or {}, held_out.get("questions")
+    lines = []
+    if questions and None not in (right.get("before"), right.get("after")):
+        before, after = (round(right[when] * questions) for when in ("before", "after"))
+        lines.append(f'<p class="score">On {count_of(questions, "held-out question")} it never saw: '
+                     f"<b>{before}</b> right before, <b>{after}</b> right after.</p>")
+    if None not in (loss.get("before"), loss.get("after")):
+        lines.append(f"<p>Held-out loss: {loss['before']:.2f} before, {loss['after']:.2f} after. Lower is better.</p>")
+    if update.get("layers"):
+        zero = update.get("zero_layers") or 0
+        lines.append(f"<p>Every one of {update['layers']} adapter layers changed.</p>" if not zero else
+                     f"<p>{zero} of {update['layers']} adapter layers did not change.</p>")
+    if reload.get("max_difference") is not None:
+        lines.append(_reload_words(float(reload["max_difference"])))
+    return f'<div class="proof"><h3>Proof</h3>{"".join(lines)}</div>' if lines else ""
+
+
+def _reload_words(difference: float) -> str:
+    if difference == 0:
+        return "<p>Reloaded from disk it gives exactly the same answers.</p>"
+    return f"<p>Reloaded from disk its numbers differ by at most {difference:.1e}.</p>"
+
+
+def samples(rows: list[dict[str, Any]]) -> str:
+    """Each sample question with the answer before training, the newest one, and what was expected."""
+    asked: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        asked.setdefault(str(row.get("question", "")), []).append(row)
+    return ('<h3>What it answers</h3>' + "".join(_sample(question, answers) for question, answers in asked.items())) if asked else ""
+
+
+def _sample(question: str, answers: list[dict[str, Any]]) -> str:
+    first, last = answers[0], answers[-1]
+    expected = str(last.get("expected") or "")
+    right = bool(expected) and str(last.get("answer", "")).strip() == expected.strip()
+    now = '<div class="now"><h4>Now</h4><p class="quiet">soon</p></div>'
+    if len(answers) > 1:
+        when = f'Now, step {int(last.get("step", 0)):,}{" · as expected" if right else ""}'
+        now = f'<div class="now{" right" if right else ""}"><h4>{when}</h4><p>{_shown(last.get("answer"))}</p></div>'
+    wanted = f'<p class="expected">Expected: {escape(expected)}</p>' if expected and not right and len(answers) > 1 else ""
+    return (f'<div class="sample"><p class="question">{escape(question)}</p><div class="pair">'
+            f'<div class="then"><h4>Before training</h4><p>{_shown(first.get("answer"))}</p></div>{now}</div>{wanted}</div>')
+
+
+def _shown(answer: Any) -> str:
+    text = str(answer or "").strip()
+    return escape(text if len(text) <= 400 else text[:400] + "…") or '<span class="quiet">(nothing)</span>'
+
+
+def _figure(value: float | None, form: str) -> str:
+    return NO_FIGURE if value is None else form.format(value)
+
+
+def _announcement(status: Status) -> str:
+    """The state in one line, for a screen reader."""
+    word = STATES.get(status.state, status.state)
+    if status.step and status.total and status.loss is not None:
+        return f"{word}, step {status.step} of {status.total}, loss {status.loss:.2f}."
+    return f"{word}. {status.sentence}"
+
+
+def run_id(event: gr.EventData) -> str:
+    """The run a card's event is about. It comes from the browser: RunStore.get checks it."""
+    data = event._data
+    if isinstance(data, str):
+        data = json.loads(data)
+    return str((data or {}).get("run", ""))

@@ -1,0 +1,226 @@
+"""Train: what to learn from on the left, the run on the right. One click starts it."""
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from .. import starter
+from ..errors import UserError
+from ..messages import Conversation
+from ..recipe import EFFORTS, Recipe, epochs_for
+from ..training_data import DatasetChoice, import_file
+from .effort import effort_choices, epochs_meant, examples_of
+from .guard import changes, reads
+from .page import Page
+from .recipe_form import RecipeForm, chosen_data, chosen_model, data_value, effort_of, element_id, suggested, value_of
+from .run_card import RunCards, run_card, run_id
+from .words import count_of
+
+FORMATS = {"alpaca": "Alpaca format", "messages": "messages format", "sharegpt": "ShareGPT format", "question_answer": "two columns"}
+SHOWN_ROWS = 3
+# Marks the fields that have a mistake, for eyes and for screen readers, and takes the marks away with the list of mistakes.
+MARK_FIELDS = """
+const unmark = () => document.querySelectorAll('.mistake').forEach(m => m.remove());
+const mark = (item, tries) => {
+  const field = document.getElementById(item.dataset.field), input = field && field.querySelector('input, textarea');
+  if (!input) { if (tries) setTimeout(() => mark(item, tries - 1), 100); return; }  // its fold is just being opened
+  const note = document.createElement('p'); note.className = 'mistake'; note.id = item.dataset.field + '-mistake';
+  note.textContent = item.querySelector('.text').textContent; field.append(note);
+  input.setAttribute('aria-invalid', 'true'); input.setAttribute('aria-describedby', note.id);
+  input.addEventListener('input', () => { note.remove(); input.removeAttribute('aria-invalid'); }, {once: true});
+};
+const all = () => {
+  unmark(); document.querySelectorAll('[aria-invalid]').forEach(i => i.removeAttribute('aria-invalid'));
+  element.querySelectorAll('[data-field]').forEach(item => mark(item, 30));
+  if (element.querySelector('.alert')) element.scrollIntoView({block: 'nearest'});
+};
+watch('value', all); all();
+"""
+
+
+class TrainTab:
+    """Its components and what they do."""
+
+    def __init__(self, page: Page, cards: RunCards) -> None:
+        self.page = page
+        self.cards = cards
+        self.form = RecipeForm(page.settings)
+
+    # ---- components
+
+    def build(self) -> None:
+        with gr.Row(equal_height=False, elem_classes="halves"):
+            with gr.Column(scale=4, min_width=300, elem_classes="sheet recipe"):
+                self._build_recipe()
+            with gr.Column(scale=7, min_width=300, elem_classes="sheet live"):
+                self.card = run_card(self.cards, value="", elem_id="live")
+        first = self.form.first_recipe()
+        self.suggested_for = gr.State((value_of(first, "base_model"), value_of(first, "dataset")))
+
+    def _build_recipe(self) -> None:
+        recipe = self.form.first_recipe()
+        self.form.build_model()
+        with gr.Column(elem_classes="data"):
+            self.form.build_data()
+            self.upload = gr.UploadButton("Upload a file", size="sm", elem_id="upload", file_types=[".json", ".jsonl", ".csv"])
+        self.data_line = gr.HTML(self.data_words(recipe.dataset), elem_id="data-line")
+        choices, note = effort_choices(recipe, self.page.store, self.page.settings.data)
+        chosen = effort_of(recipe.training.epochs, epochs_meant(recipe, self.page.settings.data))
+        self.effort = gr.Radio(choices, value=chosen, label="Effort", elem_classes="segments", interactive=True, elem_id="effort")
+        self.effort_note = gr.HTML(_quiet(note))
+        self.alert = gr.HTML("", js_on_load=MARK_FIELDS, elem_id="alert")
+        self.start = gr.Button("Start training", variant="primary", elem_id="start")
+        self.own = gr.HTML("", elem_id="own-settings")
+        with gr.Accordion("All settings", open=False, elem_id="all-settings") as self.fold:
+            self.reset = gr.Button("Back to the suggested settings", size="sm", elem_id="reset")
+            self.form.build_rest()
+
+    @property
+    def form_outputs(self) -> list[Component]:
+        """What `fill` fills."""
+        return [*self.form.inputs, self.effort, self.effort_note, self.data_line, self.own, self.suggested_for]
+
+    # ---- handlers: the form
+
+    def fill(self, values: list[Any], effort: str | None) -> list[Any]:
+        """`form_outputs` showing these values; choices, times and words are made anew."""
+        model, data = chosen_model(values[0]), chosen_data(values[1])
+        folder, advice = self.page.settings.data, suggested(model, data)
+        try:
+            choices, note = effort_choices(Recipe(base_model=model, dataset=data), self.page.store, folder)
+        except UserError:  # the data cannot be read: `data_words` says so, and the form stays usable
+            choices, note = [(words, key) for key, words in EFFORTS.items()], ""
+        updates = [gr.update(choices=self.form.model_choices(), value=values[0]),
+                   gr.update(choices=self.form.data_choices(), value=values[1])]
+        return [*updates, *values[2:], gr.update(choices=choices, value=effort), _quiet(note), self.data_words(data),
+                self.own_words(values, advice), (values[0], values[1])]
+
+    def fill_with(self, recipe: Recipe) -> list[Any]:
+        """`form_outputs` showing a recipe."""
+        try:
+            effort = effort_of(recipe.training.epochs, epochs_meant(recipe, self.page.settings.data))
+        except UserError:
+            effort = None
+        return self.fill(self.form.show(recipe), effort)
+
+    @reads
+    def choose(self, suggested_for: tuple[str, str], effort: str | None, *values: Any) -> list[Any]:
+        """Another model or other data: take the settings suggested for it, but keep what the person changed by hand."""
+        old = suggested(chosen_model(suggested_for[0]), chosen_data(suggested_for[1]))
+        new = suggested(chosen_model(values[0]), chosen_data(values[1]))
+        by_hand = {name for name, value in zip(self.form.controls, values, strict=True) if value != value_of(old, name)}
+        by_hand |= {"base_model", "dataset"}
+        merged = {name: value if name in by_hand else value_of(new, name) for name, value in zip(self.form.controls, values, strict=True)}
+        if effort:
+            merged["training.epochs"] = self._epochs(effort, merged["dataset"], merged["training.batch_size"])
+        return self.fill(list(merged.values()), effort)
+
+    def _epochs(self, effort: str, data: str, batch_size: float | None) -> float:
+        count = len(examples_of(chosen_data(data), self.page.settings.data).train)
+        return epochs_for(effort, count, max(1, int(batch_size or 1)))
+
+    @reads
+    def set_effort(self, effort: str | None, data: str, batch_size: float | None) -> Any:
+        """Effort is a number of epochs that depends on how much data there is."""
+        return self._epochs(effort, data, batch_size) if effort else gr.skip()
+
+    @reads
+    def own_epochs(self) -> None:
+        """Epochs typed by hand are none of the three efforts."""
+
+    @reads
+    def own_settings(self, *values: Any) -> str:
+        return self.own_words(list(values), suggested(chosen_model(values[0]), chosen_data(values[1])))
+
+    @reads
+    def back_to_suggested(self, *values: Any) -> list[Any]:
+        return self.fill_with(suggested(chosen_model(values[0]), chosen_data(values[1])))
+
+    @changes
+    def take_upload(self, file: str, suggested_for: tuple[str, str], effort: str | None, *values: Any) -> list[Any]:
+        """Check a file whole, keep it and choose it; what was odd about it is said beside the data."""
+        settings = self.page.settings
+        id = import_file(Path(file), settings.data, Path(file).name, settings.max_upload_mb, settings.max_rows)
+        return self.choose(suggested_for, effort or "balanced", values[0], data_value(DatasetChoice(source="file", id=id)), *values[2:])
+
+    # ---- handlers: the run
+
+    @changes
+    def start_run(self, *values: Any) -> tuple[Any, ...]:
+        """(problems, card, fold): a recipe with mistakes opens the fold and names them; nothing typed is lost."""
+        try:
+            recipe = self.form.read(values)
+            examples_of(recipe.dataset, self.page.settings.data)
+        except UserError as error:
+            hidden = set(error.problems) - {"base_model", "dataset"}
+            return self.problem_words(error), gr.skip(), gr.Accordion(open=True) if hidden else gr.skip()
+        run = self.page.store.create(recipe)
+        self.page.start(run)
+        return "", run.id, gr.skip()
+
+    @changes
+    def stop_run(self, event: gr.EventData) -> None:
+        self.page.store.get(run_id(event)).ask("stop")
+
+    @changes
+    def resume_run(self, event: gr.EventData) -> None:
+        self.page.start(self.page.store.get(run_id(event)))
+
+    @changes
+    def unqueue_run(self, event: gr.EventData) -> None:
+        self.page.store.get(run_id(event)).take("start")
+
+    # ---- words
+
+    def data_words(self, choice: DatasetChoice) -> str:
+        """The description, how much there is, what is odd about it, and a few rows as conversations."""
+        try:
+            examples = examples_of(choice, self.page.settings.data)
+        except UserError as error:
+            return f'<p class="warning">{escape(str(error))}</p>'
+        about = f"<p>{escape(starter.DATASETS[choice.id].description)}</p>" if choice.source == "starter" else ""
+        rows = f"{count_of(examples.rows, 'row')}: {len(examples.train):,} to learn from, {len(examples.held_out):,} held out"
+        rows += "" if choice.source == "starter" else f", {FORMATS.get(examples.format, examples.format)}"
+        rows += f", {len(examples.left_out):,} left out" if examples.left_out else ""
+        warnings = "".join(f"<li>{escape(str(text))}</li>" for text in examples.warnings)
+        shown = "".join(_conversation(one) for one in examples.train[:SHOWN_ROWS])
+        return (f'{about}<details class="rows"><summary>{rows}</summary>{shown}</details>'
+                + (f'<ul class="warnings">{warnings}</ul>' if warnings else ""))
+
+    def own_words(self, values: list[Any], advice: Recipe) -> str:
+        """Which settings are not as suggested (epochs show in Effort, or in its having no segment chosen)."""
+        own = [f"{escape(self.form.title(name))} {escape(str(value))[:40]}" for name, value in zip(self.form.controls, values, strict=True)
+               if name not in ("base_model", "dataset", "name") and value != value_of(advice, name)
+               and (name != "training.epochs" or self._is_odd(value, advice))]
+        more = f" and {len(own) - 6} more" if len(own) > 6 else ""
+        return _quiet(f"Your own settings: {', '.join(own[:6])}{more}.") if own else ""
+
+    def _is_odd(self, epochs: float, recipe: Recipe) -> bool:
+        try:
+            return effort_of(epochs or 0, epochs_meant(recipe, self.page.settings.data)) is None
+        except UserError:
+            return False
+
+    def problem_words(self, error: UserError) -> str:
+        if not error.problems:
+            return f'<div class="alert" role="alert"><p>{escape(str(error))}</p></div>'
+        items = "".join(f'<li data-field="{escape(element_id(name))}"><b>{escape(self._title(name))}</b> '
+                        f'<span class="text">{escape(text)}</span></li>' for name, text in error.problems.items())
+        return f'<div class="alert" role="alert"><p>Please look at this before the start:</p><ul>{items}</ul></div>'
+
+    def _title(self, name: str) -> str:
+        return self.form.title(name) if name in self.form.controls else name
+
+
+def _conversation(conversation: Conversation) -> str:
+    turns = "".join(f"<dt>{escape(m['role'])}</dt><dd>{escape(m['content'][:300])}{'…' if len(m['content']) > 300 else ''}</dd>"
+                    for m in conversation[:6])
+    return f'<dl class="turns">{turns}</dl>'
+
+
+def _quiet(text: str) -> str:
+    """A remark beside the form; what it is made of is already escaped."""
+    return f'<p class="quiet">{text}</p>' if text else ""

@@ -1,0 +1,36 @@
+"""How figures are said on the page."""
+
+
+def duration(seconds: float) -> str:
+    """45 -> "45 s", 75 -> "1 min 15 s", 7500 -> "2 h 5 min"."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def about(seconds: float) -> str:
+    """A length of time as one says it beforehand: 23 -> "25 s", 74 -> "75 s", 170 -> "3 min"."""
+    if seconds < 100:
+        return f"{max(5, 5 * round(seconds / 5))} s"
+    if seconds < 5400:
+        return f"{max(2, round(seconds / 60))} min"
+    return f"{round(seconds / 3600)} h" if seconds > 10 * 3600 else f"{seconds / 3600:.1f} h".replace(".0", "")
+
+
+def size(count: float) -> str:
+    """Bytes for people: 5_600_000 -> "5.6 MB"."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "bytes" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def count_of(number: int, thing: str) -> str:
+    """1, "row" -> "1 row"; 5786, "row" -> "5,786 rows"."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
