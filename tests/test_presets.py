@@ -44,7 +44,8 @@ def test_a_preset_spells_out_what_decides_its_result(path: Path):
 def test_guanaco_is_as_published():
     recipe = load_preset("guanaco-7b")
     training, method = recipe.training, recipe.method
-    assert (recipe.base_model.id, recipe.base_model.precision, recipe.base_model.double_quantization) == ("huggyllama/llama-7b", "nf4", True)
+    model = recipe.base_model
+    assert (model.id, model.precision, model.double_quantization) == ("huggyllama/llama-7b", "nf4", True)
     assert (method.rank, method.alpha, method.dropout, method.layers) == (64, 16, 0.1, "all-linear")
     assert (training.learning_rate, training.batch_size, training.max_steps, training.scheduler) == (2e-4, 16, 1875, "constant")
     assert (training.warmup_ratio, training.adam_beta2, training.max_grad_norm, training.weight_decay) == (0.03, 0.999, 0.3, 0.0)

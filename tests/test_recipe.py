@@ -24,7 +24,8 @@ def test_yaml_round_trip(recipe, tmp_path):
 
 
 def test_all_mistakes_are_reported_at_once_by_their_dotted_names():
-    problems = mistakes({"training": {"epochs": -1, "learning_rate": "fast", "seed": 0.5}, "method": {"rank": 0}, "base_model": {"precision": "q4"}})
+    problems = mistakes({"training": {"epochs": -1, "learning_rate": "fast", "seed": 0.5}, "method": {"rank": 0},
+                         "base_model": {"precision": "q4"}})
     assert set(problems) == {"training.epochs", "training.learning_rate", "training.seed", "method.rank", "base_model.precision"}
     assert "-1" in problems["training.epochs"] and "greater than 0" in problems["training.epochs"]
     assert "nf4" in problems["base_model.precision"]

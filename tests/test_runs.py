@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,14 @@ from qlora_app.runs.checkpoints import MANIFEST, is_complete, newest_complete, s
 from qlora_app.runs.curve import MOST_BUCKETS
 from qlora_app.runs.files import append_line, process_start, read_lines, write_json
 
-HOLD = "import sys, time, pathlib; from qlora_app.runs import Run\nwith Run(pathlib.Path(sys.argv[1])).hold_lock(): print('held', flush=True); time.sleep(600)"
+ROOT = Path(__file__).parent.parent
+HOLD = """
+import sys, time, pathlib
+from qlora_app.runs import Run
+with Run(pathlib.Path(sys.argv[1])).hold_lock():
+    print("held", flush=True)
+    time.sleep(600)
+"""
 
 
 @pytest.fixture
@@ -29,7 +37,7 @@ def run(store) -> Run:
 @contextlib.contextmanager
 def lock_holder(run: Run):
     """A real process that holds the run's lock, as a worker does."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(run.folder)], stdout=subprocess.PIPE, cwd=os.path.dirname(os.path.dirname(__file__)))
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(run.folder)], stdout=subprocess.PIPE, cwd=ROOT)
     try:
         run.launched(process.pid)
         assert process.stdout.readline() == b"held\n"
@@ -312,8 +320,8 @@ def test_forgetting_in_a_run_without_lines_is_nothing(run):
 
 # ---- checkpoints
 
-CONTENTS = {"adapter_model.safetensors": b"weights" * 50, "optimizer.pt": b"moments" * 90, "scheduler.pt": b"rate", "rng_state.pth": b"dice" * 9,
-            "trainer_state.json": b'{"global_step": 4}'}
+CONTENTS = {"adapter_model.safetensors": b"weights" * 50, "optimizer.pt": b"moments" * 90, "scheduler.pt": b"rate",
+            "rng_state.pth": b"dice" * 9, "trainer_state.json": b'{"global_step": 4}'}
 
 
 def checkpoint(run: Run, step: int):

@@ -28,7 +28,7 @@ PROGRAM = "python -m qlora_app"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. A mistake of the person is one `error:` on stderr and exit code 2, never a traceback."""
-    given = _parser().parse_args(arguments)
+    given = _parse(arguments)
     given.screen = Console(stderr=True, highlight=False)
     try:
         return given.command(given, Settings.from_environment())
@@ -40,6 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `... runs | head` closed its end; Python would complain once more while it exits
         sys.stdout = None
         return NOT_DONE
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """argparse takes no more `name=value` once an option came between; here they may stand anywhere."""
+    parser = _parser()
+    given, rest = parser.parse_known_args(arguments)
+    if rest and (not hasattr(given, "changes") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        given.changes += rest
+    return given
 
 
 def _parser() -> argparse.ArgumentParser:

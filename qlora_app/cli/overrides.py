@@ -5,7 +5,6 @@ import textwrap
 from pathlib import Path
 from typing import Any, get_origin
 
-import yaml
 from pydantic.fields import FieldInfo
 
 from ..choices import bounds, leaves, options
@@ -49,9 +48,13 @@ def _recipe_file(source: str) -> Path:
 
 
 def _apply(values: dict[str, Any], assignments: list[str]) -> dict[str, str]:
-    """Write every `name=value` into the nested values; returns what could not be understood, by name."""
+    """Write every `name=value` into the nested values; returns what could not be understood, by name.
+
+    A setting that is a list takes one member each time it is given.
+    """
     lists = {name for name, field in leaves(Recipe) if get_origin(field.annotation) is list}
-    problems = {}
+    problems: dict[str, str] = {}
+    given: dict[str, list[str]] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
@@ -61,21 +64,13 @@ def _apply(values: dict[str, Any], assignments: list[str]) -> dict[str, str]:
         inner: Any = values
         for group in groups:
             inner = inner.setdefault(group, {}) if isinstance(inner, dict) else None
-        if isinstance(inner, dict):
-            inner[last] = _as_list(text) if name in lists else text
-        else:
+        if not isinstance(inner, dict):
             problems[name] = "There is no such setting."
+            continue
+        members = given.setdefault(name, [])
+        members += [text] if text else []
+        inner[last] = members if name in lists else text
     return problems
-
-
-def _as_list(text: str) -> Any:
-    """`[a, b]` is a list, any other text the only member of one."""
-    if text.startswith("["):
-        try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError:
-            return text  # pydantic then says what it should be
-    return [text] if text else []
 
 
 def _own_file(values: dict[str, Any]) -> Path | None:
@@ -107,10 +102,14 @@ def settings_help() -> str:
 
 
 def _shown(value: Any) -> str:
-    return {True: "true", False: "false", "": '""'}.get(value, str(value)) if isinstance(value, bool | str) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return '""' if value in ("", []) else str(value)
 
 
 def _allowed(field: FieldInfo) -> str:
+    if get_origin(field.annotation) is list:
+        return "   (give it several times for several)"
     if choices := options(field):
         return f"   ({' | '.join(value for _, value in choices)})"
     low, high = bounds(field)

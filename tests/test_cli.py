@@ -1,0 +1,325 @@
+"""The command line says what the page says, refuses what the page refuses, and never shows a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qlora_app import starter
+from qlora_app.choices import leaves
+from qlora_app.cli import main, watching
+from qlora_app.cli.overrides import recipe_from
+from qlora_app.cli.watching import duration, proof_in_words
+from qlora_app.errors import UserError
+from qlora_app.launch import local
+from qlora_app.recipe import PRESETS, Recipe, load_preset, preset_names
+from qlora_app.runs import RunStore, Status
+from qlora_app.runs.files import write_json
+from qlora_app.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+PROOF = {"heldout": {"loss": {"before": 3.1, "after": 0.42}, "exact_match": {"before": 0.0, "after": 0.953}, "questions": 100},
+         "update": {"layers": 28, "zero_layers": 0}, "reload": {"max_difference": 0.0}, "seconds": {"to_first_loss": 1.2, "training": 71.0}}
+
+
+@pytest.fixture
+def settings(home):
+    return Settings.from_environment()
+
+
+@pytest.fixture
+def worker(monkeypatch):
+    """Stands in for a worker: the launched run is done at once, or what `worker["state"]` says."""
+    says = {"state": "done", "launched": []}
+
+    def launch(run):
+        says["launched"].append(run.id)
+        run.launched(os.getpid())
+        run.write_status(Status(says["state"], step=8, total=8, loss=0.5, sentence="So it ended."))
+        if says["state"] == "done":
+            run.adapter.mkdir()
+            write_json(run.adapter / "proof.json", PROOF)
+
+    monkeypatch.setattr(local, "launch", launch)
+    return says
+
+
+def refused(*arguments, settings) -> dict[str, str]:
+    with pytest.raises(UserError) as caught:
+        recipe_from(*arguments, settings)
+    return caught.value.problems
+
+
+# ---- from words to a recipe
+
+def test_a_preset_by_name_and_by_path(settings):
+    assert recipe_from("sailor", [], settings) == load_preset("sailor") == recipe_from(str(PRESETS / "sailor.yaml"), [], settings)
+
+
+def test_settings_are_changed(settings):
+    recipe = recipe_from("starter", ["training.learning_rate=1e-4", "training.packing=false", "method.rank=8", "training.seed=7",
+                                     "name=Mine", "training.sample_questions=Who is Mira?", "training.sample_questions=a, b"], settings)
+    training = recipe.training
+    assert (training.learning_rate, training.packing, recipe.method.rank, training.seed, recipe.name) == (1e-4, False, 8, 7, "Mine")
+    assert training.sample_questions == ["Who is Mira?", "a, b"]
+    assert training.epochs == load_preset("starter").training.epochs
+
+
+def test_a_single_question_needs_no_list_and_a_name_of_digits_stays_text(settings):
+    recipe = recipe_from("starter", ["training.sample_questions=What is 3 = 4?", "name=007"], settings)
+    assert recipe.training.sample_questions == ["What is 3 = 4?"] and recipe.name == "007"
+
+
+def test_all_mistakes_are_named_at_once(settings):
+    problems = refused("starter", ["training.epochs=never", "training.learning_rat=1", "method.rank=0", "training.seed", "name.first=x",
+                                   "epochs=2"], settings=settings)
+    assert set(problems) == {"training.epochs", "training.learning_rat", "method.rank", "training.seed", "name.first", "epochs"}
+    assert "training.learning_rate" in problems["training.learning_rat"] and "name=value" in problems["training.seed"]
+    assert "training.epochs" in problems["epochs"]
+
+
+@pytest.mark.parametrize("change, name", [("training=5", "training"), ("dataset=x", "dataset"), ("base_model=x", "base_model"), ("=3", "")])
+def test_a_group_is_no_setting(settings, change, name):
+    assert name in refused("starter", [change], settings=settings)
+
+
+def test_an_unknown_preset_gets_a_suggestion(settings):
+    with pytest.raises(UserError, match=r"Do you mean starter\?"):
+        recipe_from("startr", [], settings)
+
+
+def test_a_data_file_named_by_its_path_is_imported(settings, tmp_path):
+    file = tmp_path / "my rows.json"
+    file.write_text(json.dumps([{"instruction": f"Say {i}", "output": str(i)} for i in range(20)]))
+    recipe = recipe_from("starter", [f"dataset.id={file}"], settings)
+    assert recipe.dataset.source == "file"
+    assert (settings.data / recipe.dataset.id).read_bytes() == file.read_bytes()
+    file.unlink()
+    assert Recipe.from_dict(recipe.model_dump()) == recipe
+
+
+def test_a_data_file_is_not_imported_when_something_else_is_wrong(settings, tmp_path):
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps([{"instruction": "Say 1", "output": "1"}] * 20))
+    assert set(refused("starter", [f"dataset.id={file}", "training.epochs=0"], settings=settings)) == {"training.epochs"}
+    assert not settings.data.exists()
+
+
+def test_a_starter_dataset_wins_over_a_file_of_the_same_name(settings, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "orders").write_text("not data")
+    assert recipe_from("starter", ["dataset.id=orders"], settings).dataset.source == "starter"
+
+
+def test_a_model_folder_is_found_from_everywhere(settings, monkeypatch):
+    monkeypatch.chdir(starter.FOLDER)
+    recipe = recipe_from("starter", [f"base_model.id={starter.BASE.name}"], settings)
+    assert (recipe.base_model.source, recipe.base_model.id) == ("folder", str(starter.BASE.resolve()))
+
+
+def test_a_saved_recipe_is_a_recipe_for_train(settings, tmp_path):
+    recipe = recipe_from("orders", ["training.epochs=0.5"], settings)
+    recipe.save(tmp_path / "mine.yaml")
+    assert recipe_from(str(tmp_path / "mine.yaml"), [], settings) == recipe
+
+
+# ---- what a command prints and returns
+
+def test_train_prints_the_proof(home, worker, capsys):
+    assert main(["train", "starter"]) == 0
+    out = capsys.readouterr().out
+    assert "95.3%" in out and "from 3.100 to 0.420" in out and "All 28 adapted layers learned" in out and "chat 20" in out
+
+
+def test_train_with_json_prints_one_line(home, worker, capsys):
+    assert main(["train", str(PRESETS / "starter.yaml"), "training.seed=1", "--json"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    result = json.loads(out)
+    run = RunStore(home / "runs").get(result["run"])
+    assert (result["folder"], result["state"], result["proof"]) == (str(run.folder), "done", PROOF)
+    assert run.recipe().training.seed == 1
+
+
+def test_changes_may_stand_after_options(home, worker, capsys):
+    assert main(["train", "starter", "--json", "training.seed=1"]) == 0
+
+
+def test_an_option_nobody_knows_is_refused(home, worker, capsys):
+    for arguments in (["train", "starter", "--jsn"], ["runs", "training.seed=1"]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+    assert worker["launched"] == []
+
+
+@pytest.mark.parametrize("state, code", [("done", 0), ("failed", 1), ("stopped", 1)])
+def test_exit_codes(home, worker, capsys, state, code):
+    worker["state"] = state
+    assert main(["train", "starter", "--json"]) == code
+    assert main(["watch", "latest"]) == code
+    assert "So it ended." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [
+    ["train", "nothing"], ["train", "starter", "training.epochs=-1"], ["train", "starter", "dataset.source=file", "dataset.id=gone.json"],
+    ["watch", "latest"], ["watch", "x"], ["stop", "x"], ["resume", "x"], ["chat", "x"], ["score", "x", "file.json"]])
+def test_a_mistake_is_a_line_on_stderr_and_exit_code_2(home, worker, capsys, arguments):
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("error: ") and "Traceback" not in said.err
+    assert worker["launched"] == [] and RunStore(home / "runs").list() == []
+
+
+def test_no_watch_returns_while_the_run_goes_on(home, worker, capsys):
+    worker["state"] = "running"
+    assert main(["train", "starter", "--no-watch", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["state"] in ("starting", "running") and result["proof"] is None
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_run(home, worker, capsys, monkeypatch):
+    worker["state"] = "running"
+
+    def pressed(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watching.time, "sleep", pressed)
+    assert main(["train", "starter"]) == 130
+    run = RunStore(home / "runs").list()[0]
+    said = capsys.readouterr().err
+    assert f"watch {run.id}" in said and f"stop {run.id}" in said
+    assert not run.is_asked("stop") and not run.is_asked("stop-now")
+
+
+def test_runs_are_listed(home, worker, capsys):
+    assert main(["runs"]) == 0
+    assert "train starter" in capsys.readouterr().out, "an empty list says how to begin"
+    main(["train", "starter"])
+    main(["train", "sailor"])
+    capsys.readouterr()
+    assert main(["runs"]) == 0
+    assert capsys.readouterr().out.count("done") == 2
+    assert main(["runs", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["state"] for row in rows] == ["done", "done"] and rows[0]["run"].endswith("old-sailor")
+
+
+def test_a_run_is_found_by_its_beginning(home, worker, capsys):
+    for _ in range(2):
+        main(["train", "starter", "name=one two"])
+    run = RunStore(home / "runs").list()[-1]
+    assert main(["watch", run.id]) == 0, "a whole name is not ambiguous, even if another begins with it"
+    assert main(["watch", run.id[:-1]]) == 2
+    assert "Give more of the name" in capsys.readouterr().err
+
+
+def test_stop_and_resume(home, worker, capsys):
+    worker["state"] = "running"
+    main(["train", "starter", "--no-watch"])
+    run = RunStore(home / "runs").list()[0]
+    assert main(["resume", run.id]) == 2, "it still runs"
+    assert main(["stop", run.id]) == 0 and run.is_asked("stop")
+    assert main(["stop", run.id, "--now"]) == 0 and run.is_asked("stop-now")
+    run.write_status(Status("stopped", step=3, total=8))
+    assert main(["stop", run.id]) == 2, "nothing to stop"
+    worker["state"] = "done"
+    assert main(["resume", run.id]) == 0
+    assert worker["launched"] == [run.id, run.id]
+
+
+def test_stop_takes_a_waiting_run_out_of_the_queue(home, worker, capsys):
+    run = RunStore(home / "runs").create(Recipe())
+    run.ask("start")
+    assert main(["stop", run.id]) == 0
+    assert not run.is_asked("start") and not run.is_asked("stop")
+
+
+def test_presets_are_listed(home, capsys):
+    assert main(["presets"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in preset_names())
+
+
+def test_settings_are_listed_and_secrets_are_not_shown(home, monkeypatch, capsys):
+    monkeypatch.setenv("QLORA_APP_PASSWORD", "sesame-opens")
+    monkeypatch.setenv("QLORA_APP_HUB_TOKEN", "hf_abcdefghijklmnopqrstuvwxyz")
+    assert main(["settings"]) == 0
+    out = capsys.readouterr().out
+    assert all("QLORA_APP_" + name.upper() in out for name in Settings.model_fields)
+    assert str(home) in out and "sesame" not in out and "hf_abc" not in out and "*****" in out
+
+
+def test_a_senseless_environment_is_a_mistake_of_the_person(monkeypatch, capsys):
+    monkeypatch.setenv("QLORA_APP_PORT", "many")
+    assert main(["runs"]) == 2
+    assert "QLORA_APP_PORT" in capsys.readouterr().err
+
+
+COMMANDS = ["train", "watch", "runs", "stop", "resume", "chat", "score", "presets", "settings"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0 and len(capsys.readouterr().out) > 100
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert all(f"    {command} " in line for command, line in zip(COMMANDS, [
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("    ") and line[4] != " "], strict=True))
+
+
+def test_help_of_train_lists_every_setting_with_its_words(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    out = " ".join(capsys.readouterr().out.split())
+    for name, field in leaves(Recipe):
+        assert f" {name}=" in out and f"{field.title}. {field.description}" in out
+
+
+def test_proof_in_words_says_only_what_is_known():
+    assert proof_in_words({}) == []
+    unknown = {"heldout": {"loss": {"before": None, "after": None}, "exact_match": {"before": None, "after": None}, "questions": 0}}
+    assert proof_in_words(unknown) == []
+    assert proof_in_words({"update": {"layers": 28, "zero_layers": 2}}) == ["2 of 28 adapted layers learned nothing."]
+
+
+@pytest.mark.parametrize("seconds, words", [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
+def test_durations(seconds, words):
+    assert duration(seconds) == words
+
+
+# ---- once for real
+
+def program(home, *arguments, stdin=None) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "QLORA_APP_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    return subprocess.run([sys.executable, "-m", "qlora_app", *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, input=stdin,
+                          env=environment, timeout=300)
+
+
+def test_train_score_and_chat_for_real(tmp_path):
+    trained = program(tmp_path, "train", "starter", "training.max_steps=8", "training.batch_size=4", "training.scored_questions=4",
+                      "training.samples=0", "training.evaluations=1", "training.checkpoints=1", "--json")
+    assert trained.returncode == 0, trained.stderr
+    result = json.loads(trained.stdout)
+    assert result["state"] == "done"
+    assert result["proof"]["update"]["zero_layers"] == 0 and result["proof"]["reload"]["max_difference"] < 1e-4
+    assert "step 8/8" in trained.stderr
+
+    held_out = starter.DATASETS["helper"].held_out
+    scored = json.loads(program(tmp_path, "score", result["run"], held_out, "--limit", 5, "--misses", 5, "--json").stdout)
+    assert (scored["questions"], scored["base"]) == (5, False)
+    assert scored["exact"] + len(scored["misses"]) == 5 and scored["share"] == scored["exact"] / 5
+    base = json.loads(program(tmp_path, "score", "latest", held_out, "--limit", 5, "--base", "--json").stdout)
+    assert (base["exact"], base["base"]) == (0, True)
+
+    talked = program(tmp_path, "chat", "latest", "--base", stdin="Hello!\n\nWhere does Mira live?\n")
+    assert talked.returncode == 0 and talked.stderr.strip() in ("", "Loading the model")
+    assert talked.stdout.count("base: ") == talked.stdout.count("adapter: ") == 2 and "> Where does Mira live?" in talked.stdout
