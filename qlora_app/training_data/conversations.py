@@ -1,14 +1,14 @@
 """A whole file as conversations: every row is used, or left out with its reason."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import UserError
 from ..messages import Conversation
 from .formats import KINDS, MEDIA, UNKNOWN, Columns, Kind, RepeatedKey, RowError, TwoColumnsFit, convert, recognise
-from .rows import RowSource
+from .rows import Row, RowSource
 from .text_files import WANTED
 
 _UNREADABLE = Kind("unreadable", lambda row: False, "rows that cannot be read")
@@ -45,46 +45,57 @@ class FileContents:
     warnings: list[str]
 
 
-class _Used(NamedTuple):
-    number: int
-    line: int | None
-    conversation: Conversation
-    changes: list[str]
+class _Sorted:
+    """The rows of a file by the kind they are of: used ones, those left out, and what was changed in which row."""
 
+    def __init__(self) -> None:
+        self.rows = 0
+        self.used: dict[str, list[tuple[int, int | None, Conversation]]] = defaultdict(list)
+        self.left_out: dict[str, list[LeftOut]] = defaultdict(list)
+        self.changed: dict[tuple[str, str], list[int]] = defaultdict(list)
 
-def read_file(path: Path, name: str, format: str = "auto", max_rows: int = 2_000_000) -> FileContents:
-    """Read a file in the format of most of its rows, or in the one given. Raises UserError naming file, place and remedy."""
-    source = RowSource(path, name)
-    rows = 0
-    used: dict[str, list[_Used]] = defaultdict(list)
-    left_out: dict[str, list[LeftOut]] = defaultdict(list)
-    kind_of = _Recogniser(None if format == "auto" else KINDS[format])
-    for number, line, value, problem in source:
-        rows = number
-        if rows > max_rows:
-            raise UserError(f"{name} has more than {max_rows:,} rows. Split it, or set QLORA_APP_MAX_ROWS higher.")
+    def add(self, row: Row, kind_of: "_Recogniser") -> None:
+        """Raises TwoColumnsFit."""
+        self.rows, line, value, problem = row
         kind = _UNREADABLE
         changes: list[str] = []
         try:
             if problem:
                 raise RowError(problem)
             kind, columns = kind_of(value)
-            conversation = convert(kind, columns, changes)
+            self.used[kind.name].append((self.rows, line, convert(kind, columns, changes)))
         except RowError as error:
-            left_out[kind.name].append(LeftOut(number, line, str(error)))
-        except TwoColumnsFit as error:
-            raise UserError(f"{name} has {error}, first in row {number}. Delete or rename what should not be learned.") from error
+            self.left_out[kind.name].append(LeftOut(self.rows, line, str(error)))
         else:
-            used[kind.name].append(_Used(number, line, conversation, changes))
-    unreadable = left_out.get(_UNREADABLE.name, [])
-    if not rows:
+            for change in changes:
+                self.changed[kind.name, change].append(self.rows)
+
+    def majority(self) -> str:
+        """The most frequent kind; a row that is only broken, or lacks its answer, is no kind of its own."""
+        counts = {name: len(self.used[name]) + len(self.left_out[name]) for name in [*self.used, *self.left_out]}
+        return max(counts, key=lambda name: (name not in _FLAWS, name != _UNREADABLE.name, counts[name], bool(self.used[name])))
+
+
+def read_file(path: Path, name: str, format: str = "auto", max_rows: int = 2_000_000) -> FileContents:
+    """Read a file in the format of most of its rows, or in the one given. Raises UserError naming file, place and remedy."""
+    source, found = RowSource(path, name), _Sorted()
+    kind_of = _Recogniser(None if format == "auto" else KINDS[format])
+    try:
+        for row in source:
+            found.add(row, kind_of)
+            if found.rows > max_rows:
+                raise UserError(f"{name} has more than {max_rows:,} rows. Split it, or set QLORA_APP_MAX_ROWS higher.")
+    except TwoColumnsFit as error:
+        raise UserError(f"{name} has {error}, first in row {found.rows}. Delete or rename what should not be learned.") from error
+    unreadable = found.left_out[_UNREADABLE.name]
+    if not found.rows:
         raise UserError(f"{name} is empty: it has no rows. {WANTED}")
-    if 2 * len(unreadable) > rows:
+    if 2 * len(unreadable) > found.rows:
         raise UserError(f"{name} has rows that cannot be read: {_some(unreadable)}. The first: {unreadable[0].reason}. {_CORRECT}")
-    chosen = _majority(used, left_out)
-    if not used.get(chosen):
-        raise UserError(f"{name} {_nothing_usable(chosen, kind_of, rows, left_out[chosen][0])}")
-    return _contents(chosen, rows, used, left_out, source.warnings)
+    chosen = found.majority()
+    if not found.used[chosen]:
+        raise UserError(f"{name} {_nothing_usable(chosen, kind_of, found)}")
+    return _contents(chosen, found, source.warnings)
 
 
 def _some(left_out: list[LeftOut]) -> str:
@@ -134,14 +145,7 @@ class _Recogniser:
         return {"messages": value} if isinstance(value, list) else {"text": value} if isinstance(value, str) else {}
 
 
-def _majority(used: dict[str, list[_Used]], left_out: dict[str, list[LeftOut]]) -> str:
-    """The most frequent kind of row."""
-    counts = Counter({name: len(used.get(name, [])) + len(left_out.get(name, [])) for name in (*used, *left_out)})
-    whole = [name for name in counts if name not in _FLAWS] or list(counts)
-    return max(whole, key=lambda name: (counts[name], name in used))
-
-
-def _nothing_usable(chosen: str, kind_of: _Recogniser, rows: int, first: LeftOut) -> str:
+def _nothing_usable(chosen: str, kind_of: _Recogniser, found: _Sorted) -> str:
     """Completes "FILE ..."."""
     kind, columns = KINDS.get(chosen, UNKNOWN), kind_of.columns.get(chosen) or "no columns"
     if chosen in ("unknown", "prompts"):
@@ -150,18 +154,21 @@ def _nothing_usable(chosen: str, kind_of: _Recogniser, rows: int, first: LeftOut
     if kind.read is None:
         return f"looks like {kind.words}, which cannot be trained on yet. {WANTED}"
     forced = f" when it is read as {kind.words}" if kind_of.forced else ""
-    return (f"has no trainable row{forced}: there is no answer to learn in any of its {rows:,} rows. The first is {first}. "
+    first = found.left_out[chosen][0]
+    return (f"has no trainable row{forced}: there is no answer to learn in any of its {found.rows:,} rows. The first is {first}. "
             f"{'Let the format be recognised, or choose another.' if forced else _CORRECT}")
 
 
-def _contents(chosen: str, rows: int, used: dict[str, list[_Used]], left_out: dict[str, list[LeftOut]],
-              warnings: list[str]) -> FileContents:
-    kept = used.pop(chosen)
-    others = [LeftOut(one.number, one.line, f"it is a row of {KINDS[name].words}, most rows are {KINDS[chosen].words}")
-              for name, ones in used.items() for one in ones]
-    out = sorted((one for ones in (*left_out.values(), others) for one in ones), key=lambda one: one.row)
-    sentences = [*warnings, *_left_out_sentence(rows, out), *_change_sentences(kept)]
-    return FileContents(chosen, rows, [one.conversation for one in kept], [one.number for one in kept], out, sentences)
+def _contents(chosen: str, found: _Sorted, warnings: list[str]) -> FileContents:
+    others = [LeftOut(number, line, f"it is a row of {KINDS[name].words}, most rows are {KINDS[chosen].words}")
+              for name, ones in found.used.items() if name != chosen for number, line, _ in ones]
+    left_out = sorted((one for ones in (*found.left_out.values(), others) for one in ones), key=lambda one: one.row)
+    numbers, _, conversations = zip(*found.used[chosen], strict=True)
+    changes = {words: found.changed[chosen, change] for change, words in _CHANGES.items() if (chosen, change) in found.changed}
+    sentences = [f"In {'1 row' if len(rows) == 1 else f'{len(rows):,} rows'} {words} (first: row {rows[0]})."
+                 for words, rows in changes.items()]
+    warnings = [*warnings, *_left_out_sentence(found.rows, left_out), *sentences]
+    return FileContents(chosen, found.rows, list(conversations), list(numbers), left_out, warnings)
 
 
 def _left_out_sentence(rows: int, left_out: list[LeftOut]) -> list[str]:
@@ -170,10 +177,3 @@ def _left_out_sentence(rows: int, left_out: list[LeftOut]) -> list[str]:
     reasons = len({one.reason for one in left_out})
     return [f"Left out: {len(left_out):,} of {rows:,} rows{'' if reasons == 1 else f', for {reasons} different reasons'}; "
             f"the first is {left_out[0]}."]
-
-
-def _change_sentences(used: list[_Used]) -> list[str]:
-    changed = [one for one in used if one.changes]
-    numbers = {words: [one.number for one in changed if change in one.changes] for change, words in _CHANGES.items()}
-    return [f"In {'1 row' if len(rows) == 1 else f'{len(rows):,} rows'} {words} (first: row {rows[0]})."
-            for words, rows in numbers.items() if rows]

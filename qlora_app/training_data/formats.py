@@ -272,6 +272,9 @@ def _joined(parts: list[Any], number: int) -> str:
 
 def _tidy(turns: list[Message], changes: list[str]) -> Conversation:
     """System first, then user and assistant in turn, the assistant last; or RowError."""
+    if len(turns) == 2 and turns[0]["role"] == "user" and turns[1]["role"] == "assistant" and len(turns[1]) == 2 \
+            and not is_blank(turns[0]["content"]) and not is_blank(turns[1]["content"]):
+        return turns  # one question and its answer: most of all data
     kept: Conversation = []
     last = ""
     for number, turn in enumerate(turns, start=1):

@@ -99,7 +99,7 @@ def _fingerprint(*parts: list[Conversation]) -> str:
     roles = [turn["role"] if turn.get("train", True) else "read only" for turn in turns]
     sizes = [[len(part) for part in parts], [len(conversation) for part in parts for conversation in part]]
     lengths = [*sizes, list(map(len, texts))]
-    return hashlib.sha256(f"{lengths}{roles}{''.join(texts)}".encode()).hexdigest()
+    return hashlib.sha256(f"{lengths}{','.join(roles)}{''.join(texts)}".encode()).hexdigest()
 
 
 def _copy(path: Path, folder: Path) -> tuple[Path, str]:
