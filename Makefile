@@ -12,8 +12,7 @@ run: .venv/installed
 	$(PYTHON) app.py
 
 test: .venv/installed
-	$(PYTHON) -m pytest --ignore=tests/browser tests
-	$(PYTHON) -m pytest tests/browser
+	$(PYTHON) -m pytest
 
 lint: .venv/installed
 	$(PYTHON) -m ruff check .

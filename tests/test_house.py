@@ -106,6 +106,12 @@ def test_all_but_the_worker_starts_quickly_and_without_torch(module):
     assert time.monotonic() - began < 10  # a busy machine may be slow, an import that waits for the network is slower still
 
 
+def test_every_test_is_run_by_plain_pytest():
+    tests = PACKAGE.parent / "tests"
+    run = {*tests.glob("test_*.py"), *(tests / "browser").rglob("test_*.py")}  # as pyproject.toml says
+    assert set(tests.rglob("test_*.py")) == run
+
+
 def test_no_file_is_much_longer_than_four_hundred_lines():
     assert {str(p.relative_to(PACKAGE)): n for p in FILES if (n := len(p.read_text(encoding="utf-8").splitlines())) > 420} == {}
 
