@@ -148,6 +148,10 @@ def test_crooked_conversations_are_straightened_and_it_is_said(load, turns, expe
     ({"instruction": "Hi", "input": "x"}, "questions without answers"),
     ({"instruction": "Hi", "output": "Ho", "history": ["x"]}, "`history`"),
     ({"messages": [{"role": "narrator", "content": "x"}]}, "role 'narrator'"),
+    ({"messages": [{"role": ["user"], "content": "x"}]}, "role"),
+    ({"messages": [{"role": "user", "content": [{"type": ["text"]}, 5]}]}, "not text"),
+    ({"messages": [5, {"role": "user", "content": "x"}]}, "turn 1 is not an object"),
+    ({"instruction": "Hi", "output": "Ho", "history": 5}, "`history`"),
     ({"messages": [{"role": "user", "content": "x"}]}, "no assistant turn"),
     ({"messages": []}, "an empty list"),
     ({"messages": None}, "null"),
@@ -450,3 +454,32 @@ def test_nasty_files(tmp_path):
             assert not list(tmp_path.rglob(canary)) and not Path(canary).exists()
     assert {path.name for path in tmp_path.iterdir()} == before
     assert sorted(uploaded_files(data)) == sorted(path.name for path in data.iterdir())
+
+
+# whatever comes
+
+VALUES = [None, True, 0, 2.5, float("nan"), "", " ", "word", "half \ud83d", [], {}, ["a"], [[]], [None], {"a": 1}, [{"role": "user"}],
+          [{"from": 1, "value": 2}], pair("q", "a"), [["q", "a"]], [{"type": "text", "text": "x"}]]
+NAMES = ["instruction", "input", "output", "Output ", "response", "system", "history", "messages", "conversations", "question", "answer",
+         "text", "prompt", "completion", "label", "chosen", "rejected", "image", "context", "other", ""]
+
+
+def test_no_row_of_any_shape_is_more_than_a_sentence(load):
+    chance = random.Random(0)
+    for _ in range(150):
+        rows = [{chance.choice(NAMES): chance.choice(VALUES) for _ in range(chance.randint(0, 5))} for _ in range(chance.randint(0, 6))]
+        rows += [{"messages": [{chance.choice(["role", "content", "from", "value", "weight"]): chance.choice([*VALUES, "user", "assistant"])
+                                for _ in range(4)} for _ in range(3)]} for _ in range(chance.randint(0, 2))] + [chance.choice(VALUES)]
+        try:
+            load(json.dumps(rows), format=chance.choice([*CHOOSABLE, "auto", "auto"]))
+        except UserError as error:
+            assert len(str(error)) < 900
+
+
+def test_hostile_files_take_no_time(load, refused):
+    start = time.process_time()
+    wide = ",".join(f"column{i}" for i in range(100_000)) + "\n" + "x," * 99_999 + "x\n"
+    assert "columns that are not known" in refused(wide, "wide.csv")
+    assert "Windows-1252" in load(b"question,answer\nq," + b"A" * 1_000_000 + b"\xe9\n", "cp1252.csv").warnings[0]
+    load(jsonl([ALPACA[0] | {"output": "{{" * 200_000 + "<|" * 200_000}]))
+    assert time.process_time() - start < 5

@@ -52,9 +52,10 @@ def _history(row: Columns) -> list[Message]:
     """Earlier [question, answer] pairs of an Alpaca row."""
     _only(row, ("question", "query", "q", "prompt", "instruction"), "question")
     turns = []
-    for pair in row.get("history") or ():
-        if not isinstance(pair, list) or len(pair) != 2:
-            raise RowError("`history` is not a list of [question, answer] pairs")
+    history = row.get("history") or []
+    if not isinstance(history, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in history):
+        raise RowError("`history` is not a list of [question, answer] pairs")
+    for pair in history:
         turns += _turn("user", pair[0], "history"), _turn("assistant", pair[1], "history")
     return turns
 
@@ -247,11 +248,11 @@ def _chat_turn(item: Any, number: int, who: str, what: str, roles: dict[str, str
         raise RowError(f"turn {number} calls a tool, which cannot be trained on yet")
     if who not in item or what not in item:
         raise RowError(f"turn {number} has no `{who if who not in item else what}`")
-    role = item[who]
+    role = item[who] if isinstance(item[who], str) else str(item[who])
     if role not in roles:
-        role = role.strip().lower() if isinstance(role, str) else role
-        if not isinstance(role, str) or role not in roles:
-            raise RowError(f"turn {number} has the role {str(role)[:30]!r}; known are system, user and assistant")
+        role = role.strip().lower()
+        if role not in roles:
+            raise RowError(f"turn {number} has the role {role[:30]!r}; known are system, user and assistant")
     content = item[what]
     turn = _turn(roles[role], _joined(content, number) if isinstance(content, list) else content, what)
     # OpenAI's `weight` and LLaMA-Factory's `loss_weight`: 0 means "read it, do not learn it"
@@ -262,9 +263,10 @@ def _chat_turn(item: Any, number: int, who: str, what: str, roles: dict[str, str
 
 def _joined(parts: list[Any], number: int) -> str:
     """The text of a content that is a list of parts."""
-    kinds = {part.get("type") if isinstance(part, dict) else None for part in parts}
-    if kinds - {"text"}:
-        raise RowError(f"turn {number} has a part that is not text ({', '.join(sorted(str(kind) for kind in kinds - {'text'}))})")
+    other = next((part for part in parts if not isinstance(part, dict) or part.get("type") != "text"), None)
+    if other is not None:
+        kind = str(other.get("type"))[:30] if isinstance(other, dict) else _kind_of(other)
+        raise RowError(f"turn {number} has a part that is not text ({kind})")
     return "".join(_text(part.get("text", part.get("value")), "text") for part in parts)
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -153,10 +154,10 @@ class RowSource:
 
     def _header(self, cells: list[str]) -> list[str]:
         header = [cell.strip() for cell in cells]
-        names = [cell.lower() for cell in header if cell]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice:
-            raise self._refusal(f"has two columns named {twice[:30]!r}", "Rename one of them; the first line holds the names.")
+        names = Counter(cell.lower() for cell in header if cell)
+        for name, times in names.most_common(1):
+            if times > 1:
+                raise self._refusal(f"has two columns named {name[:30]!r}", "Rename one of them; the first line holds the names.")
         return header if names else []
 
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from .checks import content_warnings, held_out_positions, same_key
 from .choice import DatasetChoice
 from .conversations import LeftOut, read_file
 
+_DAY = 86_400  # seconds after which half a copy belongs to nobody: its process was killed
 _ID = re.compile(r"[0-9a-f]{12}-.+")
 _LONGEST_NAME = 120  # bytes; file systems take 255, and a title must fit into a list
 
@@ -104,6 +106,9 @@ def _fingerprint(*parts: list[Conversation]) -> str:
 
 def _copy(path: Path, folder: Path) -> tuple[Path, str]:
     """(a private copy, sha256 of its bytes): what is checked is what is kept, whatever happens to the original."""
+    for left_behind in folder.glob(".import-*"):
+        if time.time() - left_behind.stat().st_mtime > _DAY:
+            left_behind.unlink(missing_ok=True)
     digest = hashlib.sha256()
     handle, name = tempfile.mkstemp(prefix=".import-", dir=folder)  # mode 0600
     copy = Path(name)

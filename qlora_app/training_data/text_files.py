@@ -95,9 +95,13 @@ def _decodes(path: Path, encoding: str) -> bool:
 
 
 def _odd_words(path: Path) -> Iterator[str]:
+    """Words with letters beyond ASCII, each once: what looks wrong if the encoding was guessed wrong."""
     seen = set()
     with path.open(encoding="cp1252") as file:
-        for word in (word for line in file for word in re.findall(r"\w*[^\x00-\x7f][\w\u2019]*", line)):
-            if word not in seen:
-                seen.add(word)
-                yield word[:30]
+        for line in file:
+            for odd in re.finditer(r"[^\x00-\x7f]", line):
+                before, after = line[max(0, odd.start() - 15):odd.start()], line[odd.start():odd.start() + 15]
+                word = re.search(r"\w*$", before)[0] + re.match(r".[\w\u2019]*", after)[0]
+                if word not in seen:
+                    seen.add(word)
+                    yield word
