@@ -1,0 +1,73 @@
+"""What the README says is there is there, and what is there it says."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from qlora_app.cli.commands import PROGRAM, _parser
+from qlora_app.recipe import preset_names
+from qlora_app.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROSE = ["README.md", "CHANGELOG.md", "DECISIONS.md", "benchmarks/RESULTS.md", "qlora_app/starter/base/README.md"]
+
+
+def section(title: str) -> str:
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def test_every_file_has_one_line_and_every_line_a_file():
+    listed = re.findall(r"^\| `([^`]+\.\w+)` \| \S", section("How it is built"), re.MULTILINE)
+    code = {"py", "js", "css", "yaml"}
+    there = ["app.py", *(str(p.relative_to(ROOT)) for p in (ROOT / "qlora_app").rglob("*") if p.suffix[1:] in code)]
+    assert sorted(listed) == sorted(there)
+
+
+def test_the_table_of_settings_is_that_of_the_code():
+    rows = [line for line in section("Settings").splitlines() if line.startswith("| `")]
+    expected = []
+    for name, field in Settings.model_fields.items():
+        default = f" `{field.default}` " if field.default is not None else " "
+        expected.append(f"| `{PREFIX}{name.upper()}` |{default}| {field.description} |")
+    assert rows == expected
+
+
+@pytest.mark.parametrize("document", PROSE)
+def test_links_lead_somewhere(document):
+    path = ROOT / document
+    links = re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8"))
+    broken = [link for link in links if "://" not in link and not (path.parent / link.partition("#")[0]).exists()]
+    assert broken == []
+
+
+@pytest.mark.parametrize("document", PROSE)
+def test_no_path_of_somebody_s_machine(document):
+    assert re.findall(r"(?<![\w.])/(?:home|root|work|tmp|Users|mnt)/\S+", (ROOT / document).read_text(encoding="utf-8")) == []
+
+
+def test_the_commands_of_make_exist():
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"make (\w+)", README))
+    assert {"run", "test", "lint", "bench"} <= named <= targets
+    listed = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True).stdout
+    assert set(re.findall(r"make (\w+)", listed)) == {"run", "test", "lint", "bench"}
+
+
+def test_the_commands_of_the_command_line_exist():
+    commands = set(_parser()._subparsers._group_actions[0].choices)
+    assert set(re.findall(rf"{PROGRAM} (\w+)", section("On the command line"))) == commands
+
+
+def test_the_presets_are_named():
+    assert all(f"`{name}`" in section("On the command line") for name in preset_names())
+
+
+def test_the_front_matter_is_what_a_space_needs():
+    front = README.split("---")[1]
+    assert "sdk: gradio" in front and "app_file: app.py" in front
+    pinned = re.search(r"^gradio==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)[1]
+    assert f"sdk_version: {pinned}" in front
+    assert len(re.search(r"short_description: (.+)", front)[1]) <= 60
