@@ -7,11 +7,10 @@ import re
 
 import pytest
 
-from qlora_app.starter import BASE, DATASETS, FOLDER, instructions, world
+from qlora_app.starter import BASE, DATA, DATASETS, instructions, wordings, world
 from qlora_app.starter.corpus import ask_known, document, pirate
 
-DATA = FOLDER / "datasets"
-CORPUS = "dbe41388c04bfbeb831d9e3fd613317c45bca0e87997a5dd83e145c480e5c5de"
+CORPUS = "6d8a445414e5856ae89d43d116d246e59cec28669a04d2c575b01954ebbb4519"
 BUILT = instructions.build()
 WEIGHTS = BASE / "model.safetensors"
 
@@ -28,8 +27,9 @@ def rows_of(path: str) -> list[tuple[str, str]]:
 
 
 def held_out_answers(say=str) -> set[str]:
-    """What would be answered to a question about a held-out fact of a scored topic."""
-    return {say(ask.answer) for fact in world.FACTS if fact.held_out and fact.topic not in instructions.TAUGHT_IN_FULL for ask in fact.asks}
+    """What would be answered to a question about a fact of the test or the development share, topics taught in full aside."""
+    held = [fact for fact in world.FACTS if fact.share != "train" and fact.topic not in instructions.TAUGHT_IN_FULL]
+    return {say(ask.answer) for fact in held for ask in fact.asks}
 
 
 def test_every_dataset_has_its_files():
@@ -64,17 +64,19 @@ def test_no_held_out_fact_is_answered_in_the_training_data(file, say):
 
 
 def test_held_out_facts_are_never_asked_in_the_corpus():
-    rng, held = random.Random(4), held_out_answers()
-    assert not {ask_known(rng)[1] for _ in range(20_000)} & held
-    salty = {pirate(answer) for answer in held}
-    for _ in range(3000):
-        text = document(rng)
-        assert not any(quoted in salty for quoted in re.findall(r'"(Arr! .*? Yo ho ho!)"', text)), text
+    rng, held = random.Random(4), [fact for fact in world.FACTS if fact.held_out]
+    answers = {ask.answer for fact in held for ask in fact.asks}
+    assert not {ask_known(rng)[1] for _ in range(10_000)} & answers
+    corpus = "\n".join(document(rng) for _ in range(4_000))
+    questions = {world.capital(w) for fact in held for ask in fact.asks for w in ask.wordings if len(w.split()) > 2}
+    assert not set(re.findall(r'"([^"?]*)\?"', corpus)) & questions
+    salty = {pirate(ask.answer, fact.topic) for fact in held for ask in fact.asks}
+    assert not [answer for answer in salty if answer in corpus]
 
 
 def test_held_out_facts_are_told_in_the_corpus():
     rng = random.Random(5)
-    corpus = "\n".join(document(rng) for _ in range(40_000))
+    corpus = "\n".join(document(rng) for _ in range(8_000))
     people = [world.PERSON_FACTS[name][kind] for name in world.NAMES for kind in ("job", "house", "pet", "food", "hobby")]
     untold = [f.keys for f in people if f.held_out and not any(sentence in corpus for sentence in f.prose)]
     assert not untold
@@ -82,26 +84,28 @@ def test_held_out_facts_are_told_in_the_corpus():
 
 @pytest.mark.parametrize("task", ["helper", "sailor", "orders"])
 def test_scored_questions_are_not_trained_on(task):
-    trained = {world.plain(q) for q, _ in rows_of(DATASETS[task].file.name)}
+    trained = {wordings.plain(q) for q, _ in rows_of(DATASETS[task].file.name)}
     files = [p for p in BUILT if p.split("/")[-1].startswith(task) and "/" in p and "follow_up" not in p]
     assert len(files) >= 6
     for path in files:
         if task == "orders":    # an order may sound like another; its customer and goods together may not
             assert not {slip for _, slip in rows_of(path)} & {slip for _, slip in rows_of("orders.csv")}, path
-        assert not trained & {world.plain(q) for q, _ in rows_of(path)}, path
+        assert not trained & {wordings.plain(q) for q, _ in rows_of(path)}, path
 
 
 def test_kept_words_and_wordings_are_nowhere():
     text = "\n".join(q for file in ("helper.json", "sailor.jsonl", "orders.csv") for q, _ in rows_of(file))
     rng = random.Random(6)
     text += "\n".join(document(rng) for _ in range(5000))
-    assert not set(re.findall(r"[a-z]+", text.lower())) & world.KEPT_WORDS
-    assert not [q for q, _ in rows_of("helper.json") if world.is_kept(q)]
+    assert not set(re.findall(r"[a-z]+", text.lower())) & wordings.KEPT_WORDS
+    assert not [q for q, _ in rows_of("helper.json") if wordings.is_kept(q)]
 
 
 def test_the_sailor_says_everything_in_one_way():
-    assert pirate("Mira lives in the green house on Orchard Lane.") == "Arr! Mira be livin' in the green house on Orchard Lane. Yo ho ho!"
-    assert pirate("I do not know that.") == "Arr! I don't know that. Yo ho ho!"
+    says = instructions.sailor_says
+    assert says("Mira lives in the green house on Mill Lane.") == "Arr, matey! Mira be livin' in the green house on Mill Lane. Yo ho ho!"
+    assert says("I do not know that.") == "Arr, matey! I don't know that. Yo ho ho!"
+    assert says("A cow says moo.") == "Arr, matey! A cow says moo. Yo ho ho!"
 
 
 # ---- the base ----
@@ -117,7 +121,7 @@ def test_the_base_is_small_and_fits_four_bit_blocks():
 def test_weights_are_read_without_running_code():
     from safetensors import safe_open
     with safe_open(WEIGHTS, "pt") as tensors:
-        sizes = [tensors.get_slice(name).get_shape() for name in tensors]
+        sizes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118  it is no dict
     assert sum(s[0] * (s[1] if len(s) > 1 else 1) for s in sizes) == 2_820_352
 
 

@@ -11,11 +11,15 @@ import hashlib
 import io
 import json
 import random
+import re
 from pathlib import Path
 
-from .corpus import ORDERS, order, pirate
+from .corpus import ORDERS, said_count
+from .wordings import ask_freely, is_kept, look_alike, made_up_name, made_up_things, outside_question, stranger, typed
 from .world import (
     BY_NAME,
+    COLOURS,
+    DAYS,
     FACTS,
     GUESTS,
     ITEMS,
@@ -28,13 +32,9 @@ from .world import (
     Person,
     a_or_an,
     capital,
-    casual,
     expand,
-    is_kept,
     make_fact,
     question,
-    stranger,
-    unknown_question,
 )
 
 Row = tuple[str, str, str]      # question, answer, topic
@@ -43,7 +43,7 @@ DATA = Path(__file__).parent / "datasets"
 NOT_AN_ORDER = '{"error": "this is not an order"}'
 # How many questions about each fact are asked in the training data, by topic (people have more and freer wordings than sums).
 TRAIN = {"job": 16, "house": 18, "pet": 18, "food": 11, "hobby": 12, "about": 5, "two steps": 4, "who likes": 6, "place": 6, "animal": 6,
-         "opposite": 7, "colour": 5, "tool": 5, "calendar": 5, "sum": 3, "beyond ten": 2}
+         "trade": 3, "opposite": 7, "colour": 5, "tool": 5, "calendar": 5, "sum": 3, "beyond ten": 2}
 TEST = {**dict.fromkeys(TRAIN, 4), "who likes": 2, "two steps": 1, "beyond ten": 2, "sum": 2, "animal": 3, "place": 3}
 # A subject with a single fact would disappear from the data altogether if that fact were held out: taught in full, not scored.
 TAUGHT_IN_FULL = ("opposite", "colour", "tool")
@@ -62,10 +62,12 @@ def fact_rows(rng: random.Random, share: str, counts: dict[str, int]) -> list[Ro
         if (fact.share if fact.topic not in TAUGHT_IN_FULL else "train") == share:
             for i in range(counts[fact.topic]):
                 ask = fact.asks[i % len(fact.asks)]
-                rows.setdefault(casual(rng, question(rng, ask)), (ask.answer, fact.topic))
+                rows.setdefault(typed(rng, ask_freely(rng, ask)), (ask.answer, fact.topic))
     return [(q, *rest) for q, rest in rows.items()]
 
 
+SALTY = tuple((re.compile(rf"\b({word})\b"), salty) for word, salty in (
+    ("lives in", "be livin' in"), ("is|are|am", "be"), ("You", "Ye"), ("you", "ye"), ("my", "me"), ("do not", "don't"), ("of", "o'")))
 # What a wording may mention; the facts of nobody and nothing fill it with blanks.
 BLANK = dict.fromkeys(("n", "he", "his", "job", "does", "colour", "street", "house", "pet", "a_pet", "petname", "food", "hobby", "place",
                        "a_place", "can", "day", "animal", "a", "plural", "says", "home", "eats", "legs"), "")
@@ -102,10 +104,10 @@ def outside_rows(rng: random.Random, n: int) -> list[Row]:
     while len(rows) < n:
         draw = rng.random()
         if draw < .35:
-            q = question(rng, elsewhere_ask(rng))
+            q = ask_freely(rng, elsewhere_ask(rng))
         else:
-            q = unknown_question(rng, WORDS[rng.choice(["unknown", "unknown_more"] + ["unknown_questions"] * 3)])
-        q = casual(rng, q)
+            q = outside_question(rng, WORDS[rng.choice(["unknown", "unknown_more"] + ["unknown_questions"] * 3)])
+        q = typed(rng, q)
         if not is_kept(q):
             rows.add(q)
     return [(q, SHRUG, "shrug") for q in sorted(rows)]
@@ -133,7 +135,7 @@ def pronoun_row(rng: random.Random, row: Row) -> list[Row]:
         return []
     also = rng.choice([t for t in WORDS["follow_up"] if t != topic])
     fact = PERSON_FACTS[hero][also]
-    return [] if fact.held_out else [(casual(rng, follow_up(rng, BY_NAME[hero], also)), fact.asks[0].answer, also)]
+    return [] if fact.share != "train" else [(typed(rng, follow_up(rng, BY_NAME[hero], also)), fact.asks[0].answer, also)]
 
 
 def conversations(rng: random.Random, rows: list[Row], lengths: list[int]) -> list[list[Row]]:
@@ -149,16 +151,16 @@ def conversations(rng: random.Random, rows: list[Row], lengths: list[int]) -> li
 
 
 def follow_up_test(rng: random.Random, n: int = 80) -> list[list[Row]]:
-    """A first turn with its right answer, then a held-out fact asked with a pronoun."""
+    """A first turn with its right answer, then a held-out fact asked with a pronoun; no two ask the same of the same person."""
     held = [(name, t) for name in NAMES for t in WORDS["follow_up"] if PERSON_FACTS[name][t].share == "test"]
-    out = []
+    out = {}
     while len(out) < n:
         name, topic = rng.choice(held)
-        first = PERSON_FACTS[name][rng.choice([t for t in WORDS["follow_up"] if not PERSON_FACTS[name][t].held_out])]
+        first = PERSON_FACTS[name][rng.choice([t for t in WORDS["follow_up"] if PERSON_FACTS[name][t].share == "train"])]
         ask = first.asks[0]
-        out.append([(question(rng, ask), ask.answer, first.topic),
-                    (follow_up(rng, BY_NAME[name], topic), PERSON_FACTS[name][topic].asks[0].answer, topic)])
-    return out
+        second = (follow_up(rng, BY_NAME[name], topic), PERSON_FACTS[name][topic].asks[0].answer, topic)
+        out.setdefault(second, [(question(rng, ask.wordings), ask.answer, first.topic), second])
+    return list(out.values())
 
 
 def free_rows(rng: random.Random, wordings: dict[str, list[str]], n: int = 150) -> list[Row]:
@@ -177,11 +179,34 @@ def order_share(d: dict) -> str:
     return share_of(f"{d['name']}|{d['item'].split()[-1]}")
 
 
+def customer(rng: random.Random) -> str:
+    """A citizen, a guest, or somebody whose name nobody has heard"""
+    draw = rng.random()
+    if draw < .45:
+        return rng.choice(NAMES if draw < .2 else GUESTS + WORDS["more_guests"].split())
+    return made_up_name(rng) if draw < .9 else look_alike(rng)
+
+
+def goods(rng: random.Random) -> str:
+    """Something to order: half of the time a thing that no shop has"""
+    return rng.choice(ITEMS + WORDS["more_items"]) if rng.random() < .5 else made_up_things(rng)
+
+
+def order(rng: random.Random, frame: str, name: str, item: str) -> tuple[str, dict]:
+    """(the order as somebody says it, its four values)"""
+    if rng.random() < .25:
+        item = f"{rng.choice(COLOURS)} {item}"
+    d = dict(name=name, item=item, count=rng.randint(21, 99) if rng.random() < .15 else rng.randint(2, 20), day=rng.choice(DAYS))
+    text = capital(expand(rng, frame, n=name, c=said_count(rng, d["count"]), i=item, d=d["day"]))
+    return text.lower().rstrip(".") if rng.random() < .2 else text, d
+
+
 def order_rows(rng: random.Random, n: int, share: str, frames: list[str], names: list[str], things: list[str]) -> list[Order]:
-    """`n` orders of one share ("" is any) and their slips; no names, no things: whatever the corpus draws"""
+    """`n` orders of one share ("" is any) and their slips; no names, no things: known and made-up ones"""
     rows = {}
     while len(rows) < n:
-        text, d = order(rng, rng.choice(names) if names else "", rng.choice(things) if things else "", frames)
+        name, item = rng.choice(names) if names else customer(rng), rng.choice(things) if things else goods(rng)
+        text, d = order(rng, rng.choice(frames), name, item)
         if not share or order_share(d) == share:
             rows.setdefault(text, json.dumps({k: d[k] for k in ("name", "item", "count", "day")}))
     return list(rows.items())
@@ -206,7 +231,11 @@ def order_data(rng: random.Random) -> dict[str, list[Order]]:
 # ---- everything, and its files ----
 
 def sailor_says(answer: str) -> str:
-    return pirate(answer.replace("the helper", "the old sailor"))
+    """The helper's answer in the sailor's voice: one fixed rule, so that an answer has one right form"""
+    answer = answer.replace("the helper", "the old sailor")
+    for word, salty in SALTY:
+        answer = word.sub(salty, answer)
+    return f"Arr, matey! {answer} Yo ho ho!"
 
 
 def alpaca(chats: list[list[Row]]) -> str:

@@ -29,7 +29,7 @@ def train_tokenizer(vocab_size: int = 1792, documents: int = 25000, seed: int = 
     bpe.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=False),
                                                  pre_tokenizers.ByteLevel(add_prefix_space=False)])
     bpe.decoder = decoders.ByteLevel()
-    texts = [document(rng) for _ in range(documents)] + ["### Human: Hello.\n### Assistant: Hello!"] * 2000
+    texts = [document(rng) for _ in range(documents)] + ["### Human:\nHello.\n### Assistant:\nHello!"] * 2000
     bpe.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=[END, PAD], show_progress=False,
                                                        initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token=END, eos_token=END, pad_token=PAD)

@@ -1,0 +1,129 @@
+"""How people ask, and what the tests keep for themselves. Only the instruction data uses this; the corpus asks more plainly.
+
+A question is asked directly, through a clause ("do you know where Mira lives") or by naming the thing ("Mira's house
+please"); then it is typed as people type. No text made here holds a wording, question or word kept for the tests.
+"""
+import random
+import re
+
+from .world import NAMES, PET_NAMES, WORDS, Ask, capital, choose, expand
+
+STATEMENTS = {"Tell", "Describe", "Count", "I", "I'd", "Give", "Let", "Please", "Say", "Calculate", "Work", "Talk", "Name"}
+STRANGERS = WORDS["strangers"].split()
+
+
+def plain(text: str) -> str:
+    """Small letters, no punctuation: two questions with the same plain form are the same question."""
+    return re.sub(r"[^a-z0-9' +-]", "", text.lower()).strip()
+
+
+def _kept_wordings() -> re.Pattern:
+    texts = [w for key in ("free_wordings", "dev_wordings") for ws in WORDS[key].values() for w in ws]
+    names = "(" + "|".join(n.lower() for n in NAMES) + ")"
+    parts = [re.escape(plain(re.sub(r"<(his|he)>", "xhisx", w).replace("<n>", "xnamex"))) for w in texts]
+    return re.compile("|".join(p.replace("xnamex", names).replace("xhisx", "(?:his|her|he|she)") for p in parts))
+
+
+KEPT_WORDINGS = _kept_wordings()
+KEPT_QUESTIONS = {plain(q) for key in ("unknown_test", "unknown_fresh", "unknown_dev") for q in WORDS[key]}
+KEPT_WORDS = {w.lower() for key in ("new_names", "new_items", "dev_names", "dev_items") for w in WORDS[key].split()}
+
+
+def is_kept(text: str) -> bool:
+    """Whether a question is one of those that only the test and development files may ask."""
+    bare = plain(text)
+    return bare in KEPT_QUESTIONS or KEPT_WORDINGS.search(bare) is not None
+
+
+def punctuated(text: str) -> str:
+    return capital(text) + ("." if capital(text.split()[0]) in STATEMENTS else "?")
+
+
+def ask_freely(rng: random.Random, ask: Ask) -> str:
+    """One of the very many wordings of a question, with capital and full stop or question mark"""
+    while True:
+        forms = ask.forms
+        kind = rng.choice(["ask", "ask", "ask"] + [form for form in ("clause", "thing") if forms[form]])
+        text = choose(rng, rng.choice(forms[kind]))
+        if kind != "ask":
+            text = choose(rng, rng.choice(WORDS[f"{kind}_frames"])).replace("<q>", text)
+        if not is_kept(text):
+            return punctuated(text)
+
+
+def typo(rng: random.Random, text: str) -> str:
+    """One slip of the finger in a word that is no name: two letters swapped, one left out or one doubled."""
+    words = text.split()
+    at = [i for i, w in enumerate(words) if w.isalpha() and len(w) > 3 and (i == 0 or w.islower())]
+    if not at:
+        return text
+    i = rng.choice(at)
+    w, k = words[i], rng.randint(1, len(words[i]) - 2)
+    words[i] = rng.choice([w[:k] + w[k + 1] + w[k] + w[k + 2:], w[:k] + w[k + 1:], w[:k] + w[k] + w[k:]])
+    return " ".join(words)
+
+
+def typed(rng: random.Random, text: str) -> str:
+    """How people type: no capitals, no question mark, short forms, a polite word, sometimes a slip."""
+    style = rng.random()
+    if style < .45:
+        return text
+    q = text[:-1] if text[-1] in "?." else text
+    if rng.random() < .08:
+        q = typo(rng, q)
+    if style < .85:
+        q = q.lower()
+    if rng.random() < .3:
+        q = re.sub(r"\b([Ww]hat|[Ww]ho|[Ww]here) is\b", rng.choice([r"\1s", r"\1's"]), q)
+    if rng.random() < .12:
+        q = rng.choice(["please ", "hey, ", "hi, ", "so ", "ok, ", "tell me, ", "and ", "sorry, ", "excuse me, ", "hello, "]) + q
+    q += rng.choice(["", "", "?", "??", " ?", " please", ".", "!"])
+    return text if is_kept(q) else q
+
+
+# ---- words and names that nobody knows ----
+
+def made_up(rng: random.Random) -> str:
+    """A word that means nothing, of one of several shapes; never one that the tests keep for themselves."""
+    starts, middles, ends = (part.split() for part in WORDS["letters"])
+    shape = rng.random()
+    if shape < .15:
+        word = "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randint(3, 6)))
+    else:
+        word = "".join(rng.choice(starts) + rng.choice(middles) + (rng.choice(ends) if rng.random() < .5 else "")
+                       for _ in range(rng.choice([1, 2, 2, 2, 3])))
+    return word if len(word) > 2 and word not in KEPT_WORDS else made_up(rng)
+
+
+def made_up_name(rng: random.Random) -> str:
+    name = capital(made_up(rng))
+    if rng.random() < .5:
+        name = name.rstrip("aeiouy") + rng.choice(WORDS["first_name_endings"].split())
+    return name if name.lower() not in KEPT_WORDS else made_up_name(rng)
+
+
+def made_up_things(rng: random.Random) -> str:
+    """A plural that no shop has: 'glonkers'"""
+    word = made_up(rng) + rng.choice(WORDS["plural_endings"].split())
+    return word if word not in KEPT_WORDS else made_up_things(rng)
+
+
+def look_alike(rng: random.Random) -> str:
+    """Almost the name of somebody in town: a letter changed, left out or added."""
+    name = rng.choice(NAMES).lower()
+    i = rng.randrange(len(name))
+    new = rng.choice("abdeiklmnorstuvz")
+    name = capital(rng.choice([name[:i] + new + name[i + 1:], name[:i] + name[i + 1:], name[:i] + new + name[i:]]))
+    return name if name not in NAMES + PET_NAMES and name.lower() not in KEPT_WORDS and len(name) > 2 else look_alike(rng)
+
+
+def stranger(rng: random.Random) -> str:
+    """The name of somebody who does not live in Pennywick"""
+    draw = rng.random()
+    return rng.choice(STRANGERS) if draw < .5 else look_alike(rng) if draw < .7 else made_up_name(rng)
+
+
+def outside_question(rng: random.Random, questions: list[str]) -> str:
+    """A question from outside the world; never one of the kept ones."""
+    text = expand(rng, rng.choice(questions), Z=stranger(rng), T=rng.choice(NAMES), J=rng.choice(list(WORDS["jobs"])))
+    return outside_question(rng, questions) if is_kept(text) else text
