@@ -38,11 +38,14 @@ class Training(Choices):
     weight_decay: float = setting(0.0, "Weight decay", "Pulls the adapter towards zero.", ge=0, le=1)
     max_grad_norm: float = setting(0.3, "Largest gradient norm", "Longer gradients are shortened to this.", gt=0, le=100)
     max_length: int = setting(1024, "Longest example (tokens)", "Longer examples are cut at the end, and counted.", ge=16, le=131_072)
-    packing: bool = setting(True, "Pack short examples", "Several examples share a row without seeing each other, so no time goes into padding.")
+    packing: bool = setting(
+        True, "Pack short examples", "Several examples share a row without seeing each other, so no time goes into padding.")
     gradient_checkpointing: Literal["auto", "on", "off"] = setting(
         "auto", "Gradient checkpointing", "Less memory for a step 1.5 times as long. Automatic: on for large models on a GPU.",
         labels={"auto": "Automatic", "on": "On", "off": "Off"})
     evaluations: int = setting(8, "Held-out measurements", "How often in the run the loss on held-out examples is measured.", ge=0, le=1000)
+    measured_examples: int = setting(
+        100, "Held-out examples measured", "How many of them are used for that; 100 give the loss to two digits.", ge=1, le=100_000)
     checkpoints: int = setting(4, "Checkpoints", "How often in the run everything needed to resume is saved.", ge=0, le=1000)
     samples: int = setting(6, "Samples", "How often in the run the sample questions are answered.", ge=0, le=1000)
     sample_questions: list[str] = setting(

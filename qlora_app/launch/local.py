@@ -116,7 +116,7 @@ class Supervisor:
 
     def _is_busy(self) -> bool:
         """Does any worker train, also one of an earlier app or of the command line?"""
-        return bool(self._workers) or any(run.is_alive() or (not run.status().has_ended and run.launcher_lives()) for run in self.store.list())
+        return bool(self._workers) or any(run.status().is_active for run in self.store.list())
 
     def _start(self, run: Run) -> None:
         standby, self._standby = self._standby, None

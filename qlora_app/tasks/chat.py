@@ -60,7 +60,7 @@ def _render(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, **
     try:
         return tokenizer.apply_chat_template(conversation, **how)
     except jinja2.TemplateError as error:
-        raise UserError(f"The model's chat template refuses a conversation: {error}. The first turn was {conversation[0]['content'][:80]!r}. "
+        raise UserError(f"The model's chat template refuses a conversation that begins {conversation[0]['content'][:80]!r}: {error}. "
                         "Templates often want user and assistant in turn, and some no system text.") from error
 
 
@@ -69,7 +69,7 @@ def _by_spans(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) 
 
     The answer's place is found by rendering the conversation up to it, never by searching for a marker's tokens.
     """
-    text = _render(tokenizer, conversation, tokenize=False)
+    text, mark = _render(tokenizer, conversation, tokenize=False), _end_of_turn(tokenizer)
     spans = []
     for turn, message in enumerate(conversation):
         if message["role"] != "assistant" or not message.get("train", True):
@@ -78,18 +78,20 @@ def _by_spans(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) 
         content = message["content"].strip()
         start = text.find(content, len(before)) if text.startswith(before) else -1
         if start >= 0:  # some templates rewrite earlier answers (Qwen3 drops their reasoning): those are not learned
-            spans.append((len(before), start + len(content) + len(_end_of_turn(tokenizer))))
-    if spans and spans[-1][1] > len(text):  # a template without an end-of-turn mark: the model must still learn to stop
-        text = text[:spans[-1][1] - len(tokenizer.eos_token)] + tokenizer.eos_token
+            spans.append((len(before), start + len(content) + len(mark)))
+    if spans and not mark:  # nothing would teach the model to stop
+        start, end = spans.pop()
+        text = text[:end] + tokenizer.eos_token
+        spans.append((start, len(text)))
     made = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     return made["input_ids"], [int(any(a < end and b > start and a < b for start, end in spans)) for a, b in made["offset_mapping"]]
 
 
 def _end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """What the template writes right after an answer, for example <|im_end|>; the end token if it writes nothing."""
+    """What the template writes right after an answer, for example <|im_end|>; empty if nothing."""
     probe = "answer"
     text = _render(tokenizer, [{"role": "user", "content": "question"}, {"role": "assistant", "content": probe}], tokenize=False)
-    return text[text.rindex(probe) + len(probe):].strip() or tokenizer.eos_token
+    return text[text.rindex(probe) + len(probe):].strip()
 
 
 def stop_ids(tokenizer: "PreTrainedTokenizerBase") -> list[int]:

@@ -9,6 +9,7 @@ def model_card(recipe: Recipe, proof: dict[str, Any]) -> str:
     """README.md of an adapter: front matter for the Hub, how to load it, what was measured, the whole recipe."""
     base = recipe.base_model
     named = f"base_model: {base.id}\n" if base.source == "hub" else ""
+    layers, data, seconds = proof["update"]["layers"], proof["data"], proof["seconds"]["training"]
     return f"""---
 {named}library_name: peft
 tags: [lora, qlora, guanaco-workshop]
@@ -33,13 +34,13 @@ tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
 {_table(proof)}
 
 Exact match counts an answer only if it is right word for word. "Before" is the same base with the adapter switched off.
-{proof["update"]["layers"] - proof["update"]["zero_layers"]} of {proof["update"]["layers"]} adapted layers changed. Read back from disk, the adapter gives
-the same outputs (largest difference of a logit: {proof["reload"]["max_difference"]:g}). Training took {proof["seconds"]["training"]:.0f} seconds.
+{layers - proof["update"]["zero_layers"]} of {layers} adapted layers changed. Read back from disk, the adapter gives the same outputs
+(largest difference of a logit: {proof["reload"]["max_difference"]:g}). Training took {seconds:.0f} seconds.
 
 ## Data
 
-{recipe.dataset.title}: {proof["data"]["rows"]} rows, {proof["data"]["trained"]} trained on, {proof["data"]["held_out"]} held out, {proof["data"]["left_out"]} left out.
-Fingerprint (sha256 of the conversations): `{proof["data"]["fingerprint"]}`
+{recipe.dataset.title}: {data["rows"]} rows, {data["trained"]} trained on, {data["held_out"]} held out, {data["left_out"]} left out.
+Fingerprint (sha256 of the conversations): `{data["fingerprint"]}`
 
 ## Recipe
 

@@ -27,7 +27,6 @@ from .proof import finish
 from .report import Keeper, Measurer, Reporter
 from .trainer import build_trainer, micro_batch_size
 
-HELD_OUT_MEASURED = 200  # examples; enough for two digits of the loss, and half a second of a small model's time
 SAMPLE_QUESTIONS = 4
 KNOWN_TO_PACK = {"llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3"}  # others are measured before the first step
 
@@ -65,13 +64,16 @@ class Job:
 def main(folder: Path) -> int:
     """Train the run in `folder`. Returns the exit code: 0 done or stopped, 1 failed, 73 another worker has it."""
     run = Run(folder)
+    # A shutdown is a wish to stop: the step is finished and saved.
+    before = signal.signal(signal.SIGTERM, lambda *_: run.ask("stop"))
     try:
         with run.hold_lock():
-            signal.signal(signal.SIGTERM, lambda *_: run.ask("stop"))  # a shutdown is a wish to stop: the step is finished and saved
             return work(run)
     except BlockingIOError:
         print(f"Another worker is training {run.id}.", file=sys.stderr)
         return ALREADY_RUNNING
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def work(run: Run) -> int:
@@ -134,13 +136,13 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     train = EncodedExamples(examples.train, tokenizer, max_length)
     train.check_trainable()
     size = micro_batch_size(train, training.batch_size)
-    held_out = EncodedExamples(_spread(examples.held_out, HELD_OUT_MEASURED), tokenizer, max_length)
+    held_out = EncodedExamples(_spread(examples.held_out, training.measured_examples), tokenizer, max_length)
     questions = [question for question in map(_as_question, examples.held_out) if question]
     scored = _spread(questions, training.scored_questions)
     asked = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
     return Job(run, recipe, examples, tokenizer, model, train, packing, size,
                list(micro_batches(held_out, 16, collator(tokenizer, packing))), asked or _spread(questions, SAMPLE_QUESTIONS), scored,
-               _answer_length(scored, tokenizer), warnings)
+               _answer_length(questions, tokenizer), warnings)
 
 
 def _quiet_libraries() -> None:
@@ -181,5 +183,7 @@ def _spread(items: list[Any], most: int) -> list[Any]:
 
 def _answer_length(questions: list[Question], tokenizer: PreTrainedTokenizerBase) -> int:
     """Tokens an answer may have: a few more than the longest right one, so that talking on is seen."""
-    lengths = [len(ids) for ids in tokenizer([q.expected for q in questions])["input_ids"]] if questions else [100]
+    if not questions:
+        return 100
+    lengths = [len(ids) for ids in tokenizer([q.expected for q in questions[:200]])["input_ids"]]
     return min(256, max(16, max(lengths) + 8))

@@ -13,12 +13,14 @@ FORMATS = {"auto": "Recognise it", "alpaca": "Alpaca (instruction, output)", "me
 class DatasetChoice(Choices):
     """Which examples to learn from, and which to keep aside to measure with."""
 
-    source: Literal["starter", "file"] = setting("starter", "Where the data is", "Starter datasets are part of this app.", labels=SOURCES)
+    source: Literal["starter", "file"] = setting(
+        "starter", "Where the data is", "Starter datasets are part of this app.", labels=SOURCES)
     id: str = setting("helper", "Dataset", "A starter dataset (helper, sailor, orders) or the name of an uploaded file.")
     format: Literal["auto", "alpaca", "messages", "sharegpt", "question_answer"] = setting(
         "auto", "Format", "How a row is read.", labels=FORMATS)
     held_out_share: float = setting(
-        0.1, "Held-out share", "Part of your file that is never trained on, only measured with. Starter datasets bring their own.", ge=0, lt=0.9)
+        0.1, "Held-out share", "Part of your file that is never trained on, only measured with. Starter datasets bring their own.",
+        ge=0, lt=0.9)
     split_seed: int = setting(0, "Split seed", "The same seed keeps the same rows aside.", ge=0)
 
     @property

@@ -1,0 +1,30 @@
+"""What several tests use: a home of their own, and short real runs on the starter."""
+
+import os
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+
+from qlora_app.recipe import Recipe
+from qlora_app.runs import RunStore
+
+
+def short_recipe(**training) -> Recipe:
+    """A few real steps on the starter, measured on few questions."""
+    base = {"learning_rate": 3e-3, "optimizer": "adamw_torch", "max_steps": 6, "checkpoints": 2, "evaluations": 2, "samples": 1,
+            "scored_questions": 4, "measured_examples": 8, "max_length": 256}
+    return Recipe.from_dict({"method": {"rank": 8, "alpha": 16}, "training": base | training})
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """QLORA_APP_HOME for this test, in this process and in the workers it starts."""
+    monkeypatch.setenv("QLORA_APP_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def store(home):
+    return RunStore(home / "runs")

@@ -1,0 +1,265 @@
+"""The training itself, in this process: real NF4, real LoRA, real data, on the starter."""
+
+import json
+
+import bitsandbytes as bnb
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
+from qlora_app.methods import LoraMethod
+from qlora_app.tasks.chat import IGNORED, EncodedExamples, collator, encode, held_out_loss, micro_batches, packs_without_contamination
+from qlora_app.train import worker
+from qlora_app.train.report import due
+from qlora_app.training_data import DatasetChoice, load_examples
+from tests.conftest import short_recipe
+
+TALK = [{"role": "user", "content": "Where does Mira live?"}, {"role": "assistant", "content": "Mira lives on Orchard Lane."},
+        {"role": "user", "content": "And Otto?"}, {"role": "assistant", "content": "Otto lives there too."}]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return load_tokenizer(ModelChoice())
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return LoraMethod(dropout=0).attach(load_model(ModelChoice()))
+
+
+def batch_of(tokenizer, packing=True, count=6):
+    examples = EncodedExamples(load_examples(DatasetChoice(), None).train[:count], tokenizer, 256)
+    return collator(tokenizer, packing)([examples[i] for i in range(count)])
+
+
+def weights_of_base(model):
+    return {n: p.detach().clone() for n, p in model.named_parameters() if "lora_" not in n}
+
+
+# ---- 4 bit is really 4 bit
+
+
+def test_the_base_is_held_in_four_bits():
+    model = load_model(ModelChoice())
+    layers = [m for m in model.modules() if isinstance(m, bnb.nn.Linear4bit)]
+    assert len(layers) == 7 * model.config.num_hidden_layers
+    for layer in layers:
+        state = layer.weight.quant_state
+        assert state.quant_type == "nf4" and state.nested, "NF4 with double quantization was asked for"
+        scales = state.absmax.numel() * state.absmax.element_size() + state.state2.absmax.numel() * 4
+        bits = 8 * (layer.weight.numel() * layer.weight.element_size() + scales) / state.shape.numel()
+        assert 4.1 <= bits <= 4.6, f"{bits:.2f} bits a parameter"
+    assert not isinstance(model.lm_head, bnb.nn.Linear4bit)
+
+
+def test_training_leaves_every_bit_of_the_base_alone(model, tokenizer):
+    before = weights_of_base(model)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    losses = []
+    model.train()
+    for _ in range(4):
+        loss = model(**batch_of(tokenizer), use_cache=False).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    after = weights_of_base(model)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def gradients(model, batch):
+    model.train()
+    model.zero_grad()
+    model(**batch, use_cache=False).loss.backward()
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def test_gradients_are_the_same_before_and_after_an_evaluation(model, tokenizer):
+    batch = batch_of(tokenizer)
+    before = gradients(model, batch)
+    held_out_loss(model, [batch])
+    after = gradients(model, batch)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert any(g.any() for g in before.values())
+
+
+def test_a_merge_after_an_evaluation_is_what_was_trained(model, tokenizer, tmp_path):
+    batch = batch_of(tokenizer, packing=False, count=2)
+    with torch.no_grad():
+        for name, part in model.named_parameters():
+            if "lora_B" in name:
+                part.normal_(0, 0.02)
+        model.eval()
+        adapter = model(**batch).logits
+        model.save_pretrained(str(tmp_path))
+        base = model.unload().dequantize()  # NF4 -> floating point: the exact values that were trained on
+        merged = PeftModel.from_pretrained(base, str(tmp_path)).merge_and_unload()(**batch).logits
+    assert (merged - adapter).norm() / adapter.norm() < 1e-4
+
+
+# ---- what carries loss
+
+
+def learned(tokenizer, example):
+    return tokenizer.decode([i for i in example.labels if i != IGNORED])
+
+
+def test_only_the_assistant_is_learned_with_its_end(tokenizer):
+    example = encode(tokenizer, TALK, 256)
+    end = tokenizer.eos_token
+    assert learned(tokenizer, example) == f" Mira lives on Orchard Lane.{end} Otto lives there too.{end}"
+    assert all(label in (IGNORED, i) for label, i in zip(example.labels, example.input_ids, strict=True))
+
+
+CHATML = ("{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+          "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
+
+
+PLAIN = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
+
+
+@pytest.mark.parametrize("template, end", [
+    (CHATML, "<|im_end|>"),
+    (PLAIN, "<|endoftext|>"),
+])
+def test_a_template_without_marks_gives_the_same_mask(template, end):
+    tokenizer = load_tokenizer(ModelChoice())
+    tokenizer.chat_template = template
+    said = learned(tokenizer, encode(tokenizer, TALK, 400))
+    assert "Mira lives on Orchard Lane." in said and "Otto lives there too." in said and said.endswith(end)
+    assert "Where does" not in said and "And Otto" not in said and "user" not in said
+
+
+def test_a_turn_that_is_not_to_be_trained_carries_no_loss(tokenizer):
+    talk = [*TALK[:1], {**TALK[1], "train": False}, *TALK[2:]]
+    assert learned(tokenizer, encode(tokenizer, talk, 256)).strip() == "Otto lives there too.<|endoftext|>"
+
+
+def test_a_long_example_is_cut_and_says_so(tokenizer):
+    whole, cut = encode(tokenizer, TALK, 256), encode(tokenizer, TALK, 20)
+    assert not whole.is_cut and cut.is_cut
+    assert cut.input_ids == whole.input_ids[:20] and cut.labels == whole.labels[:20]
+
+
+# ---- packing
+
+
+def test_packed_examples_do_not_see_each_other(tokenizer):
+    model = load_model(ModelChoice())
+    assert packs_without_contamination(model, tokenizer)
+    examples = EncodedExamples(load_examples(DatasetChoice(), None).train[:8], tokenizer, 256)
+    packed = held_out_loss(model, list(micro_batches(examples, 8, collator(tokenizer, True))))
+    alone = held_out_loss(model, list(micro_batches(examples, 1, collator(tokenizer, False))))
+    assert packed == pytest.approx(alone, abs=1e-5)
+
+
+def test_a_model_that_mixes_packed_examples_is_noticed(tokenizer):
+    class Mixing(torch.nn.Module):
+        """Reads on across the examples: what a model without position-aware masks does."""
+        device, training = torch.device("cpu"), False
+
+        def forward(self, input_ids, **_):
+            return type("Out", (), {"logits": torch.cumsum(input_ids.float(), 1)[..., None].expand(-1, -1, 4)})
+
+    assert not packs_without_contamination(Mixing(), tokenizer)
+
+
+def test_due_spreads_evenly_and_ends_with_the_last():
+    assert [s for s in range(1, 11) if due(s, 10, 4)] == [3, 5, 8, 10]
+    assert [s for s in range(1, 4) if due(s, 3, 8)] == [1, 2, 3]
+    assert not any(due(s, 10, 0) for s in range(1, 11))
+
+
+# ---- whole runs
+
+
+def losses(run):
+    return [(row["step"], row["loss"]) for row in run.metrics()[0] if "loss" in row]
+
+
+def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(store):
+    whole, parts = store.create(short_recipe()), store.create(short_recipe())
+    assert worker.main(whole.folder) == 0 and whole.status().state == "done"
+    parts.ask("stop")
+    assert worker.main(parts.folder) == 0
+    stopped = parts.status()
+    assert (stopped.state, stopped.step) == ("stopped", 1) and parts.newest_checkpoint().name == "checkpoint-1"
+    assert parts.newest_adapter() == parts.newest_checkpoint() and parts.proof() is None
+    assert worker.main(parts.folder) == 0 and parts.status().state == "done"
+    assert losses(parts) == losses(whole)
+    a, b = (load_file(run.adapter / "adapter_model.safetensors") for run in (whole, parts))
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_finished_run_proves_itself(store):
+    run = store.create(short_recipe(max_steps=25))
+    assert worker.main(run.folder) == 0
+    status, proof = run.status(), run.proof()
+    assert status.state == "done" and status.step == 25 and status.loss < status.first_loss
+    assert proof["heldout"]["loss"]["after"] < proof["heldout"]["loss"]["before"]
+    assert set(proof["heldout"]["exact_match"]) == {"before", "after"} and proof["heldout"]["questions"] == 4
+    assert proof["update"]["zero_layers"] == 0 and proof["update"]["layers"] == 7 * 4
+    assert proof["reload"]["max_difference"] == 0.0
+    assert {row["step"] for row in run.samples()} == {0, 25} and all(row["expected"] for row in run.samples())
+    assert run.curve().held_out[-1][0] == 25 and len(run.curve().points()["x"]) == 25
+    card = (run.adapter / "README.md").read_text(encoding="utf-8")
+    assert proof["data"]["fingerprint"] in card and "learning_rate: 0.003" in card
+    files = {p.name for p in run.adapter.iterdir()}
+    assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "chat_template.jinja", "proof.json"} <= files
+    assert not [p for p in run.adapter.iterdir() if p.suffix in (".bin", ".pt", ".pth")]
+
+
+def test_padding_trains_too(store):
+    run = store.create(short_recipe(packing=False, max_steps=2))
+    assert worker.main(run.folder) == 0 and run.status().state == "done"
+
+
+def test_the_step_does_not_depend_on_the_micro_batch(store, monkeypatch):
+    first = []
+    for tokens in (64, 4096):
+        monkeypatch.setattr("qlora_app.train.trainer.TOKENS_AT_ONCE", {"cpu": tokens, "cuda": tokens})
+        run = store.create(short_recipe(max_steps=1, batch_size=16, samples=0))
+        assert worker.main(run.folder) == 0
+        first.append(losses(run)[0][1])
+    assert first[0] == pytest.approx(first[1], abs=2e-4)
+
+
+# ---- failures are sentences
+
+
+def test_a_file_that_is_gone_is_a_sentence(store):
+    recipe = short_recipe().model_copy(update={"dataset": DatasetChoice(source="file", id="abc-gone.json")})
+    run = store.create(recipe)
+    assert worker.main(run.folder) == 1
+    status = run.status()
+    assert status.state == "failed" and "gone.json" in status.sentence and "Traceback" not in status.sentence
+
+
+def test_data_without_a_trainable_token_is_refused(store, home):
+    (home / "data").mkdir()
+    rows = [{"instruction": "word " * 400, "output": "yes"}] * 3
+    (home / "data" / "abc-long.json").write_text(json.dumps(rows))
+    recipe = short_recipe(max_length=64).model_copy(update={"dataset": DatasetChoice(source="file", id="abc-long.json")})
+    run = store.create(recipe)
+    assert worker.main(run.folder) == 1 and "No example has a token to learn from" in run.status().sentence
+
+
+def test_a_second_worker_on_the_same_run_leaves(store):
+    run = store.create(short_recipe())
+    with run.hold_lock():
+        assert worker.main(run.folder) == 73
+    assert not (run.folder / "status.json").exists()
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(store, monkeypatch):
+    step = worker.build_trainer.__globals__["CountingTrainer"].training_step
+    monkeypatch.setattr("qlora_app.train.trainer.CountingTrainer.training_step", lambda *a, **k: step(*a, **k) * float("nan"))
+    run = store.create(short_recipe())
+    assert worker.main(run.folder) == 1
+    status = run.status()
+    assert status.state == "failed" and "step 1 is nan" in status.sentence and "learning rate (it is 0.003)" in status.sentence
