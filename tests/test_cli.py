@@ -11,6 +11,7 @@ import pytest
 from qlora_app import starter
 from qlora_app.choices import leaves
 from qlora_app.cli import main, watching
+from qlora_app.cli.commands import _find
 from qlora_app.cli.overrides import recipe_from
 from qlora_app.cli.watching import duration, proof_in_words
 from qlora_app.errors import UserError
@@ -215,6 +216,15 @@ def test_a_run_is_found_by_its_beginning(home, worker, capsys):
     assert main(["watch", run.id]) == 0, "a whole name is not ambiguous, even if another begins with it"
     assert main(["watch", run.id[:-1]]) == 2
     assert "Give more of the name" in capsys.readouterr().err
+
+
+def test_the_latest_run_to_talk_to_is_one_that_can_answer(home, worker, capsys):
+    main(["train", "starter"])
+    worker["state"] = "failed"
+    main(["train", "starter", "name=broken"])
+    settings = Settings.from_environment()
+    assert _find("latest", settings).id.endswith("broken")
+    assert not _find("latest", settings, with_adapter=True).id.endswith("broken")
 
 
 def test_stop_and_resume(home, worker, capsys):

@@ -224,12 +224,12 @@ def stop_command(given: argparse.Namespace, settings: Settings) -> int:
 
 def chat_command(given: argparse.Namespace, settings: Settings) -> int:
     """Ask a run's adapter; questions come from the terminal or line by line from stdin."""
-    return chat(_find(given.run, settings), given.base, _out(), given.screen)
+    return chat(_find(given.run, settings, with_adapter=True), given.base, _out(), given.screen)
 
 
 def score_command(given: argparse.Namespace, settings: Settings) -> int:
     """Answer every row of a file and count the answers that are right word for word."""
-    run = _find(given.run, settings)
+    run = _find(given.run, settings, with_adapter=True)
     result = score(run, given.file, given.base, given.limit, given.misses, settings.max_rows, given.screen)
     if given.json:
         print(json.dumps(result, ensure_ascii=False))
@@ -263,12 +263,12 @@ def settings_command(given: argparse.Namespace, settings: Settings) -> int:
     return DONE
 
 
-def _find(name: str, settings: Settings) -> Run:
-    """The run of that name, the newest one for `latest`, or the only one whose name begins so."""
+def _find(name: str, settings: Settings, with_adapter: bool = False) -> Run:
+    """The run of that name, or the only one whose name begins so. `latest` is the newest, among those that can answer if asked so."""
     store = RunStore(settings.runs)
     runs = store.list()
     if name == "latest" and runs:
-        return runs[0]
+        return next((run for run in runs if run.newest_adapter()), runs[0]) if with_adapter else runs[0]
     if name in (run.id for run in runs):
         return store.get(name)
     found = [run.id for run in runs if run.id.startswith(name)]
