@@ -3,6 +3,6 @@
 from .build import TITLE, build
 from .guard import SameOrigin
 from .page import Page
-from .theme import STYLE, THEME
+from .theme import HEAD, STYLE, THEME
 
-__all__ = ["STYLE", "THEME", "TITLE", "Page", "SameOrigin", "build"]
+__all__ = ["HEAD", "STYLE", "THEME", "TITLE", "Page", "SameOrigin", "build"]

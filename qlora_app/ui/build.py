@@ -10,14 +10,17 @@ from .guard import DEMONSTRATION, reads
 from .page import Page
 from .run_card import RunCards, recipe_of
 from .runs_tab import SAVE, RunsTab
+from .theme import plain
 from .train_tab import TrainTab
 
 TITLE = "Guanaco Workshop"
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 FAST = QUIET | {"queue": False}
 OTHER_APP = "Another Guanaco Workshop looks after this folder of runs. It starts what you start here; both pages show the same."
-# The address tells which tab and which run one looks at, so that a reload or a shared link shows them again.
-REMEMBER = """(run) => { const q = new URLSearchParams(location.search); q.set('tab', '%s');
+# The address tells which tab and which run one looks at, so that a reload or a shared link shows them again. A tab also
+# says that it was chosen while the page is still being built, when the address has not been read yet.
+READY = "() => { window.guanacoReady = true; }"
+REMEMBER = """(run) => { if (!window.guanacoReady) return; const q = new URLSearchParams(location.search); q.set('tab', '%s');
   run && typeof run === 'string' ? q.set('run', run) : q.delete('run'); history.replaceState(null, '', '?' + q); }"""
 TO_CARD = "() => { if (innerWidth < 700) setTimeout(() => scrollTo({top: 0, behavior: 'smooth'}), 300); }"
 
@@ -32,8 +35,8 @@ class Workshop:
 
     def build(self) -> gr.Blocks:
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
-            gr.HTML(f"<header class='top'><h1>{TITLE}</h1><p>Teach a small language model your style, then talk to it.</p></header>")
-            self.banner = gr.HTML("", visible=False)
+            plain(f"<header class='top'><h1>{TITLE}</h1><p>Teach a small language model your style, then talk to it.</p></header>")
+            self.banner = plain(visible=False)
             with gr.Tabs(selected="train", elem_id="tabs", overflow_behavior="wrap") as self.tabs:
                 with gr.Tab("Train", id="train") as self.train_tab:
                     self.train.build()
@@ -106,7 +109,8 @@ class Workshop:
         self.runs_tab.select(self.runs.refresh, self.runs.card, self.runs.view, **FAST).then(None, self.runs.card, js=REMEMBER % "runs")
         self._then_load(self.chat_tab.select(self.chat.refresh, self.chat.picker, self.chat.view, **FAST))
         everything = [*self.train.form_outputs, *self.runs.view, *self.chat.view]
-        demo.load(self._restore, None, [self.banner, self.tabs, self.train.card, *everything], **FAST)
+        restored = demo.load(self._restore, None, [self.banner, self.tabs, self.train.card, *everything], **FAST)
+        restored.then(None, js=READY)
 
     @reads
     def _open_chat(self, event: gr.EventData) -> list[Any]:

@@ -31,8 +31,8 @@ class Chart {
 
   draw() {
     const width = Math.round(this.plot.clientWidth);
-    this.figure.hidden = !this.x.length;
-    if (!this.x.length || width < 60) return;
+    this.figure.hidden = this.x.length < 2; // one point is no curve; its value stands in the figures above
+    if (this.figure.hidden || width < 60) return;
     const height = width < 480 ? 190 : 250, left = 40, right = 14, top = 10, bottom = 30;
     const held = this.heldOut.map(p => p[1]), lowest = Math.min(...this.low, ...held), highest = Math.max(...this.high, ...held);
     const ticks = Chart.ticks(lowest, highest, 4), y0 = ticks[0], y1 = ticks.at(-1);

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from html import escape
 from typing import Any
 
@@ -17,6 +18,7 @@ from .effort import examples_of
 from .guard import reads
 from .page import Page
 from .run_card import can_chat, recipe_of, run_id, title_of
+from .theme import plain
 
 EXAMPLES = 6
 LISTED = 100  # newest runs in the picker
@@ -44,20 +46,20 @@ class ChatTab:
     # ---- components
 
     def build(self) -> None:
-        self.empty = gr.HTML(NOTHING, visible=True)
-        with gr.Column(visible=False, elem_classes="chat") as self.all:
+        self.empty = plain(NOTHING, elem_classes="sheet")
+        with gr.Column(visible=False, elem_classes="sheet chat") as self.all:
             with gr.Row(elem_classes="chat-top", equal_height=True):
                 self.picker = gr.Dropdown([], label="Run", interactive=True, filterable=False, elem_id="chat-run", scale=3, min_width=200)
-                self.note = gr.HTML("", elem_id="chat-note", scale=4)
+                self.note = plain(elem_id="chat-note", scale=4)
             with gr.Row(elem_classes="columns"):
-                look = {"height": 330, "buttons": ["copy"], "feedback_options": None, "min_width": 260, "render_markdown": False}
+                look = {"height": 360, "buttons": ["copy"], "feedback_options": None, "min_width": 260, "render_markdown": False}
                 self.base = gr.Chatbot(label="Before (base model, sampled at 0.7)", placeholder="What the model says without training",
                                        elem_id="before", **look)
                 self.tuned = gr.Chatbot(label="After (your adapter)", placeholder="What it says with your adapter",
                                         elem_id="after", **look)
-            self.chips = gr.HTML("", js_on_load=ASK_CHIP, elem_id="chips")
+            self.chips = plain(js_on_load=ASK_CHIP, elem_id="chips")
             with gr.Row(elem_classes="asking", equal_height=True):
-                self.box = gr.Textbox(placeholder="Ask both", label="Message", show_label=False, container=False, lines=1, max_lines=5,
+                self.box = gr.Textbox(placeholder="Ask both", label="Message", show_label=False, lines=1, max_lines=5,
                                       scale=8, min_width=160, elem_id="ask", max_length=LONGEST_MESSAGE, interactive=True)
                 self.send = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="send")
                 self.stop = gr.Button("Stop", scale=1, min_width=80, elem_id="stop-chat", visible=False)
@@ -206,4 +208,5 @@ def _note(text: str) -> str:
 
 
 def _in_a_list(run: Run) -> str:
-    return f"{title_of(run)[:28]} · {run.id[5:15]}"
+    started = datetime.fromtimestamp((run.folder / "recipe.yaml").stat().st_mtime)
+    return f"{title_of(run)[:28]}, {started:%b} {started.day}, {started:%H:%M}"

@@ -40,7 +40,7 @@ def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[
         pace = STARTER_SECONDS_PER_MILLION / 1e6
     characters = characters_of(recipe.dataset, data_folder)
     times = {effort: pace * characters * epochs for effort, epochs in epochs_meant(recipe, data_folder).items()} if pace else {}
-    labels = [(f"{words}\n{about(times[effort])}" if times else words, effort) for effort, words in EFFORTS.items()]
+    labels = [(f"{words}\nabout {about(times[effort])}" if times else words, effort) for effort, words in EFFORTS.items()]
     if runs:
         return labels, "Times as measured here, in the last run of this model."
     if times:

@@ -19,6 +19,7 @@ from ..errors import UserError
 from ..recipe import EFFORTS, Recipe, load_preset, preset_names
 from ..settings import Settings
 from ..training_data import DatasetChoice, uploaded_files
+from .theme import plain
 
 PAIRS = ("base_model", "dataset")
 SECTIONS = {"": "Name", "training": "Training", "method": "Adapter", "base_model": "Model", "dataset": "Data"}
@@ -48,7 +49,8 @@ class RecipeForm:
     def build_data(self) -> None:
         recipe = self.first_recipe()
         self.controls["dataset"] = gr.Dropdown(
-            self.data_choices(), value=data_value(recipe.dataset), label="Data", interactive=True, filterable=False, elem_id=element_id("dataset"))
+            self.data_choices(), value=data_value(recipe.dataset), label="Data", interactive=True, filterable=False,
+            elem_id=element_id("dataset"))
 
     def build_rest(self) -> None:
         """Every other setting, under the heading of its group."""
@@ -56,7 +58,7 @@ class RecipeForm:
         for section, title in SECTIONS.items():
             names = [name for name in self.fields if name.rpartition(".")[0] == section]
             if section:
-                gr.HTML(f'<h3 class="section">{title}</h3>')
+                plain(f'<h3 class="section">{title}</h3>')
             with gr.Group():
                 for name in names:
                     self.controls[name] = _control(name, self.fields[name], value_of(recipe, name))
@@ -78,7 +80,10 @@ class RecipeForm:
         try:
             return Recipe.from_dict(nested)
         except UserError as error:
-            raise UserError(str(error), {_place(name): text for name, text in error.problems.items()}) from error
+            empty = {name for name, value in zip(self.controls, values, strict=True) if value is None}
+            problems = {_place(name): "Nothing is entered here. It needs a number." if name in empty else text
+                        for name, text in error.problems.items()}
+            raise UserError(str(error), problems) from error
 
     def show(self, recipe: Recipe) -> list[Any]:
         """A value for each control, in the order of `inputs`."""
@@ -169,7 +174,8 @@ def _control(name: str, field: FieldInfo, value: Any) -> Component:
     if field.annotation is bool:
         return gr.Checkbox(**words)
     if field.annotation in (int, float):
-        return gr.Number(**words)  # no minimum or maximum here: the recipe itself says what is wrong, and at which field
+        step = 1 if field.annotation is int else (field.default or 0.1) / 10
+        return gr.Number(step=step, **words)  # no minimum or maximum: the recipe itself says what is wrong, and at which field
     lines = 3 if get_origin(field.annotation) is list else 1
     return gr.Textbox(lines=lines, max_lines=max(1, lines * 2), **words)
 

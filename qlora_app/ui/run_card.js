@@ -4,7 +4,7 @@ const EVENTS = ['chat', 'stop', 'resume', 'unqueue'];
 const card = element.querySelector('.card'), bar = card.querySelector('.bar'), log = card.querySelector('.log');
 const spoken = card.querySelector('.only-read'), lost = card.querySelector('.lost'), chart = new Chart(card.querySelector('.chart'));
 const part = name => card.querySelector(`[data-part="${name}"]`);
-const withOthers = !!element.closest('.live');
+const withOthers = !!element.closest('.run-side');
 let seen = {}, wanted = true, live = false, busy = false, shown = null, quickly = 0, said = {state: '', at: 0};
 
 const visible = () => document.visibilityState === 'visible' && element.offsetParent !== null;

@@ -21,7 +21,8 @@ from ..runs import Run, Status
 from ..runs.checkpoints import newest_complete
 from .charts import chart
 from .page import Page
-from .words import count_of, duration
+from .theme import plain
+from .words import count_of, duration, left
 
 FOLDER = Path(__file__).parent
 STATES = {"queued": "Waiting", "starting": "Starting", "running": "Training", "stopping": "Stopping", "done": "Finished",
@@ -52,7 +53,7 @@ EMPTY = """<div class="welcome"><h2>Nothing trained yet</h2>
 def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
     """The component; its value is the id of the run it shows ("" for none). Its events are named in run_card.js."""
     script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in ("chart.js", "run_card.js"))
-    return gr.HTML(html_template=SKELETON, js_on_load=script, server_functions=[cards.poll_function()], **words)
+    return plain("", html_template=SKELETON, js_on_load=script, server_functions=[cards.poll_function()], **words)
 
 
 class RunCards:
@@ -142,9 +143,10 @@ def can_chat(run: Run) -> bool:
 def head(run: Run, recipe: Recipe | None, status: Status) -> str:
     title = recipe.title if recipe else run.id
     dot = "live" if status.state in MOVING else status.state
-    sentence = status.sentence or {"queued": "Waiting for its turn."}.get(status.state, "")
+    word = STATES.get(status.state, status.state)
+    sentence = "" if status.sentence.strip(". ") == word else status.sentence
     warnings = "".join(f"<li>{escape(text)}</li>" for text in status.warnings)
-    return (f'<div class="line"><span class="dot {dot}"></span><b>{STATES.get(status.state, escape(status.state))}</b>'
+    return (f'<div class="line"><span class="dot {dot}"></span><b>{escape(word)}</b>'
             f'<span class="what">{escape(title)}</span></div>'
             + (f'<p class="sentence">{escape(sentence)}</p>' if sentence else "")
             + (f'<ul class="warnings">{warnings}</ul>' if warnings else ""))
@@ -158,10 +160,10 @@ def tiles(status: Status) -> str:
     cells = [("Loss", _figure(status.loss, "{:.2f}"), f"was {status.first_loss:.2f}" if status.first_loss is not None else ""),
              ("Step", f"{status.step:,}", f"of {status.total:,}")]
     if moving:
-        cells.append(("Time left", duration(status.seconds_left) if status.seconds_left is not None else NO_FIGURE, ""))
+        cells.append(("Time left", left(status.seconds_left) if status.seconds_left is not None else NO_FIGURE, ""))
     else:
         cells.append(("Time", duration(status.seconds), ""))
-    cells += [("Tokens per second", _figure(status.tokens_per_second, "{:,.0f}"), ""),
+    cells += [("Speed", _figure(status.tokens_per_second, "{:,.0f}"), "tokens/s"),
               ("Memory", f"{status.memory_mb:,}" if status.memory_mb else NO_FIGURE, "MB" if status.memory_mb else "")]
     return "".join(f"<div><dt>{name}</dt><dd>{value} <small>{remark}</small></dd></div>" for name, value, remark in cells)
 

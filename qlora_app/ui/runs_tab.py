@@ -17,6 +17,7 @@ from ..runs.checkpoints import MANIFEST
 from .guard import changes, reads
 from .page import Page
 from .run_card import NO_FIGURE, STATES, RunCards, recipe_of, run_card, run_id, title_of
+from .theme import plain
 from .words import duration, size
 
 SHOWN = 50
@@ -41,17 +42,17 @@ class RunsTab:
 
     def build(self) -> None:
         with gr.Column(elem_classes="sheet") as self.all:
-            self.table = gr.HTML(self.table_words(), js_on_load=OPEN_ROW, elem_id="runs-table")
+            self.table = plain(self.table_words(), js_on_load=OPEN_ROW, elem_id="runs-table")
         with gr.Column(elem_classes="sheet one", visible=False) as self.one:
             self.back = gr.Button("← All runs", size="sm", elem_id="back")
-            self.card = run_card(self.cards, value="", elem_id="opened")
-            self.details = gr.HTML("", elem_id="details")
+            self.card = run_card(self.cards, elem_id="opened")
+            self.details = plain(elem_id="details")
             with gr.Row(elem_classes="files"):
                 self.get_adapter = gr.Button("Download the adapter (zip)", size="sm", min_width=140)
                 self.get_recipe = gr.Button("Download the recipe", size="sm", min_width=140)
                 self.delete = gr.Button("Delete this run", size="sm", variant="stop", min_width=140, elem_id="delete")
             with gr.Row(visible=False, elem_classes="confirm") as self.sure:
-                gr.HTML("<p>This deletes the run with its adapter and everything it saved. It cannot be brought back.</p>", scale=3)
+                plain("<p>This deletes the run with its adapter and everything it saved. It cannot be brought back.</p>", scale=3)
                 self.yes = gr.Button("Delete it", size="sm", variant="stop", min_width=120, elem_id="yes-delete")
                 self.no = gr.Button("Keep it", size="sm", min_width=120)
             self.file = gr.DownloadButton("Save", visible="hidden", elem_id="file-ready")

@@ -1,10 +1,13 @@
 """Colours and letters. Everything comes from the machine itself: no font, script or picture is loaded from elsewhere."""
 
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+# Gradio puts its own class in front of every rule of `css`, so a rule about an element outside of that class goes here.
+HEAD = "<style>@media (max-width: 700px) { .gradio-container .main.app { padding: 8px 10px !important; } }</style>"
 TEAL, TEAL_DARK = "#0f766e", "#115e59"
 
 THEME = gr.themes.Base(
@@ -28,3 +31,8 @@ THEME = gr.themes.Base(
     button_secondary_background_fill_dark="#33383b", button_secondary_background_fill_hover_dark="#3d4346",
     button_secondary_text_color="#292524", button_secondary_text_color_dark="#f0eeec",
 )
+
+
+def plain(value: str = "", **words: Any) -> gr.HTML:
+    """A piece of HTML that only style.css dresses. Everything in it that a person or a model wrote must be escaped already."""
+    return gr.HTML(value, apply_default_css=False, **words)

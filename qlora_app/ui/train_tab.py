@@ -17,6 +17,7 @@ from .guard import changes, reads
 from .page import Page
 from .recipe_form import RecipeForm, chosen_data, chosen_model, data_value, effort_of, element_id, suggested, value_of
 from .run_card import RunCards, run_card, run_id
+from .theme import plain
 from .words import count_of
 
 FORMATS = {"alpaca": "Alpaca format", "messages": "messages format", "sharegpt": "ShareGPT format", "question_answer": "two columns"}
@@ -55,8 +56,8 @@ class TrainTab:
         with gr.Row(equal_height=False, elem_classes="halves"):
             with gr.Column(scale=4, min_width=300, elem_classes="sheet recipe"):
                 self._build_recipe()
-            with gr.Column(scale=7, min_width=300, elem_classes="sheet live"):
-                self.card = run_card(self.cards, value="", elem_id="live")
+            with gr.Column(scale=7, min_width=300, elem_classes="sheet run-side"):
+                self.card = run_card(self.cards, elem_id="live")
         first = self.form.first_recipe()
         self.suggested_for = gr.State((value_of(first, "base_model"), value_of(first, "dataset")))
 
@@ -66,14 +67,14 @@ class TrainTab:
         with gr.Column(elem_classes="data"):
             self.form.build_data()
             self.upload = gr.UploadButton("Upload a file", size="sm", elem_id="upload", file_types=[".json", ".jsonl", ".csv"])
-        self.data_line = gr.HTML(self.data_words(recipe.dataset), elem_id="data-line")
+        self.data_line = plain(self.data_words(recipe.dataset), elem_id="data-line")
         choices, note = effort_choices(recipe, self.page.store, self.page.settings.data)
         chosen = effort_of(recipe.training.epochs, epochs_meant(recipe, self.page.settings.data))
         self.effort = gr.Radio(choices, value=chosen, label="Effort", elem_classes="segments", interactive=True, elem_id="effort")
-        self.effort_note = gr.HTML(_quiet(note))
-        self.alert = gr.HTML("", js_on_load=MARK_FIELDS, elem_id="alert")
+        self.effort_note = plain(_quiet(note))
+        self.alert = plain(js_on_load=MARK_FIELDS, elem_id="alert")
         self.start = gr.Button("Start training", variant="primary", elem_id="start")
-        self.own = gr.HTML("", elem_id="own-settings")
+        self.own = plain(elem_id="own-settings")
         with gr.Accordion("All settings", open=False, elem_id="all-settings") as self.fold:
             self.reset = gr.Button("Back to the suggested settings", size="sm", elem_id="reset")
             self.form.build_rest()
@@ -193,7 +194,7 @@ class TrainTab:
     def own_words(self, values: list[Any], advice: Recipe) -> str:
         """Which settings are not as suggested (epochs show in Effort, or in its having no segment chosen)."""
         own = [f"{escape(self.form.title(name))} {escape(str(value))[:40]}" for name, value in zip(self.form.controls, values, strict=True)
-               if name not in ("base_model", "dataset", "name") and value != value_of(advice, name)
+               if name not in ("base_model", "dataset", "name") and value not in (None, value_of(advice, name))
                and (name != "training.epochs" or self._is_odd(value, advice))]
         more = f" and {len(own) - 6} more" if len(own) > 6 else ""
         return _quiet(f"Your own settings: {', '.join(own[:6])}{more}.") if own else ""

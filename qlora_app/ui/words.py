@@ -22,6 +22,11 @@ def about(seconds: float) -> str:
     return f"{round(seconds / 3600)} h" if seconds > 10 * 3600 else f"{seconds / 3600:.1f} h".replace(".0", "")
 
 
+def left(seconds: float) -> str:
+    """Time that is left: seconds near the end, else rounded, because it is a guess."""
+    return f"{max(0, round(seconds))} s" if seconds < 100 else about(seconds)
+
+
 def size(count: float) -> str:
     """Bytes for people: 5_600_000 -> "5.6 MB"."""
     for unit in ("bytes", "kB", "MB", "GB"):

@@ -1,0 +1,171 @@
+"""The form and the recipe say the same: every control changes something, and what is shown is what is read."""
+
+import json
+
+import gradio as gr
+import pytest
+
+from qlora_app.choices import leaves, options
+from qlora_app.errors import UserError
+from qlora_app.recipe import EFFORTS, Recipe, load_preset, preset_names
+from qlora_app.runs import RunStore
+from qlora_app.settings import Settings
+from qlora_app.training_data import DatasetChoice, import_file
+from qlora_app.ui.page import Page
+from qlora_app.ui.recipe_form import data_value, suggested, value_of
+from qlora_app.ui.run_card import RunCards
+from qlora_app.ui.train_tab import TrainTab
+
+
+@pytest.fixture
+def model_folder(tmp_path):
+    folder = tmp_path / "models" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"]}))
+    for name in ("model.safetensors", "tokenizer.json"):
+        (folder / name).touch()
+    return folder
+
+
+@pytest.fixture
+def tab(tmp_path, model_folder):
+    page = Page(Settings(home=tmp_path), RunStore(tmp_path / "runs"), supervisor=None, sessions=None)
+    with gr.Blocks():
+        tab = TrainTab(page, RunCards(page))
+        tab.build()
+    return tab
+
+
+@pytest.fixture
+def form(tab):
+    return tab.form
+
+
+@pytest.fixture
+def values(form):
+    """The form of a fresh page, as {control: value}."""
+    return dict(zip(form.controls, form.show(form.first_recipe()), strict=True))
+
+
+def another(form, name, value, model_folder):
+    """A different value that control could have."""
+    if name == "base_model":
+        return str(model_folder)
+    if name == "dataset":
+        return "starter/sailor"
+    field = form.fields[name]
+    if choices := options(field):
+        return next(v for _, v in choices if v != value)
+    if field.annotation is bool:
+        return not value
+    if field.annotation is int:
+        return value + 1
+    return value / 2 + 0.001 if field.annotation is float else "Who are you?"
+
+
+def test_every_control_changes_the_recipe(form, values, model_folder):
+    before = form.read(list(values.values()))
+    for name, value in values.items():
+        changed = values | {name: another(form, name, value, model_folder)}
+        assert form.read(list(changed.values())) != before, f"{name} changes nothing"
+
+
+def test_every_setting_has_its_control(form):
+    shown = set(form.controls)
+    for name, field in leaves(Recipe):
+        pair = name.rpartition(".")[0] if name.endswith((".source", ".id")) else name
+        assert name in shown or pair in shown or len(options(field) or ()) == 1, f"{name} cannot be set on the page"
+    assert all(control.interactive for control in form.controls.values())
+
+
+def test_every_effort_sets_the_epochs(tab, values):
+    seen = {tab.set_effort(effort, values["dataset"], values["training.batch_size"]) for effort in EFFORTS}
+    assert len(seen) == len(EFFORTS)
+    for epochs in seen:
+        assert tab.form.read(list((values | {"training.epochs": epochs}).values())).training.epochs == epochs
+
+
+@pytest.mark.parametrize("name", [n for n in preset_names() if load_preset(n).base_model.source == "starter"])
+def test_what_is_shown_is_what_is_read(form, name):
+    recipe = load_preset(name)
+    assert form.read(form.show(recipe)) == recipe
+
+
+def test_numbers_lines_and_blanks_are_read_as_meant(form, values):
+    typed = values | {"training.max_steps": 12.0, "training.sample_questions": " Who is Mira?\n\nHello! \n", "name": "  my run "}
+    recipe = form.read(list(typed.values()))
+    assert recipe.training.max_steps == 12
+    assert recipe.training.sample_questions == ["Who is Mira?", "Hello!"]
+    assert recipe.name == "my run"
+
+
+def test_every_mistake_is_named_at_its_control(form, values):
+    typed = values | {"method.rank": 0, "training.learning_rate": None, "training.batch_size": 2.5}
+    with pytest.raises(UserError) as caught:
+        form.read(list(typed.values()))
+    assert set(caught.value.problems) == {"method.rank", "training.learning_rate", "training.batch_size"}
+    assert "needs a number" in caught.value.problems["training.learning_rate"]
+
+
+@pytest.mark.parametrize("typed", ["/nowhere/at/all", "", "~/no/such/model"])
+def test_a_wrong_model_is_named_at_the_model(form, values, typed):
+    with pytest.raises(UserError) as caught:
+        form.read(list((values | {"base_model": typed}).values()))
+    assert set(caught.value.problems) == {"base_model"}
+
+
+def chosen(tab, values, effort="balanced", before=("starter", "starter/helper")):
+    """What the form shows after the model or the data was changed to what `values` says."""
+    shown = tab.choose(before, effort, *values.values())
+    plain = [item["value"] if isinstance(item, dict) else item for item in shown]
+    return dict(zip(values, plain, strict=False)), dict(zip(["effort", "note", "data", "own", "for"], plain[len(values):], strict=True))
+
+
+def test_other_data_brings_its_settings(tab, values):
+    form, _ = chosen(tab, values | {"dataset": "starter/orders"})
+    advice = suggested(load_preset("orders").base_model, load_preset("orders").dataset)
+    assert {n: v for n, v in form.items() if n != "training.epochs"} == {n: value_of(advice, n) for n in form if n != "training.epochs"}
+
+
+def test_other_data_keeps_what_was_changed_by_hand_and_says_so(tab, values):
+    form, rest = chosen(tab, values | {"dataset": "starter/orders", "training.learning_rate": 0.5, "method.rank": 3})
+    assert (form["training.learning_rate"], form["method.rank"]) == (0.5, 3)
+    assert "Learning rate 0.5" in rest["own"] and "Rank 3" in rest["own"]
+
+
+def test_another_model_is_not_trained_with_the_settings_of_the_tiny_one(tab, values, model_folder):
+    form, rest = chosen(tab, values | {"base_model": str(model_folder)})
+    assert form["training.learning_rate"] == Recipe().training.learning_rate
+    assert "known after the first run" in rest["note"]
+
+
+def test_back_to_suggested_forgets_own_settings(tab, values):
+    shown = tab.back_to_suggested(*(values | {"method.rank": 3}).values())
+    assert shown[list(values).index("method.rank")] == values["method.rank"]
+
+
+def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(json.dumps({"instruction": f"Question {i}?", "output": f"<b>Answer</b> {i}"}) + "\n" for i in range(96)))
+    shown = tab.take_upload(str(file), ("starter", "starter/helper"), "balanced", *values.values())
+    plain = [item["value"] if isinstance(item, dict) else item for item in shown]
+    assert plain[1].startswith("file/") and plain[1].endswith("mine.jsonl")
+    words = plain[len(values) + 2]
+    assert "96 rows: 86 to learn from, 10 held out, Alpaca format" in words
+    assert "&lt;b&gt;Answer&lt;/b&gt;" in words and "<b>Answer" not in words
+
+
+def test_a_file_that_cannot_be_read_changes_nothing(tab, values, tmp_path):
+    file = tmp_path / "picture.jsonl"
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    with pytest.raises(gr.Error, match="picture"):
+        tab.take_upload(str(file), ("starter", "starter/helper"), "balanced", *values.values())
+
+
+def test_the_recipe_of_an_uploaded_file_is_shown_again(form, tmp_path):
+    file = tmp_path / "mine.csv"
+    file.write_text("question,answer\n" + "".join(f"q{i},a{i}\n" for i in range(20)))
+    id = import_file(file, tmp_path / "data", "mine.csv")
+    recipe = Recipe(dataset=DatasetChoice(source="file", id=id, held_out_share=0.2))
+    assert form.read(form.show(recipe)) == recipe
+    assert (data_value(recipe.dataset)) in [value for _, value in form.data_choices()]
