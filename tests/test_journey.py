@@ -1,0 +1,139 @@
+"""From Start to a chat, with the real launcher and real worker processes, as the page does it."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from peft import PeftModel
+from transformers import AutoTokenizer
+
+from qlora_app.base_models import ModelChoice, load_model
+from qlora_app.chat import ChatSessions, Decoding, answer_all
+from qlora_app.errors import UserError
+from qlora_app.launch.local import Supervisor, launch
+from tests.conftest import short_recipe
+
+PATIENCE = 240  # seconds; a busy machine must not make a test fail
+
+
+def wait_for(what, seconds=PATIENCE):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := what():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"waited {seconds} s in vain")
+
+
+def start(store, supervisor, recipe):
+    run = store.create(recipe)
+    run.ask("start")
+    supervisor.wake()
+    return run
+
+
+@pytest.fixture
+def supervisor(store):
+    one = Supervisor(store)
+    one.start()
+    yield one
+    one.close()
+
+
+def test_train_stop_resume_chat(store, supervisor):
+    assert supervisor.leads and supervisor.wait_until_ready()
+    run = start(store, supervisor, short_recipe(max_steps=400, evaluations=2, samples=1))
+    wait_for(lambda: run.status().step >= 3)
+    assert run.is_alive() and run.status().state == "running"
+
+    second = start(store, supervisor, short_recipe(max_steps=2))
+    time.sleep(1.5)
+    assert second.status().state == "queued", "one run trains at a time"
+
+    run.ask("stop")
+    wait_for(lambda: run.status().has_ended)
+    stopped = run.status()
+    assert stopped.state == "stopped" and f"step {stopped.step}" in stopped.sentence
+    assert run.newest_checkpoint().name == f"checkpoint-{stopped.step}"
+
+    wait_for(lambda: second.status().state == "done")
+    assert second.proof()["update"]["zero_layers"] == 0
+
+    sessions = ChatSessions()
+    question = [{"role": "user", "content": "Where does Mira live?"}]
+    *_, last = sessions.get(run).reply(question, question, Decoding(max_new_tokens=24), threading.Event())
+    assert all(last) and last[0] != last[1], "base and adapter answer side by side, differently"
+    assert sessions.get(run) is sessions.get(run)
+    assert sessions.get(second) is not None
+    with pytest.raises(UserError, match="saved nothing yet"):
+        sessions.get(store.create(short_recipe()))
+
+
+def test_a_killed_worker_is_seen_and_resumed_exactly(store):
+    recipe = short_recipe(max_steps=24, checkpoints=8, evaluations=0, samples=0)
+    whole, killed = store.create(recipe), store.create(recipe)
+    process = launch(killed)
+    wait_for(lambda: killed.status().step >= 8)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert killed.status().state == "interrupted" and "Resume goes on from step" in killed.status().sentence
+    saved = int(killed.newest_checkpoint().name.rpartition("-")[2])
+    for run in (killed, whole):
+        assert launch(run).wait() == 0, run.log_tail()
+    steps = [row["step"] for row in killed.metrics()[0] if "loss" in row]
+    assert steps == list(range(1, 25)), "every step once, also those done twice"
+    assert saved >= 6
+    ends = [[row["loss"] for row in run.metrics()[0] if "loss" in row] for run in (killed, whole)]
+    assert ends[0] == ends[1]
+
+
+def test_a_worker_outlives_the_app_and_another_app_finds_it(store):
+    first = Supervisor(store)
+    first.start()
+    run = start(store, first, short_recipe(max_steps=300, samples=0, evaluations=0))
+    wait_for(lambda: run.status().step >= 1)
+    first.close()  # the app ends
+    second = Supervisor(store)
+    second.start()
+    try:
+        assert second.leads and run.is_alive()
+        before = run.status().step
+        wait_for(lambda: run.status().step > before)
+        waiting = start(store, second, short_recipe(max_steps=1, samples=0, scored_questions=0))
+        time.sleep(1.5)
+        assert waiting.status().state == "queued", "the earlier app's worker still trains"
+        run.ask("stop")
+        wait_for(lambda: waiting.status().state == "done")
+    finally:
+        second.close()
+
+
+def test_a_second_app_on_the_same_store_does_not_lead(store, supervisor):
+    other = Supervisor(store)
+    other.start()
+    try:
+        assert not other.leads
+    finally:
+        other.close()
+
+
+def test_a_start_taken_back_never_begins(store):
+    run = store.create(short_recipe())
+    run.ask("start")
+    run.ask("stop")
+    assert run.status().state == "stopped" and "taken out of the queue" in run.status().sentence
+
+
+def test_the_adapter_opens_with_plain_peft_and_answers_the_same(store):
+    run = store.create(short_recipe(max_steps=12))
+    assert launch(run).wait() == 0, run.log_tail()
+    tokenizer = AutoTokenizer.from_pretrained(run.adapter)
+    model = PeftModel.from_pretrained(load_model(ModelChoice()), str(run.adapter)).eval()
+    last = run.status().step
+    said = [(row["question"], row["answer"]) for row in run.samples() if row["step"] == last]
+    assert said
+    again = answer_all(model, tokenizer, [[{"role": "user", "content": question}] for question, _ in said], max_new_tokens=128)
+    for (_, before), now in zip(said, again, strict=True):
+        assert now.startswith(before)  # the sample may have been cut at its longest length
