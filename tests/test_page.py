@@ -1,0 +1,392 @@
+"""The page's handlers as plain functions, and its server as an attacker sees it. No browser, no training."""
+
+import ast
+import inspect
+import json
+import socket
+import textwrap
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import gradio as gr
+import httpx
+import pytest
+
+import app
+from qlora_app.errors import UserError
+from qlora_app.recipe import Recipe
+from qlora_app.runs import Curve, RunStore, Status
+from qlora_app.runs.checkpoints import seal
+from qlora_app.runs.files import write_json
+from qlora_app.settings import Settings
+from qlora_app.ui.build import Workshop
+from qlora_app.ui.chat_tab import conversation
+from qlora_app.ui.page import Page
+
+EVIL = "<img src=x onerror=alert(1)>"
+PROOF = {"heldout": {"loss": {"before": 3.2, "after": 0.31}, "exact_match": {"before": 0.0, "after": 0.96}, "questions": 100},
+         "update": {"layers": 28, "zero_layers": 0}, "reload": {"max_difference": 0.0}, "seconds": {"to_first_loss": 1.1, "training": 71.0}}
+
+
+class FakeSupervisor:
+    """Counts wishes; starts nothing."""
+
+    leads = True
+
+    def __init__(self, store=None):
+        self.woken = 0
+
+    def wake(self): self.woken += 1
+    def start(self): pass
+    def close(self): pass
+
+
+class FakeSessions:
+    """Answers in three words, or with the error it is given."""
+
+    def __init__(self, error=None):
+        self.error, self.asked, self.stop = error, None, None
+
+    def get(self, run):
+        if self.error:
+            raise UserError(self.error)
+        return self
+
+    def reply(self, base, tuned, decoding, stop):
+        self.asked, self.stop = (base, tuned), stop
+        words = ["one", "one two", "one two three"]
+        yield from ((f"base {w}", f"tuned {w}") for w in words)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "home" / "runs")
+
+
+@pytest.fixture
+def page(store):
+    return Page(Settings(home=store.root.parent), store, FakeSupervisor(), FakeSessions())
+
+
+@pytest.fixture
+def workshop(page):
+    workshop = Workshop(page)
+    workshop.demo = workshop.build()
+    return workshop
+
+
+def make_run(store, name="", proof=None, steps=120, **status):
+    """A run folder as a worker leaves it."""
+    run, curve = store.create(Recipe(name=name)), Curve()
+    for step in range(1, steps + 1):
+        row = {"step": step, "loss": 3 / step + 0.2} | ({"held_out_loss": 0.5} if step % 40 == 0 else {})
+        run.append_metric(row)
+        curve.add(row)
+    run.append_sample({"step": 0, "question": EVIL, "answer": "story", "expected": "42"})
+    run.append_sample({"step": steps, "question": EVIL, "answer": "42", "expected": "42"})
+    write_json(run.folder / "launch.json", {"pid": 0, "started": 1.0})
+    run.log.write_text(f"line {EVIL}\n")
+    run.write_status(Status(**({"state": "done", "step": steps, "total": steps, "loss": 0.21, "first_loss": 3.2, "seconds": 71} | status)))
+    if proof:
+        run.adapter.mkdir()
+        for file in ("adapter_config.json", "adapter_model.safetensors", "optimizer.pt"):
+            (run.adapter / file).write_text("{}")
+        write_json(run.adapter / "proof.json", proof)
+    return run
+
+
+def event(**data):
+    return SimpleNamespace(_data=data)
+
+
+def poll(workshop, run, **asked):
+    return workshop.train.cards.poll({"run": run.id if run else "", "seen": {}, **asked})
+
+
+# ---- the run card
+
+def test_nothing_trained_yet(workshop):
+    news = poll(workshop, None)
+    assert "Start training" in news["parts"]["head"] and not news["live"]
+
+
+def test_a_finished_run_shows_its_proof_in_plain_words(workshop, store):
+    news = poll(workshop, make_run(store, proof=PROOF))
+    proof = news["parts"]["proof"]
+    assert "On 100 held-out questions it never saw: <b>0</b> right before, <b>96</b> right after." in proof
+    assert "Every one of 28 adapter layers changed." in proof and "exactly the same answers" in proof
+    assert "Chat with it" in news["parts"]["actions"] and not news["live"] and news["state"] == "done"
+
+
+def test_only_what_changed_is_sent_again(workshop, store):
+    run = make_run(store)
+    first = poll(workshop, run)
+    known = {"grouping": first["chart"]["grouping"], "count": len(first["chart"]["x"])}
+    again = poll(workshop, run, seen=first["seen"], chart=known)
+    assert again["parts"] == {} and len(again["chart"]["x"]) == 1
+    assert len(json.dumps(again)) < 700
+
+
+def test_a_long_run_is_drawn_from_few_points(workshop, store):
+    drawn = poll(workshop, make_run(store, steps=3000))["chart"]
+    assert 100 < len(drawn["x"]) <= 300 and drawn["total"] == 3000 and drawn["x"][-1] > 2980
+    assert len(drawn["held_out"]) == 75
+
+
+def test_what_people_and_models_wrote_is_escaped(workshop, store):
+    run = make_run(store, name=EVIL, sentence=EVIL, warnings=[EVIL], proof=PROOF)
+    news = poll(workshop, run, log=True)
+    text = "".join(news["parts"].values()) + workshop.runs.table_words() + "".join(map(str, workshop.runs.opened(run)))
+    assert "<img" not in text and text.count("&lt;img") >= 5
+
+
+@pytest.mark.parametrize("asked", [{"run": "../../etc"}, {"run": "x" * 500}, {"run": None}, {"run": 7, "seen": "no", "chart": []}, [], None])
+def test_a_poll_takes_anything_and_reveals_nothing(workshop, asked):
+    assert workshop.train.cards.poll(asked)["state"] == "empty"
+
+
+@pytest.mark.parametrize(("state", "button"), [("interrupted", "Resume"), ("stopped", "Resume"), ("failed", "Try again")])
+def test_an_ended_run_offers_to_go_on(workshop, store, state, button):
+    run = make_run(store, state="running" if state == "interrupted" else state, sentence="Out of memory. Make the batch smaller.")
+    news = poll(workshop, run)
+    assert news["state"] == state and button in news["parts"]["actions"]
+    if state == "failed":
+        assert "Make the batch smaller." in news["parts"]["head"]
+
+
+def test_chat_waits_for_the_first_checkpoint_and_says_so(workshop, store):
+    run = make_run(store, state="running", proof=None)
+    with run.hold_lock():
+        assert "Chat opens with the first checkpoint." in poll(workshop, run)["parts"]["actions"]
+        folder = run.checkpoints / "checkpoint-60"
+        folder.mkdir(parents=True)
+        (folder / "adapter_model.safetensors").touch()
+        seal(folder)
+        workshop.train.cards._known.clear()
+        assert 'data-do="chat"' in poll(workshop, run)["parts"]["actions"]
+
+
+# ---- start, stop, resume, delete
+
+def form_values(workshop):
+    return workshop.train.form.show(workshop.train.form.first_recipe())
+
+
+def test_start_queues_a_run(workshop, store, page):
+    problems, shown, _ = workshop.train.start_run(*form_values(workshop))
+    run = store.get(shown)
+    assert (problems, run.is_asked("start"), page.supervisor.woken) == ("", True, 1)
+
+
+def test_mistakes_are_listed_and_nothing_is_created(workshop, store):
+    names = list(workshop.train.form.controls)
+    values = form_values(workshop)
+    values[names.index("method.rank")] = 0
+    problems, _, fold = workshop.train.start_run(*values)
+    assert 'role="alert"' in problems and 'data-field="f-method-rank"' in problems and fold.open
+    assert store.list() == []
+
+
+def test_stop_resume_and_unqueue_are_wishes(workshop, store):
+    run = make_run(store, state="stopped")
+    workshop.train.resume_run(event(run=run.id))
+    assert run.is_asked("start")
+    workshop.train.unqueue_run(event(run=run.id))
+    assert not run.is_asked("start")
+    workshop.train.stop_run(event(run=run.id))
+    assert run.is_asked("stop")
+
+
+def test_delete(workshop, store):
+    run = make_run(store)
+    workshop.runs.delete_run(run.id)
+    assert store.list() == []
+    with pytest.raises(gr.Error, match="There is no run"):
+        workshop.runs.delete_run("../home")
+
+
+def test_downloads_are_copies_of_what_is_needed(workshop, store):
+    run = make_run(store, proof=PROOF)
+    packed = Path(workshop.runs.adapter_file(run.id))
+    assert zipfile.ZipFile(packed).namelist() == ["adapter_config.json", "adapter_model.safetensors", "proof.json"]
+    assert not packed.is_relative_to(store.root)
+    assert Recipe.load(Path(workshop.runs.recipe_file(run.id))) == run.recipe()
+
+
+def test_a_fresh_visit_shows_the_live_run_and_a_link_the_wanted_one(workshop, store):
+    old, live, new = make_run(store, name="old"), make_run(store, name="live", state="running"), make_run(store, name="new")
+
+    def visit(**query):
+        return workshop._restore(SimpleNamespace(query_params=query))
+
+    with live.hold_lock():
+        assert visit()[2] == live.id
+    assert visit()[2] in (new.id, live.id, old.id)
+    assert visit(tab="train", run=old.id)[2] == old.id
+    assert visit(tab="runs", run=old.id)[1].selected == "runs"
+    assert visit(tab="nonsense", run="../..")[1].selected == "train"
+
+
+# ---- chat
+
+def test_chat_answers_in_both_columns_and_empties_the_box(workshop, store, page):
+    run = make_run(store, proof=PROOF)
+    said = list(workshop.chat.ask("Who is Mira?", run.id, [], []))
+    base, tuned = said[-2][0], said[-2][1]
+    assert [m["content"] for m in base] == ["Who is Mira?", "base one two three"]
+    assert [m["content"] for m in tuned] == ["Who is Mira?", "tuned one two three"]
+    assert "" in [frame[2] for frame in said if isinstance(frame[2], str)]
+    assert page.sessions.stop.is_set()
+
+
+def test_a_closed_generator_stops_the_model(workshop, store, page):
+    answers = workshop.chat.ask("Hello", make_run(store, proof=PROOF).id, [], [])
+    for _ in range(3):
+        next(answers)
+    answers.close()
+    assert page.sessions.stop.is_set()
+
+
+def test_a_failing_chat_leaves_the_message_in_the_box(workshop, store, page):
+    page.sessions.error = "The model is too large for this machine. Choose a smaller one."
+    said = list(workshop.chat.ask("My long question", make_run(store, proof=PROOF).id, [], []))
+    assert said[-1][2] == "My long question" and "too large" in said[-1][3]
+    assert said[-1][4].visible and not said[-1][5].visible
+
+
+def test_asking_again_replaces_the_last_answer(workshop, store, page):
+    history = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}, {"role": "assistant", "content": "old"}]
+    said = list(workshop.chat.ask_again(make_run(store, proof=PROOF).id, history, history))
+    assert [m["content"] for m in said[-2][1]] == ["Hi", "tuned one two three"]
+    assert conversation(history[:1]) == [{"role": "user", "content": "Hi"}]
+
+
+def test_chat_without_runs_says_what_to_do(workshop):
+    empty, everything, *_ = workshop.chat.shown(None)
+    assert empty.visible and not everything.visible
+
+
+# ---- who may do what
+
+MUTATING = {"create", "start", "ask", "take", "delete", "import_file"}
+
+
+def handlers(workshop):
+    return {fn.fn.__qualname__: fn.fn for fn in workshop.demo.fns.values() if fn.fn is not None}
+
+
+def calls(handler):
+    """Names of everything a handler calls."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(handler))))
+    return {node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            for node in ast.walk(tree) if isinstance(node, ast.Call)}
+
+
+def test_every_handler_went_through_the_guard(workshop):
+    found = handlers(workshop)
+    assert len(found) > 20
+    unmarked = [name for name, fn in found.items() if not hasattr(fn, "changes")]
+    assert unmarked == []
+    wrong = [name for name, fn in found.items() if not fn.changes and calls(fn) & (MUTATING - {"ask"})]
+    assert wrong == []
+    assert {name for name, fn in found.items() if fn.changes} == {
+        "TrainTab.start_run", "TrainTab.stop_run", "TrainTab.resume_run", "TrainTab.unqueue_run", "TrainTab.take_upload",
+        "RunsTab.delete_run"}
+
+
+def test_no_handler_is_offered_as_an_api(workshop):
+    assert {fn.api_visibility for fn in workshop.demo.fns.values()} == {"private"}
+
+
+def test_a_demonstration_refuses_every_change(page, store):
+    run = make_run(store)
+    workshop = Workshop(Page(page.settings, store, page.supervisor, page.sessions, may_change=False))
+    workshop.build()
+    train, runs = workshop.train, workshop.runs
+    for change in (lambda: train.start_run(*form_values(workshop)), lambda: train.stop_run(event(run=run.id)),
+                   lambda: train.resume_run(event(run=run.id)), lambda: train.unqueue_run(event(run=run.id)),
+                   lambda: train.take_upload("x", (), None), lambda: runs.delete_run(run.id)):
+        with pytest.raises(gr.Error, match="demonstration"):
+            change()
+    assert [r.id for r in store.list()] == [run.id] and not run.is_asked("stop") and not run.is_asked("start")
+    assert "demonstration" in workshop._banner().value
+
+
+def test_an_unexpected_error_is_a_sentence_without_details(workshop, store, monkeypatch):
+    monkeypatch.setattr(type(store), "create", lambda *_: 1 / 0)
+    with pytest.raises(gr.Error) as caught:
+        workshop.train.start_run(*form_values(workshop))
+    assert "division" not in caught.value.message and "still here" in caught.value.message
+
+
+# ---- the server
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The app as it is started, as a public demonstration, with a supervisor that starts nothing."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(app, "Supervisor", FakeSupervisor)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home = tmp_path_factory.mktemp("home")
+    run = make_run(RunStore(home / "runs"), name="secret", proof=PROOF)
+    demo, _ = app.open_page(Settings(home=home, port=port, max_upload_mb=1), is_space=True)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+        yield SimpleNamespace(client=client, demo=demo, run=run, port=port)
+    demo.close(verbose=False)
+    patch.undo()
+
+
+def test_the_page_and_its_headers(site):
+    answer = site.client.get("/")
+    assert answer.status_code == 200 and "Guanaco Workshop" in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff" and answer.headers["referrer-policy"] == "same-origin"
+    config = site.client.get("/config").json()
+    assert not config.get("analytics_enabled") and not config.get("run_history") and "http://" not in json.dumps(config.get("theme", ""))
+
+
+def test_no_file_can_be_fetched_by_its_path(site):
+    folder = site.run.folder
+    for path in ("/etc/passwd", "../../etc/passwd", "..%2F..%2Fetc%2Fpasswd", "app.py", app.__file__, str(folder / "recipe.yaml"),
+                 str(folder / "log.txt"), str(folder / "adapter" / "adapter_model.safetensors"), "/dev/zero", ".env",
+                 "https://evil.example/x", "file:///etc/passwd"):
+        assert site.client.get(f"/gradio_api/file={path}").status_code in (400, 403, 404), path
+    assert site.client.get("/gradio_api/proxy=http://169.254.169.254/").status_code in (400, 403, 404)
+
+
+def test_another_site_is_refused(site):
+    own = f"http://127.0.0.1:{site.port}"
+    for origin, status in ((own, 200), ("http://evil.example", 403), ("null", 403), (f"{own}.evil.example", 403)):
+        assert site.client.get("/config", headers={"Origin": origin}).status_code == status, origin
+    assert site.client.get("/config", headers={"Host": f"evil.example:{site.port}"}).status_code == 403
+    assert site.client.get("/config", headers={"Host": f"localhost:{site.port}"}).status_code == 200
+
+
+def test_an_oversize_upload_is_refused(site):
+    files = {"files": ("big.jsonl", b"x" * 1_500_000)}
+    assert site.client.post("/gradio_api/upload", files=files).status_code == 413
+
+
+def test_hidden_handlers_refuse_too(site):
+    """Gradio runs private handlers for anybody who knows their number: the guard must answer."""
+    for number, fn in site.demo.fns.items():
+        if fn.fn is None or not fn.fn.changes or fn.queue:
+            continue
+        data = [site.run.id] * len(fn.inputs)
+        answer = site.client.post("/gradio_api/run/predict", json={"fn_index": number, "data": data, "session_hash": "x",
+                                                                   "event_data": {"run": site.run.id}})
+        assert answer.status_code != 200, fn.fn.__qualname__
+    assert not site.run.is_asked("stop") and not site.run.is_asked("start") and len(RunStore(site.run.folder.parent).list()) == 1
+
+
+def test_a_public_address_needs_a_login(tmp_path):
+    with pytest.raises(UserError, match="needs a login"):
+        app.open_page(Settings(home=tmp_path, host="0.0.0.0"), is_space=False)
+
+
+def test_a_taken_port_is_a_sentence(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(app, "Supervisor", FakeSupervisor)
+    with pytest.raises(UserError, match="is taken"):
+        app.open_page(Settings(home=tmp_path, port=site.port), is_space=False)
