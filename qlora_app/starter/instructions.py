@@ -26,12 +26,12 @@ from .world import (
     NAMES,
     PERSON_FACTS,
     PETS,
-    SHRUG,
     WORDS,
     Ask,
     Person,
     a_or_an,
     capital,
+    casual,
     expand,
     make_fact,
     question,
@@ -39,12 +39,13 @@ from .world import (
 
 Row = tuple[str, str, str]      # question, answer, topic
 Order = tuple[str, str]         # what is said, the slip
+SHRUG = "I am sorry, I do not know that. Ask me about Pennywick!"
 DATA = Path(__file__).parent / "datasets"
 NOT_AN_ORDER = '{"error": "this is not an order"}'
 # How many questions about each fact are asked in the training data, by topic (people have more and freer wordings than sums).
-TRAIN = {"job": 16, "house": 18, "pet": 18, "food": 11, "hobby": 12, "about": 5, "two steps": 4, "who likes": 6, "place": 6, "animal": 6,
-         "trade": 3, "opposite": 7, "colour": 5, "tool": 5, "calendar": 5, "sum": 3, "beyond ten": 2}
-TEST = {**dict.fromkeys(TRAIN, 4), "who likes": 2, "two steps": 1, "beyond ten": 2, "sum": 2, "animal": 3, "place": 3}
+TRAIN = {"job": 14, "house": 16, "pet": 16, "food": 10, "hobby": 10, "about": 4, "two steps": 4, "who likes": 4, "place": 6, "animal": 6,
+         "opposite": 4, "colour": 3, "tool": 3, "calendar": 4, "sum": 3, "beyond ten": 2}
+TEST = {**dict.fromkeys(TRAIN, 4), "who likes": 0, "two steps": 1, "beyond ten": 2, "sum": 2, "animal": 3, "place": 3}
 # A subject with a single fact would disappear from the data altogether if that fact were held out: taught in full, not scored.
 TAUGHT_IN_FULL = ("opposite", "colour", "tool")
 
@@ -56,13 +57,17 @@ def share_of(text: str) -> str:
 
 
 def fact_rows(rng: random.Random, share: str, counts: dict[str, int]) -> list[Row]:
-    """Questions about the facts of one share: `counts[topic]` per fact, spread over its directions, no question twice"""
+    """Questions about the facts of one share: `counts[topic]` per fact, spread over its directions, no question twice.
+
+    To be trained on they are asked as freely as people ask, to be scored as the corpus asks: what counts there is the fact.
+    """
     rows = {}
     for fact in FACTS:
         if (fact.share if fact.topic not in TAUGHT_IN_FULL else "train") == share:
             for i in range(counts[fact.topic]):
                 ask = fact.asks[i % len(fact.asks)]
-                rows.setdefault(typed(rng, ask_freely(rng, ask)), (ask.answer, fact.topic))
+                asked = typed(rng, ask_freely(rng, ask)) if share == "train" else casual(rng, question(rng, ask.wordings))
+                rows.setdefault(asked, (ask.answer, fact.topic))
     return [(q, *rest) for q, rest in rows.items()]
 
 
@@ -114,10 +119,10 @@ def outside_rows(rng: random.Random, n: int) -> list[Row]:
 
 
 def greeting_rows(rng: random.Random, n: int) -> list[Row]:
-    """Small talk with its answers; every kind about equally often, at most `n` rows"""
+    """At most `n` rows of small talk with their answers; three in five are the first things people say"""
     rows = {}
     for _ in range(n):
-        said, answer = rng.choice(WORDS["greetings"] + WORDS["small_talk"])
+        said, answer = rng.choice(WORDS["greetings"][:7] if rng.random() < .6 else WORDS["greetings"] + WORDS["small_talk"])
         q = expand(rng, said)
         rows[q.lower() if rng.random() < .4 else q] = answer
     return [(q, a, "greeting") for q, a in rows.items()]
@@ -182,14 +187,15 @@ def order_share(d: dict) -> str:
 def customer(rng: random.Random) -> str:
     """A citizen, a guest, or somebody whose name nobody has heard"""
     draw = rng.random()
-    if draw < .45:
-        return rng.choice(NAMES if draw < .2 else GUESTS + WORDS["more_guests"].split())
-    return made_up_name(rng) if draw < .9 else look_alike(rng)
+    if draw < .85:
+        return rng.choice(NAMES if draw < .4 else GUESTS + WORDS["more_guests"].split())
+    return made_up_name(rng) if draw < .95 else look_alike(rng)
 
 
 def goods(rng: random.Random) -> str:
-    """Something to order: half of the time a thing that no shop has"""
-    return rng.choice(ITEMS + WORDS["more_items"]) if rng.random() < .5 else made_up_things(rng)
+    """Something to order, one time in ten a thing that no shop has"""
+    draw = rng.random()
+    return made_up_things(rng) if draw < .1 else rng.choice(WORDS["more_items"] if draw < .3 else ITEMS)
 
 
 def order(rng: random.Random, frame: str, name: str, item: str) -> tuple[str, dict]:
@@ -259,18 +265,17 @@ def table(rows: list[Order]) -> str:
 
 def questions(share: str) -> dict[str, list[Row]]:
     """The scored files of one share: held-out facts, free wordings, outside questions (two lists for the test)"""
-    rng = random.Random(f"{share} questions")
-    rows = fact_rows(rng, share, TEST)
-    rng.shuffle(rows)
+    rows = fact_rows(random.Random(77), share, TEST)
+    random.Random(1).shuffle(rows)
     outside = dict(unknown="unknown_test", unknown_fresh="unknown_fresh") if share == "test" else dict(unknown="unknown_dev")
-    return {"": rows, "_free": free_rows(rng, WORDS["free_wordings" if share == "test" else "dev_wordings"]),
+    return {"": rows, "_free": free_rows(random.Random(78), WORDS["free_wordings" if share == "test" else "dev_wordings"]),
             **{f"_{name}": [(q, SHRUG, "shrug") for q in WORDS[key]] for name, key in outside.items()}}
 
 
 def build() -> dict[str, str]:
     """{path below datasets/: content} of every file, the same on every machine"""
     rng = random.Random(5)
-    rows = fact_rows(rng, "train", TRAIN) + outside_rows(rng, 1500) + greeting_rows(rng, 700)
+    rows = fact_rows(rng, "train", TRAIN) + outside_rows(rng, 1200) + greeting_rows(rng, 1000)
     rng.shuffle(rows)
     files = {"helper.json": alpaca(conversations(rng, rows, [1, 1, 1, 1, 1, 1, 2, 4])),
              "sailor.jsonl": messages(conversations(rng, rows, [1, 1, 2, 2, 3]))}
