@@ -41,7 +41,10 @@ def open_page(settings: Settings, is_space: bool) -> tuple[gr.Blocks, Supervisor
 
 def serve(settings: Settings) -> None:
     """Answer until Ctrl-C or SIGTERM. Runs go on after that."""
-    demo, supervisor = open_page(settings, is_space="SPACE_ID" in os.environ)
+    is_space = "SPACE_ID" in os.environ
+    if is_space:
+        settings = settings.model_copy(update={"host": "0.0.0.0"})  # a Space is reached through Hugging Face's proxy
+    demo, supervisor = open_page(settings, is_space)
     print(f"{TITLE} is on http://{settings.host}:{demo.server_port}  (Ctrl-C ends the page; training goes on)", flush=True)
     ended = threading.Event()
     for wish in (signal.SIGINT, signal.SIGTERM):
