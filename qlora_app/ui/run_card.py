@@ -144,7 +144,9 @@ def head(run: Run, recipe: Recipe | None, status: Status) -> str:
     title = recipe.title if recipe else run.id
     dot = "live" if status.state in MOVING else status.state
     word = STATES.get(status.state, status.state)
-    sentence = "" if status.sentence.strip(". ") == word else status.sentence
+    sentence = status.sentence.removeprefix(f"{word}.").strip()  # the word already stands in front
+    if status.state == "done" and run.proof():
+        sentence = ""  # the proof below says it in full
     warnings = "".join(f"<li>{escape(text)}</li>" for text in status.warnings)
     return (f'<div class="line"><span class="dot {dot}"></span><b>{escape(word)}</b>'
             f'<span class="what">{escape(title)}</span></div>'

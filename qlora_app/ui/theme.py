@@ -23,6 +23,8 @@ THEME = gr.themes.Base(
     body_text_color="#292524", body_text_color_dark="#f0eeec", body_text_color_subdued="#57534e", body_text_color_subdued_dark="#b3aea8",
     border_color_primary="#e0dbd4", border_color_primary_dark="#3a3e41",
     input_background_fill="#faf8f5", input_background_fill_dark="#282c2f", input_border_width="1px",
+    input_border_color_focus=TEAL, input_border_color_focus_dark="#2dd4bf",
+    input_shadow_focus=f"0 0 0 2px {TEAL}", input_shadow_focus_dark="0 0 0 2px #2dd4bf",
     input_border_color="#8a827a", input_border_color_dark="#6b7075",
     input_placeholder_color="#6b645d", input_placeholder_color_dark="#a8a29e",
     button_primary_background_fill=TEAL, button_primary_background_fill_hover=TEAL_DARK, button_primary_text_color="#ffffff",

@@ -1,0 +1,190 @@
+"""What a person sees and does, in the order of a first visit: the empty states come before the first run."""
+
+import json
+import re
+import time
+
+import pytest
+from playwright.sync_api import expect
+from visiting import DESK, PATIENCE, PHONE
+
+EVIL = "<img src=x onerror=window.__evil=1>${window.__evil=2}"
+expect.set_options(timeout=PATIENCE)
+
+
+def settings(page, **values):
+    """Fill fields of the fold."""
+    if not page.get_by_label("Most steps").is_visible():
+        page.get_by_role("button", name="All settings").click()
+    for label, value in values.items():
+        page.get_by_label(label.replace("_", " "), exact=True).fill(str(value))
+    page.wait_for_timeout(300)
+
+
+def state(page, word):
+    expect(page.locator("#live .card .line b")).to_have_text(word)
+
+
+def shown(page):
+    """The run card as text, without what only a moment decides."""
+    page.wait_for_function("document.querySelector('#live .card').dataset.state !== 'loading'")
+    page.wait_for_timeout(700)
+    return page.locator("#live .card").inner_text()
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_start_is_above_the_fold_and_nothing_sticks_out(visitor, size):
+    page = visitor.open(size=size)
+    box = page.locator("#start").bounding_box()
+    assert box["y"] + box["height"] <= size["height"]
+    for tab in ("Train", "Runs", "Chat"):
+        page.get_by_role("tab", name=tab, exact=True).click()
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_empty_states_say_what_to_do(visitor):
+    page = visitor.open()
+    expect(page.locator("#live")).to_contain_text("Press Start training")
+    page.get_by_role("tab", name="Runs").click()
+    expect(page.locator("#runs-table")).to_contain_text("No runs yet")
+    page.get_by_role("tab", name="Chat").click()
+    expect(page.get_by_text("Nobody to talk to yet")).to_be_visible()
+
+
+def test_mistakes_are_shown_at_their_fields_and_nothing_starts(visitor, app):
+    page = visitor.open()
+    settings(page, Rank="0")
+    page.click("#start")
+    expect(page.locator("#alert [role=alert]")).to_contain_text("Rank")
+    field = page.get_by_label("Rank", exact=True)
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#f-method-rank .mistake")).to_be_visible()
+    assert field.input_value() == "0" and app.store.list() == []
+
+
+def test_one_click_trains_and_one_click_chats(visitor, app):
+    page = visitor.open()
+    settings(page, Most_steps=12, Scored_questions=4, Samples=2)
+    page.click("#start")  # the first click
+    state(page, "Finished")
+    expect(page.locator("#live .proof")).to_contain_text("On 4 held-out questions it never saw")
+    expect(page.locator("#live .proof")).to_contain_text("Every one of")
+    expect(page.locator("#live .chart svg")).to_have_attribute("aria-label", re.compile("after 12 steps"))
+    expect(page.locator("#live .sample").first).to_contain_text("Before training")
+
+    page.locator("#live").get_by_role("button", name="Chat with it").click()  # the second click
+    expect(page.locator("#ask textarea")).to_be_focused()
+    page.keyboard.type("Who is Oscar?")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Ask", exact=True)).to_be_hidden()
+    expect(page.get_by_role("button", name="Ask", exact=True)).to_be_visible()
+    for column in ("#before", "#after"):
+        expect(page.locator(f"{column} .bot.message").last).to_contain_text(re.compile(r"\w"))
+    expect(page.locator("#ask textarea")).to_be_focused()
+    expect(page.locator("#ask textarea")).to_have_value("")
+    assert len(app.store.list()) == 1
+
+    page.locator("#chips button").first.click()
+    expect(page.locator("#after .bot.message")).to_have_count(2)
+
+
+def test_the_chart_is_read_with_the_keyboard(visitor, app):
+    page = visitor.open(f"?run={app.finished_run().id}")
+    page.locator("#live .chart svg").focus()
+    page.keyboard.press("Home")
+    expect(page.locator("#live .read")).to_contain_text("Step 1: training loss")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#live .read")).to_contain_text("Step 2: training loss")
+
+
+def test_a_reload_and_a_second_browser_show_the_same(visitor, app):
+    app.finished_run()
+    page = visitor.open()
+    before = shown(page)
+    assert "Finished" in before
+    page.reload()
+    assert shown(page) == before
+    assert shown(visitor.open()) == before
+
+
+def test_nothing_is_asked_while_nothing_runs(visitor, app):
+    app.finished_run()
+    page = visitor.open()
+    shown(page)
+    page.wait_for_timeout(3000)
+    already = len(visitor.requested)
+    page.wait_for_timeout(4000)
+    assert visitor.requested[already:] == []
+
+
+def test_a_link_opens_tab_and_run(visitor, app):
+    run = app.finished_run()
+    page = visitor.open(f"?tab=runs&run={run.id}")
+    expect(page.locator("#opened .card .line")).to_contain_text("Finished")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the adapter").click()
+    assert download.value.suggested_filename == f"{run.id}-adapter.zip"
+    page.get_by_role("button", name="All runs").click()
+    expect(page.locator("#runs-table")).to_contain_text(run.id)
+    page = visitor.open(f"?tab=chat&run={run.id}")
+    expect(page.locator("#ask textarea")).to_be_visible()
+
+
+def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
+    page = visitor.open()
+    settings(page, Most_steps=400, Scored_questions=4, Checkpoints=40)
+    page.click("#start")
+    state(page, "Training")
+    run = app.store.list()[0]
+    app.kill()
+    step = run.status().step
+    deadline = time.monotonic() + 120
+    while run.status().step <= step and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert run.status().step > step and run.is_alive()
+    expect(page.locator("#live .lost")).to_be_visible()
+    app.start()
+    expect(page.locator("#live .lost")).to_be_hidden()  # the page that stayed open recovers by itself
+    state(page, "Training")
+    second = visitor.open()
+    state(second, "Training")
+    second.locator("#live").get_by_role("button", name="Stop and keep").click()
+    state(second, "Stopped")
+    expect(second.locator("#live").get_by_role("button", name="Resume")).to_be_visible()
+    expect(second.locator("#live").get_by_role("button", name="Chat with it")).to_be_visible()
+    visitor.complaints.clear()  # the browser reports the requests that met no server
+
+
+def test_an_uploaded_file_and_names_with_markup_stay_text(visitor, app, tmp_path):
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(json.dumps({"instruction": f"{i} {EVIL}", "output": f"{EVIL} {i}"}) + "\n" for i in range(96)))
+    page = visitor.open()
+    page.set_input_files("input[type=file]", file)
+    expect(page.locator("#data-line")).to_contain_text("96 rows: 86 to learn from, 10 held out, Alpaca format")
+    page.locator("#data-line summary").click()
+    expect(page.locator("#data-line .turns").first).to_contain_text("onerror")
+    settings(page, Name=EVIL, Most_steps=2, Scored_questions=2)
+    page.click("#start")
+    state(page, "Finished")
+    expect(page.locator("#live .what")).to_have_text(EVIL)
+    page.locator("#live .log summary").click()
+    page.get_by_role("tab", name="Runs").click()
+    expect(page.locator("#runs-table")).to_contain_text(EVIL)
+    page.get_by_role("tab", name="Chat").click()
+    expect(page.locator("#chips")).to_contain_text("onerror")
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.__evil") is None
+
+
+def test_a_run_is_deleted_only_after_a_second_click(visitor, app):
+    run = app.finished_run()
+    page = visitor.open(f"?tab=runs&run={run.id}")
+    page.get_by_role("button", name="Delete this run").click()
+    page.get_by_role("button", name="Keep it").click()
+    expect(page.get_by_role("button", name="Delete it")).to_be_hidden()
+    page.get_by_role("button", name="Delete this run").click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(page.locator("#runs-table")).to_be_visible()
+    expect(page.locator("#runs-table")).not_to_contain_text(run.id)
+    assert run.id not in [r.id for r in app.store.list()]

@@ -1,0 +1,100 @@
+"""The real app in a process of its own, and a visitor who remembers what the pages asked for and complained about."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+from playwright.sync_api import Browser, Page
+
+from qlora_app.recipe import Recipe
+from qlora_app.runs import Run, RunStore
+
+ROOT = Path(__file__).parents[2]
+DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+PATIENCE = 240_000  # ms; a busy machine is slow, an idle one needs a tenth
+
+
+class App:
+    """`python app.py` on a port and in a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.home = home
+        self.store = RunStore(home / "runs")
+        self.url = f"http://127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        environment = os.environ | {"QLORA_APP_HOME": str(self.home), "QLORA_APP_PORT": str(self.port), "HF_HUB_OFFLINE": "1"}
+        with open(self.home / "app.log", "ab") as log:
+            self.process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log,
+                                            start_new_session=True)
+        deadline = time.monotonic() + 180
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                httpx.get(self.url, timeout=5)
+                return
+            except httpx.HTTPError:
+                time.sleep(0.2)
+        raise AssertionError((self.home / "app.log").read_text())
+
+    def finished_run(self) -> Run:
+        """A run that has ended well: one an earlier test left, else a short new one."""
+        done = [run for run in self.store.list() if run.status().state == "done"]
+        if done:
+            return done[0]
+        run = self.store.create(Recipe.from_dict({"training": {"max_steps": 4, "scored_questions": 2, "samples": 1}}))
+        run.ask("start")
+        deadline = time.monotonic() + PATIENCE / 1000
+        while run.status().state != "done" and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert run.status().state == "done", run.status()
+        return run
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def close(self) -> None:
+        """End the page, then the runs it leaves behind."""
+        self.process.terminate()
+        self.process.wait(timeout=30)
+        for run in self.store.list():
+            run.take("start")
+            run.ask("stop")
+        deadline = time.monotonic() + 120
+        while any(run.is_alive() for run in self.store.list()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+
+
+class Visitor:
+    """Opens pages and remembers what they asked for and complained about."""
+
+    def __init__(self, chromium: Browser, app: App) -> None:
+        self.chromium, self.app = chromium, app
+        self.requested, self.complaints, self.contexts = [], [], []
+
+    def open(self, query: str = "", size: dict = DESK) -> Page:
+        context = self.chromium.new_context(viewport=size)
+        self.contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("request", lambda request: self.requested.append(request.url))
+        page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.goto(self.app.url + query)
+        page.wait_for_function("window.guanacoReady")
+        page.wait_for_timeout(500)
+        return page
+
+    @property
+    def elsewhere(self) -> list[str]:
+        own = (f"127.0.0.1:{self.app.port}", "")
+        return [url for url in self.requested if urlsplit(url).netloc not in own or urlsplit(url).scheme not in ("http", "data", "blob")]
