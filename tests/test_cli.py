@@ -196,6 +196,14 @@ def test_ctrl_c_ends_the_watching_and_not_the_run(home, worker, capsys, monkeypa
     assert not run.is_asked("stop") and not run.is_asked("stop-now")
 
 
+def test_a_run_beside_another_is_told_so(home, worker, capsys):
+    with RunStore(home / "runs").create(Recipe(name="first")).hold_lock():
+        assert main(["train", "starter"]) == 0
+    assert "first is being trained too" in capsys.readouterr().err
+    assert main(["train", "starter"]) == 0
+    assert "trained too" not in capsys.readouterr().err
+
+
 def test_runs_are_listed(home, worker, capsys):
     assert main(["runs"]) == 0
     assert "train starter" in capsys.readouterr().out, "an empty list says how to begin"

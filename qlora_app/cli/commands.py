@@ -129,8 +129,10 @@ def train_command(given: argparse.Namespace, settings: Settings) -> int:
     given.screen.print(Text(f"{recipe.title}: {len(examples.train):,} examples to learn from, {len(examples.held_out):,} held out{note}"))
     for warning in examples.warnings:
         given.screen.print(Text(warning))
-    run = RunStore(settings.runs).create(recipe)
-    return _start(given, run)
+    store = RunStore(settings.runs)
+    if busy := [run.id for run in store.list() if run.is_alive()]:
+        given.screen.print(Text(f"{busy[0]} is being trained too; both take longer. The page would make this one wait its turn."))
+    return _start(given, store.create(recipe))
 
 
 def resume_command(given: argparse.Namespace, settings: Settings) -> int:
