@@ -179,6 +179,11 @@ def test_start_queues_a_run(workshop, store, page):
     assert (problems, run.is_asked("start"), page.supervisor.woken) == ("", True, 1)
 
 
+def test_a_double_click_starts_one_run(workshop, store):
+    assert workshop.train.start_run(*form_values(workshop))[1] == workshop.train.start_run(*form_values(workshop))[1]
+    assert len(store.list()) == 1
+
+
 def test_mistakes_are_listed_and_nothing_is_created(workshop, store):
     names = list(workshop.train.form.controls)
     values = form_values(workshop)
@@ -253,6 +258,11 @@ def test_a_failing_chat_leaves_the_message_in_the_box(workshop, store, page):
     said = list(workshop.chat.ask("My long question", make_run(store, proof=PROOF).id, [], []))
     assert said[-1][2] == "My long question" and "too large" in said[-1][3]
     assert said[-1][4].visible and not said[-1][5].visible
+
+
+def test_a_message_stopped_before_its_answer_is_not_asked_twice(workshop, store, page):
+    list(workshop.chat.ask("Hello", make_run(store, proof=PROOF).id, [], [{"role": "user", "content": "Hi"}]))
+    assert [m["content"] for m in page.sessions.asked[1]] == ["Hello"]
 
 
 def test_asking_again_replaces_the_last_answer(workshop, store, page):

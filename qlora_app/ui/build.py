@@ -93,9 +93,10 @@ class Workshop:
         answers = [gr.on([tab.box.submit, tab.send.click], tab.ask, [tab.box, *history], tab.talk, **said),
                    tab.chips.ask(tab.ask_example, history, tab.talk, **said),
                    tab.retry.click(tab.ask_again, history, tab.talk, **said)]
-        tab.stop.click(tab.stopped, None, [tab.note, tab.send, tab.stop], cancels=answers, **FAST)
-        tab.clear.click(tab.cleared, None, [tab.base, tab.tuned, tab.note], cancels=answers, **FAST)
-        chosen = tab.picker.input(tab.choose, tab.picker, [tab.base, tab.tuned, tab.chips, tab.note], cancels=answers, **FAST)
+        idle = [tab.note, tab.send, tab.stop]
+        tab.stop.click(tab.stopped, None, idle, cancels=answers, **FAST)
+        tab.clear.click(tab.cleared, None, [tab.base, tab.tuned, *idle], cancels=answers, **FAST)
+        chosen = tab.picker.input(tab.choose, tab.picker, [tab.base, tab.tuned, tab.chips, *idle], cancels=answers, **FAST)
         self._then_load(chosen)
 
     def _then_load(self, event: Any) -> None:

@@ -44,7 +44,7 @@ class Chart {
     lines.push(`<text x="${width - right}" y="${height - 9}" text-anchor="end" class="unit">steps</text>`);
     const there = this.x.map((x, i) => xy(x, this.high[i])), back = this.x.map((x, i) => xy(x, this.low[i])).reverse();
     if (this.x.length > 1) lines.push(`<path class="band" d="M${there.concat(back).join('L')}z"/><path class="raw" d="M${this.x.map((x, i) => xy(x, this.y[i])).join('L')}"/>`);
-    lines.push(`<path class="line" d="M${this.x.map((x, i) => xy(x, smooth[i])).join('L')}"/>`);
+    lines.push(`<path class="smooth" d="M${this.x.map((x, i) => xy(x, smooth[i])).join('L')}"/>`);
     if (this.heldOut.length > 1) lines.push(`<path class="held" d="M${this.heldOut.map(p => xy(...p)).join('L')}"/>`);
     for (const p of this.heldOut) lines.push(`<path class="diamond" d="M${X(p[0])} ${Y(p[1]) - 5}l5 5l-5 5l-5-5z"/>`);
     lines.push(`<circle class="end" r="3.5" cx="${X(this.x.at(-1))}" cy="${Y(smooth.at(-1))}"/><line class="cursor" y1="${top}" y2="${height - bottom}" x1="-9" x2="-9"/>`);

@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..messages import Conversation
 from ..runs import Run
 from .effort import examples_of
-from .guard import reads
+from .guard import in_words, reads
 from .page import Page
 from .run_card import can_chat, recipe_of, run_id, title_of
 from .theme import plain
@@ -101,7 +101,7 @@ class ChatTab:
     @reads
     def choose(self, chosen: str) -> list[Any]:
         """Another run: another adapter, so a new conversation."""
-        return [[], [], self.chip_words(self.page.store.get(chosen)), ""]
+        return [[], [], self.chip_words(self.page.store.get(chosen)), "", *_buttons(busy=False)]
 
     @reads
     def warm_up(self, chosen: str | None) -> Iterator[str]:
@@ -139,30 +139,28 @@ class ChatTab:
     def _answer(self, message: str, chosen: str, base: History, tuned: History, typed: bool = True) -> Iterator[tuple[Any, ...]]:
         if not message:
             raise UserError("Write a message first.")
-        asked = {"role": "user", "content": message}
-        stop = threading.Event()
+        asked, stop = {"role": "user", "content": message}, threading.Event()
+        before, after = answered(base), answered(tuned)
         try:
-            yield base, tuned, gr.skip(), _note("Loading the model…"), gr.Button(visible=False), gr.Button(visible=True)
+            yield before, after, gr.skip(), _note("Loading the model…"), *_buttons(busy=True)
             session = self.page.sessions.get(self.page.store.get(chosen))
-            base, tuned = [*base, asked], [*tuned, asked]
-            yield base, tuned, "" if typed else gr.skip(), _note("Thinking…"), gr.skip(), gr.skip()
-            answers = session.reply(conversation(base), conversation(tuned), Decoding(), stop)
-            for before, after in answers:
-                yield [*base, _said(before)], [*tuned, _said(after)], gr.skip(), "", gr.skip(), gr.skip()
-            yield *(gr.skip(),) * 4, gr.Button(visible=True), gr.Button(visible=False)
-        except UserError as error:
-            back = message if typed else gr.skip()
-            yield gr.skip(), gr.skip(), back, _note(str(error)), gr.Button(visible=True), gr.Button(visible=False)
+            yield [*before, asked], [*after, asked], "" if typed else gr.skip(), _note("Thinking…"), gr.skip(), gr.skip()
+            answers = session.reply(conversation([*before, asked]), conversation([*after, asked]), Decoding(), stop)
+            for base_text, tuned_text in answers:
+                yield [*before, asked, _said(base_text)], [*after, asked, _said(tuned_text)], gr.skip(), "", gr.skip(), gr.skip()
+            yield *(gr.skip(),) * 4, *_buttons(busy=False)
+        except Exception as error:  # whatever it is, the message must go back into the box
+            yield before, after, message if typed else gr.skip(), _note(in_words(error)), *_buttons(busy=False)
         finally:
             stop.set()
 
     @reads
     def stopped(self) -> tuple[Any, ...]:
-        return "", gr.Button(visible=True), gr.Button(visible=False)
+        return "", *_buttons(busy=False)
 
     @reads
     def cleared(self) -> tuple[Any, ...]:
-        return [], [], ""
+        return [], [], "", *_buttons(busy=False)
 
     # ---- words
 
@@ -186,6 +184,11 @@ class ChatTab:
         return [q for q in dict.fromkeys(first) if 0 < len(q) <= 400][:EXAMPLES]
 
 
+def answered(history: History) -> History:
+    """Without a last message that was stopped before its answer began."""
+    return history[:-1] if history and history[-1]["role"] == "user" else history
+
+
 def conversation(history: History) -> Conversation:
     """What the columns hold -> messages."""
     return [{"role": m["role"], "content": text_of(m)} for m in history]  # type: ignore[misc]
@@ -201,6 +204,11 @@ def text_of(message: dict[str, Any]) -> str:
 
 def _said(text: str) -> dict[str, Any]:
     return {"role": "assistant", "content": text or "…"}
+
+
+def _buttons(busy: bool) -> tuple[gr.Button, gr.Button]:
+    """Ask while nothing is being answered, Stop while something is."""
+    return gr.Button(visible=not busy), gr.Button(visible=busy)
 
 
 def _note(text: str) -> str:

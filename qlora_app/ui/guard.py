@@ -62,14 +62,16 @@ def _marked(handler: Callable, changing: bool) -> Callable:
     return wrapper
 
 
-def _shown(error: Exception) -> gr.Error:
-    if isinstance(error, gr.Error):
-        return error
+def in_words(error: Exception) -> str:
+    """What the person is told. Anything but a UserError is a mistake in the app: its details go to the terminal."""
     if isinstance(error, UserError):
-        return gr.Error(str(error), title="That did not work", print_exception=False)
-    log.exception("A handler of the page failed")
-    return gr.Error("Something unexpected happened. Your settings are still here; the details are in the terminal of the app.",
-                    title="That did not work", print_exception=False)
+        return str(error)
+    log.error("A handler of the page failed", exc_info=error)
+    return "Something unexpected happened. What you typed is still here; the details are in the terminal of the app."
+
+
+def _shown(error: Exception) -> gr.Error:
+    return error if isinstance(error, gr.Error) else gr.Error(in_words(error), title="That did not work", print_exception=False)
 
 
 class SameOrigin:

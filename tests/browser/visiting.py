@@ -17,7 +17,7 @@ from qlora_app.runs import Run, RunStore
 
 ROOT = Path(__file__).parents[2]
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-PATIENCE = 240_000  # ms; a busy machine is slow, an idle one needs a tenth
+PATIENCE = 120_000  # ms; a busy machine is slow, an idle one needs a tenth
 
 
 class App:
