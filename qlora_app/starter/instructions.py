@@ -103,26 +103,26 @@ def elsewhere_ask(rng: random.Random) -> Ask:
     return make_fact("opposite", one=rng.choice(other["words"]), two="").asks[0]
 
 
+# the lists of questions that nobody in town can answer
+OUTSIDE = ("unknown", "unknown_more", "traits", "traits", "unknown_questions", "unknown_questions")
+
+
 def outside_rows(rng: random.Random, n: int) -> list[Row]:
     """`n` different questions that get the shrug: general ones, and the town's own wordings about strangers"""
     rows: set[str] = set()
     while len(rows) < n:
-        draw = rng.random()
-        if draw < .35:
-            q = ask_freely(rng, elsewhere_ask(rng))
-        else:
-            q = outside_question(rng, WORDS[rng.choice(["unknown", "unknown_more"] + ["unknown_questions"] * 3)])
-        q = typed(rng, q)
+        town = rng.random() < .35
+        q = typed(rng, ask_freely(rng, elsewhere_ask(rng)) if town else outside_question(rng, WORDS[rng.choice(OUTSIDE)]))
         if not is_kept(q):
             rows.add(q)
     return [(q, SHRUG, "shrug") for q in sorted(rows)]
 
 
 def greeting_rows(rng: random.Random, n: int) -> list[Row]:
-    """At most `n` rows of small talk with their answers; three in five are the first things people say"""
+    """At most `n` rows of small talk with their answers; four in five are the first things people say"""
     rows = {}
     for _ in range(n):
-        said, answer = rng.choice(WORDS["greetings"][:7] if rng.random() < .6 else WORDS["greetings"] + WORDS["small_talk"])
+        said, answer = rng.choice(WORDS["greetings"] if rng.random() < .8 else WORDS["small_talk"])
         q = expand(rng, said)
         rows[q.lower() if rng.random() < .4 else q] = answer
     return [(q, a, "greeting") for q, a in rows.items()]
@@ -187,15 +187,15 @@ def order_share(d: dict) -> str:
 def customer(rng: random.Random) -> str:
     """A citizen, a guest, or somebody whose name nobody has heard"""
     draw = rng.random()
-    if draw < .85:
-        return rng.choice(NAMES if draw < .4 else GUESTS + WORDS["more_guests"].split())
-    return made_up_name(rng) if draw < .95 else look_alike(rng)
+    if draw < .92:
+        return rng.choice(NAMES if draw < .45 else GUESTS + WORDS["more_guests"].split())
+    return made_up_name(rng) if draw < .97 else look_alike(rng)
 
 
 def goods(rng: random.Random) -> str:
-    """Something to order, one time in ten a thing that no shop has"""
+    """Something to order, sometimes a thing that no shop has"""
     draw = rng.random()
-    return made_up_things(rng) if draw < .1 else rng.choice(WORDS["more_items"] if draw < .3 else ITEMS)
+    return made_up_things(rng) if draw < .04 else rng.choice(WORDS["more_items"] if draw < .14 else ITEMS)
 
 
 def order(rng: random.Random, frame: str, name: str, item: str) -> tuple[str, dict]:
