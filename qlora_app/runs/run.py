@@ -112,6 +112,11 @@ class Run:
         launch = read_json(self.folder / "launch.json")
         return bool(launch) and process_start(launch["pid"]) == launch["started"]
 
+    def launched_at(self) -> float | None:
+        """When its worker was last started (seconds since the epoch); None before that."""
+        launch = self.folder / "launch.json"
+        return launch.stat().st_mtime if launch.exists() else None
+
     def metrics(self, after: int = 0) -> tuple[list[dict[str, Any]], int]:
         """(rows logged since byte `after`, offset for the next call). A half-written last line waits for the next call."""
         return read_lines(self.folder / "metrics.jsonl", after)

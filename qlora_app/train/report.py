@@ -38,7 +38,7 @@ class Reporter(TrainerCallback):
         self.status = Status("running", step=resumed_at, first_loss=self.first_loss, warnings=warnings, sentence="Loading the model.")
         self._last_status = self._last_curve = 0.0
         self.seconds_to_first_loss: float | None = None
-        self.started_at = time.time()
+        self.started_at = run.launched_at() or time.time()  # with the imports of a cold worker: what a person waits for
 
     def say(self, sentence: str = "", **changes: Any) -> None:
         """Change the status at once."""
