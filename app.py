@@ -11,7 +11,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 import gradio as gr
 from starlette.middleware import Middleware
 
-from qlora_app.chat import ChatSessions
+from qlora_app.chat import ChatSessions, warm_up
 from qlora_app.errors import UserError
 from qlora_app.launch.local import Supervisor
 from qlora_app.runs import RunStore
@@ -46,12 +46,19 @@ def serve(settings: Settings) -> None:
         settings = settings.model_copy(update={"host": "0.0.0.0"})  # a Space is reached through Hugging Face's proxy
     demo, supervisor = open_page(settings, is_space)
     print(f"{TITLE} is on http://{settings.host}:{demo.server_port}  (Ctrl-C ends the page; training goes on)", flush=True)
+    threading.Thread(target=_prepare_chat, args=(supervisor,), daemon=True).start()
     ended = threading.Event()
     for wish in (signal.SIGINT, signal.SIGTERM):
         signal.signal(wish, lambda *_: ended.set())
     ended.wait()
     demo.close(verbose=False)
     supervisor.close()
+
+
+def _prepare_chat(supervisor: Supervisor) -> None:
+    """Import what answering needs once the page and the standby are there, so that the first question does not wait for it."""
+    supervisor.wait_until_ready()
+    warm_up()
 
 
 if __name__ == "__main__":
