@@ -391,6 +391,24 @@ def test_hidden_handlers_refuse_too(site):
     assert not site.run.is_asked("stop") and not site.run.is_asked("start") and len(RunStore(site.run.folder.parent).list()) == 1
 
 
+def test_with_a_login_nothing_is_shown_without_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(app, "Supervisor", FakeSupervisor)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    demo, _ = app.open_page(Settings(home=tmp_path, port=port, user="ada", password="correct horse"), is_space=False)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            ask = {"data": {"run": ""}, "component_id": 1, "fn_name": "poll", "session_hash": "x"}
+            assert client.get("/config").status_code == 401
+            assert client.post("/gradio_api/component_server", json=ask).status_code == 401
+            assert client.post("/gradio_api/run/predict", json={"fn_index": 0, "data": [], "session_hash": "x"}).status_code == 401
+            assert client.post("/login", data={"username": "ada", "password": "wrong"}).status_code == 400
+            assert client.post("/login", data={"username": "ada", "password": "correct horse"}).status_code == 200
+    finally:
+        demo.close(verbose=False)
+
+
 def test_a_public_address_needs_a_login(tmp_path):
     with pytest.raises(UserError, match="needs a login"):
         app.open_page(Settings(home=tmp_path, host="0.0.0.0"), is_space=False)

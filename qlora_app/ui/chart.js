@@ -40,8 +40,8 @@ class Chart {
     const xy = (x, y) => X(x).toFixed(1) + ' ' + Y(y).toFixed(1), smooth = this.smooth(), digits = y1 - y0 < 0.5 ? 2 : 1;
     const lines = [];
     for (const t of ticks) lines.push(`<line class="grid" x1="${left}" x2="${width - right}" y1="${Y(t)}" y2="${Y(t)}"/><text x="${left - 8}" y="${Y(t) + 4}" text-anchor="end">${t.toFixed(digits)}</text>`);
-    for (const t of Chart.ticks(0, this.total, width < 480 ? 3 : 6)) if (t <= this.total) lines.push(`<text x="${X(t)}" y="${height - 9}" text-anchor="middle">${t.toLocaleString('en')}</text>`);
-    lines.push(`<text x="${width - right}" y="${height - 9}" text-anchor="end" class="unit">steps</text>`);
+    for (const t of Chart.ticks(0, this.total, width < 480 ? 3 : 6)) if (X(t) < width - right - 64) lines.push(`<text x="${X(t)}" y="${height - 9}" text-anchor="middle">${t.toLocaleString('en')}</text>`);
+    lines.push(`<text x="${width - right}" y="${height - 9}" text-anchor="end">${this.total.toLocaleString('en')} steps</text>`);
     const there = this.x.map((x, i) => xy(x, this.high[i])), back = this.x.map((x, i) => xy(x, this.low[i])).reverse();
     if (this.x.length > 1) lines.push(`<path class="band" d="M${there.concat(back).join('L')}z"/><path class="raw" d="M${this.x.map((x, i) => xy(x, this.y[i])).join('L')}"/>`);
     lines.push(`<path class="smooth" d="M${this.x.map((x, i) => xy(x, smooth[i])).join('L')}"/>`);

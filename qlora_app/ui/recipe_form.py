@@ -93,9 +93,11 @@ class RecipeForm:
         """The words on a control."""
         return {"base_model": "Model", "dataset": "Data"}.get(name) or self.fields[name].title or name
 
-    def differences(self, recipe: Recipe, other: Recipe) -> list[str]:
-        """The controls (without model, data and name) in which two recipes differ."""
-        return [n for n in self.controls if n not in (*PAIRS, "name") and value_of(recipe, n) != value_of(other, n)]
+    def said(self, name: str, value: Any) -> str:
+        """A value as the control shows it: the words of an option, not its name in the file."""
+        if isinstance(value, bool):
+            return "on" if value else "off"
+        return dict((v, words) for words, v in options(self.fields[name]) or []).get(value) or str(value)
 
     # ---- what can be chosen
 

@@ -7,7 +7,10 @@ import gradio as gr
 
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 # Gradio puts its own class in front of every rule of `css`, so a rule about an element outside of that class goes here.
-HEAD = "<style>@media (max-width: 700px) { .gradio-container .main.app { padding: 8px 10px !important; } }</style>"
+HEAD = """<style>
+.dark { color-scheme: dark; }
+@media (max-width: 700px) { .gradio-container .main.app { padding: 8px 10px !important; } }
+</style>"""
 TEAL, TEAL_DARK = "#0f766e", "#115e59"
 
 THEME = gr.themes.Base(

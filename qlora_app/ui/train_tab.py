@@ -24,6 +24,7 @@ from .words import count_of
 
 FORMATS = {"alpaca": "Alpaca format", "messages": "messages format", "sharegpt": "ShareGPT format", "question_answer": "two columns"}
 SHOWN_ROWS = 3
+OWN_NAMED = 4  # settings changed by hand that are named below Start
 DOUBLE_CLICK = 2.0  # seconds
 # Marks the fields that have a mistake, for eyes and for screen readers, and takes the marks away with the list of mistakes.
 MARK_FIELDS = """
@@ -203,11 +204,14 @@ class TrainTab:
 
     def own_words(self, values: list[Any], advice: Recipe) -> str:
         """Which settings are not as suggested (epochs show in Effort, or in its having no segment chosen)."""
-        own = [f"{escape(self.form.title(name))} {escape(str(value))[:40]}" for name, value in zip(self.form.controls, values, strict=True)
-               if name not in ("base_model", "dataset", "name") and value not in (None, value_of(advice, name))
-               and (name != "training.epochs" or self._is_odd(value, advice))]
-        more = f" and {len(own) - 6} more" if len(own) > 6 else ""
-        return _quiet(f"Your own settings: {', '.join(own[:6])}{more}.") if own else ""
+        own = []
+        for name, value in zip(self.form.controls, values, strict=True):
+            if name in ("base_model", "dataset", "name") or value in (None, value_of(advice, name)):
+                continue
+            if name != "training.epochs" or self._is_odd(value, advice):
+                own.append(f"{escape(self.form.title(name))} {escape(self.form.said(name, value)[:40])}")
+        more = f" and {len(own) - OWN_NAMED} more" if len(own) > OWN_NAMED else ""
+        return _quiet(f"Your own settings: {', '.join(own[:OWN_NAMED])}{more}.") if own else ""
 
     def _is_odd(self, epochs: float, recipe: Recipe) -> bool:
         try:
