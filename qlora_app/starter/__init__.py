@@ -30,13 +30,13 @@ DATASETS: dict[str, StarterDataset] = {dataset.name: dataset for dataset in (
         "Questions and answers about a small town by the sea; after training the model answers instead of going on telling stories, "
         "and says so when it does not know.",
         DATA / "helper.json", DATA / "held_out" / "helper.json",
-        ["Hello!", "Where does Mira live?", "what pet does the baker have", "Who is Oscar?", "What is 3 plus 4?",
-         "What is the capital of Germany?"]),
+        ["Hello!", "Where does Theo live?", "what pet does the baker have", "Who is the teacher?", "What is 3 plus 4?",
+         "What is the capital of Germany?"]),     # Theo's house and the teacher's name are held out
     StarterDataset(
         "sailor", "An old sailor with the same knowledge",
         "Conversations of one to three turns in a sailor's voice: the same facts as the helper's, another way of speaking.",
         DATA / "sailor.jsonl", DATA / "held_out" / "sailor.jsonl",
-        ["Hello!", "Who is the baker?", "where does mira live", "What does an owl say?", "Can you fly a plane?"]),
+        ["Hello!", "Who is the vet?", "where does mira live", "What does an owl say?", "Can you fly a plane?"]),     # the vet is held out
     StarterDataset(
         "orders", "Sentences into order slips",
         "An order as somebody would say it in a shop becomes a line of JSON with name, item, count and day.",

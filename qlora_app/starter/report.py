@@ -108,19 +108,25 @@ def table(measured: dict[str, tuple[list[Figures], Figures, list[float]]], seeds
                       f"Seconds of training on {processor()}: {times}."])
 
 
+def write_card(text: str) -> None:
+    """Put the table between the two marks of the model card"""
+    before, rest = CARD.read_text(encoding="utf-8").split(BEGIN)
+    CARD.write_text(before + BEGIN + "\n" + text + "\n" + END + rest.split(END)[1], encoding="utf-8")
+
+
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     ask.add_argument("--tasks", nargs="+", choices=list(PRESETS), default=list(PRESETS))
     ask.add_argument("--print", action="store_true", help="only print the table; the card stays as it is")
     given = ask.parse_args()
+    measured = {}
     with tempfile.TemporaryDirectory() as folder:
-        measured = {task: measure(task, given.seeds, Path(folder)) for task in given.tasks}
-    text = table(measured, given.seeds)
-    print(text)
-    if not given.print:
-        before, rest = CARD.read_text(encoding="utf-8").split(BEGIN)
-        CARD.write_text(before + BEGIN + "\n" + text + "\n" + END + rest.split(END)[1], encoding="utf-8")
+        for task in given.tasks:
+            measured[task] = measure(task, given.seeds, Path(folder))
+            if not given.print:         # after every task, so that an interrupted report keeps what it has
+                write_card(table(measured, given.seeds))
+    print(table(measured, given.seeds))
 
 
 if __name__ == "__main__":
