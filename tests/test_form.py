@@ -79,7 +79,7 @@ def test_every_setting_has_its_control(form):
 
 
 def test_every_effort_sets_the_epochs(tab, values):
-    seen = {tab.set_effort(effort, values["dataset"], values["training.batch_size"]) for effort in EFFORTS}
+    seen = {tab.set_effort(effort, values["base_model"], values["dataset"], values["training.batch_size"]) for effort in EFFORTS}
     assert len(seen) == len(EFFORTS)
     for epochs in seen:
         assert tab.form.read(list((values | {"training.epochs": epochs}).values())).training.epochs == epochs
@@ -169,3 +169,12 @@ def test_the_recipe_of_an_uploaded_file_is_shown_again(form, tmp_path):
     recipe = Recipe(dataset=DatasetChoice(source="file", id=id, held_out_share=0.2))
     assert form.read(form.show(recipe)) == recipe
     assert (data_value(recipe.dataset)) in [value for _, value in form.data_choices()]
+
+
+@pytest.mark.parametrize("name", [n for n in preset_names() if load_preset(n).base_model.source == "starter"])
+def test_balanced_is_what_the_preset_says(tab, name):
+    preset = load_preset(name)
+    filled = tab.fill_with(preset)
+    assert filled[len(tab.form.controls)]["value"] == "balanced"
+    assert tab.advice(preset.base_model, preset.dataset).training == preset.training
+    assert filled[tab.form_outputs.index(tab.own)] == ""

@@ -58,7 +58,7 @@ class Workshop:
         for name in ("base_model", "dataset"):
             controls[name].input(tab.choose, [tab.suggested_for, tab.effort, *everything], tab.form_outputs, **QUIET)
         tab.upload.upload(tab.take_upload, [tab.upload, tab.suggested_for, tab.effort, *everything], tab.form_outputs, **QUIET)
-        amount = [tab.effort, controls["dataset"], controls["training.batch_size"]]
+        amount = [tab.effort, *(controls[name] for name in ("base_model", "dataset", "training.batch_size"))]
         tab.effort.input(tab.set_effort, amount, controls["training.epochs"], **FAST)
         controls["training.batch_size"].change(tab.set_effort, amount, controls["training.epochs"], **FAST)
         controls["training.epochs"].input(tab.own_epochs, None, tab.effort, **FAST)

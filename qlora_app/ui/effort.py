@@ -7,11 +7,12 @@ from ..base_models import ModelChoice
 from ..recipe import EFFORTS, Recipe, epochs_for
 from ..runs import RunStore
 from ..training_data import DatasetChoice, Examples, load_examples
+from .recipe_form import preset_for
 from .run_card import recipe_of
 from .words import about
 
 # The starter on two laptop cores: seconds for each million characters of conversation that is learned from.
-STARTER_SECONDS_PER_MILLION = 100.0
+STARTER_SECONDS_PER_MILLION = 72.0
 LOOKED_AT = 20  # newest runs
 
 
@@ -28,9 +29,15 @@ def characters_of(choice: DatasetChoice, data_folder: Path) -> int:
 
 
 def epochs_meant(recipe: Recipe, data_folder: Path) -> dict[str, float]:
-    """{effort: epochs} for the recipe's data and batch size. Raises UserError where the data cannot be read."""
+    """{effort: epochs} for the recipe's data and batch size. Raises UserError where the data cannot be read.
+
+    Where a preset was made for this model and data, Balanced is what it says, and the other efforts keep their distance from it.
+    """
     count = len(examples_of(recipe.dataset, data_folder).train)
-    return {effort: epochs_for(effort, count, recipe.training.batch_size) for effort in EFFORTS}
+    meant = {effort: epochs_for(effort, count, recipe.training.batch_size) for effort in EFFORTS}
+    preset = preset_for(recipe.base_model, recipe.dataset)
+    factor = preset.training.epochs / epochs_for("balanced", count, preset.training.batch_size) if preset else 1.0
+    return {effort: round(factor * epochs, 2) for effort, epochs in meant.items()}
 
 
 def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[list[tuple[str, str]], str]:

@@ -121,13 +121,21 @@ def suggested(model: ModelChoice, data: DatasetChoice) -> Recipe:
     Starter model and dataset have a preset; the starter with a person's own file takes the one of the first dataset (it is
     so small that it needs another learning rate than models usually do); every other model takes the defaults.
     """
-    wanted = data if data.source == "starter" else DatasetChoice()
-    if model.source == "starter":
-        for name in preset_names():
-            preset = load_preset(name)
-            if preset.base_model.source == "starter" and (preset.dataset.source, preset.dataset.id) == (wanted.source, wanted.id):
-                return preset.model_copy(update={"base_model": model, "dataset": data, "name": ""})
-    return Recipe(base_model=model, dataset=data)
+    preset = preset_for(model, data if data.source == "starter" else DatasetChoice())
+    if preset is None:
+        return Recipe(base_model=model, dataset=data)
+    return preset.model_copy(update={"base_model": model, "dataset": data, "name": ""})
+
+
+def preset_for(model: ModelChoice, data: DatasetChoice) -> Recipe | None:
+    """The preset that was made for the starter and one of its datasets."""
+    if model.source != "starter":
+        return None
+    for name in preset_names():
+        preset = load_preset(name)
+        if preset.base_model.source == "starter" and (preset.dataset.source, preset.dataset.id) == (data.source, data.id):
+            return preset
+    return None
 
 
 def model_value(model: ModelChoice) -> str:

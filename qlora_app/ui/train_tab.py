@@ -9,9 +9,10 @@ import gradio as gr
 from gradio.components import Component
 
 from .. import starter
+from ..base_models import ModelChoice
 from ..errors import UserError
 from ..messages import Conversation
-from ..recipe import EFFORTS, Recipe, epochs_for
+from ..recipe import EFFORTS, Recipe
 from ..runs import Run
 from ..training_data import DatasetChoice, import_file
 from .effort import effort_choices, epochs_meant, examples_of
@@ -93,9 +94,9 @@ class TrainTab:
     def fill(self, values: list[Any], effort: str | None) -> list[Any]:
         """`form_outputs` showing these values; choices, times and words are made anew."""
         model, data = chosen_model(values[0]), chosen_data(values[1])
-        folder, advice = self.page.settings.data, suggested(model, data)
+        folder, advice = self.page.settings.data, self.advice(model, data)
         try:
-            choices, note = effort_choices(Recipe(base_model=model, dataset=data), self.page.store, folder)
+            choices, note = effort_choices(advice, self.page.store, folder)
         except UserError:  # the data cannot be read: `data_words` says so, and the form stays usable
             choices, note = [(words, key) for key, words in EFFORTS.items()], ""
         updates = [gr.update(choices=self.form.model_choices(), value=values[0]),
@@ -114,23 +115,33 @@ class TrainTab:
     @reads
     def choose(self, suggested_for: tuple[str, str], effort: str | None, *values: Any) -> list[Any]:
         """Another model or other data: take the settings suggested for it, but keep what the person changed by hand."""
-        old = suggested(chosen_model(suggested_for[0]), chosen_data(suggested_for[1]))
-        new = suggested(chosen_model(values[0]), chosen_data(values[1]))
+        old = self.advice(chosen_model(suggested_for[0]), chosen_data(suggested_for[1]))
+        new = self.advice(chosen_model(values[0]), chosen_data(values[1]))
         by_hand = {name for name, value in zip(self.form.controls, values, strict=True) if value != value_of(old, name)}
         by_hand |= {"base_model", "dataset"}
         merged = {name: value if name in by_hand else value_of(new, name) for name, value in zip(self.form.controls, values, strict=True)}
         if effort:
-            merged["training.epochs"] = self._epochs(effort, merged["dataset"], merged["training.batch_size"])
+            merged["training.epochs"] = self._epochs(effort, new, merged["training.batch_size"])
         return self.fill(list(merged.values()), effort)
 
-    def _epochs(self, effort: str, data: str, batch_size: float | None) -> float:
-        count = len(examples_of(chosen_data(data), self.page.settings.data).train)
-        return epochs_for(effort, count, max(1, int(batch_size or 1)))
+    def advice(self, model: ModelChoice, data: DatasetChoice) -> Recipe:
+        """The suggested settings with a balanced effort for as much data as there is."""
+        recipe = suggested(model, data)
+        try:
+            epochs = epochs_meant(recipe, self.page.settings.data)["balanced"]
+        except UserError:  # the data cannot be read: `data_words` says so
+            return recipe
+        return recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": epochs})})
+
+    def _epochs(self, effort: str, recipe: Recipe, batch_size: float | None) -> float:
+        training = recipe.training.model_copy(update={"batch_size": max(1, int(batch_size or 1))})
+        return epochs_meant(recipe.model_copy(update={"training": training}), self.page.settings.data)[effort]
 
     @reads
-    def set_effort(self, effort: str | None, data: str, batch_size: float | None) -> Any:
+    def set_effort(self, effort: str | None, model: str, data: str, batch_size: float | None) -> Any:
         """Effort is a number of epochs that depends on how much data there is."""
-        return self._epochs(effort, data, batch_size) if effort else gr.skip()
+        recipe = suggested(chosen_model(model), chosen_data(data))
+        return self._epochs(effort, recipe, batch_size) if effort else gr.skip()
 
     @reads
     def own_epochs(self) -> None:
@@ -138,11 +149,11 @@ class TrainTab:
 
     @reads
     def own_settings(self, *values: Any) -> str:
-        return self.own_words(list(values), suggested(chosen_model(values[0]), chosen_data(values[1])))
+        return self.own_words(list(values), self.advice(chosen_model(values[0]), chosen_data(values[1])))
 
     @reads
     def back_to_suggested(self, *values: Any) -> list[Any]:
-        return self.fill_with(suggested(chosen_model(values[0]), chosen_data(values[1])))
+        return self.fill_with(self.advice(chosen_model(values[0]), chosen_data(values[1])))
 
     @changes
     def take_upload(self, file: str, suggested_for: tuple[str, str], effort: str | None, *values: Any) -> list[Any]:
