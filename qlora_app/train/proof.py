@@ -3,7 +3,7 @@
 import math
 import shutil
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -12,15 +12,13 @@ from ..chat import answer_all
 from ..runs.files import write_json
 from ..tasks.chat import held_out_loss, same_answer
 from .card import model_card
-
-if TYPE_CHECKING:
-    from .report import Reporter
-    from .worker import Job
+from .job import Job
+from .report import Reporter
 
 RECORDED = ("torch", "transformers", "peft", "bitsandbytes", "accelerate")
 
 
-def finish(job: "Job", reporter: "Reporter") -> None:
+def finish(job: Job, reporter: Reporter) -> None:
     """Save the adapter, measure it, and move it into place as the last thing before the run is called done."""
     reporter.say("Measuring what it learned.", seconds_left=None)
     unfinished = job.run.folder / "adapter.tmp"
@@ -39,7 +37,7 @@ def finish(job: "Job", reporter: "Reporter") -> None:
     reporter.say(_in_words(proof), state="done")
 
 
-def held_out(job: "Job") -> dict[str, Any]:
+def held_out(job: Job) -> dict[str, Any]:
     """Loss and exact match on examples that were never trained on, before (adapter off) and after.
 
     The base does not change in training, so "before" can be measured now, on the very same questions.
@@ -54,7 +52,7 @@ def held_out(job: "Job") -> dict[str, Any]:
     return {"loss": loss, "exact_match": exact, "questions": len(job.scored)}
 
 
-def _exact_match(job: "Job", base: bool) -> float:
+def _exact_match(job: Job, base: bool) -> float:
     """Share of the scored questions answered word for word."""
     answers = answer_all(job.model, job.tokenizer, [q.conversation for q in job.scored], base, job.answer_length)
     right = sum(same_answer(a, q.expected) for a, q in zip(answers, job.scored, strict=True))
@@ -67,7 +65,7 @@ def update(model: PeftModel) -> dict[str, int]:
     return {"layers": len(matrices), "zero_layers": sum(not bool(p.detach().any()) for p in matrices)}
 
 
-def reload(job: "Job", folder: str) -> dict[str, float]:
+def reload(job: Job, folder: str) -> dict[str, float]:
     """The saved adapter, read back from disk, against the one in memory: largest difference of a logit."""
     ids = torch.tensor([job.train.encoded(0).input_ids[:256]], device=job.model.device)
     job.model.eval()

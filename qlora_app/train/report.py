@@ -4,7 +4,7 @@ import dataclasses
 import math
 import shutil
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import torch
@@ -16,9 +16,7 @@ from ..runs import Run, Status
 from ..runs.checkpoints import seal
 from ..tasks.chat import held_out_loss
 from .failures import NotANumber
-
-if TYPE_CHECKING:
-    from .worker import Job
+from .job import Job
 
 STATUS_EVERY = 0.3  # seconds; people cannot read faster, and every status is flushed to the disk
 CURVE_EVERY = 3.0
@@ -99,7 +97,7 @@ class Reporter(TrainerCallback):
 class Measurer(TrainerCallback):
     """Held-out loss and sample answers, a chosen number of times in the run, without touching the run's random numbers."""
 
-    def __init__(self, job: "Job", reporter: Reporter) -> None:
+    def __init__(self, job: Job, reporter: Reporter) -> None:
         self.job, self.reporter = job, reporter
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any) -> None:

@@ -1,26 +1,23 @@
 """transformers' Trainer, set up from a recipe."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
 
-from ..tasks.chat import EncodedExamples, collator
+from ..tasks.chat import collator
+from .job import Job
+from .report import Reporter
 
-if TYPE_CHECKING:
-    from .report import Reporter
-    from .worker import Job
-
-# Tokens worked off at once. On a CPU attention pays for the square of a packed row; on a GPU short rows leave it idle.
-TOKENS_AT_ONCE = {"cpu": 512, "cuda": 2048}
 KEPT_CHECKPOINTS = 2  # with one, a crash while saving would leave nothing to go back to
 
 
 class CountingTrainer(Trainer):
     """Tells the reporter how many tokens it has worked off."""
 
-    reporter: "Reporter"
+    reporter: Reporter
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         mask = inputs.get("attention_mask")
@@ -28,18 +25,7 @@ class CountingTrainer(Trainer):
         return super().training_step(model, inputs, *args, **kwargs)
 
 
-def micro_batch_size(examples: EncodedExamples, batch: int) -> int:
-    """Examples worked off at once: the largest divisor of `batch` whose examples have about TOKENS_AT_ONCE tokens together.
-
-    The step is the same whatever this is, since losses are summed over its tokens; only memory and speed change.
-    """
-    seen = examples.spread(64)
-    mean = sum(len(e.input_ids) for e in seen) / len(seen)
-    room = TOKENS_AT_ONCE["cuda" if torch.cuda.is_available() else "cpu"] * 1.25 / max(1.0, mean)
-    return max((n for n in range(1, batch + 1) if batch % n == 0 and n <= room), default=1)
-
-
-def total_steps(job: "Job") -> int:
+def total_steps(job: Job) -> int:
     """Optimizer steps of the whole run."""
     training = job.recipe.training
     an_epoch = math.ceil(math.ceil(len(job.train) / job.micro_batch) / (training.batch_size // job.micro_batch))
@@ -47,7 +33,7 @@ def total_steps(job: "Job") -> int:
     return min(steps, training.max_steps) if training.max_steps else steps
 
 
-def arguments(job: "Job") -> TrainingArguments:
+def arguments(job: Job) -> TrainingArguments:
     """The recipe in the Trainer's own words."""
     training, steps = job.recipe.training, total_steps(job)
     on_gpu = torch.cuda.is_available()
@@ -64,10 +50,8 @@ def arguments(job: "Job") -> TrainingArguments:
         disable_tqdm=True, remove_unused_columns=False, dataloader_num_workers=0, dataloader_pin_memory=on_gpu, label_names=["labels"])
 
 
-def build_trainer(job: "Job", reporter: "Reporter", callbacks: list[TrainerCallback]) -> CountingTrainer:
+def build_trainer(job: Job, reporter: Reporter, callbacks: list[TrainerCallback]) -> CountingTrainer:
     """A Trainer whose only voice is the run folder."""
-    from transformers.trainer_callback import PrinterCallback
-
     trainer = CountingTrainer(model=job.model, args=arguments(job), train_dataset=job.train, processing_class=job.tokenizer,
                               data_collator=collator(job.tokenizer, job.packing), callbacks=callbacks)
     trainer.remove_callback(PrinterCallback)

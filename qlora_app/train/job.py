@@ -1,0 +1,137 @@
+"""What a run needs while it trains: model with adapter, data, questions, all made from its recipe."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedTokenizerBase, set_seed
+from transformers.models.llama import modeling_llama  # noqa: F401  what a standby can import ahead, it should
+from transformers.utils import logging as transformers_logging
+
+from ..base_models import load_model, load_tokenizer
+from ..messages import Conversation
+from ..recipe import Recipe
+from ..runs import Run
+from ..settings import Settings
+from ..tasks.chat import EncodedExamples, collator, ensure_template, micro_batches, packs_without_contamination
+from ..training_data import Examples, load_examples
+
+SAMPLE_QUESTIONS = 4
+# Tokens worked off at once. On a CPU attention pays for the square of a packed row; on a GPU short rows leave it idle.
+TOKENS_AT_ONCE = {"cpu": 512, "cuda": 2048}
+KNOWN_TO_PACK = {"llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3"}  # others are measured before the first step
+
+
+@dataclass(frozen=True)
+class Question:
+    """A held-out or typed question: the conversation up to the answer, and the answer that would be right ("" if unknown)."""
+
+    conversation: Conversation
+    expected: str
+
+    @property
+    def text(self) -> str: return self.conversation[-1]["content"]
+
+
+@dataclass
+class Job:
+    """Everything a run needs while it trains."""
+
+    run: Run
+    recipe: Recipe
+    examples: Examples
+    tokenizer: PreTrainedTokenizerBase
+    model: PeftModel
+    train: EncodedExamples
+    packing: bool
+    micro_batch: int
+    held_out_batches: list[dict[str, Any]]
+    questions: list[Question]
+    scored: list[Question]
+    answer_length: int  # tokens
+    warnings: list[str]
+
+
+def prepare(run: Run, recipe: Recipe) -> Job:
+    """Load model, tokenizer and data, attach the adapter. Raises UserError for anything the person can mend."""
+    _quiet_libraries()
+    settings = Settings.from_environment()
+    if settings.hub_token and recipe.base_model.source == "hub":
+        os.environ["HF_TOKEN"] = settings.hub_token.get_secret_value()  # this process only; never written anywhere
+    training = recipe.training
+    set_seed(training.seed)
+    tokenizer = load_tokenizer(recipe.base_model)
+    ensure_template(tokenizer)
+    examples = load_examples(recipe.dataset, settings.data)
+    base = load_model(recipe.base_model)
+    warnings = list(examples.warnings)
+    packing = training.packing and _may_pack(base, tokenizer, warnings)
+    max_length = _fitting_length(base, training.max_length, warnings)
+    model = recipe.method.attach(base, _checkpointing(recipe, base))
+    train = EncodedExamples(examples.train, tokenizer, max_length)
+    train.check_trainable()
+    size = micro_batch_size(train, training.batch_size)
+    held_out = EncodedExamples(_spread(examples.held_out, training.measured_examples), tokenizer, max_length)
+    questions = [question for question in map(_as_question, examples.held_out) if question]
+    scored = _spread(questions, training.scored_questions)
+    asked = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
+    return Job(run, recipe, examples, tokenizer, model, train, packing, size,
+               list(micro_batches(held_out, 16, collator(tokenizer, packing))), asked or _spread(questions, SAMPLE_QUESTIONS), scored,
+               _answer_length(questions, tokenizer), warnings)
+
+
+def _quiet_libraries() -> None:
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+
+
+def _may_pack(model: Any, tokenizer: PreTrainedTokenizerBase, warnings: list[str]) -> bool:
+    if model.config.model_type in KNOWN_TO_PACK or packs_without_contamination(model, tokenizer):
+        return True
+    warnings.append(f"{model.config.model_type} models cannot keep packed examples apart, so examples are padded instead.")
+    return False
+
+
+def _fitting_length(model: Any, wanted: int, warnings: list[str]) -> int:
+    context = getattr(model.config, "max_position_embeddings", None) or wanted
+    if wanted > context:
+        warnings.append(f"The model reads at most {context} tokens; longer examples are cut there.")
+    return min(wanted, context)
+
+
+def _checkpointing(recipe: Recipe, model: Any) -> bool:
+    """Automatic: on a GPU from a billion parameters on. On a CPU memory is plenty and the step would take 1.5 times as long."""
+    choice = recipe.training.gradient_checkpointing
+    return choice == "on" or (choice == "auto" and torch.cuda.is_available() and model.num_parameters() > 1_000_000_000)
+
+
+def _as_question(conversation: Conversation) -> Question | None:
+    """The conversation up to its last answer; None without one."""
+    last = next((i for i in range(len(conversation) - 1, 0, -1) if conversation[i]["role"] == "assistant"), None)
+    return Question(conversation[:last], conversation[last]["content"]) if last else None
+
+
+def _spread(items: list[Any], most: int) -> list[Any]:
+    """At most `most` items, evenly from all over the list."""
+    return items if len(items) <= most else [items[i * len(items) // most] for i in range(most)]
+
+
+def _answer_length(questions: list[Question], tokenizer: PreTrainedTokenizerBase) -> int:
+    """Tokens an answer may have: a few more than the longest right one, so that talking on is seen."""
+    if not questions:
+        return 100
+    lengths = [len(ids) for ids in tokenizer([q.expected for q in questions[:200]])["input_ids"]]
+    return min(256, max(16, max(lengths) + 8))
+
+
+def micro_batch_size(examples: EncodedExamples, batch: int) -> int:
+    """Examples worked off at once: the largest divisor of `batch` whose examples have about TOKENS_AT_ONCE tokens together.
+
+    The step is the same whatever this is, since losses are summed over its tokens; only memory and speed change.
+    """
+    seen = examples.spread(64)
+    mean = sum(len(e.input_ids) for e in seen) / len(seen)
+    room = TOKENS_AT_ONCE["cuda" if torch.cuda.is_available() else "cpu"] * 1.25 / max(1.0, mean)
+    return max((n for n in range(1, batch + 1) if batch % n == 0 and n <= room), default=1)
