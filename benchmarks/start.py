@@ -7,7 +7,6 @@ import argparse
 import os
 import platform
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -80,15 +79,17 @@ def warm(store: RunStore) -> float:
 def page(home: Path) -> float:
     """Seconds from `python app.py` to the page's first answer."""
     environment = {**os.environ, "QLORA_APP_HOME": str(home), "QLORA_APP_PORT": str(PORT)}
-    app = subprocess.Popen([sys.executable, str(ROOT / "app.py")], env=environment, stdout=subprocess.DEVNULL)
+    app = subprocess.Popen([sys.executable, str(ROOT / "app.py")], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        return seconds_until(_answers)
+        return seconds_until(lambda: _answers(app))
     finally:
-        app.send_signal(signal.SIGINT)
+        app.terminate()
         app.wait(timeout=30)
 
 
-def _answers() -> bool:
+def _answers(app: subprocess.Popen) -> bool:
+    if app.poll() is not None:
+        raise RuntimeError("app.py ended by itself; `python app.py` says why")
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/", timeout=5) as answer:
             return answer.status == 200
@@ -124,6 +125,8 @@ def main() -> None:
     middle = {name: statistics.median(seconds) for name, seconds in measured.items()}
     lines = [f"Start to first loss: {middle['warm']:.2f} s warm, {middle['cold']:.2f} s cold, ratio {middle['cold'] / middle['warm']:.1f}",
              f"`python app.py` to the page: {middle['page']:.2f} s"]
+    if load > (os.cpu_count() or 1):
+        lines.append(f"The machine was busy (load {load:.1f}): seconds say little, the ratio a bit more.")
     print("\n".join(lines))
     row = " | ".join(f"{middle[name]:.2f} ({measured[name][0]:.2f} to {measured[name][-1]:.2f})" for name in ("warm", "cold", "page"))
     with open(RESULTS, "a", encoding="utf-8") as results:
