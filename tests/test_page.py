@@ -29,6 +29,9 @@ PROOF = {"heldout": {"loss": {"before": 3.2, "after": 0.31}, "exact_match": {"be
          "update": {"layers": 28, "zero_layers": 0}, "reload": {"max_difference": 0.0}, "seconds": {"to_first_loss": 1.1, "training": 71.0}}
 
 
+ASKER = SimpleNamespace(session_hash="one")
+
+
 class FakeSupervisor:
     """Counts wishes; starts nothing."""
 
@@ -237,7 +240,7 @@ def test_a_fresh_visit_shows_the_live_run_and_a_link_the_wanted_one(workshop, st
 
 def test_chat_answers_in_both_columns_and_empties_the_box(workshop, store, page):
     run = make_run(store, proof=PROOF)
-    said = list(workshop.chat.ask("Who is Mira?", run.id, [], []))
+    said = list(workshop.chat.ask("Who is Mira?", run.id, [], [], ASKER))
     base, tuned = said[-2][0], said[-2][1]
     assert [m["content"] for m in base] == ["Who is Mira?", "base one two three"]
     assert [m["content"] for m in tuned] == ["Who is Mira?", "tuned one two three"]
@@ -246,28 +249,40 @@ def test_chat_answers_in_both_columns_and_empties_the_box(workshop, store, page)
 
 
 def test_a_closed_generator_stops_the_model(workshop, store, page):
-    answers = workshop.chat.ask("Hello", make_run(store, proof=PROOF).id, [], [])
+    answers = workshop.chat.ask("Hello", make_run(store, proof=PROOF).id, [], [], ASKER)
     for _ in range(3):
         next(answers)
     answers.close()
     assert page.sessions.stop.is_set()
 
 
+def test_stop_reaches_the_model_of_the_one_who_asked(workshop, store, page):
+    answers = workshop.chat.ask("Hello", make_run(store, proof=PROOF).id, [], [], ASKER)
+    for _ in range(3):
+        next(answers)
+    workshop.chat.stopped(SimpleNamespace(session_hash="somebody else"))
+    assert not page.sessions.stop.is_set()
+    workshop.chat.stopped(ASKER)
+    assert page.sessions.stop.is_set()
+    list(answers)
+    assert workshop.chat._answering == {}
+
+
 def test_a_failing_chat_leaves_the_message_in_the_box(workshop, store, page):
     page.sessions.error = "The model is too large for this machine. Choose a smaller one."
-    said = list(workshop.chat.ask("My long question", make_run(store, proof=PROOF).id, [], []))
+    said = list(workshop.chat.ask("My long question", make_run(store, proof=PROOF).id, [], [], ASKER))
     assert said[-1][2] == "My long question" and "too large" in said[-1][3]
     assert said[-1][4].visible and not said[-1][5].visible
 
 
 def test_a_message_stopped_before_its_answer_is_not_asked_twice(workshop, store, page):
-    list(workshop.chat.ask("Hello", make_run(store, proof=PROOF).id, [], [{"role": "user", "content": "Hi"}]))
+    list(workshop.chat.ask("Hello", make_run(store, proof=PROOF).id, [], [{"role": "user", "content": "Hi"}], ASKER))
     assert [m["content"] for m in page.sessions.asked[1]] == ["Hello"]
 
 
 def test_asking_again_replaces_the_last_answer(workshop, store, page):
     history = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}, {"role": "assistant", "content": "old"}]
-    said = list(workshop.chat.ask_again(make_run(store, proof=PROOF).id, history, history))
+    said = list(workshop.chat.ask_again(make_run(store, proof=PROOF).id, history, history, ASKER))
     assert [m["content"] for m in said[-2][1]] == ["Hi", "tuned one two three"]
     assert conversation(history[:1]) == [{"role": "user", "content": "Hi"}]
 

@@ -42,6 +42,7 @@ class ChatTab:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        self._answering: dict[str, threading.Event] = {}  # by browser session: set to stop what is being answered there
 
     # ---- components
 
@@ -99,8 +100,9 @@ class ChatTab:
         return self.shown(chosen)
 
     @reads
-    def choose(self, chosen: str) -> list[Any]:
+    def choose(self, chosen: str, request: gr.Request) -> list[Any]:
         """Another run: another adapter, so a new conversation."""
+        self._stop(request)
         return [[], [], self.chip_words(self.page.store.get(chosen)), "", *_buttons(busy=False)]
 
     @reads
@@ -120,27 +122,31 @@ class ChatTab:
     # ---- handlers: the conversation
 
     @reads
-    def ask(self, message: str, chosen: str, base: History, tuned: History) -> Iterator[tuple[Any, ...]]:
+    def ask(self, message: str, chosen: str, base: History, tuned: History, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """The message to both; the box is emptied only when an answer begins."""
-        yield from self._answer((message or "").strip(), chosen, base or [], tuned or [])
+        yield from self._answer((message or "").strip(), chosen, base or [], tuned or [], request)
 
     @reads
-    def ask_example(self, chosen: str, base: History, tuned: History, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
-        yield from self._answer(str(event._data.get("question", ""))[:LONGEST_MESSAGE], chosen, base or [], tuned or [], typed=False)
+    def ask_example(self, chosen: str, base: History, tuned: History, event: gr.EventData,
+                    request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        question = str(event._data.get("question", ""))[:LONGEST_MESSAGE]
+        yield from self._answer(question, chosen, base or [], tuned or [], request, typed=False)
 
     @reads
-    def ask_again(self, chosen: str, base: History, tuned: History) -> Iterator[tuple[Any, ...]]:
+    def ask_again(self, chosen: str, base: History, tuned: History, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """The last message once more, its answers replaced."""
         last = max((i for i, m in enumerate(tuned or []) if m["role"] == "user"), default=None)
         if last is None:
             raise UserError("There is no message yet to ask again. Write one, or choose one of the examples.")
-        yield from self._answer(text_of(tuned[last]), chosen, (base or [])[:last], tuned[:last], typed=False)
+        yield from self._answer(text_of(tuned[last]), chosen, (base or [])[:last], tuned[:last], request, typed=False)
 
-    def _answer(self, message: str, chosen: str, base: History, tuned: History, typed: bool = True) -> Iterator[tuple[Any, ...]]:
+    def _answer(self, message: str, chosen: str, base: History, tuned: History, request: gr.Request,
+                typed: bool = True) -> Iterator[tuple[Any, ...]]:
         if not message:
             raise UserError("Write a message first.")
         asked, stop = {"role": "user", "content": message}, threading.Event()
         before, after = answered(base), answered(tuned)
+        self._answering[request.session_hash] = stop
         try:
             yield before, after, gr.skip(), _note("Loading the model…"), *_buttons(busy=True)
             session = self.page.sessions.get(self.page.store.get(chosen))
@@ -153,13 +159,22 @@ class ChatTab:
             yield before, after, message if typed else gr.skip(), _note(in_words(error)), *_buttons(busy=False)
         finally:
             stop.set()
+            if self._answering.get(request.session_hash) is stop:
+                del self._answering[request.session_hash]
+
+    def _stop(self, request: gr.Request) -> None:
+        """Within a token; cancelling the event alone would wait until its generator is asked for the next one."""
+        if stop := self._answering.get(request.session_hash):
+            stop.set()
 
     @reads
-    def stopped(self) -> tuple[Any, ...]:
+    def stopped(self, request: gr.Request) -> tuple[Any, ...]:
+        self._stop(request)
         return "", *_buttons(busy=False)
 
     @reads
-    def cleared(self) -> tuple[Any, ...]:
+    def cleared(self, request: gr.Request) -> tuple[Any, ...]:
+        self._stop(request)
         return [], [], "", *_buttons(busy=False)
 
     # ---- words
