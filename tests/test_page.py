@@ -222,7 +222,7 @@ def test_downloads_are_copies_of_what_is_needed(workshop, store):
     assert Recipe.load(Path(workshop.runs.recipe_file(run.id))) == run.recipe()
 
 
-def test_a_fresh_visit_shows_the_live_run_and_a_link_the_wanted_one(workshop, store):
+def test_a_fresh_visit_shows_the_live_run_and_a_link_its_tab(workshop, store):
     old, live, new = make_run(store, name="old"), make_run(store, name="live", state="running"), make_run(store, name="new")
 
     def visit(**query):
@@ -231,7 +231,7 @@ def test_a_fresh_visit_shows_the_live_run_and_a_link_the_wanted_one(workshop, st
     with live.hold_lock():
         assert visit()[2] == live.id
     assert visit()[2] in (new.id, live.id, old.id)
-    assert visit(tab="train", run=old.id)[2] == old.id
+    assert visit(tab="train", run=old.id)[2] == visit()[2]
     assert visit(tab="runs", run=old.id)[1].selected == "runs"
     assert visit(tab="nonsense", run="../..")[1].selected == "train"
 
@@ -433,3 +433,9 @@ def test_a_taken_port_is_a_sentence(site, tmp_path, monkeypatch):
     monkeypatch.setattr(app, "Supervisor", FakeSupervisor)
     with pytest.raises(UserError, match="is taken"):
         app.open_page(Settings(home=tmp_path, port=site.port), is_space=False)
+
+
+def test_the_chat_tab_goes_on_with_a_conversation_else_takes_the_newest_training(workshop, store):
+    old, new = make_run(store, name="old", proof=PROOF), make_run(store, name="new", proof=PROOF)
+    assert workshop.chat.refresh(old.id, [], new.id)[2].value == new.id
+    assert workshop.chat.refresh(old.id, [{"role": "user", "content": "Hi"}], new.id)[2].value == old.id

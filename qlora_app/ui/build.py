@@ -17,7 +17,8 @@ TITLE = "Guanaco Workshop"
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 FAST = QUIET | {"queue": False}
 OTHER_APP = "Another Guanaco Workshop looks after this folder of runs. It starts what you start here; both pages show the same."
-# The address tells which tab and which run one looks at, so that a reload or a shared link shows them again. A tab also
+# The address tells which tab and which run one looks at, so that a reload or a shared link shows them again (Train always
+# shows the run that is being trained, else the newest). A tab also
 # says that it was chosen while the page is still being built, when the address has not been read yet.
 READY = "() => { window.guanacoReady = true; }"
 REMEMBER = """(run) => { if (!window.guanacoReady) return; const q = new URLSearchParams(location.search); q.set('tab', '%s');
@@ -106,9 +107,10 @@ class Workshop:
         event.success(self.chat.warm_up, self.chat.picker, self.chat.note, concurrency_id="model", **QUIET)
 
     def _wire_page(self, demo: gr.Blocks) -> None:
-        self.train_tab.select(None, self.train.card, js=REMEMBER % "train")
+        self.train_tab.select(None, js=REMEMBER % "train")
         self.runs_tab.select(self.runs.refresh, self.runs.card, self.runs.view, **FAST).then(None, self.runs.card, js=REMEMBER % "runs")
-        self._then_load(self.chat_tab.select(self.chat.refresh, self.chat.picker, self.chat.view, **FAST))
+        talking = [self.chat.picker, self.chat.tuned, self.train.card]
+        self._then_load(self.chat_tab.select(self.chat.refresh, talking, self.chat.view, **FAST))
         everything = [*self.train.form_outputs, *self.runs.view, *self.chat.view]
         restored = demo.load(self._restore, None, [self.banner, self.tabs, self.train.card, *everything], **FAST)
         restored.then(None, js=READY)
@@ -122,7 +124,7 @@ class Workshop:
         """Any visit, also a second one or after a restart: everything is read from the run folders and the address."""
         asked = dict(request.query_params)
         tab = asked.get("tab") if asked.get("tab") in ("train", "runs", "chat") else "train"
-        run = self.page.shown_run(asked.get("run") if tab == "train" else None)
+        run = self.page.shown_run()
         form = self.train.fill_with((run and recipe_of(run)) or self.train.form.first_recipe())
         opened = self.page.find(asked.get("run")) if tab == "runs" else None
         runs = self.runs.opened(opened) if opened else self.runs.listed()

@@ -95,9 +95,9 @@ class ChatTab:
         return self.shown(self.page.store.get(run_id(event)).id)
 
     @reads
-    def refresh(self, chosen: str | None) -> list[Any]:
-        """The tab was chosen: new runs may have come."""
-        return self.shown(chosen)
+    def refresh(self, chosen: str | None, said: History, trained: str | None) -> list[Any]:
+        """The tab was chosen: go on with a conversation that has begun, else talk to the run of the Train tab."""
+        return self.shown(chosen if said else trained)
 
     @reads
     def choose(self, chosen: str, request: gr.Request) -> list[Any]:

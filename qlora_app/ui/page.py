@@ -24,10 +24,10 @@ class Page:
         except UserError:
             return None
 
-    def shown_run(self, wanted: str | None = None) -> Run | None:
-        """The run a fresh page shows: the wanted one if there is such, else one that is being trained, else the newest."""
+    def shown_run(self) -> Run | None:
+        """The run a fresh page shows: one that is being trained, else the newest."""
         runs = self.store.list()
-        return self.find(wanted) or next((run for run in runs if run.is_alive()), runs[0] if runs else None)
+        return next((run for run in runs if run.is_alive()), runs[0] if runs else None)
 
     def start(self, run: Run) -> None:
         run.ask("start")

@@ -27,7 +27,7 @@ def state(page, word):
 
 def shown(page):
     """The run card as text, without what only a moment decides."""
-    page.wait_for_function("document.querySelector('#live .card').dataset.state !== 'loading'")
+    page.wait_for_function("window.guanacoReady && document.querySelector('#live .card:not([data-state=loading])')")
     page.wait_for_timeout(700)
     return page.locator("#live .card").inner_text()
 
@@ -90,12 +90,12 @@ def test_one_click_trains_and_one_click_chats(visitor, app):
 
 
 def test_the_chart_is_read_with_the_keyboard(visitor, app):
-    page = visitor.open(f"?run={app.finished_run().id}")
-    page.locator("#live .chart svg").focus()
+    page = visitor.open(f"?tab=runs&run={app.finished_run().id}")
+    page.locator("#opened .chart svg").focus()
     page.keyboard.press("Home")
-    expect(page.locator("#live .read")).to_contain_text("Step 1: training loss")
+    expect(page.locator("#opened .read")).to_contain_text("Step 1: training loss")
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#live .read")).to_contain_text("Step 2: training loss")
+    expect(page.locator("#opened .read")).to_contain_text("Step 2: training loss")
 
 
 def test_a_reload_and_a_second_browser_show_the_same(visitor, app):
