@@ -427,3 +427,16 @@ def test_files_beside_the_runs_are_no_runs(store, run):
 def test_launch_file_is_plain_json(run):
     run.launched(os.getpid())
     assert json.loads((run.folder / "launch.json").read_text())["pid"] == os.getpid()
+
+
+def test_runs_made_in_the_same_moment_are_listed_newest_first(tmp_path, monkeypatch):
+    save = Recipe.save
+
+    def save_by_a_coarse_clock(recipe, path):
+        save(recipe, path)
+        os.utime(path, (0, 0))
+
+    monkeypatch.setattr(Recipe, "save", save_by_a_coarse_clock)
+    store = RunStore(tmp_path)
+    made = [store.create(Recipe.from_dict({"name": name})).id for name in "zyxwvutsrq"]
+    assert [run.id for run in store.list()] == made[::-1]

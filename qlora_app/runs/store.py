@@ -4,6 +4,7 @@ import builtins
 import os
 import re
 import shutil
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -34,6 +35,8 @@ class RunStore:
         else:
             raise UserError(f"There are 999 runs called {stem}. Give this one another name.")
         recipe.save(folder / "recipe.yaml")
+        now = time.time_ns()  # the file system's own clock ticks every few milliseconds: too coarse to tell which came first
+        os.utime(folder / "recipe.yaml", ns=(now, now))
         return Run(folder)
 
     def get(self, run_id: str) -> Run:
