@@ -9,6 +9,7 @@ STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 # Gradio puts its own class in front of every rule of `css`, so a rule about an element outside of that class goes here.
 HEAD = """<style>
 .dark { color-scheme: dark; }
+html:has(body.dark) { background: #16181a; }
 @media (max-width: 700px) { .gradio-container .main.app { padding: 8px 10px !important; } }
 </style>"""
 TEAL, TEAL_DARK = "#0f766e", "#115e59"
