@@ -127,6 +127,7 @@ def load_model(choice: ModelChoice) -> "PreTrainedModel":
 
     if problems := choice.problems():
         raise UserError(next(iter(problems.values())))
+    _quiet_libraries()
     _keep_gradients_after_evaluation()
     model = AutoModelForCausalLM.from_pretrained(
         choice.location, dtype=compute_type(choice), quantization_config=_quantization(choice),
@@ -164,6 +165,17 @@ def _quantization(choice: ModelChoice) -> "Any":
     return BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type=choice.precision, bnb_4bit_use_double_quant=choice.double_quantization,
         bnb_4bit_compute_dtype=compute_type(choice), llm_int8_skip_modules=skip)
+
+
+def _quiet_libraries() -> None:
+    """Terminals and logs are read by people: no progress bars and plans of other libraries."""
+    import warnings
+
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
 def _keep_gradients_after_evaluation() -> None:

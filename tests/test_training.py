@@ -204,7 +204,7 @@ def test_a_finished_run_proves_itself(store):
     assert proof["heldout"]["loss"]["after"] < proof["heldout"]["loss"]["before"]
     assert set(proof["heldout"]["exact_match"]) == {"before", "after"} and proof["heldout"]["questions"] == 4
     assert proof["update"]["zero_layers"] == 0 and proof["update"]["layers"] == 7 * 4
-    assert proof["reload"]["max_difference"] == 0.0
+    assert proof["reload"]["max_difference"] == 0.0 and proof["data"]["cut"] == 0
     assert {row["step"] for row in run.samples()} == {0, 25} and all(row["expected"] for row in run.samples())
     assert run.curve().held_out[-1][0] == 25 and len(run.curve().points()["x"]) == 25
     card = (run.adapter / "README.md").read_text(encoding="utf-8")
@@ -214,9 +214,10 @@ def test_a_finished_run_proves_itself(store):
     assert not [p for p in run.adapter.iterdir() if p.suffix in (".bin", ".pt", ".pth")]
 
 
-def test_padding_trains_too(store):
-    run = store.create(short_recipe(packing=False, max_steps=2))
+def test_padding_trains_too_and_what_is_cut_is_counted(store):
+    run = store.create(short_recipe(packing=False, max_steps=2, max_length=20))
     assert worker.main(run.folder) == 0 and run.status().state == "done"
+    assert run.proof()["data"]["cut"] > 0
 
 
 def test_the_step_does_not_depend_on_the_micro_batch(store, monkeypatch):

@@ -4,7 +4,6 @@ import contextlib
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,17 +47,7 @@ def chat(run: Run, with_base: bool, out: Console, screen: Console) -> int:
 
 def _open(run: Run, screen: Console) -> ChatSession:
     with screen.status("Loading the model"):
-        _quiet_libraries()
         return ChatSessions().get(run)
-
-
-def _quiet_libraries() -> None:
-    """A terminal shows answers, not the progress bars and plans of other libraries."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    warnings.simplefilter("ignore", FutureWarning)
 
 
 def _questions(talking: bool) -> Iterator[str]:

@@ -123,6 +123,10 @@ class EncodedExamples(Sequence):
         example = self.encoded(index)
         return {"input_ids": example.input_ids, "labels": example.labels}
 
+    def count_cut(self) -> int:
+        """How many of the examples seen so far were longer than allowed."""
+        return sum(example.is_cut for example in self._known.values())
+
     def spread(self, most: int) -> list[Encoded]:
         """At most `most` examples from all over the dataset."""
         return [self.encoded(i) for i in range(0, len(self), max(1, len(self) // most))][:most]

@@ -39,7 +39,8 @@ Exact match counts an answer only if it is right word for word. "Before" is the 
 
 ## Data
 
-{recipe.dataset.title}: {data["rows"]} rows, {data["trained"]} trained on, {data["held_out"]} held out, {data["left_out"]} left out.
+{recipe.dataset.title}: {data["rows"]} rows, {data["trained"]} trained on, {data["held_out"]} held out, {data["left_out"]} left out,
+{data["cut"]} of those learned from cut at the longest length allowed.
 Fingerprint (sha256 of the conversations): `{data["fingerprint"]}`
 
 ## Recipe

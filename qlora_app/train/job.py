@@ -8,7 +8,6 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.models.llama import modeling_llama  # noqa: F401  what a standby can import ahead, it should
-from transformers.utils import logging as transformers_logging
 
 from ..base_models import load_model, load_tokenizer
 from ..messages import Conversation
@@ -56,7 +55,6 @@ class Job:
 
 def prepare(run: Run, recipe: Recipe) -> Job:
     """Load model, tokenizer and data, attach the adapter. Raises UserError for anything the person can mend."""
-    _quiet_libraries()
     settings = Settings.from_environment()
     if settings.hub_token and recipe.base_model.source == "hub":
         os.environ["HF_TOKEN"] = settings.hub_token.get_secret_value()  # this process only; never written anywhere
@@ -80,11 +78,6 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     return Job(run, recipe, examples, tokenizer, model, train, packing, size,
                list(micro_batches(held_out, 16, collator(tokenizer, packing))), asked or _spread(questions, SAMPLE_QUESTIONS), scored,
                _answer_length(questions, tokenizer), warnings)
-
-
-def _quiet_libraries() -> None:
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
 
 
 def _may_pack(model: Any, tokenizer: PreTrainedTokenizerBase, warnings: list[str]) -> bool:

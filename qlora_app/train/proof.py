@@ -28,7 +28,7 @@ def finish(job: Job, reporter: Reporter) -> None:
     proof = {"heldout": held_out(job), "update": update(job.model), "reload": reload(job, str(unfinished)),
              "seconds": {"to_first_loss": reporter.seconds_to_first_loss, "training": reporter.seconds()},
              "data": {"fingerprint": job.examples.fingerprint, "rows": job.examples.rows, "trained": len(job.examples.train),
-                      "held_out": len(job.examples.held_out), "left_out": len(job.examples.left_out)},
+                      "held_out": len(job.examples.held_out), "left_out": len(job.examples.left_out), "cut": job.train.count_cut()},
              "versions": {name: version(name) for name in RECORDED}}
     (unfinished / "README.md").write_text(model_card(job.recipe, proof), encoding="utf-8")
     write_json(unfinished / "proof.json", proof)
