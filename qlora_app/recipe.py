@@ -73,14 +73,13 @@ class Recipe(Choices):
         """Raises UserError with every mistake at once, `problems` keyed by the setting's dotted name."""
         if not isinstance(values, dict):
             raise UserError("A recipe is a mapping of settings, for example `training: {epochs: 2}`.")
+        recipe, problems = None, _impossible(values)
         try:
             recipe = cls.model_validate(values)
         except ValidationError as error:
-            raise _mistakes(dict(_sentence(e) for e in error.errors())) from error
-        problems = {f"{group}.{name}": text for group in ("base_model", "dataset")
-                    for name, text in getattr(recipe, group).problems().items()}
-        if problems:
-            raise _mistakes(problems)
+            problems = dict(_sentence(e) for e in error.errors()) | problems
+        if recipe is None or problems:
+            raise UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
         return recipe
 
     @classmethod
@@ -129,8 +128,16 @@ def epochs_for(effort: str, examples: int, batch_size: int) -> float:
     return round(min(50.0, max(_EPOCHS[effort], fewest)), 2)
 
 
-def _mistakes(problems: dict[str, str]) -> UserError:
-    return UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
+def _impossible(values: dict[str, Any]) -> dict[str, str]:
+    """What is well-formed and yet cannot work, such as a model folder that is not there; each group by itself, whatever else is wrong."""
+    problems = {}
+    for group, kind in (("base_model", ModelChoice), ("dataset", DatasetChoice)):
+        try:
+            found = kind.model_validate(values.get(group, {})).problems()
+        except ValidationError:
+            continue  # reported with the mistakes of the whole
+        problems |= {f"{group}.{name}": text for name, text in found.items()}
+    return problems
 
 
 def _sentence(error: Any) -> tuple[str, str]:

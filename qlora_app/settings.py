@@ -1,5 +1,6 @@
 """Where this installation lives and listens. Everything comes from the environment; secrets live here and nowhere else."""
 
+import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,11 +40,22 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read every QLORA_APP_ variable. Raises UserError naming each one that does not make sense."""
+        """Read every QLORA_APP_ variable. Raises UserError naming each one that does not make sense, misspelt ones included."""
         values = {k.removeprefix(PREFIX).lower(): v for k, v in environment.items() if k.startswith(PREFIX) and v}
+        lines = [_unknown(name) for name in values if name not in cls.model_fields]
+        settings = None
         try:
             settings = cls.model_validate({k: v for k, v in values.items() if k in cls.model_fields})
         except ValidationError as error:
-            lines = [f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']} (it is {e['input']!r})" for e in error.errors()]
-            raise UserError("\n".join(lines)) from error
+            lines += [f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']} (it is {e['input']!r})" for e in error.errors()]
+        if settings is None or lines:
+            raise UserError("\n".join(lines))
         return settings.model_copy(update={"home": settings.home.expanduser().resolve()})
+
+
+def _unknown(name: str) -> str:
+    """A misspelt variable would be a login or a folder that is silently not used. Its value may be a secret, so it is not shown."""
+    near = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.5)
+    every = ", ".join(PREFIX + field.upper() for field in Settings.model_fields)
+    hint = f"Do you mean {PREFIX}{near[0].upper()}?" if near else f"There are: {every}."
+    return f"{PREFIX}{name.upper()}: there is no such setting. {hint}"

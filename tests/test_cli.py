@@ -277,6 +277,16 @@ def test_a_senseless_environment_is_a_mistake_of_the_person(monkeypatch, capsys)
     assert "QLORA_APP_PORT" in capsys.readouterr().err
 
 
+def test_a_misspelt_variable_is_not_ignored_and_its_value_not_shown():
+    with pytest.raises(UserError) as caught:
+        Settings.from_environment({"QLORA_APP_PASWORD": "sesame-opens", "QLORA_APP_ZZZZ": "1", "QLORA_APP_PORT": "many", "PATH": "/bin"})
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3 and "sesame" not in str(caught.value)
+    assert "QLORA_APP_PASWORD" in lines[0] and "Do you mean QLORA_APP_PASSWORD?" in lines[0]
+    assert all("QLORA_APP_" + name.upper() in lines[1] for name in Settings.model_fields)
+    assert "QLORA_APP_PORT" in lines[2]
+
+
 COMMANDS = ["train", "watch", "runs", "stop", "resume", "chat", "score", "presets", "settings"]
 
 

@@ -68,6 +68,13 @@ def test_choices_that_cannot_work_are_found_before_anything_starts(group, values
     assert name in mistakes({group: values})
 
 
+def test_a_choice_that_cannot_work_is_named_together_with_all_other_mistakes():
+    problems = mistakes({"base_model": {"source": "folder", "id": "nowhere"}, "dataset": {"id": "nothing"}, "training": {"epochs": -1}})
+    assert set(problems) == {"base_model.id", "dataset.id", "training.epochs"}
+    assert set(mistakes({"base_model": {"source": "hub", "precision": "q4"}, "dataset": {"id": "nothing"}})) == {
+        "base_model.precision", "dataset.id"}
+
+
 @pytest.mark.parametrize("text", ["a: [", "just words", "", "!!python/object/apply:os.system [ls]", "x: " + "y" * 70000])
 def test_a_file_that_is_no_recipe_is_named(text, tmp_path):
     (tmp_path / "odd.yaml").write_text(text)

@@ -391,6 +391,14 @@ def test_the_finished_adapter_comes_before_checkpoints(run):
     assert run.newest_adapter() == run.adapter
 
 
+def test_asking_for_the_newest_adapter_reads_no_checkpoint(run, monkeypatch):
+    for step in (1, 2, 3):
+        seal(checkpoint(run, step))
+    cut(run.checkpoints / "checkpoint-3", "adapter_model.safetensors")
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read"))
+    assert run.newest_adapter().name == "checkpoint-2"
+
+
 # ---- the store
 
 def test_runs_are_listed_newest_first_and_names_never_collide(store):

@@ -151,8 +151,11 @@ class Run:
         return newest_complete(self.checkpoints)
 
     def newest_adapter(self) -> Path | None:
-        """The folder to chat with: the finished adapter, else the newest complete checkpoint, else None."""
-        return self.adapter if (self.adapter / "proof.json").exists() else self.newest_checkpoint()
+        """The folder to chat with: the finished adapter, else the newest complete checkpoint, else None.
+
+        Of a checkpoint only the sizes are compared: this is asked for every run of a list, and gigabytes are not read for that.
+        """
+        return self.adapter if (self.adapter / "proof.json").exists() else newest_complete(self.checkpoints, deep=False)
 
     def size(self) -> int:
         """Bytes on disk."""

@@ -17,7 +17,7 @@ from ..runs import Run
 from .effort import examples_of
 from .guard import in_words, reads
 from .page import Page
-from .run_card import can_chat, recipe_of, run_id, title_of
+from .run_card import recipe_of, run_id, title_of
 from .theme import plain
 
 EXAMPLES = 6
@@ -82,7 +82,7 @@ class ChatTab:
 
     def shown(self, wanted: str | None) -> list[Any]:
         """The picker with every run that has an adapter, the wanted one chosen, and its example questions."""
-        runs = [run for run in self.page.store.list()[:LISTED] if can_chat(run)]
+        runs = [run for run in self.page.store.list()[:LISTED] if run.newest_adapter()]
         if not runs:
             return [gr.HTML(visible=True), gr.Column(visible=False), gr.skip(), gr.skip(), gr.skip()]
         run = next((run for run in runs if run.id == wanted), runs[0])

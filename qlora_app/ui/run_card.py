@@ -18,7 +18,6 @@ import gradio as gr
 from ..errors import UserError
 from ..recipe import Recipe
 from ..runs import Run, Status
-from ..runs.checkpoints import newest_complete
 from .charts import chart
 from .page import Page
 from .theme import plain
@@ -135,11 +134,6 @@ def title_of(run: Run) -> str:
     return recipe.title if recipe else run.id
 
 
-def can_chat(run: Run) -> bool:
-    """Is there an adapter to talk to? Sizes only: the contents are compared when it is loaded."""
-    return (run.adapter / "proof.json").exists() or newest_complete(run.checkpoints, deep=False) is not None
-
-
 def head(run: Run, recipe: Recipe | None, status: Status) -> str:
     title = recipe.title if recipe else run.id
     dot = "live" if status.state in MOVING else status.state
@@ -172,7 +166,7 @@ def tiles(status: Status) -> str:
 
 def actions(run: Run, status: Status) -> str:
     """What can be done with this run now, as buttons; the script turns a click into an event of the same name."""
-    talk, buttons = can_chat(run), []
+    talk, buttons = run.newest_adapter() is not None, []
     if status.state == "queued":
         return _button("unqueue", "Take it out of the queue")
     if talk:
