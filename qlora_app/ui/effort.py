@@ -7,9 +7,9 @@ from ..base_models import ModelChoice
 from ..recipe import EFFORTS, Recipe, epochs_for
 from ..runs import RunStore
 from ..training_data import DatasetChoice, Examples, load_examples
+from ..words import about
 from .recipe_form import preset_for
 from .run_card import recipe_of
-from .words import about
 
 # The starter on two laptop cores: seconds for each million characters of conversation that is learned from.
 STARTER_SECONDS_PER_MILLION = 130.0

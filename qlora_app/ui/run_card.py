@@ -18,10 +18,10 @@ import gradio as gr
 from ..errors import UserError
 from ..recipe import Recipe
 from ..runs import Run, Status
+from ..words import count_of, duration, left
 from .charts import chart
 from .page import Page
 from .theme import plain
-from .words import count_of, duration, left
 
 FOLDER = Path(__file__).parent
 STATES = {"queued": "Waiting", "starting": "Starting", "running": "Training", "stopping": "Stopping", "done": "Finished",

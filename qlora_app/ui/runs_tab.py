@@ -14,11 +14,11 @@ from gradio.components import Component
 from ..errors import UserError
 from ..runs import Run
 from ..runs.checkpoints import MANIFEST
+from ..words import duration, size
 from .guard import changes, reads
 from .page import Page
 from .run_card import NO_FIGURE, STATES, RunCards, recipe_of, run_card, run_id, title_of
 from .theme import plain
-from .words import duration, size
 
 SHOWN = 50
 TAKEN_ALONG = (".safetensors", ".json", ".jinja", ".md", ".model", ".txt")

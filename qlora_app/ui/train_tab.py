@@ -15,13 +15,13 @@ from ..messages import Conversation
 from ..recipe import EFFORTS, Recipe
 from ..runs import Run
 from ..training_data import DatasetChoice, import_file
+from ..words import count_of
 from .effort import effort_choices, epochs_meant, examples_of
 from .guard import changes, reads
 from .page import Page
 from .recipe_form import RecipeForm, chosen_data, chosen_model, data_value, effort_of, element_id, suggested, value_of
 from .run_card import RunCards, run_card, run_id
 from .theme import plain
-from .words import count_of
 
 FORMATS = {"alpaca": "Alpaca format", "messages": "messages format", "sharegpt": "ShareGPT format", "question_answer": "two columns"}
 SHOWN_ROWS = 3

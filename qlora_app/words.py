@@ -1,4 +1,4 @@
-"""How figures are said on the page."""
+"""How figures are said, on the page, in a terminal and in the sentences of a run."""
 
 
 def duration(seconds: float) -> str:
@@ -34,6 +34,13 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "bytes" or count >= 100 else f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError
+
+
+def millions(count: float) -> str:
+    """How many parameters: 134_515_008 -> "135 M", 6_738_415_616 -> "6.7 B"."""
+    if count >= 999.5e6:
+        return f"{count / 1e9:.1f} B"
+    return f"{count / 1e6:.0f} M" if count >= 9.95e6 else f"{count / 1e6:.1f} M"
 
 
 def count_of(number: int, thing: str) -> str:

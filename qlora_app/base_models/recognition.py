@@ -1,0 +1,174 @@
+"""What a model is, read from its own files: family, size, context, chat template. Nothing in them is run."""
+
+import json
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..words import millions, size
+
+CAUSAL = ("ForCausalLM", "LMHeadModel")
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
+SHORT = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64", "bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
+LONGEST_HEADER = 100_000_000  # bytes; the same limit as in the safetensors library
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a model before any of its weights is loaded."""
+
+    name: str
+    config: dict[str, Any]  # its config.json
+    parameters: int | None
+    dtype: str  # of its weights, for example "bf16"; "" if unknown
+    has_template: bool
+    licence: str = ""
+    is_gated: bool = False
+    commit: str = ""  # of a Hub model
+    missing: int = 0  # bytes of a Hub model that are not on this machine yet
+
+    @property
+    def family(self) -> str:
+        """"Llama", "Qwen3", "GPT2"."""
+        name = self.config["architectures"][0]
+        return next(name.removesuffix(end) for end in CAUSAL if name.endswith(end))
+
+    @property
+    def context(self) -> int | None:
+        """Tokens it can read at once."""
+        return next((self.config[key] for key in ("max_position_embeddings", "n_positions", "seq_length") if self.config.get(key)), None)
+
+    def summary(self) -> str:
+        """One line for people."""
+        parts = [self.family, f"{millions(self.parameters)} parameters" if self.parameters else "", self.dtype,
+                 f"reads {self.context:,} tokens" if self.context else "",
+                 "chat template of its own" if self.has_template else "no chat template, gets the Guanaco style",
+                 f"licence {self.licence}" if self.licence else "", "gated" if self.is_gated else "",
+                 f"{size(self.missing)} to download" if self.missing else ""]
+        return " · ".join(part for part in parts if part)
+
+
+def check_config(name: str, config: Any) -> dict[str, Any]:
+    """The config of a model that can be trained here. Raises UserError with the reason if it cannot."""
+    if not isinstance(config, dict):
+        raise UserError(f"The config.json of {name} is not a model's config. Download the model again.")
+    if "auto_map" in config or config.get("trust_remote_code"):
+        raise UserError(f"{name} wants to run a program of its author (its config names {_programs(config)}). That is never done here; "
+                        "choose a model whose architecture is part of transformers.")
+    architectures = [a for a in config.get("architectures") or [] if isinstance(a, str)]
+    if not architectures or not architectures[0].endswith(CAUSAL):
+        named = ", ".join(architectures) or "no architecture at all"
+        raise UserError(f"{name} is no model that writes text from left to right (its config names {named}). "
+                        "Choose a causal language model, for example LLaMA, Mistral, Qwen or GPT-2.")
+    if quantized := config.get("quantization_config"):
+        method = quantized.get("quant_method", "some method") if isinstance(quantized, dict) else "some method"
+        raise UserError(f"The weights of {name} are already quantized ({method}). Choose the model it was made from: "
+                        "this app quantizes it itself while it loads.")
+    return config
+
+
+def _programs(config: dict[str, Any]) -> str:
+    named = config.get("auto_map")
+    return str(next(iter(named.values()), "auto_map"))[:80] if isinstance(named, dict) else "trust_remote_code"
+
+
+def describe_folder(folder: Path) -> dict[str, Any]:
+    """The config of a model folder, after every check that needs no weights. Raises UserError with the reason."""
+    folder = folder.expanduser()
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} holds no model: config.json is missing. Choose the folder that contains it.")
+    config = check_config(folder.name, read_config(folder / "config.json"))
+    _check_weights(folder)
+    if not any((folder / name).exists() for name in TOKENIZERS):
+        raise UserError(f"{folder.name} has no tokenizer (tokenizer.json). Copy it from where the model came from.")
+    return config
+
+
+def read_config(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not valid JSON ({str(error)[:80]}). Download the model again.") from error
+
+
+def _check_weights(folder: Path) -> None:
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(no_safetensors(folder.name, [p.name for p in folder.iterdir()]))
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        listed = read_config(index)
+        names = set(listed["weight_map"].values()) if isinstance(listed, dict) and isinstance(listed.get("weight_map"), dict) else set()
+        if strange := [n for n in names if Path(str(n)).name != n]:
+            raise UserError(f"{index.name} points outside its folder ({strange[0]}). Do not use this model.")
+        if missing := sorted(n for n in names if not (folder / n).exists()):
+            raise UserError(f"{folder.name} is incomplete: {missing[0]} is missing. Download it again.")
+
+
+def no_safetensors(name: str, files: list[str]) -> str:
+    """Why a model without .safetensors cannot be used, by what it holds instead."""
+    old = next((f for f in files if f.endswith((".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"))), None)
+    if old:
+        return (f"{name} holds only {old}, a pickle or an old format; a pickle can run any program when it is opened. "
+                "This app opens .safetensors only: look for a copy of the model in that format.")
+    if gguf := next((f for f in files if f.endswith(".gguf")), None):
+        return f"{name} holds only {gguf}, a format for answering, not for training. Choose the model it was made from."
+    return f"{name} holds no weights. This app opens .safetensors only."
+
+
+def facts_of_folder(folder: Path) -> Facts:
+    """What is known of a model folder; its parameters are counted in the headers of its files. Raises UserError."""
+    folder = folder.expanduser()
+    config = describe_folder(folder)
+    tensors = [shape for file in weight_files(folder) for shape in tensor_shapes(file).values()]
+    dtypes = {dtype: sum(math.prod(shape) for kind, shape in tensors if kind == dtype) for dtype, _ in tensors}
+    return Facts(folder.name, config, sum(dtypes.values()), SHORT.get(max(dtypes, key=dtypes.__getitem__, default=""), ""),
+                 has_template=_has_template(folder))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The .safetensors transformers would open: those of the index, else model.safetensors, else all of them."""
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        return sorted({folder / name for name in read_config(index)["weight_map"].values()})
+    whole = folder / "model.safetensors"
+    return [whole] if whole.exists() else sorted(folder.glob("*.safetensors"))
+
+
+def tensor_shapes(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """{tensor: (dtype, shape)} from the header of a .safetensors file. Raises UserError if it is damaged or cut off."""
+    try:
+        with open(file, "rb") as content:
+            length = struct.unpack("<Q", content.read(8))[0]
+            if length > LONGEST_HEADER:
+                raise ValueError(f"its header would be {length:,} bytes long")
+            header = json.loads(content.read(length))
+        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+        if file.stat().st_size != end:
+            raise ValueError(f"it has {file.stat().st_size:,} bytes instead of {end:,}")
+        return {name: (entry["dtype"], tuple(entry["shape"])) for name, entry in entries.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise UserError(f"{file.name} is damaged or was cut off ({str(error)[:100]}). Download it again.") from error
+
+
+def _has_template(folder: Path) -> bool:
+    if (folder / "chat_template.jinja").exists():
+        return True
+    settings = folder / "tokenizer_config.json"
+    config = read_config(settings) if settings.exists() else {}
+    return bool(isinstance(config, dict) and config.get("chat_template"))
+
+
+def local_models(folder: Path) -> list[Path]:
+    """Every usable model folder directly below `folder`, sorted by name."""
+    usable = []
+    for candidate in sorted(folder.glob("*/config.json")):
+        try:
+            describe_folder(candidate.parent)
+        except UserError:
+            continue  # an unusable one says why when somebody chooses it by name
+        usable.append(candidate.parent)
+    return usable
