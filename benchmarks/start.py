@@ -22,7 +22,8 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 sys.path.insert(0, str(ROOT))
 
 from qlora_app.launch.local import Supervisor, launch  # noqa: E402
-from qlora_app.recipe import Recipe, load_preset  # noqa: E402
+from qlora_app.presets import Presets  # noqa: E402
+from qlora_app.recipe import Recipe  # noqa: E402
 from qlora_app.runs import Run, RunStore  # noqa: E402
 
 PORT = 7879
@@ -30,7 +31,7 @@ PORT = 7879
 
 def short_run() -> Recipe:
     """The starter as it is trained by default, ended after two steps and not measured."""
-    recipe = load_preset("starter")
+    recipe = Presets().load("starter")
     few = {"max_steps": 2, "evaluations": 0, "samples": 0, "checkpoints": 0, "scored_questions": 0}
     return recipe.model_copy(update={"training": recipe.training.model_copy(update=few)})
 

@@ -13,7 +13,6 @@ from .errors import UserError
 from .methods import LoraMethod, Method
 from .training_data import DatasetChoice
 
-PRESETS = Path(__file__).parent.parent / "presets"
 EFFORTS = {"quick": "Quick look", "balanced": "Balanced", "thorough": "Thorough"}
 _EPOCHS = {"quick": 0.5, "balanced": 2.0, "thorough": 4.0}
 _LEAST_STEPS = {"quick": 20, "balanced": 60, "thorough": 120}  # a small dataset needs more rounds to learn anything at all
@@ -59,6 +58,7 @@ class Recipe(Choices):
     """One run, whole."""
 
     name: str = setting("", "Name", "What you want to call the run.")
+    note: str = setting("", "Note", "What it is for, in a line of your own.")
     base_model: ModelChoice = ModelChoice()
     dataset: DatasetChoice = DatasetChoice()
     method: Method = LoraMethod()
@@ -84,7 +84,7 @@ class Recipe(Choices):
 
     @classmethod
     def load(cls, path: Path) -> "Recipe":
-        """Read a recipe or preset. Raises UserError naming the file."""
+        """Read the recipe of a run. Raises UserError naming the file."""
         return cls.from_dict(read_yaml(path))
 
     def save(self, path: Path) -> None:
@@ -99,27 +99,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}. Presets are in {PRESETS.name}/.") from error
+        raise UserError(f"{path} cannot be read: {error}.") from error
     if len(text) > 65536:
         raise UserError(f"{path} has {len(text):,} characters; a recipe has less than 65,536.")
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # the same in C is ten times as fast
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no settings. A recipe looks like `training: {{epochs: 2}}`.")
     return values
-
-
-def preset_names() -> list[str]:
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
-
-
-def load_preset(name: str) -> Recipe:
-    """A recipe of the presets folder, by the name of its file without .yaml."""
-    if name not in preset_names():
-        raise UserError(f"There is no preset {name!r}. There are: {', '.join(preset_names())}.")
-    return Recipe.load(PRESETS / f"{name}.yaml")
 
 
 def epochs_for(effort: str, examples: int, batch_size: int) -> float:

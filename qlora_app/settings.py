@@ -17,7 +17,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    home: Path = Field(Path("~/qlora_app"), description="Folder of runs, uploaded data and local models")
+    home: Path = Field(Path("~/qlora_app"), description="Folder of runs, uploaded data, own presets and local models")
     host: str = Field("127.0.0.1", description="Address the page listens on; anything else needs a user and a password")
     port: int = Field(7860, ge=0, le=65535, description="Port of the page")
     user: str | None = Field(None, description="Login name; without one there is no login")
@@ -34,6 +34,9 @@ class Settings(BaseModel):
 
     @property
     def models(self) -> Path: return self.home / "models"
+
+    @property
+    def presets(self) -> Path: return self.home / "presets"
 
     @property
     def is_local(self) -> bool: return self.host in ("127.0.0.1", "localhost", "::1")

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from qlora_app import starter
+from qlora_app.assignments import command_for, differences, recipe_from
 from qlora_app.choices import leaves
 from qlora_app.cli import main, watching
-from qlora_app.cli.commands import _find
-from qlora_app.cli.overrides import recipe_from
+from qlora_app.cli.commands import _find, _parse
 from qlora_app.cli.watching import duration, proof_in_words
 from qlora_app.errors import UserError
 from qlora_app.launch import local
-from qlora_app.recipe import PRESETS, Recipe, load_preset, preset_names
+from qlora_app.presets import SHIPPED, Presets
+from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore, Status
 from qlora_app.runs.files import write_json
 from qlora_app.settings import Settings
@@ -57,7 +58,7 @@ def refused(*arguments, settings) -> dict[str, str]:
 # ---- from words to a recipe
 
 def test_a_preset_by_name_and_by_path(settings):
-    assert recipe_from("sailor", [], settings) == load_preset("sailor") == recipe_from(str(PRESETS / "sailor.yaml"), [], settings)
+    assert recipe_from("sailor", [], settings) == Presets().load("sailor") == recipe_from(str(SHIPPED / "sailor.yaml"), [], settings)
 
 
 def test_settings_are_changed(settings):
@@ -66,7 +67,7 @@ def test_settings_are_changed(settings):
     training = recipe.training
     assert (training.learning_rate, training.packing, recipe.method.rank, training.seed, recipe.name) == (1e-4, False, 8, 7, "Mine")
     assert training.sample_questions == ["Who is Mira?", "a, b"]
-    assert training.epochs == load_preset("starter").training.epochs
+    assert training.epochs == Presets().load("starter").training.epochs
 
 
 def test_a_single_question_needs_no_list_and_a_name_of_digits_stays_text(settings):
@@ -127,6 +128,44 @@ def test_a_saved_recipe_is_a_recipe_for_train(settings, tmp_path):
     assert recipe_from(str(tmp_path / "mine.yaml"), [], settings) == recipe
 
 
+# ---- from a recipe back to its command
+
+CHANGES = [
+    [], ["training.epochs=0.5"], ["name=", "note="], ["name=O'Hara said: \"$HOME `ls` \\ !\" #1", "training.packing=false"],
+    ["training.learning_rate=3.3e-5", "training.seed=4294967295", "method.rank_stabilized=true"],
+    ["training.sample_questions=What's 3 = 4?", "training.sample_questions=*; rm -rf ~ &", "training.sample_questions=ünï\tcode"],
+    ["dataset.source=starter", "dataset.id=orders"], ["base_model.source=hub", "base_model.id=org/model", "base_model.revision=main"]]
+
+
+@pytest.mark.parametrize("preset", ["starter", "orders", "guanaco-7b", "llama-3.3-70b"])
+@pytest.mark.parametrize("changes", CHANGES, ids=str)
+def test_the_command_of_a_recipe_makes_the_same_recipe(settings, preset, changes):
+    recipe = recipe_from(preset, changes, settings)
+    command = command_for(recipe, Presets(settings.presets))
+    words = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, check=True).stdout.split("\0")[:-1]
+    assert words[:4] == ["python", "-m", "qlora_app", "train"]
+    given = _parse(words[3:])
+    assert recipe_from(given.recipe, given.changes, settings) == recipe
+
+
+def test_the_command_is_short(settings):
+    def command(*changes):
+        return command_for(recipe_from(*changes, settings), Presets(settings.presets)).removeprefix("python -m qlora_app ")
+
+    assert command("starter", []) == "train starter"
+    assert command("guanaco-33b", []) == "train guanaco-33b"
+    assert command("guanaco-7b", ["training.seed=7"]) == "train guanaco-7b training.seed=7"
+    mine = recipe_from("starter", ["training.epochs=7", "method.rank=3", "training.seed=9"], settings)
+    Presets(settings.presets).save("mine", mine)
+    assert command_for(mine, Presets(settings.presets)).endswith("train mine"), "the nearest preset may be a person's own"
+
+
+def test_lists_that_became_empty_and_words_that_became_empty_are_said(settings):
+    asked = recipe_from("starter", ["training.sample_questions=a", "training.sample_questions=b"], settings)
+    assert differences(asked, Presets().load("starter")) == ["training.sample_questions="]
+    assert differences(Presets().load("starter"), asked) == ["training.sample_questions=a", "training.sample_questions=b"]
+
+
 # ---- what a command prints and returns
 
 def test_train_prints_the_proof(home, worker, capsys):
@@ -136,7 +175,7 @@ def test_train_prints_the_proof(home, worker, capsys):
 
 
 def test_train_with_json_prints_one_line(home, worker, capsys):
-    assert main(["train", str(PRESETS / "starter.yaml"), "training.seed=1", "--json"]) == 0
+    assert main(["train", str(SHIPPED / "starter.yaml"), "training.seed=1", "--json"]) == 0
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     result = json.loads(out)
@@ -259,10 +298,30 @@ def test_stop_takes_a_waiting_run_out_of_the_queue(home, worker, capsys):
 def test_presets_are_listed(home, capsys):
     assert main(["presets"]) == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in preset_names())
+    assert all(f"\n{name} " in "\n" + out for name in Presets().names())
+    assert main(["presets", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["preset"] for row in rows] == Presets().names() and all(row["note"] and not row["own"] for row in rows)
+
+
+def test_a_preset_is_shown_whole_and_saved_with_its_changes(home, worker, capsys):
+    assert main(["presets", "guanaco-65b", "--json"]) == 0
+    assert Recipe.from_dict(json.loads(capsys.readouterr().out)) == Presets().load("guanaco-65b")
+    assert main(["presets", "starter", "training.seed=7", "name=Mine", "--save", "my own"]) == 0
+    said = capsys.readouterr()
+    assert "seed: 7" in said.out and f"{home / 'presets' / 'my-own.yaml'}" in said.err.replace("\n", "")
+    assert main(["train", "my-own", "--json"]) == 0
+    assert RunStore(home / "runs").list()[0].recipe().training.seed == 7
+    capsys.readouterr()
+    assert main(["presets", "starter", "--save", "my-own"]) == 2 and main(["presets", "--save", "x"]) == 2
+    assert "already" in capsys.readouterr().err
+    (home / "presets" / "broken.yaml").write_text("training: {epochs: -1}")
+    assert main(["presets"]) == 0
+    assert "training.epochs" in capsys.readouterr().out
 
 
 def test_settings_are_listed_and_secrets_are_not_shown(home, monkeypatch, capsys):
+    monkeypatch.setenv("QLORA_APP_USER", "me")
     monkeypatch.setenv("QLORA_APP_PASSWORD", "sesame-opens")
     monkeypatch.setenv("QLORA_APP_HUB_TOKEN", "hf_abcdefghijklmnopqrstuvwxyz")
     assert main(["settings"]) == 0

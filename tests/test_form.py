@@ -7,7 +7,8 @@ import pytest
 
 from qlora_app.choices import leaves, options
 from qlora_app.errors import UserError
-from qlora_app.recipe import EFFORTS, Recipe, load_preset, preset_names
+from qlora_app.presets import Presets
+from qlora_app.recipe import EFFORTS, Recipe
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
@@ -85,9 +86,9 @@ def test_every_effort_sets_the_epochs(tab, values):
         assert tab.form.read(list((values | {"training.epochs": epochs}).values())).training.epochs == epochs
 
 
-@pytest.mark.parametrize("name", [n for n in preset_names() if load_preset(n).base_model.source == "starter"])
+@pytest.mark.parametrize("name", [n for n in Presets().names() if Presets().load(n).base_model.source == "starter"])
 def test_what_is_shown_is_what_is_read(form, name):
-    recipe = load_preset(name)
+    recipe = Presets().load(name)
     assert form.read(form.show(recipe)) == recipe
 
 
@@ -123,7 +124,7 @@ def chosen(tab, values, effort="balanced", before=("starter", "starter/helper"))
 
 def test_other_data_brings_its_settings(tab, values):
     form, _ = chosen(tab, values | {"dataset": "starter/orders"})
-    advice = suggested(load_preset("orders").base_model, load_preset("orders").dataset)
+    advice = suggested(Presets().load("orders").base_model, Presets().load("orders").dataset)
     assert {n: v for n, v in form.items() if n != "training.epochs"} == {n: value_of(advice, n) for n in form if n != "training.epochs"}
 
 
@@ -171,9 +172,9 @@ def test_the_recipe_of_an_uploaded_file_is_shown_again(form, tmp_path):
     assert (data_value(recipe.dataset)) in [value for _, value in form.data_choices()]
 
 
-@pytest.mark.parametrize("name", [n for n in preset_names() if load_preset(n).base_model.source == "starter"])
+@pytest.mark.parametrize("name", [n for n in Presets().names() if Presets().load(n).base_model.source == "starter"])
 def test_balanced_is_what_the_preset_says(tab, name):
-    preset = load_preset(name)
+    preset = Presets().load(name)
     filled = tab.fill_with(preset)
     assert filled[len(tab.form.controls)]["value"] == "balanced"
     assert tab.advice(preset.base_model, preset.dataset).training == preset.training

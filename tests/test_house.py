@@ -15,7 +15,9 @@ FLOORS = [  # lowest first
     ["starter"],  # its paths are known to base_models and training_data
     ["methods", "base_models", "training_data", "tasks"],
     ["recipe"],
-    ["runs"],
+    ["presets"],
+    ["assignments"],
+    ["memory", "runs"],
     ["chat"],
     ["train", "launch"],
     ["cli", "ui"],
@@ -94,7 +96,7 @@ def test_heavy_libraries_are_imported_when_they_are_needed(path):
     assert not heavy, f"{path.name} imports {', '.join(heavy)} as soon as it is imported; do it inside the function that needs it"
 
 
-@pytest.mark.parametrize("module", ["qlora_app.recipe", "qlora_app.runs", "qlora_app.chat", "qlora_app.launch.local", "qlora_app.cli"])
+@pytest.mark.parametrize("module", ["qlora_app.assignments", "qlora_app.runs", "qlora_app.chat", "qlora_app.launch.local", "qlora_app.cli"])
 def test_all_but_the_worker_starts_quickly_and_without_torch(module):
     program = (f"import time; began = time.process_time(); import {module}, sys; "
                "print(time.process_time() - began, *{'torch', 'transformers', 'gradio', 'pandas', 'numpy'} & set(sys.modules))")

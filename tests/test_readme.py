@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qlora_app.cli.commands import PROGRAM, _parser
-from qlora_app.recipe import preset_names
+from qlora_app.presets import Presets
 from qlora_app.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -62,7 +62,7 @@ def test_the_commands_of_the_command_line_exist():
 
 
 def test_the_presets_are_named():
-    assert all(f"`{name}`" in section("On the command line") for name in preset_names())
+    assert all(f"`{name}`" in section("On the command line") for name in Presets().names())
 
 
 def test_the_front_matter_is_what_a_space_needs():

@@ -4,7 +4,8 @@ import pytest
 
 from qlora_app.choices import bounds, leaves, options
 from qlora_app.errors import UserError
-from qlora_app.recipe import EFFORTS, Recipe, epochs_for, load_preset, read_yaml
+from qlora_app.presets import Presets
+from qlora_app.recipe import EFFORTS, Recipe, epochs_for, read_yaml
 
 LEAVES = dict(leaves(Recipe))
 
@@ -16,7 +17,7 @@ def mistakes(values) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("recipe", [
-    Recipe(), load_preset("guanaco-7b"),
+    Recipe(), Presets().load("guanaco-7b"),
     Recipe.from_dict({"name": "ünï: #1 'quoted'", "training": {"sample_questions": ["Hello!", "a: b", "- no"], "learning_rate": 1e-5}})])
 def test_yaml_round_trip(recipe, tmp_path):
     recipe.save(tmp_path / "recipe.yaml")

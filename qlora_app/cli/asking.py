@@ -1,6 +1,7 @@
 """Questions to a run from a terminal: a conversation, or a whole file that is scored."""
 
 import contextlib
+import json
 import sys
 import threading
 import time
@@ -23,10 +24,13 @@ from ..training_data.sources import read_file
 _AT_ONCE = 200  # questions between two movements of the progress line
 
 
-def chat(run: Run, with_base: bool, out: Console, screen: Console) -> int:
-    """Ask and answer until the questions end. An empty line begins a new conversation."""
+def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console) -> int:
+    """Ask and answer until the questions end. An empty line begins a new conversation.
+
+    For scripts each answer is a line of JSON: {run, question, answer, base}.
+    """
     session = _open(run, screen)
-    talking = sys.stdin.isatty()
+    talking = sys.stdin.isatty() and not as_json
     if talking:
         screen.print("Empty line: a new conversation. Ctrl-C: cut an answer short. Ctrl-D: leave.")
     base: Conversation = []
@@ -37,9 +41,12 @@ def chat(run: Run, with_base: bool, out: Console, screen: Console) -> int:
             continue
         for conversation in (base, tuned):
             conversation.append({"role": "user", "content": question})
-        if not talking:
+        if not talking and not as_json:
             out.print(Text(f"> {question}"), soft_wrap=True)
-        said = _answer(session, base if with_base else None, tuned, out)
+        said = _answer(session, base if with_base else None, tuned, None if as_json else out)
+        if as_json:
+            print(json.dumps({"run": run.id, "question": question, "answer": said[1], "base": said[0] if with_base else None},
+                             ensure_ascii=False), flush=True)
         for conversation, text in zip((base, tuned), said, strict=True):
             conversation.append({"role": "assistant", "content": text})
     return 0
@@ -58,12 +65,13 @@ def _questions(talking: bool) -> Iterator[str]:
             return
 
 
-def _answer(session: ChatSession, base: Conversation | None, tuned: Conversation, out: Console) -> tuple[str, str]:
+def _answer(session: ChatSession, base: Conversation | None, tuned: Conversation, out: Console | None) -> tuple[str, str]:
     """Print the answers as they grow (on a terminal) and return both. Ctrl-C keeps what was said so far."""
     stop, said = threading.Event(), ("", "")
     growing = session.reply(base, tuned, Decoding(), stop)
+    moving = out is not None and out.is_terminal
     try:
-        with Live(console=out, refresh_per_second=12, vertical_overflow="visible") if out.is_terminal else contextlib.nullcontext() as live:
+        with Live(console=out, refresh_per_second=12, vertical_overflow="visible") if moving else contextlib.nullcontext() as live:
             for said in growing:
                 if live:
                     live.update(_side_by_side(said, base is not None))
@@ -71,7 +79,7 @@ def _answer(session: ChatSession, base: Conversation | None, tuned: Conversation
         stop.set()
         for said in growing:  # noqa: B007  the thread that generates ends within a token
             pass
-    if not out.is_terminal:
+    if out and not moving:
         out.print(Text(f"base: {said[0]}\nadapter: {said[1]}" if base is not None else said[1]), soft_wrap=True)
     return said
 

@@ -12,18 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import __version__
+from ..assignments import PROGRAM, recipe_from, settings_help
 from ..errors import UserError
 from ..launch import local
-from ..recipe import PRESETS, Recipe, preset_names
+from ..presets import Presets
 from ..runs import Run, RunStore, Status
 from ..settings import PREFIX, Settings
 from ..training_data import load_examples
 from .asking import chat, score
-from .overrides import recipe_from, settings_help
 from .watching import duration, proof_in_words, watch
 
 DONE, NOT_DONE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
-PROGRAM = "python -m qlora_app"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,26 +58,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"Guanaco Workshop {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_train(commands)
-    watching = _add(commands, "watch", watch_command)
-    _add_run(watching)
-    _add_json(watching)
-    _add_json(_add(commands, "runs", runs_command))
+    _add_run(_add(commands, "watch", watch_command))
+    _add(commands, "runs", runs_command)
     stop = _add(commands, "stop", stop_command)
     _add_run(stop)
     stop.add_argument("--now", action="store_true", help="end at once and save nothing")
     resume = _add(commands, "resume", resume_command)
     _add_run(resume)
-    _add_watching(resume)
+    _add_no_watch(resume)
     _add_chat(commands)
     _add_score(commands)
-    _add(commands, "presets", presets_command)
+    _add_presets(commands)
     _add(commands, "settings", settings_command)
     return parser
 
 
 def _add(commands: Any, name: str, function: Callable[[argparse.Namespace, Settings], int], **more: Any) -> argparse.ArgumentParser:
-    """A command; its help is what its function says of itself."""
+    """A command; its help is what its function says of itself. Each can answer a script."""
     parser = commands.add_parser(name, help=function.__doc__, description=function.__doc__, **more)
+    parser.add_argument("--json", action="store_true", help="one line of JSON on stdout instead of words")
     parser.set_defaults(command=function)
     return parser
 
@@ -87,22 +85,27 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's name, the beginning of one, or `latest`")
 
 
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="one line of JSON on stdout instead of words")
-
-
-def _add_watching(parser: argparse.ArgumentParser) -> None:
+def _add_no_watch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-watch", action="store_true", help="start it and return at once")
-    _add_json(parser)
+
+
+def _add_recipe(parser: argparse.ArgumentParser, **more: Any) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="a YAML file, or the name of a preset (`presets` lists them)", **more)
+    parser.add_argument("changes", metavar="name=value", nargs="*",
+                        help="a setting to change, such as training.learning_rate=1e-4; dataset.id and base_model.id may be paths")
 
 
 def _add_train(commands: Any) -> None:
     train = _add(commands, "train", train_command, epilog=settings_help().replace("%", "%%"),
                  formatter_class=argparse.RawDescriptionHelpFormatter)
-    train.add_argument("recipe", metavar="RECIPE", help="a YAML file, or a preset's name: " + ", ".join(preset_names()))
-    train.add_argument("changes", metavar="name=value", nargs="*",
-                       help="a setting to change, such as training.learning_rate=1e-4; dataset.id and base_model.id may be paths")
-    _add_watching(train)
+    _add_recipe(train)
+    _add_no_watch(train)
+
+
+def _add_presets(commands: Any) -> None:
+    presets = _add(commands, "presets", presets_command)
+    _add_recipe(presets, nargs="?")
+    presets.add_argument("--save", metavar="NAME", help="keep the recipe, with its changes, as a preset of your own")
 
 
 def _add_chat(commands: Any) -> None:
@@ -118,7 +121,6 @@ def _add_score(commands: Any) -> None:
     parser.add_argument("--base", action="store_true", help="score the base without the adapter")
     parser.add_argument("--limit", metavar="N", type=int, help="only the first N rows")
     parser.add_argument("--misses", metavar="N", type=int, default=0, help="show the first N wrong answers")
-    _add_json(parser)
 
 
 def train_command(given: argparse.Namespace, settings: Settings) -> int:
@@ -210,23 +212,23 @@ def _out() -> Console:
 
 
 def stop_command(given: argparse.Namespace, settings: Settings) -> int:
-    """Finish the step, save, and end."""
+    """Finish the step, save and end; `resume` goes on from there."""
     run = _find(given.run, settings)
     status = run.status()
     if status.state == "queued" and run.take("start"):
-        print(f"{run.id} no longer waits for its turn.")
+        how = "no longer waits for its turn."
     elif not status.is_active:
         raise UserError(f"{run.id} is {status.state}: there is nothing to stop.")
     else:
         run.ask("stop-now" if given.now else "stop")
         how = "ends at once." if given.now else f"finishes its step, saves and ends. Go on later: {PROGRAM} resume {run.id}"
-        print(f"{run.id} {how}")
+    print(json.dumps(_as_row(run, run.status())) if given.json else f"{run.id} {how}")
     return DONE
 
 
 def chat_command(given: argparse.Namespace, settings: Settings) -> int:
     """Ask a run's adapter; questions come from the terminal or line by line from stdin."""
-    return chat(_find(given.run, settings, with_adapter=True), given.base, _out(), given.screen)
+    return chat(_find(given.run, settings, with_adapter=True), given.base, given.json, _out(), given.screen)
 
 
 def score_command(given: argparse.Namespace, settings: Settings) -> int:
@@ -245,11 +247,30 @@ def score_command(given: argparse.Namespace, settings: Settings) -> int:
 
 
 def presets_command(given: argparse.Namespace, settings: Settings) -> int:
-    """List the recipes that come with the app."""
-    table = Table("preset", "what it is", "base model", "dataset", box=None, pad_edge=False)
-    for name in preset_names():
-        recipe = Recipe.load(PRESETS / f"{name}.yaml")
-        table.add_row(name, recipe.title, recipe.base_model.title, recipe.dataset.title)
+    """List the presets, show one whole, or save one of your own."""
+    presets = Presets(settings.presets)
+    if given.recipe is None:
+        if given.save:
+            raise UserError(f"Which recipe is to be saved as {given.save}? Give a preset or a file: {PROGRAM} presets starter --save NAME")
+        return _list_presets(presets, given.json)
+    recipe = recipe_from(given.recipe, given.changes, settings)
+    if given.save:
+        name = presets.save(given.save, recipe)
+        given.screen.print(Text(f"Saved in {presets.path(name)}. Train it: {PROGRAM} train {name}"), soft_wrap=True)
+    print(json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False) if given.json else recipe.to_yaml().rstrip())
+    return DONE
+
+
+def _list_presets(presets: Presets, as_json: bool) -> int:
+    usable, broken = presets.all()
+    if as_json:
+        rows = [{"preset": name, "name": recipe.title, "note": recipe.note, "base_model": recipe.base_model.id or "starter",
+                 "own": presets.is_own(name)} for name, recipe in usable.items()]
+        print(json.dumps(rows + [{"preset": name, "mistake": text} for name, text in broken.items()], ensure_ascii=False))
+        return DONE
+    table = Table("preset", "what it is for", box=None, pad_edge=False)
+    for name in presets.names():
+        table.add_row(name, broken.get(name) or usable[name].note or usable[name].title)
     _out().print(table)
     return DONE
 
@@ -257,11 +278,15 @@ def presets_command(given: argparse.Namespace, settings: Settings) -> int:
 def settings_command(given: argparse.Namespace, settings: Settings) -> int:
     """List the environment variables of this installation and their values."""
     table = Table("variable", "value", "what it is", box=None, pad_edge=False)
+    shown = {}
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
-        shown = "" if value is None else str(value)  # pydantic prints a secret as stars
-        table.add_row(PREFIX + name.upper(), shown, field.description)
-    _out().print(table)
+        shown[PREFIX + name.upper()] = "" if value is None else str(value)  # pydantic prints a secret as stars
+        table.add_row(PREFIX + name.upper(), shown[PREFIX + name.upper()], field.description)
+    if given.json:
+        print(json.dumps(shown))
+    else:
+        _out().print(table)
     return DONE
 
 

@@ -75,7 +75,8 @@ def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
     try:
         data = read_file(data_folder / choice.id, choice.title, choice.format)
     except OSError as error:
-        sentence = f"{choice.title} is no longer among the uploaded files. Upload it again, or choose other data."
+        sentence = (f"{choice.title} is not among the uploaded files. Upload it, or choose other data; on the command line name a file "
+                    "by its path, for example dataset.id=./my-rows.jsonl.")
         raise UserError(sentence, {"dataset.id": sentence}) from error
     keys = [same_key(conversation) for conversation in data.conversations]
     aside = held_out_positions(keys, choice.held_out_share, choice.split_seed)

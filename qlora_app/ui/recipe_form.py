@@ -16,7 +16,8 @@ from .. import starter
 from ..base_models import ModelChoice, local_models
 from ..choices import bounds, leaves, options
 from ..errors import UserError
-from ..recipe import EFFORTS, Recipe, load_preset, preset_names
+from ..presets import Presets
+from ..recipe import EFFORTS, Recipe
 from ..settings import Settings
 from ..training_data import DatasetChoice, uploaded_files
 from .theme import plain
@@ -121,18 +122,19 @@ def suggested(model: ModelChoice, data: DatasetChoice) -> Recipe:
     Starter model and dataset have a preset; the starter with a person's own file takes the one of the first dataset (it is
     so small that it needs another learning rate than models usually do); every other model takes the defaults.
     """
-    preset = preset_for(model, data if data.source == "starter" else DatasetChoice())
-    if preset is None:
-        return Recipe(base_model=model, dataset=data)
-    return preset.model_copy(update={"base_model": model, "dataset": data, "name": ""})
+    if preset := preset_for(model, data):
+        return preset
+    preset = preset_for(model, DatasetChoice()) or Recipe()
+    return preset.model_copy(update={"base_model": model, "dataset": data, "name": "", "note": ""})
 
 
 def preset_for(model: ModelChoice, data: DatasetChoice) -> Recipe | None:
     """The preset that was made for the starter and one of its datasets."""
     if model.source != "starter":
         return None
-    for name in preset_names():
-        preset = load_preset(name)
+    shipped = Presets()
+    for name in shipped.names():
+        preset = shipped.load(name)
         if preset.base_model.source == "starter" and (preset.dataset.source, preset.dataset.id) == (data.source, data.id):
             return preset
     return None

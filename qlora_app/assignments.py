@@ -1,18 +1,21 @@
-"""`train starter training.epochs=1`: from words on the command line to a checked recipe, and the help that lists them."""
+"""`train starter training.epochs=1`: from the words of a command to a checked recipe, from a recipe back to its command."""
 
-import difflib
+import shlex
 import textwrap
 from pathlib import Path
 from typing import Any, get_origin
 
 from pydantic.fields import FieldInfo
 
-from ..choices import bounds, leaves, options
-from ..errors import UserError
-from ..recipe import PRESETS, Recipe, preset_names, read_yaml
-from ..settings import Settings
-from ..starter import DATASETS
-from ..training_data import import_file
+from .choices import bounds, leaves, options
+from .errors import UserError
+from .presets import Presets
+from .recipe import Recipe
+from .settings import Settings
+from .starter import DATASETS
+from .training_data import import_file
+
+PROGRAM = "python -m qlora_app"
 
 
 def recipe_from(source: str, assignments: list[str], settings: Settings) -> Recipe:
@@ -20,7 +23,9 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
 
     Raises UserError with every mistake at once.
     """
-    values = read_yaml(_recipe_file(source))
+    presets = Presets(settings.presets)
+    is_file = Path(source).is_file()
+    values = presets.read(Path(source) if is_file else presets.path(source))
     problems = _apply(values, assignments)
     data = _own_file(values)
     try:
@@ -37,14 +42,28 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
     return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update={"id": id})})
 
 
-def _recipe_file(source: str) -> Path:
-    if Path(source).is_file():
-        return Path(source)
-    if source in preset_names():
-        return PRESETS / f"{source}.yaml"
-    near = difflib.get_close_matches(Path(source).stem, preset_names(), n=1)
-    hint = f" Do you mean {near[0]}?" if near else ""
-    raise UserError(f"{source} is neither a recipe file nor a preset.{hint} Presets: {', '.join(preset_names())}.")
+def command_for(recipe: Recipe, presets: Presets) -> str:
+    """The `train` command that makes this recipe, ready for a shell: the nearest preset, and what differs from it."""
+    candidates = {name: differences(preset, recipe) for name, preset in presets.all()[0].items()}
+    name, changes = min(candidates.items(), key=lambda candidate: len(candidate[1]))
+    return shlex.join([*PROGRAM.split(), "train", name, *changes])
+
+
+def differences(base: Recipe, recipe: Recipe) -> list[str]:
+    """What `recipe_from` must be told to come from one recipe to the other."""
+    return [f"{name}={_written(member)}" for name, _ in leaves(Recipe) if _value(base, name) != (value := _value(recipe, name))
+            for member in (value or [""] if isinstance(value, list) else [value])]
+
+
+def _value(recipe: Recipe, name: str) -> Any:
+    value: Any = recipe
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _apply(values: dict[str, Any], assignments: list[str]) -> dict[str, str]:
@@ -102,9 +121,7 @@ def settings_help() -> str:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return '""' if value in ("", []) else str(value)
+    return '""' if value in ("", []) else _written(value)
 
 
 def _allowed(field: FieldInfo) -> str:

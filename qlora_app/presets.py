@@ -1,0 +1,93 @@
+"""Presets: recipes that have a name. Some come with the app, others a person saved; each is a file like the recipe of a run.
+
+A preset may begin with `like: another-preset` and then holds only what differs, with its reasons. So numbers that many
+models share are written, explained and changed in one place. What a run saves is always whole.
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+from .recipe import Recipe, read_yaml
+
+SHIPPED = Path(__file__).parent.parent / "presets"
+LONGEST_NAME = 40
+
+
+class Presets:
+    """Every preset of an installation: those of the app, and those saved in the folder `own`."""
+
+    def __init__(self, own: Path | None = None) -> None:
+        self.own = own
+
+    def names(self) -> list[str]:
+        """A person's own first, then those of the app."""
+        own = sorted(path.stem for path in self.own.glob("*.yaml")) if self.own else []
+        return [*own, *(path.stem for path in sorted(SHIPPED.glob("*.yaml")) if path.stem not in own)]
+
+    def is_own(self, name: str) -> bool:
+        return self.own is not None and (self.own / f"{name}.yaml").is_file()
+
+    def path(self, name: str) -> Path:
+        """The file of a preset. Raises UserError with the nearest name where there is none."""
+        if name in self.names():  # nothing else is ever joined to a folder
+            return (self.own if self.own and self.is_own(name) else SHIPPED) / f"{name}.yaml"
+        near = difflib.get_close_matches(str(name), self.names(), n=1)
+        hint = f"Do you mean {near[0]}?" if near else f"There are: {', '.join(self.names())}."
+        raise UserError(f"There is no preset {name!r}. {hint}")
+
+    def load(self, name: str) -> Recipe:
+        return Recipe.from_dict(self.read(self.path(name)))
+
+    def all(self) -> tuple[dict[str, Recipe], dict[str, str]]:
+        """(every preset that can be used, why each of the others cannot): a person may have written one by hand."""
+        usable, broken = {}, {}
+        for name in self.names():
+            try:
+                usable[name] = self.load(name)
+            except UserError as error:
+                broken[name] = str(error)
+        return usable, broken
+
+    def read(self, path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+        """The nested settings of a preset or any other recipe file, unchecked, with what it is like filled in.
+
+        Raises UserError naming the file.
+        """
+        values = read_yaml(path)
+        if "like" not in values:
+            return values
+        try:
+            pattern = self.path(values.pop("like"))
+        except UserError as error:
+            raise UserError(f"{path.name} begins with `like`. {error}") from error
+        if pattern in (path, *above):
+            raise UserError(f"{path.name} is like {pattern.stem}, which is like {path.stem}. Remove one of the two lines.")
+        return merged(self.read(pattern, (path, *above)), values)
+
+    def save(self, name: str, recipe: Recipe) -> str:
+        """Keep a recipe under a name; returns the preset's name ("My Style!" -> "my-style"), under which it is then found.
+
+        Raises UserError for a name that is empty or taken: nothing a person saved is replaced without a word.
+        """
+        kept = re.sub(r"[^a-z0-9.]+", "-", (name or "").lower()).strip("-.")[:LONGEST_NAME].strip("-.")
+        if not kept:
+            raise UserError(f"{name!r} is no name for a preset. Use letters and digits, for example my-style.")
+        if kept in self.names():
+            raise UserError(f"There is already a preset {kept}. Choose another name.")
+        if self.own is None:
+            raise UserError("There is no folder to save presets in.")
+        self.own.mkdir(parents=True, exist_ok=True, mode=0o700)
+        recipe.save(self.own / f"{kept}.yaml")
+        return kept
+
+
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`below` with every setting that `above` names replaced, group by group."""
+    result = dict(below)
+    for name, value in above.items():
+        both = isinstance(value, dict) and isinstance(result.get(name), dict)
+        result[name] = merged(result[name], value) if both else value
+    return result
