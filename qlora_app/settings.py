@@ -1,7 +1,9 @@
 """Where this installation lives and listens. Everything comes from the environment; secrets live here and nowhere else."""
 
 import difflib
+import fcntl
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from .errors import UserError
 
 PREFIX = "QLORA_APP_"
+STORAGE = Path("/data")  # where Hugging Face mounts the persistent storage of a Space, if it has any
 
 
 class Settings(BaseModel):
@@ -18,7 +21,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     home: Path = Field(Path("~/qlora_app"), description="Folder of runs, uploaded data, own presets and local models")
-    host: str = Field("127.0.0.1", description="Address the page listens on; anything else needs a user and a password")
+    host: str = Field("127.0.0.1", description="Address the page listens on; any other without a login makes it a demonstration")
     port: int = Field(7860, ge=0, le=65535, description="Port of the page")
     user: str | None = Field(None, description="Login name; without one there is no login")
     password: SecretStr | None = Field(None, description="Password of that login")
@@ -41,11 +44,39 @@ class Settings(BaseModel):
     @property
     def is_local(self) -> bool: return self.host in ("127.0.0.1", "localhost", "::1")
 
+    @property
+    def login(self) -> tuple[str, str] | None:
+        return (self.user, self.password.get_secret_value()) if self.user and self.password else None
+
+    @property
+    def is_demonstration(self) -> bool:
+        """Open to everybody and without a login: visitors look and chat, and change nothing."""
+        return not (self.is_local or self.login)
+
+    def make_home(self) -> None:
+        """Raises UserError where the folder of everything cannot be made or used."""
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.home} cannot be made ({error.strerror}). Set {PREFIX}HOME to a folder you may write to.") from error
+        if not keeps_runs(self.home):
+            raise UserError(f"{self.home} cannot be written to, or keeps no locks (as some network drives do not). "
+                            f"Set {PREFIX}HOME to a folder on a disk of this machine you may write to.")
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read every QLORA_APP_ variable. Raises UserError naming each one that does not make sense, misspelt ones included."""
+        """Read every QLORA_APP_ variable. Raises UserError naming each one that does not make sense, misspelt ones included.
+
+        A Space is reached through Hugging Face's proxy only, and keeps across a restart only what is on its persistent storage.
+        """
         values = {k.removeprefix(PREFIX).lower(): v for k, v in environment.items() if k.startswith(PREFIX) and v}
         lines = [_unknown(name) for name in values if name not in cls.model_fields]
+        if len(missing := {"user", "password"} - values.keys()) == 1:
+            lines.append(f"{PREFIX}{missing.pop().upper()} is not set: a login needs a user and a password.")
+        if storage := persistent_storage(environment):
+            values.setdefault("home", str(storage))
+        if is_space(environment):
+            values["host"] = "0.0.0.0"
         settings = None
         try:
             settings = cls.model_validate({k: v for k, v in values.items() if k in cls.model_fields})
@@ -54,6 +85,29 @@ class Settings(BaseModel):
         if settings is None or lines:
             raise UserError("\n".join(lines))
         return settings.model_copy(update={"home": settings.home.expanduser().resolve()})
+
+
+def is_space(environment: Mapping[str, str] = os.environ) -> bool:
+    return "SPACE_ID" in environment
+
+
+def persistent_storage(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Where a Space keeps what must outlive its restarts; None elsewhere, and on a Space that has nothing of the kind."""
+    return STORAGE if is_space(environment) and keeps_runs(STORAGE) else None
+
+
+def keeps_runs(folder: Path) -> bool:
+    """Can files be written there, and do their locks hold? A run's proof of life is a lock, and some mounted drives grant every one."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".try-") as first, open(first.name, "rb") as second:
+            fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    except OSError:
+        pass
+    return False
 
 
 def _unknown(name: str) -> str:

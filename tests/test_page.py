@@ -1,9 +1,13 @@
 """The page's handlers as plain functions, and its server as an attacker sees it. No browser, no training."""
 
 import ast
+import contextlib
+import dataclasses
 import inspect
 import json
+import os
 import socket
+import tempfile
 import textwrap
 import zipfile
 from pathlib import Path
@@ -20,8 +24,10 @@ from qlora_app.runs import Curve, RunStore, Status
 from qlora_app.runs.checkpoints import seal
 from qlora_app.runs.files import write_json
 from qlora_app.settings import Settings
+from qlora_app.training_data import DatasetChoice
 from qlora_app.ui.build import Workshop
 from qlora_app.ui.chat_tab import conversation
+from qlora_app.ui.guard import Guesses
 from qlora_app.ui.page import Page
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -297,6 +303,13 @@ def test_chat_without_runs_says_what_to_do(workshop):
 MUTATING = {"create", "start", "ask", "take", "delete", "import_file"}
 
 
+def demonstration(page):
+    """The page as strangers see it: open to other machines, without a login."""
+    workshop = Workshop(dataclasses.replace(page, settings=page.settings.model_copy(update={"host": "0.0.0.0"})))
+    workshop.build()
+    return workshop
+
+
 def handlers(workshop):
     return {fn.fn.__qualname__: fn.fn for fn in workshop.demo.fns.values() if fn.fn is not None}
 
@@ -326,8 +339,7 @@ def test_no_handler_is_offered_as_an_api(workshop):
 
 def test_a_demonstration_refuses_every_change(page, store):
     run = make_run(store)
-    workshop = Workshop(Page(page.settings, store, page.supervisor, page.sessions, may_change=False))
-    workshop.build()
+    workshop = demonstration(page)
     train, runs = workshop.train, workshop.runs
     for change in (lambda: train.start_run(*form_values(workshop)), lambda: train.stop_run(event(run=run.id)),
                    lambda: train.resume_run(event(run=run.id)), lambda: train.unqueue_run(event(run=run.id)),
@@ -336,6 +348,22 @@ def test_a_demonstration_refuses_every_change(page, store):
             change()
     assert [r.id for r in store.list()] == [run.id] and not run.is_asked("stop") and not run.is_asked("start")
     assert "demonstration" in workshop._banner().value
+
+
+def test_a_demonstration_says_so_and_offers_no_change(page, store):
+    workshop = demonstration(page)
+    assert not workshop.train.start.interactive and not workshop.train.upload.visible and not workshop.runs.delete.visible
+    assert "Start training" not in poll(workshop, None)["parts"]["head"] + workshop.runs.table_words() + workshop.chat.empty.value
+    for state in ("stopped", "failed", "running"):
+        offered = poll(workshop, make_run(store, state=state, proof=PROOF))["parts"]["actions"]
+        assert 'data-do="chat"' in offered and "resume" not in offered and "stop" not in offered
+    waiting = make_run(store)
+    waiting.ask("start")
+    assert poll(workshop, waiting)["parts"]["actions"] == ""
+
+
+def test_visitors_of_a_demonstration_do_not_see_the_rows_of_uploaded_data(page):
+    assert "not shown" in demonstration(page).train.data_words(DatasetChoice(source="file", id="ab-mine.jsonl"))
 
 
 def test_an_unexpected_error_is_a_sentence_without_details(workshop, store, monkeypatch):
@@ -347,21 +375,41 @@ def test_an_unexpected_error_is_a_sentence_without_details(workshop, store, monk
 
 # ---- the server
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The app as it is started, as a public demonstration, with a supervisor that starts nothing."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(app, "Supervisor", FakeSupervisor)
-    with socket.socket() as free:
+@contextlib.contextmanager
+def served(home, **settings):
+    """The app as it is started, with a supervisor that starts nothing and sessions that answer in three words."""
+    with pytest.MonkeyPatch.context() as patch, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+        free.close()
+        patch.setattr(app, "Supervisor", FakeSupervisor)
+        patch.setattr(app, "ChatSessions", FakeSessions)
+        demo, _ = app.open_page(Settings(home=home, port=port, **settings))
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+                yield SimpleNamespace(client=client, demo=demo, port=port)
+        finally:
+            demo.close(verbose=False)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A page for this machine."""
     home = tmp_path_factory.mktemp("home")
     run = make_run(RunStore(home / "runs"), name="secret", proof=PROOF)
-    demo, _ = app.open_page(Settings(home=home, port=port, max_upload_mb=1), is_space=True)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-        yield SimpleNamespace(client=client, demo=demo, run=run, port=port)
-    demo.close(verbose=False)
-    patch.undo()
+    with served(home, max_upload_mb=1) as site:
+        site.run = run
+        yield site
+
+
+@pytest.fixture(scope="module")
+def public(tmp_path_factory):
+    """A page for everybody, without a login: a demonstration."""
+    home = tmp_path_factory.mktemp("public")
+    run = make_run(RunStore(home / "runs"), name="shown", proof=PROOF)
+    with served(home, host="0.0.0.0") as public:
+        public.run = run
+        yield public
 
 
 def test_the_page_and_its_headers(site):
@@ -394,45 +442,118 @@ def test_an_oversize_upload_is_refused(site):
     assert site.client.post("/gradio_api/upload", files=files).status_code == 413
 
 
-def test_hidden_handlers_refuse_too(site):
-    """Gradio runs private handlers for anybody who knows their number: the guard must answer."""
-    for number, fn in site.demo.fns.items():
-        if fn.fn is None or not fn.fn.changes or fn.queue:
-            continue
-        data = [site.run.id] * len(fn.inputs)
-        answer = site.client.post("/gradio_api/run/predict", json={"fn_index": number, "data": data, "session_hash": "x",
-                                                                   "event_data": {"run": site.run.id}})
-        assert answer.status_code != 200, fn.fn.__qualname__
-    assert not site.run.is_asked("stop") and not site.run.is_asked("start") and len(RunStore(site.run.folder.parent).list()) == 1
+def kinds(public):
+    """(fn_index, handler, does it change something) of every endpoint of the page."""
+    return [(number, fn, fn.fn.changes) for number, fn in public.demo.fns.items() if fn.fn is not None]
 
 
-def test_with_a_login_nothing_is_shown_without_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(app, "Supervisor", FakeSupervisor)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    demo, _ = app.open_page(Settings(home=tmp_path, port=port, user="ada", password="correct horse"), is_space=False)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            ask = {"data": {"run": ""}, "component_id": 1, "fn_name": "poll", "session_hash": "x"}
-            assert client.get("/config").status_code == 401
-            assert client.post("/gradio_api/component_server", json=ask).status_code == 401
-            assert client.post("/gradio_api/run/predict", json={"fn_index": 0, "data": [], "session_hash": "x"}).status_code == 401
-            assert client.post("/login", data={"username": "ada", "password": "wrong"}).status_code == 400
-            assert client.post("/login", data={"username": "ada", "password": "correct horse"}).status_code == 200
-    finally:
-        demo.close(verbose=False)
+def contents(folder):
+    """Every file below a folder with its bytes: equal before and after means that nothing was changed."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".app.lock"}
 
 
-def test_a_public_address_needs_a_login(tmp_path):
-    with pytest.raises(UserError, match="needs a login"):
-        app.open_page(Settings(home=tmp_path, host="0.0.0.0"), is_space=False)
+def call(public, number, data, **event):
+    """Call an endpoint by its number, at once or through the queue, as a program of a stranger would: the last message of it."""
+    body = {"fn_index": number, "data": data, "session_hash": "stranger", "event_data": event or None}
+    if not public.demo.fns[number].queue:
+        answer = public.client.post("/gradio_api/run/predict", json=body)
+        return answer.status_code == 200, answer.text
+    assert public.client.post("/gradio_api/queue/join", json=body).status_code == 200
+    last = {}
+    with public.client.stream("GET", "/gradio_api/queue/data", params={"session_hash": body["session_hash"]}) as stream:
+        for line in stream.iter_lines():
+            last = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else last
+            if last.get("msg") == "process_completed":
+                break
+    return last["success"], json.dumps(last["output"])
+
+
+def test_every_endpoint_that_changes_something_refuses_strangers(public):
+    """Gradio runs hidden, disabled and private handlers for anybody who knows their number: the guard must answer."""
+    before, refused = contents(public.run.folder.parent), 0
+    for number, fn, changing in kinds(public):
+        if changing:
+            data = [public.run.id if len(fn.inputs) == 1 else getattr(c, "value", None) for c in fn.inputs]
+            done, said = call(public, number, data, run=public.run.id)
+            assert not done and "demonstration" in said, (fn.fn.__qualname__, said)
+            refused += 1
+    assert refused >= 6
+    assert contents(public.run.folder.parent) == before
+
+
+def test_the_other_endpoints_change_nothing(public):
+    """Whatever strangers send to them: the run as an argument, nothing at all, or nonsense."""
+    before = contents(public.run.folder.parent)
+    for number, fn, changing in kinds(public):
+        if not changing:
+            for given in (public.run.id, None, "../../etc"):
+                call(public, number, [given] * len(fn.inputs), run=public.run.id, question="Who?")
+    assert contents(public.run.folder.parent) == before
+
+
+def test_strangers_may_look_and_chat(public):
+    number = {fn.fn.__qualname__: number for number, fn, _ in kinds(public)}
+    opened, _ = call(public, number["Workshop._restore"], [])  # the visit, which fills the list of runs
+    done, said = call(public, number["ChatTab.ask"], ["Who is Mira?", public.run.id, [], []])
+    assert opened and done, said
+    card = next(c for c in public.client.get("/config").json()["components"] if c["props"].get("elem_id") == "live")
+    body = {"component_id": card["id"], "fn_name": "poll", "session_hash": "s", "data": {"run": public.run.id, "seen": {}}}
+    answer = public.client.post("/gradio_api/component_server", json=body)
+    assert answer.status_code == 200 and "Finished" in answer.json()["parts"]["head"]
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/upload", "/gradio_api/upload?upload_id=x", "/gradio_api/process_recording",
+                                  "/gradio_api/component_server"])
+def test_strangers_leave_no_file(public, path):
+    kept = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "gradio")
+    before = set(kept.rglob("*"))
+    form, other = "multipart/form-data; boundary=x", "application/json"
+    for kinds in ([form], ["Multipart/Form-Data; boundary=x"], [form, other], [other, form]):
+        body = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.jsonl"\r\n\r\n{}\r\n--x--\r\n'
+        answer = public.client.post(path, content=body, headers=[("Content-Type", kind) for kind in kinds])
+        assert answer.status_code == 403 and "demonstration" in answer.text
+    assert set(kept.rglob("*")) == before
+
+
+def test_no_component_brings_a_server_function_of_its_own(public):
+    """Gradio calls these by name for anybody; they do not pass the guard."""
+    found = {name for block in public.demo.blocks.values() for name in dir(type(block)) + list(vars(block))
+             if getattr(getattr(block, name, None), "_is_server_fn", False)}
+    assert found == {"poll"}
+
+
+def test_with_a_login_nothing_is_shown_without_it(tmp_path):
+    with served(tmp_path, host="0.0.0.0", user="ada", password="correct horse") as site:
+        ask = {"data": {"run": ""}, "component_id": 1, "fn_name": "poll", "session_hash": "x"}
+        assert site.client.get("/config").status_code == 401
+        assert site.client.post("/gradio_api/component_server", json=ask).status_code == 401
+        assert site.client.post("/gradio_api/run/predict", json={"fn_index": 0, "data": [], "session_hash": "x"}).status_code == 401
+        assert site.client.post("/gradio_api/upload", files={"files": ("a.jsonl", b"{}")}).status_code == 401
+        for _ in range(4):
+            assert site.client.post("/login", data={"username": "ada", "password": "wrong"}).status_code == 400
+        assert site.client.post("/login", data={"username": "ada", "password": "correct horse"}).status_code == 200
+        assert "demonstration" not in site.client.get("/config").text
+
+
+def test_guessing_passwords_is_slow(tmp_path, monkeypatch):
+    with served(tmp_path, user="ada", password="correct horse") as site:
+        answers = [site.client.post("/login", data={"username": "ada", "password": f"guess {n}"}).status_code for n in range(8)]
+        assert answers == [400] * 5 + [429] * 3
+        assert site.client.post("/login/", data={"username": "ada", "password": "correct horse"}).status_code == 429
+        monkeypatch.setattr(Guesses, "SECONDS", 0.0)
+        assert site.client.post("/login", data={"username": "ada", "password": "correct horse"}).status_code == 200
+
+
+def test_a_home_that_cannot_hold_runs_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be made"):
+        app.open_page(Settings(home=tmp_path / "file" / "home"))
 
 
 def test_a_taken_port_is_a_sentence(site, tmp_path, monkeypatch):
     monkeypatch.setattr(app, "Supervisor", FakeSupervisor)
     with pytest.raises(UserError, match="is taken"):
-        app.open_page(Settings(home=tmp_path, port=site.port), is_space=False)
+        app.open_page(Settings(home=tmp_path, port=site.port))
 
 
 def test_the_chat_tab_goes_on_with_a_conversation_else_takes_the_newest_training(workshop, store):

@@ -17,7 +17,7 @@ from ..runs import Run
 from .effort import examples_of
 from .guard import in_words, reads
 from .page import Page
-from .run_card import recipe_of, run_id, title_of
+from .run_card import NOTHING_HERE, recipe_of, run_id, title_of
 from .theme import plain
 
 EXAMPLES = 6
@@ -47,7 +47,7 @@ class ChatTab:
     # ---- components
 
     def build(self) -> None:
-        self.empty = plain(NOTHING, elem_classes="sheet")
+        self.empty = plain(NOTHING if self.page.may_change else NOTHING_HERE, elem_classes="sheet")
         with gr.Column(visible=False, elem_classes="sheet chat") as self.all:
             with gr.Row(elem_classes="chat-top", equal_height=True):
                 self.picker = gr.Dropdown([], label="Run", interactive=True, filterable=False, elem_id="chat-run", scale=3, min_width=200)

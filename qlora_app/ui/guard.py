@@ -2,12 +2,14 @@
 
 Every handler of the page carries one of two marks. `changes` asks first whether this page may change anything; `reads`
 may be used by every visitor. (Hiding a button protects nothing: Gradio runs the handler of a hidden one for anybody.)
-Both turn a UserError into a message on the page. `SameOrigin` keeps other web sites from speaking for the person.
+Both turn a UserError into a message on the page. `Door` decides before that which requests come in at all: not those of
+other web sites, no files into a demonstration, no long guessing of passwords.
 """
 
 import functools
 import inspect
 import logging
+import time
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,9 +17,11 @@ from urllib.parse import urlsplit
 import gradio as gr
 
 from ..errors import UserError
+from ..settings import PREFIX, Settings
 
-DEMONSTRATION = ("This is a demonstration: everything here can be looked at and talked to, but not changed. "
-                 "Copy it, or run it on your own machine, to train.")
+DEMONSTRATION = ("This is a demonstration: look at the runs and talk to their models. Nothing can be trained, uploaded or deleted here; "
+                 f"run your own copy for that. If this one is yours, set {PREFIX}USER and {PREFIX}PASSWORD and log in.")
+WHY_NOT = "Training is switched off: this is a demonstration, open to everybody."
 HERE = ("127.0.0.1", "localhost", "::1")
 # Where a Hugging Face Space is shown inside a frame.
 HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin"),
@@ -74,38 +78,73 @@ def _shown(error: Exception) -> gr.Error:
     return error if isinstance(error, gr.Error) else gr.Error(in_words(error), title="That did not work", print_exception=False)
 
 
-class SameOrigin:
-    """ASGI middleware: refuses what another web site sends on behalf of the person's browser, and adds careful headers.
+class Door:
+    """ASGI middleware: answers what may not come in with a refusal, lets the rest pass, and adds careful headers."""
 
-    On a page without a login, bound to this machine, it also refuses any other host name (a foreign name can be made to
-    point at 127.0.0.1, and would then count as the same origin).
-    """
-
-    def __init__(self, app: Callable, local_only: bool) -> None:
+    def __init__(self, app: Callable, settings: Settings, own_name: str = "") -> None:
         self.app = app
-        self.local_only = local_only
+        self.settings = settings
+        self.own_name = own_name  # the public host name, where a proxy stands in front and may send another one
+        self.guesses = Guesses()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Callable, send: Callable) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        if problem := self._refusal(headers):
-            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain"), *HEADERS]})
+        is_login, who = scope["path"].rstrip("/") == "/login", (scope.get("client") or ("",))[0]
+        headers: dict[bytes, str] = {}
+        for name, value in scope["headers"]:  # one sent twice counts with all its values: who reads it next may take either
+            headers[name] = f"{headers[name]}, {value.decode('latin-1')}" if name in headers else value.decode("latin-1")
+        problem = self._refusal(headers)
+        status = 403
+        if not problem and is_login and self.guesses.too_many(who):
+            problem, status = "Too many wrong passwords. Wait a minute, then try again.", 429
+        if problem:
+            await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain"), *HEADERS]})
             await send({"type": "http.response.body", "body": problem.encode()})
             return
 
-        async def with_headers(message: MutableMapping[str, Any]) -> None:
+        async def watched(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), *HEADERS]
+                if is_login and message["status"] == 400:
+                    self.guesses.add(who)
             await send(message)
 
-        await self.app(scope, receive, with_headers)
+        await self.app(scope, receive, watched)
 
     def _refusal(self, headers: dict[bytes, str]) -> str:
+        """Why a request is refused, "" if it is not.
+
+        A page for this machine answers to no other host name: a foreign one can be made to point at 127.0.0.1, and would then
+        count as the same origin. Files come as multipart requests, at several addresses of Gradio's, which keeps them on the disk
+        before any handler is asked.
+        """
         host, origin = headers.get(b"host", ""), headers.get(b"origin")
-        if self.local_only and urlsplit(f"//{host}").hostname not in HERE:
+        if self.settings.is_local and urlsplit(f"//{host}").hostname not in HERE:
             return f"This page answers to 127.0.0.1 and localhost, not to {host}."
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and urlsplit(origin).netloc not in (host, self.own_name or host):
             return "This page takes no requests from other web sites."
+        if self.settings.is_demonstration and "multipart" in headers.get(b"content-type", "").lower():
+            return DEMONSTRATION
         return ""
+
+
+class Guesses:
+    """Wrong passwords of the last minute, by address."""
+
+    ALLOWED, SECONDS = 5, 60.0
+
+    def __init__(self) -> None:
+        self._wrong: dict[str, list[float]] = {}
+
+    def too_many(self, who: str) -> bool:
+        return len(self._recent(who)) >= self.ALLOWED
+
+    def add(self, who: str) -> None:
+        if len(self._wrong) > 10_000:
+            self._wrong.clear()
+        self._wrong[who] = [*self._recent(who), time.monotonic()]
+
+    def _recent(self, who: str) -> list[float]:
+        return [when for when in self._wrong.get(who, []) if time.monotonic() - when < self.SECONDS]

@@ -16,7 +16,11 @@ class Page:
     store: RunStore
     supervisor: Any  # launch.local.Supervisor
     sessions: Any  # chat.ChatSessions
-    may_change: bool = True  # False in a public demonstration
+
+    @property
+    def may_change(self) -> bool:
+        """False in a public demonstration."""
+        return not self.settings.is_demonstration
 
     def find(self, id: str | None) -> Run | None:
         try:

@@ -47,6 +47,8 @@ EMPTY = """<div class="welcome"><h2>Nothing trained yet</h2>
 <p>Press <b>Start training</b>. The model learns from the data on the left while you watch, and you can talk to it when it is done.</p>
 <ol><li><b>Start</b>one click, everything is set</li><li><b>Watch</b>the loss falls, answers appear</li>
 <li><b>Chat</b>before and after, side by side</li></ol></div>"""
+NOTHING_HERE = """<div class="welcome"><h2>Nothing to see yet</h2><p>No model has been trained here so far. When the owner of this
+demonstration trains one, you can watch it and talk to it.</p></div>"""
 
 
 def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
@@ -78,8 +80,9 @@ class RunCards:
             run = self.page.store.get(str(asked.get("run") or ""))
             parts, facts = self._parts(run)
         except UserError as error:
-            gone = f'<div class="line"><b>{escape(str(error))}</b></div>' if asked.get("run") else EMPTY
-            return _only_new({"head": gone}, asked) | {"state": "empty", "live": False}
+            gone = f'<div class="line"><b>{escape(str(error))}</b></div>'
+            empty = EMPTY if self.page.may_change else NOTHING_HERE
+            return _only_new({"head": gone if asked.get("run") else empty}, asked) | {"state": "empty", "live": False}
         parts = parts | {"others": self._others(run) if asked.get("others") else ""}
         if asked.get("log"):
             parts["log"] = escape(run.log_tail()) or "The log is empty."
@@ -92,7 +95,7 @@ class RunCards:
         if time.monotonic() - when < REMEMBERED:
             return parts, facts
         status, recipe, proof = run.status(), recipe_of(run), run.proof()
-        parts = {"head": head(run, recipe, status), "tiles": tiles(status), "actions": actions(run, status),
+        parts = {"head": head(run, recipe, status), "tiles": tiles(status), "actions": actions(run, status, self.page.may_change),
                  "proof": proof_words(proof) if proof else "", "samples": samples(run.samples())}
         facts = {"state": status.state, "live": status.state in MOVING, "total": status.total,
                  "progress": status.step / status.total if status.total else None, "say": _announcement(status)}
@@ -164,11 +167,11 @@ def tiles(status: Status) -> str:
     return "".join(f"<div><dt>{name}</dt><dd>{value} <small>{remark}</small></dd></div>" for name, value, remark in cells)
 
 
-def actions(run: Run, status: Status) -> str:
-    """What can be done with this run now, as buttons; the script turns a click into an event of the same name."""
+def actions(run: Run, status: Status, may_change: bool) -> str:
+    """What the visitor can do with this run now, as buttons; the script turns a click into an event of the same name."""
     talk, buttons = run.newest_adapter() is not None, []
     if status.state == "queued":
-        return _button("unqueue", "Take it out of the queue")
+        return _button("unqueue", "Take it out of the queue") if may_change else ""
     if talk:
         early = " as it is now" if status.is_active else ""
         buttons.append(_button("chat", f"Chat with it{early}", "" if status.is_active else "main"))
@@ -176,8 +179,9 @@ def actions(run: Run, status: Status) -> str:
         if not talk:
             buttons.append('<button type="button" disabled aria-describedby="why-no-chat">Chat with it</button>')
         stopping = status.state == "stopping"
-        buttons.append('<button type="button" disabled>Stopping…</button>' if stopping else _button("stop", "Stop and keep"))
-    elif status.state in ("stopped", "interrupted", "failed"):
+        if may_change:
+            buttons.append('<button type="button" disabled>Stopping…</button>' if stopping else _button("stop", "Stop and keep"))
+    elif may_change and status.state in ("stopped", "interrupted", "failed"):
         buttons.append(_button("resume", "Try again" if status.state == "failed" else "Resume", "" if talk else "main"))
     why = "" if talk or not status.is_active else '<small id="why-no-chat">Chat opens with the first checkpoint.</small>'
     return "".join(buttons) + why

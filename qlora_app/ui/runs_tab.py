@@ -17,7 +17,7 @@ from ..runs.checkpoints import MANIFEST
 from ..words import duration, size
 from .guard import changes, reads
 from .page import Page
-from .run_card import NO_FIGURE, STATES, RunCards, recipe_of, run_card, run_id, title_of
+from .run_card import NO_FIGURE, NOTHING_HERE, STATES, RunCards, recipe_of, run_card, run_id, title_of
 from .theme import plain
 
 SHOWN = 50
@@ -50,7 +50,8 @@ class RunsTab:
             with gr.Row(elem_classes="files"):
                 self.get_adapter = gr.Button("Download the adapter (zip)", size="sm", min_width=140)
                 self.get_recipe = gr.Button("Download the recipe", size="sm", min_width=140)
-                self.delete = gr.Button("Delete this run", size="sm", variant="stop", min_width=140, elem_id="delete")
+                self.delete = gr.Button("Delete this run", size="sm", variant="stop", min_width=140, elem_id="delete",
+                                        visible=self.page.may_change)
             with gr.Row(visible=False, elem_classes="confirm") as self.sure:
                 plain("<p>This deletes the run with its adapter and everything it saved. It cannot be brought back.</p>", scale=3)
                 self.yes = gr.Button("Delete it", size="sm", variant="stop", min_width=120, elem_id="yes-delete")
@@ -126,7 +127,7 @@ class RunsTab:
     def table_words(self) -> str:
         runs = self.page.store.list()
         if not runs:
-            return NONE_YET
+            return NONE_YET if self.page.may_change else NOTHING_HERE
         rows = "".join(_row(run) for run in runs[:SHOWN])
         rest = f'<p class="quiet">The newest {SHOWN} of {len(runs):,} runs. <code>python -m qlora_app runs</code> lists all.</p>' \
             if len(runs) > SHOWN else ""

@@ -17,7 +17,7 @@ from ..runs import Run
 from ..training_data import DatasetChoice, import_file
 from ..words import count_of
 from .effort import effort_choices, epochs_meant, examples_of
-from .guard import changes, reads
+from .guard import WHY_NOT, changes, reads
 from .page import Page
 from .recipe_form import RecipeForm, chosen_data, chosen_model, data_value, effort_of, element_id, suggested, value_of
 from .run_card import RunCards, run_card, run_id
@@ -71,14 +71,16 @@ class TrainTab:
         self.form.build_model()
         with gr.Column(elem_classes="data"):
             self.form.build_data()
-            self.upload = gr.UploadButton("Upload a file", size="sm", elem_id="upload", file_types=[".json", ".jsonl", ".csv"])
+            self.upload = gr.UploadButton("Upload a file", size="sm", elem_id="upload", file_types=[".json", ".jsonl", ".csv"],
+                                          visible=self.page.may_change)
         self.data_line = plain(self.data_words(recipe.dataset), elem_id="data-line")
         choices, note = effort_choices(recipe, self.page.store, self.page.settings.data)
         chosen = effort_of(recipe.training.epochs, epochs_meant(recipe, self.page.settings.data))
         self.effort = gr.Radio(choices, value=chosen, label="Effort", elem_classes="segments", interactive=True, elem_id="effort")
         self.effort_note = plain(_quiet(note))
         self.alert = plain(js_on_load=MARK_FIELDS, elem_id="alert")
-        self.start = gr.Button("Start training", variant="primary", elem_id="start")
+        self.start = gr.Button("Start training", variant="primary", elem_id="start", interactive=self.page.may_change)
+        plain(_quiet("" if self.page.may_change else WHY_NOT), elem_id="why-not")
         self.own = plain(elem_id="own-settings")
         with gr.Accordion("All settings", open=False, elem_id="all-settings") as self.fold:
             self.reset = gr.Button("Back to the suggested settings", size="sm", elem_id="reset")
@@ -200,6 +202,8 @@ class TrainTab:
 
     def data_words(self, choice: DatasetChoice) -> str:
         """The description, how much there is, what is odd about it, and a few rows as conversations."""
+        if choice.source == "file" and not self.page.may_change:
+            return _quiet("The rows of uploaded data are not shown to visitors.")
         try:
             examples = examples_of(choice, self.page.settings.data)
         except UserError as error:
