@@ -1,6 +1,8 @@
-# The page in a container, for a server or a Space with the Docker SDK:
-#   docker build -t guanaco-workshop .        (without a GPU, 2 GB smaller: --build-arg PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu)
+# The page in a container, for a server:
+#   docker build -t guanaco-workshop .                            for machines without a GPU
+#   docker build --build-arg TORCH=cu130 -t guanaco-workshop .    for NVIDIA GPUs, 3 GB larger; then also: docker run --gpus all
 #   docker run -p 7860:7860 -v workshop:/data -e QLORA_APP_USER=me -e QLORA_APP_PASSWORD=something-long guanaco-workshop
+# Without user and password it is a demonstration: everybody may look and chat, nobody may change anything.
 FROM python:3.12-slim
 
 # tini: an init that reaps workers whose app is gone. libgomp1: bitsandbytes computes on the CPU with it.
@@ -9,13 +11,15 @@ RUN useradd --create-home --uid 1000 user && install --directory --owner user /d
 
 WORKDIR /home/user/app
 COPY requirements.txt .
-ARG PIP_EXTRA_INDEX_URL=""
-RUN pip install --no-cache-dir -r requirements.txt
+# PyTorch's own builds: cpu, or one for a CUDA version (cu126, cu130). Where it has none by that name, PyPI's build for CUDA is taken.
+ARG TORCH=cpu
+RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/$TORCH -r requirements.txt
 COPY --chown=user . .
 
 USER user
-# Inside a container only 0.0.0.0 can be reached from outside, and the app then asks for a user and a password.
-ENV QLORA_APP_HOME=/data QLORA_APP_HOST=0.0.0.0 QLORA_APP_PORT=7860 HF_HOME=/data/hub PYTHONUNBUFFERED=1
+# Inside a container only 0.0.0.0 can be reached from outside. The NVIDIA variables mean nothing without its GPUs.
+ENV QLORA_APP_HOME=/data QLORA_APP_HOST=0.0.0.0 QLORA_APP_PORT=7860 HF_HOME=/data/hub PYTHONUNBUFFERED=1 \
+    NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 VOLUME /data
 EXPOSE 7860
 
