@@ -223,7 +223,7 @@ def test_padding_trains_too_and_what_is_cut_is_counted(store):
 def test_the_step_does_not_depend_on_the_micro_batch(store, monkeypatch):
     first = []
     for tokens in (64, 4096):
-        monkeypatch.setattr("qlora_app.train.job.TOKENS_AT_ONCE", {"cpu": tokens, "cuda": tokens})
+        monkeypatch.setattr("qlora_app.memory.TOKENS_AT_ONCE", {"cpu": tokens, "cuda": tokens})
         run = store.create(short_recipe(max_steps=1, batch_size=16, samples=0))
         assert worker.main(run.folder) == 0
         first.append(losses(run)[0][1])

@@ -1,7 +1,14 @@
 """Base models: which can be trained, what is known of them, how they come here and how they are opened."""
 
 from .choice import ModelChoice
-from .loading import load_model, load_tokenizer
-from .recognition import Facts, describe_folder, local_models
+from .hub import Hit, kept_models, look_up, search
+from .loading import folder_of, load_model, load_tokenizer
+from .recognition import Facts, describe_folder, facts_of_folder, local_models
 
-__all__ = ["Facts", "ModelChoice", "describe_folder", "load_model", "load_tokenizer", "local_models"]
+__all__ = ["Facts", "Hit", "ModelChoice", "describe_folder", "facts_of", "facts_of_folder", "folder_of", "kept_models",
+           "load_model", "load_tokenizer", "local_models", "look_up", "search"]
+
+
+def facts_of(choice: ModelChoice, token: str | None = None) -> Facts:
+    """What is known of a chosen model, wherever it lies. Raises UserError; no weights are loaded."""
+    return look_up(choice, token) if choice.source == "hub" else facts_of_folder(choice.folder)

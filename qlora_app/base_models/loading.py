@@ -1,22 +1,25 @@
 """Opening a base model: the one place, so that its guards hold for training, chat and scores alike."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from .choice import ModelChoice
+from .hub import kept_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # transformers would leave output heads alone by default, but passing a list replaces its own.
 NEVER_QUANTIZED = ["lm_head", "score", "classifier", "embed_out"]
+SAFELY = {"trust_remote_code": False, "local_files_only": True}  # downloading is done elsewhere; opening never needs a network
 
 
 def load_tokenizer(choice: ModelChoice) -> "PreTrainedTokenizerBase":
     """The model's own tokenizer; a missing pad token becomes the end token (masked by length, never by id)."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(_where(choice), **_origin(choice))
+    tokenizer = AutoTokenizer.from_pretrained(str(folder_of(choice)), **SAFELY)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -35,14 +38,31 @@ def load_model(choice: ModelChoice) -> "PreTrainedModel":
     _quiet_libraries()
     _keep_gradients_after_evaluation()
     model = AutoModelForCausalLM.from_pretrained(
-        _where(choice), dtype=compute_type(choice), quantization_config=_quantization(choice),
-        device_map={"": 0 if torch.cuda.is_available() else "cpu"}, use_safetensors=True, **_origin(choice))
+        str(folder_of(choice)), dtype=compute_type(choice), quantization_config=_quantization(choice),
+        device_map={"": 0 if torch.cuda.is_available() else "cpu"}, use_safetensors=True, **SAFELY)
+    if choice.source == "hub":  # an adapter names its base: by its id, which is the same on every machine
+        model.name_or_path = model.config._name_or_path = choice.id
     model.config.use_cache = False  # with a cache, packed examples would read each other (no error, wrong loss)
     return model
 
 
-def _where(choice: ModelChoice) -> str:
-    return choice.id if choice.source == "hub" else str(choice.folder)
+def folder_of(choice: ModelChoice) -> Path:
+    """Where the files of a model lie on this machine. Raises UserError for a Hub model that was not downloaded."""
+    if choice.source != "hub":
+        return choice.folder
+    if folder := kept_folder(choice):
+        return folder
+    raise UserError(f"{choice.id} is not on this machine, or not whole. Start or resume a run with it: that downloads it.")
+
+
+def check_family(config: dict[str, Any]) -> None:
+    """Raises UserError for a family that this version of transformers cannot open."""
+    import transformers
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as KNOWN
+
+    if config.get("model_type") not in KNOWN:
+        raise UserError(f"Models of the family {config.get('model_type')!r} are unknown to this version of transformers "
+                        f"({transformers.__version__}). Choose another model, or update transformers.")
 
 
 def compute_type(choice: ModelChoice) -> "Any":
@@ -54,11 +74,6 @@ def compute_type(choice: ModelChoice) -> "Any":
     if choice.precision == "bf16" or choice.compute_type == "bf16":
         return torch.bfloat16
     return torch.bfloat16 if torch.cuda.is_available() else torch.float32
-
-
-def _origin(choice: ModelChoice) -> dict[str, Any]:
-    hub = choice.source == "hub"
-    return {"trust_remote_code": False, "local_files_only": not hub, "revision": choice.revision or "main" if hub else "main"}
 
 
 def _quantization(choice: ModelChoice) -> "Any":
@@ -104,7 +119,7 @@ def _unpacked_wrongly_on_cpu(choice: ModelChoice) -> list[str]:
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer: its weight stands the other way round
 
-    config = AutoConfig.from_pretrained(_where(choice), **_origin(choice))
+    config = AutoConfig.from_pretrained(str(folder_of(choice)), **SAFELY)
     with torch.device("meta"):
         skeleton = AutoModelForCausalLM.from_config(config)
     inputs = {name: part.nx if isinstance(part, Conv1D) else part.in_features

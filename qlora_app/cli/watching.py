@@ -22,7 +22,8 @@ def _watch_moving(run: Run, console: Console) -> Status:
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("starting", total=None, figures="")
         while not (status := run.status()).has_ended:
-            progress.update(bar, description=status.state, completed=status.step, total=status.total or None, figures=figures(status))
+            progress.update(bar, description=status.state, completed=status.progress or 0, total=None if status.progress is None else 1,
+                            figures=figures(status))
             time.sleep(_EVERY)
     return status
 
@@ -31,7 +32,7 @@ def _watch_in_lines(run: Run, console: Console) -> Status:
     """A line whenever the state changes and at every tenth of the run."""
     said = None
     while not (status := run.status()).has_ended:
-        tenth = 10 * status.step // status.total if status.total else 0
+        tenth = int(10 * (status.progress or 0))
         if said != (said := (status.state, tenth)):
             console.print(Text(f"{status.state}: {figures(status)}" if status.step else status.sentence or status.state), soft_wrap=True)
         time.sleep(_EVERY)
@@ -40,6 +41,8 @@ def _watch_in_lines(run: Run, console: Console) -> Status:
 
 def figures(status: Status) -> str:
     """step 40/200 · loss 3.10 -> 0.52 · 5,210 tokens/s · 31 s left"""
+    if status.downloaded is not None:
+        return status.sentence
     parts = [f"step {status.step}/{status.total}"] if status.total else []
     if status.loss is not None:
         parts.append(f"loss {_before(status.first_loss)}{status.loss:.2f}")

@@ -30,12 +30,11 @@ class LoraMethod(Choices):
 
     def attach(self, model: "PreTrainedModel", gradient_checkpointing: bool = False) -> "PeftModel":
         """The model with a fresh adapter that changes nothing yet (its B matrices are zero)."""
-        from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+        from peft import LoraConfig, get_peft_model
 
-        if getattr(model, "is_quantized", False):
-            model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=gradient_checkpointing,
-                                                    gradient_checkpointing_kwargs={"use_reentrant": False})
-        elif gradient_checkpointing:
+        # PEFT's preparation for quantized models would turn embeddings, output head and norms into 32-bit copies: 2 GB more for
+        # a model of 8 billion parameters, for numbers that are frozen anyway.
+        if gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
             model.enable_input_require_grads()
         return get_peft_model(model, LoraConfig(

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..base_models import ModelChoice
 from ..recipe import Recipe
 from .checkpoints import newest_complete
 from .curve import Curve
@@ -41,6 +42,7 @@ class Status:
     learning_rate: float | None = None
     epoch: float = 0.0
     held_out_loss: float | None = None
+    downloaded: float | None = None  # share of the base model that has arrived, while it is downloading
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -48,6 +50,11 @@ class Status:
 
     @property
     def has_ended(self) -> bool: return self.state in ENDED
+
+    @property
+    def progress(self) -> float | None:
+        """From 0 to 1: of the download before the training, else of the training; None while neither is known."""
+        return self.downloaded if self.downloaded is not None else self.step / self.total if self.total else None
 
 
 class Run:
@@ -67,11 +74,17 @@ class Run:
     def recipe(self) -> Recipe:
         return Recipe.load(self.folder / "recipe.yaml")
 
+    def base_model(self) -> ModelChoice:
+        """The base it is trained on: that of the recipe, pinned to the commit it was downloaded at."""
+        chosen = self.recipe().base_model
+        commit = (read_json(self.folder / "base.json") or {}).get("commit")
+        return chosen.model_copy(update={"revision": commit}) if commit else chosen
+
     def status(self) -> Status:
         """The state as it is now: what the worker wrote, corrected by whether a worker lives."""
         said = self._said()
         if self.is_alive():
-            state = "stopping" if said.state == "running" and self.is_asked("stop") else said.state
+            state = "stopping" if said.state in ("starting", "running") and self.is_asked("stop") else said.state
             return replace(said, state="starting" if state in ("queued", *ENDED) else state)
         if self.is_asked("start"):
             return replace(said, state="queued", sentence="Waiting for its turn.")
@@ -216,6 +229,10 @@ class Run:
 
     def write_status(self, status: Status) -> None:
         write_json(self.folder / "status.json", asdict(status))
+
+    def write_base(self, commit: str) -> None:
+        """Which commit of its Hub model this run is trained on: a branch moves on, and an adapter fits one base only."""
+        write_json(self.folder / "base.json", {"commit": commit})
 
     def append_metric(self, row: dict[str, Any]) -> int:
         """Returns the file's size after the line: where the next line begins."""

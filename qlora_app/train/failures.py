@@ -22,9 +22,6 @@ def explain(error: BaseException, recipe: Recipe | None) -> str:
     if isinstance(error, NotANumber):
         rate = f" (it is {recipe.training.learning_rate:g})" if recipe else ""
         return f"{text} Lower the learning rate{rate}, or the largest gradient norm, and start again."
-    for name, sentence in _HUB.items():
-        if name in {kind.__name__ for kind in type(error).__mro__}:
-            return sentence.format(model=recipe.base_model.id if recipe else "the model")
     if isinstance(error, FileNotFoundError):
         return f"A file is gone: {error.filename or text}. Put it back, then press Resume."
     first = text.strip().partition("\n")[0][:300]
@@ -38,13 +35,3 @@ def _out_of_memory(recipe: Recipe | None) -> str:
     if recipe and recipe.base_model.precision not in ("nf4", "fp4"):
         advice.append("a 4-bit base")
     return f"The memory is not enough for this recipe. Try {', '.join(advice)}, or a smaller model."
-
-
-# by class name, so that this module needs no import of the Hub's library
-_HUB = {
-    "GatedRepoError": "{model} is gated: accept its terms on its Hub page and set QLORA_APP_HUB_TOKEN to a token that may read it.",
-    "RepositoryNotFoundError": "The Hub has no model {model}, or it is private. Check the spelling, or set QLORA_APP_HUB_TOKEN.",
-    "RevisionNotFoundError": "{model} has no such revision. Leave the revision empty to take its main branch.",
-    "LocalEntryNotFoundError": "{model} is not on this machine and the Hub cannot be reached. Check the network, then press Resume.",
-    "OfflineModeIsEnabled": "{model} is not on this machine and offline mode is on. Unset HF_HUB_OFFLINE, or choose a local folder.",
-}

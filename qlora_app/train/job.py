@@ -1,6 +1,5 @@
 """What a run needs while it trains: model with adapter, data, questions, all made from its recipe."""
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,8 @@ from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.models.llama import modeling_llama  # noqa: F401  what a standby can import ahead, it should
 
-from ..base_models import load_model, load_tokenizer
+from .. import memory
+from ..base_models import facts_of_folder, folder_of, load_model, load_tokenizer
 from ..messages import Conversation
 from ..recipe import Recipe
 from ..runs import Run
@@ -18,8 +18,6 @@ from ..tasks.chat import EncodedExamples, collator, ensure_template, micro_batch
 from ..training_data import Examples, load_examples
 
 SAMPLE_QUESTIONS = 4
-# Tokens worked off at once. On a CPU attention pays for the square of a packed row; on a GPU short rows leave it idle.
-TOKENS_AT_ONCE = {"cpu": 512, "cuda": 2048}
 KNOWN_TO_PACK = {"llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3"}  # others are measured before the first step
 
 
@@ -55,22 +53,21 @@ class Job:
 
 def prepare(run: Run, recipe: Recipe) -> Job:
     """Load model, tokenizer and data, attach the adapter. Raises UserError for anything the person can mend."""
-    settings = Settings.from_environment()
-    if settings.hub_token and recipe.base_model.source == "hub":
-        os.environ["HF_TOKEN"] = settings.hub_token.get_secret_value()  # this process only; never written anywhere
     training = recipe.training
+    facts = facts_of_folder(folder_of(recipe.base_model))
+    at_once = memory.tokens_at_once(recipe, memory.shapes_of(facts.config, facts.parameters), _machine())
     set_seed(training.seed)
     tokenizer = load_tokenizer(recipe.base_model)
     ensure_template(tokenizer)
-    examples = load_examples(recipe.dataset, settings.data)
+    examples = load_examples(recipe.dataset, Settings.from_environment().data)
     base = load_model(recipe.base_model)
     warnings = list(examples.warnings)
     packing = training.packing and _may_pack(base, tokenizer, warnings)
     max_length = _fitting_length(base, training.max_length, warnings)
-    model = recipe.method.attach(base, _checkpointing(recipe, base))
+    model = recipe.method.attach(base, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
     train = EncodedExamples(examples.train, tokenizer, max_length)
     train.check_trainable()
-    size = micro_batch_size(train, training.batch_size)
+    size = micro_batch_size(train, training.batch_size, at_once)
     held_out = EncodedExamples(_spread(examples.held_out, training.measured_examples), tokenizer, max_length)
     questions = [question for question in map(_as_question, examples.held_out) if question]
     scored = _spread(questions, training.scored_questions)
@@ -94,10 +91,12 @@ def _fitting_length(model: Any, wanted: int, warnings: list[str]) -> int:
     return min(wanted, context)
 
 
-def _checkpointing(recipe: Recipe, model: Any) -> bool:
-    """Automatic: on a GPU from a billion parameters on. On a CPU memory is plenty and the step would take 1.5 times as long."""
-    choice = recipe.training.gradient_checkpointing
-    return choice == "on" or (choice == "auto" and torch.cuda.is_available() and model.num_parameters() > 1_000_000_000)
+def _machine() -> memory.Machine:
+    """What there is before the model is loaded; a worker may ask its GPU directly."""
+    if not torch.cuda.is_available():
+        return memory.here()
+    free, total = torch.cuda.mem_get_info()
+    return memory.Machine("cuda", total, free)
 
 
 def _as_question(conversation: Conversation) -> Question | None:
@@ -119,12 +118,12 @@ def _answer_length(questions: list[Question], tokenizer: PreTrainedTokenizerBase
     return min(256, max(16, max(lengths) + 8))
 
 
-def micro_batch_size(examples: EncodedExamples, batch: int) -> int:
-    """Examples worked off at once: the largest divisor of `batch` whose examples have about TOKENS_AT_ONCE tokens together.
+def micro_batch_size(examples: EncodedExamples, batch: int, tokens: int) -> int:
+    """Examples worked off at once: the largest divisor of `batch` whose examples have about so many tokens together.
 
     The step is the same whatever this is, since losses are summed over its tokens; only memory and speed change.
     """
     seen = examples.spread(64)
     mean = sum(len(e.input_ids) for e in seen) / len(seen)
-    room = TOKENS_AT_ONCE["cuda" if torch.cuda.is_available() else "cpu"] * 1.25 / max(1.0, mean)
+    room = tokens * 1.25 / max(1.0, mean)
     return max((n for n in range(1, batch + 1) if batch % n == 0 and n <= room), default=1)

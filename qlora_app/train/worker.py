@@ -5,8 +5,10 @@ import sys
 import traceback
 from pathlib import Path
 
+from ..base_models.download import Stopped
 from ..runs import ALREADY_RUNNING, Run, Status
 from ..runs.checkpoints import newest_complete, set_broken_aside
+from .base_model import bring
 from .failures import explain
 from .job import prepare
 from .proof import finish
@@ -37,6 +39,7 @@ def work(run: Run) -> int:
         resume_from = _checkpoint_to_resume(run)
         reporter = Reporter(run, [], int(resume_from.name.rpartition("-")[2]) if resume_from else 0)
         reporter.say("Loading the model.")
+        recipe = bring(run, recipe, reporter)
         job = prepare(run, recipe)
         reporter.status.warnings.extend(job.warnings)
         keeper = Keeper(run)
@@ -47,11 +50,17 @@ def work(run: Run) -> int:
         else:
             finish(job, reporter)
         return 0
+    except Stopped:
+        for wish in ("stop", "stop-now"):
+            run.take(wish)
+        reporter.say("Stopped while the base model was downloading. What has arrived is kept; Resume goes on there.", state="stopped",
+                     downloaded=None)
+        return 0
     except BaseException as error:  # also KeyboardInterrupt: a run must never end without a word
         traceback.print_exc()
         sentence = explain(error, recipe)
         if reporter:
-            reporter.say(sentence, state="failed", seconds_left=None)
+            reporter.say(sentence, state="failed", seconds_left=None, downloaded=None)
         else:
             run.write_status(Status("failed", sentence=sentence))
         return 1

@@ -98,7 +98,7 @@ class RunCards:
         parts = {"head": head(run, recipe, status), "tiles": tiles(status), "actions": actions(run, status, self.page.may_change),
                  "proof": proof_words(proof) if proof else "", "samples": samples(run.samples())}
         facts = {"state": status.state, "live": status.state in MOVING, "total": status.total,
-                 "progress": status.step / status.total if status.total else None, "say": _announcement(status)}
+                 "progress": status.progress, "say": _announcement(status)}
         if len(self._known) > 200:
             self._known.clear()
         self._known[run.id] = (time.monotonic(), parts, facts)

@@ -1,0 +1,241 @@
+"""Will it fit? What training needs for this recipe, against what this machine has, said before anything starts.
+
+The formula is checked against the figures published for LLaMA 7B to 65B (Dettmers et al. 2023, figure 6), the shapes against
+transformers' own models, and what a token keeps for the backward pass was measured on a LLaMA block with adapters.
+"""
+
+import functools
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .recipe import Recipe
+
+# Bits a parameter of a quantized layer takes, its scales included (one per 64 weights; quantized again, they take 0.127 bit).
+BITS = {"nf4": 4.5, "fp4": 4.5, "int8": 8.1, "bf16": 16.0, "fp32": 32.0}
+BITS_DOUBLE = 4.127
+OPTIMIZER_BYTES = {"paged_adamw_8bit": 2, "paged_adamw_32bit": 8, "adamw_torch": 8}  # two moments a trained parameter
+OVERHEAD = 0.7e9  # the libraries on a CPU, the CUDA context on a GPU
+# Tokens worked off at once. On a CPU attention pays for the square of a packed row; on a GPU short rows leave it idle.
+TOKENS_AT_ONCE = {"cpu": 512, "cuda": 2048}
+FEWEST_TOKENS = 512
+CHECKPOINTED_FROM = 1_000_000_000  # parameters, from which "automatic" turns gradient checkpointing on, on a GPU
+# A feed-forward part of two matrices instead of three, by model_type.
+WITHOUT_GATE = {"gpt2", "gpt_neox", "gptj", "gpt_neo", "opt", "phi", "bloom", "falcon", "starcoder2", "gpt_bigcode", "codegen", "mpt"}
+REMEMBERED = 3.0  # seconds, of what the machine has free
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The sizes of a decoder that decide what it needs, read from its config."""
+
+    layers: int
+    hidden: int
+    feed_forward: int
+    vocabulary: int
+    linear: int  # parameters of the linear layers in its blocks: what is quantized
+    other: int  # all other parameters: embeddings, output head, experts; they stay as they are
+    adapted: int  # inputs + outputs of those linear layers, summed: times the rank, the parameters of an adapter
+    adapted_attention: int
+
+    @property
+    def parameters(self) -> int: return self.linear + self.other
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a training can use here, in bytes."""
+
+    kind: str  # "cuda" or "cpu"
+    total: float
+    free: float
+
+    @property
+    def name(self) -> str: return "GPU" if self.kind == "cuda" else "memory"
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one training needs, in bytes."""
+
+    weights: float
+    adapter: float  # with its gradients and the optimizer's state
+    activations: float
+    pageable: float = 0.0  # of the adapter's, what a paged optimizer can put into main memory while the GPU is short
+    overhead: float = OVERHEAD
+
+    @property
+    def total(self) -> float: return self.weights + self.adapter + self.activations + self.overhead
+
+    def largest(self) -> str:
+        """Its largest part, in words."""
+        parts = {"the weights": self.weights, "the adapter with its optimizer": self.adapter,
+                 "what is kept of each token for learning": self.activations}
+        name = max(parts, key=parts.__getitem__)
+        return f"{name} alone take{'s' if name != 'the weights' else ''} {gigabytes(parts[name])}"
+
+
+def shapes_of(config: dict[str, Any], parameters: int | None = None) -> Shapes | None:
+    """The shapes a config.json stands for; None for one that does not name the usual sizes.
+
+    `parameters` is the true number, where it is known: what the blocks do not account for stays unquantized.
+    """
+    def first(*names: str) -> Any:
+        return next((config[name] for name in names if config.get(name)), None)
+
+    hidden, layers = first("hidden_size", "n_embd", "d_model"), first("num_hidden_layers", "n_layer", "n_layers")
+    heads, vocabulary = first("num_attention_heads", "n_head", "n_heads"), first("vocab_size")
+    if not all(isinstance(n, int) and n > 0 for n in (hidden, layers, heads, vocabulary)):
+        return None
+    forward = first("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size") or 4 * hidden
+    wide = heads * (first("head_dim") or hidden // heads)
+    narrow = wide * (first("num_key_value_heads") or heads) // heads
+    attention = [(hidden, wide), (hidden, narrow), (hidden, narrow), (wide, hidden)]
+    block = [(hidden, forward)] * (1 if config.get("model_type") in WITHOUT_GATE else 2) + [(forward, hidden)]
+    experts = first("num_local_experts", "num_experts", "n_routed_experts") or 0
+    quantized = attention if experts else attention + block  # transformers holds experts in one block that is not quantized
+    linear = layers * sum(a * b for a, b in quantized)
+    tied = config.get("tie_word_embeddings", config.get("model_type") in ("gpt2", "gemma", "gemma2", "gemma3_text"))
+    wide_expert = first("moe_intermediate_size") or forward
+    other = vocabulary * hidden * (1 if tied else 2) + layers * experts * 3 * hidden * wide_expert + (2 * layers + 1) * hidden
+    return Shapes(layers, hidden, forward, vocabulary, linear, max(vocabulary * hidden, (parameters or linear + other) - linear),
+                  layers * sum(a + b for a, b in quantized), layers * sum(a + b for a, b in attention))
+
+
+def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -> Need:
+    """What training with `recipe` needs on a "cuda" or "cpu" device, with so many tokens worked off at once."""
+    model, training = recipe.base_model, recipe.training
+    wide = _bytes_of_compute_type(recipe, kind)
+    bits = BITS_DOUBLE if model.double_quantization and model.precision in ("nf4", "fp4") else BITS[model.precision]
+    weights = shapes.linear * bits / 8 + shapes.other * wide
+    adapted = recipe.method.rank * (shapes.adapted if recipe.method.layers == "all-linear" else shapes.adapted_attention)
+    state = adapted * OPTIMIZER_BYTES[training.optimizer]
+    tokens = tokens or max(TOKENS_AT_ONCE[kind], training.max_length)
+    kept = tokens * _kept_of_a_token(shapes, wide, recipe.method.dropout > 0)
+    if is_checkpointed(recipe, shapes.parameters, kind):
+        activations = tokens * shapes.layers * shapes.hidden * wide + 2 * kept
+    else:
+        activations = (shapes.layers + 1) * kept
+    activations += tokens * shapes.vocabulary * (wide + 8)  # logits, their copy in fp32 and its gradient
+    paged = kind == "cuda" and training.optimizer.startswith("paged")
+    return Need(weights, adapted * (4 + 4) + state, activations, state if paged else 0.0)  # weights and gradients are in fp32
+
+
+def _bytes_of_compute_type(recipe: Recipe, kind: str) -> int:
+    """Bytes of each number that is not quantized; the same rule as in base_models.loading."""
+    model = recipe.base_model
+    if model.precision == "fp32" or model.compute_type == "fp32":
+        return 4
+    return 2 if kind == "cuda" or "bf16" in (model.precision, model.compute_type) else 4
+
+
+def _kept_of_a_token(shapes: Shapes, wide: int, dropout: bool) -> int:
+    """Bytes one block keeps of one token for the backward pass, measured with adapters on all linear layers."""
+    of_hidden, of_forward = ((32, 16) if wide == 4 else (40, 10))
+    more = (40, 4) if wide == 4 else (24, 4)
+    return (of_hidden + dropout * more[0]) * shapes.hidden + (of_forward + dropout * more[1]) * shapes.feed_forward
+
+
+def is_checkpointed(recipe: Recipe, parameters: int, kind: str) -> bool:
+    """Automatic: on a GPU from a billion parameters on. On a CPU memory is plenty and the step would take 1.5 times as long."""
+    choice = recipe.training.gradient_checkpointing
+    return choice == "on" or (choice == "auto" and kind == "cuda" and parameters > CHECKPOINTED_FROM)
+
+
+def tokens_at_once(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> int:
+    """How many tokens to work off at once: as many as are fast on this device, fewer where they would not fit.
+
+    The step is the same whatever this is; only memory and speed change.
+    """
+    most = TOKENS_AT_ONCE[machine.kind]
+    if shapes is None or machine.kind == "cpu":
+        return most
+    while most > FEWEST_TOKENS and need(recipe, shapes, machine.kind, most).total > 0.9 * machine.free:
+        most //= 2
+    return most
+
+
+def verdict(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> tuple[str, str]:
+    """("fits", "tight" or "too large"; "" if it cannot be said) and the sentence for it."""
+    if shapes is None:
+        return "", "What it needs cannot be estimated for this family of models."
+    needed = need(recipe, shapes, machine.kind, tokens_at_once(recipe, shapes, machine))
+    about, has = gigabytes(needed.total), f"{gigabytes(machine.total)} {machine.name}"
+    if needed.total <= 0.9 * machine.free:
+        return "fits", f"Fits: training needs about {about}; this machine has {has}, {gigabytes(machine.free)} of it free."
+    if needed.total <= 0.95 * machine.total:
+        return "tight", (f"Tight: training needs about {about}, and of {has} {gigabytes(machine.free)} are free now. "
+                         "Close what else uses it before the start.")
+    if needed.total - needed.pageable <= 0.95 * machine.total:
+        return "tight", (f"Tight: training needs about {about}, and this machine has {has}. It goes because the paged optimizer "
+                         "puts part of itself into main memory, which takes longer.")
+    return "too large", (f"Does not fit: training needs about {about}, because {needed.largest()}, "
+                         f"and this machine has {has}. {_remedy(recipe, shapes, machine)}")
+
+
+def gigabytes(count: float) -> str:
+    """Memory as its makers and its drivers count it: 2**30 bytes are a gigabyte."""
+    return f"{count / 2**30:.1f} GB"
+
+
+def _remedy(recipe: Recipe, shapes: Shapes, machine: Machine) -> str:
+    """The fewest changes with which it would fit, added one after another."""
+    done: list[str] = []
+    room = 0.95 * machine.total
+    for words, group, change in (("a base in 4-bit NF4", "base_model", {"precision": "nf4", "double_quantization": True}),
+                                 ("gradient checkpointing on", "training", {"gradient_checkpointing": "on"}),
+                                 ("an 8-bit optimizer", "training", {"optimizer": "paged_adamw_8bit"}),
+                                 ("a rank of 8", "method", {"rank": min(8, recipe.method.rank)})):
+        part = getattr(recipe, group)
+        if part == (changed := part.model_copy(update=change)):
+            continue
+        recipe = recipe.model_copy(update={group: changed})
+        done.append(words)
+        needed = need(recipe, shapes, machine.kind, tokens_at_once(recipe, shapes, machine))
+        if needed.total - needed.pageable <= room:
+            return f"It would fit with {' and '.join([', '.join(done[:-1])] * (len(done) > 1) + done[-1:])}."
+    return "Choose a smaller model, or a larger machine."
+
+
+def here() -> Machine:
+    """What this machine has: its first GPU's memory, else its own (a container's, inside one)."""
+    return _here(int(time.monotonic() / REMEMBERED))
+
+
+@functools.lru_cache(maxsize=1)
+def _here(when: int) -> Machine:
+    import psutil
+
+    if gpu := _gpu():
+        return gpu
+    memory = psutil.virtual_memory()
+    total, used = _container(Path("/sys/fs/cgroup"))
+    return Machine("cpu", min(memory.total, total), max(0.0, min(memory.available, total - used)))
+
+
+def _gpu() -> Machine | None:
+    """Asked of its driver: loading torch here would take gigabytes and a piece of the GPU."""
+    if not (program := shutil.which("nvidia-smi")) or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return None
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    try:
+        said = subprocess.run([program, f"--id={first}", "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"],
+                              capture_output=True, text=True, timeout=5, check=True).stdout
+        total, free = (float(number) * 2**20 for number in said.splitlines()[0].split(","))
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
+    return Machine("cuda", total, free)
+
+
+def _container(groups: Path) -> tuple[float, float]:
+    """(limit, used) of the control group this process is in; no limit outside of a container."""
+    try:
+        limit = float((groups / "memory.max").read_text())
+        cache = dict(line.split() for line in (groups / "memory.stat").read_text().splitlines()).get("inactive_file", "0")
+        return limit, float((groups / "memory.current").read_text()) - float(cache)
+    except (OSError, ValueError):  # "max", or there is none
+        return float("inf"), 0.0

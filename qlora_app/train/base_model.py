@@ -1,0 +1,50 @@
+"""The base model onto this machine, before anything is trained and before the run's clock starts."""
+
+import time
+from collections.abc import Callable
+
+from ..base_models.download import fetch
+from ..recipe import Recipe
+from ..runs import Run
+from ..settings import Settings
+from ..words import left, size
+from .report import Reporter
+
+SAY_EVERY = 0.5  # seconds
+
+
+def bring(run: Run, recipe: Recipe, reporter: Reporter) -> Recipe:
+    """The recipe, its base model pinned to the commit that is on this machine now; what is missing is downloaded.
+
+    A run that is resumed, or talked to later, finds the same weights, whatever became of the branch. Raises UserError and Stopped.
+    """
+    model = run.base_model()
+    if model.source != "hub":
+        return recipe
+    began, secret = time.monotonic(), Settings.from_environment().hub_token
+    token = secret.get_secret_value() if secret else None
+    reporter.say("Looking at the base model.", state="starting")
+    folder, warning = fetch(model, token, _teller(model.id, reporter), lambda: run.is_asked("stop") or run.is_asked("stop-now"))
+    run.write_base(folder.name)
+    reporter.status.warnings.extend(filter(None, [warning]))
+    reporter.started_at += time.monotonic() - began  # the time to the first loss is that of training, not of the network
+    reporter.say("Loading the model.", state="running", downloaded=None)
+    return recipe.model_copy(update={"base_model": run.base_model()})
+
+
+def _teller(name: str, reporter: Reporter) -> Callable[[int, int], None]:
+    """What the page and the terminal show while it downloads: bytes, pace, time left."""
+    began, first, last = time.monotonic(), None, 0.0
+
+    def tell(arrived: int, total: int) -> None:
+        nonlocal first, last
+        now = time.monotonic()
+        first = arrived if first is None else first
+        if arrived >= total or now - last < SAY_EVERY:
+            return
+        last = now
+        pace = (arrived - first) / max(1e-3, now - began)
+        when = f", {size(pace)}/s, {left((total - arrived) / pace)} left" if pace and now - began > 1 else ""
+        reporter.say(f"Downloading {name}: {size(arrived)} of {size(total)}{when}.", downloaded=round(arrived / total, 4))
+
+    return tell
