@@ -1,4 +1,5 @@
 """`python -m qlora_app`"""
+# PYTHON_ARGCOMPLETE_OK: shells may ask this program what could come next
 
 import sys
 

@@ -120,6 +120,16 @@ def settings_help() -> str:
     return "\n".join(lines)
 
 
+def possible_values(name: str) -> list[str]:
+    """What can stand behind `name=`, where that can be listed."""
+    field = dict(leaves(Recipe)).get(name)
+    if field is None:
+        return []
+    if name == "dataset.id":
+        return list(DATASETS)
+    return [value for _, value in options(field) or []] or (["true", "false"] if field.annotation is bool else [])
+
+
 def _shown(value: Any) -> str:
     return '""' if value in ("", []) else _written(value)
 

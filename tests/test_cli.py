@@ -346,14 +346,15 @@ def test_a_misspelt_variable_is_not_ignored_and_its_value_not_shown():
     assert "QLORA_APP_PORT" in lines[2]
 
 
-COMMANDS = ["train", "watch", "runs", "stop", "resume", "chat", "score", "presets", "settings"]
+COMMANDS = ["train", "watch", "runs", "stop", "resume", "chat", "score", "presets", "doctor", "settings"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help(command, capsys):
+def test_every_command_has_help_and_an_answer_for_scripts(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
-    assert ended.value.code == 0 and len(capsys.readouterr().out) > 100
+    out = capsys.readouterr().out
+    assert ended.value.code == 0 and len(out) > 100 and "--json" in out
 
 
 def test_help_lists_every_command(capsys):
@@ -381,6 +382,37 @@ def test_proof_in_words_says_only_what_is_known():
 @pytest.mark.parametrize("seconds, words", [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
 def test_durations(seconds, words):
     assert duration(seconds) == words
+
+
+# ---- what a shell is told
+
+def offered(home, line) -> list[str]:
+    """What `python -m qlora_app ...` answers a shell that asks as argcomplete's shell code does."""
+    file = home / "offered"
+    asked = {"COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE": "3", "_ARGCOMPLETE_STDOUT_FILENAME": str(file),
+             "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_SUPPRESS_SPACE": "1", "_ARGCOMPLETE_COMP_WORDBREAKS": ""}
+    environment = {**os.environ, "QLORA_APP_HOME": str(home), **asked}
+    subprocess.run([sys.executable, "-m", "qlora_app"], env=environment, cwd=ROOT, timeout=60, check=False, capture_output=True)
+    return file.read_text().split("\n")
+
+
+def test_a_shell_is_offered_what_fits(home):
+    run = RunStore(home / "runs").create(Recipe(name="first"))
+    Presets(home / "presets").save("mine", Recipe())
+    program = "python -m qlora_app "
+    assert set(COMMANDS) <= set(offered(home, program))
+    assert offered(home, program + "train gua") == sorted(n for n in Presets().names() if n.startswith("gua"))
+    assert "mine" in offered(home, program + "presets mi")
+    assert set(offered(home, program + "watch ")) >= {"latest", run.id}
+    assert offered(home, program + "train starter training.sch") == ["training.scheduler="]
+    assert offered(home, program + "train starter training.scheduler=c") == ["training.scheduler=constant", "training.scheduler=cosine"]
+    assert "dataset.id=orders" in offered(home, program + "train starter dataset.id=or")
+
+
+def test_the_shell_finds_the_program():
+    """argcomplete looks for its mark in the first kilobyte of what `python -m` starts."""
+    checked = subprocess.run([sys.executable, "-m", "argcomplete._check_module", "qlora_app"], cwd=ROOT, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
 
 
 # ---- once for real

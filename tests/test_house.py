@@ -18,6 +18,7 @@ FLOORS = [  # lowest first
     ["presets"],
     ["assignments"],
     ["memory", "runs"],
+    ["machine"],
     ["chat"],
     ["train", "launch"],
     ["cli", "ui"],

@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .. import __version__
+from .. import __version__, machine
 from ..assignments import PROGRAM, recipe_from, settings_help
 from ..errors import UserError
 from ..launch import local
@@ -20,9 +22,11 @@ from ..runs import Run, RunStore, Status
 from ..settings import PREFIX, Settings
 from ..training_data import load_examples
 from .asking import chat, score
+from .completion import complete, presets_and_files, run_names, settings_and_values
 from .watching import duration, proof_in_words, watch
 
 DONE, NOT_DONE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+MARKS = {machine.GOOD: "green", machine.LIMITED: "yellow", machine.BROKEN: "bold red"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """argparse takes no more `name=value` once an option came between; here they may stand anywhere."""
     parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what could come next
+        complete(parser)
     given, rest = parser.parse_known_args(arguments)
     if rest and (not hasattr(given, "changes") or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -69,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_chat(commands)
     _add_score(commands)
     _add_presets(commands)
+    _add(commands, "doctor", doctor_command)
     _add(commands, "settings", settings_command)
     return parser
 
@@ -82,7 +89,7 @@ def _add(commands: Any, name: str, function: Callable[[argparse.Namespace, Setti
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run's name, the beginning of one, or `latest`")
+    parser.add_argument("run", metavar="RUN", help="a run's name, the beginning of one, or `latest`").completer = run_names
 
 
 def _add_no_watch(parser: argparse.ArgumentParser) -> None:
@@ -90,9 +97,10 @@ def _add_no_watch(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_recipe(parser: argparse.ArgumentParser, **more: Any) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="a YAML file, or the name of a preset (`presets` lists them)", **more)
-    parser.add_argument("changes", metavar="name=value", nargs="*",
-                        help="a setting to change, such as training.learning_rate=1e-4; dataset.id and base_model.id may be paths")
+    words = "a YAML file, or the name of a preset (`presets` lists them)"
+    parser.add_argument("recipe", metavar="RECIPE", help=words, **more).completer = presets_and_files
+    words = "a setting to change, such as training.learning_rate=1e-4; dataset.id and base_model.id may be paths"
+    parser.add_argument("changes", metavar="name=value", nargs="*", help=words).completer = settings_and_values
 
 
 def _add_train(commands: Any) -> None:
@@ -273,6 +281,24 @@ def _list_presets(presets: Presets, as_json: bool) -> int:
         table.add_row(name, broken.get(name) or usable[name].note or usable[name].title)
     _out().print(table)
     return DONE
+
+
+def doctor_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Look at what this machine can do, and try a 4-bit layer. Exit code 1 when nothing can be trained."""
+    out, findings = _out(), []
+    with given.screen.status("Trying what this machine can do"):
+        for finding in machine.examine(settings):
+            findings.append(finding)
+            if not given.json:
+                advice = f"\n{'':9}{finding.advice}" if finding.advice else ""
+                words = Text.assemble((f"{finding.level:9}", MARKS[finding.level]), f"{finding.name}: {finding.value}{advice}")
+                out.print(words, soft_wrap=True)
+    works = machine.can_train(findings)
+    if given.json:
+        print(json.dumps({"can_train": works, "findings": [asdict(finding) for finding in findings]}))
+    else:
+        out.print("Training works here." if works else "Nothing can be trained here until what is broken is mended.")
+    return DONE if works else NOT_DONE
 
 
 def settings_command(given: argparse.Namespace, settings: Settings) -> int:

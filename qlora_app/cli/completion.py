@@ -1,0 +1,41 @@
+"""What a shell offers after the tabulator key: commands, runs, presets, settings and their values."""
+
+import argparse
+from typing import Any
+
+from ..assignments import possible_values
+from ..choices import leaves
+from ..presets import Presets
+from ..recipe import Recipe
+from ..runs import RunStore
+from ..settings import Settings
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell and end this process."""
+    import argcomplete
+
+    argcomplete.autocomplete(parser)
+
+
+def run_names(**_: Any) -> list[str]:
+    return ["latest", *(run.id for run in RunStore(Settings.from_environment().runs).list())]
+
+
+def presets_and_files(prefix: str, **_: Any) -> list[str]:
+    from argcomplete.completers import FilesCompleter
+
+    return [*Presets(Settings.from_environment().presets).names(), *FilesCompleter(("yaml", "yml"))(prefix)]
+
+
+def settings_and_values(prefix: str, **_: Any) -> list[str]:
+    """`training.sch` -> `training.scheduler=`, and `training.scheduler=` -> its options."""
+    from argcomplete.completers import FilesCompleter
+
+    name, equals, begun = prefix.partition("=")
+    if not equals:
+        return [f"{name}=" for name, _ in leaves(Recipe)]
+    values = possible_values(name)
+    if name in ("dataset.id", "base_model.id"):
+        values += FilesCompleter()(begun)
+    return [f"{name}={value}" for value in values]
