@@ -18,7 +18,7 @@ FLOORS = [  # lowest first
     ["presets"],
     ["assignments"],
     ["memory", "runs"],
-    ["machine"],
+    ["machine", "fitting"],
     ["chat"],
     ["train", "launch"],
     ["cli", "ui"],

@@ -16,6 +16,7 @@ from rich.text import Text
 from .. import __version__, machine
 from ..assignments import PROGRAM, recipe_from, settings_help
 from ..errors import UserError
+from ..fitting import asks_for, by_size, fit, smallest_card
 from ..launch import local
 from ..presets import Presets
 from ..runs import Run, RunStore, Status
@@ -271,14 +272,17 @@ def presets_command(given: argparse.Namespace, settings: Settings) -> int:
 
 def _list_presets(presets: Presets, as_json: bool) -> int:
     usable, broken = presets.all()
+    rows = [{"preset": name, "name": recipe.title, "note": recipe.note, "base_model": recipe.base_model.id or "starter",
+             "own": presets.is_own(name), "gpu_gb": smallest_card(recipe), "here": fit(recipe)[0]}
+            for name, recipe in ((name, usable[name]) for name in by_size(usable))]
     if as_json:
-        rows = [{"preset": name, "name": recipe.title, "note": recipe.note, "base_model": recipe.base_model.id or "starter",
-                 "own": presets.is_own(name)} for name, recipe in usable.items()]
         print(json.dumps(rows + [{"preset": name, "mistake": text} for name, text in broken.items()], ensure_ascii=False))
         return DONE
-    table = Table("preset", "what it is for", box=None, pad_edge=False)
-    for name in presets.names():
-        table.add_row(name, broken.get(name) or usable[name].note or usable[name].title)
+    table = Table("preset", "asks for", "here", "what it is for", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(row["preset"], asks_for(usable[row["preset"]]), row["here"], row["note"] or row["name"])
+    for name, text in broken.items():
+        table.add_row(name, "", "broken", text)
     _out().print(table)
     return DONE
 
