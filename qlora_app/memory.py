@@ -26,6 +26,7 @@ FEWEST_TOKENS = 512
 CHECKPOINTED_FROM = 1_000_000_000  # parameters, from which "automatic" turns gradient checkpointing on, on a GPU
 # A feed-forward part of two matrices instead of three, by model_type.
 WITHOUT_GATE = {"gpt2", "gpt_neox", "gptj", "gpt_neo", "opt", "phi", "bloom", "falcon", "starcoder2", "gpt_bigcode", "codegen", "mpt"}
+LEARNED_POSITIONS = {"gpt2", "gpt_neo", "opt", "gpt_bigcode"}  # a vector a position, beside one a word
 REMEMBERED = 3.0  # seconds, of what the machine has free
 
 
@@ -102,6 +103,8 @@ def shapes_of(config: dict[str, Any], parameters: int | None = None) -> Shapes |
     tied = config.get("tie_word_embeddings", config.get("model_type") in ("gpt2", "gemma", "gemma2", "gemma3_text"))
     wide_expert = first("moe_intermediate_size") or forward
     other = vocabulary * hidden * (1 if tied else 2) + layers * experts * 3 * hidden * wide_expert + (2 * layers + 1) * hidden
+    if config.get("model_type") in LEARNED_POSITIONS:
+        other += hidden * (first("n_positions", "max_position_embeddings") or 0)
     return Shapes(layers, hidden, forward, vocabulary, linear, max(vocabulary * hidden, (parameters or linear + other) - linear),
                   layers * sum(a + b for a, b in quantized), layers * sum(a + b for a, b in attention))
 

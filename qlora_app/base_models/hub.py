@@ -4,6 +4,7 @@ A token is given to each call by whoever has the settings; one that lies elsewhe
 """
 
 import errno
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..words import count_of, millions
 from .choice import ModelChoice
 from .recognition import SHORT, Facts, check_config, describe_folder, facts_of_folder, no_safetensors, read_config
 
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # before its library is imported: the Hub is told nothing about this machine
 PATIENCE = 6.0  # seconds for an answer of the Hub while a person waits
 INDEX = "model.safetensors.index.json"
 SETTINGS_FILES = {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",

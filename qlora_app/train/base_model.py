@@ -1,5 +1,6 @@
 """The base model onto this machine, before anything is trained and before the run's clock starts."""
 
+import os
 import time
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ def bring(run: Run, recipe: Recipe, reporter: Reporter) -> Recipe:
     """
     model = run.base_model()
     if model.source != "hub":
+        _close_the_network()
         return recipe
     began, secret = time.monotonic(), Settings.from_environment().hub_token
     token = secret.get_secret_value() if secret else None
@@ -28,8 +30,17 @@ def bring(run: Run, recipe: Recipe, reporter: Reporter) -> Recipe:
     run.write_base(folder.name)
     reporter.status.warnings.extend(filter(None, [warning]))
     reporter.started_at += time.monotonic() - began  # the time to the first loss is that of training, not of the network
+    _close_the_network()
     reporter.say("Loading the model.", state="running", downloaded=None)
     return recipe.model_copy(update={"base_model": run.base_model()})
+
+
+def _close_the_network() -> None:
+    """Nothing more is needed from the Hub. (PEFT asks it about the base at every checkpoint, and waits where it does not answer.)"""
+    from huggingface_hub import constants
+
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    constants.HF_HUB_OFFLINE = True
 
 
 def _teller(name: str, reporter: Reporter) -> Callable[[int, int], None]:

@@ -1,0 +1,225 @@
+"""The Hub without the Hub: a small server that speaks its HTTP API, well enough for the real client libraries.
+
+Search, model and dataset info at a revision, trees, files with checksums and ranges, gates, private repositories, refused tokens,
+too many requests, connections cut off in the middle. It serves what a test puts into it and remembers what it was asked.
+"""
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+GOOD, EXPIRED, STRANGER = "hf_goodtokenofthetests", "hf_expiredtokenofthetests", "hf_tokenofsomebodyelse"
+LARGE = (".safetensors", ".bin", ".parquet")  # kept outside of git, with a sha256
+ROUTE = re.compile(r"/api/(models|datasets)/([\w.-]+/[\w.-]+)(?:/(revision|tree|paths-info)/([^/]+))?(/.*)?")
+FILE = re.compile(r"/(datasets/)?([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)")
+
+
+@dataclass
+class Repo:
+    """One repository: its files at one commit, and who may read them."""
+
+    id: str
+    files: dict[str, bytes]
+    kind: str = "models"
+    gated: bool = False
+    private: bool = False
+    licence: str = "apache-2.0"
+    downloads: int = 10
+    config: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def commit(self) -> str:
+        return hashlib.sha1(b"".join(name.encode() + content for name, content in sorted(self.files.items()))).hexdigest()
+
+    def has(self, revision: str) -> bool:
+        return revision in ("main", self.commit)
+
+    @classmethod
+    def of_folder(cls, id: str, folder: Path, **words: Any) -> "Repo":
+        return cls(id, {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}, **words)
+
+
+def etag(name: str, content: bytes) -> str:
+    """As the Hub: sha256 of a large file, git's checksum of a small one."""
+    if name.endswith(LARGE):
+        return hashlib.sha256(content).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+class HubServer(ThreadingHTTPServer):
+    """Serves on a free port of this machine until it is closed."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.repos: dict[str, Repo] = {}
+        self.asked: list[tuple[str, str, dict[str, str]]] = []  # method, path, headers
+        self.bytes_sent: dict[str, int] = {}
+        self.cut_after: dict[str, int] = {}  # file -> bytes after which the connection breaks, once
+        self.status: int | None = None  # what every request is answered with, while set
+        self.before_chunk: Callable[[str, int], None] = lambda name, sent: None  # called between chunks of a file
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def add(self, repo: Repo) -> Repo:
+        self.repos[f"{repo.kind}/{repo.id}"] = repo
+        return repo
+
+    def files_asked(self, method: str = "GET") -> list[str]:
+        return [path.rpartition("/")[2] for how, path, _ in self.asked if how == method and "/resolve/" in path]
+
+    def close(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no error of the server."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: HubServer
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self._answer()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def _answer(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        self.server.asked.append((self.command, path, {k.lower(): v for k, v in self.headers.items()}))
+        if self.server.status:
+            return self._refuse(self.server.status, "", "as the test wishes")
+        if path == "/api/models":
+            return self._json(self._search(parse_qs(urlsplit(self.path).query)))
+        if found := ROUTE.fullmatch(path):
+            return self._about(*found.groups())
+        if found := FILE.fullmatch(path):
+            return self._file(*found.groups())
+        return self._refuse(404, "", "no such page")
+
+    # ---- what may be seen
+
+    def _token(self) -> str:
+        return (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+
+    def _repo(self, kind: str, id: str, revision: str | None) -> Repo | None:
+        """The repository if it may be seen; otherwise it is refused as the Hub does it."""
+        token, repo = self._token(), self.server.repos.get(f"{kind}/{id}")
+        if token == EXPIRED:
+            return self._refuse(401, "", "Invalid credentials in Authorization header")
+        if repo is None or (repo.private and token != GOOD):
+            if not token:
+                return self._refuse(401, "", "Invalid username or password.")
+            return self._refuse(404, "RepoNotFound", "Repository not found")
+        if revision is not None and not repo.has(revision):
+            return self._refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        return repo
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        self._json({"error": message}, status, {"X-Error-Code": code, "X-Error-Message": message})
+
+    # ---- answers
+
+    def _json(self, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        for name, text in {"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})}.items():
+            if text:
+                self.send_header(name, text)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _search(self, asked: dict[str, list[str]]) -> list[dict[str, Any]]:
+        words = " ".join(asked.get("search", [""])).lower()
+        found = [repo for repo in self.server.repos.values() if repo.kind == "models" and words in repo.id.lower() and not repo.private]
+        found.sort(key=lambda repo: -repo.downloads)
+        return [self._info(repo, expand=asked.get("expand")) for repo in found[:int(asked.get("limit", ["20"])[0])]]
+
+    def _info(self, repo: Repo, blobs: bool = False, expand: list[str] | None = None) -> dict[str, Any]:
+        total = sum(repo.parameters.values())
+        whole = {"id": repo.id, "modelId": repo.id, "sha": repo.commit, "private": repo.private, "gated": "manual" if repo.gated else False,
+                 "downloads": repo.downloads, "tags": [f"license:{repo.licence}", "safetensors"], "config": repo.config,
+                 "safetensors": {"parameters": repo.parameters, "total": total} if total else None,
+                 "siblings": [self._sibling(name, content, blobs) for name, content in repo.files.items()]}
+        return {k: v for k, v in whole.items() if v is not None and (expand is None or k in (*expand, "id", "modelId"))}
+
+    def _sibling(self, name: str, content: bytes, blobs: bool) -> dict[str, Any]:
+        known = {"rfilename": name}
+        if blobs:
+            known |= {"size": len(content), "blobId": etag("", content)}
+            if name.endswith(LARGE):
+                known["lfs"] = {"sha256": etag(name, content), "size": len(content), "pointerSize": 134}
+        return known
+
+    def _about(self, kind: str, id: str, what: str | None, revision: str | None, rest: str | None) -> None:
+        repo = self._repo(kind, id, revision)
+        if repo is None:
+            return
+        if what == "tree":
+            self._json([self._entry(name, content) for name, content in repo.files.items()])
+        elif what == "paths-info":
+            paths = json.loads(self.body)["paths"]
+            self._json([self._entry(name, content) for name, content in repo.files.items() if name in paths])
+        else:
+            self._json(self._info(repo, blobs="blobs" in self.path))
+
+    def _entry(self, name: str, content: bytes) -> dict[str, Any]:
+        large = {"lfs": {"oid": etag(name, content), "size": len(content), "pointerSize": 134}} if name.endswith(LARGE) else {}
+        return {"type": "file", "path": name, "size": len(content), "oid": etag("", content)} | large
+
+    def _file(self, dataset: str | None, id: str, revision: str, name: str) -> None:
+        repo = self._repo("datasets" if dataset else "models", id, revision)
+        if repo is None:
+            return None
+        if repo.gated and self._token() != GOOD:
+            return self._refuse(403 if self._token() else 401, "GatedRepo", f"Access to model {id} is restricted.")
+        if name not in repo.files:
+            return self._refuse(404, "EntryNotFound", "Entry not found")
+        content = repo.files[name]
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        start = int(asked[1]) if asked else 0
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.send_header("ETag", f'"{etag(name, content)}"')
+        self.send_header("X-Repo-Commit", repo.commit)
+        self.send_header("Accept-Ranges", "bytes")
+        if asked:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.end_headers()
+        if self.command == "GET":
+            self._send(name, content[start:])
+        return None
+
+    def _send(self, name: str, content: bytes) -> None:
+        end = self.server.cut_after.pop(name, len(content))
+        for i in range(0, min(end, len(content)), 65536):
+            piece = content[i:min(i + 65536, end)]
+            self.server.before_chunk(name, i)
+            self.wfile.write(piece)
+            self.server.bytes_sent[name] = self.server.bytes_sent.get(name, 0) + len(piece)
+        if end < len(content):
+            self.close_connection = True
+            self.connection.shutdown(2)

@@ -1,0 +1,473 @@
+"""Models of the Hub: found, recognised, downloaded, refused. The real client libraries, against a server of our own."""
+
+import errno
+import json
+import os
+import struct
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from qlora_app.base_models import ModelChoice, describe_folder, facts_of, facts_of_folder, folder_of, kept_models, look_up, search
+from qlora_app.base_models import download as downloading
+from qlora_app.base_models.download import Stopped, fetch
+from qlora_app.errors import UserError
+from qlora_app.launch.local import launch
+from qlora_app.recipe import Recipe
+from tests.conftest import short_recipe
+from tests.hub_server import EXPIRED, GOOD, STRANGER, HubServer, Repo
+
+ID = "tiny/llama"
+PARAMETERS = 1_459_456
+INDEX = "model.safetensors.index.json"
+CHOICE = ModelChoice(source="hub", id=ID)
+CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "max_position_embeddings": 512}
+NEVER = lambda: False  # noqa: E731
+SILENT = lambda *_: None  # noqa: E731
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Path:
+    """A LLaMA of 1.5 million parameters in three shards, with a tokenizer trained on a few lines, as it would lie on the Hub."""
+    import torch
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny")
+    made = ByteLevelBPETokenizer()
+    made.train_from_iterator(["Where does Mira live? Mira lives on Orchard Lane."] * 3, vocab_size=300, special_tokens=["<s>", "</s>"])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made._tokenizer, bos_token="<s>", eos_token="</s>")
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=256, intermediate_size=512, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=512, bos_token_id=0, eos_token_id=1))
+    model.save_pretrained(folder, max_shard_size="2MB")
+    assert len(list(folder.glob("model-*.safetensors"))) >= 3
+    return folder
+
+
+@pytest.fixture
+def server():
+    one = HubServer()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def hub(server, tmp_path, monkeypatch):
+    """The server, and the client libraries of this process and of workers looking there for the Hub."""
+    from huggingface_hub import constants
+
+    cache = tmp_path / "hf" / "hub"
+    for name, value in {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("QLORA_APP_HUB_TOKEN", raising=False)
+    for name, value in {"ENDPOINT": server.url, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": False, "HF_HUB_DOWNLOAD_TIMEOUT": 2,
+                        "HF_HUB_DISABLE_TELEMETRY": True,
+                        "HUGGINGFACE_CO_URL_TEMPLATE": server.url + "/{repo_id}/resolve/{revision}/{filename}"}.items():
+        monkeypatch.setattr(constants, name, value)
+    server.cache = cache
+    return server
+
+
+@pytest.fixture
+def llama(hub, tiny) -> Repo:
+    return hub.add(Repo.of_folder(ID, tiny, config=CONFIG, parameters={"F32": PARAMETERS}, downloads=321))
+
+
+def go_offline(hub, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    hub.asked.clear()
+
+
+def sentence(choice=CHOICE, token=None):
+    """What a person reads when a model cannot be had; the same from looking it up and from downloading it."""
+    with pytest.raises(UserError) as looked:
+        look_up(choice, token)
+    with pytest.raises(UserError) as fetched:
+        fetch(choice, token, SILENT, NEVER)
+    assert str(looked.value) == str(fetched.value)
+    assert "Traceback" not in str(looked.value) and "\n" not in str(looked.value)
+    return str(looked.value)
+
+
+# ---- search
+
+
+def test_a_search_says_what_is_known_of_each_hit(hub, llama):
+    hub.add(Repo("big/llama-gated", {}, gated=True, licence="llama3", downloads=5_000_000, parameters={"BF16": 8_030_261_248}))
+    hub.add(Repo("other/thing", {}))
+    found = search("llama")
+    assert [hit.id for hit in found] == ["big/llama-gated", ID]
+    assert found[0].summary() == "8.0 B parameters · licence llama3 · gated · 5,000,000 downloads"
+    assert found[1].summary() == "1.5 M parameters · licence apache-2.0 · 321 downloads"
+    assert search("nothing like this") == []
+
+
+def test_a_search_without_the_hub_says_so(hub, monkeypatch):
+    go_offline(hub, monkeypatch)
+    with pytest.raises(UserError, match=r"offline mode is on\. Unset HF_HUB_OFFLINE"):
+        search("llama")
+    assert hub.asked == []
+
+
+def test_a_search_on_a_busy_hub_says_so(hub):
+    hub.status = 503
+    with pytest.raises(UserError, match=r"cannot answer at the moment \(error 503\)"):
+        search("llama")
+
+
+# ---- recognised
+
+
+def test_a_model_is_recognised_without_its_weights(hub, llama):
+    facts = look_up(CHOICE)
+    total = sum(len(content) for content in llama.files.values())
+    assert (facts.family, facts.context, facts.dtype, facts.parameters) == ("Llama", 512, "fp32", PARAMETERS)
+    assert (facts.commit, facts.missing) == (llama.commit, total - len(llama.files["config.json"]) - len(llama.files[INDEX]))
+    assert facts.summary().startswith("Llama · 1.5 M parameters · fp32 · reads 512 tokens · no chat template")
+    assert not [name for name in hub.files_asked() if name.endswith(".safetensors")]
+
+
+def test_the_header_of_the_weights_says_the_same_as_the_hub(tiny):
+    facts = facts_of_folder(tiny)
+    assert (facts.parameters, facts.dtype, facts.missing) == (PARAMETERS, "fp32", 0)
+
+
+def test_weights_that_were_cut_off_are_noticed_before_loading(tiny, tmp_path):
+    for file in tiny.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    shard = sorted(tmp_path.glob("model-*.safetensors"))[0]
+    shard.write_bytes(shard.read_bytes()[:-7])
+    with pytest.raises(UserError, match=r"damaged or was cut off \(it has [\d,]+ bytes instead of [\d,]+\)\. Download it again"):
+        facts_of_folder(tmp_path)
+    shard.write_bytes(struct.pack("<Q", 2**60) + b"{}")
+    with pytest.raises(UserError, match="its header would be"):
+        facts_of_folder(tmp_path)
+
+
+# ---- refused, before any weight is fetched
+
+
+@pytest.mark.parametrize(("change", "why"), [
+    ({"auto_map": {"AutoModelForCausalLM": "modeling_evil.Evil"}}, r"run a program of its author \(its config names modeling_evil\.Evil\)"),
+    ({"trust_remote_code": True}, "run a program of its author"),
+    ({"architectures": ["BertForMaskedLM"]}, "no model that writes text from left to right"),
+    ({"quantization_config": {"quant_method": "gptq"}}, r"already quantized \(gptq\)"),
+])
+def test_a_config_that_cannot_be_trained_is_refused_with_its_reason(hub, llama, tmp_path, change, why):
+    config = json.loads(llama.files["config.json"]) | change
+    llama.files["config.json"] = json.dumps(config).encode()
+    with pytest.raises(UserError, match=why):
+        look_up(CHOICE)
+    assert sentence()
+    assert {name for name in hub.files_asked()} == {"config.json"}
+    (tmp_path / "config.json").write_bytes(llama.files["config.json"])
+    with pytest.raises(UserError, match=why):
+        describe_folder(tmp_path)
+
+
+def test_an_unknown_family_is_refused_before_its_weights_come(hub, llama):
+    llama.files["config.json"] = json.dumps(CONFIG | {"model_type": "llama99"}).encode()
+    with pytest.raises(UserError, match="family 'llama99' are unknown to this version of transformers"):
+        fetch(CHOICE, None, SILENT, NEVER)
+    assert not [name for name in hub.files_asked() if name.endswith(".safetensors")]
+
+
+@pytest.mark.parametrize(("names", "why"), [
+    (["pytorch_model.bin"], "only pytorch_model.bin, a pickle"),
+    (["model.gguf"], "only model.gguf, a format for answering"),
+    (["adapter_model.safetensors"], "If it is an adapter, choose its base model instead"),
+    ([], "holds no weights"),
+])
+def test_without_safetensors_not_a_byte_of_weights_is_fetched(hub, llama, names, why):
+    llama.files = {k: v for k, v in llama.files.items() if not k.startswith("model")} | {name: b"x" * 100_000 for name in names}
+    assert why in sentence()
+    assert set(hub.files_asked()) <= {"config.json"}
+
+
+def test_an_index_that_points_elsewhere_is_refused(hub, llama):
+    llama.files[INDEX] = json.dumps({"weight_map": {"a": "../../../etc/passwd.safetensors"}}).encode()
+    assert "points outside its folder" in sentence()
+
+
+@pytest.mark.parametrize("id", ["../../etc", "a/b/c", "http://evil/x", "-x/..", "a b"])
+def test_what_is_no_hub_id_is_refused_without_asking(hub, id):
+    with pytest.raises(UserError, match="is no Hub id"):
+        Recipe.from_dict({"base_model": {"source": "hub", "id": id}})
+    assert hub.asked == []
+
+
+def test_what_is_no_revision_is_refused_without_asking(hub):
+    with pytest.raises(UserError, match="is no revision"):
+        Recipe.from_dict({"base_model": {"source": "hub", "id": ID, "revision": "../../main"}})
+
+
+# ---- every way of not getting it is a sentence of its own
+
+
+def gated(hub, llama, monkeypatch):
+    llama.gated = True
+
+
+def gated_for_this_token(hub, llama, monkeypatch):
+    llama.gated = True
+    return STRANGER
+
+
+def private(hub, llama, monkeypatch):
+    llama.private = True
+
+
+def missing(hub, llama, monkeypatch):
+    hub.repos.clear()
+    return GOOD
+
+
+def token_refused(hub, llama, monkeypatch):
+    return EXPIRED
+
+
+def offline(hub, llama, monkeypatch):
+    go_offline(hub, monkeypatch)
+
+
+def unreachable(hub, llama, monkeypatch):
+    hub.close()
+
+
+def too_many(hub, llama, monkeypatch):
+    hub.status = 429
+
+
+def out_of_order(hub, llama, monkeypatch):
+    hub.status = 500
+
+
+WAYS = {
+    gated: ["tiny/llama is gated", "accept them", "/tiny/llama", "settings/tokens", "QLORA_APP_HUB_TOKEN"],
+    gated_for_this_token: ["tiny/llama is gated", "not on its list yet", "/tiny/llama"],
+    private: ["tiny/llama is private, or there is no such model", "Check the spelling", "QLORA_APP_HUB_TOKEN"],
+    missing: ["The Hub has no model tiny/llama", "Check the spelling"],
+    token_refused: ["does not accept the token", "expired", "make a new one"],
+    offline: ["offline mode is on", "Unset HF_HUB_OFFLINE"],
+    unreachable: ["cannot be reached", "Check the network"],
+    too_many: ["asks for a pause", "Wait five minutes"],
+    out_of_order: ["cannot answer at the moment (error 500)", "Try again"],
+}
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_each_refusal_is_said_with_the_next_step(hub, llama, monkeypatch, way):
+    said = sentence(token=way(hub, llama, monkeypatch))
+    assert [words for words in WAYS[way] if words not in said] == []
+
+
+def test_a_revision_that_does_not_exist_is_named(hub, llama):
+    said = sentence(CHOICE.model_copy(update={"revision": "v9"}))
+    assert "tiny/llama has no revision v9" in said and "Leave the revision empty" in said
+
+
+def test_no_two_refusals_say_the_same(hub, llama):
+    firsts = [words[0] + words[1] for words in WAYS.values()]
+    assert len(set(firsts)) == len(WAYS)
+
+
+def test_a_disk_without_room_is_said_before_the_first_byte(hub, llama, monkeypatch):
+    monkeypatch.setattr(downloading.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1_000_000})())
+    with pytest.raises(UserError, match=r"disk is too full: tiny/llama needs another 5\.8 MB, and .* has 1\.0 MB left.*HF_HOME"):
+        fetch(CHOICE, None, SILENT, NEVER)
+    assert not [name for name in hub.files_asked() if name.endswith(".safetensors")]
+
+
+def test_a_disk_that_fills_up_on_the_way_is_a_sentence_and_keeps_what_came(hub, llama, monkeypatch):
+    real, written = downloading._Progress.add, []
+
+    def add(self, count):
+        real(self, count)
+        written.append(count)
+        if sum(written) > 3_000_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(downloading._Progress, "add", add)
+    with pytest.raises(UserError, match=r"The disk is full: tiny/llama does not fit into .* What has arrived is kept"):
+        fetch(CHOICE, None, SILENT, NEVER)
+    monkeypatch.setattr(downloading._Progress, "add", real)
+    assert look_up(CHOICE).missing < 4_000_000
+
+
+# ---- downloaded
+
+
+def shards(llama):
+    return {name: content for name, content in llama.files.items() if name.endswith(".safetensors")}
+
+
+def test_what_is_needed_comes_into_the_hub_s_own_cache_and_nothing_else(hub, llama):
+    llama.files |= {"pytorch_model.bin": b"x" * 1000, "original/consolidated.pth": b"x" * 1000, "evil.py": b"1", "README.md": b"#"}
+    told = []
+    folder, warning = fetch(CHOICE, None, lambda done, total: told.append((done, total)), NEVER)
+    assert warning == "" and folder == folder_of(CHOICE) and folder.name == llama.commit
+    assert all((folder / name).read_bytes() == content for name, content in shards(llama).items())
+    assert not {"pytorch_model.bin", "consolidated.pth", "evil.py", "README.md"} & set(hub.files_asked())
+    assert [done for done, _ in told] == sorted(done for done, _ in told) and told[-1][0] == told[-1][1] > 5_800_000
+    assert look_up(CHOICE).missing == 0 and [choice.id for choice in kept_models()] == [ID]
+    from huggingface_hub import snapshot_download
+    assert snapshot_download(ID, allow_patterns=["*.safetensors", "*.json"], token=False) == str(folder)
+
+
+def test_a_second_run_fetches_nothing_again(hub, llama):
+    fetch(CHOICE, None, SILENT, NEVER)
+    hub.asked.clear()
+    fetch(CHOICE, None, SILENT, NEVER)
+    assert hub.files_asked() == []
+
+
+def test_a_commit_that_is_here_needs_no_hub_at_all(hub, llama):
+    fetch(CHOICE, None, SILENT, NEVER)
+    hub.asked.clear()
+    pinned = CHOICE.model_copy(update={"revision": llama.commit})
+    assert fetch(pinned, None, SILENT, NEVER)[0].name == llama.commit and look_up(pinned).parameters == PARAMETERS
+    assert hub.asked == []
+
+
+def test_without_the_hub_the_copy_on_this_machine_is_used_and_that_is_said(hub, llama, monkeypatch):
+    fetch(CHOICE, None, SILENT, NEVER)
+    go_offline(hub, monkeypatch)
+    folder, warning = fetch(CHOICE, None, SILENT, NEVER)
+    assert folder.name == llama.commit and "used as it is on this machine" in warning
+    assert facts_of(CHOICE).parameters == PARAMETERS
+
+
+def test_a_connection_that_breaks_goes_on_where_it_broke(hub, llama, monkeypatch):
+    monkeypatch.setattr(downloading, "CHUNK", 65536)
+    name = max(shards(llama), key=lambda name: len(llama.files[name]))
+    hub.cut_after[name] = 1_000_000
+    folder, _ = fetch(CHOICE, None, SILENT, NEVER)
+    assert (folder / name).read_bytes() == llama.files[name]
+    ranges = [headers.get("range") for how, path, headers in hub.asked if how == "GET" and path.endswith(name)]
+    assert len(ranges) == 2 and ranges[0] is None and 900_000 <= int(ranges[1][6:-1]) <= 1_000_000
+    assert hub.bytes_sent[name] <= len(llama.files[name]) + 2 * 65536
+
+
+def test_a_stop_keeps_what_came_and_the_next_start_asks_only_for_the_rest(hub, llama, monkeypatch):
+    monkeypatch.setattr(downloading, "CHUNK", 65536)
+    monkeypatch.setattr(downloading, "AT_ONCE", 1)
+    total, seen = sum(map(len, shards(llama).values())), []
+    with pytest.raises(Stopped):
+        fetch(CHOICE, None, lambda done, _: seen.append(done), lambda: bool(seen) and seen[-1] > 3_000_000)
+    left = look_up(CHOICE).missing
+    assert total - 3_200_000 < left < total - 2_800_000
+    hub.bytes_sent.clear()
+    folder, _ = fetch(CHOICE, None, SILENT, NEVER)
+    assert all((folder / name).read_bytes() == content for name, content in shards(llama).items())
+    assert sum(hub.bytes_sent.get(name, 0) for name in shards(llama)) <= left + 4 * 65536
+
+
+def test_what_arrives_damaged_is_thrown_away(hub, llama, monkeypatch):
+    name = min(shards(llama))
+    blob = hub.cache / "models--tiny--llama" / "blobs"
+    blob.mkdir(parents=True)
+    from tests.hub_server import etag
+    (blob / f"{etag(name, llama.files[name])}.incomplete").write_bytes(b"rubbish" * 100)
+    with pytest.raises(UserError, match="arrived damaged"):
+        fetch(CHOICE, None, SILENT, NEVER)
+    folder, _ = fetch(CHOICE, None, SILENT, NEVER)
+    assert (folder / name).read_bytes() == llama.files[name]
+
+
+def test_two_workers_get_the_same_model_once(hub, llama, monkeypatch):
+    folders = []
+    threads = [threading.Thread(target=lambda: folders.append(fetch(CHOICE, None, SILENT, NEVER)[0])) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(folders) == 2 and folders[0] == folders[1]
+    for name, content in shards(llama).items():
+        assert hub.bytes_sent[name] == len(content)
+
+
+def test_the_token_goes_to_the_hub_and_one_that_lies_around_does_not(hub, llama, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", STRANGER)
+    llama.gated = True
+    fetch(CHOICE, GOOD, SILENT, NEVER)
+    assert {headers.get("authorization") for _, _, headers in hub.asked} == {f"Bearer {GOOD}"}
+    hub.asked.clear()
+    search("llama")
+    assert {headers.get("authorization") for _, _, headers in hub.asked} == {None}
+
+
+def test_a_dataset_comes_through_the_same_server(hub):
+    from huggingface_hub import snapshot_download
+
+    rows = b'{"instruction": "Hello?", "output": "Good morning."}\n' * 3
+    hub.add(Repo("tiny/rows", {"train.jsonl": rows, "README.md": b"# rows"}, kind="datasets"))
+    folder = Path(snapshot_download("tiny/rows", repo_type="dataset", token=False))
+    assert (folder / "train.jsonl").read_bytes() == rows
+
+
+# ---- a whole run, with a worker of its own
+
+
+def wait_for(what, seconds=240):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := what():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"waited {seconds} s in vain")
+
+
+def test_a_run_downloads_stops_goes_on_and_trains(hub, llama, store, monkeypatch):
+    """Gated, with a token; stopped in the middle of the download; resumed, trained two steps, opened again from what it saved."""
+    llama.gated = True
+    monkeypatch.setenv("QLORA_APP_HUB_TOKEN", GOOD)
+    hub.before_chunk = lambda name, sent: time.sleep(0.2) if name.endswith(".safetensors") else None
+    recipe = short_recipe(max_steps=2, samples=1, scored_questions=2, measured_examples=2).model_copy(update={"base_model": CHOICE})
+    run = store.create(recipe)
+    worker = launch(run)
+    status = wait_for(lambda: (s := run.status()).downloaded is not None and s)
+    assert status.state == "starting" and status.sentence.startswith("Downloading tiny/llama: ") and " of 5.9 MB" in status.sentence
+    assert 0 <= status.progress < 1 and status.seconds == 0
+    run.ask("stop")
+    assert worker.wait() == 0
+    stopped = run.status()
+    assert stopped.state == "stopped" and "What has arrived is kept" in stopped.sentence and stopped.downloaded is None
+
+    hub.before_chunk = lambda name, sent: None
+    before = look_up(CHOICE, GOOD).missing
+    assert before < 5_900_000
+    hub.bytes_sent.clear()
+    assert launch(run).wait() == 0, run.log_tail()
+    assert run.status().state == "done" and run.status().step == 2, run.status().sentence
+    assert sum(hub.bytes_sent.get(name, 0) for name in shards(llama)) <= before
+    assert run.base_model().revision == llama.commit
+    config = json.loads((run.adapter / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == ID
+    assert f"revision: {llama.commit}" in (run.adapter / "README.md").read_text()
+    assert run.proof()["update"]["zero_layers"] == 0
+
+    written = [path for folder in (run.folder, hub.cache) for path in folder.rglob("*") if path.is_file()]
+    assert len(written) > 15 and not [path for path in written if GOOD.encode() in path.read_bytes()]
+    assert [path for _, path, headers in hub.asked if headers.get("authorization") != f"Bearer {GOOD}"] == []
+
+    hub.close()  # from here on everything is on this machine
+    from qlora_app.chat import ChatSession
+    session = ChatSession.open(run.base_model(), run.adapter)
+    assert session.answer_all([[{"role": "user", "content": "Where does Mira live?"}]], max_new_tokens=3)
+
+
+def test_a_run_that_cannot_have_its_model_says_why(hub, llama, store):
+    from qlora_app.train import worker
+
+    llama.gated = True
+    run = store.create(short_recipe().model_copy(update={"base_model": CHOICE}))
+    assert worker.main(run.folder) == 1
+    status = run.status()
+    assert status.state == "failed" and "tiny/llama is gated" in status.sentence and os.listdir(run.folder).count("adapter") == 0

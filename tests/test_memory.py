@@ -1,0 +1,175 @@
+"""Will it fit: the estimate against published figures, against real layers, and the sentence it becomes."""
+
+import pytest
+
+from qlora_app import memory
+from qlora_app.memory import Machine, need, shapes_of, tokens_at_once, verdict
+from qlora_app.recipe import Recipe
+
+GB = 2**30
+LLAMA = {  # hidden, feed forward, layers; parameters; published total of training in GB, batch 1 of 512 tokens (QLoRA, figure 6)
+    "7B": ((4096, 11008, 32), 6_738_415_616, 6.9), "13B": ((5120, 13824, 40), 13_015_864_320, 11.3),
+    "33B": ((6656, 17920, 60), 32_528_943_616, 24.7), "65B": ((8192, 22016, 80), 65_285_660_672, 45.0)}
+
+
+def llama(size):
+    hidden, forward, layers = LLAMA[size][0]
+    return shapes_of({"model_type": "llama", "hidden_size": hidden, "intermediate_size": forward, "num_hidden_layers": layers,
+                      "num_attention_heads": hidden // 128, "vocab_size": 32000, "tie_word_embeddings": False})
+
+
+def recipe(**training):
+    published = {"optimizer": "paged_adamw_32bit", "gradient_checkpointing": "on", "max_length": 512}
+    return Recipe.from_dict({"method": {"rank": 64, "alpha": 16, "dropout": 0.05}, "training": published | training})
+
+
+@pytest.mark.parametrize("size", LLAMA)
+def test_the_estimate_is_within_fifteen_percent_of_what_was_published(size):
+    shapes = llama(size)
+    assert shapes.parameters == LLAMA[size][1], "counted from its shapes, to the last norm"
+    assert need(recipe(), shapes, "cuda", tokens=512).total / 1e9 == pytest.approx(LLAMA[size][2], rel=0.15)
+
+
+@pytest.mark.parametrize("size, megabytes", [("7B", 288), ("13B", 450), ("33B", 877.5), ("65B", 1440)])
+def test_the_adapter_of_rank_64_has_as_many_parameters_as_was_published(size, megabytes):
+    """In 16 bit; nine tenths of them, which is what the authors' figures come to for all four."""
+    assert 0.9 * 2 * 64 * llama(size).adapted / 1e6 == pytest.approx(megabytes, rel=2e-3)
+
+
+FAMILIES = {
+    "llama": {"num_key_value_heads": 2}, "mistral": {"num_key_value_heads": 2, "head_dim": 32}, "qwen2": {"tie_word_embeddings": True},
+    "qwen3": {"head_dim": 64, "num_key_value_heads": 2}, "gemma": {"head_dim": 64}, "gemma3_text": {"head_dim": 64}, "phi3": {},
+    "olmo2": {}, "gpt2": {}, "gpt_neox": {}, "opt": {}, "phi": {}, "mixtral": {"num_key_value_heads": 2, "num_local_experts": 4},
+    "qwen3_moe": {"head_dim": 64, "num_experts": 4, "moe_intermediate_size": 96, "num_experts_per_tok": 2},
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_shapes_read_from_a_config_are_those_of_the_real_layers(family):
+    """Against transformers' own model without weights: what is linear in its blocks, and everything else."""
+    import torch
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+    from transformers.pytorch_utils import Conv1D
+
+    sizes = {"vocab_size": 3000, "hidden_size": 256, "num_hidden_layers": 3, "num_attention_heads": 4, "pad_token_id": 0}
+    sizes |= {"gpt2": {}, "opt": {"ffn_dim": 512, "word_embed_proj_dim": 256}}.get(family, {"intermediate_size": 512})
+    config = CONFIG_MAPPING[family](**(sizes | FAMILIES[family]))
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    linear = sum(part.weight.numel() for name, part in model.named_modules()
+                 if isinstance(part, torch.nn.Linear | Conv1D) and part is not model.get_output_embeddings() and "router" not in name)
+    total = sum(p.numel() for p in {id(p): p for p in model.parameters()}.values())
+    shapes = shapes_of(config.to_dict())
+    assert shapes.linear == pytest.approx(linear, rel=0.01)
+    assert shapes.parameters == pytest.approx(total, rel=0.06)
+    known = shapes_of(config.to_dict(), total)
+    assert known.parameters == pytest.approx(total, rel=1e-9)
+
+
+def test_the_weights_take_as_many_bytes_as_estimated(tmp_path):
+    """A base really held in 4 bits, counted byte by byte; in both compute types, with the adapter on it."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    from qlora_app import starter
+    from qlora_app.base_models import facts_of_folder, load_model
+    from qlora_app.methods import LoraMethod
+
+    torch.manual_seed(0)
+    LlamaForCausalLM(LlamaConfig(vocab_size=2000, hidden_size=512, intermediate_size=1024, num_hidden_layers=2,
+                                 num_attention_heads=8)).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(starter.BASE).save_pretrained(tmp_path)
+    facts = facts_of_folder(tmp_path)
+    shapes = shapes_of(facts.config, facts.parameters)
+    for compute_type in ("fp32", "bf16"):
+        base = {"source": "folder", "id": str(tmp_path), "compute_type": compute_type}
+        chosen = Recipe.from_dict({"base_model": base, "method": {"rank": 8}})
+        model = LoraMethod(rank=8).attach(load_model(chosen.base_model))
+        adapter = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        assert 8 * shapes.adapted == adapter
+        assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
+        held = sum(p.numel() * p.element_size() + _scales(p) for p in model.parameters() if not p.requires_grad)
+        assert held == pytest.approx(need(chosen, shapes, "cpu").weights, rel=0.03)
+
+
+def _scales(parameter):
+    state = getattr(parameter, "quant_state", None)
+    return state.absmax.numel() * state.absmax.element_size() + state.state2.absmax.numel() * 4 if state else 0
+
+
+def test_a_config_without_the_usual_sizes_is_not_guessed():
+    assert shapes_of({"model_type": "mamba", "hidden_size": 768}) is None
+    assert verdict(Recipe(), None, Machine("cpu", 8 * GB, 8 * GB))[0] == ""
+
+
+# ---- the sentence
+
+
+@pytest.mark.parametrize(("size", "card", "free", "means"), [
+    ("7B", 8, 7.5, "tight"), ("7B", 24, 23.5, "fits"), ("7B", 24, 5, "tight"), ("13B", 8, 7.5, "too large"), ("13B", 16, 15.5, "fits"),
+    ("33B", 24, 23.5, "tight"), ("65B", 24, 23.5, "too large"), ("65B", 48, 47.5, "tight"), ("65B", 80, 79, "fits")])
+def test_the_guanaco_models_on_the_cards_people_have(size, card, free, means):
+    said, sentence = verdict(recipe(), llama(size), Machine("cuda", card * GB, free * GB))
+    assert said == means
+    start = {"fits": "Fits: ", "tight": "Tight: ", "too large": "Does not fit: "}[means]
+    assert sentence.startswith(start) and f"{card}.0 GB GPU" in sentence
+    assert ("because" in sentence) or means != "too large"
+
+
+def test_what_does_not_fit_says_with_what_it_would():
+    greedy = recipe(gradient_checkpointing="off", max_length=2048)
+    greedy = greedy.model_copy(update={"base_model": greedy.base_model.model_copy(update={"precision": "bf16"})})
+    said, sentence = verdict(greedy, llama("7B"), Machine("cuda", 12 * GB, 11 * GB))
+    assert said == "too large" and "the weights alone take 12.6 GB" in sentence
+    assert "It would fit with a base in 4-bit NF4" in sentence
+    assert "Choose a smaller model" in verdict(greedy, llama("65B"), Machine("cpu", 16 * GB, 15 * GB))[1]
+
+
+def test_less_memory_means_fewer_tokens_at_once_and_never_none():
+    on = {card: tokens_at_once(recipe(), llama("7B"), Machine("cuda", card * GB, card * GB)) for card in (6, 8, 10, 24)}
+    assert on[24] == memory.TOKENS_AT_ONCE["cuda"] and on[6] == on[8] == memory.FEWEST_TOKENS and on[8] <= on[10] <= on[24]
+
+
+def test_each_choice_that_costs_memory_counts():
+    base, shapes = recipe(), llama("7B")
+    usual = need(base, shapes, "cuda").total
+    for group, change in (("training", {"gradient_checkpointing": "off"}), ("method", {"rank": 128}), ("training", {"max_length": 4096}),
+                          ("base_model", {"precision": "int8"}), ("base_model", {"double_quantization": False})):
+        more = base.model_copy(update={group: getattr(base, group).model_copy(update=change)})
+        assert need(more, shapes, "cuda").total > usual, change
+    for group, change in (("training", {"optimizer": "paged_adamw_8bit"}), ("method", {"layers": "attention"}),
+                          ("method", {"dropout": 0.0})):
+        less = base.model_copy(update={group: getattr(base, group).model_copy(update=change)})
+        assert need(less, shapes, "cuda").total < usual, change
+
+
+# ---- what this machine has
+
+
+def test_this_machine_has_memory():
+    machine = memory.here()
+    assert machine.kind in ("cuda", "cpu") and 0 < machine.free <= machine.total and machine.total > GB / 2
+
+
+def test_a_gpu_is_asked_through_its_driver(tmp_path, monkeypatch):
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text('#!/bin/sh\necho "$@" > "$0.asked"\necho "24564, 23000"\n')
+    driver.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
+    assert memory._gpu() == Machine("cuda", 24564 * 2**20, 23000 * 2**20)
+    assert "--id=1" in (tmp_path / "nvidia-smi.asked").read_text()
+    driver.write_text("#!/bin/sh\nexit 9\n")
+    assert memory._gpu() is None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert memory._gpu() is None
+
+
+def test_a_container_has_what_its_control_group_allows(tmp_path):
+    assert memory._container(tmp_path) == (float("inf"), 0.0)
+    (tmp_path / "memory.max").write_text("17179869184\n")
+    (tmp_path / "memory.current").write_text("4294967296\n")
+    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 1073741824\n")
+    assert memory._container(tmp_path) == (16 * GB, 3 * GB)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory._container(tmp_path) == (float("inf"), 0.0)
