@@ -5,6 +5,7 @@ models share are written, explained and changed in one place. What a run saves i
 """
 
 import difflib
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,9 @@ class Presets:
         raise UserError(f"There is no preset {name!r}. {hint}")
 
     def load(self, name: str) -> Recipe:
-        return Recipe.from_dict(self.read(self.path(name)))
+        """The recipe of a preset. Raises UserError naming what is wrong with it."""
+        path = self.path(name)
+        return Recipe.from_dict(self.read(path)) if self.is_own(name) else _shipped(path)
 
     def all(self) -> tuple[dict[str, Recipe], dict[str, str]]:
         """(every preset that can be used, why each of the others cannot): a person may have written one by hand."""
@@ -82,6 +85,12 @@ class Presets:
         self.own.mkdir(parents=True, exist_ok=True, mode=0o700)
         recipe.save(self.own / f"{kept}.yaml")
         return kept
+
+
+@functools.lru_cache(maxsize=100)
+def _shipped(path: Path) -> Recipe:
+    """Those of the app do not change while it runs, and the page asks for all of them often."""
+    return Recipe.from_dict(Presets().read(path))
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,18 @@
 """The form and the recipe say the same: every control changes something, and what is shown is what is read."""
 
+import html
 import json
+import re
+import subprocess
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
 
+from qlora_app import fitting, memory
+from qlora_app.assignments import recipe_from
 from qlora_app.choices import leaves, options
+from qlora_app.cli.commands import _parse
 from qlora_app.errors import UserError
 from qlora_app.presets import Presets
 from qlora_app.recipe import EFFORTS, Recipe
@@ -119,7 +126,8 @@ def chosen(tab, values, effort="balanced", before=("starter", "starter/helper"))
     """What the form shows after the model or the data was changed to what `values` says."""
     shown = tab.choose(before, effort, *values.values())
     plain = [item["value"] if isinstance(item, dict) else item for item in shown]
-    return dict(zip(values, plain, strict=False)), dict(zip(["effort", "note", "data", "own", "for"], plain[len(values):], strict=True))
+    rest = dict(zip(["effort", "note", "data", "own", "command", "for"], plain[len(values):], strict=True))
+    return dict(zip(values, plain, strict=False)), rest
 
 
 def test_other_data_brings_its_settings(tab, values):
@@ -179,3 +187,135 @@ def test_balanced_is_what_the_preset_says(tab, name):
     assert filled[len(tab.form.controls)]["value"] == "balanced"
     assert tab.advice(preset.base_model, preset.dataset).training == preset.training
     assert filled[tab.form_outputs.index(tab.own)] == ""
+
+
+# ---- presets
+
+@pytest.fixture
+def shelf(tab):
+    return tab.shelf
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """What this machine has, for these tests."""
+    def has(gigabytes, kind="cuda"):
+        monkeypatch.setattr(fitting, "here", lambda: memory.Machine(kind, gigabytes * 2**30, gigabytes * 2**30))
+    has(24)
+    return has
+
+
+def taken(shelf, name, values):
+    """({control: value}, what is said, is the fold closed) after a preset was chosen."""
+    shown = shelf.choose(SimpleNamespace(_data={"preset": name}), *values.values())
+    assert len(shown) == len(shelf.taken)
+    plain = [item["value"] if isinstance(item, dict) else item for item in shown[2:]]
+    return dict(zip(values, plain, strict=False)), shown[1], not shown[0].open
+
+
+def test_every_preset_goes_onto_the_form_whole(tab, shelf, values, machine):
+    for name in Presets().names():
+        form, said, closed = taken(shelf, name, values)
+        recipe, preset = tab.form.read(list(form.values())), Presets().load(name)
+        assert recipe.model_copy(update={"dataset": preset.dataset}) == preset
+        assert closed and preset.title in said
+        if preset.dataset.source == "file":
+            assert (recipe.dataset.source, recipe.dataset.id) == ("starter", "helper") and "the data you chose stays" in said
+        else:
+            assert recipe == preset
+
+
+def test_a_preset_that_does_not_fit_says_so_and_offers_the_nearest(shelf, values, machine):
+    _, said, _ = taken(shelf, "guanaco-65b", values)
+    assert "Does not fit" in said and 'data-preset="guanaco-33b"' in said and "Take Guanaco 33B" in said
+    machine(0.1)
+    assert "data-preset" not in taken(shelf, "guanaco-65b", values)[1], "nothing fits, so nothing is offered"
+    machine(48)
+    assert "Does not fit" not in taken(shelf, "guanaco-65b", values)[1]
+
+
+def test_the_list_says_of_each_whether_it_fits(shelf, machine):
+    words = shelf.list_words()
+    assert all(f'data-preset="{name}"' in words for name in Presets().names())
+    assert words.count("does not fit here") == sum(fitting.fit(Presets().load(n))[0] == "too large" for n in Presets().names()) > 0
+    assert words.index("Order slips") < words.index("Qwen3 4B") < words.index("Llama 3.3 70B")
+
+
+def test_the_form_is_saved_and_found_again(shelf, values, machine):
+    own = values | {"method.rank": 7, "name": "<b>Mine</b>", "note": "For <i>me</i>"}
+    words, name, said, *_ = shelf.save_form("Mine", *own.values())
+    assert name == "" and "mine" in said
+    assert "<b>Mine</b>" not in words and "&lt;b&gt;Mine" in words and "your own" in words
+    assert words.index('data-preset="mine"') < words.index('data-preset="starter"')
+    assert taken(shelf, "mine", values)[0] == own
+
+
+def test_a_form_with_mistakes_is_not_saved(tab, shelf, values):
+    *_, alert, fold = shelf.save_form("mine", *(values | {"method.rank": 0}).values())
+    assert 'data-field="f-method-rank"' in alert and fold.open
+    assert "already a preset" in shelf.save_form("starter", *values.values())[2]
+    assert "no name" in shelf.save_form("", *values.values())[2]
+    assert tab.page.presets.names() == Presets().names()
+
+
+def test_a_recipe_file_goes_onto_the_form(tab, shelf, values, tmp_path):
+    recipe = Presets().load("orders").model_copy(update={"name": "Sent by a friend"})
+    recipe.save(tmp_path / "friend.yaml")
+    shown = shelf.take_file(str(tmp_path / "friend.yaml"), *values.values())
+    plain = [item["value"] if isinstance(item, dict) else item for item in shown[2:]]
+    assert tab.form.read(plain[:len(values)]) == recipe
+
+
+@pytest.mark.parametrize("text, said", [
+    ("training: {epochs: -1, learning_rat: 1}\nmethod: {rank: <i>}", ["Epochs", "Rank", "training.learning_rate?", "&lt;i&gt;"]),
+    ("a: [", ["not valid YAML"]), ("like: nobody", ["There is no preset"]), ("", ["no settings"])])
+def test_mistakes_in_a_recipe_file_are_sentences_and_the_form_stays(tab, shelf, values, tmp_path, text, said):
+    (tmp_path / "odd.yaml").write_text(text)
+    fold, words, *form = shelf.take_file(str(tmp_path / "odd.yaml"), *values.values())
+    assert all(word in words for word in said) and str(tmp_path) not in words and "<i>" not in words
+    assert all(item == gr.skip() for item in [fold, *form])
+
+
+def test_a_hub_model_with_a_preset_is_suggested_its_numbers(values):
+    for name in ("guanaco-33b", "qwen3-0.6b", "smollm2-135m"):
+        preset = Presets().load(name)
+        advice = suggested(preset.base_model, DatasetChoice())
+        assert (advice.training, advice.method, advice.base_model) == (preset.training, preset.method, preset.base_model)
+        assert advice.name == "" and advice.dataset == DatasetChoice()
+
+
+# ---- the command
+
+def shown_command(words: str) -> list[str]:
+    command = html.unescape(re.search("<code>(.*)</code>", words, re.DOTALL)[1])
+    return subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, check=True).stdout.split("\0")[:-1]
+
+
+@pytest.mark.parametrize("changed", [
+    {}, {"training.epochs": 0.25, "training.packing": False},
+    {"name": "It's <b>\"mine\"</b> & $HOME `ls`", "training.sample_questions": "Who?\nWhy not?"},
+    {"dataset": "starter/orders"}, {"base_model": "Qwen/Qwen3-4B", "base_model.revision": "main"}])
+def test_the_command_on_the_page_makes_the_recipe_on_the_page(tab, values, changed):
+    typed = list((values | changed).values())
+    words = shown_command(tab.described(*typed)[1])
+    assert words[:4] == ["python", "-m", "qlora_app", "train"]
+    given = _parse(words[3:])
+    assert recipe_from(given.recipe, given.changes, tab.page.settings) == tab.form.read(typed)
+
+
+def test_the_command_of_a_fresh_page_is_the_one_of_the_readme(tab, values):
+    assert shown_command(tab.command_words(list(values.values()))) == ["python", "-m", "qlora_app", "train", "starter"]
+
+
+def test_a_form_with_mistakes_has_no_command_yet(tab, values):
+    command = tab.described(*(values | {"method.rank": None}).values())[1]
+    assert "<code>" not in command and "valid" in command
+
+
+def test_a_model_folder_and_an_uploaded_file_are_in_the_command(tab, values, model_folder, tmp_path):
+    file = tmp_path / "my rows.csv"
+    file.write_text("question,answer\n" + "".join(f"q{i},a{i}\n" for i in range(20)))
+    id = import_file(file, tab.page.settings.data, file.name)
+    typed = list((values | {"base_model": str(model_folder), "dataset": f"file/{id}"}).values())
+    given = _parse(shown_command(tab.described(*typed)[1])[3:])
+    assert recipe_from(given.recipe, given.changes, tab.page.settings) == tab.form.read(typed)

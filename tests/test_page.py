@@ -300,7 +300,7 @@ def test_chat_without_runs_says_what_to_do(workshop):
 
 # ---- who may do what
 
-MUTATING = {"create", "start", "ask", "take", "delete", "import_file"}
+MUTATING = {"create", "start", "ask", "take", "delete", "import_file", "save"}
 
 
 def demonstration(page):
@@ -330,7 +330,7 @@ def test_every_handler_went_through_the_guard(workshop):
     assert wrong == []
     assert {name for name, fn in found.items() if fn.changes} == {
         "TrainTab.start_run", "TrainTab.stop_run", "TrainTab.resume_run", "TrainTab.unqueue_run", "TrainTab.take_upload",
-        "RunsTab.delete_run"}
+        "PresetShelf.take_file", "PresetShelf.save_form", "RunsTab.delete_run"}
 
 
 def test_no_handler_is_offered_as_an_api(workshop):

@@ -60,13 +60,27 @@ class Workshop:
             controls[name].input(tab.choose, [tab.suggested_for, tab.effort, *everything], tab.form_outputs, **QUIET)
         tab.upload.upload(tab.take_upload, [tab.upload, tab.suggested_for, tab.effort, *everything], tab.form_outputs, **QUIET)
         amount = [tab.effort, *(controls[name] for name in ("base_model", "dataset", "training.batch_size"))]
-        tab.effort.input(tab.set_effort, amount, controls["training.epochs"], **FAST)
-        controls["training.batch_size"].change(tab.set_effort, amount, controls["training.epochs"], **FAST)
+        described = {"fn": tab.described, "inputs": everything, "outputs": [tab.own, tab.command], **FAST}
+        tab.effort.input(tab.set_effort, amount, controls["training.epochs"], **FAST).then(**described)
+        controls["training.batch_size"].change(tab.set_effort, amount, controls["training.epochs"], **FAST).then(**described)
         controls["training.epochs"].input(tab.own_epochs, None, tab.effort, **FAST)
+        self._wire_presets(everything)
         tab.reset.click(tab.back_to_suggested, everything, tab.form_outputs, **QUIET)
         started = tab.start.click(tab.start_run, everything, [tab.alert, tab.card, tab.fold], **FAST)
-        started.then(tab.own_settings, everything, tab.own, **FAST)
+        started.then(**described)
         started.success(None, js=TO_CARD)
+        by_hand = [control.input for name, control in controls.items() if name not in ("base_model", "dataset")]
+        gr.on(by_hand, **described, trigger_mode="always_last")
+
+    def _wire_presets(self, everything: list[Any]) -> None:
+        tab, shelf = self.train, self.train.shelf
+        shelf.fold.expand(shelf.refresh, None, shelf.list, **FAST)
+        for shown in (shelf.list, shelf.said):
+            shown.take(shelf.choose, everything, shelf.taken, **QUIET)
+        shelf.file.upload(shelf.take_file, [shelf.file, *everything], shelf.taken, **QUIET)
+        saving = {"fn": shelf.save_form, "inputs": [shelf.name, *everything],
+                  "outputs": [shelf.list, shelf.name, shelf.said, tab.alert, tab.fold]}
+        gr.on([shelf.save.click, shelf.name.submit], **saving, **QUIET)
 
     def _wire_cards(self) -> None:
         for card in (self.train.card, self.runs.card):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
+from ..presets import Presets
 from ..runs import Run, RunStore
 from ..settings import Settings
 
@@ -21,6 +22,10 @@ class Page:
     def may_change(self) -> bool:
         """False in a public demonstration."""
         return not self.settings.is_demonstration
+
+    @property
+    def presets(self) -> Presets:
+        return Presets(self.settings.presets)
 
     def find(self, id: str | None) -> Run | None:
         try:

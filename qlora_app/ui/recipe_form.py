@@ -120,12 +120,14 @@ def suggested(model: ModelChoice, data: DatasetChoice) -> Recipe:
     """The settings that suit a model and its data before anybody changes them.
 
     Starter model and dataset have a preset; the starter with a person's own file takes the one of the first dataset (it is
-    so small that it needs another learning rate than models usually do); every other model takes the defaults.
+    so small that it needs another learning rate than models usually do); a Hub model takes those of its preset, if it has
+    one; every other model takes the defaults.
     """
     if preset := preset_for(model, data):
         return preset
-    preset = preset_for(model, DatasetChoice()) or Recipe()
-    return preset.model_copy(update={"base_model": model, "dataset": data, "name": "", "note": ""})
+    preset = preset_for(model, DatasetChoice()) or _preset_of(model) or Recipe(base_model=model)
+    base = preset.base_model.model_copy(update={"source": model.source, "id": model.id, "revision": model.revision})
+    return preset.model_copy(update={"base_model": base, "dataset": data, "name": "", "note": ""})
 
 
 def preset_for(model: ModelChoice, data: DatasetChoice) -> Recipe | None:
@@ -138,6 +140,12 @@ def preset_for(model: ModelChoice, data: DatasetChoice) -> Recipe | None:
         if preset.base_model.source == "starter" and (preset.dataset.source, preset.dataset.id) == (data.source, data.id):
             return preset
     return None
+
+
+def _preset_of(model: ModelChoice) -> Recipe | None:
+    """The preset that was made for a Hub model and any data."""
+    every = Presets().all()[0].values()
+    return next((preset for preset in every if model.source == "hub" and preset.base_model.id == model.id), None)
 
 
 def model_value(model: ModelChoice) -> str:

@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.components import Component
 
 from .. import starter
+from ..assignments import command_for
 from ..base_models import ModelChoice
 from ..errors import UserError
 from ..messages import Conversation
@@ -19,6 +20,7 @@ from ..words import count_of
 from .effort import effort_choices, epochs_meant, examples_of
 from .guard import WHY_NOT, changes, reads
 from .page import Page
+from .preset_shelf import PresetShelf
 from .recipe_form import RecipeForm, chosen_data, chosen_model, data_value, effort_of, element_id, suggested, value_of
 from .run_card import RunCards, run_card, run_id
 from .theme import plain
@@ -45,6 +47,18 @@ const all = () => {
 };
 watch('value', all); all();
 """
+# Without https a page has no clipboard; then the command is copied the old way, by selecting it.
+COPY = """
+element.addEventListener('click', async e => {
+  if (!e.target.closest('[data-copy]')) return;
+  const code = element.querySelector('code'), said = element.querySelector('[role=status]');
+  const range = document.createRange(), selection = getSelection();
+  range.selectNodeContents(code); selection.removeAllRanges(); selection.addRange(range);
+  let copied = false;
+  try { await navigator.clipboard.writeText(code.textContent); copied = true; } catch { copied = document.execCommand('copy'); }
+  said.textContent = copied ? 'Copied.' : 'It is selected: copy it with the keyboard.';
+});
+"""
 
 
 class TrainTab:
@@ -54,6 +68,7 @@ class TrainTab:
         self.page = page
         self.cards = cards
         self.form = RecipeForm(page.settings)
+        self.shelf = PresetShelf(page, self)
 
     # ---- components
 
@@ -68,6 +83,7 @@ class TrainTab:
 
     def _build_recipe(self) -> None:
         recipe = self.form.first_recipe()
+        self.shelf.build()
         self.form.build_model()
         with gr.Column(elem_classes="data"):
             self.form.build_data()
@@ -85,11 +101,12 @@ class TrainTab:
         with gr.Accordion("All settings", open=False, elem_id="all-settings") as self.fold:
             self.reset = gr.Button("Back to the suggested settings", size="sm", elem_id="reset")
             self.form.build_rest()
+            self.command = plain(self.command_words(self.form.show(recipe)), js_on_load=COPY, elem_id="command")
 
     @property
     def form_outputs(self) -> list[Component]:
         """What `fill` fills."""
-        return [*self.form.inputs, self.effort, self.effort_note, self.data_line, self.own, self.suggested_for]
+        return [*self.form.inputs, self.effort, self.effort_note, self.data_line, self.own, self.command, self.suggested_for]
 
     # ---- handlers: the form
 
@@ -104,7 +121,7 @@ class TrainTab:
         updates = [gr.update(choices=self.form.model_choices(), value=values[0]),
                    gr.update(choices=self.form.data_choices(), value=values[1])]
         return [*updates, *values[2:], gr.update(choices=choices, value=effort), _quiet(note), self.data_words(data),
-                self.own_words(values, advice), (values[0], values[1])]
+                self.own_words(values, advice), self.command_words(values), (values[0], values[1])]
 
     def fill_with(self, recipe: Recipe) -> list[Any]:
         """`form_outputs` showing a recipe."""
@@ -150,8 +167,9 @@ class TrainTab:
         """Epochs typed by hand are none of the three efforts."""
 
     @reads
-    def own_settings(self, *values: Any) -> str:
-        return self.own_words(list(values), self.advice(chosen_model(values[0]), chosen_data(values[1])))
+    def described(self, *values: Any) -> tuple[str, str]:
+        """(own settings, command): what is said about the form, after something on it was changed by hand."""
+        return self.own_words(list(values), self.advice(chosen_model(values[0]), chosen_data(values[1]))), self.command_words(list(values))
 
     @reads
     def back_to_suggested(self, *values: Any) -> list[Any]:
@@ -173,8 +191,8 @@ class TrainTab:
             recipe = self.form.read(values)
             examples_of(recipe.dataset, self.page.settings.data)
         except UserError as error:
-            hidden = set(error.problems) - {"base_model", "dataset"}
-            return self.problem_words(error), gr.skip(), gr.Accordion(open=True) if hidden else gr.skip()
+            alert, fold = self.mistakes(error)
+            return alert, gr.skip(), fold
         run = self._just_started(recipe) or self.page.store.create(recipe)
         self.page.start(run)
         return "", run.id, gr.skip()
@@ -221,7 +239,7 @@ class TrainTab:
         """Which settings are not as suggested (epochs show in Effort, or in its having no segment chosen)."""
         own = []
         for name, value in zip(self.form.controls, values, strict=True):
-            if name in ("base_model", "dataset", "name") or value in (None, value_of(advice, name)):
+            if name in ("base_model", "dataset", "name", "note") or value in (None, value_of(advice, name)):
                 continue
             if name != "training.epochs" or self._is_odd(value, advice):
                 own.append(f"{escape(self.form.title(name))} {escape(self.form.said(name, value)[:40])}")
@@ -234,12 +252,26 @@ class TrainTab:
         except UserError:
             return False
 
-    def problem_words(self, error: UserError) -> str:
+    def command_words(self, values: list[Any]) -> str:
+        """The command that trains what is on the form, and a button that copies it."""
+        try:
+            command = command_for(self.form.read(values), self.page.presets)
+        except UserError:
+            return _quiet("The command for the terminal stands here when everything on the form is valid.")
+        return (f'<h3 class="section">The same in a terminal</h3><pre><code>{escape(command)}</code></pre>'
+                '<button type="button" data-copy>Copy the command</button><span role="status"></span>')
+
+    def mistakes(self, error: UserError) -> tuple[str, Any]:
+        """(alert, fold): the mistakes listed, and the settings opened where one of them is there."""
+        hidden = set(error.problems) - {"base_model", "dataset"}
+        return self.problem_words(error), gr.Accordion(open=True) if hidden else gr.skip()
+
+    def problem_words(self, error: UserError, heading: str = "Please look at this before the start:") -> str:
         if not error.problems:
             return f'<div class="alert" role="alert"><p>{escape(str(error))}</p></div>'
         items = "".join(f'<li data-field="{escape(element_id(name))}"><b>{escape(self._title(name))}</b> '
                         f'<span class="text">{escape(text)}</span></li>' for name, text in error.problems.items())
-        return f'<div class="alert" role="alert"><p>Please look at this before the start:</p><ul>{items}</ul></div>'
+        return f'<div class="alert" role="alert"><p>{escape(heading)}</p><ul>{items}</ul></div>'
 
     def _title(self, name: str) -> str:
         return self.form.title(name) if name in self.form.controls else name
