@@ -65,12 +65,21 @@ class Workshop:
         controls["training.batch_size"].change(tab.set_effort, amount, controls["training.epochs"], **FAST).then(**described)
         controls["training.epochs"].input(tab.own_epochs, None, tab.effort, **FAST)
         self._wire_presets(everything)
+        self._wire_models(everything)
         tab.reset.click(tab.back_to_suggested, everything, tab.form_outputs, **QUIET)
         started = tab.start.click(tab.start_run, everything, [tab.alert, tab.card, tab.fold], **FAST)
         started.then(**described)
         started.success(None, js=TO_CARD)
         by_hand = [control.input for name, control in controls.items() if name not in ("base_model", "dataset")]
         gr.on(by_hand, **described, trigger_mode="always_last")
+
+    def _wire_models(self, everything: list[Any]) -> None:
+        tab, finder, model = self.train, self.train.finder, self.train.form.controls["base_model"]
+        model.change(finder.open, model, finder.panel, **FAST)
+        finder.words.submit(finder.find, finder.words, finder.hits, **QUIET)
+        picked = finder.hits.pick(finder.pick, None, model, **FAST)
+        picked.success(tab.choose, [tab.suggested_for, tab.effort, *everything], tab.form_outputs, **QUIET)
+        gr.on([one.change for one in finder.that_matter], finder.describe, everything, finder.line, trigger_mode="always_last", **QUIET)
 
     def _wire_presets(self, everything: list[Any]) -> None:
         tab, shelf = self.train, self.train.shelf

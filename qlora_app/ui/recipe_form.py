@@ -13,7 +13,7 @@ from gradio.components import Component
 from pydantic.fields import FieldInfo
 
 from .. import starter
-from ..base_models import ModelChoice, local_models
+from ..base_models import ModelChoice, kept_models, local_models
 from ..choices import bounds, leaves, options
 from ..errors import UserError
 from ..presets import Presets
@@ -23,6 +23,7 @@ from ..training_data import DatasetChoice, uploaded_files
 from .theme import plain
 
 PAIRS = ("base_model", "dataset")
+SEARCH = "hub"  # what the model control says while somebody looks for one
 SECTIONS = {"": "Name", "training": "Training", "method": "Adapter", "base_model": "Model", "dataset": "Data"}
 
 
@@ -45,7 +46,7 @@ class RecipeForm:
         recipe = self.first_recipe()
         self.controls["base_model"] = gr.Dropdown(
             self.model_choices(), value=model_value(recipe.base_model), label="Model", allow_custom_value=True, interactive=True,
-            info="Or type the folder of a model on this machine.", elem_id=element_id("base_model"))
+            info="Or type a folder of this machine, or a Hub id.", elem_id=element_id("base_model"))
 
     def build_data(self) -> None:
         recipe = self.first_recipe()
@@ -108,7 +109,8 @@ class RecipeForm:
 
     def model_choices(self) -> list[tuple[str, str]]:
         return [("Pennywick starter (built in)", model_value(ModelChoice()))] + [
-            (_short(folder.name), str(folder)) for folder in local_models(self.settings.models)]
+            (_short(folder.name), str(folder)) for folder in local_models(self.settings.models)] + [
+            (_short(model.id), model.id) for model in kept_models()] + [("Find one on the Hugging Face Hub…", SEARCH)]
 
     def data_choices(self) -> list[tuple[str, str]]:
         built_in = [DatasetChoice(id=name) for name in starter.DATASETS]
@@ -222,8 +224,8 @@ def _pair(name: str, value: Any) -> dict[str, str]:
     if name == "dataset":
         source, _, id = text.partition("/")
         return {"source": source, "id": id}
-    if text == "starter":
-        return {"source": "starter", "id": ""}
+    if text in ("starter", SEARCH):
+        return {"source": text, "id": ""}
     is_path = text.startswith(("/", "~", ".")) or "\\" in text or Path(text).is_dir()
     return {"source": "folder" if is_path or not text else "hub", "id": text}
 

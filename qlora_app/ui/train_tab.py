@@ -19,6 +19,7 @@ from ..training_data import DatasetChoice, import_file
 from ..words import count_of
 from .effort import effort_choices, epochs_meant, examples_of
 from .guard import WHY_NOT, changes, reads
+from .model_finder import ModelFinder
 from .page import Page
 from .preset_shelf import PresetShelf
 from .recipe_form import RecipeForm, chosen_data, chosen_model, data_value, effort_of, element_id, suggested, value_of
@@ -68,6 +69,7 @@ class TrainTab:
         self.page = page
         self.cards = cards
         self.form = RecipeForm(page.settings)
+        self.finder = ModelFinder(page, self.form)
         self.shelf = PresetShelf(page, self)
 
     # ---- components
@@ -85,6 +87,7 @@ class TrainTab:
         recipe = self.form.first_recipe()
         self.shelf.build()
         self.form.build_model()
+        self.finder.build()
         with gr.Column(elem_classes="data"):
             self.form.build_data()
             self.upload = gr.UploadButton("Upload a file", size="sm", elem_id="upload", file_types=[".json", ".jsonl", ".csv"],
@@ -190,6 +193,7 @@ class TrainTab:
         try:
             recipe = self.form.read(values)
             examples_of(recipe.dataset, self.page.settings.data)
+            self.finder.facts(recipe.base_model)
         except UserError as error:
             alert, fold = self.mistakes(error)
             return alert, gr.skip(), fold

@@ -1,0 +1,133 @@
+"""Under the model: a search over the Hugging Face Hub, what is known of the chosen one, and whether it will fit.
+
+For the starter nothing of this is shown.
+"""
+
+import time
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from .. import memory
+from ..base_models import Facts, Hit, ModelChoice, facts_of, search
+from ..errors import UserError
+from ..fitting import sizes_of
+from .guard import reads
+from .page import Page
+from .recipe_form import SEARCH, RecipeForm, chosen_model
+from .theme import plain
+
+REMEMBERED = 600.0  # seconds, of what the Hub said about a model
+MATTERS = ("base_model", "base_model.revision", "base_model.precision", "base_model.double_quantization", "base_model.compute_type",
+           "method.rank", "method.layers", "method.dropout", "training.optimizer", "training.max_length", "training.gradient_checkpointing")
+PICK = """
+element.addEventListener('click', e => {
+  const one = e.target.closest('[data-model]');
+  if (one) trigger('pick', {model: one.dataset.model});
+});
+"""
+NOTHING = "Nothing found. The search looks for models that write text and come as safetensors; try fewer words, such as qwen or llama 1b."
+
+
+class ModelFinder:
+    """Its components and what they do."""
+
+    def __init__(self, page: Page, form: RecipeForm) -> None:
+        self.page = page
+        self.form = form
+        self._known: dict[tuple[str, str], tuple[float, Facts]] = {}
+
+    # ---- components
+
+    def build(self) -> None:
+        with gr.Column(visible=False, elem_id="hub-search") as self.panel:
+            self.words = gr.Textbox(label="Search the Hugging Face Hub", placeholder="qwen 0.6b", max_lines=1, submit_btn="Search",
+                                    interactive=True, elem_id="hub-words")
+            self.hits = plain(js_on_load=PICK, elem_id="hub-hits")
+        self.line = plain(elem_id="model-line")
+
+    @property
+    def that_matter(self) -> list[Component]:
+        """The controls on which the words under the model depend."""
+        return [self.form.controls[name] for name in MATTERS]
+
+    # ---- handlers
+
+    @reads
+    def open(self, model: str | None) -> Any:
+        """The search is seen while somebody wants to choose a model of the Hub."""
+        return gr.Column(visible=model == SEARCH)
+
+    @reads
+    def find(self, words: str) -> str:
+        """The list of hits, or why there is none."""
+        try:
+            found = search(words or "", self._token())
+        except UserError as error:
+            return f'<p class="warning" role="alert">{escape(str(error))}</p>'
+        rows = "".join(_row(hit) for hit in found)
+        return f'<ul class="shelf">{rows}</ul>' if rows else f'<p class="quiet" role="status">{NOTHING}</p>'
+
+    @reads
+    def pick(self, event: gr.EventData) -> str:
+        """A click on a hit; what comes from the browser must be a model's id."""
+        choice = ModelChoice(source="hub", id=str((event._data or {}).get("model", ""))[:200])
+        if problems := choice.problems():
+            raise UserError(problems["id"])
+        return choice.id
+
+    @reads
+    def describe(self, *values: Any) -> str:
+        """What is known of the model, and whether training it with these settings fits into this machine."""
+        model = self._model(values)
+        if model.source == "starter" or not model.id:
+            return ""
+        try:
+            facts = self.facts(model)
+        except UserError as error:
+            return f'<p class="warning">{escape(str(error))}</p>{self._fit_words(sizes_of(model), values)}'
+        shapes = memory.shapes_of(facts.config, facts.parameters)
+        return f'<p class="quiet">{escape(facts.summary())}</p>{self._fit_words(shapes, values)}'
+
+    # ---- what is known
+
+    def facts(self, model: ModelChoice) -> Facts:
+        """Raises UserError, at the field of the model, for one that cannot be had or cannot be trained."""
+        when, known = self._known.get((model.id, model.revision), (0.0, None))
+        if model.source == "hub" and known and time.monotonic() - when < REMEMBERED:
+            return known
+        try:
+            found = facts_of(model, self._token())
+        except UserError as error:
+            raise UserError(str(error), {"base_model": str(error)}) from error
+        self._known[model.id, model.revision] = time.monotonic(), found
+        return found
+
+    def _token(self) -> str | None:
+        """Visitors of a demonstration do not look into what only its owner may see."""
+        secret = self.page.settings.hub_token
+        return secret.get_secret_value() if secret and self.page.may_change else None
+
+    def _model(self, values: Sequence[Any]) -> ModelChoice:
+        revision = dict(zip(self.form.controls, values, strict=True)).get("base_model.revision")
+        chosen = chosen_model(values[0])
+        return chosen.model_copy(update={"revision": str(revision or "").strip()})
+
+    def _fit_words(self, shapes: memory.Shapes | None, values: Sequence[Any]) -> str:
+        """A model that cannot be had now may still be known by its sizes."""
+        try:
+            recipe = self.form.read(values)
+        except UserError:  # Start names what is wrong; until then it cannot be said what is needed
+            return ""
+        if shapes is None:
+            return ""
+        level, sentence = memory.verdict(recipe, shapes, memory.here())
+        return f'<p class="{"warning" if level == "too large" else "quiet"}">{escape(sentence)}</p>'
+
+
+def _row(hit: Hit) -> str:
+    return (f'<li><button type="button" data-model="{escape(hit.id)}"><b>{escape(hit.id)}</b> '
+            f'<span>{escape(hit.summary())}</span></button></li>')
