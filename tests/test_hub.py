@@ -412,6 +412,43 @@ def test_a_dataset_comes_through_the_same_server(hub):
     assert (folder / "train.jsonl").read_bytes() == rows
 
 
+# ---- on the command line
+
+
+def run_command(capsys, *words):
+    from qlora_app.cli import main
+
+    code = main(["models", *words, "--json"])
+    said = capsys.readouterr()
+    return code, json.loads(said.out) if said.out else said.err
+
+
+def test_the_command_line_lists_searches_and_describes(hub, llama, tiny, home, capsys):
+    (home / "models").mkdir()
+    (home / "models" / "mine").symlink_to(tiny)
+    code, rows = run_command(capsys)
+    assert code == 0 and [Path(row["model"]).name for row in rows] == ["starter", "mine"]
+    assert rows[1]["parameters"] == PARAMETERS and rows[1]["here"] == "fits" and hub.asked == []
+    found = run_command(capsys, "llama")[1]
+    assert [(row["model"], row["parameters"], row["gated"]) for row in found] == [(ID, PARAMETERS, False)]
+    row = run_command(capsys, ID)[1][0]
+    assert (row["commit"], row["context"]) == (llama.commit, 512) and row["fit"].startswith("Fits: ")
+    fetch(CHOICE, None, SILENT, NEVER)
+    assert [row["model"] for row in run_command(capsys)[1]][-1] == ID
+    llama.gated = True
+    assert run_command(capsys, "tiny/other") == (2, "error: tiny/other is private, or there is no such model: without a token the Hub does "
+                                                 "not say which. Check the spelling; if it is yours, set QLORA_APP_HUB_TOKEN to a token "
+                                                 "that may read it and start the app again.\n")
+
+
+def test_training_something_that_cannot_be_had_ends_before_there_is_a_run(hub, llama, home, store, capsys):
+    from qlora_app.cli import main
+
+    llama.gated = True
+    assert main(["train", "starter", "base_model.source=hub", f"base_model.id={ID}"]) == 2
+    assert "tiny/llama is gated" in capsys.readouterr().err and store.list() == []
+
+
 # ---- a whole run, with a worker of its own
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from .. import __version__, machine
 from ..assignments import PROGRAM, recipe_from, settings_help
+from ..base_models import facts_of
 from ..errors import UserError
 from ..fitting import asks_for, by_size, fit, smallest_card
 from ..launch import local
@@ -24,6 +25,7 @@ from ..settings import PREFIX, Settings
 from ..training_data import load_examples
 from .asking import chat, score
 from .completion import complete, presets_and_files, run_names, settings_and_values
+from .models import fits_here, rows_of, token_of
 from .watching import duration, proof_in_words, watch
 
 DONE, NOT_DONE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -76,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_chat(commands)
     _add_score(commands)
     _add_presets(commands)
+    models = _add(commands, "models", models_command)
+    models.add_argument("words", metavar="WORDS", nargs="*", help="words to search the Hub for, or one owner/name or folder to look at")
     _add(commands, "doctor", doctor_command)
     _add(commands, "settings", settings_command)
     return parser
@@ -140,6 +144,9 @@ def train_command(given: argparse.Namespace, settings: Settings) -> int:
     given.screen.print(Text(f"{recipe.title}: {len(examples.train):,} examples to learn from, {len(examples.held_out):,} held out{note}"))
     for warning in examples.warnings:
         given.screen.print(Text(warning))
+    if recipe.base_model.source != "starter":
+        facts = facts_of(recipe.base_model, token_of(settings))
+        given.screen.print(Text(f"{facts.name}: {facts.summary()}\n{fits_here(recipe, facts)[1]}"))
     store = RunStore(settings.runs)
     if busy := [run.id for run in store.list() if run.is_alive()]:
         given.screen.print(Text(f"{busy[0]} is being trained too; both take longer. The page would make this one wait its turn."))
@@ -284,6 +291,21 @@ def _list_presets(presets: Presets, as_json: bool) -> int:
     for name, text in broken.items():
         table.add_row(name, "", "broken", text)
     _out().print(table)
+    return DONE
+
+
+def models_command(given: argparse.Namespace, settings: Settings) -> int:
+    """List the base models on this machine, search the Hub, or look at one model and whether it fits here."""
+    rows = rows_of(" ".join(given.words), settings)
+    if given.json:
+        print(json.dumps(rows, ensure_ascii=False))
+    elif not rows:
+        print("The Hub knows no model of that name that writes text and comes as safetensors. Try fewer words.")
+    else:
+        table = Table("model", "here", "what is known of it", box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(row["model"], row.get("here", ""), "\n".join(filter(None, (row["summary"], row.get("fit")))))
+        _out().print(table)
     return DONE
 
 

@@ -1,0 +1,61 @@
+"""Base models in a terminal: those on this machine, those a search finds, one described."""
+
+from pathlib import Path
+from typing import Any
+
+from .. import memory
+from ..base_models import Facts, ModelChoice, facts_of, facts_of_folder, folder_of, kept_models, local_models, search
+from ..base_models.choice import HUB_ID
+from ..errors import UserError
+from ..recipe import Recipe
+from ..settings import Settings
+
+
+def rows_of(words: str, settings: Settings) -> list[dict[str, Any]]:
+    """What `models WORDS` lists: without words what is here, with an id or a folder that one, else what the Hub finds."""
+    token = token_of(settings)
+    if not words:
+        return [_row(choice) for choice in models_here(settings)]
+    if chosen := named(words):
+        recipe = Recipe(base_model=chosen)
+        facts = facts_of(chosen, token)
+        level, sentence = fits_here(recipe, facts)
+        return [_known(chosen, facts) | {"here": level, "summary": facts.summary(), "fit": sentence}]
+    return [{"model": hit.id, "where": "Hub", "parameters": hit.parameters, "licence": hit.licence, "gated": hit.is_gated,
+             "downloads": hit.downloads, "summary": hit.summary()} for hit in search(words, token)]
+
+
+def models_here(settings: Settings) -> list[ModelChoice]:
+    """Everything that can be trained without a download."""
+    folders = [ModelChoice(source="folder", id=str(folder)) for folder in local_models(settings.models)]
+    return [ModelChoice(), *folders, *kept_models()]
+
+
+def named(words: str) -> ModelChoice | None:
+    """The one model these words name: a folder by its path, a Hub model by owner/name. None if they are to be searched for."""
+    if (folder := Path(words).expanduser()).is_dir():
+        return ModelChoice(source="folder", id=str(folder.resolve()))
+    return ModelChoice(source="hub", id=words) if "/" in words and HUB_ID.fullmatch(words) else None
+
+
+def fits_here(recipe: Recipe, facts: Facts) -> tuple[str, str]:
+    """("fits", "tight", "too large" or "") and the sentence for it, on this machine as it is now."""
+    return memory.verdict(recipe, memory.shapes_of(facts.config, facts.parameters), memory.here())
+
+
+def token_of(settings: Settings) -> str | None:
+    return settings.hub_token.get_secret_value() if settings.hub_token else None
+
+
+def _row(choice: ModelChoice) -> dict[str, Any]:
+    try:  # a Hub model that is here is looked at where it lies: whether there is a newer one can wait until it is used
+        facts = facts_of_folder(folder_of(choice))
+    except UserError as error:
+        return {"model": choice.id, "where": choice.source, "summary": str(error), "here": ""}
+    return _known(choice, facts) | {"summary": facts.summary(), "here": fits_here(Recipe(base_model=choice), facts)[0]}
+
+
+def _known(choice: ModelChoice, facts: Facts) -> dict[str, Any]:
+    return {"model": choice.id or "starter", "where": choice.source, "family": facts.family, "parameters": facts.parameters,
+            "context": facts.context, "dtype": facts.dtype, "chat_template": facts.has_template, "licence": facts.licence,
+            "gated": facts.is_gated, "commit": facts.commit, "bytes_to_download": facts.missing}

@@ -1,0 +1,109 @@
+"""The page's side of base models: search, what is known, whether it fits. Handlers as plain functions, the Hub as in test_hub."""
+
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+
+from qlora_app import memory
+from qlora_app.errors import UserError
+from qlora_app.memory import Machine
+from qlora_app.runs import RunStore
+from qlora_app.settings import Settings
+from qlora_app.ui.page import Page
+from qlora_app.ui.recipe_form import SEARCH
+from qlora_app.ui.run_card import RunCards
+from qlora_app.ui.train_tab import TrainTab
+from tests.hub_server import GOOD, Repo
+from tests.test_hub import ID, hub, llama, server, tiny  # noqa: F401  fixtures
+
+GB = 2**30
+
+
+class Starter:
+    """Counts what was started."""
+
+    def wake(self): pass
+
+
+@pytest.fixture
+def tab(tmp_path):
+    page = Page(Settings(home=tmp_path / "home", hub_token=GOOD), RunStore(tmp_path / "runs"), supervisor=Starter(), sessions=None)
+    with gr.Blocks():
+        tab = TrainTab(page, RunCards(page))
+        tab.build()
+    return tab
+
+
+@pytest.fixture
+def values(tab):
+    return dict(zip(tab.form.controls, tab.form.show(tab.form.first_recipe()), strict=True))
+
+
+def test_a_newcomer_sees_nothing_of_it(tab, values):
+    assert tab.finder.panel.visible is False and tab.finder.line.value == ""
+    assert tab.finder.describe(*values.values()) == ""
+
+
+def test_the_search_opens_when_it_is_chosen(tab, hub):  # noqa: F811
+    assert tab.form.model_choices()[-1][1] == SEARCH
+    assert tab.finder.open(SEARCH).visible and not tab.finder.open("starter").visible and not tab.finder.open(ID).visible
+
+
+def test_hits_are_buttons_with_what_is_known(tab, llama, hub):  # noqa: F811
+    hub.add(Repo("evil/llama", {}, licence="<img src=x>", downloads=1))
+    found = tab.finder.find("llama")
+    assert f'data-model="{ID}"' in found and "1.5 M parameters · licence apache-2.0 · 321 downloads" in found
+    assert "<img" not in found and "&lt;img" in found
+    assert tab.finder.pick(SimpleNamespace(_data={"model": ID})) == ID
+    assert "Nothing found" in tab.finder.find("no such thing")
+
+
+@pytest.mark.parametrize("sent", [{"model": "../../etc"}, {"model": '"><script>'}, {}, None])
+def test_what_is_picked_must_be_a_model_s_id(tab, sent):
+    with pytest.raises(gr.Error, match=r"Hub id|No model"):
+        tab.finder.pick(SimpleNamespace(_data=sent))
+
+
+def test_a_silent_hub_is_said_where_the_hits_would_be(tab, hub):  # noqa: F811
+    hub.status = 500
+    assert 'role="alert"' in tab.finder.find("llama") and "cannot answer at the moment" in tab.finder.find("llama")
+
+
+def test_the_chosen_model_is_described_and_measured_against_this_machine(tab, values, llama, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(memory, "here", lambda: Machine("cuda", 8 * GB, 8 * GB))
+    chosen = values | {"base_model": ID}
+    words = tab.finder.describe(*chosen.values())
+    assert "Llama · 1.5 M parameters" in words and "5.8 MB to download" in words and "Fits: training needs about 0.7 GB" in words
+    monkeypatch.setattr(memory, "here", lambda: Machine("cuda", GB / 2, GB / 2))
+    words = tab.finder.describe(*chosen.values())
+    assert '<p class="warning">Does not fit: ' in words and "because" in words
+    assert "Fits" not in tab.finder.describe(*(chosen | {"method.rank": 0}).values()), "with a mistake on the form nothing is promised"
+
+
+def test_the_hub_is_asked_once_for_a_model_and_again_for_another_revision(tab, values, llama, hub):  # noqa: F811
+    for rank in (8, 16, 32):
+        tab.finder.describe(*(values | {"base_model": ID, "method.rank": rank}).values())
+    assert len([path for _, path, _ in hub.asked if path.startswith("/api/models/tiny")]) == 1
+    words = tab.finder.describe(*(values | {"base_model": ID, "base_model.revision": "v9"}).values())
+    assert "has no revision v9" in words
+
+
+def test_a_model_that_cannot_be_had_is_refused_at_its_field_and_nothing_starts(tab, values, llama):  # noqa: F811
+    llama.files["config.json"] = llama.files["config.json"].replace(b'"model_type"', b'"auto_map": {"AutoConfig": "x.Y"}, "model_type"')
+    alert, card, _ = tab.start_run(*(values | {"base_model": ID}).values())
+    assert 'data-field="f-base_model"' in alert and "run a program of its author" in alert
+    assert tab.page.store.list() == [] and "value" not in (card or {})
+
+
+def test_a_model_that_can_be_had_starts(tab, values, llama):  # noqa: F811
+    alert, run, _ = tab.start_run(*(values | {"base_model": ID}).values())
+    assert alert == "" and tab.page.store.get(run).recipe().base_model.id == ID
+
+
+def test_visitors_of_a_demonstration_do_not_look_with_the_owner_s_token(tab, llama, hub, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(Page, "may_change", False)
+    llama.private = True
+    with pytest.raises(UserError, match="private, or there is no such model"):
+        tab.finder.facts(tab.form.read(tab.form.show(tab.form.first_recipe())).base_model.model_copy(update={"source": "hub", "id": ID}))
+    assert all("authorization" not in headers for _, _, headers in hub.asked)
