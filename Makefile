@@ -1,4 +1,4 @@
-# All a newcomer must learn: make run, make test, make lint, make bench. Needs python3 (3.10 or newer) and nothing else.
+# All a newcomer must learn: make run, make test, make lint. Needs python3 (3.10 or newer) and nothing else.
 
 PYTHON := .venv/bin/python
 
@@ -6,7 +6,9 @@ help:
 	@echo "make run     install what is needed (the first time: minutes) and open the page on http://127.0.0.1:7860"
 	@echo "make test    run the tests, those with a browser last"
 	@echo "make lint    check the code with ruff"
-	@echo "make bench   measure the way from Start to the first loss; appends to benchmarks/RESULTS.md"
+	@echo "make bench   measure start, overhead, tokens and page on this machine (about 8 minutes); adds to benchmarks/RESULTS.md"
+	@echo "make gpu     measure 4-bit training on a GPU"
+	@echo "make peers   measure LLaMA-Factory and TRL beside it, in an environment of their own (installs 2 GB)"
 
 run: .venv/installed
 	$(PYTHON) app.py
@@ -18,7 +20,10 @@ lint: .venv/installed
 	$(PYTHON) -m ruff check .
 
 bench: .venv/installed
-	$(PYTHON) benchmarks/start.py
+	for one in start overhead tokens page; do $(PYTHON) benchmarks/$$one.py || exit 1; done
+
+gpu peers: .venv/installed
+	$(PYTHON) benchmarks/$@.py
 
 # Made anew only when the pins changed. pip gets a moment longer for the large torch wheel.
 .venv/installed: requirements.txt
@@ -27,4 +32,4 @@ bench: .venv/installed
 	$(PYTHON) -m pip install --timeout 60 -r requirements.txt
 	@touch $@
 
-.PHONY: help run test lint bench
+.PHONY: help run test lint bench gpu peers

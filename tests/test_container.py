@@ -83,7 +83,7 @@ class Image:
         mounts = f"{self.mounts} && mount --bind {volume} {self.root}{values('VOLUME')[0]}" if volume else self.mounts
         inside = ["sh", "-c", f'cd {self.folder} && exec "$@"', "sh", *argv]
         assigned = [f"{name}={value}" for name, value in environment.items()]
-        return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", f'{mounts} && exec "$@"', "sh",
+        return ["unshare", "--mount", "--pid", "--fork", "sh", "-c", f'{mounts} && exec "$@"', "sh",
                 "chroot", f"--userspec={self.user}", str(self.root), "env", "-i", *assigned, *inside]
 
     def run(self, line):
@@ -175,6 +175,7 @@ class Container:
             self.port = free.getsockname()[1]
         self.home, self.log, self.store = home, log, RunStore(home / "runs")
         self.given = {"OMP_NUM_THREADS": "1", "QLORA_APP_PORT": str(self.port), "HF_HUB_OFFLINE": "1", "HOME": "/home/user"}
+        self.in_image = image is not None
         self.process = self._start_in(image) if image else self._start_bare()
 
     def _start_in(self, image):
@@ -203,6 +204,15 @@ class Container:
         family = psutil.Process(self.process.pid).children(recursive=True)
         return next((p for p in family if p.cmdline()[-1:] == ["app.py"]), None)
 
+    def end(self, by):
+        """A signal to process 1, as `docker stop` and `docker kill` send it; without an image to all that CMD started."""
+        first = psutil.Process(self.process.pid).children()
+        if self.in_image and first:
+            first[0].send_signal(by)
+        elif not self.in_image:
+            os.killpg(self.process.pid, by)
+        self.process.wait(timeout=60)
+
     def train(self, recipe):
         """A run in the volume, as somebody with a login would start it."""
         run = self.store.create(recipe)
@@ -220,13 +230,10 @@ def container(request, tmp_path):
     with open(tmp_path / "log.txt", "wb") as log:
         container = Container(image, tmp_path / "home", log)
         yield container
-    container.process.kill()
-    if not image:
-        os.killpg(container.process.pid, signal.SIGKILL)
-        for run in container.store.list():
-            run.ask("stop")
-            wait_for(lambda run=run: not run.is_alive())
-    container.process.wait()
+    for run in container.store.list() if not image else []:
+        run.ask("stop")
+        wait_for(lambda run=run: not run.is_alive())
+    container.end(signal.SIGKILL)
 
 
 def test_the_page_comes_back_and_a_run_outlives_it(container):
@@ -241,3 +248,7 @@ def test_the_page_comes_back_and_a_run_outlives_it(container):
     assert run.is_alive() and run.status().state == "running"
     assert (run.folder / "status.json").stat().st_uid == container.home.stat().st_uid
     assert "demonstration" in Path(container.log.name).read_text()
+    if container.in_image:
+        container.end(signal.SIGTERM)
+        wait_for(lambda: not run.is_alive(), 20)
+        assert run.status().state == "interrupted"
