@@ -362,6 +362,16 @@ def test_a_demonstration_says_so_and_offers_no_change(page, store):
     assert poll(workshop, waiting)["parts"]["actions"] == ""
 
 
+def test_visitors_of_a_demonstration_cannot_look_into_folders(page, tmp_path):
+    workshop = demonstration(page)
+    values = form_values(workshop)
+    values[0] = str(tmp_path / "empty")
+    absent = workshop.train.finder.describe(*values)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "config.json").write_text('{"secret": 1}')
+    assert workshop.train.finder.describe(*values) == absent and "not looked into" in absent
+
+
 def test_visitors_of_a_demonstration_do_not_see_the_rows_of_uploaded_data(page):
     assert "not shown" in demonstration(page).train.data_words(DatasetChoice(source="file", id="ab-mine.jsonl"))
 

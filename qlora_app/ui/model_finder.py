@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.components import Component
 
 from .. import memory
-from ..base_models import Facts, Hit, ModelChoice, facts_of, search
+from ..base_models import Facts, Hit, ModelChoice, facts_of, local_models, search
 from ..errors import UserError
 from ..fitting import sizes_of
 from .guard import reads
@@ -96,6 +96,8 @@ class ModelFinder:
 
     def facts(self, model: ModelChoice) -> Facts:
         """Raises UserError, at the field of the model, for one that cannot be had or cannot be trained."""
+        if model.source == "folder" and not self.page.may_change and model.folder not in local_models(self.page.settings.models):
+            raise UserError("Visitors choose a folder from the list; others of this machine are not looked into for them.")
         when, known = self._known.get((model.id, model.revision), (0.0, None))
         if model.source == "hub" and known and time.monotonic() - when < REMEMBERED:
             return known
@@ -103,6 +105,8 @@ class ModelFinder:
             found = facts_of(model, self._token())
         except UserError as error:
             raise UserError(str(error), {"base_model": str(error)}) from error
+        if len(self._known) > 500:
+            self._known.clear()
         self._known[model.id, model.revision] = time.monotonic(), found
         return found
 
