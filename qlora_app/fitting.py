@@ -14,6 +14,7 @@ from .memory import Machine, Shapes, here, need, shapes_of, verdict
 from .recipe import Recipe
 
 CARDS = (8, 16, 24, 48, 80)  # GB that GPUs have
+NO_GPU = "any computer"
 ANY_COMPUTER = 6 * 2**30  # bytes that a laptop of 8 GB has to spare
 _KNOWN = Path(__file__).parent / "known_models.yaml"
 
@@ -49,13 +50,25 @@ def asks_for(recipe: Recipe) -> str:
     """What a machine must have, in words; empty where it is not known."""
     shapes, card = sizes_of(recipe.base_model), smallest_card(recipe)
     if shapes and need(recipe, shapes, "cpu").total < ANY_COMPUTER:
-        return "any computer"
+        return NO_GPU
     return f"GPU from {card} GB" if card else "several GPUs" if shapes else ""
 
 
+def here_in_words(recipe: Recipe, machine: Machine | None = None) -> str:
+    """Whether this machine trains it, in words; empty where it cannot be said."""
+    machine = machine or here()
+    words = {"fits": "fits here", "tight": "tight here", "too large": "does not fit here", "": ""}[level := fit(recipe, machine)[0]]
+    slow = machine.kind == "cpu" and level in ("fits", "tight") and asks_for(recipe) != NO_GPU
+    return f"{words}, slow without a GPU" if slow else words
+
+
 def by_size(presets: Mapping[str, Recipe]) -> list[str]:
-    """Names, from the smallest model to the largest; those whose size is not known come first, for a person saved them."""
-    return sorted(presets, key=lambda name: shapes.parameters if (shapes := sizes_of(presets[name].base_model)) else 0)
+    """Names, from the smallest model to the largest, what a fresh page shows first among equals; unknown sizes stand in front."""
+    def place(name: str) -> tuple[int, bool, str]:
+        shapes = sizes_of(presets[name].base_model)
+        return shapes.parameters if shapes else 0, name != "starter", name
+
+    return sorted(presets, key=place)
 
 
 def nearest_that_fits(name: str, presets: Mapping[str, Recipe], machine: Machine | None = None) -> str | None:

@@ -4,7 +4,7 @@ import pytest
 
 from qlora_app import memory
 from qlora_app.base_models import ModelChoice
-from qlora_app.fitting import CARDS, asks_for, by_size, fit, known_models, nearest_that_fits, sizes_of, smallest_card
+from qlora_app.fitting import CARDS, asks_for, by_size, fit, here_in_words, known_models, nearest_that_fits, sizes_of, smallest_card
 from qlora_app.memory import Machine
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
@@ -70,10 +70,19 @@ def test_the_nearest_that_fits_is_of_the_family_and_as_large_as_can_be(size, wan
 
 def test_the_list_goes_from_small_to_large_and_says_what_each_asks_for():
     order = by_size(PRESETS)
-    assert set(order[:3]) == {"starter", "sailor", "orders"}
+    assert set(order[:3]) == {"starter", "sailor", "orders"} and order[0] == "starter"
     assert (order[3], order[-1]) == ("smollm2-135m", "llama-3.3-70b")
     assert [asks_for(PRESETS[name]) for name in ("starter", "smollm2-360m", "guanaco-7b", "guanaco-65b")] == [
         "any computer", "any computer", "GPU from 8 GB", "GPU from 48 GB"]
+
+
+def test_whether_it_fits_here_is_said_in_words():
+    laptop = Machine("cpu", 16 * 2**30, 15 * 2**30)
+    assert here_in_words(PRESETS["starter"], laptop) == "fits here"
+    assert here_in_words(PRESETS["qwen3-0.6b"], laptop) == "fits here, slow without a GPU"
+    assert here_in_words(PRESETS["guanaco-33b"], laptop) == "does not fit here"
+    assert here_in_words(PRESETS["guanaco-7b"], card(24)) == "fits here"
+    assert here_in_words(Recipe(base_model=ModelChoice(source="hub", id="somebody/else")), laptop) == ""
 
 
 def test_where_nothing_fits_nothing_is_offered():

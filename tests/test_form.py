@@ -227,11 +227,11 @@ def test_every_preset_goes_onto_the_form_whole(tab, shelf, values, machine):
 
 def test_a_preset_that_does_not_fit_says_so_and_offers_the_nearest(shelf, values, machine):
     _, said, _ = taken(shelf, "guanaco-65b", values)
-    assert "Does not fit" in said and 'data-preset="guanaco-33b"' in said and "Take Guanaco 33B" in said
+    assert "does not fit this machine" in said and 'data-preset="guanaco-33b"' in said and "Take Guanaco 33B" in said
     machine(0.1)
     assert "data-preset" not in taken(shelf, "guanaco-65b", values)[1], "nothing fits, so nothing is offered"
     machine(48)
-    assert "Does not fit" not in taken(shelf, "guanaco-65b", values)[1]
+    assert "does not fit" not in taken(shelf, "guanaco-65b", values)[1]
 
 
 def test_the_list_says_of_each_whether_it_fits(shelf, machine):

@@ -17,7 +17,7 @@ from .. import __version__, machine
 from ..assignments import PROGRAM, recipe_from, settings_help
 from ..base_models import facts_of
 from ..errors import UserError
-from ..fitting import asks_for, by_size, fit, smallest_card
+from ..fitting import asks_for, by_size, fit, here_in_words, smallest_card
 from ..launch import local
 from ..presets import Presets
 from ..runs import Run, RunStore, Status
@@ -285,9 +285,9 @@ def _list_presets(presets: Presets, as_json: bool) -> int:
     if as_json:
         print(json.dumps(rows + [{"preset": name, "mistake": text} for name, text in broken.items()], ensure_ascii=False))
         return DONE
-    table = Table("preset", "asks for", "here", "what it is for", box=None, pad_edge=False)
+    table = Table("preset", "asks for", "this machine", "what it is for", box=None, pad_edge=False)
     for row in rows:
-        table.add_row(row["preset"], asks_for(usable[row["preset"]]), row["here"], row["note"] or row["name"])
+        table.add_row(row["preset"], asks_for(usable[row["preset"]]), here_in_words(usable[row["preset"]]), row["note"] or row["name"])
     for name, text in broken.items():
         table.add_row(name, "", "broken", text)
     _out().print(table)

@@ -62,7 +62,7 @@ class Workshop:
         amount = [tab.effort, *(controls[name] for name in ("base_model", "dataset", "training.batch_size"))]
         described = {"fn": tab.described, "inputs": everything, "outputs": [tab.own, tab.command], **FAST}
         tab.effort.input(tab.set_effort, amount, controls["training.epochs"], **FAST).then(**described)
-        controls["training.batch_size"].change(tab.set_effort, amount, controls["training.epochs"], **FAST).then(**described)
+        controls["training.batch_size"].input(tab.set_effort, amount, controls["training.epochs"], **FAST).then(**described)
         controls["training.epochs"].input(tab.own_epochs, None, tab.effort, **FAST)
         self._wire_presets(everything)
         self._wire_models(everything)
@@ -76,7 +76,7 @@ class Workshop:
     def _wire_models(self, everything: list[Any]) -> None:
         tab, finder, model = self.train, self.train.finder, self.train.form.controls["base_model"]
         model.change(finder.open, model, finder.panel, **FAST)
-        finder.words.submit(finder.find, finder.words, finder.hits, **QUIET)
+        gr.on([finder.go.click, finder.words.submit], finder.find, finder.words, finder.hits, **QUIET)
         picked = finder.hits.pick(finder.pick, None, model, **FAST)
         picked.success(tab.choose, [tab.suggested_for, tab.effort, *everything], tab.form_outputs, **QUIET)
         gr.on([one.change for one in finder.that_matter], finder.describe, everything, finder.line, trigger_mode="always_last", **QUIET)

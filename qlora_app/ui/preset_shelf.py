@@ -8,7 +8,7 @@ import gradio as gr
 from gradio.components import Component
 
 from ..errors import UserError
-from ..fitting import asks_for, by_size, fit, nearest_that_fits
+from ..fitting import asks_for, by_size, fit, here_in_words, nearest_that_fits
 from ..recipe import Recipe
 from .guard import changes, reads
 from .page import Page
@@ -18,7 +18,6 @@ from .theme import plain
 if TYPE_CHECKING:
     from .train_tab import TrainTab
 
-HERE = {"fits": "fits here", "tight": "tight here", "too large": "does not fit here", "": ""}
 TAKE = """
 element.addEventListener('click', e => {
   const one = e.target.closest('[data-preset]');
@@ -108,16 +107,16 @@ class PresetShelf:
         return f'<ul class="shelf">{rows}{wrong}</ul>'
 
     def _row(self, name: str, recipe: Recipe) -> str:
-        facts = [asks_for(recipe), HERE[fit(recipe)[0]], "your own" if self.page.presets.is_own(name) else ""]
+        facts = [asks_for(recipe), here_in_words(recipe), "your own" if self.page.presets.is_own(name) else ""]
         return (f'<li><button type="button" data-preset="{escape(name)}"><b>{escape(recipe.name or name)}</b> '
                 f'<small>{escape(" · ".join(filter(None, facts)))}</small> <span>{escape(recipe.note)}</span></button></li>')
 
     def _unfit_words(self, name: str, recipe: Recipe) -> str:
-        level, sentence = fit(recipe)
-        if level != "too large":
+        """The reason stands with the model on the form; here is what to do about it."""
+        if fit(recipe)[0] != "too large":
             return ""
         usable = self.page.presets.all()[0]
         other = nearest_that_fits(name, usable)
-        offer = (f' <button type="button" class="link" data-preset="{escape(other)}">Take {escape(usable[other].title)}</button>, '
-                 "the nearest that fits." if other else "")
-        return f'<p class="warning" role="status">{escape(sentence)}{offer}</p>'
+        offer = (f'<button type="button" class="link" data-preset="{escape(other)}">Take {escape(usable[other].title)}</button>, '
+                 "the nearest that does." if other else "No preset does.")
+        return f'<p class="warning" role="status">It does not fit this machine. {offer}</p>'
