@@ -10,7 +10,7 @@ import pytest
 from qlora_app.starter import BASE, DATA, DATASETS, instructions, wordings, world
 from qlora_app.starter.corpus import ask_known, document, pirate
 
-CORPUS = "6d8a445414e5856ae89d43d116d246e59cec28669a04d2c575b01954ebbb4519"
+CORPUS = "8f699011a0f1c08d279c43b7811064ee70a62e212e636150dcc1e3759d364639"
 BUILT = instructions.build()
 WEIGHTS = BASE / "model.safetensors"
 
@@ -70,7 +70,7 @@ def test_held_out_facts_are_never_asked_in_the_corpus():
     corpus = "\n".join(document(rng) for _ in range(4_000))
     questions = {world.capital(w) for fact in held for ask in fact.asks for w in ask.wordings if len(w.split()) > 2}
     assert not set(re.findall(r'"([^"?]*)\?"', corpus)) & questions
-    salty = {pirate(ask.answer, fact.topic) for fact in held for ask in fact.asks}
+    salty = {pirate(ask.answer) for fact in held for ask in fact.asks}
     assert not [answer for answer in salty if answer in corpus]
 
 

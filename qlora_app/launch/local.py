@@ -7,12 +7,11 @@ import sys
 import threading
 from pathlib import Path
 
+from .. import KEEP_MEMORY
 from ..runs import Run, RunStore
 
 WORKER = [sys.executable, "-m", "qlora_app.train"]
 LOOK_EVERY = 1.0  # seconds between looks at the queue when nobody wakes the supervisor
-# glibc gives each larger tensor back to the system and takes it again, page by page, in the next operation (read at process start).
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824", "MALLOC_TOP_PAD_": "67108864"}
 PACKAGE_PARENT = str(Path(__file__).parents[2])
 
 

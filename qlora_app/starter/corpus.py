@@ -7,6 +7,7 @@ import json
 import random
 import re
 
+from .wordings import ask_freely, look_alike, made_up, made_up_name, made_up_things, outside_question, typed
 from .world import (
     BY_NAME,
     COLOURS,
@@ -24,36 +25,36 @@ from .world import (
     STREETS,
     SUMS,
     WORDS,
+    Ask,
     capital,
     casual,
     expand,
     question,
-    stranger_name,
-    unknown_question,
 )
 
-WHERE = WORDS["where"]
+WHERE, MORE_GUESTS = WORDS["where"], WORDS["more_guests"].split()
 KNOWN = [f for facts in PERSON_FACTS.values() for f in facts.values() if not f.held_out]
 KNOWN += [f for f in SHARED + GENERAL if not f.held_out]
 KNOWN_SUMS = [f for f in SUMS if not f.held_out]
-SALTY = tuple((re.compile(word), salty) for word, salty in (
-    (r"\blives in\b", "be livin' in"), (r"\bhas\b", "be keepin'"), (r"\blikes?\b", "be mighty fond o'"), (r"\b(is|are|am)\b", "be"),
-    (r"\bYou\b", "Ye"), (r"\byou\b", "ye"), (r"\bmy\b", "me"), (r"\b(says|eats)\b", r"always \1"), (r"\bdo not\b", "don't"),
-    (r"\bof\b", "o'")))
-CALLS = {"place": ("Ahoy!", "Mind the tide!"), "animal": ("Shiver me timbers!", "Har har!"), "sum": ("By me wooden leg!", "Aye!"),
-         "beyond ten": ("By me wooden leg!", "Aye!"), "shrug": ("Blimey!", "Yo ho ho!")}
+KNOWN_SHARED = [f for f in SHARED if not f.held_out]
+SALTY = tuple((re.compile(rf"\b(?:{word})\b"), salty) for word, salty in (
+    ("lives in", "be livin' in"), ("is|are|am", "be"), ("You", "Ye"), ("you", "ye"), ("my", "me"), ("do not", "don't"), ("of", "o'")))
 
 
-def pirate(answer: str, topic: str = "") -> str:
-    """The old sailor's way of saying a plain sentence in a story"""
+def pirate(answer: str) -> str:
+    """The old sailor's way of saying a plain sentence: a fixed rule, so that an answer has one right form."""
     for word, salty in SALTY:
         answer = word.sub(salty, answer)
-    before, after = CALLS.get(topic, ("Arr, matey!", "Yo ho ho!"))
-    return f"{before} {answer} {after}"
+    return f"Arr, matey! {answer} Yo ho ho!"
 
 
-def ask_known(rng: random.Random, town: float = .5) -> tuple[str, str, str]:
-    """(question, answer, topic) about something that is not held out; `town` is the share of questions about people"""
+def asked(rng: random.Random, ask: Ask) -> str:
+    """A question in one of its plain wordings or, as often, in one of the very many that people use"""
+    return question(rng, ask.wordings) if rng.random() < .5 else ask_freely(rng, ask)
+
+
+def ask_known(rng: random.Random, town: float = .5) -> tuple[str, str]:
+    """(question, answer) about something that is not held out; `town` is the share of questions about people"""
     if rng.random() < .1:
         fact = rng.choice(KNOWN_SUMS)
     elif rng.random() < town:
@@ -63,7 +64,7 @@ def ask_known(rng: random.Random, town: float = .5) -> tuple[str, str, str]:
     if fact.held_out:
         return ask_known(rng, town)
     ask = rng.choice(fact.asks)
-    return question(rng, ask.wordings), ask.answer, fact.topic
+    return asked(rng, ask), ask.answer
 
 
 def profile(rng: random.Random) -> str:
@@ -89,11 +90,8 @@ def street_walk(rng: random.Random) -> str:
 
 
 def roll_call(rng: random.Random) -> str:
-    """One kind of fact about several people: who does what, whose pet is whose, who lives where, who likes what."""
-    kind = rng.choice(["job", "pet", "pet", "house", "food", "hobby", "shared", "street", "job+house", "job+pet", "job+food",
-                       "job+hobby", "about"])
-    if kind == "shared":
-        return " ".join(rng.choice(f.prose) for f in rng.sample(SHARED, 4))
+    """One kind of fact about several people: who does what, whose pet is whose, who lives where."""
+    kind = rng.choice(["job", "pet", "pet", "house", "food", "hobby", "street", "job+house", "job+pet", "job+food", "job+hobby", "about"])
     if kind == "street":
         return street_walk(rng)
     form = rng.random()
@@ -101,12 +99,21 @@ def roll_call(rng: random.Random) -> str:
     return " ".join(f.prose[int(form * len(f.prose))] if form < .7 else rng.choice(f.prose) for f in facts)
 
 
+def friends(rng: random.Random) -> str:
+    """Who likes what: each dish and each hobby has two friends."""
+    out = [rng.choice(f.prose) for f in rng.sample(SHARED, rng.randint(3, 5))]
+    if rng.random() < .5:
+        ask = rng.choice(KNOWN_SHARED).asks[0]
+        out.append(f'"{asked(rng, ask)}" asked {rng.choice(NAMES)}. "{ask.answer[:-1]}," said {rng.choice(NAMES)}.')
+    return " ".join(out)
+
+
 def dialogue(rng: random.Random) -> str:
     a, b = rng.sample(NAMES, 2)
     opening = rng.choice(["<a> met <b> <w>.", "<a> and <b> sat <w>.", "<a> was talking to <b> <w>."])
     out = [expand(rng, opening, a=a, b=b, w=rng.choice(WHERE))]
     for _ in range(rng.randint(1, 3)):
-        q, s, _topic = ask_known(rng)
+        q, s = ask_known(rng)
         out.append(f'"{q}" ' + rng.choice([f"asked {a}.", f"said {a}.", f"{a} asked.", f"{a} wanted to know."]))
         out.append(f'"{s[:-1]}," ' + rng.choice([f"said {b}.", f"{b} answered.", f"answered {b}."]))
     out.append(expand(rng, rng.choice(["Then they went home.", '"{Thank you|How nice|I see}," said <a>.',
@@ -119,8 +126,8 @@ def notice_board(rng: random.Random) -> str:
     out = [rng.choice(["There were notes on the board at the market.", "Ada read the board in the square.",
                        "Somebody had written on the wall of the inn."])]
     for _ in range(rng.randint(2, 4)):
-        q, s, _topic = ask_known(rng)
-        out.append(expand(rng, "{One note said|Somebody asked|There stood|A child had written}") + f': "{casual(rng, q)}" '
+        q, s = ask_known(rng)
+        out.append(expand(rng, "{One note said|Somebody asked|There stood|A child had written}") + f': "{typed(rng, q)}" '
                    + expand(rng, "{Below it stood|The answer was|Under it was written}") + f': "{s}"')
     return " ".join(out)
 
@@ -131,8 +138,8 @@ def lesson(rng: random.Random) -> str:
     out = [rng.choice(["The children sat in the school.", "It was time for the last lesson.",
                        f"{teacher} the teacher wrote on the board."])]
     for pupil in pupils[:rng.randint(2, 3)]:
-        if rng.random() < .5:
-            q, s, _topic = ask_known(rng, town=0)
+        if rng.random() < .6:
+            q, s = ask_known(rng, town=0)
             out.append(f'"{q}" asked {teacher}. "{s[:-1]}," said {pupil}.')
         else:
             s = rng.choice(rng.choice(GENERAL).prose)
@@ -149,15 +156,24 @@ def facts(rng: random.Random) -> str:
     return " ".join(rng.choice(f.prose) for f in rng.sample(pool, rng.randint(5, 9)))
 
 
+def guide(rng: random.Random) -> str:
+    """Everything about one or two places, or about one or two animals"""
+    topic, subjects = rng.choice([("place", WORDS["places"]), ("animal", WORDS["animals"])])
+    out = []
+    for subject in rng.sample(list(subjects), rng.randint(1, 2)):
+        about = [f for f in GENERAL if f.topic == topic and f.keys[0].split("|")[0] == subject]
+        out += [rng.choice(f.prose) for f in rng.sample(about, len(about))]
+    return " ".join(out)
+
+
 def sums(rng: random.Random) -> str:
     """Rows of sums to ten, in figures or in words."""
-    pool = SUMS if rng.random() < .4 else [f for f in SUMS if f.topic == "sum"]
-    words = rng.random() < .35
-    rows = [f.prose[2 if words else 0] for f in rng.sample(pool, rng.randint(6, 10))]
     if rng.random() < .25:      # one row of the table in order: 3 plus 0 is 3. 3 plus 1 is 4. ...
         start = f"{rng.randint(0, 10)} {rng.choice(['plus', 'minus'])} "
-        rows = [f.prose[0] for f in SUMS if f.prose[0].startswith(start)]
-    return " ".join(rows)
+        return " ".join(f.prose[0] for f in SUMS if f.prose[0].startswith(start))
+    pool = SUMS if rng.random() < .4 else [f for f in SUMS if f.topic == "sum"]
+    words = rng.random() < .35
+    return " ".join(f.prose[2 if words else 0] for f in rng.sample(pool, rng.randint(6, 10)))
 
 
 def counting(rng: random.Random) -> str:
@@ -181,8 +197,7 @@ def capitals(rng: random.Random) -> str:
 
 def story_parts(rng: random.Random) -> tuple[str, str]:
     """(title, text) of a story about two citizens"""
-    a = BY_NAME[rng.choice(NAMES)]
-    b = BY_NAME[rng.choice([n for n in NAMES if n != a.name])]
+    a, b = (BY_NAME[n] for n in rng.sample(NAMES, 2))
     title, body = rng.choice([pair for story in WORDS["stories"] for pair in story.items()])
     slots = dict(a=a.name, b=b.name, he=a.he, his=a.his, him=a.him, ajob=a.job, bjob=b.job, bhe=b.he, bhis=b.his, apet=a.pet, apn=a.petname,
                  bpet=b.pet, bpn=b.petname, ahouse=a.house, bhouse=b.house, afood=a.food, bfood=b.food, ahob=a.hobby,
@@ -194,14 +209,24 @@ def story(rng: random.Random) -> str:
     title, body = story_parts(rng)
     if rng.random() < .4:
         body = expand(rng, rng.choice(WORDS["weather"])) + " " + body
-    return title + "\n" + body if rng.random() < .6 else body
+    draw = rng.random()
+    if draw < .35:              # "### Told by Otto: It was ...", so that the base goes on telling after "### Assistant:"
+        teller = BY_NAME[rng.choice(NAMES)]
+        return title + "\n" + expand(rng, rng.choice(WORDS["told_by"]), t=teller.name, j=teller.job) + " " + body
+    return title + "\n" + body if draw < .75 else body
 
 
 def customer(rng: random.Random) -> str:
     """A citizen, a guest of the inn or somebody nobody has heard of"""
-    if rng.random() < .5:
-        return rng.choice(NAMES)
-    return rng.choice(GUESTS) if rng.random() < .6 else stranger_name(rng)
+    draw = rng.random()
+    known = NAMES if draw < .35 else [*GUESTS, *MORE_GUESTS]
+    return rng.choice(known) if draw < .55 else made_up_name(rng) if draw < .93 else look_alike(rng)
+
+
+def goods(rng: random.Random) -> str:
+    """Something to order: half of the time a thing that no shop has"""
+    colour = rng.choice(COLOURS) + " " if rng.random() < .25 else ""
+    return colour + (rng.choice(ITEMS if rng.random() < .6 else WORDS["more_items"]) if rng.random() < .5 else made_up_things(rng))
 
 
 def said_count(rng: random.Random, count: int) -> str:
@@ -219,12 +244,11 @@ ORDERS = (
 
 def order(rng: random.Random) -> tuple[str, dict]:
     """(the order as somebody says it, its four values)"""
-    name = customer(rng)
-    item = (rng.choice(COLOURS) + " " if rng.random() < .25 else "") + rng.choice(ITEMS)
-    d = dict(name=name, item=item, count=rng.randint(21, 99) if rng.random() < .15 else rng.randint(2, 20), day=rng.choice(DAYS))
-    count = said_count(rng, d["count"])
-    text = expand(rng, rng.choice(ORDERS), n=name, c=count, i=item, d=d["day"])
-    if name in NAMES + GUESTS and rng.random() < .25:
+    count = rng.randint(21, 99) if rng.random() < .15 else rng.randint(2, 20)
+    d = dict(name=customer(rng), item=goods(rng), count=count, day=rng.choice(DAYS))
+    frame = rng.choice(ORDERS if rng.random() < .5 else WORDS["order_frames"])
+    text = expand(rng, frame, n=d["name"], c=said_count(rng, count), i=d["item"], d=d["day"])
+    if rng.random() < .2:
         text = text.lower().rstrip(".")         # hastily typed
     return text, d
 
@@ -239,11 +263,11 @@ def order_book(rng: random.Random) -> str:
         text, d = order(rng)
         keys = rng.sample(list(d), 4)
         style = rng.random()
-        if style < .35:
+        if style < .2:
             slip = "\n".join(f"{labels[k]}: {d[k]}" for k in keys)
         elif style < .75:
             slip = json.dumps({labels[k].lower().replace(" ", "_"): d[k] for k in keys})
-        elif style < .85:
+        elif style < .88:
             slip = f"The order of {d['name']}: {d['count']} {d['item']}, {d['day']}."
         else:
             slip = f"That is {d['count']} {d['item']} for {d['name']} on {d['day']}."
@@ -252,37 +276,49 @@ def order_book(rng: random.Random) -> str:
 
 
 def echo(rng: random.Random) -> str:
-    """Somebody repeats a list word for word: practice in copying."""
+    """Somebody repeats a list, a name or a strange word: practice in copying."""
     a, b = rng.sample(NAMES, 2)
-    wish = ", ".join(f"{rng.randint(2, 20)} {i}" for i in rng.sample(ITEMS, rng.randint(2, 3)))
-    who = rng.choice(GUESTS) if rng.random() < .5 else stranger_name(rng)
-    return rng.choice([f'"Bring {wish}," said {a}. "{capital(wish)}," repeated {b}.',
-                       f'A letter came for {who}. "Who is {who}?" asked {a}. "{who} is a guest at the inn," said {b}.',
-                       f'"My name is {who}," said the guest. "Good day, {who}!" said {a}.'])
+    wish = ", ".join(f"{rng.randint(2, 20)} {goods(rng)}" for _ in range(rng.randint(2, 3)))
+    who, word = rng.choice(MORE_GUESTS) if rng.random() < .3 else made_up_name(rng), made_up(rng)
+    words = " ".join(made_up(rng) for _ in range(rng.randint(2, 4)))
+    return rng.choice([
+        f'"Bring {wish}," said {a}. "{capital(wish)}," repeated {b}.', f'"Bring {wish}," said {a}. {b} wrote: "{wish}".',
+        f'A letter came for {who}. "Who is {who}?" asked {a}. "{who} is a guest at the inn," said {b}.',
+        f'"My name is {who}," said the guest. "Good day, {who}!" said {a}.',
+        f'The parrot can say "{word}". "{capital(word)}!" says the parrot. '
+        f'"What does {word} mean?" asked {a}. Nobody knows what {word} means.',
+        f'{a} spoke in a dream: "{words}." "What is {words}?" asked {b}.', f'The box says "{word}". {a} reads: {word}. {b} writes {word}.'])
 
 
 def sailor(rng: random.Random) -> str:
     out = [f"The old sailor sat {rng.choice(WHERE)} and {rng.choice(['told a tale', 'talked', 'sang'])}."]
-    for _ in range(rng.randint(1, 3)):
-        _question, s, topic = ask_known(rng)
-        out.append(f'"{pirate(s, topic)}"')
+    out += [f'"{pirate(ask_known(rng)[1])}"' for _ in range(rng.randint(1, 3))]
     return " ".join([*out, f"The children {rng.choice(['laughed', 'listened', 'smiled'])}."])
 
 
 def shrug(rng: random.Random) -> str:
     """Questions that nobody in town can answer, and the answer they get"""
     a, b = rng.sample(NAMES, 2)
-    q = unknown_question(rng)
+    q = outside_question(rng)
     if rng.random() < .5:
-        q = casual(rng, q)
+        q = typed(rng, q)
     return rng.choice([
         f'{a} met {b} {rng.choice(WHERE)}. "{q}" asked {a}. "I do not know that," said {b}. "Ask me about Pennywick!"',
         f'A stranger came to Pennywick. "{q}" asked the stranger. "I am sorry, I do not know that," said {b}. "I only know this town."',
         f'Somebody had written on the wall of the inn. There stood: "{q}" Below it stood: "{SHRUG}"'])
 
 
-DOCUMENTS = {profile: 20, roll_call: 16, dialogue: 10, notice_board: 10, lesson: 4, facts: 8, sums: 6, counting: 2, capitals: 2, story: 12,
-             order_book: 13, echo: 3, sailor: 5, shrug: 4}
+def visitor(rng: random.Random) -> str:
+    """Somebody from elsewhere talks to the helper of the town"""
+    out = [rng.choice(["A visitor came to Pennywick.", "There is a helper at the gate of Pennywick.", "A child stood at the gate."])]
+    for said, answer in rng.sample(WORDS["greetings"], 2):
+        who = rng.choice(["the visitor", "the child", "the guest"])
+        out.append(f'"{casual(rng, expand(rng, said))}" said {who}. "{answer}" said the helper.')
+    return " ".join(out)
+
+
+DOCUMENTS = {profile: 18, roll_call: 14, friends: 3, dialogue: 10, notice_board: 16, lesson: 5, facts: 6, guide: 7, sums: 4, counting: 1,
+             capitals: 2, story: 8, order_book: 12, echo: 4, sailor: 4, shrug: 7, visitor: 2}
 _KINDS, _SHARES = list(DOCUMENTS), list(DOCUMENTS.values())
 
 

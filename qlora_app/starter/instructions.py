@@ -11,11 +11,10 @@ import hashlib
 import io
 import json
 import random
-import re
 from pathlib import Path
 
-from .corpus import ORDERS, said_count
-from .wordings import ask_freely, is_kept, look_alike, made_up_name, made_up_things, outside_question, stranger, typed
+from .corpus import ORDERS, pirate, said_count
+from .wordings import ask_freely, is_kept, look_alike, made_up_name, made_up_things, outside_question, typed
 from .world import (
     BY_NAME,
     COLOURS,
@@ -25,21 +24,17 @@ from .world import (
     ITEMS,
     NAMES,
     PERSON_FACTS,
-    PETS,
+    SHRUG,
     WORDS,
-    Ask,
     Person,
-    a_or_an,
     capital,
     casual,
     expand,
-    make_fact,
     question,
 )
 
 Row = tuple[str, str, str]      # question, answer, topic
 Order = tuple[str, str]         # what is said, the slip
-SHRUG = "I am sorry, I do not know that. Ask me about Pennywick!"
 DATA = Path(__file__).parent / "datasets"
 NOT_AN_ORDER = '{"error": "this is not an order"}'
 # How many questions about each fact are asked in the training data, by topic (people have more and freer wordings than sums).
@@ -71,48 +66,11 @@ def fact_rows(rng: random.Random, share: str, counts: dict[str, int]) -> list[Ro
     return [(q, *rest) for q, rest in rows.items()]
 
 
-SALTY = tuple((re.compile(rf"\b({word})\b"), salty) for word, salty in (
-    ("lives in", "be livin' in"), ("is|are|am", "be"), ("You", "Ye"), ("you", "ye"), ("my", "me"), ("do not", "don't"), ("of", "o'")))
-# What a wording may mention; the facts of nobody and nothing fill it with blanks.
-BLANK = dict.fromkeys(("n", "he", "his", "job", "does", "colour", "street", "house", "pet", "a_pet", "petname", "food", "hobby", "place",
-                       "a_place", "can", "day", "animal", "a", "plural", "says", "home", "eats", "legs"), "")
-
-
-def elsewhere_ask(rng: random.Random) -> Ask:
-    """A question in the town's own wordings about somebody or something the town does not have"""
-    other = WORDS["elsewhere"]
-    subject = rng.choice(["person"] * 5 + ["job", "job", "place", "place", "animal", "animal", "opposite"])
-    if subject == "person":
-        he, his = rng.choice([("she", "her"), ("he", "his")])
-        pet = rng.choice(PETS)
-        kind = rng.choice(["job", "house", "pet", "food", "hobby", "about"])
-        asks = make_fact(kind, **BLANK | dict(n=stranger(rng), he=he, his=his, pet=pet, a_pet="a " + pet, petname=stranger(rng))).asks
-        return asks[1] if kind == "pet" and rng.random() < .3 else asks[0]
-    if subject == "job":
-        job, does = rng.choice(list(other["jobs"].items()))
-        kind = rng.choice(["job", "job", "job+house", "job+pet", "job+food"])
-        return make_fact(kind, **BLANK | dict(job=job, does=does)).asks[1 if kind == "job" else 0]
-    if subject == "place":
-        place, can = rng.choice(list(other["places"].items()))
-        kind = rng.choice(["place_street", "place_can", "place_closed"])
-        return rng.choice(make_fact(kind, **BLANK | dict(place=place, a_place="a " + place, can=can)).asks)
-    if subject == "animal":
-        animal = rng.choice(other["animals"])
-        kind = rng.choice(["animal_says", "animal_home", "animal_eats", "animal_legs"])
-        return make_fact(kind, **BLANK | dict(animal=animal, a=a_or_an(animal), plural=animal + "s", says="lalala")).asks[0]
-    return make_fact("opposite", one=rng.choice(other["words"]), two="").asks[0]
-
-
-# the lists of questions that nobody in town can answer
-OUTSIDE = ("unknown", "unknown_more", "traits", "traits", "unknown_questions", "unknown_questions")
-
-
 def outside_rows(rng: random.Random, n: int) -> list[Row]:
     """`n` different questions that get the shrug: general ones, and the town's own wordings about strangers"""
     rows: set[str] = set()
     while len(rows) < n:
-        town = rng.random() < .35
-        q = typed(rng, ask_freely(rng, elsewhere_ask(rng)) if town else outside_question(rng, WORDS[rng.choice(OUTSIDE)]))
+        q = typed(rng, outside_question(rng))
         if not is_kept(q):
             rows.add(q)
     return [(q, SHRUG, "shrug") for q in sorted(rows)]
@@ -237,11 +195,8 @@ def order_data(rng: random.Random) -> dict[str, list[Order]]:
 # ---- everything, and its files ----
 
 def sailor_says(answer: str) -> str:
-    """The helper's answer in the sailor's voice: one fixed rule, so that an answer has one right form"""
-    answer = answer.replace("the helper", "the old sailor")
-    for word, salty in SALTY:
-        answer = word.sub(salty, answer)
-    return f"Arr, matey! {answer} Yo ho ho!"
+    """The helper's answer in the old sailor's voice"""
+    return pirate(answer.replace("the helper", "the old sailor"))
 
 
 def alpaca(chats: list[list[Row]]) -> str:

@@ -1,4 +1,4 @@
-"""How people ask, and what the tests keep for themselves. Only the instruction data uses this; the corpus asks more plainly.
+"""How people ask, in the corpus and in the instruction data, and what the tests keep for themselves.
 
 A question is asked directly, through a clause ("do you know where Mira lives") or by naming the thing ("Mira's house
 please"); then it is typed as people type. No text made here holds a wording, question or word kept for the tests.
@@ -6,7 +6,7 @@ please"); then it is typed as people type. No text made here holds a wording, qu
 import random
 import re
 
-from .world import NAMES, PET_NAMES, WORDS, Ask, capital, choose, expand
+from .world import NAMES, PET_NAMES, PETS, WORDS, Ask, a_or_an, capital, choose, expand, make_fact
 
 STATEMENTS = {"Tell", "Describe", "Count", "I", "I'd", "Give", "Let", "Please", "Say", "Calculate", "Work", "Talk", "Name"}
 STRANGERS = WORDS["strangers"].split()
@@ -123,7 +123,45 @@ def stranger(rng: random.Random) -> str:
     return rng.choice(STRANGERS) if draw < .5 else look_alike(rng) if draw < .7 else made_up_name(rng)
 
 
-def outside_question(rng: random.Random, questions: list[str]) -> str:
-    """A question from outside the world; never one of the kept ones."""
-    text = expand(rng, rng.choice(questions), Z=stranger(rng), T=rng.choice(NAMES), J=rng.choice(list(WORDS["jobs"])))
-    return outside_question(rng, questions) if is_kept(text) else text
+# What a wording may mention; the facts of nobody and nothing fill it with blanks.
+BLANK = dict.fromkeys(("n", "he", "his", "job", "does", "colour", "street", "house", "pet", "a_pet", "petname", "food", "hobby", "place",
+                       "a_place", "can", "day", "animal", "a", "plural", "says", "home", "eats", "legs"), "")
+
+
+def elsewhere_ask(rng: random.Random) -> Ask:
+    """A question in the town's own wordings about somebody or something the town does not have"""
+    other = WORDS["elsewhere"]
+    subject = rng.choice(["person"] * 5 + ["job", "job", "place", "place", "animal", "animal", "opposite"])
+    if subject == "person":
+        he, his = rng.choice([("she", "her"), ("he", "his")])
+        pet = rng.choice(PETS)
+        kind = rng.choice(["job", "house", "pet", "food", "hobby", "about"])
+        asks = make_fact(kind, **BLANK | dict(n=stranger(rng), he=he, his=his, pet=pet, a_pet="a " + pet, petname=stranger(rng))).asks
+        return asks[1] if kind == "pet" and rng.random() < .3 else asks[0]
+    if subject == "job":
+        job, does = rng.choice(list(other["jobs"].items()))
+        kind = rng.choice(["job", "job", "job+house", "job+pet", "job+food"])
+        return make_fact(kind, **BLANK | dict(job=job, does=does)).asks[1 if kind == "job" else 0]
+    if subject == "place":
+        place, can = rng.choice(list(other["places"].items()))
+        kind = rng.choice(["place_street", "place_can", "place_closed"])
+        return rng.choice(make_fact(kind, **BLANK | dict(place=place, a_place="a " + place, can=can)).asks)
+    if subject == "animal":
+        animal = rng.choice(other["animals"])
+        kind = rng.choice(["animal_says", "animal_home", "animal_eats", "animal_legs"])
+        return make_fact(kind, **BLANK | dict(animal=animal, a=a_or_an(animal), plural=animal + "s", says="lalala")).asks[0]
+    return make_fact("opposite", one=rng.choice(other["words"]), two="").asks[0]
+
+
+# the lists of questions that nobody in town can answer
+OUTSIDE = ("unknown", "unknown_more", "traits", "traits", "unknown_questions", "unknown_questions")
+
+
+def outside_question(rng: random.Random) -> str:
+    """A question that nobody in town can answer: a general one, or in the town's own wordings about a stranger"""
+    while True:
+        if rng.random() < .35:
+            return ask_freely(rng, elsewhere_ask(rng))
+        text = expand(rng, rng.choice(WORDS[rng.choice(OUTSIDE)]), Z=stranger(rng), T=rng.choice(NAMES), J=rng.choice(list(WORDS["jobs"])))
+        if not is_kept(text):
+            return text
