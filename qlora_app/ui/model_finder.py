@@ -45,7 +45,7 @@ class ModelFinder:
     def build(self) -> None:
         with gr.Column(visible=False, elem_id="hub-search") as self.panel:
             with gr.Row(elem_classes="keep", equal_height=True):
-                self.words = gr.Textbox(label="Search the Hugging Face Hub", placeholder="qwen 0.6b", max_lines=1, scale=3, min_width=120,
+                self.words = gr.Textbox(label="Search the Hub for", placeholder="qwen 0.6b", max_lines=1, scale=3, min_width=120,
                                         interactive=True, elem_id="hub-words")
                 self.go = gr.Button("Search", size="sm", min_width=90, elem_id="hub-go")
             self.hits = plain(js_on_load=PICK, elem_id="hub-hits")
