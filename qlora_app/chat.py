@@ -91,6 +91,7 @@ class ChatSessions:
         with self._lock:
             if self._key != key:
                 self._session = self._key = None  # give the memory back before the next one is loaded
+                run.check_base()
                 self._session = ChatSession.open(run.base_model(), adapter)
                 self._key = key
             return self._session

@@ -1,6 +1,7 @@
 """The training itself, in this process: real NF4, real LoRA, real data, on the starter."""
 
 import json
+import shutil
 
 import bitsandbytes as bnb
 import pytest
@@ -8,7 +9,10 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
+from qlora_app import starter
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
+from qlora_app.chat import ChatSessions
+from qlora_app.errors import UserError
 from qlora_app.methods import LoraMethod
 from qlora_app.tasks.chat import IGNORED, EncodedExamples, collator, encode, held_out_loss, micro_batches, packs_without_contamination
 from qlora_app.train import worker
@@ -264,3 +268,19 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(store, monkeypatch):
     assert worker.main(run.folder) == 1
     status = run.status()
     assert status.state == "failed" and "step 1 is nan" in status.sentence and "learning rate (it is 0.003)" in status.sentence
+
+
+def test_an_adapter_is_not_laid_over_other_weights(store, tmp_path):
+    """A base trained anew in the same folder has the same shapes: without a check the old adapter would answer nonsense."""
+    base = tmp_path / "base"
+    shutil.copytree(starter.BASE, base)
+    run = store.create(short_recipe(max_steps=2).model_copy(update={"base_model": ModelChoice(source="folder", id=str(base))}))
+    assert worker.main(run.folder) == 0
+    ChatSessions().get(run)
+
+    weights = bytearray((base / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (base / "model.safetensors").write_bytes(weights)
+    with pytest.raises(UserError, match="The weights of base are not those"):
+        ChatSessions().get(run)
+    assert worker.main(run.folder) == 1 and "start a new run" in run.status().sentence

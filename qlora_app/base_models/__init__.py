@@ -3,9 +3,9 @@
 from .choice import ModelChoice
 from .hub import Hit, kept_models, look_up, search
 from .loading import folder_of, load_model, load_tokenizer
-from .recognition import Facts, describe_folder, facts_of_folder, local_models
+from .recognition import Facts, describe_folder, facts_of_folder, fingerprint, local_models
 
-__all__ = ["Facts", "Hit", "ModelChoice", "describe_folder", "facts_of", "facts_of_folder", "folder_of", "kept_models",
+__all__ = ["Facts", "Hit", "ModelChoice", "describe_folder", "facts_of", "facts_of_folder", "fingerprint", "folder_of", "kept_models",
            "load_model", "load_tokenizer", "local_models", "look_up", "search"]
 
 

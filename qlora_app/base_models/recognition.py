@@ -1,5 +1,6 @@
 """What a model is, read from its own files: family, size, context, chat template. Nothing in them is run."""
 
+import hashlib
 import json
 import math
 import struct
@@ -13,6 +14,7 @@ from ..words import millions, size
 CAUSAL = ("ForCausalLM", "LMHeadModel")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 SHORT = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64", "bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
+ENDS = 2**20  # bytes of each end of a file
 LONGEST_HEADER = 100_000_000  # bytes; the same limit as in the safetensors library
 
 
@@ -135,6 +137,22 @@ def weight_files(folder: Path) -> list[Path]:
         return sorted({folder / name for name in read_config(index)["weight_map"].values()})
     whole = folder / "model.safetensors"
     return [whole] if whole.exists() else sorted(folder.glob("*.safetensors"))
+
+
+def fingerprint(folder: Path) -> str:
+    """What tells these weights from others of the same model: SHA-256 of the names, sizes and both ends of the files.
+
+    Hashing every byte of a large model would hold up each start by a minute; another training changes the ends too.
+    """
+    checksum = hashlib.sha256()
+    for file in weight_files(folder):
+        length = file.stat().st_size
+        checksum.update(f"{file.name} {length}\n".encode())
+        with open(file, "rb") as content:
+            checksum.update(content.read(ENDS))
+            content.seek(max(0, length - ENDS))
+            checksum.update(content.read(ENDS))
+    return checksum.hexdigest()
 
 
 def tensor_shapes(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:

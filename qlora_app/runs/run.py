@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..base_models import ModelChoice
+from ..base_models import ModelChoice, fingerprint, folder_of
+from ..errors import UserError
 from ..recipe import Recipe
 from .checkpoints import newest_complete
 from .curve import Curve
@@ -79,6 +80,13 @@ class Run:
         chosen = self.recipe().base_model
         commit = (read_json(self.folder / "base.json") or {}).get("commit")
         return chosen.model_copy(update={"revision": commit}) if commit else chosen
+
+    def check_base(self) -> None:
+        """Raises UserError where the base has other weights than the run began with: its adapter would answer nonsense, without a word."""
+        choice, known = self.base_model(), (read_json(self.folder / "base.json") or {}).get("weights")
+        if known and fingerprint(folder_of(choice)) != known:
+            raise UserError(f"The weights of {choice.title} are not those this run was trained on, so its adapter does not fit them any "
+                            "more. Bring the old ones back, or start a new run with the same settings.")
 
     def status(self) -> Status:
         """The state as it is now: what the worker wrote, corrected by whether a worker lives."""
@@ -230,9 +238,11 @@ class Run:
     def write_status(self, status: Status) -> None:
         write_json(self.folder / "status.json", asdict(status))
 
-    def write_base(self, commit: str) -> None:
-        """Which commit of its Hub model this run is trained on: a branch moves on, and an adapter fits one base only."""
-        write_json(self.folder / "base.json", {"commit": commit})
+    def write_base(self, commit: str = "") -> None:
+        """Which weights this run is trained on, and their commit on the Hub: a branch moves on, and an adapter fits one base only."""
+        chosen = self.recipe().base_model
+        pinned = chosen.model_copy(update={"revision": commit}) if commit else chosen
+        write_json(self.folder / "base.json", {"commit": commit, "weights": fingerprint(folder_of(pinned))})
 
     def append_metric(self, row: dict[str, Any]) -> int:
         """Returns the file's size after the line: where the next line begins."""

@@ -17,22 +17,27 @@ SAY_EVERY = 0.5  # seconds
 def bring(run: Run, recipe: Recipe, reporter: Reporter) -> Recipe:
     """The recipe, its base model pinned to the commit that is on this machine now; what is missing is downloaded.
 
-    A run that is resumed, or talked to later, finds the same weights, whatever became of the branch. Raises UserError and Stopped.
+    A run that is resumed, or talked to later, finds the same weights, whatever became of the branch, or says that they
+    have changed. Raises UserError and Stopped.
     """
+    commit = _download(run, reporter) if recipe.base_model.source == "hub" else ""
+    _close_the_network()
+    run.check_base()
+    run.write_base(commit)
+    return recipe.model_copy(update={"base_model": run.base_model()})
+
+
+def _download(run: Run, reporter: Reporter) -> str:
+    """The commit that is on this machine when it returns"""
     model = run.base_model()
-    if model.source != "hub":
-        _close_the_network()
-        return recipe
     began, secret = time.monotonic(), Settings.from_environment().hub_token
     token = secret.get_secret_value() if secret else None
     reporter.say("Looking at the base model.", state="starting")
     folder, warning = fetch(model, token, _teller(model.id, reporter), lambda: run.is_asked("stop") or run.is_asked("stop-now"))
-    run.write_base(folder.name)
     reporter.status.warnings.extend(filter(None, [warning]))
     reporter.started_at += time.monotonic() - began  # the time to the first loss is that of training, not of the network
-    _close_the_network()
     reporter.say("Loading the model.", state="running", downloaded=None)
-    return recipe.model_copy(update={"base_model": run.base_model()})
+    return folder.name
 
 
 def _close_the_network() -> None:
