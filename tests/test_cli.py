@@ -280,7 +280,9 @@ def test_stop_and_resume(home, worker, capsys):
     run = RunStore(home / "runs").list()[0]
     assert main(["resume", run.id]) == 2, "it still runs"
     assert main(["stop", run.id]) == 0 and run.is_asked("stop")
-    assert main(["stop", run.id, "--now"]) == 0 and run.is_asked("stop-now")
+    capsys.readouterr()
+    assert main(["stop", run.id, "--now", "--json"]) == 0 and run.is_asked("stop-now")
+    assert json.loads(capsys.readouterr().out)["run"] == run.id
     run.write_status(Status("stopped", step=3, total=8))
     assert main(["stop", run.id]) == 2, "nothing to stop"
     worker["state"] = "done"
@@ -331,6 +333,11 @@ def test_settings_are_listed_and_secrets_are_not_shown(home, monkeypatch, capsys
     assert str(home) in out and "sesame" not in out and "hf_abc" not in out and "*****" in out
 
 
+def test_settings_for_scripts(home, capsys):
+    assert main(["settings", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["QLORA_APP_HOME"] == str(home)
+
+
 def test_a_senseless_environment_is_a_mistake_of_the_person(monkeypatch, capsys):
     monkeypatch.setenv("QLORA_APP_PORT", "many")
     assert main(["runs"]) == 2
@@ -347,7 +354,7 @@ def test_a_misspelt_variable_is_not_ignored_and_its_value_not_shown():
     assert "QLORA_APP_PORT" in lines[2]
 
 
-COMMANDS = ["train", "watch", "runs", "stop", "resume", "chat", "score", "presets", "doctor", "settings"]
+COMMANDS = ["train", "watch", "runs", "stop", "resume", "chat", "score", "presets", "models", "doctor", "settings"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -443,3 +450,8 @@ def test_train_score_and_chat_for_real(tmp_path):
     talked = program(tmp_path, "chat", "latest", "--base", stdin="Hello!\n\nWhere does Mira live?\n")
     assert talked.returncode == 0 and talked.stderr.strip() in ("", "Loading the model")
     assert talked.stdout.count("base: ") == talked.stdout.count("adapter: ") == 2 and "> Where does Mira live?" in talked.stdout
+
+    lines = program(tmp_path, "chat", "latest", "--base", "--json", stdin="Hello!\nWhere does Mira live?\n").stdout.splitlines()
+    said = [json.loads(line) for line in lines]
+    assert [one["question"] for one in said] == ["Hello!", "Where does Mira live?"]
+    assert all(one["run"] == result["run"] and isinstance(one["answer"], str) and isinstance(one["base"], str) for one in said)

@@ -107,8 +107,10 @@ class PresetShelf:
         return f'<ul class="shelf">{rows}{wrong}</ul>'
 
     def _row(self, name: str, recipe: Recipe) -> str:
-        facts = [asks_for(recipe), here_in_words(recipe), "your own" if self.page.presets.is_own(name) else ""]
-        return (f'<li><button type="button" data-preset="{escape(name)}"><b>{escape(recipe.name or name)}</b> '
+        own = self.page.presets.is_own(name)
+        facts = [asks_for(recipe), here_in_words(recipe), "your own" if own else ""]
+        title = recipe.name if recipe.name and not own else name  # one's own go by the name they were saved under
+        return (f'<li><button type="button" data-preset="{escape(name)}"><b>{escape(title)}</b> '
                 f'<small>{escape(" · ".join(filter(None, facts)))}</small> <span>{escape(recipe.note)}</span></button></li>')
 
     def _unfit_words(self, name: str, recipe: Recipe) -> str:

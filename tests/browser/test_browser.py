@@ -63,6 +63,26 @@ def test_mistakes_are_shown_at_their_fields_and_nothing_starts(visitor, app):
     assert field.input_value() == "0" and app.store.list() == []
 
 
+def test_a_preset_is_chosen_saved_and_shown_as_a_command(visitor, app):
+    page = visitor.open()
+    page.get_by_role("button", name="Presets", exact=True).click()
+    page.locator("[data-preset=orders]").click()
+    expect(page.locator("#preset-said")).to_contain_text("Order slips is on the form")
+    expect(page.locator("#f-dataset input")).to_have_value(re.compile("order", re.IGNORECASE))
+    settings(page, Rank=3)
+    command = page.locator("#command code")
+    expect(command).to_have_text("python -m qlora_app train orders method.rank=3")
+    page.get_by_role("button", name="Copy the command").click()
+    expect(page.locator("#command [role=status]")).to_have_text(re.compile("Copied|selected"))
+    page.get_by_role("button", name="Presets", exact=True).click()
+    page.get_by_label("Save the form as").fill("My orders")
+    page.get_by_role("button", name="Save as preset").click()
+    expect(page.locator("#preset-said")).to_contain_text("Saved as my-orders")
+    expect(page.locator("#preset-list button").first).to_contain_text("my-orders")
+    assert (app.home / "presets" / "my-orders.yaml").exists()
+    expect(command).to_have_text("python -m qlora_app train orders method.rank=3")
+
+
 def test_one_click_trains_and_one_click_chats(visitor, app):
     page = visitor.open()
     settings(page, Most_steps=12, Scored_questions=4, Samples=2)
