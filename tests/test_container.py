@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from qlora_app.recipe import Recipe
-from qlora_app.runs import RunStore
+from qlora_app.runs import Run, RunStore
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 240  # seconds; a busy machine must not make a test fail
@@ -215,12 +215,11 @@ class Container:
 
     def train(self, recipe):
         """A run in the volume, as somebody with a login would start it."""
-        run = self.store.create(recipe)
-        run.ask("start")
-        owner = self.home.stat()
-        for path in (self.store.root, run.folder, *run.folder.rglob("*")):
+        made, owner = RunStore(self.home.parent / "made").create(recipe), self.home.stat()
+        made.ask("start")
+        for path in (made.folder, *made.folder.rglob("*")):
             os.chown(path, owner.st_uid, owner.st_gid)
-        return run
+        return Run(made.folder.rename(self.store.root / made.id))
 
 
 @pytest.fixture(params=["image", "bare"])

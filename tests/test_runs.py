@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from qlora_app.errors import UserError
+from qlora_app.launch import local
 from qlora_app.recipe import Recipe
 from qlora_app.runs import Curve, Run, RunStore, Status
 from qlora_app.runs.checkpoints import MANIFEST, is_complete, newest_complete, seal, set_broken_aside
@@ -448,3 +449,36 @@ def test_runs_made_in_the_same_moment_are_listed_newest_first(tmp_path, monkeypa
     store = RunStore(tmp_path)
     made = [store.create(Recipe.from_dict({"name": name})).id for name in "zyxwvutsrq"]
     assert [run.id for run in store.list()] == made[::-1]
+
+
+def test_a_folder_that_cannot_be_read_hides_no_other_run(store):
+    run = store.create(Recipe(name="mine"))
+    (store.root / "2026-01-01-0000-being-deleted").mkdir()
+    odd = store.root / "2026-01-01-0000-odd"
+    odd.mkdir()
+    (odd / "recipe.yaml").symlink_to("recipe.yaml")  # a loop: stat() fails, as in a folder of somebody else
+    (store.root / "2026-01-01-0000-file").touch()
+    assert [found.id for found in store.list()] == [run.id]
+
+
+def test_the_queue_is_looked_after_whatever_went_wrong_before(store, monkeypatch, caplog):
+    started, trouble = [], iter([OSError("Input/output error"), OSError("Input/output error")])
+
+    class NoStandby:
+        is_usable = True
+        def dismiss(self): pass
+
+    def look(supervisor):
+        for error in trouble:
+            raise error
+        started.append(True)
+        supervisor._closing.set()
+
+    monkeypatch.setattr(local, "Standby", NoStandby)
+    monkeypatch.setattr(local.Supervisor, "_look", look)
+    monkeypatch.setattr(local, "LOOK_EVERY", 0.01)
+    supervisor = local.Supervisor(store)
+    supervisor.start()
+    supervisor._thread.join(timeout=10)
+    supervisor.close()
+    assert started and len([r for r in caplog.records if "could not be looked after" in r.message]) == 1

@@ -1,6 +1,7 @@
 """Train on this machine: worker processes that outlive the page, one run after another, with one worker always warm."""
 
 import fcntl
+import logging
 import os
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from ..runs import Run, RunStore
 WORKER = [sys.executable, "-m", "qlora_app.train"]
 LOOK_EVERY = 1.0  # seconds between looks at the queue when nobody wakes the supervisor
 PACKAGE_PARENT = str(Path(__file__).parents[2])
+
+logger = logging.getLogger(__name__)
 
 
 def launch(run: Run) -> subprocess.Popen:
@@ -60,6 +63,7 @@ class Supervisor:
     def __init__(self, store: RunStore) -> None:
         self.store = store
         self.leads = False
+        self._said = ""  # the last trouble that was logged
         self._standby: Standby | None = None
         self._workers: list[subprocess.Popen] = []
         self._woken, self._closing = threading.Event(), threading.Event()
@@ -99,10 +103,15 @@ class Supervisor:
 
     def _loop(self) -> None:
         while not self._closing.is_set():
-            if not self.leads:
-                self._try_to_lead()
-            if self.leads:
-                self._look()
+            try:
+                if not self.leads:
+                    self._try_to_lead()
+                if self.leads:
+                    self._look()
+            except Exception as error:  # whatever is wrong with one run or with the disk for a while, this thread must go on
+                if str(error) != self._said:
+                    logger.exception("The queue could not be looked after")
+                self._said = str(error)
             self._woken.wait(LOOK_EVERY)
             self._woken.clear()
 

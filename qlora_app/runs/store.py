@@ -1,6 +1,7 @@
 """All runs below one folder."""
 
 import builtins
+import contextlib
 import os
 import re
 import shutil
@@ -49,9 +50,11 @@ class RunStore:
         """Newest first."""
         if not self.root.is_dir():
             return []
-        folders = (Path(entry.path) for entry in os.scandir(self.root) if RUN_ID.fullmatch(entry.name) and entry.is_dir())
-        runs = [(folder / "recipe.yaml", folder) for folder in folders]
-        return [Run(folder) for _, folder in sorted(((p.stat().st_mtime_ns, f) for p, f in runs if p.is_file()), reverse=True)]
+        found = []
+        for folder in (Path(entry.path) for entry in os.scandir(self.root) if RUN_ID.fullmatch(entry.name)):
+            with contextlib.suppress(OSError):  # no run, one that is just being deleted, or somebody else's
+                found.append(((folder / "recipe.yaml").stat().st_mtime_ns, folder))
+        return [Run(folder) for _, folder in sorted(found, reverse=True)]
 
     def delete(self, run_id: str) -> None:
         """Raises UserError while the run is being trained."""
