@@ -4,6 +4,7 @@ Search, model and dataset info at a revision, trees, files with checksums and ra
 too many requests, connections cut off in the middle. It serves what a test puts into it and remembers what it was asked.
 """
 
+import functools
 import hashlib
 import json
 import re
@@ -37,7 +38,7 @@ class Repo:
 
     @property
     def commit(self) -> str:
-        return hashlib.sha1(b"".join(name.encode() + content for name, content in sorted(self.files.items()))).hexdigest()
+        return hashlib.sha1("".join(name + etag(name, content) for name, content in sorted(self.files.items())).encode()).hexdigest()
 
     def has(self, revision: str) -> bool:
         return revision in ("main", self.commit)
@@ -47,6 +48,7 @@ class Repo:
         return cls(id, {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}, **words)
 
 
+@functools.lru_cache(maxsize=1000)
 def etag(name: str, content: bytes) -> str:
     """As the Hub: sha256 of a large file, git's checksum of a small one."""
     if name.endswith(LARGE):

@@ -65,7 +65,7 @@ def hub(server, tmp_path, monkeypatch):
     for name, value in {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("QLORA_APP_HUB_TOKEN", raising=False)
-    for name, value in {"ENDPOINT": server.url, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": False, "HF_HUB_DOWNLOAD_TIMEOUT": 2,
+    for name, value in {"ENDPOINT": server.url, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": False, "HF_HUB_DOWNLOAD_TIMEOUT": 5,
                         "HF_HUB_DISABLE_TELEMETRY": True,
                         "HUGGINGFACE_CO_URL_TEMPLATE": server.url + "/{repo_id}/resolve/{revision}/{filename}"}.items():
         monkeypatch.setattr(constants, name, value)
@@ -344,6 +344,13 @@ def test_without_the_hub_the_copy_on_this_machine_is_used_and_that_is_said(hub, 
     assert facts_of(CHOICE).parameters == PARAMETERS
 
 
+def test_a_copy_on_this_machine_is_used_when_the_hub_gives_it_no_more(hub, llama):
+    fetch(CHOICE, None, SILENT, NEVER)
+    hub.repos.clear()
+    folder, warning = fetch(CHOICE, None, SILENT, NEVER)
+    assert folder.name == llama.commit and "private, or there is no such model" in warning
+
+
 def test_a_connection_that_breaks_goes_on_where_it_broke(hub, llama, monkeypatch):
     monkeypatch.setattr(downloading, "CHUNK", 65536)
     name = max(shards(llama), key=lambda name: len(llama.files[name]))
@@ -439,6 +446,14 @@ def test_the_command_line_lists_searches_and_describes(hub, llama, tiny, home, c
     assert run_command(capsys, "tiny/other") == (2, "error: tiny/other is private, or there is no such model: without a token the Hub does "
                                                  "not say which. Check the spelling; if it is yours, set QLORA_APP_HUB_TOKEN to a token "
                                                  "that may read it and start the app again.\n")
+
+
+def test_a_terminal_shows_the_bytes():
+    from qlora_app.cli.watching import figures
+    from qlora_app.runs import Status
+
+    status = Status("starting", sentence="Downloading tiny/llama: 3 of 6 MB.", downloaded=0.5)
+    assert figures(status) == status.sentence and status.progress == 0.5
 
 
 def test_training_something_that_cannot_be_had_ends_before_there_is_a_run(hub, llama, home, store, capsys):

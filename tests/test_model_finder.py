@@ -6,6 +6,7 @@ import gradio as gr
 import pytest
 
 from qlora_app import memory
+from qlora_app.base_models.download import fetch
 from qlora_app.errors import UserError
 from qlora_app.memory import Machine
 from qlora_app.runs import RunStore
@@ -15,7 +16,7 @@ from qlora_app.ui.recipe_form import SEARCH
 from qlora_app.ui.run_card import RunCards
 from qlora_app.ui.train_tab import TrainTab
 from tests.hub_server import GOOD, Repo
-from tests.test_hub import ID, hub, llama, server, tiny  # noqa: F401  fixtures
+from tests.test_hub import CHOICE, ID, hub, llama, server, tiny  # noqa: F401  fixtures
 
 GB = 2**30
 
@@ -87,6 +88,13 @@ def test_the_hub_is_asked_once_for_a_model_and_again_for_another_revision(tab, v
     assert len([path for _, path, _ in hub.asked if path.startswith("/api/models/tiny")]) == 1
     words = tab.finder.describe(*(values | {"base_model": ID, "base_model.revision": "v9"}).values())
     assert "has no revision v9" in words
+
+
+def test_what_was_downloaded_meanwhile_is_no_longer_to_download(tab, values, llama):  # noqa: F811
+    chosen = values | {"base_model": ID}
+    assert "to download" in tab.finder.describe(*chosen.values())
+    fetch(CHOICE, None, lambda *_: None, lambda: False)
+    assert "to download" not in tab.finder.describe(*chosen.values())
 
 
 def test_a_model_that_cannot_be_had_is_refused_at_its_field_and_nothing_starts(tab, values, llama):  # noqa: F811

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from ..errors import UserError
 from ..words import size
 from .choice import ModelChoice
-from .hub import HubSilent, Remote, RemoteFile, arrived, cache_folder, explain, kept_folder, remote, unchanging
+from .hub import NotGiven, Remote, RemoteFile, arrived, cache_folder, explain, kept_folder, remote, unchanging
 from .loading import check_family
 
 AT_ONCE = 4  # files
@@ -36,7 +36,7 @@ def fetch(choice: ModelChoice, token: str | None, tell: Callable[[int, int], Non
         return folder, ""
     try:
         wanted = remote(choice, token)
-    except HubSilent as error:
+    except NotGiven as error:
         if folder := kept_folder(choice):
             return folder, f"{choice.id} is used as it is on this machine. {error}"
         raise

@@ -84,7 +84,7 @@ def _licence(info: Any) -> str:
 
 
 def look_up(choice: ModelChoice, token: str | None = None) -> Facts:
-    """What is known of a Hub model: asked of the Hub, or read from the copy on this machine where the Hub gives no answer.
+    """What is known of a Hub model: asked of the Hub, or read from the copy on this machine where the Hub does not give it.
 
     Raises UserError if it cannot be had or cannot be trained. No weights are fetched.
     """
@@ -92,7 +92,7 @@ def look_up(choice: ModelChoice, token: str | None = None) -> Facts:
         return _facts_kept(choice, folder)
     try:
         return remote(choice, token).facts
-    except HubSilent:
+    except NotGiven:
         if folder := kept_folder(choice):
             return _facts_kept(choice, folder)
         raise
@@ -102,8 +102,8 @@ def _facts_kept(choice: ModelChoice, folder: Path) -> Facts:
     return replace(facts_of_folder(folder), name=choice.id, commit=folder.name)
 
 
-class HubSilent(UserError):
-    """The Hub gives no answer: what lies on this machine has to do."""
+class NotGiven(UserError):
+    """The Hub does not give it, for whatever reason: a copy on this machine has to do, where there is one."""
 
 
 def remote(choice: ModelChoice, token: str | None = None) -> Remote:
@@ -219,20 +219,20 @@ def explain(error: BaseException, id: str, revision: str = "", has_token: bool =
         return UserError(f"The disk is full: {id} does not fit into {constants.HF_HUB_CACHE}. What has arrived is kept. Free some space, "
                          "or set HF_HOME to a folder on a larger disk, then press Resume.")
     if isinstance(error, errors.GatedRepoError):
-        return UserError(_gated(id, constants.ENDPOINT, has_token))
+        return NotGiven(_gated(id, constants.ENDPOINT, has_token))
     if isinstance(error, errors.RevisionNotFoundError):
-        return UserError(f"{id} has no revision {revision or 'main'}. Leave the revision empty to take its main branch, or look for the "
+        return NotGiven(f"{id} has no revision {revision or 'main'}. Leave the revision empty to take its main branch, or look for the "
                          f"right name at {constants.ENDPOINT}/{id}/tree/main.")
     if isinstance(error, errors.HfHubHTTPError):
         return _refused(error, id, has_token)
     what = id or "The search"
     if isinstance(error, errors.OfflineModeIsEnabled):
-        return HubSilent(f"{what} needs the Hub, and offline mode is on. Unset HF_HUB_OFFLINE and start the app again, "
+        return NotGiven(f"{what} needs the Hub, and offline mode is on. Unset HF_HUB_OFFLINE and start the app again, "
                          "or choose a model that is on this machine.")
     if isinstance(error, errors.HTTPError):  # of httpx: no connection, no answer in time, a connection that broke
-        return HubSilent(f"{what} needs the Hub, which cannot be reached ({type(error).__name__} at {constants.ENDPOINT}). "
+        return NotGiven(f"{what} needs the Hub, which cannot be reached ({type(error).__name__} at {constants.ENDPOINT}). "
                          "Check the network and try again; a download goes on where it ended.")
-    return UserError(f"The Hub gave an answer that makes no sense for {id or 'the search'} ({type(error).__name__}: {str(error)[:120]}). "
+    return NotGiven(f"The Hub gave an answer that makes no sense for {id or 'the search'} ({type(error).__name__}: {str(error)[:120]}). "
                      "Try again later.")
 
 
@@ -244,23 +244,23 @@ def _gated(id: str, endpoint: str, has_token: bool) -> str:
             f"{endpoint}/settings/tokens, set QLORA_APP_HUB_TOKEN to it and start the app again.")
 
 
-def _refused(error: Any, id: str, has_token: bool) -> UserError:
+def _refused(error: Any, id: str, has_token: bool) -> NotGiven:
     """The Hub's answers with a status code. Without a token it does not tell a private model from one that does not exist."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
     status = error.response.status_code
     if status == 401 and has_token:
-        return UserError("The Hub does not accept the token in QLORA_APP_HUB_TOKEN. It may have expired: make a new one, set the variable "
+        return NotGiven("The Hub does not accept the token in QLORA_APP_HUB_TOKEN. It may have expired: make a new one, set the variable "
                          "and start the app again.")
     if status == 401:
-        return UserError(f"{id} is private, or there is no such model: without a token the Hub does not say which. Check the spelling; "
+        return NotGiven(f"{id} is private, or there is no such model: without a token the Hub does not say which. Check the spelling; "
                          "if it is yours, set QLORA_APP_HUB_TOKEN to a token that may read it and start the app again.")
     if isinstance(error, RepositoryNotFoundError) or status == 404:
-        return UserError(f"The Hub has no model {id} that can be read here. Check the spelling: an id looks like owner/name.")
+        return NotGiven(f"The Hub has no model {id} that can be read here. Check the spelling: an id looks like owner/name.")
     if status == 403:
-        return UserError(f"The token in QLORA_APP_HUB_TOKEN may not read {id}. Give it the permission to read this repository "
+        return NotGiven(f"The token in QLORA_APP_HUB_TOKEN may not read {id}. Give it the permission to read this repository "
                          "(fine-grained tokens name each), or make another.")
     if status == 429:
-        return HubSilent("The Hub asks for a pause, because too many requests came from here. Wait five minutes and try again; "
+        return NotGiven("The Hub asks for a pause, because too many requests came from here. Wait five minutes and try again; "
                          "with QLORA_APP_HUB_TOKEN set it allows more.")
-    return HubSilent(f"The Hub cannot answer at the moment (error {status}). Try again in a few minutes.")
+    return NotGiven(f"The Hub cannot answer at the moment (error {status}). Try again in a few minutes.")

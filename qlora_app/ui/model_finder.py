@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.components import Component
 
 from .. import memory
-from ..base_models import Facts, Hit, ModelChoice, facts_of, local_models, search
+from ..base_models import Facts, Hit, ModelChoice, facts_of, kept_folder, local_models, search
 from ..errors import UserError
 from ..fitting import sizes_of
 from .guard import reads
@@ -101,7 +101,8 @@ class ModelFinder:
         if model.source == "folder" and not self.page.may_change and model.folder not in local_models(self.page.settings.models):
             raise UserError("Visitors choose a folder from the list; others of this machine are not looked into for them.")
         when, known = self._known.get((model.id, model.revision), (0.0, None))
-        if model.source == "hub" and known and time.monotonic() - when < REMEMBERED:
+        came = known is not None and known.missing and kept_folder(model)  # it was downloaded since
+        if model.source == "hub" and known and not came and time.monotonic() - when < REMEMBERED:
             return known
         try:
             found = facts_of(model, self._token())
