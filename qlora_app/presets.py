@@ -51,7 +51,7 @@ class Presets:
             try:
                 usable[name] = self.load(name)
             except UserError as error:
-                broken[name] = str(error)
+                broken[name] = str(error).replace(str(self.path(name)), f"{name}.yaml")  # visitors need not see where it lies
         return usable, broken
 
     def read(self, path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A Recipe is every choice of one run: what the form edits, the file saves, the command line changes and the worker reads."""
 
 import difflib
+import reprlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,9 @@ from .training_data import DatasetChoice
 EFFORTS = {"quick": "Quick look", "balanced": "Balanced", "thorough": "Thorough"}
 _EPOCHS = {"quick": 0.5, "balanced": 2.0, "thorough": 4.0}
 _LEAST_STEPS = {"quick": 20, "balanced": 60, "thorough": 120}  # a small dataset needs more rounds to learn anything at all
+# A value somebody typed may be long, and one from a file may refer to itself a billion times over.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 100, 100
 
 
 class Training(Choices):
@@ -138,4 +142,4 @@ def _sentence(error: Any) -> tuple[str, str]:
         near = same_end or difflib.get_close_matches(path, known, n=1, cutoff=0.6)
         return path, "There is no such setting." + (f" Do you mean {near[0]}?" if near else "")
     message = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return path, f"{error['input']!r} does not fit: it should be {message}."
+    return path, f"{_SHORT.repr(error['input'])} does not fit: it should be {message}."

@@ -343,7 +343,8 @@ def test_a_demonstration_refuses_every_change(page, store):
     train, runs = workshop.train, workshop.runs
     for change in (lambda: train.start_run(*form_values(workshop)), lambda: train.stop_run(event(run=run.id)),
                    lambda: train.resume_run(event(run=run.id)), lambda: train.unqueue_run(event(run=run.id)),
-                   lambda: train.take_upload("x", (), None), lambda: runs.delete_run(run.id)):
+                   lambda: train.take_upload("x", (), None), lambda: train.shelf.take_file("x"),
+                   lambda: train.shelf.save_form("mine", *form_values(workshop)), lambda: runs.delete_run(run.id)):
         with pytest.raises(gr.Error, match="demonstration"):
             change()
     assert [r.id for r in store.list()] == [run.id] and not run.is_asked("stop") and not run.is_asked("start")
@@ -353,6 +354,7 @@ def test_a_demonstration_refuses_every_change(page, store):
 def test_a_demonstration_says_so_and_offers_no_change(page, store):
     workshop = demonstration(page)
     assert not workshop.train.start.interactive and not workshop.train.upload.visible and not workshop.runs.delete.visible
+    assert not workshop.train.shelf.keep.visible and not workshop.train.shelf.file.visible
     assert "Start training" not in poll(workshop, None)["parts"]["head"] + workshop.runs.table_words() + workshop.chat.empty.value
     for state in ("stopped", "failed", "running"):
         offered = poll(workshop, make_run(store, state=state, proof=PROOF))["parts"]["actions"]

@@ -156,4 +156,6 @@ def test_one_broken_preset_hides_no_other(presets):
     write(presets, "odd", "training: {epochs: -1}\n")
     usable, broken = presets.all()
     assert set(broken) == {"odd"} and "training.epochs" in broken["odd"]
+    write(presets, "odd", "a: [")
+    assert "odd.yaml is not valid YAML" in presets.all()[1]["odd"] and str(presets.own) not in presets.all()[1]["odd"]
     assert set(usable) == set(Presets().names()) and usable["orders"] == presets.load("orders")

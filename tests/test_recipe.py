@@ -1,5 +1,7 @@
 """A recipe survives the way to a file and back, and every mistake in one is named, all at once."""
 
+import time
+
 import pytest
 
 from qlora_app.choices import bounds, leaves, options
@@ -81,6 +83,16 @@ def test_a_file_that_is_no_recipe_is_named(text, tmp_path):
     (tmp_path / "odd.yaml").write_text(text)
     with pytest.raises(UserError, match=r"odd\.yaml"):
         read_yaml(tmp_path / "odd.yaml")
+
+
+def test_a_file_that_multiplies_itself_is_refused_in_an_instant(tmp_path):
+    lines = ["a: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9]"] + [f"b{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    (tmp_path / "bomb.yaml").write_text("\n".join([*lines, "training: {epochs: *a11, seed: *a11}", "name: *a11"]))
+    began = time.monotonic()
+    with pytest.raises(UserError) as caught:
+        Recipe.load(tmp_path / "bomb.yaml")
+    assert time.monotonic() - began < 2 and len(str(caught.value)) < 5000
+    assert {"training.epochs", "training.seed", "name"} <= set(caught.value.problems)
 
 
 def test_a_missing_file_is_named(tmp_path):
