@@ -206,6 +206,8 @@ class Container:
 
     def end(self, by):
         """A signal to process 1, as `docker stop` and `docker kill` send it; without an image to all that CMD started."""
+        if self.process.poll() is not None:
+            return
         first = psutil.Process(self.process.pid).children()
         if self.in_image and first:
             first[0].send_signal(by)
