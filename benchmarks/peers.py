@@ -30,7 +30,7 @@ from qlora_app.training_data import DatasetChoice, import_file
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "guanaco-workshop" / "peers"
 LLAMA_FACTORY, TRL = "0.9.5", "1.16.0"
-UNMATCHED = {"torch", "torchaudio", "torchvision"}  # torch is ours; the other two need builds made for it and are not used here
+UNMATCHED = {"torch", "torchaudio", "torchvision"}  # torch is ours; the others need builds made for it, and text needs neither
 ROWS, LENGTH, BATCH, RANK = 400, 128, 4, 16
 
 
@@ -137,6 +137,9 @@ def install_llama_factory() -> Path:
         ask = "from importlib.metadata import requires; print('\\n'.join(requires('llamafactory')))"
         needed = subprocess.run([str(python), "-c", ask], capture_output=True, text=True, check=True).stdout.splitlines()
         _pip(python, *(line for line in needed if "extra ==" not in line and re.split(r"[<>=!; ]", line)[0] not in UNMATCHED))
+        where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+        packages = subprocess.run([str(python), "-c", where], capture_output=True, text=True, check=True).stdout.strip()
+        Path(packages, "torchaudio.py").touch()  # it is imported before anybody knows whether there is sound
         done.touch()
     return python
 
