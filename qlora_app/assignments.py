@@ -24,8 +24,10 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
     Raises UserError with every mistake at once.
     """
     presets = Presets(settings.presets)
-    is_file = Path(source).is_file()
-    values = presets.read(Path(source) if is_file else presets.path(source))
+    file = Path(source)
+    if not file.is_file() and (file.name != source or file.suffix in (".yaml", ".yml")):
+        raise UserError(f"There is no file {source}. Give the path of a recipe, or a preset's name: {', '.join(presets.names())}.")
+    values = presets.read(file if file.is_file() else presets.path(source))
     problems = _apply(values, assignments)
     data = _own_file(values)
     try:

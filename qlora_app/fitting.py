@@ -15,6 +15,7 @@ from .recipe import Recipe
 
 CARDS = (8, 16, 24, 48, 80)  # GB that GPUs have
 NO_GPU = "any computer"
+QUICK_ENOUGH = 500_000_000  # parameters, with which a CPU learns from a thousand examples while one waits
 ANY_COMPUTER = 6 * 2**30  # bytes that a laptop of 8 GB has to spare
 _KNOWN = Path(__file__).parent / "known_models.yaml"
 
@@ -49,7 +50,7 @@ def smallest_card(recipe: Recipe) -> int | None:
 def asks_for(recipe: Recipe) -> str:
     """What a machine must have, in words; empty where it is not known."""
     shapes, card = sizes_of(recipe.base_model), smallest_card(recipe)
-    if shapes and need(recipe, shapes, "cpu").total < ANY_COMPUTER:
+    if shapes and shapes.parameters < QUICK_ENOUGH and need(recipe, shapes, "cpu").total < ANY_COMPUTER:
         return NO_GPU
     return f"GPU from {card} GB" if card else "several GPUs" if shapes else ""
 

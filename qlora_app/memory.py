@@ -166,7 +166,7 @@ def verdict(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> tuple[st
     """("fits", "tight" or "too large"; "" if it cannot be said) and the sentence for it."""
     if shapes is None:
         return "", "What it needs cannot be estimated for this family of models."
-    needed = need(recipe, shapes, machine.kind, tokens_at_once(recipe, shapes, machine))
+    needed = _need_here(recipe, shapes, machine)
     about, has = gigabytes(needed.total), f"{gigabytes(machine.total)} {machine.name}"
     if needed.total <= 0.9 * machine.free:
         return "fits", f"Fits: training needs about {about}; this machine has {has}, {gigabytes(machine.free)} of it free."
@@ -178,6 +178,11 @@ def verdict(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> tuple[st
                          "puts part of itself into main memory, which takes longer.")
     return "too large", (f"Does not fit: training needs about {about}, because {needed.largest()}, "
                          f"and this machine has {has}. {_remedy(recipe, shapes, machine)}")
+
+
+def _need_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> Need:
+    """With as few tokens at once as it takes, but never fewer than the longest example: that one cannot be divided."""
+    return need(recipe, shapes, machine.kind, max(tokens_at_once(recipe, shapes, machine), recipe.training.max_length))
 
 
 def gigabytes(count: float) -> str:
@@ -192,13 +197,15 @@ def _remedy(recipe: Recipe, shapes: Shapes, machine: Machine) -> str:
     for words, group, change in (("a base in 4-bit NF4", "base_model", {"precision": "nf4", "double_quantization": True}),
                                  ("gradient checkpointing on", "training", {"gradient_checkpointing": "on"}),
                                  ("an 8-bit optimizer", "training", {"optimizer": "paged_adamw_8bit"}),
+                                 (f"examples of at most {FEWEST_TOKENS} tokens", "training",
+                                  {"max_length": min(FEWEST_TOKENS, recipe.training.max_length)}),
                                  ("a rank of 8", "method", {"rank": min(8, recipe.method.rank)})):
         part = getattr(recipe, group)
         if part == (changed := part.model_copy(update=change)):
             continue
         recipe = recipe.model_copy(update={group: changed})
         done.append(words)
-        needed = need(recipe, shapes, machine.kind, tokens_at_once(recipe, shapes, machine))
+        needed = _need_here(recipe, shapes, machine)
         if needed.total - needed.pageable <= room:
             return f"It would fit with {' and '.join([', '.join(done[:-1])] * (len(done) > 1) + done[-1:])}."
     return "Choose a smaller model, or a larger machine."

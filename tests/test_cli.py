@@ -93,6 +93,13 @@ def test_an_unknown_preset_gets_a_suggestion(settings):
         recipe_from("startr", [], settings)
 
 
+@pytest.mark.parametrize("source", ["gone.yaml", "./starter", "some/where"])
+def test_a_missing_recipe_file_is_no_unknown_preset(settings, source):
+    with pytest.raises(UserError, match="There is no file") as caught:
+        recipe_from(source, [], settings)
+    assert source in str(caught.value) and "starter" in str(caught.value)
+
+
 def test_a_data_file_named_by_its_path_is_imported(settings, tmp_path):
     file = tmp_path / "my rows.json"
     file.write_text(json.dumps([{"instruction": f"Say {i}", "output": str(i)} for i in range(20)]))
@@ -304,7 +311,7 @@ def test_presets_are_listed(home, capsys):
     assert main(["presets", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert sorted(row["preset"] for row in rows) == Presets().names() and all(row["note"] and not row["own"] for row in rows)
-    assert {row["gpu_gb"] for row in rows} == {8, 16, 24, 48} and {row["here"] for row in rows} <= {"fits", "tight", "too large"}
+    assert {row["gpu_gb"] for row in rows} == {8, 16, 24, 48, 80} and {row["here"] for row in rows} <= {"fits", "tight", "too large"}
 
 
 def test_a_preset_is_shown_whole_and_saved_with_its_changes(home, worker, capsys):

@@ -52,6 +52,14 @@ def test_the_33b_goes_into_24_gb_only_because_it_pages():
     assert fit(unpaged, card(24))[0] == "too large"
 
 
+def test_the_longest_example_counts():
+    """It cannot be divided, however few tokens are worked off at once."""
+    recipe = PRESETS["qwen3-14b"]
+    short = recipe.model_copy(update={"training": recipe.training.model_copy(update={"max_length": 512})})
+    assert (smallest_card(short), smallest_card(recipe)) == (16, 24)
+    assert "512 tokens" in fit(recipe, card(16))[1]
+
+
 @pytest.mark.parametrize("size", CARDS)
 def test_every_card_has_presets_that_use_it(size):
     """At least one that needs more than half of it and fits, besides the paper's."""
@@ -62,7 +70,7 @@ def test_every_card_has_presets_that_use_it(size):
 
 @pytest.mark.parametrize("size, wanted, instead", [
     (8, "guanaco-65b", "guanaco-7b"), (16, "guanaco-65b", "guanaco-13b"), (24, "guanaco-65b", "guanaco-33b"),
-    (8, "qwen3-32b", "qwen3-4b"), (16, "qwen3-32b", "qwen3-14b"), (8, "phi-4", "llama-3.1-8b"), (24, "llama-3.3-70b", "llama-3.1-8b")])
+    (8, "qwen3-32b", "qwen3-4b"), (16, "qwen3-32b", "qwen3-8b"), (8, "phi-4", "mistral-7b"), (24, "llama-3.3-70b", "llama-3.1-8b")])
 def test_the_nearest_that_fits_is_of_the_family_and_as_large_as_can_be(size, wanted, instead):
     assert fit(PRESETS[wanted], card(size))[0] == "too large"
     assert nearest_that_fits(wanted, PRESETS, card(size)) == instead
@@ -72,6 +80,7 @@ def test_the_list_goes_from_small_to_large_and_says_what_each_asks_for():
     order = by_size(PRESETS)
     assert set(order[:3]) == {"starter", "sailor", "orders"} and order[0] == "starter"
     assert (order[3], order[-1]) == ("smollm2-135m", "llama-3.3-70b")
+    assert asks_for(PRESETS["gemma-3-1b"]) == "GPU from 8 GB"
     assert [asks_for(PRESETS[name]) for name in ("starter", "smollm2-360m", "guanaco-7b", "guanaco-65b")] == [
         "any computer", "any computer", "GPU from 8 GB", "GPU from 48 GB"]
 

@@ -117,7 +117,7 @@ def test_the_guanaco_models_on_the_cards_people_have(size, card, free, means):
 
 
 def test_what_does_not_fit_says_with_what_it_would():
-    greedy = recipe(gradient_checkpointing="off", max_length=2048)
+    greedy = recipe(gradient_checkpointing="off", max_length=512)
     greedy = greedy.model_copy(update={"base_model": greedy.base_model.model_copy(update={"precision": "bf16"})})
     said, sentence = verdict(greedy, llama("7B"), Machine("cuda", 12 * GB, 11 * GB))
     assert said == "too large" and "the weights alone take 12.6 GB" in sentence
