@@ -181,7 +181,9 @@ class _Handler(BaseHTTPRequestHandler):
         if repo is None:
             return
         if what == "tree":
-            self._json([self._entry(name, content) for name, content in repo.files.items()])
+            below = (rest or "").strip("/")
+            found = [self._entry(name, content) for name, content in repo.files.items() if name.startswith(below and f"{below}/")]
+            self._json(found) if found else self._refuse(404, "EntryNotFound", f"{below} does not exist")
         elif what == "paths-info":
             paths = json.loads(self.body)["paths"]
             self._json([self._entry(name, content) for name, content in repo.files.items() if name in paths])

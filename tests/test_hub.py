@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import struct
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -411,12 +413,11 @@ def test_the_token_goes_to_the_hub_and_one_that_lies_around_does_not(hub, llama,
 
 
 def test_a_dataset_comes_through_the_same_server(hub):
-    from huggingface_hub import snapshot_download
-
     rows = b'{"instruction": "Hello?", "output": "Good morning."}\n' * 3
     hub.add(Repo("tiny/rows", {"train.jsonl": rows, "README.md": b"# rows"}, kind="datasets"))
-    folder = Path(snapshot_download("tiny/rows", repo_type="dataset", token=False))
-    assert (folder / "train.jsonl").read_bytes() == rows
+    program = "from datasets import load_dataset; rows = load_dataset('tiny/rows')['train']; print(len(rows), rows[2]['output'])"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=200)
+    assert said.stdout == "3 Good morning.\n", said.stderr
 
 
 # ---- on the command line

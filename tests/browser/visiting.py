@@ -23,7 +23,8 @@ PATIENCE = 120_000  # ms; a busy machine is slow, an idle one needs a tenth
 class App:
     """`python app.py` on a port and in a home of its own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **environment: str) -> None:
+        self.environment = environment
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -33,6 +34,7 @@ class App:
 
     def start(self) -> None:
         environment = os.environ | {"QLORA_APP_HOME": str(self.home), "QLORA_APP_PORT": str(self.port), "HF_HUB_OFFLINE": "1"}
+        environment |= self.environment
         with open(self.home / "app.log", "ab") as log:
             self.process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log,
                                             start_new_session=True)

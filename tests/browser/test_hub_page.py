@@ -1,0 +1,58 @@
+"""A model of the Hub, from the search to a finished adapter, with a browser, real workers and a Hub of our own."""
+
+import time
+
+import pytest
+from playwright.sync_api import expect
+from visiting import PATIENCE, App
+
+from tests.hub_server import HubServer, Repo
+from tests.test_hub import CONFIG, ID, PARAMETERS, tiny  # noqa: F401  a fixture
+
+expect.set_options(timeout=PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def hub(tiny):  # noqa: F811
+    server = HubServer()
+    server.add(Repo.of_folder(ID, tiny, config=CONFIG, parameters={"F32": PARAMETERS}, downloads=321))
+    server.add(Repo("big/llama", {}, gated=True, licence="llama3", parameters={"BF16": 70_000_000_000}))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def app(hub, tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    app = App(home, HF_ENDPOINT=hub.url, HF_HOME=str(home / "hf"), HF_HUB_OFFLINE="0")
+    app.start()
+    yield app
+    app.close()
+
+
+def test_searched_chosen_downloaded_trained(visitor, hub, app):
+    page = visitor.open()
+    page.wait_for_function("window.guanacoReady")
+    expect(page.locator("#hub-words")).to_have_count(0)
+    page.get_by_label("Model", exact=True).click()
+    page.get_by_role("option", name="Find one on the Hugging Face Hub").click()
+    page.get_by_label("Search the Hub for").fill("llama")
+    page.get_by_label("Search the Hub for").press("Enter")
+    expect(page.locator("#hub-hits")).to_contain_text("70.0 B parameters · licence llama3 · gated")
+    page.get_by_role("button", name="tiny/llama").click()
+    line = page.locator("#model-line")
+    expect(line).to_contain_text("Llama · 1.5 M parameters · fp32 · reads 512 tokens")
+    expect(line).to_contain_text("5.8 MB to download")
+    expect(line).to_contain_text("Fits: training needs about")
+    expect(page.locator("#hub-words")).to_have_count(0)
+
+    page.get_by_role("button", name="All settings").click()
+    page.get_by_label("Most steps").fill("2")
+    page.get_by_label("Scored questions").fill("2")
+    hub.before_chunk = lambda name, sent: time.sleep(0.1) if name.endswith(".safetensors") else None
+    page.locator("#start").click()
+    expect(page.locator("#live .card")).to_contain_text("Downloading tiny/llama: ")
+    hub.before_chunk = lambda name, sent: None
+    expect(page.locator("#live .card .line b")).to_have_text("Finished")
+    run = app.store.list()[0]
+    assert run.base_model().id == ID and len(run.base_model().revision) == 40
