@@ -178,7 +178,7 @@ def order_rows(rng: random.Random, n: int, share: str, frames: list[str], names:
 
 def order_data(rng: random.Random) -> dict[str, list[Order]]:
     """Training orders and their test files: known words in new pairs, new sentence frames, words that occur nowhere"""
-    known, frames = NAMES + GUESTS, [*ORDERS, *WORDS["order_frames"], *WORDS["order_frames"]]
+    known, frames = NAMES + GUESTS, [*ORDERS, *WORDS["order_frames"], *WORDS["more_order_frames"]]
     train = order_rows(rng, 3200, "train", frames, [], [])
     other = outside_rows(rng, 200) + greeting_rows(rng, 60) + rng.sample(fact_rows(rng, "train", TRAIN), 60)
     train += [(q, NOT_AN_ORDER) for q, _answer, _topic in other]

@@ -1,4 +1,4 @@
-"""Train every starter preset with several seeds, score the test files once, write the table into the model card:
+"""Train every starter preset with several seeds, score the test files once, write the tables into the model card:
 
     python -m qlora_app.starter.report --seeds 0 1 2
 
@@ -25,7 +25,7 @@ FILES = {
     "": "held-out facts", "_free": "unseen wordings", "_unknown": "outside questions", "_unknown_fresh": "outside questions, second list",
     "_follow_up": "second turn with he or she", "_new_words": "words never seen"}
 CARD = BASE / "README.md"
-BEGIN, END = "<!-- scores: written by qlora_app.starter.report -->", "<!-- end of scores -->"
+BEGIN, END = "<!-- scores of {task}: written by qlora_app.starter.report -->", "<!-- end of {task} -->"
 Figures = dict[str, float]          # part of the test -> share of exact answers
 
 
@@ -93,40 +93,39 @@ def processor() -> str:
     return f"{os.cpu_count()} cores of {model.replace('(R)', '') or platform.machine()}"
 
 
-def table(measured: dict[str, tuple[list[Figures], Figures, list[float]]], seeds: list[int]) -> str:
-    """The scores as Markdown: one row for each test file"""
-    lines = ["| dataset | test (questions) | base | " + " | ".join(f"seed {s}" for s in seeds) + " | mean | spread |",
-             "|---" * (5 + len(seeds)) + "|"]
-    for task, (by_seed, base, _seconds) in measured.items():
-        for part, path in test_files(task).items():
-            values = [figures[part] for figures in by_seed]
-            cells = [task, f"{FILES[part]} ({len(last_turns(path))})", f"{base[part]:.1f}", *(f"{v:.1f}" for v in values),
-                     f"**{statistics.mean(values):.1f}**", f"{max(values) - min(values):.1f}"]
-            lines.append("| " + " | ".join(cells) + " |")
-    times = "; ".join(f"{task} {', '.join(f'{s:.0f}' for s in seconds)}" for task, (_f, _b, seconds) in measured.items())
-    return "\n".join([*lines, "", f"Exact match in percent, greedy answers, written on {datetime.date.today()}. "
+def table(task: str, by_seed: list[Figures], base: Figures, seconds: list[float], seeds: list[int]) -> str:
+    """The scores of a task as Markdown: one row for each test file"""
+    lines = [f"| {task} (questions) | base | " + " | ".join(f"seed {s}" for s in seeds) + " | mean | spread |",
+             "|---" * (4 + len(seeds)) + "|"]
+    for part, path in test_files(task).items():
+        values = [figures[part] for figures in by_seed]
+        cells = [f"{FILES[part]} ({len(last_turns(path))})", f"{base[part]:.1f}", *(f"{v:.1f}" for v in values),
+                 f"**{statistics.mean(values):.1f}**", f"{max(values) - min(values):.1f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    times = ", ".join(f"{s:.0f}" for s in seconds)
+    return "\n".join([*lines, "", f"Exact match in percent, greedy answers, {datetime.date.today()}. "
                       f"Seconds of training on {processor()}: {times}."])
 
 
-def write_card(text: str) -> None:
-    """Put the table between the two marks of the model card"""
-    before, rest = CARD.read_text(encoding="utf-8").split(BEGIN)
-    CARD.write_text(before + BEGIN + "\n" + text + "\n" + END + rest.split(END)[1], encoding="utf-8")
+def write_card(task: str, text: str) -> None:
+    """Put a task's table between its two marks of the model card"""
+    begin, end = BEGIN.format(task=task), END.format(task=task)
+    before, rest = CARD.read_text(encoding="utf-8").split(begin)
+    CARD.write_text(before + begin + "\n" + text + "\n" + end + rest.split(end)[1], encoding="utf-8")
 
 
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     ask.add_argument("--tasks", nargs="+", choices=list(PRESETS), default=list(PRESETS))
-    ask.add_argument("--print", action="store_true", help="only print the table; the card stays as it is")
+    ask.add_argument("--print", action="store_true", help="only print the tables; the card stays as it is")
     given = ask.parse_args()
-    measured = {}
     with tempfile.TemporaryDirectory() as folder:
         for task in given.tasks:
-            measured[task] = measure(task, given.seeds, Path(folder))
+            text = table(task, *measure(task, given.seeds, Path(folder)), given.seeds)
+            print(text, flush=True)
             if not given.print:         # after every task, so that an interrupted report keeps what it has
-                write_card(table(measured, given.seeds))
-    print(table(measured, given.seeds))
+                write_card(task, text)
 
 
 if __name__ == "__main__":
