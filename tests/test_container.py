@@ -1,8 +1,8 @@
 """The Dockerfile without Docker.
 
 As root on Linux every RUN line is run as it stands on a copy of this machine's files (an overlay in a mount namespace: nothing
-outside changes), then ENTRYPOINT and CMD as the image's user, with an init as process 1 and an empty volume. Anywhere else
-the CMD alone is run, in an empty folder.
+outside changes), then ENTRYPOINT and CMD as the image's user, with an init as process 1 and an empty volume. And on every
+machine the CMD alone is run in an empty folder, with the variables that tell an app that it is on a Space.
 """
 
 import fnmatch
@@ -187,7 +187,8 @@ class Container:
     def _start_bare(self):
         copy_context(self.home.parent / "app")
         environment = {name: value for line in values("ENV") for name, value in assigned(line).items()} | self.given
-        environment |= {"QLORA_APP_HOME": str(self.home), "HF_HOME": str(self.home / "hub"), "HOME": str(self.home.parent),
+        environment |= {"SYSTEM": "spaces", "SPACE_ID": "ada/workshop", "QLORA_APP_HOME": str(self.home),
+                        "HF_HOME": str(self.home / "hub"), "HOME": str(self.home.parent),
                         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         return subprocess.Popen(json.loads(values("CMD")[0]), cwd=self.home.parent / "app", env=environment, start_new_session=True,
                                 stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
