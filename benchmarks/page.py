@@ -24,15 +24,19 @@ from qlora_app.presets import Presets
 from qlora_app.runs import Run, RunStore
 
 QUESTION = "Where does Mira live?"
+Touched = tuple[str | None, str]
+VISIT = (None, "load")  # fills the form and the list of runs
 NOTHING_MEASURED = {"evaluations": 0, "samples": 0, "checkpoints": 0, "scored_questions": 0}
 
 
 class Site:
-    """The app's endpoints, found by their names."""
+    """The app's endpoints, found by what a person touches: (the component's id or label, the event)."""
 
     def __init__(self, client: httpx.AsyncClient, config: dict[str, Any]) -> None:
         self.client = client
-        self.endpoints = {d["api_name"]: d for d in config["dependencies"]}
+        names = {c["id"]: c["props"].get("elem_id") or c["props"].get("label") for c in config["components"]}
+        # the first of several handlers of one event is the one that asks the server
+        self.endpoints = {(names.get(component), event): d for d in reversed(config["dependencies"]) for component, event in d["targets"]}
         self.values = {c["id"]: c["props"].get("value") for c in config["components"]}
         self.card = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "live")
 
@@ -44,21 +48,22 @@ class Site:
         body = {"component_id": self.card, "fn_name": "poll", "session_hash": session, "data": asked}
         return (await self.client.post("/gradio_api/component_server", json=body)).raise_for_status()
 
-    def call(self, name: str, session: str, data: list[Any] | None, event: dict[str, Any] | None) -> dict[str, Any]:
+    def call(self, what: Touched, session: str, data: list[Any] | None, event: dict[str, Any] | None) -> dict[str, Any]:
         """The body of an event; without data the components' first values are sent."""
-        endpoint = self.endpoints[name]
+        endpoint = self.endpoints[what]
         return {"fn_index": endpoint["id"], "session_hash": session, "event_data": event,
                 "data": [self.values[i] for i in endpoint["inputs"]] if data is None else data}
 
-    async def click(self, name: str, session: str, data: list[Any] | None = None, event: dict[str, Any] | None = None) -> float:
+    async def click(self, what: Touched, session: str, data: list[Any] | None, event: dict[str, Any] | None = None) -> float:
         """Seconds until the answer is there."""
         began = time.perf_counter()
-        (await self.client.post("/gradio_api/run/predict", json=self.call(name, session, data, event))).raise_for_status()
+        (await self.client.post("/gradio_api/run/predict", json=self.call(what, session, data, event))).raise_for_status()
         return time.perf_counter() - began
 
     async def chat(self, session: str, run: Run) -> None:
         """Ask one question and read the whole answer."""
-        joined = await self.client.post("/gradio_api/queue/join", json=self.call("ask", session, [QUESTION, run.id, [], []], None))
+        question = self.call(("ask", "submit"), session, [QUESTION, run.id, [], []], None)
+        joined = await self.client.post("/gradio_api/queue/join", json=question)
         joined.raise_for_status()
         async with self.client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
             async for line in stream.aiter_lines():
@@ -98,19 +103,20 @@ async def polling(site: Site, run: Run, pages: int, seconds: float) -> tuple[lis
 
 async def clicking(site: Site, run: Run, seconds: float) -> list[float]:
     """Somebody goes through the tabs, opens runs and changes the effort, three times a second."""
-    await site.click("_restore", "clicker", [])
-    kinds = itertools.cycle([("set_effort", None, None), ("refresh", [""], None), ("open", [], {"run": run.id}), ("show_all", [], None),
-                             ("own_settings", None, None), ("refresh_1", [run.id, [], run.id], None)])
+    await site.click(VISIT, "clicker", [])
+    kinds = itertools.cycle([(("effort", "input"), None, None), (("Runs", "select"), [""], None), (("back", "click"), [], None),
+                             (("runs-table", "open"), [], {"run": run.id}), (("f-name", "input"), None, None),
+                             (("Chat", "select"), [run.id, [], run.id], None)])
     times, until = [], time.perf_counter() + seconds
     while time.perf_counter() < until:
-        name, data, event = next(kinds)
-        times.append(await site.click(name, "clicker", data, event))
+        what, data, event = next(kinds)
+        times.append(await site.click(what, "clicker", data, event))
         await asyncio.sleep(0.33)
     return times
 
 
 async def chatting(site: Site, run: Run, name: str, until: float) -> int:
-    await site.click("_restore", name, [])  # the visit, which fills the list of runs
+    await site.click(VISIT, name, [])
     answers = 0
     while time.perf_counter() < until:
         await site.chat(name, run)
@@ -128,7 +134,7 @@ async def measure(app: App, finished: Run, live: Run, pages: int, seconds: float
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
     async with httpx.AsyncClient(base_url=app.url, timeout=60, limits=limits) as client:
         site = await Site.open(client)
-        await site.click("_restore", "first", [])
+        await site.click(VISIT, "first", [])
         before = used()
         await asyncio.sleep(seconds / 3)
         at_rest = (used() - before) / (seconds / 3)
