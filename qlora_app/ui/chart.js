@@ -4,7 +4,8 @@ const SVG = 'http://www.w3.org/2000/svg';
 class Chart {
   constructor(figure) {
     this.figure = figure; this.plot = figure.querySelector('.plot'); this.legend = figure.querySelector('.legend');
-    this.read = figure.querySelector('.read'); this.clear();
+    this.read = figure.querySelector('.read'); this.numbers = figure.querySelector('.numbers'); this.clear();
+    this.numbers.addEventListener('toggle', () => this.tabulate());
     figure.addEventListener('pointermove', e => this.point(e));
     figure.addEventListener('pointerleave', () => { if (!this.plot.contains(document.activeElement)) this.moveTo(null); });
     figure.addEventListener('keydown', e => this.key(e));
@@ -51,7 +52,7 @@ class Chart {
     this.put(lines.join(''), width, height);
     this.view = {width, left, right, X, smooth};
     this.legend.innerHTML = '<span class="key train">training loss</span>' + (held.length ? '<span class="key held">held-out loss</span>' : '');
-    this.moveTo(this.at);
+    this.moveTo(this.at); this.tabulate();
   }
   put(inside, width, height) {
     let svg = this.plot.querySelector('svg');
@@ -60,8 +61,21 @@ class Chart {
       this.plot.replaceChildren(svg);
     }
     svg.setAttribute('viewBox', `0 0 ${width} ${height}`); svg.setAttribute('height', height); svg.innerHTML = inside;
-    const held = this.heldOut.length ? ` Held-out loss ${this.heldOut[0][1].toFixed(2)} to ${this.heldOut.at(-1)[1].toFixed(2)}.` : '';
-    svg.setAttribute('aria-label', `Training loss from ${this.y[0].toFixed(2)} to ${this.y.at(-1).toFixed(2)} after ${this.x.at(-1)} steps.${held} Arrow keys read single values.`);
+    svg.setAttribute('aria-label', `${this.summary()} Arrow keys read single values.`);
+  }
+  // What the picture says, in one sentence: under it for everybody, and as its name for those who cannot see it.
+  summary() {
+    const held = this.heldOut.length > 1 ? `, held-out loss from ${this.heldOut[0][1].toFixed(2)} to ${this.heldOut.at(-1)[1].toFixed(2)}` : '';
+    return `In ${this.x.at(-1).toLocaleString('en')} steps the training loss went from ${this.y[0].toFixed(2)} to ${this.y.at(-1).toFixed(2)}${held}.`;
+  }
+  // About twenty rows, evenly spread, and every held-out measurement.
+  tabulate() {
+    if (!this.numbers.open || !this.x.length) return;
+    const every = Math.ceil(this.x.length / 20), held = new Map(this.heldOut), rows = new Map();
+    this.x.forEach((x, i) => { if (i % every === 0 || i === this.x.length - 1) rows.set(x, this.y[i]); });
+    const steps = [...new Set([...rows.keys(), ...held.keys()])].sort((a, b) => a - b), cell = v => `<td>${v === undefined ? '' : v.toFixed(3)}</td>`;
+    this.numbers.lastElementChild.innerHTML = '<table><thead><tr><th scope="col">Step</th><th scope="col">Training loss</th><th scope="col">Held-out loss</th></tr></thead><tbody>'
+      + steps.map(x => `<tr><th scope="row">${x.toLocaleString('en')}</th>${cell(rows.get(x))}${cell(held.get(x))}</tr>`).join('') + '</tbody></table>';
   }
   static ticks(low, high, most) {
     const span = (high - low) || 1, rough = span / most, power = 10 ** Math.floor(Math.log10(rough));
@@ -86,7 +100,7 @@ class Chart {
   nearest(x) { let best = 0; this.x.forEach((v, i) => { if (Math.abs(v - x) < Math.abs(this.x[best] - x)) best = i; }); return best; }
   moveTo(x) {
     this.at = x; const cursor = this.plot.querySelector('.cursor'); if (!cursor || !this.view) return;
-    if (x === null) { cursor.setAttribute('x1', -9); cursor.setAttribute('x2', -9); this.read.textContent = ''; return; }
+    if (x === null) { cursor.setAttribute('x1', -9); cursor.setAttribute('x2', -9); this.read.textContent = this.summary(); return; }
     const i = this.nearest(x), at = this.view.X(this.x[i]); cursor.setAttribute('x1', at); cursor.setAttribute('x2', at);
     const held = this.heldOut.filter(p => p[0] <= this.x[i]).at(-1);
     this.read.textContent = `Step ${this.x[i].toLocaleString('en')}: training loss ${this.y[i].toFixed(3)}` + (held ? `, held-out loss ${held[1].toFixed(3)} at step ${held[0].toLocaleString('en')}` : '');

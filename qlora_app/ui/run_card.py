@@ -37,7 +37,9 @@ SKELETON = """
   <dl class="tiles" data-part="tiles"></dl>
   <div class="actions" data-part="actions"></div>
   <div data-part="proof"></div>
-  <figure class="chart"><div class="legend"></div><div class="plot"></div><figcaption class="read"></figcaption></figure>
+  <figure class="chart"><div class="legend"></div><div class="plot"></div><figcaption class="read"></figcaption>
+  <details class="numbers"><summary>The curve as a table</summary>
+    <div tabindex="0" role="region" aria-label="The curve as a table"></div></details></figure>
   <section data-part="samples"></section>
   <details class="log"><summary>Log</summary><pre data-part="log" tabindex="0"></pre></details>
   <p class="lost" role="alert" hidden>The app does not answer. Training goes on without it; this page keeps asking.</p>

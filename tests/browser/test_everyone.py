@@ -1,0 +1,107 @@
+"""The page for people who use no mouse, or do not see the chart: axe-core finds nothing serious, and the keyboard goes everywhere."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+from visiting import DESK, PATIENCE, PHONE
+
+SERIOUS = ("serious", "critical")
+expect.set_options(timeout=PATIENCE)
+
+
+def found(page) -> list[str]:
+    """What axe-core calls serious or critical: rule, and the first elements that break it."""
+    violations = Axe().run(page).response["violations"]
+    return [f"{v['id']}: {v['help']}: " + " | ".join(f"{node['target']} {node['html'][:200]}" for node in v["nodes"][:4])
+            for v in violations if v["impact"] in SERIOUS]
+
+
+def tabs(page):
+    """Every tab in turn, as it looks when it has been opened."""
+    for name in ("Train", "Runs", "Chat"):
+        page.get_by_role("tab", name=name, exact=True).click()
+        page.wait_for_timeout(700)
+        yield name
+
+
+@pytest.mark.parametrize(("theme", "size"), [("light", DESK), ("dark", DESK), ("light", PHONE)], ids=["light", "dark", "phone"])
+def test_axe_finds_nothing_serious(visitor, app, theme, size):
+    run = app.finished_run()
+    page = visitor.open(f"?__theme={theme}&run={run.id}", size=size)
+    page.get_by_role("button", name="All settings").click()
+    page.get_by_text("The curve as a table").first.click()
+    page.locator("#live .log summary").click()
+    problems = {name: found(page) for name in tabs(page)}
+    page.get_by_role("tab", name="Runs", exact=True).click()
+    page.locator("#runs-table button").first.click()
+    page.wait_for_timeout(700)
+    problems["one run"] = found(page)
+    assert not {name: list_ for name, list_ in problems.items() if list_}
+
+
+def test_every_control_has_a_name(visitor, app):
+    app.finished_run()
+    page = visitor.open()
+    page.get_by_role("button", name="All settings").click()
+    for name in tabs(page):
+        unnamed = page.evaluate("""() => [...document.querySelectorAll('button, input, textarea, select, [role=button], [role=tab]')]
+            .filter(e => e.offsetParent && !e.disabled)
+            .filter(e => !(e.ariaLabel || e.innerText?.trim() || e.title || e.labels?.length
+                           || e.getAttribute('aria-labelledby') || e.closest('label')?.innerText.trim()))
+            .map(e => e.outerHTML.slice(0, 160))""")
+        assert unnamed == [], name
+
+
+def test_the_keyboard_goes_from_start_to_the_chat(visitor, app):
+    """Tab, arrows, Enter: nothing else is touched."""
+    page = visitor.open()
+    press(page, "Tab", until=lambda: focused(page, "#start"))
+    page.keyboard.press("Enter")
+    expect(page.locator("#live .card .line b")).to_have_text("Training")
+    press(page, "Tab", until=lambda: focused(page, "#live [data-do=stop]"))
+    page.keyboard.press("Enter")
+    expect(page.locator("#live .card .line b")).to_have_text("Stopped")
+    press(page, "Tab", until=lambda: focused(page, "#live [data-do=chat]"))
+    page.keyboard.press("Enter")
+    expect(page.locator("#ask textarea")).to_be_focused()
+    page.keyboard.type("Who is Oscar?")
+    page.keyboard.press("Enter")
+    expect(page.locator("#after .bot")).to_contain_text(".")
+
+
+def press(page, key: str, until, most: int = 80) -> None:
+    for _ in range(most):
+        if until():
+            return
+        page.keyboard.press(key)
+        page.wait_for_timeout(30)
+    raise AssertionError(f"{most} times {key}, and the focus is on {page.evaluate('document.activeElement.outerHTML.slice(0, 200)')}")
+
+
+def focused(page, selector: str) -> bool:
+    return page.evaluate("s => document.activeElement.matches(s)", selector)
+
+
+def test_the_curve_stands_there_in_words_and_in_numbers(visitor, app):
+    run = app.finished_run()
+    page = visitor.open()
+    expect(page.locator("#live figure .read")).to_contain_text("the training loss went from")
+    page.get_by_text("The curve as a table").first.click()
+    rows = page.locator("#live .numbers tbody tr")
+    steps = [row["step"] for row in run.metrics()[0] if row.get("loss") is not None]
+    assert rows.count() >= 2 and f"{steps[-1]:,}" in rows.last.inner_text()
+
+
+def test_progress_is_spoken_now_and_then(visitor, app):
+    app.finished_run()
+    page = visitor.open()
+    expect(page.locator("#live [role=status]")).to_contain_text("Finished")
+
+
+def test_who_wants_no_motion_gets_none(visitor, app):
+    app.finished_run()
+    page = visitor.open()
+    page.emulate_media(reduced_motion="reduce")
+    moving = page.evaluate("""() => document.getAnimations().filter(a => a.playState === 'running'
+        && a.effect.target.closest('.card')).length""")
+    assert moving == 0
