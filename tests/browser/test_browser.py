@@ -90,7 +90,7 @@ def test_one_click_trains_and_one_click_chats(visitor, app):
     state(page, "Finished")
     expect(page.locator("#live .proof")).to_contain_text("On 4 held-out questions it never saw")
     expect(page.locator("#live .proof")).to_contain_text("Every one of")
-    expect(page.locator("#live .chart svg")).to_have_attribute("aria-label", re.compile("after 12 steps"))
+    expect(page.locator("#live .chart svg")).to_have_attribute("aria-label", re.compile("In 12 steps"))
     expect(page.locator("#live .sample").first).to_contain_text("Before training")
 
     page.locator("#live").get_by_role("button", name="Chat with it").click()  # the second click

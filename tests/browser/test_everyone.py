@@ -82,20 +82,28 @@ def focused(page, selector: str) -> bool:
     return page.evaluate("s => document.activeElement.matches(s)", selector)
 
 
+def card_of(visitor, run):
+    """The card of one run in the Runs tab; the Train tab shows whichever is the newest."""
+    page = visitor.open(f"?tab=runs&run={run.id}")
+    card = page.locator(".card:visible")
+    expect(card).to_have_attribute("data-state", "done")
+    return card
+
+
 def test_the_curve_stands_there_in_words_and_in_numbers(visitor, app):
     run = app.finished_run()
-    page = visitor.open()
-    expect(page.locator("#live figure .read")).to_contain_text("the training loss went from")
-    page.get_by_text("The curve as a table").first.click()
-    rows = page.locator("#live .numbers tbody tr")
+    card = card_of(visitor, run)
+    expect(card.locator("figure .read")).to_contain_text("the training loss went from")
+    card.get_by_text("The curve as a table").click()
+    rows = card.locator(".numbers tbody tr")
     steps = [row["step"] for row in run.metrics()[0] if row.get("loss") is not None]
-    assert rows.count() >= 2 and f"{steps[-1]:,}" in rows.last.inner_text()
+    expect(rows.last).to_contain_text(f"{steps[-1]:,}")
+    assert rows.count() >= 2
 
 
 def test_progress_is_spoken_now_and_then(visitor, app):
-    app.finished_run()
-    page = visitor.open()
-    expect(page.locator("#live [role=status]")).to_contain_text("Finished")
+    card = card_of(visitor, app.finished_run())
+    expect(card.locator("[role=status]")).to_contain_text("Finished")
 
 
 def test_who_wants_no_motion_gets_none(visitor, app):
