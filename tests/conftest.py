@@ -1,6 +1,9 @@
 """What several tests use: a home of their own, and short real runs on the starter."""
 
 import os
+import time
+from collections.abc import Callable
+from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -9,6 +12,18 @@ import pytest
 
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
+
+PATIENCE = 240  # seconds; a busy machine must not make a test fail
+
+
+def wait_for(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """The first answer of `what` that counts as true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := what():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"waited {seconds} s in vain")
 
 
 def short_recipe(**training) -> Recipe:

@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -23,9 +22,9 @@ import pytest
 
 from qlora_app.recipe import Recipe
 from qlora_app.runs import Run, RunStore
+from tests.conftest import wait_for
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 240  # seconds; a busy machine must not make a test fail
 LONG_RUN = {"training": {"max_steps": 100_000, "epochs": 1000, "samples": 0, "evaluations": 0, "scored_questions": 0, "checkpoints": 0}}
 
 
@@ -54,15 +53,6 @@ def copy_context(target):
     def left_out(folder, names):
         return [name for name in names if is_ignored((Path(folder) / name).relative_to(ROOT))]
     shutil.copytree(ROOT, target, ignore=left_out, dirs_exist_ok=True)
-
-
-def wait_for(what, seconds=PATIENCE):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := what():
-            return value
-        time.sleep(0.1)
-    raise AssertionError(f"waited {seconds} s in vain")
 
 
 class Image:

@@ -18,7 +18,7 @@ from qlora_app.base_models.download import Stopped, fetch
 from qlora_app.errors import UserError
 from qlora_app.launch.local import launch
 from qlora_app.recipe import Recipe
-from tests.conftest import short_recipe
+from tests.conftest import short_recipe, wait_for
 from tests.hub_server import EXPIRED, GOOD, STRANGER, HubServer, Repo
 
 ID = "tiny/llama"
@@ -466,15 +466,6 @@ def test_training_something_that_cannot_be_had_ends_before_there_is_a_run(hub, l
 
 
 # ---- a whole run, with a worker of its own
-
-
-def wait_for(what, seconds=240):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := what():
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"waited {seconds} s in vain")
 
 
 def test_a_run_downloads_stops_goes_on_and_trains(hub, llama, store, monkeypatch):

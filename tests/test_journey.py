@@ -13,18 +13,7 @@ from qlora_app.base_models import ModelChoice, load_model
 from qlora_app.chat import ChatSessions, Decoding, answer_all
 from qlora_app.errors import UserError
 from qlora_app.launch.local import Supervisor, launch
-from tests.conftest import short_recipe
-
-PATIENCE = 240  # seconds; a busy machine must not make a test fail
-
-
-def wait_for(what, seconds=PATIENCE):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := what():
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"waited {seconds} s in vain")
+from tests.conftest import short_recipe, wait_for
 
 
 def start(store, supervisor, recipe):

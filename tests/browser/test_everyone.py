@@ -107,9 +107,11 @@ def test_progress_is_spoken_now_and_then(visitor, app):
 
 
 def test_who_wants_no_motion_gets_none(visitor, app):
+    """The dot of a run that is being trained breathes, and stands still for who has asked for that."""
     app.finished_run()
     page = visitor.open()
+    page.locator("#live .dot").evaluate("dot => dot.className = 'dot live'")
+    moving = "() => document.getAnimations().filter(a => a.playState === 'running' && a.effect.target.closest('.card')).length"
+    assert page.evaluate(moving) == 1
     page.emulate_media(reduced_motion="reduce")
-    moving = page.evaluate("""() => document.getAnimations().filter(a => a.playState === 'running'
-        && a.effect.target.closest('.card')).length""")
-    assert moving == 0
+    assert page.evaluate(moving) == 0
