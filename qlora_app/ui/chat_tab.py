@@ -18,7 +18,7 @@ from .effort import examples_of
 from .guard import in_words, reads
 from .page import Page
 from .run_card import NOTHING_HERE, recipe_of, run_id, title_of
-from .theme import plain
+from .theme import on_click, plain
 
 EXAMPLES = 6
 LISTED = 100  # newest runs in the picker
@@ -28,12 +28,6 @@ NOTHING = """<div class="welcome"><h2>Nobody to talk to yet</h2><p>Train a model
 # A tab's children are put on the page when it is first shown, so wait for the box.
 FOCUS = """() => { let n = 0; const go = () => { const box = document.querySelector('#ask textarea');
   box && box.offsetParent ? box.focus() : n++ < 40 && setTimeout(go, 50); }; go(); }"""
-ASK_CHIP = """
-element.addEventListener('click', e => {
-  const chip = e.target.closest('[data-question]');
-  if (chip) trigger('ask', {question: chip.dataset.question});
-});
-"""
 History = list[dict[str, Any]]
 
 
@@ -58,7 +52,7 @@ class ChatTab:
                                        elem_id="before", **look)
                 self.tuned = gr.Chatbot(label="After (your adapter)", placeholder="What it says with your adapter",
                                         elem_id="after", **look)
-            self.chips = plain(js_on_load=ASK_CHIP, elem_id="chips")
+            self.chips = plain(js_on_load=on_click("ask", "question"), elem_id="chips")
             with gr.Row(elem_classes="asking", equal_height=True):
                 self.box = gr.Textbox(placeholder="Ask both", label="Message", show_label=False, lines=1, max_lines=5,
                                       scale=8, min_width=160, elem_id="ask", max_length=LONGEST_MESSAGE, interactive=True)

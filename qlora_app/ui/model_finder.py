@@ -18,17 +18,11 @@ from ..fitting import sizes_of
 from .guard import reads
 from .page import Page
 from .recipe_form import SEARCH, RecipeForm, chosen_model
-from .theme import plain
+from .theme import on_click, plain
 
 REMEMBERED = 600.0  # seconds, of what the Hub said about a model
 MATTERS = ("base_model", "base_model.revision", "base_model.precision", "base_model.double_quantization", "base_model.compute_type",
            "method.rank", "method.layers", "method.dropout", "training.optimizer", "training.max_length", "training.gradient_checkpointing")
-PICK = """
-element.addEventListener('click', e => {
-  const one = e.target.closest('[data-model]');
-  if (one) trigger('pick', {model: one.dataset.model});
-});
-"""
 NOTHING = "Nothing found. The search looks for models that write text and come as safetensors; try fewer words, such as qwen or llama 1b."
 
 
@@ -48,7 +42,7 @@ class ModelFinder:
                 self.words = gr.Textbox(label="Search the Hub for", placeholder="qwen 0.6b", max_lines=1, scale=3, min_width=120,
                                         interactive=True, elem_id="hub-words")
                 self.go = gr.Button("Search", size="sm", min_width=90, elem_id="hub-go")
-            self.hits = plain(js_on_load=PICK, elem_id="hub-hits")
+            self.hits = plain(js_on_load=on_click("pick", "model"), elem_id="hub-hits")
         self.line = plain(elem_id="model-line")
 
     @property
@@ -115,8 +109,7 @@ class ModelFinder:
 
     def _token(self) -> str | None:
         """Visitors of a demonstration do not look into what only its owner may see."""
-        secret = self.page.settings.hub_token
-        return secret.get_secret_value() if secret and self.page.may_change else None
+        return self.page.settings.token if self.page.may_change else None
 
     def _model(self, values: Sequence[Any]) -> ModelChoice:
         revision = dict(zip(self.form.controls, values, strict=True)).get("base_model.revision")

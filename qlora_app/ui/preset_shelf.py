@@ -13,17 +13,10 @@ from ..recipe import Recipe
 from .guard import changes, reads
 from .page import Page
 from .recipe_form import chosen_data, data_value
-from .theme import plain
+from .theme import on_click, plain
 
 if TYPE_CHECKING:
     from .train_tab import TrainTab
-
-TAKE = """
-element.addEventListener('click', e => {
-  const one = e.target.closest('[data-preset]');
-  if (one) trigger('take', {preset: one.dataset.preset});
-});
-"""
 
 
 class PresetShelf:
@@ -37,14 +30,14 @@ class PresetShelf:
 
     def build(self) -> None:
         with gr.Accordion("Presets", open=False, elem_id="presets") as self.fold:
-            self.list = plain(self.list_words(), js_on_load=TAKE, elem_id="preset-list")
+            self.list = plain(self.list_words(), js_on_load=on_click("take", "preset"), elem_id="preset-list")
             with gr.Row(elem_classes="keep", equal_height=True, visible=self.page.may_change) as self.keep:
                 self.name = gr.Textbox(label="Save the form as", placeholder="my-style", max_lines=1, scale=3, min_width=120,
                                        interactive=True, elem_id="preset-name")
                 self.save = gr.Button("Save as preset", size="sm", min_width=110, elem_id="save-preset")
             self.file = gr.UploadButton("Load a recipe file", size="sm", file_types=[".yaml", ".yml"], elem_id="load-recipe",
                                         visible=self.page.may_change)
-        self.said = plain(js_on_load=TAKE, elem_id="preset-said")
+        self.said = plain(js_on_load=on_click("take", "preset"), elem_id="preset-said")
 
     @property
     def taken(self) -> list[Component]:

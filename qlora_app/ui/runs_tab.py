@@ -18,15 +18,12 @@ from ..words import duration, size
 from .guard import changes, reads
 from .page import Page
 from .run_card import NO_FIGURE, NOTHING_HERE, STATES, RunCards, recipe_of, run_card, run_id, title_of
-from .theme import plain
+from .theme import on_click, plain
 
 SHOWN = 50
 TAKEN_ALONG = (".safetensors", ".json", ".jinja", ".md", ".model", ".txt")
 NONE_YET = """<div class="welcome"><h2>No runs yet</h2><p>Every training you start appears here and stays until you delete it.
 Go to <b>Train</b> and press <b>Start training</b>.</p></div>"""
-OPEN_ROW = """
-element.addEventListener('click', e => { const row = e.target.closest('[data-run]'); if (row) trigger('open', {run: row.dataset.run}); });
-"""
 SAVE = "() => setTimeout(() => (document.querySelector('#file-ready a, a#file-ready, #file-ready button, button#file-ready')).click(), 150)"
 
 
@@ -42,7 +39,7 @@ class RunsTab:
 
     def build(self) -> None:
         with gr.Column(elem_classes="sheet") as self.all:
-            self.table = plain(self.table_words(), js_on_load=OPEN_ROW, elem_id="runs-table")
+            self.table = plain(self.table_words(), js_on_load=on_click("open", "run"), elem_id="runs-table")
         with gr.Column(elem_classes="sheet one", visible=False) as self.one:
             self.back = gr.Button("← All runs", size="sm", elem_id="back")
             self.card = run_card(self.cards, elem_id="opened")

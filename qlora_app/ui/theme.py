@@ -39,6 +39,14 @@ THEME = gr.themes.Base(
 )
 
 
+def on_click(event: str, attribute: str) -> str:
+    """Script of a gr.HTML: a click on an element with `data-<attribute>` is an event of that name, and brings the attribute along."""
+    return f"""element.addEventListener('click', e => {{
+      const one = e.target.closest('[data-{attribute}]');
+      if (one) trigger('{event}', {{{attribute}: one.dataset.{attribute}}});
+    }});"""
+
+
 def plain(value: str = "", **words: Any) -> gr.HTML:
     """A piece of HTML that only style.css dresses. Everything in it that a person or a model wrote must be escaped already."""
     return gr.HTML(value, apply_default_css=False, **words)
