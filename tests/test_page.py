@@ -29,6 +29,7 @@ from qlora_app.ui.build import Workshop
 from qlora_app.ui.chat_tab import conversation
 from qlora_app.ui.guard import Guesses
 from qlora_app.ui.page import Page
+from qlora_app.ui.run_card import samples
 
 EVIL = "<img src=x onerror=alert(1)>"
 PROOF = {"heldout": {"loss": {"before": 3.2, "after": 0.31}, "exact_match": {"before": 0.0, "after": 0.96}, "questions": 100},
@@ -141,6 +142,14 @@ def test_a_long_run_is_drawn_from_few_points(workshop, store):
     drawn = poll(workshop, make_run(store, steps=3000))["chart"]
     assert 100 < len(drawn["x"]) <= 300 and drawn["total"] == 3000 and drawn["x"][-1] > 2980
     assert len(drawn["held_out"]) == 75
+    assert drawn["grouping"] == 10, "buckets of 2 steps, 5 of them a point: the caption says so"
+    assert poll(workshop, make_run(store, steps=120))["chart"]["grouping"] == 1
+
+
+@pytest.mark.parametrize(("answer", "cut"), [("He went to the", True), ("He went.", False), ("“Go!”", False), ("", False)])
+def test_an_answer_of_the_base_that_was_cut_off_shows_it(answer, cut):
+    text = samples([{"step": 0, "question": "Who?", "answer": answer}, {"step": 9, "question": "Who?", "answer": "It was"}])
+    assert text.count('<span class="quiet">…</span>') == cut and f"<p>{answer}" in text.replace('<span class="quiet">(nothing)</span>', "")
 
 
 def test_what_people_and_models_wrote_is_escaped(workshop, store):

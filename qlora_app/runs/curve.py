@@ -44,9 +44,16 @@ class Curve:
                 self._merge(pair[0], pair[1])
         self.buckets = [pair[0] for pair in pairs]
 
+    def grouped(self, most: int = 300) -> int:
+        """How many steps a point stands for."""
+        return self.width * self._buckets_each(most)
+
+    def _buckets_each(self, most: int) -> int:
+        return max(1, -(-len(self.buckets) // most))
+
     def points(self, most: int = 300) -> dict[str, list[float]]:
         """{"x": steps, "y": mean, "low", "high"} with at most `most` points, for drawing."""
-        group = max(1, -(-len(self.buckets) // most))
+        group = self._buckets_each(most)
         out: dict[str, list[float]] = {"x": [], "y": [], "low": [], "high": []}
         for i in range(0, len(self.buckets), group):
             part = self.buckets[i:i + group]

@@ -11,7 +11,7 @@ class Chart {
     figure.addEventListener('keydown', e => this.key(e));
     new ResizeObserver(() => this.draw()).observe(figure);
   }
-  clear() { this.x = []; this.y = []; this.low = []; this.high = []; this.heldOut = []; this.total = 1; this.grouping = ''; this.at = null; this.drawn = ''; }
+  clear() { this.x = []; this.y = []; this.low = []; this.high = []; this.heldOut = []; this.total = 1; this.grouping = 0; this.at = null; this.drawn = ''; }
   get known() { return {grouping: this.grouping, count: this.x.length}; }
 
   // News holds points from index `from` on; the last known one may have grown, so it is sent again.
@@ -66,7 +66,8 @@ class Chart {
   // What the picture says, in one sentence: under it for everybody, and as its name for those who cannot see it.
   summary() {
     const held = this.heldOut.length > 1 ? `, held-out loss from ${this.heldOut[0][1].toFixed(2)} to ${this.heldOut.at(-1)[1].toFixed(2)}` : '';
-    return `In ${this.x.at(-1).toLocaleString('en')} steps the training loss went from ${this.y[0].toFixed(2)} to ${this.y.at(-1).toFixed(2)}${held}.`;
+    const grouped = this.grouping > 1 ? ` Each point is the mean of ${this.grouping} steps.` : '';
+    return `In ${this.x.at(-1).toLocaleString('en')} steps the training loss went from ${this.y[0].toFixed(2)} to ${this.y.at(-1).toFixed(2)}${held}.${grouped}`;
   }
   // About twenty rows, evenly spread, and every held-out measurement.
   tabulate() {

@@ -26,6 +26,8 @@ from .theme import plain
 FOLDER = Path(__file__).parent
 STATES = {"queued": "Waiting", "starting": "Starting", "running": "Training", "stopping": "Stopping", "done": "Finished",
           "stopped": "Stopped", "failed": "Failed", "interrupted": "Interrupted"}
+LONGEST_SHOWN = 400  # characters of an answer
+SENTENCE_ENDS = (".", "!", "?", "…", ".”", "!”", "?”", '."', '!"', '?"', ")")
 NO_FIGURE = "\N{EN DASH}"
 MOVING = ("queued", "starting", "running", "stopping")
 REMEMBERED = 0.5  # seconds: twenty people looking at one run read its files once
@@ -237,12 +239,18 @@ def _sample(question: str, answers: list[dict[str, Any]]) -> str:
         now = f'<div class="now{" right" if right else ""}"><h4>{when}</h4><p>{_shown(last.get("answer"))}</p></div>'
     wanted = f'<p class="expected">Expected: {escape(expected)}</p>' if expected and not right and len(answers) > 1 else ""
     return (f'<div class="sample"><p class="question">{escape(question)}</p><div class="pair">'
-            f'<div class="then"><h4>Before training</h4><p>{_shown(first.get("answer"))}</p></div>{now}</div>{wanted}</div>')
+            f'<div class="then"><h4>Before training</h4><p>{_shown(first.get("answer"))}{_cut(first)}</p></div>{now}</div>{wanted}</div>')
 
 
 def _shown(answer: Any) -> str:
     text = str(answer or "").strip()
-    return escape(text if len(text) <= 400 else text[:400] + "…") or '<span class="quiet">(nothing)</span>'
+    return escape(text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…") or '<span class="quiet">(nothing)</span>'
+
+
+def _cut(row: dict[str, Any]) -> str:
+    """A base goes on telling until it is stopped at the longest answer; without a sign of that it looks like a fault of the page."""
+    text = str(row.get("answer") or "").rstrip()
+    return "" if not text or len(text) > LONGEST_SHOWN or text.endswith(SENTENCE_ENDS) else '<span class="quiet">…</span>'
 
 
 def _figure(value: float | None, form: str) -> str:
