@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from .base_models import ModelChoice, describe_folder
 from .errors import UserError
 from .memory import Machine, Shapes, here, need, shapes_of, verdict
-from .recipe import Recipe
+from .recipe import Recipe, read_yaml
 
 CARDS = (8, 16, 24, 48, 80)  # GB that GPUs have
 NO_GPU = "any computer"
@@ -34,7 +32,7 @@ def sizes_of(model: ModelChoice) -> Shapes | None:
 @functools.lru_cache(maxsize=1)
 def known_models() -> dict[str, dict[str, Any]]:
     """{Hub id: sizes and number of parameters}"""
-    return yaml.load(_KNOWN.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return read_yaml(_KNOWN)
 
 
 def fit(recipe: Recipe, machine: Machine | None = None) -> tuple[str, str]:

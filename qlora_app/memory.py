@@ -112,7 +112,7 @@ def shapes_of(config: dict[str, Any], parameters: int | None = None) -> Shapes |
 def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -> Need:
     """What training with `recipe` needs on a "cuda" or "cpu" device, with so many tokens worked off at once."""
     model, training = recipe.base_model, recipe.training
-    wide = _bytes_of_compute_type(recipe, kind)
+    wide = {"bf16": 2, "fp32": 4}[model.computes_in(kind)]
     bits = BITS_DOUBLE if model.double_quantization and model.precision in ("nf4", "fp4") else BITS[model.precision]
     weights = shapes.linear * bits / 8 + shapes.other * wide
     adapted = recipe.method.rank * (shapes.adapted if recipe.method.layers == "all-linear" else shapes.adapted_attention)
@@ -126,14 +126,6 @@ def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -
     activations += tokens * shapes.vocabulary * (wide + 8)  # logits, their copy in fp32 and its gradient
     paged = kind == "cuda" and training.optimizer.startswith("paged")
     return Need(weights, adapted * (4 + 4) + state, activations, state if paged else 0.0)  # weights and gradients are in fp32
-
-
-def _bytes_of_compute_type(recipe: Recipe, kind: str) -> int:
-    """Bytes of each number that is not quantized; the same rule as in base_models.loading."""
-    model = recipe.base_model
-    if model.precision == "fp32" or model.compute_type == "fp32":
-        return 4
-    return 2 if kind == "cuda" or "bf16" in (model.precision, model.compute_type) else 4
 
 
 def _kept_of_a_token(shapes: Shapes, wide: int, dropout: bool) -> int:

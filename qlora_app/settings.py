@@ -49,6 +49,11 @@ class Settings(BaseModel):
         return (self.user, self.password.get_secret_value()) if self.user and self.password else None
 
     @property
+    def token(self) -> str | None:
+        """The Hub token as the Hub's client takes it."""
+        return self.hub_token.get_secret_value() if self.hub_token else None
+
+    @property
     def is_demonstration(self) -> bool:
         """Open to everybody and without a login: visitors look and chat, and change nothing."""
         return not (self.is_local or self.login)

@@ -35,6 +35,12 @@ class ModelChoice(Choices):
     def title(self) -> str:
         return "Pennywick starter" if self.source == "starter" else Path(self.id).name
 
+    def computes_in(self, kind: str) -> Literal["bf16", "fp32"]:
+        """The type of every number that is not quantized, on "cuda" or "cpu"."""
+        if "fp32" in (self.precision, self.compute_type):
+            return "fp32"
+        return "bf16" if kind == "cuda" or "bf16" in (self.precision, self.compute_type) else "fp32"
+
     @property
     def folder(self) -> Path:
         """Where a model that needs no download lies."""

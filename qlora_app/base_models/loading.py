@@ -69,11 +69,8 @@ def compute_type(choice: ModelChoice) -> "Any":
     """torch dtype of everything that is not quantized."""
     import torch
 
-    if choice.precision == "fp32" or choice.compute_type == "fp32":
-        return torch.float32
-    if choice.precision == "bf16" or choice.compute_type == "bf16":
-        return torch.bfloat16
-    return torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    kind = choice.computes_in("cuda" if torch.cuda.is_available() else "cpu")
+    return {"bf16": torch.bfloat16, "fp32": torch.float32}[kind]
 
 
 def _quantization(choice: ModelChoice) -> "Any":

@@ -25,7 +25,7 @@ from ..settings import PREFIX, Settings
 from ..training_data import load_examples
 from .asking import chat, score
 from .completion import complete, presets_and_files, run_names, settings_and_values
-from .models import fits_here, rows_of, token_of
+from .models import fits_here, rows_of
 from .watching import duration, proof_in_words, watch
 
 DONE, NOT_DONE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -145,7 +145,7 @@ def train_command(given: argparse.Namespace, settings: Settings) -> int:
     for warning in examples.warnings:
         given.screen.print(Text(warning))
     if recipe.base_model.source != "starter":
-        facts = facts_of(recipe.base_model, token_of(settings))
+        facts = facts_of(recipe.base_model, settings.token)
         given.screen.print(Text(f"{facts.name}: {facts.summary()}\n{fits_here(recipe, facts)[1]}"))
     store = RunStore(settings.runs)
     if busy := [run.id for run in store.list() if run.is_alive()]:

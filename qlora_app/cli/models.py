@@ -13,16 +13,15 @@ from ..settings import Settings
 
 def rows_of(words: str, settings: Settings) -> list[dict[str, Any]]:
     """What `models WORDS` lists: without words what is here, with an id or a folder that one, else what the Hub finds."""
-    token = token_of(settings)
     if not words:
         return [_row(choice) for choice in models_here(settings)]
     if chosen := named(words):
         recipe = Recipe(base_model=chosen)
-        facts = facts_of(chosen, token)
+        facts = facts_of(chosen, settings.token)
         level, sentence = fits_here(recipe, facts)
         return [_known(chosen, facts) | {"here": level, "summary": facts.summary(), "fit": sentence}]
     return [{"model": hit.id, "where": "Hub", "parameters": hit.parameters, "licence": hit.licence, "gated": hit.is_gated,
-             "downloads": hit.downloads, "summary": hit.summary()} for hit in search(words, token)]
+             "downloads": hit.downloads, "summary": hit.summary()} for hit in search(words, settings.token)]
 
 
 def models_here(settings: Settings) -> list[ModelChoice]:
@@ -41,10 +40,6 @@ def named(words: str) -> ModelChoice | None:
 def fits_here(recipe: Recipe, facts: Facts) -> tuple[str, str]:
     """("fits", "tight", "too large" or "") and the sentence for it, on this machine as it is now."""
     return memory.verdict(recipe, memory.shapes_of(facts.config, facts.parameters), memory.here())
-
-
-def token_of(settings: Settings) -> str | None:
-    return settings.hub_token.get_secret_value() if settings.hub_token else None
 
 
 def _row(choice: ModelChoice) -> dict[str, Any]:

@@ -81,12 +81,16 @@ class Run:
         commit = (read_json(self.folder / "base.json") or {}).get("commit")
         return chosen.model_copy(update={"revision": commit}) if commit else chosen
 
-    def check_base(self) -> None:
-        """Raises UserError where the base has other weights than the run began with: its adapter would answer nonsense, without a word."""
+    def check_base(self) -> bool:
+        """Is the base known, and has it the weights the run began with? False before its first start.
+
+        Raises UserError where the weights are others: the adapter would answer nonsense, without a word.
+        """
         choice, known = self.base_model(), (read_json(self.folder / "base.json") or {}).get("weights")
         if known and fingerprint(folder_of(choice)) != known:
             raise UserError(f"The weights of {choice.title} are not those this run was trained on, so its adapter does not fit them any "
                             "more. Bring the old ones back, or start a new run with the same settings.")
+        return bool(known)
 
     def status(self) -> Status:
         """The state as it is now: what the worker wrote, corrected by whether a worker lives."""

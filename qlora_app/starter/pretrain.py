@@ -104,6 +104,27 @@ def loss_on(model: "LlamaForCausalLM", rows: "torch.Tensor") -> float:
         return model(input_ids=rows, labels=rows, use_cache=False).loss.item()
 
 
+def learn(model: "LlamaForCausalLM", rows: "torch.Tensor", optimizers: "tuple[Muon, torch.optim.Optimizer]", lr: float) -> float:
+    """One step on `rows` at the rate `lr`; returns their loss before it, in nats a token."""
+    import torch
+    muon, adam = optimizers
+    loss = model(input_ids=rows, labels=rows, use_cache=False).loss
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    adam.param_groups[0]["lr"] = lr
+    muon.step(lr)
+    adam.step()
+    adam.zero_grad()
+    return loss.item()
+
+
+def progress(step: int, args: argparse.Namespace, losses: list[float], seconds: float) -> dict[str, float]:
+    """A line of the log"""
+    lr = args.lr * learning_rate_share(step - 1, args.steps)
+    return dict(step=step, loss=round(sum(losses[-100:]) / len(losses[-100:]), 4), lr=round(lr, 6), seconds=round(seconds),
+                tokens=step * args.batch * args.length)
+
+
 def options() -> argparse.Namespace:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--out", required=True, type=Path, help="folder for the weights, the tokenizer and the log")
@@ -129,24 +150,14 @@ def main() -> None:
     # Muon for the matrices learns about twice as much per step here as AdamW alone; embeddings and norms stay with AdamW.
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
-    muon, adam = Muon(matrices), torch.optim.AdamW(others, lr=args.lr, betas=(.9, .95), weight_decay=0.0, fused=True)
+    optimizers = Muon(matrices), torch.optim.AdamW(others, lr=args.lr, betas=(.9, .95), weight_decay=0.0, fused=True)
     train, check = packed_batches(tokenizer, args.batch, args.length, 11), next(packed_batches(tokenizer, 32, args.length, 999))
     began, losses = time.time(), []
     with open(args.out / "pretrain_log.jsonl", "w", buffering=1) as log:
         for step in range(1, args.steps + 1):
-            lr = args.lr * learning_rate_share(step - 1, args.steps)
-            rows = next(train)
-            loss = model(input_ids=rows, labels=rows, use_cache=False).loss
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            adam.param_groups[0]["lr"] = lr
-            muon.step(lr)
-            adam.step()
-            adam.zero_grad()
-            losses.append(loss.item())
+            losses.append(learn(model, next(train), optimizers, args.lr * learning_rate_share(step - 1, args.steps)))
             if step % 100 == 0 or step == args.steps:
-                row = dict(step=step, loss=round(sum(losses[-100:]) / len(losses[-100:]), 4), lr=round(lr, 6),
-                           seconds=round(time.time() - began), tokens=step * args.batch * args.length)
+                row = progress(step, args, losses, time.time() - began)
                 if step % 500 == 0 or step == args.steps:
                     row["unseen_documents"] = round(loss_on(model, check), 4)
                 print(json.dumps(row), flush=True)

@@ -22,16 +22,15 @@ def bring(run: Run, recipe: Recipe, reporter: Reporter) -> Recipe:
     """
     commit = _download(run, reporter) if recipe.base_model.source == "hub" else ""
     _close_the_network()
-    run.check_base()
-    run.write_base(commit)
+    if not run.check_base():
+        run.write_base(commit)
     return recipe.model_copy(update={"base_model": run.base_model()})
 
 
 def _download(run: Run, reporter: Reporter) -> str:
     """The commit that is on this machine when it returns"""
     model = run.base_model()
-    began, secret = time.monotonic(), Settings.from_environment().hub_token
-    token = secret.get_secret_value() if secret else None
+    began, token = time.monotonic(), Settings.from_environment().token
     reporter.say("Looking at the base model.", state="starting")
     folder, warning = fetch(model, token, _teller(model.id, reporter), lambda: run.is_asked("stop") or run.is_asked("stop-now"))
     reporter.status.warnings.extend(filter(None, [warning]))

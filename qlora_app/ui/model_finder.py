@@ -129,5 +129,5 @@ class ModelFinder:
 
 
 def _row(hit: Hit) -> str:
-    return (f'<li><button type="button" data-model="{escape(hit.id)}"><b>{escape(hit.id)}</b> '
+    return (f'<li><button type="button" data-model="{escape(hit.id)}"><b translate="no">{escape(hit.id)}</b> '
             f'<span>{escape(hit.summary())}</span></button></li>')
