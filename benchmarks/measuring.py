@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -102,6 +103,7 @@ class App:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         environment = os.environ | {"QLORA_APP_HOME": str(home), "QLORA_APP_PORT": str(self.port), "HF_HUB_OFFLINE": "1"}
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # who ends a measurement ends with it what it has started
         self.process = subprocess.Popen([sys.executable, str(ROOT / "app.py")], env=environment, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL)
 
