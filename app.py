@@ -21,6 +21,7 @@ from qlora_app.launch.local import Supervisor
 from qlora_app.runs import RunStore
 from qlora_app.ui import HEAD, STYLE, THEME, TITLE, Door, Page, build
 from qlora_app.ui.guard import DEMONSTRATION
+from qlora_app.ui.speaking import in_every_language
 
 
 def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
@@ -32,7 +33,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     door = Middleware(Door, settings=settings, own_name=os.environ.get("SPACE_HOST", ""))
     try:
         demo.launch(server_name=settings.host, server_port=settings.port, auth=settings.login, prevent_thread_lock=True, quiet=True,
-                    theme=THEME, css=STYLE, head=HEAD, footer_links=[],
+                    theme=THEME, css=STYLE, head=HEAD, footer_links=[], i18n=in_every_language(demo),
                     share=False, run_history=False, mcp_server=False, ssr_mode=False, pwa=False,
                     max_file_size=f"{settings.max_upload_mb}mb", app_kwargs={"middleware": [door]})
     except OSError as error:

@@ -1,5 +1,6 @@
 """The page: what stands where, and which handler answers what. What the handlers do is in the tabs."""
 
+import json
 from html import escape
 from typing import Any
 
@@ -7,6 +8,7 @@ import gradio as gr
 
 from .chat_tab import FOCUS, ChatTab
 from .guard import DEMONSTRATION, reads
+from .language import LANGUAGES
 from .page import Page
 from .run_card import RunCards, recipe_of
 from .runs_tab import SAVE, RunsTab
@@ -20,7 +22,9 @@ OTHER_APP = "Another Guanaco Workshop looks after this folder of runs. It starts
 # The address tells which tab and which run one looks at, so that a reload or a shared link shows them again (Train always
 # shows the run that is being trained, else the newest). A tab also
 # says that it was chosen while the page is still being built, when the address has not been read yet.
-READY = "() => { window.guanacoReady = true; }"
+# Gradio names every language of a browser as the page's; a screen reader is to pronounce what stands there.
+READY = f"""() => {{ const first = navigator.language.toLowerCase().split('-')[0];
+  document.documentElement.lang = {json.dumps(list(LANGUAGES))}.includes(first) ? first : 'en'; window.guanacoReady = true; }}"""
 REMEMBER = """(run) => { if (!window.guanacoReady) return; const q = new URLSearchParams(location.search); q.set('tab', '%s');
   run && typeof run === 'string' ? q.set('run', run) : q.delete('run'); history.replaceState(null, '', '?' + q); }"""
 TO_CARD = "() => { if (innerWidth < 700) setTimeout(() => scrollTo({top: 0, behavior: 'smooth'}), 300); }"
@@ -155,7 +159,7 @@ class Workshop:
 
     def _banner(self) -> Any:
         text = DEMONSTRATION if not self.page.may_change else "" if self.page.supervisor.leads else OTHER_APP
-        return gr.HTML(f'<p class="banner">{escape(text)}</p>', visible=bool(text))
+        return gr.update(value=f'<p class="banner">{escape(text)}</p>', visible=bool(text))
 
 
 def build(page: Page) -> gr.Blocks:

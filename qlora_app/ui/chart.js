@@ -40,9 +40,9 @@ class Chart {
     const X = x => left + x / this.total * (width - left - right), Y = y => height - bottom - (y - y0) / ((y1 - y0) || 1) * (height - top - bottom);
     const xy = (x, y) => X(x).toFixed(1) + ' ' + Y(y).toFixed(1), smooth = this.smooth(), digits = y1 - y0 < 0.5 ? 2 : 1;
     const lines = [];
-    for (const t of ticks) lines.push(`<line class="grid" x1="${left}" x2="${width - right}" y1="${Y(t)}" y2="${Y(t)}"/><text x="${left - 8}" y="${Y(t) + 4}" text-anchor="end">${t.toFixed(digits)}</text>`);
-    for (const t of Chart.ticks(0, this.total, width < 480 ? 3 : 6)) if (X(t) < width - right - 64) lines.push(`<text x="${X(t)}" y="${height - 9}" text-anchor="middle">${t.toLocaleString('en')}</text>`);
-    lines.push(`<text x="${width - right}" y="${height - 9}" text-anchor="end">${this.total.toLocaleString('en')} steps</text>`);
+    for (const t of ticks) lines.push(`<line class="grid" x1="${left}" x2="${width - right}" y1="${Y(t)}" y2="${Y(t)}"/><text x="${left - 8}" y="${Y(t) + 4}" text-anchor="end">${figure(t, digits)}</text>`);
+    for (const t of Chart.ticks(0, this.total, width < 480 ? 3 : 6)) if (X(t) < width - right - 64) lines.push(`<text x="${X(t)}" y="${height - 9}" text-anchor="middle">${figure(t)}</text>`);
+    lines.push(`<text x="${width - right}" y="${height - 9}" text-anchor="end">${word('{n} steps', {n: figure(this.total)})}</text>`);
     const there = this.x.map((x, i) => xy(x, this.high[i])), back = this.x.map((x, i) => xy(x, this.low[i])).reverse();
     if (this.x.length > 1) lines.push(`<path class="band" d="M${there.concat(back).join('L')}z"/><path class="raw" d="M${this.x.map((x, i) => xy(x, this.y[i])).join('L')}"/>`);
     lines.push(`<path class="smooth" d="M${this.x.map((x, i) => xy(x, smooth[i])).join('L')}"/>`);
@@ -51,7 +51,7 @@ class Chart {
     lines.push(`<circle class="end" r="3.5" cx="${X(this.x.at(-1))}" cy="${Y(smooth.at(-1))}"/><line class="cursor" y1="${top}" y2="${height - bottom}" x1="-9" x2="-9"/>`);
     this.put(lines.join(''), width, height);
     this.view = {width, left, right, X, smooth};
-    this.legend.innerHTML = '<span class="key train">training loss</span>' + (held.length ? '<span class="key held">held-out loss</span>' : '');
+    this.legend.innerHTML = `<span class="key train">${word('training loss')}</span>` + (held.length ? `<span class="key held">${word('held-out loss')}</span>` : '');
     this.moveTo(this.at); this.tabulate();
   }
   put(inside, width, height) {
@@ -61,22 +61,25 @@ class Chart {
       this.plot.replaceChildren(svg);
     }
     svg.setAttribute('viewBox', `0 0 ${width} ${height}`); svg.setAttribute('height', height); svg.innerHTML = inside;
-    svg.setAttribute('aria-label', `${this.summary()} Arrow keys read single values.`);
+    svg.setAttribute('aria-label', `${this.summary()} ${word('Arrow keys read single values.')}`);
   }
   // What the picture says, in one sentence: under it for everybody, and as its name for those who cannot see it.
   summary() {
-    const held = this.heldOut.length > 1 ? `, held-out loss from ${this.heldOut[0][1].toFixed(2)} to ${this.heldOut.at(-1)[1].toFixed(2)}` : '';
-    const grouped = this.grouping > 1 ? ` Each point is the mean of ${this.grouping} steps.` : '';
-    return `In ${this.x.at(-1).toLocaleString('en')} steps the training loss went from ${this.y[0].toFixed(2)} to ${this.y.at(-1).toFixed(2)}${held}.${grouped}`;
+    const values = {n: figure(this.x.at(-1)), n1: figure(this.y[0], 2), n2: figure(this.y.at(-1), 2), n3: '', n4: ''};
+    const several = this.heldOut.length > 1;
+    if (several) [values.n3, values.n4] = [this.heldOut[0], this.heldOut.at(-1)].map(p => figure(p[1], 2));
+    const went = several ? 'In {n} steps the training loss went from {n1} to {n2}, held-out loss from {n3} to {n4}.'
+      : 'In {n} steps the training loss went from {n1} to {n2}.';
+    return word(went, values) + (this.grouping > 1 ? ' ' + word('Each point is the mean of {n} steps.', {n: figure(this.grouping)}) : '');
   }
   // About twenty rows, evenly spread, and every held-out measurement.
   tabulate() {
     if (!this.numbers.open || !this.x.length) return;
     const every = Math.ceil(this.x.length / 20), held = new Map(this.heldOut), rows = new Map();
     this.x.forEach((x, i) => { if (i % every === 0 || i === this.x.length - 1) rows.set(x, this.y[i]); });
-    const steps = [...new Set([...rows.keys(), ...held.keys()])].sort((a, b) => a - b), cell = v => `<td>${v === undefined ? '' : v.toFixed(3)}</td>`;
-    this.numbers.lastElementChild.innerHTML = '<table><thead><tr><th scope="col">Step</th><th scope="col">Training loss</th><th scope="col">Held-out loss</th></tr></thead><tbody>'
-      + steps.map(x => `<tr><th scope="row">${x.toLocaleString('en')}</th>${cell(rows.get(x))}${cell(held.get(x))}</tr>`).join('') + '</tbody></table>';
+    const steps = [...new Set([...rows.keys(), ...held.keys()])].sort((a, b) => a - b), cell = v => `<td>${v === undefined ? '' : figure(v, 3)}</td>`;
+    this.numbers.lastElementChild.innerHTML = `<table><thead><tr>${[word('Step'), word('Training loss'), word('Held-out loss')].map(name => `<th scope="col">${name}</th>`).join('')}</tr></thead><tbody>`
+      + steps.map(x => `<tr><th scope="row">${figure(x)}</th>${cell(rows.get(x))}${cell(held.get(x))}</tr>`).join('') + '</tbody></table>';
   }
   static ticks(low, high, most) {
     const span = (high - low) || 1, rough = span / most, power = 10 ** Math.floor(Math.log10(rough));
@@ -104,6 +107,8 @@ class Chart {
     if (x === null) { cursor.setAttribute('x1', -9); cursor.setAttribute('x2', -9); this.read.textContent = this.summary(); return; }
     const i = this.nearest(x), at = this.view.X(this.x[i]); cursor.setAttribute('x1', at); cursor.setAttribute('x2', at);
     const held = this.heldOut.filter(p => p[0] <= this.x[i]).at(-1);
-    this.read.textContent = `Step ${this.x[i].toLocaleString('en')}: training loss ${this.y[i].toFixed(3)}` + (held ? `, held-out loss ${held[1].toFixed(3)} at step ${held[0].toLocaleString('en')}` : '');
+    const values = {n: figure(this.x[i]), n1: figure(this.y[i], 3), n2: held && figure(held[1], 3), n3: held && figure(held[0])};
+    this.read.textContent = held ? word('Step {n}: training loss {n1}, held-out loss {n2} at step {n3}', values)
+      : word('Step {n}: training loss {n1}', values);
   }
 }

@@ -16,8 +16,10 @@ from ..messages import Conversation
 from ..runs import Run
 from .effort import examples_of
 from .guard import in_words, reads
+from .language import Written
 from .page import Page
 from .run_card import NOTHING_HERE, recipe_of, run_id, title_of
+from .speaking import said
 from .theme import on_click, plain
 
 EXAMPLES = 6
@@ -80,7 +82,7 @@ class ChatTab:
         if not runs:
             return [gr.HTML(visible=True), gr.Column(visible=False), gr.skip(), gr.skip(), gr.skip()]
         run = next((run for run in runs if run.id == wanted), runs[0])
-        return [gr.HTML(visible=False), gr.Column(visible=True), gr.Dropdown([(_in_a_list(r), r.id) for r in runs], value=run.id),
+        return [gr.HTML(visible=False), gr.Column(visible=True), gr.update(choices=[(_in_a_list(r), r.id) for r in runs], value=run.id),
                 self.chip_words(run), ""]
 
     @reads
@@ -175,8 +177,8 @@ class ChatTab:
 
     def chip_words(self, run: Run) -> str:
         """Example questions as buttons: the starter dataset's own, else held-out questions of the person's file."""
-        chips = "".join(f'<button type="button" data-question="{escape(q)}">{escape(q if len(q) <= 90 else q[:88] + "…")}</button>'
-                        for q in self.questions(run))
+        chips = "".join(f'<button type="button" data-question="{escape(q)}" translate="no">{escape(q if len(q) <= 90 else q[:88] + "…")}'
+                        "</button>" for q in self.questions(run))
         return f'<div class="chips" role="group" aria-label="Example questions">{chips}</div>' if chips else ""
 
     def questions(self, run: Run) -> list[str]:
@@ -226,4 +228,4 @@ def _note(text: str) -> str:
 
 def _in_a_list(run: Run) -> str:
     started = datetime.fromtimestamp((run.folder / "recipe.yaml").stat().st_mtime)
-    return f"{title_of(run)[:28]}, {started:%b} {started.day}, {started:%H:%M}"
+    return Written(f"{title_of(run)[:28]}, {said(f'{started:%b} {started.day}, {started:%H:%M}')}")

@@ -73,7 +73,7 @@ class PresetShelf:
             if error.problems:
                 return gr.skip(), gr.skip(), gr.skip(), *self.tab.mistakes(error)
             return gr.skip(), gr.skip(), self.tab.problem_words(error), gr.skip(), gr.skip()
-        said = f'<p class="quiet" role="status">Saved as <b>{escape(kept)}</b>. It stands first in the list.</p>'
+        said = f'<p class="quiet" role="status">Saved as <b translate="no">{escape(kept)}</b>. It stands first in the list.</p>'
         return self.list_words(), "", said, gr.skip(), gr.skip()
 
     @reads
@@ -82,7 +82,7 @@ class PresetShelf:
         return self.list_words()
 
     def _onto_form(self, recipe: Recipe, values: tuple[Any, ...], unfit: str) -> list[Any]:
-        words = f"<b>{escape(recipe.title)}</b> is on the form."
+        words = f'<b translate="no">{escape(recipe.title)}</b> is on the form.'
         if data_value(recipe.dataset) not in [value for _, value in self.tab.form.data_choices()]:
             data = chosen_data(values[1])
             recipe = recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update={"source": data.source, "id": data.id})})
@@ -96,15 +96,16 @@ class PresetShelf:
         usable, broken = self.page.presets.all()
         own = [name for name in by_size(usable) if self.page.presets.is_own(name)]
         rows = "".join(self._row(name, usable[name]) for name in [*own, *(n for n in by_size(usable) if n not in own)])
-        wrong = "".join(f'<li class="broken"><b>{escape(name)}</b> {escape(text)}</li>' for name, text in broken.items())
+        wrong = "".join(f'<li class="broken"><b translate="no">{escape(name)}</b> {escape(text)}</li>' for name, text in broken.items())
         return f'<ul class="shelf">{rows}{wrong}</ul>'
 
     def _row(self, name: str, recipe: Recipe) -> str:
         own = self.page.presets.is_own(name)
         facts = [asks_for(recipe), here_in_words(recipe), "your own" if own else ""]
         title = recipe.name if recipe.name and not own else name  # one's own go by the name they were saved under
-        return (f'<li><button type="button" data-preset="{escape(name)}"><b>{escape(title)}</b> '
-                f'<small>{escape(" · ".join(filter(None, facts)))}</small> <span>{escape(recipe.note)}</span></button></li>')
+        written = ' translate="no"' if own else ""
+        return (f'<li><button type="button" data-preset="{escape(name)}"><b{written}>{escape(title)}</b> '
+                f'<small>{escape(" · ".join(filter(None, facts)))}</small> <span{written}>{escape(recipe.note)}</span></button></li>')
 
     def _unfit_words(self, name: str, recipe: Recipe) -> str:
         """The reason stands with the model on the form; here is what to do about it."""
@@ -112,6 +113,7 @@ class PresetShelf:
             return ""
         usable = self.page.presets.all()[0]
         other = nearest_that_fits(name, usable)
-        offer = (f'<button type="button" class="link" data-preset="{escape(other)}">Take {escape(usable[other].title)}</button>, '
+        offer = (f'<button type="button" class="link" data-preset="{escape(other)}">Take '
+                 f'<span translate="no">{escape(usable[other].title)}</span></button>, '
                  "the nearest that does." if other else "No preset does.")
         return f'<p class="warning" role="status">It does not fit this machine. {offer}</p>'

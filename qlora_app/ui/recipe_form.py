@@ -20,6 +20,7 @@ from ..presets import Presets
 from ..recipe import EFFORTS, Recipe
 from ..settings import Settings
 from ..training_data import DatasetChoice, uploaded_files
+from .language import Written
 from .theme import plain
 
 PAIRS = ("base_model", "dataset")
@@ -101,6 +102,10 @@ class RecipeForm:
             return "on" if value else "off"
         return dict((v, words) for words, v in options(self.fields[name]) or []).get(value) or str(value)
 
+    def is_written(self, name: str) -> bool:
+        """Is its value text that a person types?"""
+        return name not in PAIRS and not options(self.fields[name])
+
     # ---- what can be chosen
 
     def first_recipe(self) -> Recipe:
@@ -109,13 +114,14 @@ class RecipeForm:
 
     def model_choices(self) -> list[tuple[str, str]]:
         return [("Pennywick starter (built in)", model_value(ModelChoice()))] + [
-            (_short(folder.name), str(folder)) for folder in local_models(self.settings.models)] + [
-            (_short(model.id), model.id) for model in kept_models()] + [("Find one on the Hugging Face Hub…", SEARCH)]
+            (Written(_short(folder.name)), str(folder)) for folder in local_models(self.settings.models)] + [
+            (Written(_short(model.id)), model.id) for model in kept_models()] + [("Find one on the Hugging Face Hub…", SEARCH)]
 
     def data_choices(self) -> list[tuple[str, str]]:
         built_in = [DatasetChoice(id=name) for name in starter.DATASETS]
         uploaded = [DatasetChoice(source="file", id=id) for id in uploaded_files(self.settings.data)]
-        return [(_short(_words(choice)), data_value(choice)) for choice in (*built_in, *uploaded)]
+        return [*((_short(_words(choice)), data_value(choice)) for choice in built_in),
+                *((Written(_short(_words(choice))), data_value(choice)) for choice in uploaded)]
 
 
 def suggested(model: ModelChoice, data: DatasetChoice) -> Recipe:

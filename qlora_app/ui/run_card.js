@@ -3,6 +3,10 @@
 const EVENTS = ['chat', 'stop', 'resume', 'unqueue'];
 const card = element.querySelector('.card'), bar = card.querySelector('.bar'), log = card.querySelector('.log');
 const spoken = card.querySelector('.only-read'), lost = card.querySelector('.lost'), chart = new Chart(card.querySelector('.chart'));
+// What stands on the card before anything is asked for.
+const standing = document.createTreeWalker(card, NodeFilter.SHOW_TEXT);
+while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.currentNode.data = word(standing.currentNode.data.trim());
+card.querySelectorAll('[aria-label]').forEach(e => e.setAttribute('aria-label', word(e.getAttribute('aria-label'))));
 const part = name => card.querySelector(`[data-part="${name}"]`);
 const withOthers = !!element.closest('.run-side');
 let seen = {}, wanted = true, live = false, busy = false, shown = null, quickly = 0, said = {state: '', at: 0};

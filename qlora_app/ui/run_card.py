@@ -20,7 +20,9 @@ from ..recipe import Recipe
 from ..runs import Run, Status
 from ..words import count_of, duration, left
 from .charts import chart
+from .language import spoken, texts_in, translated
 from .page import Page
+from .speaking import visitors_language
 from .theme import plain
 
 FOLDER = Path(__file__).parent
@@ -57,8 +59,10 @@ demonstration trains one, you can watch it and talk to it.</p></div>"""
 
 def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
     """The component; its value is the id of the run it shows ("" for none). Its events are named in run_card.js."""
-    script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in ("chart.js", "run_card.js"))
-    return plain("", html_template=SKELETON, js_on_load=script, server_functions=[cards.poll_function()], **words)
+    script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in ("words.js", "chart.js", "run_card.js"))
+    texts = json.dumps(texts_in(SKELETON + script), ensure_ascii=False)
+    return plain("", html_template=SKELETON, js_on_load=f"const TEXTS = {texts};\n{script}",
+                 server_functions=[cards.poll_function()], **words)
 
 
 class RunCards:
@@ -79,7 +83,11 @@ class RunCards:
 
         Anybody may call this with anything: the id is checked, the rest is only compared.
         """
-        asked = asked if isinstance(asked, dict) else {}
+        news, language = self._news(asked if isinstance(asked, dict) else {}), visitors_language()
+        news["parts"] = {name: translated(text, language) for name, text in news["parts"].items()}
+        return news | {"say": spoken(news.get("say", ""), language)}
+
+    def _news(self, asked: dict[str, Any]) -> dict[str, Any]:
         try:
             run = self.page.store.get(str(asked.get("run") or ""))
             parts, facts = self._parts(run)
@@ -89,7 +97,7 @@ class RunCards:
             return _only_new({"head": gone if asked.get("run") else empty}, asked) | {"state": "empty", "live": False}
         parts = parts | {"others": self._others(run) if asked.get("others") else ""}
         if asked.get("log"):
-            parts["log"] = escape(run.log_tail()) or "The log is empty."
+            parts["log"] = f'<span translate="no">{log}</span>' if (log := escape(run.log_tail())) else "The log is empty."
         known = asked.get("chart")
         drawn = chart(run, facts["total"], known if isinstance(known, dict) else {})
         return _only_new(parts, asked) | facts | {"chart": drawn}
@@ -113,7 +121,7 @@ class RunCards:
         live = next((other for other in self.page.store.list()[:50] if other.id != run.id and other.is_alive()), None)
         if live is None:
             return ""
-        return (f'<p class="note">Being trained now: {escape(title_of(live))} '
+        return (f'<p class="note">Being trained now: <span translate="no">{escape(title_of(live))}</span> '
                 f'<button type="button" class="link" data-show="{escape(live.id)}">Show it</button></p>')
 
 
@@ -150,7 +158,7 @@ def head(run: Run, recipe: Recipe | None, status: Status) -> str:
         sentence = ""  # the proof below says it in full
     warnings = "".join(f"<li>{escape(text)}</li>" for text in status.warnings)
     return (f'<div class="line"><span class="dot {dot}"></span><b>{escape(word)}</b>'
-            f'<span class="what">{escape(title)}</span></div>'
+            f'<span class="what" translate="no">{escape(title)}</span></div>'
             + (f'<p class="sentence">{escape(sentence)}</p>' if sentence else "")
             + (f'<ul class="warnings">{warnings}</ul>' if warnings else ""))
 
@@ -237,14 +245,16 @@ def _sample(question: str, answers: list[dict[str, Any]]) -> str:
     if len(answers) > 1:
         when = f'Now, step {int(last.get("step", 0)):,}{" · as expected" if right else ""}'
         now = f'<div class="now{" right" if right else ""}"><h4>{when}</h4><p>{_shown(last.get("answer"))}</p></div>'
-    wanted = f'<p class="expected">Expected: {escape(expected)}</p>' if expected and not right and len(answers) > 1 else ""
-    return (f'<div class="sample"><p class="question">{escape(question)}</p><div class="pair">'
+    wanted = f'<p class="expected">Expected: <span translate="no">{escape(expected)}</span></p>' \
+        if expected and not right and len(answers) > 1 else ""
+    return (f'<div class="sample"><p class="question" translate="no">{escape(question)}</p><div class="pair">'
             f'<div class="then"><h4>Before training</h4><p>{_shown(first.get("answer"))}{_cut(first)}</p></div>{now}</div>{wanted}</div>')
 
 
 def _shown(answer: Any) -> str:
     text = str(answer or "").strip()
-    return escape(text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…") or '<span class="quiet">(nothing)</span>'
+    shown = escape(text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…")
+    return f'<span translate="no">{shown}</span>' if shown else '<span class="quiet">(nothing)</span>'
 
 
 def _cut(row: dict[str, Any]) -> str:

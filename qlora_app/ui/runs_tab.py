@@ -18,6 +18,7 @@ from ..words import duration, size
 from .guard import changes, reads
 from .page import Page
 from .run_card import NO_FIGURE, NOTHING_HERE, STATES, RunCards, recipe_of, run_card, run_id, title_of
+from .speaking import said
 from .theme import on_click, plain
 
 SHOWN = 50
@@ -92,7 +93,7 @@ class RunsTab:
     @changes
     def delete_run(self, id: str) -> list[Any]:
         self.page.store.delete(id)
-        gr.Info("The run was deleted.")
+        gr.Info(said("The run was deleted."))
         return self.listed()
 
     @reads
@@ -126,7 +127,8 @@ class RunsTab:
         if not runs:
             return NONE_YET if self.page.may_change else NOTHING_HERE
         rows = "".join(_row(run) for run in runs[:SHOWN])
-        rest = f'<p class="quiet">The newest {SHOWN} of {len(runs):,} runs. <code>python -m qlora_app runs</code> lists all.</p>' \
+        rest = f'<p class="quiet">The newest {SHOWN} of {len(runs):,} runs. ' \
+               '<code translate="no">python -m qlora_app runs</code> lists all.</p>' \
             if len(runs) > SHOWN else ""
         columns = "".join(f'<th scope="col">{name}</th>' for name in ("Run", "State", "Loss", "Held-out right", "Time", "Started"))
         return f'<table class="runs"><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table>{rest}'
@@ -138,8 +140,8 @@ def _row(run: Run) -> str:
     started = datetime.fromtimestamp((run.folder / "recipe.yaml").stat().st_mtime)
     dot = "live" if status.is_active else escape(status.state)
     loss, right = (NO_FIGURE if value is None else format(value, form) for value, form in ((status.loss, ".2f"), (share, ".0%")))
-    return (f'<tr><td><button type="button" class="link" data-run="{escape(run.id)}">{escape(title_of(run))}</button>'
-            f'<small>{escape(run.id)}</small></td>'
+    return (f'<tr><td><button type="button" class="link" data-run="{escape(run.id)}" translate="no">{escape(title_of(run))}</button>'
+            f'<small translate="no">{escape(run.id)}</small></td>'
             f'<td><span class="dot {dot}"></span>{STATES.get(status.state, escape(status.state))}</td>'
             f"<td>{loss}</td><td>{right}</td><td>{duration(status.seconds)}</td>"
             f"<td>{started:%b} {started.day}, {started:%H:%M}</td></tr>")
@@ -148,10 +150,10 @@ def _row(run: Run) -> str:
 def details(run: Run) -> str:
     """The recipe as it was saved, and what lies in the folder."""
     recipe = recipe_of(run)
-    text = recipe.to_yaml() if recipe else "The recipe of this run cannot be read."
-    files = "".join(f"<tr><td>{escape(name)}</td><td>{size(count)}</td></tr>" for name, count in _files(run))
-    return (f"<details><summary>Recipe</summary><pre>{escape(text)}</pre></details>"
-            f'<details><summary>Files, {size(run.size())}</summary><p class="quiet">{escape(str(run.folder))}</p>'
+    text = f'<pre translate="no">{escape(recipe.to_yaml())}</pre>' if recipe else "<p>The recipe of this run cannot be read.</p>"
+    files = "".join(f'<tr><td translate="no">{escape(name)}</td><td>{size(count)}</td></tr>' for name, count in _files(run))
+    return (f"<details><summary>Recipe</summary>{text}</details>"
+            f'<details><summary>Files, {size(run.size())}</summary><p class="quiet" translate="no">{escape(str(run.folder))}</p>'
             f"<table>{files}</table></details>")
 
 

@@ -57,7 +57,7 @@ element.addEventListener('click', async e => {
   range.selectNodeContents(code); selection.removeAllRanges(); selection.addRange(range);
   let copied = false;
   try { await navigator.clipboard.writeText(code.textContent); copied = true; } catch { copied = document.execCommand('copy'); }
-  said.textContent = copied ? 'Copied.' : 'It is selected: copy it with the keyboard.';
+  said.textContent = element.querySelectorAll('i')[copied ? 0 : 1].textContent;
 });
 """
 
@@ -246,8 +246,9 @@ class TrainTab:
             if name in ("base_model", "dataset", "name", "note") or value in (None, value_of(advice, name)):
                 continue
             if name != "training.epochs" or self._is_odd(value, advice):
-                own.append(f"{escape(self.form.title(name))} {escape(self.form.said(name, value)[:40])}")
-        more = f" and {len(own) - OWN_NAMED} more" if len(own) > OWN_NAMED else ""
+                written = ' translate="no"' if isinstance(value, str) and self.form.is_written(name) else ""
+                own.append(f"<span>{escape(self.form.title(name))}</span> <span{written}>{escape(self.form.said(name, value)[:40])}</span>")
+        more = f" <span>and {len(own) - OWN_NAMED} more</span>" if len(own) > OWN_NAMED else ""
         return _quiet(f"Your own settings: {', '.join(own[:OWN_NAMED])}{more}.") if own else ""
 
     def _is_odd(self, epochs: float, recipe: Recipe) -> bool:
@@ -262,8 +263,9 @@ class TrainTab:
             command = command_for(self.form.read(values), self.page.presets)
         except UserError:
             return _quiet("The command for the terminal stands here when everything on the form is valid.")
-        return (f'<h3 class="section">The same in a terminal</h3><pre><code>{escape(command)}</code></pre>'
-                '<button type="button" data-copy>Copy the command</button><span role="status"></span>')
+        return (f'<h3 class="section">The same in a terminal</h3><pre translate="no"><code>{escape(command)}</code></pre>'
+                '<button type="button" data-copy>Copy the command</button><span role="status"></span>'
+                "<i hidden>Copied.</i><i hidden>It is selected: copy it with the keyboard.</i>")
 
     def mistakes(self, error: UserError) -> tuple[str, Any]:
         """(alert, fold): the mistakes listed, and the settings opened where one of them is there."""
@@ -284,7 +286,7 @@ class TrainTab:
 def _conversation(conversation: Conversation) -> str:
     turns = "".join(f"<dt>{escape(m['role'])}</dt><dd>{escape(m['content'][:300])}{'…' if len(m['content']) > 300 else ''}</dd>"
                     for m in conversation[:6])
-    return f'<dl class="turns">{turns}</dl>'
+    return f'<dl class="turns" translate="no">{turns}</dl>'
 
 
 def _quiet(text: str) -> str:

@@ -1,0 +1,142 @@
+"""The page's texts in other languages: English stands in the code and is the key, each other language is one file of `languages/`.
+
+A key may have places for values. `{n}`, `{n2}` … take a figure, which is written as the language writes figures; a place with a
+capital letter takes another text of the file; any other takes what it finds, untouched.
+"""
+
+import functools
+import re
+from html import escape, unescape
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).parent / "languages"
+PLACE = re.compile(r"\{([A-Za-z]\w*)\}")
+_NUMBER = r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?"
+_FIGURE = rf"{_NUMBER}(?: ?(?:%|[kMGT]?B|M|bytes|s|min|h)(?![A-Za-z]))?"
+FIGURES = rf"{_FIGURE}(?: {_FIGURE})*"
+LONGEST = 3000  # characters; no text of ours comes near it
+_TAG = re.compile(r"(<[^>]*>)")
+_NAME = re.compile(r"<(/?)([a-zA-Z][\w-]*)")
+_SPOKEN = re.compile(r'\b(aria-label|placeholder|title)="([^"]*)"')
+
+
+class Written(str):
+    """A text that a person wrote, for where no HTML can say translate="no"."""
+
+
+class Language:
+    """One file of `languages/`: how figures are written, and every text."""
+
+    def __init__(self, file: Path) -> None:
+        values = yaml.load(file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        self.figures: dict[str, Any] = values["figures"]
+        self.texts: dict[str, str] = values["texts"]
+        # What says most comes first: a key with few places that take anything, then one with many letters of its own.
+        templates = sorted((key for key in self.texts if PLACE.search(key)), key=_looseness)
+        self.patterns = [(_pattern(key), self.texts[key]) for key in templates]
+        self.say = functools.lru_cache(maxsize=4096)(self._say)
+
+    def figure(self, text: str) -> str:
+        """5,786 -> 5.786 and 6.7 B -> 6,7 Mrd., say."""
+        marks = {",": self.figures["thousands"], ".": self.figures["decimal"]}
+        units = self.figures["units"]
+        return re.sub(r"[A-Za-z%]+", lambda unit: units.get(unit[0], unit[0]), re.sub("[,.]", lambda mark: marks[mark[0]], text))
+
+    def _say(self, text: str) -> str | None:
+        """A text in this language; None where it is none of ours."""
+        if not text or len(text) > LONGEST:
+            return None
+        if text in self.texts:
+            return self.texts[text]
+        if re.fullmatch(FIGURES, text):
+            return self.figure(text)
+        for pattern, other in self.patterns:
+            if (match := pattern.fullmatch(text)) and (values := self._values(match.groupdict())) is not None:
+                return PLACE.sub(lambda place, values=values: values[place[1]], other)
+        return self._parts(text, "\n") or self._parts(text, " · ") or self._sentences(text)
+
+    def _values(self, found: dict[str, str]) -> dict[str, str] | None:
+        """What stands in the places, in this language; None where one that wants a text of ours has another."""
+        said = {name: self.figure(value) if _is_figure(name) else self.say(value) if name[0].isupper() else value
+                for name, value in found.items()}
+        return None if None in said.values() else said  # type: ignore[return-value]
+
+    def _parts(self, text: str, between: str) -> str | None:
+        """Parts of a line or a list, among which may be names."""
+        parts = text.split(between)
+        said = [self.say(part) for part in parts] if len(parts) > 1 else []
+        return between.join(other or part for part, other in zip(parts, said, strict=True)) if any(said) else None
+
+    def _sentences(self, text: str) -> str | None:
+        """Texts that follow one another, the longest first one that is ours."""
+        for end in reversed([match.end() for match in re.finditer(r"[.!?:;,](?= )", text)]):
+            if (first := self.say(text[:end])) and (rest := self.say(text[end + 1:])):
+                return f"{first} {rest}"
+        return None
+
+
+def _is_figure(name: str) -> bool:
+    return re.fullmatch(r"n\d*", name) is not None
+
+
+def _looseness(key: str) -> tuple[int, int]:
+    names = PLACE.findall(key)
+    return sum(not _is_figure(name) and not name[0].isupper() for name in names), -len(PLACE.sub("", key))
+
+
+def _pattern(key: str) -> re.Pattern[str]:
+    parts = PLACE.split(key)
+    places = (f"(?P<{part}>{FIGURES if _is_figure(part) else '.+?'})" if i % 2 else re.escape(part) for i, part in enumerate(parts))
+    return re.compile("".join(places), re.DOTALL)
+
+
+LANGUAGES = {file.stem: Language(file) for file in sorted(FOLDER.glob("*.yaml"))}
+
+
+def language_of(header: str | None) -> str:
+    """The language somebody reads first ("de-DE,de;q=0.9,en;q=0.8" -> "de"), if the page has it, else English."""
+    first = re.split("[-,;]", (header or "").strip().lower())[0]
+    return first if first in LANGUAGES else "en"
+
+
+def spoken(text: str, language: str) -> str:
+    """A text without markup in a language; what is none of ours stays as it is."""
+    if language not in LANGUAGES or isinstance(text, Written):
+        return text
+    return LANGUAGES[language].say(text) or text
+
+
+def translated(html: str, language: str) -> str:
+    """HTML with its texts and the names of its elements in a language. Elements with translate="no" are left alone."""
+    if language not in LANGUAGES:
+        return html
+    parts, left_alone, depth = [], "", 0
+    for part in _TAG.split(html):
+        tag = _NAME.match(part)
+        if left_alone:
+            depth += ((-1 if tag[1] else 1) if tag and tag[2] == left_alone else 0)
+            left_alone = left_alone if depth else ""
+        elif tag and 'translate="no"' in part:
+            left_alone, depth = tag[2], 1
+        else:
+            part = _SPOKEN.sub(lambda found: f'{found[1]}="{_node(found[2], language)}"', part) if tag else _node(part, language)
+        parts.append(part)
+    return "".join(parts)
+
+
+def _node(text: str, language: str) -> str:
+    """A text node or an attribute; blanks around it stay, and it is escaped as before if it is none of ours."""
+    words = " ".join(unescape(text).split())
+    said = LANGUAGES[language].say(words)
+    if said is None:
+        return text
+    before, after = text[:len(text) - len(text.lstrip())], text[len(text.rstrip()):]
+    return f"{before}{escape(said)}{after}"
+
+
+def texts_in(script: str) -> dict[str, dict[str, str]]:
+    """{language: {text: the same in it}} for the texts a script of the browser holds."""
+    return {name: {key: text for key, text in language.texts.items() if key in script} for name, language in LANGUAGES.items()}

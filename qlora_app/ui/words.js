@@ -1,0 +1,4 @@
+// Texts and figures in the visitor's language. `TEXTS` stands in front of this: {language: {text: the same in it}}.
+const LANGUAGE = Object.keys(TEXTS).find(name => name === navigator.language.toLowerCase().split('-')[0]) || 'en';
+const word = (text, values = {}) => (TEXTS[LANGUAGE]?.[text] || text).replace(/{(\w+)}/g, (_, name) => values[name]);
+const figure = (number, digits = 0) => number.toLocaleString(LANGUAGE, {minimumFractionDigits: digits, maximumFractionDigits: digits});
