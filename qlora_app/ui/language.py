@@ -53,10 +53,13 @@ class Language:
             return self.texts[text]
         if re.fullmatch(FIGURES, text):
             return self.figure(text)
+        for between in ("\n", " · "):
+            if between in text:
+                return self._parts(text, between)
         for pattern, other in self.patterns:
             if (match := pattern.fullmatch(text)) and (values := self._values(match.groupdict())) is not None:
                 return PLACE.sub(lambda place, values=values: values[place[1]], other)
-        return self._parts(text, "\n") or self._parts(text, " · ") or self._sentences(text)
+        return self._sentences(text)
 
     def _values(self, found: dict[str, str]) -> dict[str, str] | None:
         """What stands in the places, in this language; None where one that wants a text of ours has another."""
@@ -67,7 +70,7 @@ class Language:
     def _parts(self, text: str, between: str) -> str | None:
         """Parts of a line or a list, among which may be names."""
         parts = text.split(between)
-        said = [self.say(part) for part in parts] if len(parts) > 1 else []
+        said = [self.say(part) for part in parts]
         return between.join(other or part for part, other in zip(parts, said, strict=True)) if any(said) else None
 
     def _sentences(self, text: str) -> str | None:
