@@ -83,8 +83,8 @@ class Visitor:
         self.chromium, self.app = chromium, app
         self.requested, self.complaints, self.contexts = [], [], []
 
-    def open(self, query: str = "", size: dict = DESK) -> Page:
-        context = self.chromium.new_context(viewport=size)
+    def open(self, query: str = "", size: dict = DESK, locale: str = "en-US") -> Page:
+        context = self.chromium.new_context(viewport=size, locale=locale)
         self.contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
