@@ -4,6 +4,7 @@ import ast
 import itertools
 import json
 import re
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,7 @@ from qlora_app.runs import Status
 from qlora_app.train.failures import NotANumber, explain
 from qlora_app.training_data.conversations import read_file
 from qlora_app.ui import recipe_form, run_card
-from qlora_app.ui.language import LANGUAGES, PLACE, Written, language_of, spoken, translated
+from qlora_app.ui.language import LANGUAGES, LONGEST, PLACE, Written, language_of, spoken, translated
 from qlora_app.ui.speaking import STANDING, in_every_language
 from tests.test_page import PROOF, event, make_run, page, poll, store, workshop  # noqa: F401  fixtures
 
@@ -217,6 +218,13 @@ def test_sentences_as_the_app_makes_them_are_translated(make, language, tmp_path
 def test_only_texts_of_ours_change(english, german):
     assert translated(english, "de") == german
     assert translated(english, "en") == translated(english, "xx") == english
+
+
+@pytest.mark.parametrize("text", ["row 1: ", "Log, ", "Log and ", "Finished. ", "a is b. ", "1 ", "x has rows (a). The first: "])
+def test_a_long_text_made_to_be_slow_is_not(text, language):
+    began = time.process_time()
+    assert language.say((text * 200)[:LONGEST].strip() + "?") is None
+    assert time.process_time() - began < 2, "processor seconds; a tenth of one on an idle machine"
 
 
 def test_a_text_somebody_wrote_stays_also_where_there_is_no_markup():

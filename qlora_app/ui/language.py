@@ -17,7 +17,7 @@ PLACE = re.compile(r"\{([A-Za-z]\w*)\}")
 _NUMBER = r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?"
 _FIGURE = rf"{_NUMBER}(?: ?(?:%|[kMGT]?B|M|bytes|s|min|h)(?![A-Za-z]))?"
 FIGURES = rf"{_FIGURE}(?: {_FIGURE})*"
-LONGEST = 3000  # characters; no text of ours comes near it
+LONGEST, MOST_SENTENCES = 1200, 8  # no text of ours comes near them, and who sends a long one must not keep the page busy
 _TAG = re.compile(r"(<[^>]*>)")
 _NAME = re.compile(r"<(/?)([a-zA-Z][\w-]*)")
 _SPOKEN = re.compile(r'\b(aria-label|placeholder|title)="([^"]*)"')
@@ -63,9 +63,13 @@ class Language:
 
     def _values(self, found: dict[str, str]) -> dict[str, str] | None:
         """What stands in the places, in this language; None where one that wants a text of ours has another."""
-        said = {name: self.figure(value) if _is_figure(name) else self.say(value) if name[0].isupper() else value
-                for name, value in found.items()}
-        return None if None in said.values() else said  # type: ignore[return-value]
+        said = {}
+        for name, value in found.items():
+            other = self.figure(value) if _is_figure(name) else self.say(value) if name[0].isupper() else value
+            if other is None:
+                return None
+            said[name] = other
+        return said
 
     def _parts(self, text: str, between: str) -> str | None:
         """Parts of a line or a list, among which may be names."""
@@ -75,7 +79,8 @@ class Language:
 
     def _sentences(self, text: str) -> str | None:
         """Texts that follow one another, the longest first one that is ours."""
-        for end in reversed([match.end() for match in re.finditer(r"[.!?:;,](?= )", text)]):
+        ends = [match.end() for match in re.finditer(r"[.!?:;,](?= )", text)]
+        for end in reversed(ends[:MOST_SENTENCES]):
             if (first := self.say(text[:end])) and (rest := self.say(text[end + 1:])):
                 return f"{first} {rest}"
         return None
