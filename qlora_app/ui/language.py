@@ -20,7 +20,7 @@ FIGURES = rf"{_FIGURE}(?: {_FIGURE})*"
 LONGEST, MOST_SENTENCES = 1200, 8  # no text of ours comes near them, and who sends a long one must not keep the page busy
 _TAG = re.compile(r"(<[^>]*>)")
 _NAME = re.compile(r"<(/?)([a-zA-Z][\w-]*)")
-_SPOKEN = re.compile(r'\b(aria-label|placeholder|title)="([^"]*)"')
+_SPOKEN = re.compile(r'(?<![\w-])(aria-label|placeholder|title)="([^"]*)"')
 
 
 class Written(str):
