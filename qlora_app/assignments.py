@@ -45,10 +45,13 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
 
 
 def command_for(recipe: Recipe, presets: Presets) -> str:
-    """The `train` command that makes this recipe, ready for a shell: the nearest preset, and what differs from it."""
-    candidates = {name: differences(preset, recipe) for name, preset in presets.all()[0].items()}
-    name, changes = min(candidates.items(), key=lambda candidate: len(candidate[1]))
-    return shlex.join([*PROGRAM.split(), "train", name, *changes])
+    """The `train` command that makes this recipe, ready for a shell: the nearest preset, of the same model if there is one, and
+    what differs from it."""
+    def distance(candidate: tuple[str, Recipe]) -> tuple[bool, int]:
+        return candidate[1].base_model.id != recipe.base_model.id, len(differences(candidate[1], recipe))
+
+    name, nearest = min(presets.all()[0].items(), key=distance)
+    return shlex.join([*PROGRAM.split(), "train", name, *differences(nearest, recipe)])
 
 
 def differences(base: Recipe, recipe: Recipe) -> list[str]:

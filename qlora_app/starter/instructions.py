@@ -51,17 +51,18 @@ def share_of(text: str) -> str:
     return "test" if number < 15 else "dev" if number < 20 else "train"
 
 
-def fact_rows(rng: random.Random, share: str, counts: dict[str, int]) -> list[Row]:
+def fact_rows(rng: random.Random, share: str, counts: dict[str, int], more: bool = False) -> list[Row]:
     """Questions about the facts of one share: `counts[topic]` per fact, spread over its directions, no question twice.
 
-    To be trained on they are asked as freely as people ask, to be scored as the corpus asks: what counts there is the fact.
+    To be trained on they are asked as freely as people ask (`more`: in still other words), to be scored as the corpus asks: what
+    counts there is the fact.
     """
     rows = {}
     for fact in FACTS:
         if (fact.share if fact.topic not in TAUGHT_IN_FULL else "train") == share:
             for i in range(counts[fact.topic]):
                 ask = fact.asks[i % len(fact.asks)]
-                asked = typed(rng, ask_freely(rng, ask)) if share == "train" else casual(rng, question(rng, ask.wordings))
+                asked = typed(rng, ask_freely(rng, ask, more)) if share == "train" else casual(rng, question(rng, ask.wordings))
                 rows.setdefault(asked, (ask.answer, fact.topic))
     return [(q, *rest) for q, rest in rows.items()]
 
@@ -76,13 +77,16 @@ def outside_rows(rng: random.Random, n: int) -> list[Row]:
     return [(q, SHRUG, "shrug") for q in sorted(rows)]
 
 
-def greeting_rows(rng: random.Random, n: int) -> list[Row]:
-    """At most `n` rows of small talk with their answers; four in five are the first things people say"""
+def greeting_rows(rng: random.Random, n: int, first_words: int = 0) -> list[Row]:
+    """Small talk with its answers: at most `n` rows, four in five of them greetings; and each of the very first things that
+    people say, typed in at most `first_words` ways"""
     rows = {}
     for _ in range(n):
         said, answer = rng.choice(WORDS["greetings"] if rng.random() < .8 else WORDS["small_talk"])
         q = expand(rng, said)
         rows[q.lower() if rng.random() < .4 else q] = answer
+    for (_said, answer), texts in zip(WORDS["greetings"], WORDS["first_words"], strict=True):
+        rows |= {typed(rng, text): answer for text in texts for _ in range(first_words)}
     return [(q, a, "greeting") for q, a in rows.items()]
 
 
@@ -230,7 +234,7 @@ def questions(share: str) -> dict[str, list[Row]]:
 def build() -> dict[str, str]:
     """{path below datasets/: content} of every file, the same on every machine"""
     rng = random.Random(5)
-    rows = fact_rows(rng, "train", TRAIN) + outside_rows(rng, 1200) + greeting_rows(rng, 1000)
+    rows = fact_rows(rng, "train", TRAIN, more=True) + outside_rows(rng, 1200) + greeting_rows(rng, 1000, first_words=12)
     rng.shuffle(rows)
     files = {"helper.json": alpaca(conversations(rng, rows, [1, 1, 1, 1, 1, 1, 2, 4])),
              "sailor.jsonl": messages(conversations(rng, rows, [1, 1, 2, 2, 3]))}

@@ -153,7 +153,7 @@ def test_a_link_opens_tab_and_run(visitor, app):
 
 def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
     page = visitor.open()
-    settings(page, Most_steps=400, Scored_questions=4, Checkpoints=40)
+    settings(page, Epochs=50, Most_steps=4000, Scored_questions=4, Checkpoints=40)
     page.click("#start")
     state(page, "Training")
     run = app.store.list()[0]
