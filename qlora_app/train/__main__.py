@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-# The log of a run is read by people: no progress bars of other libraries, no advice to install kernels from the network.
+# The log of a run is read by people: no progress bars of other libraries.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
