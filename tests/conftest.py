@@ -43,3 +43,24 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def store(home):
     return RunStore(home / "runs")
+
+
+def train_tab(settings: Any, supervisor: Any = None) -> Any:
+    """The Train tab of a page with these settings, and the values its controls have when it is opened."""
+    import gradio as gr
+
+    from qlora_app.ui.page import Page
+    from qlora_app.ui.run_card import RunCards
+    from qlora_app.ui.train_tab import TrainTab
+
+    page = Page(settings, RunStore(settings.home / "runs"), supervisor=supervisor, sessions=None)
+    with gr.Blocks():
+        tab = TrainTab(page, RunCards(page))
+        tab.build()
+    return tab
+
+
+@pytest.fixture
+def values(tab):
+    """The form of a fresh page, as {control: value}."""
+    return dict(zip(tab.form.controls, tab.form.show(tab.form.first_recipe()), strict=True))

@@ -16,13 +16,10 @@ from qlora_app.cli.commands import _parse
 from qlora_app.errors import UserError
 from qlora_app.presets import Presets
 from qlora_app.recipe import EFFORTS, Recipe
-from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
-from qlora_app.ui.page import Page
 from qlora_app.ui.recipe_form import data_value, suggested, value_of
-from qlora_app.ui.run_card import RunCards
-from qlora_app.ui.train_tab import TrainTab
+from tests.conftest import train_tab
 
 
 @pytest.fixture
@@ -37,22 +34,12 @@ def model_folder(tmp_path):
 
 @pytest.fixture
 def tab(tmp_path, model_folder):
-    page = Page(Settings(home=tmp_path), RunStore(tmp_path / "runs"), supervisor=None, sessions=None)
-    with gr.Blocks():
-        tab = TrainTab(page, RunCards(page))
-        tab.build()
-    return tab
+    return train_tab(Settings(home=tmp_path))
 
 
 @pytest.fixture
 def form(tab):
     return tab.form
-
-
-@pytest.fixture
-def values(form):
-    """The form of a fresh page, as {control: value}."""
-    return dict(zip(form.controls, form.show(form.first_recipe()), strict=True))
 
 
 def another(form, name, value, model_folder):

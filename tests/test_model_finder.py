@@ -9,12 +9,10 @@ from qlora_app import memory
 from qlora_app.base_models.download import fetch
 from qlora_app.errors import UserError
 from qlora_app.memory import Machine
-from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
 from qlora_app.ui.page import Page
 from qlora_app.ui.recipe_form import SEARCH
-from qlora_app.ui.run_card import RunCards
-from qlora_app.ui.train_tab import TrainTab
+from tests.conftest import train_tab
 from tests.hub_server import GOOD, Repo
 from tests.test_hub import CHOICE, ID, hub, llama, server, tiny  # noqa: F401  fixtures
 
@@ -29,16 +27,7 @@ class Starter:
 
 @pytest.fixture
 def tab(tmp_path):
-    page = Page(Settings(home=tmp_path / "home", hub_token=GOOD), RunStore(tmp_path / "runs"), supervisor=Starter(), sessions=None)
-    with gr.Blocks():
-        tab = TrainTab(page, RunCards(page))
-        tab.build()
-    return tab
-
-
-@pytest.fixture
-def values(tab):
-    return dict(zip(tab.form.controls, tab.form.show(tab.form.first_recipe()), strict=True))
+    return train_tab(Settings(home=tmp_path / "home", hub_token=GOOD), supervisor=Starter())
 
 
 def test_a_newcomer_sees_nothing_of_it(tab, values):
