@@ -145,6 +145,15 @@ def test_nothing_half_replaces_a_file_on_a_full_disk(run, monkeypatch):
     assert [p.name for p in run.folder.iterdir() if p.name.endswith(".tmp")] == []
 
 
+def test_a_power_cut_leaves_a_run_that_can_be_opened(run):
+    run.append_metric({"step": 1, "loss": 2.0})
+    (run.folder / "launch.json").write_text("{}")
+    for name in ("status.json", "curve.json", "launch.json"):
+        (run.folder / name).write_bytes(b"")  # renamed before its contents were on the disk
+    assert run.status().state == "interrupted" and "Resume" in run.status().sentence
+    assert run.curve().to_dict()["buckets"] == [[1, 1, 2.0, 2.0, 2.0]]
+
+
 def test_missing_file_reads_as_empty(tmp_path):
     assert read_lines(tmp_path / "none.jsonl", 0) == ([], 0)
 

@@ -8,24 +8,30 @@ from typing import Any
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
+    """None for a file that is not there, or that a power cut left empty."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
 
 
-def write_json(path: Path, value: Any) -> None:
-    replace_file(path, json.dumps(value))
+def write_json(path: Path, value: Any, lasting: bool = True) -> None:
+    replace_file(path, json.dumps(value), lasting)
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Write beside, flush, rename: a reader sees the old file or the new one, never half of one."""
+def replace_file(path: Path, text: str, lasting: bool = True) -> None:
+    """Write beside, rename: a reader sees the old file or the new one, never half of one.
+
+    `lasting` waits for the disk (5 to 40 ms), so that it also survives a power cut. What is written several times a second does
+    without: it survives the end of any program.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(beside, "w", encoding="utf-8") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError:
         beside.unlink(missing_ok=True)

@@ -114,10 +114,7 @@ class Run:
         return replace(said, state="interrupted", sentence=f"The training program ended without a word. {hint} The log has its last lines.")
 
     def _said(self) -> Status:
-        try:
-            values = json.loads((self.folder / "status.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return Status()
+        values = read_json(self.folder / "status.json") or {}
         known = {f.name for f in fields(Status)}
         return Status(**{k: v for k, v in values.items() if k in known})
 
@@ -239,8 +236,8 @@ class Run:
         finally:
             os.close(lock)
 
-    def write_status(self, status: Status) -> None:
-        write_json(self.folder / "status.json", asdict(status))
+    def write_status(self, status: Status, lasting: bool = True) -> None:
+        write_json(self.folder / "status.json", asdict(status), lasting)
 
     def write_base(self, commit: str = "") -> None:
         """Which weights this run is trained on, and their commit on the Hub: a branch moves on, and an adapter fits one base only."""
@@ -256,7 +253,8 @@ class Run:
         append_line(self.folder / "samples.jsonl", row)
 
     def write_curve(self, curve: Curve) -> None:
-        write_json(self.folder / "curve.json", curve.to_dict())
+        """Not waited for: what a power cut took of it is in metrics.jsonl."""
+        write_json(self.folder / "curve.json", curve.to_dict(), lasting=False)
 
     def forget_after(self, step: int) -> Curve:
         """Drop what was logged after `step` (a resumed run logs it again); returns the curve of what is left."""

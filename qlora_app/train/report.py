@@ -18,7 +18,7 @@ from ..tasks.chat import held_out_loss
 from .failures import NotANumber
 from .job import Job
 
-STATUS_EVERY = 0.3  # seconds; people cannot read faster, and every status is flushed to the disk
+STATUS_EVERY = 0.3  # seconds; people cannot read faster
 CURVE_EVERY = 3.0
 
 
@@ -84,7 +84,7 @@ class Reporter(TrainerCallback):
         now = time.monotonic()
         if first or now - self._last_status > STATUS_EVERY:
             self._last_status = now
-            self.run.write_status(self.status)
+            self.run.write_status(self.status, lasting=False)
         if now - self._last_curve > CURVE_EVERY:
             self._last_curve = now
             self.run.write_curve(self.curve)
