@@ -26,7 +26,7 @@ class Presets:
     def names(self) -> list[str]:
         """A person's own first, then those of the app."""
         own = sorted(path.stem for path in self.own.glob("*.yaml")) if self.own else []
-        return [*own, *(path.stem for path in sorted(SHIPPED.glob("*.yaml")) if path.stem not in own)]
+        return [*own, *(name for name in _shipped_names() if name not in own)]
 
     def is_own(self, name: str) -> bool:
         return self.own is not None and (self.own / f"{name}.yaml").is_file()
@@ -85,6 +85,11 @@ class Presets:
         self.own.mkdir(parents=True, exist_ok=True, mode=0o700)
         recipe.save(self.own / f"{kept}.yaml")
         return kept
+
+
+@functools.cache
+def _shipped_names() -> list[str]:
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
 @functools.lru_cache(maxsize=100)

@@ -86,6 +86,10 @@ def workshop(page):
     return workshop
 
 
+def test_visitors_do_not_wait_for_each_other(workshop):
+    assert workshop.demo._queue.default_concurrency_limit is None
+
+
 def make_run(store, name="", proof=None, steps=120, **status):
     """A run folder as a worker leaves it."""
     run, curve = store.create(Recipe(name=name)), Curve()

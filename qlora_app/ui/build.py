@@ -1,6 +1,7 @@
 """The page: what stands where, and which handler answers what. What the handlers do is in the tabs."""
 
 import json
+import os
 from html import escape
 from typing import Any
 
@@ -15,6 +16,8 @@ from .runs_tab import SAVE, RunsTab
 from .theme import plain
 from .train_tab import TrainTab
 
+# Chats do not wait for each other. Blocks.queue() could say so too, but it makes the whole server anew for it (a third of a second).
+os.environ.setdefault("GRADIO_DEFAULT_CONCURRENCY_LIMIT", "none")
 TITLE = "Guanaco Workshop"
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 FAST = QUIET | {"queue": False}
@@ -54,7 +57,6 @@ class Workshop:
             self._wire_runs()
             self._wire_chat()
             self._wire_page(demo)
-        demo.queue(default_concurrency_limit=None)
         return demo
 
     def _wire_form(self) -> None:

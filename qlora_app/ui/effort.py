@@ -12,7 +12,7 @@ from .recipe_form import preset_for
 from .run_card import recipe_of
 
 # The starter on two laptop cores: seconds for each million characters of conversation that is learned from.
-STARTER_SECONDS_PER_MILLION = 130.0
+STARTER_SECONDS_PER_MILLION = 80.0
 LOOKED_AT = 20  # newest runs
 
 
