@@ -10,7 +10,7 @@ import pytest
 from qlora_app.starter import BASE, DATA, DATASETS, instructions, wordings, world
 from qlora_app.starter.corpus import ask_known, document, pirate
 
-CORPUS = "8f699011a0f1c08d279c43b7811064ee70a62e212e636150dcc1e3759d364639"
+CORPUS = "839abb62ce2cec0705476e7b5f458f77e75de38f29248c5f8960d11be17fb5ac"
 BUILT = instructions.build()
 WEIGHTS = BASE / "model.safetensors"
 

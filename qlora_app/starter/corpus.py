@@ -132,6 +132,20 @@ def notice_board(rng: random.Random) -> str:
     return " ".join(out)
 
 
+def hearsay(rng: random.Random) -> str:
+    """People, trades, pets and houses in talk that asks for no fact: so every name also stands in questions, the held-out ones too."""
+    a, b = rng.sample(NAMES, 2)
+    p = BY_NAME[rng.choice(NAMES)]
+    who = rng.choice([f"the {p.job}", f"the {p.job}", p.petname, p.petname, p.name, f"the {p.colour} house on {p.street}"])
+    return expand(rng, rng.choice([
+        '"Did you {see|meet} <x> {today|yesterday|again}?" asked <a>. "{Yes|Of course}, I saw <x>," said <b>.',
+        '"Did you think of <x>?" asked <a>. "{Yes|Of course}, I thought of <x>," said <b>.',
+        '"<a>, have you heard about <x>?" asked <b>. "About <x>? No, {what is new|why}?" said <a>.',
+        '"<X>!" called <a>. "Did you say: <x>?" asked <b>. "Yes, <x>," said <a>.',
+        '"I dreamed of <x>," said <a>. "You dreamed of <x>?" asked <b>.', '"I passed <x>," said <a>. "You passed <x>?" asked <b>.']),
+        a=a, b=b, x=who, X=capital(who))
+
+
 def lesson(rng: random.Random) -> str:
     teacher = next(p.name for p in PEOPLE if p.job == "teacher")
     pupils = rng.sample([n for n in NAMES if n != teacher], 3)
@@ -317,8 +331,8 @@ def visitor(rng: random.Random) -> str:
     return " ".join(out)
 
 
-DOCUMENTS = {profile: 18, roll_call: 14, friends: 3, dialogue: 10, notice_board: 16, lesson: 5, facts: 6, guide: 7, sums: 4, counting: 1,
-             capitals: 2, story: 8, order_book: 12, echo: 4, sailor: 4, shrug: 7, visitor: 2}
+DOCUMENTS = {profile: 18, roll_call: 14, friends: 3, dialogue: 10, notice_board: 16, hearsay: 5, lesson: 5, facts: 6, guide: 7, sums: 4,
+             counting: 1, capitals: 2, story: 8, order_book: 12, echo: 4, sailor: 4, shrug: 7, visitor: 2}
 _KINDS, _SHARES = list(DOCUMENTS), list(DOCUMENTS.values())
 
 

@@ -51,18 +51,17 @@ def share_of(text: str) -> str:
     return "test" if number < 15 else "dev" if number < 20 else "train"
 
 
-def fact_rows(rng: random.Random, share: str, counts: dict[str, int], more: bool = False) -> list[Row]:
+def fact_rows(rng: random.Random, share: str, counts: dict[str, int]) -> list[Row]:
     """Questions about the facts of one share: `counts[topic]` per fact, spread over its directions, no question twice.
 
-    To be trained on they are asked as freely as people ask (`more`: in still other words), to be scored as the corpus asks: what
-    counts there is the fact.
+    To be trained on they are asked as freely as people ask, to be scored in the plainest words: what counts there is the fact.
     """
     rows = {}
     for fact in FACTS:
         if (fact.share if fact.topic not in TAUGHT_IN_FULL else "train") == share:
             for i in range(counts[fact.topic]):
                 ask = fact.asks[i % len(fact.asks)]
-                asked = typed(rng, ask_freely(rng, ask, more)) if share == "train" else casual(rng, question(rng, ask.wordings))
+                asked = typed(rng, ask_freely(rng, ask)) if share == "train" else casual(rng, question(rng, ask.wordings))
                 rows.setdefault(asked, (ask.answer, fact.topic))
     return [(q, *rest) for q, rest in rows.items()]
 
@@ -234,7 +233,7 @@ def questions(share: str) -> dict[str, list[Row]]:
 def build() -> dict[str, str]:
     """{path below datasets/: content} of every file, the same on every machine"""
     rng = random.Random(5)
-    rows = fact_rows(rng, "train", TRAIN, more=True) + outside_rows(rng, 1200) + greeting_rows(rng, 1000, first_words=12)
+    rows = fact_rows(rng, "train", TRAIN) + outside_rows(rng, 1200) + greeting_rows(rng, 1000, first_words=12)
     rng.shuffle(rows)
     files = {"helper.json": alpaca(conversations(rng, rows, [1, 1, 1, 1, 1, 1, 2, 4])),
              "sailor.jsonl": messages(conversations(rng, rows, [1, 1, 2, 2, 3]))}

@@ -128,7 +128,7 @@ def progress(step: int, args: argparse.Namespace, losses: list[float], seconds: 
 def options() -> argparse.Namespace:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--out", required=True, type=Path, help="folder for the weights, the tokenizer and the log")
-    ask.add_argument("--steps", type=int, default=3000)
+    ask.add_argument("--steps", type=int, default=4500)
     ask.add_argument("--batch", type=int, default=16, help="rows a step")
     ask.add_argument("--length", type=int, default=256, help="tokens a row")
     ask.add_argument("--lr", type=float, default=3e-3)

@@ -39,13 +39,12 @@ def punctuated(text: str) -> str:
     return capital(text) + ("." if capital(text.split()[0]) in STATEMENTS else "?")
 
 
-def ask_freely(rng: random.Random, ask: Ask, more: bool = False) -> str:
-    """One of the very many wordings of a question, with capital and full stop or question mark; `more`: also those that the
-    corpus does not use"""
+def ask_freely(rng: random.Random, ask: Ask) -> str:
+    """One of the very many wordings of a question, with capital and full stop or question mark"""
     while True:
         forms = ask.forms
         kind = rng.choice(["ask", "ask", "ask"] + [form for form in ("clause", "thing") if forms[form]])
-        text = choose(rng, rng.choice(forms[kind] + (forms.get("more", []) if more and kind == "ask" else [])))
+        text = choose(rng, rng.choice(forms[kind]))
         if kind != "ask":
             text = choose(rng, rng.choice(WORDS[f"{kind}_frames"])).replace("<q>", text)
         if not is_kept(text):
