@@ -89,9 +89,10 @@ class Lengths:
         end = longest if longest <= 3 * usual else 2 * usual  # a single long example must not press all others into one bar
         end = min(longest, max(end, round(1.15 * max_length)))
         width = max(1.0, end / BINS)
-        if max_length < end:
+        if width / 2 < max_length < end:
             width = max_length / max(1, round(max_length / width))
-        borders = [border for i in range(1, math.ceil(end / width)) if (border := round(i * width)) < longest]
+        borders = {border for i in range(1, math.ceil(end / width)) if (border := round(i * width)) < longest}
+        borders = sorted(borders | ({max_length} if max_length < end else set()))
         counts = Counter(bisect_left(borders, count) for count in self.tokens)
         edges = zip([0, *borders], [*borders, longest], strict=True)
         return [Bin(low + 1, high, counts[number]) for number, (low, high) in enumerate(edges)]

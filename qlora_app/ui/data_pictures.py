@@ -1,17 +1,17 @@
 """The data as pictures: an example token by token with its loss mask, and the lengths of all examples as a histogram."""
 
+import math
 from html import escape
 from itertools import groupby
 
 from ..tasks.microscope import ENOUGH, Lengths, Token
 from ..training_data import Examples
 from ..training_data.statistics import Repeats
-from ..words import count_of
 
 KINDS = {"read": "read only", "trained": "trained", "cut": "cut off"}
 FIRST, AROUND, LAST = 900, 150, 150  # tokens shown of a very long example: its start, both sides of the cut, its end
 REASONS = 5  # rows left out that are named
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 380, 150, 34, 22, 18  # of the histogram
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 380, 156, 44, 22, 20  # of the histogram
 BLANKS = {" ": "blank", "\n": "line", "\t": "tab"}
 
 
@@ -44,7 +44,7 @@ def _parts(tokens: list[Token]) -> str:
 
 
 def _token(token: Token) -> str:
-    kind = "special" if token.is_special else "token" if token.text else "token begun"
+    kind = "special" if token.is_special else "token" if token.text else "begun"
     return f'<span class="{kind}" title="id {token.id}">{"".join(map(_visible, token.text))}</span>'
 
 
@@ -58,7 +58,7 @@ def _visible(character: str) -> str:
 def jump_words(lengths: Lengths, max_length: int) -> str:
     """Buttons to the examples worth a look."""
     places = {"Longest": [lengths.longest], "Shortest": [lengths.shortest], "First that is cut": lengths.cut(max_length),
-              "First without loss": lengths.without_loss(max_length)}
+              "First with nothing to learn": lengths.without_loss(max_length)}
     buttons = "".join(f'<button type="button" data-at="{found[0]}">{name}</button>' for name, found in places.items() if found)
     return f'<div class="jumps" role="group" aria-label="Examples worth a look">{buttons}</div>'
 
@@ -69,7 +69,7 @@ def facts_words(examples: Examples, repeated: Repeats, lengths: Lengths, max_len
     """Figures, the histogram with its sentence and table, and what to do about the lengths."""
     count, cut, silent = len(lengths.tokens), len(lengths.cut(max_length)), len(lengths.without_loss(max_length))
     figures = {"to learn from": len(examples.train), "held out": len(examples.held_out), "left out": len(examples.left_out),
-               "duplicates": repeated.duplicates, "cut off": cut, "without loss": silent}
+               "duplicates": repeated.duplicates, "cut off": cut, "nothing to learn": silent}
     tiles = "".join(f"<div><dt>{name}</dt><dd>{value:,}</dd></div>" for name, value in figures.items())
     sampled = "" if count == len(examples.train) else f" Measured on {count:,} of {len(examples.train):,} examples from all over."
     summary = f"{_summary(lengths, max_length)}{sampled}"
@@ -86,33 +86,44 @@ def _summary(lengths: Lengths, max_length: int) -> str:
 
 
 def _histogram(lengths: Lengths, max_length: int, summary: str) -> str:
-    """Bars in the order of length; those beyond the line lose their end."""
+    """Bars in the order of length; those beyond the line lose their end. The last bar takes all that is longer."""
     bins = lengths.bins(max_length)
-    highest, step = max(one.count for one in bins), (WIDTH - LEFT) / len(bins)
-
-    def y(count: float) -> float:
-        return HEIGHT - BOTTOM - count / highest * (HEIGHT - BOTTOM - TOP)
-
+    highest, step, ground = max(one.count for one in bins), (WIDTH - LEFT) / len(bins), HEIGHT - BOTTOM
+    tall = {one: one.count / highest * (ground - TOP) for one in bins}
     bars = "".join(
-        f'<rect class="{"beyond" if one.low > max_length else "within"}" x="{LEFT + i * step + 1:.1f}" y="{y(one.count):.1f}" '
-        f'width="{step - 2:.1f}" height="{HEIGHT - BOTTOM - y(one.count):.1f}"><title>{one.low:,} to {one.high:,} tokens: {one.count:,}'
-        "</title></rect>" for i, one in enumerate(bins) if one.count)
-    grid = "".join(f'<line class="grid" x1="{LEFT}" x2="{WIDTH}" y1="{y(count):.1f}" y2="{y(count):.1f}"/>'
-                   f'<text x="{LEFT - 6}" y="{y(count) + 4:.1f}" text-anchor="end">{count:,}</text>' for count in (0, highest))
-    below = "".join(f'<text x="{LEFT + (i + 1) * step:.1f}" y="{HEIGHT - 6}" text-anchor="{"end" if i == len(bins) - 1 else "middle"}">'
-                    f"{bins[i].high:,}</text>" for i in _labelled(len(bins)))
-    border = next((i for i, one in enumerate(bins) if one.low > max_length), None)
-    x = WIDTH if border is None else LEFT + border * step
-    line = "" if border is None else f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{HEIGHT - BOTTOM}"/>'
-    said = f"longest allowed: {max_length:,}{' →' if border is None else ''}"
-    where = "end" if x > WIDTH / 2 else "start"
-    return (f'<svg role="img" aria-label="{summary}" viewBox="0 0 {WIDTH} {HEIGHT}" width="100%">{grid}{bars}{below}{line}'
-            f'<text class="said" x="{x:.1f}" y="10" text-anchor="{where}">{said}</text></svg>')
+        f'<rect class="{"beyond" if one.low > max_length else "within"}" x="{LEFT + i * step + 1:.1f}" y="{ground - tall[one]:.1f}" '
+        f'width="{step - 2:.1f}" height="{tall[one]:.1f}"><title>{one.low:,} to {one.high:,} tokens: {one.count:,}</title></rect>'
+        for i, one in enumerate(bins))
+    beside = "".join(_line(ground - count / highest * (ground - TOP), count) for count in _round_numbers(highest, 2))
+    end = bins[-2].high * len(bins) / (len(bins) - 1) if len(bins) > 1 else bins[0].high  # where the axis would end without longer ones
+    below = "".join(_below(LEFT + count / end * (WIDTH - LEFT), f"{count:,}") for count in _round_numbers(end, 4) if count < 0.85 * end)
+    below += _below(WIDTH, f"{bins[-1].high:,}", "end")
+    return (f'<svg role="img" aria-label="{summary}" viewBox="0 0 {WIDTH} {HEIGHT}" width="100%">{beside}{bars}{below}'
+            f"{_limit(max_length, next((LEFT + i * step for i, one in enumerate(bins) if one.low > max_length), None))}</svg>")
 
 
-def _labelled(bins: int) -> list[int]:
-    """Which bins have their upper border named: four of them, evenly spread, the last one always."""
-    return sorted({round((part + 1) * bins / 4) - 1 for part in range(4)} - {-1})
+def _limit(max_length: int, x: float | None) -> str:
+    """The line at the longest example allowed; without a place its words alone, which point to the right."""
+    line = "" if x is None else f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{HEIGHT - BOTTOM}"/>'
+    at, anchor = (WIDTH, "end") if x is None else (x - 5, "end") if x > WIDTH / 2 else (x + 5, "start")
+    words = f"longest allowed: {max_length:,}" if line else f"longest allowed: {max_length:,} →"
+    return f'{line}<text class="said" x="{at:.1f}" y="10" text-anchor="{anchor}">{words}</text>'
+
+
+def _line(y: float, count: int) -> str:
+    return (f'<line class="grid" x1="{LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{count:,}</text>')
+
+
+def _below(x: float, text: str, anchor: str = "middle") -> str:
+    return f'<text x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{text}</text>'
+
+
+def _round_numbers(highest: float, about: int) -> list[int]:
+    """0, 500, 1000 for 1011 and about 2: multiples of a round number up to the highest."""
+    power = 10 ** math.floor(math.log10(max(1.0, highest / about)))
+    step = max(1, round(next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= 0.8 * highest / about)))
+    return list(range(0, math.floor(highest) + 1, step))
 
 
 def _table(lengths: Lengths, max_length: int) -> str:
@@ -126,7 +137,9 @@ def _advice(lengths: Lengths, max_length: int, context: int | None) -> str:
     length = lengths.suggestion(context)
     whole = lengths.share_whole(length)
     if length == max_length:
-        return "" if whole >= ENOUGH else f'<p class="quiet">Only {_percent(whole)} are whole. Split long texts into several examples.</p>'
+        why = f"The model reads at most {context:,} tokens. " if length == context else ""
+        return "" if whole >= ENOUGH else (f'<p class="quiet">{why}Only {_percent(whole)} of the examples are whole: split long texts into '
+                                           "several.</p>")
     words = "would keep" if length > max_length else "are enough: they keep"
     return (f'<p class="quiet">{length:,} tokens {words} {_percent(whole)} of the examples whole. '
             f'<button type="button" class="link" data-length="{length}">Take {length:,}</button></p>')
@@ -140,8 +153,11 @@ def _percent(share: float) -> str:
 def _repeats_words(repeated: Repeats) -> str:
     if not repeated.known:
         return ""
-    return (f'<p class="quiet">{count_of(repeated.known, "held-out example")} can be learned by heart, because the same is learned from: '
-            "what is measured on them looks too good.</p>")
+    words = ("1 held-out example can be learned by heart, because the same is learned from: what is measured on it looks too good."
+             if repeated.known == 1 else
+             f"{repeated.known:,} held-out examples can be learned by heart, because the same are learned from: what is measured on them "
+             "looks too good.")
+    return f'<p class="quiet">{words}</p>'
 
 
 def left_out_words(examples: Examples) -> str:

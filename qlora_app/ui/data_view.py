@@ -41,6 +41,11 @@ QUICKLY, THOROUGHLY = 0.2, 5.0  # seconds Start waits for a tokenizer, and for a
 MATTERS = ("base_model", "dataset")  # groups of settings that change what is shown, beside the longest example
 MAX_LENGTH = "training.max_length"
 PRIVATE = "The rows of uploaded data are not shown to visitors."
+# Another example is shown from its start, or where it is cut.
+TO_THE_CUT = """watch('value', () => {
+  const tokens = element.querySelector('.tokens'), cut = tokens && tokens.querySelector('.cut');
+  if (tokens) tokens.scrollTop = cut ? cut.offsetTop - tokens.clientHeight / 2 : 0;
+});"""
 
 Seen = tuple[str, int] | None  # (data, example) that is looked at; None while the fold is closed
 
@@ -72,7 +77,7 @@ class DataView:
     def build(self) -> None:
         with gr.Accordion("Look at the data", open=False, elem_id="data-view") as self.fold:
             self.jumps = plain(js_on_load=on_click("look", "at"), elem_id="jumps")
-            self.mask = plain(js_on_load=on_click("look", "at"), elem_id="mask")
+            self.mask = plain(js_on_load=on_click("look", "at") + TO_THE_CUT, elem_id="mask")
             self.facts = plain(js_on_load=on_click("take", "length"), elem_id="data-facts")
             self.left_out = gr.DownloadButton("Download the rows left out", size="sm", visible=False, elem_id="left-out")
         self.seen = gr.State(None)
@@ -96,7 +101,7 @@ class DataView:
     @reads
     def open(self, *values: Any) -> Iterator[tuple[Any, ...]]:
         """The first example at once, then the lengths of all."""
-        yield ("", 0), _busy("Reading the data…"), "", "", gr.skip()
+        yield ("", 0), _busy("Reading the data…" if _is_ready() else "Getting ready, once after the start of the app…"), "", "", gr.skip()
         yield from self._tell(None, values)
 
     @reads
@@ -147,7 +152,7 @@ class DataView:
 
     def learns_nothing(self, recipe: Recipe) -> bool:
         """Is it certain that no example has a token to learn from? Where that cannot be said quickly the worker says it."""
-        if "transformers" not in sys.modules:  # importing it now would take the processor from the worker
+        if not _is_ready():  # to get ready now would take the processor from the worker
             return False
         try:
             subject = self._loading.submit(self._subject, recipe).result(QUICKLY)
@@ -212,6 +217,11 @@ def _tokenizer(model: ModelChoice, when: int) -> "PreTrainedTokenizerBase":
 @functools.lru_cache(maxsize=32)
 def _repeats(data: DatasetChoice, folder: Path) -> Repeats:
     return repeats(examples_of(data, folder))
+
+
+def _is_ready() -> bool:
+    """Is the library that tokenizers need imported, or being imported? That takes seconds; the app does it once the page is there."""
+    return "transformers" in sys.modules
 
 
 def _number(event: gr.EventData, name: str) -> int:
