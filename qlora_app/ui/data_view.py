@@ -169,8 +169,8 @@ class DataView:
         """The form as far as it matters here. Raises UserError."""
         given = dict(zip(self.names, values, strict=True))
         self.finder.check_visitor(chosen_model(given["base_model"]))
-        usual = self.form.show(self.form.first_recipe())
-        return self.form.read([given.get(name, value) for name, value in zip(self.form.controls, usual, strict=True)])
+        others = self.form.show(Recipe())
+        return self.form.read([given.get(name, value) for name, value in zip(self.form.controls, others, strict=True)])
 
     def _subject(self, recipe: Recipe) -> Subject:
         """Raises UserError for a model that is not here, or data that cannot be read or shown."""
