@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+from tokenizers import Tokenizer, decoders, models, normalizers
+from transformers import PreTrainedTokenizerFast
 
 from qlora_app import starter
 from qlora_app.base_models import ModelChoice, load_tokenizer
@@ -114,6 +116,21 @@ def test_the_texts_of_the_tokens_are_the_text(tokenizer):
     assert content in "".join(token.text for token in tokens if token.kind == "trained")
     assert "" in [token.text for token in tokens] and not any("\ufffd" in token.text for token in tokens)
     assert tokens[-1].kind == "trained" and [token.text for token in tokens if token.is_special] == [tokenizer.eos_token] * 2
+
+
+def test_the_texts_are_right_for_a_tokenizer_of_llama_s_kind():
+    """It writes a blank as part of the next word, drops the first one of a text, and spells what it does not know in bytes."""
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *"▁abcdefghijklmnopqrstuvwxyzAH#:.\n"]
+    made = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, [], byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"),
+                                            normalizers.Replace(" ", "▁")])
+    made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
+                                      decoders.Strip(" ", 1, 0)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    tokenizer.chat_template = GUANACO_TEMPLATE
+    tokens = tokens_of(tokenizer, [{"role": "user", "content": "who is it 🎉"}, {"role": "assistant", "content": "it is ü 🎉."}], 99)
+    assert "".join(token.text for token in tokens) == tokenizer.decode([token.id for token in tokens])
+    assert [token.text for token in tokens if token.kind == "trained"] == [*" it is ", "", "ü", " ", "", "", "", "🎉", ".", "</s>"]
 
 
 # ---- on the page
