@@ -137,7 +137,8 @@ class DataView:
         subject = self._subject(recipe)
         at = seen[1] if seen and seen[0] == data else 0
         lengths = self._lengths.get(subject.key)
-        yield (data, at), gr.skip(), self._mask(subject, at), gr.skip(), self._left_out_file(subject.examples)
+        jumps, facts = (gr.skip(), gr.skip()) if lengths else (_busy("Reading the data…"), "")  # what stands there is of other data
+        yield (data, at), jumps, self._mask(subject, at), facts, self._left_out_file(subject.examples)
         if lengths is None:
             conversations = subject.examples.train
             for lengths in measured(subject.tokenizer, conversations, MOST_MEASURED, NEWS):
