@@ -310,6 +310,7 @@ def test_start_is_refused_where_nothing_would_be_learned(workshop, page, store, 
     if is_open:
         shown = opened(view, dataset=data)
         assert "<dt>nothing to learn</dt><dd>18</dd>" in shown.facts and "First with nothing to learn" in shown.jumps
+        assert html.escape(NOTHING_TO_LEARN) in shown.facts and "Only 0% of the examples are whole" in shown.facts
     form = [data if name == "dataset" else value
             for name, value in zip(view.form.controls, view.form.show(view.form.first_recipe()), strict=True)]
     view._subject(view.form.read(form))  # the tokenizer is loaded, as it is some seconds after the start of the app

@@ -4,6 +4,7 @@ import math
 from html import escape
 from itertools import groupby
 
+from ..tasks.chat import NOTHING_TO_LEARN
 from ..tasks.microscope import ENOUGH, Lengths, Token
 from ..training_data import Examples
 from ..training_data.statistics import Repeats
@@ -73,7 +74,8 @@ def facts_words(examples: Examples, repeated: Repeats, lengths: Lengths, max_len
     tiles = "".join(f"<div><dt>{name}</dt><dd>{value:,}</dd></div>" for name, value in figures.items())
     sampled = "" if count == len(examples.train) else f" Measured on {count:,} of {len(examples.train):,} examples from all over."
     summary = f"{_summary(lengths, max_length)}{sampled}"
-    return (f'<dl class="facts">{tiles}</dl><figure class="chart lengths">{_histogram(lengths, max_length, summary)}'
+    refused = f'<p class="warning">{escape(NOTHING_TO_LEARN)}</p>' if silent == len(examples.train) else ""
+    return (f'{refused}<dl class="facts">{tiles}</dl><figure class="chart lengths">{_histogram(lengths, max_length, summary)}'
             f"<figcaption>{summary}</figcaption>{_table(lengths, max_length)}</figure>"
             f"{_advice(lengths, max_length, context)}{_repeats_words(repeated)}{left_out_words(examples)}")
 
@@ -146,8 +148,8 @@ def _advice(lengths: Lengths, max_length: int, context: int | None) -> str:
 
 
 def _percent(share: float) -> str:
-    """Never rounded up to all of them."""
-    return "100%" if share == 1 else f"{min(99.9, 100 * share):.1f}%"
+    """Rounded to neither all nor none of them."""
+    return f"{share:.0%}" if share in (0, 1) else f"{max(0.1, min(99.9, 100 * share)):.1f}%"
 
 
 def _repeats_words(repeated: Repeats) -> str:
