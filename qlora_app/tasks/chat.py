@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 IGNORED = -100  # label of a token without loss
+NOTHING_TO_LEARN = ("No example has a token to learn from: the prompts alone are longer than the longest example allowed. "
+                    "Raise \"Longest example\", or shorten the prompts.")
 # The style of the Guanaco models, for a model that brings no chat template of its own.
 GUANACO_TEMPLATE = (
     "{{ bos_token or '' }}{% for m in messages %}{% if m['role'] == 'user' %}### Human: {{ m['content'] }}\n"
@@ -45,13 +47,23 @@ def encode(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max
 
     Raises UserError when the model's template cannot render the conversation.
     """
+    ids, labels = encode_whole(tokenizer, conversation)
+    return Encoded(ids[:max_length], labels[:max_length], len(ids) > max_length)
+
+
+def encode_whole(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
+    """(token ids, labels) of a conversation with nothing cut off. Raises UserError as `encode` does."""
     if "{% generation" in tokenizer.chat_template and all(m.get("train", True) for m in conversation):
         made = _render(tokenizer, conversation, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
         ids, learned = made["input_ids"], made["assistant_masks"]
     else:
         ids, learned = _by_spans(tokenizer, conversation)
-    labels = [i if said else IGNORED for i, said in zip(ids, learned, strict=True)]
-    return Encoded(list(ids[:max_length]), labels[:max_length], len(ids) > max_length)
+    return list(ids), [i if said else IGNORED for i, said in zip(ids, learned, strict=True)]
+
+
+def first_learned(labels: list[int]) -> int:
+    """Where the first token with loss stands; their number if there is none. Nothing predicts the very first token."""
+    return next((place for place, label in enumerate(labels) if place and label != IGNORED), len(labels))
 
 
 def _render(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, **how: Any) -> Any:
@@ -134,11 +146,11 @@ class EncodedExamples(Sequence):
     def check_trainable(self) -> None:
         """Raises UserError if no example has a token to learn from."""
         if not any(self._learns(i) for i in range(len(self))):
-            raise UserError("No example has a token to learn from: the prompts alone are longer than the longest example allowed. "
-                            "Raise \"Longest example\", or shorten the prompts.")
+            raise UserError(NOTHING_TO_LEARN)
 
     def _learns(self, index: int) -> bool:
-        return any(label != IGNORED for label in self.encoded(index).labels[1:])  # nothing predicts the first token
+        labels = self.encoded(index).labels
+        return first_learned(labels) < len(labels)
 
 
 def collator(tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:

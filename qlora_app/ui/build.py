@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from .chat_tab import FOCUS, ChatTab
+from .data_view import MAX_LENGTH
 from .guard import DEMONSTRATION, reads
 from .language import LANGUAGES
 from .page import Page
@@ -72,6 +73,7 @@ class Workshop:
         controls["training.epochs"].input(tab.own_epochs, None, tab.effort, **FAST)
         self._wire_presets(everything)
         self._wire_models(everything)
+        self._wire_data(described)
         tab.reset.click(tab.back_to_suggested, everything, tab.form_outputs, **QUIET)
         started = tab.start.click(tab.start_run, everything, [tab.alert, tab.card, tab.fold], **FAST)
         started.then(**described)
@@ -86,6 +88,17 @@ class Workshop:
         picked = finder.hits.pick(finder.pick, None, model, **FAST)
         picked.success(tab.choose, [tab.suggested_for, tab.effort, *everything], tab.form_outputs, **QUIET)
         gr.on([one.change for one in finder.that_matter], finder.describe, everything, finder.line, trigger_mode="always_last", **QUIET)
+
+    def _wire_data(self, described: dict[str, Any]) -> None:
+        view = self.train.view
+        computing = QUIET | {"concurrency_id": "data", "concurrency_limit": 4}
+        asked = [view.seen, *view.that_matter]
+        view.fold.expand(view.open, view.that_matter, view.shown, **computing)
+        view.fold.collapse(view.close, None, view.seen, **FAST)
+        gr.on([one.change for one in view.that_matter], view.refresh, asked, view.shown, trigger_mode="always_last", **computing)
+        for part in (view.jumps, view.mask):
+            part.look(view.look, asked, [view.seen, view.mask], **FAST)
+        view.facts.take(view.take, None, self.train.form.controls[MAX_LENGTH], **FAST).then(**described)
 
     def _wire_presets(self, everything: list[Any]) -> None:
         tab, shelf = self.train, self.train.shelf

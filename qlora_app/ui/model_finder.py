@@ -92,8 +92,7 @@ class ModelFinder:
 
     def facts(self, model: ModelChoice) -> Facts:
         """Raises UserError, at the field of the model, for one that cannot be had or cannot be trained."""
-        if model.source == "folder" and not self.page.may_change and model.folder not in local_models(self.page.settings.models):
-            raise UserError("Visitors choose a folder from the list; others of this machine are not looked into for them.")
+        self.check_visitor(model)
         when, known = self._known.get((model.id, model.revision), (0.0, None))
         came = known is not None and known.missing and kept_folder(model)  # it was downloaded since
         if model.source == "hub" and known and not came and time.monotonic() - when < REMEMBERED:
@@ -106,6 +105,11 @@ class ModelFinder:
             self._known.clear()
         self._known[model.id, model.revision] = time.monotonic(), found
         return found
+
+    def check_visitor(self, model: ModelChoice) -> None:
+        """Raises UserError where a visitor of a demonstration names a folder that is not offered."""
+        if model.source == "folder" and not self.page.may_change and model.folder not in local_models(self.page.settings.models):
+            raise UserError("Visitors choose a folder from the list; others of this machine are not looked into for them.")
 
     def _token(self) -> str | None:
         """Visitors of a demonstration do not look into what only its owner may see."""

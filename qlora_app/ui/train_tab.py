@@ -15,8 +15,10 @@ from ..errors import UserError
 from ..messages import Conversation
 from ..recipe import EFFORTS, Recipe
 from ..runs import Run
+from ..tasks.chat import NOTHING_TO_LEARN
 from ..training_data import DatasetChoice, import_file
 from ..words import count_of
+from .data_view import MAX_LENGTH, PRIVATE, DataView
 from .effort import effort_choices, epochs_meant, examples_of
 from .guard import WHY_NOT, changes, reads
 from .model_finder import ModelFinder
@@ -71,6 +73,7 @@ class TrainTab:
         self.form = RecipeForm(page.settings)
         self.finder = ModelFinder(page, self.form)
         self.shelf = PresetShelf(page, self)
+        self.view = DataView(page, self.form, self.finder)
 
     # ---- components
 
@@ -93,6 +96,7 @@ class TrainTab:
             self.upload = gr.UploadButton("Upload a file", size="sm", elem_id="upload", file_types=[".json", ".jsonl", ".csv"],
                                           visible=self.page.may_change)
         self.data_line = plain(self.data_words(recipe.dataset), elem_id="data-line")
+        self.view.build()
         choices, note = effort_choices(recipe, self.page.store, self.page.settings.data)
         chosen = effort_of(recipe.training.epochs, epochs_meant(recipe, self.page.settings.data))
         self.effort = gr.Radio(choices, value=chosen, label="Effort", elem_classes="segments", interactive=True, elem_id="effort")
@@ -194,6 +198,8 @@ class TrainTab:
             recipe = self.form.read(values)
             examples_of(recipe.dataset, self.page.settings.data)
             self.finder.facts(recipe.base_model)
+            if self.view.learns_nothing(recipe):
+                raise UserError(NOTHING_TO_LEARN, {MAX_LENGTH: NOTHING_TO_LEARN})
         except UserError as error:
             alert, fold = self.mistakes(error)
             return alert, gr.skip(), fold
@@ -225,7 +231,7 @@ class TrainTab:
     def data_words(self, choice: DatasetChoice) -> str:
         """The description, how much there is, what is odd about it, and a few rows as conversations."""
         if choice.source == "file" and not self.page.may_change:
-            return _quiet("The rows of uploaded data are not shown to visitors.")
+            return _quiet(PRIVATE)
         try:
             examples = examples_of(choice, self.page.settings.data)
         except UserError as error:

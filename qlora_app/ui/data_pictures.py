@@ -1,0 +1,169 @@
+"""The data as pictures: an example token by token with its loss mask, and the lengths of all examples as a histogram."""
+
+import math
+from html import escape
+from itertools import groupby
+
+from ..tasks.chat import NOTHING_TO_LEARN
+from ..tasks.microscope import ENOUGH, Lengths, Token
+from ..training_data import Examples
+from ..training_data.statistics import Repeats
+
+KINDS = {"read": "read only", "trained": "trained", "cut": "cut off"}
+FIRST, AROUND, LAST = 900, 150, 150  # tokens shown of a very long example: its start, both sides of the cut, its end
+REASONS = 5  # rows left out that are named
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 380, 156, 44, 22, 20  # of the histogram
+BLANKS = {" ": "blank", "\n": "line", "\t": "tab"}
+
+
+# ---- one example
+
+def mask_words(tokens: list[Token], at: int, count: int) -> str:
+    """Example `at` of `count`, how many of its tokens are what, and each of them; a screen reader hears the parts named."""
+    kinds = {kind: sum(token.kind == kind for token in tokens) for kind in KINDS}
+    steps = "".join(f'<button type="button" data-at="{place % count}" aria-label="{name}">{sign}</button>'
+                    for name, sign, place in (("Previous example", "←", at - 1), ("Next example", "→", at + 1)))
+    legend = "".join(f'<li><span class="part {kind}">{words}</span> <span>{kinds[kind]:,}</span></li>' for kind, words in KINDS.items())
+    return (f'<div class="steps">{steps}<p role="status">Example {at + 1:,} of {count:,}: {len(tokens):,} tokens, {kinds["trained"]:,} '
+            f'trained, {kinds["cut"]:,} cut off.</p></div><ul class="kinds">{legend}</ul>'
+            f'<div class="tokens" role="region" tabindex="0" aria-label="The tokens of this example">{_parts(tokens)}</div>')
+
+
+def _parts(tokens: list[Token]) -> str:
+    """Runs of tokens of one kind, the middle of a very long example left out."""
+    cut = next((place for place, token in enumerate(tokens) if token.kind == "cut"), len(tokens))
+    kept = [place for place in range(len(tokens)) if place < FIRST or abs(place - cut) <= AROUND or place >= len(tokens) - LAST]
+    parts, last = [], -1
+    for _, run in groupby(enumerate(kept), key=lambda one: (one[1] - one[0], tokens[one[1]].kind)):
+        places = [place for _, place in run]
+        if places[0] > last + 1:
+            parts.append(f'<span class="gap">{places[0] - last - 1:,} tokens are not shown here</span>')
+        last, kind = places[-1], tokens[places[0]].kind
+        said = "".join(_token(tokens[place]) for place in places)
+        parts.append(f'<span class="part {kind}"><span class="only-read">{KINDS[kind]}: </span><span translate="no">{said}</span></span>')
+    return "".join(parts)
+
+
+def _token(token: Token) -> str:
+    kind = "special" if token.is_special else "token" if token.text else "begun"
+    return f'<span class="{kind}" title="id {token.id}">{"".join(map(_visible, token.text))}</span>'
+
+
+def _visible(character: str) -> str:
+    """Blanks stay blanks, so that lines wrap and text can be copied; style.css puts a mark on them."""
+    if character in BLANKS:
+        return f'<i class="{BLANKS[character]}">{character}</i>'
+    return escape(character) if character.isprintable() else f'<i class="unseen">U+{ord(character):04X}</i>'
+
+
+def jump_words(lengths: Lengths, max_length: int) -> str:
+    """Buttons to the examples worth a look."""
+    places = {"Longest": [lengths.longest], "Shortest": [lengths.shortest], "First that is cut": lengths.cut(max_length),
+              "First with nothing to learn": lengths.without_loss(max_length)}
+    buttons = "".join(f'<button type="button" data-at="{found[0]}">{name}</button>' for name, found in places.items() if found)
+    return f'<div class="jumps" role="group" aria-label="Examples worth a look">{buttons}</div>'
+
+
+# ---- all examples
+
+def facts_words(examples: Examples, repeated: Repeats, lengths: Lengths, max_length: int, context: int | None) -> str:
+    """Figures, the histogram with its sentence and table, and what to do about the lengths."""
+    count, cut, silent = len(lengths.tokens), len(lengths.cut(max_length)), len(lengths.without_loss(max_length))
+    figures = {"to learn from": len(examples.train), "held out": len(examples.held_out), "left out": len(examples.left_out),
+               "duplicates": repeated.duplicates, "cut off": cut, "nothing to learn": silent}
+    tiles = "".join(f"<div><dt>{name}</dt><dd>{value:,}</dd></div>" for name, value in figures.items())
+    sampled = "" if count == len(examples.train) else f" Measured on {count:,} of {len(examples.train):,} examples from all over."
+    summary = f"{_summary(lengths, max_length)}{sampled}"
+    refused = f'<p class="warning">{escape(NOTHING_TO_LEARN)}</p>' if silent == len(examples.train) else ""
+    return (f'{refused}<dl class="facts">{tiles}</dl><figure class="chart lengths">{_histogram(lengths, max_length, summary)}'
+            f"<figcaption>{summary}</figcaption>{_table(lengths, max_length)}</figure>"
+            f"{_advice(lengths, max_length, context)}{_repeats_words(repeated)}{left_out_words(examples)}")
+
+
+def _summary(lengths: Lengths, max_length: int) -> str:
+    cut, count = len(lengths.cut(max_length)), len(lengths.tokens)
+    text = f"Half of the examples have at most {lengths.quantile(0.5):,} tokens, the longest has {max(lengths.tokens):,}."
+    return text + (f" {cut:,} of {count:,} are longer than {max_length:,} tokens and lose their end." if cut
+                   else f" None is longer than {max_length:,} tokens, so nothing is cut off.")
+
+
+def _histogram(lengths: Lengths, max_length: int, summary: str) -> str:
+    """Bars in the order of length; those beyond the line lose their end. The last bar takes all that is longer."""
+    bins = lengths.bins(max_length)
+    highest, step, ground = max(one.count for one in bins), (WIDTH - LEFT) / len(bins), HEIGHT - BOTTOM
+    tall = {one: one.count / highest * (ground - TOP) for one in bins}
+    bars = "".join(
+        f'<rect class="{"beyond" if one.low > max_length else "within"}" x="{LEFT + i * step + 1:.1f}" y="{ground - tall[one]:.1f}" '
+        f'width="{step - 2:.1f}" height="{tall[one]:.1f}"><title>{one.low:,} to {one.high:,} tokens: {one.count:,}</title></rect>'
+        for i, one in enumerate(bins))
+    beside = "".join(_line(ground - count / highest * (ground - TOP), count) for count in _round_numbers(highest, 2))
+    end = bins[-2].high * len(bins) / (len(bins) - 1) if len(bins) > 1 else bins[0].high  # where the axis would end without longer ones
+    below = "".join(_below(LEFT + count / end * (WIDTH - LEFT), f"{count:,}") for count in _round_numbers(end, 4) if count < 0.85 * end)
+    below += _below(WIDTH, f"{bins[-1].high:,}", "end")
+    return (f'<svg role="img" aria-label="{summary}" viewBox="0 0 {WIDTH} {HEIGHT}" width="100%">{beside}{bars}{below}'
+            f"{_limit(max_length, next((LEFT + i * step for i, one in enumerate(bins) if one.low > max_length), None))}</svg>")
+
+
+def _limit(max_length: int, x: float | None) -> str:
+    """The line at the longest example allowed; without a place its words alone, which point to the right."""
+    line = "" if x is None else f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{HEIGHT - BOTTOM}"/>'
+    at, anchor = (WIDTH, "end") if x is None else (x - 5, "end") if x > WIDTH / 2 else (x + 5, "start")
+    words = f"longest allowed: {max_length:,}" if line else f"longest allowed: {max_length:,} →"
+    return f'{line}<text class="said" x="{at:.1f}" y="10" text-anchor="{anchor}">{words}</text>'
+
+
+def _line(y: float, count: int) -> str:
+    return (f'<line class="grid" x1="{LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{count:,}</text>')
+
+
+def _below(x: float, text: str, anchor: str = "middle") -> str:
+    return f'<text x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{text}</text>'
+
+
+def _round_numbers(highest: float, about: int) -> list[int]:
+    """0, 500, 1000 for 1011 and about 2: multiples of a round number up to the highest."""
+    power = 10 ** math.floor(math.log10(max(1.0, highest / about)))
+    step = max(1, round(next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= 0.8 * highest / about)))
+    return list(range(0, math.floor(highest) + 1, step))
+
+
+def _table(lengths: Lengths, max_length: int) -> str:
+    rows = "".join(f'<tr><th scope="row">{one.low:,} to {one.high:,}</th><td>{one.count:,}</td></tr>' for one in lengths.bins(max_length))
+    return ('<details><summary>The lengths as a table</summary><table><thead><tr><th scope="col">Tokens</th><th scope="col">Examples</th>'
+            f"</tr></thead><tbody>{rows}</tbody></table></details>")
+
+
+def _advice(lengths: Lengths, max_length: int, context: int | None) -> str:
+    """The length worth taking, as a button where it is another one."""
+    length = lengths.suggestion(context)
+    whole = lengths.share_whole(length)
+    if length == max_length:
+        why = f"The model reads at most {context:,} tokens. " if length == context else ""
+        return "" if whole >= ENOUGH else (f'<p class="quiet">{why}Only {_percent(whole)} of the examples are whole: split long texts into '
+                                           "several.</p>")
+    words = "would keep" if length > max_length else "are enough: they keep"
+    return (f'<p class="quiet">{length:,} tokens {words} {_percent(whole)} of the examples whole. '
+            f'<button type="button" class="link" data-length="{length}">Take {length:,}</button></p>')
+
+
+def _percent(share: float) -> str:
+    """Rounded to neither all nor none of them."""
+    return f"{share:.0%}" if share in (0, 1) else f"{max(0.1, min(99.9, 100 * share)):.1f}%"
+
+
+def _repeats_words(repeated: Repeats) -> str:
+    if not repeated.known:
+        return ""
+    words = ("1 held-out example can be learned by heart, because the same is learned from: what is measured on it looks too good."
+             if repeated.known == 1 else
+             f"{repeated.known:,} held-out examples can be learned by heart, because the same are learned from: what is measured on them "
+             "looks too good.")
+    return f'<p class="quiet">{words}</p>'
+
+
+def left_out_words(examples: Examples) -> str:
+    """The first rows that were left out, and why."""
+    rows = "".join(f"<li>{escape(str(row))}</li>" for row in examples.left_out[:REASONS])
+    return f'<h4>Rows left out</h4><ul class="warnings">{rows}</ul>' if rows else ""
+

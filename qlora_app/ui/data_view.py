@@ -1,0 +1,237 @@
+"""Under the data: what will be learned of each example, token by token, and how long the examples are.
+
+Closed it is one line; it computes when it is opened, and again when what it shows has changed.
+"""
+
+import functools
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.components import Component
+
+from ..base_models import ModelChoice, facts_of_folder, folder_of, load_tokenizer
+from ..errors import UserError
+from ..recipe import Recipe
+from ..tasks.chat import ensure_template
+from ..tasks.microscope import Lengths, learns, measured, tokens_of
+from ..training_data import DatasetChoice, Examples
+from ..training_data.statistics import Repeats, repeats
+from .data_pictures import facts_words, jump_words, mask_words
+from .effort import examples_of
+from .guard import in_words, reads
+from .model_finder import ModelFinder
+from .page import Page
+from .recipe_form import RecipeForm, chosen_model
+from .theme import on_click, plain
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+MOST_MEASURED = 5000  # examples; of more, so many from all over tell the same
+NEWS = 0.7  # seconds between two words about how far the measuring is
+QUICKLY, THOROUGHLY = 0.2, 5.0  # seconds Start waits for a tokenizer, and for a set of which no example seems to teach anything
+MATTERS = ("base_model", "dataset")  # groups of settings that change what is shown, beside the longest example
+MAX_LENGTH = "training.max_length"
+PRIVATE = "The rows of uploaded data are not shown to visitors."
+# Another example is shown from its start, or where it is cut.
+TO_THE_CUT = """watch('value', () => {
+  const tokens = element.querySelector('.tokens'), cut = tokens && tokens.querySelector('.cut');
+  if (tokens) tokens.scrollTop = cut ? cut.offsetTop - tokens.clientHeight / 2 : 0;
+});"""
+
+Seen = tuple[str, int] | None  # (data, example) that is looked at; None while the fold is closed
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at: the examples, as this model's tokenizer cuts them into tokens."""
+
+    examples: Examples
+    tokenizer: "PreTrainedTokenizerBase"
+    max_length: int  # tokens, no more than the model reads
+    context: int | None  # tokens the model reads
+    key: tuple[DatasetChoice, Path, int]  # the same for the same lengths
+
+
+class DataView:
+    """Its components and what they do."""
+
+    def __init__(self, page: Page, form: RecipeForm, finder: ModelFinder) -> None:
+        self.page = page
+        self.form = form
+        self.finder = finder
+        self._lengths: dict[Any, Lengths] = {}
+        self._temporary = tempfile.TemporaryDirectory(prefix="guanaco-workshop-")
+        self._loading = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
+
+    # ---- components
+
+    def build(self) -> None:
+        with gr.Accordion("Look at the data", open=False, elem_id="data-view") as self.fold:
+            self.jumps = plain(js_on_load=on_click("look", "at"), elem_id="jumps")
+            self.mask = plain(js_on_load=on_click("look", "at") + TO_THE_CUT, elem_id="mask")
+            self.facts = plain(js_on_load=on_click("take", "length"), elem_id="data-facts")
+            self.left_out = gr.DownloadButton("Download the rows left out", size="sm", visible=False, elem_id="left-out")
+        self.seen = gr.State(None)
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name in self.form.controls if name.startswith(MATTERS) or name == MAX_LENGTH]
+
+    @property
+    def that_matter(self) -> list[Component]:
+        """The controls on which the pictures depend."""
+        return [self.form.controls[name] for name in self.names]
+
+    @property
+    def shown(self) -> list[Component]:
+        """What `open` and `refresh` fill."""
+        return [self.seen, self.jumps, self.mask, self.facts, self.left_out]
+
+    # ---- handlers
+
+    @reads
+    def open(self, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """The first example at once, then the lengths of all."""
+        yield ("", 0), _busy("Reading the data…" if _is_ready() else "Getting ready, once after the start of the app…"), "", "", gr.skip()
+        yield from self._tell(None, values)
+
+    @reads
+    def refresh(self, seen: Seen, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """Something on the form is another one."""
+        yield from self._tell(seen, values) if seen else [(gr.skip(),) * 5]
+
+    @reads
+    def close(self) -> None:
+        """Nothing is computed for a fold that nobody looks into."""
+
+    @reads
+    def look(self, seen: Seen, event: gr.EventData, *values: Any) -> tuple[Seen, str]:
+        """(seen, mask) of another example."""
+        at = _number(event, "at")
+        subject = self._subject(self._recipe(values))
+        return (seen[0] if seen else "", at), self._mask(subject, at)
+
+    @reads
+    def take(self, event: gr.EventData) -> int:
+        """The length that was suggested."""
+        return _number(event, "length")
+
+    def _tell(self, seen: Seen, values: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+        try:
+            yield from self._told(seen, values)
+        except Exception as error:  # whatever it is, the fold must not go on saying that it is busy
+            yield ("", 0), f'<p class="warning" role="alert">{escape(in_words(error))}</p>', "", "", gr.DownloadButton(visible=False)
+
+    def _told(self, seen: Seen, values: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+        data = str(values[self.names.index("dataset")])
+        recipe = self._recipe(values)
+        subject = self._subject(recipe)
+        at = seen[1] if seen and seen[0] == data else 0
+        lengths = self._lengths.get(subject.key)
+        jumps, facts = (gr.skip(), gr.skip()) if lengths else (_busy("Reading the data…"), "")  # what stands there is of other data
+        yield (data, at), jumps, self._mask(subject, at), facts, self._left_out_file(subject.examples)
+        if lengths is None:
+            conversations = subject.examples.train
+            for lengths in measured(subject.tokenizer, conversations, MOST_MEASURED, NEWS):
+                of = min(len(conversations), MOST_MEASURED)
+                yield gr.skip(), _busy(f"Measuring the lengths: {len(lengths.tokens):,} of {of:,}…"), *(gr.skip(),) * 3
+            self._remember(subject.key, lengths)
+        repeated = _repeats(recipe.dataset, self.page.settings.data)
+        facts = facts_words(subject.examples, repeated, lengths, subject.max_length, subject.context)
+        yield gr.skip(), jump_words(lengths, subject.max_length), gr.skip(), facts, gr.skip()
+
+    # ---- before the start
+
+    def learns_nothing(self, recipe: Recipe) -> bool:
+        """Is it certain that no example has a token to learn from? Where that cannot be said quickly the worker says it."""
+        if not _is_ready():  # to get ready now would take the processor from the worker
+            return False
+        try:
+            subject = self._loading.submit(self._subject, recipe).result(QUICKLY)
+            if lengths := self._lengths.get(subject.key):
+                is_all = len(lengths.tokens) == len(subject.examples.train)
+                return is_all and len(lengths.without_loss(subject.max_length)) == len(lengths.tokens)
+            return not learns(subject.tokenizer, subject.examples.train, subject.max_length, THOROUGHLY)
+        except Exception:  # whatever is wrong, it is the worker that has to get along with it, or say so
+            return False
+
+    # ---- what is looked at
+
+    def _recipe(self, values: tuple[Any, ...]) -> Recipe:
+        """The form as far as it matters here. Raises UserError."""
+        given = dict(zip(self.names, values, strict=True))
+        self.finder.check_visitor(chosen_model(given["base_model"]))
+        others = self.form.show(Recipe())
+        return self.form.read([given.get(name, value) for name, value in zip(self.form.controls, others, strict=True)])
+
+    def _subject(self, recipe: Recipe) -> Subject:
+        """Raises UserError for a model that is not here, or data that cannot be read or shown."""
+        if recipe.dataset.source == "file" and not self.page.may_change:
+            raise UserError(PRIVATE)
+        examples, folder = examples_of(recipe.dataset, self.page.settings.data), folder_of(recipe.base_model)
+        facts, when = facts_of_folder(folder), (folder / "tokenizer.json").stat().st_mtime_ns
+        model = recipe.base_model
+        tokenizer = _tokenizer(ModelChoice(source=model.source, id=model.id, revision=model.revision), when)
+        length = min(recipe.training.max_length, facts.context or recipe.training.max_length)
+        return Subject(examples, tokenizer, length, facts.context, (recipe.dataset, folder, when))
+
+    def _mask(self, subject: Subject, at: int) -> str:
+        conversations = subject.examples.train
+        at = min(at, len(conversations) - 1)
+        return mask_words(tokens_of(subject.tokenizer, conversations[at], subject.max_length), at, len(conversations))
+
+    def _remember(self, key: Any, lengths: Lengths) -> None:
+        if len(self._lengths) > 20:
+            self._lengths.clear()
+        self._lengths[key] = lengths
+
+    def _left_out_file(self, examples: Examples) -> gr.DownloadButton:
+        """A button that downloads every row that was left out, one JSON object a line."""
+        if not examples.left_out:
+            return gr.DownloadButton(visible=False)
+        folder = Path(self._temporary.name) / examples.fingerprint[:16]
+        file = folder / "left-out.jsonl"
+        if not file.exists():
+            folder.mkdir(exist_ok=True)
+            lines = (json.dumps({"row": one.row, "line": one.line, "reason": one.reason}, ensure_ascii=False) for one in examples.left_out)
+            file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return gr.DownloadButton(value=str(file), visible=True)
+
+
+@functools.lru_cache(maxsize=4)
+def _tokenizer(model: ModelChoice, when: int) -> "PreTrainedTokenizerBase":
+    """As the worker loads it. `when`: the time of its file, so that another one in the same folder is loaded anew."""
+    tokenizer = load_tokenizer(model)
+    ensure_template(tokenizer)
+    return tokenizer
+
+
+@functools.lru_cache(maxsize=32)
+def _repeats(data: DatasetChoice, folder: Path) -> Repeats:
+    return repeats(examples_of(data, folder))
+
+
+def _is_ready() -> bool:
+    """Is the library that tokenizers need imported, or being imported? That takes seconds; the app does it once the page is there."""
+    return "transformers" in sys.modules
+
+
+def _number(event: gr.EventData, name: str) -> int:
+    """What came with a click; anybody may send anything."""
+    text = str((event._data or {}).get(name, ""))
+    if not text.isdecimal() or len(text) > 9:
+        raise UserError("There is no such example.")
+    return int(text)
+
+
+def _busy(text: str) -> str:
+    return f'<p class="quiet" role="status">{escape(text)}</p>'

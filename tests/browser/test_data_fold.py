@@ -1,0 +1,68 @@
+"""The data looked at before the start: the mask, its jumps, the lengths, on a desk and on a phone."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+from test_everyone import found
+from visiting import DESK, PATIENCE, PHONE
+
+from qlora_app.ui.language import LANGUAGES
+
+expect.set_options(timeout=PATIENCE)
+
+
+def opened(page, name="Look at the data"):
+    page.get_by_role("button", name=name).click()
+    expect(page.locator("#data-facts svg")).to_be_visible()
+
+
+def sentence(page):
+    return page.locator("#mask [role=status]")
+
+
+def test_the_mask_is_seen_before_the_start(visitor):
+    page = visitor.open()
+    assert page.locator("#mask .tokens").count() == 0
+    opened(page)
+    expect(sentence(page)).to_have_text(re.compile(r"^Example 1 of 3,916: \d+ tokens, \d+ trained, 0 cut off\.$"))
+    expect(page.locator("#mask .trained .special")).to_have_text("<|endoftext|>")
+    page.get_by_role("button", name="Next example").focus()
+    page.keyboard.press("Enter")
+    expect(sentence(page)).to_contain_text("Example 2 of 3,916")
+    expect(page.get_by_role("button", name="Next example")).to_be_focused()
+    page.get_by_role("button", name="Longest").click()
+    expect(sentence(page)).to_contain_text("150 tokens")
+    page.get_by_role("button", name="Take 256").click()
+    expect(page.locator("#own-settings")).to_contain_text("256")
+    expect(page.locator("#data-facts .said")).to_contain_text("256")
+    page.get_by_role("button", name="All settings").click()
+    page.get_by_label("Longest example (tokens)").fill("40")
+    page.get_by_role("button", name="First that is cut").click()
+    expect(page.locator("#mask .tokens .cut").first).to_be_in_viewport()
+    assert page.locator("#mask .tokens .cut").first.evaluate("e => getComputedStyle(e).textDecorationLine") == "line-through"
+
+
+@pytest.mark.parametrize(("theme", "size"), [("light", DESK), ("dark", PHONE)], ids=["desk", "phone"])
+def test_axe_finds_nothing_serious_in_it(visitor, theme, size):
+    page = visitor.open(f"?__theme={theme}", size=size)
+    page.get_by_role("button", name="All settings").click()
+    page.get_by_label("Longest example (tokens)").fill("40")
+    opened(page)
+    page.get_by_role("button", name="First that is cut").click()
+    page.get_by_text("The lengths as a table").click()
+    expect(page.locator("#mask .tokens .cut").first).to_be_visible()
+    assert found(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_it_speaks_german(visitor):
+    page = visitor.open(locale="de-DE")
+    opened(page, "Daten ansehen")
+    expect(sentence(page)).to_have_text(re.compile(r"^Beispiel 1 von 3\.916: \d+ Tokens, \d+ trainiert, 0 abgeschnitten\.$"))
+    page.get_by_text("Die Längen als Tabelle").click()
+    texts = [" ".join(text.split()) for text in page.locator("#data-view").inner_text().split("\n") if re.search("[a-z]{3}", text)]
+    tokens = page.locator("#mask .tokens").inner_text()
+    english = [text for text in texts if text not in tokens and LANGUAGES["de"].say(text) not in (None, text)
+               and text not in LANGUAGES["de"].texts.values()]
+    assert len(texts) > 10 and english == []
