@@ -250,7 +250,7 @@ def chat_command(given: argparse.Namespace, settings: Settings) -> int:
 def score_command(given: argparse.Namespace, settings: Settings) -> int:
     """Answer every row of a file and count the answers that are right word for word."""
     run = _find(given.run, settings, with_adapter=True)
-    result = score(run, given.file, given.base, given.limit, given.misses, settings.max_rows, given.screen)
+    result = score(run, given.file, given.base, given.limit, given.misses, settings, given.screen)
     if given.json:
         print(json.dumps(result, ensure_ascii=False))
         return DONE
