@@ -1,6 +1,7 @@
 """Training data: every format, every refusal, every row accounted for."""
 
 import csv
+import gzip
 import io
 import json
 import random
@@ -14,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from qlora_app import starter
+from qlora_app.cli.data import examine
 from qlora_app.errors import UserError
 from qlora_app.settings import Settings
-from qlora_app.training_data import DatasetChoice, Examples, import_file, load_examples, uploaded_files
+from qlora_app.training_data import DatasetChoice, Examples, import_file, load_examples, rows, uploaded_files
 from qlora_app.training_data.checks import held_out_positions, same_key
 from qlora_app.training_data.choice import FORMATS as CHOOSABLE
 from qlora_app.training_data.columns import AskColumns
@@ -129,6 +131,213 @@ def test_rows_become_conversations(load, row, expected):
     assert load(jsonl([row]) * 2).train == [expected] * 2
 
 
+GUANACO = "### Human: q### Assistant: a### Human: r### Assistant: b"
+ROUNDS = [*pair("q", "a"), *pair("r", "b")]
+TREE = {"role": "prompter", "text": "q", "replies": [
+    {"role": "assistant", "text": "worse", "rank": 1, "replies": []},
+    {"role": "assistant", "text": "a", "rank": 0, "replies": [{"role": "prompter", "text": "r", "rank": None, "replies": [
+        {"role": "assistant", "text": "b", "rank": None}]}]}]}
+
+
+@pytest.mark.parametrize(("format", "row", "expected"), [
+    ("gpteacher", {"instruction": "Add", "input": "1, 2", "response": "3"}, pair("Add\n\n1, 2", "3")),
+    ("gpteacher", {"INSTRUCTION": "q", "RESPONSE": "a"}, pair("q", "a")),
+    ("alpaca", {"instruction": "q", "input": "", "output": "a", "text": "Below is an instruction"}, pair("q", "a")),
+    ("dolly", {"instruction": "q", "context": "c", "response": "a", "category": "qa"}, pair("c\n\nq", "a")),
+    ("dolly", {"instruction": "q", "context": "", "response": "a", "category": "qa"}, pair("q", "a")),
+    ("question_answer", {"question": "q", "context": "c", "answer": "a"}, pair("c\n\nq", "a")),
+    ("prompt_completion", {"prompt": ROUNDS[:3], "completion": ROUNDS[3:]}, ROUNDS),
+    ("input_output", {"input": "q", "output": "a", "source": "LongForm"}, pair("q", "a")),
+    ("flan", {"inputs": "q", "targets": "a", "task": "t"}, pair("q", "a")),
+    ("text_to_text", {"article": "q", "highlights": "a"}, pair("q", "a")),
+    ("text_to_text", {"content": "q", "summary": "a", "title": "t"}, pair("q", "a")),
+    ("translation", {"translation": {"de": "Hallo", "en": "Hello"}}, pair("Hallo", "Hello")),
+    ("multiple_choice", {"question": "q", "choices": ["x", "y"], "answer": 1}, pair("q\nA. x\nB. y", "B")),
+    ("multiple_choice", {"question": "q", "A": "x", "B": "y", "C": "1", "answer": "B"}, pair("q\nA. x\nB. y\nC. 1", "B")),
+    ("multiple_choice", {"question": "q", "choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answerKey": "2"},
+     pair("q\nA. x\nB. y", "B")),
+    ("multiple_choice", {"premise": "p", "question": "effect", "choice1": "x", "choice2": "y", "label": 0},
+     pair("p\neffect\nA. x\nB. y", "A")),
+    ("multiple_choice", {"question": "q", "options": ["x", "y"], "answer": "y"}, pair("q\nA. x\nB. y", "B")),
+    ("classification", {"text": "good film", "label": 1}, pair("good film", "1")),
+    ("classification", {"sentence1": "s", "sentence2": "t", "label": "same"}, pair("sentence1: s\nsentence2: t", "same")),
+    ("sharegpt", {"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "{}"},
+                                    {"from": "observation", "value": "r"}, {"from": "gpt", "value": "b"}], "tools": "[{}]"},
+     [{"role": "system", "content": "You can call these tools:\n[{}]"}, *pair("q", "{}"), *pair("r", "b")]),
+    ("messages", {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": None, "tool_calls": [
+        {"id": "1", "function": {"name": "f", "arguments": "{}"}}]}, {"role": "tool", "content": "r"}, {"role": "assistant", "content": "b"}]},
+     [*pair("q", '{"name": "f", "arguments": "{}"}'), *pair("r", "b")]),
+    ("messages", {"messages": pair("q", "a"), "label": True}, pair("q", "a")),
+    ("sharegpt", {"conversations": [{"from": "human", "value": "q"}, {"role": "assistant", "content": "a"}]}, pair("q", "a")),
+    ("oasst_tree", {"message_tree_id": "1", "prompt": TREE}, ROUNDS), ("oasst_tree", TREE, ROUNDS),
+    ("guanaco_text", {"text": GUANACO}, ROUNDS), ("guanaco_text", {"text": GUANACO + "### Human:"}, ROUNDS),
+    ("chip2", {"text": "<human>: q\n<bot>: a"}, pair("q", "a")),
+    ("marked_text", {"text": "Be nice. USER: q ASSISTANT: a"}, [{"role": "system", "content": "Be nice."}, *pair("q", "a")]),
+    ("marked_text", {"text": "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n"}, pair("q", "a")),
+    ("marked_text", {"text": "### Instruction:\nq\n\n### Response:\na"}, pair("q", "a")),
+    ("marked_text", {"text": "Q: q\nA: a"}, pair("q", "a")),
+    ("hh_rlhf", {"chosen": "\n\nHuman: q\n\nAssistant: a\n\nHuman: r\n\nAssistant: b", "rejected": "\n\nHuman: q"}, ROUNDS),
+    ("preference", {"prompt": "q", "chosen": "a", "rejected": "x"}, pair("q", "a")),
+    ("preference", {"prompt": "q", "chosen": pair("q", "a"), "rejected": pair("q", "x"), "score_chosen": 1.0}, pair("q", "a")),
+    ("preference", {"system": "", "question": "q", "chosen": "a", "rejected": "x"}, pair("q", "a")),
+    ("preference", {"conversations": [{"from": "human", "value": "q"}], "chosen": {"from": "gpt", "value": "a"},
+                    "rejected": {"from": "gpt", "value": "x"}}, pair("q", "a")),
+    ("text", {"text": " Once upon a time. ", "url": "u"}, [{"role": "text", "content": "Once upon a time."}]),
+    ("text", "Once upon a time.", [{"role": "text", "content": "Once upon a time."}]),
+])
+def test_every_other_format_is_named_with_its_reason_and_becomes_conversations(load, format, row, expected):
+    examples = load(jsonl([row] * 3))
+    assert examples.format == format and examples.train == [expected] * 3 and examples.left_out == []
+    assert examples.because.startswith(f"{KINDS[format].title}, because ") and "{" not in examples.because and "None" not in examples.because
+
+
+def test_a_task_with_several_instances_gives_several_conversations(load):
+    rows = [{"instruction": "Add", "instances": [{"input": "1, 2", "output": "3"}, {"input": "", "output": "4"}, {"input": "5", "output": ""}]},
+            {"instruction": "Go", "instances": [{"instruction_with_input": "Go home", "input": "x", "output": "ok"}]}]
+    examples = load(jsonl(rows[:1]))
+    assert examples.train == [pair("Add\n\n1, 2", "3"), pair("Add", "4")] and examples.rows == 1
+    assert "was skipped (first: row 1)" in examples.warnings[0]
+    examples = load(jsonl(rows[1:]))
+    assert examples.format == "unnatural_instructions" and examples.train == [pair("Go home", "ok")]
+
+
+def test_messages_that_name_the_one_they_answer_are_joined(load):
+    def message(id, parent, role, text, rank=None):
+        return {"message_id": id, "parent_id": parent, "role": role, "text": text, "rank": rank}
+    rows = [message("5", "2", "prompter", "r"), message("1", None, "prompter", "q"), message("3", "1", "assistant", "worse", 1),
+            message("2", "1", "assistant", "a", 0), message("6", "5", "assistant", "b"), message("9", "8", "assistant", "lost"),
+            message("7", None, "prompter", "alone")]
+    examples = load(jsonl(rows))
+    assert (examples.format, examples.train, examples.rows) == ("oasst_links", [ROUNDS], 7)
+    assert [one.row for one in examples.left_out] == [3, 6, 7]
+
+
+def test_a_table_of_choices_without_names(load):
+    row = ["What is 1 + 1?", "1", "2", "3", "4", "B"]
+    examples = load(table([row, row]), "abstract_algebra_test.csv")
+    assert examples.format == "multiple_choice" and examples.rows == 2
+    assert examples.train[0] == pair("What is 1 + 1?\nA. 1\nB. 2\nC. 3\nD. 4", "B")
+
+
+def test_a_long_document_is_learned_in_pieces_and_nothing_of_it_is_lost(load):
+    words = " ".join(f"word{i}" for i in range(5000))
+    examples = load(jsonl([{"text": words}]), held_out_share=0)
+    pieces = [one[0]["content"] for one in examples.train]
+    assert " ".join(pieces) == words and len(pieces) > 5 and all(2000 <= len(piece) <= 4000 for piece in pieces[:-1])
+
+
+def test_pages_with_questions_in_them_are_text_like_the_others(load):
+    rows = [{"text": f"A page about {i}."} for i in range(8)] + [{"text": "Q: Who?\nA: Me."}]
+    examples = load(jsonl(rows))
+    assert (examples.format, len(examples.train), examples.left_out) == ("text", 9, [])
+
+
+@pytest.mark.parametrize(("turns", "learned"), [("all", [None, None, None, None]), ("last", [None, False, None, None]),
+                                                ("everything", [True, True, True, True])])
+def test_which_turns_are_learned_is_a_choice(load, turns, learned):
+    rows = jsonl([{"messages": ROUNDS}])
+    examples = load(rows, turns=turns)
+    assert [turn.get("train") for turn in examples.train[0]] == learned
+    assert (examples.fingerprint == load(rows).fingerprint) == (turns == "all")
+
+
+# columns that only the person knows
+
+NOTES = [{"Titel": f"t{i}", "body": f"b{i}", "notes": f"n{i}", "mark": i, "nested": {"en": f"e{i}"}} for i in range(3)]
+
+
+def test_a_file_nobody_could_know_asks_which_column_is_what(load):
+    with pytest.raises(AskColumns) as asked:
+        load(jsonl(NOTES))
+    assert asked.value.columns == ["Titel", "body", "notes", "mark", "nested"]
+    assert (asked.value.format, asked.value.rows) == ("unknown", 3) and "dataset.columns.prompt" in str(asked.value)
+
+
+@pytest.mark.parametrize(("columns", "expected"), [
+    ({"prompt": "titel", "answer": "Notes"}, pair("t0", "n0")),
+    ({"template": "{Titel}: {body}", "answer": "notes"}, pair("t0: b0", "n0")),
+    ({"prompt": "Titel", "input": "body", "label": "mark", "system": "notes"},
+     [{"role": "system", "content": "n0"}, *pair("t0\n\nb0", "0")]),
+    ({"prompt": "Titel", "answer": "nested.en"}, pair("t0", "e0")),
+    ({"answer": "body"}, [{"role": "text", "content": "b0"}]),
+])
+def test_columns_that_are_named_are_read_so(load, columns, expected):
+    examples = load(jsonl(NOTES), columns=columns)
+    assert examples.train[0] == expected and examples.format == "columns" and "because you named" in examples.because
+
+
+@pytest.mark.parametrize(("columns", "field", "words"), [
+    ({"prompt": "title", "answer": "notes"}, "dataset.columns.prompt", "no column 'title'. It has 'Titel', 'body', 'notes'"),
+    ({"prompt": "Titel"}, "dataset.columns.answer", "No column is named to learn from"),
+    ({"template": "Titel", "answer": "notes"}, "dataset.columns.template", "names no column"),
+])
+def test_columns_that_are_not_there_are_named_with_those_that_are(load, columns, field, words):
+    with pytest.raises(UserError) as error:
+        load(jsonl(NOTES), columns=columns)
+    assert words in error.value.problems[field]
+
+
+def test_conversations_in_two_columns_can_be_told_apart(load):
+    assert load(jsonl([{"a1": pair("a", "b"), "a2": pair("c", "d")}]), columns={"messages": "a2"}).train == [pair("c", "d")]
+
+
+# packed files, and tables of Arrow
+
+def gzipped(content: bytes) -> bytes:
+    return gzip.compress(content)
+
+
+def zipped_files(**files) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def parquet(rows) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("pack", [gzipped, lambda content: zipped_files(**{"a/rows": content, "README.md": "x", "__MACOSX/._rows": "x"})])
+@pytest.mark.parametrize(("content", "format"), [
+    (jsonl(CHAT), "messages"), (json.dumps(ALPACA).encode(), "alpaca"), (parquet(CHAT), "messages"),
+    (table([["question", "answer"], *[["é", str(i)] for i in range(12)]]).encode("cp1252"), "question_answer")])
+def test_archives_and_parquet_are_read_by_their_bytes(load, pack, content, format):
+    plain = load(content, "wrong.txt")
+    assert plain.format == format and plain.rows == 12
+    packed = load(pack(content), "data.bin")
+    assert (packed.train, packed.warnings) == (plain.train, plain.warnings)
+
+
+@pytest.mark.parametrize(("content", "sentence"), [
+    (zipped_files(**{"a.jsonl": "x", "b.jsonl": "y"}), "2 files of data (a.jsonl, b.jsonl)"),
+    (zipped_files(), "empty archive"), (zipped_files(**{"README.md": "x"}), "empty archive"),
+    (zipped_files(**{"../a.jsonl": jsonl(ALPACA)}), "leads outside"), (zipped_files(**{"/etc/a": "x"}), "leads outside"),
+    (zipped_files(**{"a\\..\\..\\b": "x"}), "leads outside"), (zipped_files(**{"a.gz": gzipped(b"x")}), "archive inside another"),
+    (zipped_files(**{"a.pkl": b"\x80\x04\x95rest"}), "pickle"), (zipped_files(**{"a.jsonl": jsonl(ALPACA)})[:-30], "damaged archive"),
+    (gzipped(jsonl(ALPACA))[:-20], "damaged archive"), (gzipped(b" " * 40_000_000), "unpacks to more than 16 MB"),
+    (zipped_files(a=b" " * 40_000_000), "unpacks to more than 16 MB"), (parquet(ALPACA)[:-5], "damaged Parquet"),
+])
+def test_archives_that_cannot_be_read_are_refused_in_one_sentence(refused, content, sentence):
+    assert sentence in refused(content, "data.zip")
+
+
+def test_a_long_array_is_read_in_pieces_to_the_same_rows_and_lines(load, refused, monkeypatch):
+    content = json.dumps(ALPACA, indent=1)
+    whole = load(content)
+    monkeypatch.setattr(rows, "_CHUNK", 7)
+    assert load(content).train == whole.train
+    assert "in row 2, line 8" in refused(content.replace('"What is 1', "What is 1"))
+    assert "ends in the middle of row 12 (line 57)" in refused(content[:-40])
+    assert "instead of a comma or ] after row 1 " in refused(content.replace("},", "}", 1))
+
+
 def test_turns_marked_with_weight_zero_are_read_and_not_learned(load):
     row = {"messages": [*pair("a", "A"), *pair("b", "B")]}
     row["messages"][1]["weight"] = 0
@@ -236,17 +445,10 @@ def test_tables_keep_text_and_know_spreadsheets(load, refused):
 
 # refusals
 
-def zipped(name):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(name, "x" * 200)
-    return buffer.getvalue()
-
-
 @pytest.mark.parametrize(("content", "sentence"), [
     (b"", "is empty: it has no rows (0 bytes)"), (b"\xef\xbb\xbf \n", "is empty"), (b"[]", "is empty"), (b"{}", "is empty"),
     (b'{"data": []}', "is empty"), (b"question,answer\n", "is empty"),
-    (b"PAR1\x15\x04", "damaged Parquet"), (b"\x1f\x8b\x08rest", "damaged archive"), (zipped("xl/workbook.xml"), "Excel"),
+    (b"PAR1\x15\x04", "damaged Parquet"), (b"\x1f\x8b\x08rest", "damaged archive"), (zipped_files(**{"xl/workbook.xml": "x"}), "Excel"),
     (b"SQLite format 3\0rest", "SQLite"), (b"\x80\x04\x95rest", "pickle"), (b"cos\nsystem\n", "pickle"), (b"%PDF-1.7", "PDF"),
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 22773992\n", "LFS pointer to 22,773,992 bytes"),
     (b"\n<!DOCTYPE html><title>Sign in</title>", "web page"), (bytes(range(256)) * 4, "zero bytes"), (b"\x81\x8d{", "neither UTF-8"),
@@ -408,29 +610,25 @@ def test_importing_needs_no_heavy_library():
 
 # the sample kits
 
-# The longest example is a setting of the run, so a prompt beyond it is only warned of here; `data` says what it means.
-TRAINED_ANYWAY = {"prompt_over_limit.jsonl"}
-
-
-def outcome(path, data, name):
-    """(accept, accept_with_warning, ask or refuse; what the person reads; the format; the examples)"""
-    try:
-        examples = accounted(load_examples(DatasetChoice(source="file", id=import_file(path, data, name)), data))
-    except UserError as error:
-        return "ask" if isinstance(error, AskColumns) else "refuse", str(error), getattr(error, "format", None), None
-    return "accept_with_warning" if examples.warnings else "accept", " ".join(examples.warnings), examples.format, examples
-
-
 def check(case, folder, data):
-    what, words, format, examples = outcome(folder / case["file"], data, case.get("upload_name", case["file"]))
+    """Both ways a file comes in: uploaded and chosen, and looked at with `data`."""
+    path, name = folder / case["file"], case.get("upload_name", case["file"])
+    found = examine(path, DatasetChoice(), 2048, Settings())
+    words = " ".join(found["messages"])
     assert "Traceback" not in words and "Error" not in words and str(folder) not in words
-    assert what in case["allowed"], words
+    assert found["action"] in case["allowed"], words
     assert all(re.search(pattern, words, re.IGNORECASE) for pattern in case.get("must_mention", [])), words
-    assert format in (None, case["format"] and case["format"].replace("qa", "question_answer")) or case["format"] is None
-    if examples:
-        assert case["rows_in_file"] in (None, examples.rows)
-        used = examples.rows - len(examples.left_out)
-        assert case.get("rows_trainable") in (None, used) or case["file"] in TRAINED_ANYWAY
+    if "must_mention" not in case or found["action"].startswith("accept"):
+        assert case["format"] in (None, found["format"], {"question_answer": "qa"}.get(found["format"]))
+    if found["action"].startswith("accept"):
+        assert case["rows_in_file"] in (None, found["rows_in_file"])
+        assert case.get("rows_trainable") in (None, found["rows_trainable"])
+        assert found["rows_in_file"] == found["rows_trainable"] + len(found["left_out"]) and len(found["examples"]) > 0
+        accounted(load_examples(DatasetChoice(source="file", id=import_file(path, data, name)), data))
+    else:
+        with pytest.raises(UserError) as error:
+            load_examples(DatasetChoice(source="file", id=import_file(path, data, name)), data)
+        assert isinstance(error.value, AskColumns) == (found["action"] == "ask")
 
 
 @needs_samples

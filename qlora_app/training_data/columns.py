@@ -5,24 +5,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..choices import Choices, setting
-from ..errors import UserError
 from ..messages import Message
 from .readers import as_text, document
+from .text_files import NotTrainable
 from .turns import Columns, RowError, is_blank, turns_of
 
 _PLACE = re.compile(r"\{([^{}]+)\}")
 
 
-class NotTrainable(UserError):
-    """A file that was read, and nothing in it can be learned from as it is: its format and rows as far as they are known."""
-
-    def __init__(self, message: str, format: str, rows: int) -> None:
-        super().__init__(message)
-        self.format, self.rows = format, rows
-
-
 class AskColumns(NotTrainable):
-    """It can be once a person says which of its `columns` (the names in the file) is what."""
+    """A file that can be learned from once a person says which of its `columns` (the names in the file) is what."""
 
     def __init__(self, message: str, format: str, rows: int, columns: list[str]) -> None:
         super().__init__(message, format, rows)

@@ -8,10 +8,10 @@ from typing import Any
 from ..errors import UserError
 from ..messages import Conversation
 from ..settings import PREFIX, Settings
-from .columns import AskColumns, ColumnMap, NotTrainable
+from .columns import AskColumns, ColumnMap
 from .formats import BY_CONTENT, KINDS, UNKNOWN, Kind, convert, recognise, why
 from .rows import Row, RowSource
-from .text_files import WANTED
+from .text_files import WANTED, NotTrainable
 from .trees import NO_PARENT, NOT_BEST, node_turn, parent_id, paths
 from .turns import Columns, RepeatedKey, RowError, TwoColumnsFit, tidy
 
@@ -45,7 +45,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class FileContents:
-    """All of a file: the rows in `numbers` (one number a conversation; some rows give several) and those left out are all rows.
+    """All of a file: the rows in `numbers` (one a conversation, as in `lines`; some rows give several) and those left out are all rows.
 
     `format` is its name, `because` says how it was recognised; `user` and `answer` are the columns that ask and answer.
     """
@@ -57,6 +57,7 @@ class FileContents:
     rows: int
     conversations: list[Conversation]
     numbers: list[int]
+    lines: list[int | None]
     left_out: list[LeftOut]
     warnings: list[str]
 
@@ -133,9 +134,10 @@ def read_file(path: Path, name: str, format: str = "auto", columns: ColumnMap = 
     _check_columns(name, columns, kind_of)
     unreadable = found.left_out[_UNREADABLE.name]
     if not found.rows:
-        raise UserError(f"{name} is empty: it has no rows. {WANTED}")
+        raise NotTrainable(f"{name} is empty: it has no rows. {WANTED}", None, 0)
     if 2 * len(unreadable) > found.rows:
-        raise UserError(f"{name} has rows that cannot be read: {_some(unreadable)}. The first: {unreadable[0].reason}. {_CORRECT}")
+        raise NotTrainable(f"{name} has rows that cannot be read: {_some(unreadable)}. The first: {unreadable[0].reason}. {_CORRECT}",
+                           None, found.rows)
     chosen = found.majority()
     if chosen == "text" and format == "auto" and any(found.used[one] for one in _MARKED):
         return read_file(path, name, "text", columns, limits)  # a web page with questions in it is text like the others
@@ -240,7 +242,7 @@ def _contents(chosen: str, found: _Sorted, kind_of: _Recogniser, warnings: list[
     others = {number: LeftOut(number, line, f"it is a row of {KINDS[name].title}, most rows are {kind.title}")
               for name, ones in found.used.items() if name != chosen for number, line, _ in ones}
     left_out = sorted((one for ones in (*found.left_out.values(), others.values()) for one in ones), key=lambda one: one.row)
-    numbers, _, conversations = zip(*found.used[chosen], strict=True)
+    numbers, lines, conversations = zip(*found.used[chosen], strict=True)
     changes = {words: found.changed[chosen, change] for change, words in _CHANGES.items() if (chosen, change) in found.changed}
     sentences = [f"In {'1 row' if len(rows) == 1 else f'{len(rows):,} rows'} {words} (first: row {rows[0]})."
                  for words, rows in changes.items()]
@@ -248,7 +250,7 @@ def _contents(chosen: str, found: _Sorted, kind_of: _Recogniser, warnings: list[
     warnings = [*warnings, *_left_out_sentence(found.rows, left_out), *sentences, *notes]
     row = kind_of.first[chosen]
     return FileContents(chosen, f"{kind.title}, because {why(kind, row)}", *kind.columns(row), found.rows, list(conversations),
-                        list(numbers), left_out, warnings)
+                        list(numbers), list(lines), left_out, warnings)
 
 
 def _labels_sentence(conversations: tuple[Conversation, ...]) -> list[str]:

@@ -27,7 +27,7 @@ from .turns import (
     turns_of,
 )
 
-DOCUMENTS = ("text", "content", "raw_content", "markdown", "body")
+DOCUMENTS = ("text", "content", "raw_content")
 RIGHT_CHOICES = ("answer", "answerkey", "answer_key", "label", "cop", "correct", "target", "output")
 PIECE = 4000  # characters of a long document that are learned from as one example, about 1,000 tokens
 _ALPACA = {"instruction", "input", "output"}

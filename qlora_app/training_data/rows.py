@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..settings import Settings
 from .packed import Content
 from .tables import NO_NAMES, SAMPLE, Found, layout_of, read_parquet, read_table
-from .text_files import WANTED, find_encoding, refuse_other_kinds
+from .text_files import WANTED, NotTrainable, find_encoding, refuse_other_kinds
 from .turns import RepeatedKey
 
 _AGAIN = "Nothing was imported; download or save it again, then upload the whole file."
@@ -65,7 +65,7 @@ class RowSource:
         """By the first two lines with something on them."""
         first, second = (_next_line(file) for _ in range(2))
         if not first:
-            raise self._refusal("is empty: it has no rows", WANTED)
+            raise NotTrainable(f"{self.name} is empty: it has no rows. {WANTED}", None, 0)
         if first[0] == "[":
             return self._lines if second and first[-1] == "]" and _decode(first)[1] is None else self._array
         if first[0] not in '{"':

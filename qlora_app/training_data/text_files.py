@@ -31,13 +31,21 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (code
           (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # UTF-32 first: its mark begins with that of UTF-16
 
 
+class NotTrainable(UserError):
+    """A file that was read, and nothing in it can be learned from as it is: its format, if it has one, and how many rows."""
+
+    def __init__(self, message: str, format: str | None, rows: int) -> None:
+        super().__init__(message)
+        self.format, self.rows = format, rows
+
+
 def refuse_other_kinds(content: Content) -> bytes:
     """The first bytes of a file of text or of a Parquet table; raises UserError for an empty file and every other kind."""
     name = content.name
     with content.open() as file:
         head = file.read(_HEAD)
     if not head.strip(b" \t\r\n\xef\xbb\xbf") and len(head) < _HEAD:
-        raise UserError(f"{name} is empty: it has no rows ({len(head)} bytes). {WANTED}")
+        raise NotTrainable(f"{name} is empty: it has no rows ({len(head)} bytes). {WANTED}", None, 0)
     for magic, kind, advice in _MAGIC:
         if head.startswith(magic):
             raise UserError(f"{name} is {kind}. {advice}")
