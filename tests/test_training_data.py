@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import itertools
 import json
 import random
 import re
@@ -13,15 +14,21 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from qlora_app import starter
-from qlora_app.cli.data import examine
+from qlora_app.base_models import ModelChoice
+from qlora_app.base_models.loading import load_tokenizer
+from qlora_app.cli.data import examine, tokenizer
 from qlora_app.errors import UserError
 from qlora_app.settings import Settings
+from qlora_app.tasks.chat import encode
 from qlora_app.training_data import DatasetChoice, Examples, import_file, load_examples, rows, uploaded_files
 from qlora_app.training_data.checks import held_out_positions, same_key
 from qlora_app.training_data.choice import FORMATS as CHOOSABLE
 from qlora_app.training_data.columns import AskColumns
+from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats import KINDS
 
 SHARED = Path(__file__).parents[2] / "shared" / "samples"
@@ -165,7 +172,7 @@ TREE = {"role": "prompter", "text": "q", "replies": [
                                     {"from": "observation", "value": "r"}, {"from": "gpt", "value": "b"}], "tools": "[{}]"},
      [{"role": "system", "content": "You can call these tools:\n[{}]"}, *pair("q", "{}"), *pair("r", "b")]),
     ("messages", {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": None, "tool_calls": [
-        {"id": "1", "function": {"name": "f", "arguments": "{}"}}]}, {"role": "tool", "content": "r"}, {"role": "assistant", "content": "b"}]},
+        {"id": "1", "function": {"name": "f", "arguments": "{}"}}]}, {"role": "tool", "content": "r"}, *pair("r", "b")[1:]]},
      [*pair("q", '{"name": "f", "arguments": "{}"}'), *pair("r", "b")]),
     ("messages", {"messages": pair("q", "a"), "label": True}, pair("q", "a")),
     ("sharegpt", {"conversations": [{"from": "human", "value": "q"}, {"role": "assistant", "content": "a"}]}, pair("q", "a")),
@@ -188,11 +195,12 @@ TREE = {"role": "prompter", "text": "q", "replies": [
 def test_every_other_format_is_named_with_its_reason_and_becomes_conversations(load, format, row, expected):
     examples = load(jsonl([row] * 3))
     assert examples.format == format and examples.train == [expected] * 3 and examples.left_out == []
-    assert examples.because.startswith(f"{KINDS[format].title}, because ") and "{" not in examples.because and "None" not in examples.because
+    assert re.fullmatch(rf"{re.escape(KINDS[format].title)}, because [^{{}}]+", examples.because) and "None" not in examples.because
 
 
 def test_a_task_with_several_instances_gives_several_conversations(load):
-    rows = [{"instruction": "Add", "instances": [{"input": "1, 2", "output": "3"}, {"input": "", "output": "4"}, {"input": "5", "output": ""}]},
+    rows = [{"instruction": "Add", "instances": [{"input": "1, 2", "output": "3"}, {"input": "", "output": "4"},
+                                                  {"input": "5", "output": ""}]},
             {"instruction": "Go", "instances": [{"instruction_with_input": "Go home", "input": "x", "output": "ok"}]}]
     examples = load(jsonl(rows[:1]))
     assert examples.train == [pair("Add\n\n1, 2", "3"), pair("Add", "4")] and examples.rows == 1
@@ -654,6 +662,103 @@ def test_nasty_files(tmp_path):
             assert not list(tmp_path.rglob(canary)) and not Path(canary).exists()
     assert {path.name for path in tmp_path.iterdir()} == before
     assert sorted(uploaded_files(data)) == sorted(path.name for path in data.iterdir())
+
+
+@pytest.fixture(scope="module")
+def starter_model():
+    from qlora_app.base_models import ModelChoice
+    from qlora_app.base_models.loading import load_model
+
+    return load_model(ModelChoice(precision="fp32"))
+
+
+@needs_samples
+def test_every_real_file_trains_one_step_on_the_starter(starter_model):
+    import torch
+
+    tokens = tokenizer()
+    optimizer = torch.optim.SGD(starter_model.parameters(), lr=1e-3)
+    trained = 0
+    for case in json.loads((SHARED / "real" / "expected.json").read_text())["files"]:
+        try:
+            data = read_file(SHARED / "real" / case["file"], case["file"])
+        except UserError:
+            continue
+        ids, labels, _ = encode(tokens, min(data.conversations, key=lambda one: len(str(one))), 1024)
+        loss = starter_model(input_ids=torch.tensor([ids]), labels=torch.tensor([labels])).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        assert 0 < loss.item() < 20, case["file"]
+        trained += 1
+    assert trained == 28
+
+
+# what the model learns of it
+
+TEMPLATES = {
+    "the starter's": None,
+    "ChatML": "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] | trim }}<|im_end|>\n{% endfor %}"
+              "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+    "Llama 3's": "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m['role'] }}<|end_header_id|>\n\n{{ m['content'] | trim }}"
+                 "<|eot_id|>{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}",
+    "one without an end": "{% for m in messages %}{% if m['role'] == 'assistant' %}### Response:\n{{ m['content'] | trim }}\n\n"
+                          "{% else %}### Instruction:\n{{ m['content'] | trim }}\n\n{% endif %}{% endfor %}"
+                          "{% if add_generation_prompt %}### Response:\n{% endif %}"}
+MARKS = ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "### Human:", "### Response:\n", "<|im_start|>assistant\n"]
+
+
+@pytest.fixture(scope="module", params=TEMPLATES)
+def templated(request):
+    """The starter's tokenizer with one of the usual templates, whose marks are special tokens as in the models that use it."""
+    made = load_tokenizer(ModelChoice())
+    if TEMPLATES[request.param]:
+        made.chat_template = TEMPLATES[request.param]
+        marks = {mark for mark in ("<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
+                 if mark in made.chat_template}
+        made.add_special_tokens({"additional_special_tokens": sorted(marks)})
+    return made
+
+
+words = st.lists(st.one_of(st.text(st.characters(exclude_categories=["Cs", "Co"]), max_size=12), st.sampled_from(MARKS)), max_size=4)
+texts = st.tuples(st.text("abcdefg", min_size=1, max_size=5), words, st.text("xyz", min_size=1, max_size=3)).map(
+    lambda parts: parts[0] + "".join(parts[1]) + parts[2])
+conversations = st.tuples(st.booleans(), st.lists(st.tuples(texts, texts), min_size=1, max_size=3), texts).map(
+    lambda given: [{"role": "system", "content": given[2]}] * given[0] + [turn for asked, said in given[1] for turn in pair(asked, said)])
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(conversation=conversations)
+def test_exactly_the_answers_and_their_end_are_learned(templated, conversation):
+    """Whatever people write, template marks among it: the text is all there, and only what the assistant says carries loss."""
+    ids, labels, is_cut = encode(templated, conversation, 100_000)
+    spans = [templated.decode([i for i, _ in group]) for learned, group in
+             itertools.groupby(zip(ids, labels, strict=True), key=lambda one: one[1] != -100) if learned]
+    ends = templated.chat_template == TEMPLATES["one without an end"]
+    end = templated.eos_token if "endoftext" in templated.chat_template or ends or "eos_token" in templated.chat_template else None
+    end = end or ("<|im_end|>" if "im_end" in templated.chat_template else "<|eot_id|>")
+    answers = [turn["content"] for turn in conversation if turn["role"] == "assistant"]
+    expected = [answer + (end if not ends or answer is answers[-1] else "") for answer in answers]
+    assert [span.strip() for span in spans] == expected and not is_cut
+    assert (all(label in (-100, i) for i, label in zip(ids, labels, strict=True)) and labels[-1] != -100) or ids[-1] != labels[-1]
+    for turn in conversation:
+        assert turn["content"] in templated.decode(ids)
+    if not ends:  # what a turn spells out is no special token: each one there is the template's own
+        assert ids.count(templated.convert_tokens_to_ids(end)) - (end == templated.bos_token) == (
+            len(answers) if end == templated.eos_token else len(conversation))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(text=texts)
+def test_a_plain_text_is_learned_whole_with_its_end(text):
+    made = load_tokenizer(ModelChoice())
+    ids, labels, _ = encode(made, [{"role": "text", "content": text}], 100_000)
+    assert labels == ids and made.decode(ids) == text + made.eos_token and ids.count(made.eos_token_id) == 1
+
+
+def test_everything_is_learned_where_everything_is_asked_for():
+    ids, labels, _ = encode(tokenizer(), [{**turn, "train": True} for turn in pair("q", "a")], 100)
+    assert ids == labels
 
 
 # whatever comes
