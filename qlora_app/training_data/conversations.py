@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..messages import Conversation
-from ..settings import PREFIX, Settings
+from ..settings import Settings
 from .columns import AskColumns, ColumnMap
 from .formats import BY_CONTENT, KINDS, UNKNOWN, Kind, convert, recognise, why
 from .rows import Row, RowSource
@@ -127,7 +127,7 @@ def read_file(path: Path, name: str, format: str = "auto", columns: ColumnMap = 
     for row in source:
         found.add(row, kind_of)
         if limits and found.rows > limits.max_rows:
-            raise UserError(f"{name} has more than {limits.max_rows:,} rows. Split it, or set {PREFIX}MAX_ROWS higher.")
+            raise UserError(f"{name} has more than {limits.max_rows:,} rows. Split it, or set QLORA_APP_MAX_ROWS higher.")
     if found.doubt:
         raise AskColumns(f"{name} has {found.doubt}. {_HOW}", "unknown", found.rows, list(kind_of.seen))
     found.join_links()
@@ -239,7 +239,7 @@ def _nothing_usable(name: str, chosen: str, kind_of: _Recogniser, found: _Sorted
 
 def _contents(chosen: str, found: _Sorted, kind_of: _Recogniser, warnings: list[str]) -> FileContents:
     kind = kind_of.mapped or KINDS[chosen]
-    others = {number: LeftOut(number, line, f"it is a row of {KINDS[name].title}, most rows are {kind.title}")
+    others = {number: LeftOut(number, line, f"its format is {KINDS[name].title}, that of most rows is {kind.title}")
               for name, ones in found.used.items() if name != chosen for number, line, _ in ones}
     left_out = sorted((one for ones in (*found.left_out.values(), others.values()) for one in ones), key=lambda one: one.row)
     numbers, lines, conversations = zip(*found.used[chosen], strict=True)

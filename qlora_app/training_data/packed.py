@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import UserError
-from ..settings import PREFIX, Settings
+from ..settings import Settings
 
 _SMALL = 16_000_000  # bytes: a tiny archive may unpack to so much whatever the ratio, because short files shrink a lot
 _DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError)
@@ -59,7 +59,7 @@ class _Unpacked(io.RawIOBase):
             raise _damaged(self._name) from error
         if self._stream.tell() > self._most:
             raise UserError(f"{self._name} is too large: it unpacks to more than {self._most / 1e6:,.0f} MB, the limit for an archive of "
-                            f"its size. Upload a part of it, or set {PREFIX}MAX_UNPACKED_MB and {PREFIX}MAX_UNPACKED_RATIO higher.")
+                            "its size. Upload a part of it, or set QLORA_APP_MAX_UNPACKED_MB and QLORA_APP_MAX_UNPACKED_RATIO higher.")
         buffer[:len(data)] = data
         return len(data)
 

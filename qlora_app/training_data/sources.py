@@ -12,7 +12,7 @@ from pathlib import Path
 from .. import starter
 from ..errors import UserError
 from ..messages import Conversation
-from ..settings import PREFIX, Settings
+from ..settings import Settings
 from .checks import content_warnings, held_out_positions, overlap_warnings, same_key
 from .choice import DatasetChoice
 from .columns import AskColumns
@@ -48,7 +48,7 @@ def import_file(path: Path, data_folder: Path, name: str, limits: Settings = Set
         size = path.stat().st_size
         if size > limits.max_upload_mb * 1_000_000:
             raise UserError(f"{shown} is too large: {size / 1e6:,.1f} MB, and the limit is {limits.max_upload_mb:,} MB. "
-                            f"Upload a part of it, or set {PREFIX}MAX_UPLOAD_MB higher.")
+                            "Upload a part of it, or set QLORA_APP_MAX_UPLOAD_MB higher.")
         data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         copy, digest = _copy(path, data_folder)
     except OSError as error:
