@@ -33,9 +33,8 @@ class DatasetChoice(Choices):
 
     def problems(self) -> dict[str, str]:
         """What is wrong with this choice, found without opening a file: {setting: sentence}."""
-        problems = {f"columns.{name}": text for name, text in self.columns.problems().items()}
         if self.source == "starter" and self.id not in starter.DATASETS:
-            problems["id"] = f"There is no starter dataset {self.id!r}. Choose one of {', '.join(starter.DATASETS)}."
+            return {"id": f"There is no starter dataset {self.id!r}. Choose one of {', '.join(starter.DATASETS)}."}
         if self.source == "file" and (not self.id or "/" in self.id or "\\" in self.id or self.id.startswith(".")):
-            problems["id"] = f"{self.id!r} is not an uploaded file. Upload one, or choose one from the list."
-        return problems
+            return {"id": f"{self.id!r} is not an uploaded file. Upload one, or choose one from the list."}
+        return {}

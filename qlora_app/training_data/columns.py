@@ -1,10 +1,11 @@
 """Which column is what, said by the person: for files whose columns have names that nobody could know."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..choices import Choices, setting
+from ..errors import UserError
 from ..messages import Message
 from .readers import as_text, document
 from .text_files import NotTrainable
@@ -43,13 +44,19 @@ class ColumnMap(Choices):
         named = {value.strip().lower(): name for name, value in self.given.items() if name != "template"}
         return named | {place.strip().lower(): "template" for place in _PLACE.findall(self.template)}
 
-    def problems(self) -> dict[str, str]:
-        """What is missing: {setting: sentence}."""
+    def check(self, name: str, seen: Iterable[str]) -> None:
+        """Raises UserError if nothing is named to learn from, or a column that the file `name` has not; `seen` are those it has."""
+        there = {one.strip().lower(): one for one in seen}
+        shown = ", ".join(repr(one[:30]) for one in list(there.values())[:8])
+        problems = {setting: f"{name} has no column {column!r}. It has {shown}."
+                    for column, setting in self.names.items() if not {column, column.partition(".")[0]} & there.keys()}
         if self.given and not (self.answer or self.label or self.messages):
-            return {"answer": "No column is named to learn from. Name the one that answers, the label, or the one of whole conversations."}
+            problems["answer"] = ("No column is named to learn from. Name the one that answers, the label, or the one of whole "
+                                  "conversations.")
         if self.template and not _PLACE.search(self.template):
-            return {"template": f"{self.template!r} names no column. Write names in braces, for example {{title}} {{body}}."}
-        return {}
+            problems["template"] = f"{self.template!r} names no column. Write names in braces, for example {{title}} {{body}}."
+        if problems:
+            raise UserError("\n".join(problems.values()), {f"dataset.columns.{setting}": text for setting, text in problems.items()})
 
     def read(self, row: Columns) -> list[Message] | Iterator[list[Message]]:
         """The turns of one row. Raises RowError."""

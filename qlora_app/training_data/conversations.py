@@ -131,7 +131,8 @@ def read_file(path: Path, name: str, format: str = "auto", columns: ColumnMap = 
     if found.doubt:
         raise AskColumns(f"{name} has {found.doubt}. {_HOW}", "unknown", found.rows, list(kind_of.seen))
     found.join_links()
-    _check_columns(name, columns, kind_of)
+    if columns.given and kind_of.seen:
+        columns.check(name, kind_of.seen)
     unreadable = found.left_out[_UNREADABLE.name]
     if not found.rows:
         raise NotTrainable(f"{name} is empty: it has no rows. {WANTED}", None, 0)
@@ -144,15 +145,6 @@ def read_file(path: Path, name: str, format: str = "auto", columns: ColumnMap = 
     if not found.used[chosen]:
         raise _nothing_usable(name, chosen, kind_of, found)
     return _contents(chosen, found, kind_of, source.warnings)
-
-
-def _check_columns(name: str, columns: ColumnMap, kind_of: "_Recogniser") -> None:
-    """Raises UserError for columns a person named that no row has."""
-    seen = {one.strip().lower() for one in kind_of.seen}
-    problems = {f"dataset.columns.{setting}": f"{name} has no column {column!r}. It has {_listed(kind_of.seen)}."
-                for column, setting in columns.names.items() if not {column, column.partition(".")[0]} & seen}
-    if problems and kind_of.seen:
-        raise UserError("\n".join(problems.values()), problems)
 
 
 def _listed(names: dict[str, None]) -> str:

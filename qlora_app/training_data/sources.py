@@ -15,7 +15,7 @@ from ..messages import Conversation
 from ..settings import Settings
 from .checks import content_warnings, held_out_positions, overlap_warnings, same_key
 from .choice import DatasetChoice
-from .columns import AskColumns
+from .columns import AskColumns, ColumnMap
 from .conversations import LeftOut, read_file
 
 _DAY = 86_400  # seconds after which half a copy belongs to nobody: its process was killed
@@ -37,7 +37,8 @@ class Examples:
     because: str = ""
 
 
-def import_file(path: Path, data_folder: Path, name: str, limits: Settings = Settings()) -> str:  # noqa: B008  it cannot change
+def import_file(path: Path, data_folder: Path, name: str, limits: Settings = Settings(),  # noqa: B008  neither can change
+                columns: ColumnMap = ColumnMap()) -> str:  # noqa: B008
     """Check every row of an uploaded file, then keep it byte for byte in the data folder; returns the name it has there.
 
     The same file under the same name has the same id. Raises UserError, and then leaves nothing behind. A file that can be
@@ -55,7 +56,7 @@ def import_file(path: Path, data_folder: Path, name: str, limits: Settings = Set
         raise UserError(f"{shown} could not be saved ({error.strerror}). Make room for it, then upload it again.") from error
     try:
         with contextlib.suppress(AskColumns):
-            read_file(copy, shown, limits=limits)
+            read_file(copy, shown, columns=columns, limits=limits)
         id = f"{digest[:12]}-{_safe(name)}"
         copy.replace(data_folder / id)
     finally:
