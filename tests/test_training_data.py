@@ -764,14 +764,18 @@ def test_everything_is_learned_where_everything_is_asked_for():
 # whatever comes
 
 VALUES = [None, True, 0, 2.5, float("nan"), "", " ", "word", "half \ud83d", [], {}, ["a"], [[]], [None], {"a": 1}, [{"role": "user"}],
-          [{"from": 1, "value": 2}], pair("q", "a"), [["q", "a"]], [{"type": "text", "text": "x"}]]
+          [{"from": 1, "value": 2}], pair("q", "a"), [["q", "a"]], [{"type": "text", "text": "x"}],
+          {"text": ["x", "y"], "label": 5}, {"de": "x", "en": None}, TREE, [TREE], [5, {"a": 1}],
+          [{"instruction_with_input": 5, "output": "x"}], "\n\nHuman: q\n\nAssistant: a", "### Human: q### Assistant:", "A", "b"]
 NAMES = ["instruction", "input", "output", "Output ", "response", "system", "history", "messages", "conversations", "question", "answer",
-         "text", "prompt", "completion", "label", "chosen", "rejected", "image", "context", "other", ""]
+         "text", "prompt", "completion", "label", "chosen", "rejected", "image", "context", "other", "", "choices", "options", "choice1",
+         "choice2", "answerKey", "instances", "replies", "translation", "parent_id", "message_id", "role", "kto_tag", "sentence1", "tools",
+         "targets", "inputs", "col1", "col2", "turns", "content", "summary", "label_text"]
 
 
 def test_no_row_of_any_shape_is_more_than_a_sentence(load):
     chance = random.Random(0)
-    for _ in range(150):
+    for _ in range(250):
         rows = [{chance.choice(NAMES): chance.choice(VALUES) for _ in range(chance.randint(0, 5))} for _ in range(chance.randint(0, 6))]
         rows += [{"messages": [{chance.choice(["role", "content", "from", "value", "weight"]): chance.choice([*VALUES, "user", "assistant"])
                                 for _ in range(4)} for _ in range(3)]} for _ in range(chance.randint(0, 2))] + [chance.choice(VALUES)]

@@ -182,7 +182,8 @@ class _Recogniser:
         kind = self._kinds.get(shape)
         if kind is None:
             kind = self.mapped or self._recognised(columns)
-            self.first.setdefault(kind.name, columns)
+            if kind.read is not _no_such_row:
+                self.first.setdefault(kind.name, columns)
             if len(self._kinds) < 1000 and BY_CONTENT.isdisjoint(names):
                 self._kinds[shape] = kind
         return kind, columns

@@ -95,11 +95,11 @@ def turn(role: Any, content: Any, column: str) -> Message:
 def system_turns(row: Columns) -> list[Message]:
     """What `system` or `system_prompt` says and which `tools` there are, as a first turn; none without either."""
     tools = row.get("tools")
-    listed = tools if isinstance(tools, str) else json.dumps(tools, ensure_ascii=False) if tools else ""
+    listed = tools if isinstance(tools, str) else json.dumps(tools, ensure_ascii=False, default=str) if tools else ""
     said = [optional(row, "system") or optional(row, "system_prompt"),
             f"You can call these tools:\n{listed}" if listed.strip() not in ("", "[]", "{}", "null") else ""]
     text = "\n\n".join(one for one in said if one)
-    return [{"role": "system", "content": text}] if text else []
+    return [turn("system", text, "tools")] if text else []
 
 
 def first_turn(value: Any) -> Columns:
@@ -155,7 +155,7 @@ def _role(given: Any, number: int) -> str:
 
 def _as_json(calls: Any) -> str:
     """Tool calls as a model writes them: one object with name and arguments a line."""
-    return "\n".join(json.dumps(call.get("function", call) if isinstance(call, dict) else call, ensure_ascii=False)
+    return "\n".join(json.dumps(call.get("function", call) if isinstance(call, dict) else call, ensure_ascii=False, default=str)
                      for call in (calls if isinstance(calls, list) else [calls]))
 
 
