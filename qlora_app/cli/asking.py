@@ -103,7 +103,7 @@ def score(run: Run, file: Path, base: bool, limit: int | None, misses: int, limi
     if not file.is_file():
         raise UserError(f"There is no file {file}.")
     data = read_file(file, file.name, limits=limits)
-    conversations = data.conversations[:limit]
+    conversations = [one for one in data.conversations if len(one) > 1][:limit]  # a plain text asks nothing
     if not conversations:
         raise UserError(f"{file.name} has no row with an answer to compare with.")
     session = _open(run, screen)

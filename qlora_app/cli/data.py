@@ -1,5 +1,6 @@
 """A data file looked at from a terminal: its format and why, what of it can be learned, and three examples as the model gets them."""
 
+import os
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -34,6 +35,8 @@ def find_file(name: str, settings: Settings) -> Path:
     """A file by its path, or by its name in the data folder. Raises UserError."""
     for path in (Path(name).expanduser(), settings.data / name):
         if path.is_file():
+            if not os.access(path, os.R_OK):
+                raise UserError(f"{name} may not be read by you. Change its permissions, or copy it.")
             return path
     raise UserError(f"There is no file {name}, neither here nor in the data folder {settings.data}.")
 
