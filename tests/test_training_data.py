@@ -106,6 +106,13 @@ def test_every_format_is_recognised_in_every_shape_of_json_under_any_name(load, 
         assert all([turn["role"] for turn in one] == ["user", "assistant"] for one in examples.train + examples.held_out)
 
 
+@pytest.mark.parametrize("content", [
+    {"question": ["q", "r"], "answer": ["a", "b"]}, {"question": {"0": "q", "1": "r"}, "answer": {"0": "a", "1": "b"}},
+    {"17": {"question": "q", "answer": "a"}, "18": {"question": "r", "answer": "b"}}])
+def test_objects_of_columns_or_of_rows_are_read_as_rows(load, content):
+    assert load(json.dumps(content, indent=1)).train == [pair("q", "a"), pair("r", "b")]
+
+
 def test_formats_are_those_a_person_can_choose():
     assert {name for name, kind in KINDS.items() if kind.read} == set(CHOOSABLE) - {"auto"}
     assert all(kind.title and kind.because for kind in KINDS.values())

@@ -120,7 +120,7 @@ class RowSource:
         lists = [key for key in lists if all(isinstance(row, (dict, list)) for row in value[key][:1])]
         if len(lists) > 1:
             raise self._refusal(f"holds several lists of rows ({', '.join(lists)})", "Save the one to train on as its own file.")
-        rows = value[lists[0]] if lists else _from_columns(value) or ([value] if value else [])
+        rows = value[lists[0]] if lists else _from_columns(value) or _from_keys(value) or ([value] if value else [])
         yield from ((None, row, None) for row in rows)
 
     def _array(self, file: TextIO) -> Iterator[Found]:
@@ -171,6 +171,16 @@ def _from_columns(value: dict[str, Any]) -> list[dict[str, Any]]:
     if len(value) < 2 or len(lists) < len(value) or len({len(cells) for cells in lists}) > 1:
         return []
     return [dict(zip(value, cells, strict=True)) for cells in zip(*lists, strict=True)]
+
+
+def _from_keys(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of an object that holds one object a row under its id, or one a column as pandas writes it; none if it does not."""
+    inner = list(value.values())
+    if len(inner) < 2 or not all(isinstance(one, dict) and one for one in inner):
+        return []
+    if not all(key.isdecimal() for one in inner for key in one):
+        return inner
+    return [dict(zip(value, cells, strict=True)) for cells in zip(*(one.values() for one in inner), strict=False)]
 
 
 class _Window:
