@@ -224,7 +224,8 @@ def test_messages_that_name_the_one_they_answer_are_joined(load):
             message("7", None, "prompter", "alone")]
     examples = load(jsonl(rows))
     assert (examples.format, examples.train, examples.rows) == ("oasst_links", [ROUNDS], 7)
-    assert [one.row for one in examples.left_out] == [3, 6, 7]
+    assert [(one.row, one.reason[:20]) for one in examples.left_out] == [
+        (3, "another answer to th"), (6, "the message it answe"), (7, "it has no assistant ")]
 
 
 def test_a_table_of_choices_without_names(load):

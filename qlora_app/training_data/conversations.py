@@ -12,7 +12,7 @@ from .columns import AskColumns, ColumnMap
 from .formats import BY_CONTENT, KINDS, UNKNOWN, Kind, convert, recognise, why
 from .rows import Row, RowSource
 from .text_files import WANTED, NotTrainable
-from .trees import NO_PARENT, NOT_BEST, node_turn, parent_id, paths
+from .trees import NO_PARENT, NOT_BEST, message_id, node_turn, parent_id, paths
 from .turns import Columns, RepeatedKey, RowError, TwoColumnsFit, tidy
 
 _UNREADABLE = Kind("unreadable", "rows that cannot be read", lambda row: False)
@@ -96,18 +96,21 @@ class _Sorted:
     def join_links(self) -> None:
         """Rows that name the row they answer become conversations once all of them are known."""
         followed = set()
+        ids = {message_id(columns) for _, _, columns in self._linked}
         for path in paths(columns for _, _, columns in self._linked):
-            rows = [self._linked[position] for position in path]
+            rows, changes = [self._linked[position] for position in path], []
             followed.update(number for number, _, _ in rows)
             try:
                 turns = [node_turn(columns, turn) for turn, (_, _, columns) in enumerate(rows, start=1)]
-                conversation = tidy(turns, [])
+                conversation = tidy(turns, changes)
             except RowError as error:
                 self.left_out[_LINKS] += [LeftOut(number, line, str(error)) for number, line, _ in rows]
-            else:
-                # One row stands for its conversation; the others it is made of are used too, so they are not left out.
-                self.used[_LINKS].append((*rows[0][:2], conversation))
-        self.left_out[_LINKS] += [LeftOut(number, line, NOT_BEST if parent_id(columns) else NO_PARENT)
+                continue
+            # One row stands for its conversation; the others it is made of are used too, so they are not left out.
+            self.used[_LINKS].append((*rows[0][:2], conversation))
+            for change in changes:
+                self.changed[_LINKS, change].append(rows[0][0])
+        self.left_out[_LINKS] += [LeftOut(number, line, NOT_BEST if parent_id(columns) in ids else NO_PARENT)
                                   for number, line, columns in self._linked if number not in followed]
 
     def majority(self) -> str:

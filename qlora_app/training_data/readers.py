@@ -88,11 +88,11 @@ def _said(value: Any, column: str) -> list[Message]:
 def chat(row: Columns) -> list[Message]:
     """A list of turns, whatever its column is called, with optional system and tools."""
     name = chat_column(row)
-    turns, first = turns_of(row[name], name), system_turns(row)
-    if not (first and turns[0]["role"] == "system"):
-        return first + turns
-    own = turns[0]["content"]  # beside it only the tools have something to add
-    return [turn("system", f"{own}\n\n{first[0]['content']}", "system"), *turns[1:]] if row.get("tools") else turns
+    turns = turns_of(row[name], name)
+    if turns[0]["role"] != "system":
+        return system_turns(row) + turns
+    tools = system_turns({"tools": row.get("tools")})  # beside a system turn of its own only they have something to add
+    return [turn("system", f"{turns[0]['content']}\n\n{tools[0]['content']}", "system"), *turns[1:]] if tools else turns
 
 
 def marked_text(row: Columns) -> list[Message]:
