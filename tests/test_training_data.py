@@ -193,6 +193,7 @@ TREE = {"role": "prompter", "text": "q", "replies": [
     ("hh_rlhf", {"chosen": "\n\nHuman: q\n\nAssistant: a\n\nHuman: r\n\nAssistant: b", "rejected": "\n\nHuman: q"}, ROUNDS),
     ("preference", {"prompt": "q", "chosen": "a", "rejected": "x"}, pair("q", "a")),
     ("preference", {"prompt": "q", "chosen": pair("q", "a"), "rejected": pair("q", "x"), "score_chosen": 1.0}, pair("q", "a")),
+    ("preference", {"prompt": "q", "chosen": "Q: x\nA: a", "rejected": "x"}, pair("q", "Q: x\nA: a")),
     ("preference", {"system": "", "question": "q", "chosen": "a", "rejected": "x"}, pair("q", "a")),
     ("preference", {"conversations": [{"from": "human", "value": "q"}], "chosen": {"from": "gpt", "value": "a"},
                     "rejected": {"from": "gpt", "value": "x"}}, pair("q", "a")),

@@ -75,7 +75,7 @@ def _asked_by(*names: str) -> Callable[[Columns], bool]:
 
 
 def _is_dialogue(row: Columns) -> bool:
-    return isinstance(row.get("chosen"), str) and style_of(row["chosen"]) is not None
+    return isinstance(row.get("chosen"), str) and not _has(row, *QUESTIONS, *CHATS) and style_of(row["chosen"]) is not None
 
 
 def _marked_as(name: str) -> Callable[[Columns], bool]:
@@ -107,7 +107,8 @@ def _pair_columns(row: Columns) -> tuple[str | None, str | None]:
 
 
 def _chat_columns(row: Columns) -> tuple[str | None, str | None]:
-    name = next((name for name, value in row.items() if first_turn(value)), _first_of(row, CHATS))
+    talking = [name for name, value in row.items() if not first_turn(value).keys().isdisjoint(("role", "from"))]
+    name = _first_of(row, (*[one for one in CHATS if one in talking], *talking, *CHATS))
     return name, name
 
 
