@@ -106,6 +106,10 @@ def test_every_format_is_recognised_in_every_shape_of_json_under_any_name(load, 
         assert all([turn["role"] for turn in one] == ["user", "assistant"] for one in examples.train + examples.held_out)
 
 
+def test_a_comma_behind_every_line_is_no_mistake(load):
+    assert load(jsonl(ALPACA).replace(b"}\n", b"},\n")).train == load(jsonl(ALPACA)).train
+
+
 @pytest.mark.parametrize("content", [
     {"question": ["q", "r"], "answer": ["a", "b"]}, {"question": {"0": "q", "1": "r"}, "answer": {"0": "a", "1": "b"}},
     {"17": {"question": "q", "answer": "a"}, "18": {"question": "r", "answer": "b"}}])
@@ -486,7 +490,7 @@ def test_tables_keep_text_and_know_spreadsheets(load, refused):
     (jsonl([{"question": "a"}]), "questions without answers"), (jsonl([{"turns": ["a"], "question_id": 1}]), "questions without answers"),
     (jsonl([{"question": "a", "choices": ["b"], "answer": "b"}]), "it has 1 choices"),
     (jsonl([{"question": "a", "choices": ["b", "c"], "answer": "d"}]), "none of its 2 choices"),
-    (jsonl([{"instruction": "a", "context": {"b": 1}, "response": "c"}]), "`context` is an object"),
+    (jsonl([{"instruction": "a", "context": {"b": 1}, "response": "c"}]), "`context` is an object; only text can be learned. Say under"),
     (jsonl([{"role": "prompter", "text": "a", "replies": []}]), "no assistant turn"),
     (jsonl([{"input_ids": [1], "labels": [1]}]), "tokens"),
     (jsonl([{"instruction": "a", "instances": []}]), "nothing in it to learn from"),

@@ -13,7 +13,7 @@ from .formats import BY_CONTENT, KINDS, UNKNOWN, Kind, convert, recognise, why
 from .rows import Row, RowSource
 from .text_files import WANTED, NotTrainable
 from .trees import NO_PARENT, NOT_BEST, message_id, node_turn, parent_id, paths
-from .turns import Columns, RepeatedKey, RowError, TwoColumnsFit, tidy
+from .turns import Columns, NestedValue, RepeatedKey, RowError, TwoColumnsFit, tidy
 
 _UNREADABLE = Kind("unreadable", "rows that cannot be read", lambda row: False)
 _FLAWS = {"unreadable", "unknown", "prompts_only"}  # a row of these kinds is mostly a broken row of another kind
@@ -70,6 +70,7 @@ class _Sorted:
         self.used: dict[str, list[tuple[int, int | None, Conversation]]] = defaultdict(list)
         self.left_out: dict[str, list[LeftOut]] = defaultdict(list)
         self.changed: dict[tuple[str, str], list[int]] = defaultdict(list)
+        self.nested: set[str] = set()  # kinds with an object or a list where text is wanted
         self.doubt: str | None = None  # two columns that could be the same, and where
         self._linked: list[tuple[int, int | None, Columns]] = []
 
@@ -87,6 +88,7 @@ class _Sorted:
             self.used[kind.name] += [(self.rows, line, one) for one in convert(kind, columns, changes)]
         except RowError as error:
             self.left_out[kind.name].append(LeftOut(self.rows, line, str(error)))
+            self.nested |= {kind.name} if isinstance(error, NestedValue) else set()
         except TwoColumnsFit as error:
             self.doubt = self.doubt or f"{error}, first in row {self.rows}"
         else:
@@ -225,10 +227,12 @@ def _nothing_usable(name: str, chosen: str, kind_of: _Recogniser, found: _Sorted
     if chosen in _ASKED and len(kind_of.seen) > 1 and is_free:
         return AskColumns(f"{name} {has} {kind.title} ({names}). {_HOW}", chosen, found.rows, list(kind_of.seen))
     if kind.read is None and chosen != _LINKS and is_free:
-        return NotTrainable(f"{name} {has} {kind.title} ({names}), which cannot be trained on: there is no answer to learn. {WANTED}",
-                            chosen, found.rows)
+        why_not = ": there is no answer to learn" if chosen in ("unknown", "prompts_only") else ""
+        return NotTrainable(f"{name} {has} {kind.title} ({names}), which cannot be trained on{why_not}. {WANTED}", chosen, found.rows)
     forced = f" when it is read as {kind.title}" if kind_of.format != "auto" else ""
     first = found.left_out[chosen][0]
+    if is_free and chosen in found.nested:
+        return AskColumns(f"{name} has no trainable row as it is: the first is {first}. {_HOW}", chosen, found.rows, list(kind_of.seen))
     return NotTrainable(f"{name} has no trainable row{forced}: there is no answer to learn in any of its {found.rows:,} rows. The first is "
                         f"{first}. {'Let the format be recognised, or choose another.' if forced else _CORRECT}", chosen, found.rows)
 

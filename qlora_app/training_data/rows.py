@@ -251,9 +251,9 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_whole_number, 
 
 
 def _decode(text: str) -> tuple[Any, str | None]:
-    """(value, None) or (None, what is wrong)."""
+    """(value, None) or (None, what is wrong). A comma after the value, as if the line were part of a list, is no mistake."""
     try:
-        return _DECODER.decode(text), None
+        return _DECODER.decode(text.rstrip().removesuffix(",")), None
     except json.JSONDecodeError as error:
         return None, _json_problem(error)
     except RecursionError:

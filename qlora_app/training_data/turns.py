@@ -30,6 +30,10 @@ class RowError(Exception):
     """Why a row cannot be used, in words that complete "row 3: ..."."""
 
 
+class NestedValue(RowError):
+    """An object or a list where text is wanted; the text may be inside of it."""
+
+
 class TwoColumnsFit(Exception):
     """Two columns could be the question, the answer or the conversation; in words that complete "the file has ..."."""
 
@@ -54,7 +58,8 @@ def text_of(value: Any, where: str) -> str:
     """The value of the column or key `where`, which must be text."""
     if type(value) is str and (value.isascii() or _is_whole(value)):
         return value
-    raise RowError(f"`{where}` is {kind_of_value(value)}; only text can be learned")
+    problem = NestedValue if isinstance(value, (dict, list)) else RowError
+    raise problem(f"`{where}` is {kind_of_value(value)}; only text can be learned")
 
 
 def optional(row: Columns, name: str) -> str:
