@@ -40,7 +40,7 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
         raise UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
     if data is None:
         return recipe
-    id = import_file(data, settings.data, data.name, settings.max_upload_mb, settings.max_rows)
+    id = import_file(data, settings.data, data.name, settings, recipe.dataset.columns)
     return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update={"id": id})})
 
 

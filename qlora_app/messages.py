@@ -6,9 +6,12 @@ from typing_extensions import NotRequired, TypedDict  # Python 3.10 has no NotRe
 
 
 class Message(TypedDict):
-    """One turn. `train` says whether its tokens carry loss; without it, what the assistant says does."""
+    """One turn. `train` says whether its tokens carry loss; without it, what the assistant says does.
 
-    role: Literal["system", "user", "assistant"]
+    A conversation of one `text` is no conversation but a document: all of it is learned, without a chat template.
+    """
+
+    role: Literal["system", "user", "assistant", "text"]
     content: str
     train: NotRequired[bool]
 

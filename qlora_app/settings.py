@@ -27,6 +27,8 @@ class Settings(BaseModel):
     password: SecretStr | None = Field(None, description="Password of that login")
     hub_token: SecretStr | None = Field(None, description="Hugging Face token for gated base models")
     max_upload_mb: int = Field(512, ge=1, description="Largest file that may be uploaded, in megabytes")
+    max_unpacked_mb: int = Field(2048, ge=1, description="Most megabytes an uploaded .gz or .zip may unpack to")
+    max_unpacked_ratio: int = Field(200, ge=1, description="Most times its own size an archive may unpack to")
     max_rows: int = Field(2_000_000, ge=1, description="Most rows a dataset may have")
 
     @property

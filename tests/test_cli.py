@@ -304,6 +304,64 @@ def test_stop_takes_a_waiting_run_out_of_the_queue(home, worker, capsys):
     assert not run.is_asked("start") and not run.is_asked("stop")
 
 
+# ---- a data file
+
+@pytest.fixture
+def notes(tmp_path):
+    file = tmp_path / "notes.csv"
+    file.write_text("raw,note,mark\nWho is Mira?,A baker.,1\nWho is Ben?,A sailor.,2\n")
+    return file
+
+
+def test_data_is_shown_with_what_the_model_learns_of_it(home, tmp_path, capsys):
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps({"question": f"Who is {i}?", "answer": f"Number {i}."}) + "\n" for i in range(5)) + "{broken}\n")
+    assert main(["data", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Questions and answers, because rows have `question` and `answer`.\n6 rows: 5 to learn from, 1 left out.")
+    assert "row 6 (line 6): it is not valid JSON" in said and said.count("\nExample ") == 3
+    assert "### Human: Who is 0?\n### Assistant:⟦ Number 0.<|endoftext|>⟧" in said
+
+
+def test_data_for_scripts_is_one_object(home, notes, capsys):
+    columns = ["dataset.columns.prompt=raw", "dataset.columns.answer=note"]
+    assert main(["data", str(notes), "--json", *columns]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["action"], found["format"], found["rows_in_file"], found["rows_trainable"]) == ("accept", "columns", 2, 2)
+    assert (found["user"], found["answer"], found["left_out"], found["messages"]) == ("raw", "note", [], [])
+    assert found["examples"][1] == [{"role": "user", "content": "Who is Ben?"}, {"role": "assistant", "content": "A sailor."}]
+    assert main(["data", str(notes), "--json"]) == 0
+    asked = json.loads(capsys.readouterr().out)
+    assert (asked["action"], asked["columns"], asked["rows_in_file"]) == ("ask", ["raw", "note", "mark"], 2)
+
+
+def test_data_that_is_refused_is_a_mistake_and_still_an_answer_for_scripts(home, tmp_path, capsys):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"question": "Who?", "answer": ""}\n')
+    assert main(["data", str(file), "--json"]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert (found["action"], found["format"], found["rows_in_file"], found["rows_trainable"]) == ("refuse", "question_answer", 1, 0)
+    assert main(["data", str(file)]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("error: rows.jsonl has no trainable row")
+
+
+def test_a_question_longer_than_the_longest_example_leaves_nothing_to_learn(home, tmp_path, capsys):
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps({"question": text, "answer": "yes"}) + "\n" for text in ("short?", "long? " * 200)))
+    assert main(["data", str(file), "--json", "--max-length", "256"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["action"], found["rows_trainable"]) == ("accept_with_warning", 1)
+    assert found["left_out"] == [{"row": 2, "line": 2, "reason": "its question alone is longer than 256 tokens"}]
+
+
+def test_data_is_found_in_the_data_folder_too(settings, notes, capsys):
+    columns = ["dataset.columns.prompt=raw", "dataset.columns.answer=note"]
+    id = recipe_from("starter", [f"dataset.id={notes}", *columns], settings).dataset.id
+    assert main(["data", id, *columns]) == 0 and "Columns you named, because you named `raw` and `note`" in capsys.readouterr().out
+    assert main(["data", "nowhere.csv"]) == 2 and "There is no file nowhere.csv" in capsys.readouterr().err
+
+
 def test_presets_are_listed(home, capsys):
     assert main(["presets"]) == 0
     out = capsys.readouterr().out
@@ -361,7 +419,7 @@ def test_a_misspelt_variable_is_not_ignored_and_its_value_not_shown():
     assert "QLORA_APP_PORT" in lines[2]
 
 
-COMMANDS = ["train", "watch", "runs", "stop", "resume", "chat", "score", "presets", "models", "doctor", "settings"]
+COMMANDS = ["train", "watch", "runs", "stop", "resume", "chat", "score", "data", "presets", "models", "doctor", "settings"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -27,6 +27,7 @@ from tests.test_page import demonstration, event, page, store, workshop  # noqa:
 
 EVIL = "<script>alert(1)</script> ${alert(2)}"
 ROWS = [{"instruction": f"Say {i} {EVIL}", "output": f"{i} 🎉 Grüße,\n\tand\u200b more. " * (1 + i % 40)} for i in range(120)]
+HELPER = load_examples(DatasetChoice(), starter.DATA).train  # what is chosen on a fresh page
 BROKEN = [{"instruction": "Nothing", "output": ""}, {"instruction": "A number", "output": 5}]
 
 
@@ -163,7 +164,7 @@ def test_what_the_data_holds_stays_text(view, uploaded):
     assert 'class="unseen">U+200B<' in shown.mask and 'class="tab"' in shown.mask
 
 
-def test_next_and_jumps_lead_to_their_examples(view):
+def test_next_and_jumps_lead_to_their_examples(view, tokenizer):
     shown = opened(view, training_max_length=40)
     seen = shown.sent[-2][0] if shown.sent[-2][0] != gr.skip() else ("starter/helper", 0)
     jumps = dict(reversed(pair) for pair in re.findall(r'data-at="(\d+)">([^<]+)<', shown.jumps))
@@ -174,13 +175,14 @@ def test_next_and_jumps_lead_to_their_examples(view):
         assert place == int(at)
         return [int(n.replace(",", "")) for n in re.search(r": ([\d,]+) tokens, ([\d,]+) trained, ([\d,]+) cut off", mask).groups()]
 
-    assert count(jumps["Longest"])[0] == 150 and count(jumps["Longest"])[2] == 110
+    longest = max(len(tokens_of(tokenizer, one, 4096)) for one in HELPER)
+    assert count(jumps["Longest"])[0] == longest and count(jumps["Longest"])[2] == longest - 40 > 0
     assert count(jumps["Shortest"])[0] < 20 and count(jumps["First that is cut"])[2] > 0
-    assert 'data-at="3915" aria-label="Previous example"' in shown.mask and 'data-at="1" aria-label="Next example"' in shown.mask
+    assert f'data-at="{len(HELPER) - 1}" aria-label="Previous example"' in shown.mask and 'data-at="1" aria-label="Next example"' in shown.mask
     for nonsense in ("-1", "x", "9" * 30, None):
         with pytest.raises(gr.Error):
             view.look(seen, event(at=nonsense), *values(view))
-    assert "Example 3,916 of 3,916" in view.look(seen, event(at="99999"), *values(view))[1]
+    assert f"Example {len(HELPER):,} of {len(HELPER):,}" in view.look(seen, event(at="99999"), *values(view))[1]
 
 
 def test_a_very_long_example_is_shown_in_parts(tokenizer):
@@ -201,7 +203,7 @@ def test_another_length_stays_with_the_example_and_measures_nothing_again(view, 
     opened(view)
     monkeypatch.setattr("qlora_app.ui.data_view.measured", lambda *_: 1 / 0)
     answers = list(view.refresh(("starter/helper", 7), *values(view, training_max_length=20)))
-    assert answers[0][0] == ("starter/helper", 7) and "Example 8 of 3,916" in answers[0][2]
+    assert answers[0][0] == ("starter/helper", 7) and f"Example 8 of {len(HELPER):,}" in answers[0][2]
     assert "are longer than 20 tokens" in answers[-1][3]
     monkeypatch.undo()
     assert next(iter(view.refresh(("starter/helper", 7), *values(view, dataset="starter/sailor"))))[0] == ("starter/sailor", 0)

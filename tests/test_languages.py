@@ -20,6 +20,7 @@ from qlora_app.recipe import EFFORTS, Recipe
 from qlora_app.runs import Status
 from qlora_app.train.failures import NotANumber, explain
 from qlora_app.training_data.conversations import read_file
+from qlora_app.training_data.formats import KINDS
 from qlora_app.ui import recipe_form, run_card
 from qlora_app.ui.language import LANGUAGES, LONGEST, PLACE, Written, language_of, spoken, translated
 from qlora_app.ui.speaking import STANDING, in_every_language
@@ -181,6 +182,14 @@ def oddities(tmp_path):
     return read_file(tmp_path / "odd.jsonl", "odd.jsonl").warnings
 
 
+def reasons():
+    """Why a file is read as it is, and what is said of every file of its format."""
+    for kind in KINDS.values():
+        if kind.read:
+            yield f"{kind.title}, because {kind.because.format(user='`a`, `b`', answer='`c`')}"
+            yield from [kind.note] if kind.note else []
+
+
 def verdicts():
     for preset in ("qwen3-4b", "llama-3.3-70b", "guanaco-65b"):
         recipe = Presets().load(preset)
@@ -204,7 +213,7 @@ def failures():
                                                    FileNotFoundError(2, "gone", "x.json"), ValueError("x"))]
 
 
-@pytest.mark.parametrize("make", [refusals, oddities, verdicts, mistakes, failures], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [refusals, oddities, reasons, verdicts, mistakes, failures], ids=lambda make: make.__name__)
 def test_sentences_as_the_app_makes_them_are_translated(make, language, tmp_path):
     sentences = list(make(tmp_path) if make in (refusals, oddities) else make())
     assert len(sentences) > 1

@@ -9,6 +9,7 @@ import pytest
 from qlora_app.cli.commands import PROGRAM, _parser
 from qlora_app.presets import Presets
 from qlora_app.settings import PREFIX, Settings
+from qlora_app.training_data.formats import READABLE
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,6 +34,11 @@ def test_the_table_of_settings_is_that_of_the_code():
         default = f" `{field.default}` " if field.default is not None else " "
         expected.append(f"| `{PREFIX}{name.upper()}` |{default}| {field.description} |")
     assert rows == expected
+
+
+def test_every_format_is_listed():
+    named = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in section("Your data").splitlines() if line.startswith("| `")))
+    assert sorted(named) == sorted([*READABLE, "oasst_links"])
 
 
 @pytest.mark.parametrize("document", PROSE)

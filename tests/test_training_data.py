@@ -1,7 +1,9 @@
 """Training data: every format, every refusal, every row accounted for."""
 
 import csv
+import gzip
 import io
+import itertools
 import json
 import random
 import re
@@ -12,12 +14,21 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from qlora_app import starter
+from qlora_app.base_models import ModelChoice
+from qlora_app.base_models.loading import load_tokenizer
+from qlora_app.cli.data import examine, tokenizer
 from qlora_app.errors import UserError
-from qlora_app.training_data import DatasetChoice, Examples, import_file, load_examples, uploaded_files
+from qlora_app.settings import Settings
+from qlora_app.tasks.chat import encode
+from qlora_app.training_data import DatasetChoice, Examples, import_file, load_examples, rows, uploaded_files
 from qlora_app.training_data.checks import held_out_positions, same_key
 from qlora_app.training_data.choice import FORMATS as CHOOSABLE
+from qlora_app.training_data.columns import AskColumns
+from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats import KINDS
 
 SHARED = Path(__file__).parents[2] / "shared" / "samples"
@@ -27,6 +38,9 @@ ALPACA = [{"instruction": f"What is {i} plus {i}?", "input": "", "output": f"It 
 CHAT = [{"messages": [{"role": "user", "content": f"Say {i}"}, {"role": "assistant", "content": f"{i}!"}]} for i in range(12)]
 SHAREGPT = [{"conversations": [{"from": "human", "value": f"Say {i}"}, {"from": "gpt", "value": f"{i}!"}]} for i in range(12)]
 ASKED = [{"Question ": f"Where is {i}?", "ANSWER": f"At {i}."} for i in range(12)]
+
+
+SEVERAL = {"text", "self_instruct", "unnatural_instructions"}
 
 
 def jsonl(rows) -> bytes:
@@ -39,6 +53,13 @@ def table(rows, delimiter=",") -> str:
     return text.getvalue()
 
 
+def accounted(examples) -> Examples:
+    """Every row is used or left out; a few formats make several conversations of a row."""
+    made, used = len(examples.train) + len(examples.held_out), examples.rows - len(examples.left_out)
+    assert made == used or (made > used and examples.format in SEVERAL) or (made < used and examples.format == "oasst_links")
+    return examples
+
+
 @pytest.fixture
 def load(tmp_path):
     """What a person does: upload a file of these bytes under this name, then choose it."""
@@ -48,22 +69,21 @@ def load(tmp_path):
         data = tmp_path / "data"
         id = import_file(upload, data, name)
         assert (data / id).read_bytes() == upload.read_bytes()
-        examples = load_examples(DatasetChoice(source="file", id=id, **choice), data)
-        assert examples.rows == len(examples.train) + len(examples.held_out) + len(examples.left_out)
-        return examples
+        return accounted(load_examples(DatasetChoice(source="file", id=id, **choice), data))
     return load
 
 
 @pytest.fixture
 def refused(load, tmp_path):
-    """The sentence with which a file is refused; nothing of it may stay behind."""
+    """The sentence with which a file is refused; nothing of it may stay behind, unless the sentence asks."""
     def refused(content, name="data.jsonl", **choice) -> str:
         before = set(tmp_path.glob("data/*"))
         with pytest.raises(UserError) as error:
             load(content, name, **choice)
         sentence = str(error.value)
         assert name in sentence and str(tmp_path) not in sentence
-        assert choice or set(tmp_path.glob("data/*")) == before  # glob sees hidden files too
+        asks = isinstance(error.value, AskColumns)  # then the file is kept, so that a person can answer
+        assert choice or asks or set(tmp_path.glob("data/*")) == before  # glob sees hidden files too
         return sentence
     return refused
 
@@ -86,8 +106,20 @@ def test_every_format_is_recognised_in_every_shape_of_json_under_any_name(load, 
         assert all([turn["role"] for turn in one] == ["user", "assistant"] for one in examples.train + examples.held_out)
 
 
+def test_a_comma_behind_every_line_is_no_mistake(load):
+    assert load(jsonl(ALPACA).replace(b"}\n", b"},\n")).train == load(jsonl(ALPACA)).train
+
+
+@pytest.mark.parametrize("content", [
+    {"question": ["q", "r"], "answer": ["a", "b"]}, {"question": {"0": "q", "1": "r"}, "answer": {"0": "a", "1": "b"}},
+    {"17": {"question": "q", "answer": "a"}, "18": {"question": "r", "answer": "b"}}])
+def test_objects_of_columns_or_of_rows_are_read_as_rows(load, content):
+    assert load(json.dumps(content, indent=1)).train == [pair("q", "a"), pair("r", "b")]
+
+
 def test_formats_are_those_a_person_can_choose():
     assert {name for name, kind in KINDS.items() if kind.read} == set(CHOOSABLE) - {"auto"}
+    assert all(kind.title and kind.because for kind in KINDS.values())
 
 
 @pytest.mark.parametrize(("row", "expected"), [
@@ -115,6 +147,216 @@ def test_formats_are_those_a_person_can_choose():
 ])
 def test_rows_become_conversations(load, row, expected):
     assert load(jsonl([row]) * 2).train == [expected] * 2
+
+
+GUANACO = "### Human: q### Assistant: a### Human: r### Assistant: b"
+ROUNDS = [*pair("q", "a"), *pair("r", "b")]
+TREE = {"role": "prompter", "text": "q", "replies": [
+    {"role": "assistant", "text": "worse", "rank": 1, "replies": []},
+    {"role": "assistant", "text": "a", "rank": 0, "replies": [{"role": "prompter", "text": "r", "rank": None, "replies": [
+        {"role": "assistant", "text": "b", "rank": None}]}]}]}
+
+
+@pytest.mark.parametrize(("format", "row", "expected"), [
+    ("gpteacher", {"instruction": "Add", "input": "1, 2", "response": "3"}, pair("Add\n\n1, 2", "3")),
+    ("gpteacher", {"INSTRUCTION": "q", "RESPONSE": "a"}, pair("q", "a")),
+    ("alpaca", {"instruction": "q", "input": "", "output": "a", "text": "Below is an instruction"}, pair("q", "a")),
+    ("dolly", {"instruction": "q", "context": "c", "response": "a", "category": "qa"}, pair("c\n\nq", "a")),
+    ("dolly", {"instruction": "q", "context": "", "response": "a", "category": "qa"}, pair("q", "a")),
+    ("question_answer", {"question": "q", "context": "c", "answer": "a"}, pair("c\n\nq", "a")),
+    ("prompt_completion", {"prompt": ROUNDS[:3], "completion": ROUNDS[3:]}, ROUNDS),
+    ("input_output", {"input": "q", "output": "a", "source": "LongForm"}, pair("q", "a")),
+    ("flan", {"inputs": "q", "targets": "a", "task": "t"}, pair("q", "a")),
+    ("text_to_text", {"article": "q", "highlights": "a"}, pair("q", "a")),
+    ("text_to_text", {"content": "q", "summary": "a", "title": "t"}, pair("q", "a")),
+    ("translation", {"translation": {"de": "Hallo", "en": "Hello"}}, pair("Hallo", "Hello")),
+    ("multiple_choice", {"question": "q", "choices": ["x", "y"], "answer": 1}, pair("q\nA. x\nB. y", "B")),
+    ("multiple_choice", {"question": "q", "A": "x", "B": "y", "C": "1", "answer": "B"}, pair("q\nA. x\nB. y\nC. 1", "B")),
+    ("multiple_choice", {"question": "q", "choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answerKey": "2"},
+     pair("q\nA. x\nB. y", "B")),
+    ("multiple_choice", {"premise": "p", "question": "effect", "choice1": "x", "choice2": "y", "label": 0},
+     pair("p\neffect\nA. x\nB. y", "A")),
+    ("multiple_choice", {"question": "q", "options": ["x", "y"], "answer": "y"}, pair("q\nA. x\nB. y", "B")),
+    ("classification", {"text": "good film", "label": 1}, pair("good film", "1")),
+    ("classification", {"sentence1": "s", "sentence2": "t", "label": "same"}, pair("sentence1: s\nsentence2: t", "same")),
+    ("sharegpt", {"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "{}"},
+                                    {"from": "observation", "value": "r"}, {"from": "gpt", "value": "b"}], "tools": "[{}]"},
+     [{"role": "system", "content": "You can call these tools:\n[{}]"}, *pair("q", "{}"), *pair("r", "b")]),
+    ("messages", {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": None, "tool_calls": [
+        {"id": "1", "function": {"name": "f", "arguments": "{}"}}]}, {"role": "tool", "content": "r"}, *pair("r", "b")[1:]]},
+     [*pair("q", '{"name": "f", "arguments": "{}"}'), *pair("r", "b")]),
+    ("messages", {"messages": pair("q", "a"), "label": True}, pair("q", "a")),
+    ("sharegpt", {"conversations": [{"from": "human", "value": "q"}, {"role": "assistant", "content": "a"}]}, pair("q", "a")),
+    ("oasst_tree", {"message_tree_id": "1", "prompt": TREE}, ROUNDS), ("oasst_tree", TREE, ROUNDS),
+    ("guanaco_text", {"text": GUANACO}, ROUNDS), ("guanaco_text", {"text": GUANACO + "### Human:"}, ROUNDS),
+    ("chip2", {"text": "<human>: q\n<bot>: a"}, pair("q", "a")),
+    ("marked_text", {"text": "Be nice. USER: q ASSISTANT: a"}, [{"role": "system", "content": "Be nice."}, *pair("q", "a")]),
+    ("marked_text", {"text": "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n"}, pair("q", "a")),
+    ("marked_text", {"text": "### Instruction:\nq\n\n### Response:\na"}, pair("q", "a")),
+    ("marked_text", {"text": "Q: q\nA: a"}, pair("q", "a")),
+    ("hh_rlhf", {"chosen": "\n\nHuman: q\n\nAssistant: a\n\nHuman: r\n\nAssistant: b", "rejected": "\n\nHuman: q"}, ROUNDS),
+    ("preference", {"prompt": "q", "chosen": "a", "rejected": "x"}, pair("q", "a")),
+    ("preference", {"prompt": "q", "chosen": pair("q", "a"), "rejected": pair("q", "x"), "score_chosen": 1.0}, pair("q", "a")),
+    ("preference", {"prompt": "q", "chosen": "Q: x\nA: a", "rejected": "x"}, pair("q", "Q: x\nA: a")),
+    ("preference", {"system": "", "question": "q", "chosen": "a", "rejected": "x"}, pair("q", "a")),
+    ("preference", {"conversations": [{"from": "human", "value": "q"}], "chosen": {"from": "gpt", "value": "a"},
+                    "rejected": {"from": "gpt", "value": "x"}}, pair("q", "a")),
+    ("text", {"text": " Once upon a time. ", "url": "u"}, [{"role": "text", "content": "Once upon a time."}]),
+    ("text", "Once upon a time.", [{"role": "text", "content": "Once upon a time."}]),
+])
+def test_every_other_format_is_named_with_its_reason_and_becomes_conversations(load, format, row, expected):
+    examples = load(jsonl([row] * 3))
+    assert examples.format == format and examples.train == [expected] * 3 and examples.left_out == []
+    assert re.fullmatch(rf"{re.escape(KINDS[format].title)}, because [^{{}}]+", examples.because) and "None" not in examples.because
+
+
+def test_a_task_with_several_instances_gives_several_conversations(load):
+    rows = [{"instruction": "Add", "instances": [{"input": "1, 2", "output": "3"}, {"input": "", "output": "4"},
+                                                  {"input": "5", "output": ""}]},
+            {"instruction": "Go", "instances": [{"instruction_with_input": "Go home", "input": "x", "output": "ok"}]}]
+    examples = load(jsonl(rows[:1]))
+    assert examples.train == [pair("Add\n\n1, 2", "3"), pair("Add", "4")] and examples.rows == 1
+    assert "was skipped (first: row 1)" in examples.warnings[0]
+    examples = load(jsonl(rows[1:]))
+    assert examples.format == "unnatural_instructions" and examples.train == [pair("Go home", "ok")]
+
+
+def test_messages_that_name_the_one_they_answer_are_joined(load):
+    def message(id, parent, role, text, rank=None):
+        return {"message_id": id, "parent_id": parent, "role": role, "text": text, "rank": rank}
+    rows = [message("5", "2", "prompter", "r"), message("1", None, "prompter", "q"), message("3", "1", "assistant", "worse", 1),
+            message("2", "1", "assistant", "a", 0), message("6", "5", "assistant", "b"), message("9", "8", "assistant", "lost"),
+            message("7", None, "prompter", "alone")]
+    examples = load(jsonl(rows))
+    assert (examples.format, examples.train, examples.rows) == ("oasst_links", [ROUNDS], 7)
+    assert [(one.row, one.reason[:20]) for one in examples.left_out] == [
+        (3, "another answer to th"), (6, "the message it answe"), (7, "it has no assistant ")]
+
+
+def test_a_table_of_choices_without_names(load):
+    row = ["What is 1 + 1?", "1", "2", "3", "4", "B"]
+    examples = load(table([row, row]), "abstract_algebra_test.csv")
+    assert examples.format == "multiple_choice" and examples.rows == 2
+    assert examples.train[0] == pair("What is 1 + 1?\nA. 1\nB. 2\nC. 3\nD. 4", "B")
+
+
+def test_a_long_document_is_learned_in_pieces_and_nothing_of_it_is_lost(load):
+    words = " ".join(f"word{i}" for i in range(5000))
+    examples = load(jsonl([{"text": words}]), held_out_share=0)
+    pieces = [one[0]["content"] for one in examples.train]
+    assert " ".join(pieces) == words and len(pieces) > 5 and all(2000 <= len(piece) <= 4000 for piece in pieces[:-1])
+
+
+def test_pages_with_questions_in_them_are_text_like_the_others(load):
+    rows = [{"text": f"A page about {i}."} for i in range(8)] + [{"text": "Q: Who?\nA: Me."}]
+    examples = load(jsonl(rows))
+    assert (examples.format, len(examples.train), examples.left_out) == ("text", 9, [])
+
+
+@pytest.mark.parametrize(("turns", "learned"), [("all", [None, None, None, None]), ("last", [None, False, None, None]),
+                                                ("everything", [True, True, True, True])])
+def test_which_turns_are_learned_is_a_choice(load, turns, learned):
+    rows = jsonl([{"messages": ROUNDS}])
+    examples = load(rows, turns=turns)
+    assert [turn.get("train") for turn in examples.train[0]] == learned
+    assert (examples.fingerprint == load(rows).fingerprint) == (turns == "all")
+
+
+# columns that only the person knows
+
+NOTES = [{"Titel": f"t{i}", "body": f"b{i}", "notes": f"n{i}", "mark": i, "nested": {"en": f"e{i}"}} for i in range(3)]
+
+
+def test_a_file_nobody_could_know_asks_which_column_is_what(load):
+    with pytest.raises(AskColumns) as asked:
+        load(jsonl(NOTES))
+    assert asked.value.columns == ["Titel", "body", "notes", "mark", "nested"]
+    assert (asked.value.format, asked.value.rows) == ("unknown", 3) and "dataset.columns.prompt" in str(asked.value)
+
+
+@pytest.mark.parametrize(("columns", "expected"), [
+    ({"prompt": "titel", "answer": "Notes"}, pair("t0", "n0")),
+    ({"template": "{Titel}: {body}", "answer": "notes"}, pair("t0: b0", "n0")),
+    ({"prompt": "Titel", "input": "body", "label": "mark", "system": "notes"},
+     [{"role": "system", "content": "n0"}, *pair("t0\n\nb0", "0")]),
+    ({"prompt": "Titel", "answer": "nested.en"}, pair("t0", "e0")),
+    ({"answer": "body"}, [{"role": "text", "content": "b0"}]),
+])
+def test_columns_that_are_named_are_read_so(load, columns, expected):
+    examples = load(jsonl(NOTES), columns=columns)
+    assert examples.train[0] == expected and examples.format == "columns" and "because you named" in examples.because
+
+
+@pytest.mark.parametrize(("columns", "field", "words"), [
+    ({"prompt": "title", "answer": "notes"}, "dataset.columns.prompt", "no column 'title'. It has 'Titel', 'body', 'notes'"),
+    ({"prompt": "Titel"}, "dataset.columns.answer", "No column is named to learn from"),
+    ({"template": "Titel", "answer": "notes"}, "dataset.columns.template", "names no column"),
+])
+def test_columns_that_are_not_there_are_named_with_those_that_are(load, columns, field, words):
+    with pytest.raises(UserError) as error:
+        load(jsonl(NOTES), columns=columns)
+    assert words in error.value.problems[field]
+
+
+def test_conversations_in_two_columns_can_be_told_apart(load):
+    assert load(jsonl([{"a1": pair("a", "b"), "a2": pair("c", "d")}]), columns={"messages": "a2"}).train == [pair("c", "d")]
+
+
+# packed files, and tables of Arrow
+
+def gzipped(content: bytes) -> bytes:
+    return gzip.compress(content)
+
+
+def zipped_files(**files) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def parquet(rows) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("pack", [gzipped, lambda content: zipped_files(**{"a/rows": content, "README.md": "x", "__MACOSX/._rows": "x"})])
+@pytest.mark.parametrize(("content", "format"), [
+    (jsonl(CHAT), "messages"), (json.dumps(ALPACA).encode(), "alpaca"), (parquet(CHAT), "messages"),
+    (table([["question", "answer"], *[["é", str(i)] for i in range(12)]]).encode("cp1252"), "question_answer")])
+def test_archives_and_parquet_are_read_by_their_bytes(load, pack, content, format):
+    plain = load(content, "wrong.txt")
+    assert plain.format == format and plain.rows == 12
+    packed = load(pack(content), "data.bin")
+    assert (packed.train, packed.warnings) == (plain.train, plain.warnings)
+
+
+@pytest.mark.parametrize(("content", "sentence"), [
+    (zipped_files(**{"a.jsonl": "x", "b.jsonl": "y"}), "2 files of data (a.jsonl, b.jsonl)"),
+    (zipped_files(), "empty archive"), (zipped_files(**{"README.md": "x"}), "empty archive"),
+    (zipped_files(**{"../a.jsonl": jsonl(ALPACA)}), "leads outside"), (zipped_files(**{"/etc/a": "x"}), "leads outside"),
+    (zipped_files(**{"a\\..\\..\\b": "x"}), "leads outside"), (zipped_files(**{"a.gz": gzipped(b"x")}), "archive inside another"),
+    (zipped_files(**{"a.pkl": b"\x80\x04\x95rest"}), "pickle"), (zipped_files(**{"a.jsonl": jsonl(ALPACA)})[:-30], "damaged archive"),
+    (gzipped(jsonl(ALPACA))[:-20], "damaged archive"), (gzipped(b" " * 40_000_000), "unpacks to more than 16 MB"),
+    (zipped_files(a=b" " * 40_000_000), "unpacks to more than 16 MB"), (parquet(ALPACA)[:-5], "damaged Parquet"),
+])
+def test_archives_that_cannot_be_read_are_refused_in_one_sentence(refused, content, sentence):
+    assert sentence in refused(content, "data.zip")
+
+
+def test_a_long_array_is_read_in_pieces_to_the_same_rows_and_lines(load, refused, monkeypatch):
+    content = json.dumps(ALPACA, indent=1)
+    whole = load(content)
+    monkeypatch.setattr(rows, "_CHUNK", 7)
+    assert load(content).train == whole.train
+    assert "in row 2, line 8" in refused(content.replace('"What is 1', "What is 1"))
+    assert "ends in the middle of row 12 (line 57)" in refused(content[:-40])
+    assert "instead of a comma or ] after row 1 " in refused(content.replace("},", "}", 1))
 
 
 def test_turns_marked_with_weight_zero_are_read_and_not_learned(load):
@@ -157,8 +399,8 @@ def test_crooked_conversations_are_straightened_and_it_is_said(load, turns, expe
     ({"messages": None}, "null"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]}, "image_url"),
     ({"messages": [*pair("a", "A"), {"role": "system", "content": "New rule"}]}, "system turn stands in the middle"),
-    ({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [], "content": None}]}, "calls a tool"),
-    ({"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "{}"}]}, "role 'function_call'"),
+    ({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [], "content": None}]}, "`content` is null"),
+    ({"conversations": [{"from": "human", "value": "q"}, {"from": "wizard", "value": "{}"}]}, "role 'wizard'"),
     ({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt"}]}, "no `value`"),
     ({"conversations": {"from": "human", "value": "q"}}, "instead of a list"),
     (7, "not known"), (None, "not known"),
@@ -219,22 +461,15 @@ def test_tables_keep_text_and_know_spreadsheets(load, refused):
     assert load("question,answer\nq," + "long " * 40_000 + "\n", "faq.csv").train[0][1]["content"].endswith("long ")
     assert "opens on line 3 and never closes" in refused('question,answer\na,b\nc,"d\ne,f\n', "faq.csv")
     assert "two columns named 'answer'" in refused("question,answer,Answer\na,b,c\n", "faq.csv")
-    assert "first line holds the names" in refused("good film\t1\nbad film\t0\n", "films.tsv")
+    assert "columns have no names ('col1', 'col2')" in refused("good film\t1\nbad film\t0\n", "films.tsv")
 
 
 # refusals
 
-def zipped(name):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(name, "x" * 200)
-    return buffer.getvalue()
-
-
 @pytest.mark.parametrize(("content", "sentence"), [
     (b"", "is empty: it has no rows (0 bytes)"), (b"\xef\xbb\xbf \n", "is empty"), (b"[]", "is empty"), (b"{}", "is empty"),
     (b'{"data": []}', "is empty"), (b"question,answer\n", "is empty"),
-    (b"PAR1\x15\x04", "Parquet"), (b"\x1f\x8b\x08rest", "gzip"), (zipped("a.jsonl"), "zip archive"), (zipped("xl/workbook.xml"), "Excel"),
+    (b"PAR1\x15\x04", "damaged Parquet"), (b"\x1f\x8b\x08rest", "damaged archive"), (zipped_files(**{"xl/workbook.xml": "x"}), "Excel"),
     (b"SQLite format 3\0rest", "SQLite"), (b"\x80\x04\x95rest", "pickle"), (b"cos\nsystem\n", "pickle"), (b"%PDF-1.7", "PDF"),
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 22773992\n", "LFS pointer to 22,773,992 bytes"),
     (b"\n<!DOCTYPE html><title>Sign in</title>", "web page"), (bytes(range(256)) * 4, "zero bytes"), (b"\x81\x8d{", "neither UTF-8"),
@@ -248,28 +483,33 @@ def zipped(name):
     (json.dumps(ALPACA) + " x", "goes on after the bracket"),
     ("[" * 100_000, "nested too deeply"), ('{"a": ' * 100_000, "nested too deeply"),
     ('{\n "instruction": "a"\n "output": "b"\n}', "not valid JSON"), ("oops", "is not JSON"), ("{oops}\n" * 3, "line 1, line 2, line 3"),
-    ('{"train": [{"a": 1}], "data": [{"a": 1}]}', "several lists"), ('{"question": ["a"], "answer": ["b"]}', "column by column"),
+    ('{"train": [{"a": 1}], "data": [{"a": 1}]}', "several lists"),
     (jsonl([{"instruction": "a", "output": ""}] * 2), "no trainable row"),
-    (jsonl([{"chosen": "a", "rejected": "b"}]), "preference data"),
-    (jsonl([{"prompt": "a", "completion": "b", "label": True}]), "marked good or bad"),
-    (jsonl([{"text": "Once upon a time"}]), "plain text"), (jsonl(["just", "words"]), "plain text"),
-    (jsonl([{"text": "good film", "label": 1}]), "label or class"), (jsonl([{"question": "a"}]), "questions without answers"),
-    (jsonl([{"question": "a", "choices": ["b"], "answer": "b"}]), "multiple-choice"),
-    (jsonl([{"instruction": "a", "context": "b", "response": "c"}]), "questions about a text"),
-    (jsonl([{"role": "prompter", "text": "a", "replies": []}]), "trees"), (jsonl([{"input_ids": [1], "labels": [1]}]), "tokens"),
-    (jsonl([{"instruction": "a", "instances": []}]), "self-instruct"), (jsonl([{"translation": {"de": "a", "en": "b"}}]), "translation"),
+    (jsonl([{"chosen": "a", "rejected": "b"}]), "no column for the question"),
+    (jsonl([{"prompt": "a", "completion": "b", "label": False}]), "marked as a bad answer"),
+    (jsonl([{"question": "a"}]), "questions without answers"), (jsonl([{"turns": ["a"], "question_id": 1}]), "questions without answers"),
+    (jsonl([{"question": "a", "choices": ["b"], "answer": "b"}]), "it has 1 choices"),
+    (jsonl([{"question": "a", "choices": ["b", "c"], "answer": "d"}]), "none of its 2 choices"),
+    (jsonl([{"instruction": "a", "context": {"b": 1}, "response": "c"}]), "`context` is an object; only text can be learned. Say under"),
+    (jsonl([{"role": "prompter", "text": "a", "replies": []}]), "no assistant turn"),
+    (jsonl([{"input_ids": [1], "labels": [1]}]), "tokens"),
+    (jsonl([{"instruction": "a", "instances": []}]), "nothing in it to learn from"),
     (jsonl([{"image": "a.png", "question": "a", "answer": "b"}]), "pictures"), (jsonl([{"spam": "a", "eggs": "b"}]), "'spam', 'eggs'"),
-    (jsonl([{"question": "a", "answer": "b", "response": "c"}]), "could be the answer (answer, response)"),
+    (jsonl([{"question": "a", "answer": "b", "response": "c"}]), "could be the answer (response, answer)"),
     (jsonl([{"question": "a", "text": "b", "answer": "c"}]), "could be the question (question, text)"),
-    (jsonl([{"prompt": "x", "instruction": "a", "output": "b"}]), "could be the question (prompt, instruction)"),
+    (jsonl([{"prompt": "x", "instruction": "a", "output": "b"}]), "could be the question (instruction, prompt)"),
     (jsonl([{"a1": pair("a", "b"), "a2": pair("a", "b")}]), "could be the conversation ('a1', 'a2')"),
 ])
 def test_what_cannot_be_trained_on_is_refused_in_one_sentence(refused, content, sentence):
     assert sentence in refused(content)
 
 
-def test_plain_text_and_json_that_is_none_are_told_apart(refused):
-    assert "plain text" in refused("Once upon a time\nthere was a town.\n", "story.txt")
+def test_plain_text_and_json_that_is_none_are_told_apart(load, refused):
+    story = "Once upon a time, there was a town.\n\nIt had a mill,\nand a bridge.\n\n\n"
+    examples = load(story, "story.txt")
+    assert examples.format == "text" and examples.rows == 2 and "all of it is learned" in examples.warnings[0]
+    assert examples.train[1] == [{"role": "text", "content": "It had a mill,\nand a bridge."}]
+    assert "is not JSON" in refused(story, "story.json")
 
 
 # import
@@ -301,9 +541,9 @@ def test_limits_and_a_full_disk_are_said(tmp_path):
     upload, data = tmp_path / "upload", tmp_path / "data"
     upload.write_bytes(jsonl(ALPACA) * 2000)
     with pytest.raises(UserError, match=r"too large: 1\.\d MB, and the limit is 1 MB"):
-        import_file(upload, data, "big.jsonl", max_megabytes=1)
+        import_file(upload, data, "big.jsonl", limits=Settings(max_upload_mb=1))
     with pytest.raises(UserError, match="more than 100 rows"):
-        import_file(upload, data, "big.jsonl", max_rows=100)
+        import_file(upload, data, "big.jsonl", limits=Settings(max_rows=100))
     assert list(data.iterdir()) == []
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="could not be saved"):
@@ -391,44 +631,25 @@ def test_importing_needs_no_heavy_library():
 
 # the sample kits
 
-# Files in a format of a later issue: refused now, though one day they will be accepted or asked about.
-LATER = {"c4_demo.jsonl": "plain text", "copa_32shot.jsonl": "multiple-choice", "creak_cot.tsv": "first line holds the names",
-         "guanaco7b_vicuna_generations.jsonl": "question and answer", "mmlu_abstract_algebra_dev.csv": "multiple-choice",
-         "mmlu_college_computer_science_dev.csv": "multiple-choice", "oasst_guanaco_text_derived.jsonl": "plain text",
-         "oasst_trees_en_100.jsonl": "trees", "self_instruct_seed_tasks.jsonl": "self-instruct", "soap_notes.csv": "question and answer",
-         "tinyshakespeare_cut.txt": "plain text", "turkish_dialogues.parquet": "Parquet", "good.parquet": "Parquet",
-         "no_header.tsv": "first line holds the names"}
-# expected.json also asks that this one's unpacked size is named; archives are refused before they are opened.
-NOT_MENTIONED = {"big.jsonl.gz"}
-# The longest example is a setting of the run, so a prompt beyond it is only warned of here; the worker leaves it out.
-TRAINED_ANYWAY = {"prompt_over_limit.jsonl"}
-SAME_FORMAT = {"gpteacher": "alpaca", "qa": "question_answer", "input_output": "question_answer", "prompt_completion": "question_answer",
-               "messages_parts": "messages"}
-
-
-def outcome(path, data, name):
-    """(accept, accept_with_warning or refuse; what the person reads; the examples)"""
-    try:
-        examples = load_examples(DatasetChoice(source="file", id=import_file(path, data, name)), data)
-    except UserError as error:
-        return "refuse", str(error), None
-    assert examples.rows == len(examples.train) + len(examples.held_out) + len(examples.left_out)
-    return "accept_with_warning" if examples.warnings else "accept", " ".join(examples.warnings), examples
-
-
 def check(case, folder, data):
-    what, words, examples = outcome(folder / case["file"], data, case.get("upload_name", case["file"]))
+    """Both ways a file comes in: uploaded and chosen, and looked at with `data`."""
+    path, name = folder / case["file"], case.get("upload_name", case["file"])
+    found = examine(path, DatasetChoice(), 2048, Settings())
+    words = " ".join(found["messages"])
     assert "Traceback" not in words and "Error" not in words and str(folder) not in words
-    if case["file"] in LATER:
-        assert what == "refuse" and LATER[case["file"]] in words
-        return
-    assert what in case["allowed"], words
-    if case["file"] not in NOT_MENTIONED:
-        assert all(re.search(pattern, words, re.IGNORECASE) for pattern in case.get("must_mention", [])), words
-    if examples:
-        assert case["rows_in_file"] in (None, examples.rows)
-        assert case.get("rows_trainable") in (None, len(examples.train) + len(examples.held_out)) or case["file"] in TRAINED_ANYWAY
-        assert case["format"] in (None, examples.format) or SAME_FORMAT[case["format"]] == examples.format
+    assert found["action"] in case["allowed"], words
+    assert all(re.search(pattern, words, re.IGNORECASE) for pattern in case.get("must_mention", [])), words
+    if "must_mention" not in case or found["action"].startswith("accept"):
+        assert case["format"] in (None, found["format"], {"question_answer": "qa"}.get(found["format"]))
+    if found["action"].startswith("accept"):
+        assert case["rows_in_file"] in (None, found["rows_in_file"])
+        assert case.get("rows_trainable") in (None, found["rows_trainable"])
+        assert found["rows_in_file"] == found["rows_trainable"] + len(found["left_out"]) and len(found["examples"]) > 0
+        accounted(load_examples(DatasetChoice(source="file", id=import_file(path, data, name)), data))
+    else:
+        with pytest.raises(UserError) as error:
+            load_examples(DatasetChoice(source="file", id=import_file(path, data, name)), data)
+        assert isinstance(error.value, AskColumns) == (found["action"] == "ask")
 
 
 @needs_samples
@@ -456,17 +677,118 @@ def test_nasty_files(tmp_path):
     assert sorted(uploaded_files(data)) == sorted(path.name for path in data.iterdir())
 
 
+@pytest.fixture(scope="module")
+def starter_model():
+    from qlora_app.base_models import ModelChoice
+    from qlora_app.base_models.loading import load_model
+
+    return load_model(ModelChoice(precision="fp32"))
+
+
+@needs_samples
+def test_every_real_file_trains_one_step_on_the_starter(starter_model):
+    import torch
+
+    tokens = tokenizer()
+    optimizer = torch.optim.SGD(starter_model.parameters(), lr=1e-3)
+    trained = 0
+    for case in json.loads((SHARED / "real" / "expected.json").read_text())["files"]:
+        try:
+            data = read_file(SHARED / "real" / case["file"], case["file"])
+        except UserError:
+            continue
+        ids, labels, _ = encode(tokens, min(data.conversations, key=lambda one: len(str(one))), 1024)
+        loss = starter_model(input_ids=torch.tensor([ids]), labels=torch.tensor([labels])).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        assert 0 < loss.item() < 20, case["file"]
+        trained += 1
+    assert trained == 28
+
+
+# what the model learns of it
+
+TEMPLATES = {
+    "the starter's": None,
+    "ChatML": "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] | trim }}<|im_end|>\n{% endfor %}"
+              "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+    "Llama 3's": "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m['role'] }}<|end_header_id|>\n\n{{ m['content'] | trim }}"
+                 "<|eot_id|>{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}",
+    "one without an end": "{% for m in messages %}{% if m['role'] == 'assistant' %}### Response:\n{{ m['content'] | trim }}\n\n"
+                          "{% else %}### Instruction:\n{{ m['content'] | trim }}\n\n{% endif %}{% endfor %}"
+                          "{% if add_generation_prompt %}### Response:\n{% endif %}"}
+MARKS = ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "### Human:", "### Response:\n", "<|im_start|>assistant\n"]
+
+
+@pytest.fixture(scope="module", params=TEMPLATES)
+def templated(request):
+    """The starter's tokenizer with one of the usual templates, whose marks are special tokens as in the models that use it."""
+    made = load_tokenizer(ModelChoice())
+    if TEMPLATES[request.param]:
+        made.chat_template = TEMPLATES[request.param]
+        marks = {mark for mark in ("<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
+                 if mark in made.chat_template}
+        made.add_special_tokens({"additional_special_tokens": sorted(marks)})
+    return made
+
+
+words = st.lists(st.one_of(st.text(st.characters(exclude_categories=["Cs", "Co"]), max_size=12), st.sampled_from(MARKS)), max_size=4)
+texts = st.tuples(st.text("abcdefg", min_size=1, max_size=5), words, st.text("xyz", min_size=1, max_size=3)).map(
+    lambda parts: parts[0] + "".join(parts[1]) + parts[2])
+conversations = st.tuples(st.booleans(), st.lists(st.tuples(texts, texts), min_size=1, max_size=3), texts).map(
+    lambda given: [{"role": "system", "content": given[2]}] * given[0] + [turn for asked, said in given[1] for turn in pair(asked, said)])
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(conversation=conversations)
+def test_exactly_the_answers_and_their_end_are_learned(templated, conversation):
+    """Whatever people write, template marks among it: the text is all there, and only what the assistant says carries loss."""
+    ids, labels, is_cut = encode(templated, conversation, 100_000)
+    spans = [templated.decode([i for i, _ in group]) for learned, group in
+             itertools.groupby(zip(ids, labels, strict=True), key=lambda one: one[1] != -100) if learned]
+    ends = templated.chat_template == TEMPLATES["one without an end"]
+    end = templated.eos_token if "endoftext" in templated.chat_template or ends or "eos_token" in templated.chat_template else None
+    end = end or ("<|im_end|>" if "im_end" in templated.chat_template else "<|eot_id|>")
+    answers = [turn["content"] for turn in conversation if turn["role"] == "assistant"]
+    expected = [answer + (end if not ends or answer is answers[-1] else "") for answer in answers]
+    assert [span.strip() for span in spans] == expected and not is_cut
+    assert (all(label in (-100, i) for i, label in zip(ids, labels, strict=True)) and labels[-1] != -100) or ids[-1] != labels[-1]
+    for turn in conversation:
+        assert turn["content"] in templated.decode(ids)
+    if not ends:  # what a turn spells out is no special token: each one there is the template's own
+        assert ids.count(templated.convert_tokens_to_ids(end)) - (end == templated.bos_token) == (
+            len(answers) if end == templated.eos_token else len(conversation))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(text=texts)
+def test_a_plain_text_is_learned_whole_with_its_end(text):
+    made = load_tokenizer(ModelChoice())
+    ids, labels, _ = encode(made, [{"role": "text", "content": text}], 100_000)
+    assert labels == ids and made.decode(ids) == text + made.eos_token and ids.count(made.eos_token_id) == 1
+
+
+def test_everything_is_learned_where_everything_is_asked_for():
+    ids, labels, _ = encode(tokenizer(), [{**turn, "train": True} for turn in pair("q", "a")], 100)
+    assert ids == labels
+
+
 # whatever comes
 
 VALUES = [None, True, 0, 2.5, float("nan"), "", " ", "word", "half \ud83d", [], {}, ["a"], [[]], [None], {"a": 1}, [{"role": "user"}],
-          [{"from": 1, "value": 2}], pair("q", "a"), [["q", "a"]], [{"type": "text", "text": "x"}]]
+          [{"from": 1, "value": 2}], pair("q", "a"), [["q", "a"]], [{"type": "text", "text": "x"}],
+          {"text": ["x", "y"], "label": 5}, {"de": "x", "en": None}, TREE, [TREE], [5, {"a": 1}],
+          [{"instruction_with_input": 5, "output": "x"}], "\n\nHuman: q\n\nAssistant: a", "### Human: q### Assistant:", "A", "b"]
 NAMES = ["instruction", "input", "output", "Output ", "response", "system", "history", "messages", "conversations", "question", "answer",
-         "text", "prompt", "completion", "label", "chosen", "rejected", "image", "context", "other", ""]
+         "text", "prompt", "completion", "label", "chosen", "rejected", "image", "context", "other", "", "choices", "options", "choice1",
+         "choice2", "answerKey", "instances", "replies", "translation", "parent_id", "message_id", "role", "kto_tag", "sentence1", "tools",
+         "targets", "inputs", "col1", "col2", "turns", "content", "summary", "label_text"]
 
 
 def test_no_row_of_any_shape_is_more_than_a_sentence(load):
     chance = random.Random(0)
-    for _ in range(150):
+    for _ in range(250):
         rows = [{chance.choice(NAMES): chance.choice(VALUES) for _ in range(chance.randint(0, 5))} for _ in range(chance.randint(0, 6))]
         rows += [{"messages": [{chance.choice(["role", "content", "from", "value", "weight"]): chance.choice([*VALUES, "user", "assistant"])
                                 for _ in range(4)} for _ in range(3)]} for _ in range(chance.randint(0, 2))] + [chance.choice(VALUES)]

@@ -18,6 +18,7 @@ from ..chat import ChatSession, ChatSessions, Decoding
 from ..errors import UserError
 from ..messages import Conversation
 from ..runs import Run
+from ..settings import Settings
 from ..tasks.chat import same_answer
 from ..training_data.sources import read_file
 
@@ -94,15 +95,15 @@ def _side_by_side(said: tuple[str, str], with_base: bool) -> Table | Text:
     return table
 
 
-def score(run: Run, file: Path, base: bool, limit: int | None, misses: int, max_rows: int, screen: Console) -> dict[str, Any]:
+def score(run: Run, file: Path, base: bool, limit: int | None, misses: int, limits: Settings, screen: Console) -> dict[str, Any]:
     """Answer every row of a file greedily and compare with its last assistant turn, blanks at the ends aside.
 
     Returns {run, file, base, questions, exact, share, left_out, seconds, misses: [{question, expected, answer}]}.
     """
     if not file.is_file():
         raise UserError(f"There is no file {file}.")
-    data = read_file(file, file.name, max_rows=max_rows)
-    conversations = data.conversations[:limit]
+    data = read_file(file, file.name, limits=limits)
+    conversations = [one for one in data.conversations if len(one) > 1][:limit]  # a plain text asks nothing
     if not conversations:
         raise UserError(f"{file.name} has no row with an answer to compare with.")
     session = _open(run, screen)

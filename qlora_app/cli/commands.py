@@ -25,6 +25,7 @@ from ..settings import PREFIX, Settings
 from ..training_data import load_examples
 from .asking import chat, score
 from .completion import complete, presets_and_files, run_names, settings_and_values
+from .data import LONGEST, examine, find_file, show
 from .models import fits_here, rows_of
 from .watching import duration, proof_in_words, watch
 
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_no_watch(resume)
     _add_chat(commands)
     _add_score(commands)
+    _add_data(commands)
     _add_presets(commands)
     models = _add(commands, "models", models_command)
     models.add_argument("words", metavar="WORDS", nargs="*", help="words to search the Hub for, or one owner/name or folder to look at")
@@ -134,6 +136,14 @@ def _add_score(commands: Any) -> None:
     parser.add_argument("--base", action="store_true", help="score the base without the adapter")
     parser.add_argument("--limit", metavar="N", type=int, help="only the first N rows")
     parser.add_argument("--misses", metavar="N", type=int, default=0, help="show the first N wrong answers")
+
+
+def _add_data(commands: Any) -> None:
+    parser = _add(commands, "data", data_command)
+    parser.add_argument("file", metavar="FILE", help="a data file, or its name in the data folder")
+    words = "a setting of the data, such as dataset.columns.prompt=title dataset.columns.answer=body"
+    parser.add_argument("changes", metavar="name=value", nargs="*", help=words).completer = settings_and_values
+    parser.add_argument("--max-length", metavar="N", type=int, default=LONGEST, help=f"longest example in tokens (default {LONGEST})")
 
 
 def train_command(given: argparse.Namespace, settings: Settings) -> int:
@@ -250,7 +260,7 @@ def chat_command(given: argparse.Namespace, settings: Settings) -> int:
 def score_command(given: argparse.Namespace, settings: Settings) -> int:
     """Answer every row of a file and count the answers that are right word for word."""
     run = _find(given.run, settings, with_adapter=True)
-    result = score(run, given.file, given.base, given.limit, given.misses, settings.max_rows, given.screen)
+    result = score(run, given.file, given.base, given.limit, given.misses, settings, given.screen)
     if given.json:
         print(json.dumps(result, ensure_ascii=False))
         return DONE
@@ -260,6 +270,20 @@ def score_command(given: argparse.Namespace, settings: Settings) -> int:
     for miss in result["misses"]:
         print(f"\n  asked     {miss['question']}\n  expected  {miss['expected']}\n  answered  {miss['answer']}")
     return DONE
+
+
+def data_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Look at a data file: its format and why, what can be learned from it, three examples. Exit code 2 when it is refused."""
+    path = find_file(given.file, settings)
+    choice = recipe_from("starter", given.changes, settings).dataset
+    found = examine(path, choice, given.max_length, settings)
+    if given.json:
+        print(json.dumps(found, ensure_ascii=False))
+    elif found["action"] == "refuse":
+        raise UserError("\n".join(found["messages"]))
+    else:
+        show(found, choice, given.max_length, _out())
+    return MISTAKE if found["action"] == "refuse" else DONE
 
 
 def presets_command(given: argparse.Namespace, settings: Settings) -> int:

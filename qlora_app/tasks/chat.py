@@ -4,6 +4,7 @@ Only what the assistant says carries loss, its end-of-turn token included: a mod
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import UserError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 IGNORED = -100  # label of a token without loss
 NOTHING_TO_LEARN = ("No example has a token to learn from: the prompts alone are longer than the longest example allowed. "
                     "Raise \"Longest example\", or shorten the prompts.")
+_HIDDEN = "\ue000"  # a character of nobody's alphabet
 # The style of the Guanaco models, for a model that brings no chat template of its own.
 GUANACO_TEMPLATE = (
     "{{ bos_token or '' }}{% for m in messages %}{% if m['role'] == 'user' %}### Human: {{ m['content'] }}\n"
@@ -43,8 +45,9 @@ def prompt(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> 
 
 
 def encode(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
-    """Token ids and labels of one conversation, cut at `max_length` tokens.
+    """Token ids and labels of one conversation, or of a plain text, cut at `max_length` tokens.
 
+    Markers and special tokens that somebody wrote into a turn stay plain text: they begin and end nothing.
     Raises UserError when the model's template cannot render the conversation.
     """
     ids, labels = encode_whole(tokenizer, conversation)
@@ -53,17 +56,52 @@ def encode(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max
 
 def encode_whole(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
     """(token ids, labels) of a conversation with nothing cut off. Raises UserError as `encode` does."""
-    if "{% generation" in tokenizer.chat_template and all(m.get("train", True) for m in conversation):
+    if conversation[0]["role"] == "text":
+        ids = _plain_text(tokenizer, conversation[0]["content"])
+        learned = [1] * len(ids)
+    elif "{% generation" in tokenizer.chat_template and _is_plain(tokenizer, conversation):
         made = _render(tokenizer, conversation, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
         ids, learned = made["input_ids"], made["assistant_masks"]
     else:
-        ids, learned = _by_spans(tokenizer, conversation)
+        ids, learned = _by_spans(tokenizer, _without_special(tokenizer, conversation))
+    if all(m.get("train") for m in conversation):  # also the questions, and what the template writes between
+        learned = [1] * len(ids)
     return list(ids), [i if said else IGNORED for i, said in zip(ids, learned, strict=True)]
 
 
 def first_learned(labels: list[int]) -> int:
     """Where the first token with loss stands; their number if there is none. Nothing predicts the very first token."""
     return next((place for place, label in enumerate(labels) if place and label != IGNORED), len(labels))
+
+
+def _plain_text(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
+    """As in pretraining: what the tokenizer puts before a text, the text, and the end token, for a model must learn to stop."""
+    hidden = _without_special(tokenizer, [{"role": "text", "content": text}])[0]["content"]
+    made = tokenizer(hidden, return_offsets_mapping=True)
+    ids = [i for i, (a, b) in zip(made["input_ids"], made["offset_mapping"], strict=True) if a == b or hidden[a:b].strip(_HIDDEN)]
+    return ids if ids[-1:] == [tokenizer.eos_token_id] else [*ids, tokenizer.eos_token_id]
+
+
+def _is_plain(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> bool:
+    """Every answer is learned, and nobody wrote a special token into a turn: then the template's own marks tell what is learned."""
+    special = _special_tokens(tokenizer)
+    return all(m.get("train", True) and not any(token in m["content"] for token in special) for m in conversation)
+
+
+@lru_cache(maxsize=4)
+def _special_tokens(tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+    return [str(token) for token in tokenizer.added_tokens_decoder.values() if len(str(token)) > 1]
+
+
+def _without_special(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Conversation:
+    """Special tokens that a turn spells out, broken up by a character which is dropped again when its token is found."""
+    special = [token for token in _special_tokens(tokenizer) if any(token in m["content"] for m in conversation)]
+
+    def broken_up(text: str) -> str:
+        for token in special:
+            text = text.replace(token, f"{token[0]}{_HIDDEN}{token[1:]}")
+        return text
+    return [{**m, "content": broken_up(m["content"])} for m in conversation] if special else conversation
 
 
 def _render(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, **how: Any) -> Any:
@@ -96,7 +134,8 @@ def _by_spans(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) 
         text = text[:end] + tokenizer.eos_token
         spans.append((start, len(text)))
     made = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    return made["input_ids"], [int(any(a < end and b > start and a < b for start, end in spans)) for a, b in made["offset_mapping"]]
+    places = [(i, a, b) for i, (a, b) in zip(made["input_ids"], made["offset_mapping"], strict=True) if text[a:b] != _HIDDEN]
+    return [i for i, _, _ in places], [int(any(a < end and b > start and a < b for start, end in spans)) for _, a, b in places]
 
 
 def _end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> str:

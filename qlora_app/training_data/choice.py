@@ -4,10 +4,12 @@ from typing import Literal
 
 from .. import starter
 from ..choices import Choices, setting
+from .columns import ColumnMap
+from .formats import READABLE
 
 SOURCES = {"starter": "Starter (embedded)", "file": "Your own file"}
-FORMATS = {"auto": "Recognise it", "alpaca": "Alpaca (instruction, output)", "messages": "Messages (role, content)",
-           "sharegpt": "ShareGPT (from, value)", "question_answer": "Two columns (question, answer)"}
+FORMATS = {"auto": "Recognise it", **READABLE}
+TURNS = {"all": "Every answer", "last": "The last answer only", "everything": "Everything, questions too"}
 
 
 class DatasetChoice(Choices):
@@ -16,8 +18,9 @@ class DatasetChoice(Choices):
     source: Literal["starter", "file"] = setting(
         "starter", "Where the data is", "Starter datasets are part of this app.", labels=SOURCES)
     id: str = setting("helper", "Dataset", "A starter dataset (helper, sailor, orders) or the name of an uploaded file.")
-    format: Literal["auto", "alpaca", "messages", "sharegpt", "question_answer"] = setting(
-        "auto", "Format", "How a row is read.", labels=FORMATS)
+    format: Literal[tuple(FORMATS)] = setting("auto", "Format", "How a row is read.", labels=FORMATS)
+    columns: ColumnMap = ColumnMap()
+    turns: Literal[tuple(TURNS)] = setting("all", "Learn from", "Which turns of a conversation are trained on.", labels=TURNS)
     held_out_share: float = setting(
         0.1, "Held-out share", "Part of your file that is never trained on, only measured with. Starter datasets bring their own.",
         ge=0, lt=0.9)

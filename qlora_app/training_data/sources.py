@@ -1,18 +1,21 @@
 """Where examples come from: the starter's datasets, and files a person uploaded, kept byte for byte under their hash."""
 
+import contextlib
 import hashlib
 import os
 import re
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import starter
 from ..errors import UserError
 from ..messages import Conversation
-from .checks import content_warnings, held_out_positions, same_key
+from ..settings import Settings
+from .checks import content_warnings, held_out_positions, overlap_warnings, same_key
 from .choice import DatasetChoice
+from .columns import AskColumns, ColumnMap
 from .conversations import LeftOut, read_file
 
 _DAY = 86_400  # seconds after which half a copy belongs to nobody: its process was killed
@@ -22,7 +25,7 @@ _LONGEST_NAME = 120  # bytes; file systems take 255, and a title must fit into a
 
 @dataclass(frozen=True)
 class Examples:
-    """What a run learns from and is measured with. rows == len(train) + len(held_out) + len(left_out), always."""
+    """What a run learns from and is measured with. Every row is used or left out; most used rows are one conversation each."""
 
     train: list[Conversation]
     held_out: list[Conversation]
@@ -31,25 +34,29 @@ class Examples:
     rows: int
     left_out: list[LeftOut]
     warnings: list[str]
+    because: str = ""
 
 
-def import_file(path: Path, data_folder: Path, name: str, max_megabytes: int = 512, max_rows: int = 2_000_000) -> str:
+def import_file(path: Path, data_folder: Path, name: str, limits: Settings = Settings(),  # noqa: B008  neither can change
+                columns: ColumnMap = ColumnMap()) -> str:  # noqa: B008
     """Check every row of an uploaded file, then keep it byte for byte in the data folder; returns the name it has there.
 
-    The same file under the same name has the same id. Raises UserError, and then leaves nothing behind.
+    The same file under the same name has the same id. Raises UserError, and then leaves nothing behind. A file that can be
+    read once a person says which column is what is kept; load_examples asks.
     """
     shown = _shown(name)
     try:
         size = path.stat().st_size
-        if size > max_megabytes * 1_000_000:
-            raise UserError(f"{shown} is too large: {size / 1e6:,.1f} MB, and the limit is {max_megabytes:,} MB. "
+        if size > limits.max_upload_mb * 1_000_000:
+            raise UserError(f"{shown} is too large: {size / 1e6:,.1f} MB, and the limit is {limits.max_upload_mb:,} MB. "
                             "Upload a part of it, or set QLORA_APP_MAX_UPLOAD_MB higher.")
         data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         copy, digest = _copy(path, data_folder)
     except OSError as error:
         raise UserError(f"{shown} could not be saved ({error.strerror}). Make room for it, then upload it again.") from error
     try:
-        read_file(copy, shown, max_rows=max_rows)
+        with contextlib.suppress(AskColumns):
+            read_file(copy, shown, columns=columns, limits=limits)
         id = f"{digest[:12]}-{_safe(name)}"
         copy.replace(data_folder / id)
     finally:
@@ -70,10 +77,16 @@ def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
     problems = choice.problems()
     if problems:
         raise UserError(next(iter(problems.values())), {f"dataset.{field}": text for field, text in problems.items()})
-    if choice.source == "starter":
-        return _starter_examples(choice.id)
+    examples = _starter_examples(choice.id) if choice.source == "starter" else _own_examples(choice, data_folder)
+    if choice.turns == "all":
+        return examples
+    train, held_out = ([with_turns(one, choice.turns) for one in part] for part in (examples.train, examples.held_out))
+    return replace(examples, train=train, held_out=held_out, fingerprint=_fingerprint(train, held_out))
+
+
+def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
     try:
-        data = read_file(data_folder / choice.id, choice.title, choice.format)
+        data = read_file(data_folder / choice.id, choice.title, choice.format, choice.columns)
     except OSError as error:
         sentence = (f"{choice.title} is not among the uploaded files. Upload it, or choose other data; on the command line name a file "
                     "by its path, for example dataset.id=./my-rows.jsonl.")
@@ -82,8 +95,15 @@ def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
     aside = held_out_positions(keys, choice.held_out_share, choice.split_seed)
     train = [one for position, one in enumerate(data.conversations) if position not in aside]
     held_out = [data.conversations[position] for position in sorted(aside)]
-    warnings = [*data.warnings, *content_warnings(data.conversations, data.numbers, keys)]
-    return Examples(train, held_out, data.format, _fingerprint(train, held_out), data.rows, data.left_out, warnings)
+    warnings = [*data.warnings, *content_warnings(data.conversations, data.numbers, keys), *overlap_warnings(train, held_out)]
+    return Examples(train, held_out, data.format, _fingerprint(train, held_out), data.rows, data.left_out, warnings, data.because)
+
+
+def with_turns(conversation: Conversation, turns: str) -> Conversation:
+    """The conversation with its turns marked for training: the "last" answer only, or "everything"."""
+    if turns == "everything":
+        return [{**turn, "train": True} for turn in conversation]
+    return [{**turn, "train": False} if turn["role"] == "assistant" else turn for turn in conversation[:-1]] + conversation[-1:]
 
 
 def _starter_examples(name: str) -> Examples:
@@ -99,7 +119,7 @@ def _fingerprint(*parts: list[Conversation]) -> str:
     """sha256 over all texts, their roles and all lengths, so that no two different splits give the same bytes."""
     turns = [turn for part in parts for conversation in part for turn in conversation]
     texts = [turn["content"] for turn in turns]
-    roles = [turn["role"] if turn.get("train", True) else "read only" for turn in turns]
+    roles = [turn["role"] if (train := turn.get("train")) is None else f"{turn['role']}{train}" for turn in turns]
     sizes = [[len(part) for part in parts], [len(conversation) for part in parts for conversation in part]]
     lengths = [*sizes, list(map(len, texts))]
     return hashlib.sha256(f"{lengths}{','.join(roles)}{''.join(texts)}".encode()).hexdigest()

@@ -1,22 +1,23 @@
 """What kind of file the bytes are, whatever its name says: text in which encoding, or something to refuse in plain words."""
 
 import codecs
+import io
 import re
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 
 from ..errors import UserError
+from .packed import Content
 
-WANTED = "Give a JSON, JSONL or CSV file with rows of instruction/output, messages, conversations, or question/answer columns."
+WANTED = "Give a JSON, JSONL, CSV, TSV, Parquet or text file; the README lists the formats that are read."
 _HEAD = 65_536  # bytes that decide what kind of file it is
-_UNPACK = "Unpack it and upload the file inside."
+_UNPACK = "Unpack it, then upload the file inside."
 _AS_JSONL = "Save it as JSONL and upload that."
 _AS_CSV = "Save it as CSV (UTF-8) and upload that."
 _MAGIC = [
-    (b"PAR1", "a Parquet table, which cannot be read yet", "Save it as JSONL (pandas: `to_json(lines=True, orient='records')`)."),
     (b"ARROW1", "an Arrow table, which cannot be read yet", _AS_JSONL),
-    (b"\x1f\x8b", "a gzip archive", _UNPACK), (b"BZh", "a bzip2 archive", _UNPACK), (b"\xfd7zXZ", "an xz archive", _UNPACK),
+    (b"\x1f\x8b", "an archive inside another one", _UNPACK), (b"PK\x03\x04", "an archive inside another one", _UNPACK),
+    (b"BZh", "a bzip2 archive", _UNPACK), (b"\xfd7zXZ", "an xz archive", _UNPACK),
     (b"\x28\xb5\x2f\xfd", "a zstd archive", _UNPACK), (b"7z\xbc\xaf", "a 7-Zip archive", _UNPACK),
     (b"Rar!", "a RAR archive", _UNPACK),
     (b"\xd0\xcf\x11\xe0", "an old Excel or Word document", _AS_CSV), (b"SQLite format 3", "a SQLite database", _AS_CSV),
@@ -30,19 +31,24 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (code
           (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # UTF-32 first: its mark begins with that of UTF-16
 
 
-def refuse_other_kinds(path: Path, name: str) -> None:
-    """Raises UserError for an empty file and for everything that is not text, saying what it is and what to do."""
-    with path.open("rb") as file:
+class NotTrainable(UserError):
+    """A file that was read, and nothing in it can be learned from as it is: its format, if it has one, and how many rows."""
+
+    def __init__(self, message: str, format: str | None, rows: int) -> None:
+        super().__init__(message)
+        self.format, self.rows = format, rows
+
+
+def refuse_other_kinds(content: Content) -> bytes:
+    """The first bytes of a file of text or of a Parquet table; raises UserError for an empty file and every other kind."""
+    name = content.name
+    with content.open() as file:
         head = file.read(_HEAD)
-    if not head.strip(b" \t\r\n\xef\xbb\xbf") and path.stat().st_size <= _HEAD:
-        raise UserError(f"{name} is empty: it has no rows ({path.stat().st_size} bytes). {WANTED}")
+    if not head.strip(b" \t\r\n\xef\xbb\xbf") and len(head) < _HEAD:
+        raise NotTrainable(f"{name} is empty: it has no rows ({len(head)} bytes). {WANTED}", None, 0)
     for magic, kind, advice in _MAGIC:
         if head.startswith(magic):
             raise UserError(f"{name} is {kind}. {advice}")
-    if head.startswith(b"PK\x03\x04"):
-        office = b"[Content_Types].xml" in head or b"xl/" in head
-        raise UserError(f"{name} is an Excel workbook or another office document. {_AS_CSV}" if office else
-                        f"{name} is a zip archive. {_UNPACK}")
     if _PICKLE.match(head):
         raise UserError(f"{name} is a Python pickle, which could run a program when it is opened, so it never is. {_AS_JSONL}")
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:200].lower()
@@ -52,24 +58,24 @@ def refuse_other_kinds(path: Path, name: str) -> None:
         raise UserError(f"{name} is a Git LFS pointer{real}, not the data itself. Run `git lfs pull`, or download the real file.")
     if _MARKUP.match(start):
         raise UserError(f"{name} is a web page (HTML or XML), not a dataset. Download it again; it probably needs a login.")
+    return head
 
 
-def find_encoding(path: Path, name: str) -> tuple[str, list[str]]:
-    """(encoding that decodes the whole file, warnings). Raises UserError if there is none."""
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
+def find_encoding(content: Content, head: bytes) -> tuple[str, list[str]]:
+    """(encoding that decodes the whole file, warnings); `head` are its first bytes. Raises UserError if there is none."""
+    name = content.name
     marked = next((encoding for mark, encoding in _MARKS if head.startswith(mark)), None)
     if marked or b"\0" in head:
         encoding = marked or _utf16(head)
-        if encoding and _decodes(path, encoding):
+        if encoding and _decodes(content, encoding):
             return encoding, []
         found = f"not valid {encoding}" if marked else "it contains zero bytes"
         raise UserError(f"{name} is not readable text ({found}). Save it as UTF-8, then upload it again.")
-    if _decodes(path, "utf-8"):
+    if _decodes(content, "utf-8"):
         return "utf-8", []
-    if not _decodes(path, "cp1252"):
+    if not _decodes(content, "cp1252"):
         raise UserError(f"{name} is neither UTF-8 nor Windows-1252 text. Save it as UTF-8, then upload it again.")
-    words = ", ".join(islice(_odd_words(path), 4))
+    words = ", ".join(islice(_odd_words(content), 4))
     return "cp1252", [f"The file is not UTF-8, so it was read in the encoding Windows-1252. Please check these words: {words}."]
 
 
@@ -82,10 +88,10 @@ def _utf16(head: bytes) -> str | None:
     return None
 
 
-def _decodes(path: Path, encoding: str) -> bool:
+def _decodes(content: Content, encoding: str) -> bool:
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
-        with path.open("rb") as file:
+        with content.open() as file:
             while chunk := file.read(1 << 20):
                 decoder.decode(chunk)
         decoder.decode(b"", final=True)
@@ -94,10 +100,10 @@ def _decodes(path: Path, encoding: str) -> bool:
     return True
 
 
-def _odd_words(path: Path) -> Iterator[str]:
+def _odd_words(content: Content) -> Iterator[str]:
     """Words with letters beyond ASCII, each once: what looks wrong if the encoding was guessed wrong."""
     seen = set()
-    with path.open(encoding="cp1252") as file:
+    with io.TextIOWrapper(content.open(), encoding="cp1252") as file:
         for line in file:
             for odd in re.finditer(r"[^\x00-\x7f]", line):
                 before, after = line[max(0, odd.start() - 15):odd.start()], line[odd.start():odd.start() + 15]

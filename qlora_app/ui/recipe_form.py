@@ -25,7 +25,8 @@ from .theme import plain
 
 PAIRS = ("base_model", "dataset")
 SEARCH = "hub"  # what the model control says while somebody looks for one
-SECTIONS = {"": "Name", "training": "Training", "method": "Adapter", "base_model": "Model", "dataset": "Data"}
+SECTIONS = {"": "Name", "training": "Training", "method": "Adapter", "base_model": "Model", "dataset": "Data",
+            "dataset.columns": "Columns of your data"}
 
 
 def element_id(name: str) -> str:

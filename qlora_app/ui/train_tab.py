@@ -186,7 +186,7 @@ class TrainTab:
     def take_upload(self, file: str, suggested_for: tuple[str, str], effort: str | None, *values: Any) -> list[Any]:
         """Check a file whole, keep it and choose it; what was odd about it is said beside the data."""
         settings = self.page.settings
-        id = import_file(Path(file), settings.data, Path(file).name, settings.max_upload_mb, settings.max_rows)
+        id = import_file(Path(file), settings.data, Path(file).name, settings)
         return self.choose(suggested_for, effort or "balanced", values[0], data_value(DatasetChoice(source="file", id=id)), *values[2:])
 
     # ---- handlers: the run

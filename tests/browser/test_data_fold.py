@@ -25,11 +25,11 @@ def test_the_mask_is_seen_before_the_start(visitor):
     page = visitor.open()
     assert page.locator("#mask .tokens").count() == 0
     opened(page)
-    expect(sentence(page)).to_have_text(re.compile(r"^Example 1 of 3,916: \d+ tokens, \d+ trained, 0 cut off\.$"))
+    expect(sentence(page)).to_have_text(re.compile(r"^Example 1 of [\d,]+: \d+ tokens, \d+ trained, 0 cut off\.$"))
     expect(page.locator("#mask .trained .special")).to_have_text("<|endoftext|>")
     page.get_by_role("button", name="Next example").focus()
     page.keyboard.press("Enter")
-    expect(sentence(page)).to_contain_text("Example 2 of 3,916")
+    expect(sentence(page)).to_contain_text("Example 2 of ")
     expect(page.get_by_role("button", name="Next example")).to_be_focused()
     page.get_by_role("button", name="Longest").click()
     expect(sentence(page)).to_contain_text("150 tokens")

@@ -1,0 +1,134 @@
+"""A data file looked at from a terminal: its format and why, what of it can be learned, and three examples as the model gets them."""
+
+import os
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from ..base_models import ModelChoice
+from ..base_models.loading import load_tokenizer
+from ..errors import UserError
+from ..messages import Conversation
+from ..settings import Settings
+from ..tasks.chat import IGNORED, Encoded, encode, ensure_template
+from ..training_data import DatasetChoice
+from ..training_data.checks import content_warnings, same_key
+from ..training_data.columns import AskColumns
+from ..training_data.conversations import FileContents, LeftOut, read_file
+from ..training_data.sources import with_turns
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SHOWN = 3  # examples
+SAMPLE = 500  # examples whose tokens are counted
+MOST_TRIED = 2000  # long questions whose tokens are counted, one by one
+LONGEST = 2048  # tokens, if nothing else is asked for
+_SHOWN_TOKENS = 300
+
+
+def find_file(name: str, settings: Settings) -> Path:
+    """A file by its path, or by its name in the data folder. Raises UserError."""
+    for path in (Path(name).expanduser(), settings.data / name):
+        if path.is_file():
+            if not os.access(path, os.R_OK):
+                raise UserError(f"{name} may not be read by you. Change its permissions, or copy it.")
+            return path
+    raise UserError(f"There is no file {name}, neither here nor in the data folder {settings.data}.")
+
+
+def examine(path: Path, choice: DatasetChoice, max_length: int, settings: Settings) -> dict[str, Any]:
+    """All that can be said of a file, as one object for JSON; `action` is accept, accept_with_warning, ask or refuse.
+
+    rows_in_file == rows_trainable + len(left_out) wherever the rows could be counted. Raises OSError.
+    """
+    found = {"file": path.name, "action": "refuse", "format": None, "because": None, "rows_in_file": None, "rows_trainable": None,
+             "left_out": [], "user": None, "answer": None, "messages": [], "examples": []}
+    try:
+        data = read_file(path, path.name, choice.format, choice.columns, settings)
+    except UserError as error:
+        found |= {"messages": [str(error)], "format": getattr(error, "format", None), "rows_in_file": getattr(error, "rows", None)}
+        if isinstance(error, AskColumns):
+            return found | {"action": "ask", "columns": error.columns}
+        return found | {"rows_trainable": 0}
+    left_out = data.left_out + _without_answer(data, choice, max_length)
+    warnings = [*data.warnings, *content_warnings(data.conversations, data.numbers, [same_key(one) for one in data.conversations])]
+    if cut := len(left_out) - len(data.left_out):
+        warnings.append(f"{cut:,} of {data.rows:,} rows have no token to learn: what comes before the answer is longer than "
+                        f"{max_length:,} tokens (first: row {left_out[-cut].row}).")
+    trainable = data.rows - len(left_out)
+    return found | {
+        "action": "refuse" if not trainable else "accept_with_warning" if warnings else "accept",
+        "format": data.format, "because": data.because, "rows_in_file": data.rows, "rows_trainable": trainable,
+        "left_out": [{"row": one.row, "line": one.line, "reason": one.reason} for one in left_out],
+        "user": data.user, "answer": data.answer, "messages": warnings, "examples": data.conversations[:SHOWN],
+        "tokens": _tokens(data, max_length)}
+
+
+@lru_cache(maxsize=1)
+def tokenizer() -> "PreTrainedTokenizerBase":
+    """The starter's; other models count somewhat fewer tokens."""
+    made = load_tokenizer(ModelChoice())
+    ensure_template(made)
+    return made
+
+
+def _without_answer(data: FileContents, choice: DatasetChoice, max_length: int) -> list[LeftOut]:
+    """Rows of which nothing would be learned, because the question alone fills the longest example. Only long ones are tried."""
+    long = [i for i, one in enumerate(data.conversations) if _asked_bytes(one) > max_length - 64 * len(one)][:MOST_TRIED]
+    reason = f"its question alone is longer than {max_length:,} tokens"
+    return [LeftOut(data.numbers[i], data.lines[i], reason) for i in long
+            if not any(label != IGNORED for label in encode(tokenizer(), _marked(data.conversations[i], choice), max_length).labels)]
+
+
+def _asked_bytes(conversation: Conversation) -> int:
+    """Of all that stands before the first answer: no text has more tokens than bytes, and a template adds a few a turn."""
+    first = next((i for i, turn in enumerate(conversation) if turn["role"] not in ("system", "user")), 0)
+    return sum(len(turn["content"].encode()) for turn in conversation[:first])
+
+
+def _marked(conversation: Conversation, choice: DatasetChoice) -> Conversation:
+    return conversation if choice.turns == "all" else with_turns(conversation, choice.turns)
+
+
+def _tokens(data: FileContents, max_length: int) -> dict[str, int]:
+    """Lengths of examples from all over the file, in tokens."""
+    with_mask = tokenizer()
+    step = max(1, len(data.conversations) // SAMPLE)
+    lengths = sorted(len(encode(with_mask, one, 1_000_000).input_ids) for one in data.conversations[::step][:SAMPLE])
+    return {"examples": len(lengths), "median": lengths[len(lengths) // 2], "p95": lengths[len(lengths) * 95 // 100],
+            "longest": lengths[-1], "cut": sum(length > max_length for length in lengths)}
+
+
+def show(found: dict[str, Any], choice: DatasetChoice, max_length: int, out: Console) -> None:
+    """The same in words, and the first examples with what is learned between ⟦ and ⟧."""
+    if found["action"] == "ask":
+        out.print(Text("\n".join(found["messages"])), soft_wrap=True)
+        return
+    tokens = found["tokens"]
+    lines = [found["because"] + ".",
+             f"{found['rows_in_file']:,} rows: {found['rows_trainable']:,} to learn from, {len(found['left_out']):,} left out.",
+             f"Tokens an example, by the starter's tokenizer ({tokens['examples']:,} counted): half have at most {tokens['median']:,}, "
+             f"95 of 100 at most {tokens['p95']:,}, the longest {tokens['longest']:,}; {tokens['cut']:,} are cut at {max_length:,}.",
+             *found["messages"]]
+    out.print(Text("\n".join(lines)), soft_wrap=True)
+    with_mask = tokenizer()
+    for number, conversation in enumerate(found["examples"], start=1):
+        example = encode(with_mask, _marked(conversation, choice), max_length)
+        learned = sum(label != IGNORED for label in example.labels)
+        out.print(Text(f"\nExample {number}: {len(example.input_ids):,} tokens, {learned:,} learned", style="bold"))
+        out.print(_with_marks(with_mask, example), soft_wrap=True)
+
+
+def _with_marks(with_mask: "PreTrainedTokenizerBase", example: Encoded) -> Text:
+    """What the model sees, special tokens included; what it learns is green and between marks."""
+    shown = Text()
+    pairs = zip(example.input_ids[:_SHOWN_TOKENS], example.labels, strict=False)
+    for learned, group in groupby(pairs, key=lambda pair: pair[1] != IGNORED):
+        text = with_mask.decode([i for i, _ in group])
+        shown.append(f"⟦{text}⟧" if learned else text, style="green" if learned else "")
+    return shown.append(" …" if len(example.input_ids) > _SHOWN_TOKENS else "")

@@ -1,0 +1,91 @@
+"""Which column is what, said by the person: for files whose columns have names that nobody could know."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ..choices import Choices, setting
+from ..errors import UserError
+from ..messages import Message
+from .readers import as_text, document
+from .text_files import NotTrainable
+from .turns import Columns, RowError, is_blank, turns_of
+
+_PLACE = re.compile(r"\{([^{}]+)\}")
+
+
+class AskColumns(NotTrainable):
+    """A file that can be learned from once a person says which of its `columns` (the names in the file) is what."""
+
+    def __init__(self, message: str, format: str, rows: int, columns: list[str]) -> None:
+        super().__init__(message, format, rows)
+        self.columns = columns
+
+
+class ColumnMap(Choices):
+    """Names of columns, each only where a person gave one. `translation.en` is the `en` inside of `translation`."""
+
+    prompt: str = setting("", "Column that asks", "The name of the column in your file.")
+    template: str = setting("", "Composed question", "Columns in braces, such as {title} {body}; used instead of one column that asks.")
+    input: str = setting("", "Column of the input", "What a question is about; it follows the question where it is not empty.")
+    answer: str = setting("", "Column that answers", "What is learned. Without a column that asks, it is learned as plain text.")
+    label: str = setting("", "Column of the label", "Learned instead of an answer; a number is written out.")
+    system: str = setting("", "Column of the system text", "Stands before the conversation.")
+    messages: str = setting("", "Column of whole conversations", "A list of turns, instead of a question and an answer.")
+
+    @property
+    def given(self) -> dict[str, str]:
+        """{setting: value} of those a person has set."""
+        return {name: value for name, value in self if value}
+
+    @property
+    def names(self) -> dict[str, str]:
+        """{column as rows have it: setting} of every column that is named."""
+        named = {value.strip().lower(): name for name, value in self.given.items() if name != "template"}
+        return named | {place.strip().lower(): "template" for place in _PLACE.findall(self.template)}
+
+    def check(self, name: str, seen: Iterable[str]) -> None:
+        """Raises UserError if nothing is named to learn from, or a column that the file `name` has not; `seen` are those it has."""
+        there = {one.strip().lower(): one for one in seen}
+        shown = ", ".join(repr(one[:30]) for one in list(there.values())[:8])
+        problems = {setting: f"{name} has no column {column!r}. It has {shown}."
+                    for column, setting in self.names.items() if not {column, column.partition(".")[0]} & there.keys()}
+        if self.given and not (self.answer or self.label or self.messages):
+            problems["answer"] = ("No column is named to learn from. Name the one that answers, the label, or the one of whole "
+                                  "conversations.")
+        if self.template and not _PLACE.search(self.template):
+            problems["template"] = f"{self.template!r} names no column. Write names in braces, for example {{title}} {{body}}."
+        if problems:
+            raise UserError("\n".join(problems.values()), {f"dataset.columns.{setting}": text for setting, text in problems.items()})
+
+    def read(self, row: Columns) -> list[Message] | Iterator[list[Message]]:
+        """The turns of one row. Raises RowError."""
+        system = self._text(row, self.system) if self.system else ""
+        before: list[Message] = [{"role": "system", "content": system}] if system else []
+        if self.messages:
+            return before + turns_of(_value(row, self.messages), self.messages)
+        answer = self._text(row, self.label or self.answer)
+        if not (self.prompt or self.template):
+            return document({"text": answer})
+        asked = _PLACE.sub(lambda place: self._text(row, place[1]), self.template.replace("\\n", "\n")) if self.template else \
+            self._text(row, self.prompt)
+        more = self._text(row, self.input) if self.input else ""
+        question = asked if is_blank(more) else f"{asked}\n\n{more}"
+        return [*before, {"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+    def _text(self, row: Columns, name: str) -> str:
+        value = _value(row, name)
+        return "" if value is None and name != (self.label or self.answer) else as_text(value, name)
+
+
+def _value(row: Columns, name: str) -> Any:
+    """The value of a column, or of what is inside of it."""
+    wanted = name.strip().lower()
+    if wanted in row:
+        return row[wanted]
+    value: Any = row
+    for part in wanted.split("."):
+        value = {str(key).lower(): one for key, one in value.items()}.get(part) if isinstance(value, dict) else None
+    if value is None:
+        raise RowError(f"it has no column {name!r}")
+    return value

@@ -1,0 +1,107 @@
+"""The bytes of one data file. A .gz or .zip is unpacked while it is read, never onto the disk, and never beyond the limits."""
+
+import gzip
+import io
+import stat
+import zipfile
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import UserError
+from ..settings import Settings
+
+_SMALL = 16_000_000  # bytes: a tiny archive may unpack to so much whatever the ratio, because short files shrink a lot
+_DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError)
+_BESIDE = ("readme", "license", "licence", "notice")  # what people pack beside their data
+
+
+class Content:
+    """What one file holds, unpacked if need be. Raises UserError; `limits` are those of a file nobody has checked yet."""
+
+    def __init__(self, path: Path, name: str, limits: Settings | None = None) -> None:
+        self.path, self.name = path, name
+        with path.open("rb") as file:
+            head = file.read(4)
+        self.is_packed = head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"PK\x05\x06"))
+        self._member = _only_data_file(path, name) if head.startswith(b"PK") and self.is_packed else None
+        self._most = _most_bytes(path, limits) if self.is_packed else 0.0
+
+    def open(self) -> BinaryIO:
+        """All bytes from the first on."""
+        if not self.is_packed:
+            return self.path.open("rb")
+        try:
+            stream = zipfile.ZipFile(self.path).open(self._member) if self._member else gzip.open(self.path)
+        except _DAMAGED as error:
+            raise _damaged(self.name) from error
+        return io.BufferedReader(_Unpacked(stream, self.name, self._most), 1 << 20)
+
+
+class _Unpacked(io.RawIOBase):
+    """An archive's stream that ends in a sentence where it is damaged or grows beyond `most` bytes."""
+
+    def __init__(self, stream: BinaryIO, name: str, most: float) -> None:
+        self._stream, self._name, self._most = stream, name, most
+
+    def readable(self) -> bool: return True
+
+    def seekable(self) -> bool: return True
+
+    def tell(self) -> int: return self._stream.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int: return self._stream.seek(offset, whence)
+
+    def readinto(self, buffer: memoryview) -> int:
+        try:
+            data = self._stream.read(len(buffer))
+        except _DAMAGED as error:
+            raise _damaged(self._name) from error
+        if self._stream.tell() > self._most:
+            raise UserError(f"{self._name} is too large: it unpacks to more than {self._most / 1e6:,.0f} MB, the limit for an archive of "
+                            "its size. Upload a part of it, or set QLORA_APP_MAX_UNPACKED_MB and QLORA_APP_MAX_UNPACKED_RATIO higher.")
+        buffer[:len(data)] = data
+        return len(data)
+
+
+def _most_bytes(path: Path, limits: Settings | None) -> float:
+    """How far an archive may unpack: so many megabytes, and so many times its own size, because a bomb is tiny."""
+    if limits is None:
+        return float("inf")
+    return min(limits.max_unpacked_mb * 1e6, max(_SMALL, path.stat().st_size * limits.max_unpacked_ratio))
+
+
+def _damaged(name: str) -> UserError:
+    return UserError(f"{name} is a damaged archive. Pack it again, or upload the file inside.")
+
+
+def _only_data_file(path: Path, name: str) -> zipfile.ZipInfo:
+    """The one file of data in a zip archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [one for one in archive.infolist() if not one.is_dir()]
+    except _DAMAGED as error:
+        raise _damaged(name) from error
+    if any(one.filename.startswith(("xl/", "word/", "ppt/", "[Content_Types]")) for one in members):
+        raise UserError(f"{name} is an Excel workbook or another office document. Save it as CSV (UTF-8) and upload that.")
+    if any(_is_unsafe(one) for one in members):
+        raise UserError(f"{name} is an archive with a path that leads outside of it, or with a link. It was not opened. Pack it again.")
+    if any(one.flag_bits & 1 for one in members):
+        raise UserError(f"{name} is an archive with a password. Pack it again without one.")
+    data = [one for one in members if _may_be_data(one.filename)]
+    if len(data) > 1:
+        names = ", ".join(one.filename[:40] for one in data[:4]) + (" and more" if len(data) > 4 else "")
+        raise UserError(f"{name} is an archive with {len(data):,} files of data ({names}). Upload the one to train on.")
+    if not data:
+        raise UserError(f"{name} is an empty archive: it has no rows. Pack the data file into it, or upload that.")
+    return data[0]
+
+
+def _is_unsafe(member: zipfile.ZipInfo) -> bool:
+    parts = member.filename.replace("\\", "/").split("/")
+    return not parts[0] or ".." in parts or parts[0].endswith(":") or stat.S_ISLNK(member.external_attr >> 16)
+
+
+def _may_be_data(name: str) -> bool:
+    own = name.rpartition("/")[2].lower()
+    return not (own.startswith((".", *_BESIDE)) or name.startswith("__MACOSX/"))

@@ -1,0 +1,57 @@
+"""Trees of messages, as Open Assistant collected them: of all answers to a message the one people ranked best is followed."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ..messages import Message
+from .turns import Columns, chat_turn
+
+NOT_BEST = "another answer to the same message was ranked better"
+NO_PARENT = "the message it answers is not in the file"
+
+
+def best_path(row: Columns) -> list[Message]:
+    """A root and its nested `replies` -> the turns along the best of them."""
+    node: Any = row["prompt"] if isinstance(row.get("prompt"), dict) else row
+    turns = []
+    while isinstance(node, dict):
+        turns.append(node_turn(node, len(turns) + 1))
+        node = _best(node.get("replies"))
+    return turns
+
+
+def node_turn(node: Columns, number: int) -> Message:
+    """One message of a tree; its words are in `text` or `content`."""
+    return chat_turn({"role": node.get("role"), "content": node.get("text", node.get("content"))}, number)
+
+
+def paths(rows: Iterable[Columns]) -> Iterator[list[int]]:
+    """Rows that name their parent -> for each root the positions of the rows along its best path."""
+    ids: dict[Any, int] = {}
+    replies: dict[Any, list[tuple[int, Columns]]] = defaultdict(list)
+    for position, row in enumerate(rows):
+        ids[message_id(row)] = position
+        replies[parent_id(row)].append((position, row))
+    for root, row in replies.pop(None, []):
+        path, node = [root], row
+        while below := replies.pop(message_id(node), []):
+            node = _best([reply for _, reply in below])
+            path.append(next(position for position, reply in below if reply is node))
+        yield path
+
+
+def message_id(row: Columns) -> Any:
+    return next((str(row[name]) for name in ("message_id", "user_message_id", "id") if row.get(name) is not None), None)
+
+
+def parent_id(row: Columns) -> Any:
+    """None for the root of a tree."""
+    return next((str(row[name]) for name in ("parent_id", "parent_message_id") if row.get(name) not in (None, "")), None)
+
+
+def _best(replies: Any) -> Any:
+    """The reply of the lowest rank, the first one where nobody ranked; None without any."""
+    there = [reply for reply in replies if isinstance(reply, dict) and not reply.get("deleted")] if isinstance(replies, list) else []
+    ranks = [reply["rank"] if isinstance(reply.get("rank"), (int, float)) else float("inf") for reply in there]
+    return there[ranks.index(min(ranks))] if there else None
