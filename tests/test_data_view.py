@@ -178,7 +178,8 @@ def test_next_and_jumps_lead_to_their_examples(view, tokenizer):
     longest = max(len(tokens_of(tokenizer, one, 4096)) for one in HELPER)
     assert count(jumps["Longest"])[0] == longest and count(jumps["Longest"])[2] == longest - 40 > 0
     assert count(jumps["Shortest"])[0] < 20 and count(jumps["First that is cut"])[2] > 0
-    assert f'data-at="{len(HELPER) - 1}" aria-label="Previous example"' in shown.mask and 'data-at="1" aria-label="Next example"' in shown.mask
+    assert f'data-at="{len(HELPER) - 1}" aria-label="Previous example"' in shown.mask
+    assert 'data-at="1" aria-label="Next example"' in shown.mask
     for nonsense in ("-1", "x", "9" * 30, None):
         with pytest.raises(gr.Error):
             view.look(seen, event(at=nonsense), *values(view))
