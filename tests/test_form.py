@@ -148,7 +148,7 @@ def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
     plain = [item["value"] if isinstance(item, dict) else item for item in shown]
     assert plain[1].startswith("file/") and plain[1].endswith("mine.jsonl")
     words = plain[len(values) + 2]
-    assert "96 rows: 86 to learn from, 10 held out, Alpaca format" in words
+    assert "96 rows: 86 to learn from, 10 held out<" in words and "Alpaca, because rows have `instruction`" in words
     assert "&lt;b&gt;Answer&lt;/b&gt;" in words and "<b>Answer" not in words
 
 

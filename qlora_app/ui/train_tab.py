@@ -28,7 +28,6 @@ from .recipe_form import RecipeForm, chosen_data, chosen_model, data_value, effo
 from .run_card import RunCards, run_card, run_id
 from .theme import plain
 
-FORMATS = {"alpaca": "Alpaca format", "messages": "messages format", "sharegpt": "ShareGPT format", "question_answer": "two columns"}
 SHOWN_ROWS = 3
 OWN_NAMED = 4  # settings changed by hand that are named below Start
 DOUBLE_CLICK = 2.0  # seconds
@@ -238,10 +237,10 @@ class TrainTab:
             return f'<p class="warning">{escape(str(error))}</p>'
         about = f"<p>{escape(starter.DATASETS[choice.id].description)}</p>" if choice.source == "starter" else ""
         rows = f"{count_of(examples.rows, 'row')}: {len(examples.train):,} to learn from, {len(examples.held_out):,} held out"
-        rows += "" if choice.source == "starter" else f", {FORMATS.get(examples.format, examples.format)}"
         rows += f", {len(examples.left_out):,} left out" if examples.left_out else ""
         warnings = "".join(f"<li>{escape(str(text))}</li>" for text in examples.warnings)
         shown = "".join(_conversation(one) for one in examples.train[:SHOWN_ROWS])
+        about = about or _quiet(f"{escape(examples.because)}.")
         return (f'{about}<details class="rows"><summary>{rows}</summary>{shown}</details>'
                 + (f'<ul class="warnings">{warnings}</ul>' if warnings else ""))
 
