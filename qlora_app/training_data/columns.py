@@ -26,7 +26,7 @@ class ColumnMap(Choices):
     """Names of columns, each only where a person gave one. `translation.en` is the `en` inside of `translation`."""
 
     prompt: str = setting("", "Column that asks", "The name of the column in your file.")
-    template: str = setting("", "Composed question", "Columns in braces, such as {title} {body}; used instead of one column that asks.")
+    template: str = setting("", "Composed question", "A text with columns in braces, instead of one column that asks.")
     input: str = setting("", "Column of the input", "What a question is about; it follows the question where it is not empty.")
     answer: str = setting("", "Column that answers", "What is learned. Without a column that asks, it is learned as plain text.")
     label: str = setting("", "Column of the label", "Learned instead of an answer; a number is written out.")

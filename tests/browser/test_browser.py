@@ -85,16 +85,17 @@ def test_a_preset_is_chosen_saved_and_shown_as_a_command(visitor, app):
 
 def test_one_click_trains_and_one_click_chats(visitor, app):
     page = visitor.open()
-    settings(page, Most_steps=12, Scored_questions=4, Samples=2)
+    settings(page, Most_steps=80, Scored_questions=4, Samples=2)
     page.click("#start")  # the first click
     state(page, "Finished")
     expect(page.locator("#live .proof")).to_contain_text("On 4 held-out questions it never saw")
     expect(page.locator("#live .proof")).to_contain_text("Every one of")
-    expect(page.locator("#live .chart svg")).to_have_attribute("aria-label", re.compile("In 12 steps"))
+    expect(page.locator("#live .chart svg")).to_have_attribute("aria-label", re.compile("In 80 steps"))
     expect(page.locator("#live .sample").first).to_contain_text("Before training")
 
     page.locator("#live").get_by_role("button", name="Chat with it").click()  # the second click
     expect(page.locator("#ask textarea")).to_be_focused()
+    page.wait_for_timeout(500)  # nobody types sooner after a click
     page.keyboard.type("Who is Oscar?")
     page.keyboard.press("Enter")
     for column in ("#before", "#after"):

@@ -32,7 +32,7 @@ def test_the_mask_is_seen_before_the_start(visitor):
     expect(sentence(page)).to_contain_text("Example 2 of ")
     expect(page.get_by_role("button", name="Next example")).to_be_focused()
     page.get_by_role("button", name="Longest").click()
-    expect(sentence(page)).to_contain_text("150 tokens")
+    expect(sentence(page)).to_contain_text(re.compile(r": 1\d\d tokens"))
     page.get_by_role("button", name="Take 256").click()
     expect(page.locator("#own-settings")).to_contain_text("256")
     expect(page.locator("#data-facts .said")).to_contain_text("256")
@@ -59,7 +59,7 @@ def test_axe_finds_nothing_serious_in_it(visitor, theme, size):
 def test_it_speaks_german(visitor):
     page = visitor.open(locale="de-DE")
     opened(page, "Daten ansehen")
-    expect(sentence(page)).to_have_text(re.compile(r"^Beispiel 1 von 3\.916: \d+ Tokens, \d+ trainiert, 0 abgeschnitten\.$"))
+    expect(sentence(page)).to_have_text(re.compile(r"^Beispiel 1 von [\d.]+: \d+ Tokens, \d+ trainiert, 0 abgeschnitten\.$"))
     page.get_by_text("Die Längen als Tabelle").click()
     texts = [" ".join(text.split()) for text in page.locator("#data-view").inner_text().split("\n") if re.search("[a-z]{3}", text)]
     tokens = page.locator("#mask .tokens").inner_text()
