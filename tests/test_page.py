@@ -583,5 +583,12 @@ def test_a_taken_port_is_a_sentence(site, tmp_path, monkeypatch):
 
 def test_the_chat_tab_goes_on_with_a_conversation_else_takes_the_newest_training(workshop, store):
     old, new = make_run(store, name="old", proof=PROOF), make_run(store, name="new", proof=PROOF)
-    assert workshop.chat.refresh(old.id, [], new.id)[2]["value"] == new.id
-    assert workshop.chat.refresh(old.id, [{"role": "user", "content": "Hi"}], new.id)[2]["value"] == old.id
+    assert workshop.chat.refresh(None, old.id, [], new.id)[2]["value"] == new.id
+    assert workshop.chat.refresh(None, old.id, [{"role": "user", "content": "Hi"}], new.id)[2]["value"] == old.id
+
+
+def test_the_chat_talks_to_the_run_from_whose_card_one_comes(workshop, store):
+    old, new = make_run(store, name="old", proof=PROOF), make_run(store, name="new", proof=PROOF)
+    _, wanted = workshop.chat.open(event(run=old.id))
+    shown = workshop.chat.refresh(wanted, new.id, [{"role": "user", "content": "Hi"}], new.id)
+    assert shown[2]["value"] == old.id and shown[-3:] == [[], [], None], "another adapter, so a new conversation"

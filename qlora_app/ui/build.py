@@ -115,8 +115,7 @@ class Workshop:
             card.stop(self.train.stop_run, None, None, **FAST)
             card.resume(self.train.resume_run, None, None, **FAST)
             card.unqueue(self.train.unqueue_run, None, None, **FAST)
-            talk = card.chat(self._open_chat, None, [self.tabs, *self.chat.view], **FAST)
-            self._then_load(talk)
+            card.chat(self.chat.open, None, [self.tabs, self.chat.wanted], **FAST)
 
     def _wire_runs(self) -> None:
         tab = self.runs
@@ -151,15 +150,12 @@ class Workshop:
     def _wire_page(self, demo: gr.Blocks) -> None:
         self.train_tab.select(None, js=REMEMBER % "train")
         self.runs_tab.select(self.runs.refresh, self.runs.card, self.runs.view, **FAST).then(None, self.runs.card, js=REMEMBER % "runs")
-        talking = [self.chat.picker, self.chat.tuned, self.train.card]
-        self._then_load(self.chat_tab.select(self.chat.refresh, talking, self.chat.view, **FAST))
+        chat = self.chat
+        talking, shown = [chat.wanted, chat.picker, chat.tuned, self.train.card], [*chat.view, chat.base, chat.tuned, chat.wanted]
+        self._then_load(self.chat_tab.select(chat.refresh, talking, shown, **FAST))
         everything = [*self.train.form_outputs, *self.runs.view, *self.chat.view]
         restored = demo.load(self._restore, None, [self.banner, self.tabs, self.train.card, *everything], **FAST)
         restored.then(None, js=READY)
-
-    @reads
-    def _open_chat(self, event: gr.EventData) -> list[Any]:
-        return [gr.Tabs(selected="chat"), *self.chat.open.__wrapped__(self.chat, event)]
 
     @reads
     def _restore(self, request: gr.Request) -> list[Any]:

@@ -43,6 +43,7 @@ class ChatTab:
     # ---- components
 
     def build(self) -> None:
+        self.wanted = gr.State(None)  # the run whose card leads here
         self.empty = plain(NOTHING if self.page.may_change else NOTHING_HERE, elem_classes="sheet")
         with gr.Column(visible=False, elem_classes="sheet chat") as self.all:
             with gr.Row(elem_classes="chat-top", equal_height=True):
@@ -86,14 +87,15 @@ class ChatTab:
                 self.chip_words(run), ""]
 
     @reads
-    def open(self, event: gr.EventData) -> list[Any]:
-        """From a run's card: bind the chat to that run."""
-        return self.shown(self.page.store.get(run_id(event)).id)
+    def open(self, event: gr.EventData) -> tuple[Any, str]:
+        """From a run's card to the tab, which then talks to that run."""
+        return gr.Tabs(selected="chat"), self.page.store.get(run_id(event)).id
 
     @reads
-    def refresh(self, chosen: str | None, said: History, trained: str | None) -> list[Any]:
-        """The tab was chosen: go on with a conversation that has begun, else talk to the run of the Train tab."""
-        return self.shown(chosen if said else trained)
+    def refresh(self, wanted: str | None, chosen: str | None, said: History, trained: str | None) -> list[Any]:
+        """The tab was chosen: talk to the run one comes from, else go on with a conversation, else take the run of the Train tab."""
+        told = [[], []] if wanted and wanted != chosen else [gr.skip(), gr.skip()]  # another adapter, so a new conversation
+        return [*self.shown(wanted or (chosen if said else trained)), *told, None]
 
     @reads
     def choose(self, chosen: str, request: gr.Request) -> list[Any]:

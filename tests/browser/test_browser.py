@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 
 import pytest
@@ -95,7 +96,6 @@ def test_one_click_trains_and_one_click_chats(visitor, app):
 
     page.locator("#live").get_by_role("button", name="Chat with it").click()  # the second click
     expect(page.locator("#ask textarea")).to_be_focused()
-    page.wait_for_timeout(500)  # nobody types sooner after a click
     page.keyboard.type("Who is Oscar?")
     page.keyboard.press("Enter")
     for column in ("#before", "#after"):
@@ -108,6 +108,17 @@ def test_one_click_trains_and_one_click_chats(visitor, app):
 
     page.locator("#chips button").first.click()
     expect(page.locator("#after .bot.message")).to_have_count(2)
+
+
+def test_the_chat_stays_with_the_run_it_was_opened_from(visitor, app):
+    run = app.finished_run()
+    newer = shutil.copytree(run.folder, run.folder.with_name("2026-12-30-1200-newer"))
+    page = visitor.open(f"?tab=runs&run={run.id}")
+    page.locator("#opened").get_by_role("button", name="Chat with it").click()
+    expect(page.locator("#ask textarea")).to_be_focused()
+    page.wait_for_timeout(1000)  # time for the wrong one to come
+    shutil.rmtree(newer)
+    assert f"run={run.id}" in page.url
 
 
 def test_the_chart_is_read_with_the_keyboard(visitor, app):
