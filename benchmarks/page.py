@@ -30,11 +30,11 @@ NOTHING_MEASURED = {"evaluations": 0, "samples": 0, "checkpoints": 0, "scored_qu
 
 
 class Site:
-    """The app's endpoints, found by what a person touches: (the component's id or label, the event)."""
+    """The app's endpoints, found by what a person touches: (the component's or the tab's id, the event)."""
 
     def __init__(self, client: httpx.AsyncClient, config: dict[str, Any]) -> None:
         self.client = client
-        names = {c["id"]: c["props"].get("elem_id") or c["props"].get("label") for c in config["components"]}
+        names = {c["id"]: c["props"].get("elem_id") or c["props"].get("id") for c in config["components"]}
         # the first of several handlers of one event is the one that asks the server
         self.endpoints = {(names.get(component), event): d for d in reversed(config["dependencies"]) for component, event in d["targets"]}
         self.values = {c["id"]: c["props"].get("value") for c in config["components"]}
@@ -104,9 +104,9 @@ async def polling(site: Site, run: Run, pages: int, seconds: float) -> tuple[lis
 async def clicking(site: Site, run: Run, seconds: float) -> list[float]:
     """Somebody goes through the tabs, opens runs and changes the effort, three times a second."""
     await site.click(VISIT, "clicker", [])
-    kinds = itertools.cycle([(("effort", "input"), None, None), (("Runs", "select"), [""], None), (("back", "click"), [], None),
+    kinds = itertools.cycle([(("effort", "input"), None, None), (("runs", "select"), [""], None), (("back", "click"), [], None),
                              (("runs-table", "open"), [], {"run": run.id}), (("f-name", "input"), None, None),
-                             (("Chat", "select"), [run.id, [], run.id], None)])
+                             (("chat", "select"), [None, run.id, [], run.id], None)])
     times, until = [], time.perf_counter() + seconds
     while time.perf_counter() < until:
         what, data, event = next(kinds)
