@@ -14,7 +14,8 @@ from ..base_models.loading import load_tokenizer
 from ..errors import UserError
 from ..messages import Conversation
 from ..settings import Settings
-from ..tasks.chat import IGNORED, Encoded, encode, ensure_template
+from ..tasks.chat import IGNORED, Encoded, encode, ensure_template, has_loss
+from ..tasks.microscope import measured
 from ..training_data import DatasetChoice
 from ..training_data.checks import content_warnings, same_key
 from ..training_data.columns import AskColumns
@@ -82,7 +83,7 @@ def _without_answer(data: FileContents, choice: DatasetChoice, max_length: int) 
     long = [i for i, one in enumerate(data.conversations) if _asked_bytes(one) > max_length - 64 * len(one)][:MOST_TRIED]
     reason = f"its question alone is longer than {max_length:,} tokens"
     return [LeftOut(data.numbers[i], data.lines[i], reason) for i in long
-            if not any(label != IGNORED for label in encode(tokenizer(), _marked(data.conversations[i], choice), max_length).labels)]
+            if not has_loss(encode(tokenizer(), with_turns(data.conversations[i], choice.turns), max_length).labels)]
 
 
 def _asked_bytes(conversation: Conversation) -> int:
@@ -91,17 +92,11 @@ def _asked_bytes(conversation: Conversation) -> int:
     return sum(len(turn["content"].encode()) for turn in conversation[:first])
 
 
-def _marked(conversation: Conversation, choice: DatasetChoice) -> Conversation:
-    return conversation if choice.turns == "all" else with_turns(conversation, choice.turns)
-
-
 def _tokens(data: FileContents, max_length: int) -> dict[str, int]:
     """Lengths of examples from all over the file, in tokens."""
-    with_mask = tokenizer()
-    step = max(1, len(data.conversations) // SAMPLE)
-    lengths = sorted(len(encode(with_mask, one, 1_000_000).input_ids) for one in data.conversations[::step][:SAMPLE])
-    return {"examples": len(lengths), "median": lengths[len(lengths) // 2], "p95": lengths[len(lengths) * 95 // 100],
-            "longest": lengths[-1], "cut": sum(length > max_length for length in lengths)}
+    *_, lengths = measured(tokenizer(), data.conversations, SAMPLE, pause=float("inf"))
+    return {"examples": len(lengths.tokens), "median": lengths.quantile(0.5), "p95": lengths.quantile(0.95),
+            "longest": max(lengths.tokens), "cut": len(lengths.cut(max_length))}
 
 
 def show(found: dict[str, Any], choice: DatasetChoice, max_length: int, out: Console) -> None:
@@ -118,7 +113,7 @@ def show(found: dict[str, Any], choice: DatasetChoice, max_length: int, out: Con
     out.print(Text("\n".join(lines)), soft_wrap=True)
     with_mask = tokenizer()
     for number, conversation in enumerate(found["examples"], start=1):
-        example = encode(with_mask, _marked(conversation, choice), max_length)
+        example = encode(with_mask, with_turns(conversation, choice.turns), max_length)
         learned = sum(label != IGNORED for label in example.labels)
         out.print(Text(f"\nExample {number}: {len(example.input_ids):,} tokens, {learned:,} learned", style="bold"))
         out.print(_with_marks(with_mask, example), soft_wrap=True)

@@ -74,6 +74,10 @@ def first_learned(labels: list[int]) -> int:
     return next((place for place, label in enumerate(labels) if place and label != IGNORED), len(labels))
 
 
+def has_loss(labels: list[int]) -> bool:
+    return first_learned(labels) < len(labels)
+
+
 def _plain_text(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     """As in pretraining: what the tokenizer puts before a text, the text, and the end token, for a model must learn to stop."""
     hidden = _without_special(tokenizer, [{"role": "text", "content": text}])[0]["content"]
@@ -188,8 +192,7 @@ class EncodedExamples(Sequence):
             raise UserError(NOTHING_TO_LEARN)
 
     def _learns(self, index: int) -> bool:
-        labels = self.encoded(index).labels
-        return first_learned(labels) < len(labels)
+        return has_loss(self.encoded(index).labels)
 
 
 def collator(tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..messages import Conversation
-from .chat import IGNORED, encode, encode_whole, first_learned
+from .chat import IGNORED, encode, encode_whole, first_learned, has_loss
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -123,11 +123,7 @@ def measured(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversat
 def learns(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation], max_length: int, seconds: float) -> bool:
     """Has any example a token to learn from? True as well where none was found in so many seconds."""
     until = time.monotonic() + seconds
-    for conversation in conversations:
-        labels = encode(tokenizer, conversation, max_length).labels
-        if first_learned(labels) < len(labels) or time.monotonic() > until:
-            return True
-    return False
+    return any(has_loss(encode(tokenizer, one, max_length).labels) or time.monotonic() > until for one in conversations)
 
 
 def _texts(tokenizer: "PreTrainedTokenizerBase", ids: list[int]) -> list[str]:

@@ -100,7 +100,9 @@ def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
 
 
 def with_turns(conversation: Conversation, turns: str) -> Conversation:
-    """The conversation with its turns marked for training: the "last" answer only, or "everything"."""
+    """The conversation with its turns marked for training: "all" answers as they are, the "last" one only, or "everything"."""
+    if turns == "all":
+        return conversation
     if turns == "everything":
         return [{**turn, "train": True} for turn in conversation]
     return [{**turn, "train": False} if turn["role"] == "assistant" else turn for turn in conversation[:-1]] + conversation[-1:]

@@ -17,6 +17,7 @@ from ..recipe import EFFORTS, Recipe
 from ..runs import Run
 from ..tasks.chat import NOTHING_TO_LEARN
 from ..training_data import DatasetChoice, import_file
+from ..training_data.text_files import ENDINGS
 from ..words import count_of
 from .data_view import MAX_LENGTH, PRIVATE, DataView
 from .effort import effort_choices, epochs_meant, examples_of
@@ -92,7 +93,7 @@ class TrainTab:
         self.finder.build()
         with gr.Column(elem_classes="data"):
             self.form.build_data()
-            self.upload = gr.UploadButton("Upload a file", size="sm", elem_id="upload", file_types=[".json", ".jsonl", ".csv"],
+            self.upload = gr.UploadButton("Upload a file", size="sm", elem_id="upload", file_types=ENDINGS,
                                           visible=self.page.may_change)
         self.data_line = plain(self.data_words(recipe.dataset), elem_id="data-line")
         self.view.build()

@@ -1,5 +1,6 @@
 """What a person sees and does, in the order of a first visit: the empty states come before the first run."""
 
+import gzip
 import json
 import re
 import shutil
@@ -186,6 +187,15 @@ def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
     expect(second.locator("#live").get_by_role("button", name="Resume")).to_be_visible()
     expect(second.locator("#live").get_by_role("button", name="Chat with it")).to_be_visible()
     visitor.complaints.clear()  # the browser reports the requests that met no server
+
+
+def test_a_packed_table_is_uploaded_as_any_other_file(visitor, tmp_path):
+    file = tmp_path / "faq.tsv.gz"
+    file.write_bytes(gzip.compress(b"question\tanswer\n" + b"".join(b"What is %d?\tIt is %d.\n" % (i, i) for i in range(20))))
+    page = visitor.open()
+    page.set_input_files("input[type=file]", file)
+    expect(page.locator("#data-line")).to_contain_text("because rows have `question` and `answer`.")
+    expect(page.locator("#data-line")).to_contain_text("20 rows: 18 to learn from, 2 held out")
 
 
 def test_an_uploaded_file_and_names_with_markup_stay_text(visitor, app, tmp_path):
