@@ -26,10 +26,11 @@ class Settings(BaseModel):
     user: str | None = Field(None, description="Login name; without one there is no login")
     password: SecretStr | None = Field(None, description="Password of that login")
     hub_token: SecretStr | None = Field(None, description="Hugging Face token for gated base models")
-    max_upload_mb: int = Field(512, ge=1, description="Largest file that may be uploaded, in megabytes")
+    max_upload_mb: int = Field(2048, ge=1, description="Largest file that may be uploaded, in megabytes")
     max_unpacked_mb: int = Field(2048, ge=1, description="Most megabytes an uploaded .gz or .zip may unpack to")
     max_unpacked_ratio: int = Field(200, ge=1, description="Most times its own size an archive may unpack to")
     max_rows: int = Field(2_000_000, ge=1, description="Most rows a dataset may have")
+    max_cache_mb: int = Field(20_000, ge=1, description="Most megabytes kept of data that was read, and of data cut into tokens")
 
     @property
     def runs(self) -> Path: return self.home / "runs"
@@ -42,6 +43,9 @@ class Settings(BaseModel):
 
     @property
     def presets(self) -> Path: return self.home / "presets"
+
+    @property
+    def tokens(self) -> Path: return self.home / "tokens"
 
     @property
     def is_local(self) -> bool: return self.host in ("127.0.0.1", "localhost", "::1")

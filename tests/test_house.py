@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "qlora_app"
 FLOORS = [  # lowest first
     ["errors"],
-    ["choices", "messages", "settings", "words"],
+    ["cache", "choices", "messages", "settings", "words"],
     ["starter"],  # its paths are known to base_models and training_data
     ["methods", "base_models", "training_data", "tasks"],
     ["recipe"],

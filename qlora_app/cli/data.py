@@ -17,10 +17,9 @@ from ..settings import Settings
 from ..tasks.chat import IGNORED, Encoded, encode, ensure_template, has_loss
 from ..tasks.microscope import measured
 from ..training_data import DatasetChoice
-from ..training_data.checks import content_warnings, same_key
 from ..training_data.columns import AskColumns
 from ..training_data.conversations import FileContents, LeftOut, read_file
-from ..training_data.sources import with_turns
+from ..training_data.shelf import with_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -57,7 +56,7 @@ def examine(path: Path, choice: DatasetChoice, max_length: int, settings: Settin
             return found | {"action": "ask", "columns": error.columns}
         return found | {"rows_trainable": 0}
     left_out = data.left_out + _without_answer(data, choice, max_length)
-    warnings = [*data.warnings, *content_warnings(data.conversations, data.numbers, [same_key(one) for one in data.conversations])]
+    warnings = list(data.warnings)
     if cut := len(left_out) - len(data.left_out):
         warnings.append(f"{cut:,} of {data.rows:,} rows have no token to learn: what comes before the answer is longer than "
                         f"{max_length:,} tokens (first: row {left_out[-cut].row}).")
@@ -82,7 +81,7 @@ def _without_answer(data: FileContents, choice: DatasetChoice, max_length: int) 
     """Rows of which nothing would be learned, because the question alone fills the longest example. Only long ones are tried."""
     long = [i for i, one in enumerate(data.conversations) if _asked_bytes(one) > max_length - 64 * len(one)][:MOST_TRIED]
     reason = f"its question alone is longer than {max_length:,} tokens"
-    return [LeftOut(data.numbers[i], data.lines[i], reason) for i in long
+    return [LeftOut(data.numbers[i], data.lines[i] or None, reason) for i in long
             if not has_loss(encode(tokenizer(), with_turns(data.conversations[i], choice.turns), max_length).labels)]
 
 

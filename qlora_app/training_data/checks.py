@@ -2,8 +2,10 @@
 
 import hashlib
 import re
-from collections import defaultdict
-from typing import NamedTuple
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from ..messages import Conversation
 
@@ -40,41 +42,76 @@ _CHECKS = (
 )
 
 
-def content_warnings(conversations: list[Conversation], numbers: list[int], keys: list[bytes]) -> list[str]:
-    """Sentences about readable rows that may surprise. `numbers`: their row numbers in the file; `keys`: their same_key."""
-    found: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for number, conversation in zip(numbers, conversations, strict=True):
+class Findings:
+    """What a person should know about conversations before training on them, collected one after another."""
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []  # same_key of each
+        self.asked = array("Q")  # a number for the question of each that has one question and one answer, 0 for the others
+        self._found: dict[str, list[Any]] = {}  # what it is -> [in how many rows, the first of them, what was found there]
+        self._questions, self._paragraph, self._is_constant = 0, "", True
+
+    def add(self, number: int, conversation: Conversation) -> None:
+        """`number`: of its row in the file."""
         text = "\n".join([turn["content"] for turn in conversation])
         for check in _CHECKS:
             likely = any(part in text for part in check.parts) if check.parts else not text.isascii() or not text.isprintable()
             if likely and (hit := check.pattern.search(text)):
-                found[check.what].append((number, _PRIVATE.get(hit.lastgroup or "") or repr(hit[0])))
+                self._note(check.what, number, _PRIVATE.get(hit.lastgroup or "") or repr(hit[0]))
         if len(text) > LONG:
-            found["long"].append((number, f"{len(text):,} characters"))
-    repeated = len(keys) - len(set(keys))
-    sentences = [line for check in _CHECKS for line in _sentence(check.what, found[check.what], check.consequence)]
-    return [*sentences,
-            *_sentence("Very long text", found["long"], "what goes beyond the longest example of the settings is cut"),
-            *_constant(conversations),
-            *([f"Duplicates: {repeated:,} of {len(keys):,} rows repeat another one; they are all on one side of the held-out split."]
-              if repeated else [])]
+            self._note("long", number, f"{len(text):,} characters")
+        self.keys.append(same_key(conversation))
+        self.asked.append(_question_number(conversation[0]["content"]) if len(conversation) == 2 else 0)
+        for turn in conversation[:2]:
+            if turn["role"] == "user":
+                self._ask(turn["content"].partition("\n\n")[0])
+
+    def _note(self, what: str, number: int, found: str) -> None:
+        self._found.setdefault(what, [0, number, found])[0] += 1
+
+    def _ask(self, paragraph: str) -> None:
+        self._paragraph = self._paragraph if self._questions else paragraph
+        self._is_constant = self._is_constant and paragraph == self._paragraph
+        self._questions += 1
+
+    @property
+    def duplicates(self) -> int:
+        """How many repeat another one, letter case and blanks aside."""
+        return len(self.keys) - len(set(self.keys))
+
+    def sentences(self) -> list[str]:
+        """What may surprise, in words."""
+        repeated = self.duplicates
+        sentences = [self._sentence(check.what, check.what, check.consequence) for check in _CHECKS]
+        sentences.append(self._sentence("long", "Very long text", "what goes beyond the longest example of the settings is cut"))
+        if self._is_constant and self._questions >= CONSTANT_FROM:  # that is what the model will take for the question
+            sentences.append("Every question begins with the same paragraph; if that is an instruction, the model learns to do just this "
+                             "one thing.")
+        if repeated:
+            sentences.append(f"Duplicates: {repeated:,} of {len(self.keys):,} rows repeat another one; they are all on one side of the "
+                             "held-out split.")
+        return [sentence for sentence in sentences if sentence]
+
+    def _sentence(self, what: str, words: str, consequence: str) -> str:
+        if what not in self._found:
+            return ""
+        count, first, found = self._found[what]
+        return f"{words} in {'1 row' if count == 1 else f'{count:,} rows'} (first: row {first}, {found}): {consequence}."
 
 
-def _constant(conversations: list[Conversation]) -> list[str]:
-    """All questions begin with the same paragraph: that is what the model will take for the question."""
-    asked = [turn["content"] for conversation in conversations for turn in conversation[:2] if turn["role"] == "user"]
-    first = {text.partition("\n\n")[0] for text in asked[:CONSTANT_FROM]}
-    if len(asked) < CONSTANT_FROM or len(first) > 1 or not all(text.partition("\n\n")[0] in first for text in asked):
-        return []
-    return ["Every question begins with the same paragraph; if that is an instruction, the model learns to do just this one thing."]
-
-
-def overlap_warnings(train: list[Conversation], held_out: list[Conversation]) -> list[str]:
-    """A held-out question that is also trained on with another answer measures memory."""
-    asked = {one[0]["content"].casefold().strip() for one in train if len(one) == 2}
-    both = sum(len(one) == 2 and one[0]["content"].casefold().strip() in asked for one in held_out)
-    return [f"{both:,} of {len(held_out):,} held-out questions are also asked in the rows that are learned: the held-out loss will look "
+def overlap_warnings(asked: Sequence[int], aside: set[int]) -> list[str]:
+    """A held-out question that is also trained on with another answer measures memory. `asked`: as Findings collect it."""
+    tested = [asked[place] for place in aside if asked[place]]
+    known = set(tested)
+    learned = {number for place, number in enumerate(asked) if number in known and place not in aside}
+    both = sum(number in learned for number in tested)
+    return [f"{both:,} of {len(aside):,} held-out questions are also asked in the rows that are learned: the held-out loss will look "
             "too good."] if both else []
+
+
+def _question_number(text: str) -> int:
+    """Equal for questions that differ in letter case and blanks at the ends only; never 0."""
+    return int.from_bytes(hashlib.blake2b(text.casefold().strip().encode(), digest_size=8).digest(), "big") or 1
 
 
 def same_key(conversation: Conversation) -> bytes:
@@ -90,24 +127,17 @@ def held_out_positions(keys: list[bytes], share: float, seed: int) -> set[int]:
     """
     if not share or len(keys) < FEWEST_TO_SPLIT:
         return set()
-    groups: dict[bytes, list[int]] = defaultdict(list)
-    for position, key in enumerate(keys):
-        groups[key].append(position)
+    sizes = Counter(keys)
     wanted = min(MOST_HELD_OUT, max(1, round(len(keys) * share)))
     # Ordered by a hash of the row itself: rows added to the file later do not move the others to the other side.
-    order = sorted(groups, key=lambda key: hashlib.blake2b(b"%d " % seed + key).digest())
-    chosen: set[int] = set()
+    order = sorted(sizes, key=lambda key: hashlib.blake2b(b"%d " % seed + key).digest())
+    chosen: set[bytes] = set()
+    count = 0
     for key in order:
-        if len(chosen) + len(groups[key]) <= wanted:
-            chosen.update(groups[key])
-    smallest = min(groups.values(), key=len)
-    if not chosen and len(groups) > 1 and len(smallest) <= MOST_HELD_OUT:
-        chosen.update(smallest)
-    return chosen
-
-
-def _sentence(what: str, rows: list[tuple[int, str]], consequence: str) -> list[str]:
-    if not rows:
-        return []
-    count = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
-    return [f"{what} in {count} (first: row {rows[0][0]}, {rows[0][1]}): {consequence}."]
+        if count + sizes[key] <= wanted:
+            chosen.add(key)
+            count += sizes[key]
+    smallest = min(sizes, key=sizes.__getitem__)
+    if not chosen and len(sizes) > 1 and sizes[smallest] <= MOST_HELD_OUT:
+        chosen.add(smallest)
+    return {place for place, key in enumerate(keys) if key in chosen}

@@ -1,6 +1,9 @@
 """A whole file as conversations: every row is used, or left out with its reason."""
 
+import hashlib
+from array import array
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,11 +11,13 @@ from typing import Any
 from ..errors import UserError
 from ..messages import Conversation
 from ..settings import Settings
+from .checks import Findings
 from .columns import AskColumns, ColumnMap
 from .formats import BY_CONTENT, KINDS, UNKNOWN, Kind, convert, recognise, why
 from .rows import Row, RowSource
+from .shelf import OnDisk, Shelf
 from .text_files import WANTED, NotTrainable
-from .trees import NO_PARENT, NOT_BEST, message_id, node_turn, parent_id, paths
+from .trees import LINKED, NO_PARENT, NOT_BEST, message_id, node_turn, parent_id, paths
 from .turns import Columns, NestedValue, RepeatedKey, RowError, TwoColumnsFit, tidy
 
 _UNREADABLE = Kind("unreadable", "rows that cannot be read", lambda row: False)
@@ -20,6 +25,8 @@ _FLAWS = {"unreadable", "unknown", "prompts_only"}  # a row of these kinds is mo
 _ASKED = {"unknown", "pairs_no_header"}  # a person can say which column is what
 _MARKED = {"guanaco_text", "chip2", "marked_text"}
 _LINKS = "oasst_links"
+_NEWS = 1000  # rows between two words about how far the reading is
+_MOST_LABELS, _LONGEST_LABEL = 10_000, 200  # different ones that are counted, and how much of each
 _CORRECT = "Correct the file, then upload it again."
 _HOW = ('Say under "Columns of your data" which column asks and which one answers; on the command line that is '
         "dataset.columns.prompt=... dataset.columns.answer=...")
@@ -47,7 +54,8 @@ class LeftOut:
 class FileContents:
     """All of a file: the rows in `numbers` (one a conversation, as in `lines`; some rows give several) and those left out are all rows.
 
-    `format` is its name, `because` says how it was recognised; `user` and `answer` are the columns that ask and answer.
+    `format` is its name, `because` says how it was recognised; `user` and `answer` are the columns that ask and answer; a line is 0
+    where it is not known. `digest` is a sha256 of all conversations, `characters` how many they have, 10 more for each turn.
     """
 
     format: str
@@ -55,26 +63,80 @@ class FileContents:
     user: str | None
     answer: str | None
     rows: int
-    conversations: list[Conversation]
-    numbers: list[int]
-    lines: list[int | None]
+    conversations: Sequence[Conversation]
+    numbers: Sequence[int]
+    lines: Sequence[int]
     left_out: list[LeftOut]
     warnings: list[str]
+    digest: str
+    characters: int
+    duplicates: int
+    keys: list[bytes]  # as Findings collect them; empty where nobody looked
+    asked: Sequence[int]
+
+
+Progress = Callable[[int, float], None]  # is told how many rows were read, and which share of the file that is (0.0: not known)
+
+
+class _Pile:
+    """The conversations of one kind: which row and line each comes from, where it stands on the shelf, what is odd about them."""
+
+    def __init__(self, shelf: Shelf, looks: bool, has_labels: bool) -> None:
+        self.numbers, self.lines, self.places = array("q"), array("q"), array("q")
+        self.findings, self.labels = Findings(), Counter()
+        self.characters = 0
+        self.digest = hashlib.sha256()
+        self._shelf, self._looks, self._has_labels = shelf, looks, has_labels
+
+    def add(self, number: int, line: int | None, conversation: Conversation) -> None:
+        characters = sum([len(turn["content"]) + 10 for turn in conversation])
+        self.numbers.append(number)
+        self.lines.append(line or 0)
+        self.places.append(self._shelf.count)
+        self.characters += characters
+        self._shelf.add(conversation, characters)
+        self.digest.update(_signed(conversation))
+        if self._looks:
+            self.findings.add(number, conversation)
+        if self._has_labels and len(self.labels) < _MOST_LABELS:
+            self.labels[conversation[-1]["content"][:_LONGEST_LABEL]] += 1
+
+    def taken_from(self, shelf: Sequence[Conversation]) -> Sequence[Conversation]:
+        """Its own among those of all kinds."""
+        if len(self.places) == len(shelf):
+            return shelf
+        return shelf.select(self.places) if isinstance(shelf, OnDisk) else [shelf[place] for place in self.places]
+
+
+class _Piles(dict[str, _Pile]):
+    """One for each kind that there is."""
+
+    def __init__(self, shelf: Shelf, looks: bool) -> None:
+        self.shelf, self.looks = shelf, looks
+
+    def __missing__(self, name: str) -> _Pile:
+        return self.setdefault(name, _Pile(self.shelf, self.looks, name == "classification"))
+
+
+def _signed(conversation: Conversation) -> bytes:
+    """Bytes that no other conversation gives: roles, texts, their lengths, and what is said of the training."""
+    return "".join([f"{turn['role']}{turn.get('train', '')}{len(turn['content'])}:{turn['content']}" for turn in conversation]
+                   + ["\n"]).encode()
 
 
 class _Sorted:
     """The rows of a file by the kind they are of: used ones, those left out, and what was changed in which row."""
 
-    def __init__(self) -> None:
+    def __init__(self, shelf: Shelf, looks: bool) -> None:
         self.rows = 0
-        self.used: dict[str, list[tuple[int, int | None, Conversation]]] = defaultdict(list)
+        self.used = _Piles(shelf, looks)
         self.left_out: dict[str, list[LeftOut]] = defaultdict(list)
         self.changed: dict[tuple[str, str], list[int]] = defaultdict(list)
         self.nested: set[str] = set()  # kinds with an object or a list where text is wanted
         self.doubt: str | None = None  # two columns that could be the same, and where
         self._linked: list[tuple[int, int | None, Columns]] = []
 
-    def add(self, row: Row, kind_of: "_Recogniser") -> None:
+    def add(self, row: Row, kind_of: "Recogniser") -> None:
         self.rows, line, value, problem = row
         kind = _UNREADABLE
         changes: list[str] = []
@@ -83,9 +145,10 @@ class _Sorted:
                 raise RowError(problem)
             kind, columns = kind_of(value)
             if kind.name == _LINKS:
-                self._linked.append((self.rows, line, columns))
+                self._linked.append((self.rows, line, {name: columns[name] for name in LINKED if name in columns}))
                 return
-            self.used[kind.name] += [(self.rows, line, one) for one in convert(kind, columns, changes)]
+            for conversation in convert(kind, columns, changes):
+                self.used[kind.name].add(self.rows, line, conversation)
         except RowError as error:
             self.left_out[kind.name].append(LeftOut(self.rows, line, str(error)))
             self.nested |= {kind.name} if isinstance(error, NestedValue) else set()
@@ -109,7 +172,7 @@ class _Sorted:
                 self.left_out[_LINKS] += [LeftOut(number, line, str(error)) for number, line, _ in rows]
                 continue
             # One row stands for its conversation; the others it is made of are used too, so they are not left out.
-            self.used[_LINKS].append((*rows[0][:2], conversation))
+            self.used[_LINKS].add(*rows[0][:2], conversation)
             for change in changes:
                 self.changed[_LINKS, change].append(rows[0][0])
         self.left_out[_LINKS] += [LeftOut(number, line, NOT_BEST if parent_id(columns) in ids else NO_PARENT)
@@ -117,27 +180,48 @@ class _Sorted:
 
     def majority(self) -> str:
         """The most frequent kind; a row that is only broken, or lacks its answer, is no kind of its own."""
-        counts = {name: len(self.used[name]) + len(self.left_out[name]) for name in [*self.used, *self.left_out]}
+        counts = {name: self._uses(name) + len(self.left_out[name]) for name in [*self.used, *self.left_out]}
         counts = {name: count for name, count in counts.items() if count}
-        return max(counts, key=lambda name: (name not in _FLAWS, name != _UNREADABLE.name, counts[name], bool(self.used[name])))
+        return max(counts, key=lambda name: (name not in _FLAWS, name != _UNREADABLE.name, counts[name], self._uses(name) > 0))
+
+    def _uses(self, name: str) -> int:
+        return len(self.used[name].places) if name in self.used else 0
 
 
 def read_file(path: Path, name: str, format: str = "auto", columns: ColumnMap = ColumnMap(),  # noqa: B008  it cannot change
-              limits: Settings | None = None) -> FileContents:
+              limits: Settings | None = None, folder: Path | None = None, progress: Progress | None = None,
+              looks: bool = True) -> FileContents:
     """Read a file by its columns if they are given, else in the format given, else in that of most of its rows.
 
-    `limits` are for a file that nobody has checked yet. Raises UserError naming file, place and remedy, and AskColumns.
+    `limits` are for a file that nobody has checked yet. Many conversations go to a table on disk, which is left in `folder` if there
+    is one. `looks`: for what is odd about them. Raises UserError naming file, place and remedy, and AskColumns.
     """
-    source, found, kind_of = RowSource(path, name, limits), _Sorted(), _Recogniser(format, columns)
-    for row in source:
-        found.add(row, kind_of)
-        if limits and found.rows > limits.max_rows:
-            raise UserError(f"{name} has more than {limits.max_rows:,} rows. Split it, or set QLORA_APP_MAX_ROWS higher.")
+    source, shelf, kind_of = RowSource(path, name, limits), Shelf(folder), Recogniser(format, columns)
+    found = _Sorted(shelf, looks)
+    try:
+        for row in source:
+            found.add(row, kind_of)
+            if limits and found.rows > limits.max_rows:
+                raise UserError(f"{name} has more than {limits.max_rows:,} rows. Split it, or set QLORA_APP_MAX_ROWS higher.")
+            if progress and found.rows % _NEWS == 0:
+                progress(found.rows, source.content.share_read())
+        chosen = _chosen(name, found, kind_of)
+        if chosen != "text" or format != "auto" or not any(one in found.used for one in _MARKED):
+            return _contents(chosen, found, kind_of, source.warnings)
+    except BaseException:
+        shelf.discard()
+        raise
+    shelf.discard()  # a web page with questions in it is text like the others
+    return read_file(path, name, "text", columns, limits, folder, progress, looks)
+
+
+def _chosen(name: str, found: _Sorted, kind_of: "Recogniser") -> str:
+    """The kind of row that is learned from, once all of them are known. Raises UserError where nothing can be learned."""
     if found.doubt:
         raise AskColumns(f"{name} has {found.doubt}. {_HOW}", "unknown", found.rows, list(kind_of.seen))
     found.join_links()
-    if columns.given and kind_of.seen:
-        columns.check(name, kind_of.seen)
+    if kind_of.columns.given and kind_of.seen:
+        kind_of.columns.check(name, kind_of.seen)
     unreadable = found.left_out[_UNREADABLE.name]
     if not found.rows:
         raise NotTrainable(f"{name} is empty: it has no rows. {WANTED}", None, 0)
@@ -145,11 +229,9 @@ def read_file(path: Path, name: str, format: str = "auto", columns: ColumnMap = 
         raise NotTrainable(f"{name} has rows that cannot be read: {_some(unreadable)}. The first: {unreadable[0].reason}. {_CORRECT}",
                            None, found.rows)
     chosen = found.majority()
-    if chosen == "text" and format == "auto" and any(found.used[one] for one in _MARKED):
-        return read_file(path, name, "text", columns, limits)  # a web page with questions in it is text like the others
-    if not found.used[chosen]:
+    if chosen not in found.used:
         raise _nothing_usable(name, chosen, kind_of, found)
-    return _contents(chosen, found, kind_of, source.warnings)
+    return chosen
 
 
 def _listed(names: dict[str, None]) -> str:
@@ -166,11 +248,11 @@ def _no_such_row(row: Columns) -> list[Any]:
     raise RowError("its columns do not fit the format")
 
 
-class _Recogniser:
+class Recogniser:
     """What kind each row is, and its columns by their lower-case names; remembered by the shape of the row."""
 
     def __init__(self, format: str, columns: ColumnMap) -> None:
-        self.format = format
+        self.format, self.columns = format, columns
         self.mapped = _mapped(columns) if columns.given else None
         self.seen: dict[str, None] = {}  # names of columns as they stand in the file, in their order
         self.first: dict[str, Columns] = {}  # row of each kind, for a sentence
@@ -219,7 +301,7 @@ def _mapped(columns: ColumnMap) -> Kind:
     return Kind("columns", "Columns you named", lambda row: True, lambda row: ends, columns.read, "you named {user} and {answer}")
 
 
-def _nothing_usable(name: str, chosen: str, kind_of: _Recogniser, found: _Sorted) -> NotTrainable:
+def _nothing_usable(name: str, chosen: str, kind_of: Recogniser, found: _Sorted) -> NotTrainable:
     """What to say of a file without a row to learn from, or what to ask."""
     kind, names = KINDS.get(chosen, UNKNOWN), _listed(kind_of.seen) or "no columns"
     has = "has" if chosen in _ASKED else "looks like"
@@ -237,25 +319,31 @@ def _nothing_usable(name: str, chosen: str, kind_of: _Recogniser, found: _Sorted
                         f"{first}. {'Let the format be recognised, or choose another.' if forced else _CORRECT}", chosen, found.rows)
 
 
-def _contents(chosen: str, found: _Sorted, kind_of: _Recogniser, warnings: list[str]) -> FileContents:
-    kind = kind_of.mapped or KINDS[chosen]
-    others = {number: LeftOut(number, line, f"its format is {KINDS[name].title}, that of most rows is {kind.title}")
-              for name, ones in found.used.items() if name != chosen for number, line, _ in ones}
-    left_out = sorted((one for ones in (*found.left_out.values(), others.values()) for one in ones), key=lambda one: one.row)
-    numbers, lines, conversations = zip(*found.used[chosen], strict=True)
+def _contents(chosen: str, found: _Sorted, kind_of: Recogniser, warnings: list[str]) -> FileContents:
+    kind, pile = kind_of.mapped or KINDS[chosen], found.used[chosen]
+    left_out = sorted((*(one for ones in found.left_out.values() for one in ones), *_of_other_kinds(found, kind, chosen)),
+                      key=lambda one: one.row)
     changes = {words: found.changed[chosen, change] for change, words in _CHANGES.items() if (chosen, change) in found.changed}
     sentences = [f"In {'1 row' if len(rows) == 1 else f'{len(rows):,} rows'} {words} (first: row {rows[0]})."
                  for words, rows in changes.items()]
-    notes = [kind.note] if kind.note else _labels_sentence(conversations) if chosen == "classification" else []
-    warnings = [*warnings, *_left_out_sentence(found.rows, left_out), *sentences, *notes]
+    notes = [kind.note] if kind.note else _labels_sentence(pile.labels) if chosen == "classification" else []
+    warnings = [*warnings, *_left_out_sentence(found.rows, left_out), *sentences, *notes, *pile.findings.sentences()]
     row = kind_of.first[chosen]
-    return FileContents(chosen, f"{kind.title}, because {why(kind, row)}", *kind.columns(row), found.rows, list(conversations),
-                        list(numbers), list(lines), left_out, warnings)
+    return FileContents(chosen, f"{kind.title}, because {why(kind, row)}", *kind.columns(row), found.rows,
+                        pile.taken_from(found.used.shelf.finish()), pile.numbers, pile.lines, left_out, warnings, pile.digest.hexdigest(),
+                        pile.characters, pile.findings.duplicates, pile.findings.keys, pile.findings.asked)
 
 
-def _labels_sentence(conversations: tuple[Conversation, ...]) -> list[str]:
+def _of_other_kinds(found: _Sorted, kind: Kind, chosen: str) -> Iterable[LeftOut]:
+    """Rows that could be used if most rows were like them, each once."""
+    for name, pile in found.used.items():
+        reason = f"its format is {KINDS[name].title}, that of most rows is {kind.title}" if name != chosen else ""
+        if reason:
+            yield from (LeftOut(number, line or None, reason) for number, line in dict(zip(pile.numbers, pile.lines, strict=True)).items())
+
+
+def _labels_sentence(counts: Counter[str]) -> list[str]:
     """Which labels there are and how many of each; a rare one is hardly learned."""
-    counts = Counter(one[-1]["content"] for one in conversations)
     shown = ", ".join(f"{label[:30]!r} ({count:,})" for label, count in counts.most_common(6))
     return [f"The label is learned as the answer: {shown}{' and more' if len(counts) > 6 else ''}."]
 

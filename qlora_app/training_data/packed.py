@@ -21,6 +21,7 @@ class Content:
 
     def __init__(self, path: Path, name: str, limits: Settings | None = None) -> None:
         self.path, self.name = path, name
+        self._opened: BinaryIO | None = None
         with path.open("rb") as file:
             head = file.read(4)
         self.is_packed = head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"PK\x05\x06"))
@@ -29,13 +30,20 @@ class Content:
 
     def open(self) -> BinaryIO:
         """All bytes from the first on."""
+        self._opened = self.path.open("rb")
         if not self.is_packed:
-            return self.path.open("rb")
+            return self._opened
         try:
-            stream = zipfile.ZipFile(self.path).open(self._member) if self._member else gzip.open(self.path)
+            stream = zipfile.ZipFile(self._opened).open(self._member) if self._member else gzip.open(self._opened)
         except _DAMAGED as error:
             raise _damaged(self.name) from error
         return io.BufferedReader(_Unpacked(stream, self.name, self._most), 1 << 20)
+
+    def share_read(self) -> float:
+        """Which part of the file was read since it was opened last, about; 0.0 where that is not known."""
+        if self._opened is None or self._opened.closed:
+            return 0.0
+        return min(1.0, self._opened.tell() / max(1, self.path.stat().st_size))
 
 
 class _Unpacked(io.RawIOBase):

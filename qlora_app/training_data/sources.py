@@ -6,17 +6,19 @@ import os
 import re
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import starter
 from ..errors import UserError
 from ..messages import Conversation
 from ..settings import Settings
-from .checks import content_warnings, held_out_positions, overlap_warnings, same_key
 from .choice import DatasetChoice
 from .columns import AskColumns, ColumnMap
-from .conversations import LeftOut, read_file
+from .conversations import LeftOut, Progress, read_file
+from .readings import split, take_in
+from .shelf import OnDisk, with_turns
 
 _DAY = 86_400  # seconds after which half a copy belongs to nobody: its process was killed
 _ID = re.compile(r"[0-9a-f]{12}-.+")
@@ -27,18 +29,20 @@ _LONGEST_NAME = 120  # bytes; file systems take 255, and a title must fit into a
 class Examples:
     """What a run learns from and is measured with. Every row is used or left out; most used rows are one conversation each."""
 
-    train: list[Conversation]
-    held_out: list[Conversation]
+    train: Sequence[Conversation]
+    held_out: Sequence[Conversation]
     format: str
     fingerprint: str
     rows: int
     left_out: list[LeftOut]
     warnings: list[str]
+    characters: int  # to learn from, 10 more for each turn; of a large file about
     because: str = ""
+    duplicates: int = 0  # rows that repeat another one, letter case and blanks aside
 
 
 def import_file(path: Path, data_folder: Path, name: str, limits: Settings = Settings(),  # noqa: B008  neither can change
-                columns: ColumnMap = ColumnMap()) -> str:  # noqa: B008
+                columns: ColumnMap = ColumnMap(), progress: Progress | None = None) -> str:  # noqa: B008
     """Check every row of an uploaded file, then keep it byte for byte in the data folder; returns the name it has there.
 
     The same file under the same name has the same id. Raises UserError, and then leaves nothing behind. A file that can be
@@ -55,9 +59,9 @@ def import_file(path: Path, data_folder: Path, name: str, limits: Settings = Set
     except OSError as error:
         raise UserError(f"{shown} could not be saved ({error.strerror}). Make room for it, then upload it again.") from error
     try:
-        with contextlib.suppress(AskColumns):
-            read_file(copy, shown, columns=columns, limits=limits)
         id = f"{digest[:12]}-{_safe(name)}"
+        with contextlib.suppress(AskColumns):
+            take_in(copy, data_folder, id, shown, columns=columns, limits=limits, progress=progress)
         copy.replace(data_folder / id)
     finally:
         copy.unlink(missing_ok=True)
@@ -77,54 +81,41 @@ def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
     problems = choice.problems()
     if problems:
         raise UserError(next(iter(problems.values())), {f"dataset.{field}": text for field, text in problems.items()})
-    examples = _starter_examples(choice.id) if choice.source == "starter" else _own_examples(choice, data_folder)
-    if choice.turns == "all":
-        return examples
-    train, held_out = ([with_turns(one, choice.turns) for one in part] for part in (examples.train, examples.held_out))
-    return replace(examples, train=train, held_out=held_out, fingerprint=_fingerprint(train, held_out))
+    return _starter_examples(choice) if choice.source == "starter" else _own_examples(choice, data_folder)
 
 
 def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
     try:
-        data = read_file(data_folder / choice.id, choice.title, choice.format, choice.columns)
+        data = take_in(data_folder / choice.id, data_folder, choice.id, choice.title, choice.format, choice.columns)
     except OSError as error:
         sentence = (f"{choice.title} is not among the uploaded files. Upload it, or choose other data; on the command line name a file "
                     "by its path, for example dataset.id=./my-rows.jsonl.")
         raise UserError(sentence, {"dataset.id": sentence}) from error
-    keys = [same_key(conversation) for conversation in data.conversations]
-    aside = held_out_positions(keys, choice.held_out_share, choice.split_seed)
-    train = [one for position, one in enumerate(data.conversations) if position not in aside]
-    held_out = [data.conversations[position] for position in sorted(aside)]
-    warnings = [*data.warnings, *content_warnings(data.conversations, data.numbers, keys), *overlap_warnings(train, held_out)]
-    return Examples(train, held_out, data.format, _fingerprint(train, held_out), data.rows, data.left_out, warnings, data.because)
+    aside, overlap = split(data, data_folder, choice.held_out_share, choice.split_seed)
+    kept = set(aside)
+    learned = [place for place in range(len(data.conversations)) if place not in kept]
+    train, held_out = (_chosen(data.conversations, places, choice.turns) for places in (learned, aside))
+    return Examples(train, held_out, data.format, _fingerprint(data.digest, f"{aside}", choice.turns), data.rows, data.left_out,
+                    [*data.warnings, *overlap], data.characters * len(learned) // len(data.conversations), data.because, data.duplicates)
 
 
-def with_turns(conversation: Conversation, turns: str) -> Conversation:
-    """The conversation with its turns marked for training: "all" answers as they are, the "last" one only, or "everything"."""
-    if turns == "all":
-        return conversation
-    if turns == "everything":
-        return [{**turn, "train": True} for turn in conversation]
-    return [{**turn, "train": False} if turn["role"] == "assistant" else turn for turn in conversation[:-1]] + conversation[-1:]
+def _chosen(conversations: Sequence[Conversation], places: list[int], turns: str) -> Sequence[Conversation]:
+    if isinstance(conversations, OnDisk):
+        return conversations.select(places, turns)
+    return [with_turns(conversations[place], turns) for place in places]
 
 
-def _starter_examples(name: str) -> Examples:
-    dataset = starter.DATASETS[name]
-    train, held_out = (read_file(path, f"Starter dataset {path.name}") for path in (dataset.file, dataset.held_out))
-    left_out, warnings = train.left_out + held_out.left_out, train.warnings + held_out.warnings
-    rows = train.rows + held_out.rows
-    return Examples(train.conversations, held_out.conversations, train.format,
-                    _fingerprint(train.conversations, held_out.conversations), rows, left_out, warnings)
+def _starter_examples(choice: DatasetChoice) -> Examples:
+    dataset = starter.DATASETS[choice.id]
+    train, held_out = (read_file(path, f"Starter dataset {path.name}", looks=False) for path in (dataset.file, dataset.held_out))
+    return Examples(*([with_turns(one, choice.turns) for one in part.conversations] for part in (train, held_out)), train.format,
+                    _fingerprint(train.digest, held_out.digest, choice.turns), train.rows + held_out.rows,
+                    train.left_out + held_out.left_out, train.warnings + held_out.warnings, train.characters)
 
 
-def _fingerprint(*parts: list[Conversation]) -> str:
-    """sha256 over all texts, their roles and all lengths, so that no two different splits give the same bytes."""
-    turns = [turn for part in parts for conversation in part for turn in conversation]
-    texts = [turn["content"] for turn in turns]
-    roles = [turn["role"] if (train := turn.get("train")) is None else f"{turn['role']}{train}" for turn in turns]
-    sizes = [[len(part) for part in parts], [len(conversation) for part in parts for conversation in part]]
-    lengths = [*sizes, list(map(len, texts))]
-    return hashlib.sha256(f"{lengths}{','.join(roles)}{''.join(texts)}".encode()).hexdigest()
+def _fingerprint(*what: str) -> str:
+    """sha256 over what was read, what of it is held out, and which turns are learned."""
+    return hashlib.sha256("\0".join(what).encode()).hexdigest()
 
 
 def _copy(path: Path, folder: Path) -> tuple[Path, str]:

@@ -9,6 +9,8 @@ from .turns import Columns, chat_turn
 
 NOT_BEST = "another answer to the same message was ranked better"
 NO_PARENT = "the message it answers is not in the file"
+_IDS, _PARENTS = ("message_id", "user_message_id", "id"), ("parent_id", "parent_message_id")
+LINKED = (*_IDS, *_PARENTS, "role", "text", "content", "rank", "deleted")  # all that matters of a row that names its parent
 
 
 def best_path(row: Columns) -> list[Message]:
@@ -42,12 +44,12 @@ def paths(rows: Iterable[Columns]) -> Iterator[list[int]]:
 
 
 def message_id(row: Columns) -> Any:
-    return next((str(row[name]) for name in ("message_id", "user_message_id", "id") if row.get(name) is not None), None)
+    return next((str(row[name]) for name in _IDS if row.get(name) is not None), None)
 
 
 def parent_id(row: Columns) -> Any:
     """None for the root of a tree."""
-    return next((str(row[name]) for name in ("parent_id", "parent_message_id") if row.get(name) not in (None, "")), None)
+    return next((str(row[name]) for name in _PARENTS if row.get(name) not in (None, "")), None)
 
 
 def _best(replies: Any) -> Any:

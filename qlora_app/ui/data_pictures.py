@@ -7,7 +7,6 @@ from itertools import groupby
 from ..tasks.chat import NOTHING_TO_LEARN
 from ..tasks.microscope import ENOUGH, Lengths, Token
 from ..training_data import Examples
-from ..training_data.statistics import Repeats
 
 KINDS = {"read": "read only", "trained": "trained", "cut": "cut off"}
 FIRST, AROUND, LAST = 900, 150, 150  # tokens shown of a very long example: its start, both sides of the cut, its end
@@ -66,18 +65,18 @@ def jump_words(lengths: Lengths, max_length: int) -> str:
 
 # ---- all examples
 
-def facts_words(examples: Examples, repeated: Repeats, lengths: Lengths, max_length: int, context: int | None) -> str:
+def facts_words(examples: Examples, lengths: Lengths, max_length: int, context: int | None) -> str:
     """Figures, the histogram with its sentence and table, and what to do about the lengths."""
     count, cut, silent = len(lengths.tokens), len(lengths.cut(max_length)), len(lengths.without_loss(max_length))
     figures = {"to learn from": len(examples.train), "held out": len(examples.held_out), "left out": len(examples.left_out),
-               "duplicates": repeated.duplicates, "cut off": cut, "nothing to learn": silent}
+               "duplicates": examples.duplicates, "cut off": cut, "nothing to learn": silent}
     tiles = "".join(f"<div><dt>{name}</dt><dd>{value:,}</dd></div>" for name, value in figures.items())
     sampled = "" if count == len(examples.train) else f" Measured on {count:,} of {len(examples.train):,} examples from all over."
     summary = f"{_summary(lengths, max_length)}{sampled}"
     refused = f'<p class="warning">{escape(NOTHING_TO_LEARN)}</p>' if silent == len(examples.train) else ""
     return (f'{refused}<dl class="facts">{tiles}</dl><figure class="chart lengths">{_histogram(lengths, max_length, summary)}'
             f"<figcaption>{summary}</figcaption>{_table(lengths, max_length)}</figure>"
-            f"{_advice(lengths, max_length, context)}{_repeats_words(repeated)}{left_out_words(examples)}")
+            f"{_advice(lengths, max_length, context)}{left_out_words(examples)}")
 
 
 def _summary(lengths: Lengths, max_length: int) -> str:
@@ -150,16 +149,6 @@ def _advice(lengths: Lengths, max_length: int, context: int | None) -> str:
 def _percent(share: float) -> str:
     """Rounded to neither all nor none of them."""
     return f"{share:.0%}" if share in (0, 1) else f"{max(0.1, min(99.9, 100 * share)):.1f}%"
-
-
-def _repeats_words(repeated: Repeats) -> str:
-    if not repeated.known:
-        return ""
-    words = ("1 held-out example can be learned by heart, because the same is learned from: what is measured on it looks too good."
-             if repeated.known == 1 else
-             f"{repeated.known:,} held-out examples can be learned by heart, because the same are learned from: what is measured on them "
-             "looks too good.")
-    return f'<p class="quiet">{words}</p>'
 
 
 def left_out_words(examples: Examples) -> str:

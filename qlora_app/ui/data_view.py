@@ -23,7 +23,6 @@ from ..recipe import Recipe
 from ..tasks.chat import ensure_template
 from ..tasks.microscope import Lengths, learns, measured, tokens_of
 from ..training_data import DatasetChoice, Examples
-from ..training_data.statistics import Repeats, repeats
 from .data_pictures import facts_words, jump_words, mask_words
 from .effort import examples_of
 from .guard import in_words, reads
@@ -145,8 +144,7 @@ class DataView:
                 of = min(len(conversations), MOST_MEASURED)
                 yield gr.skip(), _busy(f"Measuring the lengths: {len(lengths.tokens):,} of {of:,}…"), *(gr.skip(),) * 3
             self._remember(subject.key, lengths)
-        repeated = _repeats(recipe.dataset, self.page.settings.data)
-        facts = facts_words(subject.examples, repeated, lengths, subject.max_length, subject.context)
+        facts = facts_words(subject.examples, lengths, subject.max_length, subject.context)
         yield gr.skip(), jump_words(lengths, subject.max_length), gr.skip(), facts, gr.skip()
 
     # ---- before the start
@@ -213,11 +211,6 @@ def _tokenizer(model: ModelChoice, when: int) -> "PreTrainedTokenizerBase":
     tokenizer = load_tokenizer(model)
     ensure_template(tokenizer)
     return tokenizer
-
-
-@functools.lru_cache(maxsize=32)
-def _repeats(data: DatasetChoice, folder: Path) -> Repeats:
-    return repeats(examples_of(data, folder))
 
 
 def _is_ready() -> bool:

@@ -22,12 +22,6 @@ def examples_of(choice: DatasetChoice, data_folder: Path) -> Examples:
     return load_examples(choice, data_folder)
 
 
-@functools.lru_cache(maxsize=64)
-def characters_of(choice: DatasetChoice, data_folder: Path) -> int:
-    """Characters of all conversations to learn from: what one epoch costs, near enough, without a tokenizer."""
-    return sum(len(m["content"]) + 10 for conversation in examples_of(choice, data_folder).train for m in conversation)
-
-
 def epochs_meant(recipe: Recipe, data_folder: Path) -> dict[str, float]:
     """{effort: epochs} for the recipe's data and batch size. Raises UserError where the data cannot be read.
 
@@ -45,7 +39,7 @@ def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[
     pace, runs = _measured(recipe.base_model, store, data_folder)
     if pace is None and recipe.base_model.source == "starter":
         pace = STARTER_SECONDS_PER_MILLION / 1e6
-    characters = characters_of(recipe.dataset, data_folder)
+    characters = examples_of(recipe.dataset, data_folder).characters  # what an epoch costs, near enough, without a tokenizer
     times = {effort: pace * characters * epochs for effort, epochs in epochs_meant(recipe, data_folder).items()} if pace else {}
     labels = [(f"{words}\nabout {about(times[effort])}" if times else words, effort) for effort, words in EFFORTS.items()]
     if runs:
@@ -62,9 +56,9 @@ def _measured(model: ModelChoice, store: RunStore, data_folder: Path) -> tuple[f
         if recipe is None or recipe.base_model != model or status.state not in ("done", "stopped") or status.step < 20:
             continue
         try:
-            characters, count = characters_of(recipe.dataset, data_folder), len(examples_of(recipe.dataset, data_folder).train)
+            examples = examples_of(recipe.dataset, data_folder)
         except Exception:  # its data is gone or changed: this run cannot be compared with, an older one may
             continue
-        learned = characters * status.step * recipe.training.batch_size / max(1, count)
+        learned = examples.characters * status.step * recipe.training.batch_size / max(1, len(examples.train))
         return status.seconds / max(1.0, learned), 1
     return None, 0
