@@ -127,7 +127,8 @@ class OnDisk(Sequence):
             from datasets import Dataset
             from datasets.table import InMemoryTable
 
-            self._table = Dataset(InMemoryTable(pyarrow.ipc.open_stream(pyarrow.py_buffer(self._map)).read_all()))
+            table = pyarrow.ipc.open_stream(pyarrow.py_buffer(self._map)).read_all()
+            self._table = Dataset(InMemoryTable(table), fingerprint=self.file.name)  # without one it would read all for it
         self._read += count
         if self._read > _READ_BEFORE_FORGOTTEN:
             self._map.madvise(mmap.MADV_DONTNEED)
