@@ -5,7 +5,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from ..base_models.download import Stopped
+from ..hub import Stopped
 from ..runs import ALREADY_RUNNING, Run, Status
 from ..runs.checkpoints import newest_complete, set_broken_aside
 from .base_model import bring

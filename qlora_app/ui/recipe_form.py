@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from .. import starter
 from ..base_models import ModelChoice, kept_models, local_models
-from ..choices import bounds, leaves, options
+from ..choices import bounds, is_recorded, leaves, options
 from ..errors import UserError
 from ..presets import Presets
 from ..recipe import EFFORTS, Recipe
@@ -192,7 +192,7 @@ def effort_of(epochs: float, meant: dict[str, float]) -> str | None:
 def _can_be_chosen(name: str, field: FieldInfo) -> bool:
     group, _, last = name.rpartition(".")
     in_a_pair = group in PAIRS and last in ("source", "id")
-    return not in_a_pair and len(options(field) or "ab") > 1  # with a single option there is nothing to choose
+    return not in_a_pair and not is_recorded(field) and len(options(field) or "ab") > 1  # with a single option there is nothing to choose
 
 
 def _control(name: str, field: FieldInfo, value: Any) -> Component:

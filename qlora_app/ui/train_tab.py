@@ -17,7 +17,7 @@ from ..recipe import EFFORTS, Recipe
 from ..runs import Run
 from ..tasks.chat import NOTHING_TO_LEARN
 from ..training_data import DatasetChoice, import_file
-from ..training_data.text_files import ENDINGS
+from ..training_data.packed import ENDINGS
 from ..words import count_of
 from .data_view import MAX_LENGTH, PRIVATE, DataView
 from .effort import effort_choices, epochs_meant, examples_of
