@@ -160,7 +160,8 @@ def _knock(repository: Repository, commit: str, name: str, token: str | None) ->
     """The Hub describes a gated repository to everybody; whether one may read it shows at a file."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
-    get_hf_file_metadata(hf_hub_url(repository.id, name, repo_type=repository.kind, revision=commit), token=token or False, timeout=PATIENCE)
+    url = hf_hub_url(repository.id, name, repo_type=repository.kind, revision=commit)
+    get_hf_file_metadata(url, token=token or False, timeout=PATIENCE)
 
 
 def _revisions(id: str, token: str | None) -> dict[str, str]:
@@ -253,6 +254,11 @@ def download_words(part: Part) -> str:
     """How much there is to get."""
     total = sum(file.size for file in part.files)
     return f"{count_of(len(part.files), 'file')}, {size(total)}" + (f", {size(part.missing)} to download" if part.missing else ", here")
+
+
+def kept_data(data_folder: Path) -> list[str]:
+    """The ids of all data of the Hub that is here, sorted."""
+    return sorted({part.id for part in map(_read, (data_folder / _RECORDS).glob("*.json")) if part})
 
 
 def _kept_like(choice: DatasetChoice, data_folder: Path) -> Part | None:

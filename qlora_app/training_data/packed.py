@@ -24,6 +24,7 @@ class Content:
 
     def __init__(self, path: Path, name: str, limits: Settings | None = None, member: zipfile.ZipInfo | None = None) -> None:
         self.path, self.name = path, name
+        self.part = ""  # its own name where it is one of several files
         self.is_packed = bool(member) or _head(path).startswith(_GZIP)
         self._member = member
         self._most = _most_bytes(path, limits) if self.is_packed else 0.0
@@ -42,12 +43,12 @@ class Content:
 def contents_of(place: Path | Sequence[Path], name: str, limits: Settings | None = None) -> list[Content]:
     """All data files of a file, an archive, a folder or a list of files, each under a name for sentences. Raises UserError and OSError."""
     if isinstance(place, Path) and not place.is_dir():
-        return _in_one_file(place, name, limits)
-    files = _in_folder(place, name) if isinstance(place, Path) else place
-    folder = place if isinstance(place, Path) else None
-    found = [content for file in files for content in _in_one_file(file, str(file.relative_to(folder)) if folder else file.name, limits)]
-    if len(found) == 1:
-        found[0].name = name
+        found = _in_one_file(place, name, limits)
+    else:
+        files = _in_folder(place, name) if isinstance(place, Path) else place
+        found = [one for file in files for one in _in_one_file(file, file.name, limits)]
+    for one in found:
+        one.part, one.name = (one.name, f"{one.name} in {name}") if len(found) > 1 else ("", name)
     return found
 
 

@@ -50,9 +50,9 @@ class RowSource:
         return list(dict.fromkeys(text for file in self.files for text in file.warnings))
 
     def __iter__(self) -> Iterator[Row]:
-        found = ((file.name, one) for file in self.files for one in file)
-        for number, (name, (line, value, problem)) in enumerate(found, start=1):
-            yield Row(number, line, value, problem, name if len(self.files) > 1 else "")
+        found = ((file.content.part, one) for file in self.files for one in file)
+        for number, (part, (line, value, problem)) in enumerate(found, start=1):
+            yield Row(number, line, value, problem, part)
 
 
 class _FileRows:
@@ -104,7 +104,7 @@ class _FileRows:
         if layout := layout_of(sample):
             self.warnings += [] if layout.has_names else [NO_NAMES]
             return partial(read_table, name=self.name, layout=layout)
-        if self.name.lower().endswith((".json", ".jsonl")):
+        if (self.content.part or self.name).lower().endswith((".json", ".jsonl")):
             raise self._refusal(f"is not JSON: it starts with {sample.strip()[:20]!r}", WANTED)
         return self._text
 

@@ -22,7 +22,7 @@ from ..errors import UserError
 from ..recipe import Recipe
 from ..tasks.chat import ensure_template
 from ..tasks.microscope import Lengths, learns, measured, tokens_of
-from ..training_data import DatasetChoice, Examples
+from ..training_data import DatasetChoice, Examples, stamp
 from ..training_data.statistics import Repeats, repeats
 from .data_pictures import facts_words, jump_words, mask_words
 from .effort import examples_of
@@ -58,7 +58,7 @@ class Subject:
     tokenizer: "PreTrainedTokenizerBase"
     max_length: int  # tokens, no more than the model reads
     context: int | None  # tokens the model reads
-    key: tuple[DatasetChoice, Path, int]  # the same for the same lengths
+    key: tuple[DatasetChoice, Any, Path, int]  # the same for the same lengths
 
 
 class DataView:
@@ -145,7 +145,7 @@ class DataView:
                 of = min(len(conversations), MOST_MEASURED)
                 yield gr.skip(), _busy(f"Measuring the lengths: {len(lengths.tokens):,} of {of:,}…"), *(gr.skip(),) * 3
             self._remember(subject.key, lengths)
-        repeated = _repeats(recipe.dataset, self.page.settings.data)
+        repeated = _repeats(recipe.dataset, self.page.settings.data, stamp(recipe.dataset, self.page.settings.data))
         facts = facts_words(subject.examples, repeated, lengths, subject.max_length, subject.context)
         yield gr.skip(), jump_words(lengths, subject.max_length), gr.skip(), facts, gr.skip()
 
@@ -182,7 +182,8 @@ class DataView:
         model = recipe.base_model
         tokenizer = _tokenizer(ModelChoice(source=model.source, id=model.id, revision=model.revision), when)
         length = min(recipe.training.max_length, facts.context or recipe.training.max_length)
-        return Subject(examples, tokenizer, length, facts.context, (recipe.dataset, folder, when))
+        key = (recipe.dataset, stamp(recipe.dataset, self.page.settings.data), folder, when)
+        return Subject(examples, tokenizer, length, facts.context, key)
 
     def _mask(self, subject: Subject, at: int) -> str:
         conversations = subject.examples.train
@@ -216,7 +217,7 @@ def _tokenizer(model: ModelChoice, when: int) -> "PreTrainedTokenizerBase":
 
 
 @functools.lru_cache(maxsize=32)
-def _repeats(data: DatasetChoice, folder: Path) -> Repeats:
+def _repeats(data: DatasetChoice, folder: Path, when: Any) -> Repeats:
     return repeats(examples_of(data, folder))
 
 
