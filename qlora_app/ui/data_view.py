@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from ..tasks.chat import ensure_template
 from ..tasks.microscope import Lengths, learns, measured, tokens_of
 from ..training_data import DatasetChoice, Examples, stamp
 from ..training_data.statistics import Repeats, repeats
+from .column_form import ColumnForm
 from .data_pictures import facts_words, jump_words, mask_words
 from .effort import examples_of
 from .guard import in_words, reads
@@ -64,8 +65,9 @@ class Subject:
 class DataView:
     """Its components and what they do."""
 
-    def __init__(self, page: Page, form: RecipeForm, finder: ModelFinder) -> None:
+    def __init__(self, page: Page, form: RecipeForm, finder: ModelFinder, columns: ColumnForm) -> None:
         self.page = page
+        self.columns = columns
         self.form = form
         self.finder = finder
         self._lengths: dict[Any, Lengths] = {}
@@ -76,6 +78,7 @@ class DataView:
 
     def build(self) -> None:
         with gr.Accordion("Look at the data", open=False, elem_id="data-view") as self.fold:
+            self.columns.build()
             self.jumps = plain(js_on_load=on_click("look", "at"), elem_id="jumps")
             self.mask = plain(js_on_load=on_click("look", "at") + TO_THE_CUT, elem_id="mask")
             self.facts = plain(js_on_load=on_click("take", "length"), elem_id="data-facts")
@@ -108,6 +111,11 @@ class DataView:
     def refresh(self, seen: Seen, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Something on the form is another one."""
         yield from self._tell(seen, values) if seen else [(gr.skip(),) * 5]
+
+    @reads
+    def open_to_ask(self, seen: Seen, *values: Any) -> tuple[Any, ...]:
+        """(fold, seen): data that cannot be read before a person says which column is what opens the place for it."""
+        return (gr.Accordion(open=True), ("", 0)) if self.columns.asks(self.form.data_of(values)) else (gr.skip(), gr.skip())
 
     @reads
     def close(self) -> None:
@@ -175,7 +183,7 @@ class DataView:
 
     def _subject(self, recipe: Recipe) -> Subject:
         """Raises UserError for a model that is not here, or data that cannot be read or shown."""
-        if recipe.dataset.source == "file" and not self.page.may_change:
+        if recipe.dataset.source != "starter" and not self.page.may_change:
             raise UserError(PRIVATE)
         examples, folder = examples_of(recipe.dataset, self.page.settings.data), folder_of(recipe.base_model)
         facts, when = facts_of_folder(folder), (folder / "tokenizer.json").stat().st_mtime_ns
@@ -203,7 +211,7 @@ class DataView:
         file = folder / "left-out.jsonl"
         if not file.exists():
             folder.mkdir(exist_ok=True)
-            lines = (json.dumps({"row": one.row, "line": one.line, "reason": one.reason}, ensure_ascii=False) for one in examples.left_out)
+            lines = (json.dumps(asdict(one), ensure_ascii=False) for one in examples.left_out)
             file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         return gr.DownloadButton(value=str(file), visible=True)
 

@@ -54,7 +54,7 @@ class RecipeForm:
     def build_data(self) -> None:
         recipe = self.first_recipe()
         self.controls["dataset"] = gr.Dropdown(
-            self.data_choices(), value=data_value(recipe.dataset), label="Data", interactive=True, filterable=False,
+            self.data_choices(), value=data_value(recipe.dataset), label="Data", interactive=True,
             elem_id=element_id("dataset"), allow_custom_value=True)
 
     def build_list(self, name: str) -> gr.Dropdown:
