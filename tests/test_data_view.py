@@ -18,7 +18,7 @@ from qlora_app.tasks.chat import GUANACO_TEMPLATE, IGNORED, NOTHING_TO_LEARN, En
 from qlora_app.tasks.microscope import LENGTHS, Lengths, learns, measured, tokens_of
 from qlora_app.train.job import prepare
 from qlora_app.training_data import DatasetChoice, import_file, load_examples
-from qlora_app.training_data.statistics import repeats
+from qlora_app.training_data.checks import Findings
 from qlora_app.ui.data_pictures import AROUND, FIRST, LAST, facts_words, mask_words
 from qlora_app.ui.data_view import MAX_LENGTH, PRIVATE, DataView
 from qlora_app.ui.recipe_form import data_value
@@ -262,7 +262,7 @@ def test_the_bins_hold_whatever_the_lengths(tokens, max_length):
     bins = lengths.bins(max_length)
     assert sum(one.count for one in bins) == len(tokens) and len(bins) < 60
     assert sum(one.count for one in bins if one.low > max_length) == len(lengths.cut(max_length))
-    assert "<svg" in facts_words(SimpleNamespace(train=tokens, held_out=[], left_out=[]), repeats(SimpleNamespace(train=[], held_out=[])),
+    assert "<svg" in facts_words(SimpleNamespace(train=tokens, held_out=[], left_out=[], warnings=[], duplicates=0),
                                  lengths, max_length, None)
 
 
@@ -278,15 +278,16 @@ def test_a_large_set_is_measured_on_a_spread_sample_and_says_so(tokenizer):
     pair = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     *_, lengths = measured(tokenizer, [pair] * 1000, 50, 60)
     assert lengths.places[:3] == [0, 20, 40] and len(lengths.tokens) == 50
-    said = facts_words(SimpleNamespace(train=[pair] * 1000, held_out=[], left_out=[]), repeats(SimpleNamespace(train=[], held_out=[])),
+    said = facts_words(SimpleNamespace(train=[pair] * 1000, held_out=[], left_out=[], warnings=[], duplicates=7),
                        lengths, 512, None)
-    assert "Measured on 50 of 1,000 examples from all over." in said
+    assert "Measured on 50 of 1,000 examples from all over." in said and "<dt>duplicates</dt><dd>7</dd>" in said
 
 
 def test_what_repeats_itself_is_counted():
-    one, two = ([{"role": "user", "content": text}, {"role": "assistant", "content": "b"}] for text in ("a  B", "c"))
-    same = [{"role": "user", "content": "A b"}, {"role": "assistant", "content": "B"}]
-    assert repeats(SimpleNamespace(train=[one, same, two], held_out=[same])) == (1, 1)
+    findings = Findings()
+    for number, (asked, said) in enumerate([("a  B", "b"), ("A b", "B"), ("c", "b")], start=1):
+        findings.add(number, [{"role": "user", "content": asked}, {"role": "assistant", "content": said}])
+    assert findings.duplicates == 1 and "Duplicates: 1 of 3 rows" in findings.sentences()[-1]
 
 
 # ---- nothing to learn

@@ -12,6 +12,7 @@ from ..messages import Conversation
 LONG = 20_000  # characters, about 5,000 tokens: more than nearly every real example and every usual limit
 MOST_HELD_OUT = 500  # more would only make every measurement slower
 FEWEST_TO_SPLIT = 10
+KEY = 16  # bytes of a same_key
 CONSTANT_FROM = 10  # rows: fewer may well begin alike
 _MARKER = re.compile(r"<\|[a-z_]{2,30}\|>|</?s>|\[/?INST\]|### (?:Human|Assistant|Instruction|Response):")
 _PLACEHOLDER = re.compile(r"\{\{ ?\w{1,40} ?\}\}")
@@ -117,7 +118,7 @@ def _question_number(text: str) -> int:
 def same_key(conversation: Conversation) -> bytes:
     """16 bytes, equal for conversations that differ in letter case and blanks only."""
     text = "\0".join(f"{turn['role']}\0{' '.join(turn['content'].casefold().split())}" for turn in conversation)
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+    return hashlib.blake2b(text.encode(), digest_size=KEY).digest()
 
 
 def held_out_positions(keys: list[bytes], share: float, seed: int) -> set[int]:

@@ -40,14 +40,16 @@ _CHANGES = {
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A row that is not used: its number in the file from 1, the line it starts on if known, and why."""
+    """A row that is not used: its number in the data from 1, the line it starts on if known, why, and in which of several files."""
 
     row: int
     line: int | None
     reason: str
+    file: str = ""
 
     def __str__(self) -> str:
-        return f"row {self.row}{f' (line {self.line})' if self.line else ''}: {self.reason}"
+        place = f"line {self.line} of {self.file}" if self.file and self.line else self.file or (f"line {self.line}" if self.line else "")
+        return f"row {self.row}{f' ({place})' if place else ''}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class FileContents:
     digest: str
     characters: int
     duplicates: int
-    keys: list[bytes]  # as Findings collect them; empty where nobody looked
+    keys: bytes  # the same_key of each; nothing where nobody looked
     asked: Sequence[int]
 
 
@@ -134,23 +136,26 @@ class _Sorted:
         self.changed: dict[tuple[str, str], list[int]] = defaultdict(list)
         self.nested: set[str] = set()  # kinds with an object or a list where text is wanted
         self.doubt: str | None = None  # two columns that could be the same, and where
+        self.kinds_in: dict[str, Counter[str]] = defaultdict(Counter)  # of each of several files
         self._linked: list[tuple[int, int | None, Columns]] = []
 
     def add(self, row: Row, kind_of: "Recogniser") -> None:
-        self.rows, line, value, problem = row
+        self.rows, line, value, problem, file = row
         kind = _UNREADABLE
         changes: list[str] = []
         try:
             if problem:
                 raise RowError(problem)
             kind, columns = kind_of(value)
+            if file:
+                self.kinds_in[file][kind.name] += 1
             if kind.name == _LINKS:
                 self._linked.append((self.rows, line, {name: columns[name] for name in LINKED if name in columns}))
                 return
             for conversation in convert(kind, columns, changes):
                 self.used[kind.name].add(self.rows, line, conversation)
         except RowError as error:
-            self.left_out[kind.name].append(LeftOut(self.rows, line, str(error)))
+            self.left_out[kind.name].append(LeftOut(self.rows, line, str(error), file))
             self.nested |= {kind.name} if isinstance(error, NestedValue) else set()
         except TwoColumnsFit as error:
             self.doubt = self.doubt or f"{error}, first in row {self.rows}"
@@ -187,16 +192,23 @@ class _Sorted:
     def _uses(self, name: str) -> int:
         return len(self.used[name].places) if name in self.used else 0
 
+    def differences(self) -> str:
+        """Which of several files is in which format, where they are not all in the same."""
+        kinds = {file: max(counts, key=lambda name: (name not in _FLAWS, counts[name])) for file, counts in self.kinds_in.items()}
+        first = {name: file for file, name in reversed(kinds.items())}
+        return ", ".join(f"{file} is {KINDS.get(name, UNKNOWN).title}" for name, file in first.items()) if len(first) > 1 else ""
 
-def read_file(path: Path, name: str, format: str = "auto", columns: ColumnMap = ColumnMap(),  # noqa: B008  it cannot change
+
+def read_file(place: Path | Sequence[Path], name: str, format: str = "auto", columns: ColumnMap = ColumnMap(),  # noqa: B008  it cannot change
               limits: Settings | None = None, folder: Path | None = None, progress: Progress | None = None,
               looks: bool = True) -> FileContents:
     """Read a file by its columns if they are given, else in the format given, else in that of most of its rows.
 
-    `limits` are for a file that nobody has checked yet. Many conversations go to a table on disk, which is left in `folder` if there
-    is one. `looks`: for what is odd about them. Raises UserError naming file, place and remedy, and AskColumns.
+    An archive, a folder or a list of files is read as one dataset if its files have the same format. `limits` are for files that
+    nobody has checked yet. Many conversations go to a table on disk, which is left in `folder` if there is one. `looks`: for what is
+    odd about them. Raises UserError naming file, place and remedy, and AskColumns.
     """
-    source, shelf, kind_of = RowSource(path, name, limits), Shelf(folder), Recogniser(format, columns)
+    source, shelf, kind_of = RowSource(place, name, limits), Shelf(folder), Recogniser(format, columns)
     found = _Sorted(shelf, looks)
     try:
         for row in source:
@@ -204,7 +216,7 @@ def read_file(path: Path, name: str, format: str = "auto", columns: ColumnMap = 
             if limits and found.rows > limits.max_rows:
                 raise UserError(f"{name} has more than {limits.max_rows:,} rows. Split it, or set QLORA_APP_MAX_ROWS higher.")
             if progress and found.rows % _NEWS == 0:
-                progress(found.rows, source.content.share_read())
+                progress(found.rows, source.share_read())
         chosen = _chosen(name, found, kind_of)
         if chosen != "text" or format != "auto" or not any(one in found.used for one in _MARKED):
             return _contents(chosen, found, kind_of, source.warnings)
@@ -212,7 +224,7 @@ def read_file(path: Path, name: str, format: str = "auto", columns: ColumnMap = 
         shelf.discard()
         raise
     shelf.discard()  # a web page with questions in it is text like the others
-    return read_file(path, name, "text", columns, limits, folder, progress, looks)
+    return read_file(place, name, "text", columns, limits, folder, progress, looks)
 
 
 def _chosen(name: str, found: _Sorted, kind_of: "Recogniser") -> str:
@@ -220,6 +232,9 @@ def _chosen(name: str, found: _Sorted, kind_of: "Recogniser") -> str:
     if found.doubt:
         raise AskColumns(f"{name} has {found.doubt}. {_HOW}", "unknown", found.rows, list(kind_of.seen))
     found.join_links()
+    if differ := found.differences():
+        raise UserError(f"{name} holds files in different formats, which cannot be learned together: {differ}. Choose those of one format, "
+                        "or say under \"Columns of your data\" which column is what in all of them.")
     if kind_of.columns.given and kind_of.seen:
         kind_of.columns.check(name, kind_of.seen)
     unreadable = found.left_out[_UNREADABLE.name]
@@ -331,7 +346,7 @@ def _contents(chosen: str, found: _Sorted, kind_of: Recogniser, warnings: list[s
     row = kind_of.first[chosen]
     return FileContents(chosen, f"{kind.title}, because {why(kind, row)}", *kind.columns(row), found.rows,
                         pile.taken_from(found.used.shelf.finish()), pile.numbers, pile.lines, left_out, warnings, pile.digest.hexdigest(),
-                        pile.characters, pile.findings.duplicates, pile.findings.keys, pile.findings.asked)
+                        pile.characters, pile.findings.duplicates, b"".join(pile.findings.keys), pile.findings.asked)
 
 
 def _of_other_kinds(found: _Sorted, kind: Kind, chosen: str) -> Iterable[LeftOut]:

@@ -76,7 +76,7 @@ def facts_words(examples: Examples, lengths: Lengths, max_length: int, context: 
     refused = f'<p class="warning">{escape(NOTHING_TO_LEARN)}</p>' if silent == len(examples.train) else ""
     return (f'{refused}<dl class="facts">{tiles}</dl><figure class="chart lengths">{_histogram(lengths, max_length, summary)}'
             f"<figcaption>{summary}</figcaption>{_table(lengths, max_length)}</figure>"
-            f"{_advice(lengths, max_length, context)}{left_out_words(examples)}")
+            f"{_advice(lengths, max_length, context)}{_odd_words(examples)}{left_out_words(examples)}")
 
 
 def _summary(lengths: Lengths, max_length: int) -> str:
@@ -149,6 +149,12 @@ def _advice(lengths: Lengths, max_length: int, context: int | None) -> str:
 def _percent(share: float) -> str:
     """Rounded to neither all nor none of them."""
     return f"{share:.0%}" if share in (0, 1) else f"{max(0.1, min(99.9, 100 * share)):.1f}%"
+
+
+def _odd_words(examples: Examples) -> str:
+    """What was noticed while the data was read."""
+    said = "".join(f"<li>{escape(text)}</li>" for text in examples.warnings)
+    return f'<h4>Worth knowing</h4><ul class="warnings">{said}</ul>' if said else ""
 
 
 def left_out_words(examples: Examples) -> str:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,8 @@ from ..errors import UserError
 from ..recipe import Recipe
 from ..tasks.chat import ensure_template
 from ..tasks.microscope import Lengths, learns, measured, tokens_of
-from ..training_data import DatasetChoice, Examples
+from ..training_data import DatasetChoice, Examples, stamp
+from .column_form import ColumnForm
 from .data_pictures import facts_words, jump_words, mask_words
 from .effort import examples_of
 from .guard import in_words, reads
@@ -57,14 +58,15 @@ class Subject:
     tokenizer: "PreTrainedTokenizerBase"
     max_length: int  # tokens, no more than the model reads
     context: int | None  # tokens the model reads
-    key: tuple[DatasetChoice, Path, int]  # the same for the same lengths
+    key: tuple[DatasetChoice, Any, Path, int]  # the same for the same lengths
 
 
 class DataView:
     """Its components and what they do."""
 
-    def __init__(self, page: Page, form: RecipeForm, finder: ModelFinder) -> None:
+    def __init__(self, page: Page, form: RecipeForm, finder: ModelFinder, columns: ColumnForm) -> None:
         self.page = page
+        self.columns = columns
         self.form = form
         self.finder = finder
         self._lengths: dict[Any, Lengths] = {}
@@ -75,6 +77,7 @@ class DataView:
 
     def build(self) -> None:
         with gr.Accordion("Look at the data", open=False, elem_id="data-view") as self.fold:
+            self.columns.build()
             self.jumps = plain(js_on_load=on_click("look", "at"), elem_id="jumps")
             self.mask = plain(js_on_load=on_click("look", "at") + TO_THE_CUT, elem_id="mask")
             self.facts = plain(js_on_load=on_click("take", "length"), elem_id="data-facts")
@@ -107,6 +110,11 @@ class DataView:
     def refresh(self, seen: Seen, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Something on the form is another one."""
         yield from self._tell(seen, values) if seen else [(gr.skip(),) * 5]
+
+    @reads
+    def open_to_ask(self, seen: Seen, *values: Any) -> tuple[Any, ...]:
+        """(fold, seen): data that cannot be read before a person says which column is what opens the place for it."""
+        return (gr.Accordion(open=True), ("", 0)) if self.columns.asks(self.form.data_of(values)) else (gr.skip(), gr.skip())
 
     @reads
     def close(self) -> None:
@@ -173,14 +181,15 @@ class DataView:
 
     def _subject(self, recipe: Recipe) -> Subject:
         """Raises UserError for a model that is not here, or data that cannot be read or shown."""
-        if recipe.dataset.source == "file" and not self.page.may_change:
+        if recipe.dataset.source != "starter" and not self.page.may_change:
             raise UserError(PRIVATE)
         examples, folder = examples_of(recipe.dataset, self.page.settings.data), folder_of(recipe.base_model)
         facts, when = facts_of_folder(folder), (folder / "tokenizer.json").stat().st_mtime_ns
         model = recipe.base_model
         tokenizer = _tokenizer(ModelChoice(source=model.source, id=model.id, revision=model.revision), when)
         length = min(recipe.training.max_length, facts.context or recipe.training.max_length)
-        return Subject(examples, tokenizer, length, facts.context, (recipe.dataset, folder, when))
+        key = (recipe.dataset, stamp(recipe.dataset, self.page.settings.data), folder, when)
+        return Subject(examples, tokenizer, length, facts.context, key)
 
     def _mask(self, subject: Subject, at: int) -> str:
         conversations = subject.examples.train
@@ -200,7 +209,7 @@ class DataView:
         file = folder / "left-out.jsonl"
         if not file.exists():
             folder.mkdir(exist_ok=True)
-            lines = (json.dumps({"row": one.row, "line": one.line, "reason": one.reason}, ensure_ascii=False) for one in examples.left_out)
+            lines = (json.dumps(asdict(one), ensure_ascii=False) for one in examples.left_out)
             file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         return gr.DownloadButton(value=str(file), visible=True)
 
