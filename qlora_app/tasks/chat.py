@@ -5,15 +5,15 @@ Only what the assistant says carries loss, its end-of-turn token included: a mod
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..messages import Conversation
+from .token_cache import IGNORED, Encoded, TokenCache
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-IGNORED = -100  # label of a token without loss
 NOTHING_TO_LEARN = ("No example has a token to learn from: the prompts alone are longer than the longest example allowed. "
                     "Raise \"Longest example\", or shorten the prompts.")
 _HIDDEN = "\ue000"  # a character of nobody's alphabet
@@ -23,14 +23,6 @@ GUANACO_TEMPLATE = (
     "{% elif m['role'] == 'system' %}{{ m['content'] }}\n"
     "{% else %}### Assistant:{% generation %} {{ m['content'] }}{{ eos_token }}{% endgeneration %}\n"
     "{% endif %}{% endfor %}{% if add_generation_prompt %}### Assistant:{% endif %}")
-
-
-class Encoded(NamedTuple):
-    """One conversation as the model sees it; both lists have one entry a token."""
-
-    input_ids: list[int]
-    labels: list[int]  # the token's id where it carries loss, IGNORED elsewhere
-    is_cut: bool  # longer than allowed: its end is missing
 
 
 def ensure_template(tokenizer: "PreTrainedTokenizerBase") -> None:
@@ -161,18 +153,20 @@ def stop_ids(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
 class EncodedExamples(Sequence):
     """Conversations, encoded when first asked for: the first step does not wait for the whole dataset."""
 
-    def __init__(self, conversations: list[Conversation], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> None:
+    def __init__(self, conversations: Sequence[Conversation], tokenizer: "PreTrainedTokenizerBase", max_length: int,
+                 cache: TokenCache | None = None) -> None:
         self.conversations = conversations
+        self.cache = cache or TokenCache(len(conversations))
         self._encode: Callable[[Conversation], Encoded] = lambda c: encode(tokenizer, c, max_length)
-        self._known: dict[int, Encoded] = {}
+        self._cut = bytearray(len(conversations))  # 1 for each that was seen and is cut
 
     def __len__(self) -> int:
-        return len(self.conversations)
+        return len(self._cut)
 
     def encoded(self, index: int) -> Encoded:
-        if index not in self._known:
-            self._known[index] = self._encode(self.conversations[index])
-        return self._known[index]
+        example = self.cache.get(index, lambda: self._encode(self.conversations[index]))
+        self._cut[index] = example.is_cut
+        return example
 
     def __getitem__(self, index: int) -> dict[str, list[int]]:
         example = self.encoded(index)
@@ -180,7 +174,7 @@ class EncodedExamples(Sequence):
 
     def count_cut(self) -> int:
         """How many of the examples seen so far were longer than allowed."""
-        return sum(example.is_cut for example in self._known.values())
+        return self._cut.count(1)
 
     def spread(self, most: int) -> list[Encoded]:
         """At most `most` examples from all over the dataset."""

@@ -1,5 +1,6 @@
 """What a run needs while it trains: model with adapter, data, questions, all made from its recipe."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
 from ..tasks.chat import EncodedExamples, collator, ensure_template, micro_batches, packs_without_contamination
+from ..tasks.token_cache import TokenCache, cache_folder
 from ..training_data import Examples, load_examples
 
 SAMPLE_QUESTIONS = 4
@@ -59,22 +61,31 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     set_seed(training.seed)
     tokenizer = load_tokenizer(recipe.base_model)
     ensure_template(tokenizer)
-    examples = load_examples(recipe.dataset, Settings.from_environment().data)
+    settings = Settings.from_environment()
+    examples = load_examples(recipe.dataset, settings.data)
     base = load_model(recipe.base_model)
     warnings = list(examples.warnings)
     packing = training.packing and _may_pack(base, tokenizer, warnings)
     max_length = _fitting_length(base, training.max_length, warnings)
     model = recipe.method.attach(base, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
-    train = EncodedExamples(examples.train, tokenizer, max_length)
+    train, held_out = (EncodedExamples(part, tokenizer, max_length, _cache(name, len(part), examples, tokenizer, max_length, settings))
+                       for name, part in (("train", examples.train), ("held-out", examples.held_out)))
     train.check_trainable()
     size = micro_batch_size(train, training.batch_size, at_once)
-    held_out = EncodedExamples(_spread(examples.held_out, training.measured_examples), tokenizer, max_length)
+    measured = [held_out[i] for i in _spread(range(len(held_out)), training.measured_examples)]
+    held_out.cache.save()
     questions = [question for question in map(_as_question, examples.held_out) if question]
     scored = _spread(questions, training.scored_questions)
     asked = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
     return Job(run, recipe, examples, tokenizer, model, train, packing, size,
-               list(micro_batches(held_out, 16, collator(tokenizer, packing))), asked or _spread(questions, SAMPLE_QUESTIONS), scored,
+               list(micro_batches(measured, 16, collator(tokenizer, packing))), asked or _spread(questions, SAMPLE_QUESTIONS), scored,
                _answer_length(questions, tokenizer), warnings)
+
+
+def _cache(part: str, count: int, examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int,
+           settings: Settings) -> TokenCache:
+    """What an earlier run has cut into tokens, and where this one keeps what it cuts."""
+    return TokenCache(count, cache_folder(settings.tokens, examples.fingerprint, tokenizer, max_length, part), settings.max_cache_mb)
 
 
 def _may_pack(model: Any, tokenizer: PreTrainedTokenizerBase, warnings: list[str]) -> bool:
@@ -105,7 +116,7 @@ def _as_question(conversation: Conversation) -> Question | None:
     return Question(conversation[:last], conversation[last]["content"]) if last else None
 
 
-def _spread(items: list[Any], most: int) -> list[Any]:
+def _spread(items: Sequence[Any], most: int) -> Sequence[Any]:
     """At most `most` items, evenly from all over the list."""
     return items if len(items) <= most else [items[i * len(items) // most] for i in range(most)]
 

@@ -12,6 +12,7 @@ from .job import Job
 from .report import Reporter
 
 OPTIMIZERS = {"adamw_torch": "adamw_torch_fused"}  # the same AdamW, all of a parameter's arithmetic in one pass
+MOST_GROUPED = 20_000  # examples; to group more by their length, all of them would be cut into tokens before the first step
 KEPT_CHECKPOINTS = 2  # with one, a crash while saving would leave nothing to go back to
 
 
@@ -49,7 +50,7 @@ def arguments(job: Job) -> TrainingArguments:
         lr_scheduler_type="constant_with_warmup" if training.scheduler == "constant" else training.scheduler,
         optim=OPTIMIZERS.get(training.optimizer, training.optimizer), adam_beta2=training.adam_beta2,
         weight_decay=training.weight_decay, max_grad_norm=training.max_grad_norm,
-        train_sampling_strategy="random" if job.packing else "group_by_length",
+        train_sampling_strategy="random" if job.packing or len(job.train) > MOST_GROUPED else "group_by_length",
         use_cpu=not on_gpu, bf16=on_gpu and job.recipe.base_model.compute_type != "fp32" and job.recipe.base_model.precision != "fp32",
         save_strategy="steps" if training.checkpoints else "no", save_steps=max(1, math.ceil(steps / max(1, training.checkpoints))),
         save_total_limit=KEPT_CHECKPOINTS, logging_steps=1, logging_nan_inf_filter=False, eval_strategy="no", report_to=[],

@@ -33,7 +33,7 @@ def main(folder: Path) -> int:
 
 def work(run: Run) -> int:
     """Prepare, train, prove. Whatever goes wrong becomes a sentence in status.json; the traceback goes to the log."""
-    recipe = reporter = None
+    recipe = reporter = job = None
     try:
         recipe = run.recipe()
         resume_from = _checkpoint_to_resume(run)
@@ -64,6 +64,9 @@ def work(run: Run) -> int:
         else:
             run.write_status(Status("failed", sentence=sentence))
         return 1
+    finally:
+        if job:
+            job.train.cache.save()
 
 
 def _stopped(run: Run, step: int) -> str:

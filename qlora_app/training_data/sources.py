@@ -1,5 +1,6 @@
 """Where examples come from: the starter's datasets, the data folder, the Hub."""
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from .. import starter
 from ..errors import UserError
 from ..messages import Conversation
 from ..settings import Settings
+from .checks import same_key
 from .choice import DatasetChoice
 from .conversations import LeftOut, read_file
 from .data_folder import fingerprint_of, place_of, stamp_of
@@ -31,7 +33,12 @@ class Examples:
     warnings: list[str]
     characters: int  # to learn from, 10 more for each turn; of a large file about
     because: str = ""
-    duplicates: int = 0  # rows that repeat another one, letter case and blanks aside
+    repeated: int | None = None  # rows that repeat another one, if they were counted
+
+    @functools.cached_property
+    def duplicates(self) -> int:
+        """How many rows repeat another one, letter case and blanks aside."""
+        return len(self.train) - len({same_key(one) for one in self.train}) if self.repeated is None else self.repeated
 
 
 def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:

@@ -1,0 +1,139 @@
+"""No example is cut into tokens twice, and what is kept on disk is what was made, or it is made again."""
+
+import random
+import threading
+
+import pytest
+
+from qlora_app.base_models import ModelChoice, load_tokenizer
+from qlora_app.cache import make_room
+from qlora_app.runs import RunStore
+from qlora_app.tasks import token_cache
+from qlora_app.tasks.chat import GUANACO_TEMPLATE, IGNORED, Encoded, EncodedExamples, encode
+from qlora_app.tasks.token_cache import TokenCache, cache_folder
+from qlora_app.train import worker
+from tests.conftest import short_recipe
+
+
+def example(place: int) -> Encoded:
+    """Different for each place, of different lengths; every fifth has labels that are not its own ids."""
+    chance = random.Random(place)
+    ids = [chance.randrange(100_000) for _ in range(chance.randrange(40))]
+    labels = [place % 7, 2] if place % 5 == 0 else [i if chance.random() < 0.5 else IGNORED for i in ids]
+    return Encoded(ids, labels, place % 3 == 0)
+
+
+def never() -> Encoded:
+    raise AssertionError("it was encoded a second time")
+
+
+def filled(folder, count=300, most_mb=100) -> TokenCache:
+    cache = TokenCache(count, folder, most_mb)
+    for place in range(count):
+        assert cache.get(place, lambda: example(place)) == example(place)  # noqa: B023  it is called at once
+    cache.save()
+    return cache
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "tokens" / "a" / "train"
+
+
+@pytest.mark.parametrize("piece", [10, 500, 1_000_000])
+def test_what_was_kept_is_what_was_made(folder, monkeypatch, piece):
+    monkeypatch.setattr(token_cache, "_PIECE", piece)
+    monkeypatch.setattr(token_cache, "_READ_BEFORE_FORGOTTEN", 10_000)
+    filled(folder)
+    again = TokenCache(300, folder, 100)
+    for place in random.Random(0).sample(range(300), 300):
+        assert again.get(place, never) == example(place)
+    again.save()
+    assert len(list(folder.glob("*"))) == (1 if piece == 1_000_000 else len(list(folder.glob("*.tokens")))) > 0
+
+
+def test_without_a_folder_it_is_remembered_too():
+    cache = TokenCache(5)
+    assert cache.get(3, lambda: example(3)) == cache.get(3, never) == example(3)
+    cache.save()
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-8], lambda data: data[:30], lambda data: b"x" * len(data),
+                                    lambda data: data[:40] + b"\7" + data[41:], lambda data: data[:-3] + b"\7" + data[-2:]])
+def test_what_is_broken_is_made_again(folder, damage):
+    filled(folder)
+    (file,) = folder.glob("*.tokens")
+    file.write_bytes(damage(file.read_bytes()))
+    assert filled(folder) and file not in folder.glob("*")
+    again = TokenCache(300, folder, 100)
+    assert all(again.get(place, never) == example(place) for place in range(300))
+
+
+def test_a_piece_of_a_longer_dataset_is_not_taken(folder):
+    filled(folder, 300)
+    assert filled(folder, 200)
+
+
+def test_several_at_once_do_not_hurt_each_other(folder, monkeypatch):
+    monkeypatch.setattr(token_cache, "_PIECE", 200)
+    wrong = []
+
+    def work() -> None:
+        try:
+            filled(folder)
+        except BaseException as error:
+            wrong.append(error)
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    again = TokenCache(300, folder, 100)
+    assert not wrong and all(again.get(place, never) == example(place) for place in range(300))
+
+
+def test_the_oldest_is_thrown_away_and_whoever_reads_it_goes_on(folder, tmp_path):
+    first = filled(folder)
+    for name in "bc":
+        filled(tmp_path / "tokens" / name / "train")
+    TokenCache(1, tmp_path / "tokens" / "b" / "train", 100)  # used again: now c is older
+    make_room(tmp_path / "tokens", 0, tmp_path / "tokens" / "b")
+    assert [one.name for one in (tmp_path / "tokens").iterdir()] == ["b"]
+    assert all(first.get(place, never) == example(place) for place in range(300))
+
+
+def test_a_full_disk_ends_nothing(folder, monkeypatch, capsys):
+    cache = TokenCache(10, folder, 100)
+    cache.get(0, lambda: example(0))
+    folder.parent.mkdir(parents=True)
+    folder.write_text("in the way")
+    cache.save()
+    assert cache.get(0, never) == example(0) and "not kept" in capsys.readouterr().out
+
+
+def test_another_tokenizer_template_length_or_dataset_has_another_folder(tmp_path):
+    tokenizer, other, longer = (load_tokenizer(ModelChoice()) for _ in range(3))
+    other.chat_template = GUANACO_TEMPLATE + " "
+    longer.add_tokens(["<mine>"])
+    folders = {cache_folder(tmp_path, *what, "train") for what in (("x", tokenizer, 9), ("x", other, 9), ("x", longer, 9),
+                                                                   ("y", tokenizer, 9), ("x", tokenizer, 8))}
+    assert len(folders) == 5 and cache_folder(tmp_path, "x", load_tokenizer(ModelChoice()), 9, "train") in folders
+
+
+def test_a_second_start_on_the_same_data_encodes_nothing_and_learns_the_same(home, monkeypatch):
+    def losses() -> list[float]:
+        run = RunStore(home / "runs").create(short_recipe(max_steps=4, packing=False))
+        assert worker.main(run.folder) == 0, run.status().sentence
+        return [row["loss"] for row in run.metrics()[0] if "loss" in row]
+
+    first = losses()
+    monkeypatch.setattr("qlora_app.tasks.chat.encode", lambda *_: never())
+    assert losses() == first and len(first) == 4
+    assert len(list((home / "tokens").glob("*/train/*.tokens"))) == 1 and len(list((home / "tokens").glob("*/held-out/*.tokens"))) == 1
+
+
+def test_examples_say_how_many_of_those_seen_are_cut():
+    tokenizer = load_tokenizer(ModelChoice())
+    talk = [[{"role": "user", "content": "a"}, {"role": "assistant", "content": "word " * count}] for count in (1, 90, 90)]
+    examples = EncodedExamples(talk, tokenizer, 24)
+    assert examples.encoded(1) == examples.encoded(1) == encode(tokenizer, talk[1], 24) and examples.count_cut() == 1
