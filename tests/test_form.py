@@ -146,7 +146,9 @@ def test_back_to_suggested_forgets_own_settings(tab, values):
 def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
     file = tmp_path / "mine.jsonl"
     file.write_text("".join(json.dumps({"instruction": f"Question {i}?", "output": f"<b>Answer</b> {i}"}) + "\n" for i in range(96)))
-    shown = tab.take_upload(str(file), ("starter", "starter/helper"), "balanced", *values.values())
+    *_, (line, id) = tab.coming.take([str(file)])
+    assert line == "" and list(tab.coming.take([])) == [("", None)]
+    shown = tab.take_upload(id, ("starter", "starter/helper"), "balanced", *values.values())
     plain = [item["value"] if isinstance(item, dict) else item for item in shown]
     assert plain[1].startswith("file/") and plain[1].endswith("mine.jsonl")
     words = plain[len(values) + 2]
@@ -158,7 +160,23 @@ def test_a_file_that_cannot_be_read_changes_nothing(tab, values, tmp_path):
     file = tmp_path / "picture.jsonl"
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     with pytest.raises(gr.Error, match="picture"):
-        tab.take_upload(str(file), ("starter", "starter/helper"), "balanced", *values.values())
+        list(tab.coming.take(str(file)))
+
+
+def test_a_large_file_shows_its_first_rows_at_once_and_then_how_far_it_is(tab, tmp_path, monkeypatch):
+    monkeypatch.setattr("qlora_app.ui.data_import.QUICK", 0)
+    monkeypatch.setattr("qlora_app.ui.data_import.NEWS", 0.05)
+    file = tmp_path / "large.jsonl"
+    file.write_text("".join(json.dumps({"instruction": f"Question {i}?", "output": f"<b>Answer</b> {i} " * 9}) + "\n" for i in range(9000)))
+    *sent, (line, id) = tab.coming.take([str(file)])
+    assert line == "" and id.endswith("large.jsonl")
+    assert all("Question 0?" in words and "&lt;b&gt;" in words and nothing is None for words, nothing in sent)
+    assert any("Reading all rows: " in words and " of the file" in words for words, _ in sent)
+    file.write_text(file.read_text()[:-20])
+    sent = []
+    with pytest.raises(gr.Error, match="cut off"):
+        sent.extend(tab.coming.take([str(file)]))  # what came before the error is kept by extend
+    assert sent[-1] == ("", None)
 
 
 def test_the_recipe_of_an_uploaded_file_is_shown_again(form, tmp_path):

@@ -342,7 +342,7 @@ def test_every_handler_went_through_the_guard(workshop):
     wrong = [name for name, fn in found.items() if not fn.changes and calls(fn) & (MUTATING - {"ask"})]
     assert wrong == []
     assert {name for name, fn in found.items() if fn.changes} == {
-        "TrainTab.start_run", "TrainTab.stop_run", "TrainTab.resume_run", "TrainTab.unqueue_run", "TrainTab.take_upload",
+        "TrainTab.start_run", "TrainTab.stop_run", "TrainTab.resume_run", "TrainTab.unqueue_run", "DataImport.take", "TrainTab.take_text",
         "PresetShelf.take_file", "PresetShelf.save_form", "RunsTab.delete_run"}
 
 
@@ -356,7 +356,7 @@ def test_a_demonstration_refuses_every_change(page, store):
     train, runs = workshop.train, workshop.runs
     for change in (lambda: train.start_run(*form_values(workshop)), lambda: train.stop_run(event(run=run.id)),
                    lambda: train.resume_run(event(run=run.id)), lambda: train.unqueue_run(event(run=run.id)),
-                   lambda: train.take_upload("x", (), None), lambda: train.shelf.take_file("x"),
+                   lambda: next(train.coming.take("x")), lambda: train.shelf.take_file("x"),
                    lambda: train.shelf.save_form("mine", *form_values(workshop)), lambda: runs.delete_run(run.id)):
         with pytest.raises(gr.Error, match="demonstration"):
             change()

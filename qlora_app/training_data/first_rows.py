@@ -1,17 +1,21 @@
 """The first rows of data, before anybody knows how the rest is read: which columns there are, and what would be learned of them."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
 from ..messages import Conversation
 from ..settings import Settings
 from .columns import ColumnMap
+from .conversations import Recogniser
+from .formats import convert
 from .rows import RowSource
 from .shelf import with_turns
-from .turns import Columns, RowError, tidy
+from .turns import Columns, RowError, TwoColumnsFit, tidy
 
 LOOKED_AT = 50  # rows
 
@@ -30,9 +34,20 @@ class FirstRows:
 
 def first_rows(place: Path | Sequence[Path], name: str, limits: Settings) -> FirstRows:
     """Raises UserError where nothing can be read."""
-    values = [row.value for row in islice(RowSource(place, name, limits), LOOKED_AT) if isinstance(row.value, dict)]
+    values = [row.value for row in islice(RowSource(place, name, limits, glance=True), LOOKED_AT) if isinstance(row.value, dict)]
     names = dict.fromkeys(name for value in values for name in _names(value))
     return FirstRows(list(names), [{key.strip().lower(): one for key, one in value.items()} for value in values])
+
+
+def first_conversations(place: Path | Sequence[Path], name: str, limits: Settings, most: int) -> list[Conversation]:
+    """What the first rows seem to be, before the others are known: up to `most` conversations, none where it cannot be said."""
+    recognised, found = Recogniser("auto", ColumnMap()), []
+    with contextlib.suppress(UserError, OSError):  # what is wrong is said by whoever reads all of it
+        for row in islice(RowSource(place, name, limits, glance=True), LOOKED_AT):
+            with contextlib.suppress(RowError, TwoColumnsFit):
+                if row.problem is None and len(found) < most:
+                    found += convert(*recognised(row.value), [])
+    return found[:most]
 
 
 def _names(row: dict[str, Any]) -> list[str]:

@@ -41,8 +41,9 @@ class RowSource:
     Raises UserError naming the file, and OSError if one cannot be opened.
     """
 
-    def __init__(self, place: Path | Sequence[Path], name: str, limits: Settings | None = None) -> None:
-        self.files = [_FileRows(content) for content in contents_of(place, name, limits)]
+    def __init__(self, place: Path | Sequence[Path], name: str, limits: Settings | None = None, glance: bool = False) -> None:
+        """`glance`: only the first rows are wanted, so that the encoding is that of the beginning."""
+        self.files = [_FileRows(content, glance) for content in contents_of(place, name, limits)]
         self._at = 0
 
     @property
@@ -66,11 +67,11 @@ class RowSource:
 class _FileRows:
     """The rows of one file."""
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: Content, glance: bool) -> None:
         self.name, self.content = content.name, content
         head = refuse_other_kinds(self.content)
         self.is_parquet = head.startswith(b"PAR1")
-        self.encoding, self.warnings = ("", []) if self.is_parquet else find_encoding(self.content, head)
+        self.encoding, self.warnings = ("", []) if self.is_parquet else find_encoding(self.content, head, glance)
 
     def __iter__(self) -> Iterator[Found]:
         if self.is_parquet:

@@ -61,20 +61,25 @@ def refuse_other_kinds(content: Content) -> bytes:
     return head
 
 
-def find_encoding(content: Content, head: bytes) -> tuple[str, list[str]]:
-    """(encoding that decodes the whole file, warnings); `head` are its first bytes. Raises UserError if there is none."""
+def find_encoding(content: Content, head: bytes, glance: bool = False) -> tuple[str, list[str]]:
+    """(encoding that decodes the whole file, or its beginning for a `glance`; warnings). `head` are its first bytes.
+
+    Raises UserError if there is none.
+    """
     name = content.name
     marked = next((encoding for mark, encoding in _MARKS if head.startswith(mark)), None)
     if marked or b"\0" in head:
         encoding = marked or _utf16(head)
-        if encoding and _decodes(content, encoding):
+        if encoding and _decodes(content, encoding, glance):
             return encoding, []
         found = f"not valid {encoding}" if marked else "it contains zero bytes"
         raise UserError(f"{name} is not readable text ({found}). Save it as UTF-8, then upload it again.")
-    if _decodes(content, "utf-8"):
+    if _decodes(content, "utf-8", glance):
         return "utf-8", []
-    if not _decodes(content, "cp1252"):
+    if not _decodes(content, "cp1252", glance):
         raise UserError(f"{name} is neither UTF-8 nor Windows-1252 text. Save it as UTF-8, then upload it again.")
+    if glance:
+        return "cp1252", []
     words = ", ".join(islice(_odd_words(content), 4))
     return "cp1252", [f"The file is not UTF-8, so it was read in the encoding Windows-1252. Please check these words: {words}."]
 
@@ -88,12 +93,14 @@ def _utf16(head: bytes) -> str | None:
     return None
 
 
-def _decodes(content: Content, encoding: str) -> bool:
+def _decodes(content: Content, encoding: str, glance: bool) -> bool:
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
         with content.open() as file:
             while chunk := file.read(1 << 20):
                 decoder.decode(chunk)
+                if glance:
+                    return True
         decoder.decode(b"", final=True)
     except UnicodeError:
         return False

@@ -94,7 +94,8 @@ class Workshop:
         tab, finder, columns = self.train, self.train.data_finder, self.train.columns
         controls, everything = tab.form.controls, tab.form.inputs
         for uploaded in (tab.upload, finder.files):
-            self._then_ask(uploaded.upload(tab.take_upload, [uploaded, *chosen], tab.form_outputs, **QUIET))
+            imported = uploaded.upload(tab.coming.take, uploaded, [tab.coming.line, tab.coming.id], **QUIET)
+            self._then_ask(imported.success(tab.take_upload, [tab.coming.id, *chosen], tab.form_outputs, **QUIET))
         self._then_ask(finder.take.click(tab.take_text, [finder.text, *chosen], tab.form_outputs, **QUIET))
         gr.on([finder.go.click, finder.words.submit], finder.find, finder.words, finder.hits, **QUIET)
         picked = finder.hits.pick(finder.pick, None, controls["dataset"], **FAST)

@@ -4,7 +4,6 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -14,16 +13,16 @@ from .. import starter
 from ..assignments import command_for
 from ..base_models import ModelChoice
 from ..errors import UserError
-from ..messages import Conversation
 from ..recipe import EFFORTS, Recipe
 from ..runs import Run
 from ..tasks.chat import NOTHING_TO_LEARN
-from ..training_data import DatasetChoice, NotHere, import_files, import_text, pinned
+from ..training_data import DatasetChoice, NotHere, import_text, pinned
 from ..training_data.columns import AskColumns
 from ..training_data.packed import ENDINGS
 from ..words import count_of
 from .column_form import GROUP, ColumnForm
 from .data_finder import NAMES, DataFinder
+from .data_import import SHOWN_ROWS, DataImport, conversation_words
 from .data_view import MAX_LENGTH, PRIVATE, DataView
 from .effort import effort_choices, epochs_meant, examples_of
 from .guard import WHY_NOT, changes, reads
@@ -34,7 +33,6 @@ from .recipe_form import RecipeForm, chosen_data, chosen_model, data_value, effo
 from .run_card import RunCards, run_card, run_id
 from .theme import plain
 
-SHOWN_ROWS = 3
 OWN_NAMED = 4  # settings changed by hand that are named below Start
 DOUBLE_CLICK = 2.0  # seconds
 # Marks the fields that have a mistake, for eyes and for screen readers, and takes the marks away with the list of mistakes.
@@ -80,6 +78,7 @@ class TrainTab:
         self.shelf = PresetShelf(page, self)
         self.data_finder = DataFinder(page, self.form)
         self.columns = ColumnForm(page, self.form)
+        self.coming = DataImport(page)
         self.view = DataView(page, self.form, self.finder, self.columns)
 
     # ---- components
@@ -103,6 +102,7 @@ class TrainTab:
             self.upload = gr.UploadButton("Upload files", size="sm", elem_id="upload", file_types=ENDINGS, file_count="multiple",
                                           visible=self.page.may_change)
             self.data_finder.build()
+        self.coming.build()
         self.data_line = plain(self.data_words(recipe.dataset), elem_id="data-line")
         self.view.build()
         choices, note = effort_choices(recipe, self.page.store, self.page.settings.data)
@@ -210,13 +210,10 @@ class TrainTab:
     def back_to_suggested(self, *values: Any) -> list[Any]:
         return self.fill_with(self.advice(chosen_model(values[0]), self.form.data_of(values)))
 
-    @changes
-    def take_upload(self, files: list[str] | str | None, suggested_for: tuple[str, str], effort: str | None, *values: Any) -> list[Any]:
-        """Check files whole, keep them and choose them; what was odd about them is said beside the data."""
-        if not files:
-            return [gr.skip()] * len(self.form_outputs)
-        paths = [Path(file) for file in ([files] if isinstance(files, str) else files)]
-        return self._take(import_files(paths, self.page.settings.data, self.page.settings), suggested_for, effort, values)
+    @reads
+    def take_upload(self, id: str | None, suggested_for: tuple[str, str], effort: str | None, *values: Any) -> list[Any]:
+        """Choose what was imported; what was odd about it is said beside the data."""
+        return self._take(id, suggested_for, effort, values) if id else [gr.skip()] * len(self.form_outputs)
 
     @changes
     def take_text(self, text: str, suggested_for: tuple[str, str], effort: str | None, *values: Any) -> list[Any]:
@@ -288,7 +285,7 @@ class TrainTab:
         rows = f"{count_of(examples.rows, 'row')}: {len(examples.train):,} to learn from, {len(examples.held_out):,} held out"
         rows += f", {len(examples.left_out):,} left out" if examples.left_out else ""
         warnings = "".join(f"<li>{escape(str(text))}</li>" for text in examples.warnings)
-        shown = "".join(_conversation(one) for one in examples.train[:SHOWN_ROWS])
+        shown = "".join(conversation_words(one) for one in examples.train[:SHOWN_ROWS])
         about = about or _quiet(f"{escape(examples.because)}.")
         return (f'{about}<details class="rows"><summary>{rows}</summary>{shown}</details>'
                 + (f'<ul class="warnings">{warnings}</ul>' if warnings else ""))
@@ -337,10 +334,7 @@ class TrainTab:
         return self.form.title(name) if name in self.form.controls else name
 
 
-def _conversation(conversation: Conversation) -> str:
-    turns = "".join(f"<dt>{escape(m['role'])}</dt><dd>{escape(m['content'][:300])}{'…' if len(m['content']) > 300 else ''}</dd>"
-                    for m in conversation[:6])
-    return f'<dl class="turns" translate="no">{turns}</dl>'
+
 
 
 def _quiet(text: str) -> str:
