@@ -115,9 +115,9 @@ def test_another_tokenizer_template_length_or_dataset_has_another_folder(tmp_pat
     tokenizer, other, longer = (load_tokenizer(ModelChoice()) for _ in range(3))
     other.chat_template = GUANACO_TEMPLATE + " "
     longer.add_tokens(["<mine>"])
-    folders = {cache_folder(tmp_path, *what, "train") for what in (("x", tokenizer, 9), ("x", other, 9), ("x", longer, 9),
+    folders = {cache_folder(tmp_path, *what) for what in (("x", tokenizer, 9), ("x", other, 9), ("x", longer, 9),
                                                                    ("y", tokenizer, 9), ("x", tokenizer, 8))}
-    assert len(folders) == 5 and cache_folder(tmp_path, "x", load_tokenizer(ModelChoice()), 9, "train") in folders
+    assert len(folders) == 5 and cache_folder(tmp_path, "x", load_tokenizer(ModelChoice()), 9) in folders
 
 
 def test_a_second_start_on_the_same_data_encodes_nothing_and_learns_the_same(home, monkeypatch):

@@ -9,6 +9,7 @@ import json
 import mmap
 import uuid
 import zlib
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,21 +35,22 @@ class Encoded(NamedTuple):
     is_cut: bool  # longer than allowed: its end is missing
 
 
-def cache_folder(root: Path, fingerprint: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, part: str) -> Path:
-    """Where the tokens of one part of a dataset are: another tokenizer, template or length has another folder.
+def cache_folder(root: Path, fingerprint: str, tokenizer: "PreTrainedTokenizerBase", max_length: int) -> Path:
+    """Where the tokens of a dataset are: another tokenizer, template or length has another folder.
 
-    Which turns are learned is part of the fingerprint.
+    Which turns are learned is part of the fingerprint. Each part of a dataset has a folder in it.
     """
-    made_by = [tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template, tokenizer.special_tokens_map]
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    made_by = [backend.to_str() if backend else tokenizer.get_vocab(), tokenizer.chat_template, tokenizer.special_tokens_map]
     key = json.dumps([_VERSION, fingerprint, max_length, *made_by], default=str)
-    return root / hashlib.blake2b(key.encode(), digest_size=12).hexdigest() / part
+    return root / hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
 
 
 class TokenCache:
     """Encoded examples by their place in a dataset."""
 
     def __init__(self, count: int, folder: Path | None = None, most_mb: int = 0) -> None:
-        """`count`: examples of the dataset. `folder`: as cache_folder names it; without one nothing outlives this object.
+        """`count`: examples of this part. `folder`: one in that of cache_folder; without one nothing outlives this object.
         `most_mb`: megabytes that the tokens of all datasets may take together.
         """
         import numpy
@@ -166,7 +168,7 @@ def _packed(place: int, example: Encoded) -> tuple[list[int], Any]:
     """
     import numpy
 
-    ids, labels = (numpy.array(numbers, numpy.int32) for numbers in (example.input_ids, example.labels))
+    ids, labels = (numpy.frombuffer(array("i", numbers), numpy.int32) for numbers in (example.input_ids, example.labels))
     if len(ids) == len(labels) and ((labels == ids) | (labels == IGNORED)).all():
         numbers, labelled = numpy.where(labels == IGNORED, ~ids, ids), -1
     else:

@@ -68,7 +68,8 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     packing = training.packing and _may_pack(base, tokenizer, warnings)
     max_length = _fitting_length(base, training.max_length, warnings)
     model = recipe.method.attach(base, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
-    train, held_out = (EncodedExamples(part, tokenizer, max_length, _cache(name, len(part), examples, tokenizer, max_length, settings))
+    kept = cache_folder(settings.tokens, examples.fingerprint, tokenizer, max_length)
+    train, held_out = (EncodedExamples(part, tokenizer, max_length, TokenCache(len(part), kept / name, settings.max_cache_mb))
                        for name, part in (("train", examples.train), ("held-out", examples.held_out)))
     train.check_trainable()
     size = micro_batch_size(train, training.batch_size, at_once)
@@ -80,12 +81,6 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     return Job(run, recipe, examples, tokenizer, model, train, packing, size,
                list(micro_batches(measured, 16, collator(tokenizer, packing))), asked or _spread(questions, SAMPLE_QUESTIONS), scored,
                _answer_length(questions, tokenizer), warnings)
-
-
-def _cache(part: str, count: int, examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int,
-           settings: Settings) -> TokenCache:
-    """What an earlier run has cut into tokens, and where this one keeps what it cuts."""
-    return TokenCache(count, cache_folder(settings.tokens, examples.fingerprint, tokenizer, max_length, part), settings.max_cache_mb)
 
 
 def _may_pack(model: Any, tokenizer: PreTrainedTokenizerBase, warnings: list[str]) -> bool:

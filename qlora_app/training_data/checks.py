@@ -34,6 +34,13 @@ class _Check(NamedTuple):
     parts: tuple[str, ...]
     consequence: str
 
+    def is_likely(self, text: str) -> bool:
+        """False where a search would find nothing."""
+        for part in self.parts:  # not any(): this runs for every row there is
+            if part in text:
+                return True
+        return not self.parts and not (text.isascii() and text.replace("\n", "").isprintable())
+
 
 _CHECKS = (
     _Check("Template markers or special tokens", _MARKER, ("<|", "s>", "INST]", "### "), "they are trained as plain text"),
@@ -56,8 +63,7 @@ class Findings:
         """`number`: of its row in the file."""
         text = "\n".join([turn["content"] for turn in conversation])
         for check in _CHECKS:
-            likely = any(part in text for part in check.parts) if check.parts else not text.isascii() or not text.isprintable()
-            if likely and (hit := check.pattern.search(text)):
+            if check.is_likely(text) and (hit := check.pattern.search(text)):
                 self._note(check.what, number, _PRIVATE.get(hit.lastgroup or "") or repr(hit[0]))
         if len(text) > LONG:
             self._note("long", number, f"{len(text):,} characters")

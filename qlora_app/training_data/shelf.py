@@ -108,7 +108,7 @@ class OnDisk(Sequence):
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         place = index % len(self) if self.places is None else self.places[index]
-        return self._conversation(self._rows(1)[int(place)]["messages"])
+        return self._conversation(self._rows(1).data.fast_slice(int(place), 1)["messages"][0].as_py())
 
     def __iter__(self) -> Iterator[Conversation]:
         for i in range(0, len(self), _ROWS):
