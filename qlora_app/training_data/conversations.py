@@ -130,7 +130,9 @@ class _Sorted:
     def differences(self) -> str:
         """Which of several files is in which format, where they are not all in the same."""
         kinds = {file: max(counts, key=lambda name: (name not in _FLAWS, counts[name])) for file, counts in self.kinds_in.items()}
-        first = {name: file for file, name in reversed(kinds.items())}
+        first: dict[str, str] = {}
+        for file, name in kinds.items():
+            first.setdefault(name, file)
         return ", ".join(f"{file} is {KINDS.get(name, UNKNOWN).title}" for name, file in first.items()) if len(first) > 1 else ""
 
 
@@ -151,7 +153,7 @@ def read_file(place: Path | Sequence[Path], name: str, format: str = "auto", col
     found.join_links()
     if differ := found.differences():
         raise UserError(f"{name} holds files in different formats, which cannot be learned together: {differ}. Choose those of one format, "
-                        "or say under \"Columns of your data\" which column is what in all of them.")
+                        "or bring all into one.")
     if columns.given and kind_of.seen:
         columns.check(name, kind_of.seen)
     unreadable = found.left_out[_UNREADABLE.name]
