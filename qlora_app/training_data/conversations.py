@@ -234,7 +234,8 @@ class _Recogniser:
 def _mapped(columns: ColumnMap) -> Kind:
     """The kind of every row when a person said which column is what."""
     ends = columns.messages or columns.template or columns.prompt or None, columns.messages or columns.label or columns.answer
-    return Kind("columns", "Columns you named", lambda row: True, lambda row: ends, columns.read, "you named {user} and {answer}")
+    return Kind("columns", "Columns you named", lambda row: True, lambda row: ends, columns.read,
+                "you named {user} and {answer}" if ends[0] else "you named {answer}")
 
 
 def _nothing_usable(name: str, chosen: str, kind_of: _Recogniser, found: _Sorted) -> NotTrainable:
