@@ -332,7 +332,7 @@ def test_chat_without_runs_says_what_to_do(workshop):
 
 # ---- who may do what
 
-MUTATING = {"create", "start", "ask", "take", "delete", "import_file", "save"}
+MUTATING = {"create", "start", "ask", "take", "delete", "import_file", "import_files", "import_text", "fetch_data", "save"}
 
 
 def demonstration(page):
@@ -362,6 +362,7 @@ def test_every_handler_went_through_the_guard(workshop):
     assert wrong == []
     assert {name for name, fn in found.items() if fn.changes} == {
         "TrainTab.start_run", "TrainTab.stop_run", "TrainTab.resume_run", "TrainTab.unqueue_run", "TrainTab.take_upload",
+            "TrainTab.take_text", "DataFinder.fetch",
         "PresetShelf.take_file", "PresetShelf.save_form", "RunsTab.delete_run"}
 
 
