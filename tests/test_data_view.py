@@ -14,8 +14,9 @@ from transformers import PreTrainedTokenizerFast
 from qlora_app import starter
 from qlora_app.base_models import ModelChoice, load_tokenizer
 from qlora_app.runs import RunStore
-from qlora_app.tasks.chat import GUANACO_TEMPLATE, IGNORED, NOTHING_TO_LEARN, EncodedExamples, collator, ensure_template
+from qlora_app.tasks.chat import GUANACO_TEMPLATE, NOTHING_TO_LEARN, EncodedExamples, ensure_template
 from qlora_app.tasks.microscope import LENGTHS, Lengths, learns, measured, tokens_of
+from qlora_app.tasks.packing import IGNORED, collator
 from qlora_app.train.job import prepare
 from qlora_app.training_data import DatasetChoice, import_file, load_examples
 from qlora_app.training_data.checks import Findings
@@ -278,9 +279,10 @@ def test_a_large_set_is_measured_on_a_spread_sample_and_says_so(tokenizer):
     pair = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     *_, lengths = measured(tokenizer, [pair] * 1000, 50, 60)
     assert lengths.places[:3] == [0, 20, 40] and len(lengths.tokens) == 50
-    said = facts_words(SimpleNamespace(train=[pair] * 1000, held_out=[], left_out=[], warnings=[], duplicates=7),
-                       lengths, 512, None)
-    assert "Measured on 50 of 1,000 examples from all over." in said and "<dt>duplicates</dt><dd>7</dd>" in said
+    some = SimpleNamespace(train=[pair] * 1000, held_out=[], left_out=[], warnings=["Odd."], duplicates=7)
+    said = facts_words(some, lengths, 512, None)
+    assert "<li>Odd.</li>" in said and "<dt>duplicates</dt><dd>7</dd>" in said
+    assert "Measured on 50 of 1,000 examples from all over." in said
 
 
 def test_what_repeats_itself_is_counted():

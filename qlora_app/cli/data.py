@@ -18,8 +18,9 @@ from ..errors import UserError
 from ..hub import NotGiven
 from ..messages import Conversation
 from ..settings import Settings
-from ..tasks.chat import IGNORED, Encoded, encode, ensure_template, has_loss
+from ..tasks.chat import Encoded, encode, ensure_template, has_loss
 from ..tasks.microscope import measured
+from ..tasks.packing import IGNORED
 from ..training_data import DatasetChoice
 from ..training_data.columns import AskColumns
 from ..training_data.conversations import FileContents, LeftOut, read_file

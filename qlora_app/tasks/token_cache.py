@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..cache import make_room, used
+from .packing import IGNORED
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-IGNORED = -100  # label of a token without loss
 _VERSION = 1
 _HEADER = 4  # numbers before all others: version, examples, checksums of the index and of the tokens
 _INDEX = 4  # numbers for each example: its place, its numbers, how many of them are labels (-1: see _packed), whether it is cut

@@ -15,12 +15,12 @@ from ..messages import Conversation
 from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
-from ..tasks.chat import EncodedExamples, collator, ensure_template, micro_batches, packs_without_contamination
+from ..tasks.chat import EncodedExamples, ensure_template, micro_batches
+from ..tasks.packing import collator, pack
 from ..tasks.token_cache import TokenCache, cache_folder
 from ..training_data import Examples, load_examples
 
 SAMPLE_QUESTIONS = 4
-KNOWN_TO_PACK = {"llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3"}  # others are measured before the first step
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     examples = load_examples(recipe.dataset, settings.data)
     base = load_model(recipe.base_model)
     warnings = list(examples.warnings)
-    packing = training.packing and _may_pack(base, tokenizer, warnings)
+    packing = training.packing and _may_pack(base, warnings)
     max_length = _fitting_length(base, training.max_length, warnings)
     model = recipe.method.attach(base, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
     kept = cache_folder(settings.tokens, examples.fingerprint, tokenizer, max_length)
@@ -83,8 +83,8 @@ def prepare(run: Run, recipe: Recipe) -> Job:
                _answer_length(questions, tokenizer), warnings)
 
 
-def _may_pack(model: Any, tokenizer: PreTrainedTokenizerBase, warnings: list[str]) -> bool:
-    if model.config.model_type in KNOWN_TO_PACK or packs_without_contamination(model, tokenizer):
+def _may_pack(model: Any, warnings: list[str]) -> bool:
+    if pack(model):
         return True
     warnings.append(f"{model.config.model_type} models cannot keep packed examples apart, so examples are padded instead.")
     return False

@@ -7,7 +7,7 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from ..tasks.chat import collator
+from ..tasks.packing import collator
 from .job import Job
 from .report import Reporter
 
@@ -22,8 +22,8 @@ class CountingTrainer(Trainer):
     reporter: Reporter
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
-        mask = inputs.get("attention_mask")
-        self.reporter.tokens += int(mask.sum()) if mask is not None else inputs["input_ids"].numel()
+        is_padded = "position_ids" not in inputs
+        self.reporter.tokens += int(inputs["attention_mask"].sum()) if is_padded else inputs["input_ids"].numel()
         return super().training_step(model, inputs, *args, **kwargs)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:

@@ -195,7 +195,9 @@ class _Sorted:
     def differences(self) -> str:
         """Which of several files is in which format, where they are not all in the same."""
         kinds = {file: max(counts, key=lambda name: (name not in _FLAWS, counts[name])) for file, counts in self.kinds_in.items()}
-        first = {name: file for file, name in reversed(kinds.items())}
+        first: dict[str, str] = {}
+        for file, name in kinds.items():
+            first.setdefault(name, file)
         return ", ".join(f"{file} is {KINDS.get(name, UNKNOWN).title}" for name, file in first.items()) if len(first) > 1 else ""
 
 
@@ -234,7 +236,7 @@ def _chosen(name: str, found: _Sorted, kind_of: "Recogniser") -> str:
     found.join_links()
     if differ := found.differences():
         raise UserError(f"{name} holds files in different formats, which cannot be learned together: {differ}. Choose those of one format, "
-                        "or say under \"Columns of your data\" which column is what in all of them.")
+                        "or bring all into one.")
     if kind_of.columns.given and kind_of.seen:
         kind_of.columns.check(name, kind_of.seen)
     unreadable = found.left_out[_UNREADABLE.name]
@@ -313,7 +315,8 @@ class Recogniser:
 def _mapped(columns: ColumnMap) -> Kind:
     """The kind of every row when a person said which column is what."""
     ends = columns.messages or columns.template or columns.prompt or None, columns.messages or columns.label or columns.answer
-    return Kind("columns", "Columns you named", lambda row: True, lambda row: ends, columns.read, "you named {user} and {answer}")
+    return Kind("columns", "Columns you named", lambda row: True, lambda row: ends, columns.read,
+                "you named {user} and {answer}" if ends[0] else "you named {answer}")
 
 
 def _nothing_usable(name: str, chosen: str, kind_of: Recogniser, found: _Sorted) -> NotTrainable:

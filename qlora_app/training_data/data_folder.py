@@ -42,16 +42,22 @@ def import_file(path: Path | Sequence[Path], data_folder: Path, name: str, limit
         data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         copy, digest = _copy(paths[0], data_folder) if len(paths) == 1 else _copy_all(paths, data_folder)
     except OSError as error:
-        raise UserError(f"{shown} could not be saved ({error.strerror}). Make room for it, then upload it again.") from error
+        raise _not_saved(shown, error) from error
     id = f"{digest[:12]}-{_safe(name)}"
     try:
         with contextlib.suppress(AskColumns):
             take_in(copy, data_folder, DatasetChoice(source="file", id=id, columns=columns), limits, progress, shown)
         if copy.is_file() or not (data_folder / id).exists():
             copy.replace(data_folder / id)
+    except OSError as error:  # what was read of a large file needs room too
+        raise _not_saved(shown, error) from error
     finally:
         _remove(copy)
     return id
+
+
+def _not_saved(shown: str, error: OSError) -> UserError:
+    return UserError(f"{shown} could not be saved ({error.strerror or error}). Make room for it, then upload it again.")
 
 
 def import_files(paths: Sequence[Path], data_folder: Path, limits: Settings = Settings(),  # noqa: B008  it cannot change

@@ -28,8 +28,9 @@ def take_in(files: Path | Sequence[Path], data_folder: Path, choice: DatasetChoi
     stamp = _stamp(files)
     if (known := _open(place, stamp)) is not None:
         return known
-    contents = read_file(files, name or choice.title, choice.format, choice.columns, limits, place.parent, progress)
-    if isinstance(contents.conversations, OnDisk):
+    may_keep = os.access(data_folder, os.W_OK)  # a data folder may be one that is only read
+    contents = read_file(files, name or choice.title, choice.format, choice.columns, limits, place.parent if may_keep else None, progress)
+    if may_keep and isinstance(contents.conversations, OnDisk):
         _keep(contents, place, stamp)
     return contents
 
@@ -43,7 +44,7 @@ def _stamp(files: Path | Sequence[Path]) -> list[list[int]]:
 
 def split(data: FileContents, share: float, seed: int) -> tuple[list[int], list[str]]:
     """(places of the conversations that are held out, in order; what is odd about that)."""
-    is_kept = isinstance(data.conversations, OnDisk)
+    is_kept = isinstance(data.conversations, OnDisk) and data.conversations.file.parent.parent.name == FOLDER
     file = data.conversations.file.with_name(f"split-{share}-{seed}.json") if is_kept else None
     if file and file.exists():
         return tuple(json.loads(file.read_text(encoding="utf-8")))

@@ -142,7 +142,6 @@ class Workshop:
             card.stop(self.train.stop_run, None, None, **FAST)
             card.resume(self.train.resume_run, None, None, **FAST)
             card.unqueue(self.train.unqueue_run, None, None, **FAST)
-            card.chat(self.chat.open, None, [self.tabs, self.chat.wanted], **FAST)
 
     def _wire_runs(self) -> None:
         tab = self.runs
@@ -167,6 +166,8 @@ class Workshop:
         tab.clear.click(tab.cleared, None, [tab.base, tab.tuned, *idle], cancels=answers, **FAST)
         chosen = tab.picker.input(tab.choose, tab.picker, [tab.base, tab.tuned, tab.chips, *idle], cancels=answers, **FAST)
         self._then_load(chosen)
+        for card in (self.train.card, self.runs.card):
+            card.chat(tab.open, None, [self.tabs, tab.wanted, *idle], cancels=answers, **FAST)
 
     def _then_load(self, event: Any) -> None:
         """Show the chat first, then load its model, with the cursor in the box meanwhile."""

@@ -46,7 +46,7 @@ class DataFinder:
     def build(self) -> None:
         with gr.Column(visible=False, elem_id="data-search") as self.searching:
             with gr.Row(elem_classes="keep", equal_height=True):
-                self.words = gr.Textbox(label="Search the Hub for data", placeholder="alpaca german", max_lines=1, scale=3, min_width=120,
+                self.words = gr.Textbox(label="Search the Hub for data", placeholder="alpaca", max_lines=1, scale=3, min_width=120,
                                         interactive=True, elem_id="data-words")
                 self.go = gr.Button("Search", size="sm", min_width=90, elem_id="data-go")
             self.hits = plain(js_on_load=on_click("pick", "data"), elem_id="data-hits")

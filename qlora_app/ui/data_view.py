@@ -23,6 +23,7 @@ from ..recipe import Recipe
 from ..tasks.chat import ensure_template
 from ..tasks.microscope import Lengths, learns, measured, tokens_of
 from ..training_data import DatasetChoice, Examples, stamp
+from ..training_data.columns import AskColumns
 from .column_form import ColumnForm
 from .data_pictures import facts_words, jump_words, mask_words
 from .effort import examples_of
@@ -135,6 +136,8 @@ class DataView:
     def _tell(self, seen: Seen, values: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         try:
             yield from self._told(seen, values)
+        except AskColumns:  # the line under the data asks, and the place for the answer is open
+            yield ("", 0), "", "", "", gr.DownloadButton(visible=False)
         except Exception as error:  # whatever it is, the fold must not go on saying that it is busy
             yield ("", 0), f'<p class="warning" role="alert">{escape(in_words(error))}</p>', "", "", gr.DownloadButton(visible=False)
 

@@ -46,6 +46,7 @@ class RecipeForm:
     # ---- building
 
     def build_model(self) -> None:
+        self.controls.clear()  # the first of them
         recipe = self.first_recipe()
         self.controls["base_model"] = gr.Dropdown(
             self.model_choices(), value=model_value(recipe.base_model), label="Model", allow_custom_value=True, interactive=True,
