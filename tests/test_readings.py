@@ -12,6 +12,7 @@ import pytest
 from qlora_app.errors import UserError
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file, load_examples, readings, shelf
+from qlora_app.training_data import rows as row_source
 from qlora_app.training_data.first_rows import first_conversations
 from qlora_app.training_data.shelf import OnDisk
 
@@ -142,3 +143,12 @@ def test_a_large_file_takes_little_memory(tmp_path):
     megabytes, examples, turns = map(int, done.stdout.split())
     assert size > 35 and turns == 2 * examples == 17_000
     assert megabytes < 50, f"{megabytes} MB for a file of {size:.0f} MB; the first 10 stay in memory, the rest is Arrow itself"
+
+
+@pytest.mark.parametrize("longest", [200, 1_000_000])
+def test_a_broken_first_line_and_a_wrapped_list_are_told_apart_by_their_beginning(tmp_path, monkeypatch, longest):
+    monkeypatch.setattr(row_source, "_LONGEST_LINE", longest)
+    lines = ",\n".join(json.dumps(row) for row in PAIRS)
+    for content, left_out in (("{broken\n" + jsonl(PAIRS), 1), ('{"data": [\n' + lines + "]}", 0)):
+        examples = load_examples(*imported(tmp_path, content))
+        assert (examples.rows - left_out, len(examples.left_out)) == (200, left_out)

@@ -105,7 +105,7 @@ class _FileRows:
         if whole:
             return self._lines if second else self._one_object
         file.seek(0)  # a broken first line of many, or an object written over several lines
-        return self._lines if second.startswith("{") and _decode(file.read())[1] else self._one_object
+        return self._lines if second.startswith("{") and _is_broken(file.read(_LONGEST_LINE)) else self._one_object
 
     def _table_or_text(self, file: TextIO) -> Callable[[TextIO], Iterator[Found]]:
         file.seek(0)
@@ -287,6 +287,18 @@ def _decode(text: str) -> tuple[Any, str | None]:
         return None, _json_problem(error)
     except RecursionError:
         return None, "it is nested too deeply"
+
+
+def _is_broken(text: str) -> bool:
+    """Is the JSON that begins here wrong, and not only cut short by us?"""
+    try:
+        _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        seems_cut = error.msg.startswith("Unterminated string") or error.pos > len(text) - 20
+        return not (seems_cut and len(text) == _LONGEST_LINE)
+    except RecursionError:
+        return True
+    return False
 
 
 def _json_problem(error: json.JSONDecodeError) -> str:
