@@ -57,12 +57,12 @@ class DataFinder:
             self.get = gr.Button("Download it and look", size="sm", elem_id="data-get", visible=False)
             self.progress = plain(elem_id="data-progress")
         with gr.Column(visible=False, elem_id="data-paste") as self.bringing:
-            self.files = gr.File(label="Files, also several of one format", file_count="multiple", file_types=ENDINGS, height=120,
+            self.files = gr.File(label="Files, also several of one format", file_count="multiple", file_types=ENDINGS, height=150,
                                  elem_id="drop")
             self.text = gr.Textbox(label="Or text", lines=4, max_lines=12, interactive=True, elem_id="paste", max_length=LONGEST_PASTE,
                                    placeholder="Rows as JSON or CSV, or plain text")
             self.take = gr.Button("Use this text", size="sm", elem_id="take-text")
-            plain(self._folder_words())
+            plain(self._folder_words() if self.page.may_change else "")  # strangers need no paths
 
     @property
     def outputs(self) -> list[Component]:
