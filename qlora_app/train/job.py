@@ -17,12 +17,16 @@ from ..methods import marks
 from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
+<<<<<<< HEAD
 from ..tasks.chat import EncodedExamples, collator, ensure_template, micro_batches, packs_without_contamination
 from ..tasks.options import ExamplesWithOptions, collator_with_options
+=======
+from ..tasks.chat import EncodedExamples, ensure_template, micro_batches
+from ..tasks.packing import collator, pack
+>>>>>>> main
 from ..training_data import Examples, load_examples
 
 SAMPLE_QUESTIONS = 4
-KNOWN_TO_PACK = {"llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3"}  # others are measured before the first step
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,11 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     _check_method(recipe, facts.config.get("model_type", ""))
     base = load_model(recipe.base_model, quantize=not recipe.method.quantizes_itself)
     warnings = list(examples.warnings)
+<<<<<<< HEAD
     packing = training.packing and recipe.method.packs and _may_pack(base, tokenizer, warnings)
+=======
+    packing = training.packing and _may_pack(base, warnings)
+>>>>>>> main
     max_length = _fitting_length(base, training.max_length, warnings)
     model = recipe.method.attach(base, "CAUSAL_LM", memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
     before = marks(model)
@@ -95,8 +103,8 @@ def _check_method(recipe: Recipe, family: str) -> None:
         raise UserError(" ".join(problems.values()), problems)
 
 
-def _may_pack(model: Any, tokenizer: PreTrainedTokenizerBase, warnings: list[str]) -> bool:
-    if model.config.model_type in KNOWN_TO_PACK or packs_without_contamination(model, tokenizer):
+def _may_pack(model: Any, warnings: list[str]) -> bool:
+    if pack(model):
         return True
     warnings.append(f"{model.config.model_type} models cannot keep packed examples apart, so examples are padded instead.")
     return False
