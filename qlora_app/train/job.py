@@ -17,13 +17,9 @@ from ..methods import marks
 from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
-<<<<<<< HEAD
-from ..tasks.chat import EncodedExamples, collator, ensure_template, micro_batches, packs_without_contamination
-from ..tasks.options import ExamplesWithOptions, collator_with_options
-=======
 from ..tasks.chat import EncodedExamples, ensure_template, micro_batches
-from ..tasks.packing import collator, pack
->>>>>>> main
+from ..tasks.options import ExamplesWithOptions, collator_with_options
+from ..tasks.packing import collator, on_device, pack
 from ..training_data import Examples, load_examples
 
 SAMPLE_QUESTIONS = 4
@@ -73,11 +69,7 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     _check_method(recipe, facts.config.get("model_type", ""))
     base = load_model(recipe.base_model, quantize=not recipe.method.quantizes_itself)
     warnings = list(examples.warnings)
-<<<<<<< HEAD
-    packing = training.packing and recipe.method.packs and _may_pack(base, tokenizer, warnings)
-=======
-    packing = training.packing and _may_pack(base, warnings)
->>>>>>> main
+    packing = training.packing and recipe.method.packs and _may_pack(base, warnings)
     max_length = _fitting_length(base, training.max_length, warnings)
     model = recipe.method.attach(base, "CAUSAL_LM", memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
     before = marks(model)
@@ -91,7 +83,7 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     asked = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
     collate = collator(tokenizer, packing)
     first = next(micro_batches(EncodedExamples(examples.train[:size], tokenizer, max_length), size, collate))
-    warnings += recipe.method.before_first_step(model, {name: value.to(model.device) for name, value in first.items()})
+    warnings += recipe.method.before_first_step(model, on_device(first, model.device))
     with_options = collator_with_options(collate, tokenizer.pad_token_id) if compares else collate
     return Job(run, recipe, examples, tokenizer, model, train, with_options, packing, size, list(micro_batches(held_out, 16, collate)),
                asked or _spread(questions, SAMPLE_QUESTIONS), scored, _answer_length(questions, tokenizer), warnings, before)

@@ -8,13 +8,9 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-<<<<<<< HEAD
 from ..methods import MethodChoices
-from ..tasks.chat import IGNORED
 from ..tasks.options import ASIDE
-=======
-from ..tasks.packing import collator
->>>>>>> main
+from ..tasks.packing import IGNORED
 from .job import Job
 from .report import Reporter
 
