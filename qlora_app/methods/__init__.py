@@ -30,4 +30,16 @@ def claims() -> list[tuple[type[MethodChoices], str, str]]:
     return [(method, family, precision) for method in METHODS for family in method.families or FAMILIES for precision in method.precisions]
 
 
-__all__ = ["FAMILIES", "METHODS", "Ia3Method", "LoraMethod", "Matrix", "MethodChoices", "claims", "marks", "update"]
+def table() -> list[str]:
+    """The claims as rows of the README's table."""
+    rows = []
+    for method in METHODS:
+        named = [words for family, words in FAMILIES.items() if family in (method.families or FAMILIES)]
+        families = ("all" if len(named) == len(FAMILIES) else
+                    f"all but {', '.join(words for words in FAMILIES.values() if words not in named)}" if 2 * len(named) > len(FAMILIES) else
+                    ", ".join(named))
+        rows.append(f"| {method.title()} (`{method.model_fields['name'].default}`) | {', '.join(method.precisions)} | {families} |")
+    return rows
+
+
+__all__ = ["FAMILIES", "METHODS", "Ia3Method", "LoraMethod", "Matrix", "MethodChoices", "claims", "marks", "table", "update"]
