@@ -296,6 +296,7 @@ def shown_command(words: str) -> list[str]:
 @pytest.mark.parametrize("changed", [
     {}, {"training.epochs": 0.25, "training.packing": False},
     {"name": "It's <b>\"mine\"</b> & $HOME `ls`", "training.sample_questions": "Who?\nWhy not?"},
+    {METHOD: "ia3", "method[ia3].unlikelihood": 0.5}, {METHOD: "hra", "base_model.precision": "bf16"},
     {"dataset": "starter/orders"}, {"base_model": "Qwen/Qwen3-4B", "base_model.revision": "main"}])
 def test_the_command_on_the_page_makes_the_recipe_on_the_page(tab, values, changed):
     typed = list((values | changed).values())

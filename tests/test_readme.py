@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qlora_app.cli.commands import PROGRAM, _parser
-from qlora_app.methods import FAMILIES, table
+from qlora_app.methods.claims import FAMILIES, table
 from qlora_app.presets import Presets
 from qlora_app.settings import PREFIX, Settings
 from qlora_app.training_data.formats import READABLE

@@ -19,27 +19,4 @@ METHODS: tuple[type[MethodChoices], ...] = (  # the first is what a recipe means
     LoraMethod, AdaloraMethod, Ia3Method, VeraMethod, MissMethod, OftMethod, HraMethod, LohaMethod, LokrMethod, PrefixMethod,
     PromptMethod)
 
-# The families whose tiny models every claim is tried on: model_type, and what people call it.
-FAMILIES = {"llama": "LLaMA", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3", "gemma": "Gemma", "gemma2": "Gemma 2",
-            "gemma3_text": "Gemma 3", "phi3": "Phi-3", "gpt2": "GPT-2", "t5": "T5", "bert": "BERT", "roberta": "RoBERTa",
-            "deberta-v2": "DeBERTa"}
-
-
-def claims() -> list[tuple[type[MethodChoices], str, str]]:
-    """Every (method, family, precision) that is said to work: attached, trained, saved and read back to the same outputs."""
-    return [(method, family, precision) for method in METHODS for family in method.families or FAMILIES for precision in method.precisions]
-
-
-def table() -> list[str]:
-    """The claims as rows of the README's table."""
-    rows = []
-    for method in METHODS:
-        named = [words for family, words in FAMILIES.items() if family in (method.families or FAMILIES)]
-        families = ("all" if len(named) == len(FAMILIES) else
-                    f"all but {', '.join(words for words in FAMILIES.values() if words not in named)}" if 2 * len(named) > len(FAMILIES) else
-                    ", ".join(named))
-        rows.append(f"| {method.title()} (`{method.model_fields['name'].default}`) | {', '.join(method.precisions)} | {families} |")
-    return rows
-
-
-__all__ = ["FAMILIES", "METHODS", "Ia3Method", "LoraMethod", "Matrix", "MethodChoices", "claims", "marks", "table", "update"]
+__all__ = ["METHODS", "Ia3Method", "LoraMethod", "Matrix", "MethodChoices", "marks", "update"]
