@@ -14,6 +14,7 @@ from .recipe import Recipe
 from .settings import Settings
 from .starter import DATASETS
 from .training_data import import_file
+from .training_data.packed import ENDINGS
 
 PROGRAM = "python -m qlora_app"
 
@@ -31,7 +32,7 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
     if name := dict(one.partition("=")[::2] for one in assignments).get("method.name"):
         values = merged(values, {"method": {"name": name}})  # another method has settings of its own
     problems = _apply(values, assignments)
-    data = _own_file(values)
+    data = _own_data(values, settings)
     try:
         recipe = Recipe.from_dict(values)
     except UserError as error:
@@ -42,7 +43,7 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
         raise UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
     if data is None:
         return recipe
-    id = import_file(data, settings.data, data.name, settings, recipe.dataset.columns)
+    id = import_file(_files_in(data) if data.is_dir() else data, settings.data, data.name, settings, recipe.dataset.columns)
     return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update={"id": id})})
 
 
@@ -93,8 +94,8 @@ def _apply(values: dict[str, Any], assignments: list[str]) -> dict[str, str]:
     return problems
 
 
-def _own_file(values: dict[str, Any]) -> Path | None:
-    """The data file that dataset.id names by its path, if it does; files and folders are then told from names in `values`."""
+def _own_data(values: dict[str, Any], settings: Settings) -> Path | None:
+    """The file or folder that dataset.id names by its path, if it does; files and folders are then told from names in `values`."""
     for group in ("dataset", "base_model"):
         if not isinstance(values.get(group, {}), dict):
             return None  # a mistake, reported with all others
@@ -103,11 +104,19 @@ def _own_file(values: dict[str, Any]) -> Path | None:
     if model.get("id") and model.get("source", "starter") != "hub" and folder.is_dir():
         model.update(source="folder", id=str(folder.resolve()))  # the worker runs elsewhere
     dataset = values.get("dataset", {})
-    file = Path(str(dataset.get("id", ""))).expanduser()
-    if dataset.get("id") in DATASETS or not file.is_file():
+    name = str(dataset.get("id", ""))
+    if not name or name in DATASETS or dataset.get("source") == "hub":
         return None
-    dataset.update(source="file", id=file.name)
-    return file
+    if (place := Path(name).expanduser()).exists():
+        dataset.update(source="file", id=place.resolve().name)
+        return place.resolve()
+    if (settings.data / name).exists():
+        dataset.update(source="file")
+    return None
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(one for one in folder.iterdir() if one.name.lower().endswith(tuple(ENDINGS)) and one.is_file())
 
 
 def settings_help() -> str:

@@ -14,9 +14,17 @@ class Choices(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def setting(default: Any, title: str, description: str, *, labels: dict[str, str] | None = None, **bounds: Any) -> Any:
-    """Declare one setting: its default, the words beside it, its bounds (ge, gt, le, lt), names for its options."""
-    return Field(default, title=title, description=description, json_schema_extra={"labels": labels or {}}, **bounds)
+def setting(default: Any, title: str, description: str, *, labels: dict[str, str] | None = None, recorded: bool = False,
+            **bounds: Any) -> Any:
+    """Declare one setting: its default, the words beside it, its bounds (ge, gt, le, lt), names for its options.
+
+    A recorded one is written when a run starts, and no form asks for it.
+    """
+    return Field(default, title=title, description=description, json_schema_extra={"labels": labels or {}, "recorded": recorded}, **bounds)
+
+
+def is_recorded(field: FieldInfo) -> bool:
+    return bool((field.json_schema_extra or {}).get("recorded"))
 
 
 def one_of(kinds: Sequence[type[Choices]]) -> Any:

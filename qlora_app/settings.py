@@ -21,11 +21,13 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     home: Path = Field(Path("~/qlora_app"), description="Folder of runs, uploaded data, own presets and local models")
+    data_folder: Path | None = Field(None, description="Folder of uploaded data and of what may be chosen without an upload; `data` in the "
+                                                       "home by default")
     host: str = Field("127.0.0.1", description="Address the page listens on; any other without a login makes it a demonstration")
     port: int = Field(7860, ge=0, le=65535, description="Port of the page")
     user: str | None = Field(None, description="Login name; without one there is no login")
     password: SecretStr | None = Field(None, description="Password of that login")
-    hub_token: SecretStr | None = Field(None, description="Hugging Face token for gated base models")
+    hub_token: SecretStr | None = Field(None, description="Hugging Face token for gated base models and data")
     max_upload_mb: int = Field(512, ge=1, description="Largest file that may be uploaded, in megabytes")
     max_unpacked_mb: int = Field(2048, ge=1, description="Most megabytes an uploaded .gz or .zip may unpack to")
     max_unpacked_ratio: int = Field(200, ge=1, description="Most times its own size an archive may unpack to")
@@ -35,7 +37,7 @@ class Settings(BaseModel):
     def runs(self) -> Path: return self.home / "runs"
 
     @property
-    def data(self) -> Path: return self.home / "data"
+    def data(self) -> Path: return self.data_folder or self.home / "data"
 
     @property
     def models(self) -> Path: return self.home / "models"
@@ -91,7 +93,8 @@ class Settings(BaseModel):
             lines += [f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']} (it is {e['input']!r})" for e in error.errors()]
         if settings is None or lines:
             raise UserError("\n".join(lines))
-        return settings.model_copy(update={"home": settings.home.expanduser().resolve()})
+        folders = {name: folder.expanduser().resolve() for name in ("home", "data_folder") if (folder := getattr(settings, name))}
+        return settings.model_copy(update=folders)
 
 
 def is_space(environment: Mapping[str, str] = os.environ) -> bool:

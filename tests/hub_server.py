@@ -1,7 +1,7 @@
 """The Hub without the Hub: a small server that speaks its HTTP API, well enough for the real client libraries.
 
-Search, model and dataset info at a revision, trees, files with checksums and ranges, gates, private repositories, refused tokens,
-too many requests, connections cut off in the middle. It serves what a test puts into it and remembers what it was asked.
+Search, model and dataset info at a revision, branches, cards, trees, files with checksums and ranges, gates, private repositories,
+refused tokens, too many requests, connections cut off in the middle. It serves what a test puts into it and remembers what it was asked.
 """
 
 import functools
@@ -10,7 +10,7 @@ import json
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 GOOD, EXPIRED, STRANGER = "hf_goodtokenofthetests", "hf_expiredtokenofthetests", "hf_tokenofsomebodyelse"
 LARGE = (".safetensors", ".bin", ".parquet")  # kept outside of git, with a sha256
-ROUTE = re.compile(r"/api/(models|datasets)/([\w.-]+/[\w.-]+)(?:/(revision|tree|paths-info)/([^/]+))?(/.*)?")
+ROUTE = re.compile(r"/api/(models|datasets)/([\w.-]+/[\w.-]+)(?:/(revision|tree|paths-info)/([^/]+)|/(refs))?(/.*)?")
 FILE = re.compile(r"/(datasets/)?([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)")
 
 
@@ -35,13 +35,23 @@ class Repo:
     downloads: int = 10
     config: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, dict[str, bytes]] = field(default_factory=dict)  # files at other branches
 
     @property
     def commit(self) -> str:
         return hashlib.sha1("".join(name + etag(name, content) for name, content in sorted(self.files.items())).encode()).hexdigest()
 
-    def has(self, revision: str) -> bool:
-        return revision in ("main", self.commit)
+    def at(self, revision: str) -> "Repo | None":
+        """As it is at a branch or a commit; None if there is none of that name."""
+        every = {"main": self} | {name: replace(self, files=files, others={}) for name, files in self.others.items()}
+        return next((repo for name, repo in every.items() if revision in (name, repo.commit)), None)
+
+    def refs(self) -> dict[str, Any]:
+        rows = [{"name": name.rpartition("/")[2], "ref": name if "/" in name else f"refs/heads/{name}",
+                 "targetCommit": self.at(name).commit} for name in ("main", *self.others)]
+        return {"branches": [one for one in rows if "heads" in one["ref"]], "converts": [one for one in rows if "heads" not in one["ref"]],
+                "tags": []}
 
     @classmethod
     def of_folder(cls, id: str, folder: Path, **words: Any) -> "Repo":
@@ -109,16 +119,17 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _answer(self) -> None:
-        path = unquote(urlsplit(self.path).path)
+        raw = urlsplit(self.path).path
+        path = unquote(raw)
         self.server.asked.append((self.command, path, {k.lower(): v for k, v in self.headers.items()}))
         if self.server.status:
             return self._refuse(self.server.status, "", "as the test wishes")
-        if path == "/api/models":
-            return self._json(self._search(parse_qs(urlsplit(self.path).query)))
-        if found := ROUTE.fullmatch(path):
-            return self._about(*found.groups())
-        if found := FILE.fullmatch(path):
-            return self._file(*found.groups())
+        if path in ("/api/models", "/api/datasets"):
+            return self._json(self._search(path.rpartition("/")[2], parse_qs(urlsplit(self.path).query)))
+        if found := ROUTE.fullmatch(raw):
+            return self._about(*(one and unquote(one) for one in found.groups()))
+        if found := FILE.fullmatch(raw):
+            return self._file(*(one and unquote(one) for one in found.groups()))
         return self._refuse(404, "", "no such page")
 
     # ---- what may be seen
@@ -135,9 +146,10 @@ class _Handler(BaseHTTPRequestHandler):
             if not token:
                 return self._refuse(401, "", "Invalid username or password.")
             return self._refuse(404, "RepoNotFound", "Repository not found")
-        if revision is not None and not repo.has(revision):
+        found = repo.at(revision or "main")
+        if found is None:
             return self._refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-        return repo
+        return found
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         self._json({"error": message}, status, {"X-Error-Code": code, "X-Error-Message": message})
@@ -154,15 +166,16 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def _search(self, asked: dict[str, list[str]]) -> list[dict[str, Any]]:
+    def _search(self, kind: str, asked: dict[str, list[str]]) -> list[dict[str, Any]]:
         words = " ".join(asked.get("search", [""])).lower()
-        found = [repo for repo in self.server.repos.values() if repo.kind == "models" and words in repo.id.lower() and not repo.private]
+        found = [repo for repo in self.server.repos.values() if repo.kind == kind and words in repo.id.lower() and not repo.private]
         found.sort(key=lambda repo: -repo.downloads)
         return [self._info(repo, expand=asked.get("expand")) for repo in found[:int(asked.get("limit", ["20"])[0])]]
 
     def _info(self, repo: Repo, blobs: bool = False, expand: list[str] | None = None) -> dict[str, Any]:
         total = sum(repo.parameters.values())
-        whole = {"id": repo.id, "modelId": repo.id, "sha": repo.commit, "private": repo.private, "gated": "manual" if repo.gated else False,
+        whole = {"id": repo.id, "cardData": repo.card or None,
+                 "modelId": repo.id, "sha": repo.commit, "private": repo.private, "gated": "manual" if repo.gated else False,
                  "downloads": repo.downloads, "tags": [f"license:{repo.licence}", "safetensors"], "config": repo.config,
                  "safetensors": {"parameters": repo.parameters, "total": total} if total else None,
                  "siblings": [self._sibling(name, content, blobs) for name, content in repo.files.items()]}
@@ -176,11 +189,13 @@ class _Handler(BaseHTTPRequestHandler):
                 known["lfs"] = {"sha256": etag(name, content), "size": len(content), "pointerSize": 134}
         return known
 
-    def _about(self, kind: str, id: str, what: str | None, revision: str | None, rest: str | None) -> None:
+    def _about(self, kind: str, id: str, what: str | None, revision: str | None, refs: str | None, rest: str | None) -> None:
         repo = self._repo(kind, id, revision)
         if repo is None:
             return
-        if what == "tree":
+        if refs:
+            self._json(repo.refs())
+        elif what == "tree":
             below = (rest or "").strip("/")
             found = [self._entry(name, content) for name, content in repo.files.items() if name.startswith(below and f"{below}/")]
             self._json(found) if found else self._refuse(404, "EntryNotFound", f"{below} does not exist")

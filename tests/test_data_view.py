@@ -263,8 +263,8 @@ def test_the_bins_hold_whatever_the_lengths(tokens, max_length):
     bins = lengths.bins(max_length)
     assert sum(one.count for one in bins) == len(tokens) and len(bins) < 60
     assert sum(one.count for one in bins if one.low > max_length) == len(lengths.cut(max_length))
-    assert "<svg" in facts_words(SimpleNamespace(train=tokens, held_out=[], left_out=[]), repeats(SimpleNamespace(train=[], held_out=[])),
-                                 lengths, max_length, None)
+    some = SimpleNamespace(train=tokens, held_out=[], left_out=[], warnings=[])
+    assert "<svg" in facts_words(some, repeats(SimpleNamespace(train=[], held_out=[])), lengths, max_length, None)
 
 
 def test_the_smallest_length_that_keeps_nearly_all_whole_is_suggested():
@@ -279,8 +279,9 @@ def test_a_large_set_is_measured_on_a_spread_sample_and_says_so(tokenizer):
     pair = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     *_, lengths = measured(tokenizer, [pair] * 1000, 50, 60)
     assert lengths.places[:3] == [0, 20, 40] and len(lengths.tokens) == 50
-    said = facts_words(SimpleNamespace(train=[pair] * 1000, held_out=[], left_out=[]), repeats(SimpleNamespace(train=[], held_out=[])),
-                       lengths, 512, None)
+    some = SimpleNamespace(train=[pair] * 1000, held_out=[], left_out=[], warnings=["Odd."])
+    said = facts_words(some, repeats(SimpleNamespace(train=[], held_out=[])), lengths, 512, None)
+    assert "<li>Odd.</li>" in said
     assert "Measured on 50 of 1,000 examples from all over." in said
 
 

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "qlora_app"
 FLOORS = [  # lowest first
     ["errors"],
     ["choices", "messages", "settings", "words"],
-    ["starter"],  # its paths are known to base_models and training_data
+    ["starter", "hub"],  # its paths are known to base_models and training_data
     ["methods", "base_models", "training_data", "tasks"],
     ["recipe"],
     ["presets"],

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from qlora_app.base_models import ModelChoice, describe_folder, facts_of, facts_of_folder, folder_of, kept_models, look_up, search
-from qlora_app.base_models import download as downloading
-from qlora_app.base_models.download import Stopped, fetch
+from qlora_app.base_models.download import fetch
 from qlora_app.errors import UserError
+from qlora_app.hub import Stopped
+from qlora_app.hub import download as downloading
 from qlora_app.launch.local import launch
 from qlora_app.recipe import Recipe
 from tests.conftest import short_recipe, wait_for
@@ -254,8 +255,8 @@ def out_of_order(hub, llama, monkeypatch):
 WAYS = {
     gated: ["tiny/llama is gated", "accept them", "/tiny/llama", "settings/tokens", "QLORA_APP_HUB_TOKEN"],
     gated_for_this_token: ["tiny/llama is gated", "not on its list yet", "/tiny/llama"],
-    private: ["tiny/llama is private, or there is no such model", "Check the spelling", "QLORA_APP_HUB_TOKEN"],
-    missing: ["The Hub has no model tiny/llama", "Check the spelling"],
+    private: ["tiny/llama is private, or there is nothing of that name", "Check the spelling", "QLORA_APP_HUB_TOKEN"],
+    missing: ["The Hub has nothing called tiny/llama", "Check the spelling"],
     token_refused: ["does not accept the token", "expired", "make a new one"],
     offline: ["offline mode is on", "Unset HF_HUB_OFFLINE"],
     unreachable: ["cannot be reached", "Check the network"],
@@ -350,7 +351,7 @@ def test_a_copy_on_this_machine_is_used_when_the_hub_gives_it_no_more(hub, llama
     fetch(CHOICE, None, SILENT, NEVER)
     hub.repos.clear()
     folder, warning = fetch(CHOICE, None, SILENT, NEVER)
-    assert folder.name == llama.commit and "private, or there is no such model" in warning
+    assert folder.name == llama.commit and "private, or there is nothing of that name" in warning
 
 
 def test_a_connection_that_breaks_goes_on_where_it_broke(hub, llama, monkeypatch):
@@ -444,9 +445,9 @@ def test_the_command_line_lists_searches_and_describes(hub, llama, tiny, home, c
     fetch(CHOICE, None, SILENT, NEVER)
     assert [row["model"] for row in run_command(capsys)[1]][-1] == ID
     llama.gated = True
-    assert run_command(capsys, "tiny/other") == (2, "error: tiny/other is private, or there is no such model: without a token the Hub does "
-                                                 "not say which. Check the spelling; if it is yours, set QLORA_APP_HUB_TOKEN to a token "
-                                                 "that may read it and start the app again.\n")
+    assert run_command(capsys, "tiny/other") == (2, "error: tiny/other is private, or there is nothing of that name: without a token the "
+                                                 "Hub does not say which. Check the spelling; if it is yours, set QLORA_APP_HUB_TOKEN to a "
+                                                 "token that may read it and start the app again.\n")
 
 
 def test_a_terminal_shows_the_bytes():

@@ -156,7 +156,7 @@ def test_every_card_has_a_translation(language):
 
 
 def test_what_stands_on_the_page_has_a_translation(workshop, language):  # noqa: F811
-    examples = {"my-style", "qwen 0.6b"}
+    examples = {"my-style", "qwen 0.6b", "{title}\n{body}"}
     standing = [text for one in workshop.build().blocks.values() for name in STANDING if isinstance(text := getattr(one, name, None), str)]
     standing += [one.value for one in workshop.build().blocks.values() if isinstance(one, gr.Button)]
     words = {text for text in standing if text and text not in examples and not text.isidentifier()} | {"Training"}

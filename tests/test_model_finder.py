@@ -101,6 +101,6 @@ def test_a_model_that_can_be_had_starts(tab, values, llama):  # noqa: F811
 def test_visitors_of_a_demonstration_do_not_look_with_the_owner_s_token(tab, llama, hub, monkeypatch):  # noqa: F811
     monkeypatch.setattr(Page, "may_change", False)
     llama.private = True
-    with pytest.raises(UserError, match="private, or there is no such model"):
+    with pytest.raises(UserError, match="private, or there is nothing of that name"):
         tab.finder.facts(tab.form.read(tab.form.show(tab.form.first_recipe())).base_model.model_copy(update={"source": "hub", "id": ID}))
     assert all("authorization" not in headers for _, _, headers in hub.asked)

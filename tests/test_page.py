@@ -26,7 +26,7 @@ from qlora_app.runs.files import write_json
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice
 from qlora_app.ui.build import Workshop
-from qlora_app.ui.chat_tab import conversation
+from qlora_app.ui.chat_tab import SILENT, conversation
 from qlora_app.ui.guard import Guesses
 from qlora_app.ui.page import Page
 from qlora_app.ui.run_card import samples
@@ -306,6 +306,25 @@ def test_asking_again_replaces_the_last_answer(workshop, store, page):
     assert conversation(history[:1]) == [{"role": "user", "content": "Hi"}]
 
 
+def test_an_answer_without_a_word_is_said_in_words_and_not_told_to_the_model(workshop, store, page, monkeypatch):
+    monkeypatch.setattr(page.sessions, "reply", lambda base, tuned, *_: iter([("", ""), ("base", " ")]))
+    said = list(workshop.chat.ask("Hi", make_run(store, proof=PROOF).id, [], [], ASKER))
+    assert [m["content"] for m in said[-2][1]] == ["Hi", "…"]
+    assert [m["content"] for m in said[-1][0]] == ["Hi", "base"] and [m["content"] for m in said[-1][1]] == ["Hi", SILENT]
+    assert [m["content"] for m in conversation(said[-1][1])] == ["Hi", ""]
+
+
+def test_coming_from_another_card_ends_the_answer_that_is_being_written(workshop, store, page):
+    answers = workshop.chat.ask("Hello", make_run(store, proof=PROOF).id, [], [], ASKER)
+    for _ in range(3):
+        next(answers)
+    *_, send, stop = workshop.chat.open(event(run=make_run(store, name="new", proof=PROOF).id), ASKER)
+    assert page.sessions.stop.is_set() and send.visible and not stop.visible
+    answers.close()
+    cancelling = {target for one in workshop.demo.fns.values() if one.cancels for target in one.targets}
+    assert {(card._id, "chat") for card in (workshop.train.card, workshop.runs.card)} <= cancelling
+
+
 def test_chat_without_runs_says_what_to_do(workshop):
     empty, everything, *_ = workshop.chat.shown(None)
     assert empty.visible and not everything.visible
@@ -313,7 +332,7 @@ def test_chat_without_runs_says_what_to_do(workshop):
 
 # ---- who may do what
 
-MUTATING = {"create", "start", "ask", "take", "delete", "import_file", "save"}
+MUTATING = {"create", "start", "ask", "take", "delete", "import_file", "import_files", "import_text", "fetch_data", "save"}
 
 
 def demonstration(page):
@@ -343,6 +362,7 @@ def test_every_handler_went_through_the_guard(workshop):
     assert wrong == []
     assert {name for name, fn in found.items() if fn.changes} == {
         "TrainTab.start_run", "TrainTab.stop_run", "TrainTab.resume_run", "TrainTab.unqueue_run", "TrainTab.take_upload",
+            "TrainTab.take_text", "DataFinder.fetch",
         "PresetShelf.take_file", "PresetShelf.save_form", "RunsTab.delete_run"}
 
 
@@ -589,6 +609,6 @@ def test_the_chat_tab_goes_on_with_a_conversation_else_takes_the_newest_training
 
 def test_the_chat_talks_to_the_run_from_whose_card_one_comes(workshop, store):
     old, new = make_run(store, name="old", proof=PROOF), make_run(store, name="new", proof=PROOF)
-    _, wanted = workshop.chat.open(event(run=old.id))
+    _, wanted, *_ = workshop.chat.open(event(run=old.id), ASKER)
     shown = workshop.chat.refresh(wanted, new.id, [{"role": "user", "content": "Hi"}], new.id)
     assert shown[2]["value"] == old.id and shown[-3:] == [[], [], None], "another adapter, so a new conversation"

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from qlora_app import starter
 from qlora_app.base_models import ModelChoice
 from qlora_app.base_models.loading import load_tokenizer
-from qlora_app.cli.data import examine, tokenizer
+from qlora_app.cli.data import Place, examine, tokenizer
 from qlora_app.errors import UserError
 from qlora_app.settings import Settings
 from qlora_app.tasks.chat import encode
@@ -337,7 +337,7 @@ def test_archives_and_parquet_are_read_by_their_bytes(load, pack, content, forma
 
 
 @pytest.mark.parametrize(("content", "sentence"), [
-    (zipped_files(**{"a.jsonl": "x", "b.jsonl": "y"}), "2 files of data (a.jsonl, b.jsonl)"),
+    (zipped_files(**{"a.jsonl": "x", "b.jsonl": "y"}), "a.jsonl in data.zip is not JSON"),
     (zipped_files(), "empty archive"), (zipped_files(**{"README.md": "x"}), "empty archive"),
     (zipped_files(**{"../a.jsonl": jsonl(ALPACA)}), "leads outside"), (zipped_files(**{"/etc/a": "x"}), "leads outside"),
     (zipped_files(**{"a\\..\\..\\b": "x"}), "leads outside"), (zipped_files(**{"a.gz": gzipped(b"x")}), "archive inside another"),
@@ -634,7 +634,7 @@ def test_importing_needs_no_heavy_library():
 def check(case, folder, data):
     """Both ways a file comes in: uploaded and chosen, and looked at with `data`."""
     path, name = folder / case["file"], case.get("upload_name", case["file"])
-    found = examine(path, DatasetChoice(), 2048, Settings())
+    found = examine(Place(path.name, path), DatasetChoice(), 2048, Settings())
     words = " ".join(found["messages"])
     assert "Traceback" not in words and "Error" not in words and str(folder) not in words
     assert found["action"] in case["allowed"], words

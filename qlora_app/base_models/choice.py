@@ -1,18 +1,16 @@
 """Which base model a run starts from."""
 
-import re
 from pathlib import Path
 from typing import Literal
 
 from .. import starter
 from ..choices import Choices, setting
 from ..errors import UserError
+from ..hub import Repository
 from .recognition import describe_folder
 
 PRECISIONS = {"nf4": "4-bit NF4 (QLoRA)", "fp4": "4-bit FP4", "int8": "8-bit", "bf16": "16-bit", "fp32": "32-bit"}
 SOURCES = {"starter": "Starter (embedded)", "folder": "Folder on this machine", "hub": "Hugging Face Hub"}
-HUB_ID = re.compile(r"(?!.*(--|\.\.))[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?")
-REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]{0,127}")
 
 
 class ModelChoice(Choices):
@@ -42,6 +40,11 @@ class ModelChoice(Choices):
         return "bf16" if kind == "cuda" or "bf16" in (self.precision, self.compute_type) else "fp32"
 
     @property
+    def repository(self) -> Repository:
+        """Where a model of the Hub is."""
+        return Repository(self.id, self.revision)
+
+    @property
     def folder(self) -> Path:
         """Where a model that needs no download lies."""
         return starter.BASE if self.source == "starter" else Path(self.id).expanduser()
@@ -52,7 +55,7 @@ class ModelChoice(Choices):
             return {}
         if not self.id:
             return {"id": "No model is chosen. Give a folder, or a Hub id such as huggyllama/llama-7b."}
-        return self._wrong_hub_name() if self.source == "hub" else self._wrong_folder()
+        return self.repository.problems("huggyllama/llama-7b") if self.source == "hub" else self._wrong_folder()
 
     def _wrong_folder(self) -> dict[str, str]:
         try:
@@ -60,11 +63,3 @@ class ModelChoice(Choices):
         except UserError as error:
             return {"id": str(error)}
         return {}
-
-    def _wrong_hub_name(self) -> dict[str, str]:
-        problems = {}
-        if not HUB_ID.fullmatch(self.id):
-            problems["id"] = f"{self.id!r} is no Hub id. One looks like owner/name, for example huggyllama/llama-7b."
-        if self.revision and not REVISION.fullmatch(self.revision):
-            problems["revision"] = f"{self.revision!r} is no revision. Give a branch, a tag or a commit, or leave it empty."
-        return problems

@@ -1,36 +1,18 @@
-"""A Hub model onto this machine, into the Hub's own cache: only what training needs, and never the same byte twice.
+"""A Hub model onto this machine: only what training needs."""
 
-The Hub's library throws an unfinished file away when its process ends. Weights are large and runs are stopped, so here they
-grow in the cache under their own checksum, go on where they ended, and are checked before the library takes them over.
-"""
-
-import contextlib
-import hashlib
-import shutil
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO
 
-from ..errors import UserError
-from ..words import size
+from ..hub import NotGiven, fetch_files
 from .choice import ModelChoice
-from .hub import NotGiven, Remote, RemoteFile, arrived, cache_folder, explain, kept_folder, remote, unchanging
+from .hub import kept_folder, remote, unchanging
 from .loading import check_family
-
-AT_ONCE = 4  # files
-CHUNK = 2**20  # bytes between two looks at whether somebody wants to stop
-
-
-class Stopped(Exception):
-    """Somebody asked for an end while it was downloading. What has arrived is kept."""
 
 
 def fetch(choice: ModelChoice, token: str | None, tell: Callable[[int, int], None], is_stopped: Callable[[], bool]) -> tuple[Path, str]:
     """The folder of a Hub model, downloaded where it is not here yet, and a warning if an older copy had to do ("" if not).
 
-    `tell(arrived, total)` is called with bytes now and then. Raises UserError, and Stopped once `is_stopped()`.
+    `tell` and `is_stopped` as in `fetch_files`. Raises UserError, and Stopped once `is_stopped()`.
     """
     if folder := unchanging(choice):
         return folder, ""
@@ -41,136 +23,4 @@ def fetch(choice: ModelChoice, token: str | None, tell: Callable[[int, int], Non
             return folder, f"{choice.id} is used as it is on this machine. {error}"
         raise
     check_family(wanted.facts.config)
-    progress = _Progress(wanted, tell, is_stopped)
-    _check_room(wanted)
-    try:
-        with ThreadPoolExecutor(AT_ONCE) as pool:  # leaving it waits for all, and they end at the first failure of one
-            waiting = [pool.submit(progress.ending_all, _fetch_file, wanted, file, token, progress) for file in wanted.files]
-        for one in waiting:
-            one.result()
-    except Stopped:
-        raise
-    except Exception as error:  # whatever the network or the disk does, the person gets a sentence
-        raise explain(error, choice.id, choice.revision, bool(token)) from error
-    return cache_folder(choice.id) / "snapshots" / wanted.facts.commit, ""
-
-
-def _check_room(wanted: Remote) -> None:
-    place = next(folder for folder in cache_folder(wanted.id).parents if folder.exists())
-    if (free := shutil.disk_usage(place).free) < wanted.facts.missing:
-        raise UserError(f"The disk is too full: {wanted.id} needs another {size(wanted.facts.missing)}, and {place} has {size(free)} left. "
-                        "Free some space, or set HF_HOME to a folder on a larger disk, then press Resume.")
-
-
-class _Progress:
-    """Bytes of all files together, and the end of all when one fails or somebody asks for it."""
-
-    def __init__(self, wanted: Remote, tell: Callable[[int, int], None], is_stopped: Callable[[], bool]) -> None:
-        self.total = sum(file.size for file in wanted.files)
-        self.done = self.total - wanted.facts.missing
-        self._tell, self._is_stopped = tell, is_stopped
-        self._lock, self._failure = threading.Lock(), None
-
-    def add(self, count: int) -> None:
-        with self._lock:
-            self.done += count
-            if self._failure is None and self._is_stopped():
-                self._failure = Stopped()
-            if self._failure is not None:
-                raise self._failure
-            self._tell(min(self.done, self.total), self.total)
-
-    def ending_all(self, work: Callable[..., None], *given: Any) -> None:
-        """Do the work; if it fails, all others end at their next byte, for the same reason."""
-        try:
-            self.add(0)
-            work(*given)
-        except BaseException as error:
-            self._failure = self._failure or error
-            raise self._failure from None
-
-    def bar(self) -> type:
-        """What the Hub's library takes for a progress bar."""
-        progress = self
-
-        class Bar:
-            def __init__(self, *_: Any, **__: Any) -> None: pass
-            def __enter__(self) -> "Bar": return self
-            def __exit__(self, *_: object) -> None: pass
-            def update(self, count: float | None = 1) -> None: progress.add(int(count or 0))
-            def close(self) -> None: pass
-
-        return Bar
-
-
-def _fetch_file(wanted: Remote, file: RemoteFile, token: str | None, progress: _Progress) -> None:
-    from huggingface_hub import hf_hub_download
-
-    before = arrived(wanted.id, wanted.facts.commit, file)
-    if file.sha256 and before < file.size:
-        _fetch_large(wanted, file, token, progress)
-    hf_hub_download(wanted.id, file.name, revision=wanted.facts.commit, token=token or False)  # a large one is only entered into the cache
-    if not file.sha256:
-        progress.add(file.size - before)
-
-
-def _fetch_large(wanted: Remote, file: RemoteFile, token: str | None, progress: _Progress) -> None:
-    """Grow blobs/<sha256>.incomplete until it is whole, check it, and give it its name."""
-    from huggingface_hub import constants
-
-    home = cache_folder(wanted.id)
-    lock = Path(constants.HF_HUB_CACHE) / ".locks" / home.name / f"{file.sha256}.lock"
-    unfinished = home / "blobs" / f"{file.sha256}.incomplete"
-    for folder in (lock.parent, unfinished.parent):
-        folder.mkdir(parents=True, exist_ok=True)
-    constants.DOWNLOAD_CHUNK_SIZE = CHUNK  # of ten megabytes, a stop and the figures on the page would wait too long
-    with _locked(lock, progress):
-        if (home / "blobs" / file.sha256).exists():  # another worker was faster
-            return
-        with open(unfinished, "ab") as growing:
-            _go_on(wanted, file, token, progress, growing)
-        if _sha256(unfinished) != file.sha256:
-            unfinished.unlink()
-            raise UserError(f"{file.name} of {wanted.id} arrived damaged (its checksum is not the Hub's) and was thrown away. "
-                            "Press Resume to get it again.")
-        unfinished.rename(home / "blobs" / file.sha256)
-
-
-def _locked(lock: Path, progress: _Progress) -> contextlib.ExitStack:
-    """Hold the lock the Hub's library uses for this file. Waiting for another worker can be ended too."""
-    from filelock import Timeout
-    from huggingface_hub.utils import WeakFileLock
-
-    held = contextlib.ExitStack()
-    while True:
-        try:
-            held.enter_context(WeakFileLock(lock, timeout=1))
-            return held
-        except Timeout:
-            progress.add(0)
-
-
-def _go_on(wanted: Remote, file: RemoteFile, token: str | None, progress: _Progress, growing: BinaryIO) -> None:
-    """Get what is missing; when the connection breaks, again from there, as long as each attempt brings something."""
-    from huggingface_hub import hf_hub_url
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
-
-    url = hf_hub_url(wanted.id, file.name, revision=wanted.facts.commit)
-    while (before := growing.tell()) < file.size:
-        headers = build_hf_headers(token=token or False) | {"Accept-Encoding": "identity"}
-        try:
-            http_get(url, growing, resume_size=before, headers=headers, expected_size=file.size, displayed_filename=file.name,
-                     tqdm_class=progress.bar())
-        except HTTPError as error:
-            if isinstance(error, HfHubHTTPError) or growing.tell() == before:
-                raise
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as content:
-        checksum = hashlib.sha256()
-        while block := content.read(2**22):
-            checksum.update(block)
-    return checksum.hexdigest()
+    return fetch_files(choice.repository, wanted.facts.commit, wanted.files, token, tell, is_stopped), ""

@@ -22,10 +22,10 @@ from ..launch import local
 from ..presets import Presets
 from ..runs import Run, RunStore, Status
 from ..settings import PREFIX, Settings
-from ..training_data import load_examples
+from ..training_data import load_examples, pinned
 from .asking import chat, score
 from .completion import complete, presets_and_files, run_names, settings_and_values
-from .data import LONGEST, examine, find_file, show
+from .data import LONGEST, download, examine, find_data, show
 from .models import fits_here, rows_of
 from .watching import duration, proof_in_words, watch
 
@@ -140,7 +140,8 @@ def _add_score(commands: Any) -> None:
 
 def _add_data(commands: Any) -> None:
     parser = _add(commands, "data", data_command)
-    parser.add_argument("file", metavar="FILE", help="a data file, or its name in the data folder")
+    words = "a data file or folder, its name in the data folder, or a dataset of the Hub (owner/name)"
+    parser.add_argument("file", metavar="FILE", help=words)
     words = "a setting of the data, such as dataset.columns.prompt=title dataset.columns.answer=body"
     parser.add_argument("changes", metavar="name=value", nargs="*", help=words).completer = settings_and_values
     parser.add_argument("--max-length", metavar="N", type=int, default=LONGEST, help=f"longest example in tokens (default {LONGEST})")
@@ -149,7 +150,10 @@ def _add_data(commands: Any) -> None:
 def train_command(given: argparse.Namespace, settings: Settings) -> int:
     """Train an adapter and prove that it works."""
     recipe = recipe_from(given.recipe, given.changes, settings)
-    examples = load_examples(recipe.dataset, settings.data)
+    data = recipe.dataset
+    data = download(data, settings, given.screen) if data.source == "hub" else pinned(data, settings.data)
+    recipe = recipe.model_copy(update={"dataset": data})
+    examples = load_examples(data, settings.data)
     note = f", {len(examples.left_out):,} rows left out" if examples.left_out else ""
     given.screen.print(Text(f"{recipe.title}: {len(examples.train):,} examples to learn from, {len(examples.held_out):,} held out{note}"))
     for warning in examples.warnings:
@@ -273,10 +277,10 @@ def score_command(given: argparse.Namespace, settings: Settings) -> int:
 
 
 def data_command(given: argparse.Namespace, settings: Settings) -> int:
-    """Look at a data file: its format and why, what can be learned from it, three examples. Exit code 2 when it is refused."""
-    path = find_file(given.file, settings)
+    """Look at data: its format and why, what can be learned from it, three examples. Exit code 2 when it is refused."""
     choice = recipe_from("starter", given.changes, settings).dataset
-    found = examine(path, choice, given.max_length, settings)
+    place = find_data(given.file, choice, settings, given.screen)
+    found = examine(place, choice, given.max_length, settings)
     if given.json:
         print(json.dumps(found, ensure_ascii=False))
     elif found["action"] == "refuse":

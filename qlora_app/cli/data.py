@@ -1,6 +1,9 @@
-"""A data file looked at from a terminal: its format and why, what of it can be learned, and three examples as the model gets them."""
+"""Data looked at from a terminal: its format and why, what of it can be learned, and three examples as the model gets them."""
 
+import contextlib
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -12,6 +15,7 @@ from rich.text import Text
 from ..base_models import ModelChoice
 from ..base_models.loading import load_tokenizer
 from ..errors import UserError
+from ..hub import NotGiven
 from ..messages import Conversation
 from ..settings import Settings
 from ..tasks.chat import Encoded, encode, ensure_template, has_loss
@@ -21,7 +25,9 @@ from ..training_data import DatasetChoice
 from ..training_data.checks import content_warnings, same_key
 from ..training_data.columns import AskColumns
 from ..training_data.conversations import FileContents, LeftOut, read_file
+from ..training_data.hub_data import fetch_data, look_up, paths_of
 from ..training_data.sources import with_turns
+from ..words import size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -33,25 +39,59 @@ LONGEST = 2048  # tokens, if nothing else is asked for
 _SHOWN_TOKENS = 300
 
 
-def find_file(name: str, settings: Settings) -> Path:
-    """A file by its path, or by its name in the data folder. Raises UserError."""
+@dataclass(frozen=True)
+class Place:
+    """What is looked at: a name for sentences, where its rows are, and what the Hub says of it, if it comes from there."""
+
+    name: str
+    files: Path | Sequence[Path]
+    hub: dict[str, Any] = field(default_factory=dict)
+
+
+def find_data(name: str, choice: DatasetChoice, settings: Settings, screen: Console) -> Place:
+    """A file or folder by its path or its name in the data folder, or a dataset of the Hub, which is downloaded. Raises UserError."""
     for path in (Path(name).expanduser(), settings.data / name):
-        if path.is_file():
+        if path.exists():
             if not os.access(path, os.R_OK):
                 raise UserError(f"{name} may not be read by you. Change its permissions, or copy it.")
-            return path
-    raise UserError(f"There is no file {name}, neither here nor in the data folder {settings.data}.")
+            return Place(path.name, path)
+    wanted = choice.model_copy(update={"source": "hub", "id": name})
+    if "/" not in name or name.startswith((".", "/", "~")) or wanted.problems():
+        raise UserError(f"There is no file {name}, neither here nor in the data folder {settings.data}.")
+    return _of_the_hub(wanted, settings, screen)
 
 
-def examine(path: Path, choice: DatasetChoice, max_length: int, settings: Settings) -> dict[str, Any]:
-    """All that can be said of a file, as one object for JSON; `action` is accept, accept_with_warning, ask or refuse.
+def _of_the_hub(wanted: DatasetChoice, settings: Settings, screen: Console) -> Place:
+    pinned = download(wanted, settings, screen)
+    known = {"commit": pinned.revision, "subset": pinned.subset, "split": pinned.split}
+    with contextlib.suppress(NotGiven):  # what is here can be looked at without the Hub
+        layout = look_up(wanted, settings.token)
+        known |= {"subsets": list(layout.subsets), "splits": list(layout.splits(pinned.subset)), "licence": layout.licence}
+    return Place(wanted.id, paths_of(pinned, settings.data), known)
+
+
+def download(choice: DatasetChoice, settings: Settings, screen: Console) -> DatasetChoice:
+    """Data of the Hub onto this machine, with its progress on the screen; the choice pinned to it. Raises UserError."""
+    with screen.status(f"Looking at {choice.id}") as status:
+        def tell(arrived: int, total: int) -> None:
+            status.update(f"Downloading {choice.id}: {size(arrived)} of {size(total)}")
+
+        pinned, warning = fetch_data(choice, settings.data, settings.token, tell, lambda: False)
+    if warning:
+        screen.print(Text(warning))
+    return pinned
+
+
+def examine(place: Place, choice: DatasetChoice, max_length: int, settings: Settings) -> dict[str, Any]:
+    """All that can be said of data, as one object for JSON; `action` is accept, accept_with_warning, ask or refuse.
 
     rows_in_file == rows_trainable + len(left_out) wherever the rows could be counted. Raises OSError.
     """
-    found = {"file": path.name, "action": "refuse", "format": None, "because": None, "rows_in_file": None, "rows_trainable": None,
-             "left_out": [], "user": None, "answer": None, "messages": [], "examples": []}
+    found = {"file": place.name} | ({"hub": place.hub} if place.hub else {}) | {
+        "action": "refuse", "format": None, "because": None, "rows_in_file": None, "rows_trainable": None,
+        "left_out": [], "user": None, "answer": None, "messages": [], "examples": []}
     try:
-        data = read_file(path, path.name, choice.format, choice.columns, settings)
+        data = read_file(place.files, place.name, choice.format, choice.columns, settings)
     except UserError as error:
         found |= {"messages": [str(error)], "format": getattr(error, "format", None), "rows_in_file": getattr(error, "rows", None)}
         if isinstance(error, AskColumns):
@@ -66,7 +106,8 @@ def examine(path: Path, choice: DatasetChoice, max_length: int, settings: Settin
     return found | {
         "action": "refuse" if not trainable else "accept_with_warning" if warnings else "accept",
         "format": data.format, "because": data.because, "rows_in_file": data.rows, "rows_trainable": trainable,
-        "left_out": [{"row": one.row, "line": one.line, "reason": one.reason} for one in left_out],
+        "left_out": [{"row": one.row, "line": one.line, "reason": one.reason, **({"file": one.file} if one.file else {})}
+                     for one in left_out],
         "user": data.user, "answer": data.answer, "messages": warnings, "examples": data.conversations[:SHOWN],
         "tokens": _tokens(data, max_length)}
 
@@ -105,8 +146,10 @@ def show(found: dict[str, Any], choice: DatasetChoice, max_length: int, out: Con
     if found["action"] == "ask":
         out.print(Text("\n".join(found["messages"])), soft_wrap=True)
         return
-    tokens = found["tokens"]
-    lines = [found["because"] + ".",
+    tokens, hub = found["tokens"], found.get("hub", {})
+    lines = [*([f"{name.capitalize()}: {hub[name]}{_among(hub.get(f'{name}s', []))}" for name in ("subset", "split")] if hub else []),
+             *([f"Commit: {hub['commit']}"] if hub else []),
+             found["because"] + ".",
              f"{found['rows_in_file']:,} rows: {found['rows_trainable']:,} to learn from, {len(found['left_out']):,} left out.",
              f"Tokens an example, by the starter's tokenizer ({tokens['examples']:,} counted): half have at most {tokens['median']:,}, "
              f"95 of 100 at most {tokens['p95']:,}, the longest {tokens['longest']:,}; {tokens['cut']:,} are cut at {max_length:,}.",
@@ -118,6 +161,10 @@ def show(found: dict[str, Any], choice: DatasetChoice, max_length: int, out: Con
         learned = sum(label != IGNORED for label in example.labels)
         out.print(Text(f"\nExample {number}: {len(example.input_ids):,} tokens, {learned:,} learned", style="bold"))
         out.print(_with_marks(with_mask, example), soft_wrap=True)
+
+
+def _among(names: list[str]) -> str:
+    return f" (there are {', '.join(names[:20])})" if len(names) > 1 else ""
 
 
 def _with_marks(with_mask: "PreTrainedTokenizerBase", example: Encoded) -> Text:

@@ -5,7 +5,6 @@ from typing import Any
 
 from .. import memory
 from ..base_models import Facts, ModelChoice, facts_of, facts_of_folder, folder_of, kept_models, local_models, search
-from ..base_models.choice import HUB_ID
 from ..errors import UserError
 from ..recipe import Recipe
 from ..settings import Settings
@@ -34,7 +33,8 @@ def named(words: str) -> ModelChoice | None:
     """The one model these words name: a folder by its path, a Hub model by owner/name. None if they are to be searched for."""
     if (folder := Path(words).expanduser()).is_dir():
         return ModelChoice(source="folder", id=str(folder.resolve()))
-    return ModelChoice(source="hub", id=words) if "/" in words and HUB_ID.fullmatch(words) else None
+    choice = ModelChoice(source="hub", id=words)
+    return choice if "/" in words and not choice.problems() else None
 
 
 def fits_here(recipe: Recipe, facts: Facts) -> tuple[str, str]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 IGNORED = -100  # label of a token without loss
-ATTENTION = "example by example"  # the name under which transformers knows our attention
+ATTENTION = "example_by_example"  # the name under which transformers knows our attention
 KNOWN = {"llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3"}  # all others are measured before the first step
 SIMILAR = 0.5  # examples at least half as long as the longest beside them are attended to together
 

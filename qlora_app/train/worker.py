@@ -5,10 +5,10 @@ import sys
 import traceback
 from pathlib import Path
 
-from ..base_models.download import Stopped
+from ..hub import Stopped
 from ..runs import ALREADY_RUNNING, Run, Status
 from ..runs.checkpoints import newest_complete, set_broken_aside
-from .base_model import bring
+from .downloads import bring
 from .failures import explain
 from .job import prepare
 from .proof import finish
@@ -53,7 +53,7 @@ def work(run: Run) -> int:
     except Stopped:
         for wish in ("stop", "stop-now"):
             run.take(wish)
-        reporter.say("Stopped while the base model was downloading. What has arrived is kept; Resume goes on there.", state="stopped",
+        reporter.say("Stopped while downloading. What has arrived is kept; Resume goes on there.", state="stopped",
                      downloaded=None)
         return 0
     except BaseException as error:  # also KeyboardInterrupt: a run must never end without a word

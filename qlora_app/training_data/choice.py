@@ -1,40 +1,64 @@
 """Which data a run learns from."""
 
+import re
 from typing import Literal
 
 from .. import starter
 from ..choices import Choices, setting
+from ..hub import Repository
 from .columns import ColumnMap
 from .formats import READABLE
 
-SOURCES = {"starter": "Starter (embedded)", "file": "Your own file"}
+SOURCES = {"starter": "Starter (embedded)", "file": "Your own data", "hub": "Hugging Face Hub"}
 FORMATS = {"auto": "Recognise it", **READABLE}
 TURNS = {"all": "Every answer", "last": "The last answer only", "everything": "Everything, questions too"}
+UPLOADED = re.compile(r"[0-9a-f]{12}-[^/]+")  # what was uploaded has the beginning of its SHA-256 in front of its name
 
 
 class DatasetChoice(Choices):
     """Which examples to learn from, and which to keep aside to measure with."""
 
-    source: Literal["starter", "file"] = setting(
+    source: Literal["starter", "file", "hub"] = setting(
         "starter", "Where the data is", "Starter datasets are part of this app.", labels=SOURCES)
-    id: str = setting("helper", "Dataset", "A starter dataset (helper, sailor, orders) or the name of an uploaded file.")
+    id: str = setting("helper", "Dataset", "A starter dataset (helper, sailor, orders), the name of an uploaded file, a file or folder "
+                                           "below the data folder, or a Hub id such as databricks/databricks-dolly-15k.")
+    subset: str = setting("", "Subset", "Part of a Hub dataset that stands by itself; empty takes its default.")
+    split: str = setting("", "Split", "Which rows of a Hub dataset; empty takes train, or the first there is.")
+    revision: str = setting("", "Revision of the data", "Branch, tag or commit of a Hub dataset; empty takes its main branch. "
+                                                        "A run keeps the commit.")
+    fingerprint: str = setting("", "Fingerprint", "SHA-256 of your data when the run was started. Where the data is another one now, that "
+                                                  "is said.", recorded=True)
     format: Literal[tuple(FORMATS)] = setting("auto", "Format", "How a row is read.", labels=FORMATS)
     columns: ColumnMap = ColumnMap()
     turns: Literal[tuple(TURNS)] = setting("all", "Learn from", "Which turns of a conversation are trained on.", labels=TURNS)
     held_out_share: float = setting(
-        0.1, "Held-out share", "Part of your file that is never trained on, only measured with. Starter datasets bring their own.",
+        0.1, "Held-out share", "Part of your data that is never trained on, only measured with. Starter datasets bring their own.",
         ge=0, lt=0.9)
     split_seed: int = setting(0, "Split seed", "The same seed keeps the same rows aside.", ge=0)
 
     @property
     def title(self) -> str:
-        """A short name for lists: the dataset's own, or the file's without the hash in front."""
-        return self.id if self.source == "starter" else self.id.partition("-")[2] or self.id
+        """A short name for lists: the dataset's own, an upload's without the hash in front."""
+        return self.id.partition("-")[2] if self.source == "file" and self.is_upload else self.id
+
+    @property
+    def is_upload(self) -> bool:
+        """Was it uploaded, checked and kept under its hash?"""
+        return self.source == "file" and bool(UPLOADED.fullmatch(self.id))
+
+    @property
+    def repository(self) -> Repository:
+        """Where data of the Hub is."""
+        return Repository(self.id, self.revision, "dataset")
 
     def problems(self) -> dict[str, str]:
         """What is wrong with this choice, found without opening a file: {setting: sentence}."""
         if self.source == "starter" and self.id not in starter.DATASETS:
             return {"id": f"There is no starter dataset {self.id!r}. Choose one of {', '.join(starter.DATASETS)}."}
-        if self.source == "file" and (not self.id or "/" in self.id or "\\" in self.id or self.id.startswith(".")):
-            return {"id": f"{self.id!r} is not an uploaded file. Upload one, or choose one from the list."}
+        if self.source == "hub":
+            if not self.id:
+                return {"id": "No data is chosen. Search the Hub for some, or give an id such as databricks/databricks-dolly-15k."}
+            return self.repository.problems("databricks/databricks-dolly-15k")
+        if self.source == "file" and ("\\" in self.id or any(part.startswith(".") or not part for part in self.id.split("/"))):
+            return {"id": f"{self.id!r} is no file of the data folder. Upload one, or choose one from the list."}
         return {}

@@ -1,6 +1,7 @@
 """A whole file as conversations: every row is used, or left out with its reason."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,14 +34,16 @@ _CHANGES = {
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A row that is not used: its number in the file from 1, the line it starts on if known, and why."""
+    """A row that is not used: its number in the data from 1, the line it starts on if known, why, and in which of several files."""
 
     row: int
     line: int | None
     reason: str
+    file: str = ""
 
     def __str__(self) -> str:
-        return f"row {self.row}{f' (line {self.line})' if self.line else ''}: {self.reason}"
+        place = f"line {self.line} of {self.file}" if self.file and self.line else self.file or (f"line {self.line}" if self.line else "")
+        return f"row {self.row}{f' ({place})' if place else ''}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -72,22 +75,25 @@ class _Sorted:
         self.changed: dict[tuple[str, str], list[int]] = defaultdict(list)
         self.nested: set[str] = set()  # kinds with an object or a list where text is wanted
         self.doubt: str | None = None  # two columns that could be the same, and where
+        self.kinds_in: dict[str, Counter[str]] = defaultdict(Counter)  # of each of several files
         self._linked: list[tuple[int, int | None, Columns]] = []
 
     def add(self, row: Row, kind_of: "_Recogniser") -> None:
-        self.rows, line, value, problem = row
+        self.rows, line, value, problem, file = row
         kind = _UNREADABLE
         changes: list[str] = []
         try:
             if problem:
                 raise RowError(problem)
             kind, columns = kind_of(value)
+            if file:
+                self.kinds_in[file][kind.name] += 1
             if kind.name == _LINKS:
                 self._linked.append((self.rows, line, columns))
                 return
             self.used[kind.name] += [(self.rows, line, one) for one in convert(kind, columns, changes)]
         except RowError as error:
-            self.left_out[kind.name].append(LeftOut(self.rows, line, str(error)))
+            self.left_out[kind.name].append(LeftOut(self.rows, line, str(error), file))
             self.nested |= {kind.name} if isinstance(error, NestedValue) else set()
         except TwoColumnsFit as error:
             self.doubt = self.doubt or f"{error}, first in row {self.rows}"
@@ -121,14 +127,23 @@ class _Sorted:
         counts = {name: count for name, count in counts.items() if count}
         return max(counts, key=lambda name: (name not in _FLAWS, name != _UNREADABLE.name, counts[name], bool(self.used[name])))
 
+    def differences(self) -> str:
+        """Which of several files is in which format, where they are not all in the same."""
+        kinds = {file: max(counts, key=lambda name: (name not in _FLAWS, counts[name])) for file, counts in self.kinds_in.items()}
+        first: dict[str, str] = {}
+        for file, name in kinds.items():
+            first.setdefault(name, file)
+        return ", ".join(f"{file} is {KINDS.get(name, UNKNOWN).title}" for name, file in first.items()) if len(first) > 1 else ""
 
-def read_file(path: Path, name: str, format: str = "auto", columns: ColumnMap = ColumnMap(),  # noqa: B008  it cannot change
+
+def read_file(place: Path | Sequence[Path], name: str, format: str = "auto", columns: ColumnMap = ColumnMap(),  # noqa: B008  it cannot change
               limits: Settings | None = None) -> FileContents:
     """Read a file by its columns if they are given, else in the format given, else in that of most of its rows.
 
-    `limits` are for a file that nobody has checked yet. Raises UserError naming file, place and remedy, and AskColumns.
+    An archive, a folder or a list of files is read as one dataset if its files have the same format. `limits` are for files that
+    nobody has checked yet. Raises UserError naming file, place and remedy, and AskColumns.
     """
-    source, found, kind_of = RowSource(path, name, limits), _Sorted(), _Recogniser(format, columns)
+    source, found, kind_of = RowSource(place, name, limits), _Sorted(), _Recogniser(format, columns)
     for row in source:
         found.add(row, kind_of)
         if limits and found.rows > limits.max_rows:
@@ -136,6 +151,9 @@ def read_file(path: Path, name: str, format: str = "auto", columns: ColumnMap = 
     if found.doubt:
         raise AskColumns(f"{name} has {found.doubt}. {_HOW}", "unknown", found.rows, list(kind_of.seen))
     found.join_links()
+    if differ := found.differences():
+        raise UserError(f"{name} holds files in different formats, which cannot be learned together: {differ}. Choose those of one format, "
+                        "or bring all into one.")
     if columns.given and kind_of.seen:
         columns.check(name, kind_of.seen)
     unreadable = found.left_out[_UNREADABLE.name]
@@ -146,7 +164,7 @@ def read_file(path: Path, name: str, format: str = "auto", columns: ColumnMap = 
                            None, found.rows)
     chosen = found.majority()
     if chosen == "text" and format == "auto" and any(found.used[one] for one in _MARKED):
-        return read_file(path, name, "text", columns, limits)  # a web page with questions in it is text like the others
+        return read_file(place, name, "text", columns, limits)  # a web page with questions in it is text like the others
     if not found.used[chosen]:
         raise _nothing_usable(name, chosen, kind_of, found)
     return _contents(chosen, found, kind_of, source.warnings)
@@ -216,7 +234,8 @@ class _Recogniser:
 def _mapped(columns: ColumnMap) -> Kind:
     """The kind of every row when a person said which column is what."""
     ends = columns.messages or columns.template or columns.prompt or None, columns.messages or columns.label or columns.answer
-    return Kind("columns", "Columns you named", lambda row: True, lambda row: ends, columns.read, "you named {user} and {answer}")
+    return Kind("columns", "Columns you named", lambda row: True, lambda row: ends, columns.read,
+                "you named {user} and {answer}" if ends[0] else "you named {answer}")
 
 
 def _nothing_usable(name: str, chosen: str, kind_of: _Recogniser, found: _Sorted) -> NotTrainable:

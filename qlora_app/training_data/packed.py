@@ -1,10 +1,11 @@
-"""The bytes of one data file. A .gz or .zip is unpacked while it is read, never onto the disk, and never beyond the limits."""
+"""The bytes of data files. A .gz or .zip is unpacked while it is read, never onto the disk, and never beyond the limits."""
 
 import gzip
 import io
 import stat
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,18 +14,19 @@ from ..settings import Settings
 
 _SMALL = 16_000_000  # bytes: a tiny archive may unpack to so much whatever the ratio, because short files shrink a lot
 _DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError)
+_GZIP, _ZIP = b"\x1f\x8b", (b"PK\x03\x04", b"PK\x05\x06")
+ENDINGS = [".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".gz", ".zip"]  # offered by a file dialog; the bytes decide
 _BESIDE = ("readme", "license", "licence", "notice")  # what people pack beside their data
 
 
 class Content:
     """What one file holds, unpacked if need be. Raises UserError; `limits` are those of a file nobody has checked yet."""
 
-    def __init__(self, path: Path, name: str, limits: Settings | None = None) -> None:
+    def __init__(self, path: Path, name: str, limits: Settings | None = None, member: zipfile.ZipInfo | None = None) -> None:
         self.path, self.name = path, name
-        with path.open("rb") as file:
-            head = file.read(4)
-        self.is_packed = head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"PK\x05\x06"))
-        self._member = _only_data_file(path, name) if head.startswith(b"PK") and self.is_packed else None
+        self.part = ""  # its own name where it is one of several files
+        self.is_packed = bool(member) or _head(path).startswith(_GZIP)
+        self._member = member
         self._most = _most_bytes(path, limits) if self.is_packed else 0.0
 
     def open(self) -> BinaryIO:
@@ -36,6 +38,43 @@ class Content:
         except _DAMAGED as error:
             raise _damaged(self.name) from error
         return io.BufferedReader(_Unpacked(stream, self.name, self._most), 1 << 20)
+
+
+def contents_of(place: Path | Sequence[Path], name: str, limits: Settings | None = None) -> list[Content]:
+    """All data files of a file, an archive, a folder or a list of files, each under a name for sentences. Raises UserError and OSError."""
+    if isinstance(place, Path) and not place.is_dir():
+        found = _in_one_file(place, name, limits)
+    else:
+        files = _in_folder(place, name) if isinstance(place, Path) else place
+        found = [one for file in files for one in _in_one_file(file, file.name, limits)]
+    for one in found:
+        one.part, one.name = (one.name, f"{one.name} in {name}") if len(found) > 1 else ("", name)
+    return found
+
+
+def _in_one_file(path: Path, name: str, limits: Settings | None) -> list[Content]:
+    if not _head(path).startswith(_ZIP):
+        return [Content(path, name, limits)]
+    members = _data_files(path, name)
+    if limits and sum(one.file_size for one in members) > (most := _most_bytes(path, limits)):  # none gives more than it says
+        raise _too_large(name, most)
+    return [Content(path, one.filename if len(members) > 1 else name, limits, one) for one in members]
+
+
+def _in_folder(folder: Path, name: str) -> list[Path]:
+    """Every data file of a folder and the folders in it, by name. Raises UserError for a link, and for a folder without data."""
+    inside = sorted(one for one in folder.rglob("*") if not any(part.startswith(".") for part in one.relative_to(folder).parts))
+    if links := [one for one in inside if one.is_symlink()]:
+        raise UserError(f"{name} holds a link ({links[0].name}), and links are not followed. Copy the file it leads to into the folder.")
+    files = [one for one in inside if one.is_file() and _may_be_data(one.name) and one.name.lower().endswith(tuple(ENDINGS))]
+    if not files:
+        raise UserError(f"{name} holds no data file (one that ends in {', '.join(ENDINGS)}). Choose another folder.")
+    return files
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4)
 
 
 class _Unpacked(io.RawIOBase):
@@ -58,8 +97,7 @@ class _Unpacked(io.RawIOBase):
         except _DAMAGED as error:
             raise _damaged(self._name) from error
         if self._stream.tell() > self._most:
-            raise UserError(f"{self._name} is too large: it unpacks to more than {self._most / 1e6:,.0f} MB, the limit for an archive of "
-                            "its size. Upload a part of it, or set QLORA_APP_MAX_UNPACKED_MB and QLORA_APP_MAX_UNPACKED_RATIO higher.")
+            raise _too_large(self._name, self._most)
         buffer[:len(data)] = data
         return len(data)
 
@@ -71,12 +109,17 @@ def _most_bytes(path: Path, limits: Settings | None) -> float:
     return min(limits.max_unpacked_mb * 1e6, max(_SMALL, path.stat().st_size * limits.max_unpacked_ratio))
 
 
+def _too_large(name: str, most: float) -> UserError:
+    return UserError(f"{name} is too large: it unpacks to more than {most / 1e6:,.0f} MB, the limit for an archive of its size. Upload a "
+                     "part of it, or set QLORA_APP_MAX_UNPACKED_MB and QLORA_APP_MAX_UNPACKED_RATIO higher.")
+
+
 def _damaged(name: str) -> UserError:
     return UserError(f"{name} is a damaged archive. Pack it again, or upload the file inside.")
 
 
-def _only_data_file(path: Path, name: str) -> zipfile.ZipInfo:
-    """The one file of data in a zip archive."""
+def _data_files(path: Path, name: str) -> list[zipfile.ZipInfo]:
+    """The files of data in a zip archive, by name; at least one."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = [one for one in archive.infolist() if not one.is_dir()]
@@ -89,12 +132,9 @@ def _only_data_file(path: Path, name: str) -> zipfile.ZipInfo:
     if any(one.flag_bits & 1 for one in members):
         raise UserError(f"{name} is an archive with a password. Pack it again without one.")
     data = [one for one in members if _may_be_data(one.filename)]
-    if len(data) > 1:
-        names = ", ".join(one.filename[:40] for one in data[:4]) + (" and more" if len(data) > 4 else "")
-        raise UserError(f"{name} is an archive with {len(data):,} files of data ({names}). Upload the one to train on.")
     if not data:
         raise UserError(f"{name} is an empty archive: it has no rows. Pack the data file into it, or upload that.")
-    return data[0]
+    return sorted(data, key=lambda one: one.filename)
 
 
 def _is_unsafe(member: zipfile.ZipInfo) -> bool:

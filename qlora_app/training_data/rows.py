@@ -3,14 +3,14 @@
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from ..errors import UserError
 from ..settings import Settings
-from .packed import Content
+from .packed import Content, contents_of
 from .tables import NO_NAMES, SAMPLE, Found, layout_of, read_parquet, read_table
 from .text_files import WANTED, NotTrainable, find_encoding, refuse_other_kinds
 from .turns import RepeatedKey
@@ -23,28 +23,48 @@ _WRAPPERS = ("data", "rows", "train", "examples", "records", "items", "dataset")
 
 
 class Row(NamedTuple):
-    """One row: its number from 1, the line it starts on if known, and its value, or `problem`: why it cannot be read."""
+    """One row: its number from 1, the line it starts on if known, its value, or `problem`: why it cannot be read.
+
+    `file` is the name of the file it stands in, where there are several.
+    """
 
     number: int
     line: int | None
     value: Any
     problem: str | None = None
+    file: str = ""
 
 
 class RowSource:
-    """The rows of one file. Raises UserError naming the file, and OSError if it cannot be opened."""
+    """The rows of one file, or of several one after another, numbered through.
 
-    def __init__(self, path: Path, name: str, limits: Settings | None = None) -> None:
-        self.name, self.content = name, Content(path, name, limits)
+    Raises UserError naming the file, and OSError if one cannot be opened.
+    """
+
+    def __init__(self, place: Path | Sequence[Path], name: str, limits: Settings | None = None) -> None:
+        self.files = [_FileRows(content) for content in contents_of(place, name, limits)]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is odd about the files, each once."""
+        return list(dict.fromkeys(text for file in self.files for text in file.warnings))
+
+    def __iter__(self) -> Iterator[Row]:
+        found = ((file.content.part, one) for file in self.files for one in file)
+        for number, (part, (line, value, problem)) in enumerate(found, start=1):
+            yield Row(number, line, value, problem, part)
+
+
+class _FileRows:
+    """The rows of one file."""
+
+    def __init__(self, content: Content) -> None:
+        self.name, self.content = content.name, content
         head = refuse_other_kinds(self.content)
         self.is_parquet = head.startswith(b"PAR1")
         self.encoding, self.warnings = ("", []) if self.is_parquet else find_encoding(self.content, head)
 
-    def __iter__(self) -> Iterator[Row]:
-        for number, (line, value, problem) in enumerate(self._found(), start=1):
-            yield Row(number, line, value, problem)
-
-    def _found(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[Found]:
         if self.is_parquet:
             with self.content.open() as file:
                 yield from read_parquet(file, self.name)
@@ -84,7 +104,7 @@ class RowSource:
         if layout := layout_of(sample):
             self.warnings += [] if layout.has_names else [NO_NAMES]
             return partial(read_table, name=self.name, layout=layout)
-        if self.name.lower().endswith((".json", ".jsonl")):
+        if (self.content.part or self.name).lower().endswith((".json", ".jsonl")):
             raise self._refusal(f"is not JSON: it starts with {sample.strip()[:20]!r}", WANTED)
         return self._text
 

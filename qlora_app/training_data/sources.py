@@ -1,13 +1,10 @@
-"""Where examples come from: the starter's datasets, and files a person uploaded, kept byte for byte under their hash."""
+"""Where examples come from: the starter's datasets, the data folder, the Hub."""
 
-import contextlib
 import hashlib
-import os
-import re
-import tempfile
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from .. import starter
 from ..errors import UserError
@@ -15,12 +12,9 @@ from ..messages import Conversation
 from ..settings import Settings
 from .checks import content_warnings, held_out_positions, overlap_warnings, same_key
 from .choice import DatasetChoice
-from .columns import AskColumns, ColumnMap
 from .conversations import LeftOut, read_file
-
-_DAY = 86_400  # seconds after which half a copy belongs to nobody: its process was killed
-_ID = re.compile(r"[0-9a-f]{12}-.+")
-_LONGEST_NAME = 120  # bytes; file systems take 255, and a title must fit into a list
+from .data_folder import fingerprint_of, place_of, stamp_of
+from .hub_data import kept, paths_of, resolve
 
 
 @dataclass(frozen=True)
@@ -37,41 +31,6 @@ class Examples:
     because: str = ""
 
 
-def import_file(path: Path, data_folder: Path, name: str, limits: Settings = Settings(),  # noqa: B008  neither can change
-                columns: ColumnMap = ColumnMap()) -> str:  # noqa: B008
-    """Check every row of an uploaded file, then keep it byte for byte in the data folder; returns the name it has there.
-
-    The same file under the same name has the same id. Raises UserError, and then leaves nothing behind. A file that can be
-    read once a person says which column is what is kept; load_examples asks.
-    """
-    shown = _shown(name)
-    try:
-        size = path.stat().st_size
-        if size > limits.max_upload_mb * 1_000_000:
-            raise UserError(f"{shown} is too large: {size / 1e6:,.1f} MB, and the limit is {limits.max_upload_mb:,} MB. "
-                            "Upload a part of it, or set QLORA_APP_MAX_UPLOAD_MB higher.")
-        data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        copy, digest = _copy(path, data_folder)
-    except OSError as error:
-        raise UserError(f"{shown} could not be saved ({error.strerror}). Make room for it, then upload it again.") from error
-    try:
-        with contextlib.suppress(AskColumns):
-            read_file(copy, shown, columns=columns, limits=limits)
-        id = f"{digest[:12]}-{_safe(name)}"
-        copy.replace(data_folder / id)
-    finally:
-        copy.unlink(missing_ok=True)
-    return id
-
-
-def uploaded_files(data_folder: Path) -> list[str]:
-    """The ids of all imported files, the newest first."""
-    if not data_folder.is_dir():
-        return []
-    files = [file for file in data_folder.iterdir() if _ID.fullmatch(file.name) and file.is_file()]
-    return [file.name for file in sorted(files, key=lambda file: (-file.stat().st_mtime_ns, file.name))]
-
-
 def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
     """The conversations of a choice, those to train on and those held out. Raises UserError if there is nothing to train on."""
     problems = choice.problems()
@@ -85,18 +44,54 @@ def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
 
 
 def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
+    limits = None if choice.is_upload else Settings.from_environment()  # an upload was checked when it came
     try:
-        data = read_file(data_folder / choice.id, choice.title, choice.format, choice.columns)
+        data = read_file(files_of(choice, data_folder), choice.title, choice.format, choice.columns, limits)
     except OSError as error:
-        sentence = (f"{choice.title} is not among the uploaded files. Upload it, or choose other data; on the command line name a file "
-                    "by its path, for example dataset.id=./my-rows.jsonl.")
+        sentence = f"{choice.title} cannot be read ({error.strerror}). Change its permissions, or choose other data."
         raise UserError(sentence, {"dataset.id": sentence}) from error
     keys = [same_key(conversation) for conversation in data.conversations]
     aside = held_out_positions(keys, choice.held_out_share, choice.split_seed)
     train = [one for position, one in enumerate(data.conversations) if position not in aside]
     held_out = [data.conversations[position] for position in sorted(aside)]
-    warnings = [*data.warnings, *content_warnings(data.conversations, data.numbers, keys), *overlap_warnings(train, held_out)]
+    warnings = [*changed_since(choice, data_folder), *data.warnings, *content_warnings(data.conversations, data.numbers, keys),
+                *overlap_warnings(train, held_out)]
     return Examples(train, held_out, data.format, _fingerprint(train, held_out), data.rows, data.left_out, warnings, data.because)
+
+
+def files_of(choice: DatasetChoice, data_folder: Path) -> Path | Sequence[Path]:
+    """What is read. Raises UserError, NotHere for data of the Hub that was not downloaded yet."""
+    return paths_of(choice, data_folder) if choice.source == "hub" else place_of(choice, data_folder)
+
+
+def stamp(choice: DatasetChoice, data_folder: Path) -> Any:
+    """What is another one once the choice stands for other bytes. Data of the Hub is pinned to a commit: it is here or it is not."""
+    if choice.source != "file":
+        return choice.source == "hub" and kept(choice, data_folder) is not None
+    try:
+        return stamp_of(place_of(choice, data_folder))
+    except (UserError, OSError):
+        return None
+
+
+def pinned(choice: DatasetChoice, data_folder: Path, token: str | None = None) -> DatasetChoice:
+    """The choice as a run keeps it: with the fingerprint of one's own data, or the commit, subset and split of the Hub's.
+
+    Raises UserError where it is not there, or the Hub does not give it.
+    """
+    if choice.source == "hub":
+        return resolve(choice, data_folder, token)[0].pin(choice)
+    return choice.model_copy(update={"fingerprint": fingerprint_of(place_of(choice, data_folder))}) if choice.source == "file" else choice
+
+
+def changed_since(choice: DatasetChoice, data_folder: Path) -> list[str]:
+    """A sentence where one's own data is not what it was when the run was started; none where it is, or is gone."""
+    try:
+        changed = choice.source == "file" and choice.fingerprint and choice.fingerprint != fingerprint_of(place_of(choice, data_folder))
+    except (UserError, OSError):
+        return []
+    return [f"{choice.title} has changed since this run was started: what is read now is not what the recipe was made with."] if changed \
+        else []
 
 
 def with_turns(conversation: Conversation, turns: str) -> Conversation:
@@ -125,39 +120,3 @@ def _fingerprint(*parts: list[Conversation]) -> str:
     sizes = [[len(part) for part in parts], [len(conversation) for part in parts for conversation in part]]
     lengths = [*sizes, list(map(len, texts))]
     return hashlib.sha256(f"{lengths}{','.join(roles)}{''.join(texts)}".encode()).hexdigest()
-
-
-def _copy(path: Path, folder: Path) -> tuple[Path, str]:
-    """(a private copy, sha256 of its bytes): what is checked is what is kept, whatever happens to the original."""
-    for left_behind in folder.glob(".import-*"):
-        if time.time() - left_behind.stat().st_mtime > _DAY:
-            left_behind.unlink(missing_ok=True)
-    digest = hashlib.sha256()
-    handle, name = tempfile.mkstemp(prefix=".import-", dir=folder)  # mode 0600
-    copy = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as target, path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-                target.write(chunk)
-            target.flush()
-            os.fsync(target.fileno())
-    except BaseException:
-        copy.unlink(missing_ok=True)
-        raise
-    return copy, digest.hexdigest()
-
-
-def _shown(name: str) -> str:
-    """The file's own name as it may stand in a sentence."""
-    own = re.split(r"[/\\]", name)[-1]
-    return "".join(character for character in own if character.isprintable())[:100] or "The file"
-
-
-def _safe(name: str) -> str:
-    """The name as it may stand in a folder: letters, digits, dot, dash and underscore; the ending is kept."""
-    stem, dot, ending = (re.sub(r"[^\w.-]+", "_", _shown(name)).strip("._") or "data").rpartition(".")
-    if not dot:
-        stem, ending = ending, ""
-    ending = (dot + ending)[:10]
-    return stem.encode()[:_LONGEST_NAME].decode(errors="ignore") + ending

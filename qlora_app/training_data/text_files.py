@@ -9,7 +9,6 @@ from itertools import islice
 from ..errors import UserError
 from .packed import Content
 
-ENDINGS = [".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".gz", ".zip"]  # offered by a file dialog; the bytes decide
 WANTED = "Give a JSON, JSONL, CSV, TSV, Parquet or text file; the README lists the formats that are read."
 _HEAD = 65_536  # bytes that decide what kind of file it is
 _UNPACK = "Unpack it, then upload the file inside."

@@ -64,9 +64,9 @@ class Workshop:
     def _wire_form(self) -> None:
         tab, controls = self.train, self.train.form.controls
         everything = tab.form.inputs
-        for name in ("base_model", "dataset"):
-            controls[name].input(tab.choose, [tab.suggested_for, tab.effort, *everything], tab.form_outputs, **QUIET)
-        tab.upload.upload(tab.take_upload, [tab.upload, tab.suggested_for, tab.effort, *everything], tab.form_outputs, **QUIET)
+        chosen = [tab.suggested_for, tab.effort, *everything]
+        controls["base_model"].input(tab.choose, chosen, tab.form_outputs, **QUIET)
+        self._then_ask(controls["dataset"].input(tab.choose, chosen, tab.form_outputs, **QUIET))
         amount = [tab.effort, *(controls[name] for name in ("base_model", "dataset", "training.batch_size"))]
         described = {"fn": tab.described, "inputs": everything, "outputs": [tab.own, tab.command], **FAST}
         tab.effort.input(tab.set_effort, amount, controls["training.epochs"], **FAST).then(**described)
@@ -76,11 +76,12 @@ class Workshop:
         self._wire_presets(everything)
         self._wire_models(everything)
         self._wire_data(described)
+        self._wire_own_data(chosen)
         tab.reset.click(tab.back_to_suggested, everything, tab.form_outputs, **QUIET)
         started = tab.start.click(tab.start_run, everything, [tab.alert, tab.card, tab.fold], **FAST)
-        started.then(**described)
+        self._then_ask(started.then(**described))
         started.success(None, js=TO_CARD)
-        by_hand = [control.input for name, control in controls.items() if name not in ("base_model", "dataset")]
+        by_hand = [control.input for name, control in controls.items() if name != "base_model" and not name.startswith("dataset")]
         gr.on(by_hand, **described, trigger_mode="always_last")
 
     def _wire_models(self, everything: list[Any]) -> None:
@@ -90,6 +91,31 @@ class Workshop:
         picked = finder.hits.pick(finder.pick, None, model, **FAST)
         picked.success(tab.choose, [tab.suggested_for, tab.effort, *everything], tab.form_outputs, **QUIET)
         gr.on([one.change for one in finder.that_matter], finder.describe, everything, finder.line, trigger_mode="always_last", **QUIET)
+
+    def _wire_own_data(self, chosen: list[Any]) -> None:
+        tab, finder, columns = self.train, self.train.data_finder, self.train.columns
+        controls, everything = tab.form.controls, tab.form.inputs
+        for uploaded in (tab.upload, finder.files):
+            self._then_ask(uploaded.upload(tab.take_upload, [uploaded, *chosen], tab.form_outputs, **QUIET))
+        self._then_ask(finder.take.click(tab.take_text, [finder.text, *chosen], tab.form_outputs, **QUIET))
+        gr.on([finder.go.click, finder.words.submit], finder.find, finder.words, finder.hits, **QUIET)
+        picked = finder.hits.pick(finder.pick, None, controls["dataset"], **FAST)
+        self._then_ask(picked.success(tab.choose, chosen, tab.form_outputs, **QUIET))
+        fetched = finder.get.click(finder.fetch, everything, finder.progress, **QUIET)
+        self._then_ask(fetched.success(tab.choose, chosen, tab.form_outputs, **QUIET))
+        last = QUIET | {"trigger_mode": "always_last"}
+        part = gr.on([one.input for one in finder.lists], finder.describe, everything, finder.outputs, **last)
+        part.then(tab.data_changed, chosen, tab.read_anew, **QUIET).then(columns.offer, everything, columns.outputs, **QUIET)
+        gr.on([controls[name].input for name in columns.names], columns.show, everything, columns.preview, **last)
+        how = [control.input for name, control in controls.items() if name.startswith("dataset.") and control not in finder.lists]
+        gr.on(how, tab.data_changed, chosen, tab.read_anew, **last)
+
+    def _then_ask(self, event: Any) -> None:
+        """Other data may be on the form: say what it is, and open the place for what only the person knows."""
+        tab, everything = self.train, self.train.form.inputs
+        described = event.then(tab.data_finder.describe, everything, tab.data_finder.outputs, **QUIET)
+        offered = described.then(tab.columns.offer, everything, tab.columns.outputs, **QUIET)
+        offered.then(tab.view.open_to_ask, [tab.view.seen, *everything], [tab.view.fold, tab.view.seen], **QUIET)
 
     def _wire_data(self, described: dict[str, Any]) -> None:
         view = self.train.view
@@ -106,8 +132,8 @@ class Workshop:
         tab, shelf = self.train, self.train.shelf
         shelf.fold.expand(shelf.refresh, None, shelf.list, **FAST)
         for shown in (shelf.list, shelf.said):
-            shown.take(shelf.choose, everything, shelf.taken, **QUIET)
-        shelf.file.upload(shelf.take_file, [shelf.file, *everything], shelf.taken, **QUIET)
+            self._then_ask(shown.take(shelf.choose, everything, shelf.taken, **QUIET))
+        self._then_ask(shelf.file.upload(shelf.take_file, [shelf.file, *everything], shelf.taken, **QUIET))
         saving = {"fn": shelf.save_form, "inputs": [shelf.name, *everything],
                   "outputs": [shelf.list, shelf.name, shelf.said, tab.alert, tab.fold]}
         gr.on([shelf.save.click, shelf.name.submit], **saving, **QUIET)
@@ -117,7 +143,6 @@ class Workshop:
             card.stop(self.train.stop_run, None, None, **FAST)
             card.resume(self.train.resume_run, None, None, **FAST)
             card.unqueue(self.train.unqueue_run, None, None, **FAST)
-            card.chat(self.chat.open, None, [self.tabs, self.chat.wanted], **FAST)
 
     def _wire_runs(self) -> None:
         tab = self.runs
@@ -142,6 +167,8 @@ class Workshop:
         tab.clear.click(tab.cleared, None, [tab.base, tab.tuned, *idle], cancels=answers, **FAST)
         chosen = tab.picker.input(tab.choose, tab.picker, [tab.base, tab.tuned, tab.chips, *idle], cancels=answers, **FAST)
         self._then_load(chosen)
+        for card in (self.train.card, self.runs.card):
+            card.chat(tab.open, None, [self.tabs, tab.wanted, *idle], cancels=answers, **FAST)
 
     def _then_load(self, event: Any) -> None:
         """Show the chat first, then load its model, with the cursor in the box meanwhile."""
@@ -158,6 +185,7 @@ class Workshop:
         everything = [*self.train.form_outputs, *self.runs.view, *self.chat.view]
         restored = demo.load(self._restore, None, [self.banner, self.tabs, self.train.card, *everything], **FAST)
         restored.then(None, js=READY)
+        self._then_ask(restored)
 
     @reads
     def _restore(self, request: gr.Request) -> list[Any]:

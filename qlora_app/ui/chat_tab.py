@@ -16,7 +16,7 @@ from ..messages import Conversation
 from ..runs import Run
 from .effort import examples_of
 from .guard import in_words, reads
-from .language import Written
+from .language import LANGUAGES, Written, spoken
 from .page import Page
 from .run_card import NOTHING_HERE, recipe_of, run_id, title_of
 from .speaking import said
@@ -30,6 +30,7 @@ NOTHING = """<div class="welcome"><h2>Nobody to talk to yet</h2><p>Train a model
 # A tab's children are put on the page when it is first shown, so wait for the box.
 FOCUS = """() => { let n = 0; const go = () => { const box = document.querySelector('#ask textarea');
   box && box.offsetParent ? box.focus() : n++ < 40 && setTimeout(go, 50); }; go(); }"""
+SILENT = "(It answered nothing.)"
 History = list[dict[str, Any]]
 
 
@@ -87,9 +88,11 @@ class ChatTab:
                 self.chip_words(run), ""]
 
     @reads
-    def open(self, event: gr.EventData) -> tuple[Any, str]:
-        """From a run's card to the tab, which then talks to that run."""
-        return gr.Tabs(selected="chat"), self.page.store.get(run_id(event)).id
+    def open(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
+        """From a run's card to the tab, which then talks to that run; what is being answered there by another one ends."""
+        run = self.page.store.get(run_id(event))
+        self._stop(request)
+        return gr.Tabs(selected="chat"), run.id, "", *_buttons(busy=False)
 
     @reads
     def refresh(self, wanted: str | None, chosen: str | None, said: History, trained: str | None) -> list[Any]:
@@ -150,9 +153,12 @@ class ChatTab:
             session = self.page.sessions.get(self.page.store.get(chosen))
             yield [*before, asked], [*after, asked], "" if typed else gr.skip(), _note("Thinking…"), gr.skip(), gr.skip()
             answers = session.reply(conversation([*before, asked]), conversation([*after, asked]), Decoding(), stop)
+            base_text = tuned_text = ""
             for base_text, tuned_text in answers:
                 yield [*before, asked, _said(base_text)], [*after, asked, _said(tuned_text)], gr.skip(), "", gr.skip(), gr.skip()
-            yield *(gr.skip(),) * 4, *_buttons(busy=False)
+            silent = "…" if stop.is_set() else said(SILENT)
+            yield ([*before, asked, _said(base_text, silent)], [*after, asked, _said(tuned_text, silent)], gr.skip(), "",
+                   *_buttons(busy=False))
         except Exception as error:  # whatever it is, the message must go back into the box
             yield before, after, message if typed else gr.skip(), _note(in_words(error)), *_buttons(busy=False)
         finally:
@@ -203,8 +209,11 @@ def answered(history: History) -> History:
 
 
 def conversation(history: History) -> Conversation:
-    """What the columns hold -> messages."""
-    return [{"role": m["role"], "content": text_of(m)} for m in history]  # type: ignore[misc]
+    """What the columns hold -> messages; what stands for no answer is none."""
+    silences = {spoken(SILENT, language) for language in ("en", *LANGUAGES)}
+    texts = [text_of(m) for m in history]
+    return [{"role": m["role"], "content": "" if text in silences and m["role"] == "assistant" else text}  # type: ignore[misc]
+            for m, text in zip(history, texts, strict=True)]
 
 
 def text_of(message: dict[str, Any]) -> str:
@@ -215,8 +224,8 @@ def text_of(message: dict[str, Any]) -> str:
     return "".join(block.get("text", "") if isinstance(block, dict) else str(block) for block in content)
 
 
-def _said(text: str) -> dict[str, Any]:
-    return {"role": "assistant", "content": text or "…"}
+def _said(text: str, otherwise: str = "…") -> dict[str, Any]:
+    return {"role": "assistant", "content": text if text.strip() else otherwise}
 
 
 def _buttons(busy: bool) -> tuple[gr.Button, gr.Button]:

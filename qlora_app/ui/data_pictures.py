@@ -77,7 +77,7 @@ def facts_words(examples: Examples, repeated: Repeats, lengths: Lengths, max_len
     refused = f'<p class="warning">{escape(NOTHING_TO_LEARN)}</p>' if silent == len(examples.train) else ""
     return (f'{refused}<dl class="facts">{tiles}</dl><figure class="chart lengths">{_histogram(lengths, max_length, summary)}'
             f"<figcaption>{summary}</figcaption>{_table(lengths, max_length)}</figure>"
-            f"{_advice(lengths, max_length, context)}{_repeats_words(repeated)}{left_out_words(examples)}")
+            f"{_advice(lengths, max_length, context)}{_repeats_words(repeated)}{_odd_words(examples)}{left_out_words(examples)}")
 
 
 def _summary(lengths: Lengths, max_length: int) -> str:
@@ -160,6 +160,12 @@ def _repeats_words(repeated: Repeats) -> str:
              f"{repeated.known:,} held-out examples can be learned by heart, because the same are learned from: what is measured on them "
              "looks too good.")
     return f'<p class="quiet">{words}</p>'
+
+
+def _odd_words(examples: Examples) -> str:
+    """What was noticed while the data was read."""
+    said = "".join(f"<li>{escape(text)}</li>" for text in examples.warnings)
+    return f'<h4>Worth knowing</h4><ul class="warnings">{said}</ul>' if said else ""
 
 
 def left_out_words(examples: Examples) -> str:

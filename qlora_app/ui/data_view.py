@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,10 @@ from ..errors import UserError
 from ..recipe import Recipe
 from ..tasks.chat import ensure_template
 from ..tasks.microscope import Lengths, learns, measured, tokens_of
-from ..training_data import DatasetChoice, Examples
+from ..training_data import DatasetChoice, Examples, stamp
+from ..training_data.columns import AskColumns
 from ..training_data.statistics import Repeats, repeats
+from .column_form import ColumnForm
 from .data_pictures import facts_words, jump_words, mask_words
 from .effort import examples_of
 from .guard import in_words, reads
@@ -58,14 +60,15 @@ class Subject:
     tokenizer: "PreTrainedTokenizerBase"
     max_length: int  # tokens, no more than the model reads
     context: int | None  # tokens the model reads
-    key: tuple[DatasetChoice, Path, int]  # the same for the same lengths
+    key: tuple[DatasetChoice, Any, Path, int]  # the same for the same lengths
 
 
 class DataView:
     """Its components and what they do."""
 
-    def __init__(self, page: Page, form: RecipeForm, finder: ModelFinder) -> None:
+    def __init__(self, page: Page, form: RecipeForm, finder: ModelFinder, columns: ColumnForm) -> None:
         self.page = page
+        self.columns = columns
         self.form = form
         self.finder = finder
         self._lengths: dict[Any, Lengths] = {}
@@ -76,6 +79,7 @@ class DataView:
 
     def build(self) -> None:
         with gr.Accordion("Look at the data", open=False, elem_id="data-view") as self.fold:
+            self.columns.build()
             self.jumps = plain(js_on_load=on_click("look", "at"), elem_id="jumps")
             self.mask = plain(js_on_load=on_click("look", "at") + TO_THE_CUT, elem_id="mask")
             self.facts = plain(js_on_load=on_click("take", "length"), elem_id="data-facts")
@@ -110,6 +114,11 @@ class DataView:
         yield from self._tell(seen, values) if seen else [(gr.skip(),) * 5]
 
     @reads
+    def open_to_ask(self, seen: Seen, *values: Any) -> tuple[Any, ...]:
+        """(fold, seen): data that cannot be read before a person says which column is what opens the place for it."""
+        return (gr.Accordion(open=True), ("", 0)) if self.columns.asks(self.form.data_of(values)) else (gr.skip(), gr.skip())
+
+    @reads
     def close(self) -> None:
         """Nothing is computed for a fold that nobody looks into."""
 
@@ -128,6 +137,8 @@ class DataView:
     def _tell(self, seen: Seen, values: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         try:
             yield from self._told(seen, values)
+        except AskColumns:  # the line under the data asks, and the place for the answer is open
+            yield ("", 0), "", "", "", gr.DownloadButton(visible=False)
         except Exception as error:  # whatever it is, the fold must not go on saying that it is busy
             yield ("", 0), f'<p class="warning" role="alert">{escape(in_words(error))}</p>', "", "", gr.DownloadButton(visible=False)
 
@@ -145,7 +156,7 @@ class DataView:
                 of = min(len(conversations), MOST_MEASURED)
                 yield gr.skip(), _busy(f"Measuring the lengths: {len(lengths.tokens):,} of {of:,}…"), *(gr.skip(),) * 3
             self._remember(subject.key, lengths)
-        repeated = _repeats(recipe.dataset, self.page.settings.data)
+        repeated = _repeats(recipe.dataset, self.page.settings.data, stamp(recipe.dataset, self.page.settings.data))
         facts = facts_words(subject.examples, repeated, lengths, subject.max_length, subject.context)
         yield gr.skip(), jump_words(lengths, subject.max_length), gr.skip(), facts, gr.skip()
 
@@ -175,14 +186,15 @@ class DataView:
 
     def _subject(self, recipe: Recipe) -> Subject:
         """Raises UserError for a model that is not here, or data that cannot be read or shown."""
-        if recipe.dataset.source == "file" and not self.page.may_change:
+        if recipe.dataset.source != "starter" and not self.page.may_change:
             raise UserError(PRIVATE)
         examples, folder = examples_of(recipe.dataset, self.page.settings.data), folder_of(recipe.base_model)
         facts, when = facts_of_folder(folder), (folder / "tokenizer.json").stat().st_mtime_ns
         model = recipe.base_model
         tokenizer = _tokenizer(ModelChoice(source=model.source, id=model.id, revision=model.revision), when)
         length = min(recipe.training.max_length, facts.context or recipe.training.max_length)
-        return Subject(examples, tokenizer, length, facts.context, (recipe.dataset, folder, when))
+        key = (recipe.dataset, stamp(recipe.dataset, self.page.settings.data), folder, when)
+        return Subject(examples, tokenizer, length, facts.context, key)
 
     def _mask(self, subject: Subject, at: int) -> str:
         conversations = subject.examples.train
@@ -202,7 +214,7 @@ class DataView:
         file = folder / "left-out.jsonl"
         if not file.exists():
             folder.mkdir(exist_ok=True)
-            lines = (json.dumps({"row": one.row, "line": one.line, "reason": one.reason}, ensure_ascii=False) for one in examples.left_out)
+            lines = (json.dumps(asdict(one), ensure_ascii=False) for one in examples.left_out)
             file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         return gr.DownloadButton(value=str(file), visible=True)
 
@@ -216,7 +228,7 @@ def _tokenizer(model: ModelChoice, when: int) -> "PreTrainedTokenizerBase":
 
 
 @functools.lru_cache(maxsize=32)
-def _repeats(data: DatasetChoice, folder: Path) -> Repeats:
+def _repeats(data: DatasetChoice, folder: Path, when: Any) -> Repeats:
     return repeats(examples_of(data, folder))
 
 

@@ -2,11 +2,13 @@
 
 import functools
 from pathlib import Path
+from typing import Any
 
 from ..base_models import ModelChoice
+from ..errors import UserError
 from ..recipe import EFFORTS, Recipe, epochs_for
 from ..runs import RunStore
-from ..training_data import DatasetChoice, Examples, load_examples
+from ..training_data import DatasetChoice, Examples, load_examples, stamp
 from ..words import about
 from .recipe_form import preset_for
 from .run_card import recipe_of
@@ -16,15 +18,29 @@ STARTER_SECONDS_PER_MILLION = 80.0
 LOOKED_AT = 20  # newest runs
 
 
-@functools.lru_cache(maxsize=32)
 def examples_of(choice: DatasetChoice, data_folder: Path) -> Examples:
-    """Raises UserError. Uploaded files never change under their name, so what was read once stays true."""
-    return load_examples(choice, data_folder)
+    """Read once, and again when the files are other ones. Raises UserError."""
+    found = _examples(choice, data_folder, stamp(choice, data_folder))
+    if isinstance(found, UserError):
+        raise found.with_traceback(None)
+    return found
+
+
+@functools.lru_cache(maxsize=32)
+def _examples(choice: DatasetChoice, data_folder: Path, when: Any) -> Examples | UserError:
+    try:
+        return load_examples(choice, data_folder)
+    except UserError as error:
+        return error
+
+
+def characters_of(choice: DatasetChoice, data_folder: Path) -> int:
+    """Characters of all conversations to learn from: what one epoch costs, near enough, without a tokenizer."""
+    return _characters(choice, data_folder, stamp(choice, data_folder))
 
 
 @functools.lru_cache(maxsize=64)
-def characters_of(choice: DatasetChoice, data_folder: Path) -> int:
-    """Characters of all conversations to learn from: what one epoch costs, near enough, without a tokenizer."""
+def _characters(choice: DatasetChoice, data_folder: Path, when: Any) -> int:
     return sum(len(m["content"]) + 10 for conversation in examples_of(choice, data_folder).train for m in conversation)
 
 

@@ -11,16 +11,17 @@ from typing import Any, get_args, get_origin
 
 import gradio as gr
 from gradio.components import Component
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from .. import starter
 from ..base_models import ModelChoice, kept_models, local_models
-from ..choices import bounds, kind_in, leaves, options, spelled, value_at
+from ..choices import bounds, is_recorded, kind_in, leaves, options, spelled, value_at
 from ..errors import UserError
 from ..presets import Presets
 from ..recipe import EFFORTS, Recipe
 from ..settings import Settings
-from ..training_data import DatasetChoice, uploaded_files
+from ..training_data import DatasetChoice, kept_data, server_files, uploaded_files
 from .guard import reads
 from .language import Written
 from .method_card import card_words
@@ -29,8 +30,8 @@ from .theme import plain
 PAIRS = ("base_model", "dataset")
 METHOD = "method.name"
 SEARCH = "hub"  # what the model control says while somebody looks for one
-SECTIONS = {"": "Name", "training": "Training", "method": "Adapter", "base_model": "Model", "dataset": "Data",
-            "dataset.columns": "Columns of your data"}
+SEARCH_DATA, PASTE = "hub/", "file/"  # what the data control says while somebody looks for data, or brings some
+SECTIONS = {"": "Name", "training": "Training", "method": "Adapter", "base_model": "Model", "dataset": "Data"}
 FIELDS = dict(leaves(Recipe))
 
 
@@ -51,6 +52,7 @@ class RecipeForm:
     # ---- building
 
     def build_model(self) -> None:
+        self.controls.clear()  # the first of them
         recipe = self.first_recipe()
         self.controls["base_model"] = gr.Dropdown(
             self.model_choices(), value=model_value(recipe.base_model), label="Model", allow_custom_value=True, interactive=True,
@@ -59,21 +61,32 @@ class RecipeForm:
     def build_data(self) -> None:
         recipe = self.first_recipe()
         self.controls["dataset"] = gr.Dropdown(
-            self.data_choices(), value=data_value(recipe.dataset), label="Data", interactive=True, filterable=False,
-            elem_id=element_id("dataset"))
+            self.data_choices(), value=data_value(recipe.dataset), label="Data", interactive=True,
+            elem_id=element_id("dataset"), allow_custom_value=True)
+
+    def build_list(self, name: str) -> gr.Dropdown:
+        """A setting whose values are known only when the data is: a list that is filled then, in which one can also type."""
+        field = self.fields[name]
+        self.controls[name] = gr.Dropdown([], value="", label=field.title, info=_explained(field), allow_custom_value=True,
+                                          interactive=True, elem_id=element_id(name), min_width=130)
+        return self.controls[name]
+
+    def build_one(self, name: str, **look: Any) -> Component:
+        """A setting where it belongs, instead of among all others."""
+        self.controls[name] = _control(name, self.fields[name], value_of(self.first_recipe(), name), **look)
+        return self.controls[name]
 
     def build_rest(self) -> None:
-        """Every other setting, under the heading of its group."""
-        recipe = self.first_recipe()
+        """Every setting that has no place of its own, under the heading of its group."""
         for section, title in SECTIONS.items():
-            names = [name for name in self.fields if name.rpartition(".")[0] == section]
+            names = [name for name in self.fields if name.rpartition(".")[0] == section and name not in self.controls]
             if section:
                 plain(f'<h3 class="section">{title}</h3>')
             with gr.Group():
                 for name in names:
-                    self.controls[name] = self._control(name, recipe)
+                    self.build_one(name)
             if section == "method":
-                self._build_kinds(recipe)
+                self._build_kinds(self.first_recipe())
 
     def _build_kinds(self, recipe: Recipe) -> None:
         """The method's card and the settings of every method, those of the chosen one to be seen; what is typed into others stays."""
@@ -81,10 +94,7 @@ class RecipeForm:
         for kind in dict(options(self.fields[METHOD]) or []).values():
             with gr.Group(visible=kind == recipe.method.name) as self.kinds[kind]:
                 for name in (name for name in self.fields if kind_in(name) == kind):
-                    self.controls[name] = self._control(name, recipe)
-
-    def _control(self, name: str, recipe: Recipe) -> Component:
-        return _control(name, self.fields[name], value_of(recipe, name))
+                    self.build_one(name)
 
     @property
     def inputs(self) -> list[Component]:
@@ -129,6 +139,17 @@ class RecipeForm:
         """Its card, and of all methods' settings its own."""
         return [card_words(method), *(gr.Group(visible=kind == method) for kind in self.kinds)]
 
+    def data_of(self, values: Sequence[Any]) -> DatasetChoice:
+        """The data on the form and how it is read, whatever is wrong with the rest of the form."""
+        nested: dict[str, Any] = {"dataset": _pair("dataset", values[1])}
+        for name, value in zip(self.controls, values, strict=True):
+            if name.startswith("dataset."):
+                _put(nested, name, _as_typed(self.fields[name], value))
+        try:
+            return DatasetChoice.model_validate(nested["dataset"])
+        except ValidationError:  # Start names what is wrong
+            return chosen_data(values[1])
+
     def show(self, recipe: Recipe) -> list[Any]:
         """A value for each control, in the order of `inputs`."""
         return [value_of(recipe, name) for name in self.controls]
@@ -158,11 +179,17 @@ class RecipeForm:
             (Written(_short(folder.name)), str(folder)) for folder in local_models(self.settings.models)] + [
             (Written(_short(model.id)), model.id) for model in kept_models()] + [("Find one on the Hugging Face Hub…", SEARCH)]
 
-    def data_choices(self) -> list[tuple[str, str]]:
+    def data_choices(self, also: DatasetChoice | None = None) -> list[tuple[str, str]]:
+        """Everything that can be learned from; `also` what is chosen, which need not be here yet."""
+        folder = self.settings.data
         built_in = [DatasetChoice(id=name) for name in starter.DATASETS]
-        uploaded = [DatasetChoice(source="file", id=id) for id in uploaded_files(self.settings.data)]
+        own = [DatasetChoice(source="file", id=id) for id in (*uploaded_files(folder), *server_files(folder))]
+        hub = [DatasetChoice(source="hub", id=id) for id in kept_data(folder)]
+        if also and also.source == "hub" and also.id and also.id not in [one.id for one in hub]:
+            hub.append(DatasetChoice(source="hub", id=also.id))
         return [*((_short(_words(choice)), data_value(choice)) for choice in built_in),
-                *((Written(_short(_words(choice))), data_value(choice)) for choice in uploaded)]
+                *((Written(_short(_words(choice))), data_value(choice)) for choice in (*own, *hub)),
+                ("Find one on the Hugging Face Hub…", SEARCH_DATA), ("Paste text or drop files…", PASTE)]
 
 
 def suggested(model: ModelChoice, data: DatasetChoice) -> Recipe:
@@ -230,12 +257,12 @@ def effort_of(epochs: float, meant: dict[str, float]) -> str | None:
 def _can_be_chosen(name: str, field: FieldInfo) -> bool:
     group, _, last = name.rpartition(".")
     in_a_pair = group in PAIRS and last in ("source", "id")
-    return not in_a_pair and len(options(field) or "ab") > 1  # with a single option there is nothing to choose
+    return not in_a_pair and not is_recorded(field) and len(options(field) or "ab") > 1  # with a single option there is nothing to choose
 
 
-def _control(name: str, field: FieldInfo, value: Any) -> Component:
+def _control(name: str, field: FieldInfo, value: Any, **look: Any) -> Component:
     words: dict[str, Any] = {"label": field.title or name, "info": _explained(field), "value": value, "interactive": True,
-                             "elem_id": element_id(name)}
+                             "elem_id": element_id(name), **look}
     if choices := options(field):
         return gr.Dropdown(choices, filterable=False, **words)
     if field.annotation is bool:
@@ -244,7 +271,7 @@ def _control(name: str, field: FieldInfo, value: Any) -> Component:
         step = 1 if field.annotation is int else (field.default or 0.1) / 10
         return gr.Number(step=step, **words)  # no minimum or maximum: the recipe itself says what is wrong, and at which field
     lines = 3 if get_origin(field.annotation) is list else 1
-    return gr.Textbox(lines=lines, max_lines=max(1, lines * 2), **words)
+    return gr.Textbox(**{"lines": lines, "max_lines": max(1, lines * 2), **words})
 
 
 def _explained(field: FieldInfo) -> str:
@@ -267,8 +294,9 @@ def _pair(name: str, value: Any) -> dict[str, str]:
     """"starter", a folder or a Hub id -> settings of base_model; "file/ab-my.json" -> settings of dataset."""
     text = str(value or "").strip()
     if name == "dataset":
-        source, _, id = text.partition("/")
-        return {"source": source, "id": id}
+        source, slash, id = text.partition("/")
+        known = source in ("starter", "file", "hub") and slash
+        return {"source": source, "id": id} if known else {"source": "hub" if slash else "file", "id": text}  # typed by hand
     if text in ("starter", SEARCH):
         return {"source": text, "id": ""}
     is_path = text.startswith(("/", "~", ".")) or "\\" in text or Path(text).is_dir()

@@ -8,7 +8,7 @@ import functools
 import json
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import gradio as gr
 from ..errors import UserError
 from ..recipe import Recipe
 from ..runs import Run, Status
+from ..training_data import changed_since
 from ..words import count_of, duration, left
 from .charts import chart
 from .language import spoken, texts_in, translated
@@ -107,7 +108,8 @@ class RunCards:
         if time.monotonic() - when < REMEMBERED:
             return parts, facts
         status, recipe, proof = run.status(), recipe_of(run), run.proof()
-        parts = {"head": head(run, recipe, status), "tiles": tiles(status), "actions": actions(run, status, self.page.may_change),
+        changed = changed_since(recipe.dataset, self.page.settings.data) if recipe and status.state not in MOVING else []
+        parts = {"head": head(run, recipe, status, changed), "tiles": tiles(status), "actions": actions(run, status, self.page.may_change),
                  "proof": proof_words(proof) if proof else "", "samples": samples(run.samples())}
         facts = {"state": status.state, "live": status.state in MOVING, "total": status.total,
                  "progress": status.progress, "say": _announcement(status)}
@@ -149,14 +151,15 @@ def title_of(run: Run) -> str:
     return recipe.title if recipe else run.id
 
 
-def head(run: Run, recipe: Recipe | None, status: Status) -> str:
+def head(run: Run, recipe: Recipe | None, status: Status, changed: Sequence[str] = ()) -> str:
+    """The state and what was noticed on the way; `changed` says that its data is another one by now."""
     title = recipe.title if recipe else run.id
     dot = "live" if status.state in MOVING else status.state
     word = STATES.get(status.state, status.state)
     sentence = status.sentence.removeprefix(f"{word}.").strip()  # the word already stands in front
     if status.state == "done" and run.proof():
         sentence = ""  # the proof below says it in full
-    warnings = "".join(f"<li>{escape(text)}</li>" for text in status.warnings)
+    warnings = "".join(f"<li>{escape(text)}</li>" for text in dict.fromkeys((*status.warnings, *changed)))
     return (f'<div class="line"><span class="dot {dot}"></span><b>{escape(word)}</b>'
             f'<span class="what" translate="no">{escape(title)}</span></div>'
             + (f'<p class="sentence">{escape(sentence)}</p>' if sentence else "")

@@ -1,6 +1,8 @@
 """Train: what to learn from on the left, the run on the right. One click starts it."""
 
+import contextlib
 import time
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,12 @@ from ..recipe import EFFORTS, Recipe
 from ..runs import Run
 from ..tasks.chat import NOTHING_TO_LEARN
 from ..tasks.options import answer_options
-from ..training_data import DatasetChoice, import_file
-from ..training_data.text_files import ENDINGS
+from ..training_data import DatasetChoice, NotHere, import_files, import_text, pinned
+from ..training_data.columns import AskColumns
+from ..training_data.packed import ENDINGS
 from ..words import count_of
+from .column_form import GROUP, ColumnForm
+from .data_finder import NAMES, DataFinder
 from .data_view import MAX_LENGTH, PRIVATE, DataView
 from .effort import effort_choices, epochs_meant, examples_of
 from .guard import WHY_NOT, changes, reads
@@ -75,7 +80,9 @@ class TrainTab:
         self.form = RecipeForm(page.settings)
         self.finder = ModelFinder(page, self.form)
         self.shelf = PresetShelf(page, self)
-        self.view = DataView(page, self.form, self.finder)
+        self.data_finder = DataFinder(page, self.form)
+        self.columns = ColumnForm(page, self.form)
+        self.view = DataView(page, self.form, self.finder, self.columns)
 
     # ---- components
 
@@ -95,8 +102,9 @@ class TrainTab:
         self.finder.build()
         with gr.Column(elem_classes="data"):
             self.form.build_data()
-            self.upload = gr.UploadButton("Upload a file", size="sm", elem_id="upload", file_types=ENDINGS,
+            self.upload = gr.UploadButton("Upload files", size="sm", elem_id="upload", file_types=ENDINGS, file_count="multiple",
                                           visible=self.page.may_change)
+            self.data_finder.build()
         self.data_line = plain(self.data_words(recipe.dataset), elem_id="data-line")
         self.view.build()
         choices, note = effort_choices(recipe, self.page.store, self.page.settings.data)
@@ -121,14 +129,14 @@ class TrainTab:
 
     def fill(self, values: list[Any], effort: str | None) -> list[Any]:
         """`form_outputs` showing these values; choices, times and words are made anew."""
-        model, data = chosen_model(values[0]), chosen_data(values[1])
+        model, data = chosen_model(values[0]), self.form.data_of(values)
         folder, advice = self.page.settings.data, self.advice(model, data)
         try:
             choices, note = effort_choices(advice, self.page.store, folder)
         except UserError:  # the data cannot be read: `data_words` says so, and the form stays usable
             choices, note = [(words, key) for key, words in EFFORTS.items()], ""
         updates = [gr.update(choices=self.form.model_choices(), value=values[0]),
-                   gr.update(choices=self.form.data_choices(), value=values[1])]
+                   gr.update(choices=self.form.data_choices(data), value=values[1])]
         return [*updates, *values[2:], gr.update(choices=choices, value=effort), _quiet(note), self.data_words(data),
                 self.own_words(values, advice), self.command_words(values), (values[0], values[1])]
 
@@ -143,14 +151,33 @@ class TrainTab:
     @reads
     def choose(self, suggested_for: tuple[str, str], effort: str | None, *values: Any) -> list[Any]:
         """Another model or other data: take the settings suggested for it, but keep what the person changed by hand."""
+        values = tuple(self._without_what_was_said_of_other_data(values)) if values[1] != suggested_for[1] else values
         old = self.advice(chosen_model(suggested_for[0]), chosen_data(suggested_for[1]))
-        new = self.advice(chosen_model(values[0]), chosen_data(values[1]))
+        new = self.advice(chosen_model(values[0]), self.form.data_of(values))
         by_hand = {name for name, value in zip(self.form.controls, values, strict=True) if value != value_of(old, name)}
         by_hand |= {"base_model", "dataset"}
         merged = {name: value if name in by_hand else value_of(new, name) for name, value in zip(self.form.controls, values, strict=True)}
         if effort:
-            merged["training.epochs"] = self._epochs(effort, new, merged["training.batch_size"])
+            with contextlib.suppress(UserError):  # the data cannot be read yet: `data_words` says so
+                merged["training.epochs"] = self._epochs(effort, new, merged["training.batch_size"])
         return self.fill(list(merged.values()), effort)
+
+    def _without_what_was_said_of_other_data(self, values: Sequence[Any]) -> Iterator[Any]:
+        """A subset of another dataset means nothing here; columns stay where the data has them all."""
+        stays = self.columns.has(self.form.data_of(values))
+        for name, value in zip(self.form.controls, values, strict=True):
+            yield "" if name in NAMES or (name.startswith(GROUP) and not stays) else value
+
+    @property
+    def read_anew(self) -> list[Component]:
+        """What `data_changed` fills: all that depends on how the data is read, but not the settings that say how."""
+        return [self.form.controls["training.epochs"], *self.form_outputs[len(self.form.inputs):-1]]
+
+    @reads
+    def data_changed(self, suggested_for: tuple[str, str], effort: str | None, *values: Any) -> list[Any]:
+        """Another column, format or split: there may be more or fewer examples now."""
+        filled = self.choose(suggested_for, effort, *values)
+        return [filled[list(self.form.controls).index("training.epochs")], *filled[len(self.form.inputs):-1]]
 
     def advice(self, model: ModelChoice, data: DatasetChoice) -> Recipe:
         """The suggested settings with a balanced effort for as much data as there is."""
@@ -178,17 +205,27 @@ class TrainTab:
     @reads
     def described(self, *values: Any) -> tuple[str, str]:
         """(own settings, command): what is said about the form, after something on it was changed by hand."""
-        return self.own_words(list(values), self.advice(chosen_model(values[0]), chosen_data(values[1]))), self.command_words(list(values))
+        advice = self.advice(chosen_model(values[0]), self.form.data_of(values))
+        return self.own_words(list(values), advice), self.command_words(list(values))
 
     @reads
     def back_to_suggested(self, *values: Any) -> list[Any]:
-        return self.fill_with(self.advice(chosen_model(values[0]), chosen_data(values[1])))
+        return self.fill_with(self.advice(chosen_model(values[0]), self.form.data_of(values)))
 
     @changes
-    def take_upload(self, file: str, suggested_for: tuple[str, str], effort: str | None, *values: Any) -> list[Any]:
-        """Check a file whole, keep it and choose it; what was odd about it is said beside the data."""
-        settings = self.page.settings
-        id = import_file(Path(file), settings.data, Path(file).name, settings)
+    def take_upload(self, files: list[str] | str | None, suggested_for: tuple[str, str], effort: str | None, *values: Any) -> list[Any]:
+        """Check files whole, keep them and choose them; what was odd about them is said beside the data."""
+        if not files:
+            return [gr.skip()] * len(self.form_outputs)
+        paths = [Path(file) for file in ([files] if isinstance(files, str) else files)]
+        return self._take(import_files(paths, self.page.settings.data, self.page.settings), suggested_for, effort, values)
+
+    @changes
+    def take_text(self, text: str, suggested_for: tuple[str, str], effort: str | None, *values: Any) -> list[Any]:
+        """The same for text that was pasted."""
+        return self._take(import_text(text or "", self.page.settings.data, self.page.settings), suggested_for, effort, values)
+
+    def _take(self, id: str, suggested_for: tuple[str, str], effort: str | None, values: tuple[Any, ...]) -> list[Any]:
         return self.choose(suggested_for, effort or "balanced", values[0], data_value(DatasetChoice(source="file", id=id)), *values[2:])
 
     # ---- handlers: the run
@@ -197,11 +234,8 @@ class TrainTab:
     def start_run(self, *values: Any) -> tuple[Any, ...]:
         """(problems, card, fold): a recipe with mistakes opens the fold and names them; nothing typed is lost."""
         try:
-            recipe = self.form.read(values)
-            examples = examples_of(recipe.dataset, self.page.settings.data)
+            recipe = self._pinned(self.form.read(values))
             self.check_method(recipe, self.finder.facts(recipe.base_model).config.get("model_type", ""))
-            if recipe.method.compares_options:
-                answer_options(examples.train)
             if self.view.learns_nothing(recipe):
                 raise UserError(NOTHING_TO_LEARN, {MAX_LENGTH: NOTHING_TO_LEARN})
         except UserError as error:
@@ -212,9 +246,20 @@ class TrainTab:
         return "", run.id, gr.skip()
 
     def check_method(self, recipe: Recipe, family: str) -> None:
-        """Raises UserError, at the settings, for what the method cannot do with a base that is not on this machine yet."""
+        """Raises UserError for what the method cannot do with a base that is not on this machine yet, or with this data."""
         if problems := recipe.method.problems(recipe.base_model.precision, family, recipe.task_name):
             raise UserError(" ".join(problems.values()), {self.form.place(n, recipe.method.name): text for n, text in problems.items()})
+        if recipe.method.compares_options:
+            with contextlib.suppress(NotHere):  # the worker looks when it has downloaded it
+                answer_options(examples_of(recipe.dataset, self.page.settings.data).train)
+
+    def _pinned(self, recipe: Recipe) -> Recipe:
+        """The recipe as the run keeps it, its data looked at; data of the Hub that is not here yet is downloaded by the worker."""
+        settings = self.page.settings
+        data = pinned(recipe.dataset, settings.data, settings.token)
+        with contextlib.suppress(NotHere):
+            examples_of(data, settings.data)
+        return recipe.model_copy(update={"dataset": data})
 
     def _just_started(self, recipe: Recipe) -> Run | None:
         """A double click is one wish."""
@@ -239,10 +284,14 @@ class TrainTab:
 
     def data_words(self, choice: DatasetChoice) -> str:
         """The description, how much there is, what is odd about it, and a few rows as conversations."""
-        if choice.source == "file" and not self.page.may_change:
+        if not choice.id:
+            return ""
+        if choice.source != "starter" and not self.page.may_change:
             return _quiet(PRIVATE)
         try:
             examples = examples_of(choice, self.page.settings.data)
+        except (NotHere, AskColumns) as error:
+            return _quiet(escape(str(error)))
         except UserError as error:
             return f'<p class="warning">{escape(str(error))}</p>'
         about = f"<p>{escape(starter.DATASETS[choice.id].description)}</p>" if choice.source == "starter" else ""

@@ -8,6 +8,8 @@ from visiting import PATIENCE, App
 
 from tests.hub_server import HubServer, Repo
 from tests.test_hub import CONFIG, ID, PARAMETERS, tiny  # noqa: F401  a fixture
+from tests.test_hub_data import FILES
+from tests.test_hub_data import ID as DATA
 
 expect.set_options(timeout=PATIENCE)
 
@@ -17,6 +19,7 @@ def hub(tiny):  # noqa: F811
     server = HubServer()
     server.add(Repo.of_folder(ID, tiny, config=CONFIG, parameters={"F32": PARAMETERS}, downloads=321))
     server.add(Repo("big/llama", {}, gated=True, licence="llama3", parameters={"BF16": 70_000_000_000}))
+    server.add(Repo(DATA, dict(FILES), kind="datasets", downloads=77))
     yield server
     server.close()
 
@@ -56,3 +59,25 @@ def test_searched_chosen_downloaded_trained(visitor, hub, app):
     expect(page.locator("#live .card .line b")).to_have_text("Finished")
     run = app.store.list()[0]
     assert run.base_model().id == ID and len(run.base_model().revision) == 40
+
+
+def test_data_is_searched_its_split_chosen_and_looked_at(visitor):
+    page = visitor.open()
+    page.wait_for_function("window.guanacoReady")
+    page.get_by_label("Data", exact=True).click()
+    page.get_by_role("option", name="Find one on the Hugging Face Hub").click()
+    page.get_by_label("Search the Hub for data").fill("talk")
+    page.get_by_label("Search the Hub for data").press("Enter")
+    page.get_by_role("button", name=DATA).click()
+    expect(page.locator("#data-hub-line")).to_contain_text("2 files")
+    expect(page.get_by_label("Split", exact=True)).to_have_value("train")
+    expect(page.locator("#data-line")).to_contain_text("not on this machine yet")
+    page.get_by_label("Split", exact=True).click()
+    page.get_by_role("option", name="test", exact=True).click()
+    expect(page.locator("#data-hub-line")).to_contain_text("1 file")
+    page.get_by_role("button", name="Download it and look").click()
+    expect(page.locator("#data-line")).to_contain_text("4 rows: 4 to learn from")
+    expect(page.get_by_role("button", name="Download it and look")).to_be_hidden()
+    page.get_by_label("Data", exact=True).click()
+    page.get_by_role("option", name="A polite helper").click()
+    expect(page.locator("#data-hub")).to_have_count(0)

@@ -1,4 +1,4 @@
-"""The base model onto this machine, before anything is trained and before the run's clock starts."""
+"""Base model and data onto this machine, before anything is trained and before the run's clock starts."""
 
 import os
 import time
@@ -8,6 +8,8 @@ from ..base_models.download import fetch
 from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
+from ..training_data import DatasetChoice
+from ..training_data.hub_data import fetch_data
 from ..words import left, size
 from .report import Reporter
 
@@ -15,28 +17,45 @@ SAY_EVERY = 0.5  # seconds
 
 
 def bring(run: Run, recipe: Recipe, reporter: Reporter) -> Recipe:
-    """The recipe, its base model pinned to the commit that is on this machine now; what is missing is downloaded.
+    """The recipe, its base model and data pinned to the commits that are on this machine now; what is missing is downloaded.
 
     A run that is resumed, or talked to later, finds the same weights, whatever became of the branch, or says that they
     have changed. Raises UserError and Stopped.
     """
-    commit = _download(run, reporter) if recipe.base_model.source == "hub" else ""
+    began, commit, data = time.monotonic(), "", recipe.dataset
+    if recipe.base_model.source == "hub":
+        commit = _download_model(run, reporter)
+    if data.source == "hub":
+        data = _download_data(run, data, reporter)
+    if commit or data.source == "hub":
+        reporter.started_at += time.monotonic() - began  # the time to the first loss is that of training, not of the network
+        reporter.say("Loading the model.", state="running", downloaded=None)
     _close_the_network()
     if not run.check_base():
         run.write_base(commit)
-    return recipe.model_copy(update={"base_model": run.base_model()})
+    return recipe.model_copy(update={"base_model": run.base_model(), "dataset": data})
 
 
-def _download(run: Run, reporter: Reporter) -> str:
+def _download_model(run: Run, reporter: Reporter) -> str:
     """The commit that is on this machine when it returns"""
     model = run.base_model()
-    began, token = time.monotonic(), Settings.from_environment().token
     reporter.say("Looking at the base model.", state="starting")
-    folder, warning = fetch(model, token, _teller(model.id, reporter), lambda: run.is_asked("stop") or run.is_asked("stop-now"))
+    folder, warning = fetch(model, Settings.from_environment().token, _teller(model.id, reporter), lambda: _is_asked_to_stop(run))
     reporter.status.warnings.extend(filter(None, [warning]))
-    reporter.started_at += time.monotonic() - began  # the time to the first loss is that of training, not of the network
-    reporter.say("Loading the model.", state="running", downloaded=None)
     return folder.name
+
+
+def _download_data(run: Run, data: DatasetChoice, reporter: Reporter) -> DatasetChoice:
+    """The data pinned to the commit that is on this machine when it returns"""
+    settings = Settings.from_environment()
+    reporter.say("Looking at the data.", state="starting")
+    pinned, warning = fetch_data(data, settings.data, settings.token, _teller(data.id, reporter), lambda: _is_asked_to_stop(run))
+    reporter.status.warnings.extend(filter(None, [warning]))
+    return pinned
+
+
+def _is_asked_to_stop(run: Run) -> bool:
+    return run.is_asked("stop") or run.is_asked("stop-now")
 
 
 def _close_the_network() -> None:

@@ -1,0 +1,94 @@
+"""A repository on the Hub, and the place of its copy in the Hub's own cache."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+PATIENCE = 6.0  # seconds for an answer of the Hub while a person waits
+COMMIT = re.compile(r"[0-9a-f]{40}")
+_ID = re.compile(r"(?!.*(--|\.\.))[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?")
+_REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]{0,127}")
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file on the Hub. `sha256` is of its content; small files have none."""
+
+    name: str
+    size: int
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One repository, at a branch, tag or commit; without a revision at its main branch."""
+
+    id: str
+    revision: str = ""
+    kind: Literal["model", "dataset"] = "model"
+
+    @property
+    def path(self) -> str:
+        """Behind the address of the Hub."""
+        return f"datasets/{self.id}" if self.kind == "dataset" else self.id
+
+    @property
+    def cache(self) -> Path:
+        """Where the Hub's library keeps it; it need not be there."""
+        from huggingface_hub import constants
+        from huggingface_hub.file_download import repo_folder_name
+
+        return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=self.id, repo_type=self.kind)
+
+    def snapshot(self, commit: str) -> Path:
+        """The folder of the files at a commit, as far as they are on this machine."""
+        return self.cache / "snapshots" / commit
+
+    def kept_commit(self) -> str:
+        """What the revision was when the Hub was last asked; the revision itself where nobody knows."""
+        ref = self.cache / "refs" / (self.revision or "main")
+        return ref.read_text().strip() if ref.is_file() else self.revision or "main"
+
+    def arrived(self, commit: str, file: RemoteFile) -> int:
+        """Bytes of a file that are on this machine already, those of an unfinished download included."""
+        if (self.snapshot(commit) / file.name).exists() or (file.sha256 and (self.cache / "blobs" / file.sha256).exists()):
+            return file.size
+        unfinished = self.cache / "blobs" / f"{file.sha256}.incomplete"
+        return min(file.size, unfinished.stat().st_size) if file.sha256 and unfinished.exists() else 0
+
+    def missing(self, commit: str, files: "tuple[RemoteFile, ...]") -> int:
+        """Bytes of the files that are not on this machine."""
+        return sum(file.size - self.arrived(commit, file) for file in files)
+
+    def problems(self, example: str) -> dict[str, str]:
+        """What is wrong with its name, found without asking anybody: {setting: sentence}."""
+        problems = {}
+        if not _ID.fullmatch(self.id):
+            problems["id"] = f"{self.id!r} is no Hub id. One looks like owner/name, for example {example}."
+        if self.revision and not _REVISION.fullmatch(self.revision):
+            problems["revision"] = f"{self.revision!r} is no revision. Give a branch, a tag or a commit, or leave it empty."
+        return problems
+
+
+def ask(path: str, token: str | None, **asked: Any) -> Any:
+    """An answer of the Hub's API. Raises whatever the network does: `explain` makes a sentence of it.
+
+    The library's own calls wait without end for a network that swallows their request.
+    """
+    from huggingface_hub import constants, get_session
+    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+
+    answer = get_session().get(f"{constants.ENDPOINT}/api/{path}", params=asked, headers=build_hf_headers(token=token or False),
+                               timeout=PATIENCE)
+    hf_raise_for_status(answer)
+    return answer.json()
+
+
+def files_of(info: Any) -> dict[str, RemoteFile]:
+    """{name: file} of what the Hub says of a repository."""
+    return {s.rfilename: RemoteFile(s.rfilename, s.size or 0, s.lfs.sha256 if s.lfs else "") for s in info.siblings or []}
+
+
+def licence_of(tags: list[str] | None) -> str:
+    return next((tag.removeprefix("license:") for tag in tags or [] if tag.startswith("license:")), "")

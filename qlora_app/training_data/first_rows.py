@@ -1,0 +1,48 @@
+"""The first rows of data, before anybody knows how the rest is read: which columns there are, and what would be learned of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ..messages import Conversation
+from ..settings import Settings
+from .columns import ColumnMap
+from .rows import RowSource
+from .sources import with_turns
+from .turns import Columns, RowError, tidy
+
+LOOKED_AT = 50  # rows
+
+
+@dataclass(frozen=True)
+class FirstRows:
+    """The columns of the first rows as the file writes them, those inside of an object as `outer.inner`; and the rows."""
+
+    columns: list[str]
+    rows: list[Columns]
+
+    def learned(self, columns: ColumnMap, turns: str, most: int) -> list[Conversation | str]:
+        """What these columns make of the first `most` rows: a conversation each, or why there is none."""
+        return [_learned(row, columns, turns) for row in self.rows[:most]]
+
+
+def first_rows(place: Path | Sequence[Path], name: str, limits: Settings) -> FirstRows:
+    """Raises UserError where nothing can be read."""
+    values = [row.value for row in islice(RowSource(place, name, limits), LOOKED_AT) if isinstance(row.value, dict)]
+    names = dict.fromkeys(name for value in values for name in _names(value))
+    return FirstRows(list(names), [{key.strip().lower(): one for key, one in value.items()} for value in values])
+
+
+def _names(row: dict[str, Any]) -> list[str]:
+    inner = [f"{name}.{key}" for name, value in row.items() if isinstance(value, dict) for key in value]
+    return [*row, *inner]
+
+
+def _learned(row: Columns, columns: ColumnMap, turns: str) -> Conversation | str:
+    try:
+        made = columns.read(row)
+        return with_turns(tidy(made if isinstance(made, list) else next(iter(made)), []), turns)
+    except (RowError, StopIteration) as error:
+        return str(error) or "there is nothing in it to learn from"

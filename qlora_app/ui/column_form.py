@@ -1,0 +1,155 @@
+"""Columns of your data: which column is what, with the first rows as they would be learned. Opens by itself where nobody could know."""
+
+from html import escape
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from ..errors import UserError
+from ..messages import Conversation
+from ..training_data import DatasetChoice
+from ..training_data.columns import AskColumns
+from ..training_data.first_rows import FirstRows, first_rows
+from ..training_data.sources import files_of
+from .effort import examples_of
+from .guard import reads
+from .page import Page
+from .recipe_form import RecipeForm
+from .theme import plain
+
+GROUP = "dataset.columns."
+TEMPLATE = GROUP + "template"
+SHOWN = 3  # rows
+LONGEST_CELL, LONGEST_TEXT = 60, 300  # characters
+NO_COLUMNS = "Data that has no columns is read as it is."
+STARTER = "The starter's datasets are read as they are. Choose data of your own to say which of its columns is what."
+
+
+class ColumnForm:
+    """Its components and what they do. What is chosen is the recipe's `dataset.columns`, and stands nowhere else."""
+
+    def __init__(self, page: Page, form: RecipeForm) -> None:
+        self.page = page
+        self.form = form
+
+    # ---- components
+
+    def build(self) -> None:
+        with gr.Accordion("Columns of your data", open=False, elem_id="columns") as self.fold:
+            self.table = plain(elem_id="columns-table")
+            self.lists = {}
+            for pair in (("prompt", "answer"), ("input", "system"), ("label", "messages")):
+                with gr.Row(elem_classes="pairs"):
+                    self.lists |= {GROUP + name: self.form.build_list(GROUP + name) for name in pair}
+            self.template = self.form.build_one(TEMPLATE, lines=2, max_lines=6, placeholder="{title}\n{body}")
+            self.preview = plain(elem_id="columns-preview")
+
+    @property
+    def names(self) -> list[str]:
+        """The settings it holds."""
+        return [*self.lists, TEMPLATE]
+
+    @property
+    def outputs(self) -> list[Component]:
+        """What `offer` fills."""
+        return [self.fold, self.table, self.preview, *self.lists.values()]
+
+    # ---- handlers
+
+    @reads
+    def offer(self, *values: Any) -> list[Any]:
+        """The columns the data has, to choose from; opened where the data cannot be read without a choice."""
+        choice = self.form.data_of(values)
+        rows, words = self._first(choice)
+        names = [("", ""), *((name, name) for name in rows.columns)]
+        lists = [gr.update(choices=names) for _ in self.lists]
+        return [gr.Accordion(open=True) if self.asks(choice) else gr.skip(), words, self._preview_words(choice, rows), *lists]
+
+    @reads
+    def show(self, *values: Any) -> str:
+        """The first rows as they would be learned with what is chosen now."""
+        choice = self.form.data_of(values)
+        return self._preview_words(choice, self._first(choice)[0])
+
+    def asks(self, choice: DatasetChoice) -> bool:
+        """Must a person say which column is what, or say it another way?"""
+        try:
+            examples_of(choice, self.page.settings.data)
+        except UserError as error:
+            return isinstance(error, AskColumns) or any(name.startswith(GROUP) for name in error.problems)
+        return False
+
+    def has(self, choice: DatasetChoice) -> bool:
+        """Has the data all columns that are named?"""
+        try:
+            choice.columns.check(choice.title, self._rows(choice).columns)
+        except (UserError, OSError):
+            return False
+        return True
+
+    def _rows(self, choice: DatasetChoice) -> FirstRows:
+        if choice.source == "starter" or not choice.id or not self.page.may_change:
+            return FirstRows([], [])
+        return first_rows(files_of(choice, self.page.settings.data), choice.title, self.page.settings)
+
+    def _first(self, choice: DatasetChoice) -> tuple[FirstRows, str]:
+        """(the first rows, they as a table, or why there are none)"""
+        if choice.source == "starter":
+            return FirstRows([], []), _quiet(STARTER)
+        try:
+            rows = self._rows(choice)
+        except UserError as error:
+            return FirstRows([], []), _quiet(str(error))
+        except OSError:  # the line under the data says why
+            return FirstRows([], []), ""
+        return rows, _table(rows) if rows.columns else _quiet(NO_COLUMNS)
+
+    # ---- words
+
+    def _preview_words(self, choice: DatasetChoice, rows: FirstRows) -> str:
+        if not choice.columns.given or not rows.rows:
+            return ""
+        try:
+            choice.columns.check(choice.title, rows.columns)
+        except UserError as error:
+            said = "".join(f"<p>{escape(text)}</p>" for text in str(error).split("\n"))
+            return f'<div class="warning" role="status">{said}</div>'
+        shown = "".join(_row(number, one) for number, one in enumerate(rows.learned(choice.columns, choice.turns, SHOWN), start=1))
+        return f'<h4 class="section">The first rows as they are learned</h4>{shown}'
+
+
+def _table(rows: FirstRows) -> str:
+    """The first cells of every column, so that one sees what is in it."""
+    outer = [name for name in rows.columns if name.strip().lower() in rows.rows[0]]
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in outer)
+    body = "".join("<tr>" + "".join(f"<td>{escape(_cell(row.get(name.strip().lower())))}</td>" for name in outer) + "</tr>"
+                   for row in rows.rows[:SHOWN])
+    return ('<div class="first-rows" role="region" tabindex="0" aria-label="The first rows">'
+            f'<table translate="no"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>')
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]}…"
+
+
+def _row(number: int, made: Conversation | str) -> str:
+    """One row as a conversation, what carries loss underlined as under the microscope; or why it is left out."""
+    if isinstance(made, str):
+        return f'<p class="warning">Row {number} is left out: {escape(made)}</p>'
+    turns = "".join(f"<dt>{escape(turn['role'])}</dt><dd>{_said(turn['content'], _is_learned(turn))}</dd>" for turn in made[:6])
+    return f'<dl class="turns" translate="no">{turns}</dl>'
+
+
+def _is_learned(turn: Any) -> bool:
+    return turn.get("train", turn["role"] in ("assistant", "text"))
+
+
+def _said(text: str, learned: bool) -> str:
+    shown = escape(text[:LONGEST_TEXT]) + ("…" if len(text) > LONGEST_TEXT else "")
+    return f'<span class="part trained">{shown}</span>' if learned else shown
+
+
+def _quiet(text: str) -> str:
+    return f'<p class="quiet">{escape(text)}</p>'

@@ -1,0 +1,189 @@
+"""Under the data: a search over the Hub's datasets, the subset, split and revision of the chosen one, and a place for pasted text.
+
+For the starter's datasets nothing of this is shown.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from ..errors import UserError
+from ..hub import Stopped
+from ..training_data import DatasetChoice
+from ..training_data.hub_data import Hit, Layout, Part, download_words, fetch_data, kept, look_up, search_data
+from ..training_data.packed import ENDINGS
+from ..words import size
+from .guard import changes, in_words, reads
+from .page import Page
+from .recipe_form import PASTE, SEARCH_DATA, RecipeForm, data_value
+from .theme import on_click, plain
+
+NAMES = ("dataset.subset", "dataset.split", "dataset.revision")
+REMEMBERED = 600.0  # seconds, of what the Hub said about a dataset
+NEWS = 0.5  # seconds between two words about a download
+LONGEST_PASTE = 5_000_000  # characters
+NOTHING = "Nothing found. Try fewer words, such as alpaca or german questions."
+
+
+class DataFinder:
+    """Its components and what they do."""
+
+    def __init__(self, page: Page, form: RecipeForm) -> None:
+        self.page = page
+        self.form = form
+        self._known: dict[tuple[str, str], tuple[float, Layout]] = {}
+        self._loading = ThreadPoolExecutor(2, thread_name_prefix="download")
+
+    # ---- components
+
+    def build(self) -> None:
+        with gr.Column(visible=False, elem_id="data-search") as self.searching:
+            with gr.Row(elem_classes="keep", equal_height=True):
+                self.words = gr.Textbox(label="Search the Hub for data", placeholder="alpaca", max_lines=1, scale=3, min_width=120,
+                                        interactive=True, elem_id="data-words")
+                self.go = gr.Button("Search", size="sm", min_width=90, elem_id="data-go")
+            self.hits = plain(js_on_load=on_click("pick", "data"), elem_id="data-hits")
+        with gr.Column(visible=False, elem_id="data-hub") as self.chosen:
+            self.line = plain(elem_id="data-hub-line")
+            with gr.Row(elem_classes="pairs"):
+                self.lists = [self.form.build_list(name) for name in NAMES]
+            self.get = gr.Button("Download it and look", size="sm", elem_id="data-get", visible=False)
+            self.progress = plain(elem_id="data-progress")
+        with gr.Column(visible=False, elem_id="data-paste") as self.bringing:
+            self.files = gr.File(label="Files, also several of one format", file_count="multiple", file_types=ENDINGS, height=150,
+                                 elem_id="drop")
+            self.text = gr.Textbox(label="Or text", lines=4, max_lines=12, interactive=True, elem_id="paste", max_length=LONGEST_PASTE,
+                                   placeholder="Rows as JSON or CSV, or plain text")
+            self.take = gr.Button("Use this text", size="sm", elem_id="take-text")
+            plain(self._folder_words() if self.page.may_change else "")  # strangers need no paths
+
+    @property
+    def outputs(self) -> list[Component]:
+        """What `describe` fills."""
+        return [self.searching, self.chosen, self.bringing, self.line, *self.lists, self.get, self.progress]
+
+    # ---- handlers
+
+    @reads
+    def find(self, words: str) -> str:
+        """The list of hits, or why there is none."""
+        try:
+            found = search_data(words or "", self._token())
+        except UserError as error:
+            return f'<p class="warning" role="alert">{escape(str(error))}</p>'
+        rows = "".join(_row(hit) for hit in found)
+        return f'<ul class="shelf">{rows}</ul>' if rows else f'<p class="quiet" role="status">{NOTHING}</p>'
+
+    @reads
+    def pick(self, event: gr.EventData) -> Any:
+        """A click on a hit; what comes from the browser must be a dataset's id."""
+        choice = DatasetChoice(source="hub", id=str((event._data or {}).get("data", ""))[:200])
+        if problems := choice.problems():
+            raise UserError(problems["id"])
+        return gr.update(choices=self.form.data_choices(choice), value=data_value(choice))
+
+    @reads
+    def describe(self, *values: Any) -> list[Any]:
+        """What is shown for the chosen data: the search, what the Hub says of it with lists to choose from, or a place to paste."""
+        choice, value = self.form.data_of(values), str(values[1] or "")
+        is_chosen = choice.source == "hub" and bool(choice.id)
+        seen = [gr.Column(visible=value == SEARCH_DATA), gr.Column(visible=is_chosen),
+                gr.Column(visible=value == PASTE and self.page.may_change)]
+        if not is_chosen:
+            return [*seen, "", *(gr.update(choices=[], value="") for _ in NAMES), gr.Button(visible=False), ""]
+        return [*seen, *self._described(choice), ""]
+
+    def _described(self, choice: DatasetChoice) -> list[Any]:
+        """[line, subset, split, revision, button]"""
+        lists: list[Any] = [gr.skip() for _ in NAMES]
+        try:
+            if problems := choice.problems():
+                raise UserError(next(iter(problems.values())))
+            layout = self.layout(choice)
+            lists[0] = _list(layout.subsets, choice.subset or layout.subset)
+            lists[2] = gr.update(choices=_revisions(layout), value=layout.commit)
+            if choice.subset in ("", *layout.subsets):
+                lists[1] = _list(layout.splits(choice.subset or layout.subset), choice.split)
+            part = layout.part(choice)
+        except UserError as error:
+            if here := kept(choice, self.page.settings.data):
+                return [f'<p class="quiet">{escape(download_words(here))}</p>', *lists, gr.Button(visible=False)]
+            return [f'<p class="warning" role="alert">{escape(str(error))}</p>', *lists, gr.Button(visible=False)]
+        lists[1] = _list(layout.splits(part.subset), part.split)
+        is_here = kept(part.pin(choice), self.page.settings.data) is not None
+        return [_about(layout, part), *lists, gr.Button(visible=not is_here and self.page.may_change)]
+
+    @changes
+    def fetch(self, *values: Any) -> Iterator[str]:
+        """Downloads what is chosen and says how far it is; leaving the page ends it, and what has arrived is kept."""
+        choice, settings, told, stop = self.form.data_of(values), self.page.settings, {"text": "…"}, threading.Event()
+
+        def tell(arrived: int, total: int) -> None:
+            told["text"] = f"Downloading {choice.id}: {size(arrived)} of {size(total)}."
+
+        waiting = self._loading.submit(fetch_data, choice, settings.data, settings.token, tell, stop.is_set)
+        try:
+            while not waiting.done():
+                yield f'<p class="quiet" role="status">{escape(told["text"])}</p>'
+                time.sleep(NEWS)
+            waiting.result()
+        except Stopped:
+            return
+        except UserError as error:
+            yield f'<p class="warning" role="alert">{escape(in_words(error))}</p>'
+            return
+        finally:
+            stop.set()
+        yield ""
+
+    # ---- what is known
+
+    def layout(self, choice: DatasetChoice) -> Layout:
+        """Raises UserError for data that cannot be had."""
+        when, known = self._known.get((choice.id, choice.revision), (0.0, None))
+        if known and time.monotonic() - when < REMEMBERED:
+            return known
+        found = look_up(choice, self._token(), revisions=True)
+        if len(self._known) > 200:
+            self._known.clear()
+        for revision in (choice.revision, found.commit):
+            self._known[choice.id, revision] = time.monotonic(), found
+        return found
+
+    def _token(self) -> str | None:
+        """Visitors of a demonstration do not look into what only its owner may see."""
+        return self.page.settings.token if self.page.may_change else None
+
+    def _folder_words(self) -> str:
+        folder = self.page.settings.data
+        home = Path.home()
+        shown = f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
+        return ('<p class="quiet">Large files need no upload: what lies in the data folder of this machine '
+                f'(<span translate="no">{escape(shown)}</span>) is in the list too.</p>')
+
+
+def _row(hit: Hit) -> str:
+    return (f'<li><button type="button" data-data="{escape(hit.id)}"><b translate="no">{escape(hit.id)}</b> '
+            f'<span>{escape(hit.summary())}</span></button></li>')
+
+
+def _list(names: Any, value: str) -> Any:
+    return gr.update(choices=[(name, name) for name in names], value=value)
+
+
+def _revisions(layout: Layout) -> list[tuple[str, str]]:
+    named = [(f"{name} ({commit[:8]})", commit) for name, commit in layout.revisions.items()]
+    return named if layout.commit in layout.revisions.values() else [(layout.commit[:8], layout.commit), *named]
+
+
+def _about(layout: Layout, part: Part) -> str:
+    facts = [f"licence {layout.licence}" if layout.licence else "no licence named", "gated" if layout.is_gated else "",
+             download_words(part)]
+    return f'<p class="quiet">{escape(" · ".join(filter(None, facts)))}</p>'

@@ -1,0 +1,76 @@
+"""A table nobody could know: uploaded, its columns named, its mask seen, trained on."""
+
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+from test_everyone import found
+from visiting import DESK, PATIENCE, PHONE
+
+expect.set_options(timeout=PATIENCE)
+
+
+NAMES = ("subject", "customer wrote", "we said", "agent")
+
+
+def table(folder, names=NAMES):
+    file = folder / "support-notes.csv"
+    subjects = ("Late parcel", "Broken cup", "Wrong size", "Lost invoice")
+    file.write_text(",".join(names) + "\n" + "".join(
+        f"{subjects[i % 4]},\"My order {1000 + i} is not right, can you help?\",We are sorry about order {1000 + i} and mend it today.,"
+        f"A{i % 3}\n" for i in range(60)))
+    return file
+
+
+def choose(page, label, name):
+    page.get_by_label(label, exact=True).click()
+    page.get_by_role("option", name=name, exact=True).click()
+
+
+def uploaded(page, folder, names=NAMES):
+    page.set_input_files("input[type=file]", table(folder, names))
+    expect(page.locator("#columns-table th")).to_have_text(list(names))
+    expect(page.locator("#data-line")).to_contain_text("rows with columns that are not known here")
+
+
+def test_uploaded_mapped_seen_started(visitor, app, tmp_path):
+    page = visitor.open()
+    uploaded(page, tmp_path)
+    page.get_by_label("Composed question").fill("{subject}: {customer wrote}")
+    choose(page, "Column that answers", "we said")
+    preview = page.locator("#columns-preview")
+    expect(preview.locator("dl").first).to_contain_text("Late parcel: My order 1000 is not right, can you help?")
+    expect(preview.locator(".trained").first).to_have_text("We are sorry about order 1000 and mend it today.")
+    expect(page.locator("#data-line")).to_contain_text("60 rows: 54 to learn from, 6 held out")
+    expect(page.locator("#mask [role=status]")).to_contain_text("Example 1 of 54")
+    expect(page.locator("#mask .tokens .trained").first).to_contain_text("We are sorry about order")
+    expect(page.locator("#data-facts svg")).to_be_visible()
+    if folder := os.environ.get("PICTURES"):  # PICTURES=docs pytest tests/browser/test_own_data.py makes the README's picture
+        page.set_viewport_size({"width": 620, "height": 1500})  # the panels one below the other
+        page.wait_for_timeout(1000)
+        page.locator("#data-view").screenshot(path=Path(folder) / "your-data.png")
+    page.get_by_role("button", name="All settings").click()
+    page.get_by_label("Most steps").fill("2")
+    page.get_by_label("Scored questions").fill("2")
+    page.wait_for_timeout(300)
+    page.click("#start")
+    expect(page.locator("#live .card .line b")).to_have_text("Finished")
+    data = app.store.list()[0].recipe().dataset
+    assert data.columns.given == {"template": "{subject}: {customer wrote}", "answer": "we said"} and len(data.fingerprint) == 64
+    page.reload()
+    page.wait_for_function("window.guanacoReady")
+    page.get_by_role("button", name="Look at the data").click()
+    page.get_by_role("button", name="Columns of your data").click()
+    expect(page.get_by_label("Column that answers", exact=True)).to_have_value("we said")
+    expect(page.get_by_label("Composed question")).to_have_value("{subject}: {customer wrote}")
+
+
+@pytest.mark.parametrize(("theme", "size"), [("light", PHONE), ("dark", DESK)], ids=["phone", "desk"])
+def test_axe_finds_nothing_serious_in_the_columns(visitor, tmp_path, theme, size):
+    page = visitor.open(f"?__theme={theme}", size=size)
+    uploaded(page, tmp_path, ("about", "raw", theme, "who"))  # the last run's columns would do for its own
+    choose(page, "Column that answers", "who")
+    expect(page.locator("#columns-preview .trained").first).to_be_visible()
+    assert found(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,0 +1,219 @@
+"""Data that a person brings: one file or several, a folder, an archive, pasted text, what lies on the server; and what changes later."""
+
+import io
+import json
+import zipfile
+
+import pytest
+
+from qlora_app.assignments import recipe_from
+from qlora_app.errors import UserError
+from qlora_app.settings import Settings
+from qlora_app.training_data import (
+    DatasetChoice,
+    changed_since,
+    import_file,
+    import_files,
+    import_text,
+    load_examples,
+    pinned,
+    server_files,
+    uploaded_files,
+)
+from qlora_app.training_data.columns import AskColumns, ColumnMap
+from qlora_app.training_data.data_folder import fingerprint_of
+from qlora_app.training_data.first_rows import first_rows
+
+
+def alpaca(word, count):
+    return "".join(json.dumps({"instruction": f"Say {word} {i}", "output": f"{word} {i}"}) + "\n" for i in range(count))
+
+
+SHAREGPT = json.dumps({"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]}) + "\n"
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "home" / "data"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, content):
+        path = tmp_path / "mine" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        return path
+    return write
+
+
+def zipped(**members):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def own(id, **more):
+    return DatasetChoice(source="file", id=id, **more)
+
+
+# ---- several files
+
+
+def test_several_files_become_one_dataset_and_a_row_is_named_by_its_file(data, write):
+    broken = alpaca("b", 6) + json.dumps({"instruction": "Nothing", "output": ""}) + "\n"
+    id = import_files([write("a.jsonl", alpaca("a", 12)), write("b.jsonl", broken)], data)
+    choice = own(id)
+    examples = load_examples(choice, data)
+    assert choice.title == "a_and_1_more" and examples.rows == 19 and len(examples.train) + len(examples.held_out) == 18
+    assert str(examples.left_out[0]).startswith("row 19 (line 7 of b.jsonl): ")
+    assert uploaded_files(data) == [id] and id == import_files([write("a.jsonl", alpaca("a", 12)), write("b.jsonl", broken)], data)
+    assert [path.name for path in data.iterdir()] == [id], "the second time leaves nothing beside it"
+
+
+def test_two_files_of_one_name_are_both_kept(data, write):
+    examples = load_examples(own(import_files([write("1/a.jsonl", alpaca("a", 3)), write("2/a.jsonl", alpaca("b", 4))], data)), data)
+    assert examples.rows == 7
+
+
+def test_files_in_different_formats_are_refused_and_named(data, write):
+    with pytest.raises(UserError, match=r"different formats.*: a\.jsonl is Alpaca, b\.jsonl is ShareGPT\."):
+        import_files([write("a.jsonl", alpaca("a", 3)), write("b.jsonl", SHAREGPT)], data)
+    assert list(data.iterdir()) == []
+
+
+def test_an_archive_of_several_files_is_one_dataset(data, tmp_path):
+    file = tmp_path / "all.zip"
+    file.write_bytes(zipped(**{"x/a.jsonl": alpaca("a", 3), "x/b.jsonl": alpaca("b", 4), "README.md": "# no data"}))
+    assert load_examples(own(import_file(file, data, "all.zip")), data).rows == 7
+    file.write_bytes(zipped(**{"a.jsonl": alpaca("a", 3), "b.jsonl": SHAREGPT}))
+    with pytest.raises(UserError, match=r"all\.zip holds files in different formats.*a\.jsonl is Alpaca, b\.jsonl is ShareGPT"):
+        import_file(file, data, "all.zip")
+
+
+def test_many_files_of_an_archive_share_its_limit(data, tmp_path):
+    file = tmp_path / "bomb.zip"
+    file.write_bytes(zipped(**{f"{i}.txt": b" " * 9_000_000 for i in range(3)}))
+    with pytest.raises(UserError, match="unpacks to more than 16 MB"):
+        import_file(file, data, "bomb.zip")
+
+
+def test_files_that_ask_are_kept_and_read_by_their_columns(data, write):
+    id = import_files([write("a.csv", "raw,note\n1,one\n2,two\n"), write("b.csv", "raw,note\n3,three\n")], data)
+    with pytest.raises(AskColumns) as asked:
+        load_examples(own(id), data)
+    assert asked.value.columns == ["raw", "note"]
+    assert load_examples(own(id, columns=ColumnMap(prompt="raw", answer="note")), data).rows == 3
+
+
+# ---- what lies on the server
+
+
+def test_files_and_folders_of_the_data_folder_are_offered_and_read(data):
+    (data / "corpora" / "deep").mkdir(parents=True)
+    (data / "corpora" / "a.jsonl").write_text(alpaca("a", 12))
+    (data / "corpora" / "b.jsonl").write_text(alpaca("b", 5))
+    (data / "corpora" / "deep" / "c.jsonl").write_text(alpaca("c", 2))
+    (data / "corpora" / ".hidden.jsonl").write_text("{}")
+    (data / "one.jsonl").write_text(alpaca("one", 3))
+    (data / "notes.doc").write_text("x")
+    assert server_files(data) == ["one.jsonl", "corpora", "corpora/a.jsonl", "corpora/b.jsonl", "corpora/deep/c.jsonl"]
+    assert load_examples(own("corpora/a.jsonl"), data).rows == 12
+    assert load_examples(own("corpora"), data).rows == 19 and load_examples(own("one.jsonl"), data).rows == 3
+
+
+@pytest.mark.parametrize("id", ["../runs", "corpora/../../runs", "/etc/passwd", ".hub/x.json", "a//b", "", "a\\b"])
+def test_nothing_outside_of_the_data_folder_can_be_named(data, id):
+    with pytest.raises(UserError, match="no file of the data folder"):
+        load_examples(own(id), data)
+
+
+def test_links_are_refused_wherever_they_stand(data, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a.jsonl").write_text(alpaca("a", 3))
+    (data / "linked").symlink_to(outside)
+    (data / "link.jsonl").symlink_to(outside / "a.jsonl")
+    (data / "folder").mkdir()
+    (data / "folder" / "b.jsonl").symlink_to(outside / "a.jsonl")
+    for id in ("linked", "linked/a.jsonl", "link.jsonl"):
+        with pytest.raises(UserError, match=r"reached through a link"):
+            load_examples(own(id), data)
+    with pytest.raises(UserError, match=r"holds a link \(b\.jsonl\)"):
+        load_examples(own("folder"), data)
+    assert server_files(data) == []
+
+
+def test_what_nobody_checked_has_limits_when_it_is_read(data, monkeypatch):
+    (data / "one.jsonl").write_text(alpaca("one", 30))
+    monkeypatch.setenv("QLORA_APP_MAX_ROWS", "20")
+    with pytest.raises(UserError, match="more than 20 rows"):
+        load_examples(own("one.jsonl"), data)
+
+
+# ---- pasted text
+
+
+@pytest.mark.parametrize(("text", "format"), [("question,answer\nWhy?,Because.\nWho?,Me.\n", "question_answer"),
+                                              (alpaca("a", 2), "alpaca"), ("Once upon a time.\n\nThe end.", "text")])
+def test_pasted_text_is_recognised_like_a_file(data, text, format):
+    choice = own(import_text(text, data))
+    assert choice.title == "pasted.txt" and load_examples(choice, data).format == format
+
+
+def test_no_text_is_a_sentence(data):
+    with pytest.raises(UserError, match="There is no text yet"):
+        import_text("  \n", data)
+
+
+# ---- the fingerprint
+
+
+def test_a_run_whose_data_changed_says_so(data, write):
+    (data / "one.jsonl").write_text(alpaca("one", 20))
+    kept = pinned(own("one.jsonl"), data)
+    assert len(kept.fingerprint) == 64 and changed_since(kept, data) == [] and "changed" not in str(load_examples(kept, data).warnings)
+    (data / "one.jsonl").write_text(alpaca("other", 20))
+    said = "one.jsonl has changed since this run was started"
+    assert said in changed_since(kept, data)[0] and said in load_examples(kept, data).warnings[0]
+    (data / "one.jsonl").unlink()
+    assert changed_since(kept, data) == [], "that it is gone is said elsewhere"
+    upload = pinned(own(import_file(write("a.jsonl", alpaca("a", 3)), data, "a.jsonl")), data)
+    assert upload.fingerprint.startswith(upload.id[:12])
+
+
+def test_the_fingerprint_of_a_folder_knows_names_and_bytes(data):
+    (data / "some").mkdir()
+    (data / "some" / "a.jsonl").write_text(alpaca("a", 2))
+    before = fingerprint_of(data / "some")
+    (data / "some" / "a.jsonl").rename(data / "some" / "b.jsonl")
+    assert fingerprint_of(data / "some") != before
+
+
+# ---- the first rows, and the command line
+
+
+def test_the_first_rows_show_columns_and_what_is_learned(write):
+    file = write("a.jsonl", json.dumps({"Title": "A", "body": {"text": "long"}, "tag": ""}) + "\n" + json.dumps({"Title": "B", "tag": "x"}))
+    rows = first_rows(file, "a.jsonl", Settings())
+    assert rows.columns == ["Title", "body", "tag", "body.text"]
+    made = rows.learned(ColumnMap(template="{title}\\n{body.text}", answer="tag"), "all", 3)
+    assert made == ["the answer (turn 2) is empty", "it has no column 'body.text'"]
+    made = rows.learned(ColumnMap(prompt="tag", answer="Title"), "all", 3)
+    assert made[1] == [{"role": "user", "content": "x"}, {"role": "assistant", "content": "B"}]
+
+
+def test_a_folder_and_data_of_the_data_folder_can_be_named_in_a_command(data, write):
+    write("a.jsonl", alpaca("a", 12))
+    folder = write("b.jsonl", alpaca("b", 12)).parent
+    settings = Settings(home=data.parent)
+    choice = recipe_from("starter", [f"dataset.id={folder}"], settings).dataset
+    assert choice.title == "mine" and load_examples(choice, data).rows == 24
+    (data / "own").mkdir()
+    (data / "own" / "x.jsonl").write_text(alpaca("x", 3))
+    choice = recipe_from("starter", ["dataset.id=own/x.jsonl"], settings).dataset
+    assert (choice.source, choice.id) == ("file", "own/x.jsonl")

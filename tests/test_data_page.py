@@ -1,0 +1,204 @@
+"""The page's side of data: bring some, find some on the Hub, say which column is what. Handlers as plain functions."""
+
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+
+from qlora_app.settings import Settings
+from qlora_app.training_data import DatasetChoice, import_file
+from qlora_app.ui.column_form import GROUP
+from qlora_app.ui.data_view import PRIVATE
+from qlora_app.ui.page import Page
+from qlora_app.ui.recipe_form import PASTE, SEARCH_DATA, data_value
+from tests.conftest import train_tab, values  # noqa: F401  a fixture
+from tests.hub_server import GOOD, Repo
+from tests.test_hub import hub, server  # noqa: F401  fixtures
+from tests.test_hub_data import ID, talk  # noqa: F401  a fixture
+
+EVIL = "<img src=x onerror=alert(1)>"
+HUB = f"hub/{ID}"
+
+
+@pytest.fixture
+def tab(tmp_path):
+    return train_tab(Settings(home=tmp_path / "home", hub_token=GOOD), supervisor=SimpleNamespace(wake=lambda: None))
+
+
+@pytest.fixture
+def odd(tab, tmp_path):
+    """A table whose columns nobody could know, as the form names it once it was uploaded."""
+    file = tmp_path / "odd.csv"
+    file.write_text("raw,note\n" + "".join(f"{EVIL} {i},It is {i}.\n" for i in range(30)))
+    return data_value(DatasetChoice(source="file", id=import_file(file, tab.page.settings.data, file.name)))
+
+
+def filled(tab, answer):
+    """{control: value} of what `fill` answered."""
+    shown = answer[:len(tab.form.controls)]
+    return dict(zip(tab.form.controls, (one["value"] if isinstance(one, dict) else one for one in shown), strict=True))
+
+
+def chosen(tab, values, name):  # noqa: F811
+    """The form after other data was chosen."""
+    return filled(tab, tab.choose(("starter", "starter/helper"), "balanced", *(values | {"dataset": name}).values()))
+
+
+# ---- columns
+
+
+def test_a_file_that_asks_is_kept_chosen_and_opens_the_columns(tab, values, tmp_path):  # noqa: F811
+    file = tmp_path / "odd.csv"
+    file.write_text("raw,note\n" + "".join(f"{i},It is {i}.\n" for i in range(30)))
+    form = filled(tab, tab.take_upload([str(file)], ("starter", "starter/helper"), "balanced", *values.values()))
+    assert form["dataset"].endswith("-odd.csv")
+    fold, table, preview, *lists = tab.columns.offer(*form.values())
+    assert fold.open and "<th scope=\"col\">raw</th>" in table and preview == ""
+    assert [choice for choice, _ in lists[0]["choices"]] == ["", "raw", "note"]
+    opened, seen = tab.view.open_to_ask(None, *form.values())
+    assert opened.open and seen == ("", 0)
+    assert "Columns of your data" in tab.data_words(tab.form.data_of(list(form.values())))
+
+
+def test_the_preview_is_what_is_learned_and_the_choice_is_the_recipe_s(tab, values, odd):  # noqa: F811
+    form = chosen(tab, values, odd) | {GROUP + "template": "About {raw}\nplease", GROUP + "answer": "note"}
+    shown = tab.columns.show(*form.values())
+    assert shown.count("<dl") == 3 and '<span class="part trained">It is 0.</span>' in shown and "please" in shown
+    assert "<img" not in shown and "<img" not in tab.columns.offer(*form.values())[1]
+    recipe = tab.form.read(list(form.values()))
+    assert recipe.dataset.columns.given == {"template": "About {raw}\nplease", "answer": "note"}
+    epochs, *_, line, _, command = tab.data_changed(("starter", odd), "balanced", *form.values())
+    assert epochs > 2 and "30 rows: 27 to learn from, 3 held out" in line
+    assert "dataset.columns.answer=note" in command
+    assert not tab.columns.asks(recipe.dataset)
+
+
+def test_a_row_that_gives_nothing_says_why_and_a_wrong_column_is_named(tab, values, odd):  # noqa: F811
+    form = chosen(tab, values, odd) | {GROUP + "prompt": "raw"}
+    assert "No column is named to learn from" in tab.columns.show(*form.values())
+    assert "has no column &#x27;spam&#x27;" in tab.columns.show(*(form | {GROUP + "answer": "spam"}).values())
+    alert, _, _ = tab.start_run(*(form | {GROUP + "answer": "spam"}).values())
+    assert 'data-field="f-dataset-columns-answer"' in alert and tab.page.store.list() == []
+
+
+def test_columns_stay_with_data_that_has_them_and_go_with_data_that_has_not(tab, values, odd, tmp_path):  # noqa: F811
+    form = chosen(tab, values, odd) | {GROUP + "prompt": "raw", GROUP + "answer": "note"}
+    same, other = tmp_path / "same.csv", tmp_path / "other.jsonl"
+    same.write_text("note,raw,more\n" + "a,b,c\n" * 12)
+    other.write_text('{"instruction": "a", "output": "b"}\n' * 12)
+    for file, kept in ((same, "raw"), (other, "")):
+        id = import_file(file, tab.page.settings.data, file.name)
+        after = filled(tab, tab.choose(("starter", odd), "balanced", *(form | {"dataset": f"file/{id}"}).values()))
+        assert after[GROUP + "prompt"] == kept
+
+
+# ---- brought
+
+
+def test_several_files_at_once_and_pasted_text(tab, values, tmp_path):  # noqa: F811
+    files = [tmp_path / name for name in ("a.jsonl", "b.jsonl")]
+    for file in files:
+        file.write_text(f'{{"instruction": "{file.name}", "output": "b"}}\n' * 6)
+    form = filled(tab, tab.take_upload([str(file) for file in files], ("starter", "starter/helper"), None, *values.values()))
+    assert "12 rows" in tab.data_words(tab.form.data_of(list(form.values())))
+    form = filled(tab, tab.take_text("question,answer\nWhy?,So.\nWho?,Me.\n", ("starter", "starter/helper"), None, *values.values()))
+    assert form["dataset"].endswith("-pasted.txt") and "2 rows" in tab.data_words(tab.form.data_of(list(form.values())))
+    with pytest.raises(gr.Error, match="There is no text yet"):
+        tab.take_text(" ", ("starter", "starter/helper"), None, *values.values())
+
+
+def test_what_lies_in_the_data_folder_is_in_the_list(tab):
+    (tab.page.settings.data / "mine").mkdir(parents=True)
+    (tab.page.settings.data / "mine" / "a.jsonl").write_text("{}")
+    assert ("mine/a.jsonl", "file/mine/a.jsonl") in tab.form.data_choices()
+
+
+def test_a_run_keeps_the_fingerprint_and_its_card_says_when_the_data_changed(tab, values):  # noqa: F811
+    file = tab.page.settings.data / "mine.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"instruction": "a", "output": "b"}\n' * 12)
+    form = chosen(tab, values, "file/mine.jsonl")
+    alert, id, _ = tab.start_run(*form.values())
+    run = tab.page.store.get(id)
+    assert alert == "" and len(run.recipe().dataset.fingerprint) == 64
+    assert tab.start_run(*form.values())[1] == id, "a double click is one wish"
+    run.take("start")
+    assert "has changed" not in tab.cards.poll({"run": id})["parts"]["head"]
+    file.write_text('{"instruction": "a", "output": "c"}\n' * 12)
+    tab.cards._known.clear()
+    assert "mine.jsonl has changed since this run was started" in tab.cards.poll({"run": id})["parts"]["head"]
+
+
+# ---- the Hub
+
+
+def described(tab, form):
+    names = ("search", "hub", "paste", "line", "subset", "split", "revision", "get", "progress")
+    return SimpleNamespace(**dict(zip(names, tab.data_finder.describe(*form.values()), strict=True)))
+
+
+def test_the_search_and_the_place_to_paste_open_when_they_are_chosen(tab, values, hub, talk):  # noqa: F811
+    assert [value for _, value in tab.form.data_choices()][-2:] == [SEARCH_DATA, PASTE]
+    for value, seen in (("starter/helper", []), (SEARCH_DATA, ["search"]), (PASTE, ["paste"]), (HUB, ["hub"])):
+        shown = described(tab, chosen(tab, values, value))
+        assert [name for name in ("search", "hub", "paste") if getattr(shown, name).visible] == seen
+
+
+def test_hits_are_buttons_and_what_is_picked_must_be_an_id(tab, hub, talk):  # noqa: F811
+    hub.add(Repo("evil/talk", {}, kind="datasets", licence=EVIL))
+    found = tab.data_finder.find("talk")
+    assert f'data-data="{ID}"' in found and "<img" not in found and "Nothing found" in tab.data_finder.find("no such thing")
+    assert tab.data_finder.pick(SimpleNamespace(_data={"data": ID}))["value"] == HUB
+    for sent in ({"data": "../../etc"}, {"data": '"><script>'}, {}, None):
+        with pytest.raises(gr.Error, match=r"Hub id|No data"):
+            tab.data_finder.pick(SimpleNamespace(_data=sent))
+    hub.status = 500
+    assert 'role="alert"' in tab.data_finder.find("talk")
+
+
+def test_subset_split_and_revision_are_chosen_from_what_the_hub_says(tab, values, hub, talk):  # noqa: F811
+    form = chosen(tab, values, HUB)
+    shown = described(tab, form)
+    assert (shown.subset["value"], shown.split["value"], shown.revision["value"]) == ("default", "train", talk.commit)
+    assert [name for name, _ in shown.split["choices"]] == ["train", "test"] and shown.get.visible
+    assert shown.revision["choices"] == [(f"main ({talk.commit[:8]})", talk.commit)]
+    assert "2 files" in shown.line and "to download" in shown.line and "not on this machine yet" in tab.data_words(
+        tab.form.data_of(list(form.values())))
+    wrong = described(tab, form | {"dataset.split": "all"})
+    assert "has no split" in wrong.line and [name for name, _ in wrong.split["choices"]] == ["train", "test"]
+    assert len([path for _, path, _ in hub.asked if path.startswith(f"/api/datasets/{ID}/refs")]) == 1, "asked once, remembered"
+
+
+def test_downloaded_on_the_page_it_is_looked_at_like_a_file(tab, values, hub, talk):  # noqa: F811
+    shown = described(tab, chosen(tab, values, HUB))
+    form = chosen(tab, values, HUB) | {"dataset.subset": "default", "dataset.split": "train", "dataset.revision": shown.revision["value"]}
+    assert list(tab.data_finder.fetch(*form.values()))[-1] == ""
+    assert "30 rows: 27 to learn from, 3 held out" in tab.data_words(tab.form.data_of(list(form.values())))
+    assert not described(tab, form).get.visible and (ID, HUB) in tab.form.data_choices()
+    assert tab.columns.offer(*form.values())[1].count("<th ") == 2
+    alert, id, _ = tab.start_run(*form.values())
+    assert alert == "" and tab.page.store.get(id).recipe().dataset.revision == talk.commit
+
+
+def test_data_that_is_not_here_starts_and_is_pinned_and_what_cannot_be_had_does_not(tab, values, hub, talk):  # noqa: F811
+    form = chosen(tab, values, HUB)
+    alert, id, _ = tab.start_run(*form.values())
+    data = tab.page.store.get(id).recipe().dataset
+    assert alert == "" and (data.revision, data.subset, data.split) == (talk.commit, "default", "train")
+    assert not [name for name in hub.files_asked() if name.endswith(".parquet")], "the worker downloads it"
+    alert, _, _ = tab.start_run(*(form | {"dataset.split": "all"}).values())
+    assert "has no split" in alert and 'data-field="f-dataset-split"' in alert
+    hub.repos.clear()
+    assert "nothing called" in tab.start_run(*(form | {"dataset": "hub/no/such"}).values())[0]
+
+
+def test_visitors_of_a_demonstration_see_no_rows_and_use_no_token(tab, values, hub, talk, odd, monkeypatch):  # noqa: F811
+    form = chosen(tab, values, odd)
+    monkeypatch.setattr(Page, "may_change", False)
+    assert PRIVATE in tab.data_words(tab.form.data_of(list(form.values())))
+    assert "It is 0" not in str(tab.columns.offer(*form.values()))
+    hub.asked.clear()
+    shown = described(tab, chosen(tab, values, HUB))
+    assert not shown.get.visible and all("authorization" not in headers for _, _, headers in hub.asked)
+    with pytest.raises(gr.Error, match="demonstration"):
+        list(tab.data_finder.fetch(*form.values()))
