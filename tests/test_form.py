@@ -11,14 +11,14 @@ import pytest
 
 from qlora_app import fitting, memory
 from qlora_app.assignments import recipe_from
-from qlora_app.choices import is_recorded, leaves, options
+from qlora_app.choices import is_recorded, kind_in, leaves, options
 from qlora_app.cli.commands import _parse
 from qlora_app.errors import UserError
 from qlora_app.presets import Presets
 from qlora_app.recipe import EFFORTS, Recipe
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
-from qlora_app.ui.recipe_form import data_value, suggested, value_of
+from qlora_app.ui.recipe_form import METHOD, data_value, suggested, value_of
 from tests.conftest import train_tab
 
 
@@ -54,15 +54,16 @@ def another(form, name, value, model_folder):
     if field.annotation is bool:
         return not value
     if field.annotation is int:
-        return value + 1
+        return value + 2
     return (0.25 if value != 0.25 else 0.2) if field.annotation is float else "Who are you?"
 
 
 def test_every_control_changes_the_recipe(form, values, model_folder):
-    before = form.read(list(values.values()))
     for name, value in values.items():
-        changed = values | {name: another(form, name, value, model_folder)}
-        assert form.read(list(changed.values())) != before, f"{name} changes nothing"
+        kind = kind_in(name)
+        there = values | ({METHOD: kind, "base_model.precision": "nf4" if kind == "lora" else "bf16"} if kind else {})
+        changed = there | {name: another(form, name, value, model_folder)}
+        assert form.read(list(changed.values())) != form.read(list(there.values())), f"{name} changes nothing"
 
 
 def test_every_setting_has_its_control(form):
@@ -73,6 +74,18 @@ def test_every_setting_has_its_control(form):
         pair = name.rpartition(".")[0] if name.endswith((".source", ".id")) else name
         assert name in shown or pair in shown or len(options(field) or ()) == 1, f"{name} cannot be set on the page"
     assert all(control.interactive for control in form.controls.values())
+
+
+def test_what_is_typed_into_another_method_stays_there(tab, values):
+    typed = values | {METHOD: "ia3", "method[lora].rank": 0, "method[ia3].unlikelihood": 2}
+    recipe = tab.form.read(list(typed.values()))
+    assert (recipe.method.name, recipe.method.unlikelihood) == ("ia3", 2), "a mistake in settings of another method is none"
+    form, rest = chosen(tab, typed | {"dataset": "starter/orders"})
+    assert (form[METHOD], form["method[lora].rank"], form["method[ia3].unlikelihood"]) == ("ia3", 0, 2)
+    assert "Unlikelihood" in rest["own"] and "Rank" not in rest["own"]
+    with pytest.raises(UserError) as caught:
+        tab.form.read(list((form | {METHOD: "lora"}).values()))
+    assert set(caught.value.problems) == {"method[lora].rank"}
 
 
 def test_every_effort_sets_the_epochs(tab, values):
@@ -97,10 +110,10 @@ def test_numbers_lines_and_blanks_are_read_as_meant(form, values):
 
 
 def test_every_mistake_is_named_at_its_control(form, values):
-    typed = values | {"method.rank": 0, "training.learning_rate": None, "training.batch_size": 2.5}
+    typed = values | {"method[lora].rank": 0, "training.learning_rate": None, "training.batch_size": 2.5}
     with pytest.raises(UserError) as caught:
         form.read(list(typed.values()))
-    assert set(caught.value.problems) == {"method.rank", "training.learning_rate", "training.batch_size"}
+    assert set(caught.value.problems) == {"method[lora].rank", "training.learning_rate", "training.batch_size"}
     assert "needs a number" in caught.value.problems["training.learning_rate"]
 
 
@@ -126,8 +139,8 @@ def test_other_data_brings_its_settings(tab, values):
 
 
 def test_other_data_keeps_what_was_changed_by_hand_and_says_so(tab, values):
-    form, rest = chosen(tab, values | {"dataset": "starter/orders", "training.learning_rate": 0.5, "method.rank": 3})
-    assert (form["training.learning_rate"], form["method.rank"]) == (0.5, 3)
+    form, rest = chosen(tab, values | {"dataset": "starter/orders", "training.learning_rate": 0.5, "method[lora].rank": 3})
+    assert (form["training.learning_rate"], form["method[lora].rank"]) == (0.5, 3)
     own = re.sub("<[^>]+>", "", rest["own"])
     assert "Learning rate 0.5" in own and "Rank 3" in own
 
@@ -139,8 +152,8 @@ def test_another_model_is_not_trained_with_the_settings_of_the_tiny_one(tab, val
 
 
 def test_back_to_suggested_forgets_own_settings(tab, values):
-    shown = tab.back_to_suggested(*(values | {"method.rank": 3}).values())
-    assert shown[list(values).index("method.rank")] == values["method.rank"]
+    shown = tab.back_to_suggested(*(values | {"method[lora].rank": 3}).values())
+    assert shown[list(values).index("method[lora].rank")] == values["method[lora].rank"]
 
 
 def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
@@ -251,7 +264,7 @@ def test_the_list_says_of_each_whether_it_fits(shelf, machine):
 
 
 def test_the_form_is_saved_and_found_again(shelf, values, machine):
-    own = values | {"method.rank": 7, "name": "<b>Mine</b>", "note": "For <i>me</i>"}
+    own = values | {"method[lora].rank": 7, "name": "<b>Mine</b>", "note": "For <i>me</i>"}
     words, name, said, *_ = shelf.save_form("Mine", *own.values())
     assert name == "" and "mine" in said
     assert '<b translate="no">mine</b>' in words and "your own" in words and "<i>" not in words and "&lt;i&gt;me" in words
@@ -260,8 +273,8 @@ def test_the_form_is_saved_and_found_again(shelf, values, machine):
 
 
 def test_a_form_with_mistakes_is_not_saved(tab, shelf, values):
-    *_, alert, fold = shelf.save_form("mine", *(values | {"method.rank": 0}).values())
-    assert 'data-field="f-method-rank"' in alert and fold.open
+    *_, alert, fold = shelf.save_form("mine", *(values | {"method[lora].rank": 0}).values())
+    assert 'data-field="f-method-lora-rank"' in alert and fold.open
     assert "already a preset" in shelf.save_form("starter", *values.values())[2]
     assert "no name" in shelf.save_form("", *values.values())[2]
     assert tab.page.presets.names() == Presets().names()
@@ -303,6 +316,7 @@ def shown_command(words: str) -> list[str]:
 @pytest.mark.parametrize("changed", [
     {}, {"training.epochs": 0.25, "training.packing": False},
     {"name": "It's <b>\"mine\"</b> & $HOME `ls`", "training.sample_questions": "Who?\nWhy not?"},
+    {METHOD: "ia3", "method[ia3].unlikelihood": 0.5}, {METHOD: "hra", "base_model.precision": "bf16"},
     {"dataset": "starter/orders"}, {"base_model": "Qwen/Qwen3-4B", "base_model.revision": "main"}])
 def test_the_command_on_the_page_makes_the_recipe_on_the_page(tab, values, changed):
     typed = list((values | changed).values())
@@ -317,7 +331,7 @@ def test_the_command_of_a_fresh_page_is_the_one_of_the_readme(tab, values):
 
 
 def test_a_form_with_mistakes_has_no_command_yet(tab, values):
-    command = tab.described(*(values | {"method.rank": None}).values())[1]
+    command = tab.described(*(values | {"method[lora].rank": None}).values())[1]
     assert "<code>" not in command and "valid" in command
 
 

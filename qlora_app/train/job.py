@@ -1,6 +1,6 @@
 """What a run needs while it trains: model with adapter, data, questions, all made from its recipe."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,15 @@ from transformers.models.llama import modeling_llama  # noqa: F401  what a stand
 
 from .. import memory
 from ..base_models import facts_of_folder, folder_of, load_model, load_tokenizer
+from ..errors import UserError
 from ..messages import Conversation
+from ..methods import marks
 from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
 from ..tasks.chat import EncodedExamples, ensure_template, micro_batches
-from ..tasks.packing import collator, pack
+from ..tasks.options import ExamplesWithOptions, collator_with_options
+from ..tasks.packing import collator, on_device, pack
 from ..tasks.token_cache import TokenCache, cache_folder
 from ..training_data import Examples, load_examples
 
@@ -44,6 +47,7 @@ class Job:
     tokenizer: PreTrainedTokenizerBase
     model: PeftModel
     train: EncodedExamples
+    collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
     packing: bool
     micro_batch: int
     held_out_batches: list[dict[str, Any]]
@@ -51,6 +55,7 @@ class Job:
     scored: list[Question]
     answer_length: int  # tokens
     warnings: list[str]
+    before: dict[str, tuple[float, float]]  # marks of everything that learns, as it was before the first step
 
 
 def prepare(run: Run, recipe: Recipe) -> Job:
@@ -63,24 +68,38 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     ensure_template(tokenizer)
     settings = Settings.from_environment()
     examples = load_examples(recipe.dataset, settings.data)
-    base = load_model(recipe.base_model)
+    _check_method(recipe, facts.config.get("model_type", ""))
+    base = load_model(recipe.base_model, quantize=not recipe.method.quantizes_itself)
     warnings = list(examples.warnings)
-    packing = training.packing and _may_pack(base, warnings)
+    packing = training.packing and recipe.method.packs and _may_pack(base, warnings)
     max_length = _fitting_length(base, training.max_length, warnings)
-    model = recipe.method.attach(base, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
+    model = recipe.method.attach(base, "CAUSAL_LM", memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
+    before = marks(model)
+    compares = recipe.method.compares_options
     kept = cache_folder(settings.tokens, examples.fingerprint, tokenizer, max_length)
     train, held_out = (EncodedExamples(part, tokenizer, max_length, TokenCache(len(part), kept / name, settings.max_cache_mb))
                        for name, part in (("train", examples.train), ("held-out", examples.held_out)))
+    if compares:
+        train = ExamplesWithOptions(examples.train, tokenizer, max_length)
     train.check_trainable()
-    size = micro_batch_size(train, training.batch_size, at_once)
+    size = micro_batch_size(train, training.batch_size, at_once // (1 + len(train.options)) if compares else at_once)
     measured = [held_out[i] for i in _spread(range(len(held_out)), training.measured_examples)]
     held_out.cache.save()
     questions = [question for question in map(_as_question, examples.held_out) if question]
     scored = _spread(questions, training.scored_questions)
     asked = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
-    return Job(run, recipe, examples, tokenizer, model, train, packing, size,
-               list(micro_batches(measured, 16, collator(tokenizer, packing))), asked or _spread(questions, SAMPLE_QUESTIONS), scored,
-               _answer_length(questions, tokenizer), warnings)
+    collate = collator(tokenizer, packing)
+    first = collate([EncodedExamples.__getitem__(train, i) for i in range(min(size, len(train)))])  # without the answer options
+    warnings += recipe.method.before_first_step(model, on_device(first, model.device))
+    with_options = collator_with_options(collate, tokenizer.pad_token_id) if compares else collate
+    return Job(run, recipe, examples, tokenizer, model, train, with_options, packing, size, list(micro_batches(measured, 16, collate)),
+               asked or _spread(questions, SAMPLE_QUESTIONS), scored, _answer_length(questions, tokenizer), warnings, before)
+
+
+def _check_method(recipe: Recipe, family: str) -> None:
+    """The family of a model of the Hub is known only now."""
+    if problems := recipe.method.problems(recipe.base_model.precision, family, recipe.task_name):
+        raise UserError(" ".join(problems.values()), problems)
 
 
 def _may_pack(model: Any, warnings: list[str]) -> bool:

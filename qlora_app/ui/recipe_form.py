@@ -4,6 +4,7 @@ Two pairs of settings are one question for a person and one control here: which 
 which data (`dataset.source` and `.id`). `Effort` is a shortcut that writes `training.epochs`.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -15,24 +16,28 @@ from pydantic.fields import FieldInfo
 
 from .. import starter
 from ..base_models import ModelChoice, kept_models, local_models
-from ..choices import bounds, is_recorded, leaves, options
+from ..choices import bounds, is_recorded, kind_in, leaves, options, spelled, value_at
 from ..errors import UserError
 from ..presets import Presets
 from ..recipe import EFFORTS, Recipe
 from ..settings import Settings
 from ..training_data import DatasetChoice, kept_data, server_files, uploaded_files
+from .guard import reads
 from .language import Written
+from .method_card import card_words
 from .theme import plain
 
 PAIRS = ("base_model", "dataset")
+METHOD = "method.name"
 SEARCH = "hub"  # what the model control says while somebody looks for one
 SEARCH_DATA, PASTE = "hub/", "file/"  # what the data control says while somebody looks for data, or brings some
 SECTIONS = {"": "Name", "training": "Training", "method": "Adapter", "base_model": "Model", "dataset": "Data"}
+FIELDS = dict(leaves(Recipe))
 
 
 def element_id(name: str) -> str:
-    """Where a setting is on the page: "training.learning_rate" -> "f-training-learning_rate"."""
-    return "f-" + name.replace(".", "-")
+    """Where a setting is on the page: "method[lora].rank" -> "f-method-lora-rank"."""
+    return "f-" + re.sub(r"\W+", "-", name)
 
 
 class RecipeForm:
@@ -40,8 +45,9 @@ class RecipeForm:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.fields = {name: field for name, field in leaves(Recipe) if _can_be_chosen(name, field)}
+        self.fields = {name: field for name, field in FIELDS.items() if _can_be_chosen(name, field)}
         self.controls: dict[str, Component] = {}
+        self.kinds: dict[str, gr.Group] = {}  # the settings of each method, of which one is seen
 
     # ---- building
 
@@ -79,6 +85,16 @@ class RecipeForm:
             with gr.Group():
                 for name in names:
                     self.build_one(name)
+            if section == "method":
+                self._build_kinds(self.first_recipe())
+
+    def _build_kinds(self, recipe: Recipe) -> None:
+        """The method's card and the settings of every method, those of the chosen one to be seen; what is typed into others stays."""
+        self.card = plain(card_words(recipe.method.name), elem_id="method-card")
+        for kind in dict(options(self.fields[METHOD]) or []).values():
+            with gr.Group(visible=kind == recipe.method.name) as self.kinds[kind]:
+                for name in (name for name in self.fields if kind_in(name) == kind):
+                    self.build_one(name)
 
     @property
     def inputs(self) -> list[Component]:
@@ -89,18 +105,39 @@ class RecipeForm:
     def read(self, values: Sequence[Any]) -> Recipe:
         """Raises UserError with every mistake, keyed by the control it is to be shown at."""
         nested: dict[str, Any] = {}
-        for name, value in zip(self.controls, values, strict=True):
+        given = dict(zip(self.controls, values, strict=True))
+        for name, value in given.items():
+            if kind_in(name) not in ("", given[METHOD]):
+                continue
             if name in PAIRS:
                 nested.setdefault(name, {}).update(_pair(name, value))
             else:
-                _put(nested, name, _as_typed(self.fields[name], value))
+                _put(nested, spelled(name), _as_typed(self.fields[name], value))
         try:
             return Recipe.from_dict(nested)
         except UserError as error:
-            empty = {name for name, value in zip(self.controls, values, strict=True) if value is None}
-            problems = {_place(name): "Nothing is entered here. It needs a number." if name in empty else text
-                        for name, text in error.problems.items()}
+            places = {name: self.place(name, given[METHOD]) for name in error.problems}
+            problems = {place: "Nothing is entered here. It needs a number." if given.get(place, 0) is None else error.problems[name]
+                        for name, place in places.items()}
             raise UserError(str(error), problems) from error
+
+    def place(self, name: str, method: str = "") -> str:
+        """The control that shows a setting's mistake: of a method's settings that of the chosen one, or of any."""
+        group, _, last = name.rpartition(".")
+        if group in PAIRS and last in ("source", "id"):
+            return group
+        alike = [leaf for leaf in self.controls if spelled(leaf) == name]
+        return next((leaf for leaf in alike if kind_in(leaf) == method), alike[0] if alike else name)
+
+    @property
+    def of_the_method(self) -> list[Component]:
+        """What `choose_method` fills."""
+        return [self.card, *self.kinds.values()]
+
+    @reads
+    def choose_method(self, method: str) -> list[Any]:
+        """Its card, and of all methods' settings its own."""
+        return [card_words(method), *(gr.Group(visible=kind == method) for kind in self.kinds)]
 
     def data_of(self, values: Sequence[Any]) -> DatasetChoice:
         """The data on the form and how it is read, whatever is wrong with the rest of the form."""
@@ -208,9 +245,7 @@ def value_of(recipe: Recipe, name: str) -> Any:
     """The value of a control that shows `recipe`."""
     if name in PAIRS:
         return model_value(recipe.base_model) if name == "base_model" else data_value(recipe.dataset)
-    value: Any = recipe
-    for part in name.split("."):
-        value = getattr(value, part)
+    value = value_at(recipe, name, FIELDS[name].default)
     return "\n".join(value) if isinstance(value, list) else value
 
 
@@ -266,12 +301,6 @@ def _pair(name: str, value: Any) -> dict[str, str]:
         return {"source": text, "id": ""}
     is_path = text.startswith(("/", "~", ".")) or "\\" in text or Path(text).is_dir()
     return {"source": "folder" if is_path or not text else "hub", "id": text}
-
-
-def _place(name: str) -> str:
-    """The control that shows a setting's mistake."""
-    group, _, last = name.rpartition(".")
-    return group if group in PAIRS and last in ("source", "id") else name
 
 
 def _put(nested: dict[str, Any], name: str, value: Any) -> None:

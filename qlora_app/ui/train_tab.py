@@ -12,10 +12,12 @@ from gradio.components import Component
 from .. import starter
 from ..assignments import command_for
 from ..base_models import ModelChoice
+from ..choices import kind_in
 from ..errors import UserError
 from ..recipe import EFFORTS, Recipe
 from ..runs import Run
 from ..tasks.chat import NOTHING_TO_LEARN
+from ..tasks.options import answer_options
 from ..training_data import DatasetChoice, NotHere, import_text, pinned
 from ..training_data.columns import AskColumns
 from ..training_data.packed import ENDINGS
@@ -29,7 +31,7 @@ from .guard import WHY_NOT, changes, reads
 from .model_finder import ModelFinder
 from .page import Page
 from .preset_shelf import PresetShelf
-from .recipe_form import RecipeForm, chosen_data, chosen_model, data_value, effort_of, element_id, suggested, value_of
+from .recipe_form import METHOD, RecipeForm, chosen_data, chosen_model, data_value, effort_of, element_id, suggested, value_of
 from .run_card import RunCards, run_card, run_id
 from .theme import plain
 
@@ -230,7 +232,7 @@ class TrainTab:
         """(problems, card, fold): a recipe with mistakes opens the fold and names them; nothing typed is lost."""
         try:
             recipe = self._pinned(self.form.read(values))
-            self.finder.facts(recipe.base_model)
+            self.check_method(recipe, self.finder.facts(recipe.base_model).config.get("model_type", ""))
             if self.view.learns_nothing(recipe):
                 raise UserError(NOTHING_TO_LEARN, {MAX_LENGTH: NOTHING_TO_LEARN})
         except UserError as error:
@@ -239,6 +241,14 @@ class TrainTab:
         run = self._just_started(recipe) or self.page.store.create(recipe)
         self.page.start(run)
         return "", run.id, gr.skip()
+
+    def check_method(self, recipe: Recipe, family: str) -> None:
+        """Raises UserError for what the method cannot do with a base that is not on this machine yet, or with this data."""
+        if problems := recipe.method.problems(recipe.base_model.precision, family, recipe.task_name):
+            raise UserError(" ".join(problems.values()), {self.form.place(n, recipe.method.name): text for n, text in problems.items()})
+        if recipe.method.compares_options:
+            with contextlib.suppress(NotHere):  # the worker looks when it has downloaded it
+                answer_options(examples_of(recipe.dataset, self.page.settings.data).train)
 
     def _pinned(self, recipe: Recipe) -> Recipe:
         """The recipe as the run keeps it, its data looked at; data of the Hub that is not here yet is downloaded by the worker."""
@@ -292,9 +302,10 @@ class TrainTab:
 
     def own_words(self, values: list[Any], advice: Recipe) -> str:
         """Which settings are not as suggested (epochs show in Effort, or in its having no segment chosen)."""
-        own = []
+        own, method = [], values[list(self.form.controls).index(METHOD)]
         for name, value in zip(self.form.controls, values, strict=True):
-            if name in ("base_model", "dataset", "name", "note") or value in (None, value_of(advice, name)):
+            unseen = name in ("base_model", "dataset", "name", "note") or kind_in(name) not in ("", method)
+            if unseen or value in (None, value_of(advice, name)):
                 continue
             if name != "training.epochs" or self._is_odd(value, advice):
                 written = ' translate="no"' if isinstance(value, str) and self.form.is_written(name) else ""
@@ -331,7 +342,8 @@ class TrainTab:
         return f'<div class="alert" role="alert"><p>{escape(heading)}</p><ul>{items}</ul></div>'
 
     def _title(self, name: str) -> str:
-        return self.form.title(name) if name in self.form.controls else name
+        place = self.form.place(name)
+        return self.form.title(place) if place in self.form.controls else name
 
 
 
