@@ -26,7 +26,8 @@ FLOORS = [  # lowest first
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "datasets"}
-MAY_BE_HEAVY = {"train/", "starter/pretrain.py", "starter/tokenizer.py"}  # programs of their own; all others import inside functions
+# Programs of their own, and layers that only those who hold a model import; all others import inside functions.
+MAY_BE_HEAVY = {"train/", "starter/pretrain.py", "starter/tokenizer.py", "methods/layers/"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -111,7 +112,7 @@ def test_all_but_the_worker_starts_quickly_and_without_torch(module):
 
 def test_every_test_is_run_by_plain_pytest():
     tests = PACKAGE.parent / "tests"
-    run = {*tests.glob("test_*.py"), *(tests / "browser").rglob("test_*.py")}  # as pyproject.toml says
+    run = {*tests.glob("test_*.py"), *(tests / "methods").rglob("test_*.py"), *(tests / "browser").rglob("test_*.py")}  # as pyproject.toml says
     assert set(tests.rglob("test_*.py")) == run
 
 

@@ -3,7 +3,8 @@
 from .ia3 import Ia3Method
 from .lora import LoraMethod
 from .method import Matrix, MethodChoices, marks, update
+from .qalora import QaLoraMethod
 
-METHODS: tuple[type[MethodChoices], ...] = (LoraMethod, Ia3Method)  # the first is what a recipe means that names none
+METHODS: tuple[type[MethodChoices], ...] = (LoraMethod, Ia3Method, QaLoraMethod)  # the first is what a recipe means that names none
 
-__all__ = ["METHODS", "Ia3Method", "LoraMethod", "Matrix", "MethodChoices", "marks", "update"]
+__all__ = ["METHODS", "Ia3Method", "LoraMethod", "Matrix", "MethodChoices", "QaLoraMethod", "marks", "update"]
