@@ -1,10 +1,11 @@
 """The fine-tuning methods a recipe can name. Adding one: a new file here, and one more member of `METHODS`."""
 
+from .adamix import AdaMixMethod
 from .ia3 import Ia3Method
 from .lora import LoraMethod
 from .method import Matrix, MethodChoices, marks, update
 from .qalora import QaLoraMethod
 
-METHODS: tuple[type[MethodChoices], ...] = (LoraMethod, Ia3Method, QaLoraMethod)  # the first is what a recipe means that names none
+METHODS: tuple[type[MethodChoices], ...] = (LoraMethod, Ia3Method, QaLoraMethod, AdaMixMethod)  # the first is what a recipe means that names none
 
-__all__ = ["METHODS", "Ia3Method", "LoraMethod", "Matrix", "MethodChoices", "QaLoraMethod", "marks", "update"]
+__all__ = ["METHODS", "AdaMixMethod", "Ia3Method", "LoraMethod", "Matrix", "MethodChoices", "QaLoraMethod", "marks", "update"]

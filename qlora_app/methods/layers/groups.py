@@ -113,6 +113,9 @@ class PooledLora(LoraLinear):
 
     merged_zeros: torch.Tensor | None = None
 
+    def _get_in_out_features(self, module: GroupedLinear) -> tuple[int, int]:
+        return module.in_features, module.out_features  # PEFT's own would warn that it does not know the type
+
     def update_layer(self, adapter_name: str, r: int, *args: Any, **kwargs: Any) -> None:
         super().update_layer(adapter_name, r, *args, **kwargs)
         plain, base = self.lora_A[adapter_name], self.get_base_layer()
