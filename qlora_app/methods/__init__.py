@@ -3,9 +3,10 @@
 from .adamix import AdaMixMethod
 from .ia3 import Ia3Method
 from .lora import LoraMethod
+from .meft import MeftMethod
 from .method import Matrix, MethodChoices, marks, update
 from .qalora import QaLoraMethod
 
-METHODS: tuple[type[MethodChoices], ...] = (LoraMethod, Ia3Method, QaLoraMethod, AdaMixMethod)  # the first is what a recipe means that names none
+METHODS: tuple[type[MethodChoices], ...] = (LoraMethod, Ia3Method, QaLoraMethod, AdaMixMethod, MeftMethod)  # the first is what a recipe means that names none
 
-__all__ = ["METHODS", "AdaMixMethod", "Ia3Method", "LoraMethod", "Matrix", "MethodChoices", "QaLoraMethod", "marks", "update"]
+__all__ = ["METHODS", "AdaMixMethod", "Ia3Method", "LoraMethod", "Matrix", "MeftMethod", "MethodChoices", "QaLoraMethod", "marks", "update"]

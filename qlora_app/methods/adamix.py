@@ -67,9 +67,9 @@ class AdaMixMethod(MethodChoices):
         return adapted
 
     def _with_bottlenecks(self, model: "PreTrainedModel") -> Any:
-        from .layers.adapted import AdaptedModel, adapt_feed_forward, behind
+        from .layers.adapted import AdaptedModel, behind_feed_forward
 
-        adapt_feed_forward(model, self.rank, self.dropout, behind)
+        behind_feed_forward(model, self.rank, self.dropout)
         return AdaptedModel(model)
 
     def config(self, model: "PreTrainedModel", task_type: str | None) -> "LoraConfig":

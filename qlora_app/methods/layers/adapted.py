@@ -33,24 +33,43 @@ class Bottleneck(nn.Module):
         return self.up(self.dropout(self.activation(self.down(inside)))).to(x.dtype)
 
 
-def behind(part: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
-    """Forward hook: what comes out of a part goes through its adapter, and the result is added."""
+def behind_feed_forward(model: nn.Module, rank: int, dropout: float) -> None:
+    """What comes out of the feed-forward part of each block also goes through a bottleneck, and the result is added."""
+    for block, part in _parts(model):
+        part.adapter = _made(model, block, rank, dropout)
+        part.register_forward_hook(_behind)
+
+
+def beside_feed_forward(model: nn.Module, rank: int, dropout: float) -> None:
+    """What goes into the feed-forward part of each block also goes through a bottleneck, and the results are added."""
+    for block, part in _parts(model):
+        part.adapter = _made(model, block, rank, dropout)
+        begins = block.intermediate if hasattr(block, "intermediate") else part  # BERT's is two parts of the block
+        begins.ends = (part,)  # a tuple, so that it is not registered a second time
+        begins.register_forward_pre_hook(_remember)
+        part.register_forward_hook(_beside)
+
+
+def _parts(model: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
+    """(block, its feed-forward part) of the whole model. Raises UserError for a family whose parts are not known."""
+    return [(block, feed_forward(block)) for stack in stacks(model) for block in stack]
+
+
+def _made(model: nn.Module, block: nn.Module, rank: int, dropout: float) -> Bottleneck:
+    return Bottleneck(model.config.hidden_size, rank, dropout).to(next(block.parameters()).device)
+
+
+def _behind(part: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
     return output + part.adapter(output) if part.adapter.is_on else output
 
 
-def beside(part: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
-    """Forward hook: what goes into a part goes through its adapter too, and both results are added."""
-    return output + part.adapter(args[0]) if part.adapter.is_on else output
+def _remember(part: nn.Module, args: tuple[Any, ...]) -> None:
+    part.ends[0].given = args[0]
 
 
-def adapt_feed_forward(model: nn.Module, rank: int, dropout: float, where: Callable[..., torch.Tensor]) -> None:
-    """A bottleneck at the feed-forward part of every block. Raises UserError for a family whose parts are not known."""
-    hidden = model.config.hidden_size
-    for stack in stacks(model):
-        for block in stack:
-            part = feed_forward(block)
-            part.adapter = Bottleneck(hidden, rank, dropout).to(next(block.parameters()).device)
-            part.register_forward_hook(where)
+def _beside(part: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
+    given, part.given = part.given, None
+    return output + part.adapter(given) if part.adapter.is_on else output
 
 
 class AdaptedModel(nn.Module):
