@@ -50,7 +50,7 @@ class AdaMixMethod(MethodChoices):
 
     def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> Any:
         """The model with all experts in place, each a copy of one that changes nothing yet."""
-        from .layers.experts import Experts, mix_lora
+        from .parts.experts import Experts, mix_lora
 
         if self.kind == "lora":
             adapted = super().attach(model, task_type, gradient_checkpointing)
@@ -67,7 +67,7 @@ class AdaMixMethod(MethodChoices):
         return adapted
 
     def _with_bottlenecks(self, model: "PreTrainedModel") -> Any:
-        from .layers.adapted import AdaptedModel, behind_feed_forward
+        from .parts.adapted import AdaptedModel, behind_feed_forward
 
         behind_feed_forward(model, self.rank, self.dropout)
         return AdaptedModel(model)
@@ -90,7 +90,7 @@ class AdaMixMethod(MethodChoices):
 
     def loss(self, model: Any, inputs: dict[str, Any], outputs: Any) -> "torch.Tensor | None":
         """How far a second pass with other experts is from the first. The second one's own loss does not count, as published."""
-        from .layers.experts import consistency
+        from .parts.experts import consistency
 
         if not model.training or not self.consistency:
             return None
@@ -109,7 +109,7 @@ class AdaMixMethod(MethodChoices):
             model.save(folder, self.model_dump())
 
     def resume(self, model: Any, folder: Path) -> None:
-        from .layers.adapted import tensors_of
+        from .parts.adapted import tensors_of
 
         if self.kind == "lora":
             super().resume(model, folder)
@@ -118,7 +118,7 @@ class AdaMixMethod(MethodChoices):
 
     def finish(self, model: Any, folder: Path) -> dict[str, Any]:
         """All experts become their mean: one adapter, saved as such. The figures: what learned, and what is left of it."""
-        from .layers.experts import average
+        from .parts.experts import average
 
         learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
         groups = average(model)
@@ -128,8 +128,8 @@ class AdaMixMethod(MethodChoices):
 
     def load(self, model: "PreTrainedModel", folder: Path) -> Any:
         """One adapter; of a checkpoint, the mean of its experts as they are now."""
-        from .layers.adapted import tensors_of
-        from .layers.experts import averaged_tensors
+        from .parts.adapted import tensors_of
+        from .parts.experts import averaged_tensors
 
         tensors = averaged_tensors(tensors_of(folder))
         if self.kind == "houlsby":
@@ -144,7 +144,7 @@ class AdaMixMethod(MethodChoices):
 
     @contextlib.contextmanager
     def from_disk(self, model: Any, folder: Path) -> Iterator[None]:
-        from .layers.adapted import tensors_of
+        from .parts.adapted import tensors_of
 
         if self.kind == "lora":
             with super().from_disk(model, folder):

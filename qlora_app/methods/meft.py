@@ -54,9 +54,9 @@ class MeftMethod(MethodChoices):
 
     def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> Any:
         """The blocks coupled, adapters in place. Checkpointing is not switched on: there is nothing left to save with it."""
-        from .layers.adapted import AdaptedModel, beside_feed_forward
-        from .layers.blocks import stacks
-        from .layers.reversible import ARITHMETICS, Stack, turn_around
+        from .parts.adapted import AdaptedModel, beside_feed_forward
+        from .parts.blocks import stacks
+        from .parts.reversible import ARITHMETICS, Stack, turn_around
 
         found = stacks(model)
         if len(found) > 1:
@@ -103,7 +103,7 @@ class MeftMethod(MethodChoices):
 
     def _choose(self, model: Any, hidden: Any, calls: Any) -> dict[str, float]:
         """Set the model to the first candidate that holds; {precision and divisor: measured error} of all that were tried."""
-        from .layers.reversible import ARITHMETICS, reconstruction_error
+        from .parts.reversible import ARITHMETICS, reconstruction_error
 
         errors: dict[str, float] = {}
         for name, divisor in self._candidates():
@@ -137,8 +137,8 @@ class MeftMethod(MethodChoices):
         """With the precision and divisor it was trained with, whatever a measurement would choose now."""
         import json
 
-        from .layers.adapted import CONFIG, tensors_of
-        from .layers.reversible import ARITHMETICS
+        from .parts.adapted import CONFIG, tensors_of
+        from .parts.reversible import ARITHMETICS
 
         precision, divisor = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["computed_with"]
         model.stack.arithmetic = ARITHMETICS[precision](divisor)

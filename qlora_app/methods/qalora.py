@@ -42,13 +42,13 @@ class QaLoraMethod(MethodChoices):
 
     def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> "PeftModel":
         """As always, on a base that is rounded first. Raises UserError where the group size does not fit the model."""
-        from .layers.groups import quantize_blocks
+        from .parts.groups import quantize_blocks
 
         quantize_blocks(model, self.bits, self.group)
         return super().attach(model, task_type, gradient_checkpointing)
 
     def config(self, model: "PreTrainedModel", task_type: str | None) -> "LoraConfig":
-        from .layers.groups import config_for
+        from .parts.groups import config_for
 
         return config_for(model, task_type, self.rank, self.alpha, self.dropout)
 
@@ -62,7 +62,7 @@ class QaLoraMethod(MethodChoices):
 
     def finish(self, model: "PeftModel", folder: Path) -> dict[str, Any]:
         """Into the zero points. The figures: what merging changed of what was learned, and what it would change in NF4."""
-        from .layers.groups import lost_in_merging, pooled_layers, save_merged
+        from .parts.groups import lost_in_merging, pooled_layers, save_merged
 
         for layer in pooled_layers(model).values():
             layer.merge()
@@ -74,7 +74,7 @@ class QaLoraMethod(MethodChoices):
         """Merged, as it was saved at the end; of a checkpoint with the adapter beside the base. Raises UserError."""
         from peft import PeftConfig, PeftModel
 
-        from .layers.groups import quantize_blocks, take_merged
+        from .parts.groups import quantize_blocks, take_merged
 
         quantize_blocks(model, self.bits, self.group)
         config = self.config(model, PeftConfig.from_pretrained(str(folder)).task_type)
@@ -86,7 +86,7 @@ class QaLoraMethod(MethodChoices):
     @contextlib.contextmanager
     def from_disk(self, model: "PeftModel", folder: Path) -> Iterator[None]:
         """Codes and scales on disk are compared bit by bit, and the zero points are those of the disk."""
-        from .layers.groups import pooled_layers, take_merged
+        from .parts.groups import pooled_layers, take_merged
 
         layers = pooled_layers(model).values()
         in_memory = [layer.merged_zeros for layer in layers]

@@ -8,8 +8,8 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import T5Config, T5ForConditionalGeneration
 
 from qlora_app.errors import UserError
-from qlora_app.methods.layers.adapted import Bottleneck
-from qlora_app.methods.layers.reversible import ARITHMETICS, Exact, reconstruction_error
+from qlora_app.methods.parts.adapted import Bottleneck
+from qlora_app.methods.parts.reversible import ARITHMETICS, Exact, reconstruction_error
 from qlora_app.methods.lora import LoraMethod
 from qlora_app.methods.meft import HOLDS, USELESS, MeftMethod
 from tests.methods.families import FAMILIES, logits, some_batch, tiny_bert, tiny_gpt2, tiny_llama, train
