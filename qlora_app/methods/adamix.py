@@ -46,6 +46,10 @@ class AdaMixMethod(MethodChoices):
     consistency: float = setting(
         1.0, "Consistency", "Weight of the loss that makes two passes agree: 1 in the paper for classification, 100 for text.", ge=0, le=1000)
 
+    @property
+    def answers_beside_base(self) -> bool:
+        return self.kind == "lora"
+
     # ---- training
 
     def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> Any:

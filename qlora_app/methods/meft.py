@@ -17,7 +17,8 @@ USELESS = 1e-2  # from here on gradients are wrong too
 ORDER = ("fp32", "fp64", "exact")  # cheapest first
 IN_WORDS = {"fp32": "32-bit streams", "fp64": "64-bit streams", "exact": "whole numbers with stored remainders"}
 AUTOMATIC = (64, 16, 8)
-TWO_STACKS = {"t5", "mt5", "umt5", "longt5", "bart", "mbart", "pegasus"}  # encoder and decoder
+# Encoder and decoder, or blocks that hand on more than hidden states.
+UNSUITED = {"t5", "mt5", "umt5", "longt5", "bart", "mbart", "pegasus", "deberta", "deberta-v2"}
 
 
 class MeftMethod(MethodChoices):
@@ -46,8 +47,9 @@ class MeftMethod(MethodChoices):
 
     def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
         problems = super().problems(precision, family, task)
-        if family in TWO_STACKS:
-            problems["method.name"] = f"MEFT turns one stack of blocks around, and {family} models have two. Choose LoRA."
+        if family in UNSUITED:
+            problems["method.name"] = (f"MEFT needs one stack of blocks that hand on nothing but hidden states, and {family} models are "
+                                       "built otherwise. Choose LoRA.")
         return problems
 
     # ---- training

@@ -261,7 +261,7 @@ def test_bert_the_papers_own_family_with_its_head(tmp_path):
 
 
 def test_two_stacks_of_blocks_are_refused_before_and_at_the_start():
-    assert "two" in method().problems("nf4", "t5", "")["method.name"] and not method().problems("nf4", "llama", "")
+    assert "one stack" in method().problems("nf4", "t5", "")["method.name"] and not method().problems("nf4", "llama", "")
     model = T5ForConditionalGeneration(T5Config(vocab_size=128, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4))
     with pytest.raises(UserError, match="one stack of blocks"):
         method().attach(model)

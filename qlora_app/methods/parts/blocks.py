@@ -2,7 +2,6 @@
 
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.pytorch_utils import Conv1D
 
 from ...errors import UserError
 
@@ -17,12 +16,6 @@ def stacks(model: nn.Module) -> list[nn.ModuleList]:
         raise UserError(f"No list of transformer blocks was found in a {type(model).__name__}, and this method works on them. "
                         "Choose LoRA, which needs none.")
     return found
-
-
-def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """{full name: linear layer} of everything inside the blocks: no embeddings and no heads. GPT-2's are of a type of their own."""
-    inside = {id(part) for stack in stacks(model) for part in stack.modules()}
-    return {name: part for name, part in model.named_modules() if id(part) in inside and isinstance(part, nn.Linear | Conv1D)}
 
 
 def feed_forward(block: nn.Module) -> nn.Module:

@@ -13,8 +13,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from ...errors import UserError
+from ..layers import linear_layers
 from .bits import pack, unpack
-from .blocks import linear_layers
 
 SHRINK = torch.linspace(1.0, 0.5, 11)  # parts of a group's range that are tried: a few far values need not cost all others precision
 
@@ -224,16 +224,16 @@ def take_merged(model: nn.Module, folder: Path) -> None:
 # ---- what a merge costs elsewhere
 
 
-def lost_in_merging(model: nn.Module, ids: torch.Tensor) -> dict[str, float]:
+def lost_in_merging(model: nn.Module, inputs: dict[str, torch.Tensor]) -> dict[str, float]:
     """How far the merged model's logits are from the unmerged one's, as a share of what the adapter changed: here, and where the
-    same update is merged into the same weights in NF4 and rounded to NF4 again, as QLoRA would have to. ids [1, tokens]."""
+    same update is merged into the same weights in NF4 and rounded to NF4 again, as QLoRA would have to."""
     layers = pooled_layers(model).values()
 
     def logits(weight_of: Any = None) -> torch.Tensor:
         hooks = [layer.register_forward_hook(lambda layer, args, out: _with(weight_of(layer), args[0], layer)) for layer in layers] \
             if weight_of else []
         try:
-            return model(input_ids=ids, use_cache=False).logits.float()
+            return model(**inputs).logits.float()
         finally:
             for hook in hooks:
                 hook.remove()
