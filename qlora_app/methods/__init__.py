@@ -7,6 +7,7 @@ from .meft import MeftMethod
 from .method import Matrix, MethodChoices, marks, update
 from .qalora import QaLoraMethod
 
-METHODS: tuple[type[MethodChoices], ...] = (LoraMethod, Ia3Method, QaLoraMethod, AdaMixMethod, MeftMethod)  # the first is what a recipe means that names none
+# The first is what a recipe means that names none.
+METHODS: tuple[type[MethodChoices], ...] = (LoraMethod, Ia3Method, QaLoraMethod, AdaMixMethod, MeftMethod)
 
 __all__ = ["METHODS", "AdaMixMethod", "Ia3Method", "LoraMethod", "Matrix", "MeftMethod", "MethodChoices", "QaLoraMethod", "marks", "update"]

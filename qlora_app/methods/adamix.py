@@ -44,7 +44,7 @@ class AdaMixMethod(MethodChoices):
         "all-linear", "Layers", "Where LoRA is put; the paper adapts queries and values. Bottlenecks have one place only.",
         labels={"all-linear": "All linear layers", "query-value": "Query and value"})
     consistency: float = setting(
-        1.0, "Consistency", "Weight of the loss that makes two passes agree: 1 in the paper for classification, 100 for text.", ge=0, le=1000)
+        1.0, "Consistency", "Weight of the loss that makes two passes agree. The paper takes 1 for labels, 100 for text.", ge=0, le=1000)
 
     @property
     def answers_beside_base(self) -> bool:

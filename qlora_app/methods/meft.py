@@ -15,31 +15,31 @@ if TYPE_CHECKING:
 HOLDS = 1e-5  # of what a block is given, the share that may come back wrong before the first step: it grows while adapters learn
 USELESS = 1e-2  # from here on gradients are wrong too
 ORDER = ("fp32", "fp64", "exact")  # cheapest first
-IN_WORDS = {"fp32": "32-bit streams", "fp64": "64-bit streams", "exact": "whole numbers with stored remainders"}
+BITS = {"fp32": 32, "fp64": 64}
 AUTOMATIC = (64, 16, 8)
 # Encoder and decoder, or blocks that hand on more than hidden states.
 UNSUITED = {"t5", "mt5", "umt5", "longt5", "bart", "mbart", "pegasus", "deberta", "deberta-v2"}
 
 
 class MeftMethod(MethodChoices):
-    """MEFT: the blocks are coupled so that what each was given can be worked out from what it gave, and the training remembers nothing
-    else of them. The pretrained blocks stay as they are, small bottleneck adapters beside them learn.
+    """MEFT: the blocks are coupled so that what each was given can be worked out from what it gave, and a training step remembers
+    nothing else of them. The pretrained blocks stay as they are, small bottleneck adapters beside them learn.
 
     Paper: Liao et al. 2023, NeurIPS (arXiv 2306.00477), its first variant.
     Choose it when long examples or a deep model fill the memory while training, and a shorter step is not the aim.
-    Cost: a step takes about as long as with gradient checkpointing. What is kept for the backward pass does not grow
-    with depth, as long as 32 or 64 bits hold, which is measured on the model before the first step; for deep models it grows by
-    half a byte for each number of a layer's hidden state, where checkpointing keeps two or four. Inference costs two small adapters a layer.
-    It is not exactly the pretrained model at the start: the second stream adds a tenth of an older state to each block. How far
-    off that is, is measured and said. The authors end with the mean of both streams; here the last block's state goes on, which
-    is nearer to the pretrained model.
+    Cost: a step takes about as long as with gradient checkpointing. What is kept for the backward pass does not grow with depth
+    where 32 or 64 bits hold, which is measured on the model before the first step. Where they do not, it grows by half a byte for
+    each number of a layer's hidden state; checkpointing keeps two or four. Inference costs two small adapters a layer.
+    It is not exactly the pretrained model at the start: a part of an older state is added to each block, and what that does is
+    measured and said. The authors end with the mean of both streams; here the last block's state goes on, which is nearer to
+    the pretrained model.
     """
 
     name: Literal["meft"] = setting("meft", "Method", "How the model is changed.", labels={"meft": "MEFT"})
     rank: int = setting(8, "Rank", "Inner size of each adapter. More learns more and takes more memory.", ge=1, le=512)
     dropout: float = setting(0.1, "Dropout", "Share of an adapter's inner numbers dropped while training.", ge=0, lt=1)
     divisor: int = setting(
-        0, "Divisor of the older stream", "1/lambda; the paper takes 10. Larger begins nearer to the base and is harder to undo. 0 measures.",
+        0, "Divisor of the older stream", "1/lambda, 10 in the paper. Larger begins nearer to the base and is harder to undo. 0 measures.",
         ge=0, le=256)
     precision: Literal["auto", "fp32", "fp64", "exact"] = setting(
         "auto", "Precision of the streams", "Automatic: the cheapest that rebuilds every block's input on this model, measured first.",
@@ -93,7 +93,7 @@ class MeftMethod(MethodChoices):
             start = model(**batch).loss.item()
         model.train(was_training)
         model.figures |= {"reconstruction_error": errors, "base_loss": base, "start_loss": start}
-        return [self._said(model, errors), f"Coupled like this the model begins with a loss of {start:.3f} on the first examples; "
+        return [*self._said(model, errors), f"Coupled like this the model begins with a loss of {start:.3f} on the first examples; "
                                            f"the base has {base:.3f}."]
 
     def _candidates(self) -> list[tuple[str, int]]:
@@ -116,19 +116,26 @@ class MeftMethod(MethodChoices):
                 break
         return errors
 
-    def _said(self, model: Any, errors: dict[str, float]) -> str:
-        *failed, (taken, error) = errors.items()
-        layers = len(model.stack.turns)
-        if error > USELESS:
-            return (f"With {_named(taken)}, what the {layers} blocks were given comes back {_wrong(error)}: the gradients are useless. "
-                    "Set the precision to automatic or exact, or choose a smaller divisor.")
-        kept = model.stack.arithmetic.bytes_kept(layers)
+    def _said(self, model: Any, errors: dict[str, float]) -> list[str]:
+        """What was tried and what is taken, with its price."""
+        *failed, (_, error) = errors.items()
+        blocks, taken, divisor = len(model.stack.turns), model.figures["precision"], model.figures["divisor"]
+        last_tried = {name.partition(" / ")[0]: (name.partition(" / ")[2], e) for name, e in failed}
+        last_tried.pop(taken, None)
+        said = [f"In {BITS[name]} bits, what the {blocks} blocks were given would come back {_percent(e)} % wrong (divisor {tried})."
+                for name, (tried, e) in last_tried.items()]
+        kept, checkpointed = model.stack.arithmetic.bytes_kept(blocks), blocks * model.dtype.itemsize
         grows = kept - model.stack.arithmetic.bytes_kept(0)
-        last_tried = {one.partition(" / ")[0]: (one, e) for one, e in failed if not taken.startswith(one.partition(" / ")[0])}
-        tried = "".join(f"{_named(one)} would bring it back {_wrong(e)}, " for one, e in last_tried.values())
-        return (f"What the {layers} blocks were given is rebuilt: {tried}{_named(taken)} {_wrong(error)}. So a training step keeps {kept:g} "
-                f"bytes for each number of the hidden state, {grows:g} of them because of the depth; with gradient checkpointing it would keep "
-                f"{layers * model.dtype.itemsize}.")
+        if error > USELESS:
+            return [*said, f"What the {blocks} blocks were given comes back {_percent(error)} % wrong with the precision and divisor "
+                           f"chosen ({taken}, {divisor}): the gradients are useless. Set the precision to automatic."]
+        if taken == "exact":
+            return [*said, f"In whole numbers with stored remainders it comes back bit by bit (divisor {divisor}). A step keeps {kept:g} "
+                           f"bytes for each number of the hidden state, {grows:g} of them because of the {blocks} blocks; with gradient "
+                           f"checkpointing it would keep {checkpointed}."]
+        return [*said, f"In {BITS[taken]} bits it comes back {_percent(error)} % wrong (divisor {divisor}), which holds. A step keeps {kept:g} "
+                       "bytes for each number of the hidden state, however deep the model; with gradient checkpointing it would keep "
+                       f"{checkpointed}."]
 
     # ---- the folder
 
@@ -165,12 +172,6 @@ class MeftMethod(MethodChoices):
             model.take(in_memory)
 
 
-def _named(candidate: str) -> str:
-    name, _, divisor = candidate.partition(" / ")
-    return f"{IN_WORDS[name]} (divisor {divisor})"
-
-
-def _wrong(error: float) -> str:
-    if error >= 1:
-        return "entirely wrong"
-    return f"{100 * error:.2g} % wrong" if error else "exactly as it was"
+def _percent(error: float) -> str:
+    """0.0031 -> "0.31"; nothing can be more than entirely wrong."""
+    return f"{100 * min(error, 1.0):.2g}"
