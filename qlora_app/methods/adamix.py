@@ -19,15 +19,18 @@ ASIDE = "options"  # of a batch, read by no model
 
 
 class AdaMixMethod(MethodChoices):
-    """AdaMix: in each place not one adapter learns but several, and each pass of the training takes one of them at random. Two passes
-    must agree, so the adapters stay close, and at the end their mean becomes one ordinary adapter.
+    """In each place not one adapter learns but several, and each pass of the training takes one of them at random. Two passes over the same
+    examples must agree, which keeps the adapters close, and at the end their mean becomes one ordinary adapter.
 
-    Paper: Wang et al. 2022, EMNLP (arXiv 2205.12410).
+    Paper: Wang et al. 2022, AdaMix (EMNLP; arXiv 2205.12410).
+
     Choose it when there are few examples and time enough: it learns like an ensemble and answers at the price of one adapter.
-    Cost: a step takes a little more than twice as long as LoRA's (two passes), with several times as much to learn. Inference
-    costs what one adapter costs; of LoRA's kind it is saved as plain LoRA, which every tool of the ecosystem opens.
-    It is not a mixture of experts at inference: nothing is routed when it answers. The paper's bottlenecks begin at random, here
-    they begin as nothing, so that training starts from the pretrained model.
+
+    Cost: a step makes two passes and takes a little more than twice as long as LoRA's, with several times as much to learn. Inference costs
+    what one adapter costs; of LoRA's kind it is saved as plain LoRA, which every tool of the ecosystem opens.
+
+    It is not a mixture of experts at inference: nothing is routed when it answers. The authors' bottlenecks begin at random; here they
+    begin as nothing, so that training starts from the pretrained model.
     """
 
     name: Literal["adamix"] = setting("adamix", "Method", "How the model is changed.", labels={"adamix": "AdaMix"})

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
 from ..errors import UserError
@@ -17,22 +17,22 @@ USELESS = 1e-2  # from here on gradients are wrong too
 ORDER = ("fp32", "fp64", "exact")  # cheapest first
 BITS = {"fp32": 32, "fp64": 64}
 AUTOMATIC = (64, 16, 8)
-# Encoder and decoder, or blocks that hand on more than hidden states.
-UNSUITED = {"t5", "mt5", "umt5", "longt5", "bart", "mbart", "pegasus", "deberta", "deberta-v2"}
 
 
 class MeftMethod(MethodChoices):
-    """MEFT: the blocks are coupled so that what each was given can be worked out from what it gave, and a training step remembers
-    nothing else of them. The pretrained blocks stay as they are, small bottleneck adapters beside them learn.
+    """The blocks are coupled so that what each was given can be worked out from what it gave, and a training step remembers nothing else
+    of them. The pretrained blocks stay as they are, and small bottleneck adapters beside them learn.
 
-    Paper: Liao et al. 2023, NeurIPS (arXiv 2306.00477), its first variant.
+    Paper: Liao et al. 2023, MEFT (NeurIPS; arXiv 2306.00477), its first variant.
+
     Choose it when long examples or a deep model fill the memory while training, and a shorter step is not the aim.
-    Cost: a step takes about as long as with gradient checkpointing. What is kept for the backward pass does not grow with depth
-    where 32 or 64 bits hold, which is measured on the model before the first step. Where they do not, it grows by half a byte for
-    each number of a layer's hidden state; checkpointing keeps two or four. Inference costs two small adapters a layer.
-    It is not exactly the pretrained model at the start: a part of an older state is added to each block, and what that does is
-    measured and said. The authors end with the mean of both streams; here the last block's state goes on, which is nearer to
-    the pretrained model.
+
+    Cost: a step takes about as long as with gradient checkpointing. What is kept for the backward pass does not grow with depth where 32 or
+    64 bits hold, which is measured on the model before the first step; where they do not, it grows by half a byte for each number of a
+    layer's hidden state, and checkpointing by two or four. Inference costs two small adapters a layer.
+
+    It is not exactly the pretrained model at the start: a part of an older state is added to each block, and what that does is measured and
+    said. The authors end with the mean of both streams; here the last block's state goes on, which is nearer to the pretrained model.
     """
 
     name: Literal["meft"] = setting("meft", "Method", "How the model is changed.", labels={"meft": "MEFT"})
@@ -45,12 +45,9 @@ class MeftMethod(MethodChoices):
         "auto", "Precision of the streams", "Automatic: the cheapest that rebuilds every block's input on this model, measured first.",
         labels={"auto": "Automatic", "fp32": "32-bit", "fp64": "64-bit", "exact": "Exact (remainders stored)"})
 
-    def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
-        problems = super().problems(precision, family, task)
-        if family in UNSUITED:
-            problems["method.name"] = (f"MEFT needs one stack of blocks that hand on nothing but hidden states, and {family} models are "
-                                       "built otherwise. Choose LoRA.")
-        return problems
+    # One stack of blocks that hand on nothing but hidden states.
+    families: ClassVar[tuple[str, ...]] = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "gpt2", "bert",
+                                           "roberta")
 
     # ---- training
 
@@ -133,9 +130,9 @@ class MeftMethod(MethodChoices):
             return [*said, f"In whole numbers with stored remainders it comes back bit by bit (divisor {divisor}). A step keeps {kept:g} "
                            f"bytes for each number of the hidden state, {grows:g} of them because of the {blocks} blocks; with gradient "
                            f"checkpointing it would keep {checkpointed}."]
-        return [*said, f"In {BITS[taken]} bits it comes back {_percent(error)} % wrong (divisor {divisor}), which holds. A step keeps {kept:g} "
-                       "bytes for each number of the hidden state, however deep the model; with gradient checkpointing it would keep "
-                       f"{checkpointed}."]
+        return [*said, f"In {BITS[taken]} bits it comes back {_percent(error)} % wrong (divisor {divisor}), which holds. A step keeps "
+                       f"{kept:g} bytes for each number of the hidden state, however deep the model; with gradient checkpointing it would "
+                       f"keep {checkpointed}."]
 
     # ---- the folder
 
@@ -174,4 +171,4 @@ class MeftMethod(MethodChoices):
 
 def _percent(error: float) -> str:
     """0.0031 -> "0.31"; nothing can be more than entirely wrong."""
-    return f"{100 * min(error, 1.0):.2g}"
+    return f"{100 * error:.2g}" if error < 1 else "100"

@@ -17,17 +17,20 @@ PROBED = 256  # tokens of the first example, on which merging is measured at the
 
 
 class QaLoraMethod(MethodChoices):
-    """QA-LoRA: the base is rounded to 4, 3 or 2 bits in small groups of inputs, and a LoRA learns on the sum of each group. At the
-    end the adapter goes into the groups' zero points exactly, so what is left is a quantized model of the same size and codes.
+    """The base is rounded to 4, 3 or 2 bits in small groups of inputs, and a LoRA learns on the sum of each group. At the end it goes into
+    the groups' zero points exactly, so what is left is a quantized model of the same size, its codes unchanged.
 
-    Paper: Xu et al. 2024, ICLR (arXiv 2309.14717).
-    Choose it when the result shall run quantized without an adapter beside it: merging LoRA into NF4 rounds part of what was
-    learned away, this loses nothing (both are measured at the end of every run).
-    Cost: a training step takes as long as QLoRA's, with about half its parameters. The base is read in 16 or 32 bits and rounded layer
-    by layer, so starting needs memory for it whole; the precision chosen for the base is not used. Merged, inference costs
-    nothing extra. A weight takes 5.5 bits at 4 bits in groups of 32, because zero points stay 32-bit numbers.
-    It is not a decomposition of the weights, and not rounding after training: the base is rounded first. The paper rounds
-    with GPTQ, which needs example texts; here it is rounding to nearest with the best range for each group.
+    Paper: Xu et al. 2024, QA-LoRA (ICLR; arXiv 2309.14717).
+
+    Choose it when the result shall run quantized and without an adapter beside it. Merging LoRA into NF4 rounds a part of what was learned
+    away, this loses nothing; both are measured at the end of every run.
+
+    Cost: a training step takes as long as QLoRA's, with about half its parameters to learn. The base is read in 16 or 32 bits and then
+    rounded layer by layer, so the start needs memory for it whole. Merged, inference costs nothing extra; a weight takes 5.5 bits
+    with 4-bit codes in groups of 32, because zero points stay numbers of 32 bits.
+
+    It is not a decomposition of the weights, and not rounding after training: the base is rounded first. The paper rounds with GPTQ, which
+    needs texts to measure on; here it is rounding to nearest within the best range of each group.
     """
 
     name: Literal["qalora"] = setting("qalora", "Method", "How the model is changed.", labels={"qalora": "QA-LoRA"})
@@ -38,7 +41,15 @@ class QaLoraMethod(MethodChoices):
     group: int = setting(32, "Group size", "Inputs that share a scale and a zero point. Smaller is more exact and learns more.",
                          ge=8, le=512, multiple_of=8)
 
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
     quantizes_itself: ClassVar[bool] = True
+
+    def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
+        problems = super().problems(precision, family, task)
+        if "base_model.precision" in problems:
+            problems["base_model.precision"] = (f"QA-LoRA rounds the base to {self.bits} bits itself, and in {precision} it would be "
+                                                "rounded already. Choose 32-bit or 16-bit here.")
+        return problems
 
     def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> "PeftModel":
         """As always, on a base that is rounded first. Raises UserError where the group size does not fit the model."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import UserError
 from ..messages import Conversation
+from .packing import IGNORED, on_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-IGNORED = -100  # label of a token without loss
 NOTHING_TO_LEARN = ("No example has a token to learn from: the prompts alone are longer than the longest example allowed. "
                     "Raise \"Longest example\", or shorten the prompts.")
 _HIDDEN = "\ue000"  # a character of nobody's alphabet
@@ -195,37 +195,6 @@ class EncodedExamples(Sequence):
         return has_loss(self.encoded(index).labels)
 
 
-def collator(tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
-    """Examples -> a batch of tensors.
-
-    Packed: one row [1, tokens] whose position_ids begin again at 0 for each example, and no attention mask; transformers then
-    builds the mask that keeps them apart. Padded: [examples, longest] with an attention mask.
-    """
-    from transformers import DataCollatorForSeq2Seq, DataCollatorWithFlattening
-
-    if packing:
-        return DataCollatorWithFlattening(return_position_ids=True, return_tensors="pt")
-    return DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=IGNORED)
-
-
-def packs_without_contamination(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> bool:
-    """Does this model keep packed examples apart? Measured on it: the same logits packed and alone, to 1e-3 of their size.
-
-    A model that ignores position_ids would learn from its neighbours without any error.
-    """
-    import torch
-
-    rows = [list(range(5, 14)), list(range(20, 26))]
-    packed = collator(tokenizer, True)([{"input_ids": ids, "labels": ids} for ids in rows])
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
-        together = model(**{k: v.to(model.device) for k, v in packed.items() if k != "labels"}, use_cache=False).logits[0]
-        alone = torch.cat([model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0] for ids in rows])
-    model.train(was_training)
-    return bool((together - alone).abs().max() <= 1e-3 * alone.abs().max())
-
-
 def micro_batches(examples: Sequence[dict[str, list[int]]], size: int, collate: Callable[..., dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for i in range(0, len(examples), size):
         yield collate([examples[j] for j in range(i, min(len(examples), i + size))])
@@ -241,7 +210,7 @@ def held_out_loss(model: "PreTrainedModel", batches: list[dict[str, Any]]) -> fl
     with torch.no_grad():
         for batch in batches:
             count = int((batch["labels"][:, 1:] != IGNORED).sum())
-            loss = model(**{k: v.to(model.device) for k, v in batch.items()}, use_cache=False).loss
+            loss = model(**on_device(batch, model.device), use_cache=False).loss
             total += loss.item() * count if count else 0.0
             tokens += count
     model.train(was_training)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..messages import Conversation
-from .chat import IGNORED, encode, encode_whole, first_learned, has_loss
+from .chat import encode, encode_whole, first_learned, has_loss
+from .packing import IGNORED
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -17,6 +17,7 @@ from ..messages import Conversation
 from ..recipe import EFFORTS, Recipe
 from ..runs import Run
 from ..tasks.chat import NOTHING_TO_LEARN
+from ..tasks.options import answer_options
 from ..training_data import DatasetChoice, import_file
 from ..training_data.text_files import ENDINGS
 from ..words import count_of
@@ -197,8 +198,10 @@ class TrainTab:
         """(problems, card, fold): a recipe with mistakes opens the fold and names them; nothing typed is lost."""
         try:
             recipe = self.form.read(values)
-            examples_of(recipe.dataset, self.page.settings.data)
-            self.finder.facts(recipe.base_model)
+            examples = examples_of(recipe.dataset, self.page.settings.data)
+            self.check_method(recipe, self.finder.facts(recipe.base_model).config.get("model_type", ""))
+            if recipe.method.compares_options:
+                answer_options(examples.train)
             if self.view.learns_nothing(recipe):
                 raise UserError(NOTHING_TO_LEARN, {MAX_LENGTH: NOTHING_TO_LEARN})
         except UserError as error:
@@ -207,6 +210,11 @@ class TrainTab:
         run = self._just_started(recipe) or self.page.store.create(recipe)
         self.page.start(run)
         return "", run.id, gr.skip()
+
+    def check_method(self, recipe: Recipe, family: str) -> None:
+        """Raises UserError, at the settings, for what the method cannot do with a base that is not on this machine yet."""
+        if problems := recipe.method.problems(recipe.base_model.precision, family, recipe.task_name):
+            raise UserError(" ".join(problems.values()), {self.form.place(n, recipe.method.name): text for n, text in problems.items()})
 
     def _just_started(self, recipe: Recipe) -> Run | None:
         """A double click is one wish."""

@@ -137,7 +137,8 @@ def kept(model, decoder):
     decoder(input_ids=batch)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as memory:
         hidden = decoder(input_ids=batch).last_hidden_state
-    return sum(event.self_cpu_memory_usage for event in memory.events()) / hidden.numel()
+    events = memory.profiler.kineto_results.events()  # raw: what torch makes of them takes twenty times as long
+    return sum(event.nbytes() for event in events if event.name() == "[memory]") / hidden.numel()
 
 
 def test_what_is_kept_does_not_grow_with_depth():
@@ -193,7 +194,7 @@ def test_a_precision_that_cannot_hold_is_said_before_the_first_step():
     model = of.attach(tiny_llama(16))
     words = " ".join(of.before_first_step(model, some_batch()))
     assert model.figures["reconstruction_error"]["fp32 / 10"] > USELESS
-    assert "100 % wrong" in words and "(fp32, 10): the gradients are useless. Set the precision to automatic." in words
+    assert "comes back 100 % wrong" in words and "(fp32, 10): the gradients are useless. Set the precision to automatic." in words
 
 
 # ---- training, answering, the folder
@@ -262,7 +263,7 @@ def test_bert_the_papers_own_family_with_its_head(tmp_path):
 
 
 def test_two_stacks_of_blocks_are_refused_before_and_at_the_start():
-    assert "one stack" in method().problems("nf4", "t5", "")["method.name"] and not method().problems("nf4", "llama", "")
+    assert "not made for t5 models" in method().problems("nf4", "t5", "")["method.name"] and not method().problems("nf4", "llama", "")
     model = T5ForConditionalGeneration(T5Config(vocab_size=128, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4))
     with pytest.raises(UserError, match="one stack of blocks"):
         method().attach(model)

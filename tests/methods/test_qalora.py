@@ -12,6 +12,7 @@ from qlora_app.methods.parts.bits import pack, unpack
 from qlora_app.methods.parts.groups import GroupedLinear, Pooled, lost_in_merging, open_merged, pooled_layers, quantize
 from qlora_app.methods.qalora import INT_FOLDER, QaLoraMethod
 from tests.methods.families import FAMILIES, logits, some_batch, tiny_bert, tiny_llama, train
+from tests.methods.tiny import batch, opened
 
 METHOD = QaLoraMethod(rank=4, alpha=8, dropout=0.0, group=32)
 
@@ -163,14 +164,25 @@ def test_a_group_that_does_not_fit_is_refused_with_those_that_do():
 
 
 def test_a_classifier_learns_and_its_head_is_kept(tmp_path):
-    batch = {"input_ids": some_batch()["input_ids"], "labels": torch.tensor([0, 2])}
+    labelled = {"input_ids": some_batch()["input_ids"], "labels": torch.tensor([0, 2])}
     model = METHOD.attach(tiny_bert(), "SEQ_CLS")
-    losses = train(model, batch, 6)
+    losses = train(model, labelled, 6)
     assert losses[-1] < losses[0]
     METHOD.save(model, tmp_path)
     METHOD.finish(model, tmp_path)
-    assert torch.equal(logits(METHOD.load(tiny_bert(), tmp_path), batch), logits(model, batch))
-    assert torch.equal(logits(open_merged(tmp_path / INT_FOLDER), batch), logits(model, batch))
+    assert torch.equal(logits(METHOD.load(tiny_bert(), tmp_path), labelled), logits(model, labelled))
+    assert torch.equal(logits(open_merged(tmp_path / INT_FOLDER), labelled), logits(model, labelled))
+
+
+def test_t5_whose_layers_ask_for_the_type_of_a_weight(tmp_path):
+    """Its feed-forward part brings its numbers to that type: taken from the codes, they would be bytes, and nothing would be learned."""
+    model, inputs = METHOD.attach(opened("t5"), "SEQ_2_SEQ_LM"), batch("t5")
+    model.train()
+    model(**inputs).loss.backward()
+    assert all(p.grad.any() for n, p in model.named_parameters() if "DenseReluDense" in n and "lora_B" in n)
+    METHOD.finish(model, tmp_path)
+    with torch.no_grad():
+        assert torch.equal(open_merged(tmp_path / INT_FOLDER)(**inputs).logits, model.eval()(**inputs).logits)
 
 
 def test_half_as_much_learns_as_with_lora_and_planning_knows_it(tmp_path):

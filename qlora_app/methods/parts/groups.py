@@ -25,6 +25,8 @@ class GroupedLinear(nn.Module):
     and a rounded zero point would lose it.
     """
 
+    weight = None  # T5 brings what goes into a layer to the type of its weight: here that of the codes, and all would be lost
+
     def __init__(self, outputs: int, inputs: int, bits: int, group: int, has_bias: bool, kind: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.in_features, self.out_features, self.bits, self.group = inputs, outputs, bits, group
