@@ -113,6 +113,7 @@ class PooledLora(LoraLinear):
     The base's own stay beside them, so that it still answers as it was with the adapter off.
     """
 
+    weight = None  # PEFT would say the codes; see GroupedLinear
     merged_zeros: torch.Tensor | None = None
 
     def _get_in_out_features(self, module: GroupedLinear) -> tuple[int, int]:
