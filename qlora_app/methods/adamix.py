@@ -103,7 +103,9 @@ class AdaMixMethod(MethodChoices):
             return None
         again = model(**{name: value for name, value in inputs.items() if name != ASIDE}).logits
         first, labels = outputs.logits, inputs["labels"]
-        if model.predicts_the_next:
+        if "shift_labels" in inputs:  # packed: there are logits only where the next token is learned
+            first, again, labels = first.flatten(0, -2), again.flatten(0, -2), inputs["shift_labels"].flatten()
+        elif model.predicts_the_next:
             first, again, labels = first[:, :-1], again[:, :-1], labels[:, 1:]
         return self.consistency * consistency(first, again, labels)
 

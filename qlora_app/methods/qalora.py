@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 INT_FOLDER = "merged"  # beside the adapter: the quantized model with the adapter in it
-PROBED = 256  # tokens of the first example, on which merging is measured at the end
+PROBED = 256  # tokens of the first batch, on which merging is measured at the end
 
 
 class QaLoraMethod(MethodChoices):
@@ -68,7 +68,8 @@ class QaLoraMethod(MethodChoices):
         return self.rank * layers * sum(m.inputs // self.group + m.outputs for m in block)
 
     def before_first_step(self, model: "PeftModel", batch: dict[str, Any]) -> list[str]:
-        model.probe = {name: values[:1, :PROBED] if values.dim() > 1 else values[:1] for name, values in batch.items()}
+        ids = batch["input_ids"][:1, :PROBED]
+        model.probe = {"input_ids": ids} | ({"decoder_input_ids": ids} if model.config.is_encoder_decoder else {})
         return []
 
     def finish(self, model: "PeftModel", folder: Path) -> dict[str, Any]:

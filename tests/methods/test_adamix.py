@@ -12,6 +12,7 @@ from qlora_app.methods.adamix import AdaMixMethod
 from qlora_app.methods.lora import LoraMethod
 from qlora_app.methods.parts.adapted import Bottleneck
 from qlora_app.methods.parts.experts import Experts, average, averaged_tensors, consistency
+from qlora_app.tasks.packing import pack, packed
 from tests.methods.families import FAMILIES, logits, some_batch, tiny_bert, tiny_llama, train
 
 KINDS = ("lora", "houlsby")
@@ -118,6 +119,28 @@ def test_consistency_is_the_symmetric_divergence_of_what_carries_loss():
     gradient, = torch.autograd.grad(consistency(one, two, labels), one)
     assert gradient[labels == -100].abs().max() == 0
     assert torch.allclose(gradient[labels != -100], (p - q) / (2 * len(p)), atol=1e-6), "only the other side's prediction pulls"
+
+
+def test_packed_examples_agree_as_much_as_each_alone():
+    """Of a packed row there are logits only where the next token is learned."""
+    of = method(experts=1)
+    model = of.attach(tiny_llama())
+    assert pack(model.get_base_model())
+    rows = [{"input_ids": list(range(5, 14)), "labels": [-100, -100, *range(7, 14)]}, {"input_ids": [20, 21, 22], "labels": [-100, 21, 22]}]
+    losses = []
+    for batch in ([packed(rows)], [{name: torch.tensor([values]) for name, values in row.items()} for row in rows]):
+        total = 0.0
+        for inputs in batch:
+            first = model.eval()(**inputs)
+            for p in (p for n, p in model.named_parameters() if "lora_B" in n):
+                torch.nn.init.constant_(p, 0.01)  # another adapter for the second pass
+            model.train()
+            count = (inputs["labels"][:, 1:] != -100).sum() if "shift_labels" not in inputs else len(inputs["shift_labels"])
+            total += float(of.loss(model, inputs, first) * count)
+            for p in (p for n, p in model.named_parameters() if "lora_B" in n):
+                torch.nn.init.zeros_(p)
+        losses.append(total)
+    assert losses[0] > 1e-4 and losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 def test_one_expert_without_dropout_agrees_with_itself():
