@@ -159,7 +159,7 @@ def test_another_base_is_noticed(tmp_path):
 
 
 def test_a_group_that_does_not_fit_is_refused_with_those_that_do():
-    with pytest.raises(UserError, match=r"64, 128 inputs. Groups of 8 or 16 or 32 or 64 would."):
+    with pytest.raises(UserError, match=r"64, 128 inputs. Groups of 8, 16, 32, 64 would."):
         QaLoraMethod(group=48).attach(tiny_llama())
 
 

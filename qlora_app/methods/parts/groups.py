@@ -152,7 +152,7 @@ def quantize_blocks(model: nn.Module, bits: int, group: int) -> None:
     if odd := sorted(size for size in sizes if size % group):
         fitting = [str(smaller) for smaller in (8, 16, 32, 64, 128) if all(size % smaller == 0 for size in sizes)]
         raise UserError(f"Groups of {group} do not fit this model: it has layers of {', '.join(map(str, odd))} inputs. "
-                        + (f"Groups of {' or '.join(fitting)} would." if fitting else "No group size fits; choose LoRA."))
+                        + (f"Groups of {', '.join(fitting)} would." if fitting else "No group size fits; choose LoRA."))
     for name, layer in layers.items():
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, GroupedLinear.of(layer, bits, group))
