@@ -25,7 +25,7 @@ class QaLoraMethod(MethodChoices):
     Choose it when the result shall run quantized and without an adapter beside it. Merging LoRA into NF4 rounds a part of what was learned
     away, this loses nothing; both are measured at the end of every run.
 
-    Cost: a training step takes as long as QLoRA's, with about half its parameters to learn. The base is read in 16 or 32 bits and then
+    Cost: a training step takes as long as QLoRA's (measured here on a CPU), with about half its parameters to learn. The base is read in 16 or 32 bits and then
     rounded layer by layer, so the start needs memory for it whole. Merged, inference costs nothing extra; a weight takes 5.5 bits
     with 4-bit codes in groups of 32, because zero points stay numbers of 32 bits.
 
