@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from qlora_app.methods import FAMILIES, AdaMixMethod, MeftMethod
+from qlora_app.methods import AdaMixMethod, MeftMethod
+from qlora_app.methods.claims import FAMILIES
 from tests.methods.tiny import batch, logits, opened, task_type, train
 
 KINDS = [AdaMixMethod(rank=4, dropout=0.0, kind="houlsby"), MeftMethod(rank=4, dropout=0.0)]
