@@ -19,7 +19,7 @@ from .method import Matrix, MethodChoices, marks, update
 from .qalora import QaLoraMethod
 
 METHODS: tuple[type[MethodChoices], ...] = (  # the first is what a recipe means that names none
-    LoraMethod, QaLoraMethod, AdaloraMethod, AdaMixMethod, Ia3Method, MeftMethod, VeraMethod, MissMethod, OftMethod, HraMethod,
+    LoraMethod, AdaloraMethod, QaLoraMethod, AdaMixMethod, Ia3Method, MeftMethod, VeraMethod, MissMethod, OftMethod, HraMethod,
     LohaMethod, LokrMethod, PrefixMethod, PromptMethod)
 
 __all__ = ["METHODS", "AdaMixMethod", "Ia3Method", "LoraMethod", "Matrix", "MeftMethod", "MethodChoices", "QaLoraMethod", "marks",
