@@ -156,6 +156,13 @@ class MeftMethod(MethodChoices):
     def finish(self, model: Any, folder: Path) -> dict[str, Any]:
         return model.figures
 
+    def opened_with(self, base: str) -> str:
+        return f"""from pathlib import Path
+from qlora_app.base_models import ModelChoice, load_model
+from qlora_app.methods import {type(self).__name__}
+
+model = {self!r}.load(load_model({base}), Path("path/to/this/folder"))"""
+
     def load(self, model: "PreTrainedModel", folder: Path) -> Any:
         adapted = self.attach(model)
         self.resume(adapted, folder)

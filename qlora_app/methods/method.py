@@ -125,11 +125,16 @@ class MethodChoices(Choices):
         model.load_adapter(str(folder), "default", is_trainable=True)
 
     def finish(self, model: "PeftModel", folder: Path) -> dict[str, Any]:
-        """Once, after the last step and `save` into `folder`: what the method does at its end, and its figures for the proof.
+        """Once, after the last step and `save` into `folder`: what the method does at its end, and its figures for the proof;
+        a sentence about them as "in_words".
 
         What the model answers afterwards is what is measured, and what `load` of the folder must answer.
         """
         return {}
+
+    def opened_with(self, base: str) -> str:
+        """The lines of Python that open the finished folder where PEFT alone cannot; `base` are those for its base model."""
+        return ""
 
     def load(self, model: "PreTrainedModel", folder: Path) -> "PeftModel":
         """The base with the adapter of `folder`, for answering (nothing in it requires gradients)."""
