@@ -118,6 +118,8 @@ def answer_all(model: "PreTrainedModel | PeftModel", tokenizer: "PreTrainedToken
     import torch
 
     how = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
+    if not base and getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
+        batch = 1  # a learned prefix stands before the row: padding would come between it and the shorter texts
     was_training, answers = model.training, []
     model.eval()
     with torch.no_grad(), torch.random.fork_rng(), (model.disable_adapter() if base else contextlib.nullcontext()):

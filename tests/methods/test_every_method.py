@@ -14,6 +14,8 @@ import torch
 from peft import PeftModel
 
 from qlora_app import methods
+from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
+from qlora_app.chat import answer_all
 from qlora_app.choices import leaves, value_at
 from qlora_app.errors import UserError
 from qlora_app.methods import METHODS, marks, update
@@ -75,6 +77,14 @@ def test_its_folder_opens_in_plain_peft(name, tmp_path):
     assert (logits(plain, batch()) - logits(model, batch())).abs().max() <= 1e-5
     with method.from_disk(model, tmp_path):
         assert (logits(model, batch()) - logits(plain, batch())).abs().max() <= 1e-5
+
+
+def test_answers_to_many_are_those_to_each_also_behind_a_prefix():
+    torch.manual_seed(0)
+    model, tokenizer = small("prefix").attach(load_model(ModelChoice(precision="fp32"))), load_tokenizer(ModelChoice())
+    asked = [[{"role": "user", "content": text}] for text in ("Where?", "Where does Mira live, and who lives beside her?")]
+    assert answer_all(model, tokenizer, asked, max_new_tokens=12) == [
+        answer_all(model, tokenizer, [one], max_new_tokens=12)[0] for one in asked]
 
 
 @pytest.mark.parametrize("name", NAMES)
