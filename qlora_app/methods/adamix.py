@@ -54,6 +54,10 @@ class AdaMixMethod(MethodChoices):
     def answers_beside_base(self) -> bool:
         return self.kind == "lora"
 
+    @property
+    def opens_in_peft(self) -> bool:
+        return self.kind == "lora"
+
     # ---- training
 
     def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> Any:
@@ -136,13 +140,6 @@ class AdaMixMethod(MethodChoices):
         kept = sum(p.numel() for name, p in model.named_parameters() if "lora_" in name or ".adapter." in name)
         return {"averaged": groups, "experts": self.experts, "learned_parameters": learned, "kept_parameters": kept,
                 "in_words": f"The mean of {self.experts} adapters is kept: {kept:,} of {learned:,} learned parameters."}
-
-    def opened_with(self, base: str) -> str:
-        return "" if self.kind == "lora" else f"""from pathlib import Path
-from qlora_app.base_models import ModelChoice, load_model
-from qlora_app.methods import {type(self).__name__}
-
-model = {self!r}.load(load_model({base}), Path("path/to/this/folder"))"""
 
     def load(self, model: "PreTrainedModel", folder: Path) -> Any:
         """One adapter; of a checkpoint, the mean of its experts as they are now."""

@@ -51,6 +51,10 @@ class MeftMethod(MethodChoices):
     families: ClassVar[tuple[str, ...]] = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "gpt2", "bert",
                                            "roberta")
 
+    @property
+    def opens_in_peft(self) -> bool:
+        return False
+
     # ---- training
 
     def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> Any:
@@ -155,13 +159,6 @@ class MeftMethod(MethodChoices):
 
     def finish(self, model: Any, folder: Path) -> dict[str, Any]:
         return model.figures
-
-    def opened_with(self, base: str) -> str:
-        return f"""from pathlib import Path
-from qlora_app.base_models import ModelChoice, load_model
-from qlora_app.methods import {type(self).__name__}
-
-model = {self!r}.load(load_model({base}), Path("path/to/this/folder"))"""
 
     def load(self, model: "PreTrainedModel", folder: Path) -> Any:
         adapted = self.attach(model)

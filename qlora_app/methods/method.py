@@ -45,6 +45,11 @@ class MethodChoices(Choices):
         """Can one batch hold rows with and without the adapter (`adapter_names` of PEFT)?"""
         return False
 
+    @property
+    def opens_in_peft(self) -> bool:
+        """Does PEFT alone open its finished folder? The model card says how else."""
+        return True
+
     # ---- before the start
 
     def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
@@ -132,10 +137,6 @@ class MethodChoices(Choices):
         """
         return {}
 
-    def opened_with(self, base: str) -> str:
-        """The lines of Python that open the finished folder where PEFT alone cannot; `base` are those for its base model."""
-        return ""
-
     def load(self, model: "PreTrainedModel", folder: Path) -> "PeftModel":
         """The base with the adapter of `folder`, for answering (nothing in it requires gradients)."""
         from peft import PeftModel
@@ -177,6 +178,7 @@ def _layer_of(name: str, model: "torch.nn.Module") -> str:
 
     parts = name.split(".")
     for i in range(len(parts)):
-        if isinstance(model.get_submodule(".".join(parts[:i])), BaseTunerLayer):
+        part = model.get_submodule(".".join(parts[:i]))
+        if isinstance(part, BaseTunerLayer) or hasattr(part, "is_on"):  # an adapter of PEFT's, or one of our own
             return ".".join(parts[:i])
     return ".".join(parts[:-1])

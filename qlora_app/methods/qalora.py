@@ -35,14 +35,18 @@ class QaLoraMethod(MethodChoices):
 
     name: Literal["qalora"] = setting("qalora", "Method", "How the model is changed.", labels={"qalora": "QA-LoRA"})
     rank: int = setting(16, "Rank", "Size of the adapter. More learns more and takes more memory.", ge=1, le=512)
-    alpha: int = setting(32, "Alpha", "Strength of the adapter; usually one to two times the rank.", ge=1, le=1024)
+    alpha: int = setting(4, "Alpha", "Strength of the adapter; a quarter of the rank in the paper, for the sum of a group is large.", ge=1, le=1024)
     dropout: float = setting(0.05, "Dropout", "Share of adapter inputs dropped while training; guards small data.", ge=0, lt=1)
     bits: int = setting(4, "Bits", "Size of a weight's code. 3 and 2 save memory and cost the base much of what it knows.", ge=2, le=4)
-    group: int = setting(32, "Group size", "Inputs that share a scale and a zero point. Smaller is more exact and learns more.",
-                         ge=8, le=512, multiple_of=8)
+    group: int = setting(32, "Group size", "Inputs that share a scale and a zero point. Smaller is more exact and learns more.", ge=8,
+                         le=512)
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
     quantizes_itself: ClassVar[bool] = True
+
+    @property
+    def opens_in_peft(self) -> bool:
+        return False
 
     def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
         problems = super().problems(precision, family, task)
@@ -85,12 +89,6 @@ class QaLoraMethod(MethodChoices):
         lost = lost_in_merging(model, model.probe)
         return lost | {"in_words": f"Merging into the zero points lost {lost['merge_error']:.1e} of what was learned; merged into NF4 "
                                    f"it would be {lost['nf4_merge_error']:.2g}."}
-
-    def opened_with(self, base: str) -> str:
-        return f"""from pathlib import Path
-from qlora_app.methods.parts.groups import open_merged
-
-model = open_merged(Path("path/to/this/folder/{INT_FOLDER}"))  # whole: the base is not needed"""
 
     def load(self, model: "PreTrainedModel", folder: Path) -> "PeftModel":
         """Merged, as it was saved at the end; of a checkpoint with the adapter beside the base. Raises UserError."""

@@ -11,7 +11,7 @@ def model_card(recipe: Recipe, proof: dict[str, Any]) -> str:
     named = f"base_model: {base.id}\n" if base.source == "hub" else ""
     layers, data, seconds = proof["update"]["layers"], proof["data"], proof["seconds"]["training"]
     return f"""---
-{named}{"" if recipe.method.opened_with("") else "library_name: peft" + chr(10)}tags: [{recipe.method.name}, guanaco-workshop]
+{named}{"library_name: peft" + chr(10) if recipe.method.opens_in_peft else ""}tags: [{recipe.method.name}, guanaco-workshop]
 ---
 
 # {recipe.title}
@@ -50,8 +50,15 @@ Versions: {", ".join(f"{name} {number}" for name, number in proof["versions"].it
 
 def _how_to_open(recipe: Recipe) -> str:
     """Lines of Python that end with `model`."""
-    if own := recipe.method.opened_with(repr(recipe.base_model)):
-        return f"{own}\n\nfrom transformers import AutoTokenizer"
+    if not recipe.method.opens_in_peft:
+        whole = ", quantize=False" if recipe.method.quantizes_itself else ""
+        return f"""from pathlib import Path
+from transformers import AutoTokenizer
+from qlora_app.base_models import ModelChoice, load_model
+from qlora_app.methods import {type(recipe.method).__name__}
+
+base = load_model({recipe.base_model!r}{whole})
+model = {recipe.method!r}.load(base, Path("path/to/this/folder"))"""
     base = {"starter": "qlora_app.starter.BASE"}.get(recipe.base_model.source, repr(recipe.base_model.id))
     return f"""from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -149,7 +149,7 @@ def quantize_blocks(model: nn.Module, bits: int, group: int) -> None:
     """Every linear layer of the transformer blocks becomes a `GroupedLinear`, one after the other. Raises UserError."""
     layers = linear_layers(model)
     sizes = {layer.weight.shape[0 if isinstance(layer, Conv1D) else 1] for layer in layers.values()}
-    if odd := sorted(size for size in sizes if size % group):
+    if odd := sorted(size for size in sizes if size % group or size % 8):
         fitting = [str(smaller) for smaller in (8, 16, 32, 64, 128) if all(size % smaller == 0 for size in sizes)]
         raise UserError(f"Groups of {group} do not fit this model: it has layers of {', '.join(map(str, odd))} inputs. "
                         + (f"Groups of {', '.join(fitting)} would." if fitting else "No group size fits; choose LoRA."))
