@@ -35,7 +35,8 @@ class QaLoraMethod(MethodChoices):
 
     name: Literal["qalora"] = setting("qalora", "Method", "How the model is changed.", labels={"qalora": "QA-LoRA"})
     rank: int = setting(16, "Rank", "Size of the adapter. More learns more and takes more memory.", ge=1, le=512)
-    alpha: int = setting(4, "Alpha", "Strength of the adapter; a quarter of the rank in the paper, for the sum of a group is large.", ge=1, le=1024)
+    alpha: int = setting(4, "Alpha", "Strength of the adapter; a quarter of the rank in the paper, for the sum of a group is large.", ge=1,
+                         le=1024)
     dropout: float = setting(0.05, "Dropout", "Share of adapter inputs dropped while training; guards small data.", ge=0, lt=1)
     bits: int = setting(4, "Bits", "Size of a weight's code. 3 and 2 save memory and cost the base much of what it knows.", ge=2, le=4)
     group: int = setting(32, "Group size", "Inputs that share a scale and a zero point. Smaller is more exact and learns more.", ge=8,
