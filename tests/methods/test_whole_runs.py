@@ -8,17 +8,17 @@ import torch
 from safetensors.torch import load_file
 
 from qlora_app.chat import ChatSessions, Decoding
-from qlora_app.methods import AdaMixMethod, MeftMethod, QaLoraMethod
+from qlora_app.methods import MeftMethod, QaLoraMethod
 from qlora_app.train import worker
 from tests.conftest import short_recipe
 
 QUESTION = [{"role": "user", "content": "Where does Mira live?"}]
-METHODS = {"qalora": QaLoraMethod(rank=4), "adamix": AdaMixMethod(rank=4, kind="houlsby"), "meft": MeftMethod(rank=4)}
+METHODS = {"qalora": QaLoraMethod(rank=4), "meft": MeftMethod(rank=4)}
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_stopped_run_goes_on_to_the_same_adapter_and_answers(name, store):
-    recipe = short_recipe(max_steps=2, samples=0, scored_questions=2, measured_examples=2, checkpoints=1, evaluations=1).model_copy(
+    recipe = short_recipe(max_steps=2, samples=0, scored_questions=1, measured_examples=2, checkpoints=1, evaluations=0).model_copy(
         update={"method": METHODS[name]})
     recipe = recipe.model_copy(update={"base_model": recipe.base_model.model_copy(update={"precision": METHODS[name].precisions[0]})})
     whole, stopped = store.create(recipe), store.create(recipe)
