@@ -25,7 +25,7 @@ def test_the_sizes_of_every_preset_are_known(name):
 def test_sizes_account_for_every_parameter_the_makers_count(id):
     config = known_models()[id]
     counted = memory.shapes_of({name: value for name, value in config.items() if name != "parameters"}).parameters
-    assert counted == pytest.approx(config["parameters"], rel=2e-4), "a few norms aside"
+    assert counted == pytest.approx(config["parameters"], rel=1e-3), "norms and GPT-2's biases aside"
 
 
 @pytest.mark.parametrize("id", ["HuggingFaceTB/SmolLM2-135M-Instruct", "Qwen/Qwen3-0.6B", "google/gemma-3-1b-it"])
@@ -78,8 +78,9 @@ def test_the_nearest_that_fits_is_of_the_family_and_as_large_as_can_be(size, wan
 
 def test_the_list_goes_from_small_to_large_and_says_what_each_asks_for():
     order = by_size(PRESETS)
-    assert set(order[:3]) == {"starter", "sailor", "orders"} and order[0] == "starter"
-    assert (order[3], order[-1]) == ("smollm2-135m", "llama-3.3-70b")
+    on_the_starter = [name for name, preset in PRESETS.items() if preset.base_model.source == "starter"]
+    assert set(order[:len(on_the_starter)]) == set(on_the_starter) and order[0] == "starter"
+    assert (order[len(on_the_starter)], order[-1]) == ("smollm2-135m", "llama-3.3-70b")
     assert asks_for(PRESETS["gemma-3-1b"]) == "GPU from 8 GB"
     assert [asks_for(PRESETS[name]) for name in ("starter", "smollm2-360m", "guanaco-7b", "guanaco-65b")] == [
         "any computer", "any computer", "GPU from 8 GB", "GPU from 48 GB"]

@@ -27,7 +27,8 @@ FLOORS = [  # lowest first
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "datasets"}
-MAY_BE_HEAVY = {"train/", "starter/pretrain.py", "starter/tokenizer.py"}  # programs of their own; all others import inside functions
+# Programs of their own, and parts of models that only those who hold a model import; all others import inside functions.
+MAY_BE_HEAVY = {"train/", "starter/pretrain.py", "starter/tokenizer.py", "methods/parts/"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

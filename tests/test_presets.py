@@ -19,7 +19,8 @@ GUANACO = {  # cell by cell: base, learning rate, dropout, steps between two che
     "guanaco-llama2-7b": ("meta-llama/Llama-2-7b-hf", 2e-4, 0.1, 500),
 }
 PROMISED = {"starter", "sailor", "orders", *GUANACO, "smollm2-135m", "smollm2-360m", "smollm2-1.7b", "qwen3-0.6b", "qwen3-1.7b", "qwen3-4b",
-            "qwen3-8b", "llama-3.2-1b", "llama-3.2-3b", "llama-3.1-8b", "mistral-7b", "gemma-3-1b", "gemma-2-9b", "phi-4"}
+            "qwen3-8b", "llama-3.2-1b", "llama-3.2-3b", "llama-3.1-8b", "mistral-7b", "gemma-3-1b", "gemma-2-9b", "phi-4",
+            "qalora", "adamix", "meft", "starter-qalora", "starter-adamix", "starter-meft"}
 
 
 @pytest.fixture
@@ -59,7 +60,8 @@ def test_a_preset_spells_out_what_decides_its_result(path: Path):
     spelled = Presets().read(path)
     assert {"epochs", "batch_size", "learning_rate", "scheduler", "warmup_ratio", "optimizer", "adam_beta2", "max_grad_norm", "max_length",
             "packing", "seed"} <= set(spelled["training"])
-    assert {"name", "rank", "alpha", "dropout", "layers"} <= set(spelled["method"])
+    own = set(type(Presets().load(path.stem).method).model_fields)
+    assert ({"name", "rank", "alpha", "dropout", "layers"} if spelled["method"]["name"] == "lora" else own) <= set(spelled["method"])
     assert {"source", "precision", "double_quantization"} <= set(spelled["base_model"])
 
 
@@ -86,6 +88,20 @@ def test_guanaco_is_as_published(name):
     assert (training.batch_size, training.max_steps, training.scheduler, training.optimizer) == (16, 1875, "constant", "paged_adamw_32bit")
     assert (training.warmup_ratio, training.adam_beta2, training.max_grad_norm, training.weight_decay) == (0.03, 0.999, 0.3, 0.0)
     assert (training.max_length, training.gradient_checkpointing, training.seed) == (16 + 512, "on", 0)
+
+
+def test_the_papers_of_our_own_methods_are_as_published():
+    qalora, adamix, meft = (Presets().load(name) for name in ("qalora", "adamix", "meft"))
+    assert (qalora.base_model.id, qalora.method.bits, qalora.method.group, qalora.method.rank) == ("huggyllama/llama-7b", 4, 32, 64)
+    assert (qalora.training.learning_rate, qalora.training.max_steps, qalora.training.batch_size) == (2e-5, 10_000, 16)
+    assert (qalora.training.scheduler, qalora.training.max_grad_norm) == ("constant", 0.3)
+    method, training = adamix.method, adamix.training
+    assert (method.kind, method.experts, method.share_up, method.rank, method.alpha, method.consistency) == ("lora", 8, True, 4, 32, 100)
+    assert (training.epochs, training.batch_size, training.learning_rate, training.weight_decay) == (20, 8, 2e-4, 0.01)
+    method, training = meft.method, meft.training
+    assert (method.divisor, method.rank, meft.base_model.precision) == (10, 8, "nf4")
+    assert (training.learning_rate, training.adam_beta2, training.weight_decay, training.max_grad_norm) == (5e-4, 0.98, 0.1, 1.0)
+    assert training.warmup_ratio == 0.06
 
 
 def test_the_starter_preset_is_what_the_page_starts_with():

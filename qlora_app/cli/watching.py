@@ -80,6 +80,8 @@ def proof_in_words(proof: dict[str, Any]) -> list[str]:
         lines.append(f"{idle} of {layers} adapted layers learned nothing." if idle else f"All {layers} adapted layers learned.")
     if reload := proof.get("reload"):
         lines.append(f"Opened again from disk it computes the same: largest difference {reload['max_difference']:.2g}.")
+    if words := (proof.get("method") or {}).get("in_words"):
+        lines.append(words)
     if seconds := proof.get("seconds"):
         lines.append(f"First loss after {seconds['to_first_loss']:.1f} s; trained for {duration(seconds['training'])}.")
     return lines

@@ -1,6 +1,7 @@
 """The fine-tuning methods a recipe can name. Adding one: a new file here, and one more member of `METHODS`."""
 
 from .adalora import AdaloraMethod
+from .adamix import AdaMixMethod
 from .from_peft import (
     HraMethod,
     LohaMethod,
@@ -13,10 +14,13 @@ from .from_peft import (
 )
 from .ia3 import Ia3Method
 from .lora import LoraMethod
+from .meft import MeftMethod
 from .method import Matrix, MethodChoices, marks, update
+from .qalora import QaLoraMethod
 
 METHODS: tuple[type[MethodChoices], ...] = (  # the first is what a recipe means that names none
-    LoraMethod, AdaloraMethod, Ia3Method, VeraMethod, MissMethod, OftMethod, HraMethod, LohaMethod, LokrMethod, PrefixMethod,
-    PromptMethod)
+    LoraMethod, AdaloraMethod, QaLoraMethod, AdaMixMethod, Ia3Method, MeftMethod, VeraMethod, MissMethod, OftMethod, HraMethod,
+    LohaMethod, LokrMethod, PrefixMethod, PromptMethod)
 
-__all__ = ["METHODS", "Ia3Method", "LoraMethod", "Matrix", "MethodChoices", "marks", "update"]
+__all__ = ["METHODS", "AdaMixMethod", "Ia3Method", "LoraMethod", "Matrix", "MeftMethod", "MethodChoices", "QaLoraMethod", "marks",
+           "update"]

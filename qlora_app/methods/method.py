@@ -45,6 +45,11 @@ class MethodChoices(Choices):
         """Can one batch hold rows with and without the adapter (`adapter_names` of PEFT)?"""
         return False
 
+    @property
+    def opens_in_peft(self) -> bool:
+        """Does PEFT alone open its finished folder? The model card says how else."""
+        return True
+
     # ---- before the start
 
     def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
@@ -125,7 +130,8 @@ class MethodChoices(Choices):
         model.load_adapter(str(folder), "default", is_trainable=True)
 
     def finish(self, model: "PeftModel", folder: Path) -> dict[str, Any]:
-        """Once, after the last step and `save` into `folder`: what the method does at its end, and its figures for the proof.
+        """Once, after the last step and `save` into `folder`: what the method does at its end, and its figures for the proof;
+        a sentence about them as "in_words".
 
         What the model answers afterwards is what is measured, and what `load` of the folder must answer.
         """
@@ -172,6 +178,7 @@ def _layer_of(name: str, model: "torch.nn.Module") -> str:
 
     parts = name.split(".")
     for i in range(len(parts)):
-        if isinstance(model.get_submodule(".".join(parts[:i])), BaseTunerLayer):
+        part = model.get_submodule(".".join(parts[:i]))
+        if isinstance(part, BaseTunerLayer) or hasattr(part, "is_on"):  # an adapter of PEFT's, or one of our own
             return ".".join(parts[:i])
     return ".".join(parts[:-1])

@@ -11,8 +11,7 @@ def model_card(recipe: Recipe, proof: dict[str, Any]) -> str:
     named = f"base_model: {base.id}\n" if base.source == "hub" else ""
     layers, data, seconds = proof["update"]["layers"], proof["data"], proof["seconds"]["training"]
     return f"""---
-{named}library_name: peft
-tags: [{recipe.method.name}, guanaco-workshop]
+{named}{"library_name: peft" + chr(10) if recipe.method.opens_in_peft else ""}tags: [{recipe.method.name}, guanaco-workshop]
 ---
 
 # {recipe.title}
@@ -21,11 +20,7 @@ A {recipe.method.title()} adapter ({proof["update"]["parameters"]:,} learned par
 trained on the base in {base.precision} with Guanaco Workshop. The base itself is not in this folder and was not changed.
 
 ```python
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-base = AutoModelForCausalLM.from_pretrained({_how_to_open(recipe)})
-model = PeftModel.from_pretrained(base, "path/to/this/folder")
+{_how_to_open(recipe)}
 tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
 ```
 
@@ -36,6 +31,7 @@ tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
 Exact match counts an answer only if it is right word for word. "Before" is the same base with the adapter switched off.
 {layers - proof["update"]["zero_layers"]} of {layers} adapted layers changed. Read back from disk, the adapter gives the same outputs
 (largest difference of a logit: {proof["reload"]["max_difference"]:g}). Training took {seconds:.0f} seconds.
+{proof["method"].get("in_words", "")}
 
 ## Data
 
@@ -53,7 +49,22 @@ Versions: {", ".join(f"{name} {number}" for name, number in proof["versions"].it
 
 
 def _how_to_open(recipe: Recipe) -> str:
-    return {"starter": "qlora_app.starter.BASE"}.get(recipe.base_model.source, repr(recipe.base_model.id))
+    """Lines of Python that end with `model`."""
+    if not recipe.method.opens_in_peft:
+        whole = ", quantize=False" if recipe.method.quantizes_itself else ""
+        return f"""from pathlib import Path
+from transformers import AutoTokenizer
+from qlora_app.base_models import ModelChoice, load_model
+from qlora_app.methods import {type(recipe.method).__name__}
+
+base = load_model({recipe.base_model!r}{whole})
+model = {recipe.method!r}.load(base, Path("path/to/this/folder"))"""
+    base = {"starter": "qlora_app.starter.BASE"}.get(recipe.base_model.source, repr(recipe.base_model.id))
+    return f"""from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = AutoModelForCausalLM.from_pretrained({base})
+model = PeftModel.from_pretrained(base, "path/to/this/folder")"""
 
 
 def _table(proof: dict[str, Any]) -> str:

@@ -223,6 +223,8 @@ def proof_words(proof: dict[str, Any]) -> str:
                      f"<p>{zero} of {update['layers']} adapter layers did not change.</p>")
     if reload.get("max_difference") is not None:
         lines.append(_reload_words(float(reload["max_difference"])))
+    if words := (proof.get("method") or {}).get("in_words"):
+        lines.append(f"<p>{escape(words)}</p>")
     return f'<div class="proof"><h3>Proof</h3>{"".join(lines)}</div>' if lines else ""
 
 

@@ -1,0 +1,28 @@
+"""Where things are in a model of any family that transformers knows."""
+
+from torch import nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from ...errors import UserError
+
+FEED_FORWARD = ("mlp", "feed_forward", "DenseReluDense", "output.dense", "fc2")  # the part of a block whose output has the hidden size
+
+
+def stacks(model: nn.Module) -> list[nn.ModuleList]:
+    """The model's lists of transformer blocks: one, or encoder and decoder. Raises UserError where there is none."""
+    found = [part for part in model.modules() if isinstance(part, nn.ModuleList) and len(part)
+             and all(isinstance(block, GradientCheckpointingLayer) for block in part)]
+    if not found:
+        raise UserError(f"No list of transformer blocks was found in a {type(model).__name__}, and this method works on them. "
+                        "Choose LoRA, which needs none.")
+    return found
+
+
+def feed_forward(block: nn.Module) -> nn.Module:
+    """The feed-forward part of a block. Raises UserError for a family that builds it in a way unknown here."""
+    for known in FEED_FORWARD:
+        for name, part in block.named_modules():
+            if name == known or (known == "DenseReluDense" and name.endswith(".DenseReluDense")):
+                return part
+    raise UserError(f"The feed-forward part of a {type(block).__name__} was not found, and this method works on it. "
+                    "Choose LoRA, which needs none.")

@@ -1,0 +1,41 @@
+"""Methods of our own through the worker: stopped, resumed, finished, talked to, and opened as the model card says."""
+
+import re
+import threading
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from qlora_app.chat import ChatSessions, Decoding
+from qlora_app.methods import MeftMethod, QaLoraMethod
+from qlora_app.train import worker
+from tests.conftest import short_recipe
+
+QUESTION = [{"role": "user", "content": "Where does Mira live?"}]
+METHODS = {"qalora": QaLoraMethod(rank=4), "meft": MeftMethod(rank=4)}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_stopped_run_goes_on_to_the_same_adapter_and_answers(name, store):
+    recipe = short_recipe(max_steps=2, samples=0, scored_questions=1, measured_examples=2, checkpoints=1, evaluations=0).model_copy(
+        update={"method": METHODS[name]})
+    recipe = recipe.model_copy(update={"base_model": recipe.base_model.model_copy(update={"precision": METHODS[name].precisions[0]})})
+    whole, stopped = store.create(recipe), store.create(recipe)
+    assert worker.main(whole.folder) == 0, whole.status().sentence
+    stopped.ask("stop")
+    assert worker.main(stopped.folder) == 0 and stopped.status().step == 1 and stopped.newest_checkpoint()
+    assert worker.main(stopped.folder) == 0 and stopped.status().state == "done", stopped.status().sentence
+    one, other = (load_file(run.adapter / "adapter_model.safetensors") for run in (whole, stopped))
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    assert whole.proof()["reload"]["max_difference"] == 0 and whole.proof()["update"]["zero_layers"] == 0
+
+    session = ChatSessions().get(whole)
+    *_, (base, tuned) = session.reply(QUESTION, QUESTION, Decoding(max_new_tokens=4), threading.Event())
+    assert base and tuned
+    lines = re.search(r"```python\n(.*?)```", (whole.adapter / "README.md").read_text(), re.S)[1]
+    opened: dict = {}
+    exec(lines.replace("path/to/this/folder", str(whole.adapter)), opened)
+    ids = torch.tensor([opened["tokenizer"]("Where does Mira live?")["input_ids"]])
+    with torch.no_grad():
+        assert torch.equal(opened["model"].eval()(input_ids=ids).logits, session.model(input_ids=ids).logits)
