@@ -7,7 +7,7 @@ from typing import Any, get_origin
 
 from pydantic.fields import FieldInfo
 
-from .choices import bounds, leaves, options
+from .choices import bounds, kind_in, leaves, merged, options, spelled, value_at
 from .errors import UserError
 from .presets import Presets
 from .recipe import Recipe
@@ -28,6 +28,8 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
     if not file.is_file() and (file.name != source or file.suffix in (".yaml", ".yml")):
         raise UserError(f"There is no file {source}. Give the path of a recipe, or a preset's name: {', '.join(presets.names())}.")
     values = presets.read(file if file.is_file() else presets.path(source))
+    if name := dict(one.partition("=")[::2] for one in assignments).get("method.name"):
+        values = merged(values, {"method": {"name": name}})  # another method has settings of its own
     problems = _apply(values, assignments)
     data = _own_file(values)
     try:
@@ -56,15 +58,9 @@ def command_for(recipe: Recipe, presets: Presets) -> str:
 
 def differences(base: Recipe, recipe: Recipe) -> list[str]:
     """What `recipe_from` must be told to come from one recipe to the other."""
-    return [f"{name}={_written(member)}" for name, _ in leaves(Recipe) if _value(base, name) != (value := _value(recipe, name))
+    return [f"{spelled(leaf)}={_written(member)}" for leaf, field in leaves(Recipe)
+            if value_at(base, leaf, field.default) != (value := value_at(recipe, leaf, field.default))
             for member in (value or [""] if isinstance(value, list) else [value])]
-
-
-def _value(recipe: Recipe, name: str) -> Any:
-    value: Any = recipe
-    for part in name.split("."):
-        value = getattr(value, part)
-    return value
 
 
 def _written(value: Any) -> str:
@@ -76,7 +72,7 @@ def _apply(values: dict[str, Any], assignments: list[str]) -> dict[str, str]:
 
     A setting that is a list takes one member each time it is given.
     """
-    lists = {name for name, field in leaves(Recipe) if get_origin(field.annotation) is list}
+    lists = {spelled(leaf) for leaf, field in leaves(Recipe) if get_origin(field.annotation) is list}
     problems: dict[str, str] = {}
     given: dict[str, list[str]] = {}
     for assignment in assignments:
@@ -117,22 +113,21 @@ def _own_file(values: dict[str, Any]) -> Path | None:
 def settings_help() -> str:
     """Every setting of a recipe: name, default, what is allowed, what it does."""
     lines, group = ["settings, each changed by name=value:"], None
-    for name, field in leaves(Recipe):
-        if group != (group := name.rpartition(".")[0]):
-            lines.append("")
-        lines.append(f"  {name}={_shown(field.default)}{_allowed(field)}")
+    for leaf, field in leaves(Recipe):
+        if group != (group := leaf.rpartition(".")[0]):
+            lines += [""] + [f"  with method.name={kind}:" for kind in [kind_in(leaf)] if kind]
+        lines.append(f"  {spelled(leaf)}={_shown(field.default)}{_allowed(field)}")
         lines += textwrap.wrap(f"{field.title}. {field.description}", 100, initial_indent="      ", subsequent_indent="      ")
     return "\n".join(lines)
 
 
 def possible_values(name: str) -> list[str]:
     """What can stand behind `name=`, where that can be listed."""
-    field = dict(leaves(Recipe)).get(name)
-    if field is None:
-        return []
     if name == "dataset.id":
         return list(DATASETS)
-    return [value for _, value in options(field) or []] or (["true", "false"] if field.annotation is bool else [])
+    fields = [field for leaf, field in leaves(Recipe) if spelled(leaf) == name]
+    listed = [value for field in fields for _, value in options(field) or []]
+    return list(dict.fromkeys(listed)) or (["true", "false"] if fields and fields[0].annotation is bool else [])
 
 
 def _shown(value: Any) -> str:

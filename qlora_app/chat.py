@@ -11,7 +11,7 @@ from .base_models import ModelChoice, load_model, load_tokenizer
 from .choices import Choices, setting
 from .errors import UserError
 from .messages import Conversation
-from .methods import LoraMethod
+from .methods import MethodChoices
 from .runs import Run
 from .tasks.chat import ensure_template, prompt, stop_ids
 
@@ -34,25 +34,26 @@ class Decoding(Choices):
 class ChatSession:
     """A base model, with an adapter or without, and its tokenizer. One answer at a time."""
 
-    def __init__(self, model: "PreTrainedModel | PeftModel", tokenizer: "PreTrainedTokenizerBase") -> None:
+    def __init__(self, model: "PreTrainedModel | PeftModel", tokenizer: "PreTrainedTokenizerBase", mixes: bool = False) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        self.mixes = mixes  # can one batch hold rows with and without the adapter?
         self._busy = threading.Lock()
 
     @classmethod
-    def open(cls, choice: ModelChoice, adapter: Path | None) -> "ChatSession":
-        """Load the base as it was trained on and the adapter of a folder. Raises UserError."""
+    def open(cls, choice: ModelChoice, method: MethodChoices | None = None, adapter: Path | None = None) -> "ChatSession":
+        """Load the base as it was trained on, and the adapter that a method left in a folder. Raises UserError."""
         from transformers import AutoTokenizer
 
-        model = load_model(choice)
-        if adapter is None:
+        model = load_model(choice, quantize=method is None or not method.quantizes_itself)
+        if adapter is None or method is None:
             tokenizer = load_tokenizer(choice)
         else:
             tokenizer = AutoTokenizer.from_pretrained(str(adapter), trust_remote_code=False, local_files_only=True)
-            model = LoraMethod.load(model, adapter)
+            model = method.load(model, adapter)
         ensure_template(tokenizer)
         model.eval()
-        return cls(model, tokenizer)
+        return cls(model, tokenizer, method is not None and method.answers_beside_base)
 
     def reply(self, base: Conversation | None, tuned: Conversation | None, decoding: Decoding,
               stop: threading.Event) -> Iterator[tuple[str, str]]:
@@ -64,9 +65,16 @@ class ChatSession:
         asked = [(name, c, t) for name, c, t in asked if c]
         growing = {BASE: "", TUNED: ""}
         with self._busy:
-            for texts in _stream(self.model, self.tokenizer, asked, decoding.max_new_tokens, stop):
-                growing.update(zip((name for name, _, _ in asked), texts, strict=True))
-                yield growing[BASE], growing[TUNED]
+            for rows in [asked] if self.mixes else [[row] for row in asked]:
+                with self._as_base([name for name, _, _ in rows]):
+                    for texts in _stream(self.model, self.tokenizer, rows, decoding.max_new_tokens, stop, self.mixes):
+                        growing.update(zip((name for name, _, _ in rows), texts, strict=True))
+                        yield growing[BASE], growing[TUNED]
+
+    def _as_base(self, names: list[str]) -> contextlib.AbstractContextManager[Any]:
+        """Where a batch cannot mix them, the adapter is switched off while the base answers."""
+        switches = names == [BASE] and not self.mixes and hasattr(self.model, "disable_adapter")
+        return self.model.disable_adapter() if switches else contextlib.nullcontext()
 
     def answer_all(self, conversations: list[Conversation], base: bool = False, max_new_tokens: int = 128) -> list[str]:
         """The likeliest answer to each conversation (its last turn is the user's), many at a time."""
@@ -92,7 +100,7 @@ class ChatSessions:
             if self._key != key:
                 self._session = self._key = None  # give the memory back before the next one is loaded
                 run.check_base()
-                self._session = ChatSession.open(run.base_model(), adapter)
+                self._session = ChatSession.open(run.base_model(), run.recipe().method, adapter)
                 self._key = key
             return self._session
 
@@ -144,12 +152,13 @@ def _fitting(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, m
 
 
 def _stream(model: Any, tokenizer: "PreTrainedTokenizerBase", asked: list[tuple[str, Conversation, float]],
-            max_new_tokens: int, stop: threading.Event) -> Iterator[list[str]]:
+            max_new_tokens: int, stop: threading.Event, mixes: bool) -> Iterator[list[str]]:
     """Generate for all rows in one batch on a thread of its own; yields the rows' texts so far after every token."""
     import torch
     from transformers import StoppingCriteria, StoppingCriteriaList
     from transformers.generation.streamers import BaseStreamer
 
+    adapters = {"adapter_names": [name for name, _, _ in asked]} if mixes else {}
     pieces: queue.Queue[list[int] | Exception | None] = queue.Queue()
 
     class Tokens(BaseStreamer):
@@ -174,7 +183,7 @@ def _stream(model: Any, tokenizer: "PreTrainedTokenizerBase", asked: list[tuple[
                 model.generate(**_prompts(model, tokenizer, [c for _, c, _ in asked], max_new_tokens), **how,
                                max_new_tokens=max_new_tokens, use_cache=True, eos_token_id=stop_ids(tokenizer),
                                pad_token_id=tokenizer.pad_token_id, streamer=Tokens(),
-                               stopping_criteria=StoppingCriteriaList([Asked()]), **_adapter_of_each_row(model, [n for n, _, _ in asked]))
+                               stopping_criteria=StoppingCriteriaList([Asked()]), **adapters)
         except Exception as error:  # whatever it is, the reader must hear of it instead of waiting for ever
             pieces.put(error)
 
@@ -193,10 +202,6 @@ def _stream(model: Any, tokenizer: "PreTrainedTokenizerBase", asked: list[tuple[
     finally:
         stop.set()
         thread.join()
-
-
-def _adapter_of_each_row(model: Any, names: list[str]) -> dict[str, Any]:
-    return {"adapter_names": names} if hasattr(model, "peft_config") else {}
 
 
 def _row_wise_sampling(model: Any, temperatures: list[float]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .methods import Matrix
 from .recipe import Recipe
 
 # Bits a parameter of a quantized layer takes, its scales included (one per 64 weights; quantized again, they take 0.127 bit).
@@ -40,8 +41,7 @@ class Shapes:
     vocabulary: int
     linear: int  # parameters of the linear layers in its blocks: what is quantized
     other: int  # all other parameters: embeddings, output head, experts; they stay as they are
-    adapted: int  # inputs + outputs of those linear layers, summed: times the rank, the parameters of an adapter
-    adapted_attention: int
+    block: list[Matrix]  # the linear layers of one of its blocks
 
     @property
     def parameters(self) -> int: return self.linear + self.other
@@ -95,18 +95,20 @@ def shapes_of(config: dict[str, Any], parameters: int | None = None) -> Shapes |
     forward = first("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size") or 4 * hidden
     wide = heads * (first("head_dim") or hidden // heads)
     narrow = wide * (first("num_key_value_heads") or heads) // heads
-    attention = [(hidden, wide), (hidden, narrow), (hidden, narrow), (wide, hidden)]
-    block = [(hidden, forward)] * (1 if config.get("model_type") in WITHOUT_GATE else 2) + [(forward, hidden)]
+    attention = [Matrix("query", hidden, wide), Matrix("key", hidden, narrow), Matrix("value", hidden, narrow),
+                 Matrix("output", wide, hidden)]
+    gate = [] if config.get("model_type") in WITHOUT_GATE else [Matrix("gate", hidden, forward)]
+    block = [*gate, Matrix("up", hidden, forward), Matrix("down", forward, hidden)]
     experts = first("num_local_experts", "num_experts", "n_routed_experts") or 0
     quantized = attention if experts else attention + block  # transformers holds experts in one block that is not quantized
-    linear = layers * sum(a * b for a, b in quantized)
+    linear = layers * sum(m.inputs * m.outputs for m in quantized)
     tied = config.get("tie_word_embeddings", config.get("model_type") in ("gpt2", "gemma", "gemma2", "gemma3_text"))
     wide_expert = first("moe_intermediate_size") or forward
     other = vocabulary * hidden * (1 if tied else 2) + layers * experts * 3 * hidden * wide_expert + (2 * layers + 1) * hidden
     if config.get("model_type") in LEARNED_POSITIONS:
         other += hidden * (first("n_positions", "max_position_embeddings") or 0)
     return Shapes(layers, hidden, forward, vocabulary, linear, max(vocabulary * hidden, (parameters or linear + other) - linear),
-                  layers * sum(a + b for a, b in quantized), layers * sum(a + b for a, b in attention))
+                  quantized)
 
 
 def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -> Need:
@@ -115,10 +117,10 @@ def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -
     wide = {"bf16": 2, "fp32": 4}[model.computes_in(kind)]
     bits = BITS_DOUBLE if model.double_quantization and model.precision in ("nf4", "fp4") else BITS[model.precision]
     weights = shapes.linear * bits / 8 + shapes.other * wide
-    adapted = recipe.method.rank * (shapes.adapted if recipe.method.layers == "all-linear" else shapes.adapted_attention)
+    adapted = recipe.method.trainable(shapes.block, shapes.layers)
     state = adapted * OPTIMIZER_BYTES[training.optimizer]
     tokens = tokens or max(TOKENS_AT_ONCE[kind], training.max_length)
-    kept = tokens * _kept_of_a_token(shapes, wide, recipe.method.dropout > 0)
+    kept = tokens * _kept_of_a_token(shapes, wide, getattr(recipe.method, "dropout", 0) > 0)
     if is_checkpointed(recipe, shapes.parameters, kind):
         activations = tokens * shapes.layers * shapes.hidden * wide + 2 * kept
     else:
@@ -191,7 +193,7 @@ def _remedy(recipe: Recipe, shapes: Shapes, machine: Machine) -> str:
                                  ("an 8-bit optimizer", "training", {"optimizer": "paged_adamw_8bit"}),
                                  (f"examples of at most {FEWEST_TOKENS} tokens", "training",
                                   {"max_length": min(FEWEST_TOKENS, recipe.training.max_length)}),
-                                 ("a rank of 8", "method", {"rank": min(8, recipe.method.rank)})):
+                                 ("a rank of 8", "method", {"rank": min(8, rank)} if (rank := getattr(recipe.method, "rank", 0)) else {})):
         part = getattr(recipe, group)
         if part == (changed := part.model_copy(update=change)):
             continue

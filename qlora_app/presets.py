@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from .choices import merged
 from .errors import UserError
 from .recipe import Recipe, read_yaml
 
@@ -96,12 +97,3 @@ def _shipped_names() -> list[str]:
 def _shipped(path: Path) -> Recipe:
     """Those of the app do not change while it runs, and the page asks for all of them often."""
     return Recipe.from_dict(Presets().read(path))
-
-
-def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`below` with every setting that `above` names replaced, group by group."""
-    result = dict(below)
-    for name, value in above.items():
-        both = isinstance(value, dict) and isinstance(result.get(name), dict)
-        result[name] = merged(result[name], value) if both else value
-    return result

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import yaml
 from pydantic import ValidationError
 
-from .base_models import ModelChoice
-from .choices import Choices, leaves, setting
+from .base_models import ModelChoice, family_of
+from .choices import Choices, kind_in, leaves, one_of, setting, spelled
 from .errors import UserError
-from .methods import LoraMethod, Method
+from .methods import METHODS
 from .training_data import DatasetChoice
 
 EFFORTS = {"quick": "Quick look", "balanced": "Balanced", "thorough": "Thorough"}
@@ -65,8 +65,13 @@ class Recipe(Choices):
     note: str = setting("", "Note", "What it is for, in a line of your own.")
     base_model: ModelChoice = ModelChoice()
     dataset: DatasetChoice = DatasetChoice()
-    method: Method = LoraMethod()
+    method: one_of(METHODS) = METHODS[0]()
     training: Training = Training()
+
+    @property
+    def task_name(self) -> str:
+        """What the model learns to produce."""
+        return "chat"
 
     @property
     def title(self) -> str:
@@ -82,6 +87,8 @@ class Recipe(Choices):
             recipe = cls.model_validate(values)
         except ValidationError as error:
             problems = dict(_sentence(e) for e in error.errors()) | problems
+        if recipe is not None and not problems:
+            problems = recipe.method.problems(recipe.base_model.precision, family_of(recipe.base_model), recipe.task_name)
         if recipe is None or problems:
             raise UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
         return recipe
@@ -135,11 +142,24 @@ def _impossible(values: dict[str, Any]) -> dict[str, str]:
 
 def _sentence(error: Any) -> tuple[str, str]:
     """pydantic's error -> (dotted name, what is wrong with which value and what would be right)"""
-    path = ".".join(str(part) for part in error["loc"] if part != "lora")
+    group, *rest = map(str, error["loc"])
+    kind = rest.pop(0) if group == "method" and rest else ""  # which of the methods was meant
+    path = ".".join([group, *rest])
     if error["type"] == "extra_forbidden":
-        known = [name for name, _ in leaves(Recipe)] + list(Recipe.model_fields)
-        same_end = [name for name in known if name.rpartition(".")[2] == path.rpartition(".")[2]]  # the group was left out
-        near = same_end or difflib.get_close_matches(path, known, n=1, cutoff=0.6)
-        return path, "There is no such setting." + (f" Do you mean {near[0]}?" if near else "")
+        return path, f"There is no such setting{_nearest(path, kind)}"
+    if error["type"] == "unknown_kind":
+        path, error = f"{path}.name", error | {"input": error["input"]["name"]}
     message = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return path, f"{_SHORT.repr(error['input'])} does not fit: it should be {message}."
+
+
+def _nearest(path: str, kind: str) -> str:
+    """The rest of a sentence that says what was meant, as far as that can be guessed."""
+    every = [leaf for leaf, _ in leaves(Recipe)]
+    others = [kind_in(leaf) for leaf in every if spelled(leaf) == path and kind]
+    if others:
+        return f" with method.name={kind}; it belongs to {', '.join(others)}."
+    known = [spelled(leaf) for leaf in every if kind_in(leaf) in ("", kind or METHODS[0]().name)] + list(Recipe.model_fields)
+    same_end = [name for name in known if name.rpartition(".")[2] == path.rpartition(".")[2]]  # the group was left out
+    near = same_end or difflib.get_close_matches(path, known, n=1, cutoff=0.6)
+    return f". Do you mean {near[0]}?" if near else "."

@@ -10,7 +10,7 @@ import pytest
 
 from qlora_app import starter
 from qlora_app.assignments import command_for, differences, recipe_from
-from qlora_app.choices import leaves
+from qlora_app.choices import leaves, spelled
 from qlora_app.cli import main, watching
 from qlora_app.cli.commands import _find, _parse
 from qlora_app.cli.watching import duration, proof_in_words
@@ -442,7 +442,7 @@ def test_help_of_train_lists_every_setting_with_its_words(capsys):
         main(["train", "--help"])
     out = " ".join(capsys.readouterr().out.split())
     for name, field in leaves(Recipe):
-        assert f" {name}=" in out and f"{field.title}. {field.description}" in out
+        assert f" {spelled(name)}=" in out and f"{field.title}. {field.description}" in out
 
 
 def test_proof_in_words_says_only_what_is_known():

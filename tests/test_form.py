@@ -95,10 +95,10 @@ def test_numbers_lines_and_blanks_are_read_as_meant(form, values):
 
 
 def test_every_mistake_is_named_at_its_control(form, values):
-    typed = values | {"method.rank": 0, "training.learning_rate": None, "training.batch_size": 2.5}
+    typed = values | {"method[lora].rank": 0, "training.learning_rate": None, "training.batch_size": 2.5}
     with pytest.raises(UserError) as caught:
         form.read(list(typed.values()))
-    assert set(caught.value.problems) == {"method.rank", "training.learning_rate", "training.batch_size"}
+    assert set(caught.value.problems) == {"method[lora].rank", "training.learning_rate", "training.batch_size"}
     assert "needs a number" in caught.value.problems["training.learning_rate"]
 
 
@@ -124,8 +124,8 @@ def test_other_data_brings_its_settings(tab, values):
 
 
 def test_other_data_keeps_what_was_changed_by_hand_and_says_so(tab, values):
-    form, rest = chosen(tab, values | {"dataset": "starter/orders", "training.learning_rate": 0.5, "method.rank": 3})
-    assert (form["training.learning_rate"], form["method.rank"]) == (0.5, 3)
+    form, rest = chosen(tab, values | {"dataset": "starter/orders", "training.learning_rate": 0.5, "method[lora].rank": 3})
+    assert (form["training.learning_rate"], form["method[lora].rank"]) == (0.5, 3)
     own = re.sub("<[^>]+>", "", rest["own"])
     assert "Learning rate 0.5" in own and "Rank 3" in own
 
@@ -137,8 +137,8 @@ def test_another_model_is_not_trained_with_the_settings_of_the_tiny_one(tab, val
 
 
 def test_back_to_suggested_forgets_own_settings(tab, values):
-    shown = tab.back_to_suggested(*(values | {"method.rank": 3}).values())
-    assert shown[list(values).index("method.rank")] == values["method.rank"]
+    shown = tab.back_to_suggested(*(values | {"method[lora].rank": 3}).values())
+    assert shown[list(values).index("method[lora].rank")] == values["method[lora].rank"]
 
 
 def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
@@ -231,7 +231,7 @@ def test_the_list_says_of_each_whether_it_fits(shelf, machine):
 
 
 def test_the_form_is_saved_and_found_again(shelf, values, machine):
-    own = values | {"method.rank": 7, "name": "<b>Mine</b>", "note": "For <i>me</i>"}
+    own = values | {"method[lora].rank": 7, "name": "<b>Mine</b>", "note": "For <i>me</i>"}
     words, name, said, *_ = shelf.save_form("Mine", *own.values())
     assert name == "" and "mine" in said
     assert '<b translate="no">mine</b>' in words and "your own" in words and "<i>" not in words and "&lt;i&gt;me" in words
@@ -240,8 +240,8 @@ def test_the_form_is_saved_and_found_again(shelf, values, machine):
 
 
 def test_a_form_with_mistakes_is_not_saved(tab, shelf, values):
-    *_, alert, fold = shelf.save_form("mine", *(values | {"method.rank": 0}).values())
-    assert 'data-field="f-method-rank"' in alert and fold.open
+    *_, alert, fold = shelf.save_form("mine", *(values | {"method[lora].rank": 0}).values())
+    assert 'data-field="f-method-lora-rank"' in alert and fold.open
     assert "already a preset" in shelf.save_form("starter", *values.values())[2]
     assert "no name" in shelf.save_form("", *values.values())[2]
     assert tab.page.presets.names() == Presets().names()
@@ -297,7 +297,7 @@ def test_the_command_of_a_fresh_page_is_the_one_of_the_readme(tab, values):
 
 
 def test_a_form_with_mistakes_has_no_command_yet(tab, values):
-    command = tab.described(*(values | {"method.rank": None}).values())[1]
+    command = tab.described(*(values | {"method[lora].rank": None}).values())[1]
     assert "<code>" not in command and "valid" in command
 
 

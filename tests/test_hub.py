@@ -503,7 +503,7 @@ def test_a_run_downloads_stops_goes_on_and_trains(hub, llama, store, monkeypatch
 
     hub.close()  # from here on everything is on this machine
     from qlora_app.chat import ChatSession
-    session = ChatSession.open(run.base_model(), run.adapter)
+    session = ChatSession.open(run.base_model(), run.recipe().method, run.adapter)
     assert session.answer_all([[{"role": "user", "content": "Where does Mira live?"}]], max_new_tokens=3)
 
 

@@ -68,12 +68,12 @@ def test_the_chosen_model_is_described_and_measured_against_this_machine(tab, va
     monkeypatch.setattr(memory, "here", lambda: Machine("cuda", GB / 2, GB / 2))
     words = tab.finder.describe(*chosen.values())
     assert '<p class="warning">Does not fit: ' in words and "because" in words
-    assert "Fits" not in tab.finder.describe(*(chosen | {"method.rank": 0}).values()), "with a mistake on the form nothing is promised"
+    assert "Fits" not in tab.finder.describe(*(chosen | {"method[lora].rank": 0}).values()), "with a mistake nothing is promised"
 
 
 def test_the_hub_is_asked_once_for_a_model_and_again_for_another_revision(tab, values, llama, hub):  # noqa: F811
     for rank in (8, 16, 32):
-        tab.finder.describe(*(values | {"base_model": ID, "method.rank": rank}).values())
+        tab.finder.describe(*(values | {"base_model": ID, "method[lora].rank": rank}).values())
     assert len([path for _, path, _ in hub.asked if path.startswith("/api/models/tiny")]) == 1
     words = tab.finder.describe(*(values | {"base_model": ID, "base_model.revision": "v9"}).values())
     assert "has no revision v9" in words

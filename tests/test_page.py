@@ -209,9 +209,9 @@ def test_a_double_click_starts_one_run(workshop, store):
 def test_mistakes_are_listed_and_nothing_is_created(workshop, store):
     names = list(workshop.train.form.controls)
     values = form_values(workshop)
-    values[names.index("method.rank")] = 0
+    values[names.index("method[lora].rank")] = 0
     problems, _, fold = workshop.train.start_run(*values)
-    assert 'role="alert"' in problems and 'data-field="f-method-rank"' in problems and fold.open
+    assert 'role="alert"' in problems and 'data-field="f-method-lora-rank"' in problems and fold.open
     assert store.list() == []
 
 

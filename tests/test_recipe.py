@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from qlora_app.choices import bounds, leaves, options
+from qlora_app.choices import bounds, kind_in, leaves, options, spelled
 from qlora_app.errors import UserError
 from qlora_app.presets import Presets
 from qlora_app.recipe import EFFORTS, Recipe, epochs_for, read_yaml
@@ -104,16 +104,18 @@ def test_a_missing_file_is_named(tmp_path):
 def test_every_setting_says_what_it_is(name):
     field = LEAVES[name]
     assert field.title and field.description
-    assert "method" not in name or name.startswith("method.")
+    assert spelled(name).count(".") == name.count(".") <= 2
 
 
 @pytest.mark.parametrize("name", [n for n, f in LEAVES.items() if options(f)])
 def test_every_option_has_a_value_the_recipe_takes(name):
-    group, _, setting = name.rpartition(".")
+    group, _, setting = spelled(name).rpartition(".")
     words = [words for words, _ in options(LEAVES[name])]
     assert len(words) == len(set(words)) >= 1
     for _, value in options(LEAVES[name]):
         values = {group: {setting: value, "id": "org/model"} if name == "base_model.source" and value == "hub" else {setting: value}}
+        if kind := kind_in(name):
+            values[group]["name"] = kind
         try:
             recipe = Recipe.from_dict(values)
         except UserError as error:

@@ -262,8 +262,8 @@ def test_a_second_worker_on_the_same_run_leaves(store):
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(store, monkeypatch):
-    step = worker.build_trainer.__globals__["CountingTrainer"].training_step
-    monkeypatch.setattr("qlora_app.train.trainer.CountingTrainer.training_step", lambda *a, **k: step(*a, **k) * float("nan"))
+    step = worker.build_trainer.__globals__["MethodTrainer"].training_step
+    monkeypatch.setattr("qlora_app.train.trainer.MethodTrainer.training_step", lambda *a, **k: step(*a, **k) * float("nan"))
     run = store.create(short_recipe())
     assert worker.main(run.folder) == 1
     status = run.status()

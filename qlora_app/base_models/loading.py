@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from .choice import ModelChoice
 from .hub import kept_folder
+from .recognition import read_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -25,8 +26,9 @@ def load_tokenizer(choice: ModelChoice) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
-def load_model(choice: ModelChoice) -> "PreTrainedModel":
-    """The base model, quantized as chosen. Every part of the app loads through here, so that the guards always hold.
+def load_model(choice: ModelChoice, quantize: bool = True) -> "PreTrainedModel":
+    """The base model, quantized as chosen, or left to a method that quantizes it itself. Every part of the app loads through
+    here, so that the guards always hold.
 
     Raises UserError where the model cannot be opened, or would be computed wrongly on this processor.
     """
@@ -38,7 +40,7 @@ def load_model(choice: ModelChoice) -> "PreTrainedModel":
     _quiet_libraries()
     _keep_gradients_after_evaluation()
     model = AutoModelForCausalLM.from_pretrained(
-        str(folder_of(choice)), dtype=compute_type(choice), quantization_config=_quantization(choice),
+        str(folder_of(choice)), dtype=compute_type(choice), quantization_config=_quantization(choice) if quantize else None,
         device_map={"": 0 if torch.cuda.is_available() else "cpu"}, use_safetensors=True, **SAFELY)
     if choice.source == "hub":  # an adapter names its base: by its id, which is the same on every machine
         model.name_or_path = model.config._name_or_path = choice.id
@@ -53,6 +55,15 @@ def folder_of(choice: ModelChoice) -> Path:
     if folder := kept_folder(choice):
         return folder
     raise UserError(f"{choice.id} is not on this machine, or not whole. Start or resume a run with it: that downloads it.")
+
+
+def family_of(choice: ModelChoice) -> str:
+    """The model_type of a model that is on this machine ("llama", "gpt2"); empty for any other."""
+    try:
+        config = read_config(folder_of(choice) / "config.json")
+    except (UserError, OSError):
+        return ""
+    return str(config.get("model_type", "")) if isinstance(config, dict) else ""
 
 
 def check_family(config: dict[str, Any]) -> None:

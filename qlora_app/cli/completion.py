@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from ..assignments import possible_values
-from ..choices import leaves
+from ..choices import leaves, spelled
 from ..presets import Presets
 from ..recipe import Recipe
 from ..runs import RunStore
@@ -34,7 +34,7 @@ def settings_and_values(prefix: str, **_: Any) -> list[str]:
 
     name, equals, begun = prefix.partition("=")
     if not equals:
-        return [f"{name}=" for name, _ in leaves(Recipe)]
+        return list(dict.fromkeys(f"{spelled(leaf)}=" for leaf, _ in leaves(Recipe)))
     values = possible_values(name)
     if name in ("dataset.id", "base_model.id"):
         values += FilesCompleter()(begun)

@@ -1,18 +1,18 @@
 """LoRA and, on a 4-bit base, QLoRA."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from ..choices import Choices, setting
+from ..choices import setting
+from .method import Matrix, MethodChoices
 
 if TYPE_CHECKING:
-    from peft import PeftModel
+    from peft import PeftConfig
     from transformers import PreTrainedModel
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj", "c_attn", "query_key_value", "qkv_proj"]
 
 
-class LoraMethod(Choices):
+class LoraMethod(MethodChoices):
     """LoRA: two small matrices beside each chosen linear layer learn, the base stays as it is.
 
     Hu et al. 2021 (arXiv 2106.09685); on an NF4 base with double quantization it is QLoRA, Dettmers et al. 2023 (arXiv 2305.14314).
@@ -28,28 +28,21 @@ class LoraMethod(Choices):
     rank_stabilized: bool = setting(
         False, "Rank-stabilized scaling", "Scales by 1/sqrt(rank) instead of 1/rank (rsLoRA); helps large ranks.")
 
-    def attach(self, model: "PreTrainedModel", gradient_checkpointing: bool = False) -> "PeftModel":
-        """The model with a fresh adapter that changes nothing yet (its B matrices are zero)."""
-        from peft import LoraConfig, get_peft_model
+    answers_beside_base: ClassVar[bool] = True
 
-        # PEFT's preparation for quantized models would turn embeddings, output head and norms into 32-bit copies: 2 GB more for
-        # a model of 8 billion parameters, for numbers that are frozen anyway.
-        if gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
-            model.enable_input_require_grads()
-        return get_peft_model(model, LoraConfig(
-            task_type="CAUSAL_LM", r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout,
-            use_rslora=self.rank_stabilized, target_modules=self._targets(model)))
+    def config(self, model: "PreTrainedModel", task_type: str | None) -> "PeftConfig":
+        from peft import LoraConfig
+
+        return LoraConfig(task_type=task_type, r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout,
+                          use_rslora=self.rank_stabilized, target_modules=self._targets(model))
+
+    def trainable(self, block: list[Matrix], layers: int) -> int:
+        """rank times the inputs and outputs of every adapted matrix."""
+        adapted = block if self.layers == "all-linear" else [m for m in block if m.role in ("query", "key", "value", "output")]
+        return self.rank * layers * sum(m.inputs + m.outputs for m in adapted)
 
     def _targets(self, model: "PreTrainedModel") -> str | list[str]:
         if self.layers == "all-linear":
             return "all-linear"
         here = {name.rpartition(".")[2] for name, _ in model.named_modules()}
         return [name for name in ATTENTION if name in here]
-
-    @staticmethod
-    def load(model: "PreTrainedModel", folder: Path) -> "PeftModel":
-        """The model with the adapter of `folder`, for answering (nothing in it requires gradients)."""
-        from peft import PeftModel
-
-        return PeftModel.from_pretrained(model, str(folder), is_trainable=False)

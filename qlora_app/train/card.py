@@ -12,13 +12,13 @@ def model_card(recipe: Recipe, proof: dict[str, Any]) -> str:
     layers, data, seconds = proof["update"]["layers"], proof["data"], proof["seconds"]["training"]
     return f"""---
 {named}library_name: peft
-tags: [lora, qlora, guanaco-workshop]
+tags: [{recipe.method.name}, guanaco-workshop]
 ---
 
 # {recipe.title}
 
-A {recipe.method.name.upper()} adapter (rank {recipe.method.rank}) for **{base.title}**, trained on the base in {base.precision} with
-Guanaco Workshop. The base itself is not in this folder and was not changed.
+A {recipe.method.title()} adapter ({proof["update"]["parameters"]:,} learned parameters) for **{base.title}**,
+trained on the base in {base.precision} with Guanaco Workshop. The base itself is not in this folder and was not changed.
 
 ```python
 from peft import PeftModel

@@ -10,7 +10,9 @@ from transformers.models.llama import modeling_llama  # noqa: F401  what a stand
 
 from .. import memory
 from ..base_models import facts_of_folder, folder_of, load_model, load_tokenizer
+from ..errors import UserError
 from ..messages import Conversation
+from ..methods import marks
 from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
@@ -49,6 +51,7 @@ class Job:
     scored: list[Question]
     answer_length: int  # tokens
     warnings: list[str]
+    before: dict[str, tuple[float, float]]  # marks of everything that learns, as it was before the first step
 
 
 def prepare(run: Run, recipe: Recipe) -> Job:
@@ -60,11 +63,13 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     tokenizer = load_tokenizer(recipe.base_model)
     ensure_template(tokenizer)
     examples = load_examples(recipe.dataset, Settings.from_environment().data)
-    base = load_model(recipe.base_model)
+    _check_method(recipe, facts.config.get("model_type", ""))
+    base = load_model(recipe.base_model, quantize=not recipe.method.quantizes_itself)
     warnings = list(examples.warnings)
     packing = training.packing and _may_pack(base, tokenizer, warnings)
     max_length = _fitting_length(base, training.max_length, warnings)
-    model = recipe.method.attach(base, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
+    model = recipe.method.attach(base, "CAUSAL_LM", memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
+    before = marks(model)
     train = EncodedExamples(examples.train, tokenizer, max_length)
     train.check_trainable()
     size = micro_batch_size(train, training.batch_size, at_once)
@@ -72,9 +77,17 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     questions = [question for question in map(_as_question, examples.held_out) if question]
     scored = _spread(questions, training.scored_questions)
     asked = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
-    return Job(run, recipe, examples, tokenizer, model, train, packing, size,
-               list(micro_batches(held_out, 16, collator(tokenizer, packing))), asked or _spread(questions, SAMPLE_QUESTIONS), scored,
-               _answer_length(questions, tokenizer), warnings)
+    collate = collator(tokenizer, packing)
+    first = collate([train[i] for i in range(min(size, len(train)))])
+    warnings += recipe.method.before_first_step(model, {name: value.to(model.device) for name, value in first.items()})
+    return Job(run, recipe, examples, tokenizer, model, train, packing, size, list(micro_batches(held_out, 16, collate)),
+               asked or _spread(questions, SAMPLE_QUESTIONS), scored, _answer_length(questions, tokenizer), warnings, before)
+
+
+def _check_method(recipe: Recipe, family: str) -> None:
+    """The family of a model of the Hub is known only now."""
+    if problems := recipe.method.problems(recipe.base_model.precision, family, recipe.task_name):
+        raise UserError(" ".join(problems.values()), problems)
 
 
 def _may_pack(model: Any, tokenizer: PreTrainedTokenizerBase, warnings: list[str]) -> bool:

@@ -3,12 +3,13 @@
 import math
 import shutil
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 
 from ..chat import answer_all
+from ..methods import update
 from ..runs.files import write_json
 from ..tasks.chat import held_out_loss, same_answer
 from .card import model_card
@@ -23,9 +24,12 @@ def finish(job: Job, reporter: Reporter) -> None:
     reporter.say("Measuring what it learned.", seconds_left=None)
     unfinished = job.run.folder / "adapter.tmp"
     shutil.rmtree(unfinished, ignore_errors=True)
-    job.model.save_pretrained(str(unfinished), save_embedding_layers=False)
+    method = job.recipe.method
+    changed = update(job.model, job.before)
+    method.save(job.model, unfinished)
     job.tokenizer.save_pretrained(str(unfinished))
-    proof = {"heldout": held_out(job), "update": update(job.model), "reload": reload(job, str(unfinished)),
+    figures = method.finish(job.model, unfinished)
+    proof = {"heldout": held_out(job), "update": changed, "reload": reload(job, unfinished), "method": figures,
              "seconds": {"to_first_loss": reporter.seconds_to_first_loss, "training": reporter.seconds()},
              "data": {"fingerprint": job.examples.fingerprint, "rows": job.examples.rows, "trained": len(job.examples.train),
                       "held_out": len(job.examples.held_out), "left_out": len(job.examples.left_out), "cut": job.train.count_cut()},
@@ -59,23 +63,14 @@ def _exact_match(job: Job, base: bool) -> float:
     return round(right / len(job.scored), 4)
 
 
-def update(model: PeftModel) -> dict[str, int]:
-    """How many adapted layers there are, and how many never moved (a LoRA's B starts at zero)."""
-    matrices = [p for name, p in model.named_parameters() if ".lora_B." in name]
-    return {"layers": len(matrices), "zero_layers": sum(not bool(p.detach().any()) for p in matrices)}
-
-
-def reload(job: Job, folder: str) -> dict[str, float]:
+def reload(job: Job, folder: Path) -> dict[str, float]:
     """The saved adapter, read back from disk, against the one in memory: largest difference of a logit."""
     ids = torch.tensor([job.train.encoded(0).input_ids[:256]], device=job.model.device)
     job.model.eval()
     with torch.no_grad():
         in_memory = job.model(input_ids=ids, use_cache=False).logits
-        job.model.load_adapter(folder, adapter_name="from_disk", is_trainable=False)
-        job.model.set_adapter("from_disk", inference_mode=True)
-        from_disk = job.model(input_ids=ids, use_cache=False).logits
-        job.model.delete_adapter("from_disk")
-        job.model.set_adapter("default")
+        with job.recipe.method.from_disk(job.model, folder):
+            from_disk = job.model(input_ids=ids, use_cache=False).logits
     return {"max_difference": float((in_memory - from_disk).abs().max())}
 
 

@@ -1,33 +1,67 @@
 """transformers' Trainer, set up from a recipe."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from ..tasks.chat import collator
+from ..methods import MethodChoices
+from ..tasks.chat import IGNORED, collator
 from .job import Job
 from .report import Reporter
 
 OPTIMIZERS = {"adamw_torch": "adamw_torch_fused"}  # the same AdamW, all of a parameter's arithmetic in one pass
 KEPT_CHECKPOINTS = 2  # with one, a crash while saving would leave nothing to go back to
+ASIDE = "options"  # what a batch brings for the method's own loss, and no model reads
 
 
-class CountingTrainer(Trainer):
-    """Tells the reporter how many tokens it has worked off."""
+class MethodTrainer(Trainer):
+    """Asks the method for what it adds to the loss and how it is kept on disk; tells the reporter how many tokens are worked off."""
 
     reporter: Reporter
+    method: MethodChoices
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         mask = inputs.get("attention_mask")
         self.reporter.tokens += int(mask.sum()) if mask is not None else inputs["input_ids"].numel()
         return super().training_step(model, inputs, *args, **kwargs)
 
+    def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False,
+                     num_items_in_batch: torch.Tensor | int | None = None) -> Any:
+        """The task's loss and the method's, each token of the step counting the same however it is divided into micro-batches."""
+        read = {name: value for name, value in inputs.items() if name != ASIDE}
+        labels = inputs["labels"]
+        loss, outputs = super().compute_loss(model, read, return_outputs=True, num_items_in_batch=num_items_in_batch)
+        more = self.method.loss(model, inputs, outputs)
+        if more is not None:
+            loss = loss + more * ((labels != IGNORED).sum() / num_items_in_batch if num_items_in_batch else 1)
+        return (loss, outputs) if return_outputs else loss
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.method.save(self.model, folder)
+        self.processing_class.save_pretrained(str(folder))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        self.method.resume(self.model, Path(resume_from_checkpoint))
+
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Nobody is shown them, and counting walks through every parameter at every step."""
         return 0
+
+
+class MethodSteps(TrainerCallback):
+    """Tells the method of every step."""
+
+    def __init__(self, method: MethodChoices) -> None:
+        self.method = method
+
+    def on_optimizer_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any) -> None:
+        self.method.after_step(model, state.global_step + 1, state.max_steps)
 
 
 def total_steps(job: Job) -> int:
@@ -56,10 +90,11 @@ def arguments(job: Job) -> TrainingArguments:
         disable_tqdm=True, remove_unused_columns=False, dataloader_num_workers=0, dataloader_pin_memory=on_gpu, label_names=["labels"])
 
 
-def build_trainer(job: Job, reporter: Reporter, callbacks: list[TrainerCallback]) -> CountingTrainer:
+def build_trainer(job: Job, reporter: Reporter, callbacks: list[TrainerCallback]) -> MethodTrainer:
     """A Trainer whose only voice is the run folder."""
-    trainer = CountingTrainer(model=job.model, args=arguments(job), train_dataset=job.train, processing_class=job.tokenizer,
-                              data_collator=collator(job.tokenizer, job.packing), callbacks=callbacks)
+    method = job.recipe.method
+    trainer = MethodTrainer(model=job.model, args=arguments(job), train_dataset=job.train, processing_class=job.tokenizer,
+                            data_collator=collator(job.tokenizer, job.packing), callbacks=[MethodSteps(method), *callbacks])
     trainer.remove_callback(PrinterCallback)
-    trainer.reporter = reporter
+    trainer.reporter, trainer.method = reporter, method
     return trainer

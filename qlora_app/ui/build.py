@@ -12,6 +12,7 @@ from .data_view import MAX_LENGTH
 from .guard import DEMONSTRATION, reads
 from .language import LANGUAGES
 from .page import Page
+from .recipe_form import METHOD
 from .run_card import RunCards, recipe_of
 from .runs_tab import SAVE, RunsTab
 from .theme import plain
@@ -71,6 +72,7 @@ class Workshop:
         tab.effort.input(tab.set_effort, amount, controls["training.epochs"], **FAST).then(**described)
         controls["training.batch_size"].input(tab.set_effort, amount, controls["training.epochs"], **FAST).then(**described)
         controls["training.epochs"].input(tab.own_epochs, None, tab.effort, **FAST)
+        controls[METHOD].change(tab.form.kinds_seen, controls[METHOD], list(tab.form.kinds.values()), **FAST)
         self._wire_presets(everything)
         self._wire_models(everything)
         self._wire_data(described)

@@ -22,7 +22,7 @@ from .theme import on_click, plain
 
 REMEMBERED = 600.0  # seconds, of what the Hub said about a model
 MATTERS = ("base_model", "base_model.revision", "base_model.precision", "base_model.double_quantization", "base_model.compute_type",
-           "method.rank", "method.layers", "method.dropout", "training.optimizer", "training.max_length", "training.gradient_checkpointing")
+           "training.optimizer", "training.max_length", "training.gradient_checkpointing")
 NOTHING = "Nothing found. The search looks for models that write text and come as safetensors; try fewer words, such as qwen or llama 1b."
 
 
@@ -48,7 +48,7 @@ class ModelFinder:
     @property
     def that_matter(self) -> list[Component]:
         """The controls on which the words under the model depend."""
-        return [self.form.controls[name] for name in MATTERS]
+        return [control for name, control in self.form.controls.items() if name in MATTERS or name.startswith("method")]
 
     # ---- handlers
 

@@ -4,6 +4,7 @@ Two pairs of settings are one question for a person and one control here: which 
 which data (`dataset.source` and `.id`). `Effort` is a shortcut that writes `training.epochs`.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -14,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from .. import starter
 from ..base_models import ModelChoice, kept_models, local_models
-from ..choices import bounds, leaves, options
+from ..choices import bounds, kind_in, leaves, options, spelled, value_at
 from ..errors import UserError
 from ..presets import Presets
 from ..recipe import EFFORTS, Recipe
@@ -24,14 +25,16 @@ from .language import Written
 from .theme import plain
 
 PAIRS = ("base_model", "dataset")
+METHOD = "method.name"
 SEARCH = "hub"  # what the model control says while somebody looks for one
 SECTIONS = {"": "Name", "training": "Training", "method": "Adapter", "base_model": "Model", "dataset": "Data",
             "dataset.columns": "Columns of your data"}
+FIELDS = dict(leaves(Recipe))
 
 
 def element_id(name: str) -> str:
-    """Where a setting is on the page: "training.learning_rate" -> "f-training-learning_rate"."""
-    return "f-" + name.replace(".", "-")
+    """Where a setting is on the page: "method[lora].rank" -> "f-method-lora-rank"."""
+    return "f-" + re.sub(r"\W+", "-", name)
 
 
 class RecipeForm:
@@ -39,8 +42,9 @@ class RecipeForm:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.fields = {name: field for name, field in leaves(Recipe) if _can_be_chosen(name, field)}
+        self.fields = {name: field for name, field in FIELDS.items() if _can_be_chosen(name, field)}
         self.controls: dict[str, Component] = {}
+        self.kinds: dict[str, gr.Group] = {}  # the settings of each method, of which one is seen
 
     # ---- building
 
@@ -65,7 +69,19 @@ class RecipeForm:
                 plain(f'<h3 class="section">{title}</h3>')
             with gr.Group():
                 for name in names:
-                    self.controls[name] = _control(name, self.fields[name], value_of(recipe, name))
+                    self.controls[name] = self._control(name, recipe)
+            if section == "method":
+                self._build_kinds(recipe)
+
+    def _build_kinds(self, recipe: Recipe) -> None:
+        """The settings of every method, those of the chosen one to be seen; what is typed into the others stays."""
+        for kind in dict(options(self.fields[METHOD]) or []).values():
+            with gr.Group(visible=kind == recipe.method.name) as self.kinds[kind]:
+                for name in (name for name in self.fields if kind_in(name) == kind):
+                    self.controls[name] = self._control(name, recipe)
+
+    def _control(self, name: str, recipe: Recipe) -> Component:
+        return _control(name, self.fields[name], value_of(recipe, name))
 
     @property
     def inputs(self) -> list[Component]:
@@ -76,18 +92,33 @@ class RecipeForm:
     def read(self, values: Sequence[Any]) -> Recipe:
         """Raises UserError with every mistake, keyed by the control it is to be shown at."""
         nested: dict[str, Any] = {}
-        for name, value in zip(self.controls, values, strict=True):
+        given = dict(zip(self.controls, values, strict=True))
+        for name, value in given.items():
+            if kind_in(name) not in ("", given[METHOD]):
+                continue
             if name in PAIRS:
                 nested.setdefault(name, {}).update(_pair(name, value))
             else:
-                _put(nested, name, _as_typed(self.fields[name], value))
+                _put(nested, spelled(name), _as_typed(self.fields[name], value))
         try:
             return Recipe.from_dict(nested)
         except UserError as error:
-            empty = {name for name, value in zip(self.controls, values, strict=True) if value is None}
-            problems = {_place(name): "Nothing is entered here. It needs a number." if name in empty else text
-                        for name, text in error.problems.items()}
+            places = {name: self.place(name, given[METHOD]) for name in error.problems}
+            problems = {place: "Nothing is entered here. It needs a number." if given.get(place, 0) is None else error.problems[name]
+                        for name, place in places.items()}
             raise UserError(str(error), problems) from error
+
+    def place(self, name: str, method: str = "") -> str:
+        """The control that shows a setting's mistake: of a method's settings that of the chosen one, or of any."""
+        group, _, last = name.rpartition(".")
+        if group in PAIRS and last in ("source", "id"):
+            return group
+        alike = [leaf for leaf in self.controls if spelled(leaf) == name]
+        return next((leaf for leaf in alike if kind_in(leaf) == method), alike[0] if alike else name)
+
+    def kinds_seen(self, method: str) -> list[Any]:
+        """For each of `kinds`: is it to be seen?"""
+        return [gr.Group(visible=kind == method) for kind in self.kinds]
 
     def show(self, recipe: Recipe) -> list[Any]:
         """A value for each control, in the order of `inputs`."""
@@ -178,9 +209,7 @@ def value_of(recipe: Recipe, name: str) -> Any:
     """The value of a control that shows `recipe`."""
     if name in PAIRS:
         return model_value(recipe.base_model) if name == "base_model" else data_value(recipe.dataset)
-    value: Any = recipe
-    for part in name.split("."):
-        value = getattr(value, part)
+    value = value_at(recipe, name, FIELDS[name].default)
     return "\n".join(value) if isinstance(value, list) else value
 
 
@@ -235,12 +264,6 @@ def _pair(name: str, value: Any) -> dict[str, str]:
         return {"source": text, "id": ""}
     is_path = text.startswith(("/", "~", ".")) or "\\" in text or Path(text).is_dir()
     return {"source": "folder" if is_path or not text else "hub", "id": text}
-
-
-def _place(name: str) -> str:
-    """The control that shows a setting's mistake."""
-    group, _, last = name.rpartition(".")
-    return group if group in PAIRS and last in ("source", "id") else name
 
 
 def _put(nested: dict[str, Any], name: str, value: Any) -> None:

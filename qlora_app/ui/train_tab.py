@@ -11,6 +11,7 @@ from gradio.components import Component
 from .. import starter
 from ..assignments import command_for
 from ..base_models import ModelChoice
+from ..choices import kind_in
 from ..errors import UserError
 from ..messages import Conversation
 from ..recipe import EFFORTS, Recipe
@@ -25,7 +26,7 @@ from .guard import WHY_NOT, changes, reads
 from .model_finder import ModelFinder
 from .page import Page
 from .preset_shelf import PresetShelf
-from .recipe_form import RecipeForm, chosen_data, chosen_model, data_value, effort_of, element_id, suggested, value_of
+from .recipe_form import METHOD, RecipeForm, chosen_data, chosen_model, data_value, effort_of, element_id, suggested, value_of
 from .run_card import RunCards, run_card, run_id
 from .theme import plain
 
@@ -247,9 +248,10 @@ class TrainTab:
 
     def own_words(self, values: list[Any], advice: Recipe) -> str:
         """Which settings are not as suggested (epochs show in Effort, or in its having no segment chosen)."""
-        own = []
+        own, method = [], values[list(self.form.controls).index(METHOD)]
         for name, value in zip(self.form.controls, values, strict=True):
-            if name in ("base_model", "dataset", "name", "note") or value in (None, value_of(advice, name)):
+            unseen = name in ("base_model", "dataset", "name", "note") or kind_in(name) not in ("", method)
+            if unseen or value in (None, value_of(advice, name)):
                 continue
             if name != "training.epochs" or self._is_odd(value, advice):
                 written = ' translate="no"' if isinstance(value, str) and self.form.is_written(name) else ""
@@ -286,7 +288,8 @@ class TrainTab:
         return f'<div class="alert" role="alert"><p>{escape(heading)}</p><ul>{items}</ul></div>'
 
     def _title(self, name: str) -> str:
-        return self.form.title(name) if name in self.form.controls else name
+        place = self.form.place(name)
+        return self.form.title(place) if place in self.form.controls else name
 
 
 def _conversation(conversation: Conversation) -> str:

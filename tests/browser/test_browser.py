@@ -61,7 +61,7 @@ def test_mistakes_are_shown_at_their_fields_and_nothing_starts(visitor, app):
     expect(page.locator("#alert [role=alert]")).to_contain_text("Rank")
     field = page.get_by_label("Rank", exact=True)
     expect(field).to_have_attribute("aria-invalid", "true")
-    expect(page.locator("#f-method-rank .mistake")).to_be_visible()
+    expect(page.locator("#f-method-lora-rank .mistake")).to_be_visible()
     assert field.input_value() == "0" and app.store.list() == []
 
 

@@ -1,0 +1,164 @@
+"""What every fine-tuning method is to the rest of the app. A method is one file: a class with its settings and what differs from here.
+
+The defaults are those of a method of PEFT, which only has to say its `config`. A method of its own overrides what it needs;
+nothing outside of this folder asks which method it is.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from ..choices import Choices
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftConfig, PeftModel
+    from transformers import PreTrainedModel
+
+PRECISIONS = ("nf4", "fp4", "int8", "bf16", "fp32")
+
+
+class Matrix(NamedTuple):
+    """A linear layer of one block of a model, as far as its config tells."""
+
+    role: str  # "query", "key", "value", "output", "gate", "up", "down"
+    inputs: int
+    outputs: int
+
+
+class MethodChoices(Choices):
+    """The settings of one method, and what it does with a model.
+
+    A subclass begins with `name: Literal[...]`. Its docstring is its card on the page, in paragraphs that begin with
+    "Paper:", "Choose it", "Cost:" and "It is not"; the first one says in two sentences what it does.
+    """
+
+    precisions: ClassVar[tuple[str, ...]] = PRECISIONS  # of the base, with which it trains and comes back the same from disk
+    families: ClassVar[tuple[str, ...]] = ()  # model_type of the bases it is for; empty: all
+    tasks: ClassVar[tuple[str, ...]] = ()  # what it can be trained for; empty: everything
+    quantizes_itself: ClassVar[bool] = False  # the base is loaded unquantized, and the method makes what it needs of it
+    answers_beside_base: ClassVar[bool] = False  # one batch can hold rows with and without the adapter (`adapter_names` of PEFT)
+
+    # ---- before the start
+
+    def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
+        """What cannot work, before anything is loaded: {dotted setting of the recipe: why, and what would}.
+
+        `family` is the model_type of the base, empty where it is not known yet.
+        """
+        title, problems = self.title(), {}
+        if precision not in self.precisions:
+            problems["base_model.precision"] = f"{title} does not train on a base in {precision}. Choose {_either(self.precisions)}."
+        if family and self.families and family not in self.families:
+            problems["method.name"] = f"{title} is not made for {family} models, only for {_either(self.families)}. Choose another method."
+        if task and self.tasks and task not in self.tasks:
+            problems["method.name"] = f"{title} cannot be trained for {task}, only for {_either(self.tasks)}. Choose another method."
+        return problems
+
+    def trainable(self, block: list[Matrix], layers: int) -> int:
+        """How many parameters learn, in a model of so many such blocks: what memory is planned with."""
+        raise NotImplementedError
+
+    @classmethod
+    def title(cls) -> str:
+        """Its name as people write it."""
+        field = cls.model_fields["name"]
+        return (field.json_schema_extra or {})["labels"][field.default]
+
+    # ---- training
+
+    def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> "PeftModel":
+        """The model with what is to be learned beside it, which changes nothing yet. `task_type` is PEFT's, None for fill-mask.
+
+        What is returned has PeftModel's surface: `disable_adapter()`, `save_pretrained(folder)`, `base_model`, `generate`.
+        """
+        from peft import get_peft_model
+
+        # PEFT's preparation for quantized models would turn embeddings, output head and norms into 32-bit copies: 2 GB more for
+        # a model of 8 billion parameters, for numbers that are frozen anyway.
+        if gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.enable_input_require_grads()
+        return get_peft_model(model, self.config(model, task_type))
+
+    def config(self, model: "PreTrainedModel", task_type: str | None) -> "PeftConfig":
+        """PEFT's configuration of this method for this model."""
+        raise NotImplementedError
+
+    def before_first_step(self, model: "PeftModel", batch: dict[str, Any]) -> list[str]:
+        """Measure on the real model what may go wrong; returns sentences for the page. May change how the model computes."""
+        return []
+
+    def loss(self, model: "PeftModel", inputs: dict[str, Any], outputs: Any) -> "torch.Tensor | None":
+        """A mean that is added to the loss of a micro-batch; None for nothing. `inputs` are what the collator made."""
+        return None
+
+    def after_step(self, model: "PeftModel", step: int, total: int) -> None:
+        """Called between the backward pass of step `step` (from 1) and the next one, before gradients are cleared."""
+
+    # ---- the folder of an adapter: of a checkpoint, or of the end
+
+    def save(self, model: "PeftModel", folder: Path) -> None:
+        """Everything that is needed to go on from here (`resume`), and to answer (`load`)."""
+        model.save_pretrained(str(folder), save_embedding_layers=False)
+
+    def resume(self, model: "PeftModel", folder: Path) -> None:
+        """What `save` wrote, back into a model that was just attached."""
+        model.load_adapter(str(folder), "default", is_trainable=True)
+
+    def finish(self, model: "PeftModel", folder: Path) -> dict[str, Any]:
+        """Once, after the last step and `save` into `folder`: what the method does at its end, and its figures for the proof.
+
+        What the model answers afterwards is what is measured, and what `load` of the folder must answer.
+        """
+        return {}
+
+    def load(self, model: "PreTrainedModel", folder: Path) -> "PeftModel":
+        """The base with the adapter of `folder`, for answering (nothing in it requires gradients)."""
+        from peft import PeftModel
+
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+
+    @contextlib.contextmanager
+    def from_disk(self, model: "PeftModel", folder: Path) -> Iterator[None]:
+        """For a moment the trained model answers with the adapter of `folder`: the proof that it reads back the same."""
+        model.load_adapter(str(folder), adapter_name="from_disk", is_trainable=False)
+        model.set_adapter("from_disk", inference_mode=True)
+        try:
+            yield
+        finally:
+            model.delete_adapter("from_disk")
+            model.set_adapter("default")
+
+
+def marks(model: "torch.nn.Module") -> dict[str, tuple[float, float]]:
+    """A checksum of everything in a model that learns: {name: (sum, sum of magnitudes)}; taken before the first step."""
+    return {name: (p.detach().double().sum().item(), p.detach().double().abs().sum().item())
+            for name, p in model.named_parameters() if p.requires_grad}
+
+
+def update(model: "torch.nn.Module", before: dict[str, tuple[float, float]]) -> dict[str, int]:
+    """How many adapted layers there are, and in how many nothing that learns has moved since `marks`."""
+    now = marks(model)
+    layers: dict[str, bool] = {}
+    for name in before:
+        layer = _layer_of(name, model)
+        layers[layer] = layers.get(layer, False) or now.get(name) != before[name]
+    return {"layers": len(layers), "zero_layers": sum(not moved for moved in layers.values()),
+            "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad)}
+
+
+def _layer_of(name: str, model: "torch.nn.Module") -> str:
+    """The adapted layer a parameter belongs to; its own module where it is in none."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    parts = name.split(".")
+    for i in range(len(parts)):
+        if isinstance(model.get_submodule(".".join(parts[:i])), BaseTunerLayer):
+            return ".".join(parts[:i])
+    return ".".join(parts[:-1])
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
