@@ -19,7 +19,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from qlora_app.base_models import ModelChoice
-from qlora_app.chat import answer_all
+from qlora_app.tasks.chat import answer_all
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore

@@ -19,8 +19,8 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # before its library is 
 PATIENCE = 6.0  # seconds for an answer of the Hub while a person waits
 INDEX = "model.safetensors.index.json"
 SETTINGS_FILES = {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
-                  "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja",
-                  "chat_template.json", INDEX}
+                  "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "spm.model",
+                  "chat_template.jinja", "chat_template.json", INDEX}
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 

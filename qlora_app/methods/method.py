@@ -80,7 +80,10 @@ class MethodChoices(Choices):
         if gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
             model.enable_input_require_grads()
-        return get_peft_model(model, self.config(model, task_type))
+        config = self.config(model, task_type)
+        if new := getattr(model, "new_parts", []):  # what the base's files do not hold is learned whole, and kept with the adapter
+            config.modules_to_save = sorted({*(getattr(config, "modules_to_save", None) or []), *new})
+        return get_peft_model(model, config)
 
     def config(self, model: "PreTrainedModel", task_type: str | None) -> "PeftConfig":
         """PEFT's configuration of this method for this model."""

@@ -142,9 +142,10 @@ class EncodedExamples(Sequence):
     """Conversations, encoded when first asked for: the first step does not wait for the whole dataset."""
 
     def __init__(self, conversations: list[Conversation], tokenizer: "PreTrainedTokenizerBase", max_length: int,
-                 encode: Callable[..., Encoded] = encode) -> None:
+                 task: Task | None = None) -> None:
         self.conversations = conversations
-        self._encode: Callable[[Conversation], Encoded] = lambda c: encode(tokenizer, c, max_length)
+        self.task = task or Chat()
+        self._encode: Callable[[Conversation], Encoded] = lambda c: self.task.encode(tokenizer, c, max_length)
         self._known: dict[int, Encoded] = {}
 
     def __len__(self) -> int:
@@ -173,7 +174,7 @@ class EncodedExamples(Sequence):
             raise UserError(NOTHING_TO_LEARN)
 
     def _learns(self, index: int) -> bool:
-        return has_loss(self.encoded(index).labels)
+        return self.task.learns(self.encoded(index).labels)
 
 
 def collator(tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
@@ -240,6 +241,9 @@ class Chat(Task):
 
     def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
         return encode(tokenizer, conversation, max_length)
+
+    def learns(self, labels: list[int]) -> bool:
+        return has_loss(labels)
 
     def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
         return collator(tokenizer, packing)

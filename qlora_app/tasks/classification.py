@@ -23,6 +23,7 @@ class Classification(Task):
     opens_with = "AutoModelForSequenceClassification"
     peft_type = "SEQ_CLS"
     weighs = True
+    counted = "accuracy"
     asks = "A text to be labelled"
     example_sentence = "texts with a label that repeats"
 

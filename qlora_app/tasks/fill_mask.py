@@ -31,6 +31,7 @@ class FillMask(Task):
     opens_with = "AutoModelForMaskedLM"
     peft_type = None
     weighs = True
+    counted = "masked_accuracy"
     asks = f"A sentence with a blank, written as {BLANK}"
     example_sentence = "any text"
 

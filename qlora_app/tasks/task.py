@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..messages import Conversation
-from .choice import NAMES, TaskChoice
+from ..words import TASK_NAMES
+from .choice import TaskChoice
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +54,7 @@ class Task:
     peft_type: ClassVar[str | None]  # PEFT's name for it, None where it has none
     may_pack: ClassVar[bool] = False  # several examples in one row
     weighs: ClassVar[bool] = False  # answers with candidates and their probabilities instead of a text
+    counted: ClassVar[str] = "token_accuracy"  # what the share of labels that come first is called
     asks: ClassVar[str]  # what its try-it box wants
     example_sentence: ClassVar[str]  # what data fit, for people
 
@@ -60,7 +62,7 @@ class Task:
         self.choice, self.labels = choice, labels
 
     @property
-    def title(self) -> str: return NAMES[self.name]
+    def title(self) -> str: return TASK_NAMES[self.name]
 
     # ---- the data
 
@@ -87,6 +89,10 @@ class Task:
         """An example cut at `max_length` tokens. Raises UserError if it cannot be encoded."""
         raise NotImplementedError
 
+    def learns(self, labels: list[int]) -> bool:
+        """Does an example with these labels teach anything?"""
+        return any(label != IGNORED for label in labels)
+
     def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
         """Encoded examples -> a batch of tensors, `labels` among them."""
         raise NotImplementedError
@@ -102,7 +108,7 @@ class Task:
     # ---- measuring
 
     def measure(self, model: "PreTrainedModel", batches: list[dict[str, Any]]) -> dict[str, float]:
-        """{"loss": nats a label, "token_accuracy": share of labels that come first}; each label counts the same."""
+        """{"loss": nats a label, `counted`: share of labels that come first}; each label counts the same, however they are batched."""
         total = right = count = 0.0
         with evaluating(model):
             for batch in batches:
@@ -110,7 +116,7 @@ class Task:
                 total += loss.item() * len(labels) if len(labels) else 0.0
                 right += (logits.argmax(-1) == labels).sum().item() if len(labels) else 0
                 count += len(labels)
-        return {"loss": total / max(1.0, count), "token_accuracy": right / max(1.0, count)}
+        return {"loss": total / max(1.0, count), self.counted: right / max(1.0, count)}
 
     def _outcome(self, model: "PreTrainedModel", batch: dict[str, Any]) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
         """(mean loss, logits [labels, choices], labels) of a batch."""
@@ -146,7 +152,7 @@ def evaluating(model: "PreTrainedModel", base: bool = False) -> Iterator[None]:
 
     was_training = model.training
     model.eval()
-    with torch.no_grad(), (model.disable_adapter() if base and hasattr(model, "disable_adapter") else contextlib.nullcontext()):
+    with torch.no_grad(), (model.disable_adapter() if base else contextlib.nullcontext()):
         yield
     model.train(was_training)
 

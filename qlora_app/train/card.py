@@ -3,9 +3,11 @@
 from typing import Any
 
 from ..recipe import Recipe
+from ..tasks import Task
+from ..words import FIGURES
 
 
-def model_card(recipe: Recipe, proof: dict[str, Any]) -> str:
+def model_card(recipe: Recipe, task: Task, proof: dict[str, Any]) -> str:
     """README.md of an adapter: front matter for the Hub, how to load it, what was measured, the whole recipe."""
     base = recipe.base_model
     named = f"base_model: {base.id}\n" if base.source == "hub" else ""
@@ -22,9 +24,9 @@ trained on the base in {base.precision} with Guanaco Workshop. The base itself i
 
 ```python
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import {task.opens_with}, AutoTokenizer
 
-base = AutoModelForCausalLM.from_pretrained({_how_to_open(recipe)})
+base = {task.opens_with}.from_pretrained({_how_to_open(recipe, task)})
 model = PeftModel.from_pretrained(base, "path/to/this/folder")
 tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
 ```
@@ -52,8 +54,9 @@ Versions: {", ".join(f"{name} {number}" for name, number in proof["versions"].it
 """
 
 
-def _how_to_open(recipe: Recipe) -> str:
-    return {"starter": "qlora_app.starter.BASE"}.get(recipe.base_model.source, repr(recipe.base_model.id))
+def _how_to_open(recipe: Recipe, task: Task) -> str:
+    base = {"starter": "qlora_app.starter.BASE"}.get(recipe.base_model.source, repr(recipe.base_model.id))
+    return f"{base}, num_labels={len(task.labels)}, id2label={dict(enumerate(task.labels))}" if task.labels else base
 
 
 def _table(proof: dict[str, Any]) -> str:
@@ -61,5 +64,6 @@ def _table(proof: dict[str, Any]) -> str:
     if not proof["data"]["held_out"]:
         return "Nothing was held out, so nothing could be measured."
     rows = [("loss", held_out["loss"], "{:.3f}"), (f"exact match ({held_out['questions']} questions)", held_out["exact_match"], "{:.1%}")]
+    rows += [(FIGURES.get(name, name), held_out["figures"][name], "{:.1%}") for name in held_out["figures"]]
     lines = [f"| {name} | {style.format(v['before'])} | {style.format(v['after'])} |" for name, v, style in rows if v["before"] is not None]
     return "\n".join(["| held out | before | after |", "|---|---|---|", *lines])

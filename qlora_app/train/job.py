@@ -11,27 +11,16 @@ from transformers.models.llama import modeling_llama  # noqa: F401  what a stand
 from .. import memory
 from ..base_models import facts_of_folder, folder_of, load_model, load_tokenizer
 from ..errors import UserError
-from ..messages import Conversation
 from ..methods import marks
 from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
-from ..tasks.chat import EncodedExamples, collator, ensure_template, micro_batches, packs_without_contamination
+from ..tasks import Question, Task, task_for
+from ..tasks.chat import EncodedExamples, micro_batches, packs_without_contamination
 from ..training_data import Examples, load_examples
 
 SAMPLE_QUESTIONS = 4
 KNOWN_TO_PACK = {"llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3"}  # others are measured before the first step
-
-
-@dataclass(frozen=True)
-class Question:
-    """A held-out or typed question: the conversation up to the answer, and the answer that would be right ("" if unknown)."""
-
-    conversation: Conversation
-    expected: str
-
-    @property
-    def text(self) -> str: return self.conversation[-1]["content"]
 
 
 @dataclass
@@ -40,6 +29,7 @@ class Job:
 
     run: Run
     recipe: Recipe
+    task: Task
     examples: Examples
     tokenizer: PreTrainedTokenizerBase
     model: PeftModel
@@ -61,32 +51,34 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     at_once = memory.tokens_at_once(recipe, memory.shapes_of(facts.config, facts.parameters), _machine())
     set_seed(training.seed)
     tokenizer = load_tokenizer(recipe.base_model)
-    ensure_template(tokenizer)
     examples = load_examples(recipe.dataset, Settings.from_environment().data)
-    _check_method(recipe, facts.config.get("model_type", ""))
-    base = load_model(recipe.base_model, quantize=not recipe.method.quantizes_itself)
+    task = task_for(recipe.task, facts.tasks, examples.train + examples.held_out)
+    run.write_task(task)
+    _check_method(recipe, facts.config.get("model_type", ""), task)
+    base = load_model(recipe.base_model, task.opens_with, task.labels, quantize=not recipe.method.quantizes_itself)
+    task.prepare(tokenizer, base)
     warnings = list(examples.warnings)
-    packing = training.packing and _may_pack(base, tokenizer, warnings)
-    max_length = _fitting_length(base, training.max_length, warnings)
-    model = recipe.method.attach(base, "CAUSAL_LM", memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
+    packing = training.packing and task.may_pack and _may_pack(base, tokenizer, warnings)
+    max_length = _fitting_length(facts.context, training.max_length, warnings)
+    model = recipe.method.attach(base, task.peft_type, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
     before = marks(model)
-    train = EncodedExamples(examples.train, tokenizer, max_length)
+    train = EncodedExamples(examples.train, tokenizer, max_length, task)
     train.check_trainable()
     size = micro_batch_size(train, training.batch_size, at_once)
-    held_out = EncodedExamples(_spread(examples.held_out, training.measured_examples), tokenizer, max_length)
-    questions = [question for question in map(_as_question, examples.held_out) if question]
+    held_out = EncodedExamples(_spread(examples.held_out, training.measured_examples), tokenizer, max_length, task)
+    questions = [question for one in examples.held_out if (question := task.question(tokenizer, one))]
     scored = _spread(questions, training.scored_questions)
     asked = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
-    collate = collator(tokenizer, packing)
+    collate = task.collator(tokenizer, packing)
     first = collate([train[i] for i in range(min(size, len(train)))])
     warnings += recipe.method.before_first_step(model, {name: value.to(model.device) for name, value in first.items()})
-    return Job(run, recipe, examples, tokenizer, model, train, packing, size, list(micro_batches(held_out, 16, collate)),
+    return Job(run, recipe, task, examples, tokenizer, model, train, packing, size, list(micro_batches(held_out, 16, collate)),
                asked or _spread(questions, SAMPLE_QUESTIONS), scored, _answer_length(questions, tokenizer), warnings, before)
 
 
-def _check_method(recipe: Recipe, family: str) -> None:
-    """The family of a model of the Hub is known only now."""
-    if problems := recipe.method.problems(recipe.base_model.precision, family, recipe.task_name):
+def _check_method(recipe: Recipe, family: str, task: Task) -> None:
+    """The family of a model of the Hub, and what the data can teach, are known only now."""
+    if problems := recipe.method.problems(recipe.base_model.precision, family, task.name):
         raise UserError(" ".join(problems.values()), problems)
 
 
@@ -97,8 +89,8 @@ def _may_pack(model: Any, tokenizer: PreTrainedTokenizerBase, warnings: list[str
     return False
 
 
-def _fitting_length(model: Any, wanted: int, warnings: list[str]) -> int:
-    context = getattr(model.config, "max_position_embeddings", None) or wanted
+def _fitting_length(context: int | None, wanted: int, warnings: list[str]) -> int:
+    context = context or wanted
     if wanted > context:
         warnings.append(f"The model reads at most {context} tokens; longer examples are cut there.")
     return min(wanted, context)
@@ -110,12 +102,6 @@ def _machine() -> memory.Machine:
         return memory.here()
     free, total = torch.cuda.mem_get_info()
     return memory.Machine("cuda", total, free)
-
-
-def _as_question(conversation: Conversation) -> Question | None:
-    """The conversation up to its last answer; None without one."""
-    last = next((i for i in range(len(conversation) - 1, 0, -1) if conversation[i]["role"] == "assistant"), None)
-    return Question(conversation[:last], conversation[last]["content"]) if last else None
 
 
 def _spread(items: list[Any], most: int) -> list[Any]:
