@@ -52,6 +52,7 @@ def load_model(choice: ModelChoice, opens_with: str = "AutoModelForCausalLM", la
             str(folder_of(choice)), dtype=compute_type(choice), quantization_config=_quantization(choice, kind, labels) if quantize else None,
             device_map={"": 0 if torch.cuda.is_available() else "cpu"}, use_safetensors=True, output_loading_info=True, **head, **SAFELY)
     model.new_parts = _new_parts(choice, model, found, bool(labels))
+    model.opened_from = str(folder_of(choice))  # where a method finds the weights as they were before rounding
     if choice.source == "hub":  # an adapter names its base: by its id, which is the same on every machine
         model.name_or_path = model.config._name_or_path = choice.id
     model.config.use_cache = False  # with a cache, packed examples would read each other (no error, wrong loss)
@@ -139,12 +140,14 @@ def _quantization(choice: ModelChoice, kind: "Any", labels: tuple[str, ...]) -> 
 
 def _quiet_libraries() -> None:
     """Terminals and logs are read by people: no progress bars and plans of other libraries."""
+    import logging as python_logging
     import warnings
 
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    python_logging.getLogger("bitsandbytes").setLevel(python_logging.ERROR)  # 8-bit layers would write a line at every call
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 

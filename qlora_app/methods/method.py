@@ -37,8 +37,13 @@ class MethodChoices(Choices):
     precisions: ClassVar[tuple[str, ...]] = PRECISIONS  # of the base, with which it trains and comes back the same from disk
     families: ClassVar[tuple[str, ...]] = ()  # model_type of the bases it is for; empty: all
     tasks: ClassVar[tuple[str, ...]] = ()  # what it can be trained for; empty: everything
+    packs: ClassVar[bool] = True  # can several examples share a row? Not where what is learned stands in front of the row
     quantizes_itself: ClassVar[bool] = False  # the base is loaded unquantized, and the method makes what it needs of it
-    answers_beside_base: ClassVar[bool] = False  # one batch can hold rows with and without the adapter (`adapter_names` of PEFT)
+
+    @property
+    def answers_beside_base(self) -> bool:
+        """Can one batch hold rows with and without the adapter (`adapter_names` of PEFT)?"""
+        return False
 
     # ---- before the start
 
@@ -55,6 +60,15 @@ class MethodChoices(Choices):
         if task and self.tasks and task not in self.tasks:
             problems["method.name"] = f"{title} cannot be trained for {task}, only for {_either(self.tasks)}. Choose another method."
         return problems
+
+    @property
+    def compares_options(self) -> bool:
+        """Does its `loss` want the wrong answers too? Then batches hold them as "options"."""
+        return False
+
+    def layers_named(self) -> list[str]:
+        """Last names of layers that a person typed; the model must have them."""
+        return []
 
     def trainable(self, block: list[Matrix], layers: int) -> int:
         """How many parameters learn, in a model of so many such blocks: what memory is planned with."""

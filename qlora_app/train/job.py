@@ -1,5 +1,6 @@
 """What a run needs while it trains: model with adapter, data, questions, all made from its recipe."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..runs import Run
 from ..settings import Settings
 from ..tasks import Question, Task, task_for
 from ..tasks.chat import EncodedExamples, micro_batches, packs_without_contamination
+from ..tasks.options import ExamplesWithOptions, collator_with_options
 from ..training_data import Examples, load_examples
 
 SAMPLE_QUESTIONS = 4
@@ -34,6 +36,7 @@ class Job:
     tokenizer: PreTrainedTokenizerBase
     model: PeftModel
     train: EncodedExamples
+    collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
     packing: bool
     micro_batch: int
     held_out_batches: list[dict[str, Any]]
@@ -58,21 +61,23 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     base = load_model(recipe.base_model, task.opens_with, task.labels, quantize=not recipe.method.quantizes_itself)
     task.prepare(tokenizer, base)
     warnings = list(examples.warnings)
-    packing = training.packing and task.may_pack and _may_pack(base, tokenizer, warnings)
+    packing = training.packing and task.may_pack and recipe.method.packs and _may_pack(base, tokenizer, warnings)
     max_length = _fitting_length(facts.context, training.max_length, warnings)
     model = recipe.method.attach(base, task.peft_type, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
     before = marks(model)
-    train = EncodedExamples(examples.train, tokenizer, max_length, task)
+    compares = recipe.method.compares_options
+    train = (ExamplesWithOptions if compares else EncodedExamples)(examples.train, tokenizer, max_length, task)
     train.check_trainable()
-    size = micro_batch_size(train, training.batch_size, at_once)
+    size = micro_batch_size(train, training.batch_size, at_once // (1 + len(train.options)) if compares else at_once)
     held_out = EncodedExamples(_spread(examples.held_out, training.measured_examples), tokenizer, max_length, task)
     questions = [question for one in examples.held_out if (question := task.question(tokenizer, one))]
     scored = _spread(questions, training.scored_questions)
     asked = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
     collate = task.collator(tokenizer, packing)
-    first = collate([train[i] for i in range(min(size, len(train)))])
+    first = next(micro_batches(EncodedExamples(examples.train[:size], tokenizer, max_length, task), size, collate))
     warnings += recipe.method.before_first_step(model, {name: value.to(model.device) for name, value in first.items()})
-    return Job(run, recipe, task, examples, tokenizer, model, train, packing, size, list(micro_batches(held_out, 16, collate)),
+    with_options = collator_with_options(collate, tokenizer.pad_token_id) if compares else collate
+    return Job(run, recipe, task, examples, tokenizer, model, train, with_options, packing, size, list(micro_batches(held_out, 16, collate)),
                asked or _spread(questions, SAMPLE_QUESTIONS), scored, _answer_length(questions, tokenizer), warnings, before)
 
 

@@ -9,13 +9,13 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_callback import PrinterCallback
 
 from ..methods import MethodChoices
+from ..tasks.options import ASIDE
 from ..tasks.task import IGNORED
 from .job import Job
 from .report import Reporter
 
 OPTIMIZERS = {"adamw_torch": "adamw_torch_fused"}  # the same AdamW, all of a parameter's arithmetic in one pass
 KEPT_CHECKPOINTS = 2  # with one, a crash while saving would leave nothing to go back to
-ASIDE = "options"  # what a batch brings for the method's own loss, and no model reads
 
 
 class MethodTrainer(Trainer):
@@ -94,8 +94,7 @@ def build_trainer(job: Job, reporter: Reporter, callbacks: list[TrainerCallback]
     """A Trainer whose only voice is the run folder."""
     method = job.recipe.method
     trainer = MethodTrainer(model=job.model, args=arguments(job), train_dataset=job.train, processing_class=job.tokenizer,
-                            data_collator=job.task.collator(job.tokenizer, job.packing), compute_loss_func=job.task.loss,
-                            callbacks=[MethodSteps(method), *callbacks])
+                            data_collator=job.collate, compute_loss_func=job.task.loss, callbacks=[MethodSteps(method), *callbacks])
     trainer.remove_callback(PrinterCallback)
     trainer.reporter, trainer.method = reporter, method
     trainer.model_accepts_loss_kwargs &= job.task.loss is None  # then it is the model that must know how large the step is

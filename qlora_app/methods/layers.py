@@ -1,0 +1,60 @@
+"""Which layers of a model a method is attached to: by what they are in their block, on every family."""
+
+import re
+from typing import TYPE_CHECKING
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
+# Of (IA)3: a fused layer gives queries, keys and values one after the other.
+KEYS_AND_VALUES = re.compile(r"(attn|attention)\b.*\.(k_proj|v_proj|k|v|key|value|key_proj|value_proj)$", re.IGNORECASE)
+FUSED = re.compile(r"(attn|attention)\.(c_attn|qkv_proj)$", re.IGNORECASE)
+DOWN = re.compile(r"\.(down_proj|wo|fc2|dense_4h_to_h)$|\bmlp\.c_proj$|(?<!attention)\.output\.dense$")
+
+
+def linear_layers(model: "PreTrainedModel") -> "dict[str, torch.nn.Module]":
+    """{full name: layer} of every linear layer that has a block around it: no embeddings, no output heads."""
+    import torch
+    from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer: its weight stands the other way round
+
+    return {name: part for name, part in model.named_modules()
+            if isinstance(part, torch.nn.Linear | Conv1D) and re.search(r"\.\d+\.", name)}
+
+
+def attention_layers(model: "PreTrainedModel") -> list[str]:
+    """Full names of the linear layers of its attention. Raises UserError where there is none by any usual name."""
+    return _found(model, [name for name in linear_layers(model) if ATTENTION.search(name)], "no attention", "all linear layers")
+
+
+def named_layers(model: "PreTrainedModel", wanted: list[str]) -> list[str]:
+    """The last names of layers that a person typed. Raises UserError with the real ones where one is not there."""
+    there = {name.rpartition(".")[2] for name in linear_layers(model)}
+    if strange := [name for name in wanted if name not in there]:
+        raise UserError(no_such_layer(strange, there))
+    return wanted
+
+
+def no_such_layer(strange: list[str], there: "set[str]") -> str:
+    """The sentence for names that are no layers of a model."""
+    return f"{', '.join(strange)}: the model has no linear layer of this name. It has {', '.join(sorted(there))}."
+
+
+def scaled_layers(model: "PreTrainedModel") -> tuple[list[str], list[str], list[str]]:
+    """(keys and values, fused queries, keys and values, last layers of the feed-forward parts): full names, for (IA)3.
+
+    Raises UserError for a model in which they cannot be told.
+    """
+    names = list(linear_layers(model))
+    keys, fused, down = ([name for name in names if rule.search(name)] for rule in (KEYS_AND_VALUES, FUSED, DOWN))
+    _found(model, down if keys or fused else [], "no keys, values and feed-forward part that (IA)3 knows by name", "LoRA")
+    return keys, fused, down
+
+
+def _found(model: "PreTrainedModel", names: list[str], what: str, instead: str) -> list[str]:
+    if not names:
+        raise UserError(f"In this {model.config.model_type} model there is {what}. Choose {instead}.")
+    return names
