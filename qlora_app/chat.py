@@ -84,6 +84,12 @@ class ChatSession:
         with self._busy:
             return self.task.answer(self.model, self.tokenizer, conversations, base, max_new_tokens)
 
+    def respond(self, text: str, base: bool = False) -> str:
+        """What the model makes of one text, in words: an answer, or the likeliest answers with their probabilities."""
+        if self.task.weighs:
+            return ", ".join(f"{one.text} {one.probability:.0%}" for one in self.weigh(text, base, most=5))
+        return self.answer_all([[{"role": "user", "content": text}]], base)[0]
+
     def weigh(self, text: str, base: bool = False, most: int = 10) -> list[Candidate]:
         """The likeliest answers to a text with their probabilities, for a task that weighs them up."""
         with self._busy:

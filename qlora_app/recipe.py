@@ -93,7 +93,8 @@ class Recipe(Choices):
         except ValidationError as error:
             problems = dict(_sentence(e) for e in error.errors()) | problems
         if recipe is not None and not problems:
-            problems = recipe._wrong_task() or recipe.method.problems(recipe.base_model.precision, family_of(recipe.base_model), recipe.task_name)
+            family = family_of(recipe.base_model)
+            problems = recipe._wrong_task() or recipe.method.problems(recipe.base_model.precision, family, recipe.task_name)
         if recipe is None or problems:
             raise UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
         return recipe

@@ -49,8 +49,9 @@ def load_model(choice: ModelChoice, opens_with: str = "AutoModelForCausalLM", la
         if labels:
             torch.manual_seed(0)
         model, found = kind.from_pretrained(
-            str(folder_of(choice)), dtype=compute_type(choice), quantization_config=_quantization(choice, kind, labels) if quantize else None,
-            device_map={"": 0 if torch.cuda.is_available() else "cpu"}, use_safetensors=True, output_loading_info=True, **head, **SAFELY)
+            str(folder_of(choice)), dtype=compute_type(choice), device_map={"": 0 if torch.cuda.is_available() else "cpu"},
+            quantization_config=_quantization(choice, kind, labels) if quantize else None, use_safetensors=True,
+            output_loading_info=True, **head, **SAFELY)
     model.new_parts = _new_parts(choice, model, found, bool(labels))
     model.opened_from = str(folder_of(choice))  # where a method finds the weights as they were before rounding
     if choice.source == "hub":  # an adapter names its base: by its id, which is the same on every machine

@@ -118,8 +118,9 @@ class FillMask(Task):
                 blanks = rows["input_ids"] == tokenizer.mask_token_id
                 logits = model(**rows).logits[torch.arange(len(asked), device=model.device), blanks.int().argmax(-1)].float()
                 top = logits.softmax(-1).topk(most)
-                found += [[Candidate(tokenizer.decode([i]).strip().removeprefix("##"), p) for p, i in zip(ps, ids, strict=True)] if any_ else []
-                          for ps, ids, any_ in zip(top.values.tolist(), top.indices.tolist(), blanks.any(-1).tolist(), strict=True)]
+                weighed = zip(top.values.tolist(), top.indices.tolist(), blanks.any(-1).tolist(), strict=True)
+                found += [[Candidate(tokenizer.decode([i]).strip().removeprefix("##"), p) for p, i in zip(chances, ids, strict=True)]
+                          if has_blank else [] for chances, ids, has_blank in weighed]
         return found
 
     @staticmethod

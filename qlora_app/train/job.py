@@ -76,8 +76,9 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     collate = task.collator(tokenizer, packing)
     first = next(micro_batches(EncodedExamples(examples.train[:size], tokenizer, max_length, task), size, collate))
     warnings += recipe.method.before_first_step(model, {name: value.to(model.device) for name, value in first.items()})
-    with_options = collator_with_options(collate, tokenizer.pad_token_id) if compares else collate
-    return Job(run, recipe, task, examples, tokenizer, model, train, with_options, packing, size, list(micro_batches(held_out, 16, collate)),
+    measured = list(micro_batches(held_out, 16, collate))
+    collate = collator_with_options(collate, tokenizer.pad_token_id) if compares else collate
+    return Job(run, recipe, task, examples, tokenizer, model, train, collate, packing, size, measured,
                asked or _spread(questions, SAMPLE_QUESTIONS), scored, _answer_length(questions, tokenizer), warnings, before)
 
 

@@ -27,7 +27,7 @@ from .theme import plain
 PAIRS = ("base_model", "dataset")
 METHOD = "method.name"
 SEARCH = "hub"  # what the model control says while somebody looks for one
-SECTIONS = {"": "Name", "training": "Training", "method": "Adapter", "base_model": "Model", "dataset": "Data",
+SECTIONS = {"": "Name", "task": "Task", "training": "Training", "method": "Adapter", "base_model": "Model", "dataset": "Data",
             "dataset.columns": "Columns of your data"}
 FIELDS = dict(leaves(Recipe))
 
