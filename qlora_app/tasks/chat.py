@@ -225,7 +225,6 @@ class Chat(Task):
     opens_with = "AutoModelForCausalLM"
     peft_type = "CAUSAL_LM"
     may_pack = True
-    asks = "A message"
     example_sentence = "conversations, or plain text"
     loss = None  # that of the model itself
 

@@ -129,3 +129,8 @@ class FillMask(Task):
         hidden = tokenizer.mask_token.join(broken_up(tokenizer, part) for part in _BLANKS.split(text))
         made = tokenizer(hidden, return_offsets_mapping=True)
         return [i for i, (a, b) in zip(made["input_ids"], made["offset_mapping"], strict=True) if hidden[a:b] != "\ue000"]
+
+
+def has_blank(text: str) -> bool:
+    """Does a text say where a word is missing?"""
+    return bool(_BLANKS.search(text))

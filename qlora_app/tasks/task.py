@@ -55,7 +55,7 @@ class Task:
     may_pack: ClassVar[bool] = False  # several examples in one row
     weighs: ClassVar[bool] = False  # answers with candidates and their probabilities instead of a text
     counted: ClassVar[str] = "token_accuracy"  # what the share of labels that come first is called
-    asks: ClassVar[str]  # what its try-it box wants
+    asks: ClassVar[str] = ""  # what its box for trying wants; empty where one talks to it
     example_sentence: ClassVar[str]  # what data fit, for people
 
     def __init__(self, choice: TaskChoice = TaskChoice(), labels: tuple[str, ...] = ()) -> None:  # noqa: B008  it cannot change

@@ -140,8 +140,11 @@ class Workshop:
         idle = [tab.note, tab.send, tab.stop]
         tab.stop.click(tab.stopped, None, idle, cancels=answers, **FAST)
         tab.clear.click(tab.cleared, None, [tab.base, tab.tuned, *idle], cancels=answers, **FAST)
-        chosen = tab.picker.input(tab.choose, tab.picker, [tab.base, tab.tuned, tab.chips, *idle], cancels=answers, **FAST)
+        chosen = tab.picker.input(tab.choose, tab.picker, [tab.base, tab.tuned, tab.chips, *idle, *tab.panels], cancels=answers, **FAST)
         self._then_load(chosen)
+        tries = tab.tries
+        tries.go.click(tries.try_out, [tries.box, tab.picker], tries.result, **said)
+        tries.chips.pick(tries.pick, None, tries.box, **FAST).success(tries.try_out, [tries.box, tab.picker], tries.result, **said)
 
     def _then_load(self, event: Any) -> None:
         """Show the chat first, then load its model, with the cursor in the box meanwhile."""

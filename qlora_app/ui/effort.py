@@ -6,6 +6,8 @@ from pathlib import Path
 from ..base_models import ModelChoice
 from ..recipe import EFFORTS, Recipe, epochs_for
 from ..runs import RunStore
+from ..tasks import misfits
+from ..tasks.classification import label_counts
 from ..training_data import DatasetChoice, Examples, load_examples
 from ..words import about
 from .recipe_form import preset_for
@@ -26,6 +28,15 @@ def examples_of(choice: DatasetChoice, data_folder: Path) -> Examples:
 def characters_of(choice: DatasetChoice, data_folder: Path) -> int:
     """Characters of all conversations to learn from: what one epoch costs, near enough, without a tokenizer."""
     return sum(len(m["content"]) + 10 for conversation in examples_of(choice, data_folder).train for m in conversation)
+
+
+@functools.lru_cache(maxsize=64)
+def taught_by(choice: DatasetChoice, data_folder: Path) -> tuple[dict[str, str], dict[str, int]]:
+    """({task: why the data cannot teach it, empty if they can}, {label: rows with it} where they are labelled texts)."""
+    examples = examples_of(choice, data_folder)
+    every = examples.train + examples.held_out
+    reasons = misfits(every)
+    return reasons, {} if reasons["classification"] else dict(label_counts(every).most_common())
 
 
 def epochs_meant(recipe: Recipe, data_folder: Path) -> dict[str, float]:

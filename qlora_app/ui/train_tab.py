@@ -16,12 +16,14 @@ from ..errors import UserError
 from ..messages import Conversation
 from ..recipe import EFFORTS, Recipe
 from ..runs import Run
+from ..tasks import task_for
 from ..tasks.chat import NOTHING_TO_LEARN
 from ..training_data import DatasetChoice, import_file
 from ..training_data.text_files import ENDINGS
 from ..words import count_of
+from .data_pictures import fit_words
 from .data_view import MAX_LENGTH, PRIVATE, DataView
-from .effort import effort_choices, epochs_meant, examples_of
+from .effort import effort_choices, epochs_meant, examples_of, taught_by
 from .guard import WHY_NOT, changes, reads
 from .model_finder import ModelFinder
 from .page import Page
@@ -197,8 +199,8 @@ class TrainTab:
         """(problems, card, fold): a recipe with mistakes opens the fold and names them; nothing typed is lost."""
         try:
             recipe = self.form.read(values)
-            examples_of(recipe.dataset, self.page.settings.data)
-            self.finder.facts(recipe.base_model)
+            examples = examples_of(recipe.dataset, self.page.settings.data)
+            task_for(recipe.task, self.finder.facts(recipe.base_model).tasks, examples.train + examples.held_out)
             if self.view.learns_nothing(recipe):
                 raise UserError(NOTHING_TO_LEARN, {MAX_LENGTH: NOTHING_TO_LEARN})
         except UserError as error:
@@ -244,6 +246,7 @@ class TrainTab:
         shown = "".join(_conversation(one) for one in examples.train[:SHOWN_ROWS])
         about = about or _quiet(f"{escape(examples.because)}.")
         return (f'{about}<details class="rows"><summary>{rows}</summary>{shown}</details>'
+                + fit_words(*taught_by(choice, self.page.settings.data))
                 + (f'<ul class="warnings">{warnings}</ul>' if warnings else ""))
 
     def own_words(self, values: list[Any], advice: Recipe) -> str:
