@@ -92,8 +92,12 @@ class ChatSession:
 
     def weigh(self, text: str, base: bool = False, most: int = 10) -> list[Candidate]:
         """The likeliest answers to a text with their probabilities, for a task that weighs them up."""
+        return self.weigh_all([[{"role": "user", "content": text}]], base, most)[0]
+
+    def weigh_all(self, conversations: list[Conversation], base: bool = False, most: int = 10) -> list[list[Candidate]]:
+        """The same for many texts."""
         with self._busy:
-            return self.task.candidates(self.model, self.tokenizer, [[{"role": "user", "content": text}]], base, most)[0]
+            return self.task.candidates(self.model, self.tokenizer, conversations, base, most)
 
 
 class ChatSessions:

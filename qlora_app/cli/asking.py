@@ -11,9 +11,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from ..answers import answer_file
 from ..chat import ChatSession, ChatSessions, Decoding
 from ..errors import UserError
 from ..messages import Conversation
@@ -131,6 +133,18 @@ def score(run: Run, file: Path, base: bool, limit: int | None, misses: int, limi
     return {"run": run.id, "file": str(file), "base": base, "questions": len(answers), "exact": exact, "share": exact / len(answers),
             "figures": session.task.scores(answers, expected),
             "left_out": len(data.left_out), "seconds": round(time.monotonic() - began, 1), "misses": wrong[:misses]}
+
+
+def answer(run: Run, file: Path, target: Path, column: str, base: bool, max_new_tokens: int, limits: Settings,
+           screen: Console) -> dict[str, Any]:
+    """Answer every row of a file into another, with a progress bar. Returns {run, file, answers, rows, answered, problems, kept}."""
+    session = _open(run, screen)
+    columns = TextColumn("answering"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=screen, transient=True) as progress:
+        bar = progress.add_task("answering", total=None)
+        counts = answer_file(run, session, file, target, limits, column=column, base=base, max_new_tokens=max_new_tokens,
+                             tell=lambda done, of: progress.update(bar, completed=done, total=of))
+    return {"run": run.id, "file": str(file), "answers": str(target), **counts}
 
 
 def _answer_all(session: ChatSession, asked: list[Conversation], expected: list[str], base: bool, screen: Console) -> list[str]:

@@ -127,6 +127,8 @@ class Workshop:
         tab.delete.click(tab.ask_delete, None, tab.sure, **FAST)
         tab.no.click(tab.keep, None, tab.sure, **FAST)
         tab.yes.click(tab.delete_run, tab.card, tab.view, **QUIET)
+        answers = tab.answers
+        answers.upload.upload(answers.take, [answers.upload, tab.card], [answers.progress, answers.ready], **QUIET)
         for button, make in ((tab.get_adapter, tab.adapter_file), (tab.get_recipe, tab.recipe_file)):
             button.click(make, tab.card, tab.file, **QUIET).success(None, js=SAVE)
 
