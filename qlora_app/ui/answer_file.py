@@ -1,4 +1,4 @@
-"""Under an opened run: a file of questions goes in, its answers come back as JSON lines. What was interrupted goes on with the same file."""
+"""Under an opened run: a file of questions goes in, its answers come back as JSON lines. Interrupted, it goes on with the same file."""
 
 import hashlib
 import re

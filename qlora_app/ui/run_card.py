@@ -186,7 +186,8 @@ def actions(run: Run, status: Status, may_change: bool) -> str:
         return _button("unqueue", "Take it out of the queue") if may_change else ""
     if talk:
         early = " as it is now" if status.is_active else ""
-        buttons.append(_button("chat", f"Chat with it{early}", "" if status.is_active else "main"))
+        words = "Try it" if run.task().asks else "Chat with it"
+        buttons.append(_button("chat", f"{words}{early}", "" if status.is_active else "main"))
     if status.is_active:
         if not talk:
             buttons.append('<button type="button" disabled aria-describedby="why-no-chat">Chat with it</button>')
@@ -260,7 +261,8 @@ def _shown(answer: Any) -> str:
 def _cut(row: dict[str, Any]) -> str:
     """A base goes on telling until it is stopped at the longest answer; without a sign of that it looks like a fault of the page."""
     text = str(row.get("answer") or "").rstrip()
-    return "" if not text or len(text) > LONGEST_SHOWN or text.endswith(SENTENCE_ENDS) else '<span class="quiet">…</span>'
+    is_whole = len(text) > LONGEST_SHOWN or text.endswith(SENTENCE_ENDS) or " " not in text  # a label is a word
+    return "" if not text or is_whole else '<span class="quiet">…</span>'
 
 
 def _figure(value: float | None, form: str) -> str:
