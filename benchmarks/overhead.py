@@ -22,7 +22,8 @@ from qlora_app.base_models import ModelChoice
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
-from qlora_app.tasks.chat import answer_all, collator, held_out_loss
+from qlora_app.tasks.chat import answer_all, held_out_loss
+from qlora_app.tasks.packing import collator, on_device
 from qlora_app.train.job import Job, prepare
 from qlora_app.train.report import Keeper, Measurer, Reporter
 from qlora_app.train.trainer import arguments, build_trainer
@@ -74,7 +75,7 @@ def by_torch(job: Job) -> float:
     model.train()
     for step in range(training.max_steps):
         for batch in batches[step * parts:(step + 1) * parts]:
-            (model(**{k: v.to(model.device) for k, v in batch.items()}, use_cache=False).loss / parts).backward()
+            (model(**on_device(batch, model.device), use_cache=False).loss / parts).backward()
         torch.nn.utils.clip_grad_norm_(learning, training.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad()

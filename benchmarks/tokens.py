@@ -23,7 +23,8 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
 from qlora_app.memory import TOKENS_AT_ONCE
 from qlora_app.methods import LoraMethod
-from qlora_app.tasks.chat import Encoded, EncodedExamples, collator, held_out_loss, micro_batches
+from qlora_app.tasks.chat import Encoded, EncodedExamples, held_out_loss, micro_batches
+from qlora_app.tasks.packing import collator, on_device, pack
 from qlora_app.train.job import micro_batch_size
 
 BATCH = 16  # examples behind a step
@@ -60,7 +61,9 @@ class Work:
     @classmethod
     def make(cls, choice: ModelChoice, count: int) -> "Work":
         tokenizer = load_tokenizer(choice)
-        model = LoraMethod(dropout=0.0).attach(load_model(choice))
+        base = load_model(choice)
+        pack(base)  # padded batches pass through torch's own attention all the same
+        model = LoraMethod(dropout=0.0).attach(base)
         examples = Skewed(count, len(tokenizer))
         grouped = get_length_grouped_indices(examples.lengths, PADDED_AT_ONCE, generator=torch.Generator().manual_seed(0))
         by_length = [examples[i] for i in grouped]
@@ -75,7 +78,7 @@ class Work:
         self.model.train()
         began = time.perf_counter()
         for batch in self.batches[way]:
-            self.model(**{k: v.to(self.model.device) for k, v in batch.items()}, use_cache=False).loss.backward()
+            self.model(**on_device(batch, self.model.device), use_cache=False).loss.backward()
         synchronize()
         self.model.zero_grad()
         return time.perf_counter() - began

@@ -8,10 +8,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import ValidationError
 
-from .base_models import ModelChoice, family_of, tasks_here
+from .base_models import ModelChoice, family_of, layers_of, tasks_here
 from .choices import Choices, kind_in, leaves, one_of, setting, spelled
 from .errors import UserError
 from .methods import METHODS
+from .methods.layers import no_such_layer
 from .tasks import TaskChoice, not_made_for
 from .training_data import DatasetChoice
 
@@ -93,8 +94,7 @@ class Recipe(Choices):
         except ValidationError as error:
             problems = dict(_sentence(e) for e in error.errors()) | problems
         if recipe is not None and not problems:
-            family = family_of(recipe.base_model)
-            problems = recipe._wrong_task() or recipe.method.problems(recipe.base_model.precision, family, recipe.task_name)
+            problems = recipe._wrong_task() or _method_problems(recipe)
         if recipe is None or problems:
             raise UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
         return recipe
@@ -149,6 +149,15 @@ def _impossible(values: dict[str, Any]) -> dict[str, str]:
         except ValidationError:
             continue  # reported with the mistakes of the whole
         problems |= {f"{group}.{name}": text for name, text in found.items()}
+    return problems
+
+
+def _method_problems(recipe: Recipe) -> dict[str, str]:
+    """What the method cannot do with this base, as far as that is on this machine."""
+    method, base = recipe.method, recipe.base_model
+    problems = method.problems(base.precision, family_of(base), recipe.task_name)
+    if (wanted := method.layers_named()) and (there := layers_of(base)) and (strange := [n for n in wanted if n not in there]):
+        problems["method.layer_names"] = no_such_layer(strange, there)
     return problems
 
 

@@ -14,8 +14,9 @@ from transformers import PreTrainedTokenizerFast
 from qlora_app import starter
 from qlora_app.base_models import ModelChoice, load_tokenizer
 from qlora_app.runs import RunStore
-from qlora_app.tasks.chat import GUANACO_TEMPLATE, IGNORED, NOTHING_TO_LEARN, EncodedExamples, collator, ensure_template
+from qlora_app.tasks.chat import GUANACO_TEMPLATE, NOTHING_TO_LEARN, EncodedExamples, ensure_template
 from qlora_app.tasks.microscope import LENGTHS, Lengths, learns, measured, tokens_of
+from qlora_app.tasks.packing import IGNORED, collator
 from qlora_app.train.job import prepare
 from qlora_app.training_data import DatasetChoice, import_file, load_examples
 from qlora_app.training_data.statistics import repeats

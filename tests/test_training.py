@@ -8,13 +8,15 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from qlora_app import starter
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
 from qlora_app.chat import ChatSessions
 from qlora_app.errors import UserError
 from qlora_app.methods import LoraMethod
-from qlora_app.tasks.chat import IGNORED, EncodedExamples, collator, encode, held_out_loss, micro_batches, packs_without_contamination
+from qlora_app.tasks.chat import EncodedExamples, encode, held_out_loss, micro_batches
+from qlora_app.tasks.packing import ATTENTION, IGNORED, KNOWN, collator, keeps_apart, on_device, pack, packed, places
 from qlora_app.train import worker
 from qlora_app.train.report import due
 from qlora_app.training_data import DatasetChoice, load_examples
@@ -155,22 +157,65 @@ def test_a_long_example_is_cut_and_says_so(tokenizer):
 
 def test_packed_examples_do_not_see_each_other(tokenizer):
     model = load_model(ModelChoice())
-    assert packs_without_contamination(model, tokenizer)
     examples = EncodedExamples(load_examples(DatasetChoice(), None).train[:8], tokenizer, 256)
-    packed = held_out_loss(model, list(micro_batches(examples, 8, collator(tokenizer, True))))
     alone = held_out_loss(model, list(micro_batches(examples, 1, collator(tokenizer, False))))
-    assert packed == pytest.approx(alone, abs=1e-5)
+    assert pack(model) and keeps_apart(model)
+    assert held_out_loss(model, list(micro_batches(examples, 8, collator(tokenizer, True)))) == pytest.approx(alone, abs=1e-5)
 
 
-def test_a_model_that_mixes_packed_examples_is_noticed(tokenizer):
-    class Mixing(torch.nn.Module):
-        """Reads on across the examples: what a model without position-aware masks does."""
-        device, training = torch.device("cpu"), False
+def test_packed_examples_teach_what_padded_ones_do(tokenizer, model):
+    def gradients(batch):
+        model(**batch, use_cache=False).loss.backward()
+        found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        model.zero_grad()
+        return found
 
-        def forward(self, input_ids, **_):
-            return type("Out", (), {"logits": torch.cumsum(input_ids.float(), 1)[..., None].expand(-1, -1, 4)})
+    model.train()
+    padded = gradients(batch_of(tokenizer, packing=False, count=8))
+    assert pack(model.get_base_model())
+    apart = gradients(batch_of(tokenizer, packing=True, count=8))
+    assert apart.keys() == padded.keys() and max(float(g.abs().max()) for g in padded.values()) > 1e-3
+    for name, gradient in padded.items():
+        assert torch.allclose(apart[name], gradient, rtol=1e-3, atol=1e-5), name
 
-    assert not packs_without_contamination(Mixing(), tokenizer)
+
+@pytest.mark.parametrize("lengths", [[1], [3, 3, 3], [9, 1, 4, 2, 8, 5], [100, 2, 51, 50, 49]])
+def test_every_token_of_a_packed_row_is_looked_at_once_and_comes_back_to_its_place(lengths):
+    groups, back = places(lengths)
+    row = torch.arange(sum(lengths))
+    assert torch.equal(torch.cat([row[place].flatten()[real] for place, real in groups])[back], row)
+    owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    for place, _ in groups:
+        assert (owner[place] == owner[place[:, :1]]).all(), "a line of a group holds one example only"
+
+
+@pytest.mark.parametrize("family", sorted(KNOWN))
+def test_families_known_to_keep_packed_examples_apart_do(family):
+    """Also where a token looks back over a few others only, as in Mistral and Gemma: here over four."""
+    config = AutoConfig.for_model(family, vocab_size=64, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
+                                  num_key_value_heads=2, head_dim=8, sliding_window=4, max_position_embeddings=64, pad_token_id=0)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config)
+    assert pack(model) and model.config._attn_implementation == ATTENTION
+    assert keeps_apart(model)
+
+
+def test_a_model_that_mixes_packed_examples_is_noticed():
+    """GPT-2 without its attention's last word: what a model does that passes over what it is told."""
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=64))
+    assert pack(model), "GPT-2 takes the groups"
+    forward = model.forward
+    model.forward = lambda example_groups=None, back_in_row=None, **rest: forward(**rest)
+    assert not pack(model)
+    assert model.config._attn_implementation == ATTENTION, "it is left as it was"
+
+
+def test_only_what_is_learned_passes_the_head(tokenizer):
+    model = load_model(ModelChoice())
+    assert pack(model)
+    batch = packed([{"input_ids": list(range(5, 15)), "labels": [IGNORED] * 6 + list(range(11, 15))}] * 2)
+    assert model(**on_device(batch, model.device), use_cache=False).logits.numel() == 8 * model.config.vocab_size
 
 
 def test_due_spreads_evenly_and_ends_with_the_last():

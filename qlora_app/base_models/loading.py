@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from .choice import ModelChoice
 from .hub import kept_folder
-from .recognition import read_config, tasks_of, tensor_shapes, weight_files
+from .recognition import layer_names, read_config, tasks_of, tensor_shapes, weight_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -100,6 +100,14 @@ def _config_here(choice: ModelChoice) -> dict[str, Any]:
     except (UserError, OSError):
         return {}
     return config if isinstance(config, dict) else {}
+
+
+def layers_of(choice: ModelChoice) -> set[str]:
+    """Last names of its linear layers; empty for a model that is not on this machine."""
+    try:
+        return layer_names(folder_of(choice))
+    except UserError:
+        return set()
 
 
 def check_family(config: dict[str, Any]) -> None:

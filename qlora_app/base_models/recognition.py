@@ -208,6 +208,13 @@ def tensor_shapes(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
         raise UserError(f"{file.name} is damaged or was cut off ({str(error)[:100]}). Download it again.") from error
 
 
+def layer_names(folder: Path) -> set[str]:
+    """Last names of the linear layers in a model's blocks ("q_proj"), as its files hold them. Raises UserError for damaged files."""
+    matrices = [name.removesuffix(".weight") for file in weight_files(folder) for name, (_, shape) in tensor_shapes(file).items()
+                if len(shape) == 2 and name.endswith(".weight") and re.search(r"\.\d+\.", name)]
+    return {name.rpartition(".")[2] for name in matrices}
+
+
 def _has_template(folder: Path) -> bool:
     if (folder / "chat_template.jinja").exists():
         return True

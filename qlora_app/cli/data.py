@@ -14,8 +14,9 @@ from ..base_models.loading import load_tokenizer
 from ..errors import UserError
 from ..messages import Conversation
 from ..settings import Settings
-from ..tasks.chat import IGNORED, Encoded, encode, ensure_template, has_loss
+from ..tasks.chat import Encoded, encode, ensure_template, has_loss
 from ..tasks.microscope import measured
+from ..tasks.packing import IGNORED
 from ..training_data import DatasetChoice
 from ..training_data.checks import content_warnings, same_key
 from ..training_data.columns import AskColumns

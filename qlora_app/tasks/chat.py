@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..messages import Conversation
+from .packing import collator
 from .plain_text import HIDDEN, broken_up, plain, special_tokens
 from .task import BATCH, IGNORED, Encoded, Task, evaluating, in_batches
 
@@ -177,37 +178,6 @@ class EncodedExamples(Sequence):
         return self.task.learns(self.encoded(index).labels)
 
 
-def collator(tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
-    """Examples -> a batch of tensors.
-
-    Packed: one row [1, tokens] whose position_ids begin again at 0 for each example, and no attention mask; transformers then
-    builds the mask that keeps them apart. Padded: [examples, longest] with an attention mask.
-    """
-    from transformers import DataCollatorForSeq2Seq, DataCollatorWithFlattening
-
-    if packing:
-        return DataCollatorWithFlattening(return_position_ids=True, return_tensors="pt")
-    return DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=IGNORED)
-
-
-def packs_without_contamination(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> bool:
-    """Does this model keep packed examples apart? Measured on it: the same logits packed and alone, to 1e-3 of their size.
-
-    A model that ignores position_ids would learn from its neighbours without any error.
-    """
-    import torch
-
-    rows = [list(range(5, 14)), list(range(20, 26))]
-    packed = collator(tokenizer, True)([{"input_ids": ids, "labels": ids} for ids in rows])
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
-        together = model(**{k: v.to(model.device) for k, v in packed.items() if k != "labels"}, use_cache=False).logits[0]
-        alone = torch.cat([model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0] for ids in rows])
-    model.train(was_training)
-    return bool((together - alone).abs().max() <= 1e-3 * alone.abs().max())
-
-
 def micro_batches(examples: Sequence[dict[str, list[int]]], size: int, collate: Callable[..., dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for i in range(0, len(examples), size):
         yield collate([examples[j] for j in range(i, min(len(examples), i + size))])
@@ -248,7 +218,10 @@ class Chat(Task):
         return collator(tokenizer, packing)
 
     def _outcome(self, model: "PreTrainedModel", batch: dict[str, Any]) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
-        outputs, labels = model(**batch, use_cache=False), batch["labels"][:, 1:]  # a token is predicted by the one before it
+        outputs = model(**batch, use_cache=False)
+        if "shift_labels" in batch:  # packed: the model gives logits only where something is learned
+            return outputs.loss, outputs.logits.reshape(-1, outputs.logits.shape[-1]), batch["shift_labels"]
+        labels = batch["labels"][:, 1:]  # a token is predicted by the one before it
         learned = labels != IGNORED
         return outputs.loss, outputs.logits[:, :-1][learned], labels[learned]
 

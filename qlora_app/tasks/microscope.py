@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..messages import Conversation
 from .chat import Chat, first_learned
-from .task import IGNORED, Task
+from .packing import IGNORED
+from .task import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

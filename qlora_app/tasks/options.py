@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..messages import Conversation
-from .chat import IGNORED, EncodedExamples, encode
+from .chat import EncodedExamples, encode
+from .packing import IGNORED
 from .task import Task
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from ..messages import Conversation
 from ..words import TASK_NAMES
 from .choice import TaskChoice
+from .packing import IGNORED, on_device
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-IGNORED = -100  # label of a token without loss
 BATCH = 50  # questions answered at once
 
 
@@ -112,7 +112,7 @@ class Task:
         total = right = count = 0.0
         with evaluating(model):
             for batch in batches:
-                loss, logits, labels = self._outcome(model, {k: v.to(model.device) for k, v in batch.items()})
+                loss, logits, labels = self._outcome(model, on_device(batch, model.device))
                 total += loss.item() * len(labels) if len(labels) else 0.0
                 right += (logits.argmax(-1) == labels).sum().item() if len(labels) else 0
                 count += len(labels)

@@ -17,12 +17,12 @@ from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
 from ..tasks import Question, Task, task_for
-from ..tasks.chat import EncodedExamples, micro_batches, packs_without_contamination
+from ..tasks.chat import EncodedExamples, micro_batches
 from ..tasks.options import ExamplesWithOptions, collator_with_options
+from ..tasks.packing import on_device, pack
 from ..training_data import Examples, load_examples
 
 SAMPLE_QUESTIONS = 4
-KNOWN_TO_PACK = {"llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3"}  # others are measured before the first step
 
 
 @dataclass
@@ -61,7 +61,7 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     base = load_model(recipe.base_model, task.opens_with, task.labels, quantize=not recipe.method.quantizes_itself)
     task.prepare(tokenizer, base)
     warnings = list(examples.warnings)
-    packing = training.packing and task.may_pack and recipe.method.packs and _may_pack(base, tokenizer, warnings)
+    packing = training.packing and task.may_pack and recipe.method.packs and _may_pack(base, warnings)
     max_length = _fitting_length(facts.context, training.max_length, warnings)
     model = recipe.method.attach(base, task.peft_type, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
     before = marks(model)
@@ -75,7 +75,7 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     asked = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
     collate = task.collator(tokenizer, packing)
     first = next(micro_batches(EncodedExamples(examples.train[:size], tokenizer, max_length, task), size, collate))
-    warnings += recipe.method.before_first_step(model, {name: value.to(model.device) for name, value in first.items()})
+    warnings += recipe.method.before_first_step(model, on_device(first, model.device))
     measured = list(micro_batches(held_out, 16, collate))
     collate = collator_with_options(collate, tokenizer.pad_token_id) if compares else collate
     return Job(run, recipe, task, examples, tokenizer, model, train, collate, packing, size, measured,
@@ -88,8 +88,8 @@ def _check_method(recipe: Recipe, family: str, task: Task) -> None:
         raise UserError(" ".join(problems.values()), problems)
 
 
-def _may_pack(model: Any, tokenizer: PreTrainedTokenizerBase, warnings: list[str]) -> bool:
-    if model.config.model_type in KNOWN_TO_PACK or packs_without_contamination(model, tokenizer):
+def _may_pack(model: Any, warnings: list[str]) -> bool:
+    if pack(model):
         return True
     warnings.append(f"{model.config.model_type} models cannot keep packed examples apart, so examples are padded instead.")
     return False

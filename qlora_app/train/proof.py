@@ -66,7 +66,7 @@ def _measured(job: Job, base: bool) -> dict[str, float]:
 def reload(job: Job, folder: Path) -> dict[str, float]:
     """The saved adapter, read back from disk, against the one in memory: largest difference of a logit."""
     first = job.train.encoded(0)
-    batch = job.task.collator(job.tokenizer, job.packing)([{"input_ids": first.input_ids[:256], "labels": first.labels[:256]}])
+    batch = job.task.collator(job.tokenizer, packing=False)([{"input_ids": first.input_ids[:256], "labels": first.labels[:256]}])
     batch = {name: values.to(job.model.device) for name, values in batch.items() if name != "labels"}
     job.model.eval()
     with torch.no_grad():

@@ -10,7 +10,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from ..methods import MethodChoices
 from ..tasks.options import ASIDE
-from ..tasks.task import IGNORED
+from ..tasks.packing import IGNORED
 from .job import Job
 from .report import Reporter
 
@@ -25,8 +25,8 @@ class MethodTrainer(Trainer):
     method: MethodChoices
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
-        mask = inputs.get("attention_mask")
-        self.reporter.tokens += int(mask.sum()) if mask is not None else inputs["input_ids"].numel()
+        is_padded = "position_ids" not in inputs
+        self.reporter.tokens += int(inputs["attention_mask"].sum()) if is_padded else inputs["input_ids"].numel()
         return super().training_step(model, inputs, *args, **kwargs)
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False,

@@ -72,7 +72,7 @@ class Workshop:
         tab.effort.input(tab.set_effort, amount, controls["training.epochs"], **FAST).then(**described)
         controls["training.batch_size"].input(tab.set_effort, amount, controls["training.epochs"], **FAST).then(**described)
         controls["training.epochs"].input(tab.own_epochs, None, tab.effort, **FAST)
-        controls[METHOD].change(tab.form.kinds_seen, controls[METHOD], list(tab.form.kinds.values()), **FAST)
+        controls[METHOD].change(tab.form.choose_method, controls[METHOD], tab.form.of_the_method, **FAST)
         self._wire_presets(everything)
         self._wire_models(everything)
         self._wire_data(described)

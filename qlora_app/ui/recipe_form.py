@@ -21,7 +21,9 @@ from ..presets import Presets
 from ..recipe import EFFORTS, Recipe
 from ..settings import Settings
 from ..training_data import DatasetChoice, uploaded_files
+from .guard import reads
 from .language import Written
+from .method_card import card_words
 from .theme import plain
 
 PAIRS = ("base_model", "dataset")
@@ -74,7 +76,8 @@ class RecipeForm:
                 self._build_kinds(recipe)
 
     def _build_kinds(self, recipe: Recipe) -> None:
-        """The settings of every method, those of the chosen one to be seen; what is typed into the others stays."""
+        """The method's card and the settings of every method, those of the chosen one to be seen; what is typed into others stays."""
+        self.card = plain(card_words(recipe.method.name), elem_id="method-card")
         for kind in dict(options(self.fields[METHOD]) or []).values():
             with gr.Group(visible=kind == recipe.method.name) as self.kinds[kind]:
                 for name in (name for name in self.fields if kind_in(name) == kind):
@@ -116,9 +119,15 @@ class RecipeForm:
         alike = [leaf for leaf in self.controls if spelled(leaf) == name]
         return next((leaf for leaf in alike if kind_in(leaf) == method), alike[0] if alike else name)
 
-    def kinds_seen(self, method: str) -> list[Any]:
-        """For each of `kinds`: is it to be seen?"""
-        return [gr.Group(visible=kind == method) for kind in self.kinds]
+    @property
+    def of_the_method(self) -> list[Component]:
+        """What `choose_method` fills."""
+        return [self.card, *self.kinds.values()]
+
+    @reads
+    def choose_method(self, method: str) -> list[Any]:
+        """Its card, and of all methods' settings its own."""
+        return [card_words(method), *(gr.Group(visible=kind == method) for kind in self.kinds)]
 
     def show(self, recipe: Recipe) -> list[Any]:
         """A value for each control, in the order of `inputs`."""

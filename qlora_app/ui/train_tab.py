@@ -18,6 +18,7 @@ from ..recipe import EFFORTS, Recipe
 from ..runs import Run
 from ..tasks import task_for
 from ..tasks.chat import NOTHING_TO_LEARN
+from ..tasks.options import answer_options
 from ..training_data import DatasetChoice, import_file
 from ..training_data.text_files import ENDINGS
 from ..words import count_of
@@ -200,7 +201,11 @@ class TrainTab:
         try:
             recipe = self.form.read(values)
             examples = examples_of(recipe.dataset, self.page.settings.data)
-            task_for(recipe.task, self.finder.facts(recipe.base_model).tasks, examples.train + examples.held_out)
+            facts = self.finder.facts(recipe.base_model)
+            task_for(recipe.task, facts.tasks, examples.train + examples.held_out)
+            self.check_method(recipe, facts.config.get("model_type", ""))
+            if recipe.method.compares_options:
+                answer_options(examples.train)
             if self.view.learns_nothing(recipe):
                 raise UserError(NOTHING_TO_LEARN, {MAX_LENGTH: NOTHING_TO_LEARN})
         except UserError as error:
@@ -209,6 +214,11 @@ class TrainTab:
         run = self._just_started(recipe) or self.page.store.create(recipe)
         self.page.start(run)
         return "", run.id, gr.skip()
+
+    def check_method(self, recipe: Recipe, family: str) -> None:
+        """Raises UserError, at the settings, for what the method cannot do with a base that is not on this machine yet."""
+        if problems := recipe.method.problems(recipe.base_model.precision, family, recipe.task_name):
+            raise UserError(" ".join(problems.values()), {self.form.place(n, recipe.method.name): text for n, text in problems.items()})
 
     def _just_started(self, recipe: Recipe) -> Run | None:
         """A double click is one wish."""

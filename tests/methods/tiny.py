@@ -12,6 +12,8 @@ from transformers import (
     BertConfig,
     BitsAndBytesConfig,
     DebertaV2Config,
+    Gemma2Config,
+    Gemma3TextConfig,
     GemmaConfig,
     GPT2Config,
     LlamaConfig,
@@ -33,7 +35,8 @@ ENCODER = {"vocab_size": WORDS, "hidden_size": 64, "intermediate_size": 128, "nu
 FAMILIES = {
     "llama": LlamaConfig(**{k: v for k, v in DECODER.items() if k != "head_dim"}), "mistral": MistralConfig(**DECODER),
     "qwen2": Qwen2Config(**{k: v for k, v in DECODER.items() if k != "head_dim"}), "qwen3": Qwen3Config(**DECODER),
-    "gemma": GemmaConfig(**DECODER), "phi3": Phi3Config(**{k: v for k, v in DECODER.items() if k != "head_dim"}),
+    "gemma": GemmaConfig(**DECODER), "gemma2": Gemma2Config(**DECODER), "gemma3_text": Gemma3TextConfig(**DECODER),
+    "phi3": Phi3Config(**{k: v for k, v in DECODER.items() if k != "head_dim"}),
     "gpt2": GPT2Config(vocab_size=WORDS, n_embd=64, n_layer=2, n_head=4, n_positions=64, bos_token_id=1, eos_token_id=2,
                        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0),
     "t5": T5Config(vocab_size=WORDS, d_model=64, d_kv=16, d_ff=128, num_layers=2, num_heads=4, feed_forward_proj="gated-gelu",

@@ -1,0 +1,98 @@
+"""AdaLoRA: a LoRA that moves its ranks to the layers that need them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..choices import setting
+from .layers import attention_layers, linear_layers
+from .method import Matrix, MethodChoices
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftConfig, PeftModel
+    from transformers import PreTrainedModel
+
+WARM, LAST = 0.1, 0.3  # shares of the steps before ranks are taken away, and after
+EVERY = 10  # steps between two looks at what matters; fewer in a short run
+
+
+class AdaloraMethod(MethodChoices):
+    """The adapter of each layer is three matrices, as in a singular value decomposition. While it trains, the values that matter least
+    are set to zero, until the ranks have moved to the layers that need them.
+
+    Paper: Zhang et al. 2023, AdaLoRA (arXiv 2303.10512).
+
+    Choose it when the adapter must be small and the run is long enough for ranks to be compared: some hundred steps.
+
+    Cost: while training, that of LoRA with the larger rank, and the importance of each value is looked at in every step; at inference
+    nothing once merged.
+
+    It is not a decomposition of the weights: the three matrices learn a change, kept nearly orthogonal by a loss of their own.
+    """
+
+    name: Literal["adalora"] = setting("adalora", "Method", "How the model is changed.", labels={"adalora": "AdaLoRA"})
+    rank: int = setting(8, "Rank at the end", "The average over all layers that is left.", ge=1, le=256)
+    first_rank: int = setting(12, "Rank at the beginning", "Of every layer; half as much again as at the end in the paper.", ge=2, le=512)
+    alpha: int = setting(32, "Alpha", "Strength of the adapter.", ge=1, le=1024)
+    dropout: float = setting(0.0, "Dropout", "Share of adapter inputs dropped while training; guards small data.", ge=0, lt=1)
+    orthogonality: float = setting(0.5, "Orthogonality", "Weight of the loss that keeps the matrices orthogonal.", ge=0, le=10)
+    layers: Literal["all-linear", "attention"] = setting(
+        "all-linear", "Layers", "Where it is attached.", labels={"all-linear": "All linear layers", "attention": "Attention only"})
+
+    def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
+        problems = super().problems(precision, family, task)
+        if self.first_rank <= self.rank:
+            problems["method.first_rank"] = (f"From rank {self.first_rank} nothing could be taken away to reach rank {self.rank}. "
+                                             "Begin higher.")
+        return problems
+
+    def config(self, model: "PreTrainedModel", task_type: str | None) -> "PeftConfig":
+        from peft import AdaLoraConfig
+
+        # Its loss of orthogonality would be part of every measured loss too: here it is added to those of training alone.
+        targets = attention_layers(model) if self.layers == "attention" else list(linear_layers(model))
+        return AdaLoraConfig(task_type=task_type, init_r=self.first_rank, target_r=self.rank, lora_alpha=self.alpha,
+                             lora_dropout=self.dropout, orth_reg_weight=0.0, total_step=1, target_modules=targets)
+
+    def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> "PeftModel":
+        attached = super().attach(model, task_type, gradient_checkpointing)
+        for name, p in attached.named_parameters():
+            if ".ranknum." in name:  # a count; PEFT would let it learn on a base in bf16, and not save it
+                p.requires_grad_(False)
+        return attached
+
+    def load(self, model: "PreTrainedModel", folder: Path) -> "PeftModel":
+        loaded = super().load(model, folder)
+        loaded.base_model.trainable_adapter_name = "default"  # PEFT asks for it whenever a loss is computed
+        return loaded
+
+    def loss(self, model: "PeftModel", inputs: dict[str, Any], outputs: Any) -> "torch.Tensor | None":
+        """How far the outer matrices are from orthogonal ones, the mean over them."""
+        import torch
+
+        outer = [p.T if ".lora_B." in name else p for name, p in model.named_parameters() if ".lora_A." in name or ".lora_B." in name]
+        far = [torch.linalg.matrix_norm(p @ p.T - torch.eye(len(p), device=p.device, dtype=p.dtype)) for p in outer if p.requires_grad]
+        return self.orthogonality * torch.stack(far).mean()
+
+    def after_step(self, model: "PeftModel", step: int, total: int) -> None:
+        config = model.peft_config["default"]
+        config.total_step, config.tinit, config.tfinal = total, int(WARM * total), int(LAST * total)
+        config.deltaT = max(1, min(EVERY, total // 10))
+        model.base_model.update_and_allocate(step)
+
+    def save(self, model: "PeftModel", folder: Path) -> None:
+        """With the rows that were set to zero: cut off, they could not be gone on with."""
+        config = model.peft_config["default"]
+        pattern, config.rank_pattern = config.rank_pattern, None
+        super().save(model, folder)
+        config.rank_pattern = pattern
+
+    def resume(self, model: "PeftModel", folder: Path) -> None:
+        super().resume(model, folder)
+        model.peft_config["default"].rank_pattern = {
+            name: (p != 0).flatten().tolist() for name, p in model.base_model.model.named_parameters() if "lora_E.default" in name}
+
+    def trainable(self, block: list[Matrix], layers: int) -> int:
+        """The two outer matrices and the values between them."""
+        adapted = [m for m in block if m.role in ("query", "key", "value", "output")] if self.layers == "attention" else block
+        return layers * sum(self.first_rank * (m.inputs + m.outputs + 1) for m in adapted)

@@ -1,0 +1,259 @@
+"""Methods that are PEFT's alone: their settings here, everything else there. Those are left out that do not come back the same from
+disk, or do not begin as the base without being meant to, or are not what they are called: BOFT becomes OFT, without an error, where
+PEFT cannot compile its program. What trains on which base was tried out, see tests/methods.
+"""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from ..choices import setting
+from .layers import attention_layers, linear_layers
+from .method import Matrix, MethodChoices
+
+if TYPE_CHECKING:
+    from peft import PeftConfig, PeftModel
+    from transformers import PreTrainedModel
+
+ATTENTION = ("query", "key", "value", "output")
+UNPACKED = ("bf16", "fp32")  # what reads the weights of the base themselves cannot read packed ones
+DECODERS = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3")
+LINEAR = (*DECODERS, "t5", "bert", "roberta", "deberta-v2")  # all but GPT-2, whose layers stand the other way round
+NAME = {"title": "Method", "description": "How the model is changed."}
+Layers = Literal["all-linear", "attention"]
+LAYERS = setting("all-linear", "Layers", "Where it is attached.", labels={"all-linear": "All linear layers", "attention": "Attention only"})
+
+
+class PeftMethod(MethodChoices):
+    """A method that PEFT attaches to linear layers: `made_by` is its configuration there, `called` how settings are called in it."""
+
+    made_by: ClassVar[str]
+    called: ClassVar[dict[str, str]] = {}
+    fixed: ClassVar[dict[str, Any]] = {}
+
+    def config(self, model: "PreTrainedModel", task_type: str | None) -> "PeftConfig":
+        import peft
+
+        given = {self.called.get(name, name): value for name, value in self if name not in ("name", "layers")}
+        return getattr(peft, self.made_by)(task_type=task_type, **self._targets(model), **given, **self.fixed)
+
+    def _targets(self, model: "PreTrainedModel") -> dict[str, Any]:
+        return {"target_modules": attention_layers(model) if self.layers == "attention" else list(linear_layers(model))}
+
+    def trainable(self, block: list[Matrix], layers: int) -> int:
+        return layers * sum(self.of(m) for m in block if self.layers == "all-linear" or m.role in ATTENTION)
+
+    def of(self, matrix: Matrix) -> int:
+        """How many parameters learn beside one matrix."""
+        raise NotImplementedError
+
+
+class VeraMethod(PeftMethod):
+    """All layers share two random matrices that never learn; each layer learns only how much of each direction it takes, as two
+    vectors.
+
+    Paper: Kopiczko et al. 2024, VeRA (arXiv 2310.11454).
+
+    Choose it when many adapters are to be kept and LoRA's are too large. It takes a learning rate ten times that of LoRA.
+
+    Cost: far fewer learned parameters than LoRA, and as much work a step; the shared matrices lie in each adapter's file.
+
+    It is not smaller in memory while it trains than its file suggests: the shared matrices are as large as the largest layer asks.
+    """
+
+    name: Literal["vera"] = setting("vera", **NAME, labels={"vera": "VeRA"})
+    rank: int = setting(256, "Rank", "Of the shared matrices; large ranks cost hardly any learned parameters.", ge=1, le=4096)
+    layers: Layers = LAYERS
+    made_by = "VeraConfig"
+    called = {"rank": "r"}
+
+    def of(self, matrix: Matrix) -> int:
+        return self.rank + matrix.outputs
+
+
+class OftMethod(PeftMethod):
+    """Each layer's inputs are rotated, block by block, before the layer sees them. Lengths and angles among neurons stay as they
+    were pretrained.
+
+    Paper: Qiu et al. 2023, OFT (arXiv 2306.07280), in the form on the inputs of Qiu et al. 2025 (arXiv 2506.19847).
+
+    Choose it where what the model knows must not suffer.
+
+    Cost: the rotations are computed at every step, which takes longer than LoRA; at inference nothing once merged.
+
+    It is not a small change of the weights: a rotation may be large and still keep what neurons are to each other.
+    """
+
+    name: Literal["oft"] = setting("oft", **NAME, labels={"oft": "OFT"})
+    block_size: int = setting(32, "Block size", "Numbers that are rotated together; must divide the inputs of every layer.", ge=2, le=1024)
+    layers: Layers = LAYERS
+    made_by = "OFTConfig"
+    called = {"block_size": "oft_block_size"}
+    families = LINEAR
+
+    def of(self, matrix: Matrix) -> int:
+        return matrix.inputs * (self.block_size - 1) // 2
+
+
+class HraMethod(PeftMethod):
+    """Each layer's weights are mirrored by a chain of learned Householder reflections: a rotation of low rank.
+
+    Paper: Yuan et al. 2024, HRA (arXiv 2405.17484).
+
+    Choose it as a bridge between LoRA and OFT: as few parameters as the one, orthogonal as the other.
+
+    Cost: reflections follow each other and cannot be computed at once, so steps are longer than LoRA's; at inference nothing once
+    merged.
+
+    It is not for a quantized base: it multiplies the weights themselves.
+    """
+
+    name: Literal["hra"] = setting("hra", **NAME, labels={"hra": "HRA"})
+    rank: int = setting(8, "Reflections", "How many reflections follow each other; an even number begins as the base.", ge=2, le=512)
+    layers: Layers = LAYERS
+    made_by = "HRAConfig"
+    called = {"rank": "r"}
+    families = LINEAR
+    precisions = UNPACKED
+
+    def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
+        odd = {"method.rank": f"{self.rank} reflections would not begin as the base. Take {self.rank + 1}."} if self.rank % 2 else {}
+        return super().problems(precision, family, task) | odd
+
+    def of(self, matrix: Matrix) -> int:
+        return self.rank * matrix.inputs
+
+
+class MissMethod(PeftMethod):
+    """One small matrix beside each layer learns and is used again and again along the inputs, where LoRA has two.
+
+    Paper: Kang and Yin 2025, MiSS (arXiv 2409.15371).
+
+    Choose it when LoRA's steps are too slow: one matrix is multiplied, and only half the gradients are kept.
+
+    Cost: less than LoRA of the same rank; at inference nothing once merged.
+
+    It is not a product of low rank that was found: the change repeats itself along the inputs by construction.
+    """
+
+    name: Literal["miss"] = setting("miss", **NAME, labels={"miss": "MiSS"})
+    rank: int = setting(64, "Rank", "Size of the matrix. More learns more and takes more memory.", ge=1, le=1024)
+    layers: Layers = LAYERS
+    made_by = "MissConfig"
+    called = {"rank": "r"}
+    families = LINEAR
+
+    def of(self, matrix: Matrix) -> int:
+        return self.rank * matrix.outputs
+
+
+class LohaMethod(PeftMethod):
+    """The change of each layer is the product, number by number, of two low-rank matrices, so that few parameters reach a high rank.
+
+    Paper: Hyeon-Woo et al. 2022, FedPara (arXiv 2108.06098), as LoHa in LyCORIS (arXiv 2309.14859).
+
+    Choose it where LoRA of the same size holds too little.
+
+    Cost: the whole change is multiplied out at each step, which takes longer than LoRA; at inference nothing once merged.
+
+    It is not trained on a 4-bit base here: PEFT reads the shape of the packed weights as theirs.
+    """
+
+    name: Literal["loha"] = setting("loha", **NAME, labels={"loha": "LoHa"})
+    rank: int = setting(8, "Rank", "Of each of the two products; the change reaches its square.", ge=1, le=256)
+    alpha: int = setting(8, "Alpha", "Strength of the adapter; usually the rank.", ge=1, le=1024)
+    layers: Layers = LAYERS
+    made_by = "LoHaConfig"
+    called = {"rank": "r"}
+    families = LINEAR
+    precisions = ("int8", *UNPACKED)
+
+    def of(self, matrix: Matrix) -> int:
+        return 2 * self.rank * (matrix.inputs + matrix.outputs)
+
+
+class LokrMethod(PeftMethod):
+    """The change of each layer is a Kronecker product: a small matrix, each number of which scales a copy of another one.
+
+    Paper: Edalati et al. 2022, KronA (arXiv 2212.10650), as LoKr in LyCORIS (arXiv 2309.14859).
+
+    Choose it for very small adapters that still change every number of a weight.
+
+    Cost: few parameters, but the whole change is multiplied out at each step; at inference nothing once merged.
+
+    It is not trained on a 4-bit base here: PEFT reads the shape of the packed weights as theirs.
+    """
+
+    name: Literal["lokr"] = setting("lokr", **NAME, labels={"lokr": "LoKr"})
+    rank: int = setting(8, "Rank", "Of the larger factor, where that is large enough to be divided.", ge=1, le=256)
+    alpha: int = setting(8, "Alpha", "Strength of the adapter; usually the rank.", ge=1, le=1024)
+    layers: Layers = LAYERS
+    made_by = "LoKrConfig"
+    called = {"rank": "r"}
+    families = LINEAR
+    precisions = ("int8", *UNPACKED)
+
+    def of(self, matrix: Matrix) -> int:
+        (a, b), (c, d) = _nearest_factors(matrix.inputs), _nearest_factors(matrix.outputs)
+        larger = self.rank * (b + d) if self.rank < max(b, d) / 2 else b * d
+        return a * c + larger
+
+
+class PrefixMethod(PeftMethod):
+    """Every layer's attention sees a few learned keys and values in front of the text; no weight is changed.
+
+    Paper: Li and Liang 2021, prefix tuning (arXiv 2101.00190).
+
+    Choose it when many tasks are served from one model, each with its prefix.
+
+    Cost: few parameters and a cheap step; the prefix takes places of the context, also at inference, and cannot be merged.
+
+    It is not the base at the beginning: an empty prefix does not exist, so the first loss is higher than the base's. Examples
+    cannot be packed into one row, since the prefix stands before the row.
+    """
+
+    name: Literal["prefix"] = setting("prefix", **NAME, labels={"prefix": "Prefix tuning"})
+    tokens: int = setting(20, "Length of the prefix", "Learned places in front of the text, in each layer.", ge=1, le=512)
+    made_by = "PrefixTuningConfig"
+    called = {"tokens": "num_virtual_tokens"}
+    packs = False
+    families = (*DECODERS, "gpt2")
+
+    def _targets(self, model: "PreTrainedModel") -> dict[str, Any]:
+        return {}
+
+    def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> "PeftModel":
+        return super().attach(model, task_type, False)  # a layer that is computed anew would lose its prefix
+
+    def trainable(self, block: list[Matrix], layers: int) -> int:
+        return layers * 2 * self.tokens * next(m.outputs for m in block if m.role == "key")
+
+
+class PromptMethod(PeftMethod):
+    """A few learned tokens stand in front of every text, as if somebody had found the best possible words; nothing else is changed.
+
+    Paper: Lester et al. 2021, prompt tuning (arXiv 2104.08691).
+
+    Choose it for large models: it reaches the others only from billions of parameters on (from the paper).
+
+    Cost: the fewest parameters next to (IA)3; the tokens take places of the context, also at inference, and cannot be merged.
+
+    It is not a prompt that can be read: the tokens lie between those of the vocabulary. Examples cannot be packed into one row.
+    """
+
+    name: Literal["prompt"] = setting("prompt", **NAME, labels={"prompt": "Prompt tuning"})
+    tokens: int = setting(20, "Learned tokens", "How many stand in front of every text.", ge=1, le=512)
+    made_by = "PromptTuningConfig"
+    called = {"tokens": "num_virtual_tokens"}
+    packs = False
+    families = (*DECODERS, "gpt2")
+
+    def _targets(self, model: "PreTrainedModel") -> dict[str, Any]:
+        return {}
+
+    def trainable(self, block: list[Matrix], layers: int) -> int:
+        return self.tokens * next(m.inputs for m in block if m.role == "query")
+
+
+def _nearest_factors(size: int) -> tuple[int, int]:
+    """Two numbers that make `size`, as near to each other as they come, the smaller first: how LoKr divides a side."""
+    low = next(n for n in range(int(size**0.5), 0, -1) if size % n == 0)
+    return low, size // low

@@ -1,0 +1,195 @@
+"""What every method must do, whoever wrote it: train, come back the same from disk, leave the base alone, say what it is."""
+
+import functools
+import importlib
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import gradio as gr
+import pytest
+import torch
+from peft import PeftModel
+
+from qlora_app import methods
+from qlora_app.choices import leaves, value_at
+from qlora_app.errors import UserError
+from qlora_app.methods import FAMILIES, METHODS, claims, marks, update
+from qlora_app.methods.card import HEADINGS, card
+from qlora_app.methods.method import PRECISIONS, Matrix
+from qlora_app.recipe import Recipe
+from tests.methods.tiny import FAMILIES as TINY
+from tests.methods.tiny import batch, logits, opened, task_type, train
+
+SMALL = {"lora": {"rank": 8, "dropout": 0.0}, "adalora": {"rank": 4, "first_rank": 8}, "vera": {"rank": 16}, "oft": {"block_size": 16},
+         "miss": {"rank": 16}, "prefix": {"tokens": 4}, "prompt": {"tokens": 4}}
+ROOT = Path(__file__).parent.parent.parent
+NAMES = {method.model_fields["name"].default: method for method in METHODS}
+# LoRA on every family. The others on all precisions of one family and on the families whose layers are built otherwise.
+OTHERWISE = {"phi3", "gpt2", "t5", "bert"}
+TRIED = [(method.model_fields["name"].default, family, precision) for method, family, precision in claims()
+         if family == "llama" or (precision == method.precisions[0] and (family in OTHERWISE or method is METHODS[0]))]
+
+
+
+def small(name):
+    return NAMES[name](**SMALL.get(name, {}))
+
+
+@functools.lru_cache(maxsize=4)
+def of_base(family, precision):
+    return logits(opened(family, precision), batch(family))
+
+
+@pytest.mark.parametrize("name, family, precision", TRIED, ids=map("-".join, TRIED))
+def test_what_is_claimed_trains_and_comes_back_the_same(name, family, precision, tmp_path):
+    torch.manual_seed(0)
+    method = small(name)
+    model = method.attach(opened(family, precision), task_type(family))
+    before = marks(model)
+    train(method, model, batch(family), steps=2)
+    changed = update(model, before)
+    assert changed["layers"] > 0 == changed["zero_layers"] and changed["parameters"] > 0
+    now = logits(model, batch(family))
+    assert not torch.equal(now, of_base(family, precision))
+    method.save(model, tmp_path)
+    method.finish(model, tmp_path)
+    assert (logits(method.load(opened(family, precision), tmp_path), batch(family)) - now).abs().max() <= 1e-5
+    with model.disable_adapter():
+        assert (logits(model, batch(family)) - of_base(family, precision)).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("name", [name for name, method in NAMES.items() if method.load is methods.MethodChoices.load])
+def test_its_folder_opens_in_plain_peft(name, tmp_path):
+    method = small(name)
+    precision = method.precisions[0]
+    model = method.attach(opened("llama", precision))
+    train(method, model, batch(), steps=2)
+    method.save(model, tmp_path)
+    plain = PeftModel.from_pretrained(opened("llama", precision), str(tmp_path))
+    assert (logits(plain, batch()) - logits(model, batch())).abs().max() <= 1e-5
+    with method.from_disk(model, tmp_path):
+        assert (logits(model, batch()) - logits(plain, batch())).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_size_is_what_memory_is_planned_with(name):
+    block = [Matrix("query", 64, 64), Matrix("key", 64, 32), Matrix("value", 64, 32), Matrix("output", 64, 64), Matrix("gate", 64, 128),
+             Matrix("up", 64, 128), Matrix("down", 128, 64)]
+    method = small(name)
+    learned = sum(p.numel() for p in method.attach(opened("llama", method.precisions[-1])).parameters() if p.requires_grad)
+    assert method.trainable(block, layers=2) == pytest.approx(learned, rel=0.02)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_not_claimed_is_refused_before_the_start(name):
+    method = NAMES[name]
+    for precision in set(PRECISIONS) - set(method.precisions):
+        assert "base_model.precision" in small(name).problems(precision, "llama", "chat")
+    for family in set(FAMILIES) - set(method.families or FAMILIES):
+        assert "method.name" in small(name).problems(method.precisions[0], family, "")
+    assert small(name).problems(method.precisions[0], "llama", "chat") == {}
+
+
+def test_every_claimed_family_has_a_tiny_model_and_a_name():
+    assert {family for _, family, _ in claims()} <= set(TINY) and set(FAMILIES) == set(TINY)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=NAMES)
+def test_its_card_has_every_part_and_says_where_figures_come_from(method):
+    parts = card(method)
+    assert [heading for heading, _ in parts] == ["What it does", *HEADINGS.values()]
+    assert 60 < len(parts[0][1]) < 360 and parts[0][1].endswith(".")
+    assert re.search(r"\d{4}.*arXiv \d{4}\.\d{5}", parts[1][1])
+    for heading, text in parts:
+        measured = re.search(r"\d+(\.\d+)? ?(%|times|GB|seconds|minutes)|\de-\d", text)
+        assert not measured or "measured here" in text or "from the paper" in text or "in the paper" in text, (heading, text)
+
+
+# ---- one declaration, everywhere
+
+def test_what_is_written_for_another_method_is_named_as_such():
+    with pytest.raises(UserError, match="belongs to lora"):
+        Recipe.from_dict({"method": {"name": "ia3", "alpha": 8}})
+    with pytest.raises(UserError, match=r"method.name: 'lara' does not fit.*'lora'"):
+        Recipe.from_dict({"method": {"name": "lara"}})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_of_every_method_survives_its_file(name, tmp_path):
+    method = small(name)
+    recipe = Recipe.from_dict({"method": method.model_dump(), "base_model": {"precision": method.precisions[0]}})
+    recipe.save(tmp_path / "recipe.yaml")
+    assert Recipe.load(tmp_path / "recipe.yaml") == recipe and recipe.method == method
+    here = {leaf: value for leaf, _ in leaves(Recipe) if (value := value_at(recipe, leaf, ...)) is not ... and leaf.startswith("method[")}
+    assert {leaf.rpartition(".")[2] for leaf in here} == set(type(method).model_fields) - {"name"}
+
+
+TOY = '''
+from typing import Literal
+from ..choices import setting
+from .method import MethodChoices
+
+class ToyMethod(MethodChoices):
+    """It learns the layer norms alone. Nothing else changes.
+
+    Paper: nobody 2026 (arXiv 2601.00001).
+
+    Choose it never.
+
+    Cost: none.
+
+    It is not useful.
+    """
+    name: Literal["toy"] = setting("toy", "Method", "How the model is changed.", labels={"toy": "Toy"})
+    wiggle: int = setting(3, "Wiggle", "How much it wiggles.", ge=1, le=9)
+
+    def config(self, model, task_type):
+        from peft import LNTuningConfig
+        return LNTuningConfig(task_type=task_type, target_modules=["input_layernorm", "norm"])
+
+    def trainable(self, block, layers):
+        return 1000
+'''
+
+
+@pytest.fixture
+def toyshop(tmp_path, monkeypatch):
+    """The package under another name, with one more file and one changed line."""
+    package = tmp_path / "toyshop"
+    package.mkdir()
+    for part in (ROOT / "qlora_app").iterdir():
+        if part.name == "methods":
+            shutil.copytree(part, package / "methods", ignore=shutil.ignore_patterns("__pycache__"))
+        elif part.name != "__pycache__":
+            (package / part.name).symlink_to(part)
+    (tmp_path / "presets").symlink_to(ROOT / "presets")
+    (package / "methods" / "toy.py").write_text(TOY)
+    listed = package / "methods" / "__init__.py"
+    with_it = r"from .toy import ToyMethod\n\nMETHODS: \1 = (ToyMethod,"
+    listed.write_text(re.sub(r"^METHODS: (.*) = \(", with_it, listed.read_text(), flags=re.M))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("QLORA_APP_HOME", str(tmp_path / "home"))
+    yield lambda module: importlib.import_module(f"toyshop.{module}")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "toyshop"]:
+        del sys.modules[name]
+
+
+def test_adding_a_method_touches_two_files(toyshop):
+    settings = toyshop("settings").Settings.from_environment()
+    quick = [f"training.{name}" for name in ("max_steps=2", "samples=0", "scored_questions=2", "measured_examples=2", "max_length=64")]
+    recipe = toyshop("assignments").recipe_from("starter", ["method.wiggle=5", "method.name=toy", *quick], settings)
+    assert recipe.method.wiggle == 5
+    assert "method.name=toy" in toyshop("assignments").command_for(recipe, toyshop("presets").Presets())
+    with gr.Blocks():
+        form = toyshop("ui.recipe_form").RecipeForm(settings)
+        form.build_model(), form.build_data(), form.build_rest()
+    assert form.read(form.show(recipe)) == recipe and "method[toy].wiggle" in form.controls
+    card, *seen = form.choose_method("toy")
+    assert "layer norms alone" in card and [group.visible for group in seen].count(True) == 1
+    assert toyshop("fitting").fit(recipe)[0]
+    run = toyshop("runs").RunStore(settings.runs).create(recipe)
+    assert toyshop("train.worker").main(run.folder) == 0, run.status().sentence
+    assert json.loads((run.adapter / "proof.json").read_text())["update"]["zero_layers"] == 0
