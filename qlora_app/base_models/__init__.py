@@ -6,7 +6,8 @@ from .loading import family_of, folder_of, layers_of, load_model, load_tokenizer
 from .recognition import Facts, describe_folder, facts_of_folder, fingerprint, local_models, tasks_of
 
 __all__ = ["Facts", "Hit", "ModelChoice", "describe_folder", "facts_of", "facts_of_folder", "family_of", "fingerprint", "folder_of",
-           "kept_folder", "kept_models", "layers_of", "load_model", "load_tokenizer", "local_models", "look_up", "search", "tasks_here", "tasks_of"]
+           "kept_folder", "kept_models", "layers_of", "load_model", "load_tokenizer", "local_models", "look_up", "search", "tasks_here",
+           "tasks_of"]
 
 
 def facts_of(choice: ModelChoice, token: str | None = None) -> Facts:
