@@ -59,7 +59,7 @@ def command_for(recipe: Recipe, presets: Presets) -> str:
 def differences(base: Recipe, recipe: Recipe) -> list[str]:
     """What `recipe_from` must be told to come from one recipe to the other."""
     return [f"{spelled(leaf)}={_written(member)}" for leaf, field in leaves(Recipe)
-            if value_at(base, leaf, field.default) != (value := value_at(recipe, leaf, field.default))
+            if (value := value_at(recipe, leaf, ...)) not in (..., value_at(base, leaf, field.default))
             for member in (value or [""] if isinstance(value, list) else [value])]
 
 

@@ -167,20 +167,20 @@ def _sentence(error: Any) -> tuple[str, str]:
     kind = rest.pop(0) if group == "method" and rest else ""  # which of the methods was meant
     path = ".".join([group, *rest])
     if error["type"] == "extra_forbidden":
-        return path, f"There is no such setting{_nearest(path, kind)}"
+        return path, _no_such_setting(path, kind)
     if error["type"] == "unknown_kind":
         path, error = f"{path}.name", error | {"input": error["input"]["name"]}
     message = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return path, f"{_SHORT.repr(error['input'])} does not fit: it should be {message}."
 
 
-def _nearest(path: str, kind: str) -> str:
-    """The rest of a sentence that says what was meant, as far as that can be guessed."""
+def _no_such_setting(path: str, kind: str) -> str:
+    """With what was meant, as far as that can be guessed."""
     every = [leaf for leaf, _ in leaves(Recipe)]
     others = [kind_in(leaf) for leaf in every if spelled(leaf) == path and kind]
     if others:
-        return f" with method.name={kind}; it belongs to {', '.join(others)}."
+        return f"There is no such setting with method.name={kind}; it belongs to {', '.join(others)}."
     known = [spelled(leaf) for leaf in every if kind_in(leaf) in ("", kind or METHODS[0]().name)] + list(Recipe.model_fields)
     same_end = [name for name in known if name.rpartition(".")[2] == path.rpartition(".")[2]]  # the group was left out
     near = same_end or difflib.get_close_matches(path, known, n=1, cutoff=0.6)
-    return f". Do you mean {near[0]}?" if near else "."
+    return "There is no such setting." + (f" Do you mean {near[0]}?" if near else "")

@@ -11,14 +11,14 @@ import pytest
 
 from qlora_app import fitting, memory
 from qlora_app.assignments import recipe_from
-from qlora_app.choices import leaves, options
+from qlora_app.choices import kind_in, leaves, options
 from qlora_app.cli.commands import _parse
 from qlora_app.errors import UserError
 from qlora_app.presets import Presets
 from qlora_app.recipe import EFFORTS, Recipe
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
-from qlora_app.ui.recipe_form import data_value, suggested, value_of
+from qlora_app.ui.recipe_form import METHOD, data_value, suggested, value_of
 from tests.conftest import train_tab
 
 
@@ -54,15 +54,16 @@ def another(form, name, value, model_folder):
     if field.annotation is bool:
         return not value
     if field.annotation is int:
-        return value + 1
+        return value + 2
     return (0.25 if value != 0.25 else 0.2) if field.annotation is float else "Who are you?"
 
 
 def test_every_control_changes_the_recipe(form, values, model_folder):
-    before = form.read(list(values.values()))
     for name, value in values.items():
-        changed = values | {name: another(form, name, value, model_folder)}
-        assert form.read(list(changed.values())) != before, f"{name} changes nothing"
+        kind = kind_in(name)
+        there = values | ({METHOD: kind, "base_model.precision": "nf4" if kind == "lora" else "bf16"} if kind else {})
+        changed = there | {name: another(form, name, value, model_folder)}
+        assert form.read(list(changed.values())) != form.read(list(there.values())), f"{name} changes nothing"
 
 
 def test_every_setting_has_its_control(form):
@@ -71,6 +72,18 @@ def test_every_setting_has_its_control(form):
         pair = name.rpartition(".")[0] if name.endswith((".source", ".id")) else name
         assert name in shown or pair in shown or len(options(field) or ()) == 1, f"{name} cannot be set on the page"
     assert all(control.interactive for control in form.controls.values())
+
+
+def test_what_is_typed_into_another_method_stays_there(tab, values):
+    typed = values | {METHOD: "ia3", "method[lora].rank": 0, "method[ia3].unlikelihood": 2}
+    recipe = tab.form.read(list(typed.values()))
+    assert (recipe.method.name, recipe.method.unlikelihood) == ("ia3", 2), "a mistake in settings of another method is none"
+    form, rest = chosen(tab, typed | {"dataset": "starter/orders"})
+    assert (form[METHOD], form["method[lora].rank"], form["method[ia3].unlikelihood"]) == ("ia3", 0, 2)
+    assert "Unlikelihood" in rest["own"] and "Rank" not in rest["own"]
+    with pytest.raises(UserError) as caught:
+        tab.form.read(list((form | {METHOD: "lora"}).values()))
+    assert set(caught.value.problems) == {"method[lora].rank"}
 
 
 def test_every_effort_sets_the_epochs(tab, values):
@@ -283,6 +296,7 @@ def shown_command(words: str) -> list[str]:
 @pytest.mark.parametrize("changed", [
     {}, {"training.epochs": 0.25, "training.packing": False},
     {"name": "It's <b>\"mine\"</b> & $HOME `ls`", "training.sample_questions": "Who?\nWhy not?"},
+    {METHOD: "ia3", "method[ia3].unlikelihood": 0.5}, {METHOD: "hra", "base_model.precision": "bf16"},
     {"dataset": "starter/orders"}, {"base_model": "Qwen/Qwen3-4B", "base_model.revision": "main"}])
 def test_the_command_on_the_page_makes_the_recipe_on_the_page(tab, values, changed):
     typed = list((values | changed).values())

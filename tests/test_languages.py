@@ -15,6 +15,8 @@ from gradio.context import LocalContext
 from qlora_app import memory, starter
 from qlora_app.errors import UserError
 from qlora_app.fitting import fit
+from qlora_app.methods import METHODS
+from qlora_app.methods.card import HEADINGS, card
 from qlora_app.presets import Presets
 from qlora_app.recipe import EFFORTS, Recipe
 from qlora_app.runs import Status
@@ -29,11 +31,12 @@ from tests.test_page import PROOF, event, make_run, page, poll, store, workshop 
 PACKAGE = Path(__file__).parent.parent / "qlora_app"
 # Files whose texts the page never shows: the command line, programs of their own, what only a terminal or a file gets.
 ELSEWHERE = ("__main__.py", "assignments.py", "cli/", "launch/", "machine.py", "settings.py", "train/__main__.py", "train/card.py",
+             "methods/card.py", "methods/claims.py",
              *(f"starter/{name}.py" for name in ("corpus", "instructions", "pretrain", "report", "tokenizer", "wordings", "world")))
 OTHER_PROSE = {  # text, but nothing the page says: for a developer, a library, a refused request, a field the form has not, a style
     "A handler of the page failed", "The disk is full", "out of memory", "not enough memory", "Unterminated string", "read only",
     "Too many wrong passwords.", "This page answers to 127.0.0.1", "This page takes no requests", "was not saved completely",
-    "An answer ends here", "Longest answer (tokens)", "Temperature of", "0 always takes", "At 0 a base model", "How the model is changed.",
+    "An answer ends here", "Longest answer (tokens)", "Temperature of", "0 always takes", "At 0 a base model", "example by example",
     "no architecture at all", "some method", "Value error,", "Input should be", "end of file",
     "Where the model is", "Where the data is", "Folder on this machine", "Your own file", "The starter is part of this app",
     "Starter datasets are part of this app.", "A folder with config.json", "A starter dataset (helper", "sheet ", "python -m qlora_app",
@@ -107,6 +110,7 @@ def known_words() -> set[tuple[str, str]]:
     texts = [text for path in PACKAGE.rglob("*.py") for text in written(path)]
     texts += [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.js")]
     texts += [words for name in Presets().names() for words in (Presets().load(name).name, Presets().load(name).note)]
+    texts += [text for method in METHODS for part in card(method) for text in part]
     return {pair for text in texts for pair in pairs(text)}
 
 
@@ -144,6 +148,11 @@ def test_what_is_declared_has_a_translation(workshop, language):  # noqa: F811
     shipped = [Presets().load(name) for name in Presets().names()]
     texts += [preset.note for preset in shipped] + [preset.name for preset in shipped if preset.base_model.source == "starter"]
     assert len(texts) > 100 and [text for text in texts if text not in language.texts] == []
+
+
+def test_every_card_has_a_translation(language):
+    texts = [text for method in METHODS for heading, text in card(method) if heading != "Paper"] + ["What it does", *HEADINGS.values()]
+    assert [text for text in texts if language.say(text) is None] == []
 
 
 def test_what_stands_on_the_page_has_a_translation(workshop, language):  # noqa: F811

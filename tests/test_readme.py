@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from qlora_app.cli.commands import PROGRAM, _parser
+from qlora_app.methods.claims import FAMILIES, table
 from qlora_app.presets import Presets
 from qlora_app.settings import PREFIX, Settings
 from qlora_app.training_data.formats import READABLE
@@ -34,6 +35,11 @@ def test_the_table_of_settings_is_that_of_the_code():
         default = f" `{field.default}` " if field.default is not None else " "
         expected.append(f"| `{PREFIX}{name.upper()}` |{default}| {field.description} |")
     assert rows == expected
+
+
+def test_the_table_of_methods_is_that_of_the_code():
+    assert [line for line in section("Methods").splitlines() if line.startswith("| ")][1:] == table()
+    assert f"Families: {', '.join(FAMILIES.values())}," in " ".join(section("Methods").split())
 
 
 def test_every_format_is_listed():

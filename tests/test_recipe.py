@@ -116,12 +116,8 @@ def test_every_option_has_a_value_the_recipe_takes(name):
         values = {group: {setting: value, "id": "org/model"} if name == "base_model.source" and value == "hub" else {setting: value}}
         if kind := kind_in(name):
             values[group]["name"] = kind
-        try:
-            recipe = Recipe.from_dict(values)
-        except UserError as error:
-            assert set(error.problems) <= {"base_model.id", "dataset.id", "task.name"}, "the option itself must be fine"
-        else:
-            assert getattr(getattr(recipe, group), setting) == value
+        recipe = Recipe.model_validate(values)  # whether it goes with all other settings is asked elsewhere
+        assert getattr(getattr(recipe, group), setting) == value
 
 
 def test_defaults_lie_within_their_bounds():

@@ -52,7 +52,8 @@ class VeraMethod(PeftMethod):
 
     Paper: Kopiczko et al. 2024, VeRA (arXiv 2310.11454).
 
-    Choose it when many adapters are to be kept and LoRA's are too large. It takes a learning rate ten times that of LoRA.
+    Choose it when many adapters are to be kept and LoRA's are too large. It takes a learning rate ten times that of LoRA (from
+    the paper).
 
     Cost: far fewer learned parameters than LoRA, and as much work a step; the shared matrices lie in each adapter's file.
 
@@ -127,9 +128,9 @@ class MissMethod(PeftMethod):
 
     Paper: Kang and Yin 2025, MiSS (arXiv 2409.15371).
 
-    Choose it when LoRA's steps are too slow: one matrix is multiplied, and only half the gradients are kept.
+    Choose it when LoRA's steps are too slow: one matrix is multiplied instead of two.
 
-    Cost: less than LoRA of the same rank; at inference nothing once merged.
+    Cost: about half the learned parameters of LoRA of the same rank; at inference nothing once merged.
 
     It is not a product of low rank that was found: the change repeats itself along the inputs by construction.
     """

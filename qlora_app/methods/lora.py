@@ -22,8 +22,8 @@ class LoraMethod(MethodChoices):
 
     Choose it first: it is the best understood method, and every tool opens what it makes.
 
-    Cost: while training, the adapter with its gradients and moments, and about a third more work than the base alone; at inference
-    nothing once it is merged. DoRA takes 1.5 times as long a step (measured here).
+    Cost: while training, the adapter with its gradients and moments, and more work than the base alone; at inference nothing once
+    it is merged. DoRA takes 1.5 times as long a step (measured here).
 
     It is not an approximation of the weights: what it learns is a change of low rank. Merged into 4-bit weights it is rounded with
     them; merged into unpacked ones it is exact.
@@ -65,9 +65,8 @@ class LoraMethod(MethodChoices):
         if self.initialisation == "pissa" and self.dropout:
             problems["method.dropout"] = ("PiSSA takes away what the adapter began with, which dropout would take away only in part. "
                                           "Set it to 0.")
-        if (self.layers == "named") != bool(self.layer_names):
-            problems["method.layer_names"] = ("Name at least one layer, for example q_proj." if self.layers == "named" else
-                                              "Layers are named here, but others are chosen. Choose the named ones, or empty this.")
+        if self.layers == "named" and not self.layer_names:
+            problems["method.layer_names"] = "Name at least one layer, for example q_proj."
         return problems
 
     def layers_named(self) -> list[str]:

@@ -54,11 +54,14 @@ class MethodChoices(Choices):
         """
         title, problems = self.title(), {}
         if precision not in self.precisions:
-            problems["base_model.precision"] = f"{title} does not train on a base in {precision}. Choose {_either(self.precisions)}."
+            problems["base_model.precision"] = (
+                f"{title} does not train on a base in {precision}. Choose one of: {', '.join(self.precisions)}.")
         if family and self.families and family not in self.families:
-            problems["method.name"] = f"{title} is not made for {family} models, only for {_either(self.families)}. Choose another method."
+            problems["method.name"] = (
+                f"{title} is not made for {family} models, only for these: {', '.join(self.families)}. Choose another method.")
         if task and self.tasks and task not in self.tasks:
-            problems["method.name"] = f"{title} cannot be trained for {task}, only for {_either(self.tasks)}. Choose another method."
+            problems["method.name"] = (
+                f"{title} cannot be trained for {task}, only for these: {', '.join(self.tasks)}. Choose another method.")
         return problems
 
     @property
@@ -175,7 +178,3 @@ def _layer_of(name: str, model: "torch.nn.Module") -> str:
         if isinstance(model.get_submodule(".".join(parts[:i])), BaseTunerLayer):
             return ".".join(parts[:i])
     return ".".join(parts[:-1])
-
-
-def _either(names: tuple[str, ...]) -> str:
-    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

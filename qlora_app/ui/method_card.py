@@ -13,5 +13,6 @@ def card_words(name: str) -> str:
     if method is None:
         return ""
     (_, what), *rest = card(method)
-    parts = "".join(f"<dt>{escape(heading)}</dt><dd>{escape(text)}</dd>" for heading, text in rest)
+    names = {"Paper": ' translate="no"'}  # of people and of papers
+    parts = "".join(f"<dt>{escape(heading)}</dt><dd{names.get(heading, '')}>{escape(text)}</dd>" for heading, text in rest)
     return f"<p>{escape(what)}</p><details><summary>More about this method</summary><dl>{parts}</dl></details>"

@@ -65,6 +65,27 @@ def test_mistakes_are_shown_at_their_fields_and_nothing_starts(visitor, app):
     assert field.input_value() == "0" and app.store.list() == []
 
 
+def test_a_method_shows_its_settings_and_forgets_nothing(visitor):
+    page = visitor.open()
+    settings(page, Rank=7)
+
+    def choose(method):
+        page.locator("#f-method-name input").click()
+        page.locator("#f-method-name [role=option]").filter(has_text=re.compile(rf"^\W*{re.escape(method)}$")).click()
+
+    choose("(IA)3")
+    expect(page.get_by_label("Unlikelihood")).to_be_visible()
+    expect(page.get_by_label("Rank", exact=True)).to_be_hidden()
+    expect(page.locator("#method-card")).to_contain_text("T-Few")
+    page.get_by_label("Unlikelihood").fill("0.5")
+    page.get_by_label("Unlikelihood").press("Tab")
+    command = page.locator("#command code")
+    expect(command).to_have_text("python -m qlora_app train starter method.name=ia3 method.unlikelihood=0.5")
+    choose("LoRA")
+    expect(page.get_by_label("Rank", exact=True)).to_have_value("7")
+    expect(command).to_have_text("python -m qlora_app train starter method.rank=7")
+
+
 def test_a_preset_is_chosen_saved_and_shown_as_a_command(visitor, app):
     page = visitor.open()
     page.get_by_role("button", name="Presets").click()

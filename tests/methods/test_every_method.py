@@ -16,8 +16,9 @@ from peft import PeftModel
 from qlora_app import methods
 from qlora_app.choices import leaves, value_at
 from qlora_app.errors import UserError
-from qlora_app.methods import FAMILIES, METHODS, claims, marks, update
+from qlora_app.methods import METHODS, marks, update
 from qlora_app.methods.card import HEADINGS, card
+from qlora_app.methods.claims import FAMILIES, claims
 from qlora_app.methods.method import PRECISIONS, Matrix
 from qlora_app.recipe import Recipe
 from tests.methods.tiny import FAMILIES as TINY

@@ -142,7 +142,7 @@ def test_layers_are_named_as_the_model_names_them():
     ({"initialisation": "loftq"}, "bf16", "initialisation"),
     ({"initialisation": "loftq", "weight_decomposed": True}, "nf4", "weight_decomposed"),
     ({"initialisation": "pissa", "dropout": 0.1}, "nf4", "dropout"), ({"layers": "named"}, "nf4", "layer_names"),
-    ({"layer_names": ["q_proj"]}, "nf4", "layer_names"), ({"weight_decomposed": True}, "int8", "weight_decomposed")])
+    ({"weight_decomposed": True}, "int8", "weight_decomposed")])
 def test_what_cannot_work_together_is_refused_with_its_reason(chosen, precision, wrong):
     assert set(lora(**chosen).problems(precision, "llama", "chat")) == {f"method.{wrong}"}
     assert lora().problems(precision, "llama", "chat") == {}
