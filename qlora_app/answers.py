@@ -71,8 +71,8 @@ def _questions(file: Path, column: str, limits: Settings) -> tuple[dict[int, Con
         except RowError as error:
             problems[number] = str(error)
     if not asked:
-        why = f" The first row: {next(iter(problems.values()))}." if problems else ""
-        raise UserError(f"{file.name} asks nothing that could be answered.{why} Name the column that asks.")
+        why = next(iter(problems.values()), "it is empty")
+        raise UserError(f"{file.name} asks nothing that could be answered: {why}. Name the column that asks.")
     return asked, problems
 
 

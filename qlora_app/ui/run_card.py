@@ -18,7 +18,7 @@ import gradio as gr
 from ..errors import UserError
 from ..recipe import Recipe
 from ..runs import Run, Status
-from ..words import count_of, duration, left
+from ..words import FIGURES, count_of, duration, left
 from .charts import chart
 from .language import spoken, texts_in, translated
 from .page import Page
@@ -215,6 +215,8 @@ def proof_words(proof: dict[str, Any]) -> str:
                      f"<b>{before}</b> right before, <b>{after}</b> right after.</p>")
     if None not in (loss.get("before"), loss.get("after")):
         lines.append(f"<p>Held-out loss: {loss['before']:.2f} before, {loss['after']:.2f} after. Lower is better.</p>")
+    lines += [f"<p><span>{escape(FIGURES.get(name, name))}</span>: {value['before']:.0%} before, {value['after']:.0%} after.</p>"
+              for name, value in (held_out.get("figures") or {}).items() if None not in (value.get("before"), value.get("after"))]
     if update.get("layers"):
         zero = update.get("zero_layers") or 0
         lines.append(f"<p>Every one of {update['layers']} adapter layers changed.</p>" if not zero else

@@ -8,6 +8,7 @@ from qlora_app.chat import ChatSession
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.tasks.chat import EncodedExamples, micro_batches
+from qlora_app.tasks.claims import claims
 from qlora_app.train import worker
 from qlora_app.training_data import import_file, load_examples
 from tests.tiny_models import FAMILIES, tiny_model
@@ -20,12 +21,6 @@ ROWS = {
                        for i in range(12) for label in WORDS],
     "fill_mask": [{"text": f"Mira reads a book about {PLACES[i % 6]} and bread, {i}."} for i in range(24)],
 }
-CLAIMED = [(family, task) for family, tasks in {
-    "llama": ("chat", "classification"), "qwen": ("chat", "classification"), "gpt2": ("chat", "classification"), "t5": ("text_to_text",),
-    "bert": ("classification", "fill_mask"), "roberta": ("classification", "fill_mask"), "deberta": ("classification", "fill_mask"),
-}.items() for task in tasks]
-
-
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
@@ -50,8 +45,7 @@ def trained(home, models):
     return train
 
 
-@pytest.mark.parametrize("precision", ["nf4", "fp4", "int8", "bf16", "fp32"])
-@pytest.mark.parametrize("family, task", CLAIMED)
+@pytest.mark.parametrize("family, task, precision", claims())
 def test_it_trains_and_comes_back_the_same(trained, family, task, precision):
     run = trained(family, task, precision)
     proof, task = run.proof(), run.task()

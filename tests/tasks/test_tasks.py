@@ -220,7 +220,7 @@ def test_a_classifier_is_chosen_by_its_data_and_proven(classifier):
     assert proof["heldout"]["exact_match"]["after"] is not None
     assert {row["answer"] for row in classifier.samples()} <= set(task.labels)
     card = (classifier.adapter / "README.md").read_text()
-    assert "AutoModelForSequenceClassification" in card and "id2label={0: 'negative', 1: 'positive'}" in card and "macro F1" in card
+    assert "AutoModelForSequenceClassification" in card and "id2label={0: 'negative', 1: 'positive'}" in card and "Macro F1" in card
 
 
 def test_its_head_is_kept_and_plain_peft_answers_the_same(classifier, session):
