@@ -14,6 +14,7 @@ from ..tasks import Candidate
 from ..tasks.fill_mask import BLANK, has_blank
 from .guard import reads
 from .page import Page
+from .speaking import said
 from .theme import on_click, plain
 
 LONGEST_TEXT = 8000  # characters
@@ -50,7 +51,7 @@ class TryIt:
         texts = list(dict.fromkeys(str(row.get("question", "")) for row in run.samples()))[:EXAMPLES]
         chips = "".join(f'<button type="button" data-question="{escape(text)}" translate="no">{escape(text[:90])}</button>'
                         for text in texts if text)
-        return [gr.Column(visible=True), gr.Textbox(label=wanted),
+        return [gr.Column(visible=True), gr.Textbox(label=said(wanted)),
                 f'<div class="chips" role="group" aria-label="Example texts">{chips}</div>' if chips else "", ""]
 
     # ---- handlers
@@ -80,8 +81,8 @@ def pictures(session: ChatSession, text: str) -> str:
         summary = (f'<p class="score"><span>Your adapter says</span> <b translate="no">{escape(first.text)}</b> '
                    f"<span>({first.probability:.0%})</span></p>")
     else:
-        said = [session.respond(text, base) for base in (True, False)]
-        parts, summary = [f'<p class="answer" translate="no">{escape(one) or "…"}</p>' for one in said], ""
+        answers = [session.respond(text, base) for base in (True, False)]
+        parts, summary = [f'<p class="answer" translate="no">{escape(one) or "…"}</p>' for one in answers], ""
     sides = "".join(f'<section><h3 class="section">{words}</h3>{part}</section>' for words, part in zip(SIDES, parts, strict=True))
     return f'<div role="status">{summary}<div class="tried">{sides}</div></div>'
 
