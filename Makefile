@@ -8,6 +8,7 @@ help:
 	@echo "make lint    check the code with ruff"
 	@echo "make bench   measure start, overhead, tokens and page on this machine (about 8 minutes); adds to benchmarks/RESULTS.md"
 	@echo "make gpu     measure 4-bit training on a GPU"
+	@echo "make methods  train the starter with every method and the same budget (half an hour or more)"
 	@echo "make peers   measure LLaMA-Factory and TRL beside it, in an environment of their own (installs 2 GB)"
 
 run: .venv/installed
@@ -22,7 +23,7 @@ lint: .venv/installed
 bench: .venv/installed
 	for one in start overhead tokens page; do $(PYTHON) benchmarks/$$one.py || exit 1; done
 
-gpu peers: .venv/installed
+gpu peers methods: .venv/installed
 	$(PYTHON) benchmarks/$@.py
 
 # Made anew only when the pins changed. pip gets a moment longer for the large torch wheel.
@@ -32,4 +33,4 @@ gpu peers: .venv/installed
 	$(PYTHON) -m pip install --timeout 60 -r requirements.txt
 	@touch $@
 
-.PHONY: help run test lint bench gpu peers
+.PHONY: help run test lint bench gpu peers methods

@@ -118,6 +118,8 @@ def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -
     bits = BITS_DOUBLE if model.double_quantization and model.precision in ("nf4", "fp4") else BITS[model.precision]
     weights = shapes.linear * bits / 8 + shapes.other * wide
     adapted = recipe.method.trainable(shapes.block, shapes.layers)
+    if getattr(recipe.method, "train_embeddings", False):
+        adapted += 2 * shapes.vocabulary * shapes.hidden  # of the words that are read and of those that are written
     state = adapted * OPTIMIZER_BYTES[training.optimizer]
     tokens = tokens or max(TOKENS_AT_ONCE[kind], training.max_length)
     kept = tokens * _kept_of_a_token(shapes, wide, getattr(recipe.method, "dropout", 0) > 0)

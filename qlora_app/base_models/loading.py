@@ -158,6 +158,7 @@ def _quiet_libraries() -> None:
     logging.set_verbosity_error()
     python_logging.getLogger("bitsandbytes").setLevel(python_logging.ERROR)  # 8-bit layers would write a line at every call
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    warnings.filterwarnings("ignore", category=UserWarning, module="peft")
 
 
 def _keep_gradients_after_evaluation() -> None:

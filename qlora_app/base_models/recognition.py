@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..words import TASK_NAMES, millions, size
+from ..words import millions, size
 
 # The end of an architecture's name -> what such a model can learn, what it is mostly taken for first.
 MADE_FOR = {"ForCausalLM": ("chat", "classification"), "LMHeadModel": ("chat", "classification"),
             "ForMaskedLM": ("classification", "fill_mask"), "ForPreTraining": ("classification", "fill_mask"),
             "ForSequenceClassification": ("classification",)}
+MADE_FOR_WORDS = {("classification", "fill_mask"): "for classification or fill the blank", ("classification",): "for classification",
+                  ("text_to_text",): "for text to text"}
 TEXT_TO_TEXT = {"t5", "mt5", "umt5"}  # families of encoder and decoder
 # Families of encoders: their config may name the bare model, or nothing at all. Those of SHIFTED count positions from the padding's id on.
 SHIFTED = {"roberta", "xlm-roberta", "camembert"}
@@ -72,7 +74,7 @@ class Facts:
     def _made_for(self) -> str:
         if "chat" in self.tasks:
             return "chat template of its own" if self.has_template else "no chat template, gets the Guanaco style"
-        return f"for {' or '.join(TASK_NAMES[task].lower() for task in self.tasks)}"
+        return MADE_FOR_WORDS.get(self.tasks, "")
 
 
 def _architecture(config: dict[str, Any]) -> str:

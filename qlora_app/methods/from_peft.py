@@ -55,7 +55,8 @@ class VeraMethod(PeftMethod):
     Choose it when many adapters are to be kept and LoRA's are too large. It takes a learning rate ten times that of LoRA (from
     the paper).
 
-    Cost: far fewer learned parameters than LoRA, and as much work a step; the shared matrices lie in each adapter's file.
+    Cost: far fewer learned parameters than LoRA; the larger the shared rank, the longer a step. The shared matrices lie in each
+    adapter's file.
 
     It is not smaller in memory while it trains than its file suggests: the shared matrices are as large as the largest layer asks.
     """
@@ -128,7 +129,7 @@ class MissMethod(PeftMethod):
 
     Paper: Kang and Yin 2025, MiSS (arXiv 2409.15371).
 
-    Choose it when LoRA's steps are too slow: one matrix is multiplied instead of two.
+    Choose it as LoRA's nearest rival: one matrix is multiplied instead of two.
 
     Cost: about half the learned parameters of LoRA of the same rank; at inference nothing once merged.
 

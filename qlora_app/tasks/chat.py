@@ -236,6 +236,8 @@ def answer_all(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", c
     import torch
 
     how = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
+    if not base and getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
+        batch = 1  # a learned prefix stands before the row: padding would come between it and the shorter texts
     answers: list[str] = []
     with evaluating(model, base), torch.random.fork_rng():
         torch.manual_seed(0)

@@ -14,6 +14,7 @@ import torch
 from peft import PeftModel
 
 from qlora_app import methods
+from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
 from qlora_app.choices import leaves, value_at
 from qlora_app.errors import UserError
 from qlora_app.methods import METHODS, marks, update
@@ -21,6 +22,7 @@ from qlora_app.methods.card import HEADINGS, card
 from qlora_app.methods.claims import FAMILIES, claims
 from qlora_app.methods.method import PRECISIONS, Matrix
 from qlora_app.recipe import Recipe
+from qlora_app.tasks.chat import answer_all
 from tests.methods.tiny import FAMILIES as TINY
 from tests.methods.tiny import batch, logits, opened, task_type, train
 
@@ -73,6 +75,14 @@ def test_its_folder_opens_in_plain_peft(name, tmp_path):
     assert (logits(plain, batch()) - logits(model, batch())).abs().max() <= 1e-5
     with method.from_disk(model, tmp_path):
         assert (logits(model, batch()) - logits(plain, batch())).abs().max() <= 1e-5
+
+
+def test_answers_to_many_are_those_to_each_also_behind_a_prefix():
+    torch.manual_seed(0)
+    model, tokenizer = small("prefix").attach(load_model(ModelChoice(precision="fp32"))), load_tokenizer(ModelChoice())
+    asked = [[{"role": "user", "content": text}] for text in ("Where?", "Where does Mira live, and who lives beside her?")]
+    assert answer_all(model, tokenizer, asked, max_new_tokens=12) == [
+        answer_all(model, tokenizer, [one], max_new_tokens=12)[0] for one in asked]
 
 
 @pytest.mark.parametrize("name", NAMES)
