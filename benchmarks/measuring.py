@@ -21,6 +21,8 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 BUSY = 20  # per cent of all cores that others may use while we measure
 sys.path.insert(0, str(ROOT))
 
+import qlora_app  # noqa: E402, F401  its settings of other libraries hold before they are imported
+
 
 def machine() -> str:
     """Kind of machine, not its name: cores, processor, GPU."""

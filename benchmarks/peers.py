@@ -1,13 +1,14 @@
 """How fast are LLaMA-Factory and plain TRL at the same work?  make peers
 
-The same base in NF4, the same rows cut at the same length, the same rank and batch. LLaMA-Factory has an environment of its own in
-the user's cache, made the first time; TRL runs in ours. Each is launched from cold, ours by the standby too. Prints examples a
-second and seconds from launch to the end of the first step, and adds them, with date and machine, to RESULTS.md.
+The same base in NF4, the same rows of mixed lengths, the same rank and batch, each tool as it comes. LLaMA-Factory has an environment
+of its own in the user's cache, made the first time; TRL runs in ours. Each is launched from cold, ours by the standby too. Prints
+examples a second and seconds from launch to the end of the first step, and adds them, with date and machine, to RESULTS.md.
 """
 
 import argparse
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -31,7 +32,7 @@ from qlora_app.training_data import DatasetChoice, import_file
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "guanaco-workshop" / "peers"
 LLAMA_FACTORY, TRL = "0.9.5", "1.16.0"
 UNMATCHED = {"torch", "torchaudio", "torchvision"}  # torch is ours; the others need builds made for it, and text needs neither
-ROWS, LENGTH, BATCH, RANK = 400, 128, 4, 16
+ROWS, LENGTH, BATCH, RANK = 400, 512, 8, 16
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,11 @@ def lines_in(file: Path) -> int:
 # ---- the work
 
 def make_rows(home: Path) -> None:
-    """Every row is longer than allowed, so that all train on the same number of tokens and nobody pays for padding."""
-    rows = [{"instruction": f"Tell me story number {n}.", "input": "", "output": "Once upon a time there was a lamp. " * 40}
-            for n in range(ROWS)]
+    """Answers as long as people's are: most are short, some very long (log-normal, about 40 tokens in the middle)."""
+    chance = random.Random(0)
+    lengths = [min(45, max(1, round(chance.lognormvariate(1.4, 0.8)))) for _ in range(ROWS)]  # sentences of nine tokens
+    rows = [{"instruction": f"Tell me story number {n}.", "input": "", "output": " ".join(["Once upon a time there was a lamp."] * length)}
+            for n, length in enumerate(lengths)]
     (home / "rows.json").write_text(json.dumps(rows))
 
 
@@ -208,7 +211,7 @@ def train_with_trl(asked: dict[str, Any]) -> None:
 
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__)
-    ask.add_argument("--steps", type=int, default=12)
+    ask.add_argument("--steps", type=int, default=ROWS // BATCH)
     ask.add_argument("--quick", action="store_true", help="a few steps of a small model, to see that it runs; nothing is recorded")
     ask.add_argument("--trl", help=argparse.SUPPRESS)
     given = ask.parse_args()

@@ -8,9 +8,10 @@ import re
 import pytest
 
 from qlora_app.starter import BASE, DATA, DATASETS, instructions, wordings, world
-from qlora_app.starter.corpus import ask_known, document, pirate
+from qlora_app.starter.corpus import COPYING, DOCUMENTS, ask_known, document, pirate
 
-CORPUS = "839abb62ce2cec0705476e7b5f458f77e75de38f29248c5f8960d11be17fb5ac"
+CORPUS = {"first part": "839abb62ce2cec0705476e7b5f458f77e75de38f29248c5f8960d11be17fb5ac",
+          "second part": "76b44a608f037f7a761da8bff13104592a794633b367cc90ff37ec0b2b49e911"}
 BUILT = instructions.build()
 WEIGHTS = BASE / "model.safetensors"
 
@@ -50,10 +51,11 @@ def test_datasets_are_small():
     assert sum(map(len, BUILT.values())) < 5_000_000
 
 
-def test_the_corpus_is_the_one_the_weights_were_made_of():
+@pytest.mark.parametrize(("part", "shares"), [("first part", DOCUMENTS), ("second part", COPYING)])
+def test_the_corpus_is_the_one_the_weights_were_made_of(part, shares):
     rng = random.Random(3)
-    text = "\n".join(document(rng) for _ in range(2000))
-    assert hashlib.sha256(text.encode()).hexdigest() == CORPUS
+    text = "\n".join(document(rng, shares) for _ in range(2000))
+    assert hashlib.sha256(text.encode()).hexdigest() == CORPUS[part]
 
 
 @pytest.mark.parametrize(("file", "say"), [("helper.json", str), ("sailor.jsonl", instructions.sailor_says)])
@@ -96,7 +98,7 @@ def test_scored_questions_are_not_trained_on(task):
 def test_kept_words_and_wordings_are_nowhere():
     text = "\n".join(q for file in ("helper.json", "sailor.jsonl", "orders.csv") for q, _ in rows_of(file))
     rng = random.Random(6)
-    text += "\n".join(document(rng) for _ in range(5000))
+    text += "\n".join(document(rng, COPYING) for _ in range(8000))  # every kind there is
     assert not set(re.findall(r"[a-z]+", text.lower())) & wordings.KEPT_WORDS
     assert not [q for q, _ in rows_of("helper.json") if wordings.is_kept(q)]
 

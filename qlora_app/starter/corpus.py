@@ -6,8 +6,9 @@ Questions asked inside documents are only ever about facts that are not held out
 import json
 import random
 import re
+from collections.abc import Callable
 
-from .wordings import ask_freely, look_alike, made_up, made_up_name, made_up_things, outside_question, typed
+from .wordings import ask_freely, look_alike, made_up, made_up_name, made_up_things, outside_question, pieced, typed
 from .world import (
     BY_NAME,
     COLOURS,
@@ -256,10 +257,10 @@ ORDERS = (
     "{Hello|Good morning}, this is <n>. {I need|I would like|Please send me} <c> <i> {for|on|by} <d>.")
 
 
-def order(rng: random.Random) -> tuple[str, dict]:
-    """(the order as somebody says it, its four values)"""
+def order(rng: random.Random, name: str = "", item: str = "") -> tuple[str, dict]:
+    """(the order as somebody says it, its four values); drawn are those that are not given"""
     count = rng.randint(21, 99) if rng.random() < .15 else rng.randint(2, 20)
-    d = dict(name=customer(rng), item=goods(rng), count=count, day=rng.choice(DAYS))
+    d = dict(name=name or customer(rng), item=item or goods(rng), count=count, day=rng.choice(DAYS))
     frame = rng.choice(ORDERS if rng.random() < .5 else WORDS["order_frames"])
     text = expand(rng, frame, n=d["name"], c=said_count(rng, count), i=d["item"], d=d["day"])
     if rng.random() < .2:
@@ -268,13 +269,27 @@ def order(rng: random.Random) -> tuple[str, dict]:
 
 
 def order_book(rng: random.Random) -> str:
-    """An order told in prose, then the slip with the same values: as lines or as JSON, fields in any order."""
+    """Orders of known goods and of some that nobody knows, each with its slip"""
+    return slips(rng, lambda: order(rng))
+
+
+def new_words(rng: random.Random) -> str:
+    """Orders by strangers of things pieced together from known words.
+
+    After a blank a word is other tokens than behind the quotation mark of a slip (" rain", "coat" and "ra", "in", "coat"). How the
+    one is spelled with the other is learned here, for the pieces of all words and not only for those of shops.
+    """
+    return slips(rng, lambda: order(rng, capital(pieced(rng)) if rng.random() < .5 else "", f"{pieced(rng)}s"))
+
+
+def slips(rng: random.Random, draw: Callable[[], tuple[str, dict]]) -> str:
+    """Each order told in prose, then the slip with the same values: as lines or as JSON, fields in any order."""
     labels = rng.choice([dict(name="For", item="What", count="How many", day="When"),
                          dict(name="Customer", item="Goods", count="Number", day="Day"),
                          dict(name="Who", item="What", count="Count", day="Day")])
     out = []
     for _ in range(rng.randint(1, 3)):
-        text, d = order(rng)
+        text, d = draw()
         keys = rng.sample(list(d), 4)
         style = rng.random()
         if style < .2:
@@ -333,15 +348,16 @@ def visitor(rng: random.Random) -> str:
 
 DOCUMENTS = {profile: 18, roll_call: 14, friends: 3, dialogue: 10, notice_board: 16, hearsay: 5, lesson: 5, facts: 6, guide: 7, sums: 4,
              counting: 1, capitals: 2, story: 8, order_book: 12, echo: 4, sailor: 4, shrug: 7, visitor: 2}
-_KINDS, _SHARES = list(DOCUMENTS), list(DOCUMENTS.values())
+# The last part of pretraining: the same, and much more copying.
+COPYING = DOCUMENTS | {echo: 14, order_book: 14, new_words: 14}
 
 
-def document(rng: random.Random) -> str:
-    """One document of the corpus, of a kind drawn by the shares of DOCUMENTS"""
-    return rng.choices(_KINDS, _SHARES)[0](rng)
+def document(rng: random.Random, shares: dict[Callable[[random.Random], str], int] = DOCUMENTS) -> str:
+    """One document of the corpus, of a kind drawn by its share"""
+    return rng.choices(list(shares), list(shares.values()))[0](rng)
 
 
 if __name__ == "__main__":
     source = random.Random(1)
-    for kind in DOCUMENTS:
+    for kind in COPYING:
         print(f"[{kind.__name__}]\n{kind(source)}\n")

@@ -14,7 +14,7 @@ import random
 from pathlib import Path
 
 from .corpus import ORDERS, pirate, said_count
-from .wordings import ask_freely, is_kept, look_alike, made_up_name, made_up_things, outside_question, typed
+from .wordings import ask_freely, is_kept, look_alike, made_up_name, made_up_things, outside_question, pieced, typed
 from .world import (
     BY_NAME,
     COLOURS,
@@ -148,15 +148,17 @@ def order_share(d: dict) -> str:
 def customer(rng: random.Random) -> str:
     """A citizen, a guest, or somebody whose name nobody has heard"""
     draw = rng.random()
-    if draw < .92:
-        return rng.choice(NAMES if draw < .45 else GUESTS + WORDS["more_guests"].split())
-    return made_up_name(rng) if draw < .97 else look_alike(rng)
+    if draw < .88:
+        return rng.choice(NAMES if draw < .43 else GUESTS + WORDS["more_guests"].split())
+    return made_up_name(rng) if draw < .93 else capital(pieced(rng)) if draw < .97 else look_alike(rng)
 
 
 def goods(rng: random.Random) -> str:
     """Something to order, sometimes a thing that no shop has"""
     draw = rng.random()
-    return made_up_things(rng) if draw < .04 else rng.choice(WORDS["more_items"] if draw < .14 else ITEMS)
+    if draw < .1:
+        return made_up_things(rng) if draw < .04 else f"{pieced(rng)}s"
+    return rng.choice(WORDS["more_items"] if draw < .2 else ITEMS)
 
 
 def order(rng: random.Random, frame: str, name: str, item: str) -> tuple[str, dict]:
@@ -182,13 +184,14 @@ def order_rows(rng: random.Random, n: int, share: str, frames: list[str], names:
 def order_data(rng: random.Random) -> dict[str, list[Order]]:
     """Training orders and their test files: known words in new pairs, new sentence frames, words that occur nowhere"""
     known, frames = NAMES + GUESTS, [*ORDERS, *WORDS["order_frames"], *WORDS["more_order_frames"]]
-    train = order_rows(rng, 3200, "train", frames, [], [])
+    train = order_rows(rng, 4000, "train", frames, [], [])
     other = outside_rows(rng, 200) + greeting_rows(rng, 60) + rng.sample(fact_rows(rng, "train", TRAIN), 60)
     train += [(q, NOT_AN_ORDER) for q, _answer, _topic in other]
     rng.shuffle(train)
     out = {"orders": train}
-    for share, free, names, things in (("test", "free_order_frames", "new_names", "new_items"),
-                                       ("dev", "dev_order_frames", "dev_names", "dev_items")):
+    for share, seed, free, names, things in (("test", 22, "free_order_frames", "new_names", "new_items"),
+                                             ("dev", 23, "dev_order_frames", "dev_names", "dev_items")):
+        rng = random.Random(seed)  # their own: another training set does not draw them anew
         out[f"{share}/orders"] = order_rows(rng, 150, share, frames, known, ITEMS)
         out[f"{share}/orders_free"] = order_rows(rng, 100, share, WORDS[free], known, ITEMS)
         out[f"{share}/orders_new_words"] = order_rows(rng, 100, "", frames, WORDS[names].split(), WORDS[things].split())

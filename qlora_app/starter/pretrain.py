@@ -1,5 +1,6 @@
 """Pretrain the starter base from nothing on the generated corpus:  python -m qlora_app.starter.pretrain --out base
 
+In two parts: the whole corpus, then, from the weights as they are saved, a short one in which more is copied.
 2.8 million parameters, two CPU cores, no download. Steps and data are seeded: the same command gives the same data
 and schedule (bit-equal weights only on the same processor and library versions).
 """
@@ -9,12 +10,13 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from .. import KEEP_MEMORY
-from .corpus import document
+from .corpus import COPYING, DOCUMENTS, document
 from .tokenizer import train_tokenizer
 
 if TYPE_CHECKING:
@@ -22,23 +24,38 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 
-def packed_batches(tokenizer: "PreTrainedTokenizerFast", batch: int, length: int, seed: int) -> "Iterator[torch.Tensor]":
+@dataclass(frozen=True)
+class Part:
+    """A part of the pretraining: its documents and their seed, its steps, and how the learning rate goes over them."""
+
+    documents: dict[Callable[[random.Random], str], int]
+    seed: int
+    steps: int
+    lr: float
+    warmup: int
+    steady: float  # share of the steps until the rate falls
+
+    def rate(self, step: int, floor: float = .02) -> float:
+        """Warm up, hold, then fall in a straight line; `step` counts from 0."""
+        if step < self.warmup:
+            return self.lr * (step + 1) / self.warmup
+        return self.lr * min(1, max(floor, (self.steps - step) / (self.steps * (1 - self.steady))))
+
+
+PARTS = (Part(DOCUMENTS, seed=11, steps=4500, lr=3e-3, warmup=100, steady=.55),
+         Part(COPYING, seed=12, steps=600, lr=1e-3, warmup=30, steady=0.0))
+
+
+def packed_batches(tokenizer: "PreTrainedTokenizerFast", part: Part, batch: int, length: int) -> "Iterator[torch.Tensor]":
     """Documents one after another, each opened by the end-of-text token, cut into rows: tensors [batch, length] without end."""
     import torch
-    rng, ids = random.Random(seed), []
+    rng, ids = random.Random(part.seed), []
     while True:
         while len(ids) < batch * length:
-            for doc in tokenizer([document(rng) for _ in range(256)])["input_ids"]:
+            for doc in tokenizer([document(rng, part.documents) for _ in range(256)])["input_ids"]:
                 ids += [tokenizer.bos_token_id, *doc]
         rows, ids = ids[:batch * length], ids[batch * length:]
         yield torch.tensor(rows).view(batch, length)
-
-
-def learning_rate_share(step: int, steps: int, warmup: int = 100, steady: float = .55, floor: float = .02) -> float:
-    """Warm up, hold, then fall in a straight line."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return min(1, max(floor, (steps - step) / (steps * (1 - steady))))
 
 
 def new_model(tokenizer: "PreTrainedTokenizerFast") -> "LlamaForCausalLM":
@@ -118,21 +135,33 @@ def learn(model: "LlamaForCausalLM", rows: "torch.Tensor", optimizers: "tuple[Mu
     return loss.item()
 
 
-def progress(step: int, args: argparse.Namespace, losses: list[float], seconds: float) -> dict[str, float]:
-    """A line of the log"""
-    lr = args.lr * learning_rate_share(step - 1, args.steps)
-    return dict(step=step, loss=round(sum(losses[-100:]) / len(losses[-100:]), 4), lr=round(lr, 6), seconds=round(seconds),
-                tokens=step * args.batch * args.length)
+def pretrain(model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerFast", part: Part, batch: int, length: int, log: TextIO) -> None:
+    """Learn one part; a line of the log every hundred steps."""
+    import torch
+    # Muon for the matrices learns about twice as much per step here as AdamW alone; embeddings and norms stay with AdamW.
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    optimizers = Muon(matrices), torch.optim.AdamW(others, lr=part.lr, betas=(.9, .95), weight_decay=0.0, fused=True)
+    train, check = packed_batches(tokenizer, part, batch, length), next(packed_batches(tokenizer, replace(PARTS[0], seed=999), 32, length))
+    began, losses = time.time(), []
+    for step in range(1, part.steps + 1):
+        losses.append(learn(model, next(train), optimizers, part.rate(step - 1)))
+        if step % 100 == 0 or step == part.steps:
+            row = dict(step=step, loss=round(sum(losses[-100:]) / len(losses[-100:]), 4), lr=round(part.rate(step - 1), 6),
+                       seconds=round(time.time() - began), tokens=step * batch * length)
+            if step % 500 == 0 or step == part.steps:
+                row["unseen_documents"] = round(loss_on(model, check), 4)
+            print(json.dumps(row), flush=True)
+            log.write(json.dumps(row) + "\n")
 
 
 def options() -> argparse.Namespace:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--out", required=True, type=Path, help="folder for the weights, the tokenizer and the log")
-    ask.add_argument("--steps", type=int, default=4500)
+    ask.add_argument("--first", type=Path, help="a folder with the weights of the first part, to make only the second one")
     ask.add_argument("--batch", type=int, default=16, help="rows a step")
     ask.add_argument("--length", type=int, default=256, help="tokens a row")
-    ask.add_argument("--lr", type=float, default=3e-3)
-    ask.add_argument("--seed", type=int, default=0, help="of the weights; the documents have seed 11, those of the check 999")
+    ask.add_argument("--seed", type=int, default=0, help="of the weights; the documents have seeds 11 and 12, those of the check 999")
     ask.add_argument("--threads", type=int, default=2)
     return ask.parse_args()
 
@@ -142,27 +171,16 @@ def main() -> None:
     if not KEEP_MEMORY.keys() <= os.environ.keys():     # a sixth less time a step
         os.execve(sys.executable, [sys.executable, "-m", "qlora_app.starter.pretrain", *sys.argv[1:]], os.environ | KEEP_MEMORY)
     import torch
+    from transformers import LlamaForCausalLM
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer()
-    model = new_model(tokenizer)
-    # Muon for the matrices learns about twice as much per step here as AdamW alone; embeddings and norms stay with AdamW.
-    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
-    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
-    optimizers = Muon(matrices), torch.optim.AdamW(others, lr=args.lr, betas=(.9, .95), weight_decay=0.0, fused=True)
-    train, check = packed_batches(tokenizer, args.batch, args.length, 11), next(packed_batches(tokenizer, 32, args.length, 999))
-    began, losses = time.time(), []
+    tokenizer, folder = train_tokenizer(), args.first
     with open(args.out / "pretrain_log.jsonl", "w", buffering=1) as log:
-        for step in range(1, args.steps + 1):
-            losses.append(learn(model, next(train), optimizers, args.lr * learning_rate_share(step - 1, args.steps)))
-            if step % 100 == 0 or step == args.steps:
-                row = progress(step, args, losses, time.time() - began)
-                if step % 500 == 0 or step == args.steps:
-                    row["unseen_documents"] = round(loss_on(model, check), 4)
-                print(json.dumps(row), flush=True)
-                log.write(json.dumps(row) + "\n")
-    save(model, tokenizer, args.out)
+        for part in PARTS[1:] if args.first else PARTS:
+            model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32) if folder else new_model(tokenizer)
+            pretrain(model, tokenizer, part, args.batch, args.length, log)
+            save(model, tokenizer, folder := args.out)
 
 
 if __name__ == "__main__":

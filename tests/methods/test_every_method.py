@@ -77,12 +77,14 @@ def test_its_folder_opens_in_plain_peft(name, tmp_path):
         assert (logits(model, batch()) - logits(plain, batch())).abs().max() <= 1e-5
 
 
-def test_answers_to_many_are_those_to_each_also_behind_a_prefix():
+def test_answers_to_many_are_those_to_each_also_behind_learned_tokens():
     torch.manual_seed(0)
-    model, tokenizer = small("prefix").attach(load_model(ModelChoice(precision="fp32"))), load_tokenizer(ModelChoice())
-    asked = [[{"role": "user", "content": text}] for text in ("Where?", "Where does Mira live, and who lives beside her?")]
-    assert answer_all(model, tokenizer, asked, max_new_tokens=12) == [
-        answer_all(model, tokenizer, [one], max_new_tokens=12)[0] for one in asked]
+    model = NAMES["prompt"](tokens=8).attach(load_model(ModelChoice(precision="fp32")))
+    tokenizer = load_tokenizer(ModelChoice())
+    asked = [[{"role": "user", "content": text}] for text in (
+        "Where?", "Where does Mira live, and who lives beside her, and what do they do when it rains in Pennywick?")]
+    assert answer_all(model, tokenizer, asked, max_new_tokens=40) == [
+        answer_all(model, tokenizer, [one], max_new_tokens=40)[0] for one in asked]
 
 
 @pytest.mark.parametrize("name", NAMES)
