@@ -19,11 +19,10 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from qlora_app.base_models import ModelChoice
-from qlora_app.chat import answer_all
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
-from qlora_app.tasks.chat import held_out_loss
+from qlora_app.tasks.chat import answer_all, held_out_loss
 from qlora_app.tasks.packing import collator, on_device
 from qlora_app.train.job import Job, prepare
 from qlora_app.train.report import Keeper, Measurer, Reporter

@@ -13,7 +13,8 @@ from .errors import UserError
 from .messages import Conversation
 from .methods import MethodChoices
 from .runs import Run
-from .tasks.chat import ensure_template, prompt, stop_ids
+from .tasks import Candidate, Task
+from .tasks.chat import Chat, prompts, stop_ids
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -34,26 +35,28 @@ class Decoding(Choices):
 class ChatSession:
     """A base model, with an adapter or without, and its tokenizer. One answer at a time."""
 
-    def __init__(self, model: "PreTrainedModel | PeftModel", tokenizer: "PreTrainedTokenizerBase", mixes: bool = False) -> None:
-        self.model = model
+    def __init__(self, model: "PreTrainedModel | PeftModel", tokenizer: "PreTrainedTokenizerBase", mixes: bool = False,
+                 task: Task = Chat()) -> None:  # noqa: B008  it cannot change
+        self.model, self.task = model, task
         self.tokenizer = tokenizer
         self.mixes = mixes  # can one batch hold rows with and without the adapter?
         self._busy = threading.Lock()
 
     @classmethod
-    def open(cls, choice: ModelChoice, method: MethodChoices | None = None, adapter: Path | None = None) -> "ChatSession":
+    def open(cls, choice: ModelChoice, method: MethodChoices | None = None, adapter: Path | None = None,
+             task: Task = Chat()) -> "ChatSession":  # noqa: B008
         """Load the base as it was trained on, and the adapter that a method left in a folder. Raises UserError."""
         from transformers import AutoTokenizer
 
-        model = load_model(choice, quantize=method is None or not method.quantizes_itself)
+        model = load_model(choice, task.opens_with, task.labels, quantize=method is None or not method.quantizes_itself)
         if adapter is None or method is None:
             tokenizer = load_tokenizer(choice)
         else:
             tokenizer = AutoTokenizer.from_pretrained(str(adapter), trust_remote_code=False, local_files_only=True)
             model = method.load(model, adapter)
-        ensure_template(tokenizer)
+        task.prepare(tokenizer, model)
         model.eval()
-        return cls(model, tokenizer, method is not None and method.answers_beside_base)
+        return cls(model, tokenizer, method is not None and method.answers_beside_base, task)
 
     def reply(self, base: Conversation | None, tuned: Conversation | None, decoding: Decoding,
               stop: threading.Event) -> Iterator[tuple[str, str]]:
@@ -79,7 +82,22 @@ class ChatSession:
     def answer_all(self, conversations: list[Conversation], base: bool = False, max_new_tokens: int = 128) -> list[str]:
         """The likeliest answer to each conversation (its last turn is the user's), many at a time."""
         with self._busy:
-            return answer_all(self.model, self.tokenizer, conversations, base, max_new_tokens)
+            return self.task.answer(self.model, self.tokenizer, conversations, base, max_new_tokens)
+
+    def respond(self, text: str, base: bool = False) -> str:
+        """What the model makes of one text, in words: an answer, or the likeliest answers with their probabilities."""
+        if self.task.weighs:
+            return ", ".join(f"{one.text} {one.probability:.0%}" for one in self.weigh(text, base, most=5))
+        return self.answer_all([[{"role": "user", "content": text}]], base)[0]
+
+    def weigh(self, text: str, base: bool = False, most: int = 10) -> list[Candidate]:
+        """The likeliest answers to a text with their probabilities, for a task that weighs them up."""
+        return self.weigh_all([[{"role": "user", "content": text}]], base, most)[0]
+
+    def weigh_all(self, conversations: list[Conversation], base: bool = False, most: int = 10) -> list[list[Candidate]]:
+        """The same for many texts."""
+        with self._busy:
+            return self.task.candidates(self.model, self.tokenizer, conversations, base, most)
 
 
 class ChatSessions:
@@ -100,7 +118,7 @@ class ChatSessions:
             if self._key != key:
                 self._session = self._key = None  # give the memory back before the next one is loaded
                 run.check_base()
-                self._session = ChatSession.open(run.base_model(), run.recipe().method, adapter)
+                self._session = ChatSession.open(run.base_model(), run.recipe().method, adapter, run.task())
                 self._key = key
             return self._session
 
@@ -110,47 +128,6 @@ def warm_up() -> None:
     import peft  # noqa: F401
     import transformers.models.llama.modeling_llama  # noqa: F401
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig  # noqa: F401
-
-
-def answer_all(model: "PreTrainedModel | PeftModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = 50) -> list[str]:
-    """An answer to each conversation; `base` switches the adapter off. Leaves mode, random state and adapter as they were."""
-    import torch
-
-    how = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
-    if not base and getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
-        batch = 1  # a learned prefix stands before the row: padding would come between it and the shorter texts
-    was_training, answers = model.training, []
-    model.eval()
-    with torch.no_grad(), torch.random.fork_rng(), (model.disable_adapter() if base else contextlib.nullcontext()):
-        torch.manual_seed(0)
-        for i in range(0, len(conversations), batch):
-            inputs = _prompts(model, tokenizer, conversations[i:i + batch], max_new_tokens)
-            made = model.generate(**inputs, max_new_tokens=max_new_tokens, use_cache=True, eos_token_id=stop_ids(tokenizer),
-                                  pad_token_id=tokenizer.pad_token_id, **how)
-            new = made[:, inputs["input_ids"].shape[1]:]
-            answers += [text.strip() for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
-    model.train(was_training)
-    return answers
-
-
-def _prompts(model: "PreTrainedModel | PeftModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-             room: int) -> dict[str, Any]:
-    """Left-padded prompts [conversations, longest] as tensors; the oldest turns go where the context is too short."""
-    most = max(16, (getattr(model.config, "max_position_embeddings", None) or 4096) - room)
-    rows = [_fitting(tokenizer, conversation, most) for conversation in conversations]
-    return tokenizer.pad({"input_ids": rows}, padding_side="left", return_tensors="pt").to(model.device)
-
-
-def _fitting(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, most: int) -> list[int]:
-    while True:
-        ids = tokenizer(prompt(tokenizer, conversation), add_special_tokens=False)["input_ids"]
-        if len(ids) <= most:
-            return ids
-        if len(conversation) <= 2:
-            return ids[-most:]
-        keep = [m for m in conversation[:1] if m["role"] == "system"]
-        conversation = keep + conversation[len(keep) + 2:]
 
 
 def _stream(model: Any, tokenizer: "PreTrainedTokenizerBase", asked: list[tuple[str, Conversation, float]],
@@ -182,7 +159,7 @@ def _stream(model: Any, tokenizer: "PreTrainedTokenizerBase", asked: list[tuple[
         try:
             how = _row_wise_sampling(model, [t for _, _, t in asked])
             with torch.inference_mode():
-                model.generate(**_prompts(model, tokenizer, [c for _, c, _ in asked], max_new_tokens), **how,
+                model.generate(**prompts(model, tokenizer, [c for _, c, _ in asked], max_new_tokens), **how,
                                max_new_tokens=max_new_tokens, use_cache=True, eos_token_id=stop_ids(tokenizer),
                                pad_token_id=tokenizer.pad_token_id, streamer=Tokens(),
                                stopping_criteria=StoppingCriteriaList([Asked()]), **adapters)

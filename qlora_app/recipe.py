@@ -8,11 +8,12 @@ from typing import Any, Literal
 import yaml
 from pydantic import ValidationError
 
-from .base_models import ModelChoice, family_of, layers_of
+from .base_models import ModelChoice, family_of, layers_of, tasks_here
 from .choices import Choices, kind_in, leaves, one_of, setting, spelled
 from .errors import UserError
 from .methods import METHODS
 from .methods.layers import no_such_layer
+from .tasks import TaskChoice, not_made_for
 from .training_data import DatasetChoice
 
 EFFORTS = {"quick": "Quick look", "balanced": "Balanced", "thorough": "Thorough"}
@@ -66,13 +67,17 @@ class Recipe(Choices):
     note: str = setting("", "Note", "What it is for, in a line of your own.")
     base_model: ModelChoice = ModelChoice()
     dataset: DatasetChoice = DatasetChoice()
+    task: TaskChoice = TaskChoice()
     method: one_of(METHODS) = METHODS[0]()
     training: Training = Training()
 
     @property
     def task_name(self) -> str:
-        """What the model learns to produce."""
-        return "chat"
+        """What the model learns to produce; empty where that depends on a model or data that are not known yet."""
+        if self.task.name != "auto":
+            return self.task.name
+        possible = tasks_here(self.base_model)
+        return possible[0] if possible and ("chat" in possible or len(possible) == 1) else ""
 
     @property
     def title(self) -> str:
@@ -89,10 +94,16 @@ class Recipe(Choices):
         except ValidationError as error:
             problems = dict(_sentence(e) for e in error.errors()) | problems
         if recipe is not None and not problems:
-            problems = _method_problems(recipe)
+            problems = recipe._wrong_task() or _method_problems(recipe)
         if recipe is None or problems:
             raise UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
         return recipe
+
+    def _wrong_task(self) -> dict[str, str]:
+        possible = tasks_here(self.base_model)
+        if not possible or self.task.name in ("auto", *possible):
+            return {}
+        return {"task.name": not_made_for(self.task.name, possible)}
 
     @classmethod
     def load(cls, path: Path) -> "Recipe":

@@ -419,7 +419,7 @@ def test_a_misspelt_variable_is_not_ignored_and_its_value_not_shown():
     assert "QLORA_APP_PORT" in lines[2]
 
 
-COMMANDS = ["train", "watch", "runs", "stop", "resume", "chat", "score", "data", "presets", "models", "doctor", "settings"]
+COMMANDS = ["train", "watch", "runs", "stop", "resume", "chat", "score", "answer", "data", "presets", "models", "doctor", "settings"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -21,7 +21,7 @@ FLOORS = [  # lowest first
     ["memory", "runs"],
     ["machine", "fitting"],
     ["chat"],
-    ["train", "launch"],
+    ["train", "launch", "answers"],
     ["cli", "ui"],
     ["__main__"],
 ]

@@ -160,7 +160,7 @@ def test_weights_that_were_cut_off_are_noticed_before_loading(tiny, tmp_path):
 @pytest.mark.parametrize(("change", "why"), [
     ({"auto_map": {"AutoModelForCausalLM": "modeling_evil.Evil"}}, r"run a program of its author \(its config names modeling_evil\.Evil\)"),
     ({"trust_remote_code": True}, "run a program of its author"),
-    ({"architectures": ["BertForMaskedLM"]}, "no model that writes text from left to right"),
+    ({"architectures": ["WhisperForConditionalGeneration"]}, "of no kind that can be trained here"),
     ({"quantization_config": {"quant_method": "gptq"}}, r"already quantized \(gptq\)"),
 ])
 def test_a_config_that_cannot_be_trained_is_refused_with_its_reason(hub, llama, tmp_path, change, why):

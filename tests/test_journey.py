@@ -10,9 +10,10 @@ from peft import PeftModel
 from transformers import AutoTokenizer
 
 from qlora_app.base_models import ModelChoice, load_model
-from qlora_app.chat import ChatSessions, Decoding, answer_all
+from qlora_app.chat import ChatSessions, Decoding
 from qlora_app.errors import UserError
 from qlora_app.launch.local import Supervisor, launch
+from qlora_app.tasks.chat import answer_all
 from tests.conftest import short_recipe, wait_for
 
 

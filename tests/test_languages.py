@@ -31,7 +31,7 @@ from tests.test_page import PROOF, event, make_run, page, poll, store, workshop 
 PACKAGE = Path(__file__).parent.parent / "qlora_app"
 # Files whose texts the page never shows: the command line, programs of their own, what only a terminal or a file gets.
 ELSEWHERE = ("__main__.py", "assignments.py", "cli/", "launch/", "machine.py", "settings.py", "train/__main__.py", "train/card.py",
-             "methods/card.py", "methods/claims.py",
+             "methods/card.py", "methods/claims.py", "tasks/claims.py",
              *(f"starter/{name}.py" for name in ("corpus", "instructions", "pretrain", "report", "tokenizer", "wordings", "world")))
 OTHER_PROSE = {  # text, but nothing the page says: for a developer, a library, a refused request, a field the form has not, a style
     "A handler of the page failed", "The disk is full", "out of memory", "not enough memory", "Unterminated string", "read only",

@@ -363,7 +363,7 @@ def test_every_handler_went_through_the_guard(workshop):
     assert {name for name, fn in found.items() if fn.changes} == {
         "TrainTab.start_run", "TrainTab.stop_run", "TrainTab.resume_run", "TrainTab.unqueue_run", "DataImport.take",
         "TrainTab.take_text", "DataFinder.fetch",
-        "PresetShelf.take_file", "PresetShelf.save_form", "RunsTab.delete_run"}
+        "PresetShelf.take_file", "PresetShelf.save_form", "RunsTab.delete_run", "AnswerFile.take"}
 
 
 def test_no_handler_is_offered_as_an_api(workshop):

@@ -10,6 +10,7 @@ from qlora_app.cli.commands import PROGRAM, _parser
 from qlora_app.methods.claims import FAMILIES, table
 from qlora_app.presets import Presets
 from qlora_app.settings import PREFIX, Settings
+from qlora_app.tasks import claims as tasks
 from qlora_app.training_data.formats import READABLE
 
 ROOT = Path(__file__).parent.parent
@@ -40,6 +41,10 @@ def test_the_table_of_settings_is_that_of_the_code():
 def test_the_table_of_methods_is_that_of_the_code():
     assert [line for line in section("Methods").splitlines() if line.startswith("| ")][1:] == table()
     assert f"Families: {', '.join(FAMILIES.values())}," in " ".join(section("Methods").split())
+
+
+def test_the_table_of_tasks_is_that_of_the_code():
+    assert [line for line in section("Tasks").splitlines() if line.startswith("| ")][1:] == tasks.table()
 
 
 def test_every_format_is_listed():

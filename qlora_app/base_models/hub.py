@@ -13,8 +13,8 @@ from .recognition import SHORT, Facts, check_config, describe_folder, facts_of_f
 
 INDEX = "model.safetensors.index.json"
 SETTINGS_FILES = {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
-                  "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja",
-                  "chat_template.json", INDEX}
+                  "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "spm.model",
+                  "chat_template.jinja", "chat_template.json", INDEX}
 
 
 @dataclass(frozen=True)

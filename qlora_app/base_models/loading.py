@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from .choice import ModelChoice
 from .hub import kept_folder
-from .recognition import layer_names, read_config
+from .recognition import layer_names, read_config, tasks_of, tensor_shapes, weight_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# transformers would leave output heads alone by default, but passing a list replaces its own.
-NEVER_QUANTIZED = ["lm_head", "score", "classifier", "embed_out"]
+# transformers would leave output heads alone by default, but passing a list replaces its own. (T5's `wo` it keeps in 32 bit itself.)
+NEVER_QUANTIZED = ["lm_head", "score", "classifier", "embed_out", "cls"]
 SAFELY = {"trust_remote_code": False, "local_files_only": True}  # downloading is done elsewhere; opening never needs a network
 
 
@@ -26,27 +26,52 @@ def load_tokenizer(choice: ModelChoice) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
-def load_model(choice: ModelChoice, quantize: bool = True) -> "PreTrainedModel":
+def load_model(choice: ModelChoice, opens_with: str = "AutoModelForCausalLM", labels: tuple[str, ...] = (),
+               quantize: bool = True) -> "PreTrainedModel":
     """The base model, quantized as chosen, or left to a method that quantizes it itself. Every part of the app loads through
     here, so that the guards always hold.
 
+    `opens_with` is the class of transformers that its task wants; with `labels` it gets a head that chooses among them. What the
+    model's files do not hold of it, such as that head, is drawn from the same seed every time, and named in `new_parts`.
     Raises UserError where the model cannot be opened, or would be computed wrongly on this processor.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    import transformers
 
     if problems := choice.problems():
         raise UserError(next(iter(problems.values())))
     _quiet_libraries()
     _keep_gradients_after_evaluation()
-    model = AutoModelForCausalLM.from_pretrained(
-        str(folder_of(choice)), dtype=compute_type(choice), quantization_config=_quantization(choice) if quantize else None,
-        device_map={"": 0 if torch.cuda.is_available() else "cpu"}, use_safetensors=True, **SAFELY)
+    kind = getattr(transformers, opens_with)
+    head = {"num_labels": len(labels), "id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)},
+            "problem_type": "single_label_classification", "ignore_mismatched_sizes": True} if labels else {}
+    with torch.random.fork_rng(enabled=bool(labels)):
+        if labels:
+            torch.manual_seed(0)
+        model, found = kind.from_pretrained(
+            str(folder_of(choice)), dtype=compute_type(choice), device_map={"": 0 if torch.cuda.is_available() else "cpu"},
+            quantization_config=_quantization(choice, kind, labels) if quantize else None, use_safetensors=True,
+            output_loading_info=True, **head, **SAFELY)
+    model.new_parts = _new_parts(choice, model, found, bool(labels))
     model.opened_from = str(folder_of(choice))  # where a method finds the weights as they were before rounding
     if choice.source == "hub":  # an adapter names its base: by its id, which is the same on every machine
         model.name_or_path = model.config._name_or_path = choice.id
     model.config.use_cache = False  # with a cache, packed examples would read each other (no error, wrong loss)
     return model
+
+
+def _new_parts(choice: ModelChoice, model: "PreTrainedModel", found: dict[str, Any], has_head: bool) -> list[str]:
+    """The outermost modules of which the model's files hold nothing. Only a head may be missing: all else was to be pretrained."""
+    new = {*found["missing_keys"], *(key for key, *_ in found.get("mismatched_keys") or [])}
+    if new and not has_head:
+        raise UserError(f"The files of {choice.title} do not hold all of the model that this task needs ({min(new)} is missing). Choose "
+                        "another task, or another copy of the model.")
+    parts: list[str] = []
+    for name, module in model.named_modules():  # from the outside to the inside
+        inside = [f"{name}.{key}" for key in module.state_dict(keep_vars=True)] if name and new else []
+        if inside and new.issuperset(inside) and not any(name.startswith(f"{part}.") for part in parts):
+            parts.append(name)
+    return parts
 
 
 def folder_of(choice: ModelChoice) -> Path:
@@ -60,11 +85,21 @@ def folder_of(choice: ModelChoice) -> Path:
 
 def family_of(choice: ModelChoice) -> str:
     """The model_type of a model that is on this machine ("llama", "gpt2"); empty for any other."""
+    return str(_config_here(choice).get("model_type", ""))
+
+
+def tasks_here(choice: ModelChoice) -> tuple[str, ...]:
+    """What a model that is on this machine can learn, what it is mostly taken for first; nothing for any other."""
+    config = _config_here(choice)
+    return tasks_of(config) if config else ()
+
+
+def _config_here(choice: ModelChoice) -> dict[str, Any]:
     try:
         config = read_config(folder_of(choice) / "config.json")
     except (UserError, OSError):
-        return ""
-    return str(config.get("model_type", "")) if isinstance(config, dict) else ""
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def layers_of(choice: ModelChoice) -> set[str]:
@@ -78,9 +113,10 @@ def layers_of(choice: ModelChoice) -> set[str]:
 def check_family(config: dict[str, Any]) -> None:
     """Raises UserError for a family that this version of transformers cannot open."""
     import transformers
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as KNOWN
+    from transformers.models.auto import modeling_auto as known
 
-    if config.get("model_type") not in KNOWN:
+    name = {"chat": "CAUSAL_LM", "text_to_text": "SEQ_TO_SEQ_CAUSAL_LM"}.get(next(iter(tasks_of(config)), ""), "SEQUENCE_CLASSIFICATION")
+    if config.get("model_type") not in getattr(known, f"MODEL_FOR_{name}_MAPPING_NAMES"):
         raise UserError(f"Models of the family {config.get('model_type')!r} are unknown to this version of transformers "
                         f"({transformers.__version__}). Choose another model, or update transformers.")
 
@@ -93,16 +129,19 @@ def compute_type(choice: ModelChoice) -> "Any":
     return {"bf16": torch.bfloat16, "fp32": torch.float32}[kind]
 
 
-def _quantization(choice: ModelChoice) -> "Any":
+def _quantization(choice: ModelChoice, kind: "Any", labels: tuple[str, ...]) -> "Any":
     """transformers' quantization config, or None for 16 and 32 bit."""
     import torch
     from transformers import BitsAndBytesConfig
 
-    if choice.precision == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    if choice.precision not in ("nf4", "fp4"):
+    if choice.precision not in ("nf4", "fp4", "int8"):
         return None
-    skip = NEVER_QUANTIZED if torch.cuda.is_available() else NEVER_QUANTIZED + _unpacked_wrongly_on_cpu(choice)
+    is_wrong = choice.precision != "int8" and not torch.cuda.is_available()  # bitsandbytes' CPU kernel unpacks some sizes wrongly
+    inputs = _linear_layers(choice, kind) if is_wrong or labels else {}
+    skip = [*NEVER_QUANTIZED, *(name for name, size in inputs.items() if is_wrong and size % 64 == 32)]
+    skip += _not_in_its_files(choice, list(inputs)) if labels else []
+    if choice.precision == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skip)
     return BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type=choice.precision, bnb_4bit_use_double_quant=choice.double_quantization,
         bnb_4bit_compute_dtype=compute_type(choice), llm_int8_skip_modules=skip)
@@ -130,18 +169,23 @@ def _keep_gradients_after_evaluation() -> None:
     bnb_modules.has_avx512bf16 = lambda: False
 
 
-def _unpacked_wrongly_on_cpu(choice: ModelChoice) -> list[str]:
-    """Names of linear layers that bitsandbytes' CPU kernel unpacks wrongly: those with in_features % 64 == 32.
-
-    They stay unquantized. Read from the shapes alone, on the meta device.
-    """
+def _linear_layers(choice: ModelChoice, kind: "Any") -> dict[str, int]:
+    """{name of a linear layer: size of its input}, read from the shapes alone, on the meta device."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
     from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer: its weight stands the other way round
 
     config = AutoConfig.from_pretrained(str(folder_of(choice)), **SAFELY)
     with torch.device("meta"):
-        skeleton = AutoModelForCausalLM.from_config(config)
-    inputs = {name: part.nx if isinstance(part, Conv1D) else part.in_features
-              for name, part in skeleton.named_modules() if isinstance(part, torch.nn.Linear | Conv1D)}
-    return [name for name, size in inputs.items() if size % 64 == 32]
+        skeleton = kind.from_config(config)
+    return {name: part.nx if isinstance(part, Conv1D) else part.in_features
+            for name, part in skeleton.named_modules() if isinstance(part, torch.nn.Linear | Conv1D)}
+
+
+def _not_in_its_files(choice: ModelChoice, layers: list[str]) -> list[str]:
+    """The layers that are new: a head, or what leads to it. They learn, which quantized weights cannot.
+
+    A file may name a layer with its model's prefix (`bert.`) or without.
+    """
+    keys = [f".{key}" for file in weight_files(folder_of(choice)) for key in tensor_shapes(file)]
+    return [layer for layer in layers if not any(key.endswith(f".{layer}.weight") or f".{layer}.weight".endswith(key) for key in keys)]

@@ -12,8 +12,17 @@ from typing import Any
 from ..errors import UserError
 from ..words import millions, size
 
-CAUSAL = ("ForCausalLM", "LMHeadModel")
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
+# The end of an architecture's name -> what such a model can learn, what it is mostly taken for first.
+MADE_FOR = {"ForCausalLM": ("chat", "classification"), "LMHeadModel": ("chat", "classification"),
+            "ForMaskedLM": ("classification", "fill_mask"), "ForPreTraining": ("classification", "fill_mask"),
+            "ForSequenceClassification": ("classification",)}
+MADE_FOR_WORDS = {("classification", "fill_mask"): "for classification or fill the blank", ("classification",): "for classification",
+                  ("text_to_text",): "for text to text"}
+TEXT_TO_TEXT = {"t5", "mt5", "umt5"}  # families of encoder and decoder
+# Families of encoders: their config may name the bare model, or nothing at all. Those of SHIFTED count positions from the padding's id on.
+SHIFTED = {"roberta", "xlm-roberta", "camembert"}
+ENCODERS = {"bert", "deberta", "deberta-v2", "distilbert", "electra", "albert", "modernbert"} | SHIFTED
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "spm.model")
 SHORT = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64", "bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 ENDS = 2**20  # bytes of each end of a file
 LONGEST_HEADER = 100_000_000  # bytes; the same limit as in the safetensors library
@@ -35,23 +44,52 @@ class Facts:
 
     @property
     def family(self) -> str:
-        """"Llama", "Qwen3", "GPT2"."""
-        name = self.config["architectures"][0]
-        return next(name.removesuffix(end) for end in CAUSAL if name.endswith(end))
+        """"Llama", "Qwen3", "GPT2", "T5"."""
+        name = _architecture(self.config)
+        return re.sub(rf"({'|'.join([*MADE_FOR, 'ForConditionalGeneration', 'WithLMHeadModel', 'Model'])})$", "", name)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What it can learn, what it is mostly taken for first."""
+        return tasks_of(self.config)
 
     @property
     def context(self) -> int | None:
-        """Tokens it can read at once."""
+        """Tokens it can read at once; None where nothing limits it, as in T5, whose positions are relative."""
+        if self.config.get("model_type") in TEXT_TO_TEXT:
+            return None
+        if self.config.get("model_type") in SHIFTED:
+            return self.config.get("max_position_embeddings", 514) - (self.config.get("pad_token_id") or 1) - 1
         return next((self.config[key] for key in ("max_position_embeddings", "n_positions", "seq_length") if self.config.get(key)), None)
 
     def summary(self) -> str:
         """One line for people."""
         parts = [self.family, f"{millions(self.parameters)} parameters" if self.parameters else "", self.dtype,
                  f"reads {self.context:,} tokens" if self.context else "",
-                 "chat template of its own" if self.has_template else "no chat template, gets the Guanaco style",
+                 self._made_for(),
                  f"licence {self.licence}" if self.licence else "", "gated" if self.is_gated else "",
                  f"{size(self.missing)} to download" if self.missing else ""]
         return " · ".join(part for part in parts if part)
+
+    def _made_for(self) -> str:
+        if "chat" in self.tasks:
+            return "chat template of its own" if self.has_template else "no chat template, gets the Guanaco style"
+        return MADE_FOR_WORDS.get(self.tasks, "")
+
+
+def _architecture(config: dict[str, Any]) -> str:
+    """"LlamaForCausalLM"; made of the family's name where an encoder's config names none."""
+    named = next((name for name in config.get("architectures") or [] if isinstance(name, str)), "")
+    return named or f"{str(config.get('model_type', '')).title().replace('-', '')}Model"
+
+
+def tasks_of(config: dict[str, Any]) -> tuple[str, ...]:
+    """What a model with this config can learn, what it is mostly taken for first; nothing if it is of no kind that is known here."""
+    family, name = config.get("model_type"), _architecture(config)
+    if family in TEXT_TO_TEXT:
+        return ("text_to_text",)
+    bare = ("classification",) if family in ENCODERS else ()
+    return next((tasks for end, tasks in MADE_FOR.items() if name.endswith(end)), bare)
 
 
 def check_config(name: str, config: Any) -> dict[str, Any]:
@@ -61,11 +99,10 @@ def check_config(name: str, config: Any) -> dict[str, Any]:
     if "auto_map" in config or config.get("trust_remote_code"):
         raise UserError(f"{name} wants to run a program of its author (its config names {_programs(config)}). That is never done here; "
                         "choose a model whose architecture is part of transformers.")
-    architectures = [a for a in config.get("architectures") or [] if isinstance(a, str)]
-    if not architectures or not architectures[0].endswith(CAUSAL):
-        named = ", ".join(architectures) or "no architecture at all"
-        raise UserError(f"{name} is no model that writes text from left to right (its config names {named}). "
-                        "Choose a causal language model, for example LLaMA, Mistral, Qwen or GPT-2.")
+    if not tasks_of(config):
+        named = ", ".join(a for a in config.get("architectures") or [] if isinstance(a, str)) or "no architecture at all"
+        raise UserError(f"{name} is of no kind that can be trained here (its config names {named}). Choose a model that writes text from "
+                        "left to right, for example LLaMA, Mistral, Qwen or GPT-2, a T5, or an encoder such as BERT, RoBERTa or DeBERTa.")
     if quantized := config.get("quantization_config"):
         method = quantized.get("quant_method", "some method") if isinstance(quantized, dict) else "some method"
         raise UserError(f"The weights of {name} are already quantized ({method}). Choose the model it was made from: "

@@ -11,15 +11,17 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from ..answers import answer_file
 from ..chat import ChatSession, ChatSessions, Decoding
 from ..errors import UserError
 from ..messages import Conversation
 from ..runs import Run
 from ..settings import Settings
-from ..tasks.chat import same_answer
+from ..tasks.task import same_answer
 from ..training_data.sources import read_file
 
 _AT_ONCE = 200  # questions between two movements of the progress line
@@ -31,6 +33,8 @@ def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console
     For scripts each answer is a line of JSON: {run, question, answer, base}.
     """
     session = _open(run, screen)
+    if session.task.asks:
+        return _try_out(run, session, with_base, as_json, out)
     talking = sys.stdin.isatty() and not as_json
     if talking:
         screen.print("Empty line: a new conversation. Ctrl-C: cut an answer short. Ctrl-D: leave.")
@@ -50,6 +54,17 @@ def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console
                              ensure_ascii=False), flush=True)
         for conversation, text in zip((base, tuned), said, strict=True):
             conversation.append({"role": "assistant", "content": text})
+    return 0
+
+
+def _try_out(run: Run, session: ChatSession, with_base: bool, as_json: bool, out: Console) -> int:
+    """For a task without turns: every line is a text of its own."""
+    for text in filter(None, _questions(sys.stdin.isatty() and not as_json)):
+        said = [session.respond(text, base) if with_base or not base else None for base in (True, False)]
+        if as_json:
+            print(json.dumps({"run": run.id, "question": text, "answer": said[1], "base": said[0]}, ensure_ascii=False), flush=True)
+        else:
+            out.print(Text(f"base: {said[0]}\nadapter: {said[1]}" if with_base else said[1]), soft_wrap=True)
     return 0
 
 
@@ -98,23 +113,38 @@ def _side_by_side(said: tuple[str, str], with_base: bool) -> Table | Text:
 def score(run: Run, file: Path, base: bool, limit: int | None, misses: int, limits: Settings, screen: Console) -> dict[str, Any]:
     """Answer every row of a file greedily and compare with its last assistant turn, blanks at the ends aside.
 
-    Returns {run, file, base, questions, exact, share, left_out, seconds, misses: [{question, expected, answer}]}.
+    Returns {run, file, base, questions, exact, share, figures, left_out, seconds, misses: [{question, expected, answer}]}.
     """
     if not file.is_file():
         raise UserError(f"There is no file {file}.")
     data = read_file(file, file.name, limits=limits)
-    conversations = [one for one in data.conversations if len(one) > 1][:limit]  # a plain text asks nothing
-    if not conversations:
+    if run.task().name != "fill_mask" and all(len(one) < 2 for one in data.conversations):  # a plain text asks nothing
         raise UserError(f"{file.name} has no row with an answer to compare with.")
     session = _open(run, screen)
     began = time.monotonic()
-    expected = [conversation[-1]["content"] for conversation in conversations]
-    answers = _answer_all(session, [conversation[:-1] for conversation in conversations], expected, base, screen)
-    wrong = [{"question": c[-2]["content"], "expected": want, "answer": got}
-             for c, want, got in zip(conversations, expected, answers, strict=True) if not same_answer(got, want)]
+    questions = [question for one in data.conversations if (question := session.task.question(session.tokenizer, one))][:limit]
+    if not questions:
+        raise UserError(f"{file.name} has no row with an answer to compare with.")
+    expected = [question.expected for question in questions]
+    answers = _answer_all(session, [question.conversation for question in questions], expected, base, screen)
+    wrong = [{"question": q.text, "expected": q.expected, "answer": got}
+             for q, got in zip(questions, answers, strict=True) if not same_answer(got, q.expected)]
     exact = len(answers) - len(wrong)
     return {"run": run.id, "file": str(file), "base": base, "questions": len(answers), "exact": exact, "share": exact / len(answers),
+            "figures": session.task.scores(answers, expected),
             "left_out": len(data.left_out), "seconds": round(time.monotonic() - began, 1), "misses": wrong[:misses]}
+
+
+def answer(run: Run, file: Path, target: Path, column: str, base: bool, max_new_tokens: int, limits: Settings,
+           screen: Console) -> dict[str, Any]:
+    """Answer every row of a file into another, with a progress bar. Returns {run, file, answers, rows, answered, problems, kept}."""
+    session = _open(run, screen)
+    columns = TextColumn("answering"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=screen, transient=True) as progress:
+        bar = progress.add_task("answering", total=None)
+        counts = answer_file(run, session, file, target, limits, column=column, base=base, max_new_tokens=max_new_tokens,
+                             tell=lambda done, of: progress.update(bar, completed=done, total=of))
+    return {"run": run.id, "file": str(file), "answers": str(target), **counts}
 
 
 def _answer_all(session: ChatSession, asked: list[Conversation], expected: list[str], base: bool, screen: Console) -> list[str]:

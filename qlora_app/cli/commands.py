@@ -23,7 +23,7 @@ from ..presets import Presets
 from ..runs import Run, RunStore, Status
 from ..settings import PREFIX, Settings
 from ..training_data import load_examples, pinned
-from .asking import chat, score
+from .asking import answer, chat, score
 from .completion import complete, presets_and_files, run_names, settings_and_values
 from .data import LONGEST, download, examine, find_data, show
 from .models import fits_here, rows_of
@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_no_watch(resume)
     _add_chat(commands)
     _add_score(commands)
+    _add_answer(commands)
     _add_data(commands)
     _add_presets(commands)
     models = _add(commands, "models", models_command)
@@ -136,6 +137,16 @@ def _add_score(commands: Any) -> None:
     parser.add_argument("--base", action="store_true", help="score the base without the adapter")
     parser.add_argument("--limit", metavar="N", type=int, help="only the first N rows")
     parser.add_argument("--misses", metavar="N", type=int, default=0, help="show the first N wrong answers")
+
+
+def _add_answer(commands: Any) -> None:
+    parser = _add(commands, "answer", answer_command)
+    _add_run(parser)
+    parser.add_argument("file", metavar="FILE", type=Path, help="questions: a text file with one a paragraph, or a column of any data file")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="where the answers go (default: FILE.answers.jsonl)")
+    parser.add_argument("--column", metavar="NAME", default="", help="the column that asks, where it is not called prompt, question or so")
+    parser.add_argument("--base", action="store_true", help="let the base answer, without the adapter")
+    parser.add_argument("--max-tokens", metavar="N", type=int, default=256, help="longest answer in tokens (default 256)")
 
 
 def _add_data(commands: Any) -> None:
@@ -273,6 +284,18 @@ def score_command(given: argparse.Namespace, settings: Settings) -> int:
           f"{result['share']:.1%}")
     for miss in result["misses"]:
         print(f"\n  asked     {miss['question']}\n  expected  {miss['expected']}\n  answered  {miss['answer']}")
+    return DONE
+
+
+def answer_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Answer every question of a file into JSON lines. Interrupted, the same command goes on where it ended."""
+    run = _find(given.run, settings, with_adapter=True)
+    target = given.out or given.file.with_name(f"{given.file.name}.answers.jsonl")
+    made = answer(run, given.file, target, given.column, given.base, given.max_tokens, settings, given.screen)
+    kept = f", {made['kept']:,} of them kept from before" if made["kept"] else ""
+    asking_nothing = f"; {made['problems']:,} rows ask nothing, each with its reason" if made["problems"] else ""
+    print(json.dumps(made, ensure_ascii=False) if given.json else
+          f"{made['answered']:,} of {made['rows']:,} rows answered{kept}{asking_nothing}: {target}")
     return DONE
 
 

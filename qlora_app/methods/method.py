@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..choices import Choices
+from ..errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -102,7 +103,13 @@ class MethodChoices(Choices):
         if gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
             model.enable_input_require_grads()
-        return get_peft_model(model, self.config(model, task_type))
+        config = self.config(model, task_type)
+        if new := getattr(model, "new_parts", []):  # what the base's files do not hold is learned whole, and kept with the adapter
+            if config.is_prompt_learning:
+                raise UserError(f"{self.title()} learns what stands in front of a text, and this task needs a new head too. Choose another "
+                                "method.", {"method.name": "It cannot learn a new head."})
+            config.modules_to_save = sorted({*(getattr(config, "modules_to_save", None) or []), *new})
+        return get_peft_model(model, config)
 
     def config(self, model: "PreTrainedModel", task_type: str | None) -> "PeftConfig":
         """PEFT's configuration of this method for this model."""

@@ -17,6 +17,7 @@ from typing import Any
 from ..base_models import ModelChoice, fingerprint, folder_of
 from ..errors import UserError
 from ..recipe import Recipe
+from ..tasks import Task, task_from
 from .checkpoints import newest_complete
 from .curve import Curve
 from .files import append_line, process_start, read_json, read_lines, replace_file, write_json
@@ -91,6 +92,10 @@ class Run:
             raise UserError(f"The weights of {choice.title} are not those this run was trained on, so its adapter does not fit them any "
                             "more. Bring the old ones back, or start a new run with the same settings.")
         return bool(known)
+
+    def task(self) -> Task:
+        """What it learns, with the labels its data had when it began."""
+        return task_from(read_json(self.folder / "task.json"), self.recipe().task)
 
     def status(self) -> Status:
         """The state as it is now: what the worker wrote, corrected by whether a worker lives."""
@@ -244,6 +249,10 @@ class Run:
         chosen = self.recipe().base_model
         pinned = chosen.model_copy(update={"revision": commit}) if commit else chosen
         write_json(self.folder / "base.json", {"commit": commit, "weights": fingerprint(folder_of(pinned))})
+
+    def write_task(self, task: Task) -> None:
+        """What it learns: a label is known to the adapter by its number only, and the data may be gone one day."""
+        write_json(self.folder / "task.json", {"name": task.name, "labels": list(task.labels)})
 
     def append_metric(self, row: dict[str, Any]) -> int:
         """Returns the file's size after the line: where the next line begins."""

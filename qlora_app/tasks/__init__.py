@@ -1,1 +1,54 @@
-"""What the model is asked to produce: encoding with its loss mask, collation, the measure on held-out examples."""
+"""What the model is asked to produce: encoding with its loss mask, collation, the measure on held-out examples, answers."""
+
+from collections.abc import Sequence
+
+from ..errors import UserError
+from ..messages import Conversation
+from ..words import TASK_NAMES
+from .chat import Chat
+from .choice import TaskChoice
+from .classification import Classification
+from .fill_mask import FillMask
+from .task import Candidate, Question, Task
+from .text_to_text import TextToText
+
+__all__ = ["TASKS", "Candidate", "Question", "Task", "TaskChoice", "misfits", "not_made_for", "task_for", "task_from"]
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Chat, TextToText, Classification, FillMask)}
+
+
+def task_for(choice: TaskChoice, possible: tuple[str, ...], conversations: Sequence[Conversation]) -> Task:
+    """The task that is meant, for a model that is made for the `possible` ones and data of these conversations.
+
+    Automatic takes the first of them that the data can teach. Raises UserError with the reason where nothing fits.
+    """
+    if choice.name != "auto" and choice.name not in possible:
+        raise _wrong(not_made_for(choice.name, possible))
+    wanted = possible if choice.name == "auto" else (choice.name,)
+    reasons = {name: TASKS[name].misfit(conversations) for name in wanted}
+    name = next((name for name, reason in reasons.items() if not reason), None)
+    if name is None:
+        why = "; ".join(f"{TASK_NAMES[name]} wants {TASKS[name].example_sentence}, and {reason}" for name, reason in reasons.items())
+        raise _wrong(f"These data cannot teach this model: {why}. Choose other data, or a model that chats.")
+    return TASKS[name](choice, TASKS[name].labels_of(conversations))
+
+
+def task_from(written: dict | None, choice: TaskChoice) -> Task:
+    """The task of a run, from what its worker wrote down; chat for runs from before there were others."""
+    written = written or {}
+    kind = TASKS.get(written.get("name", ""), Chat)
+    return kind(choice, tuple(map(str, written.get("labels") or ())))
+
+
+def misfits(conversations: Sequence[Conversation]) -> dict[str, str]:
+    """{task: why these data cannot teach it, empty if they can}"""
+    return {name: task.misfit(conversations) for name, task in TASKS.items()}
+
+
+def _wrong(sentence: str) -> UserError:
+    return UserError(sentence, {"task.name": sentence})
+
+
+def not_made_for(name: str, possible: tuple[str, ...]) -> str:
+    """Why a model that is made for the `possible` tasks cannot learn the task `name`."""
+    listed = " or ".join(TASK_NAMES[one] for one in possible)
+    return f"This model is not made for the task {TASK_NAMES[name]}, only for {listed}. Choose one of these, or another model."

@@ -4,20 +4,21 @@ Only what the assistant says carries loss, its end-of-turn token included: a mod
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..messages import Conversation
-from .packing import IGNORED, on_device
+from .packing import collator
+from .plain_text import HIDDEN, broken_up, plain, special_tokens
+from .task import BATCH, IGNORED, Task, evaluating, in_batches
 from .token_cache import Encoded, TokenCache
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 NOTHING_TO_LEARN = ("No example has a token to learn from: the prompts alone are longer than the longest example allowed. "
                     "Raise \"Longest example\", or shorten the prompts.")
-_HIDDEN = "\ue000"  # a character of nobody's alphabet
 # The style of the Guanaco models, for a model that brings no chat template of its own.
 GUANACO_TEMPLATE = (
     "{{ bos_token or '' }}{% for m in messages %}{% if m['role'] == 'user' %}### Human: {{ m['content'] }}\n"
@@ -73,32 +74,20 @@ def has_loss(labels: list[int]) -> bool:
 
 def _plain_text(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     """As in pretraining: what the tokenizer puts before a text, the text, and the end token, for a model must learn to stop."""
-    hidden = _without_special(tokenizer, [{"role": "text", "content": text}])[0]["content"]
-    made = tokenizer(hidden, return_offsets_mapping=True)
-    ids = [i for i, (a, b) in zip(made["input_ids"], made["offset_mapping"], strict=True) if a == b or hidden[a:b].strip(_HIDDEN)]
+    ids = plain(tokenizer, text).ids
     return ids if ids[-1:] == [tokenizer.eos_token_id] else [*ids, tokenizer.eos_token_id]
 
 
 def _is_plain(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> bool:
     """Every answer is learned, and nobody wrote a special token into a turn: then the template's own marks tell what is learned."""
-    special = _special_tokens(tokenizer)
+    special = special_tokens(tokenizer)
     return all(m.get("train", True) and not any(token in m["content"] for token in special) for m in conversation)
-
-
-@lru_cache(maxsize=4)
-def _special_tokens(tokenizer: "PreTrainedTokenizerBase") -> list[str]:
-    return [str(token) for token in tokenizer.added_tokens_decoder.values() if len(str(token)) > 1]
 
 
 def _without_special(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Conversation:
     """Special tokens that a turn spells out, broken up by a character which is dropped again when its token is found."""
-    special = [token for token in _special_tokens(tokenizer) if any(token in m["content"] for m in conversation)]
-
-    def broken_up(text: str) -> str:
-        for token in special:
-            text = text.replace(token, f"{token[0]}{_HIDDEN}{token[1:]}")
-        return text
-    return [{**m, "content": broken_up(m["content"])} for m in conversation] if special else conversation
+    spelled = any(token in m["content"] for token in special_tokens(tokenizer) for m in conversation)
+    return [{**m, "content": broken_up(tokenizer, m["content"])} for m in conversation] if spelled else conversation
 
 
 def _render(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, **how: Any) -> Any:
@@ -131,7 +120,7 @@ def _by_spans(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) 
         text = text[:end] + tokenizer.eos_token
         spans.append((start, len(text)))
     made = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    places = [(i, a, b) for i, (a, b) in zip(made["input_ids"], made["offset_mapping"], strict=True) if text[a:b] != _HIDDEN]
+    places = [(i, a, b) for i, (a, b) in zip(made["input_ids"], made["offset_mapping"], strict=True) if text[a:b] != HIDDEN]
     return [i for i, _, _ in places], [int(any(a < end and b > start and a < b for start, end in spans)) for _, a, b in places]
 
 
@@ -155,10 +144,11 @@ class EncodedExamples(Sequence):
     """Conversations, encoded when first asked for: the first step does not wait for the whole dataset."""
 
     def __init__(self, conversations: Sequence[Conversation], tokenizer: "PreTrainedTokenizerBase", max_length: int,
-                 cache: TokenCache | None = None) -> None:
+                 task: Task | None = None, cache: TokenCache | None = None) -> None:
         self.conversations = conversations
+        self.task = task or Chat()
         self.cache = cache or TokenCache(len(conversations))
-        self._encode: Callable[[Conversation], Encoded] = lambda c: encode(tokenizer, c, max_length)
+        self._encode: Callable[[Conversation], Encoded] = lambda c: self.task.encode(tokenizer, c, max_length)
         self._cut = bytearray(len(conversations))  # 1 for each that was seen and is cut
 
     def __len__(self) -> int:
@@ -187,7 +177,7 @@ class EncodedExamples(Sequence):
             raise UserError(NOTHING_TO_LEARN)
 
     def _learns(self, index: int) -> bool:
-        return has_loss(self.encoded(index).labels)
+        return self.task.learns(self.encoded(index).labels)
 
 
 def micro_batches(examples: Sequence[dict[str, list[int]]], size: int, collate: Callable[..., dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -197,21 +187,85 @@ def micro_batches(examples: Sequence[dict[str, list[int]]], size: int, collate: 
 
 def held_out_loss(model: "PreTrainedModel", batches: list[dict[str, Any]]) -> float:
     """Mean loss a learned token, in nats, over all batches (each token counts the same, however they are batched)."""
+    return Chat().measure(model, batches)["loss"]
+
+
+class Chat(Task):
+    """Causal language models: the next token, learned where the assistant speaks."""
+
+    name = "chat"
+    opens_with = "AutoModelForCausalLM"
+    peft_type = "CAUSAL_LM"
+    may_pack = True
+    example_sentence = "conversations, or plain text"
+    loss = None  # that of the model itself
+
+    @classmethod
+    def misfit(cls, conversations: Sequence[Conversation]) -> str:
+        return ""
+
+    def prepare(self, tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel | None" = None) -> None:
+        ensure_template(tokenizer)
+
+    def encode_whole(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
+        return encode_whole(tokenizer, conversation)
+
+    def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
+        return encode(tokenizer, conversation, max_length)
+
+    def learns(self, labels: list[int]) -> bool:
+        return has_loss(labels)
+
+    def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
+        return collator(tokenizer, packing)
+
+    def _outcome(self, model: "PreTrainedModel", batch: dict[str, Any]) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
+        outputs = model(**batch, use_cache=False)
+        if "shift_labels" in batch:  # packed: the model gives logits only where something is learned
+            return outputs.loss, outputs.logits.reshape(-1, outputs.logits.shape[-1]), batch["shift_labels"]
+        labels = batch["labels"][:, 1:]  # a token is predicted by the one before it
+        learned = labels != IGNORED
+        return outputs.loss, outputs.logits[:, :-1][learned], labels[learned]
+
+    def answer(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
+               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH) -> list[str]:
+        return answer_all(model, tokenizer, conversations, base, max_new_tokens, temperature, batch)
+
+
+def answer_all(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
+               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH) -> list[str]:
+    """An answer to each conversation; `base` switches the adapter off. Leaves mode, random state and adapter as they were."""
     import torch
 
-    was_training = model.training
-    model.eval()
-    total = tokens = 0.0
-    with torch.no_grad():
-        for batch in batches:
-            count = int((batch["labels"][:, 1:] != IGNORED).sum())
-            loss = model(**on_device(batch, model.device), use_cache=False).loss
-            total += loss.item() * count if count else 0.0
-            tokens += count
-    model.train(was_training)
-    return total / max(1.0, tokens)
+    how = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
+    if not base and getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
+        batch = 1  # a learned prefix stands before the row: padding would come between it and the shorter texts
+    answers: list[str] = []
+    with evaluating(model, base), torch.random.fork_rng():
+        torch.manual_seed(0)
+        for asked in in_batches(conversations, batch):
+            inputs = prompts(model, tokenizer, asked, max_new_tokens)
+            made = model.generate(**inputs, max_new_tokens=max_new_tokens, use_cache=True, eos_token_id=stop_ids(tokenizer),
+                                  pad_token_id=tokenizer.pad_token_id, **how)
+            new = made[:, inputs["input_ids"].shape[1]:]
+            answers += [text.strip() for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
+    return answers
 
 
-def same_answer(given: str, expected: str) -> bool:
-    """Word for word, blanks at the ends aside."""
-    return given.strip() == expected.strip()
+def prompts(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
+            room: int) -> dict[str, Any]:
+    """Left-padded prompts [conversations, longest] as tensors; the oldest turns go where the context is too short."""
+    most = max(16, (getattr(model.config, "max_position_embeddings", None) or 4096) - room)
+    rows = [_fitting(tokenizer, conversation, most) for conversation in conversations]
+    return tokenizer.pad({"input_ids": rows}, padding_side="left", return_tensors="pt").to(model.device)
+
+
+def _fitting(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, most: int) -> list[int]:
+    while True:
+        ids = tokenizer(prompt(tokenizer, conversation), add_special_tokens=False)["input_ids"]
+        if len(ids) <= most:
+            return ids
+        if len(conversation) <= 2:
+            return ids[-most:]
+        keep = [m for m in conversation[:1] if m["role"] == "system"]
+        conversation = keep + conversation[len(keep) + 2:]

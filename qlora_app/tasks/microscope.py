@@ -1,6 +1,6 @@
 """The loss mask under a microscope: one example token by token, and how long all examples are, before anything is trained.
 
-Both come out of `encode_whole`, of which the worker's examples are cut.
+Both come out of the task's `encode_whole`, of which the worker's examples are cut.
 """
 
 import math
@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..messages import Conversation
-from .chat import encode, encode_whole, first_learned, has_loss
+from .chat import Chat, first_learned
 from .packing import IGNORED
+from .task import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+CHAT = Chat()
 LENGTHS = (256, 512, 1024, 2048, 4096)  # tokens; those that are suggested
 ENOUGH = 0.99  # share of the examples that a suggested length keeps whole
 BINS = 24  # about so many bars
@@ -99,32 +101,34 @@ class Lengths:
         return [Bin(low + 1, high, counts[number]) for number, (low, high) in enumerate(edges)]
 
 
-def tokens_of(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> list[Token]:
+def tokens_of(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int, task: Task = CHAT) -> list[Token]:
     """Every token of an example, those that are cut off too. Raises UserError as `encode` does."""
-    ids, labels = encode_whole(tokenizer, conversation)
+    ids, labels = task.encode_whole(tokenizer, conversation)
     special, texts = tokenizer.added_tokens_decoder, _texts(tokenizer, ids)
     kinds = ["cut" if place >= max_length else "read" if label == IGNORED else "trained" for place, label in enumerate(labels)]
     return [Token(id, text, kind, id in special) for id, text, kind in zip(ids, texts, kinds, strict=True)]
 
 
-def measured(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation], most: int, pause: float) -> Iterator[Lengths]:
+def measured(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation], most: int, pause: float,
+             task: Task = CHAT) -> Iterator[Lengths]:
     """The lengths of all examples, or of `most` of them from all over; yields what there is every `pause` seconds and at the end.
 
     Raises UserError as `encode` does.
     """
     lengths, said, count = Lengths(), time.monotonic(), len(conversations)
     for place in range(count) if count <= most else (i * count // most for i in range(most)):
-        lengths.add(place, encode_whole(tokenizer, conversations[place])[1])
+        lengths.add(place, task.encode_whole(tokenizer, conversations[place])[1])
         if time.monotonic() - said > pause:
             yield lengths
             said = time.monotonic()
     yield lengths
 
 
-def learns(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation], max_length: int, seconds: float) -> bool:
+def learns(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation], max_length: int, seconds: float,
+           task: Task = CHAT) -> bool:
     """Has any example a token to learn from? True as well where none was found in so many seconds."""
     until = time.monotonic() + seconds
-    return any(has_loss(encode(tokenizer, one, max_length).labels) or time.monotonic() > until for one in conversations)
+    return any(task.learns(task.encode(tokenizer, one, max_length).labels) or time.monotonic() > until for one in conversations)
 
 
 def _texts(tokenizer: "PreTrainedTokenizerBase", ids: list[int]) -> list[str]:

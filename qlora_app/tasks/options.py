@@ -7,6 +7,7 @@ from ..errors import UserError
 from ..messages import Conversation
 from .chat import EncodedExamples, encode
 from .packing import IGNORED
+from .task import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -27,9 +28,12 @@ def answer_options(conversations: list[Conversation]) -> list[str]:
 class ExamplesWithOptions(EncodedExamples):
     """Encoded examples, each with its conversation up to the last answer, once for every option."""
 
-    def __init__(self, conversations: list[Conversation], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> None:
+    def __init__(self, conversations: list[Conversation], tokenizer: "PreTrainedTokenizerBase", max_length: int,
+                 task: Task | None = None) -> None:
+        if task and task.name != "chat":  # the model reads question and option as one text
+            raise UserError(f"The losses over answer options are for the task Chat, not for {task.title}. Set both to 0.")
         self.options = answer_options(conversations)
-        super().__init__([talk for talk in conversations if talk[-1]["role"] == "assistant"], tokenizer, max_length)
+        super().__init__([talk for talk in conversations if talk[-1]["role"] == "assistant"], tokenizer, max_length, task)
         self._answered: Callable[[Conversation, str], Any] = lambda talk, option: encode(
             tokenizer, [*({**m, "train": False} for m in talk[:-1]), {"role": "assistant", "content": option}], max_length)
 

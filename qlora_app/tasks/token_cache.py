@@ -28,21 +28,21 @@ _READ_BEFORE_FORGOTTEN = 64_000_000  # bytes
 
 
 class Encoded(NamedTuple):
-    """One conversation as the model sees it; both lists have one entry a token."""
+    """One example as the model sees it."""
 
     input_ids: list[int]
-    labels: list[int]  # the token's id where it carries loss, IGNORED elsewhere
+    labels: list[int]  # what carries loss, IGNORED elsewhere; a task says what they stand for
     is_cut: bool  # longer than allowed: its end is missing
 
 
-def cache_folder(root: Path, fingerprint: str, tokenizer: "PreTrainedTokenizerBase", max_length: int) -> Path:
-    """Where the tokens of a dataset are: another tokenizer, template or length has another folder.
+def cache_folder(root: Path, fingerprint: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, task: str = "") -> Path:
+    """Where the tokens of a dataset are: another tokenizer, template, length or task (its name with its settings) has another folder.
 
     Which turns are learned is part of the fingerprint. Each part of a dataset has a folder in it.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     made_by = [backend.to_str() if backend else tokenizer.get_vocab(), tokenizer.chat_template, tokenizer.special_tokens_map]
-    key = json.dumps([_VERSION, fingerprint, max_length, *made_by], default=str)
+    key = json.dumps([_VERSION, fingerprint, max_length, task, *made_by], default=str)
     return root / hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
 
 

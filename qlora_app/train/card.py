@@ -3,9 +3,11 @@
 from typing import Any
 
 from ..recipe import Recipe
+from ..tasks import Task
+from ..words import FIGURES
 
 
-def model_card(recipe: Recipe, proof: dict[str, Any]) -> str:
+def model_card(recipe: Recipe, task: Task, proof: dict[str, Any]) -> str:
     """README.md of an adapter: front matter for the Hub, how to load it, what was measured, the whole recipe."""
     base = recipe.base_model
     named = f"base_model: {base.id}\n" if base.source == "hub" else ""
@@ -20,7 +22,7 @@ A {recipe.method.title()} adapter ({proof["update"]["parameters"]:,} learned par
 trained on the base in {base.precision} with Guanaco Workshop. The base itself is not in this folder and was not changed.
 
 ```python
-{_how_to_open(recipe)}
+{_how_to_open(recipe, task)}
 tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
 ```
 
@@ -48,7 +50,7 @@ Versions: {", ".join(f"{name} {number}" for name, number in proof["versions"].it
 """
 
 
-def _how_to_open(recipe: Recipe) -> str:
+def _how_to_open(recipe: Recipe, task: Task) -> str:
     """Lines of Python that end with `model`."""
     if not recipe.method.opens_in_peft:
         whole = ", quantize=False" if recipe.method.quantizes_itself else ""
@@ -57,13 +59,14 @@ from transformers import AutoTokenizer
 from qlora_app.base_models import ModelChoice, load_model
 from qlora_app.methods import {type(recipe.method).__name__}
 
-base = load_model({recipe.base_model!r}{whole})
+base = load_model({recipe.base_model!r}, {task.opens_with!r}, {task.labels!r}{whole})
 model = {recipe.method!r}.load(base, Path("path/to/this/folder"))"""
     base = {"starter": "qlora_app.starter.BASE"}.get(recipe.base_model.source, repr(recipe.base_model.id))
+    labels = f", num_labels={len(task.labels)}, id2label={dict(enumerate(task.labels))}" if task.labels else ""
     return f"""from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import {task.opens_with}, AutoTokenizer
 
-base = AutoModelForCausalLM.from_pretrained({base})
+base = {task.opens_with}.from_pretrained({base}{labels})
 model = PeftModel.from_pretrained(base, "path/to/this/folder")"""
 
 
@@ -72,5 +75,6 @@ def _table(proof: dict[str, Any]) -> str:
     if not proof["data"]["held_out"]:
         return "Nothing was held out, so nothing could be measured."
     rows = [("loss", held_out["loss"], "{:.3f}"), (f"exact match ({held_out['questions']} questions)", held_out["exact_match"], "{:.1%}")]
+    rows += [(FIGURES.get(name, name), held_out["figures"][name], "{:.1%}") for name in held_out["figures"]]
     lines = [f"| {name} | {style.format(v['before'])} | {style.format(v['after'])} |" for name, v, style in rows if v["before"] is not None]
     return "\n".join(["| held out | before | after |", "|---|---|---|", *lines])

@@ -12,29 +12,18 @@ from transformers.models.llama import modeling_llama  # noqa: F401  what a stand
 from .. import memory
 from ..base_models import facts_of_folder, folder_of, load_model, load_tokenizer
 from ..errors import UserError
-from ..messages import Conversation
 from ..methods import marks
 from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
-from ..tasks.chat import EncodedExamples, ensure_template, micro_batches
+from ..tasks import Question, Task, task_for
+from ..tasks.chat import EncodedExamples, micro_batches
 from ..tasks.options import ExamplesWithOptions, collator_with_options
-from ..tasks.packing import collator, on_device, pack
+from ..tasks.packing import on_device, pack
 from ..tasks.token_cache import TokenCache, cache_folder
 from ..training_data import Examples, load_examples
 
 SAMPLE_QUESTIONS = 4
-
-
-@dataclass(frozen=True)
-class Question:
-    """A held-out or typed question: the conversation up to the answer, and the answer that would be right ("" if unknown)."""
-
-    conversation: Conversation
-    expected: str
-
-    @property
-    def text(self) -> str: return self.conversation[-1]["content"]
 
 
 @dataclass
@@ -43,6 +32,7 @@ class Job:
 
     run: Run
     recipe: Recipe
+    task: Task
     examples: Examples
     tokenizer: PreTrainedTokenizerBase
     model: PeftModel
@@ -65,40 +55,43 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     at_once = memory.tokens_at_once(recipe, memory.shapes_of(facts.config, facts.parameters), _machine())
     set_seed(training.seed)
     tokenizer = load_tokenizer(recipe.base_model)
-    ensure_template(tokenizer)
     settings = Settings.from_environment()
     examples = load_examples(recipe.dataset, settings.data)
-    _check_method(recipe, facts.config.get("model_type", ""))
-    base = load_model(recipe.base_model, quantize=not recipe.method.quantizes_itself)
+    task = task_for(recipe.task, facts.tasks, examples.every)
+    run.write_task(task)
+    _check_method(recipe, facts.config.get("model_type", ""), task)
+    base = load_model(recipe.base_model, task.opens_with, task.labels, quantize=not recipe.method.quantizes_itself)
+    task.prepare(tokenizer, base)
     warnings = list(examples.warnings)
-    packing = training.packing and recipe.method.packs and _may_pack(base, warnings)
-    max_length = _fitting_length(base, training.max_length, warnings)
-    model = recipe.method.attach(base, "CAUSAL_LM", memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
+    packing = training.packing and task.may_pack and recipe.method.packs and _may_pack(base, warnings)
+    max_length = _fitting_length(facts.context, training.max_length, warnings)
+    model = recipe.method.attach(base, task.peft_type, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
     before = marks(model)
     compares = recipe.method.compares_options
-    kept = cache_folder(settings.tokens, examples.fingerprint, tokenizer, max_length)
-    train, held_out = (EncodedExamples(part, tokenizer, max_length, TokenCache(len(part), kept / name, settings.max_cache_mb))
+    kept = cache_folder(settings.tokens, examples.fingerprint, tokenizer, max_length, f"{task.name} {task.choice!r} {task.labels!r}")
+    train, held_out = (EncodedExamples(part, tokenizer, max_length, task, TokenCache(len(part), kept / name, settings.max_cache_mb))
                        for name, part in (("train", examples.train), ("held-out", examples.held_out)))
     if compares:
-        train = ExamplesWithOptions(examples.train, tokenizer, max_length)
+        train = ExamplesWithOptions(examples.train, tokenizer, max_length, task)
     train.check_trainable()
     size = micro_batch_size(train, training.batch_size, at_once // (1 + len(train.options)) if compares else at_once)
     measured = [held_out[i] for i in _spread(range(len(held_out)), training.measured_examples)]
     held_out.cache.save()
-    questions = [question for question in map(_as_question, examples.held_out) if question]
+    questions = [question for one in examples.held_out if (question := task.question(tokenizer, one))]
     scored = _spread(questions, training.scored_questions)
     asked = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
-    collate = collator(tokenizer, packing)
+    collate = task.collator(tokenizer, packing)
     first = collate([EncodedExamples.__getitem__(train, i) for i in range(min(size, len(train)))])  # without the answer options
     warnings += recipe.method.before_first_step(model, on_device(first, model.device))
-    with_options = collator_with_options(collate, tokenizer.pad_token_id) if compares else collate
-    return Job(run, recipe, examples, tokenizer, model, train, with_options, packing, size, list(micro_batches(measured, 16, collate)),
+    measured = list(micro_batches(measured, 16, collate))
+    collate = collator_with_options(collate, tokenizer.pad_token_id) if compares else collate
+    return Job(run, recipe, task, examples, tokenizer, model, train, collate, packing, size, measured,
                asked or _spread(questions, SAMPLE_QUESTIONS), scored, _answer_length(questions, tokenizer), warnings, before)
 
 
-def _check_method(recipe: Recipe, family: str) -> None:
-    """The family of a model of the Hub is known only now."""
-    if problems := recipe.method.problems(recipe.base_model.precision, family, recipe.task_name):
+def _check_method(recipe: Recipe, family: str, task: Task) -> None:
+    """The family of a model of the Hub, and what the data can teach, are known only now."""
+    if problems := recipe.method.problems(recipe.base_model.precision, family, task.name):
         raise UserError(" ".join(problems.values()), problems)
 
 
@@ -109,8 +102,8 @@ def _may_pack(model: Any, warnings: list[str]) -> bool:
     return False
 
 
-def _fitting_length(model: Any, wanted: int, warnings: list[str]) -> int:
-    context = getattr(model.config, "max_position_embeddings", None) or wanted
+def _fitting_length(context: int | None, wanted: int, warnings: list[str]) -> int:
+    context = context or wanted
     if wanted > context:
         warnings.append(f"The model reads at most {context} tokens; longer examples are cut there.")
     return min(wanted, context)
@@ -122,12 +115,6 @@ def _machine() -> memory.Machine:
         return memory.here()
     free, total = torch.cuda.mem_get_info()
     return memory.Machine("cuda", total, free)
-
-
-def _as_question(conversation: Conversation) -> Question | None:
-    """The conversation up to its last answer; None without one."""
-    last = next((i for i in range(len(conversation) - 1, 0, -1) if conversation[i]["role"] == "assistant"), None)
-    return Question(conversation[:last], conversation[last]["content"]) if last else None
 
 
 def _spread(items: Sequence[Any], most: int) -> Sequence[Any]:

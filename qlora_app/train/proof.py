@@ -1,5 +1,6 @@
 """The end of a run: the adapter on disk, and the proof of what it does."""
 
+import contextlib
 import math
 import shutil
 from importlib.metadata import version
@@ -8,10 +9,8 @@ from typing import Any
 
 import torch
 
-from ..chat import answer_all
 from ..methods import update
 from ..runs.files import write_json
-from ..tasks.chat import held_out_loss, same_answer
 from .card import model_card
 from .job import Job
 from .report import Reporter
@@ -34,7 +33,7 @@ def finish(job: Job, reporter: Reporter) -> None:
              "data": {"fingerprint": job.examples.fingerprint, "rows": job.examples.rows, "trained": len(job.examples.train),
                       "held_out": len(job.examples.held_out), "left_out": len(job.examples.left_out), "cut": job.train.count_cut()},
              "versions": {name: version(name) for name in RECORDED}}
-    (unfinished / "README.md").write_text(model_card(job.recipe, proof), encoding="utf-8")
+    (unfinished / "README.md").write_text(model_card(job.recipe, job.task, proof), encoding="utf-8")
     write_json(unfinished / "proof.json", proof)
     shutil.rmtree(job.run.adapter, ignore_errors=True)
     unfinished.rename(job.run.adapter)
@@ -42,35 +41,38 @@ def finish(job: Job, reporter: Reporter) -> None:
 
 
 def held_out(job: Job) -> dict[str, Any]:
-    """Loss and exact match on examples that were never trained on, before (adapter off) and after.
+    """Loss, exact match and the task's other figures on examples that were never trained on, before (adapter off) and after.
 
     The base does not change in training, so "before" can be measured now, on the very same questions.
     """
-    loss = exact = {"before": None, "after": None}
+    figures: dict[str, dict[str, float | None]] = {"loss": {"before": None, "after": None}, "exact_match": {"before": None, "after": None}}
+    for when in ("before", "after"):
+        for name, value in _measured(job, base=when == "before").items():
+            figures.setdefault(name, {})[when] = value
+    return {"loss": figures.pop("loss"), "exact_match": figures.pop("exact_match"), "questions": len(job.scored), "figures": figures}
+
+
+def _measured(job: Job, base: bool) -> dict[str, float]:
+    figures = {}
     if job.held_out_batches:
-        with job.model.disable_adapter():
-            before = held_out_loss(job.model, job.held_out_batches)
-        loss = {"before": round(before, 5), "after": round(held_out_loss(job.model, job.held_out_batches), 5)}
+        with job.model.disable_adapter() if base else contextlib.nullcontext():
+            figures |= {name: round(value, 5) for name, value in job.task.measure(job.model, job.held_out_batches).items()}
     if job.scored:
-        exact = {"before": _exact_match(job, base=True), "after": _exact_match(job, base=False)}
-    return {"loss": loss, "exact_match": exact, "questions": len(job.scored)}
-
-
-def _exact_match(job: Job, base: bool) -> float:
-    """Share of the scored questions answered word for word."""
-    answers = answer_all(job.model, job.tokenizer, [q.conversation for q in job.scored], base, job.answer_length)
-    right = sum(same_answer(a, q.expected) for a, q in zip(answers, job.scored, strict=True))
-    return round(right / len(job.scored), 4)
+        answers = job.task.answer(job.model, job.tokenizer, [q.conversation for q in job.scored], base, job.answer_length)
+        figures |= {name: round(value, 4) for name, value in job.task.scores(answers, [q.expected for q in job.scored]).items()}
+    return figures
 
 
 def reload(job: Job, folder: Path) -> dict[str, float]:
     """The saved adapter, read back from disk, against the one in memory: largest difference of a logit."""
-    ids = torch.tensor([job.train.encoded(0).input_ids[:256]], device=job.model.device)
+    first = job.train.encoded(0)
+    batch = job.task.collator(job.tokenizer, packing=False)([{"input_ids": first.input_ids[:256], "labels": first.labels[:256]}])
+    batch = {name: values.to(job.model.device) for name, values in batch.items() if name != "labels"}
     job.model.eval()
     with torch.no_grad():
-        in_memory = job.model(input_ids=ids, use_cache=False).logits
+        in_memory = job.model(**batch).logits
         with job.recipe.method.from_disk(job.model, folder):
-            from_disk = job.model(input_ids=ids, use_cache=False).logits
+            from_disk = job.model(**batch).logits
     return {"max_difference": float((in_memory - from_disk).abs().max())}
 
 

@@ -10,11 +10,9 @@ import psutil
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..chat import answer_all
 from ..errors import UserError
 from ..runs import Run, Status
 from ..runs.checkpoints import seal
-from ..tasks.chat import held_out_loss
 from .failures import NotANumber
 from .job import Job
 
@@ -72,9 +70,10 @@ class Reporter(TrainerCallback):
             tokens_per_second=row["tokens_per_second"], memory_mb=row["memory_mb"], learning_rate=row["learning_rate"], epoch=row["epoch"])
         self._write_now_and_then(first=done <= 1)
 
-    def held_out(self, step: int, loss: float) -> None:
-        self._add({"step": step, "held_out_loss": round(loss, 5)})
-        self.status = dataclasses.replace(self.status, held_out_loss=round(loss, 5))
+    def held_out(self, step: int, measured: dict[str, float]) -> None:
+        figures = {f"held_out_{name}": round(value, 5) for name, value in measured.items()}
+        self._add({"step": step, **figures})
+        self.status = dataclasses.replace(self.status, held_out_loss=figures["held_out_loss"])
 
     def _add(self, row: dict[str, Any]) -> None:
         self.curve.offset = self.run.append_metric(row)
@@ -104,7 +103,7 @@ class Measurer(TrainerCallback):
         training = self.job.recipe.training
         step, total = state.global_step, state.max_steps
         if due(step, total, training.evaluations) and self.job.held_out_batches:
-            self.reporter.held_out(step, held_out_loss(model, self.job.held_out_batches))
+            self.reporter.held_out(step, self.job.task.measure(model, self.job.held_out_batches))
         if due(step, total, training.samples):
             self.sample(model, step)
 
@@ -117,8 +116,8 @@ class Measurer(TrainerCallback):
         """Answer the sample questions; at step 0 the base does, with the adapter switched off."""
         if not self.job.questions or not self.job.recipe.training.samples:
             return
-        answers = answer_all(model, self.job.tokenizer, [q.conversation for q in self.job.questions], base=step == 0,
-                             max_new_tokens=self.job.answer_length, temperature=0.7 if step == 0 else 0.0)
+        answers = self.job.task.answer(model, self.job.tokenizer, [q.conversation for q in self.job.questions], base=step == 0,
+                                       max_new_tokens=self.job.answer_length, temperature=0.7 if step == 0 else 0.0)
         for question, answer in zip(self.job.questions, answers, strict=True):
             self.reporter.run.append_sample({"step": step, "question": question.text, "answer": answer, "expected": question.expected})
 

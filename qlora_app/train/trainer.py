@@ -95,7 +95,8 @@ def build_trainer(job: Job, reporter: Reporter, callbacks: list[TrainerCallback]
     """A Trainer whose only voice is the run folder."""
     method = job.recipe.method
     trainer = MethodTrainer(model=job.model, args=arguments(job), train_dataset=job.train, processing_class=job.tokenizer,
-                            data_collator=job.collate, callbacks=[MethodSteps(method), *callbacks])
+                            data_collator=job.collate, compute_loss_func=job.task.loss, callbacks=[MethodSteps(method), *callbacks])
     trainer.remove_callback(PrinterCallback)
     trainer.reporter, trainer.method = reporter, method
+    trainer.model_accepts_loss_kwargs &= job.task.loss is None  # then it is the model that must know how large the step is
     return trainer

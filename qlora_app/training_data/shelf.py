@@ -138,3 +138,25 @@ class OnDisk(Sequence):
     def _conversation(self, turns: list[dict[str, Any]]) -> Conversation:
         made = [turn if turn["train"] is not None else {"role": turn["role"], "content": turn["content"]} for turn in turns]
         return with_turns(made, self._turns)
+
+
+class Joined(Sequence):
+    """Two sequences of conversations as one; nothing is copied."""
+
+    def __init__(self, first: Sequence[Conversation], second: Sequence[Conversation]) -> None:
+        self.first, self.second = first, second
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        place = index % len(self)
+        return self.first[place] if place < len(self.first) else self.second[place - len(self.first)]
+
+    def __iter__(self) -> Iterator[Conversation]:
+        yield from self.first
+        yield from self.second

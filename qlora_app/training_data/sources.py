@@ -17,7 +17,7 @@ from .conversations import LeftOut, read_file
 from .data_folder import fingerprint_of, place_of, stamp_of
 from .hub_data import kept, paths_of, resolve
 from .readings import split, take_in
-from .shelf import OnDisk, with_turns
+from .shelf import Joined, OnDisk, with_turns
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Examples:
     characters: int  # to learn from, 10 more for each turn; of a large file about
     because: str = ""
     repeated: int | None = None  # rows that repeat another one, if they were counted
+
+    @property
+    def every(self) -> Sequence[Conversation]:
+        """Those to train on, then those held out."""
+        return Joined(self.train, self.held_out)
 
     @functools.cached_property
     def duplicates(self) -> int:

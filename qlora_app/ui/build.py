@@ -153,6 +153,8 @@ class Workshop:
         tab.delete.click(tab.ask_delete, None, tab.sure, **FAST)
         tab.no.click(tab.keep, None, tab.sure, **FAST)
         tab.yes.click(tab.delete_run, tab.card, tab.view, **QUIET)
+        answers = tab.answers
+        answers.upload.upload(answers.take, [answers.upload, tab.card], [answers.progress, answers.ready], **QUIET)
         for button, make in ((tab.get_adapter, tab.adapter_file), (tab.get_recipe, tab.recipe_file)):
             button.click(make, tab.card, tab.file, **QUIET).success(None, js=SAVE)
 
@@ -166,10 +168,13 @@ class Workshop:
         idle = [tab.note, tab.send, tab.stop]
         tab.stop.click(tab.stopped, None, idle, cancels=answers, **FAST)
         tab.clear.click(tab.cleared, None, [tab.base, tab.tuned, *idle], cancels=answers, **FAST)
-        chosen = tab.picker.input(tab.choose, tab.picker, [tab.base, tab.tuned, tab.chips, *idle], cancels=answers, **FAST)
+        chosen = tab.picker.input(tab.choose, tab.picker, [tab.base, tab.tuned, tab.chips, *idle, *tab.panels], cancels=answers, **FAST)
         self._then_load(chosen)
         for card in (self.train.card, self.runs.card):
             card.chat(tab.open, None, [self.tabs, tab.wanted, *idle], cancels=answers, **FAST)
+        tries = tab.tries
+        tries.go.click(tries.try_out, [tries.box, tab.picker], tries.result, **said)
+        tries.chips.pick(tries.pick, None, tries.box, **FAST).success(tries.try_out, [tries.box, tab.picker], tries.result, **said)
 
     def _then_load(self, event: Any) -> None:
         """Show the chat first, then load its model, with the cursor in the box meanwhile."""

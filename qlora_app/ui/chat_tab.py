@@ -21,6 +21,7 @@ from .page import Page
 from .run_card import NOTHING_HERE, recipe_of, run_id, title_of
 from .speaking import said
 from .theme import on_click, plain
+from .try_it import TryIt
 
 EXAMPLES = 6
 LISTED = 100  # newest runs in the picker
@@ -39,6 +40,7 @@ class ChatTab:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        self.tries = TryIt(page)
         self._answering: dict[str, threading.Event] = {}  # by browser session: set to stop what is being answered there
 
     # ---- components
@@ -50,21 +52,23 @@ class ChatTab:
             with gr.Row(elem_classes="chat-top", equal_height=True):
                 self.picker = gr.Dropdown([], label="Run", interactive=True, filterable=False, elem_id="chat-run", scale=3, min_width=200)
                 self.note = plain(elem_id="chat-note", scale=4)
-            with gr.Row(elem_classes="columns"):
-                look = {"height": 360, "buttons": ["copy"], "feedback_options": None, "min_width": 260, "render_markdown": False}
-                self.base = gr.Chatbot(label="Before (base model, sampled at 0.7)", placeholder="What the model says without training",
-                                       elem_id="before", **look)
-                self.tuned = gr.Chatbot(label="After (your adapter)", placeholder="What it says with your adapter",
-                                        elem_id="after", **look)
-            self.chips = plain(js_on_load=on_click("ask", "question"), elem_id="chips")
-            with gr.Row(elem_classes="asking", equal_height=True):
-                self.box = gr.Textbox(placeholder="Ask both", label="Message", show_label=False, lines=1, max_lines=5,
-                                      scale=8, min_width=160, elem_id="ask", max_length=LONGEST_MESSAGE, interactive=True)
-                self.send = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="send")
-                self.stop = gr.Button("Stop", scale=1, min_width=80, elem_id="stop-chat", visible=False)
-            with gr.Row(elem_classes="after-chat"):
-                self.retry = gr.Button("Ask again", size="sm", min_width=110)
-                self.clear = gr.Button("Clear", size="sm", min_width=110)
+            with gr.Column(elem_classes="talking") as self.talking:
+                with gr.Row(elem_classes="columns"):
+                    look = {"height": 360, "buttons": ["copy"], "feedback_options": None, "min_width": 260, "render_markdown": False}
+                    self.base = gr.Chatbot(label="Before (base model, sampled at 0.7)", placeholder="What the model says without training",
+                                           elem_id="before", **look)
+                    self.tuned = gr.Chatbot(label="After (your adapter)", placeholder="What it says with your adapter",
+                                            elem_id="after", **look)
+                self.chips = plain(js_on_load=on_click("ask", "question"), elem_id="chips")
+                with gr.Row(elem_classes="asking", equal_height=True):
+                    self.box = gr.Textbox(placeholder="Ask both", label="Message", show_label=False, lines=1, max_lines=5,
+                                          scale=8, min_width=160, elem_id="ask", max_length=LONGEST_MESSAGE, interactive=True)
+                    self.send = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="send")
+                    self.stop = gr.Button("Stop", scale=1, min_width=80, elem_id="stop-chat", visible=False)
+                with gr.Row(elem_classes="after-chat"):
+                    self.retry = gr.Button("Ask again", size="sm", min_width=110)
+                    self.clear = gr.Button("Clear", size="sm", min_width=110)
+            self.tries.build()
 
     @property
     def talk(self) -> list[Component]:
@@ -74,7 +78,15 @@ class ChatTab:
     @property
     def view(self) -> list[Component]:
         """What `shown` fills."""
-        return [self.empty, self.all, self.picker, self.chips, self.note]
+        return [self.empty, self.all, self.picker, self.chips, self.note, *self.panels]
+
+    @property
+    def panels(self) -> list[Component]:
+        """The chat, or the box of another task."""
+        return [self.talking, *self.tries.view]
+
+    def _panels(self, run: Run) -> list[Any]:
+        return [gr.Column(visible=not run.task().asks), *self.tries.shown(run)]
 
     # ---- handlers: who one talks to
 
@@ -82,10 +94,10 @@ class ChatTab:
         """The picker with every run that has an adapter, the wanted one chosen, and its example questions."""
         runs = [run for run in self.page.store.list()[:LISTED] if run.newest_adapter()]
         if not runs:
-            return [gr.HTML(visible=True), gr.Column(visible=False), gr.skip(), gr.skip(), gr.skip()]
+            return [gr.HTML(visible=True), gr.Column(visible=False), *(gr.skip(),) * (3 + len(self.panels))]
         run = next((run for run in runs if run.id == wanted), runs[0])
         return [gr.HTML(visible=False), gr.Column(visible=True), gr.update(choices=[(_in_a_list(r), r.id) for r in runs], value=run.id),
-                self.chip_words(run), ""]
+                self.chip_words(run), "", *self._panels(run)]
 
     @reads
     def open(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
@@ -104,7 +116,8 @@ class ChatTab:
     def choose(self, chosen: str, request: gr.Request) -> list[Any]:
         """Another run: another adapter, so a new conversation."""
         self._stop(request)
-        return [[], [], self.chip_words(self.page.store.get(chosen)), "", *_buttons(busy=False)]
+        run = self.page.store.get(chosen)
+        return [[], [], self.chip_words(run), "", *_buttons(busy=False), *self._panels(run)]
 
     @reads
     def warm_up(self, chosen: str | None) -> Iterator[str]:

@@ -7,9 +7,12 @@ from itertools import groupby
 from ..tasks.chat import NOTHING_TO_LEARN
 from ..tasks.microscope import ENOUGH, Lengths, Token
 from ..training_data import Examples
+from ..words import TASK_NAMES
 
 KINDS = {"read": "read only", "trained": "trained", "cut": "cut off"}
 FIRST, AROUND, LAST = 900, 150, 150  # tokens shown of a very long example: its start, both sides of the cut, its end
+SHOWN_LABELS = 8
+SKEWED = 5  # times as many rows of one label as of another
 REASONS = 5  # rows left out that are named
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 380, 156, 44, 22, 20  # of the histogram
 BLANKS = {" ": "blank", "\n": "line", "\t": "tab"}
@@ -162,3 +165,21 @@ def left_out_words(examples: Examples) -> str:
     rows = "".join(f"<li>{escape(str(row))}</li>" for row in examples.left_out[:REASONS])
     return f'<h4>Rows left out</h4><ul class="warnings">{rows}</ul>' if rows else ""
 
+
+def fit_words(misfits: dict[str, str], labels: dict[str, int], is_part: bool = False) -> str:
+    """Which tasks the data can teach, why not the others, and which labels there are where they could be learned as such.
+
+    `is_part`: only the first of many examples were looked at.
+    """
+    fits = ", ".join(f"<span>{TASK_NAMES[name]}</span>" for name, reason in misfits.items() if not reason)
+    reasons = "".join(f"<p><span>Not {TASK_NAMES[name]}</span>: <span>{escape(reason)}</span></p>"
+                      for name, reason in misfits.items() if reason)
+    shown = ", ".join(f'<span translate="no">{escape(label[:30])}</span> <span>({count:,})</span>'
+                      for label, count in list(labels.items())[:SHOWN_LABELS])
+    more = f", <span>and {len(labels) - SHOWN_LABELS} more</span>" if len(labels) > SHOWN_LABELS else ""
+    listed = f"<p><span>{len(labels):,} labels:</span> {shown}{more}</p>" if labels else ""
+    part = "<p>Counted among the first of many examples.</p>" if is_part else ""
+    most, fewest = max(labels.values(), default=0), min(labels.values(), default=1)
+    skewed = (f"<p>Out of balance: the most frequent label stands in {most:,} rows, the rarest in {fewest:,}. A rare one is hardly "
+              "learned.</p>") if most >= SKEWED * fewest else ""
+    return f'<details class="fit"><summary><span>Can teach:</span> {fits}</summary>{listed}{skewed}{reasons}{part}</details>'

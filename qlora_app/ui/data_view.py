@@ -20,7 +20,7 @@ from gradio.components import Component
 from ..base_models import ModelChoice, facts_of_folder, folder_of, load_tokenizer
 from ..errors import UserError
 from ..recipe import Recipe
-from ..tasks.chat import ensure_template
+from ..tasks import Task, TaskChoice, task_for
 from ..tasks.microscope import Lengths, learns, measured, tokens_of
 from ..training_data import DatasetChoice, Examples, stamp
 from ..training_data.columns import AskColumns
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 MOST_MEASURED = 5000  # examples; of more, so many from all over tell the same
 NEWS = 0.7  # seconds between two words about how far the measuring is
 QUICKLY, THOROUGHLY = 0.2, 5.0  # seconds Start waits for a tokenizer, and for a set of which no example seems to teach anything
-MATTERS = ("base_model", "dataset")  # groups of settings that change what is shown, beside the longest example
+MATTERS = ("base_model", "dataset", "task")  # groups of settings that change what is shown, beside the longest example
 MAX_LENGTH = "training.max_length"
 PRIVATE = "The rows of uploaded data are not shown to visitors."
 # Another example is shown from its start, or where it is cut.
@@ -59,7 +59,8 @@ class Subject:
     tokenizer: "PreTrainedTokenizerBase"
     max_length: int  # tokens, no more than the model reads
     context: int | None  # tokens the model reads
-    key: tuple[DatasetChoice, Any, Path, int]  # the same for the same lengths
+    task: Task
+    key: tuple[DatasetChoice, Any, Path, int, TaskChoice]  # the same for the same lengths
 
 
 class DataView:
@@ -151,7 +152,7 @@ class DataView:
         yield (data, at), jumps, self._mask(subject, at), facts, self._left_out_file(subject.examples)
         if lengths is None:
             conversations = subject.examples.train
-            for lengths in measured(subject.tokenizer, conversations, MOST_MEASURED, NEWS):
+            for lengths in measured(subject.tokenizer, conversations, MOST_MEASURED, NEWS, subject.task):
                 of = min(len(conversations), MOST_MEASURED)
                 yield gr.skip(), _busy(f"Measuring the lengths: {len(lengths.tokens):,} of {of:,}…"), *(gr.skip(),) * 3
             self._remember(subject.key, lengths)
@@ -169,7 +170,7 @@ class DataView:
             if lengths := self._lengths.get(subject.key):
                 is_all = len(lengths.tokens) == len(subject.examples.train)
                 return is_all and len(lengths.without_loss(subject.max_length)) == len(lengths.tokens)
-            return not learns(subject.tokenizer, subject.examples.train, subject.max_length, THOROUGHLY)
+            return not learns(subject.tokenizer, subject.examples.train, subject.max_length, THOROUGHLY, subject.task)
         except Exception:  # whatever is wrong, it is the worker that has to get along with it, or say so
             return False
 
@@ -191,13 +192,15 @@ class DataView:
         model = recipe.base_model
         tokenizer = _tokenizer(ModelChoice(source=model.source, id=model.id, revision=model.revision), when)
         length = min(recipe.training.max_length, facts.context or recipe.training.max_length)
-        key = (recipe.dataset, stamp(recipe.dataset, self.page.settings.data), folder, when)
-        return Subject(examples, tokenizer, length, facts.context, key)
+        task = task_for(recipe.task, facts.tasks, examples.every)
+        task.prepare(tokenizer)
+        key = (recipe.dataset, stamp(recipe.dataset, self.page.settings.data), folder, when, recipe.task)
+        return Subject(examples, tokenizer, length, facts.context, task, key)
 
     def _mask(self, subject: Subject, at: int) -> str:
         conversations = subject.examples.train
         at = min(at, len(conversations) - 1)
-        return mask_words(tokens_of(subject.tokenizer, conversations[at], subject.max_length), at, len(conversations))
+        return mask_words(tokens_of(subject.tokenizer, conversations[at], subject.max_length, subject.task), at, len(conversations))
 
     def _remember(self, key: Any, lengths: Lengths) -> None:
         if len(self._lengths) > 20:
@@ -220,9 +223,7 @@ class DataView:
 @functools.lru_cache(maxsize=4)
 def _tokenizer(model: ModelChoice, when: int) -> "PreTrainedTokenizerBase":
     """As the worker loads it. `when`: the time of its file, so that another one in the same folder is loaded anew."""
-    tokenizer = load_tokenizer(model)
-    ensure_template(tokenizer)
-    return tokenizer
+    return load_tokenizer(model)
 
 
 def _is_ready() -> bool:

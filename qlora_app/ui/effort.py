@@ -8,6 +8,8 @@ from ..base_models import ModelChoice
 from ..errors import UserError
 from ..recipe import EFFORTS, Recipe, epochs_for
 from ..runs import RunStore
+from ..tasks import misfits
+from ..tasks.classification import label_counts
 from ..training_data import DatasetChoice, Examples, load_examples, stamp
 from ..words import about
 from .recipe_form import preset_for
@@ -16,6 +18,7 @@ from .run_card import recipe_of
 # The starter on two laptop cores: seconds for each million characters of conversation that is learned from.
 STARTER_SECONDS_PER_MILLION = 80.0
 LOOKED_AT = 20  # newest runs
+EXAMPLES_LOOKED_AT = 20_000  # a page cannot wait until a million are read
 
 
 def examples_of(choice: DatasetChoice, data_folder: Path) -> Examples:
@@ -32,6 +35,21 @@ def _examples(choice: DatasetChoice, data_folder: Path, when: Any) -> Examples |
         return load_examples(choice, data_folder)
     except UserError as error:
         return error
+
+
+def taught_by(choice: DatasetChoice, data_folder: Path) -> tuple[dict[str, str], dict[str, int], bool]:
+    """({task: why the data cannot teach it, empty if they can}, {label: rows with it} where they are labelled texts,
+    whether only the first of many examples were looked at). Raises UserError.
+    """
+    return _taught_by(choice, data_folder, stamp(choice, data_folder))
+
+
+@functools.lru_cache(maxsize=64)
+def _taught_by(choice: DatasetChoice, data_folder: Path, when: Any) -> tuple[dict[str, str], dict[str, int], bool]:
+    every = examples_of(choice, data_folder).every
+    some = every[:EXAMPLES_LOOKED_AT]
+    reasons = misfits(some)
+    return reasons, {} if reasons["classification"] else dict(label_counts(some).most_common()), len(some) < len(every)
 
 
 def epochs_meant(recipe: Recipe, data_folder: Path) -> dict[str, float]:

@@ -31,7 +31,7 @@ PAIRS = ("base_model", "dataset")
 METHOD = "method.name"
 SEARCH = "hub"  # what the model control says while somebody looks for one
 SEARCH_DATA, PASTE = "hub/", "file/"  # what the data control says while somebody looks for data, or brings some
-SECTIONS = {"": "Name", "training": "Training", "method": "Adapter", "base_model": "Model", "dataset": "Data"}
+SECTIONS = {"": "Name", "task": "Task", "training": "Training", "method": "Adapter", "base_model": "Model", "dataset": "Data"}
 FIELDS = dict(leaves(Recipe))
 
 

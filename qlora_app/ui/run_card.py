@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..recipe import Recipe
 from ..runs import Run, Status
 from ..training_data import changed_since
-from ..words import count_of, duration, left
+from ..words import FIGURES, count_of, duration, left
 from .charts import chart
 from .language import spoken, texts_in, translated
 from .page import Page
@@ -189,7 +189,8 @@ def actions(run: Run, status: Status, may_change: bool) -> str:
         return _button("unqueue", "Take it out of the queue") if may_change else ""
     if talk:
         early = " as it is now" if status.is_active else ""
-        buttons.append(_button("chat", f"Chat with it{early}", "" if status.is_active else "main"))
+        words = "Try it" if run.task().asks else "Chat with it"
+        buttons.append(_button("chat", f"{words}{early}", "" if status.is_active else "main"))
     if status.is_active:
         if not talk:
             buttons.append('<button type="button" disabled aria-describedby="why-no-chat">Chat with it</button>')
@@ -217,6 +218,8 @@ def proof_words(proof: dict[str, Any]) -> str:
                      f"<b>{before}</b> right before, <b>{after}</b> right after.</p>")
     if None not in (loss.get("before"), loss.get("after")):
         lines.append(f"<p>Held-out loss: {loss['before']:.2f} before, {loss['after']:.2f} after. Lower is better.</p>")
+    lines += [f"<p><span>{escape(FIGURES.get(name, name))}</span>: {value['before']:.0%} before, {value['after']:.0%} after.</p>"
+              for name, value in (held_out.get("figures") or {}).items() if None not in (value.get("before"), value.get("after"))]
     if update.get("layers"):
         zero = update.get("zero_layers") or 0
         lines.append(f"<p>Every one of {update['layers']} adapter layers changed.</p>" if not zero else
@@ -265,7 +268,8 @@ def _shown(answer: Any) -> str:
 def _cut(row: dict[str, Any]) -> str:
     """A base goes on telling until it is stopped at the longest answer; without a sign of that it looks like a fault of the page."""
     text = str(row.get("answer") or "").rstrip()
-    return "" if not text or len(text) > LONGEST_SHOWN or text.endswith(SENTENCE_ENDS) else '<span class="quiet">…</span>'
+    is_whole = len(text) > LONGEST_SHOWN or text.endswith(SENTENCE_ENDS) or " " not in text  # a label is a word
+    return "" if not text or is_whole else '<span class="quiet">…</span>'
 
 
 def _figure(value: float | None, form: str) -> str:

@@ -15,6 +15,7 @@ from ..errors import UserError
 from ..runs import Run
 from ..runs.checkpoints import MANIFEST
 from ..words import duration, size
+from .answer_file import AnswerFile
 from .guard import changes, reads
 from .page import Page
 from .run_card import NO_FIGURE, NOTHING_HERE, STATES, RunCards, recipe_of, run_card, run_id, title_of
@@ -34,6 +35,7 @@ class RunsTab:
     def __init__(self, page: Page, cards: RunCards) -> None:
         self.page = page
         self.cards = cards
+        self.answers = AnswerFile(page)
         self._temporary = tempfile.TemporaryDirectory(prefix="guanaco-workshop-")
 
     # ---- components
@@ -48,12 +50,14 @@ class RunsTab:
             with gr.Row(elem_classes="files"):
                 self.get_adapter = gr.Button("Download the adapter (zip)", size="sm", min_width=140)
                 self.get_recipe = gr.Button("Download the recipe", size="sm", min_width=140)
+                self.answers.build()
                 self.delete = gr.Button("Delete this run", size="sm", variant="stop", min_width=140, elem_id="delete",
                                         visible=self.page.may_change)
             with gr.Row(visible=False, elem_classes="confirm") as self.sure:
                 plain("<p>This deletes the run with its adapter and everything it saved. It cannot be brought back.</p>", scale=3)
                 self.yes = gr.Button("Delete it", size="sm", variant="stop", min_width=120, elem_id="yes-delete")
                 self.no = gr.Button("Keep it", size="sm", min_width=120)
+            self.answers.build_result()
             self.file = gr.DownloadButton("Save", visible="hidden", elem_id="file-ready")
 
     @property

@@ -16,6 +16,7 @@ from ..choices import kind_in
 from ..errors import UserError
 from ..recipe import EFFORTS, Recipe
 from ..runs import Run
+from ..tasks import task_for
 from ..tasks.chat import NOTHING_TO_LEARN
 from ..tasks.options import answer_options
 from ..training_data import DatasetChoice, NotHere, import_text, pinned
@@ -25,8 +26,9 @@ from ..words import count_of
 from .column_form import GROUP, ColumnForm
 from .data_finder import NAMES, DataFinder
 from .data_import import SHOWN_ROWS, DataImport, conversation_words
+from .data_pictures import fit_words
 from .data_view import MAX_LENGTH, PRIVATE, DataView
-from .effort import effort_choices, epochs_meant, examples_of
+from .effort import effort_choices, epochs_meant, examples_of, taught_by
 from .guard import WHY_NOT, changes, reads
 from .model_finder import ModelFinder
 from .page import Page
@@ -232,7 +234,12 @@ class TrainTab:
         """(problems, card, fold): a recipe with mistakes opens the fold and names them; nothing typed is lost."""
         try:
             recipe = self._pinned(self.form.read(values))
-            self.check_method(recipe, self.finder.facts(recipe.base_model).config.get("model_type", ""))
+            examples = examples_of(recipe.dataset, self.page.settings.data)
+            facts = self.finder.facts(recipe.base_model)
+            task_for(recipe.task, facts.tasks, examples.every)
+            self.check_method(recipe, facts.config.get("model_type", ""))
+            if recipe.method.compares_options:
+                answer_options(examples.train)
             if self.view.learns_nothing(recipe):
                 raise UserError(NOTHING_TO_LEARN, {MAX_LENGTH: NOTHING_TO_LEARN})
         except UserError as error:
@@ -298,6 +305,7 @@ class TrainTab:
         shown = "".join(conversation_words(one) for one in examples.train[:SHOWN_ROWS])
         about = about or _quiet(f"{escape(examples.because)}.")
         return (f'{about}<details class="rows"><summary>{rows}</summary>{shown}</details>'
+                + fit_words(*taught_by(choice, self.page.settings.data))
                 + (f'<ul class="warnings">{warnings}</ul>' if warnings else ""))
 
     def own_words(self, values: list[Any], advice: Recipe) -> str:

@@ -15,7 +15,6 @@ from peft import PeftModel
 
 from qlora_app import methods
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
-from qlora_app.chat import answer_all
 from qlora_app.choices import leaves, value_at
 from qlora_app.errors import UserError
 from qlora_app.methods import METHODS, marks, update
@@ -23,6 +22,7 @@ from qlora_app.methods.card import HEADINGS, card
 from qlora_app.methods.claims import FAMILIES, claims
 from qlora_app.methods.method import PRECISIONS, Matrix
 from qlora_app.recipe import Recipe
+from qlora_app.tasks.chat import answer_all
 from tests.methods.tiny import FAMILIES as TINY
 from tests.methods.tiny import batch, logits, opened, task_type, train
 

@@ -1,0 +1,95 @@
+"""Classification: a text -> one of the labels that the data have."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..messages import Conversation
+from .plain_text import plain, said
+from .scores import macro_f1
+from .task import BATCH, IGNORED, Candidate, Encoded, Task, evaluating, in_batches
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+MOST_LABELS = 200
+LONGEST_LABEL = 100  # characters
+
+
+class Classification(Task):
+    """The last answer is the label, everything before it the text. A head on top of the model learns beside the adapter."""
+
+    name = "classification"
+    opens_with = "AutoModelForSequenceClassification"
+    peft_type = "SEQ_CLS"
+    weighs = True
+    counted = "accuracy"
+    asks = "A text to be labelled"
+    example_sentence = "texts with a label that repeats"
+
+    @classmethod
+    def misfit(cls, conversations: Sequence[Conversation]) -> str:
+        if plain_ones := sum(len(one) < 2 for one in conversations):
+            return f"{plain_ones:,} of {len(conversations):,} examples are plain texts without a label"
+        counts = label_counts(conversations)
+        longest = max(map(len, counts), default=0)
+        if len(counts) == 1:
+            return f"all of them have the same label, {next(iter(counts))[:40]!r}"
+        if len(counts) > MOST_LABELS or 2 * len(counts) > len(conversations):
+            return f"their answers are {len(counts):,} different texts, and a label has to repeat"
+        return f"an answer has {longest:,} characters, too long for a label" if longest > LONGEST_LABEL else ""
+
+    @classmethod
+    def labels_of(cls, conversations: Sequence[Conversation]) -> tuple[str, ...]:
+        return tuple(sorted(label_counts(conversations)))
+
+    def prepare(self, tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel | None" = None) -> None:
+        if model is not None:  # a decoder looks for the last token of a text before the padding
+            model.config.pad_token_id = tokenizer.pad_token_id
+
+    def encode_whole(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
+        read = plain(tokenizer, said(conversation[:-1])).ids
+        label = tokenizer(conversation[-1]["content"].strip(), add_special_tokens=False)["input_ids"]
+        return read + label, [IGNORED] * len(read) + label
+
+    def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
+        """`labels` has one entry, the number of the label; the end a tokenizer sets stays where the text is cut."""
+        ids = plain(tokenizer, said(conversation[:-1])).ids
+        cut = ids if len(ids) <= max_length else [*ids[:max_length - 1], ids[-1]]
+        return Encoded(cut, [self.labels.index(conversation[-1]["content"].strip())], len(ids) > max_length)
+
+    def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
+        import torch
+
+        def collate(examples: list[dict[str, list[int]]]) -> dict[str, Any]:
+            rows = _padded(tokenizer, [example["input_ids"] for example in examples])
+            return {**rows, "labels": torch.tensor([example["labels"][0] for example in examples])}
+        return collate
+
+    def candidates(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
+                   base: bool = False, most: int = 10, batch: int = BATCH) -> list[list[Candidate]]:
+        found: list[list[Candidate]] = []
+        longest = getattr(model.config, "max_position_embeddings", None) or 4096
+        with evaluating(model, base):
+            for asked in in_batches(conversations, batch):
+                rows = _padded(tokenizer, [plain(tokenizer, said(one)).ids[:longest - 2] for one in asked])
+                chances = model(**{k: v.to(model.device) for k, v in rows.items()}).logits.float().softmax(-1)
+                top = chances.topk(min(most, len(self.labels)))
+                found += [[Candidate(self.labels[i], p) for p, i in zip(ps, places, strict=True)]
+                          for ps, places in zip(top.values.tolist(), top.indices.tolist(), strict=True)]
+        return found
+
+    def scores(self, answers: list[str], expected: list[str]) -> dict[str, float]:
+        """Accuracy, as exact match, and macro F1."""
+        wanted = [one.strip() for one in expected]
+        return super().scores(answers, wanted) | {"f1": macro_f1(answers, wanted)}
+
+
+def label_counts(conversations: Sequence[Conversation]) -> Counter[str]:
+    """How often each label stands in labelled texts."""
+    return Counter(one[-1]["content"].strip() for one in conversations)
+
+
+def _padded(tokenizer: "PreTrainedTokenizerBase", rows: list[list[int]]) -> dict[str, Any]:
+    """Right-padded rows [texts, longest] with their attention mask."""
+    return dict(tokenizer.pad({"input_ids": rows}, padding_side="right", return_tensors="pt"))

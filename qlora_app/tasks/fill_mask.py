@@ -1,0 +1,136 @@
+"""Fill the blank: words of a text are hidden and predicted from both sides, as BERT was pretrained (Devlin et al. 2019, arXiv 1810.04805).
+
+Which words are hidden is drawn anew for every batch (RoBERTa, arXiv 1907.11692), from a seed made of its tokens: a run that is
+resumed hides the same words, and the held-out examples are measured with the same blanks every time.
+"""
+
+import random
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError
+from ..messages import Conversation
+from .plain_text import broken_up, plain, said
+from .task import BATCH, IGNORED, Candidate, Encoded, Question, Task, evaluating, in_batches
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+BLANK = "___"
+MASKED, OTHER = 0.8, 0.1  # of the hidden tokens: replaced by the mask, by another token; the rest stay and are predicted all the same
+_BLANKS = re.compile(r"_{2,}|\[MASK\]|<mask>", re.IGNORECASE)
+_WORD = re.compile(r"\w+")
+
+
+class FillMask(Task):
+    """All that is said in an example is one text, whatever its format."""
+
+    name = "fill_mask"
+    opens_with = "AutoModelForMaskedLM"
+    peft_type = None
+    weighs = True
+    counted = "masked_accuracy"
+    asks = f"A sentence with a blank, written as {BLANK}"
+    example_sentence = "any text"
+
+    @classmethod
+    def misfit(cls, conversations: Sequence[Conversation]) -> str:
+        return ""
+
+    def prepare(self, tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel | None" = None) -> None:
+        if tokenizer.mask_token_id is None:
+            raise UserError("The tokenizer of this model has no token for a blank, so it cannot learn to fill one. Choose another task.")
+
+    def encode_whole(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
+        """One draw of the hidden words: another is drawn each time the example is seen."""
+        ids, words = self._words(tokenizer, conversation)
+        hidden = self._hidden(words, random.Random(zlib.crc32(repr(ids).encode())))
+        return ids, [i if place in hidden else IGNORED for place, i in enumerate(ids)]
+
+    def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
+        """`labels` says which word each token belongs to: the collator draws which words are hidden."""
+        ids, words = self._words(tokenizer, conversation)
+        if len(ids) > max_length:
+            return Encoded([*ids[:max_length - 1], ids[-1]], [*words[:max_length - 1], IGNORED], True)
+        return Encoded(ids, words, False)
+
+    def _words(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
+        ids, words = plain(tokenizer, said(conversation))
+        each = words if self.choice.masking == "words" else [None if word is None else place for place, word in enumerate(words)]
+        return ids, [IGNORED if word is None else word for word in each]
+
+    def _hidden(self, words: list[int], draw: random.Random) -> set[int]:
+        """The places that are hidden: those of the chosen share of the words, of one at least."""
+        every = sorted({word for word in words if word != IGNORED})
+        chosen = set(draw.sample(every, max(1, round(self.choice.masked_share * len(every))))) if every else set()
+        return {place for place, word in enumerate(words) if word in chosen}
+
+    def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
+        import torch
+
+        def collate(examples: list[dict[str, list[int]]]) -> dict[str, Any]:
+            draw = random.Random(zlib.crc32(repr([example["input_ids"] for example in examples]).encode()))
+            rows, labels = [], []
+            for example in examples:
+                hidden = self._hidden(example["labels"], draw)
+                ids = example["input_ids"]
+                labels.append([i if place in hidden else IGNORED for place, i in enumerate(ids)])
+                rows.append([self._replaced(i, tokenizer, draw) if place in hidden else i for place, i in enumerate(ids)])
+            batch = dict(tokenizer.pad({"input_ids": rows}, padding_side="right", return_tensors="pt"))
+            longest = batch["input_ids"].shape[1]
+            return {**batch, "labels": torch.tensor([row + [IGNORED] * (longest - len(row)) for row in labels])}
+        return collate
+
+    @staticmethod
+    def _replaced(id: int, tokenizer: "PreTrainedTokenizerBase", draw: random.Random) -> int:
+        luck = draw.random()
+        return tokenizer.mask_token_id if luck < MASKED else draw.randrange(len(tokenizer)) if luck < MASKED + OTHER else id
+
+    def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Question | None:
+        """The text with one of its words as a blank: a word that is a single token, because so much fits into one blank."""
+        text = said(conversation)[:1000]
+        words = [one for one in _WORD.finditer(text) if len(self._filling(tokenizer, text, one)) == 1]
+        if not words:
+            return None
+        one = random.Random(zlib.crc32(text.encode())).choice(words)
+        return Question([{"role": "user", "content": f"{text[:one.start()]}{BLANK}{text[one.end():]}"}],
+                        tokenizer.decode(self._filling(tokenizer, text, one)).strip())
+
+    @staticmethod
+    def _filling(tokenizer: "PreTrainedTokenizerBase", text: str, word: re.Match[str]) -> list[int]:
+        """The tokens of a word where it stands."""
+        before = text[word.start() - 1:word.start()]
+        ids = tokenizer(f"{before if before.isspace() else ''}{word[0]}", add_special_tokens=False)["input_ids"]
+        return [i for i in ids if tokenizer.decode([i]).strip()]
+
+    def candidates(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
+                   base: bool = False, most: int = 10, batch: int = BATCH) -> list[list[Candidate]]:
+        """What fits into the first blank of each text; nothing for a text without one."""
+        import torch
+
+        found: list[list[Candidate]] = []
+        with evaluating(model, base):
+            for asked in in_batches(conversations, batch):
+                rows = tokenizer.pad({"input_ids": [self._with_blanks(tokenizer, said(one)) for one in asked]}, padding_side="right",
+                                     return_tensors="pt").to(model.device)
+                blanks = rows["input_ids"] == tokenizer.mask_token_id
+                logits = model(**rows).logits[torch.arange(len(asked), device=model.device), blanks.int().argmax(-1)].float()
+                top = logits.softmax(-1).topk(most)
+                weighed = zip(top.values.tolist(), top.indices.tolist(), blanks.any(-1).tolist(), strict=True)
+                found += [[Candidate(tokenizer.decode([i]).strip().removeprefix("##"), p) for p, i in zip(chances, ids, strict=True)]
+                          if has_blank else [] for chances, ids, has_blank in weighed]
+        return found
+
+    @staticmethod
+    def _with_blanks(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
+        """Token ids of a text whose blanks are masks; other special tokens in it stay text."""
+        hidden = tokenizer.mask_token.join(broken_up(tokenizer, part) for part in _BLANKS.split(text))
+        made = tokenizer(hidden, return_offsets_mapping=True)
+        return [i for i, (a, b) in zip(made["input_ids"], made["offset_mapping"], strict=True) if hidden[a:b] != "\ue000"]
+
+
+def has_blank(text: str) -> bool:
+    """Does a text say where a word is missing?"""
+    return bool(_BLANKS.search(text))

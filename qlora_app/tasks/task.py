@@ -1,0 +1,160 @@
+"""What every task is to the rest of the app. A task is one file: a class with what differs from here.
+
+The worker, the chat and the page ask it; nothing outside of this folder asks which task it is.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from ..messages import Conversation
+from ..words import TASK_NAMES
+from .choice import TaskChoice
+from .packing import IGNORED, on_device
+from .token_cache import Encoded
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+BATCH = 50  # questions answered at once
+
+
+@dataclass(frozen=True)
+class Question:
+    """A held-out or typed question: the conversation up to the answer, and the answer that would be right ("" if unknown)."""
+
+    conversation: Conversation
+    expected: str
+
+    @property
+    def text(self) -> str: return self.conversation[-1]["content"]
+
+
+class Candidate(NamedTuple):
+    """One of the answers a model weighs up."""
+
+    text: str
+    probability: float  # 0 to 1
+
+
+class Task:
+    """One task with its settings. `labels` are the answers it knows, for a task that chooses among some."""
+
+    name: ClassVar[str]
+    opens_with: ClassVar[str]  # class of transformers that opens the model
+    peft_type: ClassVar[str | None]  # PEFT's name for it, None where it has none
+    may_pack: ClassVar[bool] = False  # several examples in one row
+    weighs: ClassVar[bool] = False  # answers with candidates and their probabilities instead of a text
+    counted: ClassVar[str] = "token_accuracy"  # what the share of labels that come first is called
+    asks: ClassVar[str] = ""  # what its box for trying wants; empty where one talks to it
+    example_sentence: ClassVar[str]  # what data fit, for people
+
+    def __init__(self, choice: TaskChoice = TaskChoice(), labels: tuple[str, ...] = ()) -> None:  # noqa: B008  it cannot change
+        self.choice, self.labels = choice, labels
+
+    @property
+    def title(self) -> str: return TASK_NAMES[self.name]
+
+    # ---- the data
+
+    @classmethod
+    def misfit(cls, conversations: Sequence[Conversation]) -> str:
+        """Why these examples cannot teach this task; empty if they can."""
+        raise NotImplementedError
+
+    @classmethod
+    def labels_of(cls, conversations: Sequence[Conversation]) -> tuple[str, ...]:
+        """The answers to choose among; none where they are free."""
+        return ()
+
+    # ---- training
+
+    def prepare(self, tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel | None" = None) -> None:
+        """What tokenizer and model must know of each other. Raises UserError where the tokenizer cannot serve the task."""
+
+    def encode_whole(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
+        """(token ids, labels) of an example with nothing cut off, as people look at it: what is read, then what is learned."""
+        raise NotImplementedError
+
+    def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
+        """An example cut at `max_length` tokens. Raises UserError if it cannot be encoded."""
+        raise NotImplementedError
+
+    def learns(self, labels: list[int]) -> bool:
+        """Does an example with these labels teach anything?"""
+        return any(label != IGNORED for label in labels)
+
+    def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
+        """Encoded examples -> a batch of tensors, `labels` among them."""
+        raise NotImplementedError
+
+    def loss(self, outputs: Any, labels: "torch.Tensor", num_items_in_batch: Any = None) -> "torch.Tensor":
+        """Cross-entropy of the labels, summed and divided by those of the whole step, so that it does not depend on its parts."""
+        import torch.nn.functional as f
+
+        logits = outputs.logits.float()
+        loss = f.cross_entropy(logits.view(-1, logits.shape[-1]), labels.to(logits.device).view(-1), ignore_index=IGNORED, reduction="sum")
+        return loss / ((labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch)
+
+    # ---- measuring
+
+    def measure(self, model: "PreTrainedModel", batches: list[dict[str, Any]]) -> dict[str, float]:
+        """{"loss": nats a label, `counted`: share of labels that come first}; each label counts the same, however they are batched."""
+        total = right = count = 0.0
+        with evaluating(model):
+            for batch in batches:
+                loss, logits, labels = self._outcome(model, on_device(batch, model.device))
+                total += loss.item() * len(labels) if len(labels) else 0.0
+                right += (logits.argmax(-1) == labels).sum().item() if len(labels) else 0
+                count += len(labels)
+        return {"loss": total / max(1.0, count), self.counted: right / max(1.0, count)}
+
+    def _outcome(self, model: "PreTrainedModel", batch: dict[str, Any]) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
+        """(mean loss, logits [labels, choices], labels) of a batch."""
+        outputs, labels = model(**{name: value for name, value in batch.items() if name != "labels"}), batch["labels"]
+        learned = labels != IGNORED
+        return self.loss(outputs, labels), outputs.logits[learned], labels[learned]
+
+    def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Question | None:
+        """A held-out example as a question with its answer; None if there is none in it."""
+        last = next((i for i in range(len(conversation) - 1, 0, -1) if conversation[i]["role"] == "assistant"), None)
+        return Question(conversation[:last], conversation[last]["content"]) if last else None
+
+    def answer(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
+               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH) -> list[str]:
+        """An answer to each question; `base` switches the adapter off. Leaves mode, random state and adapter as they were."""
+        return [found[0].text if found else "" for found in self.candidates(model, tokenizer, conversations, base, 1, batch)]
+
+    def candidates(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
+                   base: bool = False, most: int = 10, batch: int = BATCH) -> list[list[Candidate]]:
+        """The likeliest answers to each question with their probabilities, for a task that weighs them up."""
+        raise NotImplementedError
+
+    def scores(self, answers: list[str], expected: list[str]) -> dict[str, float]:
+        """Shares from 0 to 1 of the scored questions; the first is the one people are told."""
+        right = sum(same_answer(a, e) for a, e in zip(answers, expected, strict=True))
+        return {"exact_match": right / max(1, len(expected))}
+
+
+@contextlib.contextmanager
+def evaluating(model: "PreTrainedModel", base: bool = False) -> Iterator[None]:
+    """Without gradients, dropout and, with `base`, without the adapter; afterwards everything is as it was."""
+    import torch
+
+    was_training = model.training
+    model.eval()
+    with torch.no_grad(), (model.disable_adapter() if base else contextlib.nullcontext()):
+        yield
+    model.train(was_training)
+
+
+def in_batches(items: list[Any], size: int) -> Iterator[list[Any]]:
+    for i in range(0, len(items), size):
+        yield items[i:i + size]
+
+
+def same_answer(given: str, expected: str) -> bool:
+    """Word for word, blanks at the ends aside."""
+    return given.strip() == expected.strip()

@@ -1,0 +1,84 @@
+"""Under an opened run: a file of questions goes in, its answers come back as JSON lines. Interrupted, it goes on with the same file."""
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..answers import answer_file
+from ..errors import UserError
+from ..runs import Run
+from .guard import changes, in_words
+from .page import Page
+from .theme import plain
+
+LOOK_EVERY = 0.4  # seconds
+
+
+class AnswerFile:
+    """Its components and what they do."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    def build(self) -> None:
+        self.upload = gr.UploadButton("Answer a file of questions", size="sm", min_width=140, elem_id="answer-file",
+                                      visible=self.page.may_change)
+
+    def build_result(self) -> None:
+        self.progress = plain(elem_id="answer-progress")
+        self.ready = gr.DownloadButton("Download the answers", size="sm", visible=False, elem_id="answers-ready")
+
+    @changes
+    def take(self, file: str, id: str) -> Iterator[tuple[str, Any]]:
+        """The answers grow in the run's folder, whether or not somebody goes on looking."""
+        run = self.page.store.get(id)
+        target = self._target(run, Path(file))
+        if not target.exists():
+            yield from self._answered(run, Path(file), target)
+        if target.exists():
+            yield _said("All questions are answered."), gr.DownloadButton(value=str(target), visible=True)
+
+    def _answered(self, run: Run, file: Path, target: Path) -> Iterator[tuple[str, Any]]:
+        yield _said("Loading the model…"), gr.DownloadButton(visible=False)
+        session, counts, failed = self.page.sessions.get(run), [0, 0], []
+
+        def tell(done: int, of: int) -> None:
+            counts[:] = done, of
+
+        def work() -> None:
+            try:
+                answer_file(run, session, file, target, self.page.settings, tell=tell)
+            except Exception as error:  # whatever it is, the page must hear of it
+                failed.append(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(LOOK_EVERY)
+            yield _bar(*counts), gr.skip()
+        if failed:
+            raise UserError(in_words(failed[0])) from failed[0]
+
+    def _target(self, run: Run, file: Path) -> Path:
+        with open(file, "rb") as content:
+            digest = hashlib.sha256(content.read()).hexdigest()[:12]
+        name = re.sub(r"[^\w.-]+", "_", file.name)[-60:].lstrip(".")
+        (run.folder / "answers").mkdir(exist_ok=True, mode=0o700)
+        return run.folder / "answers" / f"{digest}-{name}.answers.jsonl"
+
+
+def _bar(done: int, of: int) -> str:
+    share = 100 * done / max(1, of)
+    return (f'<p class="quiet" role="status">{done:,} of {of:,} questions answered</p>'
+            f'<div class="bar" role="progressbar" aria-label="Questions answered" aria-valuemin="0" aria-valuemax="100" '
+            f'aria-valuenow="{share:.0f}"><i style="width:{share:.1f}%"></i></div>')
+
+
+def _said(text: str) -> str:
+    return f'<p class="quiet" role="status">{escape(text)}</p>'

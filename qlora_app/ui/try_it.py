@@ -1,0 +1,94 @@
+"""In place of the chat, for a run that learned another task: a box for a text, and what base and adapter make of it, side by side."""
+
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from ..chat import ChatSession
+from ..errors import UserError
+from ..runs import Run
+from ..tasks import Candidate
+from ..tasks.fill_mask import BLANK, has_blank
+from .guard import reads
+from .page import Page
+from .speaking import said
+from .theme import on_click, plain
+
+LONGEST_TEXT = 8000  # characters
+EXAMPLES = 4
+SHOWN = 8  # candidates
+SIDES = ("Before (base model)", "After (your adapter)")
+
+
+class TryIt:
+    """Its components and what they do."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    # ---- components
+
+    def build(self) -> None:
+        with gr.Column(visible=False, elem_id="try-it") as self.panel:
+            self.box = gr.Textbox(label="Text", lines=3, max_lines=10, max_length=LONGEST_TEXT, interactive=True, elem_id="try-text")
+            self.go = gr.Button("Try it", variant="primary", elem_id="try-go")
+            self.chips = plain(js_on_load=on_click("pick", "question"), elem_id="try-chips")
+            self.result = plain(elem_id="tried")
+
+    @property
+    def view(self) -> list[Component]:
+        """What `shown` fills."""
+        return [self.panel, self.box, self.chips, self.result]
+
+    def shown(self, run: Run) -> list[Any]:
+        """The panel for a run that does not chat: what it wants, and held-out texts to try."""
+        wanted = run.task().asks
+        if not wanted:
+            return [gr.Column(visible=False), gr.skip(), gr.skip(), ""]
+        texts = list(dict.fromkeys(str(row.get("question", "")) for row in run.samples()))[:EXAMPLES]
+        chips = "".join(f'<button type="button" data-question="{escape(text)}" translate="no">{escape(text[:90])}</button>'
+                        for text in texts if text)
+        return [gr.Column(visible=True), gr.Textbox(label=said(wanted)),
+                f'<div class="chips" role="group" aria-label="Example texts">{chips}</div>' if chips else "", ""]
+
+    # ---- handlers
+
+    @reads
+    def pick(self, event: gr.EventData) -> str:
+        return str((event._data or {}).get("question", ""))[:LONGEST_TEXT]
+
+    @reads
+    def try_out(self, text: str | None, chosen: str) -> Iterator[str]:
+        """What both make of it; the text stays in its box."""
+        text, run = (text or "").strip()[:LONGEST_TEXT], self.page.store.get(chosen)
+        if not text:
+            raise UserError("Write a text first.")
+        if run.task().name == "fill_mask" and not has_blank(text):
+            raise UserError(f"There is no blank in this sentence. Write {BLANK} where a word is missing.")
+        yield '<p class="quiet" role="status">Thinking…</p>'
+        session = self.page.sessions.get(run)
+        yield pictures(session, text)
+
+
+def pictures(session: ChatSession, text: str) -> str:
+    """Base and adapter side by side: bars with their words, or the texts they answer."""
+    if session.task.weighs:
+        both = [session.weigh(text, base, SHOWN) for base in (True, False)]
+        parts, first = [_bars(found) for found in both], both[1][0]
+        summary = (f'<p class="score"><span>Your adapter says</span> <b translate="no">{escape(first.text)}</b> '
+                   f"<span>({first.probability:.0%})</span></p>")
+    else:
+        answers = [session.respond(text, base) for base in (True, False)]
+        parts, summary = [f'<p class="answer" translate="no">{escape(one) or "…"}</p>' for one in answers], ""
+    sides = "".join(f'<section><h3 class="section">{words}</h3>{part}</section>' for words, part in zip(SIDES, parts, strict=True))
+    return f'<div role="status">{summary}<div class="tried">{sides}</div></div>'
+
+
+def _bars(found: list[Candidate]) -> str:
+    rows = "".join(f'<li><span class="name" translate="no">{escape(one.text)}</span>'
+                   f'<span class="bar" aria-hidden="true"><i style="width:{100 * one.probability:.1f}%"></i></span>'
+                   f'<span class="share">{one.probability:.1%}</span></li>' for one in found)
+    return f'<ol class="bars">{rows}</ol>'
