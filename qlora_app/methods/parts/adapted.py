@@ -14,7 +14,6 @@ from ...errors import UserError
 from .blocks import feed_forward, stacks
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-HEADS = ("classifier", "score")  # made new for a task: they learn with the adapters
 
 
 class Bottleneck(nn.Module):
@@ -83,10 +82,11 @@ class AdaptedModel(nn.Module):
         base.requires_grad_(False)
         for adapter in self.adapters():
             adapter.requires_grad_(True)
-        for name in HEADS:
-            if isinstance(head := getattr(base, name, None), nn.Module):
-                head.requires_grad_(True)
+        for part in getattr(base, "new_parts", []):  # what the base's files do not hold, such as a classifier's head, learns whole
+            base.get_submodule(part).requires_grad_(True)
         self.learned = [name for name, p in base.named_parameters() if p.requires_grad]
+        self._before = {name: p.detach().clone() for name, p in base.named_parameters()
+                        if any(name.startswith(f"{part}.") for part in getattr(base, "new_parts", []))}
 
     def adapters(self) -> list[Bottleneck]:
         return [part for part in self.base_model.modules() if isinstance(part, Bottleneck)]
@@ -104,13 +104,19 @@ class AdaptedModel(nn.Module):
 
     @contextlib.contextmanager
     def disable_adapter(self) -> Iterator[None]:
-        """The base answers as it is."""
+        """The base answers as it is, with the new parts as they were."""
         switches = [part for part in self.base_model.modules() if hasattr(part, "is_on")]
+        here = dict(self.base_model.named_parameters())
+        learned = {name: here[name].data for name in self._before}
         try:
+            for name, tensor in self._before.items():
+                here[name].data = tensor
             for part in switches:
                 part.is_on = False
             yield
         finally:
+            for name, tensor in learned.items():
+                here[name].data = tensor
             for part in switches:
                 part.is_on = True
 
