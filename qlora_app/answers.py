@@ -63,13 +63,13 @@ def _questions(file: Path, column: str, limits: Settings) -> tuple[dict[int, Con
         raise UserError(f"There is no file {file}.")
     asked: dict[int, Conversation] = {}
     problems: dict[int, str] = {}
-    for number, _, value, problem in RowSource(file, file.name, limits):
+    for row in RowSource(file, file.name, limits):
         try:
-            if problem:
-                raise RowError(problem)
-            asked[number] = question_of(value, column)
+            if row.problem:
+                raise RowError(row.problem)
+            asked[row.number] = question_of(row.value, column)
         except RowError as error:
-            problems[number] = str(error)
+            problems[row.number] = str(error)
     if not asked:
         why = next(iter(problems.values()), "it is empty")
         raise UserError(f"{file.name} asks nothing that could be answered: {why}. Name the column that asks.")

@@ -44,13 +44,20 @@ def chosen(tab, values, name):  # noqa: F811
     return filled(tab, tab.choose(("starter", "starter/helper"), "balanced", *(values | {"dataset": name}).values()))
 
 
+def uploaded(tab, files):
+    """The id in the data folder, as the page gets it when the reading is done."""
+    *_, (line, id) = tab.coming.take([str(file) for file in files])
+    assert line == ""
+    return id
+
+
 # ---- columns
 
 
 def test_a_file_that_asks_is_kept_chosen_and_opens_the_columns(tab, values, tmp_path):  # noqa: F811
     file = tmp_path / "odd.csv"
     file.write_text("raw,note\n" + "".join(f"{i},It is {i}.\n" for i in range(30)))
-    form = filled(tab, tab.take_upload([str(file)], ("starter", "starter/helper"), "balanced", *values.values()))
+    form = filled(tab, tab.take_upload(uploaded(tab, [file]), ("starter", "starter/helper"), "balanced", *values.values()))
     assert form["dataset"].endswith("-odd.csv")
     fold, table, preview, *lists = tab.columns.offer(*form.values())
     assert fold.open and "<th scope=\"col\">raw</th>" in table and preview == ""
@@ -99,7 +106,7 @@ def test_several_files_at_once_and_pasted_text(tab, values, tmp_path):  # noqa: 
     files = [tmp_path / name for name in ("a.jsonl", "b.jsonl")]
     for file in files:
         file.write_text(f'{{"instruction": "{file.name}", "output": "b"}}\n' * 6)
-    form = filled(tab, tab.take_upload([str(file) for file in files], ("starter", "starter/helper"), None, *values.values()))
+    form = filled(tab, tab.take_upload(uploaded(tab, files), ("starter", "starter/helper"), None, *values.values()))
     assert "12 rows" in tab.data_words(tab.form.data_of(list(form.values())))
     form = filled(tab, tab.take_text("question,answer\nWhy?,So.\nWho?,Me.\n", ("starter", "starter/helper"), None, *values.values()))
     assert form["dataset"].endswith("-pasted.txt") and "2 rows" in tab.data_words(tab.form.data_of(list(form.values())))

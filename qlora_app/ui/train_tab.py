@@ -234,12 +234,10 @@ class TrainTab:
         """(problems, card, fold): a recipe with mistakes opens the fold and names them; nothing typed is lost."""
         try:
             recipe = self._pinned(self.form.read(values))
-            examples = examples_of(recipe.dataset, self.page.settings.data)
             facts = self.finder.facts(recipe.base_model)
-            task_for(recipe.task, facts.tasks, examples.every)
+            with contextlib.suppress(NotHere):  # the worker looks when it has downloaded it
+                task_for(recipe.task, facts.tasks, examples_of(recipe.dataset, self.page.settings.data).every)
             self.check_method(recipe, facts.config.get("model_type", ""))
-            if recipe.method.compares_options:
-                answer_options(examples.train)
             if self.view.learns_nothing(recipe):
                 raise UserError(NOTHING_TO_LEARN, {MAX_LENGTH: NOTHING_TO_LEARN})
         except UserError as error:

@@ -116,7 +116,7 @@ def test_what_was_written_stays_as_it_was_written(visitor, app):
 def test_a_refusal_is_german_and_figures_are(visitor, app):
     app.finished_run()
     page = visitor.open(locale="de-DE")
-    expect(page.locator("#data-line summary")).to_have_text(re.compile(r"^\d\.\d{3} Zeilen: \d\.\d{3} zum Lernen"))
+    expect(page.locator("#data-line .rows > summary")).to_have_text(re.compile(r"^\d\.\d{3} Zeilen: \d\.\d{3} zum Lernen"))
     expect(page.locator("#live .tiles dd").first).to_have_text(re.compile(r"^\d,\d\d war \d,\d\d$"))
     expect(page.locator("#live .read")).to_have_text(re.compile(r"^In \d+ Schritten ging der Trainings-Loss von \d,\d\d auf \d,\d\d"))
     tab(page, "Chat").get_by_role("button", name="Noch einmal fragen").click()
