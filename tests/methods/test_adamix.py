@@ -136,7 +136,7 @@ def test_packed_examples_agree_as_much_as_each_alone():
                 torch.nn.init.constant_(p, 0.01)  # another adapter for the second pass
             model.train()
             count = (inputs["labels"][:, 1:] != -100).sum() if "shift_labels" not in inputs else len(inputs["shift_labels"])
-            total += of.loss(model, inputs, first).item() * count
+            total += of.loss(model, inputs, first).item() * int(count)
             for p in (p for n, p in model.named_parameters() if "lora_B" in n):
                 torch.nn.init.zeros_(p)
         losses.append(total)
