@@ -94,5 +94,5 @@ class AdaloraMethod(MethodChoices):
 
     def trainable(self, block: list[Matrix], layers: int) -> int:
         """The two outer matrices and the values between them."""
-        adapted = [m for m in block if m.role in ("query", "key", "value", "output")] if self.layers == "attention" else block
+        adapted = [m for m in block if m.is_attention] if self.layers == "attention" else block
         return layers * sum(self.first_rank * (m.inputs + m.outputs + 1) for m in adapted)

@@ -159,15 +159,7 @@ class AdaMixMethod(MethodChoices):
 
     @contextlib.contextmanager
     def from_disk(self, model: Any, folder: Path) -> Iterator[None]:
-        from .parts.adapted import tensors_of
-
-        if self.kind == "lora":
-            with super().from_disk(model, folder):
-                yield
-            return
-        in_memory = {name: tensor.clone() for name, tensor in model.state().items()}
-        model.take(tensors_of(folder))
-        try:
+        with super().from_disk(model, folder) if self.kind == "lora" else model.set_aside():
+            if self.kind == "houlsby":
+                self.resume(model, folder)
             yield
-        finally:
-            model.take(in_memory)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
     from transformers import PreTrainedModel
 
-ATTENTION = ("query", "key", "value", "output")
 UNPACKED = ("bf16", "fp32")  # what reads the weights of the base themselves cannot read packed ones
 DECODERS = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3")
 LINEAR = (*DECODERS, "t5", "bert", "roberta", "deberta-v2")  # all but GPT-2, whose layers stand the other way round
@@ -26,20 +25,19 @@ class PeftMethod(MethodChoices):
     """A method that PEFT attaches to linear layers: `made_by` is its configuration there, `called` how settings are called in it."""
 
     made_by: ClassVar[str]
-    called: ClassVar[dict[str, str]] = {}
-    fixed: ClassVar[dict[str, Any]] = {}
+    called: ClassVar[dict[str, str]] = {"rank": "r"}
 
     def config(self, model: "PreTrainedModel", task_type: str | None) -> "PeftConfig":
         import peft
 
         given = {self.called.get(name, name): value for name, value in self if name not in ("name", "layers")}
-        return getattr(peft, self.made_by)(task_type=task_type, **self._targets(model), **given, **self.fixed)
+        return getattr(peft, self.made_by)(task_type=task_type, **self._targets(model), **given)
 
     def _targets(self, model: "PreTrainedModel") -> dict[str, Any]:
         return {"target_modules": attention_layers(model) if self.layers == "attention" else list(linear_layers(model))}
 
     def trainable(self, block: list[Matrix], layers: int) -> int:
-        return layers * sum(self.of(m) for m in block if self.layers == "all-linear" or m.role in ATTENTION)
+        return layers * sum(self.of(m) for m in block if self.layers == "all-linear" or m.is_attention)
 
     def of(self, matrix: Matrix) -> int:
         """How many parameters learn beside one matrix."""
@@ -65,7 +63,6 @@ class VeraMethod(PeftMethod):
     rank: int = setting(256, "Rank", "Of the shared matrices; large ranks cost hardly any learned parameters.", ge=1, le=4096)
     layers: Layers = LAYERS
     made_by = "VeraConfig"
-    called = {"rank": "r"}
 
     def of(self, matrix: Matrix) -> int:
         return self.rank + matrix.outputs
@@ -112,7 +109,6 @@ class HraMethod(PeftMethod):
     rank: int = setting(8, "Reflections", "How many reflections follow each other; an even number begins as the base.", ge=2, le=512)
     layers: Layers = LAYERS
     made_by = "HRAConfig"
-    called = {"rank": "r"}
     families = LINEAR
     precisions = UNPACKED
 
@@ -140,7 +136,6 @@ class MissMethod(PeftMethod):
     rank: int = setting(64, "Rank", "Size of the matrix. More learns more and takes more memory.", ge=1, le=1024)
     layers: Layers = LAYERS
     made_by = "MissConfig"
-    called = {"rank": "r"}
     families = LINEAR
 
     def of(self, matrix: Matrix) -> int:
@@ -164,7 +159,6 @@ class LohaMethod(PeftMethod):
     alpha: int = setting(8, "Alpha", "Strength of the adapter; usually the rank.", ge=1, le=1024)
     layers: Layers = LAYERS
     made_by = "LoHaConfig"
-    called = {"rank": "r"}
     families = LINEAR
     precisions = ("int8", *UNPACKED)
 
@@ -189,7 +183,6 @@ class LokrMethod(PeftMethod):
     alpha: int = setting(8, "Alpha", "Strength of the adapter; usually the rank.", ge=1, le=1024)
     layers: Layers = LAYERS
     made_by = "LoKrConfig"
-    called = {"rank": "r"}
     families = LINEAR
     precisions = ("int8", *UNPACKED)
 
@@ -199,7 +192,18 @@ class LokrMethod(PeftMethod):
         return a * c + larger
 
 
-class PrefixMethod(PeftMethod):
+class InFrontMethod(PeftMethod):
+    """A method that learns places in front of the text and is attached to no layer."""
+
+    called = {"tokens": "num_virtual_tokens"}
+    packs = False
+    families = (*DECODERS, "gpt2")
+
+    def _targets(self, model: "PreTrainedModel") -> dict[str, Any]:
+        return {}
+
+
+class PrefixMethod(InFrontMethod):
     """Every layer's attention sees a few learned keys and values in front of the text; no weight is changed.
 
     Paper: Li and Liang 2021, prefix tuning (arXiv 2101.00190).
@@ -215,12 +219,6 @@ class PrefixMethod(PeftMethod):
     name: Literal["prefix"] = setting("prefix", **NAME, labels={"prefix": "Prefix tuning"})
     tokens: int = setting(20, "Length of the prefix", "Learned places in front of the text, in each layer.", ge=1, le=512)
     made_by = "PrefixTuningConfig"
-    called = {"tokens": "num_virtual_tokens"}
-    packs = False
-    families = (*DECODERS, "gpt2")
-
-    def _targets(self, model: "PreTrainedModel") -> dict[str, Any]:
-        return {}
 
     def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> "PeftModel":
         return super().attach(model, task_type, False)  # a layer that is computed anew would lose its prefix
@@ -229,7 +227,7 @@ class PrefixMethod(PeftMethod):
         return layers * 2 * self.tokens * next(m.outputs for m in block if m.role == "key")
 
 
-class PromptMethod(PeftMethod):
+class PromptMethod(InFrontMethod):
     """A few learned tokens stand in front of every text, as if somebody had found the best possible words; nothing else is changed.
 
     Paper: Lester et al. 2021, prompt tuning (arXiv 2104.08691).
@@ -244,12 +242,6 @@ class PromptMethod(PeftMethod):
     name: Literal["prompt"] = setting("prompt", **NAME, labels={"prompt": "Prompt tuning"})
     tokens: int = setting(20, "Learned tokens", "How many stand in front of every text.", ge=1, le=512)
     made_by = "PromptTuningConfig"
-    called = {"tokens": "num_virtual_tokens"}
-    packs = False
-    families = (*DECODERS, "gpt2")
-
-    def _targets(self, model: "PreTrainedModel") -> dict[str, Any]:
-        return {}
 
     def trainable(self, block: list[Matrix], layers: int) -> int:
         return self.tokens * next(m.inputs for m in block if m.role == "query")

@@ -109,7 +109,7 @@ class LoraMethod(MethodChoices):
 
     def trainable(self, block: list[Matrix], layers: int) -> int:
         """rank times the inputs and outputs of every adapted matrix; DoRA learns a length for each output too."""
-        adapted = [m for m in block if m.role in ("query", "key", "value", "output")] if self.layers == "attention" else block
+        adapted = [m for m in block if m.is_attention] if self.layers == "attention" else block
         lengths = sum(m.outputs for m in adapted) if self.weight_decomposed else 0
         return layers * (self.rank * sum(m.inputs + m.outputs for m in adapted) + lengths)
 

@@ -167,12 +167,9 @@ class MeftMethod(MethodChoices):
 
     @contextlib.contextmanager
     def from_disk(self, model: Any, folder: Path) -> Iterator[None]:
-        in_memory = {name: tensor.clone() for name, tensor in model.state().items()}
-        self.resume(model, folder)
-        try:
+        with model.set_aside():
+            self.resume(model, folder)
             yield
-        finally:
-            model.take(in_memory)
 
 
 def _percent(error: float) -> str:

@@ -27,6 +27,9 @@ class Matrix(NamedTuple):
     inputs: int
     outputs: int
 
+    @property
+    def is_attention(self) -> bool: return self.role in ("query", "key", "value", "output")
+
 
 class MethodChoices(Choices):
     """The settings of one method, and what it does with a model.

@@ -5,12 +5,12 @@ import functools
 import hashlib
 import os
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..cache import remove
 from ..errors import UserError
 from ..settings import Settings
 from .choice import UPLOADED, DatasetChoice
@@ -52,7 +52,7 @@ def import_file(path: Path | Sequence[Path], data_folder: Path, name: str, limit
     except OSError as error:  # what was read of a large file needs room too
         raise _not_saved(shown, error) from error
     finally:
-        _remove(copy)
+        remove(copy)
     return id
 
 
@@ -150,7 +150,7 @@ def _copy(path: Path, folder: Path) -> tuple[Path, str]:
     """(a private copy, sha256 of its bytes): what is checked is what is kept, whatever happens to the original."""
     for left_behind in folder.glob(".import-*"):
         if time.time() - left_behind.stat().st_mtime > _DAY:
-            _remove(left_behind)
+            remove(left_behind)
     digest = hashlib.sha256()
     handle, name = tempfile.mkstemp(prefix=".import-", dir=folder)  # mode 0600
     copy = Path(name)
@@ -178,16 +178,9 @@ def _copy_all(paths: Sequence[Path], folder: Path) -> tuple[Path, str]:
             copy.replace(made / name)
             digests.append((name, digest))
     except BaseException:
-        _remove(made)
+        remove(made)
         raise
     return made, _sha256_of_all(sorted(digests))
-
-
-def _remove(copy: Path) -> None:
-    if copy.is_dir():
-        shutil.rmtree(copy, ignore_errors=True)
-    else:
-        copy.unlink(missing_ok=True)
 
 
 def _shown(name: str) -> str:

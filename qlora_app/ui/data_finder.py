@@ -21,35 +21,30 @@ from ..training_data.hub_data import Hit, Layout, Part, download_words, fetch_da
 from ..training_data.packed import ENDINGS
 from ..words import size
 from .guard import changes, in_words, reads
+from .hub_finder import HubFinder
 from .page import Page
 from .recipe_form import PASTE, SEARCH_DATA, RecipeForm, data_value
-from .theme import on_click, plain
+from .theme import plain
 
 NAMES = ("dataset.subset", "dataset.split", "dataset.revision")
-REMEMBERED = 600.0  # seconds, of what the Hub said about a dataset
 NEWS = 0.5  # seconds between two words about a download
 LONGEST_PASTE = 5_000_000  # characters
-NOTHING = "Nothing found. Try fewer words, such as alpaca or german questions."
 
 
-class DataFinder:
+class DataFinder(HubFinder):
     """Its components and what they do."""
 
+    kind = "data"
+    nothing = "Nothing found. Try fewer words, such as alpaca or german questions."
+
     def __init__(self, page: Page, form: RecipeForm) -> None:
-        self.page = page
-        self.form = form
-        self._known: dict[tuple[str, str], tuple[float, Layout]] = {}
+        super().__init__(page, form)
         self._loading = ThreadPoolExecutor(2, thread_name_prefix="download")
 
     # ---- components
 
     def build(self) -> None:
-        with gr.Column(visible=False, elem_id="data-search") as self.searching:
-            with gr.Row(elem_classes="keep", equal_height=True):
-                self.words = gr.Textbox(label="Search the Hub for data", placeholder="alpaca", max_lines=1, scale=3, min_width=120,
-                                        interactive=True, elem_id="data-words")
-                self.go = gr.Button("Search", size="sm", min_width=90, elem_id="data-go")
-            self.hits = plain(js_on_load=on_click("pick", "data"), elem_id="data-hits")
+        self.build_search("data", "Search the Hub for data", "alpaca")
         with gr.Column(visible=False, elem_id="data-hub") as self.chosen:
             self.line = plain(elem_id="data-hub-line")
             with gr.Row(elem_classes="pairs"):
@@ -67,26 +62,16 @@ class DataFinder:
     @property
     def outputs(self) -> list[Component]:
         """What `describe` fills."""
-        return [self.searching, self.chosen, self.bringing, self.line, *self.lists, self.get, self.progress]
+        return [self.panel, self.chosen, self.bringing, self.line, *self.lists, self.get, self.progress]
 
     # ---- handlers
 
-    @reads
-    def find(self, words: str) -> str:
-        """The list of hits, or why there is none."""
-        try:
-            found = search_data(words or "", self._token())
-        except UserError as error:
-            return f'<p class="warning" role="alert">{escape(str(error))}</p>'
-        rows = "".join(_row(hit) for hit in found)
-        return f'<ul class="shelf">{rows}</ul>' if rows else f'<p class="quiet" role="status">{NOTHING}</p>'
+    def search(self, words: str, token: str | None) -> list[Hit]:
+        return search_data(words, token)
 
     @reads
     def pick(self, event: gr.EventData) -> Any:
-        """A click on a hit; what comes from the browser must be a dataset's id."""
-        choice = DatasetChoice(source="hub", id=str((event._data or {}).get("data", ""))[:200])
-        if problems := choice.problems():
-            raise UserError(problems["id"])
+        choice = self.picked(event, DatasetChoice)
         return gr.update(choices=self.form.data_choices(choice), value=data_value(choice))
 
     @reads
@@ -147,19 +132,12 @@ class DataFinder:
 
     def layout(self, choice: DatasetChoice) -> Layout:
         """Raises UserError for data that cannot be had."""
-        when, known = self._known.get((choice.id, choice.revision), (0.0, None))
-        if known and time.monotonic() - when < REMEMBERED:
+        if known := self.known(choice.id, choice.revision):
             return known
         found = look_up(choice, self._token(), revisions=True)
-        if len(self._known) > 200:
-            self._known.clear()
         for revision in (choice.revision, found.commit):
-            self._known[choice.id, revision] = time.monotonic(), found
+            self.remember(choice.id, revision, found)
         return found
-
-    def _token(self) -> str | None:
-        """Visitors of a demonstration do not look into what only its owner may see."""
-        return self.page.settings.token if self.page.may_change else None
 
     def _folder_words(self) -> str:
         folder = self.page.settings.data
@@ -167,11 +145,6 @@ class DataFinder:
         shown = f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
         return ('<p class="quiet">Large files need no upload: what lies in the data folder of this machine '
                 f'(<span translate="no">{escape(shown)}</span>) is in the list too.</p>')
-
-
-def _row(hit: Hit) -> str:
-    return (f'<li><button type="button" data-data="{escape(hit.id)}"><b translate="no">{escape(hit.id)}</b> '
-            f'<span>{escape(hit.summary())}</span></button></li>')
 
 
 def _list(names: Any, value: str) -> Any:

@@ -125,6 +125,15 @@ class AdaptedModel(nn.Module):
         values = dict(self.base_model.named_parameters())
         return {name: values[name].detach() for name in self.learned}
 
+    @contextlib.contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Other tensors may be taken meanwhile; afterwards those of now are there again."""
+        in_memory = {name: tensor.clone() for name, tensor in self.state().items()}
+        try:
+            yield
+        finally:
+            self.take(in_memory)
+
     def save(self, folder: Path, settings: dict[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: tensor.contiguous() for name, tensor in self.state().items()}, folder / WEIGHTS, {"format": "pt"})
