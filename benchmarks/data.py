@@ -50,9 +50,8 @@ def ours(path: Path) -> int:
         kept = cache_folder(home.tokens, examples.fingerprint, tokenizer, LENGTH)
         for name, part in (("train", examples.train), ("held-out", examples.held_out)):
             cache = TokenCache(len(part), kept / name, home.max_cache_mb)
-            encoded = EncodedExamples(part, tokenizer, LENGTH, cache)
-            for place in range(len(encoded)):
-                encoded.encoded(place)
+            encoded = EncodedExamples(part, tokenizer, LENGTH, cache=cache)
+            encoded.encode_those(range(len(encoded)))
             cache.save()
         return len(examples.train) + len(examples.held_out)
 

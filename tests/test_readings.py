@@ -152,3 +152,12 @@ def test_a_broken_first_line_and_a_wrapped_list_are_told_apart_by_their_beginnin
     for content, left_out in (("{broken\n" + jsonl(PAIRS), 1), ('{"data": [\n' + lines + "]}", 0)):
         examples = load_examples(*imported(tmp_path, content))
         assert (examples.rows - left_out, len(examples.left_out)) == (200, left_out)
+
+
+def test_what_other_code_has_read_is_read_again(tmp_path, on_disk, monkeypatch):
+    choice, data = imported(tmp_path, PAIRS)
+    monkeypatch.setattr(readings, "read_file", never)
+    load_examples(choice, data)
+    monkeypatch.setattr(readings, "source_of", lambda folder: f"changed {folder.name}")
+    with pytest.raises(AssertionError, match="a second time"):
+        load_examples(choice, data)

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..cache import make_room, remove, used
+from ..digests import source_of
 from ..settings import Settings
 from .checks import KEY, held_out_positions, overlap_warnings
 from .choice import DatasetChoice
@@ -24,7 +24,7 @@ def take_in(files: Path | Sequence[Path], data_folder: Path, choice: DatasetChoi
             progress: Progress | None = None, name: str = "") -> FileContents:
     """As read_file reads what is chosen, or as it was read before. `files`: where it lies. Raises UserError, AskColumns and OSError."""
     asked = choice.model_dump_json(include={"source", "id", "subset", "split", "revision", "format", "columns"})
-    place = data_folder / FOLDER / hashlib.blake2b(f"{__version__}{asked}".encode(), digest_size=12).hexdigest()
+    place = data_folder / FOLDER / hashlib.blake2b(f"{source_of(Path(__file__).parent)}{asked}".encode(), digest_size=12).hexdigest()
     stamp = _stamp(files)
     if (known := _open(place, stamp)) is not None:
         return known

@@ -104,7 +104,7 @@ class OnDisk(Sequence):
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+            return list(self.select(range(*index.indices(len(self))), self._turns))
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         place = index % len(self) if self.places is None else self.places[index]
