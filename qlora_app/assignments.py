@@ -33,6 +33,7 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
         values = merged(values, {"method": {"name": name}})  # another method has settings of its own
     problems = _apply(values, assignments)
     data = _own_data(values, settings)
+    held_out = _held_out_data(values, data)
     try:
         recipe = Recipe.from_dict(values)
     except UserError as error:
@@ -41,10 +42,9 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
         problems = {**error.problems, **problems}
     if problems:
         raise UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
-    if data is None:
-        return recipe
-    id = import_file(_files_in(data) if data.is_dir() else data, settings.data, data.name, settings, recipe.dataset.columns)
-    return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update={"id": id})})
+    brought = {name: import_file(_files_in(place) if place.is_dir() else place, settings.data, place.name, settings, recipe.dataset.columns)
+               for name, place in (("id", data), ("held_out_from", held_out)) if place}
+    return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update=brought)}) if brought else recipe
 
 
 def command_for(recipe: Recipe, presets: Presets) -> str:
@@ -113,6 +113,18 @@ def _own_data(values: dict[str, Any], settings: Settings) -> Path | None:
     if (settings.data / name).exists():
         dataset.update(source="file")
     return None
+
+
+def _held_out_data(values: dict[str, Any], data: Path | None) -> Path | None:
+    """The same for dataset.held_out_from, once it is known that the data is a person's own; `data` is what it learns from."""
+    dataset = values.get("dataset", {})
+    if not isinstance(dataset, dict) or dataset.get("source") != "file" or not dataset.get("held_out_from"):
+        return None
+    place = Path(str(dataset["held_out_from"])).expanduser()
+    if not place.exists():
+        return None
+    dataset["held_out_from"] = place.name if place.resolve() == data else f"held-out {place.name}"  # two folders may have files of one name
+    return place.resolve()
 
 
 def _files_in(folder: Path) -> list[Path]:

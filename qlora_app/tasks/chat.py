@@ -119,7 +119,8 @@ def _by_marks(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversa
     """[(ids, 1 where the token is learned)] by a template that marks what the assistant says."""
     import jinja2
 
-    how = {"tokenize": True, "return_dict": True, "return_assistant_tokens_mask": True, "tokenizer_kwargs": {"return_attention_mask": False}}
+    how = {"tokenize": True, "return_dict": True, "return_assistant_tokens_mask": True}
+    how["tokenizer_kwargs"] = {"return_attention_mask": False}
     try:
         made = tokenizer.apply_chat_template(conversations, **how)
     except jinja2.TemplateError:  # one of them, and a person wants to know which

@@ -48,11 +48,16 @@ def split(data: FileContents, share: float, seed: int) -> tuple[list[int], list[
     file = data.conversations.file.with_name(f"split-{share}-{seed}.json") if is_kept else None
     if file and file.exists():
         return tuple(json.loads(file.read_text(encoding="utf-8")))
-    aside = held_out_positions([data.keys[i:i + KEY] for i in range(0, len(data.keys), KEY)], share, seed)
+    aside = held_out_positions(keys_of(data), share, seed)
     made = sorted(aside), overlap_warnings(data.asked, aside)
     if is_kept:
         _write(file, made)
     return made
+
+
+def keys_of(data: FileContents) -> list[bytes]:
+    """The same_key of each conversation."""
+    return [data.keys[i:i + KEY] for i in range(0, len(data.keys), KEY)]
 
 
 def _open(place: Path, stamp: list[list[int]]) -> FileContents | None:
