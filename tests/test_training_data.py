@@ -805,3 +805,42 @@ def test_hostile_files_take_no_time(load, refused):
     assert "Windows-1252" in load(b"question,answer\nq," + b"A" * 1_000_000 + b"\xe9\n", "cp1252.csv").warnings[0]
     load(jsonl([ALPACA[0] | {"output": "{{" * 200_000 + "<|" * 200_000}]))
     assert time.process_time() - start < 5
+
+
+# ---- larger than the memory
+
+LISTED = json.dumps(ALPACA)
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    monkeypatch.setattr(rows, "_MOST_AT_ONCE", 400)
+    monkeypatch.setattr(rows, "_CHUNK", 50)
+
+
+@pytest.mark.parametrize("text", [
+    f'{{"data": {LISTED}}}', f'{{"version": {{"a": [1]}}, "train": {LISTED}, "note": "x"}}\n',
+    json.dumps({"name": "n", "rows": ALPACA}, indent=2), f'\ufeff {{ "data" : {LISTED} }}', LISTED])
+def test_a_list_in_a_large_object_is_read_row_by_row(load, little_memory, text):
+    examples = load(text.encode(), held_out_share=0)
+    assert (examples.rows, len(examples.train), examples.left_out) == (12, 12, [])
+    assert examples.train[3] == pair("What is 3 plus 3?", "It is 6.")
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    (json.dumps({"question": ["why?"] * 300, "answer": ["so."] * 300}), "one JSON value of more than"),
+    (json.dumps({"a": {"question": "x" * 2000, "answer": "y"}, "b": {"question": "x", "answer": "y"}}), "Write one row per line"),
+    (f'{{"data": {LISTED}, "train": {LISTED}}}', "several lists of rows (data, train)"),
+    (f'{{"data": {LISTED}', "cut off"), (f'{{"data": {LISTED[:-90]}', "cut off"), (f'{{"data": {LISTED[:-1]}, oops]}}', "row 13"),
+    (json.dumps([{"instruction": "a", "output": "b" * 2000}]), "row 1 is one JSON value"),
+    (json.dumps({"instruction": "a" * 2000, "output": "b"}) + "\n{}\n", "one JSON value of more than")])
+def test_what_would_fill_the_memory_is_refused_with_a_way_out(refused, little_memory, text, words):
+    assert words in refused(text)
+
+
+def test_messages_that_name_their_parents_are_not_collected_without_end(load, refused, monkeypatch):
+    monkeypatch.setattr("qlora_app.training_data.conversations._MOST_LINKED", 300)
+    tree = [{"message_id": f"m{i}", "parent_id": f"m{i - 1}" if i % 2 else None, "role": "assistant" if i % 2 else "prompter",
+             "text": "word " * 9} for i in range(20)]
+    assert "Split it by its trees" in refused(jsonl(tree))
+    assert load(jsonl(tree[:4]), held_out_share=0).rows == 4

@@ -92,7 +92,8 @@ def _with_held_out_data(choice: DatasetChoice, data: FileContents, measured: Fil
     known, aside = set(tested), sample_positions(tested, choice.split_seed)
     rest = [place for place, key in enumerate(keys_of(data)) if key not in known]
     if not rest:
-        sentence = f"Every row of {choice.title} also stands in {name}, which is only measured with: nothing is left to learn from. Choose another."
+        sentence = (f"Every row of {choice.title} also stands in {name}, which is only measured with: nothing is left to learn from. "
+                    "Choose another.")
         raise UserError(sentence, {"dataset.held_out_from": sentence})
     learned = {data.numbers[place] for place in rest}
     both = {int(number): int(line) for number, line in zip(data.numbers, data.lines, strict=True) if number not in learned}
