@@ -844,3 +844,33 @@ def test_messages_that_name_their_parents_are_not_collected_without_end(load, re
              "text": "word " * 9} for i in range(20)]
     assert "Split it by its trees" in refused(jsonl(tree))
     assert load(jsonl(tree[:4]), held_out_share=0).rows == 4
+
+
+# ---- what other programs write
+
+TURNS = [{"role": "user", "content": "it's \u00e9"}, {"role": "assistant", "content": 'the "end"'}]
+
+
+@pytest.mark.parametrize("column", ["messages", "conversations"])
+@pytest.mark.parametrize("written", [json.dumps(TURNS), str(TURNS), f" {json.dumps(TURNS, indent=1)}"])
+def test_turns_written_as_text_in_a_table(load, column, written):
+    examples = load(table([["id", column], *([str(i), written] for i in range(3))]), "chats.csv")
+    assert list(examples.train) == [pair("it's \u00e9", 'the "end"')] * 3 and examples.left_out == []
+
+
+@pytest.mark.parametrize("written", ["[1, 2", "hello", "[" * 5000, "[]", "__import__('os')", "[__import__('os').getcwd()]"])
+def test_text_that_is_no_list_of_turns_is_named(refused, written):
+    assert "instead of a list of turns" in refused(jsonl([{"messages": written}] * 3))
+
+
+@pytest.mark.parametrize("turns", [
+    [{"role": "user", "parts": [{"text": "a"}, "b"]}, {"role": "model", "parts": [{"text": "c"}]}],
+    [{"role": "human", "content": "ab"}, {"role": "ai", "content": "c"}],
+    [{"role": "user", "content": [{"type": "input_text", "text": "ab"}]},
+     {"role": "assistant", "content": [{"type": "output_text", "text": "c"}]}]])
+def test_turns_of_other_interfaces(load, turns):
+    assert list(load(jsonl([{"contents": turns}] * 3)).train) == [pair("ab", "c")] * 3
+
+
+def test_lines_that_are_no_json_at_all_are_not_called_cut_off(refused):
+    assert "not valid JSON" in refused("\n".join(str(row) for row in ALPACA)) and "cut off" in refused(jsonl(ALPACA)[:-9])

@@ -133,15 +133,16 @@ class _FileRows:
             yield start, "".join(part).strip(), None
 
     def _lines(self, file: TextIO) -> Iterator[Found]:
-        number, text, problem = 0, "", None
+        number, readable, text, problem = 0, 0, "", None
         for line, text in enumerate(iter(partial(file.readline, _MOST_AT_ONCE), ""), start=1):
             if len(text) == _MOST_AT_ONCE:
                 raise self._too_large(f"line {line}")
             if text.strip():
                 number += 1
                 value, problem = _decode(text)
+                readable += problem is None
                 yield line, value, problem
-        if problem and not text.endswith("\n"):
+        if readable and problem and not text.endswith("\n"):
             raise self._refusal(f"ends in the middle of row {number} (line {line}): it was cut off", _AGAIN)
 
     def _one_object(self, file: TextIO) -> Iterator[Found]:
