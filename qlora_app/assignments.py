@@ -14,6 +14,7 @@ from .recipe import Recipe
 from .settings import Settings
 from .starter import DATASETS
 from .training_data import import_file
+from .training_data.columns import ColumnMap
 from .training_data.packed import ENDINGS
 
 PROGRAM = "python -m qlora_app"
@@ -42,8 +43,8 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
         problems = {**error.problems, **problems}
     if problems:
         raise UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
-    brought = {name: import_file(_files_in(place) if place.is_dir() else place, settings.data, place.name, settings, recipe.dataset.columns)
-               for name, place in (("id", data), ("held_out_from", held_out)) if place}
+    brought = {name: import_file(_files_in(place) if place.is_dir() else place, settings.data, place.name, settings, columns)
+               for name, place, columns in (("id", data, recipe.dataset.columns), ("held_out_from", held_out, ColumnMap())) if place}
     return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update=brought)}) if brought else recipe
 
 

@@ -249,6 +249,19 @@ def test_a_second_file_is_measured_with_and_nothing_stands_on_both_sides(tmp_pat
     assert len(alone.held_out) == 10 and alone.fingerprint != examples.fingerprint
 
 
+def test_columns_are_those_of_the_data_and_held_out_data_may_have_others(tmp_path):
+    choice, data = two_files(tmp_path)
+    mapped = choice.model_copy(update={"columns": ColumnMap(prompt="raw", answer="note")})
+    for name, text, held_out in (("odd.csv", "raw,note\n" + "".join(f"q{i},a\n" for i in range(20)), choice.id),
+                                 ("more.csv", "raw,note\n" + "".join(f"q{i},b\n" for i in range(15)), None)):
+        (tmp_path / name).write_text(text)
+        mapped = mapped.model_copy(update={"id": mapped.id if held_out is None else import_file(tmp_path / name, data, name),
+                                           "held_out_from": held_out or import_file(tmp_path / name, data, name)})
+        examples = load_examples(mapped, data)
+        assert examples.train[0][0]["content"] == "q0" and len(examples.train) == 20
+        assert examples.held_out[0][0]["content"] == ("q0" if held_out is None else "What is 0?")
+
+
 def test_of_much_held_out_data_a_part_is_measured_with_the_same_for_the_same_seed(tmp_path):
     choice, data = two_files(tmp_path, range(20), [*range(100, 800), 100])
     first, same = (load_examples(choice, data) for _ in range(2))

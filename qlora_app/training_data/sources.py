@@ -13,7 +13,7 @@ from ..messages import Conversation
 from ..settings import Settings
 from .checks import overlap_warnings, same_key, sample_positions
 from .choice import DatasetChoice
-from .columns import AskColumns
+from .columns import AskColumns, ColumnMap
 from .conversations import FileContents, LeftOut, read_file
 from .data_folder import fingerprint_of, place_of, stamp_of
 from .hub_data import NotHere, is_here, paths_of, resolve
@@ -82,6 +82,8 @@ def _read_held_out(choice: DatasetChoice, data_folder: Path) -> FileContents:
     except (NotHere, AskColumns):  # both say what is to be done first
         raise
     except UserError as error:
+        if any(name.startswith("dataset.columns.") for name in error.problems):  # it has others, which may be known ones
+            return _read_held_out(choice.model_copy(update={"columns": ColumnMap()}), data_folder)
         raise UserError(f"Held-out data: {error}", {"dataset.held_out_from": str(error)}) from error
 
 
