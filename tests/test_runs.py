@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import wait_for
 
 from qlora_app.errors import UserError
 from qlora_app.launch import local
@@ -239,9 +240,8 @@ def test_the_remains_of_a_process_do_not_live():
     child = os.fork()
     if child == 0:
         os._exit(0)
-    time.sleep(0.2)
+    wait_for(lambda: process_start(child) is None)
     os.kill(child, 0)  # the kernel still knows it, as a zombie
-    assert process_start(child) is None
     os.waitpid(child, 0)
 
 
