@@ -236,6 +236,18 @@ def test_a_reused_process_id_is_not_the_launched_worker(run):
     assert run.status().state == "interrupted"
 
 
+def test_an_ended_worker_is_not_kept_alive_by_a_process_just_forked(run):
+    with run.hold_lock():
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+        assert run.is_alive()
+    assert not run.is_alive()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
 def test_the_remains_of_a_process_do_not_live():
     child = os.fork()
     if child == 0:
