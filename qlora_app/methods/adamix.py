@@ -3,10 +3,10 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
-from .method import Matrix, MethodChoices
+from .method import LearningRate, Matrix, MethodChoices
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +49,8 @@ class AdaMixMethod(MethodChoices):
         labels={"all-linear": "All linear layers", "query-value": "Query and value"})
     consistency: float = setting(
         1.0, "Consistency", "Weight of the loss that makes two passes agree. The paper takes 1 for labels, 100 for text.", ge=0, le=1000)
+
+    learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "the authors', for text")
 
     @property
     def answers_beside_base(self) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
 from ..errors import UserError
-from .method import Matrix, MethodChoices
+from .method import LearningRate, Matrix, MethodChoices
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -50,6 +50,8 @@ class MeftMethod(MethodChoices):
     # One stack of blocks that hand on nothing but hidden states.
     families: ClassVar[tuple[str, ...]] = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "gpt2", "bert",
                                            "roberta")
+
+    learning_rate: ClassVar[LearningRate] = LearningRate(5e-4, "the authors', who go up to 8e-4")
 
     @property
     def opens_in_peft(self) -> bool:

@@ -67,14 +67,14 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     max_length = _fitting_length(facts.context, training.max_length, warnings)
     model = recipe.method.attach(base, task.peft_type, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
     before = marks(model)
-    compares = recipe.method.compares_options
+    compares = bool(recipe.method.comparing)
     kept = cache_folder(settings.tokens, examples.fingerprint, tokenizer, max_length, f"{task.name} {task.choice!r} {task.labels!r}")
     train, held_out = (EncodedExamples(part, tokenizer, max_length, task, TokenCache(len(part), kept / name, settings.max_cache_mb))
                        for name, part in (("train", examples.train), ("held-out", examples.held_out)))
     if compares:
         train = ExamplesWithOptions(examples.train, tokenizer, max_length, task)
     train.check_trainable()
-    size = micro_batch_size(train, training.batch_size, at_once // (1 + len(train.options)) if compares else at_once)
+    size = micro_batch_size(train, training.batch_size, at_once // (1 + train.most_options) if compares else at_once)
     measured = [held_out[i] for i in _spread(range(len(held_out)), training.measured_examples)]
     held_out.cache.save()
     questions = [question for one in examples.held_out if (question := task.question(tokenizer, one))]
@@ -84,7 +84,7 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     first = collate([EncodedExamples.__getitem__(train, i) for i in range(min(size, len(train)))])  # without the answer options
     warnings += recipe.method.before_first_step(model, on_device(first, model.device))
     measured = list(micro_batches(measured, 16, collate))
-    collate = collator_with_options(collate, tokenizer.pad_token_id) if compares else collate
+    collate = collator_with_options(collate, task.collator(tokenizer, packing=False)) if compares else collate
     return Job(run, recipe, task, examples, tokenizer, model, train, collate, packing, size, measured,
                asked or _spread(questions, SAMPLE_QUESTIONS), scored, _answer_length(questions, tokenizer), warnings, before)
 

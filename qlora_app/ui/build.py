@@ -73,6 +73,7 @@ class Workshop:
         controls["training.batch_size"].input(tab.set_effort, amount, controls["training.epochs"], **FAST).then(**described)
         controls["training.epochs"].input(tab.own_epochs, None, tab.effort, **FAST)
         controls[METHOD].change(tab.form.choose_method, controls[METHOD], tab.form.of_the_method, **FAST)
+        controls[METHOD].input(tab.method_changed, chosen, tab.of_another_method, **FAST)
         self._wire_presets(everything)
         self._wire_models(everything)
         self._wire_data(described)
@@ -81,7 +82,8 @@ class Workshop:
         started = tab.start.click(tab.start_run, everything, [tab.alert, tab.card, tab.fold], **FAST)
         self._then_ask(started.then(**described))
         started.success(None, js=TO_CARD)
-        by_hand = [control.input for name, control in controls.items() if name != "base_model" and not name.startswith("dataset")]
+        by_hand = [control.input for name, control in controls.items()
+                   if name not in ("base_model", METHOD) and not name.startswith("dataset")]
         gr.on(by_hand, **described, trigger_mode="always_last")
 
     def _wire_models(self, everything: list[Any]) -> None:
