@@ -57,6 +57,10 @@ class AdaMixMethod(MethodChoices):
         return self.kind == "lora"
 
     @property
+    def passes(self) -> int:
+        return 2 if self.consistency else 1
+
+    @property
     def opens_in_peft(self) -> bool:
         return self.kind == "lora"
 
@@ -97,8 +101,8 @@ class AdaMixMethod(MethodChoices):
         """Every expert's way down, and the way up once or as often."""
         ups = 1 if self.share_up else self.experts
         if self.kind == "houlsby":
-            hidden = block[0].inputs
-            return layers * (self.experts * self.rank * (hidden + 1) + ups * hidden * (self.rank + 1))
+            hidden, parts = block[0].inputs, sum(m.role == "down" for m in block)
+            return layers * parts * (self.experts * self.rank * (hidden + 1) + ups * hidden * (self.rank + 1))
         adapted = block if self.layers == "all-linear" else [m for m in block if m.role in ("query", "value")]
         return self.rank * layers * sum(self.experts * m.inputs + ups * m.outputs for m in adapted)
 

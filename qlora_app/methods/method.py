@@ -82,6 +82,20 @@ class MethodChoices(Choices):
         return problems
 
     @property
+    def bits_held(self) -> float | None:
+        """Bits a weight of the base takes while it trains, scales included, where the method quantizes it itself."""
+        return None
+
+    @property
+    def passes(self) -> int:
+        """Forward passes a step remembers at once."""
+        return 1
+
+    def streams_kept(self, layers: int) -> float | None:
+        """Bytes a step keeps for each number of the hidden state, all blocks together; None where each keeps what autograd wants."""
+        return None
+
+    @property
     def comparing(self) -> tuple[str, ...]:
         """Its settings that are on and want the wrong answers too in `loss`. With any, batches hold them as "options"."""
         return ()
