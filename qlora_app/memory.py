@@ -27,7 +27,8 @@ TOKENS_AT_ONCE = {"cpu": 512, "cuda": 2048}
 FEWEST_TOKENS = 512
 CHECKPOINTED_FROM = 1_000_000_000  # parameters, from which "automatic" turns gradient checkpointing on, on a GPU
 # A feed-forward part of two matrices instead of three, by model_type.
-WITHOUT_GATE = ENCODERS | {"gpt2", "gpt_neox", "gptj", "gpt_neo", "opt", "phi", "bloom", "falcon", "starcoder2", "gpt_bigcode", "codegen", "mpt"}
+WITHOUT_GATE = ENCODERS | {"gpt2", "gpt_neox", "gptj", "gpt_neo", "opt", "phi", "bloom", "falcon", "starcoder2", "gpt_bigcode", "codegen",
+                            "mpt"}
 TIED = {"gpt2", "gemma", "gemma2", "gemma3_text"}  # those whose config says nothing about it and means yes
 LEARNED_POSITIONS = {"gpt2", "gpt_neo", "opt", "gpt_bigcode"}  # a vector a position, beside one a word
 EAGER = {"deberta", "deberta-v2"} | TEXT_TO_TEXT  # their attention keeps every score also on a GPU
@@ -35,7 +36,7 @@ REMEMBERED = 3.0  # seconds, of what the machine has free
 
 
 class Kept(NamedTuple):
-    """Bytes one block keeps of one token for the backward pass, for each number of what is named; measured with LoRA on all layers."""
+    """Bytes one block keeps of a token for the backward pass, for each number of what is named; measured with LoRA on all layers."""
 
     hidden: int
     forward: int  # inside of the feed-forward part
@@ -47,7 +48,8 @@ class Kept(NamedTuple):
 
 # By what a model computes in (4 bytes a number or 2); of an encoder and a decoder both blocks together. Others are as LLaMA.
 KEPT = {"llama": {4: Kept(32, 16, 0, 0, 40), 2: Kept(40, 10, 0, 0, 24)}, "gpt2": {4: Kept(41, 20, 12, 0, 12), 2: Kept(33, 12, 12, 0, 12)},
-        "bert": {4: Kept(42, 8, 12, 0, 28), 2: Kept(42, 6, 12, 0, 20)}, "t5": {4: Kept(113, 64, 36, 0, 96, 8), 2: Kept(145, 36, 36, 0, 64, 8)},
+        "bert": {4: Kept(42, 8, 12, 0, 28), 2: Kept(42, 6, 12, 0, 20)},
+        "t5": {4: Kept(113, 64, 36, 0, 96, 8), 2: Kept(145, 36, 36, 0, 64, 8)},
         "deberta-v2": {4: Kept(80, 8, 12, 4096, 52), 2: Kept(60, 6, 6, 2048, 30)}}
 
 
@@ -193,8 +195,8 @@ def _kept_in_a_block(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> fl
         else "llama"
     kept, drops = KEPT[alike][wide], getattr(recipe.method, "dropout", 0) > 0
     seen = recipe.training.max_length * kept.scores if kind == "cpu" or shapes.family in EAGER else 0
-    return ((kept.hidden + drops * kept.dropped_hidden) * shapes.hidden + (kept.forward + drops * kept.dropped_forward) * shapes.feed_forward
-            + shapes.heads * (seen + kept.relative))
+    return ((kept.hidden + drops * kept.dropped_hidden) * shapes.hidden
+            + (kept.forward + drops * kept.dropped_forward) * shapes.feed_forward + shapes.heads * (seen + kept.relative))
 
 
 def is_checkpointed(recipe: Recipe, parameters: int, kind: str) -> bool:

@@ -108,7 +108,8 @@ def test_several_files_at_once_and_pasted_text(tab, values, tmp_path):  # noqa: 
         file.write_text(f'{{"instruction": "{file.name}", "output": "b"}}\n' * 6)
     form = filled(tab, tab.take_upload(uploaded(tab, files), ("starter", "starter/helper", "lora"), None, *values.values()))
     assert "12 rows" in tab.data_words(tab.form.data_of(list(form.values())))
-    form = filled(tab, tab.take_text("question,answer\nWhy?,So.\nWho?,Me.\n", ("starter", "starter/helper", "lora"), None, *values.values()))
+    suggested_for = ("starter", "starter/helper", "lora")
+    form = filled(tab, tab.take_text("question,answer\nWhy?,So.\nWho?,Me.\n", suggested_for, None, *values.values()))
     assert form["dataset"].endswith("-pasted.txt") and "2 rows" in tab.data_words(tab.form.data_of(list(form.values())))
     with pytest.raises(gr.Error, match="There is no text yet"):
         tab.take_text(" ", ("starter", "starter/helper", "lora"), None, *values.values())

@@ -182,7 +182,8 @@ def test_two_passes_keep_twice_as_much(kept_by):
 def test_meft_keeps_the_same_of_any_depth_and_it_is_known(kept_by):
     (four, _), (eight, estimated) = (kept_by("llama", {"name": "meft", "dropout": 0.0}, layers) for layers in (4, 8))
     assert eight < 1.1 * four and eight < estimated
-    deep = [need(recipe().model_copy(update={"method": MeftMethod(precision=p)}), llama("7B"), "cpu").activations for p in ("fp64", "exact")]
+    deep = [need(recipe().model_copy(update={"method": MeftMethod(precision=precision)}), llama("7B"), "cpu").activations
+            for precision in ("fp64", "exact")]
     plain = need(recipe(gradient_checkpointing="off"), llama("7B"), "cpu").activations
     assert deep[0] < deep[1] < plain / 5
 

@@ -33,8 +33,8 @@ class Ia3Method(MethodChoices):
 
     name: Literal["ia3"] = setting("ia3", "Method", "How the model is changed.", labels={"ia3": "(IA)3"})
     unlikelihood: float = setting(
-        0.0, "Unlikelihood", "Weight of the loss that makes wrong answers unlikely; 1 in T-Few. Options are a column of the data, or its few different answers.",
-        ge=0, le=100)
+        0.0, "Unlikelihood", "Weight of the loss that makes wrong answers unlikely; 1 in T-Few. They come from a column of options, or are "
+        "the few different answers of the data.", ge=0, le=100)
     length_normalized: float = setting(
         0.0, "Length-normalized choice", "Weight of the loss that makes the right answer the likeliest, token for token; 1 in T-Few.",
         ge=0, le=100)

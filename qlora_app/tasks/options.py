@@ -25,9 +25,9 @@ def answer_options(conversations: Iterable[Conversation]) -> list[str]:
     without = [talk for talk in conversations if talk[-1]["role"] == "assistant" and not talk[-1].get("options")]
     answers = sorted({talk[-1]["content"] for talk in without})
     if without and not 2 <= len(answers) <= MOST_OPTIONS:
-        raise UserError(f"The losses over answer options need data with 2 to {MOST_OPTIONS} different answers, such as labels or letters; this has "
-                        f"{len(answers):,}. Name the column of your data that lists the options, set both losses to 0, or choose other "
-                        "data.")
+        raise UserError(f"The losses over answer options need data with 2 to {MOST_OPTIONS} different answers, such as labels or letters; "
+                        f"this has {len(answers):,}. Name the column of your data that lists the options, set both losses to 0, or choose "
+                        "other data.")
     return answers
 
 

@@ -89,7 +89,7 @@ class Workshop:
     def _wire_models(self, everything: list[Any]) -> None:
         tab, finder, model = self.train, self.train.finder, self.train.form.controls["base_model"]
         model.change(finder.open, model, finder.panel, **FAST)
-        gr.on([finder.go.click, finder.words.submit], finder.find, finder.words, finder.hits, **QUIET)
+        gr.on([finder.go.click, finder.words.submit], finder.find, [finder.words, tab.form.controls["task.name"]], finder.hits, **QUIET)
         picked = finder.hits.pick(finder.pick, None, model, **FAST)
         picked.success(tab.choose, [tab.suggested_for, tab.effort, *everything], tab.form_outputs, **QUIET)
         gr.on([one.change for one in finder.that_matter], finder.describe, everything, finder.line, trigger_mode="always_last", **QUIET)

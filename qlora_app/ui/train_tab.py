@@ -33,7 +33,18 @@ from .guard import WHY_NOT, changes, reads
 from .model_finder import ModelFinder
 from .page import Page
 from .preset_shelf import PresetShelf
-from .recipe_form import LEARNING_RATE, METHOD, RecipeForm, chosen_data, chosen_model, data_value, effort_of, element_id, suggested, value_of
+from .recipe_form import (
+    LEARNING_RATE,
+    METHOD,
+    RecipeForm,
+    chosen_data,
+    chosen_model,
+    data_value,
+    effort_of,
+    element_id,
+    suggested,
+    value_of,
+)
 from .run_card import RunCards, run_card, run_id
 from .theme import plain
 

@@ -118,8 +118,8 @@ def test_t_few_trains_on_a_t5_with_the_options_of_each_row(folders, home):
     id = import_file(file, home / "data", file.name, columns=COLUMNS)
     data = DatasetChoice(source="file", id=id, held_out_share=0.2, columns=COLUMNS)
     assert {talk[-1]["content"] for talk in load_examples(data, home / "data").train} == {"yes", "no"}
-    few = {"learning_rate": 3e-2, "optimizer": "adamw_torch", "max_steps": 3, "batch_size": 8, "checkpoints": 0, "evaluations": 0, "samples": 0,
-           "scored_questions": 2, "max_length": 64}
+    few = {"learning_rate": 3e-2, "optimizer": "adamw_torch", "max_steps": 3, "batch_size": 8, "checkpoints": 0, "evaluations": 0,
+           "samples": 0, "scored_questions": 2, "max_length": 64}
     recipe = Recipe.from_dict({"base_model": {"source": "folder", "id": str(folders["t5"])}, "dataset": data.model_dump(),
                                "method": LOSSES, "training": few})
     run = RunStore(home / "runs").create(recipe)
