@@ -8,7 +8,7 @@ help:
 	@echo "make lint    check the code with ruff"
 	@echo "make bench   measure start, overhead, tokens, page and data on this machine (about 10 minutes); adds to benchmarks/RESULTS.md"
 	@echo "make gpu     measure 4-bit training on a GPU"
-	@echo "make methods  train the starter with every method and the same budget (half an hour or more)"
+	@echo "make methods  train the starter with every method and the same budget (about ten minutes); fills the README's table"
 	@echo "make peers   measure LLaMA-Factory and TRL beside it, in an environment of their own (installs 2 GB)"
 
 run: .venv/installed

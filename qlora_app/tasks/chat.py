@@ -227,7 +227,8 @@ class Chat(Task):
             return outputs.loss, outputs.logits.reshape(-1, outputs.logits.shape[-1]), batch["shift_labels"]
         labels = batch["labels"][:, 1:]  # a token is predicted by the one before it
         learned = labels != IGNORED
-        return outputs.loss, outputs.logits[:, :-1][learned], labels[learned]
+        logits = outputs.logits[:, -batch["labels"].shape[1]:]  # without those of tokens a method has put in front
+        return outputs.loss, logits[:, :-1][learned], labels[learned]
 
     def answer(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
                base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH) -> list[str]:

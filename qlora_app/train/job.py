@@ -69,8 +69,8 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     held_out.cache.save()
     first = collate([EncodedExamples.__getitem__(train, i) for i in range(min(micro_batch, len(train)))])  # without the answer options
     warnings += recipe.method.before_first_step(model, on_device(first, model.device))
-    if recipe.method.compares_options:
-        collate = collator_with_options(collate, tokenizer.pad_token_id)
+    if recipe.method.comparing:
+        collate = collator_with_options(collate, task.collator(tokenizer, packing=False))
     questions = [question for one in examples.held_out if (question := task.question(tokenizer, one))]
     asked = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
     return Job(run, recipe, task, examples, tokenizer, model, train, collate, packing, micro_batch, measured,
@@ -94,7 +94,7 @@ def _encoded(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase, exa
     kept = cache_folder(settings.tokens, examples.fingerprint, tokenizer, max_length, f"{task.name} {task.choice!r} {task.labels!r}")
     train, held_out = (EncodedExamples(part, tokenizer, max_length, task, TokenCache(len(part), kept / name, settings.max_cache_mb))
                        for name, part in (("train", examples.train), ("held-out", examples.held_out)))
-    if recipe.method.compares_options:
+    if recipe.method.comparing:
         train = ExamplesWithOptions(examples.train, tokenizer, max_length, task)
     train.check_trainable()
     return train, held_out
