@@ -42,7 +42,7 @@ def filled(tab, answer):
 
 def chosen(tab, values, name):  # noqa: F811
     """The form after other data was chosen."""
-    return filled(tab, tab.choose(("starter", "starter/helper"), "balanced", *(values | {"dataset": name}).values()))
+    return filled(tab, tab.choose(("starter", "starter/helper", "lora"), "balanced", *(values | {"dataset": name}).values()))
 
 
 def uploaded(tab, files):
@@ -58,7 +58,7 @@ def uploaded(tab, files):
 def test_a_file_that_asks_is_kept_chosen_and_opens_the_columns(tab, values, tmp_path):  # noqa: F811
     file = tmp_path / "odd.csv"
     file.write_text("raw,note\n" + "".join(f"{i},It is {i}.\n" for i in range(30)))
-    form = filled(tab, tab.take_upload(uploaded(tab, [file]), ("starter", "starter/helper"), "balanced", *values.values()))
+    form = filled(tab, tab.take_upload(uploaded(tab, [file]), ("starter", "starter/helper", "lora"), "balanced", *values.values()))
     assert form["dataset"].endswith("-odd.csv")
     fold, table, preview, *lists = tab.columns.offer(*form.values())
     assert fold.open and "<th scope=\"col\">raw</th>" in table and preview == ""
@@ -75,7 +75,7 @@ def test_the_preview_is_what_is_learned_and_the_choice_is_the_recipe_s(tab, valu
     assert "<img" not in shown and "<img" not in tab.columns.offer(*form.values())[1]
     recipe = tab.form.read(list(form.values()))
     assert recipe.dataset.columns.given == {"template": "About {raw}\nplease", "answer": "note"}
-    epochs, *_, line, _, command = tab.data_changed(("starter", odd), "balanced", *form.values())
+    epochs, *_, line, _, command = tab.data_changed(("starter", odd, "lora"), "balanced", *form.values())
     assert epochs > 2 and "30 rows: 27 to learn from, 3 held out" in line
     assert "dataset.columns.answer=note" in command
     assert not tab.columns.asks(recipe.dataset)
@@ -96,7 +96,7 @@ def test_columns_stay_with_data_that_has_them_and_go_with_data_that_has_not(tab,
     other.write_text('{"instruction": "a", "output": "b"}\n' * 12)
     for file, kept in ((same, "raw"), (other, "")):
         id = import_file(file, tab.page.settings.data, file.name)
-        after = filled(tab, tab.choose(("starter", odd), "balanced", *(form | {"dataset": f"file/{id}"}).values()))
+        after = filled(tab, tab.choose(("starter", odd, "lora"), "balanced", *(form | {"dataset": f"file/{id}"}).values()))
         assert after[GROUP + "prompt"] == kept
 
 
@@ -105,7 +105,7 @@ def test_what_was_said_of_one_dataset_is_there_when_it_is_chosen_again(tab, valu
     other.write_text('{"instruction": "a", "output": "b"}\n' * 12)
     other = f"file/{import_file(other, tab.page.settings.data, other.name)}"
     form = chosen(tab, values, odd) | {GROUP + "template": "About {raw}", GROUP + "answer": "note", HELD_OUT: "more.csv"}
-    basis = ("starter", odd)
+    basis = ("starter", odd, "lora")
     for name in (other, "file/", "starter/helper", odd):
         shown = tab.choose(basis, "balanced", *(form | {"dataset": name}).values())
         form, basis = filled(tab, shown), shown[-1]
@@ -127,7 +127,7 @@ def test_another_file_to_measure_with_is_offered_and_taken(tab, values, odd, tmp
     assert offered["visible"] and ("", "") in offered["choices"] and ("b.jsonl", ids[1]) in offered["choices"]
     assert ids[0] not in [id for _, id in offered["choices"]]
     form |= {HELD_OUT: ids[1]}
-    *_, line, _, command = tab.data_changed(("starter", f"file/{ids[0]}"), "balanced", *form.values())
+    *_, line, _, command = tab.data_changed(("starter", f"file/{ids[0]}", "lora"), "balanced", *form.values())
     assert "30 rows: 25 to learn from, 15 held out, 5 left out" in line and f"dataset.held_out_from={ids[1]}" in command
     assert tab.form.read(list(form.values())).dataset.held_out_from == ids[1]
     assert not tab.data_finder.describe(*(form | {"dataset": "starter/helper", HELD_OUT: ""}).values())[place]["visible"]
@@ -140,12 +140,13 @@ def test_several_files_at_once_and_pasted_text(tab, values, tmp_path):  # noqa: 
     files = [tmp_path / name for name in ("a.jsonl", "b.jsonl")]
     for file in files:
         file.write_text(f'{{"instruction": "{file.name}", "output": "b"}}\n' * 6)
-    form = filled(tab, tab.take_upload(uploaded(tab, files), ("starter", "starter/helper"), None, *values.values()))
+    form = filled(tab, tab.take_upload(uploaded(tab, files), ("starter", "starter/helper", "lora"), None, *values.values()))
     assert "12 rows" in tab.data_words(tab.form.data_of(list(form.values())))
-    form = filled(tab, tab.take_text("question,answer\nWhy?,So.\nWho?,Me.\n", ("starter", "starter/helper"), None, *values.values()))
+    suggested_for = ("starter", "starter/helper", "lora")
+    form = filled(tab, tab.take_text("question,answer\nWhy?,So.\nWho?,Me.\n", suggested_for, None, *values.values()))
     assert form["dataset"].endswith("-pasted.txt") and "2 rows" in tab.data_words(tab.form.data_of(list(form.values())))
     with pytest.raises(gr.Error, match="There is no text yet"):
-        tab.take_text(" ", ("starter", "starter/helper"), None, *values.values())
+        tab.take_text(" ", ("starter", "starter/helper", "lora"), None, *values.values())
 
 
 def test_what_lies_in_the_data_folder_is_in_the_list(tab):
