@@ -33,6 +33,7 @@ class ExamplesWithOptions(EncodedExamples):
         if task and task.name != "chat":  # the model reads question and option as one text
             raise UserError(f"The losses over answer options are for the task Chat, not for {task.title}. Set both to 0.")
         self.options = answer_options(conversations)
+        self.read_each = 1 + len(self.options)
         super().__init__([talk for talk in conversations if talk[-1]["role"] == "assistant"], tokenizer, max_length, task)
         self._answered: Callable[[Conversation, str], Any] = lambda talk, option: encode(
             tokenizer, [*({**m, "train": False} for m in talk[:-1]), {"role": "assistant", "content": option}], max_length)
