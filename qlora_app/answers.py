@@ -34,7 +34,7 @@ def answer_file(run: Run, session: ChatSession, file: Path, target: Path, limits
     """
     asked, problems = _questions(file, column, limits)
     with _only_here(target) as partial:
-        done = _kept(partial, _made_by(run, file, column, base, max_new_tokens))
+        done = _kept(partial, _made_by(run, session, file, column, base, max_new_tokens))
         for row, reason in problems.items():
             if row not in done:
                 append_line(partial, {"row": row, "problem": reason})
@@ -128,11 +128,10 @@ def _length(conversation: Conversation) -> int:
     return sum(len(turn["content"]) for turn in conversation)
 
 
-def _made_by(run: Run, file: Path, column: str, base: bool, max_new_tokens: int) -> dict[str, Any]:
+def _made_by(run: Run, session: ChatSession, file: Path, column: str, base: bool, max_new_tokens: int) -> dict[str, Any]:
     """What the answers depend on: with anything else of it they are begun anew."""
-    adapter = run.newest_adapter()
-    return {"run": run.id, "adapter": adapter.name if adapter else "", "file": sha256_of(file), "column": column, "base": base,
-            "max_new_tokens": max_new_tokens}
+    return {"run": run.id, "adapter": session.adapter.name if session.adapter else "", "file": sha256_of(file), "column": column,
+            "base": base, "max_new_tokens": max_new_tokens}
 
 
 def _kept(partial: Path, made_by: dict[str, Any]) -> dict[int, dict[str, Any]]:

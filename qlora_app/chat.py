@@ -36,8 +36,9 @@ class ChatSession:
     """A base model, with an adapter or without, and its tokenizer. One answer at a time."""
 
     def __init__(self, model: "PreTrainedModel | PeftModel", tokenizer: "PreTrainedTokenizerBase", mixes: bool = False,
-                 task: Task = Chat()) -> None:  # noqa: B008  it cannot change
+                 task: Task = Chat(), adapter: Path | None = None) -> None:  # noqa: B008  it cannot change
         self.model, self.task = model, task
+        self.adapter = adapter  # the folder it was opened from; a run that trains may have a newer one by now
         self.tokenizer = tokenizer
         self.mixes = mixes  # can one batch hold rows with and without the adapter?
         self._busy = threading.Lock()
@@ -56,7 +57,7 @@ class ChatSession:
             model = method.load(model, adapter)
         task.prepare(tokenizer, model)
         model.eval()
-        return cls(model, tokenizer, method is not None and method.answers_beside_base, task)
+        return cls(model, tokenizer, method is not None and method.answers_beside_base, task, adapter)
 
     def reply(self, base: Conversation | None, tuned: Conversation | None, decoding: Decoding,
               stop: threading.Event) -> Iterator[tuple[str, str]]:

@@ -68,7 +68,7 @@ def test_a_file_is_read_once(tmp_path, on_disk, monkeypatch):
     choice, data = imported(tmp_path, PAIRS)
     monkeypatch.setattr(readings, "read_file", never)
     first = load_examples(choice, data)
-    monkeypatch.setattr(readings, "held_out_positions", never)
+    monkeypatch.setattr(readings, "held_out_places", never)
     assert load_examples(choice, data) == first and len(first.held_out) == 20
     monkeypatch.undo()
     assert [file.name for file in data.iterdir() if file.is_file()] == [choice.id]

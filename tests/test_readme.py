@@ -50,6 +50,7 @@ def test_the_table_of_tasks_is_that_of_the_code():
 def test_every_format_is_listed():
     named = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in section("Your data").splitlines() if line.startswith("| `")))
     assert sorted(named) == sorted([*READABLE, "oasst_links"])
+    assert f" {len(named)} formats are recognised" in README
 
 
 @pytest.mark.parametrize("document", PROSE)

@@ -23,12 +23,12 @@ from ..presets import Presets
 from ..runs import Run, RunStore, Status
 from ..settings import PREFIX, Settings
 from ..training_data import load_examples, pinned
-from ..words import duration
+from ..words import duration, proof_words
 from .asking import answer, chat, score
 from .completion import complete, presets_and_files, run_names, settings_and_values
 from .data import LONGEST, download, examine, find_data, show
 from .models import fits_here, rows_of
-from .watching import proof_in_words, watch
+from .watching import watch
 
 DONE, NOT_DONE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 MARKS = {machine.GOOD: "green", machine.LIMITED: "yellow", machine.BROKEN: "bold red"}
@@ -216,7 +216,7 @@ def _report(given: argparse.Namespace, run: Run, status: Status) -> int:
         print(json.dumps({"run": run.id, "folder": str(run.folder), "state": status.state, "step": status.step,
                           "sentence": status.sentence, "proof": run.proof()}))
     elif status.has_ended:
-        lines = [f"{run.id}: {status.state}. {status.sentence}", *status.warnings, *proof_in_words(run.proof() or {})]
+        lines = [f"{run.id}: {status.state}. {status.sentence}", *status.warnings, *proof_words(run.proof() or {})]
         if status.state == "done":
             lines += [f"The adapter is in {run.adapter}", f"Chat with it: {PROGRAM} chat {run.id}"]
         print("\n".join(lines))

@@ -1,7 +1,6 @@
-"""A run seen from a terminal: a progress bar while it trains, its proof in plain words at the end."""
+"""A run seen from a terminal: a progress bar while it trains."""
 
 import time
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -56,24 +55,3 @@ def figures(status: Status) -> str:
 
 def _before(loss: float | None) -> str:
     return "" if loss is None else f"{loss_figure(loss)} -> "
-
-
-def proof_in_words(proof: dict[str, Any]) -> list[str]:
-    """What proof.json says, a sentence each; a part it does not have gives no sentence."""
-    held_out, lines = proof.get("heldout") or {}, []
-    match, loss = held_out.get("exact_match") or {}, held_out.get("loss") or {}
-    if match.get("after") is not None:
-        lines.append(f"Of {held_out['questions']} held-out questions the base answered {match['before']:.1%} word for word as expected, "
-                     f"your adapter {match['after']:.1%}.")
-    if loss.get("after") is not None:
-        lines.append(f"Held-out loss went from {loss['before']:.3f} to {loss['after']:.3f}.")
-    if update := proof.get("update"):
-        layers, idle = update["layers"], update["zero_layers"]
-        lines.append(f"{idle} of {layers} adapted layers learned nothing." if idle else f"All {layers} adapted layers learned.")
-    if reload := proof.get("reload"):
-        lines.append(f"Opened again from disk it computes the same: largest difference {reload['max_difference']:.2g}.")
-    if words := (proof.get("method") or {}).get("in_words"):
-        lines.append(words)
-    if seconds := proof.get("seconds"):
-        lines.append(f"First loss after {seconds['to_first_loss']:.1f} s; trained for {duration(seconds['training'])}.")
-    return lines

@@ -235,7 +235,8 @@ class PromptMethod(InFrontMethod):
 
     Choose it for large models: it reaches the others only from billions of parameters on (from the paper).
 
-    Cost: the fewest parameters next to (IA)3; the tokens take places of the context, also at inference, and cannot be merged.
+    Cost: each token learns as many numbers as the model is wide, and nothing else learns; the tokens take places of the context, also
+    at inference, and cannot be merged.
 
     It is not a prompt that can be read: the tokens lie between those of the vocabulary. Examples cannot be packed into one row.
     """

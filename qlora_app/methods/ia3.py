@@ -24,8 +24,8 @@ class Ia3Method(MethodChoices):
 
     Choose it when there are few examples, or when thousands of adapters are to be kept: one takes kilobytes.
 
-    Cost: the fewest learned parameters of all methods here, 0.01 % of the model (from the paper); at inference nothing once
-    merged. The losses read every example once more for each of its options.
+    Cost: hardly any learned parameters, 0.01 % of the model (from the paper); at inference nothing once merged. The losses read
+    every example once more for each of its options.
 
     It is not what PEFT attaches by default on some families: there queries are scaled instead of keys, and on BERT a layer of the
     attention too. Here the scales stand where the paper puts them, on every family.

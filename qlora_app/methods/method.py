@@ -62,6 +62,10 @@ class MethodChoices(Choices):
         """Does PEFT alone open its finished folder? The model card says how else."""
         return True
 
+    def how_else_opened(self, folder: str) -> str:
+        """Another way to open what lies in the finished folder, in Markdown, for the model card."""
+        return ""
+
     # ---- before the start
 
     def problems(self, precision: str, family: str, task: str) -> dict[str, str]:

@@ -53,6 +53,20 @@ class QaLoraMethod(MethodChoices):
     def opens_in_peft(self) -> bool:
         return False
 
+    def how_else_opened(self, folder: str) -> str:
+        return f"""
+`{INT_FOLDER}/` holds the quantized model with the adapter in its zero points. It needs neither the base nor the adapter:
+
+```python
+from pathlib import Path
+from transformers import AutoTokenizer
+from qlora_app.methods.parts.groups import open_merged
+
+model = open_merged(Path("{folder}/{INT_FOLDER}"))
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+```
+"""
+
     def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
         problems = super().problems(precision, family, task)
         if "base_model.precision" in problems:

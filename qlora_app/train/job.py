@@ -43,6 +43,7 @@ class Job:
     held_out_batches: list[dict[str, Any]]
     questions: list[Question]
     scored: list[Question]
+    also_learned: int  # scored questions that stand in the data it learns from too, with another answer
     answer_length: int  # tokens
     warnings: list[str]
     before: dict[str, tuple[float, float]]  # marks of everything that learns, as it was before the first step
@@ -71,10 +72,12 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     warnings += recipe.method.before_first_step(model, on_device(first, model.device))
     if recipe.method.comparing:
         collate = collator_with_options(collate, task.collator(tokenizer, packing=False))
-    questions = [question for one in examples.held_out if (question := task.question(tokenizer, one))]
+    there = {place: question for place, one in enumerate(examples.held_out) if (question := task.question(tokenizer, one))}
+    questions, scored = list(there.values()), _spread(list(there), training.scored_questions)
     asked = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
     return Job(run, recipe, task, examples, tokenizer, model, train, collate, packing, micro_batch, measured,
-               asked or _spread(questions, SAMPLE_QUESTIONS), _spread(questions, training.scored_questions),
+               asked or _spread(questions, SAMPLE_QUESTIONS), [there[place] for place in scored],
+               len(set(scored).intersection(examples.also_learned)),
                _answer_length(questions, tokenizer), warnings, before)
 
 

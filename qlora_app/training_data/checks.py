@@ -4,7 +4,7 @@ import hashlib
 import re
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..messages import Conversation
@@ -55,7 +55,7 @@ class Findings:
 
     def __init__(self) -> None:
         self.keys: list[bytes] = []  # same_key of each
-        self.asked = array("Q")  # a number for the question of each that has one question and one answer, 0 for the others
+        self.asked = array("Q")  # question_number of each
         self._found: dict[str, list[Any]] = {}  # what it is -> [in how many rows, the first of them, what was found there]
         self._questions, self._paragraph, self._is_constant = 0, "", True
 
@@ -68,7 +68,7 @@ class Findings:
         if len(text) > LONG:
             self._note("long", number, f"{len(text):,} characters")
         self.keys.append(same_key(conversation))
-        self.asked.append(_question_number(conversation[0]["content"]) if len(conversation) == 2 else 0)
+        self.asked.append(question_number(conversation))
         for turn in conversation[:2]:
             if turn["role"] == "user":
                 self._ask(turn["content"].partition("\n\n")[0])
@@ -106,19 +106,21 @@ class Findings:
         return f"{words} in {'1 row' if count == 1 else f'{count:,} rows'} (first: row {first}, {found}): {consequence}."
 
 
-def overlap_warnings(asked: Sequence[int], aside: set[int]) -> list[str]:
-    """A held-out question that is also trained on with another answer measures memory. `asked`: as Findings collect it."""
-    tested = [asked[place] for place in aside if asked[place]]
-    known = set(tested)
-    learned = {number for place, number in enumerate(asked) if number in known and place not in aside}
-    both = sum(number in learned for number in tested)
-    return [f"{both:,} of {len(aside):,} held-out questions are also asked in the rows that are learned: the held-out loss will look "
+def also_learned(tested: Sequence[int], learned: Iterable[int]) -> list[int]:
+    """Places of the held-out questions that are also trained on, with another answer. Both: question_number of each conversation."""
+    both = {number for number in tested if number}.intersection(learned)
+    return [place for place, number in enumerate(tested) if number in both]
+
+
+def overlap_warnings(both: int, held_out: int) -> list[str]:
+    return [f"{both:,} of {held_out:,} held-out questions are also asked in the rows that are learned: the held-out loss will look "
             "too good."] if both else []
 
 
-def _question_number(text: str) -> int:
-    """Equal for questions that differ in letter case and blanks at the ends only; never 0."""
-    return int.from_bytes(hashlib.blake2b(text.casefold().strip().encode(), digest_size=8).digest(), "big") or 1
+def question_number(conversation: Conversation) -> int:
+    """Equal for conversations that ask the same up to the last answer, letter case, blanks and system texts aside; 0 without a question."""
+    asked = [" ".join(turn["content"].casefold().split()) for turn in conversation[:-1] if turn["role"] != "system"]
+    return int.from_bytes(hashlib.blake2b("\0".join(asked).encode(), digest_size=8).digest(), "big") or 1 if asked else 0
 
 
 def same_key(conversation: Conversation) -> bytes:
@@ -136,6 +138,15 @@ def sample_positions(keys: list[bytes], seed: int) -> list[int]:
 def _draw(seed: int, key: bytes) -> bytes:
     """Where a row stands in the order in which rows are held out. Rows added to the file later do not move the others."""
     return hashlib.blake2b(b"%d " % seed + key).digest()
+
+
+def held_out_places(keys: list[bytes], asked: Sequence[int], share: float, seed: int) -> set[int]:
+    """The same, and of conversations that ask the same all or none, unless that would hold out far fewer than were wanted: where one
+    question stands in most rows, its answers are what is measured."""
+    first: dict[int, bytes] = {}
+    together = [first.setdefault(number, key) if (number := int(one)) else key for key, one in zip(keys, asked, strict=True)]
+    apart, whole = held_out_positions(keys, share, seed), held_out_positions(together, share, seed)
+    return whole if len(apart) <= 2 * len(whole) <= 2 * len(apart) else apart
 
 
 def held_out_positions(keys: list[bytes], share: float, seed: int) -> set[int]:

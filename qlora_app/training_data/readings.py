@@ -11,7 +11,7 @@ from typing import Any
 from ..cache import make_room, remove, used
 from ..digests import source_of
 from ..settings import Settings
-from .checks import KEY, held_out_positions, overlap_warnings
+from .checks import KEY, also_learned, held_out_places
 from .choice import DatasetChoice
 from .conversations import FileContents, LeftOut, Progress, read_file
 from .shelf import OnDisk
@@ -42,14 +42,15 @@ def _stamp(files: Path | Sequence[Path]) -> list[list[int]]:
     return [[file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
-def split(data: FileContents, share: float, seed: int) -> tuple[list[int], list[str]]:
-    """(places of the conversations that are held out, in order; what is odd about that)."""
+def split(data: FileContents, share: float, seed: int) -> tuple[list[int], list[int]]:
+    """(places of the conversations that are held out, in order; which of these, counted from 0, ask what is learned too)."""
     is_kept = isinstance(data.conversations, OnDisk) and data.conversations.file.parent.parent.name == FOLDER
     file = data.conversations.file.with_name(f"split-{share}-{seed}.json") if is_kept else None
     if file and file.exists():
         return tuple(json.loads(file.read_text(encoding="utf-8")))
-    aside = held_out_positions(keys_of(data), share, seed)
-    made = sorted(aside), overlap_warnings(data.asked, aside)
+    aside = held_out_places(keys_of(data), data.asked, share, seed)
+    learned = (number for place, number in enumerate(data.asked) if place not in aside)
+    made = sorted(aside), also_learned([data.asked[place] for place in sorted(aside)], learned)
     if is_kept:
         _write(file, made)
     return made

@@ -11,7 +11,7 @@ from .. import starter
 from ..errors import UserError
 from ..messages import Conversation
 from ..settings import Settings
-from .checks import overlap_warnings, same_key, sample_positions
+from .checks import also_learned, overlap_warnings, question_number, same_key, sample_positions
 from .choice import DatasetChoice
 from .columns import AskColumns, ColumnMap
 from .conversations import FileContents, LeftOut, read_file
@@ -35,6 +35,7 @@ class Examples:
     characters: int  # to learn from, 10 more for each turn; of a large file about
     because: str = ""
     repeated: int | None = None  # rows that repeat another one, if they were counted
+    also_learned: Sequence[int] = ()  # places in held_out whose question is learned too, with another answer
 
     @property
     def every(self) -> Sequence[Conversation]:
@@ -59,12 +60,12 @@ def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
     data = _read(choice, data_folder)
     if choice.measured_with:
         return _with_held_out_data(choice, data, _read_held_out(choice.measured_with, data_folder), changed_since(choice, data_folder))
-    aside, overlap = split(data, choice.held_out_share, choice.split_seed)
+    aside, both = split(data, choice.held_out_share, choice.split_seed)
     rest = set(range(len(data.conversations))).difference(aside)
     train, held_out = (_those(data.conversations, places, choice.turns) for places in (sorted(rest), aside))
     return Examples(train, held_out, data.format, _fingerprint(data.digest, f"{aside}", choice.turns), data.rows, data.left_out,
-                    [*changed_since(choice, data_folder), *data.warnings, *overlap],
-                    data.characters * len(train) // len(data.conversations), data.because, data.duplicates)
+                    [*changed_since(choice, data_folder), *data.warnings, *overlap_warnings(len(both), len(aside))],
+                    data.characters * len(train) // len(data.conversations), data.because, data.duplicates, both)
 
 
 def _read(choice: DatasetChoice, data_folder: Path) -> FileContents:
@@ -98,16 +99,16 @@ def _with_held_out_data(choice: DatasetChoice, data: FileContents, measured: Fil
                     "Choose another.")
         raise UserError(sentence, {"dataset.held_out_from": sentence})
     learned = {data.numbers[place] for place in rest}
-    both = {int(number): int(line) for number, line in zip(data.numbers, data.lines, strict=True) if number not in learned}
-    doubled = [LeftOut(number, line or None, f"it also stands in the held-out data {name}") for number, line in both.items()]
-    asked = [measured.asked[place] for place in aside] + [data.asked[place] for place in rest]
+    lines = {int(number): int(line) for number, line in zip(data.numbers, data.lines, strict=True) if number not in learned}
+    doubled = [LeftOut(number, line or None, f"it also stands in the held-out data {name}") for number, line in lines.items()]
+    both = also_learned([measured.asked[place] for place in aside], (data.asked[place] for place in rest))
     notes = [f"Measured with: {len(aside):,} of {measured.rows:,} rows of {name}."] if len(aside) < measured.rows else []
     notes += [f"Left out: {len(doubled):,} of {data.rows:,} rows also stand in the held-out data {name}."] if doubled else []
     return Examples(_those(data.conversations, rest, choice.turns), _those(measured.conversations, aside, choice.turns), data.format,
                     _fingerprint(data.digest, measured.digest, f"{aside}", choice.turns), data.rows,
                     sorted([*data.left_out, *doubled], key=lambda one: one.row),
-                    [*warnings, *data.warnings, *notes, *overlap_warnings(asked, set(range(len(aside))))],
-                    data.characters * len(rest) // len(data.conversations), data.because, data.duplicates)
+                    [*warnings, *data.warnings, *notes, *overlap_warnings(len(both), len(aside))],
+                    data.characters * len(rest) // len(data.conversations), data.because, data.duplicates, both)
 
 
 def _those(conversations: Sequence[Conversation], places: list[int], turns: str) -> Sequence[Conversation]:
@@ -154,9 +155,11 @@ def changed_since(choice: DatasetChoice, data_folder: Path) -> list[str]:
 def _starter_examples(choice: DatasetChoice) -> Examples:
     dataset = starter.DATASETS[choice.id]
     train, held_out = (read_file(path, f"Starter dataset {path.name}", looks=False) for path in (dataset.file, dataset.held_out))
+    learned, tested = ([question_number(one) for one in part.conversations] for part in (train, held_out))
     return Examples(*([with_turns(one, choice.turns) for one in part.conversations] for part in (train, held_out)), train.format,
                     _fingerprint(train.digest, held_out.digest, choice.turns), train.rows + held_out.rows,
-                    train.left_out + held_out.left_out, train.warnings + held_out.warnings, train.characters)
+                    train.left_out + held_out.left_out, train.warnings + held_out.warnings, train.characters,
+                    also_learned=also_learned(tested, learned))
 
 
 def _fingerprint(*what: str) -> str:

@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -38,15 +38,19 @@ class AnswerFile:
     def take(self, file: str, id: str) -> Iterator[tuple[str, Any]]:
         """The answers grow in the run's folder, whether or not somebody goes on looking."""
         run = self.page.store.get(id)
-        target = self._target(run, Path(file))
-        if not target.exists():
-            yield from self._answered(run, Path(file), target)
-        if target.exists():
-            yield _said("All questions are answered."), gr.DownloadButton(value=str(target), visible=True)
+        adapter = run.newest_adapter()
+        target = _target(run, adapter, Path(file)) if adapter else None
+        if target is None or not target.exists():
+            target = yield from self._answered(run, Path(file))
+        yield _said("All questions are answered."), gr.DownloadButton(value=str(target), visible=True)
 
-    def _answered(self, run: Run, file: Path, target: Path) -> Iterator[tuple[str, Any]]:
+    def _answered(self, run: Run, file: Path) -> Generator[tuple[str, Any], None, Path]:
+        """Returns the file of the adapter that answered: while the model was loaded, the run may have saved a newer one."""
         yield _said("Loading the model…"), gr.DownloadButton(visible=False)
         session, counts, failed = self.page.sessions.get(run), [0, 0], []
+        target = _target(run, session.adapter, file)
+        if target.exists():
+            return target
 
         def tell(done: int, of: int) -> None:
             counts[:] = done, of
@@ -64,11 +68,14 @@ class AnswerFile:
             yield _bar(*counts), gr.skip()
         if failed:
             raise UserError(in_words(failed[0])) from failed[0]
+        return target
 
-    def _target(self, run: Run, file: Path) -> Path:
-        name = re.sub(r"[^\w.-]+", "_", file.name)[-60:].lstrip(".")
-        (run.folder / "answers").mkdir(exist_ok=True, mode=0o700)
-        return run.folder / "answers" / f"{sha256_of(file)[:12]}-{name}.answers.jsonl"
+
+def _target(run: Run, adapter: Path, file: Path) -> Path:
+    """Where the answers of this adapter to this file are: a checkpoint's are not those of the finished run."""
+    name = re.sub(r"[^\w.-]+", "_", file.name)[-60:].lstrip(".")
+    (run.folder / "answers").mkdir(exist_ok=True, mode=0o700)
+    return run.folder / "answers" / f"{sha256_of(file)[:12]}-{adapter.name}-{name}.answers.jsonl"
 
 
 def _bar(done: int, of: int) -> str:

@@ -1,10 +1,9 @@
-"""How long an effort takes: measured on this machine where a run with the same model has ended, else estimated, else not said."""
+"""How long an effort takes: measured on this machine where a run with the same model and method has ended, else estimated or not said."""
 
 import functools
 from pathlib import Path
 from typing import Any
 
-from ..base_models import ModelChoice
 from ..errors import UserError
 from ..recipe import EFFORTS, Recipe, epochs_for
 from ..runs import RunStore
@@ -66,29 +65,38 @@ def epochs_meant(recipe: Recipe, data_folder: Path) -> dict[str, float]:
 
 def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[list[tuple[str, str]], str]:
     """(labels with their times and the efforts they stand for, a line that says where the times come from)."""
-    pace, runs = _measured(recipe.base_model, store, data_folder)
+    pace, runs = _measured(recipe, store, data_folder)
     if pace is None and recipe.base_model.source == "starter":
         pace = STARTER_SECONDS_PER_MILLION / 1e6
     characters = examples_of(recipe.dataset, data_folder).characters  # what an epoch costs, near enough, without a tokenizer
     times = {effort: pace * characters * epochs for effort, epochs in epochs_meant(recipe, data_folder).items()} if pace else {}
     labels = [(f"{words}\nabout {about(times[effort])}" if times else words, effort) for effort, words in EFFORTS.items()]
     if runs:
-        return labels, "Times as measured here, in the last run of this model."
+        return labels, "Times as measured here, in the last run of this model with this method."
     if times:
         return labels, "Times are estimates; after the first run they are measured."
-    return labels, "Times are known after the first run of this model."
+    return labels, "Times are known after the first run of this model with this method."
 
 
-def _measured(model: ModelChoice, store: RunStore, data_folder: Path) -> tuple[float | None, int]:
-    """(seconds for each character, runs they come from) of the newest run of this model that has ended well."""
+def _as_costly(one: Recipe, other: Recipe) -> bool:
+    """Do steps of both take about as long? The same model in the same precision, and the same method in the same variant: its names
+    and switches (DoRA is one) change a step, its numbers hardly."""
+    def variant(recipe: Recipe) -> dict[str, Any]:
+        return {name: value for name, value in recipe.method.model_dump().items() if isinstance(value, str | bool)}
+
+    return one.base_model == other.base_model and variant(one) == variant(other)
+
+
+def _measured(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[float | None, int]:
+    """(seconds for each character, runs they come from) of the newest run with this model and method that has ended well."""
     for run in store.list()[:LOOKED_AT]:
-        recipe, status = recipe_of(run), run.status()
-        if recipe is None or recipe.base_model != model or status.state not in ("done", "stopped") or status.step < 20:
+        earlier, status = recipe_of(run), run.status()
+        if earlier is None or not _as_costly(earlier, recipe) or status.state not in ("done", "stopped") or status.step < 20:
             continue
         try:
-            examples = examples_of(recipe.dataset, data_folder)
+            examples = examples_of(earlier.dataset, data_folder)
         except Exception:  # its data is gone or changed: this run cannot be compared with, an older one may
             continue
-        learned = examples.characters * status.step * recipe.training.batch_size / max(1, len(examples.train))
+        learned = examples.characters * status.step * earlier.training.batch_size / max(1, len(examples.train))
         return status.seconds / max(1.0, learned), 1
     return None, 0

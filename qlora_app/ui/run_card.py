@@ -6,6 +6,7 @@ word in them that a person or a model wrote is escaped here.
 
 import functools
 import json
+import re
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from ..errors import UserError
 from ..recipe import Recipe
 from ..runs import Run, Status
 from ..training_data import changed_since
-from ..words import FIGURES, count_of, duration, left, loss_figure
+from ..words import duration, left, loss_figure, proof_words
 from .charts import chart
 from .language import spoken, texts_in, translated
 from .page import Page
@@ -32,6 +33,7 @@ STATES = {"queued": "Waiting", "starting": "Starting", "running": "Training", "s
 LONGEST_SHOWN = 400  # characters of an answer
 SENTENCE_ENDS = (".", "!", "?", "…", ".”", "!”", "?”", '."', '!"', '?"', ")")
 NO_FIGURE = "\N{EN DASH}"
+_SCORE = re.compile(r"(On .+:) ([\d,]+) right before, ([\d,]+) right after\.")
 MOVING = ("queued", "starting", "running", "stopping")
 REMEMBERED = 0.5  # seconds: twenty people looking at one run read its files once
 SKELETON = """
@@ -107,10 +109,10 @@ class RunCards:
         when, parts, facts = self._known.get(run.id, (0.0, {}, {}))
         if time.monotonic() - when < REMEMBERED:
             return parts, facts
-        status, recipe, proof = run.status(), recipe_of(run), run.proof()
+        status, recipe, proved = run.status(), recipe_of(run), run.proof()
         changed = changed_since(recipe.dataset, self.page.settings.data) if recipe and status.state not in MOVING else []
         parts = {"head": head(run, recipe, status, changed), "tiles": tiles(status), "actions": actions(run, status, self.page.may_change),
-                 "proof": proof_words(proof) if proof else "", "samples": samples(run.samples())}
+                 "proof": proof(proved) if proved else "", "samples": samples(run.samples())}
         facts = {"state": status.state, "live": status.state in MOVING, "total": status.total,
                  "progress": status.progress, "say": _announcement(status)}
         if len(self._known) > 200:
@@ -207,34 +209,16 @@ def _button(event: str, words: str, kind: str = "") -> str:
     return f'<button type="button" class="{kind}" data-do="{event}">{words}</button>'
 
 
-def proof_words(proof: dict[str, Any]) -> str:
-    """proof.json in sentences; each figure is from the file, a sentence without its figure is left out."""
-    held_out, update, reload = (proof.get(name) or {} for name in ("heldout", "update", "reload"))
-    loss, right, questions = held_out.get("loss") or {}, held_out.get("exact_match") or {}, held_out.get("questions")
-    lines = []
-    if questions and None not in (right.get("before"), right.get("after")):
-        before, after = (round(right[when] * questions) for when in ("before", "after"))
-        lines.append(f'<p class="score">On {count_of(questions, "held-out question")} it never saw: '
-                     f"<b>{before}</b> right before, <b>{after}</b> right after.</p>")
-    if None not in (loss.get("before"), loss.get("after")):
-        lines.append(f"<p>Held-out loss: {loss_figure(loss['before'])} before, {loss_figure(loss['after'])} after. Lower is better.</p>")
-    lines += [f"<p><span>{escape(FIGURES.get(name, name))}</span>: {value['before']:.0%} before, {value['after']:.0%} after.</p>"
-              for name, value in (held_out.get("figures") or {}).items() if None not in (value.get("before"), value.get("after"))]
-    if update.get("layers"):
-        zero = update.get("zero_layers") or 0
-        lines.append(f"<p>Every one of {update['layers']} adapter layers changed.</p>" if not zero else
-                     f"<p>{zero} of {update['layers']} adapter layers did not change.</p>")
-    if reload.get("max_difference") is not None:
-        lines.append(_reload_words(float(reload["max_difference"])))
-    if words := (proof.get("method") or {}).get("in_words"):
-        lines.append(f"<p>{escape(words)}</p>")
-    return f'<div class="proof"><h3>Proof</h3>{"".join(lines)}</div>' if lines else ""
+def proof(values: dict[str, Any]) -> str:
+    """The sentences of proof.json; those of the score and of a broken promise stand out."""
+    lines = "".join(_proof_line(line) for line in proof_words(values))
+    return f'<div class="proof"><h3>Proof</h3>{lines}</div>' if lines else ""
 
 
-def _reload_words(difference: float) -> str:
-    if difference == 0:
-        return "<p>Reloaded from disk it gives exactly the same answers.</p>"
-    return f"<p>Reloaded from disk its numbers differ by at most {difference:.1e}.</p>"
+def _proof_line(line: str) -> str:
+    if score := _SCORE.fullmatch(line):
+        return '<p class="score">{} <b>{}</b> right before, <b>{}</b> right after.</p>'.format(*map(escape, score.groups()))
+    return f'<p class="warning">{escape(line)}</p>' if line.startswith("Warning: ") else f"<p>{escape(line)}</p>"
 
 
 def samples(rows: list[dict[str, Any]]) -> str:

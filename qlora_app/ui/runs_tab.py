@@ -7,6 +7,7 @@ from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import gradio as gr
 from gradio.components import Component
@@ -102,17 +103,19 @@ class RunsTab:
 
     @reads
     def adapter_file(self, id: str) -> str:
-        """The newest adapter as a zip, in PEFT's format; a checkpoint's optimizer and the like stay behind."""
+        """The newest adapter as a zip, in PEFT's format, with what a method put into folders beside it; a checkpoint's optimizer and
+        the like stay behind."""
         run = self.page.store.get(id)
         adapter = run.newest_adapter()
         if adapter is None:
             raise UserError("This run has saved nothing yet. The adapter is there after its first checkpoint.")
         packed = self._folder / f"{run.id}-{adapter.name}.zip"
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted(adapter.iterdir()):
+        beside = packed.with_suffix(f".{uuid4().hex}")  # two may download the same at once
+        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(adapter.rglob("*")):
                 if path.suffix in TAKEN_ALONG and path.name not in ("trainer_state.json", MANIFEST):
-                    archive.write(path, path.name)
-        return str(packed)
+                    archive.write(path, path.relative_to(adapter))
+        return str(beside.replace(packed))
 
     @reads
     def recipe_file(self, id: str) -> str:

@@ -190,13 +190,13 @@ def save_merged(model: nn.Module, folder: Path, bits: int, group: int) -> None:
     (folder / "config.json").write_text(json.dumps(base.config.to_dict() | how, indent=2, default=str), encoding="utf-8")
 
 
-def open_merged(folder: Path, kind: torch.dtype = torch.float32) -> nn.Module:
+def open_merged(folder: Path) -> nn.Module:
     """The model of `save_merged`, for answering, without the base it came from. Raises UserError where it is not whole."""
     import transformers
     from accelerate import init_empty_weights
 
     config = transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-    how = config.quantization_config
+    how, kind = config.quantization_config, config.dtype or torch.float32
     del config.quantization_config
     with init_empty_weights(include_buffers=False):
         model = getattr(transformers, config.architectures[0])._from_config(config, dtype=kind)
