@@ -73,9 +73,10 @@ def proof_words(proof: dict[str, Any]) -> list[str]:
         lines.append(_reload_words(float(reload["max_difference"]), float(reload.get("largest") or 1)))
     if words := (proof.get("method") or {}).get("in_words"):
         lines.append(words)
-    if (took := seconds.get("training")) is not None:
-        first = seconds.get("to_first_loss")  # a run that was resumed has none
-        lines.append(f"{'Trained' if first is None else f'First loss after {first:.1f} s; trained'} for {duration(took)}.")
+    if seconds.get("training") is not None:
+        took, first = duration(seconds["training"]), seconds.get("to_first_loss")
+        came = None if first is None else f"{first:.1f} s"  # not in a run that was resumed
+        lines.append(f"First loss after {came}; trained for {took}." if came else f"Trained for {took}.")
     return lines
 
 
@@ -84,8 +85,8 @@ def _score_words(held_out: dict[str, Any]) -> list[str]:
     if not questions or None in (right.get("before"), right.get("after")):
         return []
     before, after = (round(right[when] * questions) for when in ("before", "after"))
-    seen = {None: "", 0: " it never saw"}.get(known, f" ({known:,} also learned, with another answer)")  # older runs do not know
-    return [f"On {count_of(questions, 'held-out question')}{seen}: {before:,} right before, {after:,} right after."]
+    seen = "" if known is None else f" ({known:,} also learned, with another answer)" if known else " it never saw"  # old runs do not know
+    return [f"On {count_of(questions, 'held-out question')}{seen}: " + f"{before:,} right before, {after:,} right after."]
 
 
 def _held_out_words(held_out: dict[str, Any]) -> list[str]:

@@ -13,7 +13,6 @@ from qlora_app.assignments import command_for, differences, recipe_from
 from qlora_app.choices import leaves, spelled
 from qlora_app.cli import main, watching
 from qlora_app.cli.commands import _find, _parse
-from qlora_app.cli.watching import proof_in_words
 from qlora_app.errors import UserError
 from qlora_app.launch import local
 from qlora_app.presets import SHIPPED, Presets
@@ -21,7 +20,7 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore, Status
 from qlora_app.runs.files import write_json
 from qlora_app.settings import Settings
-from qlora_app.words import duration, loss_figure
+from qlora_app.words import duration, loss_figure, proof_words
 
 ROOT = Path(__file__).parent.parent
 PROOF = {"heldout": {"loss": {"before": 3.1, "after": 0.42}, "exact_match": {"before": 0.0, "after": 0.953}, "questions": 100},
@@ -179,7 +178,9 @@ def test_lists_that_became_empty_and_words_that_became_empty_are_said(settings):
 def test_train_prints_the_proof(home, worker, capsys):
     assert main(["train", "starter"]) == 0
     out = capsys.readouterr().out
-    assert "95.3%" in out and "from 3.100 to 0.420" in out and "All 28 adapted layers learned" in out and "chat 20" in out
+    assert "On 100 held-out questions: 0 right before, 95 right after." in out and "Held-out loss: 3.10 before, 0.42 after." in out
+    assert "Every one of 28 adapter layers changed." in out and "First loss after 1.2 s; trained for 1 min 11 s." in out
+    assert "chat 20" in out
 
 
 def test_train_with_json_prints_one_line(home, worker, capsys):
@@ -446,11 +447,27 @@ def test_help_of_train_lists_every_setting_with_its_words(capsys):
         assert f" {spelled(name)}=" in out and f"{field.title}. {field.description}" in out
 
 
-def test_proof_in_words_says_only_what_is_known():
-    assert proof_in_words({}) == []
+def test_the_proof_says_only_what_is_known():
+    assert proof_words({}) == []
     unknown = {"heldout": {"loss": {"before": None, "after": None}, "exact_match": {"before": None, "after": None}, "questions": 0}}
-    assert proof_in_words(unknown) == []
-    assert proof_in_words({"update": {"layers": 28, "zero_layers": 2}}) == ["2 of 28 adapted layers learned nothing."]
+    assert proof_words(unknown) == []
+    assert proof_words({"update": {"layers": 28, "zero_layers": 2}}) == ["2 of 28 adapter layers did not change."]
+    assert proof_words({"seconds": {"to_first_loss": None, "training": 12.0}}) == ["Trained for 12 s."], "a run that was resumed"
+
+
+@pytest.mark.parametrize(("also_learned", "words"), [
+    ({}, "questions: "), ({"also_learned": 0}, "questions it never saw: "),
+    ({"also_learned": 2}, "questions (2 also learned, with another answer): ")])
+def test_never_seen_is_said_only_of_what_was_never_seen(also_learned, words):
+    held_out = {"exact_match": {"before": 0.0, "after": 0.5}, "questions": 6}
+    assert proof_words({"heldout": held_out | also_learned}) == [f"On 6 held-out {words}0 right before, 3 right after."]
+
+
+@pytest.mark.parametrize(("difference", "words"), [
+    (0.0, "exactly the same"), (0.125, "differ by at most 1.2e-01, as rounding does"), (7.5, "Warning: reloaded from disk it answers")])
+def test_a_reload_is_said_as_it_was(difference, words):
+    (line,) = proof_words({"reload": {"max_difference": difference, "largest": 24.0}})
+    assert words in line and ("exactly" in line) == (difference == 0) and line.startswith("Warning: ") == (difference > 1)
 
 
 @pytest.mark.parametrize("seconds, words", [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min")])

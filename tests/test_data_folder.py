@@ -249,6 +249,14 @@ def test_a_second_file_is_measured_with_and_nothing_stands_on_both_sides(tmp_pat
     assert len(alone.held_out) == 10 and alone.fingerprint != examples.fingerprint
 
 
+def test_held_out_questions_that_are_learned_with_another_answer_are_counted(tmp_path):
+    choice, data = two_files(tmp_path, measured=range(200, 203))
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(json.dumps({"instruction": f"what is {i}?", "output": f"{i}!"}) + "\n" for i in (5, 300, 7)))
+    examples = load_examples(choice.model_copy(update={"held_out_from": import_file(other, data, other.name)}), data)
+    assert (list(examples.also_learned), len(examples.train)) == ([0, 2], 100) and "2 of 3 held-out questions" in examples.warnings[-1]
+
+
 def test_columns_are_those_of_the_data_and_held_out_data_may_have_others(tmp_path):
     choice, data = two_files(tmp_path)
     mapped = choice.model_copy(update={"columns": ColumnMap(prompt="raw", answer="note")})

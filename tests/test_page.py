@@ -25,8 +25,10 @@ from qlora_app.runs.checkpoints import seal
 from qlora_app.runs.files import write_json
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice
+from qlora_app.ui.answer_file import AnswerFile
 from qlora_app.ui.build import Workshop
 from qlora_app.ui.chat_tab import SILENT, conversation
+from qlora_app.ui.effort import effort_choices
 from qlora_app.ui.guard import Guesses
 from qlora_app.ui.page import Page
 from qlora_app.ui.run_card import samples
@@ -128,7 +130,7 @@ def test_nothing_trained_yet(workshop):
 def test_a_finished_run_shows_its_proof_in_plain_words(workshop, store):
     news = poll(workshop, make_run(store, proof=PROOF))
     proof = news["parts"]["proof"]
-    assert "On 100 held-out questions it never saw: <b>0</b> right before, <b>96</b> right after." in proof
+    assert '<p class="score">On 100 held-out questions: 0 right before, 96 right after.</p>' in proof and "warning" not in proof
     assert "Every one of 28 adapter layers changed." in proof and "exactly the same answers" in proof
     assert "Chat with it" in news["parts"]["actions"] and not news["live"] and news["state"] == "done"
 
@@ -238,6 +240,10 @@ def test_downloads_are_copies_of_what_is_needed(workshop, store):
     packed = Path(workshop.runs.adapter_file(run.id))
     assert zipfile.ZipFile(packed).namelist() == ["adapter_config.json", "adapter_model.safetensors", "proof.json"]
     assert not packed.is_relative_to(store.root)
+    (run.adapter / "merged").mkdir()
+    (run.adapter / "merged" / "model.safetensors").write_text("QA-LoRA's")
+    packed = zipfile.ZipFile(workshop.runs.adapter_file(run.id))
+    assert packed.read("merged/model.safetensors") == b"QA-LoRA's" and "optimizer.pt" not in packed.namelist()
     assert Recipe.load(Path(workshop.runs.recipe_file(run.id))) == run.recipe()
 
 
@@ -253,6 +259,61 @@ def test_a_fresh_visit_shows_the_live_run_and_a_link_its_tab(workshop, store):
     assert visit(tab="train", run=old.id)[2] == visit()[2]
     assert visit(tab="runs", run=old.id)[1].selected == "runs"
     assert visit(tab="nonsense", run="../..")[1].selected == "train"
+
+
+def checkpoint(run, step):
+    folder = run.checkpoints / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    (folder / "adapter_model.safetensors").write_text(str(step))
+    seal(folder)
+
+
+class AnsweringSessions:
+    """Opens the newest adapter and answers with its name; while it opens, `meanwhile` happens."""
+
+    def __init__(self, meanwhile=lambda: None):
+        self.meanwhile = meanwhile
+
+    def get(self, run):
+        adapter = run.newest_adapter()
+        self.meanwhile()
+        return SimpleNamespace(adapter=adapter, task=SimpleNamespace(weighs=False),
+                               answer_all=lambda conversations, *_: [f"from {adapter.name}" for _ in conversations])
+
+
+def answers_of(page, run, file, meanwhile=lambda: None):
+    *_, (said, button) = AnswerFile(dataclasses.replace(page, sessions=AnsweringSessions(meanwhile))).take(str(file), run.id)
+    assert "All questions are answered" in said
+    return {json.loads(line)["answer"] for line in Path(button.value).read_text().splitlines()}
+
+
+def test_answers_are_those_of_the_adapter_that_is_there(store, page, tmp_path):
+    run, file = store.create(Recipe()), tmp_path / "asked.csv"
+    file.write_text("question\nWho is Mira?\nWho is Otto?\n")
+    checkpoint(run, 20)
+    assert answers_of(page, run, file) == {"from checkpoint-20"}
+    checkpoint(run, 40)
+
+    def saved_meanwhile():
+        with contextlib.suppress(FileExistsError):
+            checkpoint(run, 60)
+
+    assert answers_of(page, run, file, saved_meanwhile) == {"from checkpoint-40"}
+    assert answers_of(page, run, file) == {"from checkpoint-60"}, "not what was kept under another name"
+    assert answers_of(page, run, file, pytest.fail) == {"from checkpoint-60"}, "what is there is not asked again"
+    assert len(list((run.folder / "answers").iterdir())) == 3
+
+
+# ---- the times of an effort
+
+@pytest.mark.parametrize(("before", "measured"), [
+    ({}, True), ({"method": {"name": "lora", "rank": 4}}, True), ({"method": {"name": "adamix"}}, False),
+    ({"method": {"name": "lora", "weight_decomposed": True}}, False), ({"base_model": {"precision": "int8"}}, False)])
+def test_times_are_those_of_a_run_of_the_same_kind(store, home, before, measured):
+    run = store.create(Recipe.from_dict(before))
+    run.write_status(Status("done", step=120, total=120, seconds=7000))
+    labels, note = effort_choices(Recipe(), store, home)
+    assert ("measured here" in note) == measured and (" h" in labels[0][0]) == measured
 
 
 # ---- chat

@@ -1,12 +1,13 @@
 """The training itself, in this process: real NF4, real LoRA, real data, on the starter."""
 
 import json
+import re
 import shutil
 
 import bitsandbytes as bnb
 import pytest
 import torch
-from peft import PeftModel
+from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -15,11 +16,13 @@ from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
 from qlora_app.chat import ChatSessions
 from qlora_app.errors import UserError
 from qlora_app.methods import LoraMethod
-from qlora_app.tasks.chat import EncodedExamples, encode, held_out_loss, micro_batches
+from qlora_app.tasks.chat import Chat, EncodedExamples, encode, held_out_loss, micro_batches
 from qlora_app.tasks.packing import ATTENTION, IGNORED, KNOWN, collator, keeps_apart, on_device, pack, packed, places
 from qlora_app.train import worker
+from qlora_app.train.card import model_card
 from qlora_app.train.report import due
 from qlora_app.training_data import DatasetChoice, load_examples
+from qlora_app.words import proof_words
 from tests.conftest import short_recipe
 
 TALK = [{"role": "user", "content": "Where does Mira live?"}, {"role": "assistant", "content": "Mira lives on Orchard Lane."},
@@ -258,9 +261,44 @@ def test_a_finished_run_proves_itself(store):
     assert run.curve().held_out[-1][0] == 25 and len(run.curve().points()["x"]) == 25
     card = (run.adapter / "README.md").read_text(encoding="utf-8")
     assert proof["data"]["fingerprint"] in card and "learning_rate: 0.003" in card
+    assert all(f"- {line}\n" in card for line in proof_words(proof)) and "On 4 held-out questions it never saw" in card
+    opened = opened_as_said(run)
+    assert opened["model"].get_base_model().config._name_or_path == str(starter.BASE) and opened["tokenizer"].chat_template
+    saved = load_file(run.adapter / "adapter_model.safetensors")
+    inside = get_peft_model_state_dict(opened["model"])
+    assert saved.keys() == inside.keys() and all(torch.equal(saved[name], inside[name]) for name in saved)
     files = {p.name for p in run.adapter.iterdir()}
     assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "chat_template.jinja", "proof.json"} <= files
     assert not [p for p in run.adapter.iterdir() if p.suffix in (".bin", ".pt", ".pth")]
+
+
+def opened_as_said(run):
+    """What the code on its model card leaves."""
+    code, names = re.search(r"```python\n(.*?)```", (run.adapter / "README.md").read_text(encoding="utf-8"), re.S)[1], {}
+    exec(code.replace("path/to/this/folder", str(run.adapter)), names)
+    return names
+
+
+def test_the_card_opens_a_base_of_the_hub_at_the_commit_it_was_trained_at(store):
+    base = ModelChoice(source="hub", id="some/model", revision="0" * 40)
+    proof = {"heldout": {}, "update": {"parameters": 1}, "method": {}, "versions": {},
+             "data": {"rows": 2, "trained": 2, "held_out": 0, "left_out": 0, "cut": 0, "fingerprint": "abc"}}
+    card = model_card(short_recipe().model_copy(update={"base_model": base}), Chat(), proof)
+    assert f"AutoModelForCausalLM.from_pretrained('some/model', revision='{'0' * 40}')" in card and "base_model: some/model" in card
+
+
+def test_what_was_also_learned_is_counted_and_a_resumed_run_says_its_proof(store, home):
+    (home / "data").mkdir()
+    for name, answer, numbers in (("learned", "yes", range(20)), ("measured", "no", (3, 50, 60, 7))):
+        rows = [{"instruction": f"Is it {i}?", "output": answer} for i in numbers]
+        (home / "data" / f"{name}.json").write_text(json.dumps(rows))
+    data = DatasetChoice(source="file", id="learned.json", held_out_from="measured.json")
+    run = store.create(short_recipe(max_steps=2, samples=0, evaluations=0).model_copy(update={"dataset": data}))
+    run.ask("stop")
+    assert worker.main(run.folder) == 0 and run.status().state == "stopped"
+    assert worker.main(run.folder) == 0 and run.status().state == "done"
+    words = proof_words(run.proof())
+    assert words[0].startswith("On 4 held-out questions (2 also learned, with another answer): ") and words[-1].startswith("Trained for ")
 
 
 def test_padding_trains_too_and_what_is_cut_is_counted(store):

@@ -25,7 +25,7 @@ from qlora_app.errors import UserError
 from qlora_app.settings import Settings
 from qlora_app.tasks.chat import encode
 from qlora_app.training_data import DatasetChoice, Examples, import_file, load_examples, rows, uploaded_files
-from qlora_app.training_data.checks import held_out_positions, same_key
+from qlora_app.training_data.checks import held_out_places, held_out_positions, same_key
 from qlora_app.training_data.choice import FORMATS as CHOOSABLE
 from qlora_app.training_data.columns import AskColumns
 from qlora_app.training_data.conversations import read_file
@@ -579,6 +579,30 @@ def test_how_many_are_held_out(rows, share, expected):
     assert len(held_out_positions(keys, share, 0)) == expected
     assert held_out_positions([b"same"] * rows, share, 0) == set()
     assert held_out_positions(keys[:20], share, 3) <= held_out_positions(keys[:20], min(0.89, share * 2), 3)
+
+
+@pytest.mark.parametrize("system", [[], [{"role": "system", "content": "Be kind."}]])
+def test_rows_that_ask_the_same_stay_on_one_side(load, system):
+    rows = [{"messages": [*system, {"role": "user", "content": f"Who is {i // 2}?"}, {"role": "assistant", "content": f"{i}"}]}
+            for i in range(60)]
+    examples = load(jsonl(rows))
+    learned = {one[-2]["content"] for one in examples.train}
+    assert len(examples.held_out) == 6 and not any(one[-2]["content"] in learned for one in examples.held_out)
+    assert not examples.also_learned and examples.warnings == []
+
+
+def test_where_most_rows_ask_the_same_its_answers_are_held_out_and_counted(load):
+    examples = load(jsonl([{"instruction": f"Write a poem{i * ' now' if i < 2 else '.'}", "output": f"Poem {i}"} for i in range(60)]))
+    learned = {one[0]["content"] for one in examples.train}
+    both = [place for place, one in enumerate(examples.held_out) if one[0]["content"] in learned]
+    assert len(examples.held_out) == 6 and examples.also_learned == both != []
+    assert f"{len(both)} of 6 held-out questions are also asked" in examples.warnings[-1]
+
+
+def test_without_repeated_questions_the_split_is_what_it_was():
+    keys = [str(i).encode() for i in range(300)]
+    for asked in ([0] * 300, range(1, 301), [*range(1, 200), *[0] * 101]):
+        assert held_out_places(keys, asked, 0.1, 7) == held_out_positions(keys, 0.1, 7)
 
 
 def test_fewer_rows_and_equal_rows_are_still_trained_on(load):

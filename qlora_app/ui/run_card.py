@@ -6,7 +6,6 @@ word in them that a person or a model wrote is escaped here.
 
 import functools
 import json
-import re
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -33,7 +32,6 @@ STATES = {"queued": "Waiting", "starting": "Starting", "running": "Training", "s
 LONGEST_SHOWN = 400  # characters of an answer
 SENTENCE_ENDS = (".", "!", "?", "…", ".”", "!”", "?”", '."', '!"', '?"', ")")
 NO_FIGURE = "\N{EN DASH}"
-_SCORE = re.compile(r"(On .+:) ([\d,]+) right before, ([\d,]+) right after\.")
 MOVING = ("queued", "starting", "running", "stopping")
 REMEMBERED = 0.5  # seconds: twenty people looking at one run read its files once
 SKELETON = """
@@ -216,9 +214,8 @@ def proof(values: dict[str, Any]) -> str:
 
 
 def _proof_line(line: str) -> str:
-    if score := _SCORE.fullmatch(line):
-        return '<p class="score">{} <b>{}</b> right before, <b>{}</b> right after.</p>'.format(*map(escape, score.groups()))
-    return f'<p class="warning">{escape(line)}</p>' if line.startswith("Warning: ") else f"<p>{escape(line)}</p>"
+    kind = next((kind for beginning, kind in (("On ", "score"), ("Warning: ", "warning")) if line.startswith(beginning)), "")
+    return f'<p class="{kind}">{escape(line)}</p>'
 
 
 def samples(rows: list[dict[str, Any]]) -> str:
