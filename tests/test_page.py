@@ -284,7 +284,7 @@ class AnsweringSessions:
 def answers_of(page, run, file, meanwhile=lambda: None):
     *_, (said, button) = AnswerFile(dataclasses.replace(page, sessions=AnsweringSessions(meanwhile))).take(str(file), run.id)
     assert "All questions are answered" in said
-    return {json.loads(line)["answer"] for line in Path(button.value).read_text().splitlines()}
+    return {json.loads(line)["answer"] for line in Path(button.value["path"]).read_text().splitlines()}
 
 
 def test_answers_are_those_of_the_adapter_that_is_there(store, page, tmp_path):
