@@ -105,6 +105,6 @@ def _reload_words(difference: float, largest: float) -> str:
     if difference == 0:
         return "Reloaded from disk it gives exactly the same answers."
     if difference <= RELOAD_TOLERANCE * largest:
-        return f"Reloaded from disk its numbers differ by at most {difference:.1e}, as rounding does."
-    return (f"Warning: reloaded from disk it answers differently, by up to {difference:.1e}. The saved adapter is not what was measured "
-            "here: do not use it, and train again.")
+        return f"Reloaded from disk its numbers differ by at most {difference:.2g}, as rounding does."
+    return (f"Warning: reloaded from disk it answers differently, a logit is off by {difference:.2g}. The saved adapter is not what was "
+            "measured here: do not use it, and train again.")

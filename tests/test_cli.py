@@ -464,7 +464,7 @@ def test_never_seen_is_said_only_of_what_was_never_seen(also_learned, words):
 
 
 @pytest.mark.parametrize(("difference", "words"), [
-    (0.0, "exactly the same"), (0.125, "differ by at most 1.2e-01, as rounding does"), (7.5, "Warning: reloaded from disk it answers")])
+    (0.0, "exactly the same"), (0.125, "differ by at most 0.12, as rounding does"), (7.5, "a logit is off by 7.5. The saved adapter")])
 def test_a_reload_is_said_as_it_was(difference, words):
     (line,) = proof_words({"reload": {"max_difference": difference, "largest": 24.0}})
     assert words in line and ("exactly" in line) == (difference == 0) and line.startswith("Warning: ") == (difference > 1)
