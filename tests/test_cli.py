@@ -296,6 +296,7 @@ def test_stop_and_resume(home, worker, capsys):
     worker["state"] = "done"
     assert main(["resume", run.id]) == 0
     assert worker["launched"] == [run.id, run.id]
+    assert not run.is_asked("stop") and not run.is_asked("stop-now"), "what stopped the first part does not stop the second"
 
 
 def test_stop_takes_a_waiting_run_out_of_the_queue(home, worker, capsys):

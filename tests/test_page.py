@@ -206,6 +206,15 @@ def test_a_double_click_starts_one_run(workshop, store):
     assert len(store.list()) == 1
 
 
+def test_a_click_on_a_run_that_trains_leaves_no_wish_behind(workshop, store):
+    run = store.get(workshop.train.start_run(*form_values(workshop))[1])
+    run.take("start")
+    with run.hold_lock():
+        assert workshop.train.start_run(*form_values(workshop))[1] == run.id
+        workshop.train.resume_run(event(run=run.id))
+        assert not run.is_asked("start"), "it would be trained once more at its end"
+
+
 def test_mistakes_are_listed_and_nothing_is_created(workshop, store):
     names = list(workshop.train.form.controls)
     values = form_values(workshop)

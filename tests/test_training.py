@@ -15,6 +15,7 @@ from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
 from qlora_app.chat import ChatSessions
 from qlora_app.errors import UserError
 from qlora_app.methods import LoraMethod
+from qlora_app.runs import Status
 from qlora_app.tasks.chat import EncodedExamples, encode, held_out_loss, micro_batches
 from qlora_app.tasks.packing import ATTENTION, IGNORED, KNOWN, collator, keeps_apart, on_device, pack, packed, places
 from qlora_app.train import worker
@@ -243,6 +244,19 @@ def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(store):
     assert losses(parts) == losses(whole)
     a, b = (load_file(run.adapter / "adapter_model.safetensors") for run in (whole, parts))
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_run_that_died_while_measured_is_proven_without_another_step(store):
+    run = store.create(short_recipe())
+    assert worker.main(run.folder) == 0
+    learned, steps, done = load_file(run.adapter / "adapter_model.safetensors"), losses(run), run.status()
+    shutil.rmtree(run.adapter)
+    run.write_status(Status("running", step=done.step, total=done.total, sentence="Measuring what it learned."))
+    run.ask("start")
+    assert worker.main(run.folder) == 0 and not run.is_asked("start")
+    again, status = load_file(run.adapter / "adapter_model.safetensors"), run.status()
+    assert losses(run) == steps and all(torch.equal(again[name], learned[name]) for name in learned)
+    assert (status.state, status.step, status.total, status.loss) == ("done", done.step, done.total, done.loss)
 
 
 def test_a_finished_run_proves_itself(store):

@@ -189,6 +189,7 @@ def resume_command(given: argparse.Namespace, settings: Settings) -> int:
 
 
 def _start(given: argparse.Namespace, run: Run) -> int:
+    run.forget_stop()  # a shutdown leaves one behind when the worker had no time to follow it
     local.launch(run)
     given.screen.print(Text(f"{run.id} has started in {run.folder}"), soft_wrap=True)
     return _report(given, run, run.status()) if given.no_watch else watch_until_end(given, run)

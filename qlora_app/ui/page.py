@@ -39,5 +39,7 @@ class Page:
         return next((run for run in runs if run.is_alive()), runs[0] if runs else None)
 
     def start(self, run: Run) -> None:
+        if run.status().is_active:  # a second click, or a second page: a wish left now would train it once more at its end
+            return
         run.ask("start")
         self.supervisor.wake()
