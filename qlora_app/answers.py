@@ -5,7 +5,6 @@ it ended. When all are there they are put in the order of the rows.
 """
 
 import fcntl
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .chat import ChatSession
+from .digests import sha256_of
 from .errors import UserError
 from .messages import Conversation
 from .runs import Run
@@ -130,11 +130,8 @@ def _length(conversation: Conversation) -> int:
 
 def _made_by(run: Run, file: Path, column: str, base: bool, max_new_tokens: int) -> dict[str, Any]:
     """What the answers depend on: with anything else of it they are begun anew."""
-    with open(file, "rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else \
-            hashlib.sha256(content.read()).hexdigest()
     adapter = run.newest_adapter()
-    return {"run": run.id, "adapter": adapter.name if adapter else "", "file": digest, "column": column, "base": base,
+    return {"run": run.id, "adapter": adapter.name if adapter else "", "file": sha256_of(file), "column": column, "base": base,
             "max_new_tokens": max_new_tokens}
 
 

@@ -15,6 +15,7 @@ from .recipe import Recipe
 from .settings import Settings
 from .starter import DATASETS
 from .training_data import import_file
+from .training_data.columns import ColumnMap
 from .training_data.packed import ENDINGS
 
 PROGRAM = "python -m qlora_app"
@@ -34,6 +35,7 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
         values = _with_method(values, name)
     problems = _apply(values, assignments)
     data = _own_data(values, settings)
+    held_out = _held_out_data(values, data)
     try:
         recipe = Recipe.from_dict(values)
     except UserError as error:
@@ -42,10 +44,9 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
         problems = {**error.problems, **problems}
     if problems:
         raise UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
-    if data is None:
-        return recipe
-    id = import_file(_files_in(data) if data.is_dir() else data, settings.data, data.name, settings, recipe.dataset.columns)
-    return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update={"id": id})})
+    brought = {name: import_file(_files_in(place) if place.is_dir() else place, settings.data, place.name, settings, columns)
+               for name, place, columns in (("id", data, recipe.dataset.columns), ("held_out_from", held_out, ColumnMap())) if place}
+    return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update=brought)}) if brought else recipe
 
 
 def _with_method(values: dict[str, Any], name: str) -> dict[str, Any]:
@@ -123,6 +124,18 @@ def _own_data(values: dict[str, Any], settings: Settings) -> Path | None:
     if (settings.data / name).exists():
         dataset.update(source="file")
     return None
+
+
+def _held_out_data(values: dict[str, Any], data: Path | None) -> Path | None:
+    """The same for dataset.held_out_from, once it is known that the data is a person's own; `data` is what it learns from."""
+    dataset = values.get("dataset", {})
+    if not isinstance(dataset, dict) or dataset.get("source") != "file" or not dataset.get("held_out_from"):
+        return None
+    place = Path(str(dataset["held_out_from"])).expanduser()
+    if not place.exists():
+        return None
+    dataset["held_out_from"] = place.name if place.resolve() == data else f"held-out {place.name}"  # two folders may have files of one name
+    return place.resolve()
 
 
 def _files_in(folder: Path) -> list[Path]:

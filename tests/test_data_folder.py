@@ -5,9 +5,11 @@ import json
 import zipfile
 
 import pytest
+import yaml
 
 from qlora_app.assignments import recipe_from
 from qlora_app.errors import UserError
+from qlora_app.recipe import Recipe
 from qlora_app.settings import Settings
 from qlora_app.training_data import (
     DatasetChoice,
@@ -18,8 +20,10 @@ from qlora_app.training_data import (
     load_examples,
     pinned,
     server_files,
+    shelf,
     uploaded_files,
 )
+from qlora_app.training_data.checks import same_key
 from qlora_app.training_data.columns import AskColumns, ColumnMap
 from qlora_app.training_data.data_folder import fingerprint_of
 from qlora_app.training_data.first_rows import first_rows
@@ -217,3 +221,76 @@ def test_a_folder_and_data_of_the_data_folder_can_be_named_in_a_command(data, wr
     (data / "own" / "x.jsonl").write_text(alpaca("x", 3))
     choice = recipe_from("starter", ["dataset.id=own/x.jsonl"], settings).dataset
     assert (choice.source, choice.id) == ("file", "own/x.jsonl")
+
+
+# ---- measured with data of its own
+
+
+def two_files(tmp_path, learned=range(100), measured=range(90, 120), **chosen):
+    ids = []
+    for name, numbers in (("learned", learned), ("measured", measured)):
+        file = tmp_path / f"{name}.jsonl"
+        file.write_text("".join(json.dumps({"instruction": f"What is {i}?", "output": f"It is  {i}."}) + "\n" for i in numbers))
+        ids.append(import_file(file, tmp_path / "data", file.name))
+    return DatasetChoice(source="file", id=ids[0], held_out_from=ids[1], **chosen), tmp_path / "data"
+
+
+@pytest.mark.parametrize("in_memory", [shelf.IN_MEMORY, 0])
+def test_a_second_file_is_measured_with_and_nothing_stands_on_both_sides(tmp_path, monkeypatch, in_memory):
+    monkeypatch.setattr(shelf, "IN_MEMORY", in_memory)
+    choice, data = two_files(tmp_path)
+    for _ in range(2):  # the second time as it was kept
+        examples = load_examples(choice, data)
+        assert (len(examples.train), len(examples.held_out), examples.rows, len(examples.left_out)) == (90, 30, 100, 10)
+        assert not {same_key(one) for one in examples.train} & {same_key(one) for one in examples.held_out}
+        assert (examples.left_out[0].row, examples.left_out[0].reason) == (91, "it also stands in the held-out data measured.jsonl")
+        assert any("10 of 100 rows also stand in the held-out data" in one for one in examples.warnings)
+    alone = load_examples(choice.model_copy(update={"held_out_from": ""}), data)
+    assert len(alone.held_out) == 10 and alone.fingerprint != examples.fingerprint
+
+
+def test_columns_are_those_of_the_data_and_held_out_data_may_have_others(tmp_path):
+    choice, data = two_files(tmp_path)
+    mapped = choice.model_copy(update={"columns": ColumnMap(prompt="raw", answer="note")})
+    for name, text, held_out in (("odd.csv", "raw,note\n" + "".join(f"q{i},a\n" for i in range(20)), choice.id),
+                                 ("more.csv", "raw,note\n" + "".join(f"q{i},b\n" for i in range(15)), None)):
+        (tmp_path / name).write_text(text)
+        mapped = mapped.model_copy(update={"id": mapped.id if held_out is None else import_file(tmp_path / name, data, name),
+                                           "held_out_from": held_out or import_file(tmp_path / name, data, name)})
+        examples = load_examples(mapped, data)
+        assert examples.train[0][0]["content"] == "q0" and len(examples.train) == 20
+        assert examples.held_out[0][0]["content"] == ("q0" if held_out is None else "What is 0?")
+
+
+def test_of_much_held_out_data_a_part_is_measured_with_the_same_for_the_same_seed(tmp_path):
+    choice, data = two_files(tmp_path, range(20), [*range(100, 800), 100])
+    first, same = (load_examples(choice, data) for _ in range(2))
+    other = load_examples(choice.model_copy(update={"split_seed": 1}), data)
+    assert len(first.held_out) == 500 == len({same_key(one) for one in first.held_out}) and len(first.train) == 20
+    assert list(first.held_out) == list(same.held_out) != list(other.held_out)
+    assert "Measured with: 500 of 701 rows of measured.jsonl." in first.warnings
+
+
+@pytest.mark.parametrize(("held_out", "words"), [
+    ("../x.jsonl", "no file of the data folder"), ("nobody.jsonl", "is not in the data folder"), ("same", "learned from"),
+    ("all", "nothing is left to learn from")])
+def test_held_out_data_that_cannot_be_used_is_named_at_its_setting(tmp_path, held_out, words):
+    choice, data = two_files(tmp_path, measured=range(100))
+    id = {"same": choice.id, "all": choice.held_out_from}.get(held_out, held_out)
+    with pytest.raises(UserError, match=words) as error:
+        load_examples(choice.model_copy(update={"held_out_from": id}), data)
+    assert list(error.value.problems) == ["dataset.held_out_from"]
+
+
+def test_a_command_may_name_both_files_by_their_paths(tmp_path):
+    choice, _ = two_files(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "measured.jsonl").rename(tmp_path / "other" / "learned.jsonl")
+    words = [f"dataset.id={tmp_path / 'learned.jsonl'}", f"dataset.held_out_from={tmp_path / 'other' / 'learned.jsonl'}"]
+    made = recipe_from("starter", words, Settings(home=tmp_path / "home"))
+    assert made.dataset.id == choice.id and made.dataset.held_out_from.partition("-")[0] == choice.held_out_from.partition("-")[0]
+    examples = load_examples(made.dataset, tmp_path / "home" / "data")
+    assert (len(examples.train), len(examples.held_out)) == (90, 30)
+    assert Recipe.from_dict(yaml.safe_load(made.to_yaml())).dataset == made.dataset
+    with pytest.raises(UserError, match="learned from"):
+        recipe_from("starter", [words[0], words[0].replace("dataset.id", "dataset.held_out_from")], Settings(home=tmp_path / "home"))

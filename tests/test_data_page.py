@@ -8,6 +8,7 @@ import pytest
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
 from qlora_app.ui.column_form import GROUP
+from qlora_app.ui.data_finder import HELD_OUT
 from qlora_app.ui.data_view import PRIVATE
 from qlora_app.ui.page import Page
 from qlora_app.ui.recipe_form import PASTE, SEARCH_DATA, data_value
@@ -99,6 +100,39 @@ def test_columns_stay_with_data_that_has_them_and_go_with_data_that_has_not(tab,
         assert after[GROUP + "prompt"] == kept
 
 
+def test_what_was_said_of_one_dataset_is_there_when_it_is_chosen_again(tab, values, odd, tmp_path):  # noqa: F811
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"instruction": "a", "output": "b"}\n' * 12)
+    other = f"file/{import_file(other, tab.page.settings.data, other.name)}"
+    form = chosen(tab, values, odd) | {GROUP + "template": "About {raw}", GROUP + "answer": "note", HELD_OUT: "more.csv"}
+    basis = ("starter", odd, "lora")
+    for name in (other, "file/", "starter/helper", odd):
+        shown = tab.choose(basis, "balanced", *(form | {"dataset": name}).values())
+        form, basis = filled(tab, shown), shown[-1]
+        said = {name: form[name] for name in (GROUP + "template", GROUP + "answer", HELD_OUT)}
+        assert list(said.values()) == (["About {raw}", "note", "more.csv"] if name == odd else ["", "", ""])
+
+
+# ---- measured with data of its own
+
+
+def test_another_file_to_measure_with_is_offered_and_taken(tab, values, odd, tmp_path):  # noqa: F811
+    first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    first.write_text("".join(f'{{"instruction": "a{i}", "output": "b"}}\n' for i in range(30)))
+    second.write_text("".join(f'{{"instruction": "a{i}", "output": "b"}}\n' for i in range(25, 40)))
+    ids = [import_file(file, tab.page.settings.data, file.name) for file in (first, second)]
+    form = chosen(tab, values, f"file/{ids[0]}")
+    place = tab.data_finder.outputs.index(tab.data_finder.held_out)
+    offered = tab.data_finder.describe(*form.values())[place]
+    assert offered["visible"] and ("", "") in offered["choices"] and ("b.jsonl", ids[1]) in offered["choices"]
+    assert ids[0] not in [id for _, id in offered["choices"]]
+    form |= {HELD_OUT: ids[1]}
+    *_, line, _, command = tab.data_changed(("starter", f"file/{ids[0]}", "lora"), "balanced", *form.values())
+    assert "30 rows: 25 to learn from, 15 held out, 5 left out" in line and f"dataset.held_out_from={ids[1]}" in command
+    assert tab.form.read(list(form.values())).dataset.held_out_from == ids[1]
+    assert not tab.data_finder.describe(*(form | {"dataset": "starter/helper", HELD_OUT: ""}).values())[place]["visible"]
+
+
 # ---- brought
 
 
@@ -141,7 +175,7 @@ def test_a_run_keeps_the_fingerprint_and_its_card_says_when_the_data_changed(tab
 
 
 def described(tab, form):
-    names = ("search", "hub", "paste", "line", "subset", "split", "revision", "get", "progress")
+    names = ("search", "hub", "paste", "line", "subset", "split", "revision", "held_out", "get", "progress")
     return SimpleNamespace(**dict(zip(names, tab.data_finder.describe(*form.values()), strict=True)))
 
 

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "qlora_app"
 FLOORS = [  # lowest first
     ["errors"],
-    ["cache", "choices", "messages", "settings", "words"],
+    ["cache", "choices", "digests", "messages", "settings", "words"],
     ["starter", "hub"],  # its paths are known to base_models and training_data
     ["methods", "base_models", "training_data", "tasks"],
     ["recipe"],

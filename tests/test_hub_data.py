@@ -16,7 +16,7 @@ from qlora_app.hub import download as downloading
 from qlora_app.launch import local
 from qlora_app.runs import RunStore
 from qlora_app.training_data import DatasetChoice, NotHere, kept_data, load_examples, pinned
-from qlora_app.training_data.hub_data import fetch_data, look_up, resolve, search_data
+from qlora_app.training_data.hub_data import fetch_data, is_here, look_up, resolve, search_data
 from tests.conftest import short_recipe, wait_for
 from tests.hub_server import EXPIRED, GOOD, STRANGER, Repo
 from tests.test_hub import go_offline, hub, server  # noqa: F401  fixtures
@@ -258,3 +258,19 @@ def test_the_command_line_trains_on_it_and_the_recipe_keeps_the_commit(hub, talk
     kept = RunStore(home / "runs").list()[0].recipe().dataset
     assert (kept.revision, kept.subset, kept.split) == (talk.commit, "default", "test")
     assert load_examples(kept, home / "data").rows == 4, "what it was checked with is here"
+
+
+def test_a_named_split_is_downloaded_too_and_only_measured_with(talk, data):
+    chosen, _ = fetch(data, held_out_from="test")
+    assert (chosen.split, chosen.held_out_from, chosen.revision) == ("train", "test", talk.commit) and is_here(chosen, data)
+    examples = load_examples(chosen, data)
+    assert (len(examples.train), len(examples.held_out)) == (30, 4)
+    assert "has no split 'nothing'" in sentence(data, held_out_from="nothing")
+    assert "is learned from" in chosen.model_copy(update={"held_out_from": "train"}).problems()["held_out_from"]
+
+
+def test_a_named_split_that_is_not_here_yet_is_asked_for(talk, data):
+    chosen = fetch(data)[0].model_copy(update={"held_out_from": "test"})
+    assert not is_here(chosen, data)
+    with pytest.raises(NotHere):
+        load_examples(chosen, data)

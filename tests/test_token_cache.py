@@ -1,15 +1,19 @@
 """No example is cut into tokens twice, and what is kept on disk is what was made, or it is made again."""
 
+import hashlib
 import random
 import threading
 
 import pytest
+from torch.utils.data import DataLoader
 
 from qlora_app.base_models import ModelChoice, load_tokenizer
 from qlora_app.cache import make_room
+from qlora_app.digests import sha256_of, source_of
+from qlora_app.errors import UserError
 from qlora_app.runs import RunStore
 from qlora_app.tasks import token_cache
-from qlora_app.tasks.chat import GUANACO_TEMPLATE, IGNORED, Encoded, EncodedExamples, encode
+from qlora_app.tasks.chat import GUANACO_TEMPLATE, IGNORED, Encoded, EncodedExamples, encode, encode_all, has_loss
 from qlora_app.tasks.token_cache import TokenCache, cache_folder
 from qlora_app.train import worker
 from tests.conftest import short_recipe
@@ -120,6 +124,26 @@ def test_another_tokenizer_template_length_or_dataset_has_another_folder(tmp_pat
     assert len(folders) == 5 and cache_folder(tmp_path, "x", load_tokenizer(ModelChoice()), 9) in folders
 
 
+def test_other_code_makes_its_tokens_anew(tmp_path, monkeypatch):
+    tokenizer = load_tokenizer(ModelChoice())
+    before = cache_folder(tmp_path, "x", tokenizer, 9)
+    monkeypatch.setattr(token_cache, "source_of", lambda folder: f"changed {folder.name}")
+    assert cache_folder(tmp_path, "x", tokenizer, 9) != before
+
+
+def test_a_digest_of_code_is_another_one_when_a_file_is(tmp_path):
+    def digest() -> str:
+        source_of.cache_clear()
+        return source_of(tmp_path)
+    (tmp_path / "below").mkdir()
+    seen = [digest()]
+    for name, text in (("a.py", "1"), ("a.py", "2"), ("below/b.py", "2"), ("notes.txt", "no code")):
+        (tmp_path / name).write_text(text)
+        seen.append(digest())
+    assert len(set(seen)) == 4 and seen[-1] == seen[-2]
+    assert sha256_of(tmp_path / "a.py") == hashlib.sha256(b"2").hexdigest()
+
+
 def test_a_second_start_on_the_same_data_encodes_nothing_and_learns_the_same(home, monkeypatch):
     def losses() -> list[float]:
         few = {"evaluations": 0, "samples": 0, "scored_questions": 0, "checkpoints": 0}
@@ -128,7 +152,7 @@ def test_a_second_start_on_the_same_data_encodes_nothing_and_learns_the_same(hom
         return [row["loss"] for row in run.metrics()[0] if "loss" in row]
 
     first = losses()
-    monkeypatch.setattr("qlora_app.tasks.chat.encode", lambda *_: never())
+    monkeypatch.setattr("qlora_app.tasks.chat.encode_all", lambda *_: never())
     assert losses() == first and len(first) == 4
     assert len(list((home / "tokens").glob("*/train/*.tokens"))) == 1 and len(list((home / "tokens").glob("*/held-out/*.tokens"))) == 1
 
@@ -138,3 +162,41 @@ def test_examples_say_how_many_of_those_seen_are_cut():
     talk = [[{"role": "user", "content": "a"}, {"role": "assistant", "content": "word " * count}] for count in (1, 90, 90)]
     examples = EncodedExamples(talk, tokenizer, 24)
     assert examples.encoded(1) == examples.encoded(1) == encode(tokenizer, talk[1], 24) and examples.count_cut() == 1
+
+
+MIXED = [*([{"role": "user", "content": f"question {i} {w}"}, {"role": "assistant", "content": f"{w} answer" * i}]
+           for i in range(1, 5) for w in ("plain", "é€😀", "### Human: <s> x </s>")),
+         [{"role": "text", "content": "a document, <s> with a mark"}], [{"role": "text", "content": "another"}],
+         [{"role": "system", "content": "be kind"}, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "train": False},
+          {"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}],
+         [{"role": "user", "content": "all", "train": True}, {"role": "assistant", "content": "of it", "train": True}]]
+UNMARKED = GUANACO_TEMPLATE.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+
+
+@pytest.mark.parametrize("template", [GUANACO_TEMPLATE, UNMARKED])
+def test_many_together_are_what_each_is_alone(template):
+    tokenizer = load_tokenizer(ModelChoice())
+    tokenizer.chat_template = template
+    alone = [encode(tokenizer, one, 40) for one in MIXED]
+    assert encode_all(tokenizer, MIXED, 40) == alone and any(one.is_cut for one in alone)
+    assert all(has_loss(one.labels) for one in alone)
+    examples = EncodedExamples(MIXED, tokenizer, 40)
+    order = [7, 3, 7, 0, 1, 15, 14]
+    assert [one["input_ids"] for one in examples.__getitems__(order)] == [alone[i].input_ids for i in order]
+    assert [one["labels"] for one in examples] == [one.labels for one in alone]
+
+
+def test_a_micro_batch_of_the_trainer_s_loader_is_encoded_in_one_go(monkeypatch):
+    asked = []
+    monkeypatch.setattr("qlora_app.tasks.chat.encode_all", lambda tokenizer, some, length: asked.append(len(some)) or
+                        encode_all(tokenizer, some, length))
+    examples = EncodedExamples(MIXED, load_tokenizer(ModelChoice()), 40)
+    assert len(list(DataLoader(examples, batch_size=8, collate_fn=list))) == 2 and asked == [8, 8]
+    assert len(list(DataLoader(examples, batch_size=8, collate_fn=list))) == 2 and asked == [8, 8]
+
+
+def test_of_many_the_one_that_the_template_refuses_is_named():
+    tokenizer = load_tokenizer(ModelChoice())
+    tokenizer.chat_template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + GUANACO_TEMPLATE
+    with pytest.raises(UserError, match=r"'be kind'.*no system"):
+        encode_all(tokenizer, MIXED, 40)

@@ -805,3 +805,72 @@ def test_hostile_files_take_no_time(load, refused):
     assert "Windows-1252" in load(b"question,answer\nq," + b"A" * 1_000_000 + b"\xe9\n", "cp1252.csv").warnings[0]
     load(jsonl([ALPACA[0] | {"output": "{{" * 200_000 + "<|" * 200_000}]))
     assert time.process_time() - start < 5
+
+
+# ---- larger than the memory
+
+LISTED = json.dumps(ALPACA)
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    monkeypatch.setattr(rows, "_MOST_AT_ONCE", 400)
+    monkeypatch.setattr(rows, "_CHUNK", 50)
+
+
+@pytest.mark.parametrize("text", [
+    f'{{"data": {LISTED}}}', f'{{"version": {{"a": [1]}}, "train": {LISTED}, "note": "x"}}\n',
+    json.dumps({"name": "n", "rows": ALPACA}, indent=2), f'\ufeff {{ "data" : {LISTED} }}', LISTED])
+def test_a_list_in_a_large_object_is_read_row_by_row(load, little_memory, text):
+    examples = load(text.encode(), held_out_share=0)
+    assert (examples.rows, len(examples.train), examples.left_out) == (12, 12, [])
+    assert examples.train[3] == pair("What is 3 plus 3?", "It is 6.")
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    (json.dumps({"question": ["why?"] * 300, "answer": ["so."] * 300}), "one JSON value of more than"),
+    (json.dumps({"a": {"question": "x" * 2000, "answer": "y"}, "b": {"question": "x", "answer": "y"}}), "Write one row per line"),
+    (f'{{"data": {LISTED}, "train": {LISTED}}}', "several lists of rows (data, train)"),
+    (f'{{"data": {LISTED}', "cut off"), (f'{{"data": {LISTED[:-90]}', "cut off"), (f'{{"data": {LISTED[:-1]}, oops]}}', "row 13"),
+    (json.dumps([{"instruction": "a", "output": "b" * 2000}]), "row 1 is one JSON value"),
+    (json.dumps({"instruction": "a" * 2000, "output": "b"}) + "\n{}\n", "one JSON value of more than")])
+def test_what_would_fill_the_memory_is_refused_with_a_way_out(refused, little_memory, text, words):
+    assert words in refused(text)
+
+
+def test_messages_that_name_their_parents_are_not_collected_without_end(load, refused, monkeypatch):
+    monkeypatch.setattr("qlora_app.training_data.conversations._MOST_LINKED", 300)
+    tree = [{"message_id": f"m{i}", "parent_id": f"m{i - 1}" if i % 2 else None, "role": "assistant" if i % 2 else "prompter",
+             "text": "word " * 9} for i in range(20)]
+    assert "Split it by its trees" in refused(jsonl(tree))
+    assert load(jsonl(tree[:4]), held_out_share=0).rows == 4
+
+
+# ---- what other programs write
+
+TURNS = [{"role": "user", "content": "it's \u00e9"}, {"role": "assistant", "content": 'the "end"'}]
+
+
+@pytest.mark.parametrize("column", ["messages", "conversations"])
+@pytest.mark.parametrize("written", [json.dumps(TURNS), str(TURNS), f" {json.dumps(TURNS, indent=1)}"])
+def test_turns_written_as_text_in_a_table(load, column, written):
+    examples = load(table([["id", column], *([str(i), written] for i in range(3))]), "chats.csv")
+    assert list(examples.train) == [pair("it's \u00e9", 'the "end"')] * 3 and examples.left_out == []
+
+
+@pytest.mark.parametrize("written", ["[1, 2", "hello", "[" * 5000, "[]", "__import__('os')", "[__import__('os').getcwd()]"])
+def test_text_that_is_no_list_of_turns_is_named(refused, written):
+    assert "instead of a list of turns" in refused(jsonl([{"messages": written}] * 3))
+
+
+@pytest.mark.parametrize("turns", [
+    [{"role": "user", "parts": [{"text": "a"}, "b"]}, {"role": "model", "parts": [{"text": "c"}]}],
+    [{"role": "human", "content": "ab"}, {"role": "ai", "content": "c"}],
+    [{"role": "user", "content": [{"type": "input_text", "text": "ab"}]},
+     {"role": "assistant", "content": [{"type": "output_text", "text": "c"}]}]])
+def test_turns_of_other_interfaces(load, turns):
+    assert list(load(jsonl([{"contents": turns}] * 3)).train) == [pair("ab", "c")] * 3
+
+
+def test_lines_that_are_no_json_at_all_are_not_called_cut_off(refused):
+    assert "not valid JSON" in refused("\n".join(str(row) for row in ALPACA)) and "cut off" in refused(jsonl(ALPACA)[:-9])

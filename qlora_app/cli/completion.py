@@ -36,6 +36,6 @@ def settings_and_values(prefix: str, **_: Any) -> list[str]:
     if not equals:
         return list(dict.fromkeys(f"{spelled(leaf)}=" for leaf, _ in leaves(Recipe)))
     values = possible_values(name)
-    if name in ("dataset.id", "base_model.id"):
+    if name in ("dataset.id", "dataset.held_out_from", "base_model.id"):
         values += FilesCompleter()(begun)
     return [f"{name}={value}" for value in values]

@@ -5,7 +5,6 @@ they grow in the cache under their own checksum, go on where they ended, and are
 """
 
 import contextlib
-import hashlib
 import shutil
 import threading
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..digests import sha256_of
 from ..errors import UserError
 from ..words import size
 from .refusals import explain
@@ -136,7 +136,7 @@ def _fetch_large(wanted: _Wanted, file: RemoteFile, token: str | None, progress:
             return
         with open(unfinished, "ab") as growing:
             _go_on(wanted, file, token, progress, growing)
-        if _sha256(unfinished) != file.sha256:
+        if sha256_of(unfinished) != file.sha256:
             unfinished.unlink()
             raise UserError(f"{file.name} of {wanted.id} arrived damaged (its checksum is not the Hub's) and was thrown away. "
                             "Press Resume to get it again.")
@@ -173,11 +173,3 @@ def _go_on(wanted: _Wanted, file: RemoteFile, token: str | None, progress: _Prog
         except HTTPError as error:
             if isinstance(error, HfHubHTTPError) or growing.tell() == before:
                 raise
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as content:
-        checksum = hashlib.sha256()
-        while block := content.read(2**22):
-            checksum.update(block)
-    return checksum.hexdigest()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from ..messages import Conversation
 from .packing import collator
-from .plain_text import HIDDEN, broken_up, plain, special_tokens
+from .plain_text import HIDDEN, broken_up, plain_all, special_tokens
 from .task import BATCH, IGNORED, Task, evaluating, in_batches
 from .token_cache import Encoded, TokenCache
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+TOGETHER = 256  # examples that are cut into tokens at once
 NOTHING_TO_LEARN = ("No example has a token to learn from: the prompts alone are longer than the longest example allowed. "
                     "Raise \"Longest example\", or shorten the prompts.")
 # The style of the Guanaco models, for a model that brings no chat template of its own.
@@ -44,23 +45,36 @@ def encode(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max
     Markers and special tokens that somebody wrote into a turn stay plain text: they begin and end nothing.
     Raises UserError when the model's template cannot render the conversation.
     """
-    ids, labels = encode_whole(tokenizer, conversation)
-    return Encoded(ids[:max_length], labels[:max_length], len(ids) > max_length)
+    return encode_all(tokenizer, [conversation], max_length)[0]
+
+
+def encode_all(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation], max_length: int) -> list[Encoded]:
+    """The same for many, cut into tokens together, which is quicker than one after another."""
+    return [Encoded(ids[:max_length], labels[:max_length], len(ids) > max_length) for ids, labels in _whole(tokenizer, conversations)]
 
 
 def encode_whole(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
     """(token ids, labels) of a conversation with nothing cut off. Raises UserError as `encode` does."""
+    return _whole(tokenizer, [conversation])[0]
+
+
+def _whole(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation]) -> list[tuple[list[int], list[int]]]:
+    made: list[Any] = [None] * len(conversations)
+    ways = [_way(tokenizer, one) for one in conversations]
+    for way in dict.fromkeys(ways):
+        places = [place for place, one in enumerate(ways) if one is way]
+        for place, (ids, learned) in zip(places, way(tokenizer, [conversations[place] for place in places]), strict=True):
+            if all([m.get("train") for m in conversations[place]]):  # also the questions, and what the template writes between
+                learned = [1] * len(ids)
+            made[place] = ids, [i if said else IGNORED for i, said in zip(ids, learned, strict=True)]
+    return made
+
+
+def _way(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Callable[..., list[tuple[list[int], list[int]]]]:
+    """How it is found out what is learned of a conversation."""
     if conversation[0]["role"] == "text":
-        ids = _plain_text(tokenizer, conversation[0]["content"])
-        learned = [1] * len(ids)
-    elif "{% generation" in tokenizer.chat_template and _is_plain(tokenizer, conversation):
-        made = _render(tokenizer, conversation, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
-        ids, learned = made["input_ids"], made["assistant_masks"]
-    else:
-        ids, learned = _by_spans(tokenizer, _without_special(tokenizer, conversation))
-    if all(m.get("train") for m in conversation):  # also the questions, and what the template writes between
-        learned = [1] * len(ids)
-    return list(ids), [i if said else IGNORED for i, said in zip(ids, learned, strict=True)]
+        return _plain_texts
+    return _by_marks if "{% generation" in tokenizer.chat_template and _is_plain(tokenizer, conversation) else _by_spans
 
 
 def first_learned(labels: list[int]) -> int:
@@ -72,10 +86,11 @@ def has_loss(labels: list[int]) -> bool:
     return first_learned(labels) < len(labels)
 
 
-def _plain_text(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
+def _plain_texts(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation]) -> list[tuple[list[int], list[int]]]:
     """As in pretraining: what the tokenizer puts before a text, the text, and the end token, for a model must learn to stop."""
-    ids = plain(tokenizer, text).ids
-    return ids if ids[-1:] == [tokenizer.eos_token_id] else [*ids, tokenizer.eos_token_id]
+    every = [one.ids for one in plain_all(tokenizer, [conversation[0]["content"] for conversation in conversations])]
+    whole = [ids if ids[-1:] == [tokenizer.eos_token_id] else [*ids, tokenizer.eos_token_id] for ids in every]
+    return [(ids, [1] * len(ids)) for ids in whole]
 
 
 def _is_plain(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> bool:
@@ -100,12 +115,39 @@ def _render(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, **
                         "Templates often want user and assistant in turn, and some no system text.") from error
 
 
-def _by_spans(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
-    """(ids, 1 where the token is learned) for a template that does not mark what the assistant says.
+def _by_marks(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation]) -> list[tuple[list[int], list[int]]]:
+    """[(ids, 1 where the token is learned)] by a template that marks what the assistant says."""
+    import jinja2
+
+    how = {"tokenize": True, "return_dict": True, "return_assistant_tokens_mask": True}
+    how["tokenizer_kwargs"] = {"return_attention_mask": False}
+    try:
+        made = tokenizer.apply_chat_template(conversations, **how)
+    except jinja2.TemplateError:  # one of them, and a person wants to know which
+        each = [_render(tokenizer, one, **how) for one in conversations]
+        return [(one["input_ids"], one["assistant_masks"]) for one in each]
+    return list(zip(made["input_ids"], made["assistant_masks"], strict=True))
+
+
+def _by_spans(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation]) -> list[tuple[list[int], list[int]]]:
+    """[(ids, 1 where the token is learned)] by a template that does not mark what the assistant says."""
+    mark = _end_of_turn(tokenizer)
+    marked = [_marked(tokenizer, _without_special(tokenizer, one), mark) for one in conversations]
+    made = tokenizer([text for text, _ in marked], add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False)
+    found = []
+    for (text, spans), ids, offsets in zip(marked, made["input_ids"], made["offset_mapping"], strict=True):
+        places = [(i, a, b) for i, (a, b) in zip(ids, offsets, strict=True) if text[a:b] != HIDDEN]
+        learned = [int(any(a < end and b > start and a < b for start, end in spans)) for _, a, b in places]
+        found.append(([i for i, _, _ in places], learned))
+    return found
+
+
+def _marked(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, mark: str) -> tuple[str, list[tuple[int, int]]]:
+    """(text, which parts of it are learned). `mark`: what stands behind an answer.
 
     The answer's place is found by rendering the conversation up to it, never by searching for a marker's tokens.
     """
-    text, mark = _render(tokenizer, conversation, tokenize=False), _end_of_turn(tokenizer)
+    text = _render(tokenizer, conversation, tokenize=False)
     spans = []
     for turn, message in enumerate(conversation):
         if message["role"] != "assistant" or not message.get("train", True):
@@ -119,9 +161,7 @@ def _by_spans(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) 
         start, end = spans.pop()
         text = text[:end] + tokenizer.eos_token
         spans.append((start, len(text)))
-    made = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    places = [(i, a, b) for i, (a, b) in zip(made["input_ids"], made["offset_mapping"], strict=True) if text[a:b] != HIDDEN]
-    return [i for i, _, _ in places], [int(any(a < end and b > start and a < b for start, end in spans)) for _, a, b in places]
+    return text, spans
 
 
 def _end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> str:
@@ -150,20 +190,36 @@ class EncodedExamples(Sequence):
         self.conversations = conversations
         self.task = task or Chat()
         self.cache = cache or TokenCache(len(conversations))
-        self._encode: Callable[[Conversation], Encoded] = lambda c: self.task.encode(tokenizer, c, max_length)
+        self._encode: Callable[[list[Conversation]], list[Encoded]] = lambda some: self.task.encode_all(tokenizer, some, max_length)
         self._cut = bytearray(len(conversations))  # 1 for each that was seen and is cut
 
     def __len__(self) -> int:
         return len(self._cut)
 
     def encoded(self, index: int) -> Encoded:
-        example = self.cache.get(index, lambda: self._encode(self.conversations[index]))
+        example = self.cache.get(index, lambda: self._encode([self.conversations[index]])[0])
         self._cut[index] = example.is_cut
         return example
+
+    def encode_those(self, indices: Sequence[int]) -> None:
+        """Those of them that are not known yet, together."""
+        new = [index for index in dict.fromkeys(indices) if not self.cache.knows(index)]
+        for some in in_batches(new, TOGETHER):
+            for index, example in zip(some, self._encode(_at(self.conversations, some)), strict=True):
+                self.cache.add(index, example)
 
     def __getitem__(self, index: int) -> dict[str, list[int]]:
         example = self.encoded(index)
         return {"input_ids": example.input_ids, "labels": example.labels}
+
+    def __getitems__(self, indices: list[int]) -> list[dict[str, list[int]]]:
+        """As torch's DataLoader asks for a micro-batch."""
+        self.encode_those(indices)
+        return [self[index] for index in indices]
+
+    def __iter__(self) -> Iterator[dict[str, list[int]]]:
+        for some in in_batches(range(len(self)), TOGETHER):
+            yield from self.__getitems__(some)
 
     def count_cut(self) -> int:
         """How many of the examples seen so far were longer than allowed."""
@@ -171,7 +227,9 @@ class EncodedExamples(Sequence):
 
     def spread(self, most: int) -> list[Encoded]:
         """At most `most` examples from all over the dataset."""
-        return [self.encoded(i) for i in range(0, len(self), max(1, len(self) // most))][:most]
+        places = range(0, len(self), max(1, len(self) // most))[:most]
+        self.encode_those(places)
+        return [self.encoded(i) for i in places]
 
     def check_trainable(self) -> None:
         """Raises UserError if no example has a token to learn from."""
@@ -180,6 +238,12 @@ class EncodedExamples(Sequence):
 
     def _learns(self, index: int) -> bool:
         return self.task.learns(self.encoded(index).labels)
+
+
+def _at(conversations: Sequence[Conversation], places: Sequence[int]) -> Sequence[Conversation]:
+    """Those at these places, read in one go where they lie on disk one after another."""
+    piece = range(places[0], places[0] + len(places))
+    return conversations[piece.start:piece.stop] if list(places) == list(piece) else [conversations[place] for place in places]
 
 
 def micro_batches(examples: Sequence[dict[str, list[int]]], size: int, collate: Callable[..., dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -212,8 +276,8 @@ class Chat(Task):
     def encode_whole(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
         return encode_whole(tokenizer, conversation)
 
-    def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
-        return encode(tokenizer, conversation, max_length)
+    def encode_all(self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation], max_length: int) -> list[Encoded]:
+        return encode_all(tokenizer, conversations, max_length)
 
     def learns(self, labels: list[int]) -> bool:
         return has_loss(labels)

@@ -32,11 +32,18 @@ def broken_up(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
 
 def plain(tokenizer: "PreTrainedTokenizerBase", text: str) -> Plain:
     """The tokens of a text."""
-    hidden = broken_up(tokenizer, text)
-    made = tokenizer(hidden, return_offsets_mapping=True)
-    kept = [place for place, (a, b) in enumerate(made["offset_mapping"]) if a == b or hidden[a:b].strip(HIDDEN)]
-    words = made.word_ids()
-    return Plain([made["input_ids"][place] for place in kept], [words[place] for place in kept])
+    return plain_all(tokenizer, [text])[0]
+
+
+def plain_all(tokenizer: "PreTrainedTokenizerBase", texts: list[str]) -> list[Plain]:
+    """The same for many, which is quicker than one after another."""
+    hidden = [broken_up(tokenizer, text) for text in texts]
+    made, found = tokenizer(hidden, return_offsets_mapping=True, return_attention_mask=False), []
+    for number, (text, ids, offsets) in enumerate(zip(hidden, made["input_ids"], made["offset_mapping"], strict=True)):
+        kept = [place for place, (a, b) in enumerate(offsets) if a == b or text[a:b].strip(HIDDEN)]
+        words = made.word_ids(number)
+        found.append(Plain([ids[place] for place in kept], [words[place] for place in kept]))
+    return found
 
 
 def said(conversation: Conversation) -> str:

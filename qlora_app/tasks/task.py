@@ -80,7 +80,11 @@ class Task:
 
     def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
         """An example cut at `max_length` tokens. Raises UserError if it cannot be encoded."""
-        raise NotImplementedError
+        return self.encode_all(tokenizer, [conversation], max_length)[0]
+
+    def encode_all(self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation], max_length: int) -> list[Encoded]:
+        """The same for many, together where that is quicker. A task has this one or the one above."""
+        return [self.encode(tokenizer, one, max_length) for one in conversations]
 
     def learns(self, labels: list[int]) -> bool:
         """Does an example with these labels teach anything?"""
@@ -150,7 +154,7 @@ def evaluating(model: "PreTrainedModel", base: bool = False) -> Iterator[None]:
     model.train(was_training)
 
 
-def in_batches(items: list[Any], size: int) -> Iterator[list[Any]]:
+def in_batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     for i in range(0, len(items), size):
         yield items[i:i + size]
 

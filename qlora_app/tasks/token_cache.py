@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..cache import make_room, used
+from ..digests import source_of
 from .packing import IGNORED
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def cache_folder(root: Path, fingerprint: str, tokenizer: "PreTrainedTokenizerBa
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     made_by = [backend.to_str() if backend else tokenizer.get_vocab(), tokenizer.chat_template, tokenizer.special_tokens_map]
-    key = json.dumps([_VERSION, fingerprint, max_length, task, *made_by], default=str)
+    key = json.dumps([source_of(Path(__file__).parent), fingerprint, max_length, task, *made_by], default=str)
     return root / hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
 
 
@@ -75,16 +76,21 @@ class TokenCache:
                 return self._unpacked(piece, int(self._row_of[place]))
             self._piece_of[self._piece_of == number] = -1  # the disk has changed a bit of it: all of it is made again
             piece.file.unlink(missing_ok=True)
-        if place not in self._new:
-            made = encode()
-            self._new[place] = _packed(place, made)
-            self._new_tokens += len(made.input_ids)
-            if self._folder is None:
-                return made
-            if self._new_tokens > _PIECE:
-                self.save()
-            return made
-        return _from(*self._new[place])
+        if place in self._new:
+            return _from(*self._new[place])
+        made = encode()
+        self.add(place, made)
+        return made
+
+    def knows(self, place: int) -> bool:
+        return self._piece_of[place] >= 0 or place in self._new
+
+    def add(self, place: int, made: Encoded) -> None:
+        """Remember an example."""
+        self._new[place] = _packed(place, made)
+        self._new_tokens += len(made.input_ids)
+        if self._folder is not None and self._new_tokens > _PIECE:
+            self.save()
 
     def save(self) -> None:
         """Write what is new. A full disk only means that it is not kept."""

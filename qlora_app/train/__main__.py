@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 # The log of a run is read by people: no progress bars of other libraries.
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # on all cores; unsaid, a line in the log would complain
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 

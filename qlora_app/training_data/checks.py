@@ -127,6 +127,17 @@ def same_key(conversation: Conversation) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=KEY).digest()
 
 
+def sample_positions(keys: list[bytes], seed: int) -> list[int]:
+    """At most 500 of the conversations of data that is only measured with, each of equal ones once, in their order."""
+    first = {key: place for place, key in reversed(list(enumerate(keys)))}
+    return sorted(first[key] for key in sorted(first, key=lambda key: _draw(seed, key))[:MOST_HELD_OUT])
+
+
+def _draw(seed: int, key: bytes) -> bytes:
+    """Where a row stands in the order in which rows are held out. Rows added to the file later do not move the others."""
+    return hashlib.blake2b(b"%d " % seed + key).digest()
+
+
 def held_out_positions(keys: list[bytes], share: float, seed: int) -> set[int]:
     """Which conversations, given by their same_key, are never trained on: `share` of them, at least 1, at most 500.
 
@@ -136,8 +147,7 @@ def held_out_positions(keys: list[bytes], share: float, seed: int) -> set[int]:
         return set()
     sizes = Counter(keys)
     wanted = min(MOST_HELD_OUT, max(1, round(len(keys) * share)))
-    # Ordered by a hash of the row itself: rows added to the file later do not move the others to the other side.
-    order = sorted(sizes, key=lambda key: hashlib.blake2b(b"%d " % seed + key).digest())
+    order = sorted(sizes, key=lambda key: _draw(seed, key))
     chosen: set[bytes] = set()
     count = 0
     for key in order:

@@ -34,6 +34,9 @@ class DatasetChoice(Choices):
     held_out_share: float = setting(
         0.1, "Held-out share", "Part of your data that is never trained on, only measured with. Starter datasets bring their own.",
         ge=0, lt=0.9)
+    held_out_from: str = setting(
+        "", "Held-out data", "Measured with instead of a share of the data: a split of the Hub dataset, such as test, or another file of "
+                             "the data folder. What stands in both is not learned. Starter datasets bring their own.")
     split_seed: int = setting(0, "Split seed", "The same seed keeps the same rows aside.", ge=0)
 
     @property
@@ -51,14 +54,38 @@ class DatasetChoice(Choices):
         """Where data of the Hub is."""
         return Repository(self.id, self.revision, "dataset")
 
+    @property
+    def measured_with(self) -> "DatasetChoice | None":
+        """The data a run is measured with, where that is data of its own."""
+        if not self.held_out_from or self.source == "starter":
+            return None
+        place = {"split": self.held_out_from} if self.source == "hub" else {"id": self.held_out_from}
+        return self.model_copy(update={**place, "held_out_from": "", "fingerprint": ""})
+
     def problems(self) -> dict[str, str]:
         """What is wrong with this choice, found without opening a file: {setting: sentence}."""
+        if self.measured_with and (problem := self._no_held_out()):
+            return {"held_out_from": problem}
         if self.source == "starter" and self.id not in starter.DATASETS:
             return {"id": f"There is no starter dataset {self.id!r}. Choose one of {', '.join(starter.DATASETS)}."}
         if self.source == "hub":
             if not self.id:
                 return {"id": "No data is chosen. Search the Hub for some, or give an id such as databricks/databricks-dolly-15k."}
             return self.repository.problems("databricks/databricks-dolly-15k")
-        if self.source == "file" and ("\\" in self.id or any(part.startswith(".") or not part for part in self.id.split("/"))):
+        if self.source == "file" and _leads_elsewhere(self.id):
             return {"id": f"{self.id!r} is no file of the data folder. Upload one, or choose one from the list."}
         return {}
+
+    def _no_held_out(self) -> str:
+        """Why `held_out_from` cannot be measured with; empty if nothing speaks against it."""
+        if self.source == "hub":
+            same = self.held_out_from == self.split
+            return f"{self.split} is the split that is learned from. Name another one to measure with." if same else ""
+        if self.held_out_from == self.id:
+            return "This is the data that is learned from. Name another file to measure with, or leave this empty."
+        return f"{self.held_out_from!r} is no file of the data folder. Upload one, or choose one from the list." \
+            if _leads_elsewhere(self.held_out_from) else ""
+
+
+def _leads_elsewhere(id: str) -> bool:
+    return "\\" in id or any(part.startswith(".") or not part for part in id.split("/"))

@@ -25,6 +25,7 @@ _FLAWS = {"unreadable", "unknown", "prompts_only"}  # a row of these kinds is mo
 _ASKED = {"unknown", "pairs_no_header"}  # a person can say which column is what
 _MARKED = {"guanaco_text", "chip2", "marked_text"}
 _LINKS = "oasst_links"
+_MOST_LINKED = 200_000_000  # characters of messages that name their parent: nobody knows what belongs together before all are read
 _NEWS = 1000  # rows between two words about how far the reading is
 _MOST_LABELS, _LONGEST_LABEL = 10_000, 200  # different ones that are counted, and how much of each
 _CORRECT = "Correct the file, then upload it again."
@@ -138,6 +139,7 @@ class _Sorted:
         self.doubt: str | None = None  # two columns that could be the same, and where
         self.kinds_in: dict[str, Counter[str]] = defaultdict(Counter)  # of each of several files
         self._linked: list[tuple[int, int | None, Columns]] = []
+        self.linked_characters = 0  # of rows that name their parent: nothing of them is on the shelf yet
 
     def add(self, row: Row, kind_of: "Recogniser") -> None:
         self.rows, line, value, problem, file = row
@@ -150,7 +152,7 @@ class _Sorted:
             if file:
                 self.kinds_in[file][kind.name] += 1
             if kind.name == _LINKS:
-                self._linked.append((self.rows, line, {name: columns[name] for name in LINKED if name in columns}))
+                self._link(line, columns)
                 return
             for conversation in convert(kind, columns, changes):
                 self.used[kind.name].add(self.rows, line, conversation)
@@ -162,6 +164,11 @@ class _Sorted:
         else:
             for change in changes:
                 self.changed[kind.name, change].append(self.rows)
+
+    def _link(self, line: int | None, columns: Columns) -> None:
+        kept = {name: columns[name] for name in LINKED if name in columns}
+        self._linked.append((self.rows, line, kept))
+        self.linked_characters += sum(len(value) for value in kept.values() if isinstance(value, str))
 
     def join_links(self) -> None:
         """Rows that name the row they answer become conversations once all of them are known."""
@@ -217,6 +224,10 @@ def read_file(place: Path | Sequence[Path], name: str, format: str = "auto", col
             found.add(row, kind_of)
             if limits and found.rows > limits.max_rows:
                 raise UserError(f"{name} has more than {limits.max_rows:,} rows. Split it, or set QLORA_APP_MAX_ROWS higher.")
+            if found.linked_characters > _MOST_LINKED:
+                raise UserError(f"{name} has more than {_MOST_LINKED / 1e6:,.0f} MB of messages that name the one they answer (up to row "
+                                f"{found.rows:,}), too much to put together here. Split it by its trees, or write each conversation as one "
+                                "row with `messages`.")
             if progress and found.rows % _NEWS == 0:
                 progress(found.rows, source.share_read())
         chosen = _chosen(name, found, kind_of)

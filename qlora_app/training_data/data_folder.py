@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..cache import remove
+from ..digests import sha256_of
 from ..errors import UserError
 from ..settings import Settings
 from .choice import UPLOADED, DatasetChoice
@@ -135,11 +136,7 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=256)
 def _sha256(file: Path, size: int, written: int) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while chunk := content.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return sha256_of(file)
 
 
 def _sha256_of_all(files: Sequence[tuple[str, str]]) -> str:

@@ -226,12 +226,31 @@ def fetch_data(choice: DatasetChoice, data_folder: Path, token: str | None, tell
 
     `tell` and `is_stopped` as in `fetch_files`. Raises UserError, and Stopped once `is_stopped()`.
     """
+    part, warning = _fetch(choice, data_folder, token, tell, is_stopped)
+    pinned = part.pin(choice)
+    if measured := pinned.measured_with:
+        try:
+            _fetch(measured, data_folder, token, tell, is_stopped)
+        except NotGiven:
+            raise
+        except UserError as error:
+            raise UserError(str(error), {"dataset.held_out_from": str(error)} if error.problems else {}) from error
+    return pinned, warning
+
+
+def _fetch(choice: DatasetChoice, data_folder: Path, token: str | None, tell: Callable[[int, int], None],
+           is_stopped: Callable[[], bool]) -> tuple[Part, str]:
     part, warning = resolve(choice, data_folder, token)
     if part.missing or not _record(part, data_folder).exists():
         fetch_files(part.repository, part.commit, part.files, token, tell, is_stopped)
         _record(part, data_folder).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _record(part, data_folder).write_text(json.dumps(asdict(part)), encoding="utf-8")
-    return part.pin(choice), warning
+    return part, warning
+
+
+def is_here(choice: DatasetChoice, data_folder: Path) -> bool:
+    """Is all of what is chosen on this machine, what is only measured with included?"""
+    return all(kept(one, data_folder) for one in (choice, choice.measured_with) if one)
 
 
 def kept(choice: DatasetChoice, data_folder: Path) -> Part | None:

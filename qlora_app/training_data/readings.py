@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..cache import make_room, remove, used
+from ..digests import source_of
 from ..settings import Settings
 from .checks import KEY, held_out_positions, overlap_warnings
 from .choice import DatasetChoice
@@ -24,7 +24,7 @@ def take_in(files: Path | Sequence[Path], data_folder: Path, choice: DatasetChoi
             progress: Progress | None = None, name: str = "") -> FileContents:
     """As read_file reads what is chosen, or as it was read before. `files`: where it lies. Raises UserError, AskColumns and OSError."""
     asked = choice.model_dump_json(include={"source", "id", "subset", "split", "revision", "format", "columns"})
-    place = data_folder / FOLDER / hashlib.blake2b(f"{__version__}{asked}".encode(), digest_size=12).hexdigest()
+    place = data_folder / FOLDER / hashlib.blake2b(f"{source_of(Path(__file__).parent)}{asked}".encode(), digest_size=12).hexdigest()
     stamp = _stamp(files)
     if (known := _open(place, stamp)) is not None:
         return known
@@ -48,11 +48,16 @@ def split(data: FileContents, share: float, seed: int) -> tuple[list[int], list[
     file = data.conversations.file.with_name(f"split-{share}-{seed}.json") if is_kept else None
     if file and file.exists():
         return tuple(json.loads(file.read_text(encoding="utf-8")))
-    aside = held_out_positions([data.keys[i:i + KEY] for i in range(0, len(data.keys), KEY)], share, seed)
+    aside = held_out_positions(keys_of(data), share, seed)
     made = sorted(aside), overlap_warnings(data.asked, aside)
     if is_kept:
         _write(file, made)
     return made
+
+
+def keys_of(data: FileContents) -> list[bytes]:
+    """The same_key of each conversation."""
+    return [data.keys[i:i + KEY] for i in range(0, len(data.keys), KEY)]
 
 
 def _open(place: Path, stamp: list[list[int]]) -> FileContents | None:

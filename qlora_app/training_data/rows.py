@@ -19,6 +19,7 @@ _AGAIN = "Nothing was imported; download or save it again, then upload the whole
 _CHUNK = 1 << 20  # characters of a long text that are read at once
 _LONGEST_LINE = 1 << 24  # characters of a first line; what is longer is a whole file in one line
 _LONGEST_PART = 65_536  # characters of plain text without an empty line
+_MOST_AT_ONCE = 1 << 26  # characters of JSON in memory at once: of an object that is a whole file, of a row, of a line
 _WRAPPERS = ("data", "rows", "train", "examples", "records", "items", "dataset")  # {"data": [rows]}
 
 
@@ -120,7 +121,7 @@ class _FileRows:
     def _text(self, file: TextIO) -> Iterator[Found]:
         """Plain text: one row for each part between empty lines."""
         start, part, size = 1, [], 0
-        for line, text in enumerate(file, start=1):
+        for line, text in enumerate(iter(partial(file.readline, _LONGEST_PART), ""), start=1):
             if text.strip():
                 start = start if part else line
                 part.append(text)
@@ -132,31 +133,84 @@ class _FileRows:
             yield start, "".join(part).strip(), None
 
     def _lines(self, file: TextIO) -> Iterator[Found]:
-        number, text, problem = 0, "", None
-        for line, text in enumerate(file, start=1):
+        number, readable, text, problem = 0, 0, "", None
+        for line, text in enumerate(iter(partial(file.readline, _MOST_AT_ONCE), ""), start=1):
+            if len(text) == _MOST_AT_ONCE:
+                raise self._too_large(f"line {line}")
             if text.strip():
                 number += 1
                 value, problem = _decode(text)
+                readable += problem is None
                 yield line, value, problem
-        if problem and not text.endswith("\n"):
+        if readable and problem and not text.endswith("\n"):
             raise self._refusal(f"ends in the middle of row {number} (line {line}): it was cut off", _AGAIN)
 
     def _one_object(self, file: TextIO) -> Iterator[Found]:
-        value, problem = _decode(file.read())
+        text = file.read(_MOST_AT_ONCE)
+        if len(text) == _MOST_AT_ONCE:
+            file.seek(0)
+            yield from self._large_object(file)
+            return
+        value, problem = _decode(text)
         if problem:
             raise self._refusal(f"cannot be read: {problem}", "Correct it, or write one JSON object per line.")
         lists = [key for key in value if key in _WRAPPERS and isinstance(value[key], list)]
         lists = [key for key in lists if all(isinstance(row, (dict, list)) for row in value[key][:1])]
         if len(lists) > 1:
-            raise self._refusal(f"holds several lists of rows ({', '.join(lists)})", "Save the one to train on as its own file.")
+            raise self._several(lists)
         rows = value[lists[0]] if lists else _from_columns(value) or _from_keys(value) or ([value] if value else [])
         yield from ((None, row, None) for row in rows)
+
+    def _large_object(self, file: TextIO) -> Iterator[Found]:
+        """The rows of the one list in an object that is too large to be held in memory; what stands beside it may not be large."""
+        window, lists, comma = _Window(file), [], ","
+        window.skip(_BRACE)
+        while window.next_character() == '"' and comma:
+            try:
+                key = window.element()
+                window.skip(_COLON)
+                if key in _WRAPPERS and window.next_character() == "[":
+                    lists.append(key)
+                    if len(lists) > 1:
+                        raise self._several(lists)
+                    window.skip(_OPENING)
+                    yield from self._elements(window)
+                else:
+                    window.element()
+            except json.JSONDecodeError as error:
+                raise self._refusal(f"cannot be read: {_json_problem(error)}", "Correct it, or write one JSON object per line.") from error
+            except _TooLarge as error:
+                raise self._too_large("it", "") from error
+            except RecursionError as error:
+                raise self._refusal("is nested too deeply", "Rows are flat.") from error
+            comma = window.skip(_BETWEEN)[1]
+        if not lists:
+            raise self._too_large("it", "")
+        if window.next_character() != "}":
+            raise self._refusal("ends without the closing brace }: it was cut off", _AGAIN)
+
+    def _several(self, lists: list[str]) -> UserError:
+        return self._refusal(f"holds several lists of rows ({', '.join(lists)})", "Save the one to train on as its own file.")
+
+    def _too_large(self, what: str, where: str = " there") -> UserError:
+        """A JSON value that would fill the memory."""
+        return self._refusal(f"cannot be read: {what} is one JSON value of more than {_MOST_AT_ONCE / 1e6:,.0f} MB{where}",
+                             "Write one row per line (JSONL), each with its own column names.")
 
     def _array(self, file: TextIO) -> Iterator[Found]:
         """One element after another with only a part of the file in memory; a broken one is named by its row and line."""
         window = _Window(file)
         window.skip(_OPENING)
-        number, line, comma = 0, 1, ","
+        number = 0
+        for number, found in enumerate(self._elements(window), start=1):  # noqa: B007  it is needed below
+            yield found
+        window.skip(_BLANK)
+        if window.next_character():
+            raise self._refusal(f"goes on after the bracket ] that ends its {number:,} rows", "Write one list, or one row per line.")
+
+    def _elements(self, window: "_Window") -> Iterator[Found]:
+        """The elements of a list whose bracket was just read, and the bracket that ends it."""
+        number, line, comma = 0, window.line(), ","
         while window.next_character() != "]" and comma:  # a ] after a last comma too, which people write and JSON forbids
             number += 1
             line = window.line()
@@ -166,14 +220,13 @@ class _FileRows:
                 raise self._broken_array(error, number, line, window.line_of(error)) from error
             except RecursionError as error:
                 raise self._refusal(f"is nested too deeply in row {number} (line {line})", "Rows are flat.") from error
+            except _TooLarge as error:
+                raise self._too_large(f"row {number}") from error
             yield line, value, None
             comma = window.skip(_BETWEEN)[1]
         if window.next_character() != "]":
             raise self._broken_end(window.text[window.at:window.at + 20], number, line)
         window.at += 1
-        window.skip(_BLANK)
-        if window.next_character():
-            raise self._refusal(f"goes on after the bracket ] that ends its {number:,} rows", "Write one list, or one row per line.")
 
     def _broken_array(self, error: json.JSONDecodeError, number: int, line: int, error_line: int) -> UserError:
         if not error.doc[error.pos:].strip() or error.msg.startswith("Unterminated string"):
@@ -212,6 +265,10 @@ def _from_keys(value: dict[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(value, cells, strict=True)) for cells in zip(*(one.values() for one in inner), strict=False)]
 
 
+class _TooLarge(Exception):
+    """A value that is not to be held in memory."""
+
+
 class _Window:
     """The part of a long JSON text that is in memory, and the place in it up to which it was read."""
 
@@ -239,8 +296,10 @@ class _Window:
         return self.text[self.at:self.at + 1]
 
     def element(self) -> Any:
-        """The value that begins here. Raises JSONDecodeError and RecursionError."""
+        """The value that begins here. Raises JSONDecodeError, RecursionError and _TooLarge."""
         while True:
+            if len(self.text) - self.at > 2 * _MOST_AT_ONCE:
+                raise _TooLarge
             try:
                 value, end = _DECODER.raw_decode(self.text, self.at)
             except json.JSONDecodeError as error:
@@ -263,6 +322,8 @@ class _Window:
 
 
 _OPENING = re.compile(r"[^\[]*\[[ \t\r\n]*")
+_BRACE = re.compile(r"[^{]*\{[ \t\r\n]*")
+_COLON = re.compile(r"[ \t\r\n]*:?[ \t\r\n]*")
 _BLANK = re.compile(r"[ \t\r\n]*")
 _BETWEEN = re.compile(r"[ \t\r\n]*(,?)[ \t\r\n]*")
 

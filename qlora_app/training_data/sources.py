@@ -11,12 +11,13 @@ from .. import starter
 from ..errors import UserError
 from ..messages import Conversation
 from ..settings import Settings
-from .checks import same_key
+from .checks import overlap_warnings, same_key, sample_positions
 from .choice import DatasetChoice
-from .conversations import LeftOut, read_file
+from .columns import AskColumns, ColumnMap
+from .conversations import FileContents, LeftOut, read_file
 from .data_folder import fingerprint_of, place_of, stamp_of
-from .hub_data import kept, paths_of, resolve
-from .readings import split, take_in
+from .hub_data import NotHere, is_here, paths_of, resolve
+from .readings import keys_of, split, take_in
 from .shelf import Joined, OnDisk, with_turns
 
 
@@ -55,18 +56,58 @@ def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
 
 
 def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
-    limits = None if choice.is_upload else Settings.from_environment()  # an upload was checked when it came
-    try:
-        data = take_in(files_of(choice, data_folder), data_folder, choice, limits)
-    except OSError as error:
-        sentence = f"{choice.title} cannot be read ({error.strerror}). Change its permissions, or choose other data."
-        raise UserError(sentence, {"dataset.id": sentence}) from error
+    data = _read(choice, data_folder)
+    if choice.measured_with:
+        return _with_held_out_data(choice, data, _read_held_out(choice.measured_with, data_folder), changed_since(choice, data_folder))
     aside, overlap = split(data, choice.held_out_share, choice.split_seed)
     rest = set(range(len(data.conversations))).difference(aside)
     train, held_out = (_those(data.conversations, places, choice.turns) for places in (sorted(rest), aside))
     return Examples(train, held_out, data.format, _fingerprint(data.digest, f"{aside}", choice.turns), data.rows, data.left_out,
                     [*changed_since(choice, data_folder), *data.warnings, *overlap],
                     data.characters * len(train) // len(data.conversations), data.because, data.duplicates)
+
+
+def _read(choice: DatasetChoice, data_folder: Path) -> FileContents:
+    limits = None if choice.is_upload else Settings.from_environment()  # an upload was checked when it came
+    try:
+        return take_in(files_of(choice, data_folder), data_folder, choice, limits)
+    except OSError as error:
+        sentence = f"{choice.title} cannot be read ({error.strerror}). Change its permissions, or choose other data."
+        raise UserError(sentence, {"dataset.id": sentence}) from error
+
+
+def _read_held_out(choice: DatasetChoice, data_folder: Path) -> FileContents:
+    try:
+        return _read(choice, data_folder)
+    except (NotHere, AskColumns):  # both say what is to be done first
+        raise
+    except UserError as error:
+        if any(name.startswith("dataset.columns.") for name in error.problems):  # it has others, which may be known ones
+            return _read_held_out(choice.model_copy(update={"columns": ColumnMap()}), data_folder)
+        raise UserError(f"Held-out data: {error}", {"dataset.held_out_from": str(error)}) from error
+
+
+def _with_held_out_data(choice: DatasetChoice, data: FileContents, measured: FileContents, warnings: list[str]) -> Examples:
+    """Learned is what does not stand in the held-out data too; measured with are at most 500 examples of that."""
+    name = choice.held_out_from if choice.source == "hub" else choice.measured_with.title
+    tested = keys_of(measured)
+    known, aside = set(tested), sample_positions(tested, choice.split_seed)
+    rest = [place for place, key in enumerate(keys_of(data)) if key not in known]
+    if not rest:
+        sentence = (f"Every row of {choice.title} also stands in {name}, which is only measured with: nothing is left to learn from. "
+                    "Choose another.")
+        raise UserError(sentence, {"dataset.held_out_from": sentence})
+    learned = {data.numbers[place] for place in rest}
+    both = {int(number): int(line) for number, line in zip(data.numbers, data.lines, strict=True) if number not in learned}
+    doubled = [LeftOut(number, line or None, f"it also stands in the held-out data {name}") for number, line in both.items()]
+    asked = [measured.asked[place] for place in aside] + [data.asked[place] for place in rest]
+    notes = [f"Measured with: {len(aside):,} of {measured.rows:,} rows of {name}."] if len(aside) < measured.rows else []
+    notes += [f"Left out: {len(doubled):,} of {data.rows:,} rows also stand in the held-out data {name}."] if doubled else []
+    return Examples(_those(data.conversations, rest, choice.turns), _those(measured.conversations, aside, choice.turns), data.format,
+                    _fingerprint(data.digest, measured.digest, f"{aside}", choice.turns), data.rows,
+                    sorted([*data.left_out, *doubled], key=lambda one: one.row),
+                    [*warnings, *data.warnings, *notes, *overlap_warnings(asked, set(range(len(aside))))],
+                    data.characters * len(rest) // len(data.conversations), data.because, data.duplicates)
 
 
 def _those(conversations: Sequence[Conversation], places: list[int], turns: str) -> Sequence[Conversation]:
@@ -83,9 +124,9 @@ def files_of(choice: DatasetChoice, data_folder: Path) -> Path | Sequence[Path]:
 def stamp(choice: DatasetChoice, data_folder: Path) -> Any:
     """What is another one once the choice stands for other bytes. Data of the Hub is pinned to a commit: it is here or it is not."""
     if choice.source != "file":
-        return choice.source == "hub" and kept(choice, data_folder) is not None
+        return choice.source == "hub" and is_here(choice, data_folder)
     try:
-        return stamp_of(place_of(choice, data_folder))
+        return tuple(stamp_of(place_of(one, data_folder)) for one in (choice, choice.measured_with) if one)
     except (UserError, OSError):
         return None
 

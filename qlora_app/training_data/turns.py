@@ -1,5 +1,7 @@
 """From columns to turns: what every format is made of, and how turns become a conversation that can be learned from."""
 
+import ast
+import contextlib
 import json
 from typing import Any
 
@@ -21,8 +23,10 @@ KNOWN_NAMES = {*QUESTIONS, *ANSWERS, *CONTEXTS, *CHATS, *LABELS, *TEXTS, "choice
 # Whoever speaks in some format. What a tool says is read like what a user says: every chat template knows that turn.
 ROLES = {"system": "system", **dict.fromkeys(("developer",), "system"),
          **dict.fromkeys(("user", "human", "prompter", "tool", "observation", "function", "function_response", "ipython"), "user"),
-         **dict.fromkeys(("assistant", "gpt", "chatgpt", "bing", "bard", "model", "bot", "function_call"), "assistant")}
-_PARTS = {"text": "{}", "reasoning": "<think>\n{}\n</think>\n\n", "tool_call": "{}", "tool_result": "{}"}
+         **dict.fromkeys(("assistant", "gpt", "chatgpt", "bing", "bard", "model", "bot", "chatbot", "ai", "llm", "function_call"),
+                         "assistant")}
+_PARTS = {**dict.fromkeys(("text", "input_text", "output_text", "tool_call", "tool_result"), "{}"),
+          "reasoning": "<think>\n{}\n</think>\n\n"}
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 
 
@@ -73,7 +77,8 @@ def kind_of_value(value: Any) -> str:
     if isinstance(value, (bool, type(None))):
         return {True: "true", False: "false", None: "null"}[value]
     a_list = "a list" if value else "an empty list"
-    kinds = ((str, "broken text (half of a character)"), ((int, float), "a number"), (list, a_list))
+    text = "text" if isinstance(value, str) and _is_whole(value) else "broken text (half of a character)"
+    kinds = ((str, text), ((int, float), "a number"), (list, a_list))
     return next((words for types, words in kinds if isinstance(value, types)), "an object")
 
 
@@ -124,10 +129,21 @@ def chat_column(row: Columns) -> str:
 
 
 def turns_of(value: Any, column: str) -> list[Message]:
-    """A list of {role, content} or {from, value}, in any mixture."""
+    """A list of {role, content} or {from, value}, in any mixture; in a table it is written as text."""
+    value = _written_list(value) if isinstance(value, str) else value
     if not isinstance(value, list) or not value:
         raise RowError(f"`{column[:30]}` is {kind_of_value(value)} instead of a list of turns")
     return [chat_turn(item, number) for number, item in enumerate(value, start=1)]
+
+
+def _written_list(text: str) -> Any:
+    """A list as JSON or, as pandas writes it into a table, as Python writes it; the text itself where it is none."""
+    if not text.lstrip().startswith("["):
+        return text
+    for read in (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return read(text.strip())
+    return text
 
 
 def chat_turn(item: Any, number: int = 1) -> Message:
@@ -136,9 +152,11 @@ def chat_turn(item: Any, number: int = 1) -> Message:
         raise RowError(f"a key stands twice in turn {number}" if isinstance(item, dict) else f"turn {number} is not an object")
     who, what = ("role", "content") if "role" in item else ("from", "value")
     calls = item.get("tool_calls") or item.get("function_call")
-    if who not in item or (what not in item and not calls):
+    if who not in item or (what not in item and not calls and "parts" not in item):
         raise RowError(f"turn {number} has no `{who if who not in item else what}`")
     content = item.get(what)
+    if what not in item and isinstance(item.get("parts"), list):  # as Gemini's API has it
+        what, content = "parts", item["parts"]
     if isinstance(content, list):
         content = _joined(content, number)
     if calls:
@@ -166,11 +184,16 @@ def _as_json(calls: Any) -> str:
 
 def _joined(parts: list[Any], number: int) -> str:
     """The text of a content that is a list of parts."""
-    for part in parts:
-        kind = str(part.get("type")) if isinstance(part, dict) else kind_of_value(part)
-        if kind not in _PARTS:
-            raise RowError(f"turn {number} has a part that is not text ({kind[:30]})")
-    return "".join(_PARTS[part["type"]].format(text_of(part.get("text", part.get("value")), "text")) for part in parts)
+    return "".join(_part_text(part, number) for part in parts)
+
+
+def _part_text(part: Any, number: int) -> str:
+    """A part says what it is, or has a text, or is one."""
+    given = part if isinstance(part, dict) else {"type": "text", "text": part} if isinstance(part, str) else {"type": kind_of_value(part)}
+    kind = str(given.get("type", "text" if "text" in given else None))
+    if kind not in _PARTS:
+        raise RowError(f"turn {number} has a part that is not text ({kind[:30]})")
+    return _PARTS[kind].format(text_of(given.get("text", given.get("value")), "text"))
 
 
 # conversations

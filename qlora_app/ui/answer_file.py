@@ -1,6 +1,5 @@
 """Under an opened run: a file of questions goes in, its answers come back as JSON lines. Interrupted, it goes on with the same file."""
 
-import hashlib
 import re
 import threading
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ..answers import answer_file
+from ..digests import sha256_of
 from ..errors import UserError
 from ..runs import Run
 from .guard import changes, in_words
@@ -66,11 +66,9 @@ class AnswerFile:
             raise UserError(in_words(failed[0])) from failed[0]
 
     def _target(self, run: Run, file: Path) -> Path:
-        with open(file, "rb") as content:
-            digest = hashlib.sha256(content.read()).hexdigest()[:12]
         name = re.sub(r"[^\w.-]+", "_", file.name)[-60:].lstrip(".")
         (run.folder / "answers").mkdir(exist_ok=True, mode=0o700)
-        return run.folder / "answers" / f"{digest}-{name}.answers.jsonl"
+        return run.folder / "answers" / f"{sha256_of(file)[:12]}-{name}.answers.jsonl"
 
 
 def _bar(done: int, of: int) -> str:

@@ -107,10 +107,11 @@ class Workshop:
         fetched = finder.get.click(finder.fetch, everything, finder.progress, **QUIET)
         self._then_ask(fetched.success(tab.choose, chosen, tab.form_outputs, **QUIET))
         last = QUIET | {"trigger_mode": "always_last"}
-        part = gr.on([one.input for one in finder.lists], finder.describe, everything, finder.outputs, **last)
+        parts = [*finder.lists, finder.held_out]
+        part = gr.on([one.input for one in parts], finder.describe, everything, finder.outputs, **last)
         part.then(tab.data_changed, chosen, tab.read_anew, **QUIET).then(columns.offer, everything, columns.outputs, **QUIET)
         gr.on([controls[name].input for name in columns.names], columns.show, everything, columns.preview, **last)
-        how = [control.input for name, control in controls.items() if name.startswith("dataset.") and control not in finder.lists]
+        how = [control.input for name, control in controls.items() if name.startswith("dataset.") and control not in parts]
         gr.on(how, tab.data_changed, chosen, tab.read_anew, **last)
 
     def _then_ask(self, event: Any) -> None:

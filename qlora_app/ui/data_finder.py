@@ -16,8 +16,8 @@ from gradio.components import Component
 
 from ..errors import UserError
 from ..hub import Stopped
-from ..training_data import DatasetChoice
-from ..training_data.hub_data import Hit, Layout, Part, download_words, fetch_data, kept, look_up, search_data
+from ..training_data import DatasetChoice, server_files, uploaded_files
+from ..training_data.hub_data import Hit, Layout, Part, download_words, fetch_data, is_here, kept, look_up, search_data
 from ..training_data.packed import ENDINGS
 from ..words import size
 from .guard import changes, in_words, reads
@@ -27,6 +27,7 @@ from .recipe_form import PASTE, SEARCH_DATA, RecipeForm, data_value
 from .theme import plain
 
 NAMES = ("dataset.subset", "dataset.split", "dataset.revision")
+HELD_OUT = "dataset.held_out_from"
 NEWS = 0.5  # seconds between two words about a download
 LONGEST_PASTE = 5_000_000  # characters
 
@@ -51,6 +52,7 @@ class DataFinder(HubFinder):
                 self.lists = [self.form.build_list(name) for name in NAMES]
             self.get = gr.Button("Download it and look", size="sm", elem_id="data-get", visible=False)
             self.progress = plain(elem_id="data-progress")
+        self.held_out = self.form.build_list(HELD_OUT, visible=False)
         with gr.Column(visible=False, elem_id="data-paste") as self.bringing:
             self.files = gr.File(label="Files, also several of one format", file_count="multiple", file_types=ENDINGS, height=150,
                                  elem_id="drop")
@@ -62,7 +64,7 @@ class DataFinder(HubFinder):
     @property
     def outputs(self) -> list[Component]:
         """What `describe` fills."""
-        return [self.panel, self.chosen, self.bringing, self.line, *self.lists, self.get, self.progress]
+        return [self.panel, self.chosen, self.bringing, self.line, *self.lists, self.held_out, self.get, self.progress]
 
     # ---- handlers
 
@@ -82,12 +84,14 @@ class DataFinder(HubFinder):
         seen = [gr.Column(visible=value == SEARCH_DATA), gr.Column(visible=is_chosen),
                 gr.Column(visible=value == PASTE and self.page.may_change)]
         if not is_chosen:
-            return [*seen, "", *(gr.update(choices=[], value="") for _ in NAMES), gr.Button(visible=False), ""]
+            others = self._other_files(choice)
+            offered = _offered(others) if others or choice.held_out_from else gr.update(choices=[], visible=False)
+            return [*seen, "", *(gr.update(choices=[], value="") for _ in NAMES), offered, gr.Button(visible=False), ""]
         return [*seen, *self._described(choice), ""]
 
     def _described(self, choice: DatasetChoice) -> list[Any]:
-        """[line, subset, split, revision, button]"""
-        lists: list[Any] = [gr.skip() for _ in NAMES]
+        """[line, subset, split, revision, held-out data, button]"""
+        lists: list[Any] = [*(gr.skip() for _ in NAMES), gr.update(visible=True)]
         try:
             if problems := choice.problems():
                 raise UserError(next(iter(problems.values())))
@@ -101,9 +105,10 @@ class DataFinder(HubFinder):
             if here := kept(choice, self.page.settings.data):
                 return [f'<p class="quiet">{escape(download_words(here))}</p>', *lists, gr.Button(visible=False)]
             return [f'<p class="warning" role="alert">{escape(str(error))}</p>', *lists, gr.Button(visible=False)]
-        lists[1] = _list(layout.splits(part.subset), part.split)
-        is_here = kept(part.pin(choice), self.page.settings.data) is not None
-        return [_about(layout, part), *lists, gr.Button(visible=not is_here and self.page.may_change)]
+        splits = layout.splits(part.subset)
+        lists[1], lists[3] = _list(splits, part.split), _offered([(name, name) for name in splits if name != part.split])
+        is_all_here = is_here(part.pin(choice), self.page.settings.data)
+        return [_about(layout, part), *lists, gr.Button(visible=not is_all_here and self.page.may_change)]
 
     @changes
     def fetch(self, *values: Any) -> Iterator[str]:
@@ -139,12 +144,25 @@ class DataFinder(HubFinder):
             self.remember(choice.id, revision, found)
         return found
 
+    def _other_files(self, choice: DatasetChoice) -> list[tuple[str, str]]:
+        """(title, id) of a person's own data, beside what is chosen of it."""
+        if choice.source != "file" or not choice.id or not self.page.may_change:
+            return []
+        folder = self.page.settings.data
+        every = [DatasetChoice(source="file", id=id) for id in (*uploaded_files(folder), *server_files(folder))]
+        return [(one.title, one.id) for one in every if one.id != choice.id]
+
     def _folder_words(self) -> str:
         folder = self.page.settings.data
         home = Path.home()
         shown = f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
         return ('<p class="quiet">Large files need no upload: what lies in the data folder of this machine '
                 f'(<span translate="no">{escape(shown)}</span>) is in the list too.</p>')
+
+
+def _offered(others: list[tuple[str, str]]) -> Any:
+    """What else there is to measure with; empty stands for a share of the data. What a person has chosen stays."""
+    return gr.update(choices=[("", ""), *others], visible=True)
 
 
 def _list(names: Any, value: str) -> Any:

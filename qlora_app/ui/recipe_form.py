@@ -64,11 +64,11 @@ class RecipeForm:
             self.data_choices(), value=data_value(recipe.dataset), label="Data", interactive=True,
             elem_id=element_id("dataset"), allow_custom_value=True)
 
-    def build_list(self, name: str) -> gr.Dropdown:
+    def build_list(self, name: str, visible: bool = True) -> gr.Dropdown:
         """A setting whose values are known only when the data is: a list that is filled then, in which one can also type."""
         field = self.fields[name]
         self.controls[name] = gr.Dropdown([], value="", label=field.title, info=_explained(field), allow_custom_value=True,
-                                          interactive=True, elem_id=element_id(name), min_width=130)
+                                          interactive=True, elem_id=element_id(name), min_width=130, visible=visible)
         return self.controls[name]
 
     def build_one(self, name: str, **look: Any) -> Component:

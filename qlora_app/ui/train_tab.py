@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 from gradio.components import Component
@@ -24,7 +24,7 @@ from ..training_data.columns import AskColumns
 from ..training_data.packed import ENDINGS
 from ..words import count_of
 from .column_form import GROUP, ColumnForm
-from .data_finder import NAMES, DataFinder
+from .data_finder import HELD_OUT, NAMES, DataFinder
 from .data_import import SHOWN_ROWS, DataImport, conversation_words
 from .data_pictures import fit_words
 from .data_view import MAX_LENGTH, PRIVATE, DataView
@@ -82,6 +82,20 @@ element.addEventListener('click', async e => {
 """
 
 
+class Basis(NamedTuple):
+    """What the form's settings were suggested for, and what a person has said of data that was chosen before: {data: {setting: value}}."""
+
+    model: str
+    data: str
+    method: str
+    said: dict[str, dict[str, Any]] = {}
+
+
+def _is_said_of(name: str) -> bool:
+    """Is it a setting that says something of one dataset only?"""
+    return name in (*NAMES, HELD_OUT) or name.startswith(GROUP)
+
+
 class TrainTab:
     """Its components and what they do."""
 
@@ -105,7 +119,7 @@ class TrainTab:
             with gr.Column(scale=7, min_width=300, elem_classes="sheet run-side"):
                 self.card = run_card(self.cards, elem_id="live")
         first = self.form.first_recipe()
-        self.suggested_for = gr.State(tuple(value_of(first, name) for name in ("base_model", "dataset", METHOD)))
+        self.suggested_for = gr.State(Basis(*(value_of(first, name) for name in ("base_model", "dataset", METHOD))))
 
     def _build_recipe(self) -> None:
         recipe = self.form.first_recipe()
@@ -140,8 +154,8 @@ class TrainTab:
 
     # ---- handlers: the form
 
-    def fill(self, values: list[Any], effort: str | None) -> list[Any]:
-        """`form_outputs` showing these values; choices, times and words are made anew."""
+    def fill(self, values: list[Any], effort: str | None, said: dict[str, dict[str, Any]] | None = None) -> list[Any]:
+        """`form_outputs` showing these values; choices, times and words are made anew. `said`: as in Basis."""
         data, method = self.form.data_of(values), self._method(values)
         folder, advice = self.page.settings.data, self.advice(chosen_model(values[0]), data, method)
         try:
@@ -151,7 +165,7 @@ class TrainTab:
         updates = [gr.update(choices=self.form.model_choices(), value=values[0]),
                    gr.update(choices=self.form.data_choices(data), value=values[1])]
         return [*updates, *values[2:], gr.update(choices=choices, value=effort), _quiet(note), self.data_words(data),
-                self.own_words(values, advice), self.command_words(values), (values[0], values[1], method)]
+                self.own_words(values, advice), self.command_words(values), Basis(values[0], values[1], method, said or {})]
 
     def fill_with(self, recipe: Recipe) -> list[Any]:
         """`form_outputs` showing a recipe."""
@@ -162,10 +176,14 @@ class TrainTab:
         return self.fill(self.form.show(recipe), effort)
 
     @reads
-    def choose(self, suggested_for: tuple[str, str, str], effort: str | None, *values: Any) -> list[Any]:
+    def choose(self, suggested_for: Basis, effort: str | None, *values: Any) -> list[Any]:
         """Another model, data or method: take the settings suggested for it, but keep what the person changed by hand."""
-        values = tuple(self._without_what_was_said_of_other_data(values)) if values[1] != suggested_for[1] else values
-        old = self.advice(chosen_model(suggested_for[0]), chosen_data(suggested_for[1]), suggested_for[2])
+        basis = Basis(*suggested_for)
+        said = basis.said
+        if values[1] != basis.data:
+            said = said | {basis.data: {name: value for name, value in zip(self.form.controls, values, strict=True) if _is_said_of(name)}}
+            values = tuple(self._as_said_of(values, said.get(values[1])))
+        old = self.advice(chosen_model(basis.model), chosen_data(basis.data), basis.method)
         new = self.advice(chosen_model(values[0]), self.form.data_of(values), self._method(values))
         by_hand = {name for name, value in zip(self.form.controls, values, strict=True) if value != value_of(old, name)}
         by_hand |= {"base_model", "dataset"}
@@ -173,13 +191,16 @@ class TrainTab:
         if effort:
             with contextlib.suppress(UserError):  # the data cannot be read yet: `data_words` says so
                 merged["training.epochs"] = self._epochs(effort, new, merged["training.batch_size"])
-        return self.fill(list(merged.values()), effort)
+        return self.fill(list(merged.values()), effort, said)
 
-    def _without_what_was_said_of_other_data(self, values: Sequence[Any]) -> Iterator[Any]:
-        """A subset of another dataset means nothing here; columns stay where the data has them all."""
-        stays = self.columns.has(self.form.data_of(values))
+    def _as_said_of(self, values: Sequence[Any], said: dict[str, Any] | None) -> Iterator[Any]:
+        """The form with what was said of this data before. Of data that is new here nothing is known: a subset of other data means
+        nothing, and columns stay where it has them all.
+        """
+        columns_stay = said is None and self.columns.has(self.form.data_of(values))
         for name, value in zip(self.form.controls, values, strict=True):
-            yield "" if name in NAMES or (name.startswith(GROUP) and not stays) else value
+            is_new = _is_said_of(name) and not (columns_stay and name.startswith(GROUP))
+            yield (said or {}).get(name, "") if is_new else value
 
     @property
     def read_anew(self) -> list[Component]:
@@ -187,7 +208,7 @@ class TrainTab:
         return [self.form.controls["training.epochs"], *self.form_outputs[len(self.form.inputs):-1]]
 
     @reads
-    def data_changed(self, suggested_for: tuple[str, str, str], effort: str | None, *values: Any) -> list[Any]:
+    def data_changed(self, suggested_for: Basis, effort: str | None, *values: Any) -> list[Any]:
         """Another column, format or split: there may be more or fewer examples now."""
         filled = self.choose(suggested_for, effort, *values)
         return [filled[list(self.form.controls).index("training.epochs")], *filled[len(self.form.inputs):-1]]
@@ -198,7 +219,7 @@ class TrainTab:
         return [self.form.controls[LEARNING_RATE], self.own, self.command, self.suggested_for]
 
     @reads
-    def method_changed(self, suggested_for: tuple[str, str, str], effort: str | None, *values: Any) -> list[Any]:
+    def method_changed(self, suggested_for: Basis, effort: str | None, *values: Any) -> list[Any]:
         """Another method takes steps of another size: the learning rate suits it, unless the person has typed one."""
         filled = self.choose(suggested_for, effort, *values)
         return [filled[list(self.form.controls).index(LEARNING_RATE)], *filled[-3:]]
@@ -240,16 +261,16 @@ class TrainTab:
         return self.fill_with(self.advice(chosen_model(values[0]), self.form.data_of(values)))
 
     @reads
-    def take_upload(self, id: str | None, suggested_for: tuple[str, str, str], effort: str | None, *values: Any) -> list[Any]:
+    def take_upload(self, id: str | None, suggested_for: Basis, effort: str | None, *values: Any) -> list[Any]:
         """Choose what was imported; what was odd about it is said beside the data."""
         return self._take(id, suggested_for, effort, values) if id else [gr.skip()] * len(self.form_outputs)
 
     @changes
-    def take_text(self, text: str, suggested_for: tuple[str, str, str], effort: str | None, *values: Any) -> list[Any]:
+    def take_text(self, text: str, suggested_for: Basis, effort: str | None, *values: Any) -> list[Any]:
         """The same for text that was pasted."""
         return self._take(import_text(text or "", self.page.settings.data, self.page.settings), suggested_for, effort, values)
 
-    def _take(self, id: str, suggested_for: tuple[str, str, str], effort: str | None, values: tuple[Any, ...]) -> list[Any]:
+    def _take(self, id: str, suggested_for: Basis, effort: str | None, values: tuple[Any, ...]) -> list[Any]:
         return self.choose(suggested_for, effort or "balanced", values[0], data_value(DatasetChoice(source="file", id=id)), *values[2:])
 
     # ---- handlers: the run
