@@ -14,8 +14,9 @@ help:
 run: .venv/installed
 	$(PYTHON) app.py
 
+# A file of tests stays in one process, since its tests share what they set up; two processes are enough for the longest files.
 test: .venv/installed
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 lint: .venv/installed
 	$(PYTHON) -m ruff check .

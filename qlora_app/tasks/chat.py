@@ -143,6 +143,8 @@ def stop_ids(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
 class EncodedExamples(Sequence):
     """Conversations, encoded when first asked for: the first step does not wait for the whole dataset."""
 
+    read_each = 1  # how many rows the model reads for each of them
+
     def __init__(self, conversations: Sequence[Conversation], tokenizer: "PreTrainedTokenizerBase", max_length: int,
                  task: Task | None = None, cache: TokenCache | None = None) -> None:
         self.conversations = conversations

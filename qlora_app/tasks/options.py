@@ -37,7 +37,7 @@ class ExamplesWithOptions(EncodedExamples):
     def __init__(self, conversations: Sequence[Conversation], tokenizer: "PreTrainedTokenizerBase", max_length: int, task: Task) -> None:
         asking = [talk for talk in conversations if talk[-1]["role"] == "assistant"]
         self.common = answer_options(asking)
-        self.most_options = max((len(self.options_of(talk)) for talk in asking), default=0)
+        self.read_each = 1 + max((len(self.options_of(talk)) for talk in asking), default=0)
         super().__init__(asking, tokenizer, max_length, task)
 
     def options_of(self, talk: Conversation) -> list[str]:

@@ -85,7 +85,7 @@ def test_each_option_costs_what_it_costs_alone(family, task, folders):
     tokenizer, model = load_tokenizer(choice), load_model(choice, task.opens_with).eval()
     task.prepare(tokenizer, model)
     examples, plain = ExamplesWithOptions(TALKS, tokenizer, 64, task), task.collator(tokenizer, False)
-    assert examples.most_options == 3
+    assert examples.read_each == 4
     batch = collator_with_options(plain, plain)([examples[0], examples[1]])
     assert batch[ASIDE]["question"].tolist() == [0, 0, 0, 1, 1] and batch[ASIDE]["right"].tolist() == [True, False, False, False, True]
     assert batch["labels"].shape[0] == 2
