@@ -173,7 +173,7 @@ class MethodChoices(Choices):
         """The base with the adapter of `folder`, for answering (nothing in it requires gradients)."""
         from peft import PeftModel
 
-        return PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=False).requires_grad_(False)  # it forgets learned tokens
 
     @contextlib.contextmanager
     def from_disk(self, model: "PeftModel", folder: Path) -> Iterator[None]:

@@ -22,7 +22,7 @@ from qlora_app.methods.card import HEADINGS, RATE, card
 from qlora_app.methods.claims import FAMILIES, claims
 from qlora_app.methods.method import PRECISIONS, Matrix
 from qlora_app.recipe import Recipe
-from qlora_app.tasks.chat import answer_all
+from qlora_app.tasks.chat import Chat, answer_all
 from tests.methods.tiny import FAMILIES as TINY
 from tests.methods.tiny import batch, logits, opened, task_type, train
 
@@ -87,6 +87,15 @@ def test_answers_to_many_are_those_to_each_also_behind_learned_tokens():
         "Where?", "Where does Mira live, and who lives beside her, and what do they do when it rains in Pennywick?")]
     assert answer_all(model, tokenizer, asked, max_new_tokens=40) == [
         answer_all(model, tokenizer, [one], max_new_tokens=40)[0] for one in asked]
+
+
+@pytest.mark.parametrize("name", ["prompt", "prefix"])
+def test_held_out_examples_are_measured_behind_learned_tokens(name):
+    """They are no part of what is measured, though a prompt's are part of the logits."""
+    model = small(name).attach(opened("llama", "fp32")).eval()
+    measured = Chat().measure(model, [batch()])
+    assert measured["loss"] == pytest.approx(model(**batch(), use_cache=False).loss.item(), abs=1e-5)
+    assert 0 <= measured["token_accuracy"] <= 1
 
 
 @pytest.mark.parametrize("name", NAMES)
