@@ -185,7 +185,7 @@ def test_chat_waits_for_the_first_checkpoint_and_says_so(workshop, store):
         folder.mkdir(parents=True)
         (folder / "adapter_model.safetensors").touch()
         seal(folder)
-        workshop.train.cards._known.clear()
+        workshop.train.cards._picture.cache_clear()
         assert 'data-do="chat"' in poll(workshop, run)["parts"]["actions"]
 
 
