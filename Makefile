@@ -8,14 +8,15 @@ help:
 	@echo "make lint    check the code with ruff"
 	@echo "make bench   measure start, overhead, tokens, page and data on this machine (about 10 minutes); adds to benchmarks/RESULTS.md"
 	@echo "make gpu     measure 4-bit training on a GPU"
-	@echo "make methods  train the starter with every method and the same budget (half an hour or more)"
+	@echo "make methods  train the starter with every method and the same budget (about ten minutes); fills the README's table"
 	@echo "make peers   measure LLaMA-Factory and TRL beside it, in an environment of their own (installs 2 GB)"
 
 run: .venv/installed
 	$(PYTHON) app.py
 
+# A file of tests stays in one process, since its tests share what they set up; two processes are enough for the longest files.
 test: .venv/installed
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 lint: .venv/installed
 	$(PYTHON) -m ruff check .

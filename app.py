@@ -5,10 +5,11 @@ import signal
 import sys
 import threading
 
-from qlora_app.settings import Settings, persistent_storage
+from qlora_app.settings import Settings, persistent_storage, reached_directly
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = reached_directly()
 if storage := persistent_storage():
     os.environ.setdefault("HF_HOME", str(storage / "hub"))
 
@@ -34,6 +35,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     try:
         demo.launch(server_name=settings.host, server_port=settings.port, auth=settings.login, prevent_thread_lock=True, quiet=True,
                     theme=THEME, css=STYLE, head=HEAD, footer_links=[], i18n=in_every_language(demo),
+                    _frontend=False,  # Gradio gives up when its own page takes over 3 s, as on a machine that is busy
                     share=False, run_history=False, mcp_server=False, ssr_mode=False, pwa=False,
                     max_file_size=f"{settings.max_upload_mb}mb", app_kwargs={"middleware": [door]})
     except OSError as error:

@@ -1,11 +1,11 @@
 """Every method on the starter and its task, with the same budget: what it learns, what it costs, what it weighs.
 
-    make methods                                 # the budget of the preset: minutes a method
+    make methods                                 # about ten minutes; fills RESULTS.md, and table and picture of the README
     python benchmarks/methods.py --steps 4 lora  # a quick look, which records nothing
 
-Each method is one run of the real worker in a process of its own, with the preset's data, batch and steps. Held-out questions are
-those of the preset; the base is in NF4, or in 32 bit for methods that cannot read packed weights. Learning rates are LoRA's times
-what the papers take more. The merge error is the relative difference of the logits before and after merging into that base.
+Each method is one run of the real worker in a process of its own, with the preset's data and batch, its own default settings and the
+learning rate the app suggests for it. The base is in NF4, or in 32 bit for methods that cannot read packed weights. The merge error is
+the relative difference of the logits before and after merging into that base.
 """
 
 import argparse
@@ -16,10 +16,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from html import escape
 from pathlib import Path
 from typing import Any
 
-from measuring import ROOT, record, used_by_others
+from measuring import BUSY, ROOT, record, used_by_others
 
 from qlora_app.base_models import load_model, load_tokenizer
 from qlora_app.methods import METHODS
@@ -27,15 +28,18 @@ from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
 from qlora_app.runs import Run, RunStore
 
-TIMES = {"ia3": 15, "vera": 10, "prefix": 5, "prompt": 15}  # the learning rate of LoRA, in their papers
+STEPS = 300  # a quarter of the preset's: enough to tell the methods apart, and fourteen of them end within ten minutes
+README, PICTURE = ROOT / "README.md", ROOT / "docs" / "methods.svg"
+BEGIN, END = "<!-- measured by benchmarks/methods.py -->", "<!-- end of what was measured -->"
+SHOWN = ("method", "held-out exact match", "held-out loss", "learned parameters", "learning rate", "ms a step", "peak memory", "on disk",
+         "merge error")
+ROW, LEFT, WIDE = 26, 150, 320  # of the picture: height of a row, where bars begin, how long a whole one is
 
 
 def recipe_of(name: str, steps: int) -> Recipe:
-    """The starter's preset with another method."""
-    preset, method = Presets().load("starter"), next(m for m in METHODS if m.model_fields["name"].default == name)
-    training = preset.training.model_copy(update={
-        "learning_rate": min(1.0, preset.training.learning_rate * TIMES.get(name, 1)), "max_steps": steps, "samples": 0, "checkpoints": 0,
-        "evaluations": 0})
+    """The starter's preset with another method and the learning rate that suits it."""
+    preset, method = Presets().load("starter").suiting(name), next(m for m in METHODS if m.model_fields["name"].default == name)
+    training = preset.training.model_copy(update={"max_steps": steps, "samples": 0, "checkpoints": 0, "evaluations": 0})
     chosen = preset.method.model_dump() if name == "lora" else {"name": name}
     base = {"precision": "nf4" if "nf4" in method.precisions else "fp32"}
     return Recipe.from_dict(preset.model_dump() | {"method": chosen, "training": training.model_dump(), "base_model": base})
@@ -73,24 +77,68 @@ def figures_of(run: Run) -> dict[str, str]:
     rows = [row for row in run.metrics()[0] if "loss" in row]
     steps = [b["seconds"] - a["seconds"] for a, b in itertools.pairwise(rows[1:])]
     weight = sum(file.stat().st_size for file in run.adapter.glob("*.safetensors"))
-    error = merge_error(run)
+    error = proof["method"].get("merge_error") or merge_error(run)  # QA-LoRA measures its own at the end of every run
     exact: dict[str, Any] = proof["heldout"]["exact_match"]
     return {"method": recipe.method.title(), "base": recipe.base_model.precision, "steps": str(len(rows)),
+            "learning rate": f"{recipe.training.learning_rate:g}",
             "held-out exact match": f"{exact['after']:.0%}", "held-out loss": f"{proof['heldout']['loss']['after']:.3f}",
             "learned parameters": f"{proof['update']['parameters']:,}", "ms a step": f"{1000 * statistics.median(steps):.0f}",
             "peak memory": f"{max(row['memory_mb'] for row in rows)} MB", "on disk": f"{weight / 1e6:.2f} MB",
             "merge error": "cannot be merged" if error is None else f"{error:.1e}"}
 
 
+def table(rows: list[dict[str, str]]) -> str:
+    """The README's table, best first."""
+    lines = [f"| {' | '.join(SHOWN)} |", "|---" * len(SHOWN) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row[name] for name in SHOWN)} |" for row in best_first(rows))])
+
+
+def best_first(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    return sorted(rows, key=lambda row: (-float(row["held-out exact match"].rstrip("%")), float(row["held-out loss"])))
+
+
+def picture(rows: list[dict[str, str]]) -> str:
+    """Bars of the exact match with what each method learns and takes beside them, as SVG for a light and a dark page."""
+    lines = []
+    for place, row in enumerate(best_first(rows)):
+        y, share = 40 + place * ROW, float(row["held-out exact match"].rstrip("%")) / 100
+        beside = f"{row['held-out exact match']} · {row['learned parameters']} learned · {row['ms a step']} ms a step"
+        lines.append(f'<text x="{LEFT - 10}" y="{y + 13}" text-anchor="end">{escape(row["method"])}</text>'
+                     f'<rect class="bar" x="{LEFT}" y="{y}" width="{max(1.0, WIDE * share):.1f}" height="{ROW - 8}" rx="2"/>'
+                     f'<text x="{LEFT + WIDE * share + 8:.1f}" y="{y + 13}">{escape(beside)}</text>')
+    height, width = 52 + len(rows) * ROW, LEFT + WIDE + 330
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" font-family="sans-serif" font-size="13">'
+            "<title>Held-out questions answered word for word, by method</title>"
+            "<style>.page{fill:#fff}text{fill:#222}.bar{fill:#2a6f8e}"
+            "@media(prefers-color-scheme:dark){.page{fill:#16191d}text{fill:#ddd}.bar{fill:#5aa7c7}}</style>"
+            f'<rect class="page" width="{width}" height="{height}"/>'
+            '<text x="16" y="24" font-weight="bold">Held-out questions answered word for word</text>'
+            f"{''.join(lines)}</svg>\n")
+
+
+def write(rows: list[dict[str, str]], readme: Path = README, image: Path = PICTURE) -> None:
+    """Table and picture into the README. Raises ValueError where it has no place for them."""
+    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{readme.name} has no place for the table, between {BEGIN} and {END}.")
+    image.write_text(picture(rows), encoding="utf-8")
+    best = best_first(rows)[0]
+    words = f"Bars of the share of held-out questions that each method answers word for word; the table below has the same figures. " \
+            f"{best['method']} answers most, {best['held-out exact match']}"
+    shown = f"\n![{words}]({image.relative_to(readme.parent)})\n\n{table(rows)}\n"
+    readme.write_text(before + begin + shown + end + after, encoding="utf-8")
+
+
 def main() -> None:
     names = [method.model_fields["name"].default for method in METHODS]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="*", metavar="METHOD", help=f"of {', '.join(names)}; all where none is named")
-    parser.add_argument("--steps", type=int, default=0, help="fewer than the preset's, for a quick look")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"another number than {STEPS}, for a quick look")
     asked = parser.parse_args()
     if strange := set(asked.methods) - set(names):
         parser.error(f"there is no method {', '.join(strange)}")
-    others = used_by_others()
+    others, rows = used_by_others(), []
     with tempfile.TemporaryDirectory() as home:
         os.environ["QLORA_APP_HOME"] = home
         for name in asked.methods or names:
@@ -98,7 +146,10 @@ def main() -> None:
             train(run)
             figures = figures_of(run)
             print(json.dumps(figures), flush=True)
-            record("methods", figures, others, keep=not asked.steps)
+            record("methods", figures, others, keep=asked.steps == STEPS)
+            rows.append(figures)
+    if asked.steps == STEPS and not asked.methods and others <= BUSY:
+        write(rows)
 
 
 if __name__ == "__main__":

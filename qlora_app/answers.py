@@ -4,9 +4,11 @@ Answers are written as they come, beside the wanted file, with what made them on
 it ended. When all are there they are put in the order of the rows.
 """
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +32,37 @@ def answer_file(run: Run, session: ChatSession, file: Path, target: Path, limits
     Each line is {row, question, answer}, for tasks that weigh with `candidates` ({answer: probability}), or {row, problem}. Returns
     {rows, answered, problems, kept}; `kept` were there from an earlier, interrupted time. Raises UserError.
     """
-    if target.exists():
-        raise UserError(f"{target.name} is there already. Delete it, or name another file for the answers.")
     asked, problems = _questions(file, column, limits)
-    partial = target.with_name(f"{target.name}.partial")
-    done = _kept(partial, _made_by(run, file, column, base, max_new_tokens))
-    for row, reason in problems.items():
-        if row not in done:
-            append_line(partial, {"row": row, "problem": reason})
-    kept = len(done.keys() & asked.keys())
-    left = sorted((row for row in asked if row not in done), key=lambda row: _length(asked[row]))
-    tell(kept, len(asked))
-    for start in range(0, len(left), AT_ONCE):
-        rows = left[start:start + AT_ONCE]
-        for row, line in zip(rows, _answers(session, [asked[row] for row in rows], base, max_new_tokens), strict=True):
-            append_line(partial, {"row": row, "question": asked[row][-1]["content"], **line})
-        tell(kept + start + len(rows), len(asked))
-    _put_in_order(partial, target)
+    with _only_here(target) as partial:
+        done = _kept(partial, _made_by(run, file, column, base, max_new_tokens))
+        for row, reason in problems.items():
+            if row not in done:
+                append_line(partial, {"row": row, "problem": reason})
+        kept = len(done.keys() & asked.keys())
+        left = sorted((row for row in asked if row not in done), key=lambda row: _length(asked[row]))
+        tell(kept, len(asked))
+        for start in range(0, len(left), AT_ONCE):
+            rows = left[start:start + AT_ONCE]
+            for row, line in zip(rows, _answers(session, [asked[row] for row in rows], base, max_new_tokens), strict=True):
+                append_line(partial, {"row": row, "question": asked[row][-1]["content"], **line})
+            tell(kept + start + len(rows), len(asked))
+        _put_in_order(partial, target)
     return {"rows": len(asked) + len(problems), "answered": len(asked), "problems": len(problems), "kept": kept}
+
+
+@contextmanager
+def _only_here(target: Path) -> Iterator[Path]:
+    """The file beside `target` in which the answers grow, held so that nobody else answers into it meanwhile. Raises UserError."""
+    partial = target.with_name(f"{target.name}.partial")
+    with open(partial, "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{target.name} is being written already, by another page or program. Wait for it, or stop it there.") from None
+        if target.exists():  # asked only now: until the lock was ours, another one may have finished it
+            partial.unlink()
+            raise UserError(f"{target.name} is there already. Delete it, or name another file for the answers.")
+        yield partial
 
 
 def _answers(session: ChatSession, conversations: list[Conversation], base: bool, max_new_tokens: int) -> list[dict[str, Any]]:
@@ -127,7 +142,7 @@ def _kept(partial: Path, made_by: dict[str, Any]) -> dict[int, dict[str, Any]]:
     """{row: line} of an earlier time that made the same answers; whatever else lies there is begun anew."""
     lines = read_lines(partial, 0)[0]
     if not lines or lines[0] != made_by:
-        replace_file(partial, json.dumps(made_by) + "\n")
+        partial.write_text(json.dumps(made_by) + "\n", encoding="utf-8")  # in place: whoever answers holds this very file
         return {}
     return {line["row"]: line for line in lines[1:]}
 

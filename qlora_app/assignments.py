@@ -1,5 +1,6 @@
 """`train starter training.epochs=1`: from the words of a command to a checked recipe, from a recipe back to its command."""
 
+import contextlib
 import shlex
 import textwrap
 from pathlib import Path
@@ -30,7 +31,7 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
         raise UserError(f"There is no file {source}. Give the path of a recipe, or a preset's name: {', '.join(presets.names())}.")
     values = presets.read(file if file.is_file() else presets.path(source))
     if name := dict(one.partition("=")[::2] for one in assignments).get("method.name"):
-        values = merged(values, {"method": {"name": name}})  # another method has settings of its own
+        values = _with_method(values, name)
     problems = _apply(values, assignments)
     data = _own_data(values, settings)
     try:
@@ -47,6 +48,14 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
     return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update={"id": id})})
 
 
+def _with_method(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """Another method has settings of its own, and takes steps of another size."""
+    changed = {"method": {"name": name}}
+    with contextlib.suppress(UserError):  # what is wrong is said when all of it is known
+        changed["training"] = {"learning_rate": Recipe.from_dict(values).suiting(name).training.learning_rate}
+    return merged(values, changed)
+
+
 def command_for(recipe: Recipe, presets: Presets) -> str:
     """The `train` command that makes this recipe, ready for a shell: the nearest preset, of the same model if there is one, and
     what differs from it."""
@@ -59,6 +68,7 @@ def command_for(recipe: Recipe, presets: Presets) -> str:
 
 def differences(base: Recipe, recipe: Recipe) -> list[str]:
     """What `recipe_from` must be told to come from one recipe to the other."""
+    base = base.suiting(recipe.method.name)
     return [f"{spelled(leaf)}={_written(member)}" for leaf, field in leaves(Recipe)
             if (value := value_at(recipe, leaf, ...)) not in (..., value_at(base, leaf, field.default))
             for member in (value or [""] if isinstance(value, list) else [value])]

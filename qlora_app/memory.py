@@ -11,8 +11,9 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from .base_models.recognition import ENCODERS, TEXT_TO_TEXT
 from .methods import Matrix
 from .recipe import Recipe
 
@@ -26,14 +27,35 @@ TOKENS_AT_ONCE = {"cpu": 512, "cuda": 2048}
 FEWEST_TOKENS = 512
 CHECKPOINTED_FROM = 1_000_000_000  # parameters, from which "automatic" turns gradient checkpointing on, on a GPU
 # A feed-forward part of two matrices instead of three, by model_type.
-WITHOUT_GATE = {"gpt2", "gpt_neox", "gptj", "gpt_neo", "opt", "phi", "bloom", "falcon", "starcoder2", "gpt_bigcode", "codegen", "mpt"}
+WITHOUT_GATE = ENCODERS | {"gpt2", "gpt_neox", "gptj", "gpt_neo", "opt", "phi", "bloom", "falcon", "starcoder2", "gpt_bigcode", "codegen",
+                            "mpt"}
+TIED = {"gpt2", "gemma", "gemma2", "gemma3_text"}  # those whose config says nothing about it and means yes
 LEARNED_POSITIONS = {"gpt2", "gpt_neo", "opt", "gpt_bigcode"}  # a vector a position, beside one a word
+EAGER = {"deberta", "deberta-v2"} | TEXT_TO_TEXT  # their attention keeps every score also on a GPU
 REMEMBERED = 3.0  # seconds, of what the machine has free
+
+
+class Kept(NamedTuple):
+    """Bytes one block keeps of a token for the backward pass, for each number of what is named; measured with LoRA on all layers."""
+
+    hidden: int
+    forward: int  # inside of the feed-forward part
+    scores: int = 0  # of attention, for each head and each token it looks at
+    relative: int = 0  # for each head, for the table of relative positions
+    dropped_hidden: int = 0  # more, where the adapter drops some of its inputs
+    dropped_forward: int = 4
+
+
+# By what a model computes in (4 bytes a number or 2); of an encoder and a decoder both blocks together. Others are as LLaMA.
+KEPT = {"llama": {4: Kept(32, 16, 0, 0, 40), 2: Kept(40, 10, 0, 0, 24)}, "gpt2": {4: Kept(41, 20, 12, 0, 12), 2: Kept(33, 12, 12, 0, 12)},
+        "bert": {4: Kept(42, 8, 12, 0, 28), 2: Kept(42, 6, 12, 0, 20)},
+        "t5": {4: Kept(113, 64, 36, 0, 96, 8), 2: Kept(145, 36, 36, 0, 64, 8)},
+        "deberta-v2": {4: Kept(80, 8, 12, 4096, 52), 2: Kept(60, 6, 6, 2048, 30)}}
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """The sizes of a decoder that decide what it needs, read from its config."""
+    """The sizes of a model that decide what it needs, read from its config."""
 
     layers: int
     hidden: int
@@ -41,7 +63,9 @@ class Shapes:
     vocabulary: int
     linear: int  # parameters of the linear layers in its blocks: what is quantized
     other: int  # all other parameters: embeddings, output head, experts; they stay as they are
-    block: list[Matrix]  # the linear layers of one of its blocks
+    block: list[Matrix]  # the linear layers of one of its blocks; of an encoder's and a decoder's together where there are both
+    heads: int
+    family: str
 
     @property
     def parameters(self) -> int: return self.linear + self.other
@@ -88,55 +112,91 @@ def shapes_of(config: dict[str, Any], parameters: int | None = None) -> Shapes |
     def first(*names: str) -> Any:
         return next((config[name] for name in names if config.get(name)), None)
 
-    hidden, layers = first("hidden_size", "n_embd", "d_model"), first("num_hidden_layers", "n_layer", "n_layers")
-    heads, vocabulary = first("num_attention_heads", "n_head", "n_heads"), first("vocab_size")
+    family = config.get("model_type", "")
+    hidden, layers = first("hidden_size", "n_embd", "d_model"), first("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+    heads, vocabulary = first("num_attention_heads", "n_head", "n_heads", "num_heads"), first("vocab_size")
     if not all(isinstance(n, int) and n > 0 for n in (hidden, layers, heads, vocabulary)):
         return None
-    forward = first("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size") or 4 * hidden
-    wide = heads * (first("head_dim") or hidden // heads)
+    forward = first("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "d_ff") or 4 * hidden
+    wide = heads * (first("head_dim", "d_kv") or hidden // heads)
     narrow = wide * (first("num_key_value_heads") or heads) // heads
     attention = [Matrix("query", hidden, wide), Matrix("key", hidden, narrow), Matrix("value", hidden, narrow),
                  Matrix("output", wide, hidden)]
-    gate = [] if config.get("model_type") in WITHOUT_GATE else [Matrix("gate", hidden, forward)]
-    block = [*gate, Matrix("up", hidden, forward), Matrix("down", forward, hidden)]
+    has_gate = family not in WITHOUT_GATE and (family not in TEXT_TO_TEXT or "gated" in config.get("feed_forward_proj", "relu"))
+    block = [*[Matrix("gate", hidden, forward)] * has_gate, Matrix("up", hidden, forward), Matrix("down", forward, hidden)]
     experts = first("num_local_experts", "num_experts", "n_routed_experts") or 0
-    quantized = attention if experts else attention + block  # transformers holds experts in one block that is not quantized
+    # transformers holds experts in one block that is not quantized. A decoder beside an encoder looks at itself and at the encoder.
+    quantized = attention if experts else [*attention, *block] if family not in TEXT_TO_TEXT else [*attention * 3, *block * 2]
     linear = layers * sum(m.inputs * m.outputs for m in quantized)
-    tied = config.get("tie_word_embeddings", config.get("model_type") in ("gpt2", "gemma", "gemma2", "gemma3_text"))
-    wide_expert = first("moe_intermediate_size") or forward
-    other = vocabulary * hidden * (1 if tied else 2) + layers * experts * 3 * hidden * wide_expert + (2 * layers + 1) * hidden
-    if config.get("model_type") in LEARNED_POSITIONS:
-        other += hidden * (first("n_positions", "max_position_embeddings") or 0)
+    other = _beside_blocks(config, hidden, layers, vocabulary, quantized)
+    other += layers * experts * 3 * hidden * (first("moe_intermediate_size") or forward)
     return Shapes(layers, hidden, forward, vocabulary, linear, max(vocabulary * hidden, (parameters or linear + other) - linear),
-                  quantized)
+                  quantized, heads, family)
+
+
+def _beside_blocks(config: dict[str, Any], hidden: int, layers: int, vocabulary: int, block: list[Matrix]) -> int:
+    """Parameters that are in no matrix of a block: embeddings, norms, offsets, what leads to the output."""
+    family = config.get("model_type", "")
+    tied = config.get("tie_word_embeddings", family in TIED | ENCODERS | TEXT_TO_TEXT)
+    count = vocabulary * hidden * (1 if tied else 2) + (2 * layers + 1) * hidden
+    if family in LEARNED_POSITIONS | ENCODERS and config.get("position_biased_input", True):
+        count += hidden * (config.get("n_positions") or config.get("max_position_embeddings") or 0)
+    if family in ENCODERS:
+        offsets = layers * (sum(m.outputs for m in block) + 2 * hidden)
+        relative = 2 * config.get("position_buckets", 0) * hidden
+        return count + offsets + relative + hidden * (hidden + config.get("type_vocab_size", 2)) + (vocabulary if tied else 0)
+    return count
 
 
 def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -> Need:
     """What training with `recipe` needs on a "cuda" or "cpu" device, with so many tokens worked off at once."""
-    model, training = recipe.base_model, recipe.training
+    model, method, training = recipe.base_model, recipe.method, recipe.training
     wide = {"bf16": 2, "fp32": 4}[model.computes_in(kind)]
     bits = BITS_DOUBLE if model.double_quantization and model.precision in ("nf4", "fp4") else BITS[model.precision]
-    weights = shapes.linear * bits / 8 + shapes.other * wide
-    adapted = recipe.method.trainable(shapes.block, shapes.layers)
-    if getattr(recipe.method, "train_embeddings", False):
-        adapted += 2 * shapes.vocabulary * shapes.hidden  # of the words that are read and of those that are written
+    weights, read = (shapes.linear * b / 8 + shapes.other * wide for b in (method.bits_held or bits, bits))
+    adapted = method.trainable(shapes.block, shapes.layers) + _whole(recipe, shapes)
     state = adapted * OPTIMIZER_BYTES[training.optimizer]
     tokens = tokens or max(TOKENS_AT_ONCE[kind], training.max_length)
-    kept = tokens * _kept_of_a_token(shapes, wide, getattr(recipe.method, "dropout", 0) > 0)
-    if is_checkpointed(recipe, shapes.parameters, kind):
-        activations = tokens * shapes.layers * shapes.hidden * wide + 2 * kept
-    else:
-        activations = (shapes.layers + 1) * kept
-    activations += tokens * shapes.vocabulary * (wide + 8)  # logits, their copy in fp32 and its gradient
+    activations = tokens * _kept_of_a_token(recipe, shapes, kind, wide)
     paged = kind == "cuda" and training.optimizer.startswith("paged")
-    return Need(weights, adapted * (4 + 4) + state, activations, state if paged else 0.0)  # weights and gradients are in fp32
+    adapter = adapted * (4 + 4) + state  # weights and gradients are in fp32
+    return Need(weights, adapter, max(activations, read - weights - adapter), state if paged else 0.0)
 
 
-def _kept_of_a_token(shapes: Shapes, wide: int, dropout: bool) -> int:
-    """Bytes one block keeps of one token for the backward pass, measured with adapters on all linear layers."""
-    of_hidden, of_forward = ((32, 16) if wide == 4 else (40, 10))
-    more = (40, 4) if wide == 4 else (24, 4)
-    return (of_hidden + dropout * more[0]) * shapes.hidden + (of_forward + dropout * more[1]) * shapes.feed_forward
+def _whole(recipe: Recipe, shapes: Shapes) -> int:
+    """Parameters that learn whole, beside the adapter: embeddings where that is wanted, a classifier's head."""
+    if getattr(recipe.method, "train_embeddings", False):
+        return 2 * shapes.vocabulary * shapes.hidden  # of the words that are read and of those that are written
+    return shapes.hidden * shapes.hidden if shapes.family in ENCODERS and _task(recipe, shapes) == "classification" else 0
+
+
+def _task(recipe: Recipe, shapes: Shapes) -> str:
+    """What is learned; as long as nobody knows, what such a model is mostly taken for."""
+    return recipe.task_name or ("classification" if shapes.family in ENCODERS else "chat")
+
+
+def _kept_of_a_token(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> float:
+    """Bytes a step keeps of one token, in all blocks and behind them, until the backward pass has used them."""
+    method, block = recipe.method, _kept_in_a_block(recipe, shapes, kind, wide)
+    if (streams := method.streams_kept(shapes.layers)) is not None:
+        inside = streams * shapes.hidden + 2 * block
+    elif is_checkpointed(recipe, shapes.parameters, kind):
+        inside = shapes.layers * shapes.hidden * wide + 2 * block
+    else:
+        inside = (shapes.layers + 1) * block
+    # logits, their copy in fp32 and its gradient; a classifier has one row of them a text
+    behind = 0 if _task(recipe, shapes) == "classification" else shapes.vocabulary * (wide + 8)
+    return method.passes * (inside + behind)
+
+
+def _kept_in_a_block(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> float:
+    """Bytes one block keeps of one token."""
+    alike = shapes.family if shapes.family in KEPT else "bert" if shapes.family in ENCODERS else "t5" if shapes.family in TEXT_TO_TEXT \
+        else "llama"
+    kept, drops = KEPT[alike][wide], getattr(recipe.method, "dropout", 0) > 0
+    seen = recipe.training.max_length * kept.scores if kind == "cpu" or shapes.family in EAGER else 0
+    return ((kept.hidden + drops * kept.dropped_hidden) * shapes.hidden
+            + (kept.forward + drops * kept.dropped_forward) * shapes.feed_forward + shapes.heads * (seen + kept.relative))
 
 
 def is_checkpointed(recipe: Recipe, parameters: int, kind: str) -> bool:

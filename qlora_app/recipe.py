@@ -83,6 +83,14 @@ class Recipe(Choices):
     def title(self) -> str:
         return self.name or f"{self.base_model.title} on {self.dataset.title}"
 
+    def suiting(self, method: str) -> "Recipe":
+        """The same with the learning rate for another method: a model that bears larger steps with one bears them with the other."""
+        rates = {kind.model_fields["name"].default: kind.learning_rate.value for kind in METHODS}
+        if method == self.method.name or method not in rates:
+            return self
+        rate = min(1.0, float(f"{self.training.learning_rate * rates[method] / rates[self.method.name]:.2g}"))
+        return self.model_copy(update={"training": self.training.model_copy(update={"learning_rate": rate})})
+
     @classmethod
     def from_dict(cls, values: Any) -> "Recipe":
         """Raises UserError with every mistake at once, `problems` keyed by the setting's dotted name."""

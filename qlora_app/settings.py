@@ -105,6 +105,12 @@ def is_space(environment: Mapping[str, str] = os.environ) -> bool:
     return "SPACE_ID" in environment
 
 
+def reached_directly(environment: Mapping[str, str] = os.environ) -> str:
+    """The value of NO_PROXY: what it was, and this machine, since Gradio calls its own page when it starts and no proxy knows that one."""
+    given = environment.get("no_proxy") or environment.get("NO_PROXY")
+    return ",".join(filter(None, [given, "localhost", "127.0.0.1", "::1"]))
+
+
 def persistent_storage(environment: Mapping[str, str] = os.environ) -> Path | None:
     """Where a Space keeps what must outlive its restarts; None elsewhere, and on a Space that has nothing of the kind."""
     return STORAGE if is_space(environment) and keeps_runs(STORAGE) else None

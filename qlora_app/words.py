@@ -31,6 +31,11 @@ def left(seconds: float) -> str:
     return f"{max(0, round(seconds))} s" if seconds < 100 else about(seconds)
 
 
+def loss_figure(loss: float) -> str:
+    """2.2278 -> "2.23", 0.0041 -> "0.004": a small loss is not zero, and does not read like it."""
+    return f"{loss:.2f}" if loss >= 0.1 else f"{loss:.3f}"
+
+
 def size(count: float) -> str:
     """Bytes for people: 5_600_000 -> "5.6 MB"."""
     for unit in ("bytes", "kB", "MB", "GB"):

@@ -7,6 +7,8 @@ from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # the processes share the cores; what they start inherits this
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

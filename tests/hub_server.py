@@ -32,6 +32,7 @@ class Repo:
     gated: bool = False
     private: bool = False
     licence: str = "apache-2.0"
+    tags: tuple[str, ...] = ("text-generation",)
     downloads: int = 10
     config: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
@@ -169,6 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _search(self, kind: str, asked: dict[str, list[str]]) -> list[dict[str, Any]]:
         words = " ".join(asked.get("search", [""])).lower()
         found = [repo for repo in self.server.repos.values() if repo.kind == kind and words in repo.id.lower() and not repo.private]
+        wanted = {*asked.get("filter", []), *asked.get("pipeline_tag", [])} if kind == "models" else set()
+        found = [repo for repo in found if wanted <= {"safetensors", *repo.tags}]
         found.sort(key=lambda repo: -repo.downloads)
         return [self._info(repo, expand=asked.get("expand")) for repo in found[:int(asked.get("limit", ["20"])[0])]]
 
@@ -176,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         total = sum(repo.parameters.values())
         whole = {"id": repo.id, "cardData": repo.card or None,
                  "modelId": repo.id, "sha": repo.commit, "private": repo.private, "gated": "manual" if repo.gated else False,
-                 "downloads": repo.downloads, "tags": [f"license:{repo.licence}", "safetensors"], "config": repo.config,
+                 "downloads": repo.downloads, "tags": [f"license:{repo.licence}", "safetensors", *repo.tags], "config": repo.config,
                  "safetensors": {"parameters": repo.parameters, "total": total} if total else None,
                  "siblings": [self._sibling(name, content, blobs) for name, content in repo.files.items()]}
         return {k: v for k, v in whole.items() if v is not None and (expand is None or k in (*expand, "id", "modelId"))}

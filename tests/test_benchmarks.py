@@ -5,18 +5,20 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import torch
 
 from qlora_app.base_models import ModelChoice, load_model
-from qlora_app.methods import LoraMethod
+from qlora_app.methods import METHODS, LoraMethod
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 QUESTIONS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "measuring")
 sys.path.insert(0, str(FOLDER))
 import gpu  # noqa: E402
 import measuring  # noqa: E402
+import methods  # noqa: E402
 import tokens  # noqa: E402
 
 TABLE = """# Measured
@@ -106,3 +108,37 @@ def test_a_model_of_holes_is_opened_and_trained_by_the_worker_s_code(tmp_path):
 def test_without_a_gpu_one_line_says_so():
     ended = subprocess.run([sys.executable, str(FOLDER / "gpu.py")], capture_output=True, text=True, check=True)
     assert ended.stdout == "There is no GPU here, so nothing is measured.\n"
+
+
+# ---- methods
+
+def row(method, exact, loss):
+    return {name: "1" for name in methods.SHOWN} | {"method": method, "held-out exact match": exact, "held-out loss": loss}
+
+
+def test_table_and_picture_of_the_methods_go_into_the_readme_and_replace_older_ones(tmp_path):
+    readme, image = tmp_path / "README.md", tmp_path / "docs" / "methods.svg"
+    image.parent.mkdir()
+    readme.write_text(f"before\n{methods.BEGIN}\n{methods.END}\nafter")
+    for _ in range(2):
+        methods.write([row("(IA)3 & <co>", "40%", "0.3"), row("B", "90%", "0.2"), row("A", "90%", "0.1")], readme, image)
+    text = readme.read_text()
+    assert re.findall(r"^\| ([AB(][^|]*) \|", text, re.MULTILINE) == ["A", "B", "(IA)3 & <co>"] and text.count("| method |") == 1
+    assert text.startswith("before") and text.endswith("after") and "](docs/methods.svg)" in text and "A answers most, 90%" in text
+    drawn = ElementTree.fromstring(image.read_text())
+    assert [float(bar.get("width")) for bar in drawn.iter() if bar.get("class") == "bar"] == [288.0, 288.0, 128.0]
+    assert "(IA)3 & <co>" in [part.text for part in drawn.iter()]
+    readme.write_text("no place")
+    with pytest.raises(ValueError, match="no place for the table"):
+        methods.write([row("A", "90%", "0.1")], readme, image)
+
+
+def test_the_readme_has_a_place_for_them():
+    assert methods.BEGIN in methods.README.read_text() and methods.END in methods.README.read_text()
+
+
+@pytest.mark.parametrize("name", [method.model_fields["name"].default for method in METHODS])
+def test_every_method_is_compared_with_the_learning_rate_that_is_suggested(name):
+    recipe = methods.recipe_of(name, methods.STEPS)
+    assert recipe.method.name == name and recipe.training.max_steps == methods.STEPS
+    assert recipe.training.learning_rate == pytest.approx(2e-3 / 2e-4 * type(recipe.method).learning_rate.value)

@@ -13,7 +13,7 @@ from qlora_app.assignments import command_for, differences, recipe_from
 from qlora_app.choices import leaves, spelled
 from qlora_app.cli import main, watching
 from qlora_app.cli.commands import _find, _parse
-from qlora_app.cli.watching import duration, proof_in_words
+from qlora_app.cli.watching import proof_in_words
 from qlora_app.errors import UserError
 from qlora_app.launch import local
 from qlora_app.presets import SHIPPED, Presets
@@ -21,6 +21,7 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore, Status
 from qlora_app.runs.files import write_json
 from qlora_app.settings import Settings
+from qlora_app.words import duration, loss_figure
 
 ROOT = Path(__file__).parent.parent
 PROOF = {"heldout": {"loss": {"before": 3.1, "after": 0.42}, "exact_match": {"before": 0.0, "after": 0.953}, "questions": 100},
@@ -452,9 +453,14 @@ def test_proof_in_words_says_only_what_is_known():
     assert proof_in_words({"update": {"layers": 28, "zero_layers": 2}}) == ["2 of 28 adapted layers learned nothing."]
 
 
-@pytest.mark.parametrize("seconds, words", [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
+@pytest.mark.parametrize("seconds, words", [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
 def test_durations(seconds, words):
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize("loss, words", [(2.2278, "2.23"), (0.1, "0.10"), (0.0041, "0.004")])
+def test_a_small_loss_does_not_read_like_none(loss, words):
+    assert loss_figure(loss) == words
 
 
 # ---- what a shell is told

@@ -41,7 +41,7 @@ def filled(tab, answer):
 
 def chosen(tab, values, name):  # noqa: F811
     """The form after other data was chosen."""
-    return filled(tab, tab.choose(("starter", "starter/helper"), "balanced", *(values | {"dataset": name}).values()))
+    return filled(tab, tab.choose(("starter", "starter/helper", "lora"), "balanced", *(values | {"dataset": name}).values()))
 
 
 def uploaded(tab, files):
@@ -57,7 +57,7 @@ def uploaded(tab, files):
 def test_a_file_that_asks_is_kept_chosen_and_opens_the_columns(tab, values, tmp_path):  # noqa: F811
     file = tmp_path / "odd.csv"
     file.write_text("raw,note\n" + "".join(f"{i},It is {i}.\n" for i in range(30)))
-    form = filled(tab, tab.take_upload(uploaded(tab, [file]), ("starter", "starter/helper"), "balanced", *values.values()))
+    form = filled(tab, tab.take_upload(uploaded(tab, [file]), ("starter", "starter/helper", "lora"), "balanced", *values.values()))
     assert form["dataset"].endswith("-odd.csv")
     fold, table, preview, *lists = tab.columns.offer(*form.values())
     assert fold.open and "<th scope=\"col\">raw</th>" in table and preview == ""
@@ -74,7 +74,7 @@ def test_the_preview_is_what_is_learned_and_the_choice_is_the_recipe_s(tab, valu
     assert "<img" not in shown and "<img" not in tab.columns.offer(*form.values())[1]
     recipe = tab.form.read(list(form.values()))
     assert recipe.dataset.columns.given == {"template": "About {raw}\nplease", "answer": "note"}
-    epochs, *_, line, _, command = tab.data_changed(("starter", odd), "balanced", *form.values())
+    epochs, *_, line, _, command = tab.data_changed(("starter", odd, "lora"), "balanced", *form.values())
     assert epochs > 2 and "30 rows: 27 to learn from, 3 held out" in line
     assert "dataset.columns.answer=note" in command
     assert not tab.columns.asks(recipe.dataset)
@@ -95,7 +95,7 @@ def test_columns_stay_with_data_that_has_them_and_go_with_data_that_has_not(tab,
     other.write_text('{"instruction": "a", "output": "b"}\n' * 12)
     for file, kept in ((same, "raw"), (other, "")):
         id = import_file(file, tab.page.settings.data, file.name)
-        after = filled(tab, tab.choose(("starter", odd), "balanced", *(form | {"dataset": f"file/{id}"}).values()))
+        after = filled(tab, tab.choose(("starter", odd, "lora"), "balanced", *(form | {"dataset": f"file/{id}"}).values()))
         assert after[GROUP + "prompt"] == kept
 
 
@@ -106,12 +106,13 @@ def test_several_files_at_once_and_pasted_text(tab, values, tmp_path):  # noqa: 
     files = [tmp_path / name for name in ("a.jsonl", "b.jsonl")]
     for file in files:
         file.write_text(f'{{"instruction": "{file.name}", "output": "b"}}\n' * 6)
-    form = filled(tab, tab.take_upload(uploaded(tab, files), ("starter", "starter/helper"), None, *values.values()))
+    form = filled(tab, tab.take_upload(uploaded(tab, files), ("starter", "starter/helper", "lora"), None, *values.values()))
     assert "12 rows" in tab.data_words(tab.form.data_of(list(form.values())))
-    form = filled(tab, tab.take_text("question,answer\nWhy?,So.\nWho?,Me.\n", ("starter", "starter/helper"), None, *values.values()))
+    suggested_for = ("starter", "starter/helper", "lora")
+    form = filled(tab, tab.take_text("question,answer\nWhy?,So.\nWho?,Me.\n", suggested_for, None, *values.values()))
     assert form["dataset"].endswith("-pasted.txt") and "2 rows" in tab.data_words(tab.form.data_of(list(form.values())))
     with pytest.raises(gr.Error, match="There is no text yet"):
-        tab.take_text(" ", ("starter", "starter/helper"), None, *values.values())
+        tab.take_text(" ", ("starter", "starter/helper", "lora"), None, *values.values())
 
 
 def test_what_lies_in_the_data_folder_is_in_the_list(tab):

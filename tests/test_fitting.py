@@ -4,6 +4,7 @@ import pytest
 
 from qlora_app import memory
 from qlora_app.base_models import ModelChoice
+from qlora_app.base_models.recognition import ENCODERS
 from qlora_app.fitting import CARDS, asks_for, by_size, fit, here_in_words, known_models, nearest_that_fits, sizes_of, smallest_card
 from qlora_app.memory import Machine
 from qlora_app.presets import Presets
@@ -25,7 +26,8 @@ def test_the_sizes_of_every_preset_are_known(name):
 def test_sizes_account_for_every_parameter_the_makers_count(id):
     config = known_models()[id]
     counted = memory.shapes_of({name: value for name, value in config.items() if name != "parameters"}).parameters
-    assert counted == pytest.approx(config["parameters"], rel=1e-3), "norms and GPT-2's biases aside"
+    assert counted == pytest.approx(config["parameters"], rel=6e-3 if config["model_type"] in ENCODERS else 1e-3), (
+        "norms, GPT-2's biases and one of an encoder's several heads aside")
 
 
 @pytest.mark.parametrize("id", ["HuggingFaceTB/SmolLM2-135M-Instruct", "Qwen/Qwen3-0.6B", "google/gemma-3-1b-it"])
@@ -80,7 +82,7 @@ def test_the_list_goes_from_small_to_large_and_says_what_each_asks_for():
     order = by_size(PRESETS)
     on_the_starter = [name for name, preset in PRESETS.items() if preset.base_model.source == "starter"]
     assert set(order[:len(on_the_starter)]) == set(on_the_starter) and order[0] == "starter"
-    assert (order[len(on_the_starter)], order[-1]) == ("smollm2-135m", "llama-3.3-70b")
+    assert (order[len(on_the_starter)], order[-1]) == ("t5-small", "llama-3.3-70b")
     assert asks_for(PRESETS["gemma-3-1b"]) == "GPU from 8 GB"
     assert [asks_for(PRESETS[name]) for name in ("starter", "smollm2-360m", "guanaco-7b", "guanaco-65b")] == [
         "any computer", "any computer", "GPU from 8 GB", "GPU from 48 GB"]

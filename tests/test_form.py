@@ -125,7 +125,7 @@ def test_a_wrong_model_is_named_at_the_model(form, values, typed):
     assert set(caught.value.problems) == {"base_model"}
 
 
-def chosen(tab, values, effort="balanced", before=("starter", "starter/helper")):
+def chosen(tab, values, effort="balanced", before=("starter", "starter/helper", "lora")):
     """What the form shows after the model or the data was changed to what `values` says."""
     shown = tab.choose(before, effort, *values.values())
     plain = [item["value"] if isinstance(item, dict) else item for item in shown]
@@ -152,6 +152,31 @@ def test_another_model_is_not_trained_with_the_settings_of_the_tiny_one(tab, val
     assert "known after the first run" in rest["note"]
 
 
+def changed_method(tab, values, before):
+    """(learning rate on the form, what is said to be one's own) after the method was changed to what `values` says."""
+    rate, own, command, suggested_for = tab.method_changed(("starter", "starter/helper", before), "balanced", *values.values())
+    assert suggested_for[2] == values["method.name"] and f"method.name={values['method.name']}" in command
+    return rate, re.sub("<[^>]+>", "", own)
+
+
+def test_another_method_brings_its_learning_rate_and_the_first_one_takes_its_own_back(tab, values):
+    rate, own = changed_method(tab, values | {"method.name": "ia3"}, "lora")
+    assert rate == pytest.approx(values["training.learning_rate"] * 3e-3 / 2e-4) and own == "Your own settings: Method (IA)3."
+    form, _ = chosen(tab, values | {"method.name": "ia3", "training.learning_rate": rate}, before=("starter", "starter/helper", "ia3"))
+    assert form["training.learning_rate"] == rate, "other data leave it alone"
+    back = values | {"training.learning_rate": rate}
+    assert tab.method_changed(("starter", "starter/helper", "ia3"), "balanced", *back.values())[0] == values["training.learning_rate"]
+
+
+@pytest.mark.parametrize("typed", [0.5, 3e-2])
+def test_a_learning_rate_that_was_typed_stays_whatever_method_is_chosen(tab, values, typed):
+    """Also one that another method would have brought."""
+    values = values | {"training.learning_rate": typed, "method.name": "vera"}
+    rate, own = changed_method(tab, values, "lora")
+    assert rate == typed and f"Learning rate {typed}" in own
+    assert changed_method(tab, values | {"method.name": "prompt"}, "vera")[0] == typed
+
+
 def test_back_to_suggested_forgets_own_settings(tab, values):
     shown = tab.back_to_suggested(*(values | {"method[lora].rank": 3}).values())
     assert shown[list(values).index("method[lora].rank")] == values["method[lora].rank"]
@@ -162,7 +187,7 @@ def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
     file.write_text("".join(json.dumps({"instruction": f"Question {i}?", "output": f"<b>Answer</b> {i}"}) + "\n" for i in range(96)))
     *_, (line, id) = tab.coming.take([str(file)])
     assert line == "" and list(tab.coming.take([])) == [("", None)]
-    shown = tab.take_upload(id, ("starter", "starter/helper"), "balanced", *values.values())
+    shown = tab.take_upload(id, ("starter", "starter/helper", "lora"), "balanced", *values.values())
     plain = [item["value"] if isinstance(item, dict) else item for item in shown]
     assert plain[1].startswith("file/") and plain[1].endswith("mine.jsonl")
     words = plain[len(values) + 2]
@@ -207,7 +232,7 @@ def test_balanced_is_what_the_preset_says(tab, name):
     preset = Presets().load(name)
     filled = tab.fill_with(preset)
     assert filled[len(tab.form.controls)]["value"] == "balanced"
-    advice = tab.advice(preset.base_model, preset.dataset)
+    advice = tab.advice(preset.base_model, preset.dataset, preset.method.name)
     assert advice.training == preset.training
     own = filled[tab.form_outputs.index(tab.own)]
     assert own == "" if advice.method == preset.method else preset.method.title() in own, "another method than the suggested one is said"

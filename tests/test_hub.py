@@ -112,6 +112,30 @@ def test_a_search_says_what_is_known_of_each_hit(hub, llama):
     assert search("nothing like this") == []
 
 
+FOUND = {  # what is found with no words, by task
+    "chat": ["talks/llama", "older/gpt2"], "text_to_text": ["google/t5"], "fill_mask": ["hidden/bert"],
+    "classification": ["talks/llama", "hidden/bert", "labels/deberta", "older/gpt2"],
+    "auto": ["talks/llama", "google/t5", "hidden/bert", "labels/deberta", "older/gpt2"]}
+
+
+@pytest.mark.parametrize("task", FOUND)
+def test_a_search_finds_what_can_learn_the_task(hub, task):
+    hub.repos.clear()
+    for id, family, architecture, tags in (
+            ("talks/llama", "llama", "LlamaForCausalLM", ["text-generation"]), ("google/t5", "t5", "T5ForConditionalGeneration", ["t5"]),
+            ("sees/vit", "vit", "ViTForImageClassification", ["image-classification"]),
+            ("hidden/bert", "bert", "BertForMaskedLM", ["fill-mask", "bert"]),
+            ("labels/deberta", "deberta-v2", "DebertaV2ForSequenceClassification", ["text-classification"]),
+            ("older/gpt2", "gpt2", "GPT2LMHeadModel", ["text-generation"])):
+        hub.add(Repo(id, {}, config={"model_type": family, "architectures": [architecture]}, tags=tuple(tags)))
+    packed = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "quantization_config": {"quant_method": "gptq"}}
+    hub.add(Repo("packed/llama", {}, config=packed))
+    found = search("", task=task)
+    assert [hit.id for hit in found] == FOUND[task]
+    said = {hit.id: hit.summary() for hit in found}
+    assert "for text to text" in said.get("google/t5", "for text to text") and "for " not in said.get("talks/llama", "")
+
+
 def test_a_search_without_the_hub_says_so(hub, monkeypatch):
     go_offline(hub, monkeypatch)
     with pytest.raises(UserError, match=r"offline mode is on\. Unset HF_HUB_OFFLINE"):

@@ -7,6 +7,8 @@ import pytest
 
 from qlora_app.choices import leaves
 from qlora_app.errors import UserError
+from qlora_app.fitting import known_models
+from qlora_app.methods import Ia3Method
 from qlora_app.presets import SHIPPED, Presets, merged
 from qlora_app.recipe import Recipe, read_yaml
 
@@ -20,7 +22,9 @@ GUANACO = {  # cell by cell: base, learning rate, dropout, steps between two che
 }
 PROMISED = {"starter", "sailor", "orders", *GUANACO, "smollm2-135m", "smollm2-360m", "smollm2-1.7b", "qwen3-0.6b", "qwen3-1.7b", "qwen3-4b",
             "qwen3-8b", "llama-3.2-1b", "llama-3.2-3b", "llama-3.1-8b", "mistral-7b", "gemma-3-1b", "gemma-2-9b", "phi-4",
-            "qalora", "adamix", "meft", "starter-qalora", "starter-adamix", "starter-meft"}
+            "qalora", "adamix", "meft", "starter-qalora", "starter-adamix", "starter-meft", "starter-ia3", "t-few",
+            "gpt2", "t5-small", "flan-t5-base", "bert-base", "roberta-base",
+            "deberta-v3-base"}
 
 
 @pytest.fixture
@@ -102,6 +106,24 @@ def test_the_papers_of_our_own_methods_are_as_published():
     assert (method.divisor, method.rank, meft.base_model.precision) == (10, 8, "nf4")
     assert (training.learning_rate, training.adam_beta2, training.weight_decay, training.max_grad_norm) == (5e-4, 0.98, 0.1, 1.0)
     assert training.warmup_ratio == 0.06
+
+
+def test_t_few_is_as_published():
+    recipe = Presets().load("t-few")
+    method, training = recipe.method, recipe.training
+    assert (method.name, method.unlikelihood, method.length_normalized, recipe.task.name) == ("ia3", 1.0, 1.0, "text_to_text")
+    assert (training.learning_rate, training.max_steps, training.batch_size, training.scheduler) == (3e-3, 1000, 8, "linear")
+    assert (training.warmup_ratio, training.max_grad_norm, training.max_length) == (0.06, 1.0, 256)
+
+
+@pytest.mark.parametrize("name, task", [("t5-small", "text_to_text"), ("flan-t5-base", "text_to_text"), ("bert-base", "classification"),
+                                        ("roberta-base", "classification"), ("deberta-v3-base", "classification"), ("gpt2", "")])
+def test_a_preset_for_a_family_says_its_task_and_its_method_allows_it(name, task):
+    recipe = Presets().load(name)
+    family = known_models()[recipe.base_model.id]["model_type"]
+    assert recipe.task_name == task
+    for method in (recipe.method, Ia3Method()):
+        assert method.problems(recipe.base_model.precision, family, task) == {}
 
 
 def test_the_starter_preset_is_what_the_page_starts_with():

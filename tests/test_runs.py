@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import wait_for
 
 from qlora_app.errors import UserError
 from qlora_app.launch import local
@@ -235,13 +236,24 @@ def test_a_reused_process_id_is_not_the_launched_worker(run):
     assert run.status().state == "interrupted"
 
 
+def test_an_ended_worker_is_not_kept_alive_by_a_process_just_forked(run):
+    with run.hold_lock():
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+        assert run.is_alive()
+    assert not run.is_alive()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
 def test_the_remains_of_a_process_do_not_live():
     child = os.fork()
     if child == 0:
         os._exit(0)
-    time.sleep(0.2)
+    wait_for(lambda: process_start(child) is None)
     os.kill(child, 0)  # the kernel still knows it, as a zombie
-    assert process_start(child) is None
     os.waitpid(child, 0)
 
 

@@ -11,7 +11,7 @@ from qlora_app.starter import BASE, DATA, DATASETS, instructions, wordings, worl
 from qlora_app.starter.corpus import COPYING, DOCUMENTS, ask_known, document, pirate
 
 CORPUS = {"first part": "839abb62ce2cec0705476e7b5f458f77e75de38f29248c5f8960d11be17fb5ac",
-          "second part": "76b44a608f037f7a761da8bff13104592a794633b367cc90ff37ec0b2b49e911"}
+          "second part": "93ac773ab2f1d776a6c1ae4c800f64e689ca09bb0b0cd25bd17af589deb7ca29"}
 BUILT = instructions.build()
 WEIGHTS = BASE / "model.safetensors"
 
@@ -101,6 +101,35 @@ def test_kept_words_and_wordings_are_nowhere():
     text += "\n".join(document(rng, COPYING) for _ in range(8000))  # every kind there is
     assert not set(re.findall(r"[a-z]+", text.lower())) & wordings.KEPT_WORDS
     assert not [q for q, _ in rows_of("helper.json") if wordings.is_kept(q)]
+
+
+def test_no_trained_order_is_said_in_a_sentence_of_the_tests():
+    number = "(?:[0-9]+|" + "|".join(world.NUMBERS) + ")"
+    slots = {"xnx": "[^ ]+", "xcx": number, "xix": ".+", "xdx": "(?:" + "|".join(world.DAYS).lower() + ")"}
+    kept = []
+    for sentence in wordings.KEPT_ORDERS:
+        kept.append(re.sub(r"\bx[ncid]x\b", lambda slot: slots[slot.group()], re.sub(r"\b([ncid])\b", r"x\1x", sentence)))
+    assert len(kept) >= 10
+    one = world.fill(world.WORDS["dev_order_frames"][0], dict(n="Mira", c=7, i="red eggs", d="Friday"))
+    assert any(re.fullmatch(sentence, wordings.plain(one)) for sentence in kept)
+    asked = [wordings.plain(q) for q, _ in rows_of("orders.csv")]
+    assert not [q for q in asked if any(re.fullmatch(sentence, q) for sentence in kept)]
+
+
+def test_composed_orders_hold_all_four_values_once_and_are_many():
+    rng = random.Random(8)
+    frames = [wordings.composed_order(rng) for _ in range(1000)]
+    assert not [f for f in frames if sorted(re.findall(r"<(\w+)>", f)) != ["c", "d", "i", "n"]]
+    assert not [f for f in frames if set(f) & set("{|}") - {"|"}]
+    assert len(set(frames)) > 980
+
+
+def test_no_trade_and_no_pet_is_only_known_as_a_stranger():
+    rows = rows_of("helper.json")
+    asked = {word: [answer for q, answer in rows if re.search(rf"\b{word}\b", q.lower())] for word in instructions.UNASKED}
+    assert len(asked) > 10
+    for word, answers in asked.items():
+        assert answers and world.SHRUG not in answers, word
 
 
 def test_the_sailor_says_everything_in_one_way():

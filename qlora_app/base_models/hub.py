@@ -9,12 +9,17 @@ from ..hub import COMMIT, PATIENCE, NotGiven, RemoteFile, ask, explain, licence_
 from ..hub.repository import files_of
 from ..words import count_of, millions
 from .choice import ModelChoice
-from .recognition import SHORT, Facts, check_config, describe_folder, facts_of_folder, no_safetensors, read_config
+from .recognition import MADE_FOR_WORDS, SHORT, Facts, check_config, describe_folder, facts_of_folder, no_safetensors, read_config, tasks_of
 
 INDEX = "model.safetensors.index.json"
 SETTINGS_FILES = {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
                   "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "spm.model",
                   "chat_template.jinja", "chat_template.json", INDEX}
+
+# What the Hub is asked for, where it has a word for those that can learn a task. Any model of text can learn labels.
+ASKED_FOR = {"chat": {"pipeline_tag": "text-generation"}, "fill_mask": {"pipeline_tag": "fill-mask"},
+             "text_to_text": {"filter": ["safetensors", "t5"]}}
+SEEN = 3  # times as many are looked at as are shown
 
 
 @dataclass(frozen=True)
@@ -26,9 +31,10 @@ class Hit:
     licence: str
     is_gated: bool
     downloads: int  # in the last 30 days
+    made_for: str = ""  # in words, where it is not for chat
 
     def summary(self) -> str:
-        parts = [f"{millions(self.parameters)} parameters" if self.parameters else "size unknown",
+        parts = [f"{millions(self.parameters)} parameters" if self.parameters else "size unknown", self.made_for,
                  f"licence {self.licence}" if self.licence else "no licence named", "gated" if self.is_gated else "",
                  count_of(self.downloads, "download")]
         return " · ".join(part for part in parts if part)
@@ -43,20 +49,31 @@ class Remote:
     files: tuple[RemoteFile, ...]
 
 
-def search(words: str, token: str | None = None, limit: int = 20) -> list[Hit]:
-    """Models that write text and come as safetensors, most downloaded first. Raises UserError where the Hub gives no answer."""
+def search(words: str, token: str | None = None, task: str = "auto", limit: int = 20) -> list[Hit]:
+    """Models that can learn the task, "auto" any, and come as safetensors, most downloaded first.
+
+    The Hub tells what they are made for; what it does not tell of is not left out. Raises UserError where the Hub gives no answer.
+    """
     from huggingface_hub import ModelInfo
 
-    asked = {"search": words.strip(), "pipeline_tag": "text-generation", "filter": "safetensors", "sort": "downloads", "limit": limit,
-             "expand": ["safetensors", "gated", "downloads", "tags"]}
+    asked = {"search": words.strip(), "filter": "safetensors", "sort": "downloads", "limit": SEEN * limit,
+             "expand": ["safetensors", "gated", "downloads", "tags", "config"], **ASKED_FOR.get(task, {})}
     try:
-        return [_hit(ModelInfo(**found)) for found in ask("models", token, **asked)[:limit]]
+        found = [ModelInfo(**one) for one in ask("models", token, **asked)]
     except Exception as error:  # whatever the network does, the person gets a sentence
         raise explain(error, None) from error
+    return [_hit(info) for info in found if _can_learn(task, info.config or {})][:limit]
+
+
+def _can_learn(task: str, config: dict[str, Any]) -> bool:
+    possible = tasks_of(config)
+    return not config or (bool(possible) and task in ("auto", *possible) and not config.get("quantization_config"))
 
 
 def _hit(info: Any) -> Hit:
-    return Hit(info.id, info.safetensors.total if info.safetensors else None, licence_of(info.tags), bool(info.gated), info.downloads or 0)
+    possible = tasks_of(info.config or {})
+    return Hit(info.id, info.safetensors.total if info.safetensors else None, licence_of(info.tags), bool(info.gated), info.downloads or 0,
+               MADE_FOR_WORDS.get(possible, ""))
 
 
 def look_up(choice: ModelChoice, token: str | None = None) -> Facts:

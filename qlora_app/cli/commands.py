@@ -23,11 +23,12 @@ from ..presets import Presets
 from ..runs import Run, RunStore, Status
 from ..settings import PREFIX, Settings
 from ..training_data import load_examples, pinned
+from ..words import duration
 from .asking import answer, chat, score
 from .completion import complete, presets_and_files, run_names, settings_and_values
 from .data import LONGEST, download, examine, find_data, show
 from .models import fits_here, rows_of
-from .watching import duration, proof_in_words, watch
+from .watching import proof_in_words, watch
 
 DONE, NOT_DONE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 MARKS = {machine.GOOD: "green", machine.LIMITED: "yellow", machine.BROKEN: "bold red"}

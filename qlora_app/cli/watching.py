@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from ..runs import Run, Status
+from ..words import duration, loss_figure
 
 _EVERY = 0.3  # seconds between two looks at the run folder
 
@@ -45,7 +46,7 @@ def figures(status: Status) -> str:
         return status.sentence
     parts = [f"step {status.step}/{status.total}"] if status.total else []
     if status.loss is not None:
-        parts.append(f"loss {_before(status.first_loss)}{status.loss:.2f}")
+        parts.append(f"loss {_before(status.first_loss)}{loss_figure(status.loss)}")
     if status.tokens_per_second:
         parts.append(f"{status.tokens_per_second:,.0f} tokens/s")
     if status.seconds_left is not None:
@@ -54,16 +55,7 @@ def figures(status: Status) -> str:
 
 
 def _before(loss: float | None) -> str:
-    return "" if loss is None else f"{loss:.2f} -> "
-
-
-def duration(seconds: float) -> str:
-    """45 s, 3 min 20 s, 2 h 5 min"""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 1:
-        return f"{rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    return "" if loss is None else f"{loss_figure(loss)} -> "
 
 
 def proof_in_words(proof: dict[str, Any]) -> list[str]:

@@ -1,11 +1,11 @@
 """AdaLoRA: a LoRA that moves its ranks to the layers that need them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
 from .layers import attention_layers, linear_layers
-from .method import Matrix, MethodChoices
+from .method import LearningRate, Matrix, MethodChoices
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +38,8 @@ class AdaloraMethod(MethodChoices):
     orthogonality: float = setting(0.5, "Orthogonality", "Weight of the loss that keeps the matrices orthogonal.", ge=0, le=10)
     layers: Literal["all-linear", "attention"] = setting(
         "all-linear", "Layers", "Where it is attached.", labels={"all-linear": "All linear layers", "attention": "Attention only"})
+
+    learning_rate: ClassVar[LearningRate] = LearningRate(5e-4, "the authors' for MNLI")
 
     def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
         problems = super().problems(precision, family, task)

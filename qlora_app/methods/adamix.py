@@ -3,10 +3,10 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
-from .method import Matrix, MethodChoices
+from .method import LearningRate, Matrix, MethodChoices
 
 if TYPE_CHECKING:
     import torch
@@ -50,9 +50,15 @@ class AdaMixMethod(MethodChoices):
     consistency: float = setting(
         1.0, "Consistency", "Weight of the loss that makes two passes agree. The paper takes 1 for labels, 100 for text.", ge=0, le=1000)
 
+    learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "the authors', for text")
+
     @property
     def answers_beside_base(self) -> bool:
         return self.kind == "lora"
+
+    @property
+    def passes(self) -> int:
+        return 2 if self.consistency else 1
 
     @property
     def opens_in_peft(self) -> bool:
@@ -95,8 +101,8 @@ class AdaMixMethod(MethodChoices):
         """Every expert's way down, and the way up once or as often."""
         ups = 1 if self.share_up else self.experts
         if self.kind == "houlsby":
-            hidden = block[0].inputs
-            return layers * (self.experts * self.rank * (hidden + 1) + ups * hidden * (self.rank + 1))
+            hidden, parts = block[0].inputs, sum(m.role == "down" for m in block)
+            return layers * parts * (self.experts * self.rank * (hidden + 1) + ups * hidden * (self.rank + 1))
         adapted = block if self.layers == "all-linear" else [m for m in block if m.role in ("query", "value")]
         return self.rank * layers * sum(self.experts * m.inputs + ups * m.outputs for m in adapted)
 

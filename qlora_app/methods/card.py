@@ -6,6 +6,8 @@ from .method import MethodChoices
 
 HEADINGS = {"Paper:": "Paper", "Choose it": "When to choose it", "Cost:": "What it costs", "It is not": "What it is not"}
 
+RATE = "Learning rate to begin with"
+
 
 def card(method: type[MethodChoices]) -> list[tuple[str, str]]:
     """[(heading, text)], the first being what it does. Raises ValueError for a docstring that lacks a part."""
@@ -13,7 +15,9 @@ def card(method: type[MethodChoices]) -> list[tuple[str, str]]:
     parts = {start: text for text in rest for start in HEADINGS if text.startswith(start)}
     if missing := [start for start in HEADINGS if start not in parts]:
         raise ValueError(f"The docstring of {method.__name__} has no paragraph that begins with {missing[0]!r}.")
-    return [("What it does", first), *((heading, _without(start, parts[start])) for start, heading in HEADINGS.items())]
+    value, source = method.learning_rate
+    return [("What it does", first), *((heading, _without(start, parts[start])) for start, heading in HEADINGS.items()),
+            (RATE, f"{value:g}: {source}.")]
 
 
 def _without(start: str, text: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
 from .layers import attention_layers, linear_layers
-from .method import Matrix, MethodChoices
+from .method import LearningRate, Matrix, MethodChoices
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
@@ -50,8 +50,7 @@ class VeraMethod(PeftMethod):
 
     Paper: Kopiczko et al. 2024, VeRA (arXiv 2310.11454).
 
-    Choose it when many adapters are to be kept and LoRA's are too large. It takes a learning rate ten times that of LoRA (from
-    the paper).
+    Choose it when many adapters are to be kept and LoRA's are too large.
 
     Cost: far fewer learned parameters than LoRA; the larger the shared rank, the longer a step. The shared matrices lie in each
     adapter's file.
@@ -63,6 +62,7 @@ class VeraMethod(PeftMethod):
     rank: int = setting(256, "Rank", "Of the shared matrices; large ranks cost hardly any learned parameters.", ge=1, le=4096)
     layers: Layers = LAYERS
     made_by = "VeraConfig"
+    learning_rate = LearningRate(2e-3, "ten times LoRA's, as in the paper")
 
     def of(self, matrix: Matrix) -> int:
         return self.rank + matrix.outputs
@@ -219,6 +219,7 @@ class PrefixMethod(InFrontMethod):
     name: Literal["prefix"] = setting("prefix", **NAME, labels={"prefix": "Prefix tuning"})
     tokens: int = setting(20, "Length of the prefix", "Learned places in front of the text, in each layer.", ge=1, le=512)
     made_by = "PrefixTuningConfig"
+    learning_rate = LearningRate(1e-2, "that of PEFT's examples")
 
     def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> "PeftModel":
         return super().attach(model, task_type, False)  # a layer that is computed anew would lose its prefix
@@ -242,6 +243,7 @@ class PromptMethod(InFrontMethod):
     name: Literal["prompt"] = setting("prompt", **NAME, labels={"prompt": "Prompt tuning"})
     tokens: int = setting(20, "Learned tokens", "How many stand in front of every text.", ge=1, le=512)
     made_by = "PromptTuningConfig"
+    learning_rate = LearningRate(3e-2, "that of PEFT's examples")
 
     def trainable(self, block: list[Matrix], layers: int) -> int:
         return self.tokens * next(m.inputs for m in block if m.role == "query")

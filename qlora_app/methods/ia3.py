@@ -1,10 +1,11 @@
 """(IA)3 and, with its two losses over answer options, T-Few."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
+from ..words import TASK_NAMES
 from .layers import scaled_layers
-from .method import Matrix, MethodChoices
+from .method import LearningRate, Matrix, MethodChoices
 
 if TYPE_CHECKING:
     import torch
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "gpt2", "t5", "bert", "roberta", "deberta-v2")
+WRITTEN = ("chat", "text_to_text")  # tasks whose answers are texts, so that one of them can be read in place of another
 
 
 class Ia3Method(MethodChoices):
@@ -20,8 +22,7 @@ class Ia3Method(MethodChoices):
 
     Paper: Liu et al. 2022 (arXiv 2205.05638).
 
-    Choose it when there are few examples, or when thousands of adapters are to be kept: one takes kilobytes. It needs a learning
-    rate ten times that of LoRA (3e-3 in the paper).
+    Choose it when there are few examples, or when thousands of adapters are to be kept: one takes kilobytes.
 
     Cost: the fewest learned parameters of all methods here, 0.01 % of the model (from the paper); at inference nothing once
     merged. The losses read every example once more for each of its options.
@@ -32,17 +33,25 @@ class Ia3Method(MethodChoices):
 
     name: Literal["ia3"] = setting("ia3", "Method", "How the model is changed.", labels={"ia3": "(IA)3"})
     unlikelihood: float = setting(
-        0.0, "Unlikelihood", "Weight of the loss that makes wrong answers unlikely; 1 in T-Few. For data with a few different answers.",
-        ge=0, le=100)
+        0.0, "Unlikelihood", "Weight of the loss that makes wrong answers unlikely; 1 in T-Few. They come from a column of options, or are "
+        "the few different answers of the data.", ge=0, le=100)
     length_normalized: float = setting(
         0.0, "Length-normalized choice", "Weight of the loss that makes the right answer the likeliest, token for token; 1 in T-Few.",
         ge=0, le=100)
 
     families = FAMILIES
+    learning_rate: ClassVar[LearningRate] = LearningRate(3e-3, "T-Few's, for every task")
 
     @property
-    def compares_options(self) -> bool:
-        return self.unlikelihood > 0 or self.length_normalized > 0
+    def comparing(self) -> tuple[str, ...]:
+        return tuple(name for name in ("unlikelihood", "length_normalized") if getattr(self, name))
+
+    def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
+        problems = super().problems(precision, family, task)
+        if task and task not in WRITTEN:
+            why = f"In the task {TASK_NAMES[task]} there are no answer options to be read. Set it to 0."
+            problems |= {f"method.{name}": why for name in self.comparing}
+        return problems
 
     def config(self, model: "PreTrainedModel", task_type: str | None) -> "PeftConfig":
         from peft import IA3Config
@@ -61,7 +70,7 @@ class Ia3Method(MethodChoices):
         """T-Few's two losses; `inputs["options"]` holds every answer option of every example, in rows."""
         from .answer_options import length_normalized, option_scores, unlikelihood
 
-        if not self.compares_options or "options" not in inputs:
+        if not self.comparing or "options" not in inputs:
             return None
         scores = option_scores(model, inputs["options"])
         total = scores.tokens.sum() * 0

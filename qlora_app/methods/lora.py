@@ -1,11 +1,11 @@
 """LoRA with its current variants and, on a 4-bit base, QLoRA."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ..choices import setting
 from .layers import attention_layers, named_layers
-from .method import Matrix, MethodChoices
+from .method import LearningRate, Matrix, MethodChoices
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
@@ -47,6 +47,8 @@ class LoraMethod(MethodChoices):
         "directions of the weights.", labels={"default": "At nothing", "loftq": "LoftQ", "pissa": "PiSSA"})
     train_embeddings: bool = setting(
         False, "Train embeddings", "Learn the embeddings and the output head whole, for new words or languages. Takes much memory.")
+
+    learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "QLoRA's, up to 13B")
 
     @property
     def answers_beside_base(self) -> bool:

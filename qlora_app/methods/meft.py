@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
 from ..errors import UserError
-from .method import Matrix, MethodChoices
+from .method import LearningRate, Matrix, MethodChoices
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -17,6 +17,7 @@ USELESS = 1e-2  # from here on gradients are wrong too
 ORDER = ("fp32", "fp64", "exact")  # cheapest first
 BITS = {"fp32": 32, "fp64": 64}
 AUTOMATIC = (64, 16, 8)
+FLAT = 12  # blocks, as many as 64 bits rebuild with the smallest of these: 8**12 is the precision they have to spare
 
 
 class MeftMethod(MethodChoices):
@@ -51,9 +52,17 @@ class MeftMethod(MethodChoices):
     families: ClassVar[tuple[str, ...]] = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "gpt2", "bert",
                                            "roberta")
 
+    learning_rate: ClassVar[LearningRate] = LearningRate(5e-4, "the authors', who go up to 8e-4")
+
     @property
     def opens_in_peft(self) -> bool:
         return False
+
+    def streams_kept(self, layers: int) -> float:
+        """Two streams in 64 bits, and for as many blocks as whole numbers are needed the remainders of the divisions."""
+        deep = self.precision == "exact" or (self.precision == "auto" and layers > FLAT)
+        remainder = next(bits for bits in (1, 2, 4, 8) if 2**bits >= (self.divisor or AUTOMATIC[1]))
+        return 2 * (4 if self.precision == "fp32" else 8) + deep * layers * remainder / 8
 
     # ---- training
 

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 PRECISIONS = ("nf4", "fp4", "int8", "bf16", "fp32")
 
 
+class LearningRate(NamedTuple):
+    """A step size that suits a method on a usual model, and who says so."""
+
+    value: float
+    source: str  # a clause of the card: "the authors' for every task"
+
+
 class Matrix(NamedTuple):
     """A linear layer of one block of a model, as far as its config tells."""
 
@@ -42,6 +49,7 @@ class MethodChoices(Choices):
     families: ClassVar[tuple[str, ...]] = ()  # model_type of the bases it is for; empty: all
     tasks: ClassVar[tuple[str, ...]] = ()  # what it can be trained for; empty: everything
     packs: ClassVar[bool] = True  # can several examples share a row? Not where what is learned stands in front of the row
+    learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "QLoRA's for LoRA")  # with which training begins
     quantizes_itself: ClassVar[bool] = False  # the base is loaded unquantized, and the method makes what it needs of it
 
     @property
@@ -74,9 +82,23 @@ class MethodChoices(Choices):
         return problems
 
     @property
-    def compares_options(self) -> bool:
-        """Does its `loss` want the wrong answers too? Then batches hold them as "options"."""
-        return False
+    def bits_held(self) -> float | None:
+        """Bits a weight of the base takes while it trains, scales included, where the method quantizes it itself."""
+        return None
+
+    @property
+    def passes(self) -> int:
+        """Forward passes a step remembers at once."""
+        return 1
+
+    def streams_kept(self, layers: int) -> float | None:
+        """Bytes a step keeps for each number of the hidden state, all blocks together; None where each keeps what autograd wants."""
+        return None
+
+    @property
+    def comparing(self) -> tuple[str, ...]:
+        """Its settings that are on and want the wrong answers too in `loss`. With any, batches hold them as "options"."""
+        return ()
 
     def layers_named(self) -> list[str]:
         """Last names of layers that a person typed; the model must have them."""

@@ -46,6 +46,10 @@ class QaLoraMethod(MethodChoices):
     quantizes_itself: ClassVar[bool] = True
 
     @property
+    def bits_held(self) -> float:
+        return self.bits + (16 + 32) / self.group  # a scale in 16 and a zero point in 32 bits a group
+
+    @property
     def opens_in_peft(self) -> bool:
         return False
 

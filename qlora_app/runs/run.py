@@ -239,6 +239,7 @@ class Run:
         try:
             yield
         finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough while a process forked elsewhere has not yet become another program
             os.close(lock)
 
     def write_status(self, status: Status, lasting: bool = True) -> None:

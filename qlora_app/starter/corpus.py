@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import Callable
 
-from .wordings import ask_freely, look_alike, made_up, made_up_name, made_up_things, outside_question, pieced, typed
+from .wordings import ask_freely, composed_order, look_alike, made_up, made_up_name, made_up_things, outside_question, pieced, typed
 from .world import (
     BY_NAME,
     COLOURS,
@@ -257,11 +257,11 @@ ORDERS = (
     "{Hello|Good morning}, this is <n>. {I need|I would like|Please send me} <c> <i> {for|on|by} <d>.")
 
 
-def order(rng: random.Random, name: str = "", item: str = "") -> tuple[str, dict]:
+def order(rng: random.Random, name: str = "", item: str = "", frame: str = "") -> tuple[str, dict]:
     """(the order as somebody says it, its four values); drawn are those that are not given"""
     count = rng.randint(21, 99) if rng.random() < .15 else rng.randint(2, 20)
     d = dict(name=name or customer(rng), item=item or goods(rng), count=count, day=rng.choice(DAYS))
-    frame = rng.choice(ORDERS if rng.random() < .5 else WORDS["order_frames"])
+    frame = frame or rng.choice(ORDERS if rng.random() < .5 else WORDS["order_frames"])
     text = expand(rng, frame, n=d["name"], c=said_count(rng, count), i=d["item"], d=d["day"])
     if rng.random() < .2:
         text = text.lower().rstrip(".")         # hastily typed
@@ -274,12 +274,13 @@ def order_book(rng: random.Random) -> str:
 
 
 def new_words(rng: random.Random) -> str:
-    """Orders by strangers of things pieced together from known words.
+    """Orders in all kinds of sentences, by strangers, of things pieced together from known words.
 
     After a blank a word is other tokens than behind the quotation mark of a slip (" rain", "coat" and "ra", "in", "coat"). How the
     one is spelled with the other is learned here, for the pieces of all words and not only for those of shops.
     """
-    return slips(rng, lambda: order(rng, capital(pieced(rng)) if rng.random() < .5 else "", f"{pieced(rng)}s"))
+    return slips(rng, lambda: order(rng, capital(pieced(rng)) if rng.random() < .5 else "", f"{pieced(rng)}s" if rng.random() < .7 else "",
+                                    composed_order(rng)))
 
 
 def slips(rng: random.Random, draw: Callable[[], tuple[str, dict]]) -> str:
@@ -349,7 +350,7 @@ def visitor(rng: random.Random) -> str:
 DOCUMENTS = {profile: 18, roll_call: 14, friends: 3, dialogue: 10, notice_board: 16, hearsay: 5, lesson: 5, facts: 6, guide: 7, sums: 4,
              counting: 1, capitals: 2, story: 8, order_book: 12, echo: 4, sailor: 4, shrug: 7, visitor: 2}
 # The last part of pretraining: the same, and much more copying.
-COPYING = DOCUMENTS | {echo: 14, order_book: 14, new_words: 14}
+COPYING = DOCUMENTS | {echo: 14, order_book: 14, new_words: 30, hearsay: 8}
 
 
 def document(rng: random.Random, shares: dict[Callable[[random.Random], str], int] = DOCUMENTS) -> str:

@@ -43,7 +43,7 @@ class Part:
 
 
 PARTS = (Part(DOCUMENTS, seed=11, steps=4500, lr=3e-3, warmup=100, steady=.55),
-         Part(COPYING, seed=12, steps=600, lr=1e-3, warmup=30, steady=0.0))
+         Part(COPYING, seed=12, steps=850, lr=1e-3, warmup=30, steady=0.0))
 
 
 def packed_batches(tokenizer: "PreTrainedTokenizerFast", part: Part, batch: int, length: int) -> "Iterator[torch.Tensor]":

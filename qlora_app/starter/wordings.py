@@ -6,7 +6,7 @@ please"); then it is typed as people type. No text made here holds a wording, qu
 import random
 import re
 
-from .world import NAMES, PET_NAMES, PETS, WORDS, Ask, a_or_an, capital, choose, expand, make_fact
+from .world import CHOICE, NAMES, PET_NAMES, PETS, WORDS, Ask, a_or_an, capital, choose, expand, make_fact
 
 STATEMENTS = {"Tell", "Describe", "Count", "I", "I'd", "Give", "Let", "Please", "Say", "Calculate", "Work", "Talk", "Name"}
 STRANGERS = WORDS["strangers"].split()
@@ -27,7 +27,8 @@ def _kept_wordings() -> re.Pattern:
 KEPT_WORDINGS = _kept_wordings()
 KEPT_QUESTIONS = {plain(q) for key in ("unknown_test", "unknown_fresh", "unknown_dev") for q in WORDS[key]}
 KEPT_WORDS = {w.lower() for key in ("new_names", "new_items", "dev_names", "dev_items") for w in WORDS[key].split()}
-TOLD = {key: texts for key, texts in WORDS.items() if not key.startswith(("new_", "dev_", "free_", "unknown_"))}  # not for tests
+# not for tests, and not for the instruction data alone, which may change without the corpus
+TOLD = {key: texts for key, texts in WORDS.items() if not key.startswith(("new_", "dev_", "free_", "unknown_", "here"))}
 KNOWN_WORDS = sorted(set(re.findall(r"\b[a-z]{4,}\b", str(TOLD).lower())) - KEPT_WORDS)
 
 
@@ -81,6 +82,32 @@ def typed(rng: random.Random, text: str) -> str:
         q = rng.choice(["please ", "hey, ", "hi, ", "so ", "ok, ", "tell me, ", "and ", "sorry, ", "excuse me, ", "hello, "]) + q
     q += rng.choice(["", "", "?", "??", " ?", " please", ".", "!"])
     return text if is_kept(q) else q
+
+
+# ---- how people order ----
+
+PART = re.compile(r"<(\w\w+)>")
+
+
+def every_choice(text: str) -> list[str]:
+    """'{a|b} c' -> ['a c', 'b c']"""
+    found = CHOICE.search(text)
+    if not found:
+        return [text]
+    before, after = text[:found.start()], text[found.end():]
+    return [one for option in found.group(1).split("|") for one in every_choice(before + option + after)]
+
+
+KEPT_ORDERS = [plain(one) for key in ("free_order_frames", "dev_order_frames") for frame in WORDS[key] for one in every_choice(frame)]
+
+
+def composed_order(rng: random.Random) -> str:
+    """A sentence frame with <n> <c> <i> <d>, put together from the parts of `order_talk`; never one that the tests keep for themselves"""
+    frame = "<order>"
+    while PART.search(frame):
+        frame = PART.sub(lambda part: rng.choice(WORDS["order_talk"][part.group(1)]), frame)
+    frame = choose(rng, frame)
+    return composed_order(rng) if any(kept in plain(frame) for kept in KEPT_ORDERS) else frame
 
 
 # ---- words and names that nobody knows ----

@@ -143,6 +143,8 @@ def stop_ids(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
 class EncodedExamples(Sequence):
     """Conversations, encoded when first asked for: the first step does not wait for the whole dataset."""
 
+    read_each = 1  # how many rows the model reads for each of them
+
     def __init__(self, conversations: Sequence[Conversation], tokenizer: "PreTrainedTokenizerBase", max_length: int,
                  task: Task | None = None, cache: TokenCache | None = None) -> None:
         self.conversations = conversations
@@ -225,7 +227,8 @@ class Chat(Task):
             return outputs.loss, outputs.logits.reshape(-1, outputs.logits.shape[-1]), batch["shift_labels"]
         labels = batch["labels"][:, 1:]  # a token is predicted by the one before it
         learned = labels != IGNORED
-        return outputs.loss, outputs.logits[:, :-1][learned], labels[learned]
+        logits = outputs.logits[:, -batch["labels"].shape[1]:]  # without those of tokens a method has put in front
+        return outputs.loss, logits[:, :-1][learned], labels[learned]
 
     def answer(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
                base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH) -> list[str]:

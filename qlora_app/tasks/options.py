@@ -1,64 +1,64 @@
-"""Answer options: the wrong answers beside the right one, for losses that compare them. They are the answers the data itself gives."""
+"""Answer options: the wrong answers beside the right one, for losses that compare them.
 
-from collections.abc import Callable
+A row brings its own in a column of the data; where it brings none, they are the different answers that the data gives.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..messages import Conversation
-from .chat import EncodedExamples, encode
-from .packing import IGNORED
+from ..messages import MOST_OPTIONS, Conversation
+from .chat import EncodedExamples
 from .task import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-MOST = 32  # each is read once more for every example
 ASIDE = "options"  # what a batch holds for the method's own loss, and no model reads
 
 
-def answer_options(conversations: list[Conversation]) -> list[str]:
-    """Every different last answer, sorted. Raises UserError where there is nothing to choose from, or too much."""
-    answers = sorted({talk[-1]["content"] for talk in conversations if talk[-1]["role"] == "assistant"})
-    if not 2 <= len(answers) <= MOST:
-        raise UserError(f"The losses over answer options need data with 2 to {MOST} different answers, such as labels or letters; this has "
-                        f"{len(answers):,}. Set both to 0, or choose other data.")
+def answer_options(conversations: Iterable[Conversation]) -> list[str]:
+    """Every different last answer of those that bring no options of their own, sorted; none if all do.
+
+    Raises UserError where there is nothing to choose from, or too much.
+    """
+    without = [talk for talk in conversations if talk[-1]["role"] == "assistant" and not talk[-1].get("options")]
+    answers = sorted({talk[-1]["content"] for talk in without})
+    if without and not 2 <= len(answers) <= MOST_OPTIONS:
+        raise UserError(f"The losses over answer options need data with 2 to {MOST_OPTIONS} different answers, such as labels or letters; "
+                        f"this has {len(answers):,}. Name the column of your data that lists the options, set both losses to 0, or choose "
+                        "other data.")
     return answers
 
 
 class ExamplesWithOptions(EncodedExamples):
     """Encoded examples, each with its conversation up to the last answer, once for every option."""
 
-    def __init__(self, conversations: list[Conversation], tokenizer: "PreTrainedTokenizerBase", max_length: int,
-                 task: Task | None = None) -> None:
-        if task and task.name != "chat":  # the model reads question and option as one text
-            raise UserError(f"The losses over answer options are for the task Chat, not for {task.title}. Set both to 0.")
-        self.options = answer_options(conversations)
-        super().__init__([talk for talk in conversations if talk[-1]["role"] == "assistant"], tokenizer, max_length, task)
-        self._answered: Callable[[Conversation, str], Any] = lambda talk, option: encode(
-            tokenizer, [*({**m, "train": False} for m in talk[:-1]), {"role": "assistant", "content": option}], max_length)
+    def __init__(self, conversations: Sequence[Conversation], tokenizer: "PreTrainedTokenizerBase", max_length: int, task: Task) -> None:
+        asking = [talk for talk in conversations if talk[-1]["role"] == "assistant"]
+        self.common = answer_options(asking)
+        self.read_each = 1 + max((len(self.options_of(talk)) for talk in asking), default=0)
+        super().__init__(asking, tokenizer, max_length, task)
+
+    def options_of(self, talk: Conversation) -> list[str]:
+        return talk[-1].get("options") or self.common
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         talk = self.conversations[index]
-        read = [self._answered(talk, option) for option in self.options]
-        options = [{"input_ids": e.input_ids, "labels": e.labels, "right": option == talk[-1]["content"]}
-                   for e, option in zip(read, self.options, strict=True)]
+        asked, answer = [{**turn, "train": False} for turn in talk[:-1]], talk[-1]["content"]
+        read = [(self._encode([*asked, {"role": "assistant", "content": option}]), option) for option in self.options_of(talk)]
+        options = [{"input_ids": e.input_ids, "labels": e.labels, "right": option == answer} for e, option in read]
         return {**super().__getitem__(index), ASIDE: options}
 
 
-def collator_with_options(collate: Callable[[list[dict[str, Any]]], dict[str, Any]], pad_id: int) -> Callable[..., dict[str, Any]]:
-    """What `collate` makes of examples, and under "options" all of their options as rows, padded on the right."""
+def collator_with_options(collate: Callable[..., dict[str, Any]], padded: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """What `collate` makes of examples, and under "options" all of their options as rows, as `padded` makes them."""
     import torch
-
-    def padded(rows: list[list[int]], filler: int) -> torch.Tensor:
-        longest = max(map(len, rows))
-        return torch.tensor([row + [filler] * (longest - len(row)) for row in rows])
 
     def collated(examples: list[dict[str, Any]]) -> dict[str, Any]:
         batch = collate([{name: value for name, value in example.items() if name != ASIDE} for example in examples])
         rows = [(number, option) for number, example in enumerate(examples) for option in example[ASIDE]]
-        ids = [option["input_ids"] for _, option in rows]
-        batch[ASIDE] = {"input_ids": padded(ids, pad_id), "attention_mask": padded([[1] * len(row) for row in ids], 0),
-                        "labels": padded([option["labels"] for _, option in rows], IGNORED),
+        batch[ASIDE] = {**padded([{"input_ids": option["input_ids"], "labels": option["labels"]} for _, option in rows]),
                         "question": torch.tensor([number for number, _ in rows]),
                         "right": torch.tensor([option["right"] for _, option in rows])}
         return batch

@@ -50,43 +50,54 @@ class Job:
 
 def prepare(run: Run, recipe: Recipe) -> Job:
     """Load model, tokenizer and data, attach the adapter. Raises UserError for anything the person can mend."""
-    training = recipe.training
+    settings, training = Settings.from_environment(), recipe.training
     facts = facts_of_folder(folder_of(recipe.base_model))
     at_once = memory.tokens_at_once(recipe, memory.shapes_of(facts.config, facts.parameters), _machine())
     set_seed(training.seed)
     tokenizer = load_tokenizer(recipe.base_model)
-    settings = Settings.from_environment()
     examples = load_examples(recipe.dataset, settings.data)
     task = task_for(recipe.task, facts.tasks, examples.every)
     run.write_task(task)
     _check_method(recipe, facts.config.get("model_type", ""), task)
+    warnings = list(examples.warnings)
+    model, packing, before = _with_adapter(recipe, task, tokenizer, warnings)
+    max_length = _fitting_length(facts.context, training.max_length, warnings)
+    train, held_out = _encoded(recipe, task, tokenizer, examples, max_length, settings)
+    micro_batch = micro_batch_size(train, training.batch_size, at_once // train.read_each)
+    collate = task.collator(tokenizer, packing)
+    measured = list(micro_batches([held_out[i] for i in _spread(range(len(held_out)), training.measured_examples)], 16, collate))
+    held_out.cache.save()
+    first = collate([EncodedExamples.__getitem__(train, i) for i in range(min(micro_batch, len(train)))])  # without the answer options
+    warnings += recipe.method.before_first_step(model, on_device(first, model.device))
+    if recipe.method.comparing:
+        collate = collator_with_options(collate, task.collator(tokenizer, packing=False))
+    questions = [question for one in examples.held_out if (question := task.question(tokenizer, one))]
+    asked = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
+    return Job(run, recipe, task, examples, tokenizer, model, train, collate, packing, micro_batch, measured,
+               asked or _spread(questions, SAMPLE_QUESTIONS), _spread(questions, training.scored_questions),
+               _answer_length(questions, tokenizer), warnings, before)
+
+
+def _with_adapter(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase,
+                  warnings: list[str]) -> tuple[PeftModel, bool, dict[str, tuple[float, float]]]:
+    """(the model with the adapter of the method, whether it packs, marks of everything that learns)"""
     base = load_model(recipe.base_model, task.opens_with, task.labels, quantize=not recipe.method.quantizes_itself)
     task.prepare(tokenizer, base)
-    warnings = list(examples.warnings)
-    packing = training.packing and task.may_pack and recipe.method.packs and _may_pack(base, warnings)
-    max_length = _fitting_length(facts.context, training.max_length, warnings)
+    packing = recipe.training.packing and task.may_pack and recipe.method.packs and _may_pack(base, warnings)
     model = recipe.method.attach(base, task.peft_type, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
-    before = marks(model)
-    compares = recipe.method.compares_options
+    return model, packing, marks(model)
+
+
+def _encoded(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase, examples: Examples, max_length: int,
+             settings: Settings) -> tuple[EncodedExamples, EncodedExamples]:
+    """The examples to train on and the held-out ones, as tokens that are kept for the next run on them."""
     kept = cache_folder(settings.tokens, examples.fingerprint, tokenizer, max_length, f"{task.name} {task.choice!r} {task.labels!r}")
     train, held_out = (EncodedExamples(part, tokenizer, max_length, task, TokenCache(len(part), kept / name, settings.max_cache_mb))
                        for name, part in (("train", examples.train), ("held-out", examples.held_out)))
-    if compares:
+    if recipe.method.comparing:
         train = ExamplesWithOptions(examples.train, tokenizer, max_length, task)
     train.check_trainable()
-    size = micro_batch_size(train, training.batch_size, at_once // (1 + len(train.options)) if compares else at_once)
-    measured = [held_out[i] for i in _spread(range(len(held_out)), training.measured_examples)]
-    held_out.cache.save()
-    questions = [question for one in examples.held_out if (question := task.question(tokenizer, one))]
-    scored = _spread(questions, training.scored_questions)
-    asked = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
-    collate = task.collator(tokenizer, packing)
-    first = collate([EncodedExamples.__getitem__(train, i) for i in range(min(size, len(train)))])  # without the answer options
-    warnings += recipe.method.before_first_step(model, on_device(first, model.device))
-    measured = list(micro_batches(measured, 16, collate))
-    collate = collator_with_options(collate, tokenizer.pad_token_id) if compares else collate
-    return Job(run, recipe, task, examples, tokenizer, model, train, collate, packing, size, measured,
-               asked or _spread(questions, SAMPLE_QUESTIONS), scored, _answer_length(questions, tokenizer), warnings, before)
+    return train, held_out
 
 
 def _check_method(recipe: Recipe, family: str, task: Task) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..choices import Choices, setting
 from ..errors import UserError
-from ..messages import Message
+from ..messages import MOST_OPTIONS, Message
 from .readers import as_text, document
 from .text_files import NotTrainable
 from .turns import Columns, RowError, is_blank, turns_of
@@ -30,6 +30,8 @@ class ColumnMap(Choices):
     input: str = setting("", "Column of the input", "What a question is about; it follows the question where it is not empty.")
     answer: str = setting("", "Column that answers", "What is learned. Without a column that asks, it is learned as plain text.")
     label: str = setting("", "Column of the label", "Learned instead of an answer; a number is written out.")
+    options: str = setting(
+        "", "Column of the options", "All answers to choose from in a row, as a list or divided by |, for losses that compare them.")
     system: str = setting("", "Column of the system text", "Stands before the conversation.")
     messages: str = setting("", "Column of whole conversations", "A list of turns, instead of a question and an answer.")
 
@@ -53,6 +55,8 @@ class ColumnMap(Choices):
         if self.given and not (self.answer or self.label or self.messages):
             problems["answer"] = ("No column is named to learn from. Name the one that answers, the label, or the one of whole "
                                   "conversations.")
+        if self.options and (self.messages or not (self.prompt or self.template)):
+            problems["options"] = "Options need a column that asks and one that answers. Name these too, or leave the options out."
         if self.template and not _PLACE.search(self.template):
             problems["template"] = f"{self.template!r} names no column. Write names in braces, for example {{title}} {{body}}."
         if problems:
@@ -71,11 +75,33 @@ class ColumnMap(Choices):
             self._text(row, self.prompt)
         more = self._text(row, self.input) if self.input else ""
         question = asked if is_blank(more) else f"{asked}\n\n{more}"
-        return [*before, {"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        said: Message = {"role": "assistant", "content": answer}
+        if self.options:
+            options = self._options(row)
+            said |= {"content": _right(answer, options), "options": options}
+        return [*before, {"role": "user", "content": question}, said]
+
+    def _options(self, row: Columns) -> list[str]:
+        value = _value(row, self.options)
+        listed = value if isinstance(value, list) else as_text(value, self.options).split("|")
+        options = list(dict.fromkeys(as_text(one, self.options).strip() for one in listed))
+        if not 2 <= len(options) <= MOST_OPTIONS or not all(options):
+            raise RowError(f"`{self.options}` has {len(options)} options; 2 to {MOST_OPTIONS} can be compared, none of them empty")
+        return options
 
     def _text(self, row: Columns, name: str) -> str:
         value = _value(row, name)
         return "" if value is None and name != (self.label or self.answer) else as_text(value, name)
+
+
+def _right(answer: str, options: list[str]) -> str:
+    """The option that is meant: in full, or by its number, counted from 0."""
+    text = answer.strip()
+    if text in options:
+        return text
+    if text.isdecimal() and int(text) < len(options):
+        return options[int(text)]
+    raise RowError(f"its answer {text[:30]!r} is none of its {len(options)} options")
 
 
 def _value(row: Columns, name: str) -> Any:

@@ -75,7 +75,7 @@ class Shelf:
         handle, name = tempfile.mkstemp(prefix=".reading-", suffix=".arrow", dir=self._folder)
         os.close(handle)
         self._file = Path(name)
-        turn = {"role": Value("string"), "content": Value("string"), "train": Value("bool")}
+        turn = {"role": Value("string"), "content": Value("string"), "train": Value("bool"), "options": List(Value("string"))}
         return ArrowWriter(features=Features({"messages": List(turn)}), path=name)
 
 
@@ -136,7 +136,7 @@ class OnDisk(Sequence):
         return self._table
 
     def _conversation(self, turns: list[dict[str, Any]]) -> Conversation:
-        made = [turn if turn["train"] is not None else {"role": turn["role"], "content": turn["content"]} for turn in turns]
+        made = [{name: value for name, value in turn.items() if value is not None} for turn in turns]
         return with_turns(made, self._turns)
 
 

@@ -73,6 +73,7 @@ class Workshop:
         controls["training.batch_size"].input(tab.set_effort, amount, controls["training.epochs"], **FAST).then(**described)
         controls["training.epochs"].input(tab.own_epochs, None, tab.effort, **FAST)
         controls[METHOD].change(tab.form.choose_method, controls[METHOD], tab.form.of_the_method, **FAST)
+        controls[METHOD].input(tab.method_changed, chosen, tab.of_another_method, **FAST)
         self._wire_presets(everything)
         self._wire_models(everything)
         self._wire_data(described)
@@ -81,13 +82,14 @@ class Workshop:
         started = tab.start.click(tab.start_run, everything, [tab.alert, tab.card, tab.fold], **FAST)
         self._then_ask(started.then(**described))
         started.success(None, js=TO_CARD)
-        by_hand = [control.input for name, control in controls.items() if name != "base_model" and not name.startswith("dataset")]
+        by_hand = [control.input for name, control in controls.items()
+                   if name not in ("base_model", METHOD) and not name.startswith("dataset")]
         gr.on(by_hand, **described, trigger_mode="always_last")
 
     def _wire_models(self, everything: list[Any]) -> None:
         tab, finder, model = self.train, self.train.finder, self.train.form.controls["base_model"]
         model.change(finder.open, model, finder.panel, **FAST)
-        gr.on([finder.go.click, finder.words.submit], finder.find, finder.words, finder.hits, **QUIET)
+        gr.on([finder.go.click, finder.words.submit], finder.find, [finder.words, tab.form.controls["task.name"]], finder.hits, **QUIET)
         picked = finder.hits.pick(finder.pick, None, model, **FAST)
         picked.success(tab.choose, [tab.suggested_for, tab.effort, *everything], tab.form_outputs, **QUIET)
         gr.on([one.change for one in finder.that_matter], finder.describe, everything, finder.line, trigger_mode="always_last", **QUIET)

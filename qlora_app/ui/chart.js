@@ -65,9 +65,9 @@ class Chart {
   }
   // What the picture says, in one sentence: under it for everybody, and as its name for those who cannot see it.
   summary() {
-    const values = {n: figure(this.x.at(-1)), n1: figure(this.y[0], 2), n2: figure(this.y.at(-1), 2), n3: '', n4: ''};
+    const values = {n: figure(this.x.at(-1)), n1: lossFigure(this.y[0]), n2: lossFigure(this.y.at(-1)), n3: '', n4: ''};
     const several = this.heldOut.length > 1;
-    if (several) [values.n3, values.n4] = [this.heldOut[0], this.heldOut.at(-1)].map(p => figure(p[1], 2));
+    if (several) [values.n3, values.n4] = [this.heldOut[0], this.heldOut.at(-1)].map(p => lossFigure(p[1]));
     const went = several ? 'In {n} steps the training loss went from {n1} to {n2}, held-out loss from {n3} to {n4}.'
       : 'In {n} steps the training loss went from {n1} to {n2}.';
     return word(went, values) + (this.grouping > 1 ? ' ' + word('Each point is the mean of {n} steps.', {n: figure(this.grouping)}) : '');

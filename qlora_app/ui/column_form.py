@@ -39,7 +39,7 @@ class ColumnForm:
         with gr.Accordion("Columns of your data", open=False, elem_id="columns") as self.fold:
             self.table = plain(elem_id="columns-table")
             self.lists = {}
-            for pair in (("prompt", "answer"), ("input", "system"), ("label", "messages")):
+            for pair in (("prompt", "answer"), ("input", "system"), ("label", "options"), ("messages",)):
                 with gr.Row(elem_classes="pairs"):
                     self.lists |= {GROUP + name: self.form.build_list(GROUP + name) for name in pair}
             self.template = self.form.build_one(TEMPLATE, lines=2, max_lines=6, placeholder="{title}\n{body}")
@@ -139,6 +139,8 @@ def _row(number: int, made: Conversation | str) -> str:
     if isinstance(made, str):
         return f'<p class="warning">Row {number} is left out: {escape(made)}</p>'
     turns = "".join(f"<dt>{escape(turn['role'])}</dt><dd>{_said(turn['content'], _is_learned(turn))}</dd>" for turn in made[:6])
+    if options := made[-1].get("options"):
+        turns += f"<dt>options</dt><dd>{escape(' | '.join(options)[:LONGEST_TEXT])}</dd>"
     return f'<dl class="turns" translate="no">{turns}</dl>'
 
 

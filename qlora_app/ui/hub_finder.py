@@ -36,15 +36,15 @@ class HubFinder:
                 self.go = gr.Button("Search", size="sm", min_width=90, elem_id=f"{prefix}-go")
             self.hits = plain(js_on_load=on_click("pick", self.kind), elem_id=f"{prefix}-hits")
 
-    def search(self, words: str, token: str | None) -> list[Any]:
-        """Hits with `id` and `summary()`. Raises UserError where the Hub gives no answer."""
+    def search(self, words: str, token: str | None, *chosen: Any) -> list[Any]:
+        """Hits with `id` and `summary()`, with what else is `chosen` on the form. Raises UserError where the Hub gives no answer."""
         raise NotImplementedError
 
     @reads
-    def find(self, words: str) -> str:
+    def find(self, words: str, *chosen: Any) -> str:
         """The list of hits, or why there is none."""
         try:
-            found = self.search(words or "", self._token())
+            found = self.search(words or "", self._token(), *chosen)
         except UserError as error:
             return f'<p class="warning" role="alert">{escape(str(error))}</p>'
         rows = "".join(f'<li><button type="button" data-{self.kind}="{escape(hit.id)}"><b translate="no">{escape(hit.id)}</b> '

@@ -27,8 +27,8 @@ class ModelFinder(HubFinder):
     """Its components and what they do."""
 
     kind = "model"
-    nothing = ("Nothing found. The search looks for models that write text and come as safetensors; try fewer words, such as qwen or "
-               "llama 1b.")
+    nothing = ("Nothing found. The search looks for models that can learn the chosen task and come as safetensors; try fewer words, such "
+               "as qwen, t5 or roberta.")
 
     # ---- components
 
@@ -43,8 +43,8 @@ class ModelFinder(HubFinder):
 
     # ---- handlers
 
-    def search(self, words: str, token: str | None) -> list[Hit]:
-        return search(words, token)
+    def search(self, words: str, token: str | None, task: str = "auto") -> list[Hit]:
+        return search(words, token, task)
 
     @reads
     def open(self, model: str | None) -> Any:

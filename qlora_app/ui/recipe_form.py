@@ -28,7 +28,7 @@ from .method_card import card_words
 from .theme import plain
 
 PAIRS = ("base_model", "dataset")
-METHOD = "method.name"
+METHOD, LEARNING_RATE = "method.name", "training.learning_rate"
 SEARCH = "hub"  # what the model control says while somebody looks for one
 SEARCH_DATA, PASTE = "hub/", "file/"  # what the data control says while somebody looks for data, or brings some
 SECTIONS = {"": "Name", "task": "Task", "training": "Training", "method": "Adapter", "base_model": "Model", "dataset": "Data"}
@@ -192,18 +192,18 @@ class RecipeForm:
                 ("Find one on the Hugging Face Hub…", SEARCH_DATA), ("Paste text or drop files…", PASTE)]
 
 
-def suggested(model: ModelChoice, data: DatasetChoice) -> Recipe:
-    """The settings that suit a model and its data before anybody changes them.
+def suggested(model: ModelChoice, data: DatasetChoice, method: str = "") -> Recipe:
+    """The settings that suit a model and its data before anybody changes them, with the learning rate of a `method` that is chosen.
 
     Starter model and dataset have a preset; the starter with a person's own file takes the one of the first dataset (it is
     so small that it needs another learning rate than models usually do); a Hub model takes those of its preset, if it has
     one; every other model takes the defaults.
     """
     if preset := preset_for(model, data):
-        return preset
+        return preset.suiting(method)
     preset = preset_for(model, DatasetChoice()) or _preset_of(model) or Recipe(base_model=model)
     base = preset.base_model.model_copy(update={"source": model.source, "id": model.id, "revision": model.revision})
-    return preset.model_copy(update={"base_model": base, "dataset": data, "name": "", "note": ""})
+    return preset.model_copy(update={"base_model": base, "dataset": data, "name": "", "note": ""}).suiting(method)
 
 
 def preset_for(model: ModelChoice, data: DatasetChoice) -> Recipe | None:

@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..recipe import Recipe
 from ..runs import Run, Status
 from ..training_data import changed_since
-from ..words import FIGURES, count_of, duration, left
+from ..words import FIGURES, count_of, duration, left, loss_figure
 from .charts import chart, newer
 from .language import spoken, texts_in, translated
 from .page import Page
@@ -173,13 +173,13 @@ def tiles(status: Status) -> str:
     if status.loss is None and not status.step:
         return ""
     moving = status.state in MOVING
-    cells = [("Loss", _figure(status.loss, "{:.2f}"), f"was {status.first_loss:.2f}" if status.first_loss is not None else ""),
+    cells = [("Loss", _figure(status.loss, loss_figure), f"was {loss_figure(status.first_loss)}" if status.first_loss is not None else ""),
              ("Step", f"{status.step:,}", f"of {status.total:,}")]
     if moving:
         cells.append(("Time left", left(status.seconds_left) if status.seconds_left is not None else NO_FIGURE, ""))
     else:
         cells.append(("Time", duration(status.seconds), ""))
-    cells += [("Speed", _figure(status.tokens_per_second, "{:,.0f}"), "tokens/s"),
+    cells += [("Speed", _figure(status.tokens_per_second, "{:,.0f}".format), "tokens/s"),
               ("Memory", f"{status.memory_mb:,}" if status.memory_mb else NO_FIGURE, "MB" if status.memory_mb else "")]
     return "".join(f"<div><dt>{name}</dt><dd>{value} <small>{remark}</small></dd></div>" for name, value, remark in cells)
 
@@ -219,7 +219,7 @@ def proof_words(proof: dict[str, Any]) -> str:
         lines.append(f'<p class="score">On {count_of(questions, "held-out question")} it never saw: '
                      f"<b>{before}</b> right before, <b>{after}</b> right after.</p>")
     if None not in (loss.get("before"), loss.get("after")):
-        lines.append(f"<p>Held-out loss: {loss['before']:.2f} before, {loss['after']:.2f} after. Lower is better.</p>")
+        lines.append(f"<p>Held-out loss: {loss_figure(loss['before'])} before, {loss_figure(loss['after'])} after. Lower is better.</p>")
     lines += [f"<p><span>{escape(FIGURES.get(name, name))}</span>: {value['before']:.0%} before, {value['after']:.0%} after.</p>"
               for name, value in (held_out.get("figures") or {}).items() if None not in (value.get("before"), value.get("after"))]
     if update.get("layers"):
@@ -274,15 +274,15 @@ def _cut(row: dict[str, Any]) -> str:
     return "" if not text or is_whole else '<span class="quiet">…</span>'
 
 
-def _figure(value: float | None, form: str) -> str:
-    return NO_FIGURE if value is None else form.format(value)
+def _figure(value: float | None, said: Callable[[float], str]) -> str:
+    return NO_FIGURE if value is None else said(value)
 
 
 def _announcement(status: Status) -> str:
     """The state in one line, for a screen reader."""
     word = STATES.get(status.state, status.state)
     if status.step and status.total and status.loss is not None:
-        return f"{word}, step {status.step} of {status.total}, loss {status.loss:.2f}."
+        return f"{word}, step {status.step} of {status.total}, loss {loss_figure(status.loss)}."
     return f"{word}. {status.sentence}"
 
 

@@ -14,7 +14,7 @@ from gradio.components import Component
 from ..errors import UserError
 from ..runs import Run
 from ..runs.checkpoints import MANIFEST
-from ..words import duration, size
+from ..words import duration, loss_figure, size
 from .answer_file import AnswerFile
 from .guard import changes, reads
 from .page import Page
@@ -143,7 +143,7 @@ def _row(run: Run) -> str:
     share = ((proof.get("heldout") or {}).get("exact_match") or {}).get("after")
     started = datetime.fromtimestamp((run.folder / "recipe.yaml").stat().st_mtime)
     dot = "live" if status.is_active else escape(status.state)
-    loss, right = (NO_FIGURE if value is None else format(value, form) for value, form in ((status.loss, ".2f"), (share, ".0%")))
+    loss, right = (NO_FIGURE if value is None else say(value) for value, say in ((status.loss, loss_figure), (share, "{:.0%}".format)))
     return (f'<tr><td><button type="button" class="link" data-run="{escape(run.id)}" translate="no">{escape(title_of(run))}</button>'
             f'<small translate="no">{escape(run.id)}</small></td>'
             f'<td><span class="dot {dot}"></span>{STATES.get(status.state, escape(status.state))}</td>'

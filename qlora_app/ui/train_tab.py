@@ -33,7 +33,18 @@ from .guard import WHY_NOT, changes, reads
 from .model_finder import ModelFinder
 from .page import Page
 from .preset_shelf import PresetShelf
-from .recipe_form import METHOD, RecipeForm, chosen_data, chosen_model, data_value, effort_of, element_id, suggested, value_of
+from .recipe_form import (
+    LEARNING_RATE,
+    METHOD,
+    RecipeForm,
+    chosen_data,
+    chosen_model,
+    data_value,
+    effort_of,
+    element_id,
+    suggested,
+    value_of,
+)
 from .run_card import RunCards, run_card, run_id
 from .theme import plain
 
@@ -94,7 +105,7 @@ class TrainTab:
             with gr.Column(scale=7, min_width=300, elem_classes="sheet run-side"):
                 self.card = run_card(self.cards, elem_id="live")
         first = self.form.first_recipe()
-        self.suggested_for = gr.State((value_of(first, "base_model"), value_of(first, "dataset")))
+        self.suggested_for = gr.State(tuple(value_of(first, name) for name in ("base_model", "dataset", METHOD)))
 
     def _build_recipe(self) -> None:
         recipe = self.form.first_recipe()
@@ -131,8 +142,8 @@ class TrainTab:
 
     def fill(self, values: list[Any], effort: str | None) -> list[Any]:
         """`form_outputs` showing these values; choices, times and words are made anew."""
-        model, data = chosen_model(values[0]), self.form.data_of(values)
-        folder, advice = self.page.settings.data, self.advice(model, data)
+        data, method = self.form.data_of(values), self._method(values)
+        folder, advice = self.page.settings.data, self.advice(chosen_model(values[0]), data, method)
         try:
             choices, note = effort_choices(advice, self.page.store, folder)
         except UserError:  # the data cannot be read: `data_words` says so, and the form stays usable
@@ -140,7 +151,7 @@ class TrainTab:
         updates = [gr.update(choices=self.form.model_choices(), value=values[0]),
                    gr.update(choices=self.form.data_choices(data), value=values[1])]
         return [*updates, *values[2:], gr.update(choices=choices, value=effort), _quiet(note), self.data_words(data),
-                self.own_words(values, advice), self.command_words(values), (values[0], values[1])]
+                self.own_words(values, advice), self.command_words(values), (values[0], values[1], method)]
 
     def fill_with(self, recipe: Recipe) -> list[Any]:
         """`form_outputs` showing a recipe."""
@@ -151,11 +162,11 @@ class TrainTab:
         return self.fill(self.form.show(recipe), effort)
 
     @reads
-    def choose(self, suggested_for: tuple[str, str], effort: str | None, *values: Any) -> list[Any]:
-        """Another model or other data: take the settings suggested for it, but keep what the person changed by hand."""
+    def choose(self, suggested_for: tuple[str, str, str], effort: str | None, *values: Any) -> list[Any]:
+        """Another model, data or method: take the settings suggested for it, but keep what the person changed by hand."""
         values = tuple(self._without_what_was_said_of_other_data(values)) if values[1] != suggested_for[1] else values
-        old = self.advice(chosen_model(suggested_for[0]), chosen_data(suggested_for[1]))
-        new = self.advice(chosen_model(values[0]), self.form.data_of(values))
+        old = self.advice(chosen_model(suggested_for[0]), chosen_data(suggested_for[1]), suggested_for[2])
+        new = self.advice(chosen_model(values[0]), self.form.data_of(values), self._method(values))
         by_hand = {name for name, value in zip(self.form.controls, values, strict=True) if value != value_of(old, name)}
         by_hand |= {"base_model", "dataset"}
         merged = {name: value if name in by_hand else value_of(new, name) for name, value in zip(self.form.controls, values, strict=True)}
@@ -176,19 +187,33 @@ class TrainTab:
         return [self.form.controls["training.epochs"], *self.form_outputs[len(self.form.inputs):-1]]
 
     @reads
-    def data_changed(self, suggested_for: tuple[str, str], effort: str | None, *values: Any) -> list[Any]:
+    def data_changed(self, suggested_for: tuple[str, str, str], effort: str | None, *values: Any) -> list[Any]:
         """Another column, format or split: there may be more or fewer examples now."""
         filled = self.choose(suggested_for, effort, *values)
         return [filled[list(self.form.controls).index("training.epochs")], *filled[len(self.form.inputs):-1]]
 
-    def advice(self, model: ModelChoice, data: DatasetChoice) -> Recipe:
+    @property
+    def of_another_method(self) -> list[Component]:
+        """What `method_changed` fills: the learning rate, and all that is said about the form."""
+        return [self.form.controls[LEARNING_RATE], self.own, self.command, self.suggested_for]
+
+    @reads
+    def method_changed(self, suggested_for: tuple[str, str, str], effort: str | None, *values: Any) -> list[Any]:
+        """Another method takes steps of another size: the learning rate suits it, unless the person has typed one."""
+        filled = self.choose(suggested_for, effort, *values)
+        return [filled[list(self.form.controls).index(LEARNING_RATE)], *filled[-3:]]
+
+    def advice(self, model: ModelChoice, data: DatasetChoice, method: str = "") -> Recipe:
         """The suggested settings with a balanced effort for as much data as there is."""
-        recipe = suggested(model, data)
+        recipe = suggested(model, data, method)
         try:
             epochs = epochs_meant(recipe, self.page.settings.data)["balanced"]
         except UserError:  # the data cannot be read: `data_words` says so
             return recipe
         return recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": epochs})})
+
+    def _method(self, values: Sequence[Any]) -> str:
+        return values[list(self.form.controls).index(METHOD)]
 
     def _epochs(self, effort: str, recipe: Recipe, batch_size: float | None) -> float:
         training = recipe.training.model_copy(update={"batch_size": max(1, int(batch_size or 1))})
@@ -207,7 +232,7 @@ class TrainTab:
     @reads
     def described(self, *values: Any) -> tuple[str, str]:
         """(own settings, command): what is said about the form, after something on it was changed by hand."""
-        advice = self.advice(chosen_model(values[0]), self.form.data_of(values))
+        advice = self.advice(chosen_model(values[0]), self.form.data_of(values), self._method(values))
         return self.own_words(list(values), advice), self.command_words(list(values))
 
     @reads
@@ -215,16 +240,16 @@ class TrainTab:
         return self.fill_with(self.advice(chosen_model(values[0]), self.form.data_of(values)))
 
     @reads
-    def take_upload(self, id: str | None, suggested_for: tuple[str, str], effort: str | None, *values: Any) -> list[Any]:
+    def take_upload(self, id: str | None, suggested_for: tuple[str, str, str], effort: str | None, *values: Any) -> list[Any]:
         """Choose what was imported; what was odd about it is said beside the data."""
         return self._take(id, suggested_for, effort, values) if id else [gr.skip()] * len(self.form_outputs)
 
     @changes
-    def take_text(self, text: str, suggested_for: tuple[str, str], effort: str | None, *values: Any) -> list[Any]:
+    def take_text(self, text: str, suggested_for: tuple[str, str, str], effort: str | None, *values: Any) -> list[Any]:
         """The same for text that was pasted."""
         return self._take(import_text(text or "", self.page.settings.data, self.page.settings), suggested_for, effort, values)
 
-    def _take(self, id: str, suggested_for: tuple[str, str], effort: str | None, values: tuple[Any, ...]) -> list[Any]:
+    def _take(self, id: str, suggested_for: tuple[str, str, str], effort: str | None, values: tuple[Any, ...]) -> list[Any]:
         return self.choose(suggested_for, effort or "balanced", values[0], data_value(DatasetChoice(source="file", id=id)), *values[2:])
 
     # ---- handlers: the run
@@ -235,9 +260,10 @@ class TrainTab:
         try:
             recipe = self._pinned(self.form.read(values))
             facts = self.finder.facts(recipe.base_model)
+            task = recipe.task_name
             with contextlib.suppress(NotHere):  # the worker looks when it has downloaded it
-                task_for(recipe.task, facts.tasks, examples_of(recipe.dataset, self.page.settings.data).every)
-            self.check_method(recipe, facts.config.get("model_type", ""))
+                task = task_for(recipe.task, facts.tasks, examples_of(recipe.dataset, self.page.settings.data).every).name
+            self.check_method(recipe, facts.config.get("model_type", ""), task)
             if self.view.learns_nothing(recipe):
                 raise UserError(NOTHING_TO_LEARN, {MAX_LENGTH: NOTHING_TO_LEARN})
         except UserError as error:
@@ -247,13 +273,19 @@ class TrainTab:
         self.page.start(run)
         return "", run.id, gr.skip()
 
-    def check_method(self, recipe: Recipe, family: str) -> None:
-        """Raises UserError for what the method cannot do with a base that is not on this machine yet, or with this data."""
-        if problems := recipe.method.problems(recipe.base_model.precision, family, recipe.task_name):
-            raise UserError(" ".join(problems.values()), {self.form.place(n, recipe.method.name): text for n, text in problems.items()})
-        if recipe.method.compares_options:
-            with contextlib.suppress(NotHere):  # the worker looks when it has downloaded it
+    def check_method(self, recipe: Recipe, family: str, task: str) -> None:
+        """Raises UserError for what the method cannot do with a base that is not on this machine yet, or with this task and data."""
+        method = recipe.method
+        problems = method.problems(recipe.base_model.precision, family, task)
+        try:
+            if method.comparing and not problems:
                 answer_options(examples_of(recipe.dataset, self.page.settings.data).train)
+        except NotHere:
+            pass  # the worker looks when it has downloaded it
+        except UserError as error:
+            problems = {f"method.{name}": str(error) for name in method.comparing}
+        if problems:
+            raise UserError(" ".join(dict.fromkeys(problems.values())), {self.form.place(n, method.name): w for n, w in problems.items()})
 
     def _pinned(self, recipe: Recipe) -> Recipe:
         """The recipe as the run keeps it, its data looked at; data of the Hub that is not here yet is downloaded by the worker."""
@@ -308,7 +340,7 @@ class TrainTab:
 
     def own_words(self, values: list[Any], advice: Recipe) -> str:
         """Which settings are not as suggested (epochs show in Effort, or in its having no segment chosen)."""
-        own, method = [], values[list(self.form.controls).index(METHOD)]
+        own, method = [], self._method(values)
         for name, value in zip(self.form.controls, values, strict=True):
             unseen = name in ("base_model", "dataset", "name", "note") or kind_in(name) not in ("", method)
             if unseen or value in (None, value_of(advice, name)):

@@ -34,7 +34,7 @@ class App:
 
     def start(self) -> None:
         environment = os.environ | {"QLORA_APP_HOME": str(self.home), "QLORA_APP_PORT": str(self.port), "HF_HUB_OFFLINE": "1"}
-        environment |= self.environment
+        environment |= {"HTTP_PROXY": "http://127.0.0.1:9"} | self.environment  # nobody answers there: the page must not need it
         with open(self.home / "app.log", "ab") as log:
             self.process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log,
                                             start_new_session=True)

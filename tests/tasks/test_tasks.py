@@ -264,6 +264,20 @@ def test_a_file_is_answered_and_an_interrupted_one_goes_on(classifier, session, 
         answer_file(classifier, session, file, target, Settings())
 
 
+def test_two_do_not_answer_into_one_file(classifier, session, tmp_path):
+    file, target, refused = tmp_path / "asked.jsonl", tmp_path / "answers.jsonl", []
+    file.write_text("".join(json.dumps({"text": f"The soup was cold, {i}."}) + "\n" for i in range(40)))
+
+    def another(done, of):
+        with pytest.raises(UserError, match=r"answers\.jsonl is being written already") as error:
+            answer_file(classifier, session, file, target, Settings())
+        refused.append(error)
+
+    answer_file(classifier, session, file, target, Settings(), tell=another)
+    assert len(refused) == 3 and len(target.read_text().splitlines()) == 40
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "asked.jsonl"]
+
+
 @pytest.mark.parametrize("row, asked", [
     ("Who?", "Who?"), ({"Prompt": "Who?", "answer": "Mira"}, "Who?"), ({"instruction": "Sum up", "input": "A text"}, "Sum up\n\nA text"),
     ({"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Mira"}]}, "Who?")])
