@@ -167,7 +167,7 @@ def test_a_run_keeps_the_fingerprint_and_its_card_says_when_the_data_changed(tab
     run.take("start")
     assert "has changed" not in tab.cards.poll({"run": id})["parts"]["head"]
     file.write_text('{"instruction": "a", "output": "c"}\n' * 12)
-    tab.cards._known.clear()
+    tab.cards._picture.cache_clear()
     assert "mine.jsonl has changed since this run was started" in tab.cards.poll({"run": id})["parts"]["head"]
 
 

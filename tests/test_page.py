@@ -20,11 +20,12 @@ import pytest
 import app
 from qlora_app.errors import UserError
 from qlora_app.recipe import Recipe
-from qlora_app.runs import Curve, RunStore, Status
+from qlora_app.runs import Curve, Run, RunStore, Status
 from qlora_app.runs.checkpoints import seal
 from qlora_app.runs.files import write_json
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice
+from qlora_app.ui import run_card
 from qlora_app.ui.build import Workshop
 from qlora_app.ui.chat_tab import SILENT, conversation
 from qlora_app.ui.guard import Guesses
@@ -142,6 +143,20 @@ def test_only_what_changed_is_sent_again(workshop, store):
     assert len(json.dumps(again)) < 700
 
 
+def test_what_many_pages_ask_for_is_read_once_and_each_gets_what_it_lacks(workshop, store, monkeypatch):
+    run, readings, status = make_run(store), [], Run.status
+    monkeypatch.setattr(Run, "status", lambda run: readings.append(run.id) or status(run))
+    monkeypatch.setattr(run_card, "REMEMBERED", 1e6)
+    fresh = poll(workshop, run, others=True)
+    known = {"grouping": fresh["chart"]["grouping"], "count": len(fresh["chart"]["x"])}
+    for _ in range(20):
+        assert len(poll(workshop, run, seen=fresh["seen"], chart=known, others=True)["chart"]["x"]) == 1
+    assert poll(workshop, run, others=True) == fresh and readings == [run.id]
+    monkeypatch.setattr(run_card, "REMEMBERED", 1e-6)
+    run.write_status(Status("done", step=7, total=7))
+    assert ">7 " in poll(workshop, run)["parts"]["tiles"] and len(readings) == 2
+
+
 def test_a_long_run_is_drawn_from_few_points(workshop, store):
     drawn = poll(workshop, make_run(store, steps=3000))["chart"]
     assert 100 < len(drawn["x"]) <= 300 and drawn["total"] == 3000 and drawn["x"][-1] > 2980
@@ -185,7 +200,7 @@ def test_chat_waits_for_the_first_checkpoint_and_says_so(workshop, store):
         folder.mkdir(parents=True)
         (folder / "adapter_model.safetensors").touch()
         seal(folder)
-        workshop.train.cards._known.clear()
+        workshop.train.cards._picture.cache_clear()
         assert 'data-do="chat"' in poll(workshop, run)["parts"]["actions"]
 
 

@@ -20,6 +20,7 @@ from qlora_app.tasks.chat import EncodedExamples, encode, held_out_loss, micro_b
 from qlora_app.tasks.packing import ATTENTION, IGNORED, KNOWN, collator, keeps_apart, on_device, pack, packed, places
 from qlora_app.train import worker
 from qlora_app.train.report import due
+from qlora_app.train.trainer import walked_once
 from qlora_app.training_data import DatasetChoice, load_examples
 from tests.conftest import short_recipe
 
@@ -230,6 +231,21 @@ def test_due_spreads_evenly_and_ends_with_the_last():
 
 def losses(run):
     return [(row["step"], row["loss"]) for row in run.metrics()[0] if "loss" in row]
+
+
+def test_while_it_is_trained_a_model_is_walked_through_only_where_something_changes():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2).requires_grad_(False), torch.nn.Linear(2, 1)).eval()
+    model.training = True  # as PEFT wraps a base: it counts as training, what is inside does not
+    with walked_once(model):
+        assert all(part.training for part in model.modules())
+        model.eval()
+        assert not any(part.training for part in model.modules())
+        assert model.train() is model and all(part.training for part in model.modules())
+        model(torch.ones(1, 2)).sum().backward()
+        assert model[1].weight.grad is not None
+        model.zero_grad()
+        assert all(p.grad is None for p in model.parameters())
+    assert "train" not in vars(model) and "zero_grad" not in vars(model)
 
 
 def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(store):
