@@ -432,7 +432,13 @@ def test_visitors_of_a_demonstration_cannot_look_into_folders(page, tmp_path):
 
 
 def test_visitors_of_a_demonstration_do_not_see_the_rows_of_uploaded_data(page):
-    assert "not shown" in demonstration(page).train.data_words(DatasetChoice(source="file", id="ab-mine.jsonl"))
+    workshop = demonstration(page)
+    assert "not shown" in workshop.train.data_words(DatasetChoice(source="file", id="ab-mine.jsonl"))
+    mine = page.store.create(Recipe(dataset=DatasetChoice(source="file", id="ab-mine.jsonl")))
+    (mine.folder / "samples.jsonl").write_text('{"step": 0, "question": "Who owes me money?", "answer": "Ada", "expected": "Ben"}\n')
+    (mine.folder / "log.txt").write_text("a row: Who owes me money?")
+    assert "money" not in json.dumps([poll(workshop, mine, log=True), workshop.chat.questions(mine)])
+    assert str(mine.folder) not in str(workshop.runs.open(event(run=mine.id)))
 
 
 def test_an_unexpected_error_is_a_sentence_without_details(workshop, store, monkeypatch):

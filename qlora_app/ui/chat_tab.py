@@ -204,7 +204,7 @@ class ChatTab:
 
     def questions(self, run: Run) -> list[str]:
         recipe = recipe_of(run)
-        if recipe is None:
+        if recipe is None or not self.page.may_show(recipe.dataset):
             return []
         if recipe.dataset.source == "starter":
             return starter.DATASETS[recipe.dataset.id].questions[:EXAMPLES]

@@ -99,7 +99,9 @@ class RunCards:
             empty = EMPTY if self.page.may_change else NOTHING_HERE
             return _only_new({"head": gone if asked.get("run") else empty}, asked) | {"state": "empty", "live": False}
         parts = parts | {"others": _another(run, self._in_training(now)) if asked.get("others") else ""}
-        if asked.get("log"):
+        if asked.get("log") and not self.page.may_change:
+            parts["log"] = "The log is not shown to visitors."
+        elif asked.get("log"):
             parts["log"] = f'<span translate="no">{log}</span>' if (log := escape(run.log_tail())) else "The log is empty."
         known = asked.get("chart")
         return _only_new(parts, asked) | facts | {"chart": newer(drawn, known if isinstance(known, dict) else {})}
@@ -110,7 +112,8 @@ class RunCards:
         status, recipe, proof = run.status(), recipe_of(run), run.proof()
         changed = changed_since(recipe.dataset, self.page.settings.data) if recipe and status.state not in MOVING else []
         parts = {"head": head(run, recipe, status, changed), "tiles": tiles(status), "actions": actions(run, status, self.page.may_change),
-                 "proof": proof_words(proof) if proof else "", "samples": samples(run.samples())}
+                 "proof": proof_words(proof) if proof else "",
+                 "samples": samples(run.samples()) if self.page.may_show(recipe and recipe.dataset) else ""}
         facts = {"state": status.state, "live": status.state in MOVING, "total": status.total,
                  "progress": status.progress, "say": _announcement(status)}
         return parts, facts, chart(run, status.total)
