@@ -203,7 +203,7 @@ def _kept_in_a_block(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> fl
 def is_checkpointed(recipe: Recipe, parameters: int, kind: str) -> bool:
     """Automatic: on a GPU from a billion parameters on. On a CPU memory is plenty and the step would take 1.5 times as long."""
     choice = recipe.training.gradient_checkpointing
-    return choice == "on" or (choice == "auto" and kind == "cuda" and parameters > CHECKPOINTED_FROM)
+    return recipe.method.recomputes and (choice == "on" or (choice == "auto" and kind == "cuda" and parameters > CHECKPOINTED_FROM))
 
 
 def tokens_at_once(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> int:

@@ -17,6 +17,7 @@ from qlora_app import methods
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
 from qlora_app.choices import leaves, value_at
 from qlora_app.errors import UserError
+from qlora_app.memory import is_checkpointed
 from qlora_app.methods import METHODS, marks, update
 from qlora_app.methods.card import HEADINGS, RATE, card
 from qlora_app.methods.claims import FAMILIES, claims
@@ -218,3 +219,12 @@ def test_adding_a_method_touches_two_files(toyshop):
     run = toyshop("runs").RunStore(settings.runs).create(recipe)
     assert toyshop("train.worker").main(run.folder) == 0, run.status().sentence
     assert json.loads((run.adapter / "proof.json").read_text())["update"]["zero_layers"] == 0
+
+
+def test_what_bears_no_second_computing_is_planned_and_refused_so():
+    planned = Recipe(method={"name": "prefix"}, training={"gradient_checkpointing": "auto"})
+    assert not is_checkpointed(planned, 7_000_000_000, "cuda")
+    assert is_checkpointed(Recipe(training={"gradient_checkpointing": "auto"}), 7_000_000_000, "cuda")
+    with pytest.raises(UserError) as caught:
+        Recipe.from_dict({"method": {"name": "prefix"}, "training": {"gradient_checkpointing": "on"}})
+    assert "second time" in caught.value.problems["training.gradient_checkpointing"]
