@@ -223,7 +223,9 @@ def test_exit_codes(home, worker, capsys, state, code):
 
 @pytest.mark.parametrize("arguments", [
     ["train", "nothing"], ["train", "starter", "training.epochs=-1"], ["train", "starter", "dataset.source=file", "dataset.id=gone.json"],
-    ["watch", "latest"], ["watch", "x"], ["stop", "x"], ["resume", "x"], ["chat", "x"], ["score", "x", "file.json"]])
+    ["watch", "latest"], ["watch", "x"], ["stop", "x"], ["resume", "x"], ["chat", "x"], ["score", "x", "file.json"],
+    ["train", "starter", "dataset.id=~nobody/x.csv"], ["train", "starter", "base_model.id=~nobody/x"], ["models", "~nobody/x"],
+    ["train", "starter", "dataset.id=" + "a" * 5000], ["data", "~nobody/x"]])
 def test_a_mistake_is_a_line_on_stderr_and_exit_code_2(home, worker, capsys, arguments):
     assert main(arguments) == 2
     said = capsys.readouterr()
