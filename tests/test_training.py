@@ -16,6 +16,7 @@ from qlora_app.chat import ChatSessions
 from qlora_app.errors import UserError
 from qlora_app.methods import LoraMethod
 from qlora_app.runs import Status
+from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.tasks.chat import EncodedExamples, encode, held_out_loss, micro_batches
 from qlora_app.tasks.packing import ATTENTION, IGNORED, KNOWN, collator, keeps_apart, on_device, pack, packed, places
 from qlora_app.train import worker
@@ -254,8 +255,8 @@ def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(store):
     parts.ask("stop")
     assert worker.main(parts.folder) == 0
     stopped = parts.status()
-    assert (stopped.state, stopped.step) == ("stopped", 1) and parts.newest_checkpoint().name == "checkpoint-1"
-    assert parts.newest_adapter() == parts.newest_checkpoint() and parts.proof() is None
+    assert (stopped.state, stopped.step) == ("stopped", 1) and newest_complete(parts.checkpoints).name == "checkpoint-1"
+    assert parts.newest_adapter() == newest_complete(parts.checkpoints) and parts.proof() is None
     assert worker.main(parts.folder) == 0 and parts.status().state == "done"
     assert losses(parts) == losses(whole)
     a, b = (load_file(run.adapter / "adapter_model.safetensors") for run in (whole, parts))

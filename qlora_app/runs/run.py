@@ -1,6 +1,6 @@
 """A run is a folder. This file knows its paths, reads it, writes it, and starts nothing.
 
-Every file in it has one writer (see DESIGN in README). What is stored is never trusted alone: a run whose status says
+Every file in it has one writer. What is stored is never trusted alone: a run whose status says
 "running" while nobody holds its lock was interrupted.
 """
 
@@ -173,10 +173,6 @@ class Run:
     def proof(self) -> dict[str, Any] | None:
         """The finished run's proof.json; None while there is none."""
         return read_json(self.adapter / "proof.json")
-
-    def newest_checkpoint(self) -> Path | None:
-        """The newest checkpoint whose COMPLETE.json agrees with every file in it (sizes and sha256)."""
-        return newest_complete(self.checkpoints)
 
     def newest_adapter(self) -> Path | None:
         """The folder to chat with: the finished adapter, else the newest complete checkpoint, else None.
