@@ -32,7 +32,7 @@ from qlora_app.training_data import DatasetChoice, import_file
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "guanaco-workshop" / "peers"
 LLAMA_FACTORY, TRL = "0.9.5", "1.16.0"
 UNMATCHED = {"torch", "torchaudio", "torchvision"}  # torch is ours; the others need builds made for it, and text needs neither
-ROWS, LENGTH, BATCH, RANK = 400, 512, 8, 16
+ROWS, LENGTH, BATCH, RANK = 160, 512, 8, 16
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """`train starter training.epochs=1`: from the words of a command to a checked recipe, from a recipe back to its command."""
 
 import contextlib
+import os
 import shlex
 import textwrap
 from pathlib import Path
@@ -111,14 +112,14 @@ def _own_data(values: dict[str, Any], settings: Settings) -> Path | None:
         if not isinstance(values.get(group, {}), dict):
             return None  # a mistake, reported with all others
     model = values.get("base_model", {})
-    folder = Path(str(model.get("id", ""))).expanduser()
-    if model.get("id") and model.get("source", "starter") != "hub" and folder.is_dir():
-        model.update(source="folder", id=str(folder.resolve()))  # the worker runs elsewhere
+    folder = Path(os.path.expanduser(str(model.get("id", ""))))
+    if model.get("id") and model.get("source", "starter") != "hub":  # the worker runs elsewhere, so a folder is named in full
+        model.update(source="folder", id=str(folder.resolve()) if folder.is_dir() else model["id"])
     dataset = values.get("dataset", {})
     name = str(dataset.get("id", ""))
     if not name or name in DATASETS or dataset.get("source") == "hub":
         return None
-    if (place := Path(name).expanduser()).exists():
+    if (place := Path(os.path.expanduser(name))).exists():
         dataset.update(source="file", id=place.resolve().name)
         return place.resolve()
     if (settings.data / name).exists():
@@ -131,7 +132,7 @@ def _held_out_data(values: dict[str, Any], data: Path | None) -> Path | None:
     dataset = values.get("dataset", {})
     if not isinstance(dataset, dict) or dataset.get("source") != "file" or not dataset.get("held_out_from"):
         return None
-    place = Path(str(dataset["held_out_from"])).expanduser()
+    place = Path(os.path.expanduser(str(dataset["held_out_from"])))
     if not place.exists():
         return None
     dataset["held_out_from"] = place.name if place.resolve() == data else f"held-out {place.name}"  # two folders may have files of one name

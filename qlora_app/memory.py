@@ -91,14 +91,15 @@ class Need:
     adapter: float  # with its gradients and the optimizer's state
     activations: float
     pageable: float = 0.0  # of the adapter's, what a paged optimizer can put into main memory while the GPU is short
+    read: float = 0.0  # of the weights before a method rounds them itself, which is before anything else is there
     overhead: float = OVERHEAD
 
     @property
-    def total(self) -> float: return self.weights + self.adapter + self.activations + self.overhead
+    def total(self) -> float: return max(self.weights + self.adapter + self.activations, self.read) + self.overhead
 
     def largest(self) -> str:
         """Its largest part, in words."""
-        parts = {"the weights": self.weights, "the adapter with its optimizer": self.adapter,
+        parts = {"the weights": max(self.weights, self.read), "the adapter with its optimizer": self.adapter,
                  "what is kept of each token for learning": self.activations}
         name = max(parts, key=parts.__getitem__)
         return f"{name} alone take{'s' if name != 'the weights' else ''} {gigabytes(parts[name])}"
@@ -160,7 +161,7 @@ def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -
     activations = tokens * _kept_of_a_token(recipe, shapes, kind, wide)
     paged = kind == "cuda" and training.optimizer.startswith("paged")
     adapter = adapted * (4 + 4) + state  # weights and gradients are in fp32
-    return Need(weights, adapter, max(activations, read - weights - adapter), state if paged else 0.0)
+    return Need(weights, adapter, activations, state if paged else 0.0, read)
 
 
 def _whole(recipe: Recipe, shapes: Shapes) -> int:
@@ -202,7 +203,7 @@ def _kept_in_a_block(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> fl
 def is_checkpointed(recipe: Recipe, parameters: int, kind: str) -> bool:
     """Automatic: on a GPU from a billion parameters on. On a CPU memory is plenty and the step would take 1.5 times as long."""
     choice = recipe.training.gradient_checkpointing
-    return choice == "on" or (choice == "auto" and kind == "cuda" and parameters > CHECKPOINTED_FROM)
+    return recipe.method.recomputes and (choice == "on" or (choice == "auto" and kind == "cuda" and parameters > CHECKPOINTED_FROM))
 
 
 def tokens_at_once(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> int:

@@ -164,6 +164,8 @@ def _method_problems(recipe: Recipe) -> dict[str, str]:
     """What the method cannot do with this base, as far as that is on this machine."""
     method, base = recipe.method, recipe.base_model
     problems = method.problems(base.precision, family_of(base), recipe.task_name)
+    if recipe.training.gradient_checkpointing == "on" and not method.recomputes:
+        problems["training.gradient_checkpointing"] = f"{method.title()} cannot compute a block a second time. Choose auto or off."
     if (wanted := method.layers_named()) and (there := layers_of(base)) and (strange := [n for n in wanted if n not in there]):
         problems["method.layer_names"] = no_such_layer(strange, there)
     return problems

@@ -141,6 +141,7 @@ CHANGES = [
     [], ["training.epochs=0.5"], ["name=", "note="], ["name=O'Hara said: \"$HOME `ls` \\ !\" #1", "training.packing=false"],
     ["training.learning_rate=3.3e-5", "training.seed=4294967295", "method.rank_stabilized=true"],
     ["training.sample_questions=What's 3 = 4?", "training.sample_questions=*; rm -rf ~ &", "training.sample_questions=ünï\tcode"],
+    ["method.name=ia3"], ["training.learning_rate=0.002", "method.name=ia3"], ["method.name=prompt", "method.tokens=8"],
     ["dataset.source=starter", "dataset.id=orders"], ["base_model.source=hub", "base_model.id=org/model", "base_model.revision=main"]]
 
 
@@ -165,6 +166,14 @@ def test_the_command_is_short(settings):
     mine = recipe_from("starter", ["training.epochs=7", "method.rank=3", "training.seed=9"], settings)
     Presets(settings.presets).save("mine", mine)
     assert command_for(mine, Presets(settings.presets)).endswith("train mine"), "the nearest preset may be a person's own"
+
+
+def test_another_method_brings_its_learning_rate_unless_one_is_given(settings):
+    rate = Presets().load("starter").training.learning_rate
+    assert recipe_from("starter", ["method.name=ia3"], settings).training.learning_rate == pytest.approx(rate * 3e-3 / 2e-4)
+    assert recipe_from("starter", ["method.name=ia3", "training.learning_rate=1e-4"], settings).training.learning_rate == 1e-4
+    assert recipe_from("starter", ["method.name=lora"], settings).training.learning_rate == rate
+    assert command_for(recipe_from("starter", ["method.name=vera"], settings), Presets()).endswith("train starter method.name=vera")
 
 
 def test_lists_that_became_empty_and_words_that_became_empty_are_said(settings):
@@ -215,7 +224,9 @@ def test_exit_codes(home, worker, capsys, state, code):
 
 @pytest.mark.parametrize("arguments", [
     ["train", "nothing"], ["train", "starter", "training.epochs=-1"], ["train", "starter", "dataset.source=file", "dataset.id=gone.json"],
-    ["watch", "latest"], ["watch", "x"], ["stop", "x"], ["resume", "x"], ["chat", "x"], ["score", "x", "file.json"]])
+    ["watch", "latest"], ["watch", "x"], ["stop", "x"], ["resume", "x"], ["chat", "x"], ["score", "x", "file.json"],
+    ["train", "starter", "dataset.id=~nobody/x.csv"], ["train", "starter", "base_model.id=~nobody/x"], ["models", "~nobody/x"],
+    ["train", "starter", "dataset.id=" + "a" * 5000], ["data", "~nobody/x"]])
 def test_a_mistake_is_a_line_on_stderr_and_exit_code_2(home, worker, capsys, arguments):
     assert main(arguments) == 2
     said = capsys.readouterr()
@@ -297,6 +308,7 @@ def test_stop_and_resume(home, worker, capsys):
     worker["state"] = "done"
     assert main(["resume", run.id]) == 0
     assert worker["launched"] == [run.id, run.id]
+    assert not run.is_asked("stop") and not run.is_asked("stop-now"), "what stopped the first part does not stop the second"
 
 
 def test_stop_takes_a_waiting_run_out_of_the_queue(home, worker, capsys):

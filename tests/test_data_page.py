@@ -9,8 +9,7 @@ from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
 from qlora_app.ui.column_form import GROUP
 from qlora_app.ui.data_finder import HELD_OUT
-from qlora_app.ui.data_view import PRIVATE
-from qlora_app.ui.page import Page
+from qlora_app.ui.page import PRIVATE, Page
 from qlora_app.ui.recipe_form import PASTE, SEARCH_DATA, data_value
 from tests.conftest import train_tab, values  # noqa: F401  a fixture
 from tests.hub_server import GOOD, Repo
@@ -79,6 +78,10 @@ def test_the_preview_is_what_is_learned_and_the_choice_is_the_recipe_s(tab, valu
     assert epochs > 2 and "30 rows: 27 to learn from, 3 held out" in line
     assert "dataset.columns.answer=note" in command
     assert not tab.columns.asks(recipe.dataset)
+    assert 0 < tab.set_effort("quick", *form.values()) < epochs
+    shown = tab.shelf.choose(SimpleNamespace(_data={"preset": "qwen3-0.6b"}), *form.values())[2:]
+    taken = [one["value"] if isinstance(one, dict) else one for one in shown[:len(form)]]
+    assert tab.form.read(taken).dataset == recipe.dataset, "a preset without data leaves it as it is read"
 
 
 def test_a_row_that_gives_nothing_says_why_and_a_wrong_column_is_named(tab, values, odd):  # noqa: F811
@@ -167,7 +170,7 @@ def test_a_run_keeps_the_fingerprint_and_its_card_says_when_the_data_changed(tab
     run.take("start")
     assert "has changed" not in tab.cards.poll({"run": id})["parts"]["head"]
     file.write_text('{"instruction": "a", "output": "c"}\n' * 12)
-    tab.cards._known.clear()
+    tab.cards._picture.cache_clear()
     assert "mine.jsonl has changed since this run was started" in tab.cards.poll({"run": id})["parts"]["head"]
 
 

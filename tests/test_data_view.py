@@ -21,7 +21,8 @@ from qlora_app.train.job import prepare
 from qlora_app.training_data import DatasetChoice, import_file, load_examples
 from qlora_app.training_data.checks import Findings
 from qlora_app.ui.data_pictures import AROUND, FIRST, LAST, facts_words, mask_words
-from qlora_app.ui.data_view import MAX_LENGTH, PRIVATE, DataView
+from qlora_app.ui.data_view import MAX_LENGTH, DataView
+from qlora_app.ui.page import PRIVATE
 from qlora_app.ui.recipe_form import data_value
 from tests.conftest import short_recipe
 from tests.test_page import demonstration, event, page, store, workshop  # noqa: F401  fixtures

@@ -90,7 +90,7 @@ def test_what_is_typed_into_another_method_stays_there(tab, values):
 
 
 def test_every_effort_sets_the_epochs(tab, values):
-    seen = {tab.set_effort(effort, values["base_model"], values["dataset"], values["training.batch_size"]) for effort in EFFORTS}
+    seen = {tab.set_effort(effort, *values.values()) for effort in EFFORTS}
     assert len(seen) == len(EFFORTS)
     for epochs in seen:
         assert tab.form.read(list((values | {"training.epochs": epochs}).values())).training.epochs == epochs

@@ -20,11 +20,12 @@ import pytest
 import app
 from qlora_app.errors import UserError
 from qlora_app.recipe import Recipe
-from qlora_app.runs import Curve, RunStore, Status
+from qlora_app.runs import Curve, Run, RunStore, Status
 from qlora_app.runs.checkpoints import seal
 from qlora_app.runs.files import write_json
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice
+from qlora_app.ui import run_card
 from qlora_app.ui.answer_file import AnswerFile
 from qlora_app.ui.build import Workshop
 from qlora_app.ui.chat_tab import SILENT, conversation
@@ -144,6 +145,20 @@ def test_only_what_changed_is_sent_again(workshop, store):
     assert len(json.dumps(again)) < 700
 
 
+def test_what_many_pages_ask_for_is_read_once_and_each_gets_what_it_lacks(workshop, store, monkeypatch):
+    run, readings, status = make_run(store), [], Run.status
+    monkeypatch.setattr(Run, "status", lambda run: readings.append(run.id) or status(run))
+    monkeypatch.setattr(run_card, "REMEMBERED", 1e6)
+    fresh = poll(workshop, run, others=True)
+    known = {"grouping": fresh["chart"]["grouping"], "count": len(fresh["chart"]["x"])}
+    for _ in range(20):
+        assert len(poll(workshop, run, seen=fresh["seen"], chart=known, others=True)["chart"]["x"]) == 1
+    assert poll(workshop, run, others=True) == fresh and readings == [run.id]
+    monkeypatch.setattr(run_card, "REMEMBERED", 1e-6)
+    run.write_status(Status("done", step=7, total=7))
+    assert ">7 " in poll(workshop, run)["parts"]["tiles"] and len(readings) == 2
+
+
 def test_a_long_run_is_drawn_from_few_points(workshop, store):
     drawn = poll(workshop, make_run(store, steps=3000))["chart"]
     assert 100 < len(drawn["x"]) <= 300 and drawn["total"] == 3000 and drawn["x"][-1] > 2980
@@ -187,7 +202,7 @@ def test_chat_waits_for_the_first_checkpoint_and_says_so(workshop, store):
         folder.mkdir(parents=True)
         (folder / "adapter_model.safetensors").touch()
         seal(folder)
-        workshop.train.cards._known.clear()
+        workshop.train.cards._picture.cache_clear()
         assert 'data-do="chat"' in poll(workshop, run)["parts"]["actions"]
 
 
@@ -206,6 +221,15 @@ def test_start_queues_a_run(workshop, store, page):
 def test_a_double_click_starts_one_run(workshop, store):
     assert workshop.train.start_run(*form_values(workshop))[1] == workshop.train.start_run(*form_values(workshop))[1]
     assert len(store.list()) == 1
+
+
+def test_a_click_on_a_run_that_trains_leaves_no_wish_behind(workshop, store):
+    run = store.get(workshop.train.start_run(*form_values(workshop))[1])
+    run.take("start")
+    with run.hold_lock():
+        assert workshop.train.start_run(*form_values(workshop))[1] == run.id
+        workshop.train.resume_run(event(run=run.id))
+        assert not run.is_asked("start"), "it would be trained once more at its end"
 
 
 def test_mistakes_are_listed_and_nothing_is_created(workshop, store):
@@ -372,7 +396,8 @@ def test_an_answer_without_a_word_is_said_in_words_and_not_told_to_the_model(wor
     said = list(workshop.chat.ask("Hi", make_run(store, proof=PROOF).id, [], [], ASKER))
     assert [m["content"] for m in said[-2][1]] == ["Hi", "…"]
     assert [m["content"] for m in said[-1][0]] == ["Hi", "base"] and [m["content"] for m in said[-1][1]] == ["Hi", SILENT]
-    assert [m["content"] for m in conversation(said[-1][1])] == ["Hi", ""]
+    for stopped in said[-2:]:
+        assert [m["content"] for m in conversation(stopped[1])] == ["Hi", ""]
 
 
 def test_coming_from_another_card_ends_the_answer_that_is_being_written(workshop, store, page):
@@ -469,7 +494,13 @@ def test_visitors_of_a_demonstration_cannot_look_into_folders(page, tmp_path):
 
 
 def test_visitors_of_a_demonstration_do_not_see_the_rows_of_uploaded_data(page):
-    assert "not shown" in demonstration(page).train.data_words(DatasetChoice(source="file", id="ab-mine.jsonl"))
+    workshop = demonstration(page)
+    assert "not shown" in workshop.train.data_words(DatasetChoice(source="file", id="ab-mine.jsonl"))
+    mine = page.store.create(Recipe(dataset=DatasetChoice(source="file", id="ab-mine.jsonl")))
+    (mine.folder / "samples.jsonl").write_text('{"step": 0, "question": "Who owes me money?", "answer": "Ada", "expected": "Ben"}\n')
+    (mine.folder / "log.txt").write_text("a row: Who owes me money?")
+    assert "money" not in json.dumps([poll(workshop, mine, log=True), workshop.chat.questions(mine)])
+    assert str(mine.folder) not in str(workshop.runs.open(event(run=mine.id)))
 
 
 def test_an_unexpected_error_is_a_sentence_without_details(workshop, store, monkeypatch):

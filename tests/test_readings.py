@@ -161,3 +161,14 @@ def test_what_other_code_has_read_is_read_again(tmp_path, on_disk, monkeypatch):
     monkeypatch.setattr(readings, "source_of", lambda folder: f"changed {folder.name}")
     with pytest.raises(AssertionError, match="a second time"):
         load_examples(choice, data)
+
+
+def test_a_part_is_read_together_and_what_was_read_of_the_table_is_forgotten(tmp_path, on_disk):
+    train = load_examples(*imported(tmp_path, PAIRS)).train
+    one_by_one = [train[i] for i in range(len(train))]
+    for part in (slice(3, 40), slice(0, 0), slice(-5, None), slice(50, 10, -7), slice(None)):
+        assert train[part] == one_by_one[part]
+    train._read = 0
+    for i in range(0, 60, 6):  # it counts what parts read too, else a pass in parts would fill the memory
+        train[i:i + 6]
+        assert train._read == (i + 6) % 24

@@ -16,11 +16,14 @@ from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
 from qlora_app.chat import ChatSessions
 from qlora_app.errors import UserError
 from qlora_app.methods import LoraMethod
+from qlora_app.runs import Status
+from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.tasks.chat import Chat, EncodedExamples, encode, held_out_loss, micro_batches
 from qlora_app.tasks.packing import ATTENTION, IGNORED, KNOWN, collator, keeps_apart, on_device, pack, packed, places
 from qlora_app.train import worker
 from qlora_app.train.card import model_card
 from qlora_app.train.report import due
+from qlora_app.train.trainer import walked_once
 from qlora_app.training_data import DatasetChoice, load_examples
 from qlora_app.words import proof_words
 from tests.conftest import short_recipe
@@ -234,18 +237,46 @@ def losses(run):
     return [(row["step"], row["loss"]) for row in run.metrics()[0] if "loss" in row]
 
 
+def test_while_it_is_trained_a_model_is_walked_through_only_where_something_changes():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2).requires_grad_(False), torch.nn.Linear(2, 1)).eval()
+    model.training = True  # as PEFT wraps a base: it counts as training, what is inside does not
+    with walked_once(model):
+        assert all(part.training for part in model.modules())
+        model.eval()
+        assert not any(part.training for part in model.modules())
+        assert model.train() is model and all(part.training for part in model.modules())
+        model(torch.ones(1, 2)).sum().backward()
+        assert model[1].weight.grad is not None
+        model.zero_grad()
+        assert all(p.grad is None for p in model.parameters())
+    assert "train" not in vars(model) and "zero_grad" not in vars(model)
+
+
 def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(store):
     whole, parts = store.create(short_recipe()), store.create(short_recipe())
     assert worker.main(whole.folder) == 0 and whole.status().state == "done"
     parts.ask("stop")
     assert worker.main(parts.folder) == 0
     stopped = parts.status()
-    assert (stopped.state, stopped.step) == ("stopped", 1) and parts.newest_checkpoint().name == "checkpoint-1"
-    assert parts.newest_adapter() == parts.newest_checkpoint() and parts.proof() is None
+    assert (stopped.state, stopped.step) == ("stopped", 1) and newest_complete(parts.checkpoints).name == "checkpoint-1"
+    assert parts.newest_adapter() == newest_complete(parts.checkpoints) and parts.proof() is None
     assert worker.main(parts.folder) == 0 and parts.status().state == "done"
     assert losses(parts) == losses(whole)
     a, b = (load_file(run.adapter / "adapter_model.safetensors") for run in (whole, parts))
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_run_that_died_while_measured_is_proven_without_another_step(store):
+    run = store.create(short_recipe())
+    assert worker.main(run.folder) == 0
+    learned, steps, done = load_file(run.adapter / "adapter_model.safetensors"), losses(run), run.status()
+    shutil.rmtree(run.adapter)
+    run.write_status(Status("running", step=done.step, total=done.total, sentence="Measuring what it learned."))
+    run.ask("start")
+    assert worker.main(run.folder) == 0 and not run.is_asked("start")
+    again, status = load_file(run.adapter / "adapter_model.safetensors"), run.status()
+    assert losses(run) == steps and all(torch.equal(again[name], learned[name]) for name in learned)
+    assert (status.state, status.step, status.total, status.loss) == ("done", done.step, done.total, done.loss)
 
 
 def test_a_finished_run_proves_itself(store):

@@ -1,5 +1,6 @@
 """Which base model a run starts from."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -47,7 +48,7 @@ class ModelChoice(Choices):
     @property
     def folder(self) -> Path:
         """Where a model that needs no download lies."""
-        return starter.BASE if self.source == "starter" else Path(self.id).expanduser()
+        return starter.BASE if self.source == "starter" else Path(os.path.expanduser(self.id))
 
     def problems(self) -> dict[str, str]:
         """What is wrong with this choice, found without loading anything or asking anybody: {setting: sentence}."""

@@ -40,14 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given.screen = Console(stderr=True, highlight=False)
     try:
         return given.command(given, Settings.from_environment())
-    except UserError as error:
-        print("error: " + str(error).replace("\n", "\n       "), file=sys.stderr)
-        return MISTAKE
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # `... runs | head` closed its end; Python would complain once more while it exits
         sys.stdout = None
         return NOT_DONE
+    except (UserError, OSError) as error:
+        print("error: " + str(error).replace("\n", "\n       "), file=sys.stderr)
+        return MISTAKE
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -61,6 +61,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if rest:
         given.changes += rest
     return given
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -136,7 +142,7 @@ def _add_score(commands: Any) -> None:
     _add_run(parser)
     parser.add_argument("file", metavar="FILE", type=Path, help="data in any supported format; a row's last answer is the expected one")
     parser.add_argument("--base", action="store_true", help="score the base without the adapter")
-    parser.add_argument("--limit", metavar="N", type=int, help="only the first N rows")
+    parser.add_argument("--limit", metavar="N", type=_count, help="only the first N rows")
     parser.add_argument("--misses", metavar="N", type=int, default=0, help="show the first N wrong answers")
 
 
@@ -147,7 +153,7 @@ def _add_answer(commands: Any) -> None:
     parser.add_argument("--out", metavar="FILE", type=Path, help="where the answers go (default: FILE.answers.jsonl)")
     parser.add_argument("--column", metavar="NAME", default="", help="the column that asks, where it is not called prompt, question or so")
     parser.add_argument("--base", action="store_true", help="let the base answer, without the adapter")
-    parser.add_argument("--max-tokens", metavar="N", type=int, default=256, help="longest answer in tokens (default 256)")
+    parser.add_argument("--max-tokens", metavar="N", type=_count, default=256, help="longest answer in tokens (default 256)")
 
 
 def _add_data(commands: Any) -> None:
@@ -189,6 +195,7 @@ def resume_command(given: argparse.Namespace, settings: Settings) -> int:
 
 
 def _start(given: argparse.Namespace, run: Run) -> int:
+    run.forget_stop()  # a shutdown leaves one behind when the worker had no time to follow it
     local.launch(run)
     given.screen.print(Text(f"{run.id} has started in {run.folder}"), soft_wrap=True)
     return _report(given, run, run.status()) if given.no_watch else watch_until_end(given, run)
@@ -292,6 +299,8 @@ def answer_command(given: argparse.Namespace, settings: Settings) -> int:
     """Answer every question of a file into JSON lines. Interrupted, the same command goes on where it ended."""
     run = _find(given.run, settings, with_adapter=True)
     target = given.out or given.file.with_name(f"{given.file.name}.answers.jsonl")
+    if not target.parent.is_dir():
+        raise UserError(f"There is no folder {target.parent} for the answers.")
     made = answer(run, given.file, target, given.column, given.base, given.max_tokens, settings, given.screen)
     kept = f", {made['kept']:,} of them kept from before" if made["kept"] else ""
     asking_nothing = f"; {made['problems']:,} rows ask nothing, each with its reason" if made["problems"] else ""

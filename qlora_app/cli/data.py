@@ -49,7 +49,7 @@ class Place:
 
 def find_data(name: str, choice: DatasetChoice, settings: Settings, screen: Console) -> Place:
     """A file or folder by its path or its name in the data folder, or a dataset of the Hub, which is downloaded. Raises UserError."""
-    for path in (Path(name).expanduser(), settings.data / name):
+    for path in (Path(os.path.expanduser(name)), settings.data / name):
         if path.exists():
             if not os.access(path, os.R_OK):
                 raise UserError(f"{name} may not be read by you. Change its permissions, or copy it.")

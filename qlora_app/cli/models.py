@@ -1,5 +1,6 @@
 """Base models in a terminal: those on this machine, those a search finds, one described."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def models_here(settings: Settings) -> list[ModelChoice]:
 
 def named(words: str) -> ModelChoice | None:
     """The one model these words name: a folder by its path, a Hub model by owner/name. None if they are to be searched for."""
-    if (folder := Path(words).expanduser()).is_dir():
+    if (folder := Path(os.path.expanduser(words))).is_dir():
         return ModelChoice(source="folder", id=str(folder.resolve()))
     choice = ModelChoice(source="hub", id=words)
     return choice if "/" in words and not choice.problems() else None

@@ -80,7 +80,8 @@ class AdaloraMethod(MethodChoices):
         config = model.peft_config["default"]
         config.total_step, config.tinit, config.tfinal = total, int(WARM * total), int(LAST * total)
         config.deltaT = max(1, min(EVERY, total // 10))
-        model.base_model.update_and_allocate(step)
+        if total > 1:  # after a single step there is nothing to compare
+            model.base_model.update_and_allocate(step)
 
     def save(self, model: "PeftModel", folder: Path) -> None:
         """With the rows that were set to zero: cut off, they could not be gone on with."""

@@ -10,7 +10,7 @@ from .layers import attention_layers, linear_layers
 from .method import LearningRate, Matrix, MethodChoices
 
 if TYPE_CHECKING:
-    from peft import PeftConfig, PeftModel
+    from peft import PeftConfig
     from transformers import PreTrainedModel
 
 UNPACKED = ("bf16", "fp32")  # what reads the weights of the base themselves cannot read packed ones
@@ -219,10 +219,8 @@ class PrefixMethod(InFrontMethod):
     name: Literal["prefix"] = setting("prefix", **NAME, labels={"prefix": "Prefix tuning"})
     tokens: int = setting(20, "Length of the prefix", "Learned places in front of the text, in each layer.", ge=1, le=512)
     made_by = "PrefixTuningConfig"
+    recomputes = False  # a block that is computed anew would lose its prefix
     learning_rate = LearningRate(1e-2, "that of PEFT's examples")
-
-    def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> "PeftModel":
-        return super().attach(model, task_type, False)  # a layer that is computed anew would lose its prefix
 
     def trainable(self, block: list[Matrix], layers: int) -> int:
         return layers * 2 * self.tokens * next(m.outputs for m in block if m.role == "key")

@@ -49,6 +49,7 @@ class MethodChoices(Choices):
     families: ClassVar[tuple[str, ...]] = ()  # model_type of the bases it is for; empty: all
     tasks: ClassVar[tuple[str, ...]] = ()  # what it can be trained for; empty: everything
     packs: ClassVar[bool] = True  # can several examples share a row? Not where what is learned stands in front of the row
+    recomputes: ClassVar[bool] = True  # does it bear gradient checkpointing, which computes each block a second time?
     learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "QLoRA's for LoRA")  # with which training begins
     quantizes_itself: ClassVar[bool] = False  # the base is loaded unquantized, and the method makes what it needs of it
 
@@ -177,7 +178,7 @@ class MethodChoices(Choices):
         """The base with the adapter of `folder`, for answering (nothing in it requires gradients)."""
         from peft import PeftModel
 
-        return PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=False).requires_grad_(False)  # it forgets learned tokens
 
     @contextlib.contextmanager
     def from_disk(self, model: "PeftModel", folder: Path) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """A run is a folder. This file knows its paths, reads it, writes it, and starts nothing.
 
-Every file in it has one writer (see DESIGN in README). What is stored is never trusted alone: a run whose status says
+Every file in it has one writer. What is stored is never trusted alone: a run whose status says
 "running" while nobody holds its lock was interrupted.
 """
 
@@ -105,6 +105,7 @@ class Run:
             return replace(said, state="starting" if state in ("queued", *ENDED) else state)
         if self.is_asked("start"):
             return replace(said, state="queued", sentence="Waiting for its turn.")
+        said = self._said()  # its last word may have come since
         if said.state in ("queued", *ACTIVE):
             return self._without_worker(said)
         return said
@@ -137,7 +138,7 @@ class Run:
     def launcher_lives(self) -> bool:
         """Is the process named in launch.json still the one that was started? (It may not have taken the lock yet.)"""
         launch = read_json(self.folder / "launch.json")
-        return bool(launch) and process_start(launch["pid"]) == launch["started"]
+        return bool(launch) and launch["started"] is not None and process_start(launch["pid"]) == launch["started"]
 
     def launched_at(self) -> float | None:
         """When its worker was last started (seconds since the epoch); None before that."""
@@ -173,10 +174,6 @@ class Run:
         """The finished run's proof.json; None while there is none."""
         return read_json(self.adapter / "proof.json")
 
-    def newest_checkpoint(self) -> Path | None:
-        """The newest checkpoint whose COMPLETE.json agrees with every file in it (sizes and sha256)."""
-        return newest_complete(self.checkpoints)
-
     def newest_adapter(self) -> Path | None:
         """The folder to chat with: the finished adapter, else the newest complete checkpoint, else None.
 
@@ -196,11 +193,15 @@ class Run:
         The last wish wins: a stop takes back a start nobody has followed yet, a start takes back an old stop.
         """
         if wish == "start":
-            self.take("stop"), self.take("stop-now")
+            self.forget_stop()
         elif self.take("start"):
             return
         (self.folder / "requests").mkdir(exist_ok=True)
         (self.folder / "requests" / wish).touch()
+
+    def forget_stop(self) -> None:
+        for wish in ("stop", "stop-now"):
+            self.take(wish)
 
     def is_asked(self, wish: str) -> bool:
         return (self.folder / "requests" / wish).exists()

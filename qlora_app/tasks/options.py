@@ -45,9 +45,10 @@ class ExamplesWithOptions(EncodedExamples):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         talk = self.conversations[index]
-        asked, answer = [{**turn, "train": False} for turn in talk[:-1]], talk[-1]["content"]
-        read = [(self._encode([*asked, {"role": "assistant", "content": option}]), option) for option in self.options_of(talk)]
-        options = [{"input_ids": e.input_ids, "labels": e.labels, "right": option == answer} for e, option in read]
+        asked, names = [{**turn, "train": False} for turn in talk[:-1]], self.options_of(talk)
+        read = self._encode([[*asked, {"role": "assistant", "content": option}] for option in names])
+        options = [{"input_ids": e.input_ids, "labels": e.labels, "right": option == talk[-1]["content"]}
+                   for e, option in zip(read, names, strict=True)]
         return {**super().__getitem__(index), ASIDE: options}
 
 

@@ -30,7 +30,8 @@ class Reporter(TrainerCallback):
         earlier = run.metrics()[0]
         self.seconds_before = earlier[-1].get("seconds", 0.0) if earlier else 0.0
         self.first_step, self.began = resumed_at, time.monotonic()
-        self.first_loss = next((row["loss"] for row in earlier if "loss" in row), None)
+        losses = [row for row in earlier if "loss" in row]
+        self.first_loss, self.last_row = (losses[0]["loss"], losses[-1]) if losses else (None, {})
         self.status = Status("running", step=resumed_at, first_loss=self.first_loss, warnings=warnings, sentence="Loading the model.")
         self._last_status = self._last_curve = 0.0
         self.seconds_to_first_loss: float | None = None
@@ -40,6 +41,11 @@ class Reporter(TrainerCallback):
         """Change the status at once."""
         self.status = dataclasses.replace(self.status, sentence=sentence, **changes)
         self.run.write_status(self.status)
+
+    def all_steps_done(self) -> None:
+        """For a run that ended while it was measured: the figures are those of its last step."""
+        shown = {name: self.last_row.get(name) for name in ("loss", "learning_rate", "epoch", "tokens_per_second", "memory_mb")}
+        self.say("Measuring what it learned.", total=self.first_step, seconds=self.seconds_before, **shown)
 
     def seconds(self) -> float:
         return round(self.seconds_before + time.monotonic() - self.began, 2)

@@ -1,6 +1,8 @@
 """transformers' Trainer, set up from a recipe."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,10 @@ class MethodTrainer(Trainer):
     reporter: Reporter
     method: MethodChoices
 
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        with walked_once(self.model):
+            return super().train(*args, **kwargs)
+
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         is_padded = "position_ids" not in inputs
         self.reporter.tokens += int(inputs["attention_mask"].sum()) if is_padded else inputs["input_ids"].numel()
@@ -41,6 +47,11 @@ class MethodTrainer(Trainer):
             loss = loss + more * ((labels != IGNORED).sum() / num_items_in_batch if num_items_in_batch else 1)
         return (loss, outputs) if return_outputs else loss
 
+    def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor:
+        """Of what learns, as it was handed to the optimizer: looking for it in the whole model at every step takes longer than clipping."""
+        learned = [p for group in self.optimizer.param_groups for p in group["params"]]
+        return self.accelerator.clip_grad_norm_(learned, self.args.max_grad_norm)
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,6 +64,29 @@ class MethodTrainer(Trainer):
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Nobody is shown them, and counting walks through every parameter at every step."""
         return 0
+
+
+@contextlib.contextmanager
+def walked_once(model: torch.nn.Module) -> Iterator[None]:
+    """Meanwhile `train` walks through the model only where the mode changes, and `zero_grad` only through what learns.
+
+    The Trainer calls both at every step. Of a small model, with hundreds of modules that never learn, that is a tenth of the step.
+    """
+    model.train()
+    learned = [p for p in model.parameters() if p.requires_grad]
+
+    def train(mode: bool = True) -> torch.nn.Module:
+        return model if mode and model.training else type(model).train(model, mode)
+
+    def zero_grad(set_to_none: bool = True) -> None:
+        for parameter in learned:
+            parameter.grad = None
+
+    model.train, model.zero_grad = train, zero_grad  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        del model.train, model.zero_grad
 
 
 class MethodSteps(TrainerCallback):

@@ -13,7 +13,7 @@ from .failures import explain
 from .job import prepare
 from .proof import finish
 from .report import Keeper, Measurer, Reporter
-from .trainer import build_trainer
+from .trainer import build_trainer, total_steps
 
 
 def main(folder: Path) -> int:
@@ -23,6 +23,7 @@ def main(folder: Path) -> int:
     before = signal.signal(signal.SIGTERM, lambda *_: run.ask("stop"))
     try:
         with run.hold_lock():
+            run.take("start")  # also one that came after this worker was sent
             return work(run)
     except BlockingIOError:
         print(f"Another worker is training {run.id}.", file=sys.stderr)
@@ -44,15 +45,19 @@ def work(run: Run) -> int:
         reporter.status.warnings.extend(job.warnings)
         keeper = Keeper(run)
         trainer = build_trainer(job, reporter, [reporter, Measurer(job, reporter), keeper])
-        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        if resume_from and reporter.first_step >= total_steps(job):  # it had ended, unproven: the Trainer would take one step more
+            recipe.method.resume(job.model, resume_from)
+            reporter.all_steps_done()
+        else:
+            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        job.train.cache.save()  # before the last word, which ends the run for everybody who looks
         if keeper.was_stopped:
             reporter.say(_stopped(run, trainer.state.global_step), state="stopped", seconds_left=None)
         else:
             finish(job, reporter)
         return 0
     except Stopped:
-        for wish in ("stop", "stop-now"):
-            run.take(wish)
+        run.forget_stop()
         reporter.say("Stopped while downloading. What has arrived is kept; Resume goes on there.", state="stopped",
                      downloaded=None)
         return 0

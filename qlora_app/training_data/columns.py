@@ -57,10 +57,22 @@ class ColumnMap(Choices):
                                   "conversations.")
         if self.options and (self.messages or not (self.prompt or self.template)):
             problems["options"] = "Options need a column that asks and one that answers. Name these too, or leave the options out."
+        problems |= self._passed_over()
         if self.template and not _PLACE.search(self.template):
             problems["template"] = f"{self.template!r} names no column. Write names in braces, for example {{title}} {{body}}."
         if problems:
             raise UserError("\n".join(problems.values()), {f"dataset.columns.{setting}": text for setting, text in problems.items()})
+
+    def _passed_over(self) -> dict[str, str]:
+        """What would not be read, because something else that is named takes its place."""
+        problems = {}
+        if self.prompt and self.template:
+            problems["prompt"] = f"The question is composed already, so {self.prompt!r} would not be read. Leave one of the two out."
+        if self.label and self.answer:
+            problems["label"] = f"{self.answer!r} answers and {self.label!r} is the label, and only one of them can be learned."
+        if self.input and not (self.prompt or self.template):
+            problems["input"] = f"{self.input!r} is put behind a question, and no column asks. Name the one that does, or leave it out."
+        return problems
 
     def read(self, row: Columns) -> list[Message] | Iterator[list[Message]]:
         """The turns of one row. Raises RowError."""
@@ -77,16 +89,16 @@ class ColumnMap(Choices):
         question = asked if is_blank(more) else f"{asked}\n\n{more}"
         said: Message = {"role": "assistant", "content": answer}
         if self.options:
-            options = self._options(row)
-            said |= {"content": _right(answer, options), "options": options}
+            listed = self._options(row)
+            said |= {"content": _right(answer, listed), "options": list(dict.fromkeys(listed))}
         return [*before, {"role": "user", "content": question}, said]
 
     def _options(self, row: Columns) -> list[str]:
         value = _value(row, self.options)
         listed = value if isinstance(value, list) else as_text(value, self.options).split("|")
-        options = list(dict.fromkeys(as_text(one, self.options).strip() for one in listed))
-        if not 2 <= len(options) <= MOST_OPTIONS or not all(options):
-            raise RowError(f"`{self.options}` has {len(options)} options; 2 to {MOST_OPTIONS} can be compared, none of them empty")
+        options = [as_text(one, self.options).strip() for one in listed]
+        if not 2 <= len(different := set(options)) <= MOST_OPTIONS or not all(options):
+            raise RowError(f"`{self.options}` has {len(different)} options; 2 to {MOST_OPTIONS} can be compared, none of them empty")
         return options
 
     def _text(self, row: Columns, name: str) -> str:

@@ -104,7 +104,7 @@ class OnDisk(Sequence):
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            return list(self.select(range(*index.indices(len(self))), self._turns))
+            return list(self._conversations(range(len(self))[index] if self.places is None else self.places[index]))
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         place = index % len(self) if self.places is None else self.places[index]
@@ -112,8 +112,7 @@ class OnDisk(Sequence):
 
     def __iter__(self) -> Iterator[Conversation]:
         for i in range(0, len(self), _ROWS):
-            which = range(i, min(len(self), i + _ROWS)) if self.places is None else self.places[i:i + _ROWS]
-            yield from map(self._conversation, self._rows(len(which))[list(map(int, which))]["messages"])
+            yield from self[i:i + _ROWS]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
@@ -134,6 +133,10 @@ class OnDisk(Sequence):
             self._map.madvise(mmap.MADV_DONTNEED)
             self._read = 0
         return self._table
+
+    def _conversations(self, places: Sequence[int]) -> Iterator[Conversation]:
+        """Those in these rows of the table, read together."""
+        return map(self._conversation, self._rows(len(places))[list(map(int, places))]["messages"])
 
     def _conversation(self, turns: list[dict[str, Any]]) -> Conversation:
         made = [{name: value for name, value in turn.items() if value is not None} for turn in turns]

@@ -12,7 +12,7 @@ from .data_view import MAX_LENGTH
 from .guard import DEMONSTRATION, reads
 from .language import LANGUAGES
 from .page import Page
-from .recipe_form import METHOD
+from .recipe_form import BATCH_SIZE, METHOD
 from .run_card import RunCards, recipe_of
 from .runs_tab import SAVE, RunsTab
 from .theme import plain
@@ -67,10 +67,9 @@ class Workshop:
         chosen = [tab.suggested_for, tab.effort, *everything]
         controls["base_model"].input(tab.choose, chosen, tab.form_outputs, **QUIET)
         self._then_ask(controls["dataset"].input(tab.choose, chosen, tab.form_outputs, **QUIET))
-        amount = [tab.effort, *(controls[name] for name in ("base_model", "dataset", "training.batch_size"))]
         described = {"fn": tab.described, "inputs": everything, "outputs": [tab.own, tab.command], **FAST}
-        tab.effort.input(tab.set_effort, amount, controls["training.epochs"], **FAST).then(**described)
-        controls["training.batch_size"].input(tab.set_effort, amount, controls["training.epochs"], **FAST).then(**described)
+        tab.effort.input(tab.set_effort, [tab.effort, *everything], controls["training.epochs"], **FAST).then(**described)
+        controls[BATCH_SIZE].input(tab.set_effort, [tab.effort, *everything], controls["training.epochs"], **FAST).then(**described)
         controls["training.epochs"].input(tab.own_epochs, None, tab.effort, **FAST)
         controls[METHOD].change(tab.form.choose_method, controls[METHOD], tab.form.of_the_method, **FAST)
         controls[METHOD].input(tab.method_changed, chosen, tab.of_another_method, **FAST)

@@ -31,6 +31,7 @@ NOTHING = """<div class="welcome"><h2>Nobody to talk to yet</h2><p>Train a model
 # A tab's children are put on the page when it is first shown, so wait for the box.
 FOCUS = """() => { let n = 0; const go = () => { const box = document.querySelector('#ask textarea');
   box && box.offsetParent ? box.focus() : n++ < 40 && setTimeout(go, 50); }; go(); }"""
+NOTHING_YET = "…"
 SILENT = "(It answered nothing.)"
 History = list[dict[str, Any]]
 
@@ -204,7 +205,7 @@ class ChatTab:
 
     def questions(self, run: Run) -> list[str]:
         recipe = recipe_of(run)
-        if recipe is None:
+        if recipe is None or not self.page.may_show(recipe.dataset):
             return []
         if recipe.dataset.source == "starter":
             return starter.DATASETS[recipe.dataset.id].questions[:EXAMPLES]
@@ -223,7 +224,7 @@ def answered(history: History) -> History:
 
 def conversation(history: History) -> Conversation:
     """What the columns hold -> messages; what stands for no answer is none."""
-    silences = {spoken(SILENT, language) for language in ("en", *LANGUAGES)}
+    silences = {spoken(SILENT, language) for language in ("en", *LANGUAGES)} | {NOTHING_YET}
     texts = [text_of(m) for m in history]
     return [{"role": m["role"], "content": "" if text in silences and m["role"] == "assistant" else text}  # type: ignore[misc]
             for m, text in zip(history, texts, strict=True)]
@@ -237,7 +238,7 @@ def text_of(message: dict[str, Any]) -> str:
     return "".join(block.get("text", "") if isinstance(block, dict) else str(block) for block in content)
 
 
-def _said(text: str, otherwise: str = "…") -> dict[str, Any]:
+def _said(text: str, otherwise: str = NOTHING_YET) -> dict[str, Any]:
     return {"role": "assistant", "content": text if text.strip() else otherwise}
 
 

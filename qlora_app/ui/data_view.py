@@ -29,7 +29,7 @@ from .data_pictures import facts_words, jump_words, mask_words
 from .effort import examples_of
 from .guard import in_words, reads
 from .model_finder import ModelFinder
-from .page import Page
+from .page import PRIVATE, Page
 from .recipe_form import RecipeForm, chosen_model
 from .theme import on_click, plain
 
@@ -41,7 +41,6 @@ NEWS = 0.7  # seconds between two words about how far the measuring is
 QUICKLY, THOROUGHLY = 0.2, 5.0  # seconds Start waits for a tokenizer, and for a set of which no example seems to teach anything
 MATTERS = ("base_model", "dataset", "task")  # groups of settings that change what is shown, beside the longest example
 MAX_LENGTH = "training.max_length"
-PRIVATE = "The rows of uploaded data are not shown to visitors."
 # Another example is shown from its start, or where it is cut.
 TO_THE_CUT = """watch('value', () => {
   const tokens = element.querySelector('.tokens'), cut = tokens && tokens.querySelector('.cut');
@@ -185,7 +184,7 @@ class DataView:
 
     def _subject(self, recipe: Recipe) -> Subject:
         """Raises UserError for a model that is not here, or data that cannot be read or shown."""
-        if recipe.dataset.source != "starter" and not self.page.may_change:
+        if not self.page.may_show(recipe.dataset):
             raise UserError(PRIVATE)
         examples, folder = examples_of(recipe.dataset, self.page.settings.data), folder_of(recipe.base_model)
         facts, when = facts_of_folder(folder), (folder / "tokenizer.json").stat().st_mtime_ns

@@ -7,6 +7,9 @@ from ..errors import UserError
 from ..presets import Presets
 from ..runs import Run, RunStore
 from ..settings import Settings
+from ..training_data import DatasetChoice
+
+PRIVATE = "The rows of uploaded data are not shown to visitors."
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,10 @@ class Page:
     def may_change(self) -> bool:
         """False in a public demonstration."""
         return not self.settings.is_demonstration
+
+    def may_show(self, data: DatasetChoice | None) -> bool:
+        """Rows of somebody's data, and what was made of them, are for those who may also upload; the starter's are for everybody."""
+        return self.may_change or (data is not None and data.source == "starter")
 
     @property
     def presets(self) -> Presets:
@@ -39,5 +46,7 @@ class Page:
         return next((run for run in runs if run.is_alive()), runs[0] if runs else None)
 
     def start(self, run: Run) -> None:
+        if run.status().is_active:  # a second click, or a second page: a wish left now would train it once more at its end
+            return
         run.ask("start")
         self.supervisor.wake()

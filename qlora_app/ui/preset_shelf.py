@@ -12,7 +12,7 @@ from ..fitting import asks_for, by_size, fit, here_in_words, nearest_that_fits
 from ..recipe import Recipe
 from .guard import changes, reads
 from .page import Page
-from .recipe_form import chosen_data, data_value
+from .recipe_form import data_value
 from .theme import on_click, plain
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ class PresetShelf:
     def _onto_form(self, recipe: Recipe, values: tuple[Any, ...], unfit: str) -> list[Any]:
         words = f'<b translate="no">{escape(recipe.title)}</b> is on the form.'
         if data_value(recipe.dataset) not in [value for _, value in self.tab.form.data_choices()]:
-            data = chosen_data(values[1])
-            recipe = recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update={"source": data.source, "id": data.id})})
+            recipe = recipe.model_copy(update={"dataset": self.tab.form.data_of(values)})
             words += " It brings no data, so the data you chose stays."
         return [gr.Accordion(open=False), f'<p class="quiet" role="status">{words}</p>{unfit}', *self.tab.fill_with(recipe)]
 

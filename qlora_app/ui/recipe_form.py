@@ -28,7 +28,7 @@ from .method_card import card_words
 from .theme import plain
 
 PAIRS = ("base_model", "dataset")
-METHOD, LEARNING_RATE = "method.name", "training.learning_rate"
+METHOD, LEARNING_RATE, BATCH_SIZE = "method.name", "training.learning_rate", "training.batch_size"
 SEARCH = "hub"  # what the model control says while somebody looks for one
 SEARCH_DATA, PASTE = "hub/", "file/"  # what the data control says while somebody looks for data, or brings some
 SECTIONS = {"": "Name", "task": "Task", "training": "Training", "method": "Adapter", "base_model": "Model", "dataset": "Data"}

@@ -20,7 +20,7 @@ from ..recipe import Recipe
 from ..runs import Run, Status
 from ..training_data import changed_since
 from ..words import duration, left, loss_figure, proof_words
-from .charts import chart
+from .charts import chart, newer
 from .language import spoken, texts_in, translated
 from .page import Page
 from .speaking import visitors_language
@@ -33,7 +33,7 @@ LONGEST_SHOWN = 400  # characters of an answer
 SENTENCE_ENDS = (".", "!", "?", "…", ".”", "!”", "?”", '."', '!"', '?"', ")")
 NO_FIGURE = "\N{EN DASH}"
 MOVING = ("queued", "starting", "running", "stopping")
-REMEMBERED = 0.5  # seconds: twenty people looking at one run read its files once
+REMEMBERED = 0.5  # seconds
 SKELETON = """
 <article class="card" data-state="loading">
   <div data-part="others"></div>
@@ -67,11 +67,12 @@ def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
 
 
 class RunCards:
-    """Answers what the cards of all browsers ask."""
+    """Answers what the cards of all browsers ask. What fifty of them ask within half a second is read from the disk once."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self._known: dict[str, tuple[float, dict[str, str], dict[str, Any]]] = {}
+        self._picture = functools.lru_cache(maxsize=200)(self._read)
+        self._in_training = functools.lru_cache(maxsize=1)(self._alive)
 
     def poll_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
         """`poll` as a plain function: Gradio calls it by that name from the browser."""
@@ -89,42 +90,46 @@ class RunCards:
         return news | {"say": spoken(news.get("say", ""), language)}
 
     def _news(self, asked: dict[str, Any]) -> dict[str, Any]:
+        now = int(time.monotonic() / REMEMBERED)
         try:
             run = self.page.store.get(str(asked.get("run") or ""))
-            parts, facts = self._parts(run)
+            parts, facts, drawn = self._picture(run.id, now)
         except UserError as error:
             gone = f'<div class="line"><b>{escape(str(error))}</b></div>'
             empty = EMPTY if self.page.may_change else NOTHING_HERE
             return _only_new({"head": gone if asked.get("run") else empty}, asked) | {"state": "empty", "live": False}
-        parts = parts | {"others": self._others(run) if asked.get("others") else ""}
-        if asked.get("log"):
+        parts = parts | {"others": _another(run, self._in_training(now)) if asked.get("others") else ""}
+        if asked.get("log") and not self.page.may_change:
+            parts["log"] = "The log is not shown to visitors."
+        elif asked.get("log"):
             parts["log"] = f'<span translate="no">{log}</span>' if (log := escape(run.log_tail())) else "The log is empty."
         known = asked.get("chart")
-        drawn = chart(run, facts["total"], known if isinstance(known, dict) else {})
-        return _only_new(parts, asked) | facts | {"chart": drawn}
+        return _only_new(parts, asked) | facts | {"chart": newer(drawn, known if isinstance(known, dict) else {})}
 
-    def _parts(self, run: Run) -> tuple[dict[str, str], dict[str, Any]]:
-        when, parts, facts = self._known.get(run.id, (0.0, {}, {}))
-        if time.monotonic() - when < REMEMBERED:
-            return parts, facts
+    def _read(self, id: str, now: int) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
+        """(parts, facts, chart) of a run; `now` only tells when it is to be read again."""
+        run = self.page.store.get(id)
         status, recipe, proved = run.status(), recipe_of(run), run.proof()
         changed = changed_since(recipe.dataset, self.page.settings.data) if recipe and status.state not in MOVING else []
         parts = {"head": head(run, recipe, status, changed), "tiles": tiles(status), "actions": actions(run, status, self.page.may_change),
-                 "proof": proof(proved) if proved else "", "samples": samples(run.samples())}
+                 "proof": proof(proved) if proved else "",
+                 "samples": samples(run.samples()) if self.page.may_show(recipe and recipe.dataset) else ""}
         facts = {"state": status.state, "live": status.state in MOVING, "total": status.total,
                  "progress": status.progress, "say": _announcement(status)}
-        if len(self._known) > 200:
-            self._known.clear()
-        self._known[run.id] = (time.monotonic(), parts, facts)
-        return parts, facts
+        return parts, facts, chart(run, status.total)
 
-    def _others(self, run: Run) -> str:
-        """A line about another run that is being trained, with a way to it."""
-        live = next((other for other in self.page.store.list()[:50] if other.id != run.id and other.is_alive()), None)
-        if live is None:
-            return ""
-        return (f'<p class="note">Being trained now: <span translate="no">{escape(title_of(live))}</span> '
-                f'<button type="button" class="link" data-show="{escape(live.id)}">Show it</button></p>')
+    def _alive(self, now: int) -> list[Run]:
+        """The newest runs that are being trained."""
+        return [run for run in self.page.store.list()[:50] if run.is_alive()]
+
+
+def _another(run: Run, alive: Sequence[Run]) -> str:
+    """A line about another run that is being trained, with a way to it."""
+    live = next((other for other in alive if other.id != run.id), None)
+    if live is None:
+        return ""
+    return (f'<p class="note">Being trained now: <span translate="no">{escape(title_of(live))}</span> '
+            f'<button type="button" class="link" data-show="{escape(live.id)}">Show it</button></p>')
 
 
 def _only_new(parts: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:

@@ -69,7 +69,8 @@ class RunsTab:
     # ---- handlers
 
     def opened(self, run: Run) -> list[Any]:
-        return [gr.Column(visible=False), gr.Column(visible=True), run.id, details(run), gr.Row(visible=False), gr.skip()]
+        words = details(run, self.page.may_change)
+        return [gr.Column(visible=False), gr.Column(visible=True), run.id, words, gr.Row(visible=False), gr.skip()]
 
     def listed(self) -> list[Any]:
         return [gr.Column(visible=True), gr.Column(visible=False), "", "", gr.Row(visible=False), self.table_words()]
@@ -154,13 +155,14 @@ def _row(run: Run) -> str:
             f"<td>{started:%b} {started.day}, {started:%H:%M}</td></tr>")
 
 
-def details(run: Run) -> str:
+def details(run: Run, with_path: bool) -> str:
     """The recipe as it was saved, and what lies in the folder."""
     recipe = recipe_of(run)
     text = f'<pre translate="no">{escape(recipe.to_yaml())}</pre>' if recipe else "<p>The recipe of this run cannot be read.</p>"
     files = "".join(f'<tr><td translate="no">{escape(name)}</td><td>{size(count)}</td></tr>' for name, count in _files(run))
+    path = f'<p class="quiet" translate="no">{escape(str(run.folder))}</p>' if with_path else ""
     return (f"<details><summary>Recipe</summary>{text}</details>"
-            f'<details><summary>Files, {size(run.size())}</summary><p class="quiet" translate="no">{escape(str(run.folder))}</p>'
+            f'<details><summary>Files, {size(run.size())}</summary>{path}'
             f"<table>{files}</table></details>")
 
 

@@ -27,13 +27,14 @@ from .column_form import GROUP, ColumnForm
 from .data_finder import HELD_OUT, NAMES, DataFinder
 from .data_import import SHOWN_ROWS, DataImport, conversation_words
 from .data_pictures import fit_words
-from .data_view import MAX_LENGTH, PRIVATE, DataView
+from .data_view import MAX_LENGTH, DataView
 from .effort import effort_choices, epochs_meant, examples_of, taught_by
 from .guard import WHY_NOT, changes, reads
 from .model_finder import ModelFinder
-from .page import Page
+from .page import PRIVATE, Page
 from .preset_shelf import PresetShelf
 from .recipe_form import (
+    BATCH_SIZE,
     LEARNING_RATE,
     METHOD,
     RecipeForm,
@@ -190,7 +191,7 @@ class TrainTab:
         merged = {name: value if name in by_hand else value_of(new, name) for name, value in zip(self.form.controls, values, strict=True)}
         if effort:
             with contextlib.suppress(UserError):  # the data cannot be read yet: `data_words` says so
-                merged["training.epochs"] = self._epochs(effort, new, merged["training.batch_size"])
+                merged["training.epochs"] = self._epochs(effort, new, merged[BATCH_SIZE])
         return self.fill(list(merged.values()), effort, said)
 
     def _as_said_of(self, values: Sequence[Any], said: dict[str, Any] | None) -> Iterator[Any]:
@@ -241,10 +242,10 @@ class TrainTab:
         return epochs_meant(recipe.model_copy(update={"training": training}), self.page.settings.data)[effort]
 
     @reads
-    def set_effort(self, effort: str | None, model: str, data: str, batch_size: float | None) -> Any:
+    def set_effort(self, effort: str | None, *values: Any) -> Any:
         """Effort is a number of epochs that depends on how much data there is."""
-        recipe = suggested(chosen_model(model), chosen_data(data))
-        return self._epochs(effort, recipe, batch_size) if effort else gr.skip()
+        recipe = suggested(chosen_model(values[0]), self.form.data_of(values))
+        return self._epochs(effort, recipe, values[list(self.form.controls).index(BATCH_SIZE)]) if effort else gr.skip()
 
     @reads
     def own_epochs(self) -> None:
@@ -341,7 +342,7 @@ class TrainTab:
         """The description, how much there is, what is odd about it, and a few rows as conversations."""
         if not choice.id:
             return ""
-        if choice.source != "starter" and not self.page.may_change:
+        if not self.page.may_show(choice):
             return _quiet(PRIVATE)
         try:
             examples = examples_of(choice, self.page.settings.data)

@@ -39,6 +39,12 @@ def test_the_loss_of_orthogonality_is_in_no_measured_loss():
     assert 0 < METHOD.loss(model, {}, None).item() < before
 
 
+def test_a_run_of_one_step_takes_nothing_away():
+    model = METHOD.attach(opened())
+    train(METHOD, model, batch(), steps=1)
+    assert bool((values(model) != 0).all())
+
+
 @pytest.mark.parametrize("stopped", [3, 12, 18])
 def test_a_resumed_run_takes_the_same_values_away(stopped, tmp_path):
     torch.manual_seed(0)

@@ -17,12 +17,13 @@ from qlora_app import methods
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
 from qlora_app.choices import leaves, value_at
 from qlora_app.errors import UserError
+from qlora_app.memory import is_checkpointed
 from qlora_app.methods import METHODS, marks, update
 from qlora_app.methods.card import HEADINGS, RATE, card
 from qlora_app.methods.claims import FAMILIES, claims
 from qlora_app.methods.method import PRECISIONS, Matrix
 from qlora_app.recipe import Recipe
-from qlora_app.tasks.chat import answer_all
+from qlora_app.tasks.chat import Chat, answer_all
 from tests.methods.tiny import FAMILIES as TINY
 from tests.methods.tiny import batch, logits, opened, task_type, train
 
@@ -87,6 +88,15 @@ def test_answers_to_many_are_those_to_each_also_behind_learned_tokens():
         "Where?", "Where does Mira live, and who lives beside her, and what do they do when it rains in Pennywick?")]
     assert answer_all(model, tokenizer, asked, max_new_tokens=40) == [
         answer_all(model, tokenizer, [one], max_new_tokens=40)[0] for one in asked]
+
+
+@pytest.mark.parametrize("name", ["prompt", "prefix"])
+def test_held_out_examples_are_measured_behind_learned_tokens(name):
+    """They are no part of what is measured, though a prompt's are part of the logits."""
+    model = small(name).attach(opened("llama", "fp32")).eval()
+    measured = Chat().measure(model, [batch()])
+    assert measured["loss"] == pytest.approx(model(**batch(), use_cache=False).loss.item(), abs=1e-5)
+    assert 0 <= measured["token_accuracy"] <= 1
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -209,3 +219,12 @@ def test_adding_a_method_touches_two_files(toyshop):
     run = toyshop("runs").RunStore(settings.runs).create(recipe)
     assert toyshop("train.worker").main(run.folder) == 0, run.status().sentence
     assert json.loads((run.adapter / "proof.json").read_text())["update"]["zero_layers"] == 0
+
+
+def test_what_bears_no_second_computing_is_planned_and_refused_so():
+    planned = Recipe(method={"name": "prefix"}, training={"gradient_checkpointing": "auto"})
+    assert not is_checkpointed(planned, 7_000_000_000, "cuda")
+    assert is_checkpointed(Recipe(training={"gradient_checkpointing": "auto"}), 7_000_000_000, "cuda")
+    with pytest.raises(UserError) as caught:
+        Recipe.from_dict({"method": {"name": "prefix"}, "training": {"gradient_checkpointing": "on"}})
+    assert "second time" in caught.value.problems["training.gradient_checkpointing"]

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from qlora_app.chat import ChatSessions, Decoding
 from qlora_app.methods import MeftMethod, QaLoraMethod
+from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.train import worker
 from tests.conftest import short_recipe
 
@@ -24,7 +25,7 @@ def test_a_stopped_run_goes_on_to_the_same_adapter_and_answers(name, store):
     whole, stopped = store.create(recipe), store.create(recipe)
     assert worker.main(whole.folder) == 0, whole.status().sentence
     stopped.ask("stop")
-    assert worker.main(stopped.folder) == 0 and stopped.status().step == 1 and stopped.newest_checkpoint()
+    assert worker.main(stopped.folder) == 0 and stopped.status().step == 1 and newest_complete(stopped.checkpoints)
     assert worker.main(stopped.folder) == 0 and stopped.status().state == "done", stopped.status().sentence
     one, other = (load_file(run.adapter / "adapter_model.safetensors") for run in (whole, stopped))
     assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)

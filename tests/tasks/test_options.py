@@ -56,6 +56,20 @@ def test_a_row_without_usable_options_says_why(row, why):
         COLUMNS.read({"inputs": "Is it?"} | row)
 
 
+def test_an_answer_s_number_counts_the_options_as_they_stand_in_the_file():
+    row = {"inputs": "Is it?", "choices": ["no", "no", "yes", "maybe"], "label": "2"}
+    assert COLUMNS.read(row)[-1] == {"role": "assistant", "content": "yes", "options": ["no", "yes", "maybe"]}
+
+
+@pytest.mark.parametrize("named, field", [
+    ({"prompt": "a", "template": "{a}", "answer": "b"}, "prompt"), ({"prompt": "a", "answer": "b", "label": "c"}, "label"),
+    ({"input": "a", "answer": "b"}, "input")])
+def test_a_column_that_would_not_be_read_is_refused_at_its_field(named, field):
+    with pytest.raises(UserError) as caught:
+        ColumnMap(**named).check("mine.csv", ["a", "b", "c"])
+    assert set(caught.value.problems) == {f"dataset.columns.{field}"}
+
+
 def test_options_want_a_question():
     with pytest.raises(UserError) as caught:
         ColumnMap(answer="a", options="o").check("mine.jsonl", ["a", "o"])
