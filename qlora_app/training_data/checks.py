@@ -145,7 +145,8 @@ def held_out_places(keys: list[bytes], asked: Sequence[int], share: float, seed:
     question stands in most rows, its answers are what is measured."""
     first: dict[int, bytes] = {}
     together = [first.setdefault(number, key) if (number := int(one)) else key for key, one in zip(keys, asked, strict=True)]
-    apart, whole = held_out_positions(keys, share, seed), held_out_positions(together, share, seed)
+    apart = held_out_positions(keys, share, seed)
+    whole = apart if together == keys else held_out_positions(together, share, seed)
     return whole if len(apart) <= 2 * len(whole) <= 2 * len(apart) else apart
 
 
