@@ -3,9 +3,10 @@
 A Trainer that is killed while saving leaves a folder that fails to load, or worse, loads without its optimizer.
 """
 
-import hashlib
 import json
 from pathlib import Path
+
+from ..digests import sha256_of
 
 MANIFEST = "COMPLETE.json"
 
@@ -15,8 +16,7 @@ def fingerprint(folder: Path) -> dict[str, list[int | str]]:
     found = {}
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.name != MANIFEST and not path.name.endswith(".tmp"):
-            data = path.read_bytes()
-            found[path.name] = [len(data), hashlib.sha256(data).hexdigest()]
+            found[path.name] = [path.stat().st_size, sha256_of(path)]
     return found
 
 
