@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from ..methods import update
-from ..recipe import Recipe
 from ..runs.files import write_json
 from .card import model_card
 from .job import Job
@@ -33,16 +32,11 @@ def finish(job: Job, reporter: Reporter) -> None:
              "data": {"fingerprint": job.examples.fingerprint, "rows": job.examples.rows, "trained": len(job.examples.train),
                       "held_out": len(job.examples.held_out), "left_out": len(job.examples.left_out), "cut": job.train.count_cut()},
              "versions": {name: version(name) for name in RECORDED}}
-    (unfinished / "README.md").write_text(model_card(_pinned(job), job.task, proof), encoding="utf-8")
+    (unfinished / "README.md").write_text(model_card(job.recipe, job.task, proof), encoding="utf-8")
     write_json(unfinished / "proof.json", proof)
     shutil.rmtree(job.run.adapter, ignore_errors=True)
     unfinished.rename(job.run.adapter)
     reporter.say("Finished.", state="done")
-
-
-def _pinned(job: Job) -> Recipe:
-    """The recipe with the commit its base was downloaded at: a branch moves on, and an adapter fits one base only."""
-    return job.recipe.model_copy(update={"base_model": job.run.base_model()})
 
 
 def held_out(job: Job) -> dict[str, Any]:
