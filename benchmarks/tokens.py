@@ -11,7 +11,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,9 @@ class Skewed(EncodedExamples):
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def encode_those(self, indices: Sequence[int]) -> None:
+        """They are tokens already."""
 
     def encoded(self, index: int) -> Encoded:
         return Encoded(self.rows[index], self.rows[index], False)
