@@ -99,13 +99,13 @@ class Run:
 
     def status(self) -> Status:
         """The state as it is now: what the worker wrote, corrected by whether a worker lives."""
+        alive = self.is_alive()  # asked first: a worker's last word comes before it lets go of the lock
         said = self._said()
-        if self.is_alive():
+        if alive:
             state = "stopping" if said.state in ("starting", "running") and self.is_asked("stop") else said.state
             return replace(said, state="starting" if state in ("queued", *ENDED) else state)
         if self.is_asked("start"):
             return replace(said, state="queued", sentence="Waiting for its turn.")
-        said = self._said()  # its last word may have come since
         if said.state in ("queued", *ACTIVE):
             return self._without_worker(said)
         return said

@@ -66,7 +66,8 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     train, held_out = _encoded(recipe, task, tokenizer, examples, max_length, settings)
     micro_batch = micro_batch_size(train, training.batch_size, at_once // train.read_each)
     collate = task.collator(tokenizer, packing)
-    measured = list(micro_batches([held_out[i] for i in _spread(range(len(held_out)), training.measured_examples)], 16, collate))
+    measured = held_out.__getitems__(list(_spread(range(len(held_out)), training.measured_examples)))
+    held_out_batches = list(micro_batches(measured, 16, collate))
     held_out.cache.save()
     first = collate([EncodedExamples.__getitem__(train, i) for i in range(min(micro_batch, len(train)))])  # without the answer options
     warnings += recipe.method.before_first_step(model, on_device(first, model.device))
@@ -75,7 +76,7 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     there = {place: question for place, one in enumerate(examples.held_out) if (question := task.question(tokenizer, one))}
     questions, scored = list(there.values()), _spread(list(there), training.scored_questions)
     asked = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
-    return Job(run, recipe, task, examples, tokenizer, model, train, collate, packing, micro_batch, measured,
+    return Job(run, recipe, task, examples, tokenizer, model, train, collate, packing, micro_batch, held_out_batches,
                asked or _spread(questions, SAMPLE_QUESTIONS), [there[place] for place in scored],
                len(set(scored).intersection(examples.also_learned)),
                _answer_length(questions, tokenizer), warnings, before)

@@ -45,7 +45,8 @@ class Reporter(TrainerCallback):
     def all_steps_done(self) -> None:
         """For a run that ended while it was measured: the figures are those of its last step."""
         shown = {name: self.last_row.get(name) for name in ("loss", "learning_rate", "epoch", "tokens_per_second", "memory_mb")}
-        self.say("Measuring what it learned.", total=self.first_step, seconds=self.seconds_before, **shown)
+        self.status = dataclasses.replace(self.status, total=self.first_step, seconds=self.seconds_before, **shown)
+        self.began = time.monotonic()  # loading it again was no training
 
     def seconds(self) -> float:
         return round(self.seconds_before + time.monotonic() - self.began, 2)

@@ -140,16 +140,6 @@ def _draw(seed: int, key: bytes) -> bytes:
     return hashlib.blake2b(b"%d " % seed + key).digest()
 
 
-def held_out_places(keys: list[bytes], asked: Sequence[int], share: float, seed: int) -> set[int]:
-    """The same, and of conversations that ask the same all or none, unless that would hold out far fewer than were wanted: where one
-    question stands in most rows, its answers are what is measured."""
-    first: dict[int, bytes] = {}
-    together = [first.setdefault(number, key) if (number := int(one)) else key for key, one in zip(keys, asked, strict=True)]
-    apart = held_out_positions(keys, share, seed)
-    whole = apart if together == keys else held_out_positions(together, share, seed)
-    return whole if len(apart) <= 2 * len(whole) <= 2 * len(apart) else apart
-
-
 def held_out_positions(keys: list[bytes], share: float, seed: int) -> set[int]:
     """Which conversations, given by their same_key, are never trained on: `share` of them, at least 1, at most 500.
 
@@ -170,3 +160,13 @@ def held_out_positions(keys: list[bytes], share: float, seed: int) -> set[int]:
     if not chosen and len(sizes) > 1 and sizes[smallest] <= MOST_HELD_OUT:
         chosen.add(smallest)
     return {place for place, key in enumerate(keys) if key in chosen}
+
+
+def held_out_places(keys: list[bytes], asked: Sequence[int], share: float, seed: int) -> set[int]:
+    """The same, and of conversations that ask the same all or none, unless that would hold out far fewer than were wanted: where one
+    question stands in most rows, its answers are what is measured."""
+    first: dict[int, bytes] = {}
+    together = [first.setdefault(number, key) if (number := int(one)) else key for key, one in zip(keys, asked, strict=True)]
+    apart = held_out_positions(keys, share, seed)
+    whole = apart if together == keys else held_out_positions(together, share, seed)
+    return whole if len(apart) <= 2 * len(whole) <= 2 * len(apart) else apart

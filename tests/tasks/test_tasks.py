@@ -262,6 +262,11 @@ def test_a_file_is_answered_and_an_interrupted_one_goes_on(classifier, session, 
     assert sum(lines[3]["candidates"].values()) == pytest.approx(1, abs=1e-3)
     with pytest.raises(UserError, match="is there already"):
         answer_file(classifier, session, file, target, Settings())
+    assert not partial.exists()
+    partial.write_text("answers of an interrupted time\n")
+    with pytest.raises(UserError, match="is there already"):
+        answer_file(classifier, session, file, target, Settings())
+    assert partial.read_text() == "answers of an interrupted time\n"
 
 
 def test_two_do_not_answer_into_one_file(classifier, session, tmp_path):
