@@ -18,7 +18,8 @@ from qlora_app.errors import UserError
 from qlora_app.methods import LoraMethod
 from qlora_app.runs import Status
 from qlora_app.runs.checkpoints import newest_complete
-from qlora_app.tasks.chat import Chat, EncodedExamples, encode, held_out_loss, micro_batches
+from qlora_app.tasks.chat import Chat, encode, held_out_loss
+from qlora_app.tasks.dataset import EncodedExamples, micro_batches
 from qlora_app.tasks.packing import ATTENTION, IGNORED, KNOWN, collator, keeps_apart, on_device, pack, packed, places
 from qlora_app.train import worker
 from qlora_app.train.card import model_card

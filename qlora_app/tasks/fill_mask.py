@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..messages import Conversation
-from .plain_text import broken_up, plain, said
+from .plain_text import as_letters, conversation_text, plain
 from .task import BATCH, IGNORED, Candidate, Encoded, Question, Task, evaluating, in_batches
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class FillMask(Task):
         return Encoded(ids, words, False)
 
     def _words(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
-        ids, words = plain(tokenizer, said(conversation))
+        ids, words = plain(tokenizer, conversation_text(conversation))
         each = words if self.choice.masking == "words" else [None if word is None else place for place, word in enumerate(words)]
         return ids, [IGNORED if word is None else word for word in each]
 
@@ -90,7 +90,7 @@ class FillMask(Task):
 
     def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Question | None:
         """The text with one of its words as a blank: a word that is a single token, because so much fits into one blank."""
-        text = said(conversation)[:1000]
+        text = conversation_text(conversation)[:1000]
         words = [one for one in _WORD.finditer(text) if len(self._filling(tokenizer, text, one)) == 1]
         if not words:
             return None
@@ -113,8 +113,8 @@ class FillMask(Task):
         found: list[list[Candidate]] = []
         with evaluating(model, base):
             for asked in in_batches(conversations, batch):
-                rows = tokenizer.pad({"input_ids": [self._with_blanks(tokenizer, said(one)) for one in asked]}, padding_side="right",
-                                     return_tensors="pt").to(model.device)
+                ids = [self._with_blanks(tokenizer, conversation_text(one)) for one in asked]
+                rows = tokenizer.pad({"input_ids": ids}, padding_side="right", return_tensors="pt").to(model.device)
                 blanks = rows["input_ids"] == tokenizer.mask_token_id
                 logits = model(**rows).logits[torch.arange(len(asked), device=model.device), blanks.int().argmax(-1)].float()
                 top = logits.softmax(-1).topk(most)
@@ -125,10 +125,15 @@ class FillMask(Task):
 
     @staticmethod
     def _with_blanks(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
-        """Token ids of a text whose blanks are masks; other special tokens in it stay text."""
-        hidden = tokenizer.mask_token.join(broken_up(tokenizer, part) for part in _BLANKS.split(text))
-        made = tokenizer(hidden, return_offsets_mapping=True)
-        return [i for i, (a, b) in zip(made["input_ids"], made["offset_mapping"], strict=True) if hidden[a:b] != "\ue000"]
+        """Token ids of a text whose blanks are masks; other control tokens in it stay text."""
+        parts, text, written = _BLANKS.split(text), "", []
+        for number, part in enumerate(parts):
+            text += tokenizer.mask_token if number else ""
+            written.append((len(text), len(text) + len(part)))
+            text += part
+        made = tokenizer(text, return_offsets_mapping=True)
+        tokens = [(i, a, b) for i, (a, b) in zip(made["input_ids"], made["offset_mapping"], strict=True)]
+        return [i for i, _, _ in as_letters(tokenizer, text, written, tokens)]
 
 
 def has_blank(text: str) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from ..messages import Conversation
+from ..errors import UserError
+from ..messages import INLINE_REASONING, Conversation, has_reasoning
 from ..words import TASK_NAMES
 from .choice import TaskChoice
 from .packing import IGNORED, on_device
@@ -27,6 +28,7 @@ class Question:
 
     conversation: Conversation
     expected: str
+    thinking: bool = False  # is the answer to begin with reasoning, as the one that would be right does?
 
     @property
     def text(self) -> str: return self.conversation[-1]["content"]
@@ -74,17 +76,43 @@ class Task:
     def prepare(self, tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel | None" = None) -> None:
         """What tokenizer and model must know of each other. Raises UserError where the tokenizer cannot serve the task."""
 
+    def examples(self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation]) -> Sequence[Conversation]:
+        """What is learned from as one example each: the conversations, or more where one answer has to stand alone. `rows` of what is
+        returned, if there is one, names the conversation of each."""
+        return conversations
+
+    def why_not_learned(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> str:
+        """Why nothing of a conversation, or not every answer in it, can be learned; empty where all of it can."""
+        try:
+            encoded = self.encode(tokenizer, conversation, max_length)
+        except UserError as error:
+            return str(error)
+        return "" if self.learns(encoded.labels) else "it has no token to learn from"
+
     def encode_whole(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
         """(token ids, labels) of an example with nothing cut off, as people look at it: what is read, then what is learned."""
         raise NotImplementedError
+
+    def examine(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Encoded:
+        """An example as people look at it, nothing cut off. Raises UserError if it cannot be encoded."""
+        return Encoded(*self.encode_whole(tokenizer, conversation), False)
 
     def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
         """An example cut at `max_length` tokens. Raises UserError if it cannot be encoded."""
         return self.encode_all(tokenizer, [conversation], max_length)[0]
 
     def encode_all(self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation], max_length: int) -> list[Encoded]:
-        """The same for many, together where that is quicker. A task has this one or the one above."""
-        return [self.encode(tokenizer, one, max_length) for one in conversations]
+        """Examples cut at `max_length` tokens, together where that is quicker; nothing of those that are refused.
+
+        A task has this one or the one above.
+        """
+        encoded = []
+        for one in conversations:
+            try:
+                encoded.append(self.encode(tokenizer, one, max_length))
+            except UserError:
+                encoded.append(Encoded([], [], False))
+        return encoded
 
     def learns(self, labels: list[int]) -> bool:
         """Does an example with these labels teach anything?"""
@@ -124,11 +152,19 @@ class Task:
     def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Question | None:
         """A held-out example as a question with its answer; None if there is none in it."""
         last = next((i for i in range(len(conversation) - 1, 0, -1) if conversation[i]["role"] == "assistant"), None)
-        return Question(conversation[:last], conversation[last]["content"]) if last else None
+        if not last:
+            return None
+        thinking, content = has_reasoning(conversation[last]), conversation[last]["content"]
+        inline = INLINE_REASONING.fullmatch(content)
+        return Question(conversation[:last], inline[2].strip() if inline else content, thinking)
 
     def answer(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH) -> list[str]:
-        """An answer to each question; `base` switches the adapter off. Leaves mode, random state and adapter as they were."""
+               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH,
+               thinking: bool | Sequence[bool] | None = None) -> list[str]:
+        """An answer to each question; `base` switches the adapter off. Leaves mode, random state and adapter as they were.
+
+        thinking: whether to reason first, for all or for each, where a task knows that; reasoning is not part of an answer.
+        """
         return [found[0].text if found else "" for found in self.candidates(model, tokenizer, conversations, base, 1, batch)]
 
     def candidates(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],

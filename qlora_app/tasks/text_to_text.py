@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..messages import Conversation
-from .plain_text import plain, said
+from .plain_text import conversation_text, plain
 from .scores import rouge_l
 from .task import BATCH, IGNORED, Encoded, Task, evaluating, in_batches
 
@@ -37,7 +37,7 @@ class TextToText(Task):
 
     def _source(self, tokenizer: "PreTrainedTokenizerBase", asked: Conversation) -> list[int]:
         prefix = self.choice.prefix.strip()
-        return plain(tokenizer, f"{prefix} {said(asked)}" if prefix else said(asked)).ids
+        return plain(tokenizer, f"{prefix} {conversation_text(asked)}" if prefix else conversation_text(asked)).ids
 
     def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
         from transformers import DataCollatorForSeq2Seq
@@ -52,7 +52,8 @@ class TextToText(Task):
         return collate
 
     def answer(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH) -> list[str]:
+               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH,
+               thinking: bool | Sequence[bool] | None = None) -> list[str]:
         """The likeliest output to each input, or with a temperature a drawn one."""
         import torch
 

@@ -17,7 +17,7 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
 from qlora_app.tasks import TASKS, TaskChoice, misfits, task_for
-from qlora_app.tasks.chat import EncodedExamples, micro_batches
+from qlora_app.tasks.dataset import EncodedExamples, micro_batches
 from qlora_app.tasks.scores import macro_f1, rouge_l
 from qlora_app.tasks.task import IGNORED
 from qlora_app.train import worker
