@@ -164,15 +164,14 @@ class ChatTemplate:
         return [i for i, _, _ in self.encode_all([self.prompt(conversation, thinking)])[0]]
 
     def _unclean_borders(self, one: Rendering, tokens: list[Token]) -> list[int]:
-        """Where an answer begins before which other tokens would stand without it, and where one ends within a token."""
+        """Where an answer begins before which other tokens would stand without it."""
         starts = {answer.start for answer in one.answers if 0 < answer.start < len(one.text)}
-        borders = starts | {answer.end for answer in one.answers if answer.end < len(one.text)}
-        if not borders:
+        if not starts:
             return []
         special = set(self.traits.special.values())
         unclean = {start for start in starts if one.text[start - 1].isspace() and not self._is_stable(one.text[:start])}
         reaching = [(a, b) for i, a, b in tokens if b - a > 1 and i not in special]
-        unclean |= {border for a, b in reaching for border in borders if a < border < b}
+        unclean |= {start for a, b in reaching for start in starts if a < start < b}
         return sorted(unclean)
 
     def _is_stable(self, before: str) -> bool:
@@ -229,13 +228,14 @@ class ChatTemplate:
         made = Rendering(text, sorted(spans.values()), [])
         for turn, one in enumerate(conversation):
             if one["role"] == "assistant":
-                made = self._with_answer(made, turn, one, messages, spans, tools)
+                made = self._with_answer(made, turn, one, messages, spans, tools, thinking)
         return made
 
-    def _with_answer(self, made: Rendering, turn: int, one: Message, messages: list[ChatMessage], spans: Spans, tools: Tools) -> Rendering:
+    def _with_answer(self, made: Rendering, turn: int, one: Message, messages: list[ChatMessage], spans: Spans, tools: Tools,
+                     thinking: bool) -> Rendering:
         """The rendering with the answer of a turn, or with why it has none."""
         calls, is_last = "tool_calls" in messages[turn], turn == len(messages) - 1
-        start, end = self._text_of_turn(made.text, turn, messages, spans, tools)
+        start, end = self._text_of_turn(made.text, turn, messages, spans, tools, thinking)
         if start is None or end is None:
             return _problem(made, turn, one, "the model's chat template does not write it")
         told = made.text[slice(*spans.get((turn, "c"), (0, 0)))]
@@ -257,17 +257,22 @@ class ChatTemplate:
             return _problem(made, turn, one, "the model's chat template leaves its reasoning out there")
         return _with_reasoning(made, answer, one["reasoning"], opening, spans.get((turn, "c"), (start, start))[0])
 
-    def _text_of_turn(self, text: str, turn: int, messages: list[ChatMessage], spans: Spans,
-                      tools: Tools) -> tuple[int | None, int | None]:
+    def _text_of_turn(self, text: str, turn: int, messages: list[ChatMessage], spans: Spans, tools: Tools,
+                      thinking: bool) -> tuple[int | None, int | None]:
         """(where a turn begins, where its text ends)"""
         if (turn, "c") in spans:
             a, b = spans[turn, "c"]
             return _without_blanks(text[:a]), b
         if messages[turn]["content"].strip() and "tool_calls" not in messages[turn]:
             return None, None
-        # It says nothing, or calls a tool and no more: it begins where another answer would.
+        # It says nothing, or calls a tool and no more: it begins where an answer would that said something.
         sentinel = SENTINEL.format("answer")
-        around = self.renderer.parts([*messages[:turn], {"role": "assistant", "content": sentinel}], sentinel, tools=tools)
+        speaking = {**messages[turn], "content": sentinel}
+        around = self.renderer.parts([*messages[:turn], speaking, *messages[turn + 1:]], sentinel, thinking, tools)
+        if len(around) == 2 and text.startswith(around[0]) and text.endswith(around[1]):
+            return _without_blanks(around[0]), len(text) - len(around[1])
+        alone = {"role": "assistant", "content": sentinel}
+        around = self.renderer.parts([*messages[:turn], alone], sentinel, tools=tools)
         start = _without_blanks(around[0]) if around else 0
         return (start, start) if around and text.startswith(around[0][:start]) else (None, None)
 
