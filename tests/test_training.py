@@ -20,7 +20,7 @@ from qlora_app.runs import Status
 from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.tasks.chat import Chat, encode, held_out_loss
 from qlora_app.tasks.dataset import EncodedExamples, micro_batches
-from qlora_app.tasks.packing import ATTENTION, IGNORED, KNOWN, collator, keeps_apart, on_device, pack, packed, places
+from qlora_app.tasks.packing import ATTENTION, IGNORED, collator, on_device, pack, packed, places
 from qlora_app.train import worker
 from qlora_app.train.card import model_card
 from qlora_app.train.report import due
@@ -166,7 +166,7 @@ def test_packed_examples_do_not_see_each_other(tokenizer):
     model = load_model(ModelChoice())
     examples = EncodedExamples(load_examples(DatasetChoice(), None).train[:8], tokenizer, 256)
     alone = held_out_loss(model, list(micro_batches(examples, 1, collator(tokenizer, False))))
-    assert pack(model) and keeps_apart(model)
+    assert pack(model)
     assert held_out_loss(model, list(micro_batches(examples, 8, collator(tokenizer, True)))) == pytest.approx(alone, abs=1e-5)
 
 
@@ -196,15 +196,14 @@ def test_every_token_of_a_packed_row_is_looked_at_once_and_comes_back_to_its_pla
         assert (owner[place] == owner[place[:, :1]]).all(), "a line of a group holds one example only"
 
 
-@pytest.mark.parametrize("family", sorted(KNOWN))
-def test_families_known_to_keep_packed_examples_apart_do(family):
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3"])
+def test_usual_families_keep_packed_examples_apart(family):
     """Also where a token looks back over a few others only, as in Mistral and Gemma: here over four."""
     config = AutoConfig.for_model(family, vocab_size=64, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
                                   num_key_value_heads=2, head_dim=8, sliding_window=4, max_position_embeddings=64, pad_token_id=0)
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config)
     assert pack(model) and model.config._attn_implementation == ATTENTION
-    assert keeps_apart(model)
 
 
 def test_a_model_that_mixes_packed_examples_is_noticed():

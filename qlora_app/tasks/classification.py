@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..messages import Conversation
 from .plain_text import conversation_text, plain
 from .scores import macro_f1
-from .task import BATCH, IGNORED, Candidate, Encoded, Task, evaluating, in_batches
+from .task import BATCH, IGNORED, Candidate, Encoded, Task, cut, evaluating, in_batches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -55,8 +55,7 @@ class Classification(Task):
     def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
         """`labels` has one entry, the number of the label; the end a tokenizer sets stays where the text is cut."""
         ids = plain(tokenizer, conversation_text(conversation[:-1])).ids
-        cut = ids if len(ids) <= max_length else [*ids[:max_length - 1], ids[-1]]
-        return Encoded(cut, [self.labels.index(conversation[-1]["content"].strip())], len(ids) > max_length)
+        return Encoded(cut(ids, max_length, tokenizer), [self.labels.index(conversation[-1]["content"].strip())], len(ids) > max_length)
 
     def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
         import torch

@@ -1,7 +1,8 @@
 """Fill the blank: words of a text are hidden and predicted from both sides, as BERT was pretrained (Devlin et al. 2019, arXiv 1810.04805).
 
-Which words are hidden is drawn anew for every batch (RoBERTa, arXiv 1907.11692), from a seed made of its tokens: a run that is
-resumed hides the same words, and the held-out examples are measured with the same blanks every time.
+Which words are hidden is drawn anew each time an example is seen (RoBERTa, arXiv 1907.11692), from a seed made of its own tokens, the
+epoch and the run's seed: whatever stands beside it in a batch, and a run that is resumed, hides the same. Held-out examples belong to
+no epoch, and are measured with the same blanks every time.
 """
 
 import random
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from ..messages import Conversation
 from .plain_text import as_letters, conversation_text, plain
-from .task import BATCH, IGNORED, Candidate, Encoded, Question, Task, evaluating, in_batches
+from .task import BATCH, IGNORED, Candidate, Encoded, Question, Task, cut, evaluating, in_batches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -46,15 +47,15 @@ class FillMask(Task):
     def encode_whole(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
         """One draw of the hidden words: another is drawn each time the example is seen."""
         ids, words = self._words(tokenizer, conversation)
-        hidden = self._hidden(words, random.Random(zlib.crc32(repr(ids).encode())))
+        hidden = self._hidden(words, _draw(ids))
         return ids, [i if place in hidden else IGNORED for place, i in enumerate(ids)]
 
     def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
         """`labels` says which word each token belongs to: the collator draws which words are hidden."""
         ids, words = self._words(tokenizer, conversation)
-        if len(ids) > max_length:
-            return Encoded([*ids[:max_length - 1], ids[-1]], [*words[:max_length - 1], IGNORED], True)
-        return Encoded(ids, words, False)
+        kept = cut(ids, max_length, tokenizer)
+        words = [IGNORED if i in tokenizer.all_special_ids else word for i, word in zip(kept, words, strict=False)]
+        return Encoded(kept, words, len(kept) < len(ids))
 
     def _words(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
         ids, words = plain(tokenizer, conversation_text(conversation))
@@ -68,20 +69,13 @@ class FillMask(Task):
         return {place for place, word in enumerate(words) if word in chosen}
 
     def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
-        import torch
+        return Hiding(self, tokenizer)
 
-        def collate(examples: list[dict[str, list[int]]]) -> dict[str, Any]:
-            draw = random.Random(zlib.crc32(repr([example["input_ids"] for example in examples]).encode()))
-            rows, labels = [], []
-            for example in examples:
-                hidden = self._hidden(example["labels"], draw)
-                ids = example["input_ids"]
-                labels.append([i if place in hidden else IGNORED for place, i in enumerate(ids)])
-                rows.append([self._replaced(i, tokenizer, draw) if place in hidden else i for place, i in enumerate(ids)])
-            batch = dict(tokenizer.pad({"input_ids": rows}, padding_side="right", return_tensors="pt"))
-            longest = batch["input_ids"].shape[1]
-            return {**batch, "labels": torch.tensor([row + [IGNORED] * (longest - len(row)) for row in labels])}
-        return collate
+    def hide(self, example: dict[str, list[int]], tokenizer: "PreTrainedTokenizerBase", draw: random.Random) -> tuple[list[int], list[int]]:
+        """(what is read, what is to be found) of an encoded example."""
+        ids, hidden = example["input_ids"], self._hidden(example["labels"], draw)
+        read = [self._replaced(i, tokenizer, draw) if place in hidden else i for place, i in enumerate(ids)]
+        return read, [i if place in hidden else IGNORED for place, i in enumerate(ids)]
 
     @staticmethod
     def _replaced(id: int, tokenizer: "PreTrainedTokenizerBase", draw: random.Random) -> int:
@@ -134,6 +128,32 @@ class FillMask(Task):
         made = tokenizer(text, return_offsets_mapping=True)
         tokens = [(i, a, b) for i, (a, b) in zip(made["input_ids"], made["offset_mapping"], strict=True)]
         return [i for i, _, _ in as_letters(tokenizer, text, written, tokens)]
+
+
+class Hiding:
+    """The collator: examples with some words hidden, right-padded. `set_epoch` makes it hide others."""
+
+    def __init__(self, task: FillMask, tokenizer: "PreTrainedTokenizerBase") -> None:
+        self.task, self.tokenizer = task, tokenizer
+        self.visit = ""  # of examples that are measured
+
+    def set_epoch(self, epoch: int, seed: int = 0) -> None:
+        """From now on the examples of this epoch, from 0, of a run with this seed are hidden."""
+        self.visit = f"{seed} {epoch}"
+
+    def __call__(self, examples: list[dict[str, list[int]]]) -> dict[str, Any]:
+        """Tensors [examples, longest]: input_ids, attention_mask, labels."""
+        import torch
+
+        made = [self.task.hide(one, self.tokenizer, _draw(one["input_ids"], self.visit)) for one in examples]
+        batch = dict(self.tokenizer.pad({"input_ids": [read for read, _ in made]}, padding_side="right", return_tensors="pt"))
+        longest = batch["input_ids"].shape[1]
+        return {**batch, "labels": torch.tensor([wanted + [IGNORED] * (longest - len(wanted)) for _, wanted in made])}
+
+
+def _draw(ids: list[int], visit: str = "") -> random.Random:
+    """Random numbers that are the same for the same tokens at the same visit, on every machine."""
+    return random.Random(f"{visit}{ids!r}")
 
 
 def has_blank(text: str) -> bool:

@@ -190,6 +190,14 @@ def evaluating(model: "PreTrainedModel", base: bool = False) -> Iterator[None]:
     model.train(was_training)
 
 
+def cut(ids: list[int], longest: int, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """At most `longest` tokens of a text. The special token that its tokenizer sets at the end stays: by it a text is over."""
+    if len(ids) <= longest:
+        return ids
+    end = ids[-1:] if ids[-1] in tokenizer.all_special_ids else []
+    return [*ids[:longest - len(end)], *end]
+
+
 def in_batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     for i in range(0, len(items), size):
         yield items[i:i + size]

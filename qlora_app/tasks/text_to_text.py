@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ..messages import Conversation
 from .plain_text import conversation_text, plain
 from .scores import rouge_l
-from .task import BATCH, IGNORED, Encoded, Task, evaluating, in_batches
+from .task import BATCH, IGNORED, Encoded, Task, cut, evaluating, in_batches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -31,9 +31,10 @@ class TextToText(Task):
         return source + target, [IGNORED] * len(source) + target
 
     def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
-        """Input and output are cut each for itself; `labels` is the output."""
+        """Input and output are cut each for itself, and end as whole ones do; `labels` is the output."""
         source, target = self._source(tokenizer, conversation[:-1]), plain(tokenizer, conversation[-1]["content"]).ids
-        return Encoded(source[:max_length], target[:max_length], max(len(source), len(target)) > max_length)
+        is_cut = max(len(source), len(target)) > max_length
+        return Encoded(cut(source, max_length, tokenizer), cut(target, max_length, tokenizer), is_cut)
 
     def _source(self, tokenizer: "PreTrainedTokenizerBase", asked: Conversation) -> list[int]:
         prefix = self.choice.prefix.strip()
