@@ -43,11 +43,19 @@ def as_letters(tokenizer: "PreTrainedTokenizerBase", text: str, written: Iterabl
         while part is not None and part[1] <= a:
             part = next(parts, None)
         if i in special and part is not None and part[0] <= a < b and a < part[1]:
-            letters = tokens_within(tokenizer, text[a:b], is_inside=a > 0, without_special=True)
-            made += [(letter, a + start, a + end) for letter, start, end in letters]
+            made += [(letter, a + start, a + end) for letter, start, end in _letters(tokenizer, text[a:b], is_inside=a > 0)]
         else:
             made.append((i, a, b))
     return made
+
+
+def _letters(tokenizer: "PreTrainedTokenizerBase", text: str, is_inside: bool) -> list[Token]:
+    """Tokens of a control token's letters. SentencePiece's models know control tokens as words too: then they are read in two parts."""
+    tokens = tokens_within(tokenizer, text, is_inside, without_special=True)
+    if len(text) < 2 or not {i for i, _, _ in tokens}.intersection(special_tokens(tokenizer).values()):
+        return tokens
+    rest = _letters(tokenizer, text[1:], is_inside=True)
+    return [*tokens_within(tokenizer, text[:1], is_inside, without_special=True), *((i, a + 1, b + 1) for i, a, b in rest)]
 
 
 def tokens_within(tokenizer: "PreTrainedTokenizerBase", text: str, is_inside: bool, without_special: bool = False) -> list[Token]:
