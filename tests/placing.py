@@ -18,7 +18,8 @@ class Place:
     """Of one answer, in characters of the rendering: learned for certain is [begin, end), nothing outside [first, last).
 
     first is before begin where the template writes something between the role's header and the answer that the prompt may hold or leave
-    to the model; last is behind end where two readings of a turn's end hold.
+    to the model; last is behind end where two readings of a turn's end hold. Where the template drops the answer's reasoning, begin is end:
+    to learn the answer without it and to leave the turn out are both right.
     """
 
     turn: int
@@ -27,6 +28,11 @@ class Place:
     said: int
     end: int
     last: int
+
+
+def switches(kind: Kind) -> list[dict[str, bool]]:
+    """The ways in which a rendering may be asked for: as the template has it, and with its thinking switched on or off."""
+    return [{}, *({kind.thinking: value} for value in (False, True) if kind.thinking)]
 
 
 def render(tokenizer: Any, conversation: list[dict], kind: Kind, **how: Any) -> str:
@@ -40,14 +46,15 @@ def learned_turns(conversation: list[dict]) -> list[int]:
     return [place for place, turn in enumerate(conversation) if turn["role"] == "assistant" and turn.get("train", True)]
 
 
-def places(tokenizer: Any, conversation: list[dict], kind: Kind) -> tuple[str, list[Place]]:
-    """(the rendering, where each answer that is learned stands in it)."""
-    text = render(tokenizer, conversation, kind)
-    return text, [_place(tokenizer, conversation, turn, kind, text) for turn in learned_turns(conversation)]
+def places(tokenizer: Any, conversation: list[dict], kind: Kind, **how: Any) -> tuple[str, list[Place]]:
+    """(the rendering, where each answer stands in it, those that are not to be learned, too)."""
+    text = render(tokenizer, conversation, kind, **how)
+    turns = [place for place, turn in enumerate(conversation) if turn["role"] == "assistant"]
+    return text, [_place(tokenizer, conversation, turn, kind, text, how) for turn in turns]
 
 
-def _place(tokenizer: Any, conversation: list[dict], turn: int, kind: Kind, text: str) -> Place:
-    before, after = _around(tokenizer, conversation, turn, kind, WORD, "content")
+def _place(tokenizer: Any, conversation: list[dict], turn: int, kind: Kind, text: str, how: dict[str, bool]) -> Place:
+    before, after = _around(tokenizer, conversation, turn, kind, WORD, "content", how)
     begin, said = len(before), len(text) - len(after)
     if not text.startswith(before) or not text.endswith(after) or said < begin:  # the answer changes what stands around it
         begin, said = _alike(text, before), len(text) - _alike(text[::-1], after[::-1])
@@ -58,18 +65,25 @@ def _place(tokenizer: Any, conversation: list[dict], turn: int, kind: Kind, text
         first = min(first, text[:begin].rindex(header) + len(header))
     reasoning = conversation[turn].get("reasoning")
     if reasoning and kind.reasoning:
-        shown, _ = _around(tokenizer, conversation, turn, kind, THOUGHT, "reasoning")
-        if text.startswith(shown) and len(shown) < begin:
+        shown, _ = _around(tokenizer, conversation, turn, kind, THOUGHT, "reasoning", how)
+        is_lost = shown == text
+        if not is_lost and text.startswith(shown):
             begin = len(shown)
             first = min(first, text[:begin].rindex(header) + len(header)) if header in text[:begin] else begin
-    ends = [said + len(end) for end in kind.ends(turn == len(conversation) - 1) if text[said:].startswith(end)]
-    ends = ends or [said]
+        if is_lost:
+            return Place(turn, first, said, said, said, max([said, *_ends(text, said, turn, conversation, kind)]))
+    ends = _ends(text, said, turn, conversation, kind) or [said]
     return Place(turn, first, begin, said, min(ends), max(ends))
 
 
-def _around(tokenizer: Any, conversation: list[dict], turn: int, kind: Kind, word: str, name: str) -> tuple[str, str]:
+def _ends(text: str, said: int, turn: int, conversation: list[dict], kind: Kind) -> list[int]:
+    return [said + len(end) for end in kind.ends(turn == len(conversation) - 1) if text[said:].startswith(end)]
+
+
+def _around(tokenizer: Any, conversation: list[dict], turn: int, kind: Kind, word: str, name: str,
+            how: dict[str, bool]) -> tuple[str, str]:
     marked = [*conversation[:turn], {**conversation[turn], name: word}, *conversation[turn + 1:]]
-    text = render(tokenizer, marked, kind)
+    text = render(tokenizer, marked, kind, **how)
     if word not in text:  # written nowhere
         return text, ""
     assert text.count(word) == 1
@@ -79,10 +93,12 @@ def _around(tokenizer: Any, conversation: list[dict], turn: int, kind: Kind, wor
 
 def _header(tokenizer: Any, asked: list[dict], kind: Kind) -> str:
     """What the generation prompt adds, in its shortest form."""
-    without = render(tokenizer, asked, kind)
-    switches = [{}, *({kind.thinking: value} for value in (True, False) if kind.thinking)]
-    prompts = [render(tokenizer, asked, kind, add_generation_prompt=True, **switch) for switch in switches]
-    return min((prompt[_alike(prompt, without):] for prompt in prompts), key=len)
+    added = []
+    for switch in switches(kind):
+        without = render(tokenizer, asked, kind, **switch)
+        prompt = render(tokenizer, asked, kind, add_generation_prompt=True, **switch)
+        added.append(prompt[_alike(prompt, without):])
+    return min(added, key=len)
 
 
 def _alike(one: str, other: str) -> int:
@@ -92,7 +108,7 @@ def _alike(one: str, other: str) -> int:
 
 @dataclass(frozen=True)
 class Expected:
-    """Token ids of a rendering and what the mask may be: 1 learned, 0 not, None where both hold. `split`: a token spans an answer's edge."""
+    """Token ids of a rendering and what the mask may be: 1 learned, 0 not, None where both hold. `split`: a token spans an edge."""
 
     text: str
     ids: list[int]
@@ -100,21 +116,33 @@ class Expected:
     split: bool
 
 
-def expected(tokenizer: Any, conversation: list[dict], kind: Kind) -> Expected:
+def expected(tokenizer: Any, conversation: list[dict], kind: Kind, **how: bool) -> Expected:
     """Where the template ends no answer, the tokenizer's end token stands behind the last one, and what follows is left out."""
-    text, found = places(tokenizer, conversation, kind)
+    text, every = places(tokenizer, conversation, kind, **how)
+    found = [place for place in every if place.turn in learned_turns(conversation)]
     is_endless = not kind.end and bool(found) and found[-1].turn == len(conversation) - 1
     if is_endless:
         text = text[:found[-1].said]
     made = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    ids, mask, split = list(made["input_ids"]), [], False
+    ids, mask, split = list(made["input_ids"]), [], is_endless and text != text.rstrip(" ")
     for begin, end in made["offset_mapping"]:
         must = any(begin < place.end and end > place.begin and begin < end for place in found)
         may = any(begin <= place.last and end >= place.first for place in found if begin == end)
         may = may or any(begin < place.last and end > place.first for place in found)
-        beyond = must and not any(begin >= place.first and end <= place.last for place in found)
-        split = split or beyond
-        mask.append(None if beyond or (may and not must) else int(must))
+        is_over = any(_is_over_an_edge(text, begin, end, place) for place in every)
+        split = split or is_over
+        mask.append(None if is_over or (may and not must) else int(must))
     if is_endless:
         text, ids, mask = text + tokenizer.eos_token, [*ids, tokenizer.eos_token_id], [*mask, 1]
     return Expected(text, ids, mask, split)
+
+
+def _is_over_an_edge(text: str, begin: int, end: int, place: Place) -> bool:
+    """Does a token hold letters both of the answer (or, where that is empty, of its end) and of what stands around it?
+
+    A blank that the template writes before an answer is the answer's.
+    """
+    edges = [place.first, place.said, place.last]
+    if text[place.first:place.begin].strip():
+        edges.append(place.begin)
+    return any(begin < edge < end for edge in edges)
