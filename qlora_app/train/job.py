@@ -80,7 +80,7 @@ def prepare(run: Run, recipe: Recipe, say: Callable[[str], None] = lambda senten
     micro_batch = micro_batch_size(train, training.batch_size, at_once // train.read_each)
     collate = task.collator(tokenizer, packing)
     measured = held_out.__getitems__(list(_spread(range(len(held_out)), training.measured_examples)))
-    held_out_batches = list(micro_batches(measured, 16, collate))
+    held_out_batches = list(micro_batches(measured, micro_batch, collate))  # no larger than a step: else they decide what must be free
     first = collate([EncodedExamples.__getitem__(train, i) for i in range(min(micro_batch, len(train)))])  # without the answer options
     warnings += recipe.method.before_first_step(model, on_device(first, model.device))
     if recipe.method.comparing:
@@ -178,5 +178,5 @@ def micro_batch_size(examples: EncodedExamples, batch: int, tokens: int) -> int:
     """
     seen = examples.spread(64)
     mean = sum(len(e.input_ids) for e in seen) / len(seen)
-    room = tokens * 1.25 / max(1.0, mean)
+    room = tokens * memory.MORE_AT_ONCE / max(1.0, mean)
     return max((n for n in range(1, batch + 1) if batch % n == 0 and n <= room), default=1)

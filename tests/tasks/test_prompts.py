@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 from hypothesis import given, settings
-from qlora_app.tasks.template import ChatTemplate
+from qlora_app.tasks.template import TRAINED_WITH, ChatTemplate
 
 from qlora_app.messages import flatten
 from qlora_app.tasks.chat import Chat
@@ -166,7 +166,7 @@ DATED = {"llama32": "02 Jan 2026", "smollm3": "02 January 2026", "granite3": "Ja
 @pytest.mark.parametrize("name", DATED)
 def test_the_date_is_the_runs(name):
     tokenizer = tokenizer_for(name)
-    tokenizer.init_kwargs["template_date"] = "2026-01-02"
+    tokenizer.init_kwargs[TRAINED_WITH] = {"date": "2026-01-02"}
     conversation = [{"role": "user", "content": "Hens?"}, {"role": "assistant", "content": "Five."}]
     ids, labels = Chat().encode_whole(tokenizer, conversation)
     prompt = ChatTemplate.of(tokenizer).prompt_ids(conversation[:1])
