@@ -25,8 +25,8 @@ def trained(home):
         file = home / "rows.jsonl"
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
         id = import_file(file, home / "data", file.name)
-        few = {"learning_rate": 1e-2, "optimizer": "adamw_torch", "max_steps": STEPS.get(name, 60), "batch_size": 4, "epochs": 99, "checkpoints": 0,
-               "evaluations": 0, "samples": 0, "scored_questions": 4, "max_length": 256}
+        few = {"learning_rate": 1e-2, "optimizer": "adamw_torch", "max_steps": STEPS.get(name, 60), "batch_size": 4, "epochs": 99,
+               "checkpoints": 0, "evaluations": 0, "samples": 0, "scored_questions": 4, "max_length": 256}
         recipe = Recipe.from_dict({"base_model": {"source": "folder", "id": str(model), "precision": "fp32"},
                                    "dataset": {"source": "file", "id": id, "held_out_share": 0.0}, "task": {"name": "chat"},
                                    "method": {"rank": 16, "alpha": 16}, "training": few})
