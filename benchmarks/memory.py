@@ -9,7 +9,6 @@ machine, to RESULTS.md.
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile

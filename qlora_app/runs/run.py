@@ -19,6 +19,7 @@ from ..base_models import ModelChoice, fingerprint, folder_of
 from ..errors import UserError
 from ..recipe import Recipe
 from ..tasks import Task, task_from
+from ..tasks.template import TRAINED_WITH
 from .checkpoints import newest_complete
 from .curve import Curve
 from .files import append_line, process_start, read_json, read_lines, replace_file, write_json
@@ -101,6 +102,12 @@ class Run:
     def began(self) -> str:
         """The day it was first started, as an ISO date; today for a run that was not yet, or by an earlier version."""
         return (read_json(self.folder / "task.json") or {}).get("began") or date.today().isoformat()
+
+    def trained_with(self) -> dict[str, Any]:
+        """{date, thinking, system}: how its examples ask, as its newest adapter has it."""
+        adapter = self.newest_adapter()
+        settings = read_json(adapter / "tokenizer_config.json") if adapter else None
+        return (settings or {}).get(TRAINED_WITH) or {}
 
     def not_learned(self) -> list[dict[str, Any]]:
         """[{part, row, reason}] of the rows of which nothing, or not every answer, is learned."""

@@ -5,10 +5,10 @@ from functools import cache
 
 import pytest
 from hypothesis import given, settings
-from qlora_app.tasks.template import TRAINED_WITH, ChatTemplate
 
 from qlora_app.messages import flatten
 from qlora_app.tasks.chat import Chat
+from qlora_app.tasks.template import TRAINED_WITH, ChatTemplate
 from tests.chat_templates import KINDS, tokenizer_for
 from tests.placing import expected, places, switches
 from tests.real_tokenizers import REAL, real_tokenizer

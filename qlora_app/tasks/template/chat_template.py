@@ -155,7 +155,7 @@ class ChatTemplate:
             tokens = [(i, a, b) for i, (a, b) in zip(ids, offsets, strict=True)]
             if borders := self._unclean_borders(one, tokens):
                 tokens = self._in_pieces(one.text, borders)
-            found.append(as_letters(self.tokenizer, one.text, one.contents, tokens))
+            found.append(as_letters(self.tokenizer, one.text, one.contents, tokens, self.traits.turn_marks))
         return found
 
     def prompt_ids(self, conversation: Conversation, thinking: bool | None = None) -> list[int]:

@@ -151,6 +151,16 @@ class Traits:
     # ---- control tokens
 
     @cached_property
+    def turn_marks(self) -> frozenset[int]:
+        """Ids of added tokens with which the template begins turns though its tokenizer does not call them special, as DeepSeek's
+        marks of user and assistant. Thinking marks and blanks are none: people write them too."""
+        literals, keys = self.placer.skeleton(_probe("user", "assistant"))
+        written = "".join(literals[:len(keys)])
+        added = self.renderer.tokenizer.added_tokens_decoder.items()
+        marks = {i: str(token) for i, token in added if not token.special and str(token).strip() and "think" not in str(token)}
+        return frozenset(i for i, mark in marks.items() if len(mark) > 1 and mark in written)
+
+    @cached_property
     def control(self) -> re.Pattern[str]:
         return re.compile("|".join(map(re.escape, self.special)) or "(?!)")
 
