@@ -122,7 +122,7 @@ def _may_pack(model: Any, warnings: list[str]) -> bool:
 
 
 def _reading_alone(model: PeftModel, examples: EncodedExamples, max_length: int) -> str:
-    """Why examples cannot share a micro-batch; empty where they can. Lengths are looked at only where they could matter."""
+    """Why examples cannot share a micro-batch; empty where they can. Lengths are looked at only where they can matter."""
     limit = switches_at(model.config)
     if limit is None or max_length <= limit:
         return ""

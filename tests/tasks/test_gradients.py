@@ -15,9 +15,12 @@ from qlora_app.train.trainer import build_trainer
 from tests.tiny_models import FAMILIES, tiny_model
 
 WORDS = "Mira lives on Orchard Lane and bakes bread every morning"
-CHAT = [{"instruction": f"Who is late? {number}", "output": WORDS[:9 * number + 4]} for number in range(6)]
-KINDS = {"chat": (CHAT, {}), "everything": (CHAT, {"turns": "everything"}),
-         "plain text": ([{"text": WORDS[:9 * number + 4]} for number in range(6)], {})}
+CHAT = [{"instruction": f"Who is late? {number}", "output": WORDS[: 9 * number + 4]} for number in range(6)]
+KINDS = {
+    "chat": (CHAT, {}),
+    "everything": (CHAT, {"turns": "everything"}),
+    "plain text": ([{"text": WORDS[: 9 * number + 4]} for number in range(6)], {}),
+}
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +59,15 @@ def one_by_one(job):
         ids, labels = (torch.tensor(example[name]) for name in ("input_ids", "labels"))
         logits = model(input_ids=ids[None], use_cache=False).logits[0, :-1]
         count += int((labels[1:] != IGNORED).sum())
-        total = total + torch.nn.functional.cross_entropy(logits.float(), labels[1:], ignore_index=IGNORED, reduction="sum")
+        total = total + torch.nn.functional.cross_entropy(
+            logits.float(), labels[1:], ignore_index=IGNORED, reduction="sum"
+        )
     (total / count).backward()
-    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}, float(total / count), count
+    return (
+        {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None},
+        float(total / count),
+        count,
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -70,12 +79,27 @@ def test_gradients_of_a_step_are_those_of_its_examples_one_by_one(family, kind, 
     wanted = None
     for packing in (False, True):
         for micro_batch in (1, 2, 3, 6):
-            run = store.create(Recipe.from_dict({
-                "base_model": {"source": "folder", "id": str(bases(family)), "precision": "fp32"},
-                "dataset": {"source": "file", "id": "rows.json", "held_out_share": 0.0, **how},
-                "method": {"name": "lora", "rank": 4, "dropout": 0.0},
-                "training": {"max_steps": 1, "batch_size": 6, "packing": packing, "optimizer": "adamw_torch", "checkpoints": 0,
-                             "evaluations": 0, "samples": 0, "scored_questions": 0, "max_grad_norm": 100, "learning_rate": 1e-9}}))
+            run = store.create(
+                Recipe.from_dict(
+                    {
+                        "base_model": {"source": "folder", "id": str(bases(family)), "precision": "fp32"},
+                        "dataset": {"source": "file", "id": "rows.json", "held_out_share": 0.0, **how},
+                        "method": {"name": "lora", "rank": 4, "dropout": 0.0},
+                        "training": {
+                            "max_steps": 1,
+                            "batch_size": 6,
+                            "packing": packing,
+                            "optimizer": "adamw_torch",
+                            "checkpoints": 0,
+                            "evaluations": 0,
+                            "samples": 0,
+                            "scored_questions": 0,
+                            "max_grad_norm": 100,
+                            "learning_rate": 1e-9,
+                        },
+                    }
+                )
+            )
             found, loss, job = one_step(run, micro_batch)
             assert job.packing == packing and len(job.train) == 6
             wanted = wanted or one_by_one(job)
@@ -93,7 +117,10 @@ def test_padded_labels_are_what_is_predicted_whatever_side_a_tokenizer_pads_on(s
     examples = [{"input_ids": [7, 8, 9, 10], "labels": [7, 8, 9, 10]}, {"input_ids": [5, 6], "labels": [IGNORED, 6]}]
     batch = collator(tokenizer, packing=False)(examples)
     assert batch["labels"].tolist() == [[IGNORED, 8, 9, 10], [IGNORED, 6, IGNORED, IGNORED]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]] and batch["input_ids"][1, :2].tolist() == [5, 6]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]] and batch["input_ids"][1, :2].tolist() == [
+        5,
+        6,
+    ]
 
 
 def test_the_first_token_of_a_plain_text_counts_in_no_model(bases):

@@ -6,8 +6,17 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from qlora_app.tasks.packing import ATTENTION, IGNORED, _alone, _apart, pack, packed
 
-SMALL = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
-         "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 64, "pad_token_id": 0}
+SMALL = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+}
 LONG = [list(range(5, 45)), list(range(10, 22)), list(range(30, 33))]
 
 
@@ -28,9 +37,20 @@ def in_one_row(model, rows):
         return model(**batch, use_cache=False).logits.reshape(-1, SMALL["vocab_size"])
 
 
-PACKED = {"gpt_oss": {"num_local_experts": 4, "sliding_window": 6}, "mistral": {"sliding_window": 6}, "mixtral": {"num_local_experts": 4},
-          "gemma3_text": {"sliding_window": 6}, "granite_swa": {"sliding_window": 6}, "gpt2": {}, "opt": {"word_embed_proj_dim": 32, "ffn_dim": 32},
-          "gpt_neox": {}, "cohere": {}, "qwen3": {}, "phi3": {"sliding_window": 6}, "starcoder2": {"sliding_window": 6}}
+PACKED = {
+    "gpt_oss": {"num_local_experts": 4, "sliding_window": 6},
+    "mistral": {"sliding_window": 6},
+    "mixtral": {"num_local_experts": 4},
+    "gemma3_text": {"sliding_window": 6},
+    "granite_swa": {"sliding_window": 6},
+    "gpt2": {},
+    "opt": {"word_embed_proj_dim": 32, "ffn_dim": 32},
+    "gpt_neox": {},
+    "cohere": {},
+    "qwen3": {},
+    "phi3": {"sliding_window": 6},
+    "starcoder2": {"sliding_window": 6},
+}
 
 
 @pytest.mark.parametrize("family", PACKED)
@@ -65,8 +85,17 @@ def test_sinks_get_the_gradients_they_have_alone():
 def test_a_model_with_sinks_also_answers_as_it_did():
     """With a cache and padded on the left, as when it generates."""
     model = made("gpt_oss", **PACKED["gpt_oss"])
-    asked = {"input_ids": torch.tensor([LONG[0][:12], [0] * 4 + LONG[0][:8]]), "attention_mask": torch.tensor([[1] * 12, [0] * 4 + [1] * 8])}
-    how = {"max_new_tokens": 8, "do_sample": False, "use_cache": True, "output_scores": True, "return_dict_in_generate": True}
+    asked = {
+        "input_ids": torch.tensor([LONG[0][:12], [0] * 4 + LONG[0][:8]]),
+        "attention_mask": torch.tensor([[1] * 12, [0] * 4 + [1] * 8]),
+    }
+    how = {
+        "max_new_tokens": 8,
+        "do_sample": False,
+        "use_cache": True,
+        "output_scores": True,
+        "return_dict_in_generate": True,
+    }
     own = model.generate(**asked, **how)
     assert pack(model)
     ours = model.generate(**asked, **how)
@@ -74,9 +103,16 @@ def test_a_model_with_sinks_also_answers_as_it_did():
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(own.scores, ours.scores, strict=True))
 
 
-PADDED = {"gemma2": {}, "bloom": {}, "mpt": {"d_model": 32, "n_heads": 4}, "gptj": {"n_embd": 32, "n_head": 4, "rotary_dim": 4, "n_layer": 2},
-          "gpt_neo": {"attention_types": [[["global", "local"], 1]], "num_layers": 2}, "mamba": {}, "nemotron": {},
-          "llama4_text": {"attention_chunk_size": 32, "num_local_experts": 2}}
+PADDED = {
+    "gemma2": {},
+    "bloom": {},
+    "mpt": {"d_model": 32, "n_heads": 4},
+    "gptj": {"n_embd": 32, "n_head": 4, "rotary_dim": 4, "n_layer": 2},
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]], "num_layers": 2},
+    "mamba": {},
+    "nemotron": {},
+    "llama4_text": {"attention_chunk_size": 32, "num_local_experts": 2},
+}
 
 
 @pytest.mark.parametrize("family", PADDED)
