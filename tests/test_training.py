@@ -18,6 +18,8 @@ from qlora_app.errors import UserError
 from qlora_app.methods import LoraMethod
 from qlora_app.runs import Status
 from qlora_app.runs.checkpoints import newest_complete
+from qlora_app.runs.proof import Proof
+from qlora_app.runs.proof_words import proof_words
 from qlora_app.tasks.chat import Chat, EncodedExamples, encode, held_out_loss, micro_batches
 from qlora_app.tasks.packing import ATTENTION, IGNORED, KNOWN, collator, keeps_apart, on_device, pack, packed, places
 from qlora_app.train import worker
@@ -25,7 +27,6 @@ from qlora_app.train.card import model_card
 from qlora_app.train.report import due
 from qlora_app.train.trainer import walked_once
 from qlora_app.training_data import DatasetChoice, load_examples
-from qlora_app.words import proof_words
 from tests.conftest import short_recipe
 
 TALK = [{"role": "user", "content": "Where does Mira live?"}, {"role": "assistant", "content": "Mira lives on Orchard Lane."},
@@ -314,8 +315,8 @@ def test_the_card_opens_a_base_of_the_hub_at_the_commit_it_was_trained_at(store)
     base = ModelChoice(source="hub", id="some/model", revision="0" * 40)
     proof = {"heldout": {}, "update": {"parameters": 1}, "method": {}, "versions": {},
              "data": {"rows": 2, "trained": 2, "held_out": 0, "left_out": 0, "cut": 0, "fingerprint": "abc"}}
-    card = model_card(short_recipe().model_copy(update={"base_model": base}), Chat(), proof)
-    assert f"AutoModelForCausalLM.from_pretrained('some/model', revision='{'0' * 40}')" in card and "base_model: some/model" in card
+    card = model_card(short_recipe().model_copy(update={"base_model": base}), Chat(), Proof.from_json(proof))
+    assert f"AutoModelForCausalLM.from_pretrained('some/model', revision='{'0' * 40}'" in card and "base_model: some/model" in card
 
 
 def test_what_was_also_learned_is_counted_and_a_resumed_run_says_its_proof(store, home):

@@ -10,7 +10,7 @@ from ..errors import UserError
 from ..messages import Conversation
 from .packing import collator
 from .plain_text import HIDDEN, broken_up, plain_all, special_tokens
-from .task import BATCH, IGNORED, Task, evaluating, in_batches
+from .task import BATCH, IGNORED, Answer, Question, Task, asked_in, evaluating, in_batches
 from .token_cache import Encoded, TokenCache
 
 if TYPE_CHECKING:
@@ -294,28 +294,42 @@ class Chat(Task):
         logits = outputs.logits[:, -batch["labels"].shape[1]:]  # without those of tokens a method has put in front
         return outputs.loss, logits[:, :-1][learned], labels[learned]
 
-    def answer(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH) -> list[str]:
+    def questions(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> list[Question]:
+        return asked_in(conversation)
+
+    def tokens(self, tokenizer: "PreTrainedTokenizerBase", question: Question) -> tuple[int, int]:
+        ids, labels = self.encode_whole(tokenizer, question.example)
+        answer = sum(label != IGNORED for label in labels)
+        return len(ids) - answer, answer
+
+    def final(self, answer: str) -> str:
+        return answer.rpartition("</think>")[2].strip()
+
+    def answers(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
+                base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH) -> list[Answer]:
         return answer_all(model, tokenizer, conversations, base, max_new_tokens, temperature, batch)
 
 
 def answer_all(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH) -> list[str]:
+               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH) -> list[Answer]:
     """An answer to each conversation; `base` switches the adapter off. Leaves mode, random state and adapter as they were."""
     import torch
 
     how = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
     if not base and getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
         batch = 1  # a learned prefix stands before the row: padding would come between it and the shorter texts
-    answers: list[str] = []
+    answers: list[Answer] = []
+    ends = stop_ids(tokenizer)
     with evaluating(model, base), torch.random.fork_rng():
         torch.manual_seed(0)
         for asked in in_batches(conversations, batch):
             inputs = prompts(model, tokenizer, asked, max_new_tokens)
-            made = model.generate(**inputs, max_new_tokens=max_new_tokens, use_cache=True, eos_token_id=stop_ids(tokenizer),
+            made = model.generate(**inputs, max_new_tokens=max_new_tokens, use_cache=True, eos_token_id=ends,
                                   pad_token_id=tokenizer.pad_token_id, **how)
             new = made[:, inputs["input_ids"].shape[1]:]
-            answers += [text.strip() for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
+            ended = torch.isin(new, torch.tensor(ends, device=new.device)).any(1).tolist()
+            texts = tokenizer.batch_decode(new, skip_special_tokens=True)
+            answers += [Answer(text.strip(), end) for text, end in zip(texts, ended, strict=True)]
     return answers
 
 

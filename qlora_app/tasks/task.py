@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from ..messages import Conversation
+from ..messages import Conversation, Message
 from ..words import TASK_NAMES
 from .choice import TaskChoice
 from .packing import IGNORED, on_device
@@ -23,13 +23,30 @@ BATCH = 50  # questions answered at once
 
 @dataclass(frozen=True)
 class Question:
-    """A held-out or typed question: the conversation up to the answer, and the answer that would be right ("" if unknown)."""
+    """A held-out, learned or typed question: the conversation up to the answer, and the answer that would be right ("" if unknown).
+
+    `turn` is the answer as the data have it, with what was thought before it and what it calls; None where the data have none as such.
+    """
 
     conversation: Conversation
     expected: str
+    turn: Message | None = None
 
     @property
     def text(self) -> str: return self.conversation[-1]["content"]
+
+    @property
+    def example(self) -> Conversation:
+        """The conversation with its right answer, which alone carries loss."""
+        assert self.turn is not None
+        return [*({**turn, "train": False} for turn in self.conversation), {**self.turn, "train": True}]
+
+
+class Answer(NamedTuple):
+    """What a model answered."""
+
+    text: str
+    ended: bool = True  # by itself; False where it was stopped at the longest answer allowed
 
 
 class Candidate(NamedTuple):
@@ -104,6 +121,15 @@ class Task:
 
     # ---- measuring
 
+    def score(self, measured: dict[str, float]) -> float:
+        """One number for a held-out measurement, of which a run keeps the highest: the loss turned round, since every token counts in
+        it. A task whose answers are right or wrong takes their share, which an overconfident model can hold while its loss rises."""
+        return -measured["loss"]
+
+    def noise(self, measured: dict[str, float], examples: int) -> float:
+        """How much two scores of the same `examples` held-out examples may differ by chance: 1 % of the loss."""
+        return 0.01 * measured["loss"]
+
     def measure(self, model: "PreTrainedModel", batches: list[dict[str, Any]]) -> dict[str, float]:
         """{"loss": nats a label, `counted`: share of labels that come first}; each label counts the same, however they are batched."""
         total = right = count = 0.0
@@ -122,14 +148,33 @@ class Task:
         return self.loss(outputs, labels), outputs.logits[learned], labels[learned]
 
     def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Question | None:
-        """A held-out example as a question with its answer; None if there is none in it."""
-        last = next((i for i in range(len(conversation) - 1, 0, -1) if conversation[i]["role"] == "assistant"), None)
-        return Question(conversation[:last], conversation[last]["content"]) if last else None
+        """An example as a question, of its last turn, with its answer; None if there is none in it."""
+        every = asked_in(conversation)
+        return every[-1] if every else None
+
+    def questions(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> list[Question]:
+        """Everything that an example asks; a task whose answer is the last turn asks once."""
+        question = self.question(tokenizer, conversation)
+        return [question] if question else []
+
+    def tokens(self, tokenizer: "PreTrainedTokenizerBase", question: Question) -> tuple[int, int]:
+        """(tokens read before the answer and beside it in the context, tokens of the right answer with its end); zeros where nothing
+        is generated."""
+        return 0, 0
+
+    def final(self, answer: str) -> str:
+        """What of an answer is compared with the expected one: all but what the model thought before it."""
+        return answer.strip()
+
+    def answers(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
+                base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH) -> list[Answer]:
+        """An answer to each question; `base` switches the adapter off. Leaves mode, random state and adapter as they were."""
+        return [Answer(found[0].text if found else "") for found in self.candidates(model, tokenizer, conversations, base, 1, batch)]
 
     def answer(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
                base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH) -> list[str]:
-        """An answer to each question; `base` switches the adapter off. Leaves mode, random state and adapter as they were."""
-        return [found[0].text if found else "" for found in self.candidates(model, tokenizer, conversations, base, 1, batch)]
+        """The texts of `answers`."""
+        return [one.text for one in self.answers(model, tokenizer, conversations, base, max_new_tokens, temperature, batch)]
 
     def candidates(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
                    base: bool = False, most: int = 10, batch: int = BATCH) -> list[list[Candidate]]:
@@ -140,6 +185,12 @@ class Task:
         """Shares from 0 to 1 of the scored questions; the first is the one people are told."""
         right = sum(same_answer(a, e) for a, e in zip(answers, expected, strict=True))
         return {"exact_match": right / max(1, len(expected))}
+
+
+def asked_in(conversation: Conversation) -> list[Question]:
+    """A question for every assistant turn that is learned and has something before it."""
+    learned = [place for place, turn in enumerate(conversation) if place and turn["role"] == "assistant" and turn.get("train", True)]
+    return [Question(conversation[:place], conversation[place]["content"], conversation[place]) for place in learned]
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """What a run needs while it trains: model with adapter, data, questions, all made from its recipe."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,13 @@ from ..methods import marks
 from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
-from ..tasks import Question, Task, task_for
+from ..tasks import Task, task_for
 from ..tasks.chat import EncodedExamples, micro_batches
 from ..tasks.options import ExamplesWithOptions, collator_with_options
 from ..tasks.packing import on_device, pack
 from ..tasks.token_cache import TokenCache, cache_folder
 from ..training_data import Examples, load_examples
-
-SAMPLE_QUESTIONS = 4
+from .questions import Questions, questions_of, spread
 
 
 @dataclass
@@ -40,11 +39,10 @@ class Job:
     collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
     packing: bool
     micro_batch: int
+    max_length: int  # tokens of an example
     held_out_batches: list[dict[str, Any]]
-    questions: list[Question]
-    scored: list[Question]
-    also_learned: int  # scored questions that stand in the data it learns from too, with another answer
-    answer_length: int  # tokens
+    measured_examples: int  # held-out examples in those batches
+    questions: Questions
     warnings: list[str]
     before: dict[str, tuple[float, float]]  # marks of everything that learns, as it was before the first step
 
@@ -66,20 +64,16 @@ def prepare(run: Run, recipe: Recipe) -> Job:
     train, held_out = _encoded(recipe, task, tokenizer, examples, max_length, settings)
     micro_batch = micro_batch_size(train, training.batch_size, at_once // train.read_each)
     collate = task.collator(tokenizer, packing)
-    measured = held_out.__getitems__(list(_spread(range(len(held_out)), training.measured_examples)))
+    measured = held_out.__getitems__(list(spread(range(len(held_out)), training.measured_examples)))
     held_out_batches = list(micro_batches(measured, 16, collate))
     held_out.cache.save()
     first = collate([EncodedExamples.__getitem__(train, i) for i in range(min(micro_batch, len(train)))])  # without the answer options
     warnings += recipe.method.before_first_step(model, on_device(first, model.device))
     if recipe.method.comparing:
         collate = collator_with_options(collate, task.collator(tokenizer, packing=False))
-    there = {place: question for place, one in enumerate(examples.held_out) if (question := task.question(tokenizer, one))}
-    questions, scored = list(there.values()), _spread(list(there), training.scored_questions)
-    asked = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
-    return Job(run, recipe, task, examples, tokenizer, model, train, collate, packing, micro_batch, held_out_batches,
-               asked or _spread(questions, SAMPLE_QUESTIONS), [there[place] for place in scored],
-               len(set(scored).intersection(examples.also_learned)),
-               _answer_length(questions, tokenizer), warnings, before)
+    questions = questions_of(task, tokenizer, examples, training, facts.context, max_length)
+    return Job(run, recipe, task, examples, tokenizer, model, train, collate, packing, micro_batch, max_length, held_out_batches,
+               len(measured), questions, warnings, before)
 
 
 def _with_adapter(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase,
@@ -130,19 +124,6 @@ def _machine() -> memory.Machine:
         return memory.here()
     free, total = torch.cuda.mem_get_info()
     return memory.Machine("cuda", total, free)
-
-
-def _spread(items: Sequence[Any], most: int) -> Sequence[Any]:
-    """At most `most` items, evenly from all over the list."""
-    return items if len(items) <= most else [items[i * len(items) // most] for i in range(most)]
-
-
-def _answer_length(questions: list[Question], tokenizer: PreTrainedTokenizerBase) -> int:
-    """Tokens an answer may have: a few more than the longest right one, so that talking on is seen."""
-    if not questions:
-        return 100
-    lengths = [len(ids) for ids in tokenizer([q.expected for q in questions[:200]])["input_ids"]]
-    return min(256, max(16, max(lengths) + 8))
 
 
 def micro_batch_size(examples: EncodedExamples, batch: int, tokens: int) -> int:
