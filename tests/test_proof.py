@@ -207,7 +207,7 @@ def yes_no(home, learned="yes", held_out="yes"):
 
 
 def trained(store, data, **training):
-    recipe = short_recipe(**{"samples": 0, "scored_questions": 12, "max_steps": 60, "batch_size": 8, "learning_rate": 1e-2} | training)
+    recipe = short_recipe(**{"samples": 0, "scored_questions": 12, "max_steps": 24, "epochs": 100, "batch_size": 8, "learning_rate": 1e-2} | training)
     run = store.create(recipe.model_copy(update={"dataset": data}))
     assert worker.main(run.folder) == 0, run.status().sentence
     return run

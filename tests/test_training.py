@@ -8,7 +8,7 @@ import bitsandbytes as bnb
 import pytest
 import torch
 from peft import PeftModel, get_peft_model_state_dict
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from qlora_app import starter
@@ -24,6 +24,7 @@ from qlora_app.tasks.chat import Chat, EncodedExamples, encode, held_out_loss, m
 from qlora_app.tasks.packing import ATTENTION, IGNORED, KNOWN, collator, keeps_apart, on_device, pack, packed, places
 from qlora_app.train import worker
 from qlora_app.train.card import model_card
+from qlora_app.train.failures import NotANumber, cause_of
 from qlora_app.train.report import due
 from qlora_app.train.trainer import walked_once
 from qlora_app.training_data import DatasetChoice, load_examples
@@ -376,13 +377,50 @@ def test_a_second_worker_on_the_same_run_leaves(store):
     assert not (run.folder / "status.json").exists()
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_advice(store, monkeypatch):
+@pytest.mark.parametrize("broken_at, words", [(1, "no learning rate is to blame"), (3, "Lower the learning rate (it is 0.003)")])
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(broken_at, words, store, monkeypatch):
     step = worker.build_trainer.__globals__["MethodTrainer"].training_step
-    monkeypatch.setattr("qlora_app.train.trainer.MethodTrainer.training_step", lambda *a, **k: step(*a, **k) * float("nan"))
+
+    def sometimes(self, *a, **k):
+        return step(self, *a, **k) * (float("nan") if self.state.global_step + 1 == broken_at else 1)
+
+    monkeypatch.setattr("qlora_app.train.trainer.MethodTrainer.training_step", sometimes)
     run = store.create(short_recipe())
     assert worker.main(run.folder) == 1
     status = run.status()
-    assert status.state == "failed" and "step 1 is nan" in status.sentence and "learning rate (it is 0.003)" in status.sentence
+    assert status.state == "failed" and f"step {broken_at} is nan" in status.sentence and words in status.sentence
+
+
+def test_a_base_that_holds_no_numbers_is_not_blamed_on_the_learning_rate(store, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(starter.BASE, base)
+    weights = load_file(base / "model.safetensors")
+    weights["model.norm.weight"][3] = float("nan")
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    run = store.create(short_recipe(samples=0).model_copy(update={"base_model": ModelChoice(source="folder", id=str(base))}))
+    assert worker.main(run.folder) == 1
+    sentence = run.status().sentence
+    assert "the weights of the base hold numbers that are none" in sentence and "earning rate" not in sentence
+
+
+def test_rows_that_have_no_loss_are_named_as_the_cause(store, monkeypatch):
+    measure = Chat.measure
+
+    def not_these(task, model, batches):
+        return measure(task, model, batches) | ({"loss": float("nan")} if isinstance(batches, list) and "step" in batches[0] else {})
+
+    class Rows(Chat):
+        measure = not_these
+
+    batch = {"labels": torch.tensor([[1, 2]])}
+    model = LoraMethod(dropout=0).attach(load_model(ModelChoice()))
+    task, error = Rows(), NotANumber(5, float("nan"), is_first=False)
+    monkeypatch.setattr(Chat, "measure", lambda task, model, batches: {"loss": 1.0})
+    measure = Chat.measure
+    assert cause_of(error, task, model, [batch | {"step": 1}], [batch]) == "rows"
+    assert cause_of(error, task, model, [{"labels": torch.tensor([[IGNORED, IGNORED]])}], [batch]) == "rows"
+    assert cause_of(error, task, model, [batch], [batch]) == "rate"
+    assert cause_of(NotANumber(1, float("nan"), is_first=True), task, model, [batch], [batch]) == "method"
 
 
 def test_an_adapter_is_not_laid_over_other_weights(store, tmp_path):

@@ -115,9 +115,11 @@ class Data:
 
 @dataclass(frozen=True)
 class Base:
-    """How the base was opened when it was measured: torch's name of its dtype, and what BitsAndBytesConfig was given, if any."""
+    """How the base was opened when it was measured: torch's names of its dtype and device, and what BitsAndBytesConfig was given, if
+    it was quantized."""
 
     dtype: str = ""
+    device: str = ""
     quantization: dict[str, Any] = field(default_factory=dict)
 
 

@@ -56,7 +56,7 @@ def _in_peft(recipe: Recipe, task: Task, opened: Base) -> str:
     given += [f"num_labels={len(task.labels)}", f"id2label={dict(enumerate(task.labels))}"] if task.labels else []
     given += ["ignore_mismatched_sizes=True"] if task.labels else []  # the head of another task makes place
     classes = sorted([task.opens_with, "AutoTokenizer", *(["BitsAndBytesConfig"] if opened.quantization else [])])
-    return f"""import torch
+    return f"""{_imports(opened)}
 from peft import PeftModel
 from transformers import {", ".join(classes)}{ours}
 
@@ -64,14 +64,22 @@ from transformers import {", ".join(classes)}{ours}
 model = PeftModel.from_pretrained(base, "{FOLDER}").eval()"""
 
 
+def _imports(opened: Base) -> str:
+    """On some CPUs bitsandbytes multiplies 4-bit weights in bf16, whatever it is told, with another kernel than it was measured with."""
+    unlike = opened.device == "cpu" and "load_in_4bit" in opened.quantization
+    return "import bitsandbytes.nn.modules\nimport torch" if unlike else "import torch"
+
+
 def _quantization(opened: Base) -> str:
-    """A line that says how the base is packed; empty where it is not."""
+    """Lines that say how the base is packed; empty where it is not."""
     if not opened.quantization:
         return ""
+    unlike = "bitsandbytes.nn.modules.has_avx512bf16 = lambda: False  # on a CPU: computed as below, not in bf16\n"
     said = [f"{name}={_code(name, value)}" for name, value in opened.quantization.items()]
     lines = textwrap.wrap(", ".join(said), WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False,
                           break_on_hyphens=False)
-    return "\n".join(["quantization = BitsAndBytesConfig(", *lines, ")", ""])
+    packed = "\n".join(["quantization = BitsAndBytesConfig(", *lines, ")", ""])
+    return f"{unlike}{packed}" if "bitsandbytes" in _imports(opened) else packed
 
 
 def _code(name: str, value: Any) -> str:

@@ -113,7 +113,7 @@ def base_of(model: Any) -> Base:
     config = getattr(opened.config, "quantization_config", None)
     given = config.to_dict() if hasattr(config, "to_dict") else config or {}
     wanted = QUANTIZED_AS[given.get("load_in_4bit", False)] if given else ()
-    return Base(str(opened.dtype).removeprefix("torch."), {name: given[name] for name in wanted if given.get(name)})
+    return Base(str(opened.dtype).removeprefix("torch."), opened.device.type, {name: given[name] for name in wanted if given.get(name)})
 
 
 def _data(job: Job) -> Data:
