@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from html import escape
 
 import pytest
 import torch
@@ -24,6 +25,8 @@ from qlora_app.tasks.chat import Chat
 from qlora_app.train import scoring, worker
 from qlora_app.train.questions import draw
 from qlora_app.training_data import DatasetChoice
+from qlora_app.ui.language import LANGUAGES
+from qlora_app.ui.run_card import proof as proof_card
 from tests.conftest import short_recipe
 
 
@@ -143,7 +146,7 @@ def test_where_answering_would_take_too_long_fewer_are_asked_and_that_is_said(mo
     answered, _ = scoring.score(FakeJob(said, parameters=10**8), questions_like(["a"] * 200), 600.0)
     assert (answered.questions, answered.not_asked) == (60, 140), "ten took 100 seconds, and there are 600"
     words = proof_words(Proof(HeldOut(questions=60, exact_match=Change(0, 1), not_asked=140)))
-    assert "Not asked: 140 questions, to answer which would have taken longer than the training." in words
+    assert "140 of 200 questions were not asked: to answer them would have taken too long." in words
 
 
 # ---- figures that contradict each other
@@ -172,6 +175,16 @@ def test_figures_that_contradict_each_other_are_said_in_red(code):
     (found,) = contradictions(WRONG[code])
     assert found.code == code
     assert ("warning", found.sentence) in proof_lines(WRONG[code]) and found.sentence.startswith("Warning: ")
+    assert f'<p class="warning">{escape(found.sentence)}</p>' in proof_card(WRONG[code].to_json())
+    assert [text for text in proof_words(WRONG[code]) for language in LANGUAGES.values() if language.say(text) is None] == []
+
+
+def test_everything_a_proof_says_is_translated():
+    said = replace(FINE, kept=Kept(40, 80, "best", 40, {"loss": 0.1, "accuracy": 0.9}, {"loss": 0.2, "accuracy": 0.5}, True),
+                   heldout=replace(FINE.heldout, out_of_reach=2, not_asked=3, figures={"accuracy": {"before": 0.1, "after": 0.9}}),
+                   data=Data(trained=200, cut=3, max_length=512, rows=210, left_out=4))
+    words = proof_words(said)
+    assert len(words) == 10 and [text for text in words for language in LANGUAGES.values() if language.say(text) is None] == []
 
 
 def test_who_goes_on_because_every_row_was_cut_is_told_so():
@@ -207,7 +220,8 @@ def yes_no(home, learned="yes", held_out="yes"):
 
 
 def trained(store, data, **training):
-    recipe = short_recipe(**{"samples": 0, "scored_questions": 12, "max_steps": 24, "epochs": 100, "batch_size": 8, "learning_rate": 1e-2} | training)
+    few = {"samples": 0, "scored_questions": 12, "max_steps": 24, "epochs": 100, "batch_size": 8, "learning_rate": 1e-2}
+    recipe = short_recipe(**few | training)
     run = store.create(recipe.model_copy(update={"dataset": data}))
     assert worker.main(run.folder) == 0, run.status().sentence
     return run

@@ -403,20 +403,9 @@ def test_a_base_that_holds_no_numbers_is_not_blamed_on_the_learning_rate(store, 
     assert "the weights of the base hold numbers that are none" in sentence and "earning rate" not in sentence
 
 
-def test_rows_that_have_no_loss_are_named_as_the_cause(store, monkeypatch):
-    measure = Chat.measure
-
-    def not_these(task, model, batches):
-        return measure(task, model, batches) | ({"loss": float("nan")} if isinstance(batches, list) and "step" in batches[0] else {})
-
-    class Rows(Chat):
-        measure = not_these
-
-    batch = {"labels": torch.tensor([[1, 2]])}
-    model = LoraMethod(dropout=0).attach(load_model(ModelChoice()))
-    task, error = Rows(), NotANumber(5, float("nan"), is_first=False)
-    monkeypatch.setattr(Chat, "measure", lambda task, model, batches: {"loss": 1.0})
-    measure = Chat.measure
+def test_rows_that_have_no_loss_are_named_as_the_cause(model, monkeypatch):
+    batch, task, error = {"labels": torch.tensor([[1, 2]])}, Chat(), NotANumber(5, float("nan"), is_first=False)
+    monkeypatch.setattr(Chat, "measure", lambda task, model, batches: {"loss": float("nan") if "step" in batches[0] else 1.0})
     assert cause_of(error, task, model, [batch | {"step": 1}], [batch]) == "rows"
     assert cause_of(error, task, model, [{"labels": torch.tensor([[IGNORED, IGNORED]])}], [batch]) == "rows"
     assert cause_of(error, task, model, [batch], [batch]) == "rate"

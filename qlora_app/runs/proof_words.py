@@ -52,17 +52,19 @@ def _score_words(held_out: HeldOut) -> list[str]:
 def _learned_words(learned: Answered) -> list[str]:
     if not learned.questions or not learned.exact_match.is_known:
         return []
-    return [f"On {count_of(learned.questions, 'learned question')}: {_before_after(learned)}"]
+    asked = f"{learned.questions:,} learned questions" if learned.questions > 1 else "1 learned question"
+    return [f"On {asked}: {_before_after(learned)}"]
 
 
 def _not_asked_words(held_out: HeldOut) -> list[str]:
     """Why fewer questions were scored than were drawn, and how many answers had no end."""
     lines = []
+    drawn = held_out.questions + held_out.out_of_reach + held_out.not_asked
     if held_out.out_of_reach:
-        lines.append(f"Not asked: {count_of(held_out.out_of_reach, 'question')}, too long for what the model reads together with the "
-                     "right answer.")
+        lines.append(f"{held_out.out_of_reach:,} of {drawn:,} questions were not asked: with the right answer they are longer than what "
+                     "the model reads.")
     if held_out.not_asked:
-        lines.append(f"Not asked: {count_of(held_out.not_asked, 'question')}, to answer which would have taken longer than the training.")
+        lines.append(f"{held_out.not_asked:,} of {drawn:,} questions were not asked: to answer them would have taken too long.")
     if held_out.unended:
         lines.append(f"{held_out.unended:,} of {held_out.questions:,} answers were longer than any right one and were cut off.")
     return lines
@@ -80,15 +82,14 @@ def _held_out_words(held_out: HeldOut) -> list[str]:
 
 
 def _kept_words(kept: Kept) -> list[str]:
-    if not kept.is_earlier or not kept.last:
+    if not kept.is_earlier or "loss" not in kept.best or "loss" not in kept.last:
         return []
-    return [f"Kept is step {kept.step:,} of {kept.of:,}, the best on held-out examples: {_measured(kept.best)}. The last step had "
-            f"{_measured(kept.last)}."]
-
-
-def _measured(figures: dict[str, float]) -> str:
-    shares = [f"{FIGURES.get(name, name)} {value:.0%}" for name, value in figures.items() if name != "loss"]
-    return ", ".join([*shares, f"loss {loss_figure(figures['loss'])}"])
+    lines = [f"Kept is step {kept.step:,} of {kept.of:,}, the best on held-out examples: loss {loss_figure(kept.best['loss'])} there, "
+             f"{loss_figure(kept.last['loss'])} at the last step."]
+    for name, share in kept.best.items():
+        if name != "loss" and name in kept.last:
+            lines.append(f"{FIGURES.get(name, name)}: {share:.0%} there, {kept.last[name]:.0%} at the last step.")
+    return [" ".join(lines)]
 
 
 def _update_words(proof: Proof) -> list[str]:
@@ -114,9 +115,9 @@ def _data_words(proof: Proof) -> list[str]:
     """What of the data was not learned."""
     data, lines = proof.data, []
     if data.cut and data.max_length:
-        lines.append(f"Cut at {data.max_length:,} tokens: {data.cut:,} of {count_of(data.trained, 'learned row')}.")
+        lines.append(f"Cut at {data.max_length:,} tokens: {data.cut:,} of {data.trained:,} learned rows.")
     if data.left_out:
-        lines.append(f"Left out: {data.left_out:,} of {count_of(data.rows, 'row')}.")
+        lines.append(f"Left out: {data.left_out:,} of {data.rows:,} rows.")
     return lines
 
 
@@ -126,4 +127,5 @@ def _seconds_words(seconds: Seconds) -> list[str]:
     took = duration(seconds.training)
     if seconds.to_first_loss is None:  # a run that was resumed
         return [f"Trained for {took}."]
-    return [f"First loss after {seconds.to_first_loss:.1f} s; trained for {took}."]
+    first = f"{seconds.to_first_loss:.1f} s"
+    return [f"First loss after {first}; trained for {took}."]
