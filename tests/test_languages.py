@@ -218,7 +218,7 @@ def mistakes():
 
 
 def failures():
-    no_number = [NotANumber(3, float("nan"), False, cause) for cause in ("base", "rows", "method", "rate")]
+    no_number = [NotANumber(3, float("nan"), False, cause) for cause in ("rows", "method", "rate")]
     errors = [MemoryError(), OSError(28, "full"), *no_number, FileNotFoundError(2, "gone", "x.json"), ValueError("x")]
     return [explain(error, recipe) for error in errors for recipe in (Recipe(), None)]
 

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from transformers import PretrainedConfig
 
 from qlora_app.base_models import ModelChoice, load_tokenizer
 from qlora_app.messages import Message
@@ -19,9 +20,10 @@ from qlora_app.runs.checkpoints import is_complete
 from qlora_app.runs.contradictions import CHECKS, contradictions
 from qlora_app.runs.proof import Answered, Change, Data, HeldOut, Kept, Proof, TrainingLoss
 from qlora_app.runs.proof_words import proof_lines, proof_words
-from qlora_app.tasks import TASKS, Answer, Question
+from qlora_app.tasks import TASKS, Answer, Question, Task
 from qlora_app.tasks.asked import MORE, Asked, asked, groups
 from qlora_app.tasks.chat import Chat
+from qlora_app.tasks.template import ChatTemplate
 from qlora_app.train import scoring, worker
 from qlora_app.train.questions import draw
 from qlora_app.training_data import DatasetChoice
@@ -59,11 +61,17 @@ def test_a_task_whose_answer_is_the_last_turn_asks_once(name, tokenizer):
     assert [question.expected for question in TASKS[name]().questions(tokenizer, talk("a", "b", "c", "d"))] == ["d"]
 
 
+class Bare(Chat):
+    """Without a template: the answers in the words of the data."""
+
+    question = Task.question
+
+
 @given(st.lists(st.integers(0, 5), max_size=30), st.integers(0, 60))
 def test_questions_are_drawn_evenly_over_conversations_and_turns(turns, most):
     conversations = [talk(*(f"{number}.{place}" for place in range(2 * count))) or [turn("text", "nothing asked")]
                      for number, count in enumerate(turns)]
-    drawn = draw(Chat(), None, conversations, most)
+    drawn = draw(Bare(), None, conversations.__getitem__, range(len(conversations)), most)
     assert len(drawn) == min(most, sum(turns)) and len({question.text for _, question in drawn}) == len(drawn)
     assert all(question.text.startswith(f"{place}.") for place, question in drawn) and drawn == sorted(drawn, key=lambda one: one[0])
     each = {place: sum(place == other for other, _ in drawn) for place, count in enumerate(turns) if count}
@@ -72,7 +80,7 @@ def test_questions_are_drawn_evenly_over_conversations_and_turns(turns, most):
 
 
 def test_first_and_last_turns_are_drawn_alike():
-    drawn = draw(Chat(), None, [talk(*"abcdefgh") for _ in range(40)], 40)
+    drawn = draw(Bare(), None, lambda place: talk(*"abcdefgh"), range(40), 40)
     assert {text: sum(question.text == text for _, question in drawn) for text in "aceg"} == dict.fromkeys("aceg", 10)
 
 
@@ -80,14 +88,14 @@ def test_first_and_last_turns_are_drawn_alike():
 
 def test_an_answer_may_be_as_long_as_the_right_one_however_long_that_is(tokenizer):
     long = " ".join(["word"] * 700)
-    one = asked(Chat(), tokenizer, Question(talk("a"), long, turn("assistant", long)), None)
+    one = asked(Chat(), tokenizer, Question(talk("a"), long, turn=turn("assistant", long)), None)
     assert one.answer > 700 and one.longest == one.answer + MORE
     ids, labels = Chat().encode_whole(tokenizer, talk("a", long))
     assert one.prompt + one.answer == len(ids) and one.answer == sum(label >= 0 for label in labels)
 
 
 def test_what_does_not_fit_into_the_context_is_not_asked(tokenizer):
-    question = Question(talk("a"), "b c", turn("assistant", "b c"))
+    question = Question(talk("a"), "b c", turn=turn("assistant", "b c"))
     whole = asked(Chat(), tokenizer, question, None)
     size = whole.prompt + whole.answer
     assert asked(Chat(), tokenizer, question, size - 1) is None
@@ -105,16 +113,12 @@ def test_short_answers_are_not_generated_as_long_as_the_longest(lengths, context
         assert context is None or max(questions[key].prompt for key in group) + max(longest) <= context
 
 
-def test_reasoning_is_not_compared():
-    assert Chat().final("<think>\nHm.\n</think>\n\nYes. ") == "Yes." and Chat().final(" Yes.") == "Yes."
-
-
 class FakeJob:
     """What scoring asks of a job: a task that answers at once, and a model of a size."""
 
     def __init__(self, answers, parameters=1):
         self.task, self.model, self.tokenizer, self.max_length = Spoken(answers), torch.nn.Linear(parameters, 1, bias=False), None, 64
-        self.model.config = type("Config", (), {})()
+        self.model.config = PretrainedConfig()
 
 
 class Spoken(Chat):
@@ -124,7 +128,7 @@ class Spoken(Chat):
         super().__init__()
         self.said = answers
 
-    def answers(self, model, tokenizer, conversations, base=False, max_new_tokens=128, temperature=0.0, batch=50):
+    def answers(self, model, tokenizer, conversations, base=False, max_new_tokens=128, temperature=0.0, batch=50, thinking=None):
         return [Answer("") if base else self.said[one[0]["content"]] for one in conversations]
 
 
@@ -133,7 +137,7 @@ def questions_like(expected):
 
 
 def test_answers_are_counted():
-    said = {"0": Answer("<think>so</think> Mira"), "1": Answer("Otto and then", False), "2": Answer(""), "3": Answer("x", False)}
+    said = {"0": Answer("Mira"), "1": Answer("Otto and then", has_ended=False), "2": Answer(""), "3": Answer("x", has_ended=False)}
     answered, _ = scoring.score(FakeJob(said), questions_like(["Mira", "Otto", "Ida", "Tom"]), 1.0)
     assert answered == Answered(questions=4, exact_match=Change(0.0, 0.25), predicted=None, unended=2, went_on=1, empty=1,
                                 different_answers=4, different_expected=4, tokens=5.0)
@@ -255,7 +259,9 @@ def test_a_mask_that_lies_beside_the_answers_is_seen(store, home, monkeypatch):
 
 
 def test_a_prompt_that_is_another_one_than_was_taught_is_seen(store, home, monkeypatch):
-    monkeypatch.setattr("qlora_app.tasks.chat.prompt", lambda tokenizer, conversation: "Once upon a time")
+    other = [{"role": "user", "content": "Once upon a time"}]
+    prompt_ids = ChatTemplate.prompt_ids
+    monkeypatch.setattr(ChatTemplate, "prompt_ids", lambda self, conversation, thinking=None: prompt_ids(self, other, thinking))
     run = trained(store, yes_no(home))
     assert "asked_otherwise" in codes(run)
     card = (run.adapter / "README.md").read_text()
@@ -263,7 +269,7 @@ def test_a_prompt_that_is_another_one_than_was_taught_is_seen(store, home, monke
 
 
 def test_an_end_that_is_not_known_is_seen(store, home, monkeypatch):
-    monkeypatch.setattr("qlora_app.tasks.chat.stop_ids", lambda tokenizer: [7])
+    monkeypatch.setattr(ChatTemplate, "stop_ids", lambda self, thinking=False, generation_eos=None: [7])
     assert "never_stops" in codes(trained(store, yes_no(home)))
 
 

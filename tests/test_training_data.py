@@ -721,7 +721,7 @@ def test_every_real_file_trains_one_step_on_the_starter(starter_model):
             data = read_file(SHARED / "real" / case["file"], case["file"])
         except UserError:
             continue
-        ids, labels, _ = encode(tokens, min(data.conversations, key=lambda one: len(str(one))), 1024)
+        ids, labels, *_ = encode(tokens, min(data.conversations, key=lambda one: len(str(one))), 1024)
         loss = starter_model(input_ids=torch.tensor([ids]), labels=torch.tensor([labels])).loss
         loss.backward()
         optimizer.step()
@@ -789,12 +789,12 @@ def test_exactly_the_answers_and_their_end_are_learned(templated, conversation):
 @given(text=texts)
 def test_a_plain_text_is_learned_whole_with_its_end(text):
     made = load_tokenizer(ModelChoice())
-    ids, labels, _ = encode(made, [{"role": "text", "content": text}], 100_000)
+    ids, labels, *_ = encode(made, [{"role": "text", "content": text}], 100_000)
     assert labels == ids and made.decode(ids) == text + made.eos_token and ids.count(made.eos_token_id) == 1
 
 
 def test_everything_is_learned_where_everything_is_asked_for():
-    ids, labels, _ = encode(tokenizer(), [{**turn, "train": True} for turn in pair("q", "a")], 100)
+    ids, labels, *_ = encode(tokenizer(), [{**turn, "train": True} for turn in pair("q", "a")], 100)
     assert ids == labels
 
 

@@ -60,6 +60,17 @@ def load_model(choice: ModelChoice, opens_with: str = "AutoModelForCausalLM", la
     return model
 
 
+def check_vocabulary(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Raises UserError where the tokenizer knows a token for which the model has no row in its embeddings."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    beyond = {token: number for token, number in tokenizer.get_vocab().items() if number >= rows}
+    if beyond:
+        first = min(beyond, key=lambda token: beyond[token])
+        raise UserError(f"The tokenizer of this model knows {len(beyond):,} tokens that the model does not: {first!r} has the number "
+                        f"{beyond[first]:,}, and the embeddings have {rows:,} rows. The tokenizer belongs to another model: bring the one "
+                        "that was published with these weights.")
+
+
 def _new_parts(choice: ModelChoice, model: "PreTrainedModel", found: dict[str, Any], has_head: bool) -> list[str]:
     """The outermost modules of which the model's files hold nothing. Only a head may be missing: all else was to be pretrained."""
     new = {*found["missing_keys"], *(key for key, *_ in found.get("mismatched_keys") or [])}

@@ -22,6 +22,7 @@ from ..messages import Conversation
 from ..runs import Run
 from ..settings import Settings
 from ..tasks.asked import Asked, asked, groups
+from ..tasks.generate import context_of
 from ..tasks.task import same_answer
 from ..training_data.sources import read_file
 
@@ -124,7 +125,7 @@ def score(run: Run, file: Path, base: bool, limit: int | None, misses: int, limi
     began = time.monotonic()
     task, tokenizer = session.task, session.tokenizer
     every = [question for one in data.conversations for question in task.questions(tokenizer, one)][:limit]
-    context = getattr(session.model.config, "max_position_embeddings", None)
+    context = context_of(session.model)
     within = [one for question in every if (one := asked(task, tokenizer, question, context))]
     if not within:
         raise UserError(f"{file.name} has no row with an answer to compare with.")
@@ -159,6 +160,7 @@ def _answer_all(session: ChatSession, questions: list[Asked], context: int | Non
         for group in groups(dict(enumerate(questions)), context):
             line.update(f"{len(answers):,} of {len(questions):,} questions answered")
             longest = max(questions[place].longest for place in group)
-            given = session.answer_all([questions[place].question.conversation for place in group], base=base, max_new_tokens=longest)
-            answers |= zip(group, map(session.task.final, given), strict=True)
+            asking = [questions[place].question for place in group]
+            given = session.answer_all([one.conversation for one in asking], base, longest, [one.thinking for one in asking])
+            answers |= zip(group, given, strict=True)
     return [answers[place] for place in range(len(questions))]

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 WARM, LAST = 0.1, 0.3  # shares of the steps before ranks are taken away, and after
+ALLOCATOR = "adalora_allocator.safetensors"  # in a checkpoint: what decides the next steps beside the adapter itself
+AVERAGES = ("exp_avg_ipt", "exp_avg_unc")  # of PEFT's RankAllocator; its `ipt` is made anew from the gradients of each step
 EVERY = 10  # steps between two looks at what matters; fewer in a short run
 
 
@@ -93,11 +95,47 @@ class AdaloraMethod(MethodChoices):
         pattern, config.rank_pattern = config.rank_pattern, None
         super().save(model, folder)
         config.rank_pattern = pattern
+        self._save_allocator(model, folder)
+
+    @staticmethod
+    def _save_allocator(model: "PeftModel", folder: Path) -> None:
+        """What the values were worth so far, {average/NAME: like the parameter}, and which of them are left, {left/NAME: [rank]}."""
+        import torch
+        from safetensors.torch import save_file
+
+        allocator, state = model.base_model.rankallocator, {}
+        for average in AVERAGES:
+            state |= {f"{average}/{name}": tensor.contiguous() for name, tensor in getattr(allocator, average).items()}
+        for name, left in (model.peft_config["default"].rank_pattern or {}).items():
+            state[f"left/{name}"] = torch.tensor(left)
+        save_file(state, folder / ALLOCATOR)
 
     def resume(self, model: "PeftModel", folder: Path) -> None:
+        """With the allocator as it was. An adapter that has none with it goes on with what its values show to be left."""
+        from safetensors.torch import load_file
+
         super().resume(model, folder)
-        model.peft_config["default"].rank_pattern = {
-            name: (p != 0).flatten().tolist() for name, p in model.base_model.model.named_parameters() if "lora_E.default" in name}
+        allocator, config, inside = model.base_model.rankallocator, model.peft_config["default"], model.base_model.model
+        if not (folder / ALLOCATOR).exists():
+            values = {name: p for name, p in inside.named_parameters() if "lora_E.default" in name}
+            config.rank_pattern = {name: (p != 0).flatten().tolist() for name, p in values.items()}
+            return
+        devices = {name: p.device for name, p in inside.named_parameters()}
+        allocator.reset_ipt()
+        config.rank_pattern = None
+        for key, tensor in load_file(folder / ALLOCATOR).items():
+            kind, _, name = key.partition("/")
+            if kind == "left":
+                config.rank_pattern = (config.rank_pattern or {}) | {name: tensor.tolist()}
+            else:
+                getattr(allocator, kind)[name] = tensor.to(devices[name])
+        # The allocator adds a parameter to its averages where `ipt` does not know it yet.
+        allocator.ipt = {name: average.new_zeros(average.shape) for name, average in allocator.exp_avg_ipt.items()}
+
+    def finish(self, model: "PeftModel", folder: Path) -> dict[str, Any]:
+        """A finished adapter goes on with nothing."""
+        (folder / ALLOCATOR).unlink(missing_ok=True)
+        return {}
 
     def trainable(self, block: list[Matrix], layers: int) -> int:
         """The two outer matrices and the values between them."""

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,14 @@ class Run:
     def task(self) -> Task:
         """What it learns, with the labels its data had when it began."""
         return task_from(read_json(self.folder / "task.json"), self.recipe().task)
+
+    def began(self) -> str:
+        """The day it was first started, as an ISO date; today for a run that was not yet, or by an earlier version."""
+        return (read_json(self.folder / "task.json") or {}).get("began") or date.today().isoformat()
+
+    def not_learned(self) -> list[dict[str, Any]]:
+        """[{part, row, reason}] of the rows of which nothing, or not every answer, is learned."""
+        return read_json(self.folder / "not_learned.json") or []
 
     def status(self) -> Status:
         """The state as it is now: what the worker wrote, corrected by whether a worker lives."""
@@ -253,9 +262,16 @@ class Run:
         pinned = chosen.model_copy(update={"revision": commit}) if commit else chosen
         write_json(self.folder / "base.json", {"commit": commit, "weights": fingerprint(folder_of(pinned))})
 
-    def write_task(self, task: Task) -> None:
-        """What it learns: a label is known to the adapter by its number only, and the data may be gone one day."""
-        write_json(self.folder / "task.json", {"name": task.name, "labels": list(task.labels)})
+    def write_task(self, task: Task, began: str) -> None:
+        """What it learns: a label is known to the adapter by its number only, and the data may be gone one day.
+
+        began: the day it was first started, which is the date in its prompts.
+        """
+        write_json(self.folder / "task.json", {"name": task.name, "labels": list(task.labels), "began": began})
+
+    def write_not_learned(self, rows: list[dict[str, Any]]) -> None:
+        """The rows of which nothing, or not every answer, is learned: [{part, row, reason}]."""
+        write_json(self.folder / "not_learned.json", rows)
 
     def append_metric(self, row: dict[str, Any]) -> int:
         """Returns the file's size after the line: where the next line begins."""

@@ -6,11 +6,13 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import UserError
+from ..messages import Conversation
 from ..recipe import Recipe
 from ..runs.proof import Base, Data, Proof
 from ..runs.proof_words import proof_words
 from ..tasks import Task
-from ..tasks.chat import Chat, prompt, stop_ids
+from ..tasks.chat import Chat
+from ..tasks.template import ChatTemplate
 
 FOLDER = "path/to/this/folder"
 QUESTION = "A question"
@@ -101,11 +103,16 @@ def _asking(task: Task, tokenizer: PreTrainedTokenizerBase | None) -> str:
     """The very text a question was put in, for other programs: with another one it answers worse, or not at all."""
     if tokenizer is None or not isinstance(task, Chat):
         return ""
+    template = ChatTemplate.of(tokenizer)
+    conversation: Conversation = [{"role": "user", "content": QUESTION}]
+    if template.system:  # as all rows had it
+        conversation.insert(0, {"role": "system", "content": template.system})
     try:
-        asked = prompt(tokenizer, [{"role": "user", "content": QUESTION}])
+        asked = template.prompt(conversation, template.thinks_by_default).text
     except UserError:  # the template wants more than a question
         return ""
-    ends = " or ".join(f"`{tokenizer.convert_ids_to_tokens(number)}`" for number in stop_ids(tokenizer))
+    tokens = [tokenizer.convert_ids_to_tokens(number) for number in template.stop_ids(template.thinks_by_default)]
+    ends = " or ".join(f"`{end}`" for end in [*tokens, *template.stop_strings])
     return f"""## How to ask it
 
 A question is put to it as the chat template in this folder writes it; this is one, up to where the answer begins:
@@ -114,8 +121,15 @@ A question is put to it as the chat template in this folder writes it; this is o
 {asked}
 ````
 
-An answer ends with {ends}.
+An answer ends with {ends}.{_thinking(template)}
 """
+
+
+def _thinking(template: ChatTemplate) -> str:
+    if not template.has_thinking:
+        return ""
+    learned = "reason first" if template.thinks_by_default else "answer at once, without reasoning"
+    return f"\nThe template can ask for reasoning or for none (`enable_thinking`, or its own name for it); it was taught to {learned}."
 
 
 def _measured(proof: Proof) -> str:

@@ -10,9 +10,9 @@ from ..recipe import Recipe
 from ..tasks import Task
 from ..tasks.packing import IGNORED
 
-# What makes a loss no number: the base gives none for any rows; it gives none for these, or they teach nothing; what the method began
-# with, for nothing was learned yet; what was learned, which has grown without bounds.
-Cause = Literal["base", "rows", "method", "rate"]
+# What makes a loss no number, when the very first one was one (first_loss.py): the base gives none for these rows, or they teach nothing;
+# what the method began with, for nothing was learned yet; what was learned, which has grown without bounds.
+Cause = Literal["rows", "method", "rate"]
 
 
 class NotANumber(Exception):
@@ -40,14 +40,12 @@ def explain(error: BaseException, recipe: Recipe | None) -> str:
     return f"The training program failed with {type(error).__name__}: {first or 'no message'}. The log has the details."
 
 
-def cause_of(error: NotANumber, task: Task, model: Any, step: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> Cause:
-    """Why the loss of a step is no number: its micro-batches are measured once more with the adapter switched off, and others too.
+def cause_of(error: NotANumber, task: Task, model: Any, step: Sequence[dict[str, Any]]) -> Cause:
+    """Why the loss of a step is no number: its micro-batches are measured once more with the adapter switched off.
 
     What the adapter holds tells nothing by now: the step has written its own NaN into it.
     """
     with model.disable_adapter():
-        if others and not math.isfinite(task.measure(model, list(others))["loss"]):
-            return "base"
         if not any(_teaches(batch) for batch in step) or not math.isfinite(task.measure(model, list(step))["loss"]):
             return "rows"
     return "method" if error.is_first else "rate"
@@ -59,9 +57,6 @@ def _teaches(batch: dict[str, Any]) -> bool:
 
 
 def _advice(cause: Cause, recipe: Recipe | None) -> str:
-    if cause == "base":
-        return ("So is that of other rows without any adapter: the weights of the base hold numbers that are none, or are too large "
-                "for the type it is computed in. Choose another copy of it, or fp32 as compute type.")
     if cause == "rows":
         return ("It is the rows of this step: without any adapter they have no loss either, while others have one. They may hold "
                 "nothing to learn, or be longer than the model can compute. Look for them under \"Look at the data\" and leave them out.")

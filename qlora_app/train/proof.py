@@ -24,7 +24,7 @@ RELOADED_NUMBERS = 64_000_000  # logits kept for the comparison: a quarter of a 
 QUANTIZED_AS = {  # what BitsAndBytesConfig is to be given again, for 8 bits and for 4
     False: ("load_in_8bit", "llm_int8_skip_modules"),
     True: ("load_in_4bit", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "bnb_4bit_compute_dtype", "llm_int8_skip_modules")}
-LAST_LOSSES = 20  # steps whose mean is the training loss at the end: single ones jump
+LAST_LOSSES = 20  # steps whose mean is the training loss at the end, for single ones jump; of a short run its last tenth
 
 
 def finish(job: Job, reporter: Reporter, best: BestSoFar) -> None:
@@ -81,8 +81,9 @@ def held_out(job: Job, seconds: float) -> HeldOut:
 def training_loss(reporter: Reporter, kept: Kept) -> TrainingLoss:
     """Of the first step, and the mean of the last ones up to the kept one."""
     count, total = 0, 0.0
+    most = min(LAST_LOSSES, max(1, kept.of // 10))
     for first_step, losses, their_sum, *_ in reversed(reporter.curve.buckets):
-        if first_step <= (kept.step or 0) and count < LAST_LOSSES:
+        if first_step <= (kept.step or 0) and count < most:
             count, total = count + losses, total + their_sum
     return TrainingLoss(reporter.first_loss, round(total / count, 5) if count else None)
 
@@ -118,5 +119,5 @@ def base_of(model: Any) -> Base:
 
 def _data(job: Job) -> Data:
     examples = job.examples
-    return Data(examples.fingerprint, examples.rows, len(examples.train), len(examples.held_out), len(examples.left_out),
-                job.train.count_cut(), job.max_length)
+    return Data(examples.fingerprint, examples.rows, len(examples.train), len(examples.held_out),
+                len(examples.left_out) + job.not_learned, job.train.count_cut(), job.max_length)

@@ -1,7 +1,7 @@
 """Which questions a run asks: those that show what it answers, the held-out ones it is scored on, and a few it has learned."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from ..messages import Conversation
 from ..recipe import Training
 from ..tasks import Question, Task
 from ..tasks.asked import Asked, asked
+from ..tasks.dataset import EncodedExamples
 from ..training_data import Examples
 
 SAMPLE_QUESTIONS = 4
@@ -32,35 +33,41 @@ class Questions:
     learned: list[Asked] = field(default_factory=list)
 
 
-def questions_of(task: Task, tokenizer: PreTrainedTokenizerBase, examples: Examples, training: Training, context: int | None,
-                 max_length: int) -> Questions:
-    """What a run on these examples asks. `context`: tokens the model reads, None where there is no limit; `max_length`: tokens that are
-    learned of an example. Learned questions are of examples that were not cut: of others the answer's end was never seen."""
-    drawn = draw(task, tokenizer, examples.held_out, training.scored_questions)
-    held_out = {place: one for place, question in drawn if (one := asked(task, tokenizer, question, context))}
-    scored = [one for _, question in drawn if (one := asked(task, tokenizer, question, context))]
+def questions_of(task: Task, tokenizer: PreTrainedTokenizerBase, examples: Examples, unfit: set[int], train: EncodedExamples,
+                 training: Training, context: int | None) -> Questions:
+    """What a run on these examples asks.
+
+    unfit: places of held-out examples that this model cannot be asked. context: tokens the model reads, None where there is no limit.
+    Learned questions are of examples that were not cut: of others the end of the answer was never seen.
+    """
+    fit = [place for place in range(len(examples.held_out)) if place not in unfit]
+    drawn = draw(task, tokenizer, examples.held_out.__getitem__, fit, training.scored_questions)
+    held_out = [(place, one) for place, question in drawn if (one := asked(task, tokenizer, question, context))]
     typed = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
-    samples = typed or [question for _, question in draw(task, tokenizer, examples.held_out, SAMPLE_QUESTIONS)]
-    learned = draw(task, tokenizer, examples.train, 2 * LEARNED_QUESTIONS if training.scored_questions else 0)
-    within = [one for _, question in learned if (one := asked(task, tokenizer, question, min(max_length, context or max_length)))]
-    return Questions(samples, _sample_length(task, tokenizer, samples, context), scored,
-                     len(set(held_out).intersection(examples.also_learned)), len(drawn) - len(scored),
-                     list(spread(within, LEARNED_QUESTIONS)))
+    samples = typed or [question for _, question in draw(task, tokenizer, examples.held_out.__getitem__, fit, SAMPLE_QUESTIONS)]
+    twice = 2 * LEARNED_QUESTIONS if training.scored_questions else 0
+    learned = draw(task, tokenizer, train.conversation, range(len(train)), twice)
+    whole = [one for _, question in learned if (one := asked(task, tokenizer, question, train.max_length))]
+    also_learned = len({place for place, _ in held_out}.intersection(examples.also_learned))
+    return Questions(samples, _sample_length(task, tokenizer, samples, context), [one for _, one in held_out], also_learned,
+                     len(drawn) - len(held_out), list(spread(whole, LEARNED_QUESTIONS)))
 
 
-def draw(task: Task, tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation], most: int) -> list[tuple[int, Question]]:
+def draw(task: Task, tokenizer: PreTrainedTokenizerBase, conversation: Callable[[int], Conversation], places: Sequence[int],
+         most: int) -> list[tuple[int, Question]]:
     """At most `most` questions, each with the place of its example: evenly over the examples, one of each and only then a second one,
-    and evenly over their turns, so that first and last ones are asked alike."""
-    places = spread(range(len(conversations)), max(most, LOOKED_AT)) if most else []
-    each = [(place, task.questions(tokenizer, conversations[place])) for place in places]
-    asking = [(number, place, found) for number, (place, found) in enumerate(one for one in each if one[1])]
-    drawn: list[tuple[int, Question]] = []
-    for turn in itertools.count():
-        left = [one for one in asking if turn < len(one[2])]
+    and evenly over their turns, so that first and last ones are asked alike. Those that a template has no place for are passed over."""
+    looked_at = spread(places, max(most, LOOKED_AT)) if most else []
+    turns = {place: task.asked_turns(conversation(place)) for place in looked_at}
+    asking = [(number, place) for number, place in enumerate(place for place in looked_at if turns[place])]
+    drawn: list[tuple[int, int]] = []
+    for again in itertools.count():
+        left = [(number, place) for number, place in asking if again < len(turns[place])]
         if not left or len(drawn) >= most:
-            return sorted(drawn, key=lambda one: one[0])
-        drawn += [(place, found[(number + turn) % len(found)]) for number, place, found in spread(left, most - len(drawn))]
-    raise AssertionError
+            break
+        drawn += [(place, turns[place][(number + again) % len(turns[place])]) for number, place in spread(left, most - len(drawn))]
+    found = ((place, task.question(tokenizer, conversation(place), turn)) for place, turn in sorted(drawn))
+    return [(place, question) for place, question in found if question is not None]
 
 
 def spread(items: Sequence[Any], most: int) -> Sequence[Any]:

@@ -153,11 +153,13 @@ def sample(job: Job, model: Any, step: int) -> None:
     samples = job.questions.samples
     if not samples or not job.recipe.training.samples:
         return
+    thinking = [question.thinking for question in samples] if all(question.turn for question in samples) else None
     answers = job.task.answers(model, job.tokenizer, [question.conversation for question in samples], base=step == 0,
-                               max_new_tokens=job.questions.sample_length, temperature=0.7 if step == 0 else 0.0)
+                               max_new_tokens=job.questions.sample_length, temperature=0.7 if step == 0 else 0.0,
+                               thinking=thinking)
     for question, answer in zip(samples, answers, strict=True):
-        job.run.append_sample({"step": step, "question": question.text, "answer": job.task.final(answer.text),
-                               "is_cut": not answer.ended, "expected": question.expected})
+        job.run.append_sample({"step": step, "question": question.text, "answer": answer.text,
+                               "is_cut": not answer.has_ended, "expected": question.expected})
 
 
 def due(step: int, total: int, times: int) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from ..runs.proof import Answered, Change
 from ..tasks import Answer
 from ..tasks.asked import Asked, groups
+from ..tasks.generate import context_of
 from ..tasks.task import same_answer
 from .job import Job
 from .questions import spread
@@ -32,9 +33,9 @@ def score(job: Job, questions: list[Asked], seconds: float) -> tuple[Answered, d
     scored = [questions[place] for place in places]
     given = {when: [answers[when][place] for place in places] for when in answers}
     expected = [one.question.expected for one in scored]
-    scores = {when: job.task.scores([job.task.final(one.text) for one in given[when]], expected) if scored else {} for when in given}
+    scores = {when: job.task.scores([one.text for one in given[when]], expected) if scored else {} for when in given}
     figures = {name: {when: round(scores[when][name], 4) for when in scores} for name in scores["after"]}
-    answered = _counted(job, scored, [one._replace(text=job.task.final(one.text)) for one in given["after"]])
+    answered = _counted(job, scored, given["after"])
     return replace(answered, exact_match=Change(**figures.pop("exact_match", {})), not_asked=len(questions) - len(scored)), figures
 
 
@@ -44,20 +45,22 @@ def _cost(job: Job, questions: list[Asked]) -> float:
 
 
 def _answer(job: Job, questions: list[Asked], places: Any, answers: dict[str, dict[int, Answer]]) -> None:
-    for group in groups({place: questions[place] for place in places}, getattr(job.model.config, "max_position_embeddings", None)):
+    for group in groups({place: questions[place] for place in places}, context_of(job.model)):
         asked = [questions[place].question.conversation for place in group]
+        thinking = [questions[place].question.thinking for place in group]
         longest = max(questions[place].longest for place in group)
         for when, known in answers.items():
-            known |= zip(group, job.task.answers(job.model, job.tokenizer, asked, when == "before", longest), strict=True)
+            made = job.task.answers(job.model, job.tokenizer, asked, when == "before", longest, thinking=thinking)
+            known |= zip(group, made, strict=True)
 
 
 def _counted(job: Job, asked: list[Asked], answers: list[Answer]) -> Answered:
-    """What the adapter's answers are like, beside being right. `answers` hold what is compared alone."""
+    """What the adapter's answers are like, beside being right."""
     pairs = [(one.question.expected.strip(), answer) for one, answer in zip(asked, answers, strict=True)]
-    unended = [(right, answer.text) for right, answer in pairs if right and not answer.ended]
+    unended = [(right, answer.text) for right, answer in pairs if right and not answer.has_ended]
     went_on = sum(text.startswith(right) and not same_answer(text, right) for right, text in unended)
     return Answered(
-        questions=len(asked), predicted=predicted(job, asked), unended=sum(not answer.ended for answer in answers), went_on=went_on,
+        questions=len(asked), predicted=predicted(job, asked), unended=sum(not answer.has_ended for answer in answers), went_on=went_on,
         empty=sum(not answer.text for right, answer in pairs if right), different_answers=len({answer.text for answer in answers}),
         different_expected=len({right for right, _ in pairs}),
         tokens=round(sum(one.answer for one in asked) / len(asked), 1) if asked else None)

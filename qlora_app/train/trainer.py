@@ -15,11 +15,12 @@ from ..methods import MethodChoices
 from ..tasks.options import ASIDE
 from ..tasks.packing import IGNORED
 from .failures import NotANumber, cause_of
+from .first_loss import check_first_loss
 from .job import Job
+from .order import EpochTold, StepsByLength
 from .report import Reporter
 
 OPTIMIZERS = {"adamw_torch": "adamw_torch_fused"}  # the same AdamW, all of a parameter's arithmetic in one pass
-MOST_GROUPED = 20_000  # examples; to group more by their length, all of them would be cut into tokens before the first step
 KEPT_CHECKPOINTS = 2  # with one, a crash while saving would leave nothing to go back to
 
 
@@ -30,13 +31,14 @@ class MethodTrainer(Trainer):
     method: MethodChoices
     job: Job
     step_batches: deque[dict[str, Any]]  # the micro-batches of the newest step
+    has_seen_a_number = False  # was the first loss of this process one?
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         try:
             with walked_once(self.model):
                 return super().train(*args, **kwargs)
         except NotANumber as error:
-            error.cause = cause_of(error, self.job.task, self.model, self.step_batches, self.job.held_out_batches)
+            error.cause = cause_of(error, self.job.task, self.model, self.step_batches)
             raise
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -54,7 +56,21 @@ class MethodTrainer(Trainer):
         more = self.method.loss(model, inputs, outputs)
         if more is not None:
             loss = loss + more * ((labels != IGNORED).sum() / num_items_in_batch if num_items_in_batch else 1)
+        if not self.has_seen_a_number:
+            check_first_loss(model, loss, num_items_in_batch)
+            self.has_seen_a_number = True
         return (loss, outputs) if return_outputs else loss
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler | None:
+        """Random; of padded steps that are worked off in parts, each part holds examples of similar length."""
+        job, step = self.job, self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
+        if job.packing or self.args.gradient_accumulation_steps == 1:
+            return super()._get_train_sampler(train_dataset)
+
+        def lengths(places: list[int]) -> list[int]:
+            job.train.encode_those(places)
+            return [len(job.train.encoded(place).input_ids) for place in places]
+        return StepsByLength(len(job.train), step, self.args.data_seed, lengths)
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor:
         """Of what learns, as it was handed to the optimizer: looking for it in the whole model at every step takes longer than clipping."""
@@ -127,7 +143,6 @@ def arguments(job: Job) -> TrainingArguments:
         lr_scheduler_type="constant_with_warmup" if training.scheduler == "constant" else training.scheduler,
         optim=OPTIMIZERS.get(training.optimizer, training.optimizer), adam_beta2=training.adam_beta2,
         weight_decay=training.weight_decay, max_grad_norm=training.max_grad_norm,
-        train_sampling_strategy="random" if job.packing or len(job.train) > MOST_GROUPED else "group_by_length",
         use_cpu=not on_gpu, bf16=on_gpu and job.recipe.base_model.compute_type != "fp32" and job.recipe.base_model.precision != "fp32",
         save_strategy="steps" if training.checkpoints else "no", save_steps=max(1, math.ceil(steps / max(1, training.checkpoints))),
         save_total_limit=KEPT_CHECKPOINTS, logging_steps=1, logging_nan_inf_filter=False, eval_strategy="no", report_to=[],
@@ -137,8 +152,9 @@ def arguments(job: Job) -> TrainingArguments:
 def build_trainer(job: Job, reporter: Reporter, callbacks: list[TrainerCallback]) -> MethodTrainer:
     """A Trainer whose only voice is the run folder."""
     method = job.recipe.method
+    told = [MethodSteps(method), EpochTold(job.collate, job.recipe.training.seed)]
     trainer = MethodTrainer(model=job.model, args=arguments(job), train_dataset=job.train, processing_class=job.tokenizer,
-                            data_collator=job.collate, compute_loss_func=job.task.loss, callbacks=[MethodSteps(method), *callbacks])
+                            data_collator=job.collate, compute_loss_func=job.task.loss, callbacks=[*told, *callbacks])
     trainer.remove_callback(PrinterCallback)
     trainer.reporter, trainer.method, trainer.job = reporter, method, job
     trainer.step_batches = deque(maxlen=job.recipe.training.batch_size // job.micro_batch)

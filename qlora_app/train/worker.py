@@ -42,7 +42,7 @@ def work(run: Run) -> int:
         reporter = Reporter(run, [], int(resume_from.name.rpartition("-")[2]) if resume_from else 0)
         reporter.say("Loading the model.")
         recipe = bring(run, recipe, reporter)
-        job = prepare(run, recipe)
+        job = prepare(run, recipe, reporter.say)
         reporter.status.warnings.extend(job.warnings)
         keeper, best = Keeper(run), BestSoFar(job, reporter.first_step)
         trainer = build_trainer(job, reporter, [reporter, Measurer(job, reporter, best), keeper])

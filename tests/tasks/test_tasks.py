@@ -17,7 +17,7 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
 from qlora_app.tasks import TASKS, TaskChoice, misfits, task_for
-from qlora_app.tasks.chat import EncodedExamples, micro_batches
+from qlora_app.tasks.dataset import EncodedExamples, micro_batches
 from qlora_app.tasks.scores import macro_f1, rouge_l
 from qlora_app.tasks.task import IGNORED
 from qlora_app.train import worker
@@ -106,7 +106,7 @@ def test_a_recipe_with_a_task_its_model_cannot_learn_names_the_field(folders):
 
 def test_text_to_text_learns_the_output_only(folders):
     tokenizer, task = tokenizer_of(folders["t5"]), TASKS["text_to_text"](TaskChoice(prefix="translate:"))
-    read, labels, cut = task.encode(tokenizer, PAIRS[1], 64)
+    read, labels, cut, _ = task.encode(tokenizer, PAIRS[1], 64)
     assert tokenizer.decode(read) == "translate: Number 1</s>" and tokenizer.decode(labels) == "Nummer 1</s>" and not cut
     batch = task.collator(tokenizer, False)([{"input_ids": read, "labels": labels}, {"input_ids": read[:3], "labels": labels[:2]}])
     assert batch["decoder_input_ids"][0].tolist() == [tokenizer.pad_token_id, *labels[:-1]]
@@ -126,7 +126,7 @@ def test_special_tokens_somebody_wrote_stay_text(folders, family):
 def test_whole_words_are_hidden_together_and_nothing_else(folders, family):
     tokenizer, task = tokenizer_of(folders[family]), TASKS["fill_mask"](TaskChoice(masked_share=0.4))
     talk = [{"role": "text", "content": "Unbelievable harbours repair wonderful clocks"}]
-    ids, words, _ = task.encode(tokenizer, talk, 64)
+    ids, words, *_ = task.encode(tokenizer, talk, 64)
     example = {"input_ids": ids, "labels": words}
     batch = task.collator(tokenizer, False)([example])
     hidden = batch["labels"][0] != IGNORED
