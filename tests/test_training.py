@@ -18,15 +18,17 @@ from qlora_app.errors import UserError
 from qlora_app.methods import LoraMethod
 from qlora_app.runs import Status
 from qlora_app.runs.checkpoints import newest_complete
+from qlora_app.runs.proof import Proof
+from qlora_app.runs.proof_words import proof_words
 from qlora_app.tasks.chat import Chat, encode, held_out_loss
 from qlora_app.tasks.dataset import EncodedExamples, micro_batches
 from qlora_app.tasks.packing import ATTENTION, IGNORED, collator, on_device, pack, packed, places
 from qlora_app.train import worker
 from qlora_app.train.card import model_card
+from qlora_app.train.failures import NotANumber, cause_of
 from qlora_app.train.report import due
 from qlora_app.train.trainer import walked_once
 from qlora_app.training_data import DatasetChoice, load_examples
-from qlora_app.words import proof_words
 from tests.conftest import short_recipe
 
 TALK = [{"role": "user", "content": "Where does Mira live?"}, {"role": "assistant", "content": "Mira lives on Orchard Lane."},
@@ -314,8 +316,8 @@ def test_the_card_opens_a_base_of_the_hub_at_the_commit_it_was_trained_at(store)
     base = ModelChoice(source="hub", id="some/model", revision="0" * 40)
     proof = {"heldout": {}, "update": {"parameters": 1}, "method": {}, "versions": {},
              "data": {"rows": 2, "trained": 2, "held_out": 0, "left_out": 0, "cut": 0, "fingerprint": "abc"}}
-    card = model_card(short_recipe().model_copy(update={"base_model": base}), Chat(), proof)
-    assert f"AutoModelForCausalLM.from_pretrained('some/model', revision='{'0' * 40}')" in card and "base_model: some/model" in card
+    card = model_card(short_recipe().model_copy(update={"base_model": base}), Chat(), Proof.from_json(proof))
+    assert f"AutoModelForCausalLM.from_pretrained('some/model', revision='{'0' * 40}'" in card and "base_model: some/model" in card
 
 
 def test_what_was_also_learned_is_counted_and_a_resumed_run_says_its_proof(store, home):
@@ -375,13 +377,27 @@ def test_a_second_worker_on_the_same_run_leaves(store):
     assert not (run.folder / "status.json").exists()
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_advice(store, monkeypatch):
+@pytest.mark.parametrize("broken_at, words", [(1, "no learning rate is to blame"), (3, "Lower the learning rate (it is 0.003)")])
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(broken_at, words, store, monkeypatch):
     step = worker.build_trainer.__globals__["MethodTrainer"].training_step
-    monkeypatch.setattr("qlora_app.train.trainer.MethodTrainer.training_step", lambda *a, **k: step(*a, **k) * float("nan"))
+
+    def sometimes(self, *a, **k):
+        return step(self, *a, **k) * (float("nan") if self.state.global_step + 1 == broken_at else 1)
+
+    monkeypatch.setattr("qlora_app.train.trainer.MethodTrainer.training_step", sometimes)
     run = store.create(short_recipe())
     assert worker.main(run.folder) == 1
     status = run.status()
-    assert status.state == "failed" and "step 1 is nan" in status.sentence and "learning rate (it is 0.003)" in status.sentence
+    assert status.state == "failed" and f"step {broken_at} is nan" in status.sentence and words in status.sentence
+
+
+def test_rows_that_have_no_loss_are_named_as_the_cause(model, monkeypatch):
+    batch, task, error = {"labels": torch.tensor([[1, 2]])}, Chat(), NotANumber(5, float("nan"), is_first=False)
+    monkeypatch.setattr(Chat, "measure", lambda task, model, batches: {"loss": float("nan") if "step" in batches[0] else 1.0})
+    assert cause_of(error, task, model, [batch | {"step": 1}]) == "rows"
+    assert cause_of(error, task, model, [{"labels": torch.tensor([[IGNORED, IGNORED]])}]) == "rows"
+    assert cause_of(error, task, model, [batch]) == "rate"
+    assert cause_of(NotANumber(1, float("nan"), is_first=True), task, model, [batch]) == "method"
 
 
 def test_an_adapter_is_not_laid_over_other_weights(store, tmp_path):

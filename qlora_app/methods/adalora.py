@@ -85,6 +85,10 @@ class AdaloraMethod(MethodChoices):
         if total > 1:  # after a single step there is nothing to compare
             model.base_model.update_and_allocate(step)
 
+    def may_end_at(self, step: int, total: int) -> bool:
+        """Only where no rank is taken away any more."""
+        return step >= total - int(LAST * total)
+
     def save(self, model: "PeftModel", folder: Path) -> None:
         """With the rows that were set to zero: cut off, they could not be gone on with."""
         config = model.peft_config["default"]

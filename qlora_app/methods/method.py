@@ -156,6 +156,10 @@ class MethodChoices(Choices):
     def after_step(self, model: "PeftModel", step: int, total: int) -> None:
         """Called between the backward pass of step `step` (from 1) and the next one, before gradients are cleared."""
 
+    def may_end_at(self, step: int, total: int) -> bool:
+        """Is what was learned by this step whole, so that the run may keep it as its end? Not while a method still has work to do."""
+        return True
+
     # ---- the folder of an adapter: of a checkpoint, or of the end
 
     def save(self, model: "PeftModel", folder: Path) -> None:

@@ -68,6 +68,7 @@ class Run:
         self.folder = folder
         self.adapter = folder / "adapter"
         self.checkpoints = folder / "checkpoints"
+        self.best = folder / "best"  # while it trains: the adapter that did best so far
         self.log = folder / "log.txt"
 
     @property

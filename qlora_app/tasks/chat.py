@@ -5,6 +5,7 @@ Only what the assistant says carries loss, what ends its turn included: a model 
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
@@ -13,7 +14,7 @@ from .generate import generate_all
 from .one_answer import one_answer_each
 from .packing import collator
 from .plain_text import plain_all
-from .task import BATCH, IGNORED, Question, Task
+from .task import BATCH, IGNORED, Answer, Question, Task, learned_turns
 from .template import ChatTemplate, Rendering
 from .token_cache import Encoded
 
@@ -182,9 +183,12 @@ class Chat(Task):
     def learns(self, labels: list[int]) -> bool:
         return has_loss(labels)
 
-    def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Question | None:
+    def asked_turns(self, conversation: Conversation) -> list[int]:
+        return learned_turns(conversation)
+
+    def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None) -> Question | None:
         """With the answer in the words that the model has to write, so that both can be compared; None where it has no place."""
-        asked = super().question(tokenizer, conversation)
+        asked = super().question(tokenizer, conversation, turn)
         if asked is None:
             return None
         template = ChatTemplate.of(tokenizer)
@@ -192,7 +196,12 @@ class Chat(Task):
             said = template.answer_of(conversation[:len(asked.conversation) + 1])
         except UserError:
             return None
-        return None if said is None else Question(asked.conversation, said[1], asked.thinking)
+        return None if said is None else replace(asked, expected=said[1])
+
+    def tokens(self, tokenizer: "PreTrainedTokenizerBase", question: Question) -> tuple[int, int]:
+        ids, labels = self.encode_whole(tokenizer, question.example)
+        answer = sum(label != IGNORED for label in labels)
+        return len(ids) - answer, answer
 
     def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
         return collator(tokenizer, packing)
@@ -206,10 +215,7 @@ class Chat(Task):
         logits = outputs.logits[:, -batch["labels"].shape[1]:]  # without those of tokens a method has put in front
         return outputs.loss, logits[:, :-1][learned], labels[learned]
 
-    def answer(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH,
-               thinking: bool | Sequence[bool] | None = None) -> list[str]:
-        made = generate_all(model, tokenizer, conversations, base, max_new_tokens, temperature, batch, thinking)
-        return [one.text for one in made]
-
-
+    def answers(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
+                base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH,
+                thinking: bool | Sequence[bool] | None = None) -> list[Answer]:
+        return generate_all(model, tokenizer, conversations, base, max_new_tokens, temperature, batch, thinking)

@@ -79,6 +79,14 @@ class Classification(Task):
                           for ps, places in zip(top.values.tolist(), top.indices.tolist(), strict=True)]
         return found
 
+    def score(self, measured: dict[str, float]) -> float:
+        return measured[self.counted]
+
+    def noise(self, measured: dict[str, float], examples: int) -> float:
+        """One standard error of a share, and no less than one example."""
+        share = measured[self.counted]
+        return max((share * (1 - share) / examples) ** 0.5, 1 / examples)
+
     def scores(self, answers: list[str], expected: list[str]) -> dict[str, float]:
         """Accuracy, as exact match, and macro F1."""
         wanted = [one.strip() for one in expected]

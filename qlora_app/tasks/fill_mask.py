@@ -83,7 +83,11 @@ class FillMask(Task):
         luck = draw.random()
         return tokenizer.mask_token_id if luck < MASKED else draw.randrange(len(tokenizer)) if luck < MASKED + OTHER else id
 
-    def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Question | None:
+    def asked_turns(self, conversation: Conversation) -> list[int]:
+        """One word of all that is said."""
+        return [len(conversation) - 1]
+
+    def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None) -> Question | None:
         """The text with one of its words as a blank: a word that is a single token, because so much fits into one blank."""
         text = conversation_text(conversation)[:1000]
         words = [one for one in _WORD.finditer(text) if len(self._filling(tokenizer, text, one)) == 1]

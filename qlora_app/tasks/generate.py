@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..messages import Conversation
-from .task import BATCH, evaluating, in_batches
+from .task import BATCH, Answer, evaluating, in_batches
 from .template import ChatTemplate
 
 if TYPE_CHECKING:
@@ -21,15 +21,6 @@ class Prompt:
     ids: list[int]
     room: int
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Generated:
-    """What a model wrote: its answer, its reasoning before that, and whether it came to an end by itself."""
-
-    text: str
-    reasoning: str
-    has_ended: bool
 
 
 def context_of(model: "PreTrainedModel") -> int | None:
@@ -94,7 +85,7 @@ def _end_ids(model: "PreTrainedModel") -> Any:
     return getattr(settings, "eos_token_id", None)
 
 
-def read_answer(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int], ends: Sequence[int], thinking: bool) -> Generated:
+def read_answer(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int], ends: Sequence[int], thinking: bool) -> Answer:
     """What token ids say, up to the first that ends an answer."""
     template = ChatTemplate.of(tokenizer)
     last = next((place for place, i in enumerate(ids) if i in ends), None)
@@ -105,12 +96,12 @@ def read_answer(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int], ends: 
         reasoning, text = template.split_reasoning(text, begun=True)
     stop = next((stop for stop in template.stop_strings if stop in text), None)
     text = text.partition(stop)[0] if stop else text
-    return Generated(text.strip(), reasoning, last is not None or stop is not None)
+    return Answer(text.strip(), reasoning, last is not None or stop is not None)
 
 
 def generate_all(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation],
                  base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH,
-                 thinking: bool | Sequence[bool] | None = None) -> list[Generated]:
+                 thinking: bool | Sequence[bool] | None = None) -> list[Answer]:
     """An answer to each conversation; `base` switches the adapter off. Leaves mode, random state and adapter as they were.
 
     thinking: whether to reason first, for all or for each; None as most rows did that were learned from.
@@ -124,7 +115,7 @@ def generate_all(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase",
     thinks = [default if thinking is None else thinking] * len(conversations) if isinstance(thinking, bool | None) else list(thinking)
     context = context_of(model)
     made = [prompt_for(tokenizer, one, context, max_new_tokens, think) for one, think in zip(conversations, thinks, strict=True)]
-    answers: list[Generated | None] = [None] * len(made)
+    answers: list[Answer | None] = [None] * len(made)
     with evaluating(model, base), torch.random.fork_rng():
         torch.manual_seed(0)
         for think in sorted(set(thinks)):

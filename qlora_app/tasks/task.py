@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..errors import UserError
-from ..messages import INLINE_REASONING, Conversation, has_reasoning
+from ..messages import INLINE_REASONING, Conversation, Message, has_reasoning
 from ..words import TASK_NAMES
 from .choice import TaskChoice
 from .packing import IGNORED, on_device
@@ -24,14 +24,30 @@ BATCH = 50  # questions answered at once
 
 @dataclass(frozen=True)
 class Question:
-    """A held-out or typed question: the conversation up to the answer, and the answer that would be right ("" if unknown)."""
+    """A held-out, learned or typed question: the conversation up to the answer, and the answer that would be right ("" if unknown)."""
 
     conversation: Conversation
     expected: str
     thinking: bool = False  # is the answer to begin with reasoning, as the one that would be right does?
+    turn: Message | None = None  # the answer as the data have it; None where they have none as such
 
     @property
     def text(self) -> str: return self.conversation[-1]["content"]
+
+    @property
+    def example(self) -> Conversation:
+        """The conversation with its right answer, which alone carries loss. Only of a question with a `turn`."""
+        asked: Conversation = [{**turn, "train": False} for turn in self.conversation]
+        return [*asked, {**self.turn, "train": True}] if self.turn else asked
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model wrote: its answer, its reasoning before that, and whether it came to an end by itself."""
+
+    text: str
+    reasoning: str = ""
+    has_ended: bool = True
 
 
 class Candidate(NamedTuple):
@@ -132,6 +148,15 @@ class Task:
 
     # ---- measuring
 
+    def score(self, measured: dict[str, float]) -> float:
+        """One number for a held-out measurement, of which a run keeps the highest: the loss turned round, since every token counts in
+        it. A task whose answers are right or wrong takes their share, which an overconfident model can hold while its loss rises."""
+        return -measured["loss"]
+
+    def noise(self, measured: dict[str, float], examples: int) -> float:
+        """How much two scores of the same `examples` held-out examples may differ by chance: 1 % of the loss."""
+        return 0.01 * measured["loss"]
+
     def measure(self, model: "PreTrainedModel", batches: list[dict[str, Any]]) -> dict[str, float]:
         """{"loss": nats a label, `counted`: share of labels that come first}; each label counts the same, however they are batched."""
         total = right = count = 0.0
@@ -149,14 +174,36 @@ class Task:
         learned = labels != IGNORED
         return self.loss(outputs, labels), outputs.logits[learned], labels[learned]
 
-    def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Question | None:
-        """A held-out example as a question with its answer; None if there is none in it."""
-        last = next((i for i in range(len(conversation) - 1, 0, -1) if conversation[i]["role"] == "assistant"), None)
-        if not last:
+    def asked_turns(self, conversation: Conversation) -> list[int]:
+        """The places of the turns that an example asks for. A task whose answer is the last turn asks for that one."""
+        return learned_turns(conversation)[-1:]
+
+    def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None) -> Question | None:
+        """What an example asks at one of its `asked_turns`, or at the last of them, with the right answer; None if there is none in it."""
+        if turn is None:
+            turn = next(iter(self.asked_turns(conversation)[-1:]), None)
+        if turn is None:
             return None
-        thinking, content = has_reasoning(conversation[last]), conversation[last]["content"]
-        inline = INLINE_REASONING.fullmatch(content)
-        return Question(conversation[:last], inline[2].strip() if inline else content, thinking)
+        right = conversation[turn]
+        inline = INLINE_REASONING.fullmatch(right["content"])
+        expected = inline[2].strip() if inline else right["content"]
+        return Question(conversation[:turn], expected, has_reasoning(right), right)
+
+    def questions(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> list[Question]:
+        """Everything that an example asks."""
+        asked = [self.question(tokenizer, conversation, turn) for turn in self.asked_turns(conversation)]
+        return [question for question in asked if question is not None]
+
+    def tokens(self, tokenizer: "PreTrainedTokenizerBase", question: Question) -> tuple[int, int]:
+        """(tokens that stand beside the answer in the context, tokens of the right answer with its end); zeros where nothing is
+        generated. Raises UserError where the question cannot be put."""
+        return 0, 0
+
+    def answers(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
+                base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH,
+                thinking: bool | Sequence[bool] | None = None) -> list[Answer]:
+        """What `answer` does, with the reasoning and whether each came to an end."""
+        return [Answer(found[0].text if found else "") for found in self.candidates(model, tokenizer, conversations, base, 1, batch)]
 
     def answer(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
                base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH,
@@ -165,7 +212,7 @@ class Task:
 
         thinking: whether to reason first, for all or for each, where a task knows that; reasoning is not part of an answer.
         """
-        return [found[0].text if found else "" for found in self.candidates(model, tokenizer, conversations, base, 1, batch)]
+        return [one.text for one in self.answers(model, tokenizer, conversations, base, max_new_tokens, temperature, batch, thinking)]
 
     def candidates(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
                    base: bool = False, most: int = 10, batch: int = BATCH) -> list[list[Candidate]]:
@@ -176,6 +223,11 @@ class Task:
         """Shares from 0 to 1 of the scored questions; the first is the one people are told."""
         right = sum(same_answer(a, e) for a, e in zip(answers, expected, strict=True))
         return {"exact_match": right / max(1, len(expected))}
+
+
+def learned_turns(conversation: Conversation) -> list[int]:
+    """The places of the assistant's turns that are learned and have something before them."""
+    return [place for place, turn in enumerate(conversation) if place and turn["role"] == "assistant" and turn.get("train", True)]
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """What a run needs while it trains: model with adapter, data, questions, all made from its recipe."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ..methods import marks
 from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
-from ..tasks import Question, Task, task_for
+from ..tasks import Task, task_for
 from ..tasks.dataset import EncodedExamples, micro_batches
 from ..tasks.options import ExamplesWithOptions, collator_with_options
 from ..tasks.packing import on_device, pack
@@ -27,8 +27,8 @@ from ..tasks.template import TRAINED_WITH
 from ..tasks.token_cache import TokenCache, cache_folder
 from ..training_data import Examples, load_examples
 from .not_learned import meet, not_learned_rows, not_learned_words
+from .questions import Questions, questions_of, spread
 
-SAMPLE_QUESTIONS = 4
 LOOKED_AT = 1000  # rows
 
 
@@ -46,12 +46,11 @@ class Job:
     collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
     packing: bool
     micro_batch: int
+    max_length: int  # tokens of an example
     held_out_batches: list[dict[str, Any]]
-    questions: list[Question]
-    scored: list[Question]
+    measured_examples: int  # held-out examples in those batches
+    questions: Questions
     not_learned: int  # rows left out because nothing of them can be learned with this model
-    also_learned: int  # scored questions that stand in the data it learns from too, with another answer
-    answer_length: int  # tokens
     warnings: list[str]
     before: dict[str, tuple[float, float]]  # marks of everything that learns, as it was before the first step
 
@@ -80,7 +79,7 @@ def prepare(run: Run, recipe: Recipe, say: Callable[[str], None] = lambda senten
     run.write_not_learned(not_learned_rows(train, held_out, examples))
     micro_batch = micro_batch_size(train, training.batch_size, at_once // train.read_each)
     collate = task.collator(tokenizer, packing)
-    measured = held_out.__getitems__(list(_spread(range(len(held_out)), training.measured_examples)))
+    measured = held_out.__getitems__(list(spread(range(len(held_out)), training.measured_examples)))
     if alone := _reading_alone(model, train, max_length):
         warnings.append(alone)
         micro_batch = 1
@@ -89,20 +88,14 @@ def prepare(run: Run, recipe: Recipe, say: Callable[[str], None] = lambda senten
     warnings += recipe.method.before_first_step(model, on_device(first, model.device))
     if recipe.method.comparing:
         collate = collator_with_options(collate, task.collator(tokenizer, packing=False))
-    unfit = {one.place for one in held_out.left_out}
-    there = {place: question for place, one in enumerate(examples.held_out)
-             if place not in unfit and (question := task.question(tokenizer, one))}
-    questions, scored = list(there.values()), _spread(list(there), training.scored_questions)
-    asked = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
-    return Job(run, recipe, task, examples, tokenizer, model, train, collate, packing, micro_batch, held_out_batches,
-               asked or _spread(questions, SAMPLE_QUESTIONS), [there[place] for place in scored],
-               len({one.place for one in train.left_out}), len(set(scored).intersection(examples.also_learned)),
-               _answer_length(questions, tokenizer), warnings, before)
+    questions = questions_of(task, tokenizer, examples, {one.place for one in held_out.left_out}, train, training, facts.context)
+    return Job(run, recipe, task, examples, tokenizer, model, train, collate, packing, micro_batch, max_length, held_out_batches,
+               len(measured), questions, len({one.place for one in train.left_out}), warnings, before)
 
 
 def _how_it_is_asked(examples: Examples) -> dict[str, Any]:
     """How most rows ask, looked at all over the data: whether their answers begin with reasoning, and the system text all of them have."""
-    seen = _spread(examples.train, LOOKED_AT)
+    seen = spread(examples.train, LOOKED_AT)
     reasoning = sum(any(has_reasoning(turn) for turn in one) for one in seen)
     systems = {one[0]["content"] if one[0]["role"] == "system" else "" for one in seen}
     return {"thinking": 2 * reasoning > len(seen), "system": systems.pop() if len(systems) == 1 else ""}
@@ -168,19 +161,6 @@ def _machine() -> memory.Machine:
         return memory.here()
     free, total = torch.cuda.mem_get_info()
     return memory.Machine("cuda", total, free)
-
-
-def _spread(items: Sequence[Any], most: int) -> Sequence[Any]:
-    """At most `most` items, evenly from all over the list."""
-    return items if len(items) <= most else [items[i * len(items) // most] for i in range(most)]
-
-
-def _answer_length(questions: list[Question], tokenizer: PreTrainedTokenizerBase) -> int:
-    """Tokens an answer may have: a few more than the longest right one, so that talking on is seen."""
-    if not questions:
-        return 100
-    lengths = [len(ids) for ids in tokenizer([q.expected for q in questions[:200]])["input_ids"]]
-    return min(256, max(16, max(lengths) + 8))
 
 
 def micro_batch_size(examples: EncodedExamples, batch: int, tokens: int) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from transformers.trainer_callback import PrinterCallback
 from ..methods import MethodChoices
 from ..tasks.options import ASIDE
 from ..tasks.packing import IGNORED
+from .failures import NotANumber, cause_of
 from .first_loss import check_first_loss
 from .job import Job
 from .order import EpochTold, StepsByLength
@@ -28,13 +30,19 @@ class MethodTrainer(Trainer):
     reporter: Reporter
     method: MethodChoices
     job: Job
+    step_batches: deque[dict[str, Any]]  # the micro-batches of the newest step
     has_seen_a_number = False  # was the first loss of this process one?
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        with walked_once(self.model):
-            return super().train(*args, **kwargs)
+        try:
+            with walked_once(self.model):
+                return super().train(*args, **kwargs)
+        except NotANumber as error:
+            error.cause = cause_of(error, self.job.task, self.model, self.step_batches)
+            raise
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        self.step_batches.append({name: value for name, value in inputs.items() if name != ASIDE})
         is_padded = "position_ids" not in inputs
         self.reporter.tokens += int(inputs["attention_mask"].sum()) if is_padded else inputs["input_ids"].numel()
         return super().training_step(model, inputs, *args, **kwargs)
@@ -149,5 +157,6 @@ def build_trainer(job: Job, reporter: Reporter, callbacks: list[TrainerCallback]
                             data_collator=job.collate, compute_loss_func=job.task.loss, callbacks=[*told, *callbacks])
     trainer.remove_callback(PrinterCallback)
     trainer.reporter, trainer.method, trainer.job = reporter, method, job
+    trainer.step_batches = deque(maxlen=job.recipe.training.batch_size // job.micro_batch)
     trainer.model_accepts_loss_kwargs &= job.task.loss is None  # then it is the model that must know how large the step is
     return trainer

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..hub import Stopped
 from ..runs import ALREADY_RUNNING, Run, Status
 from ..runs.checkpoints import newest_complete, set_broken_aside
+from .best import BestSoFar
 from .downloads import bring
 from .failures import explain
 from .job import prepare
@@ -43,8 +44,8 @@ def work(run: Run) -> int:
         recipe = bring(run, recipe, reporter)
         job = prepare(run, recipe, reporter.say)
         reporter.status.warnings.extend(job.warnings)
-        keeper = Keeper(run)
-        trainer = build_trainer(job, reporter, [reporter, Measurer(job, reporter), keeper])
+        keeper, best = Keeper(run), BestSoFar(job, reporter.first_step)
+        trainer = build_trainer(job, reporter, [reporter, Measurer(job, reporter, best), keeper])
         if resume_from and reporter.first_step >= total_steps(job):  # it had ended, unproven: the Trainer would take one step more
             recipe.method.resume(job.model, resume_from)
             reporter.all_steps_done()
@@ -54,7 +55,7 @@ def work(run: Run) -> int:
         if keeper.was_stopped:
             reporter.say(_stopped(run, trainer.state.global_step), state="stopped", seconds_left=None)
         else:
-            finish(job, reporter)
+            finish(job, reporter, best)
         return 0
     except Stopped:
         run.forget_stop()
