@@ -152,7 +152,7 @@ def _beside_blocks(config: dict[str, Any], hidden: int, layers: int, vocabulary:
 def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -> Need:
     """What training with `recipe` needs on a "cuda" or "cpu" device, with so many tokens worked off at once."""
     model, method, training = recipe.base_model, recipe.method, recipe.training
-    wide = {"bf16": 2, "fp32": 4}[model.computes_in(kind)]
+    wide = {"bf16": 2, "fp16": 2, "fp32": 4}[model.computes_in(kind)]
     bits = BITS_DOUBLE if model.double_quantization and model.precision in ("nf4", "fp4") else BITS[model.precision]
     weights, read = (shapes.linear * b / 8 + shapes.other * wide for b in (method.bits_held or bits, bits))
     adapted = method.trainable(shapes.block, shapes.layers) + _whole(recipe, shapes)
@@ -195,6 +195,8 @@ def _kept_in_a_block(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> fl
     alike = shapes.family if shapes.family in KEPT else "bert" if shapes.family in ENCODERS else "t5" if shapes.family in TEXT_TO_TEXT \
         else "llama"
     kept, drops = KEPT[alike][wide], getattr(recipe.method, "dropout", 0) > 0
+    if kind == "cpu" and recipe.method.in_one_step:  # of what dropout took, one byte a number is kept: was it left?
+        kept = kept._replace(dropped_hidden=16 if alike == "t5" else 6, dropped_forward=2 if alike == "t5" else 1)
     seen = recipe.training.max_length * kept.scores if kind == "cpu" or shapes.family in EAGER else 0
     return ((kept.hidden + drops * kept.dropped_hidden) * shapes.hidden
             + (kept.forward + drops * kept.dropped_forward) * shapes.feed_forward + shapes.heads * (seen + kept.relative))

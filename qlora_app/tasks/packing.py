@@ -78,15 +78,17 @@ def attention(module: "torch.nn.Module", query: "torch.Tensor", key: "torch.Tens
     if example_groups is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling,
                                       sliding_window=sliding_window, **others)
-    rows = [part[0].transpose(0, 1) for part in (query, key, value)]
+    from .apart import PutTogether, TakenApart
+
+    rows = [TakenApart.apply(part[0].transpose(0, 1), example_groups, back_in_row) for part in (query, key, value)]
     found = []
-    for place, real in example_groups:
+    for i, (place, _) in enumerate(example_groups):
         window = _window(place.shape[1], sliding_window, place.device)
         answer = torch.nn.functional.scaled_dot_product_attention(
-            *(row[place].transpose(1, 2) for row in rows), attn_mask=window, is_causal=window is None, dropout_p=dropout, scale=scaling,
+            *(row[i].transpose(1, 2) for row in rows), attn_mask=window, is_causal=window is None, dropout_p=dropout, scale=scaling,
             enable_gqa=query.shape[1] != key.shape[1])
-        found.append(answer.transpose(1, 2).flatten(0, 1)[real])
-    return torch.cat(found)[back_in_row][None], None
+        found.append(answer.transpose(1, 2))
+    return PutTogether.apply(example_groups, back_in_row, *found)[None], None
 
 
 def _window(longest: int, width: int | None, device: "torch.device") -> "torch.Tensor | None":

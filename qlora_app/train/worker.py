@@ -8,6 +8,7 @@ from pathlib import Path
 from ..hub import Stopped
 from ..runs import ALREADY_RUNNING, Run, Status
 from ..runs.checkpoints import newest_complete, set_broken_aside
+from .computing import settle
 from .downloads import bring
 from .failures import explain
 from .job import prepare
@@ -40,7 +41,7 @@ def work(run: Run) -> int:
         resume_from = _checkpoint_to_resume(run)
         reporter = Reporter(run, [], int(resume_from.name.rpartition("-")[2]) if resume_from else 0)
         reporter.say("Loading the model.")
-        recipe = bring(run, recipe, reporter)
+        recipe = settle(run, bring(run, recipe, reporter), reporter, began=resume_from is not None)
         job = prepare(run, recipe)
         reporter.status.warnings.extend(job.warnings)
         keeper = Keeper(run)
