@@ -93,7 +93,8 @@ def problems(card: Card, precision: str) -> dict[str, str]:
         return {}
     has = f"{card.capability[0]}.{card.capability[1]}"
     if precision in ("nf4", "fp4") and card.capability < FOUR_BIT_FROM:
-        return {"precision": f"{card.name} has compute capability {has}, and 4-bit layers need 6.0. Choose a base in fp32, or another card."}
+        return {"precision": f"{card.name} has compute capability {has}, and 4-bit layers need 6.0. "
+                             "Choose a base in fp32, or another card."}
     if precision == "int8" and card.capability < EIGHT_BIT_FROM:
         return {"precision": f"{card.name} has compute capability {has}, and 8-bit layers need 7.5. Choose a base in nf4."}
     return {}

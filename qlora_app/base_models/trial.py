@@ -4,6 +4,7 @@ Processors with AMX multiply in bf16 several times faster, others with bf16 inst
 times slower; and a small model spends its time on everything but products. So a stand-in for one block with its adapter is timed.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -122,4 +123,5 @@ def _write(file: Path, known: dict[str, list[float]]) -> None:
         beside.write_text(json.dumps(known, indent=1), encoding="utf-8")
         beside.replace(file)
     except OSError:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()

@@ -86,8 +86,10 @@ class Run:
 
     def computes_in(self) -> Decision | None:
         """The type of number it began with and keeps, and why; None before its first start, and of runs from before this was kept."""
-        known = read_json(self.folder / "compute.json") or {}
-        return Decision(known["type"], known.get("why", "")) if known.get("type") in BYTES else None
+        known = read_json(self.folder / "compute.json")
+        if not isinstance(known, dict) or known.get("type") not in BYTES:
+            return None
+        return Decision(known["type"], str(known.get("why", "")))
 
     def check_base(self) -> bool:
         """Is the base known, and has it the weights the run began with? False before its first start.
