@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .base_models.cards import kept_bytes
 from .base_models.recognition import ENCODERS, TEXT_TO_TEXT
 from .methods import Matrix
 from .recipe import Recipe
@@ -187,8 +188,11 @@ def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -
 
 
 def kept_values_bytes(recipe: Recipe, shapes: Shapes) -> float:
-    """Bytes of unpacked 4-bit weights that a CPU keeps between steps; none are."""
-    return 0.0
+    """Bytes of the unpacked values of 4-bit layers that a CPU keeps between steps; a method that quantizes itself keeps none."""
+    model = recipe.base_model
+    if recipe.method.bits_held:
+        return 0.0
+    return kept_bytes(int(shapes.linear), model.precision, model.computes_in("cpu"), "cpu")
 
 
 def _left_in_files(recipe: Recipe, shapes: Shapes, wide: int) -> float:
@@ -238,6 +242,8 @@ def _kept_in_a_block(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> fl
     alike = shapes.family if shapes.family in KEPT else "bert" if shapes.family in ENCODERS else "t5" if shapes.family in TEXT_TO_TEXT \
         else "llama"
     kept, drops = KEPT[alike][wide], getattr(recipe.method, "dropout", 0) > 0
+    if kind == "cpu" and recipe.method.in_one_step:  # of what dropout took, one byte a number is kept: was it left?
+        kept = kept._replace(dropped_hidden=16 if alike == "t5" else 6, dropped_forward=2 if alike == "t5" else 1)
     seen = recipe.training.max_length * kept.scores if kind == "cpu" or shapes.family in EAGER else 0
     return ((kept.hidden + drops * kept.dropped_hidden) * shapes.hidden
             + (kept.forward + drops * kept.dropped_forward) * shapes.feed_forward + shapes.heads * (seen + kept.relative))

@@ -92,7 +92,6 @@ def attention(module: "torch.nn.Module", query: "torch.Tensor", key: "torch.Tens
     Without groups, as when the model answers, it is torch's attention as ever. `s_aux` [heads]: learned sinks (gpt-oss).
     Raises ValueError for what it cannot do, which `pack` takes for a no.
     """
-    import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     if wanted := [name for name in NOT_OURS if others.get(name) is not None]:
@@ -103,13 +102,15 @@ def attention(module: "torch.nn.Module", query: "torch.Tensor", key: "torch.Tens
     if example_groups is None:
         mask = attention_mask if attention_mask is not None else _causal(query.shape[2], key.shape[2], query.device)
         return _attend(query, key, value, mask, dropout, scaling, s_aux).transpose(1, 2).contiguous(), None
-    rows = [part[0].transpose(0, 1) for part in (query, key, value)]
+    from .apart import PutTogether, TakenApart
+
+    rows = [TakenApart.apply(part[0].transpose(0, 1), example_groups, back_in_row) for part in (query, key, value)]
     found = []
-    for place, real in example_groups:
+    for i, (place, _) in enumerate(example_groups):
         window = _window(place.shape[1], sliding_window, place.device)
-        answer = _attend(*(row[place].transpose(1, 2) for row in rows), window, dropout, scaling, s_aux)
-        found.append(answer.transpose(1, 2).flatten(0, 1)[real])
-    return torch.cat(found)[back_in_row][None], None
+        answer = _attend(*(row[i].transpose(1, 2) for row in rows), window, dropout, scaling, s_aux)
+        found.append(answer.transpose(1, 2))
+    return PutTogether.apply(example_groups, back_in_row, *found)[None], None
 
 
 def _attend(query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", mask: "torch.Tensor | None",
