@@ -224,8 +224,8 @@ def _read_part(part: Any, given: Reading, said: _Said, number: int) -> None:
     kind, inner = _kind_of(part), given.inside(part, "parts")
     inner.taken.add("type")
     if kind in _TEXT_PARTS:
-        text = _text_of_part(inner)
-        (said.reasoning if inner.get("thought") is True else said.texts).append(text)
+        is_thought = isinstance(inner.peek("thought"), bool) and inner["thought"]  # Gemini's mark of a thought
+        (said.reasoning if is_thought else said.texts).append(_text_of_part(inner))
     elif kind in _REASONING_PARTS:
         said.reasoning.append(_text_of_part(inner))
     elif kind in _CALL_PARTS:

@@ -186,7 +186,7 @@ class _Sorted:
             _count(self.unread[kind.name], list(dict.fromkeys(reading.unread())))
         if reading.notes:
             _count(self.notes[kind.name], sorted(reading.notes))
-        if kind.name == "text" and len(reading) > 1:
+        if kind.name == "text":
             self.beside_texts.add(reading, text_column(reading))
 
     def _link(self, line: int | None, columns: Columns) -> None:

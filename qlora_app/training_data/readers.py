@@ -187,7 +187,7 @@ def _letter(given: Any, column: str, labels: list[str], choices: list[str]) -> s
 
 def labelled(row: Reading, label: str = "") -> list[Message]:
     """Text, or several texts with their names, -> its label as text. `label`: its column, where that has no usual name."""
-    texts, label = ([text_column(row)], label) if label else label_columns(row)
+    texts, label = ([name for name in TEXTS if name in row] or [text_column(row)], label) if label else label_columns(row)
     if label not in row:
         raise RowError(f"it has nothing in its column {label!r}, which is the label")
     parts = [text_of(row[name], name) for name in texts]

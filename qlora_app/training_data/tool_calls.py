@@ -119,7 +119,7 @@ def tools_of(value: Any) -> tuple[list[Any], str]:
     """(the tools as objects, or what is said of them where they are no objects)"""
     found = written(value) if isinstance(value, str) else value
     if isinstance(found, dict):
-        found = next((found[key] for key in found if key.lower() in TOOLS), None) or [found]
+        found = _only_value(found, TOOLS) or [found]
     if isinstance(found, list):
         found = [written(one) if isinstance(one, str) else one for one in found]
         if all(isinstance(one, dict) for one in found):
@@ -130,8 +130,10 @@ def tools_of(value: Any) -> tuple[list[Any], str]:
 def _each_tool(listed: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Gemini's API puts several declarations into one tool."""
     for one in listed:
-        key = first_key(one, _DECLARED)
-        if key and isinstance(one[key], list):
-            yield from one[key]
-        elif one:
-            yield one
+        yield from _only_value(one, _DECLARED) or ([one] if one else [])
+
+
+def _only_value(given: dict[str, Any], names: Iterable[str]) -> list[Any] | None:
+    """The list in an object that holds nothing else."""
+    ((key, value), *more) = given.items() or [("", None)]
+    return value if not more and key.lower() in names and isinstance(value, list) else None

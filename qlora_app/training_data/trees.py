@@ -22,7 +22,7 @@ def best_path(row: Reading) -> list[Message]:
     turns = []
     while node is not None:
         turns.append(node_turn(node))
-        node.taken.update(_JUDGED)
+        node.taken.update(name for name in _JUDGED if isinstance(node.peek(name), int | float))
         best = _best(node.get("replies"))
         node = None if best is None else row.inside(best, "messages")
     return turns
