@@ -58,6 +58,10 @@ class LoraMethod(MethodChoices):
     def in_one_step(self) -> bool:
         return not self.weight_decomposed
 
+    @property
+    def needs_its_precision(self) -> bool:
+        return self.initialisation == "loftq"  # it makes up for what rounding took away, which a whole base still has
+
     def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
         problems = super().problems(precision, family, task)
         if self.initialisation == "loftq" and precision not in ("nf4", "fp4"):

@@ -68,6 +68,11 @@ class MethodChoices(Choices):
         """Does PEFT alone open its finished folder? The model card says how else."""
         return True
 
+    @property
+    def needs_its_precision(self) -> bool:
+        """Does what is learned fit only a base in the precision it was learned on? On any other, such an adapter is wrong."""
+        return False
+
     def how_else_opened(self, folder: str) -> str:
         """Another way to open what lies in the finished folder, in Markdown, for the model card."""
         return ""

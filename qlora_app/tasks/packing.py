@@ -95,7 +95,7 @@ def attention(module: "torch.nn.Module", query: "torch.Tensor", key: "torch.Tens
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     if wanted := [name for name in NOT_OURS if others.get(name) is not None]:
-        raise ValueError(f"{ATTENTION} attention has no {wanted[0]}")
+        raise ValueError(wanted[0])
     if example_groups is None and s_aux is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling,
                                       sliding_window=sliding_window, **others)
@@ -170,7 +170,7 @@ def pack(model: "PreTrainedModel") -> bool:
             if _stays_itself(model):
                 return True
     except Exception as error:  # a model that takes no such arguments, or has only its own attention, fails as it likes
-        print(f"{model.config.model_type} models are not packed: {error!r}")
+        print(f"pack({model.config.model_type}): {error!r}")
     finally:
         model.train(was_training)
     model.set_attn_implementation(before)

@@ -8,8 +8,6 @@ from torch import nn
 from ..errors import UserError
 from ..methods.beginnings import weight_of
 
-AGAIN = "A lower learning rate changes nothing: nothing has been learned yet."
-
 
 def check_first_loss(model: nn.Module, loss: torch.Tensor, learned: torch.Tensor | int | None) -> None:
     """Raises UserError where the loss of the first forward pass of a run, or of its resumed part, is NaN or infinite.
@@ -27,7 +25,8 @@ def check_first_loss(model: nn.Module, loss: torch.Tensor, learned: torch.Tensor
     if found is None:
         raise UserError(
             f"The very first loss is {loss.item()}, though every weight is a number: the model's own arithmetic overflows "
-            f"in {str(model.dtype).removeprefix('torch.')}. {AGAIN} Choose another precision or compute type of the base."
+            f"in {str(model.dtype).removeprefix('torch.')}. A lower learning rate changes nothing: nothing has been learned "
+            "yet. Choose another precision or compute type of the base."
         )
     name, count, size = found
     if is_learned(model, name):
@@ -37,7 +36,8 @@ def check_first_loss(model: nn.Module, loss: torch.Tensor, learned: torch.Tensor
         )
     raise UserError(
         f"The weights of the base model are damaged: {count:,} of the {size:,} numbers of {name} are NaN or infinite. "
-        f"{AGAIN} Get the model's files again, or choose another model.",
+        "A lower learning rate changes nothing: nothing has been learned yet. Get the model's files again, or choose "
+        "another model.",
         {"base_model.id": f"{name} holds NaN or infinite numbers."},
     )
 
