@@ -29,6 +29,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,8 @@ def card() -> Row:
     gpu = seen["gpu"] or {}
     words = f"compute {gpu.get('capability')}, bf16 {'yes' if gpu.get('bf16') else 'no'}, " if gpu else "no GPU, "
     errors = f"NF4 layer off by {seen['forward_error']:.1%} forwards, {seen['backward_error']:.1%} backwards"
-    return {"besides": f"{words}torch {seen['torch']}, CUDA {seen['cuda']}, {errors}"}
+    versions = ", ".join(f"{name} {version(name)}" for name in ("transformers", "peft", "bitsandbytes"))
+    return {"besides": f"{words}torch {seen['torch']}, CUDA {seen['cuda']}, {versions}, {errors}"}
 
 
 def chat(model: Path, tokens: int) -> Row:
