@@ -4,6 +4,7 @@ Answers are written as they come, beside the wanted file, with what made them on
 it ended. When all are there they are put in the order of the rows.
 """
 
+import contextlib
 import fcntl
 import json
 from collections.abc import Callable, Iterator
@@ -18,22 +19,28 @@ from .messages import Conversation
 from .runs import Run
 from .runs.files import append_line, read_lines, replace_file
 from .settings import Settings
-from .training_data.chat_turns import turns_of
+from .training_data import DatasetChoice
+from .training_data.conversations import FileContents, read_file
+from .training_data.questions import question_of, recogniser_of
 from .training_data.rows import RowSource
-from .training_data.turns import CHATS, CONTEXTS, QUESTIONS, TEXTS, RowError, first_turn, is_blank, text_of
+from .training_data.turns import RowError, is_blank, text_of
 
 AT_ONCE = 32  # rows of about the same length
 CANDIDATES = 5
 
 
 def answer_file(run: Run, session: ChatSession, file: Path, target: Path, limits: Settings, *, column: str = "", base: bool = False,
-                max_new_tokens: int = 256, tell: Callable[[int, int], None] = lambda done, of: None) -> dict[str, int]:
+                max_new_tokens: int = 256, told: DatasetChoice | None = None,
+                tell: Callable[[int, int], None] = lambda done, of: None) -> dict[str, int]:
     """Answer every row of `file` into `target`; a row without a question gets its reason. `tell` hears how many of how many are done.
+
+    Rows are read as the run's own data were, or as `told`.
 
     Each line is {row, question, answer}, for tasks that weigh with `candidates` ({answer: probability}), or {row, problem}. Returns
     {rows, answered, problems, kept}; `kept` were there from an earlier, interrupted time. Raises UserError.
     """
-    asked, problems = _questions(file, column, limits)
+    asked, problems = _questions(run, file, column, limits, told)
+    asked = {row: session.as_trained(one) for row, one in asked.items()}
     with _only_here(target) as partial:
         done = _kept(partial, _made_by(run, session, file, column, base, max_new_tokens))
         for row, reason in problems.items():
@@ -74,17 +81,39 @@ def _answers(session: ChatSession, conversations: list[Conversation], base: bool
             for found in session.weigh_all(conversations, base, CANDIDATES)]
 
 
-def _questions(file: Path, column: str, limits: Settings) -> tuple[dict[int, Conversation], dict[int, str]]:
-    """({row: the conversation up to its answer}, {row: why it asks nothing})"""
+def read_as(run: Run, file: Path, limits: Settings, told: DatasetChoice | None = None) -> FileContents:
+    """The rows of a file with their answers, read as the run's own data were, or as somebody says.
+
+    A file in another format than the run's is recognised by itself. Raises UserError.
+    """
+    choice = told or run.recipe().dataset
+    format, answer = run.data_recognised()
+    label = answer if format == "classification" and not choice.columns.given else None
+    try:
+        return read_file(file, file.name, choice.format, choice.columns, limits, encoding=choice.encoding, label=label or "")
+    except UserError:
+        if told:
+            raise
+        with contextlib.suppress(UserError):
+            return read_file(file, file.name, limits=limits)
+        raise
+
+
+def _questions(run: Run, file: Path, column: str, limits: Settings,
+               told: DatasetChoice | None) -> tuple[dict[int, Conversation], dict[int, str]]:
+    """({row: the conversation up to its answer, as the readers of the training make it}, {row: why it asks nothing})"""
     if not file.is_file():
         raise UserError(f"There is no file {file}.")
+    choice = told or run.recipe().dataset
+    format, answer = run.data_recognised()
+    recogniser = recogniser_of(format if choice.format == "auto" and not told else choice.format, choice.columns, answer)
     asked: dict[int, Conversation] = {}
     problems: dict[int, str] = {}
-    for row in RowSource(file, file.name, limits):
+    for row in RowSource(file, file.name, limits, encoding=choice.encoding):
         try:
             if row.problem:
                 raise RowError(row.problem)
-            asked[row.number] = question_of(row.value, column)
+            asked[row.number] = _named(row.value, column) if column else question_of(row.value, recogniser)
         except RowError as error:
             problems[row.number] = str(error)
     if not asked:
@@ -93,37 +122,15 @@ def _questions(file: Path, column: str, limits: Settings) -> tuple[dict[int, Con
     return asked, problems
 
 
-def question_of(value: Any, column: str = "") -> Conversation:
-    """What a row asks, answers of its own left aside: a text, turns, or a row with a column that asks. Raises RowError."""
-    if isinstance(value, str):
-        return _said(value)
-    if isinstance(value, list):
-        return _without_answer(turns_of(value, "row"))
+def _named(value: Any, column: str) -> Conversation:
+    """The text of one column. Raises RowError."""
     row = {str(name).strip().lower(): one for name, one in value.items()} if isinstance(value, dict) else {}
-    if column:
-        if column.strip().lower() not in row:
-            raise RowError(f"it has no column {column!r}")
-        return _said(text_of(row[column.strip().lower()], column))
-    if talk := next((name for name in CHATS if first_turn(row.get(name))), None):
-        return _without_answer(turns_of(row[talk], talk))
-    name = next((name for name in (*QUESTIONS, *TEXTS, *CONTEXTS) if isinstance(row.get(name), str)), None)
-    if name is None:
-        raise RowError(f"it has no column that asks; looked for {', '.join((*CHATS[:1], *QUESTIONS))}")
-    more = row.get("input") if name == "instruction" else None
-    return _said(f"{row[name]}\n\n{more}" if isinstance(more, str) and not is_blank(more) else row[name])
-
-
-def _said(text: str) -> Conversation:
+    if column.strip().lower() not in row:
+        raise RowError(f"it has no column {column!r}")
+    text = text_of(row[column.strip().lower()], column)
     if is_blank(text):
         raise RowError("its question is empty")
-    return [{"role": "user", "content": text_of(text, "question").strip()}]
-
-
-def _without_answer(turns: Conversation) -> Conversation:
-    kept = turns[:-1] if turns[-1]["role"] == "assistant" else turns
-    if not kept or kept[-1]["role"] != "user":
-        raise RowError("its last turn asks nothing")
-    return kept
+    return [{"role": "user", "content": text.strip()}]
 
 
 def _length(conversation: Conversation) -> int:

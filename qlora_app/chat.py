@@ -102,6 +102,11 @@ class ChatSession:
         switches = names == [BASE] and not self.mixes and hasattr(self.model, "disable_adapter")
         return self.model.disable_adapter() if switches else contextlib.nullcontext()
 
+    def as_trained(self, conversation: Conversation) -> Conversation:
+        """With the system text that all rows had that were learned from, where it has none of its own."""
+        text = "" if self.task.asks else self.template.system
+        return [{"role": "system", "content": text}, *conversation] if text and conversation[0]["role"] != "system" else conversation
+
     def answer_all(self, conversations: list[Conversation], base: bool = False, max_new_tokens: int = 128,
                    thinking: list[bool] | None = None) -> list[str]:
         """The likeliest answer to each conversation (its last turn is the user's), many at a time.

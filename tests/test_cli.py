@@ -342,8 +342,8 @@ def test_data_for_scripts_is_one_object(home, notes, capsys):
     columns = ["dataset.columns.prompt=raw", "dataset.columns.answer=note"]
     assert main(["data", str(notes), "--json", *columns]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["action"], found["format"], found["rows_in_file"], found["rows_trainable"]) == ("accept", "columns", 2, 2)
-    assert (found["user"], found["answer"], found["left_out"], found["messages"]) == ("raw", "note", [], [])
+    assert (found["action"], found["format"], found["rows_in_file"], found["rows_trainable"]) == ("accept_with_warning", "columns", 2, 2)
+    assert (found["user"], found["answer"], found["left_out"]) == ("raw", "note", []) and "`mark`" in found["messages"][0]
     assert found["examples"][1] == [{"role": "user", "content": "Who is Ben?"}, {"role": "assistant", "content": "A sailor."}]
     assert main(["data", str(notes), "--json"]) == 0
     asked = json.loads(capsys.readouterr().out)

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from ..answers import answer_file
+from ..answers import answer_file, read_as
 from ..chat import ChatSession, ChatSessions, Decoding
 from ..errors import UserError
 from ..messages import Conversation
@@ -24,7 +24,8 @@ from ..settings import Settings
 from ..tasks.asked import Asked, asked, groups
 from ..tasks.generate import context_of
 from ..tasks.task import same_answer
-from ..training_data.sources import read_file
+from ..training_data import DatasetChoice
+from ..training_data.shelf import with_turns
 
 
 def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console) -> int:
@@ -44,8 +45,7 @@ def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console
         if not question:
             base, tuned = [], []
             continue
-        for conversation in (base, tuned):
-            conversation.append({"role": "user", "content": question})
+        base, tuned = (session.as_trained([*talk, {"role": "user", "content": question}]) for talk in (base, tuned))
         if not talking and not as_json:
             out.print(Text(f"> {question}"), soft_wrap=True)
         said = _answer(session, base if with_base else None, tuned, None if as_json else out)
@@ -110,7 +110,8 @@ def _side_by_side(said: tuple[str, str], with_base: bool) -> Table | Text:
     return table
 
 
-def score(run: Run, file: Path, base: bool, limit: int | None, misses: int, limits: Settings, screen: Console) -> dict[str, Any]:
+def score(run: Run, file: Path, base: bool, limit: int | None, misses: int, limits: Settings, screen: Console,
+          told: DatasetChoice | None = None) -> dict[str, Any]:
     """Ask everything that the rows of a file ask, greedily, and compare with each assistant turn, blanks at the ends aside.
 
     Returns {run, file, base, questions, exact, share, figures, left_out, out_of_reach, seconds, misses: [{question, expected, answer}]};
@@ -118,13 +119,15 @@ def score(run: Run, file: Path, base: bool, limit: int | None, misses: int, limi
     """
     if not file.is_file():
         raise UserError(f"There is no file {file}.")
-    data = read_file(file, file.name, limits=limits)
+    data = read_as(run, file, limits, told)
     if run.task().name != "fill_mask" and all(len(one) < 2 for one in data.conversations):  # a plain text asks nothing
         raise UserError(f"{file.name} has no row with an answer to compare with.")
     session = _open(run, screen)
     began = time.monotonic()
     task, tokenizer = session.task, session.tokenizer
-    every = [question for one in data.conversations for question in task.questions(tokenizer, one)][:limit]
+    turns = (told or run.recipe().dataset).turns
+    talks = (session.as_trained(with_turns(one, turns)) for one in data.conversations)
+    every = [question for one in talks for question in task.questions(tokenizer, one)][:limit]
     context = context_of(session.model)
     within = [one for question in every if (one := asked(task, tokenizer, question, context))]
     if not within:
@@ -141,14 +144,22 @@ def score(run: Run, file: Path, base: bool, limit: int | None, misses: int, limi
             "misses": wrong[:misses]}
 
 
+def show_score(result: dict[str, Any], base: bool, name: str) -> None:
+    """What `score` returns, in words."""
+    who = "The base" if base else "The adapter"
+    print(f"{who} answered {result['exact']:,} of {result['questions']:,} questions of {name} word for word: {result['share']:.1%}")
+    for miss in result["misses"]:
+        print(f"\n  asked     {miss['question']}\n  expected  {miss['expected']}\n  answered  {miss['answer']}")
+
+
 def answer(run: Run, file: Path, target: Path, column: str, base: bool, max_new_tokens: int, limits: Settings,
-           screen: Console) -> dict[str, Any]:
+           screen: Console, told: DatasetChoice | None = None) -> dict[str, Any]:
     """Answer every row of a file into another, with a progress bar. Returns {run, file, answers, rows, answered, problems, kept}."""
     session = _open(run, screen)
     columns = TextColumn("answering"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=screen, transient=True) as progress:
         bar = progress.add_task("answering", total=None)
-        counts = answer_file(run, session, file, target, limits, column=column, base=base, max_new_tokens=max_new_tokens,
+        counts = answer_file(run, session, file, target, limits, column=column, base=base, max_new_tokens=max_new_tokens, told=told,
                              tell=lambda done, of: progress.update(bar, completed=done, total=of))
     return {"run": run.id, "file": str(file), "answers": str(target), **counts}
 

@@ -17,7 +17,6 @@ from .. import __version__, machine
 from ..assignments import PROGRAM, recipe_from, settings_help
 from ..base_models import facts_of
 from ..errors import UserError
-from ..fitting import asks_for, by_size, fit, here_in_words, smallest_card
 from ..launch import local
 from ..presets import Presets
 from ..runs import Run, RunStore, Status
@@ -25,10 +24,11 @@ from ..runs.proof_words import proof_words
 from ..settings import PREFIX, Settings
 from ..training_data import load_examples, pinned
 from ..words import duration
-from .asking import answer, chat, score
+from .asking import answer, chat, score, show_score
 from .completion import complete, presets_and_files, run_names, settings_and_values
 from .data import LONGEST, download, examine, find_data, show
 from .models import fits_here, rows_of
+from .presets import list_presets
 from .watching import watch
 
 DONE, NOT_DONE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -145,6 +145,7 @@ def _add_score(commands: Any) -> None:
     parser.add_argument("--base", action="store_true", help="score the base without the adapter")
     parser.add_argument("--limit", metavar="N", type=_count, help="only the first N rows")
     parser.add_argument("--misses", metavar="N", type=int, default=0, help="show the first N wrong answers")
+    _add_reading(parser)
 
 
 def _add_answer(commands: Any) -> None:
@@ -155,15 +156,20 @@ def _add_answer(commands: Any) -> None:
     parser.add_argument("--column", metavar="NAME", default="", help="the column that asks, where it is not called prompt, question or so")
     parser.add_argument("--base", action="store_true", help="let the base answer, without the adapter")
     parser.add_argument("--max-tokens", metavar="N", type=_count, default=256, help="longest answer in tokens (default 256)")
+    _add_reading(parser)
 
 
 def _add_data(commands: Any) -> None:
     parser = _add(commands, "data", data_command)
     words = "a data file or folder, its name in the data folder, or a dataset of the Hub (owner/name)"
     parser.add_argument("file", metavar="FILE", help=words)
+    _add_reading(parser)
+    parser.add_argument("--max-length", metavar="N", type=int, default=LONGEST, help=f"longest example in tokens (default {LONGEST})")
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
     words = "a setting of the data, such as dataset.columns.prompt=title dataset.columns.answer=body"
     parser.add_argument("changes", metavar="name=value", nargs="*", help=words).completer = settings_and_values
-    parser.add_argument("--max-length", metavar="N", type=int, default=LONGEST, help=f"longest example in tokens (default {LONGEST})")
 
 
 def train_command(given: argparse.Namespace, settings: Settings) -> int:
@@ -284,15 +290,12 @@ def chat_command(given: argparse.Namespace, settings: Settings) -> int:
 def score_command(given: argparse.Namespace, settings: Settings) -> int:
     """Answer every row of a file and count the answers that are right word for word."""
     run = _find(given.run, settings, with_adapter=True)
-    result = score(run, given.file, given.base, given.limit, given.misses, settings, given.screen)
+    told = recipe_from("starter", given.changes, settings).dataset if given.changes else None
+    result = score(run, given.file, given.base, given.limit, given.misses, settings, given.screen, told)
     if given.json:
         print(json.dumps(result, ensure_ascii=False))
-        return DONE
-    who = "The base" if given.base else "The adapter"
-    print(f"{who} answered {result['exact']:,} of {result['questions']:,} questions of {given.file.name} word for word: "
-          f"{result['share']:.1%}")
-    for miss in result["misses"]:
-        print(f"\n  asked     {miss['question']}\n  expected  {miss['expected']}\n  answered  {miss['answer']}")
+    else:
+        show_score(result, given.base, given.file.name)
     return DONE
 
 
@@ -302,7 +305,8 @@ def answer_command(given: argparse.Namespace, settings: Settings) -> int:
     target = given.out or given.file.with_name(f"{given.file.name}.answers.jsonl")
     if not target.parent.is_dir():
         raise UserError(f"There is no folder {target.parent} for the answers.")
-    made = answer(run, given.file, target, given.column, given.base, given.max_tokens, settings, given.screen)
+    told = recipe_from("starter", given.changes, settings).dataset if given.changes else None
+    made = answer(run, given.file, target, given.column, given.base, given.max_tokens, settings, given.screen, told)
     kept = f", {made['kept']:,} of them kept from before" if made["kept"] else ""
     asking_nothing = f"; {made['problems']:,} rows ask nothing, each with its reason" if made["problems"] else ""
     print(json.dumps(made, ensure_ascii=False) if given.json else
@@ -330,29 +334,13 @@ def presets_command(given: argparse.Namespace, settings: Settings) -> int:
     if given.recipe is None:
         if given.save:
             raise UserError(f"Which recipe is to be saved as {given.save}? Give a preset or a file: {PROGRAM} presets starter --save NAME")
-        return _list_presets(presets, given.json)
+        list_presets(presets, given.json, _out())
+        return DONE
     recipe = recipe_from(given.recipe, given.changes, settings)
     if given.save:
         name = presets.save(given.save, recipe)
         given.screen.print(Text(f"Saved in {presets.path(name)}. Train it: {PROGRAM} train {name}"), soft_wrap=True)
     print(json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False) if given.json else recipe.to_yaml().rstrip())
-    return DONE
-
-
-def _list_presets(presets: Presets, as_json: bool) -> int:
-    usable, broken = presets.all()
-    rows = [{"preset": name, "name": recipe.title, "note": recipe.note, "base_model": recipe.base_model.id or "starter",
-             "own": presets.is_own(name), "gpu_gb": smallest_card(recipe), "here": fit(recipe)[0]}
-            for name, recipe in ((name, usable[name]) for name in by_size(usable))]
-    if as_json:
-        print(json.dumps(rows + [{"preset": name, "mistake": text} for name, text in broken.items()], ensure_ascii=False))
-        return DONE
-    table = Table("preset", "asks for", "this machine", "what it is for", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(row["preset"], asks_for(usable[row["preset"]]), here_in_words(usable[row["preset"]]), row["note"] or row["name"])
-    for name, text in broken.items():
-        table.add_row(name, "", "broken", text)
-    _out().print(table)
     return DONE
 
 

@@ -119,6 +119,11 @@ class Run:
         settings = read_json(adapter / "tokenizer_config.json") if adapter else None
         return (settings or {}).get(TRAINED_WITH) or {}
 
+    def data_recognised(self) -> tuple[str, str | None]:
+        """(format of its data, the column that answers), as they were recognised; "auto" for runs that do not know."""
+        known = read_json(self.folder / "task.json") or {}
+        return known.get("format") or "auto", known.get("answer")
+
     def not_learned(self) -> list[dict[str, Any]]:
         """[{part, row, reason}] of the rows of which nothing, or not every answer, is learned."""
         return read_json(self.folder / "not_learned.json") or []
@@ -282,12 +287,14 @@ class Run:
         """Another type would be another run: resumed on another machine, or asked there, it keeps this one."""
         write_json(self.folder / "compute.json", {"type": decided.taken, "why": decided.why})
 
-    def write_task(self, task: Task, began: str) -> None:
+    def write_task(self, task: Task, began: str, format: str, answer: str | None) -> None:
         """What it learns: a label is known to the adapter by its number only, and the data may be gone one day.
 
-        began: the day it was first started, which is the date in its prompts.
+        began: the day it was first started, which is the date in its prompts. format, answer: what its data were recognised as, and the
+        column that answers.
         """
-        write_json(self.folder / "task.json", {"name": task.name, "labels": list(task.labels), "began": began})
+        known = {"name": task.name, "labels": list(task.labels), "began": began, "format": format, "answer": answer}
+        write_json(self.folder / "task.json", known)
 
     def write_not_learned(self, rows: list[dict[str, Any]]) -> None:
         """The rows of which nothing, or not every answer, is learned: [{part, row, reason}]."""

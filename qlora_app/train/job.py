@@ -67,7 +67,7 @@ def prepare(run: Run, recipe: Recipe, say: Callable[[str], None] = lambda senten
     tokenizer = load_tokenizer(recipe.base_model)
     examples = load_examples(recipe.dataset, settings.data)
     task = task_for(recipe.task, facts.tasks, examples.every)
-    run.write_task(task, run.began())
+    run.write_task(task, run.began(), examples.format, examples.answer)
     _check_method(recipe, facts.config.get("model_type", ""), task)
     tokenizer.init_kwargs[TRAINED_WITH] = {"date": run.began(), **_how_it_is_asked(examples)}
     warnings = list(examples.warnings)

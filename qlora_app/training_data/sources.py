@@ -39,6 +39,7 @@ class Examples:
     also_learned: Sequence[int] = ()  # places in held_out whose question is learned too, with another answer
     train_rows: Sequence[int] = ()  # of each conversation to learn from, its row in the data from 1
     held_out_rows: Sequence[int] = ()
+    answer: str | None = None  # the column that answers
 
     @property
     def every(self) -> Sequence[Conversation]:
@@ -69,7 +70,7 @@ def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
     return Examples(train, held_out, data.format, _fingerprint(data.digest, f"{aside}", choice.turns), data.rows, data.left_out,
                     [*changed_since(choice, data_folder), *data.warnings, *overlap_warnings(len(both), len(aside))],
                     data.characters * len(train) // len(data.conversations), data.because, data.duplicates, both,
-                    *(_rows(data, places) for places in (rest, aside)))
+                    *(_rows(data, places) for places in (rest, aside)), data.answer)
 
 
 def _read(choice: DatasetChoice, data_folder: Path) -> FileContents:
@@ -113,7 +114,7 @@ def _with_held_out_data(choice: DatasetChoice, data: FileContents, measured: Fil
                     sorted([*data.left_out, *doubled], key=lambda one: one.row),
                     [*warnings, *data.warnings, *notes, *overlap_warnings(len(both), len(aside))],
                     data.characters * len(rest) // len(data.conversations), data.because, data.duplicates, both,
-                    _rows(data, rest), _rows(measured, aside))
+                    _rows(data, rest), _rows(measured, aside), data.answer)
 
 
 def _rows(data: FileContents, places: Sequence[int]) -> Sequence[int]:
@@ -168,7 +169,8 @@ def _starter_examples(choice: DatasetChoice) -> Examples:
     return Examples(*([with_turns(one, choice.turns) for one in part.conversations] for part in (train, held_out)), train.format,
                     _fingerprint(train.digest, held_out.digest, choice.turns), train.rows + held_out.rows,
                     train.left_out + held_out.left_out, train.warnings + held_out.warnings, train.characters,
-                    also_learned=also_learned(tested, learned), train_rows=train.numbers, held_out_rows=held_out.numbers)
+                    also_learned=also_learned(tested, learned), train_rows=train.numbers, held_out_rows=held_out.numbers,
+                    answer=train.answer)
 
 
 def _fingerprint(*what: str) -> str:

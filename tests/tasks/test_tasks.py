@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification
 
-from qlora_app.answers import answer_file, question_of
+from qlora_app.answers import answer_file
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
 from qlora_app.base_models.recognition import Facts, check_config, describe_folder, tasks_of
 from qlora_app.chat import ChatSession
@@ -24,6 +24,8 @@ from qlora_app.tasks.scores import macro_f1, rouge_l
 from qlora_app.tasks.task import IGNORED
 from qlora_app.train import worker
 from qlora_app.training_data import import_file
+from qlora_app.training_data.columns import ColumnMap
+from qlora_app.training_data.questions import question_of, recogniser_of
 from qlora_app.training_data.turns import RowError
 from qlora_app.ui.try_it import pictures
 from tests.tiny_models import tiny_model
@@ -307,11 +309,11 @@ def test_two_do_not_answer_into_one_file(classifier, session, tmp_path):
     ("Who?", "Who?"), ({"Prompt": "Who?", "answer": "Mira"}, "Who?"), ({"instruction": "Sum up", "input": "A text"}, "Sum up\n\nA text"),
     ({"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Mira"}]}, "Who?")])
 def test_questions_are_found_in_rows_of_any_kind(row, asked):
-    assert question_of(row)[-1]["content"] == asked
+    assert question_of(row, recogniser_of("auto"))[-1]["content"] == asked
 
 
 def test_a_row_that_asks_nothing_says_why():
     for row in ({"x": 1}, {"messages": [{"role": "assistant", "content": "Mira"}]}, 5):
         with pytest.raises(RowError):
-            question_of(row)
-    assert question_of({"x": "Who?"}, "X")[0]["content"] == "Who?"
+            question_of(row, recogniser_of("auto"))
+    assert question_of({"x": "Who?"}, recogniser_of("auto", ColumnMap(prompt="X", answer="y")))[0]["content"] == "Who?"
