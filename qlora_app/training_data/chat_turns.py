@@ -1,10 +1,11 @@
 """One turn of a conversation from an object of the data, as OpenAI, ShareGPT, Anthropic, Gemini and others write it."""
 
+from functools import lru_cache
 from typing import Any
 
 from ..messages import Message
 from .reading import Reading
-from .tool_calls import CALL_IDS, TOOLS, as_json, calls_in, first_key, one_call, result_text, spoken_calls, tools_of, written
+from .tool_calls import CALL_IDS, CALLS, TOOLS, as_json, calls_in, first_key, one_call, result_text, spoken_calls, tools_of, written
 from .turns import CHATS, ROLES, Columns, RowError, TwoColumnsFit, first_turn, kind_of_value, text_of, turn
 
 _SPEAKERS, _SAYINGS = ("role", "from"), ("content", "value", "parts", "text")
@@ -105,11 +106,12 @@ class _Talk:
         if type(item) is not dict:
             raise RowError(f"a key stands twice in turn {number}" if isinstance(item, dict) else f"turn {number} is not an object")
         given = self._row.inside(item, "turns")
-        speaker = first_key(given, _SPEAKERS)
+        speaker = next((name for name in _SPEAKERS if name in given), None)
         if speaker is None:
             raise RowError(f"turn {number} has no `{'role' if 'content' in item else 'from'}`")
         role = _role(given[speaker], number)
-        said = self._read(given, speaker, role, number)
+        keys = _special(tuple(given))
+        said = self._read(given, speaker, role, number, keys)
         for result, id in said.results:
             self._answer(result, id)
         if role == "tool":
@@ -117,14 +119,16 @@ class _Talk:
                 self._answer("".join(said.texts), self._id_of(given))
         elif said.texts or said.calls or said.reasoning or not said.results:
             self._say(role, said, given)
-        self._find_tools(given)
+        if "tools" in keys:
+            self._find_tools(given)
 
-    def _read(self, given: Reading, speaker: str, role: str, number: int) -> _Said:
+    def _read(self, given: Reading, speaker: str, role: str, number: int, keys: frozenset[str]) -> _Said:
         said, key = _Said(), next((name for name in _SAYINGS if name in given), None)
-        said.calls += calls_in(given)
-        if role == "assistant":
+        if "calls" in keys:
+            said.calls += calls_in(given)
+        if "reasoning" in keys and role == "assistant":
             said.reasoning += _reasoning(given)
-        if key is None and not (said.calls or said.reasoning or role == "tool" or _has_tools(given)):
+        if key is None and not (said.calls or said.reasoning or role == "tool" or "tools" in keys):
             raise RowError(f"turn {number} has no `{'value' if speaker == 'from' else 'content'}`")
         content = given[key] if key else ""
         if role == "tool" and not _is_parts(content):
@@ -134,8 +138,9 @@ class _Talk:
                 _read_part(part, given, said, number)
         elif content != "" or key:
             said.texts.append(text_of(content, key))
-        if str(given.peek(speaker)).strip().lower().endswith("_call") and (spoken := spoken_calls("".join(said.texts), given)):
-            said.calls, said.texts = said.calls + spoken, []
+        if role == "assistant" and str(given.peek(speaker)).strip().lower().endswith("_call"):
+            spoken = spoken_calls("".join(said.texts), given)
+            said.calls, said.texts = said.calls + spoken, [] if spoken else said.texts
         return said
 
     def _say(self, role: str, said: _Said, given: Reading) -> None:
@@ -176,8 +181,12 @@ class _Talk:
                 self._tools = given[key]
 
 
-def _has_tools(given: Reading) -> bool:
-    return any(key.lower() in TOOLS for key in given)
+@lru_cache(maxsize=1000)
+def _special(keys: tuple[str, ...]) -> frozenset[str]:
+    """What a turn with these keys has beside a speaker and a text; turns of a file have few different ones."""
+    lowered = {key.lower() for key in keys}
+    named = {"calls": CALLS, "reasoning": REASONING, "tools": TOOLS}
+    return frozenset(what for what, names in named.items() if not lowered.isdisjoint(names))
 
 
 def _role(given: Any, number: int) -> str:
@@ -262,9 +271,9 @@ def _result(part: Reading) -> tuple[str, str]:
 def _is_learned(given: Reading, role: str) -> bool:
     """False for an assistant's turn that is marked as not to be learned. A mark that changes nothing counts as read."""
     learned = True
-    for key in [] if given.keys().isdisjoint(_MARKS) else _MARKS.intersection(given):
+    for key in [key for key in given if key in _MARKS]:
         value = given.peek(key)
-        flag = _FLAGS.get(str(value).strip().lower())
+        flag = value if type(value) is bool else _FLAGS.get(str(value).strip().lower())
         if flag is None:
             continue
         is_kept = flag if key in _LEARNED_IF else not flag

@@ -61,7 +61,7 @@ class Findings:
 
     def add(self, number: int, conversation: Conversation) -> None:
         """`number`: of its row in the file."""
-        text = "\n".join([_words(turn) for turn in conversation])
+        text = "\n".join([turn["content"] if len(turn) == 2 else _words(turn) for turn in conversation])
         for check in _CHECKS:
             if check.is_likely(text) and (hit := check.pattern.search(text)):
                 self._note(check.what, number, _PRIVATE.get(hit.lastgroup or "") or repr(hit[0]))
@@ -107,9 +107,7 @@ class Findings:
 
 
 def _words(turn: Message) -> str:
-    """All that a turn holds: its text, and what it thinks, calls or may call."""
-    if len(turn) == 2:
-        return turn["content"]
+    """All that a turn holds: its text, and what it thinks, calls or may call. Most hold a text alone, and are not asked: this is slow."""
     return "\n".join([turn["content"], *[f"{name}: {turn[name]}" for name in STRUCTURE if name in turn]])
 
 
@@ -126,13 +124,15 @@ def overlap_warnings(both: int, held_out: int) -> list[str]:
 
 def question_number(conversation: Conversation) -> int:
     """Equal for conversations that ask the same up to the last answer, letter case, blanks and system texts aside; 0 without a question."""
-    asked = [" ".join(_words(turn).casefold().split()) for turn in conversation[:-1] if turn["role"] != "system"]
+    said = [turn["content"] if len(turn) == 2 else _words(turn) for turn in conversation[:-1] if turn["role"] != "system"]
+    asked = [" ".join(one.casefold().split()) for one in said]
     return int.from_bytes(hashlib.blake2b("\0".join(asked).encode(), digest_size=8).digest(), "big") or 1 if asked else 0
 
 
 def same_key(conversation: Conversation) -> bytes:
     """16 bytes, equal for conversations that differ in letter case and blanks only."""
-    text = "\0".join(f"{turn['role']}\0{' '.join(_words(turn).casefold().split())}" for turn in conversation)
+    said = [turn["content"] if len(turn) == 2 else _words(turn) for turn in conversation]
+    text = "\0".join([f"{turn['role']}\0{' '.join(one.casefold().split())}" for turn, one in zip(conversation, said, strict=True)])
     return hashlib.blake2b(text.encode(), digest_size=KEY).digest()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..messages import STRUCTURE, Conversation, is_flat
+from ..messages import STRUCTURE, Conversation
 from ..settings import Settings
 from .checks import Findings
 from .columns import AskColumns, ColumnMap
@@ -98,8 +98,8 @@ class _Pile:
 
     def add(self, number: int, line: int | None, conversation: Conversation) -> None:
         characters = sum([len(turn["content"]) + 10 for turn in conversation])
-        if not is_flat(conversation):
-            characters += sum([len(turn.get(name, "")) for turn in conversation for name in STRUCTURE])
+        if rich := [turn for turn in conversation if len(turn) > 2]:
+            characters += sum([len(turn.get(name, "")) for turn in rich for name in STRUCTURE])
         self.numbers.append(number)
         self.lines.append(line or 0)
         self.places.append(self._shelf.count)
@@ -131,7 +131,7 @@ class _Piles(dict[str, _Pile]):
 def _signed(conversation: Conversation) -> bytes:
     """Bytes that no other conversation gives: roles, texts, their lengths, and what is said of the training."""
     parts = [f"{turn['role']}{turn.get('train', '')}{len(turn['content'])}:{turn['content']}" for turn in conversation]
-    if not is_flat(conversation):
+    if any([len(turn) > 2 for turn in conversation]):
         parts += [f"{place}{name}{len(turn[name])}:{turn[name]}" for place, turn in enumerate(conversation) for name in STRUCTURE
                   if name in turn]
     return "".join([*parts, "\n"]).encode()

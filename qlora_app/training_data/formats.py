@@ -243,6 +243,8 @@ def turns_of_row(kind: Kind, row: Reading) -> list[Message] | Iterator[list[Mess
 
 def _is_marked_bad(row: Reading) -> bool:
     """As in data for KTO, where people said of every answer whether it was good."""
+    if "kto_tag" not in row and "label" not in row:
+        return False
     names = ("kto_tag", "label") if _has(row, *CHATS, "completion") else ("kto_tag",)
     return not all([row[name] for name in names if type(row.peek(name)) is bool])
 

@@ -12,6 +12,7 @@ _SYSTEM_WORDS = ("prompt", "message", "instruction", "instructions", "text", "co
 SYSTEMS = ("system", *spellings(*(f"{start}_{word}" for start in ("system", "sys") for word in _SYSTEM_WORDS)))
 _BESIDE = ("metadata", "meta", "extra", "extra_info", "additional_info", "chat_template_kwargs", "kwargs", "additional_kwargs", "request")
 _PLACES = frozenset((*SYSTEMS, *TOOLS, *_BESIDE))
+_THOUGHTS = frozenset(REASONING)
 _INNER = frozenset((*SYSTEMS, *TOOLS))
 
 
@@ -87,6 +88,8 @@ def _said_tools(said: str, turns: list[Message]) -> list[Message]:
 
 def reasoned(row: Reading, turns: list[Message]) -> list[Message]:
     """What a column of reasoning says was thought before the answer of a row that is one question and its answer."""
+    if row.keys().isdisjoint(_THOUGHTS):
+        return turns
     key = first_key([name for name in row if name not in row.taken and row.peek(name)], REASONING)
     if key is None or turns[-1]["role"] != "assistant" or "reasoning" in turns[-1] or not isinstance(row.peek(key), str):
         return turns

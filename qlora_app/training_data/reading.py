@@ -12,7 +12,7 @@ class Reading(dict[str, Any]):
     Objects inside of it are read through `inside`, so that their keys are known too.
     """
 
-    __slots__ = ("_children", "_inner", "notes", "taken", "where")
+    __slots__ = ("_inner", "notes", "taken", "where")
 
     def __init__(self, value: dict[str, Any], where: str = "", notes: set[str] | None = None) -> None:
         """`where`: what it is one of, or the column it stands in; a row is nowhere. `notes`: what is said of how it was understood."""
@@ -21,7 +21,6 @@ class Reading(dict[str, Any]):
         self.taken: set[str] = set()
         self.notes: set[str] = set() if notes is None else notes
         self._inner: list[Reading] = []
-        self._children: dict[str, Reading] = {}
 
     def __getitem__(self, key: str) -> Any:
         self.taken.add(key)
@@ -43,9 +42,8 @@ class Reading(dict[str, Any]):
 
     def child(self, key: str) -> "Reading":
         """The object under a key, the same one whenever it is asked for."""
-        if key not in self._children:
-            self._children[key] = self.inside(self[key], f"`{key[:40]}`")
-        return self._children[key]
+        where = f"`{key[:40]}`"
+        return next((one for one in self._inner if one.where == where), None) or self.inside(self[key], where)
 
     @property
     def has_inner(self) -> bool:
@@ -64,25 +62,22 @@ def present(value: Any) -> Any:
 
     None for an object that held nothing else. Places in a list of texts or numbers stay as they are.
     """
+    if not _has_gaps(value):
+        return value  # nearly always, and then nothing is copied
     if type(value) is dict:
-        return value if not _has_gaps(value) else {key: one for key, inner in value.items() if (one := present(inner)) is not None} or None
-    if type(value) is list:
-        return _present_items(value)
-    return None if type(value) is float and value != value else value
+        return {key: one for key, inner in value.items() if (one := present(inner)) is not None} or None
+    if type(value) is not list:
+        return None
+    made = [present(item) for item in value]
+    has_objects = any([type(item) is dict for item in value])
+    return [item for item in made if item is not None] if has_objects else made
 
 
-def _has_gaps(value: dict[str, Any]) -> bool:
-    """False for nearly every object, which then is not copied."""
-    for one in value.values():
-        kind = type(one)
-        if kind is not str and (one is None or kind is dict or kind is list or (kind is float and one != one)):
+def _has_gaps(value: Any) -> bool:
+    kind = type(value)
+    if kind is not dict and kind is not list:
+        return value is None or (kind is float and value != value)
+    for one in value.values() if kind is dict else value:  # noqa: SIM110  any() is slower, and this runs for every row there is
+        if type(one) is not str and _has_gaps(one):
             return True
     return False
-
-
-def _present_items(items: list[Any]) -> list[Any]:
-    if not any([type(item) in (dict, list, float) for item in items]):
-        return items
-    made = [present(item) for item in items]
-    has_objects = any([type(item) is dict for item in items])
-    return [item for item in made if item is not None] if has_objects else made

@@ -17,7 +17,7 @@ def spellings(*names: str) -> tuple[str, ...]:
 
 TOOLS = spellings("tools", "functions", "available_tools", "available_functions", "tool_list", "tools_list", "tool_definitions",
                    "function_definitions", "tool_schemas", "function_schemas", "tool_specs", "tools_json")
-_CALLS = ("tool_calls", "function_call", "tool_call", "function_calls", "toolcalls", "functioncall")
+CALLS = ("tool_calls", "function_call", "tool_call", "function_calls", "toolcalls", "functioncall")
 _NAMES, _ARGUMENTS = ("name", "tool_name", "function_name"), ("arguments", "args", "parameters", "input", "tool_input")
 CALL_IDS = ("id", "call_id", "tool_call_id", "tool_use_id", "callid", "tooluseid")
 _DECLARED = ("functiondeclarations", "function_declarations")
@@ -26,7 +26,10 @@ _DECLARED = ("functiondeclarations", "function_declarations")
 def first_key(given: Iterable[str], names: Iterable[str]) -> str | None:
     """The key, however it is capitalised, that has the first of the names."""
     there = {key.lower(): key for key in given}
-    return next((there[name] for name in names if name in there), None)
+    for name in names:
+        if name in there:
+            return there[name]
+    return None
 
 
 def written(text: str) -> Any:
@@ -66,10 +69,8 @@ def result_text(value: Any, where: str) -> str:
 
 def calls_in(given: Reading) -> Iterator[tuple[dict[str, Any], str]]:
     """(call, its id or "") of all calls of a turn. Raises RowError for what stands in their place and is none."""
-    for name in _CALLS:
-        key = first_key(given, (name,))
-        if key and given.peek(key):
-            yield from calls_of(given[key], given, key)
+    for key in [key for key in given if key.lower() in CALLS and given.peek(key)]:
+        yield from calls_of(given[key], given, key)
 
 
 def calls_of(value: Any, given: Reading, key: str) -> Iterator[tuple[dict[str, Any], str]]:

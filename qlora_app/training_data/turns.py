@@ -118,7 +118,7 @@ def tidy(turns: list[Message], changes: list[str]) -> Conversation:
     tools = next((one["tools"] for one in turns if "tools" in one), None)
     kept: Conversation = []
     for number, one in enumerate(turns, start=1):
-        _put(kept, {name: value for name, value in one.items() if name != "tools"}, number, changes)
+        _put(kept, one if tools is None else {name: value for name, value in one.items() if name != "tools"}, number, changes)
     while kept and kept[-1]["role"] != "assistant":
         kept.pop()
         changes.append("cut")
