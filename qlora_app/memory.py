@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .base_models.cards import kept_bytes
 from .base_models.recognition import ENCODERS, TEXT_TO_TEXT
 from .methods import Matrix
 from .recipe import Recipe
@@ -31,7 +32,8 @@ OVERHEAD = 0.5e9  # of a GPU: its driver's context and the workspaces of its lib
 WORKER, LIBRARIES = 0.42e9, 0.16e9  # of a CPU: Python with everything imported, and the files of the libraries mapped
 # On a CPU, bytes of the heap for each byte in use at the peak of a step: glibc before 2.38 seldom gives an aligned tensor the place
 # of an earlier one of its size. Measured.
-GAPS = 1.6
+GAPS = 1.5
+UNPACKED = 4  # on a CPU, copies of the widest quantized layer's unpacked values that its products have at once. Measured.
 LOSS_BYTES = 16  # a number of the logits in fp32, its logarithm, and both of their gradients when the backward pass begins
 # Tokens worked off at once. On a CPU attention pays for the square of a packed row; on a GPU short rows leave it idle.
 TOKENS_AT_ONCE = {"cpu": 512, "cuda": 2048}
@@ -107,7 +109,7 @@ class Need:
     read: float = 0.0  # of the weights before a method rounds them itself, which is before anything else is there
     overhead: float = OVERHEAD
     mapped: float = 0.0  # of weights and overhead, what lies in files that stay mapped: not the process's own memory
-    gaps: float = 0.0  # that a heap has between what it holds of the activations
+    gaps: float = 0.0  # of a CPU's heap between what it holds of the activations, and quantized values while they are unpacked
     kept_values: float = 0.0  # unpacked values of 4-bit weights that are kept between steps
 
     @property
@@ -179,21 +181,24 @@ def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -
     activations = (tokens or tokens_of_a_step(recipe, TOKENS_AT_ONCE[kind])) * _kept_of_a_token(recipe, shapes, kind, wide)
     if kind == "cpu":
         mapped = LIBRARIES + _left_in_files(recipe, shapes, wide)
-        return Need(weights, adapter, activations, 0.0, read, WORKER + LIBRARIES, mapped, (GAPS - 1) * activations,
-                    kept_values_bytes(recipe, shapes))
+        widest = max(m.inputs * m.outputs for m in shapes.block) if bits < 16 or method.bits_held else 0
+        besides = (GAPS - 1) * activations + UNPACKED * widest * wide
+        return Need(weights, adapter, activations, 0.0, read, WORKER + LIBRARIES, mapped, besides, kept_values_bytes(recipe, shapes))
     return Need(weights, adapter, activations, state if training.optimizer.startswith("paged") else 0.0, read)
 
 
 def kept_values_bytes(recipe: Recipe, shapes: Shapes) -> float:
-    """Bytes of unpacked 4-bit weights that a CPU keeps between steps; none are."""
-    return 0.0
+    """Bytes of the unpacked values of 4-bit layers that a CPU keeps between steps; a method that quantizes itself keeps none."""
+    model = recipe.base_model
+    if recipe.method.bits_held:
+        return 0.0
+    return kept_bytes(int(shapes.linear), model.precision, model.computes_in("cpu"), "cpu")
 
 
 def _left_in_files(recipe: Recipe, shapes: Shapes, wide: int) -> float:
-    """Bytes of the weights that are used as they lie in the model's files, which are of the type it computes in."""
-    if shapes.stored != wide or recipe.method.bits_held:
-        return 0.0
-    return shapes.other * wide + (shapes.linear * wide if recipe.base_model.precision in ("bf16", "fp32") else 0)
+    """Bytes of the weights that are used as they lie in the model's files: of one that is not quantized, in the files' own type."""
+    is_as_stored = recipe.base_model.precision in ("bf16", "fp32") and shapes.stored == wide and not recipe.method.bits_held
+    return shapes.parameters * wide if is_as_stored else 0.0
 
 
 def tokens_of_a_step(recipe: Recipe, at_once: int) -> int:
@@ -237,6 +242,8 @@ def _kept_in_a_block(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> fl
     alike = shapes.family if shapes.family in KEPT else "bert" if shapes.family in ENCODERS else "t5" if shapes.family in TEXT_TO_TEXT \
         else "llama"
     kept, drops = KEPT[alike][wide], getattr(recipe.method, "dropout", 0) > 0
+    if kind == "cpu" and recipe.method.in_one_step:  # of what dropout took, one byte a number is kept: was it left?
+        kept = kept._replace(dropped_hidden=16 if alike == "t5" else 6, dropped_forward=2 if alike == "t5" else 1)
     seen = recipe.training.max_length * kept.scores if kind == "cpu" or shapes.family in EAGER else 0
     return ((kept.hidden + drops * kept.dropped_hidden) * shapes.hidden
             + (kept.forward + drops * kept.dropped_forward) * shapes.feed_forward + shapes.heads * (seen + kept.relative))
@@ -266,17 +273,19 @@ def verdict(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> tuple[st
     if shapes is None:
         return "", "What it needs cannot be estimated for this family of models."
     needed = _need_here(recipe, shapes, machine)
-    about, has = gigabytes(needed.total), f"{gigabytes(machine.total)} {machine.name}"
+    # What must be free, and for which examples: shorter ones take less.
+    about, length, has = gigabytes(needed.total), f"{recipe.training.max_length:,}", f"{gigabytes(machine.total)} {machine.name}"
     if needed.total <= 0.9 * machine.free:
-        return "fits", f"Fits: training needs about {about}; this machine has {has}, {gigabytes(machine.free)} of it free."
+        return "fits", (f"Fits: training needs about {about} free with examples of {length} tokens; this machine has {has}, "
+                        f"{gigabytes(machine.free)} of it free.")
     if needed.total <= 0.95 * machine.total:
-        return "tight", (f"Tight: training needs about {about}, and of {has} {gigabytes(machine.free)} are free now. "
-                         "Close what else uses it before the start.")
+        return "tight", (f"Tight: training needs about {about} free with examples of {length} tokens, and of {has} "
+                         f"{gigabytes(machine.free)} are free now. Close what else uses it before the start.")
     if needed.total - needed.pageable <= 0.95 * machine.total:
-        return "tight", (f"Tight: training needs about {about}, and this machine has {has}. It goes because the paged optimizer "
-                         "puts part of itself into main memory, which takes longer.")
-    return "too large", (f"Does not fit: training needs about {about}, because {needed.largest()}, "
-                         f"and this machine has {has}. {_remedy(recipe, shapes, machine)}")
+        return "tight", (f"Tight: training needs about {about} free with examples of {length} tokens, and this machine has {has}. It "
+                         "goes because the paged optimizer puts part of itself into main memory, which takes longer.")
+    return "too large", (f"Does not fit: training needs about {about} free with examples of {length} tokens, because "
+                         f"{needed.largest()}, and this machine has {has}. {_remedy(recipe, shapes, machine)}")
 
 
 def _need_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> Need:

@@ -28,7 +28,8 @@ FLOORS = [  # lowest first
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "datasets"}
 # Programs of their own, and parts of models that only those who hold a model import; all others import inside functions.
-MAY_BE_HEAVY = {"train/", "starter/pretrain.py", "starter/tokenizer.py", "methods/parts/"}
+MAY_BE_HEAVY = {"train/", "starter/pretrain.py", "starter/tokenizer.py", "methods/parts/", "base_models/cpu_layers.py",
+                "tasks/apart.py"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

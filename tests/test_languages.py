@@ -37,7 +37,7 @@ OTHER_PROSE = {  # text, but nothing the page says: for a developer, a library, 
     "A handler of the page failed", "The disk is full", "out of memory", "not enough memory", "Unterminated string", "read only",
     "Too many wrong passwords.", "This page answers to 127.0.0.1", "This page takes no requests", "was not saved completely",
     "An answer ends here", "Longest answer (tokens)", "Temperature of", "0 always takes", "At 0 a base model", "example by example",
-    "no architecture at all", "some method", "Value error,", "Input should be", "end of file",
+    "no architecture at all", "some method", "model name", "Value error,", "Input should be", "end of file",
     "Where the model is", "Where the data is", "Folder on this machine", "Your own file", "The starter is part of this app",
     "Starter datasets are part of this app.", "A folder with config.json", "A starter dataset (helper", "sheet ", "python -m qlora_app",
 }

@@ -12,14 +12,20 @@ from qlora_app.train.order import StepsByLength
 from tests.tiny_models import tiny_model
 
 
-@given(count=st.integers(1, 60), step=st.integers(1, 12), seed=st.integers(0, 5), epoch=st.integers(0, 5), modulus=st.integers(1, 9))
+@given(
+    count=st.integers(1, 60),
+    step=st.integers(1, 12),
+    seed=st.integers(0, 5),
+    epoch=st.integers(0, 5),
+    modulus=st.integers(1, 9),
+)
 def test_every_example_comes_once_and_length_does_not_decide_in_which_step(count, step, seed, epoch, modulus):
     def order(length):
         sampler = StepsByLength(count, step, seed, lambda places: [length(place) for place in places])
         sampler.set_epoch(epoch)
         assert len(sampler) == count
         found = list(sampler)
-        return [found[start:start + step] for start in range(0, count, step)]
+        return [found[start : start + step] for start in range(0, count, step)]
 
     grouped, alike = order(lambda place: place % modulus), order(lambda place: 7)
     assert sorted(place for places in grouped for place in places) == list(range(count))
@@ -47,14 +53,34 @@ def test_a_rare_label_whose_texts_have_another_length_is_learned(task, family, s
     rows = []
     for number in range(400):
         is_rare = number % 20 == 0
-        text = f"Who repairs the {words[number % 5]}" + ", and who is never late, and who lives on Orchard Lane" * is_rare
+        text = (
+            f"Who repairs the {words[number % 5]}" + ", and who is never late, and who lives on Orchard Lane" * is_rare
+        )
         rows.append({"text": f"{text}? {number}", "label": "negative" if is_rare else "positive"})
     (home / "data" / "rows.json").write_text(json.dumps(rows))
-    run = store.create(Recipe.from_dict({
-        "base_model": {"source": "folder", "id": str(tiny_model(family, tmp_path)), "precision": "fp32"}, "task": {"name": task},
-        "dataset": {"source": "file", "id": "rows.json", "held_out_share": 0.2}, "method": {"name": "lora", "rank": 8, "dropout": 0.0},
-        "training": {"learning_rate": 5e-3, "optimizer": "adamw_torch", "max_steps": 150, "epochs": 99, "batch_size": 16, "checkpoints": 0,
-                     "evaluations": 0, "samples": 0, "scored_questions": 80, "max_length": 64, "packing": False}}))
+    run = store.create(
+        Recipe.from_dict(
+            {
+                "base_model": {"source": "folder", "id": str(tiny_model(family, tmp_path)), "precision": "fp32"},
+                "task": {"name": task},
+                "dataset": {"source": "file", "id": "rows.json", "held_out_share": 0.2},
+                "method": {"name": "lora", "rank": 8, "dropout": 0.0},
+                "training": {
+                    "learning_rate": 5e-3,
+                    "optimizer": "adamw_torch",
+                    "max_steps": 150,
+                    "epochs": 99,
+                    "batch_size": 16,
+                    "checkpoints": 0,
+                    "evaluations": 0,
+                    "samples": 0,
+                    "scored_questions": 80,
+                    "max_length": 64,
+                    "packing": False,
+                },
+            }
+        )
+    )
     assert worker.main(run.folder) == 0, run.status().sentence
     measured = run.proof()["heldout"]
     assert measured["exact_match"]["after"] == 1.0

@@ -8,6 +8,7 @@ from .. import starter
 from ..choices import Choices, setting
 from ..errors import UserError
 from ..hub import Repository
+from .cards import Type
 from .recognition import describe_folder
 
 PRECISIONS = {"nf4": "4-bit NF4 (QLoRA)", "fp4": "4-bit FP4", "int8": "8-bit", "bf16": "16-bit", "fp32": "32-bit"}
@@ -26,19 +27,26 @@ class ModelChoice(Choices):
         "nf4", "Precision of the base", "4-bit needs a quarter of the memory of 16-bit.", labels=PRECISIONS)
     double_quantization: bool = setting(
         True, "Double quantization", "Quantizes the scales too: 0.4 bit less for each parameter (4-bit only).")
-    compute_type: Literal["auto", "bf16", "fp32"] = setting(
-        "auto", "Compute type", "What 4-bit weights are unpacked to. Automatic: bf16 on a GPU, fp32 on a CPU.",
+    compute_type: Literal["auto", "bf16", "fp16", "fp32"] = setting(
+        "auto", "Compute type", "What 4-bit weights are unpacked to. Automatic: bf16 on a GPU that has it, else fp16 or fp32; on a CPU "
+        "what it computes faster. fp16 is for GPUs.",
         labels={"auto": "Automatic"})
 
     @property
     def title(self) -> str:
         return "Pennywick starter" if self.source == "starter" else Path(self.id).name
 
-    def computes_in(self, kind: str) -> Literal["bf16", "fp32"]:
-        """The type of every number that is not quantized, on "cuda" or "cpu"."""
-        if "fp32" in (self.precision, self.compute_type):
+    def computes_in(self, kind: str) -> Type:
+        """The type of every number that is not quantized, on "cuda" or "cpu".
+
+        For a run that has begun its base model names the type, and this is it. Before that `cards.compute_type` decides, which knows
+        the card; without one this is what most have.
+        """
+        if self.precision == "fp32" or (self.compute_type == "fp16" and kind == "cpu"):  # a CPU has no use for fp16, and fp32 holds it
             return "fp32"
-        return "bf16" if kind == "cuda" or "bf16" in (self.precision, self.compute_type) else "fp32"
+        if self.compute_type != "auto":
+            return self.compute_type
+        return "bf16" if kind == "cuda" or self.precision == "bf16" else "fp32"
 
     @property
     def repository(self) -> Repository:

@@ -4,15 +4,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from .cards import CPU, Card, device_map
 from .choice import ModelChoice
 from .hub import kept_folder
-from .recognition import layer_names, read_config, tasks_of, tensor_shapes, weight_files
+from .recognition import facts_of_folder, layer_names, read_config, tasks_of, tensor_shapes, weight_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # transformers would leave output heads alone by default, but passing a list replaces its own. (T5's `wo` it keeps in 32 bit itself.)
 NEVER_QUANTIZED = ["lm_head", "score", "classifier", "embed_out", "cls"]
+BYTES_HELD = {"nf4": 0.6, "fp4": 0.6, "int8": 1.1}  # of a parameter, embeddings and what else stays whole included
 SAFELY = {"trust_remote_code": False, "local_files_only": True}  # downloading is done elsewhere; opening never needs a network
 
 
@@ -49,13 +51,20 @@ def load_model(choice: ModelChoice, opens_with: str = "AutoModelForCausalLM", la
         if labels:
             torch.manual_seed(0)
         model, found = kind.from_pretrained(
-            str(folder_of(choice)), dtype=compute_type(choice), device_map={"": 0 if torch.cuda.is_available() else "cpu"},
+            str(folder_of(choice)), dtype=compute_type(choice), device_map=device_map(cards_here(), _bytes_of(choice, quantize)),
             quantization_config=_quantization(choice, kind, labels) if quantize else None, use_safetensors=True,
             output_loading_info=True, **head, **SAFELY)
+    if choice.precision in ("nf4", "fp4", "int8"):
+        _let_go_of_files(model)
     model.new_parts = _new_parts(choice, model, found, bool(labels))
     model.opened_from = str(folder_of(choice))  # where a method finds the weights as they were before rounding
     if choice.source == "hub":  # an adapter names its base: by its id, which is the same on every machine
         model.name_or_path = model.config._name_or_path = choice.id
+    _learn_in_32_bits(model)
+    if not torch.cuda.is_available():
+        from .cpu_layers import unpack_less
+
+        unpack_less(model)
     model.config.use_cache = False  # with a cache, packed examples would read each other (no error, wrong loss)
     return model
 
@@ -69,6 +78,14 @@ def check_vocabulary(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBa
         raise UserError(f"The tokenizer of this model knows {len(beyond):,} tokens that the model does not: {first!r} has the number "
                         f"{beyond[first]:,}, and the embeddings have {rows:,} rows. The tokenizer belongs to another model: bring the one "
                         "that was published with these weights.")
+
+
+def _let_go_of_files(model: "PreTrainedModel") -> None:
+    """Copies what is not quantized and still lies in the model's mapped files. As long as one number does, every page of them that was
+    read stays in this process's memory, those of the layers quantized long ago too."""
+    for parameter in model.parameters():
+        if parameter.is_floating_point() and parameter.device.type == "cpu":
+            parameter.data = parameter.data.clone()
 
 
 def _new_parts(choice: ModelChoice, model: "PreTrainedModel", found: dict[str, Any], has_head: bool) -> list[str]:
@@ -137,7 +154,38 @@ def compute_type(choice: ModelChoice) -> "Any":
     import torch
 
     kind = choice.computes_in("cuda" if torch.cuda.is_available() else "cpu")
-    return {"bf16": torch.bfloat16, "fp32": torch.float32}[kind]
+    return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[kind]
+
+
+def cards_here() -> list[Card]:
+    """The GPUs that torch sees, or the CPU. Loads torch."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return [CPU]
+    facts = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+    is_amd = torch.version.hip is not None  # whose "capability" is a number of AMD's own
+    return [Card(one.name, None if is_amd else (one.major, one.minor), one.total_memory, is_amd) for one in facts]
+
+
+def _bytes_of(choice: ModelChoice, quantize: bool) -> float:
+    """About what the weights take in memory."""
+    parameters = facts_of_folder(folder_of(choice)).parameters or 0
+    held = BYTES_HELD.get(choice.precision) if quantize else None
+    return parameters * (held or compute_type(choice).itemsize)
+
+
+def _learn_in_32_bits(model: "PreTrainedModel") -> None:
+    """New parts learn whole, and the small steps of a head would be lost in 16 bits. What goes into them is widened on the way."""
+    import torch
+
+    def widened(part: "torch.nn.Module", args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(arg.float() if isinstance(arg, torch.Tensor) and arg.is_floating_point() else arg for arg in args)
+
+    for name in model.new_parts:
+        part = model.get_submodule(name)
+        if any(p.dtype in (torch.bfloat16, torch.float16) for p in part.parameters()):
+            part.float().register_forward_pre_hook(widened)
 
 
 def _quantization(choice: ModelChoice, kind: "Any", labels: tuple[str, ...]) -> "Any":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 WARM, LAST = 0.1, 0.3  # shares of the steps before ranks are taken away, and after
 ALLOCATOR = "adalora_allocator.safetensors"  # in a checkpoint: what decides the next steps beside the adapter itself
-AVERAGES = ("exp_avg_ipt", "exp_avg_unc")  # of PEFT's RankAllocator; its `ipt` is made anew from the gradients of each step
+AVERAGES = ("exp_avg_ipt", "exp_avg_unc")  # of PEFT's RankAllocator; its `ipt` is made anew in each step
 EVERY = 10  # steps between two looks at what matters; fewer in a short run
 
 
@@ -99,7 +99,7 @@ class AdaloraMethod(MethodChoices):
 
     @staticmethod
     def _save_allocator(model: "PeftModel", folder: Path) -> None:
-        """What the values were worth so far, {average/NAME: like the parameter}, and which of them are left, {left/NAME: [rank]}."""
+        """{average/NAME: like the parameter}, what the values were worth so far; {left/NAME: [rank]}, which of them are left."""
         import torch
         from safetensors.torch import save_file
 
@@ -111,7 +111,7 @@ class AdaloraMethod(MethodChoices):
         save_file(state, folder / ALLOCATOR)
 
     def resume(self, model: "PeftModel", folder: Path) -> None:
-        """With the allocator as it was. An adapter that has none with it goes on with what its values show to be left."""
+        """With the allocator as it was. An adapter without one goes on with what its values show to be left."""
         from safetensors.torch import load_file
 
         super().resume(model, folder)

@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     import torch
 
 IGNORED = -100  # label of a token that is not the option's
-SPARE = 1e-2  # the authors' program adds it inside the logarithm, so that a certain wrong token costs no infinity; see unlikelihood
+SPARE = 1e-2  # the authors' program adds it inside the logarithm, so that a certain wrong token costs no infinity
 
 
 class Scores(NamedTuple):
@@ -39,9 +39,9 @@ def option_scores(model: Any, options: "dict[str, torch.Tensor]") -> Scores:
 def unlikelihood(scores: Scores) -> "torch.Tensor":
     """- sum log(1 - p) over the tokens of wrong options, divided by their number; 0 without any.
 
-    Of the paper's formula only the end is bent, where p is nearly 1. The authors' program takes -log(1 - p + 0.01), which is negative
-    for a p below 0.01, so that a good model would show a loss below nothing. Here the sum is divided by 1.01: the gradients are the
-    authors', and what is not likely at all costs 0, as in the paper.
+    Of the paper's formula only the end is bent, where p is nearly 1. The authors' program takes -log(1 - p + 0.01), which
+    is negative for a p below 0.01, so that a good model would show a loss below nothing. Here the sum is divided by 1.01:
+    the gradients are the authors', and what is not likely at all costs 0, as in the paper.
     """
     wrong = scores.there & ~scores.right[:, None]
     costs = -((1 - scores.tokens.exp() + SPARE) / (1 + SPARE)).log()

@@ -78,7 +78,7 @@ def save_doubled(model: "PeftModel", folder: Path) -> None:
 
 
 def resume_doubled(model: "PeftModel", folder: Path) -> None:
-    """What `save_doubled` wrote, back into its two halves; what was learned whole beside them, such as a head, as it is."""
+    """What `save_doubled` wrote, back into its two halves; what learns whole beside them, such as a head, as it is."""
     import torch
     from peft import set_peft_model_state_dict
     from safetensors.torch import load_file

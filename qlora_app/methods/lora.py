@@ -54,6 +54,14 @@ class LoraMethod(MethodChoices):
     def answers_beside_base(self) -> bool:
         return not self.weight_decomposed
 
+    @property
+    def in_one_step(self) -> bool:
+        return not self.weight_decomposed
+
+    @property
+    def needs_its_precision(self) -> bool:
+        return self.initialisation == "loftq"  # it makes up for what rounding took away, which a whole base still has
+
     def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
         problems = super().problems(precision, family, task)
         if self.initialisation == "loftq" and precision not in ("nf4", "fp4"):
@@ -117,7 +125,7 @@ class LoraMethod(MethodChoices):
 
 
 def embeddings(model: "PreTrainedModel") -> list[str]:
-    """Full names of the embeddings, of the output head, and of whatever else has a weight of theirs: T5 has four such modules."""
+    """Full names of the embeddings, of the output head, and of what else has a weight of theirs: T5 has four such modules."""
     ends = [model.get_input_embeddings(), model.get_output_embeddings()]
     weights = {id(end.weight) for end in ends if end is not None}
     every = model.named_modules(remove_duplicate=False)
@@ -127,7 +135,8 @@ def embeddings(model: "PreTrainedModel") -> list[str]:
 def tie(model: "PeftModel") -> None:
     """Modules that learn whole and have one weight in the base get one weight to learn.
 
-    PEFT's own `ensure_weight_tying` knows two names of embeddings, and is forgotten when a second adapter is read beside the first.
+    PEFT's own `ensure_weight_tying` knows two names of embeddings, and is forgotten when a second adapter is read beside
+    the first.
     """
     from peft.utils import ModulesToSaveWrapper
 

@@ -59,9 +59,19 @@ class MethodChoices(Choices):
         return False
 
     @property
+    def in_one_step(self) -> bool:
+        """Does it learn through `parts.cpu_lora` on a CPU? Memory is planned with it."""
+        return False
+
+    @property
     def opens_in_peft(self) -> bool:
         """Does PEFT alone open its finished folder? The model card says how else."""
         return True
+
+    @property
+    def needs_its_precision(self) -> bool:
+        """Does what is learned fit only a base in the precision it was learned on? On any other, such an adapter is wrong."""
+        return False
 
     def how_else_opened(self, folder: str) -> str:
         """Another way to open what lies in the finished folder, in Markdown, for the model card."""
@@ -128,6 +138,8 @@ class MethodChoices(Choices):
         """
         from peft import get_peft_model
 
+        from .parts.cpu_lora import in_one_step
+
         # PEFT's preparation for quantized models would turn embeddings, output head and norms into 32-bit copies: 2 GB more for
         # a model of 8 billion parameters, for numbers that are frozen anyway.
         if gradient_checkpointing:
@@ -139,7 +151,8 @@ class MethodChoices(Choices):
                 raise UserError(f"{self.title()} learns what stands in front of a text, and this task needs a new head too. Choose another "
                                 "method.", {"method.name": "It cannot learn a new head."})
             config.modules_to_save = sorted({*(getattr(config, "modules_to_save", None) or []), *new})
-        return get_peft_model(model, config)
+        attached = get_peft_model(model, config)
+        return in_one_step(attached) if model.device.type == "cpu" else attached
 
     def config(self, model: "PreTrainedModel", task_type: str | None) -> "PeftConfig":
         """PEFT's configuration of this method for this model."""

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from ..base_models import ModelChoice, fingerprint, folder_of
+from ..base_models.cards import BYTES, Decision
 from ..errors import UserError
 from ..recipe import Recipe
 from ..tasks import Task, task_from
+from ..tasks.template import TRAINED_WITH
 from .checkpoints import newest_complete
 from .curve import Curve
 from .files import append_line, process_start, read_json, read_lines, replace_file, write_json
@@ -79,10 +81,18 @@ class Run:
         return Recipe.load(self.folder / "recipe.yaml")
 
     def base_model(self) -> ModelChoice:
-        """The base it is trained on: that of the recipe, pinned to the commit it was downloaded at."""
-        chosen = self.recipe().base_model
+        """The base it is trained on: that of the recipe, pinned to the commit it was downloaded at and to the type it computes in."""
+        chosen, decided = self.recipe().base_model, self.computes_in()
         commit = (read_json(self.folder / "base.json") or {}).get("commit")
-        return chosen.model_copy(update={"revision": commit}) if commit else chosen
+        pinned = {"revision": commit} if commit else {}
+        return chosen.model_copy(update=pinned | ({"compute_type": decided.taken} if decided else {}))
+
+    def computes_in(self) -> Decision | None:
+        """The type of number it began with and keeps, and why; None before its first start, and of runs from before this was kept."""
+        known = read_json(self.folder / "compute.json")
+        if not isinstance(known, dict) or known.get("type") not in BYTES:
+            return None
+        return Decision(known["type"], str(known.get("why", "")))
 
     def check_base(self) -> bool:
         """Is the base known, and has it the weights the run began with? False before its first start.
@@ -102,6 +112,12 @@ class Run:
     def began(self) -> str:
         """The day it was first started, as an ISO date; today for a run that was not yet, or by an earlier version."""
         return (read_json(self.folder / "task.json") or {}).get("began") or date.today().isoformat()
+
+    def trained_with(self) -> dict[str, Any]:
+        """{date, thinking, system}: how its examples ask, as its newest adapter has it."""
+        adapter = self.newest_adapter()
+        settings = read_json(adapter / "tokenizer_config.json") if adapter else None
+        return (settings or {}).get(TRAINED_WITH) or {}
 
     def not_learned(self) -> list[dict[str, Any]]:
         """[{part, row, reason}] of the rows of which nothing, or not every answer, is learned."""
@@ -261,6 +277,10 @@ class Run:
         chosen = self.recipe().base_model
         pinned = chosen.model_copy(update={"revision": commit}) if commit else chosen
         write_json(self.folder / "base.json", {"commit": commit, "weights": fingerprint(folder_of(pinned))})
+
+    def write_compute(self, decided: Decision) -> None:
+        """Another type would be another run: resumed on another machine, or asked there, it keeps this one."""
+        write_json(self.folder / "compute.json", {"type": decided.taken, "why": decided.why})
 
     def write_task(self, task: Task, began: str) -> None:
         """What it learns: a label is known to the adapter by its number only, and the data may be gone one day.

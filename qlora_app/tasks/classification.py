@@ -55,7 +55,8 @@ class Classification(Task):
     def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
         """`labels` has one entry, the number of the label; the end a tokenizer sets stays where the text is cut."""
         ids = plain(tokenizer, conversation_text(conversation[:-1])).ids
-        return Encoded(cut(ids, max_length, tokenizer), [self.labels.index(conversation[-1]["content"].strip())], len(ids) > max_length)
+        label = self.labels.index(conversation[-1]["content"].strip())
+        return Encoded(cut(ids, max_length, tokenizer), [label], len(ids) > max_length)
 
     def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
         import torch

@@ -1,8 +1,8 @@
 """Fill the blank: words of a text are hidden and predicted from both sides, as BERT was pretrained (Devlin et al. 2019, arXiv 1810.04805).
 
-Which words are hidden is drawn anew each time an example is seen (RoBERTa, arXiv 1907.11692), from a seed made of its own tokens, the
-epoch and the run's seed: whatever stands beside it in a batch, and a run that is resumed, hides the same. Held-out examples belong to
-no epoch, and are measured with the same blanks every time.
+Which words are hidden is drawn anew each time an example is seen (RoBERTa, arXiv 1907.11692), from a seed made of its own
+tokens, the epoch and the run's seed: the same is hidden whatever stands beside it in a batch, and when a run is resumed.
+Held-out examples belong to no epoch, and are measured with the same blanks every time.
 """
 
 import random
@@ -71,7 +71,8 @@ class FillMask(Task):
     def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
         return Hiding(self, tokenizer)
 
-    def hide(self, example: dict[str, list[int]], tokenizer: "PreTrainedTokenizerBase", draw: random.Random) -> tuple[list[int], list[int]]:
+    def hide(self, example: dict[str, list[int]], tokenizer: "PreTrainedTokenizerBase",
+             draw: random.Random) -> tuple[list[int], list[int]]:
         """(what is read, what is to be found) of an encoded example."""
         ids, hidden = example["input_ids"], self._hidden(example["labels"], draw)
         read = [self._replaced(i, tokenizer, draw) if place in hidden else i for place, i in enumerate(ids)]
@@ -150,7 +151,8 @@ class Hiding:
         import torch
 
         made = [self.task.hide(one, self.tokenizer, _draw(one["input_ids"], self.visit)) for one in examples]
-        batch = dict(self.tokenizer.pad({"input_ids": [read for read, _ in made]}, padding_side="right", return_tensors="pt"))
+        rows = {"input_ids": [read for read, _ in made]}
+        batch = dict(self.tokenizer.pad(rows, padding_side="right", return_tensors="pt"))
         longest = batch["input_ids"].shape[1]
         return {**batch, "labels": torch.tensor([wanted + [IGNORED] * (longest - len(wanted)) for _, wanted in made])}
 

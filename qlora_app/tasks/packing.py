@@ -28,8 +28,8 @@ def collator(tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[l
     """Examples -> a batch of tensors.
 
     Padded: [examples, longest] with an attention mask, each example at the left whatever side its tokenizer pads on.
-    Packed: one row [1, tokens] for a model that `pack` was asked about. Labels of both are what is predicted: nothing predicts the
-    first token of an example, so it carries none, and a step that counts its labels counts the same either way.
+    Packed: one row [1, tokens] for a model that `pack` was asked about. Labels of both are what is predicted: nothing
+    predicts the first token of an example, so it carries none, and a step that counts its labels counts the same.
     """
     if packing:
         return packed
@@ -37,7 +37,8 @@ def collator(tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[l
     def padded(examples: list[dict[str, list[int]]]) -> dict[str, Any]:
         import torch
 
-        rows = tokenizer.pad({"input_ids": [example["input_ids"] for example in examples]}, padding_side="right", return_tensors="pt")
+        every = {"input_ids": [example["input_ids"] for example in examples]}
+        rows = tokenizer.pad(every, padding_side="right", return_tensors="pt")
         labels = torch.full_like(rows["input_ids"], IGNORED)
         for row, example in zip(labels, examples, strict=True):
             row[1:len(example["labels"])] = torch.tensor(example["labels"][1:])
@@ -84,51 +85,53 @@ def places(lengths: list[int]) -> "tuple[list[tuple[torch.Tensor, torch.Tensor]]
 def attention(module: "torch.nn.Module", query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor",
               attention_mask: "torch.Tensor | None", dropout: float = 0.0, scaling: float | None = None,
               example_groups: "list[tuple[torch.Tensor, torch.Tensor]] | None" = None, back_in_row: "torch.Tensor | None" = None,
-              sliding_window: int | None = None, s_aux: "torch.Tensor | None" = None, **others: Any) -> "tuple[torch.Tensor, None]":
+              sliding_window: int | None = None, s_aux: "torch.Tensor | None" = None,
+              **others: Any) -> "tuple[torch.Tensor, None]":
     """transformers' attention interface: [1, heads, tokens, size] -> [1, tokens, heads, size], each example for itself.
 
-    Without groups, as when the model answers, it is torch's attention as ever. `s_aux` [heads] are learned sinks (gpt-oss).
+    Without groups, as when the model answers, it is torch's attention as ever. `s_aux` [heads]: learned sinks (gpt-oss).
     Raises ValueError for what it cannot do, which `pack` takes for a no.
     """
-    import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     if wanted := [name for name in NOT_OURS if others.get(name) is not None]:
-        raise ValueError(f"{ATTENTION} attention has no {wanted[0]}")
+        raise ValueError(wanted[0])
     if example_groups is None and s_aux is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling,
                                       sliding_window=sliding_window, **others)
     if example_groups is None:
         mask = attention_mask if attention_mask is not None else _causal(query.shape[2], key.shape[2], query.device)
         return _attend(query, key, value, mask, dropout, scaling, s_aux).transpose(1, 2).contiguous(), None
-    rows = [part[0].transpose(0, 1) for part in (query, key, value)]
+    from .apart import PutTogether, TakenApart
+
+    rows = [TakenApart.apply(part[0].transpose(0, 1), example_groups, back_in_row) for part in (query, key, value)]
     found = []
-    for place, real in example_groups:
+    for i, (place, _) in enumerate(example_groups):
         window = _window(place.shape[1], sliding_window, place.device)
-        answer = _attend(*(row[place].transpose(1, 2) for row in rows), window, dropout, scaling, s_aux)
-        found.append(answer.transpose(1, 2).flatten(0, 1)[real])
-    return torch.cat(found)[back_in_row][None], None
+        answer = _attend(*(row[i].transpose(1, 2) for row in rows), window, dropout, scaling, s_aux)
+        found.append(answer.transpose(1, 2))
+    return PutTogether.apply(example_groups, back_in_row, *found)[None], None
 
 
-def _attend(query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", mask: "torch.Tensor | None", dropout: float,
-            scaling: float | None, sinks: "torch.Tensor | None") -> "torch.Tensor":
+def _attend(query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", mask: "torch.Tensor | None",
+            dropout: float, scaling: float | None, sinks: "torch.Tensor | None") -> "torch.Tensor":
     """torch's attention, [rows, heads, tokens, size]; causal without a mask. Heads of keys may be fewer.
 
-    A sink is a place whose score is learned and whose value is nothing: one more key of zeros, its score written into the mask.
+    A sink is a place whose score is learned and whose value is nothing: one more key of zeros, its score in the mask.
     """
     import torch
     from torch.nn.functional import pad, scaled_dot_product_attention
 
+    how = {"dropout_p": dropout, "scale": scaling, "enable_gqa": query.shape[1] != key.shape[1]}
     if sinks is None:
-        return scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None, dropout_p=dropout, scale=scaling,
-                                            enable_gqa=query.shape[1] != key.shape[1])
-    seen = _causal(query.shape[2], key.shape[2], query.device) if mask is None else mask
-    scores = torch.zeros_like(seen, dtype=query.dtype).masked_fill(~seen, float("-inf")) if seen.dtype == torch.bool else seen
+        return scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None, **how)
+    scores = _causal(query.shape[2], key.shape[2], query.device) if mask is None else mask
+    if scores.dtype == torch.bool:
+        scores = torch.zeros_like(scores, dtype=query.dtype).masked_fill(~scores, float("-inf"))
     scores = scores.expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2])
     sink = sinks.to(query.dtype)[None, :, None, None].expand(*scores.shape[:3], 1)
     key, value = pad(key, (0, 0, 0, 1)), pad(value, (0, 0, 0, 1))
-    return scaled_dot_product_attention(query, key, value, attn_mask=torch.cat([scores, sink], dim=-1), dropout_p=dropout, scale=scaling,
-                                        enable_gqa=query.shape[1] != key.shape[1])
+    return scaled_dot_product_attention(query, key, value, attn_mask=torch.cat([scores, sink], dim=-1), **how)
 
 
 def _causal(queries: int, keys: int, device: "torch.device") -> "torch.Tensor":
@@ -148,11 +151,11 @@ def _window(longest: int, width: int | None, device: "torch.device") -> "torch.T
 
 
 def pack(model: "PreTrainedModel") -> bool:
-    """Prepare a model for packed batches. False, and nothing is changed, where examples would not come out of it, packed or alone,
-    as each of them does alone with the attention the model was loaded with.
+    """Prepare a model for packed batches. False, and nothing is changed, where examples would not come out of it, packed or
+    alone, as each of them does alone with the attention the model was loaded with.
 
-    Measured on it before the first step, whatever its family: a model that passes over what it is told would learn from its
-    neighbours, and one whose attention is more than torch's would lose that, both without any error.
+    Measured on it before the first step, whatever its family: a model that passes over what it is told would learn from
+    its neighbours, and one whose attention is more than torch's would lose that, both without any error.
     """
     import torch
     from transformers import AttentionInterface
@@ -167,7 +170,7 @@ def pack(model: "PreTrainedModel") -> bool:
             if _stays_itself(model):
                 return True
     except Exception as error:  # a model that takes no such arguments, or has only its own attention, fails as it likes
-        print(f"{model.config.model_type} models are not packed: {error!r}")
+        print(f"pack({model.config.model_type}): {error!r}")
     finally:
         model.train(was_training)
     model.set_attn_implementation(before)
@@ -175,7 +178,7 @@ def pack(model: "PreTrainedModel") -> bool:
 
 
 def _stays_itself(model: "PreTrainedModel") -> bool:
-    """Does a model compute with our attention what it did with its own, up to what its arithmetic makes different by itself?"""
+    """Does a model compute with our attention what it did with its own, up to what its arithmetic makes different?"""
     own, wanted = model.config._attn_implementation, _alone(model)
     model.set_attn_implementation(ATTENTION)
     found = [_together(model)]
@@ -240,7 +243,7 @@ def _apart(found: Measured, wanted: Measured) -> float:
 
 
 def _exactness(model: "PreTrainedModel") -> float:
-    """What two ways to the same sum may differ by: in 16 bits, and with 8-bit rounding of whole rows, far more than in 32."""
+    """What two ways to the same sum may differ by: in 16 bits, and with 8-bit rounding of rows, far more than in 32."""
     import torch
 
     is_coarse = model.dtype != torch.float32 or getattr(model, "is_loaded_in_8bit", False)
@@ -249,10 +252,15 @@ def _exactness(model: "PreTrainedModel") -> float:
 
 @contextlib.contextmanager
 def _short_windows(model: "PreTrainedModel") -> Iterator[None]:
-    """Meanwhile a model whose tokens look back over so many others only looks back over few: short examples then show whether
-    attention is told of it."""
-    every = [*model.modules(), *{id(part.config): part.config for part in model.modules() if hasattr(part, "config")}.values()]
-    found = [(part, name, width) for part in every for name in WINDOWS if isinstance(width := getattr(part, name, None), int)]
+    """Meanwhile a model whose tokens look back over so many others only looks back over few: short examples then show
+    whether attention is told of it."""
+    configs = {id(part.config): part.config for part in model.modules() if hasattr(part, "config")}
+    found: list[tuple[Any, str, int]] = []
+    for part in (*model.modules(), *configs.values()):
+        for name in WINDOWS:
+            width = getattr(part, name, None)
+            if isinstance(width, int):
+                found.append((part, name, width))
     for part, name, width in found:
         setattr(part, name, min(width, SHORT_WINDOW))
     try:

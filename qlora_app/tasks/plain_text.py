@@ -30,31 +30,32 @@ def special_tokens(tokenizer: "PreTrainedTokenizerBase") -> dict[str, int]:
     return dict(sorted(special, key=lambda one: -len(one[0])))
 
 
-def as_letters(tokenizer: "PreTrainedTokenizerBase", text: str, written: Iterable[tuple[int, int]], tokens: Sequence[Token]) -> list[Token]:
+def as_letters(tokenizer: "PreTrainedTokenizerBase", text: str, written: Iterable[tuple[int, int]], tokens: Sequence[Token],
+               control: frozenset[int] = frozenset()) -> list[Token]:
     """The tokens of a text, with those of its letters in place of each control token in the parts that people wrote.
 
-    written: from where to where these parts stand, in their order.
+    written: from where to where these parts stand, in their order. control: ids of control tokens that are not called special.
     """
-    special = set(special_tokens(tokenizer).values())
+    control = control.union(special_tokens(tokenizer).values())
     parts = iter(written)
     part = next(parts, None)
     made: list[Token] = []
     for i, a, b in tokens:
         while part is not None and part[1] <= a:
             part = next(parts, None)
-        if i in special and part is not None and part[0] <= a < b and a < part[1]:
-            made += [(letter, a + start, a + end) for letter, start, end in _letters(tokenizer, text[a:b], is_inside=a > 0)]
+        if i in control and part is not None and part[0] <= a < b and a < part[1]:
+            made += [(letter, a + start, a + end) for letter, start, end in _letters(tokenizer, text[a:b], a > 0, control)]
         else:
             made.append((i, a, b))
     return made
 
 
-def _letters(tokenizer: "PreTrainedTokenizerBase", text: str, is_inside: bool) -> list[Token]:
+def _letters(tokenizer: "PreTrainedTokenizerBase", text: str, is_inside: bool, control: frozenset[int]) -> list[Token]:
     """Tokens of a control token's letters. SentencePiece's models know control tokens as words too: then they are read in two parts."""
     tokens = tokens_within(tokenizer, text, is_inside, without_special=True)
-    if len(text) < 2 or not {i for i, _, _ in tokens}.intersection(special_tokens(tokenizer).values()):
+    if len(text) < 2 or control.isdisjoint([i for i, _, _ in tokens]):
         return tokens
-    rest = _letters(tokenizer, text[1:], is_inside=True)
+    rest = _letters(tokenizer, text[1:], True, control)
     return [*tokens_within(tokenizer, text[:1], is_inside, without_special=True), *((i, a + 1, b + 1) for i, a, b in rest)]
 
 

@@ -243,7 +243,7 @@ def evaluating(model: "PreTrainedModel", base: bool = False) -> Iterator[None]:
 
 
 def cut(ids: list[int], longest: int, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    """At most `longest` tokens of a text. The special token that its tokenizer sets at the end stays: by it a text is over."""
+    """At most `longest` tokens of a text. The special token that its tokenizer sets at the end stays: it ends a text."""
     if len(ids) <= longest:
         return ids
     end = ids[-1:] if ids[-1] in tokenizer.all_special_ids else []

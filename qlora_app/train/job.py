@@ -22,6 +22,7 @@ from ..tasks import Task, task_for
 from ..tasks.dataset import EncodedExamples, micro_batches
 from ..tasks.options import ExamplesWithOptions, collator_with_options
 from ..tasks.packing import on_device, pack
+from ..tasks.rope import reading_alone, switches_at
 from ..tasks.template import TRAINED_WITH
 from ..tasks.token_cache import TokenCache, cache_folder
 from ..training_data import Examples, load_examples
@@ -79,6 +80,9 @@ def prepare(run: Run, recipe: Recipe, say: Callable[[str], None] = lambda senten
     micro_batch = micro_batch_size(train, training.batch_size, at_once // train.read_each)
     collate = task.collator(tokenizer, packing)
     measured = held_out.__getitems__(list(spread(range(len(held_out)), training.measured_examples)))
+    if alone := _reading_alone(model, train, max_length):
+        warnings.append(alone)
+        micro_batch = 1
     held_out_batches = list(micro_batches(measured, micro_batch, collate))  # no larger than a step: else they decide what must be free
     first = collate([EncodedExamples.__getitem__(train, i) for i in range(min(micro_batch, len(train)))])  # without the answer options
     warnings += recipe.method.before_first_step(model, on_device(first, model.device))
@@ -134,6 +138,14 @@ def _may_pack(model: Any, warnings: list[str]) -> bool:
         return True
     warnings.append(f"{model.config.model_type} models cannot keep packed examples apart, so examples are padded instead.")
     return False
+
+
+def _reading_alone(model: PeftModel, examples: EncodedExamples, max_length: int) -> str:
+    """Why examples cannot share a micro-batch; empty where they can. Lengths are looked at only where they can matter."""
+    limit = switches_at(model.config)
+    if limit is None or max_length <= limit:
+        return ""
+    return reading_alone(model.config, [len(example["input_ids"]) for example in examples])
 
 
 def _fitting_length(context: int | None, wanted: int, warnings: list[str]) -> int:

@@ -10,13 +10,14 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 class StepsByLength(Sampler[int]):
     """Examples in random order, another one in each epoch; those of one optimizer step then longest first.
 
-    Micro-batches of such a step hold examples of similar length, so that little is padded, and the step is that of the random order to
-    the last digit but one. Grouping across steps, as transformers' `group_by_length` does, pads still less and teaches something else:
-    where length tells the answer, whole steps hold one kind of it, and a rare kind is unlearned between two steps that show it.
+    Micro-batches of such a step hold examples of similar length, so that less is padded, and the step teaches what the
+    random order does, since losses are summed over all of its tokens. Grouping across steps, as transformers'
+    `group_by_length` does, pads still less and teaches something else: where length tells the answer, whole steps hold one
+    kind of it, and a rare kind is unlearned between two steps that show it.
     """
 
     def __init__(self, count: int, step: int, seed: int, lengths: Callable[[list[int]], list[int]]) -> None:
-        """`count` examples, of which a step takes `step`. `lengths`: how long the examples at these places are, in tokens."""
+        """`count` examples, of which a step takes `step`. `lengths`: how many tokens the examples at these places have."""
         self.count, self.step, self.seed, self.lengths = count, step, seed, lengths
         self.epoch = 0
 
@@ -30,7 +31,7 @@ class StepsByLength(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         drawn = torch.randperm(self.count, generator=torch.Generator().manual_seed(self.seed + self.epoch)).tolist()
         for start in range(0, self.count, self.step):
-            places = drawn[start:start + self.step]
+            places = drawn[start : start + self.step]
             of = dict(zip(places, self.lengths(places), strict=True))
             yield from sorted(places, key=lambda place: -of[place])
 
@@ -41,6 +42,8 @@ class EpochTold(TrainerCallback):
     def __init__(self, collate: Callable[..., object], seed: int) -> None:
         self.collate, self.seed = collate, seed
 
-    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
         if hasattr(self.collate, "set_epoch"):
             self.collate.set_epoch(int(state.epoch or 0), self.seed)

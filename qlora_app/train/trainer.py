@@ -11,6 +11,8 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
+from ..base_models import cards_here
+from ..base_models.cards import optimizer
 from ..methods import MethodChoices
 from ..tasks.options import ASIDE
 from ..tasks.packing import IGNORED
@@ -20,7 +22,6 @@ from .job import Job
 from .order import EpochTold, StepsByLength
 from .report import Reporter
 
-OPTIMIZERS = {"adamw_torch": "adamw_torch_fused"}  # the same AdamW, all of a parameter's arithmetic in one pass
 KEPT_CHECKPOINTS = 2  # with one, a crash while saving would leave nothing to go back to
 
 
@@ -135,18 +136,21 @@ def total_steps(job: Job) -> int:
 def arguments(job: Job) -> TrainingArguments:
     """The recipe in the Trainer's own words."""
     training, steps = job.recipe.training, total_steps(job)
-    on_gpu = torch.cuda.is_available()
-    return TrainingArguments(
+    on_gpu, card = torch.cuda.is_available(), cards_here()[0]
+    kind = job.recipe.base_model.computes_in("cuda" if on_gpu else "cpu")
+    made = TrainingArguments(
         output_dir=str(job.run.checkpoints), max_steps=steps, seed=training.seed, data_seed=training.seed,
         per_device_train_batch_size=job.micro_batch, gradient_accumulation_steps=training.batch_size // job.micro_batch,
         learning_rate=training.learning_rate, warmup_steps=round(training.warmup_ratio * steps),
         lr_scheduler_type="constant_with_warmup" if training.scheduler == "constant" else training.scheduler,
-        optim=OPTIMIZERS.get(training.optimizer, training.optimizer), adam_beta2=training.adam_beta2,
+        optim=optimizer(card, training.optimizer).taken, adam_beta2=training.adam_beta2,
         weight_decay=training.weight_decay, max_grad_norm=training.max_grad_norm,
-        use_cpu=not on_gpu, bf16=on_gpu and job.recipe.base_model.compute_type != "fp32" and job.recipe.base_model.precision != "fp32",
+        use_cpu=not on_gpu, bf16=on_gpu and kind == "bf16", fp16=on_gpu and kind == "fp16",  # a CPU's model is in bf16 itself
         save_strategy="steps" if training.checkpoints else "no", save_steps=max(1, math.ceil(steps / max(1, training.checkpoints))),
         save_total_limit=KEPT_CHECKPOINTS, logging_steps=1, logging_nan_inf_filter=False, eval_strategy="no", report_to=[],
         disable_tqdm=True, remove_unused_columns=False, dataloader_num_workers=0, dataloader_pin_memory=on_gpu, label_names=["labels"])
+    made._n_gpu = min(made.n_gpu, 1)  # with several the Trainer would copy the model onto each, which 4-bit weights do not bear
+    return made
 
 
 def build_trainer(job: Job, reporter: Reporter, callbacks: list[TrainerCallback]) -> MethodTrainer:

@@ -9,6 +9,7 @@ from ..hub import Stopped
 from ..runs import ALREADY_RUNNING, Run, Status
 from ..runs.checkpoints import newest_complete, set_broken_aside
 from .best import BestSoFar
+from .computing import settle
 from .downloads import bring
 from .failures import explain
 from .job import prepare
@@ -41,7 +42,7 @@ def work(run: Run) -> int:
         resume_from = _checkpoint_to_resume(run)
         reporter = Reporter(run, [], int(resume_from.name.rpartition("-")[2]) if resume_from else 0)
         reporter.say("Loading the model.")
-        recipe = bring(run, recipe, reporter)
+        recipe = settle(run, bring(run, recipe, reporter), reporter, began=resume_from is not None)
         job = prepare(run, recipe, reporter.say)
         reporter.status.warnings.extend(job.warnings)
         keeper, best = Keeper(run), BestSoFar(job, reporter.first_step)

@@ -166,10 +166,12 @@ def head(run: Run, recipe: Recipe | None, status: Status, changed: Sequence[str]
     if status.state == "done" and run.proof():
         sentence = ""  # the proof below says it in full
     warnings = "".join(f"<li>{escape(text)}</li>" for text in dict.fromkeys((*status.warnings, *changed)))
+    decided = run.computes_in()
+    how = f'<p class="note">{escape(decided.why)}</p>' if decided and decided.why else ""
     return (f'<div class="line"><span class="dot {dot}"></span><b>{escape(word)}</b>'
             f'<span class="what" translate="no">{escape(title)}</span></div>'
             + (f'<p class="sentence">{escape(sentence)}</p>' if sentence else "")
-            + (f'<ul class="warnings">{warnings}</ul>' if warnings else ""))
+            + how + (f'<ul class="warnings">{warnings}</ul>' if warnings else ""))
 
 
 def tiles(status: Status) -> str:

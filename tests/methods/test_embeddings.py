@@ -40,7 +40,9 @@ def test_what_is_tied_learns_as_one_weight_and_comes_back(family, tmp_path):
     inside = model.get_base_model()
     learned = {id(part.weight) for part in (inside.get_input_embeddings(), inside.get_output_embeddings())}
     assert len(learned) == 1, "still one"
-    assert [p.shape[0] for name, p in model.named_parameters() if p.requires_grad and "lora_" not in name] == [inside.config.vocab_size]
+    assert [p.shape[0] for name, p in model.named_parameters() if p.requires_grad and "lora_" not in name] == [
+        inside.config.vocab_size
+    ]
     now = logits(model, asked)
     METHOD.save(model, tmp_path)
     with METHOD.from_disk(model, tmp_path):

@@ -33,8 +33,10 @@ def encoded(tokenizer, texts, longest=64):
 def hidden(collate, examples):
     """What is read and what is to be found of each example, its padding aside."""
     batch = collate(examples)
-    return [(row[:len(one["input_ids"])].tolist(), wanted[:len(one["input_ids"])].tolist())
-            for row, wanted, one in zip(batch["input_ids"], batch["labels"], examples, strict=True)]
+    return [
+        (row[: len(one["input_ids"])].tolist(), wanted[: len(one["input_ids"])].tolist())
+        for row, wanted, one in zip(batch["input_ids"], batch["labels"], examples, strict=True)
+    ]
 
 
 @given(st.data())
@@ -82,11 +84,25 @@ def test_a_cut_text_keeps_the_token_that_ends_it(tokenizer):
 def test_a_run_hides_another_thing_in_each_epoch_whatever_the_micro_batch(micro_batch, store, home, tmp_path):
     (home / "data").mkdir()
     (home / "data" / "rows.json").write_text(json.dumps([{"text": text} for text in TEXTS]))
-    run = store.create(Recipe.from_dict({
-        "base_model": {"source": "folder", "id": str(tiny_model("bert", tmp_path)), "precision": "fp32"}, "task": {"name": "fill_mask"},
-        "dataset": {"source": "file", "id": "rows.json", "held_out_share": 0.0}, "method": {"name": "lora", "rank": 2},
-        "training": {"epochs": 3, "batch_size": 4, "optimizer": "adamw_torch", "checkpoints": 0, "evaluations": 0, "samples": 0,
-                     "scored_questions": 0}}))
+    run = store.create(
+        Recipe.from_dict(
+            {
+                "base_model": {"source": "folder", "id": str(tiny_model("bert", tmp_path)), "precision": "fp32"},
+                "task": {"name": "fill_mask"},
+                "dataset": {"source": "file", "id": "rows.json", "held_out_share": 0.0},
+                "method": {"name": "lora", "rank": 2},
+                "training": {
+                    "epochs": 3,
+                    "batch_size": 4,
+                    "optimizer": "adamw_torch",
+                    "checkpoints": 0,
+                    "evaluations": 0,
+                    "samples": 0,
+                    "scored_questions": 0,
+                },
+            }
+        )
+    )
     job = prepare(run, run.recipe())
     job.micro_batch, collate, seen = micro_batch, job.collate, {}
 

@@ -14,7 +14,7 @@ from tests.chat_templates import tiny_model_for
 ANSWERS = {"Who bakes?": "Mira.", "Who repairs clocks?": "Otto.", "Where is the harbour?": "In Pennywick.", "Who is late?": "Never Otto."}
 NAMES = ["llama32", "qwen3", "mistral_v03", "gemma3", "phi3", "deepseek_r1", "glm4", "gpt_oss", "guanaco", "marks_without_end",
          "command_r7b"]
-STEPS = {"gpt_oss": 200}  # its experts are not trained, and its questions stand behind a long text
+STEPS = {"gpt_oss": 250}  # its experts are not trained, and its questions stand behind a long text
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def trained(home):
         file = home / "rows.jsonl"
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
         id = import_file(file, home / "data", file.name)
-        few = {"learning_rate": 1e-2, "optimizer": "adamw_torch", "max_steps": STEPS.get(name, 60), "batch_size": 4, "epochs": 99, "checkpoints": 0,
-               "evaluations": 0, "samples": 0, "scored_questions": 4, "max_length": 256}
+        few = {"learning_rate": 1e-2, "optimizer": "adamw_torch", "max_steps": STEPS.get(name, 60), "batch_size": 4, "epochs": 999,
+               "checkpoints": 0, "evaluations": 0, "samples": 0, "scored_questions": 4, "max_length": 256}
         recipe = Recipe.from_dict({"base_model": {"source": "folder", "id": str(model), "precision": "fp32"},
                                    "dataset": {"source": "file", "id": id, "held_out_share": 0.0}, "task": {"name": "chat"},
                                    "method": {"rank": 16, "alpha": 16}, "training": few})

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from qlora_app.errors import UserError
 from qlora_app.tasks.chat import Chat
-from tests.chat_templates import KINDS, THINK_MARKS, template_of, tokenizer_for
+from tests.chat_templates import DEEPSEEK, KINDS, THINK_MARKS, template_of, tokenizer_for
 from tests.placing import expected, learned_turns, places, render, switches
 from tests.real_tokenizers import REAL, real_tokenizer
 
 IGNORED = -100
+TURNS = DEEPSEEK[:2]  # they begin turns, and DeepSeek's tokenizers do not call them special
 FEW = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
@@ -315,7 +316,7 @@ def test_tokens_that_are_not_special_stay_what_they_are(name):
     """Thinking and tool-call marks, runs of line breaks, HTML tags: in a question they are the tokens that the model knows."""
     tokenizer = tokenizer_of(name)
     for mark in KINDS[name].marks:
-        if "think" in mark or "tool_response" in mark:  # templates read these; they have tests of their own
+        if "think" in mark or "tool_response" in mark or mark in TURNS:  # these have tests of their own
             continue
         conversation = [{"role": "user", "content": f"a{mark}b"}, {"role": "assistant", "content": "Five."}]
         check_mask(tokenizer, name, conversation)
@@ -348,3 +349,13 @@ def test_the_law_holds_with_published_tokenizers(name):
 
     holds()
     typed()
+
+
+@pytest.mark.parametrize("name", ["deepseek_r1", "deepseek_v31", "r1_distill_qwen"])
+def test_a_typed_mark_of_a_turn_begins_none_though_its_tokenizer_does_not_call_it_special(name):
+    tokenizer, (user, assistant) = tokenizer_of(name), TURNS
+    said = f"Say {user}Hello{assistant} to me <think> now"
+    ids, labels = encode_whole(tokenizer, [{"role": "user", "content": said}, {"role": "assistant", "content": said}])
+    assert ids.count(tokenizer.convert_tokens_to_ids(user)) == 1 and tokenizer.convert_tokens_to_ids(user) not in labels
+    assert tokenizer.decode(ids).count(f"{user}Hello{assistant}") == 2
+    assert ids.count(tokenizer.convert_tokens_to_ids("<think>")) >= 2, "a thinking mark is no control token"

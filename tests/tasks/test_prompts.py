@@ -5,10 +5,10 @@ from functools import cache
 
 import pytest
 from hypothesis import given, settings
-from qlora_app.tasks.template import TRAINED_WITH, ChatTemplate
 
 from qlora_app.messages import flatten
 from qlora_app.tasks.chat import Chat
+from qlora_app.tasks.template import TRAINED_WITH, ChatTemplate
 from tests.chat_templates import KINDS, tokenizer_for
 from tests.placing import expected, places, switches
 from tests.real_tokenizers import REAL, real_tokenizer
@@ -104,6 +104,9 @@ def test_tools_and_their_answers_stand_in_the_prompt_as_in_training(name):
             {"role": "assistant", "content": "", "tool_calls": '[{"name": "count_hens", "arguments": {"yard": 0}}]'},
             {"role": "tool", "content": "5"}, {"role": "assistant", "content": "Five."}]
     said = conversation if kind.tools and kind.system else flatten(conversation)
+    if name == "glm4":  # it asks for an answer on a new line and writes calls without one: that is said, and not learned around
+        assert list(ChatTemplate.of(tokenizer).place(said).problems) == [1]
+        return
     if not kind.system and any(turn["role"] == "system" for turn in said):
         pytest.skip("its template has no place for a list of tools")
     ids, labels = Chat().encode_whole(tokenizer, said)

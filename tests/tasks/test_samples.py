@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from qlora_app.tasks.template import ChatTemplate
 
 from qlora_app.tasks.chat import Chat
+from qlora_app.tasks.template import ChatTemplate
 from qlora_app.training_data import import_file, load_examples
 from qlora_app.training_data.choice import DatasetChoice
 from tests.chat_templates import KINDS, THINK_MARKS, tokenizer_for

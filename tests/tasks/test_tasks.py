@@ -5,6 +5,8 @@ import random
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification
 
@@ -111,6 +113,24 @@ def test_text_to_text_learns_the_output_only(folders):
     batch = task.collator(tokenizer, False)([{"input_ids": read, "labels": labels}, {"input_ids": read[:3], "labels": labels[:2]}])
     assert batch["decoder_input_ids"][0].tolist() == [tokenizer.pad_token_id, *labels[:-1]]
     assert batch["labels"][1, 2:].eq(IGNORED).all() and task.encode(tokenizer, PAIRS[1], 4).is_cut
+
+
+@given(source=st.integers(1, 40), target=st.integers(1, 40), longest=st.integers(2, 24))
+def test_what_is_cut_of_input_and_output_ends_as_what_is_whole(folders, source, target, longest):
+    tokenizer, task = tokenizer_of(folders["t5"]), TASKS["text_to_text"]()
+    pair = [{"role": "user", "content": "a " * source}, {"role": "assistant", "content": "b " * target}]
+    whole, found = task.encode(tokenizer, pair, 999), task.encode(tokenizer, pair, longest)
+    for cut, all_of_it in ((found.input_ids, whole.input_ids), (found.labels, whole.labels)):
+        assert len(cut) == min(longest, len(all_of_it)) and cut[-1] == tokenizer.eos_token_id
+        assert cut[:-1] == all_of_it[:len(cut) - 1]
+    assert found.is_cut == (max(len(whole.input_ids), len(whole.labels)) > longest)
+
+
+def test_a_tokenizer_that_sets_no_end_loses_none_when_a_text_is_cut(tmp_path):
+    tokenizer, task = tokenizer_of(tiny_model("llama", tmp_path)), TASKS["classification"](labels=("x",))
+    labelled = [{"role": "user", "content": "one two three four five"}, {"role": "assistant", "content": "x"}]
+    whole, cut = task.encode(tokenizer, labelled, 99), task.encode(tokenizer, labelled, 5)
+    assert cut.input_ids == whole.input_ids[:5] and cut.is_cut
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "deberta", "t5"])

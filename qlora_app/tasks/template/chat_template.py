@@ -155,7 +155,7 @@ class ChatTemplate:
             tokens = [(i, a, b) for i, (a, b) in zip(ids, offsets, strict=True)]
             if borders := self._unclean_borders(one, tokens):
                 tokens = self._in_pieces(one.text, borders)
-            found.append(as_letters(self.tokenizer, one.text, one.contents, tokens))
+            found.append(as_letters(self.tokenizer, one.text, one.contents, tokens, self.traits.turn_marks))
         return found
 
     def prompt_ids(self, conversation: Conversation, thinking: bool | None = None) -> list[int]:
@@ -245,6 +245,9 @@ class ChatTemplate:
         if not length and is_last and self.tokenizer.eos_token:  # nothing else would teach the model to stop
             made = replace(made, text=made.text[:end] + self.tokenizer.eos_token)
             length = len(self.tokenizer.eos_token)
+        if tools or any("tool_calls" in message for message in messages[:turn]):  # the model chooses between an answer and a call
+            opening = self.renderer.opening(messages[:turn], tools=tools)
+            start = min(start, _without_blanks(opening)) if opening and made.text.startswith(opening.rstrip(" ")) else start
         answer = Answer(turn, start, end + length, one.get("train", True))
         if not one.get("reasoning"):
             return replace(made, answers=[*made.answers, answer])
@@ -272,9 +275,12 @@ class ChatTemplate:
         if len(around) == 2 and text.startswith(around[0]) and text.endswith(around[1]):
             return _without_blanks(around[0]), len(text) - len(around[1])
         alone = {"role": "assistant", "content": sentinel}
-        around = self.renderer.parts([*messages[:turn], alone], sentinel, tools=tools)
-        start = _without_blanks(around[0]) if around else 0
-        return (start, start) if around and text.startswith(around[0][:start]) else (None, None)
+        answered = (self.renderer.parts([*messages[:turn], alone], sentinel, tools=tools) or [""])[0]
+        for before in (answered, self.renderer.opening(messages[:turn], tools=tools)):
+            start = _without_blanks(before)
+            if start and text.startswith(before[:start]):
+                return start, start
+        return None, None
 
 
 @lru_cache(maxsize=8)

@@ -89,12 +89,17 @@ class Traits:
         calls: tool calls stand between the text and the end.
         """
         if calls:
-            found = self.control.search(following)
-            skipped = found.start() if found else 0
-            return skipped + len(self._leading_run(following[skipped:]))
+            return self._end_of_calls(following)
         if self.end and following.startswith(self.end):
             return len(self.end)
         return len(self._leading_run(following)) if self.control_in(self.final_end) else 0
+
+    def _end_of_calls(self, following: str) -> int:
+        """Where a turn ends that calls tools: at the end of any turn, else before what asks for the next answer."""
+        if self.end:
+            return following.find(self.end) + len(self.end) if self.end in following else 0
+        next_turn = next((found.start() for found in self.control.finditer(following) if found[0] in self._asking), len(following))
+        return max((found.end() for found in self.control.finditer(following, 0, next_turn)), default=0)
 
     def _leading_run(self, following: str) -> str:
         """The control tokens a text begins with, blanks between them included, up to one that begins the next turn."""
@@ -134,13 +139,26 @@ class Traits:
     @cached_property
     def _openers(self) -> set[str]:
         """Control tokens that begin a turn: those before a question, and those that ask for an answer."""
-        asked = _probe("user")
-        before = self.control_in(self.placer.skeleton(asked)[0][0])[-1:]
-        opening, closed = self.renderer.opening(asked), self.renderer.render(asked)
-        asking = self.control_in(opening.removeprefix(closed)) if opening.startswith(closed) else []
-        return {*before, *asking}
+        before = self.control_in(self.placer.skeleton(_probe("user"))[0][0])[-1:]
+        return {*before, *self._asking}
+
+    @cached_property
+    def _asking(self) -> set[str]:
+        """Control tokens that ask for an answer."""
+        opening, closed = self.renderer.opening(_probe("user")), self.renderer.render(_probe("user"))
+        return set(self.control_in(opening.removeprefix(closed))) if opening.startswith(closed) else set()
 
     # ---- control tokens
+
+    @cached_property
+    def turn_marks(self) -> frozenset[int]:
+        """Ids of added tokens with which the template begins turns though its tokenizer does not call them special, as DeepSeek's
+        marks of user and assistant. Thinking marks and blanks are none: people write them too."""
+        literals, keys = self.placer.skeleton(_probe("user", "assistant"))
+        written = "".join(literals[:len(keys)])
+        added = self.renderer.tokenizer.added_tokens_decoder.items()
+        marks = {i: str(token) for i, token in added if not token.special and str(token).strip() and "think" not in str(token)}
+        return frozenset(i for i, mark in marks.items() if len(mark) > 1 and mark in written)
 
     @cached_property
     def control(self) -> re.Pattern[str]:

@@ -1,0 +1,54 @@
+"""4-bit layers on a CPU: the same codes and the same numbers as bitsandbytes', unpacked less often.
+
+bitsandbytes unpacks a layer in every forward pass and again in every backward pass. The layers of a small model keep what their
+codes stand for instead; codes and scales stay the truth, are what is saved and merged, and are looked at in every pass.
+"""
+
+import torch
+from bitsandbytes.functional import dequantize_4bit
+from bitsandbytes.nn import Linear4bit
+from bitsandbytes.nn.modules import fix_4bit_weight_quant_state_from_module
+
+from .cards import MOST_UNPACKED
+
+
+class CpuLinear4bit(Linear4bit):
+    """A `Linear4bit` that can be asked for its unpacked weight, and keeps it where `keeps` says so."""
+
+    keeps = False
+    _unpacked: torch.Tensor | None = None  # [outputs, inputs], of `_codes` as they were when they had been changed `_changes` times
+    _codes: torch.Tensor | None = None  # held, so that no other tensor can be at their address
+    _changes = -1
+
+    def unpacked(self, kind: torch.dtype) -> torch.Tensor:
+        """The weight [outputs, inputs] its codes stand for, in `kind`. Not to be written to."""
+        is_same = self._codes is not None and self._codes.data_ptr() == self.weight.data_ptr() and self._changes == self.weight._version
+        if is_same and self._unpacked is not None and self._unpacked.dtype == kind:
+            return self._unpacked
+        fix_4bit_weight_quant_state_from_module(self)
+        state = self.weight.quant_state
+        # Unpacked as bitsandbytes unpacks it for a product in `kind`, whatever its weight was before rounding.
+        was, state.dtype = state.dtype, kind
+        try:
+            unpacked = dequantize_4bit(self.weight.data.view(-1, 1), state).view(state.shape)
+        finally:
+            state.dtype = was
+        if self.keeps:
+            self._codes, self._changes, self._unpacked = self.weight.detach(), self.weight._version, unpacked
+        return unpacked
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.keeps:
+            return super().forward(x)
+        kind = self.compute_dtype or x.dtype
+        bias = None if self.bias is None else self.bias.to(kind)
+        return torch.nn.functional.linear(x.to(kind), self.unpacked(kind), bias).to(x.dtype)
+
+
+def unpack_less(model: torch.nn.Module) -> None:
+    """Every 4-bit layer of a model on a CPU becomes a `CpuLinear4bit`. They keep their unpacked weights where those are few enough."""
+    layers = [part for part in model.modules() if type(part) is Linear4bit]
+    weights = sum(layer.in_features * layer.out_features for layer in layers)
+    for layer in layers:
+        layer.__class__ = CpuLinear4bit
+        layer.keeps = weights <= MOST_UNPACKED
