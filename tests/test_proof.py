@@ -15,7 +15,9 @@ from safetensors.torch import load_file
 from transformers import PretrainedConfig
 
 from qlora_app.base_models import ModelChoice, load_tokenizer
+from qlora_app.chat import ChatSession
 from qlora_app.messages import Message
+from qlora_app.recipe import Recipe
 from qlora_app.runs.checkpoints import is_complete
 from qlora_app.runs.contradictions import CHECKS, contradictions
 from qlora_app.runs.proof import Answered, Change, Data, HeldOut, Kept, Proof, TrainingLoss
@@ -30,6 +32,7 @@ from qlora_app.training_data import DatasetChoice
 from qlora_app.ui.language import LANGUAGES
 from qlora_app.ui.run_card import proof as proof_card
 from tests.conftest import short_recipe
+from tests.tiny_models import tiny_model
 
 
 def turn(role: str, content: str, **more) -> Message:
@@ -333,20 +336,38 @@ OPENED = {
 }
 
 
-@pytest.mark.parametrize("kind", OPENED)
-def test_the_cards_code_opens_what_was_measured(kind, store):
-    from qlora_app.chat import ChatSession
-
-    base, method = OPENED[kind]
-    recipe = short_recipe(max_steps=3, samples=0, scored_questions=0, evaluations=0, checkpoints=0)
-    values = recipe.model_dump(mode="json")
-    run = store.create(type(recipe).from_dict(values | {"base_model": values["base_model"] | base, "method": values["method"] | method}))
-    assert worker.main(run.folder) == 0, run.status().sentence
+def measured_and_opened(run):
+    """Logits of the model as the app opens it, and as the code on its card does in a program of its own."""
     session = ChatSession.open(run.base_model(), run.recipe().method, run.adapter, run.task())
     ids = torch.tensor([session.tokenizer("Where does Mira live?")["input_ids"]])
     with torch.no_grad():
         measured = session.model(input_ids=ids).logits
     subprocess.run([sys.executable, "-c", OPEN_AND_COMPARE, str(run.adapter)], check=True, capture_output=True)
-    opened = torch.load(run.adapter / "logits.pt")
+    return measured, torch.load(run.adapter / "logits.pt")
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_the_cards_code_opens_what_was_measured(kind, store):
+    base, method = OPENED[kind]
+    recipe = short_recipe(max_steps=3, samples=0, scored_questions=0, evaluations=0, checkpoints=0)
+    values = recipe.model_dump(mode="json")
+    run = store.create(type(recipe).from_dict(values | {"base_model": values["base_model"] | base, "method": values["method"] | method}))
+    assert worker.main(run.folder) == 0, run.status().sentence
+    measured, opened = measured_and_opened(run)
     assert opened.dtype == measured.dtype
     assert float((opened - measured).abs().max()) <= 1e-4 * float(measured.abs().max()), kind
+
+
+@pytest.mark.parametrize("precision", ["nf4", "fp32"])
+def test_the_card_of_a_classifier_opens_it_too(precision, store, home):
+    """Its head is new, which quantized layers cannot be."""
+    rows = [{"text": f"The {thing} was {word}.", "label": label} for thing in ("soup", "film", "book", "walk")
+            for label, word in (("good", "wonderful"), ("bad", "boring"))]
+    base = {"source": "folder", "id": str(tiny_model("roberta", home)), "precision": precision}
+    few = {"optimizer": "adamw_torch", "max_steps": 2, "epochs": 9, "batch_size": 4, "samples": 0, "max_length": 64, "learning_rate": 1e-2}
+    data = {"source": "file", "id": data_file(home, "rows", rows * 4), "held_out_share": 0.2}
+    run = store.create(Recipe.from_dict({"base_model": base, "dataset": data, "training": few}))
+    assert worker.main(run.folder) == 0, run.status().sentence
+    assert (run.proof()["base"]["quantization"] != {}) == (precision == "nf4") and run.proof()["heldout"]["predicted"] is not None
+    measured, opened = measured_and_opened(run)
+    assert opened.shape == (1, 2) and float((opened - measured).abs().max()) <= 1e-4 * float(measured.abs().max())

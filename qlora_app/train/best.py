@@ -3,6 +3,7 @@
 A folder counts once it is sealed, and the one before goes only then: whenever a worker is killed, one whole adapter is there.
 """
 
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,9 +48,14 @@ class BestSoFar:
             self._keep(model, self.last)
 
     def _is_as_good(self, one: Measured, other: Measured | None) -> bool:
-        """Of two that are equal the later one has learned more. A loss that is no number is never good."""
-        score = self.job.task.score(one.figures)
-        return score == score and (other is None or score >= self.job.task.score(other.figures))
+        """Of two with the same score that with the lower loss is better, and of two that are equal the later one has learned more. A
+        loss that is no number is never good."""
+        if not math.isfinite(one.figures["loss"]):
+            return False
+        return other is None or self._rank(one) >= self._rank(other)
+
+    def _rank(self, measured: Measured) -> tuple[float, float]:
+        return self.job.task.score(measured.figures), -measured.figures["loss"]
 
     def _keep(self, model: Any, measured: Measured) -> None:
         target = self.folder / f"step-{measured.step}"

@@ -33,12 +33,14 @@ def _front_matter(recipe: Recipe) -> str:
 
 
 def _opening(recipe: Recipe, task: Task, proof: Proof) -> str:
-    base = recipe.base_model
+    base, rounding = recipe.base_model, ""
+    if recipe.method.needs_its_precision:
+        rounding = f"\nIt makes up for what rounding to {base.precision} takes away: on the base in another precision it answers worse."
     return f"""# {recipe.title}
 
 A {recipe.method.title()} adapter ({proof.update.parameters:,} learned parameters) for **{base.title}**,
 trained on the base in {base.precision} with Guanaco Workshop. The base itself was not changed.
-The lines below open it as it was when the figures of this card were measured.
+The lines below open it as it was when the figures of this card were measured.{rounding}
 
 ```python
 {_in_peft(recipe, task, proof.base) if recipe.method.opens_in_peft else _in_the_app(recipe, task)}

@@ -114,7 +114,10 @@ def base_of(model: Any) -> Base:
     config = getattr(opened.config, "quantization_config", None)
     given = config.to_dict() if hasattr(config, "to_dict") else config or {}
     wanted = QUANTIZED_AS[given.get("load_in_4bit", False)] if given else ()
-    return Base(str(opened.dtype).removeprefix("torch."), opened.device.type, {name: given[name] for name in wanted if given.get(name)})
+    quantization = {name: given[name] for name in wanted if given.get(name)}
+    if "llm_int8_skip_modules" in quantization:
+        quantization["llm_int8_skip_modules"] = list(dict.fromkeys(quantization["llm_int8_skip_modules"]))
+    return Base(str(opened.dtype).removeprefix("torch."), opened.device.type, quantization)
 
 
 def _data(job: Job) -> Data:
