@@ -170,7 +170,8 @@ def test_where_nothing_can_be_written_the_trial_is_made_each_time(tmp_path):
 
 def test_without_bf16_instructions_fp32_is_taken_and_that_is_known_at_once():
     """oneDNN is told to do without; its stand-in is a hundred times slower, so it must not be tried on anything large."""
-    code = ("import time\nimport torch\nfrom qlora_app.base_models.cards import CPU, compute_type\nfrom qlora_app.base_models.trial import measured\n"
+    code = ("import time\nimport torch\nfrom qlora_app.base_models.cards import CPU, compute_type\n"
+            "from qlora_app.base_models.trial import measured\n"
             "began = time.process_time()\ntrial = measured([(2048, 2048), (2048, 5632)])\n"
             "print(compute_type(CPU, trial=trial).taken, time.process_time() - began)")
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1],
