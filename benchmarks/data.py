@@ -19,7 +19,7 @@ from measuring import interleaved, ratio, record, spread, used_by_others
 
 from qlora_app.base_models import ModelChoice, load_tokenizer
 from qlora_app.settings import Settings
-from qlora_app.tasks.chat import EncodedExamples
+from qlora_app.tasks.dataset import EncodedExamples
 from qlora_app.tasks.packing import IGNORED
 from qlora_app.tasks.token_cache import TokenCache, cache_folder
 from qlora_app.training_data import DatasetChoice, import_file, load_examples

@@ -22,7 +22,7 @@ from qlora_app.base_models import ModelChoice
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
-from qlora_app.tasks.chat import answer_all, held_out_loss
+from qlora_app.tasks.chat import Chat, held_out_loss
 from qlora_app.tasks.packing import collator, on_device
 from qlora_app.train.job import Job, prepare
 from qlora_app.train.report import Keeper, Measurer, Reporter
@@ -88,7 +88,7 @@ def measured_share(job: Job, recipe: Recipe, step: float) -> float:
     times = []
     asked = [question.conversation for question in job.questions]
     for measure in (lambda: held_out_loss(job.model, job.held_out_batches),
-                    lambda: answer_all(job.model, job.tokenizer, asked, max_new_tokens=job.answer_length)):
+                    lambda: Chat().answer(job.model, job.tokenizer, asked, max_new_tokens=job.answer_length)):
         began = time.perf_counter()
         measure()
         synchronize()

@@ -23,7 +23,8 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
 from qlora_app.memory import TOKENS_AT_ONCE
 from qlora_app.methods import LoraMethod
-from qlora_app.tasks.chat import Encoded, EncodedExamples, held_out_loss, micro_batches
+from qlora_app.tasks.chat import Encoded, held_out_loss
+from qlora_app.tasks.dataset import EncodedExamples, micro_batches
 from qlora_app.tasks.packing import collator, on_device, pack
 from qlora_app.train.job import micro_batch_size
 

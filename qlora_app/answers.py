@@ -18,8 +18,9 @@ from .messages import Conversation
 from .runs import Run
 from .runs.files import append_line, read_lines, replace_file
 from .settings import Settings
+from .training_data.chat_turns import turns_of
 from .training_data.rows import RowSource
-from .training_data.turns import CHATS, CONTEXTS, QUESTIONS, TEXTS, RowError, first_turn, is_blank, text_of, turns_of
+from .training_data.turns import CHATS, CONTEXTS, QUESTIONS, TEXTS, RowError, first_turn, is_blank, text_of
 
 AT_ONCE = 32  # rows of about the same length
 CANDIDATES = 5

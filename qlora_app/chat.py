@@ -5,16 +5,18 @@ import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from .base_models import ModelChoice, load_model, load_tokenizer
+from .base_models import ModelChoice, check_vocabulary, load_model, load_tokenizer
 from .choices import Choices, setting
 from .errors import UserError
 from .messages import Conversation
 from .methods import MethodChoices
 from .runs import Run
 from .tasks import Candidate, Task
-from .tasks.chat import Chat, prompts, stop_ids
+from .tasks.chat import Chat
+from .tasks.generate import Prompt, batch_of, context_of, how_it_ends, prompt_for, read_answer
+from .tasks.template import ChatTemplate
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -30,6 +32,9 @@ class Decoding(Choices):
     temperature: float = setting(0.0, "Temperature of your adapter", "0 always takes the likeliest word.", ge=0, le=2)
     base_temperature: float = setting(
         0.7, "Temperature of the base", "At 0 a base model soon repeats itself.", ge=0, le=2)
+    thinking: Literal["auto", "on", "off"] = setting(
+        "auto", "Reasoning", "Does the model reason before it answers, where its chat template has a place for that? Automatic: as most of "
+        "the examples did that were learned from.", labels={"auto": "As trained", "on": "Think first", "off": "Answer at once"})
 
 
 class ChatSession:
@@ -55,24 +60,41 @@ class ChatSession:
         else:
             tokenizer = AutoTokenizer.from_pretrained(str(adapter), trust_remote_code=False, local_files_only=True)
             model = method.load(model, adapter)
+        check_vocabulary(model, tokenizer)
         task.prepare(tokenizer, model)
         model.eval()
         return cls(model, tokenizer, method is not None and method.answers_beside_base, task, adapter)
+
+    @property
+    def template(self) -> ChatTemplate:
+        return ChatTemplate.of(self.tokenizer)
+
+    def thinks(self, decoding: Decoding) -> bool:
+        """Is an answer to begin with reasoning?"""
+        if decoding.thinking == "auto":
+            return self.template.thinks_by_default
+        return decoding.thinking == "on" and self.template.has_thinking
+
+    def prompt(self, conversation: Conversation, decoding: Decoding) -> Prompt:
+        """What the model will read, with what had to be left out of it in words."""
+        return prompt_for(self.tokenizer, conversation, context_of(self.model), decoding.max_new_tokens, self.thinks(decoding))
 
     def reply(self, base: Conversation | None, tuned: Conversation | None, decoding: Decoding,
               stop: threading.Event) -> Iterator[tuple[str, str]]:
         """Answer both conversations at once, one batch for base and adapter; yields (base text, tuned text), growing.
 
-        None leaves a side out (its text stays empty). Setting `stop` ends both within a token.
+        None leaves a side out (its text stays empty). Setting `stop` ends both within a token. Reasoning stands before an answer in
+        <think> marks.
         """
         asked = [(BASE, base, decoding.base_temperature), (TUNED, tuned, decoding.temperature)]
-        asked = [(name, c, t) for name, c, t in asked if c]
+        rows = [_Row(name, self.prompt(c, decoding), t) for name, c, t in asked if c]
         growing = {BASE: "", TUNED: ""}
         with self._busy:
-            for rows in [asked] if self.mixes else [[row] for row in asked]:
-                with self._as_base([name for name, _, _ in rows]):
-                    for texts in _stream(self.model, self.tokenizer, rows, decoding.max_new_tokens, stop, self.mixes):
-                        growing.update(zip((name for name, _, _ in rows), texts, strict=True))
+            for together in [rows] if self.mixes else [[row] for row in rows]:
+                names = [row.name for row in together]
+                with self._as_base(names):
+                    for texts in _stream(self.model, self.tokenizer, together, self.thinks(decoding), stop, self.mixes):
+                        growing.update(zip(names, texts, strict=True))
                         yield growing[BASE], growing[TUNED]
 
     def _as_base(self, names: list[str]) -> contextlib.AbstractContextManager[Any]:
@@ -80,10 +102,14 @@ class ChatSession:
         switches = names == [BASE] and not self.mixes and hasattr(self.model, "disable_adapter")
         return self.model.disable_adapter() if switches else contextlib.nullcontext()
 
-    def answer_all(self, conversations: list[Conversation], base: bool = False, max_new_tokens: int = 128) -> list[str]:
-        """The likeliest answer to each conversation (its last turn is the user's), many at a time."""
+    def answer_all(self, conversations: list[Conversation], base: bool = False, max_new_tokens: int = 128,
+                   thinking: list[bool] | None = None) -> list[str]:
+        """The likeliest answer to each conversation (its last turn is the user's), many at a time.
+
+        thinking: whether each is to begin with reasoning, which is not part of what is returned; None as most rows that were learned.
+        """
         with self._busy:
-            return self.task.answer(self.model, self.tokenizer, conversations, base, max_new_tokens)
+            return self.task.answer(self.model, self.tokenizer, conversations, base, max_new_tokens, thinking=thinking)
 
     def respond(self, text: str, base: bool = False) -> str:
         """What the model makes of one text, in words: an answer, or the likeliest answers with their probabilities."""
@@ -131,15 +157,24 @@ def warm_up() -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig  # noqa: F401
 
 
-def _stream(model: Any, tokenizer: "PreTrainedTokenizerBase", asked: list[tuple[str, Conversation, float]],
-            max_new_tokens: int, stop: threading.Event, mixes: bool) -> Iterator[list[str]]:
+class _Row(NamedTuple):
+    """One row of a batch: which model answers it (BASE or TUNED), what it reads, at which temperature."""
+
+    name: str
+    prompt: Prompt
+    temperature: float
+
+
+def _stream(model: Any, tokenizer: "PreTrainedTokenizerBase", rows: list[_Row], thinking: bool, stop: threading.Event,
+            mixes: bool) -> Iterator[list[str]]:
     """Generate for all rows in one batch on a thread of its own; yields the rows' texts so far after every token."""
     import torch
     from transformers import StoppingCriteria, StoppingCriteriaList
     from transformers.generation.streamers import BaseStreamer
 
-    adapters = {"adapter_names": [name for name, _, _ in asked]} if mixes else {}
+    adapters = {"adapter_names": [row.name for row in rows]} if mixes else {}
     pieces: queue.Queue[list[int] | Exception | None] = queue.Queue()
+    ending = how_it_ends(model, tokenizer, thinking)
 
     class Tokens(BaseStreamer):
         is_prompt = True
@@ -158,18 +193,17 @@ def _stream(model: Any, tokenizer: "PreTrainedTokenizerBase", asked: list[tuple[
 
     def work() -> None:
         try:
-            how = _row_wise_sampling(model, [t for _, _, t in asked])
+            how = _row_wise_sampling(model, [row.temperature for row in rows])
             with torch.inference_mode():
-                model.generate(**prompts(model, tokenizer, [c for _, c, _ in asked], max_new_tokens), **how,
-                               max_new_tokens=max_new_tokens, use_cache=True, eos_token_id=stop_ids(tokenizer),
-                               pad_token_id=tokenizer.pad_token_id, streamer=Tokens(),
+                model.generate(**batch_of(tokenizer, [row.prompt for row in rows], model.device), **how, **ending,
+                               max_new_tokens=min(row.prompt.room for row in rows), use_cache=True, streamer=Tokens(),
                                stopping_criteria=StoppingCriteriaList([Asked()]), **adapters)
         except Exception as error:  # whatever it is, the reader must hear of it instead of waiting for ever
             pieces.put(error)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    ends, rows, done = set(stop_ids(tokenizer)), [[] for _ in asked], [False] * len(asked)
+    ends, written, done = set(ending["eos_token_id"]), [[] for _ in rows], [False] * len(rows)
     try:
         while (piece := pieces.get()) is not None:
             if isinstance(piece, Exception):
@@ -177,11 +211,18 @@ def _stream(model: Any, tokenizer: "PreTrainedTokenizerBase", asked: list[tuple[
             for i, token in enumerate(piece):
                 done[i] = done[i] or token in ends
                 if not done[i]:
-                    rows[i].append(token)
-            yield [tokenizer.decode(row, skip_special_tokens=True).strip() for row in rows]
+                    written[i].append(token)
+            yield [_shown(tokenizer, ids, thinking) for ids in written]
     finally:
         stop.set()
         thread.join()
+
+
+def _shown(tokenizer: "PreTrainedTokenizerBase", ids: list[int], thinking: bool) -> str:
+    """The text so far; a character of which not all bytes have come waits for them."""
+    made = read_answer(tokenizer, ids, (), thinking)
+    text = f"<think>\n{made.reasoning}\n</think>\n\n{made.text}" if made.reasoning else made.text
+    return text.rstrip("\N{REPLACEMENT CHARACTER}")
 
 
 def _row_wise_sampling(model: Any, temperatures: list[float]) -> dict[str, Any]:

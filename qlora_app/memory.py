@@ -1,7 +1,12 @@
 """Will it fit? What training needs for this recipe, against what this machine has, said before anything starts.
 
-The formula is checked against the figures published for LLaMA 7B to 65B (Dettmers et al. 2023, figure 6), the shapes against
-transformers' own models, and what a token keeps for the backward pass was measured on a LLaMA block with adapters.
+What is said is what must be free: all that a worker has in memory while it learns, on a CPU with the files that it maps and goes on
+using (its libraries, weights that are read from the disk as they are). Not counted are the pages of a model's files while they are
+read once: the system takes those back where it needs the room.
+
+The formula is checked against the figures published for LLaMA 7B to 65B on GPUs (Dettmers et al. 2023, figure 6), on a CPU against
+real workers (benchmarks/memory.py), the shapes against transformers' own models, and what a token keeps for the backward pass was
+measured on a LLaMA block with adapters.
 """
 
 import functools
@@ -13,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .base_models.cards import kept_bytes
 from .base_models.recognition import ENCODERS, TEXT_TO_TEXT
 from .methods import Matrix
 from .recipe import Recipe
@@ -20,11 +26,19 @@ from .recipe import Recipe
 # Bits a parameter of a quantized layer takes, its scales included (one per 64 weights; quantized again, they take 0.127 bit).
 BITS = {"nf4": 4.5, "fp4": 4.5, "int8": 8.1, "bf16": 16.0, "fp32": 32.0}
 BITS_DOUBLE = 4.127
+WIDE = {"fp16": 2, "bf16": 2, "fp32": 4}  # bytes of a number that is computed with
 OPTIMIZER_BYTES = {"paged_adamw_8bit": 2, "paged_adamw_32bit": 8, "adamw_torch": 8}  # two moments a trained parameter
-OVERHEAD = 0.7e9  # the libraries on a CPU, the CUDA context on a GPU
+OVERHEAD = 0.5e9  # of a GPU: its driver's context and the workspaces of its libraries
+WORKER, LIBRARIES = 0.42e9, 0.16e9  # of a CPU: Python with everything imported, and the files of the libraries mapped
+# On a CPU, bytes of the heap for each byte in use at the peak of a step: glibc before 2.38 seldom gives an aligned tensor the place
+# of an earlier one of its size. Measured.
+GAPS = 1.5
+UNPACKED = 4  # on a CPU, copies of the widest quantized layer's unpacked values that its products have at once. Measured.
+LOSS_BYTES = 16  # a number of the logits in fp32, its logarithm, and both of their gradients when the backward pass begins
 # Tokens worked off at once. On a CPU attention pays for the square of a packed row; on a GPU short rows leave it idle.
 TOKENS_AT_ONCE = {"cpu": 512, "cuda": 2048}
 FEWEST_TOKENS = 512
+MORE_AT_ONCE = 1.25  # times as many where the examples do not divide evenly
 CHECKPOINTED_FROM = 1_000_000_000  # parameters, from which "automatic" turns gradient checkpointing on, on a GPU
 # A feed-forward part of two matrices instead of three, by model_type.
 WITHOUT_GATE = ENCODERS | {"gpt2", "gpt_neox", "gptj", "gpt_neo", "opt", "phi", "bloom", "falcon", "starcoder2", "gpt_bigcode", "codegen",
@@ -66,6 +80,7 @@ class Shapes:
     block: list[Matrix]  # the linear layers of one of its blocks; of an encoder's and a decoder's together where there are both
     heads: int
     family: str
+    stored: int = 2  # bytes of a number in its files
 
     @property
     def parameters(self) -> int: return self.linear + self.other
@@ -93,14 +108,19 @@ class Need:
     pageable: float = 0.0  # of the adapter's, what a paged optimizer can put into main memory while the GPU is short
     read: float = 0.0  # of the weights before a method rounds them itself, which is before anything else is there
     overhead: float = OVERHEAD
+    mapped: float = 0.0  # of weights and overhead, what lies in files that stay mapped: not the process's own memory
+    gaps: float = 0.0  # of a CPU's heap between what it holds of the activations, and quantized values while they are unpacked
+    kept_values: float = 0.0  # unpacked values of 4-bit weights that are kept between steps
 
     @property
-    def total(self) -> float: return max(self.weights + self.adapter + self.activations, self.read) + self.overhead
+    def total(self) -> float:
+        learning = self.weights + self.kept_values + self.adapter + self.activations + self.gaps
+        return max(learning, self.read) + self.overhead
 
     def largest(self) -> str:
         """Its largest part, in words."""
         parts = {"the weights": max(self.weights, self.read), "the adapter with its optimizer": self.adapter,
-                 "what is kept of each token for learning": self.activations}
+                 "what is kept of each token for learning": self.activations + self.gaps}
         name = max(parts, key=parts.__getitem__)
         return f"{name} alone take{'s' if name != 'the weights' else ''} {gigabytes(parts[name])}"
 
@@ -132,7 +152,7 @@ def shapes_of(config: dict[str, Any], parameters: int | None = None) -> Shapes |
     other = _beside_blocks(config, hidden, layers, vocabulary, quantized)
     other += layers * experts * 3 * hidden * (first("moe_intermediate_size") or forward)
     return Shapes(layers, hidden, forward, vocabulary, linear, max(vocabulary * hidden, (parameters or linear + other) - linear),
-                  quantized, heads, family)
+                  quantized, heads, family, 4 if "32" in str(config.get("dtype") or config.get("torch_dtype")) else 2)
 
 
 def _beside_blocks(config: dict[str, Any], hidden: int, layers: int, vocabulary: int, block: list[Matrix]) -> int:
@@ -152,16 +172,42 @@ def _beside_blocks(config: dict[str, Any], hidden: int, layers: int, vocabulary:
 def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -> Need:
     """What training with `recipe` needs on a "cuda" or "cpu" device, with so many tokens worked off at once."""
     model, method, training = recipe.base_model, recipe.method, recipe.training
-    wide = {"bf16": 2, "fp16": 2, "fp32": 4}[model.computes_in(kind)]
+    wide = WIDE[model.computes_in(kind)]
     bits = BITS_DOUBLE if model.double_quantization and model.precision in ("nf4", "fp4") else BITS[model.precision]
     weights, read = (shapes.linear * b / 8 + shapes.other * wide for b in (method.bits_held or bits, bits))
     adapted = method.trainable(shapes.block, shapes.layers) + _whole(recipe, shapes)
     state = adapted * OPTIMIZER_BYTES[training.optimizer]
-    tokens = tokens or max(TOKENS_AT_ONCE[kind], training.max_length)
-    activations = tokens * _kept_of_a_token(recipe, shapes, kind, wide)
-    paged = kind == "cuda" and training.optimizer.startswith("paged")
     adapter = adapted * (4 + 4) + state  # weights and gradients are in fp32
-    return Need(weights, adapter, activations, state if paged else 0.0, read)
+    activations = (tokens or tokens_of_a_step(recipe, TOKENS_AT_ONCE[kind])) * _kept_of_a_token(recipe, shapes, kind, wide)
+    if kind == "cpu":
+        mapped = LIBRARIES + _left_in_files(recipe, shapes, wide)
+        widest = max(m.inputs * m.outputs for m in shapes.block) if bits < 16 or method.bits_held else 0
+        besides = (GAPS - 1) * activations + UNPACKED * widest * wide
+        return Need(weights, adapter, activations, 0.0, read, WORKER + LIBRARIES, mapped, besides, kept_values_bytes(recipe, shapes))
+    return Need(weights, adapter, activations, state if training.optimizer.startswith("paged") else 0.0, read)
+
+
+def kept_values_bytes(recipe: Recipe, shapes: Shapes) -> float:
+    """Bytes of the unpacked values of 4-bit layers that a CPU keeps between steps; a method that quantizes itself keeps none."""
+    model = recipe.base_model
+    if recipe.method.bits_held:
+        return 0.0
+    return kept_bytes(int(shapes.linear), model.precision, model.computes_in("cpu"), "cpu")
+
+
+def _left_in_files(recipe: Recipe, shapes: Shapes, wide: int) -> float:
+    """Bytes of the weights that are used as they lie in the model's files: of one that is not quantized, in the files' own type."""
+    is_as_stored = recipe.base_model.precision in ("bf16", "fp32") and shapes.stored == wide and not recipe.method.bits_held
+    return shapes.parameters * wide if is_as_stored else 0.0
+
+
+def tokens_of_a_step(recipe: Recipe, at_once: int) -> int:
+    """Tokens that are really worked off at once where `at_once` are wanted and every example is as long as allowed: a step is
+    divided into equal numbers of whole examples."""
+    training = recipe.training
+    room = at_once * MORE_AT_ONCE / training.max_length
+    fitting = [n for n in range(1, training.batch_size + 1) if training.batch_size % n == 0 and n <= room]
+    return max(fitting, default=1) * training.max_length
 
 
 def _whole(recipe: Recipe, shapes: Shapes) -> int:
@@ -177,17 +223,18 @@ def _task(recipe: Recipe, shapes: Shapes) -> str:
 
 
 def _kept_of_a_token(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> float:
-    """Bytes a step keeps of one token, in all blocks and behind them, until the backward pass has used them."""
+    """Bytes a step has of one token at its peak: what all blocks keep for the backward pass, and what is behind them."""
     method, block = recipe.method, _kept_in_a_block(recipe, shapes, kind, wide)
+    # A classifier has one row of logits a text. In 16 bits they are there beside their copy in 32.
+    logits = 0 if _task(recipe, shapes) == "classification" else shapes.vocabulary * wide
+    loss = 0 if not logits else shapes.vocabulary * (LOSS_BYTES + (wide if wide < 4 else 0))
     if (streams := method.streams_kept(shapes.layers)) is not None:
-        inside = streams * shapes.hidden + 2 * block
-    elif is_checkpointed(recipe, shapes.parameters, kind):
-        inside = shapes.layers * shapes.hidden * wide + 2 * block
+        at_peak = streams * shapes.hidden + max(2 * block + logits, loss)
+    elif is_checkpointed(recipe, shapes.parameters, kind):  # when a block is computed again, the loss has had its gradient
+        at_peak = shapes.layers * shapes.hidden * wide + max(2 * block + logits, loss)
     else:
-        inside = (shapes.layers + 1) * block
-    # logits, their copy in fp32 and its gradient; a classifier has one row of them a text
-    behind = 0 if _task(recipe, shapes) == "classification" else shapes.vocabulary * (wide + 8)
-    return method.passes * (inside + behind)
+        at_peak = (shapes.layers + 1) * block + loss
+    return method.passes * at_peak
 
 
 def _kept_in_a_block(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> float:
@@ -216,7 +263,7 @@ def tokens_at_once(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> i
     most = TOKENS_AT_ONCE[machine.kind]
     if shapes is None or machine.kind == "cpu":
         return most
-    while most > FEWEST_TOKENS and need(recipe, shapes, machine.kind, most).total > 0.9 * machine.free:
+    while most > FEWEST_TOKENS and need(recipe, shapes, machine.kind, tokens_of_a_step(recipe, most)).total > 0.9 * machine.free:
         most //= 2
     return most
 
@@ -226,22 +273,24 @@ def verdict(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> tuple[st
     if shapes is None:
         return "", "What it needs cannot be estimated for this family of models."
     needed = _need_here(recipe, shapes, machine)
-    about, has = gigabytes(needed.total), f"{gigabytes(machine.total)} {machine.name}"
+    # What must be free, and for which examples: shorter ones take less.
+    about, length, has = gigabytes(needed.total), f"{recipe.training.max_length:,}", f"{gigabytes(machine.total)} {machine.name}"
     if needed.total <= 0.9 * machine.free:
-        return "fits", f"Fits: training needs about {about}; this machine has {has}, {gigabytes(machine.free)} of it free."
+        return "fits", (f"Fits: training needs about {about} free with examples of {length} tokens; this machine has {has}, "
+                        f"{gigabytes(machine.free)} of it free.")
     if needed.total <= 0.95 * machine.total:
-        return "tight", (f"Tight: training needs about {about}, and of {has} {gigabytes(machine.free)} are free now. "
-                         "Close what else uses it before the start.")
+        return "tight", (f"Tight: training needs about {about} free with examples of {length} tokens, and of {has} "
+                         f"{gigabytes(machine.free)} are free now. Close what else uses it before the start.")
     if needed.total - needed.pageable <= 0.95 * machine.total:
-        return "tight", (f"Tight: training needs about {about}, and this machine has {has}. It goes because the paged optimizer "
-                         "puts part of itself into main memory, which takes longer.")
-    return "too large", (f"Does not fit: training needs about {about}, because {needed.largest()}, "
-                         f"and this machine has {has}. {_remedy(recipe, shapes, machine)}")
+        return "tight", (f"Tight: training needs about {about} free with examples of {length} tokens, and this machine has {has}. It "
+                         "goes because the paged optimizer puts part of itself into main memory, which takes longer.")
+    return "too large", (f"Does not fit: training needs about {about} free with examples of {length} tokens, because "
+                         f"{needed.largest()}, and this machine has {has}. {_remedy(recipe, shapes, machine)}")
 
 
 def _need_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> Need:
     """With as few tokens at once as it takes, but never fewer than the longest example: that one cannot be divided."""
-    return need(recipe, shapes, machine.kind, max(tokens_at_once(recipe, shapes, machine), recipe.training.max_length))
+    return need(recipe, shapes, machine.kind, tokens_of_a_step(recipe, tokens_at_once(recipe, shapes, machine)))
 
 
 def gigabytes(count: float) -> str:

@@ -1,6 +1,7 @@
 """The one internal form of training data: conversations."""
 
 import json
+import re
 from typing import Any, Literal
 
 from typing_extensions import NotRequired, TypedDict  # Python 3.10 has no NotRequired
@@ -28,6 +29,7 @@ class Message(TypedDict):
 
 
 Conversation = list[Message]
+INLINE_REASONING = re.compile(r"\s*<think>(.*?\S.*?)</think>(.*)", re.DOTALL)  # reasoning, and the answer behind it
 STRUCTURE = ("reasoning", "tool_calls", "tools")  # what a turn may hold beside its text
 
 
@@ -36,11 +38,11 @@ def is_flat(conversation: Conversation) -> bool:
     return not any(turn["role"] == "tool" or (len(turn) > 2 and not turn.keys().isdisjoint(STRUCTURE)) for turn in conversation)
 
 
-def flatten(conversation: Conversation) -> Conversation:
-    """The same in words alone, for models and templates that know neither tools nor reasoning.
+def flatten(conversation: Conversation, keep_reasoning: bool = False) -> Conversation:
+    """The conversation in words alone, for models and templates that know neither tools nor reasoning.
 
-    Tools are listed in the system text, calls follow the answer as one JSON object a line, reasoning stands between <think> marks,
-    and what a tool says is said by the user.
+    Tools are listed in the system text, calls follow the answer as one JSON object a line, reasoning stands between <think> marks
+    (with `keep_reasoning` it stays beside the text), and what a tool says is said by the user.
     """
     if is_flat(conversation):
         return conversation
@@ -48,16 +50,17 @@ def flatten(conversation: Conversation) -> Conversation:
     if tools := conversation[0].get("tools"):
         flat.append({"role": "system", "content": f"You can call these tools:\n{tools}"})
     for turn in conversation:
-        _append(flat, _flat_turn(turn))
+        _append(flat, _flat_turn(turn, keep_reasoning))
     return flat
 
 
-def _flat_turn(turn: Message) -> Message:
+def _flat_turn(turn: Message, keep_reasoning: bool) -> Message:
     parts = [turn["content"], *(json.dumps(call, ensure_ascii=False) for call in calls_of(turn))]
     text = "\n".join(part for part in parts if part)
-    if turn.get("reasoning"):
+    if turn.get("reasoning") and not keep_reasoning:
         text = f"<think>\n{turn['reasoning']}\n</think>\n\n{text}"
-    flat: Any = {name: value for name, value in turn.items() if name not in STRUCTURE}
+    dropped = STRUCTURE[1:] if keep_reasoning else STRUCTURE
+    flat: Any = {name: value for name, value in turn.items() if name not in dropped}
     return {**flat, "role": "user" if turn["role"] == "tool" else turn["role"], "content": text}
 
 
@@ -70,6 +73,11 @@ def _append(flat: Conversation, turn: Message) -> None:
     if turn["role"] == "system":
         texts.reverse()
     flat[-1] = {**flat[-1], "content": "\n\n".join(text for text in texts if text)}
+
+
+def has_reasoning(turn: Message) -> bool:
+    """Does an answer begin with reasoning, beside its text or in <think> marks before it?"""
+    return turn["role"] == "assistant" and bool(turn.get("reasoning") or INLINE_REASONING.match(turn["content"]))
 
 
 def calls_of(turn: Message) -> list[dict[str, Any]]:

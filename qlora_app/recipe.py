@@ -57,6 +57,9 @@ class Training(Choices):
         [], "Sample questions", "Asked before, during and after the run, one a line. Empty: taken from the held-out examples.")
     scored_questions: int = setting(
         100, "Scored questions", "Held-out questions answered at the end by base and adapter and compared word for word.", ge=0, le=100_000)
+    keep: Literal["best", "last"] = setting(
+        "best", "Adapter to keep", "Training may go on too long. The best is that of the held-out measurement with the lowest loss (for "
+        "labels: the most right), unless the last one is as good.", labels={"best": "The best on held-out examples", "last": "The last"})
     seed: int = setting(0, "Seed", "The same seed, data and machine give the same adapter.", ge=0, lt=2**32)
 
 

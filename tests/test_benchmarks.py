@@ -18,6 +18,7 @@ QUESTIONS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "me
 sys.path.insert(0, str(FOLDER))
 import gpu  # noqa: E402
 import measuring  # noqa: E402
+import memory  # noqa: E402
 import methods  # noqa: E402
 import tokens  # noqa: E402
 
@@ -92,16 +93,58 @@ def test_needed_operations_are_those_that_torch_counts():
     assert tokens.operations(model, [64]) - attention == pytest.approx(counted.get_total_flops(), rel=0.08)
 
 
-def test_a_model_of_holes_is_opened_and_trained_by_the_worker_s_code(tmp_path):
+# ---- memory
+
+@pytest.mark.parametrize("case", memory.QUICK, ids=lambda case: case.title)
+def test_a_worker_takes_what_the_page_says(case, tmp_path):
+    """The law of benchmarks/memory.py on its smallest models: with the files it maps, and its own memory alone."""
+    found = memory.ratios(*memory.take(case, tmp_path))
+    assert all(0.85 <= ratio <= 1.15 for ratio in found), found
+
+
+# ---- gpu
+
+def test_a_model_of_holes_is_opened_and_filled_with_numbers(tmp_path):
     model = gpu.make_shape(tmp_path / "tiny", *gpu.TINY)
     file = model / "model.safetensors"
     assert file.stat().st_blocks * 512 < file.stat().st_size / 2
-    opened = load_model(ModelChoice(source="folder", id=str(model), precision="fp32"))
-    assert opened.config.hidden_size == gpu.TINY[0] and not any(p.any() for p in opened.parameters())
-    asked = {"preset": "guanaco-7b", "model": str(model), "precision": "nf4", "length": 32}
-    ended = subprocess.run([sys.executable, str(FOLDER / "gpu.py"), "--one", json.dumps(asked)], capture_output=True, text=True)
+    for precision in ("fp32", "int8", "nf4"):
+        opened = load_model(ModelChoice(source="folder", id=str(model), precision=precision))
+        opened.requires_grad_(False)
+        gpu.draw_anew(opened)
+        logits = opened(input_ids=torch.arange(5, 25)[None]).logits
+        assert torch.isfinite(logits).all() and logits.std() > 0.01, precision
+
+
+@pytest.mark.parametrize("group", gpu.GROUPS)
+def test_every_stage_runs_on_a_tiny_shape_and_writes_its_row(group, tmp_path):
+    results = tmp_path / "RESULTS.md"
+    ended = subprocess.run([sys.executable, str(FOLDER / "gpu.py"), "--tiny", "--only", group, "--results", str(results)],
+                           capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr[-2000:]
-    assert json.loads(ended.stdout.splitlines()[-1])["ms"] > 0
+    rows = results.read_text().split("## gpu")[1].split("## memory")[0].splitlines()
+    written = {row.split(" | ")[2]: row for row in rows if row.startswith("| 20")}
+    assert list(written) == list(gpu.stages(group, {}, tiny=True))
+    wrong = [row for name, row in written.items() if re.search("failed|not measured", row) and name != "1B in NF4, computed in fp16"]
+    assert not wrong, wrong
+    if group == "workers":
+        assert "losses apart by 0, adapters the same to the last bit" in written["stopped and resumed"]
+
+
+def test_a_stage_that_fails_or_a_process_that_is_cut_off_is_a_row(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(gpu, "stages", lambda *_: {"broken": lambda: 1 / 0, "whole": lambda: {"ms a step": "1"}})
+    gpu.measure("card", tmp_path, tiny=True)
+    broken, whole = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert "ZeroDivisionError" in broken["besides"] and whole == {"measured": "whole", "ms a step": "1"}
+    monkeypatch.undo()
+    late = list(gpu.rows_of("workers", 0.1, tiny=True))
+    assert [row["measured"] for row in late] == list(gpu.stages("workers", {}, tiny=True))
+    assert all("were over" in row["besides"] for row in late)
+    assert "|" not in gpu.whole_row({"besides": "a | b\nc"})["besides"]
+
+
+def test_the_gpu_benchmark_takes_less_than_eight_minutes():
+    assert gpu.WHOLE < 8 * 60 and max(gpu.GROUPS.values()) < gpu.WHOLE
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

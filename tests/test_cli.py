@@ -19,8 +19,9 @@ from qlora_app.presets import SHIPPED, Presets
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore, Status
 from qlora_app.runs.files import write_json
+from qlora_app.runs.proof_words import proof_words
 from qlora_app.settings import Settings
-from qlora_app.words import duration, loss_figure, proof_words
+from qlora_app.words import duration, loss_figure
 
 ROOT = Path(__file__).parent.parent
 PROOF = {"heldout": {"loss": {"before": 3.1, "after": 0.42}, "exact_match": {"before": 0.0, "after": 0.953}, "questions": 100},

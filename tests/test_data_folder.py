@@ -206,7 +206,8 @@ def test_the_first_rows_show_columns_and_what_is_learned(write):
     rows = first_rows(file, "a.jsonl", Settings())
     assert rows.columns == ["Title", "body", "tag", "body.text"]
     made = rows.learned(ColumnMap(template="{title}\\n{body.text}", answer="tag"), "all", 3)
-    assert made == ["the answer (turn 2) is empty", "it has no column 'body.text'"]
+    nothing_inside = [{"role": "user", "content": "B\n"}, {"role": "assistant", "content": "x"}]
+    assert made == ["the answer (turn 2) is empty", nothing_inside], "an object that is absent is like one that is null"
     made = rows.learned(ColumnMap(prompt="tag", answer="Title"), "all", 3)
     assert made[1] == [{"role": "user", "content": "x"}, {"role": "assistant", "content": "B"}]
 

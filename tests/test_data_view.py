@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerFast
 from qlora_app import starter
 from qlora_app.base_models import ModelChoice, load_tokenizer
 from qlora_app.runs import RunStore
-from qlora_app.tasks.chat import GUANACO_TEMPLATE, NOTHING_TO_LEARN, EncodedExamples, ensure_template
+from qlora_app.tasks.chat import GUANACO_TEMPLATE, NOTHING_TO_LEARN, ensure_template
+from qlora_app.tasks.dataset import EncodedExamples
 from qlora_app.tasks.microscope import LENGTHS, Lengths, learns, measured, tokens_of
 from qlora_app.tasks.packing import IGNORED, collator
 from qlora_app.train.job import prepare
@@ -190,7 +191,7 @@ def test_next_and_jumps_lead_to_their_examples(view, tokenizer):
 
 def test_a_very_long_example_is_shown_in_parts(tokenizer):
     tokens = tokens_of(tokenizer, [{"role": "user", "content": "word " * 6000}, {"role": "assistant", "content": "Yes."}], 4096)
-    mask = mask_words(tokens, 0, 1)
+    mask = mask_words([tokens], 0, 1)
     assert mask.count('title="id ') == FIRST + 2 * AROUND + 1 + LAST
     hidden = sum(int(n.replace(",", "")) for n in re.findall(r"([\d,]+) tokens are not shown here", mask))
     assert hidden + mask.count('title="id ') == len(tokens)
@@ -301,7 +302,8 @@ def test_examples_without_a_token_to_learn_are_counted(view):
     silent = lengths.without_loss(16)
     assert 0 < len(silent) < len(lengths.tokens) and f"<dt>nothing to learn</dt><dd>{len(silent):,}</dd>" in shown.facts
     worker = EncodedExamples(load_examples(DatasetChoice(), view.page.settings.data).train, view._subject(short_recipe()).tokenizer, 16)
-    assert silent == [i for i in range(len(worker)) if not worker._learns(i)]
+    worker.meet_all()
+    assert silent == [one.place for one in worker.left_out]
 
 
 def long_questions(page):  # noqa: F811

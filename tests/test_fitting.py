@@ -84,7 +84,7 @@ def test_the_list_goes_from_small_to_large_and_says_what_each_asks_for():
     assert set(order[:len(on_the_starter)]) == set(on_the_starter) and order[0] == "starter"
     assert (order[len(on_the_starter)], order[-1]) == ("t5-small", "llama-3.3-70b")
     assert asks_for(PRESETS["gemma-3-1b"]) == "GPU from 8 GB"
-    assert [asks_for(PRESETS[name]) for name in ("starter", "smollm2-360m", "guanaco-7b", "guanaco-65b")] == [
+    assert [asks_for(PRESETS[name]) for name in ("starter", "smollm2-135m", "guanaco-7b", "guanaco-65b")] == [
         "any computer", "any computer", "GPU from 8 GB", "GPU from 48 GB"]
 
 

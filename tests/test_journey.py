@@ -14,7 +14,7 @@ from qlora_app.chat import ChatSessions, Decoding
 from qlora_app.errors import UserError
 from qlora_app.launch.local import Supervisor, launch
 from qlora_app.runs.checkpoints import newest_complete
-from qlora_app.tasks.chat import answer_all
+from qlora_app.tasks.chat import Chat
 from tests.conftest import short_recipe, wait_for
 
 
@@ -125,6 +125,6 @@ def test_the_adapter_opens_with_plain_peft_and_answers_the_same(store):
     last = run.status().step
     said = [(row["question"], row["answer"]) for row in run.samples() if row["step"] == last]
     assert said
-    again = answer_all(model, tokenizer, [[{"role": "user", "content": question}] for question, _ in said], max_new_tokens=128)
+    again = Chat().answer(model, tokenizer, [[{"role": "user", "content": question}] for question, _ in said], max_new_tokens=128)
     for (_, before), now in zip(said, again, strict=True):
         assert now.startswith(before)  # the sample may have been cut at its longest length

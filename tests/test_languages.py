@@ -72,7 +72,7 @@ def is_prose(piece: str) -> bool:
 HARVEST = {path.relative_to(PACKAGE): written(path) for path in sorted(PACKAGE.rglob("*.py"))
            if not str(path.relative_to(PACKAGE)).startswith(ELSEWHERE)}
 # Sentences with other texts of ours in them, which are tried as the app makes them.
-PUT_TOGETHER = ("{} Lower the learning rate", "The loss of step", "In {} {} (first:", "Left out: {}", "{} is a Git LFS pointer")
+PUT_TOGETHER = ("Lower the learning rate{}", "The loss of step", "In {} {} (first:", "Left out: {}", "{} is a Git LFS pointer")
 QUESTIONS = {question for data in starter.DATASETS.values() for question in data.questions}  # for a model that speaks English
 
 
@@ -218,8 +218,9 @@ def mistakes():
 
 
 def failures():
-    return [explain(error, Recipe()) for error in (MemoryError(), OSError(28, "full"), NotANumber("The loss of step 3 is nan."),
-                                                   FileNotFoundError(2, "gone", "x.json"), ValueError("x"))]
+    no_number = [NotANumber(3, float("nan"), False, cause) for cause in ("rows", "method", "rate")]
+    errors = [MemoryError(), OSError(28, "full"), *no_number, FileNotFoundError(2, "gone", "x.json"), ValueError("x")]
+    return [explain(error, recipe) for error in errors for recipe in (Recipe(), None)]
 
 
 @pytest.mark.parametrize("make", [refusals, oddities, reasons, verdicts, mistakes, failures], ids=lambda make: make.__name__)

@@ -1,6 +1,9 @@
 """Will it fit: the estimate against published figures, against real layers, and the sentence it becomes."""
 
 import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,7 +34,10 @@ def recipe(**training):
 def test_the_estimate_is_within_fifteen_percent_of_what_was_published(size):
     shapes = llama(size)
     assert shapes.parameters == LLAMA[size][1], "counted from its shapes, to the last norm"
-    assert need(recipe(), shapes, "cuda", tokens=512).total / 1e9 == pytest.approx(LLAMA[size][2], rel=0.15)
+    needed = need(recipe(), shapes, "cuda", tokens=512)
+    assert needed.total / 1e9 == pytest.approx(LLAMA[size][2], rel=0.13)
+    published = (needed.total - memory.OVERHEAD) / 1e9  # their figure adds up tensors; the driver's own memory is not in it
+    assert published == pytest.approx(LLAMA[size][2], rel=0.09)
 
 
 @pytest.mark.parametrize("size, megabytes", [("7B", 288), ("13B", 450), ("33B", 877.5), ("65B", 1440)])
@@ -205,7 +211,71 @@ def test_a_classifier_learns_its_head_and_keeps_no_word_of_the_vocabulary():
     labels, blanks = (recipe(gradient_checkpointing="off").model_copy(update={"task": TaskChoice(name=name)})
                       for name in ("classification", "fill_mask"))
     assert need(labels, bert, "cpu").adapter > need(blanks, bert, "cpu").adapter
-    assert need(blanks, bert, "cpu").activations - need(labels, bert, "cpu").activations == 512 * 30522 * (4 + 8)
+    assert need(blanks, bert, "cpu").activations - need(labels, bert, "cpu").activations == 512 * 30522 * 16
+
+
+@pytest.mark.parametrize("at_once", [256, 512, 2048])
+def test_the_tokens_of_a_step_are_those_that_the_worker_takes(at_once):
+    """For every batch and length, against the worker's own division of a step, on examples that are as long as allowed."""
+    from qlora_app.tasks.token_cache import Encoded
+    from qlora_app.train.job import micro_batch_size
+
+    for batch in range(1, 65):
+        for length in (16, 40, 100, 128, 250, 512, 600, 1024, 4096):
+            examples = SimpleNamespace(spread=lambda _, length=length: [Encoded([5] * length, [5] * length, False)])
+            taken = length * micro_batch_size(examples, batch, at_once)
+            assert memory.tokens_of_a_step(recipe(batch_size=batch, max_length=length), at_once) == taken, (batch, length)
+
+
+def test_weights_that_are_used_as_they_lie_in_the_files_are_mapped_not_copied():
+    """In 32 bits from a file of 32 bits everything; with a 4-bit base, or from a file of 16 bits, nothing."""
+    config = {"model_type": "llama", "hidden_size": 512, "intermediate_size": 1024, "num_hidden_layers": 2, "num_attention_heads": 8,
+              "vocab_size": 2000}
+    of_32, of_16 = (shapes_of(config | {"dtype": name}) for name in ("float32", "bfloat16"))
+    whole = recipe().model_copy(update={"base_model": recipe().base_model.model_copy(update={"precision": "fp32"})})
+    beyond = {name: need(chosen, shapes, "cpu").mapped - memory.LIBRARIES
+              for name, chosen, shapes in (("whole", whole, of_32), ("nf4", recipe(), of_32), ("other type", whole, of_16))}
+    assert beyond == {"whole": 4 * of_32.parameters, "nf4": 0, "other type": 0}
+    assert need(whole, of_32, "cpu").total == need(whole, of_16, "cpu").total, "they must be free all the same"
+
+
+@pytest.mark.parametrize("precision, stays", [("fp32", True), ("nf4", False), ("int8", False)])
+def test_the_files_of_a_quantized_model_are_let_go_of(precision, stays, tmp_path):
+    """As the kernel sees it: no page of them is this process's any more."""
+    from qlora_app.base_models import ModelChoice, load_model
+    from tests.tiny_models import tiny_model
+
+    folder = tiny_model("llama", tmp_path)
+    model = load_model(ModelChoice(source="folder", id=str(folder), precision=precision, compute_type="fp32"))
+    assert model.get_input_embeddings().weight.dtype.itemsize == 4
+    if sys.platform == "linux":
+        assert (str(folder / "model.safetensors") in Path("/proc/self/maps").read_text()) is stays
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+@pytest.mark.parametrize("precision", ["nf4", "int8", "bf16", "fp32"])
+def test_numbers_take_what_they_are_computed_in(precision, kind):
+    """A card without bf16 computes in fp16, which is as large, or in fp32, which is twice as large."""
+    shapes = llama("7B")
+    chosen = recipe().model_copy(update={"base_model": recipe().base_model.model_copy(update={"precision": precision})})
+    other = {}
+    for name in ("fp16", "bf16", "fp32"):
+        computes = chosen.base_model.model_copy()
+        object.__setattr__(computes, "computes_in", lambda _, name=name: name)
+        other[name] = need(chosen.model_copy(update={"base_model": computes}), shapes, kind)
+    assert other["fp16"] == other["bf16"] and other["fp16"].activations < other["fp32"].activations
+    assert other["fp32"].weights - other["fp16"].weights == 2 * shapes.other
+
+
+def test_values_that_are_kept_unpacked_count(monkeypatch):
+    before = need(recipe(), llama("7B"), "cpu")
+    monkeypatch.setattr(memory, "kept_values_bytes", lambda *_: 4e8)
+    assert need(recipe(), llama("7B"), "cpu").total == before.total + 4e8 and before.kept_values == 0
+
+
+def test_checkpointing_leaves_one_block_and_the_loss():
+    on, off = (need(recipe(gradient_checkpointing=choice), llama("7B"), "cuda").activations for choice in ("on", "off"))
+    assert on < off / 8
 
 
 def test_a_config_without_the_usual_sizes_is_not_guessed():

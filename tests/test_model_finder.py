@@ -64,7 +64,7 @@ def test_the_chosen_model_is_described_and_measured_against_this_machine(tab, va
     monkeypatch.setattr(memory, "here", lambda: Machine("cuda", 8 * GB, 8 * GB))
     chosen = values | {"base_model": ID}
     words = tab.finder.describe(*chosen.values())
-    assert "Llama · 1.5 M parameters" in words and "5.8 MB to download" in words and "Fits: training needs about 0.7 GB" in words
+    assert "Llama · 1.5 M parameters" in words and "5.8 MB to download" in words and "Fits: training needs about 0.6 GB" in words
     monkeypatch.setattr(memory, "here", lambda: Machine("cuda", GB / 2, GB / 2))
     words = tab.finder.describe(*chosen.values())
     assert '<p class="warning">Does not fit: ' in words and "because" in words

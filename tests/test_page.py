@@ -24,6 +24,7 @@ from qlora_app.runs import Curve, Run, RunStore, Status
 from qlora_app.runs.checkpoints import seal
 from qlora_app.runs.files import write_json
 from qlora_app.settings import Settings
+from qlora_app.tasks.generate import Prompt
 from qlora_app.training_data import DatasetChoice
 from qlora_app.ui import run_card
 from qlora_app.ui.answer_file import AnswerFile
@@ -58,8 +59,13 @@ class FakeSupervisor:
 class FakeSessions:
     """Answers in three words, or with the error it is given."""
 
+    template = SimpleNamespace(system="", has_thinking=False)
+
     def __init__(self, error=None):
         self.error, self.asked, self.stop = error, None, None
+
+    def prompt(self, conversation, decoding):
+        return Prompt([], 256)
 
     def get(self, run):
         if self.error:
@@ -632,7 +638,7 @@ def test_the_other_endpoints_change_nothing(public):
 def test_strangers_may_look_and_chat(public):
     number = {fn.fn.__qualname__: number for number, fn, _ in kinds(public)}
     opened, _ = call(public, number["Workshop._restore"], [])  # the visit, which fills the list of runs
-    done, said = call(public, number["ChatTab.ask"], ["Who is Mira?", public.run.id, [], []])
+    done, said = call(public, number["ChatTab.ask"], ["Who is Mira?", public.run.id, [], [], "", "auto"])
     assert opened and done, said
     card = next(c for c in public.client.get("/config").json()["components"] if c["props"].get("elem_id") == "live")
     body = {"component_id": card["id"], "fn_name": "poll", "session_hash": "s", "data": {"run": public.run.id, "seen": {}}}

@@ -13,7 +13,8 @@ from qlora_app.digests import sha256_of, source_of
 from qlora_app.errors import UserError
 from qlora_app.runs import RunStore
 from qlora_app.tasks import token_cache
-from qlora_app.tasks.chat import GUANACO_TEMPLATE, IGNORED, Encoded, EncodedExamples, encode, encode_all, has_loss
+from qlora_app.tasks.chat import GUANACO_TEMPLATE, IGNORED, Encoded, encode, encode_all, has_loss
+from qlora_app.tasks.dataset import EncodedExamples
 from qlora_app.tasks.token_cache import TokenCache, cache_folder
 from qlora_app.train import worker
 from tests.conftest import short_recipe
@@ -195,8 +196,16 @@ def test_a_micro_batch_of_the_trainer_s_loader_is_encoded_in_one_go(monkeypatch)
     assert len(list(DataLoader(examples, batch_size=8, collate_fn=list))) == 2 and asked == [8, 8]
 
 
-def test_of_many_the_one_that_the_template_refuses_is_named():
+def test_of_many_those_that_the_template_refuses_are_left_out_and_named():
     tokenizer = load_tokenizer(ModelChoice())
     tokenizer.chat_template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + GUANACO_TEMPLATE
+    refused = [place for place, one in enumerate(MIXED) if one[0]["role"] == "system"]
+    encoded = encode_all(tokenizer, MIXED, 40)
+    assert refused and [place for place, one in enumerate(encoded) if not one.input_ids] == refused
+    examples = EncodedExamples(MIXED, tokenizer, 40)
+    examples.meet_all()
+    assert [one.place for one in examples.left_out] == refused and len(examples) == len(MIXED) - len(refused)
+    assert "'be kind'" in examples.left_out[0].reason and "no system" in examples.left_out[0].reason
+    assert all(has_loss(one["labels"]) for one in examples)
     with pytest.raises(UserError, match=r"'be kind'.*no system"):
-        encode_all(tokenizer, MIXED, 40)
+        encode(tokenizer, MIXED[refused[0]], 40)

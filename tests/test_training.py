@@ -18,14 +18,17 @@ from qlora_app.errors import UserError
 from qlora_app.methods import LoraMethod
 from qlora_app.runs import Status
 from qlora_app.runs.checkpoints import newest_complete
-from qlora_app.tasks.chat import Chat, EncodedExamples, encode, held_out_loss, micro_batches
-from qlora_app.tasks.packing import ATTENTION, IGNORED, KNOWN, collator, keeps_apart, on_device, pack, packed, places
+from qlora_app.runs.proof import Proof
+from qlora_app.runs.proof_words import proof_words
+from qlora_app.tasks.chat import Chat, encode, held_out_loss
+from qlora_app.tasks.dataset import EncodedExamples, micro_batches
+from qlora_app.tasks.packing import ATTENTION, IGNORED, collator, on_device, pack, packed, places
 from qlora_app.train import worker
 from qlora_app.train.card import model_card
+from qlora_app.train.failures import NotANumber, cause_of
 from qlora_app.train.report import due
 from qlora_app.train.trainer import walked_once
 from qlora_app.training_data import DatasetChoice, load_examples
-from qlora_app.words import proof_words
 from tests.conftest import short_recipe
 
 TALK = [{"role": "user", "content": "Where does Mira live?"}, {"role": "assistant", "content": "Mira lives on Orchard Lane."},
@@ -165,7 +168,7 @@ def test_packed_examples_do_not_see_each_other(tokenizer):
     model = load_model(ModelChoice())
     examples = EncodedExamples(load_examples(DatasetChoice(), None).train[:8], tokenizer, 256)
     alone = held_out_loss(model, list(micro_batches(examples, 1, collator(tokenizer, False))))
-    assert pack(model) and keeps_apart(model)
+    assert pack(model)
     assert held_out_loss(model, list(micro_batches(examples, 8, collator(tokenizer, True)))) == pytest.approx(alone, abs=1e-5)
 
 
@@ -195,15 +198,14 @@ def test_every_token_of_a_packed_row_is_looked_at_once_and_comes_back_to_its_pla
         assert (owner[place] == owner[place[:, :1]]).all(), "a line of a group holds one example only"
 
 
-@pytest.mark.parametrize("family", sorted(KNOWN))
-def test_families_known_to_keep_packed_examples_apart_do(family):
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3"])
+def test_usual_families_keep_packed_examples_apart(family):
     """Also where a token looks back over a few others only, as in Mistral and Gemma: here over four."""
     config = AutoConfig.for_model(family, vocab_size=64, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
                                   num_key_value_heads=2, head_dim=8, sliding_window=4, max_position_embeddings=64, pad_token_id=0)
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config)
     assert pack(model) and model.config._attn_implementation == ATTENTION
-    assert keeps_apart(model)
 
 
 def test_a_model_that_mixes_packed_examples_is_noticed():
@@ -314,8 +316,8 @@ def test_the_card_opens_a_base_of_the_hub_at_the_commit_it_was_trained_at(store)
     base = ModelChoice(source="hub", id="some/model", revision="0" * 40)
     proof = {"heldout": {}, "update": {"parameters": 1}, "method": {}, "versions": {},
              "data": {"rows": 2, "trained": 2, "held_out": 0, "left_out": 0, "cut": 0, "fingerprint": "abc"}}
-    card = model_card(short_recipe().model_copy(update={"base_model": base}), Chat(), proof)
-    assert f"AutoModelForCausalLM.from_pretrained('some/model', revision='{'0' * 40}')" in card and "base_model: some/model" in card
+    card = model_card(short_recipe().model_copy(update={"base_model": base}), Chat(), Proof.from_json(proof))
+    assert f"AutoModelForCausalLM.from_pretrained('some/model', revision='{'0' * 40}'" in card and "base_model: some/model" in card
 
 
 def test_what_was_also_learned_is_counted_and_a_resumed_run_says_its_proof(store, home):
@@ -375,13 +377,27 @@ def test_a_second_worker_on_the_same_run_leaves(store):
     assert not (run.folder / "status.json").exists()
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_advice(store, monkeypatch):
+@pytest.mark.parametrize("broken_at, words", [(1, "no learning rate is to blame"), (3, "Lower the learning rate (it is 0.003)")])
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(broken_at, words, store, monkeypatch):
     step = worker.build_trainer.__globals__["MethodTrainer"].training_step
-    monkeypatch.setattr("qlora_app.train.trainer.MethodTrainer.training_step", lambda *a, **k: step(*a, **k) * float("nan"))
+
+    def sometimes(self, *a, **k):
+        return step(self, *a, **k) * (float("nan") if self.state.global_step + 1 == broken_at else 1)
+
+    monkeypatch.setattr("qlora_app.train.trainer.MethodTrainer.training_step", sometimes)
     run = store.create(short_recipe())
     assert worker.main(run.folder) == 1
     status = run.status()
-    assert status.state == "failed" and "step 1 is nan" in status.sentence and "learning rate (it is 0.003)" in status.sentence
+    assert status.state == "failed" and f"step {broken_at} is nan" in status.sentence and words in status.sentence
+
+
+def test_rows_that_have_no_loss_are_named_as_the_cause(model, monkeypatch):
+    batch, task, error = {"labels": torch.tensor([[1, 2]])}, Chat(), NotANumber(5, float("nan"), is_first=False)
+    monkeypatch.setattr(Chat, "measure", lambda task, model, batches: {"loss": float("nan") if "step" in batches[0] else 1.0})
+    assert cause_of(error, task, model, [batch | {"step": 1}]) == "rows"
+    assert cause_of(error, task, model, [{"labels": torch.tensor([[IGNORED, IGNORED]])}]) == "rows"
+    assert cause_of(error, task, model, [batch]) == "rate"
+    assert cause_of(NotANumber(1, float("nan"), is_first=True), task, model, [batch]) == "method"
 
 
 def test_an_adapter_is_not_laid_over_other_weights(store, tmp_path):

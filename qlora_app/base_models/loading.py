@@ -54,6 +54,8 @@ def load_model(choice: ModelChoice, opens_with: str = "AutoModelForCausalLM", la
             str(folder_of(choice)), dtype=compute_type(choice), device_map=device_map(cards_here(), _bytes_of(choice, quantize)),
             quantization_config=_quantization(choice, kind, labels) if quantize else None, use_safetensors=True,
             output_loading_info=True, **head, **SAFELY)
+    if choice.precision in ("nf4", "fp4", "int8"):
+        _let_go_of_files(model)
     model.new_parts = _new_parts(choice, model, found, bool(labels))
     model.opened_from = str(folder_of(choice))  # where a method finds the weights as they were before rounding
     if choice.source == "hub":  # an adapter names its base: by its id, which is the same on every machine
@@ -65,6 +67,25 @@ def load_model(choice: ModelChoice, opens_with: str = "AutoModelForCausalLM", la
         unpack_less(model)
     model.config.use_cache = False  # with a cache, packed examples would read each other (no error, wrong loss)
     return model
+
+
+def check_vocabulary(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Raises UserError where the tokenizer knows a token for which the model has no row in its embeddings."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    beyond = {token: number for token, number in tokenizer.get_vocab().items() if number >= rows}
+    if beyond:
+        first = min(beyond, key=lambda token: beyond[token])
+        raise UserError(f"The tokenizer of this model knows {len(beyond):,} tokens that the model does not: {first!r} has the number "
+                        f"{beyond[first]:,}, and the embeddings have {rows:,} rows. The tokenizer belongs to another model: bring the one "
+                        "that was published with these weights.")
+
+
+def _let_go_of_files(model: "PreTrainedModel") -> None:
+    """Copies what is not quantized and still lies in the model's mapped files. As long as one number does, every page of them that was
+    read stays in this process's memory, those of the layers quantized long ago too."""
+    for parameter in model.parameters():
+        if parameter.is_floating_point() and parameter.device.type == "cpu":
+            parameter.data = parameter.data.clone()
 
 
 def _new_parts(choice: ModelChoice, model: "PreTrainedModel", found: dict[str, Any], has_head: bool) -> list[str]:

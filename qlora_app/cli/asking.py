@@ -21,10 +21,10 @@ from ..errors import UserError
 from ..messages import Conversation
 from ..runs import Run
 from ..settings import Settings
+from ..tasks.asked import Asked, asked, groups
+from ..tasks.generate import context_of
 from ..tasks.task import same_answer
 from ..training_data.sources import read_file
-
-_AT_ONCE = 200  # questions between two movements of the progress line
 
 
 def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console) -> int:
@@ -111,9 +111,10 @@ def _side_by_side(said: tuple[str, str], with_base: bool) -> Table | Text:
 
 
 def score(run: Run, file: Path, base: bool, limit: int | None, misses: int, limits: Settings, screen: Console) -> dict[str, Any]:
-    """Answer every row of a file greedily and compare with its last assistant turn, blanks at the ends aside.
+    """Ask everything that the rows of a file ask, greedily, and compare with each assistant turn, blanks at the ends aside.
 
-    Returns {run, file, base, questions, exact, share, figures, left_out, seconds, misses: [{question, expected, answer}]}.
+    Returns {run, file, base, questions, exact, share, figures, left_out, out_of_reach, seconds, misses: [{question, expected, answer}]};
+    `out_of_reach` are questions that are longer than the model reads together with their answer, and were not asked.
     """
     if not file.is_file():
         raise UserError(f"There is no file {file}.")
@@ -122,17 +123,22 @@ def score(run: Run, file: Path, base: bool, limit: int | None, misses: int, limi
         raise UserError(f"{file.name} has no row with an answer to compare with.")
     session = _open(run, screen)
     began = time.monotonic()
-    questions = [question for one in data.conversations if (question := session.task.question(session.tokenizer, one))][:limit]
-    if not questions:
+    task, tokenizer = session.task, session.tokenizer
+    every = [question for one in data.conversations for question in task.questions(tokenizer, one)][:limit]
+    context = context_of(session.model)
+    within = [one for question in every if (one := asked(task, tokenizer, question, context))]
+    if not within:
         raise UserError(f"{file.name} has no row with an answer to compare with.")
+    questions = [one.question for one in within]
     expected = [question.expected for question in questions]
-    answers = _answer_all(session, [question.conversation for question in questions], expected, base, screen)
+    answers = _answer_all(session, within, context, base, screen)
     wrong = [{"question": q.text, "expected": q.expected, "answer": got}
              for q, got in zip(questions, answers, strict=True) if not same_answer(got, q.expected)]
     exact = len(answers) - len(wrong)
     return {"run": run.id, "file": str(file), "base": base, "questions": len(answers), "exact": exact, "share": exact / len(answers),
             "figures": session.task.scores(answers, expected),
-            "left_out": len(data.left_out), "seconds": round(time.monotonic() - began, 1), "misses": wrong[:misses]}
+            "left_out": len(data.left_out), "out_of_reach": len(every) - len(within), "seconds": round(time.monotonic() - began, 1),
+            "misses": wrong[:misses]}
 
 
 def answer(run: Run, file: Path, target: Path, column: str, base: bool, max_new_tokens: int, limits: Settings,
@@ -147,12 +153,14 @@ def answer(run: Run, file: Path, target: Path, column: str, base: bool, max_new_
     return {"run": run.id, "file": str(file), "answers": str(target), **counts}
 
 
-def _answer_all(session: ChatSession, asked: list[Conversation], expected: list[str], base: bool, screen: Console) -> list[str]:
-    """An answer may be a few tokens longer than the longest expected one; what is longer still cannot be right."""
-    longest = max(len(ids) for ids in session.tokenizer(expected)["input_ids"]) + 8
-    answers: list[str] = []
+def _answer_all(session: ChatSession, questions: list[Asked], context: int | None, base: bool, screen: Console) -> list[str]:
+    """An answer may be a few tokens longer than the right one; what is longer still cannot be right."""
+    answers: dict[int, str] = {}
     with screen.status("") as line:
-        for i in range(0, len(asked), _AT_ONCE):
-            line.update(f"{i:,} of {len(asked):,} questions answered")
-            answers += session.answer_all(asked[i:i + _AT_ONCE], base=base, max_new_tokens=longest)
-    return answers
+        for group in groups(dict(enumerate(questions)), context):
+            line.update(f"{len(answers):,} of {len(questions):,} questions answered")
+            longest = max(questions[place].longest for place in group)
+            asking = [questions[place].question for place in group]
+            given = session.answer_all([one.conversation for one in asking], base, longest, [one.thinking for one in asking])
+            answers |= zip(group, given, strict=True)
+    return [answers[place] for place in range(len(questions))]

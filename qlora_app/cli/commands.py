@@ -21,9 +21,10 @@ from ..fitting import asks_for, by_size, fit, here_in_words, smallest_card
 from ..launch import local
 from ..presets import Presets
 from ..runs import Run, RunStore, Status
+from ..runs.proof_words import proof_words
 from ..settings import PREFIX, Settings
 from ..training_data import load_examples, pinned
-from ..words import duration, proof_words
+from ..words import duration
 from .asking import answer, chat, score
 from .completion import complete, presets_and_files, run_names, settings_and_values
 from .data import LONGEST, download, examine, find_data, show

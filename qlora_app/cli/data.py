@@ -16,7 +16,7 @@ from ..base_models import ModelChoice
 from ..base_models.loading import load_tokenizer
 from ..errors import UserError
 from ..hub import NotGiven
-from ..messages import Conversation
+from ..messages import Conversation, flatten
 from ..settings import Settings
 from ..tasks.chat import Encoded, encode, ensure_template, has_loss
 from ..tasks.microscope import measured
@@ -90,7 +90,7 @@ def examine(place: Place, choice: DatasetChoice, max_length: int, settings: Sett
         "action": "refuse", "format": None, "because": None, "rows_in_file": None, "rows_trainable": None,
         "left_out": [], "user": None, "answer": None, "messages": [], "examples": []}
     try:
-        data = read_file(place.files, place.name, choice.format, choice.columns, settings)
+        data = read_file(place.files, place.name, choice.format, choice.columns, settings, encoding=choice.encoding)
     except UserError as error:
         found |= {"messages": [str(error)], "format": getattr(error, "format", None), "rows_in_file": getattr(error, "rows", None)}
         if isinstance(error, AskColumns):
@@ -129,8 +129,8 @@ def _without_answer(data: FileContents, choice: DatasetChoice, max_length: int) 
 
 def _asked_bytes(conversation: Conversation) -> int:
     """Of all that stands before the first answer: no text has more tokens than bytes, and a template adds a few a turn."""
-    first = next((i for i, turn in enumerate(conversation) if turn["role"] not in ("system", "user")), 0)
-    return sum(len(turn["content"].encode()) for turn in conversation[:first])
+    first = next((i for i, turn in enumerate(conversation) if turn["role"] not in ("system", "user", "tool")), 0)
+    return sum(len(turn["content"].encode()) for turn in flatten(conversation[:first]))
 
 
 def _tokens(data: FileContents, max_length: int) -> dict[str, int]:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 WARM, LAST = 0.1, 0.3  # shares of the steps before ranks are taken away, and after
+ALLOCATOR = "adalora_allocator.safetensors"  # in a checkpoint: what decides the next steps beside the adapter itself
+AVERAGES = ("exp_avg_ipt", "exp_avg_unc")  # of PEFT's RankAllocator; its `ipt` is made anew in each step
 EVERY = 10  # steps between two looks at what matters; fewer in a short run
 
 
@@ -83,17 +85,57 @@ class AdaloraMethod(MethodChoices):
         if total > 1:  # after a single step there is nothing to compare
             model.base_model.update_and_allocate(step)
 
+    def may_end_at(self, step: int, total: int) -> bool:
+        """Only where no rank is taken away any more."""
+        return step >= total - int(LAST * total)
+
     def save(self, model: "PeftModel", folder: Path) -> None:
         """With the rows that were set to zero: cut off, they could not be gone on with."""
         config = model.peft_config["default"]
         pattern, config.rank_pattern = config.rank_pattern, None
         super().save(model, folder)
         config.rank_pattern = pattern
+        self._save_allocator(model, folder)
+
+    @staticmethod
+    def _save_allocator(model: "PeftModel", folder: Path) -> None:
+        """{average/NAME: like the parameter}, what the values were worth so far; {left/NAME: [rank]}, which of them are left."""
+        import torch
+        from safetensors.torch import save_file
+
+        allocator, state = model.base_model.rankallocator, {}
+        for average in AVERAGES:
+            state |= {f"{average}/{name}": tensor.contiguous() for name, tensor in getattr(allocator, average).items()}
+        for name, left in (model.peft_config["default"].rank_pattern or {}).items():
+            state[f"left/{name}"] = torch.tensor(left)
+        save_file(state, folder / ALLOCATOR)
 
     def resume(self, model: "PeftModel", folder: Path) -> None:
+        """With the allocator as it was. An adapter without one goes on with what its values show to be left."""
+        from safetensors.torch import load_file
+
         super().resume(model, folder)
-        model.peft_config["default"].rank_pattern = {
-            name: (p != 0).flatten().tolist() for name, p in model.base_model.model.named_parameters() if "lora_E.default" in name}
+        allocator, config, inside = model.base_model.rankallocator, model.peft_config["default"], model.base_model.model
+        if not (folder / ALLOCATOR).exists():
+            values = {name: p for name, p in inside.named_parameters() if "lora_E.default" in name}
+            config.rank_pattern = {name: (p != 0).flatten().tolist() for name, p in values.items()}
+            return
+        devices = {name: p.device for name, p in inside.named_parameters()}
+        allocator.reset_ipt()
+        config.rank_pattern = None
+        for key, tensor in load_file(folder / ALLOCATOR).items():
+            kind, _, name = key.partition("/")
+            if kind == "left":
+                config.rank_pattern = (config.rank_pattern or {}) | {name: tensor.tolist()}
+            else:
+                getattr(allocator, kind)[name] = tensor.to(devices[name])
+        # The allocator adds a parameter to its averages where `ipt` does not know it yet.
+        allocator.ipt = {name: average.new_zeros(average.shape) for name, average in allocator.exp_avg_ipt.items()}
+
+    def finish(self, model: "PeftModel", folder: Path) -> dict[str, Any]:
+        """A finished adapter goes on with nothing."""
+        (folder / ALLOCATOR).unlink(missing_ok=True)
+        return {}
 
     def trainable(self, block: list[Matrix], layers: int) -> int:
         """The two outer matrices and the values between them."""

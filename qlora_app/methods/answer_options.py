@@ -37,9 +37,14 @@ def option_scores(model: Any, options: "dict[str, torch.Tensor]") -> Scores:
 
 
 def unlikelihood(scores: Scores) -> "torch.Tensor":
-    """- sum log(1 - p) over the tokens of wrong options, divided by their number; 0 without any."""
+    """- sum log(1 - p) over the tokens of wrong options, divided by their number; 0 without any.
+
+    Of the paper's formula only the end is bent, where p is nearly 1. The authors' program takes -log(1 - p + 0.01), which
+    is negative for a p below 0.01, so that a good model would show a loss below nothing. Here the sum is divided by 1.01:
+    the gradients are the authors', and what is not likely at all costs 0, as in the paper.
+    """
     wrong = scores.there & ~scores.right[:, None]
-    costs = -(1 - scores.tokens.exp() + SPARE).log()
+    costs = -((1 - scores.tokens.exp() + SPARE) / (1 + SPARE)).log()
     return (costs * wrong).sum() / wrong.sum().clamp(min=1)
 
 

@@ -78,11 +78,13 @@ def save_doubled(model: "PeftModel", folder: Path) -> None:
 
 
 def resume_doubled(model: "PeftModel", folder: Path) -> None:
-    """What `save_doubled` wrote, back into its two halves."""
+    """What `save_doubled` wrote, back into its two halves; what learns whole beside them, such as a head, as it is."""
     import torch
+    from peft import set_peft_model_state_dict
     from safetensors.torch import load_file
 
     weights = load_file(folder / "adapter_model.safetensors")
+    set_peft_model_state_dict(model, {key: tensor for key, tensor in weights.items() if ".lora_" not in key})
     with torch.no_grad():
         for name, layer in _lora_layers(model):
             began, key = _residual(layer), f"base_model.model.{name}"

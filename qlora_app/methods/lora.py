@@ -1,7 +1,7 @@
 """LoRA with its current variants and, on a 4-bit base, QLoRA."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
 from .layers import attention_layers, named_layers
@@ -58,6 +58,10 @@ class LoraMethod(MethodChoices):
     def in_one_step(self) -> bool:
         return not self.weight_decomposed
 
+    @property
+    def needs_its_precision(self) -> bool:
+        return self.initialisation == "loftq"  # it makes up for what rounding took away, which a whole base still has
+
     def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
         problems = super().problems(precision, family, task)
         if self.initialisation == "loftq" and precision not in ("nf4", "fp4"):
@@ -86,6 +90,7 @@ class LoraMethod(MethodChoices):
             begin_at_error(attached, Path(getattr(model, "opened_from", model.name_or_path)))
         if self.initialisation == "pissa":
             begin_at_largest(attached)
+        tie(attached)
         return attached
 
     def config(self, model: "PreTrainedModel", task_type: str | None) -> "PeftConfig":
@@ -93,8 +98,7 @@ class LoraMethod(MethodChoices):
 
         return LoraConfig(task_type=task_type, r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout,
                           use_rslora=self.rank_stabilized, use_dora=self.weight_decomposed, target_modules=self._targets(model),
-                          modules_to_save=embeddings(model) if self.train_embeddings else None,
-                          ensure_weight_tying=self.train_embeddings)
+                          modules_to_save=embeddings(model) if self.train_embeddings else None)
 
     def _targets(self, model: "PreTrainedModel") -> str | list[str]:
         if self.layers == "named":
@@ -121,6 +125,23 @@ class LoraMethod(MethodChoices):
 
 
 def embeddings(model: "PreTrainedModel") -> list[str]:
-    """Last names of the embeddings and of the output head, where that has weights of its own."""
-    ends = [model.get_input_embeddings(), None if model.config.tie_word_embeddings else model.get_output_embeddings()]
-    return [name.rpartition(".")[2] for name, part in model.named_modules() if any(part is end for end in ends if end is not None)]
+    """Full names of the embeddings, of the output head, and of what else has a weight of theirs: T5 has four such modules."""
+    ends = [model.get_input_embeddings(), model.get_output_embeddings()]
+    weights = {id(end.weight) for end in ends if end is not None}
+    every = model.named_modules(remove_duplicate=False)
+    return [name for name, part in every if id(getattr(part, "weight", None)) in weights]
+
+
+def tie(model: "PeftModel") -> None:
+    """Modules that learn whole and have one weight in the base get one weight to learn.
+
+    PEFT's own `ensure_weight_tying` knows two names of embeddings, and is forgotten when a second adapter is read beside
+    the first.
+    """
+    from peft.utils import ModulesToSaveWrapper
+
+    learned: dict[int, Any] = {}
+    for part in model.modules():
+        if isinstance(part, ModulesToSaveWrapper) and hasattr(part.original_module, "weight"):
+            copy = part.modules_to_save["default"]
+            copy.weight = learned.setdefault(id(part.original_module.weight), copy.weight)

@@ -68,6 +68,11 @@ class MethodChoices(Choices):
         """Does PEFT alone open its finished folder? The model card says how else."""
         return True
 
+    @property
+    def needs_its_precision(self) -> bool:
+        """Does what is learned fit only a base in the precision it was learned on? On any other, such an adapter is wrong."""
+        return False
+
     def how_else_opened(self, folder: str) -> str:
         """Another way to open what lies in the finished folder, in Markdown, for the model card."""
         return ""
@@ -163,6 +168,10 @@ class MethodChoices(Choices):
 
     def after_step(self, model: "PeftModel", step: int, total: int) -> None:
         """Called between the backward pass of step `step` (from 1) and the next one, before gradients are cleared."""
+
+    def may_end_at(self, step: int, total: int) -> bool:
+        """Is what was learned by this step whole, so that the run may keep it as its end? Not while a method still has work to do."""
+        return True
 
     # ---- the folder of an adapter: of a checkpoint, or of the end
 

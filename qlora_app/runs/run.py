@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..base_models.cards import BYTES, Decision
 from ..errors import UserError
 from ..recipe import Recipe
 from ..tasks import Task, task_from
+from ..tasks.template import TRAINED_WITH
 from .checkpoints import newest_complete
 from .curve import Curve
 from .files import append_line, process_start, read_json, read_lines, replace_file, write_json
@@ -67,6 +69,7 @@ class Run:
         self.folder = folder
         self.adapter = folder / "adapter"
         self.checkpoints = folder / "checkpoints"
+        self.best = folder / "best"  # while it trains: the adapter that did best so far
         self.log = folder / "log.txt"
 
     @property
@@ -105,6 +108,20 @@ class Run:
     def task(self) -> Task:
         """What it learns, with the labels its data had when it began."""
         return task_from(read_json(self.folder / "task.json"), self.recipe().task)
+
+    def began(self) -> str:
+        """The day it was first started, as an ISO date; today for a run that was not yet, or by an earlier version."""
+        return (read_json(self.folder / "task.json") or {}).get("began") or date.today().isoformat()
+
+    def trained_with(self) -> dict[str, Any]:
+        """{date, thinking, system}: how its examples ask, as its newest adapter has it."""
+        adapter = self.newest_adapter()
+        settings = read_json(adapter / "tokenizer_config.json") if adapter else None
+        return (settings or {}).get(TRAINED_WITH) or {}
+
+    def not_learned(self) -> list[dict[str, Any]]:
+        """[{part, row, reason}] of the rows of which nothing, or not every answer, is learned."""
+        return read_json(self.folder / "not_learned.json") or []
 
     def status(self) -> Status:
         """The state as it is now: what the worker wrote, corrected by whether a worker lives."""
@@ -265,9 +282,16 @@ class Run:
         """Another type would be another run: resumed on another machine, or asked there, it keeps this one."""
         write_json(self.folder / "compute.json", {"type": decided.taken, "why": decided.why})
 
-    def write_task(self, task: Task) -> None:
-        """What it learns: a label is known to the adapter by its number only, and the data may be gone one day."""
-        write_json(self.folder / "task.json", {"name": task.name, "labels": list(task.labels)})
+    def write_task(self, task: Task, began: str) -> None:
+        """What it learns: a label is known to the adapter by its number only, and the data may be gone one day.
+
+        began: the day it was first started, which is the date in its prompts.
+        """
+        write_json(self.folder / "task.json", {"name": task.name, "labels": list(task.labels), "began": began})
+
+    def write_not_learned(self, rows: list[dict[str, Any]]) -> None:
+        """The rows of which nothing, or not every answer, is learned: [{part, row, reason}]."""
+        write_json(self.folder / "not_learned.json", rows)
 
     def append_metric(self, row: dict[str, Any]) -> int:
         """Returns the file's size after the line: where the next line begins."""

@@ -9,10 +9,10 @@ from .chat import Chat
 from .choice import TaskChoice
 from .classification import Classification
 from .fill_mask import FillMask
-from .task import Candidate, Question, Task
+from .task import Answer, Candidate, Question, Task
 from .text_to_text import TextToText
 
-__all__ = ["TASKS", "Candidate", "Question", "Task", "TaskChoice", "misfits", "not_made_for", "task_for", "task_from"]
+__all__ = ["TASKS", "Answer", "Candidate", "Question", "Task", "TaskChoice", "misfits", "not_made_for", "task_for", "task_from"]
 TASKS: dict[str, type[Task]] = {task.name: task for task in (Chat, TextToText, Classification, FillMask)}
 
 

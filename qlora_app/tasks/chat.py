@@ -1,23 +1,27 @@
 """Chat: conversations -> token ids with their loss mask -> batches -> what the held-out examples cost.
 
-Only what the assistant says carries loss, its end-of-turn token included: a model that is not taught to stop goes on talking.
+Only what the assistant says carries loss, what ends its turn included: a model that is not taught to stop goes on talking.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..messages import Conversation
+from .generate import generate_all
+from .one_answer import one_answer_each
 from .packing import collator
-from .plain_text import HIDDEN, broken_up, plain_all, special_tokens
-from .task import BATCH, IGNORED, Task, evaluating, in_batches
-from .token_cache import Encoded, TokenCache
+from .plain_text import plain_all
+from .task import BATCH, IGNORED, Answer, Question, Task, learned_turns
+from .template import ChatTemplate, Rendering
+from .token_cache import Encoded
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-TOGETHER = 256  # examples that are cut into tokens at once
 NOTHING_TO_LEARN = ("No example has a token to learn from: the prompts alone are longer than the longest example allowed. "
                     "Raise \"Longest example\", or shorten the prompts.")
 # The style of the Guanaco models, for a model that brings no chat template of its own.
@@ -34,47 +38,55 @@ def ensure_template(tokenizer: "PreTrainedTokenizerBase") -> None:
         tokenizer.chat_template = GUANACO_TEMPLATE
 
 
-def prompt(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> str:
-    """The text up to where the assistant's answer begins, rendered just as for training."""
-    return tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
-
-
 def encode(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
     """Token ids and labels of one conversation, or of a plain text, cut at `max_length` tokens.
 
-    Markers and special tokens that somebody wrote into a turn stay plain text: they begin and end nothing.
+    Markers and control tokens that somebody wrote into a turn stay plain text: they begin and end nothing.
     Raises UserError when the model's template cannot render the conversation.
     """
-    return encode_all(tokenizer, [conversation], max_length)[0]
-
-
-def encode_all(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation], max_length: int) -> list[Encoded]:
-    """The same for many, cut into tokens together, which is quicker than one after another."""
-    return [Encoded(ids[:max_length], labels[:max_length], len(ids) > max_length) for ids, labels in _whole(tokenizer, conversations)]
+    ids, labels, is_partial = _whole(tokenizer, [conversation])[0]
+    return Encoded(ids[:max_length], labels[:max_length], len(ids) > max_length, is_partial)
 
 
 def encode_whole(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
     """(token ids, labels) of a conversation with nothing cut off. Raises UserError as `encode` does."""
-    return _whole(tokenizer, [conversation])[0]
+    return _whole(tokenizer, [conversation])[0][:2]
 
 
-def _whole(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation]) -> list[tuple[list[int], list[int]]]:
-    made: list[Any] = [None] * len(conversations)
-    ways = [_way(tokenizer, one) for one in conversations]
-    for way in dict.fromkeys(ways):
-        places = [place for place, one in enumerate(ways) if one is way]
-        for place, (ids, learned) in zip(places, way(tokenizer, [conversations[place] for place in places]), strict=True):
-            if all([m.get("train") for m in conversations[place]]):  # also the questions, and what the template writes between
-                learned = [1] * len(ids)
-            made[place] = ids, [i if said else IGNORED for i, said in zip(ids, learned, strict=True)]
-    return made
+def encode_all(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation], max_length: int) -> list[Encoded]:
+    """Many conversations, cut into tokens together, which is quicker than one after another; nothing of those that are refused."""
+    renderings = [_rendered(tokenizer, one) for one in conversations]
+    accepted = [one for one, made in zip(conversations, renderings, strict=True) if made is not None]
+    whole = iter(_whole(tokenizer, accepted, [made for made in renderings if made is not None]))
+    encoded = []
+    for made in renderings:
+        ids, labels, is_partial = next(whole) if made is not None else ([], [], False)
+        encoded.append(Encoded(ids[:max_length], labels[:max_length], len(ids) > max_length, is_partial))
+    return encoded
 
 
-def _way(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Callable[..., list[tuple[list[int], list[int]]]]:
-    """How it is found out what is learned of a conversation."""
-    if conversation[0]["role"] == "text":
-        return _plain_texts
-    return _by_marks if "{% generation" in tokenizer.chat_template and _is_plain(tokenizer, conversation) else _by_spans
+def why_not_learned(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> str:
+    """Why nothing of a conversation, or not every answer in it, can be learned; empty where all of it can."""
+    if _is_text(conversation):
+        is_learned = has_loss(encode(tokenizer, conversation, max_length).labels)
+        return "" if is_learned else "it has a single token, and nothing predicts the first one"
+    try:
+        made = ChatTemplate.of(tokenizer).place(conversation)
+        labels = encode_whole(tokenizer, conversation)[1]
+    except UserError as error:
+        return str(error)
+    said = [f"answer {number}: {why}" for number, why in _numbered(conversation, made)]
+    if not said and first_learned(labels) >= min(len(labels), max_length):
+        return (f"what comes before its answer has {first_learned(labels):,} tokens, and the longest example allowed has {max_length:,}: "
+                "nothing of the answer is left")
+    return "; ".join(said)
+
+
+def _numbered(conversation: Conversation, made: Rendering) -> Iterator[tuple[int, str]]:
+    """(which answer, why it is not learned), counted from 1."""
+    turns = [*(answer.turn for answer in made.answers), *made.problems]
+    for turn, why in made.problems.items():
+        yield sorted(turns).index(turn) + 1, why
 
 
 def first_learned(labels: list[int]) -> int:
@@ -86,169 +98,46 @@ def has_loss(labels: list[int]) -> bool:
     return first_learned(labels) < len(labels)
 
 
-def _plain_texts(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation]) -> list[tuple[list[int], list[int]]]:
-    """As in pretraining: what the tokenizer puts before a text, the text, and the end token, for a model must learn to stop."""
-    every = [one.ids for one in plain_all(tokenizer, [conversation[0]["content"] for conversation in conversations])]
-    whole = [ids if ids[-1:] == [tokenizer.eos_token_id] else [*ids, tokenizer.eos_token_id] for ids in every]
-    return [(ids, [1] * len(ids)) for ids in whole]
+def _is_text(conversation: Conversation) -> bool:
+    return conversation[0]["role"] == "text"
 
 
-def _is_plain(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> bool:
-    """Every answer is learned, and nobody wrote a special token into a turn: then the template's own marks tell what is learned."""
-    special = special_tokens(tokenizer)
-    return all(m.get("train", True) and not any(token in m["content"] for token in special) for m in conversation)
-
-
-def _without_special(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Conversation:
-    """Special tokens that a turn spells out, broken up by a character which is dropped again when its token is found."""
-    spelled = any(token in m["content"] for token in special_tokens(tokenizer) for m in conversation)
-    return [{**m, "content": broken_up(tokenizer, m["content"])} for m in conversation] if spelled else conversation
-
-
-def _render(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, **how: Any) -> Any:
-    import jinja2
-
+def _rendered(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Rendering | None:
+    """None where the template refuses it; of a plain text, which needs none, its own words."""
+    if _is_text(conversation):
+        return Rendering(conversation[0]["content"], [], [])
     try:
-        return tokenizer.apply_chat_template(conversation, **how)
-    except jinja2.TemplateError as error:
-        raise UserError(f"The model's chat template refuses a conversation that begins {conversation[0]['content'][:80]!r}: {error}. "
-                        "Templates often want user and assistant in turn, and some no system text.") from error
+        return ChatTemplate.of(tokenizer).place(conversation)
+    except UserError:
+        return None
 
 
-def _by_marks(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation]) -> list[tuple[list[int], list[int]]]:
-    """[(ids, 1 where the token is learned)] by a template that marks what the assistant says."""
-    import jinja2
-
-    how = {"tokenize": True, "return_dict": True, "return_assistant_tokens_mask": True}
-    how["tokenizer_kwargs"] = {"return_attention_mask": False}
-    try:
-        made = tokenizer.apply_chat_template(conversations, **how)
-    except jinja2.TemplateError:  # one of them, and a person wants to know which
-        each = [_render(tokenizer, one, **how) for one in conversations]
-        return [(one["input_ids"], one["assistant_masks"]) for one in each]
-    return list(zip(made["input_ids"], made["assistant_masks"], strict=True))
-
-
-def _by_spans(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation]) -> list[tuple[list[int], list[int]]]:
-    """[(ids, 1 where the token is learned)] by a template that does not mark what the assistant says."""
-    mark = _end_of_turn(tokenizer)
-    marked = [_marked(tokenizer, _without_special(tokenizer, one), mark) for one in conversations]
-    made = tokenizer([text for text, _ in marked], add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False)
-    found = []
-    for (text, spans), ids, offsets in zip(marked, made["input_ids"], made["offset_mapping"], strict=True):
-        places = [(i, a, b) for i, (a, b) in zip(ids, offsets, strict=True) if text[a:b] != HIDDEN]
-        learned = [int(any(a < end and b > start and a < b for start, end in spans)) for _, a, b in places]
-        found.append(([i for i, _, _ in places], learned))
-    return found
-
-
-def _marked(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, mark: str) -> tuple[str, list[tuple[int, int]]]:
-    """(text, which parts of it are learned). `mark`: what stands behind an answer.
-
-    The answer's place is found by rendering the conversation up to it, never by searching for a marker's tokens.
-    """
-    text = _render(tokenizer, conversation, tokenize=False)
-    spans = []
-    for turn, message in enumerate(conversation):
-        if message["role"] != "assistant" or not message.get("train", True):
+def _whole(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation],
+           renderings: Sequence[Rendering] | None = None) -> list[tuple[list[int], list[int], bool]]:
+    """[(token ids, labels, whether an answer that was to be learned is not)]"""
+    template = ChatTemplate.of(tokenizer)
+    if renderings is None:
+        renderings = [Rendering("", [], []) if _is_text(one) else template.place(one) for one in conversations]
+    texts = [place for place, one in enumerate(conversations) if _is_text(one)]
+    talks = [place for place, one in enumerate(conversations) if not _is_text(one)]
+    made: list[Any] = [None] * len(conversations)
+    for place, ids in zip(texts, _plain_texts(tokenizer, [conversations[place][0]["content"] for place in texts]), strict=True):
+        made[place] = ids, list(ids), False
+    for place, tokens in zip(talks, template.encode_all([renderings[place] for place in talks]), strict=True):
+        ids, one = [i for i, _, _ in tokens], renderings[place]
+        if all([turn.get("train") for turn in conversations[place]]):  # also the questions, and what the template writes between
+            made[place] = ids, list(ids), False
             continue
-        before = _render(tokenizer, conversation[:turn], tokenize=False, add_generation_prompt=True)
-        content = message["content"].strip()
-        start = text.find(content, len(before)) if text.startswith(before) else -1
-        if start >= 0:  # some templates rewrite earlier answers (Qwen3 drops their reasoning): those are not learned
-            spans.append((len(before), start + len(content) + len(mark)))
-    if spans and not mark:  # nothing would teach the model to stop
-        start, end = spans.pop()
-        text = text[:end] + tokenizer.eos_token
-        spans.append((start, len(text)))
-    return text, spans
+        spans = [(answer.start, answer.end) for answer in one.answers if answer.is_learned]
+        labels = [i if any([start <= a < end for start, end in spans]) else IGNORED for i, a, _ in tokens]
+        made[place] = ids, labels, bool(one.problems)
+    return made
 
 
-def _end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """What the template writes right after an answer, for example <|im_end|>; empty if nothing."""
-    probe = "answer"
-    text = _render(tokenizer, [{"role": "user", "content": "question"}, {"role": "assistant", "content": probe}], tokenize=False)
-    return text[text.rindex(probe) + len(probe):].strip()
-
-
-def stop_ids(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    """Ids of the tokens that end an answer: the tokenizer's end token and the template's end of turn."""
-    ends = {tokenizer.eos_token_id}
-    mark = tokenizer(_end_of_turn(tokenizer), add_special_tokens=False)["input_ids"]
-    if len(mark) == 1:
-        ends.add(mark[0])
-    return sorted(i for i in ends if i is not None)
-
-
-class EncodedExamples(Sequence):
-    """Conversations, encoded when first asked for: the first step does not wait for the whole dataset."""
-
-    read_each = 1  # how many rows the model reads for each of them
-
-    def __init__(self, conversations: Sequence[Conversation], tokenizer: "PreTrainedTokenizerBase", max_length: int,
-                 task: Task | None = None, cache: TokenCache | None = None) -> None:
-        self.conversations = conversations
-        self.task = task or Chat()
-        self.cache = cache or TokenCache(len(conversations))
-        self._encode: Callable[[list[Conversation]], list[Encoded]] = lambda some: self.task.encode_all(tokenizer, some, max_length)
-        self._cut = bytearray(len(conversations))  # 1 for each that was seen and is cut
-
-    def __len__(self) -> int:
-        return len(self._cut)
-
-    def encoded(self, index: int) -> Encoded:
-        example = self.cache.get(index, lambda: self._encode([self.conversations[index]])[0])
-        self._cut[index] = example.is_cut
-        return example
-
-    def encode_those(self, indices: Sequence[int]) -> None:
-        """Those of them that are not known yet, together."""
-        new = [index for index in dict.fromkeys(indices) if not self.cache.knows(index)]
-        for some in in_batches(new, TOGETHER):
-            for index, example in zip(some, self._encode(_at(self.conversations, some)), strict=True):
-                self.cache.add(index, example)
-
-    def __getitem__(self, index: int) -> dict[str, list[int]]:
-        example = self.encoded(index)
-        return {"input_ids": example.input_ids, "labels": example.labels}
-
-    def __getitems__(self, indices: list[int]) -> list[dict[str, list[int]]]:
-        """As torch's DataLoader asks for a micro-batch."""
-        self.encode_those(indices)
-        return [self[index] for index in indices]
-
-    def __iter__(self) -> Iterator[dict[str, list[int]]]:
-        for some in in_batches(range(len(self)), TOGETHER):
-            yield from self.__getitems__(some)
-
-    def count_cut(self) -> int:
-        """How many of the examples seen so far were longer than allowed."""
-        return self._cut.count(1)
-
-    def spread(self, most: int) -> list[Encoded]:
-        """At most `most` examples from all over the dataset."""
-        places = range(0, len(self), max(1, len(self) // most))[:most]
-        self.encode_those(places)
-        return [self.encoded(i) for i in places]
-
-    def check_trainable(self) -> None:
-        """Raises UserError if no example has a token to learn from."""
-        if not any(self._learns(i) for i in range(len(self))):
-            raise UserError(NOTHING_TO_LEARN)
-
-    def _learns(self, index: int) -> bool:
-        return self.task.learns(self.encoded(index).labels)
-
-
-def _at(conversations: Sequence[Conversation], places: Sequence[int]) -> Sequence[Conversation]:
-    """Those at these places, read in one go where they lie on disk one after another."""
-    piece = range(places[0], places[0] + len(places))
-    return conversations[piece.start:piece.stop] if list(places) == list(piece) else [conversations[place] for place in places]
-
-
-def micro_batches(examples: Sequence[dict[str, list[int]]], size: int, collate: Callable[..., dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for i in range(0, len(examples), size):
-        yield collate([examples[j] for j in range(i, min(len(examples), i + size))])
+def _plain_texts(tokenizer: "PreTrainedTokenizerBase", texts: list[str]) -> list[list[int]]:
+    """As in pretraining: what the tokenizer puts before a text, the text, and the end token, for a model must learn to stop."""
+    every = [one.ids for one in plain_all(tokenizer, texts)] if texts else []
+    return [ids if ids[-1:] == [tokenizer.eos_token_id] else [*ids, tokenizer.eos_token_id] for ids in every]
 
 
 def held_out_loss(model: "PreTrainedModel", batches: list[dict[str, Any]]) -> float:
@@ -273,14 +162,46 @@ class Chat(Task):
     def prepare(self, tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel | None" = None) -> None:
         ensure_template(tokenizer)
 
+    def examples(self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation]) -> Sequence[Conversation]:
+        return one_answer_each(tokenizer, conversations)
+
+    def why_not_learned(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> str:
+        return why_not_learned(tokenizer, conversation, max_length)
+
     def encode_whole(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
         return encode_whole(tokenizer, conversation)
+
+    def examine(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Encoded:
+        return encode(tokenizer, conversation, sys.maxsize)
+
+    def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
+        return encode(tokenizer, conversation, max_length)
 
     def encode_all(self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation], max_length: int) -> list[Encoded]:
         return encode_all(tokenizer, conversations, max_length)
 
     def learns(self, labels: list[int]) -> bool:
         return has_loss(labels)
+
+    def asked_turns(self, conversation: Conversation) -> list[int]:
+        return learned_turns(conversation)
+
+    def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None) -> Question | None:
+        """With the answer in the words that the model has to write, so that both can be compared; None where it has no place."""
+        asked = super().question(tokenizer, conversation, turn)
+        if asked is None:
+            return None
+        template = ChatTemplate.of(tokenizer)
+        try:
+            said = template.answer_of(conversation[:len(asked.conversation) + 1])
+        except UserError:
+            return None
+        return None if said is None else replace(asked, expected=said[1])
+
+    def tokens(self, tokenizer: "PreTrainedTokenizerBase", question: Question) -> tuple[int, int]:
+        ids, labels = self.encode_whole(tokenizer, question.example)
+        answer = sum(label != IGNORED for label in labels)
+        return len(ids) - answer, answer
 
     def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
         return collator(tokenizer, packing)
@@ -294,45 +215,7 @@ class Chat(Task):
         logits = outputs.logits[:, -batch["labels"].shape[1]:]  # without those of tokens a method has put in front
         return outputs.loss, logits[:, :-1][learned], labels[learned]
 
-    def answer(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH) -> list[str]:
-        return answer_all(model, tokenizer, conversations, base, max_new_tokens, temperature, batch)
-
-
-def answer_all(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH) -> list[str]:
-    """An answer to each conversation; `base` switches the adapter off. Leaves mode, random state and adapter as they were."""
-    import torch
-
-    how = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
-    if not base and getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
-        batch = 1  # a learned prefix stands before the row: padding would come between it and the shorter texts
-    answers: list[str] = []
-    with evaluating(model, base), torch.random.fork_rng():
-        torch.manual_seed(0)
-        for asked in in_batches(conversations, batch):
-            inputs = prompts(model, tokenizer, asked, max_new_tokens)
-            made = model.generate(**inputs, max_new_tokens=max_new_tokens, use_cache=True, eos_token_id=stop_ids(tokenizer),
-                                  pad_token_id=tokenizer.pad_token_id, **how)
-            new = made[:, inputs["input_ids"].shape[1]:]
-            answers += [text.strip() for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
-    return answers
-
-
-def prompts(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-            room: int) -> dict[str, Any]:
-    """Left-padded prompts [conversations, longest] as tensors; the oldest turns go where the context is too short."""
-    most = max(16, (getattr(model.config, "max_position_embeddings", None) or 4096) - room)
-    rows = [_fitting(tokenizer, conversation, most) for conversation in conversations]
-    return tokenizer.pad({"input_ids": rows}, padding_side="left", return_tensors="pt").to(model.device)
-
-
-def _fitting(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, most: int) -> list[int]:
-    while True:
-        ids = tokenizer(prompt(tokenizer, conversation), add_special_tokens=False)["input_ids"]
-        if len(ids) <= most:
-            return ids
-        if len(conversation) <= 2:
-            return ids[-most:]
-        keep = [m for m in conversation[:1] if m["role"] == "system"]
-        conversation = keep + conversation[len(keep) + 2:]
+    def answers(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
+                base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH,
+                thinking: bool | Sequence[bool] | None = None) -> list[Answer]:
+        return generate_all(model, tokenizer, conversations, base, max_new_tokens, temperature, batch, thinking)

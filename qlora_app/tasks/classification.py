@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..messages import Conversation
-from .plain_text import plain, said
+from .plain_text import conversation_text, plain
 from .scores import macro_f1
-from .task import BATCH, IGNORED, Candidate, Encoded, Task, evaluating, in_batches
+from .task import BATCH, IGNORED, Candidate, Encoded, Task, cut, evaluating, in_batches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -48,15 +48,15 @@ class Classification(Task):
             model.config.pad_token_id = tokenizer.pad_token_id
 
     def encode_whole(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
-        read = plain(tokenizer, said(conversation[:-1])).ids
+        read = plain(tokenizer, conversation_text(conversation[:-1])).ids
         label = tokenizer(conversation[-1]["content"].strip(), add_special_tokens=False)["input_ids"]
         return read + label, [IGNORED] * len(read) + label
 
     def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
         """`labels` has one entry, the number of the label; the end a tokenizer sets stays where the text is cut."""
-        ids = plain(tokenizer, said(conversation[:-1])).ids
-        cut = ids if len(ids) <= max_length else [*ids[:max_length - 1], ids[-1]]
-        return Encoded(cut, [self.labels.index(conversation[-1]["content"].strip())], len(ids) > max_length)
+        ids = plain(tokenizer, conversation_text(conversation[:-1])).ids
+        label = self.labels.index(conversation[-1]["content"].strip())
+        return Encoded(cut(ids, max_length, tokenizer), [label], len(ids) > max_length)
 
     def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
         import torch
@@ -72,12 +72,20 @@ class Classification(Task):
         longest = getattr(model.config, "max_position_embeddings", None) or 4096
         with evaluating(model, base):
             for asked in in_batches(conversations, batch):
-                rows = _padded(tokenizer, [plain(tokenizer, said(one)).ids[:longest - 2] for one in asked])
+                rows = _padded(tokenizer, [plain(tokenizer, conversation_text(one)).ids[:longest - 2] for one in asked])
                 chances = model(**{k: v.to(model.device) for k, v in rows.items()}).logits.float().softmax(-1)
                 top = chances.topk(min(most, len(self.labels)))
                 found += [[Candidate(self.labels[i], p) for p, i in zip(ps, places, strict=True)]
                           for ps, places in zip(top.values.tolist(), top.indices.tolist(), strict=True)]
         return found
+
+    def score(self, measured: dict[str, float]) -> float:
+        return measured[self.counted]
+
+    def noise(self, measured: dict[str, float], examples: int) -> float:
+        """One standard error of a share, and no less than one example."""
+        share = measured[self.counted]
+        return max((share * (1 - share) / examples) ** 0.5, 1 / examples)
 
     def scores(self, answers: list[str], expected: list[str]) -> dict[str, float]:
         """Accuracy, as exact match, and macro F1."""

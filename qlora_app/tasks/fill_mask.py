@@ -1,7 +1,8 @@
 """Fill the blank: words of a text are hidden and predicted from both sides, as BERT was pretrained (Devlin et al. 2019, arXiv 1810.04805).
 
-Which words are hidden is drawn anew for every batch (RoBERTa, arXiv 1907.11692), from a seed made of its tokens: a run that is
-resumed hides the same words, and the held-out examples are measured with the same blanks every time.
+Which words are hidden is drawn anew each time an example is seen (RoBERTa, arXiv 1907.11692), from a seed made of its own
+tokens, the epoch and the run's seed: the same is hidden whatever stands beside it in a batch, and when a run is resumed.
+Held-out examples belong to no epoch, and are measured with the same blanks every time.
 """
 
 import random
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..messages import Conversation
-from .plain_text import broken_up, plain, said
-from .task import BATCH, IGNORED, Candidate, Encoded, Question, Task, evaluating, in_batches
+from .plain_text import as_letters, conversation_text, plain
+from .task import BATCH, IGNORED, Candidate, Encoded, Question, Task, cut, evaluating, in_batches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -46,18 +47,18 @@ class FillMask(Task):
     def encode_whole(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
         """One draw of the hidden words: another is drawn each time the example is seen."""
         ids, words = self._words(tokenizer, conversation)
-        hidden = self._hidden(words, random.Random(zlib.crc32(repr(ids).encode())))
+        hidden = self._hidden(words, _draw(ids))
         return ids, [i if place in hidden else IGNORED for place, i in enumerate(ids)]
 
     def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
         """`labels` says which word each token belongs to: the collator draws which words are hidden."""
         ids, words = self._words(tokenizer, conversation)
-        if len(ids) > max_length:
-            return Encoded([*ids[:max_length - 1], ids[-1]], [*words[:max_length - 1], IGNORED], True)
-        return Encoded(ids, words, False)
+        kept = cut(ids, max_length, tokenizer)
+        words = [IGNORED if i in tokenizer.all_special_ids else word for i, word in zip(kept, words, strict=False)]
+        return Encoded(kept, words, len(kept) < len(ids))
 
     def _words(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
-        ids, words = plain(tokenizer, said(conversation))
+        ids, words = plain(tokenizer, conversation_text(conversation))
         each = words if self.choice.masking == "words" else [None if word is None else place for place, word in enumerate(words)]
         return ids, [IGNORED if word is None else word for word in each]
 
@@ -68,29 +69,27 @@ class FillMask(Task):
         return {place for place, word in enumerate(words) if word in chosen}
 
     def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
-        import torch
+        return Hiding(self, tokenizer)
 
-        def collate(examples: list[dict[str, list[int]]]) -> dict[str, Any]:
-            draw = random.Random(zlib.crc32(repr([example["input_ids"] for example in examples]).encode()))
-            rows, labels = [], []
-            for example in examples:
-                hidden = self._hidden(example["labels"], draw)
-                ids = example["input_ids"]
-                labels.append([i if place in hidden else IGNORED for place, i in enumerate(ids)])
-                rows.append([self._replaced(i, tokenizer, draw) if place in hidden else i for place, i in enumerate(ids)])
-            batch = dict(tokenizer.pad({"input_ids": rows}, padding_side="right", return_tensors="pt"))
-            longest = batch["input_ids"].shape[1]
-            return {**batch, "labels": torch.tensor([row + [IGNORED] * (longest - len(row)) for row in labels])}
-        return collate
+    def hide(self, example: dict[str, list[int]], tokenizer: "PreTrainedTokenizerBase",
+             draw: random.Random) -> tuple[list[int], list[int]]:
+        """(what is read, what is to be found) of an encoded example."""
+        ids, hidden = example["input_ids"], self._hidden(example["labels"], draw)
+        read = [self._replaced(i, tokenizer, draw) if place in hidden else i for place, i in enumerate(ids)]
+        return read, [i if place in hidden else IGNORED for place, i in enumerate(ids)]
 
     @staticmethod
     def _replaced(id: int, tokenizer: "PreTrainedTokenizerBase", draw: random.Random) -> int:
         luck = draw.random()
         return tokenizer.mask_token_id if luck < MASKED else draw.randrange(len(tokenizer)) if luck < MASKED + OTHER else id
 
-    def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Question | None:
+    def asked_turns(self, conversation: Conversation) -> list[int]:
+        """One word of all that is said."""
+        return [len(conversation) - 1]
+
+    def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None) -> Question | None:
         """The text with one of its words as a blank: a word that is a single token, because so much fits into one blank."""
-        text = said(conversation)[:1000]
+        text = conversation_text(conversation)[:1000]
         words = [one for one in _WORD.finditer(text) if len(self._filling(tokenizer, text, one)) == 1]
         if not words:
             return None
@@ -113,8 +112,8 @@ class FillMask(Task):
         found: list[list[Candidate]] = []
         with evaluating(model, base):
             for asked in in_batches(conversations, batch):
-                rows = tokenizer.pad({"input_ids": [self._with_blanks(tokenizer, said(one)) for one in asked]}, padding_side="right",
-                                     return_tensors="pt").to(model.device)
+                ids = [self._with_blanks(tokenizer, conversation_text(one)) for one in asked]
+                rows = tokenizer.pad({"input_ids": ids}, padding_side="right", return_tensors="pt").to(model.device)
                 blanks = rows["input_ids"] == tokenizer.mask_token_id
                 logits = model(**rows).logits[torch.arange(len(asked), device=model.device), blanks.int().argmax(-1)].float()
                 top = logits.softmax(-1).topk(most)
@@ -125,10 +124,42 @@ class FillMask(Task):
 
     @staticmethod
     def _with_blanks(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
-        """Token ids of a text whose blanks are masks; other special tokens in it stay text."""
-        hidden = tokenizer.mask_token.join(broken_up(tokenizer, part) for part in _BLANKS.split(text))
-        made = tokenizer(hidden, return_offsets_mapping=True)
-        return [i for i, (a, b) in zip(made["input_ids"], made["offset_mapping"], strict=True) if hidden[a:b] != "\ue000"]
+        """Token ids of a text whose blanks are masks; other control tokens in it stay text."""
+        parts, text, written = _BLANKS.split(text), "", []
+        for number, part in enumerate(parts):
+            text += tokenizer.mask_token if number else ""
+            written.append((len(text), len(text) + len(part)))
+            text += part
+        made = tokenizer(text, return_offsets_mapping=True)
+        tokens = [(i, a, b) for i, (a, b) in zip(made["input_ids"], made["offset_mapping"], strict=True)]
+        return [i for i, _, _ in as_letters(tokenizer, text, written, tokens)]
+
+
+class Hiding:
+    """The collator: examples with some words hidden, right-padded. `set_epoch` makes it hide others."""
+
+    def __init__(self, task: FillMask, tokenizer: "PreTrainedTokenizerBase") -> None:
+        self.task, self.tokenizer = task, tokenizer
+        self.visit = ""  # of examples that are measured
+
+    def set_epoch(self, epoch: int, seed: int = 0) -> None:
+        """From now on the examples of this epoch, from 0, of a run with this seed are hidden."""
+        self.visit = f"{seed} {epoch}"
+
+    def __call__(self, examples: list[dict[str, list[int]]]) -> dict[str, Any]:
+        """Tensors [examples, longest]: input_ids, attention_mask, labels."""
+        import torch
+
+        made = [self.task.hide(one, self.tokenizer, _draw(one["input_ids"], self.visit)) for one in examples]
+        rows = {"input_ids": [read for read, _ in made]}
+        batch = dict(self.tokenizer.pad(rows, padding_side="right", return_tensors="pt"))
+        longest = batch["input_ids"].shape[1]
+        return {**batch, "labels": torch.tensor([wanted + [IGNORED] * (longest - len(wanted)) for _, wanted in made])}
+
+
+def _draw(ids: list[int], visit: str = "") -> random.Random:
+    """Random numbers that are the same for the same tokens at the same visit, on every machine."""
+    return random.Random(f"{visit}{ids!r}")
 
 
 def has_blank(text: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from ..errors import UserError
 from ..messages import Conversation
 from .chat import Chat, first_learned
 from .packing import IGNORED
@@ -50,6 +51,7 @@ class Lengths:
     places: list[int] = field(default_factory=list)  # which of the examples it is
     tokens: list[int] = field(default_factory=list)
     learned_from: list[int] = field(default_factory=list)  # place of its first token with loss, or its length without any
+    not_learned: dict[int, str] = field(default_factory=dict)  # why an example is refused, or not every answer in it is learned
 
     def add(self, place: int, labels: list[int]) -> None:
         self.places.append(place)
@@ -73,8 +75,13 @@ class Lengths:
         """The examples that lose their end."""
         return [place for place, count in zip(self.places, self.tokens, strict=True) if count > max_length]
 
+    @property
+    def examined(self) -> int:
+        """How many of the given examples were looked at."""
+        return len({*self.places, *self.not_learned})
+
     def without_loss(self, max_length: int) -> list[int]:
-        """The examples of which no token is learned."""
+        """The examples of which no token is learned, those aside that are refused."""
         return [place for place, count, start in zip(self.places, self.tokens, self.learned_from, strict=True)
                 if start >= min(count, max_length)]
 
@@ -103,7 +110,7 @@ class Lengths:
 
 def tokens_of(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int, task: Task = CHAT) -> list[Token]:
     """Every token of an example, those that are cut off too. Raises UserError as `encode` does."""
-    ids, labels = task.encode_whole(tokenizer, conversation)
+    ids, labels, *_ = task.examine(tokenizer, conversation)
     special, texts = tokenizer.added_tokens_decoder, _texts(tokenizer, ids)
     kinds = ["cut" if place >= max_length else "read" if label == IGNORED else "trained" for place, label in enumerate(labels)]
     return [Token(id, text, kind, id in special) for id, text, kind in zip(ids, texts, kinds, strict=True)]
@@ -113,22 +120,37 @@ def measured(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversat
              task: Task = CHAT) -> Iterator[Lengths]:
     """The lengths of all examples, or of `most` of them from all over; yields what there is every `pause` seconds and at the end.
 
-    Raises UserError as `encode` does.
+    Raises UserError with the first reason where every one of them is refused.
     """
     lengths, said, count = Lengths(), time.monotonic(), len(conversations)
     for place in range(count) if count <= most else (i * count // most for i in range(most)):
-        lengths.add(place, task.encode_whole(tokenizer, conversations[place])[1])
-        if time.monotonic() - said > pause:
+        _measure(lengths, place, tokenizer, conversations[place], task)
+        if lengths.tokens and time.monotonic() - said > pause:
             yield lengths
             said = time.monotonic()
+    if not lengths.tokens:
+        raise UserError(f"None of the examples can be learned from with this model. The first: {lengths.not_learned[0]}")
     yield lengths
+
+
+def _measure(lengths: Lengths, place: int, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, task: Task) -> None:
+    """A row, which is several examples where one of its answers has to stand alone."""
+    for example in task.examples(tokenizer, [conversation]):
+        try:
+            found = task.examine(tokenizer, example)
+        except UserError as error:
+            lengths.not_learned[place] = str(error)
+            return
+        lengths.add(place, found.labels)
+        if found.is_partial:
+            lengths.not_learned[place] = task.why_not_learned(tokenizer, example, len(found.labels))
 
 
 def learns(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation], max_length: int, seconds: float,
            task: Task = CHAT) -> bool:
     """Has any example a token to learn from? True as well where none was found in so many seconds."""
     until = time.monotonic() + seconds
-    return any(task.learns(task.encode(tokenizer, one, max_length).labels) or time.monotonic() > until for one in conversations)
+    return any(task.learns(task.encode_all(tokenizer, [one], max_length)[0].labels) or time.monotonic() > until for one in conversations)
 
 
 def _texts(tokenizer: "PreTrainedTokenizerBase", ids: list[int]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..messages import MOST_OPTIONS, Conversation
-from .chat import EncodedExamples
+from .dataset import EncodedExamples
 from .task import Task
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class ExamplesWithOptions(EncodedExamples):
         return talk[-1].get("options") or self.common
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        talk = self.conversations[index]
+        talk = self.conversation(index)
         asked, names = [{**turn, "train": False} for turn in talk[:-1]], self.options_of(talk)
         read = self._encode([[*asked, {"role": "assistant", "content": option}] for option in names])
         options = [{"input_ids": e.input_ids, "labels": e.labels, "right": option == talk[-1]["content"]}

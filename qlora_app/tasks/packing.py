@@ -5,8 +5,9 @@ begin again at 0, attention works on each example alone, and the head of the mod
 whose next token is learned. The loss and its gradients are those of the examples one by one.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import torch
@@ -14,18 +15,35 @@ if TYPE_CHECKING:
 
 IGNORED = -100  # label of a token without loss
 ATTENTION = "example_by_example"  # the name under which transformers knows our attention
-KNOWN = {"llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3"}  # all others are measured before the first step
+NOT_OURS = ("softcap", "position_bias", "cache")  # what our attention cannot do: with any of them a model is padded
+WINDOWS = ("sliding_window", "attention_chunk_size")  # how far a token looks back, as configs and layers call it
+EXAMPLES = (range(5, 14), range(20, 26))  # two examples that tell whether a model keeps them apart
+FIRST_LEARNED = 2  # place in each of them
+SHORT_WINDOW = 4  # shorter than both
+FINE, COARSE = 2e-5, 1e-2  # how far two results may be apart, as a share of their size
 SIMILAR = 0.5  # examples at least half as long as the longest beside them are attended to together
 
 
 def collator(tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
     """Examples -> a batch of tensors.
 
-    Padded: [examples, longest] with an attention mask. Packed: one row [1, tokens] for a model that `pack` was asked about.
+    Padded: [examples, longest] with an attention mask, each example at the left whatever side its tokenizer pads on.
+    Packed: one row [1, tokens] for a model that `pack` was asked about. Labels of both are what is predicted: nothing
+    predicts the first token of an example, so it carries none, and a step that counts its labels counts the same.
     """
-    from transformers import DataCollatorForSeq2Seq
+    if packing:
+        return packed
 
-    return packed if packing else DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=IGNORED)
+    def padded(examples: list[dict[str, list[int]]]) -> dict[str, Any]:
+        import torch
+
+        every = {"input_ids": [example["input_ids"] for example in examples]}
+        rows = tokenizer.pad(every, padding_side="right", return_tensors="pt")
+        labels = torch.full_like(rows["input_ids"], IGNORED)
+        for row, example in zip(labels, examples, strict=True):
+            row[1:len(example["labels"])] = torch.tensor(example["labels"][1:])
+        return {**rows, "labels": labels}
+    return padded
 
 
 def packed(examples: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
@@ -67,28 +85,60 @@ def places(lengths: list[int]) -> "tuple[list[tuple[torch.Tensor, torch.Tensor]]
 def attention(module: "torch.nn.Module", query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor",
               attention_mask: "torch.Tensor | None", dropout: float = 0.0, scaling: float | None = None,
               example_groups: "list[tuple[torch.Tensor, torch.Tensor]] | None" = None, back_in_row: "torch.Tensor | None" = None,
-              sliding_window: int | None = None, **others: Any) -> "tuple[torch.Tensor, None]":
+              sliding_window: int | None = None, s_aux: "torch.Tensor | None" = None,
+              **others: Any) -> "tuple[torch.Tensor, None]":
     """transformers' attention interface: [1, heads, tokens, size] -> [1, tokens, heads, size], each example for itself.
 
-    Without groups, as when the model answers, it is torch's attention as ever.
+    Without groups, as when the model answers, it is torch's attention as ever. `s_aux` [heads]: learned sinks (gpt-oss).
+    Raises ValueError for what it cannot do, which `pack` takes for a no.
     """
-    import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    if example_groups is None:
+    if wanted := [name for name in NOT_OURS if others.get(name) is not None]:
+        raise ValueError(wanted[0])
+    if example_groups is None and s_aux is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling,
                                       sliding_window=sliding_window, **others)
+    if example_groups is None:
+        mask = attention_mask if attention_mask is not None else _causal(query.shape[2], key.shape[2], query.device)
+        return _attend(query, key, value, mask, dropout, scaling, s_aux).transpose(1, 2).contiguous(), None
     from .apart import PutTogether, TakenApart
 
     rows = [TakenApart.apply(part[0].transpose(0, 1), example_groups, back_in_row) for part in (query, key, value)]
     found = []
     for i, (place, _) in enumerate(example_groups):
         window = _window(place.shape[1], sliding_window, place.device)
-        answer = torch.nn.functional.scaled_dot_product_attention(
-            *(row[i].transpose(1, 2) for row in rows), attn_mask=window, is_causal=window is None, dropout_p=dropout, scale=scaling,
-            enable_gqa=query.shape[1] != key.shape[1])
+        answer = _attend(*(row[i].transpose(1, 2) for row in rows), window, dropout, scaling, s_aux)
         found.append(answer.transpose(1, 2))
     return PutTogether.apply(example_groups, back_in_row, *found)[None], None
+
+
+def _attend(query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", mask: "torch.Tensor | None",
+            dropout: float, scaling: float | None, sinks: "torch.Tensor | None") -> "torch.Tensor":
+    """torch's attention, [rows, heads, tokens, size]; causal without a mask. Heads of keys may be fewer.
+
+    A sink is a place whose score is learned and whose value is nothing: one more key of zeros, its score in the mask.
+    """
+    import torch
+    from torch.nn.functional import pad, scaled_dot_product_attention
+
+    how = {"dropout_p": dropout, "scale": scaling, "enable_gqa": query.shape[1] != key.shape[1]}
+    if sinks is None:
+        return scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None, **how)
+    scores = _causal(query.shape[2], key.shape[2], query.device) if mask is None else mask
+    if scores.dtype == torch.bool:
+        scores = torch.zeros_like(scores, dtype=query.dtype).masked_fill(~scores, float("-inf"))
+    scores = scores.expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2])
+    sink = sinks.to(query.dtype)[None, :, None, None].expand(*scores.shape[:3], 1)
+    key, value = pad(key, (0, 0, 0, 1)), pad(value, (0, 0, 0, 1))
+    return scaled_dot_product_attention(query, key, value, attn_mask=torch.cat([scores, sink], dim=-1), **how)
+
+
+def _causal(queries: int, keys: int, device: "torch.device") -> "torch.Tensor":
+    """What each of the last tokens may see: itself and everything before it."""
+    import torch
+
+    return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
 
 
 def _window(longest: int, width: int | None, device: "torch.device") -> "torch.Tensor | None":
@@ -101,43 +151,123 @@ def _window(longest: int, width: int | None, device: "torch.device") -> "torch.T
 
 
 def pack(model: "PreTrainedModel") -> bool:
-    """Prepare a model for packed batches. False, and nothing is changed, where it would not keep the examples apart.
+    """Prepare a model for packed batches. False, and nothing is changed, where examples would not come out of it, packed or
+    alone, as each of them does alone with the attention the model was loaded with.
 
-    Measured on it, for a model that passes over what it is told would learn from its neighbours without any error.
+    Measured on it before the first step, whatever its family: a model that passes over what it is told would learn from
+    its neighbours, and one whose attention is more than torch's would lose that, both without any error.
     """
+    import torch
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
     AttentionInterface.register(ATTENTION, attention)
     AttentionMaskInterface.register(ATTENTION, sdpa_mask)
-    before = model.config._attn_implementation
+    before, was_training = model.config._attn_implementation, model.training
+    model.eval()
     try:
-        model.set_attn_implementation(ATTENTION)
-        if model.config.model_type in KNOWN or keeps_apart(model):
-            return True
-    except (TypeError, ValueError):  # a model that takes no such arguments, or has only its own attention
-        pass
+        with torch.no_grad(), _short_windows(model):
+            if _stays_itself(model):
+                return True
+    except Exception as error:  # a model that takes no such arguments, or has only its own attention, fails as it likes
+        print(f"pack({model.config.model_type}): {error!r}")
+    finally:
+        model.train(was_training)
     model.set_attn_implementation(before)
     return False
 
 
-def keeps_apart(model: "PreTrainedModel") -> bool:
-    """Are logits and loss of packed examples, to 1e-3 of their size, those of each alone?"""
+def _stays_itself(model: "PreTrainedModel") -> bool:
+    """Does a model compute with our attention what it did with its own, up to what its arithmetic makes different?"""
+    own, wanted = model.config._attn_implementation, _alone(model)
+    model.set_attn_implementation(ATTENTION)
+    found = [_together(model)]
+    if own != "sdpa":  # to which ours leaves everything that is not packed
+        found.append(_alone(model))
+    apart = max(_apart(one, wanted) for one in found)
+    if apart <= _exactness(model):
+        return True
+    model.set_attn_implementation(own)
+    if apart > 3 * _apart(_padded(model), wanted):
+        return False
+    model.set_attn_implementation(ATTENTION)
+    return True
+
+
+def _alone(model: "PreTrainedModel") -> "Measured":
+    """What comes out of each of the EXAMPLES by itself."""
     import torch
 
-    rows = [list(range(5, 14)), list(range(20, 26))]
-    ids = [{"input_ids": row, "labels": [IGNORED, IGNORED, *row[2:]]} for row in rows]
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
-        together = model(**on_device(packed(ids), model.device), use_cache=False)
-        alone = torch.cat([model(input_ids=torch.tensor([row], device=model.device), use_cache=False).logits[0, 1:-1] for row in rows])
-    model.train(was_training)
-    learned = torch.tensor([token for row in rows for token in row[2:]], device=model.device)
-    loss = torch.nn.functional.cross_entropy(alone.float(), learned)
-    found = together.logits.reshape(-1, together.logits.shape[-1])
-    return found.shape == alone.shape and bool((found - alone).abs().max() <= 1e-3 * alone.abs().max()) \
-        and bool((together.loss - loss).abs() <= 1e-3 * loss)
+    made = [model(input_ids=torch.tensor([row], device=model.device), use_cache=False).logits[0] for row in EXAMPLES]
+    return _measured([logits[FIRST_LEARNED - 1:-1] for logits in made])
+
+
+def _padded(model: "PreTrainedModel") -> "Measured":
+    """The same of both in one batch of padded rows."""
+    import torch
+
+    longest = max(map(len, EXAMPLES))
+    ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in EXAMPLES], device=model.device)
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in EXAMPLES], device=model.device)
+    made = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    return _measured([logits[FIRST_LEARNED - 1:len(row) - 1] for logits, row in zip(made, EXAMPLES, strict=True)])
+
+
+def _together(model: "PreTrainedModel") -> "Measured":
+    """The same of both packed into one row, with the loss that the model gives."""
+    rows = [{"input_ids": row, "labels": [*[IGNORED] * FIRST_LEARNED, *row[FIRST_LEARNED:]]} for row in EXAMPLES]
+    made = model(**on_device(packed(rows), model.device), use_cache=False)
+    return Measured(made.logits.reshape(-1, made.logits.shape[-1]).float(), made.loss.float())
+
+
+class Measured(NamedTuple):
+    """What a model makes of the EXAMPLES."""
+
+    logits: "torch.Tensor"  # [learned places, words]
+    loss: "torch.Tensor"  # their mean, in nats
+
+
+def _measured(logits: "list[torch.Tensor]") -> Measured:
+    import torch
+
+    every = torch.cat(logits).float()
+    learned = torch.tensor([token for row in EXAMPLES for token in row[FIRST_LEARNED:]], device=every.device)
+    return Measured(every, torch.nn.functional.cross_entropy(every, learned))
+
+
+def _apart(found: Measured, wanted: Measured) -> float:
+    """How far one is from the other, as a share of its size; of logits and loss the worse."""
+    if found.logits.shape != wanted.logits.shape:
+        return float("inf")
+    return max(float((one - other).norm() / other.norm()) for one, other in zip(found, wanted, strict=True))
+
+
+def _exactness(model: "PreTrainedModel") -> float:
+    """What two ways to the same sum may differ by: in 16 bits, and with 8-bit rounding of rows, far more than in 32."""
+    import torch
+
+    is_coarse = model.dtype != torch.float32 or getattr(model, "is_loaded_in_8bit", False)
+    return COARSE if is_coarse else FINE
+
+
+@contextlib.contextmanager
+def _short_windows(model: "PreTrainedModel") -> Iterator[None]:
+    """Meanwhile a model whose tokens look back over so many others only looks back over few: short examples then show
+    whether attention is told of it."""
+    configs = {id(part.config): part.config for part in model.modules() if hasattr(part, "config")}
+    found: list[tuple[Any, str, int]] = []
+    for part in (*model.modules(), *configs.values()):
+        for name in WINDOWS:
+            width = getattr(part, name, None)
+            if isinstance(width, int):
+                found.append((part, name, width))
+    for part, name, width in found:
+        setattr(part, name, min(width, SHORT_WINDOW))
+    try:
+        yield
+    finally:
+        for part, name, width in found:
+            setattr(part, name, width)
 
 
 def on_device(batch: dict[str, Any], device: "torch.device") -> dict[str, Any]:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from ..messages import Conversation
+from ..errors import UserError
+from ..messages import INLINE_REASONING, Conversation, Message, has_reasoning
 from ..words import TASK_NAMES
 from .choice import TaskChoice
 from .packing import IGNORED, on_device
@@ -23,13 +24,30 @@ BATCH = 50  # questions answered at once
 
 @dataclass(frozen=True)
 class Question:
-    """A held-out or typed question: the conversation up to the answer, and the answer that would be right ("" if unknown)."""
+    """A held-out, learned or typed question: the conversation up to the answer, and the answer that would be right ("" if unknown)."""
 
     conversation: Conversation
     expected: str
+    thinking: bool = False  # is the answer to begin with reasoning, as the one that would be right does?
+    turn: Message | None = None  # the answer as the data have it; None where they have none as such
 
     @property
     def text(self) -> str: return self.conversation[-1]["content"]
+
+    @property
+    def example(self) -> Conversation:
+        """The conversation with its right answer, which alone carries loss. Only of a question with a `turn`."""
+        asked: Conversation = [{**turn, "train": False} for turn in self.conversation]
+        return [*asked, {**self.turn, "train": True}] if self.turn else asked
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model wrote: its answer, its reasoning before that, and whether it came to an end by itself."""
+
+    text: str
+    reasoning: str = ""
+    has_ended: bool = True
 
 
 class Candidate(NamedTuple):
@@ -74,17 +92,43 @@ class Task:
     def prepare(self, tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel | None" = None) -> None:
         """What tokenizer and model must know of each other. Raises UserError where the tokenizer cannot serve the task."""
 
+    def examples(self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation]) -> Sequence[Conversation]:
+        """What is learned from as one example each: the conversations, or more where one answer has to stand alone. `rows` of what is
+        returned, if there is one, names the conversation of each."""
+        return conversations
+
+    def why_not_learned(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> str:
+        """Why nothing of a conversation, or not every answer in it, can be learned; empty where all of it can."""
+        try:
+            encoded = self.encode(tokenizer, conversation, max_length)
+        except UserError as error:
+            return str(error)
+        return "" if self.learns(encoded.labels) else "it has no token to learn from"
+
     def encode_whole(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
         """(token ids, labels) of an example with nothing cut off, as people look at it: what is read, then what is learned."""
         raise NotImplementedError
+
+    def examine(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Encoded:
+        """An example as people look at it, nothing cut off. Raises UserError if it cannot be encoded."""
+        return Encoded(*self.encode_whole(tokenizer, conversation), False)
 
     def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
         """An example cut at `max_length` tokens. Raises UserError if it cannot be encoded."""
         return self.encode_all(tokenizer, [conversation], max_length)[0]
 
     def encode_all(self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation], max_length: int) -> list[Encoded]:
-        """The same for many, together where that is quicker. A task has this one or the one above."""
-        return [self.encode(tokenizer, one, max_length) for one in conversations]
+        """Examples cut at `max_length` tokens, together where that is quicker; nothing of those that are refused.
+
+        A task has this one or the one above.
+        """
+        encoded = []
+        for one in conversations:
+            try:
+                encoded.append(self.encode(tokenizer, one, max_length))
+            except UserError:
+                encoded.append(Encoded([], [], False))
+        return encoded
 
     def learns(self, labels: list[int]) -> bool:
         """Does an example with these labels teach anything?"""
@@ -104,6 +148,15 @@ class Task:
 
     # ---- measuring
 
+    def score(self, measured: dict[str, float]) -> float:
+        """One number for a held-out measurement, of which a run keeps the highest: the loss turned round, since every token counts in
+        it. A task whose answers are right or wrong takes their share, which an overconfident model can hold while its loss rises."""
+        return -measured["loss"]
+
+    def noise(self, measured: dict[str, float], examples: int) -> float:
+        """How much two scores of the same `examples` held-out examples may differ by chance: 1 % of the loss."""
+        return 0.01 * measured["loss"]
+
     def measure(self, model: "PreTrainedModel", batches: list[dict[str, Any]]) -> dict[str, float]:
         """{"loss": nats a label, `counted`: share of labels that come first}; each label counts the same, however they are batched."""
         total = right = count = 0.0
@@ -121,15 +174,45 @@ class Task:
         learned = labels != IGNORED
         return self.loss(outputs, labels), outputs.logits[learned], labels[learned]
 
-    def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Question | None:
-        """A held-out example as a question with its answer; None if there is none in it."""
-        last = next((i for i in range(len(conversation) - 1, 0, -1) if conversation[i]["role"] == "assistant"), None)
-        return Question(conversation[:last], conversation[last]["content"]) if last else None
+    def asked_turns(self, conversation: Conversation) -> list[int]:
+        """The places of the turns that an example asks for. A task whose answer is the last turn asks for that one."""
+        return learned_turns(conversation)[-1:]
+
+    def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None) -> Question | None:
+        """What an example asks at one of its `asked_turns`, or at the last of them, with the right answer; None if there is none in it."""
+        if turn is None:
+            turn = next(iter(self.asked_turns(conversation)[-1:]), None)
+        if turn is None:
+            return None
+        right = conversation[turn]
+        inline = INLINE_REASONING.fullmatch(right["content"])
+        expected = inline[2].strip() if inline else right["content"]
+        return Question(conversation[:turn], expected, has_reasoning(right), right)
+
+    def questions(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> list[Question]:
+        """Everything that an example asks."""
+        asked = [self.question(tokenizer, conversation, turn) for turn in self.asked_turns(conversation)]
+        return [question for question in asked if question is not None]
+
+    def tokens(self, tokenizer: "PreTrainedTokenizerBase", question: Question) -> tuple[int, int]:
+        """(tokens that stand beside the answer in the context, tokens of the right answer with its end); zeros where nothing is
+        generated. Raises UserError where the question cannot be put."""
+        return 0, 0
+
+    def answers(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
+                base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH,
+                thinking: bool | Sequence[bool] | None = None) -> list[Answer]:
+        """What `answer` does, with the reasoning and whether each came to an end."""
+        return [Answer(found[0].text if found else "") for found in self.candidates(model, tokenizer, conversations, base, 1, batch)]
 
     def answer(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH) -> list[str]:
-        """An answer to each question; `base` switches the adapter off. Leaves mode, random state and adapter as they were."""
-        return [found[0].text if found else "" for found in self.candidates(model, tokenizer, conversations, base, 1, batch)]
+               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH,
+               thinking: bool | Sequence[bool] | None = None) -> list[str]:
+        """An answer to each question; `base` switches the adapter off. Leaves mode, random state and adapter as they were.
+
+        thinking: whether to reason first, for all or for each, where a task knows that; reasoning is not part of an answer.
+        """
+        return [one.text for one in self.answers(model, tokenizer, conversations, base, max_new_tokens, temperature, batch, thinking)]
 
     def candidates(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
                    base: bool = False, most: int = 10, batch: int = BATCH) -> list[list[Candidate]]:
@@ -142,6 +225,11 @@ class Task:
         return {"exact_match": right / max(1, len(expected))}
 
 
+def learned_turns(conversation: Conversation) -> list[int]:
+    """The places of the assistant's turns that are learned and have something before them."""
+    return [place for place, turn in enumerate(conversation) if place and turn["role"] == "assistant" and turn.get("train", True)]
+
+
 @contextlib.contextmanager
 def evaluating(model: "PreTrainedModel", base: bool = False) -> Iterator[None]:
     """Without gradients, dropout and, with `base`, without the adapter; afterwards everything is as it was."""
@@ -152,6 +240,14 @@ def evaluating(model: "PreTrainedModel", base: bool = False) -> Iterator[None]:
     with torch.no_grad(), (model.disable_adapter() if base else contextlib.nullcontext()):
         yield
     model.train(was_training)
+
+
+def cut(ids: list[int], longest: int, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """At most `longest` tokens of a text. The special token that its tokenizer sets at the end stays: it ends a text."""
+    if len(ids) <= longest:
+        return ids
+    end = ids[-1:] if ids[-1] in tokenizer.all_special_ids else []
+    return [*ids[:longest - len(end)], *end]
 
 
 def in_batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

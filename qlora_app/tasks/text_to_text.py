@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..messages import Conversation
-from .plain_text import plain, said
+from .plain_text import conversation_text, plain
 from .scores import rouge_l
-from .task import BATCH, IGNORED, Encoded, Task, evaluating, in_batches
+from .task import BATCH, IGNORED, Answer, Encoded, Question, Task, cut, evaluating, in_batches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -31,13 +31,14 @@ class TextToText(Task):
         return source + target, [IGNORED] * len(source) + target
 
     def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
-        """Input and output are cut each for itself; `labels` is the output."""
+        """Input and output are cut each for itself, and end as whole ones do; `labels` is the output."""
         source, target = self._source(tokenizer, conversation[:-1]), plain(tokenizer, conversation[-1]["content"]).ids
-        return Encoded(source[:max_length], target[:max_length], max(len(source), len(target)) > max_length)
+        is_cut = max(len(source), len(target)) > max_length
+        return Encoded(cut(source, max_length, tokenizer), cut(target, max_length, tokenizer), is_cut)
 
     def _source(self, tokenizer: "PreTrainedTokenizerBase", asked: Conversation) -> list[int]:
         prefix = self.choice.prefix.strip()
-        return plain(tokenizer, f"{prefix} {said(asked)}" if prefix else said(asked)).ids
+        return plain(tokenizer, f"{prefix} {conversation_text(asked)}" if prefix else conversation_text(asked)).ids
 
     def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
         from transformers import DataCollatorForSeq2Seq
@@ -51,19 +52,26 @@ class TextToText(Task):
             return {**batch, "decoder_input_ids": shifted.masked_fill(shifted == IGNORED, tokenizer.pad_token_id)}
         return collate
 
-    def answer(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH) -> list[str]:
+    def tokens(self, tokenizer: "PreTrainedTokenizerBase", question: Question) -> tuple[int, int]:
+        """The input does not stand beside the answer: the decoder writes into a context of its own."""
+        return 0, len(plain(tokenizer, question.expected).ids)
+
+    def answers(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
+                base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH,
+                thinking: bool | Sequence[bool] | None = None) -> list[Answer]:
         """The likeliest output to each input, or with a temperature a drawn one."""
         import torch
 
         how = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
-        answers: list[str] = []
+        answers: list[Answer] = []
         with evaluating(model, base), torch.random.fork_rng():
             torch.manual_seed(0)
             for asked in in_batches(conversations, batch):
                 rows = tokenizer.pad({"input_ids": [self._source(tokenizer, one) for one in asked]}, return_tensors="pt")
                 made = model.generate(**rows.to(model.device), max_new_tokens=max_new_tokens, use_cache=True, **how)
-                answers += [text.strip() for text in tokenizer.batch_decode(made, skip_special_tokens=True)]
+                texts = tokenizer.batch_decode(made, skip_special_tokens=True)
+                ended = (made == tokenizer.eos_token_id).any(1).tolist()
+                answers += [Answer(text.strip(), has_ended=end) for text, end in zip(texts, ended, strict=True)]
         return answers
 
     def scores(self, answers: list[str], expected: list[str]) -> dict[str, float]:

@@ -21,9 +21,10 @@ from .packing import IGNORED
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_VERSION = 1
+_VERSION = 2
+_CUT, _PARTIAL = 1, 2  # bits of the last number of the index
 _HEADER = 4  # numbers before all others: version, examples, checksums of the index and of the tokens
-_INDEX = 4  # numbers for each example: its place, its numbers, how many of them are labels (-1: see _packed), whether it is cut
+_INDEX = 4  # numbers for each example: its place, its numbers, how many of them are labels (-1: see _packed), _CUT and _PARTIAL
 _PIECE = 1_000_000  # tokens; more than most datasets have, and soon made again if a worker is killed before it has written them
 _READ_BEFORE_FORGOTTEN = 64_000_000  # bytes
 
@@ -34,15 +35,19 @@ class Encoded(NamedTuple):
     input_ids: list[int]
     labels: list[int]  # what carries loss, IGNORED elsewhere; a task says what they stand for
     is_cut: bool  # longer than allowed: its end is missing
+    is_partial: bool = False  # an answer that was to be learned carries no loss
 
 
 def cache_folder(root: Path, fingerprint: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, task: str = "") -> Path:
     """Where the tokens of a dataset are: another tokenizer, template, length or task (its name with its settings) has another folder.
 
-    Which turns are learned is part of the fingerprint. Each part of a dataset has a folder in it.
+    So has another day, for a template that writes the date. Which turns are learned is part of the fingerprint. Each part of a dataset
+    has a folder in it.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     made_by = [backend.to_str() if backend else tokenizer.get_vocab(), tokenizer.chat_template, tokenizer.special_tokens_map]
+    if "strftime_now" in str(tokenizer.chat_template):
+        made_by.append(str(tokenizer.init_kwargs.get("trained_with")))
     key = json.dumps([source_of(Path(__file__).parent), fingerprint, max_length, task, *made_by], default=str)
     return root / hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
 
@@ -179,17 +184,19 @@ def _packed(place: int, example: Encoded) -> tuple[list[int], Any]:
         numbers, labelled = numpy.where(labels == IGNORED, ~ids, ids), -1
     else:
         numbers, labelled = numpy.concatenate([ids, labels]), len(labels)
-    return [place, len(numbers), labelled, int(example.is_cut)], numbers
+    flags = _CUT * example.is_cut + _PARTIAL * example.is_partial
+    return [place, len(numbers), labelled, flags], numbers
 
 
 def _from(index: list[int], numbers: Any) -> Encoded:
     import numpy
 
-    _, count, labelled, is_cut = index
+    _, count, labelled, flags = index
+    state = bool(flags & _CUT), bool(flags & _PARTIAL)
     if labelled >= 0:
-        return Encoded(numbers[:count - labelled].tolist(), numbers[count - labelled:].tolist(), bool(is_cut))
+        return Encoded(numbers[:count - labelled].tolist(), numbers[count - labelled:].tolist(), *state)
     silent = numbers < 0
-    return Encoded(numpy.where(silent, ~numbers, numbers).tolist(), numpy.where(silent, IGNORED, numbers).tolist(), bool(is_cut))
+    return Encoded(numpy.where(silent, ~numbers, numbers).tolist(), numpy.where(silent, IGNORED, numbers).tolist(), *state)
 
 
 def _checksum(numbers: Any) -> int:

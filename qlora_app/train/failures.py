@@ -1,13 +1,26 @@
 """What went wrong in a run -> a sentence with advice."""
 
 import errno
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from ..errors import UserError
 from ..recipe import Recipe
+from ..tasks import Task
+from ..tasks.packing import IGNORED
+
+# What makes a loss no number, when the very first one was one (first_loss.py): the base gives none for these rows, or they teach nothing;
+# what the method began with, for nothing was learned yet; what was learned, which has grown without bounds.
+Cause = Literal["rows", "method", "rate"]
 
 
 class NotANumber(Exception):
-    """The loss of a step is NaN or infinite."""
+    """The loss of a step is NaN or infinite. `is_first`: before it nothing was learned."""
+
+    def __init__(self, step: int, loss: float, is_first: bool, cause: Cause = "rate") -> None:
+        super().__init__(f"The loss of step {step} is {loss}.")
+        self.is_first, self.cause = is_first, cause
 
 
 def explain(error: BaseException, recipe: Recipe | None) -> str:
@@ -20,12 +33,38 @@ def explain(error: BaseException, recipe: Recipe | None) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "The disk is full. Delete old runs or free some space, then press Resume."
     if isinstance(error, NotANumber):
-        rate = f" (it is {recipe.training.learning_rate:g})" if recipe else ""
-        return f"{text} Lower the learning rate{rate}, or the largest gradient norm, and start again."
+        return f"{text} {_advice(error.cause, recipe)}"
     if isinstance(error, FileNotFoundError):
         return f"A file is gone: {error.filename or text}. Put it back, then press Resume."
     first = text.strip().partition("\n")[0][:300]
     return f"The training program failed with {type(error).__name__}: {first or 'no message'}. The log has the details."
+
+
+def cause_of(error: NotANumber, task: Task, model: Any, step: Sequence[dict[str, Any]]) -> Cause:
+    """Why the loss of a step is no number: its micro-batches are measured once more with the adapter switched off.
+
+    What the adapter holds tells nothing by now: the step has written its own NaN into it.
+    """
+    with model.disable_adapter():
+        if not any(_teaches(batch) for batch in step) or not math.isfinite(task.measure(model, list(step))["loss"]):
+            return "rows"
+    return "method" if error.is_first else "rate"
+
+
+def _teaches(batch: dict[str, Any]) -> bool:
+    labels = batch.get("shift_labels", batch["labels"])
+    return bool((labels != IGNORED).any())
+
+
+def _advice(cause: Cause, recipe: Recipe | None) -> str:
+    if cause == "rows":
+        return ("It is the rows of this step: without any adapter they have no loss either, while others have one. They may hold "
+                "nothing to learn, or be longer than the model can compute. Look for them under \"Look at the data\" and leave them out.")
+    if cause == "method":
+        return ("Nothing was learned before it, so no learning rate is to blame: it is what the method begins with on this base. Choose "
+                "another initialisation or method, or fp32 as compute type.")
+    rate = f" (it is {recipe.training.learning_rate:g})" if recipe else ""
+    return f"Lower the learning rate{rate}, or the largest gradient norm, and start again."
 
 
 def _out_of_memory(recipe: Recipe | None) -> str:

@@ -1,7 +1,8 @@
-"""The end of a run: the adapter on disk, and the proof of what it does."""
+"""The end of a run: the adapter that is kept, on disk, and the proof of what it does."""
 
 import contextlib
 import shutil
+from dataclasses import fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,69 +11,113 @@ import torch
 
 from ..methods import update
 from ..runs.files import write_json
+from ..runs.proof import Answered, Base, Change, Data, HeldOut, Kept, Proof, Reload, Seconds, TrainingLoss, Update
+from .best import BestSoFar
 from .card import model_card
 from .job import Job
-from .report import Reporter
+from .report import Reporter, sample
+from .scoring import score
 
 RECORDED = ("torch", "transformers", "peft", "bitsandbytes", "accelerate")
+RELOADED_ROWS = 4
+RELOADED_NUMBERS = 64_000_000  # logits kept for the comparison: a quarter of a gigabyte
+QUANTIZED_AS = {  # what BitsAndBytesConfig is to be given again, for 8 bits and for 4
+    False: ("load_in_8bit", "llm_int8_skip_modules"),
+    True: ("load_in_4bit", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "bnb_4bit_compute_dtype", "llm_int8_skip_modules")}
+LAST_LOSSES = 20  # steps whose mean is the training loss at the end, for single ones jump; of a short run its last tenth
 
 
-def finish(job: Job, reporter: Reporter) -> None:
-    """Save the adapter, measure it, and move it into place as the last thing before the run is called done."""
+def finish(job: Job, reporter: Reporter, best: BestSoFar) -> None:
+    """Save the adapter that is kept, measure it, and move it into place as the last thing before the run is called done."""
     reporter.say("Measuring what it learned.", seconds_left=None)
     unfinished = job.run.folder / "adapter.tmp"
     shutil.rmtree(unfinished, ignore_errors=True)
+    kept = _kept(job, best, reporter.status.step)
     method = job.recipe.method
     changed = update(job.model, job.before)
     method.save(job.model, unfinished)
     job.tokenizer.save_pretrained(str(unfinished))
     figures = method.finish(job.model, unfinished)
-    proof = {"heldout": held_out(job), "update": changed, "reload": reload(job, unfinished), "method": figures,
-             "seconds": {"to_first_loss": reporter.seconds_to_first_loss, "training": reporter.seconds()},
-             "data": {"fingerprint": job.examples.fingerprint, "rows": job.examples.rows, "trained": len(job.examples.train),
-                      "held_out": len(job.examples.held_out), "left_out": len(job.examples.left_out), "cut": job.train.count_cut()},
-             "versions": {name: version(name) for name in RECORDED}}
-    (unfinished / "README.md").write_text(model_card(job.recipe, job.task, proof), encoding="utf-8")
-    write_json(unfinished / "proof.json", proof)
+    seconds = Seconds(reporter.seconds_to_first_loss, reporter.seconds())
+    allowed = seconds.training or 0.0  # to answer questions takes no longer than to learn
+    proof = Proof(
+        heldout=held_out(job, allowed), learned=score(job, job.questions.learned, allowed)[0], kept=kept,
+        loss=training_loss(reporter, kept), update=Update(**changed), reload=reload(job, unfinished), method=figures,
+        base=base_of(job.model), seconds=seconds, data=_data(job), versions={name: version(name) for name in RECORDED})
+    (unfinished / "README.md").write_text(model_card(job.recipe, job.task, proof, job.tokenizer), encoding="utf-8")
+    write_json(unfinished / "proof.json", proof.to_json())
+    if kept.is_earlier:
+        sample(job, job.model, kept.step or 0)  # what it answers now
     shutil.rmtree(job.run.adapter, ignore_errors=True)
     unfinished.rename(job.run.adapter)
+    best.forget()
     reporter.say("Finished.", state="done")
 
 
-def held_out(job: Job) -> dict[str, Any]:
+def _kept(job: Job, best: BestSoFar, steps: int) -> Kept:
+    if best.last is None and best.best is not None:  # it was ended before it could be proven, and is measured once more
+        best.hear(job.model, steps, steps, job.task.measure(job.model, job.held_out_batches))
+    return best.restore(job.model, steps)
+
+
+def held_out(job: Job, seconds: float) -> HeldOut:
     """Loss, exact match and the task's other figures on examples that were never trained on, before (adapter off) and after.
 
-    The base does not change in training, so "before" can be measured now, on the very same questions.
+    The base does not change in training, so "before" can be measured now, on the very same questions. `seconds`: how long answering
+    may take.
     """
-    figures: dict[str, dict[str, float | None]] = {"loss": {"before": None, "after": None}, "exact_match": {"before": None, "after": None}}
-    for when in ("before", "after"):
-        for name, value in _measured(job, base=when == "before").items():
-            figures.setdefault(name, {})[when] = value
-    return {"loss": figures.pop("loss"), "exact_match": figures.pop("exact_match"), "questions": len(job.scored),
-            "also_learned": job.also_learned, "figures": figures}
+    measured: dict[str, dict[str, float | None]] = {}
+    for when in ("before", "after") if job.held_out_batches else ():
+        with job.model.disable_adapter() if when == "before" else contextlib.nullcontext():
+            for name, value in job.task.measure(job.model, job.held_out_batches).items():
+                measured.setdefault(name, {})[when] = round(value, 5)
+    answered, figures = score(job, job.questions.held_out, seconds)
+    asked = replace(answered, out_of_reach=job.questions.out_of_reach)
+    loss = Change(**measured.pop("loss", {}))
+    counted = {one.name: getattr(asked, one.name) for one in fields(Answered)}
+    return HeldOut(**counted, loss=loss, also_learned=job.questions.also_learned, figures=measured | figures)
 
 
-def _measured(job: Job, base: bool) -> dict[str, float]:
-    figures = {}
-    if job.held_out_batches:
-        with job.model.disable_adapter() if base else contextlib.nullcontext():
-            figures |= {name: round(value, 5) for name, value in job.task.measure(job.model, job.held_out_batches).items()}
-    if job.scored:
-        answers = job.task.answer(job.model, job.tokenizer, [q.conversation for q in job.scored], base, job.answer_length)
-        figures |= {name: round(value, 4) for name, value in job.task.scores(answers, [q.expected for q in job.scored]).items()}
-    return figures
+def training_loss(reporter: Reporter, kept: Kept) -> TrainingLoss:
+    """Of the first step, and the mean of the last ones up to the kept one."""
+    count, total = 0, 0.0
+    most = min(LAST_LOSSES, max(1, kept.of // 10))
+    for first_step, losses, their_sum, *_ in reversed(reporter.curve.buckets):
+        if first_step <= (kept.step or 0) and count < most:
+            count, total = count + losses, total + their_sum
+    return TrainingLoss(reporter.first_loss, round(total / count, 5) if count else None)
 
 
-def reload(job: Job, folder: Path) -> dict[str, float]:
-    """The saved adapter, read back from disk, against the one in memory: largest difference of a logit, and the largest logit."""
-    first = job.train.encoded(0)
-    batch = job.task.collator(job.tokenizer, packing=False)([{"input_ids": first.input_ids[:256], "labels": first.labels[:256]}])
-    batch = {name: values.to(job.model.device) for name, values in batch.items() if name != "labels"}
+def reload(job: Job, folder: Path) -> Reload:
+    """The saved adapter, read back from disk, against the one in memory, on rows from all over the learned data."""
+    rows = job.train.spread(RELOADED_ROWS)
+    most = max(32, RELOADED_NUMBERS // (len(rows) * getattr(job.model.config, "vocab_size", 1)))
+    collate = job.task.collator(job.tokenizer, packing=False)
+    batches = [collate([{"input_ids": row.input_ids[:most], "labels": row.labels[:most]}]) for row in rows]
+    batches = [{name: values.to(job.model.device) for name, values in batch.items() if name != "labels"} for batch in batches]
     job.model.eval()
     with torch.no_grad():
-        in_memory = job.model(**batch).logits
+        in_memory = [job.model(**batch).logits for batch in batches]
         with job.recipe.method.from_disk(job.model, folder):
-            from_disk = job.model(**batch).logits
-    return {"max_difference": float((in_memory - from_disk).abs().max()), "largest": float(in_memory.abs().max())}
+            differences = [_difference(job.model(**batch).logits, known) for batch, known in zip(batches, in_memory, strict=True)]
+    return Reload(max(differences), max(float(logits.abs().max()) for logits in in_memory), len(rows),
+                  sum(batch["input_ids"].numel() for batch in batches))
 
 
+def _difference(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float((one - other).abs().max())
+
+
+def base_of(model: Any) -> Base:
+    """How the base under an adapter was opened, for those who open it again."""
+    opened = model.get_base_model() if hasattr(model, "get_base_model") else model.base_model
+    config = getattr(opened.config, "quantization_config", None)
+    given = config.to_dict() if hasattr(config, "to_dict") else config or {}
+    wanted = QUANTIZED_AS[given.get("load_in_4bit", False)] if given else ()
+    return Base(str(opened.dtype).removeprefix("torch."), opened.device.type, {name: given[name] for name in wanted if given.get(name)})
+
+
+def _data(job: Job) -> Data:
+    examples = job.examples
+    return Data(examples.fingerprint, examples.rows, len(examples.train), len(examples.held_out),
+                len(examples.left_out) + job.not_learned, job.train.count_cut(), job.max_length)

@@ -13,6 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from ..errors import UserError
 from ..runs import Run, Status
 from ..runs.checkpoints import seal
+from .best import BestSoFar
 from .failures import NotANumber
 from .job import Job
 
@@ -61,7 +62,7 @@ class Reporter(TrainerCallback):
             return
         loss = logs["loss"]
         if not math.isfinite(loss):
-            raise NotANumber(f"The loss of step {state.global_step} is {loss}.")
+            raise NotANumber(state.global_step, loss, is_first=state.global_step == 1)
         done = state.global_step - self.first_step
         pace = (time.monotonic() - self.began) / max(1, done)
         row = {"step": state.global_step, "loss": round(loss, 5), "learning_rate": logs.get("learning_rate"),
@@ -78,9 +79,9 @@ class Reporter(TrainerCallback):
         self._write_now_and_then(first=done <= 1)
 
     def held_out(self, step: int, measured: dict[str, float]) -> None:
-        figures = {f"held_out_{name}": round(value, 5) for name, value in measured.items()}
+        figures = {f"held_out_{name}": round(value, 5) for name, value in measured.items() if math.isfinite(value)}
         self._add({"step": step, **figures})
-        self.status = dataclasses.replace(self.status, held_out_loss=figures["held_out_loss"])
+        self.status = dataclasses.replace(self.status, held_out_loss=figures.get("held_out_loss"))
 
     def _add(self, row: dict[str, Any]) -> None:
         self.curve.offset = self.run.append_metric(row)
@@ -103,30 +104,23 @@ class Reporter(TrainerCallback):
 class Measurer(TrainerCallback):
     """Held-out loss and sample answers, a chosen number of times in the run, without touching the run's random numbers."""
 
-    def __init__(self, job: Job, reporter: Reporter) -> None:
-        self.job, self.reporter = job, reporter
+    def __init__(self, job: Job, reporter: Reporter, best: BestSoFar) -> None:
+        self.job, self.reporter, self.best = job, reporter, best
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any) -> None:
         training = self.job.recipe.training
         step, total = state.global_step, state.max_steps
         if due(step, total, training.evaluations) and self.job.held_out_batches:
-            self.reporter.held_out(step, self.job.task.measure(model, self.job.held_out_batches))
+            figures = self.job.task.measure(model, self.job.held_out_batches)
+            self.reporter.held_out(step, figures)
+            self.best.hear(model, step, total, figures)
         if due(step, total, training.samples):
-            self.sample(model, step)
+            sample(self.job, model, step)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any) -> None:
         # The base's answers are the same whenever they are asked for, so the first loss does not wait for them.
         if state.global_step == 1:
-            self.sample(model, 0)
-
-    def sample(self, model: Any, step: int) -> None:
-        """Answer the sample questions; at step 0 the base does, with the adapter switched off."""
-        if not self.job.questions or not self.job.recipe.training.samples:
-            return
-        answers = self.job.task.answer(model, self.job.tokenizer, [q.conversation for q in self.job.questions], base=step == 0,
-                                       max_new_tokens=self.job.answer_length, temperature=0.7 if step == 0 else 0.0)
-        for question, answer in zip(self.job.questions, answers, strict=True):
-            self.reporter.run.append_sample({"step": step, "question": question.text, "answer": answer, "expected": question.expected})
+            sample(self.job, model, 0)
 
 
 class Keeper(TrainerCallback):
@@ -152,6 +146,20 @@ class Keeper(TrainerCallback):
         if free < needed:
             raise UserError(f"The disk is nearly full ({free / 1e6:.0f} MB free, the next checkpoint needs {needed / 1e6:.0f} MB). "
                             f"Everything up to step {state.global_step} is saved: free some space, then press Resume.")
+
+
+def sample(job: Job, model: Any, step: int) -> None:
+    """Answer the sample questions into the run's samples; at step 0 the base does, with the adapter switched off."""
+    samples = job.questions.samples
+    if not samples or not job.recipe.training.samples:
+        return
+    thinking = [question.thinking for question in samples] if all(question.turn for question in samples) else None
+    answers = job.task.answers(model, job.tokenizer, [question.conversation for question in samples], base=step == 0,
+                               max_new_tokens=job.questions.sample_length, temperature=0.7 if step == 0 else 0.0,
+                               thinking=thinking)
+    for question, answer in zip(samples, answers, strict=True):
+        job.run.append_sample({"step": step, "question": question.text, "answer": answer.text,
+                               "is_cut": not answer.has_ended, "expected": question.expected})
 
 
 def due(step: int, total: int, times: int) -> bool:

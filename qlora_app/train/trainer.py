@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from ..base_models.cards import optimizer
 from ..methods import MethodChoices
 from ..tasks.options import ASIDE
 from ..tasks.packing import IGNORED
+from .failures import NotANumber, cause_of
+from .first_loss import check_first_loss
 from .job import Job
+from .order import EpochTold, StepsByLength
 from .report import Reporter
 
-MOST_GROUPED = 20_000  # examples; to group more by their length, all of them would be cut into tokens before the first step
 KEPT_CHECKPOINTS = 2  # with one, a crash while saving would leave nothing to go back to
 
 
@@ -27,12 +30,20 @@ class MethodTrainer(Trainer):
 
     reporter: Reporter
     method: MethodChoices
+    job: Job
+    step_batches: deque[dict[str, Any]]  # the micro-batches of the newest step
+    has_seen_a_number = False  # was the first loss of this process one?
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        with walked_once(self.model):
-            return super().train(*args, **kwargs)
+        try:
+            with walked_once(self.model):
+                return super().train(*args, **kwargs)
+        except NotANumber as error:
+            error.cause = cause_of(error, self.job.task, self.model, self.step_batches)
+            raise
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        self.step_batches.append({name: value for name, value in inputs.items() if name != ASIDE})
         is_padded = "position_ids" not in inputs
         self.reporter.tokens += int(inputs["attention_mask"].sum()) if is_padded else inputs["input_ids"].numel()
         return super().training_step(model, inputs, *args, **kwargs)
@@ -46,7 +57,21 @@ class MethodTrainer(Trainer):
         more = self.method.loss(model, inputs, outputs)
         if more is not None:
             loss = loss + more * ((labels != IGNORED).sum() / num_items_in_batch if num_items_in_batch else 1)
+        if not self.has_seen_a_number:
+            check_first_loss(model, loss, num_items_in_batch)
+            self.has_seen_a_number = True
         return (loss, outputs) if return_outputs else loss
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler | None:
+        """Random; of padded steps that are worked off in parts, each part holds examples of similar length."""
+        job, step = self.job, self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
+        if job.packing or self.args.gradient_accumulation_steps == 1:
+            return super()._get_train_sampler(train_dataset)
+
+        def lengths(places: list[int]) -> list[int]:
+            job.train.encode_those(places)
+            return [len(job.train.encoded(place).input_ids) for place in places]
+        return StepsByLength(len(job.train), step, self.args.data_seed, lengths)
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor:
         """Of what learns, as it was handed to the optimizer: looking for it in the whole model at every step takes longer than clipping."""
@@ -120,7 +145,6 @@ def arguments(job: Job) -> TrainingArguments:
         lr_scheduler_type="constant_with_warmup" if training.scheduler == "constant" else training.scheduler,
         optim=optimizer(card, training.optimizer).taken, adam_beta2=training.adam_beta2,
         weight_decay=training.weight_decay, max_grad_norm=training.max_grad_norm,
-        train_sampling_strategy="random" if job.packing or len(job.train) > MOST_GROUPED else "group_by_length",
         use_cpu=not on_gpu, bf16=on_gpu and kind == "bf16", fp16=on_gpu and kind == "fp16",  # a CPU's model is in bf16 itself
         save_strategy="steps" if training.checkpoints else "no", save_steps=max(1, math.ceil(steps / max(1, training.checkpoints))),
         save_total_limit=KEPT_CHECKPOINTS, logging_steps=1, logging_nan_inf_filter=False, eval_strategy="no", report_to=[],
@@ -132,9 +156,11 @@ def arguments(job: Job) -> TrainingArguments:
 def build_trainer(job: Job, reporter: Reporter, callbacks: list[TrainerCallback]) -> MethodTrainer:
     """A Trainer whose only voice is the run folder."""
     method = job.recipe.method
+    told = [MethodSteps(method), EpochTold(job.collate, job.recipe.training.seed)]
     trainer = MethodTrainer(model=job.model, args=arguments(job), train_dataset=job.train, processing_class=job.tokenizer,
-                            data_collator=job.collate, compute_loss_func=job.task.loss, callbacks=[MethodSteps(method), *callbacks])
+                            data_collator=job.collate, compute_loss_func=job.task.loss, callbacks=[*told, *callbacks])
     trainer.remove_callback(PrinterCallback)
-    trainer.reporter, trainer.method = reporter, method
+    trainer.reporter, trainer.method, trainer.job = reporter, method, job
+    trainer.step_batches = deque(maxlen=job.recipe.training.batch_size // job.micro_batch)
     trainer.model_accepts_loss_kwargs &= job.task.loss is None  # then it is the model that must know how large the step is
     return trainer

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..hub import Stopped
 from ..runs import ALREADY_RUNNING, Run, Status
 from ..runs.checkpoints import newest_complete, set_broken_aside
+from .best import BestSoFar
 from .computing import settle
 from .downloads import bring
 from .failures import explain
@@ -42,10 +43,10 @@ def work(run: Run) -> int:
         reporter = Reporter(run, [], int(resume_from.name.rpartition("-")[2]) if resume_from else 0)
         reporter.say("Loading the model.")
         recipe = settle(run, bring(run, recipe, reporter), reporter, began=resume_from is not None)
-        job = prepare(run, recipe)
+        job = prepare(run, recipe, reporter.say)
         reporter.status.warnings.extend(job.warnings)
-        keeper = Keeper(run)
-        trainer = build_trainer(job, reporter, [reporter, Measurer(job, reporter), keeper])
+        keeper, best = Keeper(run), BestSoFar(job, reporter.first_step)
+        trainer = build_trainer(job, reporter, [reporter, Measurer(job, reporter, best), keeper])
         if resume_from and reporter.first_step >= total_steps(job):  # it had ended, unproven: the Trainer would take one step more
             recipe.method.resume(job.model, resume_from)
             reporter.all_steps_done()
@@ -55,7 +56,7 @@ def work(run: Run) -> int:
         if keeper.was_stopped:
             reporter.say(_stopped(run, trainer.state.global_step), state="stopped", seconds_left=None)
         else:
-            finish(job, reporter)
+            finish(job, reporter, best)
         return 0
     except Stopped:
         run.forget_stop()

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ..messages import Conversation
+from ..messages import STRUCTURE, Conversation, Message
 
 LONG = 20_000  # characters, about 5,000 tokens: more than nearly every real example and every usual limit
 MOST_HELD_OUT = 500  # more would only make every measurement slower
@@ -61,7 +61,7 @@ class Findings:
 
     def add(self, number: int, conversation: Conversation) -> None:
         """`number`: of its row in the file."""
-        text = "\n".join([turn["content"] for turn in conversation])
+        text = "\n".join([_words(turn) for turn in conversation])
         for check in _CHECKS:
             if check.is_likely(text) and (hit := check.pattern.search(text)):
                 self._note(check.what, number, _PRIVATE.get(hit.lastgroup or "") or repr(hit[0]))
@@ -106,6 +106,13 @@ class Findings:
         return f"{words} in {'1 row' if count == 1 else f'{count:,} rows'} (first: row {first}, {found}): {consequence}."
 
 
+def _words(turn: Message) -> str:
+    """All that a turn holds: its text, and what it thinks, calls or may call."""
+    if len(turn) == 2:
+        return turn["content"]
+    return "\n".join([turn["content"], *[f"{name}: {turn[name]}" for name in STRUCTURE if name in turn]])
+
+
 def also_learned(tested: Sequence[int], learned: Iterable[int]) -> list[int]:
     """Places of the held-out questions that are also trained on, with another answer. Both: question_number of each conversation."""
     both = {number for number in tested if number}.intersection(learned)
@@ -119,13 +126,13 @@ def overlap_warnings(both: int, held_out: int) -> list[str]:
 
 def question_number(conversation: Conversation) -> int:
     """Equal for conversations that ask the same up to the last answer, letter case, blanks and system texts aside; 0 without a question."""
-    asked = [" ".join(turn["content"].casefold().split()) for turn in conversation[:-1] if turn["role"] != "system"]
+    asked = [" ".join(_words(turn).casefold().split()) for turn in conversation[:-1] if turn["role"] != "system"]
     return int.from_bytes(hashlib.blake2b("\0".join(asked).encode(), digest_size=8).digest(), "big") or 1 if asked else 0
 
 
 def same_key(conversation: Conversation) -> bytes:
     """16 bytes, equal for conversations that differ in letter case and blanks only."""
-    text = "\0".join(f"{turn['role']}\0{' '.join(turn['content'].casefold().split())}" for turn in conversation)
+    text = "\0".join(f"{turn['role']}\0{' '.join(_words(turn).casefold().split())}" for turn in conversation)
     return hashlib.blake2b(text.encode(), digest_size=KEY).digest()
 
 

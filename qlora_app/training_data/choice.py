@@ -7,6 +7,7 @@ from .. import starter
 from ..choices import Choices, setting
 from ..hub import Repository
 from .columns import ColumnMap
+from .encodings import ENCODINGS
 from .formats import READABLE
 
 SOURCES = {"starter": "Starter (embedded)", "file": "Your own data", "hub": "Hugging Face Hub"}
@@ -29,6 +30,9 @@ class DatasetChoice(Choices):
     fingerprint: str = setting("", "Fingerprint", "SHA-256 of your data when the run was started. Where the data is another one now, that "
                                                   "is said.", recorded=True)
     format: Literal[tuple(FORMATS)] = setting("auto", "Format", "How a row is read.", labels=FORMATS)
+    encoding: Literal[tuple(ENCODINGS)] = setting(
+        "auto", "Encoding", "How letters beyond ASCII are written in the file. What is recognised is shown with some of its words.",
+        labels=ENCODINGS)
     columns: ColumnMap = ColumnMap()
     turns: Literal[tuple(TURNS)] = setting("all", "Learn from", "Which turns of a conversation are trained on.", labels=TURNS)
     held_out_share: float = setting(

@@ -7,9 +7,11 @@ from typing import Any
 from ..choices import Choices, setting
 from ..errors import UserError
 from ..messages import MOST_OPTIONS, Message
+from .chat_turns import turns_of
 from .readers import as_text, document
+from .reading import Reading
 from .text_files import NotTrainable
-from .turns import Columns, RowError, is_blank, turns_of
+from .turns import RowError, is_blank
 
 _PLACE = re.compile(r"\{([^{}]+)\}")
 
@@ -74,15 +76,15 @@ class ColumnMap(Choices):
             problems["input"] = f"{self.input!r} is put behind a question, and no column asks. Name the one that does, or leave it out."
         return problems
 
-    def read(self, row: Columns) -> list[Message] | Iterator[list[Message]]:
+    def read(self, row: Reading) -> list[Message] | Iterator[list[Message]]:
         """The turns of one row. Raises RowError."""
         system = self._text(row, self.system) if self.system else ""
         before: list[Message] = [{"role": "system", "content": system}] if system else []
         if self.messages:
-            return before + turns_of(_value(row, self.messages), self.messages)
+            return before + turns_of(_value(row, self.messages), self.messages, row)
         answer = self._text(row, self.label or self.answer)
         if not (self.prompt or self.template):
-            return document({"text": answer})
+            return document(Reading({"text": answer}))
         asked = _PLACE.sub(lambda place: self._text(row, place[1]), self.template.replace("\\n", "\n")) if self.template else \
             self._text(row, self.prompt)
         more = self._text(row, self.input) if self.input else ""
@@ -93,7 +95,7 @@ class ColumnMap(Choices):
             said |= {"content": _right(answer, listed), "options": list(dict.fromkeys(listed))}
         return [*before, {"role": "user", "content": question}, said]
 
-    def _options(self, row: Columns) -> list[str]:
+    def _options(self, row: Reading) -> list[str]:
         value = _value(row, self.options)
         listed = value if isinstance(value, list) else as_text(value, self.options).split("|")
         options = [as_text(one, self.options).strip() for one in listed]
@@ -101,9 +103,12 @@ class ColumnMap(Choices):
             raise RowError(f"`{self.options}` has {len(different)} options; 2 to {MOST_OPTIONS} can be compared, none of them empty")
         return options
 
-    def _text(self, row: Columns, name: str) -> str:
+    def _text(self, row: Reading, name: str) -> str:
+        """Empty where the row has nothing there, if it is not the answer."""
         value = _value(row, name)
-        return "" if value is None and name != (self.label or self.answer) else as_text(value, name)
+        if value is None and name == (self.label or self.answer):
+            raise RowError(f"it has nothing in its column {name!r}")
+        return "" if value is None else as_text(value, name)
 
 
 def _right(answer: str, options: list[str]) -> str:
@@ -116,14 +121,15 @@ def _right(answer: str, options: list[str]) -> str:
     raise RowError(f"its answer {text[:30]!r} is none of its {len(options)} options")
 
 
-def _value(row: Columns, name: str) -> Any:
-    """The value of a column, or of what is inside of it."""
+def _value(row: Reading, name: str) -> Any:
+    """The value of a column, or of what is inside of it; None where the row has none."""
     wanted = name.strip().lower()
     if wanted in row:
         return row[wanted]
     value: Any = row
     for part in wanted.split("."):
-        value = {str(key).lower(): one for key, one in value.items()}.get(part) if isinstance(value, dict) else None
-    if value is None:
-        raise RowError(f"it has no column {name!r}")
+        key = next((key for key in value if key.lower() == part), None) if isinstance(value, Reading) else None
+        if key is None:
+            return None
+        value = value.child(key) if type(value.peek(key)) is dict else value[key]
     return value

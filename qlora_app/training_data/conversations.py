@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..messages import Conversation
+from ..messages import STRUCTURE, Conversation, is_flat
 from ..settings import Settings
 from .checks import Findings
 from .columns import AskColumns, ColumnMap
-from .formats import BY_CONTENT, KINDS, UNKNOWN, Kind, convert, recognise, why
+from .formats import KINDS, UNKNOWN, Kind, convert, why
+from .labels import BesideTexts
+from .readers import text_column
+from .reading import Reading
+from .recogniser import Recogniser
 from .rows import Row, RowSource
 from .shelf import OnDisk, Shelf
 from .text_files import WANTED, NotTrainable
 from .trees import LINKED, NO_PARENT, NOT_BEST, message_id, node_turn, parent_id, paths
-from .turns import Columns, NestedValue, RepeatedKey, RowError, TwoColumnsFit, tidy
+from .turns import Columns, NestedValue, RowError, TwoColumnsFit, tidy
 
 _UNREADABLE = Kind("unreadable", "rows that cannot be read", lambda row: False)
 _FLAWS = {"unreadable", "unknown", "prompts_only"}  # a row of these kinds is mostly a broken row of another kind
@@ -27,13 +31,14 @@ _MARKED = {"guanaco_text", "chip2", "marked_text"}
 _LINKS = "oasst_links"
 _MOST_LINKED = 200_000_000  # characters of messages that name their parent: nobody knows what belongs together before all are read
 _NEWS = 1000  # rows between two words about how far the reading is
+_MOST_NAMES, _SHOWN_NAMES = 1000, 15  # that are not read: counted, and said
 _MOST_LABELS, _LONGEST_LABEL = 10_000, 200  # different ones that are counted, and how much of each
 _CORRECT = "Correct the file, then upload it again."
 _HOW = ('Say under "Columns of your data" which column asks and which one answers; on the command line that is '
         "dataset.columns.prompt=... dataset.columns.answer=...")
 _CHANGES = {
     "merged": "consecutive turns of the same speaker were merged",
-    "cut": "the last turn is the user's and has no answer, so it was cut",
+    "cut": "the last turn has no answer, so it was cut",
     "dropped": "the assistant speaks before anybody asked, so its first turn was dropped",
     "skipped": "one of several instances could not be used and was skipped",
 }
@@ -93,6 +98,8 @@ class _Pile:
 
     def add(self, number: int, line: int | None, conversation: Conversation) -> None:
         characters = sum([len(turn["content"]) + 10 for turn in conversation])
+        if not is_flat(conversation):
+            characters += sum([len(turn.get(name, "")) for turn in conversation for name in STRUCTURE])
         self.numbers.append(number)
         self.lines.append(line or 0)
         self.places.append(self._shelf.count)
@@ -123,8 +130,11 @@ class _Piles(dict[str, _Pile]):
 
 def _signed(conversation: Conversation) -> bytes:
     """Bytes that no other conversation gives: roles, texts, their lengths, and what is said of the training."""
-    return "".join([f"{turn['role']}{turn.get('train', '')}{len(turn['content'])}:{turn['content']}" for turn in conversation]
-                   + ["\n"]).encode()
+    parts = [f"{turn['role']}{turn.get('train', '')}{len(turn['content'])}:{turn['content']}" for turn in conversation]
+    if not is_flat(conversation):
+        parts += [f"{place}{name}{len(turn[name])}:{turn[name]}" for place, turn in enumerate(conversation) for name in STRUCTURE
+                  if name in turn]
+    return "".join([*parts, "\n"]).encode()
 
 
 class _Sorted:
@@ -138,6 +148,9 @@ class _Sorted:
         self.nested: set[str] = set()  # kinds with an object or a list where text is wanted
         self.doubt: str | None = None  # two columns that could be the same, and where
         self.kinds_in: dict[str, Counter[str]] = defaultdict(Counter)  # of each of several files
+        self.unread: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)  # what no reader took, and in how many rows
+        self.notes: dict[str, Counter[str]] = defaultdict(Counter)  # how something unclear was understood, and in how many rows
+        self.beside_texts = BesideTexts()
         self._linked: list[tuple[int, int | None, Columns]] = []
         self.linked_characters = 0  # of rows that name their parent: nothing of them is on the shelf yet
 
@@ -154,7 +167,8 @@ class _Sorted:
             if kind.name == _LINKS:
                 self._link(line, columns)
                 return
-            for conversation in convert(kind, columns, changes):
+            reading = Reading(columns)
+            for conversation in convert(kind, columns, changes, reading):
                 self.used[kind.name].add(self.rows, line, conversation)
         except RowError as error:
             self.left_out[kind.name].append(LeftOut(self.rows, line, str(error), file))
@@ -164,9 +178,20 @@ class _Sorted:
         else:
             for change in changes:
                 self.changed[kind.name, change].append(self.rows)
+            self._account(kind, reading)
+
+    def _account(self, kind: Kind, reading: Reading) -> None:
+        """What of a used row was not read, or was understood in a way that is to be said."""
+        if not reading.keys() <= reading.taken or reading.has_inner:
+            _count(self.unread[kind.name], list(dict.fromkeys(reading.unread())))
+        if reading.notes:
+            _count(self.notes[kind.name], sorted(reading.notes))
+        if kind.name == "text":
+            self.beside_texts.add(reading, text_column(reading))
 
     def _link(self, line: int | None, columns: Columns) -> None:
         kept = {name: columns[name] for name in LINKED if name in columns}
+        _count(self.unread[_LINKS], [("", name) for name in columns if name not in kept])
         self._linked.append((self.rows, line, kept))
         self.linked_characters += sum(len(value) for value in kept.values() if isinstance(value, str))
 
@@ -178,8 +203,7 @@ class _Sorted:
             rows, changes = [self._linked[position] for position in path], []
             followed.update(number for number, _, _ in rows)
             try:
-                turns = [node_turn(columns, turn) for turn, (_, _, columns) in enumerate(rows, start=1)]
-                conversation = tidy(turns, changes)
+                conversation = tidy([node_turn(Reading(columns)) for _, _, columns in rows], changes)
             except RowError as error:
                 self.left_out[_LINKS] += [LeftOut(number, line, str(error)) for number, line, _ in rows]
                 continue
@@ -190,11 +214,16 @@ class _Sorted:
         self.left_out[_LINKS] += [LeftOut(number, line, NOT_BEST if parent_id(columns) in ids else NO_PARENT)
                                   for number, line, columns in self._linked if number not in followed]
 
-    def majority(self) -> str:
-        """The most frequent kind; a row that is only broken, or lacks its answer, is no kind of its own."""
+    def majority(self, lacking: Counter[str]) -> str:
+        """The most frequent kind; a row that is only broken, or lacks its answer, is no kind of its own.
+
+        `lacking`: kinds that texts would be of if a column of theirs were not null.
+        """
         counts = {name: self._uses(name) + len(self.left_out[name]) for name in [*self.used, *self.left_out]}
         counts = {name: count for name, count in counts.items() if count}
-        return max(counts, key=lambda name: (name not in _FLAWS, name != _UNREADABLE.name, counts[name], self._uses(name) > 0))
+        chosen = max(counts, key=lambda name: (name not in _FLAWS, name != _UNREADABLE.name, counts[name], self._uses(name) > 0))
+        answered = [name for name, _ in lacking.most_common() if self._uses(name)]
+        return answered[0] if chosen == "text" and answered else chosen
 
     def _uses(self, name: str) -> int:
         return len(self.used[name].places) if name in self.used else 0
@@ -208,16 +237,25 @@ class _Sorted:
         return ", ".join(f"{file} is {KINDS.get(name, UNKNOWN).title}" for name, file in first.items()) if len(first) > 1 else ""
 
 
+def _count(counts: Counter[Any], names: Iterable[Any]) -> None:
+    """One more of each; what an odd file has in thousands of names is not all kept."""
+    if len(counts) < _MOST_NAMES:
+        counts.update(names)
+    else:
+        counts.update(name for name in names if name in counts)
+
+
 def read_file(place: Path | Sequence[Path], name: str, format: str = "auto", columns: ColumnMap = ColumnMap(),  # noqa: B008  it cannot change
               limits: Settings | None = None, folder: Path | None = None, progress: Progress | None = None,
-              looks: bool = True) -> FileContents:
+              looks: bool = True, encoding: str = "auto", label: str = "") -> FileContents:
     """Read a file by its columns if they are given, else in the format given, else in that of most of its rows.
 
     An archive, a folder or a list of files is read as one dataset if its files have the same format. `limits` are for files that
     nobody has checked yet. Many conversations go to a table on disk, which is left in `folder` if there is one. `looks`: for what is
-    odd about them. Raises UserError naming file, place and remedy, and AskColumns.
+    odd about them. `encoding`: of its text, where a person said it. `label`: the column that is the label of a text, where it has no
+    usual name. Raises UserError naming file, place and remedy, and AskColumns.
     """
-    source, shelf, kind_of = RowSource(place, name, limits), Shelf(folder), Recogniser(format, columns)
+    source, shelf, kind_of = RowSource(place, name, limits, encoding=encoding), Shelf(folder), Recogniser(format, columns, label)
     found = _Sorted(shelf, looks)
     try:
         for row in source:
@@ -231,13 +269,17 @@ def read_file(place: Path | Sequence[Path], name: str, format: str = "auto", col
             if progress and found.rows % _NEWS == 0:
                 progress(found.rows, source.share_read())
         chosen = _chosen(name, found, kind_of)
-        if chosen != "text" or format != "auto" or not any(one in found.used for one in _MARKED):
+        is_free = chosen == "text" and format == "auto" and not label
+        labels = found.beside_texts.labels() if is_free else []
+        is_mixed = is_free and any(one in found.used for one in _MARKED)  # a web page with questions in it is text like the others
+        if len(labels) != 1 and not is_mixed:
             return _contents(chosen, found, kind_of, source.warnings)
     except BaseException:
         shelf.discard()
         raise
-    shelf.discard()  # a web page with questions in it is text like the others
-    return read_file(place, name, "text", columns, limits, folder, progress, looks)
+    shelf.discard()
+    format, label = ("auto", labels[0]) if len(labels) == 1 else ("text", "")
+    return read_file(place, name, format, columns, limits, folder, progress, looks, encoding, label)
 
 
 def _chosen(name: str, found: _Sorted, kind_of: "Recogniser") -> str:
@@ -256,7 +298,7 @@ def _chosen(name: str, found: _Sorted, kind_of: "Recogniser") -> str:
     if 2 * len(unreadable) > found.rows:
         raise NotTrainable(f"{name} has rows that cannot be read: {_some(unreadable)}. The first: {unreadable[0].reason}. {_CORRECT}",
                            None, found.rows)
-    chosen = found.majority()
+    chosen = found.majority(kind_of.lacking)
     if chosen not in found.used:
         raise _nothing_usable(name, chosen, kind_of, found)
     return chosen
@@ -270,64 +312,6 @@ def _some(left_out: list[LeftOut]) -> str:
     """Which rows, for a sentence: the first few by their lines."""
     places = [f"line {one.line}" if one.line else f"row {one.row}" for one in left_out[:5]]
     return f"{', '.join(places)}{' and more' if len(left_out) > 5 else ''} ({len(left_out):,} in all)"
-
-
-def _no_such_row(row: Columns) -> list[Any]:
-    raise RowError("its columns do not fit the format")
-
-
-class Recogniser:
-    """What kind each row is, and its columns by their lower-case names; remembered by the shape of the row."""
-
-    def __init__(self, format: str, columns: ColumnMap) -> None:
-        self.format, self.columns = format, columns
-        self.mapped = _mapped(columns) if columns.given else None
-        self.seen: dict[str, None] = {}  # names of columns as they stand in the file, in their order
-        self.first: dict[str, Columns] = {}  # row of each kind, for a sentence
-        self._kinds: dict[Any, Kind] = {}
-        self._names: dict[Any, tuple[str, ...]] = {}
-
-    def __call__(self, value: Any) -> tuple[Kind, Columns]:
-        row = value if type(value) is dict else self._wrapped(value)
-        given = tuple(row)
-        names = self._names.get(given) or self._lowered(given)
-        columns = row if names == given else dict(zip(names, row.values(), strict=True))
-        # Recognition looks at names, types and the keys of a first turn: rows that agree in them are of one kind.
-        shape = (*names, *[tuple(v[0]) if type(v) is list and v and type(v[0]) is dict else type(v) for v in row.values()])
-        kind = self._kinds.get(shape)
-        if kind is None:
-            kind = self.mapped or self._recognised(columns)
-            if kind.read is not _no_such_row:
-                self.first.setdefault(kind.name, columns)
-            if len(self._kinds) < 1000 and BY_CONTENT.isdisjoint(names):
-                self._kinds[shape] = kind
-        return kind, columns
-
-    def _recognised(self, columns: Columns) -> Kind:
-        kind = recognise(columns, self.format)
-        return KINDS[self.format]._replace(read=_no_such_row) if kind is UNKNOWN and self.format != "auto" else kind
-
-    def _lowered(self, given: tuple[str, ...]) -> tuple[str, ...]:
-        names = tuple(name.strip().lower() for name in given)
-        if len(set(names)) < len(names):
-            raise RowError(f"two of its columns have the same name ({', '.join(repr(name[:30]) for name in given[:8])})")
-        if len(self._names) < 1000:
-            self._names[given] = names
-            self.seen.update(dict.fromkeys(given))
-        return names
-
-    def _wrapped(self, value: Any) -> Columns:
-        """A bare list of turns or a bare string as a row of one column."""
-        if isinstance(value, RepeatedKey):
-            raise RowError("a key stands twice in it, so that one of its two values would be lost")
-        return {"messages": value} if isinstance(value, list) else {"text": value} if isinstance(value, str) else {}
-
-
-def _mapped(columns: ColumnMap) -> Kind:
-    """The kind of every row when a person said which column is what."""
-    ends = columns.messages or columns.template or columns.prompt or None, columns.messages or columns.label or columns.answer
-    return Kind("columns", "Columns you named", lambda row: True, lambda row: ends, columns.read,
-                "you named {user} and {answer}" if ends[0] else "you named {answer}")
 
 
 def _nothing_usable(name: str, chosen: str, kind_of: Recogniser, found: _Sorted) -> NotTrainable:
@@ -353,9 +337,13 @@ def _contents(chosen: str, found: _Sorted, kind_of: Recogniser, warnings: list[s
     left_out = sorted((*(one for ones in found.left_out.values() for one in ones), *_of_other_kinds(found, kind, chosen)),
                       key=lambda one: one.row)
     changes = {words: found.changed[chosen, change] for change, words in _CHANGES.items() if (chosen, change) in found.changed}
-    sentences = [f"In {'1 row' if len(rows) == 1 else f'{len(rows):,} rows'} {words} (first: row {rows[0]})."
+    sentences = [f"In {_rows(len(rows))} {words} (first: row {rows[0]})."
                  for words, rows in changes.items()]
-    notes = [kind.note] if kind.note else _labels_sentence(pile.labels) if chosen == "classification" else []
+    notes = [kind.note] if kind.note else []
+    if chosen == "classification":
+        notes += _labels_sentence(pile.labels, kind_of.label)
+    notes += [f"In {_rows(count)} {note}." for note, count in found.notes[chosen].items()]
+    notes += _unread_sentences(found.unread[chosen], found.beside_texts.labels() if chosen == "text" else [])
     warnings = [*warnings, *_left_out_sentence(found.rows, left_out), *sentences, *notes, *pile.findings.sentences()]
     row = kind_of.first[chosen]
     return FileContents(chosen, f"{kind.title}, because {why(kind, row)}", *kind.columns(row), found.rows,
@@ -371,10 +359,38 @@ def _of_other_kinds(found: _Sorted, kind: Kind, chosen: str) -> Iterable[LeftOut
             yield from (LeftOut(number, line or None, reason) for number, line in dict(zip(pile.numbers, pile.lines, strict=True)).items())
 
 
-def _labels_sentence(counts: Counter[str]) -> list[str]:
-    """Which labels there are and how many of each; a rare one is hardly learned."""
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _unread_sentences(unread: Counter[tuple[str, str]], labels: list[str]) -> list[str]:
+    """Whatever the rows hold beside what is learned, by where it stands. `labels`: columns that could be the label of a text."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for (where, key), count in unread.most_common():
+        places[where].append(f"`{key[:40]}` ({count:,})")
+    hint = [f"If {_either(labels)} is the label to learn, say so under \"Columns of your data\"."] if labels else []
+    return [_unread_sentence(where, names) for where, names in places.items()] + hint
+
+
+def _unread_sentence(where: str, names: list[str]) -> str:
+    listed = f"{', '.join(names[:_SHOWN_NAMES])}{f' and {len(names) - _SHOWN_NAMES:,} more' if len(names) > _SHOWN_NAMES else ''}"
+    if not where:
+        return f"Columns that are not read, with the number of rows they stand in: {listed}."
+    if where.startswith("`"):
+        return f"Inside of {where} not read, with the number of rows it stands in: {listed}."
+    return f"Keys of {where} that are not read, with the number of rows they stand in: {listed}."
+
+
+def _either(names: list[str]) -> str:
+    return " or ".join(f"`{name[:40]}`" for name in names[:4])
+
+
+def _labels_sentence(counts: Counter[str], label: str) -> list[str]:
+    """Which labels there are and how many of each; a rare one is hardly learned. `label`: their column, where it was found out."""
     shown = ", ".join(f"{label[:30]!r} ({count:,})" for label, count in counts.most_common(6))
-    return [f"The label is learned as the answer: {shown}{' and more' if len(counts) > 6 else ''}."]
+    found = [f"`{label[:40]}` is taken for the label of each text, because its values are short and repeat. If it is none, choose the "
+             "format Plain text."]
+    return [*(found if label else []), f"The label is learned as the answer: {shown}{' and more' if len(counts) > 6 else ''}."]
 
 
 def _left_out_sentence(rows: int, left_out: list[LeftOut]) -> list[str]:

@@ -11,8 +11,9 @@ from ..errors import UserError
 from ..messages import Conversation
 from ..settings import Settings
 from .columns import ColumnMap
-from .conversations import Recogniser
 from .formats import convert
+from .reading import Reading, present
+from .recogniser import Recogniser
 from .rows import RowSource
 from .shelf import with_turns
 from .turns import Columns, RowError, TwoColumnsFit, tidy
@@ -36,7 +37,8 @@ def first_rows(place: Path | Sequence[Path], name: str, limits: Settings) -> Fir
     """Raises UserError where nothing can be read."""
     values = [row.value for row in islice(RowSource(place, name, limits, glance=True), LOOKED_AT) if isinstance(row.value, dict)]
     names = dict.fromkeys(name for value in values for name in _names(value))
-    return FirstRows(list(names), [{key.strip().lower(): one for key, one in value.items()} for value in values])
+    rows = [{key.strip().lower(): one for key, one in (present(value) or {}).items()} for value in values]
+    return FirstRows(list(names), rows)
 
 
 def first_conversations(place: Path | Sequence[Path], name: str, limits: Settings, most: int) -> list[Conversation]:
@@ -57,7 +59,7 @@ def _names(row: dict[str, Any]) -> list[str]:
 
 def _learned(row: Columns, columns: ColumnMap, turns: str) -> Conversation | str:
     try:
-        made = columns.read(row)
+        made = columns.read(Reading(row))
         return with_turns(tidy(made if isinstance(made, list) else next(iter(made)), []), turns)
     except (RowError, StopIteration) as error:
         return str(error) or "there is nothing in it to learn from"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ..messages import Conversation, Message
 from .marked_text import style_of
+from .opening import opened, reasoned
 from .readers import (
     DOCUMENTS,
     RIGHT_CHOICES,
@@ -28,6 +29,7 @@ from .readers import (
     preference,
     translation,
 )
+from .reading import Reading
 from .trees import best_path
 from .turns import ANSWERS, CHATS, CONTEXTS, LABELS, QUESTIONS, TEXTS, Columns, RowError, first_turn, is_blank, tidy
 
@@ -37,16 +39,19 @@ MEDIA = {"image", "images", "video", "videos", "audio", "audios"}
 class Kind(NamedTuple):
     """What a row can be: a name, its title for people, a test, the columns that ask and answer, and how it is read if it can be.
 
-    `because` completes "TITLE, because ..." and may name {user} and {answer}; `note` is said whenever rows are read so.
+    `because` completes "TITLE, because ..." and may name {user} and {answer}; `note` is said whenever rows are read so. `opens`: may a
+    system text and tools belong to it? `answers`: may reasoning, which then stands in a column like question and answer?
     """
 
     name: str
     title: str
     fits: Callable[[Columns], bool]
     columns: Callable[[Columns], tuple[str | None, str | None]] = lambda row: (None, None)
-    read: Callable[[Columns], list[Message] | Iterator[list[Message]]] | None = None
+    read: Callable[[Reading], list[Message] | Iterator[list[Message]]] | None = None
     because: str = "rows have {user} and {answer}"
     note: str = ""
+    opens: bool = True
+    answers: bool = False
 
 
 def _has(row: Columns, *names: str) -> bool:
@@ -96,7 +101,8 @@ def _is_tree(row: Columns) -> bool:
 
 
 def _is_link(row: Columns) -> bool:
-    return "role" in row and _has(row, "parent_id", "parent_message_id")
+    """A root has no parent, which then is null or absent."""
+    return "role" in row and _has(row, "parent_id", "parent_message_id", "message_id", "user_message_id")
 
 
 def _pair_columns(row: Columns) -> tuple[str | None, str | None]:
@@ -143,14 +149,15 @@ def _has_parts(row: Columns) -> bool:
 
 
 _MARKED = {"columns": _both("text"), "read": marked_text}
-_PAIR = {"columns": _pair_columns, "read": pairs}
+_PAIR = {"columns": _pair_columns, "read": pairs, "answers": True}
+_TASK = {"columns": _pair_columns, "read": alpaca, "answers": True}
 _CHAT = {"columns": _chat_columns, "read": chat}
 _REJECTED = "Of two answers the chosen one is learned; the rejected one is not used."
 _IN_ORDER = (
     Kind("hh_rlhf", "hh-rlhf", _is_dialogue, _both("chosen"), hh_rlhf,
          "{user} is a dialogue with marks such as Human: and Assistant:", _REJECTED),
     Kind("preference", "Preferences (chosen, rejected)", lambda row: bool(_starting(row, "rejected") and _starting(row, "chosen")),
-         _preference_columns, preference, "rows have {answer} and a rejected answer", _REJECTED),
+         _preference_columns, preference, "rows have {answer} and a rejected answer", _REJECTED, answers=True),
     Kind("oasst_tree", "Open Assistant trees", _is_tree, _tree_columns, best_path, "messages hold their replies",
          "Of several answers to a message the best ranked one is learned, the first one where nobody ranked."),
     Kind("oasst_links", "Open Assistant messages", _is_link, _both("text"), None, "rows name the message they answer"),
@@ -172,23 +179,23 @@ _IN_ORDER = (
     Kind("sharegpt", "ShareGPT", lambda row: _has(row, *CHATS), **_CHAT, because="rows have {user}"),
     Kind("multiple_choice", "Multiple choice", _is_choice, _choice_columns, multiple_choice, "rows have {user} and {answer}",
          "The answer to a question is the letter of its choice; a number as an answer counts from 0, so 0 is A."),
-    Kind("dolly", "Dolly", lambda row: {"instruction", "context"} <= row.keys() and _has(row, *ANSWERS), _pair_columns, alpaca),
-    Kind("alpaca", "Alpaca", lambda row: {"instruction", "output"} <= row.keys(), _pair_columns, alpaca),
-    Kind("gpteacher", "GPTeacher", _asked_by("instruction"), _pair_columns, alpaca),
+    Kind("dolly", "Dolly", lambda row: {"instruction", "context"} <= row.keys() and _has(row, *ANSWERS), **_TASK),
+    Kind("alpaca", "Alpaca", lambda row: {"instruction", "output"} <= row.keys(), **_TASK),
+    Kind("gpteacher", "GPTeacher", _asked_by("instruction"), **_TASK),
     Kind("question_answer", "Questions and answers", _asked_by("question", "query", "q"), **_PAIR),
     Kind("prompt_completion", "Prompts and completions", _asked_by("prompt"), **_PAIR),
     Kind("flan", "FLAN", _asked_by("inputs"), **_PAIR),
     Kind("input_output", "Inputs and outputs", _asked_by("input"), **_PAIR),
     Kind("text_to_text", "Text to text", _asked_by("text", *CONTEXTS), **_PAIR),
     Kind("pairs_no_header", "a table whose columns have no names", lambda row: {"col1", "col2"} <= row.keys()),
-    Kind("classification", "Labelled texts", _is_labelled, _labelled_columns, labelled),
+    Kind("classification", "Labelled texts", _is_labelled, _labelled_columns, labelled, opens=False),
     Kind("prompts_only", "questions without answers", lambda row: _has(row, *QUESTIONS[:-1], "turns", "question_id")),
     Kind("guanaco_text", "Guanaco text", _marked_as("guanaco_text"), **_MARKED, because="{user} has ### Human: and ### Assistant:"),
     Kind("chip2", "Chip2", _marked_as("chip2"), **_MARKED, because="{user} has <human>: and <bot>:"),
     Kind("marked_text", "Dialogues in one text", _marked_as("marked_text"), **_MARKED, because="{user} has marks that say who speaks"),
     Kind("text", "Plain text", lambda row: _has(row, *DOCUMENTS), lambda row: (None, _first_of(row, DOCUMENTS)), document,
          "rows have {answer} and nothing that answers it",
-         "There are no questions and answers in plain text: all of it is learned, and the model will go on writing like it."),
+         "There are no questions and answers in plain text: all of it is learned, and the model will go on writing like it.", opens=False),
 )
 KINDS = {kind.name: kind for kind in reversed(_IN_ORDER)}  # of two of one name the first
 READABLE = {kind.name: kind.title for kind in _IN_ORDER if kind.read}
@@ -207,24 +214,37 @@ def why(kind: Kind, row: Columns) -> str:
     return kind.because.format(user=f"`{user}`".replace("+", "`, `"), answer=f"`{answer}`")
 
 
-def convert(kind: Kind, row: Columns, changes: list[str]) -> list[Conversation]:
+def convert(kind: Kind, columns: Columns, changes: list[str], reading: Reading | None = None) -> list[Conversation]:
     """One row as conversations that end with the assistant, nearly always one. Raises RowError and TwoColumnsFit.
 
-    `changes` collects what was done to it: "merged", "dropped", "cut", "skipped".
+    `changes` collects what was done to it: "merged", "dropped", "cut", "skipped". `reading` of the row is asked afterwards what of it
+    was not read.
     """
-    if kind.read is None:
-        raise RowError(f"it looks like {kind.title}")
+    row = Reading(columns) if reading is None else reading
     if _is_marked_bad(row):
         raise RowError("it is marked as a bad answer, which is not learned")
-    made = kind.read(row)
+    made = turns_of_row(kind, row)
     if isinstance(made, list):
         return [tidy(made, changes)]
     return _each(made, changes)
 
 
-def _is_marked_bad(row: Columns) -> bool:
+def turns_of_row(kind: Kind, row: Reading) -> list[Message] | Iterator[list[Message]]:
+    """What the row says in its format, with all that belongs to it; a few formats make several conversations of a row."""
+    if kind.read is None:
+        raise RowError(f"it looks like {kind.title}")
+    made = kind.read(row)
+    if not kind.opens:
+        return made
+    if isinstance(made, list):
+        return opened(row, reasoned(row, made) if kind.answers else made)
+    return (opened(row, one) for one in made)
+
+
+def _is_marked_bad(row: Reading) -> bool:
     """As in data for KTO, where people said of every answer whether it was good."""
-    return row.get("kto_tag") is False or (row.get("label") is False and _has(row, *CHATS, "completion"))
+    names = ("kto_tag", "label") if _has(row, *CHATS, "completion") else ("kto_tag",)
+    return not all([row[name] for name in names if type(row.peek(name)) is bool])
 
 
 def _each(made: Iterator[list[Message]], changes: list[str]) -> list[Conversation]:

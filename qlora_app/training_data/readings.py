@@ -23,13 +23,14 @@ _IN_FILES = ("conversations", "numbers", "lines", "keys", "asked")  # of FileCon
 def take_in(files: Path | Sequence[Path], data_folder: Path, choice: DatasetChoice, limits: Settings | None = None,
             progress: Progress | None = None, name: str = "") -> FileContents:
     """As read_file reads what is chosen, or as it was read before. `files`: where it lies. Raises UserError, AskColumns and OSError."""
-    asked = choice.model_dump_json(include={"source", "id", "subset", "split", "revision", "format", "columns"})
+    asked = choice.model_dump_json(include={"source", "id", "subset", "split", "revision", "format", "encoding", "columns"})
     place = data_folder / FOLDER / hashlib.blake2b(f"{source_of(Path(__file__).parent)}{asked}".encode(), digest_size=12).hexdigest()
     stamp = _stamp(files)
     if (known := _open(place, stamp)) is not None:
         return known
     may_keep = os.access(data_folder, os.W_OK)  # a data folder may be one that is only read
-    contents = read_file(files, name or choice.title, choice.format, choice.columns, limits, place.parent if may_keep else None, progress)
+    contents = read_file(files, name or choice.title, choice.format, choice.columns, limits, place.parent if may_keep else None, progress,
+                         encoding=choice.encoding)
     if may_keep and isinstance(contents.conversations, OnDisk):
         _keep(contents, place, stamp)
     return contents

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, TextIO
 
 from ..errors import UserError
 from ..settings import Settings
+from .encodings import Encoding, find_encoding
 from .packed import Content, contents_of
 from .tables import NO_NAMES, SAMPLE, Found, layout_of, read_parquet, read_table
-from .text_files import WANTED, NotTrainable, find_encoding, refuse_other_kinds
+from .text_files import WANTED, NotTrainable, refuse_other_kinds
 from .turns import RepeatedKey
 
 _AGAIN = "Nothing was imported; download or save it again, then upload the whole file."
@@ -42,9 +43,10 @@ class RowSource:
     Raises UserError naming the file, and OSError if one cannot be opened.
     """
 
-    def __init__(self, place: Path | Sequence[Path], name: str, limits: Settings | None = None, glance: bool = False) -> None:
-        """`glance`: only the first rows are wanted, so that the encoding is that of the beginning."""
-        self.files = [_FileRows(content, glance) for content in contents_of(place, name, limits)]
+    def __init__(self, place: Path | Sequence[Path], name: str, limits: Settings | None = None, glance: bool = False,
+                 encoding: str = "auto") -> None:
+        """`glance`: only the first rows are wanted, so that the encoding is that of the beginning. `encoding`: what a person said it is."""
+        self.files = [_FileRows(content, glance, encoding) for content in contents_of(place, name, limits)]
         self._at = 0
 
     @property
@@ -68,11 +70,12 @@ class RowSource:
 class _FileRows:
     """The rows of one file."""
 
-    def __init__(self, content: Content, glance: bool) -> None:
+    def __init__(self, content: Content, glance: bool, encoding: str) -> None:
         self.name, self.content = content.name, content
         head = refuse_other_kinds(self.content)
         self.is_parquet = head.startswith(b"PAR1")
-        self.encoding, self.warnings = ("", []) if self.is_parquet else find_encoding(self.content, head, glance)
+        self.encoding = Encoding("", "", []) if self.is_parquet else find_encoding(self.content, head, glance, encoding)
+        self.warnings = self.encoding.warnings
 
     def __iter__(self) -> Iterator[Found]:
         if self.is_parquet:
@@ -86,7 +89,7 @@ class _FileRows:
             yield from read(file)
 
     def _open(self, newline: str = "\n") -> TextIO:
-        return io.TextIOWrapper(self.content.open(), encoding=self.encoding, newline=newline)
+        return io.TextIOWrapper(self.content.open(), encoding=self.encoding.name, errors=self.encoding.errors, newline=newline)
 
     def _refusal(self, found: str, advice: str) -> UserError:
         return UserError(f"{self.name} {found}. {advice}")

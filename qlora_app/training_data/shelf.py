@@ -8,7 +8,7 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
-from ..messages import Conversation
+from ..messages import STRUCTURE, Conversation
 
 IN_MEMORY = 10_000_000  # bytes; about 10,000 questions with their answers, which are read again quicker than `datasets` is imported
 _A_TURN = 400  # bytes Python needs for a turn beside its text
@@ -76,6 +76,7 @@ class Shelf:
         os.close(handle)
         self._file = Path(name)
         turn = {"role": Value("string"), "content": Value("string"), "train": Value("bool"), "options": List(Value("string"))}
+        turn |= {name: Value("string") for name in STRUCTURE}
         return ArrowWriter(features=Features({"messages": List(turn)}), path=name)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ class Examples:
     because: str = ""
     repeated: int | None = None  # rows that repeat another one, if they were counted
     also_learned: Sequence[int] = ()  # places in held_out whose question is learned too, with another answer
+    train_rows: Sequence[int] = ()  # of each conversation to learn from, its row in the data from 1
+    held_out_rows: Sequence[int] = ()
 
     @property
     def every(self) -> Sequence[Conversation]:
@@ -61,11 +64,12 @@ def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
     if choice.measured_with:
         return _with_held_out_data(choice, data, _read_held_out(choice.measured_with, data_folder), changed_since(choice, data_folder))
     aside, both = split(data, choice.held_out_share, choice.split_seed)
-    rest = set(range(len(data.conversations))).difference(aside)
-    train, held_out = (_those(data.conversations, places, choice.turns) for places in (sorted(rest), aside))
+    rest = sorted(set(range(len(data.conversations))).difference(aside))
+    train, held_out = (_those(data.conversations, places, choice.turns) for places in (rest, aside))
     return Examples(train, held_out, data.format, _fingerprint(data.digest, f"{aside}", choice.turns), data.rows, data.left_out,
                     [*changed_since(choice, data_folder), *data.warnings, *overlap_warnings(len(both), len(aside))],
-                    data.characters * len(train) // len(data.conversations), data.because, data.duplicates, both)
+                    data.characters * len(train) // len(data.conversations), data.because, data.duplicates, both,
+                    *(_rows(data, places) for places in (rest, aside)))
 
 
 def _read(choice: DatasetChoice, data_folder: Path) -> FileContents:
@@ -108,7 +112,12 @@ def _with_held_out_data(choice: DatasetChoice, data: FileContents, measured: Fil
                     _fingerprint(data.digest, measured.digest, f"{aside}", choice.turns), data.rows,
                     sorted([*data.left_out, *doubled], key=lambda one: one.row),
                     [*warnings, *data.warnings, *notes, *overlap_warnings(len(both), len(aside))],
-                    data.characters * len(rest) // len(data.conversations), data.because, data.duplicates, both)
+                    data.characters * len(rest) // len(data.conversations), data.because, data.duplicates, both,
+                    _rows(data, rest), _rows(measured, aside))
+
+
+def _rows(data: FileContents, places: Sequence[int]) -> Sequence[int]:
+    return array("q", (data.numbers[place] for place in places))
 
 
 def _those(conversations: Sequence[Conversation], places: list[int], turns: str) -> Sequence[Conversation]:
@@ -159,7 +168,7 @@ def _starter_examples(choice: DatasetChoice) -> Examples:
     return Examples(*([with_turns(one, choice.turns) for one in part.conversations] for part in (train, held_out)), train.format,
                     _fingerprint(train.digest, held_out.digest, choice.turns), train.rows + held_out.rows,
                     train.left_out + held_out.left_out, train.warnings + held_out.warnings, train.characters,
-                    also_learned=also_learned(tested, learned))
+                    also_learned=also_learned(tested, learned), train_rows=train.numbers, held_out_rows=held_out.numbers)
 
 
 def _fingerprint(*what: str) -> str:

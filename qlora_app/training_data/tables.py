@@ -13,6 +13,7 @@ from .turns import KNOWN_NAMES
 Found = tuple[int | None, Any, str | None]  # (line a row starts on, its value, why it cannot be read)
 
 SAMPLE = 262_144  # characters that decide how a table is laid out
+_MOST_LINES = 1000
 _BATCH = 256  # rows of a Parquet table in memory at once
 _END = "\x1eend of file\x1e"  # a line after the last one: if a quote is still open, it becomes part of a cell
 # One cell may be as long as a book; the csv module's own limit, 131,072 characters, would stop at the first long answer.
@@ -60,11 +61,19 @@ def _is_table(sample: str, first: list[str], agreeing: float, named: bool) -> bo
 
 def read_table(file: TextIO, name: str, layout: Layout) -> Iterator[Found]:
     """Every record with its line; raises UserError where the table cannot be read on."""
-    records = csv.reader(chain(islice(file, layout.skipped, None), [_END]), delimiter=layout.delimiter, quoting=layout.quoting)
+    lines = _Lines(chain(islice(file, layout.skipped, None), [_END]))
+    records = csv.reader(lines, delimiter=layout.delimiter, quoting=layout.quoting)
     header: list[str] = []
     line = 1 + layout.skipped
     try:
         for cells in records:
+            if len(lines.taken) > 1 and header and layout.delimiter == "\t" and (apart := _swallowed(lines.taken, len(header))):
+                for offset, one in enumerate(apart):
+                    yield _record(line + offset, header, one)
+                line = records.line_num + 1 + layout.skipped
+                lines.taken.clear()
+                continue
+            lines.taken.clear()
             if cells and cells[-1].endswith(_END):
                 if len(cells) > 1 or cells[0] != _END:
                     raise UserError(f"{name} has a quote that opens on line {line} and never closes. Close it, then upload again.")
@@ -76,6 +85,28 @@ def read_table(file: TextIO, name: str, layout: Layout) -> Iterator[Found]:
             line = records.line_num + 1 + layout.skipped
     except csv.Error as error:
         raise UserError(f"{name} cannot be read from line {line} on ({error}). Put texts with line ends in quotes.") from error
+
+
+class _Lines:
+    """Lines on their way to the csv module, which asks for more where a quote is open; those of the record it reads are kept."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self.taken: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.taken.append(line)
+        return line
+
+
+def _swallowed(lines: list[str], fields: int) -> list[list[str]]:
+    """The rows that a lone quote made one of: lines of a TSV each of which has all its fields. None where the quote holds a text."""
+    apart = [line.rstrip("\r\n").split("\t") for line in lines if line != _END and line.strip()]
+    return apart if all(len(cells) == fields for cells in apart) else []
 
 
 def read_parquet(file: BinaryIO, name: str) -> Iterator[Found]:
@@ -124,11 +155,11 @@ def _lowered(cells: list[str]) -> list[str]:
 
 
 def _records(sample: str, delimiter: str, quoting: int) -> list[list[str]]:
-    """The first 200 records."""
+    """Those of the first lines: of the same lines for every layout, so that their number can be compared."""
     lines = sample.splitlines(keepends=True) if "\n" not in sample else re.findall(r"[^\n]*\n|[^\n]+$", sample)
     if len(sample) >= SAMPLE and len(lines) > 1:
         lines.pop()  # cut in the middle
     try:
-        return [cells for cells in islice(csv.reader(lines, delimiter=delimiter, quoting=quoting), 200) if cells]
+        return [cells for cells in csv.reader(lines[:_MOST_LINES], delimiter=delimiter, quoting=quoting) if cells]
     except csv.Error:
         return []

@@ -1,10 +1,6 @@
-"""What kind of file the bytes are, whatever its name says: text in which encoding, or something to refuse in plain words."""
+"""What kind of file the bytes are, whatever its name says: text, or something to refuse in plain words."""
 
-import codecs
-import io
 import re
-from collections.abc import Iterator
-from itertools import islice
 
 from ..errors import UserError
 from .packed import Content
@@ -27,8 +23,6 @@ _MAGIC = [
 ]
 _PICKLE = re.compile(rb"\x80[\x02-\x05][\x95\]}c(KXq]|cos\n|c__builtin__\n|\([dl]p0\n")
 _MARKUP = re.compile(rb"<!doctype|<html|<head|<body|<\?xml")
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # UTF-32 first: its mark begins with that of UTF-16
 
 
 class NotTrainable(UserError):
@@ -59,62 +53,3 @@ def refuse_other_kinds(content: Content) -> bytes:
     if _MARKUP.match(start):
         raise UserError(f"{name} is a web page (HTML or XML), not a dataset. Download it again; it probably needs a login.")
     return head
-
-
-def find_encoding(content: Content, head: bytes, glance: bool = False) -> tuple[str, list[str]]:
-    """(encoding that decodes the whole file, or its beginning for a `glance`; warnings). `head` are its first bytes.
-
-    Raises UserError if there is none.
-    """
-    name = content.name
-    marked = next((encoding for mark, encoding in _MARKS if head.startswith(mark)), None)
-    if marked or b"\0" in head:
-        encoding = marked or _utf16(head)
-        if encoding and _decodes(content, encoding, glance):
-            return encoding, []
-        found = f"not valid {encoding}" if marked else "it contains zero bytes"
-        raise UserError(f"{name} is not readable text ({found}). Save it as UTF-8, then upload it again.")
-    if _decodes(content, "utf-8", glance):
-        return "utf-8", []
-    if not _decodes(content, "cp1252", glance):
-        raise UserError(f"{name} is neither UTF-8 nor Windows-1252 text. Save it as UTF-8, then upload it again.")
-    if glance:
-        return "cp1252", []
-    words = ", ".join(islice(_odd_words(content), 4))
-    return "cp1252", [f"The file is not UTF-8, so it was read in the encoding Windows-1252. Please check these words: {words}."]
-
-
-def _utf16(head: bytes) -> str | None:
-    """UTF-16 without a mark: in Latin text every second byte is zero."""
-    for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
-        half = head[start::2]
-        if half.count(b"\0") > 0.4 * len(half) and head.count(b"\0") < 1.3 * half.count(b"\0"):
-            return encoding
-    return None
-
-
-def _decodes(content: Content, encoding: str, glance: bool) -> bool:
-    decoder = codecs.getincrementaldecoder(encoding)()
-    try:
-        with content.open() as file:
-            while chunk := file.read(1 << 20):
-                decoder.decode(chunk)
-                if glance:
-                    return True
-        decoder.decode(b"", final=True)
-    except UnicodeError:
-        return False
-    return True
-
-
-def _odd_words(content: Content) -> Iterator[str]:
-    """Words with letters beyond ASCII, each once: what looks wrong if the encoding was guessed wrong."""
-    seen = set()
-    with io.TextIOWrapper(content.open(), encoding="cp1252") as file:
-        for line in file:
-            for odd in re.finditer(r"[^\x00-\x7f]", line):
-                before, after = line[max(0, odd.start() - 15):odd.start()], line[odd.start():odd.start() + 15]
-                word = re.search(r"\w*$", before)[0] + re.match(r".[\w\u2019]*", after)[0]
-                if word not in seen:
-                    seen.add(word)
-                    yield word

@@ -5,27 +5,33 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..messages import Message
-from .turns import Columns, chat_turn
+from .chat_turns import chat_turn
+from .reading import Reading
+from .turns import Columns
 
 NOT_BEST = "another answer to the same message was ranked better"
 NO_PARENT = "the message it answers is not in the file"
 _IDS, _PARENTS = ("message_id", "user_message_id", "id"), ("parent_id", "parent_message_id")
+_JUDGED = ("rank", "deleted")  # what decides which reply is followed
 LINKED = (*_IDS, *_PARENTS, "role", "text", "content", "rank", "deleted")  # all that matters of a row that names its parent
 
 
-def best_path(row: Columns) -> list[Message]:
+def best_path(row: Reading) -> list[Message]:
     """A root and its nested `replies` -> the turns along the best of them."""
-    node: Any = row["prompt"] if isinstance(row.get("prompt"), dict) else row
+    node: Any = row.inside(row["prompt"], "messages") if isinstance(row.peek("prompt"), dict) else row
     turns = []
-    while isinstance(node, dict):
-        turns.append(node_turn(node, len(turns) + 1))
-        node = _best(node.get("replies"))
+    while node is not None:
+        turns.append(node_turn(node))
+        node.taken.update(name for name in _JUDGED if isinstance(node.peek(name), int | float))
+        best = _best(node.get("replies"))
+        node = None if best is None else row.inside(best, "messages")
     return turns
 
 
-def node_turn(node: Columns, number: int) -> Message:
+def node_turn(node: Reading) -> Message:
     """One message of a tree; its words are in `text` or `content`."""
-    return chat_turn({"role": node.get("role"), "content": node.get("text", node.get("content"))}, number)
+    said = "text" if "text" in node else "content"
+    return chat_turn({"role": node.get("role"), "content": node.get(said)}, node)
 
 
 def paths(rows: Iterable[Columns]) -> Iterator[list[int]]:

@@ -164,9 +164,10 @@ class Workshop:
         tab = self.chat
         said = {"show_progress": "hidden", "api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 4}
         history = [tab.picker, tab.base, tab.tuned]
-        answers = [gr.on([tab.box.submit, tab.send.click], tab.ask, [tab.box, *history], tab.talk, **said),
-                   tab.chips.ask(tab.ask_example, history, tab.talk, **said),
-                   tab.retry.click(tab.ask_again, history, tab.talk, **said)]
+        how = [tab.system, tab.thinking]
+        answers = [gr.on([tab.box.submit, tab.send.click], tab.ask, [tab.box, *history, *how], tab.talk, **said),
+                   tab.chips.ask(tab.ask_example, [*history, *how], tab.talk, **said),
+                   tab.retry.click(tab.ask_again, [*history, *how], tab.talk, **said)]
         idle = [tab.note, tab.send, tab.stop]
         tab.stop.click(tab.stopped, None, idle, cancels=answers, **FAST)
         tab.clear.click(tab.cleared, None, [tab.base, tab.tuned, *idle], cancels=answers, **FAST)
@@ -182,7 +183,7 @@ class Workshop:
         """Show the chat first, then load its model, with the cursor in the box meanwhile."""
         event.success(None, self.chat.picker, js=REMEMBER % "chat")
         event.success(None, js=FOCUS)
-        event.success(self.chat.warm_up, self.chat.picker, self.chat.note, concurrency_id="model", **QUIET)
+        event.success(self.chat.warm_up, self.chat.picker, [self.chat.note, self.chat.thinking], concurrency_id="model", **QUIET)
 
     def _wire_page(self, demo: gr.Blocks) -> None:
         self.train_tab.select(None, js=REMEMBER % "train")

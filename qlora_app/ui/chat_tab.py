@@ -10,7 +10,7 @@ import gradio as gr
 from gradio.components import Component
 
 from .. import starter
-from ..chat import Decoding
+from ..chat import ChatSession, Decoding
 from ..errors import UserError
 from ..messages import Conversation
 from ..runs import Run
@@ -33,6 +33,7 @@ FOCUS = """() => { let n = 0; const go = () => { const box = document.querySelec
   box && box.offsetParent ? box.focus() : n++ < 40 && setTimeout(go, 50); }; go(); }"""
 NOTHING_YET = "…"
 SILENT = "(It answered nothing.)"
+THINKING = Decoding.model_fields["thinking"].json_schema_extra["labels"]
 History = list[dict[str, Any]]
 
 
@@ -55,7 +56,8 @@ class ChatTab:
                 self.note = plain(elem_id="chat-note", scale=4)
             with gr.Column(elem_classes="talking") as self.talking:
                 with gr.Row(elem_classes="columns"):
-                    look = {"height": 360, "buttons": ["copy"], "feedback_options": None, "min_width": 260, "render_markdown": False}
+                    look = {"height": 360, "buttons": ["copy"], "feedback_options": None, "min_width": 260, "render_markdown": False,
+                            "reasoning_tags": [("<think>", "</think>")]}
                     self.base = gr.Chatbot(label="Before (base model, sampled at 0.7)", placeholder="What the model says without training",
                                            elem_id="before", **look)
                     self.tuned = gr.Chatbot(label="After (your adapter)", placeholder="What it says with your adapter",
@@ -66,6 +68,13 @@ class ChatTab:
                                           scale=8, min_width=160, elem_id="ask", max_length=LONGEST_MESSAGE, interactive=True)
                     self.send = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="send")
                     self.stop = gr.Button("Stop", scale=1, min_width=80, elem_id="stop-chat", visible=False)
+                with gr.Accordion("How it is asked", open=False, elem_id="how-asked"):
+                    self.system = gr.Textbox(label="System text", lines=2, max_lines=6, max_length=LONGEST_MESSAGE, interactive=True,
+                                             placeholder="None", elem_id="system-text",
+                                             info="Stands before the conversation. At first it is the one that all examples had.")
+                    self.thinking = gr.Radio([(label, value) for value, label in THINKING.items()], value="auto", label="Reasoning",
+                                             visible=False, elem_id="thinking",
+                                             info="Does the model reason before it answers? As trained: as most examples did.")
                 with gr.Row(elem_classes="after-chat"):
                     self.retry = gr.Button("Ask again", size="sm", min_width=110)
                     self.clear = gr.Button("Clear", size="sm", min_width=110)
@@ -84,10 +93,15 @@ class ChatTab:
     @property
     def panels(self) -> list[Component]:
         """The chat, or the box of another task."""
-        return [self.talking, *self.tries.view]
+        return [self.talking, self.system, *self.tries.view]
 
     def _panels(self, run: Run) -> list[Any]:
-        return [gr.Column(visible=not run.task().asks), *self.tries.shown(run)]
+        return [gr.Column(visible=not run.task().asks), self._trained_system(run), *self.tries.shown(run)]
+
+    def _trained_system(self, run: Run) -> str:
+        """The system text of its examples, for those who may see them."""
+        recipe = recipe_of(run)
+        return run.trained_with().get("system", "") if recipe and self.page.may_show(recipe.dataset) else ""
 
     # ---- handlers: who one talks to
 
@@ -121,41 +135,43 @@ class ChatTab:
         return [[], [], self.chip_words(run), "", *_buttons(busy=False), *self._panels(run)]
 
     @reads
-    def warm_up(self, chosen: str | None) -> Iterator[str]:
-        """Load the model while the person is still thinking of a question."""
+    def warm_up(self, chosen: str | None) -> Iterator[tuple[str, Any]]:
+        """(note, switch): load the model while the person is still thinking of a question; only then it is known whether it can reason."""
         if not chosen:
-            yield ""
+            yield "", gr.skip()
             return
-        yield _note("Loading the model…")
+        yield _note("Loading the model…"), gr.skip()
         try:
-            self.page.sessions.get(self.page.store.get(chosen))
+            session = self.page.sessions.get(self.page.store.get(chosen))
         except UserError as error:
-            yield _note(str(error))
+            yield _note(str(error)), gr.skip()
             return
-        yield ""
+        yield "", gr.Radio(visible=not session.task.asks and session.template.has_thinking)
 
     # ---- handlers: the conversation
 
     @reads
-    def ask(self, message: str, chosen: str, base: History, tuned: History, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+    def ask(self, message: str, chosen: str, base: History, tuned: History, request: gr.Request, system: str = "",
+            thinking: str = "auto") -> Iterator[tuple[Any, ...]]:
         """The message to both; the box is emptied only when an answer begins."""
-        yield from self._answer((message or "").strip(), chosen, base or [], tuned or [], request)
+        yield from self._answer((message or "").strip(), chosen, base or [], tuned or [], request, system, thinking)
 
     @reads
     def ask_example(self, chosen: str, base: History, tuned: History, event: gr.EventData,
-                    request: gr.Request) -> Iterator[tuple[Any, ...]]:
+                    request: gr.Request, system: str = "", thinking: str = "auto") -> Iterator[tuple[Any, ...]]:
         question = str(event._data.get("question", ""))[:LONGEST_MESSAGE]
-        yield from self._answer(question, chosen, base or [], tuned or [], request, typed=False)
+        yield from self._answer(question, chosen, base or [], tuned or [], request, system, thinking, typed=False)
 
     @reads
-    def ask_again(self, chosen: str, base: History, tuned: History, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+    def ask_again(self, chosen: str, base: History, tuned: History, request: gr.Request, system: str = "",
+                  thinking: str = "auto") -> Iterator[tuple[Any, ...]]:
         """The last message once more, its answers replaced."""
         last = max((i for i, m in enumerate(tuned or []) if m["role"] == "user"), default=None)
         if last is None:
             raise UserError("There is no message yet to ask again. Write one, or choose one of the examples.")
-        yield from self._answer(text_of(tuned[last]), chosen, (base or [])[:last], tuned[:last], request, typed=False)
+        yield from self._answer(text_of(tuned[last]), chosen, (base or [])[:last], tuned[:last], request, system, thinking, typed=False)
 
-    def _answer(self, message: str, chosen: str, base: History, tuned: History, request: gr.Request,
+    def _answer(self, message: str, chosen: str, base: History, tuned: History, request: gr.Request, system: str, thinking: str,
                 typed: bool = True) -> Iterator[tuple[Any, ...]]:
         if not message:
             raise UserError("Write a message first.")
@@ -164,14 +180,19 @@ class ChatTab:
         self._answering[request.session_hash] = stop
         try:
             yield before, after, gr.skip(), _note("Loading the model…"), *_buttons(busy=True)
-            session = self.page.sessions.get(self.page.store.get(chosen))
+            run = self.page.store.get(chosen)
+            session = self.page.sessions.get(run)
             yield [*before, asked], [*after, asked], "" if typed else gr.skip(), _note("Thinking…"), gr.skip(), gr.skip()
-            answers = session.reply(conversation([*before, asked]), conversation([*after, asked]), Decoding(), stop)
+            decoding = Decoding(thinking=thinking if thinking in THINKING else "auto")
+            first = self._first_turn(run, session, system)
+            for_base, for_adapter = ([*first, *conversation([*talk, asked])] for talk in (before, after))
+            left_out = session.prompt(for_adapter, decoding).note
+            note = _note(left_out) if left_out else ""
             base_text = tuned_text = ""
-            for base_text, tuned_text in answers:
-                yield [*before, asked, _said(base_text)], [*after, asked, _said(tuned_text)], gr.skip(), "", gr.skip(), gr.skip()
+            for base_text, tuned_text in session.reply(for_base, for_adapter, decoding, stop):
+                yield [*before, asked, _said(base_text)], [*after, asked, _said(tuned_text)], gr.skip(), note, gr.skip(), gr.skip()
             silent = "…" if stop.is_set() else said(SILENT)
-            yield ([*before, asked, _said(base_text, silent)], [*after, asked, _said(tuned_text, silent)], gr.skip(), "",
+            yield ([*before, asked, _said(base_text, silent)], [*after, asked, _said(tuned_text, silent)], gr.skip(), note,
                    *_buttons(busy=False))
         except Exception as error:  # whatever it is, the message must go back into the box
             yield before, after, message if typed else gr.skip(), _note(in_words(error)), *_buttons(busy=False)
@@ -179,6 +200,13 @@ class ChatTab:
             stop.set()
             if self._answering.get(request.session_hash) is stop:
                 del self._answering[request.session_hash]
+
+    def _first_turn(self, run: Run, session: ChatSession, system: str) -> Conversation:
+        """The system text as a turn; that of the examples for those who may not see it, and so cannot have changed it."""
+        recipe = recipe_of(run)
+        is_shown = recipe is not None and self.page.may_show(recipe.dataset)
+        text = (system or "").strip() if is_shown else session.template.system
+        return [{"role": "system", "content": text}] if text else []
 
     def _stop(self, request: gr.Request) -> None:
         """Within a token; cancelling the event alone would wait until its generator is asked for the next one."""

@@ -7,7 +7,7 @@ import gradio as gr
 from gradio.components import Component
 
 from ..errors import UserError
-from ..messages import Conversation
+from ..messages import Conversation, flatten
 from ..training_data import DatasetChoice
 from ..training_data.columns import AskColumns
 from ..training_data.first_rows import FirstRows, first_rows
@@ -138,7 +138,7 @@ def _row(number: int, made: Conversation | str) -> str:
     """One row as a conversation, what carries loss underlined as under the microscope; or why it is left out."""
     if isinstance(made, str):
         return f'<p class="warning">Row {number} is left out: {escape(made)}</p>'
-    turns = "".join(f"<dt>{escape(turn['role'])}</dt><dd>{_said(turn['content'], _is_learned(turn))}</dd>" for turn in made[:6])
+    turns = "".join(f"<dt>{escape(turn['role'])}</dt><dd>{_said(turn['content'], _is_learned(turn))}</dd>" for turn in flatten(made)[:6])
     if options := made[-1].get("options"):
         turns += f"<dt>options</dt><dd>{escape(' | '.join(options)[:LONGEST_TEXT])}</dd>"
     return f'<dl class="turns" translate="no">{turns}</dl>'

@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 
 from ..errors import UserError
-from ..messages import Conversation
+from ..messages import Conversation, flatten
 from ..training_data import DatasetChoice, import_files
 from ..training_data.first_rows import first_conversations
 from .effort import examples_of
@@ -82,5 +82,5 @@ class _Reading:
 
 def conversation_words(conversation: Conversation) -> str:
     turns = "".join(f"<dt>{escape(m['role'])}</dt><dd>{escape(m['content'][:300])}{'…' if len(m['content']) > 300 else ''}</dd>"
-                    for m in conversation[:6])
+                    for m in flatten(conversation)[:6])
     return f'<dl class="turns" translate="no">{turns}</dl>'

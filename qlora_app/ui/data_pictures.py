@@ -20,15 +20,24 @@ BLANKS = {" ": "blank", "\n": "line", "\t": "tab"}
 
 # ---- one example
 
-def mask_words(tokens: list[Token], at: int, count: int) -> str:
-    """Example `at` of `count`, how many of its tokens are what, and each of them; a screen reader hears the parts named."""
+def mask_words(parts: list[list[Token]], at: int, count: int, problem: str = "") -> str:
+    """Example `at` of `count`, how many of its tokens are what, and each of them; a screen reader hears the parts named.
+
+    parts: the tokens of the example, or of each that is made of it. problem: why it, or an answer in it, is not learned.
+    """
+    tokens = [token for part in parts for token in part]
     kinds = {kind: sum(token.kind == kind for token in tokens) for kind in KINDS}
     steps = "".join(f'<button type="button" data-at="{place % count}" aria-label="{name}">{sign}</button>'
                     for name, sign, place in (("Previous example", "←", at - 1), ("Next example", "→", at + 1)))
     legend = "".join(f'<li><span class="part {kind}">{words}</span> <span>{kinds[kind]:,}</span></li>' for kind, words in KINDS.items())
+    warning = f'<p class="warning">Not learned: {escape(problem)}</p>' if problem else ""
+    several = "" if len(parts) < 2 else (
+        f'<p class="quiet">The model\'s chat template writes earlier answers otherwise than it asks for them, so this conversation is '
+        f"learned as {len(parts)} examples, one after another below.</p>")
+    shown = "".join(f'<div class="tokens" role="region" tabindex="0" aria-label="The tokens of this example">{_parts(part)}</div>'
+                    for part in parts)
     return (f'<div class="steps">{steps}<p role="status">Example {at + 1:,} of {count:,}: {len(tokens):,} tokens, {kinds["trained"]:,} '
-            f'trained, {kinds["cut"]:,} cut off.</p></div><ul class="kinds">{legend}</ul>'
-            f'<div class="tokens" role="region" tabindex="0" aria-label="The tokens of this example">{_parts(tokens)}</div>')
+            f'trained, {kinds["cut"]:,} cut off.</p></div>{warning}{several}<ul class="kinds">{legend}</ul>{shown}')
 
 
 def _parts(tokens: list[Token]) -> str:
@@ -70,7 +79,7 @@ def jump_words(lengths: Lengths, max_length: int) -> str:
 
 def facts_words(examples: Examples, lengths: Lengths, max_length: int, context: int | None) -> str:
     """Figures, the histogram with its sentence and table, and what to do about the lengths."""
-    count, cut, silent = len(lengths.tokens), len(lengths.cut(max_length)), len(lengths.without_loss(max_length))
+    count, cut, silent = lengths.examined, len(lengths.cut(max_length)), len(lengths.without_loss(max_length))
     figures = {"to learn from": len(examples.train), "held out": len(examples.held_out), "left out": len(examples.left_out),
                "duplicates": examples.duplicates, "cut off": cut, "nothing to learn": silent}
     tiles = "".join(f"<div><dt>{name}</dt><dd>{value:,}</dd></div>" for name, value in figures.items())
@@ -79,7 +88,8 @@ def facts_words(examples: Examples, lengths: Lengths, max_length: int, context: 
     refused = f'<p class="warning">{escape(NOTHING_TO_LEARN)}</p>' if silent == len(examples.train) else ""
     return (f'{refused}<dl class="facts">{tiles}</dl><figure class="chart lengths">{_histogram(lengths, max_length, summary)}'
             f"<figcaption>{summary}</figcaption>{_table(lengths, max_length)}</figure>"
-            f"{_advice(lengths, max_length, context)}{_odd_words(examples)}{left_out_words(examples)}")
+            f"{_advice(lengths, max_length, context)}{_odd_words(examples)}{_not_learned_words(examples, lengths)}"
+            f"{left_out_words(examples)}")
 
 
 def _summary(lengths: Lengths, max_length: int) -> str:
@@ -158,6 +168,20 @@ def _odd_words(examples: Examples) -> str:
     """What was noticed while the data was read."""
     said = "".join(f"<li>{escape(text)}</li>" for text in examples.warnings)
     return f'<h4>Worth knowing</h4><ul class="warnings">{said}</ul>' if said else ""
+
+
+def _not_learned_words(examples: Examples, lengths: Lengths) -> str:
+    """The first rows that the chosen model's template or tokenizer refuses, or of which it leaves an answer out, and why."""
+    if not lengths.not_learned:
+        return ""
+    named = [(_row_number(place, examples), why) for place, why in list(lengths.not_learned.items())[:REASONS]]
+    rows = "".join(f"<li>{escape(f'row {row}: {why}')}</li>" for row, why in named)
+    count = f"{len(lengths.not_learned):,} of {lengths.examined:,}"
+    return f'<h4>Rows this model cannot learn from, or not wholly: {count}</h4><ul class="warnings">{rows}</ul>'
+
+
+def _row_number(place: int, examples: Examples) -> int:
+    return int(examples.train_rows[place]) if len(examples.train_rows) > place else place + 1
 
 
 def left_out_words(examples: Examples) -> str:

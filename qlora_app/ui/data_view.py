@@ -153,7 +153,7 @@ class DataView:
             conversations = subject.examples.train
             for lengths in measured(subject.tokenizer, conversations, MOST_MEASURED, NEWS, subject.task):
                 of = min(len(conversations), MOST_MEASURED)
-                yield gr.skip(), _busy(f"Measuring the lengths: {len(lengths.tokens):,} of {of:,}…"), *(gr.skip(),) * 3
+                yield gr.skip(), _busy(f"Measuring the lengths: {lengths.examined:,} of {of:,}…"), *(gr.skip(),) * 3
             self._remember(subject.key, lengths)
         facts = facts_words(subject.examples, lengths, subject.max_length, subject.context)
         yield gr.skip(), jump_words(lengths, subject.max_length), gr.skip(), facts, gr.skip()
@@ -167,7 +167,7 @@ class DataView:
         try:
             subject = self._loading.submit(self._subject, recipe).result(QUICKLY)
             if lengths := self._lengths.get(subject.key):
-                is_all = len(lengths.tokens) == len(subject.examples.train)
+                is_all = lengths.examined == len(subject.examples.train)
                 return is_all and len(lengths.without_loss(subject.max_length)) == len(lengths.tokens)
             return not learns(subject.tokenizer, subject.examples.train, subject.max_length, THOROUGHLY, subject.task)
         except Exception:  # whatever is wrong, it is the worker that has to get along with it, or say so
@@ -199,7 +199,14 @@ class DataView:
     def _mask(self, subject: Subject, at: int) -> str:
         conversations = subject.examples.train
         at = min(at, len(conversations) - 1)
-        return mask_words(tokens_of(subject.tokenizer, conversations[at], subject.max_length, subject.task), at, len(conversations))
+        conversation = conversations[at]
+        why = subject.task.why_not_learned(subject.tokenizer, conversation, sys.maxsize)
+        try:
+            parts = [tokens_of(subject.tokenizer, one, subject.max_length, subject.task)
+                     for one in subject.task.examples(subject.tokenizer, [conversation])]
+        except UserError:
+            parts = []
+        return mask_words(parts, at, len(conversations), why if not parts or len(parts) == 1 else "")
 
     def _remember(self, key: Any, lengths: Lengths) -> None:
         if len(self._lengths) > 20:

@@ -18,8 +18,9 @@ import gradio as gr
 from ..errors import UserError
 from ..recipe import Recipe
 from ..runs import Run, Status
+from ..runs.proof_words import Line, proof_lines
 from ..training_data import changed_since
-from ..words import duration, left, loss_figure, proof_words
+from ..words import duration, left, loss_figure
 from .charts import chart, newer
 from .language import spoken, texts_in, translated
 from .page import Page
@@ -216,13 +217,13 @@ def _button(event: str, words: str, kind: str = "") -> str:
 
 def proof(values: dict[str, Any]) -> str:
     """The sentences of proof.json; those of the score and of a broken promise stand out."""
-    lines = "".join(_proof_line(line) for line in proof_words(values))
+    lines = "".join(_proof_line(line) for line in proof_lines(values))
     return f'<div class="proof"><h3>Proof</h3>{lines}</div>' if lines else ""
 
 
-def _proof_line(line: str) -> str:
-    kind = next((kind for beginning, kind in (("On ", "score"), ("Warning: ", "warning")) if line.startswith(beginning)), "")
-    return f'<p class="{kind}">{escape(line)}</p>'
+def _proof_line(line: Line) -> str:
+    kind = "" if line.kind == "fact" else line.kind
+    return f'<p class="{kind}">{escape(line.text)}</p>'
 
 
 def samples(rows: list[dict[str, Any]]) -> str:
@@ -240,7 +241,8 @@ def _sample(question: str, answers: list[dict[str, Any]]) -> str:
     now = '<div class="now"><h4>Now</h4><p class="quiet">soon</p></div>'
     if len(answers) > 1:
         when = f'Now, step {int(last.get("step", 0)):,}{" · as expected" if right else ""}'
-        now = f'<div class="now{" right" if right else ""}"><h4>{when}</h4><p>{_shown(last.get("answer"))}</p></div>'
+        more = _cut(last) if "is_cut" in last else ""
+        now = f'<div class="now{" right" if right else ""}"><h4>{when}</h4><p>{_shown(last.get("answer"))}{more}</p></div>'
     wanted = f'<p class="expected">Expected: <span translate="no">{escape(expected)}</span></p>' \
         if expected and not right and len(answers) > 1 else ""
     return (f'<div class="sample"><p class="question" translate="no">{escape(question)}</p><div class="pair">'
@@ -256,6 +258,8 @@ def _shown(answer: Any) -> str:
 def _cut(row: dict[str, Any]) -> str:
     """A base goes on telling until it is stopped at the longest answer; without a sign of that it looks like a fault of the page."""
     text = str(row.get("answer") or "").rstrip()
+    if "is_cut" in row:
+        return '<span class="quiet">…</span>' if row["is_cut"] and len(text) <= LONGEST_SHOWN else ""
     is_whole = len(text) > LONGEST_SHOWN or text.endswith(SENTENCE_ENDS) or " " not in text  # a label is a word
     return "" if not text or is_whole else '<span class="quiet">…</span>'
 

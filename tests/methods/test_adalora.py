@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from qlora_app.methods.adalora import AdaloraMethod
+from qlora_app.methods.adalora import ALLOCATOR, AdaloraMethod
 from tests.methods.tiny import batch, logits, opened, train
 
 METHOD = AdaloraMethod(rank=4, first_rank=8, alpha=8)
@@ -58,3 +59,38 @@ def test_a_resumed_run_takes_the_same_values_away(stopped, tmp_path):
     steps(resumed, range(stopped + 1, 21), 20)
     assert (values(resumed) != 0).sum(1).float().mean().item() == pytest.approx(4, abs=0.1)
     assert bool((values(resumed)[zero] == 0).all()) or stopped < 14, "in the last phase nothing comes back"
+
+
+@pytest.mark.parametrize("stopped", [1, 3, 9, 12, 14, 18])
+def test_a_resumed_run_takes_each_later_step_as_if_it_had_not_stopped(stopped, tmp_path):
+    """Before ranks are taken away, while they are, and after: what decides is the allocator's memory, not the adapter alone."""
+    torch.manual_seed(0)
+    model = METHOD.attach(opened())
+    steps(model, range(1, stopped + 1), 20)
+    METHOD.save(model, tmp_path)
+    resumed = METHOD.attach(opened())
+    METHOD.resume(resumed, tmp_path)
+    for step in range(stopped + 1, 21):
+        for one in (model, resumed):  # without moments, which the Trainer keeps
+            outputs = one.train()(**batch())
+            (outputs.loss + METHOD.loss(one, {}, outputs)).backward()
+            with torch.no_grad():
+                for p in one.parameters():
+                    if p.grad is not None:
+                        p.sub_(0.5 * p.grad)
+            METHOD.after_step(one, step, 20)
+            one.zero_grad()
+        assert torch.equal(values(model), values(resumed)), step
+    assert model.peft_config["default"].rank_pattern == resumed.peft_config["default"].rank_pattern
+
+
+def test_the_allocator_is_kept_in_checkpoints_as_safetensors_and_in_no_finished_adapter(tmp_path):
+    model = METHOD.attach(opened())
+    steps(model, range(1, 6), 20)
+    METHOD.save(model, tmp_path)
+    kept = load_file(tmp_path / ALLOCATOR)
+    allocator = model.base_model.rankallocator
+    assert {key.partition("/")[0] for key in kept} == {"exp_avg_ipt", "exp_avg_unc", "left"}
+    assert all(torch.equal(tensor, kept[f"exp_avg_unc/{name}"]) for name, tensor in allocator.exp_avg_unc.items())
+    METHOD.finish(model, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".md") == ["adapter_config.json", "adapter_model.safetensors"]

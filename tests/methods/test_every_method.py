@@ -23,7 +23,7 @@ from qlora_app.methods.card import HEADINGS, RATE, card
 from qlora_app.methods.claims import FAMILIES, claims
 from qlora_app.methods.method import PRECISIONS, Matrix
 from qlora_app.recipe import Recipe
-from qlora_app.tasks.chat import Chat, answer_all
+from qlora_app.tasks.chat import Chat
 from tests.methods.tiny import FAMILIES as TINY
 from tests.methods.tiny import batch, logits, opened, task_type, train
 
@@ -86,8 +86,8 @@ def test_answers_to_many_are_those_to_each_also_behind_learned_tokens():
     tokenizer = load_tokenizer(ModelChoice())
     asked = [[{"role": "user", "content": text}] for text in (
         "Where?", "Where does Mira live, and who lives beside her, and what do they do when it rains in Pennywick?")]
-    assert answer_all(model, tokenizer, asked, max_new_tokens=40) == [
-        answer_all(model, tokenizer, [one], max_new_tokens=40)[0] for one in asked]
+    assert Chat().answer(model, tokenizer, asked, max_new_tokens=40) == [
+        Chat().answer(model, tokenizer, [one], max_new_tokens=40)[0] for one in asked]
 
 
 @pytest.mark.parametrize("name", ["prompt", "prefix"])

@@ -100,8 +100,21 @@ def scores(means, right, wrong_tokens=1):
 
 def test_a_wrong_token_that_is_certain_costs_most_and_an_impossible_one_nothing():
     impossible, likely, certain = (unlikelihood(scores([math.log(p), math.log(0.5)], right=1)).item() for p in (1e-30, 0.5, 1.0))
-    assert impossible == pytest.approx(-math.log(1.01), abs=1e-6) and impossible < likely < certain
-    assert certain == pytest.approx(-math.log(0.01), rel=1e-4)
+    assert impossible == 0 and impossible < likely < certain, "as in the paper, and never below nothing"
+    assert certain == pytest.approx(math.log(101), rel=1e-4)
+
+
+@pytest.mark.parametrize("chance", [1e-4, 0.002, 0.1, 0.5, 0.9])
+def test_the_loss_of_wrong_tokens_is_the_papers_and_its_slope_that_of_the_authors_program(chance):
+    log = torch.tensor(math.log(chance), requires_grad=True)
+    said = Scores(torch.stack([log, torch.tensor(math.log(0.5))])[:, None], torch.ones(2, 1, dtype=torch.bool), torch.zeros(2).long(),
+                  torch.tensor([False, True]))
+    unlikelihood(said).backward()
+    theirs = torch.tensor(math.log(chance), requires_grad=True)
+    (-(1 - theirs.exp() + 0.01).log()).backward()
+    assert log.grad.item() == pytest.approx(theirs.grad.item(), rel=1e-5)
+    assert unlikelihood(said).item() == pytest.approx(-math.log(1 - chance), rel=0.12), "0.01 bends it only where p is nearly 1"
+    assert unlikelihood(said).item() > 0
 
 
 def test_without_a_wrong_option_there_is_nothing_to_be_unlikely():

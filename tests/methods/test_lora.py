@@ -146,3 +146,18 @@ def test_layers_are_named_as_the_model_names_them():
 def test_what_cannot_work_together_is_refused_with_its_reason(chosen, precision, wrong):
     assert set(lora(**chosen).problems(precision, "llama", "chat")) == {f"method.{wrong}"}
     assert lora().problems(precision, "llama", "chat") == {}
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_only_loftq_needs_the_precision_it_was_trained_on(family, tmp_path):
+    """For the model card: on a whole base, LoftQ adds a second time what rounding would have taken away."""
+    apart = {}
+    for name, method in {"loftq": lora(initialisation="loftq"), "plain": lora()}.items():
+        model = attached(method, family, "nf4")  # as it begins
+        method.save(model, tmp_path / name)
+        now = logits(model, batch(family))
+        assert (logits(method.load(opened(family, "nf4"), tmp_path / name), batch(family)) - now).abs().max() <= 1e-5
+        whole, base = (opened(family, "fp32") for _ in range(2))
+        apart[name] = (logits(method.load(whole, tmp_path / name), batch(family)) - logits(base, batch(family))).abs().max()
+        assert method.needs_its_precision == (name == "loftq")
+    assert apart["plain"] == 0 and apart["loftq"] > 1e-3

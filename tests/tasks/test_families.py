@@ -7,8 +7,8 @@ import pytest
 from qlora_app.chat import ChatSession
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
-from qlora_app.tasks.chat import EncodedExamples, micro_batches
 from qlora_app.tasks.claims import claims
+from qlora_app.tasks.dataset import EncodedExamples, micro_batches
 from qlora_app.train import worker
 from qlora_app.training_data import import_file, load_examples
 from tests.tiny_models import FAMILIES, tiny_model

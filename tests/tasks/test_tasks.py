@@ -5,6 +5,8 @@ import random
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification
 
@@ -17,7 +19,7 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
 from qlora_app.tasks import TASKS, TaskChoice, misfits, task_for
-from qlora_app.tasks.chat import EncodedExamples, micro_batches
+from qlora_app.tasks.dataset import EncodedExamples, micro_batches
 from qlora_app.tasks.scores import macro_f1, rouge_l
 from qlora_app.tasks.task import IGNORED
 from qlora_app.train import worker
@@ -106,11 +108,29 @@ def test_a_recipe_with_a_task_its_model_cannot_learn_names_the_field(folders):
 
 def test_text_to_text_learns_the_output_only(folders):
     tokenizer, task = tokenizer_of(folders["t5"]), TASKS["text_to_text"](TaskChoice(prefix="translate:"))
-    read, labels, cut = task.encode(tokenizer, PAIRS[1], 64)
+    read, labels, cut, _ = task.encode(tokenizer, PAIRS[1], 64)
     assert tokenizer.decode(read) == "translate: Number 1</s>" and tokenizer.decode(labels) == "Nummer 1</s>" and not cut
     batch = task.collator(tokenizer, False)([{"input_ids": read, "labels": labels}, {"input_ids": read[:3], "labels": labels[:2]}])
     assert batch["decoder_input_ids"][0].tolist() == [tokenizer.pad_token_id, *labels[:-1]]
     assert batch["labels"][1, 2:].eq(IGNORED).all() and task.encode(tokenizer, PAIRS[1], 4).is_cut
+
+
+@given(source=st.integers(1, 40), target=st.integers(1, 40), longest=st.integers(2, 24))
+def test_what_is_cut_of_input_and_output_ends_as_what_is_whole(folders, source, target, longest):
+    tokenizer, task = tokenizer_of(folders["t5"]), TASKS["text_to_text"]()
+    pair = [{"role": "user", "content": "a " * source}, {"role": "assistant", "content": "b " * target}]
+    whole, found = task.encode(tokenizer, pair, 999), task.encode(tokenizer, pair, longest)
+    for cut, all_of_it in ((found.input_ids, whole.input_ids), (found.labels, whole.labels)):
+        assert len(cut) == min(longest, len(all_of_it)) and cut[-1] == tokenizer.eos_token_id
+        assert cut[:-1] == all_of_it[:len(cut) - 1]
+    assert found.is_cut == (max(len(whole.input_ids), len(whole.labels)) > longest)
+
+
+def test_a_tokenizer_that_sets_no_end_loses_none_when_a_text_is_cut(tmp_path):
+    tokenizer, task = tokenizer_of(tiny_model("llama", tmp_path)), TASKS["classification"](labels=("x",))
+    labelled = [{"role": "user", "content": "one two three four five"}, {"role": "assistant", "content": "x"}]
+    whole, cut = task.encode(tokenizer, labelled, 99), task.encode(tokenizer, labelled, 5)
+    assert cut.input_ids == whole.input_ids[:5] and cut.is_cut
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "deberta", "t5"])
@@ -126,7 +146,7 @@ def test_special_tokens_somebody_wrote_stay_text(folders, family):
 def test_whole_words_are_hidden_together_and_nothing_else(folders, family):
     tokenizer, task = tokenizer_of(folders[family]), TASKS["fill_mask"](TaskChoice(masked_share=0.4))
     talk = [{"role": "text", "content": "Unbelievable harbours repair wonderful clocks"}]
-    ids, words, _ = task.encode(tokenizer, talk, 64)
+    ids, words, *_ = task.encode(tokenizer, talk, 64)
     example = {"input_ids": ids, "labels": words}
     batch = task.collator(tokenizer, False)([example])
     hidden = batch["labels"][0] != IGNORED

@@ -1,0 +1,157 @@
+"""The proof of a finished run: every figure that proof.json holds, typed, with the way to the file and back beside each other.
+
+A file of an older version lacks some: those have their defaults, and no sentence is made of them.
+"""
+
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar
+
+Kind = TypeVar("Kind")
+Figures = dict[str, float]  # of one held-out measurement: "loss" in nats a label, and the task's share of labels that come first
+
+
+@dataclass(frozen=True)
+class Change:
+    """A figure of the base, which is the adapter switched off, and of the adapter; None where it was not measured."""
+
+    before: float | None = None
+    after: float | None = None
+
+    @property
+    def is_known(self) -> bool: return None not in (self.before, self.after)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Questions with a known answer that base and adapter were asked. All counts but those of exact_match are of the adapter."""
+
+    questions: int = 0
+    exact_match: Change = Change()  # shares of them
+    # Whose whole answer, its end included, is the likeliest token by token when the right tokens before it are given: what a model
+    # says by itself, if it is asked as it was taught.
+    predicted: int | None = None
+    unended: int | None = None  # stopped at the longest answer allowed, a few tokens longer than the right one
+    went_on: int | None = None  # began with the whole right answer and said more
+    empty: int | None = None  # answered with nothing where something was right
+    different_answers: int | None = None
+    different_expected: int | None = None
+    tokens: float | None = None  # of a right answer, on average
+    out_of_reach: int = 0  # drawn but not asked: question and right answer together are longer than the model reads
+    not_asked: int = 0  # drawn but not asked: answering them would have taken longer than the training
+
+
+@dataclass(frozen=True)
+class HeldOut(Answered):
+    """What was never trained on."""
+
+    loss: Change = Change()
+    also_learned: int | None = None  # questions that were also learned, with another answer
+    figures: dict[str, dict[str, float | None]] = field(default_factory=dict)  # {name: {"before", "after"}}, shares from 0 to 1
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Which step's adapter this is. `best` and `last` are its held-out measurement and that of the last step."""
+
+    step: int | None = None
+    of: int = 0
+    rule: str = "last"  # training.keep
+    best_step: int | None = None
+    best: Figures = field(default_factory=dict)
+    last: Figures = field(default_factory=dict)
+    was_better: bool = False  # the best by more than chance
+
+    @property
+    def is_earlier(self) -> bool: return self.step is not None and self.step < self.of
+
+
+@dataclass(frozen=True)
+class TrainingLoss:
+    """Nats a learned token: of the first step, and the mean of the last ones up to the kept step."""
+
+    first: float | None = None
+    last: float | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """Adapted layers, those in which nothing moved, and how many parameters learn."""
+
+    layers: int = 0
+    zero_layers: int = 0
+    parameters: int = 0
+
+
+@dataclass(frozen=True)
+class Reload:
+    """The adapter read back from disk against the one in memory: largest difference of a logit, largest logit, and on how much."""
+
+    max_difference: float | None = None
+    largest: float = 1.0
+    rows: int = 0
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """None for what did not happen: a run that was resumed has no first loss."""
+
+    to_first_loss: float | None = None
+    training: float | None = None
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows. `cut`: learned ones that were longer than `max_length` tokens; `left_out`: not learned, each with its reason in the run."""
+
+    fingerprint: str = ""
+    rows: int = 0
+    trained: int = 0
+    held_out: int = 0
+    left_out: int = 0
+    cut: int = 0
+    max_length: int = 0
+
+
+@dataclass(frozen=True)
+class Base:
+    """How the base was opened when it was measured: torch's names of its dtype and device, and what BitsAndBytesConfig was given, if
+    it was quantized."""
+
+    dtype: str = ""
+    device: str = ""
+    quantization: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """All of it."""
+
+    heldout: HeldOut = HeldOut()
+    learned: Answered = Answered()  # a few rows it was trained on
+    kept: Kept = Kept()
+    loss: TrainingLoss = TrainingLoss()
+    update: Update = Update()
+    reload: Reload = Reload()
+    method: dict[str, Any] = field(default_factory=dict)
+    base: Base = Base()
+    seconds: Seconds = Seconds()
+    data: Data = Data()
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Any) -> "Proof":
+        """What is missing has its default, what is unknown is passed over."""
+        return _made(cls, values)
+
+
+def _made(kind: type[Kind], values: Any) -> Kind:
+    known = values if isinstance(values, dict) else {}
+    given = {one.name: known[one.name] for one in fields(kind) if known.get(one.name) is not None}  # type: ignore[arg-type]
+    for one in fields(kind):  # type: ignore[arg-type]
+        if is_dataclass(one.type) and one.name in given:
+            given[one.name] = _made(one.type, given[one.name])
+    return kind(**given)

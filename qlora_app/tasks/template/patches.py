@@ -1,0 +1,21 @@
+"""Reaches into the insides of other libraries, each with its reason. Written for transformers 5.20 to 5.23."""
+
+from datetime import date
+from functools import lru_cache
+from typing import Any
+
+
+def render_template(template: str, messages: list[dict[str, Any]], today: date, **variables: Any) -> str:
+    """What a chat template writes. `messages` and `variables` are of plain JSON types. Raises jinja2.TemplateError.
+
+    Through `apply_chat_template` no template could be given a date: it reads the clock by a global `strftime_now`, and
+    functions among its arguments are replaced by placeholders. The sandbox and its filters are transformers' own.
+    """
+    return _compiled(template).render(messages=messages, documents=None, strftime_now=today.strftime, **variables)
+
+
+@lru_cache(maxsize=16)
+def _compiled(template: str) -> Any:
+    from transformers.utils import chat_template_utils
+
+    return chat_template_utils._compile_jinja_template(template)

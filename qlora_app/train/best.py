@@ -1,0 +1,90 @@
+"""The adapter that did best on held-out examples so far, kept in `best/step-N` of the run folder.
+
+A folder counts once it is sealed, and the one before goes only then: whenever a worker is killed, one whole adapter is there.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..runs.checkpoints import is_complete, seal
+from ..runs.files import read_json, write_json
+from ..runs.proof import Figures, Kept
+from .job import Job
+
+FIGURES = "figures.json"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A held-out measurement: the step after which it was made, and its figures."""
+
+    step: int
+    figures: Figures
+
+
+class BestSoFar:
+    """Hears of every held-out measurement of a run."""
+
+    def __init__(self, job: Job, resumed_at: int) -> None:
+        """What was kept after the step that is resumed at is forgotten: that part of the run is made again."""
+        self.job = job
+        self.folder = job.run.best
+        self.last: Measured | None = None
+        self.best: Measured | None = None
+        for folder in sorted(self.folder.glob("step-*")):
+            found = _read(folder)
+            if found is None or found.step > resumed_at or (self.best and not self._is_as_good(found, self.best)):
+                shutil.rmtree(folder)
+            else:
+                self.best = found
+
+    def hear(self, model: Any, step: int, total: int, figures: Figures) -> None:
+        """A measurement of the model as it is now; the last one of the run needs no copy."""
+        self.last = Measured(step, figures)
+        if step < total and self.job.recipe.method.may_end_at(step, total) and self._is_as_good(self.last, self.best):
+            self._keep(model, self.last)
+
+    def _is_as_good(self, one: Measured, other: Measured | None) -> bool:
+        """Of two that are equal the later one has learned more. A loss that is no number is never good."""
+        score = self.job.task.score(one.figures)
+        return score == score and (other is None or score >= self.job.task.score(other.figures))
+
+    def _keep(self, model: Any, measured: Measured) -> None:
+        target = self.folder / f"step-{measured.step}"
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        if self.job.recipe.training.keep == "best":
+            self.job.recipe.method.save(model, target)
+        write_json(target / FIGURES, {"step": measured.step, "figures": measured.figures})
+        seal(target)
+        for folder in self.folder.iterdir():
+            if folder != target:
+                shutil.rmtree(folder)
+        self.best = measured
+
+    def restore(self, model: Any, total: int) -> Kept:
+        """At the end: the model with the adapter that is kept, and which one that is. The last one, unless an earlier one was better by
+        more than chance."""
+        last, best, rule = self.last, self.best, self.job.recipe.training.keep
+        if last is None or best is None:
+            return Kept(total, total, rule, best_step=total if last else None, last=last.figures if last else {})
+        score, examples = self.job.task.score, self.job.measured_examples
+        was_better = not score(last.figures) + self.job.task.noise(last.figures, examples) >= score(best.figures)
+        step = total
+        if was_better and rule == "best":
+            self.job.recipe.method.resume(model, self.folder / f"step-{best.step}")
+            step = best.step
+        return Kept(step, total, rule, best.step, best.figures, last.figures, was_better)
+
+    def forget(self) -> None:
+        """The kept one lies in its own folder by now."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _read(folder: Path) -> Measured | None:
+    if not is_complete(folder):
+        return None
+    values = read_json(folder / FIGURES) or {}
+    return Measured(int(values["step"]), values["figures"]) if {"step", "figures"} <= values.keys() else None

@@ -1,0 +1,107 @@
+"""What a row asks: the conversation up to its answer, made by the readers that made the conversations of the training."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..messages import Conversation, Message
+from .columns import ColumnMap
+from .formats import MEDIA, READABLE, Kind, turns_of_row
+from .marked_text import answered
+from .reading import Reading, present
+from .recogniser import Recogniser
+from .trees import parent_id
+from .turns import LABELS, Columns, RowError, TwoColumnsFit, is_blank, tidy
+
+_UNSAID = "A"  # stands for an answer that is not there, and is taken away again; of choices there always is an A
+_FIRST = "0"  # the same where an answer is one of the row's own options
+_ANSWERS = ("output", "answer", "completion", "label")  # one of them is an answer in every format with a column for it
+
+
+def recogniser_of(format: str, columns: ColumnMap = ColumnMap(), answer: str | None = None) -> Recogniser:  # noqa: B008  it cannot change
+    """How a run's rows are read: `format` and `answer` are what FileContents says of its data, `columns` those of its recipe."""
+    label = answer if format == "classification" and answer and answer not in LABELS else ""
+    return Recogniser(format if format in READABLE else "auto", columns, label)
+
+
+def question_of(value: Any, recogniser: Recogniser) -> Conversation:
+    """The turns of one raw row up to its last answer, which need not be there, with system text, tools, history, context and choices.
+
+    It is what training makes of the row without the last turn; where that is several conversations, of the first. A plain text comes
+    back whole, as one turn of the role `text`, a long one with its pieces on lines of their own. Raises RowError.
+    """
+    row = _row_of(value)
+    if held := sorted(name for name in MEDIA if row.get(name)):
+        raise RowError(f"it holds pictures, sound or video (`{held[0]}`), which cannot be read")
+    problems: list[RowError] = []
+    for one in (recogniser, Recogniser()):
+        for whole in _variants(row, one):
+            try:
+                kind, columns = one(whole)
+                return _asked(kind, columns, isinstance(value, str) and recogniser.format != "text")
+            except RowError as error:
+                problems.append(error)
+            except TwoColumnsFit as error:
+                problems.append(RowError(f"it has {error}"))
+        if recogniser.mapped:  # a person said which column is what
+            break
+    raise _most_telling(problems)
+
+
+def _most_telling(problems: list[RowError]) -> RowError:
+    """Of why each variant cannot be read the first reason that is about the row, not about its format."""
+    return next((one for one in problems if not str(one).startswith(("it looks like", "its columns do not fit"))), problems[0])
+
+
+def _row_of(value: Any) -> Columns:
+    if isinstance(value, str | list):
+        return {"text" if isinstance(value, str) else "messages": value}
+    if type(value) is not dict:
+        raise RowError("it is neither a text nor an object")
+    return {name.strip().lower(): one for name, one in (present(value) or {}).items()}
+
+
+def _variants(row: Columns, recogniser: Recogniser) -> Iterator[Columns]:
+    """The row as it is, then with an answer in one place or another, the first of which that can be read is taken."""
+    columns = recogniser.columns
+    if recogniser.mapped:
+        answer = recogniser.label or columns.label or columns.answer
+        missing = bool(answer) and not columns.messages and answer.strip().lower() not in row
+        yield row | {answer.strip().lower(): _FIRST if columns.options else _UNSAID} if missing else row
+        return
+    yield row
+    for name in ("text", "chosen"):
+        if isinstance(row.get(name), str):
+            yield from (row | {name: text} for text in answered(row[name], _UNSAID))
+    yield from (row | {name: _UNSAID} for name in _ANSWERS if name not in row)
+    yield row | {"chosen": _UNSAID, "rejected": _UNSAID}
+    if isinstance(row.get("translation"), dict):
+        yield row | {"translation": row["translation"] | {"": _UNSAID}}
+    if isinstance(row.get("instances"), list):
+        yield row | {"instances": [one | {"output": _UNSAID} for one in row["instances"] if isinstance(one, dict)]}
+    if parent_id(row) is None:
+        yield row | {"replies": []}
+
+
+def _asked(kind: Kind, columns: Columns, is_said: bool) -> Conversation:
+    """`is_said`: a text that stands for itself is what somebody says, not the beginning of a document."""
+    made = turns_of_row(kind, Reading(columns))
+    turns = made if isinstance(made, list) else next(iter(made), [])
+    if not turns:
+        raise RowError("there is nothing in it that asks")
+    if turns[0]["role"] != "text":
+        return _up_to_answer(turns)
+    if is_said:
+        return _up_to_answer([{"role": "user", "content": turns[0]["content"]}])
+    rest = [] if isinstance(made, list) else [one[0]["content"] for one in made]
+    return tidy([{"role": "text", "content": "\n".join([turns[0]["content"], *rest])}], [])
+
+
+def _up_to_answer(turns: list[Message]) -> Conversation:
+    *before, last = turns
+    if last["role"] != "assistant":
+        before, last = turns, {"role": "assistant", "content": _UNSAID}
+    said = _UNSAID if is_blank(last["content"]) else last["content"]
+    kept = tidy([*before, {**last, "content": said, "train": True}], [])[:-1]
+    if not kept or kept[-1]["role"] == "system":
+        raise RowError("its last turn asks nothing")
+    return kept

@@ -1,0 +1,88 @@
+"""Rows as readers see them: what they take is remembered, so that whatever nobody took is named, and null is the same as absent."""
+
+from collections.abc import Iterator
+from typing import Any
+
+_EMPTY = (None, "", [], {})
+
+
+class Reading(dict[str, Any]):
+    """An object of the data that knows which of its keys were read. Only `[]` and `get` read; `in`, `peek` and `items` look.
+
+    Objects inside of it are read through `inside`, so that their keys are known too.
+    """
+
+    __slots__ = ("_children", "_inner", "notes", "taken", "where")
+
+    def __init__(self, value: dict[str, Any], where: str = "", notes: set[str] | None = None) -> None:
+        """`where`: what it is one of, or the column it stands in; a row is nowhere. `notes`: what is said of how it was understood."""
+        super().__init__(value)
+        self.where = where
+        self.taken: set[str] = set()
+        self.notes: set[str] = set() if notes is None else notes
+        self._inner: list[Reading] = []
+        self._children: dict[str, Reading] = {}
+
+    def __getitem__(self, key: str) -> Any:
+        self.taken.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.taken.add(key)
+        return super().get(key, default)
+
+    def peek(self, key: str) -> Any:
+        """The value, which is not read by that."""
+        return super().get(key)
+
+    def inside(self, value: dict[str, Any], where: str) -> "Reading":
+        """An object that stands somewhere in this one."""
+        made = Reading(value, where, self.notes)
+        self._inner.append(made)
+        return made
+
+    def child(self, key: str) -> "Reading":
+        """The object under a key, the same one whenever it is asked for."""
+        if key not in self._children:
+            self._children[key] = self.inside(self[key], f"`{key[:40]}`")
+        return self._children[key]
+
+    @property
+    def has_inner(self) -> bool:
+        return bool(self._inner)
+
+    def unread(self) -> Iterator[tuple[str, str]]:
+        """(where, key) of what holds something and was not read."""
+        if not self.keys() <= self.taken:
+            yield from ((self.where, key) for key, value in self.items() if key not in self.taken and value not in _EMPTY)
+        for one in self._inner:
+            yield from one.unread()
+
+
+def present(value: Any) -> Any:
+    """The value without what is null or not a number, at every depth: table formats fill objects up with it.
+
+    None for an object that held nothing else. Places in a list of texts or numbers stay as they are.
+    """
+    if type(value) is dict:
+        return value if not _has_gaps(value) else {key: one for key, inner in value.items() if (one := present(inner)) is not None} or None
+    if type(value) is list:
+        return _present_items(value)
+    return None if type(value) is float and value != value else value
+
+
+def _has_gaps(value: dict[str, Any]) -> bool:
+    """False for nearly every object, which then is not copied."""
+    for one in value.values():
+        kind = type(one)
+        if kind is not str and (one is None or kind is dict or kind is list or (kind is float and one != one)):
+            return True
+    return False
+
+
+def _present_items(items: list[Any]) -> list[Any]:
+    if not any([type(item) in (dict, list, float) for item in items]):
+        return items
+    made = [present(item) for item in items]
+    has_objects = any([type(item) is dict for item in items])
+    return [item for item in made if item is not None] if has_objects else made
