@@ -6,7 +6,7 @@ help:
 	@echo "make run     install what is needed (the first time: minutes) and open the page on http://127.0.0.1:7860"
 	@echo "make test    run the tests, those with a browser last"
 	@echo "make lint    check the code with ruff"
-	@echo "make bench   measure start, overhead, tokens, page and data on this machine (about 10 minutes); adds to benchmarks/RESULTS.md"
+	@echo "make bench   measure start, overhead, tokens, types, page and data on this machine (about 20 minutes); adds to benchmarks/RESULTS.md"
 	@echo "make gpu     measure 4-bit training on a GPU (under eight minutes)"
 	@echo "make memory  train some twenty models made from configurations and compare their memory with what the page says (half an hour)"
 	@echo "make methods  train the starter with every method and the same budget (about ten minutes); fills the README's table"
@@ -23,7 +23,7 @@ lint: .venv/installed
 	$(PYTHON) -m ruff check .
 
 bench: .venv/installed
-	for one in start overhead tokens page data; do $(PYTHON) benchmarks/$$one.py || exit 1; done
+	for one in start overhead tokens cpu_types page data; do $(PYTHON) benchmarks/$$one.py || exit 1; done
 
 gpu memory peers methods: .venv/installed
 	$(PYTHON) benchmarks/$@.py

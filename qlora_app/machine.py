@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, memory
+from .base_models.cards import Card, compute_type
 from .errors import UserError
 from .memory import gigabytes
 from .settings import Settings
@@ -216,7 +217,9 @@ def gpu_finding(seen: dict[str, Any]) -> Finding:
     if gpu := seen["gpu"]:
         value = f"{gpu['name']}, {gigabytes(gpu['memory'])}, CUDA {gpu['cuda']}, compute capability {gpu['capability']}"
         if not gpu["bf16"]:
-            return Finding("GPU", LIMITED, value, "It computes no bf16. Set base_model.compute_type=fp32, which is slower and exact.")
+            major, _, minor = gpu["capability"].partition(".")
+            decided = compute_type(Card(gpu["name"], (int(major), int(minor)), gpu["memory"]))
+            return Finding("GPU", LIMITED, value, f"{decided.why} Leave base_model.compute_type at auto.")
         return Finding("GPU", GOOD, value)
     if shutil.which("nvidia-smi") and memory.here().kind == "cuda":
         built = f"built for CUDA {seen['cuda']}" if seen["cuda"] else "built without CUDA"
@@ -229,7 +232,7 @@ def gpu_finding(seen: dict[str, Any]) -> Finding:
 def bf16_finding(times: float) -> Finding:
     """`times`: how long a bf16 matrix product takes on this CPU, in those of fp32."""
     if times > 1:
-        return Finding("bf16 on the CPU", LIMITED, f"{times:.1f} times as slow as fp32, for want of AVX512-BF16 or AMX",
+        return Finding("bf16 on the CPU", LIMITED, f"{times:.1f} times as slow as fp32, for want of AMX or other quick instructions",
                        "Leave base_model.compute_type at auto, which computes in fp32 here.")
     return Finding("bf16 on the CPU", GOOD, f"{1 / times:.1f} times as fast as fp32")
 

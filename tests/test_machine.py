@@ -141,7 +141,7 @@ def test_a_name_that_is_looked_up_forever_is_not_waited_for(hub, monkeypatch):
 
 
 @pytest.mark.parametrize("seen, level, word", [
-    ({"gpu": {**CARD, "bf16": True}}, GOOD, "16.0 GB"), ({"gpu": CARD}, LIMITED, "compute_type=fp32"), ({}, LIMITED, "NVIDIA")])
+    ({"gpu": {**CARD, "bf16": True}}, GOOD, "16.0 GB"), ({"gpu": CARD}, LIMITED, "fp16 with scaled losses"), ({}, LIMITED, "NVIDIA")])
 def test_gpu(seen, level, word, monkeypatch):
     monkeypatch.setattr(memory, "here", lambda: memory.Machine("cpu", 8e9, 8e9))
     finding = machine.gpu_finding({**SEEN, **seen})
