@@ -30,7 +30,8 @@ def asked(task: Task, tokenizer: "PreTrainedTokenizerBase", question: Question, 
         prompt, answer = task.tokens(tokenizer, question)
     except UserError:  # the template refuses it as it stands here, so it cannot be asked
         return None
-    longest = answer + MORE if context is None else min(answer + MORE, context - prompt)
+    more = max(MORE, answer) if question.thinking else MORE  # the same may be found out in more words
+    longest = answer + more if context is None else min(answer + more, context - prompt)
     return Asked(question, prompt, answer, longest) if longest >= answer else None
 
 

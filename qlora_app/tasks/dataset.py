@@ -74,7 +74,7 @@ class EncodedExamples(Sequence):
         noted.append(NotLearned(row, self.task.why_not_learned(self.tokenizer, self.conversations[place], self.max_length)))
 
     def _nothing_left(self) -> str:
-        why = self.left_out[0].reason if self.left_out else "there is none"
+        why = self.left_out[0].reason.rstrip(".") if self.left_out else "there is none"
         return (f"No example has a token to learn from. The first of {len(self.left_out):,}: {why}. Raise \"Longest example\", shorten the "
                 "prompts, or choose other data.")
 

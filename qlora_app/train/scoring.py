@@ -61,7 +61,8 @@ def _counted(job: Job, asked: list[Asked], answers: list[Answer]) -> Answered:
     went_on = sum(text.startswith(right) and not same_answer(text, right) for right, text in unended)
     return Answered(
         questions=len(asked), predicted=predicted(job, asked), unended=sum(not answer.has_ended for answer in answers), went_on=went_on,
-        empty=sum(not answer.text for right, answer in pairs if right), different_answers=len({answer.text for answer in answers}),
+        empty=sum(answer.has_ended and not answer.text for right, answer in pairs if right),
+        different_answers=len({answer.text for answer in answers}),
         different_expected=len({right for right, _ in pairs}),
         tokens=round(sum(one.answer for one in asked) / len(asked), 1) if asked else None)
 
