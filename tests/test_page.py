@@ -711,3 +711,13 @@ def test_the_chat_talks_to_the_run_from_whose_card_one_comes(workshop, store):
     _, wanted, *_ = workshop.chat.open(event(run=old.id), ASKER)
     shown = workshop.chat.refresh(wanted, new.id, [{"role": "user", "content": "Hi"}], new.id)
     assert shown[2]["value"] == old.id and shown[-3:] == [[], [], None], "another adapter, so a new conversation"
+
+
+def test_reasoning_that_gradio_shows_apart_belongs_to_its_answer():
+    thought = {"role": "assistant", "content": "Three.", "metadata": {"title": "Reasoning"}}
+    asked, answer = {"role": "user", "content": "How many?"}, {"role": "assistant", "content": "3 hens."}
+    whole = {"role": "assistant", "content": "<think>\nThree.\n</think>\n\n3 hens."}
+    assert conversation([asked, thought, answer, asked]) == [asked, whole, asked]
+    silent = {"role": "assistant", "content": "<think>\nThree.\n</think>\n\n"}
+    assert conversation([asked, thought, asked]) == [asked, silent, asked]
+    assert conversation([{**asked, "metadata": None}, {**answer, "metadata": {}}]) == [asked, answer]

@@ -251,11 +251,24 @@ def answered(history: History) -> History:
 
 
 def conversation(history: History) -> Conversation:
-    """What the columns hold -> messages; what stands for no answer is none."""
+    """What the columns hold -> messages; what stands for no answer is none. Gradio shows reasoning as a message of its own, with a title
+    and before the answer that it belongs to."""
     silences = {spoken(SILENT, language) for language in ("en", *LANGUAGES)} | {NOTHING_YET}
-    texts = [text_of(m) for m in history]
-    return [{"role": m["role"], "content": "" if text in silences and m["role"] == "assistant" else text}  # type: ignore[misc]
-            for m, text in zip(history, texts, strict=True)]
+    turns: Conversation = []
+    reasoning = ""
+    for message in history:
+        text = text_of(message)
+        if (message.get("metadata") or {}).get("title"):
+            reasoning = f"<think>\n{text.strip()}\n</think>\n\n"
+            continue
+        if message["role"] == "assistant":
+            text = "" if text in silences else text
+        elif reasoning:  # it reasoned and answered nothing
+            turns.append({"role": "assistant", "content": reasoning})
+            reasoning = ""
+        turns.append({"role": message["role"], "content": f"{reasoning}{text}"})
+        reasoning = ""
+    return turns
 
 
 def text_of(message: dict[str, Any]) -> str:
