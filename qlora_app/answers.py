@@ -36,7 +36,8 @@ def answer_file(run: Run, session: ChatSession, file: Path, target: Path, limits
 
     Rows are read as the run's own data were, or as `told`.
 
-    Each line is {row, question, answer}, for tasks that weigh with `candidates` ({answer: probability}), or {row, problem}. Returns
+    Each line is {row, question, answer}, for tasks that weigh with `candidates` ({answer: probability}), where the model could not read
+    all of a question with a `note`, or {row, problem}. Returns
     {rows, answered, problems, kept}; `kept` were there from an earlier, interrupted time. Raises UserError.
     """
     asked, problems = _questions(run, file, column, limits, told)
@@ -76,7 +77,9 @@ def _only_here(target: Path) -> Iterator[Path]:
 
 def _answers(session: ChatSession, conversations: list[Conversation], base: bool, max_new_tokens: int) -> list[dict[str, Any]]:
     if not session.task.weighs:
-        return [{"answer": text} for text in session.answer_all(conversations, base, max_new_tokens)]
+        texts = session.answer_all(conversations, base, max_new_tokens)
+        notes = [session.left_unread(one, max_new_tokens) for one in conversations]
+        return [{"answer": text, **({"note": note} if note else {})} for text, note in zip(texts, notes, strict=True)]
     return [{"answer": found[0].text if found else "", "candidates": {one.text: round(one.probability, 4) for one in found}}
             for found in session.weigh_all(conversations, base, CANDIDATES)]
 

@@ -102,6 +102,12 @@ class ChatSession:
         switches = names == [BASE] and not self.mixes and hasattr(self.model, "disable_adapter")
         return self.model.disable_adapter() if switches else contextlib.nullcontext()
 
+    def left_unread(self, conversation: Conversation, max_new_tokens: int) -> str:
+        """What of a conversation the model cannot read beside its answer, in words; empty where it reads all of it."""
+        if self.task.asks:
+            return ""
+        return prompt_for(self.tokenizer, conversation, context_of(self.model), max_new_tokens).note
+
     def as_trained(self, conversation: Conversation) -> Conversation:
         """With the system text that all rows had that were learned from, where it has none of its own."""
         text = "" if self.task.asks else self.template.system
