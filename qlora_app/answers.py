@@ -43,7 +43,7 @@ def answer_file(run: Run, session: ChatSession, file: Path, target: Path, limits
     asked, problems = _questions(run, file, column, limits, told)
     asked = {row: session.as_trained(one) for row, one in asked.items()}
     with _only_here(target) as partial:
-        done = _kept(partial, _made_by(run, session, file, column, base, max_new_tokens))
+        done = _kept(partial, _made_by(run, session, file, column, base, max_new_tokens, told))
         for row, reason in problems.items():
             if row not in done:
                 append_line(partial, {"row": row, "problem": reason})
@@ -140,9 +140,10 @@ def _length(conversation: Conversation) -> int:
     return sum(len(turn["content"]) for turn in conversation)
 
 
-def _made_by(run: Run, session: ChatSession, file: Path, column: str, base: bool, max_new_tokens: int) -> dict[str, Any]:
+def _made_by(run: Run, session: ChatSession, file: Path, column: str, base: bool, max_new_tokens: int,
+             told: DatasetChoice | None) -> dict[str, Any]:
     """What the answers depend on: with anything else of it they are begun anew."""
-    return {"run": run.id, "adapter": session.adapter.name if session.adapter else "", "file": sha256_of(file), "column": column,
+    return {"read_as": told.model_dump(mode="json") if told else None, "run": run.id, "adapter": session.adapter.name if session.adapter else "", "file": sha256_of(file), "column": column,
             "base": base, "max_new_tokens": max_new_tokens}
 
 

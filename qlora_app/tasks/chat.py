@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-NOTHING_TO_LEARN = ("No example has a token to learn from: the prompts alone are longer than the longest example allowed. "
-                    "Raise \"Longest example\", or shorten the prompts.")
+NOTHING_TO_LEARN = ("No example has a token to learn from: what comes before the answers is longer than the longest example allowed, or the "
+                    "model's chat template leaves the answers out. Look at the data, or raise \"Longest example\".")
 # The style of the Guanaco models, for a model that brings no chat template of its own.
 GUANACO_TEMPLATE = (
     "{{ bos_token or '' }}{% for m in messages %}{% if m['role'] == 'user' %}### Human: {{ m['content'] }}\n"
@@ -75,14 +75,16 @@ def why_not_learned(tokenizer: "PreTrainedTokenizerBase", conversation: Conversa
         labels = encode_whole(tokenizer, conversation)[1]
     except UserError as error:
         return str(error)
-    said = [f"answer {number}: {why}" for number, why in _numbered(conversation, made)]
+    said = [f"answer {number}: {why}" for number, why in _numbered(made)]
+    if not said and not has_loss(labels):
+        return "none of its answers is to be learned"
     if not said and first_learned(labels) >= min(len(labels), max_length):
         return (f"what comes before its answer has {first_learned(labels):,} tokens, and the longest example allowed has {max_length:,}: "
                 "nothing of the answer is left")
     return "; ".join(said)
 
 
-def _numbered(conversation: Conversation, made: Rendering) -> Iterator[tuple[int, str]]:
+def _numbered(made: Rendering) -> Iterator[tuple[int, str]]:
     """(which answer, why it is not learned), counted from 1."""
     turns = [*(answer.turn for answer in made.answers), *made.problems]
     for turn, why in made.problems.items():

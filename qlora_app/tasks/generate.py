@@ -46,7 +46,8 @@ def prompt_for(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation,
         turns += len(conversation) - len(shorter)
         conversation = shorter
         ids = template.prompt_ids(conversation, thinking)
-    notes = [f"the {turns} oldest turns were not read"] if turns else []
+    oldest = "the oldest turn was not read" if turns == 1 else f"the {turns} oldest turns were not read"
+    notes = [oldest] if turns else []
     if (too_many := len(ids) - most) > 0:
         ids = [*ids[:most // 2], *ids[len(ids) - (most - most // 2):]]
         notes.append(f"{too_many:,} tokens in the middle of it were not read")

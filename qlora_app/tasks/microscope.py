@@ -1,6 +1,6 @@
 """The loss mask under a microscope: one example token by token, and how long all examples are, before anything is trained.
 
-Both come out of the task's `encode_whole`, of which the worker's examples are cut.
+Both come out of the task's `examine`, which encodes as the worker does and cuts nothing off.
 """
 
 import math

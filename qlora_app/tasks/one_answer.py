@@ -52,9 +52,12 @@ def one_answer_each(tokenizer: "PreTrainedTokenizerBase", conversations: Sequenc
     rows, answers = array("q"), array("q")
     for row, conversation in enumerate(conversations):
         own = _own_examples(template, conversation)
-        rows.extend([row] * (1 + len(own)))
-        answers.extend([_REST, *own])
-    return conversations if len(rows) == len(conversations) else OneAnswerEach(conversations, rows, answers)
+        learned = {number for number, turn in enumerate(_assistant_turns(conversation)) if conversation[turn].get("train", True)}
+        every = [_REST, *own] if not own or learned.difference(own) else own
+        rows.extend([row] * len(every))
+        answers.extend(every)
+    is_changed = any(answer != _REST for answer in answers)
+    return OneAnswerEach(conversations, rows, answers) if is_changed else conversations
 
 
 def _own_examples(template: ChatTemplate, conversation: Conversation) -> list[int]:

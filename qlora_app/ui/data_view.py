@@ -199,14 +199,14 @@ class DataView:
     def _mask(self, subject: Subject, at: int) -> str:
         conversations = subject.examples.train
         at = min(at, len(conversations) - 1)
-        conversation = conversations[at]
-        why = subject.task.why_not_learned(subject.tokenizer, conversation, sys.maxsize)
+        task, tokenizer = subject.task, subject.tokenizer
+        examples = task.examples(tokenizer, [conversations[at]])
+        why = dict.fromkeys(task.why_not_learned(tokenizer, one, sys.maxsize) for one in examples)
         try:
-            parts = [tokens_of(subject.tokenizer, one, subject.max_length, subject.task)
-                     for one in subject.task.examples(subject.tokenizer, [conversation])]
+            parts = [tokens_of(tokenizer, one, subject.max_length, task) for one in examples]
         except UserError:
             parts = []
-        return mask_words(parts, at, len(conversations), why if not parts or len(parts) == 1 else "")
+        return mask_words(parts, at, len(conversations), "; ".join(filter(None, why)))
 
     def _remember(self, key: Any, lengths: Lengths) -> None:
         if len(self._lengths) > 20:

@@ -125,3 +125,13 @@ def test_reasoning_of_earlier_answers_is_learned_too():
     learned = [tokenizer.decode([label for label in one["labels"] if label != -100]) for one in examples]
     assert sorted(learned) == ["<think>\nFirst.\n</think>\n\n1.<|im_end|>", "<think>\nSecond.\n</think>\n\n2.<|im_end|>"]
     assert Chat().questions(tokenizer, conversation)[0].thinking
+
+
+def test_a_conversation_of_which_one_answer_is_learned_is_one_example():
+    tokenizer = tokenizer_for("qwen3")
+    conversation = talk("One?", "1.", "Two?", "2.")
+    conversation[1]["reasoning"], conversation[3]["train"] = "First.", False
+    examples = EncodedExamples([conversation], tokenizer, 512)
+    examples.meet_all()
+    assert len(examples) == 1 and not examples.left_out and not examples.partly_learned
+    assert "First." in tokenizer.decode([label for label in examples[0]["labels"] if label != -100])
