@@ -143,8 +143,9 @@ def _length(conversation: Conversation) -> int:
 def _made_by(run: Run, session: ChatSession, file: Path, column: str, base: bool, max_new_tokens: int,
              told: DatasetChoice | None) -> dict[str, Any]:
     """What the answers depend on: with anything else of it they are begun anew."""
-    return {"read_as": told.model_dump(mode="json") if told else None, "run": run.id, "adapter": session.adapter.name if session.adapter else "", "file": sha256_of(file), "column": column,
-            "base": base, "max_new_tokens": max_new_tokens}
+    adapter = session.adapter.name if session.adapter else ""
+    return {"run": run.id, "adapter": adapter, "file": sha256_of(file), "column": column, "base": base, "max_new_tokens": max_new_tokens,
+            "read_as": told.model_dump(mode="json") if told else None}
 
 
 def _kept(partial: Path, made_by: dict[str, Any]) -> dict[int, dict[str, Any]]:

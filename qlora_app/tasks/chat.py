@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-NOTHING_TO_LEARN = ("No example has a token to learn from: what comes before the answers is longer than the longest example allowed, or the "
-                    "model's chat template leaves the answers out. Look at the data, or raise \"Longest example\".")
+NOTHING_TO_LEARN = ("No example has a token to learn from: what comes before the answers is longer than the longest example allowed, or "
+                    "the model's chat template leaves the answers out. Look at the data, or raise \"Longest example\".")
 # The style of the Guanaco models, for a model that brings no chat template of its own.
 GUANACO_TEMPLATE = (
     "{{ bos_token or '' }}{% for m in messages %}{% if m['role'] == 'user' %}### Human: {{ m['content'] }}\n"
