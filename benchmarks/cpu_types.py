@@ -39,7 +39,7 @@ def child(asked: dict[str, Any]) -> None:
     from qlora_app.presets import Presets
     from qlora_app.runs import RunStore
     from qlora_app.train.job import prepare
-    from qlora_app.train.report import Keeper, Measurer, Reporter
+    from qlora_app.train.report import Reporter
     from qlora_app.train.trainer import build_trainer
 
     class Stopwatch(TrainerCallback):
@@ -52,15 +52,15 @@ def child(asked: dict[str, Any]) -> None:
     os.environ["QLORA_APP_HOME"] = asked["home"]
     starter = Presets().load("starter")
     base = {"source": "folder", "id": asked["folder"]} if asked["folder"] else {}
-    training = {"max_steps": asked["steps"], "evaluations": 1, "measured_examples": 64, "samples": 0, "checkpoints": 0}
+    training = {"max_steps": asked["steps"], "evaluations": 0, "measured_examples": 64, "samples": 0, "checkpoints": 0}
     recipe = starter.model_copy(update={"base_model": ModelChoice(compute_type=asked["type"], **base),
                                         "training": starter.training.model_copy(update=training)})
     job = prepare(RunStore(Path(asked["home"]) / "runs").create(recipe), recipe)
     watch, reporter = Stopwatch(), Reporter(job.run, [], 0)
-    build_trainer(job, reporter, [watch, reporter, Measurer(job, reporter), Keeper(job.run)]).train()
+    build_trainer(job, reporter, [watch, reporter]).train()
     steps = [after - before for before, after in zip(watch.times[SKIPPED:], watch.times[SKIPPED + 1:], strict=False)]
-    held_out = [row["held_out_loss"] for row in job.run.metrics()[0] if "held_out_loss" in row]
-    print(json.dumps({"ms": 1000 * statistics.median(steps), "held_out": held_out[-1]}))
+    held_out = job.task.measure(job.model, job.held_out_batches)["loss"]
+    print(json.dumps({"ms": 1000 * statistics.median(steps), "held_out": held_out}))
 
 
 def _as_the_libraries_do() -> None:

@@ -24,6 +24,7 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.tasks.chat import Chat, held_out_loss
 from qlora_app.tasks.packing import collator, on_device
+from qlora_app.train.best import BestSoFar
 from qlora_app.train.job import Job, prepare
 from qlora_app.train.report import Keeper, Measurer, Reporter
 from qlora_app.train.trainer import arguments, build_trainer
@@ -48,7 +49,7 @@ class Stopwatch(TrainerCallback):
 
 def by_worker(job: Job) -> float:
     watch, reporter = Stopwatch(), Reporter(job.run, [], 0)
-    build_trainer(job, reporter, [reporter, Measurer(job, reporter), Keeper(job.run), watch]).train()
+    build_trainer(job, reporter, [reporter, Measurer(job, reporter, BestSoFar(job, 0)), Keeper(job.run), watch]).train()
     return watch.a_step
 
 

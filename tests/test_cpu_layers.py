@@ -203,6 +203,31 @@ def test_every_method_learns_on_such_layers_and_leaves_their_codes_alone(method,
     assert losses[-1] < losses[0] and all(torch.equal(layer.weight, was) for layer, was in zip(layers, codes, strict=True))
 
 
+# ---- norms in one operation
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_norm_gives_the_same_bits_and_its_gradient_to_rounding(kind, tmp_path):
+    model = load_model(ModelChoice(source="folder", id=str(tiny_model("qwen", tmp_path))))
+    norms = [part for part in model.modules() if type(part).__name__ == "OneStepQwen3RMSNorm"]
+    assert len(norms) == 4 * 2 + 1 and len([part for part in model.modules() if "RMSNorm" in type(part).__name__]) == len(norms)
+    ours = norms[-1].to(kind).requires_grad_(False)  # as wide as the model; others are as wide as a head
+    torch.nn.init.normal_(ours.weight, 1, 0.2)
+    x, gradient = (3 * torch.randn(2, 5, 64)).to(kind), torch.randn(2, 5, 64).to(kind)
+    made = both(ours, x, gradient)
+    ours.__class__ = type(ours).__mro__[2]
+    assert type(ours).__name__ == "Qwen3RMSNorm"
+    theirs = both(ours, x, gradient)
+    assert torch.equal(made[0], theirs[0]) and (made[1] - theirs[1]).norm() <= (1e-6 if kind == torch.float32 else 1e-2) * theirs[1].norm()
+
+
+@pytest.mark.parametrize("family", ["gpt2", "t5", "bert"])
+def test_other_norms_stay_as_they_are(family, tmp_path):
+    opens_with = {"t5": "AutoModelForSeq2SeqLM", "bert": "AutoModelForMaskedLM"}.get(family, "AutoModelForCausalLM")
+    model = load_model(ModelChoice(source="folder", id=str(tiny_model(family, tmp_path))), opens_with)
+    assert not any(type(part).__name__.startswith("OneStep") for part in model.modules())
+
+
 # ---- examples taken apart
 
 

@@ -62,9 +62,10 @@ def load_model(choice: ModelChoice, opens_with: str = "AutoModelForCausalLM", la
         model.name_or_path = model.config._name_or_path = choice.id
     _learn_in_32_bits(model)
     if not torch.cuda.is_available():
-        from .cpu_layers import unpack_less
+        from .cpu_layers import norm_in_one_step, unpack_less
 
         unpack_less(model)
+        norm_in_one_step(model)
     model.config.use_cache = False  # with a cache, packed examples would read each other (no error, wrong loss)
     return model
 
