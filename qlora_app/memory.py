@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from . import GIVEN_BACK
 from .base_models.cards import kept_bytes
 from .base_models.recognition import ENCODERS, TEXT_TO_TEXT
 from .methods import Matrix
@@ -34,7 +35,9 @@ WORKER, LIBRARIES = 0.42e9, 0.16e9  # of a CPU: Python with everything imported,
 # of an earlier one of its size. Measured.
 GAPS = 1.5
 UNPACKED = 4  # on a CPU, copies of the widest quantized layer's unpacked values that its products have at once. Measured.
-LOSS_BYTES = 16  # a number of the logits in fp32, its logarithm, and both of their gradients when the backward pass begins
+# For each number of the logits, by the bytes they are computed in, at the peak of a step or of a held-out measurement: its logarithm
+# and two gradients in fp32 when the backward pass begins; in fp32 one copy more while held-out examples are measured. Measured.
+LOSS_BYTES = {4: 16, 2: 12}
 # Tokens worked off at once. On a CPU attention pays for the square of a packed row; on a GPU short rows leave it idle.
 TOKENS_AT_ONCE = {"cpu": 512, "cuda": 2048}
 FEWEST_TOKENS = 512
@@ -178,11 +181,13 @@ def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -
     adapted = method.trainable(shapes.block, shapes.layers) + _whole(recipe, shapes)
     state = adapted * OPTIMIZER_BYTES[training.optimizer]
     adapter = adapted * (4 + 4) + state  # weights and gradients are in fp32
-    activations = (tokens or tokens_of_a_step(recipe, TOKENS_AT_ONCE[kind])) * _kept_of_a_token(recipe, shapes, kind, wide)
+    tokens = tokens or tokens_of_a_step(recipe, TOKENS_AT_ONCE[kind])
+    activations = tokens * _kept_of_a_token(recipe, shapes, kind, wide)
     if kind == "cpu":
         mapped = LIBRARIES + _left_in_files(recipe, shapes, wide)
         widest = max(m.inputs * m.outputs for m in shapes.block) if bits < 16 or method.bits_held else 0
-        besides = (GAPS - 1) * activations + UNPACKED * widest * wide
+        given_back = tokens * method.passes * _loss_of_a_token(recipe, shapes, wide) if 4 * tokens * shapes.vocabulary >= GIVEN_BACK else 0
+        besides = (GAPS - 1) * max(0.0, activations - given_back) + UNPACKED * widest * wide
         return Need(weights, adapter, activations, 0.0, read, WORKER + LIBRARIES, mapped, besides, kept_values_bytes(recipe, shapes))
     return Need(weights, adapter, activations, state if training.optimizer.startswith("paged") else 0.0, read)
 
@@ -225,9 +230,8 @@ def _task(recipe: Recipe, shapes: Shapes) -> str:
 def _kept_of_a_token(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> float:
     """Bytes a step has of one token at its peak: what all blocks keep for the backward pass, and what is behind them."""
     method, block = recipe.method, _kept_in_a_block(recipe, shapes, kind, wide)
-    # A classifier has one row of logits a text. In 16 bits they are there beside their copy in 32.
-    logits = 0 if _task(recipe, shapes) == "classification" else shapes.vocabulary * wide
-    loss = 0 if not logits else shapes.vocabulary * (LOSS_BYTES + (wide if wide < 4 else 0))
+    loss = _loss_of_a_token(recipe, shapes, wide)
+    logits = shapes.vocabulary * wide if loss else 0
     if (streams := method.streams_kept(shapes.layers)) is not None:
         at_peak = streams * shapes.hidden + max(2 * block + logits, loss)
     elif is_checkpointed(recipe, shapes.parameters, kind):  # when a block is computed again, the loss has had its gradient
@@ -235,6 +239,11 @@ def _kept_of_a_token(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> fl
     else:
         at_peak = (shapes.layers + 1) * block + loss
     return method.passes * at_peak
+
+
+def _loss_of_a_token(recipe: Recipe, shapes: Shapes, wide: int) -> float:
+    """Bytes behind the blocks at the peak. A classifier has one row of logits a text, which is nothing."""
+    return 0.0 if _task(recipe, shapes) == "classification" else shapes.vocabulary * LOSS_BYTES[wide]
 
 
 def _kept_in_a_block(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> float:
