@@ -11,6 +11,7 @@ from .template import ChatTemplate
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+TOKENS_AT_ONCE = 16_384  # of prompts and answers: what a model remembers of each token takes memory
 LEAST_ROOM = 16  # tokens that an answer may have at the least
 
 
@@ -131,6 +132,13 @@ def generate_all(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase",
 
 
 def _together(places: list[int], prompts: Sequence[Prompt], batch: int) -> list[Sequence[int]]:
-    """Batches of prompts with the same room for an answer, so that nobody's answer is shorter because of a neighbour."""
-    rooms = dict.fromkeys(prompts[place].room for place in places)
-    return [some for room in rooms for some in in_batches([place for place in places if prompts[place].room == room], batch)]
+    """Batches of prompts with the same room for an answer, so that nobody's answer is shorter because of a neighbour; no more at once
+    than a training's memory bears."""
+    rooms: dict[int, list[int]] = {}
+    for place in places:
+        rooms.setdefault(prompts[place].room, []).append(place)
+    batches: list[Sequence[int]] = []
+    for room, same in rooms.items():
+        longest = room + max(len(prompts[place].ids) for place in same)
+        batches += in_batches(same, max(1, min(batch, TOKENS_AT_ONCE // longest)))
+    return batches
