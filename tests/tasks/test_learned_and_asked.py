@@ -14,7 +14,7 @@ from tests.chat_templates import tiny_model_for
 ANSWERS = {"Who bakes?": "Mira.", "Who repairs clocks?": "Otto.", "Where is the harbour?": "In Pennywick.", "Who is late?": "Never Otto."}
 NAMES = ["llama32", "qwen3", "mistral_v03", "gemma3", "phi3", "deepseek_r1", "glm4", "gpt_oss", "guanaco", "marks_without_end",
          "command_r7b"]
-STEPS = {"gpt_oss": 250}  # its experts are not trained, and its questions stand behind a long text
+STEPS = {"gpt_oss": 500}  # its experts are not trained, and its questions stand behind a long text
 
 
 @pytest.fixture
