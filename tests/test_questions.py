@@ -156,3 +156,20 @@ def test_a_plain_text_comes_back_whole():
     words = " ".join(f"word{i}" for i in range(2000))
     (turn,) = question_of({"text": words, "url": "u"}, recogniser_of("text"))
     assert turn["role"] == "text" and turn["content"].split() == words.split()
+
+
+@pytest.mark.parametrize("columns", [ColumnMap(prompt="Frage", answer="Lösung"), ColumnMap(answer="Lösung"),
+                                     ColumnMap(template="Q: {Frage} ({Thema})", answer="Lösung")])
+def test_what_stands_for_itself_is_asked_though_the_run_named_columns(columns):
+    asks = recogniser_of("auto", columns)
+    for value in ("Was ist 3?", {"question": "Was ist 3?"}, [{"role": "user", "content": "Was ist 3?"}]):
+        if columns.given.keys() == {"answer"} and isinstance(value, dict):
+            continue  # of plain texts there is no column that asks
+        assert question_of(value, asks) == [{"role": "user", "content": "Was ist 3?"}]
+
+
+def test_a_composed_question_with_a_column_missing_is_refused_by_its_name():
+    asks = recogniser_of("auto", ColumnMap(template="Q: {Frage} ({Thema})", answer="Lösung"))
+    assert question_of({"Frage": "Was ist 3?", "Thema": "Zahlen"}, asks)[0]["content"] == "Q: Was ist 3? (Zahlen)"
+    with pytest.raises(RowError, match="no column 'thema'"):
+        question_of({"Frage": "Was ist 3?"}, asks)

@@ -75,7 +75,8 @@ def why_not_learned(tokenizer: "PreTrainedTokenizerBase", conversation: Conversa
         labels = encode_whole(tokenizer, conversation)[1]
     except UserError as error:
         return str(error)
-    said = [f"answer {number}: {why}" for number, why in _numbered(made)]
+    said = [f"turn {turn + 1}: the model's chat template does not write it" for turn in made.left_out]
+    said += [f"answer {number}: {why}" for number, why in _numbered(made)]
     if not said and not has_loss(labels):
         return "none of its answers is to be learned"
     if not said and first_learned(labels) >= min(len(labels), max_length):
@@ -132,7 +133,7 @@ def _whole(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Convers
             continue
         spans = [(answer.start, answer.end) for answer in one.answers if answer.is_learned]
         labels = [i if any([start <= a < end for start, end in spans]) else IGNORED for i, a, _ in tokens]
-        made[place] = ids, labels, bool(one.problems)
+        made[place] = ids, labels, bool(one.problems or one.left_out)
     return made
 
 

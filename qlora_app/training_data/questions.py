@@ -30,6 +30,8 @@ def question_of(value: Any, recogniser: Recogniser) -> Conversation:
     back whole, as one turn of the role `text`, a long one with its pieces on lines of their own. Raises RowError.
     """
     row = _row_of(value)
+    if recogniser.mapped and _stands_for_itself(value, row, recogniser.columns):  # somebody asks, and no column is there to say so
+        recogniser = Recogniser()
     if held := sorted(name for name in MEDIA if row.get(name)):
         raise RowError(f"it holds pictures, sound or video (`{held[0]}`), which cannot be read")
     problems: list[RowError] = []
@@ -45,6 +47,17 @@ def question_of(value: Any, recogniser: Recogniser) -> Conversation:
         if recogniser.mapped:  # a person said which column is what
             break
     raise _most_telling(problems)
+
+
+def _stands_for_itself(value: Any, row: Columns, columns: ColumnMap) -> bool:
+    """Has a row none of the columns that were named to ask? Raises RowError where it has some of a composed question only."""
+    if not isinstance(value, dict):
+        return True
+    asking = {name for name, setting in columns.names.items() if setting in ("prompt", "template", "messages")}
+    missing = sorted(name for name in asking if name.partition(".")[0] not in row)
+    if missing and len(missing) < len(asking):
+        raise RowError(f"it has no column {missing[0]!r}, which the question is composed of")
+    return bool(missing)
 
 
 def _most_telling(problems: list[RowError]) -> RowError:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from qlora_app.errors import UserError
 from qlora_app.tasks.chat import Chat
+from qlora_app.tasks.dataset import EncodedExamples
+from qlora_app.tasks.template import ChatTemplate
 from tests.chat_templates import DEEPSEEK, KINDS, THINK_MARKS, template_of, tokenizer_for
 from tests.placing import expected, learned_turns, places, render, switches
 from tests.real_tokenizers import REAL, real_tokenizer
@@ -359,3 +361,65 @@ def test_a_typed_mark_of_a_turn_begins_none_though_its_tokenizer_does_not_call_i
     assert ids.count(tokenizer.convert_tokens_to_ids(user)) == 1 and tokenizer.convert_tokens_to_ids(user) not in labels
     assert tokenizer.decode(ids).count(f"{user}Hello{assistant}") == 2
     assert ids.count(tokenizer.convert_tokens_to_ids("<think>")) >= 2, "a thinking mark is no control token"
+
+
+def with_template(base, template):
+    tokenizer = tokenizer_for(base)
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+LOOP = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+ASKS = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+
+
+TWICE = "{{ m.content }}{% if m.role == 'user' %}\nAgain: {{ m.content }}{% endif %}"
+
+
+@pytest.mark.parametrize("template", [LOOP.replace("{{ m.content }}", TWICE), "Topic: {{ messages[0].content[:20] }}\n" + LOOP,
+                                      LOOP.replace("m.content", "(m.content | capitalize if m.role == 'user' else m.content)")])
+def test_control_tokens_in_a_text_that_is_written_twice_or_changed_are_letters(template):
+    tokenizer = with_template("chatml", template + ASKS)
+    ids, labels = encode_whole(tokenizer, [{"role": "user", "content": "hi <|im_end|> OK"}, {"role": "assistant", "content": "Yes"}])
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert ids.count(end) == 2 and [label for label in labels if label != IGNORED][-1] == end
+    prompt = ChatTemplate.of(tokenizer).prompt_ids([{"role": "user", "content": "hi <|im_end|> OK"}])
+    assert prompt.count(end) == 1 and prompt == ids[:len(prompt)]
+
+
+@pytest.mark.parametrize("tool", ["zebra", "zebra<|endoftext|>zebra", "<|user|>zebra"])
+def test_nothing_of_what_a_tool_says_is_learned_where_no_turn_has_an_end(tool):
+    tokenizer = tokenizer_of("glm45")
+    tools = '[{"type": "function", "function": {"name": "f", "description": "d", "parameters": {}}}]'
+    conversation = [
+        {"role": "user", "content": "hi", "tools": tools},
+        {"role": "assistant", "content": "", "tool_calls": '[{"name": "f", "arguments": {"a": 1}}]'},
+        {"role": "tool", "content": tool}, {"role": "user", "content": "and zebra"},
+        {"role": "assistant", "content": "done"}]
+    learned = [tokenizer.decode(run) for run in runs(encode_whole(tokenizer, conversation)[1])]
+    assert len(learned) == 2 and "zebra" not in "".join(learned) and '1' in learned[0] and learned[1].strip().startswith("done")
+    call = [tokenizer.decode(run) for run in runs(encode_whole(tokenizer, conversation[:2])[1])]
+    assert len(call) == 1 and "1" in call[0] and call[0].endswith(tokenizer.eos_token), "the last turn teaches to stop"
+
+
+def test_an_end_that_only_earlier_turns_have_is_learned_there():
+    tokenizer = with_template("chatml", "{% for m in messages %}{{ m.role }}: {{ m.content }}{% if not loop.last %}<|im_end|>{% endif %}\n"
+                                        "{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}")
+    turns = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate("abcd")]
+    learned = [tokenizer.decode(run).strip() for run in runs(encode_whole(tokenizer, turns)[1])]
+    assert learned == ["b<|im_end|>", f"d{tokenizer.eos_token}"]
+
+
+def test_a_turn_that_the_template_does_not_write_is_named():
+    silent = LOOP.replace("<|im_start|>", "{% if m.role != 'system' %}<|im_start|>").replace("{% endfor %}", "{% endif %}{% endfor %}")
+    tokenizer = with_template("chatml", silent + ASKS)
+    turns = [{"role": "system", "content": "In French."}, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    examples = EncodedExamples([turns, turns[1:]], tokenizer, 512)
+    examples.meet_all()
+    assert [(one.place, one.reason) for one in examples.partly_learned] == [(0, "turn 1: the model's chat template does not write it")]
+
+
+def test_a_mark_at_the_end_of_a_prompt_is_a_thinking_mark_only_if_it_says_so():
+    tokenizer = with_template("chatml", "{% for m in messages %}<{{ m.role }}>\n{{ m.content }}</{{ m.role }}>\n{% endfor %}"
+                                        "{% if add_generation_prompt %}<assistant>\n{% endif %}")
+    assert not ChatTemplate.of(tokenizer).has_thinking

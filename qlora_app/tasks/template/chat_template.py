@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ...errors import UserError
 from ...messages import INLINE_REASONING, Conversation, Message, flatten, has_reasoning, is_flat
 from ..plain_text import Token, as_letters, tokens_within
-from .place import SENTINEL, Placer, Spans
+from .place import SENTINEL, Placer, Spans, unused
 from .render import TRAINED_WITH, Answer, ChatMessage, Renderer, Rendering, Tools, messages_of
 from .traits import OPENED, Traits
 
@@ -45,7 +45,7 @@ class ChatTemplate:
 
         thinking: begin with the reasoning, where the template has a place for it. Raises UserError as `place` does.
         """
-        answer: Message = {"role": "assistant", "content": SENTINEL.format("answer")}
+        answer: Message = {"role": "assistant", "content": unused("".join(turn["content"] for turn in conversation))}
         if thinking and self.has_thinking:
             answer["reasoning"] = SENTINEL.format("reasoning")
         asked = self.known_form([*conversation, answer])
@@ -225,11 +225,26 @@ class ChatTemplate:
         thinking = _thinks(conversation)
         text = self.renderer.render(messages, thinking, tools)
         spans = self.placer.place(text, messages, thinking, tools)
-        made = Rendering(text, sorted(spans.values()), [])
+        made = Rendering(text, self._written_parts(text, messages, spans, thinking, tools), [],
+                         left_out=self._left_out(text, messages, spans, thinking, tools))
         for turn, one in enumerate(conversation):
             if one["role"] == "assistant":
                 made = self._with_answer(made, turn, one, messages, spans, tools, thinking)
         return made
+
+    def _written_parts(self, text: str, messages: list[ChatMessage], spans: Spans, thinking: bool, tools: Tools) -> list[tuple[int, int]]:
+        """Where letters stand that people wrote, as far as control tokens could be among them."""
+        parts = list(spans.values())
+        for turn, message in enumerate(messages):
+            if (turn, "c") not in spans and self.traits.control_in(message["content"]):
+                parts += self.placer.typed(text, messages, turn, self.traits.control, thinking, tools)
+        return sorted(set(parts))
+
+    def _left_out(self, text: str, messages: list[ChatMessage], spans: Spans, thinking: bool, tools: Tools) -> tuple[int, ...]:
+        """The turns of system, user and tools that the template does not write."""
+        missing = (turn for turn, message in enumerate(messages) if message["role"] != "assistant" and (turn, "c") not in spans)
+        return tuple(turn for turn in missing if messages[turn]["content"].strip()
+                     and self.placer.written_nowhere(text, messages, turn, thinking, tools))
 
     def _with_answer(self, made: Rendering, turn: int, one: Message, messages: list[ChatMessage], spans: Spans, tools: Tools,
                      thinking: bool) -> Rendering:
@@ -241,10 +256,11 @@ class ChatTemplate:
         told = made.text[slice(*spans.get((turn, "c"), (0, 0)))]
         if told.strip() != one["content"].strip() and not (calls and not told):
             return _problem(made, turn, one, f"the model's chat template writes {told[:40]!r} in its place")
-        length = self.traits.end_of_turn(made.text[end:], is_last, calls)
-        if not length and is_last and self.tokenizer.eos_token:  # nothing else would teach the model to stop
-            made = replace(made, text=made.text[:end] + self.tokenizer.eos_token)
-            length = len(self.tokenizer.eos_token)
+        next_text = min((a for (later, _), (a, _) in spans.items() if later > turn and a >= end), default=len(made.text))
+        length, has_end = self.traits.end_of_turn(made.text[end:next_text], is_last, calls)
+        if not has_end and is_last and self.tokenizer.eos_token:  # nothing else would teach the model to stop
+            made = replace(made, text=made.text[:end + length] + self.tokenizer.eos_token)
+            length += len(self.tokenizer.eos_token)
         if tools or any("tool_calls" in message for message in messages[:turn]):  # the model chooses between an answer and a call
             opening = self.renderer.opening(messages[:turn], tools=tools)
             start = min(start, _without_blanks(opening)) if opening and made.text.startswith(opening.rstrip(" ")) else start
@@ -269,7 +285,7 @@ class ChatTemplate:
         if messages[turn]["content"].strip() and "tool_calls" not in messages[turn]:
             return None, None
         # It says nothing, or calls a tool and no more: it begins where an answer would that said something.
-        sentinel = SENTINEL.format("answer")
+        sentinel = unused(text)
         speaking = {**messages[turn], "content": sentinel}
         around = self.renderer.parts([*messages[:turn], speaking, *messages[turn + 1:]], sentinel, thinking, tools)
         if len(around) == 2 and text.startswith(around[0]) and text.endswith(around[1]):

@@ -10,6 +10,7 @@ Key = tuple[int, str]  # (number of a turn, "c" for its content or "r" for its r
 Spans = dict[Key, tuple[int, int]]
 Skeleton = tuple[list[str], list[Key]]  # what the template writes around the texts, and which texts stand between
 SENTINEL = "zq{}qz"
+_NOBODYS = "\ue000"  # a character of nobody's alphabet
 _SENTINELS = re.compile(r"zq(\d+)(c|r)qz")
 
 
@@ -24,6 +25,30 @@ class Placer:
         """Where each text stands in `text`, the rendering of `messages`. What the template leaves out has no place."""
         spans = self._match(text, messages, thinking, tools)
         return self._by_replacing(text, messages, thinking, tools) if spans is None else spans
+
+    def written_nowhere(self, text: str, messages: Sequence[ChatMessage], turn: int, thinking: bool, tools: Tools) -> bool:
+        """Would the rendering be the same whatever this turn said?"""
+        other = with_texts(messages[turn], content=unused(text))
+        try:
+            return self.renderer.render([*messages[:turn], other, *messages[turn + 1:]], thinking, tools) == text
+        except UserError:
+            return False
+
+    def typed(self, text: str, messages: Sequence[ChatMessage], turn: int, control: re.Pattern[str], thinking: bool,
+              tools: Tools) -> list[tuple[int, int]]:
+        """Where control tokens stand that this turn spells, which the template writes several times or changes: what is another text if
+        they are other letters.
+
+        Raises UserError where that cannot be told.
+        """
+        message = messages[turn]
+        hidden = control.sub(lambda found: _NOBODYS * len(found[0]), message["content"])
+        other = self.renderer.render([*messages[:turn], {**message, "content": hidden}, *messages[turn + 1:]], thinking, tools)
+        if len(other) != len(text):
+            begins = message["content"][:80]
+            raise UserError(f"The model's chat template changes a text that spells a control token, {begins!r}, so that it cannot be told "
+                            "what people wrote. Leave the token out of the data.")
+        return [found.span() for found in re.finditer(f"{_NOBODYS}+", other)]
 
     def skeleton(self, messages: Sequence[ChatMessage], thinking: bool = False, tools: Tools = None) -> Skeleton:
         """Raises UserError where the template refuses sentinels for texts."""
@@ -60,7 +85,7 @@ class Placer:
     def _by_replacing(self, text: str, messages: Sequence[ChatMessage], thinking: bool, tools: Tools) -> Spans:
         """Where texts stand of which the template makes something else: what changes when only this one is another one."""
         spans: Spans = {}
-        sentinel = next(one for number in range(len(text) + 1) if (one := SENTINEL.format(f"only{number}")) not in text)
+        sentinel = unused(text)
         for turn, message in enumerate(messages):
             others = {"c": with_texts(message, content=sentinel), "r": with_texts(message, reasoning=sentinel)}
             for which, other in others.items():
@@ -70,6 +95,11 @@ class Placer:
                 if len(around) == 2 and _surrounds(text, *around):
                     spans[turn, which] = len(around[0]), len(text) - len(around[1])
         return spans
+
+
+def unused(text: str) -> str:
+    """A sentinel that does not stand in a text."""
+    return next(one for number in range(len(text) + 1) if (one := SENTINEL.format(f"only{number}")) not in text)
 
 
 def written(messages: Sequence[ChatMessage], key: Key) -> str:

@@ -35,12 +35,14 @@ class Rendering:
     contents: places of what people wrote, where the letters of a control token are letters.
     answers: one for each assistant turn that can be placed, in their order.
     problems: {number of an assistant turn that was to be learned: why it cannot be}.
+    left_out: numbers of the other turns, of which nothing is written.
     """
 
     text: str
     contents: list[tuple[int, int]]
     answers: list[Answer]
     problems: dict[int, str] = field(default_factory=dict)
+    left_out: tuple[int, ...] = ()
 
 
 class Renderer:

@@ -9,7 +9,7 @@ from ..plain_text import special_tokens
 from .place import SENTINEL, Placer
 from .render import REASONING_FIELDS, ChatMessage, Renderer, Tools
 
-OPENED = re.compile(r"<(\w+)>(\s*)$")  # a mark at the end of a prompt, behind which the reasoning begins
+OPENED = re.compile(r"<(\w*(?:think|reason|thought)\w*)>(\s*)$")  # a mark at the end of a prompt, behind which the reasoning begins
 
 
 class Traits:
@@ -83,23 +83,27 @@ class Traits:
             common += one
         return common.rstrip()
 
-    def end_of_turn(self, following: str, is_last: bool, calls: bool) -> int:
-        """How many characters of what follows a turn's text belong to its end; 0 where the template writes no end.
+    def end_of_turn(self, following: str, is_last: bool, calls: bool) -> tuple[int, bool]:
+        """(how many characters of what follows a turn's text belong to that turn, whether something ends it).
 
-        calls: tool calls stand between the text and the end.
+        following: up to the next text that people wrote. calls: tool calls stand between the text and the end.
         """
         if calls:
-            return self._end_of_calls(following)
-        if self.end and following.startswith(self.end):
-            return len(self.end)
-        return len(self._leading_run(following)) if self.control_in(self.final_end) else 0
+            return self._end_of_calls(following, is_last)
+        length = len(self.end) if self.end and following.startswith(self.end) else len(self._leading_run(following))
+        return length, length > 0
 
-    def _end_of_calls(self, following: str) -> int:
-        """Where a turn ends that calls tools: at the end of any turn, else before what asks for the next answer."""
-        if self.end:
-            return following.find(self.end) + len(self.end) if self.end in following else 0
-        next_turn = next((found.start() for found in self.control.finditer(following) if found[0] in self._asking), len(following))
-        return max((found.end() for found in self.control.finditer(following, 0, next_turn)), default=0)
+    def _end_of_calls(self, following: str, is_last: bool) -> tuple[int, bool]:
+        """Where a turn ends that calls tools: at the end of any turn, else before what begins the next one."""
+        if self.end and self.end in following:
+            return following.find(self.end) + len(self.end), True
+        found = list(self.control.finditer(following))
+        asking = next((one.start() for one in found if one[0] in self._asking), len(following) if is_last else None)
+        if asking is None:  # the first control token begins what the tool says
+            before = following[:found[0].start()] if found else following
+            return len(before.rstrip()), False
+        inside = [one.end() for one in found if one.end() <= asking]
+        return (inside[-1], True) if inside else (len(following[:asking].rstrip()), False)
 
     def _leading_run(self, following: str) -> str:
         """The control tokens a text begins with, blanks between them included, up to one that begins the next turn."""
@@ -134,7 +138,7 @@ class Traits:
     @cached_property
     def stop_strings(self) -> list[str]:
         """What ends a turn where that is no token of its own: letters, as ChatML's marks are for a tokenizer that does not know them."""
-        return [self.end.strip()] if self.end.strip() and not self.control_in(self.end) else []
+        return [self.end] if self.end.strip() and not self.control_in(self.end) else []
 
     @cached_property
     def _openers(self) -> set[str]:
