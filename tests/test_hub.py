@@ -520,7 +520,7 @@ def test_a_run_downloads_stops_goes_on_and_trains(hub, llama, store, monkeypatch
     config = json.loads((run.adapter / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == ID
     card = (run.adapter / "README.md").read_text()
-    assert f"revision: {llama.commit}" in card and f"from_pretrained('{ID}', revision='{llama.commit}')" in card
+    assert f"revision: {llama.commit}" in card and f"from_pretrained('{ID}', revision='{llama.commit}', " in card
     assert run.proof()["update"]["zero_layers"] == 0
 
     written = [path for folder in (run.folder, hub.cache) for path in folder.rglob("*") if path.is_file()]

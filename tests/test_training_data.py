@@ -771,7 +771,7 @@ conversations = st.tuples(st.booleans(), st.lists(st.tuples(texts, texts), min_s
 @given(conversation=conversations)
 def test_exactly_the_answers_and_their_end_are_learned(templated, conversation):
     """Whatever people write, template marks among it: the text is all there, and only what the assistant says carries loss."""
-    ids, labels, is_cut = encode(templated, conversation, 100_000)
+    ids, labels, is_cut, _ = encode(templated, conversation, 100_000)
     spans = [templated.decode([i for i, _ in group]) for learned, group in
              itertools.groupby(zip(ids, labels, strict=True), key=lambda one: one[1] != -100) if learned]
     ends = templated.chat_template == TEMPLATES["one without an end"]

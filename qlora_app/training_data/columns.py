@@ -97,6 +97,8 @@ class ColumnMap(Choices):
 
     def _options(self, row: Reading) -> list[str]:
         value = _value(row, self.options)
+        if value is None:
+            raise RowError(f"it has no options in `{self.options}`")
         listed = value if isinstance(value, list) else as_text(value, self.options).split("|")
         options = [as_text(one, self.options).strip() for one in listed]
         if not 2 <= len(different := set(options)) <= MOST_OPTIONS or not all(options):

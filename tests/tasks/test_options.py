@@ -49,7 +49,8 @@ def test_a_number_that_is_an_option_is_itself():
 
 @pytest.mark.parametrize("row, why", [
     ({"choices": ["a", "b"], "label": "c"}, "'c' is none of its 2 options"), ({"choices": ["a", "a"], "label": "a"}, "has 1 options"),
-    ({"choices": "a|", "label": "a"}, "none of them empty"), ({"label": "a"}, "no column 'choices'"),
+    ({"choices": "a|", "label": "a"}, "none of them empty"), ({"label": "a"}, "no options in `choices`"),
+    ({"choices": None, "label": "a"}, "no options in `choices`"),
     ({"choices": list(map(str, range(MOST_OPTIONS + 1))), "label": "3"}, "has 33 options")])
 def test_a_row_without_usable_options_says_why(row, why):
     with pytest.raises(RowError, match=why):
