@@ -384,7 +384,7 @@ def test_presets_are_listed(home, capsys):
     assert main(["presets", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert sorted(row["preset"] for row in rows) == Presets().names() and all(row["note"] and not row["own"] for row in rows)
-    assert {row["gpu_gb"] for row in rows} == {8, 16, 24, 48, 80} and {row["here"] for row in rows} <= {"fits", "tight", "too large"}
+    assert {row["gpu_gb"] for row in rows} == {8, 16, 24, 48} and {row["here"] for row in rows} <= {"fits", "tight", "too large"}
 
 
 def test_a_preset_is_shown_whole_and_saved_with_its_changes(home, worker, capsys):

@@ -115,7 +115,10 @@ def tidy(turns: list[Message], changes: list[str]) -> Conversation:
         if is_blank(turns[0]["content"]):
             raise RowError("its text is empty")
         return turns
-    tools = next((one["tools"] for one in turns if "tools" in one), None)
+    listed = {one["tools"] for one in turns if "tools" in one}
+    if len(listed) > 1:
+        raise RowError("its question and its answer bring different lists of tools")
+    tools = next(iter(listed), None)
     kept: Conversation = []
     for number, one in enumerate(turns, start=1):
         _put(kept, one if tools is None else {name: value for name, value in one.items() if name != "tools"}, number, changes)
