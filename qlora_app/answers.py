@@ -77,9 +77,8 @@ def _only_here(target: Path) -> Iterator[Path]:
 
 def _answers(session: ChatSession, conversations: list[Conversation], base: bool, max_new_tokens: int) -> list[dict[str, Any]]:
     if not session.task.weighs:
-        texts = session.answer_all(conversations, base, max_new_tokens)
-        notes = [session.left_unread(one, max_new_tokens) for one in conversations]
-        return [{"answer": text, **({"note": note} if note else {})} for text, note in zip(texts, notes, strict=True)]
+        answers = session.answers(conversations, base, max_new_tokens)
+        return [{"answer": one.text, **({"note": one.note} if one.note else {})} for one in answers]
     return [{"answer": found[0].text if found else "", "candidates": {one.text: round(one.probability, 4) for one in found}}
             for found in session.weigh_all(conversations, base, CANDIDATES)]
 

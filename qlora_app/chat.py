@@ -13,7 +13,7 @@ from .errors import UserError
 from .messages import Conversation
 from .methods import MethodChoices
 from .runs import Run
-from .tasks import Candidate, Task
+from .tasks import Answer, Candidate, Task
 from .tasks.chat import Chat
 from .tasks.generate import Prompt, batch_of, context_of, how_it_ends, prompt_for, read_answer
 from .tasks.template import ChatTemplate
@@ -102,12 +102,6 @@ class ChatSession:
         switches = names == [BASE] and not self.mixes and hasattr(self.model, "disable_adapter")
         return self.model.disable_adapter() if switches else contextlib.nullcontext()
 
-    def left_unread(self, conversation: Conversation, max_new_tokens: int) -> str:
-        """What of a conversation the model cannot read beside its answer, in words; empty where it reads all of it."""
-        if self.task.asks:
-            return ""
-        return prompt_for(self.tokenizer, conversation, context_of(self.model), max_new_tokens).note
-
     def as_trained(self, conversation: Conversation) -> Conversation:
         """With the system text that all rows had that were learned from, where it has none of its own."""
         text = "" if self.task.asks else self.template.system
@@ -115,12 +109,17 @@ class ChatSession:
 
     def answer_all(self, conversations: list[Conversation], base: bool = False, max_new_tokens: int = 128,
                    thinking: list[bool] | None = None) -> list[str]:
+        """The texts of `answers`, without the reasoning."""
+        return [one.text for one in self.answers(conversations, base, max_new_tokens, thinking)]
+
+    def answers(self, conversations: list[Conversation], base: bool = False, max_new_tokens: int = 128,
+                thinking: list[bool] | None = None) -> list[Answer]:
         """The likeliest answer to each conversation (its last turn is the user's), many at a time.
 
-        thinking: whether each is to begin with reasoning, which is not part of what is returned; None as most rows that were learned.
+        thinking: whether each is to begin with reasoning; None as most rows that were learned.
         """
         with self._busy:
-            return self.task.answer(self.model, self.tokenizer, conversations, base, max_new_tokens, thinking=thinking)
+            return self.task.answers(self.model, self.tokenizer, conversations, base, max_new_tokens, thinking=thinking)
 
     def respond(self, text: str, base: bool = False) -> str:
         """What the model makes of one text, in words: an answer, or the likeliest answers with their probabilities."""

@@ -24,6 +24,7 @@ from qlora_app.runs import Curve, Run, RunStore, Status
 from qlora_app.runs.checkpoints import seal
 from qlora_app.runs.files import write_json
 from qlora_app.settings import Settings
+from qlora_app.tasks import Answer
 from qlora_app.tasks.generate import Prompt
 from qlora_app.training_data import DatasetChoice
 from qlora_app.ui import run_card
@@ -308,8 +309,7 @@ class AnsweringSessions:
         adapter = run.newest_adapter()
         self.meanwhile()
         return SimpleNamespace(adapter=adapter, task=SimpleNamespace(weighs=False), as_trained=lambda one: one,
-                               left_unread=lambda one, most: "",
-                               answer_all=lambda conversations, *_: [f"from {adapter.name}" for _ in conversations])
+                               answers=lambda conversations, *_: [Answer(f"from {adapter.name}") for _ in conversations])
 
 
 def answers_of(page, run, file, meanwhile=lambda: None):

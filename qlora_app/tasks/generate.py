@@ -1,7 +1,7 @@
 """Answers of a causal language model, from the prompts that its training taught."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..messages import Conversation
@@ -127,7 +127,7 @@ def generate_all(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase",
                 inputs = batch_of(tokenizer, prompts, model.device)
                 new = model.generate(**inputs, max_new_tokens=prompts[0].room, use_cache=True, **ending, **how)
                 for place, ids in zip(places, new[:, inputs["input_ids"].shape[1]:].tolist(), strict=True):
-                    answers[place] = read_answer(tokenizer, ids, ending["eos_token_id"], think)
+                    answers[place] = replace(read_answer(tokenizer, ids, ending["eos_token_id"], think), note=made[place].note)
     return answers
 
 

@@ -43,11 +43,13 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model wrote: its answer, its reasoning before that, and whether it came to an end by itself."""
+    """What a model wrote: its answer, its reasoning before that, whether it came to an end by itself, and what of the question it could
+    not read, in words."""
 
     text: str
     reasoning: str = ""
     has_ended: bool = True
+    note: str = ""
 
 
 class Candidate(NamedTuple):

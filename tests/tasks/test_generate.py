@@ -135,3 +135,10 @@ def test_a_conversation_of_which_one_answer_is_learned_is_one_example():
     examples.meet_all()
     assert len(examples) == 1 and not examples.left_out and not examples.partly_learned
     assert "First." in tokenizer.decode([label for label in examples[0]["labels"] if label != -100])
+
+
+def test_an_answer_says_what_of_its_question_was_not_read(tmp_path):
+    tokenizer = tokenizer_for("chatml")
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_for("chatml", tmp_path, max_position_embeddings=64))
+    long, short = Chat().answers(model, tokenizer, [talk("word " * 100), talk("Hens?")], max_new_tokens=4)
+    assert "The model reads at most 64 tokens" in long.note and not short.note
