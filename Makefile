@@ -20,7 +20,7 @@ test: .venv/installed .venv/tokenizers
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 lint: .venv/installed
-	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 
 bench: .venv/installed
 	for one in start overhead tokens cpu_types page data; do $(PYTHON) benchmarks/$$one.py || exit 1; done

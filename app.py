@@ -33,14 +33,32 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     demo = build(Page(settings, store, supervisor, ChatSessions()))
     door = Middleware(Door, settings=settings, own_name=os.environ.get("SPACE_HOST", ""))
     try:
-        demo.launch(server_name=settings.host, server_port=settings.port, auth=settings.login, prevent_thread_lock=True, quiet=True,
-                    theme=THEME, css=STYLE, head=HEAD, footer_links=[], i18n=in_every_language(demo),
-                    _frontend=False,  # Gradio gives up when its own page takes over 3 s, as on a machine that is busy
-                    share=False, run_history=False, mcp_server=False, ssr_mode=False, pwa=False,
-                    max_file_size=f"{settings.max_upload_mb}mb", app_kwargs={"middleware": [door]})
+        demo.launch(
+            server_name=settings.host,
+            server_port=settings.port,
+            auth=settings.login,
+            prevent_thread_lock=True,
+            quiet=True,
+            theme=THEME,
+            css=STYLE,
+            head=HEAD,
+            footer_links=[],
+            i18n=in_every_language(demo),
+            _frontend=False,  # Gradio gives up when its own page takes over 3 s, as on a machine that is busy
+            share=False,
+            run_history=False,
+            mcp_server=False,
+            ssr_mode=False,
+            pwa=False,
+            max_file_size=f"{settings.max_upload_mb}mb",
+            app_kwargs={"middleware": [door]},
+        )
     except OSError as error:
-        raise UserError(f"{settings.host}:{settings.port} is taken, or is no address of this machine. End the other program, or set "
-                        "QLORA_APP_PORT or QLORA_APP_HOST to another one.") from error
+        raise UserError(
+            f"{settings.host}:{settings.port} is taken, or is no address of this machine. End the other program, or "
+            f"set "
+            "QLORA_APP_PORT or QLORA_APP_HOST to another one."
+        ) from error
     supervisor.start()
     return demo, supervisor
 
@@ -48,7 +66,9 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
 def serve(settings: Settings) -> None:
     """Answer until Ctrl-C or SIGTERM. Runs go on after that."""
     demo, supervisor = open_page(settings)
-    print(f"{TITLE} is on http://{settings.host}:{demo.server_port}  (Ctrl-C ends the page; training goes on)", flush=True)
+    print(
+        f"{TITLE} is on http://{settings.host}:{demo.server_port}  (Ctrl-C ends the page; training goes on)", flush=True
+    )
     if settings.is_demonstration:
         print(DEMONSTRATION, flush=True)
     threading.Thread(target=_prepare_chat, args=(supervisor,), daemon=True).start()
@@ -61,7 +81,9 @@ def serve(settings: Settings) -> None:
 
 
 def _prepare_chat(supervisor: Supervisor) -> None:
-    """Import what answering needs once the page and the standby are there, so that the first question does not wait for it."""
+    """Import what answering needs once the page and the standby are there, so that the first question does not wait for
+    it.
+    """
     supervisor.wait_until_ready()
     warm_up()
 

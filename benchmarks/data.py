@@ -1,7 +1,8 @@
-"""How many rows a second from a file to its tokens on disk, against `datasets`; in how much memory; and how soon are the first rows seen?
+"""How many rows a second from a file to its tokens on disk, against `datasets`; in how much memory; and how soon are
+the first rows seen?
 
-make bench measures a small file; `data.py --mb 1000` one of a gigabyte, which takes about a quarter of an hour. Prints rows a second,
-megabytes and seconds and adds them, with date and machine, to RESULTS.md.
+make bench measures a small file; `data.py --mb 1000` one of a gigabyte, which takes about a quarter of an hour. Prints
+rows a second, megabytes and seconds and adds them, with date and machine, to RESULTS.md.
 """
 
 import argparse
@@ -24,9 +25,56 @@ from qlora_app.tasks.packing import IGNORED
 from qlora_app.tasks.token_cache import TokenCache, cache_folder
 from qlora_app.training_data import DatasetChoice, import_file, load_examples
 
-WORDS = ["the", "of", "and", "to", "in", "is", "was", "that", "for", "it", "as", "on", "with", "his", "by", "at", "from", "her", "they",
-         "this", "had", "not", "are", "but", "be", "she", "or", "which", "you", "one", "we", "all", "were", "when", "there",
-         "been", "their", "more", "if", "no", "man", "out", "so", "what", "up", "said", "who", "about"]
+WORDS = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "is",
+    "was",
+    "that",
+    "for",
+    "it",
+    "as",
+    "on",
+    "with",
+    "his",
+    "by",
+    "at",
+    "from",
+    "her",
+    "they",
+    "this",
+    "had",
+    "not",
+    "are",
+    "but",
+    "be",
+    "she",
+    "or",
+    "which",
+    "you",
+    "one",
+    "we",
+    "all",
+    "were",
+    "when",
+    "there",
+    "been",
+    "their",
+    "more",
+    "if",
+    "no",
+    "man",
+    "out",
+    "so",
+    "what",
+    "up",
+    "said",
+    "who",
+    "about",
+]
 LENGTH = 512  # tokens
 SMALL = 1  # megabytes of the file whose first rows must come no sooner than those of the other
 
@@ -36,17 +84,26 @@ def make_file(path: Path, megabytes: float) -> int:
     chance, rows, size = random.Random(0), 0, 0
     with path.open("w", encoding="utf-8") as file:
         while size < megabytes * 1e6:
-            asked, more, said = (" ".join(chance.choices(WORDS, k=chance.randint(*span))) for span in ((15, 60), (10, 40), (40, 220)))
-            size += file.write(json.dumps({"instruction": f"{rows}: {asked}?", "input": more if rows % 3 else "", "output": said}) + "\n")
+            asked, more, said = (
+                " ".join(chance.choices(WORDS, k=chance.randint(*span))) for span in ((15, 60), (10, 40), (40, 220))
+            )
+            size += file.write(
+                json.dumps({"instruction": f"{rows}: {asked}?", "input": more if rows % 3 else "", "output": said})
+                + "\n"
+            )
             rows += 1
     return rows
 
 
 def ours(path: Path) -> int:
-    """Imported, read and cut into tokens as the page and the worker do it, in a home of its own. Returns the examples."""
+    """Imported, read and cut into tokens as the page and the worker do it, in a home of its own. Returns the
+    examples.
+    """
     with tempfile.TemporaryDirectory() as folder:
         home, tokenizer = Settings(home=Path(folder)), load_tokenizer(ModelChoice())
-        examples = load_examples(DatasetChoice(source="file", id=import_file(path, home.data, path.name, home)), home.data)
+        examples = load_examples(
+            DatasetChoice(source="file", id=import_file(path, home.data, path.name, home)), home.data
+        )
         kept = cache_folder(home.tokens, examples.fingerprint, tokenizer, LENGTH)
         for name, part in (("train", examples.train), ("held-out", examples.held_out)):
             cache = TokenCache(len(part), kept / name, home.max_cache_mb)
@@ -67,7 +124,10 @@ def theirs(path: Path) -> int:
         messages = [{"role": "user", "content": question}, {"role": "assistant", "content": row["output"]}]
         made = tokenizer.apply_chat_template(messages, return_dict=True, return_assistant_tokens_mask=True)
         ids = made["input_ids"][:LENGTH]
-        return {"input_ids": ids, "labels": [i if said else IGNORED for i, said in zip(ids, made["assistant_masks"], strict=False)]}
+        return {
+            "input_ids": ids,
+            "labels": [i if said else IGNORED for i, said in zip(ids, made["assistant_masks"], strict=False)],
+        }
 
     datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory() as folder:
@@ -129,15 +189,27 @@ def main() -> None:
         megabytes = alone("peak", path)
         for work in (ours, theirs):  # what they import is not measured
             work(small)
-        a_row = interleaved(given.times, ours=lambda: seconds_a_row(ours, path), theirs=lambda: seconds_a_row(theirs, path))
+        a_row = interleaved(
+            given.times, ours=lambda: seconds_a_row(ours, path), theirs=lambda: seconds_a_row(theirs, path)
+        )
     speed = {name: [1 / seconds for seconds in values] for name, values in a_row.items()}
     faster = ratio(speed["ours"], speed["theirs"])
-    print(f"{rows:,} rows, {given.mb:,.0f} MB: {spread(speed['ours'], '{:.0f}')} rows/s from the file to its tokens on disk, "
-          f"{spread(speed['theirs'], '{:.0f}')} by load_dataset and map, ratio {faster:.2f}\nat most {megabytes:,.0f} MB of memory\n"
-          f"first rows of {SMALL} MB after {spread(first[0])} s, of {given.mb:,.0f} MB after {spread(first[1])} s")
-    figures = {"MB": f"{given.mb:,.0f}", "rows/s": spread(speed["ours"], "{:.0f}"), "`datasets`, rows/s": spread(speed["theirs"], "{:.0f}"),
-               "ours / `datasets`": f"{faster:.2f}", "peak memory MB": f"{megabytes:,.0f}", "first rows of 1 MB, s": spread(first[0]),
-               "of all, s": spread(first[1])}
+    print(
+        f"{rows:,} rows, {given.mb:,.0f} MB: {spread(speed['ours'], '{:.0f}')} rows/s from the file to its tokens on "
+        f"disk, "
+        f"{spread(speed['theirs'], '{:.0f}')} by load_dataset and map, ratio {faster:.2f}\nat most {megabytes:,.0f} "
+        f"MB of memory\n"
+        f"first rows of {SMALL} MB after {spread(first[0])} s, of {given.mb:,.0f} MB after {spread(first[1])} s"
+    )
+    figures = {
+        "MB": f"{given.mb:,.0f}",
+        "rows/s": spread(speed["ours"], "{:.0f}"),
+        "`datasets`, rows/s": spread(speed["theirs"], "{:.0f}"),
+        "ours / `datasets`": f"{faster:.2f}",
+        "peak memory MB": f"{megabytes:,.0f}",
+        "first rows of 1 MB, s": spread(first[0]),
+        "of all, s": spread(first[1]),
+    }
     record("data", figures, others)
 
 

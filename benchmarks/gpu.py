@@ -1,13 +1,14 @@
-"""What training costs on a GPU: time, tokens and memory of LLaMA's shapes in NF4 against bf16 and int8, the starter, resume, chat.
+"""What training costs on a GPU: time, tokens and memory of LLaMA's shapes in NF4 against bf16 and int8, the starter,
+resume, chat.
 
     make gpu                                          # under eight minutes on one GPU; adds a row a stage to RESULTS.md
-    python benchmarks/gpu.py --results OUT/RESULTS.md # into a copy of that file, on a machine that is given back afterwards
-    python benchmarks/gpu.py --tiny                   # tiny shapes, also without a GPU, to see that it runs
+    python benchmarks/gpu.py --results OUT/RESULTS.md # into a copy of that file, on a machine that is given back
+    afterwards python benchmarks/gpu.py --tiny                   # tiny shapes, also without a GPU, to see that it runs
 
-Nothing is downloaded. The models have LLaMA's shapes: their files are holes, which read as zeros and take no room on the disk; opened
-and quantized by the worker's own code, all frozen numbers are then drawn anew where they lie, since products of zeros are faster.
-Each group of stages is a process with a time of its own, and each row is written as soon as it is known: a run that is cut off
-leaves what it had, and a stage that fails is a row with its error.
+Nothing is downloaded. The models have LLaMA's shapes: their files are holes, which read as zeros and take no room on
+the disk; opened and quantized by the worker's own code, all frozen numbers are then drawn anew where they lie, since
+products of zeros are faster. Each group of stages is a process with a time of its own, and each row is written as soon
+as it is known: a run that is cut off leaves what it had, and a stage that fails is a row with its error.
 """
 
 import argparse
@@ -48,7 +49,11 @@ from qlora_app.train.report import Reporter
 from qlora_app.train.trainer import build_trainer
 from qlora_app.training_data import DatasetChoice, import_file
 
-LLAMA = {"1B": (2048, 5632, 22), "7B": (4096, 11008, 32), "65B": (8192, 22016, 80)}  # hidden, ffn, layers; 1B is TinyLlama's
+LLAMA = {
+    "1B": (2048, 5632, 22),
+    "7B": (4096, 11008, 32),
+    "65B": (8192, 22016, 80),
+}  # hidden, ffn, layers; 1B is TinyLlama's
 TINY = (128, 256, 2)
 STEPS = 6
 GB = 1e9
@@ -68,8 +73,15 @@ def make_shape(folder: Path, hidden: int, ffn: int, layers: int) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     heads = hidden // 64 if layers < 32 else hidden // 128
-    config = LlamaConfig(hidden_size=hidden, intermediate_size=ffn, num_hidden_layers=layers, num_attention_heads=heads,
-                         vocab_size=32000 if hidden > 128 else 8192, max_position_embeddings=2048, architectures=["LlamaForCausalLM"])
+    config = LlamaConfig(
+        hidden_size=hidden,
+        intermediate_size=ffn,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        vocab_size=32000 if hidden > 128 else 8192,
+        max_position_embeddings=2048,
+        architectures=["LlamaForCausalLM"],
+    )
     with torch.device("meta"):
         weights = LlamaForCausalLM(config).state_dict()
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
@@ -87,7 +99,9 @@ def make_shape(folder: Path, hidden: int, ffn: int, layers: int) -> Path:
 
 
 def draw_anew(model: torch.nn.Module) -> None:
-    """Random numbers into everything frozen, in place: 4-bit and 8-bit codes with their scales, and what is not quantized."""
+    """Random numbers into everything frozen, in place: 4-bit and 8-bit codes with their scales, and what is not
+    quantized.
+    """
     for parameter in model.parameters():
         if parameter.requires_grad:
             continue
@@ -116,11 +130,20 @@ def _draw_scales(state: Any) -> None:
 
 
 def make_data(home: Path, mixed: bool) -> DatasetChoice:
-    """Conversations longer than any length allowed, so that each is cut to exactly that; or mixed, mostly short, as people's are."""
+    """Conversations longer than any length allowed, so that each is cut to exactly that; or mixed, mostly short, as
+    people's are.
+    """
     draw = random.Random(0)
     lengths = [min(300, round(draw.lognormvariate(3.2, 0.8))) if mixed else 600 for _ in range(96)]
-    rows = [{"messages": [{"role": "user", "content": f"Tell me story {n}."},
-                          {"role": "assistant", "content": "Once upon a time. " * length}]} for n, length in enumerate(lengths)]
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"Tell me story {n}."},
+                {"role": "assistant", "content": "Once upon a time. " * length},
+            ]
+        }
+        for n, length in enumerate(lengths)
+    ]
     name = "mixed.jsonl" if mixed else "long.jsonl"
     (home / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     return DatasetChoice(source="file", id=import_file(home / name, home / "data", name))
@@ -132,10 +155,24 @@ def make_data(home: Path, mixed: bool) -> DatasetChoice:
 def recipe_for(model: Path, home: Path, asked: dict[str, Any]) -> Recipe:
     """The preset `asked` names with that model, and what else is asked changed; nothing measured or saved meanwhile."""
     recipe = Presets().load(asked.get("preset", "guanaco-7b"))
-    base = recipe.base_model.model_dump() | {"source": "folder", "id": str(model), "revision": ""} | asked.get("base", {})
-    none = {"max_steps": STEPS, "batch_size": 1, "evaluations": 0, "samples": 0, "checkpoints": 0, "scored_questions": 0}
-    return recipe.model_copy(update={"base_model": ModelChoice(**base), "dataset": make_data(home, asked.get("mixed", False)),
-                                     "training": recipe.training.model_copy(update=none | asked.get("training", {}))})
+    base = (
+        recipe.base_model.model_dump() | {"source": "folder", "id": str(model), "revision": ""} | asked.get("base", {})
+    )
+    none = {
+        "max_steps": STEPS,
+        "batch_size": 1,
+        "evaluations": 0,
+        "samples": 0,
+        "checkpoints": 0,
+        "scored_questions": 0,
+    }
+    return recipe.model_copy(
+        update={
+            "base_model": ModelChoice(**base),
+            "dataset": make_data(home, asked.get("mixed", False)),
+            "training": recipe.training.model_copy(update=none | asked.get("training", {})),
+        }
+    )
 
 
 def trained(model: Path, **asked: Any) -> Row:
@@ -172,9 +209,15 @@ def _memory(job: Job) -> Row:
         synchronize()
         free, total = torch.cuda.mem_get_info()
         allocated = torch.cuda.max_memory_allocated()
-        taken = torch.cuda.max_memory_reserved() + (total - free - torch.cuda.memory_reserved())  # with what the driver holds
-    return {"allocated GB": f"{allocated / GB:.2f}", "taken GB": f"{taken / GB:.2f}", "said GB": f"{said / GB:.2f}",
-            "said / taken": f"{said / taken:.2f}"}
+        taken = torch.cuda.max_memory_reserved() + (
+            total - free - torch.cuda.memory_reserved()
+        )  # with what the driver holds
+    return {
+        "allocated GB": f"{allocated / GB:.2f}",
+        "taken GB": f"{taken / GB:.2f}",
+        "said GB": f"{said / GB:.2f}",
+        "said / taken": f"{said / taken:.2f}",
+    }
 
 
 def card() -> Row:
@@ -209,11 +252,18 @@ def chat(model: Path, tokens: int) -> Row:
 
 
 def worked(run: Run, until: int | None = None) -> Run:
-    """A worker of its own on that run, to its end, or asked to stop behind step `until`. Raises RuntimeError with what it said."""
+    """A worker of its own on that run, to its end, or asked to stop behind step `until`. Raises RuntimeError with what
+    it said.
+    """
     environment = {**KEEP_MEMORY, **os.environ, "HF_HUB_OFFLINE": "1"}
     with open(run.folder / "said.txt", "w+") as said:
-        worker = subprocess.Popen([sys.executable, "-m", "qlora_app.train", str(run.folder)], cwd=ROOT, env=environment,
-                                  stdout=said, stderr=said)
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "qlora_app.train", str(run.folder)],
+            cwd=ROOT,
+            env=environment,
+            stdout=said,
+            stderr=said,
+        )
         run.launched(worker.pid)
         while worker.poll() is None:
             if until and len(run.metrics()[0]) >= until:
@@ -236,21 +286,37 @@ def starter_run(tiny: bool) -> Row:
             recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update=few)})
         began = time.perf_counter()
         run = worked(RunStore(Path(folder) / "runs").create(recipe))
-        seconds, rows, proof = time.perf_counter() - began, [row for row in run.metrics()[0] if "loss" in row], run.proof()
+        seconds, rows, proof = (
+            time.perf_counter() - began,
+            [row for row in run.metrics()[0] if "loss" in row],
+            run.proof(),
+        )
         steps = [1000 * (after["seconds"] - before["seconds"]) for before, after in itertools.pairwise(rows[1:])]
         right = proof["heldout"]["exact_match"]["after"]
-        return {"ms a step": f"{statistics.median(steps):.0f}", "tokens/s": f"{rows[-1]['tokens_per_second']}",
-                "allocated GB": f"{max(row['memory_mb'] for row in rows) * 2**20 / GB:.2f}",
-                "besides": f"{len(rows)} steps, {seconds:.0f} s from a cold start, first loss after {proof['seconds']['to_first_loss']} s, "
-                           f"{right:.0%} right"}
+        return {
+            "ms a step": f"{statistics.median(steps):.0f}",
+            "tokens/s": f"{rows[-1]['tokens_per_second']}",
+            "allocated GB": f"{max(row['memory_mb'] for row in rows) * 2**20 / GB:.2f}",
+            "besides": f"{len(rows)} steps, {seconds:.0f} s from a cold start, first loss after "
+            f"{proof['seconds']['to_first_loss']} s, "
+            f"{right:.0%} right",
+        }
 
 
 def resume(tiny: bool) -> Row:
-    """A run that was stopped and resumed against one that was not: losses of every step, and every byte of the adapter."""
+    """A run that was stopped and resumed against one that was not: losses of every step, and every byte of the
+    adapter.
+    """
     with tempfile.TemporaryDirectory() as folder:
         os.environ["QLORA_APP_HOME"] = folder
         store, recipe = RunStore(Path(folder) / "runs"), Presets().load("starter")
-        steps = {"max_steps": 8 if tiny else 60, "evaluations": 0, "samples": 0, "scored_questions": 0, "checkpoints": 4}
+        steps = {
+            "max_steps": 8 if tiny else 60,
+            "evaluations": 0,
+            "samples": 0,
+            "scored_questions": 0,
+            "checkpoints": 4,
+        }
         recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update=steps)})
         whole, parts = worked(store.create(recipe)), worked(store.create(recipe), until=steps["max_steps"] // 4)
         stopped = parts.status().step
@@ -258,8 +324,10 @@ def resume(tiny: bool) -> Row:
         losses = [{row["step"]: row["loss"] for row in run.metrics()[0] if "loss" in row} for run in (whole, parts)]
         apart = max(abs(loss - losses[1][step]) for step, loss in losses[0].items())
         files = [(run.adapter / "adapter_model.safetensors").read_bytes() for run in (whole, parts)]
-        return {"besides": f"stopped at step {stopped} of {steps['max_steps']}; losses apart by {apart:g}, "
-                           f"adapters {'the same to the last bit' if files[0] == files[1] else 'not the same'}"}
+        return {
+            "besides": f"stopped at step {stopped} of {steps['max_steps']}; losses apart by {apart:g}, "
+            f"adapters {'the same to the last bit' if files[0] == files[1] else 'not the same'}"
+        }
 
 
 # ---- stages
@@ -270,7 +338,9 @@ def stages(group: str, models: dict[str, Path], tiny: bool) -> dict[str, Callabl
     model = models.get(group)
     at_once = {"batch_size": 4, "packing": True, "max_length": 512}
 
-    def steps(base: dict[str, Any] | None = None, mixed: bool = False, preset: str = "guanaco-7b", **training: Any) -> Callable[[], Row]:
+    def steps(
+        base: dict[str, Any] | None = None, mixed: bool = False, preset: str = "guanaco-7b", **training: Any
+    ) -> Callable[[], Row]:
         shorter = {"max_length": 64} if tiny else {}
         return lambda: trained(model, base=base or {}, mixed=mixed, preset=preset, training=training | shorter)
 
@@ -281,18 +351,23 @@ def stages(group: str, models: dict[str, Path], tiny: bool) -> dict[str, Callabl
     if group == "65B":
         return {"65B, Guanaco's recipe (published: 45 GB)": steps(preset="guanaco-65b")}
     if group == "7B":
-        return {"7B, Guanaco's recipe (published: 6.9 GB)": steps(),
-                "7B, four examples at once, checkpointed": steps(**at_once, gradient_checkpointing="on"),
-                "7B, four examples at once, not checkpointed": steps(**at_once, gradient_checkpointing="off"),
-                "7B, paged 8-bit optimizer": steps(optimizer="paged_adamw_8bit"),
-                "7B, chat": lambda: chat(model, 8 if tiny else 64)}
+        return {
+            "7B, Guanaco's recipe (published: 6.9 GB)": steps(),
+            "7B, four examples at once, checkpointed": steps(**at_once, gradient_checkpointing="on"),
+            "7B, four examples at once, not checkpointed": steps(**at_once, gradient_checkpointing="off"),
+            "7B, paged 8-bit optimizer": steps(optimizer="paged_adamw_8bit"),
+            "7B, chat": lambda: chat(model, 8 if tiny else 64),
+        }
     many = at_once | {"batch_size": 16, "gradient_checkpointing": "off"}
-    return {"1B in NF4": steps(**at_once), "1B in bf16": steps({"precision": "bf16"}, **at_once),
-            "1B in int8": steps({"precision": "int8"}, **at_once),
-            "1B in NF4, computed in fp16": steps({"compute_type": "fp16"}, **at_once),
-            "1B in NF4, computed in fp32": steps({"compute_type": "fp32"}, **at_once),
-            "1B, mixed lengths, packed": steps(mixed=True, **many),
-            "1B, mixed lengths, padded": steps(mixed=True, **many | {"packing": False})}
+    return {
+        "1B in NF4": steps(**at_once),
+        "1B in bf16": steps({"precision": "bf16"}, **at_once),
+        "1B in int8": steps({"precision": "int8"}, **at_once),
+        "1B in NF4, computed in fp16": steps({"compute_type": "fp16"}, **at_once),
+        "1B in NF4, computed in fp32": steps({"compute_type": "fp32"}, **at_once),
+        "1B, mixed lengths, packed": steps(mixed=True, **many),
+        "1B, mixed lengths, padded": steps(mixed=True, **many | {"packing": False}),
+    }
 
 
 def measure(group: str, folder: Path, tiny: bool) -> None:
@@ -349,7 +424,9 @@ def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--tiny", action="store_true", help="tiny shapes, also without a GPU, to see that it runs")
     ask.add_argument("--only", nargs="*", choices=list(GROUPS), default=list(GROUPS), help="these parts alone")
-    ask.add_argument("--results", type=Path, help="a copy of RESULTS.md to write into; with --tiny nothing is written without it")
+    ask.add_argument(
+        "--results", type=Path, help="a copy of RESULTS.md to write into; with --tiny nothing is written without it"
+    )
     ask.add_argument("--seconds", type=float, default=WHOLE, help="for everything; four times as many with --tiny")
     ask.add_argument("--group", help=argparse.SUPPRESS)
     ask.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

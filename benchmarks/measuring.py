@@ -1,4 +1,6 @@
-"""What the benchmarks share: a machine in words, whether it is busy, the app, a model of a given size, a line in RESULTS.md."""
+"""What the benchmarks share: a machine in words, whether it is busy, the app, a model of a given size, a line in
+RESULTS.md.
+"""
 
 import os
 import platform
@@ -29,10 +31,15 @@ def machine() -> str:
     processor = platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        processor = next((line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), processor)
+        processor = next(
+            (line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")),
+            processor,
+        )
     gpu = ""
     if shutil.which("nvidia-smi"):
-        asked = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True)
+        asked = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True
+        )
         gpu = ", " + asked.stdout.splitlines()[0] if asked.returncode == 0 and asked.stdout else ""
     return f"{os.cpu_count()} cores, {processor}{gpu}, Python {platform.python_version()}"
 
@@ -43,7 +50,9 @@ def used_by_others() -> float:
 
 
 def interleaved(rounds: int, **measures: Callable[[], float]) -> dict[str, list[float]]:
-    """Each measure once a round, in turn: what slows the machine down for a while slows all of them. Returns all values, in order."""
+    """Each measure once a round, in turn: what slows the machine down for a while slows all of them. Returns all
+    values, in order.
+    """
     values: dict[str, list[float]] = {name: [] for name in measures}
     for _ in range(rounds):
         for name, measure in measures.items():
@@ -70,9 +79,11 @@ def spread(values: list[float], form: str = "{:.2f}") -> str:
 
 
 def record(section: str, figures: dict[str, str], others: float, keep: bool = True, results: Path = RESULTS) -> None:
-    """Add a line to the table of a section of RESULTS.md, unless others were using the machine or it was a quick look only.
+    """Add a line to the table of a section of RESULTS.md, unless others were using the machine or it was a quick look
+    only.
 
-    Raises ValueError where the table has other columns than date, machine and these: its words explain these and no others.
+    Raises ValueError where the table has other columns than date, machine and these: its words explain these and no
+    others.
     """
     before, heading, rest = results.read_text(encoding="utf-8").partition(f"\n## {section}\n")
     mine, following, after = rest.partition("\n## ")
@@ -104,10 +115,18 @@ class App:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        environment = os.environ | {"QLORA_APP_HOME": str(home), "QLORA_APP_PORT": str(self.port), "HF_HUB_OFFLINE": "1"}
+        environment = os.environ | {
+            "QLORA_APP_HOME": str(home),
+            "QLORA_APP_PORT": str(self.port),
+            "HF_HUB_OFFLINE": "1",
+        }
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # who ends a measurement ends with it what it has started
-        self.process = subprocess.Popen([sys.executable, str(ROOT / "app.py")], env=environment, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "app.py")],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     def answers(self) -> bool:
         if self.process.poll() is not None:
@@ -124,7 +143,9 @@ class App:
 
 
 def make_model(folder: Path, hidden: int = 1024, layers: int = 4) -> Path:
-    """A LLaMA of random weights with the starter's tokenizer, in a folder. How fast it learns says nothing, how fast it is does."""
+    """A LLaMA of random weights with the starter's tokenizer, in a folder. How fast it learns says nothing, how fast it
+    is does.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
     from transformers.utils import logging
@@ -132,9 +153,18 @@ def make_model(folder: Path, hidden: int = 1024, layers: int = 4) -> Path:
     from qlora_app.base_models import ModelChoice, load_tokenizer
 
     tokenizer = load_tokenizer(ModelChoice())
-    config = LlamaConfig(hidden_size=hidden, intermediate_size=hidden * 11 // 4, num_hidden_layers=layers, num_attention_heads=hidden // 64,
-                         vocab_size=len(tokenizer), max_position_embeddings=1024, tie_word_embeddings=True,
-                         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    config = LlamaConfig(
+        hidden_size=hidden,
+        intermediate_size=hidden * 11 // 4,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 64,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     torch.manual_seed(0)
     logging.disable_progress_bar()
     LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)

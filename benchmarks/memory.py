@@ -1,9 +1,9 @@
 """Is what the page says of memory what a training takes?  make memory
 
-Real workers train a step or two of models made from configurations: sizes, vocabularies, methods, precisions, lengths. What each
-takes is read from the kernel (/proc/PID/status) a hundred times a second, what is its own and what is mapped from files apart, and
-set against the estimate of `qlora_app/memory.py`. Prints the table and adds the smallest and the largest ratio, with date and
-machine, to RESULTS.md.
+Real workers train a step or two of models made from configurations: sizes, vocabularies, methods, precisions, lengths.
+What each takes is read from the kernel (/proc/PID/status) a hundred times a second, what is its own and what is mapped
+from files apart, and set against the estimate of `qlora_app/memory.py`. Prints the table and adds the smallest and the
+largest ratio, with date and machine, to RESULTS.md.
 """
 
 import argparse
@@ -51,22 +51,42 @@ class Case:
     @property
     def title(self) -> str:
         """What differs from the usual, in a few words."""
-        words = [f"{self.hidden} x {self.layers}", f"{self.vocabulary // 1000}k{'' if self.tied else ' untied'}", self.method["name"],
-                 f"{self.precision} of {self.stored}", f"{self.batch} x {self.length}"]
+        words = [
+            f"{self.hidden} x {self.layers}",
+            f"{self.vocabulary // 1000}k{'' if self.tied else ' untied'}",
+            self.method["name"],
+            f"{self.precision} of {self.stored}",
+            f"{self.batch} x {self.length}",
+        ]
         words += ["" if self.packing else "padded", "checkpointed" if self.checkpointing == "on" else ""]
         return ", ".join(filter(None, words))
 
 
-QUICK = (Case(256, 2, 4096), Case(512, 4, 32000, length=256, precision="fp32"), Case(512, 4, 32000, tied=False, batch=2, length=256))
+QUICK = (
+    Case(256, 2, 4096),
+    Case(512, 4, 32000, length=256, precision="fp32"),
+    Case(512, 4, 32000, tied=False, batch=2, length=256),
+)
 TABLE = (
-    *QUICK, Case(256, 8, 4096, method=NO_DROPOUT | {"dropout": 0.05}), Case(512, 8, 32000), Case(512, 8, 32000, stored="fp32"),
-    Case(512, 8, 32000, packing=False), Case(512, 8, 32000, length=1024, checkpointing="on"), Case(512, 4, 4096, length=2048),
-    Case(256, 2, 152_000, length=256), Case(256, 2, 152_000, precision="bf16", compute_type="bf16"),
-    Case(512, 6, 32000, method={"name": "ia3"}), Case(512, 6, 32000, method={"name": "adalora"}),
-    Case(512, 6, 32000, method={"name": "meft"}), Case(512, 6, 32000, method={"name": "qalora"}, precision="bf16"),
-    Case(512, 6, 32000, precision="int8"), Case(1024, 8, 32000, tied=False), Case(1024, 8, 32000, precision="fp32", stored="fp32"),
-    Case(1024, 6, 152_000, length=256), Case(2048, 4, 32000, tied=False, length=256), Case(2048, 4, 32000, precision="bf16",
-                                                                                         compute_type="bf16", length=256),
+    *QUICK,
+    Case(256, 8, 4096, method=NO_DROPOUT | {"dropout": 0.05}),
+    Case(512, 8, 32000),
+    Case(512, 8, 32000, stored="fp32"),
+    Case(512, 8, 32000, packing=False),
+    Case(512, 8, 32000, length=1024, checkpointing="on"),
+    Case(512, 4, 4096, length=2048),
+    Case(256, 2, 152_000, length=256),
+    Case(256, 2, 152_000, precision="bf16", compute_type="bf16"),
+    Case(512, 6, 32000, method={"name": "ia3"}),
+    Case(512, 6, 32000, method={"name": "adalora"}),
+    Case(512, 6, 32000, method={"name": "meft"}),
+    Case(512, 6, 32000, method={"name": "qalora"}, precision="bf16"),
+    Case(512, 6, 32000, precision="int8"),
+    Case(1024, 8, 32000, tied=False),
+    Case(1024, 8, 32000, precision="fp32", stored="fp32"),
+    Case(1024, 6, 152_000, length=256),
+    Case(2048, 4, 32000, tied=False, length=256),
+    Case(2048, 4, 32000, precision="bf16", compute_type="bf16", length=256),
 )
 
 
@@ -90,15 +110,23 @@ class Taken:
 
 
 def make_model(case: Case, folder: Path) -> Path:
-    """A LLaMA of that shape with random weights and the starter's tokenizer, which knows fewer words than the model has rows."""
+    """A LLaMA of that shape with random weights and the starter's tokenizer, which knows fewer words than the model has
+    rows.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    config = LlamaConfig(hidden_size=case.hidden, intermediate_size=case.hidden * 11 // 4, num_hidden_layers=case.layers,
-                         num_attention_heads=case.hidden // 64, vocab_size=case.vocabulary, max_position_embeddings=4096,
-                         tie_word_embeddings=case.tied)
+    config = LlamaConfig(
+        hidden_size=case.hidden,
+        intermediate_size=case.hidden * 11 // 4,
+        num_hidden_layers=case.layers,
+        num_attention_heads=case.hidden // 64,
+        vocab_size=case.vocabulary,
+        max_position_embeddings=4096,
+        tie_word_embeddings=case.tied,
+    )
     before = torch.get_default_dtype()
     torch.set_default_dtype({"bf16": torch.bfloat16, "fp32": torch.float32}[case.stored])
     try:
@@ -109,15 +137,38 @@ def make_model(case: Case, folder: Path) -> Path:
 
 
 def recipe_of(case: Case, model: Path, home: Path) -> Recipe:
-    rows = [{"messages": [{"role": "user", "content": f"Tell me {n}."}, {"role": "assistant", "content": "Once upon a time. " * 1000}]}
-            for n in range(24)]
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"Tell me {n}."},
+                {"role": "assistant", "content": "Once upon a time. " * 1000},
+            ]
+        }
+        for n in range(24)
+    ]
     (home / "long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     base = {"source": "folder", "id": str(model), "precision": case.precision, "compute_type": case.compute_type}
-    training = {"max_steps": 2, "batch_size": case.batch, "evaluations": 1, "measured_examples": 2, "samples": 0, "checkpoints": 1,
-                "scored_questions": 0, "max_length": case.length, "packing": case.packing, "optimizer": "adamw_torch",
-                "gradient_checkpointing": case.checkpointing}
-    return Recipe.from_dict({"base_model": base, "method": case.method, "training": training,
-                             "dataset": {"source": "file", "id": import_file(home / "long.jsonl", home / "data", "long.jsonl")}})
+    training = {
+        "max_steps": 2,
+        "batch_size": case.batch,
+        "evaluations": 1,
+        "measured_examples": 2,
+        "samples": 0,
+        "checkpoints": 1,
+        "scored_questions": 0,
+        "max_length": case.length,
+        "packing": case.packing,
+        "optimizer": "adamw_torch",
+        "gradient_checkpointing": case.checkpointing,
+    }
+    return Recipe.from_dict(
+        {
+            "base_model": base,
+            "method": case.method,
+            "training": training,
+            "dataset": {"source": "file", "id": import_file(home / "long.jsonl", home / "data", "long.jsonl")},
+        }
+    )
 
 
 def take(case: Case, folder: Path) -> tuple[Any, Taken]:
@@ -127,11 +178,22 @@ def take(case: Case, folder: Path) -> tuple[Any, Taken]:
     run = RunStore(folder / "runs").create(recipe)
     facts = facts_of_folder(model)
     estimate = need(recipe, shapes_of(facts.config, facts.parameters), "cpu")
-    environment = {**KEEP_MEMORY, **os.environ, "QLORA_APP_HOME": str(folder), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment = {
+        **KEEP_MEMORY,
+        **os.environ,
+        "QLORA_APP_HOME": str(folder),
+        "HF_HUB_OFFLINE": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     taken = Taken()
     with open(folder / "said.txt", "w+") as said:
-        worker = subprocess.Popen([sys.executable, "-m", "qlora_app.train", str(run.folder)], cwd=ROOT, stdout=said, stderr=said,
-                                  env=environment)
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "qlora_app.train", str(run.folder)],
+            cwd=ROOT,
+            stdout=said,
+            stderr=said,
+            env=environment,
+        )
         while worker.poll() is None:
             taken.look(worker.pid)
             time.sleep(EVERY)
@@ -148,8 +210,10 @@ def ratios(estimate: Any, taken: Taken) -> tuple[float, float]:
 
 def row(case: Case, estimate: Any, taken: Taken) -> str:
     whole, own = ratios(estimate, taken)
-    return (f"| {case.title} | {estimate.total / GB:.2f} | {taken.both / GB:.2f} | {whole:.2f} | "
-            f"{(estimate.total - estimate.mapped) / GB:.2f} | {taken.own / GB:.2f} | {own:.2f} |")
+    return (
+        f"| {case.title} | {estimate.total / GB:.2f} | {taken.both / GB:.2f} | {whole:.2f} | "
+        f"{(estimate.total - estimate.mapped) / GB:.2f} | {taken.own / GB:.2f} | {own:.2f} |"
+    )
 
 
 def main() -> None:
@@ -158,7 +222,10 @@ def main() -> None:
     ask.add_argument("--only", type=int, nargs="*", help="these rows of the table, counted from 0; nothing is recorded")
     given, found, largest = ask.parse_args(), [], 0
     cases = QUICK if given.quick else [TABLE[place] for place in given.only] if given.only else TABLE
-    print("| model and recipe | said GB | taken GB | ratio | said without files | taken without files | ratio |\n|" + "---|" * 7)
+    print(
+        "| model and recipe | said GB | taken GB | ratio | said without files | taken without files | ratio |\n|"
+        + "---|" * 7
+    )
     for case in cases:
         with tempfile.TemporaryDirectory() as folder:
             estimate, taken = take(case, Path(folder))
@@ -166,8 +233,12 @@ def main() -> None:
         print(row(case, estimate, taken), flush=True)
         largest = max(largest, taken.both)
     whole, own = zip(*found, strict=True)
-    figures = {"trainings": str(len(found)), "said / taken": f"{min(whole):.2f} to {max(whole):.2f}",
-               "said / taken, own": f"{min(own):.2f} to {max(own):.2f}", "largest, GB": f"{largest / GB:.1f}"}
+    figures = {
+        "trainings": str(len(found)),
+        "said / taken": f"{min(whole):.2f} to {max(whole):.2f}",
+        "said / taken, own": f"{min(own):.2f} to {max(own):.2f}",
+        "largest, GB": f"{largest / GB:.1f}",
+    }
     record("memory", figures, others=0.0, keep=cases is TABLE)  # memory is the same however busy the machine is
 
 

@@ -1,7 +1,8 @@
 """What do the Trainer and our callbacks cost a step?  make bench
 
-The worker's own Trainer with every callback, a bare transformers Trainer and a loop in plain torch work off the same batches
-with the same model, in turn. Prints milliseconds and ratios and adds them, with date and machine, to RESULTS.md.
+The worker's own Trainer with every callback, a bare transformers Trainer and a loop in plain torch work off the same
+batches with the same model, in turn. Prints milliseconds and ratios and adds them, with date and machine, to
+RESULTS.md.
 """
 
 import argparse
@@ -60,8 +61,14 @@ def by_trainer(job: Job) -> float:
 
 
 def bare_trainer(job: Job, callbacks: list[TrainerCallback]) -> Trainer:
-    trainer = Trainer(model=job.model, args=arguments(job), train_dataset=job.train, processing_class=job.tokenizer,
-                      data_collator=collator(job.tokenizer, job.packing), callbacks=callbacks)
+    trainer = Trainer(
+        model=job.model,
+        args=arguments(job),
+        train_dataset=job.train,
+        processing_class=job.tokenizer,
+        data_collator=collator(job.tokenizer, job.packing),
+        callbacks=callbacks,
+    )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
@@ -75,7 +82,7 @@ def by_torch(job: Job) -> float:
     optimizer = torch.optim.AdamW(learning, lr=training.learning_rate, weight_decay=training.weight_decay)
     model.train()
     for step in range(training.max_steps):
-        for batch in batches[step * parts:(step + 1) * parts]:
+        for batch in batches[step * parts : (step + 1) * parts]:
             (model(**on_device(batch, model.device), use_cache=False).loss / parts).backward()
         torch.nn.utils.clip_grad_norm_(learning, training.max_grad_norm)
         optimizer.step()
@@ -88,8 +95,10 @@ def measured_share(job: Job, recipe: Recipe, step: float) -> float:
     """What the recipe's held-out measurements and samples add to its steps, as a share of them."""
     times = []
     asked = [question.conversation for question in job.questions]
-    for measure in (lambda: held_out_loss(job.model, job.held_out_batches),
-                    lambda: Chat().answer(job.model, job.tokenizer, asked, max_new_tokens=job.answer_length)):
+    for measure in (
+        lambda: held_out_loss(job.model, job.held_out_batches),
+        lambda: Chat().answer(job.model, job.tokenizer, asked, max_new_tokens=job.answer_length),
+    ):
         began = time.perf_counter()
         measure()
         synchronize()
@@ -99,37 +108,54 @@ def measured_share(job: Job, recipe: Recipe, step: float) -> float:
 
 
 def shapes(folder: Path, quick: bool) -> dict[str, Recipe]:
-    """Name -> recipe: the starter as it is trained by default, a step with hardly any arithmetic in it, and a larger model."""
+    """Name -> recipe: the starter as it is trained by default, a step with hardly any arithmetic in it, and a larger
+    model.
+    """
     starter = Presets().load("starter")
     none = {"optimizer": "adamw_torch", "evaluations": 0, "samples": 0, "checkpoints": 0}
     wide = ModelChoice(source="folder", id=str(make_model(folder, hidden=128 if quick else 1024)))
 
     def recipe(model: ModelChoice, **training: Any) -> Recipe:
-        return starter.model_copy(update={"base_model": model, "training": starter.training.model_copy(update=none | training)})
+        return starter.model_copy(
+            update={"base_model": model, "training": starter.training.model_copy(update=none | training)}
+        )
 
     steps = (4, 4, 4) if quick else (14, 60, 14)
-    return {"starter": recipe(ModelChoice(), max_steps=steps[0]),
-            "tiny": recipe(ModelChoice(), max_steps=steps[1], batch_size=2, max_length=32),
-            "wide": recipe(wide, max_steps=steps[2], batch_size=4, max_length=64)}
+    return {
+        "starter": recipe(ModelChoice(), max_steps=steps[0]),
+        "tiny": recipe(ModelChoice(), max_steps=steps[1], batch_size=2, max_length=32),
+        "wide": recipe(wide, max_steps=steps[2], batch_size=4, max_length=64),
+    }
 
 
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__)
     ask.add_argument("--rounds", type=int, default=5, help="how often each is measured; the middle ratio counts")
-    ask.add_argument("--quick", action="store_true", help="a few steps on small models, to see that it runs; nothing is recorded")
+    ask.add_argument(
+        "--quick", action="store_true", help="a few steps on small models, to see that it runs; nothing is recorded"
+    )
     given, others, figures = ask.parse_args(), used_by_others(), {}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["QLORA_APP_HOME"] = folder
         store = RunStore(Path(folder) / "runs")
         for name, recipe in shapes(Path(folder) / "wide", given.quick).items():
             job = prepare(store.create(recipe), recipe)
-            times = interleaved(given.rounds, torch=lambda job=job: by_torch(job), trainer=lambda job=job: by_trainer(job),
-                                worker=lambda job=job: by_worker(job))
+            times = interleaved(
+                given.rounds,
+                torch=lambda job=job: by_torch(job),
+                trainer=lambda job=job: by_trainer(job),
+                worker=lambda job=job: by_worker(job),
+            )
             bare, raw = ratio(times["worker"], times["trainer"]), ratio(times["worker"], times["torch"])
-            print(f"{name}: {', '.join(f'{statistics.median(ms):.0f} ms {who}' for who, ms in times.items())} a step; "
-                  f"worker / Trainer {bare:.3f}, worker / torch {raw:.3f}")
-            figures |= {f"{name}, ms a step": spread(times["worker"], "{:.0f}"), f"{name} / Trainer": f"{bare:.3f}",
-                        f"{name} / torch": f"{raw:.3f}"}
+            print(
+                f"{name}: {', '.join(f'{statistics.median(ms):.0f} ms {who}' for who, ms in times.items())} a step; "
+                f"worker / Trainer {bare:.3f}, worker / torch {raw:.3f}"
+            )
+            figures |= {
+                f"{name}, ms a step": spread(times["worker"], "{:.0f}"),
+                f"{name} / Trainer": f"{bare:.3f}",
+                f"{name} / torch": f"{raw:.3f}",
+            }
             if name == "starter":
                 share = measured_share(job, Presets().load("starter"), statistics.median(times["worker"]))
                 print(f"         held-out measurements and samples as in the preset add {share:.1%} to its steps")

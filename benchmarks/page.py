@@ -1,8 +1,8 @@
 """What do fifty open pages cost the server, and how long does a click take while it trains and chats?  make bench
 
-The real app with a real training run; each page asks for what changed once a second, just as its script does. Prints milliseconds
-of processor time and bytes a poll, then how long clicks take while two people chat as well. Adds them, with date and machine, to
-RESULTS.md.
+The real app with a real training run; each page asks for what changed once a second, just as its script does. Prints
+milliseconds of processor time and bytes a poll, then how long clicks take while two people chat as well. Adds them,
+with date and machine, to RESULTS.md.
 """
 
 import argparse
@@ -36,7 +36,11 @@ class Site:
         self.client = client
         names = {c["id"]: c["props"].get("elem_id") or c["props"].get("id") for c in config["components"]}
         # the first of several handlers of one event is the one that asks the server
-        self.endpoints = {(names.get(component), event): d for d in reversed(config["dependencies"]) for component, event in d["targets"]}
+        self.endpoints = {
+            (names.get(component), event): d
+            for d in reversed(config["dependencies"])
+            for component, event in d["targets"]
+        }
         self.values = {c["id"]: c["props"].get("value") for c in config["components"]}
         self.card = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "live")
 
@@ -51,13 +55,21 @@ class Site:
     def call(self, what: Touched, session: str, data: list[Any] | None, event: dict[str, Any] | None) -> dict[str, Any]:
         """The body of an event; without data the components' first values are sent."""
         endpoint = self.endpoints[what]
-        return {"fn_index": endpoint["id"], "session_hash": session, "event_data": event,
-                "data": [self.values[i] for i in endpoint["inputs"]] if data is None else data}
+        return {
+            "fn_index": endpoint["id"],
+            "session_hash": session,
+            "event_data": event,
+            "data": [self.values[i] for i in endpoint["inputs"]] if data is None else data,
+        }
 
-    async def click(self, what: Touched, session: str, data: list[Any] | None, event: dict[str, Any] | None = None) -> float:
+    async def click(
+        self, what: Touched, session: str, data: list[Any] | None, event: dict[str, Any] | None = None
+    ) -> float:
         """Seconds until the answer is there."""
         began = time.perf_counter()
-        (await self.client.post("/gradio_api/run/predict", json=self.call(what, session, data, event))).raise_for_status()
+        (
+            await self.client.post("/gradio_api/run/predict", json=self.call(what, session, data, event))
+        ).raise_for_status()
         return time.perf_counter() - began
 
     async def chat(self, session: str, run: Run) -> None:
@@ -104,9 +116,16 @@ async def polling(site: Site, run: Run, pages: int, seconds: float) -> tuple[lis
 async def clicking(site: Site, run: Run, seconds: float) -> list[float]:
     """Somebody goes through the tabs, opens runs and changes the effort, three times a second."""
     await site.click(VISIT, "clicker", [])
-    kinds = itertools.cycle([(("effort", "input"), None, None), (("runs", "select"), [""], None), (("back", "click"), [], None),
-                             (("runs-table", "open"), [], {"run": run.id}), (("f-name", "input"), None, None),
-                             (("chat", "select"), [None, run.id, [], run.id], None)])
+    kinds = itertools.cycle(
+        [
+            (("effort", "input"), None, None),
+            (("runs", "select"), [""], None),
+            (("back", "click"), [], None),
+            (("runs-table", "open"), [], {"run": run.id}),
+            (("f-name", "input"), None, None),
+            (("chat", "select"), [None, run.id, [], run.id], None),
+        ]
+    )
     times, until = [], time.perf_counter() + seconds
     while time.perf_counter() < until:
         what, data, event = next(kinds)
@@ -148,20 +167,32 @@ async def measure(app: App, finished: Run, live: Run, pages: int, seconds: float
         await site.chat("first", finished)  # not counted: loads the model
         until = time.perf_counter() + seconds
         _, clicks, *answers = await asyncio.gather(
-            polling(site, live, pages, seconds), clicking(site, finished, seconds),
-            *(chatting(site, finished, f"chat{n}", until) for n in range(2)))
+            polling(site, live, pages, seconds),
+            clicking(site, finished, seconds),
+            *(chatting(site, finished, f"chat{n}", until) for n in range(2)),
+        )
     click, p95 = 1000 * statistics.median(clicks), 1000 * statistics.quantiles(clicks, n=20)[-1]
     size = statistics.mean(sizes) / 1000
-    print(f"{pages} pages, each opened in {visit:.0f} ms; {len(sizes)} polls, each {server:.1f} ms of the server's processor and "
-          f"{size:.1f} kB (the first {max(sizes) / 1000:.1f} kB), answered in {1000 * statistics.median(times):.0f} ms\n"
-          f"{len(clicks)} clicks while it trains and gives {sum(answers)} answers: {click:.0f} ms, p95 {p95:.0f} ms")
-    return {"pages": str(pages), "server ms a poll": f"{server:.1f}", "kB a poll": f"{size:.1f}",
-            "click ms": f"{click:.0f}", "click p95 ms": f"{p95:.0f}"}
+    print(
+        f"{pages} pages, each opened in {visit:.0f} ms; {len(sizes)} polls, each {server:.1f} ms of the server's "
+        f"processor and "
+        f"{size:.1f} kB (the first {max(sizes) / 1000:.1f} kB), answered in {1000 * statistics.median(times):.0f} ms\n"
+        f"{len(clicks)} clicks while it trains and gives {sum(answers)} answers: {click:.0f} ms, p95 {p95:.0f} ms"
+    )
+    return {
+        "pages": str(pages),
+        "server ms a poll": f"{server:.1f}",
+        "kB a poll": f"{size:.1f}",
+        "click ms": f"{click:.0f}",
+        "click p95 ms": f"{p95:.0f}",
+    }
 
 
 def start(store: RunStore, **training: Any) -> Run:
     recipe = Presets().load("starter")
-    run = store.create(recipe.model_copy(update={"training": recipe.training.model_copy(update=NOTHING_MEASURED | training)}))
+    run = store.create(
+        recipe.model_copy(update={"training": recipe.training.model_copy(update=NOTHING_MEASURED | training)})
+    )
     run.ask("start")
     return run
 
@@ -170,7 +201,9 @@ def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__)
     ask.add_argument("--pages", type=int, default=50)
     ask.add_argument("--seconds", type=float, default=30, help="of each of the two measurements")
-    ask.add_argument("--quick", action="store_true", help="a few pages for a few seconds, to see that it runs; nothing is recorded")
+    ask.add_argument(
+        "--quick", action="store_true", help="a few pages for a few seconds, to see that it runs; nothing is recorded"
+    )
     given, others = ask.parse_args(), used_by_others()
     pages, seconds = (3, 3.0) if given.quick else (given.pages, given.seconds)
     with tempfile.TemporaryDirectory() as folder:

@@ -74,11 +74,20 @@ def main() -> None:
         os.environ["QLORA_APP_HOME"] = folder
         store = RunStore(home / "runs")
         cold(store)  # not counted: fills the disk cache
-        measured = {name: [measure() for _ in range(times)] for name, measure in (
-            ("warm", lambda: warm(store)), ("cold", lambda: cold(store)), ("page", lambda: page(home)))}
+        measured = {
+            name: [measure() for _ in range(times)]
+            for name, measure in (
+                ("warm", lambda: warm(store)),
+                ("cold", lambda: cold(store)),
+                ("page", lambda: page(home)),
+            )
+        }
     middle = {name: statistics.median(seconds) for name, seconds in measured.items()}
-    print(f"Start to first loss: {middle['warm']:.2f} s warm, {middle['cold']:.2f} s cold, ratio {middle['cold'] / middle['warm']:.1f}\n"
-          f"`python app.py` to the page: {middle['page']:.2f} s")
+    print(
+        f"Start to first loss: {middle['warm']:.2f} s warm, {middle['cold']:.2f} s cold, ratio "
+        f"{middle['cold'] / middle['warm']:.1f}\n"
+        f"`python app.py` to the page: {middle['page']:.2f} s"
+    )
     figures = {name: spread(seconds) for name, seconds in measured.items()}
     record("start", figures | {"cold / warm": f"{middle['cold'] / middle['warm']:.1f}"}, others)
 

@@ -1,8 +1,8 @@
 """What does packing bring, does it change the loss, and how much of this machine does a training step use?  make bench
 
-Useful tokens a second of the same examples padded, padded but grouped by length, and packed as the app packs them; their mean
-losses; and the share of this machine's matrix-multiply peak, measured at the model's own shapes, that a packed step reaches.
-Prints ratios and adds them, with date and machine, to RESULTS.md.
+Useful tokens a second of the same examples padded, padded but grouped by length, and packed as the app packs them;
+their mean losses; and the share of this machine's matrix-multiply peak, measured at the model's own shapes, that a
+packed step reaches. Prints ratios and adds them, with date and machine, to RESULTS.md.
 """
 
 import argparse
@@ -69,13 +69,21 @@ class Work:
         pack(base)  # padded batches pass through torch's own attention all the same
         model = LoraMethod(dropout=0.0).attach(base)
         examples = Skewed(count, len(tokenizer))
-        grouped = get_length_grouped_indices(examples.lengths, PADDED_AT_ONCE, generator=torch.Generator().manual_seed(0))
+        grouped = get_length_grouped_indices(
+            examples.lengths, PADDED_AT_ONCE, generator=torch.Generator().manual_seed(0)
+        )
         by_length = [examples[i] for i in grouped]
         at_once = TOKENS_AT_ONCE[model.device.type]
         padded, packed = collator(tokenizer, False), collator(tokenizer, True)
-        return cls(model, examples, {"padded": list(micro_batches(examples, PADDED_AT_ONCE, padded)),
-                                     "grouped": list(micro_batches(by_length, PADDED_AT_ONCE, padded)),
-                                     "packed": list(micro_batches(examples, micro_batch_size(examples, BATCH, at_once), packed))})
+        return cls(
+            model,
+            examples,
+            {
+                "padded": list(micro_batches(examples, PADDED_AT_ONCE, padded)),
+                "grouped": list(micro_batches(by_length, PADDED_AT_ONCE, padded)),
+                "packed": list(micro_batches(examples, micro_batch_size(examples, BATCH, at_once), packed)),
+            },
+        )
 
     def seconds(self, way: str) -> float:
         """Forward and backward of every example once."""
@@ -91,23 +99,30 @@ class Work:
 def operations(model: Any, lengths: list[int]) -> float:
     """Floating-point operations that forward and backward of these examples cannot do without.
 
-    A frozen matrix takes part twice (the output, and the gradient of its input), an adapter's three times; two operations for
-    each weight and token. Attention: two products of t x t each, three times, for each hidden dimension and layer.
+    A frozen matrix takes part twice (the output, and the gradient of its input), an adapter's three times; two
+    operations for each weight and token. Attention: two products of t x t each, three times, for each hidden dimension
+    and layer.
     """
     frozen = adapter = 0
     for name, part in model.named_modules():
-        if isinstance(part, torch.nn.Linear) and not hasattr(part, "lora_A"):  # a wrapped layer counts as its base_layer
+        if isinstance(part, torch.nn.Linear) and not hasattr(
+            part, "lora_A"
+        ):  # a wrapped layer counts as its base_layer
             size = part.in_features * part.out_features
             adapter, frozen = (adapter + size, frozen) if ".lora_" in name else (adapter, frozen + size)
     config, tokens = model.config, sum(lengths)
-    attention = 12 * config.num_hidden_layers * config.hidden_size * sum(length ** 2 for length in lengths)
+    attention = 12 * config.num_hidden_layers * config.hidden_size * sum(length**2 for length in lengths)
     return (4 * frozen + 6 * adapter) * tokens + attention
 
 
 def peak(model: Any, tokens: int, seconds: float = 1.0) -> float:
-    """Operations a second of plain matrix products in the shapes of one layer, in the type that the model computes in."""
+    """Operations a second of plain matrix products in the shapes of one layer, in the type that the model computes
+    in.
+    """
     layer = model.base_model.model.model.layers[0]
-    sizes = [(part.in_features, part.out_features) for name, part in layer.named_modules() if name.endswith("base_layer")]
+    sizes = [
+        (part.in_features, part.out_features) for name, part in layer.named_modules() if name.endswith("base_layer")
+    ]
     kind = next(p.dtype for name, p in model.named_parameters() if "norm" in name)
     kind = torch.bfloat16 if model.device.type == "cuda" else kind  # on a GPU the Trainer computes in bf16
     how = {"dtype": kind, "device": model.device}
@@ -126,14 +141,22 @@ def _timed(work: Callable[[], Any]) -> float:
 
 
 def gains(work: Work, rounds: int) -> dict[str, str]:
-    """Columns of RESULTS.md: what grouping and packing bring against padding, and how far apart their mean losses are."""
+    """Columns of RESULTS.md: what grouping and packing bring against padding, and how far apart their mean losses
+    are.
+    """
     work.seconds("packed")  # not counted: first products of each shape are slower
     times = interleaved(rounds, **{way: functools.partial(work.seconds, way) for way in work.batches})
-    tokens, gain = sum(work.examples.lengths), {way: ratio(times["padded"], times[way]) for way in ("grouped", "packed")}
+    tokens, gain = (
+        sum(work.examples.lengths),
+        {way: ratio(times["padded"], times[way]) for way in ("grouped", "packed")},
+    )
     losses = {way: held_out_loss(work.model, batches) for way, batches in work.batches.items()}
     apart = max(abs(loss - losses["padded"]) for loss in losses.values())
-    print(", ".join(f"{way} {tokens / statistics.median(seconds):,.0f} tokens/s" for way, seconds in times.items())
-          + f"; grouped / padded {gain['grouped']:.2f}, packed / padded {gain['packed']:.2f}; losses differ by {apart:.1e}")
+    print(
+        ", ".join(f"{way} {tokens / statistics.median(seconds):,.0f} tokens/s" for way, seconds in times.items())
+        + f"; grouped / padded {gain['grouped']:.2f}, packed / padded {gain['packed']:.2f}; losses differ by "
+        f"{apart:.1e}"
+    )
     return {f"{way} / padded": f"{value:.2f}" for way, value in gain.items()} | {"losses apart": f"{apart:.1e}"}
 
 
@@ -143,14 +166,19 @@ def share_of_peak(name: str, work: Work, rounds: int) -> dict[str, str]:
     both = interleaved(rounds, step=lambda: work.seconds("packed"), peak=lambda: peak(work.model, at_once))
     needed = operations(work.model, work.examples.lengths)
     share = statistics.median(needed / seconds / most for seconds, most in zip(both["step"], both["peak"], strict=True))
-    print(f"{name}: training reaches {share:.0%} of the {statistics.median(both['peak']) / 1e9:,.0f} GFLOP/s of plain products")
+    print(
+        f"{name}: training reaches {share:.0%} of the {statistics.median(both['peak']) / 1e9:,.0f} GFLOP/s of plain "
+        f"products"
+    )
     return {f"{name}, share of peak": f"{share:.0%}"}
 
 
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__)
     ask.add_argument("--rounds", type=int, default=3, help="how often each is measured; the middle ratio counts")
-    ask.add_argument("--quick", action="store_true", help="few examples and a small model, to see that it runs; nothing is recorded")
+    ask.add_argument(
+        "--quick", action="store_true", help="few examples and a small model, to see that it runs; nothing is recorded"
+    )
     given, others = ask.parse_args(), used_by_others()
     with tempfile.TemporaryDirectory() as folder:
         starter = Work.make(ModelChoice(), 16 if given.quick else 96)

@@ -5,15 +5,22 @@ import os
 
 __version__ = "0.1.0"
 
-# Read when torch is first loaded, which every module of this package does later. An idle OpenMP thread spins for long by default:
-# two busy processes on the same cores (a training and a chat) then slow each other down five-fold and more. Without spinning the
-# threads of a small model fall asleep at every operation, and a training alone takes twice as long. So: briefly, then asleep.
+# Read when torch is first loaded, which every module of this package does later. An idle OpenMP thread spins for long
+# by default: two busy processes on the same cores (a training and a chat) then slow each other down five-fold and more.
+# Without spinning the threads of a small model fall asleep at every operation, and a training alone takes twice as
+# long. So: briefly, then asleep.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # GNU's runtime, torch's on Linux; the line above is for the others
-# For processes that train: glibc gives each larger tensor back to the system and takes it again, page by page, in the next
-# operation. The very largest, such as the logits of a large vocabulary, it may: kept, they leave holes that nothing else fits into, and
-# a step took up to twice the memory. Read when a process starts, so it goes into the environment of those that are started.
+# For processes that train: glibc gives each larger tensor back to the system and takes it again, page by page, in the
+# next operation. The very largest, such as the logits of a large vocabulary, it may: kept, they leave holes that
+# nothing else fits into, and a step took up to twice the memory. Read when a process starts, so it goes into the
+# environment of those that are started.
 GIVEN_BACK = 2**27  # bytes of a tensor, from which on
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(GIVEN_BACK), "MALLOC_TRIM_THRESHOLD_": "1073741824", "MALLOC_TOP_PAD_": "67108864"}
-# Terminals and logs are read by people: on some processors bitsandbytes advises to install kernels from the network, at import.
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(GIVEN_BACK),
+    "MALLOC_TRIM_THRESHOLD_": "1073741824",
+    "MALLOC_TOP_PAD_": "67108864",
+}
+# Terminals and logs are read by people: on some processors bitsandbytes advises to install kernels from the network, at
+# import.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
 """Every question of a file answered by a run's model, into a file of JSON lines.
 
-Answers are written as they come, beside the wanted file, with what made them on the first line: whoever is interrupted goes on where
-it ended. When all are there they are put in the order of the rows.
+Answers are written as they come, beside the wanted file, with what made them on the first line: whoever is interrupted
+goes on where it ended. When all are there they are put in the order of the rows.
 """
 
 import contextlib
@@ -29,15 +29,26 @@ AT_ONCE = 32  # rows of about the same length
 CANDIDATES = 5
 
 
-def answer_file(run: Run, session: ChatSession, file: Path, target: Path, limits: Settings, *, column: str = "", base: bool = False,
-                max_new_tokens: int = 256, told: DatasetChoice | None = None,
-                tell: Callable[[int, int], None] = lambda done, of: None) -> dict[str, int]:
-    """Answer every row of `file` into `target`; a row without a question gets its reason. `tell` hears how many of how many are done.
+def answer_file(
+    run: Run,
+    session: ChatSession,
+    file: Path,
+    target: Path,
+    limits: Settings,
+    *,
+    column: str = "",
+    base: bool = False,
+    max_new_tokens: int = 256,
+    told: DatasetChoice | None = None,
+    tell: Callable[[int, int], None] = lambda done, of: None,
+) -> dict[str, int]:
+    """Answer every row of `file` into `target`; a row without a question gets its reason. `tell` hears how many of how
+    many are done.
 
     Rows are read as the run's own data were, or as `told`.
 
-    Each line is {row, question, answer}, for tasks that weigh with `candidates` ({answer: probability}), where the model could not read
-    all of a question with a `note`, or {row, problem}. Returns
+    Each line is {row, question, answer}, for tasks that weigh with `candidates` ({answer: probability}), where the
+    model could not read all of a question with a `note`, or {row, problem}. Returns
     {rows, answered, problems, kept}; `kept` were there from an earlier, interrupted time. Raises UserError.
     """
     asked, problems = _questions(run, file, column, limits, told)
@@ -51,8 +62,10 @@ def answer_file(run: Run, session: ChatSession, file: Path, target: Path, limits
         left = sorted((row for row in asked if row not in done), key=lambda row: _length(asked[row]))
         tell(kept, len(asked))
         for start in range(0, len(left), AT_ONCE):
-            rows = left[start:start + AT_ONCE]
-            for row, line in zip(rows, _answers(session, [asked[row] for row in rows], base, max_new_tokens), strict=True):
+            rows = left[start : start + AT_ONCE]
+            for row, line in zip(
+                rows, _answers(session, [asked[row] for row in rows], base, max_new_tokens), strict=True
+            ):
                 append_line(partial, {"row": row, "question": asked[row][-1]["content"], **line})
             tell(kept + start + len(rows), len(asked))
         _put_in_order(partial, target)
@@ -61,13 +74,17 @@ def answer_file(run: Run, session: ChatSession, file: Path, target: Path, limits
 
 @contextmanager
 def _only_here(target: Path) -> Iterator[Path]:
-    """The file beside `target` in which the answers grow, held so that nobody else answers into it meanwhile. Raises UserError."""
+    """The file beside `target` in which the answers grow, held so that nobody else answers into it meanwhile. Raises
+    UserError.
+    """
     partial = target.with_name(f"{target.name}.partial")
     with open(partial, "a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"{target.name} is being written already, by another page or program. Wait for it, or stop it there.") from None
+            raise UserError(
+                f"{target.name} is being written already, by another page or program. Wait for it, or stop it there."
+            ) from None
         if target.exists():  # asked only now: until the lock was ours, another one may have finished it
             if not lock.tell():  # opened for nothing; what an interrupted time left stays
                 partial.unlink(missing_ok=True)
@@ -75,12 +92,16 @@ def _only_here(target: Path) -> Iterator[Path]:
         yield partial
 
 
-def _answers(session: ChatSession, conversations: list[Conversation], base: bool, max_new_tokens: int) -> list[dict[str, Any]]:
+def _answers(
+    session: ChatSession, conversations: list[Conversation], base: bool, max_new_tokens: int
+) -> list[dict[str, Any]]:
     if not session.task.weighs:
         answers = session.answers(conversations, base, max_new_tokens)
         return [{"answer": one.text, **({"note": one.note} if one.note else {})} for one in answers]
-    return [{"answer": found[0].text if found else "", "candidates": {one.text: round(one.probability, 4) for one in found}}
-            for found in session.weigh_all(conversations, base, CANDIDATES)]
+    return [
+        {"answer": found[0].text if found else "", "candidates": {one.text: round(one.probability, 4) for one in found}}
+        for found in session.weigh_all(conversations, base, CANDIDATES)
+    ]
 
 
 def read_as(run: Run, file: Path, limits: Settings, told: DatasetChoice | None = None) -> FileContents:
@@ -92,7 +113,9 @@ def read_as(run: Run, file: Path, limits: Settings, told: DatasetChoice | None =
     format, answer = run.data_recognised()
     label = answer if format == "classification" and not choice.columns.given else None
     try:
-        return read_file(file, file.name, choice.format, choice.columns, limits, encoding=choice.encoding, label=label or "")
+        return read_file(
+            file, file.name, choice.format, choice.columns, limits, encoding=choice.encoding, label=label or ""
+        )
     except UserError:
         if told:
             raise
@@ -101,14 +124,17 @@ def read_as(run: Run, file: Path, limits: Settings, told: DatasetChoice | None =
         raise
 
 
-def _questions(run: Run, file: Path, column: str, limits: Settings,
-               told: DatasetChoice | None) -> tuple[dict[int, Conversation], dict[int, str]]:
+def _questions(
+    run: Run, file: Path, column: str, limits: Settings, told: DatasetChoice | None
+) -> tuple[dict[int, Conversation], dict[int, str]]:
     """({row: the conversation up to its answer, as the readers of the training make it}, {row: why it asks nothing})"""
     if not file.is_file():
         raise UserError(f"There is no file {file}.")
     choice = told or run.recipe().dataset
     format, answer = run.data_recognised()
-    recogniser = recogniser_of(format if choice.format == "auto" and not told else choice.format, choice.columns, answer)
+    recogniser = recogniser_of(
+        format if choice.format == "auto" and not told else choice.format, choice.columns, answer
+    )
     asked: dict[int, Conversation] = {}
     problems: dict[int, str] = {}
     for row in RowSource(file, file.name, limits, encoding=choice.encoding):
@@ -139,19 +165,29 @@ def _length(conversation: Conversation) -> int:
     return sum(len(turn["content"]) for turn in conversation)
 
 
-def _made_by(run: Run, session: ChatSession, file: Path, column: str, base: bool, max_new_tokens: int,
-             told: DatasetChoice | None) -> dict[str, Any]:
+def _made_by(
+    run: Run, session: ChatSession, file: Path, column: str, base: bool, max_new_tokens: int, told: DatasetChoice | None
+) -> dict[str, Any]:
     """What the answers depend on: with anything else of it they are begun anew."""
     adapter = session.adapter.name if session.adapter else ""
-    return {"run": run.id, "adapter": adapter, "file": sha256_of(file), "column": column, "base": base, "max_new_tokens": max_new_tokens,
-            "read_as": told.model_dump(mode="json") if told else None}
+    return {
+        "run": run.id,
+        "adapter": adapter,
+        "file": sha256_of(file),
+        "column": column,
+        "base": base,
+        "max_new_tokens": max_new_tokens,
+        "read_as": told.model_dump(mode="json") if told else None,
+    }
 
 
 def _kept(partial: Path, made_by: dict[str, Any]) -> dict[int, dict[str, Any]]:
     """{row: line} of an earlier time that made the same answers; whatever else lies there is begun anew."""
     lines = read_lines(partial, 0)[0]
     if not lines or lines[0] != made_by:
-        partial.write_text(json.dumps(made_by) + "\n", encoding="utf-8")  # in place: whoever answers holds this very file
+        partial.write_text(
+            json.dumps(made_by) + "\n", encoding="utf-8"
+        )  # in place: whoever answers holds this very file
         return {}
     return {line["row"]: line for line in lines[1:]}
 

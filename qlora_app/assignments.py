@@ -1,4 +1,6 @@
-"""`train starter training.epochs=1`: from the words of a command to a checked recipe, from a recipe back to its command."""
+"""`train starter training.epochs=1`: from the words of a command to a checked recipe, from a recipe back to its
+command.
+"""
 
 import contextlib
 import os
@@ -30,7 +32,9 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
     presets = Presets(settings.presets)
     file = Path(source)
     if not file.is_file() and (file.name != source or file.suffix in (".yaml", ".yml")):
-        raise UserError(f"There is no file {source}. Give the path of a recipe, or a preset's name: {', '.join(presets.names())}.")
+        raise UserError(
+            f"There is no file {source}. Give the path of a recipe, or a preset's name: {', '.join(presets.names())}."
+        )
     values = presets.read(file if file.is_file() else presets.path(source))
     if name := dict(one.partition("=")[::2] for one in assignments).get("method.name"):
         values = _with_method(values, name)
@@ -45,8 +49,11 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
         problems = {**error.problems, **problems}
     if problems:
         raise UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
-    brought = {name: import_file(_files_in(place) if place.is_dir() else place, settings.data, place.name, settings, columns)
-               for name, place, columns in (("id", data, recipe.dataset.columns), ("held_out_from", held_out, ColumnMap())) if place}
+    brought = {
+        name: import_file(_files_in(place) if place.is_dir() else place, settings.data, place.name, settings, columns)
+        for name, place, columns in (("id", data, recipe.dataset.columns), ("held_out_from", held_out, ColumnMap()))
+        if place
+    }
     return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update=brought)}) if brought else recipe
 
 
@@ -59,8 +66,9 @@ def _with_method(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def command_for(recipe: Recipe, presets: Presets) -> str:
-    """The `train` command that makes this recipe, ready for a shell: the nearest preset, of the same model if there is one, and
-    what differs from it."""
+    """The `train` command that makes this recipe, ready for a shell: the nearest preset, of the same model if there is
+    one, and what differs from it."""
+
     def distance(candidate: tuple[str, Recipe]) -> tuple[bool, int]:
         return candidate[1].base_model.id != recipe.base_model.id, len(differences(candidate[1], recipe))
 
@@ -71,9 +79,12 @@ def command_for(recipe: Recipe, presets: Presets) -> str:
 def differences(base: Recipe, recipe: Recipe) -> list[str]:
     """What `recipe_from` must be told to come from one recipe to the other."""
     base = base.suiting(recipe.method.name)
-    return [f"{spelled(leaf)}={_written(member)}" for leaf, field in leaves(Recipe)
-            if (value := value_at(recipe, leaf, ...)) not in (..., value_at(base, leaf, field.default))
-            for member in (value or [""] if isinstance(value, list) else [value])]
+    return [
+        f"{spelled(leaf)}={_written(member)}"
+        for leaf, field in leaves(Recipe)
+        if (value := value_at(recipe, leaf, ...)) not in (..., value_at(base, leaf, field.default))
+        for member in (value or [""] if isinstance(value, list) else [value])
+    ]
 
 
 def _written(value: Any) -> str:
@@ -107,13 +118,17 @@ def _apply(values: dict[str, Any], assignments: list[str]) -> dict[str, str]:
 
 
 def _own_data(values: dict[str, Any], settings: Settings) -> Path | None:
-    """The file or folder that dataset.id names by its path, if it does; files and folders are then told from names in `values`."""
+    """The file or folder that dataset.id names by its path, if it does; files and folders are then told from names in
+    `values`.
+    """
     for group in ("dataset", "base_model"):
         if not isinstance(values.get(group, {}), dict):
             return None  # a mistake, reported with all others
     model = values.get("base_model", {})
     folder = Path(os.path.expanduser(str(model.get("id", ""))))
-    if model.get("id") and model.get("source", "starter") != "hub":  # the worker runs elsewhere, so a folder is named in full
+    if (
+        model.get("id") and model.get("source", "starter") != "hub"
+    ):  # the worker runs elsewhere, so a folder is named in full
         model.update(source="folder", id=str(folder.resolve()) if folder.is_dir() else model["id"])
     dataset = values.get("dataset", {})
     name = str(dataset.get("id", ""))
@@ -128,14 +143,18 @@ def _own_data(values: dict[str, Any], settings: Settings) -> Path | None:
 
 
 def _held_out_data(values: dict[str, Any], data: Path | None) -> Path | None:
-    """The same for dataset.held_out_from, once it is known that the data is a person's own; `data` is what it learns from."""
+    """The same for dataset.held_out_from, once it is known that the data is a person's own; `data` is what it learns
+    from.
+    """
     dataset = values.get("dataset", {})
     if not isinstance(dataset, dict) or dataset.get("source") != "file" or not dataset.get("held_out_from"):
         return None
     place = Path(os.path.expanduser(str(dataset["held_out_from"])))
     if not place.exists():
         return None
-    dataset["held_out_from"] = place.name if place.resolve() == data else f"held-out {place.name}"  # two folders may have files of one name
+    dataset["held_out_from"] = (
+        place.name if place.resolve() == data else f"held-out {place.name}"
+    )  # two folders may have files of one name
     return place.resolve()
 
 
@@ -150,7 +169,9 @@ def settings_help() -> str:
         if group != (group := leaf.rpartition(".")[0]):
             lines += [""] + [f"  with method.name={kind}:" for kind in [kind_in(leaf)] if kind]
         lines.append(f"  {spelled(leaf)}={_shown(field.default)}{_allowed(field)}")
-        lines += textwrap.wrap(f"{field.title}. {field.description}", 100, initial_indent="      ", subsequent_indent="      ")
+        lines += textwrap.wrap(
+            f"{field.title}. {field.description}", 100, initial_indent="      ", subsequent_indent="      "
+        )
     return "\n".join(lines)
 
 

@@ -1,4 +1,6 @@
-"""What can be made again at any time is kept in a folder of bounded size: what nobody has used for longest goes first."""
+"""What can be made again at any time is kept in a folder of bounded size: what nobody has used for longest goes
+first.
+"""
 
 import os
 import shutil
@@ -14,7 +16,8 @@ def used(entry: Path) -> None:
 def make_room(folder: Path, most_mb: int, keep: Path) -> None:
     """Remove the entries of a folder that were used longest ago, never `keep`, until they are small enough together.
 
-    Whoever has one of them mapped into memory goes on reading: on Linux and macOS the bytes stay until nobody has them open.
+    Whoever has one of them mapped into memory goes on reading: on Linux and macOS the bytes stay until nobody has them
+    open.
     """
     sizes = {entry: _bytes_of(entry) for entry in folder.iterdir() if entry != keep} if folder.is_dir() else {}
     room = most_mb * 1_000_000 - _bytes_of(keep)

@@ -31,17 +31,28 @@ class Decoding(Choices):
     max_new_tokens: int = setting(256, "Longest answer (tokens)", "An answer ends here at the latest.", ge=1, le=4096)
     temperature: float = setting(0.0, "Temperature of your adapter", "0 always takes the likeliest word.", ge=0, le=2)
     base_temperature: float = setting(
-        0.7, "Temperature of the base", "At 0 a base model soon repeats itself.", ge=0, le=2)
+        0.7, "Temperature of the base", "At 0 a base model soon repeats itself.", ge=0, le=2
+    )
     thinking: Literal["auto", "on", "off"] = setting(
-        "auto", "Reasoning", "Does the model reason before it answers, where its chat template has a place for that? Automatic: as most of "
-        "the examples did that were learned from.", labels={"auto": "As trained", "on": "Think first", "off": "Answer at once"})
+        "auto",
+        "Reasoning",
+        "Does the model reason before it answers, where its chat template has a place for that? Automatic: as most of "
+        "the examples did that were learned from.",
+        labels={"auto": "As trained", "on": "Think first", "off": "Answer at once"},
+    )
 
 
 class ChatSession:
     """A base model, with an adapter or without, and its tokenizer. One answer at a time."""
 
-    def __init__(self, model: "PreTrainedModel | PeftModel", tokenizer: "PreTrainedTokenizerBase", mixes: bool = False,
-                 task: Task = Chat(), adapter: Path | None = None) -> None:  # noqa: B008  it cannot change
+    def __init__(
+        self,
+        model: "PreTrainedModel | PeftModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        mixes: bool = False,
+        task: Task = Chat(),
+        adapter: Path | None = None,
+    ) -> None:
         self.model, self.task = model, task
         self.adapter = adapter  # the folder it was opened from; a run that trains may have a newer one by now
         self.tokenizer = tokenizer
@@ -49,8 +60,9 @@ class ChatSession:
         self._busy = threading.Lock()
 
     @classmethod
-    def open(cls, choice: ModelChoice, method: MethodChoices | None = None, adapter: Path | None = None,
-             task: Task = Chat()) -> "ChatSession":  # noqa: B008
+    def open(
+        cls, choice: ModelChoice, method: MethodChoices | None = None, adapter: Path | None = None, task: Task = Chat()
+    ) -> "ChatSession":
         """Load the base as it was trained on, and the adapter that a method left in a folder. Raises UserError."""
         from transformers import AutoTokenizer
 
@@ -77,14 +89,17 @@ class ChatSession:
 
     def prompt(self, conversation: Conversation, decoding: Decoding) -> Prompt:
         """What the model will read, with what had to be left out of it in words."""
-        return prompt_for(self.tokenizer, conversation, context_of(self.model), decoding.max_new_tokens, self.thinks(decoding))
+        return prompt_for(
+            self.tokenizer, conversation, context_of(self.model), decoding.max_new_tokens, self.thinks(decoding)
+        )
 
-    def reply(self, base: Conversation | None, tuned: Conversation | None, decoding: Decoding,
-              stop: threading.Event) -> Iterator[tuple[str, str]]:
+    def reply(
+        self, base: Conversation | None, tuned: Conversation | None, decoding: Decoding, stop: threading.Event
+    ) -> Iterator[tuple[str, str]]:
         """Answer both conversations at once, one batch for base and adapter; yields (base text, tuned text), growing.
 
-        None leaves a side out (its text stays empty). Setting `stop` ends both within a token. Reasoning stands before an answer in
-        <think> marks.
+        None leaves a side out (its text stays empty). Setting `stop` ends both within a token. Reasoning stands before
+        an answer in <think> marks.
         """
         asked = [(BASE, base, decoding.base_temperature), (TUNED, tuned, decoding.temperature)]
         rows = [_Row(name, self.prompt(c, decoding), t) for name, c, t in asked if c]
@@ -105,15 +120,29 @@ class ChatSession:
     def as_trained(self, conversation: Conversation) -> Conversation:
         """With the system text that all rows had that were learned from, where it has none of its own."""
         text = "" if self.task.asks else self.template.system
-        return [{"role": "system", "content": text}, *conversation] if text and conversation[0]["role"] != "system" else conversation
+        return (
+            [{"role": "system", "content": text}, *conversation]
+            if text and conversation[0]["role"] != "system"
+            else conversation
+        )
 
-    def answer_all(self, conversations: list[Conversation], base: bool = False, max_new_tokens: int = 128,
-                   thinking: list[bool] | None = None) -> list[str]:
+    def answer_all(
+        self,
+        conversations: list[Conversation],
+        base: bool = False,
+        max_new_tokens: int = 128,
+        thinking: list[bool] | None = None,
+    ) -> list[str]:
         """The texts of `answers`, without the reasoning."""
         return [one.text for one in self.answers(conversations, base, max_new_tokens, thinking)]
 
-    def answers(self, conversations: list[Conversation], base: bool = False, max_new_tokens: int = 128,
-                thinking: list[bool] | None = None) -> list[Answer]:
+    def answers(
+        self,
+        conversations: list[Conversation],
+        base: bool = False,
+        max_new_tokens: int = 128,
+        thinking: list[bool] | None = None,
+    ) -> list[Answer]:
         """The likeliest answer to each conversation (its last turn is the user's), many at a time.
 
         thinking: whether each is to begin with reasoning; None as most rows that were learned.
@@ -149,7 +178,9 @@ class ChatSessions:
         """Raises UserError while the run has nothing to chat with."""
         adapter = run.newest_adapter()
         if adapter is None:
-            raise UserError("This run has saved nothing yet. Its first checkpoint comes soon; then you can chat with it.")
+            raise UserError(
+                "This run has saved nothing yet. Its first checkpoint comes soon; then you can chat with it."
+            )
         key = (str(adapter), (adapter / "adapter_model.safetensors").stat().st_mtime_ns)
         with self._lock:
             if self._key != key:
@@ -175,8 +206,14 @@ class _Row(NamedTuple):
     temperature: float
 
 
-def _stream(model: Any, tokenizer: "PreTrainedTokenizerBase", rows: list[_Row], thinking: bool, stop: threading.Event,
-            mixes: bool) -> Iterator[list[str]]:
+def _stream(
+    model: Any,
+    tokenizer: "PreTrainedTokenizerBase",
+    rows: list[_Row],
+    thinking: bool,
+    stop: threading.Event,
+    mixes: bool,
+) -> Iterator[list[str]]:
     """Generate for all rows in one batch on a thread of its own; yields the rows' texts so far after every token."""
     import torch
     from transformers import StoppingCriteria, StoppingCriteriaList
@@ -205,9 +242,16 @@ def _stream(model: Any, tokenizer: "PreTrainedTokenizerBase", rows: list[_Row], 
         try:
             how = _row_wise_sampling(model, [row.temperature for row in rows])
             with torch.inference_mode():
-                model.generate(**batch_of(tokenizer, [row.prompt for row in rows], model.device), **how, **ending,
-                               max_new_tokens=min(row.prompt.room for row in rows), use_cache=True, streamer=Tokens(),
-                               stopping_criteria=StoppingCriteriaList([Asked()]), **adapters)
+                model.generate(
+                    **batch_of(tokenizer, [row.prompt for row in rows], model.device),
+                    **how,
+                    **ending,
+                    max_new_tokens=min(row.prompt.room for row in rows),
+                    use_cache=True,
+                    streamer=Tokens(),
+                    stopping_criteria=StoppingCriteriaList([Asked()]),
+                    **adapters,
+                )
         except Exception as error:  # whatever it is, the reader must hear of it instead of waiting for ever
             pieces.put(error)
 
@@ -244,4 +288,10 @@ def _row_wise_sampling(model: Any, temperatures: list[float]) -> dict[str, Any]:
         def __call__(self, ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
             return scores / torch.tensor([max(t, 1e-4) for t in temperatures], device=scores.device)[:, None]
 
-    return {"do_sample": True, "top_k": 0, "top_p": 1.0, "temperature": 1.0, "logits_processor": LogitsProcessorList([Temperatures()])}
+    return {
+        "do_sample": True,
+        "top_k": 0,
+        "top_p": 1.0,
+        "temperature": 1.0,
+        "logits_processor": LogitsProcessorList([Temperatures()]),
+    }

@@ -14,13 +14,26 @@ class Choices(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def setting(default: Any, title: str, description: str, *, labels: dict[str, str] | None = None, recorded: bool = False,
-            **bounds: Any) -> Any:
+def setting(
+    default: Any,
+    title: str,
+    description: str,
+    *,
+    labels: dict[str, str] | None = None,
+    recorded: bool = False,
+    **bounds: Any,
+) -> Any:
     """Declare one setting: its default, the words beside it, its bounds (ge, gt, le, lt), names for its options.
 
     A recorded one is written when a run starts, and no form asks for it.
     """
-    return Field(default, title=title, description=description, json_schema_extra={"labels": labels or {}, "recorded": recorded}, **bounds)
+    return Field(
+        default,
+        title=title,
+        description=description,
+        json_schema_extra={"labels": labels or {}, "recorded": recorded},
+        **bounds,
+    )
 
 
 def is_recorded(field: FieldInfo) -> bool:
@@ -28,14 +41,18 @@ def is_recorded(field: FieldInfo) -> bool:
 
 
 def one_of(kinds: Sequence[type[Choices]]) -> Any:
-    """The type of a group that is one of several kinds, told apart by their `name: Literal[...]`; the first where none is given."""
+    """The type of a group that is one of several kinds, told apart by their `name: Literal[...]`; the first where none
+    is given.
+    """
     names = [_kind(kind) for kind in kinds]
 
     def named(values: Any) -> str:
         name = values.get("name", names[0]) if isinstance(values, dict) else getattr(values, "name", names[0])
         return name if isinstance(name, str) else "?"
 
-    wrong = Discriminator(named, custom_error_type="unknown_kind", custom_error_message=f"Input should be {_either(names)}")
+    wrong = Discriminator(
+        named, custom_error_type="unknown_kind", custom_error_message=f"Input should be {_either(names)}"
+    )
     return Annotated[Union[tuple(Annotated[kind, Tag(name)] for kind, name in zip(kinds, names, strict=True))], wrong]  # noqa: UP007
 
 
@@ -56,7 +73,9 @@ def leaves(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fi
         if kinds := kinds_of(field):
             yield f"{prefix}{name}.name", _which(kinds)
             for kind, settings in kinds.items():
-                yield from ((leaf, f) for leaf, f in leaves(settings, f"{prefix}{name}[{kind}].") if not leaf.endswith("].name"))
+                yield from (
+                    (leaf, f) for leaf, f in leaves(settings, f"{prefix}{name}[{kind}].") if not leaf.endswith("].name")
+                )
         elif isinstance(field.annotation, type) and issubclass(field.annotation, Choices):
             yield from leaves(field.annotation, f"{prefix}{name}.")
         else:
@@ -85,7 +104,9 @@ def value_at(choices: Any, leaf: str, otherwise: Any = None) -> Any:
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`below` with every setting that `above` names replaced, group by group; of a group of another kind nothing of it stays."""
+    """`below` with every setting that `above` names replaced, group by group; of a group of another kind nothing of it
+    stays.
+    """
     result = dict(below)
     for name, value in above.items():
         there = result.get(name)
@@ -107,8 +128,10 @@ def options(field: FieldInfo) -> list[tuple[str, str]] | None:
 
 def bounds(field: FieldInfo) -> tuple[float | None, float | None]:
     """(lowest, highest) value of a number; None where there is no bound."""
+
     def bound(*names: str) -> float | None:
         return next((getattr(rule, n) for rule in field.metadata for n in names if hasattr(rule, n)), None)
+
     return bound("ge", "gt"), bound("le", "lt")
 
 

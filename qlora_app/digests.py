@@ -20,7 +20,10 @@ def sha256_of(path: Path) -> str:
 def source_of(folder: Path) -> str:
     """Of the Python files in a folder and below: part of the key of whatever that code makes and keeps.
 
-    A version that people must remember to raise is forgotten, and then an old reading of a file passes for one of the new code.
+    A version that people must remember to raise is forgotten, and then an old reading of a file passes for one of the
+    new code.
     """
     files = sorted(folder.rglob("*.py"))
-    return hashlib.sha256("".join(f"{file.relative_to(folder)}\0{sha256_of(file)}\n" for file in files).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(f"{file.relative_to(folder)}\0{sha256_of(file)}\n" for file in files).encode()
+    ).hexdigest()

@@ -1,4 +1,6 @@
-"""Which presets fit this machine, which card each of them asks for, and the nearest one that fits. Nobody is asked over a network."""
+"""Which presets fit this machine, which card each of them asks for, and the nearest one that fits. Nobody is asked over
+a network.
+"""
 
 import functools
 import re
@@ -19,7 +21,9 @@ _KNOWN = Path(__file__).parent / "known_models.yaml"
 
 
 def sizes_of(model: ModelChoice) -> Shapes | None:
-    """The shapes of a model that lies on this machine or that a preset names; None for any other: only the Hub knows it."""
+    """The shapes of a model that lies on this machine or that a preset names; None for any other: only the Hub knows
+    it.
+    """
     if model.source == "hub":
         config = known_models().get(model.id)
         return shapes_of(config, config["parameters"]) if config else None
@@ -42,7 +46,10 @@ def fit(recipe: Recipe, machine: Machine | None = None) -> tuple[str, str]:
 
 def smallest_card(recipe: Recipe) -> int | None:
     """The smallest GPU, in GB, that trains this; None where no single one does or nothing is known."""
-    return next((size for size in CARDS if fit(recipe, Machine("cuda", size * 2**30, size * 2**30))[0] in ("fits", "tight")), None)
+    return next(
+        (size for size in CARDS if fit(recipe, Machine("cuda", size * 2**30, size * 2**30))[0] in ("fits", "tight")),
+        None,
+    )
 
 
 def asks_for(recipe: Recipe) -> str:
@@ -56,13 +63,18 @@ def asks_for(recipe: Recipe) -> str:
 def here_in_words(recipe: Recipe, machine: Machine | None = None) -> str:
     """Whether this machine trains it, in words; empty where it cannot be said."""
     machine = machine or here()
-    words = {"fits": "fits here", "tight": "tight here", "too large": "does not fit here", "": ""}[level := fit(recipe, machine)[0]]
+    words = {"fits": "fits here", "tight": "tight here", "too large": "does not fit here", "": ""}[
+        level := fit(recipe, machine)[0]
+    ]
     slow = machine.kind == "cpu" and level in ("fits", "tight") and asks_for(recipe) != NO_GPU
     return f"{words}, slow without a GPU" if slow else words
 
 
 def by_size(presets: Mapping[str, Recipe]) -> list[str]:
-    """Names, from the smallest model to the largest, what a fresh page shows first among equals; unknown sizes stand in front."""
+    """Names, from the smallest model to the largest, what a fresh page shows first among equals; unknown sizes stand in
+    front.
+    """
+
     def place(name: str) -> tuple[int, bool, str]:
         shapes = sizes_of(presets[name].base_model)
         return shapes.parameters if shapes else 0, name != "starter", name
@@ -78,10 +90,12 @@ def nearest_that_fits(name: str, presets: Mapping[str, Recipe], machine: Machine
         shapes = sizes_of(presets[other].base_model)
         return _family(other) == _family(name), shapes.parameters if shapes else 0
 
-    fitting = [other for other, recipe in presets.items() if other != name and fit(recipe, machine)[0] in ("fits", "tight")]
+    fitting = [
+        other for other, recipe in presets.items() if other != name and fit(recipe, machine)[0] in ("fits", "tight")
+    ]
     return max(fitting, key=likeness, default=None)
 
 
 def _family(name: str) -> str:
-    """"qwen3-0.6b" -> "qwen"."""
+    """ "qwen3-0.6b" -> "qwen"."""
     return re.match(r"[a-z]*", name)[0]

@@ -1,12 +1,12 @@
 """Will it fit? What training needs for this recipe, against what this machine has, said before anything starts.
 
-What is said is what must be free: all that a worker has in memory while it learns, on a CPU with the files that it maps and goes on
-using (its libraries, weights that are read from the disk as they are). Not counted are the pages of a model's files while they are
-read once: the system takes those back where it needs the room.
+What is said is what must be free: all that a worker has in memory while it learns, on a CPU with the files that it maps
+and goes on using (its libraries, weights that are read from the disk as they are). Not counted are the pages of a
+model's files while they are read once: the system takes those back where it needs the room.
 
-The formula is checked against the figures published for LLaMA 7B to 65B on GPUs (Dettmers et al. 2023, figure 6), on a CPU against
-real workers (benchmarks/memory.py), the shapes against transformers' own models, and what a token keeps for the backward pass was
-measured on a LLaMA block with adapters.
+The formula is checked against the figures published for LLaMA 7B to 65B on GPUs (Dettmers et al. 2023, figure 6), on a
+CPU against real workers (benchmarks/memory.py), the shapes against transformers' own models, and what a token keeps for
+the backward pass was measured on a LLaMA block with adapters.
 """
 
 import functools
@@ -24,19 +24,23 @@ from .base_models.recognition import ENCODERS, TEXT_TO_TEXT
 from .methods import Matrix
 from .recipe import Recipe
 
-# Bits a parameter of a quantized layer takes, its scales included (one per 64 weights; quantized again, they take 0.127 bit).
+# Bits a parameter of a quantized layer takes, its scales included (one per 64 weights; quantized again, they take 0.127
+# bit).
 BITS = {"nf4": 4.5, "fp4": 4.5, "int8": 8.1, "bf16": 16.0, "fp32": 32.0}
 BITS_DOUBLE = 4.127
 WIDE = {"fp16": 2, "bf16": 2, "fp32": 4}  # bytes of a number that is computed with
 OPTIMIZER_BYTES = {"paged_adamw_8bit": 2, "paged_adamw_32bit": 8, "adamw_torch": 8}  # two moments a trained parameter
 OVERHEAD = 0.5e9  # of a GPU: its driver's context and the workspaces of its libraries
 WORKER, LIBRARIES = 0.42e9, 0.16e9  # of a CPU: Python with everything imported, and the files of the libraries mapped
-# On a CPU, bytes of the heap for each byte in use at the peak of a step: glibc before 2.38 seldom gives an aligned tensor the place
-# of an earlier one of its size. Measured.
+# On a CPU, bytes of the heap for each byte in use at the peak of a step: glibc before 2.38 seldom gives an aligned
+# tensor the place of an earlier one of its size. Measured.
 GAPS = 1.5
-UNPACKED = 4  # on a CPU, copies of the widest quantized layer's unpacked values that its products have at once. Measured.
-# For each number of the logits, by the bytes they are computed in, at the peak of a step or of a held-out measurement: its logarithm
-# and two gradients in fp32 when the backward pass begins; in fp32 one copy more while held-out examples are measured. Measured.
+UNPACKED = (
+    4  # on a CPU, copies of the widest quantized layer's unpacked values that its products have at once. Measured.
+)
+# For each number of the logits, by the bytes they are computed in, at the peak of a step or of a held-out measurement:
+# its logarithm and two gradients in fp32 when the backward pass begins; in fp32 one copy more while held-out examples
+# are measured. Measured.
 LOSS_BYTES = {4: 16, 2: 12}
 # Tokens worked off at once. On a CPU attention pays for the square of a packed row; on a GPU short rows leave it idle.
 TOKENS_AT_ONCE = {"cpu": 512, "cuda": 2048}
@@ -44,8 +48,20 @@ FEWEST_TOKENS = 512
 MORE_AT_ONCE = 1.25  # times as many where the examples do not divide evenly
 CHECKPOINTED_FROM = 1_000_000_000  # parameters, from which "automatic" turns gradient checkpointing on, on a GPU
 # A feed-forward part of two matrices instead of three, by model_type.
-WITHOUT_GATE = ENCODERS | {"gpt2", "gpt_neox", "gptj", "gpt_neo", "opt", "phi", "bloom", "falcon", "starcoder2", "gpt_bigcode", "codegen",
-                            "mpt"}
+WITHOUT_GATE = ENCODERS | {
+    "gpt2",
+    "gpt_neox",
+    "gptj",
+    "gpt_neo",
+    "opt",
+    "phi",
+    "bloom",
+    "falcon",
+    "starcoder2",
+    "gpt_bigcode",
+    "codegen",
+    "mpt",
+}
 TIED = {"gpt2", "gemma", "gemma2", "gemma3_text"}  # those whose config says nothing about it and means yes
 LEARNED_POSITIONS = {"gpt2", "gpt_neo", "opt", "gpt_bigcode"}  # a vector a position, beside one a word
 EAGER = {"deberta", "deberta-v2"} | TEXT_TO_TEXT  # their attention keeps every score also on a GPU
@@ -53,7 +69,9 @@ REMEMBERED = 3.0  # seconds, of what the machine has free
 
 
 class Kept(NamedTuple):
-    """Bytes one block keeps of a token for the backward pass, for each number of what is named; measured with LoRA on all layers."""
+    """Bytes one block keeps of a token for the backward pass, for each number of what is named; measured with LoRA on
+    all layers.
+    """
 
     hidden: int
     forward: int  # inside of the feed-forward part
@@ -63,11 +81,15 @@ class Kept(NamedTuple):
     dropped_forward: int = 4
 
 
-# By what a model computes in (4 bytes a number or 2); of an encoder and a decoder both blocks together. Others are as LLaMA.
-KEPT = {"llama": {4: Kept(32, 16, 0, 0, 40), 2: Kept(40, 10, 0, 0, 24)}, "gpt2": {4: Kept(41, 20, 12, 0, 12), 2: Kept(33, 12, 12, 0, 12)},
-        "bert": {4: Kept(42, 8, 12, 0, 28), 2: Kept(42, 6, 12, 0, 20)},
-        "t5": {4: Kept(113, 64, 36, 0, 96, 8), 2: Kept(145, 36, 36, 0, 64, 8)},
-        "deberta-v2": {4: Kept(80, 8, 12, 4096, 52), 2: Kept(60, 6, 6, 2048, 30)}}
+# By what a model computes in (4 bytes a number or 2); of an encoder and a decoder both blocks together. Others are as
+# LLaMA.
+KEPT = {
+    "llama": {4: Kept(32, 16, 0, 0, 40), 2: Kept(40, 10, 0, 0, 24)},
+    "gpt2": {4: Kept(41, 20, 12, 0, 12), 2: Kept(33, 12, 12, 0, 12)},
+    "bert": {4: Kept(42, 8, 12, 0, 28), 2: Kept(42, 6, 12, 0, 20)},
+    "t5": {4: Kept(113, 64, 36, 0, 96, 8), 2: Kept(145, 36, 36, 0, 64, 8)},
+    "deberta-v2": {4: Kept(80, 8, 12, 4096, 52), 2: Kept(60, 6, 6, 2048, 30)},
+}
 
 
 @dataclass(frozen=True)
@@ -80,13 +102,16 @@ class Shapes:
     vocabulary: int
     linear: int  # parameters of the linear layers in its blocks: what is quantized
     other: int  # all other parameters: embeddings, output head, experts; they stay as they are
-    block: list[Matrix]  # the linear layers of one of its blocks; of an encoder's and a decoder's together where there are both
+    block: list[
+        Matrix
+    ]  # the linear layers of one of its blocks; of an encoder's and a decoder's together where there are both
     heads: int
     family: str
     stored: int = 2  # bytes of a number in its files
 
     @property
-    def parameters(self) -> int: return self.linear + self.other
+    def parameters(self) -> int:
+        return self.linear + self.other
 
 
 @dataclass(frozen=True)
@@ -98,7 +123,8 @@ class Machine:
     free: float
 
     @property
-    def name(self) -> str: return "GPU" if self.kind == "cuda" else "memory"
+    def name(self) -> str:
+        return "GPU" if self.kind == "cuda" else "memory"
 
 
 @dataclass(frozen=True)
@@ -112,7 +138,9 @@ class Need:
     read: float = 0.0  # of the weights before a method rounds them itself, which is before anything else is there
     overhead: float = OVERHEAD
     mapped: float = 0.0  # of weights and overhead, what lies in files that stay mapped: not the process's own memory
-    gaps: float = 0.0  # of a CPU's heap between what it holds of the activations, and quantized values while they are unpacked
+    gaps: float = (
+        0.0  # of a CPU's heap between what it holds of the activations, and quantized values while they are unpacked
+    )
     kept_values: float = 0.0  # unpacked values of 4-bit weights that are kept between steps
 
     @property
@@ -122,8 +150,11 @@ class Need:
 
     def largest(self) -> str:
         """Its largest part, in words."""
-        parts = {"the weights": max(self.weights, self.read), "the adapter with its optimizer": self.adapter,
-                 "what is kept of each token for learning": self.activations + self.gaps}
+        parts = {
+            "the weights": max(self.weights, self.read),
+            "the adapter with its optimizer": self.adapter,
+            "what is kept of each token for learning": self.activations + self.gaps,
+        }
         name = max(parts, key=parts.__getitem__)
         return f"{name} alone take{'s' if name != 'the weights' else ''} {gigabytes(parts[name])}"
 
@@ -133,29 +164,56 @@ def shapes_of(config: dict[str, Any], parameters: int | None = None) -> Shapes |
 
     `parameters` is the true number, where it is known: what the blocks do not account for stays unquantized.
     """
+
     def first(*names: str) -> Any:
         return next((config[name] for name in names if config.get(name)), None)
 
     family = config.get("model_type", "")
-    hidden, layers = first("hidden_size", "n_embd", "d_model"), first("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+    hidden, layers = (
+        first("hidden_size", "n_embd", "d_model"),
+        first("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+    )
     heads, vocabulary = first("num_attention_heads", "n_head", "n_heads", "num_heads"), first("vocab_size")
     if not all(isinstance(n, int) and n > 0 for n in (hidden, layers, heads, vocabulary)):
         return None
     forward = first("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "d_ff") or 4 * hidden
     wide = heads * (first("head_dim", "d_kv") or hidden // heads)
     narrow = wide * (first("num_key_value_heads") or heads) // heads
-    attention = [Matrix("query", hidden, wide), Matrix("key", hidden, narrow), Matrix("value", hidden, narrow),
-                 Matrix("output", wide, hidden)]
-    has_gate = family not in WITHOUT_GATE and (family not in TEXT_TO_TEXT or "gated" in config.get("feed_forward_proj", "relu"))
-    block = [*[Matrix("gate", hidden, forward)] * has_gate, Matrix("up", hidden, forward), Matrix("down", forward, hidden)]
+    attention = [
+        Matrix("query", hidden, wide),
+        Matrix("key", hidden, narrow),
+        Matrix("value", hidden, narrow),
+        Matrix("output", wide, hidden),
+    ]
+    has_gate = family not in WITHOUT_GATE and (
+        family not in TEXT_TO_TEXT or "gated" in config.get("feed_forward_proj", "relu")
+    )
+    block = [
+        *[Matrix("gate", hidden, forward)] * has_gate,
+        Matrix("up", hidden, forward),
+        Matrix("down", forward, hidden),
+    ]
     experts = first("num_local_experts", "num_experts", "n_routed_experts") or 0
-    # transformers holds experts in one block that is not quantized. A decoder beside an encoder looks at itself and at the encoder.
-    quantized = attention if experts else [*attention, *block] if family not in TEXT_TO_TEXT else [*attention * 3, *block * 2]
+    # transformers holds experts in one block that is not quantized. A decoder beside an encoder looks at itself and at
+    # the encoder.
+    quantized = (
+        attention if experts else [*attention, *block] if family not in TEXT_TO_TEXT else [*attention * 3, *block * 2]
+    )
     linear = layers * sum(m.inputs * m.outputs for m in quantized)
     other = _beside_blocks(config, hidden, layers, vocabulary, quantized)
     other += layers * experts * 3 * hidden * (first("moe_intermediate_size") or forward)
-    return Shapes(layers, hidden, forward, vocabulary, linear, max(vocabulary * hidden, (parameters or linear + other) - linear),
-                  quantized, heads, family, 4 if "32" in str(config.get("dtype") or config.get("torch_dtype")) else 2)
+    return Shapes(
+        layers,
+        hidden,
+        forward,
+        vocabulary,
+        linear,
+        max(vocabulary * hidden, (parameters or linear + other) - linear),
+        quantized,
+        heads,
+        family,
+        4 if "32" in str(config.get("dtype") or config.get("torch_dtype")) else 2,
+    )
 
 
 def _beside_blocks(config: dict[str, Any], hidden: int, layers: int, vocabulary: int, block: list[Matrix]) -> int:
@@ -168,7 +226,13 @@ def _beside_blocks(config: dict[str, Any], hidden: int, layers: int, vocabulary:
     if family in ENCODERS:
         offsets = layers * (sum(m.outputs for m in block) + 2 * hidden)
         relative = 2 * config.get("position_buckets", 0) * hidden
-        return count + offsets + relative + hidden * (hidden + config.get("type_vocab_size", 2)) + (vocabulary if tied else 0)
+        return (
+            count
+            + offsets
+            + relative
+            + hidden * (hidden + config.get("type_vocab_size", 2))
+            + (vocabulary if tied else 0)
+        )
     return count
 
 
@@ -186,14 +250,30 @@ def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -
     if kind == "cpu":
         mapped = LIBRARIES + _left_in_files(recipe, shapes, wide)
         widest = max(m.inputs * m.outputs for m in shapes.block) if bits < 16 or method.bits_held else 0
-        given_back = tokens * method.passes * _loss_of_a_token(recipe, shapes, wide) if 4 * tokens * shapes.vocabulary >= GIVEN_BACK else 0
+        given_back = (
+            tokens * method.passes * _loss_of_a_token(recipe, shapes, wide)
+            if 4 * tokens * shapes.vocabulary >= GIVEN_BACK
+            else 0
+        )
         besides = (GAPS - 1) * max(0.0, activations - given_back) + UNPACKED * widest * wide
-        return Need(weights, adapter, activations, 0.0, read, WORKER + LIBRARIES, mapped, besides, kept_values_bytes(recipe, shapes))
+        return Need(
+            weights,
+            adapter,
+            activations,
+            0.0,
+            read,
+            WORKER + LIBRARIES,
+            mapped,
+            besides,
+            kept_values_bytes(recipe, shapes),
+        )
     return Need(weights, adapter, activations, state if training.optimizer.startswith("paged") else 0.0, read)
 
 
 def kept_values_bytes(recipe: Recipe, shapes: Shapes) -> float:
-    """Bytes of the unpacked values of 4-bit layers that a CPU keeps between steps; a method that quantizes itself keeps none."""
+    """Bytes of the unpacked values of 4-bit layers that a CPU keeps between steps; a method that quantizes itself keeps
+    none.
+    """
     model = recipe.base_model
     if recipe.method.bits_held:
         return 0.0
@@ -201,14 +281,18 @@ def kept_values_bytes(recipe: Recipe, shapes: Shapes) -> float:
 
 
 def _left_in_files(recipe: Recipe, shapes: Shapes, wide: int) -> float:
-    """Bytes of the weights that are used as they lie in the model's files: of one that is not quantized, in the files' own type."""
-    is_as_stored = recipe.base_model.precision in ("bf16", "fp32") and shapes.stored == wide and not recipe.method.bits_held
+    """Bytes of the weights that are used as they lie in the model's files: of one that is not quantized, in the files'
+    own type.
+    """
+    is_as_stored = (
+        recipe.base_model.precision in ("bf16", "fp32") and shapes.stored == wide and not recipe.method.bits_held
+    )
     return shapes.parameters * wide if is_as_stored else 0.0
 
 
 def tokens_of_a_step(recipe: Recipe, at_once: int) -> int:
-    """Tokens that are really worked off at once where `at_once` are wanted and every example is as long as allowed: a step is
-    divided into equal numbers of whole examples."""
+    """Tokens that are really worked off at once where `at_once` are wanted and every example is as long as allowed: a
+    step is divided into equal numbers of whole examples."""
     training = recipe.training
     room = at_once * MORE_AT_ONCE / training.max_length
     fitting = [n for n in range(1, training.batch_size + 1) if training.batch_size % n == 0 and n <= room]
@@ -219,7 +303,9 @@ def _whole(recipe: Recipe, shapes: Shapes) -> int:
     """Parameters that learn whole, beside the adapter: embeddings where that is wanted, a classifier's head."""
     if getattr(recipe.method, "train_embeddings", False):
         return 2 * shapes.vocabulary * shapes.hidden  # of the words that are read and of those that are written
-    return shapes.hidden * shapes.hidden if shapes.family in ENCODERS and _task(recipe, shapes) == "classification" else 0
+    return (
+        shapes.hidden * shapes.hidden if shapes.family in ENCODERS and _task(recipe, shapes) == "classification" else 0
+    )
 
 
 def _task(recipe: Recipe, shapes: Shapes) -> str:
@@ -228,13 +314,17 @@ def _task(recipe: Recipe, shapes: Shapes) -> str:
 
 
 def _kept_of_a_token(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> float:
-    """Bytes a step has of one token at its peak: what all blocks keep for the backward pass, and what is behind them."""
+    """Bytes a step has of one token at its peak: what all blocks keep for the backward pass, and what is behind
+    them.
+    """
     method, block = recipe.method, _kept_in_a_block(recipe, shapes, kind, wide)
     loss = _loss_of_a_token(recipe, shapes, wide)
     logits = shapes.vocabulary * wide if loss else 0
     if (streams := method.streams_kept(shapes.layers)) is not None:
         at_peak = streams * shapes.hidden + max(2 * block + logits, loss)
-    elif is_checkpointed(recipe, shapes.parameters, kind):  # when a block is computed again, the loss has had its gradient
+    elif is_checkpointed(
+        recipe, shapes.parameters, kind
+    ):  # when a block is computed again, the loss has had its gradient
         at_peak = shapes.layers * shapes.hidden * wide + max(2 * block + logits, loss)
     else:
         at_peak = (shapes.layers + 1) * block + loss
@@ -248,20 +338,34 @@ def _loss_of_a_token(recipe: Recipe, shapes: Shapes, wide: int) -> float:
 
 def _kept_in_a_block(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> float:
     """Bytes one block keeps of one token."""
-    alike = shapes.family if shapes.family in KEPT else "bert" if shapes.family in ENCODERS else "t5" if shapes.family in TEXT_TO_TEXT \
+    alike = (
+        shapes.family
+        if shapes.family in KEPT
+        else "bert"
+        if shapes.family in ENCODERS
+        else "t5"
+        if shapes.family in TEXT_TO_TEXT
         else "llama"
+    )
     kept, drops = KEPT[alike][wide], getattr(recipe.method, "dropout", 0) > 0
     if kind == "cpu" and recipe.method.in_one_step:  # of what dropout took, one byte a number is kept: was it left?
         kept = kept._replace(dropped_hidden=16 if alike == "t5" else 6, dropped_forward=2 if alike == "t5" else 1)
     seen = recipe.training.max_length * kept.scores if kind == "cpu" or shapes.family in EAGER else 0
-    return ((kept.hidden + drops * kept.dropped_hidden) * shapes.hidden
-            + (kept.forward + drops * kept.dropped_forward) * shapes.feed_forward + shapes.heads * (seen + kept.relative))
+    return (
+        (kept.hidden + drops * kept.dropped_hidden) * shapes.hidden
+        + (kept.forward + drops * kept.dropped_forward) * shapes.feed_forward
+        + shapes.heads * (seen + kept.relative)
+    )
 
 
 def is_checkpointed(recipe: Recipe, parameters: int, kind: str) -> bool:
-    """Automatic: on a GPU from a billion parameters on. On a CPU memory is plenty and the step would take 1.5 times as long."""
+    """Automatic: on a GPU from a billion parameters on. On a CPU memory is plenty and the step would take 1.5 times as
+    long.
+    """
     choice = recipe.training.gradient_checkpointing
-    return recipe.method.recomputes and (choice == "on" or (choice == "auto" and kind == "cuda" and parameters > CHECKPOINTED_FROM))
+    return recipe.method.recomputes and (
+        choice == "on" or (choice == "auto" and kind == "cuda" and parameters > CHECKPOINTED_FROM)
+    )
 
 
 def tokens_at_once(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> int:
@@ -272,7 +376,10 @@ def tokens_at_once(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> i
     most = TOKENS_AT_ONCE[machine.kind]
     if shapes is None or machine.kind == "cpu":
         return most
-    while most > FEWEST_TOKENS and need(recipe, shapes, machine.kind, tokens_of_a_step(recipe, most)).total > 0.9 * machine.free:
+    while (
+        most > FEWEST_TOKENS
+        and need(recipe, shapes, machine.kind, tokens_of_a_step(recipe, most)).total > 0.9 * machine.free
+    ):
         most //= 2
     return most
 
@@ -283,18 +390,31 @@ def verdict(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> tuple[st
         return "", "What it needs cannot be estimated for this family of models."
     needed = _need_here(recipe, shapes, machine)
     # What must be free, and for which examples: shorter ones take less.
-    about, length, has = gigabytes(needed.total), f"{recipe.training.max_length:,}", f"{gigabytes(machine.total)} {machine.name}"
+    about, length, has = (
+        gigabytes(needed.total),
+        f"{recipe.training.max_length:,}",
+        f"{gigabytes(machine.total)} {machine.name}",
+    )
     if needed.total <= 0.9 * machine.free:
-        return "fits", (f"Fits: training needs about {about} free with examples of {length} tokens; this machine has {has}, "
-                        f"{gigabytes(machine.free)} of it free.")
+        return "fits", (
+            f"Fits: training needs about {about} free with examples of {length} tokens; this machine has {has}, "
+            f"{gigabytes(machine.free)} of it free."
+        )
     if needed.total <= 0.95 * machine.total:
-        return "tight", (f"Tight: training needs about {about} free with examples of {length} tokens, and of {has} "
-                         f"{gigabytes(machine.free)} are free now. Close what else uses it before the start.")
+        return "tight", (
+            f"Tight: training needs about {about} free with examples of {length} tokens, and of {has} "
+            f"{gigabytes(machine.free)} are free now. Close what else uses it before the start."
+        )
     if needed.total - needed.pageable <= 0.95 * machine.total:
-        return "tight", (f"Tight: training needs about {about} free with examples of {length} tokens, and this machine has {has}. It "
-                         "goes because the paged optimizer puts part of itself into main memory, which takes longer.")
-    return "too large", (f"Does not fit: training needs about {about} free with examples of {length} tokens, because "
-                         f"{needed.largest()}, and this machine has {has}. {_remedy(recipe, shapes, machine)}")
+        return "tight", (
+            f"Tight: training needs about {about} free with examples of {length} tokens, and this machine has {has}. "
+            f"It "
+            "goes because the paged optimizer puts part of itself into main memory, which takes longer."
+        )
+    return "too large", (
+        f"Does not fit: training needs about {about} free with examples of {length} tokens, because "
+        f"{needed.largest()}, and this machine has {has}. {_remedy(recipe, shapes, machine)}"
+    )
 
 
 def _need_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> Need:
@@ -311,12 +431,17 @@ def _remedy(recipe: Recipe, shapes: Shapes, machine: Machine) -> str:
     """The fewest changes with which it would fit, added one after another."""
     done: list[str] = []
     room = 0.95 * machine.total
-    for words, group, change in (("a base in 4-bit NF4", "base_model", {"precision": "nf4", "double_quantization": True}),
-                                 ("gradient checkpointing on", "training", {"gradient_checkpointing": "on"}),
-                                 ("an 8-bit optimizer", "training", {"optimizer": "paged_adamw_8bit"}),
-                                 (f"examples of at most {FEWEST_TOKENS} tokens", "training",
-                                  {"max_length": min(FEWEST_TOKENS, recipe.training.max_length)}),
-                                 ("a rank of 8", "method", {"rank": min(8, rank)} if (rank := getattr(recipe.method, "rank", 0)) else {})):
+    for words, group, change in (
+        ("a base in 4-bit NF4", "base_model", {"precision": "nf4", "double_quantization": True}),
+        ("gradient checkpointing on", "training", {"gradient_checkpointing": "on"}),
+        ("an 8-bit optimizer", "training", {"optimizer": "paged_adamw_8bit"}),
+        (
+            f"examples of at most {FEWEST_TOKENS} tokens",
+            "training",
+            {"max_length": min(FEWEST_TOKENS, recipe.training.max_length)},
+        ),
+        ("a rank of 8", "method", {"rank": min(8, rank)} if (rank := getattr(recipe.method, "rank", 0)) else {}),
+    ):
         part = getattr(recipe, group)
         if part == (changed := part.model_copy(update=change)):
             continue
@@ -350,8 +475,13 @@ def _gpu() -> Machine | None:
         return None
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     try:
-        said = subprocess.run([program, f"--id={first}", "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"],
-                              capture_output=True, text=True, timeout=5, check=True).stdout
+        said = subprocess.run(
+            [program, f"--id={first}", "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        ).stdout
         total, free = (float(number) * 2**20 for number in said.splitlines()[0].split(","))
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
@@ -362,7 +492,9 @@ def _container(groups: Path) -> tuple[float, float]:
     """(limit, used) of the control group this process is in; no limit outside of a container."""
     try:
         limit = float((groups / "memory.max").read_text())
-        cache = dict(line.split() for line in (groups / "memory.stat").read_text().splitlines()).get("inactive_file", "0")
+        cache = dict(line.split() for line in (groups / "memory.stat").read_text().splitlines()).get(
+            "inactive_file", "0"
+        )
         return limit, float((groups / "memory.current").read_text()) - float(cache)
     except (OSError, ValueError):  # "max", or there is none
         return float("inf"), 0.0

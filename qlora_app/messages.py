@@ -10,12 +10,15 @@ MOST_OPTIONS = 32  # of an answer; each is read once more for every example
 
 
 class Message(TypedDict):
-    """One turn. A conversation of one `text` is no conversation but a document: all of it is learned, without a chat template.
+    """One turn. A conversation of one `text` is no conversation but a document: all of it is learned, without a chat
+    template.
 
     train: do its tokens carry loss? Without it, what the assistant says does.
     options: all that an answer was chosen from, itself among them.
-    reasoning: what an assistant thought before its `content`; chat templates know it as `reasoning_content` or `thinking`.
-    tool_calls: JSON of a list of {"name": str, "arguments": object}, what an assistant calls after its `content`, which may be empty.
+    reasoning: what an assistant thought before its `content`; chat templates know it as `reasoning_content` or
+    `thinking`.
+    tool_calls: JSON of a list of {"name": str, "arguments": object}, what an assistant calls after its `content`, which
+    may be empty.
     tools: JSON of a list of the tools that may be called, as the data have them. It stands on the first turn.
     """
 
@@ -35,14 +38,16 @@ STRUCTURE = ("reasoning", "tool_calls", "tools")  # what a turn may hold beside 
 
 def is_flat(conversation: Conversation) -> bool:
     """Are there only system, user, assistant and text turns, with nothing beside their text?"""
-    return not any(turn["role"] == "tool" or (len(turn) > 2 and not turn.keys().isdisjoint(STRUCTURE)) for turn in conversation)
+    return not any(
+        turn["role"] == "tool" or (len(turn) > 2 and not turn.keys().isdisjoint(STRUCTURE)) for turn in conversation
+    )
 
 
 def flatten(conversation: Conversation, keep_reasoning: bool = False) -> Conversation:
     """The conversation in words alone, for models and templates that know neither tools nor reasoning.
 
-    Tools are listed in the system text, calls follow the answer as one JSON object a line, reasoning stands between <think> marks
-    (with `keep_reasoning` it stays beside the text), and what a tool says is said by the user.
+    Tools are listed in the system text, calls follow the answer as one JSON object a line, reasoning stands between
+    <think> marks (with `keep_reasoning` it stays beside the text), and what a tool says is said by the user.
     """
     if is_flat(conversation):
         return conversation

@@ -1,4 +1,5 @@
-"""Presets: recipes that have a name. Some come with the app, others a person saved; each is a file like the recipe of a run.
+"""Presets: recipes that have a name. Some come with the app, others a person saved; each is a file like the recipe of a
+run.
 
 A preset may begin with `like: another-preset` and then holds only what differs, with its reasons. So numbers that many
 models share are written, explained and changed in one place. What a run saves is always whole.
@@ -52,7 +53,9 @@ class Presets:
             try:
                 usable[name] = self.load(name)
             except UserError as error:
-                broken[name] = str(error).replace(str(self.path(name)), f"{name}.yaml")  # visitors need not see where it lies
+                broken[name] = str(error).replace(
+                    str(self.path(name)), f"{name}.yaml"
+                )  # visitors need not see where it lies
         return usable, broken
 
     def read(self, path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -68,11 +71,14 @@ class Presets:
         except UserError as error:
             raise UserError(f"{path.name} begins with `like`. {error}") from error
         if pattern in (path, *above):
-            raise UserError(f"{path.name} is like {pattern.stem}, which is like {path.stem}. Remove one of the two lines.")
+            raise UserError(
+                f"{path.name} is like {pattern.stem}, which is like {path.stem}. Remove one of the two lines."
+            )
         return merged(self.read(pattern, (path, *above)), values)
 
     def save(self, name: str, recipe: Recipe) -> str:
-        """Keep a recipe under a name; returns the preset's name ("My Style!" -> "my-style"), under which it is then found.
+        """Keep a recipe under a name; returns the preset's name ("My Style!" -> "my-style"), under which it is then
+        found.
 
         Raises UserError for a name that is empty or taken: nothing a person saved is replaced without a word.
         """

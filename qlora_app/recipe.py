@@ -1,4 +1,6 @@
-"""A Recipe is every choice of one run: what the form edits, the file saves, the command line changes and the worker reads."""
+"""A Recipe is every choice of one run: what the form edits, the file saves, the command line changes and the worker
+reads.
+"""
 
 import difflib
 import reprlib
@@ -18,48 +20,106 @@ from .training_data import DatasetChoice
 
 EFFORTS = {"quick": "Quick look", "balanced": "Balanced", "thorough": "Thorough"}
 _EPOCHS = {"quick": 0.5, "balanced": 2.0, "thorough": 4.0}
-_LEAST_STEPS = {"quick": 20, "balanced": 60, "thorough": 120}  # a small dataset needs more rounds to learn anything at all
+_LEAST_STEPS = {
+    "quick": 20,
+    "balanced": 60,
+    "thorough": 120,
+}  # a small dataset needs more rounds to learn anything at all
 # A value somebody typed may be long, and one from a file may refer to itself a billion times over.
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 100, 100
 
 
 class Training(Choices):
-    """How long and how the adapter learns. The defaults are QLoRA's (Dettmers et al. 2023) unless the comment says otherwise."""
+    """How long and how the adapter learns. The defaults are QLoRA's (Dettmers et al. 2023) unless the comment says
+    otherwise.
+    """
 
     epochs: float = setting(2.0, "Epochs", "How many times every example is seen. Effort sets this.", gt=0, le=1000)
-    max_steps: int = setting(0, "Most steps", "Ends earlier than the epochs would; 0 leaves it to the epochs.", ge=0, le=10_000_000)
-    batch_size: int = setting(16, "Batch size", "Examples behind each step. They are worked off in small parts, so memory stays the same.",
-                              ge=1, le=4096)
-    learning_rate: float = setting(2e-4, "Learning rate", "Step size. 2e-4 suits 4-bit LoRA up to 13B; tiny models take more.", gt=0, le=1)
+    max_steps: int = setting(
+        0, "Most steps", "Ends earlier than the epochs would; 0 leaves it to the epochs.", ge=0, le=10_000_000
+    )
+    batch_size: int = setting(
+        16,
+        "Batch size",
+        "Examples behind each step. They are worked off in small parts, so memory stays the same.",
+        ge=1,
+        le=4096,
+    )
+    learning_rate: float = setting(
+        2e-4, "Learning rate", "Step size. 2e-4 suits 4-bit LoRA up to 13B; tiny models take more.", gt=0, le=1
+    )
     scheduler: Literal["constant", "cosine", "linear"] = setting(
-        "cosine", "Schedule", "How the learning rate goes on after the warm-up.",
-        labels={"constant": "Constant", "cosine": "Cosine to zero", "linear": "Straight down to zero"})
-    warmup_ratio: float = setting(0.03, "Warm-up", "Share of the steps in which the learning rate rises from zero.", ge=0, lt=1)
+        "cosine",
+        "Schedule",
+        "How the learning rate goes on after the warm-up.",
+        labels={"constant": "Constant", "cosine": "Cosine to zero", "linear": "Straight down to zero"},
+    )
+    warmup_ratio: float = setting(
+        0.03, "Warm-up", "Share of the steps in which the learning rate rises from zero.", ge=0, lt=1
+    )
     optimizer: Literal["paged_adamw_8bit", "paged_adamw_32bit", "adamw_torch"] = setting(
-        "paged_adamw_8bit", "Optimizer", "8-bit keeps the optimizer's memory at a quarter; paged survives short spikes on a GPU.",
-        labels={"paged_adamw_8bit": "AdamW 8-bit, paged", "paged_adamw_32bit": "AdamW 32-bit, paged", "adamw_torch": "AdamW 32-bit"})
+        "paged_adamw_8bit",
+        "Optimizer",
+        "8-bit keeps the optimizer's memory at a quarter; paged survives short spikes on a GPU.",
+        labels={
+            "paged_adamw_8bit": "AdamW 8-bit, paged",
+            "paged_adamw_32bit": "AdamW 32-bit, paged",
+            "adamw_torch": "AdamW 32-bit",
+        },
+    )
     adam_beta2: float = setting(0.999, "Adam beta 2", "Memory of the squared gradients.", gt=0, lt=1)
     weight_decay: float = setting(0.0, "Weight decay", "Pulls the adapter towards zero.", ge=0, le=1)
-    max_grad_norm: float = setting(0.3, "Largest gradient norm", "Longer gradients are shortened to this.", gt=0, le=100)
-    max_length: int = setting(1024, "Longest example (tokens)", "Longer examples are cut at the end, and counted.", ge=16, le=131_072)
+    max_grad_norm: float = setting(
+        0.3, "Largest gradient norm", "Longer gradients are shortened to this.", gt=0, le=100
+    )
+    max_length: int = setting(
+        1024, "Longest example (tokens)", "Longer examples are cut at the end, and counted.", ge=16, le=131_072
+    )
     packing: bool = setting(
-        True, "Pack short examples", "Several examples share a row without seeing each other, so no time goes into padding.")
+        True,
+        "Pack short examples",
+        "Several examples share a row without seeing each other, so no time goes into padding.",
+    )
     gradient_checkpointing: Literal["auto", "on", "off"] = setting(
-        "auto", "Gradient checkpointing", "Less memory for a step 1.5 times as long. Automatic: on for large models on a GPU.",
-        labels={"auto": "Automatic", "on": "On", "off": "Off"})
-    evaluations: int = setting(8, "Held-out measurements", "How often in the run the loss on held-out examples is measured.", ge=0, le=1000)
+        "auto",
+        "Gradient checkpointing",
+        "Less memory for a step 1.5 times as long. Automatic: on for large models on a GPU.",
+        labels={"auto": "Automatic", "on": "On", "off": "Off"},
+    )
+    evaluations: int = setting(
+        8, "Held-out measurements", "How often in the run the loss on held-out examples is measured.", ge=0, le=1000
+    )
     measured_examples: int = setting(
-        100, "Held-out examples measured", "How many of them are used for that; 100 give the loss to two digits.", ge=1, le=100_000)
-    checkpoints: int = setting(4, "Checkpoints", "How often in the run everything needed to resume is saved.", ge=0, le=1000)
+        100,
+        "Held-out examples measured",
+        "How many of them are used for that; 100 give the loss to two digits.",
+        ge=1,
+        le=100_000,
+    )
+    checkpoints: int = setting(
+        4, "Checkpoints", "How often in the run everything needed to resume is saved.", ge=0, le=1000
+    )
     samples: int = setting(6, "Samples", "How often in the run the sample questions are answered.", ge=0, le=1000)
     sample_questions: list[str] = setting(
-        [], "Sample questions", "Asked before, during and after the run, one a line. Empty: taken from the held-out examples.")
+        [],
+        "Sample questions",
+        "Asked before, during and after the run, one a line. Empty: taken from the held-out examples.",
+    )
     scored_questions: int = setting(
-        100, "Scored questions", "Held-out questions answered at the end by base and adapter and compared word for word.", ge=0, le=100_000)
+        100,
+        "Scored questions",
+        "Held-out questions answered at the end by base and adapter and compared word for word.",
+        ge=0,
+        le=100_000,
+    )
     keep: Literal["best", "last"] = setting(
-        "best", "Adapter to keep", "Training may go on too long. The best is that of the held-out measurement with the lowest loss (for "
-        "labels: the most right), unless the last one is as good.", labels={"best": "The best on held-out examples", "last": "The last"})
+        "best",
+        "Adapter to keep",
+        "Training may go on too long. The best is that of the held-out measurement with the lowest loss (for "
+        "labels: the most right), unless the last one is as good.",
+        labels={"best": "The best on held-out examples", "last": "The last"},
+    )
     seed: int = setting(0, "Seed", "The same seed, data and machine give the same adapter.", ge=0, lt=2**32)
 
 
@@ -87,7 +147,9 @@ class Recipe(Choices):
         return self.name or f"{self.base_model.title} on {self.dataset.title}"
 
     def suiting(self, method: str) -> "Recipe":
-        """The same with the learning rate for another method: a model that bears larger steps with one bears them with the other."""
+        """The same with the learning rate for another method: a model that bears larger steps with one bears them with
+        the other.
+        """
         rates = {kind.model_fields["name"].default: kind.learning_rate.value for kind in METHODS}
         if method == self.method.name or method not in rates:
             return self
@@ -137,7 +199,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if len(text) > 65536:
         raise UserError(f"{path} has {len(text):,} characters; a recipe has less than 65,536.")
     try:
-        values = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # the same in C is ten times as fast
+        values = yaml.load(
+            text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        )  # the same in C is ten times as fast
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
@@ -152,7 +216,9 @@ def epochs_for(effort: str, examples: int, batch_size: int) -> float:
 
 
 def _impossible(values: dict[str, Any]) -> dict[str, str]:
-    """What is well-formed and yet cannot work, such as a model folder that is not there; each group by itself, whatever else is wrong."""
+    """What is well-formed and yet cannot work, such as a model folder that is not there; each group by itself, whatever
+    else is wrong.
+    """
     problems = {}
     for group, kind in (("base_model", ModelChoice), ("dataset", DatasetChoice)):
         try:
@@ -168,8 +234,14 @@ def _method_problems(recipe: Recipe) -> dict[str, str]:
     method, base = recipe.method, recipe.base_model
     problems = method.problems(base.precision, family_of(base), recipe.task_name)
     if recipe.training.gradient_checkpointing == "on" and not method.recomputes:
-        problems["training.gradient_checkpointing"] = f"{method.title()} cannot compute a block a second time. Choose auto or off."
-    if (wanted := method.layers_named()) and (there := layers_of(base)) and (strange := [n for n in wanted if n not in there]):
+        problems["training.gradient_checkpointing"] = (
+            f"{method.title()} cannot compute a block a second time. Choose auto or off."
+        )
+    if (
+        (wanted := method.layers_named())
+        and (there := layers_of(base))
+        and (strange := [n for n in wanted if n not in there])
+    ):
         problems["method.layer_names"] = no_such_layer(strange, there)
     return problems
 
@@ -193,7 +265,9 @@ def _no_such_setting(path: str, kind: str) -> str:
     others = [kind_in(leaf) for leaf in every if spelled(leaf) == path and kind]
     if others:
         return f"There is no such setting with method.name={kind}; it belongs to {', '.join(others)}."
-    known = [spelled(leaf) for leaf in every if kind_in(leaf) in ("", kind or METHODS[0]().name)] + list(Recipe.model_fields)
+    known = [spelled(leaf) for leaf in every if kind_in(leaf) in ("", kind or METHODS[0]().name)] + list(
+        Recipe.model_fields
+    )
     same_end = [name for name in known if name.rpartition(".")[2] == path.rpartition(".")[2]]  # the group was left out
     near = same_end or difflib.get_close_matches(path, known, n=1, cutoff=0.6)
     return "There is no such setting." + (f" Do you mean {near[0]}?" if near else "")

@@ -1,4 +1,6 @@
-"""Where this installation lives and listens. Everything comes from the environment; secrets live here and nowhere else."""
+"""Where this installation lives and listens. Everything comes from the environment; secrets live here and nowhere
+else.
+"""
 
 import difflib
 import fcntl
@@ -21,9 +23,14 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     home: Path = Field(Path("~/qlora_app"), description="Folder of runs, uploaded data, own presets and local models")
-    data_folder: Path | None = Field(None, description="Folder of uploaded data and of what may be chosen without an upload; `data` in the "
-                                                       "home by default")
-    host: str = Field("127.0.0.1", description="Address the page listens on; any other without a login makes it a demonstration")
+    data_folder: Path | None = Field(
+        None,
+        description="Folder of uploaded data and of what may be chosen without an upload; `data` in the "
+        "home by default",
+    )
+    host: str = Field(
+        "127.0.0.1", description="Address the page listens on; any other without a login makes it a demonstration"
+    )
     port: int = Field(7860, ge=0, le=65535, description="Port of the page")
     user: str | None = Field(None, description="Login name; without one there is no login")
     password: SecretStr | None = Field(None, description="Password of that login")
@@ -32,25 +39,33 @@ class Settings(BaseModel):
     max_unpacked_mb: int = Field(2048, ge=1, description="Most megabytes an uploaded .gz or .zip may unpack to")
     max_unpacked_ratio: int = Field(200, ge=1, description="Most times its own size an archive may unpack to")
     max_rows: int = Field(2_000_000, ge=1, description="Most rows a dataset may have")
-    max_cache_mb: int = Field(20_000, ge=1, description="Most megabytes kept of data that was read, and of data cut into tokens")
+    max_cache_mb: int = Field(
+        20_000, ge=1, description="Most megabytes kept of data that was read, and of data cut into tokens"
+    )
 
     @property
-    def runs(self) -> Path: return self.home / "runs"
+    def runs(self) -> Path:
+        return self.home / "runs"
 
     @property
-    def data(self) -> Path: return self.data_folder or self.home / "data"
+    def data(self) -> Path:
+        return self.data_folder or self.home / "data"
 
     @property
-    def models(self) -> Path: return self.home / "models"
+    def models(self) -> Path:
+        return self.home / "models"
 
     @property
-    def presets(self) -> Path: return self.home / "presets"
+    def presets(self) -> Path:
+        return self.home / "presets"
 
     @property
-    def tokens(self) -> Path: return self.home / "tokens"
+    def tokens(self) -> Path:
+        return self.home / "tokens"
 
     @property
-    def is_local(self) -> bool: return self.host in ("127.0.0.1", "localhost", "::1")
+    def is_local(self) -> bool:
+        return self.host in ("127.0.0.1", "localhost", "::1")
 
     @property
     def login(self) -> tuple[str, str] | None:
@@ -71,16 +86,22 @@ class Settings(BaseModel):
         try:
             self.home.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{self.home} cannot be made ({error.strerror}). Set {PREFIX}HOME to a folder you may write to.") from error
+            raise UserError(
+                f"{self.home} cannot be made ({error.strerror}). Set {PREFIX}HOME to a folder you may write to."
+            ) from error
         if not keeps_runs(self.home):
-            raise UserError(f"{self.home} cannot be written to, or keeps no locks (as some network drives do not). "
-                            f"Set {PREFIX}HOME to a folder on a disk of this machine you may write to.")
+            raise UserError(
+                f"{self.home} cannot be written to, or keeps no locks (as some network drives do not). "
+                f"Set {PREFIX}HOME to a folder on a disk of this machine you may write to."
+            )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read every QLORA_APP_ variable. Raises UserError naming each one that does not make sense, misspelt ones included.
+        """Read every QLORA_APP_ variable. Raises UserError naming each one that does not make sense, misspelt ones
+        included.
 
-        A Space is reached through Hugging Face's proxy only, and keeps across a restart only what is on its persistent storage.
+        A Space is reached through Hugging Face's proxy only, and keeps across a restart only what is on its persistent
+        storage.
         """
         values = {k.removeprefix(PREFIX).lower(): v for k, v in environment.items() if k.startswith(PREFIX) and v}
         lines = [_unknown(name) for name in values if name not in cls.model_fields]
@@ -97,7 +118,11 @@ class Settings(BaseModel):
             lines += [f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']} (it is {e['input']!r})" for e in error.errors()]
         if settings is None or lines:
             raise UserError("\n".join(lines))
-        folders = {name: folder.expanduser().resolve() for name in ("home", "data_folder") if (folder := getattr(settings, name))}
+        folders = {
+            name: folder.expanduser().resolve()
+            for name in ("home", "data_folder")
+            if (folder := getattr(settings, name))
+        }
         return settings.model_copy(update=folders)
 
 
@@ -106,18 +131,24 @@ def is_space(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def reached_directly(environment: Mapping[str, str] = os.environ) -> str:
-    """The value of NO_PROXY: what it was, and this machine, since Gradio calls its own page when it starts and no proxy knows that one."""
+    """The value of NO_PROXY: what it was, and this machine, since Gradio calls its own page when it starts and no proxy
+    knows that one.
+    """
     given = environment.get("no_proxy") or environment.get("NO_PROXY")
     return ",".join(filter(None, [given, "localhost", "127.0.0.1", "::1"]))
 
 
 def persistent_storage(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Where a Space keeps what must outlive its restarts; None elsewhere, and on a Space that has nothing of the kind."""
+    """Where a Space keeps what must outlive its restarts; None elsewhere, and on a Space that has nothing of the
+    kind.
+    """
     return STORAGE if is_space(environment) and keeps_runs(STORAGE) else None
 
 
 def keeps_runs(folder: Path) -> bool:
-    """Can files be written there, and do their locks hold? A run's proof of life is a lock, and some mounted drives grant every one."""
+    """Can files be written there, and do their locks hold? A run's proof of life is a lock, and some mounted drives
+    grant every one.
+    """
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".try-") as first, open(first.name, "rb") as second:
             fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -131,7 +162,9 @@ def keeps_runs(folder: Path) -> bool:
 
 
 def _unknown(name: str) -> str:
-    """A misspelt variable would be a login or a folder that is silently not used. Its value may be a secret, so it is not shown."""
+    """A misspelt variable would be a login or a folder that is silently not used. Its value may be a secret, so it is
+    not shown.
+    """
     near = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.5)
     every = ", ".join(PREFIX + field.upper() for field in Settings.model_fields)
     hint = f"Do you mean {PREFIX}{near[0].upper()}?" if near else f"There are: {every}."

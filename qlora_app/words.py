@@ -1,8 +1,18 @@
 """How figures and tasks are said, on the page, in a terminal, on a model card and in the sentences of a run."""
 
-TASK_NAMES = {"chat": "Chat", "text_to_text": "Text to text", "classification": "Classification", "fill_mask": "Fill the blank"}
-FIGURES = {"token_accuracy": "Tokens predicted", "accuracy": "Accuracy", "masked_accuracy": "Hidden tokens predicted", "rouge_l": "ROUGE-L",
-           "f1": "Macro F1"}  # shares from 0 to 1
+TASK_NAMES = {
+    "chat": "Chat",
+    "text_to_text": "Text to text",
+    "classification": "Classification",
+    "fill_mask": "Fill the blank",
+}
+FIGURES = {
+    "token_accuracy": "Tokens predicted",
+    "accuracy": "Accuracy",
+    "masked_accuracy": "Hidden tokens predicted",
+    "rouge_l": "ROUGE-L",
+    "f1": "Macro F1",
+}  # shares from 0 to 1
 
 
 def duration(seconds: float) -> str:

@@ -30,8 +30,17 @@ def wait_for(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
 
 def short_recipe(**training) -> Recipe:
     """A few real steps on the starter, measured on few questions."""
-    base = {"learning_rate": 3e-3, "optimizer": "adamw_torch", "max_steps": 6, "checkpoints": 2, "evaluations": 2, "samples": 1,
-            "scored_questions": 4, "measured_examples": 8, "max_length": 256}
+    base = {
+        "learning_rate": 3e-3,
+        "optimizer": "adamw_torch",
+        "max_steps": 6,
+        "checkpoints": 2,
+        "evaluations": 2,
+        "samples": 1,
+        "scored_questions": 4,
+        "measured_examples": 8,
+        "max_length": 256,
+    }
     return Recipe.from_dict({"method": {"rank": 8, "alpha": 16}, "training": base | training})
 
 

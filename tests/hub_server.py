@@ -1,7 +1,8 @@
 """The Hub without the Hub: a small server that speaks its HTTP API, well enough for the real client libraries.
 
-Search, model and dataset info at a revision, branches, cards, trees, files with checksums and ranges, gates, private repositories,
-refused tokens, too many requests, connections cut off in the middle. It serves what a test puts into it and remembers what it was asked.
+Search, model and dataset info at a revision, branches, cards, trees, files with checksums and ranges, gates, private
+repositories, refused tokens, too many requests, connections cut off in the middle. It serves what a test puts into it
+and remembers what it was asked.
 """
 
 import functools
@@ -41,7 +42,9 @@ class Repo:
 
     @property
     def commit(self) -> str:
-        return hashlib.sha1("".join(name + etag(name, content) for name, content in sorted(self.files.items())).encode()).hexdigest()
+        return hashlib.sha1(
+            "".join(name + etag(name, content) for name, content in sorted(self.files.items())).encode()
+        ).hexdigest()
 
     def at(self, revision: str) -> "Repo | None":
         """As it is at a branch or a commit; None if there is none of that name."""
@@ -49,14 +52,25 @@ class Repo:
         return next((repo for name, repo in every.items() if revision in (name, repo.commit)), None)
 
     def refs(self) -> dict[str, Any]:
-        rows = [{"name": name.rpartition("/")[2], "ref": name if "/" in name else f"refs/heads/{name}",
-                 "targetCommit": self.at(name).commit} for name in ("main", *self.others)]
-        return {"branches": [one for one in rows if "heads" in one["ref"]], "converts": [one for one in rows if "heads" not in one["ref"]],
-                "tags": []}
+        rows = [
+            {
+                "name": name.rpartition("/")[2],
+                "ref": name if "/" in name else f"refs/heads/{name}",
+                "targetCommit": self.at(name).commit,
+            }
+            for name in ("main", *self.others)
+        ]
+        return {
+            "branches": [one for one in rows if "heads" in one["ref"]],
+            "converts": [one for one in rows if "heads" not in one["ref"]],
+            "tags": [],
+        }
 
     @classmethod
     def of_folder(cls, id: str, folder: Path, **words: Any) -> "Repo":
-        return cls(id, {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}, **words)
+        return cls(
+            id, {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}, **words
+        )
 
 
 @functools.lru_cache(maxsize=1000)
@@ -160,7 +174,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _json(self, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
         body = json.dumps(value).encode()
         self.send_response(status)
-        for name, text in {"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})}.items():
+        for name, text in {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            **(headers or {}),
+        }.items():
             if text:
                 self.send_header(name, text)
         self.end_headers()
@@ -169,19 +187,31 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _search(self, kind: str, asked: dict[str, list[str]]) -> list[dict[str, Any]]:
         words = " ".join(asked.get("search", [""])).lower()
-        found = [repo for repo in self.server.repos.values() if repo.kind == kind and words in repo.id.lower() and not repo.private]
+        found = [
+            repo
+            for repo in self.server.repos.values()
+            if repo.kind == kind and words in repo.id.lower() and not repo.private
+        ]
         wanted = {*asked.get("filter", []), *asked.get("pipeline_tag", [])} if kind == "models" else set()
         found = [repo for repo in found if wanted <= {"safetensors", *repo.tags}]
         found.sort(key=lambda repo: -repo.downloads)
-        return [self._info(repo, expand=asked.get("expand")) for repo in found[:int(asked.get("limit", ["20"])[0])]]
+        return [self._info(repo, expand=asked.get("expand")) for repo in found[: int(asked.get("limit", ["20"])[0])]]
 
     def _info(self, repo: Repo, blobs: bool = False, expand: list[str] | None = None) -> dict[str, Any]:
         total = sum(repo.parameters.values())
-        whole = {"id": repo.id, "cardData": repo.card or None,
-                 "modelId": repo.id, "sha": repo.commit, "private": repo.private, "gated": "manual" if repo.gated else False,
-                 "downloads": repo.downloads, "tags": [f"license:{repo.licence}", "safetensors", *repo.tags], "config": repo.config,
-                 "safetensors": {"parameters": repo.parameters, "total": total} if total else None,
-                 "siblings": [self._sibling(name, content, blobs) for name, content in repo.files.items()]}
+        whole = {
+            "id": repo.id,
+            "cardData": repo.card or None,
+            "modelId": repo.id,
+            "sha": repo.commit,
+            "private": repo.private,
+            "gated": "manual" if repo.gated else False,
+            "downloads": repo.downloads,
+            "tags": [f"license:{repo.licence}", "safetensors", *repo.tags],
+            "config": repo.config,
+            "safetensors": {"parameters": repo.parameters, "total": total} if total else None,
+            "siblings": [self._sibling(name, content, blobs) for name, content in repo.files.items()],
+        }
         return {k: v for k, v in whole.items() if v is not None and (expand is None or k in (*expand, "id", "modelId"))}
 
     def _sibling(self, name: str, content: bytes, blobs: bool) -> dict[str, Any]:
@@ -192,7 +222,9 @@ class _Handler(BaseHTTPRequestHandler):
                 known["lfs"] = {"sha256": etag(name, content), "size": len(content), "pointerSize": 134}
         return known
 
-    def _about(self, kind: str, id: str, what: str | None, revision: str | None, refs: str | None, rest: str | None) -> None:
+    def _about(
+        self, kind: str, id: str, what: str | None, revision: str | None, refs: str | None, rest: str | None
+    ) -> None:
         repo = self._repo(kind, id, revision)
         if repo is None:
             return
@@ -200,7 +232,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(repo.refs())
         elif what == "tree":
             below = (rest or "").strip("/")
-            found = [self._entry(name, content) for name, content in repo.files.items() if name.startswith(below and f"{below}/")]
+            found = [
+                self._entry(name, content)
+                for name, content in repo.files.items()
+                if name.startswith(below and f"{below}/")
+            ]
             self._json(found) if found else self._refuse(404, "EntryNotFound", f"{below} does not exist")
         elif what == "paths-info":
             paths = json.loads(self.body)["paths"]
@@ -209,7 +245,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(self._info(repo, blobs="blobs" in self.path))
 
     def _entry(self, name: str, content: bytes) -> dict[str, Any]:
-        large = {"lfs": {"oid": etag(name, content), "size": len(content), "pointerSize": 134}} if name.endswith(LARGE) else {}
+        large = (
+            {"lfs": {"oid": etag(name, content), "size": len(content), "pointerSize": 134}}
+            if name.endswith(LARGE)
+            else {}
+        )
         return {"type": "file", "path": name, "size": len(content), "oid": etag("", content)} | large
 
     def _file(self, dataset: str | None, id: str, revision: str, name: str) -> None:
@@ -238,7 +278,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, name: str, content: bytes) -> None:
         end = self.server.cut_after.pop(name, len(content))
         for i in range(0, min(end, len(content)), 65536):
-            piece = content[i:min(i + 65536, end)]
+            piece = content[i : min(i + 65536, end)]
             self.server.before_chunk(name, i)
             self.wfile.write(piece)
             self.server.bytes_sent[name] = self.server.bytes_sent.get(name, 0) + len(piece)

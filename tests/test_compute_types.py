@@ -1,4 +1,6 @@
-"""Which type of number a machine computes in, and that nothing else changes with it: a table of cards, the CPU's trial, real runs."""
+"""Which type of number a machine computes in, and that nothing else changes with it: a table of cards, the CPU's trial,
+real runs.
+"""
 
 import json
 import os
@@ -50,7 +52,8 @@ CARDS = {  # name: (card, what most models compute in there, what those compute 
     "B200": (Card("B200", (10, 0), 180 * GB), "bf16", "bf16"),
     "5090": (Card("GeForce RTX 5090", (12, 0), 32 * GB), "bf16", "bf16"),
     "MI300": (Card("AMD Instinct MI300X", None, 192 * GB, is_amd=True), "bf16", "bf16"),
-    "CPU": (CPU, "fp32", "fp32")}
+    "CPU": (CPU, "fp32", "fp32"),
+}
 OLD = Card("Tesla M40", (5, 2), 12 * GB)
 
 
@@ -65,8 +68,12 @@ def test_each_card_computes_in_what_it_has(name):
         assert card.name in compute_type(card).why and compute_type(card).why.endswith(".")
 
 
-@given(st.sampled_from([card for card, *_ in CARDS.values()]), st.sampled_from(["bf16", "fp16", "fp32"]),
-       st.sampled_from(["nf4", "fp4", "int8", "bf16"]), st.sampled_from(["llama", "t5"]))
+@given(
+    st.sampled_from([card for card, *_ in CARDS.values()]),
+    st.sampled_from(["bf16", "fp16", "fp32"]),
+    st.sampled_from(["nf4", "fp4", "int8", "bf16"]),
+    st.sampled_from(["llama", "t5"]),
+)
 def test_what_a_person_chose_is_taken(card, wanted, precision, family):
     assert compute_type(card, precision, wanted, family).taken == wanted
     assert compute_type(card, "fp32", wanted, family).taken == "fp32"
@@ -80,7 +87,10 @@ def test_a_cpu_computes_in_bf16_only_where_that_is_clearly_faster(fp32, bf16):
 
 def seen_by_torch(monkeypatch, *found, hip=None):
     """As if torch saw these GPUs: (name, capability, bytes)."""
-    facts = [SimpleNamespace(name=name, major=major, minor=minor, total_memory=memory) for name, (major, minor), memory in found]
+    facts = [
+        SimpleNamespace(name=name, major=major, minor=minor, total_memory=memory)
+        for name, (major, minor), memory in found
+    ]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(facts))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(facts))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: facts[number])
@@ -95,8 +105,10 @@ def test_bf16_that_is_only_emulated_is_not_taken(monkeypatch):
 
 def test_torch_calls_amd_cuda_and_numbers_it_otherwise(monkeypatch):
     seen_by_torch(monkeypatch, ("AMD Instinct MI300X", (9, 4), 192 * GB), hip="6.4")
-    card, = cards_here()
-    assert card.is_gpu and card.capability is None and compute_type(card).taken == "bf16" and problems(card, "int8") == {}
+    (card,) = cards_here()
+    assert (
+        card.is_gpu and card.capability is None and compute_type(card).taken == "bf16" and problems(card, "int8") == {}
+    )
 
 
 def test_without_a_gpu_there_is_the_cpu(monkeypatch):
@@ -107,7 +119,11 @@ def test_without_a_gpu_there_is_the_cpu(monkeypatch):
 def test_what_a_card_cannot_run_is_said_before_it_is_tried():
     assert "6.0" in problems(OLD, "nf4")["precision"] and OLD.name in problems(OLD, "nf4")["precision"]
     assert "7.5" in problems(CARDS["V100"][0], "int8")["precision"]
-    assert not any(problems(card, "nf4") for card, *_ in CARDS.values()) and not problems(OLD, "fp32") and not problems(CPU, "int8")
+    assert (
+        not any(problems(card, "nf4") for card, *_ in CARDS.values())
+        and not problems(OLD, "fp32")
+        and not problems(CPU, "int8")
+    )
 
 
 @pytest.mark.parametrize("wanted", ["paged_adamw_8bit", "paged_adamw_32bit", "adamw_torch"])
@@ -120,11 +136,15 @@ def test_the_optimizer_is_one_that_the_machine_has(wanted):
         assert {(decided.taken, decided.why) for decided in everywhere.values()} == {("adamw_torch_fused", "")}
         return
     assert everywhere["T4"] == everywhere["MI300"] == (wanted, "") and everywhere["old"].taken == "adamw_torch_fused"
-    assert "paged" not in everywhere["CPU"].taken or wanted == "paged_adamw_32bit"  # bitsandbytes itself pages nothing on a CPU
+    assert (
+        "paged" not in everywhere["CPU"].taken or wanted == "paged_adamw_32bit"
+    )  # bitsandbytes itself pages nothing on a CPU
     assert everywhere["CPU"].why and wanted in everywhere["old"].why
 
 
-@given(st.lists(st.sampled_from([card for card, *_ in CARDS.values()]), min_size=1, max_size=8), st.floats(0, 2000 * GB))
+@given(
+    st.lists(st.sampled_from([card for card, *_ in CARDS.values()]), min_size=1, max_size=8), st.floats(0, 2000 * GB)
+)
 def test_a_model_is_put_where_it_fits_and_never_half_on_a_cpu(found, weights):
     gpus, made = [card for card in found if card.is_gpu], device_map(found, weights)
     if not gpus:
@@ -169,13 +189,23 @@ def test_where_nothing_can_be_written_the_trial_is_made_each_time(tmp_path):
 
 
 def test_without_bf16_instructions_fp32_is_taken_and_that_is_known_at_once():
-    """oneDNN is told to do without; its stand-in is a hundred times slower, so it must not be tried on anything large."""
-    code = ("import time\nimport torch\nfrom qlora_app.base_models.cards import CPU, compute_type\n"
-            "from qlora_app.base_models.trial import measured\n"
-            "began = time.process_time()\ntrial = measured([(2048, 2048), (2048, 5632)])\n"
-            "print(compute_type(CPU, trial=trial).taken, time.process_time() - began)")
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1],
-                          env=os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}).stdout.split()
+    """oneDNN is told to do without; its stand-in is a hundred times slower, so it must not be tried on anything
+    large.
+    """
+    code = (
+        "import time\nimport torch\nfrom qlora_app.base_models.cards import CPU, compute_type\n"
+        "from qlora_app.base_models.trial import measured\n"
+        "began = time.process_time()\ntrial = measured([(2048, 2048), (2048, 5632)])\n"
+        "print(compute_type(CPU, trial=trial).taken, time.process_time() - began)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+    ).stdout.split()
     assert said[0] == "fp32" and float(said[1]) < 1.0
 
 
@@ -196,14 +226,20 @@ def test_a_run_that_began_in_bf16_goes_on_in_it_bit_for_bit_whatever_is_faster_b
     monkeypatch.setattr(computing, "trial_of", lambda sizes, kept: faster["bf16"])
     whole, parts = store.create(short_recipe()), store.create(short_recipe())
     assert worker.main(whole.folder) == 0 and whole.status().state == "done"
-    assert whole.computes_in().taken == "bf16" and "20%" in whole.computes_in().why and whole.recipe().base_model.compute_type == "auto"
+    assert (
+        whole.computes_in().taken == "bf16"
+        and "20%" in whole.computes_in().why
+        and whole.recipe().base_model.compute_type == "auto"
+    )
     parts.ask("stop")
     assert worker.main(parts.folder) == 0 and parts.status().state == "stopped"
     monkeypatch.setattr(computing, "trial_of", lambda sizes, kept: faster["fp32"])  # another machine
     assert worker.main(parts.folder) == 0 and parts.status().state == "done"
     assert losses(parts) == losses(whole)
     a, b = (load_file(run.adapter / "adapter_model.safetensors") for run in (whole, parts))
-    assert all(torch.equal(a[name], b[name]) for name in a) and {tensor.dtype for tensor in a.values()} == {torch.float32}
+    assert all(torch.equal(a[name], b[name]) for name in a) and {tensor.dtype for tensor in a.values()} == {
+        torch.float32
+    }
     assert whole.proof()["reload"]["max_difference"] == 0.0 and whole.base_model().compute_type == "bf16"
     session = ChatSession.open(whole.base_model(), whole.recipe().method, whole.adapter, whole.task())
     assert session.model.dtype == torch.bfloat16, "it is asked in what it learned in"
@@ -218,9 +254,16 @@ def test_a_run_from_before_types_were_kept_goes_on_as_it_began(store, monkeypatc
     assert worker.main(run.folder) == 0 and run.computes_in() == ("fp32", "")
 
 
-@pytest.mark.parametrize("kind, card, says", [
-    ("fp16", CPU, "fp32"), ("bf16", CARDS["T4"][0], "Tesla T4"), ("bf16", CPU, ""), ("bf16", CARDS["A100"][0], ""),
-    ("fp16", CARDS["A100"][0], "")])
+@pytest.mark.parametrize(
+    "kind, card, says",
+    [
+        ("fp16", CPU, "fp32"),
+        ("bf16", CARDS["T4"][0], "Tesla T4"),
+        ("bf16", CPU, ""),
+        ("bf16", CARDS["A100"][0], ""),
+        ("fp16", CARDS["A100"][0], ""),
+    ],
+)
 def test_a_run_that_is_resumed_elsewhere_says_what_it_goes_on_in(kind, card, says):
     said = computing.goes_on(kind, card)
     assert says in said and bool(said) == bool(says)
@@ -237,7 +280,10 @@ def test_embeddings_that_learn_whole_are_computed_in_32_bits_where_16_would_lose
     monkeypatch.setattr(computing, "trial_of", lambda sizes, kept: Trial(1.0, 0.1))
     recipe = short_recipe().model_copy(update={"method": LoraMethod(train_embeddings=True)})
     assert computing.decide(recipe, CPU).taken == computing.decide(recipe, CARDS["T4"][0]).taken == "fp32"
-    assert computing.decide(short_recipe(), CPU).taken == "bf16" and computing.decide(short_recipe(), CARDS["T4"][0]).taken == "fp16"
+    assert (
+        computing.decide(short_recipe(), CPU).taken == "bf16"
+        and computing.decide(short_recipe(), CARDS["T4"][0]).taken == "fp16"
+    )
 
 
 # ---- in 16 bits it learns the same
@@ -254,7 +300,9 @@ def trained(tmp_path_factory):
     try:
         for kind in ("fp32", "bf16"):
             recipe = short_recipe(max_steps=20, measured_examples=32)
-            runs[kind] = RunStore(home / "runs").create(recipe.model_copy(update={"base_model": ModelChoice(compute_type=kind)}))
+            runs[kind] = RunStore(home / "runs").create(
+                recipe.model_copy(update={"base_model": ModelChoice(compute_type=kind)})
+            )
             assert worker.main(runs[kind].folder) == 0 and runs[kind].status().state == "done"
     finally:
         if before is None:
@@ -306,7 +354,9 @@ IN_FP16 = [LoraMethod(dropout=0.1), LoraMethod(weight_decomposed=True), AdaMixMe
 
 @pytest.mark.parametrize("method", IN_FP16, ids=lambda method: method.title())
 def test_fp16_learns_with_scaled_losses(method, tmp_path, monkeypatch):
-    """What a T4 does, with the CPU's own autocast and scaler: gradients arrive in 32 bits, unscaled, and every step is taken."""
+    """What a T4 does, with the CPU's own autocast and scaler: gradients arrive in 32 bits, unscaled, and every step is
+    taken.
+    """
     monkeypatch.setattr(loading, "compute_type", lambda choice: torch.float16)
     precision = "fp32" if method.quantizes_itself else "nf4"
     base = ModelChoice(source="folder", id=str(tiny_model("llama", tmp_path)), precision=precision)
@@ -329,8 +379,9 @@ def test_fp16_learns_with_scaled_losses(method, tmp_path, monkeypatch):
     assert losses[-1] < losses[0] and scaler.get_scale() == 2.0**12
 
 
-@pytest.mark.parametrize("card, kind, bf16, fp16", [
-    ("T4", "fp16", False, True), ("A100", "bf16", True, False), ("T4", "fp32", False, False)])
+@pytest.mark.parametrize(
+    "card, kind, bf16, fp16", [("T4", "fp16", False, True), ("A100", "bf16", True, False), ("T4", "fp32", False, False)]
+)
 def test_the_trainer_is_told_the_type_and_copies_the_model_nowhere(card, kind, bf16, fp16, store, monkeypatch):
     made = {}
 
@@ -343,7 +394,9 @@ def test_the_trainer_is_told_the_type_and_copies_the_model_nowhere(card, kind, b
     monkeypatch.setattr("qlora_app.train.trainer.TrainingArguments", Asked)
     named = CARDS[card][0]
     seen_by_torch(monkeypatch, *[(named.name, named.capability, named.memory)] * 2)
-    recipe = short_recipe(optimizer="paged_adamw_8bit").model_copy(update={"base_model": ModelChoice(compute_type=kind)})
+    recipe = short_recipe(optimizer="paged_adamw_8bit").model_copy(
+        update={"base_model": ModelChoice(compute_type=kind)}
+    )
     job = SimpleNamespace(recipe=recipe, run=store.create(recipe), train=range(10), micro_batch=2, packing=True)
     assert arguments(job)._n_gpu == 1
     assert (made["bf16"], made["fp16"], made["use_cpu"], made["optim"]) == (bf16, fp16, False, "paged_adamw_8bit")
@@ -360,4 +413,7 @@ def test_a_resumed_run_says_where_its_optimizer_is_not_paged(store):
     run = store.create(short_recipe(optimizer="paged_adamw_8bit"))
     reporter = Reporter(run, [], 0)
     settled = computing.settle(run, run.recipe(), reporter, began=False)
-    assert any("paged" in warning for warning in reporter.status.warnings) and settled.base_model.compute_type == run.computes_in().taken
+    assert (
+        any("paged" in warning for warning in reporter.status.warnings)
+        and settled.base_model.compute_type == run.computes_in().taken
+    )

@@ -1,8 +1,8 @@
 """The Dockerfile without Docker.
 
-As root on Linux every RUN line is run as it stands on a copy of this machine's files (an overlay in a mount namespace: nothing
-outside changes), then ENTRYPOINT and CMD as the image's user, with an init as process 1 and an empty volume. And on every
-machine the CMD alone is run in an empty folder, with the variables that tell an app that it is on a Space.
+As root on Linux every RUN line is run as it stands on a copy of this machine's files (an overlay in a mount namespace:
+nothing outside changes), then ENTRYPOINT and CMD as the image's user, with an init as process 1 and an empty volume.
+And on every machine the CMD alone is run in an empty folder, with the variables that tell an app that it is on a Space.
 """
 
 import fnmatch
@@ -25,7 +25,16 @@ from qlora_app.runs import Run, RunStore
 from tests.conftest import wait_for
 
 ROOT = Path(__file__).parents[1]
-LONG_RUN = {"training": {"max_steps": 100_000, "epochs": 1000, "samples": 0, "evaluations": 0, "scored_questions": 0, "checkpoints": 0}}
+LONG_RUN = {
+    "training": {
+        "max_steps": 100_000,
+        "epochs": 1000,
+        "samples": 0,
+        "evaluations": 0,
+        "scored_questions": 0,
+        "checkpoints": 0,
+    }
+}
 
 
 def instructions():
@@ -45,13 +54,17 @@ def assigned(value):
 def is_ignored(path):
     """Does .dockerignore leave this path, relative to the repository, out of the image?"""
     patterns = (ROOT / ".dockerignore").read_text().split()
-    return any(fnmatch.fnmatch(path.name, p[3:]) if p.startswith("**/") else fnmatch.fnmatch(str(path), p) for p in patterns)
+    return any(
+        fnmatch.fnmatch(path.name, p[3:]) if p.startswith("**/") else fnmatch.fnmatch(str(path), p) for p in patterns
+    )
 
 
 def copy_context(target):
     """What `COPY . .` copies."""
+
     def left_out(folder, names):
         return [name for name in names if is_ignored((Path(folder) / name).relative_to(ROOT))]
+
     shutil.copytree(ROOT, target, ignore=left_out, dirs_exist_ok=True)
 
 
@@ -62,10 +75,14 @@ class Image:
         self.upper, self.root = folder / "upper", folder / "root"
         for path in (self.upper, self.root, folder / "work"):
             path.mkdir()
-        self.mounts = (f"mount -t overlay overlay -o lowerdir=/,upperdir={self.upper},workdir={folder / 'work'} {self.root} "
-                       f"&& mount --bind /dev {self.root}/dev && mount -t proc proc {self.root}/proc")
+        self.mounts = (
+            f"mount -t overlay overlay -o lowerdir=/,upperdir={self.upper},workdir={folder / 'work'} {self.root} "
+            f"&& mount --bind /dev {self.root}/dev && mount -t proc proc {self.root}/proc"
+        )
         self.user, self.folder = "root", "/"
-        self.environment = {"PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+        self.environment = {
+            "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        }
         self.arguments = {}
 
     def command(self, argv, environment, volume=None):
@@ -73,8 +90,23 @@ class Image:
         mounts = f"{self.mounts} && mount --bind {volume} {self.root}{values('VOLUME')[0]}" if volume else self.mounts
         inside = ["sh", "-c", f'cd {self.folder} && exec "$@"', "sh", *argv]
         assigned = [f"{name}={value}" for name, value in environment.items()]
-        return ["unshare", "--mount", "--pid", "--fork", "sh", "-c", f'{mounts} && exec "$@"', "sh",
-                "chroot", f"--userspec={self.user}", str(self.root), "env", "-i", *assigned, *inside]
+        return [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "sh",
+            "-c",
+            f'{mounts} && exec "$@"',
+            "sh",
+            "chroot",
+            f"--userspec={self.user}",
+            str(self.root),
+            "env",
+            "-i",
+            *assigned,
+            *inside,
+        ]
 
     def run(self, line):
         """A RUN line, with this machine's way to the network."""
@@ -164,7 +196,12 @@ class Container:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.home, self.log, self.store = home, log, RunStore(home / "runs")
-        self.given = {"OMP_NUM_THREADS": "1", "QLORA_APP_PORT": str(self.port), "HF_HUB_OFFLINE": "1", "HOME": "/home/user"}
+        self.given = {
+            "OMP_NUM_THREADS": "1",
+            "QLORA_APP_PORT": str(self.port),
+            "HF_HUB_OFFLINE": "1",
+            "HOME": "/home/user",
+        }
         self.in_image = image is not None
         self.process = self._start_in(image) if image else self._start_bare()
 
@@ -177,11 +214,23 @@ class Container:
     def _start_bare(self):
         copy_context(self.home.parent / "app")
         environment = {name: value for line in values("ENV") for name, value in assigned(line).items()} | self.given
-        environment |= {"SYSTEM": "spaces", "SPACE_ID": "ada/workshop", "QLORA_APP_HOME": str(self.home),
-                        "HF_HOME": str(self.home / "hub"), "HOME": str(self.home.parent),
-                        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        return subprocess.Popen(json.loads(values("CMD")[0]), cwd=self.home.parent / "app", env=environment, start_new_session=True,
-                                stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
+        environment |= {
+            "SYSTEM": "spaces",
+            "SPACE_ID": "ada/workshop",
+            "QLORA_APP_HOME": str(self.home),
+            "HF_HOME": str(self.home / "hub"),
+            "HOME": str(self.home.parent),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+        return subprocess.Popen(
+            json.loads(values("CMD")[0]),
+            cwd=self.home.parent / "app",
+            env=environment,
+            start_new_session=True,
+            stdout=self.log,
+            stderr=self.log,
+            stdin=subprocess.DEVNULL,
+        )
 
     def page(self):
         try:
@@ -196,7 +245,9 @@ class Container:
         return next((p for p in family if p.cmdline()[-1:] == ["app.py"]), None)
 
     def end(self, by):
-        """A signal to process 1, as `docker stop` and `docker kill` send it; without an image to all that CMD started."""
+        """A signal to process 1, as `docker stop` and `docker kill` send it; without an image to all that CMD
+        started.
+        """
         if self.process.poll() is not None:
             return
         first = psutil.Process(self.process.pid).children()

@@ -1,4 +1,6 @@
-"""Layers and adapters on a CPU: unpacked once, one operation a layer, examples taken apart; the same numbers in every case."""
+"""Layers and adapters on a CPU: unpacked once, one operation a layer, examples taken apart; the same numbers in every
+case.
+"""
 
 import copy
 
@@ -25,7 +27,9 @@ def pair(kind=torch.float32, quant="nf4", double=True, bias=True, inputs=128, ou
     plain = torch.nn.Linear(inputs, outputs, bias=bias)
     made = []
     for _ in range(2):
-        layer = bnb.nn.Linear4bit(inputs, outputs, bias=bias, compute_dtype=kind, quant_type=quant, compress_statistics=double)
+        layer = bnb.nn.Linear4bit(
+            inputs, outputs, bias=bias, compute_dtype=kind, quant_type=quant, compress_statistics=double
+        )
         layer.load_state_dict(plain.state_dict())
         layer.support_avx512bf16_for_cpu = False
         made.append(layer.to("cpu").requires_grad_(False))
@@ -54,7 +58,9 @@ def test_a_kept_weight_gives_the_same_bits_forwards_and_backwards(kind, quant, d
             assert torch.equal(theirs.eval()(x), ours.eval()(x))
     assert ours._unpacked.dtype == kind and torch.equal(theirs.weight, ours.weight)
     a, b = theirs.state_dict(), ours.state_dict()
-    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name].to(a[name].dtype)) for name in a)  # theirs narrows its bias
+    assert a.keys() == b.keys() and all(
+        torch.equal(a[name], b[name].to(a[name].dtype)) for name in a
+    )  # theirs narrows its bias
 
 
 def other_weight():
@@ -68,8 +74,11 @@ def test_other_codes_are_seen_at_once():
     x = torch.randn(3, 128)
     codes = ours.weight.data.flip(0).clone()
     seen = [ours(x)]
-    for change in (lambda layer: layer.weight.copy_(codes), lambda layer: setattr(layer.weight, "data", codes.roll(7, 0)),
-                   lambda layer: setattr(layer, "weight", other_weight())):
+    for change in (
+        lambda layer: layer.weight.copy_(codes),
+        lambda layer: setattr(layer.weight, "data", codes.roll(7, 0)),
+        lambda layer: setattr(layer, "weight", other_weight()),
+    ):
         with torch.no_grad():
             change(theirs)
             change(ours)
@@ -128,8 +137,13 @@ def apart(some, others):
 BATCH = {"input_ids": torch.arange(5, 65).view(3, 20)}
 
 
-METHODS_OF_LORA = [{}, {"dropout": 0.3}, {"rank": 3, "alpha": 7, "rank_stabilized": True}, {"initialisation": "pissa"},
-                   {"layers": "attention"}]
+METHODS_OF_LORA = [
+    {},
+    {"dropout": 0.3},
+    {"rank": 3, "alpha": 7, "rank_stabilized": True},
+    {"initialisation": "pissa"},
+    {"layers": "attention"},
+]
 
 
 @pytest.mark.parametrize("choice", [{}, {"precision": "fp32"}, {"double_quantization": False}], ids=str)
@@ -147,7 +161,9 @@ def test_it_learns_what_pefts_layers_learn(family, method, choice, tmp_path):
 @pytest.mark.parametrize("method", [method for method in METHODS_OF_LORA if "initialisation" not in method], ids=str)
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_in_bf16_its_gradients_are_as_near_to_those_of_fp32_as_pefts(family, method, choice, tmp_path):
-    """PEFT widens the adapter's inputs to fp32, here its products are in bf16 as on a GPU; what rounding costs is the base's."""
+    """PEFT widens the adapter's inputs to fp32, here its products are in bf16 as on a GPU; what rounding costs is the
+    base's.
+    """
     folder = str(tiny_model(family, tmp_path))
     exact = "nf4" if "precision" not in choice else "fp32"
     loss, wanted = learned_from(lora(None, ModelChoice(source="folder", id=folder, precision=exact), **method), BATCH)
@@ -187,12 +203,16 @@ def test_answers_are_pefts_bit_for_bit(tmp_path):
 def test_every_method_learns_on_such_layers_and_leaves_their_codes_alone(method, tmp_path):
     made, folder = method(), tiny_model("llama", tmp_path)
     precision = "nf4" if "nf4" in made.precisions else "fp32"
-    base = load_model(ModelChoice(source="folder", id=str(folder), precision=precision), quantize=not made.quantizes_itself)
+    base = load_model(
+        ModelChoice(source="folder", id=str(folder), precision=precision), quantize=not made.quantizes_itself
+    )
     layers = [part for part in base.modules() if isinstance(part, CpuLinear4bit)]
     codes = [layer.weight.detach().clone() for layer in layers]
     assert bool(layers) == (precision == "nf4")
     model = made.attach(base)
-    made.before_first_step(model, BATCH | {"labels": BATCH["input_ids"], "attention_mask": torch.ones_like(BATCH["input_ids"])})
+    made.before_first_step(
+        model, BATCH | {"labels": BATCH["input_ids"], "attention_mask": torch.ones_like(BATCH["input_ids"])}
+    )
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     losses = []
     for step in range(1, 6):
@@ -200,7 +220,9 @@ def test_every_method_learns_on_such_layers_and_leaves_their_codes_alone(method,
         optimizer.step()
         made.after_step(model, step, 5)
         model.eval()(**BATCH)
-    assert losses[-1] < losses[0] and all(torch.equal(layer.weight, was) for layer, was in zip(layers, codes, strict=True))
+    assert losses[-1] < losses[0] and all(
+        torch.equal(layer.weight, was) for layer, was in zip(layers, codes, strict=True)
+    )
 
 
 # ---- norms in one operation
@@ -210,7 +232,9 @@ def test_every_method_learns_on_such_layers_and_leaves_their_codes_alone(method,
 def test_a_norm_gives_the_same_bits_and_its_gradient_to_rounding(kind, tmp_path):
     model = load_model(ModelChoice(source="folder", id=str(tiny_model("qwen", tmp_path))))
     norms = [part for part in model.modules() if type(part).__name__ == "OneStepQwen3RMSNorm"]
-    assert len(norms) == 4 * 2 + 1 and len([part for part in model.modules() if "RMSNorm" in type(part).__name__]) == len(norms)
+    assert len(norms) == 4 * 2 + 1 and len(
+        [part for part in model.modules() if "RMSNorm" in type(part).__name__]
+    ) == len(norms)
     ours = norms[-1].to(kind).requires_grad_(False)  # as wide as the model; others are as wide as a head
     torch.nn.init.normal_(ours.weight, 1, 0.2)
     x, gradient = (3 * torch.randn(2, 5, 64)).to(kind), torch.randn(2, 5, 64).to(kind)
@@ -218,7 +242,10 @@ def test_a_norm_gives_the_same_bits_and_its_gradient_to_rounding(kind, tmp_path)
     ours.__class__ = type(ours).__mro__[2]
     assert type(ours).__name__ == "Qwen3RMSNorm"
     theirs = both(ours, x, gradient)
-    assert torch.equal(made[0], theirs[0]) and (made[1] - theirs[1]).norm() <= (1e-6 if kind == torch.float32 else 1e-2) * theirs[1].norm()
+    assert (
+        torch.equal(made[0], theirs[0])
+        and (made[1] - theirs[1]).norm() <= (1e-6 if kind == torch.float32 else 1e-2) * theirs[1].norm()
+    )
 
 
 @pytest.mark.parametrize("family", ["gpt2", "t5", "bert"])

@@ -1,4 +1,6 @@
-"""Data that a person brings: one file or several, a folder, an archive, pasted text, what lies on the server; and what changes later."""
+"""Data that a person brings: one file or several, a folder, an archive, pasted text, what lies on the server; and what
+changes later.
+"""
 
 import io
 import json
@@ -50,6 +52,7 @@ def write(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
         return path
+
     return write
 
 
@@ -75,12 +78,16 @@ def test_several_files_become_one_dataset_and_a_row_is_named_by_its_file(data, w
     examples = load_examples(choice, data)
     assert choice.title == "a_and_1_more" and examples.rows == 19 and len(examples.train) + len(examples.held_out) == 18
     assert str(examples.left_out[0]).startswith("row 19 (line 7 of b.jsonl): ")
-    assert uploaded_files(data) == [id] and id == import_files([write("a.jsonl", alpaca("a", 12)), write("b.jsonl", broken)], data)
+    assert uploaded_files(data) == [id] and id == import_files(
+        [write("a.jsonl", alpaca("a", 12)), write("b.jsonl", broken)], data
+    )
     assert [path.name for path in data.iterdir()] == [id], "the second time leaves nothing beside it"
 
 
 def test_two_files_of_one_name_are_both_kept(data, write):
-    examples = load_examples(own(import_files([write("1/a.jsonl", alpaca("a", 3)), write("2/a.jsonl", alpaca("b", 4))], data)), data)
+    examples = load_examples(
+        own(import_files([write("1/a.jsonl", alpaca("a", 3)), write("2/a.jsonl", alpaca("b", 4))], data)), data
+    )
     assert examples.rows == 7
 
 
@@ -95,7 +102,9 @@ def test_an_archive_of_several_files_is_one_dataset(data, tmp_path):
     file.write_bytes(zipped(**{"x/a.jsonl": alpaca("a", 3), "x/b.jsonl": alpaca("b", 4), "README.md": "# no data"}))
     assert load_examples(own(import_file(file, data, "all.zip")), data).rows == 7
     file.write_bytes(zipped(**{"a.jsonl": alpaca("a", 3), "b.jsonl": SHAREGPT}))
-    with pytest.raises(UserError, match=r"all\.zip holds files in different formats.*a\.jsonl is Alpaca, b\.jsonl is ShareGPT"):
+    with pytest.raises(
+        UserError, match=r"all\.zip holds files in different formats.*a\.jsonl is Alpaca, b\.jsonl is ShareGPT"
+    ):
         import_file(file, data, "all.zip")
 
 
@@ -162,8 +171,14 @@ def test_what_nobody_checked_has_limits_when_it_is_read(data, monkeypatch):
 # ---- pasted text
 
 
-@pytest.mark.parametrize(("text", "format"), [("question,answer\nWhy?,Because.\nWho?,Me.\n", "question_answer"),
-                                              (alpaca("a", 2), "alpaca"), ("Once upon a time.\n\nThe end.", "text")])
+@pytest.mark.parametrize(
+    ("text", "format"),
+    [
+        ("question,answer\nWhy?,Because.\nWho?,Me.\n", "question_answer"),
+        (alpaca("a", 2), "alpaca"),
+        ("Once upon a time.\n\nThe end.", "text"),
+    ],
+)
 def test_pasted_text_is_recognised_like_a_file(data, text, format):
     choice = own(import_text(text, data))
     assert choice.title == "pasted.txt" and load_examples(choice, data).format == format
@@ -180,7 +195,11 @@ def test_no_text_is_a_sentence(data):
 def test_a_run_whose_data_changed_says_so(data, write):
     (data / "one.jsonl").write_text(alpaca("one", 20))
     kept = pinned(own("one.jsonl"), data)
-    assert len(kept.fingerprint) == 64 and changed_since(kept, data) == [] and "changed" not in str(load_examples(kept, data).warnings)
+    assert (
+        len(kept.fingerprint) == 64
+        and changed_since(kept, data) == []
+        and "changed" not in str(load_examples(kept, data).warnings)
+    )
     (data / "one.jsonl").write_text(alpaca("other", 20))
     said = "one.jsonl has changed since this run was started"
     assert said in changed_since(kept, data)[0] and said in load_examples(kept, data).warnings[0]
@@ -202,7 +221,10 @@ def test_the_fingerprint_of_a_folder_knows_names_and_bytes(data):
 
 
 def test_the_first_rows_show_columns_and_what_is_learned(write):
-    file = write("a.jsonl", json.dumps({"Title": "A", "body": {"text": "long"}, "tag": ""}) + "\n" + json.dumps({"Title": "B", "tag": "x"}))
+    file = write(
+        "a.jsonl",
+        json.dumps({"Title": "A", "body": {"text": "long"}, "tag": ""}) + "\n" + json.dumps({"Title": "B", "tag": "x"}),
+    )
     rows = first_rows(file, "a.jsonl", Settings())
     assert rows.columns == ["Title", "body", "tag", "body.text"]
     made = rows.learned(ColumnMap(template="{title}\\n{body.text}", answer="tag"), "all", 3)
@@ -231,7 +253,9 @@ def two_files(tmp_path, learned=range(100), measured=range(90, 120), **chosen):
     ids = []
     for name, numbers in (("learned", learned), ("measured", measured)):
         file = tmp_path / f"{name}.jsonl"
-        file.write_text("".join(json.dumps({"instruction": f"What is {i}?", "output": f"It is  {i}."}) + "\n" for i in numbers))
+        file.write_text(
+            "".join(json.dumps({"instruction": f"What is {i}?", "output": f"It is  {i}."}) + "\n" for i in numbers)
+        )
         ids.append(import_file(file, tmp_path / "data", file.name))
     return DatasetChoice(source="file", id=ids[0], held_out_from=ids[1], **chosen), tmp_path / "data"
 
@@ -244,7 +268,10 @@ def test_a_second_file_is_measured_with_and_nothing_stands_on_both_sides(tmp_pat
         examples = load_examples(choice, data)
         assert (len(examples.train), len(examples.held_out), examples.rows, len(examples.left_out)) == (90, 30, 100, 10)
         assert not {same_key(one) for one in examples.train} & {same_key(one) for one in examples.held_out}
-        assert (examples.left_out[0].row, examples.left_out[0].reason) == (91, "it also stands in the held-out data measured.jsonl")
+        assert (examples.left_out[0].row, examples.left_out[0].reason) == (
+            91,
+            "it also stands in the held-out data measured.jsonl",
+        )
         assert any("10 of 100 rows also stand in the held-out data" in one for one in examples.warnings)
     alone = load_examples(choice.model_copy(update={"held_out_from": ""}), data)
     assert len(alone.held_out) == 10 and alone.fingerprint != examples.fingerprint
@@ -253,19 +280,30 @@ def test_a_second_file_is_measured_with_and_nothing_stands_on_both_sides(tmp_pat
 def test_held_out_questions_that_are_learned_with_another_answer_are_counted(tmp_path):
     choice, data = two_files(tmp_path, measured=range(200, 203))
     other = tmp_path / "other.jsonl"
-    other.write_text("".join(json.dumps({"instruction": f"what is {i}?", "output": f"{i}!"}) + "\n" for i in (5, 300, 7)))
+    other.write_text(
+        "".join(json.dumps({"instruction": f"what is {i}?", "output": f"{i}!"}) + "\n" for i in (5, 300, 7))
+    )
     examples = load_examples(choice.model_copy(update={"held_out_from": import_file(other, data, other.name)}), data)
-    assert (list(examples.also_learned), len(examples.train)) == ([0, 2], 100) and "2 of 3 held-out questions" in examples.warnings[-1]
+    assert (list(examples.also_learned), len(examples.train)) == (
+        [0, 2],
+        100,
+    ) and "2 of 3 held-out questions" in examples.warnings[-1]
 
 
 def test_columns_are_those_of_the_data_and_held_out_data_may_have_others(tmp_path):
     choice, data = two_files(tmp_path)
     mapped = choice.model_copy(update={"columns": ColumnMap(prompt="raw", answer="note")})
-    for name, text, held_out in (("odd.csv", "raw,note\n" + "".join(f"q{i},a\n" for i in range(20)), choice.id),
-                                 ("more.csv", "raw,note\n" + "".join(f"q{i},b\n" for i in range(15)), None)):
+    for name, text, held_out in (
+        ("odd.csv", "raw,note\n" + "".join(f"q{i},a\n" for i in range(20)), choice.id),
+        ("more.csv", "raw,note\n" + "".join(f"q{i},b\n" for i in range(15)), None),
+    ):
         (tmp_path / name).write_text(text)
-        mapped = mapped.model_copy(update={"id": mapped.id if held_out is None else import_file(tmp_path / name, data, name),
-                                           "held_out_from": held_out or import_file(tmp_path / name, data, name)})
+        mapped = mapped.model_copy(
+            update={
+                "id": mapped.id if held_out is None else import_file(tmp_path / name, data, name),
+                "held_out_from": held_out or import_file(tmp_path / name, data, name),
+            }
+        )
         examples = load_examples(mapped, data)
         assert examples.train[0][0]["content"] == "q0" and len(examples.train) == 20
         assert examples.held_out[0][0]["content"] == ("q0" if held_out is None else "What is 0?")
@@ -280,9 +318,15 @@ def test_of_much_held_out_data_a_part_is_measured_with_the_same_for_the_same_see
     assert "Measured with: 500 of 701 rows of measured.jsonl." in first.warnings
 
 
-@pytest.mark.parametrize(("held_out", "words"), [
-    ("../x.jsonl", "no file of the data folder"), ("nobody.jsonl", "is not in the data folder"), ("same", "learned from"),
-    ("all", "nothing is left to learn from")])
+@pytest.mark.parametrize(
+    ("held_out", "words"),
+    [
+        ("../x.jsonl", "no file of the data folder"),
+        ("nobody.jsonl", "is not in the data folder"),
+        ("same", "learned from"),
+        ("all", "nothing is left to learn from"),
+    ],
+)
 def test_held_out_data_that_cannot_be_used_is_named_at_its_setting(tmp_path, held_out, words):
     choice, data = two_files(tmp_path, measured=range(100))
     id = {"same": choice.id, "all": choice.held_out_from}.get(held_out, held_out)
@@ -295,11 +339,21 @@ def test_a_command_may_name_both_files_by_their_paths(tmp_path):
     choice, _ = two_files(tmp_path)
     (tmp_path / "other").mkdir()
     (tmp_path / "measured.jsonl").rename(tmp_path / "other" / "learned.jsonl")
-    words = [f"dataset.id={tmp_path / 'learned.jsonl'}", f"dataset.held_out_from={tmp_path / 'other' / 'learned.jsonl'}"]
+    words = [
+        f"dataset.id={tmp_path / 'learned.jsonl'}",
+        f"dataset.held_out_from={tmp_path / 'other' / 'learned.jsonl'}",
+    ]
     made = recipe_from("starter", words, Settings(home=tmp_path / "home"))
-    assert made.dataset.id == choice.id and made.dataset.held_out_from.partition("-")[0] == choice.held_out_from.partition("-")[0]
+    assert (
+        made.dataset.id == choice.id
+        and made.dataset.held_out_from.partition("-")[0] == choice.held_out_from.partition("-")[0]
+    )
     examples = load_examples(made.dataset, tmp_path / "home" / "data")
     assert (len(examples.train), len(examples.held_out)) == (90, 30)
     assert Recipe.from_dict(yaml.safe_load(made.to_yaml())).dataset == made.dataset
     with pytest.raises(UserError, match="learned from"):
-        recipe_from("starter", [words[0], words[0].replace("dataset.id", "dataset.held_out_from")], Settings(home=tmp_path / "home"))
+        recipe_from(
+            "starter",
+            [words[0], words[0].replace("dataset.id", "dataset.held_out_from")],
+            Settings(home=tmp_path / "home"),
+        )

@@ -35,13 +35,15 @@ def odd(tab, tmp_path):
 
 def filled(tab, answer):
     """{control: value} of what `fill` answered."""
-    shown = answer[:len(tab.form.controls)]
+    shown = answer[: len(tab.form.controls)]
     return dict(zip(tab.form.controls, (one["value"] if isinstance(one, dict) else one for one in shown), strict=True))
 
 
 def chosen(tab, values, name):  # noqa: F811
     """The form after other data was chosen."""
-    return filled(tab, tab.choose(("starter", "starter/helper", "lora"), "balanced", *(values | {"dataset": name}).values()))
+    return filled(
+        tab, tab.choose(("starter", "starter/helper", "lora"), "balanced", *(values | {"dataset": name}).values())
+    )
 
 
 def uploaded(tab, files):
@@ -57,10 +59,12 @@ def uploaded(tab, files):
 def test_a_file_that_asks_is_kept_chosen_and_opens_the_columns(tab, values, tmp_path):  # noqa: F811
     file = tmp_path / "odd.csv"
     file.write_text("raw,note\n" + "".join(f"{i},It is {i}.\n" for i in range(30)))
-    form = filled(tab, tab.take_upload(uploaded(tab, [file]), ("starter", "starter/helper", "lora"), "balanced", *values.values()))
+    form = filled(
+        tab, tab.take_upload(uploaded(tab, [file]), ("starter", "starter/helper", "lora"), "balanced", *values.values())
+    )
     assert form["dataset"].endswith("-odd.csv")
     fold, table, preview, *lists = tab.columns.offer(*form.values())
-    assert fold.open and "<th scope=\"col\">raw</th>" in table and preview == ""
+    assert fold.open and '<th scope="col">raw</th>' in table and preview == ""
     assert [choice for choice, _ in lists[0]["choices"]] == ["", "raw", "note"]
     opened, seen = tab.view.open_to_ask(None, *form.values())
     assert opened.open and seen == ("", 0)
@@ -80,7 +84,7 @@ def test_the_preview_is_what_is_learned_and_the_choice_is_the_recipe_s(tab, valu
     assert not tab.columns.asks(recipe.dataset)
     assert 0 < tab.set_effort("quick", *form.values()) < epochs
     shown = tab.shelf.choose(SimpleNamespace(_data={"preset": "qwen3-0.6b"}), *form.values())[2:]
-    taken = [one["value"] if isinstance(one, dict) else one for one in shown[:len(form)]]
+    taken = [one["value"] if isinstance(one, dict) else one for one in shown[: len(form)]]
     assert tab.form.read(taken).dataset == recipe.dataset, "a preset without data leaves it as it is read"
 
 
@@ -99,7 +103,9 @@ def test_columns_stay_with_data_that_has_them_and_go_with_data_that_has_not(tab,
     other.write_text('{"instruction": "a", "output": "b"}\n' * 12)
     for file, kept in ((same, "raw"), (other, "")):
         id = import_file(file, tab.page.settings.data, file.name)
-        after = filled(tab, tab.choose(("starter", odd, "lora"), "balanced", *(form | {"dataset": f"file/{id}"}).values()))
+        after = filled(
+            tab, tab.choose(("starter", odd, "lora"), "balanced", *(form | {"dataset": f"file/{id}"}).values())
+        )
         assert after[GROUP + "prompt"] == kept
 
 
@@ -107,7 +113,11 @@ def test_what_was_said_of_one_dataset_is_there_when_it_is_chosen_again(tab, valu
     other = tmp_path / "other.jsonl"
     other.write_text('{"instruction": "a", "output": "b"}\n' * 12)
     other = f"file/{import_file(other, tab.page.settings.data, other.name)}"
-    form = chosen(tab, values, odd) | {GROUP + "template": "About {raw}", GROUP + "answer": "note", HELD_OUT: "more.csv"}
+    form = chosen(tab, values, odd) | {
+        GROUP + "template": "About {raw}",
+        GROUP + "answer": "note",
+        HELD_OUT: "more.csv",
+    }
     basis = ("starter", odd, "lora")
     for name in (other, "file/", "starter/helper", odd):
         shown = tab.choose(basis, "balanced", *(form | {"dataset": name}).values())
@@ -133,7 +143,9 @@ def test_another_file_to_measure_with_is_offered_and_taken(tab, values, odd, tmp
     *_, line, _, command = tab.data_changed(("starter", f"file/{ids[0]}", "lora"), "balanced", *form.values())
     assert "30 rows: 25 to learn from, 15 held out, 5 left out" in line and f"dataset.held_out_from={ids[1]}" in command
     assert tab.form.read(list(form.values())).dataset.held_out_from == ids[1]
-    assert not tab.data_finder.describe(*(form | {"dataset": "starter/helper", HELD_OUT: ""}).values())[place]["visible"]
+    assert not tab.data_finder.describe(*(form | {"dataset": "starter/helper", HELD_OUT: ""}).values())[place][
+        "visible"
+    ]
 
 
 # ---- brought
@@ -143,7 +155,9 @@ def test_several_files_at_once_and_pasted_text(tab, values, tmp_path):  # noqa: 
     files = [tmp_path / name for name in ("a.jsonl", "b.jsonl")]
     for file in files:
         file.write_text(f'{{"instruction": "{file.name}", "output": "b"}}\n' * 6)
-    form = filled(tab, tab.take_upload(uploaded(tab, files), ("starter", "starter/helper", "lora"), None, *values.values()))
+    form = filled(
+        tab, tab.take_upload(uploaded(tab, files), ("starter", "starter/helper", "lora"), None, *values.values())
+    )
     assert "12 rows" in tab.data_words(tab.form.data_of(list(form.values())))
     suggested_for = ("starter", "starter/helper", "lora")
     form = filled(tab, tab.take_text("question,answer\nWhy?,So.\nWho?,Me.\n", suggested_for, None, *values.values()))
@@ -192,7 +206,11 @@ def test_the_search_and_the_place_to_paste_open_when_they_are_chosen(tab, values
 def test_hits_are_buttons_and_what_is_picked_must_be_an_id(tab, hub, talk):  # noqa: F811
     hub.add(Repo("evil/talk", {}, kind="datasets", licence=EVIL))
     found = tab.data_finder.find("talk")
-    assert f'data-data="{ID}"' in found and "<img" not in found and "Nothing found" in tab.data_finder.find("no such thing")
+    assert (
+        f'data-data="{ID}"' in found
+        and "<img" not in found
+        and "Nothing found" in tab.data_finder.find("no such thing")
+    )
     assert tab.data_finder.pick(SimpleNamespace(_data={"data": ID}))["value"] == HUB
     for sent in ({"data": "../../etc"}, {"data": '"><script>'}, {}, None):
         with pytest.raises(gr.Error, match=r"Hub id|No data"):
@@ -207,16 +225,25 @@ def test_subset_split_and_revision_are_chosen_from_what_the_hub_says(tab, values
     assert (shown.subset["value"], shown.split["value"], shown.revision["value"]) == ("default", "train", talk.commit)
     assert [name for name, _ in shown.split["choices"]] == ["train", "test"] and shown.get.visible
     assert shown.revision["choices"] == [(f"main ({talk.commit[:8]})", talk.commit)]
-    assert "2 files" in shown.line and "to download" in shown.line and "not on this machine yet" in tab.data_words(
-        tab.form.data_of(list(form.values())))
+    assert (
+        "2 files" in shown.line
+        and "to download" in shown.line
+        and "not on this machine yet" in tab.data_words(tab.form.data_of(list(form.values())))
+    )
     wrong = described(tab, form | {"dataset.split": "all"})
     assert "has no split" in wrong.line and [name for name, _ in wrong.split["choices"]] == ["train", "test"]
-    assert len([path for _, path, _ in hub.asked if path.startswith(f"/api/datasets/{ID}/refs")]) == 1, "asked once, remembered"
+    assert len([path for _, path, _ in hub.asked if path.startswith(f"/api/datasets/{ID}/refs")]) == 1, (
+        "asked once, remembered"
+    )
 
 
 def test_downloaded_on_the_page_it_is_looked_at_like_a_file(tab, values, hub, talk):  # noqa: F811
     shown = described(tab, chosen(tab, values, HUB))
-    form = chosen(tab, values, HUB) | {"dataset.subset": "default", "dataset.split": "train", "dataset.revision": shown.revision["value"]}
+    form = chosen(tab, values, HUB) | {
+        "dataset.subset": "default",
+        "dataset.split": "train",
+        "dataset.revision": shown.revision["value"],
+    }
     assert list(tab.data_finder.fetch(*form.values()))[-1] == ""
     assert "30 rows: 27 to learn from, 3 held out" in tab.data_words(tab.form.data_of(list(form.values())))
     assert not described(tab, form).get.visible and (ID, HUB) in tab.form.data_choices()

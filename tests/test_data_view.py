@@ -1,4 +1,6 @@
-"""What the page shows of the data before anything is trained is what the worker will feed, and every example is counted once."""
+"""What the page shows of the data before anything is trained is what the worker will feed, and every example is counted
+once.
+"""
 
 import html
 import json
@@ -29,7 +31,10 @@ from tests.conftest import short_recipe
 from tests.test_page import demonstration, event, page, store, workshop  # noqa: F401  fixtures
 
 EVIL = "<script>alert(1)</script> ${alert(2)}"
-ROWS = [{"instruction": f"Say {i} {EVIL}", "output": f"{i} 🎉 Grüße,\n\tand\u200b more. " * (1 + i % 40)} for i in range(120)]
+ROWS = [
+    {"instruction": f"Say {i} {EVIL}", "output": f"{i} 🎉 Grüße,\n\tand\u200b more. " * (1 + i % 40)}
+    for i in range(120)
+]
 HELPER = load_examples(DatasetChoice(), starter.DATA).train  # what is chosen on a fresh page
 BROKEN = [{"instruction": "Nothing", "output": ""}, {"instruction": "A number", "output": 5}]
 
@@ -78,6 +83,7 @@ def text_of(mask: str) -> str:
 
 # ---- the same tokens as the worker's
 
+
 @pytest.mark.parametrize("max_length", [24, 512])
 @pytest.mark.parametrize("data", [*starter.DATASETS, "mine"])
 @pytest.mark.parametrize("template", ["its own", "guanaco", "spans"])
@@ -86,14 +92,16 @@ def test_what_is_shown_is_what_the_worker_feeds(page, tokenizer, uploaded, data,
     examples = load_examples(choice, page.settings.data).train[:40]
     tokenizer = load_tokenizer(ModelChoice())
     if template != "its own":
-        tokenizer.chat_template = GUANACO_TEMPLATE if template == "guanaco" else re.sub(r"{% (end)?generation %}", "", GUANACO_TEMPLATE)
+        tokenizer.chat_template = (
+            GUANACO_TEMPLATE if template == "guanaco" else re.sub(r"{% (end)?generation %}", "", GUANACO_TEMPLATE)
+        )
     worker = EncodedExamples(examples, tokenizer, max_length)
     for i, conversation in enumerate(examples):
         tokens = tokens_of(tokenizer, conversation, max_length)
         kept = [token for token in tokens if token.kind != "cut"]
         assert [token.id for token in kept] == worker[i]["input_ids"]
         assert [token.id if token.kind == "trained" else IGNORED for token in kept] == worker[i]["labels"]
-        assert tokens[:len(kept)] == kept and worker.encoded(i).is_cut == (len(tokens) > len(kept))
+        assert tokens[: len(kept)] == kept and worker.encoded(i).is_cut == (len(tokens) > len(kept))
 
 
 def test_what_is_shown_is_what_a_real_job_holds_and_its_collator_makes(view, home):
@@ -102,10 +110,16 @@ def test_what_is_shown_is_what_a_real_job_holds_and_its_collator_makes(view, hom
     subject = view._subject(run.recipe())
     batch = collator(job.tokenizer, packing=False)([job.train[i] for i in range(3)])
     for i in range(3):
-        kept = [token for token in tokens_of(subject.tokenizer, subject.examples.train[i], subject.max_length) if token.kind != "cut"]
-        assert batch["input_ids"][i, :len(kept)].tolist() == [token.id for token in kept]
-        assert batch["labels"][i, :len(kept)].tolist() == [token.id if token.kind == "trained" else IGNORED for token in kept]
-        assert (batch["labels"][i, len(kept):] == IGNORED).all()
+        kept = [
+            token
+            for token in tokens_of(subject.tokenizer, subject.examples.train[i], subject.max_length)
+            if token.kind != "cut"
+        ]
+        assert batch["input_ids"][i, : len(kept)].tolist() == [token.id for token in kept]
+        assert batch["labels"][i, : len(kept)].tolist() == [
+            token.id if token.kind == "trained" else IGNORED for token in kept
+        ]
+        assert (batch["labels"][i, len(kept) :] == IGNORED).all()
 
 
 def test_the_model_s_own_limit_counts(view):
@@ -115,29 +129,60 @@ def test_the_model_s_own_limit_counts(view):
 
 def test_the_texts_of_the_tokens_are_the_text(tokenizer):
     content = "Grüße 🎉🎉,\n\tthe  end\u200b"
-    tokens = tokens_of(tokenizer, [{"role": "user", "content": "Say it"}, {"role": "assistant", "content": content}], 512)
+    tokens = tokens_of(
+        tokenizer, [{"role": "user", "content": "Say it"}, {"role": "assistant", "content": content}], 512
+    )
     assert "".join(token.text for token in tokens) == tokenizer.decode([token.id for token in tokens])
     assert content in "".join(token.text for token in tokens if token.kind == "trained")
     assert "" in [token.text for token in tokens] and not any("\ufffd" in token.text for token in tokens)
-    assert tokens[-1].kind == "trained" and [token.text for token in tokens if token.is_special] == [tokenizer.eos_token] * 2
+    assert (
+        tokens[-1].kind == "trained"
+        and [token.text for token in tokens if token.is_special] == [tokenizer.eos_token] * 2
+    )
 
 
 def test_the_texts_are_right_for_a_tokenizer_of_llama_s_kind():
-    """It writes a blank as part of the next word, drops the first one of a text, and spells what it does not know in bytes."""
-    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *"▁abcdefghijklmnopqrstuvwxyzAH#:.\n"]
-    made = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, [], byte_fallback=True, unk_token="<unk>", fuse_unk=True))
-    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"),
-                                            normalizers.Replace(" ", "▁")])
-    made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
-                                      decoders.Strip(" ", 1, 0)])
+    """It writes a blank as part of the next word, drops the first one of a text, and spells what it does not know in
+    bytes.
+    """
+    pieces = [
+        "<unk>",
+        "<s>",
+        "</s>",
+        *(f"<0x{byte:02X}>" for byte in range(256)),
+        *"▁abcdefghijklmnopqrstuvwxyzAH#:.\n",
+    ]
+    made = Tokenizer(
+        models.BPE(
+            {piece: i for i, piece in enumerate(pieces)}, [], byte_fallback=True, unk_token="<unk>", fuse_unk=True
+        )
+    )
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    made.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
     tokenizer.chat_template = GUANACO_TEMPLATE
-    tokens = tokens_of(tokenizer, [{"role": "user", "content": "who is it 🎉"}, {"role": "assistant", "content": "it is ü 🎉."}], 99)
+    tokens = tokens_of(
+        tokenizer, [{"role": "user", "content": "who is it 🎉"}, {"role": "assistant", "content": "it is ü 🎉."}], 99
+    )
     assert "".join(token.text for token in tokens) == tokenizer.decode([token.id for token in tokens])
-    assert [token.text for token in tokens if token.kind == "trained"] == [*" it is ", "", "ü", " ", "", "", "", "🎉", ".", "</s>"]
+    assert [token.text for token in tokens if token.kind == "trained"] == [
+        *" it is ",
+        "",
+        "ü",
+        " ",
+        "",
+        "",
+        "",
+        "🎉",
+        ".",
+        "</s>",
+    ]
 
 
 # ---- on the page
+
 
 def test_the_first_example_comes_first_and_quickly(view):
     next(iter(opened(view).sent))  # the library is imported, the starter's tokenizer loaded
@@ -176,7 +221,10 @@ def test_next_and_jumps_lead_to_their_examples(view, tokenizer):
     def count(at):
         (_, place), mask = view.look(seen, event(at=str(at)), *values(view, training_max_length=40))
         assert place == int(at)
-        return [int(n.replace(",", "")) for n in re.search(r": ([\d,]+) tokens, ([\d,]+) trained, ([\d,]+) cut off", mask).groups()]
+        return [
+            int(n.replace(",", ""))
+            for n in re.search(r": ([\d,]+) tokens, ([\d,]+) trained, ([\d,]+) cut off", mask).groups()
+        ]
 
     longest = max(len(tokens_of(tokenizer, one, 4096)) for one in HELPER)
     assert count(jumps["Longest"])[0] == longest and count(jumps["Longest"])[2] == longest - 40 > 0
@@ -190,7 +238,9 @@ def test_next_and_jumps_lead_to_their_examples(view, tokenizer):
 
 
 def test_a_very_long_example_is_shown_in_parts(tokenizer):
-    tokens = tokens_of(tokenizer, [{"role": "user", "content": "word " * 6000}, {"role": "assistant", "content": "Yes."}], 4096)
+    tokens = tokens_of(
+        tokenizer, [{"role": "user", "content": "word " * 6000}, {"role": "assistant", "content": "Yes."}], 4096
+    )
     mask = mask_words([tokens], 0, 1)
     assert mask.count('title="id ') == FIRST + 2 * AROUND + 1 + LAST
     hidden = sum(int(n.replace(",", "")) for n in re.findall(r"([\d,]+) tokens are not shown here", mask))
@@ -210,11 +260,21 @@ def test_another_length_stays_with_the_example_and_measures_nothing_again(view, 
     assert answers[0][0] == ("starter/helper", 7) and f"Example 8 of {len(HELPER):,}" in answers[0][2]
     assert "are longer than 20 tokens" in answers[-1][3]
     monkeypatch.undo()
-    assert next(iter(view.refresh(("starter/helper", 7), *values(view, dataset="starter/sailor"))))[0] == ("starter/sailor", 0)
+    assert next(iter(view.refresh(("starter/helper", 7), *values(view, dataset="starter/sailor"))))[0] == (
+        "starter/sailor",
+        0,
+    )
 
 
-@pytest.mark.parametrize("chosen", [{"base_model": "/no/such/folder"}, {"dataset": "file/abcdef012345-gone.jsonl"},
-                                    {"training_max_length": 3}, {"base_model": "owner/never-downloaded"}])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"base_model": "/no/such/folder"},
+        {"dataset": "file/abcdef012345-gone.jsonl"},
+        {"training_max_length": 3},
+        {"base_model": "owner/never-downloaded"},
+    ],
+)
 def test_what_cannot_be_shown_is_a_sentence(view, chosen):
     shown = opened(view, **chosen)
     assert 'role="alert"' in shown.jumps and (shown.mask, shown.facts) == ("", "") and not shown.left_out.visible
@@ -224,7 +284,9 @@ def test_the_rows_left_out_can_be_downloaded(view, uploaded):
     shown = opened(view, dataset=data_value(uploaded))
     assert shown.left_out.visible and "row 121 (line 121): the answer" in shown.facts
     lines = [json.loads(line) for line in open(shown.left_out.value["path"], encoding="utf-8")]
-    assert [(line["row"], line["line"]) for line in lines] == [(121, 121), (122, 122)] and "is a number" in lines[1]["reason"]
+    assert [(line["row"], line["line"]) for line in lines] == [(121, 121), (122, 122)] and "is a number" in lines[1][
+        "reason"
+    ]
 
 
 def test_visitors_of_a_demonstration_see_no_uploaded_rows_and_no_other_folders(page, uploaded, tmp_path):  # noqa: F811
@@ -238,6 +300,7 @@ def test_visitors_of_a_demonstration_see_no_uploaded_rows_and_no_other_folders(p
 
 
 # ---- all examples
+
 
 def lengths_of(*tokens, learned_from=0):
     lengths = Lengths()
@@ -253,9 +316,14 @@ def test_the_histogram_counts_every_example_once(tokenizer, tmp_path, data, max_
     *_, lengths = measured(tokenizer, conversations[:600], 5000, 60)
     bins = lengths.bins(max_length)
     assert sum(one.count for one in bins) == 600 and bins[-1].high == max(lengths.tokens)
-    assert [one.low for one in bins] == [1, *(one.high + 1 for one in bins[:-1])] and all(one.low <= one.high for one in bins)
-    assert sum(one.count for one in bins if one.low > max_length) == len(lengths.cut(max_length)) == sum(
-        len(tokens_of(tokenizer, c, max_length)) > max_length for c in conversations[:600])
+    assert [one.low for one in bins] == [1, *(one.high + 1 for one in bins[:-1])] and all(
+        one.low <= one.high for one in bins
+    )
+    assert (
+        sum(one.count for one in bins if one.low > max_length)
+        == len(lengths.cut(max_length))
+        == sum(len(tokens_of(tokenizer, c, max_length)) > max_length for c in conversations[:600])
+    )
 
 
 @pytest.mark.parametrize("tokens", [[5], [1, 1, 1], [3, 4000], [10] * 99 + [100_000], list(range(1, 300)), [256, 257]])
@@ -265,8 +333,9 @@ def test_the_bins_hold_whatever_the_lengths(tokens, max_length):
     bins = lengths.bins(max_length)
     assert sum(one.count for one in bins) == len(tokens) and len(bins) < 60
     assert sum(one.count for one in bins if one.low > max_length) == len(lengths.cut(max_length))
-    assert "<svg" in facts_words(SimpleNamespace(train=tokens, held_out=[], left_out=[], warnings=[], duplicates=0),
-                                 lengths, max_length, None)
+    assert "<svg" in facts_words(
+        SimpleNamespace(train=tokens, held_out=[], left_out=[], warnings=[], duplicates=0), lengths, max_length, None
+    )
 
 
 def test_the_smallest_length_that_keeps_nearly_all_whole_is_suggested():
@@ -296,12 +365,15 @@ def test_what_repeats_itself_is_counted():
 
 # ---- nothing to learn
 
+
 def test_examples_without_a_token_to_learn_are_counted(view):
     shown = opened(view, training_max_length=16)
     lengths = next(iter(view._lengths.values()))
     silent = lengths.without_loss(16)
     assert 0 < len(silent) < len(lengths.tokens) and f"<dt>nothing to learn</dt><dd>{len(silent):,}</dd>" in shown.facts
-    worker = EncodedExamples(load_examples(DatasetChoice(), view.page.settings.data).train, view._subject(short_recipe()).tokenizer, 16)
+    worker = EncodedExamples(
+        load_examples(DatasetChoice(), view.page.settings.data).train, view._subject(short_recipe()).tokenizer, 16
+    )
     worker.meet_all()
     assert silent == [one.place for one in worker.left_out]
 
@@ -309,7 +381,9 @@ def test_examples_without_a_token_to_learn_are_counted(view):
 def long_questions(page):  # noqa: F811
     file = page.settings.home / "long.jsonl"
     page.settings.home.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(json.dumps({"instruction": f"Why {i}? " * 300, "output": "Because."}) + "\n" for i in range(20)))
+    file.write_text(
+        "".join(json.dumps({"instruction": f"Why {i}? " * 300, "output": "Because."}) + "\n" for i in range(20))
+    )
     return DatasetChoice(source="file", id=import_file(file, page.settings.data, file.name))
 
 
@@ -320,11 +394,17 @@ def test_start_is_refused_where_nothing_would_be_learned(workshop, page, store, 
         shown = opened(view, dataset=data)
         assert "<dt>nothing to learn</dt><dd>18</dd>" in shown.facts and "First with nothing to learn" in shown.jumps
         assert html.escape(NOTHING_TO_LEARN) in shown.facts and "Only 0% of the examples are whole" in shown.facts
-    form = [data if name == "dataset" else value
-            for name, value in zip(view.form.controls, view.form.show(view.form.first_recipe()), strict=True)]
+    form = [
+        data if name == "dataset" else value
+        for name, value in zip(view.form.controls, view.form.show(view.form.first_recipe()), strict=True)
+    ]
     view._subject(view.form.read(form))  # the tokenizer is loaded, as it is some seconds after the start of the app
     problems, _, fold = workshop.train.start_run(*form)
-    assert f'data-field="f-{MAX_LENGTH.replace(".", "-")}"' in problems and html.escape(NOTHING_TO_LEARN) in problems and fold.open
+    assert (
+        f'data-field="f-{MAX_LENGTH.replace(".", "-")}"' in problems
+        and html.escape(NOTHING_TO_LEARN) in problems
+        and fold.open
+    )
     assert store.list() == []
 
 

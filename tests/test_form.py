@@ -80,7 +80,9 @@ def test_every_setting_has_its_control(form):
 def test_what_is_typed_into_another_method_stays_there(tab, values):
     typed = values | {METHOD: "ia3", "method[lora].rank": 0, "method[ia3].unlikelihood": 2}
     recipe = tab.form.read(list(typed.values()))
-    assert (recipe.method.name, recipe.method.unlikelihood) == ("ia3", 2), "a mistake in settings of another method is none"
+    assert (recipe.method.name, recipe.method.unlikelihood) == ("ia3", 2), (
+        "a mistake in settings of another method is none"
+    )
     form, rest = chosen(tab, typed | {"dataset": "starter/orders"})
     assert (form[METHOD], form["method[lora].rank"], form["method[ia3].unlikelihood"]) == ("ia3", 0, 2)
     assert "Unlikelihood" in rest["own"] and "Rank" not in rest["own"]
@@ -103,7 +105,11 @@ def test_what_is_shown_is_what_is_read(form, name):
 
 
 def test_numbers_lines_and_blanks_are_read_as_meant(form, values):
-    typed = values | {"training.max_steps": 12.0, "training.sample_questions": " Who is Mira?\n\nHello! \n", "name": "  my run "}
+    typed = values | {
+        "training.max_steps": 12.0,
+        "training.sample_questions": " Who is Mira?\n\nHello! \n",
+        "name": "  my run ",
+    }
     recipe = form.read(list(typed.values()))
     assert recipe.training.max_steps == 12
     assert recipe.training.sample_questions == ["Who is Mira?", "Hello!"]
@@ -129,18 +135,22 @@ def chosen(tab, values, effort="balanced", before=("starter", "starter/helper", 
     """What the form shows after the model or the data was changed to what `values` says."""
     shown = tab.choose(before, effort, *values.values())
     plain = [item["value"] if isinstance(item, dict) else item for item in shown]
-    rest = dict(zip(["effort", "note", "data", "own", "command", "for"], plain[len(values):], strict=True))
+    rest = dict(zip(["effort", "note", "data", "own", "command", "for"], plain[len(values) :], strict=True))
     return dict(zip(values, plain, strict=False)), rest
 
 
 def test_other_data_brings_its_settings(tab, values):
     form, _ = chosen(tab, values | {"dataset": "starter/orders"})
     advice = suggested(Presets().load("orders").base_model, Presets().load("orders").dataset)
-    assert {n: v for n, v in form.items() if n != "training.epochs"} == {n: value_of(advice, n) for n in form if n != "training.epochs"}
+    assert {n: v for n, v in form.items() if n != "training.epochs"} == {
+        n: value_of(advice, n) for n in form if n != "training.epochs"
+    }
 
 
 def test_other_data_keeps_what_was_changed_by_hand_and_says_so(tab, values):
-    form, rest = chosen(tab, values | {"dataset": "starter/orders", "training.learning_rate": 0.5, "method[lora].rank": 3})
+    form, rest = chosen(
+        tab, values | {"dataset": "starter/orders", "training.learning_rate": 0.5, "method[lora].rank": 3}
+    )
     assert (form["training.learning_rate"], form["method[lora].rank"]) == (0.5, 3)
     own = re.sub("<[^>]+>", "", rest["own"])
     assert "Learning rate 0.5" in own and "Rank 3" in own
@@ -154,18 +164,30 @@ def test_another_model_is_not_trained_with_the_settings_of_the_tiny_one(tab, val
 
 def changed_method(tab, values, before):
     """(learning rate on the form, what is said to be one's own) after the method was changed to what `values` says."""
-    rate, own, command, suggested_for = tab.method_changed(("starter", "starter/helper", before), "balanced", *values.values())
+    rate, own, command, suggested_for = tab.method_changed(
+        ("starter", "starter/helper", before), "balanced", *values.values()
+    )
     assert suggested_for[2] == values["method.name"] and f"method.name={values['method.name']}" in command
     return rate, re.sub("<[^>]+>", "", own)
 
 
 def test_another_method_brings_its_learning_rate_and_the_first_one_takes_its_own_back(tab, values):
     rate, own = changed_method(tab, values | {"method.name": "ia3"}, "lora")
-    assert rate == pytest.approx(values["training.learning_rate"] * 3e-3 / 2e-4) and own == "Your own settings: Method (IA)3."
-    form, _ = chosen(tab, values | {"method.name": "ia3", "training.learning_rate": rate}, before=("starter", "starter/helper", "ia3"))
+    assert (
+        rate == pytest.approx(values["training.learning_rate"] * 3e-3 / 2e-4)
+        and own == "Your own settings: Method (IA)3."
+    )
+    form, _ = chosen(
+        tab,
+        values | {"method.name": "ia3", "training.learning_rate": rate},
+        before=("starter", "starter/helper", "ia3"),
+    )
     assert form["training.learning_rate"] == rate, "other data leave it alone"
     back = values | {"training.learning_rate": rate}
-    assert tab.method_changed(("starter", "starter/helper", "ia3"), "balanced", *back.values())[0] == values["training.learning_rate"]
+    assert (
+        tab.method_changed(("starter", "starter/helper", "ia3"), "balanced", *back.values())[0]
+        == values["training.learning_rate"]
+    )
 
 
 @pytest.mark.parametrize("typed", [0.5, 3e-2])
@@ -184,7 +206,9 @@ def test_back_to_suggested_forgets_own_settings(tab, values):
 
 def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
     file = tmp_path / "mine.jsonl"
-    file.write_text("".join(json.dumps({"instruction": f"Question {i}?", "output": f"<b>Answer</b> {i}"}) + "\n" for i in range(96)))
+    file.write_text(
+        "".join(json.dumps({"instruction": f"Question {i}?", "output": f"<b>Answer</b> {i}"}) + "\n" for i in range(96))
+    )
     *_, (line, id) = tab.coming.take([str(file)])
     assert line == "" and list(tab.coming.take([])) == [("", None)]
     shown = tab.take_upload(id, ("starter", "starter/helper", "lora"), "balanced", *values.values())
@@ -206,7 +230,12 @@ def test_a_large_file_shows_its_first_rows_at_once_and_then_how_far_it_is(tab, t
     monkeypatch.setattr("qlora_app.ui.data_import.QUICK", 0)
     monkeypatch.setattr("qlora_app.ui.data_import.NEWS", 0.05)
     file = tmp_path / "large.jsonl"
-    file.write_text("".join(json.dumps({"instruction": f"Question {i}?", "output": f"<b>Answer</b> {i} " * 9}) + "\n" for i in range(9000)))
+    file.write_text(
+        "".join(
+            json.dumps({"instruction": f"Question {i}?", "output": f"<b>Answer</b> {i} " * 9}) + "\n"
+            for i in range(9000)
+        )
+    )
     *sent, (line, id) = tab.coming.take([str(file)])
     assert line == "" and id.endswith("large.jsonl")
     assert all("Question 0?" in words and "&lt;b&gt;" in words and nothing is None for words, nothing in sent)
@@ -235,10 +264,13 @@ def test_balanced_is_what_the_preset_says(tab, name):
     advice = tab.advice(preset.base_model, preset.dataset, preset.method.name)
     assert advice.training == preset.training
     own = filled[tab.form_outputs.index(tab.own)]
-    assert own == "" if advice.method == preset.method else preset.method.title() in own, "another method than the suggested one is said"
+    assert own == "" if advice.method == preset.method else preset.method.title() in own, (
+        "another method than the suggested one is said"
+    )
 
 
 # ---- presets
+
 
 @pytest.fixture
 def shelf(tab):
@@ -248,8 +280,10 @@ def shelf(tab):
 @pytest.fixture
 def machine(monkeypatch):
     """What this machine has, for these tests."""
+
     def has(gigabytes, kind="cuda"):
         monkeypatch.setattr(fitting, "here", lambda: memory.Machine(kind, gigabytes * 2**30, gigabytes * 2**30))
+
     has(24)
     return has
 
@@ -269,7 +303,10 @@ def test_every_preset_goes_onto_the_form_whole(tab, shelf, values, machine):
         assert recipe.model_copy(update={"dataset": preset.dataset}) == preset
         assert closed and preset.title in said
         if preset.dataset.source == "file":
-            assert (recipe.dataset.source, recipe.dataset.id) == ("starter", "helper") and "the data you chose stays" in said
+            assert (recipe.dataset.source, recipe.dataset.id) == (
+                "starter",
+                "helper",
+            ) and "the data you chose stays" in said
         else:
             assert recipe == preset
 
@@ -287,7 +324,11 @@ def test_a_preset_that_does_not_fit_says_so_and_offers_the_nearest(shelf, values
 def test_the_list_says_of_each_whether_it_fits(shelf, machine):
     words = shelf.list_words()
     assert all(f'data-preset="{name}"' in words for name in Presets().names())
-    assert words.count("does not fit here") == sum(fitting.fit(Presets().load(n))[0] == "too large" for n in Presets().names()) > 0
+    assert (
+        words.count("does not fit here")
+        == sum(fitting.fit(Presets().load(n))[0] == "too large" for n in Presets().names())
+        > 0
+    )
     assert words.index("Order slips") < words.index("Qwen3 4B") < words.index("Llama 3.3 70B")
 
 
@@ -295,7 +336,9 @@ def test_the_form_is_saved_and_found_again(shelf, values, machine):
     own = values | {"method[lora].rank": 7, "name": "<b>Mine</b>", "note": "For <i>me</i>"}
     words, name, said, *_ = shelf.save_form("Mine", *own.values())
     assert name == "" and "mine" in said
-    assert '<b translate="no">mine</b>' in words and "your own" in words and "<i>" not in words and "&lt;i&gt;me" in words
+    assert (
+        '<b translate="no">mine</b>' in words and "your own" in words and "<i>" not in words and "&lt;i&gt;me" in words
+    )
     assert words.index('data-preset="mine"') < words.index('data-preset="starter"')
     assert taken(shelf, "mine", values)[0] == own
 
@@ -313,12 +356,21 @@ def test_a_recipe_file_goes_onto_the_form(tab, shelf, values, tmp_path):
     recipe.save(tmp_path / "friend.yaml")
     shown = shelf.take_file(str(tmp_path / "friend.yaml"), *values.values())
     plain = [item["value"] if isinstance(item, dict) else item for item in shown[2:]]
-    assert tab.form.read(plain[:len(values)]) == recipe
+    assert tab.form.read(plain[: len(values)]) == recipe
 
 
-@pytest.mark.parametrize("text, said", [
-    ("training: {epochs: -1, learning_rat: 1}\nmethod: {rank: <i>}", ["Epochs", "Rank", "training.learning_rate?", "&lt;i&gt;"]),
-    ("a: [", ["not valid YAML"]), ("like: nobody", ["There is no preset"]), ("", ["no settings"])])
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        (
+            "training: {epochs: -1, learning_rat: 1}\nmethod: {rank: <i>}",
+            ["Epochs", "Rank", "training.learning_rate?", "&lt;i&gt;"],
+        ),
+        ("a: [", ["not valid YAML"]),
+        ("like: nobody", ["There is no preset"]),
+        ("", ["no settings"]),
+    ],
+)
 def test_mistakes_in_a_recipe_file_are_sentences_and_the_form_stays(tab, shelf, values, tmp_path, text, said):
     (tmp_path / "odd.yaml").write_text(text)
     fold, words, *form = shelf.take_file(str(tmp_path / "odd.yaml"), *values.values())
@@ -330,22 +382,36 @@ def test_a_hub_model_with_a_preset_is_suggested_its_numbers(values):
     for name in ("guanaco-33b", "qwen3-0.6b", "smollm2-135m"):
         preset = Presets().load(name)
         advice = suggested(preset.base_model, DatasetChoice())
-        assert (advice.training, advice.method, advice.base_model) == (preset.training, preset.method, preset.base_model)
+        assert (advice.training, advice.method, advice.base_model) == (
+            preset.training,
+            preset.method,
+            preset.base_model,
+        )
         assert advice.name == "" and advice.dataset == DatasetChoice()
 
 
 # ---- the command
 
+
 def shown_command(words: str) -> list[str]:
     command = html.unescape(re.search("<code>(.*)</code>", words, re.DOTALL)[1])
-    return subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, check=True).stdout.split("\0")[:-1]
+    return subprocess.run(
+        ["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, check=True
+    ).stdout.split("\0")[:-1]
 
 
-@pytest.mark.parametrize("changed", [
-    {}, {"training.epochs": 0.25, "training.packing": False},
-    {"name": "It's <b>\"mine\"</b> & $HOME `ls`", "training.sample_questions": "Who?\nWhy not?"},
-    {METHOD: "ia3", "method[ia3].unlikelihood": 0.5}, {METHOD: "hra", "base_model.precision": "bf16"},
-    {"dataset": "starter/orders"}, {"base_model": "Qwen/Qwen3-4B", "base_model.revision": "main"}])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"training.epochs": 0.25, "training.packing": False},
+        {"name": 'It\'s <b>"mine"</b> & $HOME `ls`', "training.sample_questions": "Who?\nWhy not?"},
+        {METHOD: "ia3", "method[ia3].unlikelihood": 0.5},
+        {METHOD: "hra", "base_model.precision": "bf16"},
+        {"dataset": "starter/orders"},
+        {"base_model": "Qwen/Qwen3-4B", "base_model.revision": "main"},
+    ],
+)
 def test_the_command_on_the_page_makes_the_recipe_on_the_page(tab, values, changed):
     typed = list((values | changed).values())
     words = shown_command(tab.described(*typed)[1])

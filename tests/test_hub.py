@@ -12,7 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from qlora_app.base_models import ModelChoice, describe_folder, facts_of, facts_of_folder, folder_of, kept_models, look_up, search
+from qlora_app.base_models import (
+    ModelChoice,
+    describe_folder,
+    facts_of,
+    facts_of_folder,
+    folder_of,
+    kept_models,
+    look_up,
+    search,
+)
 from qlora_app.base_models.download import fetch
 from qlora_app.errors import UserError
 from qlora_app.hub import Stopped
@@ -33,20 +42,33 @@ SILENT = lambda *_: None  # noqa: E731
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory) -> Path:
-    """A LLaMA of 1.5 million parameters in three shards, with a tokenizer trained on a few lines, as it would lie on the Hub."""
+    """A LLaMA of 1.5 million parameters in three shards, with a tokenizer trained on a few lines, as it would lie on
+    the Hub.
+    """
     import torch
     from tokenizers import ByteLevelBPETokenizer
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     folder = tmp_path_factory.mktemp("tiny")
     made = ByteLevelBPETokenizer()
-    made.train_from_iterator(["Where does Mira live? Mira lives on Orchard Lane."] * 3, vocab_size=300, special_tokens=["<s>", "</s>"])
+    made.train_from_iterator(
+        ["Where does Mira live? Mira lives on Orchard Lane."] * 3, vocab_size=300, special_tokens=["<s>", "</s>"]
+    )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=made._tokenizer, bos_token="<s>", eos_token="</s>")
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=256, intermediate_size=512, num_hidden_layers=2, num_attention_heads=4,
-        max_position_embeddings=512, bos_token_id=0, eos_token_id=1))
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=256,
+            intermediate_size=512,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=512,
+            bos_token_id=0,
+            eos_token_id=1,
+        )
+    )
     model.save_pretrained(folder, max_shard_size="2MB")
     assert len(list(folder.glob("model-*.safetensors"))) >= 3
     return folder
@@ -68,9 +90,14 @@ def hub(server, tmp_path, monkeypatch):
     for name, value in {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("QLORA_APP_HUB_TOKEN", raising=False)
-    for name, value in {"ENDPOINT": server.url, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": False, "HF_HUB_DOWNLOAD_TIMEOUT": 5,
-                        "HF_HUB_DISABLE_TELEMETRY": True,
-                        "HUGGINGFACE_CO_URL_TEMPLATE": server.url + "/{repo_id}/resolve/{revision}/{filename}"}.items():
+    for name, value in {
+        "ENDPOINT": server.url,
+        "HF_HUB_CACHE": str(cache),
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DOWNLOAD_TIMEOUT": 5,
+        "HF_HUB_DISABLE_TELEMETRY": True,
+        "HUGGINGFACE_CO_URL_TEMPLATE": server.url + "/{repo_id}/resolve/{revision}/{filename}",
+    }.items():
         monkeypatch.setattr(constants, name, value)
     server.cache = cache
     return server
@@ -103,7 +130,11 @@ def sentence(choice=CHOICE, token=None):
 
 
 def test_a_search_says_what_is_known_of_each_hit(hub, llama):
-    hub.add(Repo("big/llama-gated", {}, gated=True, licence="llama3", downloads=5_000_000, parameters={"BF16": 8_030_261_248}))
+    hub.add(
+        Repo(
+            "big/llama-gated", {}, gated=True, licence="llama3", downloads=5_000_000, parameters={"BF16": 8_030_261_248}
+        )
+    )
     hub.add(Repo("other/thing", {}))
     found = search("llama")
     assert [hit.id for hit in found] == ["big/llama-gated", ID]
@@ -113,22 +144,31 @@ def test_a_search_says_what_is_known_of_each_hit(hub, llama):
 
 
 FOUND = {  # what is found with no words, by task
-    "chat": ["talks/llama", "older/gpt2"], "text_to_text": ["google/t5"], "fill_mask": ["hidden/bert"],
+    "chat": ["talks/llama", "older/gpt2"],
+    "text_to_text": ["google/t5"],
+    "fill_mask": ["hidden/bert"],
     "classification": ["talks/llama", "hidden/bert", "labels/deberta", "older/gpt2"],
-    "auto": ["talks/llama", "google/t5", "hidden/bert", "labels/deberta", "older/gpt2"]}
+    "auto": ["talks/llama", "google/t5", "hidden/bert", "labels/deberta", "older/gpt2"],
+}
 
 
 @pytest.mark.parametrize("task", FOUND)
 def test_a_search_finds_what_can_learn_the_task(hub, task):
     hub.repos.clear()
     for id, family, architecture, tags in (
-            ("talks/llama", "llama", "LlamaForCausalLM", ["text-generation"]), ("google/t5", "t5", "T5ForConditionalGeneration", ["t5"]),
-            ("sees/vit", "vit", "ViTForImageClassification", ["image-classification"]),
-            ("hidden/bert", "bert", "BertForMaskedLM", ["fill-mask", "bert"]),
-            ("labels/deberta", "deberta-v2", "DebertaV2ForSequenceClassification", ["text-classification"]),
-            ("older/gpt2", "gpt2", "GPT2LMHeadModel", ["text-generation"])):
+        ("talks/llama", "llama", "LlamaForCausalLM", ["text-generation"]),
+        ("google/t5", "t5", "T5ForConditionalGeneration", ["t5"]),
+        ("sees/vit", "vit", "ViTForImageClassification", ["image-classification"]),
+        ("hidden/bert", "bert", "BertForMaskedLM", ["fill-mask", "bert"]),
+        ("labels/deberta", "deberta-v2", "DebertaV2ForSequenceClassification", ["text-classification"]),
+        ("older/gpt2", "gpt2", "GPT2LMHeadModel", ["text-generation"]),
+    ):
         hub.add(Repo(id, {}, config={"model_type": family, "architectures": [architecture]}, tags=tuple(tags)))
-    packed = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "quantization_config": {"quant_method": "gptq"}}
+    packed = {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "quantization_config": {"quant_method": "gptq"},
+    }
     hub.add(Repo("packed/llama", {}, config=packed))
     found = search("", task=task)
     assert [hit.id for hit in found] == FOUND[task]
@@ -156,7 +196,10 @@ def test_a_model_is_recognised_without_its_weights(hub, llama):
     facts = look_up(CHOICE)
     total = sum(len(content) for content in llama.files.values())
     assert (facts.family, facts.context, facts.dtype, facts.parameters) == ("Llama", 512, "fp32", PARAMETERS)
-    assert (facts.commit, facts.missing) == (llama.commit, total - len(llama.files["config.json"]) - len(llama.files[INDEX]))
+    assert (facts.commit, facts.missing) == (
+        llama.commit,
+        total - len(llama.files["config.json"]) - len(llama.files[INDEX]),
+    )
     assert facts.summary().startswith("Llama · 1.5 M parameters · fp32 · reads 512 tokens · no chat template")
     assert not [name for name in hub.files_asked() if name.endswith(".safetensors")]
 
@@ -171,7 +214,9 @@ def test_weights_that_were_cut_off_are_noticed_before_loading(tiny, tmp_path):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     shard = sorted(tmp_path.glob("model-*.safetensors"))[0]
     shard.write_bytes(shard.read_bytes()[:-7])
-    with pytest.raises(UserError, match=r"damaged or was cut off \(it has [\d,]+ bytes instead of [\d,]+\)\. Download it again"):
+    with pytest.raises(
+        UserError, match=r"damaged or was cut off \(it has [\d,]+ bytes instead of [\d,]+\)\. Download it again"
+    ):
         facts_of_folder(tmp_path)
     shard.write_bytes(struct.pack("<Q", 2**60) + b"{}")
     with pytest.raises(UserError, match="its header would be"):
@@ -181,12 +226,18 @@ def test_weights_that_were_cut_off_are_noticed_before_loading(tiny, tmp_path):
 # ---- refused, before any weight is fetched
 
 
-@pytest.mark.parametrize(("change", "why"), [
-    ({"auto_map": {"AutoModelForCausalLM": "modeling_evil.Evil"}}, r"run a program of its author \(its config names modeling_evil\.Evil\)"),
-    ({"trust_remote_code": True}, "run a program of its author"),
-    ({"architectures": ["WhisperForConditionalGeneration"]}, "of no kind that can be trained here"),
-    ({"quantization_config": {"quant_method": "gptq"}}, r"already quantized \(gptq\)"),
-])
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (
+            {"auto_map": {"AutoModelForCausalLM": "modeling_evil.Evil"}},
+            r"run a program of its author \(its config names modeling_evil\.Evil\)",
+        ),
+        ({"trust_remote_code": True}, "run a program of its author"),
+        ({"architectures": ["WhisperForConditionalGeneration"]}, "of no kind that can be trained here"),
+        ({"quantization_config": {"quant_method": "gptq"}}, r"already quantized \(gptq\)"),
+    ],
+)
 def test_a_config_that_cannot_be_trained_is_refused_with_its_reason(hub, llama, tmp_path, change, why):
     config = json.loads(llama.files["config.json"]) | change
     llama.files["config.json"] = json.dumps(config).encode()
@@ -206,14 +257,19 @@ def test_an_unknown_family_is_refused_before_its_weights_come(hub, llama):
     assert not [name for name in hub.files_asked() if name.endswith(".safetensors")]
 
 
-@pytest.mark.parametrize(("names", "why"), [
-    (["pytorch_model.bin"], "only pytorch_model.bin, a pickle"),
-    (["model.gguf"], "only model.gguf, a format for answering"),
-    (["adapter_model.safetensors"], "If it is an adapter, choose its base model instead"),
-    ([], "holds no weights"),
-])
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (["pytorch_model.bin"], "only pytorch_model.bin, a pickle"),
+        (["model.gguf"], "only model.gguf, a format for answering"),
+        (["adapter_model.safetensors"], "If it is an adapter, choose its base model instead"),
+        ([], "holds no weights"),
+    ],
+)
 def test_without_safetensors_not_a_byte_of_weights_is_fetched(hub, llama, names, why):
-    llama.files = {k: v for k, v in llama.files.items() if not k.startswith("model")} | {name: b"x" * 100_000 for name in names}
+    llama.files = {k: v for k, v in llama.files.items() if not k.startswith("model")} | {
+        name: b"x" * 100_000 for name in names
+    }
     assert why in sentence()
     assert set(hub.files_asked()) <= {"config.json"}
 
@@ -307,7 +363,9 @@ def test_no_two_refusals_say_the_same(hub, llama):
 
 def test_a_disk_without_room_is_said_before_the_first_byte(hub, llama, monkeypatch):
     monkeypatch.setattr(downloading.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1_000_000})())
-    with pytest.raises(UserError, match=r"disk is too full: tiny/llama needs another 5\.8 MB, and .* has 1\.0 MB left.*HF_HOME"):
+    with pytest.raises(
+        UserError, match=r"disk is too full: tiny/llama needs another 5\.8 MB, and .* has 1\.0 MB left.*HF_HOME"
+    ):
         fetch(CHOICE, None, SILENT, NEVER)
     assert not [name for name in hub.files_asked() if name.endswith(".safetensors")]
 
@@ -336,7 +394,12 @@ def shards(llama):
 
 
 def test_what_is_needed_comes_into_the_hub_s_own_cache_and_nothing_else(hub, llama):
-    llama.files |= {"pytorch_model.bin": b"x" * 1000, "original/consolidated.pth": b"x" * 1000, "evil.py": b"1", "README.md": b"#"}
+    llama.files |= {
+        "pytorch_model.bin": b"x" * 1000,
+        "original/consolidated.pth": b"x" * 1000,
+        "evil.py": b"1",
+        "README.md": b"#",
+    }
     told = []
     folder, warning = fetch(CHOICE, None, lambda done, total: told.append((done, total)), NEVER)
     assert warning == "" and folder == folder_of(CHOICE) and folder.name == llama.commit
@@ -345,6 +408,7 @@ def test_what_is_needed_comes_into_the_hub_s_own_cache_and_nothing_else(hub, lla
     assert [done for done, _ in told] == sorted(done for done, _ in told) and told[-1][0] == told[-1][1] > 5_800_000
     assert look_up(CHOICE).missing == 0 and [choice.id for choice in kept_models()] == [ID]
     from huggingface_hub import snapshot_download
+
     assert snapshot_download(ID, allow_patterns=["*.safetensors", "*.json"], token=False) == str(folder)
 
 
@@ -408,6 +472,7 @@ def test_what_arrives_damaged_is_thrown_away(hub, llama, monkeypatch):
     blob = hub.cache / "models--tiny--llama" / "blobs"
     blob.mkdir(parents=True)
     from tests.hub_server import etag
+
     (blob / f"{etag(name, llama.files[name])}.incomplete").write_bytes(b"rubbish" * 100)
     with pytest.raises(UserError, match="arrived damaged"):
         fetch(CHOICE, None, SILENT, NEVER)
@@ -440,7 +505,10 @@ def test_the_token_goes_to_the_hub_and_one_that_lies_around_does_not(hub, llama,
 def test_a_dataset_comes_through_the_same_server(hub):
     rows = b'{"instruction": "Hello?", "output": "Good morning."}\n' * 3
     hub.add(Repo("tiny/rows", {"train.jsonl": rows, "README.md": b"# rows"}, kind="datasets"))
-    program = "from datasets import load_dataset; rows = load_dataset('tiny/rows')['train']; print(len(rows), rows[2]['output'])"
+    program = (
+        "from datasets import load_dataset; rows = load_dataset('tiny/rows')['train']; print(len(rows), "
+        "rows[2]['output'])"
+    )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=200)
     assert said.stdout == "3 Good morning.\n", said.stderr
 
@@ -469,9 +537,12 @@ def test_the_command_line_lists_searches_and_describes(hub, llama, tiny, home, c
     fetch(CHOICE, None, SILENT, NEVER)
     assert [row["model"] for row in run_command(capsys)[1]][-1] == ID
     llama.gated = True
-    assert run_command(capsys, "tiny/other") == (2, "error: tiny/other is private, or there is nothing of that name: without a token the "
-                                                 "Hub does not say which. Check the spelling; if it is yours, set QLORA_APP_HUB_TOKEN to a "
-                                                 "token that may read it and start the app again.\n")
+    assert run_command(capsys, "tiny/other") == (
+        2,
+        "error: tiny/other is private, or there is nothing of that name: without a token the "
+        "Hub does not say which. Check the spelling; if it is yours, set QLORA_APP_HUB_TOKEN to a "
+        "token that may read it and start the app again.\n",
+    )
 
 
 def test_a_terminal_shows_the_bytes():
@@ -494,15 +565,23 @@ def test_training_something_that_cannot_be_had_ends_before_there_is_a_run(hub, l
 
 
 def test_a_run_downloads_stops_goes_on_and_trains(hub, llama, store, monkeypatch):
-    """Gated, with a token; stopped in the middle of the download; resumed, trained two steps, opened again from what it saved."""
+    """Gated, with a token; stopped in the middle of the download; resumed, trained two steps, opened again from what it
+    saved.
+    """
     llama.gated = True
     monkeypatch.setenv("QLORA_APP_HUB_TOKEN", GOOD)
     hub.before_chunk = lambda name, sent: time.sleep(0.2) if name.endswith(".safetensors") else None
-    recipe = short_recipe(max_steps=2, samples=1, scored_questions=2, measured_examples=2).model_copy(update={"base_model": CHOICE})
+    recipe = short_recipe(max_steps=2, samples=1, scored_questions=2, measured_examples=2).model_copy(
+        update={"base_model": CHOICE}
+    )
     run = store.create(recipe)
     worker = launch(run)
     status = wait_for(lambda: (s := run.status()).downloaded is not None and s)
-    assert status.state == "starting" and status.sentence.startswith("Downloading tiny/llama: ") and " of 5.9 MB" in status.sentence
+    assert (
+        status.state == "starting"
+        and status.sentence.startswith("Downloading tiny/llama: ")
+        and " of 5.9 MB" in status.sentence
+    )
     assert 0 <= status.progress < 1 and status.seconds == 0
     run.ask("stop")
     assert worker.wait() == 0
@@ -529,6 +608,7 @@ def test_a_run_downloads_stops_goes_on_and_trains(hub, llama, store, monkeypatch
 
     hub.close()  # from here on everything is on this machine
     from qlora_app.chat import ChatSession
+
     session = ChatSession.open(run.base_model(), run.recipe().method, run.adapter)
     assert session.answer_all([[{"role": "user", "content": "Where does Mira live?"}]], max_new_tokens=3)
 
@@ -540,4 +620,8 @@ def test_a_run_that_cannot_have_its_model_says_why(hub, llama, store):
     run = store.create(short_recipe().model_copy(update={"base_model": CHOICE}))
     assert worker.main(run.folder) == 1
     status = run.status()
-    assert status.state == "failed" and "tiny/llama is gated" in status.sentence and os.listdir(run.folder).count("adapter") == 0
+    assert (
+        status.state == "failed"
+        and "tiny/llama is gated" in status.sentence
+        and os.listdir(run.folder).count("adapter") == 0
+    )

@@ -1,4 +1,6 @@
-"""Data of the Hub: found, taken apart into subsets and splits, downloaded, pinned, refused. The real libraries, a server of our own."""
+"""Data of the Hub: found, taken apart into subsets and splits, downloaded, pinned, refused. The real libraries, a
+server of our own.
+"""
 
 import errno
 import io
@@ -41,8 +43,13 @@ def jsonl(content):
     return "".join(json.dumps(row) + "\n" for row in content).encode()
 
 
-FILES = {"README.md": b"# Talk", "data/train-00000-of-00002.parquet": parquet(rows("one", 20)), "evil.py": b"raise SystemExit",
-         "data/train-00001-of-00002.parquet": parquet(rows("two", 10)), "data/test-00000-of-00001.parquet": parquet(rows("three", 4))}
+FILES = {
+    "README.md": b"# Talk",
+    "data/train-00000-of-00002.parquet": parquet(rows("one", 20)),
+    "evil.py": b"raise SystemExit",
+    "data/train-00001-of-00002.parquet": parquet(rows("two", 10)),
+    "data/test-00000-of-00001.parquet": parquet(rows("three", 4)),
+}
 
 
 @pytest.fixture
@@ -73,7 +80,9 @@ def test_a_search_says_what_is_known_of_each_hit(hub, talk):  # noqa: F811
     hub.add(Repo("big/talk-gated", {}, kind="datasets", gated=True, licence="mit", downloads=5000))
     hub.add(Repo("tiny/talker", {}))
     assert [(hit.id, hit.summary()) for hit in search_data("talk")] == [
-        ("big/talk-gated", "licence mit · gated · 5,000 downloads"), (ID, "licence apache-2.0 · 77 downloads")]
+        ("big/talk-gated", "licence mit · gated · 5,000 downloads"),
+        (ID, "licence apache-2.0 · 77 downloads"),
+    ]
     hub.status = 500
     with pytest.raises(UserError, match="cannot answer at the moment"):
         search_data("talk")
@@ -81,19 +90,29 @@ def test_a_search_says_what_is_known_of_each_hit(hub, talk):  # noqa: F811
 
 def test_splits_are_found_by_the_names_of_the_files_and_no_row_is_fetched(hub, talk):  # noqa: F811
     layout = look_up(CHOICE, revisions=True)
-    assert list(layout.subsets) == ["default"] and layout.commit == talk.commit and layout.revisions == {"main": talk.commit}
+    assert (
+        list(layout.subsets) == ["default"]
+        and layout.commit == talk.commit
+        and layout.revisions == {"main": talk.commit}
+    )
     splits = layout.splits("default")
     assert {split: [file.name for file in files] for split, files in splits.items()} == {
-        "train": ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"], "test": ["data/test-00000-of-00001.parquet"]}
+        "train": ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"],
+        "test": ["data/test-00000-of-00001.parquet"],
+    }
     assert hub.files_asked() == []
 
 
 def test_the_card_names_subsets_and_their_splits(hub, talk, data):  # noqa: F811
     talk.files |= {"de/a.csv": b"q,a\n1,2\n3,4\n", "de/b.csv": b"q,a\n5,6\n", "en.jsonl": jsonl(rows("en", 3))}
     german = [{"split": "learn", "path": "de/a.csv"}, {"split": "try", "path": "de/b*"}]
-    talk.card = {"configs": [{"config_name": "german", "data_files": german},
-                             {"config_name": "english", "data_files": "en.jsonl", "default": True},
-                             {"config_name": "folder", "data_dir": "de"}]}
+    talk.card = {
+        "configs": [
+            {"config_name": "german", "data_files": german},
+            {"config_name": "english", "data_files": "en.jsonl", "default": True},
+            {"config_name": "folder", "data_dir": "de"},
+        ]
+    }
     layout = look_up(CHOICE)
     assert list(layout.subsets) == ["german", "english", "folder"] and layout.subset == "english"
     assert list(layout.splits("german")) == ["learn", "try"] and list(layout.splits("folder")) == ["train"]
@@ -104,15 +123,19 @@ def test_the_card_names_subsets_and_their_splits(hub, talk, data):  # noqa: F811
     assert "has no split 'train'. It has learn, try." in sentence(data, subset="german", split="train")
 
 
-@pytest.mark.parametrize("pattern", ["/etc/**", "../../**", "https://example.org/x.json", "zip://a.json::https://example.org/x.zip"])
+@pytest.mark.parametrize(
+    "pattern", ["/etc/**", "../../**", "https://example.org/x.json", "zip://a.json::https://example.org/x.zip"]
+)
 def test_a_card_that_points_outside_of_its_dataset_is_refused(talk, data, pattern):
     talk.card = {"configs": [{"config_name": "default", "data_files": pattern}]}
     assert "names files outside of it" in sentence(data)
 
 
 def test_what_the_hub_converts_to_parquet_has_its_subsets(hub, talk, data):  # noqa: F811
-    talk.others["refs/convert/parquet"] = {f"{subset}/{split}/0000.parquet": parquet(rows(subset, count))
-                                           for subset, split, count in (("de", "train", 5), ("de", "test", 2), ("en", "train", 3))}
+    talk.others["refs/convert/parquet"] = {
+        f"{subset}/{split}/0000.parquet": parquet(rows(subset, count))
+        for subset, split, count in (("de", "train", 5), ("de", "test", 2), ("en", "train", 3))
+    }
     assert "refs/convert/parquet" in look_up(CHOICE, revisions=True).revisions
     chosen, _ = fetch(data, revision="refs/convert/parquet", subset="de", split="test")
     assert load_examples(chosen, data).rows == 2 and chosen.revision == talk.at("refs/convert/parquet").commit
@@ -134,9 +157,21 @@ def test_a_dataset_of_pictures_says_what_it_has(talk, data):
 
 
 WAYS = {
-    "gated": (lambda at, talk: setattr(talk, "gated", True), None, ["is gated", "accept their terms", "datasets/tiny/talk"]),
-    "gated, token": (lambda at, talk: setattr(talk, "gated", True), STRANGER, ["account of your token is not on its list"]),
-    "private": (lambda at, talk: setattr(talk, "private", True), None, ["is private, or there is nothing of that name"]),
+    "gated": (
+        lambda at, talk: setattr(talk, "gated", True),
+        None,
+        ["is gated", "accept their terms", "datasets/tiny/talk"],
+    ),
+    "gated, token": (
+        lambda at, talk: setattr(talk, "gated", True),
+        STRANGER,
+        ["account of your token is not on its list"],
+    ),
+    "private": (
+        lambda at, talk: setattr(talk, "private", True),
+        None,
+        ["is private, or there is nothing of that name"],
+    ),
     "missing": (lambda at, talk: at.repos.clear(), STRANGER, ["The Hub has nothing called tiny/talk"]),
     "expired": (lambda at, talk: None, EXPIRED, ["does not accept the token"]),
     "busy": (lambda at, talk: setattr(at, "status", 429), None, ["asks for a pause"]),
@@ -175,12 +210,16 @@ def test_a_full_disk_is_said_before_and_on_the_way(hub, talk, data, monkeypatch)
 
 
 def test_a_split_comes_whole_and_nothing_else_and_is_read_with_every_row_accounted_for(hub, talk, data):  # noqa: F811
-    talk.files["data/train-00001-of-00002.parquet"] = parquet([*rows("two", 9), {"instruction": "Nothing", "output": ""}])
+    talk.files["data/train-00001-of-00002.parquet"] = parquet(
+        [*rows("two", 9), {"instruction": "Nothing", "output": ""}]
+    )
     with pytest.raises(NotHere, match="not on this machine yet"):
         load_examples(CHOICE, data)
     told = []
     chosen, warning = fetch_data(CHOICE, data, None, lambda done, total: told.append((done, total)), NEVER)
-    assert warning == "" and told[-1][0] == told[-1][1] == sum(len(talk.files[f"data/train-0000{i}-of-00002.parquet"]) for i in (0, 1))
+    assert warning == "" and told[-1][0] == told[-1][1] == sum(
+        len(talk.files[f"data/train-0000{i}-of-00002.parquet"]) for i in (0, 1)
+    )
     assert (chosen.revision, chosen.subset, chosen.split) == (talk.commit, "default", "train")
     assert not {"evil.py", "test-00000-of-00001.parquet"} & set(hub.files_asked())
     examples = load_examples(chosen, data)
@@ -241,8 +280,14 @@ def run_command(capsys, *words):
 def test_the_command_line_looks_at_data_of_the_hub_as_at_a_file(hub, talk, home, capsys):  # noqa: F811
     code, found = run_command(capsys, "data", ID)
     assert code == 0 and (found["format"], found["rows_in_file"], found["rows_trainable"]) == ("alpaca", 30, 30)
-    assert found["hub"] == {"commit": talk.commit, "subset": "default", "split": "train", "subsets": ["default"],
-                            "splits": ["train", "test"], "licence": "apache-2.0"}
+    assert found["hub"] == {
+        "commit": talk.commit,
+        "subset": "default",
+        "split": "train",
+        "subsets": ["default"],
+        "splits": ["train", "test"],
+        "licence": "apache-2.0",
+    }
     assert run_command(capsys, "data", ID, "dataset.split=test")[1]["rows_in_file"] == 4
     assert main(["data", ID]) == 0
     shown = capsys.readouterr().out
@@ -253,7 +298,13 @@ def test_the_command_line_looks_at_data_of_the_hub_as_at_a_file(hub, talk, home,
 
 def test_the_command_line_trains_on_it_and_the_recipe_keeps_the_commit(hub, talk, home, monkeypatch):  # noqa: F811
     monkeypatch.setattr(local, "launch", lambda run: None)
-    given = ["dataset.source=hub", f"dataset.id={ID}", "dataset.split=test", "training.max_steps=1", "training.scored_questions=0"]
+    given = [
+        "dataset.source=hub",
+        f"dataset.id={ID}",
+        "dataset.split=test",
+        "training.max_steps=1",
+        "training.scored_questions=0",
+    ]
     main(["train", "starter", *given, "--no-watch"])
     kept = RunStore(home / "runs").list()[0].recipe().dataset
     assert (kept.revision, kept.subset, kept.split) == (talk.commit, "default", "test")
@@ -262,7 +313,9 @@ def test_the_command_line_trains_on_it_and_the_recipe_keeps_the_commit(hub, talk
 
 def test_a_named_split_is_downloaded_too_and_only_measured_with(talk, data):
     chosen, _ = fetch(data, held_out_from="test")
-    assert (chosen.split, chosen.held_out_from, chosen.revision) == ("train", "test", talk.commit) and is_here(chosen, data)
+    assert (chosen.split, chosen.held_out_from, chosen.revision) == ("train", "test", talk.commit) and is_here(
+        chosen, data
+    )
     examples = load_examples(chosen, data)
     assert (len(examples.train), len(examples.held_out)) == (30, 4)
     assert "has no split 'nothing'" in sentence(data, held_out_from="nothing")

@@ -55,7 +55,9 @@ def test_train_stop_resume_chat(store, supervisor):
     sessions = ChatSessions()
     question = [{"role": "user", "content": "Where does Mira live?"}]
     *_, last = sessions.get(run).reply(question, question, Decoding(max_new_tokens=24), threading.Event())
-    assert last[0] and last[0] != last[1], "base and adapter answer side by side, differently"  # so young, it may say nothing
+    assert last[0] and last[0] != last[1], (
+        "base and adapter answer side by side, differently"
+    )  # so young, it may say nothing
     assert sessions.get(run) is sessions.get(run)
     assert sessions.get(second) is not None
     with pytest.raises(UserError, match="saved nothing yet"):
@@ -125,6 +127,8 @@ def test_the_adapter_opens_with_plain_peft_and_answers_the_same(store):
     last = run.status().step
     said = [(row["question"], row["answer"]) for row in run.samples() if row["step"] == last]
     assert said
-    again = Chat().answer(model, tokenizer, [[{"role": "user", "content": question}] for question, _ in said], max_new_tokens=128)
+    again = Chat().answer(
+        model, tokenizer, [[{"role": "user", "content": question}] for question, _ in said], max_new_tokens=128
+    )
     for (_, before), now in zip(said, again, strict=True):
         assert now.startswith(before)  # the sample may have been cut at its longest length

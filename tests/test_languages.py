@@ -1,4 +1,6 @@
-"""Every text of the page has its translation, no translation is without its text, and what people wrote stays as it is."""
+"""Every text of the page has its translation, no translation is without its text, and what people wrote stays as it
+is.
+"""
 
 import ast
 import itertools
@@ -30,21 +32,63 @@ from tests.test_page import PROOF, event, make_run, page, poll, store, workshop 
 
 PACKAGE = Path(__file__).parent.parent / "qlora_app"
 # Files whose texts the page never shows: the command line, programs of their own, what only a terminal or a file gets.
-ELSEWHERE = ("__main__.py", "assignments.py", "cli/", "launch/", "machine.py", "settings.py", "train/__main__.py", "train/card.py",
-             "methods/card.py", "methods/claims.py", "tasks/claims.py",
-             *(f"starter/{name}.py" for name in ("corpus", "instructions", "pretrain", "report", "tokenizer", "wordings", "world")))
-OTHER_PROSE = {  # text, but nothing the page says: for a developer, a library, a refused request, a field the form has not, a style
-    "A handler of the page failed", "The disk is full", "out of memory", "not enough memory", "Unterminated string", "read only",
-    "Too many wrong passwords.", "This page answers to 127.0.0.1", "This page takes no requests", "was not saved completely",
-    "An answer ends here", "Longest answer (tokens)", "Temperature of", "0 always takes", "At 0 a base model", "example by example",
+ELSEWHERE = (
+    "__main__.py",
+    "assignments.py",
+    "cli/",
+    "launch/",
+    "machine.py",
+    "settings.py",
+    "train/__main__.py",
+    "train/card.py",
+    "methods/card.py",
+    "methods/claims.py",
+    "tasks/claims.py",
+    *(
+        f"starter/{name}.py"
+        for name in ("corpus", "instructions", "pretrain", "report", "tokenizer", "wordings", "world")
+    ),
+)
+# text, but nothing the page says: for a developer, a library, a refused request, a field the form has not, a style
+OTHER_PROSE = {
+    "A handler of the page failed",
+    "The disk is full",
+    "out of memory",
+    "not enough memory",
+    "Unterminated string",
+    "read only",
+    "Too many wrong passwords.",
+    "This page answers to 127.0.0.1",
+    "This page takes no requests",
+    "was not saved completely",
+    "An answer ends here",
+    "Longest answer (tokens)",
+    "Temperature of",
+    "0 always takes",
+    "At 0 a base model",
+    "example by example",
     "where its chat template has a place for that",
-    "no architecture at all", "some method", "model name", "Value error,", "Input should be", "end of file",
-    "Where the model is", "Where the data is", "Folder on this machine", "Your own file", "The starter is part of this app",
-    "Starter datasets are part of this app.", "A folder with config.json", "A starter dataset (helper", "sheet ", "python -m qlora_app",
+    "no architecture at all",
+    "some method",
+    "model name",
+    "Value error,",
+    "Input should be",
+    "end of file",
+    "Where the model is",
+    "Where the data is",
+    "Folder on this machine",
+    "Your own file",
+    "The starter is part of this app",
+    "Starter datasets are part of this app.",
+    "A folder with config.json",
+    "A starter dataset (helper",
+    "sheet ",
+    "python -m qlora_app",
 }
 
 
 # ---- what stands in the code
+
 
 def written(path: Path) -> list[str]:
     """Every text in a file but its docstrings, values of f-strings as {}."""
@@ -67,14 +111,27 @@ def pieces(text: str) -> list[str]:
 
 def is_prose(piece: str) -> bool:
     """Two English words in a row, and nothing that only a program writes."""
-    return bool(re.search(r"[A-Za-z]{2,} [a-z]{2,}", piece)) and not re.search(r"[{}=<>\\^|]|\(\?|\w\(\)|=>|::|--", piece)
+    return bool(re.search(r"[A-Za-z]{2,} [a-z]{2,}", piece)) and not re.search(
+        r"[{}=<>\\^|]|\(\?|\w\(\)|=>|::|--", piece
+    )
 
 
-HARVEST = {path.relative_to(PACKAGE): written(path) for path in sorted(PACKAGE.rglob("*.py"))
-           if not str(path.relative_to(PACKAGE)).startswith(ELSEWHERE)}
+HARVEST = {
+    path.relative_to(PACKAGE): written(path)
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if not str(path.relative_to(PACKAGE)).startswith(ELSEWHERE)
+}
 # Sentences with other texts of ours in them, which are tried as the app makes them.
-PUT_TOGETHER = ("Lower the learning rate{}", "The loss of step", "In {} {} (first:", "Left out: {}", "{} is a Git LFS pointer")
-QUESTIONS = {question for data in starter.DATASETS.values() for question in data.questions}  # for a model that speaks English
+PUT_TOGETHER = (
+    "Lower the learning rate{}",
+    "The loss of step",
+    "In {} {} (first:",
+    "Left out: {}",
+    "{} is a Git LFS pointer",
+)
+QUESTIONS = {
+    question for data in starter.DATASETS.values() for question in data.questions
+}  # for a model that speaks English
 
 
 @pytest.fixture(params=LANGUAGES)
@@ -85,18 +142,39 @@ def language(request):
 @pytest.mark.parametrize("path", HARVEST, ids=str)
 def test_every_sentence_in_the_code_has_a_translation(path, language):
     known = [" ".join(PLACE.sub("{}", key).split()) for key in language.texts]
-    missing = [piece for text in HARVEST[path] for piece in pieces(text)
-               if is_prose(piece) and piece not in QUESTIONS
-               and not any(piece in key for key in known) and not any(other in piece for other in OTHER_PROSE)]
+    missing = [
+        piece
+        for text in HARVEST[path]
+        for piece in pieces(text)
+        if is_prose(piece)
+        and piece not in QUESTIONS
+        and not any(piece in key for key in known)
+        and not any(other in piece for other in OTHER_PROSE)
+    ]
     assert missing == []
 
 
 @pytest.mark.parametrize("path", HARVEST, ids=str)
 def test_every_sentence_with_values_in_it_is_recognised(path, language):
-    values = ("7", "x", "7.5 GB", "a list", "Do you mean x?")  # what may stand in a place: a figure, a name, another text
-    whole = [text.strip() for text in HARVEST[path] if "{}" in text and text.rstrip().endswith(".") and len(text) > 20 and "<" not in text]
-    unknown = [text for text in whole if not text.startswith(PUT_TOGETHER) and not any(other in text for other in OTHER_PROSE)
-               and all(language.say(text.replace("{}", value)) is None for value in values)]
+    values = (
+        "7",
+        "x",
+        "7.5 GB",
+        "a list",
+        "Do you mean x?",
+    )  # what may stand in a place: a figure, a name, another text
+    whole = [
+        text.strip()
+        for text in HARVEST[path]
+        if "{}" in text and text.rstrip().endswith(".") and len(text) > 20 and "<" not in text
+    ]
+    unknown = [
+        text
+        for text in whole
+        if not text.startswith(PUT_TOGETHER)
+        and not any(other in text for other in OTHER_PROSE)
+        and all(language.say(text.replace("{}", value)) is None for value in values)
+    ]
     assert unknown == []
 
 
@@ -121,7 +199,12 @@ def pairs(text: str) -> list[tuple[str, str]]:
 
 def is_said(key: str, known: set[tuple[str, str]]) -> bool:
     """Most of its words follow one another in the code too; some texts are put together from several."""
-    found = [pair in known for piece in re.split(PLACE.pattern, key)[::2] for pair in pairs(piece)[1:-1] if "".join(pair).isalpha()]
+    found = [
+        pair in known
+        for piece in re.split(PLACE.pattern, key)[::2]
+        for pair in pairs(piece)[1:-1]
+        if "".join(pair).isalpha()
+    ]
     return sum(found) >= 0.6 * len(found)
 
 
@@ -129,11 +212,15 @@ def test_every_translation_has_a_text_in_the_code(language):
     known = known_words()
     pydantic = re.compile(r"^(a valid|a finite|greater|less)\b")  # its own words; that they come out is tried below
     assert [key for key in language.texts if not is_said(key, known) and not pydantic.search(key)] == []
-    assert not is_said("The moon shines on the little garden tonight.", known) and not is_said("Every row was baked twice.", known)
+    assert not is_said("The moon shines on the little garden tonight.", known) and not is_said(
+        "Every row was baked twice.", known
+    )
 
 
 def test_key_and_translation_have_the_same_places(language):
-    different = [key for key, text in language.texts.items() if sorted(PLACE.findall(key)) != sorted(PLACE.findall(text))]
+    different = [
+        key for key, text in language.texts.items() if sorted(PLACE.findall(key)) != sorted(PLACE.findall(text))
+    ]
     assert different == []
 
 
@@ -147,18 +234,28 @@ def test_what_is_declared_has_a_translation(workshop, language):  # noqa: F811
         texts += [field.title, field.description, *labels_of(field)]
     texts += [text for data in starter.DATASETS.values() for text in (data.title, data.description)]
     shipped = [Presets().load(name) for name in Presets().names()]
-    texts += [preset.note for preset in shipped] + [preset.name for preset in shipped if preset.base_model.source == "starter"]
+    texts += [preset.note for preset in shipped] + [
+        preset.name for preset in shipped if preset.base_model.source == "starter"
+    ]
     assert len(texts) > 100 and [text for text in texts if text not in language.texts] == []
 
 
 def test_every_card_has_a_translation(language):
-    texts = [text for method in METHODS for heading, text in card(method) if heading != "Paper"] + ["What it does", *HEADINGS.values()]
+    texts = [text for method in METHODS for heading, text in card(method) if heading != "Paper"] + [
+        "What it does",
+        *HEADINGS.values(),
+    ]
     assert [text for text in texts if language.say(text) is None] == []
 
 
 def test_what_stands_on_the_page_has_a_translation(workshop, language):  # noqa: F811
     examples = {"my-style", "qwen 0.6b", "{title}\n{body}"}
-    standing = [text for one in workshop.build().blocks.values() for name in STANDING if isinstance(text := getattr(one, name, None), str)]
+    standing = [
+        text
+        for one in workshop.build().blocks.values()
+        for name in STANDING
+        if isinstance(text := getattr(one, name, None), str)
+    ]
     standing += [one.value for one in workshop.build().blocks.values() if isinstance(one, gr.Button)]
     words = {text for text in standing if text and text not in examples and not text.isidentifier()} | {"Training"}
     assert len(words) > 60 and [text for text in words if language.say(text) is None] == []
@@ -166,16 +263,29 @@ def test_what_stands_on_the_page_has_a_translation(workshop, language):  # noqa:
 
 # ---- sentences as the app makes them
 
+
 def refusals(tmp_path):
     """Files nobody can learn from, and what is said of them."""
-    files = {"a.json": "", "b.json": '[{"question": "a"', "c.json": '{"question": [1', "d.csv": "question\nx\n",
-             "e.jsonl": '{"chosen": "a", "rejected": "b"}\n', "f.jsonl": '{"text": "a"}\n', "g.json": "hello",
-             "h.csv": 'question,answer\n"a,b\n', "i.zip": "PK\x03\x04abc", "j.csv": "question,answer,answer\na,b,c\n",
-             "k.jsonl": '{"messages": [{"role": "user", "content": "a"}]}\n', "l.csv": "a,b\n1,2\n",
-             "m.jsonl": '{"instruction": 5, "output": "x"}\n', "n.json": '[{"question": "a", "answer": "b"}] more',
-             "o.jsonl": '{"messages": [{"role": "king", "content": "a"}]}\n', "p.html": "<html><body>x</body></html>",
-             "q.gz": "\x1f\x8b\x08",
-             "r.jsonl": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 123456\n"}
+    files = {
+        "a.json": "",
+        "b.json": '[{"question": "a"',
+        "c.json": '{"question": [1',
+        "d.csv": "question\nx\n",
+        "e.jsonl": '{"chosen": "a", "rejected": "b"}\n',
+        "f.jsonl": '{"text": "a"}\n',
+        "g.json": "hello",
+        "h.csv": 'question,answer\n"a,b\n',
+        "i.zip": "PK\x03\x04abc",
+        "j.csv": "question,answer,answer\na,b,c\n",
+        "k.jsonl": '{"messages": [{"role": "user", "content": "a"}]}\n',
+        "l.csv": "a,b\n1,2\n",
+        "m.jsonl": '{"instruction": 5, "output": "x"}\n',
+        "n.json": '[{"question": "a", "answer": "b"}] more',
+        "o.jsonl": '{"messages": [{"role": "king", "content": "a"}]}\n',
+        "p.html": "<html><body>x</body></html>",
+        "q.gz": "\x1f\x8b\x08",
+        "r.jsonl": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 123456\n",
+    }
     for name, content in files.items():
         (tmp_path / name).write_text(content, encoding="latin-1")
         try:
@@ -209,9 +319,20 @@ def verdicts():
 
 
 def mistakes():
-    wrong = {"training": {"epochs": 0, "batch_size": 1.5, "learning_rate": "fast", "warmup_ratio": 2, "packing": "maybe",
-                          "optimizer": "sgd", "seed": -1, "epoch": 3},
-             "base_model": {"source": "hub", "id": "x y"}, "dataset": {"source": "starter", "id": "cats"}}
+    wrong = {
+        "training": {
+            "epochs": 0,
+            "batch_size": 1.5,
+            "learning_rate": "fast",
+            "warmup_ratio": 2,
+            "packing": "maybe",
+            "optimizer": "sgd",
+            "seed": -1,
+            "epoch": 3,
+        },
+        "base_model": {"source": "hub", "id": "x y"},
+        "dataset": {"source": "starter", "id": "cats"},
+    }
     try:
         Recipe.from_dict(wrong)
     except UserError as error:
@@ -224,7 +345,9 @@ def failures():
     return [explain(error, recipe) for error in errors for recipe in (Recipe(), None)]
 
 
-@pytest.mark.parametrize("make", [refusals, oddities, reasons, verdicts, mistakes, failures], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make", [refusals, oddities, reasons, verdicts, mistakes, failures], ids=lambda make: make.__name__
+)
 def test_sentences_as_the_app_makes_them_are_translated(make, language, tmp_path):
     sentences = list(make(tmp_path) if make in (refusals, oddities) else make())
     assert len(sentences) > 1
@@ -234,25 +357,44 @@ def test_sentences_as_the_app_makes_them_are_translated(make, language, tmp_path
 
 # ---- the translator
 
-@pytest.mark.parametrize(("english", "german"), [
-    ("<p>The log is empty.</p>", "<p>Das Protokoll ist leer.</p>"),
-    ("<b> Finished </b>", "<b> Fertig </b>"),
-    ("<p>There is no run '&lt;script&gt;&amp;'. It may have been deleted.</p>",
-     "<p>Einen Lauf &#x27;&lt;script&gt;&amp;&#x27; gibt es nicht. Vielleicht wurde er gelöscht.</p>"),
-    ("<p>5,786 rows: 5,200 to learn from, 586 held out</p>", "<p>5.786 Zeilen: 5.200 zum Lernen, 586 zurückgehalten</p>"),
-    ("<dd>0.04 <small>was 3.05</small></dd>", "<dd>0,04 <small>war 3,05</small></dd>"),
-    ("<td>4.9 MB</td><td>96%</td>", "<td>4,9 MB</td><td>96 %</td>"),
-    ('<i aria-label="Log" title="Start">x &amp; y</i>', '<i aria-label="Protokoll" title="Starten">x &amp; y</i>'),
-    ('<p translate="no">Finished <b>Log</b> 0.5</p>Finished', '<p translate="no">Finished <b>Log</b> 0.5</p>Fertig'),
-    ('<p translate="no">Log<p>Log</p></p><p>Log</p>', '<p translate="no">Log<p>Log</p></p><p>Protokoll</p>'),
-    ("<p>It has rows</p>", "<p>It has rows</p>"), ("<td>5.23.0</td>", "<td>5.23.0</td>"),
-    ("<p>0 does not fit: it should be greater than or equal to 1.</p>", "<p>0 passt nicht. Richtig wäre: mindestens 1.</p>")])
+
+@pytest.mark.parametrize(
+    ("english", "german"),
+    [
+        ("<p>The log is empty.</p>", "<p>Das Protokoll ist leer.</p>"),
+        ("<b> Finished </b>", "<b> Fertig </b>"),
+        (
+            "<p>There is no run '&lt;script&gt;&amp;'. It may have been deleted.</p>",
+            "<p>Einen Lauf &#x27;&lt;script&gt;&amp;&#x27; gibt es nicht. Vielleicht wurde er gelöscht.</p>",
+        ),
+        (
+            "<p>5,786 rows: 5,200 to learn from, 586 held out</p>",
+            "<p>5.786 Zeilen: 5.200 zum Lernen, 586 zurückgehalten</p>",
+        ),
+        ("<dd>0.04 <small>was 3.05</small></dd>", "<dd>0,04 <small>war 3,05</small></dd>"),
+        ("<td>4.9 MB</td><td>96%</td>", "<td>4,9 MB</td><td>96 %</td>"),
+        ('<i aria-label="Log" title="Start">x &amp; y</i>', '<i aria-label="Protokoll" title="Starten">x &amp; y</i>'),
+        (
+            '<p translate="no">Finished <b>Log</b> 0.5</p>Finished',
+            '<p translate="no">Finished <b>Log</b> 0.5</p>Fertig',
+        ),
+        ('<p translate="no">Log<p>Log</p></p><p>Log</p>', '<p translate="no">Log<p>Log</p></p><p>Protokoll</p>'),
+        ("<p>It has rows</p>", "<p>It has rows</p>"),
+        ("<td>5.23.0</td>", "<td>5.23.0</td>"),
+        (
+            "<p>0 does not fit: it should be greater than or equal to 1.</p>",
+            "<p>0 passt nicht. Richtig wäre: mindestens 1.</p>",
+        ),
+    ],
+)
 def test_only_texts_of_ours_change(english, german):
     assert translated(english, "de") == german
     assert translated(english, "en") == translated(english, "xx") == english
 
 
-@pytest.mark.parametrize("text", ["row 1: ", "Log, ", "Log and ", "Finished. ", "a is b. ", "1 ", "x has rows (a). The first: "])
+@pytest.mark.parametrize(
+    "text", ["row 1: ", "Log, ", "Log and ", "Finished. ", "a is b. ", "1 ", "x has rows (a). The first: "]
+)
 def test_a_long_text_made_to_be_slow_is_not(text, language):
     began = time.process_time()
     assert language.say((text * 200)[:LONGEST].strip() + "?") is None
@@ -263,13 +405,25 @@ def test_a_text_somebody_wrote_stays_also_where_there_is_no_markup():
     assert spoken("Finished", "de") == "Fertig" and spoken(Written("Finished"), "de") == "Finished"
 
 
-@pytest.mark.parametrize(("header", "name"), [("de-DE,de;q=0.9,en;q=0.8", "de"), ("de", "de"), ("en-US,de;q=0.9", "en"),
-                                             ("fr-FR,de;q=0.5", "en"), ("", "en"), (None, "en"), ("DE-at", "de"), ("<script>", "en")])
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("de-DE,de;q=0.9,en;q=0.8", "de"),
+        ("de", "de"),
+        ("en-US,de;q=0.9", "en"),
+        ("fr-FR,de;q=0.5", "en"),
+        ("", "en"),
+        (None, "en"),
+        ("DE-at", "de"),
+        ("<script>", "en"),
+    ],
+)
 def test_the_first_language_of_the_browser_counts(header, name):
     assert language_of(header) == name
 
 
 # ---- the page for somebody who reads German
+
 
 @pytest.fixture
 def in_german():
@@ -279,8 +433,12 @@ def in_german():
 
 
 def test_names_and_answers_stay_as_they_were_written(workshop, store, in_german):  # noqa: F811
-    run = make_run(store, name="Start training", proof=PROOF,
-                   warnings=["The model reads at most 512 tokens; longer examples are cut there."])
+    run = make_run(
+        store,
+        name="Start training",
+        proof=PROOF,
+        warnings=["The model reads at most 512 tokens; longer examples are cut there."],
+    )
     run.append_sample({"step": 130, "question": "Log", "answer": "Finished", "expected": "Stopped"})
     run.append_sample({"step": 140, "question": "Log", "answer": "Finished", "expected": "Stopped"})
     run.log.write_text("Finished.\n")
@@ -293,7 +451,7 @@ def test_names_and_answers_stay_as_they_were_written(workshop, store, in_german)
     demo = workshop.build()
     in_every_language(demo)
     table = answer_of(demo, workshop.runs.show_all, workshop.runs.table)
-    assert ">Start training</button>" in table and "<th scope=\"col\">Lauf</th>" in table and "Fertig" in table
+    assert ">Start training</button>" in table and '<th scope="col">Lauf</th>' in table and "Fertig" in table
 
 
 def answer_of(demo, handler, output, *values):
@@ -317,6 +475,10 @@ def test_what_the_form_holds_is_nobody_s_to_translate(workshop, store, in_german
     demo = workshop.build()
     in_every_language(demo)
     values = [recipe_form.value_of(Recipe(name="Finished", note="Log"), name) for name in workshop.train.form.controls]
-    shown = next(e for e in demo.fns.values() if getattr(e.fn, "__wrapped__", None) == workshop.train.back_to_suggested).fn(*values)
+    shown = next(
+        e for e in demo.fns.values() if getattr(e.fn, "__wrapped__", None) == workshop.train.back_to_suggested
+    ).fn(*values)
     names = list(workshop.train.form.controls)
-    assert "Finished" not in shown and shown[names.index("dataset")]["choices"][0][0] == "Höfliche Hilfe, kennt Pennywick"
+    assert (
+        "Finished" not in shown and shown[names.index("dataset")]["choices"][0][0] == "Höfliche Hilfe, kennt Pennywick"
+    )

@@ -45,9 +45,11 @@ def port_of_nobody() -> int:
 @pytest.fixture
 def hub(monkeypatch):
     """Points the Hub's address elsewhere."""
+
     def at(address, offline=False):
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", offline)
+
     at(f"http://127.0.0.1:{port_of_nobody()}")
     return at
 
@@ -62,13 +64,20 @@ def test_whatever_is_not_good_comes_with_advice(settings, tried, hub):
 
 
 def test_versions_are_compared_with_the_pins(monkeypatch):
-    assert machine._versions().level == GOOD and "torch 2." in machine._versions().value, "what the tests run with is what is pinned"
+    assert machine._versions().level == GOOD and "torch 2." in machine._versions().value, (
+        "what the tests run with is what is pinned"
+    )
     real = machine.version
     monkeypatch.setattr(machine, "version", lambda name: "1.2.3" if name == "peft" else real(name))
-    assert machine._versions().level == LIMITED and "peft 0." in machine._versions().advice and "torch" not in machine._versions().advice
+    assert (
+        machine._versions().level == LIMITED
+        and "peft 0." in machine._versions().advice
+        and "torch" not in machine._versions().advice
+    )
 
     def missing(name):
         raise machine.PackageNotFoundError
+
     monkeypatch.setattr(machine, "version", missing)
     assert machine._versions().level == BROKEN
 
@@ -76,7 +85,13 @@ def test_versions_are_compared_with_the_pins(monkeypatch):
 def test_a_container_has_the_cores_it_was_given(tmp_path):
     all_of_them = machine.usable_cores(tmp_path)
     assert all_of_them == len(os.sched_getaffinity(0))
-    limits = {"max 100000": all_of_them, "100000 100000": 1, "50000 100000": 1, "99900000 100000": all_of_them, "": all_of_them}
+    limits = {
+        "max 100000": all_of_them,
+        "100000 100000": 1,
+        "50000 100000": 1,
+        "99900000 100000": all_of_them,
+        "": all_of_them,
+    }
     for said, cores in limits.items():
         (tmp_path / "cpu.max").write_text(said)
         assert machine.usable_cores(tmp_path) == cores
@@ -105,11 +120,13 @@ def test_a_home_that_cannot_be_made_is_broken(tmp_path):
 def test_a_hub_that_answers_anything_is_reached(hub):
     with socket.create_server(("127.0.0.1", 0)) as server:
         hub(f"http://127.0.0.1:{server.getsockname()[1]}")
+
         def answer():
             connection, _ = server.accept()
             assert connection.recv(1000).startswith(b"HEAD / ")
             connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             connection.close()
+
         answering = threading.Thread(target=answer)
         answering.start()
         assert machine._network().level == GOOD
@@ -140,8 +157,14 @@ def test_a_name_that_is_looked_up_forever_is_not_waited_for(hub, monkeypatch):
     assert machine._network().level == LIMITED and time.monotonic() - began < 1
 
 
-@pytest.mark.parametrize("seen, level, word", [
-    ({"gpu": {**CARD, "bf16": True}}, GOOD, "16.0 GB"), ({"gpu": CARD}, LIMITED, "fp16 with scaled losses"), ({}, LIMITED, "NVIDIA")])
+@pytest.mark.parametrize(
+    "seen, level, word",
+    [
+        ({"gpu": {**CARD, "bf16": True}}, GOOD, "16.0 GB"),
+        ({"gpu": CARD}, LIMITED, "fp16 with scaled losses"),
+        ({}, LIMITED, "NVIDIA"),
+    ],
+)
 def test_gpu(seen, level, word, monkeypatch):
     monkeypatch.setattr(memory, "here", lambda: memory.Machine("cpu", 8e9, 8e9))
     finding = machine.gpu_finding({**SEEN, **seen})
@@ -161,14 +184,28 @@ def test_bf16_on_a_cpu_is_a_matter_of_its_instructions():
     assert fast.level == GOOD and "2.5 times as fast" in fast.value
 
 
-@pytest.mark.parametrize("forward, backward, level", [
-    (0.09, 0.09, GOOD), (0.27, 0.09, BROKEN), (0.09, 1.4, BROKEN), (float("nan"), 0.09, BROKEN), (0.09, float("nan"), BROKEN)])
+@pytest.mark.parametrize(
+    "forward, backward, level",
+    [
+        (0.09, 0.09, GOOD),
+        (0.27, 0.09, BROKEN),
+        (0.09, 1.4, BROKEN),
+        (float("nan"), 0.09, BROKEN),
+        (0.09, float("nan"), BROKEN),
+    ],
+)
 def test_a_layer_that_computes_wrongly_is_noticed(forward, backward, level):
     assert machine.layer_finding({**SEEN, "forward_error": forward, "backward_error": backward}).level == level
 
 
-@pytest.mark.parametrize("stdout, stderr, code, said", [
-    ("", "Traceback\nImportError: libcudart.so.12", 1, "libcudart"), ("", "", -4, "code -4"), ("noise\n{}x", "", 0, "code 0")])
+@pytest.mark.parametrize(
+    "stdout, stderr, code, said",
+    [
+        ("", "Traceback\nImportError: libcudart.so.12", 1, "libcudart"),
+        ("", "", -4, "code -4"),
+        ("noise\n{}x", "", 0, "code 0"),
+    ],
+)
 def test_a_trial_that_dies_is_a_finding(tried, stdout, stderr, code, said):
     tried.stdout, tried.stderr, tried.returncode = stdout, stderr, code
     findings = list(machine._tried_out())
@@ -177,10 +214,21 @@ def test_a_trial_that_dies_is_a_finding(tried, stdout, stderr, code, said):
 
 # ---- the command
 
+
 def test_the_command_says_everything_and_ends_with_its_verdict(home, tried, hub, capsys):
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    names = ("Versions:", "System:", "Processor:", "Memory:", "Home:", "Network:", "GPU:", "bf16 on the CPU:", "4-bit layer:")
+    names = (
+        "Versions:",
+        "System:",
+        "Processor:",
+        "Memory:",
+        "Home:",
+        "Network:",
+        "GPU:",
+        "bf16 on the CPU:",
+        "4-bit layer:",
+    )
     assert all(name in out for name in names) and str(home) in out and "Training works here." in out
 
 
@@ -194,8 +242,15 @@ def test_exit_code_1_when_nothing_can_be_trained(home, tried, hub, capsys):
 
 
 def test_a_real_4_bit_layer_computes_forwards_and_backwards():
-    seen = json.loads(subprocess.run([sys.executable, "-m", "qlora_app.machine"], capture_output=True, text=True, timeout=300,
-                                     env={**os.environ, "OMP_NUM_THREADS": "1"}).stdout.splitlines()[-1])
+    seen = json.loads(
+        subprocess.run(
+            [sys.executable, "-m", "qlora_app.machine"],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        ).stdout.splitlines()[-1]
+    )
     for error in (seen["forward_error"], seen["backward_error"]):
         assert 0.08 < error < 0.105, "the rounding to NF4 and nothing else"
     assert machine.layer_finding(seen).level == GOOD and seen["bf16_time"] > 0

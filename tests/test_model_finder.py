@@ -1,4 +1,6 @@
-"""The page's side of base models: search, what is known, whether it fits. Handlers as plain functions, the Hub as in test_hub."""
+"""The page's side of base models: search, what is known, whether it fits. Handlers as plain functions, the Hub as in
+test_hub.
+"""
 
 from types import SimpleNamespace
 
@@ -22,7 +24,8 @@ GB = 2**30
 class Starter:
     """Counts what was started."""
 
-    def wake(self): pass
+    def wake(self):
+        pass
 
 
 @pytest.fixture
@@ -37,7 +40,9 @@ def test_a_newcomer_sees_nothing_of_it(tab, values):
 
 def test_the_search_opens_when_it_is_chosen(tab, hub):  # noqa: F811
     assert tab.form.model_choices()[-1][1] == SEARCH
-    assert tab.finder.open(SEARCH).visible and not tab.finder.open("starter").visible and not tab.finder.open(ID).visible
+    assert (
+        tab.finder.open(SEARCH).visible and not tab.finder.open("starter").visible and not tab.finder.open(ID).visible
+    )
 
 
 def test_hits_are_buttons_with_what_is_known(tab, llama, hub):  # noqa: F811
@@ -64,11 +69,17 @@ def test_the_chosen_model_is_described_and_measured_against_this_machine(tab, va
     monkeypatch.setattr(memory, "here", lambda: Machine("cuda", 8 * GB, 8 * GB))
     chosen = values | {"base_model": ID}
     words = tab.finder.describe(*chosen.values())
-    assert "Llama · 1.5 M parameters" in words and "5.8 MB to download" in words and "Fits: training needs about 0.6 GB" in words
+    assert (
+        "Llama · 1.5 M parameters" in words
+        and "5.8 MB to download" in words
+        and "Fits: training needs about 0.6 GB" in words
+    )
     monkeypatch.setattr(memory, "here", lambda: Machine("cuda", GB / 2, GB / 2))
     words = tab.finder.describe(*chosen.values())
     assert '<p class="warning">Does not fit: ' in words and "because" in words
-    assert "Fits" not in tab.finder.describe(*(chosen | {"method[lora].rank": 0}).values()), "with a mistake nothing is promised"
+    assert "Fits" not in tab.finder.describe(*(chosen | {"method[lora].rank": 0}).values()), (
+        "with a mistake nothing is promised"
+    )
 
 
 def test_the_hub_is_asked_once_for_a_model_and_again_for_another_revision(tab, values, llama, hub):  # noqa: F811
@@ -87,7 +98,9 @@ def test_what_was_downloaded_meanwhile_is_no_longer_to_download(tab, values, lla
 
 
 def test_a_model_that_cannot_be_had_is_refused_at_its_field_and_nothing_starts(tab, values, llama):  # noqa: F811
-    llama.files["config.json"] = llama.files["config.json"].replace(b'"model_type"', b'"auto_map": {"AutoConfig": "x.Y"}, "model_type"')
+    llama.files["config.json"] = llama.files["config.json"].replace(
+        b'"model_type"', b'"auto_map": {"AutoConfig": "x.Y"}, "model_type"'
+    )
     alert, card, _ = tab.start_run(*(values | {"base_model": ID}).values())
     assert 'data-field="f-base_model"' in alert and "run a program of its author" in alert
     assert tab.page.store.list() == [] and "value" not in (card or {})
@@ -102,5 +115,9 @@ def test_visitors_of_a_demonstration_do_not_look_with_the_owner_s_token(tab, lla
     monkeypatch.setattr(Page, "may_change", False)
     llama.private = True
     with pytest.raises(UserError, match="private, or there is nothing of that name"):
-        tab.finder.facts(tab.form.read(tab.form.show(tab.form.first_recipe())).base_model.model_copy(update={"source": "hub", "id": ID}))
+        tab.finder.facts(
+            tab.form.read(tab.form.show(tab.form.first_recipe())).base_model.model_copy(
+                update={"source": "hub", "id": ID}
+            )
+        )
     assert all("authorization" not in headers for _, _, headers in hub.asked)

@@ -37,8 +37,16 @@ from qlora_app.ui.page import Page
 from qlora_app.ui.run_card import samples
 
 EVIL = "<img src=x onerror=alert(1)>"
-PROOF = {"heldout": {"loss": {"before": 3.2, "after": 0.31}, "exact_match": {"before": 0.0, "after": 0.96}, "questions": 100},
-         "update": {"layers": 28, "zero_layers": 0}, "reload": {"max_difference": 0.0}, "seconds": {"to_first_loss": 1.1, "training": 71.0}}
+PROOF = {
+    "heldout": {
+        "loss": {"before": 3.2, "after": 0.31},
+        "exact_match": {"before": 0.0, "after": 0.96},
+        "questions": 100,
+    },
+    "update": {"layers": 28, "zero_layers": 0},
+    "reload": {"max_difference": 0.0},
+    "seconds": {"to_first_loss": 1.1, "training": 71.0},
+}
 
 
 ASKER = SimpleNamespace(session_hash="one")
@@ -52,9 +60,14 @@ class FakeSupervisor:
     def __init__(self, store=None):
         self.woken = 0
 
-    def wake(self): self.woken += 1
-    def start(self): pass
-    def close(self): pass
+    def wake(self):
+        self.woken += 1
+
+    def start(self):
+        pass
+
+    def close(self):
+        pass
 
 
 class FakeSessions:
@@ -111,7 +124,14 @@ def make_run(store, name="", proof=None, steps=120, **status):
     run.append_sample({"step": steps, "question": EVIL, "answer": "42", "expected": "42"})
     write_json(run.folder / "launch.json", {"pid": 0, "started": 1.0})
     run.log.write_text(f"line {EVIL}\n")
-    run.write_status(Status(**({"state": "done", "step": steps, "total": steps, "loss": 0.21, "first_loss": 3.2, "seconds": 71} | status)))
+    run.write_status(
+        Status(
+            **(
+                {"state": "done", "step": steps, "total": steps, "loss": 0.21, "first_loss": 3.2, "seconds": 71}
+                | status
+            )
+        )
+    )
     if proof:
         run.adapter.mkdir()
         for file in ("adapter_config.json", "adapter_model.safetensors", "optimizer.pt"):
@@ -130,6 +150,7 @@ def poll(workshop, run, **asked):
 
 # ---- the run card
 
+
 def test_nothing_trained_yet(workshop):
     news = poll(workshop, None)
     assert "Start training" in news["parts"]["head"] and not news["live"]
@@ -138,7 +159,10 @@ def test_nothing_trained_yet(workshop):
 def test_a_finished_run_shows_its_proof_in_plain_words(workshop, store):
     news = poll(workshop, make_run(store, proof=PROOF))
     proof = news["parts"]["proof"]
-    assert '<p class="score">On 100 held-out questions: 0 right before, 96 right after.</p>' in proof and "warning" not in proof
+    assert (
+        '<p class="score">On 100 held-out questions: 0 right before, 96 right after.</p>' in proof
+        and "warning" not in proof
+    )
     assert "Every one of 28 adapter layers changed." in proof and "exactly the same answers" in proof
     assert "Chat with it" in news["parts"]["actions"] and not news["live"] and news["state"] == "done"
 
@@ -174,10 +198,16 @@ def test_a_long_run_is_drawn_from_few_points(workshop, store):
     assert poll(workshop, make_run(store, steps=120))["chart"]["grouping"] == 1
 
 
-@pytest.mark.parametrize(("answer", "cut"), [("He went to the", True), ("He went.", False), ("“Go!”", False), ("", False)])
+@pytest.mark.parametrize(
+    ("answer", "cut"), [("He went to the", True), ("He went.", False), ("“Go!”", False), ("", False)]
+)
 def test_an_answer_of_the_base_that_was_cut_off_shows_it(answer, cut):
-    text = samples([{"step": 0, "question": "Who?", "answer": answer}, {"step": 9, "question": "Who?", "answer": "It was"}])
-    assert text.count('<span class="quiet">…</span>') == cut and (not answer or f'<p><span translate="no">{answer}</span>' in text)
+    text = samples(
+        [{"step": 0, "question": "Who?", "answer": answer}, {"step": 9, "question": "Who?", "answer": "It was"}]
+    )
+    assert text.count('<span class="quiet">…</span>') == cut and (
+        not answer or f'<p><span translate="no">{answer}</span>' in text
+    )
 
 
 def test_what_people_and_models_wrote_is_escaped(workshop, store):
@@ -187,14 +217,20 @@ def test_what_people_and_models_wrote_is_escaped(workshop, store):
     assert "<img" not in text and text.count("&lt;img") >= 5
 
 
-@pytest.mark.parametrize("asked", [{"run": "../../etc"}, {"run": "x" * 500}, {"run": None}, {"run": 7, "seen": 1, "chart": []}, [], None])
+@pytest.mark.parametrize(
+    "asked", [{"run": "../../etc"}, {"run": "x" * 500}, {"run": None}, {"run": 7, "seen": 1, "chart": []}, [], None]
+)
 def test_a_poll_takes_anything_and_reveals_nothing(workshop, asked):
     assert workshop.train.cards.poll(asked)["state"] == "empty"
 
 
-@pytest.mark.parametrize(("state", "button"), [("interrupted", "Resume"), ("stopped", "Resume"), ("failed", "Try again")])
+@pytest.mark.parametrize(
+    ("state", "button"), [("interrupted", "Resume"), ("stopped", "Resume"), ("failed", "Try again")]
+)
 def test_an_ended_run_offers_to_go_on(workshop, store, state, button):
-    run = make_run(store, state="running" if state == "interrupted" else state, sentence="Out of memory. Make the batch smaller.")
+    run = make_run(
+        store, state="running" if state == "interrupted" else state, sentence="Out of memory. Make the batch smaller."
+    )
     news = poll(workshop, run)
     assert news["state"] == state and button in news["parts"]["actions"]
     if state == "failed":
@@ -214,6 +250,7 @@ def test_chat_waits_for_the_first_checkpoint_and_says_so(workshop, store):
 
 
 # ---- start, stop, resume, delete
+
 
 def form_values(workshop):
     return workshop.train.form.show(workshop.train.form.first_recipe())
@@ -279,7 +316,11 @@ def test_downloads_are_copies_of_what_is_needed(workshop, store):
 
 
 def test_a_fresh_visit_shows_the_live_run_and_a_link_its_tab(workshop, store):
-    old, live, new = make_run(store, name="old"), make_run(store, name="live", state="running"), make_run(store, name="new")
+    old, live, new = (
+        make_run(store, name="old"),
+        make_run(store, name="live", state="running"),
+        make_run(store, name="new"),
+    )
 
     def visit(**query):
         return workshop._restore(SimpleNamespace(query_params=query))
@@ -308,12 +349,18 @@ class AnsweringSessions:
     def get(self, run):
         adapter = run.newest_adapter()
         self.meanwhile()
-        return SimpleNamespace(adapter=adapter, task=SimpleNamespace(weighs=False), as_trained=lambda one: one,
-                               answers=lambda conversations, *_: [Answer(f"from {adapter.name}") for _ in conversations])
+        return SimpleNamespace(
+            adapter=adapter,
+            task=SimpleNamespace(weighs=False),
+            as_trained=lambda one: one,
+            answers=lambda conversations, *_: [Answer(f"from {adapter.name}") for _ in conversations],
+        )
 
 
 def answers_of(page, run, file, meanwhile=lambda: None):
-    *_, (said, button) = AnswerFile(dataclasses.replace(page, sessions=AnsweringSessions(meanwhile))).take(str(file), run.id)
+    *_, (said, button) = AnswerFile(dataclasses.replace(page, sessions=AnsweringSessions(meanwhile))).take(
+        str(file), run.id
+    )
     assert "All questions are answered" in said
     return {json.loads(line)["answer"] for line in Path(button.value["path"]).read_text().splitlines()}
 
@@ -337,9 +384,17 @@ def test_answers_are_those_of_the_adapter_that_is_there(store, page, tmp_path):
 
 # ---- the times of an effort
 
-@pytest.mark.parametrize(("before", "measured"), [
-    ({}, True), ({"method": {"name": "lora", "rank": 4}}, True), ({"method": {"name": "adamix"}}, False),
-    ({"method": {"name": "lora", "weight_decomposed": True}}, False), ({"base_model": {"precision": "int8"}}, False)])
+
+@pytest.mark.parametrize(
+    ("before", "measured"),
+    [
+        ({}, True),
+        ({"method": {"name": "lora", "rank": 4}}, True),
+        ({"method": {"name": "adamix"}}, False),
+        ({"method": {"name": "lora", "weight_decomposed": True}}, False),
+        ({"base_model": {"precision": "int8"}}, False),
+    ],
+)
 def test_times_are_those_of_a_run_of_the_same_kind(store, home, before, measured):
     run = store.create(Recipe.from_dict(before))
     run.write_status(Status("done", step=120, total=120, seconds=7000))
@@ -348,6 +403,7 @@ def test_times_are_those_of_a_run_of_the_same_kind(store, home, before, measured
 
 
 # ---- chat
+
 
 def test_chat_answers_in_both_columns_and_empties_the_box(workshop, store, page):
     run = make_run(store, proof=PROOF)
@@ -402,7 +458,10 @@ def test_an_answer_without_a_word_is_said_in_words_and_not_told_to_the_model(wor
     monkeypatch.setattr(page.sessions, "reply", lambda base, tuned, *_: iter([("", ""), ("base", " ")]))
     said = list(workshop.chat.ask("Hi", make_run(store, proof=PROOF).id, [], [], ASKER))
     assert [m["content"] for m in said[-2][1]] == ["Hi", "…"]
-    assert [m["content"] for m in said[-1][0]] == ["Hi", "base"] and [m["content"] for m in said[-1][1]] == ["Hi", SILENT]
+    assert [m["content"] for m in said[-1][0]] == ["Hi", "base"] and [m["content"] for m in said[-1][1]] == [
+        "Hi",
+        SILENT,
+    ]
     for stopped in said[-2:]:
         assert [m["content"] for m in conversation(stopped[1])] == ["Hi", ""]
 
@@ -425,7 +484,18 @@ def test_chat_without_runs_says_what_to_do(workshop):
 
 # ---- who may do what
 
-MUTATING = {"create", "start", "ask", "take", "delete", "import_file", "import_files", "import_text", "fetch_data", "save"}
+MUTATING = {
+    "create",
+    "start",
+    "ask",
+    "take",
+    "delete",
+    "import_file",
+    "import_files",
+    "import_text",
+    "fetch_data",
+    "save",
+}
 
 
 def demonstration(page):
@@ -442,8 +512,11 @@ def handlers(workshop):
 def calls(handler):
     """Names of everything a handler calls."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(handler))))
-    return {node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    return {
+        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+    }
 
 
 def test_every_handler_went_through_the_guard(workshop):
@@ -454,9 +527,18 @@ def test_every_handler_went_through_the_guard(workshop):
     wrong = [name for name, fn in found.items() if not fn.changes and calls(fn) & (MUTATING - {"ask"})]
     assert wrong == []
     assert {name for name, fn in found.items() if fn.changes} == {
-        "TrainTab.start_run", "TrainTab.stop_run", "TrainTab.resume_run", "TrainTab.unqueue_run", "DataImport.take",
-        "TrainTab.take_text", "DataFinder.fetch",
-        "PresetShelf.take_file", "PresetShelf.save_form", "RunsTab.delete_run", "AnswerFile.take"}
+        "TrainTab.start_run",
+        "TrainTab.stop_run",
+        "TrainTab.resume_run",
+        "TrainTab.unqueue_run",
+        "DataImport.take",
+        "TrainTab.take_text",
+        "DataFinder.fetch",
+        "PresetShelf.take_file",
+        "PresetShelf.save_form",
+        "RunsTab.delete_run",
+        "AnswerFile.take",
+    }
 
 
 def test_no_handler_is_offered_as_an_api(workshop):
@@ -467,10 +549,16 @@ def test_a_demonstration_refuses_every_change(page, store):
     run = make_run(store)
     workshop = demonstration(page)
     train, runs = workshop.train, workshop.runs
-    for change in (lambda: train.start_run(*form_values(workshop)), lambda: train.stop_run(event(run=run.id)),
-                   lambda: train.resume_run(event(run=run.id)), lambda: train.unqueue_run(event(run=run.id)),
-                   lambda: next(train.coming.take("x")), lambda: train.shelf.take_file("x"),
-                   lambda: train.shelf.save_form("mine", *form_values(workshop)), lambda: runs.delete_run(run.id)):
+    for change in (
+        lambda: train.start_run(*form_values(workshop)),
+        lambda: train.stop_run(event(run=run.id)),
+        lambda: train.resume_run(event(run=run.id)),
+        lambda: train.unqueue_run(event(run=run.id)),
+        lambda: next(train.coming.take("x")),
+        lambda: train.shelf.take_file("x"),
+        lambda: train.shelf.save_form("mine", *form_values(workshop)),
+        lambda: runs.delete_run(run.id),
+    ):
         with pytest.raises(gr.Error, match="demonstration"):
             change()
     assert [r.id for r in store.list()] == [run.id] and not run.is_asked("stop") and not run.is_asked("start")
@@ -479,9 +567,14 @@ def test_a_demonstration_refuses_every_change(page, store):
 
 def test_a_demonstration_says_so_and_offers_no_change(page, store):
     workshop = demonstration(page)
-    assert not workshop.train.start.interactive and not workshop.train.upload.visible and not workshop.runs.delete.visible
+    assert (
+        not workshop.train.start.interactive and not workshop.train.upload.visible and not workshop.runs.delete.visible
+    )
     assert not workshop.train.shelf.keep.visible and not workshop.train.shelf.file.visible
-    assert "Start training" not in poll(workshop, None)["parts"]["head"] + workshop.runs.table_words() + workshop.chat.empty.value
+    assert (
+        "Start training"
+        not in poll(workshop, None)["parts"]["head"] + workshop.runs.table_words() + workshop.chat.empty.value
+    )
     for state in ("stopped", "failed", "running"):
         offered = poll(workshop, make_run(store, state=state, proof=PROOF))["parts"]["actions"]
         assert 'data-do="chat"' in offered and "resume" not in offered and "stop" not in offered
@@ -504,7 +597,9 @@ def test_visitors_of_a_demonstration_do_not_see_the_rows_of_uploaded_data(page):
     workshop = demonstration(page)
     assert "not shown" in workshop.train.data_words(DatasetChoice(source="file", id="ab-mine.jsonl"))
     mine = page.store.create(Recipe(dataset=DatasetChoice(source="file", id="ab-mine.jsonl")))
-    (mine.folder / "samples.jsonl").write_text('{"step": 0, "question": "Who owes me money?", "answer": "Ada", "expected": "Ben"}\n')
+    (mine.folder / "samples.jsonl").write_text(
+        '{"step": 0, "question": "Who owes me money?", "answer": "Ada", "expected": "Ben"}\n'
+    )
     (mine.folder / "log.txt").write_text("a row: Who owes me money?")
     assert "money" not in json.dumps([poll(workshop, mine, log=True), workshop.chat.questions(mine)])
     assert str(mine.folder) not in str(workshop.runs.open(event(run=mine.id)))
@@ -518,6 +613,7 @@ def test_an_unexpected_error_is_a_sentence_without_details(workshop, store, monk
 
 
 # ---- the server
+
 
 @contextlib.contextmanager
 def served(home, **settings):
@@ -561,14 +657,29 @@ def test_the_page_and_its_headers(site):
     assert answer.status_code == 200 and "Guanaco Workshop" in answer.text
     assert answer.headers["x-content-type-options"] == "nosniff" and answer.headers["referrer-policy"] == "same-origin"
     config = site.client.get("/config").json()
-    assert not config.get("analytics_enabled") and not config.get("run_history") and "http://" not in json.dumps(config.get("theme", ""))
+    assert (
+        not config.get("analytics_enabled")
+        and not config.get("run_history")
+        and "http://" not in json.dumps(config.get("theme", ""))
+    )
 
 
 def test_no_file_can_be_fetched_by_its_path(site):
     folder = site.run.folder
-    for path in ("/etc/passwd", "../../etc/passwd", "..%2F..%2Fetc%2Fpasswd", "app.py", app.__file__, str(folder / "recipe.yaml"),
-                 str(folder / "log.txt"), str(folder / "adapter" / "adapter_model.safetensors"), "/dev/zero", ".env",
-                 "https://evil.example/x", "file:///etc/passwd"):
+    for path in (
+        "/etc/passwd",
+        "../../etc/passwd",
+        "..%2F..%2Fetc%2Fpasswd",
+        "app.py",
+        app.__file__,
+        str(folder / "recipe.yaml"),
+        str(folder / "log.txt"),
+        str(folder / "adapter" / "adapter_model.safetensors"),
+        "/dev/zero",
+        ".env",
+        "https://evil.example/x",
+        "file:///etc/passwd",
+    ):
         assert site.client.get(f"/gradio_api/file={path}").status_code in (400, 403, 404), path
     assert site.client.get("/gradio_api/proxy=http://169.254.169.254/").status_code in (400, 403, 404)
 
@@ -597,7 +708,9 @@ def contents(folder):
 
 
 def call(public, number, data, **event):
-    """Call an endpoint by its number, at once or through the queue, as a program of a stranger would: the last message of it."""
+    """Call an endpoint by its number, at once or through the queue, as a program of a stranger would: the last message
+    of it.
+    """
     body = {"fn_index": number, "data": data, "session_hash": "stranger", "event_data": event or None}
     if not public.demo.fns[number].queue:
         answer = public.client.post("/gradio_api/run/predict", json=body)
@@ -642,13 +755,25 @@ def test_strangers_may_look_and_chat(public):
     done, said = call(public, number["ChatTab.ask"], ["Who is Mira?", public.run.id, [], [], "", "auto"])
     assert opened and done, said
     card = next(c for c in public.client.get("/config").json()["components"] if c["props"].get("elem_id") == "live")
-    body = {"component_id": card["id"], "fn_name": "poll", "session_hash": "s", "data": {"run": public.run.id, "seen": {}}}
+    body = {
+        "component_id": card["id"],
+        "fn_name": "poll",
+        "session_hash": "s",
+        "data": {"run": public.run.id, "seen": {}},
+    }
     answer = public.client.post("/gradio_api/component_server", json=body)
     assert answer.status_code == 200 and "Finished" in answer.json()["parts"]["head"]
 
 
-@pytest.mark.parametrize("path", ["/gradio_api/upload", "/gradio_api/upload?upload_id=x", "/gradio_api/process_recording",
-                                  "/gradio_api/component_server"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/upload",
+        "/gradio_api/upload?upload_id=x",
+        "/gradio_api/process_recording",
+        "/gradio_api/component_server",
+    ],
+)
 def test_strangers_leave_no_file(public, path):
     kept = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "gradio")
     before = set(kept.rglob("*"))
@@ -662,8 +787,12 @@ def test_strangers_leave_no_file(public, path):
 
 def test_no_component_brings_a_server_function_of_its_own(public):
     """Gradio calls these by name for anybody; they do not pass the guard."""
-    found = {name for block in public.demo.blocks.values() for name in dir(type(block)) + list(vars(block))
-             if getattr(getattr(block, name, None), "_is_server_fn", False)}
+    found = {
+        name
+        for block in public.demo.blocks.values()
+        for name in dir(type(block)) + list(vars(block))
+        if getattr(getattr(block, name, None), "_is_server_fn", False)
+    }
     assert found == {"poll"}
 
 
@@ -672,7 +801,12 @@ def test_with_a_login_nothing_is_shown_without_it(tmp_path):
         ask = {"data": {"run": ""}, "component_id": 1, "fn_name": "poll", "session_hash": "x"}
         assert site.client.get("/config").status_code == 401
         assert site.client.post("/gradio_api/component_server", json=ask).status_code == 401
-        assert site.client.post("/gradio_api/run/predict", json={"fn_index": 0, "data": [], "session_hash": "x"}).status_code == 401
+        assert (
+            site.client.post(
+                "/gradio_api/run/predict", json={"fn_index": 0, "data": [], "session_hash": "x"}
+            ).status_code
+            == 401
+        )
         assert site.client.post("/gradio_api/upload", files={"files": ("a.jsonl", b"{}")}).status_code == 401
         for _ in range(4):
             assert site.client.post("/login", data={"username": "ada", "password": "wrong"}).status_code == 400
@@ -682,7 +816,9 @@ def test_with_a_login_nothing_is_shown_without_it(tmp_path):
 
 def test_guessing_passwords_is_slow(tmp_path, monkeypatch):
     with served(tmp_path, user="ada", password="correct horse") as site:
-        answers = [site.client.post("/login", data={"username": "ada", "password": f"guess {n}"}).status_code for n in range(8)]
+        answers = [
+            site.client.post("/login", data={"username": "ada", "password": f"guess {n}"}).status_code for n in range(8)
+        ]
         assert answers == [400] * 5 + [429] * 3
         assert site.client.post("/login/", data={"username": "ada", "password": "correct horse"}).status_code == 429
         monkeypatch.setattr(Guesses, "SECONDS", 0.0)

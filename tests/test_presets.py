@@ -20,11 +20,40 @@ GUANACO = {  # cell by cell: base, learning rate, dropout, steps between two che
     "guanaco-65b": ("huggyllama/llama-65b", 1e-4, 0.05, 200),
     "guanaco-llama2-7b": ("meta-llama/Llama-2-7b-hf", 2e-4, 0.1, 500),
 }
-PROMISED = {"starter", "sailor", "orders", *GUANACO, "smollm2-135m", "smollm2-360m", "smollm2-1.7b", "qwen3-0.6b", "qwen3-1.7b", "qwen3-4b",
-            "qwen3-8b", "llama-3.2-1b", "llama-3.2-3b", "llama-3.1-8b", "mistral-7b", "gemma-3-1b", "gemma-2-9b", "phi-4",
-            "qalora", "adamix", "meft", "starter-qalora", "starter-adamix", "starter-meft", "starter-ia3", "t-few",
-            "gpt2", "t5-small", "flan-t5-base", "bert-base", "roberta-base",
-            "deberta-v3-base"}
+PROMISED = {
+    "starter",
+    "sailor",
+    "orders",
+    *GUANACO,
+    "smollm2-135m",
+    "smollm2-360m",
+    "smollm2-1.7b",
+    "qwen3-0.6b",
+    "qwen3-1.7b",
+    "qwen3-4b",
+    "qwen3-8b",
+    "llama-3.2-1b",
+    "llama-3.2-3b",
+    "llama-3.1-8b",
+    "mistral-7b",
+    "gemma-3-1b",
+    "gemma-2-9b",
+    "phi-4",
+    "qalora",
+    "adamix",
+    "meft",
+    "starter-qalora",
+    "starter-adamix",
+    "starter-meft",
+    "starter-ia3",
+    "t-few",
+    "gpt2",
+    "t5-small",
+    "flan-t5-base",
+    "bert-base",
+    "roberta-base",
+    "deberta-v3-base",
+}
 
 
 @pytest.fixture
@@ -38,6 +67,7 @@ def write(presets, name, text):
 
 
 # ---- those of the app
+
 
 def test_all_promised_presets_are_found_by_name():
     assert sorted(Presets().names()) == sorted(path.stem for path in FILES)
@@ -53,8 +83,7 @@ def test_a_preset_loads_and_says_what_it_is_for(path: Path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_every_line_with_a_number_has_a_reason(path: Path):
-    bare = [line for line in path.read_text(encoding="utf-8").splitlines()
-            if re.search(r":\s*[\d.][\d.e-]*\s*$", line)]
+    bare = [line for line in path.read_text(encoding="utf-8").splitlines() if re.search(r":\s*[\d.][\d.e-]*\s*$", line)]
     assert bare == []
 
 
@@ -62,10 +91,23 @@ def test_every_line_with_a_number_has_a_reason(path: Path):
 def test_a_preset_spells_out_what_decides_its_result(path: Path):
     """A default that changes later must not silently change a published recipe."""
     spelled = Presets().read(path)
-    assert {"epochs", "batch_size", "learning_rate", "scheduler", "warmup_ratio", "optimizer", "adam_beta2", "max_grad_norm", "max_length",
-            "packing", "seed"} <= set(spelled["training"])
+    assert {
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "scheduler",
+        "warmup_ratio",
+        "optimizer",
+        "adam_beta2",
+        "max_grad_norm",
+        "max_length",
+        "packing",
+        "seed",
+    } <= set(spelled["training"])
     own = set(type(Presets().load(path.stem).method).model_fields)
-    assert ({"name", "rank", "alpha", "dropout", "layers"} if spelled["method"]["name"] == "lora" else own) <= set(spelled["method"])
+    assert ({"name", "rank", "alpha", "dropout", "layers"} if spelled["method"]["name"] == "lora" else own) <= set(
+        spelled["method"]
+    )
     assert {"source", "precision", "double_quantization"} <= set(spelled["base_model"])
 
 
@@ -89,35 +131,81 @@ def test_guanaco_is_as_published(name):
     assert training.checkpoints == round(training.max_steps / saved_every)  # they divide the run evenly here
     assert (model.precision, model.double_quantization, model.compute_type) == ("nf4", True, "bf16")
     assert (method.rank, method.alpha, method.layers) == (64, 16, "all-linear")
-    assert (training.batch_size, training.max_steps, training.scheduler, training.optimizer) == (16, 1875, "constant", "paged_adamw_32bit")
-    assert (training.warmup_ratio, training.adam_beta2, training.max_grad_norm, training.weight_decay) == (0.03, 0.999, 0.3, 0.0)
+    assert (training.batch_size, training.max_steps, training.scheduler, training.optimizer) == (
+        16,
+        1875,
+        "constant",
+        "paged_adamw_32bit",
+    )
+    assert (training.warmup_ratio, training.adam_beta2, training.max_grad_norm, training.weight_decay) == (
+        0.03,
+        0.999,
+        0.3,
+        0.0,
+    )
     assert (training.max_length, training.gradient_checkpointing, training.seed) == (16 + 512, "on", 0)
 
 
 def test_the_papers_of_our_own_methods_are_as_published():
     qalora, adamix, meft = (Presets().load(name) for name in ("qalora", "adamix", "meft"))
-    assert (qalora.base_model.id, qalora.method.bits, qalora.method.group, qalora.method.rank) == ("huggyllama/llama-7b", 4, 32, 64)
+    assert (qalora.base_model.id, qalora.method.bits, qalora.method.group, qalora.method.rank) == (
+        "huggyllama/llama-7b",
+        4,
+        32,
+        64,
+    )
     assert (qalora.training.learning_rate, qalora.training.max_steps, qalora.training.batch_size) == (2e-5, 10_000, 16)
     assert (qalora.training.scheduler, qalora.training.max_grad_norm) == ("constant", 0.3)
     method, training = adamix.method, adamix.training
-    assert (method.kind, method.experts, method.share_up, method.rank, method.alpha, method.consistency) == ("lora", 8, True, 4, 32, 100)
+    assert (method.kind, method.experts, method.share_up, method.rank, method.alpha, method.consistency) == (
+        "lora",
+        8,
+        True,
+        4,
+        32,
+        100,
+    )
     assert (training.epochs, training.batch_size, training.learning_rate, training.weight_decay) == (20, 8, 2e-4, 0.01)
     method, training = meft.method, meft.training
     assert (method.divisor, method.rank, meft.base_model.precision) == (10, 8, "nf4")
-    assert (training.learning_rate, training.adam_beta2, training.weight_decay, training.max_grad_norm) == (5e-4, 0.98, 0.1, 1.0)
+    assert (training.learning_rate, training.adam_beta2, training.weight_decay, training.max_grad_norm) == (
+        5e-4,
+        0.98,
+        0.1,
+        1.0,
+    )
     assert training.warmup_ratio == 0.06
 
 
 def test_t_few_is_as_published():
     recipe = Presets().load("t-few")
     method, training = recipe.method, recipe.training
-    assert (method.name, method.unlikelihood, method.length_normalized, recipe.task.name) == ("ia3", 1.0, 1.0, "text_to_text")
-    assert (training.learning_rate, training.max_steps, training.batch_size, training.scheduler) == (3e-3, 1000, 8, "linear")
+    assert (method.name, method.unlikelihood, method.length_normalized, recipe.task.name) == (
+        "ia3",
+        1.0,
+        1.0,
+        "text_to_text",
+    )
+    assert (training.learning_rate, training.max_steps, training.batch_size, training.scheduler) == (
+        3e-3,
+        1000,
+        8,
+        "linear",
+    )
     assert (training.warmup_ratio, training.max_grad_norm, training.max_length) == (0.06, 1.0, 256)
 
 
-@pytest.mark.parametrize("name, task", [("t5-small", "text_to_text"), ("flan-t5-base", "text_to_text"), ("bert-base", "classification"),
-                                        ("roberta-base", "classification"), ("deberta-v3-base", "classification"), ("gpt2", "")])
+@pytest.mark.parametrize(
+    "name, task",
+    [
+        ("t5-small", "text_to_text"),
+        ("flan-t5-base", "text_to_text"),
+        ("bert-base", "classification"),
+        ("roberta-base", "classification"),
+        ("deberta-v3-base", "classification"),
+        ("gpt2", ""),
+    ],
+)
 def test_a_preset_for_a_family_says_its_task_and_its_method_allows_it(name, task):
     recipe = Presets().load(name)
     family = known_models()[recipe.base_model.id]["model_type"]
@@ -132,6 +220,7 @@ def test_the_starter_preset_is_what_the_page_starts_with():
 
 
 # ---- a person's own
+
 
 def test_what_was_saved_is_found_and_comes_first(presets):
     recipe = Recipe.from_dict({"name": "Mine", "training": {"epochs": 0.7, "sample_questions": ["Who?", "a: b"]}})
@@ -169,12 +258,25 @@ def test_like_takes_over_what_is_not_named(presets):
     write(presets, "grandchild", "like: mine\nmethod: {rank: 8}\n")
     recipe = presets.load("grandchild")
     assert (recipe.name, recipe.training.seed, recipe.method.rank, recipe.method.alpha, recipe.base_model.id) == (
-        "Mine", 7, 8, 16, "huggyllama/llama-30b")
+        "Mine",
+        7,
+        8,
+        16,
+        "huggyllama/llama-30b",
+    )
 
 
-@pytest.mark.parametrize("text, said", [
-    ("like: startr\n", r"Do you mean starter\?"), ("like: [starter]\n", "There is no preset"), ("like: ../../x\n", "There is no preset"),
-    ("like: odd\n", "is like odd"), ("like: other\n", "is like odd"), ("a: [", "not valid YAML")])
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("like: startr\n", r"Do you mean starter\?"),
+        ("like: [starter]\n", "There is no preset"),
+        ("like: ../../x\n", "There is no preset"),
+        ("like: odd\n", "is like odd"),
+        ("like: other\n", "is like odd"),
+        ("a: [", "not valid YAML"),
+    ],
+)
 def test_what_cannot_be_like_another_is_named(presets, text, said):
     write(presets, "other", "like: odd\n")
     write(presets, "odd", text)

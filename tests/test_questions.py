@@ -1,4 +1,6 @@
-"""What a row asks is what training made of such a row without its answer, in every format, whether the answer is there or not."""
+"""What a row asks is what training made of such a row without its answer, in every format, whether the answer is there
+or not.
+"""
 
 import copy
 
@@ -33,49 +35,120 @@ def last_turn(column, by=1):
 
 def text_before(column, mark):
     """The dialogue up to the last mark, and up to what stands before it."""
-    return lambda row: row | {column: row[column][:row[column].rindex(mark)]}
+    return lambda row: row | {column: row[column][: row[column].rindex(mark)]}
 
 
 # (format, row with texts q, r, c, s and a to fill in, how its answer is taken away)
 ROWS = [
-    ("alpaca", {"instruction": "{q}", "input": "{c}", "output": "{a}", "system_prompt": "{s}", "history": [["{r}", "{a}"]]},
-     columns("output")),
+    (
+        "alpaca",
+        {"instruction": "{q}", "input": "{c}", "output": "{a}", "system_prompt": "{s}", "history": [["{r}", "{a}"]]},
+        columns("output"),
+    ),
     ("gpteacher", {"instruction": "{q}", "input": "", "response": "{a}"}, columns("response")),
     ("dolly", {"instruction": "{q}", "context": "{c}", "response": "{a}"}, columns("response")),
     ("question_answer", {"question": "{q}", "context": "{c}", "answer": "{a}", "tools": TOOLS}, columns("answer")),
     ("question_answer", {"question": "{q}", "answer": "{a}", "reasoning": "{r}"}, columns("answer", "reasoning")),
-    ("prompt_completion", {"prompt": [said("system", "{s}"), said("user", "{q}")], "completion": [said("assistant", "{a}")]},
-     columns("completion")),
+    (
+        "prompt_completion",
+        {"prompt": [said("system", "{s}"), said("user", "{q}")], "completion": [said("assistant", "{a}")]},
+        columns("completion"),
+    ),
     ("prompt_completion", {"prompt": "{q}", "completion": "{a}"}, columns("completion")),
     ("flan", {"inputs": "{q}", "targets": "{a}"}, columns("targets")),
     ("input_output", {"input": "{q}", "output": "{a}"}, columns("output")),
     ("text_to_text", {"article": "{q}", "summary": "{a}"}, columns("summary")),
-    ("translation", {"translation": {"de": "{q}", "en": "{a}"}}, lambda row: {"translation": without(row["translation"], "en")}),
+    (
+        "translation",
+        {"translation": {"de": "{q}", "en": "{a}"}},
+        lambda row: {"translation": without(row["translation"], "en")},
+    ),
     ("multiple_choice", {"question": "{q}", "choices": ["{r}1", "{c}2", "{s}3"], "answer": 1}, columns("answer")),
-    ("multiple_choice", {"premise": "{q}", "question": "{c}", "choice1": "{r}1", "choice2": "{a}2", "label": 0}, columns("label")),
+    (
+        "multiple_choice",
+        {"premise": "{q}", "question": "{c}", "choice1": "{r}1", "choice2": "{a}2", "label": 0},
+        columns("label"),
+    ),
     ("classification", {"text": "{q}", "label": "{a}"}, columns("label")),
     ("classification", {"sentence1": "{q}", "sentence2": "{r}", "label": 1}, columns("label")),
-    ("preference", {"prompt": "{q}", "chosen": "{a}", "rejected": "{r}", "system": "{s}"}, columns("chosen", "rejected")),
-    ("preference", {"conversations": [{"from": "human", "value": "{q}"}], "chosen": {"from": "gpt", "value": "{a}"},
-                    "rejected": {"from": "gpt", "value": "{r}"}}, columns("chosen", "rejected")),
-    ("self_instruct", {"instruction": "{q}", "instances": [{"input": "{c}", "output": "{a}"}]},
-     lambda row: row | {"instances": [without(one, "output") for one in row["instances"]]}),
-    ("messages", {"messages": [said("user", "{q}"), said("assistant", "{a}", weight=0), said("user", "{r}"), said("assistant", "{a}")],
-                  "system": "{s}", "tools": TOOLS}, last_turn("messages")),
-    ("messages", {"messages": [said("user", "{q}"), said("assistant", "", tool_calls=[{"function": {"name": "count", "arguments": "{}"}}]),
-                               said("tool", "{r}"), said("assistant", "{a}", reasoning_content="{c}")]}, last_turn("messages")),
-    ("messages_parts", {"messages": [said("user", [{"type": "text", "text": "{q}"}]),
-                                     said("assistant", [{"type": "text", "text": "{a}"}])]},
-     last_turn("messages")),
-    ("sharegpt", {"conversations": [{"from": "system", "value": "{s}"},
-                                    {"from": "human", "value": "{q}"}, {"from": "gpt", "value": "{a}"}]},
-     last_turn("conversations")),
-    ("oasst_tree", {"prompt": {"role": "prompter", "text": "{q}", "replies": [{"role": "assistant", "text": "{a}"}]}},
-     lambda row: {"prompt": without(row["prompt"], "replies")}),
+    (
+        "preference",
+        {"prompt": "{q}", "chosen": "{a}", "rejected": "{r}", "system": "{s}"},
+        columns("chosen", "rejected"),
+    ),
+    (
+        "preference",
+        {
+            "conversations": [{"from": "human", "value": "{q}"}],
+            "chosen": {"from": "gpt", "value": "{a}"},
+            "rejected": {"from": "gpt", "value": "{r}"},
+        },
+        columns("chosen", "rejected"),
+    ),
+    (
+        "self_instruct",
+        {"instruction": "{q}", "instances": [{"input": "{c}", "output": "{a}"}]},
+        lambda row: row | {"instances": [without(one, "output") for one in row["instances"]]},
+    ),
+    (
+        "messages",
+        {
+            "messages": [
+                said("user", "{q}"),
+                said("assistant", "{a}", weight=0),
+                said("user", "{r}"),
+                said("assistant", "{a}"),
+            ],
+            "system": "{s}",
+            "tools": TOOLS,
+        },
+        last_turn("messages"),
+    ),
+    (
+        "messages",
+        {
+            "messages": [
+                said("user", "{q}"),
+                said("assistant", "", tool_calls=[{"function": {"name": "count", "arguments": "{}"}}]),
+                said("tool", "{r}"),
+                said("assistant", "{a}", reasoning_content="{c}"),
+            ]
+        },
+        last_turn("messages"),
+    ),
+    (
+        "messages_parts",
+        {
+            "messages": [
+                said("user", [{"type": "text", "text": "{q}"}]),
+                said("assistant", [{"type": "text", "text": "{a}"}]),
+            ]
+        },
+        last_turn("messages"),
+    ),
+    (
+        "sharegpt",
+        {
+            "conversations": [
+                {"from": "system", "value": "{s}"},
+                {"from": "human", "value": "{q}"},
+                {"from": "gpt", "value": "{a}"},
+            ]
+        },
+        last_turn("conversations"),
+    ),
+    (
+        "oasst_tree",
+        {"prompt": {"role": "prompter", "text": "{q}", "replies": [{"role": "assistant", "text": "{a}"}]}},
+        lambda row: {"prompt": without(row["prompt"], "replies")},
+    ),
     ("guanaco_text", {"text": "### Human: {q}### Assistant: {a}"}, text_before("text", "### Assistant")),
     ("chip2", {"text": "<human>: {q}\n<bot>: {r}\n<human>: {c}\n<bot>: {a}"}, text_before("text", "<bot>")),
-    ("marked_text", {"text": "<|im_start|>user\n{q}<|im_end|>\n<|im_start|>assistant\n{a}<|im_end|>\n"},
-     text_before("text", "<|im_start|>assistant")),
+    (
+        "marked_text",
+        {"text": "<|im_start|>user\n{q}<|im_end|>\n<|im_start|>assistant\n{a}<|im_end|>\n"},
+        text_before("text", "<|im_start|>assistant"),
+    ),
     ("marked_text", {"text": "{s} USER: {q} ASSISTANT: {a}"}, text_before("text", "ASSISTANT")),
     ("hh_rlhf", {"chosen": "\n\nHuman: {q}\n\nAssistant: {a}"}, text_before("chosen", "Assistant:")),
 ]
@@ -92,10 +165,16 @@ def filled(value, texts):
     return value
 
 
-words = st.text("abcdefghijk äöé", min_size=2, max_size=30).filter(lambda text: len(text.strip()) > 2).map(lambda text: f"w{text.strip()}w")
+words = (
+    st.text("abcdefghijk äöé", min_size=2, max_size=30)
+    .filter(lambda text: len(text.strip()) > 2)
+    .map(lambda text: f"w{text.strip()}w")
+)
 
 
-@pytest.mark.parametrize(("format", "pattern", "taken"), ROWS, ids=[f"{name}-{place}" for place, (name, *_) in enumerate(ROWS)])
+@pytest.mark.parametrize(
+    ("format", "pattern", "taken"), ROWS, ids=[f"{name}-{place}" for place, (name, *_) in enumerate(ROWS)]
+)
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(texts=st.fixed_dictionaries({name: words for name in "qrcsa"}))
 def test_a_question_is_the_training_without_its_answer(format, pattern, taken, texts):
@@ -113,10 +192,14 @@ def test_every_format_with_an_answer_was_tried():
     assert {name for name, *_ in ROWS} | {"text", "unnatural_instructions"} == set(READABLE) - {"oasst_links"}
 
 
-@pytest.mark.parametrize(("map", "row", "answer"), [
-    (ColumnMap(prompt="Ask", answer="Say", system="Who"), {"Ask": "q", "Say": "a", "Who": "s"}, "Say"),
-    (ColumnMap(template="{t}: {in.b}", label="mark"), {"T": "t", "in": {"b": "x"}, "mark": 1}, "mark"),
-    (ColumnMap(prompt="t", answer="right", options="all"), {"t": "q", "right": "x", "all": ["x", "y"]}, "right")])
+@pytest.mark.parametrize(
+    ("map", "row", "answer"),
+    [
+        (ColumnMap(prompt="Ask", answer="Say", system="Who"), {"Ask": "q", "Say": "a", "Who": "s"}, "Say"),
+        (ColumnMap(template="{t}: {in.b}", label="mark"), {"T": "t", "in": {"b": "x"}, "mark": 1}, "mark"),
+        (ColumnMap(prompt="t", answer="right", options="all"), {"t": "q", "right": "x", "all": ["x", "y"]}, "right"),
+    ],
+)
 def test_columns_that_a_person_named_ask_as_they_taught(map, row, answer):
     recogniser = recogniser_of("columns", map)
     kind, seen = recogniser(row)
@@ -130,21 +213,37 @@ def test_a_label_that_was_found_by_its_values():
         assert question_of(row, recogniser) == [said("user", "q")]
 
 
-@pytest.mark.parametrize(("row", "asked"), [
-    ("Who?", "Who?"), ({"Prompt": "Who?", "answer": "Mira"}, "Who?"), ({"instruction": "Sum up", "input": "A text"}, "Sum up\n\nA text"),
-    ([said("user", "Who?")], "Who?"), ({"question": "Which?", "choices": ["x", "y"]}, "Which?\nA. x\nB. y"),
-    ({"messages": [said("user", "a"), said("assistant", "b"), said("user", "Who?")]}, "Who?")])
+@pytest.mark.parametrize(
+    ("row", "asked"),
+    [
+        ("Who?", "Who?"),
+        ({"Prompt": "Who?", "answer": "Mira"}, "Who?"),
+        ({"instruction": "Sum up", "input": "A text"}, "Sum up\n\nA text"),
+        ([said("user", "Who?")], "Who?"),
+        ({"question": "Which?", "choices": ["x", "y"]}, "Which?\nA. x\nB. y"),
+        ({"messages": [said("user", "a"), said("assistant", "b"), said("user", "Who?")]}, "Who?"),
+    ],
+)
 @pytest.mark.parametrize("format", ["auto", "alpaca", "messages", "columns"])
 def test_rows_of_another_format_than_that_of_the_training_are_asked_too(row, asked, format):
     assert question_of(row, recogniser_of(format))[-1] == said("user", asked)
 
 
-@pytest.mark.parametrize(("row", "reason"), [
-    ({"image": "a.png", "question": "q"}, "pictures, sound or video (`image`)"),
-    ({"messages": [said("user", [{"type": "image_url", "image_url": "x"}])]}, "not text (image_url)"),
-    ({"messages": [said("assistant", "a")]}, ""), ({"messages": [said("system", "s")]}, ""), ({"x": 1}, ""), (5, "neither a text"),
-    ("  ", "empty"),
-    ({"messages": [said("narrator", "x")]}, "role 'narrator'"), ({"question": ""}, "empty"), ({"question": None}, "")])
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"image": "a.png", "question": "q"}, "pictures, sound or video (`image`)"),
+        ({"messages": [said("user", [{"type": "image_url", "image_url": "x"}])]}, "not text (image_url)"),
+        ({"messages": [said("assistant", "a")]}, ""),
+        ({"messages": [said("system", "s")]}, ""),
+        ({"x": 1}, ""),
+        (5, "neither a text"),
+        ("  ", "empty"),
+        ({"messages": [said("narrator", "x")]}, "role 'narrator'"),
+        ({"question": ""}, "empty"),
+        ({"question": None}, ""),
+    ],
+)
 @pytest.mark.parametrize("format", ["auto", "messages", "question_answer", "classification"])
 def test_a_row_that_cannot_be_asked_says_why(row, reason, format):
     with pytest.raises(RowError) as error:
@@ -158,8 +257,14 @@ def test_a_plain_text_comes_back_whole():
     assert turn["role"] == "text" and turn["content"].split() == words.split()
 
 
-@pytest.mark.parametrize("columns", [ColumnMap(prompt="Frage", answer="Lösung"), ColumnMap(answer="Lösung"),
-                                     ColumnMap(template="Q: {Frage} ({Thema})", answer="Lösung")])
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ColumnMap(prompt="Frage", answer="Lösung"),
+        ColumnMap(answer="Lösung"),
+        ColumnMap(template="Q: {Frage} ({Thema})", answer="Lösung"),
+    ],
+)
 def test_what_stands_for_itself_is_asked_though_the_run_named_columns(columns):
     asks = recogniser_of("auto", columns)
     for value in ("Was ist 3?", {"question": "Was ist 3?"}, [{"role": "user", "content": "Was ist 3?"}]):

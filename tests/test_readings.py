@@ -17,11 +17,25 @@ from qlora_app.training_data.first_rows import first_conversations
 from qlora_app.training_data.shelf import OnDisk
 
 PAIRS = [{"instruction": f"What is {i % 90}?", "output": f"It is {i}.\u2028\u0085"} for i in range(200)]
-CHATS = [{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": f"q{i}"},
-                       {"role": "assistant", "content": "a", "weight": i % 2}, {"role": "user", "content": "r"},
-                       {"role": "assistant", "content": f"b{i}"}]} for i in range(60)]
-SEVERAL = [{"instruction": "Add", "instances": [{"input": f"{i}, 1", "output": f"{i + 1}"}, {"input": f"{i}, 2", "output": f"{i + 2}"}]}
-           for i in range(30)]
+CHATS = [
+    {
+        "messages": [
+            {"role": "system", "content": "s"},
+            {"role": "user", "content": f"q{i}"},
+            {"role": "assistant", "content": "a", "weight": i % 2},
+            {"role": "user", "content": "r"},
+            {"role": "assistant", "content": f"b{i}"},
+        ]
+    }
+    for i in range(60)
+]
+SEVERAL = [
+    {
+        "instruction": "Add",
+        "instances": [{"input": f"{i}, 1", "output": f"{i + 1}"}, {"input": f"{i}, 2", "output": f"{i + 2}"}],
+    }
+    for i in range(30)
+]
 ODD = [{"instruction": "Write to a@b.example", "output": "{{name}} <|im_end|>"}, {"instruction": "x", "output": ""}]
 
 
@@ -48,9 +62,13 @@ def never(*_, **__):
     raise AssertionError("it was read a second time")
 
 
-@pytest.mark.parametrize("choice", [{}, {"turns": "last"}, {"turns": "everything"}, {"held_out_share": 0.4, "split_seed": 3},
-                                    {"held_out_share": 0}])
-@pytest.mark.parametrize("rows", [PAIRS, CHATS, CHATS[:20] + PAIRS[:30] + CHATS[20:], SEVERAL, PAIRS[:40] + ODD + PAIRS[:40]])
+@pytest.mark.parametrize(
+    "choice",
+    [{}, {"turns": "last"}, {"turns": "everything"}, {"held_out_share": 0.4, "split_seed": 3}, {"held_out_share": 0}],
+)
+@pytest.mark.parametrize(
+    "rows", [PAIRS, CHATS, CHATS[:20] + PAIRS[:30] + CHATS[20:], SEVERAL, PAIRS[:40] + ODD + PAIRS[:40]]
+)
 def test_from_the_disk_it_is_the_same_as_from_memory(tmp_path, request, rows, choice):
     in_memory = load_examples(*imported(tmp_path, rows, "first", **choice))
     request.getfixturevalue("on_disk")
@@ -59,7 +77,9 @@ def test_from_the_disk_it_is_the_same_as_from_memory(tmp_path, request, rows, ch
     for examples in (kept, again):
         as_lists = replace(examples, train=list(examples.train), held_out=list(examples.held_out))
         assert as_lists == in_memory
-    assert [kept.train[i] for i in range(len(kept.train))] == kept.train[:] == in_memory.train and kept.train[-1] == in_memory.train[-1]
+    assert [kept.train[i] for i in range(len(kept.train))] == kept.train[:] == in_memory.train and kept.train[
+        -1
+    ] == in_memory.train[-1]
     with pytest.raises(IndexError):
         kept.train[len(kept.train)]
 
@@ -81,7 +101,8 @@ def test_a_reading_that_is_broken_is_made_again(tmp_path, on_disk, name, kept):
     before = load_examples(choice, data)
     (file,) = (data / readings.FOLDER).glob(f"*/{name}")
     content = file.read_bytes()
-    file.unlink()  # a file that is mapped must not be cut short in its place, and is not: only whole ones are moved there
+    # a file that is mapped must not be cut short in its place, and is not: only whole ones are moved there
+    file.unlink()
     if kept is not None:
         file.write_bytes(content[:kept])
     assert load_examples(choice, data) == before == load_examples(choice, data)
@@ -96,24 +117,40 @@ def test_a_file_that_was_written_again_is_read_again(tmp_path, on_disk):
 
 
 def test_a_file_that_is_refused_leaves_nothing_behind(tmp_path, on_disk):
-    for content in (jsonl(PAIRS)[:-20], jsonl([{**row, "output": ""} for row in PAIRS]), jsonl(PAIRS) + "{broken\n" * 300):
+    for content in (
+        jsonl(PAIRS)[:-20],
+        jsonl([{**row, "output": ""} for row in PAIRS]),
+        jsonl(PAIRS) + "{broken\n" * 300,
+    ):
         with pytest.raises(UserError):
             load_examples(*imported(tmp_path, content))
-    assert not [file for file in (tmp_path / "home").rglob("*") if file.is_file() and not file.name.endswith("mine.jsonl")]
+    assert not [
+        file for file in (tmp_path / "home").rglob("*") if file.is_file() and not file.name.endswith("mine.jsonl")
+    ]
 
 
 def test_the_reading_used_longest_ago_makes_room(tmp_path, on_disk, monkeypatch):
     choice, data = imported(tmp_path, PAIRS)
     first = load_examples(choice, data)
-    monkeypatch.setattr(readings.Settings, "from_environment", lambda: Settings(max_cache_mb=1).model_copy(update={"max_cache_mb": 0}))
+    monkeypatch.setattr(
+        readings.Settings, "from_environment", lambda: Settings(max_cache_mb=1).model_copy(update={"max_cache_mb": 0})
+    )
     imported(tmp_path, CHATS)
     assert len(list((data / readings.FOLDER).iterdir())) == 1
     assert len(list(first.train)) == len(first.train), "whoever had opened it goes on reading"
     assert load_examples(choice, data) == first
 
 
-@pytest.mark.parametrize("content", [jsonl(PAIRS), json.dumps(PAIRS), "instruction,output\n" + "q,a\n" * 200,
-                                     jsonl(ODD[1:] + PAIRS), "{broken\n" + jsonl(PAIRS)])
+@pytest.mark.parametrize(
+    "content",
+    [
+        jsonl(PAIRS),
+        json.dumps(PAIRS),
+        "instruction,output\n" + "q,a\n" * 200,
+        jsonl(ODD[1:] + PAIRS),
+        "{broken\n" + jsonl(PAIRS),
+    ],
+)
 def test_the_first_rows_are_there_before_the_rest_is_read(tmp_path, content):
     file = tmp_path / "mine.txt"
     file.write_text(content)
@@ -136,13 +173,23 @@ print(peak() - before, len(examples.train), sum(len(one) for one in examples.tra
 
 def test_a_large_file_takes_little_memory(tmp_path):
     text = "word " * 400
-    (tmp_path / "mine.jsonl").write_text("".join(json.dumps({"instruction": f"{i} {text}", "output": text}) + "\n" for i in range(9_000)))
+    (tmp_path / "mine.jsonl").write_text(
+        "".join(json.dumps({"instruction": f"{i} {text}", "output": text}) + "\n" for i in range(9_000))
+    )
     size = (tmp_path / "mine.jsonl").stat().st_size / 1e6
-    done = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], capture_output=True, text=True, check=True,
-                          cwd=Path(__file__).parents[1], env=os.environ | {"QLORA_APP_HOME": str(tmp_path)})
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"QLORA_APP_HOME": str(tmp_path)},
+    )
     megabytes, examples, turns = map(int, done.stdout.split())
     assert size > 35 and turns == 2 * examples == 17_000
-    assert megabytes < 50, f"{megabytes} MB for a file of {size:.0f} MB; the first 10 stay in memory, the rest is Arrow itself"
+    assert megabytes < 50, (
+        f"{megabytes} MB for a file of {size:.0f} MB; the first 10 stay in memory, the rest is Arrow itself"
+    )
 
 
 @pytest.mark.parametrize("longest", [200, 1_000_000])
@@ -170,5 +217,5 @@ def test_a_part_is_read_together_and_what_was_read_of_the_table_is_forgotten(tmp
         assert train[part] == one_by_one[part]
     train._read = 0
     for i in range(0, 60, 6):  # it counts what parts read too, else a pass in parts would fill the memory
-        train[i:i + 6]
+        train[i : i + 6]
         assert train._read == (i + 6) % 24

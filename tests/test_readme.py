@@ -48,7 +48,9 @@ def test_the_table_of_tasks_is_that_of_the_code():
 
 
 def test_every_format_is_listed():
-    named = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in section("Your data").splitlines() if line.startswith("| `")))
+    named = re.findall(
+        r"`(\w+)`", "".join(line.split("|")[1] for line in section("Your data").splitlines() if line.startswith("| `"))
+    )
     assert sorted(named) == sorted([*READABLE, "oasst_links"])
     assert f" {len(named)} formats are recognised" in README
 
@@ -63,7 +65,10 @@ def test_links_lead_somewhere(document):
 
 @pytest.mark.parametrize("document", PROSE)
 def test_no_path_of_somebody_s_machine(document):
-    assert re.findall(r"(?<![\w.])/(?:home|root|work|tmp|Users|mnt)/\S+", (ROOT / document).read_text(encoding="utf-8")) == []
+    assert (
+        re.findall(r"(?<![\w.])/(?:home|root|work|tmp|Users|mnt)/\S+", (ROOT / document).read_text(encoding="utf-8"))
+        == []
+    )
 
 
 def test_the_commands_of_make_exist():
@@ -88,7 +93,9 @@ def test_the_front_matter_is_what_a_space_needs():
     assert "sdk: gradio" in front and "app_file: app.py" in front
     pinned = re.search(r"^gradio==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)[1]
     assert f"sdk_version: {pinned}" in front and (ROOT / "app.py").exists()
-    newest = max(re.findall(r'python_version >= "(3\.\d+)"', (ROOT / "requirements.txt").read_text()), key=lambda v: int(v[2:]))
+    newest = max(
+        re.findall(r'python_version >= "(3\.\d+)"', (ROOT / "requirements.txt").read_text()), key=lambda v: int(v[2:])
+    )
     wanted = re.search(r'python_version: "(3\.\d+)"', front)[1]
     assert int(wanted[2:]) >= int(newest[2:]) and f"FROM python:{wanted}-slim" in (ROOT / "Dockerfile").read_text()
     assert len(re.search(r"short_description: (.+)", front)[1]) <= 60

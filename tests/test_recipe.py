@@ -18,18 +18,39 @@ def mistakes(values) -> dict[str, str]:
     return caught.value.problems
 
 
-@pytest.mark.parametrize("recipe", [
-    Recipe(), Presets().load("guanaco-7b"),
-    Recipe.from_dict({"name": "ünï: #1 'quoted'", "training": {"sample_questions": ["Hello!", "a: b", "- no"], "learning_rate": 1e-5}})])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(),
+        Presets().load("guanaco-7b"),
+        Recipe.from_dict(
+            {
+                "name": "ünï: #1 'quoted'",
+                "training": {"sample_questions": ["Hello!", "a: b", "- no"], "learning_rate": 1e-5},
+            }
+        ),
+    ],
+)
 def test_yaml_round_trip(recipe, tmp_path):
     recipe.save(tmp_path / "recipe.yaml")
     assert Recipe.load(tmp_path / "recipe.yaml") == recipe
 
 
 def test_all_mistakes_are_reported_at_once_by_their_dotted_names():
-    problems = mistakes({"training": {"epochs": -1, "learning_rate": "fast", "seed": 0.5}, "method": {"rank": 0},
-                         "base_model": {"precision": "q4"}})
-    assert set(problems) == {"training.epochs", "training.learning_rate", "training.seed", "method.rank", "base_model.precision"}
+    problems = mistakes(
+        {
+            "training": {"epochs": -1, "learning_rate": "fast", "seed": 0.5},
+            "method": {"rank": 0},
+            "base_model": {"precision": "q4"},
+        }
+    )
+    assert set(problems) == {
+        "training.epochs",
+        "training.learning_rate",
+        "training.seed",
+        "method.rank",
+        "base_model.precision",
+    }
     assert "-1" in problems["training.epochs"] and "greater than 0" in problems["training.epochs"]
     assert "nf4" in problems["base_model.precision"]
 
@@ -40,12 +61,15 @@ def test_the_message_holds_every_problem():
     assert all(name in str(caught.value) for name in ("training.epochs", "training.batch_size"))
 
 
-@pytest.mark.parametrize("values, name, near", [
-    ({"training": {"learing_rate": 1e-4}}, "training.learing_rate", "training.learning_rate"),
-    ({"method": {"rnak": 8}}, "method.rnak", "method.rank"),
-    ({"trainig": {}}, "trainig", "training"),
-    ({"epochs": 3}, "epochs", "training.epochs"),
-])
+@pytest.mark.parametrize(
+    "values, name, near",
+    [
+        ({"training": {"learing_rate": 1e-4}}, "training.learing_rate", "training.learning_rate"),
+        ({"method": {"rnak": 8}}, "method.rnak", "method.rank"),
+        ({"trainig": {}}, "trainig", "training"),
+        ({"epochs": 3}, "epochs", "training.epochs"),
+    ],
+)
 def test_a_misspelt_setting_is_an_error_with_a_suggestion(values, name, near):
     assert f"Do you mean {near}?" in mistakes(values)[name]
 
@@ -60,25 +84,34 @@ def test_what_is_no_mapping_is_said_to_be_none(values):
         Recipe.from_dict(values)
 
 
-@pytest.mark.parametrize("group, values, name", [
-    ("base_model", {"source": "hub"}, "base_model.id"),
-    ("base_model", {"source": "folder", "id": "nowhere"}, "base_model.id"),
-    ("dataset", {"source": "starter", "id": "nothing"}, "dataset.id"),
-    ("dataset", {"source": "file", "id": "../recipe.yaml"}, "dataset.id"),
-    ("dataset", {"source": "file", "id": ""}, "dataset.id"),
-])
+@pytest.mark.parametrize(
+    "group, values, name",
+    [
+        ("base_model", {"source": "hub"}, "base_model.id"),
+        ("base_model", {"source": "folder", "id": "nowhere"}, "base_model.id"),
+        ("dataset", {"source": "starter", "id": "nothing"}, "dataset.id"),
+        ("dataset", {"source": "file", "id": "../recipe.yaml"}, "dataset.id"),
+        ("dataset", {"source": "file", "id": ""}, "dataset.id"),
+    ],
+)
 def test_choices_that_cannot_work_are_found_before_anything_starts(group, values, name):
     assert name in mistakes({group: values})
 
 
 def test_a_choice_that_cannot_work_is_named_together_with_all_other_mistakes():
-    problems = mistakes({"base_model": {"source": "folder", "id": "nowhere"}, "dataset": {"id": "nothing"}, "training": {"epochs": -1}})
+    problems = mistakes(
+        {"base_model": {"source": "folder", "id": "nowhere"}, "dataset": {"id": "nothing"}, "training": {"epochs": -1}}
+    )
     assert set(problems) == {"base_model.id", "dataset.id", "training.epochs"}
     assert set(mistakes({"base_model": {"source": "hub", "precision": "q4"}, "dataset": {"id": "nothing"}})) == {
-        "base_model.precision", "dataset.id"}
+        "base_model.precision",
+        "dataset.id",
+    }
 
 
-@pytest.mark.parametrize("text", ["a: [", "just words", "", "!!python/object/apply:os.system [ls]", "x: " + "y" * 70000])
+@pytest.mark.parametrize(
+    "text", ["a: [", "just words", "", "!!python/object/apply:os.system [ls]", "x: " + "y" * 70000]
+)
 def test_a_file_that_is_no_recipe_is_named(text, tmp_path):
     (tmp_path / "odd.yaml").write_text(text)
     with pytest.raises(UserError, match=r"odd\.yaml"):
@@ -86,7 +119,9 @@ def test_a_file_that_is_no_recipe_is_named(text, tmp_path):
 
 
 def test_a_file_that_multiplies_itself_is_refused_in_an_instant(tmp_path):
-    lines = ["a: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9]"] + [f"b{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    lines = ["a: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9]"] + [
+        f"b{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)
+    ]
     (tmp_path / "bomb.yaml").write_text("\n".join([*lines, "training: {epochs: *a11, seed: *a11}", "name: *a11"]))
     began = time.monotonic()
     with pytest.raises(UserError) as caught:
@@ -113,7 +148,11 @@ def test_every_option_has_a_value_the_recipe_takes(name):
     words = [words for words, _ in options(LEAVES[name])]
     assert len(words) == len(set(words)) >= 1
     for _, value in options(LEAVES[name]):
-        values = {group: {setting: value, "id": "org/model"} if name == "base_model.source" and value == "hub" else {setting: value}}
+        values = {
+            group: {setting: value, "id": "org/model"}
+            if name == "base_model.source" and value == "hub"
+            else {setting: value}
+        }
         if kind := kind_in(name):
             values[group]["name"] = kind
         recipe = Recipe.model_validate(values)  # whether it goes with all other settings is asked elsewhere
@@ -129,8 +168,16 @@ def test_defaults_lie_within_their_bounds():
 
 def test_defaults_are_those_of_qlora():
     recipe = Recipe()
-    assert (recipe.base_model.precision, recipe.base_model.double_quantization, recipe.method.layers) == ("nf4", True, "all-linear")
-    assert (recipe.training.max_grad_norm, recipe.training.adam_beta2, recipe.training.warmup_ratio) == (0.3, 0.999, 0.03)
+    assert (recipe.base_model.precision, recipe.base_model.double_quantization, recipe.method.layers) == (
+        "nf4",
+        True,
+        "all-linear",
+    )
+    assert (recipe.training.max_grad_norm, recipe.training.adam_beta2, recipe.training.warmup_ratio) == (
+        0.3,
+        0.999,
+        0.03,
+    )
 
 
 def test_effort_becomes_epochs_and_small_data_gets_enough_steps():

@@ -16,9 +16,16 @@ from qlora_app.training_data.reading import present
 from qlora_app.training_data.tool_calls import CALL_IDS
 from tests.test_questions import ROWS, TOOLS, said
 
-OBJECT = [said("user", "q"),
-          said("assistant", None, tool_calls=[{"id": "1", "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}]),
-          said("tool", "r", tool_call_id="1"), said("assistant", "b")]
+OBJECT = [
+    said("user", "q"),
+    said(
+        "assistant",
+        None,
+        tool_calls=[{"id": "1", "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}],
+    ),
+    said("tool", "r", tool_call_id="1"),
+    said("assistant", "b"),
+]
 CALLED = {"role": "assistant", "content": "", "tool_calls": '[{"name": "f", "arguments": {"a": 1}}]'}
 
 
@@ -34,6 +41,7 @@ def turns(tmp_path, row, **how):
 
 
 # ---- nothing is passed over in silence
+
 
 def leaves(value, path=()):
     """(keys that lead there, text) of every text and number."""
@@ -75,15 +83,66 @@ class Tokens:
         return re.sub(r"\{[qrcsa]\}", self.new, value) if isinstance(value, str) else value
 
 
-PLACES = ["weight", "train", "mask", "label", "tools", "functions", "reasoning", "thinking", "id", "name", "metadata", "system",
-          "sys_prompt", "instruction", "input", "context", "source", "thought", "signature", "tool_calls", "value", "text", "topic",
-          "lang", "extra", "kto_tag", "history", "index", "citations", "score", "rank", "title", "arguments", "parameters", "description"]
+PLACES = [
+    "weight",
+    "train",
+    "mask",
+    "label",
+    "tools",
+    "functions",
+    "reasoning",
+    "thinking",
+    "id",
+    "name",
+    "metadata",
+    "system",
+    "sys_prompt",
+    "instruction",
+    "input",
+    "context",
+    "source",
+    "thought",
+    "signature",
+    "tool_calls",
+    "value",
+    "text",
+    "topic",
+    "lang",
+    "extra",
+    "kto_tag",
+    "history",
+    "index",
+    "citations",
+    "score",
+    "rank",
+    "title",
+    "arguments",
+    "parameters",
+    "description",
+]
 names = st.one_of(st.sampled_from(PLACES), st.text("abcdefghij_", min_size=1, max_size=9))
-shapes = st.sampled_from([lambda made: made, lambda made: [made], lambda made: {"inner": made}, lambda made: [{"inner": made}],
-                          lambda made: {"tools": [{"name": made}], "beside": made}, lambda made: 12345.5])
+shapes = st.sampled_from(
+    [
+        lambda made: made,
+        lambda made: [made],
+        lambda made: {"inner": made},
+        lambda made: [{"inner": made}],
+        lambda made: {"tools": [{"name": made}], "beside": made},
+        lambda made: 12345.5,
+    ]
+)
 extras = st.lists(st.tuples(names, shapes, st.integers(0, 50)), min_size=1, max_size=4)
-RICH = [("messages", {"messages": [said("user", [{"type": "text", "text": "{q}"}]), *OBJECT[1:]], "tools": TOOLS,
-                      "metadata": {"system": "{s}"}}, None)]
+RICH = [
+    (
+        "messages",
+        {
+            "messages": [said("user", [{"type": "text", "text": "{q}"}]), *OBJECT[1:]],
+            "tools": TOOLS,
+            "metadata": {"system": "{s}"},
+        },
+        None,
+    )
+]
 
 
 def unnamed(rows, found):
@@ -114,15 +173,33 @@ def test_what_is_not_learned_is_named(tmp_path, format, pattern, added):
     except UserError:
         return  # that is said
     if found.format != "text" and len(found.left_out) == 0:
-        speakers = {"user", "assistant", "tool", "human", "gpt", "prompter", "text", "function", "system"}  # and what a part is
+        speakers = {
+            "user",
+            "assistant",
+            "tool",
+            "human",
+            "gpt",
+            "prompter",
+            "text",
+            "function",
+            "system",
+        }  # and what a part is
         ids = ("id", "tool_call_id", "answer", "label")  # what says which result, or which choice
-        assert [(path, text) for path, text in unnamed(rows, found)
-                if ("tok" in text and not {"tool_calls", "id"} <= {*path}) or (text not in speakers and path[-1] not in ids)] == []
+        assert [
+            (path, text)
+            for path, text in unnamed(rows, found)
+            if ("tok" in text and not {"tool_calls", "id"} <= {*path}) or (text not in speakers and path[-1] not in ids)
+        ] == []
 
 
 def test_columns_and_keys_are_named_with_their_count(tmp_path):
-    rows = [{"messages": [said("user", f"q{i}", name="Ann"), said("assistant", "a", **({"mood": "x"} if i < 3 else {}))], "topic": "t"}
-            for i in range(9)] + [{"messages": [said("user", "q"), said("assistant", "a")], "topic": None, "id": 7}]
+    rows = [
+        {
+            "messages": [said("user", f"q{i}", name="Ann"), said("assistant", "a", **({"mood": "x"} if i < 3 else {}))],
+            "topic": "t",
+        }
+        for i in range(9)
+    ] + [{"messages": [said("user", "q"), said("assistant", "a")], "topic": None, "id": 7}]
     words = read(tmp_path, rows).warnings
     assert "Columns that are not read, with the number of rows they stand in: `topic` (9), `id` (1)." in words
     assert "Keys of turns that are not read, with the number of rows they stand in: `name` (9), `mood` (3)." in words
@@ -144,19 +221,29 @@ def test_columns_beside_those_a_person_named(tmp_path):
 
 # ---- labels of any name
 
+
 @pytest.mark.parametrize("column", ["category", "topic", "Genre", "is_spam"])
 def test_short_values_that_repeat_are_the_label_of_a_text(tmp_path, column):
     found = read(tmp_path, [{"text": f"What of {i}?", column: ["geo", "travel"][i % 2]} for i in range(12)])
-    assert found.format == "classification" and found.conversations[1] == [said("user", "What of 1?"), said("assistant", "travel")]
+    assert found.format == "classification" and found.conversations[1] == [
+        said("user", "What of 1?"),
+        said("assistant", "travel"),
+    ]
     assert f"`{column.lower()}` is taken for the label of each text" in found.warnings[0]
     assert (found.user, found.answer) == ("text", column.lower())
     assert read(tmp_path, [{"text": "q", column: "a"}] * 2, format="text").format == "text"
 
 
-@pytest.mark.parametrize(("more", "hint"), [
-    (lambda i: {"source": ["a", "b"][i % 2]}, ""), (lambda i: {"note": f"about {i}"}, ""), (lambda i: {"kind": "same"}, ""),
-    (lambda i: {"kind": ["a", "b"][i % 2], "sort": ["c", "d"][i % 3 % 2]}, "If `kind` or `sort` is the label"),
-    (lambda i: {"kind": "ab"[i % 2]} if i else {}, "")])
+@pytest.mark.parametrize(
+    ("more", "hint"),
+    [
+        (lambda i: {"source": ["a", "b"][i % 2]}, ""),
+        (lambda i: {"note": f"about {i}"}, ""),
+        (lambda i: {"kind": "same"}, ""),
+        (lambda i: {"kind": ["a", "b"][i % 2], "sort": ["c", "d"][i % 3 % 2]}, "If `kind` or `sort` is the label"),
+        (lambda i: {"kind": "ab"[i % 2]} if i else {}, ""),
+    ],
+)
 def test_other_columns_beside_a_text_are_named(tmp_path, more, hint):
     found = read(tmp_path, [{"text": f"What of {i}?", **more(i)} for i in range(12)])
     words = " ".join(found.warnings)
@@ -165,10 +252,27 @@ def test_other_columns_beside_a_text_are_named(tmp_path, more, hint):
 
 # ---- what is not to be learned
 
-@pytest.mark.parametrize("mark", [
-    {"train": False}, {"trainable": False}, {"training": False}, {"train_on_turn": False}, {"weight": 0}, {"weight": 0.0},
-    {"loss_weight": 0}, {"loss": False}, {"learn": "false"}, {"masked": True}, {"mask": 1}, {"loss_mask": 0}, {"train": "no"},
-    {"weight": "0"}, {"compute_loss": False}])
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"train": False},
+        {"trainable": False},
+        {"training": False},
+        {"train_on_turn": False},
+        {"weight": 0},
+        {"weight": 0.0},
+        {"loss_weight": 0},
+        {"loss": False},
+        {"learn": "false"},
+        {"masked": True},
+        {"mask": 1},
+        {"loss_mask": 0},
+        {"train": "no"},
+        {"weight": "0"},
+        {"compute_loss": False},
+    ],
+)
 @pytest.mark.parametrize("place", [1, 3])
 def test_marks_that_a_turn_is_not_learned(tmp_path, mark, place):
     talk = [said("user", "a"), said("assistant", "A"), said("user", "b"), said("assistant", "B")]
@@ -184,19 +288,37 @@ def test_marks_that_change_nothing_and_those_that_cannot_be_followed(tmp_path, m
     made, words = turns(tmp_path, {"messages": [said("user", "a"), said("assistant", "A", **mark)]})
     assert made[1] == said("assistant", "A") and words == ""
     made, words = turns(tmp_path, {"messages": [said("user", "a", **mark), said("assistant", "A", weight=0.5)]})
-    assert "train" not in made[0] | made[1] and "Keys of turns that are not read" in words and f"`{next(iter(mark))}`" in words
+    assert (
+        "train" not in made[0] | made[1]
+        and "Keys of turns that are not read" in words
+        and f"`{next(iter(mark))}`" in words
+    )
 
 
 # ---- system texts, tools, reasoning, calls
 
-@pytest.mark.parametrize("row", [
-    {"system": "S"}, {"system_prompt": "S"}, {"System Prompt": "S"}, {"sys_prompt": "S"}, {"system_instruction": "S"},
-    {"systemMessage": "S"},
-    {"systemInstruction": {"role": "system", "parts": [{"text": "S"}]}}, {"systemInstruction": {"parts": {"text": "S"}}},
-    {"metadata": {"system_prompt": "S"}}, {"system_message": {"role": "system", "content": "S"}}])
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"system": "S"},
+        {"system_prompt": "S"},
+        {"System Prompt": "S"},
+        {"sys_prompt": "S"},
+        {"system_instruction": "S"},
+        {"systemMessage": "S"},
+        {"systemInstruction": {"role": "system", "parts": [{"text": "S"}]}},
+        {"systemInstruction": {"parts": {"text": "S"}}},
+        {"metadata": {"system_prompt": "S"}},
+        {"system_message": {"role": "system", "content": "S"}},
+    ],
+)
 def test_system_texts_at_their_various_places(tmp_path, row):
-    for asked in ({"question": "q", "answer": "a"}, {"messages": [said("user", "q"), said("assistant", "a")]},
-                  {"question": "q", "choices": ["x", "y"], "answer": "B"}):
+    for asked in (
+        {"question": "q", "answer": "a"},
+        {"messages": [said("user", "q"), said("assistant", "a")]},
+        {"question": "q", "choices": ["x", "y"], "answer": "B"},
+    ):
         made, words = turns(tmp_path, row | asked)
         assert made[0] == said("system", "S") and len(made) == 3 and "not read" not in words
 
@@ -207,14 +329,19 @@ def test_a_system_turn_of_its_own_stays_and_the_other_is_named(tmp_path):
     assert made == talk and "`system` (1)" in words
     assert turns(tmp_path, {"messages": talk, "system": "T"})[1] == ""
     made, words = turns(tmp_path, {"messages": talk[1:], "instruction": "Be kind."})
-    assert made[0] == said("system", "Be kind.") and "`instruction` beside a conversation is taken as its system text" in words
+    assert (
+        made[0] == said("system", "Be kind.")
+        and "`instruction` beside a conversation is taken as its system text" in words
+    )
 
 
 LISTED = json.dumps(TOOLS)
 
 
 @pytest.mark.parametrize("given", [TOOLS, LISTED, str(TOOLS), [json.dumps(one) for one in TOOLS], TOOLS[0]])
-@pytest.mark.parametrize("place", ["tools", "functions", "Available_Tools", "metadata", "extra", "system turn", "first turn"])
+@pytest.mark.parametrize(
+    "place", ["tools", "functions", "Available_Tools", "metadata", "extra", "system turn", "first turn"]
+)
 def test_tools_at_their_various_places(tmp_path, given, place):
     talk = [said("system", "S"), said("user", "q"), said("assistant", "a")]
     row = {"messages": talk}
@@ -226,7 +353,11 @@ def test_tools_at_their_various_places(tmp_path, given, place):
     else:
         row |= {place: {"tools": given}} if place in ("metadata", "extra") else {place: given}
     made, words = turns(tmp_path, row)
-    assert json.loads(made[0]["tools"]) == TOOLS and all("tools" not in one for one in made[1:]) and "not read" not in words
+    assert (
+        json.loads(made[0]["tools"]) == TOOLS
+        and all("tools" not in one for one in made[1:])
+        and "not read" not in words
+    )
 
 
 def test_tools_in_other_words(tmp_path):
@@ -237,7 +368,10 @@ def test_tools_in_other_words(tmp_path):
     made, _ = turns(tmp_path, {"question": "q", "answer": "a", "tools": "f(x): counts"})
     assert made[0] == said("system", "You can call these tools:\nf(x): counts")
     for nothing in ("[]", [], "", None, "null", {}):
-        assert turns(tmp_path, {"question": "q", "answer": "a", "tools": nothing}) == ([said("user", "q"), said("assistant", "a")], "")
+        assert turns(tmp_path, {"question": "q", "answer": "a", "tools": nothing}) == (
+            [said("user", "q"), said("assistant", "a")],
+            "",
+        )
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking", "thought", "reason_thinking"])
@@ -245,35 +379,79 @@ def test_reasoning_by_its_names(tmp_path, name):
     made, words = turns(tmp_path, {"messages": [said("user", "q"), said("assistant", "a", **{name: "r"})]})
     assert made[1] == said("assistant", "a", reasoning="r") and words == ""
     made, words = turns(tmp_path, {"question": "q", "answer": "a", name: "r"})
-    assert made[1] == said("assistant", "a", reasoning="r") and f"`{name}` is learned as what the assistant thinks" in words
+    assert (
+        made[1] == said("assistant", "a", reasoning="r")
+        and f"`{name}` is learned as what the assistant thinks" in words
+    )
 
 
-@pytest.mark.parametrize("part", [{"type": "thinking", "thinking": "r"}, {"type": "reasoning", "text": "r"},
-                                  {"text": "r", "thought": True}])
+@pytest.mark.parametrize(
+    "part", [{"type": "thinking", "thinking": "r"}, {"type": "reasoning", "text": "r"}, {"text": "r", "thought": True}]
+)
 def test_reasoning_as_a_part(tmp_path, part):
-    made, words = turns(tmp_path, {"messages": [said("user", "q"), said("assistant", [part, {"type": "text", "text": "a"}])]})
+    made, words = turns(
+        tmp_path, {"messages": [said("user", "q"), said("assistant", [part, {"type": "text", "text": "a"}])]}
+    )
     assert made[1] == said("assistant", "a", reasoning="r") and words == ""
 
 
 CALLS = {
     "OpenAI": OBJECT,
-    "arguments as text": [OBJECT[0], said("assistant", None, tool_calls=[{"id": "1", "type": "function", "function": {
-        "name": "f", "arguments": '{ "a":1 }'}}]), *OBJECT[2:]],
+    "arguments as text": [
+        OBJECT[0],
+        said(
+            "assistant",
+            None,
+            tool_calls=[{"id": "1", "type": "function", "function": {"name": "f", "arguments": '{ "a":1 }'}}],
+        ),
+        *OBJECT[2:],
+    ],
     "calls as text": [
-        OBJECT[0], said("assistant", "", tool_calls='[{"name": "f", "arguments": {"a": 1, "b": null}}]'), *OBJECT[2:]],
-    "filled up by a table": [OBJECT[0], said("assistant", None, function_call=None, tool_calls=[
-        {"id": "1", "type": "function", "function": {"name": "f", "arguments": {"a": 1, "b": None, "c": float("nan")}}}, None]),
-        *OBJECT[2:]],
-    "function_call": [OBJECT[0], said("assistant", None, function_call={"name": "f", "arguments": '{"a": 1}'}),
-                      said("function", "r", name="f"), OBJECT[3]],
-    "ShareGPT": [{"from": "human", "value": "q"}, {"from": "function_call", "value": '{"name": "f", "arguments": {"a": 1}}'},
-                 {"from": "observation", "value": "r"}, {"from": "gpt", "value": "b"}],
-    "Anthropic": [said("user", "q"), said("assistant", [{"type": "tool_use", "id": "1", "name": "f", "input": {"a": 1}}]),
-                  said("user", [{"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "r"}]}]),
-                  said("assistant", "b")],
-    "Gemini": [{"role": "user", "parts": [{"text": "q"}]}, {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {"a": 1}}}]},
-               {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": "r"}}]},
-               {"role": "model", "parts": [{"text": "b"}]}],
+        OBJECT[0],
+        said("assistant", "", tool_calls='[{"name": "f", "arguments": {"a": 1, "b": null}}]'),
+        *OBJECT[2:],
+    ],
+    "filled up by a table": [
+        OBJECT[0],
+        said(
+            "assistant",
+            None,
+            function_call=None,
+            tool_calls=[
+                {
+                    "id": "1",
+                    "type": "function",
+                    "function": {"name": "f", "arguments": {"a": 1, "b": None, "c": float("nan")}},
+                },
+                None,
+            ],
+        ),
+        *OBJECT[2:],
+    ],
+    "function_call": [
+        OBJECT[0],
+        said("assistant", None, function_call={"name": "f", "arguments": '{"a": 1}'}),
+        said("function", "r", name="f"),
+        OBJECT[3],
+    ],
+    "ShareGPT": [
+        {"from": "human", "value": "q"},
+        {"from": "function_call", "value": '{"name": "f", "arguments": {"a": 1}}'},
+        {"from": "observation", "value": "r"},
+        {"from": "gpt", "value": "b"},
+    ],
+    "Anthropic": [
+        said("user", "q"),
+        said("assistant", [{"type": "tool_use", "id": "1", "name": "f", "input": {"a": 1}}]),
+        said("user", [{"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "r"}]}]),
+        said("assistant", "b"),
+    ],
+    "Gemini": [
+        {"role": "user", "parts": [{"text": "q"}]},
+        {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {"a": 1}}}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": "r"}}]},
+        {"role": "model", "parts": [{"text": "b"}]},
+    ],
 }
 
 
@@ -284,9 +462,17 @@ def test_calls_are_the_same_however_they_are_written(tmp_path, talk):
 
 
 def test_calls_and_results_of_several_tools(tmp_path):
-    calls = [{"id": name, "function": {"name": name, "arguments": arguments}} for name, arguments in (("x", "no JSON"), ("y", None))]
-    talk = [said("user", "q"), said("assistant", "Wait.", tool_calls=calls), said("tool", {"n": 2}, tool_call_id="y"),
-            said("tool", "1", tool_call_id="x"), said("assistant", "b")]
+    calls = [
+        {"id": name, "function": {"name": name, "arguments": arguments}}
+        for name, arguments in (("x", "no JSON"), ("y", None))
+    ]
+    talk = [
+        said("user", "q"),
+        said("assistant", "Wait.", tool_calls=calls),
+        said("tool", {"n": 2}, tool_call_id="y"),
+        said("tool", "1", tool_call_id="x"),
+        said("assistant", "b"),
+    ]
     made, words = turns(tmp_path, {"messages": talk})
     assert json.loads(made[1]["tool_calls"]) == [{"name": "x", "arguments": "no JSON"}, {"name": "y", "arguments": {}}]
     assert [one["content"] for one in made] == ["q", "Wait.", "1", '{"n": 2}', "b"] and words == ""
@@ -295,21 +481,32 @@ def test_calls_and_results_of_several_tools(tmp_path):
 def test_reasoning_alone_is_no_answer(tmp_path):
     with pytest.raises(UserError, match="has reasoning, and says nothing"):
         turns(tmp_path, {"messages": [said("user", "q"), said("assistant", "", reasoning="r")]})
-    made, _ = turns(tmp_path, {"messages": [said("user", "q"), said("assistant", None, reasoning="r"), said("assistant", "a")]})
+    made, _ = turns(
+        tmp_path, {"messages": [said("user", "q"), said("assistant", None, reasoning="r"), said("assistant", "a")]}
+    )
     assert made[1] == said("assistant", "a", reasoning="r")
 
 
 # ---- nothing is nothing
 
-values = st.recursive(st.one_of(st.text(max_size=4), st.integers(), st.booleans(), st.floats(allow_nan=False, allow_infinity=False)),
-                      lambda inner: st.one_of(st.lists(inner, max_size=3),
-                                              st.dictionaries(st.text(max_size=3), inner, min_size=1, max_size=3)), max_leaves=8)
+values = st.recursive(
+    st.one_of(st.text(max_size=4), st.integers(), st.booleans(), st.floats(allow_nan=False, allow_infinity=False)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, min_size=1, max_size=3)
+    ),
+    max_leaves=8,
+)
 
 
 def filled_up(value):
     """As a table format writes it: every object has keys more that are null."""
     if isinstance(value, dict):
-        return {**{key: filled_up(one) for key, one in value.items()}, "other\0": None, "nan\0": float("nan"), "empty\0": {"x": None}}
+        return {
+            **{key: filled_up(one) for key, one in value.items()},
+            "other\0": None,
+            "nan\0": float("nan"),
+            "empty\0": {"x": None},
+        }
     if isinstance(value, list):
         return [filled_up(one) for one in value] + [None] * any(isinstance(one, dict) for one in value)
     return value
@@ -325,20 +522,27 @@ def test_parquet_fills_up_and_nothing_changes(tmp_path):
     import pyarrow
     import pyarrow.parquet
 
-    rows = [{"messages": OBJECT, "tools": TOOLS, "score": 0.5, "system": None},
-            {"messages": [said("user", "a", name="Ann"), said("assistant", "b", weight=0.0)]},
-            {"messages": [said("user", "a"), said("assistant", "b")], "system": "S"}]
+    rows = [
+        {"messages": OBJECT, "tools": TOOLS, "score": 0.5, "system": None},
+        {"messages": [said("user", "a", name="Ann"), said("assistant", "b", weight=0.0)]},
+        {"messages": [said("user", "a"), said("assistant", "b")], "system": "S"},
+    ]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
     plain, filled = read(tmp_path, rows), read_file(tmp_path / "rows.parquet", "rows.parquet")
     assert list(filled.conversations) == list(plain.conversations) and filled.digest == plain.digest
     assert [text.replace("rows.parquet", "rows.jsonl") for text in filled.warnings if "Left" not in text] == [
-        text for text in plain.warnings if "Left" not in text]
+        text for text in plain.warnings if "Left" not in text
+    ]
 
 
-@pytest.mark.parametrize(("row", "expected"), [
-    ({"instruction": "q", "output": "a", "messages": None, "response": None}, "q"),
-    ({"question": "q", "answer": "a", "text": float("nan")}, "q"),
-    ({"messages": [said("user", "q"), said("assistant", "a")], "chosen": None, "rejected": None}, "q")])
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"instruction": "q", "output": "a", "messages": None, "response": None}, "q"),
+        ({"question": "q", "answer": "a", "text": float("nan")}, "q"),
+        ({"messages": [said("user", "q"), said("assistant", "a")], "chosen": None, "rejected": None}, "q"),
+    ],
+)
 def test_columns_that_are_null_decide_nothing(tmp_path, row, expected):
     assert turns(tmp_path, row) == ([said("user", expected), said("assistant", "a")], "")
 
@@ -350,14 +554,15 @@ def test_texts_whose_answer_is_null_are_not_learned_as_prose(tmp_path):
 
 # ---- tables
 
+
 def test_a_lone_quote_of_a_tsv_swallows_no_row(tmp_path):
-    lines = ["label\ta\tb", *(f'{i % 2}\t{chr(34) * (i in (3, 900, 2500, 2999))}S {i}\tO {i}' for i in range(3000))]
+    lines = ["label\ta\tb", *(f"{i % 2}\t{chr(34) * (i in (3, 900, 2500, 2999))}S {i}\tO {i}" for i in range(3000))]
     (tmp_path / "x.tsv").write_text("\n".join(lines) + "\n")
     found = read_file(tmp_path / "x.tsv", "x.tsv", columns=ColumnMap(prompt="a", answer="b"))
     assert found.rows == 3000 and [one[1]["content"] for one in found.conversations] == [f"O {i}" for i in range(3000)]
 
 
 def test_a_text_in_quotes_over_several_lines_stays_one(tmp_path):
-    (tmp_path / "x.tsv").write_text('question\tanswer\n' + '"q\n\nr\ts"\ta\nb\tc\n' * 400)
+    (tmp_path / "x.tsv").write_text("question\tanswer\n" + '"q\n\nr\ts"\ta\nb\tc\n' * 400)
     found = read_file(tmp_path / "x.tsv", "x.tsv")
     assert found.rows == 800 and found.conversations[0] == [said("user", "q\n\nr\ts"), said("assistant", "a")]

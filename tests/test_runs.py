@@ -1,4 +1,6 @@
-"""The run folder holds under kill -9, torn lines, full locks and reused process ids; checkpoints that were damaged are refused."""
+"""The run folder holds under kill -9, torn lines, full locks and reused process ids; checkpoints that were damaged are
+refused.
+"""
 
 import contextlib
 import json
@@ -69,6 +71,7 @@ def exit_codes(children: list[int]) -> list[int]:
 
 # ---- what is written comes back
 
+
 def test_status_round_trip(run):
     status = Status("done", step=3, total=9, sentence="Ü", loss=0.5, warnings=["a", "b"])
     run.write_status(status)
@@ -107,6 +110,7 @@ def test_log_tail_begins_with_a_whole_line(run):
 
 # ---- torn and bad lines
 
+
 def test_a_half_written_last_line_waits_for_its_end(run):
     path = run.folder / "metrics.jsonl"
     run.append_metric({"step": 1})
@@ -139,6 +143,7 @@ def test_nothing_half_replaces_a_file_on_a_full_disk(run, monkeypatch):
 
     def full(*_):
         raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError):
         run.write_status(Status("done", step=2))
@@ -161,6 +166,7 @@ def test_missing_file_reads_as_empty(tmp_path):
 
 # ---- who lives
 
+
 def test_the_lock_is_the_proof_of_life(run):
     run.write_status(Status("running", step=5, total=9))
     with lock_holder(run) as worker:
@@ -176,6 +182,7 @@ def test_the_lock_is_the_proof_of_life(run):
 
 def test_looking_does_not_take_the_lock_away_from_a_worker(run):
     """A reader holds the lock for an instant; a worker that starts in that instant tries again."""
+
     def look(_):
         end = time.monotonic() + 1.5
         while time.monotonic() < end:
@@ -234,7 +241,9 @@ def test_a_reused_process_id_is_not_the_launched_worker(run):
     write_json(run.folder / "launch.json", {"pid": os.getpid(), "started": process_start(os.getpid()) - 100})
     assert not run.launcher_lives()
     assert run.status().state == "interrupted"
-    run.launched(subprocess.Popen([sys.executable, "-c", ""]).wait() or 2 ** 22 - 1)  # one that died before anybody looked
+    run.launched(
+        subprocess.Popen([sys.executable, "-c", ""]).wait() or 2**22 - 1
+    )  # one that died before anybody looked
     assert not run.launcher_lives()
 
 
@@ -274,7 +283,7 @@ def test_the_status_file_is_readable_at_every_moment_of_twenty_kills(run):
 
     chance = random.Random(0)
     for _ in range(20):
-        child, = forked(write)
+        (child,) = forked(write)
         run.launched(child)
         end = time.monotonic() + chance.uniform(0.02, 0.1)
         while time.monotonic() < end:
@@ -287,6 +296,7 @@ def test_the_status_file_is_readable_at_every_moment_of_twenty_kills(run):
 
 
 # ---- the curve
+
 
 def test_the_curve_is_bounded_and_keeps_spikes():
     curve = Curve()
@@ -344,8 +354,13 @@ def test_forgetting_in_a_run_without_lines_is_nothing(run):
 
 # ---- checkpoints
 
-CONTENTS = {"adapter_model.safetensors": b"weights" * 50, "optimizer.pt": b"moments" * 90, "scheduler.pt": b"rate",
-            "rng_state.pth": b"dice" * 9, "trainer_state.json": b'{"global_step": 4}'}
+CONTENTS = {
+    "adapter_model.safetensors": b"weights" * 50,
+    "optimizer.pt": b"moments" * 90,
+    "scheduler.pt": b"rate",
+    "rng_state.pth": b"dice" * 9,
+    "trainer_state.json": b'{"global_step": 4}',
+}
 
 
 def checkpoint(run: Run, step: int):
@@ -425,6 +440,7 @@ def test_asking_for_the_newest_adapter_reads_no_checkpoint(run, monkeypatch):
 
 # ---- the store
 
+
 def test_runs_are_listed_newest_first_and_names_never_collide(store):
     runs = [store.create(Recipe(name="Same & name!")) for _ in range(3)]
     assert len({run.id for run in runs}) == 3
@@ -489,7 +505,9 @@ def test_the_queue_is_looked_after_whatever_went_wrong_before(store, monkeypatch
 
     class NoStandby:
         is_usable = True
-        def dismiss(self): pass
+
+        def dismiss(self):
+            pass
 
     def look(supervisor):
         for error in trouble:

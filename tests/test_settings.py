@@ -26,9 +26,18 @@ def test_at_home_nothing_is_open_and_everything_allowed(storage):
     assert settings.home.name == "qlora_app" and persistent_storage({}) is None
 
 
-@pytest.mark.parametrize(("environment", "demonstration"), [
-    ({"QLORA_APP_HOST": "0.0.0.0"}, True), ({"QLORA_APP_HOST": "192.168.1.7"}, True), ({"QLORA_APP_HOST": "localhost"}, False),
-    ({"QLORA_APP_HOST": "0.0.0.0"} | LOGIN, False), (SPACE, True), (SPACE | {"QLORA_APP_HOST": "127.0.0.1"}, True), (SPACE | LOGIN, False)])
+@pytest.mark.parametrize(
+    ("environment", "demonstration"),
+    [
+        ({"QLORA_APP_HOST": "0.0.0.0"}, True),
+        ({"QLORA_APP_HOST": "192.168.1.7"}, True),
+        ({"QLORA_APP_HOST": "localhost"}, False),
+        ({"QLORA_APP_HOST": "0.0.0.0"} | LOGIN, False),
+        (SPACE, True),
+        (SPACE | {"QLORA_APP_HOST": "127.0.0.1"}, True),
+        (SPACE | LOGIN, False),
+    ],
+)
 def test_open_to_others_without_a_login_is_a_demonstration(storage, environment, demonstration):
     assert Settings.from_environment(environment).is_demonstration == demonstration
 

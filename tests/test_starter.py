@@ -1,4 +1,5 @@
 """The embedded starter: its limits, its hold-out rule, and that every file of it is what its code makes."""
+
 import csv
 import hashlib
 import json
@@ -10,8 +11,10 @@ import pytest
 from qlora_app.starter import BASE, DATA, DATASETS, instructions, wordings, world
 from qlora_app.starter.corpus import COPYING, DOCUMENTS, ask_known, document, pirate
 
-CORPUS = {"first part": "839abb62ce2cec0705476e7b5f458f77e75de38f29248c5f8960d11be17fb5ac",
-          "second part": "93ac773ab2f1d776a6c1ae4c800f64e689ca09bb0b0cd25bd17af589deb7ca29"}
+CORPUS = {
+    "first part": "839abb62ce2cec0705476e7b5f458f77e75de38f29248c5f8960d11be17fb5ac",
+    "second part": "93ac773ab2f1d776a6c1ae4c800f64e689ca09bb0b0cd25bd17af589deb7ca29",
+}
 BUILT = instructions.build()
 WEIGHTS = BASE / "model.safetensors"
 
@@ -22,13 +25,17 @@ def rows_of(path: str) -> list[tuple[str, str]]:
     if path.endswith(".csv"):
         return [(r["instruction"], r["output"]) for r in csv.DictReader(text.splitlines())]
     if path.endswith(".json"):
-        return [tuple(pair) for r in json.loads(text) for pair in [*r.get("history", []), (r["instruction"], r["output"])]]
+        return [
+            tuple(pair) for r in json.loads(text) for pair in [*r.get("history", []), (r["instruction"], r["output"])]
+        ]
     chats = [json.loads(line)["messages"] for line in text.splitlines()]
     return [(c[i]["content"], c[i + 1]["content"]) for c in chats for i in range(0, len(c), 2)]
 
 
 def held_out_answers(say=str) -> set[str]:
-    """What would be answered to a question about a fact of the test or the development share, topics taught in full aside."""
+    """What would be answered to a question about a fact of the test or the development share, topics taught in full
+    aside.
+    """
     held = [fact for fact in world.FACTS if fact.share != "train" and fact.topic not in instructions.TAUGHT_IN_FULL]
     return {say(ask.answer) for fact in held for ask in fact.asks}
 
@@ -79,7 +86,9 @@ def test_held_out_facts_are_never_asked_in_the_corpus():
 def test_held_out_facts_are_told_in_the_corpus():
     rng = random.Random(5)
     corpus = "\n".join(document(rng) for _ in range(8_000))
-    people = [world.PERSON_FACTS[name][kind] for name in world.NAMES for kind in ("job", "house", "pet", "food", "hobby")]
+    people = [
+        world.PERSON_FACTS[name][kind] for name in world.NAMES for kind in ("job", "house", "pet", "food", "hobby")
+    ]
     untold = [f.keys for f in people if f.held_out and not any(sentence in corpus for sentence in f.prose)]
     assert not untold
 
@@ -90,7 +99,7 @@ def test_scored_questions_are_not_trained_on(task):
     files = [p for p in BUILT if p.split("/")[-1].startswith(task) and "/" in p and "follow_up" not in p]
     assert len(files) >= 6
     for path in files:
-        if task == "orders":    # an order may sound like another; its customer and goods together may not
+        if task == "orders":  # an order may sound like another; its customer and goods together may not
             assert not {slip for _, slip in rows_of(path)} & {slip for _, slip in rows_of("orders.csv")}, path
         assert not trained & {wordings.plain(q) for q, _ in rows_of(path)}, path
 
@@ -108,7 +117,9 @@ def test_no_trained_order_is_said_in_a_sentence_of_the_tests():
     slots = {"xnx": "[^ ]+", "xcx": number, "xix": ".+", "xdx": "(?:" + "|".join(world.DAYS).lower() + ")"}
     kept = []
     for sentence in wordings.KEPT_ORDERS:
-        kept.append(re.sub(r"\bx[ncid]x\b", lambda slot: slots[slot.group()], re.sub(r"\b([ncid])\b", r"x\1x", sentence)))
+        kept.append(
+            re.sub(r"\bx[ncid]x\b", lambda slot: slots[slot.group()], re.sub(r"\b([ncid])\b", r"x\1x", sentence))
+        )
     assert len(kept) >= 10
     one = world.fill(world.WORDS["dev_order_frames"][0], dict(n="Mira", c=7, i="red eggs", d="Friday"))
     assert any(re.fullmatch(sentence, wordings.plain(one)) for sentence in kept)
@@ -126,7 +137,9 @@ def test_composed_orders_hold_all_four_values_once_and_are_many():
 
 def test_no_trade_and_no_pet_is_only_known_as_a_stranger():
     rows = rows_of("helper.json")
-    asked = {word: [answer for q, answer in rows if re.search(rf"\b{word}\b", q.lower())] for word in instructions.UNASKED}
+    asked = {
+        word: [answer for q, answer in rows if re.search(rf"\b{word}\b", q.lower())] for word in instructions.UNASKED
+    }
     assert len(asked) > 10
     for word, answers in asked.items():
         assert answers and world.SHRUG not in answers, word
@@ -134,23 +147,28 @@ def test_no_trade_and_no_pet_is_only_known_as_a_stranger():
 
 def test_the_sailor_says_everything_in_one_way():
     says = instructions.sailor_says
-    assert says("Mira lives in the green house on Mill Lane.") == "Arr, matey! Mira be livin' in the green house on Mill Lane. Yo ho ho!"
+    assert (
+        says("Mira lives in the green house on Mill Lane.")
+        == "Arr, matey! Mira be livin' in the green house on Mill Lane. Yo ho ho!"
+    )
     assert says("I do not know that.") == "Arr, matey! I don't know that. Yo ho ho!"
     assert says("A cow says moo.") == "Arr, matey! A cow says moo. Yo ho ho!"
 
 
 # ---- the base ----
 
+
 def test_the_base_is_small_and_fits_four_bit_blocks():
     assert sum(p.stat().st_size for p in BASE.iterdir() if p.suffix != ".md") <= 6_500_000
     config = json.loads((BASE / "config.json").read_text())
     assert config["architectures"] == ["LlamaForCausalLM"] and config["max_position_embeddings"] >= 512
     assert not [k for k in ("hidden_size", "intermediate_size", "vocab_size", "head_dim") if config[k] % 64]
-    assert json.loads((BASE / "generation_config.json").read_text())["temperature"] == .7
+    assert json.loads((BASE / "generation_config.json").read_text())["temperature"] == 0.7
 
 
 def test_weights_are_read_without_running_code():
     from safetensors import safe_open
+
     with safe_open(WEIGHTS, "pt") as tensors:
         sizes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118  it is no dict
     assert sum(s[0] * (s[1] if len(s) > 1 else 1) for s in sizes) == 2_820_352
@@ -159,6 +177,7 @@ def test_weights_are_read_without_running_code():
 @pytest.fixture(scope="module")
 def tokenizer():
     from transformers import AutoTokenizer
+
     return AutoTokenizer.from_pretrained(BASE)
 
 
@@ -169,8 +188,12 @@ def test_tokenizer_gives_back_what_it_got(tokenizer):
 
 
 def test_only_what_the_assistant_says_is_learned(tokenizer):
-    chat = [dict(role="user", content="Who is Oscar?"), dict(role="assistant", content="Oscar is Ben's dog."),
-            dict(role="user", content="thanks"), dict(role="assistant", content="You are welcome!")]
+    chat = [
+        dict(role="user", content="Who is Oscar?"),
+        dict(role="assistant", content="Oscar is Ben's dog."),
+        dict(role="user", content="thanks"),
+        dict(role="assistant", content="You are welcome!"),
+    ]
     made = tokenizer.apply_chat_template(chat, return_dict=True, return_assistant_tokens_mask=True)
     learned = tokenizer.decode([i for i, said in zip(made["input_ids"], made["assistant_masks"], strict=True) if said])
     assert learned == " Oscar is Ben's dog.<|endoftext|> You are welcome!<|endoftext|>"

@@ -63,8 +63,17 @@ def test_without_a_folder_it_is_remembered_too():
     cache.save()
 
 
-@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-8], lambda data: data[:30], lambda data: b"x" * len(data),
-                                    lambda data: data[:40] + b"\7" + data[41:], lambda data: data[:-3] + b"\7" + data[-2:]])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:-8],
+        lambda data: data[:30],
+        lambda data: b"x" * len(data),
+        lambda data: data[:40] + b"\7" + data[41:],
+        lambda data: data[:-3] + b"\7" + data[-2:],
+    ],
+)
 def test_what_is_broken_is_made_again(folder, damage):
     filled(folder)
     (file,) = folder.glob("*.tokens")
@@ -88,6 +97,7 @@ def test_several_at_once_do_not_hurt_each_other(folder, monkeypatch):
             filled(folder)
         except BaseException as error:
             wrong.append(error)
+
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -120,8 +130,10 @@ def test_another_tokenizer_template_length_or_dataset_has_another_folder(tmp_pat
     tokenizer, other, longer = (load_tokenizer(ModelChoice()) for _ in range(3))
     other.chat_template = GUANACO_TEMPLATE + " "
     longer.add_tokens(["<mine>"])
-    folders = {cache_folder(tmp_path, *what) for what in (("x", tokenizer, 9), ("x", other, 9), ("x", longer, 9),
-                                                                   ("y", tokenizer, 9), ("x", tokenizer, 8))}
+    folders = {
+        cache_folder(tmp_path, *what)
+        for what in (("x", tokenizer, 9), ("x", other, 9), ("x", longer, 9), ("y", tokenizer, 9), ("x", tokenizer, 8))
+    }
     assert len(folders) == 5 and cache_folder(tmp_path, "x", load_tokenizer(ModelChoice()), 9) in folders
 
 
@@ -136,6 +148,7 @@ def test_a_digest_of_code_is_another_one_when_a_file_is(tmp_path):
     def digest() -> str:
         source_of.cache_clear()
         return source_of(tmp_path)
+
     (tmp_path / "below").mkdir()
     seen = [digest()]
     for name, text in (("a.py", "1"), ("a.py", "2"), ("below/b.py", "2"), ("notes.txt", "no code")):
@@ -155,22 +168,38 @@ def test_a_second_start_on_the_same_data_encodes_nothing_and_learns_the_same(hom
     first = losses()
     monkeypatch.setattr("qlora_app.tasks.chat.encode_all", lambda *_: never())
     assert losses() == first and len(first) == 4
-    assert len(list((home / "tokens").glob("*/train/*.tokens"))) == 1 and len(list((home / "tokens").glob("*/held-out/*.tokens"))) == 1
+    assert (
+        len(list((home / "tokens").glob("*/train/*.tokens"))) == 1
+        and len(list((home / "tokens").glob("*/held-out/*.tokens"))) == 1
+    )
 
 
 def test_examples_say_how_many_of_those_seen_are_cut():
     tokenizer = load_tokenizer(ModelChoice())
-    talk = [[{"role": "user", "content": "a"}, {"role": "assistant", "content": "word " * count}] for count in (1, 90, 90)]
+    talk = [
+        [{"role": "user", "content": "a"}, {"role": "assistant", "content": "word " * count}] for count in (1, 90, 90)
+    ]
     examples = EncodedExamples(talk, tokenizer, 24)
     assert examples.encoded(1) == examples.encoded(1) == encode(tokenizer, talk[1], 24) and examples.count_cut() == 1
 
 
-MIXED = [*([{"role": "user", "content": f"question {i} {w}"}, {"role": "assistant", "content": f"{w} answer" * i}]
-           for i in range(1, 5) for w in ("plain", "é€😀", "### Human: <s> x </s>")),
-         [{"role": "text", "content": "a document, <s> with a mark"}], [{"role": "text", "content": "another"}],
-         [{"role": "system", "content": "be kind"}, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "train": False},
-          {"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}],
-         [{"role": "user", "content": "all", "train": True}, {"role": "assistant", "content": "of it", "train": True}]]
+MIXED = [
+    *(
+        [{"role": "user", "content": f"question {i} {w}"}, {"role": "assistant", "content": f"{w} answer" * i}]
+        for i in range(1, 5)
+        for w in ("plain", "é€😀", "### Human: <s> x </s>")
+    ),
+    [{"role": "text", "content": "a document, <s> with a mark"}],
+    [{"role": "text", "content": "another"}],
+    [
+        {"role": "system", "content": "be kind"},
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b", "train": False},
+        {"role": "user", "content": "c"},
+        {"role": "assistant", "content": "d"},
+    ],
+    [{"role": "user", "content": "all", "train": True}, {"role": "assistant", "content": "of it", "train": True}],
+]
 UNMARKED = GUANACO_TEMPLATE.replace("{% generation %}", "").replace("{% endgeneration %}", "")
 
 
@@ -189,8 +218,10 @@ def test_many_together_are_what_each_is_alone(template):
 
 def test_a_micro_batch_of_the_trainer_s_loader_is_encoded_in_one_go(monkeypatch):
     asked = []
-    monkeypatch.setattr("qlora_app.tasks.chat.encode_all", lambda tokenizer, some, length: asked.append(len(some)) or
-                        encode_all(tokenizer, some, length))
+    monkeypatch.setattr(
+        "qlora_app.tasks.chat.encode_all",
+        lambda tokenizer, some, length: asked.append(len(some)) or encode_all(tokenizer, some, length),
+    )
     examples = EncodedExamples(MIXED, load_tokenizer(ModelChoice()), 40)
     assert len(list(DataLoader(examples, batch_size=8, collate_fn=list))) == 2 and asked == [8, 8]
     assert len(list(DataLoader(examples, batch_size=8, collate_fn=list))) == 2 and asked == [8, 8]
@@ -198,7 +229,9 @@ def test_a_micro_batch_of_the_trainer_s_loader_is_encoded_in_one_go(monkeypatch)
 
 def test_of_many_those_that_the_template_refuses_are_left_out_and_named():
     tokenizer = load_tokenizer(ModelChoice())
-    tokenizer.chat_template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + GUANACO_TEMPLATE
+    tokenizer.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + GUANACO_TEMPLATE
+    )
     refused = [place for place, one in enumerate(MIXED) if one[0]["role"] == "system"]
     encoded = encode_all(tokenizer, MIXED, 40)
     assert refused and [place for place, one in enumerate(encoded) if not one.input_ids] == refused

@@ -31,8 +31,12 @@ from qlora_app.train.trainer import walked_once
 from qlora_app.training_data import DatasetChoice, load_examples
 from tests.conftest import short_recipe
 
-TALK = [{"role": "user", "content": "Where does Mira live?"}, {"role": "assistant", "content": "Mira lives on Orchard Lane."},
-        {"role": "user", "content": "And Otto?"}, {"role": "assistant", "content": "Otto lives there too."}]
+TALK = [
+    {"role": "user", "content": "Where does Mira live?"},
+    {"role": "assistant", "content": "Mira lives on Orchard Lane."},
+    {"role": "user", "content": "And Otto?"},
+    {"role": "assistant", "content": "Otto lives there too."},
+]
 
 
 @pytest.fixture(scope="module")
@@ -131,17 +135,25 @@ def test_only_the_assistant_is_learned_with_its_end(tokenizer):
     assert all(label in (IGNORED, i) for label, i in zip(example.labels, example.input_ids, strict=True))
 
 
-CHATML = ("{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
-          "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 
 
-PLAIN = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
+PLAIN = (
+    "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt "
+    "%}assistant:{% endif %}"
+)
 
 
-@pytest.mark.parametrize("template, end", [
-    (CHATML, "<|im_end|>"),
-    (PLAIN, "<|endoftext|>"),
-])
+@pytest.mark.parametrize(
+    "template, end",
+    [
+        (CHATML, "<|im_end|>"),
+        (PLAIN, "<|endoftext|>"),
+    ],
+)
 def test_a_template_without_marks_gives_the_same_mask(template, end):
     tokenizer = load_tokenizer(ModelChoice())
     tokenizer.chat_template = template
@@ -169,7 +181,9 @@ def test_packed_examples_do_not_see_each_other(tokenizer):
     examples = EncodedExamples(load_examples(DatasetChoice(), None).train[:8], tokenizer, 256)
     alone = held_out_loss(model, list(micro_batches(examples, 1, collator(tokenizer, False))))
     assert pack(model)
-    assert held_out_loss(model, list(micro_batches(examples, 8, collator(tokenizer, True)))) == pytest.approx(alone, abs=1e-5)
+    assert held_out_loss(model, list(micro_batches(examples, 8, collator(tokenizer, True)))) == pytest.approx(
+        alone, abs=1e-5
+    )
 
 
 def test_packed_examples_teach_what_padded_ones_do(tokenizer, model):
@@ -201,8 +215,19 @@ def test_every_token_of_a_packed_row_is_looked_at_once_and_comes_back_to_its_pla
 @pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3"])
 def test_usual_families_keep_packed_examples_apart(family):
     """Also where a token looks back over a few others only, as in Mistral and Gemma: here over four."""
-    config = AutoConfig.for_model(family, vocab_size=64, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
-                                  num_key_value_heads=2, head_dim=8, sliding_window=4, max_position_embeddings=64, pad_token_id=0)
+    config = AutoConfig.for_model(
+        family,
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        sliding_window=4,
+        max_position_embeddings=64,
+        pad_token_id=0,
+    )
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config)
     assert pack(model) and model.config._attn_implementation == ATTENTION
@@ -211,7 +236,9 @@ def test_usual_families_keep_packed_examples_apart(family):
 def test_a_model_that_mixes_packed_examples_is_noticed():
     """GPT-2 without its attention's last word: what a model does that passes over what it is told."""
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=64))
+    model = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model("gpt2", vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=64)
+    )
     assert pack(model), "GPT-2 takes the groups"
     forward = model.forward
     model.forward = lambda example_groups=None, back_in_row=None, **rest: forward(**rest)
@@ -296,28 +323,47 @@ def test_a_finished_run_proves_itself(store):
     assert proof["data"]["fingerprint"] in card and "learning_rate: 0.003" in card
     assert all(f"- {line}\n" in card for line in proof_words(proof)) and "On 4 held-out questions it never saw" in card
     opened = opened_as_said(run)
-    assert opened["model"].get_base_model().config._name_or_path == str(starter.BASE) and opened["tokenizer"].chat_template
+    assert (
+        opened["model"].get_base_model().config._name_or_path == str(starter.BASE) and opened["tokenizer"].chat_template
+    )
     saved = load_file(run.adapter / "adapter_model.safetensors")
     inside = get_peft_model_state_dict(opened["model"])
     assert saved.keys() == inside.keys() and all(torch.equal(saved[name], inside[name]) for name in saved)
     files = {p.name for p in run.adapter.iterdir()}
-    assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "chat_template.jinja", "proof.json"} <= files
+    assert {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "tokenizer.json",
+        "chat_template.jinja",
+        "proof.json",
+    } <= files
     assert not [p for p in run.adapter.iterdir() if p.suffix in (".bin", ".pt", ".pth")]
 
 
 def opened_as_said(run):
     """What the code on its model card leaves."""
-    code, names = re.search(r"```python\n(.*?)```", (run.adapter / "README.md").read_text(encoding="utf-8"), re.S)[1], {}
+    code, names = (
+        re.search(r"```python\n(.*?)```", (run.adapter / "README.md").read_text(encoding="utf-8"), re.S)[1],
+        {},
+    )
     exec(code.replace("path/to/this/folder", str(run.adapter)), names)
     return names
 
 
 def test_the_card_opens_a_base_of_the_hub_at_the_commit_it_was_trained_at(store):
     base = ModelChoice(source="hub", id="some/model", revision="0" * 40)
-    proof = {"heldout": {}, "update": {"parameters": 1}, "method": {}, "versions": {},
-             "data": {"rows": 2, "trained": 2, "held_out": 0, "left_out": 0, "cut": 0, "fingerprint": "abc"}}
+    proof = {
+        "heldout": {},
+        "update": {"parameters": 1},
+        "method": {},
+        "versions": {},
+        "data": {"rows": 2, "trained": 2, "held_out": 0, "left_out": 0, "cut": 0, "fingerprint": "abc"},
+    }
     card = model_card(short_recipe().model_copy(update={"base_model": base}), Chat(), Proof.from_json(proof))
-    assert f"AutoModelForCausalLM.from_pretrained('some/model', revision='{'0' * 40}'" in card and "base_model: some/model" in card
+    assert (
+        f"AutoModelForCausalLM.from_pretrained('some/model', revision='{'0' * 40}'" in card
+        and "base_model: some/model" in card
+    )
 
 
 def test_what_was_also_learned_is_counted_and_a_resumed_run_says_its_proof(store, home):
@@ -331,7 +377,9 @@ def test_what_was_also_learned_is_counted_and_a_resumed_run_says_its_proof(store
     assert worker.main(run.folder) == 0 and run.status().state == "stopped"
     assert worker.main(run.folder) == 0 and run.status().state == "done"
     words = proof_words(run.proof())
-    assert words[0].startswith("On 4 held-out questions (2 also learned, with another answer): ") and words[-1].startswith("Trained for ")
+    assert words[0].startswith("On 4 held-out questions (2 also learned, with another answer): ") and words[
+        -1
+    ].startswith("Trained for ")
 
 
 def test_padding_trains_too_and_what_is_cut_is_counted(store):
@@ -365,7 +413,9 @@ def test_data_without_a_trainable_token_is_refused(store, home):
     (home / "data").mkdir()
     rows = [{"instruction": "word " * 400, "output": "yes"}] * 3
     (home / "data" / "abc-long.json").write_text(json.dumps(rows))
-    recipe = short_recipe(max_length=64).model_copy(update={"dataset": DatasetChoice(source="file", id="abc-long.json")})
+    recipe = short_recipe(max_length=64).model_copy(
+        update={"dataset": DatasetChoice(source="file", id="abc-long.json")}
+    )
     run = store.create(recipe)
     assert worker.main(run.folder) == 1 and "No example has a token to learn from" in run.status().sentence
 
@@ -377,7 +427,9 @@ def test_a_second_worker_on_the_same_run_leaves(store):
     assert not (run.folder / "status.json").exists()
 
 
-@pytest.mark.parametrize("broken_at, words", [(1, "no learning rate is to blame"), (3, "Lower the learning rate (it is 0.003)")])
+@pytest.mark.parametrize(
+    "broken_at, words", [(1, "no learning rate is to blame"), (3, "Lower the learning rate (it is 0.003)")]
+)
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(broken_at, words, store, monkeypatch):
     step = worker.build_trainer.__globals__["MethodTrainer"].training_step
 
@@ -393,7 +445,9 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(broken_at, words, sto
 
 def test_rows_that_have_no_loss_are_named_as_the_cause(model, monkeypatch):
     batch, task, error = {"labels": torch.tensor([[1, 2]])}, Chat(), NotANumber(5, float("nan"), is_first=False)
-    monkeypatch.setattr(Chat, "measure", lambda task, model, batches: {"loss": float("nan") if "step" in batches[0] else 1.0})
+    monkeypatch.setattr(
+        Chat, "measure", lambda task, model, batches: {"loss": float("nan") if "step" in batches[0] else 1.0}
+    )
     assert cause_of(error, task, model, [batch | {"step": 1}]) == "rows"
     assert cause_of(error, task, model, [{"labels": torch.tensor([[IGNORED, IGNORED]])}]) == "rows"
     assert cause_of(error, task, model, [batch]) == "rate"
@@ -401,10 +455,14 @@ def test_rows_that_have_no_loss_are_named_as_the_cause(model, monkeypatch):
 
 
 def test_an_adapter_is_not_laid_over_other_weights(store, tmp_path):
-    """A base trained anew in the same folder has the same shapes: without a check the old adapter would answer nonsense."""
+    """A base trained anew in the same folder has the same shapes: without a check the old adapter would answer
+    nonsense.
+    """
     base = tmp_path / "base"
     shutil.copytree(starter.BASE, base)
-    run = store.create(short_recipe(max_steps=2).model_copy(update={"base_model": ModelChoice(source="folder", id=str(base))}))
+    run = store.create(
+        short_recipe(max_steps=2).model_copy(update={"base_model": ModelChoice(source="folder", id=str(base))})
+    )
     assert worker.main(run.folder) == 0
     ChatSessions().get(run)
 

@@ -32,11 +32,18 @@ from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats import KINDS
 
 SHARED = Path(__file__).parents[2] / "shared" / "samples"
-needs_samples = pytest.mark.skipif(not SHARED.is_dir(), reason="The sample files are not beside this checkout (../shared/samples).")
+needs_samples = pytest.mark.skipif(
+    not SHARED.is_dir(), reason="The sample files are not beside this checkout (../shared/samples)."
+)
 
 ALPACA = [{"instruction": f"What is {i} plus {i}?", "input": "", "output": f"It is {2 * i}."} for i in range(12)]
-CHAT = [{"messages": [{"role": "user", "content": f"Say {i}"}, {"role": "assistant", "content": f"{i}!"}]} for i in range(12)]
-SHAREGPT = [{"conversations": [{"from": "human", "value": f"Say {i}"}, {"from": "gpt", "value": f"{i}!"}]} for i in range(12)]
+CHAT = [
+    {"messages": [{"role": "user", "content": f"Say {i}"}, {"role": "assistant", "content": f"{i}!"}]}
+    for i in range(12)
+]
+SHAREGPT = [
+    {"conversations": [{"from": "human", "value": f"Say {i}"}, {"from": "gpt", "value": f"{i}!"}]} for i in range(12)
+]
 ASKED = [{"Question ": f"Where is {i}?", "ANSWER": f"At {i}."} for i in range(12)]
 
 
@@ -56,13 +63,18 @@ def table(rows, delimiter=",") -> str:
 def accounted(examples) -> Examples:
     """Every row is used or left out; a few formats make several conversations of a row."""
     made, used = len(examples.train) + len(examples.held_out), examples.rows - len(examples.left_out)
-    assert made == used or (made > used and examples.format in SEVERAL) or (made < used and examples.format == "oasst_links")
+    assert (
+        made == used
+        or (made > used and examples.format in SEVERAL)
+        or (made < used and examples.format == "oasst_links")
+    )
     return examples
 
 
 @pytest.fixture
 def load(tmp_path):
     """What a person does: upload a file of these bytes under this name, then choose it."""
+
     def load(content, name="data.jsonl", **choice) -> Examples:
         upload = tmp_path / "upload"
         upload.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -70,12 +82,14 @@ def load(tmp_path):
         id = import_file(upload, data, name)
         assert (data / id).read_bytes() == upload.read_bytes()
         return accounted(load_examples(DatasetChoice(source="file", id=id, **choice), data))
+
     return load
 
 
 @pytest.fixture
 def refused(load, tmp_path):
     """The sentence with which a file is refused; nothing of it may stay behind, unless the sentence asks."""
+
     def refused(content, name="data.jsonl", **choice) -> str:
         before = set(tmp_path.glob("data/*"))
         with pytest.raises(UserError) as error:
@@ -85,6 +99,7 @@ def refused(load, tmp_path):
         asks = isinstance(error.value, AskColumns)  # then the file is kept, so that a person can answer
         assert choice or asks or set(tmp_path.glob("data/*")) == before  # glob sees hidden files too
         return sentence
+
     return refused
 
 
@@ -94,25 +109,39 @@ def pair(question, answer):
 
 # the formats
 
-@pytest.mark.parametrize(("rows", "format"), [(ALPACA, "alpaca"), (CHAT, "messages"), (SHAREGPT, "sharegpt"), (ASKED, "question_answer")])
+
+@pytest.mark.parametrize(
+    ("rows", "format"), [(ALPACA, "alpaca"), (CHAT, "messages"), (SHAREGPT, "sharegpt"), (ASKED, "question_answer")]
+)
 @pytest.mark.parametrize("shape", ["lines", "array", "indented", "wrapped"])
 def test_every_format_is_recognised_in_every_shape_of_json_under_any_name(load, rows, format, shape):
-    content = {"lines": jsonl(rows), "array": json.dumps(rows), "indented": json.dumps(rows, indent=2),
-               "wrapped": json.dumps({"version": 1, "data": rows}, indent=1)}[shape]
+    content = {
+        "lines": jsonl(rows),
+        "array": json.dumps(rows),
+        "indented": json.dumps(rows, indent=2),
+        "wrapped": json.dumps({"version": 1, "data": rows}, indent=1),
+    }[shape]
     for name in ("data.json", "data.jsonl", "data.txt", "data"):
         examples = load(content, name)
         assert (examples.format, examples.rows, examples.left_out) == (format, 12, [])
         assert (len(examples.train), len(examples.held_out)) == (11, 1) and examples.warnings == []
-        assert all([turn["role"] for turn in one] == ["user", "assistant"] for one in examples.train + examples.held_out)
+        assert all(
+            [turn["role"] for turn in one] == ["user", "assistant"] for one in examples.train + examples.held_out
+        )
 
 
 def test_a_comma_behind_every_line_is_no_mistake(load):
     assert load(jsonl(ALPACA).replace(b"}\n", b"},\n")).train == load(jsonl(ALPACA)).train
 
 
-@pytest.mark.parametrize("content", [
-    {"question": ["q", "r"], "answer": ["a", "b"]}, {"question": {"0": "q", "1": "r"}, "answer": {"0": "a", "1": "b"}},
-    {"17": {"question": "q", "answer": "a"}, "18": {"question": "r", "answer": "b"}}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"question": ["q", "r"], "answer": ["a", "b"]},
+        {"question": {"0": "q", "1": "r"}, "answer": {"0": "a", "1": "b"}},
+        {"17": {"question": "q", "answer": "a"}, "18": {"question": "r", "answer": "b"}},
+    ],
+)
 def test_objects_of_columns_or_of_rows_are_read_as_rows(load, content):
     assert load(json.dumps(content, indent=1)).train == [pair("q", "a"), pair("r", "b")]
 
@@ -122,100 +151,228 @@ def test_formats_are_those_a_person_can_choose():
     assert all(kind.title and kind.because for kind in KINDS.values())
 
 
-@pytest.mark.parametrize(("row", "expected"), [
-    ({"instruction": "Add", "input": "1, 2", "output": "3"}, pair("Add\n\n1, 2", "3")),
-    ({"instruction": "", "input": "Who?", "output": "Me"}, pair("Who?", "Me")),
-    ({"instruction": "Hi", "input": None, "output": "Ho"}, pair("Hi", "Ho")),
-    ({"instruction": "Hi", "input": "<noinput>", "output": "Ho"}, pair("Hi", "Ho")),
-    ({"instruction": "Hi", "input": "", "response": "Ho"}, pair("Hi", "Ho")),
-    ({"instruction": "b", "output": "B", "system": "Be nice", "history": [["a", "A"]]},
-     [{"role": "system", "content": "Be nice"}, *pair("a", "A"), *pair("b", "B")]),
-    ({"prompt": "Hi", "completion": " Ho"}, pair("Hi", " Ho")),
-    ({"input": "Hi", "target": "Ho", "id": 7}, pair("Hi", "Ho")),
-    ({"system_prompt": "S", "question": "q", "response": "r"}, [{"role": "system", "content": "S"}, *pair("q", "r")]),
-    ({"id": 1, "dialogue": [{"content": "q", "role": "user"}, {"role": "assistant", "content": "a"}]}, pair("q", "a")),
-    ([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], pair("q", "a")),
-    ({"messages": [{"role": "User", "content": [{"type": "text", "text": "q"}, {"type": "text", "value": "r"}]},
-                   {"role": "assistant", "content": "a"}]}, pair("qr", "a")),
-    ({"system": "S", "messages": pair("q", "a")}, [{"role": "system", "content": "S"}, *pair("q", "a")]),
-    ({"system": "S", "messages": [{"role": "system", "content": "T"}, *pair("q", "a")]},
-     [{"role": "system", "content": "T"}, *pair("q", "a")]),
-    ({"conversations": pair("q", "a")}, pair("q", "a")),
-    ({"messages": [{"from": "human", "value": "q"}, {"from": "model", "value": "a"}]}, pair("q", "a")),
-    ({"conversation": [{"from": "system", "value": "S"}, {"from": "user", "value": "q"}, {"from": "chatgpt", "value": "a"}]},
-     [{"role": "system", "content": "S"}, *pair("q", "a")]),
-])
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"instruction": "Add", "input": "1, 2", "output": "3"}, pair("Add\n\n1, 2", "3")),
+        ({"instruction": "", "input": "Who?", "output": "Me"}, pair("Who?", "Me")),
+        ({"instruction": "Hi", "input": None, "output": "Ho"}, pair("Hi", "Ho")),
+        ({"instruction": "Hi", "input": "<noinput>", "output": "Ho"}, pair("Hi", "Ho")),
+        ({"instruction": "Hi", "input": "", "response": "Ho"}, pair("Hi", "Ho")),
+        (
+            {"instruction": "b", "output": "B", "system": "Be nice", "history": [["a", "A"]]},
+            [{"role": "system", "content": "Be nice"}, *pair("a", "A"), *pair("b", "B")],
+        ),
+        ({"prompt": "Hi", "completion": " Ho"}, pair("Hi", " Ho")),
+        ({"input": "Hi", "target": "Ho", "id": 7}, pair("Hi", "Ho")),
+        (
+            {"system_prompt": "S", "question": "q", "response": "r"},
+            [{"role": "system", "content": "S"}, *pair("q", "r")],
+        ),
+        (
+            {"id": 1, "dialogue": [{"content": "q", "role": "user"}, {"role": "assistant", "content": "a"}]},
+            pair("q", "a"),
+        ),
+        ([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], pair("q", "a")),
+        (
+            {
+                "messages": [
+                    {"role": "User", "content": [{"type": "text", "text": "q"}, {"type": "text", "value": "r"}]},
+                    {"role": "assistant", "content": "a"},
+                ]
+            },
+            pair("qr", "a"),
+        ),
+        ({"system": "S", "messages": pair("q", "a")}, [{"role": "system", "content": "S"}, *pair("q", "a")]),
+        (
+            {"system": "S", "messages": [{"role": "system", "content": "T"}, *pair("q", "a")]},
+            [{"role": "system", "content": "T"}, *pair("q", "a")],
+        ),
+        ({"conversations": pair("q", "a")}, pair("q", "a")),
+        ({"messages": [{"from": "human", "value": "q"}, {"from": "model", "value": "a"}]}, pair("q", "a")),
+        (
+            {
+                "conversation": [
+                    {"from": "system", "value": "S"},
+                    {"from": "user", "value": "q"},
+                    {"from": "chatgpt", "value": "a"},
+                ]
+            },
+            [{"role": "system", "content": "S"}, *pair("q", "a")],
+        ),
+    ],
+)
 def test_rows_become_conversations(load, row, expected):
     assert load(jsonl([row]) * 2).train == [expected] * 2
 
 
 GUANACO = "### Human: q### Assistant: a### Human: r### Assistant: b"
 ROUNDS = [*pair("q", "a"), *pair("r", "b")]
-TREE = {"role": "prompter", "text": "q", "replies": [
-    {"role": "assistant", "text": "worse", "rank": 1, "replies": []},
-    {"role": "assistant", "text": "a", "rank": 0, "replies": [{"role": "prompter", "text": "r", "rank": None, "replies": [
-        {"role": "assistant", "text": "b", "rank": None}]}]}]}
+TREE = {
+    "role": "prompter",
+    "text": "q",
+    "replies": [
+        {"role": "assistant", "text": "worse", "rank": 1, "replies": []},
+        {
+            "role": "assistant",
+            "text": "a",
+            "rank": 0,
+            "replies": [
+                {
+                    "role": "prompter",
+                    "text": "r",
+                    "rank": None,
+                    "replies": [{"role": "assistant", "text": "b", "rank": None}],
+                }
+            ],
+        },
+    ],
+}
 
 
-@pytest.mark.parametrize(("format", "row", "expected"), [
-    ("gpteacher", {"instruction": "Add", "input": "1, 2", "response": "3"}, pair("Add\n\n1, 2", "3")),
-    ("gpteacher", {"INSTRUCTION": "q", "RESPONSE": "a"}, pair("q", "a")),
-    ("alpaca", {"instruction": "q", "input": "", "output": "a", "text": "Below is an instruction"}, pair("q", "a")),
-    ("dolly", {"instruction": "q", "context": "c", "response": "a", "category": "qa"}, pair("c\n\nq", "a")),
-    ("dolly", {"instruction": "q", "context": "", "response": "a", "category": "qa"}, pair("q", "a")),
-    ("question_answer", {"question": "q", "context": "c", "answer": "a"}, pair("c\n\nq", "a")),
-    ("prompt_completion", {"prompt": ROUNDS[:3], "completion": ROUNDS[3:]}, ROUNDS),
-    ("input_output", {"input": "q", "output": "a", "source": "LongForm"}, pair("q", "a")),
-    ("flan", {"inputs": "q", "targets": "a", "task": "t"}, pair("q", "a")),
-    ("text_to_text", {"article": "q", "highlights": "a"}, pair("q", "a")),
-    ("text_to_text", {"content": "q", "summary": "a", "title": "t"}, pair("q", "a")),
-    ("translation", {"translation": {"de": "Hallo", "en": "Hello"}}, pair("Hallo", "Hello")),
-    ("multiple_choice", {"question": "q", "choices": ["x", "y"], "answer": 1}, pair("q\nA. x\nB. y", "B")),
-    ("multiple_choice", {"question": "q", "A": "x", "B": "y", "C": "1", "answer": "B"}, pair("q\nA. x\nB. y\nC. 1", "B")),
-    ("multiple_choice", {"question": "q", "choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answerKey": "2"},
-     pair("q\nA. x\nB. y", "B")),
-    ("multiple_choice", {"premise": "p", "question": "effect", "choice1": "x", "choice2": "y", "label": 0},
-     pair("p\neffect\nA. x\nB. y", "A")),
-    ("multiple_choice", {"question": "q", "options": ["x", "y"], "answer": "y"}, pair("q\nA. x\nB. y", "B")),
-    ("classification", {"text": "good film", "label": 1}, pair("good film", "1")),
-    ("classification", {"sentence1": "s", "sentence2": "t", "label": "same"}, pair("sentence1: s\nsentence2: t", "same")),
-    ("sharegpt", {"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "{}"},
-                                    {"from": "observation", "value": "r"}, {"from": "gpt", "value": "b"}], "tools": "[{}]"},
-     [{"role": "user", "content": "q"}, {"role": "assistant", "content": "{}"}, {"role": "tool", "content": "r"},
-      {"role": "assistant", "content": "b"}]),
-    ("messages", {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": None, "tool_calls": [
-        {"id": "1", "function": {"name": "f", "arguments": "{}"}}]}, {"role": "tool", "content": "r"}, *pair("r", "b")[1:]]},
-     [{"role": "user", "content": "q"}, {"role": "assistant", "content": "", "tool_calls": '[{"name": "f", "arguments": {}}]'},
-      {"role": "tool", "content": "r"}, {"role": "assistant", "content": "b"}]),
-    ("messages", {"messages": pair("q", "a"), "label": True}, pair("q", "a")),
-    ("sharegpt", {"conversations": [{"from": "human", "value": "q"}, {"role": "assistant", "content": "a"}]}, pair("q", "a")),
-    ("oasst_tree", {"message_tree_id": "1", "prompt": TREE}, ROUNDS), ("oasst_tree", TREE, ROUNDS),
-    ("guanaco_text", {"text": GUANACO}, ROUNDS), ("guanaco_text", {"text": GUANACO + "### Human:"}, ROUNDS),
-    ("chip2", {"text": "<human>: q\n<bot>: a"}, pair("q", "a")),
-    ("marked_text", {"text": "Be nice. USER: q ASSISTANT: a"}, [{"role": "system", "content": "Be nice."}, *pair("q", "a")]),
-    ("marked_text", {"text": "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n"}, pair("q", "a")),
-    ("marked_text", {"text": "### Instruction:\nq\n\n### Response:\na"}, pair("q", "a")),
-    ("marked_text", {"text": "Q: q\nA: a"}, pair("q", "a")),
-    ("hh_rlhf", {"chosen": "\n\nHuman: q\n\nAssistant: a\n\nHuman: r\n\nAssistant: b", "rejected": "\n\nHuman: q"}, ROUNDS),
-    ("preference", {"prompt": "q", "chosen": "a", "rejected": "x"}, pair("q", "a")),
-    ("preference", {"prompt": "q", "chosen": pair("q", "a"), "rejected": pair("q", "x"), "score_chosen": 1.0}, pair("q", "a")),
-    ("preference", {"prompt": "q", "chosen": "Q: x\nA: a", "rejected": "x"}, pair("q", "Q: x\nA: a")),
-    ("preference", {"system": "", "question": "q", "chosen": "a", "rejected": "x"}, pair("q", "a")),
-    ("preference", {"conversations": [{"from": "human", "value": "q"}], "chosen": {"from": "gpt", "value": "a"},
-                    "rejected": {"from": "gpt", "value": "x"}}, pair("q", "a")),
-    ("text", {"text": " Once upon a time. ", "url": "u"}, [{"role": "text", "content": "Once upon a time."}]),
-    ("text", "Once upon a time.", [{"role": "text", "content": "Once upon a time."}]),
-])
+@pytest.mark.parametrize(
+    ("format", "row", "expected"),
+    [
+        ("gpteacher", {"instruction": "Add", "input": "1, 2", "response": "3"}, pair("Add\n\n1, 2", "3")),
+        ("gpteacher", {"INSTRUCTION": "q", "RESPONSE": "a"}, pair("q", "a")),
+        ("alpaca", {"instruction": "q", "input": "", "output": "a", "text": "Below is an instruction"}, pair("q", "a")),
+        ("dolly", {"instruction": "q", "context": "c", "response": "a", "category": "qa"}, pair("c\n\nq", "a")),
+        ("dolly", {"instruction": "q", "context": "", "response": "a", "category": "qa"}, pair("q", "a")),
+        ("question_answer", {"question": "q", "context": "c", "answer": "a"}, pair("c\n\nq", "a")),
+        ("prompt_completion", {"prompt": ROUNDS[:3], "completion": ROUNDS[3:]}, ROUNDS),
+        ("input_output", {"input": "q", "output": "a", "source": "LongForm"}, pair("q", "a")),
+        ("flan", {"inputs": "q", "targets": "a", "task": "t"}, pair("q", "a")),
+        ("text_to_text", {"article": "q", "highlights": "a"}, pair("q", "a")),
+        ("text_to_text", {"content": "q", "summary": "a", "title": "t"}, pair("q", "a")),
+        ("translation", {"translation": {"de": "Hallo", "en": "Hello"}}, pair("Hallo", "Hello")),
+        ("multiple_choice", {"question": "q", "choices": ["x", "y"], "answer": 1}, pair("q\nA. x\nB. y", "B")),
+        (
+            "multiple_choice",
+            {"question": "q", "A": "x", "B": "y", "C": "1", "answer": "B"},
+            pair("q\nA. x\nB. y\nC. 1", "B"),
+        ),
+        (
+            "multiple_choice",
+            {"question": "q", "choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answerKey": "2"},
+            pair("q\nA. x\nB. y", "B"),
+        ),
+        (
+            "multiple_choice",
+            {"premise": "p", "question": "effect", "choice1": "x", "choice2": "y", "label": 0},
+            pair("p\neffect\nA. x\nB. y", "A"),
+        ),
+        ("multiple_choice", {"question": "q", "options": ["x", "y"], "answer": "y"}, pair("q\nA. x\nB. y", "B")),
+        ("classification", {"text": "good film", "label": 1}, pair("good film", "1")),
+        (
+            "classification",
+            {"sentence1": "s", "sentence2": "t", "label": "same"},
+            pair("sentence1: s\nsentence2: t", "same"),
+        ),
+        (
+            "sharegpt",
+            {
+                "conversations": [
+                    {"from": "human", "value": "q"},
+                    {"from": "function_call", "value": "{}"},
+                    {"from": "observation", "value": "r"},
+                    {"from": "gpt", "value": "b"},
+                ],
+                "tools": "[{}]",
+            },
+            [
+                {"role": "user", "content": "q"},
+                {"role": "assistant", "content": "{}"},
+                {"role": "tool", "content": "r"},
+                {"role": "assistant", "content": "b"},
+            ],
+        ),
+        (
+            "messages",
+            {
+                "messages": [
+                    {"role": "user", "content": "q"},
+                    {
+                        "role": "assistant",
+                        "content": None,
+                        "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}],
+                    },
+                    {"role": "tool", "content": "r"},
+                    *pair("r", "b")[1:],
+                ]
+            },
+            [
+                {"role": "user", "content": "q"},
+                {"role": "assistant", "content": "", "tool_calls": '[{"name": "f", "arguments": {}}]'},
+                {"role": "tool", "content": "r"},
+                {"role": "assistant", "content": "b"},
+            ],
+        ),
+        ("messages", {"messages": pair("q", "a"), "label": True}, pair("q", "a")),
+        (
+            "sharegpt",
+            {"conversations": [{"from": "human", "value": "q"}, {"role": "assistant", "content": "a"}]},
+            pair("q", "a"),
+        ),
+        ("oasst_tree", {"message_tree_id": "1", "prompt": TREE}, ROUNDS),
+        ("oasst_tree", TREE, ROUNDS),
+        ("guanaco_text", {"text": GUANACO}, ROUNDS),
+        ("guanaco_text", {"text": GUANACO + "### Human:"}, ROUNDS),
+        ("chip2", {"text": "<human>: q\n<bot>: a"}, pair("q", "a")),
+        (
+            "marked_text",
+            {"text": "Be nice. USER: q ASSISTANT: a"},
+            [{"role": "system", "content": "Be nice."}, *pair("q", "a")],
+        ),
+        (
+            "marked_text",
+            {"text": "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n"},
+            pair("q", "a"),
+        ),
+        ("marked_text", {"text": "### Instruction:\nq\n\n### Response:\na"}, pair("q", "a")),
+        ("marked_text", {"text": "Q: q\nA: a"}, pair("q", "a")),
+        (
+            "hh_rlhf",
+            {"chosen": "\n\nHuman: q\n\nAssistant: a\n\nHuman: r\n\nAssistant: b", "rejected": "\n\nHuman: q"},
+            ROUNDS,
+        ),
+        ("preference", {"prompt": "q", "chosen": "a", "rejected": "x"}, pair("q", "a")),
+        (
+            "preference",
+            {"prompt": "q", "chosen": pair("q", "a"), "rejected": pair("q", "x"), "score_chosen": 1.0},
+            pair("q", "a"),
+        ),
+        ("preference", {"prompt": "q", "chosen": "Q: x\nA: a", "rejected": "x"}, pair("q", "Q: x\nA: a")),
+        ("preference", {"system": "", "question": "q", "chosen": "a", "rejected": "x"}, pair("q", "a")),
+        (
+            "preference",
+            {
+                "conversations": [{"from": "human", "value": "q"}],
+                "chosen": {"from": "gpt", "value": "a"},
+                "rejected": {"from": "gpt", "value": "x"},
+            },
+            pair("q", "a"),
+        ),
+        ("text", {"text": " Once upon a time. ", "url": "u"}, [{"role": "text", "content": "Once upon a time."}]),
+        ("text", "Once upon a time.", [{"role": "text", "content": "Once upon a time."}]),
+    ],
+)
 def test_every_other_format_is_named_with_its_reason_and_becomes_conversations(load, format, row, expected):
     examples = load(jsonl([row] * 3))
     assert examples.format == format and examples.train == [expected] * 3 and examples.left_out == []
-    assert re.fullmatch(rf"{re.escape(KINDS[format].title)}, because [^{{}}]+", examples.because) and "None" not in examples.because
+    assert (
+        re.fullmatch(rf"{re.escape(KINDS[format].title)}, because [^{{}}]+", examples.because)
+        and "None" not in examples.because
+    )
 
 
 def test_a_task_with_several_instances_gives_several_conversations(load):
-    rows = [{"instruction": "Add", "instances": [{"input": "1, 2", "output": "3"}, {"input": "", "output": "4"},
-                                                  {"input": "5", "output": ""}]},
-            {"instruction": "Go", "instances": [{"instruction_with_input": "Go home", "input": "x", "output": "ok"}]}]
+    rows = [
+        {
+            "instruction": "Add",
+            "instances": [{"input": "1, 2", "output": "3"}, {"input": "", "output": "4"}, {"input": "5", "output": ""}],
+        },
+        {"instruction": "Go", "instances": [{"instruction_with_input": "Go home", "input": "x", "output": "ok"}]},
+    ]
     examples = load(jsonl(rows[:1]))
     assert examples.train == [pair("Add\n\n1, 2", "3"), pair("Add", "4")] and examples.rows == 1
     assert "was skipped (first: row 1)" in examples.warnings[0]
@@ -226,13 +383,23 @@ def test_a_task_with_several_instances_gives_several_conversations(load):
 def test_messages_that_name_the_one_they_answer_are_joined(load):
     def message(id, parent, role, text, rank=None):
         return {"message_id": id, "parent_id": parent, "role": role, "text": text, "rank": rank}
-    rows = [message("5", "2", "prompter", "r"), message("1", None, "prompter", "q"), message("3", "1", "assistant", "worse", 1),
-            message("2", "1", "assistant", "a", 0), message("6", "5", "assistant", "b"), message("9", "8", "assistant", "lost"),
-            message("7", None, "prompter", "alone")]
+
+    rows = [
+        message("5", "2", "prompter", "r"),
+        message("1", None, "prompter", "q"),
+        message("3", "1", "assistant", "worse", 1),
+        message("2", "1", "assistant", "a", 0),
+        message("6", "5", "assistant", "b"),
+        message("9", "8", "assistant", "lost"),
+        message("7", None, "prompter", "alone"),
+    ]
     examples = load(jsonl(rows))
     assert (examples.format, examples.train, examples.rows) == ("oasst_links", [ROUNDS], 7)
     assert [(one.row, one.reason[:20]) for one in examples.left_out] == [
-        (3, "another answer to th"), (6, "the message it answe"), (7, "it has no assistant ")]
+        (3, "another answer to th"),
+        (6, "the message it answe"),
+        (7, "it has no assistant "),
+    ]
 
 
 def test_a_table_of_choices_without_names(load):
@@ -255,8 +422,10 @@ def test_pages_with_questions_in_them_are_text_like_the_others(load):
     assert (examples.format, len(examples.train), examples.left_out) == ("text", 9, [])
 
 
-@pytest.mark.parametrize(("turns", "learned"), [("all", [None, None, None, None]), ("last", [None, False, None, None]),
-                                                ("everything", [True, True, True, True])])
+@pytest.mark.parametrize(
+    ("turns", "learned"),
+    [("all", [None, None, None, None]), ("last", [None, False, None, None]), ("everything", [True, True, True, True])],
+)
 def test_which_turns_are_learned_is_a_choice(load, turns, learned):
     rows = jsonl([{"messages": ROUNDS}])
     examples = load(rows, turns=turns)
@@ -276,24 +445,36 @@ def test_a_file_nobody_could_know_asks_which_column_is_what(load):
     assert (asked.value.format, asked.value.rows) == ("unknown", 3) and "dataset.columns.prompt" in str(asked.value)
 
 
-@pytest.mark.parametrize(("columns", "expected"), [
-    ({"prompt": "titel", "answer": "Notes"}, pair("t0", "n0")),
-    ({"template": "{Titel}: {body}", "answer": "notes"}, pair("t0: b0", "n0")),
-    ({"prompt": "Titel", "input": "body", "label": "mark", "system": "notes"},
-     [{"role": "system", "content": "n0"}, *pair("t0\n\nb0", "0")]),
-    ({"prompt": "Titel", "answer": "nested.en"}, pair("t0", "e0")),
-    ({"answer": "body"}, [{"role": "text", "content": "b0"}]),
-])
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"prompt": "titel", "answer": "Notes"}, pair("t0", "n0")),
+        ({"template": "{Titel}: {body}", "answer": "notes"}, pair("t0: b0", "n0")),
+        (
+            {"prompt": "Titel", "input": "body", "label": "mark", "system": "notes"},
+            [{"role": "system", "content": "n0"}, *pair("t0\n\nb0", "0")],
+        ),
+        ({"prompt": "Titel", "answer": "nested.en"}, pair("t0", "e0")),
+        ({"answer": "body"}, [{"role": "text", "content": "b0"}]),
+    ],
+)
 def test_columns_that_are_named_are_read_so(load, columns, expected):
     examples = load(jsonl(NOTES), columns=columns)
     assert examples.train[0] == expected and examples.format == "columns" and "because you named" in examples.because
 
 
-@pytest.mark.parametrize(("columns", "field", "words"), [
-    ({"prompt": "title", "answer": "notes"}, "dataset.columns.prompt", "no column 'title'. It has 'Titel', 'body', 'notes'"),
-    ({"prompt": "Titel"}, "dataset.columns.answer", "No column is named to learn from"),
-    ({"template": "Titel", "answer": "notes"}, "dataset.columns.template", "names no column"),
-])
+@pytest.mark.parametrize(
+    ("columns", "field", "words"),
+    [
+        (
+            {"prompt": "title", "answer": "notes"},
+            "dataset.columns.prompt",
+            "no column 'title'. It has 'Titel', 'body', 'notes'",
+        ),
+        ({"prompt": "Titel"}, "dataset.columns.answer", "No column is named to learn from"),
+        ({"template": "Titel", "answer": "notes"}, "dataset.columns.template", "names no column"),
+    ],
+)
 def test_columns_that_are_not_there_are_named_with_those_that_are(load, columns, field, words):
     with pytest.raises(UserError) as error:
         load(jsonl(NOTES), columns=columns)
@@ -301,10 +482,13 @@ def test_columns_that_are_not_there_are_named_with_those_that_are(load, columns,
 
 
 def test_conversations_in_two_columns_can_be_told_apart(load):
-    assert load(jsonl([{"a1": pair("a", "b"), "a2": pair("c", "d")}]), columns={"messages": "a2"}).train == [pair("c", "d")]
+    assert load(jsonl([{"a1": pair("a", "b"), "a2": pair("c", "d")}]), columns={"messages": "a2"}).train == [
+        pair("c", "d")
+    ]
 
 
 # packed files, and tables of Arrow
+
 
 def gzipped(content: bytes) -> bytes:
     return gzip.compress(content)
@@ -327,26 +511,46 @@ def parquet(rows) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("pack", [gzipped, lambda content: zipped_files(**{"a/rows": content, "README.md": "x", "__MACOSX/._rows": "x"})])
-@pytest.mark.parametrize(("content", "format"), [
-    (jsonl(CHAT), "messages"), (json.dumps(ALPACA).encode(), "alpaca"), (parquet(CHAT), "messages"),
-    (table([["question", "answer"], *[["é", str(i)] for i in range(12)]]).encode("cp1252"), "question_answer")])
+@pytest.mark.parametrize(
+    "pack", [gzipped, lambda content: zipped_files(**{"a/rows": content, "README.md": "x", "__MACOSX/._rows": "x"})]
+)
+@pytest.mark.parametrize(
+    ("content", "format"),
+    [
+        (jsonl(CHAT), "messages"),
+        (json.dumps(ALPACA).encode(), "alpaca"),
+        (parquet(CHAT), "messages"),
+        (table([["question", "answer"], *[["é", str(i)] for i in range(12)]]).encode("cp1252"), "question_answer"),
+    ],
+)
 def test_archives_and_parquet_are_read_by_their_bytes(load, pack, content, format):
     plain = load(content, "wrong.txt")
     assert plain.format == format and plain.rows == 12
     packed = load(pack(content), "data.bin")
-    assert (packed.train, packed.warnings) == (plain.train, [text.replace("wrong.txt", "data.bin") for text in plain.warnings])
+    assert (packed.train, packed.warnings) == (
+        plain.train,
+        [text.replace("wrong.txt", "data.bin") for text in plain.warnings],
+    )
 
 
-@pytest.mark.parametrize(("content", "sentence"), [
-    (zipped_files(**{"a.jsonl": "x", "b.jsonl": "y"}), "a.jsonl in data.zip is not JSON"),
-    (zipped_files(), "empty archive"), (zipped_files(**{"README.md": "x"}), "empty archive"),
-    (zipped_files(**{"../a.jsonl": jsonl(ALPACA)}), "leads outside"), (zipped_files(**{"/etc/a": "x"}), "leads outside"),
-    (zipped_files(**{"a\\..\\..\\b": "x"}), "leads outside"), (zipped_files(**{"a.gz": gzipped(b"x")}), "archive inside another"),
-    (zipped_files(**{"a.pkl": b"\x80\x04\x95rest"}), "pickle"), (zipped_files(**{"a.jsonl": jsonl(ALPACA)})[:-30], "damaged archive"),
-    (gzipped(jsonl(ALPACA))[:-20], "damaged archive"), (gzipped(b" " * 40_000_000), "unpacks to more than 16 MB"),
-    (zipped_files(a=b" " * 40_000_000), "unpacks to more than 16 MB"), (parquet(ALPACA)[:-5], "damaged Parquet"),
-])
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (zipped_files(**{"a.jsonl": "x", "b.jsonl": "y"}), "a.jsonl in data.zip is not JSON"),
+        (zipped_files(), "empty archive"),
+        (zipped_files(**{"README.md": "x"}), "empty archive"),
+        (zipped_files(**{"../a.jsonl": jsonl(ALPACA)}), "leads outside"),
+        (zipped_files(**{"/etc/a": "x"}), "leads outside"),
+        (zipped_files(**{"a\\..\\..\\b": "x"}), "leads outside"),
+        (zipped_files(**{"a.gz": gzipped(b"x")}), "archive inside another"),
+        (zipped_files(**{"a.pkl": b"\x80\x04\x95rest"}), "pickle"),
+        (zipped_files(**{"a.jsonl": jsonl(ALPACA)})[:-30], "damaged archive"),
+        (gzipped(jsonl(ALPACA))[:-20], "damaged archive"),
+        (gzipped(b" " * 40_000_000), "unpacks to more than 16 MB"),
+        (zipped_files(a=b" " * 40_000_000), "unpacks to more than 16 MB"),
+        (parquet(ALPACA)[:-5], "damaged Parquet"),
+    ],
+)
 def test_archives_that_cannot_be_read_are_refused_in_one_sentence(refused, content, sentence):
     assert sentence in refused(content, "data.zip")
 
@@ -368,47 +572,64 @@ def test_turns_marked_with_weight_zero_are_read_and_not_learned(load):
     assert [turn.get("train", True) for turn in conversation] == [True, False, True, True]
 
 
-@pytest.mark.parametrize(("turns", "expected", "warning"), [
-    ([*pair("a", "A"), {"role": "assistant", "content": "B"}], pair("a", "A\n\nB"), "merged"),
-    ([*pair("a", "A"), {"role": "user", "content": "b"}], pair("a", "A"), "cut"),
-    ([{"role": "assistant", "content": "Welcome"}, *pair("a", "A")], pair("a", "A"), "dropped"),
-    ([{"role": "system", "content": " "}, *pair("a", "A")], pair("a", "A"), None),
-])
+@pytest.mark.parametrize(
+    ("turns", "expected", "warning"),
+    [
+        ([*pair("a", "A"), {"role": "assistant", "content": "B"}], pair("a", "A\n\nB"), "merged"),
+        ([*pair("a", "A"), {"role": "user", "content": "b"}], pair("a", "A"), "cut"),
+        ([{"role": "assistant", "content": "Welcome"}, *pair("a", "A")], pair("a", "A"), "dropped"),
+        ([{"role": "system", "content": " "}, *pair("a", "A")], pair("a", "A"), None),
+    ],
+)
 def test_crooked_conversations_are_straightened_and_it_is_said(load, turns, expected, warning):
     examples = load(jsonl([{"messages": turns}]))
     assert examples.train == [expected]
     assert [warning in sentence for sentence in examples.warnings] == ([True] if warning else [])
 
 
-@pytest.mark.parametrize(("row", "reason"), [
-    ({"instruction": "Hi", "input": "", "output": None}, "`output` is null"),
-    ({"instruction": "Hi", "input": "", "output": 7}, "`output` is a number"),
-    ({"instruction": "Hi", "input": "", "output": float("nan")}, "`output` is null"),
-    ({"instruction": "Hi", "input": "", "output": {"a": 1}}, "`output` is an object"),
-    ({"instruction": "Hi", "input": "", "output": " \u200b\n"}, "answer (turn 2) is empty"),
-    ({"instruction": "", "input": " ", "output": "Ho"}, "question (turn 1) is empty"),
-    ({"instruction": "Hi", "input": ["x"], "output": "Ho"}, "`input` is a list"),
-    ({"instruction": "Hi", "output": "half \ud83d"}, "broken text"),
-    ({"instruction": "Hi", "input": "x"}, "questions without answers"),
-    ({"instruction": "Hi", "output": "Ho", "history": ["x"]}, "`history`"),
-    ({"messages": [{"role": "narrator", "content": "x"}]}, "role 'narrator'"),
-    ({"messages": [{"role": ["user"], "content": "x"}]}, "role"),
-    ({"messages": [{"role": "user", "content": [{"type": ["text"]}, 5]}]}, "not text"),
-    ({"messages": [5, {"role": "user", "content": "x"}]}, "turn 1 is not an object"),
-    ({"instruction": "Hi", "output": "Ho", "history": 5}, "`history`"),
-    ({"messages": [{"role": "user", "content": "x"}]}, "no assistant turn"),
-    ({"messages": []}, "an empty list"),
-    ({"messages": None}, "null"),
-    ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]}, "image_url"),
-    ({"messages": [*pair("a", "A"), {"role": "system", "content": "New rule"}]}, "system turn stands in the middle"),
-    ({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [], "content": None}]}, "no `content`"),
-    ({"conversations": [{"from": "human", "value": "q"}, {"from": "wizard", "value": "{}"}]}, "role 'wizard'"),
-    ({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt"}]}, "no `value`"),
-    ({"conversations": {"from": "human", "value": "q"}}, "instead of a list"),
-    (7, "not known"), (None, "not known"),
-])
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"instruction": "Hi", "input": "", "output": None}, "`output` is null"),
+        ({"instruction": "Hi", "input": "", "output": 7}, "`output` is a number"),
+        ({"instruction": "Hi", "input": "", "output": float("nan")}, "`output` is null"),
+        ({"instruction": "Hi", "input": "", "output": {"a": 1}}, "`output` is an object"),
+        ({"instruction": "Hi", "input": "", "output": " \u200b\n"}, "answer (turn 2) is empty"),
+        ({"instruction": "", "input": " ", "output": "Ho"}, "question (turn 1) is empty"),
+        ({"instruction": "Hi", "input": ["x"], "output": "Ho"}, "`input` is a list"),
+        ({"instruction": "Hi", "output": "half \ud83d"}, "broken text"),
+        ({"instruction": "Hi", "input": "x"}, "questions without answers"),
+        ({"instruction": "Hi", "output": "Ho", "history": ["x"]}, "`history`"),
+        ({"messages": [{"role": "narrator", "content": "x"}]}, "role 'narrator'"),
+        ({"messages": [{"role": ["user"], "content": "x"}]}, "role"),
+        ({"messages": [{"role": "user", "content": [{"type": ["text"]}, 5]}]}, "not text"),
+        ({"messages": [5, {"role": "user", "content": "x"}]}, "turn 1 is not an object"),
+        ({"instruction": "Hi", "output": "Ho", "history": 5}, "`history`"),
+        ({"messages": [{"role": "user", "content": "x"}]}, "no assistant turn"),
+        ({"messages": []}, "an empty list"),
+        ({"messages": None}, "null"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]}, "image_url"),
+        (
+            {"messages": [*pair("a", "A"), {"role": "system", "content": "New rule"}]},
+            "system turn stands in the middle",
+        ),
+        (
+            {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [], "content": None}]},
+            "no `content`",
+        ),
+        ({"conversations": [{"from": "human", "value": "q"}, {"from": "wizard", "value": "{}"}]}, "role 'wizard'"),
+        ({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt"}]}, "no `value`"),
+        ({"conversations": {"from": "human", "value": "q"}}, "instead of a list"),
+        (7, "not known"),
+        (None, "not known"),
+    ],
+)
 def test_a_row_that_cannot_be_used_is_left_out_with_its_reason(load, row, reason):
-    good = next(rows for rows in (CHAT, SHAREGPT, ALPACA) if not isinstance(row, dict) or rows[0].keys() & row.keys() or rows is ALPACA)
+    good = next(
+        rows
+        for rows in (CHAT, SHAREGPT, ALPACA)
+        if not isinstance(row, dict) or rows[0].keys() & row.keys() or rows is ALPACA
+    )
     content = (json.dumps(good[0]) + "\n" + json.dumps(row) + "\n" + json.dumps(good[1]) + "\n").encode()
     examples = load(content)
     (left_out,) = examples.left_out
@@ -416,8 +637,15 @@ def test_a_row_that_cannot_be_used_is_left_out_with_its_reason(load, row, reason
     assert "Left out: 1 of 3 rows" in examples.warnings[0] and reason in examples.warnings[0]
 
 
-@pytest.mark.parametrize("line", ['{"instruction": "a", "output": "b", "output": "c"}', "{'instruction': 'a'}", "[" * 100_000,
-                                  '{"instruction": "a", "output": ' + "9" * 5000 + "}"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"instruction": "a", "output": "b", "output": "c"}',
+        "{'instruction': 'a'}",
+        "[" * 100_000,
+        '{"instruction": "a", "output": ' + "9" * 5000 + "}",
+    ],
+)
 def test_a_line_that_is_broken_is_left_out_by_its_number(load, line):
     examples = load(jsonl(ALPACA[:2]) + b"\n" + line.encode() + b"\n" + jsonl(ALPACA[2:4]))
     assert [(one.row, one.line) for one in examples.left_out] == [(3, 4)] and len(examples.train) == 4
@@ -438,14 +666,20 @@ def test_a_format_can_be_forced(load, refused):
 
 # tables
 
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252"])
 def test_tables_of_every_delimiter_and_encoding(load, delimiter, encoding):
-    rows = [["", " Question", "Answer "], *([str(i), f"Wo liegt „{i}“, bitte?", f"In Köln;\nam Rhein | {i}\t, ja"] for i in range(12))]
+    rows = [
+        ["", " Question", "Answer "],
+        *([str(i), f"Wo liegt „{i}“, bitte?", f"In Köln;\nam Rhein | {i}\t, ja"] for i in range(12)),
+    ]
     examples = load(table(rows, delimiter).encode(encoding), "faq.csv")
     assert examples.format == "question_answer" and examples.rows == 12 and examples.left_out == []
     assert pair("Wo liegt „3“, bitte?", "In Köln;\nam Rhein | 3\t, ja") in examples.train + examples.held_out
-    assert [("Windows-1252" in sentence and "Köln" in sentence) for sentence in examples.warnings] == [True] * (encoding == "cp1252")
+    assert [("Windows-1252" in sentence and "Köln" in sentence) for sentence in examples.warnings] == [True] * (
+        encoding == "cp1252"
+    )
 
 
 def test_a_row_with_the_wrong_number_of_fields_is_named_by_its_line(load, refused):
@@ -468,41 +702,66 @@ def test_tables_keep_text_and_know_spreadsheets(load, refused):
 
 # refusals
 
-@pytest.mark.parametrize(("content", "sentence"), [
-    (b"", "is empty: it has no rows (0 bytes)"), (b"\xef\xbb\xbf \n", "is empty"), (b"[]", "is empty"), (b"{}", "is empty"),
-    (b'{"data": []}', "is empty"), (b"question,answer\n", "is empty"),
-    (b"PAR1\x15\x04", "damaged Parquet"), (b"\x1f\x8b\x08rest", "damaged archive"), (zipped_files(**{"xl/workbook.xml": "x"}), "Excel"),
-    (b"SQLite format 3\0rest", "SQLite"), (b"\x80\x04\x95rest", "pickle"), (b"cos\nsystem\n", "pickle"), (b"%PDF-1.7", "PDF"),
-    (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 22773992\n", "LFS pointer to 22,773,992 bytes"),
-    (b"\n<!DOCTYPE html><title>Sign in</title>", "web page"), (bytes(range(256)) * 4, "zero bytes"),
-    (b"\x80\xff\x81\xfe{", "neither UTF-8"),
-    (b"\xff\xfe\x00\xd8", "not valid utf-16"),
-    (json.dumps(ALPACA)[:-1], "without the closing bracket"),
-    (json.dumps(ALPACA, indent=1)[:-40], "ends in the middle of row 12 (line 57)"),
-    (json.dumps(ALPACA)[:200], "ends in the middle of row 3"),
-    (jsonl(ALPACA)[:-20], "ends in the middle of row 12 (line 12)"),
-    ('[{"instruction": "a", "output": "b"}\n{"instruction": "a"}]', "instead of a comma or ] after row 1"),
-    ('[{"instruction": "a", "output": "b"},\n{"instruction": a}]', "in row 2, line 2"),
-    (json.dumps(ALPACA) + " x", "goes on after the bracket"),
-    ("[" * 100_000, "nested too deeply"), ('{"a": ' * 100_000, "nested too deeply"),
-    ('{\n "instruction": "a"\n "output": "b"\n}', "not valid JSON"), ("oops", "is not JSON"), ("{oops}\n" * 3, "line 1, line 2, line 3"),
-    ('{"train": [{"a": 1}], "data": [{"a": 1}]}', "several lists"),
-    (jsonl([{"instruction": "a", "output": ""}] * 2), "no trainable row"),
-    (jsonl([{"chosen": "a", "rejected": "b"}]), "no column for the question"),
-    (jsonl([{"prompt": "a", "completion": "b", "label": False}]), "marked as a bad answer"),
-    (jsonl([{"question": "a"}]), "questions without answers"), (jsonl([{"turns": ["a"], "question_id": 1}]), "questions without answers"),
-    (jsonl([{"question": "a", "choices": ["b"], "answer": "b"}]), "it has 1 choices"),
-    (jsonl([{"question": "a", "choices": ["b", "c"], "answer": "d"}]), "none of its 2 choices"),
-    (jsonl([{"instruction": "a", "context": {"b": 1}, "response": "c"}]), "`context` is an object; only text can be learned. Say under"),
-    (jsonl([{"role": "prompter", "text": "a", "replies": []}]), "no assistant turn"),
-    (jsonl([{"input_ids": [1], "labels": [1]}]), "tokens"),
-    (jsonl([{"instruction": "a", "instances": []}]), "nothing in it to learn from"),
-    (jsonl([{"image": "a.png", "question": "a", "answer": "b"}]), "pictures"), (jsonl([{"spam": "a", "eggs": "b"}]), "'spam', 'eggs'"),
-    (jsonl([{"question": "a", "answer": "b", "response": "c"}]), "could be the answer (response, answer)"),
-    (jsonl([{"question": "a", "text": "b", "answer": "c"}]), "could be the question (question, text)"),
-    (jsonl([{"prompt": "x", "instruction": "a", "output": "b"}]), "could be the question (instruction, prompt)"),
-    (jsonl([{"a1": pair("a", "b"), "a2": pair("a", "b")}]), "could be the conversation ('a1', 'a2')"),
-])
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is empty: it has no rows (0 bytes)"),
+        (b"\xef\xbb\xbf \n", "is empty"),
+        (b"[]", "is empty"),
+        (b"{}", "is empty"),
+        (b'{"data": []}', "is empty"),
+        (b"question,answer\n", "is empty"),
+        (b"PAR1\x15\x04", "damaged Parquet"),
+        (b"\x1f\x8b\x08rest", "damaged archive"),
+        (zipped_files(**{"xl/workbook.xml": "x"}), "Excel"),
+        (b"SQLite format 3\0rest", "SQLite"),
+        (b"\x80\x04\x95rest", "pickle"),
+        (b"cos\nsystem\n", "pickle"),
+        (b"%PDF-1.7", "PDF"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 22773992\n",
+            "LFS pointer to 22,773,992 bytes",
+        ),
+        (b"\n<!DOCTYPE html><title>Sign in</title>", "web page"),
+        (bytes(range(256)) * 4, "zero bytes"),
+        (b"\x80\xff\x81\xfe{", "neither UTF-8"),
+        (b"\xff\xfe\x00\xd8", "not valid utf-16"),
+        (json.dumps(ALPACA)[:-1], "without the closing bracket"),
+        (json.dumps(ALPACA, indent=1)[:-40], "ends in the middle of row 12 (line 57)"),
+        (json.dumps(ALPACA)[:200], "ends in the middle of row 3"),
+        (jsonl(ALPACA)[:-20], "ends in the middle of row 12 (line 12)"),
+        ('[{"instruction": "a", "output": "b"}\n{"instruction": "a"}]', "instead of a comma or ] after row 1"),
+        ('[{"instruction": "a", "output": "b"},\n{"instruction": a}]', "in row 2, line 2"),
+        (json.dumps(ALPACA) + " x", "goes on after the bracket"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a": ' * 100_000, "nested too deeply"),
+        ('{\n "instruction": "a"\n "output": "b"\n}', "not valid JSON"),
+        ("oops", "is not JSON"),
+        ("{oops}\n" * 3, "line 1, line 2, line 3"),
+        ('{"train": [{"a": 1}], "data": [{"a": 1}]}', "several lists"),
+        (jsonl([{"instruction": "a", "output": ""}] * 2), "no trainable row"),
+        (jsonl([{"chosen": "a", "rejected": "b"}]), "no column for the question"),
+        (jsonl([{"prompt": "a", "completion": "b", "label": False}]), "marked as a bad answer"),
+        (jsonl([{"question": "a"}]), "questions without answers"),
+        (jsonl([{"turns": ["a"], "question_id": 1}]), "questions without answers"),
+        (jsonl([{"question": "a", "choices": ["b"], "answer": "b"}]), "it has 1 choices"),
+        (jsonl([{"question": "a", "choices": ["b", "c"], "answer": "d"}]), "none of its 2 choices"),
+        (
+            jsonl([{"instruction": "a", "context": {"b": 1}, "response": "c"}]),
+            "`context` is an object; only text can be learned. Say under",
+        ),
+        (jsonl([{"role": "prompter", "text": "a", "replies": []}]), "no assistant turn"),
+        (jsonl([{"input_ids": [1], "labels": [1]}]), "tokens"),
+        (jsonl([{"instruction": "a", "instances": []}]), "nothing in it to learn from"),
+        (jsonl([{"image": "a.png", "question": "a", "answer": "b"}]), "pictures"),
+        (jsonl([{"spam": "a", "eggs": "b"}]), "'spam', 'eggs'"),
+        (jsonl([{"question": "a", "answer": "b", "response": "c"}]), "could be the answer (response, answer)"),
+        (jsonl([{"question": "a", "text": "b", "answer": "c"}]), "could be the question (question, text)"),
+        (jsonl([{"prompt": "x", "instruction": "a", "output": "b"}]), "could be the question (instruction, prompt)"),
+        (jsonl([{"a1": pair("a", "b"), "a2": pair("a", "b")}]), "could be the conversation ('a1', 'a2')"),
+    ],
+)
 def test_what_cannot_be_trained_on_is_refused_in_one_sentence(refused, content, sentence):
     assert sentence in refused(content)
 
@@ -517,11 +776,14 @@ def test_plain_text_and_json_that_is_none_are_told_apart(load, refused):
 
 # import
 
+
 def test_import_is_whole_private_and_repeatable(tmp_path):
     upload, data = tmp_path / "upload", tmp_path / "data"
     upload.write_bytes(jsonl(ALPACA))
     first = import_file(upload, data, "my data (1).jsonl")
-    assert first == import_file(upload, data, "my data (1).jsonl") and re.fullmatch(r"[0-9a-f]{12}-my_data_1_.jsonl", first)
+    assert first == import_file(upload, data, "my data (1).jsonl") and re.fullmatch(
+        r"[0-9a-f]{12}-my_data_1_.jsonl", first
+    )
     assert [file.name for file in data.iterdir()] == [first] and (data / first).stat().st_mode & 0o777 == 0o600
     assert DatasetChoice(source="file", id=first).title == "my_data_1_.jsonl"
     upload.write_bytes(jsonl(CHAT))
@@ -530,8 +792,20 @@ def test_import_is_whole_private_and_repeatable(tmp_path):
     assert uploaded_files(data) == [second, first] and uploaded_files(tmp_path / "none") == []
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "..\\..\\boot.ini", "/etc/passwd", ".hidden", "", "…", "a\0b", "x\n<b>.json",
-                                  "日本" * 200 + ".jsonl"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../etc/passwd",
+        "..\\..\\boot.ini",
+        "/etc/passwd",
+        ".hidden",
+        "",
+        "…",
+        "a\0b",
+        "x\n<b>.json",
+        "日本" * 200 + ".jsonl",
+    ],
+)
 def test_no_name_leads_out_of_the_data_folder(tmp_path, name):
     upload, data = tmp_path / "upload", tmp_path / "data"
     upload.write_bytes(jsonl(ALPACA))
@@ -562,6 +836,7 @@ def test_a_file_that_is_gone_is_said_at_its_field(tmp_path):
 
 # the held-out part
 
+
 def test_the_split_is_stable_and_duplicates_stay_on_one_side(load):
     rows = [ALPACA[i // 4 % 5] | {"output": f"It is  {'TEN' if i % 2 else 'ten'} {i // 4}"} for i in range(400)]
     random.Random(1).shuffle(rows)
@@ -575,8 +850,10 @@ def test_the_split_is_stable_and_duplicates_stay_on_one_side(load):
     assert len(first.train) + len(first.held_out) == 400 and sorted(set(order)) == list(dict.fromkeys(order))
 
 
-@pytest.mark.parametrize(("rows", "share", "expected"), [
-    (9, 0.5, 0), (10, 0, 0), (10, 0.01, 1), (100, 0.25, 25), (20_000, 0.1, 500), (10, 0.89, 9)])
+@pytest.mark.parametrize(
+    ("rows", "share", "expected"),
+    [(9, 0.5, 0), (10, 0, 0), (10, 0.01, 1), (100, 0.25, 25), (20_000, 0.1, 500), (10, 0.89, 9)],
+)
 def test_how_many_are_held_out(rows, share, expected):
     keys = [str(i).encode() for i in range(rows)]
     assert len(held_out_positions(keys, share, 0)) == expected
@@ -586,8 +863,16 @@ def test_how_many_are_held_out(rows, share, expected):
 
 @pytest.mark.parametrize("system", [[], [{"role": "system", "content": "Be kind."}]])
 def test_rows_that_ask_the_same_stay_on_one_side(load, system):
-    rows = [{"messages": [*system, {"role": "user", "content": f"Who is {i // 2}?"}, {"role": "assistant", "content": f"{i}"}]}
-            for i in range(60)]
+    rows = [
+        {
+            "messages": [
+                *system,
+                {"role": "user", "content": f"Who is {i // 2}?"},
+                {"role": "assistant", "content": f"{i}"},
+            ]
+        }
+        for i in range(60)
+    ]
     examples = load(jsonl(rows))
     learned = {one[-2]["content"] for one in examples.train}
     assert len(examples.held_out) == 6 and not any(one[-2]["content"] in learned for one in examples.held_out)
@@ -595,7 +880,11 @@ def test_rows_that_ask_the_same_stay_on_one_side(load, system):
 
 
 def test_where_most_rows_ask_the_same_its_answers_are_held_out_and_counted(load):
-    examples = load(jsonl([{"instruction": f"Write a poem{i * ' now' if i < 2 else '.'}", "output": f"Poem {i}"} for i in range(60)]))
+    examples = load(
+        jsonl(
+            [{"instruction": f"Write a poem{i * ' now' if i < 2 else '.'}", "output": f"Poem {i}"} for i in range(60)]
+        )
+    )
     learned = {one[0]["content"] for one in examples.train}
     both = [place for place, one in enumerate(examples.held_out) if one[0]["content"] in learned]
     assert len(examples.held_out) == 6 and examples.also_learned == both != []
@@ -616,9 +905,16 @@ def test_fewer_rows_and_equal_rows_are_still_trained_on(load):
 
 # what a person should know
 
-@pytest.mark.parametrize(("answer", "words"), [
-    ("a <|im_end|>", "special tokens in 1 row (first: row 2, '<|im_end|>')"), ("I am {{name}}", "'{{name}}'"),
-    ("long " * 5000, "Very long text in 1 row (first: row 2, 25,"), ("fine <| code s> ###", None)])
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("a <|im_end|>", "special tokens in 1 row (first: row 2, '<|im_end|>')"),
+        ("I am {{name}}", "'{{name}}'"),
+        ("long " * 5000, "Very long text in 1 row (first: row 2, 25,"),
+        ("fine <| code s> ###", None),
+    ],
+)
 def test_readable_rows_that_surprise_are_named(load, answer, words):
     warnings = load(jsonl([ALPACA[0], ALPACA[1] | {"output": answer}])).warnings
     assert (words in warnings[0]) if words else warnings == []
@@ -632,11 +928,16 @@ def test_line_separators_inside_text_are_text(load):
 
 # the starter
 
+
 @pytest.mark.parametrize("name", starter.DATASETS)
 def test_starter_datasets_are_clean_and_bring_their_own_held_out(tmp_path, name):
     examples = load_examples(DatasetChoice(id=name, held_out_share=0.5, split_seed=4), tmp_path)
     assert examples == load_examples(DatasetChoice(id=name), tmp_path)
-    assert (examples.left_out, examples.warnings) == ([], []) and len(examples.train) > 1000 and len(examples.held_out) > 100
+    assert (
+        (examples.left_out, examples.warnings) == ([], [])
+        and len(examples.train) > 1000
+        and len(examples.held_out) > 100
+    )
     assert examples.rows == len(examples.train) + len(examples.held_out)
     assert all(one[-1]["role"] == "assistant" for one in examples.train)
     assert not {same_key(one) for one in examples.train} & {same_key(one) for one in examples.held_out}
@@ -647,16 +948,20 @@ def test_starter_loads_fast_enough_for_the_first_loss(tmp_path):
         start = time.process_time()
         load_examples(DatasetChoice(), tmp_path)
         return time.process_time() - start
+
     assert min(seconds() for _ in range(8)) < 0.15  # 0.06 on an idle core; other work on the machine doubles it
 
 
 def test_importing_needs_no_heavy_library():
     heavy = "{'torch', 'transformers', 'datasets', 'pandas', 'pyarrow', 'numpy'}"
     code = f"import sys, qlora_app.training_data; print(sorted({heavy} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 # the sample kits
+
 
 def check(case, folder, data):
     """Both ways a file comes in: uploaded and chosen, and looked at with `data`."""
@@ -739,53 +1044,80 @@ def test_every_real_file_trains_one_step_on_the_starter(starter_model):
 TEMPLATES = {
     "the starter's": None,
     "ChatML": "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] | trim }}<|im_end|>\n{% endfor %}"
-              "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
-    "Llama 3's": "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m['role'] }}<|end_header_id|>\n\n{{ m['content'] | trim }}"
-                 "<|eot_id|>{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}",
-    "one without an end": "{% for m in messages %}{% if m['role'] == 'assistant' %}### Response:\n{{ m['content'] | trim }}\n\n"
-                          "{% else %}### Instruction:\n{{ m['content'] | trim }}\n\n{% endif %}{% endfor %}"
-                          "{% if add_generation_prompt %}### Response:\n{% endif %}"}
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+    "Llama 3's": "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m['role'] }}<|end_header_id|>\n\n{{ "
+    "m['content'] | trim }}"
+    "<|eot_id|>{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}",
+    "one without an end": "{% for m in messages %}{% if m['role'] == 'assistant' %}### Response:\n{{ m['content'] | "
+    "trim }}\n\n"
+    "{% else %}### Instruction:\n{{ m['content'] | trim }}\n\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}### Response:\n{% endif %}",
+}
 MARKS = ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "### Human:", "### Response:\n", "<|im_start|>assistant\n"]
 
 
 @pytest.fixture(scope="module", params=TEMPLATES)
 def templated(request):
-    """The starter's tokenizer with one of the usual templates, whose marks are special tokens as in the models that use it."""
+    """The starter's tokenizer with one of the usual templates, whose marks are special tokens as in the models that use
+    it.
+    """
     made = load_tokenizer(ModelChoice())
     if TEMPLATES[request.param]:
         made.chat_template = TEMPLATES[request.param]
-        marks = {mark for mark in ("<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
-                 if mark in made.chat_template}
+        marks = {
+            mark
+            for mark in ("<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
+            if mark in made.chat_template
+        }
         made.add_special_tokens({"additional_special_tokens": sorted(marks)})
     return made
 
 
-words = st.lists(st.one_of(st.text(st.characters(exclude_categories=["Cs", "Co"]), max_size=12), st.sampled_from(MARKS)), max_size=4)
+words = st.lists(
+    st.one_of(st.text(st.characters(exclude_categories=["Cs", "Co"]), max_size=12), st.sampled_from(MARKS)), max_size=4
+)
 texts = st.tuples(st.text("abcdefg", min_size=1, max_size=5), words, st.text("xyz", min_size=1, max_size=3)).map(
-    lambda parts: parts[0] + "".join(parts[1]) + parts[2])
+    lambda parts: parts[0] + "".join(parts[1]) + parts[2]
+)
 conversations = st.tuples(st.booleans(), st.lists(st.tuples(texts, texts), min_size=1, max_size=3), texts).map(
-    lambda given: [{"role": "system", "content": given[2]}] * given[0] + [turn for asked, said in given[1] for turn in pair(asked, said)])
+    lambda given: (
+        [{"role": "system", "content": given[2]}] * given[0]
+        + [turn for asked, said in given[1] for turn in pair(asked, said)]
+    )
+)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(conversation=conversations)
 def test_exactly_the_answers_and_their_end_are_learned(templated, conversation):
-    """Whatever people write, template marks among it: the text is all there, and only what the assistant says carries loss."""
+    """Whatever people write, template marks among it: the text is all there, and only what the assistant says carries
+    loss.
+    """
     ids, labels, is_cut, _ = encode(templated, conversation, 100_000)
-    spans = [templated.decode([i for i, _ in group]) for learned, group in
-             itertools.groupby(zip(ids, labels, strict=True), key=lambda one: one[1] != -100) if learned]
+    spans = [
+        templated.decode([i for i, _ in group])
+        for learned, group in itertools.groupby(zip(ids, labels, strict=True), key=lambda one: one[1] != -100)
+        if learned
+    ]
     ends = templated.chat_template == TEMPLATES["one without an end"]
-    end = templated.eos_token if "endoftext" in templated.chat_template or ends or "eos_token" in templated.chat_template else None
+    end = (
+        templated.eos_token
+        if "endoftext" in templated.chat_template or ends or "eos_token" in templated.chat_template
+        else None
+    )
     end = end or ("<|im_end|>" if "im_end" in templated.chat_template else "<|eot_id|>")
     answers = [turn["content"] for turn in conversation if turn["role"] == "assistant"]
     expected = [answer + (end if not ends or answer is answers[-1] else "") for answer in answers]
     assert [span.strip() for span in spans] == expected and not is_cut
-    assert (all(label in (-100, i) for i, label in zip(ids, labels, strict=True)) and labels[-1] != -100) or ids[-1] != labels[-1]
+    assert (all(label in (-100, i) for i, label in zip(ids, labels, strict=True)) and labels[-1] != -100) or ids[
+        -1
+    ] != labels[-1]
     for turn in conversation:
         assert turn["content"] in templated.decode(ids)
     if not ends:  # what a turn spells out is no special token: each one there is the template's own
         assert ids.count(templated.convert_tokens_to_ids(end)) - (end == templated.bos_token) == (
-            len(answers) if end == templated.eos_token else len(conversation))
+            len(answers) if end == templated.eos_token else len(conversation)
+        )
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -803,22 +1135,106 @@ def test_everything_is_learned_where_everything_is_asked_for():
 
 # whatever comes
 
-VALUES = [None, True, 0, 2.5, float("nan"), "", " ", "word", "half \ud83d", [], {}, ["a"], [[]], [None], {"a": 1}, [{"role": "user"}],
-          [{"from": 1, "value": 2}], pair("q", "a"), [["q", "a"]], [{"type": "text", "text": "x"}],
-          {"text": ["x", "y"], "label": 5}, {"de": "x", "en": None}, TREE, [TREE], [5, {"a": 1}],
-          [{"instruction_with_input": 5, "output": "x"}], "\n\nHuman: q\n\nAssistant: a", "### Human: q### Assistant:", "A", "b"]
-NAMES = ["instruction", "input", "output", "Output ", "response", "system", "history", "messages", "conversations", "question", "answer",
-         "text", "prompt", "completion", "label", "chosen", "rejected", "image", "context", "other", "", "choices", "options", "choice1",
-         "choice2", "answerKey", "instances", "replies", "translation", "parent_id", "message_id", "role", "kto_tag", "sentence1", "tools",
-         "targets", "inputs", "col1", "col2", "turns", "content", "summary", "label_text"]
+VALUES = [
+    None,
+    True,
+    0,
+    2.5,
+    float("nan"),
+    "",
+    " ",
+    "word",
+    "half \ud83d",
+    [],
+    {},
+    ["a"],
+    [[]],
+    [None],
+    {"a": 1},
+    [{"role": "user"}],
+    [{"from": 1, "value": 2}],
+    pair("q", "a"),
+    [["q", "a"]],
+    [{"type": "text", "text": "x"}],
+    {"text": ["x", "y"], "label": 5},
+    {"de": "x", "en": None},
+    TREE,
+    [TREE],
+    [5, {"a": 1}],
+    [{"instruction_with_input": 5, "output": "x"}],
+    "\n\nHuman: q\n\nAssistant: a",
+    "### Human: q### Assistant:",
+    "A",
+    "b",
+]
+NAMES = [
+    "instruction",
+    "input",
+    "output",
+    "Output ",
+    "response",
+    "system",
+    "history",
+    "messages",
+    "conversations",
+    "question",
+    "answer",
+    "text",
+    "prompt",
+    "completion",
+    "label",
+    "chosen",
+    "rejected",
+    "image",
+    "context",
+    "other",
+    "",
+    "choices",
+    "options",
+    "choice1",
+    "choice2",
+    "answerKey",
+    "instances",
+    "replies",
+    "translation",
+    "parent_id",
+    "message_id",
+    "role",
+    "kto_tag",
+    "sentence1",
+    "tools",
+    "targets",
+    "inputs",
+    "col1",
+    "col2",
+    "turns",
+    "content",
+    "summary",
+    "label_text",
+]
 
 
 def test_no_row_of_any_shape_is_more_than_a_sentence(load):
     chance = random.Random(0)
     for _ in range(250):
-        rows = [{chance.choice(NAMES): chance.choice(VALUES) for _ in range(chance.randint(0, 5))} for _ in range(chance.randint(0, 6))]
-        rows += [{"messages": [{chance.choice(["role", "content", "from", "value", "weight"]): chance.choice([*VALUES, "user", "assistant"])
-                                for _ in range(4)} for _ in range(3)]} for _ in range(chance.randint(0, 2))] + [chance.choice(VALUES)]
+        rows = [
+            {chance.choice(NAMES): chance.choice(VALUES) for _ in range(chance.randint(0, 5))}
+            for _ in range(chance.randint(0, 6))
+        ]
+        rows += [
+            {
+                "messages": [
+                    {
+                        chance.choice(["role", "content", "from", "value", "weight"]): chance.choice(
+                            [*VALUES, "user", "assistant"]
+                        )
+                        for _ in range(4)
+                    }
+                    for _ in range(3)
+                ]
+            }
+            for _ in range(chance.randint(0, 2))
+        ] + [chance.choice(VALUES)]
         try:
             load(json.dumps(rows), format=chance.choice([*CHOOSABLE, "auto", "auto"]))
         except UserError as error:
@@ -845,30 +1261,53 @@ def little_memory(monkeypatch):
     monkeypatch.setattr(rows, "_CHUNK", 50)
 
 
-@pytest.mark.parametrize("text", [
-    f'{{"data": {LISTED}}}', f'{{"version": {{"a": [1]}}, "train": {LISTED}, "note": "x"}}\n',
-    json.dumps({"name": "n", "rows": ALPACA}, indent=2), f'\ufeff {{ "data" : {LISTED} }}', LISTED])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"data": {LISTED}}}',
+        f'{{"version": {{"a": [1]}}, "train": {LISTED}, "note": "x"}}\n',
+        json.dumps({"name": "n", "rows": ALPACA}, indent=2),
+        f'\ufeff {{ "data" : {LISTED} }}',
+        LISTED,
+    ],
+)
 def test_a_list_in_a_large_object_is_read_row_by_row(load, little_memory, text):
     examples = load(text.encode(), held_out_share=0)
     assert (examples.rows, len(examples.train), examples.left_out) == (12, 12, [])
     assert examples.train[3] == pair("What is 3 plus 3?", "It is 6.")
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    (json.dumps({"question": ["why?"] * 300, "answer": ["so."] * 300}), "one JSON value of more than"),
-    (json.dumps({"a": {"question": "x" * 2000, "answer": "y"}, "b": {"question": "x", "answer": "y"}}), "Write one row per line"),
-    (f'{{"data": {LISTED}, "train": {LISTED}}}', "several lists of rows (data, train)"),
-    (f'{{"data": {LISTED}', "cut off"), (f'{{"data": {LISTED[:-90]}', "cut off"), (f'{{"data": {LISTED[:-1]}, oops]}}', "row 13"),
-    (json.dumps([{"instruction": "a", "output": "b" * 2000}]), "row 1 is one JSON value"),
-    (json.dumps({"instruction": "a" * 2000, "output": "b"}) + "\n{}\n", "one JSON value of more than")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (json.dumps({"question": ["why?"] * 300, "answer": ["so."] * 300}), "one JSON value of more than"),
+        (
+            json.dumps({"a": {"question": "x" * 2000, "answer": "y"}, "b": {"question": "x", "answer": "y"}}),
+            "Write one row per line",
+        ),
+        (f'{{"data": {LISTED}, "train": {LISTED}}}', "several lists of rows (data, train)"),
+        (f'{{"data": {LISTED}', "cut off"),
+        (f'{{"data": {LISTED[:-90]}', "cut off"),
+        (f'{{"data": {LISTED[:-1]}, oops]}}', "row 13"),
+        (json.dumps([{"instruction": "a", "output": "b" * 2000}]), "row 1 is one JSON value"),
+        (json.dumps({"instruction": "a" * 2000, "output": "b"}) + "\n{}\n", "one JSON value of more than"),
+    ],
+)
 def test_what_would_fill_the_memory_is_refused_with_a_way_out(refused, little_memory, text, words):
     assert words in refused(text)
 
 
 def test_messages_that_name_their_parents_are_not_collected_without_end(load, refused, monkeypatch):
     monkeypatch.setattr("qlora_app.training_data.conversations._MOST_LINKED", 300)
-    tree = [{"message_id": f"m{i}", "parent_id": f"m{i - 1}" if i % 2 else None, "role": "assistant" if i % 2 else "prompter",
-             "text": "word " * 9} for i in range(20)]
+    tree = [
+        {
+            "message_id": f"m{i}",
+            "parent_id": f"m{i - 1}" if i % 2 else None,
+            "role": "assistant" if i % 2 else "prompter",
+            "text": "word " * 9,
+        }
+        for i in range(20)
+    ]
     assert "Split it by its trees" in refused(jsonl(tree))
     assert load(jsonl(tree[:4]), held_out_share=0).rows == 4
 
@@ -885,19 +1324,29 @@ def test_turns_written_as_text_in_a_table(load, column, written):
     assert list(examples.train) == [pair("it's \u00e9", 'the "end"')] * 3 and examples.left_out == []
 
 
-@pytest.mark.parametrize("written", ["[1, 2", "hello", "[" * 5000, "[]", "__import__('os')", "[__import__('os').getcwd()]"])
+@pytest.mark.parametrize(
+    "written", ["[1, 2", "hello", "[" * 5000, "[]", "__import__('os')", "[__import__('os').getcwd()]"]
+)
 def test_text_that_is_no_list_of_turns_is_named(refused, written):
     assert "instead of a list of turns" in refused(jsonl([{"messages": written}] * 3))
 
 
-@pytest.mark.parametrize("turns", [
-    [{"role": "user", "parts": [{"text": "a"}, "b"]}, {"role": "model", "parts": [{"text": "c"}]}],
-    [{"role": "human", "content": "ab"}, {"role": "ai", "content": "c"}],
-    [{"role": "user", "content": [{"type": "input_text", "text": "ab"}]},
-     {"role": "assistant", "content": [{"type": "output_text", "text": "c"}]}]])
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [{"role": "user", "parts": [{"text": "a"}, "b"]}, {"role": "model", "parts": [{"text": "c"}]}],
+        [{"role": "human", "content": "ab"}, {"role": "ai", "content": "c"}],
+        [
+            {"role": "user", "content": [{"type": "input_text", "text": "ab"}]},
+            {"role": "assistant", "content": [{"type": "output_text", "text": "c"}]},
+        ],
+    ],
+)
 def test_turns_of_other_interfaces(load, turns):
     assert list(load(jsonl([{"contents": turns}] * 3)).train) == [pair("ab", "c")] * 3
 
 
 def test_lines_that_are_no_json_at_all_are_not_called_cut_off(refused):
-    assert "not valid JSON" in refused("\n".join(str(row) for row in ALPACA)) and "cut off" in refused(jsonl(ALPACA)[:-9])
+    assert "not valid JSON" in refused("\n".join(str(row) for row in ALPACA)) and "cut off" in refused(
+        jsonl(ALPACA)[:-9]
+    )

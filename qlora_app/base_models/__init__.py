@@ -2,12 +2,41 @@
 
 from .choice import ModelChoice
 from .hub import Hit, kept_folder, kept_models, look_up, search
-from .loading import cards_here, check_vocabulary, family_of, folder_of, layers_of, load_model, load_tokenizer, tasks_here
+from .loading import (
+    cards_here,
+    check_vocabulary,
+    family_of,
+    folder_of,
+    layers_of,
+    load_model,
+    load_tokenizer,
+    tasks_here,
+)
 from .recognition import Facts, describe_folder, facts_of_folder, fingerprint, local_models, tasks_of
 
-__all__ = ["Facts", "Hit", "ModelChoice", "cards_here", "check_vocabulary", "describe_folder", "facts_of", "facts_of_folder",
-           "family_of", "fingerprint", "folder_of", "kept_folder", "kept_models", "layers_of", "load_model", "load_tokenizer",
-           "local_models", "look_up", "search", "tasks_here", "tasks_of"]
+__all__ = [
+    "Facts",
+    "Hit",
+    "ModelChoice",
+    "cards_here",
+    "check_vocabulary",
+    "describe_folder",
+    "facts_of",
+    "facts_of_folder",
+    "family_of",
+    "fingerprint",
+    "folder_of",
+    "kept_folder",
+    "kept_models",
+    "layers_of",
+    "load_model",
+    "load_tokenizer",
+    "local_models",
+    "look_up",
+    "search",
+    "tasks_here",
+    "tasks_of",
+]
 
 
 def facts_of(choice: ModelChoice, token: str | None = None) -> Facts:

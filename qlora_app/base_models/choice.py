@@ -19,18 +19,27 @@ class ModelChoice(Choices):
     """Which base model, and how it is held in memory while an adapter is trained beside it."""
 
     source: Literal["starter", "folder", "hub"] = setting(
-        "starter", "Where the model is", "The starter is part of this app and needs no download.", labels=SOURCES)
+        "starter", "Where the model is", "The starter is part of this app and needs no download.", labels=SOURCES
+    )
     id: str = setting(
-        "", "Model", "A folder with config.json and safetensors, or a Hub id such as huggyllama/llama-7b. Empty for the starter.")
+        "",
+        "Model",
+        "A folder with config.json and safetensors, or a Hub id such as huggyllama/llama-7b. Empty for the starter.",
+    )
     revision: str = setting("", "Revision", "Branch, tag or commit of a Hub model; empty takes its main branch.")
     precision: Literal["nf4", "fp4", "int8", "bf16", "fp32"] = setting(
-        "nf4", "Precision of the base", "4-bit needs a quarter of the memory of 16-bit.", labels=PRECISIONS)
+        "nf4", "Precision of the base", "4-bit needs a quarter of the memory of 16-bit.", labels=PRECISIONS
+    )
     double_quantization: bool = setting(
-        True, "Double quantization", "Quantizes the scales too: 0.4 bit less for each parameter (4-bit only).")
+        True, "Double quantization", "Quantizes the scales too: 0.4 bit less for each parameter (4-bit only)."
+    )
     compute_type: Literal["auto", "bf16", "fp16", "fp32"] = setting(
-        "auto", "Compute type", "What 4-bit weights are unpacked to. Automatic: bf16 on a GPU that has it, else fp16 or fp32; on a CPU "
+        "auto",
+        "Compute type",
+        "What 4-bit weights are unpacked to. Automatic: bf16 on a GPU that has it, else fp16 or fp32; on a CPU "
         "what it computes faster. fp16 is for GPUs.",
-        labels={"auto": "Automatic"})
+        labels={"auto": "Automatic"},
+    )
 
     @property
     def title(self) -> str:
@@ -39,10 +48,12 @@ class ModelChoice(Choices):
     def computes_in(self, kind: str) -> Type:
         """The type of every number that is not quantized, on "cuda" or "cpu".
 
-        For a run that has begun its base model names the type, and this is it. Before that `cards.compute_type` decides, which knows
-        the card; without one this is what most have.
+        For a run that has begun its base model names the type, and this is it. Before that `cards.compute_type`
+        decides, which knows the card; without one this is what most have.
         """
-        if self.precision == "fp32" or (self.compute_type == "fp16" and kind == "cpu"):  # a CPU has no use for fp16, and fp32 holds it
+        if self.precision == "fp32" or (
+            self.compute_type == "fp16" and kind == "cpu"
+        ):  # a CPU has no use for fp16, and fp32 holds it
             return "fp32"
         if self.compute_type != "auto":
             return self.compute_type

@@ -1,7 +1,8 @@
 """4-bit layers on a CPU: the same codes and the same numbers as bitsandbytes', unpacked less often.
 
-bitsandbytes unpacks a layer in every forward pass and again in every backward pass. The layers of a small model keep what their
-codes stand for instead; codes and scales stay the truth, are what is saved and merged, and are looked at in every pass.
+bitsandbytes unpacks a layer in every forward pass and again in every backward pass. The layers of a small model keep
+what their codes stand for instead; codes and scales stay the truth, are what is saved and merged, and are looked at in
+every pass.
 
 And norms as one operation: of a small model, what autograd makes of their six is a twentieth of the step.
 """
@@ -22,13 +23,19 @@ class CpuLinear4bit(Linear4bit):
     """A `Linear4bit` that can be asked for its unpacked weight, and keeps it where `keeps` says so."""
 
     keeps = False
-    _unpacked: torch.Tensor | None = None  # [outputs, inputs], of `_codes` as they were when they had been changed `_changes` times
+    _unpacked: torch.Tensor | None = (
+        None  # [outputs, inputs], of `_codes` as they were when they had been changed `_changes` times
+    )
     _codes: torch.Tensor | None = None  # held, so that no other tensor can be at their address
     _changes = -1
 
     def unpacked(self, kind: torch.dtype) -> torch.Tensor:
         """The weight [outputs, inputs] its codes stand for, in `kind`. Not to be written to."""
-        is_same = self._codes is not None and self._codes.data_ptr() == self.weight.data_ptr() and self._changes == self.weight._version
+        is_same = (
+            self._codes is not None
+            and self._codes.data_ptr() == self.weight.data_ptr()
+            and self._changes == self.weight._version
+        )
         if is_same and self._unpacked is not None and self._unpacked.dtype == kind:
             return self._unpacked
         fix_4bit_weight_quant_state_from_module(self)
@@ -52,7 +59,9 @@ class CpuLinear4bit(Linear4bit):
 
 
 def unpack_less(model: torch.nn.Module) -> None:
-    """Every 4-bit layer of a model on a CPU becomes a `CpuLinear4bit`. They keep their unpacked weights where those are few enough."""
+    """Every 4-bit layer of a model on a CPU becomes a `CpuLinear4bit`. They keep their unpacked weights where those are
+    few enough.
+    """
     layers = [part for part in model.modules() if type(part) is Linear4bit]
     weights = sum(layer.in_features * layer.out_features for layer in layers)
     for layer in layers:
@@ -61,7 +70,9 @@ def unpack_less(model: torch.nn.Module) -> None:
 
 
 class _Normed(torch.autograd.Function):
-    """x / sqrt(mean(x^2) + eps) * weight with a frozen weight, as transformers computes it: in 32 bits, multiplied in the type of x."""
+    """x / sqrt(mean(x^2) + eps) * weight with a frozen weight, as transformers computes it: in 32 bits, multiplied in
+    the type of x.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
@@ -81,7 +92,11 @@ class _NormInOneStep:
     """In front of a norm of transformers: takes the passes that learn around it, and leaves all others to it."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not (torch.is_grad_enabled() and x.requires_grad) or self.weight.requires_grad or self.weight.dtype != x.dtype:
+        if (
+            not (torch.is_grad_enabled() and x.requires_grad)
+            or self.weight.requires_grad
+            or self.weight.dtype != x.dtype
+        ):
             return super().forward(x)
         return _Normed.apply(x, self.weight, self.variance_epsilon)
 
@@ -92,7 +107,9 @@ def _in_one_step(norm: type) -> type:
 
 
 def norm_in_one_step(model: torch.nn.Module) -> None:
-    """The norms of a model that are computed as LLaMA's, word for word in transformers' source, are one operation each on a CPU."""
+    """The norms of a model that are computed as LLaMA's, word for word in transformers' source, are one operation each
+    on a CPU.
+    """
     from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
     wanted = inspect.getsource(LlamaRMSNorm.forward)

@@ -9,8 +9,11 @@ from .hub import kept_folder, remote, unchanging
 from .loading import check_family
 
 
-def fetch(choice: ModelChoice, token: str | None, tell: Callable[[int, int], None], is_stopped: Callable[[], bool]) -> tuple[Path, str]:
-    """The folder of a Hub model, downloaded where it is not here yet, and a warning if an older copy had to do ("" if not).
+def fetch(
+    choice: ModelChoice, token: str | None, tell: Callable[[int, int], None], is_stopped: Callable[[], bool]
+) -> tuple[Path, str]:
+    """The folder of a Hub model, downloaded where it is not here yet, and a warning if an older copy had to do ("" if
+    not).
 
     `tell` and `is_stopped` as in `fetch_files`. Raises UserError, and Stopped once `is_stopped()`.
     """

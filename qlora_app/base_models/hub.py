@@ -9,16 +9,43 @@ from ..hub import COMMIT, PATIENCE, NotGiven, RemoteFile, ask, explain, licence_
 from ..hub.repository import files_of
 from ..words import count_of, millions
 from .choice import ModelChoice
-from .recognition import MADE_FOR_WORDS, SHORT, Facts, check_config, describe_folder, facts_of_folder, no_safetensors, read_config, tasks_of
+from .recognition import (
+    MADE_FOR_WORDS,
+    SHORT,
+    Facts,
+    check_config,
+    describe_folder,
+    facts_of_folder,
+    no_safetensors,
+    read_config,
+    tasks_of,
+)
 
 INDEX = "model.safetensors.index.json"
-SETTINGS_FILES = {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
-                  "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "spm.model",
-                  "chat_template.jinja", "chat_template.json", INDEX}
+SETTINGS_FILES = {
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+    "spm.model",
+    "chat_template.jinja",
+    "chat_template.json",
+    INDEX,
+}
 
 # What the Hub is asked for, where it has a word for those that can learn a task. Any model of text can learn labels.
-ASKED_FOR = {"chat": {"pipeline_tag": "text-generation"}, "fill_mask": {"pipeline_tag": "fill-mask"},
-             "text_to_text": {"filter": ["safetensors", "t5"]}}
+ASKED_FOR = {
+    "chat": {"pipeline_tag": "text-generation"},
+    "fill_mask": {"pipeline_tag": "fill-mask"},
+    "text_to_text": {"filter": ["safetensors", "t5"]},
+}
 SEEN = 3  # times as many are looked at as are shown
 
 
@@ -34,9 +61,13 @@ class Hit:
     made_for: str = ""  # in words, where it is not for chat
 
     def summary(self) -> str:
-        parts = [f"{millions(self.parameters)} parameters" if self.parameters else "size unknown", self.made_for,
-                 f"licence {self.licence}" if self.licence else "no licence named", "gated" if self.is_gated else "",
-                 count_of(self.downloads, "download")]
+        parts = [
+            f"{millions(self.parameters)} parameters" if self.parameters else "size unknown",
+            self.made_for,
+            f"licence {self.licence}" if self.licence else "no licence named",
+            "gated" if self.is_gated else "",
+            count_of(self.downloads, "download"),
+        ]
         return " · ".join(part for part in parts if part)
 
 
@@ -52,12 +83,19 @@ class Remote:
 def search(words: str, token: str | None = None, task: str = "auto", limit: int = 20) -> list[Hit]:
     """Models that can learn the task, "auto" any, and come as safetensors, most downloaded first.
 
-    The Hub tells what they are made for; what it does not tell of is not left out. Raises UserError where the Hub gives no answer.
+    The Hub tells what they are made for; what it does not tell of is not left out. Raises UserError where the Hub gives
+    no answer.
     """
     from huggingface_hub import ModelInfo
 
-    asked = {"search": words.strip(), "filter": "safetensors", "sort": "downloads", "limit": SEEN * limit,
-             "expand": ["safetensors", "gated", "downloads", "tags", "config"], **ASKED_FOR.get(task, {})}
+    asked = {
+        "search": words.strip(),
+        "filter": "safetensors",
+        "sort": "downloads",
+        "limit": SEEN * limit,
+        "expand": ["safetensors", "gated", "downloads", "tags", "config"],
+        **ASKED_FOR.get(task, {}),
+    }
     try:
         found = [ModelInfo(**one) for one in ask("models", token, **asked)]
     except Exception as error:  # whatever the network does, the person gets a sentence
@@ -72,12 +110,19 @@ def _can_learn(task: str, config: dict[str, Any]) -> bool:
 
 def _hit(info: Any) -> Hit:
     possible = tasks_of(info.config or {})
-    return Hit(info.id, info.safetensors.total if info.safetensors else None, licence_of(info.tags), bool(info.gated), info.downloads or 0,
-               MADE_FOR_WORDS.get(possible, ""))
+    return Hit(
+        info.id,
+        info.safetensors.total if info.safetensors else None,
+        licence_of(info.tags),
+        bool(info.gated),
+        info.downloads or 0,
+        MADE_FOR_WORDS.get(possible, ""),
+    )
 
 
 def look_up(choice: ModelChoice, token: str | None = None) -> Facts:
-    """What is known of a Hub model: asked of the Hub, or read from the copy on this machine where the Hub does not give it.
+    """What is known of a Hub model: asked of the Hub, or read from the copy on this machine where the Hub does not give
+    it.
 
     Raises UserError if it cannot be had or cannot be trained. No weights are fetched.
     """
@@ -100,15 +145,25 @@ def remote(choice: ModelChoice, token: str | None = None) -> Remote:
     from huggingface_hub import HfApi
 
     try:
-        info = HfApi(token=token or False).model_info(choice.id, revision=choice.revision or None, files_metadata=True, timeout=PATIENCE)
+        info = HfApi(token=token or False).model_info(
+            choice.id, revision=choice.revision or None, files_metadata=True, timeout=PATIENCE
+        )
         files = files_of(info)
         if "config.json" not in files or not any(name.endswith(".safetensors") for name in files):
             raise UserError(no_safetensors(choice.id, list(files)))
         config = check_config(choice.id, read_config(_small_file(choice, "config.json", token)))
         wanted = tuple(files[name] for name in (*sorted(SETTINGS_FILES & set(files)), *_weights(choice, files, token)))
-        facts = Facts(choice.id, config, info.safetensors.total if info.safetensors else None, _dtype(info), _has_template(info, files),
-                      licence_of(info.tags), bool(info.gated), info.sha or "",
-                      choice.repository.missing(info.sha or "", wanted))
+        facts = Facts(
+            choice.id,
+            config,
+            info.safetensors.total if info.safetensors else None,
+            _dtype(info),
+            _has_template(info, files),
+            licence_of(info.tags),
+            bool(info.gated),
+            info.sha or "",
+            choice.repository.missing(info.sha or "", wanted),
+        )
         return Remote(choice.id, facts, wanted)
     except UserError:
         raise
@@ -120,7 +175,11 @@ def _small_file(choice: ModelChoice, name: str, token: str | None) -> Path:
     """By the name of the branch, so that the cache knows which commit that was when the Hub is out of reach."""
     from huggingface_hub import hf_hub_download
 
-    return Path(hf_hub_download(choice.id, name, revision=choice.revision or "main", token=token or False, etag_timeout=PATIENCE))
+    return Path(
+        hf_hub_download(
+            choice.id, name, revision=choice.revision or "main", token=token or False, etag_timeout=PATIENCE
+        )
+    )
 
 
 def _weights(choice: ModelChoice, files: dict[str, RemoteFile], token: str | None) -> list[str]:
@@ -128,13 +187,17 @@ def _weights(choice: ModelChoice, files: dict[str, RemoteFile], token: str | Non
     names = ["model.safetensors"]
     if INDEX in files and "model.safetensors" not in files:
         listed = read_config(_small_file(choice, INDEX, token))
-        names = sorted({str(name) for name in listed.get("weight_map", {}).values()}) if isinstance(listed, dict) else []
+        names = (
+            sorted({str(name) for name in listed.get("weight_map", {}).values()}) if isinstance(listed, dict) else []
+        )
     if strange := [name for name in names if "/" in name or "\\" in name]:
         raise UserError(f"The index of {choice.id} points outside its folder ({strange[0]}). Do not use this model.")
     if not names or (missing := [name for name in names if name not in files]):
         held = next(name for name in files if name.endswith(".safetensors"))
         what = f"{missing[0]} is missing" if names else f"its {INDEX} names no files"
-        raise UserError(f"{choice.id} holds {held}, but no whole model: {what}. If it is an adapter, choose its base model instead.")
+        raise UserError(
+            f"{choice.id} holds {held}, but no whole model: {what}. If it is an adapter, choose its base model instead."
+        )
     return names
 
 
@@ -144,8 +207,10 @@ def _dtype(info: Any) -> str:
 
 
 def _has_template(info: Any, files: dict[str, RemoteFile]) -> bool:
-    return bool({"chat_template.jinja", "chat_template.json"} & set(files)
-                or ((info.config or {}).get("tokenizer_config") or {}).get("chat_template"))
+    return bool(
+        {"chat_template.jinja", "chat_template.json"} & set(files)
+        or ((info.config or {}).get("tokenizer_config") or {}).get("chat_template")
+    )
 
 
 # ---- the copy on this machine, in the Hub's own cache
@@ -170,5 +235,8 @@ def kept_models() -> list[ModelChoice]:
     """Every model of the cache that is whole at its main branch, sorted by name."""
     from huggingface_hub import constants
 
-    ids = [folder.name.removeprefix("models--").replace("--", "/") for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--*"))]
+    ids = [
+        folder.name.removeprefix("models--").replace("--", "/")
+        for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--*"))
+    ]
     return [choice for choice in (ModelChoice(source="hub", id=id) for id in ids) if kept_folder(choice)]

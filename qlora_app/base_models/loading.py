@@ -12,10 +12,14 @@ from .recognition import facts_of_folder, layer_names, read_config, tasks_of, te
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# transformers would leave output heads alone by default, but passing a list replaces its own. (T5's `wo` it keeps in 32 bit itself.)
+# transformers would leave output heads alone by default, but passing a list replaces its own. (T5's `wo` it keeps in 32
+# bit itself.)
 NEVER_QUANTIZED = ["lm_head", "score", "classifier", "embed_out", "cls"]
 BYTES_HELD = {"nf4": 0.6, "fp4": 0.6, "int8": 1.1}  # of a parameter, embeddings and what else stays whole included
-SAFELY = {"trust_remote_code": False, "local_files_only": True}  # downloading is done elsewhere; opening never needs a network
+SAFELY = {
+    "trust_remote_code": False,
+    "local_files_only": True,
+}  # downloading is done elsewhere; opening never needs a network
 
 
 def load_tokenizer(choice: ModelChoice) -> "PreTrainedTokenizerBase":
@@ -28,13 +32,15 @@ def load_tokenizer(choice: ModelChoice) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
-def load_model(choice: ModelChoice, opens_with: str = "AutoModelForCausalLM", labels: tuple[str, ...] = (),
-               quantize: bool = True) -> "PreTrainedModel":
-    """The base model, quantized as chosen, or left to a method that quantizes it itself. Every part of the app loads through
-    here, so that the guards always hold.
+def load_model(
+    choice: ModelChoice, opens_with: str = "AutoModelForCausalLM", labels: tuple[str, ...] = (), quantize: bool = True
+) -> "PreTrainedModel":
+    """The base model, quantized as chosen, or left to a method that quantizes it itself. Every part of the app loads
+    through here, so that the guards always hold.
 
-    `opens_with` is the class of transformers that its task wants; with `labels` it gets a head that chooses among them. What the
-    model's files do not hold of it, such as that head, is drawn from the same seed every time, and named in `new_parts`.
+    `opens_with` is the class of transformers that its task wants; with `labels` it gets a head that chooses among them.
+    What the model's files do not hold of it, such as that head, is drawn from the same seed every time, and named in
+    `new_parts`.
     Raises UserError where the model cannot be opened, or would be computed wrongly on this processor.
     """
     import torch
@@ -45,15 +51,30 @@ def load_model(choice: ModelChoice, opens_with: str = "AutoModelForCausalLM", la
     _quiet_libraries()
     _keep_gradients_after_evaluation()
     kind = getattr(transformers, opens_with)
-    head = {"num_labels": len(labels), "id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)},
-            "problem_type": "single_label_classification", "ignore_mismatched_sizes": True} if labels else {}
+    head = (
+        {
+            "num_labels": len(labels),
+            "id2label": dict(enumerate(labels)),
+            "label2id": {label: i for i, label in enumerate(labels)},
+            "problem_type": "single_label_classification",
+            "ignore_mismatched_sizes": True,
+        }
+        if labels
+        else {}
+    )
     with torch.random.fork_rng(enabled=bool(labels)):
         if labels:
             torch.manual_seed(0)
         model, found = kind.from_pretrained(
-            str(folder_of(choice)), dtype=compute_type(choice), device_map=device_map(cards_here(), _bytes_of(choice, quantize)),
-            quantization_config=_quantization(choice, kind, labels) if quantize else None, use_safetensors=True,
-            output_loading_info=True, **head, **SAFELY)
+            str(folder_of(choice)),
+            dtype=compute_type(choice),
+            device_map=device_map(cards_here(), _bytes_of(choice, quantize)),
+            quantization_config=_quantization(choice, kind, labels) if quantize else None,
+            use_safetensors=True,
+            output_loading_info=True,
+            **head,
+            **SAFELY,
+        )
     if choice.precision in ("nf4", "fp4", "int8"):
         _let_go_of_files(model)
     model.new_parts = _new_parts(choice, model, found, bool(labels))
@@ -76,25 +97,34 @@ def check_vocabulary(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBa
     beyond = {token: number for token, number in tokenizer.get_vocab().items() if number >= rows}
     if beyond:
         first = min(beyond, key=lambda token: beyond[token])
-        raise UserError(f"The tokenizer of this model knows {len(beyond):,} tokens that the model does not: {first!r} has the number "
-                        f"{beyond[first]:,}, and the embeddings have {rows:,} rows. The tokenizer belongs to another model: bring the one "
-                        "that was published with these weights.")
+        raise UserError(
+            f"The tokenizer of this model knows {len(beyond):,} tokens that the model does not: {first!r} has the "
+            f"number "
+            f"{beyond[first]:,}, and the embeddings have {rows:,} rows. The tokenizer belongs to another model: bring "
+            f"the one "
+            "that was published with these weights."
+        )
 
 
 def _let_go_of_files(model: "PreTrainedModel") -> None:
-    """Copies what is not quantized and still lies in the model's mapped files. As long as one number does, every page of them that was
-    read stays in this process's memory, those of the layers quantized long ago too."""
+    """Copies what is not quantized and still lies in the model's mapped files. As long as one number does, every page
+    of them that was read stays in this process's memory, those of the layers quantized long ago too."""
     for parameter in model.parameters():
         if parameter.is_floating_point() and parameter.device.type == "cpu":
             parameter.data = parameter.data.clone()
 
 
 def _new_parts(choice: ModelChoice, model: "PreTrainedModel", found: dict[str, Any], has_head: bool) -> list[str]:
-    """The outermost modules of which the model's files hold nothing. Only a head may be missing: all else was to be pretrained."""
+    """The outermost modules of which the model's files hold nothing. Only a head may be missing: all else was to be
+    pretrained.
+    """
     new = {*found["missing_keys"], *(key for key, *_ in found.get("mismatched_keys") or [])}
     if new and not has_head:
-        raise UserError(f"The files of {choice.title} do not hold all of the model that this task needs ({min(new)} is missing). Choose "
-                        "another task, or another copy of the model.")
+        raise UserError(
+            f"The files of {choice.title} do not hold all of the model that this task needs ({min(new)} is missing). "
+            f"Choose "
+            "another task, or another copy of the model."
+        )
     parts: list[str] = []
     for name, module in model.named_modules():  # from the outside to the inside
         inside = [f"{name}.{key}" for key in module.state_dict(keep_vars=True)] if name and new else []
@@ -109,7 +139,9 @@ def folder_of(choice: ModelChoice) -> Path:
         return choice.folder
     if folder := kept_folder(choice):
         return folder
-    raise UserError(f"{choice.id} is not on this machine, or not whole. Start or resume a run with it: that downloads it.")
+    raise UserError(
+        f"{choice.id} is not on this machine, or not whole. Start or resume a run with it: that downloads it."
+    )
 
 
 def family_of(choice: ModelChoice) -> str:
@@ -144,10 +176,14 @@ def check_family(config: dict[str, Any]) -> None:
     import transformers
     from transformers.models.auto import modeling_auto as known
 
-    name = {"chat": "CAUSAL_LM", "text_to_text": "SEQ_TO_SEQ_CAUSAL_LM"}.get(next(iter(tasks_of(config)), ""), "SEQUENCE_CLASSIFICATION")
+    name = {"chat": "CAUSAL_LM", "text_to_text": "SEQ_TO_SEQ_CAUSAL_LM"}.get(
+        next(iter(tasks_of(config)), ""), "SEQUENCE_CLASSIFICATION"
+    )
     if config.get("model_type") not in getattr(known, f"MODEL_FOR_{name}_MAPPING_NAMES"):
-        raise UserError(f"Models of the family {config.get('model_type')!r} are unknown to this version of transformers "
-                        f"({transformers.__version__}). Choose another model, or update transformers.")
+        raise UserError(
+            f"Models of the family {config.get('model_type')!r} are unknown to this version of transformers "
+            f"({transformers.__version__}). Choose another model, or update transformers."
+        )
 
 
 def compute_type(choice: ModelChoice) -> "Any":
@@ -177,7 +213,9 @@ def _bytes_of(choice: ModelChoice, quantize: bool) -> float:
 
 
 def _learn_in_32_bits(model: "PreTrainedModel") -> None:
-    """New parts learn whole, and the small steps of a head would be lost in 16 bits. What goes into them is widened on the way."""
+    """New parts learn whole, and the small steps of a head would be lost in 16 bits. What goes into them is widened on
+    the way.
+    """
     import torch
 
     def widened(part: "torch.nn.Module", args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -196,15 +234,21 @@ def _quantization(choice: ModelChoice, kind: "Any", labels: tuple[str, ...]) -> 
 
     if choice.precision not in ("nf4", "fp4", "int8"):
         return None
-    is_wrong = choice.precision != "int8" and not torch.cuda.is_available()  # bitsandbytes' CPU kernel unpacks some sizes wrongly
+    is_wrong = (
+        choice.precision != "int8" and not torch.cuda.is_available()
+    )  # bitsandbytes' CPU kernel unpacks some sizes wrongly
     inputs = _linear_layers(choice, kind) if is_wrong or labels else {}
     skip = [*NEVER_QUANTIZED, *(name for name, size in inputs.items() if is_wrong and size % 64 == 32)]
     skip += _not_in_its_files(choice, list(inputs)) if labels else []
     if choice.precision == "int8":
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skip)
     return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type=choice.precision, bnb_4bit_use_double_quant=choice.double_quantization,
-        bnb_4bit_compute_dtype=compute_type(choice), llm_int8_skip_modules=skip)
+        load_in_4bit=True,
+        bnb_4bit_quant_type=choice.precision,
+        bnb_4bit_use_double_quant=choice.double_quantization,
+        bnb_4bit_compute_dtype=compute_type(choice),
+        llm_int8_skip_modules=skip,
+    )
 
 
 def _quiet_libraries() -> None:
@@ -216,14 +260,18 @@ def _quiet_libraries() -> None:
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    python_logging.getLogger("bitsandbytes").setLevel(python_logging.ERROR)  # 8-bit layers would write a line at every call
+    python_logging.getLogger("bitsandbytes").setLevel(
+        python_logging.ERROR
+    )  # 8-bit layers would write a line at every call
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     warnings.filterwarnings("ignore", category=UserWarning, module="peft")
 
 
 def _keep_gradients_after_evaluation() -> None:
-    """On CPUs with AVX512-BF16, bitsandbytes repacks a 4-bit layer at its first evaluation for a kernel without gradients:
-    training would go on with wrong ones, and a merge would write garbage, without an error. Switched off before loading."""
+    """On CPUs with AVX512-BF16, bitsandbytes repacks a 4-bit layer at its first evaluation for a kernel without
+    gradients: training would go on with wrong ones, and a merge would write garbage, without an error. Switched off
+    before loading.
+    """
     import bitsandbytes.nn.modules as bnb_modules
 
     bnb_modules.has_avx512bf16 = lambda: False
@@ -238,8 +286,11 @@ def _linear_layers(choice: ModelChoice, kind: "Any") -> dict[str, int]:
     config = AutoConfig.from_pretrained(str(folder_of(choice)), **SAFELY)
     with torch.device("meta"):
         skeleton = kind.from_config(config)
-    return {name: part.nx if isinstance(part, Conv1D) else part.in_features
-            for name, part in skeleton.named_modules() if isinstance(part, torch.nn.Linear | Conv1D)}
+    return {
+        name: part.nx if isinstance(part, Conv1D) else part.in_features
+        for name, part in skeleton.named_modules()
+        if isinstance(part, torch.nn.Linear | Conv1D)
+    }
 
 
 def _not_in_its_files(choice: ModelChoice, layers: list[str]) -> list[str]:
@@ -248,4 +299,8 @@ def _not_in_its_files(choice: ModelChoice, layers: list[str]) -> list[str]:
     A file may name a layer with its model's prefix (`bert.`) or without.
     """
     keys = [f".{key}" for file in weight_files(folder_of(choice)) for key in tensor_shapes(file)]
-    return [layer for layer in layers if not any(key.endswith(f".{layer}.weight") or f".{layer}.weight".endswith(key) for key in keys)]
+    return [
+        layer
+        for layer in layers
+        if not any(key.endswith(f".{layer}.weight") or f".{layer}.weight".endswith(key) for key in keys)
+    ]

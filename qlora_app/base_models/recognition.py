@@ -13,17 +13,33 @@ from ..errors import UserError
 from ..words import millions, size
 
 # The end of an architecture's name -> what such a model can learn, what it is mostly taken for first.
-MADE_FOR = {"ForCausalLM": ("chat", "classification"), "LMHeadModel": ("chat", "classification"),
-            "ForMaskedLM": ("classification", "fill_mask"), "ForPreTraining": ("classification", "fill_mask"),
-            "ForSequenceClassification": ("classification",)}
-MADE_FOR_WORDS = {("classification", "fill_mask"): "for classification or fill the blank", ("classification",): "for classification",
-                  ("text_to_text",): "for text to text"}
+MADE_FOR = {
+    "ForCausalLM": ("chat", "classification"),
+    "LMHeadModel": ("chat", "classification"),
+    "ForMaskedLM": ("classification", "fill_mask"),
+    "ForPreTraining": ("classification", "fill_mask"),
+    "ForSequenceClassification": ("classification",),
+}
+MADE_FOR_WORDS = {
+    ("classification", "fill_mask"): "for classification or fill the blank",
+    ("classification",): "for classification",
+    ("text_to_text",): "for text to text",
+}
 TEXT_TO_TEXT = {"t5", "mt5", "umt5"}  # families of encoder and decoder
-# Families of encoders: their config may name the bare model, or nothing at all. Those of SHIFTED count positions from the padding's id on.
+# Families of encoders: their config may name the bare model, or nothing at all. Those of SHIFTED count positions from
+# the padding's id on.
 SHIFTED = {"roberta", "xlm-roberta", "camembert"}
 ENCODERS = {"bert", "deberta", "deberta-v2", "distilbert", "electra", "albert", "modernbert"} | SHIFTED
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "spm.model")
-SHORT = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64", "bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
+SHORT = {
+    "BF16": "bf16",
+    "F16": "fp16",
+    "F32": "fp32",
+    "F64": "fp64",
+    "bfloat16": "bf16",
+    "float16": "fp16",
+    "float32": "fp32",
+}
 ENDS = 2**20  # bytes of each end of a file
 LONGEST_HEADER = 100_000_000  # bytes; the same limit as in the safetensors library
 
@@ -44,7 +60,7 @@ class Facts:
 
     @property
     def family(self) -> str:
-        """"Llama", "Qwen3", "GPT2", "T5"."""
+        """ "Llama", "Qwen3", "GPT2", "T5"."""
         name = _architecture(self.config)
         return re.sub(rf"({'|'.join([*MADE_FOR, 'ForConditionalGeneration', 'WithLMHeadModel', 'Model'])})$", "", name)
 
@@ -60,15 +76,27 @@ class Facts:
             return None
         if self.config.get("model_type") in SHIFTED:
             return self.config.get("max_position_embeddings", 514) - (self.config.get("pad_token_id") or 1) - 1
-        return next((self.config[key] for key in ("max_position_embeddings", "n_positions", "seq_length") if self.config.get(key)), None)
+        return next(
+            (
+                self.config[key]
+                for key in ("max_position_embeddings", "n_positions", "seq_length")
+                if self.config.get(key)
+            ),
+            None,
+        )
 
     def summary(self) -> str:
         """One line for people."""
-        parts = [self.family, f"{millions(self.parameters)} parameters" if self.parameters else "", self.dtype,
-                 f"reads {self.context:,} tokens" if self.context else "",
-                 self._made_for(),
-                 f"licence {self.licence}" if self.licence else "", "gated" if self.is_gated else "",
-                 f"{size(self.missing)} to download" if self.missing else ""]
+        parts = [
+            self.family,
+            f"{millions(self.parameters)} parameters" if self.parameters else "",
+            self.dtype,
+            f"reads {self.context:,} tokens" if self.context else "",
+            self._made_for(),
+            f"licence {self.licence}" if self.licence else "",
+            "gated" if self.is_gated else "",
+            f"{size(self.missing)} to download" if self.missing else "",
+        ]
         return " · ".join(part for part in parts if part)
 
     def _made_for(self) -> str:
@@ -78,13 +106,15 @@ class Facts:
 
 
 def _architecture(config: dict[str, Any]) -> str:
-    """"LlamaForCausalLM"; made of the family's name where an encoder's config names none."""
+    """ "LlamaForCausalLM"; made of the family's name where an encoder's config names none."""
     named = next((name for name in config.get("architectures") or [] if isinstance(name, str)), "")
     return named or f"{str(config.get('model_type', '')).title().replace('-', '')}Model"
 
 
 def tasks_of(config: dict[str, Any]) -> tuple[str, ...]:
-    """What a model with this config can learn, what it is mostly taken for first; nothing if it is of no kind that is known here."""
+    """What a model with this config can learn, what it is mostly taken for first; nothing if it is of no kind that is
+    known here.
+    """
     family, name = config.get("model_type"), _architecture(config)
     if family in TEXT_TO_TEXT:
         return ("text_to_text",)
@@ -97,16 +127,27 @@ def check_config(name: str, config: Any) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise UserError(f"The config.json of {name} is not a model's config. Download the model again.")
     if "auto_map" in config or config.get("trust_remote_code"):
-        raise UserError(f"{name} wants to run a program of its author (its config names {_programs(config)}). That is never done here; "
-                        "choose a model whose architecture is part of transformers.")
+        raise UserError(
+            f"{name} wants to run a program of its author (its config names {_programs(config)}). That is never done "
+            f"here; "
+            "choose a model whose architecture is part of transformers."
+        )
     if not tasks_of(config):
-        named = ", ".join(a for a in config.get("architectures") or [] if isinstance(a, str)) or "no architecture at all"
-        raise UserError(f"{name} is of no kind that can be trained here (its config names {named}). Choose a model that writes text from "
-                        "left to right, for example LLaMA, Mistral, Qwen or GPT-2, a T5, or an encoder such as BERT, RoBERTa or DeBERTa.")
+        named = (
+            ", ".join(a for a in config.get("architectures") or [] if isinstance(a, str)) or "no architecture at all"
+        )
+        raise UserError(
+            f"{name} is of no kind that can be trained here (its config names {named}). Choose a model that writes "
+            f"text from "
+            "left to right, for example LLaMA, Mistral, Qwen or GPT-2, a T5, or an encoder such as BERT, RoBERTa or "
+            "DeBERTa."
+        )
     if quantized := config.get("quantization_config"):
         method = quantized.get("quant_method", "some method") if isinstance(quantized, dict) else "some method"
-        raise UserError(f"The weights of {name} are already quantized ({method}). Choose the model it was made from: "
-                        "this app quantizes it itself while it loads.")
+        raise UserError(
+            f"The weights of {name} are already quantized ({method}). Choose the model it was made from: "
+            "this app quantizes it itself while it loads."
+        )
     return config
 
 
@@ -140,7 +181,11 @@ def _check_weights(folder: Path) -> None:
     index = folder / "model.safetensors.index.json"
     if index.exists():
         listed = read_config(index)
-        names = set(listed["weight_map"].values()) if isinstance(listed, dict) and isinstance(listed.get("weight_map"), dict) else set()
+        names = (
+            set(listed["weight_map"].values())
+            if isinstance(listed, dict) and isinstance(listed.get("weight_map"), dict)
+            else set()
+        )
         if strange := [n for n in names if Path(str(n)).name != n]:
             raise UserError(f"{index.name} points outside its folder ({strange[0]}). Do not use this model.")
         if missing := sorted(n for n in names if not (folder / n).exists()):
@@ -151,8 +196,10 @@ def no_safetensors(name: str, files: list[str]) -> str:
     """Why a model without .safetensors cannot be used, by what it holds instead."""
     old = next((f for f in files if f.endswith((".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"))), None)
     if old:
-        return (f"{name} holds only {old}, a pickle or an old format; a pickle can run any program when it is opened. "
-                "This app opens .safetensors only: look for a copy of the model in that format.")
+        return (
+            f"{name} holds only {old}, a pickle or an old format; a pickle can run any program when it is opened. "
+            "This app opens .safetensors only: look for a copy of the model in that format."
+        )
     if gguf := next((f for f in files if f.endswith(".gguf")), None):
         return f"{name} holds only {gguf}, a format for answering, not for training. Choose the model it was made from."
     return f"{name} holds no weights. This app opens .safetensors only."
@@ -164,8 +211,13 @@ def facts_of_folder(folder: Path) -> Facts:
     config = describe_folder(folder)
     tensors = [shape for file in weight_files(folder) for shape in tensor_shapes(file).values()]
     dtypes = {dtype: sum(math.prod(shape) for kind, shape in tensors if kind == dtype) for dtype, _ in tensors}
-    return Facts(folder.name, config, sum(dtypes.values()), SHORT.get(max(dtypes, key=dtypes.__getitem__, default=""), ""),
-                 has_template=_has_template(folder))
+    return Facts(
+        folder.name,
+        config,
+        sum(dtypes.values()),
+        SHORT.get(max(dtypes, key=dtypes.__getitem__, default=""), ""),
+        has_template=_has_template(folder),
+    )
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -211,9 +263,15 @@ def tensor_shapes(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def layer_names(folder: Path) -> set[str]:
-    """Last names of the linear layers in a model's blocks ("q_proj"), as its files hold them. Raises UserError for damaged files."""
-    matrices = [name.removesuffix(".weight") for file in weight_files(folder) for name, (_, shape) in tensor_shapes(file).items()
-                if len(shape) == 2 and name.endswith(".weight") and re.search(r"\.\d+\.", name)]
+    """Last names of the linear layers in a model's blocks ("q_proj"), as its files hold them. Raises UserError for
+    damaged files.
+    """
+    matrices = [
+        name.removesuffix(".weight")
+        for file in weight_files(folder)
+        for name, (_, shape) in tensor_shapes(file).items()
+        if len(shape) == 2 and name.endswith(".weight") and re.search(r"\.\d+\.", name)
+    ]
     return {name.rpartition(".")[2] for name in matrices}
 
 

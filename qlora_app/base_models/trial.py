@@ -1,7 +1,8 @@
 """Is bf16 faster than fp32 on this processor, for products of a model's own sizes? Measured once and remembered.
 
-Processors with AMX multiply in bf16 several times faster, others with bf16 instructions not at all, and those without hundreds of
-times slower; and a small model spends its time on everything but products. So a stand-in for one block with its adapter is timed.
+Processors with AMX multiply in bf16 several times faster, others with bf16 instructions not at all, and those without
+hundreds of times slower; and a small model spends its time on everything but products. So a stand-in for one block with
+its adapter is timed.
 """
 
 import contextlib
@@ -42,7 +43,9 @@ def trial_of(sizes: list[tuple[int, int]], kept: Path) -> Trial:
 
 
 def measured(sizes: list[tuple[int, int]]) -> Trial:
-    """Both types in turn, the best of some rounds each. On one thread, whose time is its own however busy the machine is."""
+    """Both types in turn, the best of some rounds each. On one thread, whose time is its own however busy the machine
+    is.
+    """
     import torch
 
     threads = torch.get_num_threads()
@@ -69,7 +72,9 @@ def _best(sizes: list[tuple[int, int]], tokens: int) -> Trial:
 
 
 def _block(sizes: list[tuple[int, int]], kind: Any, tokens: int) -> Callable[[], None]:
-    """Forward and backward of linear layers with LoRA, and of as much around them as a block has (a norm and a gate for each)."""
+    """Forward and backward of linear layers with LoRA, and of as much around them as a block has (a norm and a gate for
+    each).
+    """
     import torch
 
     def numbers(*shape: int) -> Any:
@@ -87,6 +92,7 @@ def _block(sizes: list[tuple[int, int]], kind: Any, tokens: int) -> Callable[[],
             to_inside = y @ b
             (y @ weight).addmm_(to_inside, a)
             (y.T @ inside).float(), (to_inside.T @ x).float()
+
     return work
 
 

@@ -50,8 +50,13 @@ def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console
             out.print(Text(f"> {question}"), soft_wrap=True)
         said = _answer(session, base if with_base else None, tuned, None if as_json else out)
         if as_json:
-            print(json.dumps({"run": run.id, "question": question, "answer": said[1], "base": said[0] if with_base else None},
-                             ensure_ascii=False), flush=True)
+            print(
+                json.dumps(
+                    {"run": run.id, "question": question, "answer": said[1], "base": said[0] if with_base else None},
+                    ensure_ascii=False,
+                ),
+                flush=True,
+            )
         for conversation, text in zip((base, tuned), said, strict=True):
             conversation.append({"role": "assistant", "content": text})
     return 0
@@ -62,7 +67,10 @@ def _try_out(run: Run, session: ChatSession, with_base: bool, as_json: bool, out
     for text in filter(None, _questions(sys.stdin.isatty() and not as_json)):
         said = [session.respond(text, base) if with_base or not base else None for base in (True, False)]
         if as_json:
-            print(json.dumps({"run": run.id, "question": text, "answer": said[1], "base": said[0]}, ensure_ascii=False), flush=True)
+            print(
+                json.dumps({"run": run.id, "question": text, "answer": said[1], "base": said[0]}, ensure_ascii=False),
+                flush=True,
+            )
         else:
             out.print(Text(f"base: {said[0]}\nadapter: {said[1]}" if with_base else said[1]), soft_wrap=True)
     return 0
@@ -81,13 +89,19 @@ def _questions(talking: bool) -> Iterator[str]:
             return
 
 
-def _answer(session: ChatSession, base: Conversation | None, tuned: Conversation, out: Console | None) -> tuple[str, str]:
+def _answer(
+    session: ChatSession, base: Conversation | None, tuned: Conversation, out: Console | None
+) -> tuple[str, str]:
     """Print the answers as they grow (on a terminal) and return both. Ctrl-C keeps what was said so far."""
     stop, said = threading.Event(), ("", "")
     growing = session.reply(base, tuned, Decoding(), stop)
     moving = out is not None and out.is_terminal
     try:
-        with Live(console=out, refresh_per_second=12, vertical_overflow="visible") if moving else contextlib.nullcontext() as live:
+        with (
+            Live(console=out, refresh_per_second=12, vertical_overflow="visible")
+            if moving
+            else contextlib.nullcontext() as live
+        ):
             for said in growing:
                 if live:
                     live.update(_side_by_side(said, base is not None))
@@ -110,12 +124,22 @@ def _side_by_side(said: tuple[str, str], with_base: bool) -> Table | Text:
     return table
 
 
-def score(run: Run, file: Path, base: bool, limit: int | None, misses: int, limits: Settings, screen: Console,
-          told: DatasetChoice | None = None) -> dict[str, Any]:
-    """Ask everything that the rows of a file ask, greedily, and compare with each assistant turn, blanks at the ends aside.
+def score(
+    run: Run,
+    file: Path,
+    base: bool,
+    limit: int | None,
+    misses: int,
+    limits: Settings,
+    screen: Console,
+    told: DatasetChoice | None = None,
+) -> dict[str, Any]:
+    """Ask everything that the rows of a file ask, greedily, and compare with each assistant turn, blanks at the ends
+    aside.
 
-    Returns {run, file, base, questions, exact, share, figures, left_out, out_of_reach, seconds, misses: [{question, expected, answer}]};
-    `out_of_reach` are questions that are longer than the model reads together with their answer, and were not asked.
+    Returns {run, file, base, questions, exact, share, figures, left_out, out_of_reach, seconds, misses: [{question,
+    expected, answer}]}; `out_of_reach` are questions that are longer than the model reads together with their answer,
+    and were not asked.
     """
     if not file.is_file():
         raise UserError(f"There is no file {file}.")
@@ -135,36 +159,74 @@ def score(run: Run, file: Path, base: bool, limit: int | None, misses: int, limi
     questions = [one.question for one in within]
     expected = [question.expected for question in questions]
     answers = _answer_all(session, within, context, base, screen)
-    wrong = [{"question": q.text, "expected": q.expected, "answer": got}
-             for q, got in zip(questions, answers, strict=True) if not same_answer(got, q.expected)]
+    wrong = [
+        {"question": q.text, "expected": q.expected, "answer": got}
+        for q, got in zip(questions, answers, strict=True)
+        if not same_answer(got, q.expected)
+    ]
     exact = len(answers) - len(wrong)
-    return {"run": run.id, "file": str(file), "base": base, "questions": len(answers), "exact": exact, "share": exact / len(answers),
-            "figures": session.task.scores(answers, expected),
-            "left_out": len(data.left_out), "out_of_reach": len(every) - len(within), "seconds": round(time.monotonic() - began, 1),
-            "misses": wrong[:misses]}
+    return {
+        "run": run.id,
+        "file": str(file),
+        "base": base,
+        "questions": len(answers),
+        "exact": exact,
+        "share": exact / len(answers),
+        "figures": session.task.scores(answers, expected),
+        "left_out": len(data.left_out),
+        "out_of_reach": len(every) - len(within),
+        "seconds": round(time.monotonic() - began, 1),
+        "misses": wrong[:misses],
+    }
 
 
 def show_score(result: dict[str, Any], base: bool, name: str) -> None:
     """What `score` returns, in words."""
     who = "The base" if base else "The adapter"
-    print(f"{who} answered {result['exact']:,} of {result['questions']:,} questions of {name} word for word: {result['share']:.1%}")
+    print(
+        f"{who} answered {result['exact']:,} of {result['questions']:,} questions of {name} word for word: "
+        f"{result['share']:.1%}"
+    )
     for miss in result["misses"]:
         print(f"\n  asked     {miss['question']}\n  expected  {miss['expected']}\n  answered  {miss['answer']}")
 
 
-def answer(run: Run, file: Path, target: Path, column: str, base: bool, max_new_tokens: int, limits: Settings,
-           screen: Console, told: DatasetChoice | None = None) -> dict[str, Any]:
-    """Answer every row of a file into another, with a progress bar. Returns {run, file, answers, rows, answered, problems, kept}."""
+def answer(
+    run: Run,
+    file: Path,
+    target: Path,
+    column: str,
+    base: bool,
+    max_new_tokens: int,
+    limits: Settings,
+    screen: Console,
+    told: DatasetChoice | None = None,
+) -> dict[str, Any]:
+    """Answer every row of a file into another, with a progress bar. Returns {run, file, answers, rows, answered,
+    problems, kept}.
+    """
     session = _open(run, screen)
     columns = TextColumn("answering"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=screen, transient=True) as progress:
         bar = progress.add_task("answering", total=None)
-        counts = answer_file(run, session, file, target, limits, column=column, base=base, max_new_tokens=max_new_tokens, told=told,
-                             tell=lambda done, of: progress.update(bar, completed=done, total=of))
+        counts = answer_file(
+            run,
+            session,
+            file,
+            target,
+            limits,
+            column=column,
+            base=base,
+            max_new_tokens=max_new_tokens,
+            told=told,
+            tell=lambda done, of: progress.update(bar, completed=done, total=of),
+        )
     return {"run": run.id, "file": str(file), "answers": str(target), **counts}
 
 
-def _answer_all(session: ChatSession, questions: list[Asked], context: int | None, base: bool, screen: Console) -> list[str]:
+def _answer_all(
+    session: ChatSession, questions: list[Asked], context: int | None, base: bool, screen: Console
+) -> list[str]:
     """An answer may be a few tokens longer than the right one; what is longer still cannot be right."""
     answers: dict[int, str] = {}
     with screen.status("") as line:
@@ -172,6 +234,8 @@ def _answer_all(session: ChatSession, questions: list[Asked], context: int | Non
             line.update(f"{len(answers):,} of {len(questions):,} questions answered")
             longest = max(questions[place].longest for place in group)
             asking = [questions[place].question for place in group]
-            given = session.answer_all([one.conversation for one in asking], base, longest, [one.thinking for one in asking])
+            given = session.answer_all(
+                [one.conversation for one in asking], base, longest, [one.thinking for one in asking]
+            )
             answers |= zip(group, given, strict=True)
     return [answers[place] for place in range(len(questions))]

@@ -71,8 +71,11 @@ def _count(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=PROGRAM, description="Guanaco Workshop without a browser: train, watch, chat and score.",
-                                     epilog=f"`python app.py` opens the page. `{PROGRAM} COMMAND --help` says more about a command.")
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Guanaco Workshop without a browser: train, watch, chat and score.",
+        epilog=f"`python app.py` opens the page. `{PROGRAM} COMMAND --help` says more about a command.",
+    )
     parser.add_argument("--version", action="version", version=f"Guanaco Workshop {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_train(commands)
@@ -90,13 +93,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_data(commands)
     _add_presets(commands)
     models = _add(commands, "models", models_command)
-    models.add_argument("words", metavar="WORDS", nargs="*", help="words to search the Hub for, or one owner/name or folder to look at")
+    models.add_argument(
+        "words", metavar="WORDS", nargs="*", help="words to search the Hub for, or one owner/name or folder to look at"
+    )
     _add(commands, "doctor", doctor_command)
     _add(commands, "settings", settings_command)
     return parser
 
 
-def _add(commands: Any, name: str, function: Callable[[argparse.Namespace, Settings], int], **more: Any) -> argparse.ArgumentParser:
+def _add(
+    commands: Any, name: str, function: Callable[[argparse.Namespace, Settings], int], **more: Any
+) -> argparse.ArgumentParser:
     """A command; its help is what its function says of itself. Each can answer a script."""
     parser = commands.add_parser(name, help=function.__doc__, description=function.__doc__, **more)
     parser.add_argument("--json", action="store_true", help="one line of JSON on stdout instead of words")
@@ -105,7 +112,9 @@ def _add(commands: Any, name: str, function: Callable[[argparse.Namespace, Setti
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run's name, the beginning of one, or `latest`").completer = run_names
+    parser.add_argument(
+        "run", metavar="RUN", help="a run's name, the beginning of one, or `latest`"
+    ).completer = run_names
 
 
 def _add_no_watch(parser: argparse.ArgumentParser) -> None:
@@ -120,8 +129,13 @@ def _add_recipe(parser: argparse.ArgumentParser, **more: Any) -> None:
 
 
 def _add_train(commands: Any) -> None:
-    train = _add(commands, "train", train_command, epilog=settings_help().replace("%", "%%"),
-                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    train = _add(
+        commands,
+        "train",
+        train_command,
+        epilog=settings_help().replace("%", "%%"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     _add_recipe(train)
     _add_no_watch(train)
 
@@ -135,13 +149,17 @@ def _add_presets(commands: Any) -> None:
 def _add_chat(commands: Any) -> None:
     parser = _add(commands, "chat", chat_command)
     _add_run(parser)
-    parser.add_argument("--base", action="store_true", help="show beside each answer what the base says without the adapter")
+    parser.add_argument(
+        "--base", action="store_true", help="show beside each answer what the base says without the adapter"
+    )
 
 
 def _add_score(commands: Any) -> None:
     parser = _add(commands, "score", score_command)
     _add_run(parser)
-    parser.add_argument("file", metavar="FILE", type=Path, help="data in any supported format; a row's last answer is the expected one")
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="data in any supported format; a row's last answer is the expected one"
+    )
     parser.add_argument("--base", action="store_true", help="score the base without the adapter")
     parser.add_argument("--limit", metavar="N", type=_count, help="only the first N rows")
     parser.add_argument("--misses", metavar="N", type=int, default=0, help="show the first N wrong answers")
@@ -151,11 +169,23 @@ def _add_score(commands: Any) -> None:
 def _add_answer(commands: Any) -> None:
     parser = _add(commands, "answer", answer_command)
     _add_run(parser)
-    parser.add_argument("file", metavar="FILE", type=Path, help="questions: a text file with one a paragraph, or a column of any data file")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        type=Path,
+        help="questions: a text file with one a paragraph, or a column of any data file",
+    )
     parser.add_argument("--out", metavar="FILE", type=Path, help="where the answers go (default: FILE.answers.jsonl)")
-    parser.add_argument("--column", metavar="NAME", default="", help="the column that asks, where it is not called prompt, question or so")
+    parser.add_argument(
+        "--column",
+        metavar="NAME",
+        default="",
+        help="the column that asks, where it is not called prompt, question or so",
+    )
     parser.add_argument("--base", action="store_true", help="let the base answer, without the adapter")
-    parser.add_argument("--max-tokens", metavar="N", type=_count, default=256, help="longest answer in tokens (default 256)")
+    parser.add_argument(
+        "--max-tokens", metavar="N", type=_count, default=256, help="longest answer in tokens (default 256)"
+    )
     _add_reading(parser)
 
 
@@ -164,7 +194,9 @@ def _add_data(commands: Any) -> None:
     words = "a data file or folder, its name in the data folder, or a dataset of the Hub (owner/name)"
     parser.add_argument("file", metavar="FILE", help=words)
     _add_reading(parser)
-    parser.add_argument("--max-length", metavar="N", type=int, default=LONGEST, help=f"longest example in tokens (default {LONGEST})")
+    parser.add_argument(
+        "--max-length", metavar="N", type=int, default=LONGEST, help=f"longest example in tokens (default {LONGEST})"
+    )
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
@@ -180,7 +212,11 @@ def train_command(given: argparse.Namespace, settings: Settings) -> int:
     recipe = recipe.model_copy(update={"dataset": data})
     examples = load_examples(data, settings.data)
     note = f", {len(examples.left_out):,} rows left out" if examples.left_out else ""
-    given.screen.print(Text(f"{recipe.title}: {len(examples.train):,} examples to learn from, {len(examples.held_out):,} held out{note}"))
+    given.screen.print(
+        Text(
+            f"{recipe.title}: {len(examples.train):,} examples to learn from, {len(examples.held_out):,} held out{note}"
+        )
+    )
     for warning in examples.warnings:
         given.screen.print(Text(warning))
     if recipe.base_model.source != "starter":
@@ -188,7 +224,9 @@ def train_command(given: argparse.Namespace, settings: Settings) -> int:
         given.screen.print(Text(f"{facts.name}: {facts.summary()}\n{fits_here(recipe, facts)[1]}"))
     store = RunStore(settings.runs)
     if busy := [run.id for run in store.list() if run.is_alive()]:
-        given.screen.print(Text(f"{busy[0]} is being trained too; both take longer. The page would make this one wait its turn."))
+        given.screen.print(
+            Text(f"{busy[0]} is being trained too; both take longer. The page would make this one wait its turn.")
+        )
     return _start(given, store.create(recipe))
 
 
@@ -218,8 +256,13 @@ def watch_until_end(given: argparse.Namespace, run: Run) -> int:
     try:
         status = watch(run, given.screen)
     except KeyboardInterrupt:
-        given.screen.print(Text(f"\n{run.id} goes on without this window. Watch it again: {PROGRAM} watch {run.id}\n"
-                                f"Stop it: {PROGRAM} stop {run.id}"), soft_wrap=True)
+        given.screen.print(
+            Text(
+                f"\n{run.id} goes on without this window. Watch it again: {PROGRAM} watch {run.id}\n"
+                f"Stop it: {PROGRAM} stop {run.id}"
+            ),
+            soft_wrap=True,
+        )
         return INTERRUPTED
     return _report(given, run, status)
 
@@ -227,8 +270,18 @@ def watch_until_end(given: argparse.Namespace, run: Run) -> int:
 def _report(given: argparse.Namespace, run: Run, status: Status) -> int:
     """Say how the run stands, and the proof if there is one. Exit code 0 unless it ended without an adapter."""
     if given.json:
-        print(json.dumps({"run": run.id, "folder": str(run.folder), "state": status.state, "step": status.step,
-                          "sentence": status.sentence, "proof": run.proof()}))
+        print(
+            json.dumps(
+                {
+                    "run": run.id,
+                    "folder": str(run.folder),
+                    "state": status.state,
+                    "step": status.step,
+                    "sentence": status.sentence,
+                    "proof": run.proof(),
+                }
+            )
+        )
     elif status.has_ended:
         lines = [f"{run.id}: {status.state}. {status.sentence}", *status.warnings, *proof_words(run.proof() or {})]
         if status.state == "done":
@@ -247,15 +300,29 @@ def runs_command(given: argparse.Namespace, settings: Settings) -> int:
     else:
         table = Table("run", "state", "step", "loss", "held out", "time", box=None, pad_edge=False)
         for run, status in runs:
-            table.add_row(run.id, status.state, f"{status.step}/{status.total}", _loss(status.loss), _loss(status.held_out_loss),
-                          duration(status.seconds))
+            table.add_row(
+                run.id,
+                status.state,
+                f"{status.step}/{status.total}",
+                _loss(status.loss),
+                _loss(status.held_out_loss),
+                duration(status.seconds),
+            )
         _out().print(table)
     return DONE
 
 
 def _as_row(run: Run, status: Status) -> dict[str, Any]:
-    return {"run": run.id, "folder": str(run.folder), "state": status.state, "step": status.step, "total": status.total,
-            "loss": status.loss, "held_out_loss": status.held_out_loss, "seconds": status.seconds}
+    return {
+        "run": run.id,
+        "folder": str(run.folder),
+        "state": status.state,
+        "step": status.step,
+        "total": status.total,
+        "loss": status.loss,
+        "held_out_loss": status.held_out_loss,
+        "seconds": status.seconds,
+    }
 
 
 def _loss(loss: float | None) -> str:
@@ -277,7 +344,11 @@ def stop_command(given: argparse.Namespace, settings: Settings) -> int:
         raise UserError(f"{run.id} is {status.state}: there is nothing to stop.")
     else:
         run.ask("stop-now" if given.now else "stop")
-        how = "ends at once." if given.now else f"finishes its step, saves and ends. Go on later: {PROGRAM} resume {run.id}"
+        how = (
+            "ends at once."
+            if given.now
+            else f"finishes its step, saves and ends. Go on later: {PROGRAM} resume {run.id}"
+        )
     print(json.dumps(_as_row(run, run.status())) if given.json else f"{run.id} {how}")
     return DONE
 
@@ -309,8 +380,11 @@ def answer_command(given: argparse.Namespace, settings: Settings) -> int:
     made = answer(run, given.file, target, given.column, given.base, given.max_tokens, settings, given.screen, told)
     kept = f", {made['kept']:,} of them kept from before" if made["kept"] else ""
     asking_nothing = f"; {made['problems']:,} rows ask nothing, each with its reason" if made["problems"] else ""
-    print(json.dumps(made, ensure_ascii=False) if given.json else
-          f"{made['answered']:,} of {made['rows']:,} rows answered{kept}{asking_nothing}: {target}")
+    print(
+        json.dumps(made, ensure_ascii=False)
+        if given.json
+        else f"{made['answered']:,} of {made['rows']:,} rows answered{kept}{asking_nothing}: {target}"
+    )
     return DONE
 
 
@@ -333,7 +407,10 @@ def presets_command(given: argparse.Namespace, settings: Settings) -> int:
     presets = Presets(settings.presets)
     if given.recipe is None:
         if given.save:
-            raise UserError(f"Which recipe is to be saved as {given.save}? Give a preset or a file: {PROGRAM} presets starter --save NAME")
+            raise UserError(
+                f"Which recipe is to be saved as {given.save}? Give a preset or a file: {PROGRAM} presets starter "
+                f"--save NAME"
+            )
         list_presets(presets, given.json, _out())
         return DONE
     recipe = recipe_from(given.recipe, given.changes, settings)
@@ -367,7 +444,9 @@ def doctor_command(given: argparse.Namespace, settings: Settings) -> int:
             findings.append(finding)
             if not given.json:
                 advice = f"\n{'':9}{finding.advice}" if finding.advice else ""
-                words = Text.assemble((f"{finding.level:9}", MARKS[finding.level]), f"{finding.name}: {finding.value}{advice}")
+                words = Text.assemble(
+                    (f"{finding.level:9}", MARKS[finding.level]), f"{finding.name}: {finding.value}{advice}"
+                )
                 out.print(words, soft_wrap=True)
     works = machine.can_train(findings)
     if given.json:
@@ -393,7 +472,9 @@ def settings_command(given: argparse.Namespace, settings: Settings) -> int:
 
 
 def _find(name: str, settings: Settings, with_adapter: bool = False) -> Run:
-    """The run of that name, or the only one whose name begins so. `latest` is the newest, among those that can answer if asked so."""
+    """The run of that name, or the only one whose name begins so. `latest` is the newest, among those that can answer
+    if asked so.
+    """
     store = RunStore(settings.runs)
     runs = store.list()
     if name == "latest" and runs:

@@ -12,7 +12,9 @@ from ..settings import Settings
 
 
 def rows_of(words: str, settings: Settings) -> list[dict[str, Any]]:
-    """What `models WORDS` lists: without words what is here, with an id or a folder that one, else what the Hub finds."""
+    """What `models WORDS` lists: without words what is here, with an id or a folder that one, else what the Hub
+    finds.
+    """
     if not words:
         return [_row(choice) for choice in models_here(settings)]
     if chosen := named(words):
@@ -20,8 +22,18 @@ def rows_of(words: str, settings: Settings) -> list[dict[str, Any]]:
         facts = facts_of(chosen, settings.token)
         level, sentence = fits_here(recipe, facts)
         return [_known(chosen, facts) | {"here": level, "summary": facts.summary(), "fit": sentence}]
-    return [{"model": hit.id, "where": "Hub", "parameters": hit.parameters, "licence": hit.licence, "gated": hit.is_gated,
-             "downloads": hit.downloads, "summary": hit.summary()} for hit in search(words, settings.token)]
+    return [
+        {
+            "model": hit.id,
+            "where": "Hub",
+            "parameters": hit.parameters,
+            "licence": hit.licence,
+            "gated": hit.is_gated,
+            "downloads": hit.downloads,
+            "summary": hit.summary(),
+        }
+        for hit in search(words, settings.token)
+    ]
 
 
 def models_here(settings: Settings) -> list[ModelChoice]:
@@ -31,7 +43,9 @@ def models_here(settings: Settings) -> list[ModelChoice]:
 
 
 def named(words: str) -> ModelChoice | None:
-    """The one model these words name: a folder by its path, a Hub model by owner/name. None if they are to be searched for."""
+    """The one model these words name: a folder by its path, a Hub model by owner/name. None if they are to be searched
+    for.
+    """
     if (folder := Path(os.path.expanduser(words))).is_dir():
         return ModelChoice(source="folder", id=str(folder.resolve()))
     choice = ModelChoice(source="hub", id=words)
@@ -52,6 +66,16 @@ def _row(choice: ModelChoice) -> dict[str, Any]:
 
 
 def _known(choice: ModelChoice, facts: Facts) -> dict[str, Any]:
-    return {"model": choice.id or "starter", "where": choice.source, "family": facts.family, "parameters": facts.parameters,
-            "context": facts.context, "dtype": facts.dtype, "chat_template": facts.has_template, "licence": facts.licence,
-            "gated": facts.is_gated, "commit": facts.commit, "bytes_to_download": facts.missing}
+    return {
+        "model": choice.id or "starter",
+        "where": choice.source,
+        "family": facts.family,
+        "parameters": facts.parameters,
+        "context": facts.context,
+        "dtype": facts.dtype,
+        "chat_template": facts.has_template,
+        "licence": facts.licence,
+        "gated": facts.is_gated,
+        "commit": facts.commit,
+        "bytes_to_download": facts.missing,
+    }

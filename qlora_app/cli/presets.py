@@ -12,15 +12,31 @@ from ..presets import Presets
 def list_presets(presets: Presets, as_json: bool, out: Console) -> None:
     """With what each asks for and whether it fits here; for scripts one list of JSON."""
     usable, broken = presets.all()
-    rows = [{"preset": name, "name": recipe.title, "note": recipe.note, "base_model": recipe.base_model.id or "starter",
-             "own": presets.is_own(name), "gpu_gb": smallest_card(recipe), "here": fit(recipe)[0]}
-            for name, recipe in ((name, usable[name]) for name in by_size(usable))]
+    rows = [
+        {
+            "preset": name,
+            "name": recipe.title,
+            "note": recipe.note,
+            "base_model": recipe.base_model.id or "starter",
+            "own": presets.is_own(name),
+            "gpu_gb": smallest_card(recipe),
+            "here": fit(recipe)[0],
+        }
+        for name, recipe in ((name, usable[name]) for name in by_size(usable))
+    ]
     if as_json:
-        print(json.dumps(rows + [{"preset": name, "mistake": text} for name, text in broken.items()], ensure_ascii=False))
+        print(
+            json.dumps(rows + [{"preset": name, "mistake": text} for name, text in broken.items()], ensure_ascii=False)
+        )
         return
     table = Table("preset", "asks for", "this machine", "what it is for", box=None, pad_edge=False)
     for row in rows:
-        table.add_row(row["preset"], asks_for(usable[row["preset"]]), here_in_words(usable[row["preset"]]), row["note"] or row["name"])
+        table.add_row(
+            row["preset"],
+            asks_for(usable[row["preset"]]),
+            here_in_words(usable[row["preset"]]),
+            row["note"] or row["name"],
+        )
     for name, text in broken.items():
         table.add_row(name, "", "broken", text)
     out.print(table)

@@ -18,12 +18,21 @@ def watch(run: Run, console: Console) -> Status:
 
 
 def _watch_moving(run: Run, console: Console) -> Status:
-    columns = TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[figures]}", markup=False)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[figures]}", markup=False),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("starting", total=None, figures="")
         while not (status := run.status()).has_ended:
-            progress.update(bar, description=status.state, completed=status.progress or 0, total=None if status.progress is None else 1,
-                            figures=figures(status))
+            progress.update(
+                bar,
+                description=status.state,
+                completed=status.progress or 0,
+                total=None if status.progress is None else 1,
+                figures=figures(status),
+            )
             time.sleep(_EVERY)
     return status
 
@@ -34,7 +43,10 @@ def _watch_in_lines(run: Run, console: Console) -> Status:
     while not (status := run.status()).has_ended:
         tenth = int(10 * (status.progress or 0))
         if said != (said := (status.state, tenth)):
-            console.print(Text(f"{status.state}: {figures(status)}" if status.step else status.sentence or status.state), soft_wrap=True)
+            console.print(
+                Text(f"{status.state}: {figures(status)}" if status.step else status.sentence or status.state),
+                soft_wrap=True,
+            )
         time.sleep(_EVERY)
     return status
 

@@ -1,14 +1,28 @@
-"""The Hugging Face Hub, for models and for data: files onto this machine, and every way of not getting them as a sentence.
+"""The Hugging Face Hub, for models and for data: files onto this machine, and every way of not getting them as a
+sentence.
 
 A token is given to each call by whoever has the settings; one that lies elsewhere on the machine is never sent.
 """
 
 import os
 
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # before its library is imported: the Hub is told nothing about this machine
+os.environ.setdefault(
+    "HF_HUB_DISABLE_TELEMETRY", "1"
+)  # before its library is imported: the Hub is told nothing about this machine
 
 from .download import Stopped, fetch_files
 from .refusals import NotGiven, explain
 from .repository import COMMIT, PATIENCE, RemoteFile, Repository, ask, licence_of
 
-__all__ = ["COMMIT", "PATIENCE", "NotGiven", "RemoteFile", "Repository", "Stopped", "ask", "explain", "fetch_files", "licence_of"]
+__all__ = [
+    "COMMIT",
+    "PATIENCE",
+    "NotGiven",
+    "RemoteFile",
+    "Repository",
+    "Stopped",
+    "ask",
+    "explain",
+    "fetch_files",
+    "licence_of",
+]

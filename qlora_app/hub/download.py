@@ -1,7 +1,8 @@
 """Files of the Hub onto this machine, into the Hub's own cache, and never the same byte twice.
 
-The Hub's library throws an unfinished file away when its process ends. Weights and data are large and runs are stopped, so here
-they grow in the cache under their own checksum, go on where they ended, and are checked before the library takes them over.
+The Hub's library throws an unfinished file away when its process ends. Weights and data are large and runs are stopped,
+so here they grow in the cache under their own checksum, go on where they ended, and are checked before the library
+takes them over.
 """
 
 import contextlib
@@ -37,11 +38,18 @@ class _Wanted:
     missing: int
 
     @property
-    def id(self) -> str: return self.repository.id
+    def id(self) -> str:
+        return self.repository.id
 
 
-def fetch_files(repository: Repository, commit: str, files: tuple[RemoteFile, ...], token: str | None,
-                tell: Callable[[int, int], None], is_stopped: Callable[[], bool]) -> Path:
+def fetch_files(
+    repository: Repository,
+    commit: str,
+    files: tuple[RemoteFile, ...],
+    token: str | None,
+    tell: Callable[[int, int], None],
+    is_stopped: Callable[[], bool],
+) -> Path:
     """The folder in which the files are at that commit, downloaded where they are not here yet.
 
     `tell(arrived, total)` is called with bytes now and then. Raises UserError, and Stopped once `is_stopped()`.
@@ -64,8 +72,11 @@ def fetch_files(repository: Repository, commit: str, files: tuple[RemoteFile, ..
 def _check_room(wanted: _Wanted) -> None:
     place = next(folder for folder in wanted.repository.cache.parents if folder.exists())
     if (free := shutil.disk_usage(place).free) < wanted.missing:
-        raise UserError(f"The disk is too full: {wanted.id} needs another {size(wanted.missing)}, and {place} has {size(free)} left. "
-                        "Free some space, or set HF_HOME to a folder on a larger disk, then press Resume.")
+        raise UserError(
+            f"The disk is too full: {wanted.id} needs another {size(wanted.missing)}, and {place} has {size(free)} "
+            f"left. "
+            "Free some space, or set HF_HOME to a folder on a larger disk, then press Resume."
+        )
 
 
 class _Progress:
@@ -100,11 +111,20 @@ class _Progress:
         progress = self
 
         class Bar:
-            def __init__(self, *_: Any, **__: Any) -> None: pass
-            def __enter__(self) -> "Bar": return self
-            def __exit__(self, *_: object) -> None: pass
-            def update(self, count: float | None = 1) -> None: progress.add(int(count or 0))
-            def close(self) -> None: pass
+            def __init__(self, *_: Any, **__: Any) -> None:
+                pass
+
+            def __enter__(self) -> "Bar":
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                pass
+
+            def update(self, count: float | None = 1) -> None:
+                progress.add(int(count or 0))
+
+            def close(self) -> None:
+                pass
 
         return Bar
 
@@ -116,7 +136,9 @@ def _fetch_file(wanted: _Wanted, file: RemoteFile, token: str | None, progress: 
     if file.sha256 and before < file.size:
         _fetch_large(wanted, file, token, progress)
     # a large one is only entered into the cache
-    hf_hub_download(wanted.id, file.name, repo_type=wanted.repository.kind, revision=wanted.commit, token=token or False)
+    hf_hub_download(
+        wanted.id, file.name, repo_type=wanted.repository.kind, revision=wanted.commit, token=token or False
+    )
     if not file.sha256:
         progress.add(file.size - before)
 
@@ -138,8 +160,10 @@ def _fetch_large(wanted: _Wanted, file: RemoteFile, token: str | None, progress:
             _go_on(wanted, file, token, progress, growing)
         if sha256_of(unfinished) != file.sha256:
             unfinished.unlink()
-            raise UserError(f"{file.name} of {wanted.id} arrived damaged (its checksum is not the Hub's) and was thrown away. "
-                            "Press Resume to get it again.")
+            raise UserError(
+                f"{file.name} of {wanted.id} arrived damaged (its checksum is not the Hub's) and was thrown away. "
+                "Press Resume to get it again."
+            )
         unfinished.rename(home / "blobs" / file.sha256)
 
 
@@ -168,8 +192,15 @@ def _go_on(wanted: _Wanted, file: RemoteFile, token: str | None, progress: _Prog
     while (before := growing.tell()) < file.size:
         headers = build_hf_headers(token=token or False) | {"Accept-Encoding": "identity"}
         try:
-            http_get(url, growing, resume_size=before, headers=headers, expected_size=file.size, displayed_filename=file.name,
-                     tqdm_class=progress.bar())
+            http_get(
+                url,
+                growing,
+                resume_size=before,
+                headers=headers,
+                expected_size=file.size,
+                displayed_filename=file.name,
+                tqdm_class=progress.bar(),
+            )
         except HTTPError as error:
             if isinstance(error, HfHubHTTPError) or growing.tell() == before:
                 raise

@@ -52,7 +52,9 @@ class Repository:
 
     def arrived(self, commit: str, file: RemoteFile) -> int:
         """Bytes of a file that are on this machine already, those of an unfinished download included."""
-        if (self.snapshot(commit) / file.name).exists() or (file.sha256 and (self.cache / "blobs" / file.sha256).exists()):
+        if (self.snapshot(commit) / file.name).exists() or (
+            file.sha256 and (self.cache / "blobs" / file.sha256).exists()
+        ):
             return file.size
         unfinished = self.cache / "blobs" / f"{file.sha256}.incomplete"
         return min(file.size, unfinished.stat().st_size) if file.sha256 and unfinished.exists() else 0
@@ -67,7 +69,9 @@ class Repository:
         if not _ID.fullmatch(self.id):
             problems["id"] = f"{self.id!r} is no Hub id. One looks like owner/name, for example {example}."
         if self.revision and not _REVISION.fullmatch(self.revision):
-            problems["revision"] = f"{self.revision!r} is no revision. Give a branch, a tag or a commit, or leave it empty."
+            problems["revision"] = (
+                f"{self.revision!r} is no revision. Give a branch, a tag or a commit, or leave it empty."
+            )
         return problems
 
 
@@ -79,15 +83,21 @@ def ask(path: str, token: str | None, **asked: Any) -> Any:
     from huggingface_hub import constants, get_session
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
-    answer = get_session().get(f"{constants.ENDPOINT}/api/{path}", params=asked, headers=build_hf_headers(token=token or False),
-                               timeout=PATIENCE)
+    answer = get_session().get(
+        f"{constants.ENDPOINT}/api/{path}",
+        params=asked,
+        headers=build_hf_headers(token=token or False),
+        timeout=PATIENCE,
+    )
     hf_raise_for_status(answer)
     return answer.json()
 
 
 def files_of(info: Any) -> dict[str, RemoteFile]:
     """{name: file} of what the Hub says of a repository."""
-    return {s.rfilename: RemoteFile(s.rfilename, s.size or 0, s.lfs.sha256 if s.lfs else "") for s in info.siblings or []}
+    return {
+        s.rfilename: RemoteFile(s.rfilename, s.size or 0, s.lfs.sha256 if s.lfs else "") for s in info.siblings or []
+    }
 
 
 def licence_of(tags: list[str] | None) -> str:

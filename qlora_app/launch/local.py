@@ -22,8 +22,15 @@ def launch(run: Run) -> subprocess.Popen:
     """Start a worker for `run` from cold, in a session of its own: closing the terminal or the page does not end it."""
     run.folder.joinpath("log.txt").touch(mode=0o600)
     with open(run.log, "ab") as log:
-        worker = subprocess.Popen([*WORKER, str(run.folder)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                  start_new_session=True, close_fds=True, env=_environment())
+        worker = subprocess.Popen(
+            [*WORKER, str(run.folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            close_fds=True,
+            env=_environment(),
+        )
     run.launched(worker.pid)
     return worker
 
@@ -32,8 +39,15 @@ class Standby:
     """A worker that has imported everything and waits for the name of a run folder on its standard input."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen([*WORKER, "--standby"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                        start_new_session=True, close_fds=True, env=_environment())
+        self.process = subprocess.Popen(
+            [*WORKER, "--standby"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            close_fds=True,
+            env=_environment(),
+        )
 
     @property
     def is_usable(self) -> bool:
@@ -108,7 +122,9 @@ class Supervisor:
                     self._try_to_lead()
                 if self.leads:
                     self._look()
-            except Exception as error:  # whatever is wrong with one run or with the disk for a while, this thread must go on
+            except (
+                Exception
+            ) as error:  # whatever is wrong with one run or with the disk for a while, this thread must go on
                 if str(error) != self._said:
                     logger.exception("The queue could not be looked after")
                 self._said = str(error)

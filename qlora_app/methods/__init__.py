@@ -19,8 +19,31 @@ from .method import Matrix, MethodChoices, marks, update
 from .qalora import QaLoraMethod
 
 METHODS: tuple[type[MethodChoices], ...] = (  # the first is what a recipe means that names none
-    LoraMethod, AdaloraMethod, QaLoraMethod, AdaMixMethod, Ia3Method, MeftMethod, VeraMethod, MissMethod, OftMethod, HraMethod,
-    LohaMethod, LokrMethod, PrefixMethod, PromptMethod)
+    LoraMethod,
+    AdaloraMethod,
+    QaLoraMethod,
+    AdaMixMethod,
+    Ia3Method,
+    MeftMethod,
+    VeraMethod,
+    MissMethod,
+    OftMethod,
+    HraMethod,
+    LohaMethod,
+    LokrMethod,
+    PrefixMethod,
+    PromptMethod,
+)
 
-__all__ = ["METHODS", "AdaMixMethod", "Ia3Method", "LoraMethod", "Matrix", "MeftMethod", "MethodChoices", "QaLoraMethod", "marks",
-           "update"]
+__all__ = [
+    "METHODS",
+    "AdaMixMethod",
+    "Ia3Method",
+    "LoraMethod",
+    "Matrix",
+    "MeftMethod",
+    "MethodChoices",
+    "QaLoraMethod",
+    "marks",
+    "update",
+]

@@ -19,46 +19,69 @@ EVERY = 10  # steps between two looks at what matters; fewer in a short run
 
 
 class AdaloraMethod(MethodChoices):
-    """The adapter of each layer is three matrices, as in a singular value decomposition. While it trains, the values that matter least
-    are set to zero, until the ranks have moved to the layers that need them.
+    """The adapter of each layer is three matrices, as in a singular value decomposition. While it trains, the values
+    that matter least are set to zero, until the ranks have moved to the layers that need them.
 
     Paper: Zhang et al. 2023, AdaLoRA (arXiv 2303.10512).
 
     Choose it when the adapter must be small and the run is long enough for ranks to be compared: some hundred steps.
 
-    Cost: while training, that of LoRA with the larger rank, and the importance of each value is looked at in every step; at inference
-    nothing once merged.
+    Cost: while training, that of LoRA with the larger rank, and the importance of each value is looked at in every
+    step; at inference nothing once merged.
 
-    It is not a decomposition of the weights: the three matrices learn a change, kept nearly orthogonal by a loss of their own.
+    It is not a decomposition of the weights: the three matrices learn a change, kept nearly orthogonal by a loss of
+    their own.
     """
 
     name: Literal["adalora"] = setting("adalora", "Method", "How the model is changed.", labels={"adalora": "AdaLoRA"})
     rank: int = setting(8, "Rank at the end", "The average over all layers that is left.", ge=1, le=256)
-    first_rank: int = setting(12, "Rank at the beginning", "Of every layer; half as much again as at the end in the paper.", ge=2, le=512)
+    first_rank: int = setting(
+        12, "Rank at the beginning", "Of every layer; half as much again as at the end in the paper.", ge=2, le=512
+    )
     alpha: int = setting(32, "Alpha", "Strength of the adapter.", ge=1, le=1024)
-    dropout: float = setting(0.0, "Dropout", "Share of adapter inputs dropped while training; guards small data.", ge=0, lt=1)
-    orthogonality: float = setting(0.5, "Orthogonality", "Weight of the loss that keeps the matrices orthogonal.", ge=0, le=10)
+    dropout: float = setting(
+        0.0, "Dropout", "Share of adapter inputs dropped while training; guards small data.", ge=0, lt=1
+    )
+    orthogonality: float = setting(
+        0.5, "Orthogonality", "Weight of the loss that keeps the matrices orthogonal.", ge=0, le=10
+    )
     layers: Literal["all-linear", "attention"] = setting(
-        "all-linear", "Layers", "Where it is attached.", labels={"all-linear": "All linear layers", "attention": "Attention only"})
+        "all-linear",
+        "Layers",
+        "Where it is attached.",
+        labels={"all-linear": "All linear layers", "attention": "Attention only"},
+    )
 
     learning_rate: ClassVar[LearningRate] = LearningRate(5e-4, "the authors' for MNLI")
 
     def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
         problems = super().problems(precision, family, task)
         if self.first_rank <= self.rank:
-            problems["method.first_rank"] = (f"From rank {self.first_rank} nothing could be taken away to reach rank {self.rank}. "
-                                             "Begin higher.")
+            problems["method.first_rank"] = (
+                f"From rank {self.first_rank} nothing could be taken away to reach rank {self.rank}. Begin higher."
+            )
         return problems
 
     def config(self, model: "PreTrainedModel", task_type: str | None) -> "PeftConfig":
         from peft import AdaLoraConfig
 
-        # Its loss of orthogonality would be part of every measured loss too: here it is added to those of training alone.
+        # Its loss of orthogonality would be part of every measured loss too: here it is added to those of training
+        # alone.
         targets = attention_layers(model) if self.layers == "attention" else list(linear_layers(model))
-        return AdaLoraConfig(task_type=task_type, init_r=self.first_rank, target_r=self.rank, lora_alpha=self.alpha,
-                             lora_dropout=self.dropout, orth_reg_weight=0.0, total_step=1, target_modules=targets)
+        return AdaLoraConfig(
+            task_type=task_type,
+            init_r=self.first_rank,
+            target_r=self.rank,
+            lora_alpha=self.alpha,
+            lora_dropout=self.dropout,
+            orth_reg_weight=0.0,
+            total_step=1,
+            target_modules=targets,
+        )
 
-    def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> "PeftModel":
+    def attach(
+        self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False
+    ) -> "PeftModel":
         attached = super().attach(model, task_type, gradient_checkpointing)
         for name, p in attached.named_parameters():
             if ".ranknum." in name:  # a count; PEFT would let it learn on a base in bf16, and not save it
@@ -74,8 +97,16 @@ class AdaloraMethod(MethodChoices):
         """How far the outer matrices are from orthogonal ones, the mean over them."""
         import torch
 
-        outer = [p.T if ".lora_B." in name else p for name, p in model.named_parameters() if ".lora_A." in name or ".lora_B." in name]
-        far = [torch.linalg.matrix_norm(p @ p.T - torch.eye(len(p), device=p.device, dtype=p.dtype)) for p in outer if p.requires_grad]
+        outer = [
+            p.T if ".lora_B." in name else p
+            for name, p in model.named_parameters()
+            if ".lora_A." in name or ".lora_B." in name
+        ]
+        far = [
+            torch.linalg.matrix_norm(p @ p.T - torch.eye(len(p), device=p.device, dtype=p.dtype))
+            for p in outer
+            if p.requires_grad
+        ]
         return self.orthogonality * torch.stack(far).mean()
 
     def after_step(self, model: "PeftModel", step: int, total: int) -> None:
@@ -99,7 +130,9 @@ class AdaloraMethod(MethodChoices):
 
     @staticmethod
     def _save_allocator(model: "PeftModel", folder: Path) -> None:
-        """{average/NAME: like the parameter}, what the values were worth so far; {left/NAME: [rank]}, which of them are left."""
+        """{average/NAME: like the parameter}, what the values were worth so far; {left/NAME: [rank]}, which of them are
+        left.
+        """
         import torch
         from safetensors.torch import save_file
 

@@ -19,36 +19,58 @@ ASIDE = "options"  # of a batch, read by no model
 
 
 class AdaMixMethod(MethodChoices):
-    """In each place not one adapter learns but several, and each pass of the training takes one of them at random. Two passes over the
-    same examples must agree, which keeps the adapters close, and at the end their mean becomes one ordinary adapter.
+    """In each place not one adapter learns but several, and each pass of the training takes one of them at random. Two
+    passes over the same examples must agree, which keeps the adapters close, and at the end their mean becomes one
+    ordinary adapter.
 
     Paper: Wang et al. 2022, AdaMix (EMNLP; arXiv 2205.12410).
 
-    Choose it when there are few examples and time enough: it learns like an ensemble and answers at the price of one adapter.
+    Choose it when there are few examples and time enough: it learns like an ensemble and answers at the price of one
+    adapter.
 
-    Cost: a step makes two passes and takes 2.4 times as long as LoRA's, 1.6 times with bottlenecks (measured here on a CPU), with
-    several times as much to learn. Inference costs what one adapter costs; of LoRA's kind it is saved as plain LoRA, which every tool
-    opens.
+    Cost: a step makes two passes and takes 2.4 times as long as LoRA's, 1.6 times with bottlenecks (measured here on a
+    CPU), with several times as much to learn. Inference costs what one adapter costs; of LoRA's kind it is saved as
+    plain LoRA, which every tool opens.
 
-    It is not a mixture of experts at inference: nothing is routed when it answers. The authors' bottlenecks begin at random; here they
-    begin as nothing, so that training starts from the pretrained model.
+    It is not a mixture of experts at inference: nothing is routed when it answers. The authors' bottlenecks begin at
+    random; here they begin as nothing, so that training starts from the pretrained model.
     """
 
     name: Literal["adamix"] = setting("adamix", "Method", "How the model is changed.", labels={"adamix": "AdaMix"})
     kind: Literal["lora", "houlsby"] = setting(
-        "lora", "Kind of adapter", "LoRA beside linear layers, or Houlsby's bottleneck behind each feed-forward part.",
-        labels={"lora": "LoRA", "houlsby": "Bottleneck (Houlsby)"})
-    experts: int = setting(4, "Adapters in each place", "How many learn side by side until their mean is taken.", ge=1, le=32)
+        "lora",
+        "Kind of adapter",
+        "LoRA beside linear layers, or Houlsby's bottleneck behind each feed-forward part.",
+        labels={"lora": "LoRA", "houlsby": "Bottleneck (Houlsby)"},
+    )
+    experts: int = setting(
+        4, "Adapters in each place", "How many learn side by side until their mean is taken.", ge=1, le=32
+    )
     share_up: bool = setting(
-        True, "Share the way up", "One matrix leads back up for all of them, as in the paper: the mean of their outputs is then exact.")
+        True,
+        "Share the way up",
+        "One matrix leads back up for all of them, as in the paper: the mean of their outputs is then exact.",
+    )
     rank: int = setting(8, "Rank", "Size of each adapter. More learns more and takes more memory.", ge=1, le=512)
-    alpha: int = setting(16, "Alpha", "Strength of the adapter; usually one to two times the rank. LoRA only.", ge=1, le=1024)
-    dropout: float = setting(0.1, "Dropout", "Share of adapter inputs dropped while training; guards small data.", ge=0, lt=1)
+    alpha: int = setting(
+        16, "Alpha", "Strength of the adapter; usually one to two times the rank. LoRA only.", ge=1, le=1024
+    )
+    dropout: float = setting(
+        0.1, "Dropout", "Share of adapter inputs dropped while training; guards small data.", ge=0, lt=1
+    )
     layers: Literal["all-linear", "query-value"] = setting(
-        "all-linear", "Layers", "Where LoRA is put; the paper adapts queries and values. Bottlenecks have one place only.",
-        labels={"all-linear": "All linear layers", "query-value": "Query and value"})
+        "all-linear",
+        "Layers",
+        "Where LoRA is put; the paper adapts queries and values. Bottlenecks have one place only.",
+        labels={"all-linear": "All linear layers", "query-value": "Query and value"},
+    )
     consistency: float = setting(
-        1.0, "Consistency", "Weight of the loss that makes two passes agree. The paper takes 1 for labels, 100 for text.", ge=0, le=1000)
+        1.0,
+        "Consistency",
+        "Weight of the loss that makes two passes agree. The paper takes 1 for labels, 100 for text.",
+        ge=0,
+        le=1000,
+    )
 
     learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "the authors', for text")
 
@@ -66,7 +88,9 @@ class AdaMixMethod(MethodChoices):
 
     # ---- training
 
-    def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> Any:
+    def attach(
+        self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False
+    ) -> Any:
         """The model with all experts in place, each a copy of one that changes nothing yet."""
         from .parts.experts import Experts, mix_lora
 
@@ -95,7 +119,9 @@ class AdaMixMethod(MethodChoices):
 
         here = {name.rpartition(".")[2] for name, _ in model.named_modules()}
         targets = "all-linear" if self.layers == "all-linear" else sorted(here & QUERY_VALUE or here & FUSED)
-        return LoraConfig(task_type=task_type, r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets)
+        return LoraConfig(
+            task_type=task_type, r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets
+        )
 
     def trainable(self, block: list[Matrix], layers: int) -> int:
         """Every expert's way down, and the way up once or as often."""
@@ -107,7 +133,9 @@ class AdaMixMethod(MethodChoices):
         return self.rank * layers * sum(self.experts * m.inputs + ups * m.outputs for m in adapted)
 
     def loss(self, model: Any, inputs: dict[str, Any], outputs: Any) -> "torch.Tensor | None":
-        """How far a second pass with other experts is from the first. The second one's own loss does not count, as published."""
+        """How far a second pass with other experts is from the first. The second one's own loss does not count, as
+        published.
+        """
         from .parts.experts import consistency
 
         if not model.training or not self.consistency:
@@ -137,15 +165,22 @@ class AdaMixMethod(MethodChoices):
             model.take(tensors_of(folder))
 
     def finish(self, model: Any, folder: Path) -> dict[str, Any]:
-        """All experts become their mean: one adapter, saved as such. The figures: what learned, and what is left of it."""
+        """All experts become their mean: one adapter, saved as such. The figures: what learned, and what is left of
+        it.
+        """
         from .parts.experts import average
 
         learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
         groups = average(model)
         self.save(model, folder)
         kept = sum(p.numel() for name, p in model.named_parameters() if "lora_" in name or ".adapter." in name)
-        return {"averaged": groups, "experts": self.experts, "learned_parameters": learned, "kept_parameters": kept,
-                "in_words": f"The mean of {self.experts} adapters is kept: {kept:,} of {learned:,} learned parameters."}
+        return {
+            "averaged": groups,
+            "experts": self.experts,
+            "learned_parameters": learned,
+            "kept_parameters": kept,
+            "in_words": f"The mean of {self.experts} adapters is kept: {kept:,} of {learned:,} learned parameters.",
+        }
 
     def load(self, model: "PreTrainedModel", folder: Path) -> Any:
         """One adapter; of a checkpoint, the mean of its experts as they are now."""

@@ -1,4 +1,6 @@
-"""Losses over answer options (T-Few, Liu et al. 2022, section 3.2): wrong ones unlikely, the right one the likeliest for its length."""
+"""Losses over answer options (T-Few, Liu et al. 2022, section 3.2): wrong ones unlikely, the right one the likeliest
+for its length.
+"""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,14 +25,15 @@ class Scores(NamedTuple):
 
 
 def option_scores(model: Any, options: "dict[str, torch.Tensor]") -> Scores:
-    """Read all options in one forward pass. `options`: input_ids, attention_mask, labels [options, tokens], question, right [options].
+    """Read all options in one forward pass. `options`: input_ids, attention_mask, labels [options, tokens], question,
+    right [options].
 
     An encoder-decoder gives one logit a label; a decoder predicts each token from the ones before it.
     """
     read = {name: value for name, value in options.items() if name not in ("question", "right")}
     logits, labels = model(**read).logits, options["labels"]
     if not model.config.is_encoder_decoder:
-        logits, labels = logits[:, -labels.shape[1]:][:, :-1], labels[:, 1:]
+        logits, labels = logits[:, -labels.shape[1] :][:, :-1], labels[:, 1:]
     there = labels != IGNORED
     chosen = logits.float().log_softmax(-1).gather(-1, labels.clamp(min=0)[..., None])[..., 0]
     return Scores(chosen * there, there, options["question"], options["right"].bool())
@@ -39,9 +42,9 @@ def option_scores(model: Any, options: "dict[str, torch.Tensor]") -> Scores:
 def unlikelihood(scores: Scores) -> "torch.Tensor":
     """- sum log(1 - p) over the tokens of wrong options, divided by their number; 0 without any.
 
-    Of the paper's formula only the end is bent, where p is nearly 1. The authors' program takes -log(1 - p + 0.01), which
-    is negative for a p below 0.01, so that a good model would show a loss below nothing. Here the sum is divided by 1.01:
-    the gradients are the authors', and what is not likely at all costs 0, as in the paper.
+    Of the paper's formula only the end is bent, where p is nearly 1. The authors' program takes -log(1 - p + 0.01),
+    which is negative for a p below 0.01, so that a good model would show a loss below nothing. Here the sum is divided
+    by 1.01: the gradients are the authors', and what is not likely at all costs 0, as in the paper.
     """
     wrong = scores.there & ~scores.right[:, None]
     costs = -((1 - scores.tokens.exp() + SPARE) / (1 + SPARE)).log()
@@ -49,7 +52,8 @@ def unlikelihood(scores: Scores) -> "torch.Tensor":
 
 
 def length_normalized(scores: Scores) -> "torch.Tensor":
-    """Cross-entropy of choosing the right option of each example, by mean log-probability a token; the mean over the examples.
+    """Cross-entropy of choosing the right option of each example, by mean log-probability a token; the mean over the
+    examples.
 
     Examples are numbered from 0, and each has one right option; they stand in order.
     """

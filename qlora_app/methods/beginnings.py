@@ -16,7 +16,8 @@ OVERSAMPLING, POWER_ITERATIONS = 16, 4  # of the randomized SVD; singular values
 
 
 def begin_at_error(model: "PeftModel", folder: Path) -> None:
-    """LoftQ (Li et al. 2023, one iteration): A and B become the best approximation of what rounding to 4 bits took away.
+    """LoftQ (Li et al. 2023, one iteration): A and B become the best approximation of what rounding to 4 bits took
+    away.
 
     The base keeps its codes, so nothing else has to be saved. `folder` holds the weights as they were before rounding.
     """
@@ -27,16 +28,18 @@ def begin_at_error(model: "PeftModel", folder: Path) -> None:
         if exact.T.shape == rounded.shape:  # GPT-2's weights stand the other way round
             errors.append(exact.T - rounded)
         if not errors:
-            raise UserError(f"{name} has other sizes in {folder.name} than in memory, so LoftQ cannot compare them. "
-                            "Choose another initialisation.")
+            raise UserError(
+                f"{name} has other sizes in {folder.name} than in memory, so LoftQ cannot compare them. "
+                "Choose another initialisation."
+            )
         _set(layer, min(errors, key=lambda error: float(error.norm())))
 
 
 def begin_at_largest(model: "PeftModel") -> None:
     """PiSSA (Meng et al. 2024): A and B become the largest singular directions of each weight, which then learn.
 
-    The residual base of the paper, W - B0 A0, is computed as W x - B0 (A0 x): the base stays as it is, answers as before
-    while the adapter is switched off, and what is saved is a LoRA of twice the rank that fits it.
+    The residual base of the paper, W - B0 A0, is computed as W x - B0 (A0 x): the base stays as it is, answers as
+    before while the adapter is switched off, and what is saved is a LoRA of twice the rank that fits it.
     """
     for _, layer in _lora_layers(model):
         weight = weight_of(layer.get_base_layer())
@@ -114,8 +117,8 @@ def _set(layer: Any, wanted: "torch.Tensor") -> None:
     u, s, v = torch.svd_lowrank(wanted, q=min(*wanted.shape, rank + OVERSAMPLING), niter=POWER_ITERATIONS)
     root = (s[:rank] / layer.scaling["default"]).sqrt()
     with torch.no_grad():
-        a.zero_()[:len(root)] = root[:, None] * v[:, :rank].T
-        b.zero_()[:, :len(root)] = u[:, :rank] * root
+        a.zero_()[: len(root)] = root[:, None] * v[:, :rank].T
+        b.zero_()[:, : len(root)] = u[:, :rank] * root
 
 
 def _lora_layers(model: "PeftModel") -> Iterator[tuple[str, Any]]:
@@ -140,8 +143,12 @@ def _original_weights(folder: Path) -> "Callable[[str], torch.Tensor]":
         parts = name.split(".")
         wanted = next((key for i in range(len(parts)) if (key := ".".join([*parts[i:], "weight"])) in files), None)
         if wanted is None:
-            raise UserError(f"The files of {folder.name} name their weights otherwise than the model does ({name} is not among them), "
-                            "so LoftQ cannot compare them. Choose another initialisation.")
+            raise UserError(
+                f"The files of {folder.name} name their weights otherwise than the model does ({name} is not among "
+                f"them), "
+                "so LoftQ cannot compare them. Choose another initialisation."
+            )
         with safe_open(files[wanted], "pt") as file:
             return file.get_tensor(wanted).float()
+
     return weight

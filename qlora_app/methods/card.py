@@ -4,7 +4,12 @@ import inspect
 
 from .method import MethodChoices
 
-HEADINGS = {"Paper:": "Paper", "Choose it": "When to choose it", "Cost:": "What it costs", "It is not": "What it is not"}
+HEADINGS = {
+    "Paper:": "Paper",
+    "Choose it": "When to choose it",
+    "Cost:": "What it costs",
+    "It is not": "What it is not",
+}
 
 RATE = "Learning rate to begin with"
 
@@ -16,8 +21,11 @@ def card(method: type[MethodChoices]) -> list[tuple[str, str]]:
     if missing := [start for start in HEADINGS if start not in parts]:
         raise ValueError(f"The docstring of {method.__name__} has no paragraph that begins with {missing[0]!r}.")
     value, source = method.learning_rate
-    return [("What it does", first), *((heading, _without(start, parts[start])) for start, heading in HEADINGS.items()),
-            (RATE, f"{value:g}: {source}.")]
+    return [
+        ("What it does", first),
+        *((heading, _without(start, parts[start])) for start, heading in HEADINGS.items()),
+        (RATE, f"{value:g}: {source}."),
+    ]
 
 
 def _without(start: str, text: str) -> str:

@@ -1,23 +1,47 @@
-"""What is said to work: every method, family and precision that a test trains, saves and reads back. The README's table is this one."""
+"""What is said to work: every method, family and precision that a test trains, saves and reads back. The README's table
+is this one.
+"""
 
 from . import METHODS
 from .method import MethodChoices
 
 # The families whose tiny models every claim is tried on: model_type, and what people call it.
-FAMILIES = {"llama": "LLaMA", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3", "gemma": "Gemma", "gemma2": "Gemma 2",
-            "gemma3_text": "Gemma 3", "phi3": "Phi-3", "gpt2": "GPT-2", "t5": "T5", "bert": "BERT", "roberta": "RoBERTa",
-            "deberta-v2": "DeBERTa"}
+FAMILIES = {
+    "llama": "LLaMA",
+    "mistral": "Mistral",
+    "qwen2": "Qwen2",
+    "qwen3": "Qwen3",
+    "gemma": "Gemma",
+    "gemma2": "Gemma 2",
+    "gemma3_text": "Gemma 3",
+    "phi3": "Phi-3",
+    "gpt2": "GPT-2",
+    "t5": "T5",
+    "bert": "BERT",
+    "roberta": "RoBERTa",
+    "deberta-v2": "DeBERTa",
+}
 
 
 def claims() -> list[tuple[type[MethodChoices], str, str]]:
-    """Every (method, family, precision) that is said to work: attached, trained, saved and read back to the same outputs."""
-    return [(method, family, precision) for method in METHODS for family in method.families or FAMILIES for precision in method.precisions]
+    """Every (method, family, precision) that is said to work: attached, trained, saved and read back to the same
+    outputs.
+    """
+    return [
+        (method, family, precision)
+        for method in METHODS
+        for family in method.families or FAMILIES
+        for precision in method.precisions
+    ]
 
 
 def table() -> list[str]:
     """The claims as rows of the README's table."""
-    return [f"| {method.title()} (`{method.model_fields['name'].default}`) | {', '.join(method.precisions)} | {_families(method)} |"
-            for method in METHODS]
+    return [
+        f"| {method.title()} (`{method.model_fields['name'].default}`) | {', '.join(method.precisions)} | "
+        f"{_families(method)} |"
+        for method in METHODS
+    ]
 
 
 def _families(method: type[MethodChoices]) -> str:

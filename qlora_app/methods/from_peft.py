@@ -1,6 +1,7 @@
-"""Methods that are PEFT's alone: their settings here, everything else there. Those are left out that do not come back the same from
-disk, or do not begin as the base without being meant to, or are not what they are called: BOFT becomes OFT, without an error, where
-PEFT cannot compile its program. What trains on which base was tried out, see tests/methods.
+"""Methods that are PEFT's alone: their settings here, everything else there. Those are left out that do not come back
+the same from disk, or do not begin as the base without being meant to, or are not what they are called: BOFT becomes
+OFT, without an error, where PEFT cannot compile its program. What trains on which base was tried out, see
+tests/methods.
 """
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -18,11 +19,18 @@ DECODERS = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_tex
 LINEAR = (*DECODERS, "t5", "bert", "roberta", "deberta-v2")  # all but GPT-2, whose layers stand the other way round
 NAME = {"title": "Method", "description": "How the model is changed."}
 Layers = Literal["all-linear", "attention"]
-LAYERS = setting("all-linear", "Layers", "Where it is attached.", labels={"all-linear": "All linear layers", "attention": "Attention only"})
+LAYERS = setting(
+    "all-linear",
+    "Layers",
+    "Where it is attached.",
+    labels={"all-linear": "All linear layers", "attention": "Attention only"},
+)
 
 
 class PeftMethod(MethodChoices):
-    """A method that PEFT attaches to linear layers: `made_by` is its configuration there, `called` how settings are called in it."""
+    """A method that PEFT attaches to linear layers: `made_by` is its configuration there, `called` how settings are
+    called in it.
+    """
 
     made_by: ClassVar[str]
     called: ClassVar[dict[str, str]] = {"rank": "r"}
@@ -45,21 +53,24 @@ class PeftMethod(MethodChoices):
 
 
 class VeraMethod(PeftMethod):
-    """All layers share two random matrices that never learn; each layer learns only how much of each direction it takes, as two
-    vectors.
+    """All layers share two random matrices that never learn; each layer learns only how much of each direction it
+    takes, as two vectors.
 
     Paper: Kopiczko et al. 2024, VeRA (arXiv 2310.11454).
 
     Choose it when many adapters are to be kept and LoRA's are too large.
 
-    Cost: far fewer learned parameters than LoRA; the larger the shared rank, the longer a step. The shared matrices lie in each
-    adapter's file.
+    Cost: far fewer learned parameters than LoRA; the larger the shared rank, the longer a step. The shared matrices lie
+    in each adapter's file.
 
-    It is not smaller in memory while it trains than its file suggests: the shared matrices are as large as the largest layer asks.
+    It is not smaller in memory while it trains than its file suggests: the shared matrices are as large as the largest
+    layer asks.
     """
 
     name: Literal["vera"] = setting("vera", **NAME, labels={"vera": "VeRA"})
-    rank: int = setting(256, "Rank", "Of the shared matrices; large ranks cost hardly any learned parameters.", ge=1, le=4096)
+    rank: int = setting(
+        256, "Rank", "Of the shared matrices; large ranks cost hardly any learned parameters.", ge=1, le=4096
+    )
     layers: Layers = LAYERS
     made_by = "VeraConfig"
     learning_rate = LearningRate(2e-3, "ten times LoRA's, as in the paper")
@@ -69,8 +80,8 @@ class VeraMethod(PeftMethod):
 
 
 class OftMethod(PeftMethod):
-    """Each layer's inputs are rotated, block by block, before the layer sees them. Lengths and angles among neurons stay as they
-    were pretrained.
+    """Each layer's inputs are rotated, block by block, before the layer sees them. Lengths and angles among neurons
+    stay as they were pretrained.
 
     Paper: Qiu et al. 2023, OFT (arXiv 2306.07280), in the form on the inputs of Qiu et al. 2025 (arXiv 2506.19847).
 
@@ -82,7 +93,9 @@ class OftMethod(PeftMethod):
     """
 
     name: Literal["oft"] = setting("oft", **NAME, labels={"oft": "OFT"})
-    block_size: int = setting(32, "Block size", "Numbers that are rotated together; must divide the inputs of every layer.", ge=2, le=1024)
+    block_size: int = setting(
+        32, "Block size", "Numbers that are rotated together; must divide the inputs of every layer.", ge=2, le=1024
+    )
     layers: Layers = LAYERS
     made_by = "OFTConfig"
     called = {"block_size": "oft_block_size"}
@@ -99,21 +112,27 @@ class HraMethod(PeftMethod):
 
     Choose it as a bridge between LoRA and OFT: as few parameters as the one, orthogonal as the other.
 
-    Cost: reflections follow each other and cannot be computed at once, so steps are longer than LoRA's; at inference nothing once
-    merged.
+    Cost: reflections follow each other and cannot be computed at once, so steps are longer than LoRA's; at inference
+    nothing once merged.
 
     It is not for a quantized base: it multiplies the weights themselves.
     """
 
     name: Literal["hra"] = setting("hra", **NAME, labels={"hra": "HRA"})
-    rank: int = setting(8, "Reflections", "How many reflections follow each other; an even number begins as the base.", ge=2, le=512)
+    rank: int = setting(
+        8, "Reflections", "How many reflections follow each other; an even number begins as the base.", ge=2, le=512
+    )
     layers: Layers = LAYERS
     made_by = "HRAConfig"
     families = LINEAR
     precisions = UNPACKED
 
     def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
-        odd = {"method.rank": f"{self.rank} reflections would not begin as the base. Take {self.rank + 1}."} if self.rank % 2 else {}
+        odd = (
+            {"method.rank": f"{self.rank} reflections would not begin as the base. Take {self.rank + 1}."}
+            if self.rank % 2
+            else {}
+        )
         return super().problems(precision, family, task) | odd
 
     def of(self, matrix: Matrix) -> int:
@@ -143,13 +162,15 @@ class MissMethod(PeftMethod):
 
 
 class LohaMethod(PeftMethod):
-    """The change of each layer is the product, number by number, of two low-rank matrices, so that few parameters reach a high rank.
+    """The change of each layer is the product, number by number, of two low-rank matrices, so that few parameters reach
+    a high rank.
 
     Paper: Hyeon-Woo et al. 2022, FedPara (arXiv 2108.06098), as LoHa in LyCORIS (arXiv 2309.14859).
 
     Choose it where LoRA of the same size holds too little.
 
-    Cost: the whole change is multiplied out at each step, which takes longer than LoRA; at inference nothing once merged.
+    Cost: the whole change is multiplied out at each step, which takes longer than LoRA; at inference nothing once
+    merged.
 
     It is not trained on a 4-bit base here: PEFT reads the shape of the packed weights as theirs.
     """
@@ -167,7 +188,8 @@ class LohaMethod(PeftMethod):
 
 
 class LokrMethod(PeftMethod):
-    """The change of each layer is a Kronecker product: a small matrix, each number of which scales a copy of another one.
+    """The change of each layer is a Kronecker product: a small matrix, each number of which scales a copy of another
+    one.
 
     Paper: Edalati et al. 2022, KronA (arXiv 2212.10650), as LoKr in LyCORIS (arXiv 2309.14859).
 
@@ -210,14 +232,17 @@ class PrefixMethod(InFrontMethod):
 
     Choose it when many tasks are served from one model, each with its prefix.
 
-    Cost: few parameters and a cheap step; the prefix takes places of the context, also at inference, and cannot be merged.
+    Cost: few parameters and a cheap step; the prefix takes places of the context, also at inference, and cannot be
+    merged.
 
-    It is not the base at the beginning: an empty prefix does not exist, so the first loss is higher than the base's. Examples
-    cannot be packed into one row, since the prefix stands before the row.
+    It is not the base at the beginning: an empty prefix does not exist, so the first loss is higher than the base's.
+    Examples cannot be packed into one row, since the prefix stands before the row.
     """
 
     name: Literal["prefix"] = setting("prefix", **NAME, labels={"prefix": "Prefix tuning"})
-    tokens: int = setting(20, "Length of the prefix", "Learned places in front of the text, in each layer.", ge=1, le=512)
+    tokens: int = setting(
+        20, "Length of the prefix", "Learned places in front of the text, in each layer.", ge=1, le=512
+    )
     made_by = "PrefixTuningConfig"
     recomputes = False  # a block that is computed anew would lose its prefix
     learning_rate = LearningRate(1e-2, "that of PEFT's examples")
@@ -227,16 +252,18 @@ class PrefixMethod(InFrontMethod):
 
 
 class PromptMethod(InFrontMethod):
-    """A few learned tokens stand in front of every text, as if somebody had found the best possible words; nothing else is changed.
+    """A few learned tokens stand in front of every text, as if somebody had found the best possible words; nothing else
+    is changed.
 
     Paper: Lester et al. 2021, prompt tuning (arXiv 2104.08691).
 
     Choose it for large models: it reaches the others only from billions of parameters on (from the paper).
 
-    Cost: each token learns as many numbers as the model is wide, and nothing else learns; the tokens take places of the context, also
-    at inference, and cannot be merged.
+    Cost: each token learns as many numbers as the model is wide, and nothing else learns; the tokens take places of the
+    context, also at inference, and cannot be merged.
 
-    It is not a prompt that can be read: the tokens lie between those of the vocabulary. Examples cannot be packed into one row.
+    It is not a prompt that can be read: the tokens lie between those of the vocabulary. Examples cannot be packed into
+    one row.
     """
 
     name: Literal["prompt"] = setting("prompt", **NAME, labels={"prompt": "Prompt tuning"})

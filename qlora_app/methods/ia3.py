@@ -12,32 +12,55 @@ if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
     from transformers import PreTrainedModel
 
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "gpt2", "t5", "bert", "roberta", "deberta-v2")
+FAMILIES = (
+    "llama",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+    "phi3",
+    "gpt2",
+    "t5",
+    "bert",
+    "roberta",
+    "deberta-v2",
+)
 WRITTEN = ("chat", "text_to_text")  # tasks whose answers are texts, so that one of them can be read in place of another
 
 
 class Ia3Method(MethodChoices):
-    """Keys, values and the inner activation of the feed-forward part are multiplied by learned scales; nothing else changes. With
-    the two losses over answer options it is T-Few, which learns a task from a few dozen examples.
+    """Keys, values and the inner activation of the feed-forward part are multiplied by learned scales; nothing else
+    changes. With the two losses over answer options it is T-Few, which learns a task from a few dozen examples.
 
     Paper: Liu et al. 2022 (arXiv 2205.05638).
 
     Choose it when there are few examples, or when thousands of adapters are to be kept: one takes kilobytes.
 
-    Cost: hardly any learned parameters, 0.01 % of the model (from the paper); at inference nothing once merged. The losses read
-    every example once more for each of its options.
+    Cost: hardly any learned parameters, 0.01 % of the model (from the paper); at inference nothing once merged. The
+    losses read every example once more for each of its options.
 
-    It is not what PEFT attaches by default on some families: there queries are scaled instead of keys, and on BERT a layer of the
-    attention too. Here the scales stand where the paper puts them, on every family.
+    It is not what PEFT attaches by default on some families: there queries are scaled instead of keys, and on BERT a
+    layer of the attention too. Here the scales stand where the paper puts them, on every family.
     """
 
     name: Literal["ia3"] = setting("ia3", "Method", "How the model is changed.", labels={"ia3": "(IA)3"})
     unlikelihood: float = setting(
-        0.0, "Unlikelihood", "Weight of the loss that makes wrong answers unlikely; 1 in T-Few. They come from a column of options, or are "
-        "the few different answers of the data.", ge=0, le=100)
+        0.0,
+        "Unlikelihood",
+        "Weight of the loss that makes wrong answers unlikely; 1 in T-Few. They come from a column of options, or are "
+        "the few different answers of the data.",
+        ge=0,
+        le=100,
+    )
     length_normalized: float = setting(
-        0.0, "Length-normalized choice", "Weight of the loss that makes the right answer the likeliest, token for token; 1 in T-Few.",
-        ge=0, le=100)
+        0.0,
+        "Length-normalized choice",
+        "Weight of the loss that makes the right answer the likeliest, token for token; 1 in T-Few.",
+        ge=0,
+        le=100,
+    )
 
     families = FAMILIES
     learning_rate: ClassVar[LearningRate] = LearningRate(3e-3, "T-Few's, for every task")
@@ -59,7 +82,9 @@ class Ia3Method(MethodChoices):
         keys, fused, down = scaled_layers(model)
         return IA3Config(task_type=task_type, target_modules=[*keys, *fused, *down], feedforward_modules=down)
 
-    def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> "PeftModel":
+    def attach(
+        self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False
+    ) -> "PeftModel":
         fused = scaled_layers(model)[1]
         attached = super().attach(model, task_type, gradient_checkpointing)
         for name in fused:
@@ -82,7 +107,9 @@ class Ia3Method(MethodChoices):
 
     def trainable(self, block: list[Matrix], layers: int) -> int:
         """One scale for each key, each value and each number between the two halves of the feed-forward part."""
-        return layers * sum(m.inputs if m.role == "down" else m.outputs for m in block if m.role in ("key", "value", "down"))
+        return layers * sum(
+            m.inputs if m.role == "down" else m.outputs for m in block if m.role in ("key", "value", "down")
+        )
 
 
 def _hold_queries(model: "PreTrainedModel", name: str) -> None:

@@ -21,13 +21,18 @@ def linear_layers(model: "PreTrainedModel") -> "dict[str, torch.nn.Module]":
     import torch
     from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer: its weight stands the other way round
 
-    return {name: part for name, part in model.named_modules()
-            if isinstance(part, torch.nn.Linear | Conv1D) and re.search(r"\.\d+\.", name)}
+    return {
+        name: part
+        for name, part in model.named_modules()
+        if isinstance(part, torch.nn.Linear | Conv1D) and re.search(r"\.\d+\.", name)
+    }
 
 
 def attention_layers(model: "PreTrainedModel") -> list[str]:
     """Full names of the linear layers of its attention. Raises UserError where there is none by any usual name."""
-    return _found(model, [name for name in linear_layers(model) if ATTENTION.search(name)], "no attention", "all linear layers")
+    return _found(
+        model, [name for name in linear_layers(model) if ATTENTION.search(name)], "no attention", "all linear layers"
+    )
 
 
 def named_layers(model: "PreTrainedModel", wanted: list[str]) -> list[str]:
@@ -50,7 +55,9 @@ def scaled_layers(model: "PreTrainedModel") -> tuple[list[str], list[str], list[
     """
     names = list(linear_layers(model))
     keys, fused, down = ([name for name in names if rule.search(name)] for rule in (KEYS_AND_VALUES, FUSED, DOWN))
-    _found(model, down if keys or fused else [], "no keys, values and feed-forward part that (IA)3 knows by name", "LoRA")
+    _found(
+        model, down if keys or fused else [], "no keys, values and feed-forward part that (IA)3 knows by name", "LoRA"
+    )
     return keys, fused, down
 
 

@@ -13,40 +13,57 @@ if TYPE_CHECKING:
 
 
 class LoraMethod(MethodChoices):
-    """Two small matrices beside each chosen linear layer learn, and their product is added to what the layer gives. The base
-    stays as it is; on a base in 4-bit NF4 this is QLoRA.
+    """Two small matrices beside each chosen linear layer learn, and their product is added to what the layer gives. The
+    base stays as it is; on a base in 4-bit NF4 this is QLoRA.
 
     Paper: Hu et al. 2021 (arXiv 2106.09685), Dettmers et al. 2023 (arXiv 2305.14314); rsLoRA: Kalajdzievski 2023 (arXiv
-    2312.03732); DoRA: Liu et al. 2024 (arXiv 2402.09353); LoftQ: Li et al. 2023 (arXiv 2310.08659); PiSSA: Meng et al. 2024
-    (arXiv 2404.02948).
+    2312.03732); DoRA: Liu et al. 2024 (arXiv 2402.09353); LoftQ: Li et al. 2023 (arXiv 2310.08659); PiSSA: Meng et al.
+    2024 (arXiv 2404.02948).
 
     Choose it first: it is the best understood method, and every tool opens what it makes.
 
-    Cost: while training, the adapter with its gradients and moments, and more work than the base alone; at inference nothing once
-    it is merged. DoRA takes 1.5 times as long a step (measured here).
+    Cost: while training, the adapter with its gradients and moments, and more work than the base alone; at inference
+    nothing once it is merged. DoRA takes 1.5 times as long a step (measured here).
 
-    It is not an approximation of the weights: what it learns is a change of low rank. Merged into 4-bit weights it is rounded with
-    them; merged into unpacked ones it is exact.
+    It is not an approximation of the weights: what it learns is a change of low rank. Merged into 4-bit weights it is
+    rounded with them; merged into unpacked ones it is exact.
     """
 
     name: Literal["lora"] = setting("lora", "Method", "How the model is changed.", labels={"lora": "LoRA"})
     rank: int = setting(16, "Rank", "Size of the adapter. More learns more and takes more memory.", ge=1, le=512)
     alpha: int = setting(32, "Alpha", "Strength of the adapter; usually one to two times the rank.", ge=1, le=1024)
-    dropout: float = setting(0.05, "Dropout", "Share of adapter inputs dropped while training; guards small data.", ge=0, lt=1)
+    dropout: float = setting(
+        0.05, "Dropout", "Share of adapter inputs dropped while training; guards small data.", ge=0, lt=1
+    )
     layers: Literal["all-linear", "attention", "named"] = setting(
-        "all-linear", "Layers", "QLoRA found that adapters on all linear layers are needed to match full fine-tuning.",
-        labels={"all-linear": "All linear layers", "attention": "Attention only", "named": "Those named below"})
+        "all-linear",
+        "Layers",
+        "QLoRA found that adapters on all linear layers are needed to match full fine-tuning.",
+        labels={"all-linear": "All linear layers", "attention": "Attention only", "named": "Those named below"},
+    )
     layer_names: list[str] = setting(
-        [], "Layer names", "One a line, such as q_proj. A name the model does not have is answered with those it has.")
+        [], "Layer names", "One a line, such as q_proj. A name the model does not have is answered with those it has."
+    )
     rank_stabilized: bool = setting(
-        False, "Rank-stabilized scaling", "Scales by 1/sqrt(rank) instead of 1/rank (rsLoRA); helps large ranks.")
+        False, "Rank-stabilized scaling", "Scales by 1/sqrt(rank) instead of 1/rank (rsLoRA); helps large ranks."
+    )
     weight_decomposed: bool = setting(
-        False, "Magnitude and direction apart", "DoRA: the length of each weight vector learns by itself. Helps small ranks.")
+        False,
+        "Magnitude and direction apart",
+        "DoRA: the length of each weight vector learns by itself. Helps small ranks.",
+    )
     initialisation: Literal["default", "loftq", "pissa"] = setting(
-        "default", "Initialisation", "Where the adapter begins. LoftQ begins with what 4-bit rounding took away, PiSSA with the largest "
-        "directions of the weights.", labels={"default": "At nothing", "loftq": "LoftQ", "pissa": "PiSSA"})
+        "default",
+        "Initialisation",
+        "Where the adapter begins. LoftQ begins with what 4-bit rounding took away, PiSSA with the largest "
+        "directions of the weights.",
+        labels={"default": "At nothing", "loftq": "LoftQ", "pissa": "PiSSA"},
+    )
     train_embeddings: bool = setting(
-        False, "Train embeddings", "Learn the embeddings and the output head whole, for new words or languages. Takes much memory.")
+        False,
+        "Train embeddings",
+        "Learn the embeddings and the output head whole, for new words or languages. Takes much memory.",
+    )
 
     learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "QLoRA's, up to 13B")
 
@@ -67,14 +84,20 @@ class LoraMethod(MethodChoices):
         if self.initialisation == "loftq" and precision not in ("nf4", "fp4"):
             problems["method.initialisation"] = (
                 f"LoftQ makes up for what rounding to 4 bits takes away, and the base is held in {precision}. "
-                "Choose a base in 4 bits, or another initialisation.")
+                "Choose a base in 4 bits, or another initialisation."
+            )
         if self.weight_decomposed and precision == "int8":
-            problems["method.weight_decomposed"] = "DoRA cannot measure 8-bit weights on a CPU. Choose a base in 4 or 16 bits."
+            problems["method.weight_decomposed"] = (
+                "DoRA cannot measure 8-bit weights on a CPU. Choose a base in 4 or 16 bits."
+            )
         if self.initialisation != "default" and self.weight_decomposed:
-            problems["method.weight_decomposed"] = "DoRA measures the weights before LoftQ or PiSSA has begun. Choose one of the two."
+            problems["method.weight_decomposed"] = (
+                "DoRA measures the weights before LoftQ or PiSSA has begun. Choose one of the two."
+            )
         if self.initialisation == "pissa" and self.dropout:
-            problems["method.dropout"] = ("PiSSA takes away what the adapter began with, which dropout would take away only in part. "
-                                          "Set it to 0.")
+            problems["method.dropout"] = (
+                "PiSSA takes away what the adapter began with, which dropout would take away only in part. Set it to 0."
+            )
         if self.layers == "named" and not self.layer_names:
             problems["method.layer_names"] = "Name at least one layer, for example q_proj."
         return problems
@@ -82,7 +105,9 @@ class LoraMethod(MethodChoices):
     def layers_named(self) -> list[str]:
         return self.layer_names if self.layers == "named" else []
 
-    def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> "PeftModel":
+    def attach(
+        self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False
+    ) -> "PeftModel":
         from .beginnings import begin_at_error, begin_at_largest
 
         attached = super().attach(model, task_type, gradient_checkpointing)
@@ -96,9 +121,16 @@ class LoraMethod(MethodChoices):
     def config(self, model: "PreTrainedModel", task_type: str | None) -> "PeftConfig":
         from peft import LoraConfig
 
-        return LoraConfig(task_type=task_type, r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout,
-                          use_rslora=self.rank_stabilized, use_dora=self.weight_decomposed, target_modules=self._targets(model),
-                          modules_to_save=embeddings(model) if self.train_embeddings else None)
+        return LoraConfig(
+            task_type=task_type,
+            r=self.rank,
+            lora_alpha=self.alpha,
+            lora_dropout=self.dropout,
+            use_rslora=self.rank_stabilized,
+            use_dora=self.weight_decomposed,
+            target_modules=self._targets(model),
+            modules_to_save=embeddings(model) if self.train_embeddings else None,
+        )
 
     def _targets(self, model: "PreTrainedModel") -> str | list[str]:
         if self.layers == "named":
@@ -125,7 +157,9 @@ class LoraMethod(MethodChoices):
 
 
 def embeddings(model: "PreTrainedModel") -> list[str]:
-    """Full names of the embeddings, of the output head, and of what else has a weight of theirs: T5 has four such modules."""
+    """Full names of the embeddings, of the output head, and of what else has a weight of theirs: T5 has four such
+    modules.
+    """
     ends = [model.get_input_embeddings(), model.get_output_embeddings()]
     weights = {id(end.weight) for end in ends if end is not None}
     every = model.named_modules(remove_duplicate=False)
@@ -135,8 +169,8 @@ def embeddings(model: "PreTrainedModel") -> list[str]:
 def tie(model: "PeftModel") -> None:
     """Modules that learn whole and have one weight in the base get one weight to learn.
 
-    PEFT's own `ensure_weight_tying` knows two names of embeddings, and is forgotten when a second adapter is read beside
-    the first.
+    PEFT's own `ensure_weight_tying` knows two names of embeddings, and is forgotten when a second adapter is read
+    beside the first.
     """
     from peft.utils import ModulesToSaveWrapper
 

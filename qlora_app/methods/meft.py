@@ -12,7 +12,8 @@ from .method import LearningRate, Matrix, MethodChoices
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-HOLDS = 1e-5  # of what a block is given, the share that may come back wrong before the first step: it grows while adapters learn
+# of what a block is given, the share that may come back wrong before the first step: it grows while adapters learn
+HOLDS = 1e-5
 USELESS = 1e-2  # from here on gradients are wrong too
 ORDER = ("fp32", "fp64", "exact")  # cheapest first
 BITS = {"fp32": 32, "fp64": 64}
@@ -21,36 +22,55 @@ FLAT = 12  # blocks, as many as 64 bits rebuild with the smallest of these: 8**1
 
 
 class MeftMethod(MethodChoices):
-    """The blocks are coupled so that what each was given can be worked out from what it gave, and a training step remembers nothing
-    else of them. The pretrained blocks stay as they are, and small bottleneck adapters beside them learn.
+    """The blocks are coupled so that what each was given can be worked out from what it gave, and a training step
+    remembers nothing else of them. The pretrained blocks stay as they are, and small bottleneck adapters beside them
+    learn.
 
     Paper: Liao et al. 2023, MEFT (NeurIPS; arXiv 2306.00477), its first variant.
 
     Choose it when long examples or a deep model fill the memory while training, and a shorter step is not the aim.
 
-    Cost: a step takes 1.4 to 1.5 times as long as LoRA's, and 1.6 times as long with gradient checkpointing (measured here on a CPU).
-    What is kept for the backward pass does not grow with depth where 32 or 64 bits hold, which is measured on the model before the
-    first step; where they do not, it grows by half a byte for each number of a layer's hidden state, and checkpointing by two or four.
-    Inference costs two small adapters a layer.
+    Cost: a step takes 1.4 to 1.5 times as long as LoRA's, and 1.6 times as long with gradient checkpointing (measured
+    here on a CPU). What is kept for the backward pass does not grow with depth where 32 or 64 bits hold, which is
+    measured on the model before the first step; where they do not, it grows by half a byte for each number of a layer's
+    hidden state, and checkpointing by two or four. Inference costs two small adapters a layer.
 
-    It is not exactly the pretrained model at the start: a part of an older state is added to each block, and what that does is measured
-    and said. The authors end with the mean of both streams; here the last block's state goes on, which is nearer to the pretrained
-    model.
+    It is not exactly the pretrained model at the start: a part of an older state is added to each block, and what that
+    does is measured and said. The authors end with the mean of both streams; here the last block's state goes on, which
+    is nearer to the pretrained model.
     """
 
     name: Literal["meft"] = setting("meft", "Method", "How the model is changed.", labels={"meft": "MEFT"})
     rank: int = setting(8, "Rank", "Inner size of each adapter. More learns more and takes more memory.", ge=1, le=512)
     dropout: float = setting(0.1, "Dropout", "Share of an adapter's inner numbers dropped while training.", ge=0, lt=1)
     divisor: int = setting(
-        0, "Divisor of the older stream", "1/lambda, 10 in the paper. Larger begins nearer to the base and is harder to undo. 0 measures.",
-        ge=0, le=256)
+        0,
+        "Divisor of the older stream",
+        "1/lambda, 10 in the paper. Larger begins nearer to the base and is harder to undo. 0 measures.",
+        ge=0,
+        le=256,
+    )
     precision: Literal["auto", "fp32", "fp64", "exact"] = setting(
-        "auto", "Precision of the streams", "Automatic: the cheapest that rebuilds every block's input on this model, measured first.",
-        labels={"auto": "Automatic", "fp32": "32-bit", "fp64": "64-bit", "exact": "Exact (remainders stored)"})
+        "auto",
+        "Precision of the streams",
+        "Automatic: the cheapest that rebuilds every block's input on this model, measured first.",
+        labels={"auto": "Automatic", "fp32": "32-bit", "fp64": "64-bit", "exact": "Exact (remainders stored)"},
+    )
 
     # One stack of blocks that hand on nothing but hidden states.
-    families: ClassVar[tuple[str, ...]] = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "gpt2", "bert",
-                                           "roberta")
+    families: ClassVar[tuple[str, ...]] = (
+        "llama",
+        "mistral",
+        "qwen2",
+        "qwen3",
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+        "phi3",
+        "gpt2",
+        "bert",
+        "roberta",
+    )
 
     learning_rate: ClassVar[LearningRate] = LearningRate(5e-4, "the authors', who go up to 8e-4")
 
@@ -59,22 +79,30 @@ class MeftMethod(MethodChoices):
         return False
 
     def streams_kept(self, layers: int) -> float:
-        """Two streams in 64 bits, and for as many blocks as whole numbers are needed the remainders of the divisions."""
+        """Two streams in 64 bits, and for as many blocks as whole numbers are needed the remainders of the
+        divisions.
+        """
         deep = self.precision == "exact" or (self.precision == "auto" and layers > FLAT)
         remainder = next(bits for bits in (1, 2, 4, 8) if 2**bits >= (self.divisor or AUTOMATIC[1]))
         return 2 * (4 if self.precision == "fp32" else 8) + deep * layers * remainder / 8
 
     # ---- training
 
-    def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> Any:
-        """The blocks coupled, adapters in place. Checkpointing is not switched on: there is nothing left to save with it."""
+    def attach(
+        self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False
+    ) -> Any:
+        """The blocks coupled, adapters in place. Checkpointing is not switched on: there is nothing left to save with
+        it.
+        """
         from .parts.adapted import AdaptedModel, beside_feed_forward
         from .parts.blocks import stacks
         from .parts.reversible import ARITHMETICS, Stack, turn_around
 
         found = stacks(model)
         if len(found) > 1:
-            raise UserError(f"MEFT turns one stack of blocks around; a {type(model).__name__} has {len(found)}. Choose LoRA.")
+            raise UserError(
+                f"MEFT turns one stack of blocks around; a {type(model).__name__} has {len(found)}. Choose LoRA."
+            )
         beside_feed_forward(model, self.rank, self.dropout)
         precision, divisor = self._candidates()[0]
         stack = Stack(ARITHMETICS[precision](divisor))
@@ -89,7 +117,9 @@ class MeftMethod(MethodChoices):
         return (2 * layers - 1) * (2 * hidden * self.rank + self.rank + hidden)
 
     def before_first_step(self, model: Any, batch: dict[str, Any]) -> list[str]:
-        """Which precision rebuilds the inputs of all blocks on this model, and what the coupling does to it at the start."""
+        """Which precision rebuilds the inputs of all blocks on this model, and what the coupling does to it at the
+        start.
+        """
         import torch
 
         passes: list[Any] = []
@@ -105,18 +135,27 @@ class MeftMethod(MethodChoices):
             start = model(**batch).loss.item()
         model.train(was_training)
         model.figures |= {"reconstruction_error": errors, "base_loss": base, "start_loss": start}
-        return [*self._said(model, errors), f"Coupled like this the model begins with a loss of {start:.3f} on the first examples; "
-                                           f"the base has {base:.3f}."]
+        return [
+            *self._said(model, errors),
+            f"Coupled like this the model begins with a loss of {start:.3f} on the first examples; "
+            f"the base has {base:.3f}.",
+        ]
 
     def _candidates(self) -> list[tuple[str, int]]:
-        """(precision, divisor), cheapest first; of those that cost the same, what begins nearest to the base. Halving, as often as
-        64 bits have room for it, is undone exactly, so the automatic divisors are powers of two."""
+        """(precision, divisor), cheapest first; of those that cost the same, what begins nearest to the base. Halving,
+        as often as 64 bits have room for it, is undone exactly, so the automatic divisors are powers of two."""
         divisors = (self.divisor,) if self.divisor else AUTOMATIC
         which = {"fp32": divisors[-1:], "fp64": divisors, "exact": divisors[-2:][:1]}
-        return [(name, divisor) for name in (ORDER if self.precision == "auto" else (self.precision,)) for divisor in which[name]]
+        return [
+            (name, divisor)
+            for name in (ORDER if self.precision == "auto" else (self.precision,))
+            for divisor in which[name]
+        ]
 
     def _choose(self, model: Any, hidden: Any, calls: Any) -> dict[str, float]:
-        """Set the model to the first candidate that holds; {precision and divisor: measured error} of all that were tried."""
+        """Set the model to the first candidate that holds; {precision and divisor: measured error} of all that were
+        tried.
+        """
         from .parts.reversible import ARITHMETICS, reconstruction_error
 
         errors: dict[str, float] = {}
@@ -134,25 +173,44 @@ class MeftMethod(MethodChoices):
         blocks, taken, divisor = len(model.stack.turns), model.figures["precision"], model.figures["divisor"]
         last_tried = {name.partition(" / ")[0]: (name.partition(" / ")[2], e) for name, e in failed}
         last_tried.pop(taken, None)
-        said = [f"In {BITS[name]} bits, what the {blocks} blocks were given would come back {_percent(e)} % wrong (divisor {tried})."
-                for name, (tried, e) in last_tried.items()]
+        said = [
+            f"In {BITS[name]} bits, what the {blocks} blocks were given would come back {_percent(e)} % wrong "
+            f"(divisor {tried})."
+            for name, (tried, e) in last_tried.items()
+        ]
         kept, checkpointed = model.stack.arithmetic.bytes_kept(blocks), blocks * model.dtype.itemsize
         grows = kept - model.stack.arithmetic.bytes_kept(0)
         if error > USELESS:
-            return [*said, f"What the {blocks} blocks were given comes back {_percent(error)} % wrong with the precision and divisor "
-                           f"chosen ({taken}, {divisor}): the gradients are useless. Set the precision to automatic."]
+            return [
+                *said,
+                f"What the {blocks} blocks were given comes back {_percent(error)} % wrong with the precision and "
+                f"divisor "
+                f"chosen ({taken}, {divisor}): the gradients are useless. Set the precision to automatic.",
+            ]
         if taken == "exact":
-            return [*said, f"In whole numbers with stored remainders it comes back bit by bit (divisor {divisor}). A step keeps {kept:g} "
-                           f"bytes for each number of the hidden state, {grows:g} of them because of the {blocks} blocks; with gradient "
-                           f"checkpointing it would keep {checkpointed}."]
-        return [*said, f"In {BITS[taken]} bits it comes back {_percent(error)} % wrong (divisor {divisor}), which holds. A step keeps "
-                       f"{kept:g} bytes for each number of the hidden state, however deep the model; with gradient checkpointing it would "
-                       f"keep {checkpointed}."]
+            return [
+                *said,
+                f"In whole numbers with stored remainders it comes back bit by bit (divisor {divisor}). A step keeps "
+                f"{kept:g} "
+                f"bytes for each number of the hidden state, {grows:g} of them because of the {blocks} blocks; with "
+                f"gradient "
+                f"checkpointing it would keep {checkpointed}.",
+            ]
+        return [
+            *said,
+            f"In {BITS[taken]} bits it comes back {_percent(error)} % wrong (divisor {divisor}), which holds. A step "
+            f"keeps "
+            f"{kept:g} bytes for each number of the hidden state, however deep the model; with gradient checkpointing "
+            f"it would "
+            f"keep {checkpointed}.",
+        ]
 
     # ---- the folder
 
     def save(self, model: Any, folder: Path) -> None:
-        model.save(folder, self.model_dump() | {"computed_with": [model.figures["precision"], model.figures["divisor"]]})
+        model.save(
+            folder, self.model_dump() | {"computed_with": [model.figures["precision"], model.figures["divisor"]]}
+        )
 
     def resume(self, model: Any, folder: Path) -> None:
         """With the precision and divisor it was trained with, whatever a measurement would choose now."""

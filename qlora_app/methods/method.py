@@ -1,7 +1,8 @@
-"""What every fine-tuning method is to the rest of the app. A method is one file: a class with its settings and what differs from here.
+"""What every fine-tuning method is to the rest of the app. A method is one file: a class with its settings and what
+differs from here.
 
-The defaults are those of a method of PEFT, which only has to say its `config`. A method of its own overrides what it needs;
-nothing outside of this folder asks which method it is.
+The defaults are those of a method of PEFT, which only has to say its `config`. A method of its own overrides what it
+needs; nothing outside of this folder asks which method it is.
 """
 
 import contextlib
@@ -35,7 +36,8 @@ class Matrix(NamedTuple):
     outputs: int
 
     @property
-    def is_attention(self) -> bool: return self.role in ("query", "key", "value", "output")
+    def is_attention(self) -> bool:
+        return self.role in ("query", "key", "value", "output")
 
 
 class MethodChoices(Choices):
@@ -45,10 +47,14 @@ class MethodChoices(Choices):
     "Paper:", "Choose it", "Cost:" and "It is not"; the first one says in two sentences what it does.
     """
 
-    precisions: ClassVar[tuple[str, ...]] = PRECISIONS  # of the base, with which it trains and comes back the same from disk
+    precisions: ClassVar[tuple[str, ...]] = (
+        PRECISIONS  # of the base, with which it trains and comes back the same from disk
+    )
     families: ClassVar[tuple[str, ...]] = ()  # model_type of the bases it is for; empty: all
     tasks: ClassVar[tuple[str, ...]] = ()  # what it can be trained for; empty: everything
-    packs: ClassVar[bool] = True  # can several examples share a row? Not where what is learned stands in front of the row
+    packs: ClassVar[bool] = (
+        True  # can several examples share a row? Not where what is learned stands in front of the row
+    )
     recomputes: ClassVar[bool] = True  # does it bear gradient checkpointing, which computes each block a second time?
     learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "QLoRA's for LoRA")  # with which training begins
     quantizes_itself: ClassVar[bool] = False  # the base is loaded unquantized, and the method makes what it needs of it
@@ -70,7 +76,9 @@ class MethodChoices(Choices):
 
     @property
     def needs_its_precision(self) -> bool:
-        """Does what is learned fit only a base in the precision it was learned on? On any other, such an adapter is wrong."""
+        """Does what is learned fit only a base in the precision it was learned on? On any other, such an adapter is
+        wrong.
+        """
         return False
 
     def how_else_opened(self, folder: str) -> str:
@@ -87,13 +95,17 @@ class MethodChoices(Choices):
         title, problems = self.title(), {}
         if precision not in self.precisions:
             problems["base_model.precision"] = (
-                f"{title} does not train on a base in {precision}. Choose one of: {', '.join(self.precisions)}.")
+                f"{title} does not train on a base in {precision}. Choose one of: {', '.join(self.precisions)}."
+            )
         if family and self.families and family not in self.families:
             problems["method.name"] = (
-                f"{title} is not made for {family} models, only for these: {', '.join(self.families)}. Choose another method.")
+                f"{title} is not made for {family} models, only for these: {', '.join(self.families)}. Choose another "
+                f"method."
+            )
         if task and self.tasks and task not in self.tasks:
             problems["method.name"] = (
-                f"{title} cannot be trained for {task}, only for these: {', '.join(self.tasks)}. Choose another method.")
+                f"{title} cannot be trained for {task}, only for these: {', '.join(self.tasks)}. Choose another method."
+            )
         return problems
 
     @property
@@ -107,12 +119,16 @@ class MethodChoices(Choices):
         return 1
 
     def streams_kept(self, layers: int) -> float | None:
-        """Bytes a step keeps for each number of the hidden state, all blocks together; None where each keeps what autograd wants."""
+        """Bytes a step keeps for each number of the hidden state, all blocks together; None where each keeps what
+        autograd wants.
+        """
         return None
 
     @property
     def comparing(self) -> tuple[str, ...]:
-        """Its settings that are on and want the wrong answers too in `loss`. With any, batches hold them as "options"."""
+        """Its settings that are on and want the wrong answers too in `loss`. With any, batches hold them as
+        "options".
+        """
         return ()
 
     def layers_named(self) -> list[str]:
@@ -131,25 +147,35 @@ class MethodChoices(Choices):
 
     # ---- training
 
-    def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> "PeftModel":
-        """The model with what is to be learned beside it, which changes nothing yet. `task_type` is PEFT's, None for fill-mask.
+    def attach(
+        self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False
+    ) -> "PeftModel":
+        """The model with what is to be learned beside it, which changes nothing yet. `task_type` is PEFT's, None for
+        fill-mask.
 
-        What is returned has PeftModel's surface: `disable_adapter()`, `save_pretrained(folder)`, `base_model`, `generate`.
+        What is returned has PeftModel's surface: `disable_adapter()`, `save_pretrained(folder)`, `base_model`,
+        `generate`.
         """
         from peft import get_peft_model
 
         from .parts.cpu_lora import in_one_step
 
-        # PEFT's preparation for quantized models would turn embeddings, output head and norms into 32-bit copies: 2 GB more for
-        # a model of 8 billion parameters, for numbers that are frozen anyway.
+        # PEFT's preparation for quantized models would turn embeddings, output head and norms into 32-bit copies: 2 GB
+        # more for a model of 8 billion parameters, for numbers that are frozen anyway.
         if gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
             model.enable_input_require_grads()
         config = self.config(model, task_type)
-        if new := getattr(model, "new_parts", []):  # what the base's files do not hold is learned whole, and kept with the adapter
+        if new := getattr(
+            model, "new_parts", []
+        ):  # what the base's files do not hold is learned whole, and kept with the adapter
             if config.is_prompt_learning:
-                raise UserError(f"{self.title()} learns what stands in front of a text, and this task needs a new head too. Choose another "
-                                "method.", {"method.name": "It cannot learn a new head."})
+                raise UserError(
+                    f"{self.title()} learns what stands in front of a text, and this task needs a new head too. "
+                    f"Choose another "
+                    "method.",
+                    {"method.name": "It cannot learn a new head."},
+                )
             config.modules_to_save = sorted({*(getattr(config, "modules_to_save", None) or []), *new})
         attached = get_peft_model(model, config)
         return in_one_step(attached) if model.device.type == "cpu" else attached
@@ -159,7 +185,9 @@ class MethodChoices(Choices):
         raise NotImplementedError
 
     def before_first_step(self, model: "PeftModel", batch: dict[str, Any]) -> list[str]:
-        """Measure on the real model what may go wrong; returns sentences for the page. May change how the model computes."""
+        """Measure on the real model what may go wrong; returns sentences for the page. May change how the model
+        computes.
+        """
         return []
 
     def loss(self, model: "PeftModel", inputs: dict[str, Any], outputs: Any) -> "torch.Tensor | None":
@@ -170,7 +198,9 @@ class MethodChoices(Choices):
         """Called between the backward pass of step `step` (from 1) and the next one, before gradients are cleared."""
 
     def may_end_at(self, step: int, total: int) -> bool:
-        """Is what was learned by this step whole, so that the run may keep it as its end? Not while a method still has work to do."""
+        """Is what was learned by this step whole, so that the run may keep it as its end? Not while a method still has
+        work to do.
+        """
         return True
 
     # ---- the folder of an adapter: of a checkpoint, or of the end
@@ -184,8 +214,8 @@ class MethodChoices(Choices):
         model.load_adapter(str(folder), "default", is_trainable=True)
 
     def finish(self, model: "PeftModel", folder: Path) -> dict[str, Any]:
-        """Once, after the last step and `save` into `folder`: what the method does at its end, and its figures for the proof;
-        a sentence about them as "in_words".
+        """Once, after the last step and `save` into `folder`: what the method does at its end, and its figures for the
+        proof; a sentence about them as "in_words".
 
         What the model answers afterwards is what is measured, and what `load` of the folder must answer.
         """
@@ -195,11 +225,15 @@ class MethodChoices(Choices):
         """The base with the adapter of `folder`, for answering (nothing in it requires gradients)."""
         from peft import PeftModel
 
-        return PeftModel.from_pretrained(model, str(folder), is_trainable=False).requires_grad_(False)  # it forgets learned tokens
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=False).requires_grad_(
+            False
+        )  # it forgets learned tokens
 
     @contextlib.contextmanager
     def from_disk(self, model: "PeftModel", folder: Path) -> Iterator[None]:
-        """For a moment the trained model answers with the adapter of `folder`: the proof that it reads back the same."""
+        """For a moment the trained model answers with the adapter of `folder`: the proof that it reads back the
+        same.
+        """
         model.load_adapter(str(folder), adapter_name="from_disk", is_trainable=False)
         model.set_adapter("from_disk", inference_mode=True)
         try:
@@ -210,9 +244,14 @@ class MethodChoices(Choices):
 
 
 def marks(model: "torch.nn.Module") -> dict[str, tuple[float, float]]:
-    """A checksum of everything in a model that learns: {name: (sum, sum of magnitudes)}; taken before the first step."""
-    return {name: (p.detach().double().sum().item(), p.detach().double().abs().sum().item())
-            for name, p in model.named_parameters() if p.requires_grad}
+    """A checksum of everything in a model that learns: {name: (sum, sum of magnitudes)}; taken before the first
+    step.
+    """
+    return {
+        name: (p.detach().double().sum().item(), p.detach().double().abs().sum().item())
+        for name, p in model.named_parameters()
+        if p.requires_grad
+    }
 
 
 def update(model: "torch.nn.Module", before: dict[str, tuple[float, float]]) -> dict[str, int]:
@@ -222,8 +261,11 @@ def update(model: "torch.nn.Module", before: dict[str, tuple[float, float]]) -> 
     for name in before:
         layer = _layer_of(name, model)
         layers[layer] = layers.get(layer, False) or now.get(name) != before[name]
-    return {"layers": len(layers), "zero_layers": sum(not moved for moved in layers.values()),
-            "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad)}
+    return {
+        "layers": len(layers),
+        "zero_layers": sum(not moved for moved in layers.values()),
+        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    }
 
 
 def _layer_of(name: str, model: "torch.nn.Module") -> str:

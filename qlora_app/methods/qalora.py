@@ -17,30 +17,47 @@ PROBED = 256  # tokens of the first batch, on which merging is measured at the e
 
 
 class QaLoraMethod(MethodChoices):
-    """The base is rounded to 4, 3 or 2 bits in small groups of inputs, and a LoRA learns on the sum of each group. At the end it goes
-    into the groups' zero points exactly, so what is left is a quantized model of the same size, its codes unchanged.
+    """The base is rounded to 4, 3 or 2 bits in small groups of inputs, and a LoRA learns on the sum of each group. At
+    the end it goes into the groups' zero points exactly, so what is left is a quantized model of the same size, its
+    codes unchanged.
 
     Paper: Xu et al. 2024, QA-LoRA (ICLR; arXiv 2309.14717).
 
-    Choose it when the result shall run quantized and without an adapter beside it. Merging LoRA into NF4 rounds a part of what was
-    learned away, this loses nothing; both are measured at the end of every run.
+    Choose it when the result shall run quantized and without an adapter beside it. Merging LoRA into NF4 rounds a part
+    of what was learned away, this loses nothing; both are measured at the end of every run.
 
-    Cost: a training step takes as long as QLoRA's (measured here on a CPU), with about half its parameters to learn. The base is read
-    in 16 or 32 bits and then rounded layer by layer, so the start needs memory for it whole. Merged, inference costs nothing extra; a
-    weight takes 5.5 bits with 4-bit codes in groups of 32, because zero points stay numbers of 32 bits.
+    Cost: a training step takes as long as QLoRA's (measured here on a CPU), with about half its parameters to learn.
+    The base is read in 16 or 32 bits and then rounded layer by layer, so the start needs memory for it whole. Merged,
+    inference costs nothing extra; a weight takes 5.5 bits with 4-bit codes in groups of 32, because zero points stay
+    numbers of 32 bits.
 
-    It is not a decomposition of the weights, and not rounding after training: the base is rounded first. The paper rounds with GPTQ,
-    which needs texts to measure on; here it is rounding to nearest within the best range of each group.
+    It is not a decomposition of the weights, and not rounding after training: the base is rounded first. The paper
+    rounds with GPTQ, which needs texts to measure on; here it is rounding to nearest within the best range of each
+    group.
     """
 
     name: Literal["qalora"] = setting("qalora", "Method", "How the model is changed.", labels={"qalora": "QA-LoRA"})
     rank: int = setting(16, "Rank", "Size of the adapter. More learns more and takes more memory.", ge=1, le=512)
-    alpha: int = setting(4, "Alpha", "Strength of the adapter; a quarter of the rank in the paper, for the sum of a group is large.", ge=1,
-                         le=1024)
-    dropout: float = setting(0.05, "Dropout", "Share of adapter inputs dropped while training; guards small data.", ge=0, lt=1)
-    bits: int = setting(4, "Bits", "Size of a weight's code. 3 and 2 save memory and cost the base much of what it knows.", ge=2, le=4)
-    group: int = setting(32, "Group size", "Inputs that share a scale and a zero point. Smaller is more exact and learns more.", ge=8,
-                         le=512)
+    alpha: int = setting(
+        4,
+        "Alpha",
+        "Strength of the adapter; a quarter of the rank in the paper, for the sum of a group is large.",
+        ge=1,
+        le=1024,
+    )
+    dropout: float = setting(
+        0.05, "Dropout", "Share of adapter inputs dropped while training; guards small data.", ge=0, lt=1
+    )
+    bits: int = setting(
+        4, "Bits", "Size of a weight's code. 3 and 2 save memory and cost the base much of what it knows.", ge=2, le=4
+    )
+    group: int = setting(
+        32,
+        "Group size",
+        "Inputs that share a scale and a zero point. Smaller is more exact and learns more.",
+        ge=8,
+        le=512,
+    )
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
     quantizes_itself: ClassVar[bool] = True
@@ -55,7 +72,8 @@ class QaLoraMethod(MethodChoices):
 
     def how_else_opened(self, folder: str) -> str:
         return f"""
-`{INT_FOLDER}/` holds the quantized model with the adapter in its zero points. It needs neither the base nor the adapter:
+`{INT_FOLDER}/` holds the quantized model with the adapter in its zero points. It needs neither the base nor the
+adapter:
 
 ```python
 from pathlib import Path
@@ -70,11 +88,15 @@ tokenizer = AutoTokenizer.from_pretrained("{folder}")
     def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
         problems = super().problems(precision, family, task)
         if "base_model.precision" in problems:
-            problems["base_model.precision"] = (f"QA-LoRA rounds the base to {self.bits} bits itself, and in {precision} it would be "
-                                                "rounded already. Choose 32-bit or 16-bit here.")
+            problems["base_model.precision"] = (
+                f"QA-LoRA rounds the base to {self.bits} bits itself, and in {precision} it would be "
+                "rounded already. Choose 32-bit or 16-bit here."
+            )
         return problems
 
-    def attach(self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False) -> "PeftModel":
+    def attach(
+        self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False
+    ) -> "PeftModel":
         """As always, on a base that is rounded first. Raises UserError where the group size does not fit the model."""
         from .parts.groups import quantize_blocks
 
@@ -96,7 +118,9 @@ tokenizer = AutoTokenizer.from_pretrained("{folder}")
         return []
 
     def finish(self, model: "PeftModel", folder: Path) -> dict[str, Any]:
-        """Into the zero points. The figures: what merging changed of what was learned, and what it would change in NF4."""
+        """Into the zero points. The figures: what merging changed of what was learned, and what it would change in
+        NF4.
+        """
         from .parts.groups import lost_in_merging, pooled_layers, save_merged
 
         for layer in pooled_layers(model).values():
@@ -106,8 +130,11 @@ tokenizer = AutoTokenizer.from_pretrained("{folder}")
         if not hasattr(model, "probe"):
             return {}
         lost = lost_in_merging(model, model.probe)
-        return lost | {"in_words": f"Merging into the zero points lost {lost['merge_error']:.1e} of what was learned; merged into NF4 "
-                                   f"it would be {lost['nf4_merge_error']:.2g}."}
+        return lost | {
+            "in_words": f"Merging into the zero points lost {lost['merge_error']:.1e} of what was learned; merged "
+            f"into NF4 "
+            f"it would be {lost['nf4_merge_error']:.2g}."
+        }
 
     def load(self, model: "PreTrainedModel", folder: Path) -> "PeftModel":
         """Merged, as it was saved at the end; of a checkpoint with the adapter beside the base. Raises UserError."""

@@ -1,4 +1,6 @@
-"""A loss curve of bounded size: at most 2,000 buckets with the lowest and highest loss of each, whatever the run's length."""
+"""A loss curve of bounded size: at most 2,000 buckets with the lowest and highest loss of each, whatever the run's
+length.
+"""
 
 from typing import Any
 
@@ -8,8 +10,13 @@ MOST_BUCKETS = 2000
 class Curve:
     """Buckets double their width when they become too many, so adding is constant work and spikes are never lost."""
 
-    def __init__(self, width: int = 1, buckets: list[list[float]] | None = None,
-                 held_out: list[list[float]] | None = None, offset: int = 0) -> None:
+    def __init__(
+        self,
+        width: int = 1,
+        buckets: list[list[float]] | None = None,
+        held_out: list[list[float]] | None = None,
+        offset: int = 0,
+    ) -> None:
         self.width = width
         self.buckets = buckets or []  # [first step, number of losses, sum, lowest, highest]
         self.held_out = held_out or []  # [step, loss]
@@ -38,7 +45,7 @@ class Curve:
 
     def _halve(self) -> None:
         self.width *= 2
-        pairs = [self.buckets[i:i + 2] for i in range(0, len(self.buckets), 2)]
+        pairs = [self.buckets[i : i + 2] for i in range(0, len(self.buckets), 2)]
         for pair in pairs:
             if len(pair) == 2:
                 self._merge(pair[0], pair[1])
@@ -56,7 +63,7 @@ class Curve:
         group = self._buckets_each(most)
         out: dict[str, list[float]] = {"x": [], "y": [], "low": [], "high": []}
         for i in range(0, len(self.buckets), group):
-            part = self.buckets[i:i + group]
+            part = self.buckets[i : i + group]
             count = sum(b[1] for b in part)
             out["x"].append(part[-1][0])
             out["y"].append(round(sum(b[2] for b in part) / count, 4))
@@ -65,8 +72,12 @@ class Curve:
         return out
 
     def to_dict(self) -> dict[str, Any]:
-        return {"width": self.width, "buckets": [[b[0], b[1], *(round(v, 5) for v in b[2:])] for b in self.buckets],
-                "held_out": self.held_out, "offset": self.offset}
+        return {
+            "width": self.width,
+            "buckets": [[b[0], b[1], *(round(v, 5) for v in b[2:])] for b in self.buckets],
+            "held_out": self.held_out,
+            "offset": self.offset,
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Curve":

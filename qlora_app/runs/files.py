@@ -22,7 +22,8 @@ def write_json(path: Path, value: Any, lasting: bool = True) -> None:
 def replace_file(path: Path, text: str, lasting: bool = True) -> None:
     """Write beside, rename: a reader sees the old file or the new one, never half of one.
 
-    `lasting` waits for the disk (5 to 40 ms), so that it also survives a power cut. What is written several times a second does
+    `lasting` waits for the disk (5 to 40 ms), so that it also survives a power cut. What is written several times a
+    second does
     without: it survives the end of any program.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -70,7 +71,9 @@ def read_lines(path: Path, after: int) -> tuple[list[dict[str, Any]], int]:
 
 
 def process_start(pid: int) -> float | None:
-    """When process `pid` was started, None if there is none (or only its remains): tells it from a later one of the same number."""
+    """When process `pid` was started, None if there is none (or only its remains): tells it from a later one of the
+    same number.
+    """
     import psutil
 
     try:

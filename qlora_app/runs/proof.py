@@ -1,4 +1,5 @@
-"""The proof of a finished run: every figure that proof.json holds, typed, with the way to the file and back beside each other.
+"""The proof of a finished run: every figure that proof.json holds, typed, with the way to the file and back beside each
+other.
 
 A file of an older version lacks some: those have their defaults, and no sentence is made of them.
 """
@@ -7,7 +8,9 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
 Kind = TypeVar("Kind")
-Figures = dict[str, float]  # of one held-out measurement: "loss" in nats a label, and the task's share of labels that come first
+Figures = dict[
+    str, float
+]  # of one held-out measurement: "loss" in nats a label, and the task's share of labels that come first
 
 
 @dataclass(frozen=True)
@@ -18,17 +21,20 @@ class Change:
     after: float | None = None
 
     @property
-    def is_known(self) -> bool: return None not in (self.before, self.after)
+    def is_known(self) -> bool:
+        return None not in (self.before, self.after)
 
 
 @dataclass(frozen=True)
 class Answered:
-    """Questions with a known answer that base and adapter were asked. All counts but those of exact_match are of the adapter."""
+    """Questions with a known answer that base and adapter were asked. All counts but those of exact_match are of the
+    adapter.
+    """
 
     questions: int = 0
     exact_match: Change = Change()  # shares of them
-    # Whose whole answer, its end included, is the likeliest token by token when the right tokens before it are given: what a model
-    # says by itself, if it is asked as it was taught.
+    # Whose whole answer, its end included, is the likeliest token by token when the right tokens before it are given:
+    # what a model says by itself, if it is asked as it was taught.
     predicted: int | None = None
     unended: int | None = None  # stopped at the longest answer allowed, a few tokens longer than the right one
     went_on: int | None = None  # began with the whole right answer and said more
@@ -46,7 +52,9 @@ class HeldOut(Answered):
 
     loss: Change = Change()
     also_learned: int | None = None  # questions that were also learned, with another answer
-    figures: dict[str, dict[str, float | None]] = field(default_factory=dict)  # {name: {"before", "after"}}, shares from 0 to 1
+    figures: dict[str, dict[str, float | None]] = field(
+        default_factory=dict
+    )  # {name: {"before", "after"}}, shares from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,8 @@ class Kept:
     was_better: bool = False  # the best by more than chance
 
     @property
-    def is_earlier(self) -> bool: return self.step is not None and self.step < self.of
+    def is_earlier(self) -> bool:
+        return self.step is not None and self.step < self.of
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,9 @@ class Update:
 
 @dataclass(frozen=True)
 class Reload:
-    """The adapter read back from disk against the one in memory: largest difference of a logit, largest logit, and on how much."""
+    """The adapter read back from disk against the one in memory: largest difference of a logit, largest logit, and on
+    how much.
+    """
 
     max_difference: float | None = None
     largest: float = 1.0
@@ -102,7 +113,9 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Data:
-    """Rows. `cut`: learned ones that were longer than `max_length` tokens; `left_out`: not learned, each with its reason in the run."""
+    """Rows. `cut`: learned ones that were longer than `max_length` tokens; `left_out`: not learned, each with its
+    reason in the run.
+    """
 
     fingerprint: str = ""
     rows: int = 0
@@ -115,8 +128,8 @@ class Data:
 
 @dataclass(frozen=True)
 class Base:
-    """How the base was opened when it was measured: torch's names of its dtype and device, and what BitsAndBytesConfig was given, if
-    it was quantized."""
+    """How the base was opened when it was measured: torch's names of its dtype and device, and what BitsAndBytesConfig
+    was given, if it was quantized."""
 
     dtype: str = ""
     device: str = ""
@@ -150,7 +163,8 @@ class Proof:
 
 def _made(kind: type[Kind], values: Any) -> Kind:
     known = values if isinstance(values, dict) else {}
-    given = {one.name: known[one.name] for one in fields(kind) if known.get(one.name) is not None}  # type: ignore[arg-type]
+    # type: ignore[arg-type]
+    given = {one.name: known[one.name] for one in fields(kind) if known.get(one.name) is not None}
     for one in fields(kind):  # type: ignore[arg-type]
         if is_dataclass(one.type) and one.name in given:
             given[one.name] = _made(one.type, given[one.name])

@@ -6,8 +6,9 @@ from ..words import FIGURES, count_of, duration, loss_figure
 from .contradictions import contradictions
 from .proof import Answered, HeldOut, Kept, Proof, Reload, Seconds
 
-# How far a logit of the reloaded adapter may be off, as a share of the largest one. In bf16 a number is known to 1/256 of itself, and
-# 8-bit layers round their inputs to 1/127 of the largest; an adapter that is lost or another one is off by far more.
+# How far a logit of the reloaded adapter may be off, as a share of the largest one. In bf16 a number is known to 1/256
+# of itself, and 8-bit layers round their inputs to 1/127 of the largest; an adapter that is lost or another one is off
+# by far more.
 RELOAD_TOLERANCE = 0.01
 
 
@@ -28,15 +29,28 @@ def proof_lines(proof: dict[str, Any] | Proof) -> list[Line]:
     known = proof if isinstance(proof, Proof) else Proof.from_json(proof)
     score = [Line("score", text) for text in _score_words(known.heldout)]
     wrong = [Line("warning", one.sentence) for one in contradictions(known)]
-    facts = [*_learned_words(known.learned), *_not_asked_words(known.heldout), *_held_out_words(known.heldout), *_kept_words(known.kept),
-             *_update_words(known)]
+    facts = [
+        *_learned_words(known.learned),
+        *_not_asked_words(known.heldout),
+        *_held_out_words(known.heldout),
+        *_kept_words(known.kept),
+        *_update_words(known),
+    ]
     facts += [words] if (words := known.method.get("in_words")) else []
-    return [*score, *wrong, *(Line("fact", text) for text in facts), *_reload_lines(known.reload),
-            *(Line("fact", text) for text in [*_data_words(known), *_seconds_words(known.seconds)])]
+    return [
+        *score,
+        *wrong,
+        *(Line("fact", text) for text in facts),
+        *_reload_lines(known.reload),
+        *(Line("fact", text) for text in [*_data_words(known), *_seconds_words(known.seconds)]),
+    ]
 
 
 def _before_after(answered: Answered) -> str:
-    before, after = (round((share or 0.0) * answered.questions) for share in (answered.exact_match.before, answered.exact_match.after))
+    before, after = (
+        round((share or 0.0) * answered.questions)
+        for share in (answered.exact_match.before, answered.exact_match.after)
+    )
     return f"{before:,} right before, {after:,} right after."
 
 
@@ -61,20 +75,29 @@ def _not_asked_words(held_out: HeldOut) -> list[str]:
     lines = []
     drawn = held_out.questions + held_out.out_of_reach + held_out.not_asked
     if held_out.out_of_reach:
-        lines.append(f"{held_out.out_of_reach:,} of {drawn:,} questions were not asked: with the right answer they are longer than what "
-                     "the model reads.")
+        lines.append(
+            f"{held_out.out_of_reach:,} of {drawn:,} questions were not asked: with the right answer they are longer "
+            f"than what "
+            "the model reads."
+        )
     if held_out.not_asked:
-        lines.append(f"{held_out.not_asked:,} of {drawn:,} questions were not asked: to answer them would have taken too long.")
+        lines.append(
+            f"{held_out.not_asked:,} of {drawn:,} questions were not asked: to answer them would have taken too long."
+        )
     if held_out.unended:
-        lines.append(f"{held_out.unended:,} of {held_out.questions:,} answers were longer than any right one and were cut off.")
+        lines.append(
+            f"{held_out.unended:,} of {held_out.questions:,} answers were longer than any right one and were cut off."
+        )
     return lines
 
 
 def _held_out_words(held_out: HeldOut) -> list[str]:
     loss, lines = held_out.loss, []
     if loss.is_known:
-        lines.append(f"Held-out loss: {loss_figure(loss.before)} before, {loss_figure(loss.after)} after. "  # type: ignore[arg-type]
-                     "Lower is better.")
+        lines.append(
+            # type: ignore[arg-type]
+            f"Held-out loss: {loss_figure(loss.before)} before, {loss_figure(loss.after)} after. Lower is better."
+        )
     for name, value in held_out.figures.items():
         if None not in (value.get("before"), value.get("after")):
             lines.append(f"{FIGURES.get(name, name)}: {value['before']:.0%} before, {value['after']:.0%} after.")
@@ -84,8 +107,11 @@ def _held_out_words(held_out: HeldOut) -> list[str]:
 def _kept_words(kept: Kept) -> list[str]:
     if not kept.is_earlier or "loss" not in kept.best or "loss" not in kept.last:
         return []
-    lines = [f"Kept is step {kept.step:,} of {kept.of:,}, the best on held-out examples: loss {loss_figure(kept.best['loss'])} there, "
-             f"{loss_figure(kept.last['loss'])} at the last step."]
+    lines = [
+        f"Kept is step {kept.step:,} of {kept.of:,}, the best on held-out examples: loss "
+        f"{loss_figure(kept.best['loss'])} there, "
+        f"{loss_figure(kept.last['loss'])} at the last step."
+    ]
     for name, share in kept.best.items():
         if name != "loss" and name in kept.last:
             lines.append(f"{FIGURES.get(name, name)}: {share:.0%} there, {kept.last[name]:.0%} at the last step.")
@@ -96,7 +122,11 @@ def _update_words(proof: Proof) -> list[str]:
     layers, zero = proof.update.layers, proof.update.zero_layers
     if not layers:
         return []
-    return [f"{zero} of {layers} adapter layers did not change." if zero else f"Every one of {layers} adapter layers changed."]
+    return [
+        f"{zero} of {layers} adapter layers did not change."
+        if zero
+        else f"Every one of {layers} adapter layers changed."
+    ]
 
 
 def _reload_lines(reload: Reload) -> list[Line]:
@@ -107,8 +137,14 @@ def _reload_lines(reload: Reload) -> list[Line]:
         return [Line("fact", "Reloaded from disk it gives exactly the same answers.")]
     if difference <= RELOAD_TOLERANCE * reload.largest:
         return [Line("fact", f"Reloaded from disk its numbers differ by at most {difference:.2g}, as rounding does.")]
-    return [Line("warning", f"Warning: reloaded from disk it answers differently, a logit is off by {difference:.2g}. The saved adapter is "
-                            "not what was measured here: do not use it, and train again.")]
+    return [
+        Line(
+            "warning",
+            f"Warning: reloaded from disk it answers differently, a logit is off by {difference:.2g}. The saved "
+            f"adapter is "
+            "not what was measured here: do not use it, and train again.",
+        )
+    ]
 
 
 def _data_words(proof: Proof) -> list[str]:

@@ -51,10 +51,12 @@ class Status:
     warnings: list[str] = field(default_factory=list)
 
     @property
-    def is_active(self) -> bool: return self.state in ACTIVE
+    def is_active(self) -> bool:
+        return self.state in ACTIVE
 
     @property
-    def has_ended(self) -> bool: return self.state in ENDED
+    def has_ended(self) -> bool:
+        return self.state in ENDED
 
     @property
     def progress(self) -> float | None:
@@ -73,7 +75,8 @@ class Run:
         self.log = folder / "log.txt"
 
     @property
-    def id(self) -> str: return self.folder.name
+    def id(self) -> str:
+        return self.folder.name
 
     # ---- read by anybody
 
@@ -81,14 +84,18 @@ class Run:
         return Recipe.load(self.folder / "recipe.yaml")
 
     def base_model(self) -> ModelChoice:
-        """The base it is trained on: that of the recipe, pinned to the commit it was downloaded at and to the type it computes in."""
+        """The base it is trained on: that of the recipe, pinned to the commit it was downloaded at and to the type it
+        computes in.
+        """
         chosen, decided = self.recipe().base_model, self.computes_in()
         commit = (read_json(self.folder / "base.json") or {}).get("commit")
         pinned = {"revision": commit} if commit else {}
         return chosen.model_copy(update=pinned | ({"compute_type": decided.taken} if decided else {}))
 
     def computes_in(self) -> Decision | None:
-        """The type of number it began with and keeps, and why; None before its first start, and of runs from before this was kept."""
+        """The type of number it began with and keeps, and why; None before its first start, and of runs from before
+        this was kept.
+        """
         known = read_json(self.folder / "compute.json")
         if not isinstance(known, dict) or known.get("type") not in BYTES:
             return None
@@ -101,8 +108,11 @@ class Run:
         """
         choice, known = self.base_model(), (read_json(self.folder / "base.json") or {}).get("weights")
         if known and fingerprint(folder_of(choice)) != known:
-            raise UserError(f"The weights of {choice.title} are not those this run was trained on, so its adapter does not fit them any "
-                            "more. Bring the old ones back, or start a new run with the same settings.")
+            raise UserError(
+                f"The weights of {choice.title} are not those this run was trained on, so its adapter does not fit "
+                f"them any "
+                "more. Bring the old ones back, or start a new run with the same settings."
+            )
         return bool(known)
 
     def task(self) -> Task:
@@ -145,10 +155,16 @@ class Run:
         if self.launcher_lives():
             return replace(said, state="starting", sentence="Loading the training program.")
         if not (self.folder / "launch.json").exists():
-            return replace(said, state="stopped", sentence="It was taken out of the queue before it began. Resume starts it.")
+            return replace(
+                said, state="stopped", sentence="It was taken out of the queue before it began. Resume starts it."
+            )
         saved = newest_complete(self.checkpoints, deep=False)
         hint = f"Resume goes on from step {saved.name.rpartition('-')[2]}." if saved else "Resume starts it again."
-        return replace(said, state="interrupted", sentence=f"The training program ended without a word. {hint} The log has its last lines.")
+        return replace(
+            said,
+            state="interrupted",
+            sentence=f"The training program ended without a word. {hint} The log has its last lines.",
+        )
 
     def _said(self) -> Status:
         values = read_json(self.folder / "status.json") or {}
@@ -177,11 +193,15 @@ class Run:
         return launch.stat().st_mtime if launch.exists() else None
 
     def metrics(self, after: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """(rows logged since byte `after`, offset for the next call). A half-written last line waits for the next call."""
+        """(rows logged since byte `after`, offset for the next call). A half-written last line waits for the next
+        call.
+        """
         return read_lines(self.folder / "metrics.jsonl", after)
 
     def curve(self) -> Curve:
-        """The loss curve as at most 2,000 buckets, however long the run: the stored curve plus the newest metric lines."""
+        """The loss curve as at most 2,000 buckets, however long the run: the stored curve plus the newest metric
+        lines.
+        """
         curve = Curve.from_dict(read_json(self.folder / "curve.json") or {})
         for row in self.metrics(curve.offset)[0]:
             curve.add(row)
@@ -208,7 +228,8 @@ class Run:
     def newest_adapter(self) -> Path | None:
         """The folder to chat with: the finished adapter, else the newest complete checkpoint, else None.
 
-        Of a checkpoint only the sizes are compared: this is asked for every run of a list, and gigabytes are not read for that.
+        Of a checkpoint only the sizes are compared: this is asked for every run of a list, and gigabytes are not read
+        for that.
         """
         return self.adapter if (self.adapter / "proof.json").exists() else newest_complete(self.checkpoints, deep=False)
 
@@ -271,14 +292,18 @@ class Run:
         try:
             yield
         finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough while a process forked elsewhere has not yet become another program
+            fcntl.flock(
+                lock, fcntl.LOCK_UN
+            )  # closing is not enough while a process forked elsewhere has not yet become another program
             os.close(lock)
 
     def write_status(self, status: Status, lasting: bool = True) -> None:
         write_json(self.folder / "status.json", asdict(status), lasting)
 
     def write_base(self, commit: str = "") -> None:
-        """Which weights this run is trained on, and their commit on the Hub: a branch moves on, and an adapter fits one base only."""
+        """Which weights this run is trained on, and their commit on the Hub: a branch moves on, and an adapter fits one
+        base only.
+        """
         chosen = self.recipe().base_model
         pinned = chosen.model_copy(update={"revision": commit}) if commit else chosen
         write_json(self.folder / "base.json", {"commit": commit, "weights": fingerprint(folder_of(pinned))})
@@ -290,8 +315,8 @@ class Run:
     def write_task(self, task: Task, began: str, format: str, answer: str | None) -> None:
         """What it learns: a label is known to the adapter by its number only, and the data may be gone one day.
 
-        began: the day it was first started, which is the date in its prompts. format, answer: what its data were recognised as, and the
-        column that answers.
+        began: the day it was first started, which is the date in its prompts. format, answer: what its data were
+        recognised as, and the column that answers.
         """
         known = {"name": task.name, "labels": list(task.labels), "began": began, "format": format, "answer": answer}
         write_json(self.folder / "task.json", known)

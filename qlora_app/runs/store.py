@@ -25,7 +25,8 @@ class RunStore:
     def create(self, recipe: Recipe) -> Run:
         """A new folder holding the recipe. Nothing starts until somebody asks the run to."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        stem = f"{datetime.now():%Y-%m-%d-%H%M}-{_slug(recipe.name or f'{recipe.base_model.title.split()[-1]}-{recipe.dataset.title}')}"
+        name = recipe.name or f"{recipe.base_model.title.split()[-1]}-{recipe.dataset.title}"
+        stem = f"{datetime.now():%Y-%m-%d-%H%M}-{_slug(name)}"
         for number in range(1, 1000):
             folder = self.root / (stem if number == 1 else f"{stem}-{number}")
             try:
@@ -36,7 +37,9 @@ class RunStore:
         else:
             raise UserError(f"There are 999 runs called {stem}. Give this one another name.")
         recipe.save(folder / "recipe.yaml")
-        now = time.time_ns()  # the file system's own clock ticks every few milliseconds: too coarse to tell which came first
+        now = (
+            time.time_ns()
+        )  # the file system's own clock ticks every few milliseconds: too coarse to tell which came first
         os.utime(folder / "recipe.yaml", ns=(now, now))
         return Run(folder)
 

@@ -5,6 +5,7 @@
 Everything goes through the app's own command line in processes of its own, so the figures are those of a person who
 presses Start. About 25 minutes on two cores.
 """
+
 import argparse
 import csv
 import datetime
@@ -22,11 +23,16 @@ from . import BASE, DATA, FOLDER
 
 PRESETS = {"helper": "starter", "sailor": "sailor", "orders": "orders"}
 FILES = {
-    "": "held-out facts", "_free": "unseen wordings", "_unknown": "outside questions", "_unknown_fresh": "outside questions, second list",
-    "_follow_up": "second turn with he or she", "_new_words": "words never seen"}
+    "": "held-out facts",
+    "_free": "unseen wordings",
+    "_unknown": "outside questions",
+    "_unknown_fresh": "outside questions, second list",
+    "_follow_up": "second turn with he or she",
+    "_new_words": "words never seen",
+}
 CARD = BASE / "README.md"
 BEGIN, END = "<!-- scores of {task}: written by qlora_app.starter.report -->", "<!-- end of {task} -->"
-Figures = dict[str, float]          # part of the test -> share of exact answers
+Figures = dict[str, float]  # part of the test -> share of exact answers
 
 
 def test_files(task: str) -> dict[str, Path]:
@@ -42,7 +48,7 @@ def joined(files: list[Path], folder: Path) -> Path:
     texts = [path.read_text(encoding="utf-8") for path in files]
     if out.suffix == ".json":
         text = json.dumps([row for part in texts for row in json.loads(part)])
-    else:       # the other CSV files leave out their header
+    else:  # the other CSV files leave out their header
         text = texts[0] + "".join(part.split("\n", 1)[1] if out.suffix == ".csv" else part for part in texts[1:])
     out.write_text(text, encoding="utf-8", newline="")
     return out
@@ -52,15 +58,22 @@ def last_turns(path: Path) -> list[tuple[str, str]]:
     """(question, expected answer) of every row, as the score command reports its misses"""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".jsonl":
-        return [(m[-2]["content"], m[-1]["content"]) for m in (json.loads(line)["messages"] for line in text.splitlines())]
+        return [
+            (m[-2]["content"], m[-1]["content"]) for m in (json.loads(line)["messages"] for line in text.splitlines())
+        ]
     rows = json.loads(text) if path.suffix == ".json" else csv.DictReader(io.StringIO(text))
     return [(row["instruction"], row["output"]) for row in rows]
 
 
 def app(*arguments: str, runs: Path) -> dict:
     """Run the app's command line and return the JSON it prints last. Raises RuntimeError with what it said."""
-    done = subprocess.run([sys.executable, "-m", "qlora_app", *arguments, "--json"], capture_output=True, text=True, cwd=FOLDER.parents[1],
-                          env=os.environ | {"QLORA_APP_HOME": str(runs)})
+    done = subprocess.run(
+        [sys.executable, "-m", "qlora_app", *arguments, "--json"],
+        capture_output=True,
+        text=True,
+        cwd=FOLDER.parents[1],
+        env=os.environ | {"QLORA_APP_HOME": str(runs)},
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)} failed: {done.stdout[-500:]} {done.stderr[-1500:]}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -72,7 +85,9 @@ def scores(run: str, task: str, runs: Path, base: bool = False) -> Figures:
     whole = joined(list(files.values()), runs)
     answer = app("score", run, str(whole), "--misses", "100000", *(["--base"] if base else []), runs=runs)
     missed = {(miss["question"], miss["expected"]) for miss in answer["misses"]}
-    return {part: 100 * statistics.mean(turn not in missed for turn in last_turns(path)) for part, path in files.items()}
+    return {
+        part: 100 * statistics.mean(turn not in missed for turn in last_turns(path)) for part, path in files.items()
+    }
 
 
 def measure(task: str, seeds: list[int], runs: Path) -> tuple[list[Figures], Figures, list[float]]:
@@ -82,29 +97,51 @@ def measure(task: str, seeds: list[int], runs: Path) -> tuple[list[Figures], Fig
         run = app("train", f"presets/{PRESETS[task]}.yaml", f"training.seed={seed}", runs=runs)
         seconds.append(run["proof"]["seconds"]["training"])
         by_seed.append(scores(run["run"], task, runs))
-        print(task, seed, f"{seconds[-1]:.0f} s", {part or "held out": round(value, 1) for part, value in by_seed[-1].items()}, flush=True)
+        print(
+            task,
+            seed,
+            f"{seconds[-1]:.0f} s",
+            {part or "held out": round(value, 1) for part, value in by_seed[-1].items()},
+            flush=True,
+        )
     return by_seed, scores(run["run"], task, runs, base=True), seconds
 
 
 def processor() -> str:
     """The machine in general words: kind of processor and how many of its cores"""
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    model = next((line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name")), platform.processor())
+    model = next(
+        (line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name")),
+        platform.processor(),
+    )
     return f"{os.cpu_count()} cores of {model.replace('(R)', '') or platform.machine()}"
 
 
 def table(task: str, by_seed: list[Figures], base: Figures, seconds: list[float], seeds: list[int]) -> str:
     """The scores of a task as Markdown: one row for each test file"""
-    lines = [f"| {task} (questions) | base | " + " | ".join(f"seed {s}" for s in seeds) + " | mean | spread |",
-             "|---" * (4 + len(seeds)) + "|"]
+    lines = [
+        f"| {task} (questions) | base | " + " | ".join(f"seed {s}" for s in seeds) + " | mean | spread |",
+        "|---" * (4 + len(seeds)) + "|",
+    ]
     for part, path in test_files(task).items():
         values = [figures[part] for figures in by_seed]
-        cells = [f"{FILES[part]} ({len(last_turns(path))})", f"{base[part]:.1f}", *(f"{v:.1f}" for v in values),
-                 f"**{statistics.mean(values):.1f}**", f"{max(values) - min(values):.1f}"]
+        cells = [
+            f"{FILES[part]} ({len(last_turns(path))})",
+            f"{base[part]:.1f}",
+            *(f"{v:.1f}" for v in values),
+            f"**{statistics.mean(values):.1f}**",
+            f"{max(values) - min(values):.1f}",
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     times = ", ".join(f"{s:.0f}" for s in seconds)
-    return "\n".join([*lines, "", f"Exact match in percent, greedy answers, {datetime.date.today()}. "
-                      f"Seconds of training on {processor()}: {times}."])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Exact match in percent, greedy answers, {datetime.date.today()}. "
+            f"Seconds of training on {processor()}: {times}.",
+        ]
+    )
 
 
 def write_card(task: str, text: str) -> None:
@@ -124,7 +161,7 @@ def main() -> None:
         for task in given.tasks:
             text = table(task, *measure(task, given.seeds, Path(folder)), given.seeds)
             print(text, flush=True)
-            if not given.print:         # after every task, so that an interrupted report keeps what it has
+            if not given.print:  # after every task, so that an interrupted report keeps what it has
                 write_card(task, text)
 
 

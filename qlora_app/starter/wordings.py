@@ -3,12 +3,27 @@
 A question is asked directly, through a clause ("do you know where Mira lives") or by naming the thing ("Mira's house
 please"); then it is typed as people type. No text made here holds a wording, question or word kept for the tests.
 """
+
 import random
 import re
 
 from .world import CHOICE, NAMES, PET_NAMES, PETS, WORDS, Ask, a_or_an, capital, choose, expand, make_fact
 
-STATEMENTS = {"Tell", "Describe", "Count", "I", "I'd", "Give", "Let", "Please", "Say", "Calculate", "Work", "Talk", "Name"}
+STATEMENTS = {
+    "Tell",
+    "Describe",
+    "Count",
+    "I",
+    "I'd",
+    "Give",
+    "Let",
+    "Please",
+    "Say",
+    "Calculate",
+    "Work",
+    "Talk",
+    "Name",
+}
 STRANGERS = WORDS["strangers"].split()
 
 
@@ -62,24 +77,29 @@ def typo(rng: random.Random, text: str) -> str:
         return text
     i = rng.choice(at)
     w, k = words[i], rng.randint(1, len(words[i]) - 2)
-    words[i] = rng.choice([w[:k] + w[k + 1] + w[k] + w[k + 2:], w[:k] + w[k + 1:], w[:k] + w[k] + w[k:]])
+    words[i] = rng.choice([w[:k] + w[k + 1] + w[k] + w[k + 2 :], w[:k] + w[k + 1 :], w[:k] + w[k] + w[k:]])
     return " ".join(words)
 
 
 def typed(rng: random.Random, text: str) -> str:
     """How people type: no capitals, no question mark, short forms, a polite word, sometimes a slip."""
     style = rng.random()
-    if style < .45:
+    if style < 0.45:
         return text
     q = text[:-1] if text[-1] in "?." else text
-    if rng.random() < .08:
+    if rng.random() < 0.08:
         q = typo(rng, q)
-    if style < .85:
+    if style < 0.85:
         q = q.lower()
-    if rng.random() < .3:
+    if rng.random() < 0.3:
         q = re.sub(r"\b([Ww]hat|[Ww]ho|[Ww]here) is\b", rng.choice([r"\1s", r"\1's"]), q)
-    if rng.random() < .12:
-        q = rng.choice(["please ", "hey, ", "hi, ", "so ", "ok, ", "tell me, ", "and ", "sorry, ", "excuse me, ", "hello, "]) + q
+    if rng.random() < 0.12:
+        q = (
+            rng.choice(
+                ["please ", "hey, ", "hi, ", "so ", "ok, ", "tell me, ", "and ", "sorry, ", "excuse me, ", "hello, "]
+            )
+            + q
+        )
     q += rng.choice(["", "", "?", "??", " ?", " please", ".", "!"])
     return text if is_kept(q) else q
 
@@ -94,15 +114,22 @@ def every_choice(text: str) -> list[str]:
     found = CHOICE.search(text)
     if not found:
         return [text]
-    before, after = text[:found.start()], text[found.end():]
+    before, after = text[: found.start()], text[found.end() :]
     return [one for option in found.group(1).split("|") for one in every_choice(before + option + after)]
 
 
-KEPT_ORDERS = [plain(one) for key in ("free_order_frames", "dev_order_frames") for frame in WORDS[key] for one in every_choice(frame)]
+KEPT_ORDERS = [
+    plain(one)
+    for key in ("free_order_frames", "dev_order_frames")
+    for frame in WORDS[key]
+    for one in every_choice(frame)
+]
 
 
 def composed_order(rng: random.Random) -> str:
-    """A sentence frame with <n> <c> <i> <d>, put together from the parts of `order_talk`; never one that the tests keep for themselves"""
+    """A sentence frame with <n> <c> <i> <d>, put together from the parts of `order_talk`; never one that the tests keep
+    for themselves
+    """
     frame = "<order>"
     while PART.search(frame):
         frame = PART.sub(lambda part: rng.choice(WORDS["order_talk"][part.group(1)]), frame)
@@ -112,28 +139,33 @@ def composed_order(rng: random.Random) -> str:
 
 # ---- words and names that nobody knows ----
 
+
 def made_up(rng: random.Random) -> str:
     """A word that means nothing, of one of several shapes; never one that the tests keep for themselves."""
     starts, middles, ends = (part.split() for part in WORDS["letters"])
     shape = rng.random()
-    if shape < .15:
+    if shape < 0.15:
         word = "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randint(3, 6)))
     else:
-        word = "".join(rng.choice(starts) + rng.choice(middles) + (rng.choice(ends) if rng.random() < .5 else "")
-                       for _ in range(rng.choice([1, 2, 2, 2, 3])))
+        word = "".join(
+            rng.choice(starts) + rng.choice(middles) + (rng.choice(ends) if rng.random() < 0.5 else "")
+            for _ in range(rng.choice([1, 2, 2, 2, 3]))
+        )
     return word if len(word) > 2 and word not in KEPT_WORDS else made_up(rng)
 
 
 def pieced(rng: random.Random) -> str:
-    """The beginning of one known word and the end of another: 'lampimes'; never a word that the tests keep for themselves"""
+    """The beginning of one known word and the end of another: 'lampimes'; never a word that the tests keep for
+    themselves
+    """
     first, second = rng.choice(KNOWN_WORDS), rng.choice(KNOWN_WORDS)
-    word = first[:rng.randint(2, 5)] + second[-rng.randint(2, 5):]
+    word = first[: rng.randint(2, 5)] + second[-rng.randint(2, 5) :]
     return word if not {word, f"{word}s"} & KEPT_WORDS else pieced(rng)
 
 
 def made_up_name(rng: random.Random) -> str:
     name = capital(made_up(rng))
-    if rng.random() < .5:
+    if rng.random() < 0.5:
         name = name.rstrip("aeiouy") + rng.choice(WORDS["first_name_endings"].split())
     return name if name.lower() not in KEPT_WORDS else made_up_name(rng)
 
@@ -149,19 +181,48 @@ def look_alike(rng: random.Random) -> str:
     name = rng.choice(NAMES).lower()
     i = rng.randrange(len(name))
     new = rng.choice("abdeiklmnorstuvz")
-    name = capital(rng.choice([name[:i] + new + name[i + 1:], name[:i] + name[i + 1:], name[:i] + new + name[i:]]))
-    return name if name not in NAMES + PET_NAMES and name.lower() not in KEPT_WORDS and len(name) > 2 else look_alike(rng)
+    name = capital(rng.choice([name[:i] + new + name[i + 1 :], name[:i] + name[i + 1 :], name[:i] + new + name[i:]]))
+    return (
+        name if name not in NAMES + PET_NAMES and name.lower() not in KEPT_WORDS and len(name) > 2 else look_alike(rng)
+    )
 
 
 def stranger(rng: random.Random) -> str:
     """The name of somebody who does not live in Pennywick"""
     draw = rng.random()
-    return rng.choice(STRANGERS) if draw < .5 else look_alike(rng) if draw < .7 else made_up_name(rng)
+    return rng.choice(STRANGERS) if draw < 0.5 else look_alike(rng) if draw < 0.7 else made_up_name(rng)
 
 
 # What a wording may mention; the facts of nobody and nothing fill it with blanks.
-BLANK = dict.fromkeys(("n", "he", "his", "job", "does", "colour", "street", "house", "pet", "a_pet", "petname", "food", "hobby", "place",
-                       "a_place", "can", "day", "animal", "a", "plural", "says", "home", "eats", "legs"), "")
+BLANK = dict.fromkeys(
+    (
+        "n",
+        "he",
+        "his",
+        "job",
+        "does",
+        "colour",
+        "street",
+        "house",
+        "pet",
+        "a_pet",
+        "petname",
+        "food",
+        "hobby",
+        "place",
+        "a_place",
+        "can",
+        "day",
+        "animal",
+        "a",
+        "plural",
+        "says",
+        "home",
+        "eats",
+        "legs",
+    ),
+    "",
+)
 
 
 def elsewhere_ask(rng: random.Random) -> Ask:
@@ -172,8 +233,10 @@ def elsewhere_ask(rng: random.Random) -> Ask:
         he, his = rng.choice([("she", "her"), ("he", "his")])
         pet = rng.choice(PETS)
         kind = rng.choice(["job", "house", "pet", "food", "hobby", "about"])
-        asks = make_fact(kind, **BLANK | dict(n=stranger(rng), he=he, his=his, pet=pet, a_pet="a " + pet, petname=stranger(rng))).asks
-        return asks[1] if kind == "pet" and rng.random() < .3 else asks[0]
+        asks = make_fact(
+            kind, **BLANK | dict(n=stranger(rng), he=he, his=his, pet=pet, a_pet="a " + pet, petname=stranger(rng))
+        ).asks
+        return asks[1] if kind == "pet" and rng.random() < 0.3 else asks[0]
     if subject == "job":
         job, does = rng.choice(list(other["jobs"].items()))
         kind = rng.choice(["job", "job", "job+house", "job+pet", "job+food"])
@@ -185,7 +248,9 @@ def elsewhere_ask(rng: random.Random) -> Ask:
     if subject == "animal":
         animal = rng.choice(other["animals"])
         kind = rng.choice(["animal_says", "animal_home", "animal_eats", "animal_legs"])
-        return make_fact(kind, **BLANK | dict(animal=animal, a=a_or_an(animal), plural=animal + "s", says="lalala")).asks[0]
+        return make_fact(
+            kind, **BLANK | dict(animal=animal, a=a_or_an(animal), plural=animal + "s", says="lalala")
+        ).asks[0]
     return make_fact("opposite", one=rng.choice(other["words"]), two="").asks[0]
 
 
@@ -196,8 +261,14 @@ OUTSIDE = ("unknown", "unknown_more", "traits", "traits", "unknown_questions", "
 def outside_question(rng: random.Random) -> str:
     """A question that nobody in town can answer: a general one, or in the town's own wordings about a stranger"""
     while True:
-        if rng.random() < .35:
+        if rng.random() < 0.35:
             return ask_freely(rng, elsewhere_ask(rng))
-        text = expand(rng, rng.choice(WORDS[rng.choice(OUTSIDE)]), Z=stranger(rng), T=rng.choice(NAMES), J=rng.choice(list(WORDS["jobs"])))
+        text = expand(
+            rng,
+            rng.choice(WORDS[rng.choice(OUTSIDE)]),
+            Z=stranger(rng),
+            T=rng.choice(NAMES),
+            J=rng.choice(list(WORDS["jobs"])),
+        )
         if not is_kept(text):
             return text

@@ -1,4 +1,6 @@
-"""What the model is asked to produce: encoding with its loss mask, collation, the measure on held-out examples, answers."""
+"""What the model is asked to produce: encoding with its loss mask, collation, the measure on held-out examples,
+answers.
+"""
 
 from collections.abc import Sequence
 
@@ -12,7 +14,18 @@ from .fill_mask import FillMask
 from .task import Answer, Candidate, Question, Task
 from .text_to_text import TextToText
 
-__all__ = ["TASKS", "Answer", "Candidate", "Question", "Task", "TaskChoice", "misfits", "not_made_for", "task_for", "task_from"]
+__all__ = [
+    "TASKS",
+    "Answer",
+    "Candidate",
+    "Question",
+    "Task",
+    "TaskChoice",
+    "misfits",
+    "not_made_for",
+    "task_for",
+    "task_from",
+]
 TASKS: dict[str, type[Task]] = {task.name: task for task in (Chat, TextToText, Classification, FillMask)}
 
 
@@ -27,7 +40,9 @@ def task_for(choice: TaskChoice, possible: tuple[str, ...], conversations: Seque
     reasons = {name: TASKS[name].misfit(conversations) for name in wanted}
     name = next((name for name, reason in reasons.items() if not reason), None)
     if name is None:
-        why = "; ".join(f"{TASK_NAMES[name]} wants {TASKS[name].example_sentence}, and {reason}" for name, reason in reasons.items())
+        why = "; ".join(
+            f"{TASK_NAMES[name]} wants {TASKS[name].example_sentence}, and {reason}" for name, reason in reasons.items()
+        )
         raise _wrong(f"These data cannot teach this model: {why}. Choose other data, or a model that chats.")
     return TASKS[name](choice, TASKS[name].labels_of(conversations))
 
@@ -51,4 +66,7 @@ def _wrong(sentence: str) -> UserError:
 def not_made_for(name: str, possible: tuple[str, ...]) -> str:
     """Why a model that is made for the `possible` tasks cannot learn the task `name`."""
     listed = " or ".join(TASK_NAMES[one] for one in possible)
-    return f"This model is not made for the task {TASK_NAMES[name]}, only for {listed}. Choose one of these, or another model."
+    return (
+        f"This model is not made for the task {TASK_NAMES[name]}, only for {listed}. Choose one of these, or "
+        f"another model."
+    )

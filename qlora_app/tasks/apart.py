@@ -1,7 +1,8 @@
-"""Taking the examples of a row apart for attention, and putting them together again, with gradients that are as cheap as that.
+"""Taking the examples of a row apart for attention, and putting them together again, with gradients that are as cheap
+as that.
 
-Every token stands in exactly one example, so both ways only change places. What autograd makes of an index adds up instead,
-number by number and on one core: in a small model's step that took longer than attention itself.
+Every token stands in exactly one example, so both ways only change places. What autograd makes of an index adds up
+instead, number by number and on one core: in a small model's step that took longer than attention itself.
 """
 
 from typing import Any
@@ -14,8 +15,8 @@ Groups = list[tuple[torch.Tensor, torch.Tensor]]  # of `packing.places`
 class TakenApart(torch.autograd.Function):
     """row [tokens, ...] -> for each group [examples, longest, ...].
 
-    A short example is filled up with its last token, which no earlier one sees and whose own answers nobody reads: no gradient
-    comes through what was filled up, so none is looked for there.
+    A short example is filled up with its last token, which no earlier one sees and whose own answers nobody reads: no
+    gradient comes through what was filled up, so none is looked for there.
     """
 
     @staticmethod

@@ -24,8 +24,8 @@ class Asked:
 
 
 def asked(task: Task, tokenizer: "PreTrainedTokenizerBase", question: Question, context: int | None) -> Asked | None:
-    """None where the right answer does not fit beside the question into the `context` tokens that the model reads (None: no limit):
-    it could only be wrong."""
+    """None where the right answer does not fit beside the question into the `context` tokens that the model reads
+    (None: no limit): it could only be wrong."""
     try:
         prompt, answer = task.tokens(tokenizer, question)
     except UserError:  # the template refuses it as it stands here, so it cannot be asked
@@ -36,8 +36,8 @@ def asked(task: Task, tokenizer: "PreTrainedTokenizerBase", question: Question, 
 
 
 def groups(questions: dict[int, Asked], context: int | None) -> Iterator[list[int]]:
-    """The keys in groups that are answered together: whose answers have about the same length, for all are generated as long as the
-    longest, and whose longest prompt leaves room for the longest answer."""
+    """The keys in groups that are answered together: whose answers have about the same length, for all are generated as
+    long as the longest, and whose longest prompt leaves room for the longest answer."""
     group: list[int] = []
     for key in sorted(questions, key=lambda key: questions[key].longest):
         longest = questions[key].longest

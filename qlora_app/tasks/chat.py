@@ -1,6 +1,7 @@
 """Chat: conversations -> token ids with their loss mask -> batches -> what the held-out examples cost.
 
-Only what the assistant says carries loss, what ends its turn included: a model that is not taught to stop goes on talking.
+Only what the assistant says carries loss, what ends its turn included: a model that is not taught to stop goes on
+talking.
 """
 
 import sys
@@ -22,14 +23,18 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-NOTHING_TO_LEARN = ("No example has a token to learn from: what comes before the answers is longer than the longest example allowed, or "
-                    "the model's chat template leaves the answers out. Look at the data, or raise \"Longest example\".")
+NOTHING_TO_LEARN = (
+    "No example has a token to learn from: what comes before the answers is longer than the longest example allowed, "
+    "or "
+    'the model\'s chat template leaves the answers out. Look at the data, or raise "Longest example".'
+)
 # The style of the Guanaco models, for a model that brings no chat template of its own.
 GUANACO_TEMPLATE = (
     "{{ bos_token or '' }}{% for m in messages %}{% if m['role'] == 'user' %}### Human: {{ m['content'] }}\n"
     "{% elif m['role'] == 'system' %}{{ m['content'] }}\n"
     "{% else %}### Assistant:{% generation %} {{ m['content'] }}{{ eos_token }}{% endgeneration %}\n"
-    "{% endif %}{% endfor %}{% if add_generation_prompt %}### Assistant:{% endif %}")
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}### Assistant:{% endif %}"
+)
 
 
 def ensure_template(tokenizer: "PreTrainedTokenizerBase") -> None:
@@ -53,8 +58,12 @@ def encode_whole(tokenizer: "PreTrainedTokenizerBase", conversation: Conversatio
     return _whole(tokenizer, [conversation])[0][:2]
 
 
-def encode_all(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation], max_length: int) -> list[Encoded]:
-    """Many conversations, cut into tokens together, which is quicker than one after another; nothing of those that are refused."""
+def encode_all(
+    tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation], max_length: int
+) -> list[Encoded]:
+    """Many conversations, cut into tokens together, which is quicker than one after another; nothing of those that are
+    refused.
+    """
     renderings = [_rendered(tokenizer, one) for one in conversations]
     accepted = [one for one, made in zip(conversations, renderings, strict=True) if made is not None]
     whole = iter(_whole(tokenizer, accepted, [made for made in renderings if made is not None]))
@@ -80,8 +89,11 @@ def why_not_learned(tokenizer: "PreTrainedTokenizerBase", conversation: Conversa
     if not said and not has_loss(labels):
         return "none of its answers is to be learned"
     if not said and first_learned(labels) >= min(len(labels), max_length):
-        return (f"what comes before its answer has {first_learned(labels):,} tokens, and the longest example allowed has {max_length:,}: "
-                "nothing of the answer is left")
+        return (
+            f"what comes before its answer has {first_learned(labels):,} tokens, and the longest example allowed has "
+            f"{max_length:,}: "
+            "nothing of the answer is left"
+        )
     return "; ".join(said)
 
 
@@ -115,8 +127,11 @@ def _rendered(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) 
         return None
 
 
-def _whole(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation],
-           renderings: Sequence[Rendering] | None = None) -> list[tuple[list[int], list[int], bool]]:
+def _whole(
+    tokenizer: "PreTrainedTokenizerBase",
+    conversations: Sequence[Conversation],
+    renderings: Sequence[Rendering] | None = None,
+) -> list[tuple[list[int], list[int], bool]]:
     """[(token ids, labels, whether an answer that was to be learned is not)]"""
     template = ChatTemplate.of(tokenizer)
     if renderings is None:
@@ -124,11 +139,15 @@ def _whole(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Convers
     texts = [place for place, one in enumerate(conversations) if _is_text(one)]
     talks = [place for place, one in enumerate(conversations) if not _is_text(one)]
     made: list[Any] = [None] * len(conversations)
-    for place, ids in zip(texts, _plain_texts(tokenizer, [conversations[place][0]["content"] for place in texts]), strict=True):
+    for place, ids in zip(
+        texts, _plain_texts(tokenizer, [conversations[place][0]["content"] for place in texts]), strict=True
+    ):
         made[place] = ids, list(ids), False
     for place, tokens in zip(talks, template.encode_all([renderings[place] for place in talks]), strict=True):
         ids, one = [i for i, _, _ in tokens], renderings[place]
-        if all([turn.get("train") for turn in conversations[place]]):  # also the questions, and what the template writes between
+        if all(
+            [turn.get("train") for turn in conversations[place]]
+        ):  # also the questions, and what the template writes between
             made[place] = ids, list(ids), False
             continue
         spans = [(answer.start, answer.end) for answer in one.answers if answer.is_learned]
@@ -138,7 +157,9 @@ def _whole(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Convers
 
 
 def _plain_texts(tokenizer: "PreTrainedTokenizerBase", texts: list[str]) -> list[list[int]]:
-    """As in pretraining: what the tokenizer puts before a text, the text, and the end token, for a model must learn to stop."""
+    """As in pretraining: what the tokenizer puts before a text, the text, and the end token, for a model must learn to
+    stop.
+    """
     every = [one.ids for one in plain_all(tokenizer, texts)] if texts else []
     return [ids if ids[-1:] == [tokenizer.eos_token_id] else [*ids, tokenizer.eos_token_id] for ids in every]
 
@@ -165,13 +186,17 @@ class Chat(Task):
     def prepare(self, tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel | None" = None) -> None:
         ensure_template(tokenizer)
 
-    def examples(self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation]) -> Sequence[Conversation]:
+    def examples(
+        self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation]
+    ) -> Sequence[Conversation]:
         return one_answer_each(tokenizer, conversations)
 
     def why_not_learned(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> str:
         return why_not_learned(tokenizer, conversation, max_length)
 
-    def encode_whole(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
+    def encode_whole(
+        self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation
+    ) -> tuple[list[int], list[int]]:
         return encode_whole(tokenizer, conversation)
 
     def examine(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Encoded:
@@ -180,7 +205,9 @@ class Chat(Task):
     def encode(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> Encoded:
         return encode(tokenizer, conversation, max_length)
 
-    def encode_all(self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation], max_length: int) -> list[Encoded]:
+    def encode_all(
+        self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation], max_length: int
+    ) -> list[Encoded]:
         return encode_all(tokenizer, conversations, max_length)
 
     def learns(self, labels: list[int]) -> bool:
@@ -189,14 +216,18 @@ class Chat(Task):
     def asked_turns(self, conversation: Conversation) -> list[int]:
         return learned_turns(conversation)
 
-    def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None) -> Question | None:
-        """With the answer in the words that the model has to write, so that both can be compared; None where it has no place."""
+    def question(
+        self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None
+    ) -> Question | None:
+        """With the answer in the words that the model has to write, so that both can be compared; None where it has no
+        place.
+        """
         asked = super().question(tokenizer, conversation, turn)
         if asked is None:
             return None
         template = ChatTemplate.of(tokenizer)
         try:
-            said = template.answer_of(conversation[:len(asked.conversation) + 1])
+            said = template.answer_of(conversation[: len(asked.conversation) + 1])
         except UserError:
             return None
         return None if said is None else replace(asked, expected=said[1])
@@ -206,19 +237,31 @@ class Chat(Task):
         answer = sum(label != IGNORED for label in labels)
         return len(ids) - answer, answer
 
-    def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
+    def collator(
+        self, tokenizer: "PreTrainedTokenizerBase", packing: bool
+    ) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
         return collator(tokenizer, packing)
 
-    def _outcome(self, model: "PreTrainedModel", batch: dict[str, Any]) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
+    def _outcome(
+        self, model: "PreTrainedModel", batch: dict[str, Any]
+    ) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
         outputs = model(**batch, use_cache=False)
         if "shift_labels" in batch:  # packed: the model gives logits only where something is learned
             return outputs.loss, outputs.logits.reshape(-1, outputs.logits.shape[-1]), batch["shift_labels"]
         labels = batch["labels"][:, 1:]  # a token is predicted by the one before it
         learned = labels != IGNORED
-        logits = outputs.logits[:, -batch["labels"].shape[1]:]  # without those of tokens a method has put in front
+        logits = outputs.logits[:, -batch["labels"].shape[1] :]  # without those of tokens a method has put in front
         return outputs.loss, logits[:, :-1][learned], labels[learned]
 
-    def answers(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-                base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH,
-                thinking: bool | Sequence[bool] | None = None) -> list[Answer]:
+    def answers(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        conversations: list[Conversation],
+        base: bool = False,
+        max_new_tokens: int = 128,
+        temperature: float = 0.0,
+        batch: int = BATCH,
+        thinking: bool | Sequence[bool] | None = None,
+    ) -> list[Answer]:
         return generate_all(model, tokenizer, conversations, base, max_new_tokens, temperature, batch, thinking)

@@ -1,18 +1,28 @@
-"""What is said to work: every task, family and precision that a test trains with the real worker and reads back. The README's table is
-this one; with which methods is in `methods/claims.py`."""
+"""What is said to work: every task, family and precision that a test trains with the real worker and reads back. The
+README's table is this one; with which methods is in `methods/claims.py`."""
 
 from ..words import FIGURES, TASK_NAMES
 from . import TASKS
 
 DECODERS = {"llama": "LLaMA", "qwen": "Qwen3", "gpt2": "GPT-2"}
 ENCODERS = {"bert": "BERT", "roberta": "RoBERTa", "deberta": "DeBERTa"}
-FAMILIES = {"chat": DECODERS, "text_to_text": {"t5": "T5"}, "classification": ENCODERS | DECODERS, "fill_mask": ENCODERS}
+FAMILIES = {
+    "chat": DECODERS,
+    "text_to_text": {"t5": "T5"},
+    "classification": ENCODERS | DECODERS,
+    "fill_mask": ENCODERS,
+}
 PRECISIONS = ("nf4", "fp4", "int8", "bf16", "fp32")
 
 
 def claims() -> list[tuple[str, str, str]]:
     """Every (family, task, precision)."""
-    return [(family, task, precision) for task, families in FAMILIES.items() for family in families for precision in PRECISIONS]
+    return [
+        (family, task, precision)
+        for task, families in FAMILIES.items()
+        for family in families
+        for precision in PRECISIONS
+    ]
 
 
 def table() -> list[str]:
@@ -21,5 +31,8 @@ def table() -> list[str]:
     for name, task in TASKS.items():
         figures = [task.counted, *task().scores([], [])]
         measured = ", ".join(FIGURES.get(figure, "Exact match") for figure in figures)
-        rows.append(f"| {TASK_NAMES[name]} (`{name}`) | {', '.join(FAMILIES[name].values())} | {task.example_sentence} | {measured} |")
+        rows.append(
+            f"| {TASK_NAMES[name]} (`{name}`) | {', '.join(FAMILIES[name].values())} | {task.example_sentence} | "
+            f"{measured} |"
+        )
     return rows

@@ -17,7 +17,9 @@ LONGEST_LABEL = 100  # characters
 
 
 class Classification(Task):
-    """The last answer is the label, everything before it the text. A head on top of the model learns beside the adapter."""
+    """The last answer is the label, everything before it the text. A head on top of the model learns beside the
+    adapter.
+    """
 
     name = "classification"
     opens_with = "AutoModelForSequenceClassification"
@@ -47,7 +49,9 @@ class Classification(Task):
         if model is not None:  # a decoder looks for the last token of a text before the padding
             model.config.pad_token_id = tokenizer.pad_token_id
 
-    def encode_whole(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
+    def encode_whole(
+        self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation
+    ) -> tuple[list[int], list[int]]:
         read = plain(tokenizer, conversation_text(conversation[:-1])).ids
         label = tokenizer(conversation[-1]["content"].strip(), add_special_tokens=False)["input_ids"]
         return read + label, [IGNORED] * len(read) + label
@@ -58,25 +62,39 @@ class Classification(Task):
         label = self.labels.index(conversation[-1]["content"].strip())
         return Encoded(cut(ids, max_length, tokenizer), [label], len(ids) > max_length)
 
-    def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
+    def collator(
+        self, tokenizer: "PreTrainedTokenizerBase", packing: bool
+    ) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
         import torch
 
         def collate(examples: list[dict[str, list[int]]]) -> dict[str, Any]:
             rows = _padded(tokenizer, [example["input_ids"] for example in examples])
             return {**rows, "labels": torch.tensor([example["labels"][0] for example in examples])}
+
         return collate
 
-    def candidates(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-                   base: bool = False, most: int = 10, batch: int = BATCH) -> list[list[Candidate]]:
+    def candidates(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        conversations: list[Conversation],
+        base: bool = False,
+        most: int = 10,
+        batch: int = BATCH,
+    ) -> list[list[Candidate]]:
         found: list[list[Candidate]] = []
         longest = getattr(model.config, "max_position_embeddings", None) or 4096
         with evaluating(model, base):
             for asked in in_batches(conversations, batch):
-                rows = _padded(tokenizer, [plain(tokenizer, conversation_text(one)).ids[:longest - 2] for one in asked])
+                rows = _padded(
+                    tokenizer, [plain(tokenizer, conversation_text(one)).ids[: longest - 2] for one in asked]
+                )
                 chances = model(**{k: v.to(model.device) for k, v in rows.items()}).logits.float().softmax(-1)
                 top = chances.topk(min(most, len(self.labels)))
-                found += [[Candidate(self.labels[i], p) for p, i in zip(ps, places, strict=True)]
-                          for ps, places in zip(top.values.tolist(), top.indices.tolist(), strict=True)]
+                found += [
+                    [Candidate(self.labels[i], p) for p, i in zip(ps, places, strict=True)]
+                    for ps, places in zip(top.values.tolist(), top.indices.tolist(), strict=True)
+                ]
         return found
 
     def score(self, measured: dict[str, float]) -> float:

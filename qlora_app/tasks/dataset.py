@@ -1,4 +1,6 @@
-"""Examples as the model reads them, all of them met before the first step: what is refused or teaches nothing is left out by its number."""
+"""Examples as the model reads them, all of them met before the first step: what is refused or teaches nothing is left
+out by its number.
+"""
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -28,8 +30,14 @@ class EncodedExamples(Sequence):
 
     read_each = 1  # how many rows the model reads for each of them
 
-    def __init__(self, conversations: Sequence[Conversation], tokenizer: "PreTrainedTokenizerBase", max_length: int,
-                 task: Task | None = None, cache: Callable[[int], TokenCache] = TokenCache) -> None:
+    def __init__(
+        self,
+        conversations: Sequence[Conversation],
+        tokenizer: "PreTrainedTokenizerBase",
+        max_length: int,
+        task: Task | None = None,
+        cache: Callable[[int], TokenCache] = TokenCache,
+    ) -> None:
         """cache: makes the place for the tokens of so many examples."""
         from .chat import Chat  # which is below only in that it is the default
 
@@ -48,7 +56,8 @@ class EncodedExamples(Sequence):
     def meet_all(self, progress: Callable[[int, int], None] = lambda done, of: None, may_be_none: bool = False) -> None:
         """Encode every example, and leave out those that are refused or have no token to learn from.
 
-        progress: is told how many of how many are done. Raises UserError with a reason where none is left, unless that may be.
+        progress: is told how many of how many are done. Raises UserError with a reason where none is left, unless that
+        may be.
         """
         kept = array("q")
         for places in in_batches(range(len(self.conversations)), TOGETHER):
@@ -71,12 +80,17 @@ class EncodedExamples(Sequence):
         if len(noted) > MOST_REASONS:
             noted.append(NotLearned(row, noted[-1].reason))
             return
-        noted.append(NotLearned(row, self.task.why_not_learned(self.tokenizer, self.conversations[place], self.max_length)))
+        noted.append(
+            NotLearned(row, self.task.why_not_learned(self.tokenizer, self.conversations[place], self.max_length))
+        )
 
     def _nothing_left(self) -> str:
         why = self.left_out[0].reason.rstrip(".") if self.left_out else "there is none"
-        return (f"No example has a token to learn from. The first of {len(self.left_out):,}: {why}. Raise \"Longest example\", shorten the "
-                "prompts, or choose other data.")
+        return (
+            f'No example has a token to learn from. The first of {len(self.left_out):,}: {why}. Raise "Longest '
+            f'example", shorten the '
+            "prompts, or choose other data."
+        )
 
     def row_of(self, place: int) -> int:
         """Which of the given conversations an example is made of."""
@@ -135,9 +149,15 @@ class EncodedExamples(Sequence):
 def _at(conversations: Sequence[Conversation], places: Sequence[int]) -> Sequence[Conversation]:
     """Those at these places, read in one go where they lie on disk one after another."""
     piece = range(places[0], places[0] + len(places))
-    return conversations[piece.start:piece.stop] if list(places) == list(piece) else [conversations[place] for place in places]
+    return (
+        conversations[piece.start : piece.stop]
+        if list(places) == list(piece)
+        else [conversations[place] for place in places]
+    )
 
 
-def micro_batches(examples: Sequence[dict[str, list[int]]], size: int, collate: Callable[..., dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def micro_batches(
+    examples: Sequence[dict[str, list[int]]], size: int, collate: Callable[..., dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
     for i in range(0, len(examples), size):
         yield collate([examples[j] for j in range(i, min(len(examples), i + size))])

@@ -1,8 +1,9 @@
-"""Fill the blank: words of a text are hidden and predicted from both sides, as BERT was pretrained (Devlin et al. 2019, arXiv 1810.04805).
+"""Fill the blank: words of a text are hidden and predicted from both sides, as BERT was pretrained (Devlin et al. 2019,
+arXiv 1810.04805).
 
-Which words are hidden is drawn anew each time an example is seen (RoBERTa, arXiv 1907.11692), from a seed made of its own
-tokens, the epoch and the run's seed: the same is hidden whatever stands beside it in a batch, and when a run is resumed.
-Held-out examples belong to no epoch, and are measured with the same blanks every time.
+Which words are hidden is drawn anew each time an example is seen (RoBERTa, arXiv 1907.11692), from a seed made of its
+own tokens, the epoch and the run's seed: the same is hidden whatever stands beside it in a batch, and when a run is
+resumed. Held-out examples belong to no epoch, and are measured with the same blanks every time.
 """
 
 import random
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BLANK = "___"
-MASKED, OTHER = 0.8, 0.1  # of the hidden tokens: replaced by the mask, by another token; the rest stay and are predicted all the same
+MASKED, OTHER = (
+    0.8,
+    0.1,
+)  # of the hidden tokens: replaced by the mask, by another token; the rest stay and are predicted all the same
 _BLANKS = re.compile(r"_{2,}|\[MASK\]|<mask>", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
 
@@ -42,9 +46,14 @@ class FillMask(Task):
 
     def prepare(self, tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel | None" = None) -> None:
         if tokenizer.mask_token_id is None:
-            raise UserError("The tokenizer of this model has no token for a blank, so it cannot learn to fill one. Choose another task.")
+            raise UserError(
+                "The tokenizer of this model has no token for a blank, so it cannot learn to fill one. Choose another "
+                "task."
+            )
 
-    def encode_whole(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
+    def encode_whole(
+        self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation
+    ) -> tuple[list[int], list[int]]:
         """One draw of the hidden words: another is drawn each time the example is seen."""
         ids, words = self._words(tokenizer, conversation)
         hidden = self._hidden(words, _draw(ids))
@@ -59,7 +68,11 @@ class FillMask(Task):
 
     def _words(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
         ids, words = plain(tokenizer, conversation_text(conversation))
-        each = words if self.choice.masking == "words" else [None if word is None else place for place, word in enumerate(words)]
+        each = (
+            words
+            if self.choice.masking == "words"
+            else [None if word is None else place for place, word in enumerate(words)]
+        )
         return ids, [IGNORED if word is None else word for word in each]
 
     def _hidden(self, words: list[int], draw: random.Random) -> set[int]:
@@ -68,11 +81,14 @@ class FillMask(Task):
         chosen = set(draw.sample(every, max(1, round(self.choice.masked_share * len(every))))) if every else set()
         return {place for place, word in enumerate(words) if word in chosen}
 
-    def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
+    def collator(
+        self, tokenizer: "PreTrainedTokenizerBase", packing: bool
+    ) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
         return Hiding(self, tokenizer)
 
-    def hide(self, example: dict[str, list[int]], tokenizer: "PreTrainedTokenizerBase",
-             draw: random.Random) -> tuple[list[int], list[int]]:
+    def hide(
+        self, example: dict[str, list[int]], tokenizer: "PreTrainedTokenizerBase", draw: random.Random
+    ) -> tuple[list[int], list[int]]:
         """(what is read, what is to be found) of an encoded example."""
         ids, hidden = example["input_ids"], self._hidden(example["labels"], draw)
         read = [self._replaced(i, tokenizer, draw) if place in hidden else i for place, i in enumerate(ids)]
@@ -81,31 +97,50 @@ class FillMask(Task):
     @staticmethod
     def _replaced(id: int, tokenizer: "PreTrainedTokenizerBase", draw: random.Random) -> int:
         luck = draw.random()
-        return tokenizer.mask_token_id if luck < MASKED else draw.randrange(len(tokenizer)) if luck < MASKED + OTHER else id
+        return (
+            tokenizer.mask_token_id
+            if luck < MASKED
+            else draw.randrange(len(tokenizer))
+            if luck < MASKED + OTHER
+            else id
+        )
 
     def asked_turns(self, conversation: Conversation) -> list[int]:
         """One word of all that is said."""
         return [len(conversation) - 1]
 
-    def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None) -> Question | None:
-        """The text with one of its words as a blank: a word that is a single token, because so much fits into one blank."""
+    def question(
+        self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None
+    ) -> Question | None:
+        """The text with one of its words as a blank: a word that is a single token, because so much fits into one
+        blank.
+        """
         text = conversation_text(conversation)[:1000]
         words = [one for one in _WORD.finditer(text) if len(self._filling(tokenizer, text, one)) == 1]
         if not words:
             return None
         one = random.Random(zlib.crc32(text.encode())).choice(words)
-        return Question([{"role": "user", "content": f"{text[:one.start()]}{BLANK}{text[one.end():]}"}],
-                        tokenizer.decode(self._filling(tokenizer, text, one)).strip())
+        return Question(
+            [{"role": "user", "content": f"{text[: one.start()]}{BLANK}{text[one.end() :]}"}],
+            tokenizer.decode(self._filling(tokenizer, text, one)).strip(),
+        )
 
     @staticmethod
     def _filling(tokenizer: "PreTrainedTokenizerBase", text: str, word: re.Match[str]) -> list[int]:
         """The tokens of a word where it stands."""
-        before = text[word.start() - 1:word.start()]
+        before = text[word.start() - 1 : word.start()]
         ids = tokenizer(f"{before if before.isspace() else ''}{word[0]}", add_special_tokens=False)["input_ids"]
         return [i for i in ids if tokenizer.decode([i]).strip()]
 
-    def candidates(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-                   base: bool = False, most: int = 10, batch: int = BATCH) -> list[list[Candidate]]:
+    def candidates(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        conversations: list[Conversation],
+        base: bool = False,
+        most: int = 10,
+        batch: int = BATCH,
+    ) -> list[list[Candidate]]:
         """What fits into the first blank of each text; nothing for a text without one."""
         import torch
 
@@ -115,11 +150,20 @@ class FillMask(Task):
                 ids = [self._with_blanks(tokenizer, conversation_text(one)) for one in asked]
                 rows = tokenizer.pad({"input_ids": ids}, padding_side="right", return_tensors="pt").to(model.device)
                 blanks = rows["input_ids"] == tokenizer.mask_token_id
-                logits = model(**rows).logits[torch.arange(len(asked), device=model.device), blanks.int().argmax(-1)].float()
+                logits = (
+                    model(**rows).logits[torch.arange(len(asked), device=model.device), blanks.int().argmax(-1)].float()
+                )
                 top = logits.softmax(-1).topk(most)
                 weighed = zip(top.values.tolist(), top.indices.tolist(), blanks.any(-1).tolist(), strict=True)
-                found += [[Candidate(tokenizer.decode([i]).strip().removeprefix("##"), p) for p, i in zip(chances, ids, strict=True)]
-                          if has_blank else [] for chances, ids, has_blank in weighed]
+                found += [
+                    [
+                        Candidate(tokenizer.decode([i]).strip().removeprefix("##"), p)
+                        for p, i in zip(chances, ids, strict=True)
+                    ]
+                    if has_blank
+                    else []
+                    for chances, ids, has_blank in weighed
+                ]
         return found
 
     @staticmethod

@@ -17,7 +17,9 @@ LEAST_ROOM = 16  # tokens that an answer may have at the least
 
 @dataclass(frozen=True)
 class Prompt:
-    """Token ids of a prompt that fits the model, how many tokens its answer may have, and what was left out of it, in words."""
+    """Token ids of a prompt that fits the model, how many tokens its answer may have, and what was left out of it, in
+    words.
+    """
 
     ids: list[int]
     room: int
@@ -30,12 +32,17 @@ def context_of(model: "PreTrainedModel") -> int | None:
     return getattr(config, "max_position_embeddings", None)
 
 
-def prompt_for(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, context: int | None, wanted: int,
-               thinking: bool | None = None) -> Prompt:
+def prompt_for(
+    tokenizer: "PreTrainedTokenizerBase",
+    conversation: Conversation,
+    context: int | None,
+    wanted: int,
+    thinking: bool | None = None,
+) -> Prompt:
     """The prompt of a conversation for an answer of at most `wanted` tokens.
 
-    Where the model reads too few tokens for both, first the answer's room shrinks, down to an eighth of all; then the oldest turns go,
-    but never the system text and the last turn; then the middle of what is left.
+    Where the model reads too few tokens for both, first the answer's room shrinks, down to an eighth of all; then the
+    oldest turns go, but never the system text and the last turn; then the middle of what is left.
     """
     template = ChatTemplate.of(tokenizer)
     ids = template.prompt_ids(conversation, thinking)
@@ -50,19 +57,21 @@ def prompt_for(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation,
     oldest = "the oldest turn was not read" if turns == 1 else f"the {turns} oldest turns were not read"
     notes = [oldest] if turns else []
     if (too_many := len(ids) - most) > 0:
-        ids = [*ids[:most // 2], *ids[len(ids) - (most - most // 2):]]
+        ids = [*ids[: most // 2], *ids[len(ids) - (most - most // 2) :]]
         notes.append(f"{too_many:,} tokens in the middle of it were not read")
     said = f"The model reads at most {context:,} tokens, and this is longer: {' and '.join(notes)}." if notes else ""
     return Prompt(ids, min(wanted, max(1, context - len(ids))), said)
 
 
 def _without_oldest(conversation: Conversation) -> Conversation | None:
-    """The conversation without its oldest question and what was answered to it; None where only the last question is left."""
+    """The conversation without its oldest question and what was answered to it; None where only the last question is
+    left.
+    """
     head = 1 if conversation[0]["role"] == "system" else 0
     later = [place for place, turn in enumerate(conversation) if turn["role"] == "user" and place > head]
     if not later:
         return None
-    kept = [*conversation[:head], *conversation[later[0]:]]
+    kept = [*conversation[:head], *conversation[later[0] :]]
     if "tools" in conversation[0] and not head:
         kept[0] = {**kept[0], "tools": conversation[0]["tools"]}
     return kept
@@ -87,7 +96,9 @@ def _end_ids(model: "PreTrainedModel") -> Any:
     return getattr(settings, "eos_token_id", None)
 
 
-def read_answer(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int], ends: Sequence[int], thinking: bool) -> Answer:
+def read_answer(
+    tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int], ends: Sequence[int], thinking: bool
+) -> Answer:
     """What token ids say, up to the first that ends an answer."""
     template = ChatTemplate.of(tokenizer)
     last = next((place for place, i in enumerate(ids) if i in ends), None)
@@ -101,10 +112,18 @@ def read_answer(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int], ends: 
     return Answer(text.strip(), reasoning, last is not None or stop is not None)
 
 
-def generate_all(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation],
-                 base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH,
-                 thinking: bool | Sequence[bool] | None = None) -> list[Answer]:
-    """An answer to each conversation; `base` switches the adapter off. Leaves mode, random state and adapter as they were.
+def generate_all(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    conversations: Sequence[Conversation],
+    base: bool = False,
+    max_new_tokens: int = 128,
+    temperature: float = 0.0,
+    batch: int = BATCH,
+    thinking: bool | Sequence[bool] | None = None,
+) -> list[Answer]:
+    """An answer to each conversation; `base` switches the adapter off. Leaves mode, random state and adapter as they
+    were.
 
     thinking: whether to reason first, for all or for each; None as most rows did that were learned from.
     """
@@ -114,9 +133,16 @@ def generate_all(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase",
     if not base and getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
         batch = 1  # a learned prefix stands before the row: padding would come between it and the shorter texts
     default = ChatTemplate.of(tokenizer).thinks_by_default
-    thinks = [default if thinking is None else thinking] * len(conversations) if isinstance(thinking, bool | None) else list(thinking)
+    thinks = (
+        [default if thinking is None else thinking] * len(conversations)
+        if isinstance(thinking, bool | None)
+        else list(thinking)
+    )
     context = context_of(model)
-    made = [prompt_for(tokenizer, one, context, max_new_tokens, think) for one, think in zip(conversations, thinks, strict=True)]
+    made = [
+        prompt_for(tokenizer, one, context, max_new_tokens, think)
+        for one, think in zip(conversations, thinks, strict=True)
+    ]
     answers: list[Answer | None] = [None] * len(made)
     with evaluating(model, base), torch.random.fork_rng():
         torch.manual_seed(0)
@@ -126,14 +152,16 @@ def generate_all(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase",
                 prompts = [made[place] for place in places]
                 inputs = batch_of(tokenizer, prompts, model.device)
                 new = model.generate(**inputs, max_new_tokens=prompts[0].room, use_cache=True, **ending, **how)
-                for place, ids in zip(places, new[:, inputs["input_ids"].shape[1]:].tolist(), strict=True):
-                    answers[place] = replace(read_answer(tokenizer, ids, ending["eos_token_id"], think), note=made[place].note)
+                for place, ids in zip(places, new[:, inputs["input_ids"].shape[1] :].tolist(), strict=True):
+                    answers[place] = replace(
+                        read_answer(tokenizer, ids, ending["eos_token_id"], think), note=made[place].note
+                    )
     return answers
 
 
 def _together(places: list[int], prompts: Sequence[Prompt], batch: int) -> list[Sequence[int]]:
-    """Batches of prompts with the same room for an answer, so that nobody's answer is shorter because of a neighbour; no more at once
-    than a training's memory bears."""
+    """Batches of prompts with the same room for an answer, so that nobody's answer is shorter because of a neighbour;
+    no more at once than a training's memory bears."""
     rooms: dict[int, list[int]] = {}
     for place in places:
         rooms.setdefault(prompts[place].room, []).append(place)

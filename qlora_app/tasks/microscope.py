@@ -1,4 +1,5 @@
-"""The loss mask under a microscope: one example token by token, and how long all examples are, before anything is trained.
+"""The loss mask under a microscope: one example token by token, and how long all examples are, before anything is
+trained.
 
 Both come out of the task's `examine`, which encodes as the worker does and cuts nothing off.
 """
@@ -50,8 +51,12 @@ class Lengths:
 
     places: list[int] = field(default_factory=list)  # which of the examples it is
     tokens: list[int] = field(default_factory=list)
-    learned_from: list[int] = field(default_factory=list)  # place of its first token with loss, or its length without any
-    not_learned: dict[int, str] = field(default_factory=dict)  # why an example is refused, or not every answer in it is learned
+    learned_from: list[int] = field(
+        default_factory=list
+    )  # place of its first token with loss, or its length without any
+    not_learned: dict[int, str] = field(
+        default_factory=dict
+    )  # why an example is refused, or not every answer in it is learned
 
     def add(self, place: int, labels: list[int]) -> None:
         self.places.append(place)
@@ -82,8 +87,11 @@ class Lengths:
 
     def without_loss(self, max_length: int) -> list[int]:
         """The examples of which no token is learned, those aside that are refused."""
-        return [place for place, count, start in zip(self.places, self.tokens, self.learned_from, strict=True)
-                if start >= min(count, max_length)]
+        return [
+            place
+            for place, count, start in zip(self.places, self.tokens, self.learned_from, strict=True)
+            if start >= min(count, max_length)
+        ]
 
     def share_whole(self, max_length: int) -> float:
         return 1 - len(self.cut(max_length)) / len(self.tokens)
@@ -94,9 +102,13 @@ class Lengths:
         return next((length for length in possible if self.share_whole(length) >= ENOUGH), possible[-1])
 
     def bins(self, max_length: int) -> list[Bin]:
-        """A histogram; `max_length`, where it cuts something, is the border of two bins, and the last bin takes all that is longer."""
+        """A histogram; `max_length`, where it cuts something, is the border of two bins, and the last bin takes all
+        that is longer.
+        """
         longest, usual = max(self.tokens), self.quantile(0.99)
-        end = longest if longest <= 3 * usual else 2 * usual  # a single long example must not press all others into one bar
+        end = (
+            longest if longest <= 3 * usual else 2 * usual
+        )  # a single long example must not press all others into one bar
         end = min(longest, max(end, round(1.15 * max_length)))
         width = max(1.0, end / BINS)
         if width / 2 < max_length < end:
@@ -108,17 +120,24 @@ class Lengths:
         return [Bin(low + 1, high, counts[number]) for number, (low, high) in enumerate(edges)]
 
 
-def tokens_of(tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int, task: Task = CHAT) -> list[Token]:
+def tokens_of(
+    tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int, task: Task = CHAT
+) -> list[Token]:
     """Every token of an example, those that are cut off too. Raises UserError as `encode` does."""
     ids, labels, *_ = task.examine(tokenizer, conversation)
     special, texts = tokenizer.added_tokens_decoder, _texts(tokenizer, ids)
-    kinds = ["cut" if place >= max_length else "read" if label == IGNORED else "trained" for place, label in enumerate(labels)]
+    kinds = [
+        "cut" if place >= max_length else "read" if label == IGNORED else "trained"
+        for place, label in enumerate(labels)
+    ]
     return [Token(id, text, kind, id in special) for id, text, kind in zip(ids, texts, kinds, strict=True)]
 
 
-def measured(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation], most: int, pause: float,
-             task: Task = CHAT) -> Iterator[Lengths]:
-    """The lengths of all examples, or of `most` of them from all over; yields what there is every `pause` seconds and at the end.
+def measured(
+    tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation], most: int, pause: float, task: Task = CHAT
+) -> Iterator[Lengths]:
+    """The lengths of all examples, or of `most` of them from all over; yields what there is every `pause` seconds and
+    at the end.
 
     Raises UserError with the first reason where every one of them is refused.
     """
@@ -129,11 +148,15 @@ def measured(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversat
             yield lengths
             said = time.monotonic()
     if not lengths.tokens:
-        raise UserError(f"None of the examples can be learned from with this model. The first: {lengths.not_learned[0]}")
+        raise UserError(
+            f"None of the examples can be learned from with this model. The first: {lengths.not_learned[0]}"
+        )
     yield lengths
 
 
-def _measure(lengths: Lengths, place: int, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, task: Task) -> None:
+def _measure(
+    lengths: Lengths, place: int, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, task: Task
+) -> None:
     """A row, which is several examples where one of its answers has to stand alone."""
     for example in task.examples(tokenizer, [conversation]):
         try:
@@ -146,24 +169,39 @@ def _measure(lengths: Lengths, place: int, tokenizer: "PreTrainedTokenizerBase",
             lengths.not_learned[place] = task.why_not_learned(tokenizer, example, len(found.labels))
 
 
-def learns(tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation], max_length: int, seconds: float,
-           task: Task = CHAT) -> bool:
+def learns(
+    tokenizer: "PreTrainedTokenizerBase",
+    conversations: list[Conversation],
+    max_length: int,
+    seconds: float,
+    task: Task = CHAT,
+) -> bool:
     """Has any example a token to learn from? True as well where none was found in so many seconds."""
     until = time.monotonic() + seconds
-    return any(task.learns(task.encode_all(tokenizer, [one], max_length)[0].labels) or time.monotonic() > until for one in conversations)
+    return any(
+        task.learns(task.encode_all(tokenizer, [one], max_length)[0].labels) or time.monotonic() > until
+        for one in conversations
+    )
 
 
 def _texts(tokenizer: "PreTrainedTokenizerBase", ids: list[int]) -> list[str]:
     """What each token adds to the text.
 
-    It is decoded together with the ones before it: alone, some tokenizers would drop its blank, and half a character is none.
+    It is decoded together with the ones before it: alone, some tokenizers would drop its blank, and half a character is
+    none.
     """
-    texts, before, start = [], 0, 0  # the tokens from `start` on have shown no text yet; those from `before` on are decoded again
+    texts, before, start = (
+        [],
+        0,
+        0,
+    )  # the tokens from `start` on have shown no text yet; those from `before` on are decoded again
     for end in range(1, len(ids) + 1):
-        known, now = (tokenizer.decode(part, clean_up_tokenization_spaces=False) for part in (ids[before:start], ids[before:end]))
+        known, now = (
+            tokenizer.decode(part, clean_up_tokenization_spaces=False) for part in (ids[before:start], ids[before:end])
+        )
         if now.endswith("\N{REPLACEMENT CHARACTER}") and end - start < LONGEST_CHARACTER and end < len(ids):
             texts.append("")
         else:
-            texts.append(now[len(known):])
+            texts.append(now[len(known) :])
             before, start = start, end
     return texts

@@ -1,7 +1,7 @@
 """Answers that a chat template writes otherwise once the conversation goes on, each learned where it is the last.
 
-Qwen3 takes reasoning out of earlier turns and Mistral moves the system text to the last question. In the middle of a conversation such an
-answer stands behind another prompt than the one it will be asked with.
+Qwen3 takes reasoning out of earlier turns and Mistral moves the system text to the last question. In the middle of a
+conversation such an answer stands behind another prompt than the one it will be asked with.
 """
 
 from array import array
@@ -46,13 +46,21 @@ class OneAnswerEach(Sequence):
             place += 1
 
 
-def one_answer_each(tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation]) -> Sequence[Conversation]:
-    """The same conversations where the template writes every answer as it is asked for; those that it refuses stay as they are."""
+def one_answer_each(
+    tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation]
+) -> Sequence[Conversation]:
+    """The same conversations where the template writes every answer as it is asked for; those that it refuses stay as
+    they are.
+    """
     template = ChatTemplate.of(tokenizer)
     rows, answers = array("q"), array("q")
     for row, conversation in enumerate(conversations):
         own = _own_examples(template, conversation)
-        learned = {number for number, turn in enumerate(_assistant_turns(conversation)) if conversation[turn].get("train", True)}
+        learned = {
+            number
+            for number, turn in enumerate(_assistant_turns(conversation))
+            if conversation[turn].get("train", True)
+        }
         every = [_REST, *own] if not own or learned.difference(own) else own
         rows.extend([row] * len(every))
         answers.extend(every)

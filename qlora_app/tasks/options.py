@@ -25,16 +25,22 @@ def answer_options(conversations: Iterable[Conversation]) -> list[str]:
     without = [talk for talk in conversations if talk[-1]["role"] == "assistant" and not talk[-1].get("options")]
     answers = sorted({talk[-1]["content"] for talk in without})
     if without and not 2 <= len(answers) <= MOST_OPTIONS:
-        raise UserError(f"The losses over answer options need data with 2 to {MOST_OPTIONS} different answers, such as labels or letters; "
-                        f"this has {len(answers):,}. Name the column of your data that lists the options, set both losses to 0, or choose "
-                        "other data.")
+        raise UserError(
+            f"The losses over answer options need data with 2 to {MOST_OPTIONS} different answers, such as labels or "
+            f"letters; "
+            f"this has {len(answers):,}. Name the column of your data that lists the options, set both losses to 0, "
+            f"or choose "
+            "other data."
+        )
     return answers
 
 
 class ExamplesWithOptions(EncodedExamples):
     """Encoded examples, each with its conversation up to the last answer, once for every option."""
 
-    def __init__(self, conversations: Sequence[Conversation], tokenizer: "PreTrainedTokenizerBase", max_length: int, task: Task) -> None:
+    def __init__(
+        self, conversations: Sequence[Conversation], tokenizer: "PreTrainedTokenizerBase", max_length: int, task: Task
+    ) -> None:
         asking = [talk for talk in conversations if talk[-1]["role"] == "assistant"]
         self.common = answer_options(asking)
         self.read_each = 1 + max((len(self.options_of(talk)) for talk in asking), default=0)
@@ -47,20 +53,27 @@ class ExamplesWithOptions(EncodedExamples):
         talk = self.conversation(index)
         asked, names = [{**turn, "train": False} for turn in talk[:-1]], self.options_of(talk)
         read = self._encode([[*asked, {"role": "assistant", "content": option}] for option in names])
-        options = [{"input_ids": e.input_ids, "labels": e.labels, "right": option == talk[-1]["content"]}
-                   for e, option in zip(read, names, strict=True)]
+        options = [
+            {"input_ids": e.input_ids, "labels": e.labels, "right": option == talk[-1]["content"]}
+            for e, option in zip(read, names, strict=True)
+        ]
         return {**super().__getitem__(index), ASIDE: options}
 
 
-def collator_with_options(collate: Callable[..., dict[str, Any]], padded: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+def collator_with_options(
+    collate: Callable[..., dict[str, Any]], padded: Callable[..., dict[str, Any]]
+) -> Callable[..., dict[str, Any]]:
     """What `collate` makes of examples, and under "options" all of their options as rows, as `padded` makes them."""
     import torch
 
     def collated(examples: list[dict[str, Any]]) -> dict[str, Any]:
         batch = collate([{name: value for name, value in example.items() if name != ASIDE} for example in examples])
         rows = [(number, option) for number, example in enumerate(examples) for option in example[ASIDE]]
-        batch[ASIDE] = {**padded([{"input_ids": option["input_ids"], "labels": option["labels"]} for _, option in rows]),
-                        "question": torch.tensor([number for number, _ in rows]),
-                        "right": torch.tensor([option["right"] for _, option in rows])}
+        batch[ASIDE] = {
+            **padded([{"input_ids": option["input_ids"], "labels": option["labels"]} for _, option in rows]),
+            "question": torch.tensor([number for number, _ in rows]),
+            "right": torch.tensor([option["right"] for _, option in rows]),
+        }
         return batch
+
     return collated

@@ -1,8 +1,9 @@
-"""Several examples in one row, each by itself, and of each only what is learned: nothing is computed that carries no loss.
+"""Several examples in one row, each by itself, and of each only what is learned: nothing is computed that carries no
+loss.
 
-Padding makes every example as long as the longest beside it. Here they stand one after another in a row [1, tokens], positions
-begin again at 0, attention works on each example alone, and the head of the model, with its large vocabulary, only on the places
-whose next token is learned. The loss and its gradients are those of the examples one by one.
+Padding makes every example as long as the longest beside it. Here they stand one after another in a row [1, tokens],
+positions begin again at 0, attention works on each example alone, and the head of the model, with its large vocabulary,
+only on the places whose next token is learned. The loss and its gradients are those of the examples one by one.
 """
 
 import contextlib
@@ -24,7 +25,9 @@ FINE, COARSE = 2e-5, 1e-2  # how far two results may be apart, as a share of the
 SIMILAR = 0.5  # examples at least half as long as the longest beside them are attended to together
 
 
-def collator(tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
+def collator(
+    tokenizer: "PreTrainedTokenizerBase", packing: bool
+) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
     """Examples -> a batch of tensors.
 
     Padded: [examples, longest] with an attention mask, each example at the left whatever side its tokenizer pads on.
@@ -41,8 +44,9 @@ def collator(tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[l
         rows = tokenizer.pad(every, padding_side="right", return_tensors="pt")
         labels = torch.full_like(rows["input_ids"], IGNORED)
         for row, example in zip(labels, examples, strict=True):
-            row[1:len(example["labels"])] = torch.tensor(example["labels"][1:])
+            row[1 : len(example["labels"])] = torch.tensor(example["labels"][1:])
         return {**rows, "labels": labels}
+
     return padded
 
 
@@ -55,16 +59,23 @@ def packed(examples: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
     following = torch.nn.functional.pad(batch["labels"][:, 1:], (0, 1), value=IGNORED)
     learned = following != IGNORED
     groups, back = places([len(example["input_ids"]) for example in examples])
-    # A mask of four dimensions is taken for finished: transformers then makes none of tokens x tokens, which nobody would look at.
-    return batch | {"attention_mask": torch.zeros(1, 1, 1, 1), "logits_to_keep": learned, "shift_labels": following[learned],
-                    "example_groups": groups, "back_in_row": back}
+    # A mask of four dimensions is taken for finished: transformers then makes none of tokens x tokens, which nobody
+    # would look at.
+    return batch | {
+        "attention_mask": torch.zeros(1, 1, 1, 1),
+        "logits_to_keep": learned,
+        "shift_labels": following[learned],
+        "example_groups": groups,
+        "back_in_row": back,
+    }
 
 
 def places(lengths: list[int]) -> "tuple[list[tuple[torch.Tensor, torch.Tensor]], torch.Tensor]":
     """Where in the row the tokens of examples of similar length stand, and how to get back to the row.
 
-    A group is ([examples, longest] places, the flat indices of those that are real); short ones repeat their last token, which
-    no earlier one can see. Indexing all groups' real outputs, one after another, by the second value gives the row again.
+    A group is ([examples, longest] places, the flat indices of those that are real); short ones repeat their last
+    token, which no earlier one can see. Indexing all groups' real outputs, one after another, by the second value gives
+    the row again.
     """
     import torch
 
@@ -82,14 +93,24 @@ def places(lengths: list[int]) -> "tuple[list[tuple[torch.Tensor, torch.Tensor]]
     return made, torch.cat([place.flatten()[real] for place, real in made]).argsort()
 
 
-def attention(module: "torch.nn.Module", query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor",
-              attention_mask: "torch.Tensor | None", dropout: float = 0.0, scaling: float | None = None,
-              example_groups: "list[tuple[torch.Tensor, torch.Tensor]] | None" = None, back_in_row: "torch.Tensor | None" = None,
-              sliding_window: int | None = None, s_aux: "torch.Tensor | None" = None,
-              **others: Any) -> "tuple[torch.Tensor, None]":
+def attention(
+    module: "torch.nn.Module",
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    attention_mask: "torch.Tensor | None",
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    example_groups: "list[tuple[torch.Tensor, torch.Tensor]] | None" = None,
+    back_in_row: "torch.Tensor | None" = None,
+    sliding_window: int | None = None,
+    s_aux: "torch.Tensor | None" = None,
+    **others: Any,
+) -> "tuple[torch.Tensor, None]":
     """transformers' attention interface: [1, heads, tokens, size] -> [1, tokens, heads, size], each example for itself.
 
-    Without groups, as when the model answers, it is torch's attention as ever. `s_aux` [heads]: learned sinks (gpt-oss).
+    Without groups, as when the model answers, it is torch's attention as ever. `s_aux` [heads]: learned sinks
+    (gpt-oss).
     Raises ValueError for what it cannot do, which `pack` takes for a no.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -97,8 +118,17 @@ def attention(module: "torch.nn.Module", query: "torch.Tensor", key: "torch.Tens
     if wanted := [name for name in NOT_OURS if others.get(name) is not None]:
         raise ValueError(wanted[0])
     if example_groups is None and s_aux is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling,
-                                      sliding_window=sliding_window, **others)
+        return sdpa_attention_forward(
+            module,
+            query,
+            key,
+            value,
+            attention_mask,
+            dropout=dropout,
+            scaling=scaling,
+            sliding_window=sliding_window,
+            **others,
+        )
     if example_groups is None:
         mask = attention_mask if attention_mask is not None else _causal(query.shape[2], key.shape[2], query.device)
         return _attend(query, key, value, mask, dropout, scaling, s_aux).transpose(1, 2).contiguous(), None
@@ -113,8 +143,15 @@ def attention(module: "torch.nn.Module", query: "torch.Tensor", key: "torch.Tens
     return PutTogether.apply(example_groups, back_in_row, *found)[None], None
 
 
-def _attend(query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", mask: "torch.Tensor | None",
-            dropout: float, scaling: float | None, sinks: "torch.Tensor | None") -> "torch.Tensor":
+def _attend(
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    mask: "torch.Tensor | None",
+    dropout: float,
+    scaling: float | None,
+    sinks: "torch.Tensor | None",
+) -> "torch.Tensor":
     """torch's attention, [rows, heads, tokens, size]; causal without a mask. Heads of keys may be fewer.
 
     A sink is a place whose score is learned and whose value is nothing: one more key of zeros, its score in the mask.
@@ -142,7 +179,9 @@ def _causal(queries: int, keys: int, device: "torch.device") -> "torch.Tensor":
 
 
 def _window(longest: int, width: int | None, device: "torch.device") -> "torch.Tensor | None":
-    """What each token may see, for a model that looks back over so many tokens only; None if no example is that long."""
+    """What each token may see, for a model that looks back over so many tokens only; None if no example is that
+    long.
+    """
     import torch
 
     if not width or longest <= width:
@@ -151,8 +190,8 @@ def _window(longest: int, width: int | None, device: "torch.device") -> "torch.T
 
 
 def pack(model: "PreTrainedModel") -> bool:
-    """Prepare a model for packed batches. False, and nothing is changed, where examples would not come out of it, packed or
-    alone, as each of them does alone with the attention the model was loaded with.
+    """Prepare a model for packed batches. False, and nothing is changed, where examples would not come out of it,
+    packed or alone, as each of them does alone with the attention the model was loaded with.
 
     Measured on it before the first step, whatever its family: a model that passes over what it is told would learn from
     its neighbours, and one whose attention is more than torch's would lose that, both without any error.
@@ -199,7 +238,7 @@ def _alone(model: "PreTrainedModel") -> "Measured":
     import torch
 
     made = [model(input_ids=torch.tensor([row], device=model.device), use_cache=False).logits[0] for row in EXAMPLES]
-    return _measured([logits[FIRST_LEARNED - 1:-1] for logits in made])
+    return _measured([logits[FIRST_LEARNED - 1 : -1] for logits in made])
 
 
 def _padded(model: "PreTrainedModel") -> "Measured":
@@ -210,7 +249,7 @@ def _padded(model: "PreTrainedModel") -> "Measured":
     ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in EXAMPLES], device=model.device)
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in EXAMPLES], device=model.device)
     made = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
-    return _measured([logits[FIRST_LEARNED - 1:len(row) - 1] for logits, row in zip(made, EXAMPLES, strict=True)])
+    return _measured([logits[FIRST_LEARNED - 1 : len(row) - 1] for logits, row in zip(made, EXAMPLES, strict=True)])
 
 
 def _together(model: "PreTrainedModel") -> "Measured":

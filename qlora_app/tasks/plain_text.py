@@ -1,7 +1,7 @@
 """A text as token ids, in which nothing that somebody wrote is taken for a control token.
 
-A control token is one that its tokenizer calls special. Added tokens that it does not, as thinking marks, runs of blanks or the tags of
-HTML, are text of their own and stay what they are.
+A control token is one that its tokenizer calls special. Added tokens that it does not, as thinking marks, runs of
+blanks or the tags of HTML, are text of their own and stay what they are.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,15 +26,23 @@ class Plain(NamedTuple):
 @lru_cache(maxsize=8)
 def special_tokens(tokenizer: "PreTrainedTokenizerBase") -> dict[str, int]:
     """{control token: its id}, the longest first. Single characters are none: a text could not do without them."""
-    special = [(str(token), i) for i, token in tokenizer.added_tokens_decoder.items() if token.special and len(str(token)) > 1]
+    special = [
+        (str(token), i) for i, token in tokenizer.added_tokens_decoder.items() if token.special and len(str(token)) > 1
+    ]
     return dict(sorted(special, key=lambda one: -len(one[0])))
 
 
-def as_letters(tokenizer: "PreTrainedTokenizerBase", text: str, written: Iterable[tuple[int, int]], tokens: Sequence[Token],
-               control: frozenset[int] = frozenset()) -> list[Token]:
+def as_letters(
+    tokenizer: "PreTrainedTokenizerBase",
+    text: str,
+    written: Iterable[tuple[int, int]],
+    tokens: Sequence[Token],
+    control: frozenset[int] = frozenset(),
+) -> list[Token]:
     """The tokens of a text, with those of its letters in place of each control token in the parts that people wrote.
 
-    written: from where to where these parts stand, in their order. control: ids of control tokens that are not called special.
+    written: from where to where these parts stand, in their order. control: ids of control tokens that are not called
+    special.
     """
     control = control.union(special_tokens(tokenizer).values())
     parts = iter(written)
@@ -44,30 +52,45 @@ def as_letters(tokenizer: "PreTrainedTokenizerBase", text: str, written: Iterabl
         while part is not None and part[1] <= a:
             part = next(parts, None)
         if i in control and part is not None and part[0] <= a < b and a < part[1]:
-            made += [(letter, a + start, a + end) for letter, start, end in _letters(tokenizer, text[a:b], a > 0, control)]
+            made += [
+                (letter, a + start, a + end) for letter, start, end in _letters(tokenizer, text[a:b], a > 0, control)
+            ]
         else:
             made.append((i, a, b))
     return made
 
 
 def _letters(tokenizer: "PreTrainedTokenizerBase", text: str, is_inside: bool, control: frozenset[int]) -> list[Token]:
-    """Tokens of a control token's letters. SentencePiece's models know control tokens as words too: then they are read in two parts."""
+    """Tokens of a control token's letters. SentencePiece's models know control tokens as words too: then they are read
+    in two parts.
+    """
     tokens = tokens_within(tokenizer, text, is_inside, without_special=True)
     if len(text) < 2 or control.isdisjoint([i for i, _, _ in tokens]):
         return tokens
     rest = _letters(tokenizer, text[1:], True, control)
-    return [*tokens_within(tokenizer, text[:1], is_inside, without_special=True), *((i, a + 1, b + 1) for i, a, b in rest)]
+    return [
+        *tokens_within(tokenizer, text[:1], is_inside, without_special=True),
+        *((i, a + 1, b + 1) for i, a, b in rest),
+    ]
 
 
-def tokens_within(tokenizer: "PreTrainedTokenizerBase", text: str, is_inside: bool, without_special: bool = False) -> list[Token]:
+def tokens_within(
+    tokenizer: "PreTrainedTokenizerBase", text: str, is_inside: bool, without_special: bool = False
+) -> list[Token]:
     """Tokens of a part of a text, and nothing around them.
 
-    is_inside: something stands before it. Then it is read behind a line break, or SentencePiece would put a blank before it.
+    is_inside: something stands before it. Then it is read behind a line break, or SentencePiece would put a blank
+    before it.
     without_special: control tokens in it are letters.
     """
     read = f"\n{text}" if is_inside else text
-    made = tokenizer(read, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False,
-                     **({"split_special_tokens": True} if without_special else {}))
+    made = tokenizer(
+        read,
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+        **({"split_special_tokens": True} if without_special else {}),
+    )
     tokens = [(i, a, b) for i, (a, b) in zip(made["input_ids"], made["offset_mapping"], strict=True)]
     if not is_inside:
         return tokens
@@ -84,12 +107,19 @@ def plain(tokenizer: "PreTrainedTokenizerBase", text: str) -> Plain:
 def plain_all(tokenizer: "PreTrainedTokenizerBase", texts: list[str]) -> list[Plain]:
     """The tokens of many texts, which is quicker than one after another."""
     made = tokenizer(texts, return_offsets_mapping=True, return_attention_mask=False)
-    return [_plain(tokenizer, text, made["input_ids"][number], made["offset_mapping"][number], made.word_ids(number))
-            for number, text in enumerate(texts)]
+    return [
+        _plain(tokenizer, text, made["input_ids"][number], made["offset_mapping"][number], made.word_ids(number))
+        for number, text in enumerate(texts)
+    ]
 
 
-def _plain(tokenizer: "PreTrainedTokenizerBase", text: str, ids: list[int], offsets: list[tuple[int, int]],
-           words: list[int | None]) -> Plain:
+def _plain(
+    tokenizer: "PreTrainedTokenizerBase",
+    text: str,
+    ids: list[int],
+    offsets: list[tuple[int, int]],
+    words: list[int | None],
+) -> Plain:
     tokens = [(i, a, b) for i, (a, b) in zip(ids, offsets, strict=True)]
     if not any(token in text for token in special_tokens(tokenizer)):
         return Plain(ids, words)

@@ -24,7 +24,9 @@ BATCH = 50  # questions answered at once
 
 @dataclass(frozen=True)
 class Question:
-    """A held-out, learned or typed question: the conversation up to the answer, and the answer that would be right ("" if unknown)."""
+    """A held-out, learned or typed question: the conversation up to the answer, and the answer that would be right (""
+    if unknown).
+    """
 
     conversation: Conversation
     expected: str
@@ -32,7 +34,8 @@ class Question:
     turn: Message | None = None  # the answer as the data have it; None where they have none as such
 
     @property
-    def text(self) -> str: return self.conversation[-1]["content"]
+    def text(self) -> str:
+        return self.conversation[-1]["content"]
 
     @property
     def example(self) -> Conversation:
@@ -43,8 +46,8 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model wrote: its answer, its reasoning before that, whether it came to an end by itself, and what of the question it could
-    not read, in words."""
+    """What a model wrote: its answer, its reasoning before that, whether it came to an end by itself, and what of the
+    question it could not read, in words."""
 
     text: str
     reasoning: str = ""
@@ -71,11 +74,12 @@ class Task:
     asks: ClassVar[str] = ""  # what its box for trying wants; empty where one talks to it
     example_sentence: ClassVar[str]  # what data fit, for people
 
-    def __init__(self, choice: TaskChoice = TaskChoice(), labels: tuple[str, ...] = ()) -> None:  # noqa: B008  it cannot change
+    def __init__(self, choice: TaskChoice = TaskChoice(), labels: tuple[str, ...] = ()) -> None:
         self.choice, self.labels = choice, labels
 
     @property
-    def title(self) -> str: return TASK_NAMES[self.name]
+    def title(self) -> str:
+        return TASK_NAMES[self.name]
 
     # ---- the data
 
@@ -92,11 +96,15 @@ class Task:
     # ---- training
 
     def prepare(self, tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel | None" = None) -> None:
-        """What tokenizer and model must know of each other. Raises UserError where the tokenizer cannot serve the task."""
+        """What tokenizer and model must know of each other. Raises UserError where the tokenizer cannot serve the
+        task.
+        """
 
-    def examples(self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation]) -> Sequence[Conversation]:
-        """What is learned from as one example each: the conversations, or more where one answer has to stand alone. `rows` of what is
-        returned, if there is one, names the conversation of each."""
+    def examples(
+        self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation]
+    ) -> Sequence[Conversation]:
+        """What is learned from as one example each: the conversations, or more where one answer has to stand alone.
+        `rows` of what is returned, if there is one, names the conversation of each."""
         return conversations
 
     def why_not_learned(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> str:
@@ -107,8 +115,12 @@ class Task:
             return str(error)
         return "" if self.learns(encoded.labels) else "it has no token to learn from"
 
-    def encode_whole(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
-        """(token ids, labels) of an example with nothing cut off, as people look at it: what is read, then what is learned."""
+    def encode_whole(
+        self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation
+    ) -> tuple[list[int], list[int]]:
+        """(token ids, labels) of an example with nothing cut off, as people look at it: what is read, then what is
+        learned.
+        """
         raise NotImplementedError
 
     def examine(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Encoded:
@@ -119,7 +131,9 @@ class Task:
         """An example cut at `max_length` tokens. Raises UserError if it cannot be encoded."""
         return self.encode_all(tokenizer, [conversation], max_length)[0]
 
-    def encode_all(self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation], max_length: int) -> list[Encoded]:
+    def encode_all(
+        self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation], max_length: int
+    ) -> list[Encoded]:
         """Examples cut at `max_length` tokens, together where that is quicker; nothing of those that are refused.
 
         A task has this one or the one above.
@@ -136,35 +150,45 @@ class Task:
         """Does an example with these labels teach anything?"""
         return any(label != IGNORED for label in labels)
 
-    def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
+    def collator(
+        self, tokenizer: "PreTrainedTokenizerBase", packing: bool
+    ) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
         """Encoded examples -> a batch of tensors, `labels` among them."""
         raise NotImplementedError
 
     def loss(self, outputs: Any, labels: "torch.Tensor", num_items_in_batch: Any = None) -> "torch.Tensor":
-        """Cross-entropy of the labels, summed and divided by those of the whole step, so that it does not depend on its parts."""
+        """Cross-entropy of the labels, summed and divided by those of the whole step, so that it does not depend on its
+        parts.
+        """
         import torch.nn.functional as f
 
         logits = outputs.logits.float()
-        loss = f.cross_entropy(logits.view(-1, logits.shape[-1]), labels.to(logits.device).view(-1), ignore_index=IGNORED, reduction="sum")
+        loss = f.cross_entropy(
+            logits.view(-1, logits.shape[-1]), labels.to(logits.device).view(-1), ignore_index=IGNORED, reduction="sum"
+        )
         return loss / ((labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch)
 
     # ---- measuring
 
     def score(self, measured: dict[str, float]) -> float:
-        """One number for a held-out measurement, of which a run keeps the highest: the loss turned round, since every token counts in
-        it. A task whose answers are right or wrong takes their share, which an overconfident model can hold while its loss rises."""
+        """One number for a held-out measurement, of which a run keeps the highest: the loss turned round, since every
+        token counts in it. A task whose answers are right or wrong takes their share, which an overconfident model can
+        hold while its loss rises.
+        """
         return -measured["loss"]
 
     def noise(self, measured: dict[str, float], examples: int) -> float:
         """How much two scores of the same `examples` held-out examples may differ though the later adapter is as good.
 
-        A quarter of the loss: that of texts rises with confidence while answers still get better. On the starter, whose loss
-        was 8 % higher at the end than at half-time, the end answered 91 instead of 87 of 100 new wordings right.
+        A quarter of the loss: that of texts rises with confidence while answers still get better. On the starter, whose
+        loss was 8 % higher at the end than at half-time, the end answered 91 instead of 87 of 100 new wordings right.
         """
         return 0.25 * measured["loss"]
 
     def measure(self, model: "PreTrainedModel", batches: list[dict[str, Any]]) -> dict[str, float]:
-        """{"loss": nats a label, `counted`: share of labels that come first}; each label counts the same, however they are batched."""
+        """{"loss": nats a label, `counted`: share of labels that come first}; each label counts the same, however they
+        are batched.
+        """
         total = right = count = 0.0
         with evaluating(model):
             for batch in batches:
@@ -174,7 +198,9 @@ class Task:
                 count += len(labels)
         return {"loss": total / max(1.0, count), self.counted: right / max(1.0, count)}
 
-    def _outcome(self, model: "PreTrainedModel", batch: dict[str, Any]) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
+    def _outcome(
+        self, model: "PreTrainedModel", batch: dict[str, Any]
+    ) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
         """(mean loss, logits [labels, choices], labels) of a batch."""
         outputs, labels = model(**{name: value for name, value in batch.items() if name != "labels"}), batch["labels"]
         learned = labels != IGNORED
@@ -184,8 +210,12 @@ class Task:
         """The places of the turns that an example asks for. A task whose answer is the last turn asks for that one."""
         return learned_turns(conversation)[-1:]
 
-    def question(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None) -> Question | None:
-        """What an example asks at one of its `asked_turns`, or at the last of them, with the right answer; None if there is none in it."""
+    def question(
+        self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None
+    ) -> Question | None:
+        """What an example asks at one of its `asked_turns`, or at the last of them, with the right answer; None if
+        there is none in it.
+        """
         if turn is None:
             turn = next(iter(self.asked_turns(conversation)[-1:]), None)
         if turn is None:
@@ -201,27 +231,58 @@ class Task:
         return [question for question in asked if question is not None]
 
     def tokens(self, tokenizer: "PreTrainedTokenizerBase", question: Question) -> tuple[int, int]:
-        """(tokens that stand beside the answer in the context, tokens of the right answer with its end); zeros where nothing is
-        generated. Raises UserError where the question cannot be put."""
+        """(tokens that stand beside the answer in the context, tokens of the right answer with its end); zeros where
+        nothing is generated. Raises UserError where the question cannot be put."""
         return 0, 0
 
-    def answers(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-                base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH,
-                thinking: bool | Sequence[bool] | None = None) -> list[Answer]:
+    def answers(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        conversations: list[Conversation],
+        base: bool = False,
+        max_new_tokens: int = 128,
+        temperature: float = 0.0,
+        batch: int = BATCH,
+        thinking: bool | Sequence[bool] | None = None,
+    ) -> list[Answer]:
         """What `answer` does, with the reasoning and whether each came to an end."""
-        return [Answer(found[0].text if found else "") for found in self.candidates(model, tokenizer, conversations, base, 1, batch)]
+        return [
+            Answer(found[0].text if found else "")
+            for found in self.candidates(model, tokenizer, conversations, base, 1, batch)
+        ]
 
-    def answer(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-               base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH,
-               thinking: bool | Sequence[bool] | None = None) -> list[str]:
-        """An answer to each question; `base` switches the adapter off. Leaves mode, random state and adapter as they were.
+    def answer(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        conversations: list[Conversation],
+        base: bool = False,
+        max_new_tokens: int = 128,
+        temperature: float = 0.0,
+        batch: int = BATCH,
+        thinking: bool | Sequence[bool] | None = None,
+    ) -> list[str]:
+        """An answer to each question; `base` switches the adapter off. Leaves mode, random state and adapter as they
+        were.
 
-        thinking: whether to reason first, for all or for each, where a task knows that; reasoning is not part of an answer.
+        thinking: whether to reason first, for all or for each, where a task knows that; reasoning is not part of an
+        answer.
         """
-        return [one.text for one in self.answers(model, tokenizer, conversations, base, max_new_tokens, temperature, batch, thinking)]
+        return [
+            one.text
+            for one in self.answers(model, tokenizer, conversations, base, max_new_tokens, temperature, batch, thinking)
+        ]
 
-    def candidates(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-                   base: bool = False, most: int = 10, batch: int = BATCH) -> list[list[Candidate]]:
+    def candidates(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        conversations: list[Conversation],
+        base: bool = False,
+        most: int = 10,
+        batch: int = BATCH,
+    ) -> list[list[Candidate]]:
         """The likeliest answers to each question with their probabilities, for a task that weighs them up."""
         raise NotImplementedError
 
@@ -233,7 +294,11 @@ class Task:
 
 def learned_turns(conversation: Conversation) -> list[int]:
     """The places of the assistant's turns that are learned and have something before them."""
-    return [place for place, turn in enumerate(conversation) if place and turn["role"] == "assistant" and turn.get("train", True)]
+    return [
+        place
+        for place, turn in enumerate(conversation)
+        if place and turn["role"] == "assistant" and turn.get("train", True)
+    ]
 
 
 @contextlib.contextmanager
@@ -243,22 +308,24 @@ def evaluating(model: "PreTrainedModel", base: bool = False) -> Iterator[None]:
 
     was_training = model.training
     model.eval()
-    with torch.no_grad(), (model.disable_adapter() if base else contextlib.nullcontext()):
+    with torch.no_grad(), model.disable_adapter() if base else contextlib.nullcontext():
         yield
     model.train(was_training)
 
 
 def cut(ids: list[int], longest: int, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    """At most `longest` tokens of a text. The special token that its tokenizer sets at the end stays: it ends a text."""
+    """At most `longest` tokens of a text. The special token that its tokenizer sets at the end stays: it ends a
+    text.
+    """
     if len(ids) <= longest:
         return ids
     end = ids[-1:] if ids[-1] in tokenizer.all_special_ids else []
-    return [*ids[:longest - len(end)], *end]
+    return [*ids[: longest - len(end)], *end]
 
 
 def in_batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     for i in range(0, len(items), size):
-        yield items[i:i + size]
+        yield items[i : i + size]
 
 
 def same_answer(given: str, expected: str) -> bool:

@@ -1,4 +1,6 @@
-"""Text to text: an encoder reads the input, a decoder writes the output, as in T5 (Raffel et al. 2020, arXiv 1910.10683)."""
+"""Text to text: an encoder reads the input, a decoder writes the output, as in T5 (Raffel et al. 2020, arXiv
+1910.10683).
+"""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,9 +26,13 @@ class TextToText(Task):
     @classmethod
     def misfit(cls, conversations: Sequence[Conversation]) -> str:
         plain_ones = sum(len(one) < 2 for one in conversations)
-        return f"{plain_ones:,} of {len(conversations):,} examples are plain texts without an answer" if plain_ones else ""
+        return (
+            f"{plain_ones:,} of {len(conversations):,} examples are plain texts without an answer" if plain_ones else ""
+        )
 
-    def encode_whole(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
+    def encode_whole(
+        self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation
+    ) -> tuple[list[int], list[int]]:
         source, target = self._source(tokenizer, conversation[:-1]), plain(tokenizer, conversation[-1]["content"]).ids
         return source + target, [IGNORED] * len(source) + target
 
@@ -40,7 +46,9 @@ class TextToText(Task):
         prefix = self.choice.prefix.strip()
         return plain(tokenizer, f"{prefix} {conversation_text(asked)}" if prefix else conversation_text(asked)).ids
 
-    def collator(self, tokenizer: "PreTrainedTokenizerBase", packing: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
+    def collator(
+        self, tokenizer: "PreTrainedTokenizerBase", packing: bool
+    ) -> Callable[[list[dict[str, list[int]]]], dict[str, Any]]:
         from transformers import DataCollatorForSeq2Seq
 
         pad = DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=IGNORED)
@@ -50,15 +58,24 @@ class TextToText(Task):
             shifted = batch["labels"].roll(1, dims=1)  # the decoder reads what came before each token it writes
             shifted[:, 0] = tokenizer.pad_token_id  # with which T5 begins
             return {**batch, "decoder_input_ids": shifted.masked_fill(shifted == IGNORED, tokenizer.pad_token_id)}
+
         return collate
 
     def tokens(self, tokenizer: "PreTrainedTokenizerBase", question: Question) -> tuple[int, int]:
         """The input does not stand beside the answer: the decoder writes into a context of its own."""
         return 0, len(plain(tokenizer, question.expected).ids)
 
-    def answers(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation],
-                base: bool = False, max_new_tokens: int = 128, temperature: float = 0.0, batch: int = BATCH,
-                thinking: bool | Sequence[bool] | None = None) -> list[Answer]:
+    def answers(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        conversations: list[Conversation],
+        base: bool = False,
+        max_new_tokens: int = 128,
+        temperature: float = 0.0,
+        batch: int = BATCH,
+        thinking: bool | Sequence[bool] | None = None,
+    ) -> list[Answer]:
         """The likeliest output to each input, or with a temperature a drawn one."""
         import torch
 
@@ -67,7 +84,9 @@ class TextToText(Task):
         with evaluating(model, base), torch.random.fork_rng():
             torch.manual_seed(0)
             for asked in in_batches(conversations, batch):
-                rows = tokenizer.pad({"input_ids": [self._source(tokenizer, one) for one in asked]}, return_tensors="pt")
+                rows = tokenizer.pad(
+                    {"input_ids": [self._source(tokenizer, one) for one in asked]}, return_tensors="pt"
+                )
                 made = model.generate(**rows.to(model.device), max_new_tokens=max_new_tokens, use_cache=True, **how)
                 texts = tokenizer.batch_decode(made, skip_special_tokens=True)
                 ended = (made == tokenizer.eos_token_id).any(1).tolist()

@@ -1,6 +1,8 @@
-"""What a tokenizer made of a dataset is kept, so that no example is cut into tokens twice: not in this run, not in the next one.
+"""What a tokenizer made of a dataset is kept, so that no example is cut into tokens twice: not in this run, not in the
+next one.
 
-A folder of pieces. Each is written whole by one process and never changed, so that several workers can share a folder without a lock.
+A folder of pieces. Each is written whole by one process and never changed, so that several workers can share a folder
+without a lock.
 """
 
 import contextlib
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
 _VERSION = 2
 _CUT, _PARTIAL = 1, 2  # bits of the last number of the index
 _HEADER = 4  # numbers before all others: version, examples, checksums of the index and of the tokens
-_INDEX = 4  # numbers for each example: its place, its numbers, how many of them are labels (-1: see _packed), _CUT and _PARTIAL
-_PIECE = 1_000_000  # tokens; more than most datasets have, and soon made again if a worker is killed before it has written them
+# numbers for each example: its place, its numbers, how many of them are labels (-1: see _packed), _CUT and _PARTIAL
+_INDEX = 4
+# tokens; more than most datasets have, and soon made again if a worker is killed before it has written them
+_PIECE = 1_000_000
 _READ_BEFORE_FORGOTTEN = 64_000_000  # bytes
 
 
@@ -38,14 +42,21 @@ class Encoded(NamedTuple):
     is_partial: bool = False  # an answer that was to be learned carries no loss
 
 
-def cache_folder(root: Path, fingerprint: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, task: str = "") -> Path:
-    """Where the tokens of a dataset are: another tokenizer, template, length or task (its name with its settings) has another folder.
+def cache_folder(
+    root: Path, fingerprint: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, task: str = ""
+) -> Path:
+    """Where the tokens of a dataset are: another tokenizer, template, length or task (its name with its settings) has
+    another folder.
 
-    So has another day, for a template that writes the date. Which turns are learned is part of the fingerprint. Each part of a dataset
-    has a folder in it.
+    So has another day, for a template that writes the date. Which turns are learned is part of the fingerprint. Each
+    part of a dataset has a folder in it.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    made_by = [backend.to_str() if backend else tokenizer.get_vocab(), tokenizer.chat_template, tokenizer.special_tokens_map]
+    made_by = [
+        backend.to_str() if backend else tokenizer.get_vocab(),
+        tokenizer.chat_template,
+        tokenizer.special_tokens_map,
+    ]
     if "strftime_now" in str(tokenizer.chat_template):
         made_by.append(str(tokenizer.init_kwargs.get("trained_with")))
     key = json.dumps([source_of(Path(__file__).parent), fingerprint, max_length, task, *made_by], default=str)
@@ -56,8 +67,8 @@ class TokenCache:
     """Encoded examples by their place in a dataset."""
 
     def __init__(self, count: int, folder: Path | None = None, most_mb: int = 0) -> None:
-        """`count`: examples of this part. `folder`: one in that of cache_folder; without one nothing outlives this object.
-        `most_mb`: megabytes that the tokens of all datasets may take together.
+        """`count`: examples of this part. `folder`: one in that of cache_folder; without one nothing outlives this
+        object. `most_mb`: megabytes that the tokens of all datasets may take together.
         """
         import numpy
 
@@ -126,7 +137,11 @@ class TokenCache:
     def _open(self, file: Path) -> None:
         try:
             piece = _Piece(file, len(self._piece_of))
-        except (OSError, ValueError, IndexError):  # cut short, of another version, or another worker has just found it broken
+        except (
+            OSError,
+            ValueError,
+            IndexError,
+        ):  # cut short, of another version, or another worker has just found it broken
             file.unlink(missing_ok=True)
             return
         self._piece_of[piece.index[:, 0]] = len(self._pieces)
@@ -134,8 +149,10 @@ class TokenCache:
         self._pieces.append(piece)
 
     def _unpacked(self, piece: "_Piece", row: int) -> Encoded:
-        """The system counts what was read of a mapped file as this process's memory, so from time to time it is told to forget it."""
-        index, numbers = piece.index[row], piece.tokens[piece.ends[row] - piece.index[row, 1]:piece.ends[row]]
+        """The system counts what was read of a mapped file as this process's memory, so from time to time it is told to
+        forget it.
+        """
+        index, numbers = piece.index[row], piece.tokens[piece.ends[row] - piece.index[row, 1] : piece.ends[row]]
         made = _from(index.tolist(), numbers)
         self._read += numbers.nbytes + 4096
         if self._read > _READ_BEFORE_FORGOTTEN:
@@ -174,12 +191,14 @@ class _Piece:
 
 
 def _packed(place: int, example: Encoded) -> tuple[list[int], Any]:
-    """(index, numbers). Where a label is the token's own id or IGNORED, as nearly always, one number says both: the id, or its
-    complement, which is negative. Elsewhere the labels follow the ids.
+    """(index, numbers). Where a label is the token's own id or IGNORED, as nearly always, one number says both: the id,
+    or its complement, which is negative. Elsewhere the labels follow the ids.
     """
     import numpy
 
-    ids, labels = (numpy.frombuffer(array("i", numbers), numpy.int32) for numbers in (example.input_ids, example.labels))
+    ids, labels = (
+        numpy.frombuffer(array("i", numbers), numpy.int32) for numbers in (example.input_ids, example.labels)
+    )
     if len(ids) == len(labels) and ((labels == ids) | (labels == IGNORED)).all():
         numbers, labelled = numpy.where(labels == IGNORED, ~ids, ids), -1
     else:
@@ -194,9 +213,11 @@ def _from(index: list[int], numbers: Any) -> Encoded:
     _, count, labelled, flags = index
     state = bool(flags & _CUT), bool(flags & _PARTIAL)
     if labelled >= 0:
-        return Encoded(numbers[:count - labelled].tolist(), numbers[count - labelled:].tolist(), *state)
+        return Encoded(numbers[: count - labelled].tolist(), numbers[count - labelled :].tolist(), *state)
     silent = numbers < 0
-    return Encoded(numpy.where(silent, ~numbers, numbers).tolist(), numpy.where(silent, IGNORED, numbers).tolist(), *state)
+    return Encoded(
+        numpy.where(silent, ~numbers, numbers).tolist(), numpy.where(silent, IGNORED, numbers).tolist(), *state
+    )
 
 
 def _checksum(numbers: Any) -> int:

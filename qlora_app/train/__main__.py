@@ -1,4 +1,5 @@
-"""`python -m qlora_app.train RUN_DIR` trains; `--standby` imports everything first and reads RUN_DIR from its standard input.
+"""`python -m qlora_app.train RUN_DIR` trains; `--standby` imports everything first and reads RUN_DIR from its standard
+input.
 
 The standby exists because nine tenths of the way from Start to the first loss are imports (about 6 of 7 seconds).
 """

@@ -1,6 +1,7 @@
 """The adapter that did best on held-out examples so far, kept in `best/step-N` of the run folder.
 
-A folder counts once it is sealed, and the one before goes only then: whenever a worker is killed, one whole adapter is there.
+A folder counts once it is sealed, and the one before goes only then: whenever a worker is killed, one whole adapter is
+there.
 """
 
 import math
@@ -48,8 +49,8 @@ class BestSoFar:
             self._keep(model, self.last)
 
     def _is_as_good(self, one: Measured, other: Measured | None) -> bool:
-        """Of two with the same score that with the lower loss is better, and of two that are equal the later one has learned more. A
-        loss that is no number is never good."""
+        """Of two with the same score that with the lower loss is better, and of two that are equal the later one has
+        learned more. A loss that is no number is never good."""
         if not math.isfinite(one.figures["loss"]):
             return False
         return other is None or self._rank(one) >= self._rank(other)
@@ -71,8 +72,8 @@ class BestSoFar:
         self.best = measured
 
     def restore(self, model: Any, total: int) -> Kept:
-        """At the end: the model with the adapter that is kept, and which one that is. The last one, unless an earlier one was better by
-        more than chance."""
+        """At the end: the model with the adapter that is kept, and which one that is. The last one, unless an earlier
+        one was better by more than chance."""
         last, best, rule = self.last, self.best, self.job.recipe.training.keep
         if last is None or best is None:
             return Kept(total, total, rule, best_step=total if last else None, last=last.figures if last else {})

@@ -20,10 +20,18 @@ WIDTH = 110  # of a line of code; names of layers are many
 
 
 def model_card(recipe: Recipe, task: Task, proof: Proof, tokenizer: PreTrainedTokenizerBase | None = None) -> str:
-    """README.md of an adapter: front matter for the Hub, how to load it, how to ask it, what was measured, the whole recipe. `recipe`
-    names the commit of a base of the Hub."""
-    return "\n".join([_front_matter(recipe), _opening(recipe, task, proof), _asking(task, tokenizer), _measured(proof),
-                      _data(recipe, proof.data), _recipe(recipe, proof.versions)])
+    """README.md of an adapter: front matter for the Hub, how to load it, how to ask it, what was measured, the whole
+    recipe. `recipe` names the commit of a base of the Hub."""
+    return "\n".join(
+        [
+            _front_matter(recipe),
+            _opening(recipe, task, proof),
+            _asking(task, tokenizer),
+            _measured(proof),
+            _data(recipe, proof.data),
+            _recipe(recipe, proof.versions),
+        ]
+    )
 
 
 def _front_matter(recipe: Recipe) -> str:
@@ -35,7 +43,10 @@ def _front_matter(recipe: Recipe) -> str:
 def _opening(recipe: Recipe, task: Task, proof: Proof) -> str:
     base, rounding = recipe.base_model, ""
     if recipe.method.needs_its_precision:
-        rounding = f"\nIt makes up for what rounding to {base.precision} takes away: on the base in another precision it answers worse."
+        rounding = (
+            f"\nIt makes up for what rounding to {base.precision} takes away: on the base in another precision "
+            f"it answers worse."
+        )
     return f"""# {recipe.title}
 
 A {recipe.method.title()} adapter ({proof.update.parameters:,} learned parameters) for **{base.title}**,
@@ -69,7 +80,9 @@ model = PeftModel.from_pretrained(base, "{FOLDER}").eval()"""
 
 
 def _imports(opened: Base) -> str:
-    """On some CPUs bitsandbytes multiplies 4-bit weights in bf16, whatever it is told, with another kernel than it was measured with."""
+    """On some CPUs bitsandbytes multiplies 4-bit weights in bf16, whatever it is told, with another kernel than it was
+    measured with.
+    """
     unlike = opened.device == "cpu" and "load_in_4bit" in opened.quantization
     return "import bitsandbytes.nn.modules\nimport torch" if unlike else "import torch"
 
@@ -80,8 +93,14 @@ def _quantization(opened: Base) -> str:
         return ""
     unlike = "bitsandbytes.nn.modules.has_avx512bf16 = lambda: False  # on a CPU: computed as below, not in bf16\n"
     said = [f"{name}={_code(name, value)}" for name, value in opened.quantization.items()]
-    lines = textwrap.wrap(", ".join(said), WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False,
-                          break_on_hyphens=False)
+    lines = textwrap.wrap(
+        ", ".join(said),
+        WIDTH,
+        initial_indent="    ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
     packed = "\n".join(["quantization = BitsAndBytesConfig(", *lines, ")", ""])
     return f"{unlike}{packed}" if "bitsandbytes" in _imports(opened) else packed
 
@@ -131,13 +150,18 @@ def _thinking(template: ChatTemplate) -> str:
     if not template.has_thinking:
         return ""
     learned = "reason first" if template.thinks_by_default else "answer at once, without reasoning"
-    return f"\nThe template can ask for reasoning or for none (`enable_thinking`, or its own name for it); it was taught to {learned}."
+    return (
+        f"\nThe template can ask for reasoning or for none (`enable_thinking`, or its own name for it); it was "
+        f"taught to {learned}."
+    )
 
 
 def _measured(proof: Proof) -> str:
     lines = [] if proof.data.held_out else ["Nothing was held out, so what it answers could not be measured."]
     lines += [f"- {line}" for line in proof_words(proof)]
-    words = '"Before" is the same base with the adapter switched off. An answer is right only if it is so word for word.'
+    words = (
+        '"Before" is the same base with the adapter switched off. An answer is right only if it is so word for word.'
+    )
     return "\n".join(["## Measured at the end of the run", "", *lines, "", words, ""])
 
 

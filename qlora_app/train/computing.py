@@ -23,7 +23,11 @@ def settle(run: Run, recipe: Recipe, reporter: Reporter, began: bool) -> Recipe:
         raise UserError(" ".join(wrong.values()), {f"base_model.{name}": sentence for name, sentence in wrong.items()})
     kept = run.computes_in()
     if kept is None:
-        kept = Decision(recipe.base_model.computes_in("cuda" if card.is_gpu else "cpu"), "") if began else decide(recipe, card)
+        kept = (
+            Decision(recipe.base_model.computes_in("cuda" if card.is_gpu else "cpu"), "")
+            if began
+            else decide(recipe, card)
+        )
         run.write_compute(kept)
     elif began:
         reporter.status.warnings.extend(filter(None, [goes_on(kept.taken, card)]))
@@ -41,7 +45,12 @@ def decide(recipe: Recipe, card: Card) -> Decision:
     if card is CPU and base.compute_type == "auto" and base.precision in ("nf4", "fp4"):
         trial = _trial(memory.shapes_of(facts.config, facts.parameters))
     decided = compute_type(card, base.precision, base.compute_type, facts.config.get("model_type", ""), trial)
-    if getattr(recipe.method, "train_embeddings", False) and base.compute_type == "auto" and BYTES[decided.taken] < 4 and not card.has_bf16:
+    if (
+        getattr(recipe.method, "train_embeddings", False)
+        and base.compute_type == "auto"
+        and BYTES[decided.taken] < 4
+        and not card.has_bf16
+    ):
         return Decision("fp32", "Computed in fp32, because the embeddings learn whole.")
     return decided
 
@@ -50,13 +59,20 @@ def _trial(shapes: memory.Shapes | None) -> Trial | None:
     """None for a model whose sizes its config does not tell in the usual words."""
     if shapes is None:
         return None
-    return trial_of([(matrix.inputs, matrix.outputs) for matrix in shapes.block], Settings.from_environment().home / TRIALS)
+    return trial_of(
+        [(matrix.inputs, matrix.outputs) for matrix in shapes.block], Settings.from_environment().home / TRIALS
+    )
 
 
 def goes_on(kind: str, card: Card) -> str:
-    """A sentence for a run that is resumed where its type would not have been taken; empty where nothing need be said."""
+    """A sentence for a run that is resumed where its type would not have been taken; empty where nothing need be
+    said.
+    """
     if kind == "fp16" and not card.is_gpu:
         return "This run began in fp16 on a GPU and goes on in fp32 on this CPU, which holds every number of fp16."
     if kind == "bf16" and card.is_gpu and not card.has_bf16:
-        return f"This run began in bf16 and goes on in it. {card.name} has no bf16 in hardware, so its steps take longer than they could."
+        return (
+            f"This run began in bf16 and goes on in it. {card.name} has no bf16 in hardware, so its steps take "
+            f"longer than they could."
+        )
     return ""

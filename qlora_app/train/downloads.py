@@ -17,7 +17,8 @@ SAY_EVERY = 0.5  # seconds
 
 
 def bring(run: Run, recipe: Recipe, reporter: Reporter) -> Recipe:
-    """The recipe, its base model and data pinned to the commits that are on this machine now; what is missing is downloaded.
+    """The recipe, its base model and data pinned to the commits that are on this machine now; what is missing is
+    downloaded.
 
     A run that is resumed, or talked to later, finds the same weights, whatever became of the branch, or says that they
     have changed. Raises UserError and Stopped.
@@ -28,7 +29,9 @@ def bring(run: Run, recipe: Recipe, reporter: Reporter) -> Recipe:
     if data.source == "hub":
         data = _download_data(run, data, reporter)
     if commit or data.source == "hub":
-        reporter.started_at += time.monotonic() - began  # the time to the first loss is that of training, not of the network
+        reporter.started_at += (
+            time.monotonic() - began
+        )  # the time to the first loss is that of training, not of the network
         reporter.say("Loading the model.", state="running", downloaded=None)
     _close_the_network()
     if not run.check_base():
@@ -40,7 +43,9 @@ def _download_model(run: Run, reporter: Reporter) -> str:
     """The commit that is on this machine when it returns"""
     model = run.base_model()
     reporter.say("Looking at the base model.", state="starting")
-    folder, warning = fetch(model, Settings.from_environment().token, _teller(model.id, reporter), lambda: _is_asked_to_stop(run))
+    folder, warning = fetch(
+        model, Settings.from_environment().token, _teller(model.id, reporter), lambda: _is_asked_to_stop(run)
+    )
     reporter.status.warnings.extend(filter(None, [warning]))
     return folder.name
 
@@ -49,7 +54,9 @@ def _download_data(run: Run, data: DatasetChoice, reporter: Reporter) -> Dataset
     """The data pinned to the commit that is on this machine when it returns"""
     settings = Settings.from_environment()
     reporter.say("Looking at the data.", state="starting")
-    pinned, warning = fetch_data(data, settings.data, settings.token, _teller(data.id, reporter), lambda: _is_asked_to_stop(run))
+    pinned, warning = fetch_data(
+        data, settings.data, settings.token, _teller(data.id, reporter), lambda: _is_asked_to_stop(run)
+    )
     reporter.status.warnings.extend(filter(None, [warning]))
     return pinned
 
@@ -59,7 +66,9 @@ def _is_asked_to_stop(run: Run) -> bool:
 
 
 def _close_the_network() -> None:
-    """Nothing more is needed from the Hub. (PEFT asks it about the base at every checkpoint, and waits where it does not answer.)"""
+    """Nothing more is needed from the Hub. (PEFT asks it about the base at every checkpoint, and waits where it does
+    not answer.)
+    """
     from huggingface_hub import constants
 
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -79,6 +88,8 @@ def _teller(name: str, reporter: Reporter) -> Callable[[int, int], None]:
         last = now
         pace = (arrived - first) / max(1e-3, now - began)
         when = f", {size(pace)}/s, {left((total - arrived) / pace)} left" if pace and now - began > 1 else ""
-        reporter.say(f"Downloading {name}: {size(arrived)} of {size(total)}{when}.", downloaded=round(arrived / total, 4))
+        reporter.say(
+            f"Downloading {name}: {size(arrived)} of {size(total)}{when}.", downloaded=round(arrived / total, 4)
+        )
 
     return tell

@@ -10,8 +10,9 @@ from ..recipe import Recipe
 from ..tasks import Task
 from ..tasks.packing import IGNORED
 
-# What makes a loss no number, when the very first one was one (first_loss.py): the base gives none for these rows, or they teach nothing;
-# what the method began with, for nothing was learned yet; what was learned, which has grown without bounds.
+# What makes a loss no number, when the very first one was one (first_loss.py): the base gives none for these rows, or
+# they teach nothing; what the method began with, for nothing was learned yet; what was learned, which has grown without
+# bounds.
 Cause = Literal["rows", "method", "rate"]
 
 
@@ -58,17 +59,24 @@ def _teaches(batch: dict[str, Any]) -> bool:
 
 def _advice(cause: Cause, recipe: Recipe | None) -> str:
     if cause == "rows":
-        return ("It is the rows of this step: without any adapter they have no loss either, while others have one. They may hold "
-                "nothing to learn, or be longer than the model can compute. Look for them under \"Look at the data\" and leave them out.")
+        return (
+            "It is the rows of this step: without any adapter they have no loss either, while others have one. They "
+            "may hold "
+            'nothing to learn, or be longer than the model can compute. Look for them under "Look at the data" and '
+            "leave them out."
+        )
     if cause == "method":
-        return ("Nothing was learned before it, so no learning rate is to blame: it is what the method begins with on this base. Choose "
-                "another initialisation or method, or fp32 as compute type.")
+        return (
+            "Nothing was learned before it, so no learning rate is to blame: it is what the method begins with on "
+            "this base. Choose "
+            "another initialisation or method, or fp32 as compute type."
+        )
     rate = f" (it is {recipe.training.learning_rate:g})" if recipe else ""
     return f"Lower the learning rate{rate}, or the largest gradient norm, and start again."
 
 
 def _out_of_memory(recipe: Recipe | None) -> str:
-    advice = ["a shorter \"Longest example\""]
+    advice = ['a shorter "Longest example"']
     if recipe and recipe.training.gradient_checkpointing != "on":
         advice.append("gradient checkpointing on")
     if recipe and recipe.base_model.precision not in ("nf4", "fp4"):

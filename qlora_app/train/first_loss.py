@@ -24,14 +24,17 @@ def check_first_loss(model: nn.Module, loss: torch.Tensor, learned: torch.Tensor
     found = next(broken_tensors(model), None)
     if found is None:
         raise UserError(
-            f"The very first loss is {loss.item()}, though every weight is a number: the model's own arithmetic overflows "
-            f"in {str(model.dtype).removeprefix('torch.')}. A lower learning rate changes nothing: nothing has been learned "
+            f"The very first loss is {loss.item()}, though every weight is a number: the model's own arithmetic "
+            f"overflows "
+            f"in {str(model.dtype).removeprefix('torch.')}. A lower learning rate changes nothing: nothing has been "
+            f"learned "
             "yet. Choose another precision or compute type of the base."
         )
     name, count, size = found
     if is_learned(model, name):
         raise UserError(
-            f"{count:,} of the {size:,} numbers of {name}, which the adapter has learned, are NaN or infinite. Resume from "
+            f"{count:,} of the {size:,} numbers of {name}, which the adapter has learned, are NaN or infinite. Resume "
+            f"from "
             "an earlier checkpoint, or start again with a lower learning rate."
         )
     raise UserError(
@@ -43,7 +46,8 @@ def check_first_loss(model: nn.Module, loss: torch.Tensor, learned: torch.Tensor
 
 
 def broken_tensors(model: nn.Module) -> Iterator[tuple[str, int, int]]:
-    """(name, how many of its numbers are NaN or infinite, how many it has) of each such tensor; packed weights are unpacked.
+    """(name, how many of its numbers are NaN or infinite, how many it has) of each such tensor; packed weights are
+    unpacked.
 
     Minus infinity in a buffer is a mask.
     """

@@ -30,7 +30,8 @@ from .not_learned import meet, not_learned_rows, not_learned_words
 from .questions import Questions, questions_of, spread
 
 LOOKED_AT = 1000  # rows
-PARTS = 4  # of a padded step on a CPU: sorted by length, four take half the time of one (measured on encoders of 0.5 and 13M)
+# of a padded step on a CPU: sorted by length, four take half the time of one (measured on encoders of 0.5 and 13M)
+PARTS = 4
 
 
 @dataclass
@@ -85,41 +86,79 @@ def prepare(run: Run, recipe: Recipe, say: Callable[[str], None] = lambda senten
     if alone := _reading_alone(model, train, max_length):
         warnings.append(alone)
         micro_batch = 1
-    held_out_batches = list(micro_batches(measured, micro_batch, collate))  # no larger than a step: else they decide what must be free
-    first = collate([EncodedExamples.__getitem__(train, i) for i in range(min(micro_batch, len(train)))])  # without the answer options
+    held_out_batches = list(
+        micro_batches(measured, micro_batch, collate)
+    )  # no larger than a step: else they decide what must be free
+    first = collate(
+        [EncodedExamples.__getitem__(train, i) for i in range(min(micro_batch, len(train)))]
+    )  # without the answer options
     warnings += recipe.method.before_first_step(model, on_device(first, model.device))
     if recipe.method.comparing:
         collate = collator_with_options(collate, task.collator(tokenizer, packing=False))
-    questions = questions_of(task, tokenizer, examples, {one.place for one in held_out.left_out}, train, training, facts.context)
-    return Job(run, recipe, task, examples, tokenizer, model, train, collate, packing, micro_batch, max_length, held_out_batches,
-               len(measured), questions, len({one.place for one in train.left_out}), warnings, before)
+    questions = questions_of(
+        task, tokenizer, examples, {one.place for one in held_out.left_out}, train, training, facts.context
+    )
+    return Job(
+        run,
+        recipe,
+        task,
+        examples,
+        tokenizer,
+        model,
+        train,
+        collate,
+        packing,
+        micro_batch,
+        max_length,
+        held_out_batches,
+        len(measured),
+        questions,
+        len({one.place for one in train.left_out}),
+        warnings,
+        before,
+    )
 
 
 def _how_it_is_asked(examples: Examples) -> dict[str, Any]:
-    """How most rows ask, looked at all over the data: whether their answers begin with reasoning, and the system text all of them have."""
+    """How most rows ask, looked at all over the data: whether their answers begin with reasoning, and the system text
+    all of them have.
+    """
     seen = spread(examples.train, LOOKED_AT)
     reasoning = sum(any(has_reasoning(turn) for turn in one) for one in seen)
     systems = {one[0]["content"] if one[0]["role"] == "system" else "" for one in seen}
     return {"thinking": 2 * reasoning > len(seen), "system": systems.pop() if len(systems) == 1 else ""}
 
 
-def _with_adapter(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase,
-                  warnings: list[str]) -> tuple[PeftModel, bool, dict[str, tuple[float, float]]]:
+def _with_adapter(
+    recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase, warnings: list[str]
+) -> tuple[PeftModel, bool, dict[str, tuple[float, float]]]:
     """(the model with the adapter of the method, whether it packs, marks of everything that learns)"""
     base = load_model(recipe.base_model, task.opens_with, task.labels, quantize=not recipe.method.quantizes_itself)
     check_vocabulary(base, tokenizer)
     task.prepare(tokenizer, base)
     packing = recipe.training.packing and task.may_pack and recipe.method.packs and _may_pack(base, warnings)
-    model = recipe.method.attach(base, task.peft_type, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind))
+    model = recipe.method.attach(
+        base, task.peft_type, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind)
+    )
     return model, packing, marks(model)
 
 
-def _encoded(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase, examples: Examples, max_length: int,
-             settings: Settings) -> tuple[EncodedExamples, EncodedExamples]:
+def _encoded(
+    recipe: Recipe,
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Examples,
+    max_length: int,
+    settings: Settings,
+) -> tuple[EncodedExamples, EncodedExamples]:
     """The examples to train on and the held-out ones, as tokens that are kept for the next run on them."""
-    kept = cache_folder(settings.tokens, examples.fingerprint, tokenizer, max_length, f"{task.name} {task.choice!r} {task.labels!r}")
-    train, held_out = (EncodedExamples(part, tokenizer, max_length, task, _cache(kept / name, settings.max_cache_mb))
-                       for name, part in (("train", examples.train), ("held-out", examples.held_out)))
+    kept = cache_folder(
+        settings.tokens, examples.fingerprint, tokenizer, max_length, f"{task.name} {task.choice!r} {task.labels!r}"
+    )
+    train, held_out = (
+        EncodedExamples(part, tokenizer, max_length, task, _cache(kept / name, settings.max_cache_mb))
+        for name, part in (("train", examples.train), ("held-out", examples.held_out))
+    )
     if recipe.method.comparing:
         train = ExamplesWithOptions(examples.train, tokenizer, max_length, task)
     return train, held_out
@@ -138,12 +177,16 @@ def _check_method(recipe: Recipe, family: str, task: Task) -> None:
 def _may_pack(model: Any, warnings: list[str]) -> bool:
     if pack(model):
         return True
-    warnings.append(f"{model.config.model_type} models cannot keep packed examples apart, so examples are padded instead.")
+    warnings.append(
+        f"{model.config.model_type} models cannot keep packed examples apart, so examples are padded instead."
+    )
     return False
 
 
 def _reading_alone(model: PeftModel, examples: EncodedExamples, max_length: int) -> str:
-    """Why examples cannot share a micro-batch; empty where they can. Lengths are looked at only where they can matter."""
+    """Why examples cannot share a micro-batch; empty where they can. Lengths are looked at only where they can
+    matter.
+    """
     limit = switches_at(model.config)
     if limit is None or max_length <= limit:
         return ""
@@ -166,7 +209,8 @@ def _machine() -> memory.Machine:
 
 
 def micro_batch_size(examples: EncodedExamples, batch: int, tokens: int, most: int | None = None) -> int:
-    """Examples worked off at once: the largest divisor of `batch`, up to `most`, whose examples have about so many tokens.
+    """Examples worked off at once: the largest divisor of `batch`, up to `most`, whose examples have about so many
+    tokens.
 
     The step is the same whatever this is, since losses are summed over its tokens; only memory and speed change.
     """

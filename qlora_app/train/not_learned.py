@@ -1,4 +1,6 @@
-"""Every row meets the template, the tokenizer and the length before the first step; what cannot be learned is said with its row."""
+"""Every row meets the template, the tokenizer and the length before the first step; what cannot be learned is said with
+its row.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +13,9 @@ SAID_EVERY = 1.0  # seconds
 
 
 def meet(train: EncodedExamples, held_out: EncodedExamples, say: Callable[[str], None]) -> None:
-    """Encode all examples and leave out those that teach nothing. Raises UserError where none of those to train on is left."""
+    """Encode all examples and leave out those that teach nothing. Raises UserError where none of those to train on is
+    left.
+    """
     said = time.monotonic()
 
     def progress(done: int, of: int) -> None:

@@ -12,12 +12,14 @@ class StepsByLength(Sampler[int]):
 
     Micro-batches of such a step hold examples of similar length, so that less is padded, and the step teaches what the
     random order does, since losses are summed over all of its tokens. Grouping across steps, as transformers'
-    `group_by_length` does, pads still less and teaches something else: where length tells the answer, whole steps hold one
-    kind of it, and a rare kind is unlearned between two steps that show it.
+    `group_by_length` does, pads still less and teaches something else: where length tells the answer, whole steps hold
+    one kind of it, and a rare kind is unlearned between two steps that show it.
     """
 
     def __init__(self, count: int, step: int, seed: int, lengths: Callable[[list[int]], list[int]]) -> None:
-        """`count` examples, of which a step takes `step`. `lengths`: how many tokens the examples at these places have."""
+        """`count` examples, of which a step takes `step`. `lengths`: how many tokens the examples at these places
+        have.
+        """
         self.count, self.step, self.seed, self.lengths = count, step, seed, lengths
         self.epoch = 0
 

@@ -23,12 +23,23 @@ RELOADED_ROWS = 4
 RELOADED_NUMBERS = 64_000_000  # logits kept for the comparison: a quarter of a gigabyte
 QUANTIZED_AS = {  # what BitsAndBytesConfig is to be given again, for 8 bits and for 4
     False: ("load_in_8bit", "llm_int8_skip_modules"),
-    True: ("load_in_4bit", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "bnb_4bit_compute_dtype", "llm_int8_skip_modules")}
-LAST_LOSSES = 20  # steps whose mean is the training loss at the end, for single ones jump; of a short run its last tenth
+    True: (
+        "load_in_4bit",
+        "bnb_4bit_quant_type",
+        "bnb_4bit_use_double_quant",
+        "bnb_4bit_compute_dtype",
+        "llm_int8_skip_modules",
+    ),
+}
+LAST_LOSSES = (
+    20  # steps whose mean is the training loss at the end, for single ones jump; of a short run its last tenth
+)
 
 
 def finish(job: Job, reporter: Reporter, best: BestSoFar) -> None:
-    """Save the adapter that is kept, measure it, and move it into place as the last thing before the run is called done."""
+    """Save the adapter that is kept, measure it, and move it into place as the last thing before the run is called
+    done.
+    """
     reporter.say("Measuring what it learned.", seconds_left=None)
     unfinished = job.run.folder / "adapter.tmp"
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -41,9 +52,18 @@ def finish(job: Job, reporter: Reporter, best: BestSoFar) -> None:
     seconds = Seconds(reporter.seconds_to_first_loss, reporter.seconds())
     allowed = seconds.training or 0.0  # to answer questions takes no longer than to learn
     proof = Proof(
-        heldout=held_out(job, allowed), learned=score(job, job.questions.learned, allowed)[0], kept=kept,
-        loss=training_loss(reporter, kept), update=Update(**changed), reload=reload(job, unfinished), method=figures,
-        base=base_of(job.model), seconds=seconds, data=_data(job), versions={name: version(name) for name in RECORDED})
+        heldout=held_out(job, allowed),
+        learned=score(job, job.questions.learned, allowed)[0],
+        kept=kept,
+        loss=training_loss(reporter, kept),
+        update=Update(**changed),
+        reload=reload(job, unfinished),
+        method=figures,
+        base=base_of(job.model),
+        seconds=seconds,
+        data=_data(job),
+        versions={name: version(name) for name in RECORDED},
+    )
     (unfinished / "README.md").write_text(model_card(job.recipe, job.task, proof, job.tokenizer), encoding="utf-8")
     write_json(unfinished / "proof.json", proof.to_json())
     if kept.is_earlier:
@@ -61,10 +81,11 @@ def _kept(job: Job, best: BestSoFar, steps: int) -> Kept:
 
 
 def held_out(job: Job, seconds: float) -> HeldOut:
-    """Loss, exact match and the task's other figures on examples that were never trained on, before (adapter off) and after.
+    """Loss, exact match and the task's other figures on examples that were never trained on, before (adapter off) and
+    after.
 
-    The base does not change in training, so "before" can be measured now, on the very same questions. `seconds`: how long answering
-    may take.
+    The base does not change in training, so "before" can be measured now, on the very same questions. `seconds`: how
+    long answering may take.
     """
     measured: dict[str, dict[str, float | None]] = {}
     for when in ("before", "after") if job.held_out_batches else ():
@@ -94,14 +115,22 @@ def reload(job: Job, folder: Path) -> Reload:
     most = max(32, RELOADED_NUMBERS // (len(rows) * getattr(job.model.config, "vocab_size", 1)))
     collate = job.task.collator(job.tokenizer, packing=False)
     batches = [collate([{"input_ids": row.input_ids[:most], "labels": row.labels[:most]}]) for row in rows]
-    batches = [{name: values.to(job.model.device) for name, values in batch.items() if name != "labels"} for batch in batches]
+    batches = [
+        {name: values.to(job.model.device) for name, values in batch.items() if name != "labels"} for batch in batches
+    ]
     job.model.eval()
     with torch.no_grad():
         in_memory = [job.model(**batch).logits for batch in batches]
         with job.recipe.method.from_disk(job.model, folder):
-            differences = [_difference(job.model(**batch).logits, known) for batch, known in zip(batches, in_memory, strict=True)]
-    return Reload(max(differences), max(float(logits.abs().max()) for logits in in_memory), len(rows),
-                  sum(batch["input_ids"].numel() for batch in batches))
+            differences = [
+                _difference(job.model(**batch).logits, known) for batch, known in zip(batches, in_memory, strict=True)
+            ]
+    return Reload(
+        max(differences),
+        max(float(logits.abs().max()) for logits in in_memory),
+        len(rows),
+        sum(batch["input_ids"].numel() for batch in batches),
+    )
 
 
 def _difference(one: torch.Tensor, other: torch.Tensor) -> float:
@@ -122,5 +151,12 @@ def base_of(model: Any) -> Base:
 
 def _data(job: Job) -> Data:
     examples = job.examples
-    return Data(examples.fingerprint, examples.rows, len(examples.train), len(examples.held_out),
-                len(examples.left_out) + job.not_learned, job.train.count_cut(), job.max_length)
+    return Data(
+        examples.fingerprint,
+        examples.rows,
+        len(examples.train),
+        len(examples.held_out),
+        len(examples.left_out) + job.not_learned,
+        job.train.count_cut(),
+        job.max_length,
+    )

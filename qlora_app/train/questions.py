@@ -1,4 +1,6 @@
-"""Which questions a run asks: those that show what it answers, the held-out ones it is scored on, and a few it has learned."""
+"""Which questions a run asks: those that show what it answers, the held-out ones it is scored on, and a few it has
+learned.
+"""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -29,34 +31,59 @@ class Questions:
     sample_length: int = UNKNOWN  # tokens
     held_out: list[Asked] = field(default_factory=list)
     also_learned: int = 0  # of the held-out ones: they stand in the data it learns from too, with another answer
-    out_of_reach: int = 0  # held-out ones that were drawn, but are longer than the model reads together with their answer
+    out_of_reach: int = (
+        0  # held-out ones that were drawn, but are longer than the model reads together with their answer
+    )
     learned: list[Asked] = field(default_factory=list)
 
 
-def questions_of(task: Task, tokenizer: PreTrainedTokenizerBase, examples: Examples, unfit: set[int], train: EncodedExamples,
-                 training: Training, context: int | None) -> Questions:
+def questions_of(
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Examples,
+    unfit: set[int],
+    train: EncodedExamples,
+    training: Training,
+    context: int | None,
+) -> Questions:
     """What a run on these examples asks.
 
-    unfit: places of held-out examples that this model cannot be asked. context: tokens the model reads, None where there is no limit.
-    Learned questions are of examples that were not cut: of others the end of the answer was never seen.
+    unfit: places of held-out examples that this model cannot be asked. context: tokens the model reads, None where
+    there is no limit. Learned questions are of examples that were not cut: of others the end of the answer was never
+    seen.
     """
     fit = [place for place in range(len(examples.held_out)) if place not in unfit]
     drawn = draw(task, tokenizer, examples.held_out.__getitem__, fit, training.scored_questions)
     held_out = [(place, one) for place, question in drawn if (one := asked(task, tokenizer, question, context))]
     typed = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
-    samples = typed or [question for _, question in draw(task, tokenizer, examples.held_out.__getitem__, fit, SAMPLE_QUESTIONS)]
+    samples = typed or [
+        question for _, question in draw(task, tokenizer, examples.held_out.__getitem__, fit, SAMPLE_QUESTIONS)
+    ]
     twice = 2 * LEARNED_QUESTIONS if training.scored_questions else 0
     learned = draw(task, tokenizer, train.conversation, range(len(train)), twice)
     whole = [one for _, question in learned if (one := asked(task, tokenizer, question, train.max_length))]
     also_learned = len({place for place, _ in held_out}.intersection(examples.also_learned))
-    return Questions(samples, _sample_length(task, tokenizer, samples, context), [one for _, one in held_out], also_learned,
-                     len(drawn) - len(held_out), list(spread(whole, LEARNED_QUESTIONS)))
+    return Questions(
+        samples,
+        _sample_length(task, tokenizer, samples, context),
+        [one for _, one in held_out],
+        also_learned,
+        len(drawn) - len(held_out),
+        list(spread(whole, LEARNED_QUESTIONS)),
+    )
 
 
-def draw(task: Task, tokenizer: PreTrainedTokenizerBase, conversation: Callable[[int], Conversation], places: Sequence[int],
-         most: int) -> list[tuple[int, Question]]:
-    """At most `most` questions, each with the place of its example: evenly over the examples, one of each and only then a second one,
-    and evenly over their turns, so that first and last ones are asked alike. Those that a template has no place for are passed over."""
+def draw(
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    conversation: Callable[[int], Conversation],
+    places: Sequence[int],
+    most: int,
+) -> list[tuple[int, Question]]:
+    """At most `most` questions, each with the place of its example: evenly over the examples, one of each and only then
+    a second one, and evenly over their turns, so that first and last ones are asked alike. Those that a template has no
+    place for are passed over.
+    """
     looked_at = spread(places, max(most, LOOKED_AT)) if most else []
     turns = {place: task.asked_turns(conversation(place)) for place in looked_at}
     asking = [(number, place) for number, place in enumerate(place for place in looked_at if turns[place])]
@@ -65,7 +92,10 @@ def draw(task: Task, tokenizer: PreTrainedTokenizerBase, conversation: Callable[
         left = [(number, place) for number, place in asking if again < len(turns[place])]
         if not left or len(drawn) >= most:
             break
-        drawn += [(place, turns[place][(number + again) % len(turns[place])]) for number, place in spread(left, most - len(drawn))]
+        drawn += [
+            (place, turns[place][(number + again) % len(turns[place])])
+            for number, place in spread(left, most - len(drawn))
+        ]
     found = ((place, task.question(tokenizer, conversation(place), turn)) for place, turn in sorted(drawn))
     return [(place, question) for place, question in found if question is not None]
 

@@ -18,8 +18,8 @@ LEAST_SECONDS = 300.0  # that scoring may take, however short the training was
 
 
 def score(job: Job, questions: list[Asked], seconds: float) -> tuple[Answered, dict[str, dict[str, float | None]]]:
-    """(what base and adapter answered, {figure of the task: {"before", "after"}}), on as many of the questions, drawn evenly, as can be
-    answered in `seconds`."""
+    """(what base and adapter answered, {figure of the task: {"before", "after"}}), on as many of the questions, drawn
+    evenly, as can be answered in `seconds`."""
     answers: dict[str, dict[int, Answer]] = {"before": {}, "after": {}}
     began = time.monotonic()
     chosen = spread(range(len(questions)), PILOT) if _cost(job, questions) > AT_ONCE else range(len(questions))
@@ -36,7 +36,9 @@ def score(job: Job, questions: list[Asked], seconds: float) -> tuple[Answered, d
     scores = {when: job.task.scores([one.text for one in given[when]], expected) if scored else {} for when in given}
     figures = {name: {when: round(scores[when][name], 4) for when in scores} for name in scores["after"]}
     answered = _counted(job, scored, given["after"])
-    return replace(answered, exact_match=Change(**figures.pop("exact_match", {})), not_asked=len(questions) - len(scored)), figures
+    return replace(
+        answered, exact_match=Change(**figures.pop("exact_match", {})), not_asked=len(questions) - len(scored)
+    ), figures
 
 
 def _cost(job: Job, questions: list[Asked]) -> float:
@@ -60,16 +62,20 @@ def _counted(job: Job, asked: list[Asked], answers: list[Answer]) -> Answered:
     unended = [(right, answer.text) for right, answer in pairs if right and not answer.has_ended]
     went_on = sum(text.startswith(right) and not same_answer(text, right) for right, text in unended)
     return Answered(
-        questions=len(asked), predicted=predicted(job, asked), unended=sum(not answer.has_ended for answer in answers), went_on=went_on,
+        questions=len(asked),
+        predicted=predicted(job, asked),
+        unended=sum(not answer.has_ended for answer in answers),
+        went_on=went_on,
         empty=sum(answer.has_ended and not answer.text for right, answer in pairs if right),
         different_answers=len({answer.text for answer in answers}),
         different_expected=len({right for right, _ in pairs}),
-        tokens=round(sum(one.answer for one in asked) / len(asked), 1) if asked else None)
+        tokens=round(sum(one.answer for one in asked) / len(asked), 1) if asked else None,
+    )
 
 
 def predicted(job: Job, asked: list[Asked]) -> int | None:
-    """How many answers are the likeliest token by token, their end included, when the right tokens before are given; None where that
-    cannot be known: a task that hides words draws them anew, and an answer that is cut has no end."""
+    """How many answers are the likeliest token by token, their end included, when the right tokens before are given;
+    None where that cannot be known: a task that hides words draws them anew, and an answer that is cut has no end."""
     task, collate = job.task, job.task.collator(job.tokenizer, packing=False)
     whole = [one for one in asked if one.question.turn is not None]
     if len(whole) < len(asked) or not asked:

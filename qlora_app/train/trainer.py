@@ -26,7 +26,9 @@ KEPT_CHECKPOINTS = 2  # with one, a crash while saving would leave nothing to go
 
 
 class MethodTrainer(Trainer):
-    """Asks the method for what it adds to the loss and how it is kept on disk; tells the reporter how many tokens are worked off."""
+    """Asks the method for what it adds to the loss and how it is kept on disk; tells the reporter how many tokens are
+    worked off.
+    """
 
     reporter: Reporter
     method: MethodChoices
@@ -48,9 +50,16 @@ class MethodTrainer(Trainer):
         self.reporter.tokens += int(inputs["attention_mask"].sum()) if is_padded else inputs["input_ids"].numel()
         return super().training_step(model, inputs, *args, **kwargs)
 
-    def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False,
-                     num_items_in_batch: torch.Tensor | int | None = None) -> Any:
-        """The task's loss and the method's, each token of the step counting the same however it is divided into micro-batches."""
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """The task's loss and the method's, each token of the step counting the same however it is divided into
+        micro-batches.
+        """
         read = {name: value for name, value in inputs.items() if name != ASIDE}
         labels = inputs["labels"]
         loss, outputs = super().compute_loss(model, read, return_outputs=True, num_items_in_batch=num_items_in_batch)
@@ -71,10 +80,13 @@ class MethodTrainer(Trainer):
         def lengths(places: list[int]) -> list[int]:
             job.train.encode_those(places)
             return [len(job.train.encoded(place).input_ids) for place in places]
+
         return StepsByLength(len(job.train), step, self.args.data_seed, lengths)
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor:
-        """Of what learns, as it was handed to the optimizer: looking for it in the whole model at every step takes longer than clipping."""
+        """Of what learns, as it was handed to the optimizer: looking for it in the whole model at every step takes
+        longer than clipping.
+        """
         learned = [p for group in self.optimizer.param_groups for p in group["params"]]
         return self.accelerator.clip_grad_norm_(learned, self.args.max_grad_norm)
 
@@ -96,7 +108,8 @@ class MethodTrainer(Trainer):
 def walked_once(model: torch.nn.Module) -> Iterator[None]:
     """Meanwhile `train` walks through the model only where the mode changes, and `zero_grad` only through what learns.
 
-    The Trainer calls both at every step. Of a small model, with hundreds of modules that never learn, that is a tenth of the step.
+    The Trainer calls both at every step. Of a small model, with hundreds of modules that never learn, that is a tenth
+    of the step.
     """
     model.train()
     learned = [p for p in model.parameters() if p.requires_grad]
@@ -121,7 +134,9 @@ class MethodSteps(TrainerCallback):
     def __init__(self, method: MethodChoices) -> None:
         self.method = method
 
-    def on_optimizer_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any) -> None:
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+    ) -> None:
         self.method.after_step(model, state.global_step + 1, state.max_steps)
 
 
@@ -139,17 +154,38 @@ def arguments(job: Job) -> TrainingArguments:
     on_gpu, card = torch.cuda.is_available(), cards_here()[0]
     kind = job.recipe.base_model.computes_in("cuda" if on_gpu else "cpu")
     made = TrainingArguments(
-        output_dir=str(job.run.checkpoints), max_steps=steps, seed=training.seed, data_seed=training.seed,
-        per_device_train_batch_size=job.micro_batch, gradient_accumulation_steps=training.batch_size // job.micro_batch,
-        learning_rate=training.learning_rate, warmup_steps=round(training.warmup_ratio * steps),
+        output_dir=str(job.run.checkpoints),
+        max_steps=steps,
+        seed=training.seed,
+        data_seed=training.seed,
+        per_device_train_batch_size=job.micro_batch,
+        gradient_accumulation_steps=training.batch_size // job.micro_batch,
+        learning_rate=training.learning_rate,
+        warmup_steps=round(training.warmup_ratio * steps),
         lr_scheduler_type="constant_with_warmup" if training.scheduler == "constant" else training.scheduler,
-        optim=optimizer(card, training.optimizer).taken, adam_beta2=training.adam_beta2,
-        weight_decay=training.weight_decay, max_grad_norm=training.max_grad_norm,
-        use_cpu=not on_gpu, bf16=on_gpu and kind == "bf16", fp16=on_gpu and kind == "fp16",  # a CPU's model is in bf16 itself
-        save_strategy="steps" if training.checkpoints else "no", save_steps=max(1, math.ceil(steps / max(1, training.checkpoints))),
-        save_total_limit=KEPT_CHECKPOINTS, logging_steps=1, logging_nan_inf_filter=False, eval_strategy="no", report_to=[],
-        disable_tqdm=True, remove_unused_columns=False, dataloader_num_workers=0, dataloader_pin_memory=on_gpu, label_names=["labels"])
-    made._n_gpu = min(made.n_gpu, 1)  # with several the Trainer would copy the model onto each, which 4-bit weights do not bear
+        optim=optimizer(card, training.optimizer).taken,
+        adam_beta2=training.adam_beta2,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        use_cpu=not on_gpu,
+        bf16=on_gpu and kind == "bf16",
+        fp16=on_gpu and kind == "fp16",  # a CPU's model is in bf16 itself
+        save_strategy="steps" if training.checkpoints else "no",
+        save_steps=max(1, math.ceil(steps / max(1, training.checkpoints))),
+        save_total_limit=KEPT_CHECKPOINTS,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        eval_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=on_gpu,
+        label_names=["labels"],
+    )
+    made._n_gpu = min(
+        made.n_gpu, 1
+    )  # with several the Trainer would copy the model onto each, which 4-bit weights do not bear
     return made
 
 
@@ -157,10 +193,19 @@ def build_trainer(job: Job, reporter: Reporter, callbacks: list[TrainerCallback]
     """A Trainer whose only voice is the run folder."""
     method = job.recipe.method
     told = [MethodSteps(method), EpochTold(job.collate, job.recipe.training.seed)]
-    trainer = MethodTrainer(model=job.model, args=arguments(job), train_dataset=job.train, processing_class=job.tokenizer,
-                            data_collator=job.collate, compute_loss_func=job.task.loss, callbacks=[*told, *callbacks])
+    trainer = MethodTrainer(
+        model=job.model,
+        args=arguments(job),
+        train_dataset=job.train,
+        processing_class=job.tokenizer,
+        data_collator=job.collate,
+        compute_loss_func=job.task.loss,
+        callbacks=[*told, *callbacks],
+    )
     trainer.remove_callback(PrinterCallback)
     trainer.reporter, trainer.method, trainer.job = reporter, method, job
     trainer.step_batches = deque(maxlen=job.recipe.training.batch_size // job.micro_batch)
-    trainer.model_accepts_loss_kwargs &= job.task.loss is None  # then it is the model that must know how large the step is
+    trainer.model_accepts_loss_kwargs &= (
+        job.task.loss is None
+    )  # then it is the model that must know how large the step is
     return trainer

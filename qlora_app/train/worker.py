@@ -47,7 +47,9 @@ def work(run: Run) -> int:
         reporter.status.warnings.extend(job.warnings)
         keeper, best = Keeper(run), BestSoFar(job, reporter.first_step)
         trainer = build_trainer(job, reporter, [reporter, Measurer(job, reporter, best), keeper])
-        if resume_from and reporter.first_step >= total_steps(job):  # it had ended, unproven: the Trainer would take one step more
+        if resume_from and reporter.first_step >= total_steps(
+            job
+        ):  # it had ended, unproven: the Trainer would take one step more
             recipe.method.resume(job.model, resume_from)
             reporter.all_steps_done()
         else:
@@ -60,8 +62,11 @@ def work(run: Run) -> int:
         return 0
     except Stopped:
         run.forget_stop()
-        reporter.say("Stopped while downloading. What has arrived is kept; Resume goes on there.", state="stopped",
-                     downloaded=None)
+        reporter.say(
+            "Stopped while downloading. What has arrived is kept; Resume goes on there.",
+            state="stopped",
+            downloaded=None,
+        )
         return 0
     except BaseException as error:  # also KeyboardInterrupt: a run must never end without a word
         traceback.print_exc()

@@ -5,5 +5,18 @@ from .data_folder import import_file, import_files, import_text, server_files, u
 from .hub_data import NotHere, kept_data
 from .sources import Examples, changed_since, load_examples, pinned, stamp
 
-__all__ = ["DatasetChoice", "Examples", "NotHere", "changed_since", "import_file", "import_files", "import_text", "kept_data",
-           "load_examples", "pinned", "server_files", "stamp", "uploaded_files"]
+__all__ = [
+    "DatasetChoice",
+    "Examples",
+    "NotHere",
+    "changed_since",
+    "import_file",
+    "import_files",
+    "import_text",
+    "kept_data",
+    "load_examples",
+    "pinned",
+    "server_files",
+    "stamp",
+    "uploaded_files",
+]

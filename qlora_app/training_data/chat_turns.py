@@ -5,17 +5,70 @@ from typing import Any
 
 from ..messages import Message
 from .reading import Reading
-from .tool_calls import CALL_IDS, CALLS, TOOLS, as_json, calls_in, first_key, one_call, result_text, spoken_calls, tools_of, written
+from .tool_calls import (
+    CALL_IDS,
+    CALLS,
+    TOOLS,
+    as_json,
+    calls_in,
+    first_key,
+    one_call,
+    result_text,
+    spoken_calls,
+    tools_of,
+    written,
+)
 from .turns import CHATS, ROLES, Columns, RowError, TwoColumnsFit, first_turn, kind_of_value, text_of, turn
 
 _SPEAKERS, _SAYINGS = ("role", "from"), ("content", "value", "parts", "text")
 # What an assistant thinks, by the names of DeepSeek and vLLM, OpenRouter, Ollama and gpt-oss, and of data sets.
-REASONING = ("reasoning_content", "reasoning", "thinking", "thought", "thoughts", "reason_thinking", "reasoning_text", "think",
-             "thinking_content", "reasoning_trace", "chain_of_thought", "cot", "complex_cot", "reasoningcontent")
-# Marks of turns: axolotl's `train` and `training`, OpenAI's `weight`, LLaMA-Factory's `loss_weight`, ms-swift's `loss`, and others'.
-_LEARNED_IF = ("train", "trainable", "training", "train_on_turn", "weight", "loss_weight", "loss", "learn", "learnable", "learned",
-               "trained", "compute_loss", "calculate_loss", "loss_mask", "is_trainable", "use_loss")
-_HIDDEN_IF = ("masked", "mask", "no_train", "no_loss", "ignore_loss", "skip_loss", "ignore", "is_masked", "skip_train")  # torchtune: masked
+REASONING = (
+    "reasoning_content",
+    "reasoning",
+    "thinking",
+    "thought",
+    "thoughts",
+    "reason_thinking",
+    "reasoning_text",
+    "think",
+    "thinking_content",
+    "reasoning_trace",
+    "chain_of_thought",
+    "cot",
+    "complex_cot",
+    "reasoningcontent",
+)
+# Marks of turns: axolotl's `train` and `training`, OpenAI's `weight`, LLaMA-Factory's `loss_weight`, ms-swift's `loss`,
+# and others'.
+_LEARNED_IF = (
+    "train",
+    "trainable",
+    "training",
+    "train_on_turn",
+    "weight",
+    "loss_weight",
+    "loss",
+    "learn",
+    "learnable",
+    "learned",
+    "trained",
+    "compute_loss",
+    "calculate_loss",
+    "loss_mask",
+    "is_trainable",
+    "use_loss",
+)
+_HIDDEN_IF = (
+    "masked",
+    "mask",
+    "no_train",
+    "no_loss",
+    "ignore_loss",
+    "skip_loss",
+    "ignore",
+    "is_masked",
+    "skip_train",
+)  # torchtune: masked
 _UNCLEAR = {"mask", "ignore"}  # nobody's convention: said how they are understood
 _MARKS = frozenset((*_LEARNED_IF, *_HIDDEN_IF))
 _FLAGS = {"true": True, "yes": True, "1": True, "1.0": True, "false": False, "no": False, "0": False, "0.0": False}
@@ -31,7 +84,9 @@ def chat_column(row: Columns) -> str:
     fits = [name for name, value in row.items() if not first_turn(value).keys().isdisjoint(_SPEAKERS)]
     name = next((name for name in CHATS if name in fits), None)
     if name is None and len(fits) > 1:
-        raise TwoColumnsFit(f"{len(fits)} columns that could be the conversation ({', '.join(repr(one[:30]) for one in fits)})")
+        raise TwoColumnsFit(
+            f"{len(fits)} columns that could be the conversation ({', '.join(repr(one[:30]) for one in fits)})"
+        )
     name = name or next((one for one in (*fits, *CHATS) if one in row), None)
     if name is None:
         raise RowError("it has no list of turns with `role` and `content`, or `from` and `value`")
@@ -61,7 +116,12 @@ def _plain_turn(item: dict[str, Any]) -> Message | None:
     """What nearly all turns are: somebody, and a text."""
     speaker, said = ("role", "content") if "role" in item else ("from", "value")
     role, text = item.get(speaker), item.get(said)
-    if type(text) is not str or type(role) is not str or role.endswith("call") or (role := ROLES.get(role)) in (None, "tool"):
+    if (
+        type(text) is not str
+        or type(role) is not str
+        or role.endswith("call")
+        or (role := ROLES.get(role)) in (None, "tool")
+    ):
         return None
     return {"role": role, "content": text_of(text, said)}
 
@@ -104,7 +164,9 @@ class _Talk:
 
     def add(self, item: Any, number: int) -> None:
         if type(item) is not dict:
-            raise RowError(f"a key stands twice in turn {number}" if isinstance(item, dict) else f"turn {number} is not an object")
+            raise RowError(
+                f"a key stands twice in turn {number}" if isinstance(item, dict) else f"turn {number} is not an object"
+            )
         given = self._row.inside(item, "turns")
         speaker = next((name for name in _SPEAKERS if name in given), None)
         if speaker is None:
@@ -193,7 +255,10 @@ def _role(given: Any, number: int) -> str:
     role = ROLES.get(given) if isinstance(given, str) else None
     role = role or ROLES.get(str(given).strip().lower())
     if role is None:
-        raise RowError(f"turn {number} has the role {str(given).strip().lower()[:30]!r}; known are system, user, assistant and tool")
+        raise RowError(
+            f"turn {number} has the role {str(given).strip().lower()[:30]!r}; known are system, user, assistant and "
+            f"tool"
+        )
     return role
 
 
@@ -214,7 +279,9 @@ def _is_texts(value: Any) -> bool:
 
 
 def _is_parts(content: Any) -> bool:
-    return isinstance(content, list) and bool(content) and all(isinstance(one, dict) and _kind_of(one) for one in content)
+    return (
+        isinstance(content, list) and bool(content) and all(isinstance(one, dict) and _kind_of(one) for one in content)
+    )
 
 
 def _kind_of(part: dict[str, Any]) -> str:
@@ -262,7 +329,9 @@ def _result(part: Reading) -> tuple[str, str]:
         if type(part.peek(wrapper)) is dict:
             found = part.inside(part[wrapper], "parts")
             found.get("name")  # the call that it answers has it
-    value = next((found[key] for key in ("response", "content", "output", "result", "value", "text") if key in found), "")
+    value = next(
+        (found[key] for key in ("response", "content", "output", "result", "value", "text") if key in found), ""
+    )
     if _is_parts(value) and all(_kind_of(one) in _TEXT_PARTS for one in value):
         value = "".join(_text_of_part(found.inside(one, "parts")) for one in value)
     return result_text(value, "content"), str(part[id]) if id else ""

@@ -1,4 +1,6 @@
-"""What a person should know about readable data before training on it, and which rows are kept aside to measure with."""
+"""What a person should know about readable data before training on it, and which rows are kept aside to measure
+with.
+"""
 
 import hashlib
 import re
@@ -16,18 +18,28 @@ KEY = 16  # bytes of a same_key
 CONSTANT_FROM = 10  # rows: fewer may well begin alike
 _MARKER = re.compile(r"<\|[a-z_]{2,30}\|>|</?s>|\[/?INST\]|### (?:Human|Assistant|Instruction|Response):")
 _PLACEHOLDER = re.compile(r"\{\{ ?\w{1,40} ?\}\}")
-# What UTF-8 looks like when it was read as Windows-1252 and saved again, what stands for a lost character, and control characters
-# other than line ends.
-_BROKEN = re.compile("\u00c3[\u0080-\u00bf\u0192\u201a\u201e]|\u00e2\u20ac|\ufffd|[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
-_PERSONAL = re.compile(r"(?P<mail>[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{2,20})"
-                       r"|(?P<phone>\+\d{1,3}[ .-]?\(?\d{2,4}\)?[ .-]?\d{3,4}[ .-]?\d{3,5}\b"
-                       r"|\(\d{3}\) ?\d{3}-\d{4}\b|\b\d{3}-\d{3}-\d{4}\b)"
-                       r"|(?P<key>\b(?:sk-|ghp_|hf_|xox[bp]-)[\w-]{20,}|\bAKIA[0-9A-Z]{16}\b|-----BEGIN [A-Z ]{0,20}PRIVATE KEY)")
-_PRIVATE = {"mail": "an e-mail address", "phone": "a phone number", "key": "a secret key"}  # named, never repeated in a sentence
+# What UTF-8 looks like when it was read as Windows-1252 and saved again, what stands for a lost character, and control
+# characters other than line ends.
+_BROKEN = re.compile(
+    "\u00c3[\u0080-\u00bf\u0192\u201a\u201e]|\u00e2\u20ac|\ufffd|[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]"
+)
+_PERSONAL = re.compile(
+    r"(?P<mail>[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{2,20})"
+    r"|(?P<phone>\+\d{1,3}[ .-]?\(?\d{2,4}\)?[ .-]?\d{3,4}[ .-]?\d{3,5}\b"
+    r"|\(\d{3}\) ?\d{3}-\d{4}\b|\b\d{3}-\d{3}-\d{4}\b)"
+    r"|(?P<key>\b(?:sk-|ghp_|hf_|xox[bp]-)[\w-]{20,}|\bAKIA[0-9A-Z]{16}\b|-----BEGIN [A-Z ]{0,20}PRIVATE KEY)"
+)
+_PRIVATE = {
+    "mail": "an e-mail address",
+    "phone": "a phone number",
+    "key": "a secret key",
+}  # named, never repeated in a sentence
 
 
 class _Check(NamedTuple):
-    """Something that may surprise: what is looked for, parts that are looked for first because that is quick, what follows of it."""
+    """Something that may surprise: what is looked for, parts that are looked for first because that is quick, what
+    follows of it.
+    """
 
     what: str
     pattern: re.Pattern[str]
@@ -43,7 +55,9 @@ class _Check(NamedTuple):
 
 
 _CHECKS = (
-    _Check("Template markers or special tokens", _MARKER, ("<|", "s>", "INST]", "### "), "they are trained as plain text"),
+    _Check(
+        "Template markers or special tokens", _MARKER, ("<|", "s>", "INST]", "### "), "they are trained as plain text"
+    ),
     _Check("Placeholders nobody has filled in", _PLACEHOLDER, ("{{",), "the model will learn to write them"),
     _Check("Control characters or broken letters", _BROKEN, (), "the file may have been saved in a wrong encoding"),
     _Check("What looks like personal data", _PERSONAL, ("@", "+", "-", ") "), "the model may repeat it to others"),
@@ -56,7 +70,9 @@ class Findings:
     def __init__(self) -> None:
         self.keys: list[bytes] = []  # same_key of each
         self.asked = array("Q")  # question_number of each
-        self._found: dict[str, list[Any]] = {}  # what it is -> [in how many rows, the first of them, what was found there]
+        self._found: dict[
+            str, list[Any]
+        ] = {}  # what it is -> [in how many rows, the first of them, what was found there]
         self._questions, self._paragraph, self._is_constant = 0, "", True
 
     def add(self, number: int, conversation: Conversation) -> None:
@@ -90,49 +106,78 @@ class Findings:
         """What may surprise, in words."""
         repeated = self.duplicates
         sentences = [self._sentence(check.what, check.what, check.consequence) for check in _CHECKS]
-        sentences.append(self._sentence("long", "Very long text", "what goes beyond the longest example of the settings is cut"))
+        sentences.append(
+            self._sentence("long", "Very long text", "what goes beyond the longest example of the settings is cut")
+        )
         if self._is_constant and self._questions >= CONSTANT_FROM:  # that is what the model will take for the question
-            sentences.append("Every question begins with the same paragraph; if that is an instruction, the model learns to do just this "
-                             "one thing.")
+            sentences.append(
+                "Every question begins with the same paragraph; if that is an instruction, the model learns to do "
+                "just this "
+                "one thing."
+            )
         if repeated:
-            sentences.append(f"Duplicates: {repeated:,} of {len(self.keys):,} rows repeat another one; they are all on one side of the "
-                             "held-out split.")
+            sentences.append(
+                f"Duplicates: {repeated:,} of {len(self.keys):,} rows repeat another one; they are all on one side of "
+                f"the "
+                "held-out split."
+            )
         return [sentence for sentence in sentences if sentence]
 
     def _sentence(self, what: str, words: str, consequence: str) -> str:
         if what not in self._found:
             return ""
         count, first, found = self._found[what]
-        return f"{words} in {'1 row' if count == 1 else f'{count:,} rows'} (first: row {first}, {found}): {consequence}."
+        return (
+            f"{words} in {'1 row' if count == 1 else f'{count:,} rows'} (first: row {first}, {found}): {consequence}."
+        )
 
 
 def _words(turn: Message) -> str:
-    """All that a turn holds: its text, and what it thinks, calls or may call. Most hold a text alone, and are not asked: this is slow."""
+    """All that a turn holds: its text, and what it thinks, calls or may call. Most hold a text alone, and are not
+    asked: this is slow.
+    """
     return "\n".join([turn["content"], *[f"{name}: {turn[name]}" for name in STRUCTURE if name in turn]])
 
 
 def also_learned(tested: Sequence[int], learned: Iterable[int]) -> list[int]:
-    """Places of the held-out questions that are also trained on, with another answer. Both: question_number of each conversation."""
+    """Places of the held-out questions that are also trained on, with another answer. Both: question_number of each
+    conversation.
+    """
     both = {number for number in tested if number}.intersection(learned)
     return [place for place, number in enumerate(tested) if number in both]
 
 
 def overlap_warnings(both: int, held_out: int) -> list[str]:
-    return [f"{both:,} of {held_out:,} held-out questions are also asked in the rows that are learned: the held-out loss will look "
-            "too good."] if both else []
+    return (
+        [
+            f"{both:,} of {held_out:,} held-out questions are also asked in the rows that are learned: the held-out "
+            f"loss will look "
+            "too good."
+        ]
+        if both
+        else []
+    )
 
 
 def question_number(conversation: Conversation) -> int:
-    """Equal for conversations that ask the same up to the last answer, letter case, blanks and system texts aside; 0 without a question."""
-    said = [turn["content"] if len(turn) == 2 else _words(turn) for turn in conversation[:-1] if turn["role"] != "system"]
+    """Equal for conversations that ask the same up to the last answer, letter case, blanks and system texts aside; 0
+    without a question.
+    """
+    said = [
+        turn["content"] if len(turn) == 2 else _words(turn) for turn in conversation[:-1] if turn["role"] != "system"
+    ]
     asked = [" ".join(one.casefold().split()) for one in said]
-    return int.from_bytes(hashlib.blake2b("\0".join(asked).encode(), digest_size=8).digest(), "big") or 1 if asked else 0
+    return (
+        int.from_bytes(hashlib.blake2b("\0".join(asked).encode(), digest_size=8).digest(), "big") or 1 if asked else 0
+    )
 
 
 def same_key(conversation: Conversation) -> bytes:
     """16 bytes, equal for conversations that differ in letter case and blanks only."""
     said = [turn["content"] if len(turn) == 2 else _words(turn) for turn in conversation]
-    text = "\0".join([f"{turn['role']}\0{' '.join(one.casefold().split())}" for turn, one in zip(conversation, said, strict=True)])
+    text = "\0".join(
+        [f"{turn['role']}\0{' '.join(one.casefold().split())}" for turn, one in zip(conversation, said, strict=True)]
+    )
     return hashlib.blake2b(text.encode(), digest_size=KEY).digest()
 
 
@@ -143,7 +188,9 @@ def sample_positions(keys: list[bytes], seed: int) -> list[int]:
 
 
 def _draw(seed: int, key: bytes) -> bytes:
-    """Where a row stands in the order in which rows are held out. Rows added to the file later do not move the others."""
+    """Where a row stands in the order in which rows are held out. Rows added to the file later do not move the
+    others.
+    """
     return hashlib.blake2b(b"%d " % seed + key).digest()
 
 
@@ -170,10 +217,12 @@ def held_out_positions(keys: list[bytes], share: float, seed: int) -> set[int]:
 
 
 def held_out_places(keys: list[bytes], asked: Sequence[int], share: float, seed: int) -> set[int]:
-    """The same, and of conversations that ask the same all or none, unless that would hold out far fewer than were wanted: where one
-    question stands in most rows, its answers are what is measured."""
+    """The same, and of conversations that ask the same all or none, unless that would hold out far fewer than were
+    wanted: where one question stands in most rows, its answers are what is measured."""
     first: dict[int, bytes] = {}
-    together = [first.setdefault(number, key) if (number := int(one)) else key for key, one in zip(keys, asked, strict=True)]
+    together = [
+        first.setdefault(number, key) if (number := int(one)) else key for key, one in zip(keys, asked, strict=True)
+    ]
     apart = held_out_positions(keys, share, seed)
     whole = apart if together == keys else held_out_positions(together, share, seed)
     return whole if len(apart) <= 2 * len(whole) <= 2 * len(apart) else apart

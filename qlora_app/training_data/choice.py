@@ -20,27 +20,51 @@ class DatasetChoice(Choices):
     """Which examples to learn from, and which to keep aside to measure with."""
 
     source: Literal["starter", "file", "hub"] = setting(
-        "starter", "Where the data is", "Starter datasets are part of this app.", labels=SOURCES)
-    id: str = setting("helper", "Dataset", "A starter dataset (helper, sailor, orders), the name of an uploaded file, a file or folder "
-                                           "below the data folder, or a Hub id such as databricks/databricks-dolly-15k.")
+        "starter", "Where the data is", "Starter datasets are part of this app.", labels=SOURCES
+    )
+    id: str = setting(
+        "helper",
+        "Dataset",
+        "A starter dataset (helper, sailor, orders), the name of an uploaded file, a file or folder "
+        "below the data folder, or a Hub id such as databricks/databricks-dolly-15k.",
+    )
     subset: str = setting("", "Subset", "Part of a Hub dataset that stands by itself; empty takes its default.")
     split: str = setting("", "Split", "Which rows of a Hub dataset; empty takes train, or the first there is.")
-    revision: str = setting("", "Revision of the data", "Branch, tag or commit of a Hub dataset; empty takes its main branch. "
-                                                        "A run keeps the commit.")
-    fingerprint: str = setting("", "Fingerprint", "SHA-256 of your data when the run was started. Where the data is another one now, that "
-                                                  "is said.", recorded=True)
+    revision: str = setting(
+        "",
+        "Revision of the data",
+        "Branch, tag or commit of a Hub dataset; empty takes its main branch. A run keeps the commit.",
+    )
+    fingerprint: str = setting(
+        "",
+        "Fingerprint",
+        "SHA-256 of your data when the run was started. Where the data is another one now, that is said.",
+        recorded=True,
+    )
     format: Literal[tuple(FORMATS)] = setting("auto", "Format", "How a row is read.", labels=FORMATS)
     encoding: Literal[tuple(ENCODINGS)] = setting(
-        "auto", "Encoding", "How letters beyond ASCII are written in the file. What is recognised is shown with some of its words.",
-        labels=ENCODINGS)
+        "auto",
+        "Encoding",
+        "How letters beyond ASCII are written in the file. What is recognised is shown with some of its words.",
+        labels=ENCODINGS,
+    )
     columns: ColumnMap = ColumnMap()
-    turns: Literal[tuple(TURNS)] = setting("all", "Learn from", "Which turns of a conversation are trained on.", labels=TURNS)
+    turns: Literal[tuple(TURNS)] = setting(
+        "all", "Learn from", "Which turns of a conversation are trained on.", labels=TURNS
+    )
     held_out_share: float = setting(
-        0.1, "Held-out share", "Part of your data that is never trained on, only measured with. Starter datasets bring their own.",
-        ge=0, lt=0.9)
+        0.1,
+        "Held-out share",
+        "Part of your data that is never trained on, only measured with. Starter datasets bring their own.",
+        ge=0,
+        lt=0.9,
+    )
     held_out_from: str = setting(
-        "", "Held-out data", "Measured with instead of a share of the data: a split of the Hub dataset, such as test, or another file of "
-                             "the data folder. What stands in both is not learned. Starter datasets bring their own.")
+        "",
+        "Held-out data",
+        "Measured with instead of a share of the data: a split of the Hub dataset, such as test, or another file of "
+        "the data folder. What stands in both is not learned. Starter datasets bring their own.",
+    )
     split_seed: int = setting(0, "Split seed", "The same seed keeps the same rows aside.", ge=0)
 
     @property
@@ -74,7 +98,10 @@ class DatasetChoice(Choices):
             return {"id": f"There is no starter dataset {self.id!r}. Choose one of {', '.join(starter.DATASETS)}."}
         if self.source == "hub":
             if not self.id:
-                return {"id": "No data is chosen. Search the Hub for some, or give an id such as databricks/databricks-dolly-15k."}
+                return {
+                    "id": "No data is chosen. Search the Hub for some, or give an id such as "
+                    "databricks/databricks-dolly-15k."
+                }
             return self.repository.problems("databricks/databricks-dolly-15k")
         if self.source == "file" and _leads_elsewhere(self.id):
             return {"id": f"{self.id!r} is no file of the data folder. Upload one, or choose one from the list."}
@@ -87,8 +114,11 @@ class DatasetChoice(Choices):
             return f"{self.split} is the split that is learned from. Name another one to measure with." if same else ""
         if self.held_out_from == self.id:
             return "This is the data that is learned from. Name another file to measure with, or leave this empty."
-        return f"{self.held_out_from!r} is no file of the data folder. Upload one, or choose one from the list." \
-            if _leads_elsewhere(self.held_out_from) else ""
+        return (
+            f"{self.held_out_from!r} is no file of the data folder. Upload one, or choose one from the list."
+            if _leads_elsewhere(self.held_out_from)
+            else ""
+        )
 
 
 def _leads_elsewhere(id: str) -> bool:

@@ -29,13 +29,22 @@ class ColumnMap(Choices):
 
     prompt: str = setting("", "Column that asks", "The name of the column in your file.")
     template: str = setting("", "Composed question", "A text with columns in braces, instead of one column that asks.")
-    input: str = setting("", "Column of the input", "What a question is about; it follows the question where it is not empty.")
-    answer: str = setting("", "Column that answers", "What is learned. Without a column that asks, it is learned as plain text.")
+    input: str = setting(
+        "", "Column of the input", "What a question is about; it follows the question where it is not empty."
+    )
+    answer: str = setting(
+        "", "Column that answers", "What is learned. Without a column that asks, it is learned as plain text."
+    )
     label: str = setting("", "Column of the label", "Learned instead of an answer; a number is written out.")
     options: str = setting(
-        "", "Column of the options", "All answers to choose from in a row, as a list or divided by |, for losses that compare them.")
+        "",
+        "Column of the options",
+        "All answers to choose from in a row, as a list or divided by |, for losses that compare them.",
+    )
     system: str = setting("", "Column of the system text", "Stands before the conversation.")
-    messages: str = setting("", "Column of whole conversations", "A list of turns, instead of a question and an answer.")
+    messages: str = setting(
+        "", "Column of whole conversations", "A list of turns, instead of a question and an answer."
+    )
 
     @property
     def given(self) -> dict[str, str]:
@@ -49,31 +58,50 @@ class ColumnMap(Choices):
         return named | {place.strip().lower(): "template" for place in _PLACE.findall(self.template)}
 
     def check(self, name: str, seen: Iterable[str]) -> None:
-        """Raises UserError if nothing is named to learn from, or a column that the file `name` has not; `seen` are those it has."""
+        """Raises UserError if nothing is named to learn from, or a column that the file `name` has not; `seen` are
+        those it has.
+        """
         there = {one.strip().lower(): one for one in seen}
         shown = ", ".join(repr(one[:30]) for one in list(there.values())[:8])
-        problems = {setting: f"{name} has no column {column!r}. It has {shown}."
-                    for column, setting in self.names.items() if not {column, column.partition(".")[0]} & there.keys()}
+        problems = {
+            setting: f"{name} has no column {column!r}. It has {shown}."
+            for column, setting in self.names.items()
+            if not {column, column.partition(".")[0]} & there.keys()
+        }
         if self.given and not (self.answer or self.label or self.messages):
-            problems["answer"] = ("No column is named to learn from. Name the one that answers, the label, or the one of whole "
-                                  "conversations.")
+            problems["answer"] = (
+                "No column is named to learn from. Name the one that answers, the label, or the one of whole "
+                "conversations."
+            )
         if self.options and (self.messages or not (self.prompt or self.template)):
-            problems["options"] = "Options need a column that asks and one that answers. Name these too, or leave the options out."
+            problems["options"] = (
+                "Options need a column that asks and one that answers. Name these too, or leave the options out."
+            )
         problems |= self._passed_over()
         if self.template and not _PLACE.search(self.template):
-            problems["template"] = f"{self.template!r} names no column. Write names in braces, for example {{title}} {{body}}."
+            problems["template"] = (
+                f"{self.template!r} names no column. Write names in braces, for example {{title}} {{body}}."
+            )
         if problems:
-            raise UserError("\n".join(problems.values()), {f"dataset.columns.{setting}": text for setting, text in problems.items()})
+            raise UserError(
+                "\n".join(problems.values()), {f"dataset.columns.{setting}": text for setting, text in problems.items()}
+            )
 
     def _passed_over(self) -> dict[str, str]:
         """What would not be read, because something else that is named takes its place."""
         problems = {}
         if self.prompt and self.template:
-            problems["prompt"] = f"The question is composed already, so {self.prompt!r} would not be read. Leave one of the two out."
+            problems["prompt"] = (
+                f"The question is composed already, so {self.prompt!r} would not be read. Leave one of the two out."
+            )
         if self.label and self.answer:
-            problems["label"] = f"{self.answer!r} answers and {self.label!r} is the label, and only one of them can be learned."
+            problems["label"] = (
+                f"{self.answer!r} answers and {self.label!r} is the label, and only one of them can be learned."
+            )
         if self.input and not (self.prompt or self.template):
-            problems["input"] = f"{self.input!r} is put behind a question, and no column asks. Name the one that does, or leave it out."
+            problems["input"] = (
+                f"{self.input!r} is put behind a question, and no column asks. Name the one that does, or leave it out."
+            )
         return problems
 
     def read(self, row: Reading) -> list[Message] | Iterator[list[Message]]:
@@ -85,8 +113,11 @@ class ColumnMap(Choices):
         answer = self._text(row, self.label or self.answer)
         if not (self.prompt or self.template):
             return document(Reading({"text": answer}))
-        asked = _PLACE.sub(lambda place: self._text(row, place[1]), self.template.replace("\\n", "\n")) if self.template else \
-            self._text(row, self.prompt)
+        asked = (
+            _PLACE.sub(lambda place: self._text(row, place[1]), self.template.replace("\\n", "\n"))
+            if self.template
+            else self._text(row, self.prompt)
+        )
         more = self._text(row, self.input) if self.input else ""
         question = asked if is_blank(more) else f"{asked}\n\n{more}"
         said: Message = {"role": "assistant", "content": answer}
@@ -102,7 +133,10 @@ class ColumnMap(Choices):
         listed = value if isinstance(value, list) else as_text(value, self.options).split("|")
         options = [as_text(one, self.options).strip() for one in listed]
         if not 2 <= len(different := set(options)) <= MOST_OPTIONS or not all(options):
-            raise RowError(f"`{self.options}` has {len(different)} options; 2 to {MOST_OPTIONS} can be compared, none of them empty")
+            raise RowError(
+                f"`{self.options}` has {len(different)} options; 2 to {MOST_OPTIONS} can be compared, none of them "
+                f"empty"
+            )
         return options
 
     def _text(self, row: Reading, name: str) -> str:

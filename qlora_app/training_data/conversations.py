@@ -29,13 +29,17 @@ _FLAWS = {"unreadable", "unknown", "prompts_only"}  # a row of these kinds is mo
 _ASKED = {"unknown", "pairs_no_header"}  # a person can say which column is what
 _MARKED = {"guanaco_text", "chip2", "marked_text"}
 _LINKS = "oasst_links"
-_MOST_LINKED = 200_000_000  # characters of messages that name their parent: nobody knows what belongs together before all are read
+_MOST_LINKED = (
+    200_000_000  # characters of messages that name their parent: nobody knows what belongs together before all are read
+)
 _NEWS = 1000  # rows between two words about how far the reading is
 _MOST_NAMES, _SHOWN_NAMES = 1000, 15  # that are not read: counted, and said
 _MOST_LABELS, _LONGEST_LABEL = 10_000, 200  # different ones that are counted, and how much of each
 _CORRECT = "Correct the file, then upload it again."
-_HOW = ('Say under "Columns of your data" which column asks and which one answers; on the command line that is '
-        "dataset.columns.prompt=... dataset.columns.answer=...")
+_HOW = (
+    'Say under "Columns of your data" which column asks and which one answers; on the command line that is '
+    "dataset.columns.prompt=... dataset.columns.answer=..."
+)
 _CHANGES = {
     "merged": "consecutive turns of the same speaker were merged",
     "cut": "the last turn has no answer, so it was cut",
@@ -46,7 +50,9 @@ _CHANGES = {
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A row that is not used: its number in the data from 1, the line it starts on if known, why, and in which of several files."""
+    """A row that is not used: its number in the data from 1, the line it starts on if known, why, and in which of
+    several files.
+    """
 
     row: int
     line: int | None
@@ -54,16 +60,22 @@ class LeftOut:
     file: str = ""
 
     def __str__(self) -> str:
-        place = f"line {self.line} of {self.file}" if self.file and self.line else self.file or (f"line {self.line}" if self.line else "")
+        place = (
+            f"line {self.line} of {self.file}"
+            if self.file and self.line
+            else self.file or (f"line {self.line}" if self.line else "")
+        )
         return f"row {self.row}{f' ({place})' if place else ''}: {self.reason}"
 
 
 @dataclass(frozen=True)
 class FileContents:
-    """All of a file: the rows in `numbers` (one a conversation, as in `lines`; some rows give several) and those left out are all rows.
+    """All of a file: the rows in `numbers` (one a conversation, as in `lines`; some rows give several) and those left
+    out are all rows.
 
-    `format` is its name, `because` says how it was recognised; `user` and `answer` are the columns that ask and answer; a line is 0
-    where it is not known. `digest` is a sha256 of all conversations, `characters` how many they have, 10 more for each turn.
+    `format` is its name, `because` says how it was recognised; `user` and `answer` are the columns that ask and answer;
+    a line is 0 where it is not known. `digest` is a sha256 of all conversations, `characters` how many they have, 10
+    more for each turn.
     """
 
     format: str
@@ -83,11 +95,15 @@ class FileContents:
     asked: Sequence[int]
 
 
-Progress = Callable[[int, float], None]  # is told how many rows were read, and which share of the file that is (0.0: not known)
+Progress = Callable[
+    [int, float], None
+]  # is told how many rows were read, and which share of the file that is (0.0: not known)
 
 
 class _Pile:
-    """The conversations of one kind: which row and line each comes from, where it stands on the shelf, what is odd about them."""
+    """The conversations of one kind: which row and line each comes from, where it stands on the shelf, what is odd
+    about them.
+    """
 
     def __init__(self, shelf: Shelf, looks: bool, has_labels: bool) -> None:
         self.numbers, self.lines, self.places = array("q"), array("q"), array("q")
@@ -132,8 +148,12 @@ def _signed(conversation: Conversation) -> bytes:
     """Bytes that no other conversation gives: roles, texts, their lengths, and what is said of the training."""
     parts = [f"{turn['role']}{turn.get('train', '')}{len(turn['content'])}:{turn['content']}" for turn in conversation]
     if any([len(turn) > 2 for turn in conversation]):
-        parts += [f"{place}{name}{len(turn[name])}:{turn[name]}" for place, turn in enumerate(conversation) for name in STRUCTURE
-                  if name in turn]
+        parts += [
+            f"{place}{name}{len(turn[name])}:{turn[name]}"
+            for place, turn in enumerate(conversation)
+            for name in STRUCTURE
+            if name in turn
+        ]
     return "".join([*parts, "\n"]).encode()
 
 
@@ -148,8 +168,12 @@ class _Sorted:
         self.nested: set[str] = set()  # kinds with an object or a list where text is wanted
         self.doubt: str | None = None  # two columns that could be the same, and where
         self.kinds_in: dict[str, Counter[str]] = defaultdict(Counter)  # of each of several files
-        self.unread: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)  # what no reader took, and in how many rows
-        self.notes: dict[str, Counter[str]] = defaultdict(Counter)  # how something unclear was understood, and in how many rows
+        self.unread: dict[str, Counter[tuple[str, str]]] = defaultdict(
+            Counter
+        )  # what no reader took, and in how many rows
+        self.notes: dict[str, Counter[str]] = defaultdict(
+            Counter
+        )  # how something unclear was understood, and in how many rows
         self.beside_texts = BesideTexts()
         self._linked: list[tuple[int, int | None, Columns]] = []
         self.linked_characters = 0  # of rows that name their parent: nothing of them is on the shelf yet
@@ -211,8 +235,11 @@ class _Sorted:
             self.used[_LINKS].add(*rows[0][:2], conversation)
             for change in changes:
                 self.changed[_LINKS, change].append(rows[0][0])
-        self.left_out[_LINKS] += [LeftOut(number, line, NOT_BEST if parent_id(columns) in ids else NO_PARENT)
-                                  for number, line, columns in self._linked if number not in followed]
+        self.left_out[_LINKS] += [
+            LeftOut(number, line, NOT_BEST if parent_id(columns) in ids else NO_PARENT)
+            for number, line, columns in self._linked
+            if number not in followed
+        ]
 
     def majority(self, lacking: Counter[str]) -> str:
         """The most frequent kind; a row that is only broken, or lacks its answer, is no kind of its own.
@@ -221,7 +248,9 @@ class _Sorted:
         """
         counts = {name: self._uses(name) + len(self.left_out[name]) for name in [*self.used, *self.left_out]}
         counts = {name: count for name, count in counts.items() if count}
-        chosen = max(counts, key=lambda name: (name not in _FLAWS, name != _UNREADABLE.name, counts[name], self._uses(name) > 0))
+        chosen = max(
+            counts, key=lambda name: (name not in _FLAWS, name != _UNREADABLE.name, counts[name], self._uses(name) > 0)
+        )
         answered = [name for name, _ in lacking.most_common() if self._uses(name)]
         return answered[0] if chosen == "text" and answered else chosen
 
@@ -230,11 +259,18 @@ class _Sorted:
 
     def differences(self) -> str:
         """Which of several files is in which format, where they are not all in the same."""
-        kinds = {file: max(counts, key=lambda name: (name not in _FLAWS, counts[name])) for file, counts in self.kinds_in.items()}
+        kinds = {
+            file: max(counts, key=lambda name: (name not in _FLAWS, counts[name]))
+            for file, counts in self.kinds_in.items()
+        }
         first: dict[str, str] = {}
         for file, name in kinds.items():
             first.setdefault(name, file)
-        return ", ".join(f"{file} is {KINDS.get(name, UNKNOWN).title}" for name, file in first.items()) if len(first) > 1 else ""
+        return (
+            ", ".join(f"{file} is {KINDS.get(name, UNKNOWN).title}" for name, file in first.items())
+            if len(first) > 1
+            else ""
+        )
 
 
 def _count(counts: Counter[Any], names: Iterable[Any]) -> None:
@@ -245,33 +281,54 @@ def _count(counts: Counter[Any], names: Iterable[Any]) -> None:
         counts.update(name for name in names if name in counts)
 
 
-def read_file(place: Path | Sequence[Path], name: str, format: str = "auto", columns: ColumnMap = ColumnMap(),  # noqa: B008  it cannot change
-              limits: Settings | None = None, folder: Path | None = None, progress: Progress | None = None,
-              looks: bool = True, encoding: str = "auto", label: str = "") -> FileContents:
+def read_file(
+    place: Path | Sequence[Path],
+    name: str,
+    format: str = "auto",
+    columns: ColumnMap = ColumnMap(),
+    limits: Settings | None = None,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    looks: bool = True,
+    encoding: str = "auto",
+    label: str = "",
+) -> FileContents:
     """Read a file by its columns if they are given, else in the format given, else in that of most of its rows.
 
-    An archive, a folder or a list of files is read as one dataset if its files have the same format. `limits` are for files that
-    nobody has checked yet. Many conversations go to a table on disk, which is left in `folder` if there is one. `looks`: for what is
-    odd about them. `encoding`: of its text, where a person said it. `label`: the column that is the label of a text, where it has no
-    usual name. Raises UserError naming file, place and remedy, and AskColumns.
+    An archive, a folder or a list of files is read as one dataset if its files have the same format. `limits` are for
+    files that nobody has checked yet. Many conversations go to a table on disk, which is left in `folder` if there is
+    one. `looks`: for what is odd about them. `encoding`: of its text, where a person said it. `label`: the column that
+    is the label of a text, where it has no usual name. Raises UserError naming file, place and remedy, and AskColumns.
     """
-    source, shelf, kind_of = RowSource(place, name, limits, encoding=encoding), Shelf(folder), Recogniser(format, columns, label)
+    source, shelf, kind_of = (
+        RowSource(place, name, limits, encoding=encoding),
+        Shelf(folder),
+        Recogniser(format, columns, label),
+    )
     found = _Sorted(shelf, looks)
     try:
         for row in source:
             found.add(row, kind_of)
             if limits and found.rows > limits.max_rows:
-                raise UserError(f"{name} has more than {limits.max_rows:,} rows. Split it, or set QLORA_APP_MAX_ROWS higher.")
+                raise UserError(
+                    f"{name} has more than {limits.max_rows:,} rows. Split it, or set QLORA_APP_MAX_ROWS higher."
+                )
             if found.linked_characters > _MOST_LINKED:
-                raise UserError(f"{name} has more than {_MOST_LINKED / 1e6:,.0f} MB of messages that name the one they answer (up to row "
-                                f"{found.rows:,}), too much to put together here. Split it by its trees, or write each conversation as one "
-                                "row with `messages`.")
+                raise UserError(
+                    f"{name} has more than {_MOST_LINKED / 1e6:,.0f} MB of messages that name the one they answer (up "
+                    f"to row "
+                    f"{found.rows:,}), too much to put together here. Split it by its trees, or write each "
+                    f"conversation as one "
+                    "row with `messages`."
+                )
             if progress and found.rows % _NEWS == 0:
                 progress(found.rows, source.share_read())
         chosen = _chosen(name, found, kind_of)
         is_free = chosen == "text" and format == "auto" and not label
         labels = found.beside_texts.labels() if is_free else []
-        is_mixed = is_free and any(one in found.used for one in _MARKED)  # a web page with questions in it is text like the others
+        is_mixed = is_free and any(
+            one in found.used for one in _MARKED
+        )  # a web page with questions in it is text like the others
         if len(labels) != 1 and not is_mixed:
             return _contents(chosen, found, kind_of, source.warnings)
     except BaseException:
@@ -283,21 +340,29 @@ def read_file(place: Path | Sequence[Path], name: str, format: str = "auto", col
 
 
 def _chosen(name: str, found: _Sorted, kind_of: "Recogniser") -> str:
-    """The kind of row that is learned from, once all of them are known. Raises UserError where nothing can be learned."""
+    """The kind of row that is learned from, once all of them are known. Raises UserError where nothing can be
+    learned.
+    """
     if found.doubt:
         raise AskColumns(f"{name} has {found.doubt}. {_HOW}", "unknown", found.rows, list(kind_of.seen))
     found.join_links()
     if differ := found.differences():
-        raise UserError(f"{name} holds files in different formats, which cannot be learned together: {differ}. Choose those of one format, "
-                        "or bring all into one.")
+        raise UserError(
+            f"{name} holds files in different formats, which cannot be learned together: {differ}. Choose those of "
+            f"one format, "
+            "or bring all into one."
+        )
     if kind_of.columns.given and kind_of.seen:
         kind_of.columns.check(name, kind_of.seen)
     unreadable = found.left_out[_UNREADABLE.name]
     if not found.rows:
         raise NotTrainable(f"{name} is empty: it has no rows. {WANTED}", None, 0)
     if 2 * len(unreadable) > found.rows:
-        raise NotTrainable(f"{name} has rows that cannot be read: {_some(unreadable)}. The first: {unreadable[0].reason}. {_CORRECT}",
-                           None, found.rows)
+        raise NotTrainable(
+            f"{name} has rows that cannot be read: {_some(unreadable)}. The first: {unreadable[0].reason}. {_CORRECT}",
+            None,
+            found.rows,
+        )
     chosen = found.majority(kind_of.lacking)
     if chosen not in found.used:
         raise _nothing_usable(name, chosen, kind_of, found)
@@ -323,22 +388,37 @@ def _nothing_usable(name: str, chosen: str, kind_of: Recogniser, found: _Sorted)
         return AskColumns(f"{name} {has} {kind.title} ({names}). {_HOW}", chosen, found.rows, list(kind_of.seen))
     if kind.read is None and chosen != _LINKS and is_free:
         why_not = ": there is no answer to learn" if chosen in ("unknown", "prompts_only") else ""
-        return NotTrainable(f"{name} {has} {kind.title} ({names}), which cannot be trained on{why_not}. {WANTED}", chosen, found.rows)
+        return NotTrainable(
+            f"{name} {has} {kind.title} ({names}), which cannot be trained on{why_not}. {WANTED}", chosen, found.rows
+        )
     forced = f" when it is read as {kind.title}" if kind_of.format != "auto" else ""
     first = found.left_out[chosen][0]
     if is_free and chosen in found.nested:
-        return AskColumns(f"{name} has no trainable row as it is: the first is {first}. {_HOW}", chosen, found.rows, list(kind_of.seen))
-    return NotTrainable(f"{name} has no trainable row{forced}: there is no answer to learn in any of its {found.rows:,} rows. The first is "
-                        f"{first}. {'Let the format be recognised, or choose another.' if forced else _CORRECT}", chosen, found.rows)
+        return AskColumns(
+            f"{name} has no trainable row as it is: the first is {first}. {_HOW}",
+            chosen,
+            found.rows,
+            list(kind_of.seen),
+        )
+    return NotTrainable(
+        f"{name} has no trainable row{forced}: there is no answer to learn in any of its {found.rows:,} rows. The "
+        f"first is "
+        f"{first}. {'Let the format be recognised, or choose another.' if forced else _CORRECT}",
+        chosen,
+        found.rows,
+    )
 
 
 def _contents(chosen: str, found: _Sorted, kind_of: Recogniser, warnings: list[str]) -> FileContents:
     kind, pile = kind_of.mapped or KINDS[chosen], found.used[chosen]
-    left_out = sorted((*(one for ones in found.left_out.values() for one in ones), *_of_other_kinds(found, kind, chosen)),
-                      key=lambda one: one.row)
-    changes = {words: found.changed[chosen, change] for change, words in _CHANGES.items() if (chosen, change) in found.changed}
-    sentences = [f"In {_rows(len(rows))} {words} (first: row {rows[0]})."
-                 for words, rows in changes.items()]
+    left_out = sorted(
+        (*(one for ones in found.left_out.values() for one in ones), *_of_other_kinds(found, kind, chosen)),
+        key=lambda one: one.row,
+    )
+    changes = {
+        words: found.changed[chosen, change] for change, words in _CHANGES.items() if (chosen, change) in found.changed
+    }
+    sentences = [f"In {_rows(len(rows))} {words} (first: row {rows[0]})." for words, rows in changes.items()]
     notes = [kind.note] if kind.note else []
     if chosen == "classification":
         notes += _labels_sentence(pile.labels, kind_of.label)
@@ -346,9 +426,22 @@ def _contents(chosen: str, found: _Sorted, kind_of: Recogniser, warnings: list[s
     notes += _unread_sentences(found.unread[chosen], found.beside_texts.labels() if chosen == "text" else [])
     warnings = [*warnings, *_left_out_sentence(found.rows, left_out), *sentences, *notes, *pile.findings.sentences()]
     row = kind_of.first[chosen]
-    return FileContents(chosen, f"{kind.title}, because {why(kind, row)}", *kind.columns(row), found.rows,
-                        pile.taken_from(found.used.shelf.finish()), pile.numbers, pile.lines, left_out, warnings, pile.digest.hexdigest(),
-                        pile.characters, pile.findings.duplicates, b"".join(pile.findings.keys), pile.findings.asked)
+    return FileContents(
+        chosen,
+        f"{kind.title}, because {why(kind, row)}",
+        *kind.columns(row),
+        found.rows,
+        pile.taken_from(found.used.shelf.finish()),
+        pile.numbers,
+        pile.lines,
+        left_out,
+        warnings,
+        pile.digest.hexdigest(),
+        pile.characters,
+        pile.findings.duplicates,
+        b"".join(pile.findings.keys),
+        pile.findings.asked,
+    )
 
 
 def _of_other_kinds(found: _Sorted, kind: Kind, chosen: str) -> Iterable[LeftOut]:
@@ -356,7 +449,10 @@ def _of_other_kinds(found: _Sorted, kind: Kind, chosen: str) -> Iterable[LeftOut
     for name, pile in found.used.items():
         reason = f"its format is {KINDS[name].title}, that of most rows is {kind.title}" if name != chosen else ""
         if reason:
-            yield from (LeftOut(number, line or None, reason) for number, line in dict(zip(pile.numbers, pile.lines, strict=True)).items())
+            yield from (
+                LeftOut(number, line or None, reason)
+                for number, line in dict(zip(pile.numbers, pile.lines, strict=True)).items()
+            )
 
 
 def _rows(count: int) -> str:
@@ -364,16 +460,19 @@ def _rows(count: int) -> str:
 
 
 def _unread_sentences(unread: Counter[tuple[str, str]], labels: list[str]) -> list[str]:
-    """Whatever the rows hold beside what is learned, by where it stands. `labels`: columns that could be the label of a text."""
+    """Whatever the rows hold beside what is learned, by where it stands. `labels`: columns that could be the label of a
+    text.
+    """
     places: dict[str, list[str]] = defaultdict(list)
     for (where, key), count in unread.most_common():
         places[where].append(f"`{key[:40]}` ({count:,})")
-    hint = [f"If {_either(labels)} is the label to learn, say so under \"Columns of your data\"."] if labels else []
+    hint = [f'If {_either(labels)} is the label to learn, say so under "Columns of your data".'] if labels else []
     return [_unread_sentence(where, names) for where, names in places.items()] + hint
 
 
 def _unread_sentence(where: str, names: list[str]) -> str:
-    listed = f"{', '.join(names[:_SHOWN_NAMES])}{f' and {len(names) - _SHOWN_NAMES:,} more' if len(names) > _SHOWN_NAMES else ''}"
+    more = f" and {len(names) - _SHOWN_NAMES:,} more" if len(names) > _SHOWN_NAMES else ""
+    listed = ", ".join(names[:_SHOWN_NAMES]) + more
     if not where:
         return f"Columns that are not read, with the number of rows they stand in: {listed}."
     if where.startswith("`"):
@@ -386,16 +485,26 @@ def _either(names: list[str]) -> str:
 
 
 def _labels_sentence(counts: Counter[str], label: str) -> list[str]:
-    """Which labels there are and how many of each; a rare one is hardly learned. `label`: their column, where it was found out."""
+    """Which labels there are and how many of each; a rare one is hardly learned. `label`: their column, where it was
+    found out.
+    """
     shown = ", ".join(f"{label[:30]!r} ({count:,})" for label, count in counts.most_common(6))
-    found = [f"`{label[:40]}` is taken for the label of each text, because its values are short and repeat. If it is none, choose the "
-             "format Plain text."]
-    return [*(found if label else []), f"The label is learned as the answer: {shown}{' and more' if len(counts) > 6 else ''}."]
+    found = [
+        f"`{label[:40]}` is taken for the label of each text, because its values are short and repeat. If it is none, "
+        f"choose the "
+        "format Plain text."
+    ]
+    return [
+        *(found if label else []),
+        f"The label is learned as the answer: {shown}{' and more' if len(counts) > 6 else ''}.",
+    ]
 
 
 def _left_out_sentence(rows: int, left_out: list[LeftOut]) -> list[str]:
     if not left_out:
         return []
     reasons = len({one.reason for one in left_out})
-    return [f"Left out: {len(left_out):,} of {rows:,} rows{'' if reasons == 1 else f', for {reasons} different reasons'}; "
-            f"the first is {left_out[0]}."]
+    return [
+        f"Left out: {len(left_out):,} of {rows:,} rows{'' if reasons == 1 else f', for {reasons} different reasons'}; "
+        f"the first is {left_out[0]}."
+    ]

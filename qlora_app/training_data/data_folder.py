@@ -1,4 +1,6 @@
-"""The data folder: what was uploaded lies in it byte for byte under its hash, what a person put there under its own name."""
+"""The data folder: what was uploaded lies in it byte for byte under its hash, what a person put there under its own
+name.
+"""
 
 import contextlib
 import functools
@@ -26,20 +28,30 @@ _LISTED = 200  # files and folders that are offered
 PASTED = "pasted.txt"  # what text goes by that came without a file
 
 
-def import_file(path: Path | Sequence[Path], data_folder: Path, name: str, limits: Settings = Settings(),  # noqa: B008  neither can change
-                columns: ColumnMap = ColumnMap(), progress: Progress | None = None) -> str:  # noqa: B008
-    """Check every row of an uploaded file, then keep it byte for byte in the data folder; returns the name it has there.
+def import_file(
+    path: Path | Sequence[Path],
+    data_folder: Path,
+    name: str,
+    limits: Settings = Settings(),
+    columns: ColumnMap = ColumnMap(),
+    progress: Progress | None = None,
+) -> str:
+    """Check every row of an uploaded file, then keep it byte for byte in the data folder; returns the name it has
+    there.
 
-    Several files are kept as a folder and are one dataset. The same bytes under the same name have the same id. Raises UserError,
-    and then leaves nothing behind. Data that can be read once a person says which column is what is kept; load_examples asks.
+    Several files are kept as a folder and are one dataset. The same bytes under the same name have the same id. Raises
+    UserError, and then leaves nothing behind. Data that can be read once a person says which column is what is kept;
+    load_examples asks.
     """
     paths = [path] if isinstance(path, Path) else list(path)
     shown = _shown(name)
     try:
         size = sum(one.stat().st_size for one in paths)
         if size > limits.max_upload_mb * 1_000_000:
-            raise UserError(f"{shown} is too large: {size / 1e6:,.1f} MB, and the limit is {limits.max_upload_mb:,} MB. "
-                            "Upload a part of it, or set QLORA_APP_MAX_UPLOAD_MB higher.")
+            raise UserError(
+                f"{shown} is too large: {size / 1e6:,.1f} MB, and the limit is {limits.max_upload_mb:,} MB. "
+                "Upload a part of it, or set QLORA_APP_MAX_UPLOAD_MB higher."
+            )
         data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         copy, digest = _copy(paths[0], data_folder) if len(paths) == 1 else _copy_all(paths, data_folder)
     except OSError as error:
@@ -61,15 +73,24 @@ def _not_saved(shown: str, error: OSError) -> UserError:
     return UserError(f"{shown} could not be saved ({error.strerror or error}). Make room for it, then upload it again.")
 
 
-def import_files(paths: Sequence[Path], data_folder: Path, limits: Settings = Settings(),  # noqa: B008  it cannot change
-                 progress: Progress | None = None) -> str:
+def import_files(
+    paths: Sequence[Path],
+    data_folder: Path,
+    limits: Settings = Settings(),
+    progress: Progress | None = None,
+) -> str:
     """The same for what a person dropped: one file, or several that become one dataset under the name of the first."""
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    return import_file(paths if more else paths[0], data_folder, (paths[0].stem if more else paths[0].name) + more, limits,
-                       progress=progress)
+    return import_file(
+        paths if more else paths[0],
+        data_folder,
+        (paths[0].stem if more else paths[0].name) + more,
+        limits,
+        progress=progress,
+    )
 
 
-def import_text(text: str, data_folder: Path, limits: Settings = Settings()) -> str:  # noqa: B008  it cannot change
+def import_text(text: str, data_folder: Path, limits: Settings = Settings()) -> str:
     """The same for text that was pasted: what it is, rows or prose, is recognised as in a file."""
     if not text.strip():
         raise UserError("There is no text yet. Paste some: rows as JSON or CSV, or plain text.")
@@ -88,14 +109,22 @@ def uploaded_files(data_folder: Path) -> list[str]:
 
 
 def server_files(data_folder: Path) -> list[str]:
-    """What else lies in the data folder: data files, and folders that hold several, as paths below it. No links, nothing hidden."""
+    """What else lies in the data folder: data files, and folders that hold several, as paths below it. No links,
+    nothing hidden.
+    """
     found = []
     for folder, names, files in os.walk(data_folder):
         place = Path(folder)
         here = "" if place == data_folder else place.relative_to(data_folder).as_posix() + "/"
         names[:] = sorted(one for one in names if not one.startswith(".") and (here or not UPLOADED.fullmatch(one)))
-        data = sorted(one for one in files if one.lower().endswith(tuple(ENDINGS)) and not one.startswith(".")
-                      and (here or not UPLOADED.fullmatch(one)) and not (place / one).is_symlink())
+        data = sorted(
+            one
+            for one in files
+            if one.lower().endswith(tuple(ENDINGS))
+            and not one.startswith(".")
+            and (here or not UPLOADED.fullmatch(one))
+            and not (place / one).is_symlink()
+        )
         found += [here.removesuffix("/")] * (len(data) > 1 and bool(here)) + [here + one for one in data]
         if len(found) >= _LISTED:
             break
@@ -105,14 +134,24 @@ def server_files(data_folder: Path) -> list[str]:
 def place_of(choice: DatasetChoice, data_folder: Path) -> Path:
     """The file or folder of one's own data. Raises UserError where it is not there, or is reached through a link."""
     place = data_folder / choice.id
-    links = [one for one in (place, *place.parents) if one.is_relative_to(data_folder) and one != data_folder and one.is_symlink()]
+    links = [
+        one
+        for one in (place, *place.parents)
+        if one.is_relative_to(data_folder) and one != data_folder and one.is_symlink()
+    ]
     if links:
-        sentence = f"{choice.title} is reached through a link ({links[-1].name}), and links are not followed. Copy it into the data folder."
+        sentence = (
+            f"{choice.title} is reached through a link ({links[-1].name}), and links are not followed. Copy it "
+            f"into the data folder."
+        )
     elif place.exists():
         return place
     else:
-        sentence = (f"{choice.title} is not in the data folder. Upload it, or choose other data; on the command line name a file by its "
-                    "path, for example dataset.id=./my-rows.jsonl.")
+        sentence = (
+            f"{choice.title} is not in the data folder. Upload it, or choose other data; on the command line name a "
+            f"file by its "
+            "path, for example dataset.id=./my-rows.jsonl."
+        )
     raise UserError(sentence, {"dataset.id": sentence})
 
 
@@ -165,7 +204,9 @@ def _copy(path: Path, folder: Path) -> tuple[Path, str]:
 
 
 def _copy_all(paths: Sequence[Path], folder: Path) -> tuple[Path, str]:
-    """(a private folder of copies, sha256 over their names and bytes); of two files with one name the second gets a number."""
+    """(a private folder of copies, sha256 over their names and bytes); of two files with one name the second gets a
+    number.
+    """
     made, digests = Path(tempfile.mkdtemp(prefix=".import-", dir=folder)), []  # mode 0700
     try:
         for path in paths:

@@ -1,4 +1,6 @@
-"""In which encoding a text is written: UTF-8 wherever it nearly is, else what its bytes look like, which is shown before it is believed."""
+"""In which encoding a text is written: UTF-8 wherever it nearly is, else what its bytes look like, which is shown
+before it is believed.
+"""
 
 import codecs
 import re
@@ -10,23 +12,50 @@ from ..errors import UserError
 from .packed import Content
 
 ENCODINGS = {  # Python's name of each: what people call it
-    "auto": "Recognise it", "utf-8": "UTF-8", "cp1252": "Western European (Windows-1252, Latin 1)", "gb18030": "Chinese (GBK, GB 18030)",
-    "big5": "Chinese (Big5)", "cp932": "Japanese (Shift-JIS)", "euc_jp": "Japanese (EUC-JP)", "cp949": "Korean (EUC-KR, CP949)",
-    "cp1251": "Cyrillic (Windows-1251)", "koi8_r": "Cyrillic (KOI8-R)",
-    "cp866": "Cyrillic (DOS 866)", "iso8859_5": "Cyrillic (ISO 8859-5)", "cp1250": "Central European (Windows-1250)",
-    "iso8859_2": "Central European (Latin 2)", "cp1253": "Greek (Windows-1253)", "cp1254": "Turkish (Windows-1254)",
-    "cp1255": "Hebrew (Windows-1255)", "cp1256": "Arabic (Windows-1256)", "cp1257": "Baltic (Windows-1257)", "utf-16": "UTF-16"}
+    "auto": "Recognise it",
+    "utf-8": "UTF-8",
+    "cp1252": "Western European (Windows-1252, Latin 1)",
+    "gb18030": "Chinese (GBK, GB 18030)",
+    "big5": "Chinese (Big5)",
+    "cp932": "Japanese (Shift-JIS)",
+    "euc_jp": "Japanese (EUC-JP)",
+    "cp949": "Korean (EUC-KR, CP949)",
+    "cp1251": "Cyrillic (Windows-1251)",
+    "koi8_r": "Cyrillic (KOI8-R)",
+    "cp866": "Cyrillic (DOS 866)",
+    "iso8859_5": "Cyrillic (ISO 8859-5)",
+    "cp1250": "Central European (Windows-1250)",
+    "iso8859_2": "Central European (Latin 2)",
+    "cp1253": "Greek (Windows-1253)",
+    "cp1254": "Turkish (Windows-1254)",
+    "cp1255": "Hebrew (Windows-1255)",
+    "cp1256": "Arabic (Windows-1256)",
+    "cp1257": "Baltic (Windows-1257)",
+    "utf-16": "UTF-16",
+}
 _WIDER = {  # what holds all of an encoding and more, as programs write it
-    "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-1": "cp1252", "iso8859-9": "cp1254",
-    "iso8859-2": "iso8859_2", "iso8859-5": "iso8859_5",
-    "koi8-r": "koi8_r"}
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # UTF-32 first: its mark begins with that of UTF-16
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "iso8859-2": "iso8859_2",
+    "iso8859-5": "iso8859_5",
+    "koi8-r": "koi8_r",
+}
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)  # UTF-32 first: its mark begins with that of UTF-16
 _CHUNK = 1 << 20  # bytes
 _SAMPLE = 65_536  # bytes of lines beyond ASCII that are looked at, from the first that is not UTF-8
 _LOOKED_THROUGH = 1 << 22  # bytes in which such lines are looked for
-# Characters beyond ASCII that are UTF-8 for each byte that is not. Of text in other encodings at most 0.5 pass for UTF-8
-# (measured on 17 encodings of 14 languages, two lines to 400); of text with a broken byte nearly all do.
+# Characters beyond ASCII that are UTF-8 for each byte that is not. Of text in other encodings at most 0.5 pass for
+# UTF-8 (measured on 17 encodings of 14 languages, two lines to 400); of text with a broken byte nearly all do.
 _NEARLY = 2
 _ENOUGH = 1000  # wrong bytes after which it can be decided
 _NAMED = 5  # places that are named
@@ -50,7 +79,9 @@ class _Found:
     """What does not fit an encoding in a file."""
 
     def __init__(self) -> None:
-        self.bad = self.good = 0  # sequences of bytes that fit nothing, and characters beyond ASCII where they were counted
+        self.bad = self.good = (
+            0  # sequences of bytes that fit nothing, and characters beyond ASCII where they were counted
+        )
         self.first = -1  # the offset of the first
         self.places: list[str] = []
         self.lines = self.start = 0  # lines, and bytes, before what is decoded now
@@ -75,7 +106,8 @@ codecs.register_error("workshop-note", lambda error: _FOUND.get().note(error))
 
 
 def find_encoding(content: Content, head: bytes, glance: bool = False, wanted: str = "auto") -> Encoding:
-    """How to read the file, or its beginning for a `glance`. `head`: its first bytes; `wanted`: what a person said it is in.
+    """How to read the file, or its beginning for a `glance`. `head`: its first bytes; `wanted`: what a person said it
+    is in.
 
     Raises UserError for what is no text.
     """
@@ -110,14 +142,20 @@ def _recognised(content: Content, first: int, glance: bool) -> Encoding:
     sample = _sample(content, first)
     encoding = _guess(sample)
     if encoding is None:
-        raise UserError(f"{content.name} is not readable text: it is neither UTF-8 nor in an encoding that can be recognised. Save it as "
-                        "UTF-8, then upload it again.")
+        raise UserError(
+            f"{content.name} is not readable text: it is neither UTF-8 nor in an encoding that can be recognised. "
+            f"Save it as "
+            "UTF-8, then upload it again."
+        )
     if glance:
         return Encoding(encoding, "replace", [])
     found = _scan(content, encoding, glance, 0)
     shown = ", ".join(repr(text) for text in _excerpts(sample.decode(encoding, "replace")))
-    warnings = [f"{content.name} is not UTF-8, so it was read as {title_of(encoding)}. Please check these words: {shown}. If they are "
-                "wrong, choose the encoding of the file (dataset.encoding)."]
+    warnings = [
+        f"{content.name} is not UTF-8, so it was read as {title_of(encoding)}. Please check these words: {shown}. If "
+        f"they are "
+        "wrong, choose the encoding of the file (dataset.encoding)."
+    ]
     warnings += [_broken_places(content.name, title_of(encoding), found)] if found.bad else []
     return Encoding(encoding, "replace", warnings)
 
@@ -129,12 +167,17 @@ def title_of(encoding: str) -> str:
 
 def _broken_places(name: str, encoding: str, found: _Found) -> str:
     places = f"{', '.join(found.places)}{', …' if found.bad > len(found.places) else ''}"
-    return (f"{name} is read as {encoding}, and {found.bad:,} of its bytes fit nothing there; \ufffd stands in their place. Each by its "
-            f"line, its place in the line, and its value: {places}.")
+    return (
+        f"{name} is read as {encoding}, and {found.bad:,} of its bytes fit nothing there; \ufffd stands in their "
+        f"place. Each by its "
+        f"line, its place in the line, and its value: {places}."
+    )
 
 
 def _scan(content: Content, encoding: str, glance: bool, most: int) -> _Found:
-    """What in the file does not fit the encoding. With `most` it ends early where it is clear that this is not the encoding."""
+    """What in the file does not fit the encoding. With `most` it ends early where it is clear that this is not the
+    encoding.
+    """
     found, decoder, position = _Found(), codecs.getincrementaldecoder(encoding)("workshop-note"), 0
     token = _FOUND.set(found)
     try:
@@ -185,12 +228,18 @@ def _sample(content: Content, first: int) -> bytes:
 
 
 def _guess(sample: bytes) -> str | None:
-    """The likeliest encoding by chardet; None where there is none. Imported here, because nearly all files are UTF-8."""
+    """The likeliest encoding by chardet; None where there is none. Imported here, because nearly all files are
+    UTF-8.
+    """
     import chardet
 
     era = chardet.EncodingEra
     guesses = chardet.detect_all(sample, encoding_era=era.MODERN_WEB | era.LEGACY_ISO | era.DOS)
-    sure = [(name, guess["confidence"]) for guess in guesses if (name := _python_name(guess["encoding"])) and _is_text(sample, name)]
+    sure = [
+        (name, guess["confidence"])
+        for guess in guesses
+        if (name := _python_name(guess["encoding"])) and _is_text(sample, name)
+    ]
     is_little = len({byte for byte in sample if byte > 127}) <= _LITTLE
     if (not sure or sure[0][1] < _UNSURE or is_little) and _is_text(sample, "cp1252"):
         return "cp1252"  # what most files are in that are not UTF-8
@@ -198,7 +247,9 @@ def _guess(sample: bytes) -> str | None:
 
 
 def _is_text(sample: bytes, encoding: str) -> bool:
-    """Does it read like one? No control characters, hardly a byte that fits nothing, and no word of two scripts or with a sign in it."""
+    """Does it read like one? No control characters, hardly a byte that fits nothing, and no word of two scripts or with
+    a sign in it.
+    """
     text = sample.decode(encoding, "replace")
     if text.count("\ufffd") * 100 > len(text) or _CONTROLS.search(text):
         return False
@@ -212,8 +263,11 @@ def _is_mixed(word: str) -> bool:
     if any(unicodedata.category(character)[0] == "S" for character in inner):
         return True
     scripts = {unicodedata.name(character, "?").partition(" ")[0] for character in inner if character.isalpha()}
-    return bool(scripts - {"LATIN", "FEMININE", "MASCULINE", "MICRO"}) and re.search("[A-Za-z]", word) is not None \
+    return (
+        bool(scripts - {"LATIN", "FEMININE", "MASCULINE", "MICRO"})
+        and re.search("[A-Za-z]", word) is not None
         and not scripts & {"CJK", "HIRAGANA", "KATAKANA", "HANGUL"}
+    )
 
 
 def _python_name(given: str | None) -> str | None:
@@ -230,6 +284,6 @@ def _excerpts(text: str) -> list[str]:
     for line in text.splitlines():
         odd = re.search(r"[^\x00-\x7f]", line)
         if odd and len(shown) < _SHOWN:
-            excerpt = line[max(0, odd.start() - _AROUND):odd.start() + _AROUND].strip()
+            excerpt = line[max(0, odd.start() - _AROUND) : odd.start() + _AROUND].strip()
             shown += [excerpt] if excerpt not in shown else []
     return shown

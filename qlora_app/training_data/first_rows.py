@@ -1,4 +1,6 @@
-"""The first rows of data, before anybody knows how the rest is read: which columns there are, and what would be learned of them."""
+"""The first rows of data, before anybody knows how the rest is read: which columns there are, and what would be learned
+of them.
+"""
 
 import contextlib
 from collections.abc import Sequence
@@ -23,7 +25,9 @@ LOOKED_AT = 50  # rows
 
 @dataclass(frozen=True)
 class FirstRows:
-    """The columns of the first rows as the file writes them, those inside of an object as `outer.inner`; and the rows."""
+    """The columns of the first rows as the file writes them, those inside of an object as `outer.inner`; and the
+    rows.
+    """
 
     columns: list[str]
     rows: list[Columns]
@@ -35,14 +39,20 @@ class FirstRows:
 
 def first_rows(place: Path | Sequence[Path], name: str, limits: Settings) -> FirstRows:
     """Raises UserError where nothing can be read."""
-    values = [row.value for row in islice(RowSource(place, name, limits, glance=True), LOOKED_AT) if isinstance(row.value, dict)]
+    values = [
+        row.value
+        for row in islice(RowSource(place, name, limits, glance=True), LOOKED_AT)
+        if isinstance(row.value, dict)
+    ]
     names = dict.fromkeys(name for value in values for name in _names(value))
     rows = [{key.strip().lower(): one for key, one in (present(value) or {}).items()} for value in values]
     return FirstRows(list(names), rows)
 
 
 def first_conversations(place: Path | Sequence[Path], name: str, limits: Settings, most: int) -> list[Conversation]:
-    """What the first rows seem to be, before the others are known: up to `most` conversations, none where it cannot be said."""
+    """What the first rows seem to be, before the others are known: up to `most` conversations, none where it cannot be
+    said.
+    """
     recognised, found = Recogniser("auto", ColumnMap()), []
     with contextlib.suppress(UserError, OSError):  # what is wrong is said by whoever reads all of it
         for row in islice(RowSource(place, name, limits, glance=True), LOOKED_AT):

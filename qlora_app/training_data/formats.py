@@ -1,7 +1,7 @@
 """Which format a row is in.
 
-A new format is one small function in readers.py and one line in _IN_ORDER. Kinds without a function are recognised so that a
-person is told what the file is; most specific first, because the first that fits is taken.
+A new format is one small function in readers.py and one line in _IN_ORDER. Kinds without a function are recognised so
+that a person is told what the file is; most specific first, because the first that fits is taken.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,10 +37,12 @@ MEDIA = {"image", "images", "video", "videos", "audio", "audios"}
 
 
 class Kind(NamedTuple):
-    """What a row can be: a name, its title for people, a test, the columns that ask and answer, and how it is read if it can be.
+    """What a row can be: a name, its title for people, a test, the columns that ask and answer, and how it is read if
+    it can be.
 
-    `because` completes "TITLE, because ..." and may name {user} and {answer}; `note` is said whenever rows are read so. `opens`: may a
-    system text and tools belong to it? `answers`: may reasoning, which then stands in a column like question and answer?
+    `because` completes "TITLE, because ..." and may name {user} and {answer}; `note` is said whenever rows are read so.
+    `opens`: may a system text and tools belong to it? `answers`: may reasoning, which then stands in a column like
+    question and answer?
     """
 
     name: str
@@ -80,7 +82,9 @@ def _asked_by(*names: str) -> Callable[[Columns], bool]:
 
 
 def _is_dialogue(row: Columns) -> bool:
-    return isinstance(row.get("chosen"), str) and not _has(row, *QUESTIONS, *CHATS) and style_of(row["chosen"]) is not None
+    return (
+        isinstance(row.get("chosen"), str) and not _has(row, *QUESTIONS, *CHATS) and style_of(row["chosen"]) is not None
+    )
 
 
 def _marked_as(name: str) -> Callable[[Columns], bool]:
@@ -89,6 +93,7 @@ def _marked_as(name: str) -> Callable[[Columns], bool]:
             return False
         style = style_of(row["text"])
         return style is not None and style.name == name
+
     return fits
 
 
@@ -145,7 +150,9 @@ def _has_turns(row: Columns, who: str) -> bool:
 
 
 def _has_parts(row: Columns) -> bool:
-    return any("role" in first_turn(value) and isinstance(first_turn(value).get("content"), list) for value in row.values())
+    return any(
+        "role" in first_turn(value) and isinstance(first_turn(value).get("content"), list) for value in row.values()
+    )
 
 
 _MARKED = {"columns": _both("text"), "read": marked_text}
@@ -154,31 +161,89 @@ _TASK = {"columns": _pair_columns, "read": alpaca, "answers": True}
 _CHAT = {"columns": _chat_columns, "read": chat}
 _REJECTED = "Of two answers the chosen one is learned; the rejected one is not used."
 _IN_ORDER = (
-    Kind("hh_rlhf", "hh-rlhf", _is_dialogue, _both("chosen"), hh_rlhf,
-         "{user} is a dialogue with marks such as Human: and Assistant:", _REJECTED),
-    Kind("preference", "Preferences (chosen, rejected)", lambda row: bool(_starting(row, "rejected") and _starting(row, "chosen")),
-         _preference_columns, preference, "rows have {answer} and a rejected answer", _REJECTED, answers=True),
-    Kind("oasst_tree", "Open Assistant trees", _is_tree, _tree_columns, best_path, "messages hold their replies",
-         "Of several answers to a message the best ranked one is learned, the first one where nobody ranked."),
+    Kind(
+        "hh_rlhf",
+        "hh-rlhf",
+        _is_dialogue,
+        _both("chosen"),
+        hh_rlhf,
+        "{user} is a dialogue with marks such as Human: and Assistant:",
+        _REJECTED,
+    ),
+    Kind(
+        "preference",
+        "Preferences (chosen, rejected)",
+        lambda row: bool(_starting(row, "rejected") and _starting(row, "chosen")),
+        _preference_columns,
+        preference,
+        "rows have {answer} and a rejected answer",
+        _REJECTED,
+        answers=True,
+    ),
+    Kind(
+        "oasst_tree",
+        "Open Assistant trees",
+        _is_tree,
+        _tree_columns,
+        best_path,
+        "messages hold their replies",
+        "Of several answers to a message the best ranked one is learned, the first one where nobody ranked.",
+    ),
     Kind("oasst_links", "Open Assistant messages", _is_link, _both("text"), None, "rows name the message they answer"),
     Kind("media", "data with pictures, sound or video", lambda row: any(row.get(name) for name in MEDIA)),
     Kind("tokens", "text that is already cut into tokens (input_ids)", lambda row: "input_ids" in row),
     Kind("segments", "template-free segments", lambda row: isinstance(row.get("segments"), list)),
-    Kind("unnatural_instructions", "Unnatural Instructions",
-         lambda row: "instruction" in row and "instruction_with_input" in first_turn(row.get("instances")),
-         lambda row: ("instances.instruction_with_input", "instances.output"), instances),
-    Kind("self_instruct", "Self-Instruct", lambda row: isinstance(row.get("instances"), list) and "instruction" in row,
-         lambda row: ("instruction+instances.input", "instances.output"), instances),
-    Kind("translation", "Translations", lambda row: isinstance(row.get("translation"), dict), _both("translation"), translation,
-         "{user} holds two languages", "The first language asks and the second answers."),
-    Kind("messages_parts", "Messages in parts", _has_parts, **_CHAT, because="{user} have `role` and a `content` of parts"),
-    Kind("messages", "Messages (OpenAI)", lambda row: _has_turns(row, "role") and not isinstance(row.get("prompt"), list),
-         **_CHAT, because="{user} have `role` and `content`"),
-    Kind("sharegpt", "ShareGPT", lambda row: _has_turns(row, "from"), **_CHAT, because="{user} have `from` and `value`"),
+    Kind(
+        "unnatural_instructions",
+        "Unnatural Instructions",
+        lambda row: "instruction" in row and "instruction_with_input" in first_turn(row.get("instances")),
+        lambda row: ("instances.instruction_with_input", "instances.output"),
+        instances,
+    ),
+    Kind(
+        "self_instruct",
+        "Self-Instruct",
+        lambda row: isinstance(row.get("instances"), list) and "instruction" in row,
+        lambda row: ("instruction+instances.input", "instances.output"),
+        instances,
+    ),
+    Kind(
+        "translation",
+        "Translations",
+        lambda row: isinstance(row.get("translation"), dict),
+        _both("translation"),
+        translation,
+        "{user} holds two languages",
+        "The first language asks and the second answers.",
+    ),
+    Kind(
+        "messages_parts",
+        "Messages in parts",
+        _has_parts,
+        **_CHAT,
+        because="{user} have `role` and a `content` of parts",
+    ),
+    Kind(
+        "messages",
+        "Messages (OpenAI)",
+        lambda row: _has_turns(row, "role") and not isinstance(row.get("prompt"), list),
+        **_CHAT,
+        because="{user} have `role` and `content`",
+    ),
+    Kind(
+        "sharegpt", "ShareGPT", lambda row: _has_turns(row, "from"), **_CHAT, because="{user} have `from` and `value`"
+    ),
     Kind("messages", "Messages (OpenAI)", lambda row: "messages" in row, **_CHAT, because="rows have {user}"),
     Kind("sharegpt", "ShareGPT", lambda row: _has(row, *CHATS), **_CHAT, because="rows have {user}"),
-    Kind("multiple_choice", "Multiple choice", _is_choice, _choice_columns, multiple_choice, "rows have {user} and {answer}",
-         "The answer to a question is the letter of its choice; a number as an answer counts from 0, so 0 is A."),
+    Kind(
+        "multiple_choice",
+        "Multiple choice",
+        _is_choice,
+        _choice_columns,
+        multiple_choice,
+        "rows have {user} and {answer}",
+        "The answer to a question is the letter of its choice; a number as an answer counts from 0, so 0 is A.",
+    ),
     Kind("dolly", "Dolly", lambda row: {"instruction", "context"} <= row.keys() and _has(row, *ANSWERS), **_TASK),
     Kind("alpaca", "Alpaca", lambda row: {"instruction", "output"} <= row.keys(), **_TASK),
     Kind("gpteacher", "GPTeacher", _asked_by("instruction"), **_TASK),
@@ -190,12 +255,32 @@ _IN_ORDER = (
     Kind("pairs_no_header", "a table whose columns have no names", lambda row: {"col1", "col2"} <= row.keys()),
     Kind("classification", "Labelled texts", _is_labelled, _labelled_columns, labelled, opens=False),
     Kind("prompts_only", "questions without answers", lambda row: _has(row, *QUESTIONS[:-1], "turns", "question_id")),
-    Kind("guanaco_text", "Guanaco text", _marked_as("guanaco_text"), **_MARKED, because="{user} has ### Human: and ### Assistant:"),
+    Kind(
+        "guanaco_text",
+        "Guanaco text",
+        _marked_as("guanaco_text"),
+        **_MARKED,
+        because="{user} has ### Human: and ### Assistant:",
+    ),
     Kind("chip2", "Chip2", _marked_as("chip2"), **_MARKED, because="{user} has <human>: and <bot>:"),
-    Kind("marked_text", "Dialogues in one text", _marked_as("marked_text"), **_MARKED, because="{user} has marks that say who speaks"),
-    Kind("text", "Plain text", lambda row: _has(row, *DOCUMENTS), lambda row: (None, _first_of(row, DOCUMENTS)), document,
-         "rows have {answer} and nothing that answers it",
-         "There are no questions and answers in plain text: all of it is learned, and the model will go on writing like it.", opens=False),
+    Kind(
+        "marked_text",
+        "Dialogues in one text",
+        _marked_as("marked_text"),
+        **_MARKED,
+        because="{user} has marks that say who speaks",
+    ),
+    Kind(
+        "text",
+        "Plain text",
+        lambda row: _has(row, *DOCUMENTS),
+        lambda row: (None, _first_of(row, DOCUMENTS)),
+        document,
+        "rows have {answer} and nothing that answers it",
+        "There are no questions and answers in plain text: all of it is learned, and the model will go on writing "
+        "like it.",
+        opens=False,
+    ),
 )
 KINDS = {kind.name: kind for kind in reversed(_IN_ORDER)}  # of two of one name the first
 READABLE = {kind.name: kind.title for kind in _IN_ORDER if kind.read}
@@ -217,8 +302,8 @@ def why(kind: Kind, row: Columns) -> str:
 def convert(kind: Kind, columns: Columns, changes: list[str], reading: Reading | None = None) -> list[Conversation]:
     """One row as conversations that end with the assistant, nearly always one. Raises RowError and TwoColumnsFit.
 
-    `changes` collects what was done to it: "merged", "dropped", "cut", "skipped". `reading` of the row is asked afterwards what of it
-    was not read.
+    `changes` collects what was done to it: "merged", "dropped", "cut", "skipped". `reading` of the row is asked
+    afterwards what of it was not read.
     """
     row = Reading(columns) if reading is None else reading
     if _is_marked_bad(row):
@@ -230,7 +315,9 @@ def convert(kind: Kind, columns: Columns, changes: list[str], reading: Reading |
 
 
 def turns_of_row(kind: Kind, row: Reading) -> list[Message] | Iterator[list[Message]]:
-    """What the row says in its format, with all that belongs to it; a few formats make several conversations of a row."""
+    """What the row says in its format, with all that belongs to it; a few formats make several conversations of a
+    row.
+    """
     if kind.read is None:
         raise RowError(f"it looks like {kind.title}")
     made = kind.read(row)

@@ -1,7 +1,8 @@
-"""Data of the Hugging Face Hub: which subsets, splits and revisions there are, and the files of a split onto this machine.
+"""Data of the Hugging Face Hub: which subsets, splits and revisions there are, and the files of a split onto this
+machine.
 
-What belongs to a split is worked out by `datasets` from the names of the files and the dataset's card. It never sees the files, so
-nothing of theirs can run: they are read by our own readers, like an upload.
+What belongs to a split is worked out by `datasets` from the names of the files and the dataset's card. It never sees
+the files, so nothing of theirs can run: they are read by our own readers, like an upload.
 """
 
 import hashlib
@@ -39,8 +40,12 @@ class Hit:
     rows: str  # "10K<n<100K", as its authors say
 
     def summary(self) -> str:
-        parts = [f"{self.rows.replace('<n<', ' to ')} rows" if "<n<" in self.rows else "", f"licence {self.licence}" if self.licence else
-                 "no licence named", "gated" if self.is_gated else "", count_of(self.downloads, "download")]
+        parts = [
+            f"{self.rows.replace('<n<', ' to ')} rows" if "<n<" in self.rows else "",
+            f"licence {self.licence}" if self.licence else "no licence named",
+            "gated" if self.is_gated else "",
+            count_of(self.downloads, "download"),
+        ]
         return " · ".join(part for part in parts if part)
 
 
@@ -93,11 +98,17 @@ class Layout:
 
     def splits(self, subset: str) -> dict[str, tuple[RemoteFile, ...]]:
         """{split: its files}. Raises UserError where none holds data that is read here."""
-        found = {split: tuple(self.files[name] for name in names) for split, names in _splits(self, self.subsets[subset]).items() if names}
+        found = {
+            split: tuple(self.files[name] for name in names)
+            for split, names in _splits(self, self.subsets[subset]).items()
+            if names
+        }
         if not found:
             kinds = sorted({PurePosixPath(name).suffix for name in self.files} - {"", ".md", ".gitattributes"})
-            raise UserError(f"{self.id} holds no file of a kind that is read here ({', '.join(ENDINGS)}); it has "
-                            f"{', '.join(kinds[:_SHOWN]) or 'none'}. Choose another dataset.")
+            raise UserError(
+                f"{self.id} holds no file of a kind that is read here ({', '.join(ENDINGS)}); it has "
+                f"{', '.join(kinds[:_SHOWN]) or 'none'}. Choose another dataset."
+            )
         return found
 
     def part(self, choice: DatasetChoice) -> Part:
@@ -114,7 +125,9 @@ class Layout:
 
 def _missing(what: str, id: str, name: str, there: Any) -> UserError:
     names = list(there)
-    sentence = f"{id} has no {what} {name!r}. It has {', '.join(names[:_SHOWN])}{' and more' if len(names) > _SHOWN else ''}."
+    sentence = (
+        f"{id} has no {what} {name!r}. It has {', '.join(names[:_SHOWN])}{' and more' if len(names) > _SHOWN else ''}."
+    )
     return UserError(sentence, {f"dataset.{what}": sentence})
 
 
@@ -123,8 +136,16 @@ def search_data(words: str, token: str | None = None, limit: int = 20) -> list[H
     asked = {"search": words.strip(), "sort": "downloads", "limit": limit, "expand": ["gated", "downloads", "tags"]}
     try:
         found = ask("datasets", token, **asked)
-        return [Hit(one["id"], licence_of(one.get("tags")), bool(one.get("gated")), one.get("downloads") or 0, _rows(one.get("tags") or []))
-                for one in found[:limit]]
+        return [
+            Hit(
+                one["id"],
+                licence_of(one.get("tags")),
+                bool(one.get("gated")),
+                one.get("downloads") or 0,
+                _rows(one.get("tags") or []),
+            )
+            for one in found[:limit]
+        ]
     except Exception as error:  # whatever the network does, the person gets a sentence
         raise explain(error, None) from error
 
@@ -134,17 +155,24 @@ def _rows(tags: list[str]) -> str:
 
 
 def look_up(choice: DatasetChoice, token: str | None = None, revisions: bool = False) -> Layout:
-    """What the Hub says of a dataset now; with its branches and tags if asked. Raises UserError: none of its rows are fetched."""
+    """What the Hub says of a dataset now; with its branches and tags if asked. Raises UserError: none of its rows are
+    fetched.
+    """
     from huggingface_hub import HfApi
 
     repository = choice.repository
     try:
-        info = HfApi(token=token or False).dataset_info(choice.id, revision=choice.revision or None, files_metadata=True, timeout=PATIENCE)
+        info = HfApi(token=token or False).dataset_info(
+            choice.id, revision=choice.revision or None, files_metadata=True, timeout=PATIENCE
+        )
         files = {name: one for name, one in files_of(info).items() if not {"..", "/"} & set(PurePosixPath(name).parts)}
         refs = _revisions(choice.id, token) if revisions else {}
         if (script := f"{choice.id.rpartition('/')[2]}.py") in files:
-            raise UserError(f"{choice.id} is read by a program of its author ({script}), and such a program is never run here. Look for a "
-                            "copy of it in Parquet files: often it is its revision refs/convert/parquet.")
+            raise UserError(
+                f"{choice.id} is read by a program of its author ({script}), and such a program is never run here. "
+                f"Look for a "
+                "copy of it in Parquet files: often it is its revision refs/convert/parquet."
+            )
         if info.gated and files:
             _knock(repository, info.sha or "", next(iter(files)), token)
         configs = (info.card_data or {}).get("configs") or []
@@ -166,8 +194,11 @@ def _knock(repository: Repository, commit: str, name: str, token: str | None) ->
 
 def _revisions(id: str, token: str | None) -> dict[str, str]:
     refs = ask(f"datasets/{id}/refs", token)
-    return {(one["ref"] if kind == "converts" else one["name"]): one["targetCommit"]
-            for kind in ("branches", "tags", "converts") for one in refs.get(kind) or []}
+    return {
+        (one["ref"] if kind == "converts" else one["name"]): one["targetCommit"]
+        for kind in ("branches", "tags", "converts")
+        for one in refs.get(kind) or []
+    }
 
 
 def _converted(files: dict[str, RemoteFile]) -> dict[str, dict[str, Any]]:
@@ -189,8 +220,14 @@ def _splits(layout: Layout, config: dict[str, Any]) -> dict[str, list[str]]:
                 (base / name).touch()
         inside = str(base / str(config.get("data_dir") or ""))
         try:
-            patterns = sanitize_patterns(config["data_files"]) if config.get("data_files") else get_data_patterns(inside)
-            if any(_leads_outside(one) for some in (*patterns.values(), [str(config.get("data_dir") or "")]) for one in some):
+            patterns = (
+                sanitize_patterns(config["data_files"]) if config.get("data_files") else get_data_patterns(inside)
+            )
+            if any(
+                _leads_outside(one)
+                for some in (*patterns.values(), [str(config.get("data_dir") or "")])
+                for one in some
+            ):
                 raise UserError(f"The card of {layout.id} names files outside of it. Do not use this dataset.")
             found = DataFilesDict.from_patterns(patterns, base_path=inside, allowed_extensions=ENDINGS)
         except (FileNotFoundError, ValueError, TypeError):  # nothing fits, or the card makes no sense
@@ -220,8 +257,13 @@ def resolve(choice: DatasetChoice, data_folder: Path, token: str | None = None) 
         raise
 
 
-def fetch_data(choice: DatasetChoice, data_folder: Path, token: str | None, tell: Callable[[int, int], None],
-               is_stopped: Callable[[], bool]) -> tuple[DatasetChoice, str]:
+def fetch_data(
+    choice: DatasetChoice,
+    data_folder: Path,
+    token: str | None,
+    tell: Callable[[int, int], None],
+    is_stopped: Callable[[], bool],
+) -> tuple[DatasetChoice, str]:
     """(the choice pinned to what is on this machine now, a warning as in `resolve`); what is missing is downloaded.
 
     `tell` and `is_stopped` as in `fetch_files`. Raises UserError, and Stopped once `is_stopped()`.
@@ -238,8 +280,13 @@ def fetch_data(choice: DatasetChoice, data_folder: Path, token: str | None, tell
     return pinned, warning
 
 
-def _fetch(choice: DatasetChoice, data_folder: Path, token: str | None, tell: Callable[[int, int], None],
-           is_stopped: Callable[[], bool]) -> tuple[Part, str]:
+def _fetch(
+    choice: DatasetChoice,
+    data_folder: Path,
+    token: str | None,
+    tell: Callable[[int, int], None],
+    is_stopped: Callable[[], bool],
+) -> tuple[Part, str]:
     part, warning = resolve(choice, data_folder, token)
     if part.missing or not _record(part, data_folder).exists():
         fetch_files(part.repository, part.commit, part.files, token, tell, is_stopped)
@@ -265,14 +312,19 @@ def paths_of(choice: DatasetChoice, data_folder: Path) -> Sequence[Path]:
     """The files of data that is pinned and here. Raises NotHere."""
     if part := kept(choice, data_folder):
         return part.paths
-    raise NotHere(f"{choice.id} is not on this machine yet. It is downloaded when the training starts, or now if you want to look at it "
-                  "first.")
+    raise NotHere(
+        f"{choice.id} is not on this machine yet. It is downloaded when the training starts, or now if you want to "
+        f"look at it "
+        "first."
+    )
 
 
 def download_words(part: Part) -> str:
     """How much there is to get."""
     total = sum(file.size for file in part.files)
-    return f"{count_of(len(part.files), 'file')}, {size(total)}" + (f", {size(part.missing)} to download" if part.missing else ", here")
+    return f"{count_of(len(part.files), 'file')}, {size(total)}" + (
+        f", {size(part.missing)} to download" if part.missing else ", here"
+    )
 
 
 def kept_data(data_folder: Path) -> list[str]:
@@ -284,8 +336,16 @@ def _kept_like(choice: DatasetChoice, data_folder: Path) -> Part | None:
     """The newest whole copy of the same dataset, as far as it was named then as it is now."""
     records = sorted((data_folder / _RECORDS).glob("*.json"), key=lambda file: -file.stat().st_mtime_ns)
     parts = (part for part in map(_read, records) if part and part.id == choice.id)
-    return next((part for part in parts if part.revision == choice.revision and choice.subset in ("", part.subset)
-                 and choice.split in ("", part.split)), None)
+    return next(
+        (
+            part
+            for part in parts
+            if part.revision == choice.revision
+            and choice.subset in ("", part.subset)
+            and choice.split in ("", part.split)
+        ),
+        None,
+    )
 
 
 def _record(part: Part, data_folder: Path) -> Path:

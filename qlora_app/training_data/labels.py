@@ -1,4 +1,6 @@
-"""Is a column beside a text its label? Only the whole file can tell: labels are short and repeat, and stand in every row."""
+"""Is a column beside a text its label? Only the whole file can tell: labels are short and repeat, and stand in every
+row.
+"""
 
 from collections import Counter, defaultdict
 from typing import Any
@@ -10,9 +12,40 @@ _OFTEN = 3  # rows a label has at least, on average
 _LONGEST_TEXT = 2000  # characters on average: longer texts are documents, which are seldom sorted by one word
 _FEWEST = 6  # rows in which values can be said to repeat
 # Repeats without being what a text is to be told apart by: where it comes from, what it is written in, how it is kept.
-_BOOKKEEPING = {"source", "lang", "language", "split", "subset", "license", "licence", "id", "url", "domain", "dataset", "config",
-                "date", "year", "author", "version", "format", "encoding", "origin", "file", "filename", "path", "length", "num_tokens",
-                "token_count", "page", "chapter", "book", "created", "timestamp", "index", "idx"}
+_BOOKKEEPING = {
+    "source",
+    "lang",
+    "language",
+    "split",
+    "subset",
+    "license",
+    "licence",
+    "id",
+    "url",
+    "domain",
+    "dataset",
+    "config",
+    "date",
+    "year",
+    "author",
+    "version",
+    "format",
+    "encoding",
+    "origin",
+    "file",
+    "filename",
+    "path",
+    "length",
+    "num_tokens",
+    "token_count",
+    "page",
+    "chapter",
+    "book",
+    "created",
+    "timestamp",
+    "index",
+    "idx",
+}
 
 
 class BesideTexts:
@@ -44,5 +77,8 @@ class BesideTexts:
         """The columns that could be the label."""
         if self.rows < _FEWEST or self.characters > _LONGEST_TEXT * self.rows:
             return []
-        return [name for name, values in self._values.items() if sum(values.values()) == self.rows
-                and len(values) > 1 and self.rows >= _OFTEN * len(values)]
+        return [
+            name
+            for name, values in self._values.items()
+            if sum(values.values()) == self.rows and len(values) > 1 and self.rows >= _OFTEN * len(values)
+        ]

@@ -1,4 +1,6 @@
-"""What stands beside a conversation and belongs to it: its system text, the tools that may be called, what the assistant thought."""
+"""What stands beside a conversation and belongs to it: its system text, the tools that may be called, what the
+assistant thought.
+"""
 
 from typing import Any
 
@@ -10,7 +12,17 @@ from .turns import RowError, is_blank, kind_of_value, text_of, turn
 
 _SYSTEM_WORDS = ("prompt", "message", "instruction", "instructions", "text", "content", "msg", "role")
 SYSTEMS = ("system", *spellings(*(f"{start}_{word}" for start in ("system", "sys") for word in _SYSTEM_WORDS)))
-_BESIDE = ("metadata", "meta", "extra", "extra_info", "additional_info", "chat_template_kwargs", "kwargs", "additional_kwargs", "request")
+_BESIDE = (
+    "metadata",
+    "meta",
+    "extra",
+    "extra_info",
+    "additional_info",
+    "chat_template_kwargs",
+    "kwargs",
+    "additional_kwargs",
+    "request",
+)
 _PLACES = frozenset((*SYSTEMS, *TOOLS, *_BESIDE))
 _THOUGHTS = frozenset(REASONING)
 _INNER = frozenset((*SYSTEMS, *TOOLS))
@@ -19,7 +31,8 @@ _INNER = frozenset((*SYSTEMS, *TOOLS))
 def opened(row: Reading, turns: list[Message]) -> list[Message]:
     """The turns of a row with the system text before them and the tools on the first one. Raises RowError.
 
-    Where the conversation has a system turn or tools of its own, these stay, and what the row has is not read unless it says the same.
+    Where the conversation has a system turn or tools of its own, these stay, and what the row has is not read unless it
+    says the same.
     """
     if row.keys().isdisjoint(_PLACES):
         return turns
@@ -31,7 +44,11 @@ def opened(row: Reading, turns: list[Message]) -> list[Message]:
 def _objects_beside(row: Reading) -> list[Reading]:
     """Objects in a row that hold a system text or tools."""
     found = [(name, row.peek(name)) for name in _BESIDE if type(row.peek(name)) is dict]
-    return [row.inside(row[name], f"`{name}`") for name, value in found if not _INNER.isdisjoint(key.lower() for key in value)]
+    return [
+        row.inside(row[name], f"`{name}`")
+        for name, value in found
+        if not _INNER.isdisjoint(key.lower() for key in value)
+    ]
 
 
 def _with_system(place: Reading, turns: list[Message]) -> list[Message]:
@@ -42,7 +59,7 @@ def _with_system(place: Reading, turns: list[Message]) -> list[Message]:
     own = turns[0]["content"] if turns[0]["role"] == "system" else ""
     if is_blank(own):
         place.get(key)
-        return [turn("system", text, key), *turns[turns[0]["role"] == "system":]]
+        return [turn("system", text, key), *turns[turns[0]["role"] == "system" :]]
     if text.strip() in own:
         place.get(key)
     return turns
@@ -57,7 +74,9 @@ def _system_text(place: Reading, key: str) -> str:
     if isinstance(value, dict):
         value = [value]
     if isinstance(value, list):
-        value = "".join(str(one.get("text", one.get("content", ""))) if isinstance(one, dict) else str(one) for one in value)
+        value = "".join(
+            str(one.get("text", one.get("content", ""))) if isinstance(one, dict) else str(one) for one in value
+        )
     if not isinstance(value, str):
         raise RowError(f"`{key}` is {kind_of_value(value)}; only text can be learned")
     return text_of(value, key)
@@ -91,7 +110,12 @@ def reasoned(row: Reading, turns: list[Message]) -> list[Message]:
     if row.keys().isdisjoint(_THOUGHTS):
         return turns
     key = first_key([name for name in row if name not in row.taken and row.peek(name)], REASONING)
-    if key is None or turns[-1]["role"] != "assistant" or "reasoning" in turns[-1] or not isinstance(row.peek(key), str):
+    if (
+        key is None
+        or turns[-1]["role"] != "assistant"
+        or "reasoning" in turns[-1]
+        or not isinstance(row.peek(key), str)
+    ):
         return turns
     row.notes.add(f"`{key}` is learned as what the assistant thinks before it answers")
     return [*turns[:-1], {**turns[-1], "reasoning": text_of(row[key], key)}]

@@ -1,4 +1,6 @@
-"""The bytes of data files. A .gz or .zip is unpacked while it is read, never onto the disk, and never beyond the limits."""
+"""The bytes of data files. A .gz or .zip is unpacked while it is read, never onto the disk, and never beyond the
+limits.
+"""
 
 import gzip
 import io
@@ -15,14 +17,27 @@ from ..settings import Settings
 _SMALL = 16_000_000  # bytes: a tiny archive may unpack to so much whatever the ratio, because short files shrink a lot
 _DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError)
 _GZIP, _ZIP = b"\x1f\x8b", (b"PK\x03\x04", b"PK\x05\x06")
-ENDINGS = [".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".gz", ".zip"]  # offered by a file dialog; the bytes decide
+ENDINGS = [
+    ".json",
+    ".jsonl",
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".parquet",
+    ".gz",
+    ".zip",
+]  # offered by a file dialog; the bytes decide
 _BESIDE = ("readme", "license", "licence", "notice")  # what people pack beside their data
 
 
 class Content:
-    """What one file holds, unpacked if need be. Raises UserError; `limits` are those of a file nobody has checked yet."""
+    """What one file holds, unpacked if need be. Raises UserError; `limits` are those of a file nobody has checked
+    yet.
+    """
 
-    def __init__(self, path: Path, name: str, limits: Settings | None = None, member: zipfile.ZipInfo | None = None) -> None:
+    def __init__(
+        self, path: Path, name: str, limits: Settings | None = None, member: zipfile.ZipInfo | None = None
+    ) -> None:
         self.path, self.name = path, name
         self.part = ""  # its own name where it is one of several files
         self.is_packed = bool(member) or _head(path).startswith(_GZIP)
@@ -48,7 +63,9 @@ class Content:
 
 
 def contents_of(place: Path | Sequence[Path], name: str, limits: Settings | None = None) -> list[Content]:
-    """All data files of a file, an archive, a folder or a list of files, each under a name for sentences. Raises UserError and OSError."""
+    """All data files of a file, an archive, a folder or a list of files, each under a name for sentences. Raises
+    UserError and OSError.
+    """
     if isinstance(place, Path) and not place.is_dir():
         found = _in_one_file(place, name, limits)
     else:
@@ -63,17 +80,28 @@ def _in_one_file(path: Path, name: str, limits: Settings | None) -> list[Content
     if not _head(path).startswith(_ZIP):
         return [Content(path, name, limits)]
     members = _data_files(path, name)
-    if limits and sum(one.file_size for one in members) > (most := _most_bytes(path, limits)):  # none gives more than it says
+    if limits and sum(one.file_size for one in members) > (
+        most := _most_bytes(path, limits)
+    ):  # none gives more than it says
         raise _too_large(name, most)
     return [Content(path, one.filename if len(members) > 1 else name, limits, one) for one in members]
 
 
 def _in_folder(folder: Path, name: str) -> list[Path]:
-    """Every data file of a folder and the folders in it, by name. Raises UserError for a link, and for a folder without data."""
-    inside = sorted(one for one in folder.rglob("*") if not any(part.startswith(".") for part in one.relative_to(folder).parts))
+    """Every data file of a folder and the folders in it, by name. Raises UserError for a link, and for a folder without
+    data.
+    """
+    inside = sorted(
+        one for one in folder.rglob("*") if not any(part.startswith(".") for part in one.relative_to(folder).parts)
+    )
     if links := [one for one in inside if one.is_symlink()]:
-        raise UserError(f"{name} holds a link ({links[0].name}), and links are not followed. Copy the file it leads to into the folder.")
-    files = [one for one in inside if one.is_file() and _may_be_data(one.name) and one.name.lower().endswith(tuple(ENDINGS))]
+        raise UserError(
+            f"{name} holds a link ({links[0].name}), and links are not followed. Copy the file it leads to into the "
+            f"folder."
+        )
+    files = [
+        one for one in inside if one.is_file() and _may_be_data(one.name) and one.name.lower().endswith(tuple(ENDINGS))
+    ]
     if not files:
         raise UserError(f"{name} holds no data file (one that ends in {', '.join(ENDINGS)}). Choose another folder.")
     return files
@@ -90,13 +118,17 @@ class _Unpacked(io.RawIOBase):
     def __init__(self, stream: BinaryIO, name: str, most: float) -> None:
         self._stream, self._name, self._most = stream, name, most
 
-    def readable(self) -> bool: return True
+    def readable(self) -> bool:
+        return True
 
-    def seekable(self) -> bool: return True
+    def seekable(self) -> bool:
+        return True
 
-    def tell(self) -> int: return self._stream.tell()
+    def tell(self) -> int:
+        return self._stream.tell()
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int: return self._stream.seek(offset, whence)
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._stream.seek(offset, whence)
 
     def readinto(self, buffer: memoryview) -> int:
         try:
@@ -105,7 +137,7 @@ class _Unpacked(io.RawIOBase):
             raise _damaged(self._name) from error
         if self._stream.tell() > self._most:
             raise _too_large(self._name, self._most)
-        buffer[:len(data)] = data
+        buffer[: len(data)] = data
         return len(data)
 
 
@@ -117,8 +149,11 @@ def _most_bytes(path: Path, limits: Settings | None) -> float:
 
 
 def _too_large(name: str, most: float) -> UserError:
-    return UserError(f"{name} is too large: it unpacks to more than {most / 1e6:,.0f} MB, the limit for an archive of its size. Upload a "
-                     "part of it, or set QLORA_APP_MAX_UNPACKED_MB and QLORA_APP_MAX_UNPACKED_RATIO higher.")
+    return UserError(
+        f"{name} is too large: it unpacks to more than {most / 1e6:,.0f} MB, the limit for an archive of its size. "
+        f"Upload a "
+        "part of it, or set QLORA_APP_MAX_UNPACKED_MB and QLORA_APP_MAX_UNPACKED_RATIO higher."
+    )
 
 
 def _damaged(name: str) -> UserError:
@@ -133,9 +168,14 @@ def _data_files(path: Path, name: str) -> list[zipfile.ZipInfo]:
     except _DAMAGED as error:
         raise _damaged(name) from error
     if any(one.filename.startswith(("xl/", "word/", "ppt/", "[Content_Types]")) for one in members):
-        raise UserError(f"{name} is an Excel workbook or another office document. Save it as CSV (UTF-8) and upload that.")
+        raise UserError(
+            f"{name} is an Excel workbook or another office document. Save it as CSV (UTF-8) and upload that."
+        )
     if any(_is_unsafe(one) for one in members):
-        raise UserError(f"{name} is an archive with a path that leads outside of it, or with a link. It was not opened. Pack it again.")
+        raise UserError(
+            f"{name} is an archive with a path that leads outside of it, or with a link. It was not opened. Pack it "
+            f"again."
+        )
     if any(one.flag_bits & 1 for one in members):
         raise UserError(f"{name} is an archive with a password. Pack it again without one.")
     data = [one for one in members if _may_be_data(one.filename)]

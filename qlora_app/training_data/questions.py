@@ -1,4 +1,6 @@
-"""What a row asks: the conversation up to its answer, made by the readers that made the conversations of the training."""
+"""What a row asks: the conversation up to its answer, made by the readers that made the conversations of the
+training.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,20 +19,26 @@ _FIRST = "0"  # the same where an answer is one of the row's own options
 _ANSWERS = ("output", "answer", "completion", "label")  # one of them is an answer in every format with a column for it
 
 
-def recogniser_of(format: str, columns: ColumnMap = ColumnMap(), answer: str | None = None) -> Recogniser:  # noqa: B008  it cannot change
-    """How a run's rows are read: `format` and `answer` are what FileContents says of its data, `columns` those of its recipe."""
+def recogniser_of(format: str, columns: ColumnMap = ColumnMap(), answer: str | None = None) -> Recogniser:
+    """How a run's rows are read: `format` and `answer` are what FileContents says of its data, `columns` those of its
+    recipe.
+    """
     label = answer if format == "classification" and answer and answer not in LABELS else ""
     return Recogniser(format if format in READABLE else "auto", columns, label)
 
 
 def question_of(value: Any, recogniser: Recogniser) -> Conversation:
-    """The turns of one raw row up to its last answer, which need not be there, with system text, tools, history, context and choices.
+    """The turns of one raw row up to its last answer, which need not be there, with system text, tools, history,
+    context and choices.
 
-    It is what training makes of the row without the last turn; where that is several conversations, of the first. A plain text comes
-    back whole, as one turn of the role `text`, a long one with its pieces on lines of their own. Raises RowError.
+    It is what training makes of the row without the last turn; where that is several conversations, of the first. A
+    plain text comes back whole, as one turn of the role `text`, a long one with its pieces on lines of their own.
+    Raises RowError.
     """
     row = _row_of(value)
-    if recogniser.mapped and _stands_for_itself(value, row, recogniser.columns):  # somebody asks, and no column is there to say so
+    if recogniser.mapped and _stands_for_itself(
+        value, row, recogniser.columns
+    ):  # somebody asks, and no column is there to say so
         recogniser = Recogniser()
     if held := sorted(name for name in MEDIA if row.get(name)):
         raise RowError(f"it holds pictures, sound or video (`{held[0]}`), which cannot be read")
@@ -50,7 +58,9 @@ def question_of(value: Any, recogniser: Recogniser) -> Conversation:
 
 
 def _stands_for_itself(value: Any, row: Columns, columns: ColumnMap) -> bool:
-    """Has a row none of the columns that were named to ask? Raises RowError where it has some of a composed question only."""
+    """Has a row none of the columns that were named to ask? Raises RowError where it has some of a composed question
+    only.
+    """
     if not isinstance(value, dict):
         return True
     asking = {name for name, setting in columns.names.items() if setting in ("prompt", "template", "messages")}
@@ -62,7 +72,9 @@ def _stands_for_itself(value: Any, row: Columns, columns: ColumnMap) -> bool:
 
 def _most_telling(problems: list[RowError]) -> RowError:
     """Of why each variant cannot be read the first reason that is about the row, not about its format."""
-    return next((one for one in problems if not str(one).startswith(("it looks like", "its columns do not fit"))), problems[0])
+    return next(
+        (one for one in problems if not str(one).startswith(("it looks like", "its columns do not fit"))), problems[0]
+    )
 
 
 def _row_of(value: Any) -> Columns:

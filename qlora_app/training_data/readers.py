@@ -107,13 +107,17 @@ def hh_rlhf(row: Reading) -> list[Message]:
 
 
 def preference(row: Reading) -> list[Message]:
-    """The preferred answer, alone or as a whole conversation, after whatever was asked. The rejected one is not used, which is said."""
+    """The preferred answer, alone or as a whole conversation, after whatever was asked. The rejected one is not used,
+    which is said.
+    """
     row.taken.update(name for name in row if name.startswith("rejected"))
     name = chosen_column(row)
     said = _said(row[name], name, row)
     if said[0]["role"] != "assistant":
         return said
-    talks = [column for column in (*CHATS, "prompt") if not first_turn(row.peek(column)).keys().isdisjoint(("role", "from"))]
+    talks = [
+        column for column in (*CHATS, "prompt") if not first_turn(row.peek(column)).keys().isdisjoint(("role", "from"))
+    ]
     if talks:
         return turns_of(row[talks[0]], talks[0], row) + said
     asks = only(row, QUESTIONS, "question")
@@ -144,7 +148,9 @@ def translation(row: Reading) -> list[Message]:
 
 
 def multiple_choice(row: Reading) -> list[Message]:
-    """Question and lettered choices -> the letter of the right one, which may be given as letter, as number from 0, or in full."""
+    """Question and lettered choices -> the letter of the right one, which may be given as letter, as number from 0, or
+    in full.
+    """
     if is_headless_mmlu(row):
         row.taken.update(row)
         row = Reading(dict(zip(("question", "a", "b", "c", "d", "answer"), row.values(), strict=True)))
@@ -154,7 +160,10 @@ def multiple_choice(row: Reading) -> list[Message]:
         raise RowError("it has no column for the right choice; looked for answer, answerKey, label")
     asked = [text_of(row[one], one) for one in ("premise", *CONTEXTS, "question", "query") if row.peek(one)]
     lines = [f"{_LETTERS[i]}. {choice}" for i, choice in enumerate(choices)]
-    return [turn("user", "\n".join([*asked, *lines]), "question"), turn("assistant", _letter(row[name], name, labels, choices), name)]
+    return [
+        turn("user", "\n".join([*asked, *lines]), "question"),
+        turn("assistant", _letter(row[name], name, labels, choices), name),
+    ]
 
 
 def _choices(row: Reading) -> tuple[list[str], list[str]]:
@@ -162,7 +171,9 @@ def _choices(row: Reading) -> tuple[list[str], list[str]]:
     value = row.get("choices") if "choices" in row else row.get("options")
     if isinstance(value, dict) and isinstance(value.get("text"), list):
         value = row.inside(value, "the choices")
-        value = dict(zip(value["label"] if isinstance(value.get("label"), list) else _LETTERS, value["text"], strict=False))
+        value = dict(
+            zip(value["label"] if isinstance(value.get("label"), list) else _LETTERS, value["text"], strict=False)
+        )
     if isinstance(value, list):
         value = dict(zip(_LETTERS, value, strict=False))
     if not isinstance(value, dict):
@@ -176,9 +187,11 @@ def _letter(given: Any, column: str, labels: list[str], choices: list[str]) -> s
     text = str(given).strip().lower()
     by_label = [i for i, label in enumerate(labels) if label.lower() == text]
     by_number = [int(text)] if text.isdecimal() and int(text) < len(choices) else []
-    by_letter = [i for i, letter in enumerate(_LETTERS[:len(choices)].lower()) if letter == text]
+    by_letter = [i for i, letter in enumerate(_LETTERS[: len(choices)].lower()) if letter == text]
     in_full = [i for i, choice in enumerate(choices) if choice.strip().lower() == text]
-    is_number = not isinstance(given, str) or _NUMBERED.fullmatch(labels[0])  # and no choice that happens to be a number
+    is_number = not isinstance(given, str) or _NUMBERED.fullmatch(
+        labels[0]
+    )  # and no choice that happens to be a number
     found = by_label or (is_number and by_number) or in_full or by_letter or by_number
     if not found:
         raise RowError(f"`{column}` is {str(given)[:30]!r}, which is none of its {len(choices)} choices")
@@ -186,22 +199,36 @@ def _letter(given: Any, column: str, labels: list[str], choices: list[str]) -> s
 
 
 def labelled(row: Reading, label: str = "") -> list[Message]:
-    """Text, or several texts with their names, -> its label as text. `label`: its column, where that has no usual name."""
-    texts, label = ([name for name in TEXTS if name in row] or [text_column(row)], label) if label else label_columns(row)
+    """Text, or several texts with their names, -> its label as text. `label`: its column, where that has no usual
+    name.
+    """
+    texts, label = (
+        ([name for name in TEXTS if name in row] or [text_column(row)], label) if label else label_columns(row)
+    )
     if label not in row:
         raise RowError(f"it has nothing in its column {label!r}, which is the label")
     parts = [text_of(row[name], name) for name in texts]
-    question = parts[0] if len(parts) == 1 else "\n".join(f"{name}: {part}" for name, part in zip(texts, parts, strict=True))
+    question = (
+        parts[0] if len(parts) == 1 else "\n".join(f"{name}: {part}" for name, part in zip(texts, parts, strict=True))
+    )
     return [turn("user", question, "text"), turn("assistant", as_text(row[label], label), label)]
 
 
 def as_text(value: Any, column: str) -> str:
     """A label, or an answer a person chose by its column: a number is written out."""
-    return str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, (int, float)) else text_of(value, column)
+    return (
+        str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
+        if isinstance(value, (int, float))
+        else text_of(value, column)
+    )
 
 
 def document(row: Reading) -> Iterator[list[Message]]:
-    """A text without question and answer: all of it is learned, long ones in several pieces that end with a line or a word."""
+    """A text without question and answer: all of it is learned, long ones in several pieces that end with a line or a
+    word.
+    """
     name = text_column(row)
     text = text_of(row[name], name).strip()
     while len(text) > PIECE:

@@ -1,4 +1,6 @@
-"""Rows as readers see them: what they take is remembered, so that whatever nobody took is named, and null is the same as absent."""
+"""Rows as readers see them: what they take is remembered, so that whatever nobody took is named, and null is the same
+as absent.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +9,8 @@ _EMPTY = (None, "", [], {})
 
 
 class Reading(dict[str, Any]):
-    """An object of the data that knows which of its keys were read. Only `[]` and `get` read; `in`, `peek` and `items` look.
+    """An object of the data that knows which of its keys were read. Only `[]` and `get` read; `in`, `peek` and `items`
+    look.
 
     Objects inside of it are read through `inside`, so that their keys are known too.
     """
@@ -15,7 +18,9 @@ class Reading(dict[str, Any]):
     __slots__ = ("_inner", "notes", "taken", "where")
 
     def __init__(self, value: dict[str, Any], where: str = "", notes: set[str] | None = None) -> None:
-        """`where`: what it is one of, or the column it stands in; a row is nowhere. `notes`: what is said of how it was understood."""
+        """`where`: what it is one of, or the column it stands in; a row is nowhere. `notes`: what is said of how it was
+        understood.
+        """
         super().__init__(value)
         self.where = where
         self.taken: set[str] = set()
@@ -52,7 +57,9 @@ class Reading(dict[str, Any]):
     def unread(self) -> Iterator[tuple[str, str]]:
         """(where, key) of what holds something and was not read."""
         if not self.keys() <= self.taken:
-            yield from ((self.where, key) for key, value in self.items() if key not in self.taken and value not in _EMPTY)
+            yield from (
+                (self.where, key) for key, value in self.items() if key not in self.taken and value not in _EMPTY
+            )
         for one in self._inner:
             yield from one.unread()
 

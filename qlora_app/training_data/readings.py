@@ -1,4 +1,6 @@
-"""What was read of a large file is kept beside it, so that whoever needs it next reads nothing: the page, the worker, another run."""
+"""What was read of a large file is kept beside it, so that whoever needs it next reads nothing: the page, the worker,
+another run.
+"""
 
 import hashlib
 import json
@@ -20,17 +22,39 @@ FOLDER = ".readings"  # below that of the data
 _IN_FILES = ("conversations", "numbers", "lines", "keys", "asked")  # of FileContents; all else goes into about.json
 
 
-def take_in(files: Path | Sequence[Path], data_folder: Path, choice: DatasetChoice, limits: Settings | None = None,
-            progress: Progress | None = None, name: str = "") -> FileContents:
-    """As read_file reads what is chosen, or as it was read before. `files`: where it lies. Raises UserError, AskColumns and OSError."""
-    asked = choice.model_dump_json(include={"source", "id", "subset", "split", "revision", "format", "encoding", "columns"})
-    place = data_folder / FOLDER / hashlib.blake2b(f"{source_of(Path(__file__).parent)}{asked}".encode(), digest_size=12).hexdigest()
+def take_in(
+    files: Path | Sequence[Path],
+    data_folder: Path,
+    choice: DatasetChoice,
+    limits: Settings | None = None,
+    progress: Progress | None = None,
+    name: str = "",
+) -> FileContents:
+    """As read_file reads what is chosen, or as it was read before. `files`: where it lies. Raises UserError, AskColumns
+    and OSError.
+    """
+    asked = choice.model_dump_json(
+        include={"source", "id", "subset", "split", "revision", "format", "encoding", "columns"}
+    )
+    place = (
+        data_folder
+        / FOLDER
+        / hashlib.blake2b(f"{source_of(Path(__file__).parent)}{asked}".encode(), digest_size=12).hexdigest()
+    )
     stamp = _stamp(files)
     if (known := _open(place, stamp)) is not None:
         return known
     may_keep = os.access(data_folder, os.W_OK)  # a data folder may be one that is only read
-    contents = read_file(files, name or choice.title, choice.format, choice.columns, limits, place.parent if may_keep else None, progress,
-                         encoding=choice.encoding)
+    contents = read_file(
+        files,
+        name or choice.title,
+        choice.format,
+        choice.columns,
+        limits,
+        place.parent if may_keep else None,
+        progress,
+        encoding=choice.encoding,
+    )
     if may_keep and isinstance(contents.conversations, OnDisk):
         _keep(contents, place, stamp)
     return contents
@@ -44,7 +68,9 @@ def _stamp(files: Path | Sequence[Path]) -> list[list[int]]:
 
 
 def split(data: FileContents, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """(places of the conversations that are held out, in order; which of these, counted from 0, ask what is learned too)."""
+    """(places of the conversations that are held out, in order; which of these, counted from 0, ask what is learned
+    too).
+    """
     is_kept = isinstance(data.conversations, OnDisk) and data.conversations.file.parent.parent.name == FOLDER
     file = data.conversations.file.with_name(f"split-{share}-{seed}.json") if is_kept else None
     if file and file.exists():
@@ -59,7 +85,7 @@ def split(data: FileContents, share: float, seed: int) -> tuple[list[int], list[
 
 def keys_of(data: FileContents) -> list[bytes]:
     """The same_key of each conversation."""
-    return [data.keys[i:i + KEY] for i in range(0, len(data.keys), KEY)]
+    return [data.keys[i : i + KEY] for i in range(0, len(data.keys), KEY)]
 
 
 def _open(place: Path, stamp: list[list[int]]) -> FileContents | None:
@@ -77,8 +103,12 @@ def _open(place: Path, stamp: list[list[int]]) -> FileContents | None:
         conversations = OnDisk(place / "conversations.arrow", None)
         if "places" in rows:
             conversations = conversations.select(rows.pop("places"))
-        contents = FileContents(**about | {"left_out": [LeftOut(*one) for one in about["left_out"]]}, conversations=conversations,
-                                keys=rows.pop("keys").tobytes(), **rows)
+        contents = FileContents(
+            **about | {"left_out": [LeftOut(*one) for one in about["left_out"]]},
+            conversations=conversations,
+            keys=rows.pop("keys").tobytes(),
+            **rows,
+        )
         if not len(conversations) == len(contents.numbers) == len(contents.keys) // KEY == len(contents.asked):
             return None
         contents.conversations[-1]  # a table that was cut short cannot be opened
@@ -96,8 +126,12 @@ def _keep(contents: FileContents, place: Path, stamp: list[list[int]]) -> None:
     unfinished = place.with_name(f".{place.name}.{os.getpid()}")
     remove(unfinished)
     unfinished.mkdir(mode=0o700)
-    rows = {"numbers": contents.numbers, "lines": contents.lines, "asked": contents.asked,
-            "keys": numpy.frombuffer(contents.keys, dtype=numpy.uint8)}
+    rows = {
+        "numbers": contents.numbers,
+        "lines": contents.lines,
+        "asked": contents.asked,
+        "keys": numpy.frombuffer(contents.keys, dtype=numpy.uint8),
+    }
     if conversations.places is not None:
         rows["places"] = conversations.places
     numpy.savez(unfinished / "rows.npz", **{name: numpy.asarray(values) for name, values in rows.items()})

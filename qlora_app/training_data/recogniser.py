@@ -20,7 +20,7 @@ def _no_such_row(row: Columns) -> list[Any]:
 class Recogniser:
     """What kind each row is, and its columns by their lower-case names."""
 
-    def __init__(self, format: str = "auto", columns: ColumnMap = ColumnMap(), label: str = "") -> None:  # noqa: B008  it cannot change
+    def __init__(self, format: str = "auto", columns: ColumnMap = ColumnMap(), label: str = "") -> None:
         """`label`: the column that is the label of a text, where only the whole file could tell."""
         self.format, self.columns, self.label = format, columns, label
         self.mapped = _mapped(columns) if columns.given else labelled_by(label) if label else None
@@ -48,7 +48,10 @@ class Recogniser:
 
     def _kind_of(self, columns: Columns) -> Kind:
         # Recognition looks at names, types and the keys of a first turn: rows that agree in them are of one kind.
-        shape = (*columns, *[tuple(v[0]) if type(v) is list and v and type(v[0]) is dict else type(v) for v in columns.values()])
+        shape = (
+            *columns,
+            *[tuple(v[0]) if type(v) is list and v and type(v[0]) is dict else type(v) for v in columns.values()],
+        )
         kind = self._kinds.get(shape)
         if kind is None:
             kind = self.mapped or self._recognised(columns)
@@ -65,7 +68,9 @@ class Recogniser:
     def _lowered(self, given: tuple[str, ...]) -> tuple[str, ...]:
         names = tuple(name.strip().lower() for name in given)
         if len(set(names)) < len(names):
-            raise RowError(f"two of its columns have the same name ({', '.join(repr(name[:30]) for name in given[:8])})")
+            raise RowError(
+                f"two of its columns have the same name ({', '.join(repr(name[:30]) for name in given[:8])})"
+            )
         if len(self._names) < 1000:
             self._names[given] = names
             self.seen.update(dict.fromkeys(given))
@@ -86,6 +91,15 @@ def labelled_by(label: str) -> Kind:
 
 def _mapped(columns: ColumnMap) -> Kind:
     """The kind of every row when a person said which column is what."""
-    ends = columns.messages or columns.template or columns.prompt or None, columns.messages or columns.label or columns.answer
-    return Kind("columns", "Columns you named", lambda row: True, lambda row: ends, columns.read,
-                "you named {user} and {answer}" if ends[0] else "you named {answer}")
+    ends = (
+        columns.messages or columns.template or columns.prompt or None,
+        columns.messages or columns.label or columns.answer,
+    )
+    return Kind(
+        "columns",
+        "Columns you named",
+        lambda row: True,
+        lambda row: ends,
+        columns.read,
+        "you named {user} and {answer}" if ends[0] else "you named {answer}",
+    )

@@ -43,9 +43,17 @@ class RowSource:
     Raises UserError naming the file, and OSError if one cannot be opened.
     """
 
-    def __init__(self, place: Path | Sequence[Path], name: str, limits: Settings | None = None, glance: bool = False,
-                 encoding: str = "auto") -> None:
-        """`glance`: only the first rows are wanted, so that the encoding is that of the beginning. `encoding`: what a person said it is."""
+    def __init__(
+        self,
+        place: Path | Sequence[Path],
+        name: str,
+        limits: Settings | None = None,
+        glance: bool = False,
+        encoding: str = "auto",
+    ) -> None:
+        """`glance`: only the first rows are wanted, so that the encoding is that of the beginning. `encoding`: what a
+        person said it is.
+        """
         self.files = [_FileRows(content, glance, encoding) for content in contents_of(place, name, limits)]
         self._at = 0
 
@@ -64,7 +72,9 @@ class RowSource:
     def share_read(self) -> float:
         """Which part of all files was read so far, about; 0.0 where that is not known."""
         sizes = [file.content.path.stat().st_size for file in self.files]
-        return (sum(sizes[:self._at]) + sizes[self._at] * self.files[self._at].content.share_read()) / max(1, sum(sizes))
+        return (sum(sizes[: self._at]) + sizes[self._at] * self.files[self._at].content.share_read()) / max(
+            1, sum(sizes)
+        )
 
 
 class _FileRows:
@@ -84,12 +94,15 @@ class _FileRows:
             return
         with self._open() as file:
             read = self._structure(file)
-        # csv finds the line ends itself; elsewhere only \n ends a line, because U+2028, U+0085 and \x0b are legal inside strings
+        # csv finds the line ends itself; elsewhere only \n ends a line, because U+2028, U+0085 and \x0b are legal
+        # inside strings
         with self._open("" if isinstance(read, partial) else "\n") as file:
             yield from read(file)
 
     def _open(self, newline: str = "\n") -> TextIO:
-        return io.TextIOWrapper(self.content.open(), encoding=self.encoding.name, errors=self.encoding.errors, newline=newline)
+        return io.TextIOWrapper(
+            self.content.open(), encoding=self.encoding.name, errors=self.encoding.errors, newline=newline
+        )
 
     def _refusal(self, found: str, advice: str) -> UserError:
         return UserError(f"{self.name} {found}. {advice}")
@@ -165,7 +178,9 @@ class _FileRows:
         yield from ((None, row, None) for row in rows)
 
     def _large_object(self, file: TextIO) -> Iterator[Found]:
-        """The rows of the one list in an object that is too large to be held in memory; what stands beside it may not be large."""
+        """The rows of the one list in an object that is too large to be held in memory; what stands beside it may not
+        be large.
+        """
         window, lists, comma = _Window(file), [], ","
         window.skip(_BRACE)
         while window.next_character() == '"' and comma:
@@ -181,7 +196,9 @@ class _FileRows:
                 else:
                     window.element()
             except json.JSONDecodeError as error:
-                raise self._refusal(f"cannot be read: {_json_problem(error)}", "Correct it, or write one JSON object per line.") from error
+                raise self._refusal(
+                    f"cannot be read: {_json_problem(error)}", "Correct it, or write one JSON object per line."
+                ) from error
             except _TooLarge as error:
                 raise self._too_large("it", "") from error
             except RecursionError as error:
@@ -193,15 +210,21 @@ class _FileRows:
             raise self._refusal("ends without the closing brace }: it was cut off", _AGAIN)
 
     def _several(self, lists: list[str]) -> UserError:
-        return self._refusal(f"holds several lists of rows ({', '.join(lists)})", "Save the one to train on as its own file.")
+        return self._refusal(
+            f"holds several lists of rows ({', '.join(lists)})", "Save the one to train on as its own file."
+        )
 
     def _too_large(self, what: str, where: str = " there") -> UserError:
         """A JSON value that would fill the memory."""
-        return self._refusal(f"cannot be read: {what} is one JSON value of more than {_MOST_AT_ONCE / 1e6:,.0f} MB{where}",
-                             "Write one row per line (JSONL), each with its own column names.")
+        return self._refusal(
+            f"cannot be read: {what} is one JSON value of more than {_MOST_AT_ONCE / 1e6:,.0f} MB{where}",
+            "Write one row per line (JSONL), each with its own column names.",
+        )
 
     def _array(self, file: TextIO) -> Iterator[Found]:
-        """One element after another with only a part of the file in memory; a broken one is named by its row and line."""
+        """One element after another with only a part of the file in memory; a broken one is named by its row and
+        line.
+        """
         window = _Window(file)
         window.skip(_OPENING)
         number = 0
@@ -209,12 +232,16 @@ class _FileRows:
             yield found
         window.skip(_BLANK)
         if window.next_character():
-            raise self._refusal(f"goes on after the bracket ] that ends its {number:,} rows", "Write one list, or one row per line.")
+            raise self._refusal(
+                f"goes on after the bracket ] that ends its {number:,} rows", "Write one list, or one row per line."
+            )
 
     def _elements(self, window: "_Window") -> Iterator[Found]:
         """The elements of a list whose bracket was just read, and the bracket that ends it."""
         number, line, comma = 0, window.line(), ","
-        while window.next_character() != "]" and comma:  # a ] after a last comma too, which people write and JSON forbids
+        while (
+            window.next_character() != "]" and comma
+        ):  # a ] after a last comma too, which people write and JSON forbids
             number += 1
             line = window.line()
             try:
@@ -228,18 +255,24 @@ class _FileRows:
             yield line, value, None
             comma = window.skip(_BETWEEN)[1]
         if window.next_character() != "]":
-            raise self._broken_end(window.text[window.at:window.at + 20], number, line)
+            raise self._broken_end(window.text[window.at : window.at + 20], number, line)
         window.at += 1
 
     def _broken_array(self, error: json.JSONDecodeError, number: int, line: int, error_line: int) -> UserError:
-        if not error.doc[error.pos:].strip() or error.msg.startswith("Unterminated string"):
+        if not error.doc[error.pos :].strip() or error.msg.startswith("Unterminated string"):
             return self._refusal(f"ends in the middle of row {number} (line {line}): it was cut off", _AGAIN)
-        return self._refusal(f"cannot be read in row {number}, line {error_line}: {_json_problem(error)}", "Correct that line.")
+        return self._refusal(
+            f"cannot be read in row {number}, line {error_line}: {_json_problem(error)}", "Correct that line."
+        )
 
     def _broken_end(self, found: str, number: int, line: int) -> UserError:
         if found:
-            return self._refusal(f"has {found!r} instead of a comma or ] after row {number} (line {line})", "Correct that line.")
-        return self._refusal(f"ends after row {number} (line {line}) without the closing bracket ]: it was cut off", _AGAIN)
+            return self._refusal(
+                f"has {found!r} instead of a comma or ] after row {number} (line {line})", "Correct that line."
+            )
+        return self._refusal(
+            f"ends after row {number} (line {line}) without the closing bracket ]: it was cut off", _AGAIN
+        )
 
 
 def _next_line(file: TextIO) -> str:
@@ -252,14 +285,20 @@ def _next_line(file: TextIO) -> str:
 
 def _from_columns(value: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of an object that holds one list a column, all of one length; none if it does not."""
-    lists = [cells for cells in value.values() if isinstance(cells, list) and cells and isinstance(cells[0], (str, int, float))]
+    lists = [
+        cells
+        for cells in value.values()
+        if isinstance(cells, list) and cells and isinstance(cells[0], (str, int, float))
+    ]
     if len(value) < 2 or len(lists) < len(value) or len({len(cells) for cells in lists}) > 1:
         return []
     return [dict(zip(value, cells, strict=True)) for cells in zip(*lists, strict=True)]
 
 
 def _from_keys(value: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of an object that holds one object a row under its id, or one a column as pandas writes it; none if it does not."""
+    """Rows of an object that holds one object a row under its id, or one a column as pandas writes it; none if it does
+    not.
+    """
     inner = list(value.values())
     if len(inner) < 2 or not all(isinstance(one, dict) and one for one in inner):
         return []
@@ -296,7 +335,7 @@ class _Window:
         return found
 
     def next_character(self) -> str:
-        return self.text[self.at:self.at + 1]
+        return self.text[self.at : self.at + 1]
 
     def element(self) -> Any:
         """The value that begins here. Raises JSONDecodeError, RecursionError and _TooLarge."""
@@ -319,7 +358,7 @@ class _Window:
         new = self._file.read(max(_CHUNK, len(self.text) - self.at))
         if new:
             self.line()
-            self.text = self.text[self.at:] + new
+            self.text = self.text[self.at :] + new
             self.at = self._counted = 0
         return bool(new)
 
@@ -337,14 +376,18 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole_number(digits: str) -> int | float:
-    return int(digits) if len(digits) < 4000 else float("inf")  # int() refuses longer ones with an error nobody understands
+    return (
+        int(digits) if len(digits) < 4000 else float("inf")
+    )  # int() refuses longer ones with an error nobody understands
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_whole_number, strict=False)
 
 
 def _decode(text: str) -> tuple[Any, str | None]:
-    """(value, None) or (None, what is wrong). A comma after the value, as if the line were part of a list, is no mistake."""
+    """(value, None) or (None, what is wrong). A comma after the value, as if the line were part of a list, is no
+    mistake.
+    """
     try:
         return _DECODER.decode(text.rstrip().removesuffix(",")), None
     except json.JSONDecodeError as error:
@@ -366,5 +409,7 @@ def _is_broken(text: str) -> bool:
 
 
 def _json_problem(error: json.JSONDecodeError) -> str:
-    found = error.doc[error.pos:error.pos + 20].partition("\n")[0].strip()
-    return f"it is not valid JSON: {error.msg[0].lower()}{error.msg[1:]} {f'before {found!r}' if found else 'at the end'}"
+    found = error.doc[error.pos : error.pos + 20].partition("\n")[0].strip()
+    return (
+        f"it is not valid JSON: {error.msg[0].lower()}{error.msg[1:]} {f'before {found!r}' if found else 'at the end'}"
+    )

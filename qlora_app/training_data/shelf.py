@@ -1,4 +1,6 @@
-"""Where the conversations of a file are while they are used: few in memory, many in an Arrow table on disk, read one by one."""
+"""Where the conversations of a file are while they are used: few in memory, many in an Arrow table on disk, read one by
+one.
+"""
 
 import mmap
 import os
@@ -10,7 +12,8 @@ from typing import Any
 
 from ..messages import STRUCTURE, Conversation
 
-IN_MEMORY = 10_000_000  # bytes; about 10,000 questions with their answers, which are read again quicker than `datasets` is imported
+# bytes; about 10,000 questions with their answers, which are read again quicker than `datasets` is imported
+IN_MEMORY = 10_000_000
 _A_TURN = 400  # bytes Python needs for a turn beside its text
 _AT_ONCE = 4_000_000  # bytes written at once
 _ROWS = 1000  # read at once where all are read
@@ -18,19 +21,25 @@ _READ_BEFORE_FORGOTTEN = 20_000  # conversations
 
 
 def with_turns(conversation: Conversation, turns: str) -> Conversation:
-    """The conversation with its turns marked for training: "all" answers as they are, the "last" one only, or "everything"."""
+    """The conversation with its turns marked for training: "all" answers as they are, the "last" one only, or
+    "everything".
+    """
     if turns == "all":
         return conversation
     if turns == "everything":
         return [{**turn, "train": True} for turn in conversation]
-    return [{**turn, "train": False} if turn["role"] == "assistant" else turn for turn in conversation[:-1]] + conversation[-1:]
+    return [
+        {**turn, "train": False} if turn["role"] == "assistant" else turn for turn in conversation[:-1]
+    ] + conversation[-1:]
 
 
 class Shelf:
     """Takes conversations one by one and never holds more than a few megabytes of them."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """`folder`: where the table of many conversations is left; without one it is gone with the last who reads it."""
+        """`folder`: where the table of many conversations is left; without one it is gone with the last who reads
+        it.
+        """
         self.count = 0
         self._folder, self._file, self._writer = folder, None, None
         self._waiting: list[Conversation] = []
@@ -63,7 +72,7 @@ class Shelf:
     def _write(self) -> None:
         self._writer = self._writer or self._begin()
         for i in range(0, len(self._waiting), _ROWS):
-            self._writer.write_batch({"messages": self._waiting[i:i + _ROWS]})
+            self._writer.write_batch({"messages": self._waiting[i : i + _ROWS]})
         self._waiting, self._bytes = [], 0
 
     def _begin(self) -> Any:
@@ -75,7 +84,12 @@ class Shelf:
         handle, name = tempfile.mkstemp(prefix=".reading-", suffix=".arrow", dir=self._folder)
         os.close(handle)
         self._file = Path(name)
-        turn = {"role": Value("string"), "content": Value("string"), "train": Value("bool"), "options": List(Value("string"))}
+        turn = {
+            "role": Value("string"),
+            "content": Value("string"),
+            "train": Value("bool"),
+            "options": List(Value("string")),
+        }
         turn |= {name: Value("string") for name in STRUCTURE}
         return ArrowWriter(features=Features({"messages": List(turn)}), path=name)
 
@@ -84,7 +98,9 @@ class OnDisk(Sequence):
     """Conversations in an Arrow table, in the order of `places`; each is read when it is asked for."""
 
     def __init__(self, file: Path, places: Any = None, turns: str = "all") -> None:
-        """`places`: a NumPy array of rows of the table; None for all. Raises OSError for a file that cannot be opened."""
+        """`places`: a NumPy array of rows of the table; None for all. Raises OSError for a file that cannot be
+        opened.
+        """
         self.file, self.places, self._turns = file, places, turns
         with open(file, "rb") as opened:
             self._map = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
@@ -113,22 +129,30 @@ class OnDisk(Sequence):
 
     def __iter__(self) -> Iterator[Conversation]:
         for i in range(0, len(self), _ROWS):
-            yield from self[i:i + _ROWS]
+            yield from self[i : i + _ROWS]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+        return (
+            isinstance(other, Sequence)
+            and len(self) == len(other)
+            and all(a == b for a, b in zip(self, other, strict=True))
+        )
 
     __hash__ = None
 
     def _rows(self, count: int = 0) -> Any:
-        """The table. The system counts what was read of it as this process's memory, so from time to time it is told to forget it."""
+        """The table. The system counts what was read of it as this process's memory, so from time to time it is told to
+        forget it.
+        """
         if self._table is None:
             import pyarrow
             from datasets import Dataset
             from datasets.table import InMemoryTable
 
             table = pyarrow.ipc.open_stream(pyarrow.py_buffer(self._map)).read_all()
-            self._table = Dataset(InMemoryTable(table), fingerprint=self.file.name)  # without one it would read all for it
+            self._table = Dataset(
+                InMemoryTable(table), fingerprint=self.file.name
+            )  # without one it would read all for it
         self._read += count
         if self._read > _READ_BEFORE_FORGOTTEN:
             self._map.madvise(mmap.MADV_DONTNEED)

@@ -1,4 +1,6 @@
-"""Tools and calls of them, wherever data keep them, in one form: JSON lists, the same whether a part was written as text or as object."""
+"""Tools and calls of them, wherever data keep them, in one form: JSON lists, the same whether a part was written as
+text or as object.
+"""
 
 import ast
 import contextlib
@@ -15,8 +17,20 @@ def spellings(*names: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.replace("_", between) for name in names for between in ("_", "-", "", " ")))
 
 
-TOOLS = spellings("tools", "functions", "available_tools", "available_functions", "tool_list", "tools_list", "tool_definitions",
-                   "function_definitions", "tool_schemas", "function_schemas", "tool_specs", "tools_json")
+TOOLS = spellings(
+    "tools",
+    "functions",
+    "available_tools",
+    "available_functions",
+    "tool_list",
+    "tools_list",
+    "tool_definitions",
+    "function_definitions",
+    "tool_schemas",
+    "function_schemas",
+    "tool_specs",
+    "tools_json",
+)
 CALLS = ("tool_calls", "function_call", "tool_call", "function_calls", "toolcalls", "functioncall")
 _NAMES, _ARGUMENTS = ("name", "tool_name", "function_name"), ("arguments", "args", "parameters", "input", "tool_input")
 CALL_IDS = ("id", "call_id", "tool_call_id", "tool_use_id", "callid", "tooluseid")
@@ -33,7 +47,9 @@ def first_key(given: Iterable[str], names: Iterable[str]) -> str | None:
 
 
 def written(text: str) -> Any:
-    """What a text says as JSON or, as pandas writes it into a table, as Python; the text itself where it is neither list nor object."""
+    """What a text says as JSON or, as pandas writes it into a table, as Python; the text itself where it is neither
+    list nor object.
+    """
     if not text.lstrip().startswith(("[", "{")):
         return text
     for read in (_from_json, ast.literal_eval):
@@ -67,6 +83,7 @@ def result_text(value: Any, where: str) -> str:
 
 # calls
 
+
 def calls_in(given: Reading) -> Iterator[tuple[dict[str, Any], str]]:
     """(call, its id or "") of all calls of a turn. Raises RowError for what stands in their place and is none."""
     for key in [key for key in given if key.lower() in CALLS and given.peek(key)]:
@@ -96,7 +113,9 @@ def one_call(call: Reading, key: str) -> tuple[dict[str, Any], str]:
         raise RowError(f"`{key}` holds a call without a name")
     arguments = next((inner[one] for one in _ARGUMENTS if one in inner), {})
     id = first_key(call, CALL_IDS)
-    return {"name": text_of(inner[name], f"{name} of a call"), "arguments": _arguments(arguments)}, str(call[id]) if id else ""
+    return {"name": text_of(inner[name], f"{name} of a call"), "arguments": _arguments(arguments)}, str(
+        call[id]
+    ) if id else ""
 
 
 def _arguments(given: Any) -> Any:
@@ -115,6 +134,7 @@ def spoken_calls(text: str, given: Reading) -> list[tuple[dict[str, Any], str]]:
 
 
 # tools
+
 
 def tools_of(value: Any) -> tuple[list[Any], str]:
     """(the tools as objects, or what is said of them where they are no objects)"""

@@ -1,4 +1,6 @@
-"""Trees of messages, as Open Assistant collected them: of all answers to a message the one people ranked best is followed."""
+"""Trees of messages, as Open Assistant collected them: of all answers to a message the one people ranked best is
+followed.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -13,7 +15,15 @@ NOT_BEST = "another answer to the same message was ranked better"
 NO_PARENT = "the message it answers is not in the file"
 _IDS, _PARENTS = ("message_id", "user_message_id", "id"), ("parent_id", "parent_message_id")
 _JUDGED = ("rank", "deleted")  # what decides which reply is followed
-LINKED = (*_IDS, *_PARENTS, "role", "text", "content", "rank", "deleted")  # all that matters of a row that names its parent
+LINKED = (
+    *_IDS,
+    *_PARENTS,
+    "role",
+    "text",
+    "content",
+    "rank",
+    "deleted",
+)  # all that matters of a row that names its parent
 
 
 def best_path(row: Reading) -> list[Message]:
@@ -60,6 +70,10 @@ def parent_id(row: Columns) -> Any:
 
 def _best(replies: Any) -> Any:
     """The reply of the lowest rank, the first one where nobody ranked; None without any."""
-    there = [reply for reply in replies if isinstance(reply, dict) and not reply.get("deleted")] if isinstance(replies, list) else []
+    there = (
+        [reply for reply in replies if isinstance(reply, dict) and not reply.get("deleted")]
+        if isinstance(replies, list)
+        else []
+    )
     ranks = [reply["rank"] if isinstance(reply.get("rank"), (int, float)) else float("inf") for reply in there]
     return there[ranks.index(min(ranks))] if there else None

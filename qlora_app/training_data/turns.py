@@ -6,22 +6,72 @@ from ..messages import Conversation, Message
 
 Columns = dict[str, Any]  # one row, its column names stripped and in lower case
 
-# Names of columns, the likeliest first. Where two of a line stand in one row, nobody but the person knows which is meant.
+# Names of columns, the likeliest first. Where two of a line stand in one row, nobody but the person knows which is
+# meant.
 QUESTIONS = ("instruction", "question", "query", "q", "prompt", "input", "inputs", "text")
-ANSWERS = ("output", "response", "answer", "a", "completion", "target", "targets", "generation", "summary", "highlights", "headline",
-           "final_decision", "long_answer")
+ANSWERS = (
+    "output",
+    "response",
+    "answer",
+    "a",
+    "completion",
+    "target",
+    "targets",
+    "generation",
+    "summary",
+    "highlights",
+    "headline",
+    "final_decision",
+    "long_answer",
+)
 CONTEXTS = ("context", "passage", "article", "document", "background", "dialogue", "content")
 CHATS = ("messages", "conversations", "conversation")
 LABELS = ("label_text", "label", "labels", "sentiment", "class", "intent", "emotion", "quality")
-TEXTS = ("text", "content", "sentence", "review", "comment", "tweet", "title", "premise", "hypothesis", "sentence1", "sentence2",
-         "question1", "question2", "#1 string", "#2 string", "question")
+TEXTS = (
+    "text",
+    "content",
+    "sentence",
+    "review",
+    "comment",
+    "tweet",
+    "title",
+    "premise",
+    "hypothesis",
+    "sentence1",
+    "sentence2",
+    "question1",
+    "question2",
+    "#1 string",
+    "#2 string",
+    "question",
+)
 KNOWN_NAMES = {*QUESTIONS, *ANSWERS, *CONTEXTS, *CHATS, *LABELS, *TEXTS, "choices", "raw_content"} - {"q", "a"}
 
 # Whoever speaks in some format.
-ROLES = {**dict.fromkeys(("system", "developer"), "system"), **dict.fromkeys(("user", "human", "prompter"), "user"),
-         **dict.fromkeys(("tool", "tools", "observation", "function", "function_response", "tool_response", "ipython"), "tool"),
-         **dict.fromkeys(("assistant", "gpt", "chatgpt", "bing", "bard", "model", "bot", "chatbot", "ai", "llm", "function_call",
-                          "tool_call"), "assistant")}
+ROLES = {
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(
+        ("tool", "tools", "observation", "function", "function_response", "tool_response", "ipython"), "tool"
+    ),
+    **dict.fromkeys(
+        (
+            "assistant",
+            "gpt",
+            "chatgpt",
+            "bing",
+            "bard",
+            "model",
+            "bot",
+            "chatbot",
+            "ai",
+            "llm",
+            "function_call",
+            "tool_call",
+        ),
+        "assistant",
+    ),
+}
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 
 
@@ -42,6 +92,7 @@ class RepeatedKey(dict[str, Any]):
 
 
 # reading columns
+
 
 def only(row: Columns, names: tuple[str, ...], what: str) -> str:
     """The one column among `names`."""
@@ -93,6 +144,7 @@ def is_blank(text: str) -> bool:
 
 # turns
 
+
 def turn(role: Any, content: Any, column: str) -> Message:
     return {"role": role, "content": text_of(content, column)}
 
@@ -103,13 +155,20 @@ def first_turn(value: Any) -> Columns:
 
 # conversations
 
+
 def tidy(turns: list[Message], changes: list[str]) -> Conversation:
     """System first, then user and assistant in turn and tools after calls, the assistant last; or RowError.
 
     A plain text stays what it is. `changes` collects what was done: "merged", "dropped", "cut".
     """
-    if len(turns) == 2 and turns[0]["role"] == "user" and turns[1]["role"] == "assistant" and len(turns[0]) == len(turns[1]) == 2 \
-            and not is_blank(turns[0]["content"]) and not is_blank(turns[1]["content"]):
+    if (
+        len(turns) == 2
+        and turns[0]["role"] == "user"
+        and turns[1]["role"] == "assistant"
+        and len(turns[0]) == len(turns[1]) == 2
+        and not is_blank(turns[0]["content"])
+        and not is_blank(turns[1]["content"])
+    ):
         return turns  # one question and its answer: most of all data
     if len(turns) == 1 and turns[0]["role"] == "text":
         if is_blank(turns[0]["content"]):
@@ -121,7 +180,12 @@ def tidy(turns: list[Message], changes: list[str]) -> Conversation:
     tools = next(iter(listed), None)
     kept: Conversation = []
     for number, one in enumerate(turns, start=1):
-        _put(kept, one if tools is None else {name: value for name, value in one.items() if name != "tools"}, number, changes)
+        _put(
+            kept,
+            one if tools is None else {name: value for name, value in one.items() if name != "tools"},
+            number,
+            changes,
+        )
     while kept and kept[-1]["role"] != "assistant":
         kept.pop()
         changes.append("cut")
@@ -151,10 +215,16 @@ def _put(kept: Conversation, one: Any, number: int, changes: list[str]) -> None:
 
 
 def _merged(first: Message, second: Message) -> Message | None:
-    """Two turns of one speaker as one; None where reasoning or calls stand between their texts, which then would change places."""
+    """Two turns of one speaker as one; None where reasoning or calls stand between their texts, which then would change
+    places.
+    """
     if "tool_calls" in first or ("reasoning" in second and not is_blank(first["content"])):
         return None
-    made: Message = {**first, **second, "content": "\n\n".join(one["content"] for one in (first, second) if not is_blank(one["content"]))}
+    made: Message = {
+        **first,
+        **second,
+        "content": "\n\n".join(one["content"] for one in (first, second) if not is_blank(one["content"])),
+    }
     if "reasoning" in first and "reasoning" in second:
         made["reasoning"] = f"{first['reasoning']}\n\n{second['reasoning']}"
     if not (first.get("train", True) and second.get("train", True)):

@@ -1,4 +1,6 @@
-"""Under an opened run: a file of questions goes in, its answers come back as JSON lines. Interrupted, it goes on with the same file."""
+"""Under an opened run: a file of questions goes in, its answers come back as JSON lines. Interrupted, it goes on with
+the same file.
+"""
 
 import re
 import threading
@@ -27,8 +29,9 @@ class AnswerFile:
         self.page = page
 
     def build(self) -> None:
-        self.upload = gr.UploadButton("Answer a file of questions", size="sm", min_width=140, elem_id="answer-file",
-                                      visible=self.page.may_change)
+        self.upload = gr.UploadButton(
+            "Answer a file of questions", size="sm", min_width=140, elem_id="answer-file", visible=self.page.may_change
+        )
 
     def build_result(self) -> None:
         self.progress = plain(elem_id="answer-progress")
@@ -45,7 +48,9 @@ class AnswerFile:
         yield _said("All questions are answered."), gr.DownloadButton(value=str(target), visible=True)
 
     def _answered(self, run: Run, file: Path) -> Generator[tuple[str, Any], None, Path]:
-        """Returns the file of the adapter that answered: while the model was loaded, the run may have saved a newer one."""
+        """Returns the file of the adapter that answered: while the model was loaded, the run may have saved a newer
+        one.
+        """
         yield _said("Loading the model…"), gr.DownloadButton(visible=False)
         session, counts, failed = self.page.sessions.get(run), [0, 0], []
         target = _target(run, session.adapter, file)
@@ -80,9 +85,11 @@ def _target(run: Run, adapter: Path, file: Path) -> Path:
 
 def _bar(done: int, of: int) -> str:
     share = 100 * done / max(1, of)
-    return (f'<p class="quiet" role="status">{done:,} of {of:,} questions answered</p>'
-            f'<div class="bar" role="progressbar" aria-label="Questions answered" aria-valuemin="0" aria-valuemax="100" '
-            f'aria-valuenow="{share:.0f}"><i style="width:{share:.1f}%"></i></div>')
+    return (
+        f'<p class="quiet" role="status">{done:,} of {of:,} questions answered</p>'
+        f'<div class="bar" role="progressbar" aria-label="Questions answered" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{share:.0f}"><i style="width:{share:.1f}%"></i></div>'
+    )
 
 
 def _said(text: str) -> str:

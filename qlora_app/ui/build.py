@@ -18,19 +18,25 @@ from .runs_tab import SAVE, RunsTab
 from .theme import plain
 from .train_tab import TrainTab
 
-# Chats do not wait for each other. Blocks.queue() could say so too, but it makes the whole server anew for it (a third of a second).
+# Chats do not wait for each other. Blocks.queue() could say so too, but it makes the whole server anew for it (a third
+# of a second).
 os.environ.setdefault("GRADIO_DEFAULT_CONCURRENCY_LIMIT", "none")
 TITLE = "Guanaco Workshop"
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 FAST = QUIET | {"queue": False}
-OTHER_APP = "Another Guanaco Workshop looks after this folder of runs. It starts what you start here; both pages show the same."
-# The address tells which tab and which run one looks at, so that a reload or a shared link shows them again (Train always
-# shows the run that is being trained, else the newest). A tab also
+OTHER_APP = (
+    "Another Guanaco Workshop looks after this folder of runs. It starts what you start here; both pages show the same."
+)
+# The address tells which tab and which run one looks at, so that a reload or a shared link shows them again (Train
+# always shows the run that is being trained, else the newest). A tab also
 # says that it was chosen while the page is still being built, when the address has not been read yet.
 # Gradio names every language of a browser as the page's; a screen reader is to pronounce what stands there.
 READY = f"""() => {{ const first = navigator.language.toLowerCase().split('-')[0];
-  document.documentElement.lang = {json.dumps(list(LANGUAGES))}.includes(first) ? first : 'en'; window.guanacoReady = true; }}"""
-REMEMBER = """(run) => { if (!window.guanacoReady) return; const q = new URLSearchParams(location.search); q.set('tab', '%s');
+  document.documentElement.lang = {json.dumps(list(LANGUAGES))}.includes(first) ? first : 'en'; window.guanacoReady =
+  true; }}
+  """
+REMEMBER = """(run) => { if (!window.guanacoReady) return;
+  const q = new URLSearchParams(location.search); q.set('tab', '%s');
   run && typeof run === 'string' ? q.set('run', run) : q.delete('run'); history.replaceState(null, '', '?' + q); }"""
 TO_CARD = "() => { if (innerWidth < 700) setTimeout(() => scrollTo({top: 0, behavior: 'smooth'}), 300); }"
 
@@ -45,7 +51,10 @@ class Workshop:
 
     def build(self) -> gr.Blocks:
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
-            plain(f"<header class='top'><h1>{TITLE}</h1><p>Teach a small language model your style, then talk to it.</p></header>")
+            plain(
+                f"<header class='top'><h1>{TITLE}</h1><p>Teach a small language model your style, then talk to "
+                f"it.</p></header>"
+            )
             self.banner = plain(visible=False)
             with gr.Tabs(selected="train", elem_id="tabs", overflow_behavior="wrap") as self.tabs:
                 with gr.Tab("Train", id="train") as self.train_tab:
@@ -68,8 +77,12 @@ class Workshop:
         controls["base_model"].input(tab.choose, chosen, tab.form_outputs, **QUIET)
         self._then_ask(controls["dataset"].input(tab.choose, chosen, tab.form_outputs, **QUIET))
         described = {"fn": tab.described, "inputs": everything, "outputs": [tab.own, tab.command], **FAST}
-        tab.effort.input(tab.set_effort, [tab.effort, *everything], controls["training.epochs"], **FAST).then(**described)
-        controls[BATCH_SIZE].input(tab.set_effort, [tab.effort, *everything], controls["training.epochs"], **FAST).then(**described)
+        tab.effort.input(tab.set_effort, [tab.effort, *everything], controls["training.epochs"], **FAST).then(
+            **described
+        )
+        controls[BATCH_SIZE].input(tab.set_effort, [tab.effort, *everything], controls["training.epochs"], **FAST).then(
+            **described
+        )
         controls["training.epochs"].input(tab.own_epochs, None, tab.effort, **FAST)
         controls[METHOD].change(tab.form.choose_method, controls[METHOD], tab.form.of_the_method, **FAST)
         controls[METHOD].input(tab.method_changed, chosen, tab.of_another_method, **FAST)
@@ -81,17 +94,33 @@ class Workshop:
         started = tab.start.click(tab.start_run, everything, [tab.alert, tab.card, tab.fold], **FAST)
         self._then_ask(started.then(**described))
         started.success(None, js=TO_CARD)
-        by_hand = [control.input for name, control in controls.items()
-                   if name not in ("base_model", METHOD) and not name.startswith("dataset")]
+        by_hand = [
+            control.input
+            for name, control in controls.items()
+            if name not in ("base_model", METHOD) and not name.startswith("dataset")
+        ]
         gr.on(by_hand, **described, trigger_mode="always_last")
 
     def _wire_models(self, everything: list[Any]) -> None:
         tab, finder, model = self.train, self.train.finder, self.train.form.controls["base_model"]
         model.change(finder.open, model, finder.panel, **FAST)
-        gr.on([finder.go.click, finder.words.submit], finder.find, [finder.words, tab.form.controls["task.name"]], finder.hits, **QUIET)
+        gr.on(
+            [finder.go.click, finder.words.submit],
+            finder.find,
+            [finder.words, tab.form.controls["task.name"]],
+            finder.hits,
+            **QUIET,
+        )
         picked = finder.hits.pick(finder.pick, None, model, **FAST)
         picked.success(tab.choose, [tab.suggested_for, tab.effort, *everything], tab.form_outputs, **QUIET)
-        gr.on([one.change for one in finder.that_matter], finder.describe, everything, finder.line, trigger_mode="always_last", **QUIET)
+        gr.on(
+            [one.change for one in finder.that_matter],
+            finder.describe,
+            everything,
+            finder.line,
+            trigger_mode="always_last",
+            **QUIET,
+        )
 
     def _wire_own_data(self, chosen: list[Any]) -> None:
         tab, finder, columns = self.train, self.train.data_finder, self.train.columns
@@ -108,9 +137,13 @@ class Workshop:
         last = QUIET | {"trigger_mode": "always_last"}
         parts = [*finder.lists, finder.held_out]
         part = gr.on([one.input for one in parts], finder.describe, everything, finder.outputs, **last)
-        part.then(tab.data_changed, chosen, tab.read_anew, **QUIET).then(columns.offer, everything, columns.outputs, **QUIET)
+        part.then(tab.data_changed, chosen, tab.read_anew, **QUIET).then(
+            columns.offer, everything, columns.outputs, **QUIET
+        )
         gr.on([controls[name].input for name in columns.names], columns.show, everything, columns.preview, **last)
-        how = [control.input for name, control in controls.items() if name.startswith("dataset.") and control not in parts]
+        how = [
+            control.input for name, control in controls.items() if name.startswith("dataset.") and control not in parts
+        ]
         gr.on(how, tab.data_changed, chosen, tab.read_anew, **last)
 
     def _then_ask(self, event: Any) -> None:
@@ -126,7 +159,14 @@ class Workshop:
         asked = [view.seen, *view.that_matter]
         view.fold.expand(view.open, view.that_matter, view.shown, **computing)
         view.fold.collapse(view.close, None, view.seen, **FAST)
-        gr.on([one.change for one in view.that_matter], view.refresh, asked, view.shown, trigger_mode="always_last", **computing)
+        gr.on(
+            [one.change for one in view.that_matter],
+            view.refresh,
+            asked,
+            view.shown,
+            trigger_mode="always_last",
+            **computing,
+        )
         for part in (view.jumps, view.mask):
             part.look(view.look, asked, [view.seen, view.mask], **FAST)
         view.facts.take(view.take, None, self.train.form.controls[MAX_LENGTH], **FAST).then(**described)
@@ -137,8 +177,11 @@ class Workshop:
         for shown in (shelf.list, shelf.said):
             self._then_ask(shown.take(shelf.choose, everything, shelf.taken, **QUIET))
         self._then_ask(shelf.file.upload(shelf.take_file, [shelf.file, *everything], shelf.taken, **QUIET))
-        saving = {"fn": shelf.save_form, "inputs": [shelf.name, *everything],
-                  "outputs": [shelf.list, shelf.name, shelf.said, tab.alert, tab.fold]}
+        saving = {
+            "fn": shelf.save_form,
+            "inputs": [shelf.name, *everything],
+            "outputs": [shelf.list, shelf.name, shelf.said, tab.alert, tab.fold],
+        }
         gr.on([shelf.save.click, shelf.name.submit], **saving, **QUIET)
 
     def _wire_cards(self) -> None:
@@ -162,34 +205,52 @@ class Workshop:
 
     def _wire_chat(self) -> None:
         tab = self.chat
-        said = {"show_progress": "hidden", "api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 4}
+        said = {
+            "show_progress": "hidden",
+            "api_visibility": "private",
+            "concurrency_id": "model",
+            "concurrency_limit": 4,
+        }
         history = [tab.picker, tab.base, tab.tuned]
         how = [tab.system, tab.thinking]
-        answers = [gr.on([tab.box.submit, tab.send.click], tab.ask, [tab.box, *history, *how], tab.talk, **said),
-                   tab.chips.ask(tab.ask_example, [*history, *how], tab.talk, **said),
-                   tab.retry.click(tab.ask_again, [*history, *how], tab.talk, **said)]
+        answers = [
+            gr.on([tab.box.submit, tab.send.click], tab.ask, [tab.box, *history, *how], tab.talk, **said),
+            tab.chips.ask(tab.ask_example, [*history, *how], tab.talk, **said),
+            tab.retry.click(tab.ask_again, [*history, *how], tab.talk, **said),
+        ]
         idle = [tab.note, tab.send, tab.stop]
         tab.stop.click(tab.stopped, None, idle, cancels=answers, **FAST)
         tab.clear.click(tab.cleared, None, [tab.base, tab.tuned, *idle], cancels=answers, **FAST)
-        chosen = tab.picker.input(tab.choose, tab.picker, [tab.base, tab.tuned, tab.chips, *idle, *tab.panels], cancels=answers, **FAST)
+        chosen = tab.picker.input(
+            tab.choose, tab.picker, [tab.base, tab.tuned, tab.chips, *idle, *tab.panels], cancels=answers, **FAST
+        )
         self._then_load(chosen)
         for card in (self.train.card, self.runs.card):
             card.chat(tab.open, None, [self.tabs, tab.wanted, *idle], cancels=answers, **FAST)
         tries = tab.tries
         tries.go.click(tries.try_out, [tries.box, tab.picker], tries.result, **said)
-        tries.chips.pick(tries.pick, None, tries.box, **FAST).success(tries.try_out, [tries.box, tab.picker], tries.result, **said)
+        tries.chips.pick(tries.pick, None, tries.box, **FAST).success(
+            tries.try_out, [tries.box, tab.picker], tries.result, **said
+        )
 
     def _then_load(self, event: Any) -> None:
         """Show the chat first, then load its model, with the cursor in the box meanwhile."""
         event.success(None, self.chat.picker, js=REMEMBER % "chat")
         event.success(None, js=FOCUS)
-        event.success(self.chat.warm_up, self.chat.picker, [self.chat.note, self.chat.thinking], concurrency_id="model", **QUIET)
+        event.success(
+            self.chat.warm_up, self.chat.picker, [self.chat.note, self.chat.thinking], concurrency_id="model", **QUIET
+        )
 
     def _wire_page(self, demo: gr.Blocks) -> None:
         self.train_tab.select(None, js=REMEMBER % "train")
-        self.runs_tab.select(self.runs.refresh, self.runs.card, self.runs.view, **FAST).then(None, self.runs.card, js=REMEMBER % "runs")
+        self.runs_tab.select(self.runs.refresh, self.runs.card, self.runs.view, **FAST).then(
+            None, self.runs.card, js=REMEMBER % "runs"
+        )
         chat = self.chat
-        talking, shown = [chat.wanted, chat.picker, chat.tuned, self.train.card], [*chat.view, chat.base, chat.tuned, chat.wanted]
+        talking, shown = (
+            [chat.wanted, chat.picker, chat.tuned, self.train.card],
+            [*chat.view, chat.base, chat.tuned, chat.wanted],
+        )
         self._then_load(self.chat_tab.select(chat.refresh, talking, shown, **FAST))
         everything = [*self.train.form_outputs, *self.runs.view, *self.chat.view]
         restored = demo.load(self._restore, None, [self.banner, self.tabs, self.train.card, *everything], **FAST)
@@ -205,7 +266,14 @@ class Workshop:
         form = self.train.fill_with((run and recipe_of(run)) or self.train.form.first_recipe())
         opened = self.page.find(asked.get("run")) if tab == "runs" else None
         runs = self.runs.opened(opened) if opened else self.runs.listed()
-        return [self._banner(), gr.Tabs(selected=tab), run.id if run else "", *form, *runs, *self.chat.shown(asked.get("run"))]
+        return [
+            self._banner(),
+            gr.Tabs(selected=tab),
+            run.id if run else "",
+            *form,
+            *runs,
+            *self.chat.shown(asked.get("run")),
+        ]
 
     def _banner(self) -> Any:
         text = DEMONSTRATION if not self.page.may_change else "" if self.page.supervisor.leads else OTHER_APP

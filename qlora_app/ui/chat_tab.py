@@ -52,29 +52,67 @@ class ChatTab:
         self.empty = plain(NOTHING if self.page.may_change else NOTHING_HERE, elem_classes="sheet")
         with gr.Column(visible=False, elem_classes="sheet chat") as self.all:
             with gr.Row(elem_classes="chat-top", equal_height=True):
-                self.picker = gr.Dropdown([], label="Run", interactive=True, filterable=False, elem_id="chat-run", scale=3, min_width=200)
+                self.picker = gr.Dropdown(
+                    [], label="Run", interactive=True, filterable=False, elem_id="chat-run", scale=3, min_width=200
+                )
                 self.note = plain(elem_id="chat-note", scale=4)
             with gr.Column(elem_classes="talking") as self.talking:
                 with gr.Row(elem_classes="columns"):
-                    look = {"height": 360, "buttons": ["copy"], "feedback_options": None, "min_width": 260, "render_markdown": False,
-                            "reasoning_tags": [("<think>", "</think>")]}
-                    self.base = gr.Chatbot(label="Before (base model, sampled at 0.7)", placeholder="What the model says without training",
-                                           elem_id="before", **look)
-                    self.tuned = gr.Chatbot(label="After (your adapter)", placeholder="What it says with your adapter",
-                                            elem_id="after", **look)
+                    look = {
+                        "height": 360,
+                        "buttons": ["copy"],
+                        "feedback_options": None,
+                        "min_width": 260,
+                        "render_markdown": False,
+                        "reasoning_tags": [("<think>", "</think>")],
+                    }
+                    self.base = gr.Chatbot(
+                        label="Before (base model, sampled at 0.7)",
+                        placeholder="What the model says without training",
+                        elem_id="before",
+                        **look,
+                    )
+                    self.tuned = gr.Chatbot(
+                        label="After (your adapter)",
+                        placeholder="What it says with your adapter",
+                        elem_id="after",
+                        **look,
+                    )
                 self.chips = plain(js_on_load=on_click("ask", "question"), elem_id="chips")
                 with gr.Row(elem_classes="asking", equal_height=True):
-                    self.box = gr.Textbox(placeholder="Ask both", label="Message", show_label=False, lines=1, max_lines=5,
-                                          scale=8, min_width=160, elem_id="ask", max_length=LONGEST_MESSAGE, interactive=True)
+                    self.box = gr.Textbox(
+                        placeholder="Ask both",
+                        label="Message",
+                        show_label=False,
+                        lines=1,
+                        max_lines=5,
+                        scale=8,
+                        min_width=160,
+                        elem_id="ask",
+                        max_length=LONGEST_MESSAGE,
+                        interactive=True,
+                    )
                     self.send = gr.Button("Ask", variant="primary", scale=1, min_width=80, elem_id="send")
                     self.stop = gr.Button("Stop", scale=1, min_width=80, elem_id="stop-chat", visible=False)
                 with gr.Accordion("How it is asked", open=False, elem_id="how-asked"):
-                    self.system = gr.Textbox(label="System text", lines=2, max_lines=6, max_length=LONGEST_MESSAGE, interactive=True,
-                                             placeholder="None", elem_id="system-text",
-                                             info="Stands before the conversation. At first it is the one that all examples had.")
-                    self.thinking = gr.Radio([(label, value) for value, label in THINKING.items()], value="auto", label="Reasoning",
-                                             visible=False, elem_id="thinking",
-                                             info="Does the model reason before it answers? As trained: as most examples did.")
+                    self.system = gr.Textbox(
+                        label="System text",
+                        lines=2,
+                        max_lines=6,
+                        max_length=LONGEST_MESSAGE,
+                        interactive=True,
+                        placeholder="None",
+                        elem_id="system-text",
+                        info="Stands before the conversation. At first it is the one that all examples had.",
+                    )
+                    self.thinking = gr.Radio(
+                        [(label, value) for value, label in THINKING.items()],
+                        value="auto",
+                        label="Reasoning",
+                        visible=False,
+                        elem_id="thinking",
+                        info="Does the model reason before it answers? As trained: as most examples did.",
+                    )
                 with gr.Row(elem_classes="after-chat"):
                     self.retry = gr.Button("Ask again", size="sm", min_width=110)
                     self.clear = gr.Button("Clear", size="sm", min_width=110)
@@ -111,20 +149,32 @@ class ChatTab:
         if not runs:
             return [gr.HTML(visible=True), gr.Column(visible=False), *(gr.skip(),) * (3 + len(self.panels))]
         run = next((run for run in runs if run.id == wanted), runs[0])
-        return [gr.HTML(visible=False), gr.Column(visible=True), gr.update(choices=[(_in_a_list(r), r.id) for r in runs], value=run.id),
-                self.chip_words(run), "", *self._panels(run)]
+        return [
+            gr.HTML(visible=False),
+            gr.Column(visible=True),
+            gr.update(choices=[(_in_a_list(r), r.id) for r in runs], value=run.id),
+            self.chip_words(run),
+            "",
+            *self._panels(run),
+        ]
 
     @reads
     def open(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
-        """From a run's card to the tab, which then talks to that run; what is being answered there by another one ends."""
+        """From a run's card to the tab, which then talks to that run; what is being answered there by another one
+        ends.
+        """
         run = self.page.store.get(run_id(event))
         self._stop(request)
         return gr.Tabs(selected="chat"), run.id, "", *_buttons(busy=False)
 
     @reads
     def refresh(self, wanted: str | None, chosen: str | None, said: History, trained: str | None) -> list[Any]:
-        """The tab was chosen: talk to the run one comes from, else go on with a conversation, else take the run of the Train tab."""
-        told = [[], []] if wanted and wanted != chosen else [gr.skip(), gr.skip()]  # another adapter, so a new conversation
+        """The tab was chosen: talk to the run one comes from, else go on with a conversation, else take the run of the
+        Train tab.
+        """
+        told = (
+            [[], []] if wanted and wanted != chosen else [gr.skip(), gr.skip()]
+        )  # another adapter, so a new conversation
         return [*self.shown(wanted or (chosen if said else trained)), *told, None]
 
     @reads
@@ -136,7 +186,9 @@ class ChatTab:
 
     @reads
     def warm_up(self, chosen: str | None) -> Iterator[tuple[str, Any]]:
-        """(note, switch): load the model while the person is still thinking of a question; only then it is known whether it can reason."""
+        """(note, switch): load the model while the person is still thinking of a question; only then it is known
+        whether it can reason.
+        """
         if not chosen:
             yield "", gr.skip()
             return
@@ -151,28 +203,56 @@ class ChatTab:
     # ---- handlers: the conversation
 
     @reads
-    def ask(self, message: str, chosen: str, base: History, tuned: History, request: gr.Request, system: str = "",
-            thinking: str = "auto") -> Iterator[tuple[Any, ...]]:
+    def ask(
+        self,
+        message: str,
+        chosen: str,
+        base: History,
+        tuned: History,
+        request: gr.Request,
+        system: str = "",
+        thinking: str = "auto",
+    ) -> Iterator[tuple[Any, ...]]:
         """The message to both; the box is emptied only when an answer begins."""
         yield from self._answer((message or "").strip(), chosen, base or [], tuned or [], request, system, thinking)
 
     @reads
-    def ask_example(self, chosen: str, base: History, tuned: History, event: gr.EventData,
-                    request: gr.Request, system: str = "", thinking: str = "auto") -> Iterator[tuple[Any, ...]]:
+    def ask_example(
+        self,
+        chosen: str,
+        base: History,
+        tuned: History,
+        event: gr.EventData,
+        request: gr.Request,
+        system: str = "",
+        thinking: str = "auto",
+    ) -> Iterator[tuple[Any, ...]]:
         question = str(event._data.get("question", ""))[:LONGEST_MESSAGE]
         yield from self._answer(question, chosen, base or [], tuned or [], request, system, thinking, typed=False)
 
     @reads
-    def ask_again(self, chosen: str, base: History, tuned: History, request: gr.Request, system: str = "",
-                  thinking: str = "auto") -> Iterator[tuple[Any, ...]]:
+    def ask_again(
+        self, chosen: str, base: History, tuned: History, request: gr.Request, system: str = "", thinking: str = "auto"
+    ) -> Iterator[tuple[Any, ...]]:
         """The last message once more, its answers replaced."""
         last = max((i for i, m in enumerate(tuned or []) if m["role"] == "user"), default=None)
         if last is None:
             raise UserError("There is no message yet to ask again. Write one, or choose one of the examples.")
-        yield from self._answer(text_of(tuned[last]), chosen, (base or [])[:last], tuned[:last], request, system, thinking, typed=False)
+        yield from self._answer(
+            text_of(tuned[last]), chosen, (base or [])[:last], tuned[:last], request, system, thinking, typed=False
+        )
 
-    def _answer(self, message: str, chosen: str, base: History, tuned: History, request: gr.Request, system: str, thinking: str,
-                typed: bool = True) -> Iterator[tuple[Any, ...]]:
+    def _answer(
+        self,
+        message: str,
+        chosen: str,
+        base: History,
+        tuned: History,
+        request: gr.Request,
+        system: str,
+        thinking: str,
+        typed: bool = True,
+    ) -> Iterator[tuple[Any, ...]]:
         if not message:
             raise UserError("Write a message first.")
         asked, stop = {"role": "user", "content": message}, threading.Event()
@@ -182,7 +262,14 @@ class ChatTab:
             yield before, after, gr.skip(), _note("Loading the model…"), *_buttons(busy=True)
             run = self.page.store.get(chosen)
             session = self.page.sessions.get(run)
-            yield [*before, asked], [*after, asked], "" if typed else gr.skip(), _note("Thinking…"), gr.skip(), gr.skip()
+            yield (
+                [*before, asked],
+                [*after, asked],
+                "" if typed else gr.skip(),
+                _note("Thinking…"),
+                gr.skip(),
+                gr.skip(),
+            )
             decoding = Decoding(thinking=thinking if thinking in THINKING else "auto")
             first = self._first_turn(run, session, system)
             for_base, for_adapter = ([*first, *conversation([*talk, asked])] for talk in (before, after))
@@ -190,10 +277,22 @@ class ChatTab:
             note = _note(left_out) if left_out else ""
             base_text = tuned_text = ""
             for base_text, tuned_text in session.reply(for_base, for_adapter, decoding, stop):
-                yield [*before, asked, _said(base_text)], [*after, asked, _said(tuned_text)], gr.skip(), note, gr.skip(), gr.skip()
+                yield (
+                    [*before, asked, _said(base_text)],
+                    [*after, asked, _said(tuned_text)],
+                    gr.skip(),
+                    note,
+                    gr.skip(),
+                    gr.skip(),
+                )
             silent = "…" if stop.is_set() else said(SILENT)
-            yield ([*before, asked, _said(base_text, silent)], [*after, asked, _said(tuned_text, silent)], gr.skip(), note,
-                   *_buttons(busy=False))
+            yield (
+                [*before, asked, _said(base_text, silent)],
+                [*after, asked, _said(tuned_text, silent)],
+                gr.skip(),
+                note,
+                *_buttons(busy=False),
+            )
         except Exception as error:  # whatever it is, the message must go back into the box
             yield before, after, message if typed else gr.skip(), _note(in_words(error)), *_buttons(busy=False)
         finally:
@@ -202,7 +301,9 @@ class ChatTab:
                 del self._answering[request.session_hash]
 
     def _first_turn(self, run: Run, session: ChatSession, system: str) -> Conversation:
-        """The system text as a turn; that of the examples for those who may not see it, and so cannot have changed it."""
+        """The system text as a turn; that of the examples for those who may not see it, and so cannot have changed
+        it.
+        """
         recipe = recipe_of(run)
         is_shown = recipe is not None and self.page.may_show(recipe.dataset)
         text = (system or "").strip() if is_shown else session.template.system
@@ -227,8 +328,12 @@ class ChatTab:
 
     def chip_words(self, run: Run) -> str:
         """Example questions as buttons: the starter dataset's own, else held-out questions of the person's file."""
-        chips = "".join(f'<button type="button" data-question="{escape(q)}" translate="no">{escape(q if len(q) <= 90 else q[:88] + "…")}'
-                        "</button>" for q in self.questions(run))
+        chips = "".join(
+            f'<button type="button" data-question="{escape(q)}" '
+            f'translate="no">{escape(q if len(q) <= 90 else q[:88] + "…")}'
+            "</button>"
+            for q in self.questions(run)
+        )
         return f'<div class="chips" role="group" aria-label="Example questions">{chips}</div>' if chips else ""
 
     def questions(self, run: Run) -> list[str]:
@@ -241,7 +346,10 @@ class ChatTab:
             examples = examples_of(recipe.dataset, self.page.settings.data)
         except UserError:
             return []  # the file is gone; the adapter can be talked to all the same
-        first = [next((m["content"] for m in c if m["role"] == "user"), "") for c in examples.held_out or examples.train[:EXAMPLES]]
+        first = [
+            next((m["content"] for m in c if m["role"] == "user"), "")
+            for c in examples.held_out or examples.train[:EXAMPLES]
+        ]
         return [q for q in dict.fromkeys(first) if 0 < len(q) <= 400][:EXAMPLES]
 
 
@@ -251,8 +359,8 @@ def answered(history: History) -> History:
 
 
 def conversation(history: History) -> Conversation:
-    """What the columns hold -> messages; what stands for no answer is none. Gradio shows reasoning as a message of its own, with a title
-    and before the answer that it belongs to."""
+    """What the columns hold -> messages; what stands for no answer is none. Gradio shows reasoning as a message of its
+    own, with a title and before the answer that it belongs to."""
     silences = {spoken(SILENT, language) for language in ("en", *LANGUAGES)} | {NOTHING_YET}
     turns: Conversation = []
     reasoning = ""

@@ -1,4 +1,6 @@
-"""Columns of your data: which column is what, with the first rows as they would be learned. Opens by itself where nobody could know."""
+"""Columns of your data: which column is what, with the first rows as they would be learned. Opens by itself where
+nobody could know.
+"""
 
 from html import escape
 from typing import Any
@@ -64,7 +66,12 @@ class ColumnForm:
         rows, words = self._first(choice)
         names = [("", ""), *((name, name) for name in rows.columns)]
         lists = [gr.update(choices=names) for _ in self.lists]
-        return [gr.Accordion(open=True) if self.asks(choice) else gr.skip(), words, self._preview_words(choice, rows), *lists]
+        return [
+            gr.Accordion(open=True) if self.asks(choice) else gr.skip(),
+            words,
+            self._preview_words(choice, rows),
+            *lists,
+        ]
 
     @reads
     def show(self, *values: Any) -> str:
@@ -115,7 +122,9 @@ class ColumnForm:
         except UserError as error:
             said = "".join(f"<p>{escape(text)}</p>" for text in str(error).split("\n"))
             return f'<div class="warning" role="status">{said}</div>'
-        shown = "".join(_row(number, one) for number, one in enumerate(rows.learned(choice.columns, choice.turns, SHOWN), start=1))
+        shown = "".join(
+            _row(number, one) for number, one in enumerate(rows.learned(choice.columns, choice.turns, SHOWN), start=1)
+        )
         return f'<h4 class="section">The first rows as they are learned</h4>{shown}'
 
 
@@ -123,10 +132,14 @@ def _table(rows: FirstRows) -> str:
     """The first cells of every column, so that one sees what is in it."""
     outer = [name for name in rows.columns if name.strip().lower() in rows.rows[0]]
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in outer)
-    body = "".join("<tr>" + "".join(f"<td>{escape(_cell(row.get(name.strip().lower())))}</td>" for name in outer) + "</tr>"
-                   for row in rows.rows[:SHOWN])
-    return ('<div class="first-rows" role="region" tabindex="0" aria-label="The first rows">'
-            f'<table translate="no"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>')
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(_cell(row.get(name.strip().lower())))}</td>" for name in outer) + "</tr>"
+        for row in rows.rows[:SHOWN]
+    )
+    return (
+        '<div class="first-rows" role="region" tabindex="0" aria-label="The first rows">'
+        f'<table translate="no"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
 
 
 def _cell(value: Any) -> str:
@@ -138,7 +151,10 @@ def _row(number: int, made: Conversation | str) -> str:
     """One row as a conversation, what carries loss underlined as under the microscope; or why it is left out."""
     if isinstance(made, str):
         return f'<p class="warning">Row {number} is left out: {escape(made)}</p>'
-    turns = "".join(f"<dt>{escape(turn['role'])}</dt><dd>{_said(turn['content'], _is_learned(turn))}</dd>" for turn in flatten(made)[:6])
+    turns = "".join(
+        f"<dt>{escape(turn['role'])}</dt><dd>{_said(turn['content'], _is_learned(turn))}</dd>"
+        for turn in flatten(made)[:6]
+    )
     if options := made[-1].get("options"):
         turns += f"<dt>options</dt><dd>{escape(' | '.join(options)[:LONGEST_TEXT])}</dd>"
     return f'<dl class="turns" translate="no">{turns}</dl>'

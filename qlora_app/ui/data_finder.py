@@ -1,4 +1,5 @@
-"""Under the data: a search over the Hub's datasets, the subset, split and revision of the chosen one, and a place for pasted text.
+"""Under the data: a search over the Hub's datasets, the subset, split and revision of the chosen one, and a place for
+pasted text.
 
 For the starter's datasets nothing of this is shown.
 """
@@ -54,10 +55,22 @@ class DataFinder(HubFinder):
             self.progress = plain(elem_id="data-progress")
         self.held_out = self.form.build_list(HELD_OUT, visible=False)
         with gr.Column(visible=False, elem_id="data-paste") as self.bringing:
-            self.files = gr.File(label="Files, also several of one format", file_count="multiple", file_types=ENDINGS, height=150,
-                                 elem_id="drop")
-            self.text = gr.Textbox(label="Or text", lines=4, max_lines=12, interactive=True, elem_id="paste", max_length=LONGEST_PASTE,
-                                   placeholder="Rows as JSON or CSV, or plain text")
+            self.files = gr.File(
+                label="Files, also several of one format",
+                file_count="multiple",
+                file_types=ENDINGS,
+                height=150,
+                elem_id="drop",
+            )
+            self.text = gr.Textbox(
+                label="Or text",
+                lines=4,
+                max_lines=12,
+                interactive=True,
+                elem_id="paste",
+                max_length=LONGEST_PASTE,
+                placeholder="Rows as JSON or CSV, or plain text",
+            )
             self.take = gr.Button("Use this text", size="sm", elem_id="take-text")
             plain(self._folder_words() if self.page.may_change else "")  # strangers need no paths
 
@@ -78,11 +91,16 @@ class DataFinder(HubFinder):
 
     @reads
     def describe(self, *values: Any) -> list[Any]:
-        """What is shown for the chosen data: the search, what the Hub says of it with lists to choose from, or a place to paste."""
+        """What is shown for the chosen data: the search, what the Hub says of it with lists to choose from, or a place
+        to paste.
+        """
         choice, value = self.form.data_of(values), str(values[1] or "")
         is_chosen = choice.source == "hub" and bool(choice.id)
-        seen = [gr.Column(visible=value == SEARCH_DATA), gr.Column(visible=is_chosen),
-                gr.Column(visible=value == PASTE and self.page.may_change)]
+        seen = [
+            gr.Column(visible=value == SEARCH_DATA),
+            gr.Column(visible=is_chosen),
+            gr.Column(visible=value == PASTE and self.page.may_change),
+        ]
         if not is_chosen:
             others = self._other_files(choice)
             offered = _offered(others) if others or choice.held_out_from else gr.update(choices=[], visible=False)
@@ -106,7 +124,10 @@ class DataFinder(HubFinder):
                 return [f'<p class="quiet">{escape(download_words(here))}</p>', *lists, gr.Button(visible=False)]
             return [f'<p class="warning" role="alert">{escape(str(error))}</p>', *lists, gr.Button(visible=False)]
         splits = layout.splits(part.subset)
-        lists[1], lists[3] = _list(splits, part.split), _offered([(name, name) for name in splits if name != part.split])
+        lists[1], lists[3] = (
+            _list(splits, part.split),
+            _offered([(name, name) for name in splits if name != part.split]),
+        )
         is_all_here = is_here(part.pin(choice), self.page.settings.data)
         return [_about(layout, part), *lists, gr.Button(visible=not is_all_here and self.page.may_change)]
 
@@ -156,8 +177,10 @@ class DataFinder(HubFinder):
         folder = self.page.settings.data
         home = Path.home()
         shown = f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
-        return ('<p class="quiet">Large files need no upload: what lies in the data folder of this machine '
-                f'(<span translate="no">{escape(shown)}</span>) is in the list too.</p>')
+        return (
+            '<p class="quiet">Large files need no upload: what lies in the data folder of this machine '
+            f'(<span translate="no">{escape(shown)}</span>) is in the list too.</p>'
+        )
 
 
 def _offered(others: list[tuple[str, str]]) -> Any:
@@ -175,6 +198,9 @@ def _revisions(layout: Layout) -> list[tuple[str, str]]:
 
 
 def _about(layout: Layout, part: Part) -> str:
-    facts = [f"licence {layout.licence}" if layout.licence else "no licence named", "gated" if layout.is_gated else "",
-             download_words(part)]
+    facts = [
+        f"licence {layout.licence}" if layout.licence else "no licence named",
+        "gated" if layout.is_gated else "",
+        download_words(part),
+    ]
     return f'<p class="quiet">{escape(" · ".join(filter(None, facts)))}</p>'

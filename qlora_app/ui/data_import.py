@@ -1,4 +1,6 @@
-"""A file on its way into the data folder: its first rows at once, then how far the reading is, while the page goes on."""
+"""A file on its way into the data folder: its first rows at once, then how far the reading is, while the page goes
+on.
+"""
 
 import contextlib
 from collections.abc import Iterator
@@ -35,8 +37,8 @@ class DataImport:
 
     @changes
     def take(self, files: list[str] | str | None) -> Iterator[tuple[str, str | None]]:
-        """(what is going on, None) until all of it is checked and kept; then its id in the data folder. Whatever is chosen on the form
-        meanwhile stays.
+        """(what is going on, None) until all of it is checked and kept; then its id in the data folder. Whatever is
+        chosen on the form meanwhile stays.
         """
         paths = [Path(file) for file in ([files] if isinstance(files, str) else files or [])]
         if not paths:
@@ -81,6 +83,8 @@ class _Reading:
 
 
 def conversation_words(conversation: Conversation) -> str:
-    turns = "".join(f"<dt>{escape(m['role'])}</dt><dd>{escape(m['content'][:300])}{'…' if len(m['content']) > 300 else ''}</dd>"
-                    for m in flatten(conversation)[:6])
+    turns = "".join(
+        f"<dt>{escape(m['role'])}</dt><dd>{escape(m['content'][:300])}{'…' if len(m['content']) > 300 else ''}</dd>"
+        for m in flatten(conversation)[:6]
+    )
     return f'<dl class="turns" translate="no">{turns}</dl>'

@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 MOST_MEASURED = 5000  # examples; of more, so many from all over tell the same
 NEWS = 0.7  # seconds between two words about how far the measuring is
-QUICKLY, THOROUGHLY = 0.2, 5.0  # seconds Start waits for a tokenizer, and for a set of which no example seems to teach anything
+QUICKLY, THOROUGHLY = (
+    0.2,
+    5.0,
+)  # seconds Start waits for a tokenizer, and for a set of which no example seems to teach anything
 MATTERS = ("base_model", "dataset", "task")  # groups of settings that change what is shown, beside the longest example
 MAX_LENGTH = "training.max_length"
 # Another example is shown from its start, or where it is cut.
@@ -82,7 +85,9 @@ class DataView:
             self.jumps = plain(js_on_load=on_click("look", "at"), elem_id="jumps")
             self.mask = plain(js_on_load=on_click("look", "at") + TO_THE_CUT, elem_id="mask")
             self.facts = plain(js_on_load=on_click("take", "length"), elem_id="data-facts")
-            self.left_out = gr.DownloadButton("Download the rows left out", size="sm", visible=False, elem_id="left-out")
+            self.left_out = gr.DownloadButton(
+                "Download the rows left out", size="sm", visible=False, elem_id="left-out"
+            )
         self.seen = gr.State(None)
 
     @property
@@ -104,7 +109,13 @@ class DataView:
     @reads
     def open(self, *values: Any) -> Iterator[tuple[Any, ...]]:
         """The first example at once, then the lengths of all."""
-        yield ("", 0), _busy("Reading the data…" if _is_ready() else "Getting ready, once after the start of the app…"), "", "", gr.skip()
+        yield (
+            ("", 0),
+            _busy("Reading the data…" if _is_ready() else "Getting ready, once after the start of the app…"),
+            "",
+            "",
+            gr.skip(),
+        )
         yield from self._tell(None, values)
 
     @reads
@@ -115,7 +126,11 @@ class DataView:
     @reads
     def open_to_ask(self, seen: Seen, *values: Any) -> tuple[Any, ...]:
         """(fold, seen): data that cannot be read before a person says which column is what opens the place for it."""
-        return (gr.Accordion(open=True), ("", 0)) if self.columns.asks(self.form.data_of(values)) else (gr.skip(), gr.skip())
+        return (
+            (gr.Accordion(open=True), ("", 0))
+            if self.columns.asks(self.form.data_of(values))
+            else (gr.skip(), gr.skip())
+        )
 
     @reads
     def close(self) -> None:
@@ -139,7 +154,13 @@ class DataView:
         except AskColumns:  # the line under the data asks, and the place for the answer is open
             yield ("", 0), "", "", "", gr.DownloadButton(visible=False)
         except Exception as error:  # whatever it is, the fold must not go on saying that it is busy
-            yield ("", 0), f'<p class="warning" role="alert">{escape(in_words(error))}</p>', "", "", gr.DownloadButton(visible=False)
+            yield (
+                ("", 0),
+                f'<p class="warning" role="alert">{escape(in_words(error))}</p>',
+                "",
+                "",
+                gr.DownloadButton(visible=False),
+            )
 
     def _told(self, seen: Seen, values: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         data = str(values[self.names.index("dataset")])
@@ -147,7 +168,9 @@ class DataView:
         subject = self._subject(recipe)
         at = seen[1] if seen and seen[0] == data else 0
         lengths = self._lengths.get(subject.key)
-        jumps, facts = (gr.skip(), gr.skip()) if lengths else (_busy("Reading the data…"), "")  # what stands there is of other data
+        jumps, facts = (
+            (gr.skip(), gr.skip()) if lengths else (_busy("Reading the data…"), "")
+        )  # what stands there is of other data
         yield (data, at), jumps, self._mask(subject, at), facts, self._left_out_file(subject.examples)
         if lengths is None:
             conversations = subject.examples.train
@@ -161,7 +184,9 @@ class DataView:
     # ---- before the start
 
     def learns_nothing(self, recipe: Recipe) -> bool:
-        """Is it certain that no example has a token to learn from? Where that cannot be said quickly the worker says it."""
+        """Is it certain that no example has a token to learn from? Where that cannot be said quickly the worker says
+        it.
+        """
         if not _is_ready():  # to get ready now would take the processor from the worker
             return False
         try:
@@ -233,7 +258,9 @@ def _tokenizer(model: ModelChoice, when: int) -> "PreTrainedTokenizerBase":
 
 
 def _is_ready() -> bool:
-    """Is the library that tokenizers need imported, or being imported? That takes seconds; the app does it once the page is there."""
+    """Is the library that tokenizers need imported, or being imported? That takes seconds; the app does it once the
+    page is there.
+    """
     return "transformers" in sys.modules
 
 

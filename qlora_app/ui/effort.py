@@ -1,4 +1,6 @@
-"""How long an effort takes: measured on this machine where a run with the same model and method has ended, else estimated or not said."""
+"""How long an effort takes: measured on this machine where a run with the same model and method has ended, else
+estimated or not said.
+"""
 
 import functools
 from pathlib import Path
@@ -54,7 +56,8 @@ def _taught_by(choice: DatasetChoice, data_folder: Path, when: Any) -> tuple[dic
 def epochs_meant(recipe: Recipe, data_folder: Path) -> dict[str, float]:
     """{effort: epochs} for the recipe's data and batch size. Raises UserError where the data cannot be read.
 
-    Where a preset was made for this model and data, Balanced is what it says, and the other efforts keep their distance from it.
+    Where a preset was made for this model and data, Balanced is what it says, and the other efforts keep their distance
+    from it.
     """
     count = len(examples_of(recipe.dataset, data_folder).train)
     meant = {effort: epochs_for(effort, count, recipe.training.batch_size) for effort in EFFORTS}
@@ -68,9 +71,17 @@ def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[
     pace, runs = _measured(recipe, store, data_folder)
     if pace is None and recipe.base_model.source == "starter":
         pace = STARTER_SECONDS_PER_MILLION / 1e6
-    characters = examples_of(recipe.dataset, data_folder).characters  # what an epoch costs, near enough, without a tokenizer
-    times = {effort: pace * characters * epochs for effort, epochs in epochs_meant(recipe, data_folder).items()} if pace else {}
-    labels = [(f"{words}\nabout {about(times[effort])}" if times else words, effort) for effort, words in EFFORTS.items()]
+    characters = examples_of(
+        recipe.dataset, data_folder
+    ).characters  # what an epoch costs, near enough, without a tokenizer
+    times = (
+        {effort: pace * characters * epochs for effort, epochs in epochs_meant(recipe, data_folder).items()}
+        if pace
+        else {}
+    )
+    labels = [
+        (f"{words}\nabout {about(times[effort])}" if times else words, effort) for effort, words in EFFORTS.items()
+    ]
     if runs:
         return labels, "Times as measured here, in the last run of this model with this method."
     if times:
@@ -79,8 +90,9 @@ def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[
 
 
 def _as_costly(one: Recipe, other: Recipe) -> bool:
-    """Do steps of both take about as long? The same model in the same precision, and the same method in the same variant: its names
-    and switches (DoRA is one) change a step, its numbers hardly."""
+    """Do steps of both take about as long? The same model in the same precision, and the same method in the same
+    variant: its names and switches (DoRA is one) change a step, its numbers hardly."""
+
     def variant(recipe: Recipe) -> dict[str, Any]:
         return {name: value for name, value in recipe.method.model_dump().items() if isinstance(value, str | bool)}
 
@@ -88,10 +100,17 @@ def _as_costly(one: Recipe, other: Recipe) -> bool:
 
 
 def _measured(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[float | None, int]:
-    """(seconds for each character, runs they come from) of the newest run with this model and method that has ended well."""
+    """(seconds for each character, runs they come from) of the newest run with this model and method that has ended
+    well.
+    """
     for run in store.list()[:LOOKED_AT]:
         earlier, status = recipe_of(run), run.status()
-        if earlier is None or not _as_costly(earlier, recipe) or status.state not in ("done", "stopped") or status.step < 20:
+        if (
+            earlier is None
+            or not _as_costly(earlier, recipe)
+            or status.state not in ("done", "stopped")
+            or status.step < 20
+        ):
             continue
         try:
             examples = examples_of(earlier.dataset, data_folder)

@@ -19,13 +19,19 @@ import gradio as gr
 from ..errors import UserError
 from ..settings import PREFIX, Settings
 
-DEMONSTRATION = ("This is a demonstration: look at the runs and talk to their models. Nothing can be trained, uploaded or deleted here; "
-                 f"run your own copy for that. If this one is yours, set {PREFIX}USER and {PREFIX}PASSWORD and log in.")
+DEMONSTRATION = (
+    "This is a demonstration: look at the runs and talk to their models. Nothing can be trained, uploaded or deleted "
+    "here; "
+    f"run your own copy for that. If this one is yours, set {PREFIX}USER and {PREFIX}PASSWORD and log in."
+)
 WHY_NOT = "Training is switched off: this is a demonstration, open to everybody."
 HERE = ("127.0.0.1", "localhost", "::1")
 # Where a Hugging Face Space is shown inside a frame.
-HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin"),
-           (b"content-security-policy", b"frame-ancestors 'self' https://huggingface.co https://*.hf.space")]
+HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"content-security-policy", b"frame-ancestors 'self' https://huggingface.co https://*.hf.space"),
+]
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +81,11 @@ def in_words(error: Exception) -> str:
 
 
 def _shown(error: Exception) -> gr.Error:
-    return error if isinstance(error, gr.Error) else gr.Error(in_words(error), title="That did not work", print_exception=False)
+    return (
+        error
+        if isinstance(error, gr.Error)
+        else gr.Error(in_words(error), title="That did not work", print_exception=False)
+    )
 
 
 class Door:
@@ -93,14 +103,24 @@ class Door:
             return
         is_login, who = scope["path"].rstrip("/") == "/login", (scope.get("client") or ("",))[0]
         headers: dict[bytes, str] = {}
-        for name, value in scope["headers"]:  # one sent twice counts with all its values: who reads it next may take either
-            headers[name] = f"{headers[name]}, {value.decode('latin-1')}" if name in headers else value.decode("latin-1")
+        for name, value in scope[
+            "headers"
+        ]:  # one sent twice counts with all its values: who reads it next may take either
+            headers[name] = (
+                f"{headers[name]}, {value.decode('latin-1')}" if name in headers else value.decode("latin-1")
+            )
         problem = self._refusal(headers)
         status = 403
         if not problem and is_login and self.guesses.too_many(who):
             problem, status = "Too many wrong passwords. Wait a minute, then try again.", 429
         if problem:
-            await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain"), *HEADERS]})
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": status,
+                    "headers": [(b"content-type", b"text/plain"), *HEADERS],
+                }
+            )
             await send({"type": "http.response.body", "body": problem.encode()})
             return
 
@@ -116,9 +136,9 @@ class Door:
     def _refusal(self, headers: dict[bytes, str]) -> str:
         """Why a request is refused, "" if it is not.
 
-        A page for this machine answers to no other host name: a foreign one can be made to point at 127.0.0.1, and would then
-        count as the same origin. Files come as multipart requests, at several addresses of Gradio's, which keeps them on the disk
-        before any handler is asked.
+        A page for this machine answers to no other host name: a foreign one can be made to point at 127.0.0.1, and
+        would then count as the same origin. Files come as multipart requests, at several addresses of Gradio's, which
+        keeps them on the disk before any handler is asked.
         """
         host, origin = headers.get(b"host", ""), headers.get(b"origin")
         if self.settings.is_local and urlsplit(f"//{host}").hostname not in HERE:

@@ -1,4 +1,6 @@
-"""A search over the Hugging Face Hub: a box, its hits as buttons, and what the Hub said, remembered. For models and for data alike."""
+"""A search over the Hugging Face Hub: a box, its hits as buttons, and what the Hub said, remembered. For models and for
+data alike.
+"""
 
 import time
 from collections.abc import Callable
@@ -31,13 +33,22 @@ class HubFinder:
     def build_search(self, prefix: str, label: str, placeholder: str) -> None:
         with gr.Column(visible=False, elem_id=f"{prefix}-search") as self.panel:
             with gr.Row(elem_classes="keep", equal_height=True):
-                self.words = gr.Textbox(label=label, placeholder=placeholder, max_lines=1, scale=3, min_width=120, interactive=True,
-                                        elem_id=f"{prefix}-words")
+                self.words = gr.Textbox(
+                    label=label,
+                    placeholder=placeholder,
+                    max_lines=1,
+                    scale=3,
+                    min_width=120,
+                    interactive=True,
+                    elem_id=f"{prefix}-words",
+                )
                 self.go = gr.Button("Search", size="sm", min_width=90, elem_id=f"{prefix}-go")
             self.hits = plain(js_on_load=on_click("pick", self.kind), elem_id=f"{prefix}-hits")
 
     def search(self, words: str, token: str | None, *chosen: Any) -> list[Any]:
-        """Hits with `id` and `summary()`, with what else is `chosen` on the form. Raises UserError where the Hub gives no answer."""
+        """Hits with `id` and `summary()`, with what else is `chosen` on the form. Raises UserError where the Hub gives
+        no answer.
+        """
         raise NotImplementedError
 
     @reads
@@ -47,8 +58,11 @@ class HubFinder:
             found = self.search(words or "", self._token(), *chosen)
         except UserError as error:
             return f'<p class="warning" role="alert">{escape(str(error))}</p>'
-        rows = "".join(f'<li><button type="button" data-{self.kind}="{escape(hit.id)}"><b translate="no">{escape(hit.id)}</b> '
-                       f"<span>{escape(hit.summary())}</span></button></li>" for hit in found)
+        rows = "".join(
+            f'<li><button type="button" data-{self.kind}="{escape(hit.id)}"><b translate="no">{escape(hit.id)}</b> '
+            f"<span>{escape(hit.summary())}</span></button></li>"
+            for hit in found
+        )
         return f'<ul class="shelf">{rows}</ul>' if rows else f'<p class="quiet" role="status">{self.nothing}</p>'
 
     def picked(self, event: gr.EventData, choice: Callable[..., Any]) -> Any:

@@ -1,7 +1,8 @@
-"""The page's texts in other languages: English stands in the code and is the key, each other language is one file of `languages/`.
+"""The page's texts in other languages: English stands in the code and is the key, each other language is one file of
+`languages/`.
 
-A key may have places for values. `{n}`, `{n2}` … take a figure, which is written as the language writes figures; a place with a
-capital letter takes another text of the file; any other takes what it finds, untouched.
+A key may have places for values. `{n}`, `{n2}` … take a figure, which is written as the language writes figures; a
+place with a capital letter takes another text of the file; any other takes what it finds, untouched.
 """
 
 import functools
@@ -17,7 +18,10 @@ PLACE = re.compile(r"\{([A-Za-z]\w*)\}")
 _NUMBER = r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?"
 _FIGURE = rf"{_NUMBER}(?: ?(?:%|[kMGT]?B|M|bytes|s|min|h)(?![A-Za-z]))?"
 FIGURES = rf"{_FIGURE}(?: {_FIGURE})*"
-LONGEST, MOST_SENTENCES = 1200, 8  # no text of ours comes near them, and who sends a long one must not keep the page busy
+LONGEST, MOST_SENTENCES = (
+    1200,
+    8,
+)  # no text of ours comes near them, and who sends a long one must not keep the page busy
 _TAG = re.compile(r"(<[^>]*>)")
 _NAME = re.compile(r"<(/?)([a-zA-Z][\w-]*)")
 _SPOKEN = re.compile(r'(?<![\w-])(aria-label|placeholder|title)="([^"]*)"')
@@ -43,7 +47,9 @@ class Language:
         """5,786 -> 5.786 and 6.7 B -> 6,7 Mrd., say."""
         marks = {",": self.figures["thousands"], ".": self.figures["decimal"]}
         units = self.figures["units"]
-        return re.sub(r"[A-Za-z%]+", lambda unit: units.get(unit[0], unit[0]), re.sub("[,.]", lambda mark: marks[mark[0]], text))
+        return re.sub(
+            r"[A-Za-z%]+", lambda unit: units.get(unit[0], unit[0]), re.sub("[,.]", lambda mark: marks[mark[0]], text)
+        )
 
     def _say(self, text: str) -> str | None:
         """A text in this language; None where it is none of ours."""
@@ -81,7 +87,7 @@ class Language:
         """Texts that follow one another, the longest first one that is ours."""
         ends = [match.end() for match in re.finditer(r"[.!?:;,](?= )", text)]
         for end in reversed(ends[:MOST_SENTENCES]):
-            if (first := self.say(text[:end])) and (rest := self.say(text[end + 1:])):
+            if (first := self.say(text[:end])) and (rest := self.say(text[end + 1 :])):
                 return f"{first} {rest}"
         return None
 
@@ -97,7 +103,10 @@ def _looseness(key: str) -> tuple[int, int]:
 
 def _pattern(key: str) -> re.Pattern[str]:
     parts = PLACE.split(key)
-    places = (f"(?P<{part}>{FIGURES if _is_figure(part) else '.+?'})" if i % 2 else re.escape(part) for i, part in enumerate(parts))
+    places = (
+        f"(?P<{part}>{FIGURES if _is_figure(part) else '.+?'})" if i % 2 else re.escape(part)
+        for i, part in enumerate(parts)
+    )
     return re.compile("".join(places), re.DOTALL)
 
 
@@ -125,12 +134,16 @@ def translated(html: str, language: str) -> str:
     for part in _TAG.split(html):
         tag = _NAME.match(part)
         if left_alone:
-            depth += ((-1 if tag[1] else 1) if tag and tag[2] == left_alone else 0)
+            depth += (-1 if tag[1] else 1) if tag and tag[2] == left_alone else 0
             left_alone = left_alone if depth else ""
         elif tag and 'translate="no"' in part:
             left_alone, depth = tag[2], 1
         else:
-            part = _SPOKEN.sub(lambda found: f'{found[1]}="{_node(found[2], language)}"', part) if tag else _node(part, language)
+            part = (
+                _SPOKEN.sub(lambda found: f'{found[1]}="{_node(found[2], language)}"', part)
+                if tag
+                else _node(part, language)
+            )
         parts.append(part)
     return "".join(parts)
 
@@ -141,10 +154,13 @@ def _node(text: str, language: str) -> str:
     said = LANGUAGES[language].say(words)
     if said is None:
         return text
-    before, after = text[:len(text) - len(text.lstrip())], text[len(text.rstrip()):]
+    before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
     return f"{before}{escape(said)}{after}"
 
 
 def texts_in(script: str) -> dict[str, dict[str, str]]:
     """{language: {text: the same in it}} for the texts a script of the browser holds."""
-    return {name: {key: text for key, text in language.texts.items() if key in script} for name, language in LANGUAGES.items()}
+    return {
+        name: {key: text for key, text in language.texts.items() if key in script}
+        for name, language in LANGUAGES.items()
+    }

@@ -14,5 +14,7 @@ def card_words(name: str) -> str:
         return ""
     (_, what), *rest = card(method)
     names = {"Paper": ' translate="no"'}  # of people and of papers
-    parts = "".join(f"<dt>{escape(heading)}</dt><dd{names.get(heading, '')}>{escape(text)}</dd>" for heading, text in rest)
+    parts = "".join(
+        f"<dt>{escape(heading)}</dt><dd{names.get(heading, '')}>{escape(text)}</dd>" for heading, text in rest
+    )
     return f"<p>{escape(what)}</p><details><summary>More about this method</summary><dl>{parts}</dl></details>"

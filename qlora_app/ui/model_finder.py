@@ -19,16 +19,27 @@ from .hub_finder import HubFinder
 from .recipe_form import SEARCH, chosen_model
 from .theme import plain
 
-MATTERS = ("base_model", "base_model.revision", "base_model.precision", "base_model.double_quantization", "base_model.compute_type",
-           "training.optimizer", "training.max_length", "training.gradient_checkpointing")
+MATTERS = (
+    "base_model",
+    "base_model.revision",
+    "base_model.precision",
+    "base_model.double_quantization",
+    "base_model.compute_type",
+    "training.optimizer",
+    "training.max_length",
+    "training.gradient_checkpointing",
+)
 
 
 class ModelFinder(HubFinder):
     """Its components and what they do."""
 
     kind = "model"
-    nothing = ("Nothing found. The search looks for models that can learn the chosen task and come as safetensors; try fewer words, such "
-               "as qwen, t5 or roberta.")
+    nothing = (
+        "Nothing found. The search looks for models that can learn the chosen task and come as safetensors; try fewer "
+        "words, such "
+        "as qwen, t5 or roberta."
+    )
 
     # ---- components
 
@@ -85,8 +96,14 @@ class ModelFinder(HubFinder):
 
     def check_visitor(self, model: ModelChoice) -> None:
         """Raises UserError where a visitor of a demonstration names a folder that is not offered."""
-        if model.source == "folder" and not self.page.may_change and model.folder not in local_models(self.page.settings.models):
-            raise UserError("Visitors choose a folder from the list; others of this machine are not looked into for them.")
+        if (
+            model.source == "folder"
+            and not self.page.may_change
+            and model.folder not in local_models(self.page.settings.models)
+        ):
+            raise UserError(
+                "Visitors choose a folder from the list; others of this machine are not looked into for them."
+            )
 
     def _model(self, values: Sequence[Any]) -> ModelChoice:
         revision = dict(zip(self.form.controls, values, strict=True)).get("base_model.revision")

@@ -27,7 +27,9 @@ class Page:
         return not self.settings.is_demonstration
 
     def may_show(self, data: DatasetChoice | None) -> bool:
-        """Rows of somebody's data, and what was made of them, are for those who may also upload; the starter's are for everybody."""
+        """Rows of somebody's data, and what was made of them, are for those who may also upload; the starter's are for
+        everybody.
+        """
         return self.may_change or (data is not None and data.source == "starter")
 
     @property
@@ -46,7 +48,9 @@ class Page:
         return next((run for run in runs if run.is_alive()), runs[0] if runs else None)
 
     def start(self, run: Run) -> None:
-        if run.status().is_active:  # a second click, or a second page: a wish left now would train it once more at its end
+        if (
+            run.status().is_active
+        ):  # a second click, or a second page: a wish left now would train it once more at its end
             return
         run.ask("start")
         self.supervisor.wake()

@@ -32,11 +32,23 @@ class PresetShelf:
         with gr.Accordion("Presets", open=False, elem_id="presets") as self.fold:
             self.list = plain(self.list_words(), js_on_load=on_click("take", "preset"), elem_id="preset-list")
             with gr.Row(elem_classes="keep", equal_height=True, visible=self.page.may_change) as self.keep:
-                self.name = gr.Textbox(label="Save the form as", placeholder="my-style", max_lines=1, scale=3, min_width=120,
-                                       interactive=True, elem_id="preset-name")
+                self.name = gr.Textbox(
+                    label="Save the form as",
+                    placeholder="my-style",
+                    max_lines=1,
+                    scale=3,
+                    min_width=120,
+                    interactive=True,
+                    elem_id="preset-name",
+                )
                 self.save = gr.Button("Save as preset", size="sm", min_width=110, elem_id="save-preset")
-            self.file = gr.UploadButton("Load a recipe file", size="sm", file_types=[".yaml", ".yml"], elem_id="load-recipe",
-                                        visible=self.page.may_change)
+            self.file = gr.UploadButton(
+                "Load a recipe file",
+                size="sm",
+                file_types=[".yaml", ".yml"],
+                elem_id="load-recipe",
+                visible=self.page.may_change,
+            )
         self.said = plain(js_on_load=on_click("take", "preset"), elem_id="preset-said")
 
     @property
@@ -48,7 +60,9 @@ class PresetShelf:
 
     @reads
     def choose(self, event: gr.EventData, *values: Any) -> list[Any]:
-        """A preset onto the form, data that is not here aside; if it does not fit, the nearest one that does is offered."""
+        """A preset onto the form, data that is not here aside; if it does not fit, the nearest one that does is
+        offered.
+        """
         name = str((event._data or {}).get("preset", ""))
         recipe = self.page.presets.load(name)
         return self._onto_form(recipe, values, self._unfit_words(name, recipe))
@@ -61,7 +75,11 @@ class PresetShelf:
             recipe = Recipe.from_dict(self.page.presets.read(path))
         except UserError as error:
             named = UserError(str(error).replace(str(path), path.name), error.problems)
-            return [gr.skip(), self.tab.problem_words(named, f"{path.name} cannot be loaded:"), *[gr.skip()] * len(self.tab.form_outputs)]
+            return [
+                gr.skip(),
+                self.tab.problem_words(named, f"{path.name} cannot be loaded:"),
+                *[gr.skip()] * len(self.tab.form_outputs),
+            ]
         return self._onto_form(recipe, values, "")
 
     @changes
@@ -73,7 +91,10 @@ class PresetShelf:
             if error.problems:
                 return gr.skip(), gr.skip(), gr.skip(), *self.tab.mistakes(error)
             return gr.skip(), gr.skip(), self.tab.problem_words(error), gr.skip(), gr.skip()
-        said = f'<p class="quiet" role="status">Saved as <b translate="no">{escape(kept)}</b>. It stands first in the list.</p>'
+        said = (
+            f'<p class="quiet" role="status">Saved as <b translate="no">{escape(kept)}</b>. It stands first in the '
+            f"list.</p>"
+        )
         return self.list_words(), "", said, gr.skip(), gr.skip()
 
     @reads
@@ -86,7 +107,11 @@ class PresetShelf:
         if data_value(recipe.dataset) not in [value for _, value in self.tab.form.data_choices()]:
             recipe = recipe.model_copy(update={"dataset": self.tab.form.data_of(values)})
             words += " It brings no data, so the data you chose stays."
-        return [gr.Accordion(open=False), f'<p class="quiet" role="status">{words}</p>{unfit}', *self.tab.fill_with(recipe)]
+        return [
+            gr.Accordion(open=False),
+            f'<p class="quiet" role="status">{words}</p>{unfit}',
+            *self.tab.fill_with(recipe),
+        ]
 
     # ---- words
 
@@ -95,7 +120,10 @@ class PresetShelf:
         usable, broken = self.page.presets.all()
         own = [name for name in by_size(usable) if self.page.presets.is_own(name)]
         rows = "".join(self._row(name, usable[name]) for name in [*own, *(n for n in by_size(usable) if n not in own)])
-        wrong = "".join(f'<li class="broken"><b translate="no">{escape(name)}</b> {escape(text)}</li>' for name, text in broken.items())
+        wrong = "".join(
+            f'<li class="broken"><b translate="no">{escape(name)}</b> {escape(text)}</li>'
+            for name, text in broken.items()
+        )
         return f'<ul class="shelf">{rows}{wrong}</ul>'
 
     def _row(self, name: str, recipe: Recipe) -> str:
@@ -103,8 +131,11 @@ class PresetShelf:
         facts = [asks_for(recipe), here_in_words(recipe), "your own" if own else ""]
         title = recipe.name if recipe.name and not own else name  # one's own go by the name they were saved under
         written = ' translate="no"' if own else ""
-        return (f'<li><button type="button" data-preset="{escape(name)}"><b{written}>{escape(title)}</b> '
-                f'<small>{escape(" · ".join(filter(None, facts)))}</small> <span{written}>{escape(recipe.note)}</span></button></li>')
+        return (
+            f'<li><button type="button" data-preset="{escape(name)}"><b{written}>{escape(title)}</b> '
+            f"<small>{escape(' · '.join(filter(None, facts)))}</small> "
+            f"<span{written}>{escape(recipe.note)}</span></button></li>"
+        )
 
     def _unfit_words(self, name: str, recipe: Recipe) -> str:
         """The reason stands with the model on the form; here is what to do about it."""
@@ -112,7 +143,11 @@ class PresetShelf:
             return ""
         usable = self.page.presets.all()[0]
         other = nearest_that_fits(name, usable)
-        offer = (f'<button type="button" class="link" data-preset="{escape(other)}">Take '
-                 f'<span translate="no">{escape(usable[other].title)}</span></button>, '
-                 "the nearest that does." if other else "No preset does.")
+        offer = (
+            f'<button type="button" class="link" data-preset="{escape(other)}">Take '
+            f'<span translate="no">{escape(usable[other].title)}</span></button>, '
+            "the nearest that does."
+            if other
+            else "No preset does."
+        )
         return f'<p class="warning" role="status">It does not fit this machine. {offer}</p>'

@@ -1,7 +1,7 @@
 """The recipe as a form. Every control is made from the declaration of its setting; no setting is named a second time.
 
-Two pairs of settings are one question for a person and one control here: which model (`base_model.source` and `.id`) and
-which data (`dataset.source` and `.id`). `Effort` is a shortcut that writes `training.epochs`.
+Two pairs of settings are one question for a person and one control here: which model (`base_model.source` and `.id`)
+and which data (`dataset.source` and `.id`). `Effort` is a shortcut that writes `training.epochs`.
 """
 
 import re
@@ -31,7 +31,14 @@ PAIRS = ("base_model", "dataset")
 METHOD, LEARNING_RATE, BATCH_SIZE = "method.name", "training.learning_rate", "training.batch_size"
 SEARCH = "hub"  # what the model control says while somebody looks for one
 SEARCH_DATA, PASTE = "hub/", "file/"  # what the data control says while somebody looks for data, or brings some
-SECTIONS = {"": "Name", "task": "Task", "training": "Training", "method": "Adapter", "base_model": "Model", "dataset": "Data"}
+SECTIONS = {
+    "": "Name",
+    "task": "Task",
+    "training": "Training",
+    "method": "Adapter",
+    "base_model": "Model",
+    "dataset": "Data",
+}
 FIELDS = dict(leaves(Recipe))
 
 
@@ -55,20 +62,42 @@ class RecipeForm:
         self.controls.clear()  # the first of them
         recipe = self.first_recipe()
         self.controls["base_model"] = gr.Dropdown(
-            self.model_choices(), value=model_value(recipe.base_model), label="Model", allow_custom_value=True, interactive=True,
-            info="Or type a folder of this machine, or a Hub id.", elem_id=element_id("base_model"))
+            self.model_choices(),
+            value=model_value(recipe.base_model),
+            label="Model",
+            allow_custom_value=True,
+            interactive=True,
+            info="Or type a folder of this machine, or a Hub id.",
+            elem_id=element_id("base_model"),
+        )
 
     def build_data(self) -> None:
         recipe = self.first_recipe()
         self.controls["dataset"] = gr.Dropdown(
-            self.data_choices(), value=data_value(recipe.dataset), label="Data", interactive=True,
-            elem_id=element_id("dataset"), allow_custom_value=True)
+            self.data_choices(),
+            value=data_value(recipe.dataset),
+            label="Data",
+            interactive=True,
+            elem_id=element_id("dataset"),
+            allow_custom_value=True,
+        )
 
     def build_list(self, name: str, visible: bool = True) -> gr.Dropdown:
-        """A setting whose values are known only when the data is: a list that is filled then, in which one can also type."""
+        """A setting whose values are known only when the data is: a list that is filled then, in which one can also
+        type.
+        """
         field = self.fields[name]
-        self.controls[name] = gr.Dropdown([], value="", label=field.title, info=_explained(field), allow_custom_value=True,
-                                          interactive=True, elem_id=element_id(name), min_width=130, visible=visible)
+        self.controls[name] = gr.Dropdown(
+            [],
+            value="",
+            label=field.title,
+            info=_explained(field),
+            allow_custom_value=True,
+            interactive=True,
+            elem_id=element_id(name),
+            min_width=130,
+            visible=visible,
+        )
         return self.controls[name]
 
     def build_one(self, name: str, **look: Any) -> Component:
@@ -89,7 +118,9 @@ class RecipeForm:
                 self._build_kinds(self.first_recipe())
 
     def _build_kinds(self, recipe: Recipe) -> None:
-        """The method's card and the settings of every method, those of the chosen one to be seen; what is typed into others stays."""
+        """The method's card and the settings of every method, those of the chosen one to be seen; what is typed into
+        others stays.
+        """
         self.card = plain(card_words(recipe.method.name), elem_id="method-card")
         for kind in dict(options(self.fields[METHOD]) or []).values():
             with gr.Group(visible=kind == recipe.method.name) as self.kinds[kind]:
@@ -117,8 +148,12 @@ class RecipeForm:
             return Recipe.from_dict(nested)
         except UserError as error:
             places = {name: self.place(name, given[METHOD]) for name in error.problems}
-            problems = {place: "Nothing is entered here. It needs a number." if given.get(place, 0) is None else error.problems[name]
-                        for name, place in places.items()}
+            problems = {
+                place: "Nothing is entered here. It needs a number."
+                if given.get(place, 0) is None
+                else error.problems[name]
+                for name, place in places.items()
+            }
             raise UserError(str(error), problems) from error
 
     def place(self, name: str, method: str = "") -> str:
@@ -175,9 +210,12 @@ class RecipeForm:
         return suggested(ModelChoice(), DatasetChoice())
 
     def model_choices(self) -> list[tuple[str, str]]:
-        return [("Pennywick starter (built in)", model_value(ModelChoice()))] + [
-            (Written(_short(folder.name)), str(folder)) for folder in local_models(self.settings.models)] + [
-            (Written(_short(model.id)), model.id) for model in kept_models()] + [("Find one on the Hugging Face Hub…", SEARCH)]
+        return (
+            [("Pennywick starter (built in)", model_value(ModelChoice()))]
+            + [(Written(_short(folder.name)), str(folder)) for folder in local_models(self.settings.models)]
+            + [(Written(_short(model.id)), model.id) for model in kept_models()]
+            + [("Find one on the Hugging Face Hub…", SEARCH)]
+        )
 
     def data_choices(self, also: DatasetChoice | None = None) -> list[tuple[str, str]]:
         """Everything that can be learned from; `also` what is chosen, which need not be here yet."""
@@ -187,17 +225,21 @@ class RecipeForm:
         hub = [DatasetChoice(source="hub", id=id) for id in kept_data(folder)]
         if also and also.source == "hub" and also.id and also.id not in [one.id for one in hub]:
             hub.append(DatasetChoice(source="hub", id=also.id))
-        return [*((_short(_words(choice)), data_value(choice)) for choice in built_in),
-                *((Written(_short(_words(choice))), data_value(choice)) for choice in (*own, *hub)),
-                ("Find one on the Hugging Face Hub…", SEARCH_DATA), ("Paste text or drop files…", PASTE)]
+        return [
+            *((_short(_words(choice)), data_value(choice)) for choice in built_in),
+            *((Written(_short(_words(choice))), data_value(choice)) for choice in (*own, *hub)),
+            ("Find one on the Hugging Face Hub…", SEARCH_DATA),
+            ("Paste text or drop files…", PASTE),
+        ]
 
 
 def suggested(model: ModelChoice, data: DatasetChoice, method: str = "") -> Recipe:
-    """The settings that suit a model and its data before anybody changes them, with the learning rate of a `method` that is chosen.
+    """The settings that suit a model and its data before anybody changes them, with the learning rate of a `method`
+    that is chosen.
 
-    Starter model and dataset have a preset; the starter with a person's own file takes the one of the first dataset (it is
-    so small that it needs another learning rate than models usually do); a Hub model takes those of its preset, if it has
-    one; every other model takes the defaults.
+    Starter model and dataset have a preset; the starter with a person's own file takes the one of the first dataset (it
+    is so small that it needs another learning rate than models usually do); a Hub model takes those of its preset, if
+    it has one; every other model takes the defaults.
     """
     if preset := preset_for(model, data):
         return preset.suiting(method)
@@ -213,7 +255,10 @@ def preset_for(model: ModelChoice, data: DatasetChoice) -> Recipe | None:
     shipped = Presets()
     for name in shipped.names():
         preset = shipped.load(name)
-        if preset.base_model.source == "starter" and (preset.dataset.source, preset.dataset.id) == (data.source, data.id):
+        if preset.base_model.source == "starter" and (preset.dataset.source, preset.dataset.id) == (
+            data.source,
+            data.id,
+        ):
             return preset
     return None
 
@@ -257,19 +302,29 @@ def effort_of(epochs: float, meant: dict[str, float]) -> str | None:
 def _can_be_chosen(name: str, field: FieldInfo) -> bool:
     group, _, last = name.rpartition(".")
     in_a_pair = group in PAIRS and last in ("source", "id")
-    return not in_a_pair and not is_recorded(field) and len(options(field) or "ab") > 1  # with a single option there is nothing to choose
+    return (
+        not in_a_pair and not is_recorded(field) and len(options(field) or "ab") > 1
+    )  # with a single option there is nothing to choose
 
 
 def _control(name: str, field: FieldInfo, value: Any, **look: Any) -> Component:
-    words: dict[str, Any] = {"label": field.title or name, "info": _explained(field), "value": value, "interactive": True,
-                             "elem_id": element_id(name), **look}
+    words: dict[str, Any] = {
+        "label": field.title or name,
+        "info": _explained(field),
+        "value": value,
+        "interactive": True,
+        "elem_id": element_id(name),
+        **look,
+    }
     if choices := options(field):
         return gr.Dropdown(choices, filterable=False, **words)
     if field.annotation is bool:
         return gr.Checkbox(**words)
     if field.annotation in (int, float):
         step = 1 if field.annotation is int else (field.default or 0.1) / 10
-        return gr.Number(step=step, **words)  # no minimum or maximum: the recipe itself says what is wrong, and at which field
+        return gr.Number(
+            step=step, **words
+        )  # no minimum or maximum: the recipe itself says what is wrong, and at which field
     lines = 3 if get_origin(field.annotation) is list else 1
     return gr.Textbox(**{"lines": lines, "max_lines": max(1, lines * 2), **words})
 
@@ -291,12 +346,14 @@ def _as_typed(field: FieldInfo, value: Any) -> Any:
 
 
 def _pair(name: str, value: Any) -> dict[str, str]:
-    """"starter", a folder or a Hub id -> settings of base_model; "file/ab-my.json" -> settings of dataset."""
+    """ "starter", a folder or a Hub id -> settings of base_model; "file/ab-my.json" -> settings of dataset."""
     text = str(value or "").strip()
     if name == "dataset":
         source, slash, id = text.partition("/")
         known = source in ("starter", "file", "hub") and slash
-        return {"source": source, "id": id} if known else {"source": "hub" if slash else "file", "id": text}  # typed by hand
+        return (
+            {"source": source, "id": id} if known else {"source": "hub" if slash else "file", "id": text}
+        )  # typed by hand
     if text in ("starter", SEARCH):
         return {"source": text, "id": ""}
     is_path = text.startswith(("/", "~", ".")) or "\\" in text or Path(text).is_dir()

@@ -1,7 +1,7 @@
 """One run as people see it: state, figures, proof, samples, log. The Train tab and the Runs tab show the same card.
 
-The card lives in the browser: its script asks `poll` and gets only the parts that changed. Parts are made here, and every
-word in them that a person or a model wrote is escaped here.
+The card lives in the browser: its script asks `poll` and gets only the parts that changed. Parts are made here, and
+every word in them that a person or a model wrote is escaped here.
 """
 
 import functools
@@ -28,8 +28,16 @@ from .speaking import visitors_language
 from .theme import plain
 
 FOLDER = Path(__file__).parent
-STATES = {"queued": "Waiting", "starting": "Starting", "running": "Training", "stopping": "Stopping", "done": "Finished",
-          "stopped": "Stopped", "failed": "Failed", "interrupted": "Interrupted"}
+STATES = {
+    "queued": "Waiting",
+    "starting": "Starting",
+    "running": "Training",
+    "stopping": "Stopping",
+    "done": "Finished",
+    "stopped": "Stopped",
+    "failed": "Failed",
+    "interrupted": "Interrupted",
+}
 LONGEST_SHOWN = 400  # characters of an answer
 SENTENCE_ENDS = (".", "!", "?", "…", ".”", "!”", "?”", '."', '!"', '?"', ")")
 NO_FIGURE = "\N{EN DASH}"
@@ -52,23 +60,30 @@ SKELETON = """
   <p class="only-read" role="status" aria-live="polite"></p>
 </article>"""
 EMPTY = """<div class="welcome"><h2>Nothing trained yet</h2>
-<p>Press <b>Start training</b>. The model learns from the data on the left while you watch, and you can talk to it when it is done.</p>
-<ol><li><b>Start</b>one click, everything is set</li><li><b>Watch</b>the loss falls, answers appear</li>
+<p>Press <b>Start training</b>. The model learns from the data on the left while you watch, and you can talk to it when
+it is done.</p> <ol><li><b>Start</b>one click, everything is set</li><li><b>Watch</b>the loss falls, answers appear</li>
 <li><b>Chat</b>before and after, side by side</li></ol></div>"""
-NOTHING_HERE = """<div class="welcome"><h2>Nothing to see yet</h2><p>No model has been trained here so far. When the owner of this
-demonstration trains one, you can watch it and talk to it.</p></div>"""
+NOTHING_HERE = """<div class="welcome"><h2>Nothing to see yet</h2><p>No model has been trained here so far.
+When the owner of this demonstration trains one, you can watch it and talk to it.</p></div>"""
 
 
 def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
     """The component; its value is the id of the run it shows ("" for none). Its events are named in run_card.js."""
     script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in ("words.js", "chart.js", "run_card.js"))
     texts = json.dumps(texts_in(SKELETON + script), ensure_ascii=False)
-    return plain("", html_template=SKELETON, js_on_load=f"const TEXTS = {texts};\n{script}",
-                 server_functions=[cards.poll_function()], **words)
+    return plain(
+        "",
+        html_template=SKELETON,
+        js_on_load=f"const TEXTS = {texts};\n{script}",
+        server_functions=[cards.poll_function()],
+        **words,
+    )
 
 
 class RunCards:
-    """Answers what the cards of all browsers ask. What fifty of them ask within half a second is read from the disk once."""
+    """Answers what the cards of all browsers ask. What fifty of them ask within half a second is read from the disk
+    once.
+    """
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -77,8 +92,10 @@ class RunCards:
 
     def poll_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
         """`poll` as a plain function: Gradio calls it by that name from the browser."""
+
         def poll(asked: dict[str, Any]) -> dict[str, Any]:
             return self.poll(asked)
+
         return poll
 
     def poll(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +120,9 @@ class RunCards:
         if asked.get("log") and not self.page.may_change:
             parts["log"] = "The log is not shown to visitors."
         elif asked.get("log"):
-            parts["log"] = f'<span translate="no">{log}</span>' if (log := escape(run.log_tail())) else "The log is empty."
+            parts["log"] = (
+                f'<span translate="no">{log}</span>' if (log := escape(run.log_tail())) else "The log is empty."
+            )
         known = asked.get("chart")
         return _only_new(parts, asked) | facts | {"chart": newer(drawn, known if isinstance(known, dict) else {})}
 
@@ -111,12 +130,23 @@ class RunCards:
         """(parts, facts, chart) of a run; `now` only tells when it is to be read again."""
         run = self.page.store.get(id)
         status, recipe, proved = run.status(), recipe_of(run), run.proof()
-        changed = changed_since(recipe.dataset, self.page.settings.data) if recipe and status.state not in MOVING else []
-        parts = {"head": head(run, recipe, status, changed), "tiles": tiles(status), "actions": actions(run, status, self.page.may_change),
-                 "proof": proof(proved) if proved else "",
-                 "samples": samples(run.samples()) if self.page.may_show(recipe and recipe.dataset) else ""}
-        facts = {"state": status.state, "live": status.state in MOVING, "total": status.total,
-                 "progress": status.progress, "say": _announcement(status)}
+        changed = (
+            changed_since(recipe.dataset, self.page.settings.data) if recipe and status.state not in MOVING else []
+        )
+        parts = {
+            "head": head(run, recipe, status, changed),
+            "tiles": tiles(status),
+            "actions": actions(run, status, self.page.may_change),
+            "proof": proof(proved) if proved else "",
+            "samples": samples(run.samples()) if self.page.may_show(recipe and recipe.dataset) else "",
+        }
+        facts = {
+            "state": status.state,
+            "live": status.state in MOVING,
+            "total": status.total,
+            "progress": status.progress,
+            "say": _announcement(status),
+        }
         return parts, facts, chart(run, status.total)
 
     def _alive(self, now: int) -> list[Run]:
@@ -129,8 +159,10 @@ def _another(run: Run, alive: Sequence[Run]) -> str:
     live = next((other for other in alive if other.id != run.id), None)
     if live is None:
         return ""
-    return (f'<p class="note">Being trained now: <span translate="no">{escape(title_of(live))}</span> '
-            f'<button type="button" class="link" data-show="{escape(live.id)}">Show it</button></p>')
+    return (
+        f'<p class="note">Being trained now: <span translate="no">{escape(title_of(live))}</span> '
+        f'<button type="button" class="link" data-show="{escape(live.id)}">Show it</button></p>'
+    )
 
 
 def _only_new(parts: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:
@@ -168,10 +200,13 @@ def head(run: Run, recipe: Recipe | None, status: Status, changed: Sequence[str]
     warnings = "".join(f"<li>{escape(text)}</li>" for text in dict.fromkeys((*status.warnings, *changed)))
     decided = run.computes_in()
     how = f'<p class="note">{escape(decided.why)}</p>' if decided and decided.why else ""
-    return (f'<div class="line"><span class="dot {dot}"></span><b>{escape(word)}</b>'
-            f'<span class="what" translate="no">{escape(title)}</span></div>'
-            + (f'<p class="sentence">{escape(sentence)}</p>' if sentence else "")
-            + how + (f'<ul class="warnings">{warnings}</ul>' if warnings else ""))
+    return (
+        f'<div class="line"><span class="dot {dot}"></span><b>{escape(word)}</b>'
+        f'<span class="what" translate="no">{escape(title)}</span></div>'
+        + (f'<p class="sentence">{escape(sentence)}</p>' if sentence else "")
+        + how
+        + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
+    )
 
 
 def tiles(status: Status) -> str:
@@ -179,19 +214,31 @@ def tiles(status: Status) -> str:
     if status.loss is None and not status.step:
         return ""
     moving = status.state in MOVING
-    cells = [("Loss", _figure(status.loss, loss_figure), f"was {loss_figure(status.first_loss)}" if status.first_loss is not None else ""),
-             ("Step", f"{status.step:,}", f"of {status.total:,}")]
+    cells = [
+        (
+            "Loss",
+            _figure(status.loss, loss_figure),
+            f"was {loss_figure(status.first_loss)}" if status.first_loss is not None else "",
+        ),
+        ("Step", f"{status.step:,}", f"of {status.total:,}"),
+    ]
     if moving:
         cells.append(("Time left", left(status.seconds_left) if status.seconds_left is not None else NO_FIGURE, ""))
     else:
         cells.append(("Time", duration(status.seconds), ""))
-    cells += [("Speed", _figure(status.tokens_per_second, "{:,.0f}".format), "tokens/s"),
-              ("Memory", f"{status.memory_mb:,}" if status.memory_mb else NO_FIGURE, "MB" if status.memory_mb else "")]
-    return "".join(f"<div><dt>{name}</dt><dd>{value} <small>{remark}</small></dd></div>" for name, value, remark in cells)
+    cells += [
+        ("Speed", _figure(status.tokens_per_second, "{:,.0f}".format), "tokens/s"),
+        ("Memory", f"{status.memory_mb:,}" if status.memory_mb else NO_FIGURE, "MB" if status.memory_mb else ""),
+    ]
+    return "".join(
+        f"<div><dt>{name}</dt><dd>{value} <small>{remark}</small></dd></div>" for name, value, remark in cells
+    )
 
 
 def actions(run: Run, status: Status, may_change: bool) -> str:
-    """What the visitor can do with this run now, as buttons; the script turns a click into an event of the same name."""
+    """What the visitor can do with this run now, as buttons; the script turns a click into an event of the same
+    name.
+    """
     talk, buttons = run.newest_adapter() is not None, []
     if status.state == "queued":
         return _button("unqueue", "Take it out of the queue") if may_change else ""
@@ -204,10 +251,14 @@ def actions(run: Run, status: Status, may_change: bool) -> str:
             buttons.append('<button type="button" disabled aria-describedby="why-no-chat">Chat with it</button>')
         stopping = status.state == "stopping"
         if may_change:
-            buttons.append('<button type="button" disabled>Stopping…</button>' if stopping else _button("stop", "Stop and keep"))
+            buttons.append(
+                '<button type="button" disabled>Stopping…</button>' if stopping else _button("stop", "Stop and keep")
+            )
     elif may_change and status.state in ("stopped", "interrupted", "failed"):
         buttons.append(_button("resume", "Try again" if status.state == "failed" else "Resume", "" if talk else "main"))
-    why = "" if talk or not status.is_active else '<small id="why-no-chat">Chat opens with the first checkpoint.</small>'
+    why = (
+        "" if talk or not status.is_active else '<small id="why-no-chat">Chat opens with the first checkpoint.</small>'
+    )
     return "".join(buttons) + why
 
 
@@ -231,7 +282,11 @@ def samples(rows: list[dict[str, Any]]) -> str:
     asked: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         asked.setdefault(str(row.get("question", "")), []).append(row)
-    return ('<h3>What it answers</h3>' + "".join(_sample(question, answers) for question, answers in asked.items())) if asked else ""
+    return (
+        ("<h3>What it answers</h3>" + "".join(_sample(question, answers) for question, answers in asked.items()))
+        if asked
+        else ""
+    )
 
 
 def _sample(question: str, answers: list[dict[str, Any]]) -> str:
@@ -240,13 +295,20 @@ def _sample(question: str, answers: list[dict[str, Any]]) -> str:
     right = bool(expected) and str(last.get("answer", "")).strip() == expected.strip()
     now = '<div class="now"><h4>Now</h4><p class="quiet">soon</p></div>'
     if len(answers) > 1:
-        when = f'Now, step {int(last.get("step", 0)):,}{" · as expected" if right else ""}'
+        when = f"Now, step {int(last.get('step', 0)):,}{' · as expected' if right else ''}"
         more = _cut(last) if "is_cut" in last else ""
-        now = f'<div class="now{" right" if right else ""}"><h4>{when}</h4><p>{_shown(last.get("answer"))}{more}</p></div>'
-    wanted = f'<p class="expected">Expected: <span translate="no">{escape(expected)}</span></p>' \
-        if expected and not right and len(answers) > 1 else ""
-    return (f'<div class="sample"><p class="question" translate="no">{escape(question)}</p><div class="pair">'
-            f'<div class="then"><h4>Before training</h4><p>{_shown(first.get("answer"))}{_cut(first)}</p></div>{now}</div>{wanted}</div>')
+        mark = " right" if right else ""
+        now = f'<div class="now{mark}"><h4>{when}</h4><p>{_shown(last.get("answer"))}{more}</p></div>'
+    wanted = (
+        f'<p class="expected">Expected: <span translate="no">{escape(expected)}</span></p>'
+        if expected and not right and len(answers) > 1
+        else ""
+    )
+    return (
+        f'<div class="sample"><p class="question" translate="no">{escape(question)}</p><div class="pair">'
+        f'<div class="then"><h4>Before '
+        f"training</h4><p>{_shown(first.get('answer'))}{_cut(first)}</p></div>{now}</div>{wanted}</div>"
+    )
 
 
 def _shown(answer: Any) -> str:
@@ -256,7 +318,9 @@ def _shown(answer: Any) -> str:
 
 
 def _cut(row: dict[str, Any]) -> str:
-    """A base goes on telling until it is stopped at the longest answer; without a sign of that it looks like a fault of the page."""
+    """A base goes on telling until it is stopped at the longest answer; without a sign of that it looks like a fault of
+    the page.
+    """
     text = str(row.get("answer") or "").rstrip()
     if "is_cut" in row:
         return '<span class="quiet">…</span>' if row["is_cut"] and len(text) <= LONGEST_SHOWN else ""

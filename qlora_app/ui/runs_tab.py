@@ -25,9 +25,12 @@ from .theme import on_click, plain
 
 SHOWN = 50
 TAKEN_ALONG = (".safetensors", ".json", ".jinja", ".md", ".model", ".txt")
-NONE_YET = """<div class="welcome"><h2>No runs yet</h2><p>Every training you start appears here and stays until you delete it.
-Go to <b>Train</b> and press <b>Start training</b>.</p></div>"""
-SAVE = "() => setTimeout(() => (document.querySelector('#file-ready a, a#file-ready, #file-ready button, button#file-ready')).click(), 150)"
+NONE_YET = """<div class="welcome"><h2>No runs yet</h2><p>Every training you start appears here
+and stays until you delete it. Go to <b>Train</b> and press <b>Start training</b>.</p></div>"""
+SAVE = (
+    "() => setTimeout(() => (document.querySelector('#file-ready a, a#file-ready, #file-ready button, "
+    "button#file-ready')).click(), 150)"
+)
 
 
 class RunsTab:
@@ -52,10 +55,19 @@ class RunsTab:
                 self.get_adapter = gr.Button("Download the adapter (zip)", size="sm", min_width=140)
                 self.get_recipe = gr.Button("Download the recipe", size="sm", min_width=140)
                 self.answers.build()
-                self.delete = gr.Button("Delete this run", size="sm", variant="stop", min_width=140, elem_id="delete",
-                                        visible=self.page.may_change)
+                self.delete = gr.Button(
+                    "Delete this run",
+                    size="sm",
+                    variant="stop",
+                    min_width=140,
+                    elem_id="delete",
+                    visible=self.page.may_change,
+                )
             with gr.Row(visible=False, elem_classes="confirm") as self.sure:
-                plain("<p>This deletes the run with its adapter and everything it saved. It cannot be brought back.</p>", scale=3)
+                plain(
+                    "<p>This deletes the run with its adapter and everything it saved. It cannot be brought back.</p>",
+                    scale=3,
+                )
                 self.yes = gr.Button("Delete it", size="sm", variant="stop", min_width=120, elem_id="yes-delete")
                 self.no = gr.Button("Keep it", size="sm", min_width=120)
             self.answers.build_result()
@@ -104,8 +116,8 @@ class RunsTab:
 
     @reads
     def adapter_file(self, id: str) -> str:
-        """The newest adapter as a zip, in PEFT's format, with what a method put into folders beside it; a checkpoint's optimizer and
-        the like stay behind."""
+        """The newest adapter as a zip, in PEFT's format, with what a method put into folders beside it; a checkpoint's
+        optimizer and the like stay behind."""
         run = self.page.store.get(id)
         adapter = run.newest_adapter()
         if adapter is None:
@@ -135,10 +147,15 @@ class RunsTab:
         if not runs:
             return NONE_YET if self.page.may_change else NOTHING_HERE
         rows = "".join(_row(run) for run in runs[:SHOWN])
-        rest = f'<p class="quiet">The newest {SHOWN} of {len(runs):,} runs. ' \
-               '<code translate="no">python -m qlora_app runs</code> lists all.</p>' \
-            if len(runs) > SHOWN else ""
-        columns = "".join(f'<th scope="col">{name}</th>' for name in ("Run", "State", "Loss", "Held-out right", "Time", "Started"))
+        rest = (
+            f'<p class="quiet">The newest {SHOWN} of {len(runs):,} runs. '
+            '<code translate="no">python -m qlora_app runs</code> lists all.</p>'
+            if len(runs) > SHOWN
+            else ""
+        )
+        columns = "".join(
+            f'<th scope="col">{name}</th>' for name in ("Run", "State", "Loss", "Held-out right", "Time", "Started")
+        )
         return f'<table class="runs"><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table>{rest}'
 
 
@@ -147,23 +164,37 @@ def _row(run: Run) -> str:
     share = ((proof.get("heldout") or {}).get("exact_match") or {}).get("after")
     started = datetime.fromtimestamp((run.folder / "recipe.yaml").stat().st_mtime)
     dot = "live" if status.is_active else escape(status.state)
-    loss, right = (NO_FIGURE if value is None else say(value) for value, say in ((status.loss, loss_figure), (share, "{:.0%}".format)))
-    return (f'<tr><td><button type="button" class="link" data-run="{escape(run.id)}" translate="no">{escape(title_of(run))}</button>'
-            f'<small translate="no">{escape(run.id)}</small></td>'
-            f'<td><span class="dot {dot}"></span>{STATES.get(status.state, escape(status.state))}</td>'
-            f"<td>{loss}</td><td>{right}</td><td>{duration(status.seconds)}</td>"
-            f"<td>{started:%b} {started.day}, {started:%H:%M}</td></tr>")
+    loss, right = (
+        NO_FIGURE if value is None else say(value)
+        for value, say in ((status.loss, loss_figure), (share, "{:.0%}".format))
+    )
+    return (
+        f'<tr><td><button type="button" class="link" data-run="{escape(run.id)}" '
+        f'translate="no">{escape(title_of(run))}</button>'
+        f'<small translate="no">{escape(run.id)}</small></td>'
+        f'<td><span class="dot {dot}"></span>{STATES.get(status.state, escape(status.state))}</td>'
+        f"<td>{loss}</td><td>{right}</td><td>{duration(status.seconds)}</td>"
+        f"<td>{started:%b} {started.day}, {started:%H:%M}</td></tr>"
+    )
 
 
 def details(run: Run, with_path: bool) -> str:
     """The recipe as it was saved, and what lies in the folder."""
     recipe = recipe_of(run)
-    text = f'<pre translate="no">{escape(recipe.to_yaml())}</pre>' if recipe else "<p>The recipe of this run cannot be read.</p>"
-    files = "".join(f'<tr><td translate="no">{escape(name)}</td><td>{size(count)}</td></tr>' for name, count in _files(run))
+    text = (
+        f'<pre translate="no">{escape(recipe.to_yaml())}</pre>'
+        if recipe
+        else "<p>The recipe of this run cannot be read.</p>"
+    )
+    files = "".join(
+        f'<tr><td translate="no">{escape(name)}</td><td>{size(count)}</td></tr>' for name, count in _files(run)
+    )
     path = f'<p class="quiet" translate="no">{escape(str(run.folder))}</p>' if with_path else ""
-    return (f"<details><summary>Recipe</summary>{text}</details>"
-            f'<details><summary>Files, {size(run.size())}</summary>{path}'
-            f"<table>{files}</table></details>")
+    return (
+        f"<details><summary>Recipe</summary>{text}</details>"
+        f"<details><summary>Files, {size(run.size())}</summary>{path}"
+        f"<table>{files}</table></details>"
+    )
 
 
 def _files(run: Run) -> list[tuple[str, int]]:
@@ -174,5 +205,7 @@ def _files(run: Run) -> list[tuple[str, int]]:
             found.append((path.name, path.stat().st_size))
     for folder in sorted([run.adapter, *run.checkpoints.glob("*-*")]):
         if folder.is_dir():
-            found.append((f"{folder.relative_to(run.folder)}/", sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())))
+            found.append(
+                (f"{folder.relative_to(run.folder)}/", sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()))
+            )
     return found

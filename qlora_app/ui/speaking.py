@@ -1,4 +1,6 @@
-"""The page in its visitor's language, in one place: what stands on it is translated in the browser, what handlers answer here."""
+"""The page in its visitor's language, in one place: what stands on it is translated in the browser, what handlers
+answer here.
+"""
 
 import functools
 import inspect
@@ -28,7 +30,9 @@ def said(text: str) -> str:
 
 
 def in_every_language(demo: gr.Blocks) -> gr.I18n:
-    """Marks what stands on a page for Gradio's translation and wraps its handlers; returns what `launch` takes as `i18n`."""
+    """Marks what stands on a page for Gradio's translation and wraps its handlers; returns what `launch` takes as
+    `i18n`.
+    """
     standing: dict[str, Callable[[str, str], str]] = {}
     for component in demo.blocks.values():
         _mark(component, standing)
@@ -82,12 +86,16 @@ def _error(error: gr.Error, language: str) -> gr.Error:
 
 
 def _answer(answer: Any, outputs: Sequence[Any], language: str) -> Any:
-    """What a handler answers, output by output: HTML and the words of options are ours, any other value is the person's."""
+    """What a handler answers, output by output: HTML and the words of options are ours, any other value is the
+    person's.
+    """
     if language not in LANGUAGES:
         return answer
     if len(outputs) == 1:
         return _value(answer, outputs[0], language)
-    return [_value(value, output, language) for value, output in zip(answer, outputs, strict=True)] if outputs else answer
+    return (
+        [_value(value, output, language) for value, output in zip(answer, outputs, strict=True)] if outputs else answer
+    )
 
 
 def _value(value: Any, output: Any, language: str) -> Any:

@@ -51,7 +51,8 @@ from .theme import plain
 
 OWN_NAMED = 4  # settings changed by hand that are named below Start
 DOUBLE_CLICK = 2.0  # seconds
-# Marks the fields that have a mistake, for eyes and for screen readers, and takes the marks away with the list of mistakes.
+# Marks the fields that have a mistake, for eyes and for screen readers, and takes the marks away with the list of
+# mistakes.
 MARK_FIELDS = """
 const unmark = () => document.querySelectorAll('.mistake').forEach(m => m.remove());
 const mark = (item, tries) => {
@@ -77,14 +78,16 @@ element.addEventListener('click', async e => {
   const range = document.createRange(), selection = getSelection();
   range.selectNodeContents(code); selection.removeAllRanges(); selection.addRange(range);
   let copied = false;
-  try { await navigator.clipboard.writeText(code.textContent); copied = true; } catch { copied = document.execCommand('copy'); }
-  said.textContent = element.querySelectorAll('i')[copied ? 0 : 1].textContent;
+  try { await navigator.clipboard.writeText(code.textContent); copied = true; } catch { copied =
+  document.execCommand('copy'); } said.textContent = element.querySelectorAll('i')[copied ? 0 : 1].textContent;
 });
 """
 
 
 class Basis(NamedTuple):
-    """What the form's settings were suggested for, and what a person has said of data that was chosen before: {data: {setting: value}}."""
+    """What the form's settings were suggested for, and what a person has said of data that was chosen before: {data:
+    {setting: value}}.
+    """
 
     model: str
     data: str
@@ -129,15 +132,23 @@ class TrainTab:
         self.finder.build()
         with gr.Column(elem_classes="data"):
             self.form.build_data()
-            self.upload = gr.UploadButton("Upload files", size="sm", elem_id="upload", file_types=ENDINGS, file_count="multiple",
-                                          visible=self.page.may_change)
+            self.upload = gr.UploadButton(
+                "Upload files",
+                size="sm",
+                elem_id="upload",
+                file_types=ENDINGS,
+                file_count="multiple",
+                visible=self.page.may_change,
+            )
             self.data_finder.build()
         self.coming.build()
         self.data_line = plain(self.data_words(recipe.dataset), elem_id="data-line")
         self.view.build()
         choices, note = effort_choices(recipe, self.page.store, self.page.settings.data)
         chosen = effort_of(recipe.training.epochs, epochs_meant(recipe, self.page.settings.data))
-        self.effort = gr.Radio(choices, value=chosen, label="Effort", elem_classes="segments", interactive=True, elem_id="effort")
+        self.effort = gr.Radio(
+            choices, value=chosen, label="Effort", elem_classes="segments", interactive=True, elem_id="effort"
+        )
         self.effort_note = plain(_quiet(note))
         self.alert = plain(js_on_load=MARK_FIELDS, elem_id="alert")
         self.start = gr.Button("Start training", variant="primary", elem_id="start", interactive=self.page.may_change)
@@ -151,7 +162,15 @@ class TrainTab:
     @property
     def form_outputs(self) -> list[Component]:
         """What `fill` fills."""
-        return [*self.form.inputs, self.effort, self.effort_note, self.data_line, self.own, self.command, self.suggested_for]
+        return [
+            *self.form.inputs,
+            self.effort,
+            self.effort_note,
+            self.data_line,
+            self.own,
+            self.command,
+            self.suggested_for,
+        ]
 
     # ---- handlers: the form
 
@@ -163,10 +182,20 @@ class TrainTab:
             choices, note = effort_choices(advice, self.page.store, folder)
         except UserError:  # the data cannot be read: `data_words` says so, and the form stays usable
             choices, note = [(words, key) for key, words in EFFORTS.items()], ""
-        updates = [gr.update(choices=self.form.model_choices(), value=values[0]),
-                   gr.update(choices=self.form.data_choices(data), value=values[1])]
-        return [*updates, *values[2:], gr.update(choices=choices, value=effort), _quiet(note), self.data_words(data),
-                self.own_words(values, advice), self.command_words(values), Basis(values[0], values[1], method, said or {})]
+        updates = [
+            gr.update(choices=self.form.model_choices(), value=values[0]),
+            gr.update(choices=self.form.data_choices(data), value=values[1]),
+        ]
+        return [
+            *updates,
+            *values[2:],
+            gr.update(choices=choices, value=effort),
+            _quiet(note),
+            self.data_words(data),
+            self.own_words(values, advice),
+            self.command_words(values),
+            Basis(values[0], values[1], method, said or {}),
+        ]
 
     def fill_with(self, recipe: Recipe) -> list[Any]:
         """`form_outputs` showing a recipe."""
@@ -178,25 +207,34 @@ class TrainTab:
 
     @reads
     def choose(self, suggested_for: Basis, effort: str | None, *values: Any) -> list[Any]:
-        """Another model, data or method: take the settings suggested for it, but keep what the person changed by hand."""
+        """Another model, data or method: take the settings suggested for it, but keep what the person changed by
+        hand.
+        """
         basis = Basis(*suggested_for)
         said = basis.said
         if values[1] != basis.data:
-            said = said | {basis.data: {name: value for name, value in zip(self.form.controls, values, strict=True) if _is_said_of(name)}}
+            said = said | {
+                basis.data: {
+                    name: value for name, value in zip(self.form.controls, values, strict=True) if _is_said_of(name)
+                }
+            }
             values = tuple(self._as_said_of(values, said.get(values[1])))
         old = self.advice(chosen_model(basis.model), chosen_data(basis.data), basis.method)
         new = self.advice(chosen_model(values[0]), self.form.data_of(values), self._method(values))
         by_hand = {name for name, value in zip(self.form.controls, values, strict=True) if value != value_of(old, name)}
         by_hand |= {"base_model", "dataset"}
-        merged = {name: value if name in by_hand else value_of(new, name) for name, value in zip(self.form.controls, values, strict=True)}
+        merged = {
+            name: value if name in by_hand else value_of(new, name)
+            for name, value in zip(self.form.controls, values, strict=True)
+        }
         if effort:
             with contextlib.suppress(UserError):  # the data cannot be read yet: `data_words` says so
                 merged["training.epochs"] = self._epochs(effort, new, merged[BATCH_SIZE])
         return self.fill(list(merged.values()), effort, said)
 
     def _as_said_of(self, values: Sequence[Any], said: dict[str, Any] | None) -> Iterator[Any]:
-        """The form with what was said of this data before. Of data that is new here nothing is known: a subset of other data means
-        nothing, and columns stay where it has them all.
+        """The form with what was said of this data before. Of data that is new here nothing is known: a subset of other
+        data means nothing, and columns stay where it has them all.
         """
         columns_stay = said is None and self.columns.has(self.form.data_of(values))
         for name, value in zip(self.form.controls, values, strict=True):
@@ -206,13 +244,13 @@ class TrainTab:
     @property
     def read_anew(self) -> list[Component]:
         """What `data_changed` fills: all that depends on how the data is read, but not the settings that say how."""
-        return [self.form.controls["training.epochs"], *self.form_outputs[len(self.form.inputs):-1]]
+        return [self.form.controls["training.epochs"], *self.form_outputs[len(self.form.inputs) : -1]]
 
     @reads
     def data_changed(self, suggested_for: Basis, effort: str | None, *values: Any) -> list[Any]:
         """Another column, format or split: there may be more or fewer examples now."""
         filled = self.choose(suggested_for, effort, *values)
-        return [filled[list(self.form.controls).index("training.epochs")], *filled[len(self.form.inputs):-1]]
+        return [filled[list(self.form.controls).index("training.epochs")], *filled[len(self.form.inputs) : -1]]
 
     @property
     def of_another_method(self) -> list[Component]:
@@ -269,10 +307,14 @@ class TrainTab:
     @changes
     def take_text(self, text: str, suggested_for: Basis, effort: str | None, *values: Any) -> list[Any]:
         """The same for text that was pasted."""
-        return self._take(import_text(text or "", self.page.settings.data, self.page.settings), suggested_for, effort, values)
+        return self._take(
+            import_text(text or "", self.page.settings.data, self.page.settings), suggested_for, effort, values
+        )
 
     def _take(self, id: str, suggested_for: Basis, effort: str | None, values: tuple[Any, ...]) -> list[Any]:
-        return self.choose(suggested_for, effort or "balanced", values[0], data_value(DatasetChoice(source="file", id=id)), *values[2:])
+        return self.choose(
+            suggested_for, effort or "balanced", values[0], data_value(DatasetChoice(source="file", id=id)), *values[2:]
+        )
 
     # ---- handlers: the run
 
@@ -284,7 +326,9 @@ class TrainTab:
             facts = self.finder.facts(recipe.base_model)
             task = recipe.task_name
             with contextlib.suppress(NotHere):  # the worker looks when it has downloaded it
-                task = task_for(recipe.task, facts.tasks, examples_of(recipe.dataset, self.page.settings.data).every).name
+                task = task_for(
+                    recipe.task, facts.tasks, examples_of(recipe.dataset, self.page.settings.data).every
+                ).name
             self.check_method(recipe, facts.config.get("model_type", ""), task)
             if self.view.learns_nothing(recipe):
                 raise UserError(NOTHING_TO_LEARN, {MAX_LENGTH: NOTHING_TO_LEARN})
@@ -296,7 +340,9 @@ class TrainTab:
         return "", run.id, gr.skip()
 
     def check_method(self, recipe: Recipe, family: str, task: str) -> None:
-        """Raises UserError for what the method cannot do with a base that is not on this machine yet, or with this task and data."""
+        """Raises UserError for what the method cannot do with a base that is not on this machine yet, or with this task
+        and data.
+        """
         method = recipe.method
         problems = method.problems(recipe.base_model.precision, family, task)
         try:
@@ -307,10 +353,15 @@ class TrainTab:
         except UserError as error:
             problems = {f"method.{name}": str(error) for name in method.comparing}
         if problems:
-            raise UserError(" ".join(dict.fromkeys(problems.values())), {self.form.place(n, method.name): w for n, w in problems.items()})
+            raise UserError(
+                " ".join(dict.fromkeys(problems.values())),
+                {self.form.place(n, method.name): w for n, w in problems.items()},
+            )
 
     def _pinned(self, recipe: Recipe) -> Recipe:
-        """The recipe as the run keeps it, its data looked at; data of the Hub that is not here yet is downloaded by the worker."""
+        """The recipe as the run keeps it, its data looked at; data of the Hub that is not here yet is downloaded by the
+        worker.
+        """
         settings = self.page.settings
         data = pinned(recipe.dataset, settings.data, settings.token)
         with contextlib.suppress(NotHere):
@@ -351,14 +402,19 @@ class TrainTab:
         except UserError as error:
             return f'<p class="warning">{escape(str(error))}</p>'
         about = f"<p>{escape(starter.DATASETS[choice.id].description)}</p>" if choice.source == "starter" else ""
-        rows = f"{count_of(examples.rows, 'row')}: {len(examples.train):,} to learn from, {len(examples.held_out):,} held out"
+        rows = (
+            f"{count_of(examples.rows, 'row')}: {len(examples.train):,} to learn from, {len(examples.held_out):,} "
+            f"held out"
+        )
         rows += f", {len(examples.left_out):,} left out" if examples.left_out else ""
         warnings = "".join(f"<li>{escape(str(text))}</li>" for text in examples.warnings)
         shown = "".join(conversation_words(one) for one in examples.train[:SHOWN_ROWS])
         about = about or _quiet(f"{escape(examples.because)}.")
-        return (f'{about}<details class="rows"><summary>{rows}</summary>{shown}</details>'
-                + fit_words(*taught_by(choice, self.page.settings.data))
-                + (f'<ul class="warnings">{warnings}</ul>' if warnings else ""))
+        return (
+            f'{about}<details class="rows"><summary>{rows}</summary>{shown}</details>'
+            + fit_words(*taught_by(choice, self.page.settings.data))
+            + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
+        )
 
     def own_words(self, values: list[Any], advice: Recipe) -> str:
         """Which settings are not as suggested (epochs show in Effort, or in its having no segment chosen)."""
@@ -369,7 +425,10 @@ class TrainTab:
                 continue
             if name != "training.epochs" or self._is_odd(value, advice):
                 written = ' translate="no"' if isinstance(value, str) and self.form.is_written(name) else ""
-                own.append(f"<span>{escape(self.form.title(name))}</span> <span{written}>{escape(self.form.said(name, value)[:40])}</span>")
+                own.append(
+                    f"<span>{escape(self.form.title(name))}</span> "
+                    f"<span{written}>{escape(self.form.said(name, value)[:40])}</span>"
+                )
         more = f" <span>and {len(own) - OWN_NAMED} more</span>" if len(own) > OWN_NAMED else ""
         return _quiet(f"Your own settings: {', '.join(own[:OWN_NAMED])}{more}.") if own else ""
 
@@ -385,9 +444,11 @@ class TrainTab:
             command = command_for(self.form.read(values), self.page.presets)
         except UserError:
             return _quiet("The command for the terminal stands here when everything on the form is valid.")
-        return (f'<h3 class="section">The same in a terminal</h3><pre translate="no"><code>{escape(command)}</code></pre>'
-                '<button type="button" data-copy>Copy the command</button><span role="status"></span>'
-                "<i hidden>Copied.</i><i hidden>It is selected: copy it with the keyboard.</i>")
+        return (
+            f'<h3 class="section">The same in a terminal</h3><pre translate="no"><code>{escape(command)}</code></pre>'
+            '<button type="button" data-copy>Copy the command</button><span role="status"></span>'
+            "<i hidden>Copied.</i><i hidden>It is selected: copy it with the keyboard.</i>"
+        )
 
     def mistakes(self, error: UserError) -> tuple[str, Any]:
         """(alert, fold): the mistakes listed, and the settings opened where one of them is there."""
@@ -397,16 +458,16 @@ class TrainTab:
     def problem_words(self, error: UserError, heading: str = "Please look at this before the start:") -> str:
         if not error.problems:
             return f'<div class="alert" role="alert"><p>{escape(str(error))}</p></div>'
-        items = "".join(f'<li data-field="{escape(element_id(name))}"><b>{escape(self._title(name))}</b> '
-                        f'<span class="text">{escape(text)}</span></li>' for name, text in error.problems.items())
+        items = "".join(
+            f'<li data-field="{escape(element_id(name))}"><b>{escape(self._title(name))}</b> '
+            f'<span class="text">{escape(text)}</span></li>'
+            for name, text in error.problems.items()
+        )
         return f'<div class="alert" role="alert"><p>{escape(heading)}</p><ul>{items}</ul></div>'
 
     def _title(self, name: str) -> str:
         place = self.form.place(name)
         return self.form.title(place) if place in self.form.controls else name
-
-
-
 
 
 def _quiet(text: str) -> str:

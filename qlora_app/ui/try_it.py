@@ -1,4 +1,6 @@
-"""In place of the chat, for a run that learned another task: a box for a text, and what base and adapter make of it, side by side."""
+"""In place of the chat, for a run that learned another task: a box for a text, and what base and adapter make of it,
+side by side.
+"""
 
 from collections.abc import Iterator
 from html import escape
@@ -33,7 +35,9 @@ class TryIt:
 
     def build(self) -> None:
         with gr.Column(visible=False, elem_id="try-it") as self.panel:
-            self.box = gr.Textbox(label="Text", lines=3, max_lines=10, max_length=LONGEST_TEXT, interactive=True, elem_id="try-text")
+            self.box = gr.Textbox(
+                label="Text", lines=3, max_lines=10, max_length=LONGEST_TEXT, interactive=True, elem_id="try-text"
+            )
             self.go = gr.Button("Try it", variant="primary", elem_id="try-go")
             self.chips = plain(js_on_load=on_click("pick", "question"), elem_id="try-chips")
             self.result = plain(elem_id="tried")
@@ -49,10 +53,17 @@ class TryIt:
         if not wanted:
             return [gr.Column(visible=False), gr.skip(), gr.skip(), ""]
         texts = list(dict.fromkeys(str(row.get("question", "")) for row in run.samples()))[:EXAMPLES]
-        chips = "".join(f'<button type="button" data-question="{escape(text)}" translate="no">{escape(text[:90])}</button>'
-                        for text in texts if text)
-        return [gr.Column(visible=True), gr.Textbox(label=said(wanted)),
-                f'<div class="chips" role="group" aria-label="Example texts">{chips}</div>' if chips else "", ""]
+        chips = "".join(
+            f'<button type="button" data-question="{escape(text)}" translate="no">{escape(text[:90])}</button>'
+            for text in texts
+            if text
+        )
+        return [
+            gr.Column(visible=True),
+            gr.Textbox(label=said(wanted)),
+            f'<div class="chips" role="group" aria-label="Example texts">{chips}</div>' if chips else "",
+            "",
+        ]
 
     # ---- handlers
 
@@ -78,17 +89,24 @@ def pictures(session: ChatSession, text: str) -> str:
     if session.task.weighs:
         both = [session.weigh(text, base, SHOWN) for base in (True, False)]
         parts, first = [_bars(found) for found in both], both[1][0]
-        summary = (f'<p class="score"><span>Your adapter says</span> <b translate="no">{escape(first.text)}</b> '
-                   f"<span>({first.probability:.0%})</span></p>")
+        summary = (
+            f'<p class="score"><span>Your adapter says</span> <b translate="no">{escape(first.text)}</b> '
+            f"<span>({first.probability:.0%})</span></p>"
+        )
     else:
         answers = [session.respond(text, base) for base in (True, False)]
         parts, summary = [f'<p class="answer" translate="no">{escape(one) or "…"}</p>' for one in answers], ""
-    sides = "".join(f'<section><h3 class="section">{words}</h3>{part}</section>' for words, part in zip(SIDES, parts, strict=True))
+    sides = "".join(
+        f'<section><h3 class="section">{words}</h3>{part}</section>' for words, part in zip(SIDES, parts, strict=True)
+    )
     return f'<div role="status">{summary}<div class="tried">{sides}</div></div>'
 
 
 def _bars(found: list[Candidate]) -> str:
-    rows = "".join(f'<li><span class="name" translate="no">{escape(one.text)}</span>'
-                   f'<span class="bar" aria-hidden="true"><i style="width:{100 * one.probability:.1f}%"></i></span>'
-                   f'<span class="share">{one.probability:.1%}</span></li>' for one in found)
+    rows = "".join(
+        f'<li><span class="name" translate="no">{escape(one.text)}</span>'
+        f'<span class="bar" aria-hidden="true"><i style="width:{100 * one.probability:.1f}%"></i></span>'
+        f'<span class="share">{one.probability:.1%}</span></li>'
+        for one in found
+    )
     return f'<ol class="bars">{rows}</ol>'

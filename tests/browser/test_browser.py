@@ -212,7 +212,9 @@ def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
 
 def test_a_packed_table_is_uploaded_as_any_other_file(visitor, tmp_path):
     file = tmp_path / "faq.tsv.gz"
-    file.write_bytes(gzip.compress(b"question\tanswer\n" + b"".join(b"What is %d?\tIt is %d.\n" % (i, i) for i in range(20))))
+    file.write_bytes(
+        gzip.compress(b"question\tanswer\n" + b"".join(b"What is %d?\tIt is %d.\n" % (i, i) for i in range(20)))
+    )
     page = visitor.open()
     page.set_input_files("input[type=file]", file)
     expect(page.locator("#data-line")).to_contain_text("because rows have `question` and `answer`.")
@@ -221,7 +223,9 @@ def test_a_packed_table_is_uploaded_as_any_other_file(visitor, tmp_path):
 
 def test_an_uploaded_file_and_names_with_markup_stay_text(visitor, app, tmp_path):
     file = tmp_path / "mine.jsonl"
-    file.write_text("".join(json.dumps({"instruction": f"{i} {EVIL}", "output": f"{EVIL} {i}"}) + "\n" for i in range(96)))
+    file.write_text(
+        "".join(json.dumps({"instruction": f"{i} {EVIL}", "output": f"{EVIL} {i}"}) + "\n" for i in range(96))
+    )
     page = visitor.open()
     page.set_input_files("input[type=file]", file)
     expect(page.locator("#data-line")).to_contain_text("Alpaca, because rows have `instruction` and `output`.")

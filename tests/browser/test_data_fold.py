@@ -40,7 +40,10 @@ def test_the_mask_is_seen_before_the_start(visitor):
     page.get_by_label("Longest example (tokens)").fill("40")
     page.get_by_role("button", name="First that is cut").click()
     expect(page.locator("#mask .tokens .cut").first).to_be_in_viewport()
-    assert page.locator("#mask .tokens .cut").first.evaluate("e => getComputedStyle(e).textDecorationLine") == "line-through"
+    assert (
+        page.locator("#mask .tokens .cut").first.evaluate("e => getComputedStyle(e).textDecorationLine")
+        == "line-through"
+    )
 
 
 @pytest.mark.parametrize(("theme", "size"), [("light", DESK), ("dark", PHONE)], ids=["desk", "phone"])
@@ -59,10 +62,21 @@ def test_axe_finds_nothing_serious_in_it(visitor, theme, size):
 def test_it_speaks_german(visitor):
     page = visitor.open(locale="de-DE")
     opened(page, "Daten ansehen")
-    expect(sentence(page)).to_have_text(re.compile(r"^Beispiel 1 von [\d.]+: \d+ Tokens, \d+ trainiert, 0 abgeschnitten\.$"))
+    expect(sentence(page)).to_have_text(
+        re.compile(r"^Beispiel 1 von [\d.]+: \d+ Tokens, \d+ trainiert, 0 abgeschnitten\.$")
+    )
     page.get_by_text("Die Längen als Tabelle").click()
-    texts = [" ".join(text.split()) for text in page.locator("#data-view").inner_text().split("\n") if re.search("[a-z]{3}", text)]
+    texts = [
+        " ".join(text.split())
+        for text in page.locator("#data-view").inner_text().split("\n")
+        if re.search("[a-z]{3}", text)
+    ]
     tokens = page.locator("#mask .tokens").inner_text()
-    english = [text for text in texts if text not in tokens and LANGUAGES["de"].say(text) not in (None, text)
-               and text not in LANGUAGES["de"].texts.values()]
+    english = [
+        text
+        for text in texts
+        if text not in tokens
+        and LANGUAGES["de"].say(text) not in (None, text)
+        and text not in LANGUAGES["de"].texts.values()
+    ]
     assert len(texts) > 10 and english == []

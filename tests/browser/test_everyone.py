@@ -1,4 +1,6 @@
-"""The page for people who use no mouse, or do not see the chart: axe-core finds nothing serious, and the keyboard goes everywhere."""
+"""The page for people who use no mouse, or do not see the chart: axe-core finds nothing serious, and the keyboard goes
+everywhere.
+"""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -12,8 +14,11 @@ expect.set_options(timeout=PATIENCE)
 def found(page) -> list[str]:
     """What axe-core calls serious or critical: rule, and the first elements that break it."""
     violations = Axe().run(page).response["violations"]
-    return [f"{v['id']}: {v['help']}: " + " | ".join(f"{node['target']} {node['html'][:200]}" for node in v["nodes"][:4])
-            for v in violations if v["impact"] in SERIOUS]
+    return [
+        f"{v['id']}: {v['help']}: " + " | ".join(f"{node['target']} {node['html'][:200]}" for node in v["nodes"][:4])
+        for v in violations
+        if v["impact"] in SERIOUS
+    ]
 
 
 def tabs(page):
@@ -24,7 +29,9 @@ def tabs(page):
         yield name
 
 
-@pytest.mark.parametrize(("theme", "size"), [("light", DESK), ("dark", DESK), ("light", PHONE)], ids=["light", "dark", "phone"])
+@pytest.mark.parametrize(
+    ("theme", "size"), [("light", DESK), ("dark", DESK), ("light", PHONE)], ids=["light", "dark", "phone"]
+)
 def test_axe_finds_nothing_serious(visitor, app, theme, size):
     run = app.finished_run()
     page = visitor.open(f"?__theme={theme}&run={run.id}", size=size)
@@ -44,7 +51,8 @@ def test_every_control_has_a_name(visitor, app):
     page = visitor.open()
     page.get_by_role("button", name="All settings").click()
     for name in tabs(page):
-        unnamed = page.evaluate("""() => [...document.querySelectorAll('button, input, textarea, select, [role=button], [role=tab]')]
+        unnamed = page.evaluate("""() => [
+            ...document.querySelectorAll('button, input, textarea, select, [role=button], [role=tab]')]
             .filter(e => e.offsetParent && !e.disabled)
             .filter(e => !(e.ariaLabel || e.innerText?.trim() || e.title || e.labels?.length
                            || e.getAttribute('aria-labelledby') || e.closest('label')?.innerText.trim()))
@@ -75,7 +83,9 @@ def press(page, key: str, until, most: int = 80) -> None:
             return
         page.keyboard.press(key)
         page.wait_for_timeout(30)
-    raise AssertionError(f"{most} times {key}, and the focus is on {page.evaluate('document.activeElement.outerHTML.slice(0, 200)')}")
+    raise AssertionError(
+        f"{most} times {key}, and the focus is on {page.evaluate('document.activeElement.outerHTML.slice(0, 200)')}"
+    )
 
 
 def focused(page, selector: str) -> bool:
@@ -111,7 +121,10 @@ def test_who_wants_no_motion_gets_none(visitor, app):
     app.finished_run()
     page = visitor.open()
     page.locator("#live .dot").evaluate("dot => dot.className = 'dot live'")
-    moving = "() => document.getAnimations().filter(a => a.playState === 'running' && a.effect.target.closest('.card')).length"
+    moving = (
+        "() => document.getAnimations().filter(a => a.playState === 'running' && "
+        "a.effect.target.closest('.card')).length"
+    )
     page.wait_for_function(f"({moving})() === 1")  # a bar that has just been drawn still grows
     page.emulate_media(reduced_motion="reduce")
     assert page.evaluate(moving) == 0

@@ -13,10 +13,11 @@ from qlora_app.ui.language import LANGUAGES
 expect.set_options(timeout=PATIENCE)
 GERMAN = LANGUAGES["de"]
 FUNCTION_WORDS = re.compile(r"\b(the|and|of|is|are|not|with|your|it|for|from|to|this|has)\b", re.IGNORECASE)
-# What somebody sees or hears: text nodes and names of elements, but those that say of themselves that they are nobody's to translate.
+# What somebody sees or hears: text nodes and names of elements, but those that say of themselves that they are nobody's
+# to translate.
 SEEN = """() => {
-  const own = e => e.closest('[translate=no], script, style, template') || !e.checkVisibility({visibilityProperty: true});
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), seen = [];
+  const own = e => e.closest('[translate=no], script, style, template') || !e.checkVisibility({visibilityProperty:
+  true}); const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), seen = [];
   while (walker.nextNode()) if (!own(walker.currentNode.parentElement)) seen.push(walker.currentNode.data);
   document.querySelectorAll('[aria-label], [placeholder], [title]').forEach(e => {
     if (!own(e)) for (const name of ['aria-label', 'placeholder', 'title']) seen.push(e.getAttribute(name) || ''); });
@@ -29,9 +30,14 @@ def english(page) -> list[str]:
     """Texts on the page that the catalogue would say otherwise, or that hold a small English word."""
     seen = page.evaluate(SEEN)
     assert len(seen) > 8, "the page is there"
-    words = [" ".join(text.split()) for text in seen if text not in EXAMPLES and not re.fullmatch(r"[\d.,]+ [kMG]B", text)]
-    return [text for text in words if FUNCTION_WORDS.search(text)
-            or (text not in GERMAN.texts.values() and GERMAN.say(text) not in (None, text))]
+    words = [
+        " ".join(text.split()) for text in seen if text not in EXAMPLES and not re.fullmatch(r"[\d.,]+ [kMG]B", text)
+    ]
+    return [
+        text
+        for text in words
+        if FUNCTION_WORDS.search(text) or (text not in GERMAN.texts.values() and GERMAN.say(text) not in (None, text))
+    ]
 
 
 def unfold(page) -> None:
@@ -116,9 +122,13 @@ def test_what_was_written_stays_as_it_was_written(visitor, app):
 def test_a_refusal_is_german_and_figures_are(visitor, app):
     app.finished_run()
     page = visitor.open(locale="de-DE")
-    expect(page.locator("#data-line .rows > summary")).to_have_text(re.compile(r"^\d\.\d{3} Zeilen: \d\.\d{3} zum Lernen"))
+    expect(page.locator("#data-line .rows > summary")).to_have_text(
+        re.compile(r"^\d\.\d{3} Zeilen: \d\.\d{3} zum Lernen")
+    )
     expect(page.locator("#live .tiles dd").first).to_have_text(re.compile(r"^\d,\d\d war \d,\d\d$"))
-    expect(page.locator("#live .read")).to_have_text(re.compile(r"^In \d+ Schritten ging der Trainings-Loss von \d,\d\d auf \d,\d\d"))
+    expect(page.locator("#live .read")).to_have_text(
+        re.compile(r"^In \d+ Schritten ging der Trainings-Loss von \d,\d\d auf \d,\d\d")
+    )
     tab(page, "Chat").get_by_role("button", name="Noch einmal fragen").click()
     expect(page.get_by_text("Es gibt noch keine Nachricht zum Wiederholen.").first).to_be_visible()
 

@@ -17,9 +17,16 @@ NAMES = ("subject", "customer wrote", "we said", "agent")
 def table(folder, names=NAMES):
     file = folder / "support-notes.csv"
     subjects = ("Late parcel", "Broken cup", "Wrong size", "Lost invoice")
-    file.write_text(",".join(names) + "\n" + "".join(
-        f"{subjects[i % 4]},\"My order {1000 + i} is not right, can you help?\",We are sorry about order {1000 + i} and mend it today.,"
-        f"A{i % 3}\n" for i in range(60)))
+    file.write_text(
+        ",".join(names)
+        + "\n"
+        + "".join(
+            f'{subjects[i % 4]},"My order {1000 + i} is not right, can you help?",We are sorry about order {1000 + i} '
+            f"and mend it today.,"
+            f"A{i % 3}\n"
+            for i in range(60)
+        )
+    )
     return file
 
 
@@ -46,7 +53,9 @@ def test_uploaded_mapped_seen_started(visitor, app, tmp_path):
     expect(page.locator("#mask [role=status]")).to_contain_text("Example 1 of 54")
     expect(page.locator("#mask .tokens .trained").first).to_contain_text("We are sorry about order")
     expect(page.locator("#data-facts svg")).to_be_visible()
-    if folder := os.environ.get("PICTURES"):  # PICTURES=docs pytest tests/browser/test_own_data.py makes the README's picture
+    if folder := os.environ.get(
+        "PICTURES"
+    ):  # PICTURES=docs pytest tests/browser/test_own_data.py makes the README's picture
         page.set_viewport_size({"width": 620, "height": 1500})  # the panels one below the other
         page.wait_for_timeout(1000)
         page.locator("#data-view").screenshot(path=Path(folder) / "your-data.png")
@@ -57,7 +66,10 @@ def test_uploaded_mapped_seen_started(visitor, app, tmp_path):
     page.click("#start")
     expect(page.locator("#live .card .line b")).to_have_text("Finished")
     data = app.store.list()[0].recipe().dataset
-    assert data.columns.given == {"template": "{subject}: {customer wrote}", "answer": "we said"} and len(data.fingerprint) == 64
+    assert (
+        data.columns.given == {"template": "{subject}: {customer wrote}", "answer": "we said"}
+        and len(data.fingerprint) == 64
+    )
     page.reload()
     page.wait_for_function("window.guanacoReady")
     page.get_by_role("button", name="Look at the data").click()

@@ -1,4 +1,6 @@
-"""Another method and another task than a fresh page suggests, with a browser: the learning rate that comes with it, labels as bars."""
+"""Another method and another task than a fresh page suggests, with a browser: the learning rate that comes with it,
+labels as bars.
+"""
 
 import pytest
 from playwright.sync_api import expect
@@ -11,8 +13,11 @@ from qlora_app.training_data import import_file
 from tests.tiny_models import tiny_model
 
 expect.set_options(timeout=PATIENCE)
-ROWS = "text,label\n" + "".join(f"The film was {word} {i}.,{label}\n" for i in range(12)
-                                for word, label in (("wonderful", "<b>good</b>"), ("boring", "bad")))
+ROWS = "text,label\n" + "".join(
+    f"The film was {word} {i}.,{label}\n"
+    for i in range(12)
+    for word, label in (("wonderful", "<b>good</b>"), ("boring", "bad"))
+)
 
 
 def test_another_method_brings_its_learning_rate_until_one_is_typed(visitor):
@@ -43,11 +48,31 @@ def classifier(app):
     """A finished run of a tiny BERT in the app's home, made by the real worker in this process."""
     folder, file = tiny_model("bert", app.home / "models"), app.home / "films.csv"
     file.write_text(ROWS)
-    few = {"learning_rate": 1e-2, "optimizer": "adamw_torch", "max_steps": 4, "batch_size": 8, "checkpoints": 0, "evaluations": 0,
-           "samples": 1, "scored_questions": 2, "max_length": 32}
-    run = RunStore(app.home / "runs").create(Recipe.from_dict({
-        "base_model": {"source": "folder", "id": str(folder), "precision": "fp32"}, "training": few, "method": {"rank": 4},
-        "dataset": {"source": "file", "id": import_file(file, app.home / "data", file.name), "held_out_share": 0.2}}))
+    few = {
+        "learning_rate": 1e-2,
+        "optimizer": "adamw_torch",
+        "max_steps": 4,
+        "batch_size": 8,
+        "checkpoints": 0,
+        "evaluations": 0,
+        "samples": 1,
+        "scored_questions": 2,
+        "max_length": 32,
+    }
+    run = RunStore(app.home / "runs").create(
+        Recipe.from_dict(
+            {
+                "base_model": {"source": "folder", "id": str(folder), "precision": "fp32"},
+                "training": few,
+                "method": {"rank": 4},
+                "dataset": {
+                    "source": "file",
+                    "id": import_file(file, app.home / "data", file.name),
+                    "held_out_share": 0.2,
+                },
+            }
+        )
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QLORA_APP_HOME", str(app.home))
         assert worker.main(run.folder) == 0, run.status().sentence
@@ -68,8 +93,12 @@ def test_a_classifier_is_tried_with_a_text_of_one_s_own_and_with_an_example(visi
         expect(sides.nth(side)).to_contain_text(title)
         shares = [float(text.rstrip("%")) for text in sides.nth(side).locator(".share").all_inner_texts()]
         assert sum(shares) == pytest.approx(100, abs=0.2) and shares == sorted(shares, reverse=True)
-        assert sorted(sides.nth(side).locator(".name").all_inner_texts()) == ["<b>good</b>", "bad"], "a label is text, never markup"
-    assert page.get_by_label("A text to be labelled").input_value() == "What a wonderful evening.", "what was typed stays"
+        assert sorted(sides.nth(side).locator(".name").all_inner_texts()) == ["<b>good</b>", "bad"], (
+            "a label is text, never markup"
+        )
+    assert page.get_by_label("A text to be labelled").input_value() == "What a wonderful evening.", (
+        "what was typed stays"
+    )
     page.locator("#try-chips button").first.click()
     expect(page.get_by_label("A text to be labelled")).not_to_have_value("What a wonderful evening.")
     expect(page.locator("#tried .score")).to_contain_text("Your adapter says")

@@ -33,11 +33,18 @@ class App:
         self.url = f"http://127.0.0.1:{self.port}/"
 
     def start(self) -> None:
-        environment = os.environ | {"QLORA_APP_HOME": str(self.home), "QLORA_APP_PORT": str(self.port), "HF_HUB_OFFLINE": "1"}
-        environment |= {"HTTP_PROXY": "http://127.0.0.1:9"} | self.environment  # nobody answers there: the page must not need it
+        environment = os.environ | {
+            "QLORA_APP_HOME": str(self.home),
+            "QLORA_APP_PORT": str(self.port),
+            "HF_HUB_OFFLINE": "1",
+        }
+        environment |= {
+            "HTTP_PROXY": "http://127.0.0.1:9"
+        } | self.environment  # nobody answers there: the page must not need it
         with open(self.home / "app.log", "ab") as log:
-            self.process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log,
-                                            start_new_session=True)
+            self.process = subprocess.Popen(
+                [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
         deadline = time.monotonic() + 180
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
@@ -99,4 +106,8 @@ class Visitor:
     @property
     def elsewhere(self) -> list[str]:
         own = (f"127.0.0.1:{self.app.port}", "")
-        return [url for url in self.requested if urlsplit(url).netloc not in own or urlsplit(url).scheme not in ("http", "data", "blob")]
+        return [
+            url
+            for url in self.requested
+            if urlsplit(url).netloc not in own or urlsplit(url).scheme not in ("http", "data", "blob")
+        ]

@@ -1,27 +1,66 @@
 """Tiny models of several families, made from configurations."""
 
 import torch
-from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 
 def tiny_llama(layers=2, dropout=0.0, hidden=64):
     torch.manual_seed(0)
-    return LlamaForCausalLM(LlamaConfig(
-        vocab_size=128, hidden_size=hidden, intermediate_size=2 * hidden, num_hidden_layers=layers, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=128, tie_word_embeddings=True, attention_dropout=dropout, use_cache=False))
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=128,
+            hidden_size=hidden,
+            intermediate_size=2 * hidden,
+            num_hidden_layers=layers,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=128,
+            tie_word_embeddings=True,
+            attention_dropout=dropout,
+            use_cache=False,
+        )
+    )
 
 
 def tiny_gpt2(layers=2, dropout=0.0):
     torch.manual_seed(0)
-    return GPT2LMHeadModel(GPT2Config(vocab_size=128, n_embd=64, n_layer=layers, n_head=4, n_positions=128, resid_pdrop=dropout,
-                                      embd_pdrop=dropout, attn_pdrop=dropout, use_cache=False))
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=128,
+            n_embd=64,
+            n_layer=layers,
+            n_head=4,
+            n_positions=128,
+            resid_pdrop=dropout,
+            embd_pdrop=dropout,
+            attn_pdrop=dropout,
+            use_cache=False,
+        )
+    )
 
 
 def tiny_bert(layers=2):
     torch.manual_seed(0)
-    return BertForSequenceClassification(BertConfig(
-        vocab_size=128, hidden_size=64, intermediate_size=128, num_hidden_layers=layers, num_attention_heads=4,
-        max_position_embeddings=64, num_labels=3, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0))
+    return BertForSequenceClassification(
+        BertConfig(
+            vocab_size=128,
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=layers,
+            num_attention_heads=4,
+            max_position_embeddings=64,
+            num_labels=3,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
+    )
 
 
 FAMILIES = {"llama": tiny_llama, "gpt2": tiny_gpt2}

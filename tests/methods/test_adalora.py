@@ -63,7 +63,9 @@ def test_a_resumed_run_takes_the_same_values_away(stopped, tmp_path):
 
 @pytest.mark.parametrize("stopped", [1, 3, 9, 12, 14, 18])
 def test_a_resumed_run_takes_each_later_step_as_if_it_had_not_stopped(stopped, tmp_path):
-    """Before ranks are taken away, while they are, and after: what decides is the allocator's memory, not the adapter alone."""
+    """Before ranks are taken away, while they are, and after: what decides is the allocator's memory, not the adapter
+    alone.
+    """
     torch.manual_seed(0)
     model = METHOD.attach(opened())
     steps(model, range(1, stopped + 1), 20)
@@ -93,4 +95,7 @@ def test_the_allocator_is_kept_in_checkpoints_as_safetensors_and_in_no_finished_
     assert {key.partition("/")[0] for key in kept} == {"exp_avg_ipt", "exp_avg_unc", "left"}
     assert all(torch.equal(tensor, kept[f"exp_avg_unc/{name}"]) for name, tensor in allocator.exp_avg_unc.items())
     METHOD.finish(model, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".md") == ["adapter_config.json", "adapter_model.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".md") == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]

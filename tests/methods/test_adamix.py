@@ -1,4 +1,6 @@
-"""AdaMix's laws: what is left is the mean, it costs what one adapter costs, and two passes of one batch take other ways."""
+"""AdaMix's laws: what is left is the mean, it costs what one adapter costs, and two passes of one batch take other
+ways.
+"""
 
 import copy
 
@@ -50,8 +52,12 @@ def test_what_is_left_is_the_mean(kind, tmp_path):
     assert all(e.weight.std(0).max() > 1e-4 for e in experts(model)), "the experts went different ways"
     average_answers = logits(model, some_batch())
     figures = of.finish(model, tmp_path)
-    linear = [part for part in model.modules() if isinstance(part, torch.nn.Linear) and any(
-        part.weight.shape == m.shape and torch.equal(part.weight, m) for m in means)]
+    linear = [
+        part
+        for part in model.modules()
+        if isinstance(part, torch.nn.Linear)
+        and any(part.weight.shape == m.shape and torch.equal(part.weight, m) for m in means)
+    ]
     assert len(linear) == len(means) == figures["averaged"] and not experts(model)
     assert (logits(model, some_batch()) - average_answers).abs().max() < 1e-5
 
@@ -67,7 +73,9 @@ def test_inference_costs_what_one_adapter_costs(kind, tmp_path):
     assert torch.equal(logits(many, some_batch()), logits(many, some_batch()))
     many.train()
     with torch.no_grad():
-        assert torch.equal(many(**some_batch()).logits, many(**some_batch()).logits), "nothing is left to chance any more"
+        assert torch.equal(many(**some_batch()).logits, many(**some_batch()).logits), (
+            "nothing is left to chance any more"
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -116,9 +124,11 @@ def test_consistency_is_the_symmetric_divergence_of_what_carries_loss():
     assert torch.allclose(consistency(one, two, labels), expected, atol=1e-6)
     assert torch.allclose(consistency(two, one, labels), expected, atol=1e-6) and expected > 0
     assert consistency(one, one, labels).abs() < 1e-7
-    gradient, = torch.autograd.grad(consistency(one, two, labels), one)
+    (gradient,) = torch.autograd.grad(consistency(one, two, labels), one)
     assert gradient[labels == -100].abs().max() == 0
-    assert torch.allclose(gradient[labels != -100], (p - q) / (2 * len(p)), atol=1e-6), "only the other side's prediction pulls"
+    assert torch.allclose(gradient[labels != -100], (p - q) / (2 * len(p)), atol=1e-6), (
+        "only the other side's prediction pulls"
+    )
 
 
 def test_packed_examples_agree_as_much_as_each_alone():
@@ -126,7 +136,10 @@ def test_packed_examples_agree_as_much_as_each_alone():
     of = method(experts=1)
     model = of.attach(tiny_llama())
     assert pack(model.get_base_model())
-    rows = [{"input_ids": list(range(5, 14)), "labels": [-100, -100, *range(7, 14)]}, {"input_ids": [20, 21, 22], "labels": [-100, 21, 22]}]
+    rows = [
+        {"input_ids": list(range(5, 14)), "labels": [-100, -100, *range(7, 14)]},
+        {"input_ids": [20, 21, 22], "labels": [-100, 21, 22]},
+    ]
     losses = []
     for batch in ([packed(rows)], [{name: torch.tensor([values]) for name, values in row.items()} for row in rows]):
         total = 0.0
@@ -135,7 +148,9 @@ def test_packed_examples_agree_as_much_as_each_alone():
             for p in (p for n, p in model.named_parameters() if "lora_B" in n):
                 torch.nn.init.constant_(p, 0.01)  # another adapter for the second pass
             model.train()
-            count = (inputs["labels"][:, 1:] != -100).sum() if "shift_labels" not in inputs else len(inputs["shift_labels"])
+            count = (
+                (inputs["labels"][:, 1:] != -100).sum() if "shift_labels" not in inputs else len(inputs["shift_labels"])
+            )
             total += of.loss(model, inputs, first).item() * int(count)
             for p in (p for n, p in model.named_parameters() if "lora_B" in n):
                 torch.nn.init.zeros_(p)
@@ -156,9 +171,9 @@ def test_checkpointing_replays_the_way_that_was_taken():
     torch.nn.init.normal_(some.weight)
     for seed in range(4):
         torch.manual_seed(seed)
-        plain, = torch.autograd.grad(some(x).square().sum(), some.weight)
+        (plain,) = torch.autograd.grad(some(x).square().sum(), some.weight)
         torch.manual_seed(seed)
-        replayed, = torch.autograd.grad(checkpoint(some, x, use_reentrant=False).square().sum(), some.weight)
+        (replayed,) = torch.autograd.grad(checkpoint(some, x, use_reentrant=False).square().sum(), some.weight)
         assert torch.equal(plain, replayed) and plain.flatten(1).any(1).sum() == 1
 
 
@@ -183,7 +198,9 @@ def test_it_comes_back_from_disk_the_same(kind, family, tmp_path):
     model = learned(of, family)
     of.save(model, tmp_path)
     during = logits(model, some_batch())
-    assert (logits(of.load(FAMILIES[family](), tmp_path), some_batch()) - during).abs().max() < 1e-5, "a checkpoint answers as the mean"
+    assert (logits(of.load(FAMILIES[family](), tmp_path), some_batch()) - during).abs().max() < 1e-5, (
+        "a checkpoint answers as the mean"
+    )
     of.finish(model, tmp_path)
     after = logits(model, some_batch())
     loaded = of.load(FAMILIES[family](), tmp_path)
@@ -240,7 +257,12 @@ def test_planning_counts_what_learns(kind, share_up):
 
 
 def test_only_an_expert_dimension_too_many_is_averaged():
-    tensors = {"a.weight": torch.randn(4, 3, 2), "a.bias": torch.randn(4, 3), "b.weight": torch.randn(3, 2), "b.bias": torch.randn(3)}
+    tensors = {
+        "a.weight": torch.randn(4, 3, 2),
+        "a.bias": torch.randn(4, 3),
+        "b.weight": torch.randn(3, 2),
+        "b.bias": torch.randn(3),
+    }
     made = averaged_tensors(tensors)
     assert [t.shape for t in made.values()] == [(3, 2), (3,), (3, 2), (3,)]
     assert torch.equal(made["b.weight"], tensors["b.weight"]) and average(torch.nn.Linear(2, 2)) == 0

@@ -1,4 +1,6 @@
-"""What every method must do, whoever wrote it: train, come back the same from disk, leave the base alone, say what it is."""
+"""What every method must do, whoever wrote it: train, come back the same from disk, leave the base alone, say what it
+is.
+"""
 
 import functools
 import importlib
@@ -27,15 +29,24 @@ from qlora_app.tasks.chat import Chat
 from tests.methods.tiny import FAMILIES as TINY
 from tests.methods.tiny import batch, logits, opened, task_type, train
 
-SMALL = {"lora": {"rank": 8, "dropout": 0.0}, "adalora": {"rank": 4, "first_rank": 8}, "vera": {"rank": 16}, "oft": {"block_size": 16},
-         "miss": {"rank": 16}, "prefix": {"tokens": 4}, "prompt": {"tokens": 4}}
+SMALL = {
+    "lora": {"rank": 8, "dropout": 0.0},
+    "adalora": {"rank": 4, "first_rank": 8},
+    "vera": {"rank": 16},
+    "oft": {"block_size": 16},
+    "miss": {"rank": 16},
+    "prefix": {"tokens": 4},
+    "prompt": {"tokens": 4},
+}
 ROOT = Path(__file__).parent.parent.parent
 NAMES = {method.model_fields["name"].default: method for method in METHODS}
 # LoRA on every family. The others on all precisions of one family and on the families whose layers are built otherwise.
 OTHERWISE = {"phi3", "gpt2", "t5", "bert"}
-TRIED = [(method.model_fields["name"].default, family, precision) for method, family, precision in claims()
-         if family == "llama" or (precision == method.precisions[0] and (family in OTHERWISE or method is METHODS[0]))]
-
+TRIED = [
+    (method.model_fields["name"].default, family, precision)
+    for method, family, precision in claims()
+    if family == "llama" or (precision == method.precisions[0] and (family in OTHERWISE or method is METHODS[0]))
+]
 
 
 def small(name):
@@ -56,8 +67,11 @@ def test_what_is_claimed_trains_and_comes_back_the_same(name, family, precision,
     train(method, model, batch(family), steps=2)
     changed = update(model, before)
     assert changed["layers"] > 0 == changed["zero_layers"] and changed["parameters"] > 0
-    base = logits(method.attach(opened(family, precision), task_type(family)), batch(family)) if method.quantizes_itself \
+    base = (
+        logits(method.attach(opened(family, precision), task_type(family)), batch(family))
+        if method.quantizes_itself
         else of_base(family, precision)
+    )
     method.save(model, tmp_path)
     method.finish(model, tmp_path)
     now = logits(model, batch(family))
@@ -84,10 +98,16 @@ def test_answers_to_many_are_those_to_each_also_behind_learned_tokens():
     torch.manual_seed(0)
     model = NAMES["prompt"](tokens=8).attach(load_model(ModelChoice(precision="fp32")))
     tokenizer = load_tokenizer(ModelChoice())
-    asked = [[{"role": "user", "content": text}] for text in (
-        "Where?", "Where does Mira live, and who lives beside her, and what do they do when it rains in Pennywick?")]
+    asked = [
+        [{"role": "user", "content": text}]
+        for text in (
+            "Where?",
+            "Where does Mira live, and who lives beside her, and what do they do when it rains in Pennywick?",
+        )
+    ]
     assert Chat().answer(model, tokenizer, asked, max_new_tokens=40) == [
-        Chat().answer(model, tokenizer, [one], max_new_tokens=40)[0] for one in asked]
+        Chat().answer(model, tokenizer, [one], max_new_tokens=40)[0] for one in asked
+    ]
 
 
 @pytest.mark.parametrize("name", ["prompt", "prefix"])
@@ -101,10 +121,19 @@ def test_held_out_examples_are_measured_behind_learned_tokens(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_size_is_what_memory_is_planned_with(name):
-    block = [Matrix("query", 64, 64), Matrix("key", 64, 32), Matrix("value", 64, 32), Matrix("output", 64, 64), Matrix("gate", 64, 128),
-             Matrix("up", 64, 128), Matrix("down", 128, 64)]
+    block = [
+        Matrix("query", 64, 64),
+        Matrix("key", 64, 32),
+        Matrix("value", 64, 32),
+        Matrix("output", 64, 64),
+        Matrix("gate", 64, 128),
+        Matrix("up", 64, 128),
+        Matrix("down", 128, 64),
+    ]
     method = small(name)
-    learned = sum(p.numel() for p in method.attach(opened("llama", method.precisions[-1])).parameters() if p.requires_grad)
+    learned = sum(
+        p.numel() for p in method.attach(opened("llama", method.precisions[-1])).parameters() if p.requires_grad
+    )
     assert method.trainable(block, layers=2) == pytest.approx(learned, rel=0.02)
 
 
@@ -131,10 +160,14 @@ def test_its_card_has_every_part_and_says_where_figures_come_from(method):
     assert re.search(r"\d{4}.*arXiv \d{4}\.\d{5}", parts[1][1])
     for heading, text in parts[:-1]:
         measured = re.search(r"\d+(\.\d+)? ?(%|times|GB|seconds|minutes)|\de-\d", text)
-        assert not measured or "measured here" in text or "from the paper" in text or "in the paper" in text, (heading, text)
+        assert not measured or "measured here" in text or "from the paper" in text or "in the paper" in text, (
+            heading,
+            text,
+        )
 
 
 # ---- one declaration, everywhere
+
 
 def test_what_is_written_for_another_method_is_named_as_such():
     with pytest.raises(UserError, match="belongs to lora"):
@@ -149,7 +182,11 @@ def test_a_recipe_of_every_method_survives_its_file(name, tmp_path):
     recipe = Recipe.from_dict({"method": method.model_dump(), "base_model": {"precision": method.precisions[0]}})
     recipe.save(tmp_path / "recipe.yaml")
     assert Recipe.load(tmp_path / "recipe.yaml") == recipe and recipe.method == method
-    here = {leaf: value for leaf, _ in leaves(Recipe) if (value := value_at(recipe, leaf, ...)) is not ... and leaf.startswith("method[")}
+    here = {
+        leaf: value
+        for leaf, _ in leaves(Recipe)
+        if (value := value_at(recipe, leaf, ...)) is not ... and leaf.startswith("method[")
+    }
     assert {leaf.rpartition(".")[2] for leaf in here} == set(type(method).model_fields) - {"name"}
 
 
@@ -205,7 +242,10 @@ def toyshop(tmp_path, monkeypatch):
 
 def test_adding_a_method_touches_two_files(toyshop):
     settings = toyshop("settings").Settings.from_environment()
-    quick = [f"training.{name}" for name in ("max_steps=2", "samples=0", "scored_questions=2", "measured_examples=2", "max_length=64")]
+    quick = [
+        f"training.{name}"
+        for name in ("max_steps=2", "samples=0", "scored_questions=2", "measured_examples=2", "max_length=64")
+    ]
     recipe = toyshop("assignments").recipe_from("starter", ["method.wiggle=5", "method.name=toy", *quick], settings)
     assert recipe.method.wiggle == 5
     assert "method.name=toy" in toyshop("assignments").command_for(recipe, toyshop("presets").Presets())

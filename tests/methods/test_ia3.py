@@ -14,10 +14,15 @@ from qlora_app.methods.method import Matrix
 from tests.methods.tiny import FAMILIES, batch, logits, opened, task_type, train
 
 IA3 = Ia3Method()
-SCALED = {"llama": "k_proj v_proj down_proj", "gpt2": "attn.c_attn mlp.c_proj", "phi3": "qkv_proj down_proj",
-          "deberta-v2": "key_proj value_proj 0.output.dense 1.output.dense", "bert": "self.key self.value 0.output.dense 1.output.dense",
-          "roberta": "self.key self.value 0.output.dense 1.output.dense",
-          "t5": "SelfAttention.k SelfAttention.v EncDecAttention.k EncDecAttention.v DenseReluDense.wo"}
+SCALED = {
+    "llama": "k_proj v_proj down_proj",
+    "gpt2": "attn.c_attn mlp.c_proj",
+    "phi3": "qkv_proj down_proj",
+    "deberta-v2": "key_proj value_proj 0.output.dense 1.output.dense",
+    "bert": "self.key self.value 0.output.dense 1.output.dense",
+    "roberta": "self.key self.value 0.output.dense 1.output.dense",
+    "t5": "SelfAttention.k SelfAttention.v EncDecAttention.k EncDecAttention.v DenseReluDense.wo",
+}
 
 
 def attached(family="llama", precision="fp32", method=IA3):
@@ -34,7 +39,10 @@ def test_it_begins_as_the_base_with_the_layers_of_the_paper(family):
     assert torch.equal(logits(model, batch(family)), logits(opened(family), batch(family)))
     ends = SCALED.get(family, SCALED["llama"]).split()
     assert {next((end for end in ends if name.endswith(end)), name) for name in scaled(model)} == set(ends)
-    assert all(part.is_feedforward == name.endswith(("down_proj", "c_proj", "wo", "output.dense")) for name, part in scaled(model).items())
+    assert all(
+        part.is_feedforward == name.endswith(("down_proj", "c_proj", "wo", "output.dense"))
+        for name, part in scaled(model).items()
+    )
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "t5", "bert"])
@@ -60,8 +68,15 @@ def test_queries_are_not_scaled_where_they_share_a_layer_with_keys_and_values(fa
 
 
 def test_the_number_of_scales_is_that_of_the_paper():
-    block = [Matrix("query", 64, 64), Matrix("key", 64, 32), Matrix("value", 64, 32), Matrix("output", 64, 64), Matrix("gate", 64, 128),
-             Matrix("up", 64, 128), Matrix("down", 128, 64)]
+    block = [
+        Matrix("query", 64, 64),
+        Matrix("key", 64, 32),
+        Matrix("value", 64, 32),
+        Matrix("output", 64, 64),
+        Matrix("gate", 64, 128),
+        Matrix("up", 64, 128),
+        Matrix("down", 128, 64),
+    ]
     learned = sum(p.numel() for p in attached().parameters() if p.requires_grad)
     assert learned == IA3.trainable(block, layers=2) == 2 * (32 + 32 + 128)
 
@@ -99,7 +114,9 @@ def scores(means, right, wrong_tokens=1):
 
 
 def test_a_wrong_token_that_is_certain_costs_most_and_an_impossible_one_nothing():
-    impossible, likely, certain = (unlikelihood(scores([math.log(p), math.log(0.5)], right=1)).item() for p in (1e-30, 0.5, 1.0))
+    impossible, likely, certain = (
+        unlikelihood(scores([math.log(p), math.log(0.5)], right=1)).item() for p in (1e-30, 0.5, 1.0)
+    )
     assert impossible == 0 and impossible < likely < certain, "as in the paper, and never below nothing"
     assert certain == pytest.approx(math.log(101), rel=1e-4)
 
@@ -107,13 +124,19 @@ def test_a_wrong_token_that_is_certain_costs_most_and_an_impossible_one_nothing(
 @pytest.mark.parametrize("chance", [1e-4, 0.002, 0.1, 0.5, 0.9])
 def test_the_loss_of_wrong_tokens_is_the_papers_and_its_slope_that_of_the_authors_program(chance):
     log = torch.tensor(math.log(chance), requires_grad=True)
-    said = Scores(torch.stack([log, torch.tensor(math.log(0.5))])[:, None], torch.ones(2, 1, dtype=torch.bool), torch.zeros(2).long(),
-                  torch.tensor([False, True]))
+    said = Scores(
+        torch.stack([log, torch.tensor(math.log(0.5))])[:, None],
+        torch.ones(2, 1, dtype=torch.bool),
+        torch.zeros(2).long(),
+        torch.tensor([False, True]),
+    )
     unlikelihood(said).backward()
     theirs = torch.tensor(math.log(chance), requires_grad=True)
     (-(1 - theirs.exp() + 0.01).log()).backward()
     assert log.grad.item() == pytest.approx(theirs.grad.item(), rel=1e-5)
-    assert unlikelihood(said).item() == pytest.approx(-math.log(1 - chance), rel=0.12), "0.01 bends it only where p is nearly 1"
+    assert unlikelihood(said).item() == pytest.approx(-math.log(1 - chance), rel=0.12), (
+        "0.01 bends it only where p is nearly 1"
+    )
     assert unlikelihood(said).item() > 0
 
 
@@ -135,8 +158,13 @@ def options(rows=3, right=(0, 2)):
     labels = ids.clone()
     labels[:, :6] = -100
     labels[1, 7] = -100  # an option of one token
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels, "question": torch.arange(2).repeat_interleave(rows),
-            "right": torch.cat([torch.arange(rows) == r for r in right])}
+    return {
+        "input_ids": ids,
+        "attention_mask": torch.ones_like(ids),
+        "labels": labels,
+        "question": torch.arange(2).repeat_interleave(rows),
+        "right": torch.cat([torch.arange(rows) == r for r in right]),
+    }
 
 
 def test_scores_are_those_of_a_plain_loop_over_the_options():
@@ -153,9 +181,13 @@ def test_scores_are_those_of_a_plain_loop_over_the_options():
 def test_two_examples_in_one_batch_cost_what_they_cost_alone():
     model, given = opened(), options()
     both = option_scores(model, given)
-    alone = [option_scores(model, {k: v[rows] for k, v in given.items()} | {"question": torch.zeros(3, dtype=torch.long)})
-             for rows in (slice(0, 3), slice(3, 6))]
-    assert length_normalized(both).item() == pytest.approx(sum(length_normalized(one).item() for one in alone) / 2, abs=1e-5)
+    alone = [
+        option_scores(model, {k: v[rows] for k, v in given.items()} | {"question": torch.zeros(3, dtype=torch.long)})
+        for rows in (slice(0, 3), slice(3, 6))
+    ]
+    assert length_normalized(both).item() == pytest.approx(
+        sum(length_normalized(one).item() for one in alone) / 2, abs=1e-5
+    )
 
 
 def test_with_the_losses_the_right_option_becomes_the_likelier_one():

@@ -1,4 +1,6 @@
-"""Workers of their own process that are killed with -9 in the middle: resumed, they end with the bytes of one that never was."""
+"""Workers of their own process that are killed with -9 in the middle: resumed, they end with the bytes of one that
+never was.
+"""
 
 import os
 import signal

@@ -12,8 +12,14 @@ from qlora_app.methods import LoraMethod, marks, update
 from qlora_app.methods.beginnings import weight_of
 from tests.methods.tiny import FAMILIES, batch, logits, opened, task_type, train
 
-VARIANTS = {"plain": {}, "rslora": {"rank_stabilized": True}, "dora": {"weight_decomposed": True}, "pissa": {"initialisation": "pissa"},
-            "attention": {"layers": "attention"}, "embeddings": {"train_embeddings": True}}
+VARIANTS = {
+    "plain": {},
+    "rslora": {"rank_stabilized": True},
+    "dora": {"weight_decomposed": True},
+    "pissa": {"initialisation": "pissa"},
+    "attention": {"layers": "attention"},
+    "embeddings": {"train_embeddings": True},
+}
 
 
 def lora(**chosen):
@@ -73,14 +79,19 @@ def test_it_comes_back_from_disk_in_plain_peft(chosen, precision, tmp_path):
     model = trained(method, precision=precision)
     method.save(model, tmp_path)
     now = logits(model, batch())
-    for again in (PeftModel.from_pretrained(opened("llama", precision), str(tmp_path)), method.load(opened("llama", precision), tmp_path)):
+    for again in (
+        PeftModel.from_pretrained(opened("llama", precision), str(tmp_path)),
+        method.load(opened("llama", precision), tmp_path),
+    ):
         assert (logits(again, batch()) - now).abs().max() <= 1e-5
     with method.from_disk(model, tmp_path):
         assert (logits(model, batch()) - now).abs().max() <= 1e-5
     assert torch.equal(logits(model, batch()), now)
 
 
-@pytest.mark.parametrize("chosen", [{}, {"initialisation": "pissa"}, {"weight_decomposed": True}], ids=["plain", "pissa", "dora"])
+@pytest.mark.parametrize(
+    "chosen", [{}, {"initialisation": "pissa"}, {"weight_decomposed": True}], ids=["plain", "pissa", "dora"]
+)
 def test_a_resumed_adapter_goes_on_where_it_stopped(chosen, tmp_path):
     method = lora(**chosen)
     model = trained(method)
@@ -96,8 +107,10 @@ def test_a_resumed_adapter_goes_on_where_it_stopped(chosen, tmp_path):
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_loftq_begins_nearer_to_the_weights_before_rounding(family):
     exact = logits(opened(family), batch(family))
-    errors = [(logits(attached(lora(rank=rank, initialisation=start), family, "nf4"), batch(family)) - exact).norm().item()
-              for start, rank in (("default", 16), ("loftq", 16), ("loftq", 48))]
+    errors = [
+        (logits(attached(lora(rank=rank, initialisation=start), family, "nf4"), batch(family)) - exact).norm().item()
+        for start, rank in (("default", 16), ("loftq", 16), ("loftq", 48))
+    ]
     assert errors[0] > 1.05 * errors[1] > errors[2], errors
 
 
@@ -138,11 +151,16 @@ def test_layers_are_named_as_the_model_names_them():
         attached(lora(layers="named", layer_names=["q_porj"]), "gpt2")
 
 
-@pytest.mark.parametrize("chosen, precision, wrong", [
-    ({"initialisation": "loftq"}, "bf16", "initialisation"),
-    ({"initialisation": "loftq", "weight_decomposed": True}, "nf4", "weight_decomposed"),
-    ({"initialisation": "pissa", "dropout": 0.1}, "nf4", "dropout"), ({"layers": "named"}, "nf4", "layer_names"),
-    ({"weight_decomposed": True}, "int8", "weight_decomposed")])
+@pytest.mark.parametrize(
+    "chosen, precision, wrong",
+    [
+        ({"initialisation": "loftq"}, "bf16", "initialisation"),
+        ({"initialisation": "loftq", "weight_decomposed": True}, "nf4", "weight_decomposed"),
+        ({"initialisation": "pissa", "dropout": 0.1}, "nf4", "dropout"),
+        ({"layers": "named"}, "nf4", "layer_names"),
+        ({"weight_decomposed": True}, "int8", "weight_decomposed"),
+    ],
+)
 def test_what_cannot_work_together_is_refused_with_its_reason(chosen, precision, wrong):
     assert set(lora(**chosen).problems(precision, "llama", "chat")) == {f"method.{wrong}"}
     assert lora().problems(precision, "llama", "chat") == {}
@@ -158,6 +176,8 @@ def test_only_loftq_needs_the_precision_it_was_trained_on(family, tmp_path):
         now = logits(model, batch(family))
         assert (logits(method.load(opened(family, "nf4"), tmp_path / name), batch(family)) - now).abs().max() <= 1e-5
         whole, base = (opened(family, "fp32") for _ in range(2))
-        apart[name] = (logits(method.load(whole, tmp_path / name), batch(family)) - logits(base, batch(family))).abs().max()
+        apart[name] = (
+            (logits(method.load(whole, tmp_path / name), batch(family)) - logits(base, batch(family))).abs().max()
+        )
         assert method.needs_its_precision == (name == "loftq")
     assert apart["plain"] == 0 and apart["loftq"] > 1e-3

@@ -1,4 +1,6 @@
-"""MEFT's laws: inputs come back from outputs, gradients are those of the same network, and what is kept does not grow with depth."""
+"""MEFT's laws: inputs come back from outputs, gradients are those of the same network, and what is kept does not grow
+with depth.
+"""
 
 import copy
 
@@ -82,7 +84,11 @@ def test_in_32_bits_a_large_divisor_destroys_it_with_depth():
 def test_dividing_whole_numbers_is_undone_with_negative_ones_too():
     exact, x, f = Exact(10), 5 * torch.randn(4, 32).double(), torch.randn(4, 32).double()
     y, kept = exact.push(exact.enter(x), f)
-    assert torch.equal(exact.pull(y, f, kept), exact.enter(x)) and kept.dtype == torch.uint8 and kept.numel() == x.numel() // 2
+    assert (
+        torch.equal(exact.pull(y, f, kept), exact.enter(x))
+        and kept.dtype == torch.uint8
+        and kept.numel() == x.numel() // 2
+    )
     assert (exact.leave(y, torch.float64) - (x / 10 + f)).abs().max() < 1e-8
 
 
@@ -153,9 +159,16 @@ def test_what_is_kept_does_not_grow_with_depth():
                 found[name, depth] = kept(model, model.base_model.model.model)
     for name in ("fp32", "fp64"):
         assert found[name, 16] < 1.05 * found[name, 4]
-    assert 3.5 < found["lora", 16] / found["lora", 4] < 4.5 and found["checkpointed", 16] > 2.5 * found["checkpointed", 4]
-    assert found["exact", 16] - found["exact", 4] == pytest.approx(12 * 0.5, rel=0.05), "four bits a number and layer at a divisor of 10"
-    assert found["fp32", 16] < found["checkpointed", 16] / 5 < found["lora", 16] / 50 and found["exact", 16] < found["checkpointed", 16] / 2
+    assert (
+        3.5 < found["lora", 16] / found["lora", 4] < 4.5 and found["checkpointed", 16] > 2.5 * found["checkpointed", 4]
+    )
+    assert found["exact", 16] - found["exact", 4] == pytest.approx(12 * 0.5, rel=0.05), (
+        "four bits a number and layer at a divisor of 10"
+    )
+    assert (
+        found["fp32", 16] < found["checkpointed", 16] / 5 < found["lora", 16] / 50
+        and found["exact", 16] < found["checkpointed", 16] / 2
+    )
 
 
 # ---- the start, and the precision that is chosen
@@ -180,11 +193,20 @@ def test_the_cheapest_precision_that_holds_is_taken_and_its_price_said():
         errors = model.figures["reconstruction_error"]
         *failed, last = errors.values()
         assert last <= HOLDS < min([*failed, 1.0]) and model.training and model.stack.listener is None
-        assert "bytes for each number of the hidden state" in words and f"the base has {model.figures['base_loss']:.3f}" in words
-        assert len(failed) == 0 or f"what the {depth} blocks were given would come back" in words or "(divisor 8), which holds" in words
+        assert (
+            "bytes for each number of the hidden state" in words
+            and f"the base has {model.figures['base_loss']:.3f}" in words
+        )
+        assert (
+            len(failed) == 0
+            or f"what the {depth} blocks were given would come back" in words
+            or "(divisor 8), which holds" in words
+        )
         model.eval()
         with torch.no_grad():
-            assert model(**some_batch()).loss.item() == model.figures["start_loss"], "the start is that of what was chosen"
+            assert model(**some_batch()).loss.item() == model.figures["start_loss"], (
+                "the start is that of what was chosen"
+            )
         taken.append((model.figures["precision"], model.figures["divisor"]))
     assert taken == [("fp32", 1), ("fp64", 2), ("exact", 10), ("fp64", 64), ("exact", 16)]
 
@@ -194,7 +216,10 @@ def test_a_precision_that_cannot_hold_is_said_before_the_first_step():
     model = of.attach(tiny_llama(16))
     words = " ".join(of.before_first_step(model, some_batch()))
     assert model.figures["reconstruction_error"]["fp32 / 10"] > USELESS
-    assert "comes back 100 % wrong" in words and "(fp32, 10): the gradients are useless. Set the precision to automatic." in words
+    assert (
+        "comes back 100 % wrong" in words
+        and "(fp32, 10): the gradients are useless. Set the precision to automatic." in words
+    )
 
 
 # ---- training, answering, the folder
@@ -224,7 +249,9 @@ def test_answers_are_the_same_with_and_without_a_cache(family):
     model = moved(method(), FAMILIES[family](3)).eval()
     ids = some_batch(1, 6)["input_ids"]
     how = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0, "eos_token_id": 127}
-    assert torch.equal(model.generate(input_ids=ids, use_cache=True, **how), model.generate(input_ids=ids, use_cache=False, **how))
+    assert torch.equal(
+        model.generate(input_ids=ids, use_cache=True, **how), model.generate(input_ids=ids, use_cache=False, **how)
+    )
 
 
 def test_measuring_sees_the_network_that_is_trained():
@@ -244,7 +271,9 @@ def test_a_checkpoint_goes_on_where_it_was_with_the_precision_it_had(tmp_path):
     of.save(model, tmp_path)
     again = of.attach(tiny_llama(3))
     of.resume(again, tmp_path)
-    assert again.figures["precision"] == model.figures["precision"] and type(again.stack.arithmetic) is type(model.stack.arithmetic)
+    assert again.figures["precision"] == model.figures["precision"] and type(again.stack.arithmetic) is type(
+        model.stack.arithmetic
+    )
     assert train(copy.deepcopy(model), some_batch(), 3) == train(again, some_batch(), 3)
 
 
@@ -263,7 +292,9 @@ def test_bert_the_papers_own_family_with_its_head(tmp_path):
 
 
 def test_two_stacks_of_blocks_are_refused_before_and_at_the_start():
-    assert "not made for t5 models" in method().problems("nf4", "t5", "")["method.name"] and not method().problems("nf4", "llama", "")
+    assert "not made for t5 models" in method().problems("nf4", "t5", "")["method.name"] and not method().problems(
+        "nf4", "llama", ""
+    )
     model = T5ForConditionalGeneration(T5Config(vocab_size=128, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4))
     with pytest.raises(UserError, match="one stack of blocks"):
         method().attach(model)
@@ -274,4 +305,5 @@ def test_planning_counts_what_learns():
 
     shapes = shapes_of(tiny_llama().config.to_dict())
     assert sum(p.numel() for p in method().attach(tiny_llama()).parameters() if p.requires_grad) == method().trainable(
-        shapes.block, shapes.layers)
+        shapes.block, shapes.layers
+    )

@@ -25,13 +25,17 @@ def test_it_trains_and_comes_back_from_disk_the_same(case, tmp_path):
     method.before_first_step(model, inputs)
     losses = train(method, model, inputs, steps=5)
     assert losses[-1] < losses[0]
-    assert all(torch.equal(p, base[name]) for name, p in model.named_parameters() if name in base), "the base stays as it is"
+    assert all(torch.equal(p, base[name]) for name, p in model.named_parameters() if name in base), (
+        "the base stays as it is"
+    )
     method.save(model, tmp_path)
     method.finish(model, tmp_path)
     after = logits(model, inputs)
     loaded = method.load(opened(family, precision), tmp_path)
     assert torch.equal(logits(loaded, inputs), after)
     with loaded.disable_adapter(), model.disable_adapter():
-        assert torch.equal(logits(loaded, inputs), logits(model, inputs)) and not torch.equal(logits(loaded, inputs), after)
+        assert torch.equal(logits(loaded, inputs), logits(model, inputs)) and not torch.equal(
+            logits(loaded, inputs), after
+        )
     with method.from_disk(model, tmp_path):
         assert torch.equal(logits(model, inputs), after)

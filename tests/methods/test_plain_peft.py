@@ -1,4 +1,6 @@
-"""Adapters go both ways: what is written here opens in plain PEFT, and what plain PEFT wrote opens here, on every family."""
+"""Adapters go both ways: what is written here opens in plain PEFT, and what plain PEFT wrote opens here, on every
+family.
+"""
 
 import peft
 import pytest
@@ -11,11 +13,19 @@ from qlora_app.methods.layers import linear_layers
 from tests.methods.tiny import batch, logits, opened, task_type, train
 
 FAMILIES = ("llama", "gpt2", "t5", "bert", "roberta", "deberta-v2")
-LORA = {"plain": {}, "rslora": {"rank_stabilized": True}, "dora": {"weight_decomposed": True}, "pissa": {"initialisation": "pissa"},
-        "loftq": {"initialisation": "loftq"}}
+LORA = {
+    "plain": {},
+    "rslora": {"rank_stabilized": True},
+    "dora": {"weight_decomposed": True},
+    "pissa": {"initialisation": "pissa"},
+    "loftq": {"initialisation": "loftq"},
+}
 # The others are written and opened by PEFT itself: of them one family will do, in test_every_method.
 OURS = {f"lora-{name}": LoraMethod(rank=4, alpha=8, dropout=0.0, **chosen) for name, chosen in LORA.items()} | {
-    "adalora": AdaloraMethod(rank=4, first_rank=8), "adamix": AdaMixMethod(rank=4, dropout=0.0), "ia3": Ia3Method()}
+    "adalora": AdaloraMethod(rank=4, first_rank=8),
+    "adamix": AdaMixMethod(rank=4, dropout=0.0),
+    "ia3": Ia3Method(),
+}
 WRITTEN_HERE = [(name, family) for name in OURS for family in FAMILIES]
 
 
@@ -27,7 +37,9 @@ def test_what_is_written_here_opens_in_plain_peft(name, family, tmp_path):
     train(method, model, batch(family), steps=1)
     method.save(model, tmp_path)
     method.finish(model, tmp_path)
-    plain = PeftModel.from_pretrained(opened(family, precision), str(tmp_path), is_trainable=True)  # PEFT's AdaLoRA asks for it
+    plain = PeftModel.from_pretrained(
+        opened(family, precision), str(tmp_path), is_trainable=True
+    )  # PEFT's AdaLoRA asks for it
     assert (logits(plain, batch(family)) - logits(model, batch(family))).abs().max() <= 1e-5
 
 
@@ -39,16 +51,27 @@ def targets(model):
 THEIRS = {
     "lora": lambda m: peft.LoraConfig(r=3, lora_alpha=5, target_modules="all-linear"),
     "lora-dora": lambda m: peft.LoraConfig(r=3, use_rslora=True, use_dora=True, target_modules="all-linear"),
-    "lora-pissa": lambda m: peft.LoraConfig(r=3, init_lora_weights="pissa", **targets(m)), "ia3": lambda m: peft.IA3Config(),
+    "lora-pissa": lambda m: peft.LoraConfig(r=3, init_lora_weights="pissa", **targets(m)),
+    "ia3": lambda m: peft.IA3Config(),
     "adalora": lambda m: peft.AdaLoraConfig(init_r=6, target_r=4, total_step=10, **targets(m)),
-    "vera": lambda m: peft.VeraConfig(r=8, **targets(m)), "oft": lambda m: peft.OFTConfig(oft_block_size=16, **targets(m)),
-    "hra": lambda m: peft.HRAConfig(r=2, **targets(m)), "miss": lambda m: peft.MissConfig(r=8, **targets(m)),
-    "loha": lambda m: peft.LoHaConfig(r=3, **targets(m)), "lokr": lambda m: peft.LoKrConfig(r=3, **targets(m)),
-    "prefix": lambda m: peft.PrefixTuningConfig(num_virtual_tokens=3), "prompt": lambda m: peft.PromptTuningConfig(num_virtual_tokens=3)}
+    "vera": lambda m: peft.VeraConfig(r=8, **targets(m)),
+    "oft": lambda m: peft.OFTConfig(oft_block_size=16, **targets(m)),
+    "hra": lambda m: peft.HRAConfig(r=2, **targets(m)),
+    "miss": lambda m: peft.MissConfig(r=8, **targets(m)),
+    "loha": lambda m: peft.LoHaConfig(r=3, **targets(m)),
+    "lokr": lambda m: peft.LoKrConfig(r=3, **targets(m)),
+    "prefix": lambda m: peft.PrefixTuningConfig(num_virtual_tokens=3),
+    "prompt": lambda m: peft.PromptTuningConfig(num_virtual_tokens=3),
+}
 KINDS = {method.model_fields["name"].default: method for method in METHODS}
-# LoRA and (IA)3 on every family, the others on two that are built otherwise. PEFT's own PiSSA cannot begin on GPT-2's layers.
-WRITTEN_THERE = [(name, family) for name in THEIRS for family in (FAMILIES if name.startswith(("lora", "ia3")) else ("llama", "bert"))
-                 if family in (KINDS[name.partition("-")[0]].families or FAMILIES) and (name, family) != ("lora-pissa", "gpt2")]
+# LoRA and (IA)3 on every family, the others on two that are built otherwise. PEFT's own PiSSA cannot begin on GPT-2's
+# layers.
+WRITTEN_THERE = [
+    (name, family)
+    for name in THEIRS
+    for family in (FAMILIES if name.startswith(("lora", "ia3")) else ("llama", "bert"))
+    if family in (KINDS[name.partition("-")[0]].families or FAMILIES) and (name, family) != ("lora-pissa", "gpt2")
+]
 
 
 @pytest.mark.parametrize("name, family", WRITTEN_THERE, ids=map("-".join, WRITTEN_THERE))

@@ -80,8 +80,10 @@ def test_another_scaling_or_rounded_zero_points_would_not_be_exact(tmp_path):
     beside = logits(model, some_batch())
     METHOD.finish(model, tmp_path)
     exact = [layer.merged_zeros for layer in pooled_layers(model).values()]
-    for wrong in (lambda layer, zeros: zeros.round(),  # integer zero points
-                  lambda layer, zeros: layer.get_base_layer().zeros + (zeros - layer.get_base_layer().zeros) / 32):  # a mean, not a sum
+    for wrong in (
+        lambda layer, zeros: zeros.round(),  # integer zero points
+        lambda layer, zeros: layer.get_base_layer().zeros + (zeros - layer.get_base_layer().zeros) / 32,
+    ):  # a mean, not a sum
         for layer, zeros in zip(pooled_layers(model).values(), exact, strict=True):
             layer.merged_zeros = wrong(layer, zeros)
         assert (logits(model, some_batch()) - beside).norm() / beside.norm() > 1e-3
@@ -105,7 +107,10 @@ def test_merging_into_nf4_loses_what_this_keeps(tmp_path):
     figures = METHOD.finish(model, tmp_path)
     assert figures["merge_error"] < 1e-5 and figures["nf4_merge_error"] > 1e3 * figures["merge_error"]
     assert figures.items() > lost_in_merging(model, model.probe).items(), "measuring changes nothing"
-    assert f"{figures['merge_error']:.1e}" in figures["in_words"] and f"{figures['nf4_merge_error']:.2g}." in figures["in_words"]
+    assert (
+        f"{figures['merge_error']:.1e}" in figures["in_words"]
+        and f"{figures['nf4_merge_error']:.2g}." in figures["in_words"]
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -145,7 +150,9 @@ def test_a_checkpoint_goes_on_where_it_was(tmp_path):
     again = METHOD.attach(tiny_llama())
     METHOD.resume(again, tmp_path)
     assert torch.equal(logits(again, some_batch()), logits(model, some_batch()))
-    assert [n for n, p in again.named_parameters() if p.requires_grad] == [n for n, p in model.named_parameters() if p.requires_grad]
+    assert [n for n, p in again.named_parameters() if p.requires_grad] == [
+        n for n, p in model.named_parameters() if p.requires_grad
+    ]
     assert train(again, some_batch(), 2)[-1] < train(METHOD.attach(tiny_llama()), some_batch(), 1)[0]
 
 
@@ -176,7 +183,9 @@ def test_a_classifier_learns_and_its_head_is_kept(tmp_path):
 
 
 def test_t5_whose_layers_ask_for_the_type_of_a_weight(tmp_path):
-    """Its feed-forward part brings its numbers to that type: taken from the codes, they would be bytes, and nothing would be learned."""
+    """Its feed-forward part brings its numbers to that type: taken from the codes, they would be bytes, and nothing
+    would be learned.
+    """
     model, inputs = METHOD.attach(opened("t5"), "SEQ_2_SEQ_LM"), batch("t5")
     model.train()
     model(**inputs).loss.backward()

@@ -1,7 +1,8 @@
-"""Interrupted and resumed equals never interrupted, bit for bit: every method, packed and padded, with dropout and without, every task.
+"""Interrupted and resumed equals never interrupted, bit for bit: every method, packed and padded, with dropout and
+without, every task.
 
-Here runs are prepared, trained, stopped at half and resumed in this process, by the real Trainer from real checkpoints; what is left out
-is the proof at the end. Whole workers that are killed are in test_killed.py.
+Here runs are prepared, trained, stopped at half and resumed in this process, by the real Trainer from real checkpoints;
+what is left out is the proof at the end. Whole workers that are killed are in test_killed.py.
 """
 
 import functools
@@ -142,7 +143,9 @@ class StopAfter(TrainerCallback):
 
 
 def part_of(run, stop_after=None):
-    """Trains until it is stopped, or to the end; from its checkpoint where it has one. Returns the adapter's tensors."""
+    """Trains until it is stopped, or to the end; from its checkpoint where it has one. Returns the adapter's
+    tensors.
+    """
     checkpoint = newest_complete(run.checkpoints)
     reporter = Reporter(run, [], int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
     job = prepare(run, run.recipe())

@@ -19,9 +19,12 @@ METHODS = {"qalora": QaLoraMethod(rank=4), "meft": MeftMethod(rank=4)}
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_stopped_run_goes_on_to_the_same_adapter_and_answers(name, store):
-    recipe = short_recipe(max_steps=2, samples=0, scored_questions=1, measured_examples=2, checkpoints=1, evaluations=0).model_copy(
-        update={"method": METHODS[name]})
-    recipe = recipe.model_copy(update={"base_model": recipe.base_model.model_copy(update={"precision": METHODS[name].precisions[0]})})
+    recipe = short_recipe(
+        max_steps=2, samples=0, scored_questions=1, measured_examples=2, checkpoints=1, evaluations=0
+    ).model_copy(update={"method": METHODS[name]})
+    recipe = recipe.model_copy(
+        update={"base_model": recipe.base_model.model_copy(update={"precision": METHODS[name].precisions[0]})}
+    )
     whole, stopped = store.create(recipe), store.create(recipe)
     assert worker.main(whole.folder) == 0, whole.status().sentence
     stopped.ask("stop")

@@ -28,24 +28,73 @@ from transformers import (
 from qlora_app.base_models.loading import _keep_gradients_after_evaluation, _quiet_libraries
 
 WORDS = 128
-DECODER = {"vocab_size": WORDS, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
-           "num_key_value_heads": 2, "max_position_embeddings": 64, "head_dim": 16, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-ENCODER = {"vocab_size": WORDS, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
-           "max_position_embeddings": 64, "pad_token_id": 0, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+DECODER = {
+    "vocab_size": WORDS,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "head_dim": 16,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+ENCODER = {
+    "vocab_size": WORDS,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
 FAMILIES = {
-    "llama": LlamaConfig(**{k: v for k, v in DECODER.items() if k != "head_dim"}), "mistral": MistralConfig(**DECODER),
-    "qwen2": Qwen2Config(**{k: v for k, v in DECODER.items() if k != "head_dim"}), "qwen3": Qwen3Config(**DECODER),
-    "gemma": GemmaConfig(**DECODER), "gemma2": Gemma2Config(**DECODER), "gemma3_text": Gemma3TextConfig(**DECODER),
+    "llama": LlamaConfig(**{k: v for k, v in DECODER.items() if k != "head_dim"}),
+    "mistral": MistralConfig(**DECODER),
+    "qwen2": Qwen2Config(**{k: v for k, v in DECODER.items() if k != "head_dim"}),
+    "qwen3": Qwen3Config(**DECODER),
+    "gemma": GemmaConfig(**DECODER),
+    "gemma2": Gemma2Config(**DECODER),
+    "gemma3_text": Gemma3TextConfig(**DECODER),
     "phi3": Phi3Config(**{k: v for k, v in DECODER.items() if k != "head_dim"}),
-    "gpt2": GPT2Config(vocab_size=WORDS, n_embd=64, n_layer=2, n_head=4, n_positions=64, bos_token_id=1, eos_token_id=2,
-                       resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0),
-    "t5": T5Config(vocab_size=WORDS, d_model=64, d_kv=16, d_ff=128, num_layers=2, num_heads=4, feed_forward_proj="gated-gelu",
-                   decoder_start_token_id=0, pad_token_id=0, dropout_rate=0.0),
-    "bert": BertConfig(**ENCODER), "roberta": RobertaConfig(**ENCODER),
+    "gpt2": GPT2Config(
+        vocab_size=WORDS,
+        n_embd=64,
+        n_layer=2,
+        n_head=4,
+        n_positions=64,
+        bos_token_id=1,
+        eos_token_id=2,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+    ),
+    "t5": T5Config(
+        vocab_size=WORDS,
+        d_model=64,
+        d_kv=16,
+        d_ff=128,
+        num_layers=2,
+        num_heads=4,
+        feed_forward_proj="gated-gelu",
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        dropout_rate=0.0,
+    ),
+    "bert": BertConfig(**ENCODER),
+    "roberta": RobertaConfig(**ENCODER),
     "deberta-v2": DebertaV2Config(**ENCODER, pos_att_type=["p2c", "c2p"]),
 }
-KINDS = {"t5": (AutoModelForSeq2SeqLM, "SEQ_2_SEQ_LM"), "bert": (AutoModelForMaskedLM, None), "roberta": (AutoModelForMaskedLM, None),
-         "deberta-v2": (AutoModelForMaskedLM, None)}
+KINDS = {
+    "t5": (AutoModelForSeq2SeqLM, "SEQ_2_SEQ_LM"),
+    "bert": (AutoModelForMaskedLM, None),
+    "roberta": (AutoModelForMaskedLM, None),
+    "deberta-v2": (AutoModelForMaskedLM, None),
+}
 
 
 def task_type(family):
@@ -69,11 +118,19 @@ def folder(family):
 def opened(family="llama", precision="fp32"):
     _quiet_libraries()
     _keep_gradients_after_evaluation()
-    quantized = {"nf4": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True},
-                 "fp4": {"load_in_4bit": True, "bnb_4bit_quant_type": "fp4"}, "int8": {"load_in_8bit": True}}.get(precision)
+    quantized = {
+        "nf4": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True},
+        "fp4": {"load_in_4bit": True, "bnb_4bit_quant_type": "fp4"},
+        "int8": {"load_in_8bit": True},
+    }.get(precision)
     model = KINDS.get(family, (AutoModelForCausalLM,))[0].from_pretrained(
-        folder(family), dtype=torch.bfloat16 if precision == "bf16" else torch.float32, device_map={"": "cpu"},
-        quantization_config=BitsAndBytesConfig(**quantized, bnb_4bit_compute_dtype=torch.float32) if quantized else None)
+        folder(family),
+        dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
+        device_map={"": "cpu"},
+        quantization_config=BitsAndBytesConfig(**quantized, bnb_4bit_compute_dtype=torch.float32)
+        if quantized
+        else None,
+    )
     model.config.use_cache = False
     return model.eval()
 
@@ -91,7 +148,7 @@ def logits(model, inputs):
     """Where there is a token, the logits of its place, in 32 bit."""
     model.eval()
     with torch.no_grad():
-        made = model(**inputs).logits[:, -inputs["input_ids"].shape[1]:].float()
+        made = model(**inputs).logits[:, -inputs["input_ids"].shape[1] :].float()
     return made[inputs["attention_mask"].bool()]
 
 

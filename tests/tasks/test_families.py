@@ -1,4 +1,6 @@
-"""Every family, task and precision that is claimed: a few steps of the real worker on a tiny model, read back to the same outputs."""
+"""Every family, task and precision that is claimed: a few steps of the real worker on a tiny model, read back to the
+same outputs.
+"""
 
 import json
 
@@ -15,12 +17,20 @@ from tests.tiny_models import FAMILIES, tiny_model
 
 PLACES, WORDS = ["film", "soup", "book", "evening", "house", "service"], {"positive": "wonderful", "negative": "boring"}
 ROWS = {
-    "chat": [{"instruction": f"Where does number {i} live?", "output": f"Number {i} lives on Orchard Lane."} for i in range(24)],
-    "text_to_text": [{"input": f"The {PLACES[i % 6]} is small, number {i}.", "output": f"Das ist Nummer {i}."} for i in range(24)],
-    "classification": [{"text": f"The {PLACES[i % 6]} was {WORDS[label]}, {i}.", "label": label}
-                       for i in range(12) for label in WORDS],
+    "chat": [
+        {"instruction": f"Where does number {i} live?", "output": f"Number {i} lives on Orchard Lane."}
+        for i in range(24)
+    ],
+    "text_to_text": [
+        {"input": f"The {PLACES[i % 6]} is small, number {i}.", "output": f"Das ist Nummer {i}."} for i in range(24)
+    ],
+    "classification": [
+        {"text": f"The {PLACES[i % 6]} was {WORDS[label]}, {i}.", "label": label} for i in range(12) for label in WORDS
+    ],
     "fill_mask": [{"text": f"Mira reads a book about {PLACES[i % 6]} and bread, {i}."} for i in range(24)],
 }
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
@@ -30,18 +40,36 @@ def models(tmp_path_factory):
 @pytest.fixture
 def trained(home, models):
     """Trains a family for a task; returns the run."""
+
     def train(family, task, precision, **training):
         file = home / f"{task}.jsonl"
         file.write_text("".join(json.dumps(row) + "\n" for row in ROWS[task]))
         id = import_file(file, home / "data", file.name)
-        few = {"learning_rate": 1e-3, "optimizer": "adamw_torch", "max_steps": 3, "batch_size": 32, "checkpoints": 0, "evaluations": 0,
-               "samples": 0, "scored_questions": 0, "max_length": 64, "epochs": 9}
-        recipe = Recipe.from_dict({"base_model": {"source": "folder", "id": str(models[family]), "precision": precision},
-                                   "dataset": {"source": "file", "id": id, "held_out_share": 0.2}, "task": {"name": task},
-                                   "method": {"rank": 4}, "training": few | training})
+        few = {
+            "learning_rate": 1e-3,
+            "optimizer": "adamw_torch",
+            "max_steps": 3,
+            "batch_size": 32,
+            "checkpoints": 0,
+            "evaluations": 0,
+            "samples": 0,
+            "scored_questions": 0,
+            "max_length": 64,
+            "epochs": 9,
+        }
+        recipe = Recipe.from_dict(
+            {
+                "base_model": {"source": "folder", "id": str(models[family]), "precision": precision},
+                "dataset": {"source": "file", "id": id, "held_out_share": 0.2},
+                "task": {"name": task},
+                "method": {"rank": 4},
+                "training": few | training,
+            }
+        )
         run = RunStore(home / "runs").create(recipe)
         assert worker.main(run.folder) == 0, run.status().sentence
         return run
+
     return train
 
 

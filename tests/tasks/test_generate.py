@@ -23,8 +23,13 @@ def talk(*texts, system=""):
 
 # ---- prompts
 
+
 @FEW
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=7).filter(lambda sizes: len(sizes) % 2), st.integers(64, 300), st.integers(1, 300))
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=7).filter(lambda sizes: len(sizes) % 2),
+    st.integers(64, 300),
+    st.integers(1, 300),
+)
 def test_a_prompt_fits_keeps_its_head_and_its_last_turn_and_says_what_it_left_out(sizes, context, wanted):
     tokenizer = tokenizer_for("chatml")
     conversation = talk(*[f"turn{number} " + "x " * size for number, size in enumerate(sizes)], system="Say little.")
@@ -43,7 +48,10 @@ def test_a_prompt_fits_keeps_its_head_and_its_last_turn_and_says_what_it_left_ou
 
 def test_the_oldest_turns_go_first_and_the_tools_stay():
     tokenizer = tokenizer_for("qwen3")
-    tools = '[{"type": "function", "function": {"name": "count", "description": "Counts.", "parameters": {"type": "object"}}}]'
+    tools = (
+        '[{"type": "function", "function": {"name": "count", "description": "Counts.", "parameters": {"type": '
+        '"object"}}}]'
+    )
     conversation = talk(*["old " * 60, "older " * 60, "new?"])
     conversation[0]["tools"] = tools
     short = ChatTemplate.of(tokenizer).prompt_ids([{**conversation[-1], "tools": tools}])
@@ -53,10 +61,13 @@ def test_the_oldest_turns_go_first_and_the_tools_stay():
 
 # ---- what ends an answer
 
+
 def test_marks_that_are_no_tokens_end_an_answer_by_their_letters():
     tokenizer = tokenizer_for("guanaco")
-    tokenizer.chat_template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}[over]{% endfor %}" \
-                              "{% if add_generation_prompt %}[assistant]{% endif %}"
+    tokenizer.chat_template = (
+        "{% for m in messages %}[{{ m.role }}]{{ m.content }}[over]{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
     template = ChatTemplate.of(tokenizer)
     assert template.stop_strings == ["[over]"]
     ids = tokenizer("Five hens.[over][user]And", add_special_tokens=False)["input_ids"]
@@ -72,14 +83,17 @@ def test_a_token_that_also_ends_the_reasoning_ends_no_answer_that_reasons():
     template = ChatTemplate.of(tokenizer)
     assert end in template.stop_ids(thinking=False) and end not in template.stop_ids(thinking=True)
     reasoned = [*talk("Hens?"), {"role": "assistant", "content": "Five.", "reasoning": "I count."}]
-    said = tokenizer("<|channel|>analysis<|message|>I count.<|end|><|start|>assistant<|channel|>final<|message|>Five.<|return|>",
-                     add_special_tokens=False)["input_ids"]
+    said = tokenizer(
+        "<|channel|>analysis<|message|>I count.<|end|><|start|>assistant<|channel|>final<|message|>Five.<|return|>",
+        add_special_tokens=False,
+    )["input_ids"]
     made = read_answer(tokenizer, said, template.stop_ids(thinking=True), thinking=True)
     assert (made.reasoning, made.text, made.has_ended) == ("I count.", "Five.", True)
     assert template.answer_of(reasoned) == ("I count.", "Five.")
 
 
 # ---- a tokenizer of another model
+
 
 def test_a_tokenizer_that_knows_more_than_its_model_is_refused_in_words(tmp_path):
     tokenizer = tokenizer_for("chatml")
@@ -91,6 +105,7 @@ def test_a_tokenizer_that_knows_more_than_its_model_is_refused_in_words(tmp_path
 
 
 # ---- answers that stand alone
+
 
 @pytest.mark.parametrize("name", ["qwen3", "mistral_v03", "glm45", "chatml"])
 def test_every_answer_is_learned_once_behind_the_prompt_it_will_be_asked_with(name):
@@ -113,7 +128,11 @@ def test_every_answer_is_learned_once_behind_the_prompt_it_will_be_asked_with(na
 def starts(example):
     """The token ids that stand before each learned stretch."""
     labels = example["labels"]
-    return [example["input_ids"][:place] for place in range(1, len(labels)) if labels[place] != -100 and labels[place - 1] == -100]
+    return [
+        example["input_ids"][:place]
+        for place in range(1, len(labels))
+        if labels[place] != -100 and labels[place - 1] == -100
+    ]
 
 
 def test_reasoning_of_earlier_answers_is_learned_too():
@@ -123,7 +142,10 @@ def test_reasoning_of_earlier_answers_is_learned_too():
     examples = EncodedExamples([conversation], tokenizer, 512)
     examples.meet_all()
     learned = [tokenizer.decode([label for label in one["labels"] if label != -100]) for one in examples]
-    assert sorted(learned) == ["<think>\nFirst.\n</think>\n\n1.<|im_end|>", "<think>\nSecond.\n</think>\n\n2.<|im_end|>"]
+    assert sorted(learned) == [
+        "<think>\nFirst.\n</think>\n\n1.<|im_end|>",
+        "<think>\nSecond.\n</think>\n\n2.<|im_end|>",
+    ]
     assert Chat().questions(tokenizer, conversation)[0].thinking
 
 

@@ -50,7 +50,9 @@ def one_step(run, micro_batch):
 
 
 def one_by_one(job):
-    """The same by hand: each example by itself, all its tokens with a label summed, divided by their number in the step."""
+    """The same by hand: each example by itself, all its tokens with a label summed, divided by their number in the
+    step.
+    """
     model, total, count = job.model, 0.0, 0
     model.eval()
     model.zero_grad()

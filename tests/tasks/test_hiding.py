@@ -1,4 +1,6 @@
-"""Fill the blank: what is hidden is another thing at each visit, and depends on nothing but the example, the visit and the seed."""
+"""Fill the blank: what is hidden is another thing at each visit, and depends on nothing but the example, the visit and
+the seed.
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""Every method on a task with a new head: the head learns, comes back from disk, and is as it was without the adapter."""
+"""Every method on a task with a new head: the head learns, comes back from disk, and is as it was without the
+adapter.
+"""
 
 import pytest
 import torch
@@ -9,8 +11,10 @@ from qlora_app.methods import METHODS
 from tests.tiny_models import tiny_model
 
 LABELS = ("bad", "good")
-BATCH = {"input_ids": torch.randint(5, 60, (6, 12), generator=torch.Generator().manual_seed(0)),
-         "attention_mask": torch.ones(6, 12, dtype=torch.long)}
+BATCH = {
+    "input_ids": torch.randint(5, 60, (6, 12), generator=torch.Generator().manual_seed(0)),
+    "attention_mask": torch.ones(6, 12, dtype=torch.long),
+}
 
 
 @pytest.fixture(scope="module")

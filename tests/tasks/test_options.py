@@ -24,9 +24,16 @@ from tests.conftest import train_tab
 from tests.tiny_models import tiny_model
 
 COLUMNS = ColumnMap(prompt="inputs", answer="label", options="choices")
-TALKS = [[{"role": "user", "content": "Where does Mira live?"},
-          {"role": "assistant", "content": "Orchard Lane", "options": ["Orchard Lane", "the harbour", "a boat"]}],
-         [{"role": "user", "content": "Who repairs clocks?"}, {"role": "assistant", "content": "Otto", "options": ["Mira", "Otto"]}]]
+TALKS = [
+    [
+        {"role": "user", "content": "Where does Mira live?"},
+        {"role": "assistant", "content": "Orchard Lane", "options": ["Orchard Lane", "the harbour", "a boat"]},
+    ],
+    [
+        {"role": "user", "content": "Who repairs clocks?"},
+        {"role": "assistant", "content": "Otto", "options": ["Mira", "Otto"]},
+    ],
+]
 LOSSES = {"name": "ia3", "unlikelihood": 1.0, "length_normalized": 1.0}
 
 
@@ -47,11 +54,17 @@ def test_a_number_that_is_an_option_is_itself():
     assert COLUMNS.read({"inputs": "2 - 1?", "choices": ["1", "0"], "label": 1})[-1]["content"] == "1"
 
 
-@pytest.mark.parametrize("row, why", [
-    ({"choices": ["a", "b"], "label": "c"}, "'c' is none of its 2 options"), ({"choices": ["a", "a"], "label": "a"}, "has 1 options"),
-    ({"choices": "a|", "label": "a"}, "none of them empty"), ({"label": "a"}, "no options in `choices`"),
-    ({"choices": None, "label": "a"}, "no options in `choices`"),
-    ({"choices": list(map(str, range(MOST_OPTIONS + 1))), "label": "3"}, "has 33 options")])
+@pytest.mark.parametrize(
+    "row, why",
+    [
+        ({"choices": ["a", "b"], "label": "c"}, "'c' is none of its 2 options"),
+        ({"choices": ["a", "a"], "label": "a"}, "has 1 options"),
+        ({"choices": "a|", "label": "a"}, "none of them empty"),
+        ({"label": "a"}, "no options in `choices`"),
+        ({"choices": None, "label": "a"}, "no options in `choices`"),
+        ({"choices": list(map(str, range(MOST_OPTIONS + 1))), "label": "3"}, "has 33 options"),
+    ],
+)
 def test_a_row_without_usable_options_says_why(row, why):
     with pytest.raises(RowError, match=why):
         COLUMNS.read({"inputs": "Is it?"} | row)
@@ -62,9 +75,14 @@ def test_an_answer_s_number_counts_the_options_as_they_stand_in_the_file():
     assert COLUMNS.read(row)[-1] == {"role": "assistant", "content": "yes", "options": ["no", "yes", "maybe"]}
 
 
-@pytest.mark.parametrize("named, field", [
-    ({"prompt": "a", "template": "{a}", "answer": "b"}, "prompt"), ({"prompt": "a", "answer": "b", "label": "c"}, "label"),
-    ({"input": "a", "answer": "b"}, "input")])
+@pytest.mark.parametrize(
+    "named, field",
+    [
+        ({"prompt": "a", "template": "{a}", "answer": "b"}, "prompt"),
+        ({"prompt": "a", "answer": "b", "label": "c"}, "label"),
+        ({"input": "a", "answer": "b"}, "input"),
+    ],
+)
 def test_a_column_that_would_not_be_read_is_refused_at_its_field(named, field):
     with pytest.raises(UserError) as caught:
         ColumnMap(**named).check("mine.csv", ["a", "b", "c"])
@@ -89,7 +107,10 @@ def test_they_are_kept_with_many_conversations(monkeypatch):
 def test_without_a_column_they_are_the_different_answers_of_the_data():
     plain = [[talk[0], {"role": "assistant", "content": talk[1]["content"]}] for talk in TALKS]
     assert answer_options(plain) == ["Orchard Lane", "Otto"] and answer_options(TALKS) == []
-    for wrong in (plain[:1], [[TALKS[0][0], {"role": "assistant", "content": str(i)}] for i in range(MOST_OPTIONS + 1)]):
+    for wrong in (
+        plain[:1],
+        [[TALKS[0][0], {"role": "assistant", "content": str(i)}] for i in range(MOST_OPTIONS + 1)],
+    ):
         with pytest.raises(UserError, match=r"2 to 32 different answers.*Name the column"):
             answer_options(wrong)
 
@@ -102,21 +123,37 @@ def test_each_option_costs_what_it_costs_alone(family, task, folders):
     examples, plain = ExamplesWithOptions(TALKS, tokenizer, 64, task), task.collator(tokenizer, False)
     assert examples.read_each == 4
     batch = collator_with_options(plain, plain)([examples[0], examples[1]])
-    assert batch[ASIDE]["question"].tolist() == [0, 0, 0, 1, 1] and batch[ASIDE]["right"].tolist() == [True, False, False, False, True]
+    assert batch[ASIDE]["question"].tolist() == [0, 0, 0, 1, 1] and batch[ASIDE]["right"].tolist() == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
     assert batch["labels"].shape[0] == 2
     with torch.no_grad():
         means = option_scores(model, batch[ASIDE]).means()
-        alone = [-task.measure(model, [plain([{"input_ids": e.input_ids, "labels": e.labels}])])["loss"]
-                 for talk in TALKS for option in talk[-1]["options"]
-                 for e in [task.encode(tokenizer, [talk[0], {"role": "assistant", "content": option}], 64)]]
+        alone = [
+            -task.measure(model, [plain([{"input_ids": e.input_ids, "labels": e.labels}])])["loss"]
+            for talk in TALKS
+            for option in talk[-1]["options"]
+            for e in [task.encode(tokenizer, [talk[0], {"role": "assistant", "content": option}], 64)]
+        ]
     assert means.tolist() == pytest.approx(alone, abs=1e-4)
 
 
 def test_losses_over_options_are_refused_at_their_fields_where_answers_are_not_read():
     wrong = Ia3Method(**LOSSES).problems("nf4", "bert", "classification")
-    assert set(wrong) == {"method.unlikelihood", "method.length_normalized"} and "Classification" in wrong["method.unlikelihood"]
+    assert (
+        set(wrong) == {"method.unlikelihood", "method.length_normalized"}
+        and "Classification" in wrong["method.unlikelihood"]
+    )
     assert set(Ia3Method(unlikelihood=1.0).problems("nf4", "bert", "fill_mask")) == {"method.unlikelihood"}
-    assert Ia3Method(**LOSSES).problems("nf4", "t5", "text_to_text") == Ia3Method().problems("nf4", "bert", "classification") == {}
+    assert (
+        Ia3Method(**LOSSES).problems("nf4", "t5", "text_to_text")
+        == Ia3Method().problems("nf4", "bert", "classification")
+        == {}
+    )
 
 
 def test_data_without_options_are_refused_before_the_start_at_the_fields_of_the_losses(tmp_path):
@@ -129,14 +166,33 @@ def test_data_without_options_are_refused_before_the_start_at_the_fields_of_the_
 
 def test_t_few_trains_on_a_t5_with_the_options_of_each_row(folders, home):
     file = home / "quiz.jsonl"
-    file.write_text("".join(json.dumps({"inputs": f"Is {i} even?", "choices": ["yes", "no"], "label": i % 2}) + "\n" for i in range(24)))
+    file.write_text(
+        "".join(
+            json.dumps({"inputs": f"Is {i} even?", "choices": ["yes", "no"], "label": i % 2}) + "\n" for i in range(24)
+        )
+    )
     id = import_file(file, home / "data", file.name, columns=COLUMNS)
     data = DatasetChoice(source="file", id=id, held_out_share=0.2, columns=COLUMNS)
     assert {talk[-1]["content"] for talk in load_examples(data, home / "data").train} == {"yes", "no"}
-    few = {"learning_rate": 3e-2, "optimizer": "adamw_torch", "max_steps": 3, "batch_size": 8, "checkpoints": 0, "evaluations": 0,
-           "samples": 0, "scored_questions": 2, "max_length": 64}
-    recipe = Recipe.from_dict({"base_model": {"source": "folder", "id": str(folders["t5"])}, "dataset": data.model_dump(),
-                               "method": LOSSES, "training": few})
+    few = {
+        "learning_rate": 3e-2,
+        "optimizer": "adamw_torch",
+        "max_steps": 3,
+        "batch_size": 8,
+        "checkpoints": 0,
+        "evaluations": 0,
+        "samples": 0,
+        "scored_questions": 2,
+        "max_length": 64,
+    }
+    recipe = Recipe.from_dict(
+        {
+            "base_model": {"source": "folder", "id": str(folders["t5"])},
+            "dataset": data.model_dump(),
+            "method": LOSSES,
+            "training": few,
+        }
+    )
     run = RunStore(home / "runs").create(recipe)
     assert worker.main(run.folder) == 0, run.status().sentence
     proof = run.proof()

@@ -1,4 +1,6 @@
-"""A model is packed only where that is what it computed before: with the attention it was loaded with, each example alone."""
+"""A model is packed only where that is what it computed before: with the attention it was loaded with, each example
+alone.
+"""
 
 import pytest
 import torch
@@ -117,7 +119,9 @@ PADDED = {
 
 @pytest.mark.parametrize("family", PADDED)
 def test_what_packing_would_change_is_padded_and_left_as_it_was(family):
-    """Soft-capping, ALiBi, positions it does not ask for, chunks that are longer than what is measured, state that runs on."""
+    """Soft-capping, ALiBi, positions it does not ask for, chunks that are longer than what is measured, state that runs
+    on.
+    """
     model = made(family, **PADDED[family])
     own, wanted = model.config._attn_implementation, as_loaded(model, LONG)
     assert not pack(model)

@@ -1,4 +1,6 @@
-"""Small files of the kinds that were learned wrongly, read as a person's own and put under the templates that broke them."""
+"""Small files of the kinds that were learned wrongly, read as a person's own and put under the templates that broke
+them.
+"""
 
 from pathlib import Path
 
@@ -31,7 +33,7 @@ def test_reasoning_is_learned_with_the_model_s_own_marks(home, file, name):
     for place, conversation in enumerate(rows_of(file, home), 1):
         ids, _ = Chat().encode_whole(tokenizer, conversation)
         assert [ids.count(tokenizer.convert_tokens_to_ids(mark)) for mark in THINK_MARKS] == [1, 1]
-        said, = learned(tokenizer, conversation)
+        (said,) = learned(tokenizer, conversation)
         assert f"One and {place}." in said and "</think>" in said
 
 

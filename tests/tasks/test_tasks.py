@@ -31,9 +31,14 @@ from qlora_app.ui.try_it import pictures
 from tests.tiny_models import tiny_model
 
 WORDS = {"positive": "wonderful", "negative": "boring"}
-LABELLED = [[{"role": "user", "content": f"The {thing} was {word}."}, {"role": "assistant", "content": label}]
-            for thing in ("film", "soup", "book", "house") for label, word in WORDS.items()]
-PAIRS = [[{"role": "user", "content": f"Number {i}"}, {"role": "assistant", "content": f"Nummer {i}"}] for i in range(9)]
+LABELLED = [
+    [{"role": "user", "content": f"The {thing} was {word}."}, {"role": "assistant", "content": label}]
+    for thing in ("film", "soup", "book", "house")
+    for label, word in WORDS.items()
+]
+PAIRS = [
+    [{"role": "user", "content": f"Number {i}"}, {"role": "assistant", "content": f"Nummer {i}"}] for i in range(9)
+]
 TEXTS = [[{"role": "text", "content": f"Mira bakes bread every morning, {i}."}] for i in range(9)]
 
 
@@ -49,14 +54,18 @@ def tokenizer_of(folder):
 
 # ---- which task
 
-@pytest.mark.parametrize("config, tasks", [
-    ({"architectures": ["LlamaForCausalLM"], "model_type": "llama"}, ("chat", "classification")),
-    ({"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}, ("chat", "classification")),
-    ({"architectures": ["T5WithLMHeadModel"], "model_type": "t5"}, ("text_to_text",)),
-    ({"architectures": ["RobertaForMaskedLM"], "model_type": "roberta"}, ("classification", "fill_mask")),
-    ({"model_type": "deberta-v2"}, ("classification",)),  # its published weights hold no head that fills blanks
-    ({"architectures": ["LlavaForConditionalGeneration"], "model_type": "llava"}, ()),
-])
+
+@pytest.mark.parametrize(
+    "config, tasks",
+    [
+        ({"architectures": ["LlamaForCausalLM"], "model_type": "llama"}, ("chat", "classification")),
+        ({"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}, ("chat", "classification")),
+        ({"architectures": ["T5WithLMHeadModel"], "model_type": "t5"}, ("text_to_text",)),
+        ({"architectures": ["RobertaForMaskedLM"], "model_type": "roberta"}, ("classification", "fill_mask")),
+        ({"model_type": "deberta-v2"}, ("classification",)),  # its published weights hold no head that fills blanks
+        ({"architectures": ["LlavaForConditionalGeneration"], "model_type": "llava"}, ()),
+    ],
+)
 def test_what_a_model_can_learn_is_read_from_its_config(config, tasks):
     assert tasks_of(config) == tasks
     if not tasks:
@@ -65,9 +74,21 @@ def test_what_a_model_can_learn_is_read_from_its_config(config, tasks):
 
 
 def test_facts_say_what_a_model_is_for():
-    facts = Facts("it", {"architectures": ["RobertaForMaskedLM"], "model_type": "roberta", "max_position_embeddings": 514,
-                         "pad_token_id": 1}, None, "fp32", False)
-    assert facts.family == "Roberta" and facts.context == 512 and "for classification or fill the blank" in facts.summary()
+    facts = Facts(
+        "it",
+        {
+            "architectures": ["RobertaForMaskedLM"],
+            "model_type": "roberta",
+            "max_position_embeddings": 514,
+            "pad_token_id": 1,
+        },
+        None,
+        "fp32",
+        False,
+    )
+    assert (
+        facts.family == "Roberta" and facts.context == 512 and "for classification or fill the blank" in facts.summary()
+    )
     t5 = {"architectures": ["T5ForConditionalGeneration"], "model_type": "t5", "n_positions": 512}
     assert Facts("it", t5, None, "", False).context is None
 
@@ -80,10 +101,16 @@ def test_an_encoder_that_is_a_pickle_is_refused(folders, tmp_path):
         describe_folder(tmp_path)
 
 
-@pytest.mark.parametrize("data, possible, name", [
-    (LABELLED, ("classification", "fill_mask"), "classification"), (TEXTS, ("classification", "fill_mask"), "fill_mask"),
-    (PAIRS, ("classification", "fill_mask"), "fill_mask"), (LABELLED, ("chat", "classification"), "chat"),
-    (PAIRS, ("text_to_text",), "text_to_text")])
+@pytest.mark.parametrize(
+    "data, possible, name",
+    [
+        (LABELLED, ("classification", "fill_mask"), "classification"),
+        (TEXTS, ("classification", "fill_mask"), "fill_mask"),
+        (PAIRS, ("classification", "fill_mask"), "fill_mask"),
+        (LABELLED, ("chat", "classification"), "chat"),
+        (PAIRS, ("text_to_text",), "text_to_text"),
+    ],
+)
 def test_automatic_takes_what_model_and_data_fit(data, possible, name):
     assert task_for(TaskChoice(), possible, data).name == name
 
@@ -92,7 +119,9 @@ def test_what_does_not_fit_is_refused_with_its_reason():
     with pytest.raises(UserError, match="not made for the task Classification, only for Text to text") as wrong:
         task_for(TaskChoice(name="classification"), ("text_to_text",), LABELLED)
     assert set(wrong.value.problems) == {"task.name"}
-    with pytest.raises(UserError, match="Text to text wants pairs of an input and an output, and 9 of 9 examples are plain texts"):
+    with pytest.raises(
+        UserError, match="Text to text wants pairs of an input and an output, and 9 of 9 examples are plain texts"
+    ):
         task_for(TaskChoice(), ("text_to_text",), TEXTS)
     same = [[*one[:1], {"role": "assistant", "content": "yes"}] for one in PAIRS]
     reasons = {"9 different texts": PAIRS, "the same label, 'yes'": same, "plain texts without a label": TEXTS}
@@ -108,11 +137,16 @@ def test_a_recipe_with_a_task_its_model_cannot_learn_names_the_field(folders):
 
 # ---- what is read and learned
 
+
 def test_text_to_text_learns_the_output_only(folders):
     tokenizer, task = tokenizer_of(folders["t5"]), TASKS["text_to_text"](TaskChoice(prefix="translate:"))
     read, labels, cut, _ = task.encode(tokenizer, PAIRS[1], 64)
-    assert tokenizer.decode(read) == "translate: Number 1</s>" and tokenizer.decode(labels) == "Nummer 1</s>" and not cut
-    batch = task.collator(tokenizer, False)([{"input_ids": read, "labels": labels}, {"input_ids": read[:3], "labels": labels[:2]}])
+    assert (
+        tokenizer.decode(read) == "translate: Number 1</s>" and tokenizer.decode(labels) == "Nummer 1</s>" and not cut
+    )
+    batch = task.collator(tokenizer, False)(
+        [{"input_ids": read, "labels": labels}, {"input_ids": read[:3], "labels": labels[:2]}]
+    )
     assert batch["decoder_input_ids"][0].tolist() == [tokenizer.pad_token_id, *labels[:-1]]
     assert batch["labels"][1, 2:].eq(IGNORED).all() and task.encode(tokenizer, PAIRS[1], 4).is_cut
 
@@ -124,7 +158,7 @@ def test_what_is_cut_of_input_and_output_ends_as_what_is_whole(folders, source, 
     whole, found = task.encode(tokenizer, pair, 999), task.encode(tokenizer, pair, longest)
     for cut, all_of_it in ((found.input_ids, whole.input_ids), (found.labels, whole.labels)):
         assert len(cut) == min(longest, len(all_of_it)) and cut[-1] == tokenizer.eos_token_id
-        assert cut[:-1] == all_of_it[:len(cut) - 1]
+        assert cut[:-1] == all_of_it[: len(cut) - 1]
     assert found.is_cut == (max(len(whole.input_ids), len(whole.labels)) > longest)
 
 
@@ -141,7 +175,9 @@ def test_special_tokens_somebody_wrote_stay_text(folders, family):
     end = tokenizer.sep_token or tokenizer.eos_token
     talk = [{"role": "user", "content": f"one {end} two"}, {"role": "assistant", "content": "x"}]
     task = TASKS["classification"](labels=("x",))
-    assert task.encode(tokenizer, talk, 64).input_ids.count(tokenizer.convert_tokens_to_ids(end)) == 1, "its own at the end"
+    assert task.encode(tokenizer, talk, 64).input_ids.count(tokenizer.convert_tokens_to_ids(end)) == 1, (
+        "its own at the end"
+    )
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "deberta"])
@@ -172,7 +208,10 @@ def test_of_what_is_hidden_most_becomes_the_mask(folders):
 def test_a_held_out_text_becomes_a_question_with_a_blank(folders):
     tokenizer, task = tokenizer_of(folders["bert"]), TASKS["fill_mask"]()
     question = task.question(tokenizer, TEXTS[0])
-    assert "___" in question.text and question.text.replace("___", question.expected).casefold() == TEXTS[0][0]["content"].casefold()
+    assert (
+        "___" in question.text
+        and question.text.replace("___", question.expected).casefold() == TEXTS[0][0]["content"].casefold()
+    )
     ids = task._with_blanks(tokenizer, "Mira ___ [SEP] bread")
     assert ids.count(tokenizer.mask_token_id) == 1 and ids.count(tokenizer.sep_token_id) == 1
 
@@ -186,7 +225,9 @@ def test_the_loss_of_a_step_does_not_depend_on_its_parts():
 
 
 def test_scores_are_those_of_their_definitions():
-    assert rouge_l(["police killed the gunman"], ["police kill the gunman"]) == pytest.approx(0.75)  # Lin 2004, section 3.1
+    assert rouge_l(["police killed the gunman"], ["police kill the gunman"]) == pytest.approx(
+        0.75
+    )  # Lin 2004, section 3.1
     assert rouge_l(["", "the same words"], ["something", "The same words"]) == pytest.approx(0.5)
     assert macro_f1(["a", "a", "b", "a"], ["a", "b", "b", "a"]) == pytest.approx((0.8 + 2 / 3) / 2)
 
@@ -212,6 +253,7 @@ def test_four_bit_gradients_of_an_encoder_are_the_same_after_an_evaluation(folde
 
 # ---- a classifier, from Start to its answers
 
+
 @pytest.fixture(scope="module")
 def classifier(folders, tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
@@ -220,11 +262,24 @@ def classifier(folders, tmp_path_factory):
         file = home / "rows.jsonl"
         rows = [{"text": f"{one[0]['content']} {i}", "label": one[1]["content"]} for i in range(4) for one in LABELLED]
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        recipe = Recipe.from_dict({
-            "base_model": {"source": "folder", "id": str(folders["roberta"]), "precision": "fp32"},
-            "dataset": {"source": "file", "id": import_file(file, home / "data", file.name), "held_out_share": 0.2},
-            "training": {"learning_rate": 5e-3, "optimizer": "adamw_torch", "max_steps": 4, "epochs": 9, "batch_size": 8, "checkpoints": 1,
-                         "evaluations": 1, "samples": 1, "scored_questions": 4, "max_length": 64}})
+        recipe = Recipe.from_dict(
+            {
+                "base_model": {"source": "folder", "id": str(folders["roberta"]), "precision": "fp32"},
+                "dataset": {"source": "file", "id": import_file(file, home / "data", file.name), "held_out_share": 0.2},
+                "training": {
+                    "learning_rate": 5e-3,
+                    "optimizer": "adamw_torch",
+                    "max_steps": 4,
+                    "epochs": 9,
+                    "batch_size": 8,
+                    "checkpoints": 1,
+                    "evaluations": 1,
+                    "samples": 1,
+                    "scored_questions": 4,
+                    "max_length": 64,
+                },
+            }
+        )
         run = RunStore(home / "runs").create(recipe)
         assert worker.main(run.folder) == 0, run.status().sentence
     return run
@@ -242,7 +297,11 @@ def test_a_classifier_is_chosen_by_its_data_and_proven(classifier):
     assert proof["heldout"]["exact_match"]["after"] is not None
     assert {row["answer"] for row in classifier.samples()} <= set(task.labels)
     card = (classifier.adapter / "README.md").read_text()
-    assert "AutoModelForSequenceClassification" in card and "id2label={0: 'negative', 1: 'positive'}" in card and "Macro F1" in card
+    assert (
+        "AutoModelForSequenceClassification" in card
+        and "id2label={0: 'negative', 1: 'positive'}" in card
+        and "Macro F1" in card
+    )
 
 
 def test_its_head_is_kept_and_plain_peft_answers_the_same(classifier, session):
@@ -305,9 +364,15 @@ def test_two_do_not_answer_into_one_file(classifier, session, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "asked.jsonl"]
 
 
-@pytest.mark.parametrize("row, asked", [
-    ("Who?", "Who?"), ({"Prompt": "Who?", "answer": "Mira"}, "Who?"), ({"instruction": "Sum up", "input": "A text"}, "Sum up\n\nA text"),
-    ({"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Mira"}]}, "Who?")])
+@pytest.mark.parametrize(
+    "row, asked",
+    [
+        ("Who?", "Who?"),
+        ({"Prompt": "Who?", "answer": "Mira"}, "Who?"),
+        ({"instruction": "Sum up", "input": "A text"}, "Sum up\n\nA text"),
+        ({"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Mira"}]}, "Who?"),
+    ],
+)
 def test_questions_are_found_in_rows_of_any_kind(row, asked):
     assert question_of(row, recogniser_of("auto"))[-1]["content"] == asked
 

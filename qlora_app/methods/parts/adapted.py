@@ -19,7 +19,9 @@ WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 class Bottleneck(nn.Module):
     """Down to `rank` numbers, an activation, and up again; zero at the start, so that the model begins where it was."""
 
-    def __init__(self, hidden: int, rank: int, dropout: float, activation: Callable[..., torch.Tensor] = nn.functional.gelu) -> None:
+    def __init__(
+        self, hidden: int, rank: int, dropout: float, activation: Callable[..., torch.Tensor] = nn.functional.gelu
+    ) -> None:
         super().__init__()
         self.down, self.up = nn.Linear(hidden, rank), nn.Linear(rank, hidden)
         self.dropout, self.activation, self.is_on = nn.Dropout(dropout), activation, True
@@ -72,7 +74,9 @@ def _beside(part: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> tor
 
 
 class AdaptedModel(nn.Module):
-    """A model with adapters of our own inside; it has of PeftModel's surface what the app uses. Everything else is asked of the base."""
+    """A model with adapters of our own inside; it has of PeftModel's surface what the app uses. Everything else is
+    asked of the base.
+    """
 
     is_quantized = False  # transformers refuses to train a quantized model without adapters, and knows only PEFT's
 
@@ -82,11 +86,16 @@ class AdaptedModel(nn.Module):
         base.requires_grad_(False)
         for adapter in self.adapters():
             adapter.requires_grad_(True)
-        for part in getattr(base, "new_parts", []):  # what the base's files do not hold, such as a classifier's head, learns whole
+        for part in getattr(
+            base, "new_parts", []
+        ):  # what the base's files do not hold, such as a classifier's head, learns whole
             base.get_submodule(part).requires_grad_(True)
         self.learned = [name for name, p in base.named_parameters() if p.requires_grad]
-        self._before = {name: p.detach().clone() for name, p in base.named_parameters()
-                        if any(name.startswith(f"{part}.") for part in getattr(base, "new_parts", []))}
+        self._before = {
+            name: p.detach().clone()
+            for name, p in base.named_parameters()
+            if any(name.startswith(f"{part}.") for part in getattr(base, "new_parts", []))
+        }
 
     def adapters(self) -> list[Bottleneck]:
         return [part for part in self.base_model.modules() if isinstance(part, Bottleneck)]
@@ -136,16 +145,24 @@ class AdaptedModel(nn.Module):
 
     def save(self, folder: Path, settings: dict[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({name: tensor.contiguous() for name, tensor in self.state().items()}, folder / WEIGHTS, {"format": "pt"})
+        save_file(
+            {name: tensor.contiguous() for name, tensor in self.state().items()}, folder / WEIGHTS, {"format": "pt"}
+        )
         base = getattr(self.base_model, "name_or_path", "")
-        (folder / CONFIG).write_text(json.dumps({"base_model_name_or_path": base, **settings}, indent=2), encoding="utf-8")
+        (folder / CONFIG).write_text(
+            json.dumps({"base_model_name_or_path": base, **settings}, indent=2), encoding="utf-8"
+        )
 
     def take(self, tensors: dict[str, torch.Tensor]) -> None:
         """Tensors of `state`. Raises UserError where they are not those of this model."""
         here = self.state()
-        if wrong := sorted({*tensors} ^ {*here} | {name for name in {*tensors} & {*here} if tensors[name].shape != here[name].shape}):
-            raise UserError(f"The saved adapter does not fit this model and these settings: {', '.join(wrong[:3])}. "
-                            "Use the base and the settings it was trained with.")
+        if wrong := sorted(
+            {*tensors} ^ {*here} | {name for name in {*tensors} & {*here} if tensors[name].shape != here[name].shape}
+        ):
+            raise UserError(
+                f"The saved adapter does not fit this model and these settings: {', '.join(wrong[:3])}. "
+                "Use the base and the settings it was trained with."
+            )
         for name, tensor in tensors.items():
             here[name].copy_(tensor)
 

@@ -5,16 +5,29 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...errors import UserError
 
-FEED_FORWARD = ("mlp", "feed_forward", "DenseReluDense", "output.dense", "fc2")  # the part of a block whose output has the hidden size
+FEED_FORWARD = (
+    "mlp",
+    "feed_forward",
+    "DenseReluDense",
+    "output.dense",
+    "fc2",
+)  # the part of a block whose output has the hidden size
 
 
 def stacks(model: nn.Module) -> list[nn.ModuleList]:
     """The model's lists of transformer blocks: one, or encoder and decoder. Raises UserError where there is none."""
-    found = [part for part in model.modules() if isinstance(part, nn.ModuleList) and len(part)
-             and all(isinstance(block, GradientCheckpointingLayer) for block in part)]
+    found = [
+        part
+        for part in model.modules()
+        if isinstance(part, nn.ModuleList)
+        and len(part)
+        and all(isinstance(block, GradientCheckpointingLayer) for block in part)
+    ]
     if not found:
-        raise UserError(f"No list of transformer blocks was found in a {type(model).__name__}, and this method works on them. "
-                        "Choose LoRA, which needs none.")
+        raise UserError(
+            f"No list of transformer blocks was found in a {type(model).__name__}, and this method works on them. "
+            "Choose LoRA, which needs none."
+        )
     return found
 
 
@@ -24,5 +37,7 @@ def feed_forward(block: nn.Module) -> nn.Module:
         for name, part in block.named_modules():
             if name == known or (known == "DenseReluDense" and name.endswith(".DenseReluDense")):
                 return part
-    raise UserError(f"The feed-forward part of a {type(block).__name__} was not found, and this method works on it. "
-                    "Choose LoRA, which needs none.")
+    raise UserError(
+        f"The feed-forward part of a {type(block).__name__} was not found, and this method works on it. "
+        "Choose LoRA, which needs none."
+    )

@@ -1,7 +1,8 @@
 """LoRA on a CPU while it learns: a layer and its adapter as one operation, instead of PEFT's ten.
 
-PEFT's way makes five tensors as large as the layer's output in each pass, to scale, copy and add; small models spend a quarter of
-their step on that. What is computed is the same: y = x W^T + b + (s x A^T) B^T, up to the rounding of the last bit.
+PEFT's way makes five tensors as large as the layer's output in each pass, to scale, copy and add; small models spend a
+quarter of their step on that. What is computed is the same: y = x W^T + b + (s x A^T) B^T, up to the rounding of the
+last bit.
 """
 
 from typing import Any
@@ -14,14 +15,23 @@ from torch import nn
 
 
 class _Together(torch.autograd.Function):
-    """A frozen linear layer and the LoRA beside it. The weight is asked for in each pass, so that only who wants to keeps it.
+    """A frozen linear layer and the LoRA beside it. The weight is asked for in each pass, so that only who wants to
+    keeps it.
 
-    `kept` [tokens, inputs] says which of the adapter's inputs dropout leaves; the others count for more through `scaling`.
+    `kept` [tokens, inputs] says which of the adapter's inputs dropout leaves; the others count for more through
+    `scaling`.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, layer: nn.Module, a: torch.Tensor, b: torch.Tensor, scaling: float,
-                kept: torch.Tensor | None) -> torch.Tensor:
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        layer: nn.Module,
+        a: torch.Tensor,
+        b: torch.Tensor,
+        scaling: float,
+        kept: torch.Tensor | None,
+    ) -> torch.Tensor:
         flat = x.flatten(0, -2)
         bias = None if layer.bias is None else layer.bias.to(x.dtype)
         y = nn.functional.linear(flat, _weight(layer, x.dtype), bias)
@@ -41,7 +51,9 @@ class _Together(torch.autograd.Function):
         to_x = None
         if ctx.needs_input_grad[0]:
             to_x = g @ _weight(ctx.layer, kind)
-            to_x = to_x.addmm_(to_inside, a.to(kind)) if kept is None else to_x.add_((to_inside @ a.to(kind)).mul_(kept))
+            to_x = (
+                to_x.addmm_(to_inside, a.to(kind)) if kept is None else to_x.add_((to_inside @ a.to(kind)).mul_(kept))
+            )
             to_x = to_x.unflatten(0, gradient.shape[:-1])
         return to_x, None, to_a, to_b, None, None
 
@@ -73,7 +85,13 @@ class _InOneStep:
         if self.disable_adapters or self.merged or len(self.active_adapters) != 1 or not torch.is_grad_enabled():
             return None
         name, base = self.active_adapters[0], self.base_layer
-        if name not in self.lora_A or name in self.lora_variant or self.lora_bias[name] or x.device.type != "cpu" or not x.numel():
+        if (
+            name not in self.lora_A
+            or name in self.lora_variant
+            or self.lora_bias[name]
+            or x.device.type != "cpu"
+            or not x.numel()
+        ):
             return None
         if type(self.lora_A[name]) is not nn.Linear or type(self.lora_B[name]) is not nn.Linear:
             return None

@@ -1,4 +1,6 @@
-"""Several adapters in one place, of which each training pass takes one at random (AdaMix, Wang et al. 2022, arXiv 2205.12410)."""
+"""Several adapters in one place, of which each training pass takes one at random (AdaMix, Wang et al. 2022, arXiv
+2205.12410).
+"""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +10,8 @@ IGNORED = -100  # label of what carries no loss
 
 
 class Experts(nn.Module):
-    """Linear maps of one shape. While training each pass takes one for its whole batch, at random; otherwise their mean answers.
+    """Linear maps of one shape. While training each pass takes one for its whole batch, at random; otherwise their mean
+    answers.
 
     weight [experts, outputs, inputs], bias [experts, outputs] or none. All begin as copies of one map.
     """
@@ -28,7 +31,9 @@ class Experts(nn.Module):
 
     def averaged(self) -> nn.Linear:
         """One linear map with the mean of all weights."""
-        made = nn.Linear(*self.weight.shape[:0:-1], bias=self.bias is not None, device=self.weight.device, dtype=self.weight.dtype)
+        made = nn.Linear(
+            *self.weight.shape[:0:-1], bias=self.bias is not None, device=self.weight.device, dtype=self.weight.dtype
+        )
         made.weight.data = self.weight.detach().mean(0)
         if self.bias is not None:
             made.bias.data = self.bias.detach().mean(0)
@@ -36,7 +41,9 @@ class Experts(nn.Module):
 
 
 def mix_lora(model: nn.Module, count: int, share_up: bool) -> None:
-    """Each LoRA of a PEFT model becomes `count` experts; the matrices that lead back up stay one where they are shared."""
+    """Each LoRA of a PEFT model becomes `count` experts; the matrices that lead back up stay one where they are
+    shared.
+    """
     from peft.tuners.lora import LoraLayer
 
     for layer in [part for part in model.modules() if isinstance(part, LoraLayer)]:
@@ -47,7 +54,12 @@ def mix_lora(model: nn.Module, count: int, share_up: bool) -> None:
 
 def average(model: nn.Module) -> int:
     """Every group of experts in a model becomes one linear map with their mean; returns how many groups there were."""
-    found = [(parent, name, part) for parent in model.modules() for name, part in parent.named_children() if isinstance(part, Experts)]
+    found = [
+        (parent, name, part)
+        for parent in model.modules()
+        for name, part in parent.named_children()
+        if isinstance(part, Experts)
+    ]
     for parent, name, experts in found:
         setattr(parent, name, experts.averaged())
     return len(found)
@@ -55,13 +67,18 @@ def average(model: nn.Module) -> int:
 
 def averaged_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Tensors of a checkpoint as one adapter: what has an expert's dimension too many loses it."""
+
     def extra(name: str) -> bool:
-        return tensors[name].dim() == 3 or (name.endswith(".bias") and tensors.get(f"{name[:-4]}weight", tensors[name]).dim() == 3)
+        return tensors[name].dim() == 3 or (
+            name.endswith(".bias") and tensors.get(f"{name[:-4]}weight", tensors[name]).dim() == 3
+        )
+
     return {name: tensor.mean(0) if extra(name) else tensor for name, tensor in tensors.items()}
 
 
 def consistency(first: torch.Tensor, second: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Half of KL(p1 || p2) + KL(p2 || p1) between the predictions of two passes, the mean over everything that carries loss.
+    """Half of KL(p1 || p2) + KL(p2 || p1) between the predictions of two passes, the mean over everything that carries
+    loss.
 
     As in the authors' code each side is the other's fixed target. logits [..., classes], labels [...] with IGNORED.
     """

@@ -1,4 +1,6 @@
-"""Group-wise quantized linear layers, and the adapter that goes into their zero points (QA-LoRA, Xu et al. 2024, arXiv 2309.14717)."""
+"""Group-wise quantized linear layers, and the adapter that goes into their zero points (QA-LoRA, Xu et al. 2024, arXiv
+2309.14717).
+"""
 
 import json
 from pathlib import Path
@@ -16,18 +18,25 @@ from ...errors import UserError
 from ..layers import linear_layers
 from .bits import pack, unpack
 
-SHRINK = torch.linspace(1.0, 0.5, 11)  # parts of a group's range that are tried: a few far values need not cost all others precision
+SHRINK = torch.linspace(
+    1.0, 0.5, 11
+)  # parts of a group's range that are tried: a few far values need not cost all others precision
+
 
 class GroupedLinear(nn.Module):
-    """A linear layer whose weight is scale * (code - zero), scale and zero shared by `group` neighbouring inputs of an output.
+    """A linear layer whose weight is scale * (code - zero), scale and zero shared by `group` neighbouring inputs of an
+    output.
 
-    Codes are whole numbers of 2 to 4 bits, scales 16-bit, zero points 32-bit floating numbers: the adapter goes into them,
-    and a rounded zero point would lose it.
+    Codes are whole numbers of 2 to 4 bits, scales 16-bit, zero points 32-bit floating numbers: the adapter goes into
+    them, and a rounded zero point would lose it.
     """
 
-    weight = None  # T5 brings what goes into a layer to the type of its weight: here that of the codes, and all would be lost
+    # T5 brings what goes into a layer to the type of its weight: here that of the codes, and all would be lost
+    weight = None
 
-    def __init__(self, outputs: int, inputs: int, bits: int, group: int, has_bias: bool, kind: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, outputs: int, inputs: int, bits: int, group: int, has_bias: bool, kind: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
         self.in_features, self.out_features, self.bits, self.group = inputs, outputs, bits, group
         self.register_buffer("qweight", torch.empty(outputs, inputs * bits // 8, dtype=torch.uint8))
@@ -52,7 +61,9 @@ class GroupedLinear(nn.Module):
     def weight_from(self, zeros: torch.Tensor) -> torch.Tensor:
         """The weight [outputs, inputs] with these zero points."""
         codes = self.codes().view(*zeros.shape, self.group).to(zeros.dtype)
-        return ((codes - zeros.unsqueeze(-1)) * self.scales.to(zeros.dtype).unsqueeze(-1)).view(self.out_features, self.in_features)
+        return ((codes - zeros.unsqueeze(-1)) * self.scales.to(zeros.dtype).unsqueeze(-1)).view(
+            self.out_features, self.in_features
+        )
 
     def forward(self, x: torch.Tensor, zeros: torch.Tensor | None = None) -> torch.Tensor:
         y = _Multiply.apply(x, self, self.zeros if zeros is None else zeros)
@@ -73,7 +84,8 @@ class _Multiply(torch.autograd.Function):
 
 
 def quantize(weight: torch.Tensor, bits: int, group: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Weight [outputs, inputs] -> (codes uint8 alike, scales float16 and zero points float32 [outputs, inputs / group]).
+    """Weight [outputs, inputs] -> (codes uint8 alike, scales float16 and zero points float32 [outputs, inputs /
+    group]).
 
     Rounded to nearest. Of each group's range the part is taken that gives the smallest squared error.
     """
@@ -131,7 +143,9 @@ class PooledLora(LoraLinear):
         return self.scaling[name] * (self.lora_B[name].weight @ self.lora_A[name].weight).detach()
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """scale * (code - zero) + shift = scale * (code - (zero - shift / scale)): codes and scales stay as they are."""
+        """scale * (code - zero) + shift = scale * (code - (zero - shift / scale)): codes and scales stay as they
+        are.
+        """
         base = self.get_base_layer()
         self.merged_zeros = base.zeros - self.shift().to(base.zeros.dtype) / base.scales.to(base.zeros.dtype)
         self.merged_adapters = list(self.active_adapters)
@@ -151,8 +165,10 @@ def quantize_blocks(model: nn.Module, bits: int, group: int) -> None:
     sizes = {layer.weight.shape[0 if isinstance(layer, Conv1D) else 1] for layer in layers.values()}
     if odd := sorted(size for size in sizes if size % group or size % 8):
         fitting = [str(smaller) for smaller in (8, 16, 32, 64, 128) if all(size % smaller == 0 for size in sizes)]
-        raise UserError(f"Groups of {group} do not fit this model: it has layers of {', '.join(map(str, odd))} inputs. "
-                        + (f"Groups of {', '.join(fitting)} would." if fitting else "No group size fits; choose LoRA."))
+        raise UserError(
+            f"Groups of {group} do not fit this model: it has layers of {', '.join(map(str, odd))} inputs. "
+            + (f"Groups of {', '.join(fitting)} would." if fitting else "No group size fits; choose LoRA.")
+        )
     for name, layer in layers.items():
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, GroupedLinear.of(layer, bits, group))
@@ -168,17 +184,25 @@ def config_for(model: nn.Module, task_type: str | None, rank: int, alpha: int, d
 
 def pooled_layers(model: nn.Module) -> dict[str, PooledLora]:
     """{name in the base model: adapted layer}"""
-    return {name.removeprefix("base_model.model."): part for name, part in model.named_modules() if isinstance(part, PooledLora)}
+    return {
+        name.removeprefix("base_model.model."): part
+        for name, part in model.named_modules()
+        if isinstance(part, PooledLora)
+    }
 
 
 # ---- the merged model on disk
 
 
 def save_merged(model: nn.Module, folder: Path, bits: int, group: int) -> None:
-    """The merged model with nothing of the adapter left: codes, scales, shifted zero points, and all else as it is in the base."""
+    """The merged model with nothing of the adapter left: codes, scales, shifted zero points, and all else as it is in
+    the base.
+    """
     base, adapted, tensors, seen = model.get_base_model(), pooled_layers(model), {}, set()
     for name, tensor in base.state_dict().items():
-        if ".lora_" in name or ".original_module." in name or tensor.data_ptr() in seen:  # tied embeddings are kept once
+        if (
+            ".lora_" in name or ".original_module." in name or tensor.data_ptr() in seen
+        ):  # tied embeddings are kept once
             continue
         seen.add(tensor.data_ptr())
         layer, _, last = name.rpartition(".base_layer.")
@@ -186,12 +210,19 @@ def save_merged(model: nn.Module, folder: Path, bits: int, group: int) -> None:
         tensors[name] = (adapted[layer].merged_zeros if layer and last == "zeros" else tensor).contiguous()
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    how = {"architectures": [type(base).__name__], "quantization_config": {"quant_method": "qa-lora", "bits": bits, "group": group}}
-    (folder / "config.json").write_text(json.dumps(base.config.to_dict() | how, indent=2, default=str), encoding="utf-8")
+    how = {
+        "architectures": [type(base).__name__],
+        "quantization_config": {"quant_method": "qa-lora", "bits": bits, "group": group},
+    }
+    (folder / "config.json").write_text(
+        json.dumps(base.config.to_dict() | how, indent=2, default=str), encoding="utf-8"
+    )
 
 
 def open_merged(folder: Path) -> nn.Module:
-    """The model of `save_merged`, for answering, without the base it came from. Raises UserError where it is not whole."""
+    """The model of `save_merged`, for answering, without the base it came from. Raises UserError where it is not
+    whole.
+    """
     import transformers
     from accelerate import init_empty_weights
 
@@ -203,7 +234,11 @@ def open_merged(folder: Path) -> nn.Module:
     for name, layer in linear_layers(model).items():
         parent, _, child = name.rpartition(".")
         sizes = layer.weight.T.shape if isinstance(layer, Conv1D) else layer.weight.shape
-        setattr(model.get_submodule(parent), child, GroupedLinear(*sizes, how["bits"], how["group"], layer.bias is not None, kind))
+        setattr(
+            model.get_submodule(parent),
+            child,
+            GroupedLinear(*sizes, how["bits"], how["group"], layer.bias is not None, kind),
+        )
     _, unknown = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False, assign=True)
     model.tie_weights()
     if unknown or (missing := [name for name, p in model.named_parameters() if p.is_meta]):
@@ -212,14 +247,18 @@ def open_merged(folder: Path) -> nn.Module:
 
 
 def take_merged(model: nn.Module, folder: Path) -> None:
-    """The zero points of `save_merged` for a model with the same codes. Raises UserError where they are not the same, bit by bit."""
+    """The zero points of `save_merged` for a model with the same codes. Raises UserError where they are not the same,
+    bit by bit.
+    """
     saved = load_file(folder / "model.safetensors")
     for name, layer in pooled_layers(model).items():
         base = layer.get_base_layer()
         for part in ("qweight", "scales"):
             if not torch.equal(saved[f"{name}.{part}"].to(base.qweight.device), getattr(base, part)):
-                raise UserError(f"The codes of {name} are not those this adapter was merged into: the base model has changed. "
-                                "Bring the old one back, or train again.")
+                raise UserError(
+                    f"The codes of {name} are not those this adapter was merged into: the base model has changed. "
+                    "Bring the old one back, or train again."
+                )
         layer.merged_zeros = saved[f"{name}.zeros"].to(base.zeros.device)
         layer.merged_adapters = list(layer.active_adapters)
 
@@ -228,13 +267,19 @@ def take_merged(model: nn.Module, folder: Path) -> None:
 
 
 def lost_in_merging(model: nn.Module, inputs: dict[str, torch.Tensor]) -> dict[str, float]:
-    """How far the merged model's logits are from the unmerged one's, as a share of what the adapter changed: here, and where the
-    same update is merged into the same weights in NF4 and rounded to NF4 again, as QLoRA would have to."""
+    """How far the merged model's logits are from the unmerged one's, as a share of what the adapter changed: here, and
+    where the same update is merged into the same weights in NF4 and rounded to NF4 again, as QLoRA would have to."""
     layers = pooled_layers(model).values()
 
     def logits(weight_of: Any = None) -> torch.Tensor:
-        hooks = [layer.register_forward_hook(lambda layer, args, out: _with(weight_of(layer), args[0], layer)) for layer in layers] \
-            if weight_of else []
+        hooks = (
+            [
+                layer.register_forward_hook(lambda layer, args, out: _with(weight_of(layer), args[0], layer))
+                for layer in layers
+            ]
+            if weight_of
+            else []
+        )
         try:
             return model(**inputs).logits.float()
         finally:
@@ -247,15 +292,21 @@ def lost_in_merging(model: nn.Module, inputs: dict[str, torch.Tensor]) -> dict[s
 
     with torch.no_grad():
         with model.disable_adapter():
-            base, base_nf4 = logits(), logits(lambda layer: _nf4(layer.get_base_layer().weight_from(layer.get_base_layer().zeros)))
+            base, base_nf4 = (
+                logits(),
+                logits(lambda layer: _nf4(layer.get_base_layer().weight_from(layer.get_base_layer().zeros))),
+            )
         merged, kept, merged_nf4 = logits(), logits(separate), logits(lambda layer: _nf4(separate(layer)))
         for layer in layers:
             layer.merged_adapters = []  # unmerged for a moment: the zero points are kept
         unmerged = logits()
         for layer in layers:
             layer.merged_adapters = list(layer.active_adapters)
-    return {"merge_error": _share(merged - unmerged, unmerged - base), "nf4_merge_error": _share(merged_nf4 - kept, kept - base_nf4),
-            "largest_difference": float((merged - unmerged).abs().max())}
+    return {
+        "merge_error": _share(merged - unmerged, unmerged - base),
+        "nf4_merge_error": _share(merged_nf4 - kept, kept - base_nf4),
+        "largest_difference": float((merged - unmerged).abs().max()),
+    }
 
 
 def _with(weight: torch.Tensor, x: torch.Tensor, layer: PooledLora) -> torch.Tensor:
@@ -269,7 +320,7 @@ def _nf4(weight: torch.Tensor) -> torch.Tensor:
 
     flat = F.pad(weight.float().flatten(), (0, -weight.numel() % 64)).view(-1, 64)
     codes, state = quantize_4bit(flat, quant_type="nf4", blocksize=64, compress_statistics=True)
-    return dequantize_4bit(codes, state).flatten()[:weight.numel()].view(weight.shape)
+    return dequantize_4bit(codes, state).flatten()[: weight.numel()].view(weight.shape)
 
 
 def _share(lost: torch.Tensor, learned: torch.Tensor) -> float:

@@ -1,15 +1,16 @@
 """Transformer blocks whose inputs are worked out from their outputs (MEFT, Liao et al. 2023, arXiv 2306.00477).
 
-Two streams run through the blocks. With F the pretrained block (an adapter beside its feed-forward part) and G an adapter:
+Two streams run through the blocks. With F the pretrained block (an adapter beside its feed-forward part) and G an
+adapter:
 
     y1 = x1 / divisor + F(x2)        y2 = x2 + G(y1)        and the next block gets (x1, x2) = (y2, y1)
 
-Both begin as the embeddings, and what the model goes on with is the second stream: so the last block has no G, which nobody
-would see. Backwards, x2 = y2 - G(y1) and
+Both begin as the embeddings, and what the model goes on with is the second stream: so the last block has no G, which
+nobody would see. Backwards, x2 = y2 - G(y1) and
 x1 = (y1 - F(x2)) * divisor, so that nothing but the last two streams need be kept, however deep the model is.
 
-Multiplying by the divisor also multiplies what was rounded away, once for each block. `Exact` keeps that: the streams are
-whole numbers, and of each division the remainder is stored, some bits a number.
+Multiplying by the divisor also multiplies what was rounded away, once for each block. `Exact` keeps that: the streams
+are whole numbers, and of each division the remainder is stored, some bits a number.
 """
 
 import contextlib
@@ -33,9 +34,11 @@ class Floating:
     def __init__(self, divisor: int, kind: torch.dtype) -> None:
         self.divisor, self.kind = divisor, kind
 
-    def enter(self, hidden: torch.Tensor) -> torch.Tensor: return hidden.to(self.kind)
+    def enter(self, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden.to(self.kind)
 
-    def leave(self, stream: torch.Tensor, kind: torch.dtype) -> torch.Tensor: return stream.to(kind)
+    def leave(self, stream: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
+        return stream.to(kind)
 
     def push(self, x1: torch.Tensor, f: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         return x1 / self.divisor + self.enter(f), None
@@ -49,7 +52,9 @@ class Floating:
 
 
 class Exact:
-    """Streams of whole numbers, 2**-32 their unit. Each division's remainder is kept, and undoing it loses not a bit."""
+    """Streams of whole numbers, 2**-32 their unit. Each division's remainder is kept, and undoing it loses not a
+    bit.
+    """
 
     UNIT = 2.0**-32
 
@@ -57,9 +62,11 @@ class Exact:
         self.divisor = divisor
         self.bits = next(bits for bits in (1, 2, 4, 8) if 2**bits >= divisor)
 
-    def enter(self, hidden: torch.Tensor) -> torch.Tensor: return (hidden.double() / self.UNIT).round().long()
+    def enter(self, hidden: torch.Tensor) -> torch.Tensor:
+        return (hidden.double() / self.UNIT).round().long()
 
-    def leave(self, stream: torch.Tensor, kind: torch.dtype) -> torch.Tensor: return (stream.double() * self.UNIT).to(kind)
+    def leave(self, stream: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
+        return (stream.double() * self.UNIT).to(kind)
 
     def push(self, x1: torch.Tensor, f: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         divided = x1.div(self.divisor, rounding_mode="floor")
@@ -74,12 +81,17 @@ class Exact:
         return 2 * 8 + layers * (self.bits / 8 if self.divisor > 1 else 0)
 
 
-ARITHMETICS = {"fp32": lambda divisor: Floating(divisor, torch.float32), "fp64": lambda divisor: Floating(divisor, torch.float64),
-               "exact": Exact}
+ARITHMETICS = {
+    "fp32": lambda divisor: Floating(divisor, torch.float32),
+    "fp64": lambda divisor: Floating(divisor, torch.float64),
+    "exact": Exact,
+}
 
 
 class Turn(nn.Module):
-    """A block of the model in its place. It hands its input on and notes what it was called with; the last one runs them all."""
+    """A block of the model in its place. It hands its input on and notes what it was called with; the last one runs
+    them all.
+    """
 
     def __init__(self, block: nn.Module, second: Bottleneck | None, stack: "Stack") -> None:
         super().__init__()
@@ -102,7 +114,10 @@ class Turn(nn.Module):
         """F: the block itself."""
         made = self.block(hidden, *call[0], **call[1])
         if not isinstance(made, torch.Tensor):
-            raise UserError(f"A {type(self.block).__name__} returns more than its hidden states and cannot be turned around. Choose LoRA.")
+            raise UserError(
+                f"A {type(self.block).__name__} returns more than its hidden states and cannot be turned around. "
+                f"Choose LoRA."
+            )
         return made
 
     def learned(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -161,7 +176,9 @@ class _Run(NamedTuple):
         with _seeded(self.seeds[2 * i + 1], x.device):
             return self.stack.turns[i].second(x)
 
-    def forward(self, hidden: torch.Tensor, seen: list[Streams] | None = None) -> tuple[Streams, list[torch.Tensor | None]]:
+    def forward(
+        self, hidden: torch.Tensor, seen: list[Streams] | None = None
+    ) -> tuple[Streams, list[torch.Tensor | None]]:
         """(the last streams, what is kept of each division); `seen` is filled with what goes into each block."""
         how, kept = self.stack.arithmetic, []
         x1 = x2 = how.enter(hidden)
@@ -174,7 +191,9 @@ class _Run(NamedTuple):
             x1, x2 = y2, y1
         return (x1, x2), kept
 
-    def back(self, i: int, streams: Streams, rest: torch.Tensor | None, gradients: Streams | None = None) -> tuple[Streams, Any]:
+    def back(
+        self, i: int, streams: Streams, rest: torch.Tensor | None, gradients: Streams | None = None
+    ) -> tuple[Streams, Any]:
         """What went into block i, from what came out; with the gradients of what came out, also those of what went in
         (x1, x2, parameters of F, parameters of G), each part of the block being run once."""
         how, (y2, y1) = self.stack.arithmetic, streams
@@ -229,7 +248,9 @@ def turn_around(blocks: nn.ModuleList, stack: Stack, hidden: int, rank: int, dro
 
 
 def reconstruction_error(stack: Stack, hidden: torch.Tensor, calls: list[Call]) -> float:
-    """Largest difference between what went into a block and what is rebuilt of it, as a share of its size, over all blocks."""
+    """Largest difference between what went into a block and what is rebuilt of it, as a share of its size, over all
+    blocks.
+    """
     run = _Run(stack, calls, hidden.dtype, stack._seeds(), _autocast(hidden.device.type))
     seen: list[Streams] = []
     with torch.no_grad():

@@ -41,7 +41,8 @@ class ChatTemplate:
         return self._placed(self.known_form(conversation))
 
     def prompt(self, conversation: Conversation, thinking: bool = False) -> Rendering:
-        """What stands before the assistant's answer to a conversation, just as `place` finds it before an answer that is learned.
+        """What stands before the assistant's answer to a conversation, just as `place` finds it before an answer that
+        is learned.
 
         thinking: begin with the reasoning, where the template has a place for it. Raises UserError as `place` does.
         """
@@ -52,30 +53,35 @@ class ChatTemplate:
         made = self._placed(asked)
         if not made.answers or made.answers[-1].turn != len(asked) - 1:
             why = next(iter(made.problems.values()), "it writes no answer")
-            raise UserError(f"The model's chat template leaves no place for an answer: {why}. Choose another model, or another template.")
+            raise UserError(
+                f"The model's chat template leaves no place for an answer: {why}. Choose another model, or another "
+                f"template."
+            )
         end = made.answers[-1].start
         return Rendering(made.text[:end], [span for span in made.contents if span[1] <= end], made.answers[:-1])
 
     def answer_of(self, conversation: Conversation) -> tuple[str, str] | None:
-        """(reasoning, answer) of the last turn in the words that a model has to write: a call as the template writes calls, and without
-        what the template itself writes around them. None where that turn cannot be placed."""
+        """(reasoning, answer) of the last turn in the words that a model has to write: a call as the template writes
+        calls, and without what the template itself writes around them. None where that turn cannot be placed."""
         conversation = self.known_form(conversation)
         made = self._placed(conversation)
         if not made.answers or made.answers[-1].turn != len(conversation) - 1:
             return None
-        said = made.text[made.answers[-1].start:made.answers[-1].end]
+        said = made.text[made.answers[-1].start : made.answers[-1].end]
         if _thinks(conversation):
             return self.split_reasoning(said, begun=True)
         return "", self.traits.without_control(said)
 
     def asked_otherwise(self, conversation: Conversation) -> list[int]:
-        """Which learned answers, counted from 0, the template writes otherwise once the conversation goes on: without their reasoning,
-        or behind another prompt than the one they are answers to.
+        """Which learned answers, counted from 0, the template writes otherwise once the conversation goes on: without
+        their reasoning, or behind another prompt than the one they are answers to.
 
         Raises UserError where the template refuses it.
         """
         conversation = self.known_form(conversation)
-        shape = repr([(one["role"], bool(one["content"]), bool(one.get("reasoning")), one.get("train")) for one in conversation])
+        shape = repr(
+            [(one["role"], bool(one["content"]), bool(one.get("reasoning")), one.get("train")) for one in conversation]
+        )
         if any("tool_calls" in one or "tools" in one for one in conversation):
             return self._asked_otherwise(conversation)
         if shape not in self._otherwise:
@@ -84,13 +90,13 @@ class ChatTemplate:
 
     def _asked_otherwise(self, conversation: Conversation) -> list[int]:
         whole = self._placed(conversation)
-        there = {answer.turn: whole.text[:answer.start] for answer in whole.answers}
+        there = {answer.turn: whole.text[: answer.start] for answer in whole.answers}
         turns = [turn for turn, one in enumerate(conversation) if one["role"] == "assistant"]
         found = []
         for number, turn in enumerate(turns[:-1]):
-            alone = self._placed(conversation[:turn + 1])
+            alone = self._placed(conversation[: turn + 1])
             is_placed = bool(alone.answers) and alone.answers[-1].turn == turn
-            if is_placed and alone.answers[-1].is_learned and there.get(turn) != alone.text[:alone.answers[-1].start]:
+            if is_placed and alone.answers[-1].is_learned and there.get(turn) != alone.text[: alone.answers[-1].start]:
                 found.append(number)
         return found
 
@@ -118,7 +124,9 @@ class ChatTemplate:
         """
         opening, close = self.traits.reasoning_marks
         head, found, answer = text.partition(close.strip() or "</think>")
-        is_open = begun and text.lstrip().startswith(opening.strip())  # of some templates the prompt has opened it already
+        is_open = begun and text.lstrip().startswith(
+            opening.strip()
+        )  # of some templates the prompt has opened it already
         if not found and not is_open:
             return "", self.traits.without_control(text)
         reasoning = head.strip().removeprefix(opening.strip()).removeprefix("<think>")
@@ -127,7 +135,8 @@ class ChatTemplate:
     # ---- what ends an answer
 
     def stop_ids(self, thinking: bool = False, generation_eos: int | Sequence[int] | None = None) -> list[int]:
-        """Ids of the tokens that end an answer: of the template, the tokenizer and the model's `generation_config.eos_token_id`.
+        """Ids of the tokens that end an answer: of the template, the tokenizer and the model's
+        `generation_config.eos_token_id`.
 
         thinking: a token that ends the reasoning too, as harmony's <|end|>, ends no answer then.
         """
@@ -144,12 +153,16 @@ class ChatTemplate:
     # ---- tokens
 
     def encode_all(self, renderings: Sequence[Rendering]) -> list[list[Token]]:
-        """The tokens of each rendering. A control token within what people wrote becomes the tokens of its letters, and no token reaches
-        from a prompt into an answer."""
+        """The tokens of each rendering. A control token within what people wrote becomes the tokens of its letters, and
+        no token reaches from a prompt into an answer."""
         if not renderings:
             return []
-        made = self.tokenizer([one.text for one in renderings], add_special_tokens=False, return_offsets_mapping=True,
-                              return_attention_mask=False)
+        made = self.tokenizer(
+            [one.text for one in renderings],
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+        )
         found = []
         for one, ids, offsets in zip(renderings, made["input_ids"], made["offset_mapping"], strict=True):
             tokens = [(i, a, b) for i, (a, b) in zip(ids, offsets, strict=True)]
@@ -159,7 +172,9 @@ class ChatTemplate:
         return found
 
     def prompt_ids(self, conversation: Conversation, thinking: bool | None = None) -> list[int]:
-        """Token ids of a prompt: those that stand before a learned answer. None: think as most rows did that were learned from."""
+        """Token ids of a prompt: those that stand before a learned answer. None: think as most rows did that were
+        learned from.
+        """
         thinking = self.thinks_by_default if thinking is None else thinking
         return [i for i, _, _ in self.encode_all([self.prompt(conversation, thinking)])[0]]
 
@@ -178,14 +193,18 @@ class ChatTemplate:
         """Has the end of a prompt, which is a blank, the same tokens alone as with a letter behind it?"""
         tail = re.search(r"\S{0,64}\s+$", before)[0]
         if tail not in self._stable:
-            alone, followed = (self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (tail, f"{tail}a"))
-            self._stable[tail] = followed[:len(alone)] == alone
+            alone, followed = (
+                self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (tail, f"{tail}a")
+            )
+            self._stable[tail] = followed[: len(alone)] == alone
         return self._stable[tail]
 
     def _in_pieces(self, text: str, borders: list[int]) -> list[Token]:
         tokens: list[Token] = []
         for a, b in zip([0, *borders], [*borders, len(text)], strict=True):
-            tokens += [(i, a + start, a + end) for i, start, end in tokens_within(self.tokenizer, text[a:b], is_inside=a > 0)]
+            tokens += [
+                (i, a + start, a + end) for i, start, end in tokens_within(self.tokenizer, text[a:b], is_inside=a > 0)
+            ]
         return tokens
 
     # ---- conversations as the template knows them
@@ -197,7 +216,9 @@ class ChatTemplate:
         return [self._reasoning_apart(turn) if turn["role"] == "assistant" else turn for turn in conversation]
 
     def _reasoning_apart(self, turn: Message) -> Message:
-        """Reasoning as a part of its own, where the template has a place for it or would cut it out; else within the text."""
+        """Reasoning as a part of its own, where the template has a place for it or would cut it out; else within the
+        text.
+        """
         if not (self.traits.knows_reasoning or self.traits.drops_reasoning):
             return _inline(turn)
         if "reasoning" in turn or not (inline := INLINE_REASONING.fullmatch(turn["content"])):
@@ -225,14 +246,20 @@ class ChatTemplate:
         thinking = _thinks(conversation)
         text = self.renderer.render(messages, thinking, tools)
         spans = self.placer.place(text, messages, thinking, tools)
-        made = Rendering(text, self._written_parts(text, messages, spans, thinking, tools), [],
-                         left_out=self._left_out(text, messages, spans, thinking, tools))
+        made = Rendering(
+            text,
+            self._written_parts(text, messages, spans, thinking, tools),
+            [],
+            left_out=self._left_out(text, messages, spans, thinking, tools),
+        )
         for turn, one in enumerate(conversation):
             if one["role"] == "assistant":
                 made = self._with_answer(made, turn, one, messages, spans, tools, thinking)
         return made
 
-    def _written_parts(self, text: str, messages: list[ChatMessage], spans: Spans, thinking: bool, tools: Tools) -> list[tuple[int, int]]:
+    def _written_parts(
+        self, text: str, messages: list[ChatMessage], spans: Spans, thinking: bool, tools: Tools
+    ) -> list[tuple[int, int]]:
         """Where letters stand that people wrote, as far as control tokens could be among them."""
         parts = list(spans.values())
         for turn, message in enumerate(messages):
@@ -240,14 +267,29 @@ class ChatTemplate:
                 parts += self.placer.typed(text, messages, turn, self.traits.control, thinking, tools)
         return sorted(set(parts))
 
-    def _left_out(self, text: str, messages: list[ChatMessage], spans: Spans, thinking: bool, tools: Tools) -> tuple[int, ...]:
+    def _left_out(
+        self, text: str, messages: list[ChatMessage], spans: Spans, thinking: bool, tools: Tools
+    ) -> tuple[int, ...]:
         """The turns of system, user and tools that the template does not write."""
-        missing = (turn for turn, message in enumerate(messages) if message["role"] != "assistant" and (turn, "c") not in spans)
-        return tuple(turn for turn in missing if messages[turn]["content"].strip()
-                     and self.placer.written_nowhere(text, messages, turn, thinking, tools))
+        missing = (
+            turn for turn, message in enumerate(messages) if message["role"] != "assistant" and (turn, "c") not in spans
+        )
+        return tuple(
+            turn
+            for turn in missing
+            if messages[turn]["content"].strip() and self.placer.written_nowhere(text, messages, turn, thinking, tools)
+        )
 
-    def _with_answer(self, made: Rendering, turn: int, one: Message, messages: list[ChatMessage], spans: Spans, tools: Tools,
-                     thinking: bool) -> Rendering:
+    def _with_answer(
+        self,
+        made: Rendering,
+        turn: int,
+        one: Message,
+        messages: list[ChatMessage],
+        spans: Spans,
+        tools: Tools,
+        thinking: bool,
+    ) -> Rendering:
         """The rendering with the answer of a turn, or with why it has none."""
         calls, is_last = "tool_calls" in messages[turn], turn == len(messages) - 1
         start, end = self._text_of_turn(made.text, turn, messages, spans, tools, thinking)
@@ -256,28 +298,35 @@ class ChatTemplate:
         told = made.text[slice(*spans.get((turn, "c"), (0, 0)))]
         if told.strip() != one["content"].strip() and not (calls and not told):
             return _problem(made, turn, one, f"the model's chat template writes {told[:40]!r} in its place")
-        next_text = min((a for (later, _), (a, _) in spans.items() if later > turn and a >= end), default=len(made.text))
+        next_text = min(
+            (a for (later, _), (a, _) in spans.items() if later > turn and a >= end), default=len(made.text)
+        )
         length, has_end = self.traits.end_of_turn(made.text[end:next_text], is_last, calls)
         if not has_end and is_last and self.tokenizer.eos_token:  # nothing else would teach the model to stop
-            made = replace(made, text=made.text[:end + length] + self.tokenizer.eos_token)
+            made = replace(made, text=made.text[: end + length] + self.tokenizer.eos_token)
             length += len(self.tokenizer.eos_token)
-        if tools or any("tool_calls" in message for message in messages[:turn]):  # the model chooses between an answer and a call
+        if tools or any(
+            "tool_calls" in message for message in messages[:turn]
+        ):  # the model chooses between an answer and a call
             opening = self.renderer.opening(messages[:turn], tools=tools)
-            start = min(start, _without_blanks(opening)) if opening and made.text.startswith(opening.rstrip(" ")) else start
+            start = (
+                min(start, _without_blanks(opening)) if opening and made.text.startswith(opening.rstrip(" ")) else start
+            )
         answer = Answer(turn, start, end + length, one.get("train", True))
         if not one.get("reasoning"):
             return replace(made, answers=[*made.answers, answer])
         opening = self.renderer.opening(messages[:turn], True, tools)
         if (turn, "r") in spans:
-            before = made.text[:spans[turn, "r"][0]]
+            before = made.text[: spans[turn, "r"][0]]
             start = _without_blanks(opening if before.startswith(opening) else before)
             return replace(made, answers=[*made.answers, replace(answer, start=start)])
         if not is_last or not OPENED.search(opening):
             return _problem(made, turn, one, "the model's chat template leaves its reasoning out there")
         return _with_reasoning(made, answer, one["reasoning"], opening, spans.get((turn, "c"), (start, start))[0])
 
-    def _text_of_turn(self, text: str, turn: int, messages: list[ChatMessage], spans: Spans, tools: Tools,
-                      thinking: bool) -> tuple[int | None, int | None]:
+    def _text_of_turn(
+        self, text: str, turn: int, messages: list[ChatMessage], spans: Spans, tools: Tools, thinking: bool
+    ) -> tuple[int | None, int | None]:
         """(where a turn begins, where its text ends)"""
         if (turn, "c") in spans:
             a, b = spans[turn, "c"]
@@ -287,7 +336,7 @@ class ChatTemplate:
         # It says nothing, or calls a tool and no more: it begins where an answer would that said something.
         sentinel = unused(text)
         speaking = {**messages[turn], "content": sentinel}
-        around = self.renderer.parts([*messages[:turn], speaking, *messages[turn + 1:]], sentinel, thinking, tools)
+        around = self.renderer.parts([*messages[:turn], speaking, *messages[turn + 1 :]], sentinel, thinking, tools)
         if len(around) == 2 and text.startswith(around[0]) and text.endswith(around[1]):
             return _without_blanks(around[0]), len(text) - len(around[1])
         alone = {"role": "assistant", "content": sentinel}
@@ -327,7 +376,8 @@ def _without_blanks(before: str) -> int:
 def _with_reasoning(made: Rendering, answer: Answer, reasoning: str, opening: str, content: int) -> Rendering:
     """The last answer with the reasoning that its template cuts out of it, behind the mark with which it asks for some.
 
-    opening: what the template writes when it asks for an answer, with that mark at its end. content: where the answer's text begins.
+    opening: what the template writes when it asks for an answer, with that mark at its end. content: where the answer's
+    text begins.
     """
     mark, blanks = OPENED.search(opening).groups()
     close = f"\n</{mark}>\n\n" if "\n" in blanks else f"</{mark}>"
@@ -336,8 +386,12 @@ def _with_reasoning(made: Rendering, answer: Answer, reasoning: str, opening: st
     moved = len(head) - content
     contents = [(a, b) if b <= start else (a + moved, b + moved) for a, b in made.contents]
     inside = len(opening), len(opening) + len(reasoning)
-    return replace(made, text=head + made.text[content:], contents=sorted([*contents, inside]),
-                   answers=[*made.answers, replace(answer, start=start, end=answer.end + moved)])
+    return replace(
+        made,
+        text=head + made.text[content:],
+        contents=sorted([*contents, inside]),
+        answers=[*made.answers, replace(answer, start=start, end=answer.end + moved)],
+    )
 
 
 def _problem(made: Rendering, turn: int, one: Message, why: str) -> Rendering:

@@ -15,7 +15,9 @@ _SENTINELS = re.compile(r"zq(\d+)(c|r)qz")
 
 
 class Placer:
-    """Places texts in renderings of one template; what it writes around them is remembered for each shape of a conversation."""
+    """Places texts in renderings of one template; what it writes around them is remembered for each shape of a
+    conversation.
+    """
 
     def __init__(self, renderer: Renderer) -> None:
         self.renderer = renderer
@@ -26,33 +28,50 @@ class Placer:
         spans = self._match(text, messages, thinking, tools)
         return self._by_replacing(text, messages, thinking, tools) if spans is None else spans
 
-    def written_nowhere(self, text: str, messages: Sequence[ChatMessage], turn: int, thinking: bool, tools: Tools) -> bool:
+    def written_nowhere(
+        self, text: str, messages: Sequence[ChatMessage], turn: int, thinking: bool, tools: Tools
+    ) -> bool:
         """Would the rendering be the same whatever this turn said?"""
         other = with_texts(messages[turn], content=unused(text))
         try:
-            return self.renderer.render([*messages[:turn], other, *messages[turn + 1:]], thinking, tools) == text
+            return self.renderer.render([*messages[:turn], other, *messages[turn + 1 :]], thinking, tools) == text
         except UserError:
             return False
 
-    def typed(self, text: str, messages: Sequence[ChatMessage], turn: int, control: re.Pattern[str], thinking: bool,
-              tools: Tools) -> list[tuple[int, int]]:
-        """Where control tokens stand that this turn spells, which the template writes several times or changes: what is another text if
-        they are other letters.
+    def typed(
+        self,
+        text: str,
+        messages: Sequence[ChatMessage],
+        turn: int,
+        control: re.Pattern[str],
+        thinking: bool,
+        tools: Tools,
+    ) -> list[tuple[int, int]]:
+        """Where control tokens stand that this turn spells, which the template writes several times or changes: what is
+        another text if they are other letters.
 
         Raises UserError where that cannot be told.
         """
         message = messages[turn]
         hidden = control.sub(lambda found: _NOBODYS * len(found[0]), message["content"])
-        other = self.renderer.render([*messages[:turn], {**message, "content": hidden}, *messages[turn + 1:]], thinking, tools)
+        other = self.renderer.render(
+            [*messages[:turn], {**message, "content": hidden}, *messages[turn + 1 :]], thinking, tools
+        )
         if len(other) != len(text):
             begins = message["content"][:80]
-            raise UserError(f"The model's chat template changes a text that spells a control token, {begins!r}, so that it cannot be told "
-                            "what people wrote. Leave the token out of the data.")
+            raise UserError(
+                f"The model's chat template changes a text that spells a control token, {begins!r}, so that it cannot "
+                f"be told "
+                "what people wrote. Leave the token out of the data."
+            )
         return [found.span() for found in re.finditer(f"{_NOBODYS}+", other)]
 
     def skeleton(self, messages: Sequence[ChatMessage], thinking: bool = False, tools: Tools = None) -> Skeleton:
         """Raises UserError where the template refuses sentinels for texts."""
-        shape = tuple((m["role"], bool(m["content"]), "reasoning_content" in m, bool(m.get("reasoning_content"))) for m in messages)
+        shape = tuple(
+            (m["role"], bool(m["content"]), "reasoning_content" in m, bool(m.get("reasoning_content")))
+            for m in messages
+        )
         if tools is not None or any("tool_calls" in m or m["role"] == "tool" for m in messages):
             return self._skeleton(messages, thinking, tools)
         if (shape, thinking) not in self._skeletons:
@@ -60,12 +79,17 @@ class Placer:
         return self._skeletons[shape, thinking]
 
     def _skeleton(self, messages: Sequence[ChatMessage], thinking: bool, tools: Tools) -> Skeleton:
-        sentinels = [with_texts(one, SENTINEL.format(f"{turn}c"), SENTINEL.format(f"{turn}r")) for turn, one in enumerate(messages)]
+        sentinels = [
+            with_texts(one, SENTINEL.format(f"{turn}c"), SENTINEL.format(f"{turn}r"))
+            for turn, one in enumerate(messages)
+        ]
         parts = _SENTINELS.split(self.renderer.render(sentinels, thinking, tools))
         return parts[::3], [(int(turn), which) for turn, which in zip(parts[1::3], parts[2::3], strict=True)]
 
     def _match(self, text: str, messages: Sequence[ChatMessage], thinking: bool, tools: Tools) -> Spans | None:
-        """Where each text stands, if the rendering is that of the sentinels with the texts in their place; else None."""
+        """Where each text stands, if the rendering is that of the sentinels with the texts in their place; else
+        None.
+        """
         try:
             literals, keys = self.skeleton(messages, thinking, tools)
         except UserError:  # it wants other texts than sentinels
@@ -83,7 +107,9 @@ class Placer:
         return spans
 
     def _by_replacing(self, text: str, messages: Sequence[ChatMessage], thinking: bool, tools: Tools) -> Spans:
-        """Where texts stand of which the template makes something else: what changes when only this one is another one."""
+        """Where texts stand of which the template makes something else: what changes when only this one is another
+        one.
+        """
         spans: Spans = {}
         sentinel = unused(text)
         for turn, message in enumerate(messages):
@@ -91,7 +117,9 @@ class Placer:
             for which, other in others.items():
                 if not written(messages, (turn, which)):
                     continue
-                around = self.renderer.parts([*messages[:turn], other, *messages[turn + 1:]], sentinel, thinking, tools)
+                around = self.renderer.parts(
+                    [*messages[:turn], other, *messages[turn + 1 :]], sentinel, thinking, tools
+                )
                 if len(around) == 2 and _surrounds(text, *around):
                     spans[turn, which] = len(around[0]), len(text) - len(around[1])
         return spans

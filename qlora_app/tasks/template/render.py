@@ -20,7 +20,9 @@ Tools = list[Any] | None
 
 @dataclass(frozen=True)
 class Answer:
-    """What the assistant says in a turn, from the end of its prompt to the end of what ends the turn, as places in a text."""
+    """What the assistant says in a turn, from the end of its prompt to the end of what ends the turn, as places in a
+    text.
+    """
 
     turn: int
     start: int
@@ -55,7 +57,9 @@ class Renderer:
     def trained_with(self) -> dict[str, Any]:
         return self.tokenizer.init_kwargs.get(TRAINED_WITH) or {}
 
-    def render(self, messages: Sequence[ChatMessage], thinking: bool = False, tools: Tools = None, opening: bool = False) -> str:
+    def render(
+        self, messages: Sequence[ChatMessage], thinking: bool = False, tools: Tools = None, opening: bool = False
+    ) -> str:
         """thinking: the switch that some templates have. opening: with what asks for an answer at the end.
 
         Raises UserError where the template refuses the messages.
@@ -63,15 +67,23 @@ class Renderer:
         import jinja2
 
         today = self.trained_with.get("date")
-        # Every name under which templates know the switch: Qwen and SmolLM say enable_thinking, DeepSeek and Granite thinking.
+        # Every name under which templates know the switch: Qwen and SmolLM say enable_thinking, DeepSeek and Granite
+        # thinking.
         how = {"enable_thinking": thinking, "thinking": thinking, "add_generation_prompt": opening, "tools": tools}
         try:
-            return render_template(self.tokenizer.get_chat_template(tools=tools), list(messages),
-                                   date.fromisoformat(today) if today else date.today(), **self.tokenizer.special_tokens_map, **how)
+            return render_template(
+                self.tokenizer.get_chat_template(tools=tools),
+                list(messages),
+                date.fromisoformat(today) if today else date.today(),
+                **self.tokenizer.special_tokens_map,
+                **how,
+            )
         except (jinja2.TemplateError, TypeError, ValueError, KeyError) as error:
             begins = next((message["content"] for message in messages if message.get("content")), "")
-            raise UserError(f"The model's chat template refuses a conversation that begins {begins[:80]!r}: {error}. "
-                            "Templates often want user and assistant in turn, and some no system text.") from error
+            raise UserError(
+                f"The model's chat template refuses a conversation that begins {begins[:80]!r}: {error}. "
+                "Templates often want user and assistant in turn, and some no system text."
+            ) from error
 
     def opening(self, messages: Sequence[ChatMessage], thinking: bool = False, tools: Tools = None) -> str:
         """What it writes to ask for an answer to these messages; empty where it refuses them."""
@@ -80,7 +92,9 @@ class Renderer:
         except UserError:
             return ""
 
-    def parts(self, messages: Sequence[ChatMessage], sentinel: str, thinking: bool = False, tools: Tools = None) -> list[str]:
+    def parts(
+        self, messages: Sequence[ChatMessage], sentinel: str, thinking: bool = False, tools: Tools = None
+    ) -> list[str]:
         """What stands around a sentinel; nothing where the template refuses the messages."""
         try:
             return self.render(messages, thinking, tools).split(sentinel)
@@ -96,8 +110,10 @@ def messages_of(conversation: Conversation, with_reasoning: bool) -> list[ChatMe
     for turn in conversation:
         message: ChatMessage = {"role": turn["role"], "content": turn["content"]}
         if calls := calls_of(turn):
-            waiting = [{"type": "function", "id": f"call{number:05d}", "function": dict(call)}
-                       for number, call in enumerate(calls, start=count)]
+            waiting = [
+                {"type": "function", "id": f"call{number:05d}", "function": dict(call)}
+                for number, call in enumerate(calls, start=count)
+            ]
             message["tool_calls"] = list(waiting)
             count += len(calls)
         if turn["role"] == "tool" and waiting:

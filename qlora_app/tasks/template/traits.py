@@ -9,7 +9,9 @@ from ..plain_text import special_tokens
 from .place import SENTINEL, Placer
 from .render import REASONING_FIELDS, ChatMessage, Renderer, Tools
 
-OPENED = re.compile(r"<(\w*(?:think|reason|thought)\w*)>(\s*)$")  # a mark at the end of a prompt, behind which the reasoning begins
+OPENED = re.compile(
+    r"<(\w*(?:think|reason|thought)\w*)>(\s*)$"
+)  # a mark at the end of a prompt, behind which the reasoning begins
 
 
 class Traits:
@@ -30,7 +32,9 @@ class Traits:
     def drops_reasoning(self) -> bool:
         """Does it cut reasoning out of an answer's text?"""
         inline = f"<think>\n{SENTINEL.format('reasoning')}\n</think>\n\nanswer"
-        is_kept = self._writes([*_probe("user"), {"role": "assistant", "content": inline}], [SENTINEL.format("reasoning")])
+        is_kept = self._writes(
+            [*_probe("user"), {"role": "assistant", "content": inline}], [SENTINEL.format("reasoning")]
+        )
         return not self.knows_reasoning and not is_kept
 
     @cached_property
@@ -44,10 +48,18 @@ class Traits:
         """Has it a place for tools, calls and what a tool says?"""
         tool, argument, result = (SENTINEL.format(name) for name in ("tool", "argument", "result"))
         call = {"type": "function", "id": "call00000", "function": {"name": tool, "arguments": {"value": argument}}}
-        parameters = {"type": "object", "properties": {"value": {"type": "string", "description": "value"}}, "required": ["value"]}
+        parameters = {
+            "type": "object",
+            "properties": {"value": {"type": "string", "description": "value"}},
+            "required": ["value"],
+        }
         tools = [{"type": "function", "function": {"name": tool, "description": tool, "parameters": parameters}}]
-        messages = [*_probe("user"), {"role": "assistant", "content": "", "tool_calls": [call]},
-                    {"role": "tool", "content": result, "tool_call_id": "call00000", "name": tool}, *_probe("assistant")]
+        messages = [
+            *_probe("user"),
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "content": result, "tool_call_id": "call00000", "name": tool},
+            *_probe("assistant"),
+        ]
         return self._writes(messages, [argument, result], tools) and self._writes(_probe("user"), [tool], tools)
 
     @cached_property
@@ -62,7 +74,11 @@ class Traits:
 
     @staticmethod
     def _reasoned(content: str) -> ChatMessage:
-        return {"role": "assistant", "content": content, **dict.fromkeys(REASONING_FIELDS, SENTINEL.format("reasoning"))}
+        return {
+            "role": "assistant",
+            "content": content,
+            **dict.fromkeys(REASONING_FIELDS, SENTINEL.format("reasoning")),
+        }
 
     def _writes(self, messages: list[ChatMessage], wanted: list[str], tools: Tools = None) -> bool:
         try:
@@ -75,7 +91,9 @@ class Traits:
 
     @cached_property
     def end(self) -> str:
-        """What it writes for the end of any turn, from the answer's last letter on; empty where it writes none, or not the same."""
+        """What it writes for the end of any turn, from the answer's last letter on; empty where it writes none, or not
+        the same.
+        """
         common = ""
         for one, other in zip(self._atoms(self.final_end), self._atoms(self._middle_end), strict=False):
             if one != other:
@@ -100,7 +118,7 @@ class Traits:
         found = list(self.control.finditer(following))
         asking = next((one.start() for one in found if one[0] in self._asking), len(following) if is_last else None)
         if asking is None:  # the first control token begins what the tool says
-            before = following[:found[0].start()] if found else following
+            before = following[: found[0].start()] if found else following
             return len(before.rstrip()), False
         inside = [one.end() for one in found if one.end() <= asking]
         return (inside[-1], True) if inside else (len(following[:asking].rstrip()), False)
@@ -137,7 +155,9 @@ class Traits:
 
     @cached_property
     def stop_strings(self) -> list[str]:
-        """What ends a turn where that is no token of its own: letters, as ChatML's marks are for a tokenizer that does not know them."""
+        """What ends a turn where that is no token of its own: letters, as ChatML's marks are for a tokenizer that does
+        not know them.
+        """
         return [self.end] if self.end.strip() and not self.control_in(self.end) else []
 
     @cached_property
@@ -156,12 +176,16 @@ class Traits:
 
     @cached_property
     def turn_marks(self) -> frozenset[int]:
-        """Ids of added tokens with which the template begins turns though its tokenizer does not call them special, as DeepSeek's
-        marks of user and assistant. Thinking marks and blanks are none: people write them too."""
+        """Ids of added tokens with which the template begins turns though its tokenizer does not call them special, as
+        DeepSeek's marks of user and assistant. Thinking marks and blanks are none: people write them too."""
         literals, keys = self.placer.skeleton(_probe("user", "assistant"))
-        written = "".join(literals[:len(keys)])
+        written = "".join(literals[: len(keys)])
         added = self.renderer.tokenizer.added_tokens_decoder.items()
-        marks = {i: str(token) for i, token in added if not token.special and str(token).strip() and "think" not in str(token)}
+        marks = {
+            i: str(token)
+            for i, token in added
+            if not token.special and str(token).strip() and "think" not in str(token)
+        }
         return frozenset(i for i, mark in marks.items() if len(mark) > 1 and mark in written)
 
     @cached_property
@@ -182,7 +206,9 @@ class Traits:
         return [self.special[token] for token in tokens]
 
     def _atoms(self, text: str) -> Iterator[str]:
-        """A text in parts that are not to be divided: control tokens, marks that look like one, words, single characters."""
+        """A text in parts that are not to be divided: control tokens, marks that look like one, words, single
+        characters.
+        """
         pattern = rf"(?:{self.control.pattern})|<[^<>\s]*>|\[[^\[\]\s]*\]|\w+|\s|."
         return (found[0] for found in re.finditer(pattern, text, re.DOTALL))
 
