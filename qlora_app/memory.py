@@ -35,9 +35,8 @@ WORKER, LIBRARIES = 0.42e9, 0.16e9  # of a CPU: Python with everything imported,
 # On a CPU, bytes of the heap for each byte in use at the peak of a step: glibc before 2.38 seldom gives an aligned
 # tensor the place of an earlier one of its size. Measured.
 GAPS = 1.5
-UNPACKED = (
-    4  # on a CPU, copies of the widest quantized layer's unpacked values that its products have at once. Measured.
-)
+# on a CPU, copies of the widest quantized layer's unpacked values that its products have at once. Measured.
+UNPACKED = 4
 # For each number of the logits, by the bytes they are computed in, at the peak of a step or of a held-out measurement:
 # its logarithm and two gradients in fp32 when the backward pass begins; in fp32 one copy more while held-out examples
 # are measured. Measured.
@@ -138,9 +137,8 @@ class Need:
     read: float = 0.0  # of the weights before a method rounds them itself, which is before anything else is there
     overhead: float = OVERHEAD
     mapped: float = 0.0  # of weights and overhead, what lies in files that stay mapped: not the process's own memory
-    gaps: float = (
-        0.0  # of a CPU's heap between what it holds of the activations, and quantized values while they are unpacked
-    )
+    # of a CPU's heap between what it holds of the activations, and quantized values while they are unpacked
+    gaps: float = 0.0
     kept_values: float = 0.0  # unpacked values of 4-bit weights that are kept between steps
 
     @property

@@ -47,14 +47,12 @@ class MethodChoices(Choices):
     "Paper:", "Choose it", "Cost:" and "It is not"; the first one says in two sentences what it does.
     """
 
-    precisions: ClassVar[tuple[str, ...]] = (
-        PRECISIONS  # of the base, with which it trains and comes back the same from disk
-    )
+    # of the base, with which it trains and comes back the same from disk
+    precisions: ClassVar[tuple[str, ...]] = PRECISIONS
     families: ClassVar[tuple[str, ...]] = ()  # model_type of the bases it is for; empty: all
     tasks: ClassVar[tuple[str, ...]] = ()  # what it can be trained for; empty: everything
-    packs: ClassVar[bool] = (
-        True  # can several examples share a row? Not where what is learned stands in front of the row
-    )
+    # can several examples share a row? Not where what is learned stands in front of the row
+    packs: ClassVar[bool] = True
     recomputes: ClassVar[bool] = True  # does it bear gradient checkpointing, which computes each block a second time?
     learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "QLoRA's for LoRA")  # with which training begins
     quantizes_itself: ClassVar[bool] = False  # the base is loaded unquantized, and the method makes what it needs of it

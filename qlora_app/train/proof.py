@@ -31,9 +31,8 @@ QUANTIZED_AS = {  # what BitsAndBytesConfig is to be given again, for 8 bits and
         "llm_int8_skip_modules",
     ),
 }
-LAST_LOSSES = (
-    20  # steps whose mean is the training loss at the end, for single ones jump; of a short run its last tenth
-)
+# steps whose mean is the training loss at the end, for single ones jump; of a short run its last tenth
+LAST_LOSSES = 20
 
 
 def finish(job: Job, reporter: Reporter, best: BestSoFar) -> None:

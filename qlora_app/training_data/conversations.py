@@ -29,9 +29,8 @@ _FLAWS = {"unreadable", "unknown", "prompts_only"}  # a row of these kinds is mo
 _ASKED = {"unknown", "pairs_no_header"}  # a person can say which column is what
 _MARKED = {"guanaco_text", "chip2", "marked_text"}
 _LINKS = "oasst_links"
-_MOST_LINKED = (
-    200_000_000  # characters of messages that name their parent: nobody knows what belongs together before all are read
-)
+# characters of messages that name their parent: nobody knows what belongs together before all are read
+_MOST_LINKED = 200_000_000
 _NEWS = 1000  # rows between two words about how far the reading is
 _MOST_NAMES, _SHOWN_NAMES = 1000, 15  # that are not read: counted, and said
 _MOST_LABELS, _LONGEST_LABEL = 10_000, 200  # different ones that are counted, and how much of each

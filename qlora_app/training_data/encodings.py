@@ -79,9 +79,8 @@ class _Found:
     """What does not fit an encoding in a file."""
 
     def __init__(self) -> None:
-        self.bad = self.good = (
-            0  # sequences of bytes that fit nothing, and characters beyond ASCII where they were counted
-        )
+        # sequences of bytes that fit nothing, and characters beyond ASCII where they were counted
+        self.bad = self.good = 0
         self.first = -1  # the offset of the first
         self.places: list[str] = []
         self.lines = self.start = 0  # lines, and bytes, before what is decoded now
