@@ -16,13 +16,21 @@ if storage := persistent_storage():
 import gradio as gr
 from starlette.middleware import Middleware
 
-from qlora_app.chat import ChatSessions, warm_up
 from qlora_app.errors import UserError
+from qlora_app.inference.session import ChatSessions, warm_up
 from qlora_app.launch.local import Supervisor
 from qlora_app.runs import RunStore
-from qlora_app.ui import HEAD, STYLE, THEME, TITLE, Door, Page, build
+from qlora_app.ui import (
+    HEAD,
+    STYLE,
+    THEME,
+    TITLE,
+    Door,
+    Page,
+    build,
+)
 from qlora_app.ui.guard import DEMONSTRATION
-from qlora_app.ui.speaking import in_every_language
+from qlora_app.ui.translate import in_every_language
 
 
 def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:

@@ -40,8 +40,8 @@ def child(asked: dict[str, Any]) -> None:
     from qlora_app.base_models import ModelChoice
     from qlora_app.presets import Presets
     from qlora_app.runs import RunStore
-    from qlora_app.train.job import prepare
-    from qlora_app.train.report import Reporter
+    from qlora_app.train.callbacks import Reporter
+    from qlora_app.train.setup import prepare
     from qlora_app.train.trainer import build_trainer
 
     class Stopwatch(TrainerCallback):

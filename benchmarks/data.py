@@ -146,8 +146,8 @@ def peak(path: Path) -> float:
 def preview(path: Path) -> float:
     """Seconds from the end of the upload to the first rows on the page, which goes on reading meanwhile."""
     from qlora_app.runs import RunStore
+    from qlora_app.ui.context import Page
     from qlora_app.ui.data_import import DataImport
-    from qlora_app.ui.page import Page
 
     settings = Settings(home=path.parent / f"page-{path.stem}")
     began = time.monotonic()

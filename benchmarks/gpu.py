@@ -38,14 +38,15 @@ import torch
 from measuring import RESULTS, ROOT, add_tokenizer, record, synchronize, used_by_others
 from overhead import Stopwatch
 
-from qlora_app import KEEP_MEMORY, machine
+from qlora_app import KEEP_MEMORY
+from qlora_app import doctor as machine
 from qlora_app.base_models import ModelChoice
 from qlora_app.memory import need, shapes_of, tokens_of_a_step
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
 from qlora_app.runs import Run, RunStore
-from qlora_app.train.job import Job, prepare
-from qlora_app.train.report import Reporter
+from qlora_app.train.callbacks import Reporter
+from qlora_app.train.setup import Job, prepare
 from qlora_app.train.trainer import build_trainer
 from qlora_app.training_data import DatasetChoice, import_file
 
@@ -232,7 +233,7 @@ def card() -> Row:
 
 def chat(model: Path, tokens: int) -> Row:
     """Tokens a second of one answer, by the model as the chat opens it."""
-    from qlora_app.chat import ChatSession
+    from qlora_app.inference.session import ChatSession
 
     _start_counting()
     session = ChatSession.open(ModelChoice(source="folder", id=str(model)))

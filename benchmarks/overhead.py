@@ -26,8 +26,8 @@ from qlora_app.runs import RunStore
 from qlora_app.tasks.chat import Chat, held_out_loss
 from qlora_app.tasks.packing import collator, on_device
 from qlora_app.train.best import BestSoFar
-from qlora_app.train.job import Job, prepare
-from qlora_app.train.report import Keeper, Measurer, Reporter
+from qlora_app.train.callbacks import Keeper, Measurer, Reporter
+from qlora_app.train.setup import Job, prepare
 from qlora_app.train.trainer import arguments, build_trainer
 
 SKIPPED = 2  # first steps, slower than the others, that are not counted

@@ -12,18 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .chat import ChatSession
-from .digests import sha256_of
 from .errors import UserError
+from .inference.session import ChatSession
 from .messages import Conversation
 from .runs import Run
-from .runs.files import append_line, read_lines, replace_file
 from .settings import Settings
+from .storage.digests import sha256_of
+from .storage.files import append_line, read_lines, replace_file
 from .training_data import DatasetChoice
 from .training_data.conversations import FileContents, read_file
+from .training_data.formats.turns import RowError, is_blank, text_of
 from .training_data.questions import question_of, recogniser_of
-from .training_data.rows import RowSource
-from .training_data.turns import RowError, is_blank, text_of
+from .training_data.read.rows import RowSource
 
 AT_ONCE = 32  # rows of about the same length
 CANDIDATES = 5

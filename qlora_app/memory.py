@@ -9,18 +9,14 @@ CPU against real workers (benchmarks/memory.py), the shapes against transformers
 the backward pass was measured on a LLaMA block with adapters.
 """
 
-import functools
-import os
-import shutil
-import subprocess
-import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import GIVEN_BACK
 from .base_models.cards import kept_bytes
 from .base_models.recognition import ENCODERS, TEXT_TO_TEXT
+from .formatting import gigabytes
+from .hardware import Machine
 from .methods import Matrix
 from .recipe import Recipe
 
@@ -64,7 +60,6 @@ WITHOUT_GATE = ENCODERS | {
 TIED = {"gpt2", "gemma", "gemma2", "gemma3_text"}  # those whose config says nothing about it and means yes
 LEARNED_POSITIONS = {"gpt2", "gpt_neo", "opt", "gpt_bigcode"}  # a vector a position, beside one a word
 EAGER = {"deberta", "deberta-v2"} | TEXT_TO_TEXT  # their attention keeps every score also on a GPU
-REMEMBERED = 3.0  # seconds, of what the machine has free
 
 
 class Kept(NamedTuple):
@@ -111,19 +106,6 @@ class Shapes:
     @property
     def parameters(self) -> int:
         return self.linear + self.other
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a training can use here, in bytes."""
-
-    kind: str  # "cuda" or "cpu"
-    total: float
-    free: float
-
-    @property
-    def name(self) -> str:
-        return "GPU" if self.kind == "cuda" else "memory"
 
 
 @dataclass(frozen=True)
@@ -420,11 +402,6 @@ def _need_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> Need:
     return need(recipe, shapes, machine.kind, tokens_of_a_step(recipe, tokens_at_once(recipe, shapes, machine)))
 
 
-def gigabytes(count: float) -> str:
-    """Memory as its makers and its drivers count it: 2**30 bytes are a gigabyte."""
-    return f"{count / 2**30:.1f} GB"
-
-
 def _remedy(recipe: Recipe, shapes: Shapes, machine: Machine) -> str:
     """The fewest changes with which it would fit, added one after another."""
     done: list[str] = []
@@ -449,50 +426,3 @@ def _remedy(recipe: Recipe, shapes: Shapes, machine: Machine) -> str:
         if needed.total - needed.pageable <= room:
             return f"It would fit with {' and '.join([', '.join(done[:-1])] * (len(done) > 1) + done[-1:])}."
     return "Choose a smaller model, or a larger machine."
-
-
-def here() -> Machine:
-    """What this machine has: its first GPU's memory, else its own (a container's, inside one)."""
-    return _here(int(time.monotonic() / REMEMBERED))
-
-
-@functools.lru_cache(maxsize=1)
-def _here(when: int) -> Machine:
-    import psutil
-
-    if gpu := _gpu():
-        return gpu
-    memory = psutil.virtual_memory()
-    total, used = _container(Path("/sys/fs/cgroup"))
-    return Machine("cpu", min(memory.total, total), max(0.0, min(memory.available, total - used)))
-
-
-def _gpu() -> Machine | None:
-    """Asked of its driver: loading torch here would take gigabytes and a piece of the GPU."""
-    if not (program := shutil.which("nvidia-smi")) or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        return None
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
-    try:
-        said = subprocess.run(
-            [program, f"--id={first}", "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        ).stdout
-        total, free = (float(number) * 2**20 for number in said.splitlines()[0].split(","))
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
-    return Machine("cuda", total, free)
-
-
-def _container(groups: Path) -> tuple[float, float]:
-    """(limit, used) of the control group this process is in; no limit outside of a container."""
-    try:
-        limit = float((groups / "memory.max").read_text())
-        cache = dict(line.split() for line in (groups / "memory.stat").read_text().splitlines()).get(
-            "inactive_file", "0"
-        )
-        return limit, float((groups / "memory.current").read_text()) - float(cache)
-    except (OSError, ValueError):  # "max", or there is none
-        return float("inf"), 0.0

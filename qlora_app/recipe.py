@@ -10,8 +10,20 @@ from typing import Any, Literal
 import yaml
 from pydantic import ValidationError
 
-from .base_models import ModelChoice, family_of, layers_of, tasks_here
-from .choices import Choices, kind_in, leaves, one_of, setting, spelled
+from .base_models import (
+    ModelChoice,
+    family_of,
+    layers_of,
+    tasks_here,
+)
+from .choices import (
+    Choices,
+    kind_in,
+    leaves,
+    one_of,
+    setting,
+    spelled,
+)
 from .errors import UserError
 from .methods import METHODS
 from .methods.layers import no_such_layer

@@ -60,7 +60,7 @@ def train_tab(settings: Any, supervisor: Any = None) -> Any:
     """The Train tab of a page with these settings, and the values its controls have when it is opened."""
     import gradio as gr
 
-    from qlora_app.ui.page import Page
+    from qlora_app.ui.context import Page
     from qlora_app.ui.run_card import RunCards
     from qlora_app.ui.train_tab import TrainTab
 

@@ -15,7 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from qlora_app.base_models import ModelChoice, cards_here, load_model, loading, trial
+from qlora_app.base_models import (
+    ModelChoice,
+    cards_here,
+    load_model,
+    loading,
+    trial,
+)
 from qlora_app.base_models.cards import (
     CLEARLY,
     CPU,
@@ -28,10 +34,16 @@ from qlora_app.base_models.cards import (
     optimizer,
     problems,
 )
-from qlora_app.chat import ChatSession
-from qlora_app.methods import METHODS, AdaMixMethod, Ia3Method, LoraMethod, QaLoraMethod
+from qlora_app.inference.session import ChatSession
+from qlora_app.methods import (
+    METHODS,
+    AdaMixMethod,
+    Ia3Method,
+    LoraMethod,
+    QaLoraMethod,
+)
 from qlora_app.train import computing, worker
-from qlora_app.train.report import Reporter
+from qlora_app.train.callbacks import Reporter
 from qlora_app.train.trainer import arguments
 from tests.conftest import short_recipe
 from tests.tiny_models import tiny_model

@@ -18,14 +18,26 @@ from qlora_app.base_models import ModelChoice, load_tokenizer
 from qlora_app.runs import RunStore
 from qlora_app.tasks.chat import GUANACO_TEMPLATE, NOTHING_TO_LEARN, ensure_template
 from qlora_app.tasks.dataset import EncodedExamples
-from qlora_app.tasks.microscope import LENGTHS, Lengths, learns, measured, tokens_of
 from qlora_app.tasks.packing import IGNORED, collator
-from qlora_app.train.job import prepare
+from qlora_app.tasks.preview import (
+    LENGTHS,
+    Lengths,
+    learns,
+    measured,
+    tokens_of,
+)
+from qlora_app.train.setup import prepare
 from qlora_app.training_data import DatasetChoice, import_file, load_examples
 from qlora_app.training_data.checks import Findings
-from qlora_app.ui.data_pictures import AROUND, FIRST, LAST, facts_words, mask_words
+from qlora_app.ui.context import PRIVATE
+from qlora_app.ui.data_pictures import (
+    AROUND,
+    FIRST,
+    LAST,
+    facts_words,
+    mask_words,
+)
 from qlora_app.ui.data_view import MAX_LENGTH, DataView
-from qlora_app.ui.page import PRIVATE
 from qlora_app.ui.recipe_form import data_value
 from tests.conftest import short_recipe
 from tests.test_page import demonstration, event, page, store, workshop  # noqa: F401  fixtures

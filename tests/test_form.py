@@ -9,16 +9,28 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
-from qlora_app import fitting, memory
-from qlora_app.assignments import recipe_from
-from qlora_app.choices import bounds, is_recorded, kind_in, leaves, options
+from qlora_app import hardware
+from qlora_app import hardware_fit as fitting
+from qlora_app.choices import (
+    bounds,
+    is_recorded,
+    kind_in,
+    leaves,
+    options,
+)
 from qlora_app.cli.commands import _parse
 from qlora_app.errors import UserError
+from qlora_app.overrides import recipe_from
 from qlora_app.presets import Presets
 from qlora_app.recipe import EFFORTS, Recipe
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
-from qlora_app.ui.recipe_form import METHOD, data_value, suggested, value_of
+from qlora_app.ui.recipe_form import (
+    METHOD,
+    data_value,
+    suggested,
+    value_of,
+)
 from tests.conftest import train_tab
 
 
@@ -282,7 +294,7 @@ def machine(monkeypatch):
     """What this machine has, for these tests."""
 
     def has(gigabytes, kind="cuda"):
-        monkeypatch.setattr(fitting, "here", lambda: memory.Machine(kind, gigabytes * 2**30, gigabytes * 2**30))
+        monkeypatch.setattr(fitting, "here", lambda: hardware.Machine(kind, gigabytes * 2**30, gigabytes * 2**30))
 
     has(24)
     return has

@@ -20,10 +20,15 @@ import pytest
 import app
 from qlora_app.errors import UserError
 from qlora_app.recipe import Recipe
-from qlora_app.runs import Curve, Run, RunStore, Status
+from qlora_app.runs import (
+    Curve,
+    Run,
+    RunStore,
+    Status,
+)
 from qlora_app.runs.checkpoints import seal
-from qlora_app.runs.files import write_json
 from qlora_app.settings import Settings
+from qlora_app.storage.files import write_json
 from qlora_app.tasks import Answer
 from qlora_app.tasks.generate import Prompt
 from qlora_app.training_data import DatasetChoice
@@ -31,9 +36,9 @@ from qlora_app.ui import run_card
 from qlora_app.ui.answer_file import AnswerFile
 from qlora_app.ui.build import Workshop
 from qlora_app.ui.chat_tab import SILENT, conversation
+from qlora_app.ui.context import Page
 from qlora_app.ui.effort import effort_choices
 from qlora_app.ui.guard import Guesses
-from qlora_app.ui.page import Page
 from qlora_app.ui.run_card import samples
 
 EVIL = "<img src=x onerror=alert(1)>"

@@ -7,7 +7,7 @@ import pytest
 
 from qlora_app.choices import leaves
 from qlora_app.errors import UserError
-from qlora_app.fitting import known_models
+from qlora_app.hardware_fit import known_models
 from qlora_app.methods import Ia3Method
 from qlora_app.presets import SHIPPED, Presets, merged
 from qlora_app.recipe import Recipe, read_yaml

@@ -7,12 +7,12 @@ import copy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from qlora_app.training_data.formats.columns import ColumnMap
+from qlora_app.training_data.formats.known.detect import Recogniser
+from qlora_app.training_data.formats.known import READABLE, convert
+from qlora_app.training_data.formats.known.turns import RowError
 
-from qlora_app.training_data.columns import ColumnMap
-from qlora_app.training_data.formats import READABLE, convert
 from qlora_app.training_data.questions import question_of, recogniser_of
-from qlora_app.training_data.recogniser import Recogniser
-from qlora_app.training_data.turns import RowError
 
 TOOLS = [{"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}]
 

@@ -11,10 +11,20 @@ import pytest
 
 from qlora_app.errors import UserError
 from qlora_app.settings import Settings
-from qlora_app.training_data import DatasetChoice, import_file, load_examples, readings, shelf
-from qlora_app.training_data import rows as row_source
+from qlora_app.training_data import (
+    DatasetChoice,
+    import_file,
+    load_examples,
+)
+from qlora_app.training_data import (
+    read_cache as readings,
+)
+from qlora_app.training_data import (
+    store as shelf,
+)
 from qlora_app.training_data.first_rows import first_conversations
-from qlora_app.training_data.shelf import OnDisk
+from qlora_app.training_data.read import rows as row_source
+from qlora_app.training_data.store import OnDisk
 
 PAIRS = [{"instruction": f"What is {i % 90}?", "output": f"It is {i}.\u2028\u0085"} for i in range(200)]
 CHATS = [

@@ -4,10 +4,21 @@ import time
 
 import pytest
 
-from qlora_app.choices import bounds, kind_in, leaves, options, spelled
+from qlora_app.choices import (
+    bounds,
+    kind_in,
+    leaves,
+    options,
+    spelled,
+)
 from qlora_app.errors import UserError
 from qlora_app.presets import Presets
-from qlora_app.recipe import EFFORTS, Recipe, epochs_for, read_yaml
+from qlora_app.recipe import (
+    EFFORTS,
+    Recipe,
+    epochs_for,
+    read_yaml,
+)
 
 LEAVES = dict(leaves(Recipe))
 

@@ -17,10 +17,26 @@ import pytest
 from qlora_app.errors import UserError
 from qlora_app.launch import local
 from qlora_app.recipe import Recipe
-from qlora_app.runs import Curve, Run, RunStore, Status
-from qlora_app.runs.checkpoints import MANIFEST, is_complete, newest_complete, seal, set_broken_aside
+from qlora_app.runs import (
+    Curve,
+    Run,
+    RunStore,
+    Status,
+)
+from qlora_app.runs.checkpoints import (
+    MANIFEST,
+    is_complete,
+    newest_complete,
+    seal,
+    set_broken_aside,
+)
 from qlora_app.runs.curve import MOST_BUCKETS
-from qlora_app.runs.files import append_line, process_start, read_lines, write_json
+from qlora_app.storage.files import (
+    append_line,
+    process_start,
+    read_lines,
+    write_json,
+)
 from tests.conftest import wait_for
 
 ROOT = Path(__file__).parent.parent

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from qlora_app.training_data.formats.columns import AskColumns
+from qlora_app.training_data.formats.known import KINDS
 
 from qlora_app import starter
 from qlora_app.base_models import ModelChoice
@@ -24,12 +26,17 @@ from qlora_app.cli.data import Place, examine, tokenizer
 from qlora_app.errors import UserError
 from qlora_app.settings import Settings
 from qlora_app.tasks.chat import encode
-from qlora_app.training_data import DatasetChoice, Examples, import_file, load_examples, rows, uploaded_files
+from qlora_app.training_data import (
+    DatasetChoice,
+    Examples,
+    import_file,
+    load_examples,
+    uploaded_files,
+)
 from qlora_app.training_data.checks import held_out_places, held_out_positions, same_key
 from qlora_app.training_data.choice import FORMATS as CHOOSABLE
-from qlora_app.training_data.columns import AskColumns
 from qlora_app.training_data.conversations import read_file
-from qlora_app.training_data.formats import KINDS
+from qlora_app.training_data.read import rows
 
 SHARED = Path(__file__).parents[2] / "shared" / "samples"
 needs_samples = pytest.mark.skipif(

@@ -5,9 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..hub import COMMIT, PATIENCE, NotGiven, RemoteFile, ask, explain, licence_of
+from ..formatting import count_of, millions
+from ..hub import (
+    COMMIT,
+    PATIENCE,
+    NotGiven,
+    RemoteFile,
+    ask,
+    explain,
+    licence_of,
+)
 from ..hub.repository import files_of
-from ..words import count_of, millions
 from .choice import ModelChoice
 from .recognition import (
     MADE_FOR_WORDS,

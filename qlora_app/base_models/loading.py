@@ -7,7 +7,14 @@ from ..errors import UserError
 from .cards import CPU, Card, device_map
 from .choice import ModelChoice
 from .hub import kept_folder
-from .recognition import facts_of_folder, layer_names, read_config, tasks_of, tensor_shapes, weight_files
+from .recognition import (
+    facts_of_folder,
+    layer_names,
+    read_config,
+    tasks_of,
+    tensor_shapes,
+    weight_files,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..answers import answer_file, read_as
-from ..chat import ChatSession, ChatSessions, Decoding
 from ..errors import UserError
+from ..inference.session import ChatSession, ChatSessions, Decoding
 from ..messages import Conversation
 from ..runs import Run
 from ..settings import Settings
@@ -25,7 +25,7 @@ from ..tasks.asked import Asked, asked, groups
 from ..tasks.generate import context_of
 from ..tasks.task import same_answer
 from ..training_data import DatasetChoice
-from ..training_data.shelf import with_turns
+from ..training_data.store import with_turns
 
 
 def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console) -> int:

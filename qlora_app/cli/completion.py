@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from ..assignments import possible_values
 from ..choices import leaves, spelled
+from ..overrides import possible_values
 from ..presets import Presets
 from ..recipe import Recipe
 from ..runs import RunStore

@@ -17,18 +17,23 @@ from rich.text import Text
 from ..base_models import ModelChoice
 from ..base_models.loading import load_tokenizer
 from ..errors import UserError
+from ..formatting import size
 from ..hub import NotGiven
 from ..messages import Conversation, flatten
 from ..settings import Settings
-from ..tasks.chat import Encoded, encode, ensure_template, has_loss
-from ..tasks.microscope import measured
+from ..tasks.chat import (
+    Encoded,
+    encode,
+    ensure_template,
+    has_loss,
+)
 from ..tasks.packing import IGNORED
+from ..tasks.preview import measured
 from ..training_data import DatasetChoice
-from ..training_data.columns import AskColumns
 from ..training_data.conversations import FileContents, LeftOut, read_file
-from ..training_data.hub_data import fetch_data, look_up, paths_of
-from ..training_data.shelf import with_turns
-from ..words import size
+from ..training_data.formats.columns import AskColumns
+from ..training_data.sources.hub import fetch_data, look_up, paths_of
+from ..training_data.store import with_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
+from ..formatting import duration, loss_figure
 from ..runs import Run, Status
-from ..words import duration, loss_figure
 
 _EVERY = 0.3  # seconds between two looks at the run folder
 

@@ -11,8 +11,15 @@ os.environ.setdefault(
 )  # before its library is imported: the Hub is told nothing about this machine
 
 from .download import Stopped, fetch_files
-from .refusals import NotGiven, explain
-from .repository import COMMIT, PATIENCE, RemoteFile, Repository, ask, licence_of
+from .errors import NotGiven, explain
+from .repository import (
+    COMMIT,
+    PATIENCE,
+    RemoteFile,
+    Repository,
+    ask,
+    licence_of,
+)
 
 __all__ = [
     "COMMIT",

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..digests import sha256_of
 from ..errors import UserError
-from ..words import size
-from .refusals import explain
+from ..formatting import size
+from ..storage.digests import sha256_of
+from .errors import explain
 from .repository import RemoteFile, Repository
 
 AT_ONCE = 4  # files

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
-from ..words import TASK_NAMES
+from ..formatting import TASK_NAMES
 from .layers import scaled_layers
 from .method import LearningRate, Matrix, MethodChoices
 

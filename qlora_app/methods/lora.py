@@ -108,7 +108,7 @@ class LoraMethod(MethodChoices):
     def attach(
         self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False
     ) -> "PeftModel":
-        from .beginnings import begin_at_error, begin_at_largest
+        from .lora_init import begin_at_error, begin_at_largest
 
         attached = super().attach(model, task_type, gradient_checkpointing)
         if self.initialisation == "loftq":
@@ -138,14 +138,14 @@ class LoraMethod(MethodChoices):
         return attention_layers(model) if self.layers == "attention" else "all-linear"
 
     def save(self, model: "PeftModel", folder: Path) -> None:
-        from .beginnings import save_doubled
+        from .lora_init import save_doubled
 
         super().save(model, folder)
         if self.initialisation == "pissa":
             save_doubled(model, folder)
 
     def resume(self, model: "PeftModel", folder: Path) -> None:
-        from .beginnings import resume_doubled
+        from .lora_init import resume_doubled
 
         resume_doubled(model, folder) if self.initialisation == "pissa" else super().resume(model, folder)
 

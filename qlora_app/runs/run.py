@@ -19,11 +19,18 @@ from ..base_models import ModelChoice, fingerprint, folder_of
 from ..base_models.cards import BYTES, Decision
 from ..errors import UserError
 from ..recipe import Recipe
+from ..storage.files import (
+    append_line,
+    process_start,
+    read_json,
+    read_lines,
+    replace_file,
+    write_json,
+)
 from ..tasks import Task, task_from
 from ..tasks.template import TRAINED_WITH
 from .checkpoints import newest_complete
 from .curve import Curve
-from .files import append_line, process_start, read_json, read_lines, replace_file, write_json
 
 ACTIVE = ("starting", "running", "stopping")
 ENDED = ("done", "stopped", "failed", "interrupted")

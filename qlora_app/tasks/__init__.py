@@ -5,13 +5,18 @@ answers.
 from collections.abc import Sequence
 
 from ..errors import UserError
+from ..formatting import TASK_NAMES
 from ..messages import Conversation
-from ..words import TASK_NAMES
 from .chat import Chat
 from .choice import TaskChoice
 from .classification import Classification
 from .fill_mask import FillMask
-from .task import Answer, Candidate, Question, Task
+from .task import (
+    Answer,
+    Candidate,
+    Question,
+    Task,
+)
 from .text_to_text import TextToText
 
 __all__ = [

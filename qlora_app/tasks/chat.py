@@ -15,7 +15,14 @@ from .generate import generate_all
 from .one_answer import one_answer_each
 from .packing import collator
 from .plain_text import plain_all
-from .task import BATCH, IGNORED, Answer, Question, Task, learned_turns
+from .task import (
+    BATCH,
+    IGNORED,
+    Answer,
+    Question,
+    Task,
+    learned_turns,
+)
 from .template import ChatTemplate, Rendering
 from .token_cache import Encoded
 

@@ -1,7 +1,7 @@
 """What is said to work: every task, family and precision that a test trains with the real worker and reads back. The
 README's table is this one; with which methods is in `methods/claims.py`."""
 
-from ..words import FIGURES, TASK_NAMES
+from ..formatting import FIGURES, TASK_NAMES
 from . import TASKS
 
 DECODERS = {"llama": "LLaMA", "qwen": "Qwen3", "gpt2": "GPT-2"}

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 from ..messages import Conversation
 from .plain_text import conversation_text, plain
 from .scores import macro_f1
-from .task import BATCH, IGNORED, Candidate, Encoded, Task, cut, evaluating, in_batches
+from .task import (
+    BATCH,
+    IGNORED,
+    Candidate,
+    Encoded,
+    Task,
+    cut,
+    evaluating,
+    in_batches,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

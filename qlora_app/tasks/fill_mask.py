@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from ..messages import Conversation
 from .plain_text import as_letters, conversation_text, plain
-from .task import BATCH, IGNORED, Candidate, Encoded, Question, Task, cut, evaluating, in_batches
+from .task import (
+    BATCH,
+    IGNORED,
+    Candidate,
+    Encoded,
+    Question,
+    Task,
+    cut,
+    evaluating,
+    in_batches,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -5,7 +5,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..messages import Conversation
-from .task import BATCH, Answer, evaluating, in_batches
+from .task import (
+    BATCH,
+    Answer,
+    evaluating,
+    in_batches,
+)
 from .template import ChatTemplate
 
 if TYPE_CHECKING:

@@ -9,8 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..errors import UserError
-from ..messages import INLINE_REASONING, Conversation, Message, has_reasoning
-from ..words import TASK_NAMES
+from ..formatting import TASK_NAMES
+from ..messages import (
+    INLINE_REASONING,
+    Conversation,
+    Message,
+    has_reasoning,
+)
 from .choice import TaskChoice
 from .packing import IGNORED, on_device
 from .token_cache import Encoded

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 from ..messages import Conversation
 from .plain_text import conversation_text, plain
 from .scores import rouge_l
-from .task import BATCH, IGNORED, Answer, Encoded, Question, Task, cut, evaluating, in_batches
+from .task import (
+    BATCH,
+    IGNORED,
+    Answer,
+    Encoded,
+    Question,
+    Task,
+    cut,
+    evaluating,
+    in_batches,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

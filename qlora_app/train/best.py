@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..runs.checkpoints import is_complete, seal
-from ..runs.files import read_json, write_json
 from ..runs.proof import Figures, Kept
-from .job import Job
+from ..storage.files import read_json, write_json
+from .setup import Job
 
 FIGURES = "figures.json"
 

@@ -2,13 +2,22 @@
 
 from .. import memory
 from ..base_models import cards_here, facts_of_folder, folder_of
-from ..base_models.cards import BYTES, CPU, Card, Decision, Trial, compute_type, optimizer, problems
+from ..base_models.cards import (
+    BYTES,
+    CPU,
+    Card,
+    Decision,
+    Trial,
+    compute_type,
+    optimizer,
+    problems,
+)
 from ..base_models.trial import trial_of
 from ..errors import UserError
 from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
-from .report import Reporter
+from .callbacks import Reporter
 
 TRIALS = "cpu_types.json"  # in the home
 

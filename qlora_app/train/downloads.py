@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 
 from ..base_models.download import fetch
+from ..formatting import left, size
 from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
 from ..training_data import DatasetChoice
-from ..training_data.hub_data import fetch_data
-from ..words import left, size
-from .report import Reporter
+from ..training_data.sources.hub import fetch_data
+from .callbacks import Reporter
 
 SAY_EVERY = 0.5  # seconds
 

@@ -10,13 +10,25 @@ from typing import Any
 import torch
 
 from ..methods import update
-from ..runs.files import write_json
-from ..runs.proof import Answered, Base, Change, Data, HeldOut, Kept, Proof, Reload, Seconds, TrainingLoss, Update
+from ..runs.proof import (
+    Answered,
+    Base,
+    Change,
+    Data,
+    HeldOut,
+    Kept,
+    Proof,
+    Reload,
+    Seconds,
+    TrainingLoss,
+    Update,
+)
+from ..storage.files import write_json
 from .best import BestSoFar
+from .callbacks import Reporter, sample
 from .card import model_card
-from .job import Job
-from .report import Reporter, sample
 from .scoring import score
+from .setup import Job
 
 RECORDED = ("torch", "transformers", "peft", "bitsandbytes", "accelerate")
 RELOADED_ROWS = 4

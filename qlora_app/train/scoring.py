@@ -9,8 +9,8 @@ from ..tasks import Answer
 from ..tasks.asked import Asked, groups
 from ..tasks.generate import context_of
 from ..tasks.task import same_answer
-from .job import Job
 from .questions import spread
+from .setup import Job
 
 AT_ONCE = 1e11  # parameters times tokens to be generated that are not worth a thought: seconds on any machine
 PILOT = 10  # questions after which it is known how long all of them will take

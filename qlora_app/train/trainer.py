@@ -16,11 +16,11 @@ from ..base_models.cards import optimizer
 from ..methods import MethodChoices
 from ..tasks.options import ASIDE
 from ..tasks.packing import IGNORED
+from .callbacks import Reporter
 from .failures import NotANumber, cause_of
 from .first_loss import check_first_loss
-from .job import Job
 from .order import EpochTold, StepsByLength
-from .report import Reporter
+from .setup import Job
 
 KEPT_CHECKPOINTS = 2  # with one, a crash while saving would leave nothing to go back to
 

@@ -9,12 +9,12 @@ from ..hub import Stopped
 from ..runs import ALREADY_RUNNING, Run, Status
 from ..runs.checkpoints import newest_complete, set_broken_aside
 from .best import BestSoFar
+from .callbacks import Keeper, Measurer, Reporter
 from .computing import settle
 from .downloads import bring
 from .failures import explain
-from .job import prepare
 from .proof import finish
-from .report import Keeper, Measurer, Reporter
+from .setup import prepare
 from .trainer import build_trainer, total_steps
 
 

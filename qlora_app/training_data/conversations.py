@@ -12,17 +12,37 @@ from ..errors import UserError
 from ..messages import STRUCTURE, Conversation
 from ..settings import Settings
 from .checks import Findings
-from .columns import AskColumns, ColumnMap
-from .formats import KINDS, UNKNOWN, Kind, convert, why
-from .labels import BesideTexts
-from .readers import text_column
-from .reading import Reading
-from .recogniser import Recogniser
-from .rows import Row, RowSource
-from .shelf import OnDisk, Shelf
-from .text_files import WANTED, NotTrainable
-from .trees import LINKED, NO_PARENT, NOT_BEST, message_id, node_turn, parent_id, paths
-from .turns import Columns, NestedValue, RowError, TwoColumnsFit, tidy
+from .formats.columns import AskColumns, ColumnMap
+from .formats.detect import Recogniser
+from .formats.known import (
+    KINDS,
+    UNKNOWN,
+    Kind,
+    convert,
+    why,
+)
+from .formats.labels import BesideTexts
+from .formats.readers import text_column
+from .formats.row_view import Reading
+from .formats.trees import (
+    LINKED,
+    NO_PARENT,
+    NOT_BEST,
+    message_id,
+    node_turn,
+    parent_id,
+    paths,
+)
+from .formats.turns import (
+    Columns,
+    NestedValue,
+    RowError,
+    TwoColumnsFit,
+    tidy,
+)
+from .read.rows import Row, RowSource
+from .read.text import WANTED, NotTrainable
+from .store import OnDisk, Shelf
 
 _UNREADABLE = Kind("unreadable", "rows that cannot be read", lambda row: False)
 _FLAWS = {"unreadable", "unknown", "prompts_only"}  # a row of these kinds is mostly a broken row of another kind

@@ -12,13 +12,18 @@ from typing import Any
 from ..errors import UserError
 from ..messages import Conversation
 from ..settings import Settings
-from .columns import ColumnMap
-from .formats import convert
-from .reading import Reading, present
-from .recogniser import Recogniser
-from .rows import RowSource
-from .shelf import with_turns
-from .turns import Columns, RowError, TwoColumnsFit, tidy
+from .formats.columns import ColumnMap
+from .formats.detect import Recogniser
+from .formats.known import convert
+from .formats.row_view import Reading, present
+from .formats.turns import (
+    Columns,
+    RowError,
+    TwoColumnsFit,
+    tidy,
+)
+from .read.rows import RowSource
+from .store import with_turns
 
 LOOKED_AT = 50  # rows
 

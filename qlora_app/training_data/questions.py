@@ -6,13 +6,25 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..messages import Conversation, Message
-from .columns import ColumnMap
-from .formats import MEDIA, READABLE, Kind, turns_of_row
-from .marked_text import answered
-from .reading import Reading, present
-from .recogniser import Recogniser
-from .trees import parent_id
-from .turns import LABELS, Columns, RowError, TwoColumnsFit, is_blank, tidy
+from .formats.columns import ColumnMap
+from .formats.detect import Recogniser
+from .formats.known import (
+    MEDIA,
+    READABLE,
+    Kind,
+    turns_of_row,
+)
+from .formats.marked_text import answered
+from .formats.row_view import Reading, present
+from .formats.trees import parent_id
+from .formats.turns import (
+    LABELS,
+    Columns,
+    RowError,
+    TwoColumnsFit,
+    is_blank,
+    tidy,
+)
 
 _UNSAID = "A"  # stands for an answer that is not there, and is taken away again; of choices there always is an A
 _FIRST = "0"  # the same where an answer is one of the row's own options

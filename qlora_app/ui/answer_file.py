@@ -12,11 +12,11 @@ from typing import Any
 import gradio as gr
 
 from ..answers import answer_file
-from ..digests import sha256_of
 from ..errors import UserError
 from ..runs import Run
+from ..storage.digests import sha256_of
+from .context import Page
 from .guard import changes, in_words
-from .page import Page
 from .theme import plain
 
 LOOK_EVERY = 0.4  # seconds

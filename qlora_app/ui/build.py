@@ -8,10 +8,10 @@ from typing import Any
 import gradio as gr
 
 from .chat_tab import FOCUS, ChatTab
+from .context import Page
 from .data_view import MAX_LENGTH
 from .guard import DEMONSTRATION, reads
 from .language import LANGUAGES
-from .page import Page
 from .recipe_form import BATCH_SIZE, METHOD
 from .run_card import RunCards, recipe_of
 from .runs_tab import SAVE, RunsTab

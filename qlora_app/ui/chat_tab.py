@@ -10,17 +10,22 @@ import gradio as gr
 from gradio.components import Component
 
 from .. import starter
-from ..chat import ChatSession, Decoding
 from ..errors import UserError
+from ..inference.session import ChatSession, Decoding
 from ..messages import Conversation
 from ..runs import Run
+from .context import Page
 from .effort import examples_of
 from .guard import in_words, reads
 from .language import LANGUAGES, Written, spoken
-from .page import Page
-from .run_card import NOTHING_HERE, recipe_of, run_id, title_of
-from .speaking import said
+from .run_card import (
+    NOTHING_HERE,
+    recipe_of,
+    run_id,
+    title_of,
+)
 from .theme import on_click, plain
+from .translate import said
 from .try_it import TryIt
 
 EXAMPLES = 6

@@ -16,15 +16,30 @@ import gradio as gr
 from gradio.components import Component
 
 from ..errors import UserError
+from ..formatting import size
 from ..hub import Stopped
 from ..training_data import DatasetChoice, server_files, uploaded_files
-from ..training_data.hub_data import Hit, Layout, Part, download_words, fetch_data, is_here, kept, look_up, search_data
-from ..training_data.packed import ENDINGS
-from ..words import size
+from ..training_data.read.archives import ENDINGS
+from ..training_data.sources.hub import (
+    Hit,
+    Layout,
+    Part,
+    download_words,
+    fetch_data,
+    is_here,
+    kept,
+    look_up,
+    search_data,
+)
+from .context import Page
 from .guard import changes, in_words, reads
 from .hub_finder import HubFinder
-from .page import Page
-from .recipe_form import PASTE, SEARCH_DATA, RecipeForm, data_value
+from .recipe_form import (
+    PASTE,
+    SEARCH_DATA,
+    RecipeForm,
+    data_value,
+)
 from .theme import plain
 
 NAMES = ("dataset.subset", "dataset.split", "dataset.revision")

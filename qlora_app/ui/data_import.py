@@ -14,9 +14,9 @@ from ..errors import UserError
 from ..messages import Conversation, flatten
 from ..training_data import DatasetChoice, import_files
 from ..training_data.first_rows import first_conversations
+from .context import Page
 from .effort import examples_of
 from .guard import changes
-from .page import Page
 from .theme import plain
 
 SHOWN_ROWS = 3

@@ -17,19 +17,29 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.components import Component
 
-from ..base_models import ModelChoice, facts_of_folder, folder_of, load_tokenizer
+from ..base_models import (
+    ModelChoice,
+    facts_of_folder,
+    folder_of,
+    load_tokenizer,
+)
 from ..errors import UserError
 from ..recipe import Recipe
 from ..tasks import Task, TaskChoice, task_for
-from ..tasks.microscope import Lengths, learns, measured, tokens_of
+from ..tasks.preview import (
+    Lengths,
+    learns,
+    measured,
+    tokens_of,
+)
 from ..training_data import DatasetChoice, Examples, stamp
-from ..training_data.columns import AskColumns
+from ..training_data.formats.columns import AskColumns
 from .column_form import ColumnForm
+from .context import PRIVATE, Page
 from .data_pictures import facts_words, jump_words, mask_words
 from .effort import examples_of
 from .guard import in_words, reads
 from .model_finder import ModelFinder
-from .page import PRIVATE, Page
 from .recipe_form import RecipeForm, chosen_model
 from .theme import on_click, plain
 

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..formatting import about
 from ..recipe import EFFORTS, Recipe, epochs_for
 from ..runs import RunStore
 from ..tasks import misfits
 from ..tasks.classification import label_counts
-from ..training_data import DatasetChoice, Examples, load_examples, stamp
-from ..words import about
+from ..training_data import (
+    DatasetChoice,
+    Examples,
+    load_examples,
+    stamp,
+)
 from .recipe_form import preset_for
 from .run_card import recipe_of
 

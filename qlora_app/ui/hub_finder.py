@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import gradio as gr
 
 from ..errors import UserError
+from .context import Page
 from .guard import reads
-from .page import Page
 from .recipe_form import RecipeForm
 from .theme import on_click, plain
 

@@ -16,12 +16,25 @@ from pydantic.fields import FieldInfo
 
 from .. import starter
 from ..base_models import ModelChoice, kept_models, local_models
-from ..choices import bounds, is_recorded, kind_in, leaves, options, spelled, value_at
+from ..choices import (
+    bounds,
+    is_recorded,
+    kind_in,
+    leaves,
+    options,
+    spelled,
+    value_at,
+)
 from ..errors import UserError
 from ..presets import Presets
 from ..recipe import EFFORTS, Recipe
 from ..settings import Settings
-from ..training_data import DatasetChoice, kept_data, server_files, uploaded_files
+from ..training_data import (
+    DatasetChoice,
+    kept_data,
+    server_files,
+    uploaded_files,
+)
 from .guard import reads
 from .language import Written
 from .method_card import card_words

@@ -16,16 +16,16 @@ from typing import Any
 import gradio as gr
 
 from ..errors import UserError
+from ..formatting import duration, left, loss_figure
 from ..recipe import Recipe
 from ..runs import Run, Status
 from ..runs.proof_words import Line, proof_lines
 from ..training_data import changed_since
-from ..words import duration, left, loss_figure
 from .charts import chart, newer
+from .context import Page
 from .language import spoken, texts_in, translated
-from .page import Page
-from .speaking import visitors_language
 from .theme import plain
+from .translate import visitors_language
 
 FOLDER = Path(__file__).parent
 STATES = {

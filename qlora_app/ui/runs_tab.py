@@ -13,15 +13,24 @@ import gradio as gr
 from gradio.components import Component
 
 from ..errors import UserError
+from ..formatting import duration, loss_figure, size
 from ..runs import Run
 from ..runs.checkpoints import MANIFEST
-from ..words import duration, loss_figure, size
 from .answer_file import AnswerFile
+from .context import Page
 from .guard import changes, reads
-from .page import Page
-from .run_card import NO_FIGURE, NOTHING_HERE, STATES, RunCards, recipe_of, run_card, run_id, title_of
-from .speaking import said
+from .run_card import (
+    NO_FIGURE,
+    NOTHING_HERE,
+    STATES,
+    RunCards,
+    recipe_of,
+    run_card,
+    run_id,
+    title_of,
+)
 from .theme import on_click, plain
+from .translate import said
 
 SHOWN = 50
 TAKEN_ALONG = (".safetensors", ".json", ".jinja", ".md", ".model", ".txt")

@@ -10,29 +10,39 @@ import gradio as gr
 from gradio.components import Component
 
 from .. import starter
-from ..assignments import command_for
 from ..base_models import ModelChoice
 from ..choices import kind_in
 from ..errors import UserError
+from ..formatting import count_of
+from ..overrides import command_for
 from ..recipe import EFFORTS, Recipe
 from ..runs import Run
 from ..tasks import task_for
 from ..tasks.chat import NOTHING_TO_LEARN
 from ..tasks.options import answer_options
-from ..training_data import DatasetChoice, NotHere, import_text, pinned
-from ..training_data.columns import AskColumns
-from ..training_data.packed import ENDINGS
-from ..words import count_of
+from ..training_data import (
+    DatasetChoice,
+    NotHere,
+    import_text,
+    pinned,
+)
+from ..training_data.formats.columns import AskColumns
+from ..training_data.read.archives import ENDINGS
 from .column_form import GROUP, ColumnForm
+from .context import PRIVATE, Page
 from .data_finder import HELD_OUT, NAMES, DataFinder
 from .data_import import SHOWN_ROWS, DataImport, conversation_words
 from .data_pictures import fit_words
 from .data_view import MAX_LENGTH, DataView
-from .effort import effort_choices, epochs_meant, examples_of, taught_by
+from .effort import (
+    effort_choices,
+    epochs_meant,
+    examples_of,
+    taught_by,
+)
 from .guard import WHY_NOT, changes, reads
 from .model_finder import ModelFinder
-from .page import PRIVATE, Page
-from .preset_shelf import PresetShelf
+from .preset_picker import PresetShelf
 from .recipe_form import (
     BATCH_SIZE,
     LEARNING_RATE,

@@ -9,15 +9,15 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ..chat import ChatSession
 from ..errors import UserError
+from ..inference.session import ChatSession
 from ..runs import Run
 from ..tasks import Candidate
 from ..tasks.fill_mask import BLANK, has_blank
+from .context import Page
 from .guard import reads
-from .page import Page
-from .speaking import said
 from .theme import on_click, plain
+from .translate import said
 
 LONGEST_TEXT = 8000  # characters
 EXAMPLES = 4

@@ -9,7 +9,12 @@ from peft.tuners.ia3 import IA3Layer
 
 from qlora_app.errors import UserError
 from qlora_app.methods import Ia3Method, marks, update
-from qlora_app.methods.answer_options import Scores, length_normalized, option_scores, unlikelihood
+from qlora_app.methods.answer_options import (
+    Scores,
+    length_normalized,
+    option_scores,
+    unlikelihood,
+)
 from qlora_app.methods.method import Matrix
 from tests.methods.tiny import FAMILIES, batch, logits, opened, task_type, train
 

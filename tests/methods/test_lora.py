@@ -9,7 +9,7 @@ from peft.tuners.lora import LoraLayer
 
 from qlora_app.errors import UserError
 from qlora_app.methods import LoraMethod, marks, update
-from qlora_app.methods.beginnings import weight_of
+from qlora_app.methods.lora_init import weight_of
 from tests.methods.tiny import FAMILIES, batch, logits, opened, task_type, train
 
 VARIANTS = {

@@ -16,8 +16,8 @@ from transformers import TrainerCallback
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.runs.checkpoints import newest_complete
-from qlora_app.train.job import prepare
-from qlora_app.train.report import Keeper, Reporter
+from qlora_app.train.callbacks import Keeper, Reporter
+from qlora_app.train.setup import prepare
 from qlora_app.train.trainer import build_trainer
 from tests.tiny_models import tiny_model
 

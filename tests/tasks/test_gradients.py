@@ -9,8 +9,8 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 
 from qlora_app.recipe import Recipe
 from qlora_app.tasks.packing import IGNORED, collator
-from qlora_app.train.job import prepare
-from qlora_app.train.report import Reporter
+from qlora_app.train.callbacks import Reporter
+from qlora_app.train.setup import prepare
 from qlora_app.train.trainer import build_trainer
 from tests.tiny_models import FAMILIES, tiny_model
 

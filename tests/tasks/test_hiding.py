@@ -13,8 +13,8 @@ from qlora_app.base_models import ModelChoice, load_tokenizer
 from qlora_app.recipe import Recipe
 from qlora_app.tasks import TASKS, TaskChoice
 from qlora_app.tasks.task import IGNORED
-from qlora_app.train.job import prepare
-from qlora_app.train.report import Reporter
+from qlora_app.train.callbacks import Reporter
+from qlora_app.train.setup import prepare
 from qlora_app.train.trainer import build_trainer
 from tests.tiny_models import tiny_model
 

@@ -8,25 +8,35 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from peft import PeftModel
+from qlora_app.training_data.formats.columns import ColumnMap
+from qlora_app.training_data.formats.known.turns import RowError
 from transformers import AutoModelForSequenceClassification
 
 from qlora_app.answers import answer_file
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
-from qlora_app.base_models.recognition import Facts, check_config, describe_folder, tasks_of
-from qlora_app.chat import ChatSession
+from qlora_app.base_models.recognition import (
+    Facts,
+    check_config,
+    describe_folder,
+    tasks_of,
+)
 from qlora_app.errors import UserError
+from qlora_app.inference.session import ChatSession
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
-from qlora_app.tasks import TASKS, TaskChoice, misfits, task_for
+from qlora_app.tasks import (
+    TASKS,
+    TaskChoice,
+    misfits,
+    task_for,
+)
 from qlora_app.tasks.dataset import EncodedExamples, micro_batches
 from qlora_app.tasks.scores import macro_f1, rouge_l
 from qlora_app.tasks.task import IGNORED
 from qlora_app.train import worker
 from qlora_app.training_data import import_file
-from qlora_app.training_data.columns import ColumnMap
 from qlora_app.training_data.questions import question_of, recogniser_of
-from qlora_app.training_data.turns import RowError
 from qlora_app.ui.try_it import pictures
 from tests.tiny_models import tiny_model
 

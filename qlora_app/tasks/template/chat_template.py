@@ -8,10 +8,30 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ...errors import UserError
-from ...messages import INLINE_REASONING, Conversation, Message, flatten, has_reasoning, is_flat
+from ...messages import (
+    INLINE_REASONING,
+    Conversation,
+    Message,
+    flatten,
+    has_reasoning,
+    is_flat,
+)
 from ..plain_text import Token, as_letters, tokens_within
-from .place import SENTINEL, Placer, Spans, unused
-from .render import TRAINED_WITH, Answer, ChatMessage, Renderer, Rendering, Tools, messages_of
+from .place import (
+    SENTINEL,
+    Placer,
+    Spans,
+    unused,
+)
+from .render import (
+    TRAINED_WITH,
+    Answer,
+    ChatMessage,
+    Renderer,
+    Rendering,
+    Tools,
+    messages_of,
+)
 from .traits import OPENED, Traits
 
 if TYPE_CHECKING:
