@@ -25,8 +25,8 @@ from qlora_app.ui import (
     STYLE,
     THEME,
     TITLE,
-    Door,
-    Page,
+    AppContext,
+    RequestGuard,
     build,
 )
 from qlora_app.ui.guard import DEMONSTRATION
@@ -38,8 +38,8 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     settings.make_home()
     store = RunStore(settings.runs)
     supervisor = Supervisor(store)
-    demo = build(Page(settings, store, supervisor, ChatSessions()))
-    door = Middleware(Door, settings=settings, own_name=os.environ.get("SPACE_HOST", ""))
+    demo = build(AppContext(settings, store, supervisor, ChatSessions()))
+    door = Middleware(RequestGuard, settings=settings, own_name=os.environ.get("SPACE_HOST", ""))
     try:
         demo.launch(
             server_name=settings.host,

@@ -45,8 +45,8 @@ from qlora_app.memory import need, shapes_of, tokens_of_a_step
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
 from qlora_app.runs import Run, RunStore
-from qlora_app.train.callbacks import Reporter
-from qlora_app.train.setup import Job, prepare
+from qlora_app.train.callbacks import MetricsCallback
+from qlora_app.train.setup import TrainingSetup, prepare
 from qlora_app.train.trainer import build_trainer
 from qlora_app.training_data import DatasetChoice, import_file
 
@@ -184,7 +184,7 @@ def trained(model: Path, **asked: Any) -> Row:
         _start_counting()
         job = prepare(RunStore(Path(folder) / "runs").create(recipe), recipe)
         draw_anew(job.model)
-        watch, reporter = Stopwatch(), Reporter(job.run, [], 0)
+        watch, reporter = Stopwatch(), MetricsCallback(job.run, [], 0)
         build_trainer(job, reporter, [watch]).train()
         tokens = reporter.tokens / STEPS
         row = {"ms a step": f"{watch.a_step:.0f}", "tokens/s": f"{1000 * tokens / watch.a_step:.0f}"} | _memory(job)
@@ -199,7 +199,7 @@ def _start_counting() -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-def _memory(job: Job) -> Row:
+def _memory(job: TrainingSetup) -> Row:
     """The peak in tensors, of the whole process, and what the page would have said."""
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     tokens = max(job.micro_batch * job.recipe.training.max_length, tokens_of_a_step(job.recipe, 1))

@@ -142,8 +142,8 @@ def _cpu_flags() -> tuple[set[str], str]:
         lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
     except OSError:
         return set(), platform.processor() or "unknown"
-    said = {key.strip(): value.strip() for key, _, value in reversed(lines)}
-    return set(said.get("flags", said.get("Features", "")).split()), said.get(
+    output = {key.strip(): value.strip() for key, _, value in reversed(lines)}
+    return set(output.get("flags", output.get("Features", "")).split()), output.get(
         "model name", platform.processor() or platform.machine()
     )
 
@@ -240,7 +240,7 @@ def _tried_out() -> Iterator[Finding]:
     """The GPU, bf16 and a 4-bit layer, as the process that tried them saw them."""
     try:
         ended = subprocess.run(
-            [sys.executable, "-m", f"{__package__}.machine"],
+            [sys.executable, "-m", f"{__package__}.doctor"],
             capture_output=True,
             text=True,
             timeout=LONGEST_TRIAL,

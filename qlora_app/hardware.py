@@ -46,14 +46,14 @@ def _gpu() -> Machine | None:
         return None
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     try:
-        said = subprocess.run(
+        output = subprocess.run(
             [program, f"--id={first}", "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"],
             capture_output=True,
             text=True,
             timeout=5,
             check=True,
         ).stdout
-        total, free = (float(number) * 2**20 for number in said.splitlines()[0].split(","))
+        total, free = (float(number) * 2**20 for number in output.splitlines()[0].split(","))
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
     return Machine("cuda", total, free)

@@ -13,12 +13,12 @@ from pydantic.fields import FieldInfo
 
 from .choices import (
     bounds,
-    kind_in,
-    leaves,
+    dotted_name,
+    iter_settings,
     merged,
     options,
-    spelled,
     value_at,
+    variant_of,
 )
 from .errors import UserError
 from .presets import Presets
@@ -88,8 +88,8 @@ def differences(base: Recipe, recipe: Recipe) -> list[str]:
     """What `recipe_from` must be told to come from one recipe to the other."""
     base = base.suiting(recipe.method.name)
     return [
-        f"{spelled(leaf)}={_written(member)}"
-        for leaf, field in leaves(Recipe)
+        f"{dotted_name(leaf)}={_written(member)}"
+        for leaf, field in iter_settings(Recipe)
         if (value := value_at(recipe, leaf, ...)) not in (..., value_at(base, leaf, field.default))
         for member in (value or [""] if isinstance(value, list) else [value])
     ]
@@ -104,7 +104,7 @@ def _apply(values: dict[str, Any], assignments: list[str]) -> dict[str, str]:
 
     A setting that is a list takes one member each time it is given.
     """
-    lists = {spelled(leaf) for leaf, field in leaves(Recipe) if get_origin(field.annotation) is list}
+    lists = {dotted_name(leaf) for leaf, field in iter_settings(Recipe) if get_origin(field.annotation) is list}
     problems: dict[str, str] = {}
     given: dict[str, list[str]] = {}
     for assignment in assignments:
@@ -173,10 +173,10 @@ def _files_in(folder: Path) -> list[Path]:
 def settings_help() -> str:
     """Every setting of a recipe: name, default, what is allowed, what it does."""
     lines, group = ["settings, each changed by name=value:"], None
-    for leaf, field in leaves(Recipe):
+    for leaf, field in iter_settings(Recipe):
         if group != (group := leaf.rpartition(".")[0]):
-            lines += [""] + [f"  with method.name={kind}:" for kind in [kind_in(leaf)] if kind]
-        lines.append(f"  {spelled(leaf)}={_shown(field.default)}{_allowed(field)}")
+            lines += [""] + [f"  with method.name={kind}:" for kind in [variant_of(leaf)] if kind]
+        lines.append(f"  {dotted_name(leaf)}={_shown(field.default)}{_allowed(field)}")
         lines += textwrap.wrap(
             f"{field.title}. {field.description}", 100, initial_indent="      ", subsequent_indent="      "
         )
@@ -187,7 +187,7 @@ def possible_values(name: str) -> list[str]:
     """What can stand behind `name=`, where that can be listed."""
     if name == "dataset.id":
         return list(DATASETS)
-    fields = [field for leaf, field in leaves(Recipe) if spelled(leaf) == name]
+    fields = [field for leaf, field in iter_settings(Recipe) if dotted_name(leaf) == name]
     listed = [value for field in fields for _, value in options(field) or []]
     return list(dict.fromkeys(listed)) or (["true", "false"] if fields and fields[0].annotation is bool else [])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qlora_app import starter
-from qlora_app.choices import leaves, spelled
+from qlora_app.choices import dotted_name, iter_settings
 from qlora_app.cli import main, watching
 from qlora_app.cli.commands import _find, _parse
 from qlora_app.errors import UserError
@@ -608,8 +608,8 @@ def test_help_of_train_lists_every_setting_with_its_words(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     out = " ".join(capsys.readouterr().out.split())
-    for name, field in leaves(Recipe):
-        assert f" {spelled(name)}=" in out and f"{field.title}. {field.description}" in out
+    for name, field in iter_settings(Recipe):
+        assert f" {dotted_name(name)}=" in out and f"{field.title}. {field.description}" in out
 
 
 def test_the_proof_says_only_what_is_known():

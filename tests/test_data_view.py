@@ -22,7 +22,7 @@ from qlora_app.tasks.packing import IGNORED, collator
 from qlora_app.tasks.preview import (
     LENGTHS,
     Lengths,
-    learns,
+    is_trainable,
     measured,
     tokens_of,
 )
@@ -422,8 +422,11 @@ def test_start_is_refused_where_nothing_would_be_learned(workshop, page, store, 
 
 def test_start_does_not_wait_for_what_cannot_be_said_quickly(view, tokenizer, monkeypatch):
     conversation = [{"role": "user", "content": "Why? " * 100}, {"role": "assistant", "content": "Because."}]
-    assert learns(tokenizer, [conversation] * 3, 24, 60) is False
-    assert learns(tokenizer, [conversation] * 3, 24, 0) is True and learns(tokenizer, [conversation], 512, 60) is True
+    assert is_trainable(tokenizer, [conversation] * 3, 24, 60) is False
+    assert (
+        is_trainable(tokenizer, [conversation] * 3, 24, 0) is True
+        and is_trainable(tokenizer, [conversation], 512, 60) is True
+    )
     monkeypatch.setattr(view, "_subject", lambda recipe: time.sleep(1))
     began = time.monotonic()
     assert view.learns_nothing(short_recipe()) is False and time.monotonic() - began < 0.9

@@ -244,7 +244,7 @@ def test_exit_code_1_when_nothing_can_be_trained(home, tried, hub, capsys):
 def test_a_real_4_bit_layer_computes_forwards_and_backwards():
     seen = json.loads(
         subprocess.run(
-            [sys.executable, "-m", "qlora_app.hardware"],
+            [sys.executable, "-m", "qlora_app.doctor"],
             capture_output=True,
             text=True,
             timeout=300,

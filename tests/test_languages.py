@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 from gradio.context import LocalContext
-from qlora_app.training_data.formats.known import KINDS
 
 from qlora_app import hardware, starter
 from qlora_app.errors import UserError
@@ -25,6 +24,7 @@ from qlora_app.recipe import EFFORTS, Recipe
 from qlora_app.runs import Status
 from qlora_app.train.failures import NotANumber, explain
 from qlora_app.training_data.conversations import read_file
+from qlora_app.training_data.formats.known import KINDS
 from qlora_app.ui import recipe_form, run_card
 from qlora_app.ui.language import (
     LANGUAGES,

@@ -216,7 +216,7 @@ def kept_by(tmp_path_factory):
         }
         folder = tiny_model(family, tmp_path_factory.mktemp("kept"), **named, **more)
         choice = ModelChoice(source="folder", id=str(folder), precision="fp32")
-        base = load_model(choice, task.opens_with, task.labels if task.name == "classification" else ())
+        base = load_model(choice, task.auto_class, task.labels if task.name == "classification" else ())
         task.prepare(load_tokenizer(choice), base)
         shapes = shapes_of(base.config.to_dict())
         chosen = Recipe.from_dict(

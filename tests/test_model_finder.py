@@ -12,7 +12,7 @@ from qlora_app.base_models.download import fetch
 from qlora_app.errors import UserError
 from qlora_app.hardware import Machine
 from qlora_app.settings import Settings
-from qlora_app.ui.context import Page
+from qlora_app.ui.context import AppContext
 from qlora_app.ui.recipe_form import SEARCH
 from tests.conftest import train_tab
 from tests.hub_server import GOOD, Repo
@@ -112,7 +112,7 @@ def test_a_model_that_can_be_had_starts(tab, values, llama):  # noqa: F811
 
 
 def test_visitors_of_a_demonstration_do_not_look_with_the_owner_s_token(tab, llama, hub, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(Page, "may_change", False)
+    monkeypatch.setattr(AppContext, "may_change", False)
     llama.private = True
     with pytest.raises(UserError, match="private, or there is nothing of that name"):
         tab.finder.facts(

@@ -5,13 +5,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from qlora_app.training_data.formats.known import READABLE
 
 from qlora_app.cli.commands import PROGRAM, _parser
 from qlora_app.methods.claims import FAMILIES, table
 from qlora_app.presets import Presets
 from qlora_app.settings import PREFIX, Settings
 from qlora_app.tasks import claims as tasks
+from qlora_app.training_data.formats.known import READABLE
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -252,15 +252,15 @@ def test_exactly_one_of_twenty_takes_a_wish(run):
 
 def test_a_reused_process_id_is_not_the_launched_worker(run):
     run.launched(os.getpid())
-    assert run.launcher_lives()
+    assert run.is_launcher_alive()
     assert run.status().state == "starting"
     write_json(run.folder / "launch.json", {"pid": os.getpid(), "started": process_start(os.getpid()) - 100})
-    assert not run.launcher_lives()
+    assert not run.is_launcher_alive()
     assert run.status().state == "interrupted"
     run.launched(
         subprocess.Popen([sys.executable, "-c", ""]).wait() or 2**22 - 1
     )  # one that died before anybody looked
-    assert not run.launcher_lives()
+    assert not run.is_launcher_alive()
 
 
 def test_an_ended_worker_is_not_kept_alive_by_a_process_just_forked(run):

@@ -16,8 +16,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from qlora_app.training_data.formats.columns import AskColumns
-from qlora_app.training_data.formats.known import KINDS
 
 from qlora_app import starter
 from qlora_app.base_models import ModelChoice
@@ -36,6 +34,8 @@ from qlora_app.training_data import (
 from qlora_app.training_data.checks import held_out_places, held_out_positions, same_key
 from qlora_app.training_data.choice import FORMATS as CHOOSABLE
 from qlora_app.training_data.conversations import read_file
+from qlora_app.training_data.formats.columns import AskColumns
+from qlora_app.training_data.formats.known import KINDS
 from qlora_app.training_data.read import rows
 
 SHARED = Path(__file__).parents[2] / "shared" / "samples"
@@ -1081,7 +1081,8 @@ def templated(request):
 
 
 words = st.lists(
-    st.one_of(st.text(st.characters(exclude_categories=["Cs", "Co"]), max_size=12), st.sampled_from(MARKS)), max_size=4
+    st.one_of(st.text(st.characters(exclude_categories=["Cs", "Co"]), max_size=12), st.sampled_from(MARKS)),
+    max_size=4,
 )
 texts = st.tuples(st.text("abcdefg", min_size=1, max_size=5), words, st.text("xyz", min_size=1, max_size=3)).map(
     lambda parts: parts[0] + "".join(parts[1]) + parts[2]

@@ -9,7 +9,7 @@ from ..formatting import count_of, millions
 from ..hub import (
     COMMIT,
     PATIENCE,
-    NotGiven,
+    HubUnavailable,
     RemoteFile,
     ask,
     explain,
@@ -138,7 +138,7 @@ def look_up(choice: ModelChoice, token: str | None = None) -> Facts:
         return _facts_kept(choice, folder)
     try:
         return remote(choice, token).facts
-    except NotGiven:
+    except HubUnavailable:
         if folder := kept_folder(choice):
             return _facts_kept(choice, folder)
         raise

@@ -11,7 +11,7 @@ os.environ.setdefault(
 )  # before its library is imported: the Hub is told nothing about this machine
 
 from .download import Stopped, fetch_files
-from .errors import NotGiven, explain
+from .errors import HubUnavailable, explain
 from .repository import (
     COMMIT,
     PATIENCE,
@@ -24,7 +24,7 @@ from .repository import (
 __all__ = [
     "COMMIT",
     "PATIENCE",
-    "NotGiven",
+    "HubUnavailable",
     "RemoteFile",
     "Repository",
     "Stopped",

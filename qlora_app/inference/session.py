@@ -78,7 +78,7 @@ class ChatSession:
         """Load the base as it was trained on, and the adapter that a method left in a folder. Raises UserError."""
         from transformers import AutoTokenizer
 
-        model = load_model(choice, task.opens_with, task.labels, quantize=method is None or not method.quantizes_itself)
+        model = load_model(choice, task.auto_class, task.labels, quantize=method is None or not method.quantizes_itself)
         if adapter is None or method is None:
             tokenizer = load_tokenizer(choice)
         else:
@@ -87,7 +87,7 @@ class ChatSession:
         check_vocabulary(model, tokenizer)
         task.prepare(tokenizer, model)
         model.eval()
-        return cls(model, tokenizer, method is not None and method.answers_beside_base, task, adapter)
+        return cls(model, tokenizer, method is not None and method.supports_mixed_batch, task, adapter)
 
     @property
     def template(self) -> ChatTemplate:
@@ -164,7 +164,7 @@ class ChatSession:
 
     def respond(self, text: str, base: bool = False) -> str:
         """What the model makes of one text, in words: an answer, or the likeliest answers with their probabilities."""
-        if self.task.weighs:
+        if self.task.has_candidates:
             return ", ".join(f"{one.text} {one.probability:.0%}" for one in self.weigh(text, base, most=5))
         return self.answer_all([[{"role": "user", "content": text}]], base)[0]
 

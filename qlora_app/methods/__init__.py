@@ -16,10 +16,10 @@ from .ia3 import Ia3Method
 from .lora import LoraMethod
 from .meft import MeftMethod
 from .method import (
-    Matrix,
+    LinearShape,
     MethodChoices,
-    marks,
-    update,
+    changed_layers,
+    parameter_checksums,
 )
 from .qalora import QaLoraMethod
 
@@ -44,11 +44,11 @@ __all__ = [
     "METHODS",
     "AdaMixMethod",
     "Ia3Method",
+    "LinearShape",
     "LoraMethod",
-    "Matrix",
     "MeftMethod",
     "MethodChoices",
     "QaLoraMethod",
-    "marks",
-    "update",
+    "changed_layers",
+    "parameter_checksums",
 ]

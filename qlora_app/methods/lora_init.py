@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 OVERSAMPLING, POWER_ITERATIONS = 16, 4  # of the randomized SVD; singular values are right to about one in a thousand
 
 
-def begin_at_error(model: "PeftModel", folder: Path) -> None:
+def init_loftq(model: "PeftModel", folder: Path) -> None:
     """LoftQ (Li et al. 2023, one iteration): A and B become the best approximation of what rounding to 4 bits took
     away.
 
@@ -35,7 +35,7 @@ def begin_at_error(model: "PeftModel", folder: Path) -> None:
         _set(layer, min(errors, key=lambda error: float(error.norm())))
 
 
-def begin_at_largest(model: "PeftModel") -> None:
+def init_pissa(model: "PeftModel") -> None:
     """PiSSA (Meng et al. 2024): A and B become the largest singular directions of each weight, which then learn.
 
     The residual base of the paper, W - B0 A0, is computed as W x - B0 (A0 x): the base stays as it is, answers as
@@ -44,10 +44,10 @@ def begin_at_largest(model: "PeftModel") -> None:
     for _, layer in _lora_layers(model):
         weight = weight_of(layer.get_base_layer())
         _set(layer, weight)
-        layer.register_forward_hook(Residual(layer))
+        layer.register_forward_hook(SubtractInitialDelta(layer))
 
 
-class Residual:
+class SubtractInitialDelta:
     """Takes what an adapter began with away from what its layer gives."""
 
     def __init__(self, layer: Any) -> None:
@@ -129,8 +129,8 @@ def _lora_layers(model: "PeftModel") -> Iterator[tuple[str, Any]]:
             yield name, part
 
 
-def _residual(layer: Any) -> Residual:
-    return next(hook for hook in layer._forward_hooks.values() if isinstance(hook, Residual))
+def _residual(layer: Any) -> SubtractInitialDelta:
+    return next(hook for hook in layer._forward_hooks.values() if isinstance(hook, SubtractInitialDelta))
 
 
 def _original_weights(folder: Path) -> "Callable[[str], torch.Tensor]":

@@ -29,7 +29,7 @@ def table() -> list[str]:
     """The tasks as rows of the README's table."""
     rows = []
     for name, task in TASKS.items():
-        figures = [task.counted, *task().scores([], [])]
+        figures = [task.accuracy_name, *task().scores([], [])]
         measured = ", ".join(FIGURES.get(figure, "Exact match") for figure in figures)
         rows.append(
             f"| {TASK_NAMES[name]} (`{name}`) | {', '.join(FAMILIES[name].values())} | {task.example_sentence} | "

@@ -43,15 +43,15 @@ class FillMask(Task):
     """All that is said in an example is one text, whatever its format."""
 
     name = "fill_mask"
-    opens_with = "AutoModelForMaskedLM"
+    auto_class = "AutoModelForMaskedLM"
     peft_type = None
-    weighs = True
-    counted = "masked_accuracy"
-    asks = f"A sentence with a blank, written as {BLANK}"
+    has_candidates = True
+    accuracy_name = "masked_accuracy"
+    input_label = f"A sentence with a blank, written as {BLANK}"
     example_sentence = "any text"
 
     @classmethod
-    def misfit(cls, conversations: Sequence[Conversation]) -> str:
+    def why_unsuitable(cls, conversations: Sequence[Conversation]) -> str:
         return ""
 
     def prepare(self, tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel | None" = None) -> None:

@@ -141,12 +141,12 @@ def measured(
 
     Raises UserError with the first reason where every one of them is refused.
     """
-    lengths, said, count = Lengths(), time.monotonic(), len(conversations)
+    lengths, reported_at, count = Lengths(), time.monotonic(), len(conversations)
     for place in range(count) if count <= most else (i * count // most for i in range(most)):
         _measure(lengths, place, tokenizer, conversations[place], task)
-        if lengths.tokens and time.monotonic() - said > pause:
+        if lengths.tokens and time.monotonic() - reported_at > pause:
             yield lengths
-            said = time.monotonic()
+            reported_at = time.monotonic()
     if not lengths.tokens:
         raise UserError(
             f"None of the examples can be learned from with this model. The first: {lengths.not_learned[0]}"
@@ -169,7 +169,7 @@ def _measure(
             lengths.not_learned[place] = task.why_not_learned(tokenizer, example, len(found.labels))
 
 
-def learns(
+def is_trainable(
     tokenizer: "PreTrainedTokenizerBase",
     conversations: list[Conversation],
     max_length: int,
@@ -179,7 +179,7 @@ def learns(
     """Has any example a token to learn from? True as well where none was found in so many seconds."""
     until = time.monotonic() + seconds
     return any(
-        task.learns(task.encode_all(tokenizer, [one], max_length)[0].labels) or time.monotonic() > until
+        task.is_trainable(task.encode_all(tokenizer, [one], max_length)[0].labels) or time.monotonic() > until
         for one in conversations
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 from ..runs.checkpoints import is_complete, seal
 from ..runs.proof import Figures, Kept
 from ..storage.files import read_json, write_json
-from .setup import Job
+from .setup import TrainingSetup
 
 FIGURES = "figures.json"
 
@@ -29,7 +29,7 @@ class Measured:
 class BestSoFar:
     """Hears of every held-out measurement of a run."""
 
-    def __init__(self, job: Job, resumed_at: int) -> None:
+    def __init__(self, job: TrainingSetup, resumed_at: int) -> None:
         """What was kept after the step that is resumed at is forgotten: that part of the run is made again."""
         self.job = job
         self.folder = job.run.best

@@ -15,13 +15,13 @@ from ..runs import Run, Status
 from ..runs.checkpoints import seal
 from .best import BestSoFar
 from .failures import NotANumber
-from .setup import Job
+from .setup import TrainingSetup
 
 STATUS_EVERY = 0.3  # seconds; people cannot read faster
 CURVE_EVERY = 3.0
 
 
-class Reporter(TrainerCallback):
+class MetricsCallback(TrainerCallback):
     """Writes what the run is doing. Times are of the monotonic clock and go on where an earlier part of the run
     stopped.
     """
@@ -130,12 +130,12 @@ class Reporter(TrainerCallback):
         self.run.write_status(self.status)
 
 
-class Measurer(TrainerCallback):
+class EvalCallback(TrainerCallback):
     """Held-out loss and sample answers, a chosen number of times in the run, without touching the run's random
     numbers.
     """
 
-    def __init__(self, job: Job, reporter: Reporter, best: BestSoFar) -> None:
+    def __init__(self, job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar) -> None:
         self.job, self.reporter, self.best = job, reporter, best
 
     def on_step_end(
@@ -158,7 +158,7 @@ class Measurer(TrainerCallback):
             sample(self.job, model, 0)
 
 
-class Keeper(TrainerCallback):
+class CheckpointCallback(TrainerCallback):
     """Seals checkpoints, and ends the run when somebody asked for it."""
 
     def __init__(self, run: Run) -> None:
@@ -187,7 +187,7 @@ class Keeper(TrainerCallback):
             )
 
 
-def sample(job: Job, model: Any, step: int) -> None:
+def sample(job: TrainingSetup, model: Any, step: int) -> None:
     """Answer the sample questions into the run's samples; at step 0 the base does, with the adapter switched off."""
     samples = job.questions.samples
     if not samples or not job.recipe.training.samples:

@@ -17,12 +17,12 @@ from ..errors import UserError
 from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
-from .callbacks import Reporter
+from .callbacks import MetricsCallback
 
 TRIALS = "cpu_types.json"  # in the home
 
 
-def settle(run: Run, recipe: Recipe, reporter: Reporter, began: bool) -> Recipe:
+def settle(run: Run, recipe: Recipe, reporter: MetricsCallback, began: bool) -> Recipe:
     """The recipe with the type of number this run computes in, which it keeps when it is resumed. Raises UserError.
 
     `began` says that there is a checkpoint: where no type was kept with it, it was trained in what `computes_in` says.

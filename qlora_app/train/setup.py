@@ -20,7 +20,7 @@ from ..base_models import (
 )
 from ..errors import UserError
 from ..messages import has_reasoning
-from ..methods import marks
+from ..methods import parameter_checksums
 from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
@@ -41,7 +41,7 @@ PARTS = 4
 
 
 @dataclass
-class Job:
+class TrainingSetup:
     """Everything a run needs while it trains."""
 
     run: Run
@@ -63,7 +63,7 @@ class Job:
     before: dict[str, tuple[float, float]]  # marks of everything that learns, as it was before the first step
 
 
-def prepare(run: Run, recipe: Recipe, say: Callable[[str], None] = lambda sentence: None) -> Job:
+def prepare(run: Run, recipe: Recipe, say: Callable[[str], None] = lambda sentence: None) -> TrainingSetup:
     """Load model, tokenizer and data, attach the adapter, meet every row. `say` hears how far that is.
 
     Raises UserError for anything the person can mend.
@@ -99,12 +99,12 @@ def prepare(run: Run, recipe: Recipe, say: Callable[[str], None] = lambda senten
         [EncodedExamples.__getitem__(train, i) for i in range(min(micro_batch, len(train)))]
     )  # without the answer options
     warnings += recipe.method.before_first_step(model, on_device(first, model.device))
-    if recipe.method.comparing:
+    if recipe.method.option_losses:
         collate = collator_with_options(collate, task.collator(tokenizer, packing=False))
     questions = questions_of(
         task, tokenizer, examples, {one.place for one in held_out.left_out}, train, training, facts.context
     )
-    return Job(
+    return TrainingSetup(
         run,
         recipe,
         task,
@@ -139,14 +139,14 @@ def _with_adapter(
     recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase, warnings: list[str]
 ) -> tuple[PeftModel, bool, dict[str, tuple[float, float]]]:
     """(the model with the adapter of the method, whether it packs, marks of everything that learns)"""
-    base = load_model(recipe.base_model, task.opens_with, task.labels, quantize=not recipe.method.quantizes_itself)
+    base = load_model(recipe.base_model, task.auto_class, task.labels, quantize=not recipe.method.quantizes_itself)
     check_vocabulary(base, tokenizer)
     task.prepare(tokenizer, base)
-    packing = recipe.training.packing and task.may_pack and recipe.method.packs and _may_pack(base, warnings)
+    packing = recipe.training.packing and task.may_pack and recipe.method.supports_packing and _may_pack(base, warnings)
     model = recipe.method.attach(
         base, task.peft_type, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind)
     )
-    return model, packing, marks(model)
+    return model, packing, parameter_checksums(model)
 
 
 def _encoded(
@@ -165,7 +165,7 @@ def _encoded(
         EncodedExamples(part, tokenizer, max_length, task, _cache(kept / name, settings.max_cache_mb))
         for name, part in (("train", examples.train), ("held-out", examples.held_out))
     )
-    if recipe.method.comparing:
+    if recipe.method.option_losses:
         train = ExamplesWithOptions(examples.train, tokenizer, max_length, task)
     return train, held_out
 

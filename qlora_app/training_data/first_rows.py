@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..messages import Conversation
 from ..settings import Settings
 from .formats.columns import ColumnMap
-from .formats.detect import Recogniser
+from .formats.detect import FormatDetector
 from .formats.known import convert
 from .formats.row_view import Reading, present
 from .formats.turns import (
@@ -58,7 +58,7 @@ def first_conversations(place: Path | Sequence[Path], name: str, limits: Setting
     """What the first rows seem to be, before the others are known: up to `most` conversations, none where it cannot be
     said.
     """
-    recognised, found = Recogniser("auto", ColumnMap()), []
+    recognised, found = FormatDetector("auto", ColumnMap()), []
     with contextlib.suppress(UserError, OSError):  # what is wrong is said by whoever reads all of it
         for row in islice(RowSource(place, name, limits, glance=True), LOOKED_AT):
             with contextlib.suppress(RowError, TwoColumnsFit):

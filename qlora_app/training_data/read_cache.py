@@ -21,13 +21,13 @@ from .conversations import (
     Progress,
     read_file,
 )
-from .store import OnDisk
+from .store import ArrowConversations
 
 FOLDER = ".readings"  # below that of the data
 _IN_FILES = ("conversations", "numbers", "lines", "keys", "asked")  # of FileContents; all else goes into about.json
 
 
-def take_in(
+def read_cached(
     files: Path | Sequence[Path],
     data_folder: Path,
     choice: DatasetChoice,
@@ -60,7 +60,7 @@ def take_in(
         progress,
         encoding=choice.encoding,
     )
-    if may_keep and isinstance(contents.conversations, OnDisk):
+    if may_keep and isinstance(contents.conversations, ArrowConversations):
         _keep(contents, place, stamp)
     return contents
 
@@ -76,7 +76,9 @@ def split(data: FileContents, share: float, seed: int) -> tuple[list[int], list[
     """(places of the conversations that are held out, in order; which of these, counted from 0, ask what is learned
     too).
     """
-    is_kept = isinstance(data.conversations, OnDisk) and data.conversations.file.parent.parent.name == FOLDER
+    is_kept = (
+        isinstance(data.conversations, ArrowConversations) and data.conversations.file.parent.parent.name == FOLDER
+    )
     file = data.conversations.file.with_name(f"split-{share}-{seed}.json") if is_kept else None
     if file and file.exists():
         return tuple(json.loads(file.read_text(encoding="utf-8")))
@@ -105,7 +107,7 @@ def _open(place: Path, stamp: list[list[int]]) -> FileContents | None:
             return None
         with numpy.load(place / "rows.npz", allow_pickle=False) as file:
             rows = {name: file[name] for name in file.files}
-        conversations = OnDisk(place / "conversations.arrow", None)
+        conversations = ArrowConversations(place / "conversations.arrow", None)
         if "places" in rows:
             conversations = conversations.select(rows.pop("places"))
         contents = FileContents(

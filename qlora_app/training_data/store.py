@@ -33,7 +33,7 @@ def with_turns(conversation: Conversation, turns: str) -> Conversation:
     ] + conversation[-1:]
 
 
-class Shelf:
+class ConversationStore:
     """Takes conversations one by one and never holds more than a few megabytes of them."""
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -58,7 +58,7 @@ class Shelf:
             return self._waiting
         self._write()
         self._writer.finalize()
-        kept = OnDisk(self._file)
+        kept = ArrowConversations(self._file)
         if self._folder is None:
             self._file.unlink()  # it stays readable for as long as it is mapped
         return kept
@@ -94,7 +94,7 @@ class Shelf:
         return ArrowWriter(features=Features({"messages": List(turn)}), path=name)
 
 
-class OnDisk(Sequence):
+class ArrowConversations(Sequence):
     """Conversations in an Arrow table, in the order of `places`; each is read when it is asked for."""
 
     def __init__(self, file: Path, places: Any = None, turns: str = "all") -> None:
@@ -107,7 +107,7 @@ class OnDisk(Sequence):
         self._table: Any = None
         self._read = 0
 
-    def select(self, places: Sequence[int], turns: str = "all") -> "OnDisk":
+    def select(self, places: Sequence[int], turns: str = "all") -> "ArrowConversations":
         """Those at these places, as they stand here."""
         import numpy
 
@@ -168,7 +168,7 @@ class OnDisk(Sequence):
         return with_turns(made, self._turns)
 
 
-class Joined(Sequence):
+class Concat(Sequence):
     """Two sequences of conversations as one; nothing is copied."""
 
     def __init__(self, first: Sequence[Conversation], second: Sequence[Conversation]) -> None:

@@ -13,7 +13,7 @@ PRIVATE = "The rows of uploaded data are not shown to visitors."
 
 
 @dataclass(frozen=True)
-class Page:
+class AppContext:
     """One per app, shared by all visitors; nothing in it belongs to a single one of them."""
 
     settings: Settings

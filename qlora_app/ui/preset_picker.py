@@ -16,7 +16,7 @@ from ..hardware_fit import (
     nearest_that_fits,
 )
 from ..recipe import Recipe
-from .context import Page
+from .context import AppContext
 from .guard import changes, reads
 from .recipe_form import data_value
 from .theme import on_click, plain
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from .train_tab import TrainTab
 
 
-class PresetShelf:
+class PresetPicker:
     """A fold above the form. Closed it is one line, so that nobody has to think about it before the first start."""
 
-    def __init__(self, page: Page, tab: "TrainTab") -> None:
+    def __init__(self, page: AppContext, tab: "TrainTab") -> None:
         self.page = page
         self.tab = tab
 
@@ -55,12 +55,12 @@ class PresetShelf:
                 elem_id="load-recipe",
                 visible=self.page.may_change,
             )
-        self.said = plain(js_on_load=on_click("take", "preset"), elem_id="preset-said")
+        self.notice = plain(js_on_load=on_click("take", "preset"), elem_id="preset-said")
 
     @property
     def taken(self) -> list[Component]:
         """What choosing fills."""
-        return [self.fold, self.said, *self.tab.form_outputs]
+        return [self.fold, self.notice, *self.tab.form_outputs]
 
     # ---- handlers
 
@@ -97,11 +97,11 @@ class PresetShelf:
             if error.problems:
                 return gr.skip(), gr.skip(), gr.skip(), *self.tab.mistakes(error)
             return gr.skip(), gr.skip(), self.tab.problem_words(error), gr.skip(), gr.skip()
-        said = (
+        notice = (
             f'<p class="quiet" role="status">Saved as <b translate="no">{escape(kept)}</b>. It stands first in the '
             f"list.</p>"
         )
-        return self.list_words(), "", said, gr.skip(), gr.skip()
+        return self.list_words(), "", notice, gr.skip(), gr.skip()
 
     @reads
     def refresh(self) -> str:

@@ -22,7 +22,7 @@ from ..runs import Run, Status
 from ..runs.proof_words import Line, proof_lines
 from ..training_data import changed_since
 from .charts import chart, newer
-from .context import Page
+from .context import AppContext
 from .language import spoken, texts_in, translated
 from .theme import plain
 from .translate import visitors_language
@@ -85,7 +85,7 @@ class RunCards:
     once.
     """
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: AppContext) -> None:
         self.page = page
         self._picture = functools.lru_cache(maxsize=200)(self._read)
         self._in_training = functools.lru_cache(maxsize=1)(self._alive)
@@ -244,7 +244,7 @@ def actions(run: Run, status: Status, may_change: bool) -> str:
         return _button("unqueue", "Take it out of the queue") if may_change else ""
     if talk:
         early = " as it is now" if status.is_active else ""
-        words = "Try it" if run.task().asks else "Chat with it"
+        words = "Try it" if run.task().input_label else "Chat with it"
         buttons.append(_button("chat", f"{words}{early}", "" if status.is_active else "main"))
     if status.is_active:
         if not talk:
@@ -328,8 +328,8 @@ def _cut(row: dict[str, Any]) -> str:
     return "" if not text or is_whole else '<span class="quiet">…</span>'
 
 
-def _figure(value: float | None, said: Callable[[float], str]) -> str:
-    return NO_FIGURE if value is None else said(value)
+def _figure(value: float | None, formatted: Callable[[float], str]) -> str:
+    return NO_FIGURE if value is None else formatted(value)
 
 
 def _announcement(status: Status) -> str:

@@ -17,7 +17,7 @@ from ..formatting import duration, loss_figure, size
 from ..runs import Run
 from ..runs.checkpoints import MANIFEST
 from .answer_file import AnswerFile
-from .context import Page
+from .context import AppContext
 from .guard import changes, reads
 from .run_card import (
     NO_FIGURE,
@@ -30,7 +30,7 @@ from .run_card import (
     title_of,
 )
 from .theme import on_click, plain
-from .translate import said
+from .translate import translate
 
 SHOWN = 50
 TAKEN_ALONG = (".safetensors", ".json", ".jinja", ".md", ".model", ".txt")
@@ -45,7 +45,7 @@ SAVE = (
 class RunsTab:
     """A list, and one run opened; one of the two is seen."""
 
-    def __init__(self, page: Page, cards: RunCards) -> None:
+    def __init__(self, page: AppContext, cards: RunCards) -> None:
         self.page = page
         self.cards = cards
         self.answers = AnswerFile(page)
@@ -120,7 +120,7 @@ class RunsTab:
     @changes
     def delete_run(self, id: str) -> list[Any]:
         self.page.store.delete(id)
-        gr.Info(said("The run was deleted."))
+        gr.Info(translate("The run was deleted."))
         return self.listed()
 
     @reads

@@ -29,7 +29,7 @@ def visitors_language() -> str:
     return language_of(request.headers.get("accept-language")) if request else "en"
 
 
-def said(text: str) -> str:
+def translate(text: str) -> str:
     """A text in the visitor's language."""
     return spoken(text, visitors_language())
 

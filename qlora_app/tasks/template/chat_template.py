@@ -87,10 +87,10 @@ class ChatTemplate:
         made = self._placed(conversation)
         if not made.answers or made.answers[-1].turn != len(conversation) - 1:
             return None
-        said = made.text[made.answers[-1].start : made.answers[-1].end]
+        written = made.text[made.answers[-1].start : made.answers[-1].end]
         if _thinks(conversation):
-            return self.split_reasoning(said, begun=True)
-        return "", self.traits.without_control(said)
+            return self.split_reasoning(written, begun=True)
+        return "", self.traits.without_control(written)
 
     def asked_otherwise(self, conversation: Conversation) -> list[int]:
         """Which learned answers, counted from 0, the template writes otherwise once the conversation goes on: without

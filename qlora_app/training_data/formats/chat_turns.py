@@ -124,8 +124,8 @@ def chat_turn(item: Any, row: Reading) -> Message:
 
 def _plain_turn(item: dict[str, Any]) -> Message | None:
     """What nearly all turns are: somebody, and a text."""
-    speaker, said = ("role", "content") if "role" in item else ("from", "value")
-    role, text = item.get(speaker), item.get(said)
+    speaker, parts = ("role", "content") if "role" in item else ("from", "value")
+    role, text = item.get(speaker), item.get(parts)
     if (
         type(text) is not str
         or type(role) is not str
@@ -133,10 +133,10 @@ def _plain_turn(item: dict[str, Any]) -> Message | None:
         or (role := ROLES.get(role)) in (None, "tool")
     ):
         return None
-    return {"role": role, "content": text_of(text, said)}
+    return {"role": role, "content": text_of(text, parts)}
 
 
-class _Said:
+class _TurnParts:
     """What one turn holds."""
 
     def __init__(self) -> None:
@@ -160,9 +160,9 @@ class _Talk:
     def finish(self) -> list[Message]:
         self._sort_results()
         if self._tools is not None and self.turns:
-            tools, said = tools_of(self._tools)
-            if said:
-                self.turns.insert(0, turn("system", f"You can call these tools:\n{said}", "tools"))
+            tools, parts = tools_of(self._tools)
+            if parts:
+                self.turns.insert(0, turn("system", f"You can call these tools:\n{parts}", "tools"))
             elif tools:
                 self.turns[0] = {**self.turns[0], "tools": as_json(tools, "tools")}
         return self.turns
@@ -183,47 +183,47 @@ class _Talk:
             raise RowError(f"turn {number} has no `{'role' if 'content' in item else 'from'}`")
         role = _role(given[speaker], number)
         keys = _special(tuple(given))
-        said = self._read(given, speaker, role, number, keys)
-        for result, id in said.results:
+        parts = self._read(given, speaker, role, number, keys)
+        for result, id in parts.results:
             self._answer(result, id)
         if role == "tool":
-            if not said.results:
-                self._answer("".join(said.texts), self._id_of(given))
-        elif said.texts or said.calls or said.reasoning or not said.results:
-            self._say(role, said, given)
+            if not parts.results:
+                self._answer("".join(parts.texts), self._id_of(given))
+        elif parts.texts or parts.calls or parts.reasoning or not parts.results:
+            self._say(role, parts, given)
         if "tools" in keys:
             self._find_tools(given)
 
-    def _read(self, given: Reading, speaker: str, role: str, number: int, keys: frozenset[str]) -> _Said:
-        said, key = _Said(), next((name for name in _SAYINGS if name in given), None)
+    def _read(self, given: Reading, speaker: str, role: str, number: int, keys: frozenset[str]) -> _TurnParts:
+        parts, key = _TurnParts(), next((name for name in _SAYINGS if name in given), None)
         if "calls" in keys:
-            said.calls += calls_in(given)
+            parts.calls += calls_in(given)
         if "reasoning" in keys and role == "assistant":
-            said.reasoning += _reasoning(given)
-        if key is None and not (said.calls or said.reasoning or role == "tool" or "tools" in keys):
+            parts.reasoning += _reasoning(given)
+        if key is None and not (parts.calls or parts.reasoning or role == "tool" or "tools" in keys):
             raise RowError(f"turn {number} has no `{'value' if speaker == 'from' else 'content'}`")
         content = given[key] if key else ""
         if role == "tool" and not _is_parts(content):
-            said.texts.append(result_text(content, key or "content"))
+            parts.texts.append(result_text(content, key or "content"))
         elif isinstance(content, (list, dict)):
             for part in content if isinstance(content, list) else [content]:
-                _read_part(part, given, said, number)
+                _read_part(part, given, parts, number)
         elif content != "" or key:
-            said.texts.append(text_of(content, key))
+            parts.texts.append(text_of(content, key))
         if role == "assistant" and str(given.peek(speaker)).strip().lower().endswith("_call"):
-            spoken = spoken_calls("".join(said.texts), given)
-            said.calls, said.texts = said.calls + spoken, [] if spoken else said.texts
-        return said
+            spoken = spoken_calls("".join(parts.texts), given)
+            parts.calls, parts.texts = parts.calls + spoken, [] if spoken else parts.texts
+        return parts
 
-    def _say(self, role: str, said: _Said, given: Reading) -> None:
+    def _say(self, role: str, parts: _TurnParts, given: Reading) -> None:
         self._sort_results()
-        made = turn(role, "".join(said.texts), "content")
-        if said.reasoning and role == "assistant":
-            made["reasoning"] = "\n\n".join(said.reasoning)
-        if said.calls:
-            made["tool_calls"] = as_json([call for call, _ in said.calls], "tool_calls")
-            self._asked = [id for _, id in said.calls]
-            self._called.update(call["name"] for call, _ in said.calls)
+        made = turn(role, "".join(parts.texts), "content")
+        if parts.reasoning and role == "assistant":
+            made["reasoning"] = "\n\n".join(parts.reasoning)
+        if parts.calls:
+            made["tool_calls"] = as_json([call for call, _ in parts.calls], "tool_calls")
+            self._asked = [id for _, id in parts.calls]
+            self._called.update(call["name"] for call, _ in parts.calls)
         if not _is_learned(given, role):
             made["train"] = False
         self.turns.append(made)
@@ -303,7 +303,7 @@ def _kind_of(part: dict[str, Any]) -> str:
     return str(part["type"]) if "type" in part else "text" if "text" in part else ""
 
 
-def _read_part(part: Any, given: Reading, said: _Said, number: int) -> None:
+def _read_part(part: Any, given: Reading, parts: _TurnParts, number: int) -> None:
     part = {"type": "text", "text": part} if isinstance(part, str) else part
     if type(part) is not dict:
         raise RowError(f"turn {number} has a part that is not text ({kind_of_value(part)})")
@@ -311,16 +311,16 @@ def _read_part(part: Any, given: Reading, said: _Said, number: int) -> None:
     inner.taken.add("type")
     if kind in _TEXT_PARTS:
         is_thought = isinstance(inner.peek("thought"), bool) and inner["thought"]  # Gemini's mark of a thought
-        (said.reasoning if is_thought else said.texts).append(_text_of_part(inner))
+        (parts.reasoning if is_thought else parts.texts).append(_text_of_part(inner))
     elif kind in _REASONING_PARTS:
-        said.reasoning.append(_text_of_part(inner))
+        parts.reasoning.append(_text_of_part(inner))
     elif kind in _CALL_PARTS:
         value = inner.get("value") or inner.get("text") if not {"value", "text"}.isdisjoint(inner) else None
-        said.calls += spoken_calls(value, inner) if isinstance(value, str) else [one_call(inner, kind)]
-        if isinstance(value, str) and not said.calls:
-            said.texts.append(text_of(value, kind))
+        parts.calls += spoken_calls(value, inner) if isinstance(value, str) else [one_call(inner, kind)]
+        if isinstance(value, str) and not parts.calls:
+            parts.texts.append(text_of(value, kind))
     elif kind in _RESULT_PARTS:
-        said.results.append(_result(inner))
+        parts.results.append(_result(inner))
     else:
         raise RowError(f"turn {number} has a part that is not text ({kind[:30] or ', '.join(list(part)[:3])})")
 

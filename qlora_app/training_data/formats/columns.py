@@ -120,11 +120,11 @@ class ColumnMap(Choices):
         )
         more = self._text(row, self.input) if self.input else ""
         question = asked if is_blank(more) else f"{asked}\n\n{more}"
-        said: Message = {"role": "assistant", "content": answer}
+        answer_turn: Message = {"role": "assistant", "content": answer}
         if self.options:
             listed = self._options(row)
-            said |= {"content": _right(answer, listed), "options": list(dict.fromkeys(listed))}
-        return [*before, {"role": "user", "content": question}, said]
+            answer_turn |= {"content": _right(answer, listed), "options": list(dict.fromkeys(listed))}
+        return [*before, {"role": "user", "content": question}, answer_turn]
 
     def _options(self, row: Reading) -> list[str]:
         value = _value(row, self.options)

@@ -23,7 +23,7 @@ def _no_such_row(row: Columns) -> list[Any]:
     raise RowError("its columns do not fit the format")
 
 
-class Recogniser:
+class FormatDetector:
     """What kind each row is, and its columns by their lower-case names."""
 
     def __init__(self, format: str = "auto", columns: ColumnMap = ColumnMap(), label: str = "") -> None:

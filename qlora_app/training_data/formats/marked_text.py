@@ -66,9 +66,9 @@ def split_marked(text: str) -> list[Message]:
     if preamble := text[: marks[0].start()].removeprefix("<|begin_of_text|>").strip():
         turns.append({"role": "system", "content": preamble})
     for found, after in zip(marks, [*marks[1:], None], strict=True):
-        said = text[found.end() : after.start() if after else len(text)].strip()
-        said = said.removesuffix(style.end).rstrip() if style.end else said
-        turns.append({"role": _SPEAKERS[found[1].lower()], "content": said})
+        answer_turn = text[found.end() : after.start() if after else len(text)].strip()
+        answer_turn = answer_turn.removesuffix(style.end).rstrip() if style.end else answer_turn
+        turns.append({"role": _SPEAKERS[found[1].lower()], "content": answer_turn})
     while len(turns) > 1 and turns[-1]["role"] == "user" and not turns[-1]["content"]:
         turns.pop()  # a text that was cut right after a mark
     return turns

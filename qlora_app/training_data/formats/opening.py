@@ -96,8 +96,8 @@ def _system_text(place: Reading, key: str) -> str:
 
 def _with_tools(place: Reading, turns: list[Message]) -> list[Message]:
     key = first_key([name for name in place if place.peek(name)], TOOLS)
-    tools, said = tools_of(place.peek(key)) if key else ([], "")
-    if said.strip("[]{} \n") in ("", "null") and not tools:
+    tools, listed = tools_of(place.peek(key)) if key else ([], "")
+    if listed.strip("[]{} \n") in ("", "null") and not tools:
         place.taken.add(key or "")  # an empty list says that there are none
         return turns
     own = next((one["tools"] for one in turns if "tools" in one), None)
@@ -106,12 +106,12 @@ def _with_tools(place: Reading, turns: list[Message]) -> list[Message]:
         place.get(key)
     if own is None and tools:
         return [{**turns[0], "tools": made}, *turns[1:]]
-    return turns if own else _said_tools(said, turns)
+    return turns if own else _said_tools(listed, turns)
 
 
-def _said_tools(said: str, turns: list[Message]) -> list[Message]:
+def _said_tools(listed: str, turns: list[Message]) -> list[Message]:
     """Tools that no JSON describes are said by the system."""
-    words = f"You can call these tools:\n{said}"
+    words = f"You can call these tools:\n{listed}"
     if turns[0]["role"] != "system":
         return [turn("system", words, "tools"), *turns]
     return [{**turns[0], "content": "\n\n".join(text for text in (turns[0]["content"], words) if text)}, *turns[1:]]

@@ -71,12 +71,12 @@ def pairs(row: Reading) -> list[Message]:
     asks = only(row, QUESTIONS if not row.keys().isdisjoint(QUESTIONS) else CONTEXTS, "question")
     answer = only(row, ANSWERS, "answer")
     if isinstance(row[asks], list):
-        return [*turns_of(row[asks], asks, row), *_said(row[answer], answer, row)]
+        return [*turns_of(row[asks], asks, row), *_answer_turns(row[answer], answer, row)]
     question = row[asks] if asks in CONTEXTS else _with_context(row, text_of(row[asks], asks))
     return [*_history(row), turn("user", question, asks), turn("assistant", row[answer], answer)]
 
 
-def _said(value: Any, column: str, row: Reading) -> list[Message]:
+def _answer_turns(value: Any, column: str, row: Reading) -> list[Message]:
     """An answer as text, as one turn, or as a list of turns."""
     if isinstance(value, dict):
         return [chat_turn(value, row)]
@@ -112,16 +112,16 @@ def preference(row: Reading) -> list[Message]:
     """
     row.taken.update(name for name in row if name.startswith("rejected"))
     name = chosen_column(row)
-    said = _said(row[name], name, row)
-    if said[0]["role"] != "assistant":
-        return said
+    answer_turns = _answer_turns(row[name], name, row)
+    if answer_turns[0]["role"] != "assistant":
+        return answer_turns
     talks = [
         column for column in (*CHATS, "prompt") if not first_turn(row.peek(column)).keys().isdisjoint(("role", "from"))
     ]
     if talks:
-        return turns_of(row[talks[0]], talks[0], row) + said
+        return turns_of(row[talks[0]], talks[0], row) + answer_turns
     asks = only(row, QUESTIONS, "question")
-    return [*_history(row), turn("user", _with_context(row, text_of(row[asks], asks)), asks), *said]
+    return [*_history(row), turn("user", _with_context(row, text_of(row[asks], asks)), asks), *answer_turns]
 
 
 def instances(row: Reading) -> Iterator[list[Message]]:

@@ -40,8 +40,8 @@ def best_path(row: Reading) -> list[Message]:
 
 def node_turn(node: Reading) -> Message:
     """One message of a tree; its words are in `text` or `content`."""
-    said = "text" if "text" in node else "content"
-    return chat_turn({"role": node.get("role"), "content": node.get(said)}, node)
+    text_key = "text" if "text" in node else "content"
+    return chat_turn({"role": node.get("role"), "content": node.get(text_key)}, node)
 
 
 def paths(rows: Iterable[Columns]) -> Iterator[list[int]]:

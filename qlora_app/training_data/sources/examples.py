@@ -22,8 +22,8 @@ from ..checks import (
 from ..choice import DatasetChoice
 from ..conversations import FileContents, LeftOut, read_file
 from ..formats.columns import AskColumns, ColumnMap
-from ..read_cache import keys_of, split, take_in
-from ..store import Joined, OnDisk, with_turns
+from ..read_cache import keys_of, read_cached, split
+from ..store import ArrowConversations, Concat, with_turns
 from .folder import fingerprint_of, place_of, stamp_of
 from .hub import (
     NotHere,
@@ -57,7 +57,7 @@ class Examples:
     @property
     def every(self) -> Sequence[Conversation]:
         """Those to train on, then those held out."""
-        return Joined(self.train, self.held_out)
+        return Concat(self.train, self.held_out)
 
     @functools.cached_property
     def duplicates(self) -> int:
@@ -104,7 +104,7 @@ def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
 def _read(choice: DatasetChoice, data_folder: Path) -> FileContents:
     limits = None if choice.is_upload else Settings.from_environment()  # an upload was checked when it came
     try:
-        return take_in(files_of(choice, data_folder), data_folder, choice, limits)
+        return read_cached(files_of(choice, data_folder), data_folder, choice, limits)
     except OSError as error:
         sentence = f"{choice.title} cannot be read ({error.strerror}). Change its permissions, or choose other data."
         raise UserError(sentence, {"dataset.id": sentence}) from error
@@ -175,7 +175,7 @@ def _rows(data: FileContents, places: Sequence[int]) -> Sequence[int]:
 
 
 def _those(conversations: Sequence[Conversation], places: list[int], turns: str) -> Sequence[Conversation]:
-    if isinstance(conversations, OnDisk):
+    if isinstance(conversations, ArrowConversations):
         return conversations.select(places, turns)
     return [with_turns(conversations[place], turns) for place in places]
 

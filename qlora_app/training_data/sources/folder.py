@@ -20,7 +20,7 @@ from ..choice import UPLOADED, DatasetChoice
 from ..conversations import Progress
 from ..formats.columns import AskColumns, ColumnMap
 from ..read.archives import ENDINGS
-from ..read_cache import take_in
+from ..read_cache import read_cached
 
 _DAY = 86_400  # seconds after which half a copy belongs to nobody: its process was killed
 _LONGEST_NAME = 120  # bytes; file systems take 255, and a title must fit into a list
@@ -59,7 +59,9 @@ def import_file(
     id = f"{digest[:12]}-{_safe(name)}"
     try:
         with contextlib.suppress(AskColumns):
-            take_in(copy, data_folder, DatasetChoice(source="file", id=id, columns=columns), limits, progress, shown)
+            read_cached(
+                copy, data_folder, DatasetChoice(source="file", id=id, columns=columns), limits, progress, shown
+            )
         if copy.is_file() or not (data_folder / id).exists():
             copy.replace(data_folder / id)
     except OSError as error:  # what was read of a large file needs room too

@@ -18,7 +18,7 @@ from ...formatting import count_of, size
 from ...hub import (
     COMMIT,
     PATIENCE,
-    NotGiven,
+    HubUnavailable,
     RemoteFile,
     Repository,
     ask,
@@ -60,7 +60,7 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Part:
+class HubSplit:
     """One split of one subset at one commit, and the files it is made of."""
 
     id: str
@@ -89,7 +89,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Layout:
+class HubDataset:
     """What the Hub says of a dataset at one commit."""
 
     id: str
@@ -121,7 +121,7 @@ class Layout:
             )
         return found
 
-    def part(self, choice: DatasetChoice) -> Part:
+    def part(self, choice: DatasetChoice) -> HubSplit:
         """What is chosen of it. Raises UserError, at its setting, for a subset or a split that is not there."""
         subset = choice.subset or self.subset
         if subset not in self.subsets:
@@ -130,7 +130,7 @@ class Layout:
         split = choice.split or ("train" if "train" in splits else next(iter(splits)))
         if split not in splits:
             raise _missing("split", self.id, split, splits)
-        return Part(self.id, self.commit, subset, split, splits[split], choice.revision)
+        return HubSplit(self.id, self.commit, subset, split, splits[split], choice.revision)
 
 
 def _missing(what: str, id: str, name: str, there: Any) -> UserError:
@@ -164,7 +164,7 @@ def _rows(tags: list[str]) -> str:
     return next((tag.partition(":")[2] for tag in tags if tag.startswith("size_categories:")), "")
 
 
-def look_up(choice: DatasetChoice, token: str | None = None, revisions: bool = False) -> Layout:
+def look_up(choice: DatasetChoice, token: str | None = None, revisions: bool = False) -> HubDataset:
     """What the Hub says of a dataset now; with its branches and tags if asked. Raises UserError: none of its rows are
     fetched.
     """
@@ -184,17 +184,17 @@ def look_up(choice: DatasetChoice, token: str | None = None, revisions: bool = F
                 "copy of it in Parquet files: often it is its revision refs/convert/parquet."
             )
         if info.gated and files:
-            _knock(repository, info.sha or "", next(iter(files)), token)
+            _check_access(repository, info.sha or "", next(iter(files)), token)
         configs = (info.card_data or {}).get("configs") or []
         subsets = {str(one.pop("config_name")): one for one in map(dict, configs)} or _converted(files) or {DEFAULT: {}}
-        return Layout(choice.id, info.sha or "", licence_of(info.tags), bool(info.gated), files, subsets, refs)
+        return HubDataset(choice.id, info.sha or "", licence_of(info.tags), bool(info.gated), files, subsets, refs)
     except UserError:
         raise
     except Exception as error:  # whatever the network does, the person gets a sentence
         raise explain(error, repository, bool(token)) from error
 
 
-def _knock(repository: Repository, commit: str, name: str, token: str | None) -> None:
+def _check_access(repository: Repository, commit: str, name: str, token: str | None) -> None:
     """The Hub describes a gated repository to everybody; whether one may read it shows at a file."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
@@ -218,7 +218,7 @@ def _converted(files: dict[str, RemoteFile]) -> dict[str, dict[str, Any]]:
     return {place.parts[0]: {"data_dir": place.parts[0]} for place in places} if is_converted else {}
 
 
-def _splits(layout: Layout, config: dict[str, Any]) -> dict[str, list[str]]:
+def _splits(layout: HubDataset, config: dict[str, Any]) -> dict[str, list[str]]:
     """{split: names of its files} as `datasets` sees it: in a folder of empty files that have the dataset's names."""
     from datasets.data_files import DataFilesDict, get_data_patterns, sanitize_patterns
 
@@ -252,7 +252,7 @@ def _leads_outside(pattern: str) -> bool:
 # ---- onto this machine
 
 
-def resolve(choice: DatasetChoice, data_folder: Path, token: str | None = None) -> tuple[Part, str]:
+def resolve(choice: DatasetChoice, data_folder: Path, token: str | None = None) -> tuple[HubSplit, str]:
     """(the part that is chosen, a warning if an older copy had to do). Raises UserError.
 
     What is pinned and here needs no Hub; where the Hub does not answer, what was downloaded by the same name is taken.
@@ -261,7 +261,7 @@ def resolve(choice: DatasetChoice, data_folder: Path, token: str | None = None) 
         return part, ""
     try:
         return look_up(choice, token).part(choice), ""
-    except NotGiven as error:
+    except HubUnavailable as error:
         if part := _kept_like(choice, data_folder):
             return part, f"{choice.id} is used as it is on this machine. {error}"
         raise
@@ -271,19 +271,19 @@ def fetch_data(
     choice: DatasetChoice,
     data_folder: Path,
     token: str | None,
-    tell: Callable[[int, int], None],
+    on_progress: Callable[[int, int], None],
     is_stopped: Callable[[], bool],
 ) -> tuple[DatasetChoice, str]:
     """(the choice pinned to what is on this machine now, a warning as in `resolve`); what is missing is downloaded.
 
-    `tell` and `is_stopped` as in `fetch_files`. Raises UserError, and Stopped once `is_stopped()`.
+    `on_progress` and `is_stopped` as in `fetch_files`. Raises UserError, and Stopped once `is_stopped()`.
     """
-    part, warning = _fetch(choice, data_folder, token, tell, is_stopped)
+    part, warning = _fetch(choice, data_folder, token, on_progress, is_stopped)
     pinned = part.pin(choice)
     if measured := pinned.measured_with:
         try:
-            _fetch(measured, data_folder, token, tell, is_stopped)
-        except NotGiven:
+            _fetch(measured, data_folder, token, on_progress, is_stopped)
+        except HubUnavailable:
             raise
         except UserError as error:
             raise UserError(str(error), {"dataset.held_out_from": str(error)} if error.problems else {}) from error
@@ -294,12 +294,12 @@ def _fetch(
     choice: DatasetChoice,
     data_folder: Path,
     token: str | None,
-    tell: Callable[[int, int], None],
+    on_progress: Callable[[int, int], None],
     is_stopped: Callable[[], bool],
-) -> tuple[Part, str]:
+) -> tuple[HubSplit, str]:
     part, warning = resolve(choice, data_folder, token)
     if part.missing or not _record(part, data_folder).exists():
-        fetch_files(part.repository, part.commit, part.files, token, tell, is_stopped)
+        fetch_files(part.repository, part.commit, part.files, token, on_progress, is_stopped)
         _record(part, data_folder).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _record(part, data_folder).write_text(json.dumps(asdict(part)), encoding="utf-8")
     return part, warning
@@ -310,11 +310,11 @@ def is_here(choice: DatasetChoice, data_folder: Path) -> bool:
     return all(kept(one, data_folder) for one in (choice, choice.measured_with) if one)
 
 
-def kept(choice: DatasetChoice, data_folder: Path) -> Part | None:
+def kept(choice: DatasetChoice, data_folder: Path) -> HubSplit | None:
     """The whole copy of data that is pinned to a commit; None if it is not pinned, not here, or only in part."""
     if not COMMIT.fullmatch(choice.revision):
         return None
-    wanted = Part(choice.id, choice.revision, choice.subset, choice.split, ())
+    wanted = HubSplit(choice.id, choice.revision, choice.subset, choice.split, ())
     return _read(_record(wanted, data_folder))
 
 
@@ -329,7 +329,7 @@ def paths_of(choice: DatasetChoice, data_folder: Path) -> Sequence[Path]:
     )
 
 
-def download_words(part: Part) -> str:
+def download_words(part: HubSplit) -> str:
     """How much there is to get."""
     total = sum(file.size for file in part.files)
     return f"{count_of(len(part.files), 'file')}, {size(total)}" + (
@@ -342,7 +342,7 @@ def kept_data(data_folder: Path) -> list[str]:
     return sorted({part.id for part in map(_read, (data_folder / _RECORDS).glob("*.json")) if part})
 
 
-def _kept_like(choice: DatasetChoice, data_folder: Path) -> Part | None:
+def _kept_like(choice: DatasetChoice, data_folder: Path) -> HubSplit | None:
     """The newest whole copy of the same dataset, as far as it was named then as it is now."""
     records = sorted((data_folder / _RECORDS).glob("*.json"), key=lambda file: -file.stat().st_mtime_ns)
     parts = (part for part in map(_read, records) if part and part.id == choice.id)
@@ -358,15 +358,15 @@ def _kept_like(choice: DatasetChoice, data_folder: Path) -> Part | None:
     )
 
 
-def _record(part: Part, data_folder: Path) -> Path:
+def _record(part: HubSplit, data_folder: Path) -> Path:
     name = hashlib.sha256(json.dumps([part.id, part.commit, part.subset, part.split]).encode()).hexdigest()[:24]
     return data_folder / _RECORDS / f"{name}.json"
 
 
-def _read(record: Path) -> Part | None:
+def _read(record: Path) -> HubSplit | None:
     try:
         known = json.loads(record.read_text(encoding="utf-8"))
-        part = Part(**known | {"files": tuple(RemoteFile(**one) for one in known["files"])})
+        part = HubSplit(**known | {"files": tuple(RemoteFile(**one) for one in known["files"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return part if all(path.is_file() for path in part.paths) else None
