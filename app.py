@@ -16,13 +16,21 @@ if storage := persistent_storage():
 import gradio as gr
 from starlette.middleware import Middleware
 
-from qlora_app.chat import ChatSessions, warm_up
 from qlora_app.errors import UserError
+from qlora_app.inference.session import ChatSessions, warm_up
 from qlora_app.launch.local import Supervisor
 from qlora_app.runs import RunStore
-from qlora_app.ui import HEAD, STYLE, THEME, TITLE, Door, Page, build
+from qlora_app.ui import (
+    HEAD,
+    STYLE,
+    THEME,
+    TITLE,
+    AppContext,
+    RequestGuard,
+    build,
+)
 from qlora_app.ui.guard import DEMONSTRATION
-from qlora_app.ui.speaking import in_every_language
+from qlora_app.ui.translate import in_every_language
 
 
 def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
@@ -30,8 +38,8 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     settings.make_home()
     store = RunStore(settings.runs)
     supervisor = Supervisor(store)
-    demo = build(Page(settings, store, supervisor, ChatSessions()))
-    door = Middleware(Door, settings=settings, own_name=os.environ.get("SPACE_HOST", ""))
+    demo = build(AppContext(settings, store, supervisor, ChatSessions()))
+    door = Middleware(RequestGuard, settings=settings, own_name=os.environ.get("SPACE_HOST", ""))
     try:
         demo.launch(
             server_name=settings.host,

@@ -40,8 +40,8 @@ def child(asked: dict[str, Any]) -> None:
     from qlora_app.base_models import ModelChoice
     from qlora_app.presets import Presets
     from qlora_app.runs import RunStore
-    from qlora_app.train.job import prepare
-    from qlora_app.train.report import Reporter
+    from qlora_app.train.callbacks import MetricsCallback
+    from qlora_app.train.setup import prepare
     from qlora_app.train.trainer import build_trainer
 
     class Stopwatch(TrainerCallback):
@@ -62,7 +62,7 @@ def child(asked: dict[str, Any]) -> None:
         }
     )
     job = prepare(RunStore(Path(asked["home"]) / "runs").create(recipe), recipe)
-    watch, reporter = Stopwatch(), Reporter(job.run, [], 0)
+    watch, reporter = Stopwatch(), MetricsCallback(job.run, [], 0)
     build_trainer(job, reporter, [watch, reporter]).train()
     steps = [after - before for before, after in zip(watch.times[SKIPPED:], watch.times[SKIPPED + 1 :], strict=False)]
     held_out = job.task.measure(job.model, job.held_out_batches)["loss"]

@@ -146,12 +146,12 @@ def peak(path: Path) -> float:
 def preview(path: Path) -> float:
     """Seconds from the end of the upload to the first rows on the page, which goes on reading meanwhile."""
     from qlora_app.runs import RunStore
+    from qlora_app.ui.context import AppContext
     from qlora_app.ui.data_import import DataImport
-    from qlora_app.ui.page import Page
 
     settings = Settings(home=path.parent / f"page-{path.stem}")
     began = time.monotonic()
-    words, id = next(DataImport(Page(settings, RunStore(settings.runs), None, None)).take([str(path)]))
+    words, id = next(DataImport(AppContext(settings, RunStore(settings.runs), None, None)).take([str(path)]))
     if not (id or 'class="rows"' in words):
         raise RuntimeError(f"neither the first rows nor all of them: {words}")
     return time.monotonic() - began

@@ -38,14 +38,15 @@ import torch
 from measuring import RESULTS, ROOT, add_tokenizer, record, synchronize, used_by_others
 from overhead import Stopwatch
 
-from qlora_app import KEEP_MEMORY, machine
+from qlora_app import KEEP_MEMORY
+from qlora_app import doctor as machine
 from qlora_app.base_models import ModelChoice
 from qlora_app.memory import need, shapes_of, tokens_of_a_step
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
 from qlora_app.runs import Run, RunStore
-from qlora_app.train.job import Job, prepare
-from qlora_app.train.report import Reporter
+from qlora_app.train.callbacks import MetricsCallback
+from qlora_app.train.setup import TrainingSetup, prepare
 from qlora_app.train.trainer import build_trainer
 from qlora_app.training_data import DatasetChoice, import_file
 
@@ -183,7 +184,7 @@ def trained(model: Path, **asked: Any) -> Row:
         _start_counting()
         job = prepare(RunStore(Path(folder) / "runs").create(recipe), recipe)
         draw_anew(job.model)
-        watch, reporter = Stopwatch(), Reporter(job.run, [], 0)
+        watch, reporter = Stopwatch(), MetricsCallback(job.run, [], 0)
         build_trainer(job, reporter, [watch]).train()
         tokens = reporter.tokens / STEPS
         row = {"ms a step": f"{watch.a_step:.0f}", "tokens/s": f"{1000 * tokens / watch.a_step:.0f}"} | _memory(job)
@@ -198,7 +199,7 @@ def _start_counting() -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-def _memory(job: Job) -> Row:
+def _memory(job: TrainingSetup) -> Row:
     """The peak in tensors, of the whole process, and what the page would have said."""
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     tokens = max(job.micro_batch * job.recipe.training.max_length, tokens_of_a_step(job.recipe, 1))
@@ -232,7 +233,7 @@ def card() -> Row:
 
 def chat(model: Path, tokens: int) -> Row:
     """Tokens a second of one answer, by the model as the chat opens it."""
-    from qlora_app.chat import ChatSession
+    from qlora_app.inference.session import ChatSession
 
     _start_counting()
     session = ChatSession.open(ModelChoice(source="folder", id=str(model)))

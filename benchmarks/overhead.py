@@ -26,8 +26,8 @@ from qlora_app.runs import RunStore
 from qlora_app.tasks.chat import Chat, held_out_loss
 from qlora_app.tasks.packing import collator, on_device
 from qlora_app.train.best import BestSoFar
-from qlora_app.train.job import Job, prepare
-from qlora_app.train.report import Keeper, Measurer, Reporter
+from qlora_app.train.callbacks import CheckpointCallback, EvalCallback, MetricsCallback
+from qlora_app.train.setup import TrainingSetup, prepare
 from qlora_app.train.trainer import arguments, build_trainer
 
 SKIPPED = 2  # first steps, slower than the others, that are not counted
@@ -48,19 +48,21 @@ class Stopwatch(TrainerCallback):
         return 1000 * (self.times[-1] - self.times[SKIPPED - 1]) / (len(self.times) - SKIPPED)
 
 
-def by_worker(job: Job) -> float:
-    watch, reporter = Stopwatch(), Reporter(job.run, [], 0)
-    build_trainer(job, reporter, [reporter, Measurer(job, reporter, BestSoFar(job, 0)), Keeper(job.run), watch]).train()
+def by_worker(job: TrainingSetup) -> float:
+    watch, reporter = Stopwatch(), MetricsCallback(job.run, [], 0)
+    build_trainer(
+        job, reporter, [reporter, EvalCallback(job, reporter, BestSoFar(job, 0)), CheckpointCallback(job.run), watch]
+    ).train()
     return watch.a_step
 
 
-def by_trainer(job: Job) -> float:
+def by_trainer(job: TrainingSetup) -> float:
     watch = Stopwatch()
     bare_trainer(job, [watch]).train()
     return watch.a_step
 
 
-def bare_trainer(job: Job, callbacks: list[TrainerCallback]) -> Trainer:
+def bare_trainer(job: TrainingSetup, callbacks: list[TrainerCallback]) -> Trainer:
     trainer = Trainer(
         model=job.model,
         args=arguments(job),
@@ -73,7 +75,7 @@ def bare_trainer(job: Job, callbacks: list[TrainerCallback]) -> Trainer:
     return trainer
 
 
-def by_torch(job: Job) -> float:
+def by_torch(job: TrainingSetup) -> float:
     """Batches made beforehand, one optimizer, nothing written: the least a step can cost."""
     watch, training, model = Stopwatch(), job.recipe.training, job.model
     parts = training.batch_size // job.micro_batch
@@ -91,7 +93,7 @@ def by_torch(job: Job) -> float:
     return watch.a_step
 
 
-def measured_share(job: Job, recipe: Recipe, step: float) -> float:
+def measured_share(job: TrainingSetup, recipe: Recipe, step: float) -> float:
     """What the recipe's held-out measurements and samples add to its steps, as a share of them."""
     times = []
     asked = [question.conversation for question in job.questions]

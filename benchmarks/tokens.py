@@ -26,7 +26,7 @@ from qlora_app.methods import LoraMethod
 from qlora_app.tasks.chat import Encoded, held_out_loss
 from qlora_app.tasks.dataset import EncodedExamples, micro_batches
 from qlora_app.tasks.packing import collator, on_device, pack
-from qlora_app.train.job import micro_batch_size
+from qlora_app.train.setup import micro_batch_size
 
 BATCH = 16  # examples behind a step
 PADDED_AT_ONCE = 8  # as many as fit into memory when most of a row is padding; packing takes what its tokens allow

@@ -12,18 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .chat import ChatSession
-from .digests import sha256_of
 from .errors import UserError
+from .inference.session import ChatSession
 from .messages import Conversation
 from .runs import Run
-from .runs.files import append_line, read_lines, replace_file
 from .settings import Settings
+from .storage.digests import sha256_of
+from .storage.files import append_line, read_lines, replace_file
 from .training_data import DatasetChoice
 from .training_data.conversations import FileContents, read_file
-from .training_data.questions import question_of, recogniser_of
-from .training_data.rows import RowSource
-from .training_data.turns import RowError, is_blank, text_of
+from .training_data.formats.turns import RowError, is_blank, text_of
+from .training_data.questions import detector_of, question_of
+from .training_data.read.rows import RowSource
 
 AT_ONCE = 32  # rows of about the same length
 CANDIDATES = 5
@@ -40,10 +40,10 @@ def answer_file(
     base: bool = False,
     max_new_tokens: int = 256,
     told: DatasetChoice | None = None,
-    tell: Callable[[int, int], None] = lambda done, of: None,
+    on_progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> dict[str, int]:
-    """Answer every row of `file` into `target`; a row without a question gets its reason. `tell` hears how many of how
-    many are done.
+    """Answer every row of `file` into `target`; a row without a question gets its reason. `on_progress` hears how many
+    of how many are done.
 
     Rows are read as the run's own data were, or as `told`.
 
@@ -60,14 +60,14 @@ def answer_file(
                 append_line(partial, {"row": row, "problem": reason})
         kept = len(done.keys() & asked.keys())
         left = sorted((row for row in asked if row not in done), key=lambda row: _length(asked[row]))
-        tell(kept, len(asked))
+        on_progress(kept, len(asked))
         for start in range(0, len(left), AT_ONCE):
             rows = left[start : start + AT_ONCE]
             for row, line in zip(
                 rows, _answers(session, [asked[row] for row in rows], base, max_new_tokens), strict=True
             ):
                 append_line(partial, {"row": row, "question": asked[row][-1]["content"], **line})
-            tell(kept + start + len(rows), len(asked))
+            on_progress(kept + start + len(rows), len(asked))
         _put_in_order(partial, target)
     return {"rows": len(asked) + len(problems), "answered": len(asked), "problems": len(problems), "kept": kept}
 
@@ -86,7 +86,7 @@ def _only_here(target: Path) -> Iterator[Path]:
                 f"{target.name} is being written already, by another page or program. Wait for it, or stop it there."
             ) from None
         if target.exists():  # asked only now: until the lock was ours, another one may have finished it
-            if not lock.tell():  # opened for nothing; what an interrupted time left stays
+            if not lock.on_progress():  # opened for nothing; what an interrupted time left stays
                 partial.unlink(missing_ok=True)
             raise UserError(f"{target.name} is there already. Delete it, or name another file for the answers.")
         yield partial
@@ -95,7 +95,7 @@ def _only_here(target: Path) -> Iterator[Path]:
 def _answers(
     session: ChatSession, conversations: list[Conversation], base: bool, max_new_tokens: int
 ) -> list[dict[str, Any]]:
-    if not session.task.weighs:
+    if not session.task.has_candidates:
         answers = session.answers(conversations, base, max_new_tokens)
         return [{"answer": one.text, **({"note": one.note} if one.note else {})} for one in answers]
     return [
@@ -110,7 +110,7 @@ def read_as(run: Run, file: Path, limits: Settings, told: DatasetChoice | None =
     A file in another format than the run's is recognised by itself. Raises UserError.
     """
     choice = told or run.recipe().dataset
-    format, answer = run.data_recognised()
+    format, answer = run.detected_data()
     label = answer if format == "classification" and not choice.columns.given else None
     try:
         return read_file(
@@ -131,10 +131,8 @@ def _questions(
     if not file.is_file():
         raise UserError(f"There is no file {file}.")
     choice = told or run.recipe().dataset
-    format, answer = run.data_recognised()
-    recogniser = recogniser_of(
-        format if choice.format == "auto" and not told else choice.format, choice.columns, answer
-    )
+    format, answer = run.detected_data()
+    recogniser = detector_of(format if choice.format == "auto" and not told else choice.format, choice.columns, answer)
     asked: dict[int, Conversation] = {}
     problems: dict[int, str] = {}
     for row in RowSource(file, file.name, limits, encoding=choice.encoding):

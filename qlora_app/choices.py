@@ -40,7 +40,7 @@ def is_recorded(field: FieldInfo) -> bool:
     return bool((field.json_schema_extra or {}).get("recorded"))
 
 
-def one_of(kinds: Sequence[type[Choices]]) -> Any:
+def one_of_kinds(kinds: Sequence[type[Choices]]) -> Any:
     """The type of a group that is one of several kinds, told apart by their `name: Literal[...]`; the first where none
     is given.
     """
@@ -57,14 +57,14 @@ def one_of(kinds: Sequence[type[Choices]]) -> Any:
 
 
 def kinds_of(field: FieldInfo) -> dict[str, type[Choices]]:
-    """{name: settings} of a group made by `one_of`; empty for any other field."""
+    """{name: settings} of a group made by `one_of_kinds`; empty for any other field."""
     if not any(isinstance(rule, Discriminator) for rule in field.metadata):
         return {}
     members = (get_args(member)[0] for member in get_args(field.annotation))
     return {_kind(member): member for member in members}
 
 
-def leaves(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+def iter_settings(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Every single setting below a group, as ("training.learning_rate", its declaration).
 
     Of a group that is one of several kinds: its name ("method.name"), then each kind's settings as "method[lora].rank".
@@ -74,20 +74,22 @@ def leaves(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fi
             yield f"{prefix}{name}.name", _which(kinds)
             for kind, settings in kinds.items():
                 yield from (
-                    (leaf, f) for leaf, f in leaves(settings, f"{prefix}{name}[{kind}].") if not leaf.endswith("].name")
+                    (leaf, f)
+                    for leaf, f in iter_settings(settings, f"{prefix}{name}[{kind}].")
+                    if not leaf.endswith("].name")
                 )
         elif isinstance(field.annotation, type) and issubclass(field.annotation, Choices):
-            yield from leaves(field.annotation, f"{prefix}{name}.")
+            yield from iter_settings(field.annotation, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", field
 
 
-def spelled(leaf: str) -> str:
+def dotted_name(leaf: str) -> str:
     """A leaf's name as recipes and commands write it: "method[lora].rank" -> "method.rank"."""
     return re.sub(r"\[\w+\]", "", leaf)
 
 
-def kind_in(leaf: str) -> str:
+def variant_of(leaf: str) -> str:
     """The kind a leaf belongs to: "method[lora].rank" -> "lora"; empty for one that is always there."""
     found = re.search(r"\[(\w+)\]", leaf)
     return found[1] if found else ""

@@ -9,19 +9,15 @@ CPU against real workers (benchmarks/memory.py), the shapes against transformers
 the backward pass was measured on a LLaMA block with adapters.
 """
 
-import functools
-import os
-import shutil
-import subprocess
-import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import GIVEN_BACK
 from .base_models.cards import kept_bytes
 from .base_models.recognition import ENCODERS, TEXT_TO_TEXT
-from .methods import Matrix
+from .formatting import gigabytes
+from .hardware import Machine
+from .methods import LinearShape
 from .recipe import Recipe
 
 # Bits a parameter of a quantized layer takes, its scales included (one per 64 weights; quantized again, they take 0.127
@@ -35,9 +31,8 @@ WORKER, LIBRARIES = 0.42e9, 0.16e9  # of a CPU: Python with everything imported,
 # On a CPU, bytes of the heap for each byte in use at the peak of a step: glibc before 2.38 seldom gives an aligned
 # tensor the place of an earlier one of its size. Measured.
 GAPS = 1.5
-UNPACKED = (
-    4  # on a CPU, copies of the widest quantized layer's unpacked values that its products have at once. Measured.
-)
+# on a CPU, copies of the widest quantized layer's unpacked values that its products have at once. Measured.
+UNPACKED = 4
 # For each number of the logits, by the bytes they are computed in, at the peak of a step or of a held-out measurement:
 # its logarithm and two gradients in fp32 when the backward pass begins; in fp32 one copy more while held-out examples
 # are measured. Measured.
@@ -65,10 +60,9 @@ WITHOUT_GATE = ENCODERS | {
 TIED = {"gpt2", "gemma", "gemma2", "gemma3_text"}  # those whose config says nothing about it and means yes
 LEARNED_POSITIONS = {"gpt2", "gpt_neo", "opt", "gpt_bigcode"}  # a vector a position, beside one a word
 EAGER = {"deberta", "deberta-v2"} | TEXT_TO_TEXT  # their attention keeps every score also on a GPU
-REMEMBERED = 3.0  # seconds, of what the machine has free
 
 
-class Kept(NamedTuple):
+class ActivationBytes(NamedTuple):
     """Bytes one block keeps of a token for the backward pass, for each number of what is named; measured with LoRA on
     all layers.
     """
@@ -83,12 +77,12 @@ class Kept(NamedTuple):
 
 # By what a model computes in (4 bytes a number or 2); of an encoder and a decoder both blocks together. Others are as
 # LLaMA.
-KEPT = {
-    "llama": {4: Kept(32, 16, 0, 0, 40), 2: Kept(40, 10, 0, 0, 24)},
-    "gpt2": {4: Kept(41, 20, 12, 0, 12), 2: Kept(33, 12, 12, 0, 12)},
-    "bert": {4: Kept(42, 8, 12, 0, 28), 2: Kept(42, 6, 12, 0, 20)},
-    "t5": {4: Kept(113, 64, 36, 0, 96, 8), 2: Kept(145, 36, 36, 0, 64, 8)},
-    "deberta-v2": {4: Kept(80, 8, 12, 4096, 52), 2: Kept(60, 6, 6, 2048, 30)},
+ACTIVATION_BYTES = {
+    "llama": {4: ActivationBytes(32, 16, 0, 0, 40), 2: ActivationBytes(40, 10, 0, 0, 24)},
+    "gpt2": {4: ActivationBytes(41, 20, 12, 0, 12), 2: ActivationBytes(33, 12, 12, 0, 12)},
+    "bert": {4: ActivationBytes(42, 8, 12, 0, 28), 2: ActivationBytes(42, 6, 12, 0, 20)},
+    "t5": {4: ActivationBytes(113, 64, 36, 0, 96, 8), 2: ActivationBytes(145, 36, 36, 0, 64, 8)},
+    "deberta-v2": {4: ActivationBytes(80, 8, 12, 4096, 52), 2: ActivationBytes(60, 6, 6, 2048, 30)},
 }
 
 
@@ -103,7 +97,7 @@ class Shapes:
     linear: int  # parameters of the linear layers in its blocks: what is quantized
     other: int  # all other parameters: embeddings, output head, experts; they stay as they are
     block: list[
-        Matrix
+        LinearShape
     ]  # the linear layers of one of its blocks; of an encoder's and a decoder's together where there are both
     heads: int
     family: str
@@ -115,20 +109,7 @@ class Shapes:
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What a training can use here, in bytes."""
-
-    kind: str  # "cuda" or "cpu"
-    total: float
-    free: float
-
-    @property
-    def name(self) -> str:
-        return "GPU" if self.kind == "cuda" else "memory"
-
-
-@dataclass(frozen=True)
-class Need:
+class MemoryEstimate:
     """What one training needs, in bytes."""
 
     weights: float
@@ -138,9 +119,8 @@ class Need:
     read: float = 0.0  # of the weights before a method rounds them itself, which is before anything else is there
     overhead: float = OVERHEAD
     mapped: float = 0.0  # of weights and overhead, what lies in files that stay mapped: not the process's own memory
-    gaps: float = (
-        0.0  # of a CPU's heap between what it holds of the activations, and quantized values while they are unpacked
-    )
+    # of a CPU's heap between what it holds of the activations, and quantized values while they are unpacked
+    gaps: float = 0.0
     kept_values: float = 0.0  # unpacked values of 4-bit weights that are kept between steps
 
     @property
@@ -180,18 +160,18 @@ def shapes_of(config: dict[str, Any], parameters: int | None = None) -> Shapes |
     wide = heads * (first("head_dim", "d_kv") or hidden // heads)
     narrow = wide * (first("num_key_value_heads") or heads) // heads
     attention = [
-        Matrix("query", hidden, wide),
-        Matrix("key", hidden, narrow),
-        Matrix("value", hidden, narrow),
-        Matrix("output", wide, hidden),
+        LinearShape("query", hidden, wide),
+        LinearShape("key", hidden, narrow),
+        LinearShape("value", hidden, narrow),
+        LinearShape("output", wide, hidden),
     ]
     has_gate = family not in WITHOUT_GATE and (
         family not in TEXT_TO_TEXT or "gated" in config.get("feed_forward_proj", "relu")
     )
     block = [
-        *[Matrix("gate", hidden, forward)] * has_gate,
-        Matrix("up", hidden, forward),
-        Matrix("down", forward, hidden),
+        *[LinearShape("gate", hidden, forward)] * has_gate,
+        LinearShape("up", hidden, forward),
+        LinearShape("down", forward, hidden),
     ]
     experts = first("num_local_experts", "num_experts", "n_routed_experts") or 0
     # transformers holds experts in one block that is not quantized. A decoder beside an encoder looks at itself and at
@@ -216,7 +196,7 @@ def shapes_of(config: dict[str, Any], parameters: int | None = None) -> Shapes |
     )
 
 
-def _beside_blocks(config: dict[str, Any], hidden: int, layers: int, vocabulary: int, block: list[Matrix]) -> int:
+def _beside_blocks(config: dict[str, Any], hidden: int, layers: int, vocabulary: int, block: list[LinearShape]) -> int:
     """Parameters that are in no matrix of a block: embeddings, norms, offsets, what leads to the output."""
     family = config.get("model_type", "")
     tied = config.get("tie_word_embeddings", family in TIED | ENCODERS | TEXT_TO_TEXT)
@@ -236,12 +216,12 @@ def _beside_blocks(config: dict[str, Any], hidden: int, layers: int, vocabulary:
     return count
 
 
-def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -> Need:
+def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -> MemoryEstimate:
     """What training with `recipe` needs on a "cuda" or "cpu" device, with so many tokens worked off at once."""
     model, method, training = recipe.base_model, recipe.method, recipe.training
     wide = WIDE[model.computes_in(kind)]
     bits = BITS_DOUBLE if model.double_quantization and model.precision in ("nf4", "fp4") else BITS[model.precision]
-    weights, read = (shapes.linear * b / 8 + shapes.other * wide for b in (method.bits_held or bits, bits))
+    weights, read = (shapes.linear * b / 8 + shapes.other * wide for b in (method.weight_bits or bits, bits))
     adapted = method.trainable(shapes.block, shapes.layers) + _whole(recipe, shapes)
     state = adapted * OPTIMIZER_BYTES[training.optimizer]
     adapter = adapted * (4 + 4) + state  # weights and gradients are in fp32
@@ -249,14 +229,14 @@ def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -
     activations = tokens * _kept_of_a_token(recipe, shapes, kind, wide)
     if kind == "cpu":
         mapped = LIBRARIES + _left_in_files(recipe, shapes, wide)
-        widest = max(m.inputs * m.outputs for m in shapes.block) if bits < 16 or method.bits_held else 0
+        widest = max(m.inputs * m.outputs for m in shapes.block) if bits < 16 or method.weight_bits else 0
         given_back = (
-            tokens * method.passes * _loss_of_a_token(recipe, shapes, wide)
+            tokens * method.forward_passes * _loss_of_a_token(recipe, shapes, wide)
             if 4 * tokens * shapes.vocabulary >= GIVEN_BACK
             else 0
         )
         besides = (GAPS - 1) * max(0.0, activations - given_back) + UNPACKED * widest * wide
-        return Need(
+        return MemoryEstimate(
             weights,
             adapter,
             activations,
@@ -267,7 +247,7 @@ def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -
             besides,
             kept_values_bytes(recipe, shapes),
         )
-    return Need(weights, adapter, activations, state if training.optimizer.startswith("paged") else 0.0, read)
+    return MemoryEstimate(weights, adapter, activations, state if training.optimizer.startswith("paged") else 0.0, read)
 
 
 def kept_values_bytes(recipe: Recipe, shapes: Shapes) -> float:
@@ -275,7 +255,7 @@ def kept_values_bytes(recipe: Recipe, shapes: Shapes) -> float:
     none.
     """
     model = recipe.base_model
-    if recipe.method.bits_held:
+    if recipe.method.weight_bits:
         return 0.0
     return kept_bytes(int(shapes.linear), model.precision, model.computes_in("cpu"), "cpu")
 
@@ -285,7 +265,7 @@ def _left_in_files(recipe: Recipe, shapes: Shapes, wide: int) -> float:
     own type.
     """
     is_as_stored = (
-        recipe.base_model.precision in ("bf16", "fp32") and shapes.stored == wide and not recipe.method.bits_held
+        recipe.base_model.precision in ("bf16", "fp32") and shapes.stored == wide and not recipe.method.weight_bits
     )
     return shapes.parameters * wide if is_as_stored else 0.0
 
@@ -320,7 +300,7 @@ def _kept_of_a_token(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> fl
     method, block = recipe.method, _kept_in_a_block(recipe, shapes, kind, wide)
     loss = _loss_of_a_token(recipe, shapes, wide)
     logits = shapes.vocabulary * wide if loss else 0
-    if (streams := method.streams_kept(shapes.layers)) is not None:
+    if (streams := method.kept_streams(shapes.layers)) is not None:
         at_peak = streams * shapes.hidden + max(2 * block + logits, loss)
     elif is_checkpointed(
         recipe, shapes.parameters, kind
@@ -328,7 +308,7 @@ def _kept_of_a_token(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> fl
         at_peak = shapes.layers * shapes.hidden * wide + max(2 * block + logits, loss)
     else:
         at_peak = (shapes.layers + 1) * block + loss
-    return method.passes * at_peak
+    return method.forward_passes * at_peak
 
 
 def _loss_of_a_token(recipe: Recipe, shapes: Shapes, wide: int) -> float:
@@ -340,14 +320,14 @@ def _kept_in_a_block(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> fl
     """Bytes one block keeps of one token."""
     alike = (
         shapes.family
-        if shapes.family in KEPT
+        if shapes.family in ACTIVATION_BYTES
         else "bert"
         if shapes.family in ENCODERS
         else "t5"
         if shapes.family in TEXT_TO_TEXT
         else "llama"
     )
-    kept, drops = KEPT[alike][wide], getattr(recipe.method, "dropout", 0) > 0
+    kept, drops = ACTIVATION_BYTES[alike][wide], getattr(recipe.method, "dropout", 0) > 0
     if kind == "cpu" and recipe.method.in_one_step:  # of what dropout took, one byte a number is kept: was it left?
         kept = kept._replace(dropped_hidden=16 if alike == "t5" else 6, dropped_forward=2 if alike == "t5" else 1)
     seen = recipe.training.max_length * kept.scores if kind == "cpu" or shapes.family in EAGER else 0
@@ -363,7 +343,7 @@ def is_checkpointed(recipe: Recipe, parameters: int, kind: str) -> bool:
     long.
     """
     choice = recipe.training.gradient_checkpointing
-    return recipe.method.recomputes and (
+    return recipe.method.supports_checkpointing and (
         choice == "on" or (choice == "auto" and kind == "cuda" and parameters > CHECKPOINTED_FROM)
     )
 
@@ -417,14 +397,9 @@ def verdict(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> tuple[st
     )
 
 
-def _need_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> Need:
+def _need_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> MemoryEstimate:
     """With as few tokens at once as it takes, but never fewer than the longest example: that one cannot be divided."""
     return need(recipe, shapes, machine.kind, tokens_of_a_step(recipe, tokens_at_once(recipe, shapes, machine)))
-
-
-def gigabytes(count: float) -> str:
-    """Memory as its makers and its drivers count it: 2**30 bytes are a gigabyte."""
-    return f"{count / 2**30:.1f} GB"
 
 
 def _remedy(recipe: Recipe, shapes: Shapes, machine: Machine) -> str:
@@ -451,50 +426,3 @@ def _remedy(recipe: Recipe, shapes: Shapes, machine: Machine) -> str:
         if needed.total - needed.pageable <= room:
             return f"It would fit with {' and '.join([', '.join(done[:-1])] * (len(done) > 1) + done[-1:])}."
     return "Choose a smaller model, or a larger machine."
-
-
-def here() -> Machine:
-    """What this machine has: its first GPU's memory, else its own (a container's, inside one)."""
-    return _here(int(time.monotonic() / REMEMBERED))
-
-
-@functools.lru_cache(maxsize=1)
-def _here(when: int) -> Machine:
-    import psutil
-
-    if gpu := _gpu():
-        return gpu
-    memory = psutil.virtual_memory()
-    total, used = _container(Path("/sys/fs/cgroup"))
-    return Machine("cpu", min(memory.total, total), max(0.0, min(memory.available, total - used)))
-
-
-def _gpu() -> Machine | None:
-    """Asked of its driver: loading torch here would take gigabytes and a piece of the GPU."""
-    if not (program := shutil.which("nvidia-smi")) or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        return None
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
-    try:
-        said = subprocess.run(
-            [program, f"--id={first}", "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        ).stdout
-        total, free = (float(number) * 2**20 for number in said.splitlines()[0].split(","))
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
-    return Machine("cuda", total, free)
-
-
-def _container(groups: Path) -> tuple[float, float]:
-    """(limit, used) of the control group this process is in; no limit outside of a container."""
-    try:
-        limit = float((groups / "memory.max").read_text())
-        cache = dict(line.split() for line in (groups / "memory.stat").read_text().splitlines()).get(
-            "inactive_file", "0"
-        )
-        return limit, float((groups / "memory.current").read_text()) - float(cache)
-    except (OSError, ValueError):  # "max", or there is none
-        return float("inf"), 0.0

@@ -10,8 +10,20 @@ from typing import Any, Literal
 import yaml
 from pydantic import ValidationError
 
-from .base_models import ModelChoice, family_of, layers_of, tasks_here
-from .choices import Choices, kind_in, leaves, one_of, setting, spelled
+from .base_models import (
+    ModelChoice,
+    family_of,
+    layers_of,
+    tasks_here,
+)
+from .choices import (
+    Choices,
+    dotted_name,
+    iter_settings,
+    one_of_kinds,
+    setting,
+    variant_of,
+)
 from .errors import UserError
 from .methods import METHODS
 from .methods.layers import no_such_layer
@@ -131,7 +143,7 @@ class Recipe(Choices):
     base_model: ModelChoice = ModelChoice()
     dataset: DatasetChoice = DatasetChoice()
     task: TaskChoice = TaskChoice()
-    method: one_of(METHODS) = METHODS[0]()
+    method: one_of_kinds(METHODS) = METHODS[0]()
     training: Training = Training()
 
     @property
@@ -233,7 +245,7 @@ def _method_problems(recipe: Recipe) -> dict[str, str]:
     """What the method cannot do with this base, as far as that is on this machine."""
     method, base = recipe.method, recipe.base_model
     problems = method.problems(base.precision, family_of(base), recipe.task_name)
-    if recipe.training.gradient_checkpointing == "on" and not method.recomputes:
+    if recipe.training.gradient_checkpointing == "on" and not method.supports_checkpointing:
         problems["training.gradient_checkpointing"] = (
             f"{method.title()} cannot compute a block a second time. Choose auto or off."
         )
@@ -261,11 +273,11 @@ def _sentence(error: Any) -> tuple[str, str]:
 
 def _no_such_setting(path: str, kind: str) -> str:
     """With what was meant, as far as that can be guessed."""
-    every = [leaf for leaf, _ in leaves(Recipe)]
-    others = [kind_in(leaf) for leaf in every if spelled(leaf) == path and kind]
+    every = [leaf for leaf, _ in iter_settings(Recipe)]
+    others = [variant_of(leaf) for leaf in every if dotted_name(leaf) == path and kind]
     if others:
         return f"There is no such setting with method.name={kind}; it belongs to {', '.join(others)}."
-    known = [spelled(leaf) for leaf in every if kind_in(leaf) in ("", kind or METHODS[0]().name)] + list(
+    known = [dotted_name(leaf) for leaf in every if variant_of(leaf) in ("", kind or METHODS[0]().name)] + list(
         Recipe.model_fields
     )
     same_end = [name for name in known if name.rpartition(".")[2] == path.rpartition(".")[2]]  # the group was left out

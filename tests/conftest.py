@@ -60,11 +60,11 @@ def train_tab(settings: Any, supervisor: Any = None) -> Any:
     """The Train tab of a page with these settings, and the values its controls have when it is opened."""
     import gradio as gr
 
-    from qlora_app.ui.page import Page
+    from qlora_app.ui.context import AppContext
     from qlora_app.ui.run_card import RunCards
     from qlora_app.ui.train_tab import TrainTab
 
-    page = Page(settings, RunStore(settings.home / "runs"), supervisor=supervisor, sessions=None)
+    page = AppContext(settings, RunStore(settings.home / "runs"), supervisor=supervisor, sessions=None)
     with gr.Blocks():
         tab = TrainTab(page, RunCards(page))
         tab.build()

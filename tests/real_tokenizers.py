@@ -94,10 +94,10 @@ def _published(name: str) -> str:
 def _of_ranks(ranks: dict[bytes, int], words: str) -> Tokenizer:
     """A tiktoken vocabulary, {bytes: rank}: a pair is merged at the rank of what it makes."""
     letter = _letters_of_bytes()
-    spelled = {token: "".join(letter[byte] for byte in token) for token in ranks}
-    merges = [(spelled[left], spelled[right]) for _, left, right in sorted(_pairs(ranks))]
+    dotted_name = {token: "".join(letter[byte] for byte in token) for token in ranks}
+    merges = [(dotted_name[left], dotted_name[right]) for _, left, right in sorted(_pairs(ranks))]
     tokenizer = Tokenizer(
-        models.BPE(vocab={spelled[token]: rank for token, rank in ranks.items()}, merges=merges, ignore_merges=True)
+        models.BPE(vocab={dotted_name[token]: rank for token, rank in ranks.items()}, merges=merges, ignore_merges=True)
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

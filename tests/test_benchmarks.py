@@ -93,10 +93,10 @@ def test_needed_operations_are_those_that_torch_counts():
     model = LoraMethod(dropout=0.0).attach(load_model(ModelChoice(precision="fp32")))
     ids = torch.randint(4, 100, (1, 64), generator=torch.Generator().manual_seed(0))
     model.train()
-    with FlopCounterMode(display=False) as counted:
+    with FlopCounterMode(display=False) as accuracy_name:
         model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
     attention = 12 * model.config.num_hidden_layers * model.config.hidden_size * 64**2
-    assert tokens.operations(model, [64]) - attention == pytest.approx(counted.get_total_flops(), rel=0.08)
+    assert tokens.operations(model, [64]) - attention == pytest.approx(accuracy_name.get_total_flops(), rel=0.08)
 
 
 # ---- memory

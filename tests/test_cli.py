@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 from qlora_app import starter
-from qlora_app.assignments import command_for, differences, recipe_from
-from qlora_app.choices import leaves, spelled
+from qlora_app.choices import dotted_name, iter_settings
 from qlora_app.cli import main, watching
 from qlora_app.cli.commands import _find, _parse
 from qlora_app.errors import UserError
+from qlora_app.formatting import duration, loss_figure
 from qlora_app.launch import local
+from qlora_app.overrides import command_for, differences, recipe_from
 from qlora_app.presets import SHIPPED, Presets
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore, Status
-from qlora_app.runs.files import write_json
 from qlora_app.runs.proof_words import proof_words
 from qlora_app.settings import Settings
-from qlora_app.words import duration, loss_figure
+from qlora_app.storage.files import write_json
 
 ROOT = Path(__file__).parent.parent
 PROOF = {
@@ -608,8 +608,8 @@ def test_help_of_train_lists_every_setting_with_its_words(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     out = " ".join(capsys.readouterr().out.split())
-    for name, field in leaves(Recipe):
-        assert f" {spelled(name)}=" in out and f"{field.title}. {field.description}" in out
+    for name, field in iter_settings(Recipe):
+        assert f" {dotted_name(name)}=" in out and f"{field.title}. {field.description}" in out
 
 
 def test_the_proof_says_only_what_is_known():

@@ -15,7 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from qlora_app.base_models import ModelChoice, cards_here, load_model, loading, trial
+from qlora_app.base_models import (
+    ModelChoice,
+    cards_here,
+    load_model,
+    loading,
+    trial,
+)
 from qlora_app.base_models.cards import (
     CLEARLY,
     CPU,
@@ -28,10 +34,16 @@ from qlora_app.base_models.cards import (
     optimizer,
     problems,
 )
-from qlora_app.chat import ChatSession
-from qlora_app.methods import METHODS, AdaMixMethod, Ia3Method, LoraMethod, QaLoraMethod
+from qlora_app.inference.session import ChatSession
+from qlora_app.methods import (
+    METHODS,
+    AdaMixMethod,
+    Ia3Method,
+    LoraMethod,
+    QaLoraMethod,
+)
 from qlora_app.train import computing, worker
-from qlora_app.train.report import Reporter
+from qlora_app.train.callbacks import MetricsCallback
 from qlora_app.train.trainer import arguments
 from tests.conftest import short_recipe
 from tests.tiny_models import tiny_model
@@ -411,7 +423,7 @@ def test_what_is_kept_is_planned_for(tmp_path):
 
 def test_a_resumed_run_says_where_its_optimizer_is_not_paged(store):
     run = store.create(short_recipe(optimizer="paged_adamw_8bit"))
-    reporter = Reporter(run, [], 0)
+    reporter = MetricsCallback(run, [], 0)
     settled = computing.settle(run, run.recipe(), reporter, began=False)
     assert (
         any("paged" in warning for warning in reporter.status.warnings)

@@ -250,8 +250,8 @@ def test_a_norm_gives_the_same_bits_and_its_gradient_to_rounding(kind, tmp_path)
 
 @pytest.mark.parametrize("family", ["gpt2", "t5", "bert"])
 def test_other_norms_stay_as_they_are(family, tmp_path):
-    opens_with = {"t5": "AutoModelForSeq2SeqLM", "bert": "AutoModelForMaskedLM"}.get(family, "AutoModelForCausalLM")
-    model = load_model(ModelChoice(source="folder", id=str(tiny_model(family, tmp_path))), opens_with)
+    auto_class = {"t5": "AutoModelForSeq2SeqLM", "bert": "AutoModelForMaskedLM"}.get(family, "AutoModelForCausalLM")
+    model = load_model(ModelChoice(source="folder", id=str(tiny_model(family, tmp_path))), auto_class)
     assert not any(type(part).__name__.startswith("OneStep") for part in model.modules())
 
 

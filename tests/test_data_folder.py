@@ -8,9 +8,10 @@ import zipfile
 
 import pytest
 import yaml
+from qlora_app.training_data.sources.examples.folder import fingerprint_of
 
-from qlora_app.assignments import recipe_from
 from qlora_app.errors import UserError
+from qlora_app.overrides import recipe_from
 from qlora_app.recipe import Recipe
 from qlora_app.settings import Settings
 from qlora_app.training_data import (
@@ -22,13 +23,14 @@ from qlora_app.training_data import (
     load_examples,
     pinned,
     server_files,
-    shelf,
     uploaded_files,
 )
+from qlora_app.training_data import (
+    store as shelf,
+)
 from qlora_app.training_data.checks import same_key
-from qlora_app.training_data.columns import AskColumns, ColumnMap
-from qlora_app.training_data.data_folder import fingerprint_of
 from qlora_app.training_data.first_rows import first_rows
+from qlora_app.training_data.formats.columns import AskColumns, ColumnMap
 
 
 def alpaca(word, count):

@@ -8,8 +8,8 @@ import pytest
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
 from qlora_app.ui.column_form import GROUP
+from qlora_app.ui.context import PRIVATE, AppContext
 from qlora_app.ui.data_finder import HELD_OUT
-from qlora_app.ui.page import PRIVATE, Page
 from qlora_app.ui.recipe_form import PASTE, SEARCH_DATA, data_value
 from tests.conftest import train_tab, values  # noqa: F401  a fixture
 from tests.hub_server import GOOD, Repo
@@ -48,7 +48,7 @@ def chosen(tab, values, name):  # noqa: F811
 
 def uploaded(tab, files):
     """The id in the data folder, as the page gets it when the reading is done."""
-    *_, (line, id) = tab.coming.take([str(file) for file in files])
+    *_, (line, id) = tab.importer.take([str(file) for file in files])
     assert line == ""
     return id
 
@@ -266,7 +266,7 @@ def test_data_that_is_not_here_starts_and_is_pinned_and_what_cannot_be_had_does_
 
 def test_visitors_of_a_demonstration_see_no_rows_and_use_no_token(tab, values, hub, talk, odd, monkeypatch):  # noqa: F811
     form = chosen(tab, values, odd)
-    monkeypatch.setattr(Page, "may_change", False)
+    monkeypatch.setattr(AppContext, "may_change", False)
     assert PRIVATE in tab.data_words(tab.form.data_of(list(form.values())))
     assert "It is 0" not in str(tab.columns.offer(*form.values()))
     hub.asked.clear()

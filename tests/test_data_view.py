@@ -18,14 +18,26 @@ from qlora_app.base_models import ModelChoice, load_tokenizer
 from qlora_app.runs import RunStore
 from qlora_app.tasks.chat import GUANACO_TEMPLATE, NOTHING_TO_LEARN, ensure_template
 from qlora_app.tasks.dataset import EncodedExamples
-from qlora_app.tasks.microscope import LENGTHS, Lengths, learns, measured, tokens_of
 from qlora_app.tasks.packing import IGNORED, collator
-from qlora_app.train.job import prepare
+from qlora_app.tasks.preview import (
+    LENGTHS,
+    Lengths,
+    is_trainable,
+    measured,
+    tokens_of,
+)
+from qlora_app.train.setup import prepare
 from qlora_app.training_data import DatasetChoice, import_file, load_examples
 from qlora_app.training_data.checks import Findings
-from qlora_app.ui.data_pictures import AROUND, FIRST, LAST, facts_words, mask_words
+from qlora_app.ui.context import PRIVATE
+from qlora_app.ui.data_pictures import (
+    AROUND,
+    FIRST,
+    LAST,
+    facts_words,
+    mask_words,
+)
 from qlora_app.ui.data_view import MAX_LENGTH, DataView
-from qlora_app.ui.page import PRIVATE
 from qlora_app.ui.recipe_form import data_value
 from tests.conftest import short_recipe
 from tests.test_page import demonstration, event, page, store, workshop  # noqa: F401  fixtures
@@ -410,8 +422,11 @@ def test_start_is_refused_where_nothing_would_be_learned(workshop, page, store, 
 
 def test_start_does_not_wait_for_what_cannot_be_said_quickly(view, tokenizer, monkeypatch):
     conversation = [{"role": "user", "content": "Why? " * 100}, {"role": "assistant", "content": "Because."}]
-    assert learns(tokenizer, [conversation] * 3, 24, 60) is False
-    assert learns(tokenizer, [conversation] * 3, 24, 0) is True and learns(tokenizer, [conversation], 512, 60) is True
+    assert is_trainable(tokenizer, [conversation] * 3, 24, 60) is False
+    assert (
+        is_trainable(tokenizer, [conversation] * 3, 24, 0) is True
+        and is_trainable(tokenizer, [conversation], 512, 60) is True
+    )
     monkeypatch.setattr(view, "_subject", lambda recipe: time.sleep(1))
     began = time.monotonic()
     assert view.learns_nothing(short_recipe()) is False and time.monotonic() - began < 0.9

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qlora_app.errors import UserError
-from qlora_app.training_data import DatasetChoice, encodings, import_file, load_examples
+from qlora_app.training_data import DatasetChoice, import_file, load_examples
 from qlora_app.training_data.conversations import read_file
+from qlora_app.training_data.read import encodings
 
 TEXTS = {  # a question and an answer, in encodings that people's files are in
     "cp1251 koi8_r iso8859_5 cp866": (

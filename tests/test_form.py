@@ -9,16 +9,28 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
-from qlora_app import fitting, memory
-from qlora_app.assignments import recipe_from
-from qlora_app.choices import bounds, is_recorded, kind_in, leaves, options
+from qlora_app import hardware
+from qlora_app import hardware_fit as fitting
+from qlora_app.choices import (
+    bounds,
+    is_recorded,
+    iter_settings,
+    options,
+    variant_of,
+)
 from qlora_app.cli.commands import _parse
 from qlora_app.errors import UserError
+from qlora_app.overrides import recipe_from
 from qlora_app.presets import Presets
 from qlora_app.recipe import EFFORTS, Recipe
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
-from qlora_app.ui.recipe_form import METHOD, data_value, suggested, value_of
+from qlora_app.ui.recipe_form import (
+    METHOD,
+    data_value,
+    suggested,
+    value_of,
+)
 from tests.conftest import train_tab
 
 
@@ -61,7 +73,7 @@ def another(form, name, value, model_folder):
 
 def test_every_control_changes_the_recipe(form, values, model_folder):
     for name, value in values.items():
-        kind = kind_in(name)
+        kind = variant_of(name)
         there = values | ({METHOD: kind, "base_model.precision": "nf4" if kind == "lora" else "bf16"} if kind else {})
         changed = there | {name: another(form, name, value, model_folder)}
         assert form.read(list(changed.values())) != form.read(list(there.values())), f"{name} changes nothing"
@@ -69,7 +81,7 @@ def test_every_control_changes_the_recipe(form, values, model_folder):
 
 def test_every_setting_has_its_control(form):
     shown = set(form.controls)
-    for name, field in leaves(Recipe):
+    for name, field in iter_settings(Recipe):
         if is_recorded(field):
             continue
         pair = name.rpartition(".")[0] if name.endswith((".source", ".id")) else name
@@ -209,8 +221,8 @@ def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
     file.write_text(
         "".join(json.dumps({"instruction": f"Question {i}?", "output": f"<b>Answer</b> {i}"}) + "\n" for i in range(96))
     )
-    *_, (line, id) = tab.coming.take([str(file)])
-    assert line == "" and list(tab.coming.take([])) == [("", None)]
+    *_, (line, id) = tab.importer.take([str(file)])
+    assert line == "" and list(tab.importer.take([])) == [("", None)]
     shown = tab.take_upload(id, ("starter", "starter/helper", "lora"), "balanced", *values.values())
     plain = [item["value"] if isinstance(item, dict) else item for item in shown]
     assert plain[1].startswith("file/") and plain[1].endswith("mine.jsonl")
@@ -223,7 +235,7 @@ def test_a_file_that_cannot_be_read_changes_nothing(tab, values, tmp_path):
     file = tmp_path / "picture.jsonl"
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     with pytest.raises(gr.Error, match="picture"):
-        list(tab.coming.take(str(file)))
+        list(tab.importer.take(str(file)))
 
 
 def test_a_large_file_shows_its_first_rows_at_once_and_then_how_far_it_is(tab, tmp_path, monkeypatch):
@@ -236,14 +248,14 @@ def test_a_large_file_shows_its_first_rows_at_once_and_then_how_far_it_is(tab, t
             for i in range(9000)
         )
     )
-    *sent, (line, id) = tab.coming.take([str(file)])
+    *sent, (line, id) = tab.importer.take([str(file)])
     assert line == "" and id.endswith("large.jsonl")
     assert all("Question 0?" in words and "&lt;b&gt;" in words and nothing is None for words, nothing in sent)
     assert any("Reading all rows: " in words and " of the file" in words for words, _ in sent)
     file.write_text(file.read_text()[:-20])
     sent = []
     with pytest.raises(gr.Error, match="cut off"):
-        sent.extend(tab.coming.take([str(file)]))  # what came before the error is kept by extend
+        sent.extend(tab.importer.take([str(file)]))  # what came before the error is kept by extend
     assert sent[-1] == ("", None)
 
 
@@ -282,7 +294,7 @@ def machine(monkeypatch):
     """What this machine has, for these tests."""
 
     def has(gigabytes, kind="cuda"):
-        monkeypatch.setattr(fitting, "here", lambda: memory.Machine(kind, gigabytes * 2**30, gigabytes * 2**30))
+        monkeypatch.setattr(fitting, "here", lambda: hardware.Machine(kind, gigabytes * 2**30, gigabytes * 2**30))
 
     has(24)
     return has

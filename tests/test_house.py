@@ -14,16 +14,16 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "qlora_app"
 FLOORS = [  # lowest first
     ["errors"],
-    ["cache", "choices", "digests", "messages", "settings", "words"],
-    ["starter", "hub"],  # its paths are known to base_models and training_data
-    ["methods", "base_models", "training_data", "tasks"],
+    ["choices", "messages", "settings", "formatting"],
+    ["storage"],
+    ["starter", "hub", "hardware"],  # the starter's and the Hub's paths are known to those above
+    ["base_models", "training_data", "tasks", "methods"],
     ["recipe"],
     ["presets"],
-    ["assignments"],
-    ["memory", "runs"],
-    ["machine", "fitting"],
-    ["chat"],
-    ["train", "launch", "answers"],
+    ["overrides", "memory"],
+    ["hardware_fit", "doctor", "runs"],
+    ["inference"],
+    ["launch", "train", "answers"],
     ["cli", "ui"],
     ["__main__"],
 ]
@@ -95,10 +95,10 @@ def test_an_import_that_goes_up_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
     (tmp_path / "recipe.py").write_text("def form():\n    from .ui import form\n")
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "store.py").write_text("from .. import chat\nfrom ..errors import UserError\n")
+    (tmp_path / "runs" / "store.py").write_text("from .. import inference\nfrom ..errors import UserError\n")
     assert wrong_ways(sorted(tmp_path.rglob("*.py"))) == [
         "recipe.py imports ui, which is not below recipe",
-        "runs/store.py imports chat, which is not below runs",
+        "runs/store.py imports inference, which is not below runs",
     ]
 
 
@@ -122,7 +122,8 @@ def test_heavy_libraries_are_imported_when_they_are_needed(path):
 
 
 @pytest.mark.parametrize(
-    "module", ["qlora_app.assignments", "qlora_app.runs", "qlora_app.chat", "qlora_app.launch.local", "qlora_app.cli"]
+    "module",
+    ["qlora_app.overrides", "qlora_app.runs", "qlora_app.inference.session", "qlora_app.launch.local", "qlora_app.cli"],
 )
 def test_all_but_the_worker_starts_quickly_and_without_torch(module):
     program = (

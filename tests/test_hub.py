@@ -607,7 +607,7 @@ def test_a_run_downloads_stops_goes_on_and_trains(hub, llama, store, monkeypatch
     assert [path for _, path, headers in hub.asked if headers.get("authorization") != f"Bearer {GOOD}"] == []
 
     hub.close()  # from here on everything is on this machine
-    from qlora_app.chat import ChatSession
+    from qlora_app.inference.session import ChatSession
 
     session = ChatSession.open(run.base_model(), run.recipe().method, run.adapter)
     assert session.answer_all([[{"role": "user", "content": "Where does Mira live?"}]], max_new_tokens=3)

@@ -10,6 +10,13 @@ import threading
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from qlora_app.training_data.sources.examples.hub import (
+    fetch_data,
+    is_here,
+    look_up,
+    resolve,
+    search_data,
+)
 
 from qlora_app.cli.commands import main
 from qlora_app.errors import UserError
@@ -17,8 +24,13 @@ from qlora_app.hub import Stopped
 from qlora_app.hub import download as downloading
 from qlora_app.launch import local
 from qlora_app.runs import RunStore
-from qlora_app.training_data import DatasetChoice, NotHere, kept_data, load_examples, pinned
-from qlora_app.training_data.hub_data import fetch_data, is_here, look_up, resolve, search_data
+from qlora_app.training_data import (
+    DatasetChoice,
+    NotHere,
+    kept_data,
+    load_examples,
+    pinned,
+)
 from tests.conftest import short_recipe, wait_for
 from tests.hub_server import EXPIRED, GOOD, STRANGER, Repo
 from tests.test_hub import go_offline, hub, server  # noqa: F401  fixtures

@@ -10,8 +10,8 @@ from peft import PeftModel
 from transformers import AutoTokenizer
 
 from qlora_app.base_models import ModelChoice, load_model
-from qlora_app.chat import ChatSessions, Decoding
 from qlora_app.errors import UserError
+from qlora_app.inference.session import ChatSessions, Decoding
 from qlora_app.launch.local import Supervisor, launch
 from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.tasks.chat import Chat

@@ -14,9 +14,9 @@ import gradio as gr
 import pytest
 from gradio.context import LocalContext
 
-from qlora_app import memory, starter
+from qlora_app import hardware, starter
 from qlora_app.errors import UserError
-from qlora_app.fitting import fit
+from qlora_app.hardware_fit import fit
 from qlora_app.methods import METHODS
 from qlora_app.methods.card import HEADINGS, card
 from qlora_app.presets import Presets
@@ -24,20 +24,28 @@ from qlora_app.recipe import EFFORTS, Recipe
 from qlora_app.runs import Status
 from qlora_app.train.failures import NotANumber, explain
 from qlora_app.training_data.conversations import read_file
-from qlora_app.training_data.formats import KINDS
+from qlora_app.training_data.formats.known import KINDS
 from qlora_app.ui import recipe_form, run_card
-from qlora_app.ui.language import LANGUAGES, LONGEST, PLACE, Written, language_of, spoken, translated
-from qlora_app.ui.speaking import STANDING, in_every_language
+from qlora_app.ui.language import (
+    LANGUAGES,
+    LONGEST,
+    PLACE,
+    Written,
+    language_of,
+    spoken,
+    translated,
+)
+from qlora_app.ui.translate import STANDING, in_every_language
 from tests.test_page import PROOF, event, make_run, page, poll, store, workshop  # noqa: F401  fixtures
 
 PACKAGE = Path(__file__).parent.parent / "qlora_app"
 # Files whose texts the page never shows: the command line, programs of their own, what only a terminal or a file gets.
 ELSEWHERE = (
     "__main__.py",
-    "assignments.py",
+    "overrides.py",
     "cli/",
     "launch/",
-    "machine.py",
+    "doctor.py",
     "settings.py",
     "train/__main__.py",
     "train/card.py",
@@ -315,7 +323,7 @@ def verdicts():
         recipe = Presets().load(preset)
         for size in (4, 16, 24, 48, 200):
             for kind in ("cpu", "cuda"):
-                yield fit(recipe, memory.Machine(kind, size * 2.0**30, size * 2.0**30 * 0.8))[1]
+                yield fit(recipe, hardware.Machine(kind, size * 2.0**30, size * 2.0**30 * 0.8))[1]
 
 
 def mistakes():

@@ -7,8 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from qlora_app import memory
-from qlora_app.memory import Machine, need, shapes_of, tokens_at_once, verdict
+from qlora_app import hardware, memory
+from qlora_app.hardware import Machine
+from qlora_app.memory import (
+    need,
+    shapes_of,
+    tokens_at_once,
+    verdict,
+)
 from qlora_app.methods import LoraMethod, MeftMethod, QaLoraMethod
 from qlora_app.recipe import Recipe
 from qlora_app.tasks import TaskChoice
@@ -210,7 +216,7 @@ def kept_by(tmp_path_factory):
         }
         folder = tiny_model(family, tmp_path_factory.mktemp("kept"), **named, **more)
         choice = ModelChoice(source="folder", id=str(folder), precision="fp32")
-        base = load_model(choice, task.opens_with, task.labels if task.name == "classification" else ())
+        base = load_model(choice, task.auto_class, task.labels if task.name == "classification" else ())
         task.prepare(load_tokenizer(choice), base)
         shapes = shapes_of(base.config.to_dict())
         chosen = Recipe.from_dict(
@@ -319,7 +325,7 @@ def test_the_tokens_of_a_step_are_those_that_the_worker_takes(at_once):
     allowed.
     """
     from qlora_app.tasks.token_cache import Encoded
-    from qlora_app.train.job import micro_batch_size
+    from qlora_app.train.setup import micro_batch_size
 
     for batch in range(1, 65):
         for length in (16, 40, 100, 128, 250, 512, 600, 1024, 4096):
@@ -461,7 +467,7 @@ def test_each_choice_that_costs_memory_counts():
 
 
 def test_this_machine_has_memory():
-    machine = memory.here()
+    machine = hardware.here()
     assert machine.kind in ("cuda", "cpu") and 0 < machine.free <= machine.total and machine.total > GB / 2
 
 
@@ -471,19 +477,19 @@ def test_a_gpu_is_asked_through_its_driver(tmp_path, monkeypatch):
     driver.chmod(0o700)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
-    assert memory._gpu() == Machine("cuda", 24564 * 2**20, 23000 * 2**20)
+    assert hardware._gpu() == Machine("cuda", 24564 * 2**20, 23000 * 2**20)
     assert "--id=1" in (tmp_path / "nvidia-smi.asked").read_text()
     driver.write_text("#!/bin/sh\nexit 9\n")
-    assert memory._gpu() is None
+    assert hardware._gpu() is None
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert memory._gpu() is None
+    assert hardware._gpu() is None
 
 
 def test_a_container_has_what_its_control_group_allows(tmp_path):
-    assert memory._container(tmp_path) == (float("inf"), 0.0)
+    assert hardware._container(tmp_path) == (float("inf"), 0.0)
     (tmp_path / "memory.max").write_text("17179869184\n")
     (tmp_path / "memory.current").write_text("4294967296\n")
     (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 1073741824\n")
-    assert memory._container(tmp_path) == (16 * GB, 3 * GB)
+    assert hardware._container(tmp_path) == (16 * GB, 3 * GB)
     (tmp_path / "memory.max").write_text("max\n")
-    assert memory._container(tmp_path) == (float("inf"), 0.0)
+    assert hardware._container(tmp_path) == (float("inf"), 0.0)

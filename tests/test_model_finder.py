@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
-from qlora_app import memory
+from qlora_app import hardware
 from qlora_app.base_models.download import fetch
 from qlora_app.errors import UserError
-from qlora_app.memory import Machine
+from qlora_app.hardware import Machine
 from qlora_app.settings import Settings
-from qlora_app.ui.page import Page
+from qlora_app.ui.context import AppContext
 from qlora_app.ui.recipe_form import SEARCH
 from tests.conftest import train_tab
 from tests.hub_server import GOOD, Repo
@@ -66,7 +66,7 @@ def test_a_silent_hub_is_said_where_the_hits_would_be(tab, hub):  # noqa: F811
 
 
 def test_the_chosen_model_is_described_and_measured_against_this_machine(tab, values, llama, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(memory, "here", lambda: Machine("cuda", 8 * GB, 8 * GB))
+    monkeypatch.setattr(hardware, "here", lambda: Machine("cuda", 8 * GB, 8 * GB))
     chosen = values | {"base_model": ID}
     words = tab.finder.describe(*chosen.values())
     assert (
@@ -74,7 +74,7 @@ def test_the_chosen_model_is_described_and_measured_against_this_machine(tab, va
         and "5.8 MB to download" in words
         and "Fits: training needs about 0.6 GB" in words
     )
-    monkeypatch.setattr(memory, "here", lambda: Machine("cuda", GB / 2, GB / 2))
+    monkeypatch.setattr(hardware, "here", lambda: Machine("cuda", GB / 2, GB / 2))
     words = tab.finder.describe(*chosen.values())
     assert '<p class="warning">Does not fit: ' in words and "because" in words
     assert "Fits" not in tab.finder.describe(*(chosen | {"method[lora].rank": 0}).values()), (
@@ -112,7 +112,7 @@ def test_a_model_that_can_be_had_starts(tab, values, llama):  # noqa: F811
 
 
 def test_visitors_of_a_demonstration_do_not_look_with_the_owner_s_token(tab, llama, hub, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(Page, "may_change", False)
+    monkeypatch.setattr(AppContext, "may_change", False)
     llama.private = True
     with pytest.raises(UserError, match="private, or there is nothing of that name"):
         tab.finder.facts(

@@ -20,20 +20,25 @@ import pytest
 import app
 from qlora_app.errors import UserError
 from qlora_app.recipe import Recipe
-from qlora_app.runs import Curve, Run, RunStore, Status
+from qlora_app.runs import (
+    Curve,
+    Run,
+    RunStore,
+    Status,
+)
 from qlora_app.runs.checkpoints import seal
-from qlora_app.runs.files import write_json
 from qlora_app.settings import Settings
+from qlora_app.storage.files import write_json
 from qlora_app.tasks import Answer
 from qlora_app.tasks.generate import Prompt
 from qlora_app.training_data import DatasetChoice
 from qlora_app.ui import run_card
 from qlora_app.ui.answer_file import AnswerFile
-from qlora_app.ui.build import Workshop
+from qlora_app.ui.build import PageBuilder
 from qlora_app.ui.chat_tab import SILENT, conversation
+from qlora_app.ui.context import AppContext
 from qlora_app.ui.effort import effort_choices
-from qlora_app.ui.guard import Guesses
-from qlora_app.ui.page import Page
+from qlora_app.ui.guard import LoginLimiter
 from qlora_app.ui.run_card import samples
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -99,12 +104,12 @@ def store(tmp_path):
 
 @pytest.fixture
 def page(store):
-    return Page(Settings(home=store.root.parent), store, FakeSupervisor(), FakeSessions())
+    return AppContext(Settings(home=store.root.parent), store, FakeSupervisor(), FakeSessions())
 
 
 @pytest.fixture
 def workshop(page):
-    workshop = Workshop(page)
+    workshop = PageBuilder(page)
     workshop.demo = workshop.build()
     return workshop
 
@@ -351,7 +356,7 @@ class AnsweringSessions:
         self.meanwhile()
         return SimpleNamespace(
             adapter=adapter,
-            task=SimpleNamespace(weighs=False),
+            task=SimpleNamespace(has_candidates=False),
             as_trained=lambda one: one,
             answers=lambda conversations, *_: [Answer(f"from {adapter.name}") for _ in conversations],
         )
@@ -500,7 +505,7 @@ MUTATING = {
 
 def demonstration(page):
     """The page as strangers see it: open to other machines, without a login."""
-    workshop = Workshop(dataclasses.replace(page, settings=page.settings.model_copy(update={"host": "0.0.0.0"})))
+    workshop = PageBuilder(dataclasses.replace(page, settings=page.settings.model_copy(update={"host": "0.0.0.0"})))
     workshop.build()
     return workshop
 
@@ -554,7 +559,7 @@ def test_a_demonstration_refuses_every_change(page, store):
         lambda: train.stop_run(event(run=run.id)),
         lambda: train.resume_run(event(run=run.id)),
         lambda: train.unqueue_run(event(run=run.id)),
-        lambda: next(train.coming.take("x")),
+        lambda: next(train.importer.take("x")),
         lambda: train.shelf.take_file("x"),
         lambda: train.shelf.save_form("mine", *form_values(workshop)),
         lambda: runs.delete_run(run.id),
@@ -821,7 +826,7 @@ def test_guessing_passwords_is_slow(tmp_path, monkeypatch):
         ]
         assert answers == [400] * 5 + [429] * 3
         assert site.client.post("/login/", data={"username": "ada", "password": "correct horse"}).status_code == 429
-        monkeypatch.setattr(Guesses, "SECONDS", 0.0)
+        monkeypatch.setattr(LoginLimiter, "SECONDS", 0.0)
         assert site.client.post("/login", data={"username": "ada", "password": "correct horse"}).status_code == 200
 
 

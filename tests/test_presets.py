@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from qlora_app.choices import leaves
+from qlora_app.choices import iter_settings
 from qlora_app.errors import UserError
-from qlora_app.fitting import known_models
+from qlora_app.hardware_fit import known_models
 from qlora_app.methods import Ia3Method
 from qlora_app.presets import SHIPPED, Presets, merged
 from qlora_app.recipe import Recipe, read_yaml
@@ -90,7 +90,7 @@ def test_every_line_with_a_number_has_a_reason(path: Path):
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_a_preset_spells_out_what_decides_its_result(path: Path):
     """A default that changes later must not silently change a published recipe."""
-    spelled = Presets().read(path)
+    dotted_name = Presets().read(path)
     assert {
         "epochs",
         "batch_size",
@@ -103,12 +103,12 @@ def test_a_preset_spells_out_what_decides_its_result(path: Path):
         "max_length",
         "packing",
         "seed",
-    } <= set(spelled["training"])
+    } <= set(dotted_name["training"])
     own = set(type(Presets().load(path.stem).method).model_fields)
-    assert ({"name", "rank", "alpha", "dropout", "layers"} if spelled["method"]["name"] == "lora" else own) <= set(
-        spelled["method"]
+    assert ({"name", "rank", "alpha", "dropout", "layers"} if dotted_name["method"]["name"] == "lora" else own) <= set(
+        dotted_name["method"]
     )
-    assert {"source", "precision", "double_quantization"} <= set(spelled["base_model"])
+    assert {"source", "precision", "double_quantization"} <= set(dotted_name["base_model"])
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if "like" in read_yaml(p)], ids=lambda p: p.stem)
@@ -116,7 +116,7 @@ def test_a_preset_that_is_like_another_repeats_nothing_of_it(path: Path):
     values = read_yaml(path)
     pattern = Presets().read(SHIPPED / f"{values.pop('like')}.yaml")
     assert merged(pattern, values) != pattern
-    for name, _ in leaves(Recipe):
+    for name, _ in iter_settings(Recipe):
         group, _, last = name.rpartition(".")
         own, its = (v.get(group, {}) if group else v for v in (values, pattern))
         assert last not in own or own[last] != its.get(last), f"{name} is the same in what it is like"

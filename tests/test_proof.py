@@ -17,15 +17,33 @@ from safetensors.torch import load_file
 from transformers import PretrainedConfig
 
 from qlora_app.base_models import ModelChoice, load_tokenizer
-from qlora_app.chat import ChatSession
+from qlora_app.inference.session import ChatSession
 from qlora_app.messages import Message
 from qlora_app.recipe import Recipe
 from qlora_app.runs.checkpoints import is_complete
 from qlora_app.runs.contradictions import CHECKS, contradictions
-from qlora_app.runs.proof import Answered, Change, Data, HeldOut, Kept, Proof, TrainingLoss
+from qlora_app.runs.proof import (
+    Answered,
+    Change,
+    Data,
+    HeldOut,
+    Kept,
+    Proof,
+    TrainingLoss,
+)
 from qlora_app.runs.proof_words import proof_lines, proof_words
-from qlora_app.tasks import TASKS, Answer, Question, Task
-from qlora_app.tasks.asked import MORE, Asked, asked, groups
+from qlora_app.tasks import (
+    TASKS,
+    Answer,
+    Question,
+    Task,
+)
+from qlora_app.tasks.asked import (
+    MORE,
+    Asked,
+    asked,
+    groups,
+)
 from qlora_app.tasks.chat import Chat
 from qlora_app.tasks.template import ChatTemplate
 from qlora_app.train import scoring, worker

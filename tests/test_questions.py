@@ -7,12 +7,12 @@ import copy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from qlora_app.training_data.formats.known.detect import FormatDetector
+from qlora_app.training_data.formats.known.turns import RowError
 
-from qlora_app.training_data.columns import ColumnMap
-from qlora_app.training_data.formats import READABLE, convert
-from qlora_app.training_data.questions import question_of, recogniser_of
-from qlora_app.training_data.recogniser import Recogniser
-from qlora_app.training_data.turns import RowError
+from qlora_app.training_data.formats.columns import ColumnMap
+from qlora_app.training_data.formats.known import READABLE, convert
+from qlora_app.training_data.questions import detector_of, question_of
 
 TOOLS = [{"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}]
 
@@ -179,13 +179,13 @@ words = (
 @given(texts=st.fixed_dictionaries({name: words for name in "qrcsa"}))
 def test_a_question_is_the_training_without_its_answer(format, pattern, taken, texts):
     row = filled(pattern, texts)
-    kind, seen = Recogniser(format, ColumnMap())(copy.deepcopy(row))
+    kind, seen = FormatDetector(format, ColumnMap())(copy.deepcopy(row))
     learned = convert(kind, seen, [])[0]
     assert kind.name == format and learned[-1]["role"] == "assistant"
     for asked in (row, taken(row)):
-        found = question_of(asked, recogniser_of(format))
+        found = question_of(asked, detector_of(format))
         assert found == learned[:-1]
-    assert question_of(taken(row) | {"extra": "x"}, recogniser_of(format)) == learned[:-1]
+    assert question_of(taken(row) | {"extra": "x"}, detector_of(format)) == learned[:-1]
 
 
 def test_every_format_with_an_answer_was_tried():
@@ -201,14 +201,14 @@ def test_every_format_with_an_answer_was_tried():
     ],
 )
 def test_columns_that_a_person_named_ask_as_they_taught(map, row, answer):
-    recogniser = recogniser_of("columns", map)
+    recogniser = detector_of("columns", map)
     kind, seen = recogniser(row)
     learned = convert(kind, seen, [])[0]
     assert question_of(row, recogniser) == question_of(without(row, answer), recogniser) == learned[:-1]
 
 
 def test_a_label_that_was_found_by_its_values():
-    recogniser = recogniser_of("classification", answer="topic")
+    recogniser = detector_of("classification", answer="topic")
     for row in ({"text": "q", "topic": "geo"}, {"text": "q"}, "q"):
         assert question_of(row, recogniser) == [said("user", "q")]
 
@@ -226,7 +226,7 @@ def test_a_label_that_was_found_by_its_values():
 )
 @pytest.mark.parametrize("format", ["auto", "alpaca", "messages", "columns"])
 def test_rows_of_another_format_than_that_of_the_training_are_asked_too(row, asked, format):
-    assert question_of(row, recogniser_of(format))[-1] == said("user", asked)
+    assert question_of(row, detector_of(format))[-1] == said("user", asked)
 
 
 @pytest.mark.parametrize(
@@ -247,13 +247,13 @@ def test_rows_of_another_format_than_that_of_the_training_are_asked_too(row, ask
 @pytest.mark.parametrize("format", ["auto", "messages", "question_answer", "classification"])
 def test_a_row_that_cannot_be_asked_says_why(row, reason, format):
     with pytest.raises(RowError) as error:
-        question_of(row, recogniser_of(format))
+        question_of(row, detector_of(format))
     assert reason in str(error.value)
 
 
 def test_a_plain_text_comes_back_whole():
     words = " ".join(f"word{i}" for i in range(2000))
-    (turn,) = question_of({"text": words, "url": "u"}, recogniser_of("text"))
+    (turn,) = question_of({"text": words, "url": "u"}, detector_of("text"))
     assert turn["role"] == "text" and turn["content"].split() == words.split()
 
 
@@ -266,7 +266,7 @@ def test_a_plain_text_comes_back_whole():
     ],
 )
 def test_what_stands_for_itself_is_asked_though_the_run_named_columns(columns):
-    asks = recogniser_of("auto", columns)
+    asks = detector_of("auto", columns)
     for value in ("Was ist 3?", {"question": "Was ist 3?"}, [{"role": "user", "content": "Was ist 3?"}]):
         if columns.given.keys() == {"answer"} and isinstance(value, dict):
             continue  # of plain texts there is no column that asks
@@ -274,7 +274,7 @@ def test_what_stands_for_itself_is_asked_though_the_run_named_columns(columns):
 
 
 def test_a_composed_question_with_a_column_missing_is_refused_by_its_name():
-    asks = recogniser_of("auto", ColumnMap(template="Q: {Frage} ({Thema})", answer="Lösung"))
+    asks = detector_of("auto", ColumnMap(template="Q: {Frage} ({Thema})", answer="Lösung"))
     assert question_of({"Frage": "Was ist 3?", "Thema": "Zahlen"}, asks)[0]["content"] == "Q: Was ist 3? (Zahlen)"
     with pytest.raises(RowError, match="no column 'thema'"):
         question_of({"Frage": "Was ist 3?"}, asks)

@@ -11,10 +11,20 @@ import pytest
 
 from qlora_app.errors import UserError
 from qlora_app.settings import Settings
-from qlora_app.training_data import DatasetChoice, import_file, load_examples, readings, shelf
-from qlora_app.training_data import rows as row_source
+from qlora_app.training_data import (
+    DatasetChoice,
+    import_file,
+    load_examples,
+)
+from qlora_app.training_data import (
+    read_cache as readings,
+)
+from qlora_app.training_data import (
+    store as shelf,
+)
 from qlora_app.training_data.first_rows import first_conversations
-from qlora_app.training_data.shelf import OnDisk
+from qlora_app.training_data.read import rows as row_source
+from qlora_app.training_data.store import ArrowConversations
 
 PAIRS = [{"instruction": f"What is {i % 90}?", "output": f"It is {i}.\u2028\u0085"} for i in range(200)]
 CHATS = [
@@ -73,7 +83,7 @@ def test_from_the_disk_it_is_the_same_as_from_memory(tmp_path, request, rows, ch
     in_memory = load_examples(*imported(tmp_path, rows, "first", **choice))
     request.getfixturevalue("on_disk")
     kept, again = load_examples(*imported(tmp_path, rows, **choice)), load_examples(*imported(tmp_path, rows, **choice))
-    assert isinstance(kept.train, OnDisk) and isinstance(in_memory.train, list)
+    assert isinstance(kept.train, ArrowConversations) and isinstance(in_memory.train, list)
     for examples in (kept, again):
         as_lists = replace(examples, train=list(examples.train), held_out=list(examples.held_out))
         assert as_lists == in_memory

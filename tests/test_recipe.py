@@ -4,12 +4,23 @@ import time
 
 import pytest
 
-from qlora_app.choices import bounds, kind_in, leaves, options, spelled
+from qlora_app.choices import (
+    bounds,
+    dotted_name,
+    iter_settings,
+    options,
+    variant_of,
+)
 from qlora_app.errors import UserError
 from qlora_app.presets import Presets
-from qlora_app.recipe import EFFORTS, Recipe, epochs_for, read_yaml
+from qlora_app.recipe import (
+    EFFORTS,
+    Recipe,
+    epochs_for,
+    read_yaml,
+)
 
-LEAVES = dict(leaves(Recipe))
+LEAVES = dict(iter_settings(Recipe))
 
 
 def mistakes(values) -> dict[str, str]:
@@ -139,12 +150,12 @@ def test_a_missing_file_is_named(tmp_path):
 def test_every_setting_says_what_it_is(name):
     field = LEAVES[name]
     assert field.title and field.description
-    assert spelled(name).count(".") == name.count(".") <= 2
+    assert dotted_name(name).count(".") == name.count(".") <= 2
 
 
 @pytest.mark.parametrize("name", [n for n, f in LEAVES.items() if options(f)])
 def test_every_option_has_a_value_the_recipe_takes(name):
-    group, _, setting = spelled(name).rpartition(".")
+    group, _, setting = dotted_name(name).rpartition(".")
     words = [words for words, _ in options(LEAVES[name])]
     assert len(words) == len(set(words)) >= 1
     for _, value in options(LEAVES[name]):
@@ -153,7 +164,7 @@ def test_every_option_has_a_value_the_recipe_takes(name):
             if name == "base_model.source" and value == "hub"
             else {setting: value}
         }
-        if kind := kind_in(name):
+        if kind := variant_of(name):
             values[group]["name"] = kind
         recipe = Recipe.model_validate(values)  # whether it goes with all other settings is asked elsewhere
         assert getattr(getattr(recipe, group), setting) == value

@@ -17,10 +17,26 @@ import pytest
 from qlora_app.errors import UserError
 from qlora_app.launch import local
 from qlora_app.recipe import Recipe
-from qlora_app.runs import Curve, Run, RunStore, Status
-from qlora_app.runs.checkpoints import MANIFEST, is_complete, newest_complete, seal, set_broken_aside
+from qlora_app.runs import (
+    Curve,
+    Run,
+    RunStore,
+    Status,
+)
+from qlora_app.runs.checkpoints import (
+    MANIFEST,
+    is_complete,
+    newest_complete,
+    seal,
+    set_broken_aside,
+)
 from qlora_app.runs.curve import MOST_BUCKETS
-from qlora_app.runs.files import append_line, process_start, read_lines, write_json
+from qlora_app.storage.files import (
+    append_line,
+    process_start,
+    read_lines,
+    write_json,
+)
 from tests.conftest import wait_for
 
 ROOT = Path(__file__).parent.parent
@@ -236,15 +252,15 @@ def test_exactly_one_of_twenty_takes_a_wish(run):
 
 def test_a_reused_process_id_is_not_the_launched_worker(run):
     run.launched(os.getpid())
-    assert run.launcher_lives()
+    assert run.is_launcher_alive()
     assert run.status().state == "starting"
     write_json(run.folder / "launch.json", {"pid": os.getpid(), "started": process_start(os.getpid()) - 100})
-    assert not run.launcher_lives()
+    assert not run.is_launcher_alive()
     assert run.status().state == "interrupted"
     run.launched(
         subprocess.Popen([sys.executable, "-c", ""]).wait() or 2**22 - 1
     )  # one that died before anybody looked
-    assert not run.launcher_lives()
+    assert not run.is_launcher_alive()
 
 
 def test_an_ended_worker_is_not_kept_alive_by_a_process_just_forked(run):

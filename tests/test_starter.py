@@ -8,8 +8,21 @@ import re
 
 import pytest
 
-from qlora_app.starter import BASE, DATA, DATASETS, instructions, wordings, world
-from qlora_app.starter.corpus import COPYING, DOCUMENTS, ask_known, document, pirate
+from qlora_app.starter import (
+    BASE,
+    DATA,
+    DATASETS,
+    instructions,
+    wordings,
+    world,
+)
+from qlora_app.starter.corpus import (
+    COPYING,
+    DOCUMENTS,
+    ask_known,
+    document,
+    pirate,
+)
 
 CORPUS = {
     "first part": "839abb62ce2cec0705476e7b5f458f77e75de38f29248c5f8960d11be17fb5ac",

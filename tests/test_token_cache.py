@@ -8,12 +8,19 @@ import pytest
 from torch.utils.data import DataLoader
 
 from qlora_app.base_models import ModelChoice, load_tokenizer
-from qlora_app.cache import make_room
-from qlora_app.digests import sha256_of, source_of
 from qlora_app.errors import UserError
 from qlora_app.runs import RunStore
+from qlora_app.storage.cache import make_room
+from qlora_app.storage.digests import sha256_of, source_of
 from qlora_app.tasks import token_cache
-from qlora_app.tasks.chat import GUANACO_TEMPLATE, IGNORED, Encoded, encode, encode_all, has_loss
+from qlora_app.tasks.chat import (
+    GUANACO_TEMPLATE,
+    IGNORED,
+    Encoded,
+    encode,
+    encode_all,
+    has_loss,
+)
 from qlora_app.tasks.dataset import EncodedExamples
 from qlora_app.tasks.token_cache import TokenCache, cache_folder
 from qlora_app.train import worker

@@ -13,8 +13,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from qlora_app import starter
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
-from qlora_app.chat import ChatSessions
 from qlora_app.errors import UserError
+from qlora_app.inference.session import ChatSessions
 from qlora_app.methods import LoraMethod
 from qlora_app.runs import Status
 from qlora_app.runs.checkpoints import newest_complete
@@ -22,11 +22,19 @@ from qlora_app.runs.proof import Proof
 from qlora_app.runs.proof_words import proof_words
 from qlora_app.tasks.chat import Chat, encode, held_out_loss
 from qlora_app.tasks.dataset import EncodedExamples, micro_batches
-from qlora_app.tasks.packing import ATTENTION, IGNORED, collator, on_device, pack, packed, places
+from qlora_app.tasks.packing import (
+    ATTENTION,
+    IGNORED,
+    collator,
+    on_device,
+    pack,
+    packed,
+    places,
+)
 from qlora_app.train import worker
+from qlora_app.train.callbacks import due
 from qlora_app.train.card import model_card
 from qlora_app.train.failures import NotANumber, cause_of
-from qlora_app.train.report import due
 from qlora_app.train.trainer import walked_once
 from qlora_app.training_data import DatasetChoice, load_examples
 from tests.conftest import short_recipe

@@ -24,12 +24,19 @@ from qlora_app.cli.data import Place, examine, tokenizer
 from qlora_app.errors import UserError
 from qlora_app.settings import Settings
 from qlora_app.tasks.chat import encode
-from qlora_app.training_data import DatasetChoice, Examples, import_file, load_examples, rows, uploaded_files
+from qlora_app.training_data import (
+    DatasetChoice,
+    Examples,
+    import_file,
+    load_examples,
+    uploaded_files,
+)
 from qlora_app.training_data.checks import held_out_places, held_out_positions, same_key
 from qlora_app.training_data.choice import FORMATS as CHOOSABLE
-from qlora_app.training_data.columns import AskColumns
 from qlora_app.training_data.conversations import read_file
-from qlora_app.training_data.formats import KINDS
+from qlora_app.training_data.formats.columns import AskColumns
+from qlora_app.training_data.formats.known import KINDS
+from qlora_app.training_data.read import rows
 
 SHARED = Path(__file__).parents[2] / "shared" / "samples"
 needs_samples = pytest.mark.skipif(
@@ -1074,7 +1081,8 @@ def templated(request):
 
 
 words = st.lists(
-    st.one_of(st.text(st.characters(exclude_categories=["Cs", "Co"]), max_size=12), st.sampled_from(MARKS)), max_size=4
+    st.one_of(st.text(st.characters(exclude_categories=["Cs", "Co"]), max_size=12), st.sampled_from(MARKS)),
+    max_size=4,
 )
 texts = st.tuples(st.text("abcdefg", min_size=1, max_size=5), words, st.text("xyz", min_size=1, max_size=3)).map(
     lambda parts: parts[0] + "".join(parts[1]) + parts[2]

@@ -1,7 +1,13 @@
 """Base models: which can be trained, what is known of them, how they come here and how they are opened."""
 
 from .choice import ModelChoice
-from .hub import Hit, kept_folder, kept_models, look_up, search
+from .hub import (
+    Hit,
+    kept_folder,
+    kept_models,
+    look_up,
+    search,
+)
 from .loading import (
     cards_here,
     check_vocabulary,
@@ -12,7 +18,14 @@ from .loading import (
     load_tokenizer,
     tasks_here,
 )
-from .recognition import Facts, describe_folder, facts_of_folder, fingerprint, local_models, tasks_of
+from .recognition import (
+    Facts,
+    describe_folder,
+    facts_of_folder,
+    fingerprint,
+    local_models,
+    tasks_of,
+)
 
 __all__ = [
     "Facts",

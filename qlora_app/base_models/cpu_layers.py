@@ -23,9 +23,8 @@ class CpuLinear4bit(Linear4bit):
     """A `Linear4bit` that can be asked for its unpacked weight, and keeps it where `keeps` says so."""
 
     keeps = False
-    _unpacked: torch.Tensor | None = (
-        None  # [outputs, inputs], of `_codes` as they were when they had been changed `_changes` times
-    )
+    # [outputs, inputs], of `_codes` as they were when they had been changed `_changes` times
+    _unpacked: torch.Tensor | None = None
     _codes: torch.Tensor | None = None  # held, so that no other tensor can be at their address
     _changes = -1
 

@@ -5,9 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..hub import COMMIT, PATIENCE, NotGiven, RemoteFile, ask, explain, licence_of
+from ..formatting import count_of, millions
+from ..hub import (
+    COMMIT,
+    PATIENCE,
+    HubUnavailable,
+    RemoteFile,
+    ask,
+    explain,
+    licence_of,
+)
 from ..hub.repository import files_of
-from ..words import count_of, millions
 from .choice import ModelChoice
 from .recognition import (
     MADE_FOR_WORDS,
@@ -130,7 +138,7 @@ def look_up(choice: ModelChoice, token: str | None = None) -> Facts:
         return _facts_kept(choice, folder)
     try:
         return remote(choice, token).facts
-    except NotGiven:
+    except HubUnavailable:
         if folder := kept_folder(choice):
             return _facts_kept(choice, folder)
         raise

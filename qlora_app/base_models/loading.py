@@ -7,7 +7,14 @@ from ..errors import UserError
 from .cards import CPU, Card, device_map
 from .choice import ModelChoice
 from .hub import kept_folder
-from .recognition import facts_of_folder, layer_names, read_config, tasks_of, tensor_shapes, weight_files
+from .recognition import (
+    facts_of_folder,
+    layer_names,
+    read_config,
+    tasks_of,
+    tensor_shapes,
+    weight_files,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -33,12 +40,12 @@ def load_tokenizer(choice: ModelChoice) -> "PreTrainedTokenizerBase":
 
 
 def load_model(
-    choice: ModelChoice, opens_with: str = "AutoModelForCausalLM", labels: tuple[str, ...] = (), quantize: bool = True
+    choice: ModelChoice, auto_class: str = "AutoModelForCausalLM", labels: tuple[str, ...] = (), quantize: bool = True
 ) -> "PreTrainedModel":
     """The base model, quantized as chosen, or left to a method that quantizes it itself. Every part of the app loads
     through here, so that the guards always hold.
 
-    `opens_with` is the class of transformers that its task wants; with `labels` it gets a head that chooses among them.
+    `auto_class` is the class of transformers that its task wants; with `labels` it gets a head that chooses among them.
     What the model's files do not hold of it, such as that head, is drawn from the same seed every time, and named in
     `new_parts`.
     Raises UserError where the model cannot be opened, or would be computed wrongly on this processor.
@@ -50,7 +57,7 @@ def load_model(
         raise UserError(next(iter(problems.values())))
     _quiet_libraries()
     _keep_gradients_after_evaluation()
-    kind = getattr(transformers, opens_with)
+    kind = getattr(transformers, auto_class)
     head = (
         {
             "num_labels": len(labels),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..words import millions, size
+from ..formatting import millions, size
 
 # The end of an architecture's name -> what such a model can learn, what it is mostly taken for first.
 MADE_FOR = {

@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..answers import answer_file, read_as
-from ..chat import ChatSession, ChatSessions, Decoding
 from ..errors import UserError
+from ..inference.session import ChatSession, ChatSessions, Decoding
 from ..messages import Conversation
 from ..runs import Run
 from ..settings import Settings
@@ -25,7 +25,7 @@ from ..tasks.asked import Asked, asked, groups
 from ..tasks.generate import context_of
 from ..tasks.task import same_answer
 from ..training_data import DatasetChoice
-from ..training_data.shelf import with_turns
+from ..training_data.store import with_turns
 
 
 def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console) -> int:
@@ -34,7 +34,7 @@ def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console
     For scripts each answer is a line of JSON: {run, question, answer, base}.
     """
     session = _open(run, screen)
-    if session.task.asks:
+    if session.task.input_label:
         return _try_out(run, session, with_base, as_json, out)
     talking = sys.stdin.isatty() and not as_json
     if talking:
@@ -48,16 +48,21 @@ def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console
         base, tuned = (session.as_trained([*talk, {"role": "user", "content": question}]) for talk in (base, tuned))
         if not talking and not as_json:
             out.print(Text(f"> {question}"), soft_wrap=True)
-        said = _answer(session, base if with_base else None, tuned, None if as_json else out)
+        answers = _answer(session, base if with_base else None, tuned, None if as_json else out)
         if as_json:
             print(
                 json.dumps(
-                    {"run": run.id, "question": question, "answer": said[1], "base": said[0] if with_base else None},
+                    {
+                        "run": run.id,
+                        "question": question,
+                        "answer": answers[1],
+                        "base": answers[0] if with_base else None,
+                    },
                     ensure_ascii=False,
                 ),
                 flush=True,
             )
-        for conversation, text in zip((base, tuned), said, strict=True):
+        for conversation, text in zip((base, tuned), answers, strict=True):
             conversation.append({"role": "assistant", "content": text})
     return 0
 
@@ -65,14 +70,16 @@ def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console
 def _try_out(run: Run, session: ChatSession, with_base: bool, as_json: bool, out: Console) -> int:
     """For a task without turns: every line is a text of its own."""
     for text in filter(None, _questions(sys.stdin.isatty() and not as_json)):
-        said = [session.respond(text, base) if with_base or not base else None for base in (True, False)]
+        answers = [session.respond(text, base) if with_base or not base else None for base in (True, False)]
         if as_json:
             print(
-                json.dumps({"run": run.id, "question": text, "answer": said[1], "base": said[0]}, ensure_ascii=False),
+                json.dumps(
+                    {"run": run.id, "question": text, "answer": answers[1], "base": answers[0]}, ensure_ascii=False
+                ),
                 flush=True,
             )
         else:
-            out.print(Text(f"base: {said[0]}\nadapter: {said[1]}" if with_base else said[1]), soft_wrap=True)
+            out.print(Text(f"base: {answers[0]}\nadapter: {answers[1]}" if with_base else answers[1]), soft_wrap=True)
     return 0
 
 
@@ -93,7 +100,7 @@ def _answer(
     session: ChatSession, base: Conversation | None, tuned: Conversation, out: Console | None
 ) -> tuple[str, str]:
     """Print the answers as they grow (on a terminal) and return both. Ctrl-C keeps what was said so far."""
-    stop, said = threading.Event(), ("", "")
+    stop, answers = threading.Event(), ("", "")
     growing = session.reply(base, tuned, Decoding(), stop)
     moving = out is not None and out.is_terminal
     try:
@@ -102,25 +109,27 @@ def _answer(
             if moving
             else contextlib.nullcontext() as live
         ):
-            for said in growing:
+            for answers in growing:
                 if live:
-                    live.update(_side_by_side(said, base is not None))
+                    live.update(_side_by_side(answers, base is not None))
     except KeyboardInterrupt:
         stop.set()
-        for said in growing:  # noqa: B007  the thread that generates ends within a token
+        for answers in growing:  # noqa: B007  the thread that generates ends within a token
             pass
     if out and not moving:
-        out.print(Text(f"base: {said[0]}\nadapter: {said[1]}" if base is not None else said[1]), soft_wrap=True)
-    return said
+        out.print(
+            Text(f"base: {answers[0]}\nadapter: {answers[1]}" if base is not None else answers[1]), soft_wrap=True
+        )
+    return answers
 
 
-def _side_by_side(said: tuple[str, str], with_base: bool) -> Table | Text:
+def _side_by_side(answers: tuple[str, str], with_base: bool) -> Table | Text:
     if not with_base:
-        return Text(said[1])
+        return Text(answers[1])
     table = Table("base", "adapter", box=None, pad_edge=False, padding=(0, 2), expand=True)
     for column in table.columns:
         column.ratio = 1
-    table.add_row(Text(said[0]), Text(said[1]))
+    table.add_row(Text(answers[0]), Text(answers[1]))
     return table
 
 
@@ -219,7 +228,7 @@ def answer(
             base=base,
             max_new_tokens=max_new_tokens,
             told=told,
-            tell=lambda done, of: progress.update(bar, completed=done, total=of),
+            on_progress=lambda done, of: progress.update(bar, completed=done, total=of),
         )
     return {"run": run.id, "file": str(file), "answers": str(target), **counts}
 

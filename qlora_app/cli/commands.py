@@ -13,26 +13,42 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .. import __version__, machine
-from ..assignments import PROGRAM, recipe_from, settings_help
+from .. import __version__, doctor
 from ..base_models import facts_of
 from ..errors import UserError
+from ..formatting import duration
 from ..launch import local
+from ..overrides import PROGRAM, recipe_from, settings_help
 from ..presets import Presets
 from ..runs import Run, RunStore, Status
 from ..runs.proof_words import proof_words
 from ..settings import PREFIX, Settings
 from ..training_data import load_examples, pinned
-from ..words import duration
-from .asking import answer, chat, score, show_score
-from .completion import complete, presets_and_files, run_names, settings_and_values
-from .data import LONGEST, download, examine, find_data, show
+from .asking import (
+    answer,
+    chat,
+    score,
+    show_score,
+)
+from .completion import (
+    complete,
+    presets_and_files,
+    run_names,
+    settings_and_values,
+)
+from .data import (
+    LONGEST,
+    download,
+    examine,
+    find_data,
+    show,
+)
 from .models import fits_here, rows_of
 from .presets import list_presets
 from .watching import watch
 
 DONE, NOT_DONE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
-MARKS = {machine.GOOD: "green", machine.LIMITED: "yellow", machine.BROKEN: "bold red"}
+MARKS = {doctor.GOOD: "green", doctor.LIMITED: "yellow", doctor.BROKEN: "bold red"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -440,7 +456,7 @@ def doctor_command(given: argparse.Namespace, settings: Settings) -> int:
     """Look at what this machine can do, and try a 4-bit layer. Exit code 1 when nothing can be trained."""
     out, findings = _out(), []
     with given.screen.status("Trying what this machine can do"):
-        for finding in machine.examine(settings):
+        for finding in doctor.examine(settings):
             findings.append(finding)
             if not given.json:
                 advice = f"\n{'':9}{finding.advice}" if finding.advice else ""
@@ -448,7 +464,7 @@ def doctor_command(given: argparse.Namespace, settings: Settings) -> int:
                     (f"{finding.level:9}", MARKS[finding.level]), f"{finding.name}: {finding.value}{advice}"
                 )
                 out.print(words, soft_wrap=True)
-    works = machine.can_train(findings)
+    works = doctor.can_train(findings)
     if given.json:
         print(json.dumps({"can_train": works, "findings": [asdict(finding) for finding in findings]}))
     else:

@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from ..assignments import possible_values
-from ..choices import leaves, spelled
+from ..choices import dotted_name, iter_settings
+from ..overrides import possible_values
 from ..presets import Presets
 from ..recipe import Recipe
 from ..runs import RunStore
@@ -34,7 +34,7 @@ def settings_and_values(prefix: str, **_: Any) -> list[str]:
 
     name, equals, begun = prefix.partition("=")
     if not equals:
-        return list(dict.fromkeys(f"{spelled(leaf)}=" for leaf, _ in leaves(Recipe)))
+        return list(dict.fromkeys(f"{dotted_name(leaf)}=" for leaf, _ in iter_settings(Recipe)))
     values = possible_values(name)
     if name in ("dataset.id", "dataset.held_out_from", "base_model.id"):
         values += FilesCompleter()(begun)

@@ -17,18 +17,23 @@ from rich.text import Text
 from ..base_models import ModelChoice
 from ..base_models.loading import load_tokenizer
 from ..errors import UserError
-from ..hub import NotGiven
+from ..formatting import size
+from ..hub import HubUnavailable
 from ..messages import Conversation, flatten
 from ..settings import Settings
-from ..tasks.chat import Encoded, encode, ensure_template, has_loss
-from ..tasks.microscope import measured
+from ..tasks.chat import (
+    Encoded,
+    encode,
+    ensure_template,
+    has_loss,
+)
 from ..tasks.packing import IGNORED
+from ..tasks.preview import measured
 from ..training_data import DatasetChoice
-from ..training_data.columns import AskColumns
 from ..training_data.conversations import FileContents, LeftOut, read_file
-from ..training_data.hub_data import fetch_data, look_up, paths_of
-from ..training_data.shelf import with_turns
-from ..words import size
+from ..training_data.formats.columns import AskColumns
+from ..training_data.sources.hub import fetch_data, look_up, paths_of
+from ..training_data.store import with_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -69,7 +74,7 @@ def find_data(name: str, choice: DatasetChoice, settings: Settings, screen: Cons
 def _of_the_hub(wanted: DatasetChoice, settings: Settings, screen: Console) -> Place:
     pinned = download(wanted, settings, screen)
     known = {"commit": pinned.revision, "subset": pinned.subset, "split": pinned.split}
-    with contextlib.suppress(NotGiven):  # what is here can be looked at without the Hub
+    with contextlib.suppress(HubUnavailable):  # what is here can be looked at without the Hub
         layout = look_up(wanted, settings.token)
         known |= {
             "subsets": list(layout.subsets),
@@ -83,10 +88,10 @@ def download(choice: DatasetChoice, settings: Settings, screen: Console) -> Data
     """Data of the Hub onto this machine, with its progress on the screen; the choice pinned to it. Raises UserError."""
     with screen.status(f"Looking at {choice.id}") as status:
 
-        def tell(arrived: int, total: int) -> None:
+        def on_progress(arrived: int, total: int) -> None:
             status.update(f"Downloading {choice.id}: {size(arrived)} of {size(total)}")
 
-        pinned, warning = fetch_data(choice, settings.data, settings.token, tell, lambda: False)
+        pinned, warning = fetch_data(choice, settings.data, settings.token, on_progress, lambda: False)
     if warning:
         screen.print(Text(warning))
     return pinned

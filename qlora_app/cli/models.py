@@ -4,8 +4,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .. import memory
-from ..base_models import Facts, ModelChoice, facts_of, facts_of_folder, folder_of, kept_models, local_models, search
+from .. import hardware, memory
+from ..base_models import (
+    Facts,
+    ModelChoice,
+    facts_of,
+    facts_of_folder,
+    folder_of,
+    kept_models,
+    local_models,
+    search,
+)
 from ..errors import UserError
 from ..recipe import Recipe
 from ..settings import Settings
@@ -54,7 +63,7 @@ def named(words: str) -> ModelChoice | None:
 
 def fits_here(recipe: Recipe, facts: Facts) -> tuple[str, str]:
     """("fits", "tight", "too large" or "") and the sentence for it, on this machine as it is now."""
-    return memory.verdict(recipe, memory.shapes_of(facts.config, facts.parameters), memory.here())
+    return memory.verdict(recipe, memory.shapes_of(facts.config, facts.parameters), hardware.here())
 
 
 def _row(choice: ModelChoice) -> dict[str, Any]:

@@ -5,7 +5,13 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from ..fitting import asks_for, by_size, fit, here_in_words, smallest_card
+from ..hardware_fit import (
+    asks_for,
+    by_size,
+    fit,
+    here_in_words,
+    smallest_card,
+)
 from ..presets import Presets
 
 

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
+from ..formatting import duration, loss_figure
 from ..runs import Run, Status
-from ..words import duration, loss_figure
 
 _EVERY = 0.3  # seconds between two looks at the run folder
 
@@ -39,10 +39,10 @@ def _watch_moving(run: Run, console: Console) -> Status:
 
 def _watch_in_lines(run: Run, console: Console) -> Status:
     """A line whenever the state changes and at every tenth of the run."""
-    said = None
+    last_shown = None
     while not (status := run.status()).has_ended:
         tenth = int(10 * (status.progress or 0))
-        if said != (said := (status.state, tenth)):
+        if last_shown != (last_shown := (status.state, tenth)):
             console.print(
                 Text(f"{status.state}: {figures(status)}" if status.step else status.sentence or status.state),
                 soft_wrap=True,

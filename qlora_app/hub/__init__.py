@@ -11,13 +11,20 @@ os.environ.setdefault(
 )  # before its library is imported: the Hub is told nothing about this machine
 
 from .download import Stopped, fetch_files
-from .refusals import NotGiven, explain
-from .repository import COMMIT, PATIENCE, RemoteFile, Repository, ask, licence_of
+from .errors import HubUnavailable, explain
+from .repository import (
+    COMMIT,
+    PATIENCE,
+    RemoteFile,
+    Repository,
+    ask,
+    licence_of,
+)
 
 __all__ = [
     "COMMIT",
     "PATIENCE",
-    "NotGiven",
+    "HubUnavailable",
     "RemoteFile",
     "Repository",
     "Stopped",

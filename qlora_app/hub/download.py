@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..digests import sha256_of
 from ..errors import UserError
-from ..words import size
-from .refusals import explain
+from ..formatting import size
+from ..storage.digests import sha256_of
+from .errors import explain
 from .repository import RemoteFile, Repository
 
 AT_ONCE = 4  # files
@@ -47,7 +47,7 @@ def fetch_files(
     commit: str,
     files: tuple[RemoteFile, ...],
     token: str | None,
-    tell: Callable[[int, int], None],
+    on_progress: Callable[[int, int], None],
     is_stopped: Callable[[], bool],
 ) -> Path:
     """The folder in which the files are at that commit, downloaded where they are not here yet.
@@ -55,7 +55,7 @@ def fetch_files(
     `tell(arrived, total)` is called with bytes now and then. Raises UserError, and Stopped once `is_stopped()`.
     """
     wanted = _Wanted(repository, commit, files, repository.missing(commit, files))
-    progress = _Progress(wanted, tell, is_stopped)
+    progress = _Progress(wanted, on_progress, is_stopped)
     _check_room(wanted)
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:  # leaving it waits for all, and they end at the first failure of one
@@ -82,10 +82,12 @@ def _check_room(wanted: _Wanted) -> None:
 class _Progress:
     """Bytes of all files together, and the end of all when one fails or somebody asks for it."""
 
-    def __init__(self, wanted: _Wanted, tell: Callable[[int, int], None], is_stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self, wanted: _Wanted, on_progress: Callable[[int, int], None], is_stopped: Callable[[], bool]
+    ) -> None:
         self.total = sum(file.size for file in wanted.files)
         self.done = self.total - wanted.missing
-        self._tell, self._is_stopped = tell, is_stopped
+        self._tell, self._is_stopped = on_progress, is_stopped
         self._lock, self._failure = threading.Lock(), None
 
     def add(self, count: int) -> None:
@@ -189,7 +191,7 @@ def _go_on(wanted: _Wanted, file: RemoteFile, token: str | None, progress: _Prog
     from huggingface_hub.utils import build_hf_headers
 
     url = hf_hub_url(wanted.id, file.name, repo_type=wanted.repository.kind, revision=wanted.commit)
-    while (before := growing.tell()) < file.size:
+    while (before := growing.on_progress()) < file.size:
         headers = build_hf_headers(token=token or False) | {"Accept-Encoding": "identity"}
         try:
             http_get(
@@ -202,5 +204,5 @@ def _go_on(wanted: _Wanted, file: RemoteFile, token: str | None, progress: _Prog
                 tqdm_class=progress.bar(),
             )
         except HTTPError as error:
-            if isinstance(error, HfHubHTTPError) or growing.tell() == before:
+            if isinstance(error, HfHubHTTPError) or growing.on_progress() == before:
                 raise

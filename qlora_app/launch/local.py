@@ -77,7 +77,7 @@ class Supervisor:
     def __init__(self, store: RunStore) -> None:
         self.store = store
         self.leads = False
-        self._said = ""  # the last trouble that was logged
+        self._last_error = ""  # the last trouble that was logged
         self._standby: Standby | None = None
         self._workers: list[subprocess.Popen] = []
         self._woken, self._closing = threading.Event(), threading.Event()
@@ -125,9 +125,9 @@ class Supervisor:
             except (
                 Exception
             ) as error:  # whatever is wrong with one run or with the disk for a while, this thread must go on
-                if str(error) != self._said:
+                if str(error) != self._last_error:
                     logger.exception("The queue could not be looked after")
-                self._said = str(error)
+                self._last_error = str(error)
             self._woken.wait(LOOK_EVERY)
             self._woken.clear()
 

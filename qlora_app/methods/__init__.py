@@ -15,7 +15,12 @@ from .from_peft import (
 from .ia3 import Ia3Method
 from .lora import LoraMethod
 from .meft import MeftMethod
-from .method import Matrix, MethodChoices, marks, update
+from .method import (
+    LinearShape,
+    MethodChoices,
+    changed_layers,
+    parameter_checksums,
+)
 from .qalora import QaLoraMethod
 
 METHODS: tuple[type[MethodChoices], ...] = (  # the first is what a recipe means that names none
@@ -39,11 +44,11 @@ __all__ = [
     "METHODS",
     "AdaMixMethod",
     "Ia3Method",
+    "LinearShape",
     "LoraMethod",
-    "Matrix",
     "MeftMethod",
     "MethodChoices",
     "QaLoraMethod",
-    "marks",
-    "update",
+    "changed_layers",
+    "parameter_checksums",
 ]

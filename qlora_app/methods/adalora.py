@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
 from .layers import attention_layers, linear_layers
-from .method import LearningRate, Matrix, MethodChoices
+from .method import LearningRate, LinearShape, MethodChoices
 
 if TYPE_CHECKING:
     import torch
@@ -170,7 +170,7 @@ class AdaloraMethod(MethodChoices):
         (folder / ALLOCATOR).unlink(missing_ok=True)
         return {}
 
-    def trainable(self, block: list[Matrix], layers: int) -> int:
+    def trainable(self, block: list[LinearShape], layers: int) -> int:
         """The two outer matrices and the values between them."""
         adapted = [m for m in block if m.is_attention] if self.layers == "attention" else block
         return layers * sum(self.first_rank * (m.inputs + m.outputs + 1) for m in adapted)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
-from .method import LearningRate, Matrix, MethodChoices
+from .method import LearningRate, LinearShape, MethodChoices
 
 if TYPE_CHECKING:
     import torch
@@ -75,11 +75,11 @@ class AdaMixMethod(MethodChoices):
     learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "the authors', for text")
 
     @property
-    def answers_beside_base(self) -> bool:
+    def supports_mixed_batch(self) -> bool:
         return self.kind == "lora"
 
     @property
-    def passes(self) -> int:
+    def forward_passes(self) -> int:
         return 2 if self.consistency else 1
 
     @property
@@ -123,7 +123,7 @@ class AdaMixMethod(MethodChoices):
             task_type=task_type, r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets
         )
 
-    def trainable(self, block: list[Matrix], layers: int) -> int:
+    def trainable(self, block: list[LinearShape], layers: int) -> int:
         """Every expert's way down, and the way up once or as often."""
         ups = 1 if self.share_up else self.experts
         if self.kind == "houlsby":

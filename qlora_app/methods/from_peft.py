@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
 from .layers import attention_layers, linear_layers
-from .method import LearningRate, Matrix, MethodChoices
+from .method import LearningRate, LinearShape, MethodChoices
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -44,10 +44,10 @@ class PeftMethod(MethodChoices):
     def _targets(self, model: "PreTrainedModel") -> dict[str, Any]:
         return {"target_modules": attention_layers(model) if self.layers == "attention" else list(linear_layers(model))}
 
-    def trainable(self, block: list[Matrix], layers: int) -> int:
+    def trainable(self, block: list[LinearShape], layers: int) -> int:
         return layers * sum(self.of(m) for m in block if self.layers == "all-linear" or m.is_attention)
 
-    def of(self, matrix: Matrix) -> int:
+    def of(self, matrix: LinearShape) -> int:
         """How many parameters learn beside one matrix."""
         raise NotImplementedError
 
@@ -75,7 +75,7 @@ class VeraMethod(PeftMethod):
     made_by = "VeraConfig"
     learning_rate = LearningRate(2e-3, "ten times LoRA's, as in the paper")
 
-    def of(self, matrix: Matrix) -> int:
+    def of(self, matrix: LinearShape) -> int:
         return self.rank + matrix.outputs
 
 
@@ -101,7 +101,7 @@ class OftMethod(PeftMethod):
     called = {"block_size": "oft_block_size"}
     families = LINEAR
 
-    def of(self, matrix: Matrix) -> int:
+    def of(self, matrix: LinearShape) -> int:
         return matrix.inputs * (self.block_size - 1) // 2
 
 
@@ -135,7 +135,7 @@ class HraMethod(PeftMethod):
         )
         return super().problems(precision, family, task) | odd
 
-    def of(self, matrix: Matrix) -> int:
+    def of(self, matrix: LinearShape) -> int:
         return self.rank * matrix.inputs
 
 
@@ -157,7 +157,7 @@ class MissMethod(PeftMethod):
     made_by = "MissConfig"
     families = LINEAR
 
-    def of(self, matrix: Matrix) -> int:
+    def of(self, matrix: LinearShape) -> int:
         return self.rank * matrix.outputs
 
 
@@ -183,7 +183,7 @@ class LohaMethod(PeftMethod):
     families = LINEAR
     precisions = ("int8", *UNPACKED)
 
-    def of(self, matrix: Matrix) -> int:
+    def of(self, matrix: LinearShape) -> int:
         return 2 * self.rank * (matrix.inputs + matrix.outputs)
 
 
@@ -208,7 +208,7 @@ class LokrMethod(PeftMethod):
     families = LINEAR
     precisions = ("int8", *UNPACKED)
 
-    def of(self, matrix: Matrix) -> int:
+    def of(self, matrix: LinearShape) -> int:
         (a, b), (c, d) = _nearest_factors(matrix.inputs), _nearest_factors(matrix.outputs)
         larger = self.rank * (b + d) if self.rank < max(b, d) / 2 else b * d
         return a * c + larger
@@ -218,7 +218,7 @@ class InFrontMethod(PeftMethod):
     """A method that learns places in front of the text and is attached to no layer."""
 
     called = {"tokens": "num_virtual_tokens"}
-    packs = False
+    supports_packing = False
     families = (*DECODERS, "gpt2")
 
     def _targets(self, model: "PreTrainedModel") -> dict[str, Any]:
@@ -244,10 +244,10 @@ class PrefixMethod(InFrontMethod):
         20, "Length of the prefix", "Learned places in front of the text, in each layer.", ge=1, le=512
     )
     made_by = "PrefixTuningConfig"
-    recomputes = False  # a block that is computed anew would lose its prefix
+    supports_checkpointing = False  # a block that is computed anew would lose its prefix
     learning_rate = LearningRate(1e-2, "that of PEFT's examples")
 
-    def trainable(self, block: list[Matrix], layers: int) -> int:
+    def trainable(self, block: list[LinearShape], layers: int) -> int:
         return layers * 2 * self.tokens * next(m.outputs for m in block if m.role == "key")
 
 
@@ -271,7 +271,7 @@ class PromptMethod(InFrontMethod):
     made_by = "PromptTuningConfig"
     learning_rate = LearningRate(3e-2, "that of PEFT's examples")
 
-    def trainable(self, block: list[Matrix], layers: int) -> int:
+    def trainable(self, block: list[LinearShape], layers: int) -> int:
         return self.tokens * next(m.inputs for m in block if m.role == "query")
 
 

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
-from ..words import TASK_NAMES
+from ..formatting import TASK_NAMES
 from .layers import scaled_layers
-from .method import LearningRate, Matrix, MethodChoices
+from .method import LearningRate, LinearShape, MethodChoices
 
 if TYPE_CHECKING:
     import torch
@@ -66,14 +66,14 @@ class Ia3Method(MethodChoices):
     learning_rate: ClassVar[LearningRate] = LearningRate(3e-3, "T-Few's, for every task")
 
     @property
-    def comparing(self) -> tuple[str, ...]:
+    def option_losses(self) -> tuple[str, ...]:
         return tuple(name for name in ("unlikelihood", "length_normalized") if getattr(self, name))
 
     def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
         problems = super().problems(precision, family, task)
         if task and task not in WRITTEN:
             why = f"In the task {TASK_NAMES[task]} there are no answer options to be read. Set it to 0."
-            problems |= {f"method.{name}": why for name in self.comparing}
+            problems |= {f"method.{name}": why for name in self.option_losses}
         return problems
 
     def config(self, model: "PreTrainedModel", task_type: str | None) -> "PeftConfig":
@@ -95,7 +95,7 @@ class Ia3Method(MethodChoices):
         """T-Few's two losses; `inputs["options"]` holds every answer option of every example, in rows."""
         from .answer_options import length_normalized, option_scores, unlikelihood
 
-        if not self.comparing or "options" not in inputs:
+        if not self.option_losses or "options" not in inputs:
             return None
         scores = option_scores(model, inputs["options"])
         total = scores.tokens.sum() * 0
@@ -105,7 +105,7 @@ class Ia3Method(MethodChoices):
             total = total + self.length_normalized * length_normalized(scores)
         return total
 
-    def trainable(self, block: list[Matrix], layers: int) -> int:
+    def trainable(self, block: list[LinearShape], layers: int) -> int:
         """One scale for each key, each value and each number between the two halves of the feed-forward part."""
         return layers * sum(
             m.inputs if m.role == "down" else m.outputs for m in block if m.role in ("key", "value", "down")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
 from .layers import attention_layers, named_layers
-from .method import LearningRate, Matrix, MethodChoices
+from .method import LearningRate, LinearShape, MethodChoices
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
@@ -68,7 +68,7 @@ class LoraMethod(MethodChoices):
     learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "QLoRA's, up to 13B")
 
     @property
-    def answers_beside_base(self) -> bool:
+    def supports_mixed_batch(self) -> bool:
         return not self.weight_decomposed
 
     @property
@@ -108,13 +108,13 @@ class LoraMethod(MethodChoices):
     def attach(
         self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False
     ) -> "PeftModel":
-        from .beginnings import begin_at_error, begin_at_largest
+        from .lora_init import init_loftq, init_pissa
 
         attached = super().attach(model, task_type, gradient_checkpointing)
         if self.initialisation == "loftq":
-            begin_at_error(attached, Path(getattr(model, "opened_from", model.name_or_path)))
+            init_loftq(attached, Path(getattr(model, "opened_from", model.name_or_path)))
         if self.initialisation == "pissa":
-            begin_at_largest(attached)
+            init_pissa(attached)
         tie(attached)
         return attached
 
@@ -138,18 +138,18 @@ class LoraMethod(MethodChoices):
         return attention_layers(model) if self.layers == "attention" else "all-linear"
 
     def save(self, model: "PeftModel", folder: Path) -> None:
-        from .beginnings import save_doubled
+        from .lora_init import save_doubled
 
         super().save(model, folder)
         if self.initialisation == "pissa":
             save_doubled(model, folder)
 
     def resume(self, model: "PeftModel", folder: Path) -> None:
-        from .beginnings import resume_doubled
+        from .lora_init import resume_doubled
 
         resume_doubled(model, folder) if self.initialisation == "pissa" else super().resume(model, folder)
 
-    def trainable(self, block: list[Matrix], layers: int) -> int:
+    def trainable(self, block: list[LinearShape], layers: int) -> int:
         """rank times the inputs and outputs of every adapted matrix; DoRA learns a length for each output too."""
         adapted = [m for m in block if m.is_attention] if self.layers == "attention" else block
         lengths = sum(m.outputs for m in adapted) if self.weight_decomposed else 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
 from ..errors import UserError
-from .method import LearningRate, Matrix, MethodChoices
+from .method import LearningRate, LinearShape, MethodChoices
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -78,7 +78,7 @@ class MeftMethod(MethodChoices):
     def opens_in_peft(self) -> bool:
         return False
 
-    def streams_kept(self, layers: int) -> float:
+    def kept_streams(self, layers: int) -> float:
         """Two streams in 64 bits, and for as many blocks as whole numbers are needed the remainders of the
         divisions.
         """
@@ -111,7 +111,7 @@ class MeftMethod(MethodChoices):
         adapted.stack, adapted.figures = stack, {"precision": precision, "divisor": divisor}
         return adapted
 
-    def trainable(self, block: list[Matrix], layers: int) -> int:
+    def trainable(self, block: list[LinearShape], layers: int) -> int:
         """Two bottlenecks a block, one in the last."""
         hidden = block[0].inputs
         return (2 * layers - 1) * (2 * hidden * self.rank + self.rank + hidden)
@@ -122,16 +122,16 @@ class MeftMethod(MethodChoices):
         """
         import torch
 
-        passes: list[Any] = []
+        forward_passes: list[Any] = []
         was_training = model.training
         model.eval()
         with torch.no_grad():
             with model.disable_adapter():
                 base = model(**batch).loss.item()
-            model.stack.listener = lambda hidden, calls: passes.append((hidden, calls))
+            model.stack.listener = lambda hidden, calls: forward_passes.append((hidden, calls))
             model(**batch)
             model.stack.listener = None
-            errors = self._choose(model, *passes[0])
+            errors = self._choose(model, *forward_passes[0])
             start = model(**batch).loss.item()
         model.train(was_training)
         model.figures |= {"reconstruction_error": errors, "base_loss": base, "start_loss": start}
@@ -173,7 +173,7 @@ class MeftMethod(MethodChoices):
         blocks, taken, divisor = len(model.stack.turns), model.figures["precision"], model.figures["divisor"]
         last_tried = {name.partition(" / ")[0]: (name.partition(" / ")[2], e) for name, e in failed}
         last_tried.pop(taken, None)
-        said = [
+        notices = [
             f"In {BITS[name]} bits, what the {blocks} blocks were given would come back {_percent(e)} % wrong "
             f"(divisor {tried})."
             for name, (tried, e) in last_tried.items()
@@ -182,14 +182,14 @@ class MeftMethod(MethodChoices):
         grows = kept - model.stack.arithmetic.bytes_kept(0)
         if error > USELESS:
             return [
-                *said,
+                *notices,
                 f"What the {blocks} blocks were given comes back {_percent(error)} % wrong with the precision and "
                 f"divisor "
                 f"chosen ({taken}, {divisor}): the gradients are useless. Set the precision to automatic.",
             ]
         if taken == "exact":
             return [
-                *said,
+                *notices,
                 f"In whole numbers with stored remainders it comes back bit by bit (divisor {divisor}). A step keeps "
                 f"{kept:g} "
                 f"bytes for each number of the hidden state, {grows:g} of them because of the {blocks} blocks; with "
@@ -197,7 +197,7 @@ class MeftMethod(MethodChoices):
                 f"checkpointing it would keep {checkpointed}.",
             ]
         return [
-            *said,
+            *notices,
             f"In {BITS[taken]} bits it comes back {_percent(error)} % wrong (divisor {divisor}), which holds. A step "
             f"keeps "
             f"{kept:g} bytes for each number of the hidden state, however deep the model; with gradient checkpointing "

@@ -28,7 +28,7 @@ class LearningRate(NamedTuple):
     source: str  # a clause of the card: "the authors' for every task"
 
 
-class Matrix(NamedTuple):
+class LinearShape(NamedTuple):
     """A linear layer of one block of a model, as far as its config tells."""
 
     role: str  # "query", "key", "value", "output", "gate", "up", "down"
@@ -47,20 +47,20 @@ class MethodChoices(Choices):
     "Paper:", "Choose it", "Cost:" and "It is not"; the first one says in two sentences what it does.
     """
 
-    precisions: ClassVar[tuple[str, ...]] = (
-        PRECISIONS  # of the base, with which it trains and comes back the same from disk
-    )
+    # of the base, with which it trains and comes back the same from disk
+    precisions: ClassVar[tuple[str, ...]] = PRECISIONS
     families: ClassVar[tuple[str, ...]] = ()  # model_type of the bases it is for; empty: all
     tasks: ClassVar[tuple[str, ...]] = ()  # what it can be trained for; empty: everything
-    packs: ClassVar[bool] = (
-        True  # can several examples share a row? Not where what is learned stands in front of the row
+    # can several examples share a row? Not where what is learned stands in front of the row
+    supports_packing: ClassVar[bool] = True
+    supports_checkpointing: ClassVar[bool] = (
+        True  # does it bear gradient checkpointing, which computes each block a second time?
     )
-    recomputes: ClassVar[bool] = True  # does it bear gradient checkpointing, which computes each block a second time?
     learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "QLoRA's for LoRA")  # with which training begins
     quantizes_itself: ClassVar[bool] = False  # the base is loaded unquantized, and the method makes what it needs of it
 
     @property
-    def answers_beside_base(self) -> bool:
+    def supports_mixed_batch(self) -> bool:
         """Can one batch hold rows with and without the adapter (`adapter_names` of PEFT)?"""
         return False
 
@@ -109,23 +109,23 @@ class MethodChoices(Choices):
         return problems
 
     @property
-    def bits_held(self) -> float | None:
+    def weight_bits(self) -> float | None:
         """Bits a weight of the base takes while it trains, scales included, where the method quantizes it itself."""
         return None
 
     @property
-    def passes(self) -> int:
+    def forward_passes(self) -> int:
         """Forward passes a step remembers at once."""
         return 1
 
-    def streams_kept(self, layers: int) -> float | None:
+    def kept_streams(self, layers: int) -> float | None:
         """Bytes a step keeps for each number of the hidden state, all blocks together; None where each keeps what
         autograd wants.
         """
         return None
 
     @property
-    def comparing(self) -> tuple[str, ...]:
+    def option_losses(self) -> tuple[str, ...]:
         """Its settings that are on and want the wrong answers too in `loss`. With any, batches hold them as
         "options".
         """
@@ -135,7 +135,7 @@ class MethodChoices(Choices):
         """Last names of layers that a person typed; the model must have them."""
         return []
 
-    def trainable(self, block: list[Matrix], layers: int) -> int:
+    def trainable(self, block: list[LinearShape], layers: int) -> int:
         """How many parameters learn, in a model of so many such blocks: what memory is planned with."""
         raise NotImplementedError
 
@@ -243,7 +243,7 @@ class MethodChoices(Choices):
             model.set_adapter("default")
 
 
-def marks(model: "torch.nn.Module") -> dict[str, tuple[float, float]]:
+def parameter_checksums(model: "torch.nn.Module") -> dict[str, tuple[float, float]]:
     """A checksum of everything in a model that learns: {name: (sum, sum of magnitudes)}; taken before the first
     step.
     """
@@ -254,9 +254,9 @@ def marks(model: "torch.nn.Module") -> dict[str, tuple[float, float]]:
     }
 
 
-def update(model: "torch.nn.Module", before: dict[str, tuple[float, float]]) -> dict[str, int]:
-    """How many adapted layers there are, and in how many nothing that learns has moved since `marks`."""
-    now = marks(model)
+def changed_layers(model: "torch.nn.Module", before: dict[str, tuple[float, float]]) -> dict[str, int]:
+    """How many adapted layers there are, and in how many nothing that learns has moved since `parameter_checksums`."""
+    now = parameter_checksums(model)
     layers: dict[str, bool] = {}
     for name in before:
         layer = _layer_of(name, model)

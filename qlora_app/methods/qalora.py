@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
-from .method import Matrix, MethodChoices
+from .method import LinearShape, MethodChoices
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
@@ -63,7 +63,7 @@ class QaLoraMethod(MethodChoices):
     quantizes_itself: ClassVar[bool] = True
 
     @property
-    def bits_held(self) -> float:
+    def weight_bits(self) -> float:
         return self.bits + (16 + 32) / self.group  # a scale in 16 and a zero point in 32 bits a group
 
     @property
@@ -108,7 +108,7 @@ tokenizer = AutoTokenizer.from_pretrained("{folder}")
 
         return config_for(model, task_type, self.rank, self.alpha, self.dropout)
 
-    def trainable(self, block: list[Matrix], layers: int) -> int:
+    def trainable(self, block: list[LinearShape], layers: int) -> int:
         """One input for each group."""
         return self.rank * layers * sum(m.inputs // self.group + m.outputs for m in block)
 

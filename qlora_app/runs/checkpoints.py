@@ -6,7 +6,7 @@ A Trainer that is killed while saving leaves a folder that fails to load, or wor
 import json
 from pathlib import Path
 
-from ..digests import sha256_of
+from ..storage.digests import sha256_of
 
 MANIFEST = "COMPLETE.json"
 

@@ -8,7 +8,7 @@ the model says by itself does not share that fault, so the two are held against 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..words import loss_figure
+from ..formatting import loss_figure
 from .proof import Answered, Proof
 
 FEWEST = 4  # answers; fewer tell nothing

@@ -2,9 +2,21 @@
 
 from typing import Any, Literal, NamedTuple
 
-from ..words import FIGURES, count_of, duration, loss_figure
+from ..formatting import (
+    FIGURES,
+    count_of,
+    duration,
+    loss_figure,
+)
 from .contradictions import contradictions
-from .proof import Answered, HeldOut, Kept, Proof, Reload, Seconds
+from .proof import (
+    Answered,
+    HeldOut,
+    Kept,
+    Proof,
+    Reload,
+    Seconds,
+)
 
 # How far a logit of the reloaded adapter may be off, as a share of the largest one. In bf16 a number is known to 1/256
 # of itself, and 8-bit layers round their inputs to 1/127 of the largest; an adapter that is lost or another one is off

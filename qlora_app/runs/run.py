@@ -19,11 +19,18 @@ from ..base_models import ModelChoice, fingerprint, folder_of
 from ..base_models.cards import BYTES, Decision
 from ..errors import UserError
 from ..recipe import Recipe
+from ..storage.files import (
+    append_line,
+    process_start,
+    read_json,
+    read_lines,
+    replace_file,
+    write_json,
+)
 from ..tasks import Task, task_from
 from ..tasks.template import TRAINED_WITH
 from .checkpoints import newest_complete
 from .curve import Curve
-from .files import append_line, process_start, read_json, read_lines, replace_file, write_json
 
 ACTIVE = ("starting", "running", "stopping")
 ENDED = ("done", "stopped", "failed", "interrupted")
@@ -129,7 +136,7 @@ class Run:
         settings = read_json(adapter / "tokenizer_config.json") if adapter else None
         return (settings or {}).get(TRAINED_WITH) or {}
 
-    def data_recognised(self) -> tuple[str, str | None]:
+    def detected_data(self) -> tuple[str, str | None]:
         """(format of its data, the column that answers), as they were recognised; "auto" for runs that do not know."""
         known = read_json(self.folder / "task.json") or {}
         return known.get("format") or "auto", known.get("answer")
@@ -141,32 +148,32 @@ class Run:
     def status(self) -> Status:
         """The state as it is now: what the worker wrote, corrected by whether a worker lives."""
         alive = self.is_alive()  # asked first: a worker's last word comes before it lets go of the lock
-        said = self._said()
+        stored = self._stored_status()
         if alive:
-            state = "stopping" if said.state in ("starting", "running") and self.is_asked("stop") else said.state
-            return replace(said, state="starting" if state in ("queued", *ENDED) else state)
+            state = "stopping" if stored.state in ("starting", "running") and self.is_asked("stop") else stored.state
+            return replace(stored, state="starting" if state in ("queued", *ENDED) else state)
         if self.is_asked("start"):
-            return replace(said, state="queued", sentence="Waiting for its turn.")
-        if said.state in ("queued", *ACTIVE):
-            return self._without_worker(said)
-        return said
+            return replace(stored, state="queued", sentence="Waiting for its turn.")
+        if stored.state in ("queued", *ACTIVE):
+            return self._status_without_worker(stored)
+        return stored
 
-    def _without_worker(self, said: Status) -> Status:
-        if self.launcher_lives():
-            return replace(said, state="starting", sentence="Loading the training program.")
+    def _status_without_worker(self, stored: Status) -> Status:
+        if self.is_launcher_alive():
+            return replace(stored, state="starting", sentence="Loading the training program.")
         if not (self.folder / "launch.json").exists():
             return replace(
-                said, state="stopped", sentence="It was taken out of the queue before it began. Resume starts it."
+                stored, state="stopped", sentence="It was taken out of the queue before it began. Resume starts it."
             )
         saved = newest_complete(self.checkpoints, deep=False)
         hint = f"Resume goes on from step {saved.name.rpartition('-')[2]}." if saved else "Resume starts it again."
         return replace(
-            said,
+            stored,
             state="interrupted",
             sentence=f"The training program ended without a word. {hint} The log has its last lines.",
         )
 
-    def _said(self) -> Status:
+    def _stored_status(self) -> Status:
         values = read_json(self.folder / "status.json") or {}
         known = {f.name for f in fields(Status)}
         return Status(**{k: v for k, v in values.items() if k in known})
@@ -182,7 +189,7 @@ class Run:
         except BlockingIOError:
             return True
 
-    def launcher_lives(self) -> bool:
+    def is_launcher_alive(self) -> bool:
         """Is the process named in launch.json still the one that was started? (It may not have taken the lock yet.)"""
         launch = read_json(self.folder / "launch.json")
         return bool(launch) and launch["started"] is not None and process_start(launch["pid"]) == launch["started"]

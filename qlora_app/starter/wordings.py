@@ -7,7 +7,19 @@ please"); then it is typed as people type. No text made here holds a wording, qu
 import random
 import re
 
-from .world import CHOICE, NAMES, PET_NAMES, PETS, WORDS, Ask, a_or_an, capital, choose, expand, make_fact
+from .world import (
+    CHOICE,
+    NAMES,
+    PET_NAMES,
+    PETS,
+    WORDS,
+    Ask,
+    a_or_an,
+    capital,
+    choose,
+    expand,
+    make_fact,
+)
 
 STATEMENTS = {
     "Tell",

@@ -5,13 +5,18 @@ answers.
 from collections.abc import Sequence
 
 from ..errors import UserError
+from ..formatting import TASK_NAMES
 from ..messages import Conversation
-from ..words import TASK_NAMES
 from .chat import Chat
 from .choice import TaskChoice
 from .classification import Classification
 from .fill_mask import FillMask
-from .task import Answer, Candidate, Question, Task
+from .task import (
+    Answer,
+    Candidate,
+    Question,
+    Task,
+)
 from .text_to_text import TextToText
 
 __all__ = [
@@ -21,10 +26,10 @@ __all__ = [
     "Question",
     "Task",
     "TaskChoice",
-    "misfits",
     "not_made_for",
     "task_for",
     "task_from",
+    "unsuitable_tasks",
 ]
 TASKS: dict[str, type[Task]] = {task.name: task for task in (Chat, TextToText, Classification, FillMask)}
 
@@ -37,7 +42,7 @@ def task_for(choice: TaskChoice, possible: tuple[str, ...], conversations: Seque
     if choice.name != "auto" and choice.name not in possible:
         raise _wrong(not_made_for(choice.name, possible))
     wanted = possible if choice.name == "auto" else (choice.name,)
-    reasons = {name: TASKS[name].misfit(conversations) for name in wanted}
+    reasons = {name: TASKS[name].why_unsuitable(conversations) for name in wanted}
     name = next((name for name, reason in reasons.items() if not reason), None)
     if name is None:
         why = "; ".join(
@@ -54,9 +59,9 @@ def task_from(written: dict | None, choice: TaskChoice) -> Task:
     return kind(choice, tuple(map(str, written.get("labels") or ())))
 
 
-def misfits(conversations: Sequence[Conversation]) -> dict[str, str]:
+def unsuitable_tasks(conversations: Sequence[Conversation]) -> dict[str, str]:
     """{task: why these data cannot teach it, empty if they can}"""
-    return {name: task.misfit(conversations) for name, task in TASKS.items()}
+    return {name: task.why_unsuitable(conversations) for name, task in TASKS.items()}
 
 
 def _wrong(sentence: str) -> UserError:

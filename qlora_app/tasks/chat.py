@@ -15,7 +15,14 @@ from .generate import generate_all
 from .one_answer import one_answer_each
 from .packing import collator
 from .plain_text import plain_all
-from .task import BATCH, IGNORED, Answer, Question, Task, learned_turns
+from .task import (
+    BATCH,
+    IGNORED,
+    Answer,
+    Question,
+    Task,
+    learned_turns,
+)
 from .template import ChatTemplate, Rendering
 from .token_cache import Encoded
 
@@ -84,17 +91,17 @@ def why_not_learned(tokenizer: "PreTrainedTokenizerBase", conversation: Conversa
         labels = encode_whole(tokenizer, conversation)[1]
     except UserError as error:
         return str(error)
-    said = [f"turn {turn + 1}: the model's chat template does not write it" for turn in made.left_out]
-    said += [f"answer {number}: {why}" for number, why in _numbered(made)]
-    if not said and not has_loss(labels):
+    reasons = [f"turn {turn + 1}: the model's chat template does not write it" for turn in made.left_out]
+    reasons += [f"answer {number}: {why}" for number, why in _numbered(made)]
+    if not reasons and not has_loss(labels):
         return "none of its answers is to be learned"
-    if not said and first_learned(labels) >= min(len(labels), max_length):
+    if not reasons and first_learned(labels) >= min(len(labels), max_length):
         return (
             f"what comes before its answer has {first_learned(labels):,} tokens, and the longest example allowed has "
             f"{max_length:,}: "
             "nothing of the answer is left"
         )
-    return "; ".join(said)
+    return "; ".join(reasons)
 
 
 def _numbered(made: Rendering) -> Iterator[tuple[int, str]]:
@@ -173,14 +180,14 @@ class Chat(Task):
     """Causal language models: the next token, learned where the assistant speaks."""
 
     name = "chat"
-    opens_with = "AutoModelForCausalLM"
+    auto_class = "AutoModelForCausalLM"
     peft_type = "CAUSAL_LM"
     may_pack = True
     example_sentence = "conversations, or plain text"
     loss = None  # that of the model itself
 
     @classmethod
-    def misfit(cls, conversations: Sequence[Conversation]) -> str:
+    def why_unsuitable(cls, conversations: Sequence[Conversation]) -> str:
         return ""
 
     def prepare(self, tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel | None" = None) -> None:
@@ -210,7 +217,7 @@ class Chat(Task):
     ) -> list[Encoded]:
         return encode_all(tokenizer, conversations, max_length)
 
-    def learns(self, labels: list[int]) -> bool:
+    def is_trainable(self, labels: list[int]) -> bool:
         return has_loss(labels)
 
     def asked_turns(self, conversation: Conversation) -> list[int]:
@@ -227,10 +234,10 @@ class Chat(Task):
             return None
         template = ChatTemplate.of(tokenizer)
         try:
-            said = template.answer_of(conversation[: len(asked.conversation) + 1])
+            reasons = template.answer_of(conversation[: len(asked.conversation) + 1])
         except UserError:
             return None
-        return None if said is None else replace(asked, expected=said[1])
+        return None if reasons is None else replace(asked, expected=reasons[1])
 
     def tokens(self, tokenizer: "PreTrainedTokenizerBase", question: Question) -> tuple[int, int]:
         ids, labels = self.encode_whole(tokenizer, question.example)

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from ..choices import Choices, setting
-from ..words import TASK_NAMES
+from ..formatting import TASK_NAMES
 
 
 class TaskChoice(Choices):

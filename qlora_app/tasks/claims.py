@@ -1,7 +1,7 @@
 """What is said to work: every task, family and precision that a test trains with the real worker and reads back. The
 README's table is this one; with which methods is in `methods/claims.py`."""
 
-from ..words import FIGURES, TASK_NAMES
+from ..formatting import FIGURES, TASK_NAMES
 from . import TASKS
 
 DECODERS = {"llama": "LLaMA", "qwen": "Qwen3", "gpt2": "GPT-2"}
@@ -29,7 +29,7 @@ def table() -> list[str]:
     """The tasks as rows of the README's table."""
     rows = []
     for name, task in TASKS.items():
-        figures = [task.counted, *task().scores([], [])]
+        figures = [task.accuracy_name, *task().scores([], [])]
         measured = ", ".join(FIGURES.get(figure, "Exact match") for figure in figures)
         rows.append(
             f"| {TASK_NAMES[name]} (`{name}`) | {', '.join(FAMILIES[name].values())} | {task.example_sentence} | "

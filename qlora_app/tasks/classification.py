@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 from ..messages import Conversation
 from .plain_text import conversation_text, plain
 from .scores import macro_f1
-from .task import BATCH, IGNORED, Candidate, Encoded, Task, cut, evaluating, in_batches
+from .task import (
+    BATCH,
+    IGNORED,
+    Candidate,
+    Encoded,
+    Task,
+    cut,
+    evaluating,
+    in_batches,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -22,15 +31,15 @@ class Classification(Task):
     """
 
     name = "classification"
-    opens_with = "AutoModelForSequenceClassification"
+    auto_class = "AutoModelForSequenceClassification"
     peft_type = "SEQ_CLS"
-    weighs = True
-    counted = "accuracy"
-    asks = "A text to be labelled"
+    has_candidates = True
+    accuracy_name = "accuracy"
+    input_label = "A text to be labelled"
     example_sentence = "texts with a label that repeats"
 
     @classmethod
-    def misfit(cls, conversations: Sequence[Conversation]) -> str:
+    def why_unsuitable(cls, conversations: Sequence[Conversation]) -> str:
         if plain_ones := sum(len(one) < 2 for one in conversations):
             return f"{plain_ones:,} of {len(conversations):,} examples are plain texts without a label"
         counts = label_counts(conversations)
@@ -98,11 +107,11 @@ class Classification(Task):
         return found
 
     def score(self, measured: dict[str, float]) -> float:
-        return measured[self.counted]
+        return measured[self.accuracy_name]
 
     def noise(self, measured: dict[str, float], examples: int) -> float:
         """One standard error of a share, and no less than one example."""
-        share = measured[self.counted]
+        share = measured[self.accuracy_name]
         return max((share * (1 - share) / examples) ** 0.5, 1 / examples)
 
     def scores(self, answers: list[str], expected: list[str]) -> dict[str, float]:

@@ -64,7 +64,7 @@ class EncodedExamples(Sequence):
             self._encode_those(places)
             for place in places:
                 example = self._encoded(place)
-                if self.task.learns(example.labels):
+                if self.task.is_trainable(example.labels):
                     kept.append(place)
                 else:
                     self._note(self.left_out, place)

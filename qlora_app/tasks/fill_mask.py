@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from ..messages import Conversation
 from .plain_text import as_letters, conversation_text, plain
-from .task import BATCH, IGNORED, Candidate, Encoded, Question, Task, cut, evaluating, in_batches
+from .task import (
+    BATCH,
+    IGNORED,
+    Candidate,
+    Encoded,
+    Question,
+    Task,
+    cut,
+    evaluating,
+    in_batches,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -33,15 +43,15 @@ class FillMask(Task):
     """All that is said in an example is one text, whatever its format."""
 
     name = "fill_mask"
-    opens_with = "AutoModelForMaskedLM"
+    auto_class = "AutoModelForMaskedLM"
     peft_type = None
-    weighs = True
-    counted = "masked_accuracy"
-    asks = f"A sentence with a blank, written as {BLANK}"
+    has_candidates = True
+    accuracy_name = "masked_accuracy"
+    input_label = f"A sentence with a blank, written as {BLANK}"
     example_sentence = "any text"
 
     @classmethod
-    def misfit(cls, conversations: Sequence[Conversation]) -> str:
+    def why_unsuitable(cls, conversations: Sequence[Conversation]) -> str:
         return ""
 
     def prepare(self, tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel | None" = None) -> None:

@@ -5,7 +5,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..messages import Conversation
-from .task import BATCH, Answer, evaluating, in_batches
+from .task import (
+    BATCH,
+    Answer,
+    evaluating,
+    in_batches,
+)
 from .template import ChatTemplate
 
 if TYPE_CHECKING:
@@ -59,8 +64,8 @@ def prompt_for(
     if (too_many := len(ids) - most) > 0:
         ids = [*ids[: most // 2], *ids[len(ids) - (most - most // 2) :]]
         notes.append(f"{too_many:,} tokens in the middle of it were not read")
-    said = f"The model reads at most {context:,} tokens, and this is longer: {' and '.join(notes)}." if notes else ""
-    return Prompt(ids, min(wanted, max(1, context - len(ids))), said)
+    note = f"The model reads at most {context:,} tokens, and this is longer: {' and '.join(notes)}." if notes else ""
+    return Prompt(ids, min(wanted, max(1, context - len(ids))), note)
 
 
 def _without_oldest(conversation: Conversation) -> Conversation | None:
@@ -102,8 +107,8 @@ def read_answer(
     """What token ids say, up to the first that ends an answer."""
     template = ChatTemplate.of(tokenizer)
     last = next((place for place, i in enumerate(ids) if i in ends), None)
-    said = list(ids[:last])
-    text = tokenizer.decode(said, skip_special_tokens=not thinking)
+    note = list(ids[:last])
+    text = tokenizer.decode(note, skip_special_tokens=not thinking)
     reasoning = ""
     if thinking:
         reasoning, text = template.split_reasoning(text, begun=True)

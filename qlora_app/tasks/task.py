@@ -9,8 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..errors import UserError
-from ..messages import INLINE_REASONING, Conversation, Message, has_reasoning
-from ..words import TASK_NAMES
+from ..formatting import TASK_NAMES
+from ..messages import (
+    INLINE_REASONING,
+    Conversation,
+    Message,
+    has_reasoning,
+)
 from .choice import TaskChoice
 from .packing import IGNORED, on_device
 from .token_cache import Encoded
@@ -66,12 +71,12 @@ class Task:
     """One task with its settings. `labels` are the answers it knows, for a task that chooses among some."""
 
     name: ClassVar[str]
-    opens_with: ClassVar[str]  # class of transformers that opens the model
+    auto_class: ClassVar[str]  # class of transformers that opens the model
     peft_type: ClassVar[str | None]  # PEFT's name for it, None where it has none
     may_pack: ClassVar[bool] = False  # several examples in one row
-    weighs: ClassVar[bool] = False  # answers with candidates and their probabilities instead of a text
-    counted: ClassVar[str] = "token_accuracy"  # what the share of labels that come first is called
-    asks: ClassVar[str] = ""  # what its box for trying wants; empty where one talks to it
+    has_candidates: ClassVar[bool] = False  # answers with candidates and their probabilities instead of a text
+    accuracy_name: ClassVar[str] = "token_accuracy"  # what the share of labels that come first is called
+    input_label: ClassVar[str] = ""  # what its box for trying wants; empty where one talks to it
     example_sentence: ClassVar[str]  # what data fit, for people
 
     def __init__(self, choice: TaskChoice = TaskChoice(), labels: tuple[str, ...] = ()) -> None:
@@ -84,7 +89,7 @@ class Task:
     # ---- the data
 
     @classmethod
-    def misfit(cls, conversations: Sequence[Conversation]) -> str:
+    def why_unsuitable(cls, conversations: Sequence[Conversation]) -> str:
         """Why these examples cannot teach this task; empty if they can."""
         raise NotImplementedError
 
@@ -113,7 +118,7 @@ class Task:
             encoded = self.encode(tokenizer, conversation, max_length)
         except UserError as error:
             return str(error)
-        return "" if self.learns(encoded.labels) else "it has no token to learn from"
+        return "" if self.is_trainable(encoded.labels) else "it has no token to learn from"
 
     def encode_whole(
         self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation
@@ -146,7 +151,7 @@ class Task:
                 encoded.append(Encoded([], [], False))
         return encoded
 
-    def learns(self, labels: list[int]) -> bool:
+    def is_trainable(self, labels: list[int]) -> bool:
         """Does an example with these labels teach anything?"""
         return any(label != IGNORED for label in labels)
 
@@ -186,8 +191,8 @@ class Task:
         return 0.25 * measured["loss"]
 
     def measure(self, model: "PreTrainedModel", batches: list[dict[str, Any]]) -> dict[str, float]:
-        """{"loss": nats a label, `counted`: share of labels that come first}; each label counts the same, however they
-        are batched.
+        """{"loss": nats a label, `accuracy_name`: share of labels that come first}; each label counts the same, however
+        they are batched.
         """
         total = right = count = 0.0
         with evaluating(model):
@@ -196,7 +201,7 @@ class Task:
                 total += loss.item() * len(labels) if len(labels) else 0.0
                 right += (logits.argmax(-1) == labels).sum().item() if len(labels) else 0
                 count += len(labels)
-        return {"loss": total / max(1.0, count), self.counted: right / max(1.0, count)}
+        return {"loss": total / max(1.0, count), self.accuracy_name: right / max(1.0, count)}
 
     def _outcome(
         self, model: "PreTrainedModel", batch: dict[str, Any]

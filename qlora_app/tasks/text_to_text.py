@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 from ..messages import Conversation
 from .plain_text import conversation_text, plain
 from .scores import rouge_l
-from .task import BATCH, IGNORED, Answer, Encoded, Question, Task, cut, evaluating, in_batches
+from .task import (
+    BATCH,
+    IGNORED,
+    Answer,
+    Encoded,
+    Question,
+    Task,
+    cut,
+    evaluating,
+    in_batches,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -18,13 +28,13 @@ class TextToText(Task):
     """Everything before the last answer is the input, the last answer the output. Only the output carries loss."""
 
     name = "text_to_text"
-    opens_with = "AutoModelForSeq2SeqLM"
+    auto_class = "AutoModelForSeq2SeqLM"
     peft_type = "SEQ_2_SEQ_LM"
-    asks = "A text to be answered"
+    input_label = "A text to be answered"
     example_sentence = "pairs of an input and an output"
 
     @classmethod
-    def misfit(cls, conversations: Sequence[Conversation]) -> str:
+    def why_unsuitable(cls, conversations: Sequence[Conversation]) -> str:
         plain_ones = sum(len(one) < 2 for one in conversations)
         return (
             f"{plain_ones:,} of {len(conversations):,} examples are plain texts without an answer" if plain_ones else ""

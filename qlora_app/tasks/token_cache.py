@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..cache import make_room, used
-from ..digests import source_of
+from ..storage.cache import make_room, used
+from ..storage.digests import source_of
 from .packing import IGNORED
 
 if TYPE_CHECKING:

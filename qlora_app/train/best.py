@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..runs.checkpoints import is_complete, seal
-from ..runs.files import read_json, write_json
 from ..runs.proof import Figures, Kept
-from .job import Job
+from ..storage.files import read_json, write_json
+from .setup import TrainingSetup
 
 FIGURES = "figures.json"
 
@@ -29,7 +29,7 @@ class Measured:
 class BestSoFar:
     """Hears of every held-out measurement of a run."""
 
-    def __init__(self, job: Job, resumed_at: int) -> None:
+    def __init__(self, job: TrainingSetup, resumed_at: int) -> None:
         """What was kept after the step that is resumed at is forgotten: that part of the run is made again."""
         self.job = job
         self.folder = job.run.best

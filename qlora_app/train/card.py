@@ -70,12 +70,12 @@ def _in_peft(recipe: Recipe, task: Task, opened: Base) -> str:
     given += ["quantization_config=quantization"] if opened.quantization else []
     given += [f"num_labels={len(task.labels)}", f"id2label={dict(enumerate(task.labels))}"] if task.labels else []
     given += ["ignore_mismatched_sizes=True"] if task.labels else []  # the head of another task makes place
-    classes = sorted([task.opens_with, "AutoTokenizer", *(["BitsAndBytesConfig"] if opened.quantization else [])])
+    classes = sorted([task.auto_class, "AutoTokenizer", *(["BitsAndBytesConfig"] if opened.quantization else [])])
     return f"""{_imports(opened)}
 from peft import PeftModel
 from transformers import {", ".join(classes)}{ours}
 
-{_quantization(opened)}base = {task.opens_with}.from_pretrained({", ".join([named, *given])})
+{_quantization(opened)}base = {task.auto_class}.from_pretrained({", ".join([named, *given])})
 model = PeftModel.from_pretrained(base, "{FOLDER}").eval()"""
 
 
@@ -92,9 +92,9 @@ def _quantization(opened: Base) -> str:
     if not opened.quantization:
         return ""
     unlike = "bitsandbytes.nn.modules.has_avx512bf16 = lambda: False  # on a CPU: computed as below, not in bf16\n"
-    said = [f"{name}={_code(name, value)}" for name, value in opened.quantization.items()]
+    options = [f"{name}={_code(name, value)}" for name, value in opened.quantization.items()]
     lines = textwrap.wrap(
-        ", ".join(said),
+        ", ".join(options),
         WIDTH,
         initial_indent="    ",
         subsequent_indent="    ",
@@ -116,7 +116,7 @@ from transformers import AutoTokenizer
 from qlora_app.base_models import ModelChoice, load_model
 from qlora_app.methods import {type(recipe.method).__name__}
 
-base = load_model({recipe.base_model!r}, {task.opens_with!r}, {task.labels!r}{whole})
+base = load_model({recipe.base_model!r}, {task.auto_class!r}, {task.labels!r}{whole})
 model = {recipe.method!r}.load(base, Path("{FOLDER}"))"""
 
 

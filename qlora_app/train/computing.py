@@ -2,18 +2,27 @@
 
 from .. import memory
 from ..base_models import cards_here, facts_of_folder, folder_of
-from ..base_models.cards import BYTES, CPU, Card, Decision, Trial, compute_type, optimizer, problems
+from ..base_models.cards import (
+    BYTES,
+    CPU,
+    Card,
+    Decision,
+    Trial,
+    compute_type,
+    optimizer,
+    problems,
+)
 from ..base_models.trial import trial_of
 from ..errors import UserError
 from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
-from .report import Reporter
+from .callbacks import MetricsCallback
 
 TRIALS = "cpu_types.json"  # in the home
 
 
-def settle(run: Run, recipe: Recipe, reporter: Reporter, began: bool) -> Recipe:
+def settle(run: Run, recipe: Recipe, reporter: MetricsCallback, began: bool) -> Recipe:
     """The recipe with the type of number this run computes in, which it keeps when it is resumed. Raises UserError.
 
     `began` says that there is a checkpoint: where no type was kept with it, it was trained in what `computes_in` says.

@@ -5,18 +5,18 @@ import time
 from collections.abc import Callable
 
 from ..base_models.download import fetch
+from ..formatting import left, size
 from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
 from ..training_data import DatasetChoice
-from ..training_data.hub_data import fetch_data
-from ..words import left, size
-from .report import Reporter
+from ..training_data.sources.hub import fetch_data
+from .callbacks import MetricsCallback
 
 SAY_EVERY = 0.5  # seconds
 
 
-def bring(run: Run, recipe: Recipe, reporter: Reporter) -> Recipe:
+def download_inputs(run: Run, recipe: Recipe, reporter: MetricsCallback) -> Recipe:
     """The recipe, its base model and data pinned to the commits that are on this machine now; what is missing is
     downloaded.
 
@@ -39,23 +39,23 @@ def bring(run: Run, recipe: Recipe, reporter: Reporter) -> Recipe:
     return recipe.model_copy(update={"base_model": run.base_model(), "dataset": data})
 
 
-def _download_model(run: Run, reporter: Reporter) -> str:
+def _download_model(run: Run, reporter: MetricsCallback) -> str:
     """The commit that is on this machine when it returns"""
     model = run.base_model()
     reporter.say("Looking at the base model.", state="starting")
     folder, warning = fetch(
-        model, Settings.from_environment().token, _teller(model.id, reporter), lambda: _is_asked_to_stop(run)
+        model, Settings.from_environment().token, _on_progress(model.id, reporter), lambda: _is_asked_to_stop(run)
     )
     reporter.status.warnings.extend(filter(None, [warning]))
     return folder.name
 
 
-def _download_data(run: Run, data: DatasetChoice, reporter: Reporter) -> DatasetChoice:
+def _download_data(run: Run, data: DatasetChoice, reporter: MetricsCallback) -> DatasetChoice:
     """The data pinned to the commit that is on this machine when it returns"""
     settings = Settings.from_environment()
     reporter.say("Looking at the data.", state="starting")
     pinned, warning = fetch_data(
-        data, settings.data, settings.token, _teller(data.id, reporter), lambda: _is_asked_to_stop(run)
+        data, settings.data, settings.token, _on_progress(data.id, reporter), lambda: _is_asked_to_stop(run)
     )
     reporter.status.warnings.extend(filter(None, [warning]))
     return pinned
@@ -75,11 +75,11 @@ def _close_the_network() -> None:
     constants.HF_HUB_OFFLINE = True
 
 
-def _teller(name: str, reporter: Reporter) -> Callable[[int, int], None]:
+def _on_progress(name: str, reporter: MetricsCallback) -> Callable[[int, int], None]:
     """What the page and the terminal show while it downloads: bytes, pace, time left."""
     began, first, last = time.monotonic(), None, 0.0
 
-    def tell(arrived: int, total: int) -> None:
+    def on_progress(arrived: int, total: int) -> None:
         nonlocal first, last
         now = time.monotonic()
         first = arrived if first is None else first
@@ -92,4 +92,4 @@ def _teller(name: str, reporter: Reporter) -> Callable[[int, int], None]:
             f"Downloading {name}: {size(arrived)} of {size(total)}{when}.", downloaded=round(arrived / total, 4)
         )
 
-    return tell
+    return on_progress

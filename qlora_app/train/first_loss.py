@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from ..methods.beginnings import weight_of
+from ..methods.lora_init import weight_of
 
 
 def check_first_loss(model: nn.Module, loss: torch.Tensor, learned: torch.Tensor | int | None) -> None:

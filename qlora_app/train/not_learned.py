@@ -9,19 +9,19 @@ from typing import Any
 from ..tasks.dataset import EncodedExamples, NotLearned
 from ..training_data import Examples
 
-SAID_EVERY = 1.0  # seconds
+REPORT_EVERY = 1.0  # seconds
 
 
 def meet(train: EncodedExamples, held_out: EncodedExamples, say: Callable[[str], None]) -> None:
     """Encode all examples and leave out those that teach nothing. Raises UserError where none of those to train on is
     left.
     """
-    said = time.monotonic()
+    reported_at = time.monotonic()
 
     def progress(done: int, of: int) -> None:
-        nonlocal said
-        if time.monotonic() - said > SAID_EVERY:
-            said = time.monotonic()
+        nonlocal reported_at
+        if time.monotonic() - reported_at > REPORT_EVERY:
+            reported_at = time.monotonic()
             say(f"Cutting the data into tokens: {done:,} of {of:,} examples.")
 
     train.meet_all(progress)

@@ -9,14 +9,26 @@ from typing import Any
 
 import torch
 
-from ..methods import update
-from ..runs.files import write_json
-from ..runs.proof import Answered, Base, Change, Data, HeldOut, Kept, Proof, Reload, Seconds, TrainingLoss, Update
+from ..methods import changed_layers
+from ..runs.proof import (
+    Answered,
+    Base,
+    Change,
+    Data,
+    HeldOut,
+    Kept,
+    Proof,
+    Reload,
+    Seconds,
+    TrainingLoss,
+    Update,
+)
+from ..storage.files import write_json
 from .best import BestSoFar
+from .callbacks import MetricsCallback, sample
 from .card import model_card
-from .job import Job
-from .report import Reporter, sample
 from .scoring import score
+from .setup import TrainingSetup
 
 RECORDED = ("torch", "transformers", "peft", "bitsandbytes", "accelerate")
 RELOADED_ROWS = 4
@@ -31,12 +43,11 @@ QUANTIZED_AS = {  # what BitsAndBytesConfig is to be given again, for 8 bits and
         "llm_int8_skip_modules",
     ),
 }
-LAST_LOSSES = (
-    20  # steps whose mean is the training loss at the end, for single ones jump; of a short run its last tenth
-)
+# steps whose mean is the training loss at the end, for single ones jump; of a short run its last tenth
+LAST_LOSSES = 20
 
 
-def finish(job: Job, reporter: Reporter, best: BestSoFar) -> None:
+def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar) -> None:
     """Save the adapter that is kept, measure it, and move it into place as the last thing before the run is called
     done.
     """
@@ -45,7 +56,7 @@ def finish(job: Job, reporter: Reporter, best: BestSoFar) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     kept = _kept(job, best, reporter.status.step)
     method = job.recipe.method
-    changed = update(job.model, job.before)
+    changed = changed_layers(job.model, job.before)
     method.save(job.model, unfinished)
     job.tokenizer.save_pretrained(str(unfinished))
     figures = method.finish(job.model, unfinished)
@@ -74,13 +85,13 @@ def finish(job: Job, reporter: Reporter, best: BestSoFar) -> None:
     reporter.say("Finished.", state="done")
 
 
-def _kept(job: Job, best: BestSoFar, steps: int) -> Kept:
+def _kept(job: TrainingSetup, best: BestSoFar, steps: int) -> Kept:
     if best.last is None and best.best is not None:  # it was ended before it could be proven, and is measured once more
         best.hear(job.model, steps, steps, job.task.measure(job.model, job.held_out_batches))
     return best.restore(job.model, steps)
 
 
-def held_out(job: Job, seconds: float) -> HeldOut:
+def held_out(job: TrainingSetup, seconds: float) -> HeldOut:
     """Loss, exact match and the task's other figures on examples that were never trained on, before (adapter off) and
     after.
 
@@ -95,11 +106,11 @@ def held_out(job: Job, seconds: float) -> HeldOut:
     answered, figures = score(job, job.questions.held_out, seconds)
     asked = replace(answered, out_of_reach=job.questions.out_of_reach)
     loss = Change(**measured.pop("loss", {}))
-    counted = {one.name: getattr(asked, one.name) for one in fields(Answered)}
-    return HeldOut(**counted, loss=loss, also_learned=job.questions.also_learned, figures=measured | figures)
+    accuracy_name = {one.name: getattr(asked, one.name) for one in fields(Answered)}
+    return HeldOut(**accuracy_name, loss=loss, also_learned=job.questions.also_learned, figures=measured | figures)
 
 
-def training_loss(reporter: Reporter, kept: Kept) -> TrainingLoss:
+def training_loss(reporter: MetricsCallback, kept: Kept) -> TrainingLoss:
     """Of the first step, and the mean of the last ones up to the kept one."""
     count, total = 0, 0.0
     most = min(LAST_LOSSES, max(1, kept.of // 10))
@@ -109,7 +120,7 @@ def training_loss(reporter: Reporter, kept: Kept) -> TrainingLoss:
     return TrainingLoss(reporter.first_loss, round(total / count, 5) if count else None)
 
 
-def reload(job: Job, folder: Path) -> Reload:
+def reload(job: TrainingSetup, folder: Path) -> Reload:
     """The saved adapter, read back from disk, against the one in memory, on rows from all over the learned data."""
     rows = job.train.spread(RELOADED_ROWS)
     most = max(32, RELOADED_NUMBERS // (len(rows) * getattr(job.model.config, "vocab_size", 1)))
@@ -149,7 +160,7 @@ def base_of(model: Any) -> Base:
     return Base(str(opened.dtype).removeprefix("torch."), opened.device.type, quantization)
 
 
-def _data(job: Job) -> Data:
+def _data(job: TrainingSetup) -> Data:
     examples = job.examples
     return Data(
         examples.fingerprint,

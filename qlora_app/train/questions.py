@@ -31,9 +31,8 @@ class Questions:
     sample_length: int = UNKNOWN  # tokens
     held_out: list[Asked] = field(default_factory=list)
     also_learned: int = 0  # of the held-out ones: they stand in the data it learns from too, with another answer
-    out_of_reach: int = (
-        0  # held-out ones that were drawn, but are longer than the model reads together with their answer
-    )
+    # held-out ones that were drawn, but are longer than the model reads together with their answer
+    out_of_reach: int = 0
     learned: list[Asked] = field(default_factory=list)
 
 

@@ -9,15 +9,17 @@ from ..tasks import Answer
 from ..tasks.asked import Asked, groups
 from ..tasks.generate import context_of
 from ..tasks.task import same_answer
-from .job import Job
 from .questions import spread
+from .setup import TrainingSetup
 
 AT_ONCE = 1e11  # parameters times tokens to be generated that are not worth a thought: seconds on any machine
 PILOT = 10  # questions after which it is known how long all of them will take
 LEAST_SECONDS = 300.0  # that scoring may take, however short the training was
 
 
-def score(job: Job, questions: list[Asked], seconds: float) -> tuple[Answered, dict[str, dict[str, float | None]]]:
+def score(
+    job: TrainingSetup, questions: list[Asked], seconds: float
+) -> tuple[Answered, dict[str, dict[str, float | None]]]:
     """(what base and adapter answered, {figure of the task: {"before", "after"}}), on as many of the questions, drawn
     evenly, as can be answered in `seconds`."""
     answers: dict[str, dict[int, Answer]] = {"before": {}, "after": {}}
@@ -41,12 +43,12 @@ def score(job: Job, questions: list[Asked], seconds: float) -> tuple[Answered, d
     ), figures
 
 
-def _cost(job: Job, questions: list[Asked]) -> float:
+def _cost(job: TrainingSetup, questions: list[Asked]) -> float:
     """Parameters times tokens, for base and adapter."""
     return 2.0 * sum(one.longest for one in questions if one.answer) * sum(p.numel() for p in job.model.parameters())
 
 
-def _answer(job: Job, questions: list[Asked], places: Any, answers: dict[str, dict[int, Answer]]) -> None:
+def _answer(job: TrainingSetup, questions: list[Asked], places: Any, answers: dict[str, dict[int, Answer]]) -> None:
     for group in groups({place: questions[place] for place in places}, context_of(job.model)):
         asked = [questions[place].question.conversation for place in group]
         thinking = [questions[place].question.thinking for place in group]
@@ -56,7 +58,7 @@ def _answer(job: Job, questions: list[Asked], places: Any, answers: dict[str, di
             known |= zip(group, made, strict=True)
 
 
-def _counted(job: Job, asked: list[Asked], answers: list[Answer]) -> Answered:
+def _counted(job: TrainingSetup, asked: list[Asked], answers: list[Answer]) -> Answered:
     """What the adapter's answers are like, beside being right."""
     pairs = [(one.question.expected.strip(), answer) for one, answer in zip(asked, answers, strict=True)]
     unended = [(right, answer.text) for right, answer in pairs if right and not answer.has_ended]
@@ -73,7 +75,7 @@ def _counted(job: Job, asked: list[Asked], answers: list[Answer]) -> Answered:
     )
 
 
-def predicted(job: Job, asked: list[Asked]) -> int | None:
+def predicted(job: TrainingSetup, asked: list[Asked]) -> int | None:
     """How many answers are the likeliest token by token, their end included, when the right tokens before are given;
     None where that cannot be known: a task that hides words draws them anew, and an answer that is cut has no end."""
     task, collate = job.task, job.task.collator(job.tokenizer, packing=False)
@@ -85,5 +87,5 @@ def predicted(job: Job, asked: list[Asked]) -> int | None:
     for one in whole:
         example = task.encode(job.tokenizer, one.question.example, longest)
         batch = collate([{"input_ids": example.input_ids, "labels": example.labels}])
-        count += task.measure(job.model, [batch])[task.counted] == 1.0
+        count += task.measure(job.model, [batch])[task.accuracy_name] == 1.0
     return count

@@ -16,11 +16,11 @@ from ..base_models.cards import optimizer
 from ..methods import MethodChoices
 from ..tasks.options import ASIDE
 from ..tasks.packing import IGNORED
+from .callbacks import MetricsCallback
 from .failures import NotANumber, cause_of
 from .first_loss import check_first_loss
-from .job import Job
 from .order import EpochTold, StepsByLength
-from .report import Reporter
+from .setup import TrainingSetup
 
 KEPT_CHECKPOINTS = 2  # with one, a crash while saving would leave nothing to go back to
 
@@ -30,9 +30,9 @@ class MethodTrainer(Trainer):
     worked off.
     """
 
-    reporter: Reporter
+    reporter: MetricsCallback
     method: MethodChoices
-    job: Job
+    job: TrainingSetup
     step_batches: deque[dict[str, Any]]  # the micro-batches of the newest step
     has_seen_a_number = False  # was the first loss of this process one?
 
@@ -140,7 +140,7 @@ class MethodSteps(TrainerCallback):
         self.method.after_step(model, state.global_step + 1, state.max_steps)
 
 
-def total_steps(job: Job) -> int:
+def total_steps(job: TrainingSetup) -> int:
     """Optimizer steps of the whole run."""
     training = job.recipe.training
     an_epoch = math.ceil(math.ceil(len(job.train) / job.micro_batch) / (training.batch_size // job.micro_batch))
@@ -148,7 +148,7 @@ def total_steps(job: Job) -> int:
     return min(steps, training.max_steps) if training.max_steps else steps
 
 
-def arguments(job: Job) -> TrainingArguments:
+def arguments(job: TrainingSetup) -> TrainingArguments:
     """The recipe in the Trainer's own words."""
     training, steps = job.recipe.training, total_steps(job)
     on_gpu, card = torch.cuda.is_available(), cards_here()[0]
@@ -189,7 +189,7 @@ def arguments(job: Job) -> TrainingArguments:
     return made
 
 
-def build_trainer(job: Job, reporter: Reporter, callbacks: list[TrainerCallback]) -> MethodTrainer:
+def build_trainer(job: TrainingSetup, reporter: MetricsCallback, callbacks: list[TrainerCallback]) -> MethodTrainer:
     """A Trainer whose only voice is the run folder."""
     method = job.recipe.method
     told = [MethodSteps(method), EpochTold(job.collate, job.recipe.training.seed)]

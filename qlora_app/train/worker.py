@@ -9,12 +9,12 @@ from ..hub import Stopped
 from ..runs import ALREADY_RUNNING, Run, Status
 from ..runs.checkpoints import newest_complete, set_broken_aside
 from .best import BestSoFar
+from .callbacks import CheckpointCallback, EvalCallback, MetricsCallback
 from .computing import settle
-from .downloads import bring
+from .downloads import download_inputs
 from .failures import explain
-from .job import prepare
 from .proof import finish
-from .report import Keeper, Measurer, Reporter
+from .setup import prepare
 from .trainer import build_trainer, total_steps
 
 
@@ -40,13 +40,13 @@ def work(run: Run) -> int:
     try:
         recipe = run.recipe()
         resume_from = _checkpoint_to_resume(run)
-        reporter = Reporter(run, [], int(resume_from.name.rpartition("-")[2]) if resume_from else 0)
+        reporter = MetricsCallback(run, [], int(resume_from.name.rpartition("-")[2]) if resume_from else 0)
         reporter.say("Loading the model.")
-        recipe = settle(run, bring(run, recipe, reporter), reporter, began=resume_from is not None)
+        recipe = settle(run, download_inputs(run, recipe, reporter), reporter, began=resume_from is not None)
         job = prepare(run, recipe, reporter.say)
         reporter.status.warnings.extend(job.warnings)
-        keeper, best = Keeper(run), BestSoFar(job, reporter.first_step)
-        trainer = build_trainer(job, reporter, [reporter, Measurer(job, reporter, best), keeper])
+        keeper, best = CheckpointCallback(run), BestSoFar(job, reporter.first_step)
+        trainer = build_trainer(job, reporter, [reporter, EvalCallback(job, reporter, best), keeper])
         if resume_from and reporter.first_step >= total_steps(
             job
         ):  # it had ended, unproven: the Trainer would take one step more

@@ -1,9 +1,21 @@
 """Training data: from whatever file a person has to conversations, with every row accounted for."""
 
 from .choice import DatasetChoice
-from .data_folder import import_file, import_files, import_text, server_files, uploaded_files
-from .hub_data import NotHere, kept_data
-from .sources import Examples, changed_since, load_examples, pinned, stamp
+from .sources.examples import (
+    Examples,
+    changed_since,
+    load_examples,
+    pinned,
+    stamp,
+)
+from .sources.folder import (
+    import_file,
+    import_files,
+    import_text,
+    server_files,
+    uploaded_files,
+)
+from .sources.hub import NotHere, kept_data
 
 __all__ = [
     "DatasetChoice",

@@ -163,10 +163,10 @@ def question_number(conversation: Conversation) -> int:
     """Equal for conversations that ask the same up to the last answer, letter case, blanks and system texts aside; 0
     without a question.
     """
-    said = [
+    texts = [
         turn["content"] if len(turn) == 2 else _words(turn) for turn in conversation[:-1] if turn["role"] != "system"
     ]
-    asked = [" ".join(one.casefold().split()) for one in said]
+    asked = [" ".join(one.casefold().split()) for one in texts]
     return (
         int.from_bytes(hashlib.blake2b("\0".join(asked).encode(), digest_size=8).digest(), "big") or 1 if asked else 0
     )
@@ -174,9 +174,9 @@ def question_number(conversation: Conversation) -> int:
 
 def same_key(conversation: Conversation) -> bytes:
     """16 bytes, equal for conversations that differ in letter case and blanks only."""
-    said = [turn["content"] if len(turn) == 2 else _words(turn) for turn in conversation]
+    texts = [turn["content"] if len(turn) == 2 else _words(turn) for turn in conversation]
     text = "\0".join(
-        [f"{turn['role']}\0{' '.join(one.casefold().split())}" for turn, one in zip(conversation, said, strict=True)]
+        [f"{turn['role']}\0{' '.join(one.casefold().split())}" for turn, one in zip(conversation, texts, strict=True)]
     )
     return hashlib.blake2b(text.encode(), digest_size=KEY).digest()
 

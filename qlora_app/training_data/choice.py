@@ -6,9 +6,9 @@ from typing import Literal
 from .. import starter
 from ..choices import Choices, setting
 from ..hub import Repository
-from .columns import ColumnMap
-from .encodings import ENCODINGS
-from .formats import READABLE
+from .formats.columns import ColumnMap
+from .formats.known import READABLE
+from .read.encodings import ENCODINGS
 
 SOURCES = {"starter": "Starter (embedded)", "file": "Your own data", "hub": "Hugging Face Hub"}
 FORMATS = {"auto": "Recognise it", **READABLE}

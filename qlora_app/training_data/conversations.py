@@ -12,26 +12,45 @@ from ..errors import UserError
 from ..messages import STRUCTURE, Conversation
 from ..settings import Settings
 from .checks import Findings
-from .columns import AskColumns, ColumnMap
-from .formats import KINDS, UNKNOWN, Kind, convert, why
-from .labels import BesideTexts
-from .readers import text_column
-from .reading import Reading
-from .recogniser import Recogniser
-from .rows import Row, RowSource
-from .shelf import OnDisk, Shelf
-from .text_files import WANTED, NotTrainable
-from .trees import LINKED, NO_PARENT, NOT_BEST, message_id, node_turn, parent_id, paths
-from .turns import Columns, NestedValue, RowError, TwoColumnsFit, tidy
+from .formats.columns import AskColumns, ColumnMap
+from .formats.detect import FormatDetector
+from .formats.known import (
+    KINDS,
+    UNKNOWN,
+    Kind,
+    convert,
+    why,
+)
+from .formats.labels import BesideTexts
+from .formats.readers import text_column
+from .formats.row_view import Reading
+from .formats.trees import (
+    LINKED,
+    NO_PARENT,
+    NOT_BEST,
+    message_id,
+    node_turn,
+    parent_id,
+    paths,
+)
+from .formats.turns import (
+    Columns,
+    NestedValue,
+    RowError,
+    TwoColumnsFit,
+    tidy,
+)
+from .read.rows import Row, RowSource
+from .read.text import WANTED, NotTrainable
+from .store import ArrowConversations, ConversationStore
 
 _UNREADABLE = Kind("unreadable", "rows that cannot be read", lambda row: False)
 _FLAWS = {"unreadable", "unknown", "prompts_only"}  # a row of these kinds is mostly a broken row of another kind
 _ASKED = {"unknown", "pairs_no_header"}  # a person can say which column is what
 _MARKED = {"guanaco_text", "chip2", "marked_text"}
 _LINKS = "oasst_links"
-_MOST_LINKED = (
-    200_000_000  # characters of messages that name their parent: nobody knows what belongs together before all are read
-)
+# characters of messages that name their parent: nobody knows what belongs together before all are read
+_MOST_LINKED = 200_000_000
 _NEWS = 1000  # rows between two words about how far the reading is
 _MOST_NAMES, _SHOWN_NAMES = 1000, 15  # that are not read: counted, and said
 _MOST_LABELS, _LONGEST_LABEL = 10_000, 200  # different ones that are counted, and how much of each
@@ -100,12 +119,12 @@ Progress = Callable[
 ]  # is told how many rows were read, and which share of the file that is (0.0: not known)
 
 
-class _Pile:
+class _FormatRows:
     """The conversations of one kind: which row and line each comes from, where it stands on the shelf, what is odd
     about them.
     """
 
-    def __init__(self, shelf: Shelf, looks: bool, has_labels: bool) -> None:
+    def __init__(self, shelf: ConversationStore, looks: bool, has_labels: bool) -> None:
         self.numbers, self.lines, self.places = array("q"), array("q"), array("q")
         self.findings, self.labels = Findings(), Counter()
         self.characters = 0
@@ -131,17 +150,21 @@ class _Pile:
         """Its own among those of all kinds."""
         if len(self.places) == len(shelf):
             return shelf
-        return shelf.select(self.places) if isinstance(shelf, OnDisk) else [shelf[place] for place in self.places]
+        return (
+            shelf.select(self.places)
+            if isinstance(shelf, ArrowConversations)
+            else [shelf[place] for place in self.places]
+        )
 
 
-class _Piles(dict[str, _Pile]):
+class _RowsOfEachFormat(dict[str, _FormatRows]):
     """One for each kind that there is."""
 
-    def __init__(self, shelf: Shelf, looks: bool) -> None:
+    def __init__(self, shelf: ConversationStore, looks: bool) -> None:
         self.shelf, self.looks = shelf, looks
 
-    def __missing__(self, name: str) -> _Pile:
-        return self.setdefault(name, _Pile(self.shelf, self.looks, name == "classification"))
+    def __missing__(self, name: str) -> _FormatRows:
+        return self.setdefault(name, _FormatRows(self.shelf, self.looks, name == "classification"))
 
 
 def _signed(conversation: Conversation) -> bytes:
@@ -157,12 +180,12 @@ def _signed(conversation: Conversation) -> bytes:
     return "".join([*parts, "\n"]).encode()
 
 
-class _Sorted:
+class _RowsByFormat:
     """The rows of a file by the kind they are of: used ones, those left out, and what was changed in which row."""
 
-    def __init__(self, shelf: Shelf, looks: bool) -> None:
+    def __init__(self, shelf: ConversationStore, looks: bool) -> None:
         self.rows = 0
-        self.used = _Piles(shelf, looks)
+        self.used = _RowsOfEachFormat(shelf, looks)
         self.left_out: dict[str, list[LeftOut]] = defaultdict(list)
         self.changed: dict[tuple[str, str], list[int]] = defaultdict(list)
         self.nested: set[str] = set()  # kinds with an object or a list where text is wanted
@@ -178,7 +201,7 @@ class _Sorted:
         self._linked: list[tuple[int, int | None, Columns]] = []
         self.linked_characters = 0  # of rows that name their parent: nothing of them is on the shelf yet
 
-    def add(self, row: Row, kind_of: "Recogniser") -> None:
+    def add(self, row: Row, kind_of: "FormatDetector") -> None:
         self.rows, line, value, problem, file = row
         kind = _UNREADABLE
         changes: list[str] = []
@@ -302,10 +325,10 @@ def read_file(
     """
     source, shelf, kind_of = (
         RowSource(place, name, limits, encoding=encoding),
-        Shelf(folder),
-        Recogniser(format, columns, label),
+        ConversationStore(folder),
+        FormatDetector(format, columns, label),
     )
-    found = _Sorted(shelf, looks)
+    found = _RowsByFormat(shelf, looks)
     try:
         for row in source:
             found.add(row, kind_of)
@@ -339,7 +362,7 @@ def read_file(
     return read_file(place, name, format, columns, limits, folder, progress, looks, encoding, label)
 
 
-def _chosen(name: str, found: _Sorted, kind_of: "Recogniser") -> str:
+def _chosen(name: str, found: _RowsByFormat, kind_of: "FormatDetector") -> str:
     """The kind of row that is learned from, once all of them are known. Raises UserError where nothing can be
     learned.
     """
@@ -379,7 +402,7 @@ def _some(left_out: list[LeftOut]) -> str:
     return f"{', '.join(places)}{' and more' if len(left_out) > 5 else ''} ({len(left_out):,} in all)"
 
 
-def _nothing_usable(name: str, chosen: str, kind_of: Recogniser, found: _Sorted) -> NotTrainable:
+def _nothing_usable(name: str, chosen: str, kind_of: FormatDetector, found: _RowsByFormat) -> NotTrainable:
     """What to say of a file without a row to learn from, or what to ask."""
     kind, names = KINDS.get(chosen, UNKNOWN), _listed(kind_of.seen) or "no columns"
     has = "has" if chosen in _ASKED else "looks like"
@@ -409,7 +432,7 @@ def _nothing_usable(name: str, chosen: str, kind_of: Recogniser, found: _Sorted)
     )
 
 
-def _contents(chosen: str, found: _Sorted, kind_of: Recogniser, warnings: list[str]) -> FileContents:
+def _contents(chosen: str, found: _RowsByFormat, kind_of: FormatDetector, warnings: list[str]) -> FileContents:
     kind, pile = kind_of.mapped or KINDS[chosen], found.used[chosen]
     left_out = sorted(
         (*(one for ones in found.left_out.values() for one in ones), *_of_other_kinds(found, kind, chosen)),
@@ -444,7 +467,7 @@ def _contents(chosen: str, found: _Sorted, kind_of: Recogniser, warnings: list[s
     )
 
 
-def _of_other_kinds(found: _Sorted, kind: Kind, chosen: str) -> Iterable[LeftOut]:
+def _of_other_kinds(found: _RowsByFormat, kind: Kind, chosen: str) -> Iterable[LeftOut]:
     """Rows that could be used if most rows were like them, each once."""
     for name, pile in found.used.items():
         reason = f"its format is {KINDS[name].title}, that of most rows is {kind.title}" if name != chosen else ""

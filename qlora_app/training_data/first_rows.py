@@ -12,13 +12,18 @@ from typing import Any
 from ..errors import UserError
 from ..messages import Conversation
 from ..settings import Settings
-from .columns import ColumnMap
-from .formats import convert
-from .reading import Reading, present
-from .recogniser import Recogniser
-from .rows import RowSource
-from .shelf import with_turns
-from .turns import Columns, RowError, TwoColumnsFit, tidy
+from .formats.columns import ColumnMap
+from .formats.detect import FormatDetector
+from .formats.known import convert
+from .formats.row_view import Reading, present
+from .formats.turns import (
+    Columns,
+    RowError,
+    TwoColumnsFit,
+    tidy,
+)
+from .read.rows import RowSource
+from .store import with_turns
 
 LOOKED_AT = 50  # rows
 
@@ -53,7 +58,7 @@ def first_conversations(place: Path | Sequence[Path], name: str, limits: Setting
     """What the first rows seem to be, before the others are known: up to `most` conversations, none where it cannot be
     said.
     """
-    recognised, found = Recogniser("auto", ColumnMap()), []
+    recognised, found = FormatDetector("auto", ColumnMap()), []
     with contextlib.suppress(UserError, OSError):  # what is wrong is said by whoever reads all of it
         for row in islice(RowSource(place, name, limits, glance=True), LOOKED_AT):
             with contextlib.suppress(RowError, TwoColumnsFit):

@@ -6,28 +6,40 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..messages import Conversation, Message
-from .columns import ColumnMap
-from .formats import MEDIA, READABLE, Kind, turns_of_row
-from .marked_text import answered
-from .reading import Reading, present
-from .recogniser import Recogniser
-from .trees import parent_id
-from .turns import LABELS, Columns, RowError, TwoColumnsFit, is_blank, tidy
+from .formats.columns import ColumnMap
+from .formats.detect import FormatDetector
+from .formats.known import (
+    MEDIA,
+    READABLE,
+    Kind,
+    turns_of_row,
+)
+from .formats.marked_text import answered
+from .formats.row_view import Reading, present
+from .formats.trees import parent_id
+from .formats.turns import (
+    LABELS,
+    Columns,
+    RowError,
+    TwoColumnsFit,
+    is_blank,
+    tidy,
+)
 
 _UNSAID = "A"  # stands for an answer that is not there, and is taken away again; of choices there always is an A
 _FIRST = "0"  # the same where an answer is one of the row's own options
 _ANSWERS = ("output", "answer", "completion", "label")  # one of them is an answer in every format with a column for it
 
 
-def recogniser_of(format: str, columns: ColumnMap = ColumnMap(), answer: str | None = None) -> Recogniser:
+def detector_of(format: str, columns: ColumnMap = ColumnMap(), answer: str | None = None) -> FormatDetector:
     """How a run's rows are read: `format` and `answer` are what FileContents says of its data, `columns` those of its
     recipe.
     """
     label = answer if format == "classification" and answer and answer not in LABELS else ""
-    return Recogniser(format if format in READABLE else "auto", columns, label)
+    return FormatDetector(format if format in READABLE else "auto", columns, label)
 
 
-def question_of(value: Any, recogniser: Recogniser) -> Conversation:
+def question_of(value: Any, recogniser: FormatDetector) -> Conversation:
     """The turns of one raw row up to its last answer, which need not be there, with system text, tools, history,
     context and choices.
 
@@ -39,11 +51,11 @@ def question_of(value: Any, recogniser: Recogniser) -> Conversation:
     if recogniser.mapped and _stands_for_itself(
         value, row, recogniser.columns
     ):  # somebody asks, and no column is there to say so
-        recogniser = Recogniser()
+        recogniser = FormatDetector()
     if held := sorted(name for name in MEDIA if row.get(name)):
         raise RowError(f"it holds pictures, sound or video (`{held[0]}`), which cannot be read")
     problems: list[RowError] = []
-    for one in (recogniser, Recogniser()):
+    for one in (recogniser, FormatDetector()):
         for whole in _variants(row, one):
             try:
                 kind, columns = one(whole)
@@ -85,7 +97,7 @@ def _row_of(value: Any) -> Columns:
     return {name.strip().lower(): one for name, one in (present(value) or {}).items()}
 
 
-def _variants(row: Columns, recogniser: Recogniser) -> Iterator[Columns]:
+def _variants(row: Columns, recogniser: FormatDetector) -> Iterator[Columns]:
     """The row as it is, then with an answer in one place or another, the first of which that can be read is taken."""
     columns = recogniser.columns
     if recogniser.mapped:
@@ -125,8 +137,8 @@ def _up_to_answer(turns: list[Message]) -> Conversation:
     *before, last = turns
     if last["role"] != "assistant":
         before, last = turns, {"role": "assistant", "content": _UNSAID}
-    said = _UNSAID if is_blank(last["content"]) else last["content"]
-    kept = tidy([*before, {**last, "content": said, "train": True}], [])[:-1]
+    answer_text = _UNSAID if is_blank(last["content"]) else last["content"]
+    kept = tidy([*before, {**last, "content": answer_text, "train": True}], [])[:-1]
     if not kept or kept[-1]["role"] == "system":
         raise RowError("its last turn asks nothing")
     return kept

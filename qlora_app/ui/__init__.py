@@ -1,8 +1,8 @@
 """The page. The only folder that imports gradio."""
 
 from .build import TITLE, build
-from .guard import Door
-from .page import Page
+from .context import AppContext
+from .guard import RequestGuard
 from .theme import HEAD, STYLE, THEME
 
-__all__ = ["HEAD", "STYLE", "THEME", "TITLE", "Door", "Page", "build"]
+__all__ = ["HEAD", "STYLE", "THEME", "TITLE", "AppContext", "RequestGuard", "build"]

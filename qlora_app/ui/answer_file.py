@@ -12,11 +12,11 @@ from typing import Any
 import gradio as gr
 
 from ..answers import answer_file
-from ..digests import sha256_of
 from ..errors import UserError
 from ..runs import Run
+from ..storage.digests import sha256_of
+from .context import AppContext
 from .guard import changes, in_words
-from .page import Page
 from .theme import plain
 
 LOOK_EVERY = 0.4  # seconds
@@ -25,7 +25,7 @@ LOOK_EVERY = 0.4  # seconds
 class AnswerFile:
     """Its components and what they do."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: AppContext) -> None:
         self.page = page
 
     def build(self) -> None:
@@ -45,24 +45,24 @@ class AnswerFile:
         target = _target(run, adapter, Path(file)) if adapter else None
         if target is None or not target.exists():
             target = yield from self._answered(run, Path(file))
-        yield _said("All questions are answered."), gr.DownloadButton(value=str(target), visible=True)
+        yield _notice("All questions are answered."), gr.DownloadButton(value=str(target), visible=True)
 
     def _answered(self, run: Run, file: Path) -> Generator[tuple[str, Any], None, Path]:
         """Returns the file of the adapter that answered: while the model was loaded, the run may have saved a newer
         one.
         """
-        yield _said("Loading the model…"), gr.DownloadButton(visible=False)
+        yield _notice("Loading the model…"), gr.DownloadButton(visible=False)
         session, counts, failed = self.page.sessions.get(run), [0, 0], []
         target = _target(run, session.adapter, file)
         if target.exists():
             return target
 
-        def tell(done: int, of: int) -> None:
+        def on_progress(done: int, of: int) -> None:
             counts[:] = done, of
 
         def work() -> None:
             try:
-                answer_file(run, session, file, target, self.page.settings, tell=tell)
+                answer_file(run, session, file, target, self.page.settings, on_progress=on_progress)
             except Exception as error:  # whatever it is, the page must hear of it
                 failed.append(error)
 
@@ -92,5 +92,5 @@ def _bar(done: int, of: int) -> str:
     )
 
 
-def _said(text: str) -> str:
+def _notice(text: str) -> str:
     return f'<p class="quiet" role="status">{escape(text)}</p>'

@@ -8,10 +8,10 @@ from typing import Any
 import gradio as gr
 
 from .chat_tab import FOCUS, ChatTab
+from .context import AppContext
 from .data_view import MAX_LENGTH
 from .guard import DEMONSTRATION, reads
 from .language import LANGUAGES
-from .page import Page
 from .recipe_form import BATCH_SIZE, METHOD
 from .run_card import RunCards, recipe_of
 from .runs_tab import SAVE, RunsTab
@@ -41,10 +41,10 @@ REMEMBER = """(run) => { if (!window.guanacoReady) return;
 TO_CARD = "() => { if (innerWidth < 700) setTimeout(() => scrollTo({top: 0, behavior: 'smooth'}), 300); }"
 
 
-class Workshop:
+class PageBuilder:
     """Everything on the page, wired."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: AppContext) -> None:
         self.page = page
         cards = RunCards(page)
         self.train, self.runs, self.chat = TrainTab(page, cards), RunsTab(page, cards), ChatTab(page)
@@ -83,7 +83,7 @@ class Workshop:
         controls[BATCH_SIZE].input(tab.set_effort, [tab.effort, *everything], controls["training.epochs"], **FAST).then(
             **described
         )
-        controls["training.epochs"].input(tab.own_epochs, None, tab.effort, **FAST)
+        controls["training.epochs"].input(tab.clear_effort, None, tab.effort, **FAST)
         controls[METHOD].change(tab.form.choose_method, controls[METHOD], tab.form.of_the_method, **FAST)
         controls[METHOD].input(tab.method_changed, chosen, tab.of_another_method, **FAST)
         self._wire_presets(everything)
@@ -126,8 +126,8 @@ class Workshop:
         tab, finder, columns = self.train, self.train.data_finder, self.train.columns
         controls, everything = tab.form.controls, tab.form.inputs
         for uploaded in (tab.upload, finder.files):
-            imported = uploaded.upload(tab.coming.take, uploaded, [tab.coming.line, tab.coming.id], **QUIET)
-            self._then_ask(imported.success(tab.take_upload, [tab.coming.id, *chosen], tab.form_outputs, **QUIET))
+            imported = uploaded.upload(tab.importer.take, uploaded, [tab.importer.line, tab.importer.id], **QUIET)
+            self._then_ask(imported.success(tab.take_upload, [tab.importer.id, *chosen], tab.form_outputs, **QUIET))
         self._then_ask(finder.take.click(tab.take_text, [finder.text, *chosen], tab.form_outputs, **QUIET))
         gr.on([finder.go.click, finder.words.submit], finder.find, finder.words, finder.hits, **QUIET)
         picked = finder.hits.pick(finder.pick, None, controls["dataset"], **FAST)
@@ -174,13 +174,13 @@ class Workshop:
     def _wire_presets(self, everything: list[Any]) -> None:
         tab, shelf = self.train, self.train.shelf
         shelf.fold.expand(shelf.refresh, None, shelf.list, **FAST)
-        for shown in (shelf.list, shelf.said):
+        for shown in (shelf.list, shelf.answering):
             self._then_ask(shown.take(shelf.choose, everything, shelf.taken, **QUIET))
         self._then_ask(shelf.file.upload(shelf.take_file, [shelf.file, *everything], shelf.taken, **QUIET))
         saving = {
             "fn": shelf.save_form,
             "inputs": [shelf.name, *everything],
-            "outputs": [shelf.list, shelf.name, shelf.said, tab.alert, tab.fold],
+            "outputs": [shelf.list, shelf.name, shelf.answering, tab.alert, tab.fold],
         }
         gr.on([shelf.save.click, shelf.name.submit], **saving, **QUIET)
 
@@ -205,7 +205,7 @@ class Workshop:
 
     def _wire_chat(self) -> None:
         tab = self.chat
-        said = {
+        answering = {
             "show_progress": "hidden",
             "api_visibility": "private",
             "concurrency_id": "model",
@@ -214,9 +214,9 @@ class Workshop:
         history = [tab.picker, tab.base, tab.tuned]
         how = [tab.system, tab.thinking]
         answers = [
-            gr.on([tab.box.submit, tab.send.click], tab.ask, [tab.box, *history, *how], tab.talk, **said),
-            tab.chips.ask(tab.ask_example, [*history, *how], tab.talk, **said),
-            tab.retry.click(tab.ask_again, [*history, *how], tab.talk, **said),
+            gr.on([tab.box.submit, tab.send.click], tab.ask, [tab.box, *history, *how], tab.talk, **answering),
+            tab.chips.ask(tab.ask_example, [*history, *how], tab.talk, **answering),
+            tab.retry.click(tab.ask_again, [*history, *how], tab.talk, **answering),
         ]
         idle = [tab.note, tab.send, tab.stop]
         tab.stop.click(tab.stopped, None, idle, cancels=answers, **FAST)
@@ -228,9 +228,9 @@ class Workshop:
         for card in (self.train.card, self.runs.card):
             card.chat(tab.open, None, [self.tabs, tab.wanted, *idle], cancels=answers, **FAST)
         tries = tab.tries
-        tries.go.click(tries.try_out, [tries.box, tab.picker], tries.result, **said)
+        tries.go.click(tries.try_out, [tries.box, tab.picker], tries.result, **answering)
         tries.chips.pick(tries.pick, None, tries.box, **FAST).success(
-            tries.try_out, [tries.box, tab.picker], tries.result, **said
+            tries.try_out, [tries.box, tab.picker], tries.result, **answering
         )
 
     def _then_load(self, event: Any) -> None:
@@ -280,5 +280,5 @@ class Workshop:
         return gr.update(value=f'<p class="banner">{escape(text)}</p>', visible=bool(text))
 
 
-def build(page: Page) -> gr.Blocks:
-    return Workshop(page).build()
+def build(page: AppContext) -> gr.Blocks:
+    return PageBuilder(page).build()

@@ -10,17 +10,22 @@ import gradio as gr
 from gradio.components import Component
 
 from .. import starter
-from ..chat import ChatSession, Decoding
 from ..errors import UserError
+from ..inference.session import ChatSession, Decoding
 from ..messages import Conversation
 from ..runs import Run
+from .context import AppContext
 from .effort import examples_of
 from .guard import in_words, reads
 from .language import LANGUAGES, Written, spoken
-from .page import Page
-from .run_card import NOTHING_HERE, recipe_of, run_id, title_of
-from .speaking import said
+from .run_card import (
+    NOTHING_HERE,
+    recipe_of,
+    run_id,
+    title_of,
+)
 from .theme import on_click, plain
+from .translate import translate
 from .try_it import TryIt
 
 EXAMPLES = 6
@@ -40,7 +45,7 @@ History = list[dict[str, Any]]
 class ChatTab:
     """Its components and what they do. The conversation itself lives in the two columns, in the person's browser."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: AppContext) -> None:
         self.page = page
         self.tries = TryIt(page)
         self._answering: dict[str, threading.Event] = {}  # by browser session: set to stop what is being answered there
@@ -134,7 +139,7 @@ class ChatTab:
         return [self.talking, self.system, *self.tries.view]
 
     def _panels(self, run: Run) -> list[Any]:
-        return [gr.Column(visible=not run.task().asks), self._trained_system(run), *self.tries.shown(run)]
+        return [gr.Column(visible=not run.task().input_label), self._trained_system(run), *self.tries.shown(run)]
 
     def _trained_system(self, run: Run) -> str:
         """The system text of its examples, for those who may see them."""
@@ -198,7 +203,7 @@ class ChatTab:
         except UserError as error:
             yield _note(str(error)), gr.skip()
             return
-        yield "", gr.Radio(visible=not session.task.asks and session.template.has_thinking)
+        yield "", gr.Radio(visible=not session.task.input_label and session.template.has_thinking)
 
     # ---- handlers: the conversation
 
@@ -285,7 +290,7 @@ class ChatTab:
                     gr.skip(),
                     gr.skip(),
                 )
-            silent = "…" if stop.is_set() else said(SILENT)
+            silent = "…" if stop.is_set() else translate(SILENT)
             yield (
                 [*before, asked, _said(base_text, silent)],
                 [*after, asked, _said(tuned_text, silent)],
@@ -402,4 +407,4 @@ def _note(text: str) -> str:
 
 def _in_a_list(run: Run) -> str:
     started = datetime.fromtimestamp((run.folder / "recipe.yaml").stat().st_mtime)
-    return Written(f"{title_of(run)[:28]}, {said(f'{started:%b} {started.day}, {started:%H:%M}')}")
+    return Written(f"{title_of(run)[:28]}, {translate(f'{started:%b} {started.day}, {started:%H:%M}')}")

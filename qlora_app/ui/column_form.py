@@ -11,12 +11,12 @@ from gradio.components import Component
 from ..errors import UserError
 from ..messages import Conversation, flatten
 from ..training_data import DatasetChoice
-from ..training_data.columns import AskColumns
 from ..training_data.first_rows import FirstRows, first_rows
-from ..training_data.sources import files_of
+from ..training_data.formats.columns import AskColumns
+from ..training_data.sources.examples import files_of
+from .context import AppContext
 from .effort import examples_of
 from .guard import reads
-from .page import Page
 from .recipe_form import RecipeForm
 from .theme import plain
 
@@ -31,7 +31,7 @@ STARTER = "The starter's datasets are read as they are. Choose data of your own 
 class ColumnForm:
     """Its components and what they do. What is chosen is the recipe's `dataset.columns`, and stands nowhere else."""
 
-    def __init__(self, page: Page, form: RecipeForm) -> None:
+    def __init__(self, page: AppContext, form: RecipeForm) -> None:
         self.page = page
         self.form = form
 
@@ -120,8 +120,8 @@ class ColumnForm:
         try:
             choice.columns.check(choice.title, rows.columns)
         except UserError as error:
-            said = "".join(f"<p>{escape(text)}</p>" for text in str(error).split("\n"))
-            return f'<div class="warning" role="status">{said}</div>'
+            listed = "".join(f"<p>{escape(text)}</p>" for text in str(error).split("\n"))
+            return f'<div class="warning" role="status">{listed}</div>'
         shown = "".join(
             _row(number, one) for number, one in enumerate(rows.learned(choice.columns, choice.turns, SHOWN), start=1)
         )
@@ -152,7 +152,7 @@ def _row(number: int, made: Conversation | str) -> str:
     if isinstance(made, str):
         return f'<p class="warning">Row {number} is left out: {escape(made)}</p>'
     turns = "".join(
-        f"<dt>{escape(turn['role'])}</dt><dd>{_said(turn['content'], _is_learned(turn))}</dd>"
+        f"<dt>{escape(turn['role'])}</dt><dd>{_turn_words(turn['content'], _is_learned(turn))}</dd>"
         for turn in flatten(made)[:6]
     )
     if options := made[-1].get("options"):
@@ -164,7 +164,7 @@ def _is_learned(turn: Any) -> bool:
     return turn.get("train", turn["role"] in ("assistant", "text"))
 
 
-def _said(text: str, learned: bool) -> str:
+def _turn_words(text: str, learned: bool) -> str:
     shown = escape(text[:LONGEST_TEXT]) + ("…" if len(text) > LONGEST_TEXT else "")
     return f'<span class="part trained">{shown}</span>' if learned else shown
 

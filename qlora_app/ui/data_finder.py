@@ -16,15 +16,30 @@ import gradio as gr
 from gradio.components import Component
 
 from ..errors import UserError
+from ..formatting import size
 from ..hub import Stopped
 from ..training_data import DatasetChoice, server_files, uploaded_files
-from ..training_data.hub_data import Hit, Layout, Part, download_words, fetch_data, is_here, kept, look_up, search_data
-from ..training_data.packed import ENDINGS
-from ..words import size
+from ..training_data.read.archives import ENDINGS
+from ..training_data.sources.hub import (
+    Hit,
+    HubDataset,
+    HubSplit,
+    download_words,
+    fetch_data,
+    is_here,
+    kept,
+    look_up,
+    search_data,
+)
+from .context import AppContext
 from .guard import changes, in_words, reads
 from .hub_finder import HubFinder
-from .page import Page
-from .recipe_form import PASTE, SEARCH_DATA, RecipeForm, data_value
+from .recipe_form import (
+    PASTE,
+    SEARCH_DATA,
+    RecipeForm,
+    data_value,
+)
 from .theme import plain
 
 NAMES = ("dataset.subset", "dataset.split", "dataset.revision")
@@ -39,7 +54,7 @@ class DataFinder(HubFinder):
     kind = "data"
     nothing = "Nothing found. Try fewer words, such as alpaca or german questions."
 
-    def __init__(self, page: Page, form: RecipeForm) -> None:
+    def __init__(self, page: AppContext, form: RecipeForm) -> None:
         super().__init__(page, form)
         self._loading = ThreadPoolExecutor(2, thread_name_prefix="download")
 
@@ -136,10 +151,10 @@ class DataFinder(HubFinder):
         """Downloads what is chosen and says how far it is; leaving the page ends it, and what has arrived is kept."""
         choice, settings, told, stop = self.form.data_of(values), self.page.settings, {"text": "…"}, threading.Event()
 
-        def tell(arrived: int, total: int) -> None:
+        def on_progress(arrived: int, total: int) -> None:
             told["text"] = f"Downloading {choice.id}: {size(arrived)} of {size(total)}."
 
-        waiting = self._loading.submit(fetch_data, choice, settings.data, settings.token, tell, stop.is_set)
+        waiting = self._loading.submit(fetch_data, choice, settings.data, settings.token, on_progress, stop.is_set)
         try:
             while not waiting.done():
                 yield f'<p class="quiet" role="status">{escape(told["text"])}</p>'
@@ -156,7 +171,7 @@ class DataFinder(HubFinder):
 
     # ---- what is known
 
-    def layout(self, choice: DatasetChoice) -> Layout:
+    def layout(self, choice: DatasetChoice) -> HubDataset:
         """Raises UserError for data that cannot be had."""
         if known := self.known(choice.id, choice.revision):
             return known
@@ -192,12 +207,12 @@ def _list(names: Any, value: str) -> Any:
     return gr.update(choices=[(name, name) for name in names], value=value)
 
 
-def _revisions(layout: Layout) -> list[tuple[str, str]]:
+def _revisions(layout: HubDataset) -> list[tuple[str, str]]:
     named = [(f"{name} ({commit[:8]})", commit) for name, commit in layout.revisions.items()]
     return named if layout.commit in layout.revisions.values() else [(layout.commit[:8], layout.commit), *named]
 
 
-def _about(layout: Layout, part: Part) -> str:
+def _about(layout: HubDataset, part: HubSplit) -> str:
     facts = [
         f"licence {layout.licence}" if layout.licence else "no licence named",
         "gated" if layout.is_gated else "",

@@ -14,9 +14,9 @@ from ..errors import UserError
 from ..messages import Conversation, flatten
 from ..training_data import DatasetChoice, import_files
 from ..training_data.first_rows import first_conversations
+from .context import AppContext
 from .effort import examples_of
 from .guard import changes
-from .page import Page
 from .theme import plain
 
 SHOWN_ROWS = 3
@@ -27,7 +27,7 @@ NEWS = 0.7  # seconds between two words about how far the reading is
 class DataImport:
     """Its components and what they do."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: AppContext) -> None:
         self.page = page
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="import")
 

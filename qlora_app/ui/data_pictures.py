@@ -6,10 +6,10 @@ import math
 from html import escape
 from itertools import groupby
 
+from ..formatting import TASK_NAMES
 from ..tasks.chat import NOTHING_TO_LEARN
-from ..tasks.microscope import ENOUGH, Lengths, Token
+from ..tasks.preview import ENOUGH, Lengths, Token
 from ..training_data import Examples
-from ..words import TASK_NAMES
 
 KINDS = {"read": "read only", "trained": "trained", "cut": "cut off"}
 FIRST, AROUND, LAST = 900, 150, 150  # tokens shown of a very long example: its start, both sides of the cut, its end
@@ -75,10 +75,10 @@ def _parts(tokens: list[Token]) -> str:
         if places[0] > last + 1:
             parts.append(f'<span class="gap">{places[0] - last - 1:,} tokens are not shown here</span>')
         last, kind = places[-1], tokens[places[0]].kind
-        said = "".join(_token(tokens[place]) for place in places)
+        shown = "".join(_token(tokens[place]) for place in places)
         parts.append(
             f'<span class="part {kind}"><span class="only-read">{KINDS[kind]}: </span><span '
-            f'translate="no">{said}</span></span>'
+            f'translate="no">{shown}</span></span>'
         )
     return "".join(parts)
 
@@ -249,8 +249,8 @@ def _percent(share: float) -> str:
 
 def _odd_words(examples: Examples) -> str:
     """What was noticed while the data was read."""
-    said = "".join(f"<li>{escape(text)}</li>" for text in examples.warnings)
-    return f'<h4>Worth knowing</h4><ul class="warnings">{said}</ul>' if said else ""
+    shown = "".join(f"<li>{escape(text)}</li>" for text in examples.warnings)
+    return f'<h4>Worth knowing</h4><ul class="warnings">{shown}</ul>' if shown else ""
 
 
 def _not_learned_words(examples: Examples, lengths: Lengths) -> str:
@@ -275,16 +275,16 @@ def left_out_words(examples: Examples) -> str:
     return f'<h4>Rows left out</h4><ul class="warnings">{rows}</ul>' if rows else ""
 
 
-def fit_words(misfits: dict[str, str], labels: dict[str, int], is_part: bool = False) -> str:
+def fit_words(unsuitable_tasks: dict[str, str], labels: dict[str, int], is_part: bool = False) -> str:
     """Which tasks the data can teach, why not the others, and which labels there are where they could be learned as
     such.
 
     `is_part`: only the first of many examples were looked at.
     """
-    fits = ", ".join(f"<span>{TASK_NAMES[name]}</span>" for name, reason in misfits.items() if not reason)
+    fits = ", ".join(f"<span>{TASK_NAMES[name]}</span>" for name, reason in unsuitable_tasks.items() if not reason)
     reasons = "".join(
         f"<p><span>Not {TASK_NAMES[name]}</span>: <span>{escape(reason)}</span></p>"
-        for name, reason in misfits.items()
+        for name, reason in unsuitable_tasks.items()
         if reason
     )
     shown = ", ".join(

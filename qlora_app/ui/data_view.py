@@ -17,19 +17,29 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.components import Component
 
-from ..base_models import ModelChoice, facts_of_folder, folder_of, load_tokenizer
+from ..base_models import (
+    ModelChoice,
+    facts_of_folder,
+    folder_of,
+    load_tokenizer,
+)
 from ..errors import UserError
 from ..recipe import Recipe
 from ..tasks import Task, TaskChoice, task_for
-from ..tasks.microscope import Lengths, learns, measured, tokens_of
+from ..tasks.preview import (
+    Lengths,
+    is_trainable,
+    measured,
+    tokens_of,
+)
 from ..training_data import DatasetChoice, Examples, stamp
-from ..training_data.columns import AskColumns
+from ..training_data.formats.columns import AskColumns
 from .column_form import ColumnForm
+from .context import PRIVATE, AppContext
 from .data_pictures import facts_words, jump_words, mask_words
 from .effort import examples_of
 from .guard import in_words, reads
 from .model_finder import ModelFinder
-from .page import PRIVATE, Page
 from .recipe_form import RecipeForm, chosen_model
 from .theme import on_click, plain
 
@@ -68,7 +78,7 @@ class Subject:
 class DataView:
     """Its components and what they do."""
 
-    def __init__(self, page: Page, form: RecipeForm, finder: ModelFinder, columns: ColumnForm) -> None:
+    def __init__(self, page: AppContext, form: RecipeForm, finder: ModelFinder, columns: ColumnForm) -> None:
         self.page = page
         self.columns = columns
         self.form = form
@@ -194,7 +204,9 @@ class DataView:
             if lengths := self._lengths.get(subject.key):
                 is_all = lengths.examined == len(subject.examples.train)
                 return is_all and len(lengths.without_loss(subject.max_length)) == len(lengths.tokens)
-            return not learns(subject.tokenizer, subject.examples.train, subject.max_length, THOROUGHLY, subject.task)
+            return not is_trainable(
+                subject.tokenizer, subject.examples.train, subject.max_length, THOROUGHLY, subject.task
+            )
         except Exception:  # whatever is wrong, it is the worker that has to get along with it, or say so
             return False
 

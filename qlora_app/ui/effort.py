@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..formatting import about
 from ..recipe import EFFORTS, Recipe, epochs_for
 from ..runs import RunStore
-from ..tasks import misfits
+from ..tasks import unsuitable_tasks
 from ..tasks.classification import label_counts
-from ..training_data import DatasetChoice, Examples, load_examples, stamp
-from ..words import about
+from ..training_data import (
+    DatasetChoice,
+    Examples,
+    load_examples,
+    stamp,
+)
 from .recipe_form import preset_for
 from .run_card import recipe_of
 
@@ -49,7 +54,7 @@ def taught_by(choice: DatasetChoice, data_folder: Path) -> tuple[dict[str, str],
 def _taught_by(choice: DatasetChoice, data_folder: Path, when: Any) -> tuple[dict[str, str], dict[str, int], bool]:
     every = examples_of(choice, data_folder).every
     some = every[:EXAMPLES_LOOKED_AT]
-    reasons = misfits(some)
+    reasons = unsuitable_tasks(some)
     return reasons, {} if reasons["classification"] else dict(label_counts(some).most_common()), len(some) < len(every)
 
 

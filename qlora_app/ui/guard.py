@@ -2,8 +2,8 @@
 
 Every handler of the page carries one of two marks. `changes` asks first whether this page may change anything; `reads`
 may be used by every visitor. (Hiding a button protects nothing: Gradio runs the handler of a hidden one for anybody.)
-Both turn a UserError into a message on the page. `Door` decides before that which requests come in at all: not those of
-other web sites, no files into a demonstration, no long guessing of passwords.
+Both turn a UserError into a message on the page. `RequestGuard` decides before that which requests come in at all: not
+those of other web sites, no files into a demonstration, no long guessing of passwords.
 """
 
 import functools
@@ -88,14 +88,14 @@ def _shown(error: Exception) -> gr.Error:
     )
 
 
-class Door:
+class RequestGuard:
     """ASGI middleware: answers what may not come in with a refusal, lets the rest pass, and adds careful headers."""
 
     def __init__(self, app: Callable, settings: Settings, own_name: str = "") -> None:
         self.app = app
         self.settings = settings
         self.own_name = own_name  # the public host name, where a proxy stands in front and may send another one
-        self.guesses = Guesses()
+        self.guesses = LoginLimiter()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Callable, send: Callable) -> None:
         if scope["type"] != "http":
@@ -150,7 +150,7 @@ class Door:
         return ""
 
 
-class Guesses:
+class LoginLimiter:
     """Wrong passwords of the last minute, by address."""
 
     ALLOWED, SECONDS = 5, 60.0

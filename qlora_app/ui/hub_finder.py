@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import gradio as gr
 
 from ..errors import UserError
+from .context import AppContext
 from .guard import reads
-from .page import Page
 from .recipe_form import RecipeForm
 from .theme import on_click, plain
 
@@ -25,7 +25,7 @@ class HubFinder:
     kind: ClassVar[str]  # of its elements' names, and of what a click on a hit sends
     nothing: ClassVar[str]  # said where nothing is found
 
-    def __init__(self, page: Page, form: RecipeForm) -> None:
+    def __init__(self, page: AppContext, form: RecipeForm) -> None:
         self.page = page
         self.form = form
         self._known: dict[tuple[str, str], tuple[float, Any]] = {}

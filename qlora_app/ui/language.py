@@ -69,19 +69,23 @@ class Language:
 
     def _values(self, found: dict[str, str]) -> dict[str, str] | None:
         """What stands in the places, in this language; None where one that wants a text of ours has another."""
-        said = {}
+        spoken_parts = {}
         for name, value in found.items():
             other = self.figure(value) if _is_figure(name) else self.say(value) if name[0].isupper() else value
             if other is None:
                 return None
-            said[name] = other
-        return said
+            spoken_parts[name] = other
+        return spoken_parts
 
     def _parts(self, text: str, between: str) -> str | None:
         """Parts of a line or a list, among which may be names."""
         parts = text.split(between)
-        said = [self.say(part) for part in parts]
-        return between.join(other or part for part, other in zip(parts, said, strict=True)) if any(said) else None
+        spoken_parts = [self.say(part) for part in parts]
+        return (
+            between.join(other or part for part, other in zip(parts, spoken_parts, strict=True))
+            if any(spoken_parts)
+            else None
+        )
 
     def _sentences(self, text: str) -> str | None:
         """Texts that follow one another, the longest first one that is ours."""
@@ -151,11 +155,11 @@ def translated(html: str, language: str) -> str:
 def _node(text: str, language: str) -> str:
     """A text node or an attribute; blanks around it stay, and it is escaped as before if it is none of ours."""
     words = " ".join(unescape(text).split())
-    said = LANGUAGES[language].say(words)
-    if said is None:
+    spoken_parts = LANGUAGES[language].say(words)
+    if spoken_parts is None:
         return text
     before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
-    return f"{before}{escape(said)}{after}"
+    return f"{before}{escape(spoken_parts)}{after}"
 
 
 def texts_in(script: str) -> dict[str, dict[str, str]]:

@@ -10,10 +10,18 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from .. import memory
-from ..base_models import Facts, Hit, ModelChoice, facts_of, kept_folder, local_models, search
+from .. import hardware, memory
+from ..base_models import (
+    Facts,
+    Hit,
+    ModelChoice,
+    facts_of,
+    kept_folder,
+    local_models,
+    search,
+)
 from ..errors import UserError
-from ..fitting import sizes_of
+from ..hardware_fit import sizes_of
 from .guard import reads
 from .hub_finder import HubFinder
 from .recipe_form import SEARCH, chosen_model
@@ -118,5 +126,5 @@ class ModelFinder(HubFinder):
             return ""
         if shapes is None:
             return ""
-        level, sentence = memory.verdict(recipe, shapes, memory.here())
+        level, sentence = memory.verdict(recipe, shapes, hardware.here())
         return f'<p class="{"warning" if level == "too large" else "quiet"}">{escape(sentence)}</p>'

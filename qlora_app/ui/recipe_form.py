@@ -16,12 +16,25 @@ from pydantic.fields import FieldInfo
 
 from .. import starter
 from ..base_models import ModelChoice, kept_models, local_models
-from ..choices import bounds, is_recorded, kind_in, leaves, options, spelled, value_at
+from ..choices import (
+    bounds,
+    dotted_name,
+    is_recorded,
+    iter_settings,
+    options,
+    value_at,
+    variant_of,
+)
 from ..errors import UserError
 from ..presets import Presets
 from ..recipe import EFFORTS, Recipe
 from ..settings import Settings
-from ..training_data import DatasetChoice, kept_data, server_files, uploaded_files
+from ..training_data import (
+    DatasetChoice,
+    kept_data,
+    server_files,
+    uploaded_files,
+)
 from .guard import reads
 from .language import Written
 from .method_card import card_words
@@ -39,7 +52,7 @@ SECTIONS = {
     "base_model": "Model",
     "dataset": "Data",
 }
-FIELDS = dict(leaves(Recipe))
+FIELDS = dict(iter_settings(Recipe))
 
 
 def element_id(name: str) -> str:
@@ -124,7 +137,7 @@ class RecipeForm:
         self.card = plain(card_words(recipe.method.name), elem_id="method-card")
         for kind in dict(options(self.fields[METHOD]) or []).values():
             with gr.Group(visible=kind == recipe.method.name) as self.kinds[kind]:
-                for name in (name for name in self.fields if kind_in(name) == kind):
+                for name in (name for name in self.fields if variant_of(name) == kind):
                     self.build_one(name)
 
     @property
@@ -138,12 +151,12 @@ class RecipeForm:
         nested: dict[str, Any] = {}
         given = dict(zip(self.controls, values, strict=True))
         for name, value in given.items():
-            if kind_in(name) not in ("", given[METHOD]):
+            if variant_of(name) not in ("", given[METHOD]):
                 continue
             if name in PAIRS:
                 nested.setdefault(name, {}).update(_pair(name, value))
             else:
-                _put(nested, spelled(name), _as_typed(self.fields[name], value))
+                _put(nested, dotted_name(name), _as_typed(self.fields[name], value))
         try:
             return Recipe.from_dict(nested)
         except UserError as error:
@@ -161,8 +174,8 @@ class RecipeForm:
         group, _, last = name.rpartition(".")
         if group in PAIRS and last in ("source", "id"):
             return group
-        alike = [leaf for leaf in self.controls if spelled(leaf) == name]
-        return next((leaf for leaf in alike if kind_in(leaf) == method), alike[0] if alike else name)
+        alike = [leaf for leaf in self.controls if dotted_name(leaf) == name]
+        return next((leaf for leaf in alike if variant_of(leaf) == method), alike[0] if alike else name)
 
     @property
     def of_the_method(self) -> list[Component]:
@@ -193,7 +206,7 @@ class RecipeForm:
         """The words on a control."""
         return {"base_model": "Model", "dataset": "Data"}.get(name) or self.fields[name].title or name
 
-    def said(self, name: str, value: Any) -> str:
+    def display_value(self, name: str, value: Any) -> str:
         """A value as the control shows it: the words of an option, not its name in the file."""
         if isinstance(value, bool):
             return "on" if value else "off"

@@ -16,16 +16,16 @@ from typing import Any
 import gradio as gr
 
 from ..errors import UserError
+from ..formatting import duration, left, loss_figure
 from ..recipe import Recipe
 from ..runs import Run, Status
 from ..runs.proof_words import Line, proof_lines
 from ..training_data import changed_since
-from ..words import duration, left, loss_figure
 from .charts import chart, newer
+from .context import AppContext
 from .language import spoken, texts_in, translated
-from .page import Page
-from .speaking import visitors_language
 from .theme import plain
+from .translate import visitors_language
 
 FOLDER = Path(__file__).parent
 STATES = {
@@ -85,7 +85,7 @@ class RunCards:
     once.
     """
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: AppContext) -> None:
         self.page = page
         self._picture = functools.lru_cache(maxsize=200)(self._read)
         self._in_training = functools.lru_cache(maxsize=1)(self._alive)
@@ -244,7 +244,7 @@ def actions(run: Run, status: Status, may_change: bool) -> str:
         return _button("unqueue", "Take it out of the queue") if may_change else ""
     if talk:
         early = " as it is now" if status.is_active else ""
-        words = "Try it" if run.task().asks else "Chat with it"
+        words = "Try it" if run.task().input_label else "Chat with it"
         buttons.append(_button("chat", f"{words}{early}", "" if status.is_active else "main"))
     if status.is_active:
         if not talk:
@@ -328,8 +328,8 @@ def _cut(row: dict[str, Any]) -> str:
     return "" if not text or is_whole else '<span class="quiet">…</span>'
 
 
-def _figure(value: float | None, said: Callable[[float], str]) -> str:
-    return NO_FIGURE if value is None else said(value)
+def _figure(value: float | None, formatted: Callable[[float], str]) -> str:
+    return NO_FIGURE if value is None else formatted(value)
 
 
 def _announcement(status: Status) -> str:

@@ -13,15 +13,24 @@ import gradio as gr
 from gradio.components import Component
 
 from ..errors import UserError
+from ..formatting import duration, loss_figure, size
 from ..runs import Run
 from ..runs.checkpoints import MANIFEST
-from ..words import duration, loss_figure, size
 from .answer_file import AnswerFile
+from .context import AppContext
 from .guard import changes, reads
-from .page import Page
-from .run_card import NO_FIGURE, NOTHING_HERE, STATES, RunCards, recipe_of, run_card, run_id, title_of
-from .speaking import said
+from .run_card import (
+    NO_FIGURE,
+    NOTHING_HERE,
+    STATES,
+    RunCards,
+    recipe_of,
+    run_card,
+    run_id,
+    title_of,
+)
 from .theme import on_click, plain
+from .translate import translate
 
 SHOWN = 50
 TAKEN_ALONG = (".safetensors", ".json", ".jinja", ".md", ".model", ".txt")
@@ -36,7 +45,7 @@ SAVE = (
 class RunsTab:
     """A list, and one run opened; one of the two is seen."""
 
-    def __init__(self, page: Page, cards: RunCards) -> None:
+    def __init__(self, page: AppContext, cards: RunCards) -> None:
         self.page = page
         self.cards = cards
         self.answers = AnswerFile(page)
@@ -111,7 +120,7 @@ class RunsTab:
     @changes
     def delete_run(self, id: str) -> list[Any]:
         self.page.store.delete(id)
-        gr.Info(said("The run was deleted."))
+        gr.Info(translate("The run was deleted."))
         return self.listed()
 
     @reads

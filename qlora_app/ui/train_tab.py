@@ -10,29 +10,39 @@ import gradio as gr
 from gradio.components import Component
 
 from .. import starter
-from ..assignments import command_for
 from ..base_models import ModelChoice
-from ..choices import kind_in
+from ..choices import variant_of
 from ..errors import UserError
+from ..formatting import count_of
+from ..overrides import command_for
 from ..recipe import EFFORTS, Recipe
 from ..runs import Run
 from ..tasks import task_for
 from ..tasks.chat import NOTHING_TO_LEARN
 from ..tasks.options import answer_options
-from ..training_data import DatasetChoice, NotHere, import_text, pinned
-from ..training_data.columns import AskColumns
-from ..training_data.packed import ENDINGS
-from ..words import count_of
+from ..training_data import (
+    DatasetChoice,
+    NotHere,
+    import_text,
+    pinned,
+)
+from ..training_data.formats.columns import AskColumns
+from ..training_data.read.archives import ENDINGS
 from .column_form import GROUP, ColumnForm
+from .context import PRIVATE, AppContext
 from .data_finder import HELD_OUT, NAMES, DataFinder
 from .data_import import SHOWN_ROWS, DataImport, conversation_words
 from .data_pictures import fit_words
 from .data_view import MAX_LENGTH, DataView
-from .effort import effort_choices, epochs_meant, examples_of, taught_by
+from .effort import (
+    effort_choices,
+    epochs_meant,
+    examples_of,
+    taught_by,
+)
 from .guard import WHY_NOT, changes, reads
 from .model_finder import ModelFinder
-from .page import PRIVATE, Page
-from .preset_shelf import PresetShelf
+from .preset_picker import PresetPicker
 from .recipe_form import (
     BATCH_SIZE,
     LEARNING_RATE,
@@ -103,15 +113,15 @@ def _is_said_of(name: str) -> bool:
 class TrainTab:
     """Its components and what they do."""
 
-    def __init__(self, page: Page, cards: RunCards) -> None:
+    def __init__(self, page: AppContext, cards: RunCards) -> None:
         self.page = page
         self.cards = cards
         self.form = RecipeForm(page.settings)
         self.finder = ModelFinder(page, self.form)
-        self.shelf = PresetShelf(page, self)
+        self.shelf = PresetPicker(page, self)
         self.data_finder = DataFinder(page, self.form)
         self.columns = ColumnForm(page, self.form)
-        self.coming = DataImport(page)
+        self.importer = DataImport(page)
         self.view = DataView(page, self.form, self.finder, self.columns)
 
     # ---- components
@@ -141,7 +151,7 @@ class TrainTab:
                 visible=self.page.may_change,
             )
             self.data_finder.build()
-        self.coming.build()
+        self.importer.build()
         self.data_line = plain(self.data_words(recipe.dataset), elem_id="data-line")
         self.view.build()
         choices, note = effort_choices(recipe, self.page.store, self.page.settings.data)
@@ -286,7 +296,7 @@ class TrainTab:
         return self._epochs(effort, recipe, values[list(self.form.controls).index(BATCH_SIZE)]) if effort else gr.skip()
 
     @reads
-    def own_epochs(self) -> None:
+    def clear_effort(self) -> None:
         """Epochs typed by hand are none of the three efforts."""
 
     @reads
@@ -346,12 +356,12 @@ class TrainTab:
         method = recipe.method
         problems = method.problems(recipe.base_model.precision, family, task)
         try:
-            if method.comparing and not problems:
+            if method.option_losses and not problems:
                 answer_options(examples_of(recipe.dataset, self.page.settings.data).train)
         except NotHere:
             pass  # the worker looks when it has downloaded it
         except UserError as error:
-            problems = {f"method.{name}": str(error) for name in method.comparing}
+            problems = {f"method.{name}": str(error) for name in method.option_losses}
         if problems:
             raise UserError(
                 " ".join(dict.fromkeys(problems.values())),
@@ -420,14 +430,14 @@ class TrainTab:
         """Which settings are not as suggested (epochs show in Effort, or in its having no segment chosen)."""
         own, method = [], self._method(values)
         for name, value in zip(self.form.controls, values, strict=True):
-            unseen = name in ("base_model", "dataset", "name", "note") or kind_in(name) not in ("", method)
+            unseen = name in ("base_model", "dataset", "name", "note") or variant_of(name) not in ("", method)
             if unseen or value in (None, value_of(advice, name)):
                 continue
             if name != "training.epochs" or self._is_odd(value, advice):
                 written = ' translate="no"' if isinstance(value, str) and self.form.is_written(name) else ""
                 own.append(
                     f"<span>{escape(self.form.title(name))}</span> "
-                    f"<span{written}>{escape(self.form.said(name, value)[:40])}</span>"
+                    f"<span{written}>{escape(self.form.display_value(name, value)[:40])}</span>"
                 )
         more = f" <span>and {len(own) - OWN_NAMED} more</span>" if len(own) > OWN_NAMED else ""
         return _quiet(f"Your own settings: {', '.join(own[:OWN_NAMED])}{more}.") if own else ""

@@ -9,15 +9,15 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ..chat import ChatSession
 from ..errors import UserError
+from ..inference.session import ChatSession
 from ..runs import Run
 from ..tasks import Candidate
 from ..tasks.fill_mask import BLANK, has_blank
+from .context import AppContext
 from .guard import reads
-from .page import Page
-from .speaking import said
 from .theme import on_click, plain
+from .translate import translate
 
 LONGEST_TEXT = 8000  # characters
 EXAMPLES = 4
@@ -28,7 +28,7 @@ SIDES = ("Before (base model)", "After (your adapter)")
 class TryIt:
     """Its components and what they do."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: AppContext) -> None:
         self.page = page
 
     # ---- components
@@ -49,7 +49,7 @@ class TryIt:
 
     def shown(self, run: Run) -> list[Any]:
         """The panel for a run that does not chat: what it wants, and held-out texts to try."""
-        wanted = run.task().asks
+        wanted = run.task().input_label
         if not wanted:
             return [gr.Column(visible=False), gr.skip(), gr.skip(), ""]
         texts = list(dict.fromkeys(str(row.get("question", "")) for row in run.samples()))[:EXAMPLES]
@@ -60,7 +60,7 @@ class TryIt:
         )
         return [
             gr.Column(visible=True),
-            gr.Textbox(label=said(wanted)),
+            gr.Textbox(label=translate(wanted)),
             f'<div class="chips" role="group" aria-label="Example texts">{chips}</div>' if chips else "",
             "",
         ]
@@ -86,7 +86,7 @@ class TryIt:
 
 def pictures(session: ChatSession, text: str) -> str:
     """Base and adapter side by side: bars with their words, or the texts they answer."""
-    if session.task.weighs:
+    if session.task.has_candidates:
         both = [session.weigh(text, base, SHOWN) for base in (True, False)]
         parts, first = [_bars(found) for found in both], both[1][0]
         summary = (

@@ -13,7 +13,12 @@ from qlora_app.errors import UserError
 from qlora_app.methods.adamix import AdaMixMethod
 from qlora_app.methods.lora import LoraMethod
 from qlora_app.methods.parts.adapted import Bottleneck
-from qlora_app.methods.parts.experts import Experts, average, averaged_tensors, consistency
+from qlora_app.methods.parts.experts import (
+    Experts,
+    average,
+    averaged_tensors,
+    consistency,
+)
 from qlora_app.tasks.packing import pack, packed
 from tests.methods.families import FAMILIES, logits, some_batch, tiny_bert, tiny_llama, train
 

@@ -7,7 +7,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-from qlora_app.methods import LoraMethod, marks, update
+from qlora_app.methods import LoraMethod, changed_layers, parameter_checksums
 from tests.methods.tiny import FAMILIES, batch, logits, opened, task_type, train
 
 METHOD = LoraMethod(rank=4, alpha=8, dropout=0.0, train_embeddings=True)
@@ -28,9 +28,9 @@ def base_of(family):
 def trained(family, base):
     torch.manual_seed(0)
     model = METHOD.attach(base, task_type(family))
-    before = marks(model)
+    before = parameter_checksums(model)
     losses = train(METHOD, model, batch(family))
-    assert losses[-1] < losses[0] and update(model, before)["zero_layers"] == 0
+    assert losses[-1] < losses[0] and changed_layers(model, before)["zero_layers"] == 0
     return model
 
 

@@ -17,13 +17,13 @@ from peft import PeftModel
 
 from qlora_app import methods
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
-from qlora_app.choices import leaves, value_at
+from qlora_app.choices import iter_settings, value_at
 from qlora_app.errors import UserError
 from qlora_app.memory import is_checkpointed
-from qlora_app.methods import METHODS, marks, update
+from qlora_app.methods import METHODS, changed_layers, parameter_checksums
 from qlora_app.methods.card import HEADINGS, RATE, card
 from qlora_app.methods.claims import FAMILIES, claims
-from qlora_app.methods.method import PRECISIONS, Matrix
+from qlora_app.methods.method import PRECISIONS, LinearShape
 from qlora_app.recipe import Recipe
 from qlora_app.tasks.chat import Chat
 from tests.methods.tiny import FAMILIES as TINY
@@ -63,9 +63,9 @@ def test_what_is_claimed_trains_and_comes_back_the_same(name, family, precision,
     torch.manual_seed(0)
     method = small(name)
     model = method.attach(opened(family, precision), task_type(family))
-    before = marks(model)
+    before = parameter_checksums(model)
     train(method, model, batch(family), steps=2)
-    changed = update(model, before)
+    changed = changed_layers(model, before)
     assert changed["layers"] > 0 == changed["zero_layers"] and changed["parameters"] > 0
     base = (
         logits(method.attach(opened(family, precision), task_type(family)), batch(family))
@@ -122,13 +122,13 @@ def test_held_out_examples_are_measured_behind_learned_tokens(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_its_size_is_what_memory_is_planned_with(name):
     block = [
-        Matrix("query", 64, 64),
-        Matrix("key", 64, 32),
-        Matrix("value", 64, 32),
-        Matrix("output", 64, 64),
-        Matrix("gate", 64, 128),
-        Matrix("up", 64, 128),
-        Matrix("down", 128, 64),
+        LinearShape("query", 64, 64),
+        LinearShape("key", 64, 32),
+        LinearShape("value", 64, 32),
+        LinearShape("output", 64, 64),
+        LinearShape("gate", 64, 128),
+        LinearShape("up", 64, 128),
+        LinearShape("down", 128, 64),
     ]
     method = small(name)
     learned = sum(
@@ -184,7 +184,7 @@ def test_a_recipe_of_every_method_survives_its_file(name, tmp_path):
     assert Recipe.load(tmp_path / "recipe.yaml") == recipe and recipe.method == method
     here = {
         leaf: value
-        for leaf, _ in leaves(Recipe)
+        for leaf, _ in iter_settings(Recipe)
         if (value := value_at(recipe, leaf, ...)) is not ... and leaf.startswith("method[")
     }
     assert {leaf.rpartition(".")[2] for leaf in here} == set(type(method).model_fields) - {"name"}

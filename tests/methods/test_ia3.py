@@ -8,9 +8,14 @@ from peft import PeftModel
 from peft.tuners.ia3 import IA3Layer
 
 from qlora_app.errors import UserError
-from qlora_app.methods import Ia3Method, marks, update
-from qlora_app.methods.answer_options import Scores, length_normalized, option_scores, unlikelihood
-from qlora_app.methods.method import Matrix
+from qlora_app.methods import Ia3Method, changed_layers, parameter_checksums
+from qlora_app.methods.answer_options import (
+    Scores,
+    length_normalized,
+    option_scores,
+    unlikelihood,
+)
+from qlora_app.methods.method import LinearShape
 from tests.methods.tiny import FAMILIES, batch, logits, opened, task_type, train
 
 IA3 = Ia3Method()
@@ -48,9 +53,9 @@ def test_it_begins_as_the_base_with_the_layers_of_the_paper(family):
 @pytest.mark.parametrize("family", ["llama", "gpt2", "t5", "bert"])
 def test_merged_into_the_weights_it_computes_the_same(family):
     model = attached(family)
-    before = marks(model)
+    before = parameter_checksums(model)
     losses = train(IA3, model, batch(family), rate=5e-2)
-    assert losses[-1] < losses[0] and update(model, before)["zero_layers"] == 0
+    assert losses[-1] < losses[0] and changed_layers(model, before)["zero_layers"] == 0
     adapter = logits(model, batch(family))
     assert (adapter - logits(opened(family), batch(family))).norm() / adapter.norm() > 1e-3
     merged = logits(model.merge_and_unload(), batch(family))
@@ -69,13 +74,13 @@ def test_queries_are_not_scaled_where_they_share_a_layer_with_keys_and_values(fa
 
 def test_the_number_of_scales_is_that_of_the_paper():
     block = [
-        Matrix("query", 64, 64),
-        Matrix("key", 64, 32),
-        Matrix("value", 64, 32),
-        Matrix("output", 64, 64),
-        Matrix("gate", 64, 128),
-        Matrix("up", 64, 128),
-        Matrix("down", 128, 64),
+        LinearShape("query", 64, 64),
+        LinearShape("key", 64, 32),
+        LinearShape("value", 64, 32),
+        LinearShape("output", 64, 64),
+        LinearShape("gate", 64, 128),
+        LinearShape("up", 64, 128),
+        LinearShape("down", 128, 64),
     ]
     learned = sum(p.numel() for p in attached().parameters() if p.requires_grad)
     assert learned == IA3.trainable(block, layers=2) == 2 * (32 + 32 + 128)

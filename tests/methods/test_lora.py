@@ -8,8 +8,8 @@ from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 
 from qlora_app.errors import UserError
-from qlora_app.methods import LoraMethod, marks, update
-from qlora_app.methods.beginnings import weight_of
+from qlora_app.methods import LoraMethod, changed_layers, parameter_checksums
+from qlora_app.methods.lora_init import weight_of
 from tests.methods.tiny import FAMILIES, batch, logits, opened, task_type, train
 
 VARIANTS = {
@@ -33,9 +33,9 @@ def attached(method, family="llama", precision="fp32"):
 
 def trained(method, family="llama", precision="fp32"):
     model = attached(method, family, precision)
-    before = marks(model)
+    before = parameter_checksums(model)
     losses = train(method, model, batch(family))
-    assert losses[-1] < losses[0] and update(model, before)["zero_layers"] == 0
+    assert losses[-1] < losses[0] and changed_layers(model, before)["zero_layers"] == 0
     return model
 
 

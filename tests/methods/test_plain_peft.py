@@ -7,7 +7,12 @@ import pytest
 import torch
 from peft import PeftModel, get_peft_model
 
-from qlora_app.methods import METHODS, AdaMixMethod, Ia3Method, LoraMethod
+from qlora_app.methods import (
+    METHODS,
+    AdaMixMethod,
+    Ia3Method,
+    LoraMethod,
+)
 from qlora_app.methods.adalora import AdaloraMethod
 from qlora_app.methods.layers import linear_layers
 from tests.methods.tiny import batch, logits, opened, task_type, train

@@ -9,7 +9,14 @@ from safetensors.torch import load_file
 
 from qlora_app.errors import UserError
 from qlora_app.methods.parts.bits import pack, unpack
-from qlora_app.methods.parts.groups import GroupedLinear, Pooled, lost_in_merging, open_merged, pooled_layers, quantize
+from qlora_app.methods.parts.groups import (
+    GroupedLinear,
+    Pooled,
+    lost_in_merging,
+    open_merged,
+    pooled_layers,
+    quantize,
+)
 from qlora_app.methods.qalora import INT_FOLDER, QaLoraMethod
 from tests.methods.families import FAMILIES, logits, some_batch, tiny_bert, tiny_llama, train
 from tests.methods.tiny import batch, opened

@@ -16,8 +16,8 @@ from transformers import TrainerCallback
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.runs.checkpoints import newest_complete
-from qlora_app.train.job import prepare
-from qlora_app.train.report import Keeper, Reporter
+from qlora_app.train.callbacks import CheckpointCallback, MetricsCallback
+from qlora_app.train.setup import prepare
 from qlora_app.train.trainer import build_trainer
 from tests.tiny_models import tiny_model
 
@@ -147,10 +147,10 @@ def part_of(run, stop_after=None):
     tensors.
     """
     checkpoint = newest_complete(run.checkpoints)
-    reporter = Reporter(run, [], int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
+    reporter = MetricsCallback(run, [], int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
     job = prepare(run, run.recipe())
     trainer = build_trainer(
-        job, reporter, [reporter, *([StopAfter(run, stop_after)] if stop_after else []), Keeper(run)]
+        job, reporter, [reporter, *([StopAfter(run, stop_after)] if stop_after else []), CheckpointCallback(run)]
     )
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     job.recipe.method.save(job.model, run.folder / "at_the_end")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from qlora_app.chat import ChatSessions, Decoding
+from qlora_app.inference.session import ChatSessions, Decoding
 from qlora_app.methods import MeftMethod, QaLoraMethod
 from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.train import worker

@@ -9,8 +9,8 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 
 from qlora_app.recipe import Recipe
 from qlora_app.tasks.packing import IGNORED, collator
-from qlora_app.train.job import prepare
-from qlora_app.train.report import Reporter
+from qlora_app.train.callbacks import MetricsCallback
+from qlora_app.train.setup import prepare
 from qlora_app.train.trainer import build_trainer
 from tests.tiny_models import FAMILIES, tiny_model
 
@@ -39,7 +39,7 @@ class Gradients(TrainerCallback):
 
 def one_step(run, micro_batch):
     """(gradients, loss that is shown, examples) of one real step."""
-    job, reporter, gradients = prepare(run, run.recipe()), Reporter(run, [], 0), Gradients()
+    job, reporter, gradients = prepare(run, run.recipe()), MetricsCallback(run, [], 0), Gradients()
     with torch.no_grad():
         for name, p in job.model.named_parameters():
             if "lora_B" in name:  # at the start they are nothing, and half of the gradients too

@@ -13,8 +13,8 @@ from qlora_app.base_models import ModelChoice, load_tokenizer
 from qlora_app.recipe import Recipe
 from qlora_app.tasks import TASKS, TaskChoice
 from qlora_app.tasks.task import IGNORED
-from qlora_app.train.job import prepare
-from qlora_app.train.report import Reporter
+from qlora_app.train.callbacks import MetricsCallback
+from qlora_app.train.setup import prepare
 from qlora_app.train.trainer import build_trainer
 from tests.tiny_models import tiny_model
 
@@ -117,7 +117,7 @@ def test_a_run_hides_another_thing_in_each_epoch_whatever_the_micro_batch(micro_
             return collate(examples)
 
     job.collate = Watching()
-    reporter = Reporter(run, [], 0)
+    reporter = MetricsCallback(run, [], 0)
     build_trainer(job, reporter, [reporter]).train()
     assert len(seen) == len(TEXTS) and all(len(found) == 3 for found in seen.values())
     assert all(found[0] != found[1] != found[2] for found in seen.values())

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from qlora_app.chat import ChatSession
+from qlora_app.inference.session import ChatSession
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.train import worker

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from qlora_app.training_data.formats.known.turns import RowError
 
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
 from qlora_app.errors import UserError
@@ -14,12 +15,16 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
 from qlora_app.tasks import TASKS
-from qlora_app.tasks.options import ASIDE, ExamplesWithOptions, answer_options, collator_with_options
+from qlora_app.tasks.options import (
+    ASIDE,
+    ExamplesWithOptions,
+    answer_options,
+    collator_with_options,
+)
 from qlora_app.train import worker
 from qlora_app.training_data import DatasetChoice, import_file, load_examples
-from qlora_app.training_data.columns import ColumnMap
-from qlora_app.training_data.shelf import Shelf
-from qlora_app.training_data.turns import RowError
+from qlora_app.training_data.formats.columns import ColumnMap
+from qlora_app.training_data.store import ConversationStore
 from tests.conftest import train_tab
 from tests.tiny_models import tiny_model
 
@@ -96,8 +101,8 @@ def test_options_want_a_question():
 
 
 def test_they_are_kept_with_many_conversations(monkeypatch):
-    monkeypatch.setattr("qlora_app.training_data.shelf.IN_MEMORY", 0)
-    shelf = Shelf()
+    monkeypatch.setattr("qlora_app.training_data.store.IN_MEMORY", 0)
+    shelf = ConversationStore()
     for talk in (*TALKS, [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "train": False}]):
         shelf.add(talk, 10)
     kept = shelf.finish()
@@ -118,7 +123,7 @@ def test_without_a_column_they_are_the_different_answers_of_the_data():
 @pytest.mark.parametrize("family, task", [("llama", "chat"), ("t5", "text_to_text")])
 def test_each_option_costs_what_it_costs_alone(family, task, folders):
     choice, task = ModelChoice(source="folder", id=str(folders[family]), precision="fp32"), TASKS[task]()
-    tokenizer, model = load_tokenizer(choice), load_model(choice, task.opens_with).eval()
+    tokenizer, model = load_tokenizer(choice), load_model(choice, task.auto_class).eval()
     task.prepare(tokenizer, model)
     examples, plain = ExamplesWithOptions(TALKS, tokenizer, 64, task), task.collator(tokenizer, False)
     assert examples.read_each == 4

@@ -6,7 +6,14 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from qlora_app.tasks.packing import ATTENTION, IGNORED, _alone, _apart, pack, packed
+from qlora_app.tasks.packing import (
+    ATTENTION,
+    IGNORED,
+    _alone,
+    _apart,
+    pack,
+    packed,
+)
 
 SMALL = {
     "vocab_size": 64,

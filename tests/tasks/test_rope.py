@@ -8,7 +8,7 @@ from transformers import AutoConfig
 
 from qlora_app.recipe import Recipe
 from qlora_app.tasks.rope import reading_alone, switches_at
-from qlora_app.train.job import prepare
+from qlora_app.train.setup import prepare
 from tests.tiny_models import tiny_model
 
 LONGROPE = {

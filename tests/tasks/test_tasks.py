@@ -8,25 +8,35 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from peft import PeftModel
+from qlora_app.training_data.formats.known.turns import RowError
 from transformers import AutoModelForSequenceClassification
 
 from qlora_app.answers import answer_file
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
-from qlora_app.base_models.recognition import Facts, check_config, describe_folder, tasks_of
-from qlora_app.chat import ChatSession
+from qlora_app.base_models.recognition import (
+    Facts,
+    check_config,
+    describe_folder,
+    tasks_of,
+)
 from qlora_app.errors import UserError
+from qlora_app.inference.session import ChatSession
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
-from qlora_app.tasks import TASKS, TaskChoice, misfits, task_for
+from qlora_app.tasks import (
+    TASKS,
+    TaskChoice,
+    task_for,
+    unsuitable_tasks,
+)
 from qlora_app.tasks.dataset import EncodedExamples, micro_batches
 from qlora_app.tasks.scores import macro_f1, rouge_l
 from qlora_app.tasks.task import IGNORED
 from qlora_app.train import worker
 from qlora_app.training_data import import_file
-from qlora_app.training_data.columns import ColumnMap
-from qlora_app.training_data.questions import question_of, recogniser_of
-from qlora_app.training_data.turns import RowError
+from qlora_app.training_data.formats.columns import ColumnMap
+from qlora_app.training_data.questions import detector_of, question_of
 from qlora_app.ui.try_it import pictures
 from tests.tiny_models import tiny_model
 
@@ -125,8 +135,8 @@ def test_what_does_not_fit_is_refused_with_its_reason():
         task_for(TaskChoice(), ("text_to_text",), TEXTS)
     same = [[*one[:1], {"role": "assistant", "content": "yes"}] for one in PAIRS]
     reasons = {"9 different texts": PAIRS, "the same label, 'yes'": same, "plain texts without a label": TEXTS}
-    assert all(reason in misfits(data)["classification"] for reason, data in reasons.items())
-    assert not any(misfits(LABELLED).values())
+    assert all(reason in unsuitable_tasks(data)["classification"] for reason, data in reasons.items())
+    assert not any(unsuitable_tasks(LABELLED).values())
 
 
 def test_a_recipe_with_a_task_its_model_cannot_learn_names_the_field(folders):
@@ -237,7 +247,7 @@ def test_four_bit_gradients_of_an_encoder_are_the_same_after_an_evaluation(folde
 
     choice, tokenizer = ModelChoice(source="folder", id=str(folders["roberta"])), tokenizer_of(folders["roberta"])
     task = TASKS["classification"](labels=("negative", "positive"))
-    model = LoraMethod(dropout=0).attach(load_model(choice, task.opens_with, task.labels), task.peft_type)
+    model = LoraMethod(dropout=0).attach(load_model(choice, task.auto_class, task.labels), task.peft_type)
     batch = next(micro_batches(EncodedExamples(LABELLED, tokenizer, 64, task), 8, task.collator(tokenizer, False)))
 
     def gradients():
@@ -331,7 +341,7 @@ def test_a_file_is_answered_and_an_interrupted_one_goes_on(classifier, session, 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        answer_file(classifier, session, file, target, Settings(), tell=killed)
+        answer_file(classifier, session, file, target, Settings(), on_progress=killed)
     partial = target.with_name("answers.jsonl.partial")
     partial.write_bytes(partial.read_bytes() + b'{"row": 99, "ans')  # a line that was cut short
     assert not target.exists()
@@ -359,7 +369,7 @@ def test_two_do_not_answer_into_one_file(classifier, session, tmp_path):
             answer_file(classifier, session, file, target, Settings())
         refused.append(error)
 
-    answer_file(classifier, session, file, target, Settings(), tell=another)
+    answer_file(classifier, session, file, target, Settings(), on_progress=another)
     assert len(refused) == 3 and len(target.read_text().splitlines()) == 40
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "asked.jsonl"]
 
@@ -374,11 +384,11 @@ def test_two_do_not_answer_into_one_file(classifier, session, tmp_path):
     ],
 )
 def test_questions_are_found_in_rows_of_any_kind(row, asked):
-    assert question_of(row, recogniser_of("auto"))[-1]["content"] == asked
+    assert question_of(row, detector_of("auto"))[-1]["content"] == asked
 
 
 def test_a_row_that_asks_nothing_says_why():
     for row in ({"x": 1}, {"messages": [{"role": "assistant", "content": "Mira"}]}, 5):
         with pytest.raises(RowError):
-            question_of(row, recogniser_of("auto"))
-    assert question_of({"x": "Who?"}, recogniser_of("auto", ColumnMap(prompt="X", answer="y")))[0]["content"] == "Who?"
+            question_of(row, detector_of("auto"))
+    assert question_of({"x": "Who?"}, detector_of("auto", ColumnMap(prompt="X", answer="y")))[0]["content"] == "Who?"

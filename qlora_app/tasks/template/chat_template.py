@@ -8,10 +8,30 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ...errors import UserError
-from ...messages import INLINE_REASONING, Conversation, Message, flatten, has_reasoning, is_flat
+from ...messages import (
+    INLINE_REASONING,
+    Conversation,
+    Message,
+    flatten,
+    has_reasoning,
+    is_flat,
+)
 from ..plain_text import Token, as_letters, tokens_within
-from .place import SENTINEL, Placer, Spans, unused
-from .render import TRAINED_WITH, Answer, ChatMessage, Renderer, Rendering, Tools, messages_of
+from .place import (
+    SENTINEL,
+    Placer,
+    Spans,
+    unused,
+)
+from .render import (
+    TRAINED_WITH,
+    Answer,
+    ChatMessage,
+    Renderer,
+    Rendering,
+    Tools,
+    messages_of,
+)
 from .traits import OPENED, Traits
 
 if TYPE_CHECKING:
@@ -67,10 +87,10 @@ class ChatTemplate:
         made = self._placed(conversation)
         if not made.answers or made.answers[-1].turn != len(conversation) - 1:
             return None
-        said = made.text[made.answers[-1].start : made.answers[-1].end]
+        written = made.text[made.answers[-1].start : made.answers[-1].end]
         if _thinks(conversation):
-            return self.split_reasoning(said, begun=True)
-        return "", self.traits.without_control(said)
+            return self.split_reasoning(written, begun=True)
+        return "", self.traits.without_control(written)
 
     def asked_otherwise(self, conversation: Conversation) -> list[int]:
         """Which learned answers, counted from 0, the template writes otherwise once the conversation goes on: without

@@ -4,7 +4,12 @@ import re
 from collections.abc import Sequence
 
 from ...errors import UserError
-from .render import ChatMessage, Renderer, Tools, with_texts
+from .render import (
+    ChatMessage,
+    Renderer,
+    Tools,
+    with_texts,
+)
 
 Key = tuple[int, str]  # (number of a turn, "c" for its content or "r" for its reasoning)
 Spans = dict[Key, tuple[int, int]]

@@ -7,7 +7,12 @@ from functools import cached_property
 from ...errors import UserError
 from ..plain_text import special_tokens
 from .place import SENTINEL, Placer
-from .render import REASONING_FIELDS, ChatMessage, Renderer, Tools
+from .render import (
+    REASONING_FIELDS,
+    ChatMessage,
+    Renderer,
+    Tools,
+)
 
 OPENED = re.compile(
     r"<(\w*(?:think|reason|thought)\w*)>(\s*)$"

@@ -1,0 +1,81 @@
+"""What this machine has: the memory a training can use, and the cores of it."""
+
+import functools
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+REMEMBERED = 3.0  # seconds, of what the machine has free
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a training can use here, in bytes."""
+
+    kind: str  # "cuda" or "cpu"
+    total: float
+    free: float
+
+    @property
+    def name(self) -> str:
+        return "GPU" if self.kind == "cuda" else "memory"
+
+
+def here() -> Machine:
+    """What this machine has: its first GPU's memory, else its own (a container's, inside one)."""
+    return _here(int(time.monotonic() / REMEMBERED))
+
+
+@functools.lru_cache(maxsize=1)
+def _here(when: int) -> Machine:
+    import psutil
+
+    if gpu := _gpu():
+        return gpu
+    memory = psutil.virtual_memory()
+    total, used = _container(Path("/sys/fs/cgroup"))
+    return Machine("cpu", min(memory.total, total), max(0.0, min(memory.available, total - used)))
+
+
+def _gpu() -> Machine | None:
+    """Asked of its driver: loading torch here would take gigabytes and a piece of the GPU."""
+    if not (program := shutil.which("nvidia-smi")) or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return None
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    try:
+        output = subprocess.run(
+            [program, f"--id={first}", "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        ).stdout
+        total, free = (float(number) * 2**20 for number in output.splitlines()[0].split(","))
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
+    return Machine("cuda", total, free)
+
+
+def _container(groups: Path) -> tuple[float, float]:
+    """(limit, used) of the control group this process is in; no limit outside of a container."""
+    try:
+        limit = float((groups / "memory.max").read_text())
+        cache = dict(line.split() for line in (groups / "memory.stat").read_text().splitlines()).get(
+            "inactive_file", "0"
+        )
+        return limit, float((groups / "memory.current").read_text()) - float(cache)
+    except (OSError, ValueError):  # "max", or there is none
+        return float("inf"), 0.0
+
+
+def usable_cores(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Cores this process may use; a container often gets fewer than the machine has."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = (groups / "cpu.max").read_text().split()
+        return max(1, min(cores, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # "max", or there is no limit
+        return cores

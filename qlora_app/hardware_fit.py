@@ -1,0 +1,107 @@
+"""Which presets fit this machine, which card each of them asks for, and the nearest one that fits. Nobody is asked over
+a network.
+"""
+
+import functools
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .base_models import ModelChoice, describe_folder
+from .errors import UserError
+from .hardware import Machine, here
+from .memory import (
+    Shapes,
+    need,
+    shapes_of,
+    verdict,
+)
+from .recipe import Recipe, read_yaml
+
+CARDS = (8, 16, 24, 48, 80)  # GB that GPUs have
+NO_GPU = "any computer"
+QUICK_ENOUGH = 500_000_000  # parameters, with which a CPU learns from a thousand examples while one waits
+ANY_COMPUTER = 6 * 2**30  # bytes that a laptop of 8 GB has to spare
+_KNOWN = Path(__file__).parent / "known_models.yaml"
+
+
+def sizes_of(model: ModelChoice) -> Shapes | None:
+    """The shapes of a model that lies on this machine or that a preset names; None for any other: only the Hub knows
+    it.
+    """
+    if model.source == "hub":
+        config = known_models().get(model.id)
+        return shapes_of(config, config["parameters"]) if config else None
+    try:
+        return shapes_of(describe_folder(model.folder))
+    except UserError:
+        return None
+
+
+@functools.lru_cache(maxsize=1)
+def known_models() -> dict[str, dict[str, Any]]:
+    """{Hub id: sizes and number of parameters}"""
+    return read_yaml(_KNOWN)
+
+
+def fit(recipe: Recipe, machine: Machine | None = None) -> tuple[str, str]:
+    """("fits", "tight", "too large", or "" where it cannot be said) and the sentence for it."""
+    return verdict(recipe, sizes_of(recipe.base_model), machine or here())
+
+
+def smallest_card(recipe: Recipe) -> int | None:
+    """The smallest GPU, in GB, that trains this; None where no single one does or nothing is known."""
+    return next(
+        (size for size in CARDS if fit(recipe, Machine("cuda", size * 2**30, size * 2**30))[0] in ("fits", "tight")),
+        None,
+    )
+
+
+def asks_for(recipe: Recipe) -> str:
+    """What a machine must have, in words; empty where it is not known."""
+    shapes, card = sizes_of(recipe.base_model), smallest_card(recipe)
+    if shapes and shapes.parameters < QUICK_ENOUGH and need(recipe, shapes, "cpu").total < ANY_COMPUTER:
+        return NO_GPU
+    return f"GPU from {card} GB" if card else "several GPUs" if shapes else ""
+
+
+def here_in_words(recipe: Recipe, machine: Machine | None = None) -> str:
+    """Whether this machine trains it, in words; empty where it cannot be said."""
+    machine = machine or here()
+    words = {"fits": "fits here", "tight": "tight here", "too large": "does not fit here", "": ""}[
+        level := fit(recipe, machine)[0]
+    ]
+    slow = machine.kind == "cpu" and level in ("fits", "tight") and asks_for(recipe) != NO_GPU
+    return f"{words}, slow without a GPU" if slow else words
+
+
+def by_size(presets: Mapping[str, Recipe]) -> list[str]:
+    """Names, from the smallest model to the largest, what a fresh page shows first among equals; unknown sizes stand in
+    front.
+    """
+
+    def place(name: str) -> tuple[int, bool, str]:
+        shapes = sizes_of(presets[name].base_model)
+        return shapes.parameters if shapes else 0, name != "starter", name
+
+    return sorted(presets, key=place)
+
+
+def nearest_that_fits(name: str, presets: Mapping[str, Recipe], machine: Machine | None = None) -> str | None:
+    """The preset to take instead: of the same family if one fits, and as large as possible."""
+    machine = machine or here()
+
+    def likeness(other: str) -> tuple[bool, int]:
+        shapes = sizes_of(presets[other].base_model)
+        return _family(other) == _family(name), shapes.parameters if shapes else 0
+
+    fitting = [
+        other for other, recipe in presets.items() if other != name and fit(recipe, machine)[0] in ("fits", "tight")
+    ]
+    return max(fitting, key=likeness, default=None)
+
+
+def _family(name: str) -> str:
+    """ "qwen3-0.6b" -> "qwen"."""
+    return re.match(r"[a-z]*", name)[0]

@@ -1,0 +1,104 @@
+"""Every way of getting nothing from the Hub as a sentence with the next step."""
+
+import errno
+from typing import Any
+
+from ..errors import UserError
+from .repository import Repository
+
+
+class HubUnavailable(UserError):
+    """The Hub does not give it, for whatever reason: a copy on this machine has to do, where there is one."""
+
+
+def explain(error: BaseException, asked: Repository | None, has_token: bool = False) -> UserError:
+    """Each way of getting nothing from the Hub as a sentence with the next step; `asked` is None for a search."""
+    from huggingface_hub import constants, errors
+
+    if isinstance(error, UserError):
+        return error
+    id, where = (asked.id, f"{constants.ENDPOINT}/{asked.path}") if asked else ("", "")
+    if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
+        return explain(error.__cause__, asked, has_token)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return UserError(
+            f"The disk is full: {id} does not fit into {constants.HF_HUB_CACHE}. What has arrived is kept. Free some "
+            f"space, "
+            "or set HF_HOME to a folder on a larger disk, then press Resume."
+        )
+    if isinstance(error, errors.GatedRepoError):
+        return HubUnavailable(_gated(id, where, has_token))
+    if isinstance(error, errors.RevisionNotFoundError):
+        return HubUnavailable(
+            f"{id} has no revision {asked.revision or 'main'}. Leave the revision empty to take its main branch, or "
+            f"look for "
+            f"the right name at {where}/tree/main."
+        )
+    if isinstance(error, errors.HfHubHTTPError):
+        return _refused(error, id, has_token)
+    what = id or "The search"
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return HubUnavailable(
+            f"{what} needs the Hub, and offline mode is on. Unset HF_HUB_OFFLINE and start the app again, "
+            "or choose one that is on this machine."
+        )
+    if isinstance(error, errors.HTTPError):  # of httpx: no connection, no answer in time, a connection that broke
+        return HubUnavailable(
+            f"{what} needs the Hub, which cannot be reached ({type(error).__name__} at {constants.ENDPOINT}). "
+            "Check the network and try again; a download goes on where it ended."
+        )
+    return HubUnavailable(
+        f"The Hub gave an answer that makes no sense for {id or 'the search'} ({type(error).__name__}: "
+        f"{str(error)[:120]}). "
+        "Try again later."
+    )
+
+
+def _gated(id: str, where: str, has_token: bool) -> str:
+    from huggingface_hub import constants
+
+    if has_token:
+        return (
+            f"{id} is gated, and the account of your token is not on its list yet. Open {where}, accept its terms "
+            "(some authors answer by hand, which takes a while), then try again."
+        )
+    return (
+        f"{id} is gated: its authors want you to accept their terms first. Open {where} and accept them, make a token "
+        f"at "
+        f"{constants.ENDPOINT}/settings/tokens, set QLORA_APP_HUB_TOKEN to it and start the app again."
+    )
+
+
+def _refused(error: Any, id: str, has_token: bool) -> HubUnavailable:
+    """The Hub's answers with a status code. Without a token it does not tell a private model from one that does not
+    exist.
+    """
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    status = error.response.status_code
+    if status == 401 and has_token:
+        return HubUnavailable(
+            "The Hub does not accept the token in QLORA_APP_HUB_TOKEN. It may have expired: make a new one, set the "
+            "variable "
+            "and start the app again."
+        )
+    if status == 401:
+        return HubUnavailable(
+            f"{id} is private, or there is nothing of that name: without a token the Hub does not say which. Check the "
+            "spelling; if it is yours, set QLORA_APP_HUB_TOKEN to a token that may read it and start the app again."
+        )
+    if isinstance(error, RepositoryNotFoundError) or status == 404:
+        return HubUnavailable(
+            f"The Hub has nothing called {id} that can be read here. Check the spelling: an id looks like owner/name."
+        )
+    if status == 403:
+        return HubUnavailable(
+            f"The token in QLORA_APP_HUB_TOKEN may not read {id}. Give it the permission to read this repository "
+            "(fine-grained tokens name each), or make another."
+        )
+    if status == 429:
+        return HubUnavailable(
+            "The Hub asks for a pause, because too many requests came from here. Wait five minutes and try again; "
+            "with QLORA_APP_HUB_TOKEN set it allows more."
+        )
+    return HubUnavailable(f"The Hub cannot answer at the moment (error {status}). Try again in a few minutes.")

@@ -1,0 +1,1 @@
+"""What answers: a loaded model, with an adapter or without."""

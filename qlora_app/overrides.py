@@ -1,0 +1,207 @@
+"""`train starter training.epochs=1`: from the words of a command to a checked recipe, from a recipe back to its
+command.
+"""
+
+import contextlib
+import os
+import shlex
+import textwrap
+from pathlib import Path
+from typing import Any, get_origin
+
+from pydantic.fields import FieldInfo
+
+from .choices import (
+    bounds,
+    dotted_name,
+    iter_settings,
+    merged,
+    options,
+    value_at,
+    variant_of,
+)
+from .errors import UserError
+from .presets import Presets
+from .recipe import Recipe
+from .settings import Settings
+from .starter import DATASETS
+from .training_data import import_file
+from .training_data.formats.columns import ColumnMap
+from .training_data.read.archives import ENDINGS
+
+PROGRAM = "python -m qlora_app"
+
+
+def recipe_from(source: str, assignments: list[str], settings: Settings) -> Recipe:
+    """The recipe of a file or preset with `setting=value` changes applied; a data file that is named is imported.
+
+    Raises UserError with every mistake at once.
+    """
+    presets = Presets(settings.presets)
+    file = Path(source)
+    if not file.is_file() and (file.name != source or file.suffix in (".yaml", ".yml")):
+        raise UserError(
+            f"There is no file {source}. Give the path of a recipe, or a preset's name: {', '.join(presets.names())}."
+        )
+    values = presets.read(file if file.is_file() else presets.path(source))
+    if name := dict(one.partition("=")[::2] for one in assignments).get("method.name"):
+        values = _with_method(values, name)
+    problems = _apply(values, assignments)
+    data = _own_data(values, settings)
+    held_out = _held_out_data(values, data)
+    try:
+        recipe = Recipe.from_dict(values)
+    except UserError as error:
+        if not error.problems:
+            raise
+        problems = {**error.problems, **problems}
+    if problems:
+        raise UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
+    brought = {
+        name: import_file(_files_in(place) if place.is_dir() else place, settings.data, place.name, settings, columns)
+        for name, place, columns in (("id", data, recipe.dataset.columns), ("held_out_from", held_out, ColumnMap()))
+        if place
+    }
+    return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update=brought)}) if brought else recipe
+
+
+def _with_method(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """Another method has settings of its own, and takes steps of another size."""
+    changed = {"method": {"name": name}}
+    with contextlib.suppress(UserError):  # what is wrong is said when all of it is known
+        changed["training"] = {"learning_rate": Recipe.from_dict(values).suiting(name).training.learning_rate}
+    return merged(values, changed)
+
+
+def command_for(recipe: Recipe, presets: Presets) -> str:
+    """The `train` command that makes this recipe, ready for a shell: the nearest preset, of the same model if there is
+    one, and what differs from it."""
+
+    def distance(candidate: tuple[str, Recipe]) -> tuple[bool, int]:
+        return candidate[1].base_model.id != recipe.base_model.id, len(differences(candidate[1], recipe))
+
+    name, nearest = min(presets.all()[0].items(), key=distance)
+    return shlex.join([*PROGRAM.split(), "train", name, *differences(nearest, recipe)])
+
+
+def differences(base: Recipe, recipe: Recipe) -> list[str]:
+    """What `recipe_from` must be told to come from one recipe to the other."""
+    base = base.suiting(recipe.method.name)
+    return [
+        f"{dotted_name(leaf)}={_written(member)}"
+        for leaf, field in iter_settings(Recipe)
+        if (value := value_at(recipe, leaf, ...)) not in (..., value_at(base, leaf, field.default))
+        for member in (value or [""] if isinstance(value, list) else [value])
+    ]
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _apply(values: dict[str, Any], assignments: list[str]) -> dict[str, str]:
+    """Write every `name=value` into the nested values; returns what could not be understood, by name.
+
+    A setting that is a list takes one member each time it is given.
+    """
+    lists = {dotted_name(leaf) for leaf, field in iter_settings(Recipe) if get_origin(field.annotation) is list}
+    problems: dict[str, str] = {}
+    given: dict[str, list[str]] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            problems[name] = "This changes nothing. Write name=value, for example training.epochs=1."
+            continue
+        *groups, last = name.split(".")
+        inner: Any = values
+        for group in groups:
+            inner = inner.setdefault(group, {}) if isinstance(inner, dict) else None
+        if not isinstance(inner, dict):
+            problems[name] = "There is no such setting."
+            continue
+        members = given.setdefault(name, [])
+        members += [text] if text else []
+        inner[last] = members if name in lists else text
+    return problems
+
+
+def _own_data(values: dict[str, Any], settings: Settings) -> Path | None:
+    """The file or folder that dataset.id names by its path, if it does; files and folders are then told from names in
+    `values`.
+    """
+    for group in ("dataset", "base_model"):
+        if not isinstance(values.get(group, {}), dict):
+            return None  # a mistake, reported with all others
+    model = values.get("base_model", {})
+    folder = Path(os.path.expanduser(str(model.get("id", ""))))
+    if (
+        model.get("id") and model.get("source", "starter") != "hub"
+    ):  # the worker runs elsewhere, so a folder is named in full
+        model.update(source="folder", id=str(folder.resolve()) if folder.is_dir() else model["id"])
+    dataset = values.get("dataset", {})
+    name = str(dataset.get("id", ""))
+    if not name or name in DATASETS or dataset.get("source") == "hub":
+        return None
+    if (place := Path(os.path.expanduser(name))).exists():
+        dataset.update(source="file", id=place.resolve().name)
+        return place.resolve()
+    if (settings.data / name).exists():
+        dataset.update(source="file")
+    return None
+
+
+def _held_out_data(values: dict[str, Any], data: Path | None) -> Path | None:
+    """The same for dataset.held_out_from, once it is known that the data is a person's own; `data` is what it learns
+    from.
+    """
+    dataset = values.get("dataset", {})
+    if not isinstance(dataset, dict) or dataset.get("source") != "file" or not dataset.get("held_out_from"):
+        return None
+    place = Path(os.path.expanduser(str(dataset["held_out_from"])))
+    if not place.exists():
+        return None
+    dataset["held_out_from"] = (
+        place.name if place.resolve() == data else f"held-out {place.name}"
+    )  # two folders may have files of one name
+    return place.resolve()
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(one for one in folder.iterdir() if one.name.lower().endswith(tuple(ENDINGS)) and one.is_file())
+
+
+def settings_help() -> str:
+    """Every setting of a recipe: name, default, what is allowed, what it does."""
+    lines, group = ["settings, each changed by name=value:"], None
+    for leaf, field in iter_settings(Recipe):
+        if group != (group := leaf.rpartition(".")[0]):
+            lines += [""] + [f"  with method.name={kind}:" for kind in [variant_of(leaf)] if kind]
+        lines.append(f"  {dotted_name(leaf)}={_shown(field.default)}{_allowed(field)}")
+        lines += textwrap.wrap(
+            f"{field.title}. {field.description}", 100, initial_indent="      ", subsequent_indent="      "
+        )
+    return "\n".join(lines)
+
+
+def possible_values(name: str) -> list[str]:
+    """What can stand behind `name=`, where that can be listed."""
+    if name == "dataset.id":
+        return list(DATASETS)
+    fields = [field for leaf, field in iter_settings(Recipe) if dotted_name(leaf) == name]
+    listed = [value for field in fields for _, value in options(field) or []]
+    return list(dict.fromkeys(listed)) or (["true", "false"] if fields and fields[0].annotation is bool else [])
+
+
+def _shown(value: Any) -> str:
+    return '""' if value in ("", []) else _written(value)
+
+
+def _allowed(field: FieldInfo) -> str:
+    if get_origin(field.annotation) is list:
+        return "   (give it several times for several)"
+    if choices := options(field):
+        return f"   ({' | '.join(value for _, value in choices)})"
+    low, high = bounds(field)
+    if low is None and high is None:
+        return ""
+    return f"   (at least {low})" if high is None else f"   ({low} to {high})"

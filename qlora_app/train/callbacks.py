@@ -1,0 +1,230 @@
+"""The Trainer's events -> the files of the run folder: metrics, curve, status, samples, checkpoints."""
+
+import dataclasses
+import math
+import shutil
+import time
+from typing import Any
+
+import psutil
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from ..errors import UserError
+from ..runs import Run, Status
+from ..runs.checkpoints import seal
+from .best import BestSoFar
+from .failures import NotANumber
+from .setup import TrainingSetup
+
+STATUS_EVERY = 0.3  # seconds; people cannot read faster
+CURVE_EVERY = 3.0
+
+
+class MetricsCallback(TrainerCallback):
+    """Writes what the run is doing. Times are of the monotonic clock and go on where an earlier part of the run
+    stopped.
+    """
+
+    def __init__(self, run: Run, warnings: list[str], resumed_at: int) -> None:
+        self.run = run
+        self.tokens = 0  # counted by the trainer, this part of the run only
+        self.curve = run.forget_after(resumed_at)
+        earlier = run.metrics()[0]
+        self.seconds_before = earlier[-1].get("seconds", 0.0) if earlier else 0.0
+        self.first_step, self.began = resumed_at, time.monotonic()
+        losses = [row for row in earlier if "loss" in row]
+        self.first_loss, self.last_row = (losses[0]["loss"], losses[-1]) if losses else (None, {})
+        self.status = Status(
+            "running", step=resumed_at, first_loss=self.first_loss, warnings=warnings, sentence="Loading the model."
+        )
+        self._last_status = self._last_curve = 0.0
+        self.seconds_to_first_loss: float | None = None
+        self.started_at = run.launched_at() or time.time()  # with the imports of a cold worker: what a person waits for
+
+    def say(self, sentence: str = "", **changes: Any) -> None:
+        """Change the status at once."""
+        self.status = dataclasses.replace(self.status, sentence=sentence, **changes)
+        self.run.write_status(self.status)
+
+    def all_steps_done(self) -> None:
+        """For a run that ended while it was measured: the figures are those of its last step."""
+        shown = {
+            name: self.last_row.get(name)
+            for name in ("loss", "learning_rate", "epoch", "tokens_per_second", "memory_mb")
+        }
+        self.status = dataclasses.replace(self.status, total=self.first_step, seconds=self.seconds_before, **shown)
+        self.began = time.monotonic()  # loading it again was no training
+
+    def seconds(self) -> float:
+        return round(self.seconds_before + time.monotonic() - self.began, 2)
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.began = time.monotonic()
+        self.say("Training.", total=state.max_steps)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        if not logs or "loss" not in logs:
+            return
+        loss = logs["loss"]
+        if not math.isfinite(loss):
+            raise NotANumber(state.global_step, loss, is_first=state.global_step == 1)
+        done = state.global_step - self.first_step
+        pace = (time.monotonic() - self.began) / max(1, done)
+        row = {
+            "step": state.global_step,
+            "loss": round(loss, 5),
+            "learning_rate": logs.get("learning_rate"),
+            "grad_norm": _number(logs.get("grad_norm")),
+            "epoch": round(logs.get("epoch", 0.0), 4),
+            "tokens": self.tokens,
+            "tokens_per_second": round(self.tokens / max(1e-6, time.monotonic() - self.began)),
+            "memory_mb": memory_mb(),
+            "seconds": self.seconds(),
+        }
+        self._add(row)
+        if self.first_loss is None:
+            self.first_loss, self.seconds_to_first_loss = row["loss"], round(time.time() - self.started_at, 2)
+        self.status = dataclasses.replace(
+            self.status,
+            step=state.global_step,
+            total=state.max_steps,
+            loss=row["loss"],
+            first_loss=self.first_loss,
+            seconds=row["seconds"],
+            seconds_left=round(pace * (state.max_steps - state.global_step), 1),
+            tokens_per_second=row["tokens_per_second"],
+            memory_mb=row["memory_mb"],
+            learning_rate=row["learning_rate"],
+            epoch=row["epoch"],
+        )
+        self._write_now_and_then(first=done <= 1)
+
+    def held_out(self, step: int, measured: dict[str, float]) -> None:
+        figures = {f"held_out_{name}": round(value, 5) for name, value in measured.items() if math.isfinite(value)}
+        self._add({"step": step, **figures})
+        self.status = dataclasses.replace(self.status, held_out_loss=figures.get("held_out_loss"))
+
+    def _add(self, row: dict[str, Any]) -> None:
+        self.curve.offset = self.run.append_metric(row)
+        self.curve.add(row)
+
+    def _write_now_and_then(self, first: bool) -> None:
+        now = time.monotonic()
+        if first or now - self._last_status > STATUS_EVERY:
+            self._last_status = now
+            self.run.write_status(self.status, lasting=False)
+        if now - self._last_curve > CURVE_EVERY:
+            self._last_curve = now
+            self.run.write_curve(self.curve)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.run.write_curve(self.curve)
+        self.run.write_status(self.status)
+
+
+class EvalCallback(TrainerCallback):
+    """Held-out loss and sample answers, a chosen number of times in the run, without touching the run's random
+    numbers.
+    """
+
+    def __init__(self, job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar) -> None:
+        self.job, self.reporter, self.best = job, reporter, best
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+    ) -> None:
+        training = self.job.recipe.training
+        step, total = state.global_step, state.max_steps
+        if due(step, total, training.evaluations) and self.job.held_out_batches:
+            figures = self.job.task.measure(model, self.job.held_out_batches)
+            self.reporter.held_out(step, figures)
+            self.best.hear(model, step, total, figures)
+        if due(step, total, training.samples):
+            sample(self.job, model, step)
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+    ) -> None:
+        # The base's answers are the same whenever they are asked for, so the first loss does not wait for them.
+        if state.global_step == 1:
+            sample(self.job, model, 0)
+
+
+class CheckpointCallback(TrainerCallback):
+    """Seals checkpoints, and ends the run when somebody asked for it."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.was_stopped = False
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        now = self.run.take("stop-now")
+        if now or self.run.take("stop"):
+            self.was_stopped = state.global_step < state.max_steps
+            control.should_save = control.should_save or not now
+            control.should_training_stop = True
+        return control
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        folder = self.run.checkpoints / f"checkpoint-{state.global_step}"
+        seal(folder)
+        needed = 2 * sum(path.stat().st_size for path in folder.iterdir())
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            raise UserError(
+                f"The disk is nearly full ({free / 1e6:.0f} MB free, the next checkpoint needs {needed / 1e6:.0f} MB). "
+                f"Everything up to step {state.global_step} is saved: free some space, then press Resume."
+            )
+
+
+def sample(job: TrainingSetup, model: Any, step: int) -> None:
+    """Answer the sample questions into the run's samples; at step 0 the base does, with the adapter switched off."""
+    samples = job.questions.samples
+    if not samples or not job.recipe.training.samples:
+        return
+    thinking = [question.thinking for question in samples] if all(question.turn for question in samples) else None
+    answers = job.task.answers(
+        model,
+        job.tokenizer,
+        [question.conversation for question in samples],
+        base=step == 0,
+        max_new_tokens=job.questions.sample_length,
+        temperature=0.7 if step == 0 else 0.0,
+        thinking=thinking,
+    )
+    for question, answer in zip(samples, answers, strict=True):
+        job.run.append_sample(
+            {
+                "step": step,
+                "question": question.text,
+                "answer": answer.text,
+                "is_cut": not answer.has_ended,
+                "expected": question.expected,
+            }
+        )
+
+
+def due(step: int, total: int, times: int) -> bool:
+    """Is `step` one of `times` evenly spread steps of `total`, the last among them?"""
+    return times > 0 and step * times // total > (step - 1) * times // total
+
+
+def memory_mb() -> int:
+    """Megabytes in use: the GPU's peak, or this process's resident memory where there is none."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() // 2**20
+    return psutil.Process().memory_info().rss // 2**20
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or not math.isfinite(float(value)) else round(float(value), 5)

@@ -1,0 +1,226 @@
+"""What a run needs while it trains: model with adapter, data, questions, all made from its recipe."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedTokenizerBase, set_seed
+from transformers.models.llama import modeling_llama  # noqa: F401  what a standby can import ahead, it should
+
+from .. import hardware, memory
+from ..base_models import (
+    check_vocabulary,
+    facts_of_folder,
+    folder_of,
+    load_model,
+    load_tokenizer,
+)
+from ..errors import UserError
+from ..messages import has_reasoning
+from ..methods import parameter_checksums
+from ..recipe import Recipe
+from ..runs import Run
+from ..settings import Settings
+from ..tasks import Task, task_for
+from ..tasks.dataset import EncodedExamples, micro_batches
+from ..tasks.options import ExamplesWithOptions, collator_with_options
+from ..tasks.packing import on_device, pack
+from ..tasks.rope import reading_alone, switches_at
+from ..tasks.template import TRAINED_WITH
+from ..tasks.token_cache import TokenCache, cache_folder
+from ..training_data import Examples, load_examples
+from .not_learned import meet, not_learned_rows, not_learned_words
+from .questions import Questions, questions_of, spread
+
+LOOKED_AT = 1000  # rows
+# of a padded step on a CPU: sorted by length, four take half the time of one (measured on encoders of 0.5 and 13M)
+PARTS = 4
+
+
+@dataclass
+class TrainingSetup:
+    """Everything a run needs while it trains."""
+
+    run: Run
+    recipe: Recipe
+    task: Task
+    examples: Examples
+    tokenizer: PreTrainedTokenizerBase
+    model: PeftModel
+    train: EncodedExamples
+    collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
+    packing: bool
+    micro_batch: int
+    max_length: int  # tokens of an example
+    held_out_batches: list[dict[str, Any]]
+    measured_examples: int  # held-out examples in those batches
+    questions: Questions
+    not_learned: int  # rows left out because nothing of them can be learned with this model
+    warnings: list[str]
+    before: dict[str, tuple[float, float]]  # marks of everything that learns, as it was before the first step
+
+
+def prepare(run: Run, recipe: Recipe, say: Callable[[str], None] = lambda sentence: None) -> TrainingSetup:
+    """Load model, tokenizer and data, attach the adapter, meet every row. `say` hears how far that is.
+
+    Raises UserError for anything the person can mend.
+    """
+    settings, training = Settings.from_environment(), recipe.training
+    facts = facts_of_folder(folder_of(recipe.base_model))
+    at_once = memory.tokens_at_once(recipe, memory.shapes_of(facts.config, facts.parameters), _machine())
+    set_seed(training.seed)
+    tokenizer = load_tokenizer(recipe.base_model)
+    examples = load_examples(recipe.dataset, settings.data)
+    task = task_for(recipe.task, facts.tasks, examples.every)
+    run.write_task(task, run.began(), examples.format, examples.answer)
+    _check_method(recipe, facts.config.get("model_type", ""), task)
+    tokenizer.init_kwargs[TRAINED_WITH] = {"date": run.began(), **_how_it_is_asked(examples)}
+    warnings = list(examples.warnings)
+    model, packing, before = _with_adapter(recipe, task, tokenizer, warnings)
+    max_length = _fitting_length(facts.context, training.max_length, warnings)
+    train, held_out = _encoded(recipe, task, tokenizer, examples, max_length, settings)
+    meet(train, held_out, say)
+    warnings += not_learned_words(train, held_out, examples)
+    run.write_not_learned(not_learned_rows(train, held_out, examples))
+    most = training.batch_size if packing or torch.cuda.is_available() else training.batch_size // PARTS
+    micro_batch = micro_batch_size(train, training.batch_size, at_once // train.read_each, most)
+    collate = task.collator(tokenizer, packing)
+    measured = held_out.__getitems__(list(spread(range(len(held_out)), training.measured_examples)))
+    if alone := _reading_alone(model, train, max_length):
+        warnings.append(alone)
+        micro_batch = 1
+    held_out_batches = list(
+        micro_batches(measured, micro_batch, collate)
+    )  # no larger than a step: else they decide what must be free
+    first = collate(
+        [EncodedExamples.__getitem__(train, i) for i in range(min(micro_batch, len(train)))]
+    )  # without the answer options
+    warnings += recipe.method.before_first_step(model, on_device(first, model.device))
+    if recipe.method.option_losses:
+        collate = collator_with_options(collate, task.collator(tokenizer, packing=False))
+    questions = questions_of(
+        task, tokenizer, examples, {one.place for one in held_out.left_out}, train, training, facts.context
+    )
+    return TrainingSetup(
+        run,
+        recipe,
+        task,
+        examples,
+        tokenizer,
+        model,
+        train,
+        collate,
+        packing,
+        micro_batch,
+        max_length,
+        held_out_batches,
+        len(measured),
+        questions,
+        len({one.place for one in train.left_out}),
+        warnings,
+        before,
+    )
+
+
+def _how_it_is_asked(examples: Examples) -> dict[str, Any]:
+    """How most rows ask, looked at all over the data: whether their answers begin with reasoning, and the system text
+    all of them have.
+    """
+    seen = spread(examples.train, LOOKED_AT)
+    reasoning = sum(any(has_reasoning(turn) for turn in one) for one in seen)
+    systems = {one[0]["content"] if one[0]["role"] == "system" else "" for one in seen}
+    return {"thinking": 2 * reasoning > len(seen), "system": systems.pop() if len(systems) == 1 else ""}
+
+
+def _with_adapter(
+    recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase, warnings: list[str]
+) -> tuple[PeftModel, bool, dict[str, tuple[float, float]]]:
+    """(the model with the adapter of the method, whether it packs, marks of everything that learns)"""
+    base = load_model(recipe.base_model, task.auto_class, task.labels, quantize=not recipe.method.quantizes_itself)
+    check_vocabulary(base, tokenizer)
+    task.prepare(tokenizer, base)
+    packing = recipe.training.packing and task.may_pack and recipe.method.supports_packing and _may_pack(base, warnings)
+    model = recipe.method.attach(
+        base, task.peft_type, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind)
+    )
+    return model, packing, parameter_checksums(model)
+
+
+def _encoded(
+    recipe: Recipe,
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Examples,
+    max_length: int,
+    settings: Settings,
+) -> tuple[EncodedExamples, EncodedExamples]:
+    """The examples to train on and the held-out ones, as tokens that are kept for the next run on them."""
+    kept = cache_folder(
+        settings.tokens, examples.fingerprint, tokenizer, max_length, f"{task.name} {task.choice!r} {task.labels!r}"
+    )
+    train, held_out = (
+        EncodedExamples(part, tokenizer, max_length, task, _cache(kept / name, settings.max_cache_mb))
+        for name, part in (("train", examples.train), ("held-out", examples.held_out))
+    )
+    if recipe.method.option_losses:
+        train = ExamplesWithOptions(examples.train, tokenizer, max_length, task)
+    return train, held_out
+
+
+def _cache(folder: Path, most_mb: int) -> Callable[[int], TokenCache]:
+    return lambda count: TokenCache(count, folder, most_mb)
+
+
+def _check_method(recipe: Recipe, family: str, task: Task) -> None:
+    """The family of a model of the Hub, and what the data can teach, are known only now."""
+    if problems := recipe.method.problems(recipe.base_model.precision, family, task.name):
+        raise UserError(" ".join(problems.values()), problems)
+
+
+def _may_pack(model: Any, warnings: list[str]) -> bool:
+    if pack(model):
+        return True
+    warnings.append(
+        f"{model.config.model_type} models cannot keep packed examples apart, so examples are padded instead."
+    )
+    return False
+
+
+def _reading_alone(model: PeftModel, examples: EncodedExamples, max_length: int) -> str:
+    """Why examples cannot share a micro-batch; empty where they can. Lengths are looked at only where they can
+    matter.
+    """
+    limit = switches_at(model.config)
+    if limit is None or max_length <= limit:
+        return ""
+    return reading_alone(model.config, [len(example["input_ids"]) for example in examples])
+
+
+def _fitting_length(context: int | None, wanted: int, warnings: list[str]) -> int:
+    context = context or wanted
+    if wanted > context:
+        warnings.append(f"The model reads at most {context} tokens; longer examples are cut there.")
+    return min(wanted, context)
+
+
+def _machine() -> hardware.Machine:
+    """What there is before the model is loaded; a worker may ask its GPU directly."""
+    if not torch.cuda.is_available():
+        return hardware.here()
+    free, total = torch.cuda.mem_get_info()
+    return hardware.Machine("cuda", total, free)
+
+
+def micro_batch_size(examples: EncodedExamples, batch: int, tokens: int, most: int | None = None) -> int:
+    """Examples worked off at once: the largest divisor of `batch`, up to `most`, whose examples have about so many
+    tokens.
+
+    The step is the same whatever this is, since losses are summed over its tokens; only memory and speed change.
+    """
+    seen = examples.spread(64)
+    mean = sum(len(e.input_ids) for e in seen) / len(seen)
+    room = min(tokens * memory.MORE_AT_ONCE / max(1.0, mean), batch if most is None else most)
+    return max((n for n in range(1, batch + 1) if batch % n == 0 and n <= room), default=1)

@@ -1,0 +1,1 @@
+"""From rows to turns: every format of training data, and how it is recognised."""

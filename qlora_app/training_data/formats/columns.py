@@ -1,0 +1,171 @@
+"""Which column is what, said by the person: for files whose columns have names that nobody could know."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ...choices import Choices, setting
+from ...errors import UserError
+from ...messages import MOST_OPTIONS, Message
+from ..read.text import NotTrainable
+from .chat_turns import turns_of
+from .readers import as_text, document
+from .row_view import Reading
+from .turns import RowError, is_blank
+
+_PLACE = re.compile(r"\{([^{}]+)\}")
+
+
+class AskColumns(NotTrainable):
+    """A file that can be learned from once a person says which of its `columns` (the names in the file) is what."""
+
+    def __init__(self, message: str, format: str, rows: int, columns: list[str]) -> None:
+        super().__init__(message, format, rows)
+        self.columns = columns
+
+
+class ColumnMap(Choices):
+    """Names of columns, each only where a person gave one. `translation.en` is the `en` inside of `translation`."""
+
+    prompt: str = setting("", "Column that asks", "The name of the column in your file.")
+    template: str = setting("", "Composed question", "A text with columns in braces, instead of one column that asks.")
+    input: str = setting(
+        "", "Column of the input", "What a question is about; it follows the question where it is not empty."
+    )
+    answer: str = setting(
+        "", "Column that answers", "What is learned. Without a column that asks, it is learned as plain text."
+    )
+    label: str = setting("", "Column of the label", "Learned instead of an answer; a number is written out.")
+    options: str = setting(
+        "",
+        "Column of the options",
+        "All answers to choose from in a row, as a list or divided by |, for losses that compare them.",
+    )
+    system: str = setting("", "Column of the system text", "Stands before the conversation.")
+    messages: str = setting(
+        "", "Column of whole conversations", "A list of turns, instead of a question and an answer."
+    )
+
+    @property
+    def given(self) -> dict[str, str]:
+        """{setting: value} of those a person has set."""
+        return {name: value for name, value in self if value}
+
+    @property
+    def names(self) -> dict[str, str]:
+        """{column as rows have it: setting} of every column that is named."""
+        named = {value.strip().lower(): name for name, value in self.given.items() if name != "template"}
+        return named | {place.strip().lower(): "template" for place in _PLACE.findall(self.template)}
+
+    def check(self, name: str, seen: Iterable[str]) -> None:
+        """Raises UserError if nothing is named to learn from, or a column that the file `name` has not; `seen` are
+        those it has.
+        """
+        there = {one.strip().lower(): one for one in seen}
+        shown = ", ".join(repr(one[:30]) for one in list(there.values())[:8])
+        problems = {
+            setting: f"{name} has no column {column!r}. It has {shown}."
+            for column, setting in self.names.items()
+            if not {column, column.partition(".")[0]} & there.keys()
+        }
+        if self.given and not (self.answer or self.label or self.messages):
+            problems["answer"] = (
+                "No column is named to learn from. Name the one that answers, the label, or the one of whole "
+                "conversations."
+            )
+        if self.options and (self.messages or not (self.prompt or self.template)):
+            problems["options"] = (
+                "Options need a column that asks and one that answers. Name these too, or leave the options out."
+            )
+        problems |= self._passed_over()
+        if self.template and not _PLACE.search(self.template):
+            problems["template"] = (
+                f"{self.template!r} names no column. Write names in braces, for example {{title}} {{body}}."
+            )
+        if problems:
+            raise UserError(
+                "\n".join(problems.values()), {f"dataset.columns.{setting}": text for setting, text in problems.items()}
+            )
+
+    def _passed_over(self) -> dict[str, str]:
+        """What would not be read, because something else that is named takes its place."""
+        problems = {}
+        if self.prompt and self.template:
+            problems["prompt"] = (
+                f"The question is composed already, so {self.prompt!r} would not be read. Leave one of the two out."
+            )
+        if self.label and self.answer:
+            problems["label"] = (
+                f"{self.answer!r} answers and {self.label!r} is the label, and only one of them can be learned."
+            )
+        if self.input and not (self.prompt or self.template):
+            problems["input"] = (
+                f"{self.input!r} is put behind a question, and no column asks. Name the one that does, or leave it out."
+            )
+        return problems
+
+    def read(self, row: Reading) -> list[Message] | Iterator[list[Message]]:
+        """The turns of one row. Raises RowError."""
+        system = self._text(row, self.system) if self.system else ""
+        before: list[Message] = [{"role": "system", "content": system}] if system else []
+        if self.messages:
+            return before + turns_of(_value(row, self.messages), self.messages, row)
+        answer = self._text(row, self.label or self.answer)
+        if not (self.prompt or self.template):
+            return document(Reading({"text": answer}))
+        asked = (
+            _PLACE.sub(lambda place: self._text(row, place[1]), self.template.replace("\\n", "\n"))
+            if self.template
+            else self._text(row, self.prompt)
+        )
+        more = self._text(row, self.input) if self.input else ""
+        question = asked if is_blank(more) else f"{asked}\n\n{more}"
+        answer_turn: Message = {"role": "assistant", "content": answer}
+        if self.options:
+            listed = self._options(row)
+            answer_turn |= {"content": _right(answer, listed), "options": list(dict.fromkeys(listed))}
+        return [*before, {"role": "user", "content": question}, answer_turn]
+
+    def _options(self, row: Reading) -> list[str]:
+        value = _value(row, self.options)
+        if value is None:
+            raise RowError(f"it has no options in `{self.options}`")
+        listed = value if isinstance(value, list) else as_text(value, self.options).split("|")
+        options = [as_text(one, self.options).strip() for one in listed]
+        if not 2 <= len(different := set(options)) <= MOST_OPTIONS or not all(options):
+            raise RowError(
+                f"`{self.options}` has {len(different)} options; 2 to {MOST_OPTIONS} can be compared, none of them "
+                f"empty"
+            )
+        return options
+
+    def _text(self, row: Reading, name: str) -> str:
+        """Empty where the row has nothing there, if it is not the answer."""
+        value = _value(row, name)
+        if value is None and name == (self.label or self.answer):
+            raise RowError(f"it has nothing in its column {name!r}")
+        return "" if value is None else as_text(value, name)
+
+
+def _right(answer: str, options: list[str]) -> str:
+    """The option that is meant: in full, or by its number, counted from 0."""
+    text = answer.strip()
+    if text in options:
+        return text
+    if text.isdecimal() and int(text) < len(options):
+        return options[int(text)]
+    raise RowError(f"its answer {text[:30]!r} is none of its {len(options)} options")
+
+
+def _value(row: Reading, name: str) -> Any:
+    """The value of a column, or of what is inside of it; None where the row has none."""
+    wanted = name.strip().lower()
+    if wanted in row:
+        return row[wanted]
+    value: Any = row
+    for part in wanted.split("."):
+        key = next((key for key in value if key.lower() == part), None) if isinstance(value, Reading) else None
+        if key is None:
+            return None
+        value = value.child(key) if type(value.peek(key)) is dict else value[key]
+    return value

@@ -1,0 +1,111 @@
+"""What kind each row of a file is, remembered by the shape of the row."""
+
+from collections import Counter
+from functools import partial
+from typing import Any
+
+from .columns import ColumnMap
+from .known import (
+    BY_CONTENT,
+    KINDS,
+    UNKNOWN,
+    Kind,
+    recognise,
+)
+from .readers import labelled, text_column
+from .row_view import present
+from .turns import Columns, RepeatedKey, RowError
+
+_WITHOUT_ANSWER = {"unknown", "prompts_only", "text"}  # what a row seems to be whose answer is null
+
+
+def _no_such_row(row: Columns) -> list[Any]:
+    raise RowError("its columns do not fit the format")
+
+
+class FormatDetector:
+    """What kind each row is, and its columns by their lower-case names."""
+
+    def __init__(self, format: str = "auto", columns: ColumnMap = ColumnMap(), label: str = "") -> None:
+        """`label`: the column that is the label of a text, where only the whole file could tell."""
+        self.format, self.columns, self.label = format, columns, label
+        self.mapped = _mapped(columns) if columns.given else labelled_by(label) if label else None
+        self.seen: dict[str, None] = {}  # names of columns as they stand in the file, in their order
+        self.first: dict[str, Columns] = {}  # row of each kind, for a sentence
+        self.lacking: Counter[str] = Counter()  # kinds that texts would be of if their columns were not null
+        self._kinds: dict[Any, Kind] = {}
+        self._names: dict[Any, tuple[str, ...]] = {}
+
+    def __call__(self, value: Any) -> tuple[Kind, Columns]:
+        """(the kind of a row, its columns without what is null or not a number). Raises RowError for what is no row."""
+        row = value if type(value) is dict else self._wrapped(value)
+        given = tuple(row)
+        names = self._names.get(given) or self._lowered(given)
+        whole = row if names == given else dict(zip(names, row.values(), strict=True))
+        columns = present(whole) or {}
+        kind = self._kind_of(columns)
+        if len(columns) < len(whole) and kind.name in _WITHOUT_ANSWER:
+            with_nulls = {name: columns.get(name) for name in whole}
+            other = self._kind_of(with_nulls)
+            if kind.name != "text" and other.read:
+                return other, with_nulls  # so that what it lacks can be said
+            self.lacking[other.name] += other is not kind
+        return kind, columns
+
+    def _kind_of(self, columns: Columns) -> Kind:
+        # Recognition looks at names, types and the keys of a first turn: rows that agree in them are of one kind.
+        shape = (
+            *columns,
+            *[tuple(v[0]) if type(v) is list and v and type(v[0]) is dict else type(v) for v in columns.values()],
+        )
+        kind = self._kinds.get(shape)
+        if kind is None:
+            kind = self.mapped or self._recognised(columns)
+            if kind.read is not _no_such_row:
+                self.first.setdefault(kind.name, columns)
+            if len(self._kinds) < 1000 and BY_CONTENT.isdisjoint(columns):
+                self._kinds[shape] = kind
+        return kind
+
+    def _recognised(self, columns: Columns) -> Kind:
+        kind = recognise(columns, self.format)
+        return KINDS[self.format]._replace(read=_no_such_row) if kind is UNKNOWN and self.format != "auto" else kind
+
+    def _lowered(self, given: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(name.strip().lower() for name in given)
+        if len(set(names)) < len(names):
+            raise RowError(
+                f"two of its columns have the same name ({', '.join(repr(name[:30]) for name in given[:8])})"
+            )
+        if len(self._names) < 1000:
+            self._names[given] = names
+            self.seen.update(dict.fromkeys(given))
+        return names
+
+    def _wrapped(self, value: Any) -> Columns:
+        """A bare list of turns or a bare string as a row of one column."""
+        if isinstance(value, RepeatedKey):
+            raise RowError("a key stands twice in it, so that one of its two values would be lost")
+        return {"messages": value} if isinstance(value, list) else {"text": value} if isinstance(value, str) else {}
+
+
+def labelled_by(label: str) -> Kind:
+    """Texts whose label stands in a column of any name."""
+    known = KINDS["classification"]
+    return known._replace(columns=lambda row: (text_column(row), label), read=partial(labelled, label=label))
+
+
+def _mapped(columns: ColumnMap) -> Kind:
+    """The kind of every row when a person said which column is what."""
+    ends = (
+        columns.messages or columns.template or columns.prompt or None,
+        columns.messages or columns.label or columns.answer,
+    )
+    return Kind(
+        "columns",
+        "Columns you named",
+        lambda row: True,
+        lambda row: ends,
+        columns.read,
+        "you named {user} and {answer}" if ends[0] else "you named {answer}",
+    )

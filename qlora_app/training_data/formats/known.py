@@ -1,0 +1,362 @@
+"""Which format a row is in.
+
+A new format is one small function in readers.py and one line in _IN_ORDER. Kinds without a function are recognised so
+that a person is told what the file is; most specific first, because the first that fits is taken.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from ...messages import Conversation, Message
+from .marked_text import style_of
+from .opening import opened, reasoned
+from .readers import (
+    DOCUMENTS,
+    RIGHT_CHOICES,
+    alpaca,
+    chat,
+    chosen_column,
+    document,
+    hh_rlhf,
+    instances,
+    is_headless_mmlu,
+    label_columns,
+    labelled,
+    marked_text,
+    multiple_choice,
+    numbered,
+    pairs,
+    preference,
+    translation,
+)
+from .row_view import Reading
+from .trees import best_path
+from .turns import (
+    ANSWERS,
+    CHATS,
+    CONTEXTS,
+    LABELS,
+    QUESTIONS,
+    TEXTS,
+    Columns,
+    RowError,
+    first_turn,
+    is_blank,
+    tidy,
+)
+
+MEDIA = {"image", "images", "video", "videos", "audio", "audios"}
+
+
+class Kind(NamedTuple):
+    """What a row can be: a name, its title for people, a test, the columns that ask and answer, and how it is read if
+    it can be.
+
+    `because` completes "TITLE, because ..." and may name {user} and {answer}; `note` is said whenever rows are read so.
+    `opens`: may a system text and tools belong to it? `answers`: may reasoning, which then stands in a column like
+    question and answer?
+    """
+
+    name: str
+    title: str
+    fits: Callable[[Columns], bool]
+    columns: Callable[[Columns], tuple[str | None, str | None]] = lambda row: (None, None)
+    read: Callable[[Reading], list[Message] | Iterator[list[Message]]] | None = None
+    because: str = "rows have {user} and {answer}"
+    note: str = ""
+    opens: bool = True
+    answers: bool = False
+
+
+def _has(row: Columns, *names: str) -> bool:
+    return not row.keys().isdisjoint(names)
+
+
+def _starting(row: Columns, start: str) -> list[str]:
+    return [name for name in row if name.startswith(start)]
+
+
+def _is_choice(row: Columns) -> bool:
+    many = len(numbered(row)) > 1 or _has(row, "choices", "options") or {"a", "b", "c"} <= row.keys()
+    return (many and _has(row, "question", "premise", "query")) or is_headless_mmlu(row)
+
+
+def _first_of(row: Columns, names: tuple[str, ...]) -> str | None:
+    return next((name for name in names if name in row), None)
+
+
+def _asks_and_answers(row: Columns) -> bool:
+    return _has(row, *QUESTIONS, *CONTEXTS) and _has(row, *ANSWERS)
+
+
+def _asked_by(*names: str) -> Callable[[Columns], bool]:
+    return lambda row: _first_of(row, (*QUESTIONS, *CONTEXTS)) in names and _has(row, *ANSWERS)
+
+
+def _is_dialogue(row: Columns) -> bool:
+    return (
+        isinstance(row.get("chosen"), str) and not _has(row, *QUESTIONS, *CHATS) and style_of(row["chosen"]) is not None
+    )
+
+
+def _marked_as(name: str) -> Callable[[Columns], bool]:
+    def fits(row: Columns) -> bool:
+        if not isinstance(row.get("text"), str) or _has(row, *QUESTIONS[:-1], *ANSWERS):
+            return False
+        style = style_of(row["text"])
+        return style is not None and style.name == name
+
+    return fits
+
+
+def _is_labelled(row: Columns) -> bool:
+    return _has(row, *LABELS) and (_has(row, *TEXTS) or len(row) == 2) and not _has(row, *CHATS)
+
+
+def _is_tree(row: Columns) -> bool:
+    return "replies" in row or isinstance(row.get("prompt"), dict)
+
+
+def _is_link(row: Columns) -> bool:
+    """A root has no parent, which then is null or absent."""
+    return "role" in row and _has(row, "parent_id", "parent_message_id", "message_id", "user_message_id")
+
+
+def _pair_columns(row: Columns) -> tuple[str | None, str | None]:
+    asks = _first_of(row, (*QUESTIONS, *CONTEXTS))
+    before = [name for name in CONTEXTS if name in row and name != asks]
+    more = ["input"] if asks == "instruction" and not is_blank(str(row.get("input") or "")) else []
+    return "+".join([*before, asks or "", *more]), _first_of(row, ANSWERS)
+
+
+def _chat_columns(row: Columns) -> tuple[str | None, str | None]:
+    talking = [name for name, value in row.items() if not first_turn(value).keys().isdisjoint(("role", "from"))]
+    name = _first_of(row, (*[one for one in CHATS if one in talking], *talking, *CHATS))
+    return name, name
+
+
+def _choice_columns(row: Columns) -> tuple[str | None, str | None]:
+    names = [name for name in ("premise", "choices", "options", *numbered(row), "question", "query") if name in row]
+    return "+".join(names), _first_of(row, RIGHT_CHOICES)
+
+
+def _both(name: str) -> Callable[[Columns], tuple[str | None, str | None]]:
+    return lambda row: (name, name)
+
+
+def _preference_columns(row: Columns) -> tuple[str | None, str | None]:
+    return "+".join(name for name in (*CHATS, *QUESTIONS) if name in row) or chosen_column(row), chosen_column(row)
+
+
+def _tree_columns(row: Columns) -> tuple[str | None, str | None]:
+    return "prompt" if "prompt" in row else "text", "replies"
+
+
+def _labelled_columns(row: Columns) -> tuple[str | None, str | None]:
+    texts, label = label_columns(row)
+    return "+".join(texts), label
+
+
+def _has_turns(row: Columns, who: str) -> bool:
+    return any(who in first_turn(value) for value in row.values())
+
+
+def _has_parts(row: Columns) -> bool:
+    return any(
+        "role" in first_turn(value) and isinstance(first_turn(value).get("content"), list) for value in row.values()
+    )
+
+
+_MARKED = {"columns": _both("text"), "read": marked_text}
+_PAIR = {"columns": _pair_columns, "read": pairs, "answers": True}
+_TASK = {"columns": _pair_columns, "read": alpaca, "answers": True}
+_CHAT = {"columns": _chat_columns, "read": chat}
+_REJECTED = "Of two answers the chosen one is learned; the rejected one is not used."
+_IN_ORDER = (
+    Kind(
+        "hh_rlhf",
+        "hh-rlhf",
+        _is_dialogue,
+        _both("chosen"),
+        hh_rlhf,
+        "{user} is a dialogue with marks such as Human: and Assistant:",
+        _REJECTED,
+    ),
+    Kind(
+        "preference",
+        "Preferences (chosen, rejected)",
+        lambda row: bool(_starting(row, "rejected") and _starting(row, "chosen")),
+        _preference_columns,
+        preference,
+        "rows have {answer} and a rejected answer",
+        _REJECTED,
+        answers=True,
+    ),
+    Kind(
+        "oasst_tree",
+        "Open Assistant trees",
+        _is_tree,
+        _tree_columns,
+        best_path,
+        "messages hold their replies",
+        "Of several answers to a message the best ranked one is learned, the first one where nobody ranked.",
+    ),
+    Kind("oasst_links", "Open Assistant messages", _is_link, _both("text"), None, "rows name the message they answer"),
+    Kind("media", "data with pictures, sound or video", lambda row: any(row.get(name) for name in MEDIA)),
+    Kind("tokens", "text that is already cut into tokens (input_ids)", lambda row: "input_ids" in row),
+    Kind("segments", "template-free segments", lambda row: isinstance(row.get("segments"), list)),
+    Kind(
+        "unnatural_instructions",
+        "Unnatural Instructions",
+        lambda row: "instruction" in row and "instruction_with_input" in first_turn(row.get("instances")),
+        lambda row: ("instances.instruction_with_input", "instances.output"),
+        instances,
+    ),
+    Kind(
+        "self_instruct",
+        "Self-Instruct",
+        lambda row: isinstance(row.get("instances"), list) and "instruction" in row,
+        lambda row: ("instruction+instances.input", "instances.output"),
+        instances,
+    ),
+    Kind(
+        "translation",
+        "Translations",
+        lambda row: isinstance(row.get("translation"), dict),
+        _both("translation"),
+        translation,
+        "{user} holds two languages",
+        "The first language asks and the second answers.",
+    ),
+    Kind(
+        "messages_parts",
+        "Messages in parts",
+        _has_parts,
+        **_CHAT,
+        because="{user} have `role` and a `content` of parts",
+    ),
+    Kind(
+        "messages",
+        "Messages (OpenAI)",
+        lambda row: _has_turns(row, "role") and not isinstance(row.get("prompt"), list),
+        **_CHAT,
+        because="{user} have `role` and `content`",
+    ),
+    Kind(
+        "sharegpt", "ShareGPT", lambda row: _has_turns(row, "from"), **_CHAT, because="{user} have `from` and `value`"
+    ),
+    Kind("messages", "Messages (OpenAI)", lambda row: "messages" in row, **_CHAT, because="rows have {user}"),
+    Kind("sharegpt", "ShareGPT", lambda row: _has(row, *CHATS), **_CHAT, because="rows have {user}"),
+    Kind(
+        "multiple_choice",
+        "Multiple choice",
+        _is_choice,
+        _choice_columns,
+        multiple_choice,
+        "rows have {user} and {answer}",
+        "The answer to a question is the letter of its choice; a number as an answer counts from 0, so 0 is A.",
+    ),
+    Kind("dolly", "Dolly", lambda row: {"instruction", "context"} <= row.keys() and _has(row, *ANSWERS), **_TASK),
+    Kind("alpaca", "Alpaca", lambda row: {"instruction", "output"} <= row.keys(), **_TASK),
+    Kind("gpteacher", "GPTeacher", _asked_by("instruction"), **_TASK),
+    Kind("question_answer", "Questions and answers", _asked_by("question", "query", "q"), **_PAIR),
+    Kind("prompt_completion", "Prompts and completions", _asked_by("prompt"), **_PAIR),
+    Kind("flan", "FLAN", _asked_by("inputs"), **_PAIR),
+    Kind("input_output", "Inputs and outputs", _asked_by("input"), **_PAIR),
+    Kind("text_to_text", "Text to text", _asked_by("text", *CONTEXTS), **_PAIR),
+    Kind("pairs_no_header", "a table whose columns have no names", lambda row: {"col1", "col2"} <= row.keys()),
+    Kind("classification", "Labelled texts", _is_labelled, _labelled_columns, labelled, opens=False),
+    Kind("prompts_only", "questions without answers", lambda row: _has(row, *QUESTIONS[:-1], "turns", "question_id")),
+    Kind(
+        "guanaco_text",
+        "Guanaco text",
+        _marked_as("guanaco_text"),
+        **_MARKED,
+        because="{user} has ### Human: and ### Assistant:",
+    ),
+    Kind("chip2", "Chip2", _marked_as("chip2"), **_MARKED, because="{user} has <human>: and <bot>:"),
+    Kind(
+        "marked_text",
+        "Dialogues in one text",
+        _marked_as("marked_text"),
+        **_MARKED,
+        because="{user} has marks that say who speaks",
+    ),
+    Kind(
+        "text",
+        "Plain text",
+        lambda row: _has(row, *DOCUMENTS),
+        lambda row: (None, _first_of(row, DOCUMENTS)),
+        document,
+        "rows have {answer} and nothing that answers it",
+        "There are no questions and answers in plain text: all of it is learned, and the model will go on writing "
+        "like it.",
+        opens=False,
+    ),
+)
+KINDS = {kind.name: kind for kind in reversed(_IN_ORDER)}  # of two of one name the first
+READABLE = {kind.name: kind.title for kind in _IN_ORDER if kind.read}
+UNKNOWN = Kind("unknown", "rows with columns that are not known here", lambda row: True)
+BY_CONTENT = MEDIA | {"text", "chosen", "col6"}  # rows with these columns are recognised one by one, not by their shape
+
+
+def recognise(row: Columns, name: str = "auto") -> Kind:
+    """The first kind that fits one row, among those of one name if it is given."""
+    return next((kind for kind in _IN_ORDER if name in ("auto", kind.name) and kind.fits(row)), UNKNOWN)
+
+
+def why(kind: Kind, row: Columns) -> str:
+    """Completes "TITLE, because ..."."""
+    user, answer = kind.columns(row)
+    return kind.because.format(user=f"`{user}`".replace("+", "`, `"), answer=f"`{answer}`")
+
+
+def convert(kind: Kind, columns: Columns, changes: list[str], reading: Reading | None = None) -> list[Conversation]:
+    """One row as conversations that end with the assistant, nearly always one. Raises RowError and TwoColumnsFit.
+
+    `changes` collects what was done to it: "merged", "dropped", "cut", "skipped". `reading` of the row is asked
+    afterwards what of it was not read.
+    """
+    row = Reading(columns) if reading is None else reading
+    if _is_marked_bad(row):
+        raise RowError("it is marked as a bad answer, which is not learned")
+    made = turns_of_row(kind, row)
+    if isinstance(made, list):
+        return [tidy(made, changes)]
+    return _each(made, changes)
+
+
+def turns_of_row(kind: Kind, row: Reading) -> list[Message] | Iterator[list[Message]]:
+    """What the row says in its format, with all that belongs to it; a few formats make several conversations of a
+    row.
+    """
+    if kind.read is None:
+        raise RowError(f"it looks like {kind.title}")
+    made = kind.read(row)
+    if not kind.opens:
+        return made
+    if isinstance(made, list):
+        return opened(row, reasoned(row, made) if kind.answers else made)
+    return (opened(row, one) for one in made)
+
+
+def _is_marked_bad(row: Reading) -> bool:
+    """As in data for KTO, where people said of every answer whether it was good."""
+    if "kto_tag" not in row and "label" not in row:
+        return False
+    names = ("kto_tag", "label") if _has(row, *CHATS, "completion") else ("kto_tag",)
+    return not all([row[name] for name in names if type(row.peek(name)) is bool])
+
+
+def _each(made: Iterator[list[Message]], changes: list[str]) -> list[Conversation]:
+    """Every conversation of a row that can be used; if there is none, why the last one cannot."""
+    kept, problem = [], RowError("there is nothing in it to learn from")
+    for turns in made:
+        try:
+            kept.append(tidy(turns, changes))
+        except RowError as error:
+            problem = error
+            changes.append("skipped")
+    if not kept:
+        raise problem
+    return kept

@@ -1,0 +1,133 @@
+"""What stands beside a conversation and belongs to it: its system text, the tools that may be called, what the
+assistant thought.
+"""
+
+from typing import Any
+
+from ...messages import Message
+from .chat_turns import REASONING
+from .row_view import Reading
+from .tool_calls import (
+    TOOLS,
+    as_json,
+    first_key,
+    spellings,
+    tools_of,
+)
+from .turns import (
+    RowError,
+    is_blank,
+    kind_of_value,
+    text_of,
+    turn,
+)
+
+_SYSTEM_WORDS = ("prompt", "message", "instruction", "instructions", "text", "content", "msg", "role")
+SYSTEMS = ("system", *spellings(*(f"{start}_{word}" for start in ("system", "sys") for word in _SYSTEM_WORDS)))
+_BESIDE = (
+    "metadata",
+    "meta",
+    "extra",
+    "extra_info",
+    "additional_info",
+    "chat_template_kwargs",
+    "kwargs",
+    "additional_kwargs",
+    "request",
+)
+_PLACES = frozenset((*SYSTEMS, *TOOLS, *_BESIDE))
+_THOUGHTS = frozenset(REASONING)
+_INNER = frozenset((*SYSTEMS, *TOOLS))
+
+
+def opened(row: Reading, turns: list[Message]) -> list[Message]:
+    """The turns of a row with the system text before them and the tools on the first one. Raises RowError.
+
+    Where the conversation has a system turn or tools of its own, these stay, and what the row has is not read unless it
+    says the same.
+    """
+    if row.keys().isdisjoint(_PLACES):
+        return turns
+    for place in (row, *_objects_beside(row)):
+        turns = _with_tools(place, _with_system(place, turns))
+    return turns
+
+
+def _objects_beside(row: Reading) -> list[Reading]:
+    """Objects in a row that hold a system text or tools."""
+    found = [(name, row.peek(name)) for name in _BESIDE if type(row.peek(name)) is dict]
+    return [
+        row.inside(row[name], f"`{name}`")
+        for name, value in found
+        if not _INNER.isdisjoint(key.lower() for key in value)
+    ]
+
+
+def _with_system(place: Reading, turns: list[Message]) -> list[Message]:
+    key = first_key([name for name in place if place.peek(name)], SYSTEMS)
+    text = _system_text(place, key) if key else ""
+    if is_blank(text):
+        return turns
+    own = turns[0]["content"] if turns[0]["role"] == "system" else ""
+    if is_blank(own):
+        place.get(key)
+        return [turn("system", text, key), *turns[turns[0]["role"] == "system" :]]
+    if text.strip() in own:
+        place.get(key)
+    return turns
+
+
+def _system_text(place: Reading, key: str) -> str:
+    """A text, or an object with parts as in Gemini's API, or a turn."""
+    value = place.peek(key)
+    if isinstance(value, dict):
+        inner = next((value[name] for name in ("parts", "content", "text", "value") if name in value), None)
+        value = inner if inner is not None else value
+    if isinstance(value, dict):
+        value = [value]
+    if isinstance(value, list):
+        value = "".join(
+            str(one.get("text", one.get("content", ""))) if isinstance(one, dict) else str(one) for one in value
+        )
+    if not isinstance(value, str):
+        raise RowError(f"`{key}` is {kind_of_value(value)}; only text can be learned")
+    return text_of(value, key)
+
+
+def _with_tools(place: Reading, turns: list[Message]) -> list[Message]:
+    key = first_key([name for name in place if place.peek(name)], TOOLS)
+    tools, listed = tools_of(place.peek(key)) if key else ([], "")
+    if listed.strip("[]{} \n") in ("", "null") and not tools:
+        place.taken.add(key or "")  # an empty list says that there are none
+        return turns
+    own = next((one["tools"] for one in turns if "tools" in one), None)
+    made: Any = as_json(tools, key)
+    if own in (None, made):
+        place.get(key)
+    if own is None and tools:
+        return [{**turns[0], "tools": made}, *turns[1:]]
+    return turns if own else _said_tools(listed, turns)
+
+
+def _said_tools(listed: str, turns: list[Message]) -> list[Message]:
+    """Tools that no JSON describes are said by the system."""
+    words = f"You can call these tools:\n{listed}"
+    if turns[0]["role"] != "system":
+        return [turn("system", words, "tools"), *turns]
+    return [{**turns[0], "content": "\n\n".join(text for text in (turns[0]["content"], words) if text)}, *turns[1:]]
+
+
+def reasoned(row: Reading, turns: list[Message]) -> list[Message]:
+    """What a column of reasoning says was thought before the answer of a row that is one question and its answer."""
+    if row.keys().isdisjoint(_THOUGHTS):
+        return turns
+    key = first_key([name for name in row if name not in row.taken and row.peek(name)], REASONING)
+    if (
+        key is None
+        or turns[-1]["role"] != "assistant"
+        or "reasoning" in turns[-1]
+        or not isinstance(row.peek(key), str)
+    ):
+        return turns
+    row.notes.add(f"`{key}` is learned as what the assistant thinks before it answers")
+    return [*turns[:-1], {**turns[-1], "reasoning": text_of(row[key], key)}]

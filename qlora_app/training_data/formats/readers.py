@@ -1,0 +1,265 @@
+"""Every format: the columns of one row -> its turns. `tidy` makes a conversation of them."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ...messages import Message
+from .chat_turns import chat_column, chat_turn, turns_of
+from .marked_text import split_marked
+from .row_view import Reading
+from .turns import (
+    ANSWERS,
+    CHATS,
+    CONTEXTS,
+    LABELS,
+    QUESTIONS,
+    TEXTS,
+    Columns,
+    RowError,
+    first_turn,
+    is_blank,
+    only,
+    optional,
+    text_of,
+    turn,
+)
+
+DOCUMENTS = ("text", "content", "raw_content")
+RIGHT_CHOICES = ("answer", "answerkey", "answer_key", "label", "cop", "correct", "target", "output")
+PIECE = 4000  # characters of a long document that are learned from as one example, about 1,000 tokens
+_ALPACA = {"instruction", "input", "output"}
+_NUMBERED = re.compile(r"(choice|option|ending|op)_?[0-9a-h]")  # choice0 to choice3, option_a to option_d, opa to opd
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_MMLU = ["col1", "col2", "col3", "col4", "col5", "col6"]  # of a table without names: question, A, B, C, D, letter
+
+
+def alpaca(row: Reading) -> list[Message]:
+    """instruction and input (one may be empty) -> output (or response), with optional context and history."""
+    plain = row.keys() <= _ALPACA  # nearly always; then there is nothing to look for, and Start is quick
+    answer = "output" if plain and "output" in row else only(row, ANSWERS, "answer")
+    question, more = optional(row, "instruction"), optional(row, "input")
+    if more and more != "<noinput>" and not is_blank(more):
+        question = more if is_blank(question) else f"{question}\n\n{more}"
+    if not plain:
+        only({name: 0 for name in row if name not in ("input", "text")}, QUESTIONS, "question")
+        question = _with_context(row, question)
+    turns = [] if plain else _history(row)
+    turns += {"role": "user", "content": question}, {"role": "assistant", "content": text_of(row[answer], answer)}
+    return turns
+
+
+def _with_context(row: Columns, question: str) -> str:
+    """What a question is about stands before it."""
+    context = next((text for name in CONTEXTS if (text := optional(row, name))), "")
+    return f"{context}\n\n{question}" if not is_blank(context) else question
+
+
+def _history(row: Columns) -> list[Message]:
+    """Earlier [question, answer] pairs of an Alpaca row."""
+    turns = []
+    history = row.get("history") or []
+    if not isinstance(history, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in history):
+        raise RowError("`history` is not a list of [question, answer] pairs")
+    for pair in history:
+        turns += turn("user", pair[0], "history"), turn("assistant", pair[1], "history")
+    return turns
+
+
+def pairs(row: Reading) -> list[Message]:
+    """One column that asks, or a text that something is made of, and one that answers; both may be turns."""
+    asks = only(row, QUESTIONS if not row.keys().isdisjoint(QUESTIONS) else CONTEXTS, "question")
+    answer = only(row, ANSWERS, "answer")
+    if isinstance(row[asks], list):
+        return [*turns_of(row[asks], asks, row), *_answer_turns(row[answer], answer, row)]
+    question = row[asks] if asks in CONTEXTS else _with_context(row, text_of(row[asks], asks))
+    return [*_history(row), turn("user", question, asks), turn("assistant", row[answer], answer)]
+
+
+def _answer_turns(value: Any, column: str, row: Reading) -> list[Message]:
+    """An answer as text, as one turn, or as a list of turns."""
+    if isinstance(value, dict):
+        return [chat_turn(value, row)]
+    return turns_of(value, column, row) if isinstance(value, list) else [turn("assistant", value, column)]
+
+
+def chat(row: Reading) -> list[Message]:
+    """A list of turns, whatever its column is called."""
+    name = chat_column(row)
+    turns = turns_of(row[name], name, row)
+    first = next((one["content"] for one in turns if one["role"] == "user"), "")
+    told = row.peek("instruction")
+    is_told = isinstance(told, str) and turns[0]["role"] != "system" and not is_blank(told) and told not in first
+    if is_told and row.keys().isdisjoint(ANSWERS):
+        row.notes.add("`instruction` beside a conversation is taken as its system text")
+        return [turn("system", row["instruction"], "instruction"), *turns]
+    return turns
+
+
+def marked_text(row: Reading) -> list[Message]:
+    """One text in which marks say who speaks."""
+    return split_marked(text_of(row["text"], "text"))
+
+
+def hh_rlhf(row: Reading) -> list[Message]:
+    """The dialogue people preferred."""
+    return split_marked(text_of(row["chosen"], "chosen"))
+
+
+def preference(row: Reading) -> list[Message]:
+    """The preferred answer, alone or as a whole conversation, after whatever was asked. The rejected one is not used,
+    which is said.
+    """
+    row.taken.update(name for name in row if name.startswith("rejected"))
+    name = chosen_column(row)
+    answer_turns = _answer_turns(row[name], name, row)
+    if answer_turns[0]["role"] != "assistant":
+        return answer_turns
+    talks = [
+        column for column in (*CHATS, "prompt") if not first_turn(row.peek(column)).keys().isdisjoint(("role", "from"))
+    ]
+    if talks:
+        return turns_of(row[talks[0]], talks[0], row) + answer_turns
+    asks = only(row, QUESTIONS, "question")
+    return [*_history(row), turn("user", _with_context(row, text_of(row[asks], asks)), asks), *answer_turns]
+
+
+def instances(row: Reading) -> Iterator[list[Message]]:
+    """One conversation for each instance of a Self-Instruct or Unnatural Instructions task."""
+    task = text_of(row["instruction"], "instruction")
+    for one in row["instances"]:
+        if not isinstance(one, dict):
+            raise RowError("an instance is not an object")
+        one = row.inside(one, "instances")
+        question = optional(one, "instruction_with_input")
+        if question and str(one.peek("input") or "") in question:
+            one.taken.add("input")
+        more = "" if question else optional(one, "input")
+        yield alpaca(Reading({"instruction": question or task, "input": more, "output": one.get("output")}))
+
+
+def translation(row: Reading) -> list[Message]:
+    """From the first language to the second, as they stand in the row."""
+    both = row["translation"]
+    languages = list(both)
+    if len(languages) != 2:
+        raise RowError(f"`translation` holds {len(languages)} languages instead of two")
+    return [turn(role, both[one], one) for role, one in zip(("user", "assistant"), languages, strict=True)]
+
+
+def multiple_choice(row: Reading) -> list[Message]:
+    """Question and lettered choices -> the letter of the right one, which may be given as letter, as number from 0, or
+    in full.
+    """
+    if is_headless_mmlu(row):
+        row.taken.update(row)
+        row = Reading(dict(zip(("question", "a", "b", "c", "d", "answer"), row.values(), strict=True)))
+    labels, choices = _choices(row)
+    name = next((name for name in RIGHT_CHOICES if name in row), None)
+    if name is None:
+        raise RowError("it has no column for the right choice; looked for answer, answerKey, label")
+    asked = [text_of(row[one], one) for one in ("premise", *CONTEXTS, "question", "query") if row.peek(one)]
+    lines = [f"{_LETTERS[i]}. {choice}" for i, choice in enumerate(choices)]
+    return [
+        turn("user", "\n".join([*asked, *lines]), "question"),
+        turn("assistant", _letter(row[name], name, labels, choices), name),
+    ]
+
+
+def _choices(row: Reading) -> tuple[list[str], list[str]]:
+    """(what the choices are called in the row, their texts)"""
+    value = row.get("choices") if "choices" in row else row.get("options")
+    if isinstance(value, dict) and isinstance(value.get("text"), list):
+        value = row.inside(value, "the choices")
+        value = dict(
+            zip(value["label"] if isinstance(value.get("label"), list) else _LETTERS, value["text"], strict=False)
+        )
+    if isinstance(value, list):
+        value = dict(zip(_LETTERS, value, strict=False))
+    if not isinstance(value, dict):
+        value = {name: row[name] for name in (numbered(row) or sorted(set("abcdefgh") & row.keys()))}
+    if not 2 <= len(value) <= len(_LETTERS):
+        raise RowError(f"it has {len(value)} choices")
+    return [str(label) for label in value], [text_of(text, "choices") for text in value.values()]
+
+
+def _letter(given: Any, column: str, labels: list[str], choices: list[str]) -> str:
+    text = str(given).strip().lower()
+    by_label = [i for i, label in enumerate(labels) if label.lower() == text]
+    by_number = [int(text)] if text.isdecimal() and int(text) < len(choices) else []
+    by_letter = [i for i, letter in enumerate(_LETTERS[: len(choices)].lower()) if letter == text]
+    in_full = [i for i, choice in enumerate(choices) if choice.strip().lower() == text]
+    is_number = not isinstance(given, str) or _NUMBERED.fullmatch(
+        labels[0]
+    )  # and no choice that happens to be a number
+    found = by_label or (is_number and by_number) or in_full or by_letter or by_number
+    if not found:
+        raise RowError(f"`{column}` is {str(given)[:30]!r}, which is none of its {len(choices)} choices")
+    return _LETTERS[found[0]]
+
+
+def labelled(row: Reading, label: str = "") -> list[Message]:
+    """Text, or several texts with their names, -> its label as text. `label`: its column, where that has no usual
+    name.
+    """
+    texts, label = (
+        ([name for name in TEXTS if name in row] or [text_column(row)], label) if label else label_columns(row)
+    )
+    if label not in row:
+        raise RowError(f"it has nothing in its column {label!r}, which is the label")
+    parts = [text_of(row[name], name) for name in texts]
+    question = (
+        parts[0] if len(parts) == 1 else "\n".join(f"{name}: {part}" for name, part in zip(texts, parts, strict=True))
+    )
+    return [turn("user", question, "text"), turn("assistant", as_text(row[label], label), label)]
+
+
+def as_text(value: Any, column: str) -> str:
+    """A label, or an answer a person chose by its column: a number is written out."""
+    return (
+        str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
+        if isinstance(value, (int, float))
+        else text_of(value, column)
+    )
+
+
+def document(row: Reading) -> Iterator[list[Message]]:
+    """A text without question and answer: all of it is learned, long ones in several pieces that end with a line or a
+    word.
+    """
+    name = text_column(row)
+    text = text_of(row[name], name).strip()
+    while len(text) > PIECE:
+        places = (text.rfind(mark, PIECE // 2, PIECE) for mark in ("\n\n", "\n", " "))
+        end = next((place for place in places if place > 0), PIECE)
+        yield [{"role": "text", "content": text[:end]}]
+        text = text[end:].lstrip()
+    yield [{"role": "text", "content": text}]
+
+
+def text_column(row: Columns) -> str:
+    """The column of a document."""
+    return next((name for name in DOCUMENTS if name in row), DOCUMENTS[0])
+
+
+def numbered(row: Columns) -> list[str]:
+    """The columns of choices."""
+    return [name for name in row if _NUMBERED.fullmatch(name)]
+
+
+def is_headless_mmlu(row: Columns) -> bool:
+    return list(row) == _MMLU and row["col6"] in ("A", "B", "C", "D")
+
+
+def chosen_column(row: Columns) -> str:
+    """The column of the preferred answer; others that begin so hold scores."""
+    names = ("chosen", *[name for name in row if name.startswith("chosen")])
+    return next((name for name in names if isinstance(row.get(name), (str, dict, list))), "chosen")
+
+
+def label_columns(row: Columns) -> tuple[list[str], str]:
+    """(columns of the text, column of its label)"""
+    label = next(name for name in LABELS if name in row)
+    return [name for name in TEXTS if name in row] or [next(name for name in row if name != label)], label

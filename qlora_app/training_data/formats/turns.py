@@ -1,0 +1,232 @@
+"""From columns to turns: what every format is made of, and how turns become a conversation that can be learned from."""
+
+from typing import Any
+
+from ...messages import Conversation, Message
+
+Columns = dict[str, Any]  # one row, its column names stripped and in lower case
+
+# Names of columns, the likeliest first. Where two of a line stand in one row, nobody but the person knows which is
+# meant.
+QUESTIONS = ("instruction", "question", "query", "q", "prompt", "input", "inputs", "text")
+ANSWERS = (
+    "output",
+    "response",
+    "answer",
+    "a",
+    "completion",
+    "target",
+    "targets",
+    "generation",
+    "summary",
+    "highlights",
+    "headline",
+    "final_decision",
+    "long_answer",
+)
+CONTEXTS = ("context", "passage", "article", "document", "background", "dialogue", "content")
+CHATS = ("messages", "conversations", "conversation")
+LABELS = ("label_text", "label", "labels", "sentiment", "class", "intent", "emotion", "quality")
+TEXTS = (
+    "text",
+    "content",
+    "sentence",
+    "review",
+    "comment",
+    "tweet",
+    "title",
+    "premise",
+    "hypothesis",
+    "sentence1",
+    "sentence2",
+    "question1",
+    "question2",
+    "#1 string",
+    "#2 string",
+    "question",
+)
+KNOWN_NAMES = {*QUESTIONS, *ANSWERS, *CONTEXTS, *CHATS, *LABELS, *TEXTS, "choices", "raw_content"} - {"q", "a"}
+
+# Whoever speaks in some format.
+ROLES = {
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(
+        ("tool", "tools", "observation", "function", "function_response", "tool_response", "ipython"), "tool"
+    ),
+    **dict.fromkeys(
+        (
+            "assistant",
+            "gpt",
+            "chatgpt",
+            "bing",
+            "bard",
+            "model",
+            "bot",
+            "chatbot",
+            "ai",
+            "llm",
+            "function_call",
+            "tool_call",
+        ),
+        "assistant",
+    ),
+}
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
+
+
+class RowError(Exception):
+    """Why a row cannot be used, in words that complete "row 3: ..."."""
+
+
+class NestedValue(RowError):
+    """An object or a list where text is wanted; the text may be inside of it."""
+
+
+class TwoColumnsFit(Exception):
+    """Two columns could be the question, the answer or the conversation; in words that complete "the file has ..."."""
+
+
+class RepeatedKey(dict[str, Any]):
+    """A JSON object in which one key stands twice, so that one of the two values would be lost."""
+
+
+# reading columns
+
+
+def only(row: Columns, names: tuple[str, ...], what: str) -> str:
+    """The one column among `names`."""
+    found = [name for name in names if name in row]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise TwoColumnsFit(f"{len(found)} columns that could be the {what} ({', '.join(found)})")
+    raise RowError(f"it has no column for the {what}; looked for {', '.join(names)}")
+
+
+def text_of(value: Any, where: str) -> str:
+    """The value of the column or key `where`, which must be text."""
+    if type(value) is str and (value.isascii() or _is_whole(value)):
+        return value
+    problem = NestedValue if isinstance(value, (dict, list)) else RowError
+    raise problem(f"`{where}` is {kind_of_value(value)}; only text can be learned")
+
+
+def optional(row: Columns, name: str) -> str:
+    """The text of a column that may be missing or null."""
+    value = row.get(name)
+    return "" if value is None else text_of(value, name)
+
+
+def kind_of_value(value: Any) -> str:
+    """What a JSON value is, in words."""
+    if isinstance(value, (bool, type(None))):
+        return {True: "true", False: "false", None: "null"}[value]
+    a_list = "a list" if value else "an empty list"
+    text = "text" if isinstance(value, str) and _is_whole(value) else "broken text (half of a character)"
+    kinds = ((str, text), ((int, float), "a number"), (list, a_list))
+    return next((words for types, words in kinds if isinstance(value, types)), "an object")
+
+
+def _is_whole(text: str) -> bool:
+    """False with a lone surrogate: JSON can write one, but it is no character and no tokenizer takes it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_blank(text: str) -> bool:
+    """Nothing a reader would see: blanks and zero-width characters only."""
+    return not text or (not text[0].isalnum() and not text.strip().strip(_INVISIBLE))
+
+
+# turns
+
+
+def turn(role: Any, content: Any, column: str) -> Message:
+    return {"role": role, "content": text_of(content, column)}
+
+
+def first_turn(value: Any) -> Columns:
+    return next((item for item in value if isinstance(item, dict)), {}) if isinstance(value, list) else {}
+
+
+# conversations
+
+
+def tidy(turns: list[Message], changes: list[str]) -> Conversation:
+    """System first, then user and assistant in turn and tools after calls, the assistant last; or RowError.
+
+    A plain text stays what it is. `changes` collects what was done: "merged", "dropped", "cut".
+    """
+    if (
+        len(turns) == 2
+        and turns[0]["role"] == "user"
+        and turns[1]["role"] == "assistant"
+        and len(turns[0]) == len(turns[1]) == 2
+        and not is_blank(turns[0]["content"])
+        and not is_blank(turns[1]["content"])
+    ):
+        return turns  # one question and its answer: most of all data
+    if len(turns) == 1 and turns[0]["role"] == "text":
+        if is_blank(turns[0]["content"]):
+            raise RowError("its text is empty")
+        return turns
+    listed = {one["tools"] for one in turns if "tools" in one}
+    if len(listed) > 1:
+        raise RowError("its question and its answer bring different lists of tools")
+    tools = next(iter(listed), None)
+    kept: Conversation = []
+    for number, one in enumerate(turns, start=1):
+        _put(
+            kept,
+            one if tools is None else {name: value for name, value in one.items() if name != "tools"},
+            number,
+            changes,
+        )
+    while kept and kept[-1]["role"] != "assistant":
+        kept.pop()
+        changes.append("cut")
+    if not any([one["role"] == "assistant" and one.get("train", True) for one in kept]):
+        raise RowError("it has no assistant turn to learn from")
+    if is_blank(kept[-1]["content"]) and "tool_calls" not in kept[-1]:
+        raise RowError("its last answer is empty: it has reasoning, and says nothing")
+    return [{**kept[0], "tools": tools}, *kept[1:]] if tools else kept
+
+
+def _put(kept: Conversation, one: Any, number: int, changes: list[str]) -> None:
+    """The next turn to those before it."""
+    role, last = one["role"], kept[-1]["role"] if kept else ""
+    if is_blank(one["content"]) and role != "tool" and "tool_calls" not in one and "reasoning" not in one:
+        if role == "system":
+            return
+        raise RowError(f"the {'answer' if role == 'assistant' else 'question'} (turn {number}) is empty")
+    if role == last and role != "tool" and (merged := _merged(kept[-1], one)):
+        kept[-1] = merged
+        changes.append("merged")
+    elif role == "assistant" and last in ("", "system"):
+        changes.append("dropped")
+    elif role == "system" and last:
+        raise RowError(f"a system turn stands in the middle (turn {number}); it may only come first")
+    else:
+        kept.append(one)
+
+
+def _merged(first: Message, second: Message) -> Message | None:
+    """Two turns of one speaker as one; None where reasoning or calls stand between their texts, which then would change
+    places.
+    """
+    if "tool_calls" in first or ("reasoning" in second and not is_blank(first["content"])):
+        return None
+    made: Message = {
+        **first,
+        **second,
+        "content": "\n\n".join(one["content"] for one in (first, second) if not is_blank(one["content"])),
+    }
+    if "reasoning" in first and "reasoning" in second:
+        made["reasoning"] = f"{first['reasoning']}\n\n{second['reasoning']}"
+    if not (first.get("train", True) and second.get("train", True)):
+        made["train"] = False
+    return made

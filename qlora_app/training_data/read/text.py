@@ -1,0 +1,72 @@
+"""What kind of file the bytes are, whatever its name says: text, or something to refuse in plain words."""
+
+import re
+
+from ...errors import UserError
+from .archives import Content
+
+WANTED = "Give a JSON, JSONL, CSV, TSV, Parquet or text file; the README lists the formats that are read."
+_HEAD = 65_536  # bytes that decide what kind of file it is
+_UNPACK = "Unpack it, then upload the file inside."
+_AS_JSONL = "Save it as JSONL and upload that."
+_AS_CSV = "Save it as CSV (UTF-8) and upload that."
+_MAGIC = [
+    (b"ARROW1", "an Arrow table, which cannot be read yet", _AS_JSONL),
+    (b"\x1f\x8b", "an archive inside another one", _UNPACK),
+    (b"PK\x03\x04", "an archive inside another one", _UNPACK),
+    (b"BZh", "a bzip2 archive", _UNPACK),
+    (b"\xfd7zXZ", "an xz archive", _UNPACK),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive", _UNPACK),
+    (b"7z\xbc\xaf", "a 7-Zip archive", _UNPACK),
+    (b"Rar!", "a RAR archive", _UNPACK),
+    (b"\xd0\xcf\x11\xe0", "an old Excel or Word document", _AS_CSV),
+    (b"SQLite format 3", "a SQLite database", _AS_CSV),
+    (b"%PDF", "a PDF document", WANTED),
+    (b"\x89PNG", "a picture", WANTED),
+    (b"\xff\xd8\xff", "a picture", WANTED),
+    (b"\x89HDF", "an HDF5 file", _AS_JSONL),
+    (b"\x93NUMPY", "a NumPy array", _AS_JSONL),
+    (b"GGUF", "a model, not data", WANTED),
+]
+_PICKLE = re.compile(rb"\x80[\x02-\x05][\x95\]}c(KXq]|cos\n|c__builtin__\n|\([dl]p0\n")
+_MARKUP = re.compile(rb"<!doctype|<html|<head|<body|<\?xml")
+
+
+class NotTrainable(UserError):
+    """A file that was read, and nothing in it can be learned from as it is: its format, if it has one, and how many
+    rows.
+    """
+
+    def __init__(self, message: str, format: str | None, rows: int) -> None:
+        super().__init__(message)
+        self.format, self.rows = format, rows
+
+
+def refuse_other_kinds(content: Content) -> bytes:
+    """The first bytes of a file of text or of a Parquet table; raises UserError for an empty file and every other
+    kind.
+    """
+    name = content.name
+    with content.open() as file:
+        head = file.read(_HEAD)
+    if not head.strip(b" \t\r\n\xef\xbb\xbf") and len(head) < _HEAD:
+        raise NotTrainable(f"{name} is empty: it has no rows ({len(head)} bytes). {WANTED}", None, 0)
+    for magic, kind, advice in _MAGIC:
+        if head.startswith(magic):
+            raise UserError(f"{name} is {kind}. {advice}")
+    if _PICKLE.match(head):
+        raise UserError(
+            f"{name} is a Python pickle, which could run a program when it is opened, so it never is. {_AS_JSONL}"
+        )
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:200].lower()
+    if start.startswith(b"version https://git-lfs"):
+        size = re.search(rb"size (\d{1,15})\b", head)
+        real = f" to {int(size[1]):,} bytes" if size else ""
+        raise UserError(
+            f"{name} is a Git LFS pointer{real}, not the data itself. Run `git lfs pull`, or download the real file."
+        )
+    if _MARKUP.match(start):
+        raise UserError(
+            f"{name} is a web page (HTML or XML), not a dataset. Download it again; it probably needs a login."
+        )
+    return head

@@ -1,0 +1,158 @@
+"""What was read of a large file is kept beside it, so that whoever needs it next reads nothing: the page, the worker,
+another run.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..settings import Settings
+from ..storage.cache import make_room, remove, used
+from ..storage.digests import source_of
+from .checks import KEY, also_learned, held_out_places
+from .choice import DatasetChoice
+from .conversations import (
+    FileContents,
+    LeftOut,
+    Progress,
+    read_file,
+)
+from .store import ArrowConversations
+
+FOLDER = ".readings"  # below that of the data
+_IN_FILES = ("conversations", "numbers", "lines", "keys", "asked")  # of FileContents; all else goes into about.json
+
+
+def read_cached(
+    files: Path | Sequence[Path],
+    data_folder: Path,
+    choice: DatasetChoice,
+    limits: Settings | None = None,
+    progress: Progress | None = None,
+    name: str = "",
+) -> FileContents:
+    """As read_file reads what is chosen, or as it was read before. `files`: where it lies. Raises UserError, AskColumns
+    and OSError.
+    """
+    asked = choice.model_dump_json(
+        include={"source", "id", "subset", "split", "revision", "format", "encoding", "columns"}
+    )
+    place = (
+        data_folder
+        / FOLDER
+        / hashlib.blake2b(f"{source_of(Path(__file__).parent)}{asked}".encode(), digest_size=12).hexdigest()
+    )
+    stamp = _stamp(files)
+    if (known := _open(place, stamp)) is not None:
+        return known
+    may_keep = os.access(data_folder, os.W_OK)  # a data folder may be one that is only read
+    contents = read_file(
+        files,
+        name or choice.title,
+        choice.format,
+        choice.columns,
+        limits,
+        place.parent if may_keep else None,
+        progress,
+        encoding=choice.encoding,
+    )
+    if may_keep and isinstance(contents.conversations, ArrowConversations):
+        _keep(contents, place, stamp)
+    return contents
+
+
+def _stamp(files: Path | Sequence[Path]) -> list[list[int]]:
+    """What changes when one of the files is written again, and not when they are given another name."""
+    if isinstance(files, Path):
+        files = sorted(one for one in files.rglob("*") if one.is_file()) if files.is_dir() else [files]
+    return [[file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+
+
+def split(data: FileContents, share: float, seed: int) -> tuple[list[int], list[int]]:
+    """(places of the conversations that are held out, in order; which of these, counted from 0, ask what is learned
+    too).
+    """
+    is_kept = (
+        isinstance(data.conversations, ArrowConversations) and data.conversations.file.parent.parent.name == FOLDER
+    )
+    file = data.conversations.file.with_name(f"split-{share}-{seed}.json") if is_kept else None
+    if file and file.exists():
+        return tuple(json.loads(file.read_text(encoding="utf-8")))
+    aside = held_out_places(keys_of(data), data.asked, share, seed)
+    learned = (number for place, number in enumerate(data.asked) if place not in aside)
+    made = sorted(aside), also_learned([data.asked[place] for place in sorted(aside)], learned)
+    if is_kept:
+        _write(file, made)
+    return made
+
+
+def keys_of(data: FileContents) -> list[bytes]:
+    """The same_key of each conversation."""
+    return [data.keys[i : i + KEY] for i in range(0, len(data.keys), KEY)]
+
+
+def _open(place: Path, stamp: list[list[int]]) -> FileContents | None:
+    """None for a file that was not read before, or is another one since, or whose reading cannot be used."""
+    import numpy
+
+    if not place.is_dir():
+        return None
+    try:
+        about = json.loads((place / "about.json").read_text(encoding="utf-8"))
+        if about.pop("stamp") != stamp:
+            return None
+        with numpy.load(place / "rows.npz", allow_pickle=False) as file:
+            rows = {name: file[name] for name in file.files}
+        conversations = ArrowConversations(place / "conversations.arrow", None)
+        if "places" in rows:
+            conversations = conversations.select(rows.pop("places"))
+        contents = FileContents(
+            **about | {"left_out": [LeftOut(*one) for one in about["left_out"]]},
+            conversations=conversations,
+            keys=rows.pop("keys").tobytes(),
+            **rows,
+        )
+        if not len(conversations) == len(contents.numbers) == len(contents.keys) // KEY == len(contents.asked):
+            return None
+        contents.conversations[-1]  # a table that was cut short cannot be opened
+    except Exception:  # whatever is wrong with it, the file itself is still there
+        return None
+    used(place)
+    return contents
+
+
+def _keep(contents: FileContents, place: Path, stamp: list[list[int]]) -> None:
+    """Everything into one folder, moved to its place when it is whole."""
+    import numpy
+
+    conversations = contents.conversations
+    unfinished = place.with_name(f".{place.name}.{os.getpid()}")
+    remove(unfinished)
+    unfinished.mkdir(mode=0o700)
+    rows = {
+        "numbers": contents.numbers,
+        "lines": contents.lines,
+        "asked": contents.asked,
+        "keys": numpy.frombuffer(contents.keys, dtype=numpy.uint8),
+    }
+    if conversations.places is not None:
+        rows["places"] = conversations.places
+    numpy.savez(unfinished / "rows.npz", **{name: numpy.asarray(values) for name, values in rows.items()})
+    about = {name: value for name, value in vars(contents).items() if name not in _IN_FILES}
+    about |= {"left_out": [list(asdict(one).values()) for one in contents.left_out], "stamp": stamp}
+    _write(unfinished / "about.json", about)
+    conversations.file.rename(unfinished / "conversations.arrow")
+    remove(place)
+    unfinished.rename(place)
+    conversations.file = place / "conversations.arrow"
+    make_room(place.parent, Settings.from_environment().max_cache_mb, place)
+
+
+def _write(file: Path, value: Any) -> None:
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    beside.write_text(json.dumps(value), encoding="utf-8")
+    beside.replace(file)

@@ -1,0 +1,1 @@
+"""Where rows come from: the starter, the data folder, the Hub."""

@@ -1,0 +1,56 @@
+"""What every tab works on: the settings, the runs, who starts them and who answers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import UserError
+from ..presets import Presets
+from ..runs import Run, RunStore
+from ..settings import Settings
+from ..training_data import DatasetChoice
+
+PRIVATE = "The rows of uploaded data are not shown to visitors."
+
+
+@dataclass(frozen=True)
+class AppContext:
+    """One per app, shared by all visitors; nothing in it belongs to a single one of them."""
+
+    settings: Settings
+    store: RunStore
+    supervisor: Any  # launch.local.Supervisor
+    sessions: Any  # chat.ChatSessions
+
+    @property
+    def may_change(self) -> bool:
+        """False in a public demonstration."""
+        return not self.settings.is_demonstration
+
+    def may_show(self, data: DatasetChoice | None) -> bool:
+        """Rows of somebody's data, and what was made of them, are for those who may also upload; the starter's are for
+        everybody.
+        """
+        return self.may_change or (data is not None and data.source == "starter")
+
+    @property
+    def presets(self) -> Presets:
+        return Presets(self.settings.presets)
+
+    def find(self, id: str | None) -> Run | None:
+        try:
+            return self.store.get(id or "")
+        except UserError:
+            return None
+
+    def shown_run(self) -> Run | None:
+        """The run a fresh page shows: one that is being trained, else the newest."""
+        runs = self.store.list()
+        return next((run for run in runs if run.is_alive()), runs[0] if runs else None)
+
+    def start(self, run: Run) -> None:
+        if (
+            run.status().is_active
+        ):  # a second click, or a second page: a wish left now would train it once more at its end
+            return
+        run.ask("start")
+        self.supervisor.wake()

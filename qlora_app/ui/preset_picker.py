@@ -1,0 +1,159 @@
+"""Presets on the page: a list to choose from in one click, one's own added from the form or from a file."""
+
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.components import Component
+
+from ..errors import UserError
+from ..hardware_fit import (
+    asks_for,
+    by_size,
+    fit,
+    here_in_words,
+    nearest_that_fits,
+)
+from ..recipe import Recipe
+from .context import AppContext
+from .guard import changes, reads
+from .recipe_form import data_value
+from .theme import on_click, plain
+
+if TYPE_CHECKING:
+    from .train_tab import TrainTab
+
+
+class PresetPicker:
+    """A fold above the form. Closed it is one line, so that nobody has to think about it before the first start."""
+
+    def __init__(self, page: AppContext, tab: "TrainTab") -> None:
+        self.page = page
+        self.tab = tab
+
+    # ---- components
+
+    def build(self) -> None:
+        with gr.Accordion("Presets", open=False, elem_id="presets") as self.fold:
+            self.list = plain(self.list_words(), js_on_load=on_click("take", "preset"), elem_id="preset-list")
+            with gr.Row(elem_classes="keep", equal_height=True, visible=self.page.may_change) as self.keep:
+                self.name = gr.Textbox(
+                    label="Save the form as",
+                    placeholder="my-style",
+                    max_lines=1,
+                    scale=3,
+                    min_width=120,
+                    interactive=True,
+                    elem_id="preset-name",
+                )
+                self.save = gr.Button("Save as preset", size="sm", min_width=110, elem_id="save-preset")
+            self.file = gr.UploadButton(
+                "Load a recipe file",
+                size="sm",
+                file_types=[".yaml", ".yml"],
+                elem_id="load-recipe",
+                visible=self.page.may_change,
+            )
+        self.notice = plain(js_on_load=on_click("take", "preset"), elem_id="preset-said")
+
+    @property
+    def taken(self) -> list[Component]:
+        """What choosing fills."""
+        return [self.fold, self.notice, *self.tab.form_outputs]
+
+    # ---- handlers
+
+    @reads
+    def choose(self, event: gr.EventData, *values: Any) -> list[Any]:
+        """A preset onto the form, data that is not here aside; if it does not fit, the nearest one that does is
+        offered.
+        """
+        name = str((event._data or {}).get("preset", ""))
+        recipe = self.page.presets.load(name)
+        return self._onto_form(recipe, values, self._unfit_words(name, recipe))
+
+    @changes
+    def take_file(self, file: str, *values: Any) -> list[Any]:
+        """The recipe of a file onto the form; every mistake in it is named and the form stays as it is."""
+        path = Path(file)
+        try:
+            recipe = Recipe.from_dict(self.page.presets.read(path))
+        except UserError as error:
+            named = UserError(str(error).replace(str(path), path.name), error.problems)
+            return [
+                gr.skip(),
+                self.tab.problem_words(named, f"{path.name} cannot be loaded:"),
+                *[gr.skip()] * len(self.tab.form_outputs),
+            ]
+        return self._onto_form(recipe, values, "")
+
+    @changes
+    def save_form(self, name: str, *values: Any) -> tuple[Any, ...]:
+        """(list, name, said, alert, settings): what is on the form under a name, if it has no mistake."""
+        try:
+            kept = self.page.presets.save(name, self.tab.form.read(values))
+        except UserError as error:
+            if error.problems:
+                return gr.skip(), gr.skip(), gr.skip(), *self.tab.mistakes(error)
+            return gr.skip(), gr.skip(), self.tab.problem_words(error), gr.skip(), gr.skip()
+        notice = (
+            f'<p class="quiet" role="status">Saved as <b translate="no">{escape(kept)}</b>. It stands first in the '
+            f"list.</p>"
+        )
+        return self.list_words(), "", notice, gr.skip(), gr.skip()
+
+    @reads
+    def refresh(self) -> str:
+        """The fold is opened: what fits now, and what was saved elsewhere."""
+        return self.list_words()
+
+    def _onto_form(self, recipe: Recipe, values: tuple[Any, ...], unfit: str) -> list[Any]:
+        words = f'<b translate="no">{escape(recipe.title)}</b> is on the form.'
+        if data_value(recipe.dataset) not in [value for _, value in self.tab.form.data_choices()]:
+            recipe = recipe.model_copy(update={"dataset": self.tab.form.data_of(values)})
+            words += " It brings no data, so the data you chose stays."
+        return [
+            gr.Accordion(open=False),
+            f'<p class="quiet" role="status">{words}</p>{unfit}',
+            *self.tab.fill_with(recipe),
+        ]
+
+    # ---- words
+
+    def list_words(self) -> str:
+        """Each preset as one button: its name, what it asks for, whether it fits here, what it is for."""
+        usable, broken = self.page.presets.all()
+        own = [name for name in by_size(usable) if self.page.presets.is_own(name)]
+        rows = "".join(self._row(name, usable[name]) for name in [*own, *(n for n in by_size(usable) if n not in own)])
+        wrong = "".join(
+            f'<li class="broken"><b translate="no">{escape(name)}</b> {escape(text)}</li>'
+            for name, text in broken.items()
+        )
+        return f'<ul class="shelf">{rows}{wrong}</ul>'
+
+    def _row(self, name: str, recipe: Recipe) -> str:
+        own = self.page.presets.is_own(name)
+        facts = [asks_for(recipe), here_in_words(recipe), "your own" if own else ""]
+        title = recipe.name if recipe.name and not own else name  # one's own go by the name they were saved under
+        written = ' translate="no"' if own else ""
+        return (
+            f'<li><button type="button" data-preset="{escape(name)}"><b{written}>{escape(title)}</b> '
+            f"<small>{escape(' · '.join(filter(None, facts)))}</small> "
+            f"<span{written}>{escape(recipe.note)}</span></button></li>"
+        )
+
+    def _unfit_words(self, name: str, recipe: Recipe) -> str:
+        """The reason stands with the model on the form; here is what to do about it."""
+        if fit(recipe)[0] != "too large":
+            return ""
+        usable = self.page.presets.all()[0]
+        other = nearest_that_fits(name, usable)
+        offer = (
+            f'<button type="button" class="link" data-preset="{escape(other)}">Take '
+            f'<span translate="no">{escape(usable[other].title)}</span></button>, '
+            "the nearest that does."
+            if other
+            else "No preset does."
+        )
+        return f'<p class="warning" role="status">It does not fit this machine. {offer}</p>'
