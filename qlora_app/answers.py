@@ -86,7 +86,7 @@ def _only_here(target: Path) -> Iterator[Path]:
                 f"{target.name} is being written already, by another page or program. Wait for it, or stop it there."
             ) from None
         if target.exists():  # asked only now: until the lock was ours, another one may have finished it
-            if not lock.on_progress():  # opened for nothing; what an interrupted time left stays
+            if not lock.tell():  # opened for nothing; what an interrupted time left stays
                 partial.unlink(missing_ok=True)
             raise UserError(f"{target.name} is there already. Delete it, or name another file for the answers.")
         yield partial

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 import yaml
-from qlora_app.training_data.sources.examples.folder import fingerprint_of
+from qlora_app.training_data.sources.folder import fingerprint_of
 
 from qlora_app.errors import UserError
 from qlora_app.overrides import recipe_from

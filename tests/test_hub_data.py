@@ -10,7 +10,7 @@ import threading
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from qlora_app.training_data.sources.examples.hub import (
+from qlora_app.training_data.sources.hub import (
     fetch_data,
     is_here,
     look_up,

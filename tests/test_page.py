@@ -539,8 +539,8 @@ def test_every_handler_went_through_the_guard(workshop):
         "DataImport.take",
         "TrainTab.take_text",
         "DataFinder.fetch",
-        "PresetShelf.take_file",
-        "PresetShelf.save_form",
+        "PresetPicker.take_file",
+        "PresetPicker.save_form",
         "RunsTab.delete_run",
         "AnswerFile.take",
     }
@@ -756,7 +756,7 @@ def test_the_other_endpoints_change_nothing(public):
 
 def test_strangers_may_look_and_chat(public):
     number = {fn.fn.__qualname__: number for number, fn, _ in kinds(public)}
-    opened, _ = call(public, number["Workshop._restore"], [])  # the visit, which fills the list of runs
+    opened, _ = call(public, number["PageBuilder._restore"], [])  # the visit, which fills the list of runs
     done, said = call(public, number["ChatTab.ask"], ["Who is Mira?", public.run.id, [], [], "", "auto"])
     assert opened and done, said
     card = next(c for c in public.client.get("/config").json()["components"] if c["props"].get("elem_id") == "live")

@@ -34,7 +34,7 @@ def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console
     For scripts each answer is a line of JSON: {run, question, answer, base}.
     """
     session = _open(run, screen)
-    if session.task.input_label:
+    if not session.task.is_chat:
         return _try_out(run, session, with_base, as_json, out)
     talking = sys.stdin.isatty() and not as_json
     if talking:

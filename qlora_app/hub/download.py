@@ -191,7 +191,7 @@ def _go_on(wanted: _Wanted, file: RemoteFile, token: str | None, progress: _Prog
     from huggingface_hub.utils import build_hf_headers
 
     url = hf_hub_url(wanted.id, file.name, repo_type=wanted.repository.kind, revision=wanted.commit)
-    while (before := growing.on_progress()) < file.size:
+    while (before := growing.tell()) < file.size:
         headers = build_hf_headers(token=token or False) | {"Accept-Encoding": "identity"}
         try:
             http_get(
@@ -204,5 +204,5 @@ def _go_on(wanted: _Wanted, file: RemoteFile, token: str | None, progress: _Prog
                 tqdm_class=progress.bar(),
             )
         except HTTPError as error:
-            if isinstance(error, HfHubHTTPError) or growing.on_progress() == before:
+            if isinstance(error, HfHubHTTPError) or growing.tell() == before:
                 raise

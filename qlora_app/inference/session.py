@@ -131,7 +131,7 @@ class ChatSession:
 
     def as_trained(self, conversation: Conversation) -> Conversation:
         """With the system text that all rows had that were learned from, where it has none of its own."""
-        text = "" if self.task.asks else self.template.system
+        text = self.template.system if self.task.is_chat else ""
         return (
             [{"role": "system", "content": text}, *conversation]
             if text and conversation[0]["role"] != "system"

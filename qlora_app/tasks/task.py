@@ -79,6 +79,11 @@ class Task:
     input_label: ClassVar[str] = ""  # what its box for trying wants; empty where one talks to it
     example_sentence: ClassVar[str]  # what data fit, for people
 
+    @property
+    def is_chat(self) -> bool:
+        """Is it talked to, turn by turn? Else a text goes in and an answer comes out."""
+        return not self.input_label
+
     def __init__(self, choice: TaskChoice = TaskChoice(), labels: tuple[str, ...] = ()) -> None:
         self.choice, self.labels = choice, labels
 

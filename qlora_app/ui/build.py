@@ -174,13 +174,13 @@ class PageBuilder:
     def _wire_presets(self, everything: list[Any]) -> None:
         tab, shelf = self.train, self.train.shelf
         shelf.fold.expand(shelf.refresh, None, shelf.list, **FAST)
-        for shown in (shelf.list, shelf.answering):
+        for shown in (shelf.list, shelf.notice):
             self._then_ask(shown.take(shelf.choose, everything, shelf.taken, **QUIET))
         self._then_ask(shelf.file.upload(shelf.take_file, [shelf.file, *everything], shelf.taken, **QUIET))
         saving = {
             "fn": shelf.save_form,
             "inputs": [shelf.name, *everything],
-            "outputs": [shelf.list, shelf.name, shelf.answering, tab.alert, tab.fold],
+            "outputs": [shelf.list, shelf.name, shelf.notice, tab.alert, tab.fold],
         }
         gr.on([shelf.save.click, shelf.name.submit], **saving, **QUIET)
 

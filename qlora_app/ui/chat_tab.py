@@ -139,7 +139,7 @@ class ChatTab:
         return [self.talking, self.system, *self.tries.view]
 
     def _panels(self, run: Run) -> list[Any]:
-        return [gr.Column(visible=not run.task().input_label), self._trained_system(run), *self.tries.shown(run)]
+        return [gr.Column(visible=run.task().is_chat), self._trained_system(run), *self.tries.shown(run)]
 
     def _trained_system(self, run: Run) -> str:
         """The system text of its examples, for those who may see them."""
@@ -203,7 +203,7 @@ class ChatTab:
         except UserError as error:
             yield _note(str(error)), gr.skip()
             return
-        yield "", gr.Radio(visible=not session.task.input_label and session.template.has_thinking)
+        yield "", gr.Radio(visible=session.task.is_chat and session.template.has_thinking)
 
     # ---- handlers: the conversation
 

@@ -244,7 +244,7 @@ def actions(run: Run, status: Status, may_change: bool) -> str:
         return _button("unqueue", "Take it out of the queue") if may_change else ""
     if talk:
         early = " as it is now" if status.is_active else ""
-        words = "Try it" if run.task().input_label else "Chat with it"
+        words = "Chat with it" if run.task().is_chat else "Try it"
         buttons.append(_button("chat", f"{words}{early}", "" if status.is_active else "main"))
     if status.is_active:
         if not talk:
