@@ -166,11 +166,16 @@ def test_adding_a_method(house):
     assert learned and all("norm" in name for name in learned)
 
 
+READER = """
+
+def toy(row):
+    asked, said = row["riddle"], row["solution"]
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
+"""
+
+
 def test_adding_a_data_format(house, tmp_path):
-    house.append(
-        "qlora_app/training_data/formats/readers.py",
-        '\n\ndef toy(row):\n    return [{"role": "user", "content": row["riddle"]}, {"role": "assistant", "content": row["solution"]}]\n',
-    )
+    house.append("qlora_app/training_data/formats/readers.py", READER)
     known = "qlora_app/training_data/formats/known.py"
     house.edit(known, "from .readers import (\n", "from .readers import (\n    toy,\n")
     kind = 'Kind("toy", "Riddles", lambda row: "riddle" in row, lambda row: ("riddle", "solution"), toy)'
