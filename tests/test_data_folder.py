@@ -8,7 +8,6 @@ import zipfile
 
 import pytest
 import yaml
-from qlora_app.training_data.sources.folder import fingerprint_of
 
 from qlora_app.errors import UserError
 from qlora_app.overrides import recipe_from
@@ -31,6 +30,7 @@ from qlora_app.training_data import (
 from qlora_app.training_data.checks import same_key
 from qlora_app.training_data.first_rows import first_rows
 from qlora_app.training_data.formats.columns import AskColumns, ColumnMap
+from qlora_app.training_data.sources.folder import fingerprint_of
 
 
 def alpaca(word, count):

@@ -10,13 +10,6 @@ import threading
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from qlora_app.training_data.sources.hub import (
-    fetch_data,
-    is_here,
-    look_up,
-    resolve,
-    search_data,
-)
 
 from qlora_app.cli.commands import main
 from qlora_app.errors import UserError
@@ -30,6 +23,13 @@ from qlora_app.training_data import (
     kept_data,
     load_examples,
     pinned,
+)
+from qlora_app.training_data.sources.hub import (
+    fetch_data,
+    is_here,
+    look_up,
+    resolve,
+    search_data,
 )
 from tests.conftest import short_recipe, wait_for
 from tests.hub_server import EXPIRED, GOOD, STRANGER, Repo

@@ -7,11 +7,11 @@ import copy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qlora_app.training_data.formats.known.detect import FormatDetector
-from qlora_app.training_data.formats.known.turns import RowError
 
 from qlora_app.training_data.formats.columns import ColumnMap
+from qlora_app.training_data.formats.detect import FormatDetector
 from qlora_app.training_data.formats.known import READABLE, convert
+from qlora_app.training_data.formats.turns import RowError
 from qlora_app.training_data.questions import detector_of, question_of
 
 TOOLS = [{"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}]

@@ -8,12 +8,12 @@ import re
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from qlora_app.training_data.formats.known.row_view import present
-from qlora_app.training_data.formats.known.tool_calls import CALL_IDS
 
 from qlora_app.errors import UserError
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.columns import ColumnMap
+from qlora_app.training_data.formats.row_view import present
+from qlora_app.training_data.formats.tool_calls import CALL_IDS
 from tests.test_questions import ROWS, TOOLS, said
 
 OBJECT = [

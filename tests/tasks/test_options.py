@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from qlora_app.training_data.formats.known.turns import RowError
 
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
 from qlora_app.errors import UserError
@@ -24,6 +23,7 @@ from qlora_app.tasks.options import (
 from qlora_app.train import worker
 from qlora_app.training_data import DatasetChoice, import_file, load_examples
 from qlora_app.training_data.formats.columns import ColumnMap
+from qlora_app.training_data.formats.turns import RowError
 from qlora_app.training_data.store import ConversationStore
 from tests.conftest import train_tab
 from tests.tiny_models import tiny_model

@@ -8,7 +8,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from peft import PeftModel
-from qlora_app.training_data.formats.known.turns import RowError
 from transformers import AutoModelForSequenceClassification
 
 from qlora_app.answers import answer_file
@@ -36,6 +35,7 @@ from qlora_app.tasks.task import IGNORED
 from qlora_app.train import worker
 from qlora_app.training_data import import_file
 from qlora_app.training_data.formats.columns import ColumnMap
+from qlora_app.training_data.formats.turns import RowError
 from qlora_app.training_data.questions import detector_of, question_of
 from qlora_app.ui.try_it import pictures
 from tests.tiny_models import tiny_model
