@@ -147,7 +147,7 @@ def preview(path: Path) -> float:
     """Seconds from the end of the upload to the first rows on the page, which goes on reading meanwhile."""
     from qlora_app.runs import RunStore
     from qlora_app.ui.context import AppContext
-    from qlora_app.ui.data_import import DataImport
+    from qlora_app.ui.train.data_import import DataImport
 
     settings = Settings(home=path.parent / f"page-{path.stem}")
     began = time.monotonic()

@@ -61,8 +61,8 @@ def train_tab(settings: Any, supervisor: Any = None) -> Any:
     import gradio as gr
 
     from qlora_app.ui.context import AppContext
-    from qlora_app.ui.run_card import RunCards
-    from qlora_app.ui.train_tab import TrainTab
+    from qlora_app.ui.runs.run_card import RunCards
+    from qlora_app.ui.train.tab import TrainTab
 
     page = AppContext(settings, RunStore(settings.home / "runs"), supervisor=supervisor, sessions=None)
     with gr.Blocks():

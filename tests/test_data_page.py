@@ -7,10 +7,10 @@ import pytest
 
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
-from qlora_app.ui.column_form import GROUP
 from qlora_app.ui.context import PRIVATE, AppContext
-from qlora_app.ui.data_finder import HELD_OUT
-from qlora_app.ui.recipe_form import PASTE, SEARCH_DATA, data_value
+from qlora_app.ui.train.column_form import GROUP
+from qlora_app.ui.train.data_finder import HELD_OUT
+from qlora_app.ui.train.recipe_form import PASTE, SEARCH_DATA, data_value
 from tests.conftest import train_tab, values  # noqa: F401  a fixture
 from tests.hub_server import GOOD, Repo
 from tests.test_hub import hub, server  # noqa: F401  fixtures

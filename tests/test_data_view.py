@@ -30,15 +30,15 @@ from qlora_app.train.setup import prepare
 from qlora_app.training_data import DatasetChoice, import_file, load_examples
 from qlora_app.training_data.checks import Findings
 from qlora_app.ui.context import PRIVATE
-from qlora_app.ui.data_pictures import (
+from qlora_app.ui.train.data_pictures import (
     AROUND,
     FIRST,
     LAST,
     facts_words,
     mask_words,
 )
-from qlora_app.ui.data_view import MAX_LENGTH, DataView
-from qlora_app.ui.recipe_form import data_value
+from qlora_app.ui.train.data_view import MAX_LENGTH, DataView
+from qlora_app.ui.train.recipe_form import data_value
 from tests.conftest import short_recipe
 from tests.test_page import demonstration, event, page, store, workshop  # noqa: F401  fixtures
 
@@ -267,7 +267,7 @@ def test_a_closed_fold_computes_nothing(view, monkeypatch):
 
 def test_another_length_stays_with_the_example_and_measures_nothing_again(view, monkeypatch):
     opened(view)
-    monkeypatch.setattr("qlora_app.ui.data_view.measured", lambda *_: 1 / 0)
+    monkeypatch.setattr("qlora_app.ui.train.data_view.measured", lambda *_: 1 / 0)
     answers = list(view.refresh(("starter/helper", 7), *values(view, training_max_length=20)))
     assert answers[0][0] == ("starter/helper", 7) and f"Example 8 of {len(HELPER):,}" in answers[0][2]
     assert "are longer than 20 tokens" in answers[-1][3]

@@ -25,7 +25,7 @@ from qlora_app.presets import Presets
 from qlora_app.recipe import EFFORTS, Recipe
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
-from qlora_app.ui.recipe_form import (
+from qlora_app.ui.train.recipe_form import (
     METHOD,
     data_value,
     suggested,
@@ -239,8 +239,8 @@ def test_a_file_that_cannot_be_read_changes_nothing(tab, values, tmp_path):
 
 
 def test_a_large_file_shows_its_first_rows_at_once_and_then_how_far_it_is(tab, tmp_path, monkeypatch):
-    monkeypatch.setattr("qlora_app.ui.data_import.QUICK", 0)
-    monkeypatch.setattr("qlora_app.ui.data_import.NEWS", 0.05)
+    monkeypatch.setattr("qlora_app.ui.train.data_import.QUICK", 0)
+    monkeypatch.setattr("qlora_app.ui.train.data_import.NEWS", 0.05)
     file = tmp_path / "large.jsonl"
     file.write_text(
         "".join(

@@ -25,7 +25,6 @@ from qlora_app.runs import Status
 from qlora_app.train.failures import NotANumber, explain
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.known import KINDS
-from qlora_app.ui import recipe_form, run_card
 from qlora_app.ui.language import (
     LANGUAGES,
     LONGEST,
@@ -35,6 +34,8 @@ from qlora_app.ui.language import (
     spoken,
     translated,
 )
+from qlora_app.ui.runs import run_card
+from qlora_app.ui.train import recipe_form
 from qlora_app.ui.translate import STANDING, in_every_language
 from tests.test_page import PROOF, event, make_run, page, poll, store, workshop  # noqa: F401  fixtures
 

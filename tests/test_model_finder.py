@@ -13,7 +13,7 @@ from qlora_app.errors import UserError
 from qlora_app.hardware import Machine
 from qlora_app.settings import Settings
 from qlora_app.ui.context import AppContext
-from qlora_app.ui.recipe_form import SEARCH
+from qlora_app.ui.train.recipe_form import SEARCH
 from tests.conftest import train_tab
 from tests.hub_server import GOOD, Repo
 from tests.test_hub import CHOICE, ID, hub, llama, server, tiny  # noqa: F401  fixtures

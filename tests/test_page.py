@@ -32,14 +32,14 @@ from qlora_app.storage.files import write_json
 from qlora_app.tasks import Answer
 from qlora_app.tasks.generate import Prompt
 from qlora_app.training_data import DatasetChoice
-from qlora_app.ui import run_card
-from qlora_app.ui.answer_file import AnswerFile
 from qlora_app.ui.build import PageBuilder
-from qlora_app.ui.chat_tab import SILENT, conversation
+from qlora_app.ui.chat.tab import SILENT, conversation
 from qlora_app.ui.context import AppContext
-from qlora_app.ui.effort import effort_choices
 from qlora_app.ui.guard import LoginLimiter
-from qlora_app.ui.run_card import samples
+from qlora_app.ui.runs import run_card
+from qlora_app.ui.runs.answer_file import AnswerFile
+from qlora_app.ui.runs.run_card import samples
+from qlora_app.ui.train.effort import effort_choices
 
 EVIL = "<img src=x onerror=alert(1)>"
 PROOF = {

@@ -7,16 +7,16 @@ from typing import Any
 
 import gradio as gr
 
-from .chat_tab import FOCUS, ChatTab
+from .chat.tab import FOCUS, ChatTab
 from .context import AppContext
-from .data_view import MAX_LENGTH
 from .guard import DEMONSTRATION, reads
 from .language import LANGUAGES
-from .recipe_form import BATCH_SIZE, METHOD
-from .run_card import RunCards, recipe_of
-from .runs_tab import SAVE, RunsTab
+from .runs.run_card import RunCards, recipe_of
+from .runs.tab import SAVE, RunsTab
 from .theme import plain
-from .train_tab import TrainTab
+from .train.data_view import MAX_LENGTH
+from .train.recipe_form import BATCH_SIZE, METHOD
+from .train.tab import TrainTab
 
 # Chats do not wait for each other. Blocks.queue() could say so too, but it makes the whole server anew for it (a third
 # of a second).

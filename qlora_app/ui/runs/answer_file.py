@@ -11,13 +11,13 @@ from typing import Any
 
 import gradio as gr
 
-from ..answers import answer_file
-from ..errors import UserError
-from ..runs import Run
-from ..storage.digests import sha256_of
-from .context import AppContext
-from .guard import changes, in_words
-from .theme import plain
+from ...answers import answer_file
+from ...errors import UserError
+from ...runs import Run
+from ...storage.digests import sha256_of
+from ..context import AppContext
+from ..guard import changes, in_words
+from ..theme import plain
 
 LOOK_EVERY = 0.4  # seconds
 

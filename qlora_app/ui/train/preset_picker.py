@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.components import Component
 
-from ..errors import UserError
-from ..hardware_fit import (
+from ...errors import UserError
+from ...hardware_fit import (
     asks_for,
     by_size,
     fit,
     here_in_words,
     nearest_that_fits,
 )
-from ..recipe import Recipe
-from .context import AppContext
-from .guard import changes, reads
+from ...recipe import Recipe
+from ..context import AppContext
+from ..guard import changes, reads
+from ..theme import on_click, plain
 from .recipe_form import data_value
-from .theme import on_click, plain
 
 if TYPE_CHECKING:
-    from .train_tab import TrainTab
+    from .tab import TrainTab
 
 
 class PresetPicker:

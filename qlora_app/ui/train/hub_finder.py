@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import gradio as gr
 
-from ..errors import UserError
-from .context import AppContext
-from .guard import reads
+from ...errors import UserError
+from ..context import AppContext
+from ..guard import reads
+from ..theme import on_click, plain
 from .recipe_form import RecipeForm
-from .theme import on_click, plain
 
 REMEMBERED = 600.0  # seconds, of what the Hub said about a repository
 MOST_REMEMBERED = 500  # repositories

@@ -9,23 +9,23 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from .. import starter
-from ..errors import UserError
-from ..inference.session import ChatSession, Decoding
-from ..messages import Conversation
-from ..runs import Run
-from .context import AppContext
-from .effort import examples_of
-from .guard import in_words, reads
-from .language import LANGUAGES, Written, spoken
-from .run_card import (
+from ... import starter
+from ...errors import UserError
+from ...inference.session import ChatSession, Decoding
+from ...messages import Conversation
+from ...runs import Run
+from ..context import AppContext
+from ..guard import in_words, reads
+from ..language import LANGUAGES, Written, spoken
+from ..runs.run_card import (
     NOTHING_HERE,
     recipe_of,
     run_id,
     title_of,
 )
-from .theme import on_click, plain
-from .translate import translate
+from ..theme import on_click, plain
+from ..train.effort import examples_of
+from ..translate import translate
 from .try_it import TryIt
 
 EXAMPLES = 6

@@ -9,27 +9,30 @@ from typing import Any, NamedTuple
 import gradio as gr
 from gradio.components import Component
 
-from .. import starter
-from ..base_models import ModelChoice
-from ..choices import variant_of
-from ..errors import UserError
-from ..formatting import count_of
-from ..overrides import command_for
-from ..recipe import EFFORTS, Recipe
-from ..runs import Run
-from ..tasks import task_for
-from ..tasks.chat import NOTHING_TO_LEARN
-from ..tasks.options import answer_options
-from ..training_data import (
+from ... import starter
+from ...base_models import ModelChoice
+from ...choices import variant_of
+from ...errors import UserError
+from ...formatting import count_of
+from ...overrides import command_for
+from ...recipe import EFFORTS, Recipe
+from ...runs import Run
+from ...tasks import task_for
+from ...tasks.chat import NOTHING_TO_LEARN
+from ...tasks.options import answer_options
+from ...training_data import (
     DatasetChoice,
     NotHere,
     import_text,
     pinned,
 )
-from ..training_data.formats.columns import AskColumns
-from ..training_data.read.archives import ENDINGS
+from ...training_data.formats.columns import AskColumns
+from ...training_data.read.archives import ENDINGS
+from ..context import PRIVATE, AppContext
+from ..guard import WHY_NOT, changes, reads
+from ..runs.run_card import RunCards, run_card, run_id
+from ..theme import plain
 from .column_form import GROUP, ColumnForm
-from .context import PRIVATE, AppContext
 from .data_finder import HELD_OUT, NAMES, DataFinder
 from .data_import import SHOWN_ROWS, DataImport, conversation_words
 from .data_pictures import fit_words
@@ -40,7 +43,6 @@ from .effort import (
     examples_of,
     taught_by,
 )
-from .guard import WHY_NOT, changes, reads
 from .model_finder import ModelFinder
 from .preset_picker import PresetPicker
 from .recipe_form import (
@@ -56,8 +58,6 @@ from .recipe_form import (
     suggested,
     value_of,
 )
-from .run_card import RunCards, run_card, run_id
-from .theme import plain
 
 OWN_NAMED = 4  # settings changed by hand that are named below Start
 DOUBLE_CLICK = 2.0  # seconds

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import gradio as gr
 
-from ..errors import UserError
-from ..messages import Conversation, flatten
-from ..training_data import DatasetChoice, import_files
-from ..training_data.first_rows import first_conversations
-from .context import AppContext
+from ...errors import UserError
+from ...messages import Conversation, flatten
+from ...training_data import DatasetChoice, import_files
+from ...training_data.first_rows import first_conversations
+from ..context import AppContext
+from ..guard import changes
+from ..theme import plain
 from .effort import examples_of
-from .guard import changes
-from .theme import plain
 
 SHOWN_ROWS = 3
 QUICK = 0.3  # seconds; a file that is read in so short a time is simply there

@@ -8,17 +8,17 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ..errors import UserError
-from ..messages import Conversation, flatten
-from ..training_data import DatasetChoice
-from ..training_data.first_rows import FirstRows, first_rows
-from ..training_data.formats.columns import AskColumns
-from ..training_data.sources.examples import files_of
-from .context import AppContext
+from ...errors import UserError
+from ...messages import Conversation, flatten
+from ...training_data import DatasetChoice
+from ...training_data.first_rows import FirstRows, first_rows
+from ...training_data.formats.columns import AskColumns
+from ...training_data.sources.examples import files_of
+from ..context import AppContext
+from ..guard import reads
+from ..theme import plain
 from .effort import examples_of
-from .guard import reads
 from .recipe_form import RecipeForm
-from .theme import plain
 
 GROUP = "dataset.columns."
 TEMPLATE = GROUP + "template"

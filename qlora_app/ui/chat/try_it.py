@@ -9,15 +9,15 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ..errors import UserError
-from ..inference.session import ChatSession
-from ..runs import Run
-from ..tasks import Candidate
-from ..tasks.fill_mask import BLANK, has_blank
-from .context import AppContext
-from .guard import reads
-from .theme import on_click, plain
-from .translate import translate
+from ...errors import UserError
+from ...inference.session import ChatSession
+from ...runs import Run
+from ...tasks import Candidate
+from ...tasks.fill_mask import BLANK, has_blank
+from ..context import AppContext
+from ..guard import reads
+from ..theme import on_click, plain
+from ..translate import translate
 
 LONGEST_TEXT = 8000  # characters
 EXAMPLES = 4

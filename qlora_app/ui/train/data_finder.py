@@ -15,12 +15,12 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ..errors import UserError
-from ..formatting import size
-from ..hub import Stopped
-from ..training_data import DatasetChoice, server_files, uploaded_files
-from ..training_data.read.archives import ENDINGS
-from ..training_data.sources.hub import (
+from ...errors import UserError
+from ...formatting import size
+from ...hub import Stopped
+from ...training_data import DatasetChoice, server_files, uploaded_files
+from ...training_data.read.archives import ENDINGS
+from ...training_data.sources.hub import (
     Hit,
     HubDataset,
     HubSplit,
@@ -31,8 +31,9 @@ from ..training_data.sources.hub import (
     look_up,
     search_data,
 )
-from .context import AppContext
-from .guard import changes, in_words, reads
+from ..context import AppContext
+from ..guard import changes, in_words, reads
+from ..theme import plain
 from .hub_finder import HubFinder
 from .recipe_form import (
     PASTE,
@@ -40,7 +41,6 @@ from .recipe_form import (
     RecipeForm,
     data_value,
 )
-from .theme import plain
 
 NAMES = ("dataset.subset", "dataset.split", "dataset.revision")
 HELD_OUT = "dataset.held_out_from"

@@ -12,13 +12,15 @@ from uuid import uuid4
 import gradio as gr
 from gradio.components import Component
 
-from ..errors import UserError
-from ..formatting import duration, loss_figure, size
-from ..runs import Run
-from ..runs.checkpoints import MANIFEST
+from ...errors import UserError
+from ...formatting import duration, loss_figure, size
+from ...runs import Run
+from ...runs.checkpoints import MANIFEST
+from ..context import AppContext
+from ..guard import changes, reads
+from ..theme import on_click, plain
+from ..translate import translate
 from .answer_file import AnswerFile
-from .context import AppContext
-from .guard import changes, reads
 from .run_card import (
     NO_FIGURE,
     NOTHING_HERE,
@@ -29,8 +31,6 @@ from .run_card import (
     run_id,
     title_of,
 )
-from .theme import on_click, plain
-from .translate import translate
 
 SHOWN = 50
 TAKEN_ALONG = (".safetensors", ".json", ".jinja", ".md", ".model", ".txt")

@@ -6,20 +6,20 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
-from ..formatting import about
-from ..recipe import EFFORTS, Recipe, epochs_for
-from ..runs import RunStore
-from ..tasks import unsuitable_tasks
-from ..tasks.classification import label_counts
-from ..training_data import (
+from ...errors import UserError
+from ...formatting import about
+from ...recipe import EFFORTS, Recipe, epochs_for
+from ...runs import RunStore
+from ...tasks import unsuitable_tasks
+from ...tasks.classification import label_counts
+from ...training_data import (
     DatasetChoice,
     Examples,
     load_examples,
     stamp,
 )
+from ..runs.run_card import recipe_of
 from .recipe_form import preset_for
-from .run_card import recipe_of
 
 # The starter on two laptop cores: seconds for each million characters of conversation that is learned from.
 STARTER_SECONDS_PER_MILLION = 80.0

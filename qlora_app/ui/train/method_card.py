@@ -2,9 +2,9 @@
 
 from html import escape
 
-from ..choices import kinds_of
-from ..methods.card import card
-from ..recipe import Recipe
+from ...choices import kinds_of
+from ...methods.card import card
+from ...recipe import Recipe
 
 
 def card_words(name: str) -> str:

@@ -15,17 +15,17 @@ from typing import Any
 
 import gradio as gr
 
-from ..errors import UserError
-from ..formatting import duration, left, loss_figure
-from ..recipe import Recipe
-from ..runs import Run, Status
-from ..runs.proof_words import Line, proof_lines
-from ..training_data import changed_since
+from ...errors import UserError
+from ...formatting import duration, left, loss_figure
+from ...recipe import Recipe
+from ...runs import Run, Status
+from ...runs.proof_words import Line, proof_lines
+from ...training_data import changed_since
+from ..context import AppContext
+from ..language import spoken, texts_in, translated
+from ..theme import plain
+from ..translate import visitors_language
 from .charts import chart, newer
-from .context import AppContext
-from .language import spoken, texts_in, translated
-from .theme import plain
-from .translate import visitors_language
 
 FOLDER = Path(__file__).parent
 STATES = {

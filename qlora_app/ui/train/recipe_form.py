@@ -14,9 +14,9 @@ from gradio.components import Component
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from .. import starter
-from ..base_models import ModelChoice, kept_models, local_models
-from ..choices import (
+from ... import starter
+from ...base_models import ModelChoice, kept_models, local_models
+from ...choices import (
     bounds,
     dotted_name,
     is_recorded,
@@ -25,20 +25,20 @@ from ..choices import (
     value_at,
     variant_of,
 )
-from ..errors import UserError
-from ..presets import Presets
-from ..recipe import EFFORTS, Recipe
-from ..settings import Settings
-from ..training_data import (
+from ...errors import UserError
+from ...presets import Presets
+from ...recipe import EFFORTS, Recipe
+from ...settings import Settings
+from ...training_data import (
     DatasetChoice,
     kept_data,
     server_files,
     uploaded_files,
 )
-from .guard import reads
-from .language import Written
+from ..guard import reads
+from ..language import Written
+from ..theme import plain
 from .method_card import card_words
-from .theme import plain
 
 PAIRS = ("base_model", "dataset")
 METHOD, LEARNING_RATE, BATCH_SIZE = "method.name", "training.learning_rate", "training.batch_size"

@@ -17,31 +17,31 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.components import Component
 
-from ..base_models import (
+from ...base_models import (
     ModelChoice,
     facts_of_folder,
     folder_of,
     load_tokenizer,
 )
-from ..errors import UserError
-from ..recipe import Recipe
-from ..tasks import Task, TaskChoice, task_for
-from ..tasks.preview import (
+from ...errors import UserError
+from ...recipe import Recipe
+from ...tasks import Task, TaskChoice, task_for
+from ...tasks.preview import (
     Lengths,
     is_trainable,
     measured,
     tokens_of,
 )
-from ..training_data import DatasetChoice, Examples, stamp
-from ..training_data.formats.columns import AskColumns
+from ...training_data import DatasetChoice, Examples, stamp
+from ...training_data.formats.columns import AskColumns
+from ..context import PRIVATE, AppContext
+from ..guard import in_words, reads
+from ..theme import on_click, plain
 from .column_form import ColumnForm
-from .context import PRIVATE, AppContext
 from .data_pictures import facts_words, jump_words, mask_words
 from .effort import examples_of
-from .guard import in_words, reads
 from .model_finder import ModelFinder
 from .recipe_form import RecipeForm, chosen_model
-from .theme import on_click, plain
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

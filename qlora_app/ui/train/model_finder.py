@@ -10,8 +10,8 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from .. import hardware, memory
-from ..base_models import (
+from ... import hardware, memory
+from ...base_models import (
     Facts,
     Hit,
     ModelChoice,
@@ -20,12 +20,12 @@ from ..base_models import (
     local_models,
     search,
 )
-from ..errors import UserError
-from ..hardware_fit import sizes_of
-from .guard import reads
+from ...errors import UserError
+from ...hardware_fit import sizes_of
+from ..guard import reads
+from ..theme import plain
 from .hub_finder import HubFinder
 from .recipe_form import SEARCH, chosen_model
-from .theme import plain
 
 MATTERS = (
     "base_model",
