@@ -40,6 +40,7 @@ from .formats.turns import (
     TwoColumnsFit,
     tidy,
 )
+from .found import label_sentences, unread_sentences
 from .read.rows import Row, RowSource
 from .read.text import WANTED, NotTrainable
 from .store import ArrowConversations, ConversationStore
@@ -52,7 +53,7 @@ _LINKS = "oasst_links"
 # characters of messages that name their parent: nobody knows what belongs together before all are read
 _MOST_LINKED = 200_000_000
 _NEWS = 1000  # rows between two words about how far the reading is
-_MOST_NAMES, _SHOWN_NAMES = 1000, 15  # that are not read: counted, and said
+_MOST_NAMES = 1000  # that are not read: counted
 _MOST_LABELS, _LONGEST_LABEL = 10_000, 200  # different ones that are counted, and how much of each
 _CORRECT = "Correct the file, then upload it again."
 _HOW = (
@@ -496,9 +497,9 @@ def _contents(chosen: str, found: _RowsByFormat, kind_of: FormatDetector, warnin
     sentences = [f"In {_rows(len(rows))} {words} (first: row {rows[0]})." for words, rows in changes.items()]
     notes = [kind.note] if kind.note else []
     if chosen == "classification":
-        notes += _labels_sentence(pile.labels, kind_of.label)
+        notes += label_sentences(pile.labels, kind_of.label)
     notes += [f"In {_rows(count)} {note}." for note, count in found.notes[chosen].items()]
-    notes += _unread_sentences(found.unread[chosen], found.beside_texts.labels() if chosen == "text" else [])
+    notes += unread_sentences(found.unread[chosen], found.beside_texts.labels() if chosen == "text" else [])
     warnings = [*warnings, *_left_out_sentence(found.rows, left_out), *sentences, *notes, *pile.findings.sentences()]
     row = kind_of.first[chosen]
     return FileContents(
@@ -532,47 +533,6 @@ def _of_other_kinds(found: _RowsByFormat, kind: Kind, chosen: str) -> Iterable[L
 
 def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
-
-
-def _unread_sentences(unread: Counter[tuple[str, str]], labels: list[str]) -> list[str]:
-    """Whatever the rows hold beside what is learned, by where it stands. `labels`: columns that could be the label of a
-    text.
-    """
-    places: dict[str, list[str]] = defaultdict(list)
-    for (where, key), count in unread.most_common():
-        places[where].append(f"`{key[:40]}` ({count:,})")
-    hint = [f'If {_either(labels)} is the label to learn, say so under "Columns of your data".'] if labels else []
-    return [_unread_sentence(where, names) for where, names in places.items()] + hint
-
-
-def _unread_sentence(where: str, names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN_NAMES:,} more" if len(names) > _SHOWN_NAMES else ""
-    listed = ", ".join(names[:_SHOWN_NAMES]) + more
-    if not where:
-        return f"Columns that are not read, with the number of rows they stand in: {listed}."
-    if where.startswith("`"):
-        return f"Inside of {where} not read, with the number of rows it stands in: {listed}."
-    return f"Keys of {where} that are not read, with the number of rows they stand in: {listed}."
-
-
-def _either(names: list[str]) -> str:
-    return " or ".join(f"`{name[:40]}`" for name in names[:4])
-
-
-def _labels_sentence(counts: Counter[str], label: str) -> list[str]:
-    """Which labels there are and how many of each; a rare one is hardly learned. `label`: their column, where it was
-    found out.
-    """
-    shown = ", ".join(f"{label[:30]!r} ({count:,})" for label, count in counts.most_common(6))
-    found = [
-        f"`{label[:40]}` is taken for the label of each text, because its values are short and repeat. If it is none, "
-        f"choose the "
-        "format Plain text."
-    ]
-    return [
-        *(found if label else []),
-        f"The label is learned as the answer: {shown}{' and more' if len(counts) > 6 else ''}.",
-    ]
 
 
 def _left_out_sentence(rows: int, left_out: list[LeftOut]) -> list[str]:
