@@ -53,23 +53,23 @@ class UserError(Exception):
         return self.problem.values
 
     @classmethod
-    def of(cls, problem: Problem, problems: Mapping[str, Problem] | None = None) -> "UserError":
+    def of(cls, problem: Problem, problems: Mapping[str, Problem] | None = None) -> Self:
         """The error that says what is said already."""
-        return UserError(problem.code, problem.template, problems, **problem.values)
+        return cls(problem.code, problem.template, problems, **problem.values)
 
     @classmethod
-    def at(cls, setting: str, code: str, template: str, /, **values: Any) -> "UserError":
+    def at(cls, setting: str, code: str, template: str, /, **values: Any) -> Self:
         """The error of one setting, with its dotted name."""
         problem = Problem(code, template, **values)
         return cls.of(problem, {setting: problem})
 
     @classmethod
-    def of_all(cls, problems: Mapping[str, Problem], between: str = "\n") -> "UserError":
+    def of_all(cls, problems: Mapping[str, Problem], between: str = "\n") -> Self:
         """All that is wrong with some settings; where that is one thing, its own error."""
         different = list(dict.fromkeys(problems.values()))
         if len(different) == 1:
             return cls.of(different[0], problems)
-        return UserError("recipe.several_problems", "{problems}", problems, **{"problems": between.join(different)})
+        return cls("recipe.several_wrong", "{sentences}", problems, sentences=between.join(different))
 
 
 def _plain(value: Any) -> Any:
