@@ -151,10 +151,10 @@ def score(
     and were not asked.
     """
     if not file.is_file():
-        raise UserError(f"There is no file {file}.")
+        raise UserError("file.not_there", "There is no file {file}.", file=file)
     data = read_as(run, file, limits, told)
     if run.task().name != "fill_mask" and all(len(one) < 2 for one in data.conversations):  # a plain text asks nothing
-        raise UserError(f"{file.name} has no row with an answer to compare with.")
+        raise UserError("test.no_answers", "{name} has no row with an answer to compare with.", name=file.name)
     session = _open(run, screen)
     began = time.monotonic()
     task, tokenizer = session.task, session.tokenizer
@@ -164,7 +164,7 @@ def score(
     context = context_of(session.model)
     within = [one for question in every if (one := asked(task, tokenizer, question, context))]
     if not within:
-        raise UserError(f"{file.name} has no row with an answer to compare with.")
+        raise UserError("test.no_answers", "{name} has no row with an answer to compare with.", name=file.name)
     questions = [one.question for one in within]
     expected = [question.expected for question in questions]
     answers = _answer_all(session, within, context, base, screen)
