@@ -6,8 +6,10 @@ import functools
 from pathlib import Path
 from typing import Any
 
+from ...base_models import ModelChoice
 from ...errors import UserError
 from ...formatting import about
+from ...presets import Presets
 from ...recipe import EFFORTS, Recipe, epochs_for
 from ...runs import RunStore
 from ...tasks import unsuitable_tasks
@@ -19,7 +21,6 @@ from ...training_data import (
     stamp,
 )
 from ..runs.run_card import recipe_of
-from .recipe_form import preset_for
 
 # The starter on two laptop cores: seconds for each million characters of conversation that is learned from.
 STARTER_SECONDS_PER_MILLION = 80.0
@@ -124,3 +125,44 @@ def _measured(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[float
         learned = examples.characters * status.step * earlier.training.batch_size / max(1, len(examples.train))
         return status.seconds / max(1.0, learned), 1
     return None, 0
+
+
+def effort_of(epochs: float, meant: dict[str, float]) -> str | None:
+    """The effort that means so many epochs, if any does."""
+    return next((effort for effort in EFFORTS if abs(meant[effort] - epochs) < 0.005), None)
+
+
+def suggested(model: ModelChoice, data: DatasetChoice, method: str = "") -> Recipe:
+    """The settings that suit a model and its data before anybody changes them, with the learning rate of a `method`
+    that is chosen.
+
+    Starter model and dataset have a preset; the starter with a person's own file takes the one of the first dataset (it
+    is so small that it needs another learning rate than models usually do); a Hub model takes those of its preset, if
+    it has one; every other model takes the defaults.
+    """
+    if preset := preset_for(model, data):
+        return preset.suiting(method)
+    preset = preset_for(model, DatasetChoice()) or _preset_of(model) or Recipe(base_model=model)
+    base = preset.base_model.model_copy(update={"source": model.source, "id": model.id, "revision": model.revision})
+    return preset.model_copy(update={"base_model": base, "dataset": data, "name": "", "note": ""}).suiting(method)
+
+
+def preset_for(model: ModelChoice, data: DatasetChoice) -> Recipe | None:
+    """The preset that was made for the starter and one of its datasets."""
+    if model.source != "starter":
+        return None
+    shipped = Presets()
+    for name in shipped.names():
+        preset = shipped.load(name)
+        if preset.base_model.source == "starter" and (preset.dataset.source, preset.dataset.id) == (
+            data.source,
+            data.id,
+        ):
+            return preset
+    return None
+
+
+def _preset_of(model: ModelChoice) -> Recipe | None:
+    """The preset that was made for a Hub model and any data."""
+    every = Presets().all()[0].values()
+    return next((preset for preset in every if model.source == "hub" and preset.base_model.id == model.id), None)
