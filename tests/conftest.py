@@ -68,10 +68,13 @@ def train_tab(settings: Any, supervisor: Any = None) -> Any:
     with gr.Blocks():
         tab = TrainTab(page, RunCards(page))
         tab.build()
+        tab.wire()
     return tab
 
 
 @pytest.fixture
 def values(tab):
     """The form of a fresh page, as {control: value}."""
-    return dict(zip(tab.form.controls, tab.form.show(tab.form.first_recipe()), strict=True))
+    from qlora_app.ui.train.form_values import show
+
+    return show(tab.controls.first)
