@@ -21,6 +21,7 @@ from .choices import (
     variant_of,
 )
 from .errors import UserError
+from .preflight import check_here, refuse
 from .presets import Presets
 from .recipe import Recipe
 from .settings import Settings
@@ -51,6 +52,7 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
     held_out = _held_out_data(values, data)
     try:
         recipe = Recipe.from_dict(values)
+        refuse(check_here(recipe))  # before a file is imported
     except UserError as error:
         if not error.problems:
             raise
