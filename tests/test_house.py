@@ -24,7 +24,9 @@ FLOORS = [  # lowest first
     ["overrides"],
     ["hardware_fit", "doctor", "runs"],
     ["inference", "effort"],
-    ["launch", "train", "answers"],
+    ["answers"],
+    ["evaluate"],
+    ["launch", "train"],
     ["cli", "ui"],
     ["__main__"],
 ]
