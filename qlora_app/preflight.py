@@ -22,9 +22,9 @@ from .base_models import (
     rows_missing,
     strange_tokens,
 )
-from .errors import UserError
+from .errors import Problem, UserError
 from .methods.layers import no_such_layer
-from .recipe import Recipe
+from .recipe import Recipe, wrong_settings
 from .settings import Settings
 from .tasks import Task, not_made_for, task_for, unsuitable_tasks
 from .tasks.classification import label_counts
@@ -52,7 +52,7 @@ class Ready(NamedTuple):
 # ---- the check
 
 
-def check(recipe: Recipe, facts: Facts | None, examples: Examples | None) -> dict[str, str]:
+def check(recipe: Recipe, facts: Facts | None, examples: Examples | None) -> dict[str, Problem]:
     """What speaks against training `recipe`: {dotted setting: why, and what would work}; empty where nothing does.
 
     facts: what is known of the base model, None where nothing is. examples: the data as it is read, None where it is
@@ -61,7 +61,7 @@ def check(recipe: Recipe, facts: Facts | None, examples: Examples | None) -> dic
     return _examined(recipe, facts, examples)[1]
 
 
-def check_here(recipe: Recipe) -> dict[str, str]:
+def check_here(recipe: Recipe) -> dict[str, Problem]:
     """`check` with what the settings and a config.json on this machine tell: while somebody still chooses."""
     return check(recipe, facts_here(recipe.base_model), None)
 
@@ -70,17 +70,17 @@ def checked_task(recipe: Recipe, facts: Facts, examples: Examples) -> Task:
     """The task of a run whose model and data are here. Raises UserError with what `check` says."""
     task, problems = _examined(recipe, facts, examples)
     if task is None or problems:
-        raise UserError(" ".join(dict.fromkeys(problems.values())), problems)
+        raise UserError.of_all(problems, " ")
     return task
 
 
-def refuse(problems: dict[str, str]) -> None:
+def refuse(problems: dict[str, Problem]) -> None:
     """Raises UserError where there are any, as a recipe does that cannot be read."""
     if problems:
-        raise UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
+        raise wrong_settings(problems)
 
 
-def _examined(recipe: Recipe, facts: Facts | None, examples: Examples | None) -> tuple[Task | None, dict[str, str]]:
+def _examined(recipe: Recipe, facts: Facts | None, examples: Examples | None) -> tuple[Task | None, dict[str, Problem]]:
     """(the task, where model and data are known; problems)"""
     possible = facts.tasks if facts else ()
     if possible and recipe.task.name not in ("auto", *possible):
@@ -95,14 +95,16 @@ def _examined(recipe: Recipe, facts: Facts | None, examples: Examples | None) ->
     return task, _method_problems(recipe, facts, task.name) or _option_problems(recipe, examples)
 
 
-def _method_problems(recipe: Recipe, facts: Facts | None, task: str) -> dict[str, str]:
+def _method_problems(recipe: Recipe, facts: Facts | None, task: str) -> dict[str, Problem]:
     """What the method cannot do with this base in this task, as far as they are known."""
     method, base = recipe.method, recipe.base_model
     family = facts.config.get("model_type", "") if facts else ""
     problems = method.problems(base.precision, family, task)
     if recipe.training.gradient_checkpointing == "on" and not method.supports_checkpointing:
-        problems["training.gradient_checkpointing"] = (
-            f"{method.title()} cannot compute a block a second time. Choose auto or off."
+        problems["training.gradient_checkpointing"] = Problem(
+            "method.no_checkpointing",
+            "{method} cannot compute a block a second time. Choose auto or off.",
+            method=method.title(),
         )
     if unknown := _unknown_layers(recipe):
         problems["method.layer_names"] = unknown
@@ -111,22 +113,22 @@ def _method_problems(recipe: Recipe, facts: Facts | None, task: str) -> dict[str
     return problems
 
 
-def _unknown_layers(recipe: Recipe) -> str:
-    """Which of the layers that are named the model does not have; empty where it has all, or is not here."""
+def _unknown_layers(recipe: Recipe) -> Problem | None:
+    """Which of the layers that are named the model does not have; None where it has all, or is not here."""
     wanted = recipe.method.layers_named()
     there = layers_of(recipe.base_model) if wanted else set()
     strange = [name for name in wanted if name not in there]
-    return no_such_layer(strange, there) if there and strange else ""
+    return no_such_layer(strange, there) if there and strange else None
 
 
-def _option_problems(recipe: Recipe, examples: Examples) -> dict[str, str]:
+def _option_problems(recipe: Recipe, examples: Examples) -> dict[str, Problem]:
     """Why losses over answer options have nothing to compare in these data."""
     if not recipe.method.option_losses:
         return {}
     try:
         answer_options(examples.train)
     except UserError as error:
-        return {f"method.{name}": str(error) for name in recipe.method.option_losses}
+        return {f"method.{name}": error.problem for name in recipe.method.option_losses}
     return {}
 
 
@@ -160,7 +162,7 @@ def gather(
     try:
         facts = look_up(recipe.base_model) if look_up else facts_of(recipe.base_model, settings.token)
     except UserError as error:
-        raise UserError(str(error), error.problems or {"base_model.id": str(error)}) from error
+        raise UserError.of(error.problem, error.problems or {"base_model.id": error.problem}) from error
     return with_tokenizer(facts, recipe.base_model), examples
 
 

@@ -19,7 +19,7 @@ from .choices import (
     setting,
     variant_of,
 )
-from .errors import UserError
+from .errors import Problem, UserError
 from .methods import METHODS
 from .tasks import TaskChoice
 from .training_data import DatasetChoice
@@ -32,6 +32,7 @@ _LEAST_STEPS = {
     "thorough": 120,
 }  # a small dataset needs more rounds to learn anything at all
 # A value somebody typed may be long, and one from a file may refer to itself a billion times over.
+NO_SUCH_SETTING = Problem("recipe.no_such_setting", "There is no such setting.")
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 100, 100
 
@@ -171,14 +172,16 @@ class Recipe(Choices):
         the setting's dotted name. Whether its parts go together is `preflight`'s to say.
         """
         if not isinstance(values, dict):
-            raise UserError("A recipe is a mapping of settings, for example `training: {epochs: 2}`.")
+            raise UserError(
+                "recipe.no_mapping", "A recipe is a mapping of settings, for example `training: {{epochs: 2}}`."
+            )
         recipe, problems = None, _impossible(values)
         try:
             recipe = cls.model_validate(values)
         except ValidationError as error:
             problems = dict(_sentence(e) for e in error.errors()) | problems
         if recipe is None or problems:
-            raise UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
+            raise wrong_settings(problems)
         return recipe
 
     @classmethod
@@ -198,18 +201,31 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from error
+        raise UserError("recipe.not_readable", "{path} cannot be read: {error}.", path=path, error=error) from error
     if len(text) > 65536:
-        raise UserError(f"{path} has {len(text):,} characters; a recipe has less than 65,536.")
+        raise UserError(
+            "recipe.too_long",
+            "{path} has {characters:,} characters; a recipe has less than 65,536.",
+            path=path,
+            characters=len(text),
+        )
     try:
         values = yaml.load(
             text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         )  # the same in C is ten times as fast
     except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from error
+        raise UserError("recipe.no_yaml", "{path} is not valid YAML: {error}", path=path, error=error) from error
     if not isinstance(values, dict):
-        raise UserError(f"{path} holds no settings. A recipe looks like `training: {{epochs: 2}}`.")
+        raise UserError(
+            "recipe.empty", "{path} holds no settings. A recipe looks like `training: {{epochs: 2}}`.", path=path
+        )
     return values
+
+
+def wrong_settings(problems: dict[str, Problem]) -> UserError:
+    """The error of settings by their dotted names, a line each."""
+    lines = "\n".join(f"{name}: {problem}" for name, problem in problems.items())
+    return UserError("recipe.wrong_settings", "{lines}", problems, lines=lines)
 
 
 def epochs_for(effort: str, examples: int, batch_size: int) -> float:
@@ -218,7 +234,7 @@ def epochs_for(effort: str, examples: int, batch_size: int) -> float:
     return round(min(50.0, max(_EPOCHS[effort], fewest)), 2)
 
 
-def _impossible(values: dict[str, Any]) -> dict[str, str]:
+def _impossible(values: dict[str, Any]) -> dict[str, Problem]:
     """What is well-formed and yet cannot work, such as a model folder that is not there; each group by itself, whatever
     else is wrong.
     """
@@ -232,7 +248,7 @@ def _impossible(values: dict[str, Any]) -> dict[str, str]:
     return problems
 
 
-def _sentence(error: Any) -> tuple[str, str]:
+def _sentence(error: Any) -> tuple[str, Problem]:
     """pydantic's error -> (dotted name, what is wrong with which value and what would be right)"""
     group, *rest = map(str, error["loc"])
     kind = rest.pop(0) if group == "method" and rest else ""  # which of the methods was meant
@@ -242,18 +258,30 @@ def _sentence(error: Any) -> tuple[str, str]:
     if error["type"] == "unknown_kind":
         path, error = f"{path}.name", error | {"input": error["input"]["name"]}
     message = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return path, f"{_SHORT.repr(error['input'])} does not fit: it should be {message}."
+    return path, Problem(
+        "recipe.wrong_value",
+        "{value} does not fit: it should be {wanted}.",
+        value=_SHORT.repr(error["input"]),
+        wanted=message,
+    )
 
 
-def _no_such_setting(path: str, kind: str) -> str:
+def _no_such_setting(path: str, kind: str) -> Problem:
     """With what was meant, as far as that can be guessed."""
     every = [leaf for leaf, _ in iter_settings(Recipe)]
     others = [variant_of(leaf) for leaf in every if dotted_name(leaf) == path and kind]
     if others:
-        return f"There is no such setting with method.name={kind}; it belongs to {', '.join(others)}."
+        return Problem(
+            "recipe.setting_of_others",
+            "There is no such setting with method.name={kind}; it belongs to {methods}.",
+            kind=kind,
+            methods=", ".join(others),
+        )
     known = [dotted_name(leaf) for leaf in every if variant_of(leaf) in ("", kind or METHODS[0]().name)] + list(
         Recipe.model_fields
     )
     same_end = [name for name in known if name.rpartition(".")[2] == path.rpartition(".")[2]]  # the group was left out
     near = same_end or difflib.get_close_matches(path, known, n=1, cutoff=0.6)
-    return "There is no such setting." + (f" Do you mean {near[0]}?" if near else "")
+    if near:
+        return Problem("recipe.setting_misspelt", "There is no such setting. Do you mean {near}?", near=near[0])
+    return NO_SUCH_SETTING

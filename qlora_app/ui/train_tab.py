@@ -326,7 +326,7 @@ class TrainTab:
         try:
             recipe = ready(self.form.read(values), self.page.settings, self.finder.facts).recipe
             if self.view.learns_nothing(recipe):
-                raise UserError(NOTHING_TO_LEARN, {MAX_LENGTH: NOTHING_TO_LEARN})
+                raise UserError.of(NOTHING_TO_LEARN, {MAX_LENGTH: NOTHING_TO_LEARN})
         except UserError as error:
             alert, fold = self.mistakes(self._at_the_controls(error, self._method(values)))
             return alert, gr.skip(), fold
@@ -336,7 +336,8 @@ class TrainTab:
 
     def _at_the_controls(self, error: UserError, method: str) -> UserError:
         """The same, each problem under the name of the control that shows it."""
-        return UserError(str(error), {self.form.place(name, method): text for name, text in error.problems.items()})
+        problems = {self.form.place(name, method): problem for name, problem in error.problems.items()}
+        return UserError.of(error.problem, problems)
 
     def _just_started(self, recipe: Recipe) -> Run | None:
         """A double click is one wish."""
