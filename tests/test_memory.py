@@ -178,7 +178,7 @@ KEPT_BY = {
     "llama": ("chat", {}),
     "gpt2": ("chat", {"n_positions": 512}),
     "bert": ("classification", {"max_position_embeddings": 512}),
-    "deberta": ("classification", {"max_position_embeddings": 512, "position_buckets": 256}),
+    "deberta-v2": ("classification", {"max_position_embeddings": 512, "position_buckets": 256}),
     "t5": ("text_to_text", {}),
 }
 SIZES = {

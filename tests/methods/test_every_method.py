@@ -26,8 +26,9 @@ from qlora_app.methods.claims import FAMILIES, claims
 from qlora_app.methods.method import PRECISIONS, LinearShape
 from qlora_app.recipe import Recipe
 from qlora_app.tasks.chat import Chat
-from tests.methods.tiny import FAMILIES as TINY
-from tests.methods.tiny import batch, logits, opened, task_type, train
+from tests.methods.tiny import batch, logits, opened, train
+from tests.tiny_models import FAMILIES as TINY
+from tests.tiny_models import task_type
 
 SMALL = {
     "lora": {"rank": 8, "dropout": 0.0},

@@ -14,7 +14,7 @@ from qlora_app.methods.lora import LoraMethod
 from qlora_app.methods.meft import HOLDS, USELESS, MeftMethod
 from qlora_app.methods.parts.adapted import Bottleneck
 from qlora_app.methods.parts.reversible import ARITHMETICS, Exact, reconstruction_error
-from tests.methods.families import FAMILIES, logits, some_batch, tiny_bert, tiny_gpt2, tiny_llama, train
+from tests.methods.networks import FAMILIES, logits, some_batch, tiny_bert, tiny_gpt2, tiny_llama, train
 
 
 def method(**settings):

@@ -15,7 +15,8 @@ from qlora_app.methods import (
 )
 from qlora_app.methods.adalora import AdaloraMethod
 from qlora_app.methods.layers import linear_layers
-from tests.methods.tiny import batch, logits, opened, task_type, train
+from tests.methods.tiny import batch, logits, opened, train
+from tests.tiny_models import task_type
 
 FAMILIES = ("llama", "gpt2", "t5", "bert", "roberta", "deberta-v2")
 LORA = {

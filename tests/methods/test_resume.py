@@ -19,7 +19,7 @@ from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.train.callbacks import CheckpointCallback, MetricsCallback
 from qlora_app.train.setup import prepare
 from qlora_app.train.trainer import build_trainer
-from tests.tiny_models import tiny_model
+from tests.tiny_models import dropout_of, tiny_model
 
 STEPS, HALF = 6, 3  # of two steps an epoch: it stops in the middle of the second one
 METHODS = {  # every method, and what of it keeps something else
@@ -81,14 +81,8 @@ def bases(tmp_path_factory):
 
 
 def with_dropout(family, share):
-    """Its own dropout, whatever a family calls it."""
-    names = {
-        "gpt2": ["resid_pdrop", "embd_pdrop", "attn_pdrop"],
-        "t5": ["dropout_rate"],
-        "llama": ["attention_dropout"],
-    }.get(family, ["hidden_dropout_prob", "attention_probs_dropout_prob"])
     tied = {"tie_word_embeddings": True} if family == "llama" else {}
-    return dict.fromkeys(names, share) | tied
+    return dropout_of(family, share) | tied
 
 
 def recipe_of(base, name, packing=False, dropout=0.0, task="chat", **training):

@@ -55,7 +55,7 @@ TEXTS = [[{"role": "text", "content": f"Mira bakes bread every morning, {i}."}] 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     home = tmp_path_factory.mktemp("tiny")
-    return {family: tiny_model(family, home) for family in ("bert", "roberta", "t5", "deberta")}
+    return {family: tiny_model(family, home) for family in ("bert", "roberta", "t5", "deberta-v2")}
 
 
 def tokenizer_of(folder):
@@ -179,7 +179,7 @@ def test_a_tokenizer_that_sets_no_end_loses_none_when_a_text_is_cut(tmp_path):
     assert cut.input_ids == whole.input_ids[:5] and cut.is_cut
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "deberta", "t5"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2", "t5"])
 def test_special_tokens_somebody_wrote_stay_text(folders, family):
     tokenizer = tokenizer_of(folders[family])
     end = tokenizer.sep_token or tokenizer.eos_token
@@ -190,7 +190,7 @@ def test_special_tokens_somebody_wrote_stay_text(folders, family):
     )
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "deberta"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2"])
 def test_whole_words_are_hidden_together_and_nothing_else(folders, family):
     tokenizer, task = tokenizer_of(folders[family]), TASKS["fill_mask"](TaskChoice(masked_share=0.4))
     talk = [{"role": "text", "content": "Unbelievable harbours repair wonderful clocks"}]
