@@ -3,7 +3,6 @@ belong.
 """
 
 import ast
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -100,14 +99,6 @@ def test_all_but_the_worker_import_no_heavy_library_and_wait_for_no_network(modu
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == []
-
-
-def test_every_test_is_run_by_plain_pytest():
-    tests = PACKAGE.parent / "tests"
-    listed = re.search(r"testpaths = \[(.*?)\]", (PACKAGE.parent / "pyproject.toml").read_text())[1]
-    folders = [tests.parent / path for path in re.findall(r'"(tests/\w+)"', listed)]
-    run = {*tests.glob("test_*.py"), *(path for folder in folders for path in folder.rglob("test_*.py"))}
-    assert set(tests.rglob("test_*.py")) == run
 
 
 def test_no_file_is_much_longer_than_four_hundred_lines():

@@ -26,7 +26,7 @@ from qlora_app.methods.claims import FAMILIES, claims
 from qlora_app.methods.method import PRECISIONS, LinearShape
 from qlora_app.recipe import Recipe
 from qlora_app.tasks.chat import Chat
-from tests.methods.tiny import batch, logits, opened, train
+from tests.methods.tiny import apart, batch, logits, opened, train
 from tests.tiny_models import FAMILIES as TINY
 from tests.tiny_models import task_type
 
@@ -41,13 +41,7 @@ SMALL = {
 }
 ROOT = Path(__file__).parent.parent.parent
 NAMES = {method.model_fields["name"].default: method for method in METHODS}
-# LoRA on every family. The others on all precisions of one family and on the families whose layers are built otherwise.
-OTHERWISE = {"phi3", "gpt2", "t5", "bert"}
-TRIED = [
-    (method.model_fields["name"].default, family, precision)
-    for method, family, precision in claims()
-    if family == "llama" or (precision == method.precisions[0] and (family in OTHERWISE or method is METHODS[0]))
-]
+CLAIMS = [(method.model_fields["name"].default, family, precision) for method, family, precision in claims()]
 
 
 def small(name):
@@ -59,7 +53,9 @@ def of_base(family, precision):
     return logits(opened(family, precision), batch(family))
 
 
-@pytest.mark.parametrize("name, family, precision", TRIED, ids=map("-".join, TRIED))
+@pytest.mark.slow
+@pytest.mark.apart
+@pytest.mark.pairwise("name, family, precision", CLAIMS)
 def test_what_is_claimed_trains_and_comes_back_the_same(name, family, precision, tmp_path):
     torch.manual_seed(0)
     method = small(name)
@@ -77,9 +73,9 @@ def test_what_is_claimed_trains_and_comes_back_the_same(name, family, precision,
     method.finish(model, tmp_path)
     now = logits(model, batch(family))
     assert not torch.equal(now, base)
-    assert (logits(method.load(opened(family, precision), tmp_path), batch(family)) - now).abs().max() <= 1e-5
+    assert apart(logits(method.load(opened(family, precision), tmp_path), batch(family)), now) <= 1e-5
     with model.disable_adapter():
-        assert (logits(model, batch(family)) - base).abs().max() <= 1e-5
+        assert apart(logits(model, batch(family)), base) <= 1e-5
 
 
 @pytest.mark.parametrize("name", [name for name, method in NAMES.items() if method.load is methods.MethodChoices.load])
@@ -90,9 +86,9 @@ def test_its_folder_opens_in_plain_peft(name, tmp_path):
     train(method, model, batch(), steps=2)
     method.save(model, tmp_path)
     plain = PeftModel.from_pretrained(opened("llama", precision), str(tmp_path))
-    assert (logits(plain, batch()) - logits(model, batch())).abs().max() <= 1e-5
+    assert apart(logits(plain, batch()), logits(model, batch())) <= 1e-5
     with method.from_disk(model, tmp_path):
-        assert (logits(model, batch()) - logits(plain, batch())).abs().max() <= 1e-5
+        assert apart(logits(model, batch()), logits(plain, batch())) <= 1e-5
 
 
 def test_answers_to_many_are_those_to_each_also_behind_learned_tokens():

@@ -62,6 +62,11 @@ def logits(model, inputs):
     return made[inputs["attention_mask"].bool()]
 
 
+def apart(some, others):
+    """The largest difference of two sets of logits, as a share of the largest logit where that is over one."""
+    return float((some - others).abs().max() / others.abs().max().clamp(min=1))
+
+
 def train(method, model, inputs, steps=4, rate=1e-2):
     """Some steps as the Trainer makes them; returns the losses."""
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate, weight_decay=0.0)

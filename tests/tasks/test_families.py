@@ -73,7 +73,8 @@ def trained(home, models):
     return train
 
 
-@pytest.mark.parametrize("family, task, precision", claims())
+@pytest.mark.slow
+@pytest.mark.pairwise("family, task, precision", claims())
 def test_it_trains_and_comes_back_the_same(trained, family, task, precision):
     run = trained(family, task, precision)
     proof, task = run.proof(), run.task()
