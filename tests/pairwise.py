@@ -7,8 +7,9 @@ Row = tuple[str, ...]
 
 
 def pairwise(rows: Sequence[Row]) -> list[Row]:
-    """Of all `rows` some, so that each pair of values in two columns that any row has is in one of these. Each step takes
-    the row with the most pairs that are still missing, the first of equals; every run takes the same.
+    """Of all `rows` some, so that each pair of values in two columns that any row has is in one of these.
+
+    Each step takes the row with the most pairs that are still missing, the first of equals: always the same rows.
     """
     pairs = {row: pairs_of(row) for row in rows}
     missing: set[tuple] = set().union(*pairs.values())

@@ -485,6 +485,7 @@ def test_training_something_that_cannot_be_had_ends_before_there_is_a_run(hub, l
 # ---- a whole run, with a worker of its own
 
 
+@pytest.mark.slow
 def test_a_run_downloads_stops_goes_on_and_trains(hub, llama, store, monkeypatch):
     """Gated, with a token; stopped in the middle of the download; resumed, trained two steps, opened again from what it
     saved.
@@ -534,6 +535,7 @@ def test_a_run_downloads_stops_goes_on_and_trains(hub, llama, store, monkeypatch
     assert session.answer_all([[{"role": "user", "content": "Where does Mira live?"}]], max_new_tokens=3)
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_have_its_model_says_why(hub, llama, store):
     from qlora_app.train import worker
 

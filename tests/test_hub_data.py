@@ -243,6 +243,7 @@ def test_the_token_of_the_settings_opens_a_private_one(talk, data):
 # ---- in a run, and on the command line
 
 
+@pytest.mark.slow
 def test_a_run_downloads_its_data_before_its_clock_starts(hub, talk, store):
     recipe = short_recipe(max_steps=2, scored_questions=0, samples=0)
     run = store.create(recipe.model_copy(update={"dataset": CHOICE}))

@@ -14,6 +14,8 @@ from qlora_app.train import worker
 from tests.conftest import wait_for
 from tests.methods.resuming import losses, recipe_of
 
+pytestmark = pytest.mark.slow
+
 KILLED = [
     ("llama", "chat", "adalora", True),
     ("llama", "chat", "adamix", False),

@@ -17,6 +17,8 @@ from qlora_app.train.setup import prepare
 from qlora_app.train.trainer import build_trainer
 from tests.methods.resuming import HALF, METHODS, STEPS, losses, recipe_of
 
+pytestmark = pytest.mark.slow
+
 CANNOT_PACK = {"prefix", "prompt"}
 TABLE = [
     (name, packing, dropout)
