@@ -24,7 +24,6 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import Run, RunStore
 from tests.conftest import wait_for
 
-
 ROOT = Path(__file__).parents[1]
 LONG_RUN = {
     "training": {
