@@ -303,9 +303,13 @@ def test_the_rows_left_out_can_be_downloaded(view, uploaded):
 
 def test_visitors_of_a_demonstration_see_no_uploaded_rows_and_no_other_folders(page, uploaded, tmp_path):
     view = demonstration(page).train.view
-    for shown in (opened(view, dataset=data_value(uploaded)), opened(view, base_model=str(tmp_path))):
+    for chosen, words in (
+        ({"dataset": data_value(uploaded)}, html.escape(PRIVATE)),
+        ({"base_model": str(tmp_path)}, "not looked into"),
+    ):
+        shown = opened(view, **chosen)
         assert shown.mask == shown.facts == "" and not shown.left_out.visible
-        assert html.escape(PRIVATE) in shown.jumps or "not looked into" in shown.jumps
+        assert words in shown.jumps, chosen
     with pytest.raises(gr.Error, match="not shown"):
         view.look(("x", 0), event(at="0"), *values(view, dataset=data_value(uploaded)))
     assert "Example 1 of" in opened(view).mask
