@@ -5,7 +5,9 @@ and the values its sentence is filled with: programs ask for the code, another l
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
+
+from typing_extensions import Self  # in typing from Python 3.11 on
 
 
 class Problem(str):

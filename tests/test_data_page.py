@@ -10,11 +10,10 @@ from qlora_app.training_data import DatasetChoice, import_file
 from qlora_app.ui.context import PRIVATE, AppContext
 from qlora_app.ui.train.form_state import Suggested
 from qlora_app.ui.train.form_values import COLUMNS, HELD_OUT, PASTE, SEARCH_DATA, data_value, read
-from tests.conftest import train_tab, values  # noqa: F401  a fixture
-from tests.handlers import given, on_form, settled
+from tests.conftest import train_tab
+from tests.fixtures.handlers import given, on_form, settled
+from tests.fixtures.hub import DATASET as ID
 from tests.hub_server import GOOD, Repo
-from tests.test_hub import hub, server  # noqa: F401  fixtures
-from tests.test_hub_data import ID, talk  # noqa: F401  a fixture
 
 EVIL = "<img src=x onerror=alert(1)>"
 HUB = f"hub/{ID}"
@@ -33,13 +32,13 @@ def odd(tab, tmp_path):
     return data_value(DatasetChoice(source="file", id=import_file(file, tab.page.settings.data, file.name)))
 
 
-def chosen(tab, values, name, **before):  # noqa: F811
+def chosen(tab, values, name, **before):
     """The form after other data was chosen."""
     values = values | {"dataset": name}
     return on_form(tab, values, tab.form.choose(given(tab, values, **before)))
 
 
-def uploaded(tab, values, files, effort="balanced"):  # noqa: F811
+def uploaded(tab, values, files, effort="balanced"):
     """The form after files were uploaded and the reading is done."""
     *_, last = tab.importer.take({tab.upload: [str(file) for file in files]})
     assert last[tab.importer.line] == ""
@@ -66,7 +65,7 @@ def started(tab, form):
 # ---- columns
 
 
-def test_a_file_that_asks_is_kept_chosen_and_opens_the_columns(tab, values, tmp_path):  # noqa: F811
+def test_a_file_that_asks_is_kept_chosen_and_opens_the_columns(tab, values, tmp_path):
     file = tmp_path / "odd.csv"
     file.write_text("raw,note\n" + "".join(f"{i},It is {i}.\n" for i in range(30)))
     form = uploaded(tab, values, [file])
@@ -82,7 +81,7 @@ def test_a_file_that_asks_is_kept_chosen_and_opens_the_columns(tab, values, tmp_
     assert "Columns of your data" in words_of(tab, form)
 
 
-def test_the_preview_is_what_is_learned_and_the_choice_is_the_recipe_s(tab, values, odd):  # noqa: F811
+def test_the_preview_is_what_is_learned_and_the_choice_is_the_recipe_s(tab, values, odd):
     form = chosen(tab, values, odd) | {COLUMNS + "template": "About {raw}\nplease", COLUMNS + "answer": "note"}
     shown = preview(tab, form)
     assert shown.count("<dl") == 3 and '<span class="part trained">It is 0.</span>' in shown and "please" in shown
@@ -101,7 +100,7 @@ def test_the_preview_is_what_is_learned_and_the_choice_is_the_recipe_s(tab, valu
     assert read(taken).dataset == recipe.dataset, "a preset without data leaves it as it is read"
 
 
-def test_a_row_that_gives_nothing_says_why_and_a_wrong_column_is_named(tab, values, odd):  # noqa: F811
+def test_a_row_that_gives_nothing_says_why_and_a_wrong_column_is_named(tab, values, odd):
     form = chosen(tab, values, odd) | {COLUMNS + "prompt": "raw"}
     assert "No column is named to learn from" in preview(tab, form)
     assert "has no column &#x27;spam&#x27;" in preview(tab, form | {COLUMNS + "answer": "spam"})
@@ -109,7 +108,7 @@ def test_a_row_that_gives_nothing_says_why_and_a_wrong_column_is_named(tab, valu
     assert 'data-field="f-dataset-columns-answer"' in alert and tab.page.store.list() == []
 
 
-def test_columns_stay_with_data_that_has_them_and_go_with_data_that_has_not(tab, values, odd, tmp_path):  # noqa: F811
+def test_columns_stay_with_data_that_has_them_and_go_with_data_that_has_not(tab, values, odd, tmp_path):
     form = chosen(tab, values, odd) | {COLUMNS + "prompt": "raw", COLUMNS + "answer": "note"}
     same, other = tmp_path / "same.csv", tmp_path / "other.jsonl"
     same.write_text("note,raw,more\n" + "a,b,c\n" * 12)
@@ -120,7 +119,7 @@ def test_columns_stay_with_data_that_has_them_and_go_with_data_that_has_not(tab,
         assert after[COLUMNS + "prompt"] == kept
 
 
-def test_what_was_said_of_one_dataset_is_there_when_it_is_chosen_again(tab, values, odd, tmp_path):  # noqa: F811
+def test_what_was_said_of_one_dataset_is_there_when_it_is_chosen_again(tab, values, odd, tmp_path):
     other = tmp_path / "other.jsonl"
     other.write_text('{"instruction": "a", "output": "b"}\n' * 12)
     other = f"file/{import_file(other, tab.page.settings.data, other.name)}"
@@ -142,7 +141,7 @@ def test_what_was_said_of_one_dataset_is_there_when_it_is_chosen_again(tab, valu
 # ---- measured with data of its own
 
 
-def test_another_file_to_measure_with_is_offered_and_taken(tab, values, odd, tmp_path):  # noqa: F811
+def test_another_file_to_measure_with_is_offered_and_taken(tab, values, odd, tmp_path):
     first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     first.write_text("".join(f'{{"instruction": "a{i}", "output": "b"}}\n' for i in range(30)))
     second.write_text("".join(f'{{"instruction": "a{i}", "output": "b"}}\n' for i in range(25, 40)))
@@ -163,7 +162,7 @@ def test_another_file_to_measure_with_is_offered_and_taken(tab, values, odd, tmp
 # ---- brought
 
 
-def test_several_files_at_once_and_pasted_text(tab, values, tmp_path):  # noqa: F811
+def test_several_files_at_once_and_pasted_text(tab, values, tmp_path):
     files = [tmp_path / name for name in ("a.jsonl", "b.jsonl")]
     for file in files:
         file.write_text(f'{{"instruction": "{file.name}", "output": "b"}}\n' * 6)
@@ -184,7 +183,7 @@ def test_what_lies_in_the_data_folder_is_in_the_list(tab):
     assert ("mine/a.jsonl", "file/mine/a.jsonl") in tab.controls.data_choices()
 
 
-def test_a_run_keeps_the_fingerprint_and_its_card_says_when_the_data_changed(tab, values):  # noqa: F811
+def test_a_run_keeps_the_fingerprint_and_its_card_says_when_the_data_changed(tab, values):
     file = tab.page.settings.data / "mine.jsonl"
     file.parent.mkdir(parents=True)
     file.write_text('{"instruction": "a", "output": "b"}\n' * 12)
@@ -212,14 +211,14 @@ def described(tab, form):
     return SimpleNamespace(**{name: answer.get(one) for name, one in named.items()})
 
 
-def test_the_search_and_the_place_to_paste_open_when_they_are_chosen(tab, values, hub, talk):  # noqa: F811
+def test_the_search_and_the_place_to_paste_open_when_they_are_chosen(tab, values, hub, talk):
     assert [value for _, value in tab.controls.data_choices()][-2:] == [SEARCH_DATA, PASTE]
     for value, seen in (("starter/helper", []), (SEARCH_DATA, ["search"]), (PASTE, ["paste"]), (HUB, ["hub"])):
         shown = described(tab, chosen(tab, values, value))
         assert [name for name in ("search", "hub", "paste") if getattr(shown, name).visible] == seen
 
 
-def test_hits_are_buttons_and_what_is_picked_must_be_an_id(tab, hub, talk):  # noqa: F811
+def test_hits_are_buttons_and_what_is_picked_must_be_an_id(tab, hub, talk):
     hub.add(Repo("evil/talk", {}, kind="datasets", licence=EVIL))
     finder = tab.data_finder
 
@@ -237,7 +236,7 @@ def test_hits_are_buttons_and_what_is_picked_must_be_an_id(tab, hub, talk):  # n
     assert 'role="alert"' in find("talk")
 
 
-def test_subset_split_and_revision_are_chosen_from_what_the_hub_says(tab, values, hub, talk):  # noqa: F811
+def test_subset_split_and_revision_are_chosen_from_what_the_hub_says(tab, values, hub, talk):
     form = chosen(tab, values, HUB)
     shown = described(tab, form)
     assert (shown.subset["value"], shown.split["value"], shown.revision["value"]) == ("default", "train", talk.commit)
@@ -251,7 +250,7 @@ def test_subset_split_and_revision_are_chosen_from_what_the_hub_says(tab, values
     )
 
 
-def test_downloaded_on_the_page_it_is_looked_at_like_a_file(tab, values, hub, talk):  # noqa: F811
+def test_downloaded_on_the_page_it_is_looked_at_like_a_file(tab, values, hub, talk):
     shown = described(tab, chosen(tab, values, HUB))
     form = chosen(tab, values, HUB) | {
         "dataset.subset": "default",
@@ -266,7 +265,7 @@ def test_downloaded_on_the_page_it_is_looked_at_like_a_file(tab, values, hub, ta
     assert alert == "" and tab.page.store.get(id).recipe().dataset.revision == talk.commit
 
 
-def test_data_that_is_not_here_starts_and_is_pinned_and_what_cannot_be_had_does_not(tab, values, hub, talk):  # noqa: F811
+def test_data_that_is_not_here_starts_and_is_pinned_and_what_cannot_be_had_does_not(tab, values, hub, talk):
     form = chosen(tab, values, HUB)
     alert, id = started(tab, form)
     data = tab.page.store.get(id).recipe().dataset
@@ -278,7 +277,7 @@ def test_data_that_is_not_here_starts_and_is_pinned_and_what_cannot_be_had_does_
     assert "nothing called" in started(tab, form | {"dataset": "hub/no/such"})[0]
 
 
-def test_visitors_of_a_demonstration_see_no_rows_and_use_no_token(tab, values, hub, talk, odd, monkeypatch):  # noqa: F811
+def test_visitors_of_a_demonstration_see_no_rows_and_use_no_token(tab, values, hub, talk, odd, monkeypatch):
     form = chosen(tab, values, odd)
     monkeypatch.setattr(AppContext, "may_change", False)
     assert PRIVATE in words_of(tab, form)

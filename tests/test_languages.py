@@ -38,8 +38,8 @@ from qlora_app.ui.runs import run_card
 from qlora_app.ui.train import recipe_form
 from qlora_app.ui.train.form_values import FIELDS, show
 from qlora_app.ui.translate import STANDING, in_every_language
-from tests.handlers import given
-from tests.test_page import PROOF, event, make_run, page, poll, store, workshop  # noqa: F401  fixtures
+from tests.fixtures.handlers import given
+from tests.fixtures.page import PROOF, event, make_run, poll
 
 PACKAGE = Path(__file__).parent.parent / "qlora_app"
 # Files whose texts the page never shows: the command line, programs of their own, what only a terminal or a file gets.
@@ -47,6 +47,7 @@ ELSEWHERE = (
     "__main__.py",
     "overrides.py",
     "cli/",
+    "evaluate/",
     "launch/",
     "doctor.py",
     "settings.py",
@@ -259,7 +260,7 @@ def test_every_card_has_a_translation(language):
     assert [text for text in texts if language.say(text) is None] == []
 
 
-def test_what_stands_on_the_page_has_a_translation(workshop, language):  # noqa: F811
+def test_what_stands_on_the_page_has_a_translation(workshop, language):
     examples = {"my-style", "qwen 0.6b", "{title}\n{body}"}
     standing = [
         text
@@ -443,7 +444,7 @@ def in_german():
     LocalContext.request.reset(token)
 
 
-def test_names_and_answers_stay_as_they_were_written(workshop, store, in_german):  # noqa: F811
+def test_names_and_answers_stay_as_they_were_written(workshop, store, in_german):
     run = make_run(
         store,
         name="Start training",
@@ -471,7 +472,7 @@ def answer_of(demo, handler, output, *values):
     return called.fn(*values)[output]
 
 
-def test_what_handlers_raise_is_german_too(workshop, in_german):  # noqa: F811
+def test_what_handlers_raise_is_german_too(workshop, in_german):
     demo = workshop.build()
     in_every_language(demo)
     called = next(e for e in demo.fns.values() if getattr(e.fn, "__wrapped__", None) == workshop.runs.open)
@@ -481,7 +482,7 @@ def test_what_handlers_raise_is_german_too(workshop, in_german):  # noqa: F811
     assert caught.value.title == "Das ging nicht"
 
 
-def test_what_the_form_holds_is_nobody_s_to_translate(workshop, store, in_german):  # noqa: F811
+def test_what_the_form_holds_is_nobody_s_to_translate(workshop, store, in_german):
     make_run(store, name="Start", state="running", sentence=Status("queued").sentence)
     demo = workshop.build()
     in_every_language(demo)

@@ -16,9 +16,10 @@ from qlora_app.settings import Settings
 from qlora_app.ui.context import AppContext
 from qlora_app.ui.train.form_values import SEARCH
 from tests.conftest import train_tab
-from tests.handlers import given
+from tests.fixtures.handlers import given
+from tests.fixtures.hub import CHOICE
+from tests.fixtures.hub import MODEL as ID
 from tests.hub_server import GOOD, Repo
-from tests.test_hub import CHOICE, ID, hub, llama, server, tiny  # noqa: F401  fixtures
 
 GB = 2**30
 
@@ -55,14 +56,14 @@ def test_a_newcomer_sees_nothing_of_it(tab, values):
     assert described(tab, values) == ""
 
 
-def test_the_search_opens_when_it_is_chosen(tab, hub):  # noqa: F811
+def test_the_search_opens_when_it_is_chosen(tab, hub):
     assert tab.controls.model_choices()[-1][1] == SEARCH
     finder, model = tab.model_finder, tab.controls.controls["base_model"]
     seen = {value: finder.open({model: value})[finder.panel].visible for value in (SEARCH, "starter", ID)}
     assert seen == {SEARCH: True, "starter": False, ID: False}
 
 
-def test_hits_are_buttons_with_what_is_known(tab, llama, hub):  # noqa: F811
+def test_hits_are_buttons_with_what_is_known(tab, llama, hub):
     hub.add(Repo("evil/llama", {}, licence="<img src=x>", downloads=1))
     hits = found(tab, "llama")
     assert f'data-model="{ID}"' in hits and "1.5 M parameters · licence apache-2.0 · 321 downloads" in hits
@@ -78,12 +79,12 @@ def test_what_is_picked_must_be_a_model_s_id(tab, sent):
         tab.model_finder.pick(SimpleNamespace(_data=sent))
 
 
-def test_a_silent_hub_is_said_where_the_hits_would_be(tab, hub):  # noqa: F811
+def test_a_silent_hub_is_said_where_the_hits_would_be(tab, hub):
     hub.status = 500
     assert 'role="alert"' in found(tab, "llama") and "cannot answer at the moment" in found(tab, "llama")
 
 
-def test_the_chosen_model_is_described_and_measured_against_this_machine(tab, values, llama, monkeypatch):  # noqa: F811
+def test_the_chosen_model_is_described_and_measured_against_this_machine(tab, values, llama, monkeypatch):
     monkeypatch.setattr(hardware, "here", lambda: Machine("cuda", 8 * GB, 8 * GB))
     chosen = values | {"base_model": ID}
     words = described(tab, chosen)
@@ -98,7 +99,7 @@ def test_the_chosen_model_is_described_and_measured_against_this_machine(tab, va
     assert "Fits" not in described(tab, chosen | {"method[lora].rank": 0}), "with a mistake nothing is promised"
 
 
-def test_the_hub_is_asked_once_for_a_model_and_again_for_another_revision(tab, values, llama, hub):  # noqa: F811
+def test_the_hub_is_asked_once_for_a_model_and_again_for_another_revision(tab, values, llama, hub):
     for rank in (8, 16, 32):
         described(tab, values | {"base_model": ID, "method[lora].rank": rank})
     assert len([path for _, path, _ in hub.asked if path.startswith("/api/models/tiny")]) == 1
@@ -106,14 +107,14 @@ def test_the_hub_is_asked_once_for_a_model_and_again_for_another_revision(tab, v
     assert "has no revision v9" in words
 
 
-def test_what_was_downloaded_meanwhile_is_no_longer_to_download(tab, values, llama):  # noqa: F811
+def test_what_was_downloaded_meanwhile_is_no_longer_to_download(tab, values, llama):
     chosen = values | {"base_model": ID}
     assert "to download" in described(tab, chosen)
     fetch(CHOICE, None, lambda *_: None, lambda: False)
     assert "to download" not in described(tab, chosen)
 
 
-def test_a_model_that_cannot_be_had_is_refused_at_its_field_and_nothing_starts(tab, values, llama):  # noqa: F811
+def test_a_model_that_cannot_be_had_is_refused_at_its_field_and_nothing_starts(tab, values, llama):
     llama.files["config.json"] = llama.files["config.json"].replace(
         b'"model_type"', b'"auto_map": {"AutoConfig": "x.Y"}, "model_type"'
     )
@@ -122,12 +123,12 @@ def test_a_model_that_cannot_be_had_is_refused_at_its_field_and_nothing_starts(t
     assert tab.page.store.list() == [] and card is None
 
 
-def test_a_model_that_can_be_had_starts(tab, values, llama):  # noqa: F811
+def test_a_model_that_can_be_had_starts(tab, values, llama):
     alert, run = started(tab, values | {"base_model": ID})
     assert alert == "" and tab.page.store.get(run).recipe().base_model.id == ID
 
 
-def test_visitors_of_a_demonstration_do_not_look_with_the_owner_s_token(tab, llama, hub, monkeypatch):  # noqa: F811
+def test_visitors_of_a_demonstration_do_not_look_with_the_owner_s_token(tab, llama, hub, monkeypatch):
     monkeypatch.setattr(AppContext, "may_change", False)
     llama.private = True
     with pytest.raises(UserError, match="private, or there is nothing of that name"):

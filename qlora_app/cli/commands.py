@@ -14,21 +14,19 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import __version__, doctor
-from ..base_models import facts_of
 from ..errors import UserError
+from ..evaluate import EVALUATORS
 from ..formatting import duration
 from ..launch import local
 from ..overrides import PROGRAM, recipe_from, settings_help
+from ..preflight import check, examples_of, ready, refuse
 from ..presets import Presets
 from ..runs import Run, RunStore, Status
 from ..runs.proof_words import proof_words
 from ..settings import PREFIX, Settings
-from ..training_data import load_examples, pinned
 from .asking import (
     answer,
     chat,
-    score,
-    show_score,
 )
 from .completion import (
     complete,
@@ -45,6 +43,7 @@ from .data import (
 )
 from .models import fits_here, rows_of
 from .presets import list_presets
+from .scoring import score, show_score
 from .watching import watch
 
 DONE, NOT_DONE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -176,6 +175,7 @@ def _add_score(commands: Any) -> None:
     parser.add_argument(
         "file", metavar="FILE", type=Path, help="data in any supported format; a row's last answer is the expected one"
     )
+    parser.add_argument("--evaluator", choices=EVALUATORS, default="exact_match", help="how right an answer is")
     parser.add_argument("--base", action="store_true", help="score the base without the adapter")
     parser.add_argument("--limit", metavar="N", type=_count, help="only the first N rows")
     parser.add_argument("--misses", metavar="N", type=int, default=0, help="show the first N wrong answers")
@@ -222,11 +222,12 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
 
 def train_command(given: argparse.Namespace, settings: Settings) -> int:
     """Train an adapter and prove that it works."""
-    recipe = recipe_from(given.recipe, given.changes, settings)
-    data = recipe.dataset
-    data = download(data, settings, given.screen) if data.source == "hub" else pinned(data, settings.data)
-    recipe = recipe.model_copy(update={"dataset": data})
-    examples = load_examples(data, settings.data)
+    asked = recipe_from(given.recipe, given.changes, settings)
+    recipe, facts, examples = ready(asked, settings)  # before anything is downloaded
+    if asked.dataset.source == "hub":
+        data = download(asked.dataset, settings, given.screen)
+        recipe, examples = asked.model_copy(update={"dataset": data}), examples_of(data, settings.data)
+        refuse(check(recipe, facts, examples))
     note = f", {len(examples.left_out):,} rows left out" if examples.left_out else ""
     given.screen.print(
         Text(
@@ -236,7 +237,6 @@ def train_command(given: argparse.Namespace, settings: Settings) -> int:
     for warning in examples.warnings:
         given.screen.print(Text(warning))
     if recipe.base_model.source != "starter":
-        facts = facts_of(recipe.base_model, settings.token)
         given.screen.print(Text(f"{facts.name}: {facts.summary()}\n{fits_here(recipe, facts)[1]}"))
     store = RunStore(settings.runs)
     if busy := [run.id for run in store.list() if run.is_alive()]:
@@ -382,10 +382,20 @@ def chat_command(given: argparse.Namespace, settings: Settings) -> int:
 
 
 def score_command(given: argparse.Namespace, settings: Settings) -> int:
-    """Answer every row of a file and count the answers that are right word for word."""
+    """Answer every row of a file and measure how right the answers are."""
     run = _find(given.run, settings, with_adapter=True)
     told = recipe_from("starter", given.changes, settings).dataset if given.changes else None
-    result = score(run, given.file, given.base, given.limit, given.misses, settings, given.screen, told)
+    result = score(
+        run,
+        given.file,
+        evaluator=given.evaluator,
+        base=given.base,
+        limit=given.limit,
+        misses=given.misses,
+        limits=settings,
+        screen=given.screen,
+        told=told,
+    )
     if given.json:
         print(json.dumps(result, ensure_ascii=False))
     else:

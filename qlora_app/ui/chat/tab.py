@@ -14,6 +14,7 @@ from ... import starter
 from ...errors import UserError
 from ...inference.session import ChatSession, Decoding
 from ...messages import Conversation
+from ...preflight import examples_of
 from ...runs import Run
 from ..context import AppContext
 from ..events import FAST, QUIET, REMEMBER, Answer, Given
@@ -26,7 +27,6 @@ from ..runs.run_card import (
     title_of,
 )
 from ..theme import on_click, plain
-from ..train.effort import examples_of
 from ..translate import translate
 from .history import NOTHING_YET, SILENT, History, answered, conversation, said, text_of
 from .try_it import TryIt

@@ -9,6 +9,7 @@ import gradio as gr
 
 from ...errors import UserError
 from ...messages import Conversation, flatten
+from ...preflight import examples_of
 from ...training_data import DatasetChoice
 from ...training_data.first_rows import FirstRows, first_rows
 from ...training_data.formats.columns import AskColumns
@@ -17,7 +18,6 @@ from ..context import AppContext
 from ..events import LAST, QUIET, Answer, Given
 from ..guard import reads
 from ..theme import plain
-from .effort import examples_of
 from .form_values import COLUMNS, data_of
 from .recipe_form import RecipeForm
 

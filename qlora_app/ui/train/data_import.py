@@ -11,13 +11,13 @@ from pathlib import Path
 import gradio as gr
 
 from ...errors import UserError
+from ...preflight import examples_of
 from ...training_data import DatasetChoice, import_files
 from ...training_data.first_rows import first_conversations
 from ..context import AppContext
 from ..events import QUIET, After, Answer, Given
 from ..guard import changes
 from ..theme import plain
-from .effort import examples_of
 from .words import SHOWN_ROWS, conversation_words
 
 QUICK = 0.3  # seconds; a file that is read in so short a time is simply there

@@ -24,6 +24,7 @@ from ...base_models import (
     load_tokenizer,
 )
 from ...errors import UserError
+from ...preflight import examples_of
 from ...recipe import Recipe
 from ...tasks import Task, TaskChoice, task_for
 from ...tasks.preview import (
@@ -40,7 +41,6 @@ from ..guard import in_words, reads
 from ..theme import on_click, plain
 from .column_form import ColumnForm
 from .data_pictures import facts_words, jump_words, mask_words
-from .effort import examples_of
 from .form import TrainForm
 from .form_values import DATA, MAX_LENGTH, MODEL, chosen_model, data_of, read, show
 from .recipe_form import RecipeForm

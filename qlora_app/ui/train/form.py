@@ -10,6 +10,7 @@ from secrets import token_hex
 import gradio as gr
 from gradio.components import Component
 
+from ...effort import effort_choices
 from ...errors import UserError
 from ...overrides import command_for
 from ...recipe import EFFORTS, Recipe
@@ -19,7 +20,6 @@ from ..events import FAST, LAST, QUIET, After, Answer, Given
 from ..guard import reads
 from ..theme import plain
 from . import form_values as form
-from .effort import effort_choices
 from .form_state import BALANCED, FormLogic, FormState, Suggested
 from .form_values import BATCH_SIZE, DATA, DATA_SETTINGS, EPOCHS, PAIRS, Values
 from .recipe_form import RecipeForm

@@ -14,11 +14,12 @@ from typing import Any
 
 from ...base_models import ModelChoice
 from ...choices import variant_of
+from ...effort import effort_of, epochs_meant
 from ...errors import UserError
+from ...presets import suggested
 from ...recipe import Recipe
 from ...training_data import DatasetChoice
 from . import form_values as form
-from .effort import effort_of, epochs_meant, suggested
 from .form_values import BATCH_SIZE, COLUMNS, DATA, EPOCHS, METHOD, MODEL, PAIRS, Values
 
 BALANCED = "balanced"

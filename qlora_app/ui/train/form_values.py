@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from ...base_models import ModelChoice
 from ...choices import dotted_name, is_recorded, iter_settings, options, value_at, variant_of
 from ...errors import Problem, UserError
+from ...preflight import check_here, refuse
 from ...recipe import Recipe
 from ...training_data import DatasetChoice
 
@@ -71,17 +72,20 @@ def read(values: Values) -> Recipe:
         elif variant_of(name) in ("", method):
             _put(nested, dotted_name(name), _as_typed(FIELDS[name], value))
     try:
-        return Recipe.from_dict(nested)
+        recipe = Recipe.from_dict(nested)
+        refuse(check_here(recipe))
     except UserError as error:
-        raise _at_controls(error, values) from error
+        raise at_controls(error, values) from error
+    return recipe
 
 
-def _at_controls(error: UserError, values: Values) -> UserError:
+def at_controls(error: UserError, values: Values) -> UserError:
+    """The error with each problem under the name of the control that shows it."""
     problems = {}
-    for name, text in error.problems.items():
+    for name, problem in error.problems.items():
         control = place(name, values[METHOD])
         is_empty = values.get(control, 0) is None
-        problems[control] = NOTHING_ENTERED if is_empty else text
+        problems[control] = NOTHING_ENTERED if is_empty else problem
     return UserError.of(error.problem, problems)
 
 

@@ -1,26 +1,21 @@
 """The start of a run, and why it is refused."""
 
-import contextlib
 import time
-from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
 from ...errors import UserError
+from ...preflight import ready
 from ...recipe import Recipe
 from ...runs import Run
-from ...tasks import task_for
 from ...tasks.chat import NOTHING_TO_LEARN
-from ...tasks.options import answer_options
-from ...training_data import NotHere, pinned
 from ..context import AppContext
 from ..events import FAST, After, Answer, Given
 from ..guard import WHY_NOT, changes
 from ..theme import plain
 from . import form_values as form
 from .data_view import DataView
-from .effort import examples_of
 from .form import TrainForm
 from .mistakes import Mistakes
 from .model_finder import ModelFinder
@@ -61,52 +56,21 @@ class Start:
     @changes
     def start_run(self, given: Given) -> Answer:
         """A recipe with mistakes opens the fold and names them; nothing typed is lost."""
+        values = self.form.values(given)
         try:
-            recipe = self._checked(form.read(self.form.values(given)))
+            recipe = self._ready(form.read(values))
         except UserError as error:
-            return self.mistakes.listed(error)
+            return self.mistakes.listed(form.at_controls(error, values))
         run = self._just_started(recipe) or self.page.store.create(recipe)
         self.page.start(run)
         return {self.card: run.id, **self.mistakes.none()}
 
-    # ---- refusals
-
-    def _checked(self, recipe: Recipe) -> Recipe:
-        """The recipe as a run keeps it. Raises UserError with what speaks against it, each at its control."""
-        recipe = self._pinned(recipe)
-        facts = self.finder.facts(recipe.base_model)
-        task = recipe.task_name
-        with contextlib.suppress(NotHere):  # the worker looks when it has downloaded it
-            examples = examples_of(recipe.dataset, self.page.settings.data)
-            task = task_for(recipe.task, facts.tasks, examples.every).name
-        self.check_method(recipe, facts.config.get("model_type", ""), task)
+    def _ready(self, recipe: Recipe) -> Recipe:
+        """The recipe as a run keeps it. Raises UserError with what speaks against it."""
+        recipe = ready(recipe, self.page.settings, self.finder.facts).recipe
         if self.view.learns_nothing(recipe):
             raise UserError.of(NOTHING_TO_LEARN, {form.MAX_LENGTH: NOTHING_TO_LEARN})
         return recipe
-
-    def check_method(self, recipe: Recipe, family: str, task: str) -> None:
-        """Raises UserError for what the method cannot do with a base that is not on this machine yet, or with this task
-        and data.
-        """
-        method = recipe.method
-        problems: dict[str, Any] = method.problems(recipe.base_model.precision, family, task)
-        try:
-            if method.option_losses and not problems:
-                answer_options(examples_of(recipe.dataset, self.page.settings.data).train)
-        except NotHere:
-            pass  # the worker looks when it has downloaded it
-        except UserError as error:
-            problems = {f"method.{name}": error.problem for name in method.option_losses}
-        if problems:
-            raise UserError.of_all({form.place(name, method.name): why for name, why in problems.items()}, " ")
-
-    def _pinned(self, recipe: Recipe) -> Recipe:
-        """The recipe with its data looked at; data of the Hub that is not here yet is downloaded by the worker."""
-        settings = self.page.settings
-        data = pinned(recipe.dataset, settings.data, settings.token)
-        with contextlib.suppress(NotHere):
-            examples_of(data, settings.data)
-        return recipe.model_copy(update={"dataset": data})
 
     def _just_started(self, recipe: Recipe) -> Run | None:
         """A double click is one wish."""

@@ -6,12 +6,13 @@ import gradio as gr
 from gradio.components import Component
 
 from ...runs import Run
+from ...runs.recipes import recipe_of
 from ...training_data import DatasetChoice
 from ...training_data.read.archives import ENDINGS
 from ..context import AppContext
 from ..events import QUIET, Answer, Given
 from ..guard import reads
-from ..runs.run_card import RunCards, recipe_of, run_card
+from ..runs.run_card import RunCards, run_card
 from .column_form import ColumnForm
 from .data_finder import DataFinder
 from .data_import import DataImport

@@ -9,12 +9,12 @@ from ... import starter
 from ...errors import UserError
 from ...formatting import count_of
 from ...messages import Conversation, flatten
+from ...preflight import examples_of, taught_by
 from ...training_data import DatasetChoice, Examples, NotHere
 from ...training_data.formats.columns import AskColumns
 from ..context import PRIVATE
 from . import form_values as form
 from .data_pictures import fit_words
-from .effort import examples_of, taught_by
 
 OWN_NAMED = 4  # settings changed by hand that are named below Start
 LONGEST_VALUE = 40  # characters of one of them

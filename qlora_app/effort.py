@@ -1,0 +1,90 @@
+"""How long an effort takes: measured on this machine where a run with the same model and method has ended, else
+estimated or not said.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from .formatting import about
+from .preflight import examples_of
+from .presets import preset_for
+from .recipe import EFFORTS, Recipe, epochs_for
+from .runs import RunStore
+from .runs.recipes import recipe_of
+
+# The starter on two laptop cores: seconds for each million characters of conversation that is learned from.
+STARTER_SECONDS_PER_MILLION = 80.0
+LOOKED_AT = 20  # newest runs
+
+
+def epochs_meant(recipe: Recipe, data_folder: Path) -> dict[str, float]:
+    """{effort: epochs} for the recipe's data and batch size. Raises UserError where the data cannot be read.
+
+    Where a preset was made for this model and data, Balanced is what it says, and the other efforts keep their distance
+    from it.
+    """
+    count = len(examples_of(recipe.dataset, data_folder).train)
+    meant = {effort: epochs_for(effort, count, recipe.training.batch_size) for effort in EFFORTS}
+    preset = preset_for(recipe.base_model, recipe.dataset)
+    factor = preset.training.epochs / epochs_for("balanced", count, preset.training.batch_size) if preset else 1.0
+    return {effort: round(factor * epochs, 2) for effort, epochs in meant.items()}
+
+
+def effort_of(epochs: float, meant: dict[str, float]) -> str | None:
+    """The effort that means so many epochs, if any does."""
+    return next((effort for effort in EFFORTS if abs(meant[effort] - epochs) < 0.005), None)
+
+
+def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[list[tuple[str, str]], str]:
+    """(labels with their times and the efforts they stand for, a line that says where the times come from)."""
+    pace, runs = _measured(recipe, store, data_folder)
+    if pace is None and recipe.base_model.source == "starter":
+        pace = STARTER_SECONDS_PER_MILLION / 1e6
+    characters = examples_of(
+        recipe.dataset, data_folder
+    ).characters  # what an epoch costs, near enough, without a tokenizer
+    times = (
+        {effort: pace * characters * epochs for effort, epochs in epochs_meant(recipe, data_folder).items()}
+        if pace
+        else {}
+    )
+    labels = [
+        (f"{words}\nabout {about(times[effort])}" if times else words, effort) for effort, words in EFFORTS.items()
+    ]
+    if runs:
+        return labels, "Times as measured here, in the last run of this model with this method."
+    if times:
+        return labels, "Times are estimates; after the first run they are measured."
+    return labels, "Times are known after the first run of this model with this method."
+
+
+def _as_costly(one: Recipe, other: Recipe) -> bool:
+    """Do steps of both take about as long? The same model in the same precision, and the same method in the same
+    variant: its names and switches (DoRA is one) change a step, its numbers hardly."""
+
+    def variant(recipe: Recipe) -> dict[str, Any]:
+        return {name: value for name, value in recipe.method.model_dump().items() if isinstance(value, str | bool)}
+
+    return one.base_model == other.base_model and variant(one) == variant(other)
+
+
+def _measured(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[float | None, int]:
+    """(seconds for each character, runs they come from) of the newest run with this model and method that has ended
+    well.
+    """
+    for run in store.list()[:LOOKED_AT]:
+        earlier, status = recipe_of(run), run.status()
+        if (
+            earlier is None
+            or not _as_costly(earlier, recipe)
+            or status.state not in ("done", "stopped")
+            or status.step < 20
+        ):
+            continue
+        try:
+            examples = examples_of(earlier.dataset, data_folder)
+        except Exception:  # its data is gone or changed: this run cannot be compared with, an older one may
+            continue
+        learned = examples.characters * status.step * earlier.training.batch_size / max(1, len(examples.train))
+        return status.seconds / max(1.0, learned), 1
+    return None, 0
