@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 help:
 	@echo "make run     install what is needed (the first time: minutes) and open the page on http://127.0.0.1:7860"
 	@echo "make test    run the tests, those with a browser last"
-	@echo "make lint    check the code with ruff"
+	@echo "make lint    check the code with ruff and mypy"
 	@echo "make bench   measure start, overhead, tokens, types, page and data on this machine (about 20 minutes); adds to benchmarks/RESULTS.md"
 	@echo "make gpu     measure 4-bit training on a GPU (under eight minutes)"
 	@echo "make memory  train some twenty models made from configurations and compare their memory with what the page says (half an hour)"
@@ -21,6 +21,7 @@ test: .venv/installed .venv/tokenizers
 
 lint: .venv/installed
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
 
 bench: .venv/installed
 	for one in start overhead tokens cpu_types page data; do $(PYTHON) benchmarks/$$one.py || exit 1; done

@@ -5,7 +5,7 @@ reads.
 import difflib
 import reprlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import ValidationError
@@ -25,10 +25,15 @@ from .choices import (
     variant_of,
 )
 from .errors import UserError
-from .methods import METHODS
+from .methods import METHODS, MethodChoices
 from .methods.layers import no_such_layer
 from .tasks import TaskChoice, not_made_for
 from .training_data import DatasetChoice
+
+if TYPE_CHECKING:
+    AnyMethod = MethodChoices
+else:
+    AnyMethod = one_of_kinds(METHODS)
 
 EFFORTS = {"quick": "Quick look", "balanced": "Balanced", "thorough": "Thorough"}
 _EPOCHS = {"quick": 0.5, "balanced": 2.0, "thorough": 4.0}
@@ -143,14 +148,15 @@ class Recipe(Choices):
     base_model: ModelChoice = ModelChoice()
     dataset: DatasetChoice = DatasetChoice()
     task: TaskChoice = TaskChoice()
-    method: one_of_kinds(METHODS) = METHODS[0]()
+    method: AnyMethod = METHODS[0]()
     training: Training = Training()
 
     @property
     def task_name(self) -> str:
         """What the model learns to produce; empty where that depends on a model or data that are not known yet."""
-        if self.task.name != "auto":
-            return self.task.name
+        named: str = self.task.name
+        if named != "auto":
+            return named
         possible = tasks_here(self.base_model)
         return possible[0] if possible and ("chat" in possible or len(possible) == 1) else ""
 
@@ -199,7 +205,8 @@ class Recipe(Choices):
         path.write_text(self.to_yaml(), encoding="utf-8")
 
     def to_yaml(self) -> str:
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        return text
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -231,7 +238,7 @@ def _impossible(values: dict[str, Any]) -> dict[str, str]:
     """What is well-formed and yet cannot work, such as a model folder that is not there; each group by itself, whatever
     else is wrong.
     """
-    problems = {}
+    problems: dict[str, str] = {}
     for group, kind in (("base_model", ModelChoice), ("dataset", DatasetChoice)):
         try:
             found = kind.model_validate(values.get(group, {})).problems()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from ..choices import Choices
+from ..choices import Choices, options
 from ..errors import UserError
 
 if TYPE_CHECKING:
@@ -58,6 +58,12 @@ class MethodChoices(Choices):
     )
     learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "QLoRA's for LoRA")  # with which training begins
     quantizes_itself: ClassVar[bool] = False  # the base is loaded unquantized, and the method makes what it needs of it
+
+    if TYPE_CHECKING:  # a field of every subclass, whose type is a Literal of one value
+
+        @property
+        def name(self) -> str:
+            """What a recipe calls it."""
 
     @property
     def supports_mixed_batch(self) -> bool:
@@ -142,8 +148,8 @@ class MethodChoices(Choices):
     @classmethod
     def title(cls) -> str:
         """Its name as people write it."""
-        field = cls.model_fields["name"]
-        return (field.json_schema_extra or {})["labels"][field.default]
+        titles = options(cls.model_fields["name"]) or []
+        return titles[0][0]
 
     # ---- training
 
