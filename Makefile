@@ -9,7 +9,7 @@ help:
 	@echo "make bench   measure start, overhead, tokens, types, page and data on this machine (about 20 minutes); adds to benchmarks/RESULTS.md"
 	@echo "make gpu     measure 4-bit training on a GPU (under eight minutes)"
 	@echo "make memory  train some twenty models made from configurations and compare their memory with what the page says (half an hour)"
-	@echo "make methods  train the starter with every method and the same budget (about ten minutes); fills the README's table"
+	@echo "make methods  train the starter with every method and the same budget (about ten minutes); fills the table of docs/methods.md"
 	@echo "make peers   measure LLaMA-Factory and TRL beside it, in an environment of their own (installs 2 GB)"
 
 run: .venv/installed

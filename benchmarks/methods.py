@@ -1,7 +1,7 @@
 """Every method on the starter and its task, with the same budget: what it learns, what it costs, what it weighs.
 
-    make methods                                 # about ten minutes; fills RESULTS.md, and table and picture of the
-    README python benchmarks/methods.py --steps 4 lora  # a quick look, which records nothing
+    make methods                                   # about ten minutes; fills RESULTS.md and docs/methods.md
+    python benchmarks/methods.py --steps 4 lora    # a quick look, which records nothing
 
 Each method is one run of the real worker in a process of its own, with the preset's data and batch, its own default
 settings and the learning rate the app suggests for it. The base is in NF4, or in 32 bit for methods that cannot read
@@ -30,7 +30,7 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import Run, RunStore
 
 STEPS = 300  # a quarter of the preset's: enough to tell the methods apart, and fourteen of them end within ten minutes
-README, PICTURE = ROOT / "README.md", ROOT / "docs" / "methods.svg"
+PAGE, PICTURE = ROOT / "docs" / "methods.md", ROOT / "docs" / "methods.svg"
 BEGIN, END = "<!-- measured by benchmarks/methods.py -->", "<!-- end of what was measured -->"
 SHOWN = (
     "method",
@@ -119,7 +119,7 @@ def figures_of(run: Run) -> dict[str, str]:
 
 
 def table(rows: list[dict[str, str]]) -> str:
-    """The README's table, best first."""
+    """The table of docs/methods.md, best first."""
     lines = [f"| {' | '.join(SHOWN)} |", "|---" * len(SHOWN) + "|"]
     return "\n".join([*lines, *(f"| {' | '.join(row[name] for name in SHOWN)} |" for row in best_first(rows))])
 
@@ -154,12 +154,12 @@ def picture(rows: list[dict[str, str]]) -> str:
     )
 
 
-def write(rows: list[dict[str, str]], readme: Path = README, image: Path = PICTURE) -> None:
-    """Table and picture into the README. Raises ValueError where it has no place for them."""
-    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+def write(rows: list[dict[str, str]], page: Path = PAGE, image: Path = PICTURE) -> None:
+    """Table and picture into the page on methods. Raises ValueError where it has no place for them."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
-        raise ValueError(f"{readme.name} has no place for the table, between {BEGIN} and {END}.")
+        raise ValueError(f"{page.name} has no place for the table, between {BEGIN} and {END}.")
     image.write_text(picture(rows), encoding="utf-8")
     best = best_first(rows)[0]
     words = (
@@ -167,8 +167,8 @@ def write(rows: list[dict[str, str]], readme: Path = README, image: Path = PICTU
         f"same figures. "
         f"{best['method']} answers most, {best['held-out exact match']}"
     )
-    shown = f"\n![{words}]({image.relative_to(readme.parent)})\n\n{table(rows)}\n"
-    readme.write_text(before + begin + shown + end + after, encoding="utf-8")
+    shown = f"\n![{words}]({image.relative_to(page.parent)})\n\n{table(rows)}\n"
+    page.write_text(before + begin + shown + end + after, encoding="utf-8")
 
 
 def main() -> None:

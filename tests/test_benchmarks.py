@@ -179,15 +179,13 @@ def row(method, exact, loss):
     }
 
 
-def test_table_and_picture_of_the_methods_go_into_the_readme_and_replace_older_ones(tmp_path):
-    readme, image = tmp_path / "README.md", tmp_path / "docs" / "methods.svg"
+def test_table_and_picture_of_the_methods_go_into_their_page_and_replace_older_ones(tmp_path):
+    page, image = tmp_path / "methods.md", tmp_path / "drawn" / "methods.svg"
     image.parent.mkdir()
-    readme.write_text(f"before\n{methods.BEGIN}\n{methods.END}\nafter")
+    page.write_text(f"before\n{methods.BEGIN}\n{methods.END}\nafter")
     for _ in range(2):
-        methods.write(
-            [row("(IA)3 & <co>", "40%", "0.3"), row("B", "90%", "0.2"), row("A", "90%", "0.1")], readme, image
-        )
-    text = readme.read_text()
+        methods.write([row("(IA)3 & <co>", "40%", "0.3"), row("B", "90%", "0.2"), row("A", "90%", "0.1")], page, image)
+    text = page.read_text()
     assert (
         re.findall(r"^\| ([AB(][^|]*) \|", text, re.MULTILINE) == ["A", "B", "(IA)3 & <co>"]
         and text.count("| method |") == 1
@@ -195,19 +193,19 @@ def test_table_and_picture_of_the_methods_go_into_the_readme_and_replace_older_o
     assert (
         text.startswith("before")
         and text.endswith("after")
-        and "](docs/methods.svg)" in text
+        and "](drawn/methods.svg)" in text
         and "A answers most, 90%" in text
     )
     drawn = ElementTree.fromstring(image.read_text())
     assert [float(bar.get("width")) for bar in drawn.iter() if bar.get("class") == "bar"] == [288.0, 288.0, 128.0]
     assert "(IA)3 & <co>" in [part.text for part in drawn.iter()]
-    readme.write_text("no place")
+    page.write_text("no place")
     with pytest.raises(ValueError, match="no place for the table"):
-        methods.write([row("A", "90%", "0.1")], readme, image)
+        methods.write([row("A", "90%", "0.1")], page, image)
 
 
-def test_the_readme_has_a_place_for_them():
-    assert methods.BEGIN in methods.README.read_text() and methods.END in methods.README.read_text()
+def test_the_page_has_a_place_for_them():
+    assert methods.BEGIN in methods.PAGE.read_text() and methods.END in methods.PAGE.read_text()
 
 
 @pytest.mark.parametrize("name", [method.model_fields["name"].default for method in METHODS])

@@ -566,3 +566,21 @@ def test_a_text_in_quotes_over_several_lines_stays_one(tmp_path):
     (tmp_path / "x.tsv").write_text("question\tanswer\n" + '"q\n\nr\ts"\ta\nb\tc\n' * 400)
     found = read_file(tmp_path / "x.tsv", "x.tsv")
     assert found.rows == 800 and found.conversations[0] == [said("user", "q\n\nr\ts"), said("assistant", "a")]
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        {"value": "Be kind.", "mood": "x"},
+        {"role": "system", "content": "Be kind.", "mood": "x"},
+        {"parts": [{"text": "Be kind.", "mood": "x"}]},
+        [{"type": "text", "text": "Be kind.", "mood": "x"}],
+    ],
+    ids=str,
+)
+def test_of_a_system_object_only_its_text_is_learned_and_the_rest_is_named(tmp_path, system):
+    """A text beside such an object hid everything else in it."""
+    rows = [{"text": f"<human>: q{i}\n<bot>: a{i}", "system": system} for i in range(3)]
+    found = read(tmp_path, rows)
+    assert found.conversations[0][0] == {"role": "system", "content": "Be kind."}
+    assert "`mood` (3)" in " ".join(found.warnings) and "`role`" not in " ".join(found.warnings)

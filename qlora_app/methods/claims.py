@@ -1,5 +1,5 @@
-"""What is said to work: every method, family and precision that a test trains, saves and reads back. The README's table
-is this one.
+"""What is said to work: every method, family and precision that a test trains, saves and reads back. The table
+of docs/methods.md is this one.
 """
 
 from . import METHODS
@@ -36,7 +36,7 @@ def claims() -> list[tuple[type[MethodChoices], str, str]]:
 
 
 def table() -> list[str]:
-    """The claims as rows of the README's table."""
+    """The claims as rows of the table in docs/methods.md."""
     return [
         f"| {method.title()} (`{method.model_fields['name'].default}`) | {', '.join(method.precisions)} | "
         f"{_families(method)} |"

@@ -1,5 +1,5 @@
 """What is said to work: every task, family and precision that a test trains with the real worker and reads back. The
-README's table is this one; with which methods is in `methods/claims.py`."""
+table of docs/tasks.md is this one; with which methods is in `methods/claims.py`."""
 
 from ..formatting import FIGURES, TASK_NAMES
 from . import TASKS
@@ -26,7 +26,7 @@ def claims() -> list[tuple[str, str, str]]:
 
 
 def table() -> list[str]:
-    """The tasks as rows of the README's table."""
+    """The tasks as rows of the table in docs/tasks.md."""
     rows = []
     for name, task in TASKS.items():
         figures = [task.accuracy_name, *task().scores([], [])]

@@ -70,10 +70,10 @@ def _with_system(place: Reading, turns: list[Message]) -> list[Message]:
         return turns
     own = turns[0]["content"] if turns[0]["role"] == "system" else ""
     if is_blank(own):
-        place.get(key)
+        _take_system(place, key)
         return [turn("system", text, key), *turns[turns[0]["role"] == "system" :]]
     if text.strip() in own:
-        place.get(key)
+        _take_system(place, key)
     return turns
 
 
@@ -81,17 +81,38 @@ def _system_text(place: Reading, key: str) -> str:
     """A text, or an object with parts as in Gemini's API, or a turn."""
     value = place.peek(key)
     if isinstance(value, dict):
-        inner = next((value[name] for name in ("parts", "content", "text", "value") if name in value), None)
-        value = inner if inner is not None else value
+        holder = _holder(value)
+        value = value[holder] if holder else [value]
     if isinstance(value, dict):
         value = [value]
     if isinstance(value, list):
-        value = "".join(
-            str(one.get("text", one.get("content", ""))) if isinstance(one, dict) else str(one) for one in value
-        )
+        value = "".join(str(_text_of_part(part)) for part in value)
     if not isinstance(value, str):
         raise RowError(f"`{key}` is {kind_of_value(value)}; only text can be learned")
     return text_of(value, key)
+
+
+def _holder(value: dict[str, Any]) -> str | None:
+    """The key of an object that holds its text or its parts."""
+    return next((name for name in ("parts", "content", "text", "value") if value.get(name) is not None), None)
+
+
+def _text_of_part(part: Any) -> Any:
+    return part.get("text", part.get("content", "")) if isinstance(part, dict) else part
+
+
+def _take_system(place: Reading, key: str) -> None:
+    """The system text is learned. Of an object only what holds the text is; everything else in it stays to be named."""
+    value, where = place[key], f"`{key}`"
+    if isinstance(value, dict):
+        outer = place.inside(value, where)
+        outer.taken.add("role")
+        value = outer.get(_holder(value) or "")
+    parts = value if isinstance(value, list) else [value]
+    for part in parts:
+        if isinstance(part, dict):
+            inner = place.inside(part, where)
+            inner.taken |= {"type", "text" if "text" in part else "content"}
 
 
 def _with_tools(place: Reading, turns: list[Message]) -> list[Message]:

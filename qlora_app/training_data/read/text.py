@@ -5,7 +5,7 @@ import re
 from ...errors import UserError
 from .archives import Content
 
-WANTED = "Give a JSON, JSONL, CSV, TSV, Parquet or text file; the README lists the formats that are read."
+WANTED = "Give a JSON, JSONL, CSV, TSV, Parquet or text file; docs/data.md lists the formats that are read."
 _HEAD = 65_536  # bytes that decide what kind of file it is
 _UNPACK = "Unpack it, then upload the file inside."
 _AS_JSONL = "Save it as JSONL and upload that."
