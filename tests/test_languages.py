@@ -92,7 +92,7 @@ OTHER_PROSE = {
     "A starter dataset (helper",
     "sheet ",
     "python -m qlora_app",
-    "(arXiv ",  # who wrote a paper, which stands on a card as it is
+    "arXiv ",  # who wrote a paper, which stands on a card as it is
 }
 
 

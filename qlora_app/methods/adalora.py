@@ -45,26 +45,6 @@ class AdaloraMethod(MethodChoices):
         ),
     )
 
-    card: ClassVar[Card] = Card(
-        what=(
-            "The adapter of each layer is three matrices, as in a singular value decomposition. While it trains, the "
-            "values that matter least are set to zero, until the ranks have moved to the layers that need them."
-        ),
-        paper="Zhang et al. 2023, AdaLoRA (arXiv 2303.10512).",
-        choose=(
-            "Choose it when the adapter must be small and the run is long enough for ranks to be compared: some "
-            "hundred steps."
-        ),
-        cost=(
-            "While training, that of LoRA with the larger rank, and the importance of each value is looked at in every"
-            " step; at inference nothing once merged."
-        ),
-        is_not=(
-            "It is not a decomposition of the weights: the three matrices learn a change, kept nearly orthogonal by a "
-            "loss of their own."
-        ),
-    )
-
     name: Literal["adalora"] = setting("adalora", "Method", "How the model is changed.", labels={"adalora": "AdaLoRA"})
     rank: int = setting(8, "Rank at the end", "The average over all layers that is left.", ge=1, le=256)
     first_rank: int = setting(

@@ -46,28 +46,6 @@ class AdaMixMethod(MethodChoices):
         ),
     )
 
-    card: ClassVar[Card] = Card(
-        what=(
-            "In each place not one adapter learns but several, and each pass of the training takes one of them at "
-            "random. Two passes over the same examples must agree, which keeps the adapters close, and at the end "
-            "their mean becomes one ordinary adapter."
-        ),
-        paper="Wang et al. 2022, AdaMix (EMNLP; arXiv 2205.12410).",
-        choose=(
-            "Choose it when there are few examples and time enough: it learns like an ensemble and answers at the "
-            "price of one adapter."
-        ),
-        cost=(
-            "A step makes two passes and takes 2.4 times as long as LoRA's, 1.6 times with bottlenecks (measured here "
-            "on a CPU), with several times as much to learn. Inference costs what one adapter costs; of LoRA's kind it"
-            " is saved as plain LoRA, which every tool opens."
-        ),
-        is_not=(
-            "It is not a mixture of experts at inference: nothing is routed when it answers. The authors' bottlenecks "
-            "begin at random; here they begin as nothing, so that training starts from the pretrained model."
-        ),
-    )
-
     name: Literal["adamix"] = setting("adamix", "Method", "How the model is changed.", labels={"adamix": "AdaMix"})
     kind: Literal["lora", "houlsby"] = setting(
         "lora",

@@ -75,23 +75,6 @@ class VeraMethod(PeftMethod):
         ),
     )
 
-    card: ClassVar[Card] = Card(
-        what=(
-            "All layers share two random matrices that never learn; each layer learns only how much of each direction "
-            "it takes, as two vectors."
-        ),
-        paper="Kopiczko et al. 2024, VeRA (arXiv 2310.11454).",
-        choose="Choose it when many adapters are to be kept and LoRA's are too large.",
-        cost=(
-            "Far fewer learned parameters than LoRA; the larger the shared rank, the longer a step. The shared "
-            "matrices lie in each adapter's file."
-        ),
-        is_not=(
-            "It is not smaller in memory while it trains than its file suggests: the shared matrices are as large as "
-            "the largest layer asks."
-        ),
-    )
-
     name: Literal["vera"] = setting("vera", **NAME, labels={"vera": "VeRA"})
     rank: int = setting(
         256, "Rank", "Of the shared matrices; large ranks cost hardly any learned parameters.", ge=1, le=4096
@@ -108,24 +91,6 @@ class OftMethod(PeftMethod):
     """PEFT's OFTConfig: beside each layer inputs / block_size skew-symmetric matrices, of which a Cayley transform
     makes rotations; each has block_size * (block_size - 1) / 2 numbers.
     """
-
-    card: ClassVar[Card] = Card(
-        what=(
-            "Each layer's inputs are rotated, block by block, before the layer sees them. Lengths and angles among "
-            "neurons stay as they were pretrained."
-        ),
-        paper=(
-            "Qiu et al. 2023, OFT (arXiv 2306.07280), in the form on the inputs of Qiu et al. 2025 (arXiv 2506.19847)."
-        ),
-        choose="Choose it where what the model knows must not suffer.",
-        cost=(
-            "The rotations are computed at every step, which takes longer than LoRA; at inference nothing once merged."
-        ),
-        is_not=(
-            "It is not a small change of the weights: a rotation may be large and still keep what neurons are to each "
-            "other."
-        ),
-    )
 
     card: ClassVar[Card] = Card(
         what=(
@@ -162,17 +127,6 @@ class HraMethod(PeftMethod):
     """PEFT's HRAConfig: `rank` vectors [inputs] beside each layer,
     whose reflections multiply its weight one after another.
     """
-
-    card: ClassVar[Card] = Card(
-        what="Each layer's weights are mirrored by a chain of learned Householder reflections: a rotation of low rank.",
-        paper="Yuan et al. 2024, HRA (arXiv 2405.17484).",
-        choose="Choose it as a bridge between LoRA and OFT: as few parameters as the one, orthogonal as the other.",
-        cost=(
-            "Reflections follow each other and cannot be computed at once, so steps are longer than LoRA's; at "
-            "inference nothing once merged."
-        ),
-        is_not="It is not for a quantized base: it multiplies the weights themselves.",
-    )
 
     card: ClassVar[Card] = Card(
         what="Each layer's weights are mirrored by a chain of learned Householder reflections: a rotation of low rank.",
@@ -223,20 +177,6 @@ class MissMethod(PeftMethod):
         ),
     )
 
-    card: ClassVar[Card] = Card(
-        what=(
-            "One small matrix beside each layer learns and is used again and again along the inputs, where LoRA has "
-            "two."
-        ),
-        paper="Kang and Yin 2025, MiSS (arXiv 2409.15371).",
-        choose="Choose it as LoRA's nearest rival: one matrix is multiplied instead of two.",
-        cost="About half the learned parameters of LoRA of the same rank; at inference nothing once merged.",
-        is_not=(
-            "It is not a product of low rank that was found: the change repeats itself along the inputs by "
-            "construction."
-        ),
-    )
-
     name: Literal["miss"] = setting("miss", **NAME, labels={"miss": "MiSS"})
     rank: int = setting(64, "Rank", "Size of the matrix. More learns more and takes more memory.", ge=1, le=1024)
     layers: Layers = LAYERS
@@ -251,20 +191,6 @@ class LohaMethod(PeftMethod):
     """PEFT's LoHaConfig: the change [outputs, inputs] is (A1 B1) *
     (A2 B2), number by number, each product of rank `rank`.
     """
-
-    card: ClassVar[Card] = Card(
-        what=(
-            "The change of each layer is the product, number by number, of two low-rank matrices, so that few "
-            "parameters reach a high rank."
-        ),
-        paper="Hyeon-Woo et al. 2022, FedPara (arXiv 2108.06098), as LoHa in LyCORIS (arXiv 2309.14859).",
-        choose="Choose it where LoRA of the same size holds too little.",
-        cost=(
-            "The whole change is multiplied out at each step, which takes longer than LoRA; at inference nothing once "
-            "merged."
-        ),
-        is_not="It is not trained on a 4-bit base here: PEFT reads the shape of the packed weights as theirs.",
-    )
 
     card: ClassVar[Card] = Card(
         what=(
@@ -296,17 +222,6 @@ class LokrMethod(PeftMethod):
     """PEFT's LoKrConfig: the change [outputs, inputs] is kron(C, D). C has the smaller of each side's two nearest
     factors; D the larger ones, itself a product of rank `rank` where that has fewer numbers.
     """
-
-    card: ClassVar[Card] = Card(
-        what=(
-            "The change of each layer is a Kronecker product: a small matrix, each number of which scales a copy of "
-            "another one."
-        ),
-        paper="Edalati et al. 2022, KronA (arXiv 2212.10650), as LoKr in LyCORIS (arXiv 2309.14859).",
-        choose="Choose it for very small adapters that still change every number of a weight.",
-        cost="Few parameters, but the whole change is multiplied out at each step; at inference nothing once merged.",
-        is_not="It is not trained on a 4-bit base here: PEFT reads the shape of the packed weights as theirs.",
-    )
 
     card: ClassVar[Card] = Card(
         what=(
@@ -361,20 +276,6 @@ class PrefixMethod(InFrontMethod):
         ),
     )
 
-    card: ClassVar[Card] = Card(
-        what="Every layer's attention sees a few learned keys and values in front of the text; no weight is changed.",
-        paper="Li and Liang 2021, prefix tuning (arXiv 2101.00190).",
-        choose="Choose it when many tasks are served from one model, each with its prefix.",
-        cost=(
-            "Few parameters and a cheap step; the prefix takes places of the context, also at inference, and cannot be"
-            " merged."
-        ),
-        is_not=(
-            "It is not the base at the beginning: an empty prefix does not exist, so the first loss is higher than the"
-            " base's. Examples cannot be packed into one row, since the prefix stands before the row."
-        ),
-    )
-
     name: Literal["prefix"] = setting("prefix", **NAME, labels={"prefix": "Prefix tuning"})
     tokens: int = setting(
         20, "Length of the prefix", "Learned places in front of the text, in each layer.", ge=1, le=512
@@ -389,25 +290,6 @@ class PrefixMethod(InFrontMethod):
 
 class PromptMethod(InFrontMethod):
     """PEFT's PromptTuningConfig: `tokens` vectors [hidden] in front of the embedded text."""
-
-    card: ClassVar[Card] = Card(
-        what=(
-            "A few learned tokens stand in front of every text, as if somebody had found the best possible words; "
-            "nothing else is changed."
-        ),
-        paper="Lester et al. 2021, prompt tuning (arXiv 2104.08691).",
-        choose=(
-            "Choose it for large models: it reaches the others only from billions of parameters on (from the paper)."
-        ),
-        cost=(
-            "Each token learns as many numbers as the model is wide, and nothing else learns; the tokens take places "
-            "of the context, also at inference, and cannot be merged."
-        ),
-        is_not=(
-            "It is not a prompt that can be read: the tokens lie between those of the vocabulary. Examples cannot be "
-            "packed into one row."
-        ),
-    )
 
     card: ClassVar[Card] = Card(
         what=(

@@ -56,26 +56,6 @@ class Ia3Method(MethodChoices):
         ),
     )
 
-    card: ClassVar[Card] = Card(
-        what=(
-            "Keys, values and the inner activation of the feed-forward part are multiplied by learned scales; nothing "
-            "else changes. With the two losses over answer options it is T-Few, which learns a task from a few dozen "
-            "examples."
-        ),
-        paper="Liu et al. 2022 (arXiv 2205.05638).",
-        choose=(
-            "Choose it when there are few examples, or when thousands of adapters are to be kept: one takes kilobytes."
-        ),
-        cost=(
-            "Hardly any learned parameters, 0.01 % of the model (from the paper); at inference nothing once merged. "
-            "The losses read every example once more for each of its options."
-        ),
-        is_not=(
-            "It is not what PEFT attaches by default on some families: there queries are scaled instead of keys, and "
-            "on BERT a layer of the attention too. Here the scales stand where the paper puts them, on every family."
-        ),
-    )
-
     name: Literal["ia3"] = setting("ia3", "Method", "How the model is changed.", labels={"ia3": "(IA)3"})
     unlikelihood: float = setting(
         0.0,

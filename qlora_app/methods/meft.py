@@ -52,31 +52,6 @@ class MeftMethod(MethodChoices):
         ),
     )
 
-    card: ClassVar[Card] = Card(
-        what=(
-            "The blocks are coupled so that what each was given can be worked out from what it gave, and a training "
-            "step remembers nothing else of them. The pretrained blocks stay as they are, and small bottleneck "
-            "adapters beside them learn."
-        ),
-        paper="Liao et al. 2023, MEFT (NeurIPS; arXiv 2306.00477), its first variant.",
-        choose=(
-            "Choose it when long examples or a deep model fill the memory while training, and a shorter step is not "
-            "the aim."
-        ),
-        cost=(
-            "A step takes 1.4 to 1.5 times as long as LoRA's, and 1.6 times as long with gradient checkpointing "
-            "(measured here on a CPU). What is kept for the backward pass does not grow with depth where 32 or 64 bits"
-            " hold, which is measured on the model before the first step; where they do not, it grows by half a byte "
-            "for each number of a layer's hidden state, and checkpointing by two or four. Inference costs two small "
-            "adapters a layer."
-        ),
-        is_not=(
-            "It is not exactly the pretrained model at the start: a part of an older state is added to each block, and"
-            " what that does is measured and said. The authors end with the mean of both streams; here the last "
-            "block's state goes on, which is nearer to the pretrained model."
-        ),
-    )
-
     name: Literal["meft"] = setting("meft", "Method", "How the model is changed.", labels={"meft": "MEFT"})
     rank: int = setting(8, "Rank", "Inner size of each adapter. More learns more and takes more memory.", ge=1, le=512)
     dropout: float = setting(0.1, "Dropout", "Share of an adapter's inner numbers dropped while training.", ge=0, lt=1)
