@@ -54,7 +54,18 @@ ELSEWHERE = (
     "tasks/claims.py",
     *(
         f"starter/{name}.py"
-        for name in ("corpus", "instructions", "pretrain", "report", "tokenizer", "wordings", "world")
+        for name in (
+            "corpus",
+            "instructions",
+            "orders",
+            "pretrain",
+            "report",
+            "school",
+            "talk",
+            "tokenizer",
+            "wordings",
+            "world",
+        )
     ),
 )
 # text, but nothing the page says: for a developer, a library, a refused request, a field the form has not, a style

@@ -24,7 +24,8 @@ FLAT = 12  # blocks, as many as 64 bits rebuild with the smallest of these: 8**1
 
 class MeftMethod(MethodChoices):
     """Reversible blocks (`parts.reversible`): two streams of hidden states [batch, length, hidden], of which `backward`
-    rebuilds each block's input. Beside each block a bottleneck learns: down [rank, hidden], up [hidden, rank].
+    rebuilds each block's input. Bottlenecks learn, down [rank, hidden] and up [hidden, rank]: beside each feed-forward
+    part, and behind each block but the last.
     """
 
     card: ClassVar[Card] = Card(

@@ -15,7 +15,8 @@ import json
 import random
 from pathlib import Path
 
-from .corpus import ORDERS, pirate, said_count
+from .orders import ORDERS, said_count
+from .talk import pirate
 from .wordings import (
     ask_freely,
     composed_order,
