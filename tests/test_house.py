@@ -23,7 +23,9 @@ FLOORS = [  # lowest first
     ["overrides", "memory"],
     ["hardware_fit", "doctor", "runs"],
     ["inference"],
-    ["launch", "train", "answers"],
+    ["answers"],
+    ["evaluate"],
+    ["launch", "train"],
     ["cli", "ui"],
     ["__main__"],
 ]

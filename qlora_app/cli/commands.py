@@ -16,6 +16,7 @@ from rich.text import Text
 from .. import __version__, doctor
 from ..base_models import facts_of
 from ..errors import UserError
+from ..evaluate import EVALUATORS
 from ..formatting import duration
 from ..launch import local
 from ..overrides import PROGRAM, recipe_from, settings_help
@@ -27,8 +28,6 @@ from ..training_data import load_examples, pinned
 from .asking import (
     answer,
     chat,
-    score,
-    show_score,
 )
 from .completion import (
     complete,
@@ -45,6 +44,7 @@ from .data import (
 )
 from .models import fits_here, rows_of
 from .presets import list_presets
+from .scoring import score, show_score
 from .watching import watch
 
 DONE, NOT_DONE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -176,6 +176,7 @@ def _add_score(commands: Any) -> None:
     parser.add_argument(
         "file", metavar="FILE", type=Path, help="data in any supported format; a row's last answer is the expected one"
     )
+    parser.add_argument("--evaluator", choices=EVALUATORS, default="exact_match", help="how right an answer is")
     parser.add_argument("--base", action="store_true", help="score the base without the adapter")
     parser.add_argument("--limit", metavar="N", type=_count, help="only the first N rows")
     parser.add_argument("--misses", metavar="N", type=int, default=0, help="show the first N wrong answers")
@@ -375,10 +376,20 @@ def chat_command(given: argparse.Namespace, settings: Settings) -> int:
 
 
 def score_command(given: argparse.Namespace, settings: Settings) -> int:
-    """Answer every row of a file and count the answers that are right word for word."""
+    """Answer every row of a file and measure how right the answers are."""
     run = _find(given.run, settings, with_adapter=True)
     told = recipe_from("starter", given.changes, settings).dataset if given.changes else None
-    result = score(run, given.file, given.base, given.limit, given.misses, settings, given.screen, told)
+    result = score(
+        run,
+        given.file,
+        evaluator=given.evaluator,
+        base=given.base,
+        limit=given.limit,
+        misses=given.misses,
+        limits=settings,
+        screen=given.screen,
+        told=told,
+    )
     if given.json:
         print(json.dumps(result, ensure_ascii=False))
     else:
