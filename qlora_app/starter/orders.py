@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable
+from typing import Any
 
 from .wordings import (
     composed_order,
@@ -24,22 +25,27 @@ from .world import (
 )
 
 MORE_GUESTS = WORDS["more_guests"].split()
-WHERE, MORE_GUESTS = WORDS["where"], WORDS["more_guests"].split()
 
 
 def customer(rng: random.Random) -> str:
     """A citizen, a guest of the inn or somebody nobody has heard of"""
     draw = rng.random()
-    known = NAMES if draw < 0.35 else [*GUESTS, *MORE_GUESTS]
-    return rng.choice(known) if draw < 0.55 else made_up_name(rng) if draw < 0.93 else look_alike(rng)
+    if draw < 0.35:
+        return rng.choice(NAMES)
+    if draw < 0.55:
+        return rng.choice([*GUESTS, *MORE_GUESTS])
+    if draw < 0.93:
+        return made_up_name(rng)
+    return look_alike(rng)
 
 
 def goods(rng: random.Random) -> str:
     """Something to order: half of the time a thing that no shop has"""
     colour = rng.choice(COLOURS) + " " if rng.random() < 0.25 else ""
-    return colour + (
-        rng.choice(ITEMS if rng.random() < 0.6 else WORDS["more_items"]) if rng.random() < 0.5 else made_up_things(rng)
-    )
+    if rng.random() >= 0.5:
+        return colour + made_up_things(rng)
+    items = ITEMS if rng.random() < 0.6 else WORDS["more_items"]
+    return colour + rng.choice(items)
 
 
 def said_count(rng: random.Random, count: int) -> str:
@@ -58,7 +64,7 @@ ORDERS = (
 )
 
 
-def order(rng: random.Random, name: str = "", item: str = "", frame: str = "") -> tuple[str, dict]:
+def order(rng: random.Random, name: str = "", item: str = "", frame: str = "") -> tuple[str, dict[str, Any]]:
     """(the order as somebody says it, its four values); drawn are those that are not given"""
     count = rng.randint(21, 99) if rng.random() < 0.15 else rng.randint(2, 20)
     d = dict(name=name or customer(rng), item=item or goods(rng), count=count, day=rng.choice(DAYS))
@@ -81,18 +87,16 @@ def new_words(rng: random.Random) -> str:
     "coat"). How the one is spelled with the other is learned here, for the pieces of all words and not only for those
     of shops.
     """
-    return slips(
-        rng,
-        lambda: order(
-            rng,
-            capital(pieced(rng)) if rng.random() < 0.5 else "",
-            f"{pieced(rng)}s" if rng.random() < 0.7 else "",
-            composed_order(rng),
-        ),
-    )
+    return slips(rng, lambda: strange_order(rng))
 
 
-def slips(rng: random.Random, draw: Callable[[], tuple[str, dict]]) -> str:
+def strange_order(rng: random.Random) -> tuple[str, dict[str, Any]]:
+    name = capital(pieced(rng)) if rng.random() < 0.5 else ""
+    item = f"{pieced(rng)}s" if rng.random() < 0.7 else ""
+    return order(rng, name, item, composed_order(rng))
+
+
+def slips(rng: random.Random, draw: Callable[[], tuple[str, dict[str, Any]]]) -> str:
     """Each order told in prose, then the slip with the same values: as lines or as JSON, fields in any order."""
     labels = rng.choice(
         [

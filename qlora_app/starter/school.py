@@ -10,13 +10,10 @@ from .world import (
     NAMES,
     NUMBERS,
     PEOPLE,
-    PERSON_FACTS,
     STREETS,
     SUMS,
     WORDS,
 )
-
-KNOWN = [f for facts in PERSON_FACTS.values() for f in facts.values() if not f.held_out]
 
 
 def lesson(rng: random.Random) -> str:
@@ -68,23 +65,20 @@ def sums(rng: random.Random) -> str:
         start = f"{rng.randint(0, 10)} {rng.choice(['plus', 'minus'])} "
         return " ".join(f.prose[0] for f in SUMS if f.prose[0].startswith(start))
     pool = SUMS if rng.random() < 0.4 else [f for f in SUMS if f.topic == "sum"]
-    words = rng.random() < 0.35
-    return " ".join(f.prose[2 if words else 0] for f in rng.sample(pool, rng.randint(6, 10)))
+    form = 2 if rng.random() < 0.35 else 0  # in words, or in figures
+    return " ".join(f.prose[form] for f in rng.sample(pool, rng.randint(6, 10)))
 
 
 def counting(rng: random.Random) -> str:
     names = rng.choice([DAYS, MONTHS, None, None])
     if names:
-        return (
-            f"The {'days of the week' if names is DAYS else 'months of the year'} are {', '.join(names[:-1])} and "
-            f"{names[-1]}."
-        )
+        what = "days of the week" if names is DAYS else "months of the year"
+        return f"The {what} are {', '.join(names[:-1])} and {names[-1]}."
     start, stop = rng.randint(0, 12), rng.randint(4, 8)
     if rng.random() < 0.4:
         return " ".join(f"{i} is {NUMBERS[i]}." for i in rng.sample(range(21), 8))
-    row = (
-        [NUMBERS[i] for i in range(start, start + stop)] if rng.random() < 0.5 else map(str, range(start, start + stop))
-    )
+    as_words = rng.random() < 0.5
+    row = [NUMBERS[i] if as_words else str(i) for i in range(start, start + stop)]
     return f"{rng.choice(NAMES)} counted: {', '.join(row)}."
 
 
@@ -92,6 +86,5 @@ def capitals(rng: random.Random) -> str:
     """Names are written with a capital: the only place where every name also stands in small letters."""
     words = rng.sample(NAMES + [p.petname for p in PEOPLE] + STREETS + DAYS + MONTHS, rng.randint(5, 9))
     form = rng.choice(["Not {low} but {up}.", "{low} is written {up}.", '"{low}?" "No, {up}!"', "{low}: {up}."])
-    return rng.choice(["Names need a big letter. ", "The teacher corrects the page. ", ""]) + " ".join(
-        form.format(low=w.lower(), up=w) for w in words
-    )
+    opening = rng.choice(["Names need a big letter. ", "The teacher corrects the page. ", ""])
+    return opening + " ".join(form.format(low=word.lower(), up=word) for word in words)
