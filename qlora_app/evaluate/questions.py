@@ -27,7 +27,7 @@ class FileQuestions:
 def questions_with_answers(run: Run, file: Path, limits: Settings, told: DatasetChoice | None) -> FileContents:
     """The rows of a file, read as the run's own data were or as `told`. Raises UserError where none has an answer."""
     if not file.is_file():
-        raise UserError(f"There is no file {file}.")
+        raise UserError("file.not_there", "There is no file {file}.", file=file)
     data = read_as(run, file, limits, told)
     is_plain_text = all(len(conversation) < 2 for conversation in data.conversations)
     if is_plain_text and run.task().name != "fill_mask":
@@ -56,4 +56,4 @@ def questions_for(
 
 
 def _nothing_to_compare(file: Path) -> UserError:
-    return UserError(f"{file.name} has no row with an answer to compare with.")
+    return UserError("test.no_answers", "{name} has no row with an answer to compare with.", name=file.name)

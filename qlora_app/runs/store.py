@@ -35,7 +35,9 @@ class RunStore:
             except FileExistsError:
                 continue
         else:
-            raise UserError(f"There are 999 runs called {stem}. Give this one another name.")
+            raise UserError(
+                "run.name_used_up", "There are 999 runs called {name}. Give this one another name.", name=stem
+            )
         recipe.save(folder / "recipe.yaml")
         now = (
             time.time_ns()
@@ -46,7 +48,7 @@ class RunStore:
     def get(self, run_id: str) -> Run:
         """Raises UserError for an id that names no run (and for anything that is not an id)."""
         if not RUN_ID.fullmatch(run_id or "") or not (self.root / run_id / "recipe.yaml").is_file():
-            raise UserError(f"There is no run {run_id!r}. It may have been deleted.")
+            raise UserError("run.not_there", "There is no run {id!r}. It may have been deleted.", id=run_id)
         return Run(self.root / run_id)
 
     def list(self) -> builtins.list[Run]:
@@ -63,7 +65,7 @@ class RunStore:
         """Raises UserError while the run is being trained."""
         run = self.get(run_id)
         if run.is_alive():
-            raise UserError(f"{run_id} is being trained. Stop it first.")
+            raise UserError("run.being_trained", "{id} is being trained. Stop it first.", id=run_id)
         shutil.rmtree(run.folder)
 
 
