@@ -1,5 +1,5 @@
-"""What was read of a large file is kept beside it, so that whoever needs it next reads nothing: the page, the worker,
-another run.
+"""What was read of a large file is kept beside it, so that whoever
+needs it next reads nothing: the page, the worker, another run.
 """
 
 import hashlib
@@ -16,12 +16,8 @@ from ..storage.cache import make_room, remove, used
 from ..storage.digests import source_of
 from .checks import KEY, also_learned, held_out_places
 from .choice import DatasetChoice
-from .conversations import (
-    FileContents,
-    LeftOut,
-    Progress,
-    read_file,
-)
+from .conversations import read_file
+from .file_contents import FileContents, LeftOut, Progress
 from .store import ArrowConversations
 
 FOLDER = ".readings"  # below that of the data
@@ -36,8 +32,8 @@ def read_cached(
     progress: Progress | None = None,
     name: str = "",
 ) -> FileContents:
-    """As read_file reads what is chosen, or as it was read before. `files`: where it lies. Raises UserError, AskColumns
-    and OSError.
+    """As read_file reads what is chosen, or as it was read before.
+    `files`: where it lies. Raises UserError, AskColumns and OSError.
     """
     place = data_folder / FOLDER / _digest(choice)
     stamp = _stamp(files)
@@ -77,8 +73,8 @@ def _stamp(files: Path | Sequence[Path]) -> list[list[int]]:
 
 
 def split(data: FileContents, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """(places of the conversations that are held out, in order; which of these, counted from 0, ask what is learned
-    too).
+    """(places of the conversations that are held out, in order; which
+    of these, counted from 0, ask what is learned too).
     """
     folder = _cached_in(data.conversations)
     file = folder / f"split-{share}-{seed}.json" if folder else None

@@ -1,5 +1,5 @@
-"""Where the conversations of a file are while they are used: few in memory, many in an Arrow table on disk, read one by
-one.
+"""Where the conversations of a file are while they are used: few in
+memory, many in an Arrow table on disk, read one by one.
 """
 
 import mmap
@@ -21,8 +21,8 @@ _READ_BEFORE_FORGOTTEN = 20_000  # conversations
 
 
 def with_turns(conversation: Conversation, turns: str) -> Conversation:
-    """The conversation with its turns marked for training: "all" answers as they are, the "last" one only, or
-    "everything".
+    """The conversation with its turns marked for training: "all"
+    answers as they are, the "last" one only, or "everything".
     """
     if turns == "all":
         return conversation
@@ -40,8 +40,8 @@ class ConversationStore:
     """Takes conversations one by one and never holds more than a few megabytes of them."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """`folder`: where the table of many conversations is left; without one it is gone with the last who reads
-        it.
+        """`folder`: where the table of many conversations is left;
+        without one it is gone with the last who reads it.
         """
         self.count = 0
         self._folder = folder
@@ -103,8 +103,8 @@ class ArrowConversations(Sequence[Conversation]):
     """Conversations in an Arrow table, in the order of `places`; each is read when it is asked for."""
 
     def __init__(self, file: Path, places: Any = None, turns: str = "all") -> None:
-        """`places`: a NumPy array of rows of the table; None for all. Raises OSError for a file that cannot be
-        opened.
+        """`places`: a NumPy array of rows of the table; None for all.
+        Raises OSError for a file that cannot be opened.
         """
         self.file, self.places, self._turns = file, places, turns
         with open(file, "rb") as opened:
@@ -145,8 +145,8 @@ class ArrowConversations(Sequence[Conversation]):
     __hash__ = None  # type: ignore[assignment]  # as of a list
 
     def _rows(self, count: int = 0) -> Any:
-        """The table. The system counts what was read of it as this process's memory, so from time to time it is told to
-        forget it.
+        """The table. The system counts what was read of it as this
+        process's memory, so from time to time it is told to forget it.
         """
         if self._table is None:
             import pyarrow

@@ -20,7 +20,8 @@ from ..checks import (
     sample_positions,
 )
 from ..choice import DatasetChoice
-from ..conversations import FileContents, LeftOut, read_file
+from ..conversations import read_file
+from ..file_contents import FileContents, LeftOut
 from ..formats.columns import AskColumns, ColumnMap
 from ..read_cache import keys_of, read_cached, split
 from ..store import ArrowConversations, Concat, with_turns
