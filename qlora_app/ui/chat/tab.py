@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.components import Component
 
 from ... import starter
+from ...choices import options
 from ...errors import UserError
 from ...inference.session import ChatSession, Decoding
 from ...messages import Conversation
@@ -39,7 +40,7 @@ NOTHING = """<div class="welcome"><h2>Nobody to talk to yet</h2><p>Train a model
 # A tab's children are put on the page when it is first shown, so wait for the box.
 FOCUS = """() => { let n = 0; const go = () => { const box = document.querySelector('#ask textarea');
   box && box.offsetParent ? box.focus() : n++ < 40 && setTimeout(go, 50); }; go(); }"""
-THINKING = Decoding.model_fields["thinking"].json_schema_extra["labels"]
+THINKING = options(Decoding.model_fields["thinking"]) or []  # [(words, value)]
 
 
 ANSWERING: dict[str, Any] = QUIET | {"concurrency_id": "model", "concurrency_limit": 4}
@@ -125,7 +126,7 @@ class ChatTab:
                         info="Stands before the conversation. At first it is the one that all examples had.",
                     )
                     self.thinking = gr.Radio(
-                        [(label, value) for value, label in THINKING.items()],
+                        THINKING,
                         value="auto",
                         label="Reasoning",
                         visible=False,
@@ -298,7 +299,7 @@ class ChatTab:
             base=given[self.base] or [],
             tuned=given[self.tuned] or [],
             system=given[self.system] or "",
-            decoding=Decoding(thinking=thinking if thinking in THINKING else "auto"),
+            decoding=Decoding(thinking=thinking if thinking in dict(THINKING).values() else "auto"),
         )
 
     def _answer(self, message: str, talk: Talk, request: gr.Request, typed: bool = False) -> Iterator[Answer]:

@@ -166,7 +166,7 @@ class RunCards:
             "tiles": tiles(status),
             "actions": actions(run, status, self.page.may_change),
             "proof": proof(proved) if proved else "",
-            "samples": samples(run.samples()) if self.page.may_show(recipe and recipe.dataset) else "",
+            "samples": samples(run.samples()) if self.page.may_show(recipe.dataset if recipe else None) else "",
         }
         facts = {
             "state": status.state,
@@ -194,7 +194,8 @@ def _another(run: Run, alive: Sequence[Run]) -> str:
 
 
 def _only_new(parts: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:
-    seen = asked.get("seen") if isinstance(asked.get("seen"), dict) else {}
+    known = asked.get("seen")
+    seen = known if isinstance(known, dict) else {}
     marks = {name: zlib.crc32(text.encode()) for name, text in parts.items()}
     return {"parts": {name: text for name, text in parts.items() if seen.get(name) != marks[name]}, "seen": marks}
 

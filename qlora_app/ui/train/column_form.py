@@ -40,7 +40,7 @@ class ColumnForm:
     def build(self) -> None:
         with gr.Accordion("Columns of your data", open=False, elem_id="columns") as self.fold:
             self.table = plain(elem_id="columns-table")
-            self.lists = {}
+            self.lists: dict[str, gr.Dropdown] = {}
             for pair in (("prompt", "answer"), ("input", "system"), ("label", "options"), ("messages",)):
                 with gr.Row(elem_classes="pairs"):
                     self.lists |= {COLUMNS + name: self.controls.build_list(COLUMNS + name) for name in pair}

@@ -7,7 +7,7 @@ import functools
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from html import escape
@@ -196,13 +196,18 @@ class DataView:
             first |= {self.jumps: _busy("Reading the data…"), self.facts: ""}
         yield first
         if lengths is None:
-            conversations = subject.examples.train
-            of = min(len(conversations), MOST_MEASURED)
-            for lengths in measured(subject.tokenizer, conversations, MOST_MEASURED, NEWS, subject.task):
-                yield {self.jumps: _busy(f"Measuring the lengths: {lengths.examined:,} of {of:,}…")}
-            self._remember(subject.key, lengths)
+            lengths = yield from self._measured(subject)
         facts = facts_words(subject.examples, lengths, subject.max_length, subject.context)
         yield {self.jumps: jump_words(lengths, subject.max_length), self.facts: facts}
+
+    def _measured(self, subject: Subject) -> Generator[Answer, None, Lengths]:
+        """The lengths of its examples; meanwhile, how far that is."""
+        conversations, lengths = subject.examples.train, Lengths()
+        of = min(len(conversations), MOST_MEASURED)
+        for lengths in measured(subject.tokenizer, conversations, MOST_MEASURED, NEWS, subject.task):
+            yield {self.jumps: _busy(f"Measuring the lengths: {lengths.examined:,} of {of:,}…")}
+        self._remember(subject.key, lengths)
+        return lengths
 
     # ---- before the start
 
