@@ -34,7 +34,7 @@ from qlora_app.ui.language import (
     spoken,
     translated,
 )
-from qlora_app.ui.runs import run_card
+from qlora_app.ui.runs import card_parts
 from qlora_app.ui.train import recipe_form
 from qlora_app.ui.train.form_values import FIELDS, show
 from qlora_app.ui.translate import STANDING, in_every_language
@@ -253,7 +253,7 @@ def labels_of(field):
 
 
 def test_what_is_declared_has_a_translation(language):
-    texts = [*EFFORTS.values(), *run_card.STATES.values(), *recipe_form.SECTIONS.values()]
+    texts = [*EFFORTS.values(), *card_parts.STATES.values(), *recipe_form.SECTIONS.values()]
     for field in FIELDS.values():
         texts += [field.title, field.description, *labels_of(field)]
     texts += [text for data in starter.DATASETS.values() for text in (data.title, data.description)]

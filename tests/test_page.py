@@ -34,7 +34,7 @@ from qlora_app.ui.chat.history import SILENT, conversation
 from qlora_app.ui.guard import LoginLimiter
 from qlora_app.ui.runs import run_card
 from qlora_app.ui.runs.answer_file import AnswerFile
-from qlora_app.ui.runs.run_card import samples
+from qlora_app.ui.runs.card_parts import samples
 from qlora_app.ui.train.form_values import show
 from tests.fixtures.handlers import given
 from tests.fixtures.page import EVIL, PROOF, FakeSessions, FakeSupervisor, demonstration, event, make_run, poll
@@ -68,9 +68,9 @@ def test_a_finished_run_shows_its_proof_in_plain_words(workshop, store):
 def test_only_what_changed_is_sent_again(workshop, store):
     run = make_run(store)
     first = poll(workshop, run)
-    known = {"grouping": first["chart"]["grouping"], "count": len(first["chart"]["x"])}
+    known = {"grouping": first["chart"]["grouping"], "count": len(first["chart"]["points"]["x"])}
     again = poll(workshop, run, seen=first["seen"], chart=known)
-    assert again["parts"] == {} and len(again["chart"]["x"]) == 1
+    assert again["parts"] == {} and len(again["chart"]["points"]["x"]) == 1
     assert len(json.dumps(again)) < 700
 
 
@@ -79,9 +79,9 @@ def test_what_many_pages_ask_for_is_read_once_and_each_gets_what_it_lacks(worksh
     monkeypatch.setattr(Run, "status", lambda run: readings.append(run.id) or status(run))
     monkeypatch.setattr(run_card, "REMEMBERED", 1e6)
     fresh = poll(workshop, run, others=True)
-    known = {"grouping": fresh["chart"]["grouping"], "count": len(fresh["chart"]["x"])}
+    known = {"grouping": fresh["chart"]["grouping"], "count": len(fresh["chart"]["points"]["x"])}
     for _ in range(20):
-        assert len(poll(workshop, run, seen=fresh["seen"], chart=known, others=True)["chart"]["x"]) == 1
+        assert len(poll(workshop, run, seen=fresh["seen"], chart=known, others=True)["chart"]["points"]["x"]) == 1
     assert poll(workshop, run, others=True) == fresh and readings == [run.id]
     monkeypatch.setattr(run_card, "REMEMBERED", 1e-6)
     run.write_status(Status("done", step=7, total=7))
@@ -90,7 +90,9 @@ def test_what_many_pages_ask_for_is_read_once_and_each_gets_what_it_lacks(worksh
 
 def test_a_long_run_is_drawn_from_few_points(workshop, store):
     drawn = poll(workshop, make_run(store, steps=3000))["chart"]
-    assert 100 < len(drawn["x"]) <= 300 and drawn["total"] == 3000 and drawn["x"][-1] > 2980
+    steps = drawn["points"]["x"]
+    assert 100 < len(steps) <= 300 and drawn["total"] == 3000 and steps[-1] > 2980
+    assert drawn["held_out"][0] == {"step": 40, "loss": 0.5}
     assert len(drawn["held_out"]) == 75
     assert drawn["grouping"] == 10, "buckets of 2 steps, 5 of them a point: the caption says so"
     assert poll(workshop, make_run(store, steps=120))["chart"]["grouping"] == 1

@@ -17,16 +17,13 @@ from ...inference.session import ChatSession, Decoding
 from ...messages import Conversation
 from ...preflight import examples_of
 from ...runs import Run
+from ...runs.recipes import recipe_of
 from ..context import AppContext
 from ..events import FAST, QUIET, REMEMBER, Answer, Given
 from ..guard import in_words, reads
 from ..language import Written
-from ..runs.run_card import (
-    NOTHING_HERE,
-    recipe_of,
-    run_id,
-    title_of,
-)
+from ..runs.card_parts import title_of
+from ..runs.run_card import NOTHING_HERE, run_id
 from ..theme import on_click, plain
 from ..translate import translate
 from .history import NOTHING_YET, SILENT, History, answered, conversation, said, text_of
