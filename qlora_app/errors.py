@@ -10,3 +10,7 @@ class UserError(Exception):
     def __init__(self, message: str, problems: dict[str, str] | None = None) -> None:
         super().__init__(message)
         self.problems = problems or {}
+
+
+class Stopped(Exception):
+    """Somebody asked for an end of the work. What is there by then is kept."""

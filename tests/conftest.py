@@ -1,5 +1,6 @@
 """What several tests use: a home of their own, and short real runs on the starter."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -42,6 +43,20 @@ def short_recipe(**training) -> Recipe:
         "max_length": 256,
     }
     return Recipe.from_dict({"method": {"rank": 8, "alpha": 16}, "training": base | training})
+
+
+@pytest.fixture
+def hold():
+    """Makes this process the worker of jobs until the test ends: hold(job) is the job's writer."""
+    with contextlib.ExitStack() as held:
+        yield lambda job: held.enter_context(job.hold())
+
+
+def write_status(job: Any, status: Any) -> None:
+    """As a worker that says it and lets go."""
+    with job.hold() as out:
+        out.status = status
+        out.write_status()
 
 
 @pytest.fixture

@@ -21,9 +21,11 @@ FLOORS = [  # lowest first
     ["recipe"],
     ["presets"],
     ["overrides", "memory"],
-    ["hardware_fit", "doctor", "runs"],
+    ["hardware_fit", "doctor", "jobs"],
+    ["runs"],
     ["inference"],
     ["launch", "train", "answers"],
+    ["worker"],
     ["cli", "ui"],
     ["__main__"],
 ]

@@ -23,8 +23,8 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import (
     Curve,
     Run,
+    RunStatus,
     RunStore,
-    Status,
 )
 from qlora_app.runs.checkpoints import seal
 from qlora_app.settings import Settings
@@ -40,6 +40,7 @@ from qlora_app.ui.context import AppContext
 from qlora_app.ui.effort import effort_choices
 from qlora_app.ui.guard import LoginLimiter
 from qlora_app.ui.run_card import samples
+from tests.conftest import write_status
 
 EVIL = "<img src=x onerror=alert(1)>"
 PROOF = {
@@ -121,21 +122,23 @@ def test_visitors_do_not_wait_for_each_other(workshop):
 def make_run(store, name="", proof=None, steps=120, **status):
     """A run folder as a worker leaves it."""
     run, curve = store.create(Recipe(name=name)), Curve()
-    for step in range(1, steps + 1):
-        row = {"step": step, "loss": 3 / step + 0.2} | ({"held_out_loss": 0.5} if step % 40 == 0 else {})
-        run.append_metric(row)
-        curve.add(row)
-    run.append_sample({"step": 0, "question": EVIL, "answer": "story", "expected": "42"})
-    run.append_sample({"step": steps, "question": EVIL, "answer": "42", "expected": "42"})
+    with run.hold() as out:
+        for step in range(1, steps + 1):
+            row = {"step": step, "loss": 3 / step + 0.2} | ({"held_out_loss": 0.5} if step % 40 == 0 else {})
+            out.append_metric(row)
+            curve.add(row)
+        out.append_sample({"step": 0, "question": EVIL, "answer": "story", "expected": "42"})
+        out.append_sample({"step": steps, "question": EVIL, "answer": "42", "expected": "42"})
     write_json(run.folder / "launch.json", {"pid": 0, "started": 1.0})
     run.log.write_text(f"line {EVIL}\n")
-    run.write_status(
-        Status(
+    write_status(
+        run,
+        RunStatus(
             **(
                 {"state": "done", "step": steps, "total": steps, "loss": 0.21, "first_loss": 3.2, "seconds": 71}
                 | status
             )
-        )
+        ),
     )
     if proof:
         run.adapter.mkdir()
@@ -191,7 +194,7 @@ def test_what_many_pages_ask_for_is_read_once_and_each_gets_what_it_lacks(worksh
         assert len(poll(workshop, run, seen=fresh["seen"], chart=known, others=True)["chart"]["x"]) == 1
     assert poll(workshop, run, others=True) == fresh and readings == [run.id]
     monkeypatch.setattr(run_card, "REMEMBERED", 1e-6)
-    run.write_status(Status("done", step=7, total=7))
+    write_status(run, RunStatus("done", step=7, total=7))
     assert ">7 " in poll(workshop, run)["parts"]["tiles"] and len(readings) == 2
 
 
@@ -244,7 +247,7 @@ def test_an_ended_run_offers_to_go_on(workshop, store, state, button):
 
 def test_chat_waits_for_the_first_checkpoint_and_says_so(workshop, store):
     run = make_run(store, state="running", proof=None)
-    with run.hold_lock():
+    with run.hold():
         assert "Chat opens with the first checkpoint." in poll(workshop, run)["parts"]["actions"]
         folder = run.checkpoints / "checkpoint-60"
         folder.mkdir(parents=True)
@@ -275,7 +278,7 @@ def test_a_double_click_starts_one_run(workshop, store):
 def test_a_click_on_a_run_that_trains_leaves_no_wish_behind(workshop, store):
     run = store.get(workshop.train.start_run(*form_values(workshop))[1])
     run.take("start")
-    with run.hold_lock():
+    with run.hold():
         assert workshop.train.start_run(*form_values(workshop))[1] == run.id
         workshop.train.resume_run(event(run=run.id))
         assert not run.is_asked("start"), "it would be trained once more at its end"
@@ -330,7 +333,7 @@ def test_a_fresh_visit_shows_the_live_run_and_a_link_its_tab(workshop, store):
     def visit(**query):
         return workshop._restore(SimpleNamespace(query_params=query))
 
-    with live.hold_lock():
+    with live.hold():
         assert visit()[2] == live.id
     assert visit()[2] in (new.id, live.id, old.id)
     assert visit(tab="train", run=old.id)[2] == visit()[2]
@@ -402,7 +405,7 @@ def test_answers_are_those_of_the_adapter_that_is_there(store, page, tmp_path):
 )
 def test_times_are_those_of_a_run_of_the_same_kind(store, home, before, measured):
     run = store.create(Recipe.from_dict(before))
-    run.write_status(Status("done", step=120, total=120, seconds=7000))
+    write_status(run, RunStatus("done", step=120, total=120, seconds=7000))
     labels, note = effort_choices(Recipe(), store, home)
     assert ("measured here" in note) == measured and (" h" in labels[0][0]) == measured
 
@@ -584,7 +587,7 @@ def test_a_demonstration_says_so_and_offers_no_change(page, store):
         offered = poll(workshop, make_run(store, state=state, proof=PROOF))["parts"]["actions"]
         assert 'data-do="chat"' in offered and "resume" not in offered and "stop" not in offered
     waiting = make_run(store)
-    waiting.ask("start")
+    waiting.request("start")
     assert poll(workshop, waiting)["parts"]["actions"] == ""
 
 

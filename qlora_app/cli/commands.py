@@ -20,7 +20,7 @@ from ..formatting import duration
 from ..launch import local
 from ..overrides import PROGRAM, recipe_from, settings_help
 from ..presets import Presets
-from ..runs import Run, RunStore, Status
+from ..runs import Run, RunStatus, RunStore
 from ..runs.proof_words import proof_words
 from ..settings import PREFIX, Settings
 from ..training_data import load_examples, pinned
@@ -283,7 +283,7 @@ def watch_until_end(given: argparse.Namespace, run: Run) -> int:
     return _report(given, run, status)
 
 
-def _report(given: argparse.Namespace, run: Run, status: Status) -> int:
+def _report(given: argparse.Namespace, run: Run, status: RunStatus) -> int:
     """Say how the run stands, and the proof if there is one. Exit code 0 unless it ended without an adapter."""
     if given.json:
         print(
@@ -328,7 +328,7 @@ def runs_command(given: argparse.Namespace, settings: Settings) -> int:
     return DONE
 
 
-def _as_row(run: Run, status: Status) -> dict[str, Any]:
+def _as_row(run: Run, status: RunStatus) -> dict[str, Any]:
     return {
         "run": run.id,
         "folder": str(run.folder),
@@ -359,7 +359,7 @@ def stop_command(given: argparse.Namespace, settings: Settings) -> int:
     elif not status.is_active:
         raise UserError(f"{run.id} is {status.state}: there is nothing to stop.")
     else:
-        run.ask("stop-now" if given.now else "stop")
+        run.request("stop-now" if given.now else "stop")
         how = (
             "ends at once."
             if given.now

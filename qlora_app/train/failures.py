@@ -1,12 +1,13 @@
 """What went wrong in a run -> a sentence with advice."""
 
-import errno
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from ..errors import UserError
+from ..jobs.failures import explain, is_out_of_memory
 from ..recipe import Recipe
+from ..runs import Run
 from ..tasks import Task
 from ..tasks.packing import IGNORED
 
@@ -24,21 +25,13 @@ class NotANumber(Exception):
         self.is_first, self.cause = is_first, cause
 
 
-def explain(error: BaseException, recipe: Recipe | None) -> str:
+def explain_training(error: BaseException, recipe: Recipe | None) -> str:
     """One or two sentences for the page: what happened, what to change. The traceback is in the log."""
-    if isinstance(error, UserError):
-        return str(error)
-    text = str(error)
-    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "not enough memory" in text.lower():
-        return _out_of_memory(recipe)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "The disk is full. Delete old runs or free some space, then press Resume."
     if isinstance(error, NotANumber):
-        return f"{text} {_advice(error.cause, recipe)}"
-    if isinstance(error, FileNotFoundError):
-        return f"A file is gone: {error.filename or text}. Put it back, then press Resume."
-    first = text.strip().partition("\n")[0][:300]
-    return f"The training program failed with {type(error).__name__}: {first or 'no message'}. The log has the details."
+        return f"{error} {_advice(error.cause, recipe)}"
+    if is_out_of_memory(error) and not isinstance(error, UserError):
+        return _out_of_memory(recipe)
+    return explain(error, Run.program)
 
 
 def cause_of(error: NotANumber, task: Task, model: Any, step: Sequence[dict[str, Any]]) -> Cause:

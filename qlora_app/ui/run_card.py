@@ -18,7 +18,8 @@ import gradio as gr
 from ..errors import UserError
 from ..formatting import duration, left, loss_figure
 from ..recipe import Recipe
-from ..runs import Run, Status
+from ..runs import Run
+from ..runs import RunStatus as Status
 from ..runs.proof_words import Line, proof_lines
 from ..training_data import changed_since
 from .charts import chart, newer

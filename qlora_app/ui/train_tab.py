@@ -387,7 +387,7 @@ class TrainTab:
 
     @changes
     def stop_run(self, event: gr.EventData) -> None:
-        self.page.store.get(run_id(event)).ask("stop")
+        self.page.store.get(run_id(event)).request("stop")
 
     @changes
     def resume_run(self, event: gr.EventData) -> None:
