@@ -48,6 +48,10 @@ class JobIndex:
             self._remember(found, changed)
         return _newest_first(found)
 
+    def make_room(self) -> None:
+        """The folder of the index, before there is anything to remember."""
+        self.path.parent.mkdir(exist_ok=True, mode=0o700)
+
     def _known(self, changed: str) -> list[str] | None:
         """None where the index does not know the folder as it is now."""
         if not self.path.exists():
@@ -81,7 +85,9 @@ class JobIndex:
 
     def _remember(self, found: dict[str, int | None], changed: str) -> None:
         try:
-            self.path.parent.mkdir(exist_ok=True, mode=0o700)
+            if not self.path.parent.is_dir():
+                self.make_room()  # which changes the folder: what was found is remembered the next time
+                return
             with self._opened() as index:
                 self._write(index, found, changed)
         except (sqlite3.OperationalError, OSError):  # locked, or nothing can be written there: it is read again

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -24,6 +24,7 @@ from .wishes import Wish, Wishes
 from .writer import JobWriter
 
 Needs = Literal["little", "torch", "machine"]
+NEEDS: tuple[Needs, ...] = get_args(Needs)
 SPEC_FILE = "job.yaml"
 
 
@@ -35,7 +36,7 @@ class JobSpec(Choices):
     needs: Needs = "little"
 
     def to_yaml(self) -> str:
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
 
 AnySpec = TypeVar("AnySpec", bound=JobSpec)
@@ -48,14 +49,25 @@ class Job:
     spec_file: ClassVar[str] = SPEC_FILE
 
     def __init__(self, folder: Path) -> None:
+        """Only remembered: a list makes thousands of these, and most are not looked at."""
         self.folder = folder
-        self.log = folder / "log.txt"
-        self.wishes = Wishes(folder)
-        self.launch_file = ProcessFile(folder / "launch.json")  # written by the launcher only
 
     @property
     def id(self) -> str:
         return self.folder.name
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.txt"
+
+    @property
+    def wishes(self) -> Wishes:
+        return Wishes(self.folder)
+
+    @property
+    def launch_file(self) -> ProcessFile:
+        """Where it runs; written by the launcher only."""
+        return ProcessFile(self.folder / "launch.json")
 
     # ---- what it is
 
@@ -67,10 +79,8 @@ class Job:
     @property
     def needs(self) -> Needs:
         """What its kind needs of the machine."""
-        needs = self._raw_spec().get("needs")
-        if needs == "torch" or needs == "machine":
-            return needs
-        return "little"
+        given = self._raw_spec().get("needs")
+        return next((needs for needs in NEEDS if needs == given), NEEDS[0])
 
     def spec(self, kind: type[AnySpec]) -> AnySpec:
         """Its choices, as those of a kind. Raises UserError where they are none of that kind."""

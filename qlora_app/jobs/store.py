@@ -53,6 +53,7 @@ class Folders(Generic[AnyJob]):
     def _make(self, name: str, write_spec: Callable[[AnyJob], None]) -> AnyJob:
         """A new folder named by the minute and `name`, with what is to be done written in it."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._index.make_room()
         job = self._job(self._free_folder(f"{datetime.now():%Y-%m-%d-%H%M}-{_slug(name) or self.noun}"))
         write_spec(job)
         # The file system's own clock ticks every few milliseconds: too coarse to tell which came first.

@@ -52,12 +52,24 @@ class Run(Job):
     program: ClassVar[str] = "The training program"
     loading_words: ClassVar[str] = "Loading the training program."
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.adapter = folder / "adapter"
-        self.checkpoints = folder / "checkpoints"
-        self.best = folder / "best"  # while it trains: the adapter that did best so far
-        self.answers = folder / "answers"  # jobs, each a file of questions answered by this run
+    @property
+    def adapter(self) -> Path:
+        """The finished one; there once it is proven."""
+        return self.folder / "adapter"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """While it trains: the adapter that did best so far."""
+        return self.folder / "best"
+
+    @property
+    def answers(self) -> Path:
+        """Jobs, each a file of questions answered by this run."""
+        return self.folder / "answers"
 
     @property
     def kind(self) -> str:
@@ -125,7 +137,8 @@ class Run(Job):
 
     def not_learned(self) -> list[dict[str, Any]]:
         """[{part, row, reason}] of the rows of which nothing, or not every answer, is learned."""
-        return read_json(self.folder / "not_learned.json") or []
+        known = read_json(self.folder / "not_learned.json")
+        return known if isinstance(known, list) else []
 
     def status(self) -> RunStatus:
         """The state as it is now: what the worker said, corrected by whether a worker lives."""

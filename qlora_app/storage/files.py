@@ -10,9 +10,10 @@ from typing import Any
 def read_json(path: Path) -> dict[str, Any] | None:
     """None for a file that is not there, or that a power cut left empty."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        known: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
+    return known
 
 
 def write_json(path: Path, value: Any, lasting: bool = True) -> None:
