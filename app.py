@@ -63,9 +63,11 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
         )
     except OSError as error:
         raise UserError(
-            f"{settings.host}:{settings.port} is taken, or is no address of this machine. End the other program, or "
-            f"set "
-            "QLORA_APP_PORT or QLORA_APP_HOST to another one."
+            "page.address_taken",
+            "{host}:{port} is taken, or is no address of this machine. End the other program, or set QLORA_APP_PORT or "
+            "QLORA_APP_HOST to another one.",
+            host=settings.host,
+            port=settings.port,
         ) from error
     supervisor.start()
     return demo, supervisor

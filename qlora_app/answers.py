@@ -83,12 +83,18 @@ def _only_here(target: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"{target.name} is being written already, by another page or program. Wait for it, or stop it there."
+                "answers.being_written",
+                "{name} is being written already, by another page or program. Wait for it, or stop it there.",
+                name=target.name,
             ) from None
         if target.exists():  # asked only now: until the lock was ours, another one may have finished it
             if not lock.tell():  # opened for nothing; what an interrupted time left stays
                 partial.unlink(missing_ok=True)
-            raise UserError(f"{target.name} is there already. Delete it, or name another file for the answers.")
+            raise UserError(
+                "answers.there_already",
+                "{name} is there already. Delete it, or name another file for the answers.",
+                name=target.name,
+            )
         yield partial
 
 
@@ -129,7 +135,7 @@ def _questions(
 ) -> tuple[dict[int, Conversation], dict[int, str]]:
     """({row: the conversation up to its answer, as the readers of the training make it}, {row: why it asks nothing})"""
     if not file.is_file():
-        raise UserError(f"There is no file {file}.")
+        raise UserError("file.not_there", "There is no file {file}.", file=file)
     choice = told or run.recipe().dataset
     format, answer = run.detected_data()
     recogniser = detector_of(format if choice.format == "auto" and not told else choice.format, choice.columns, answer)
@@ -144,7 +150,12 @@ def _questions(
             problems[row.number] = str(error)
     if not asked:
         why = next(iter(problems.values()), "it is empty")
-        raise UserError(f"{file.name} asks nothing that could be answered: {why}. Name the column that asks.")
+        raise UserError(
+            "answers.nothing_asked",
+            "{name} asks nothing that could be answered: {why}. Name the column that asks.",
+            name=file.name,
+            why=why,
+        )
     return asked, problems
 
 

@@ -20,9 +20,9 @@ from .choices import (
     value_at,
     variant_of,
 )
-from .errors import UserError
+from .errors import Problem, UserError
 from .presets import Presets
-from .recipe import Recipe
+from .recipe import NO_SUCH_SETTING, Recipe, wrong_settings
 from .settings import Settings
 from .starter import DATASETS
 from .training_data import import_file
@@ -41,7 +41,10 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
     file = Path(source)
     if not file.is_file() and (file.name != source or file.suffix in (".yaml", ".yml")):
         raise UserError(
-            f"There is no file {source}. Give the path of a recipe, or a preset's name: {', '.join(presets.names())}."
+            "recipe.no_file",
+            "There is no file {source}. Give the path of a recipe, or a preset's name: {presets}.",
+            source=source,
+            presets=", ".join(presets.names()),
         )
     values = presets.read(file if file.is_file() else presets.path(source))
     if name := dict(one.partition("=")[::2] for one in assignments).get("method.name"):
@@ -56,7 +59,7 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
             raise
         problems = {**error.problems, **problems}
     if problems:
-        raise UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
+        raise wrong_settings(problems)
     brought = {
         name: import_file(_files_in(place) if place.is_dir() else place, settings.data, place.name, settings, columns)
         for name, place, columns in (("id", data, recipe.dataset.columns), ("held_out_from", held_out, ColumnMap()))
@@ -99,25 +102,27 @@ def _written(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _apply(values: dict[str, Any], assignments: list[str]) -> dict[str, str]:
+def _apply(values: dict[str, Any], assignments: list[str]) -> dict[str, Problem]:
     """Write every `name=value` into the nested values; returns what could not be understood, by name.
 
     A setting that is a list takes one member each time it is given.
     """
     lists = {dotted_name(leaf) for leaf, field in iter_settings(Recipe) if get_origin(field.annotation) is list}
-    problems: dict[str, str] = {}
+    problems: dict[str, Problem] = {}
     given: dict[str, list[str]] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
-            problems[name] = "This changes nothing. Write name=value, for example training.epochs=1."
+            problems[name] = Problem(
+                "recipe.no_assignment", "This changes nothing. Write name=value, for example training.epochs=1."
+            )
             continue
         *groups, last = name.split(".")
         inner: Any = values
         for group in groups:
             inner = inner.setdefault(group, {}) if isinstance(inner, dict) else None
         if not isinstance(inner, dict):
-            problems[name] = "There is no such setting."
+            problems[name] = NO_SUCH_SETTING
             continue
         members = given.setdefault(name, [])
         members += [text] if text else []

@@ -39,7 +39,7 @@ class Presets:
             return (self.own if self.own and self.is_own(name) else SHIPPED) / f"{name}.yaml"
         near = difflib.get_close_matches(str(name), self.names(), n=1)
         hint = f"Do you mean {near[0]}?" if near else f"There are: {', '.join(self.names())}."
-        raise UserError(f"There is no preset {name!r}. {hint}")
+        raise UserError("preset.unknown", "There is no preset {name!r}. {hint}", name=name, hint=hint)
 
     def load(self, name: str) -> Recipe:
         """The recipe of a preset. Raises UserError naming what is wrong with it."""
@@ -69,10 +69,16 @@ class Presets:
         try:
             pattern = self.path(values.pop("like"))
         except UserError as error:
-            raise UserError(f"{path.name} begins with `like`. {error}") from error
+            raise UserError(
+                "preset.like_unknown", "{name} begins with `like`. {error}", name=path.name, error=error
+            ) from error
         if pattern in (path, *above):
             raise UserError(
-                f"{path.name} is like {pattern.stem}, which is like {path.stem}. Remove one of the two lines."
+                "preset.like_circle",
+                "{name} is like {like}, which is like {preset}. Remove one of the two lines.",
+                name=path.name,
+                like=pattern.stem,
+                preset=path.stem,
             )
         return merged(self.read(pattern, (path, *above)), values)
 
@@ -84,11 +90,15 @@ class Presets:
         """
         kept = re.sub(r"[^a-z0-9.]+", "-", (name or "").lower()).strip("-.")[:LONGEST_NAME].strip("-.")
         if not kept:
-            raise UserError(f"{name!r} is no name for a preset. Use letters and digits, for example my-style.")
+            raise UserError(
+                "preset.no_name",
+                "{name!r} is no name for a preset. Use letters and digits, for example my-style.",
+                name=name,
+            )
         if kept in self.names():
-            raise UserError(f"There is already a preset {kept}. Choose another name.")
+            raise UserError("preset.name_taken", "There is already a preset {name}. Choose another name.", name=kept)
         if self.own is None:
-            raise UserError("There is no folder to save presets in.")
+            raise UserError("preset.no_folder", "There is no folder to save presets in.")
         self.own.mkdir(parents=True, exist_ok=True, mode=0o700)
         recipe.save(self.own / f"{kept}.yaml")
         return kept

@@ -24,7 +24,7 @@ from .choices import (
     setting,
     variant_of,
 )
-from .errors import UserError
+from .errors import Problem, UserError
 from .methods import METHODS
 from .methods.layers import no_such_layer
 from .tasks import TaskChoice, not_made_for
@@ -38,6 +38,7 @@ _LEAST_STEPS = {
     "thorough": 120,
 }  # a small dataset needs more rounds to learn anything at all
 # A value somebody typed may be long, and one from a file may refer to itself a billion times over.
+NO_SUCH_SETTING = Problem("recipe.no_such_setting", "There is no such setting.")
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 100, 100
 
@@ -172,7 +173,9 @@ class Recipe(Choices):
     def from_dict(cls, values: Any) -> "Recipe":
         """Raises UserError with every mistake at once, `problems` keyed by the setting's dotted name."""
         if not isinstance(values, dict):
-            raise UserError("A recipe is a mapping of settings, for example `training: {epochs: 2}`.")
+            raise UserError(
+                "recipe.no_mapping", "A recipe is a mapping of settings, for example `training: {{epochs: 2}}`."
+            )
         recipe, problems = None, _impossible(values)
         try:
             recipe = cls.model_validate(values)
@@ -181,10 +184,10 @@ class Recipe(Choices):
         if recipe is not None and not problems:
             problems = recipe._wrong_task() or _method_problems(recipe)
         if recipe is None or problems:
-            raise UserError("\n".join(f"{name}: {text}" for name, text in problems.items()), problems)
+            raise wrong_settings(problems)
         return recipe
 
-    def _wrong_task(self) -> dict[str, str]:
+    def _wrong_task(self) -> dict[str, Problem]:
         possible = tasks_here(self.base_model)
         if not possible or self.task.name in ("auto", *possible):
             return {}
@@ -207,18 +210,31 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from error
+        raise UserError("recipe.not_readable", "{path} cannot be read: {error}.", path=path, error=error) from error
     if len(text) > 65536:
-        raise UserError(f"{path} has {len(text):,} characters; a recipe has less than 65,536.")
+        raise UserError(
+            "recipe.too_long",
+            "{path} has {characters:,} characters; a recipe has less than 65,536.",
+            path=path,
+            characters=len(text),
+        )
     try:
         values = yaml.load(
             text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         )  # the same in C is ten times as fast
     except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from error
+        raise UserError("recipe.no_yaml", "{path} is not valid YAML: {error}", path=path, error=error) from error
     if not isinstance(values, dict):
-        raise UserError(f"{path} holds no settings. A recipe looks like `training: {{epochs: 2}}`.")
+        raise UserError(
+            "recipe.empty", "{path} holds no settings. A recipe looks like `training: {{epochs: 2}}`.", path=path
+        )
     return values
+
+
+def wrong_settings(problems: dict[str, Problem]) -> UserError:
+    """The error of settings by their dotted names, a line each."""
+    lines = "\n".join(f"{name}: {problem}" for name, problem in problems.items())
+    return UserError("recipe.wrong_settings", "{lines}", problems, lines=lines)
 
 
 def epochs_for(effort: str, examples: int, batch_size: int) -> float:
@@ -227,7 +243,7 @@ def epochs_for(effort: str, examples: int, batch_size: int) -> float:
     return round(min(50.0, max(_EPOCHS[effort], fewest)), 2)
 
 
-def _impossible(values: dict[str, Any]) -> dict[str, str]:
+def _impossible(values: dict[str, Any]) -> dict[str, Problem]:
     """What is well-formed and yet cannot work, such as a model folder that is not there; each group by itself, whatever
     else is wrong.
     """
@@ -241,13 +257,15 @@ def _impossible(values: dict[str, Any]) -> dict[str, str]:
     return problems
 
 
-def _method_problems(recipe: Recipe) -> dict[str, str]:
+def _method_problems(recipe: Recipe) -> dict[str, Problem]:
     """What the method cannot do with this base, as far as that is on this machine."""
     method, base = recipe.method, recipe.base_model
     problems = method.problems(base.precision, family_of(base), recipe.task_name)
     if recipe.training.gradient_checkpointing == "on" and not method.supports_checkpointing:
-        problems["training.gradient_checkpointing"] = (
-            f"{method.title()} cannot compute a block a second time. Choose auto or off."
+        problems["training.gradient_checkpointing"] = Problem(
+            "method.no_checkpointing",
+            "{method} cannot compute a block a second time. Choose auto or off.",
+            method=method.title(),
         )
     if (
         (wanted := method.layers_named())
@@ -258,7 +276,7 @@ def _method_problems(recipe: Recipe) -> dict[str, str]:
     return problems
 
 
-def _sentence(error: Any) -> tuple[str, str]:
+def _sentence(error: Any) -> tuple[str, Problem]:
     """pydantic's error -> (dotted name, what is wrong with which value and what would be right)"""
     group, *rest = map(str, error["loc"])
     kind = rest.pop(0) if group == "method" and rest else ""  # which of the methods was meant
@@ -268,18 +286,30 @@ def _sentence(error: Any) -> tuple[str, str]:
     if error["type"] == "unknown_kind":
         path, error = f"{path}.name", error | {"input": error["input"]["name"]}
     message = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return path, f"{_SHORT.repr(error['input'])} does not fit: it should be {message}."
+    return path, Problem(
+        "recipe.wrong_value",
+        "{value} does not fit: it should be {wanted}.",
+        value=_SHORT.repr(error["input"]),
+        wanted=message,
+    )
 
 
-def _no_such_setting(path: str, kind: str) -> str:
+def _no_such_setting(path: str, kind: str) -> Problem:
     """With what was meant, as far as that can be guessed."""
     every = [leaf for leaf, _ in iter_settings(Recipe)]
     others = [variant_of(leaf) for leaf in every if dotted_name(leaf) == path and kind]
     if others:
-        return f"There is no such setting with method.name={kind}; it belongs to {', '.join(others)}."
+        return Problem(
+            "recipe.setting_of_others",
+            "There is no such setting with method.name={kind}; it belongs to {methods}.",
+            kind=kind,
+            methods=", ".join(others),
+        )
     known = [dotted_name(leaf) for leaf in every if variant_of(leaf) in ("", kind or METHODS[0]().name)] + list(
         Recipe.model_fields
     )
     same_end = [name for name in known if name.rpartition(".")[2] == path.rpartition(".")[2]]  # the group was left out
     near = same_end or difflib.get_close_matches(path, known, n=1, cutoff=0.6)
-    return "There is no such setting." + (f" Do you mean {near[0]}?" if near else "")
+    if near:
+        return Problem("recipe.setting_misspelt", "There is no such setting. Do you mean {near}?", near=near[0])
+    return NO_SUCH_SETTING

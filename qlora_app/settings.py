@@ -87,12 +87,19 @@ class Settings(BaseModel):
             self.home.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(
-                f"{self.home} cannot be made ({error.strerror}). Set {PREFIX}HOME to a folder you may write to."
+                "settings.home_not_made",
+                "{home} cannot be made ({reason}). Set {prefix}HOME to a folder you may write to.",
+                home=self.home,
+                reason=error.strerror,
+                prefix=PREFIX,
             ) from error
         if not keeps_runs(self.home):
             raise UserError(
-                f"{self.home} cannot be written to, or keeps no locks (as some network drives do not). "
-                f"Set {PREFIX}HOME to a folder on a disk of this machine you may write to."
+                "settings.home_not_writable",
+                "{home} cannot be written to, or keeps no locks (as some network drives do not). Set {prefix}HOME to "
+                "a folder on a disk of this machine you may write to.",
+                home=self.home,
+                prefix=PREFIX,
             )
 
     @classmethod
@@ -117,7 +124,7 @@ class Settings(BaseModel):
         except ValidationError as error:
             lines += [f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']} (it is {e['input']!r})" for e in error.errors()]
         if settings is None or lines:
-            raise UserError("\n".join(lines))
+            raise UserError("settings.wrong", "{lines}", lines="\n".join(lines))
         folders = {
             name: folder.expanduser().resolve()
             for name in ("home", "data_folder")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from .errors import Stopped, UserError
+from .errors import Problem, Stopped, UserError
 from .jobs import ALREADY_RUNNING, Job, JobWriter
 from .jobs import failures as any_failure
 from .jobs.kind import Kind
@@ -72,12 +72,16 @@ def _work(job: Job, out: JobWriter) -> int:
 def kind_of(job: Job) -> Kind[Any, Any]:
     """What does the work of a job. Raises UserError for a kind that this version does not know."""
     if job.kind not in KINDS:
-        known = ", ".join(KINDS)
-        raise UserError(f"This version knows no work of the kind {job.kind!r}, only {known}. Update it, then resume.")
+        raise UserError(
+            "job.unknown_kind",
+            "This version knows no work of the kind {kind!r}, only {known}. Update it, then press Resume.",
+            kind=job.kind,
+            known=", ".join(KINDS),
+        )
     return cast(Kind[Any, Any], importlib.import_module(KINDS[job.kind]))
 
 
-def _explain(error: BaseException, job: Job) -> str:
+def _explain(error: BaseException, job: Job) -> Problem:
     return any_failure.explain(error)
 
 

@@ -756,6 +756,10 @@ def test_train_score_and_chat_for_real(tmp_path):
     )
     assert (scored["questions"], scored["base"]) == (5, False)
     assert scored["exact"] + len(scored["misses"]) == 5 and scored["share"] == scored["exact"] / 5
+    low, high = scored["interval"]
+    assert scored["evaluator"] == "exact_match" and low <= scored["share"] <= high
+    by_words = program(tmp_path, "score", "latest", held_out, "--limit", 5, "--evaluator", "token_f1", "--json").stdout
+    assert json.loads(by_words)["share"] >= scored["share"]
     base = json.loads(program(tmp_path, "score", "latest", held_out, "--limit", 5, "--base", "--json").stdout)
     assert (base["exact"], base["base"]) == (0, True)
 

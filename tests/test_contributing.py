@@ -76,7 +76,7 @@ def house(tmp_path, monkeypatch, request):
     yield house
     for name in [name for name in sys.modules if name.partition(".")[0] == COPY]:
         del sys.modules[name]
-    what = request.node.name.removeprefix("test_adding_a_").replace("_", " ")
+    what = request.node.name.removeprefix("test_adding_a_").removeprefix("test_adding_an_").replace("_", " ")
     assert house.touched == promised()[what]
 
 
@@ -219,6 +219,47 @@ def test_adding_a_task(house):
     possible = house.room("base_models.recognition").tasks_of({"model_type": "t5"})
     assert house.room("tasks").task_for(recipe.task, possible, rows).title == "Backwards"
     assert ("Backwards", "toy") in form_of(house).controls["task.name"].choices
+
+
+EVALUATOR = """
+from typing import ClassVar, Literal
+from ..choices import setting
+from ..tasks import Question
+from .evaluator import Evaluator
+
+class Toy(Evaluator):
+    name: Literal["toy"] = "toy"
+    title: ClassVar[str] = "Holds the word"
+    word: str = setting("Mira", "Word", "What an answer must hold.")
+
+    def score(self, question: Question, answer: str) -> float:
+        return float(self.word in answer)
+"""
+
+
+def test_adding_an_evaluator(house, capsys):
+    house.add("qlora_app/evaluate/toy.py", EVALUATOR)
+    house.edit("qlora_app/evaluate/__init__.py", "(ExactMatch, ", "(Toy, ExactMatch, ")
+    house.edit(
+        "qlora_app/evaluate/__init__.py",
+        "from .token_f1 import TokenF1\n",
+        "from .token_f1 import TokenF1\nfrom .toy import Toy\n",
+    )
+    asked, tasks = house.room("tasks.asked").Asked, house.room("tasks")
+    question = tasks.Question([{"role": "user", "content": "Who?"}], "Otto")
+
+    class Answerer:
+        name = "somebody"
+
+        def answers(self, questions, on_progress):
+            return ["Mira it is", "Otto"]
+
+    toy = house.room("evaluate").EVALUATORS["toy"]
+    found = toy().run(Answerer(), [asked(question, 1, 1, 9)] * 2, lambda *_: None)
+    assert found.figures["toy"].value == 0.5
+    with pytest.raises(SystemExit):
+        house.room("cli").main(["score", "--help"])
+    assert "toy" in capsys.readouterr().out
 
 
 def test_adding_a_preset(house):

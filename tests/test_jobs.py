@@ -13,6 +13,7 @@ import pytest
 from qlora_app import worker
 from qlora_app.errors import Stopped, UserError
 from qlora_app.jobs import Job, JobSpec, JobStore, JobWriter, Status
+from qlora_app.jobs.failures import explain
 from qlora_app.jobs.index import JobIndex
 from qlora_app.jobs.lock import HeldLock
 from qlora_app.launch.local import LocalLauncher
@@ -37,7 +38,7 @@ def counting_kind():
         spec = job.spec(Counting)
         for number in range(1, spec.until + 1):
             if number == spec.break_at:
-                raise UserError(f"It breaks at {number}. Take another number.")
+                raise UserError("count.broke", "It breaks at {number}. Take another number.", number=number)
             out.append("numbers", {"number": number})
             out.progress(number, spec.until)
         out.write("result", {"counted": spec.until})
@@ -45,7 +46,7 @@ def counting_kind():
 
     module.work = work
     module.stopped = lambda job: "Stopped. Resume counts anew."
-    module.explain = lambda error, job: str(error)
+    module.explain = lambda error, job: explain(error)
     return module
 
 

@@ -44,6 +44,7 @@ ELSEWHERE = (
     "__main__.py",
     "overrides.py",
     "cli/",
+    "evaluate/",
     "launch/",
     "doctor.py",
     "settings.py",

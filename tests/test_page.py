@@ -89,7 +89,7 @@ class FakeSessions:
 
     def get(self, run):
         if self.error:
-            raise UserError(self.error)
+            raise UserError("test.made_up", "{why}", why=self.error)
         return self
 
     def reply(self, base, tuned, decoding, stop):

@@ -10,6 +10,8 @@ it is emulated, many times slower. fp16 has its range, 65,504, and needs loss sc
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from ..errors import Problem
+
 Type = Literal["bf16", "fp16", "fp32"]
 BYTES: dict[str, int] = {"bf16": 2, "fp16": 2, "fp32": 4}  # a number takes
 BF16_FROM, FP16_FROM, FOUR_BIT_FROM, EIGHT_BIT_FROM = (8, 0), (7, 0), (6, 0), (7, 5)
@@ -113,19 +115,29 @@ def _on_cpu(precision: str, trial: Trial | None) -> Decision:
     return Decision("fp32", f"Computed in fp32: in bf16 this model's products would take {times:.0%} of the time here.")
 
 
-def problems(card: Card, precision: str) -> dict[str, str]:
+def problems(card: Card, precision: str) -> dict[str, Problem]:
     """What a card cannot do at all: {setting of the base model: sentence}."""
     if card.capability is None:
         return {}
     has = f"{card.capability[0]}.{card.capability[1]}"
     if precision in ("nf4", "fp4") and card.capability < FOUR_BIT_FROM:
         return {
-            "precision": f"{card.name} has compute capability {has}, and 4-bit layers need 6.0. "
-            "Choose a base in fp32, or another card."
+            "precision": Problem(
+                "card.no_4_bits",
+                "{name} has compute capability {has}, and 4-bit layers need 6.0. Choose a base in fp32, or another "
+                "card.",
+                name=card.name,
+                has=has,
+            )
         }
     if precision == "int8" and card.capability < EIGHT_BIT_FROM:
         return {
-            "precision": f"{card.name} has compute capability {has}, and 8-bit layers need 7.5. Choose a base in nf4."
+            "precision": Problem(
+                "card.no_8_bits",
+                "{name} has compute capability {has}, and 8-bit layers need 7.5. Choose a base in nf4.",
+                name=card.name,
+                has=has,
+            )
         }
     return {}
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from .. import starter
 from ..choices import Choices, setting
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..hub import Repository
 from .cards import Type
 from .recognition import describe_folder
@@ -69,17 +69,21 @@ class ModelChoice(Choices):
         """Where a model that needs no download lies."""
         return starter.BASE if self.source == "starter" else Path(os.path.expanduser(self.id))
 
-    def problems(self) -> dict[str, str]:
+    def problems(self) -> dict[str, Problem]:
         """What is wrong with this choice, found without loading anything or asking anybody: {setting: sentence}."""
         if self.source == "starter":
             return {}
         if not self.id:
-            return {"id": "No model is chosen. Give a folder, or a Hub id such as huggyllama/llama-7b."}
+            return {
+                "id": Problem(
+                    "model.none_chosen", "No model is chosen. Give a folder, or a Hub id such as huggyllama/llama-7b."
+                )
+            }
         return self.repository.problems("huggyllama/llama-7b") if self.source == "hub" else self._wrong_folder()
 
-    def _wrong_folder(self) -> dict[str, str]:
+    def _wrong_folder(self) -> dict[str, Problem]:
         try:
             describe_folder(self.folder)
         except UserError as error:
-            return {"id": str(error)}
+            return {"id": error.problem}
         return {}

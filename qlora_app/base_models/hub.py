@@ -158,7 +158,7 @@ def remote(choice: ModelChoice, token: str | None = None) -> Remote:
         )
         files = files_of(info)
         if "config.json" not in files or not any(name.endswith(".safetensors") for name in files):
-            raise UserError(no_safetensors(choice.id, list(files)))
+            raise UserError.of(no_safetensors(choice.id, list(files)))
         config = check_config(choice.id, read_config(_small_file(choice, "config.json", token)))
         wanted = tuple(files[name] for name in (*sorted(SETTINGS_FILES & set(files)), *_weights(choice, files, token)))
         facts = Facts(
@@ -199,12 +199,21 @@ def _weights(choice: ModelChoice, files: dict[str, RemoteFile], token: str | Non
             sorted({str(name) for name in listed.get("weight_map", {}).values()}) if isinstance(listed, dict) else []
         )
     if strange := [name for name in names if "/" in name or "\\" in name]:
-        raise UserError(f"The index of {choice.id} points outside its folder ({strange[0]}). Do not use this model.")
+        raise UserError(
+            "model.index_outside",
+            "The index of {id} points outside its folder ({file}). Do not use this model.",
+            id=choice.id,
+            file=strange[0],
+        )
     if not names or (missing := [name for name in names if name not in files]):
         held = next(name for name in files if name.endswith(".safetensors"))
         what = f"{missing[0]} is missing" if names else f"its {INDEX} names no files"
         raise UserError(
-            f"{choice.id} holds {held}, but no whole model: {what}. If it is an adapter, choose its base model instead."
+            "model.not_whole",
+            "{id} holds {file}, but no whole model: {what}. If it is an adapter, choose its base model instead.",
+            id=choice.id,
+            file=held,
+            what=what,
         )
     return names
 

@@ -54,7 +54,7 @@ def load_model(
     import transformers
 
     if problems := choice.problems():
-        raise UserError(next(iter(problems.values())))
+        raise UserError.of(next(iter(problems.values())))
     _quiet_libraries()
     _keep_gradients_after_evaluation()
     kind = getattr(transformers, auto_class)
@@ -105,11 +105,14 @@ def check_vocabulary(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBa
     if beyond:
         first = min(beyond, key=lambda token: beyond[token])
         raise UserError(
-            f"The tokenizer of this model knows {len(beyond):,} tokens that the model does not: {first!r} has the "
-            f"number "
-            f"{beyond[first]:,}, and the embeddings have {rows:,} rows. The tokenizer belongs to another model: bring "
-            f"the one "
-            "that was published with these weights."
+            "model.strange_tokens",
+            "The tokenizer of this model knows {count:,} tokens that the model does not: {first!r} has the "
+            "number {number:,}, and the embeddings have {rows:,} rows. The tokenizer belongs to another model: "
+            "bring the one that was published with these weights.",
+            count=len(beyond),
+            first=first,
+            number=beyond[first],
+            rows=rows,
         )
 
 
@@ -128,9 +131,11 @@ def _new_parts(choice: ModelChoice, model: "PreTrainedModel", found: dict[str, A
     new = {*found["missing_keys"], *(key for key, *_ in found.get("mismatched_keys") or [])}
     if new and not has_head:
         raise UserError(
-            f"The files of {choice.title} do not hold all of the model that this task needs ({min(new)} is missing). "
-            f"Choose "
-            "another task, or another copy of the model."
+            "model.head_missing",
+            "The files of {title} do not hold all of the model that this task needs ({missing} is missing). "
+            "Choose another task, or another copy of the model.",
+            title=choice.title,
+            missing=min(new),
         )
     parts: list[str] = []
     for name, module in model.named_modules():  # from the outside to the inside
@@ -147,7 +152,9 @@ def folder_of(choice: ModelChoice) -> Path:
     if folder := kept_folder(choice):
         return folder
     raise UserError(
-        f"{choice.id} is not on this machine, or not whole. Start or resume a run with it: that downloads it."
+        "model.not_here",
+        "{id} is not on this machine, or not whole. Start or resume a run with it: that downloads it.",
+        id=choice.id,
     )
 
 
@@ -188,8 +195,11 @@ def check_family(config: dict[str, Any]) -> None:
     )
     if config.get("model_type") not in getattr(known, f"MODEL_FOR_{name}_MAPPING_NAMES"):
         raise UserError(
-            f"Models of the family {config.get('model_type')!r} are unknown to this version of transformers "
-            f"({transformers.__version__}). Choose another model, or update transformers."
+            "model.family_unknown",
+            "Models of the family {family!r} are unknown to this version of transformers ({version}). Choose "
+            "another model, or update transformers.",
+            family=config.get("model_type"),
+            version=transformers.__version__,
         )
 
 

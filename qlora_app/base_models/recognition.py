@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..formatting import millions, size
 
 # The end of an architecture's name -> what such a model can learn, what it is mostly taken for first.
@@ -125,28 +125,37 @@ def tasks_of(config: dict[str, Any]) -> tuple[str, ...]:
 def check_config(name: str, config: Any) -> dict[str, Any]:
     """The config of a model that can be trained here. Raises UserError with the reason if it cannot."""
     if not isinstance(config, dict):
-        raise UserError(f"The config.json of {name} is not a model's config. Download the model again.")
+        raise UserError(
+            "model.no_config", "The config.json of {name} is not a model's config. Download the model again.", name=name
+        )
     if "auto_map" in config or config.get("trust_remote_code"):
         raise UserError(
-            f"{name} wants to run a program of its author (its config names {_programs(config)}). That is never done "
-            f"here; "
-            "choose a model whose architecture is part of transformers."
+            "model.wants_program",
+            "{name} wants to run a program of its author (its config names {programs}). That is never done here; "
+            "choose a model whose architecture is part of transformers.",
+            name=name,
+            programs=_programs(config),
         )
     if not tasks_of(config):
         named = (
             ", ".join(a for a in config.get("architectures") or [] if isinstance(a, str)) or "no architecture at all"
         )
         raise UserError(
-            f"{name} is of no kind that can be trained here (its config names {named}). Choose a model that writes "
-            f"text from "
-            "left to right, for example LLaMA, Mistral, Qwen or GPT-2, a T5, or an encoder such as BERT, RoBERTa or "
-            "DeBERTa."
+            "model.no_trainable_kind",
+            "{name} is of no kind that can be trained here (its config names {architectures}). Choose a model "
+            "that writes text from left to right, for example LLaMA, Mistral, Qwen or GPT-2, a T5, or an encoder "
+            "such as BERT, RoBERTa or DeBERTa.",
+            name=name,
+            architectures=named,
         )
     if quantized := config.get("quantization_config"):
         method = quantized.get("quant_method", "some method") if isinstance(quantized, dict) else "some method"
         raise UserError(
-            f"The weights of {name} are already quantized ({method}). Choose the model it was made from: "
-            "this app quantizes it itself while it loads."
+            "model.quantized_already",
+            "The weights of {name} are already quantized ({method}). Choose the model it was made from: this app "
+            "quantizes it itself while it loads.",
+            name=name,
+            method=method,
         )
     return config
 
@@ -160,11 +169,19 @@ def describe_folder(folder: Path) -> dict[str, Any]:
     """The config of a model folder, after every check that needs no weights. Raises UserError with the reason."""
     folder = folder.expanduser()
     if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} holds no model: config.json is missing. Choose the folder that contains it.")
+        raise UserError(
+            "model.no_folder_of_one",
+            "{folder} holds no model: config.json is missing. Choose the folder that contains it.",
+            folder=folder,
+        )
     config = check_config(folder.name, read_config(folder / "config.json"))
     _check_weights(folder)
     if not any((folder / name).exists() for name in TOKENIZERS):
-        raise UserError(f"{folder.name} has no tokenizer (tokenizer.json). Copy it from where the model came from.")
+        raise UserError(
+            "model.no_tokenizer",
+            "{name} has no tokenizer (tokenizer.json). Copy it from where the model came from.",
+            name=folder.name,
+        )
     return config
 
 
@@ -172,12 +189,17 @@ def read_config(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not valid JSON ({str(error)[:80]}). Download the model again.") from error
+        raise UserError(
+            "model.broken_json",
+            "{path} is not valid JSON ({error}). Download the model again.",
+            path=path,
+            error=str(error)[:80],
+        ) from error
 
 
 def _check_weights(folder: Path) -> None:
     if not any(folder.glob("*.safetensors")):
-        raise UserError(no_safetensors(folder.name, [p.name for p in folder.iterdir()]))
+        raise UserError.of(no_safetensors(folder.name, [p.name for p in folder.iterdir()]))
     index = folder / "model.safetensors.index.json"
     if index.exists():
         listed = read_config(index)
@@ -187,22 +209,40 @@ def _check_weights(folder: Path) -> None:
             else set()
         )
         if strange := [n for n in names if Path(str(n)).name != n]:
-            raise UserError(f"{index.name} points outside its folder ({strange[0]}). Do not use this model.")
+            raise UserError(
+                "model.folder_index_outside",
+                "{name} points outside its folder ({file}). Do not use this model.",
+                name=index.name,
+                file=strange[0],
+            )
         if missing := sorted(n for n in names if not (folder / n).exists()):
-            raise UserError(f"{folder.name} is incomplete: {missing[0]} is missing. Download it again.")
+            raise UserError(
+                "model.file_missing",
+                "{name} is incomplete: {missing} is missing. Download it again.",
+                name=folder.name,
+                missing=missing[0],
+            )
 
 
-def no_safetensors(name: str, files: list[str]) -> str:
+def no_safetensors(name: str, files: list[str]) -> Problem:
     """Why a model without .safetensors cannot be used, by what it holds instead."""
     old = next((f for f in files if f.endswith((".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"))), None)
     if old:
-        return (
-            f"{name} holds only {old}, a pickle or an old format; a pickle can run any program when it is opened. "
-            "This app opens .safetensors only: look for a copy of the model in that format."
+        return Problem(
+            "model.old_format",
+            "{name} holds only {file}, a pickle or an old format; a pickle can run any program when it is "
+            "opened. This app opens .safetensors only: look for a copy of the model in that format.",
+            name=name,
+            file=old,
         )
     if gguf := next((f for f in files if f.endswith(".gguf")), None):
-        return f"{name} holds only {gguf}, a format for answering, not for training. Choose the model it was made from."
-    return f"{name} holds no weights. This app opens .safetensors only."
+        return Problem(
+            "model.gguf",
+            "{name} holds only {file}, a format for answering, not for training. Choose the model it was made from.",
+            name=name,
+            file=gguf,
+        )
+    return Problem("model.no_weights", "{name} holds no weights. This app opens .safetensors only.", name=name)
 
 
 def facts_of_folder(folder: Path) -> Facts:
@@ -259,7 +299,12 @@ def tensor_shapes(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
             raise ValueError(f"it has {file.stat().st_size:,} bytes instead of {end:,}")
         return {name: (entry["dtype"], tuple(entry["shape"])) for name, entry in entries.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-        raise UserError(f"{file.name} is damaged or was cut off ({str(error)[:100]}). Download it again.") from error
+        raise UserError(
+            "model.damaged_file",
+            "{name} is damaged or was cut off ({error}). Download it again.",
+            name=file.name,
+            error=str(error)[:100],
+        ) from error
 
 
 def layer_names(folder: Path) -> set[str]:

@@ -16,6 +16,7 @@ from rich.text import Text
 from .. import __version__, doctor
 from ..base_models import facts_of
 from ..errors import UserError
+from ..evaluate import EVALUATORS
 from ..formatting import duration
 from ..launch import local
 from ..overrides import PROGRAM, recipe_from, settings_help
@@ -27,8 +28,6 @@ from ..training_data import load_examples, pinned
 from .asking import (
     answer,
     chat,
-    score,
-    show_score,
 )
 from .completion import (
     complete,
@@ -45,6 +44,7 @@ from .data import (
 )
 from .models import fits_here, rows_of
 from .presets import list_presets
+from .scoring import score, show_score
 from .watching import watch
 
 DONE, NOT_DONE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -176,6 +176,7 @@ def _add_score(commands: Any) -> None:
     parser.add_argument(
         "file", metavar="FILE", type=Path, help="data in any supported format; a row's last answer is the expected one"
     )
+    parser.add_argument("--evaluator", choices=EVALUATORS, default="exact_match", help="how right an answer is")
     parser.add_argument("--base", action="store_true", help="score the base without the adapter")
     parser.add_argument("--limit", metavar="N", type=_count, help="only the first N rows")
     parser.add_argument("--misses", metavar="N", type=int, default=0, help="show the first N wrong answers")
@@ -251,7 +252,12 @@ def resume_command(given: argparse.Namespace, settings: Settings) -> int:
     run = _find(given.run, settings)
     state = run.status().state
     if state not in ("stopped", "failed", "interrupted"):
-        raise UserError(f"{run.id} is {state}; only a run that stopped, failed or was interrupted can be resumed.")
+        raise UserError(
+            "run.not_resumable",
+            "{id} is {state}; only a run that stopped, failed or was interrupted can be resumed.",
+            id=run.id,
+            state=state,
+        )
     return _start(given, run)
 
 
@@ -357,7 +363,9 @@ def stop_command(given: argparse.Namespace, settings: Settings) -> int:
     if status.state == "queued" and run.take("start"):
         how = "no longer waits for its turn."
     elif not status.is_active:
-        raise UserError(f"{run.id} is {status.state}: there is nothing to stop.")
+        raise UserError(
+            "run.not_stoppable", "{id} is {state}: there is nothing to stop.", id=run.id, state=status.state
+        )
     else:
         run.request("stop-now" if given.now else "stop")
         how = (
@@ -375,10 +383,20 @@ def chat_command(given: argparse.Namespace, settings: Settings) -> int:
 
 
 def score_command(given: argparse.Namespace, settings: Settings) -> int:
-    """Answer every row of a file and count the answers that are right word for word."""
+    """Answer every row of a file and measure how right the answers are."""
     run = _find(given.run, settings, with_adapter=True)
     told = recipe_from("starter", given.changes, settings).dataset if given.changes else None
-    result = score(run, given.file, given.base, given.limit, given.misses, settings, given.screen, told)
+    result = score(
+        run,
+        given.file,
+        evaluator=given.evaluator,
+        base=given.base,
+        limit=given.limit,
+        misses=given.misses,
+        limits=settings,
+        screen=given.screen,
+        told=told,
+    )
     if given.json:
         print(json.dumps(result, ensure_ascii=False))
     else:
@@ -391,7 +409,7 @@ def answer_command(given: argparse.Namespace, settings: Settings) -> int:
     run = _find(given.run, settings, with_adapter=True)
     target = given.out or given.file.with_name(f"{given.file.name}.answers.jsonl")
     if not target.parent.is_dir():
-        raise UserError(f"There is no folder {target.parent} for the answers.")
+        raise UserError("answers.no_folder", "There is no folder {folder} for the answers.", folder=target.parent)
     told = recipe_from("starter", given.changes, settings).dataset if given.changes else None
     made = answer(run, given.file, target, given.column, given.base, given.max_tokens, settings, given.screen, told)
     kept = f", {made['kept']:,} of them kept from before" if made["kept"] else ""
@@ -412,7 +430,7 @@ def data_command(given: argparse.Namespace, settings: Settings) -> int:
     if given.json:
         print(json.dumps(found, ensure_ascii=False))
     elif found["action"] == "refuse":
-        raise UserError("\n".join(found["messages"]))
+        raise UserError("dataset.refused", "{why}", why="\n".join(found["messages"]))
     else:
         show(found, choice, given.max_length, _out())
     return MISTAKE if found["action"] == "refuse" else DONE
@@ -424,8 +442,10 @@ def presets_command(given: argparse.Namespace, settings: Settings) -> int:
     if given.recipe is None:
         if given.save:
             raise UserError(
-                f"Which recipe is to be saved as {given.save}? Give a preset or a file: {PROGRAM} presets starter "
-                f"--save NAME"
+                "preset.which_recipe",
+                "Which recipe is to be saved as {name}? Give a preset or a file: {program} presets starter --save NAME",
+                name=given.save,
+                program=PROGRAM,
             )
         list_presets(presets, given.json, _out())
         return DONE
@@ -501,5 +521,17 @@ def _find(name: str, settings: Settings, with_adapter: bool = False) -> Run:
     if len(found) == 1:
         return store.get(found[0])
     if found:
-        raise UserError(f"{len(found)} runs begin with {name}: {', '.join(found[:5])}. Give more of the name.")
-    raise UserError(f"There is no run {name!r} in {settings.runs}. `{PROGRAM} runs` lists them.")
+        raise UserError(
+            "run.several_begin",
+            "{count} runs begin with {name}: {runs}. Give more of the name.",
+            count=len(found),
+            name=name,
+            runs=", ".join(found[:5]),
+        )
+    raise UserError(
+        "run.none_begins",
+        "There is no run {name!r} in {folder}. `{program} runs` lists them.",
+        name=name,
+        folder=settings.runs,
+        program=PROGRAM,
+    )

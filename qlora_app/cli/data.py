@@ -63,11 +63,18 @@ def find_data(name: str, choice: DatasetChoice, settings: Settings, screen: Cons
     for path in (Path(os.path.expanduser(name)), settings.data / name):
         if path.exists():
             if not os.access(path, os.R_OK):
-                raise UserError(f"{name} may not be read by you. Change its permissions, or copy it.")
+                raise UserError(
+                    "file.not_readable", "{name} may not be read by you. Change its permissions, or copy it.", name=name
+                )
             return Place(path.name, path)
     wanted = choice.model_copy(update={"source": "hub", "id": name})
     if "/" not in name or name.startswith((".", "/", "~")) or wanted.problems():
-        raise UserError(f"There is no file {name}, neither here nor in the data folder {settings.data}.")
+        raise UserError(
+            "dataset.file_not_there",
+            "There is no file {name}, neither here nor in the data folder {folder}.",
+            name=name,
+            folder=settings.data,
+        )
     return _of_the_hub(wanted, settings, screen)
 
 

@@ -69,9 +69,13 @@ def _check_room(wanted: _Wanted) -> None:
     place = next(folder for folder in wanted.repository.cache.parents if folder.exists())
     if (free := shutil.disk_usage(place).free) < wanted.missing:
         raise UserError(
-            f"The disk is too full: {wanted.id} needs another {size(wanted.missing)}, and {place} has {size(free)} "
-            f"left. "
-            "Free some space, or set HF_HOME to a folder on a larger disk, then press Resume."
+            "hub.no_room",
+            "The disk is too full: {id} needs another {missing}, and {place} has {free} left. Free some space, "
+            "or set HF_HOME to a folder on a larger disk, then press Resume.",
+            id=wanted.id,
+            missing=size(wanted.missing),
+            place=place,
+            free=size(free),
         )
 
 
@@ -159,8 +163,11 @@ def _fetch_large(wanted: _Wanted, file: RemoteFile, token: str | None, progress:
         if sha256_of(unfinished) != file.sha256:
             unfinished.unlink()
             raise UserError(
-                f"{file.name} of {wanted.id} arrived damaged (its checksum is not the Hub's) and was thrown away. "
-                "Press Resume to get it again."
+                "hub.damaged_file",
+                "{name} of {id} arrived damaged (its checksum is not the Hub's) and was thrown away. Press Resume to "
+                "get it again.",
+                name=file.name,
+                id=wanted.id,
             )
         unfinished.rename(home / "blobs" / file.sha256)
 

@@ -3,7 +3,7 @@
 import errno
 from typing import Any
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from .repository import Repository
 
 
@@ -22,50 +22,69 @@ def explain(error: BaseException, asked: Repository | None, has_token: bool = Fa
         return explain(error.__cause__, asked, has_token)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return UserError(
-            f"The disk is full: {id} does not fit into {constants.HF_HUB_CACHE}. What has arrived is kept. Free some "
-            f"space, "
-            "or set HF_HOME to a folder on a larger disk, then press Resume."
+            "hub.disk_full",
+            "The disk is full: {id} does not fit into {folder}. What has arrived is kept. Free some space, or "
+            "set HF_HOME to a folder on a larger disk, then press Resume.",
+            id=id,
+            folder=constants.HF_HUB_CACHE,
         )
     if isinstance(error, errors.GatedRepoError):
-        return HubUnavailable(_gated(id, where, has_token))
+        return HubUnavailable.of(_gated(id, where, has_token))
     if isinstance(error, errors.RevisionNotFoundError):
         return HubUnavailable(
-            f"{id} has no revision {asked.revision or 'main'}. Leave the revision empty to take its main branch, or "
-            f"look for "
-            f"the right name at {where}/tree/main."
+            "hub.no_revision",
+            "{id} has no revision {revision}. Leave the revision empty to take its main branch, or look for the "
+            "right name at {where}/tree/main.",
+            id=id,
+            revision=asked.revision or "main",
+            where=where,
         )
     if isinstance(error, errors.HfHubHTTPError):
         return _refused(error, id, has_token)
     what = id or "The search"
     if isinstance(error, errors.OfflineModeIsEnabled):
         return HubUnavailable(
-            f"{what} needs the Hub, and offline mode is on. Unset HF_HUB_OFFLINE and start the app again, "
-            "or choose one that is on this machine."
+            "hub.offline",
+            "{what} needs the Hub, and offline mode is on. Unset HF_HUB_OFFLINE and start the app again, or "
+            "choose one that is on this machine.",
+            what=what,
         )
     if isinstance(error, errors.HTTPError):  # of httpx: no connection, no answer in time, a connection that broke
         return HubUnavailable(
-            f"{what} needs the Hub, which cannot be reached ({type(error).__name__} at {constants.ENDPOINT}). "
-            "Check the network and try again; a download goes on where it ended."
+            "hub.not_reached",
+            "{what} needs the Hub, which cannot be reached ({kind} at {endpoint}). Check the network and try "
+            "again; a download goes on where it ended.",
+            what=what,
+            kind=type(error).__name__,
+            endpoint=constants.ENDPOINT,
         )
     return HubUnavailable(
-        f"The Hub gave an answer that makes no sense for {id or 'the search'} ({type(error).__name__}: "
-        f"{str(error)[:120]}). "
-        "Try again later."
+        "hub.strange_answer",
+        "The Hub gave an answer that makes no sense for {id} ({kind}: {error}). Try again later.",
+        id=id or "the search",
+        kind=type(error).__name__,
+        error=str(error)[:120],
     )
 
 
-def _gated(id: str, where: str, has_token: bool) -> str:
+def _gated(id: str, where: str, has_token: bool) -> Problem:
     from huggingface_hub import constants
 
     if has_token:
-        return (
-            f"{id} is gated, and the account of your token is not on its list yet. Open {where}, accept its terms "
-            "(some authors answer by hand, which takes a while), then try again."
+        return Problem(
+            "hub.gated_not_accepted",
+            "{id} is gated, and the account of your token is not on its list yet. Open {where}, accept its terms "
+            "(some authors answer by hand, which takes a while), then try again.",
+            id=id,
+            where=where,
         )
-    return (
-        f"{id} is gated: its authors want you to accept their terms first. Open {where} and accept them, make a token "
-        f"at "
-        f"{constants.ENDPOINT}/settings/tokens, set QLORA_APP_HUB_TOKEN to it and start the app again."
+    return Problem(
+        "hub.gated",
+        "{id} is gated: its authors want you to accept their terms first. Open {where} and accept them, make "
+        "a token at {endpoint}/settings/tokens, set QLORA_APP_HUB_TOKEN to it and start the app again.",
+        id=id,
+        where=where,
+        endpoint=constants.ENDPOINT,
     )
 
 
@@ -78,27 +97,39 @@ def _refused(error: Any, id: str, has_token: bool) -> HubUnavailable:
     status = error.response.status_code
     if status == 401 and has_token:
         return HubUnavailable(
-            "The Hub does not accept the token in QLORA_APP_HUB_TOKEN. It may have expired: make a new one, set the "
-            "variable "
-            "and start the app again."
+            "hub.token_refused",
+            "The Hub does not accept the token in QLORA_APP_HUB_TOKEN. It may have expired: make a new one, set "
+            "the variable and start the app again.",
         )
     if status == 401:
         return HubUnavailable(
-            f"{id} is private, or there is nothing of that name: without a token the Hub does not say which. Check the "
-            "spelling; if it is yours, set QLORA_APP_HUB_TOKEN to a token that may read it and start the app again."
+            "hub.private_or_missing",
+            "{id} is private, or there is nothing of that name: without a token the Hub does not say which. "
+            "Check the spelling; if it is yours, set QLORA_APP_HUB_TOKEN to a token that may read it and start "
+            "the app again.",
+            id=id,
         )
     if isinstance(error, RepositoryNotFoundError) or status == 404:
         return HubUnavailable(
-            f"The Hub has nothing called {id} that can be read here. Check the spelling: an id looks like owner/name."
+            "hub.not_found",
+            "The Hub has nothing called {id} that can be read here. Check the spelling: an id looks like owner/name.",
+            id=id,
         )
     if status == 403:
         return HubUnavailable(
-            f"The token in QLORA_APP_HUB_TOKEN may not read {id}. Give it the permission to read this repository "
-            "(fine-grained tokens name each), or make another."
+            "hub.token_may_not",
+            "The token in QLORA_APP_HUB_TOKEN may not read {id}. Give it the permission to read this repository "
+            "(fine-grained tokens name each), or make another.",
+            id=id,
         )
     if status == 429:
         return HubUnavailable(
-            "The Hub asks for a pause, because too many requests came from here. Wait five minutes and try again; "
-            "with QLORA_APP_HUB_TOKEN set it allows more."
+            "hub.too_many_requests",
+            "The Hub asks for a pause, because too many requests came from here. Wait five minutes and try "
+            "again; with QLORA_APP_HUB_TOKEN set it allows more.",
         )
-    return HubUnavailable(f"The Hub cannot answer at the moment (error {status}). Try again in a few minutes.")
+    return HubUnavailable(
+        "hub.no_answer",
+        "The Hub cannot answer at the moment (error {status}). Try again in a few minutes.",
+        status=status,
+    )

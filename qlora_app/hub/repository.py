@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ..errors import Problem
+
 PATIENCE = 6.0  # seconds for an answer of the Hub while a person waits
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _ID = re.compile(r"(?!.*(--|\.\.))[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?")
@@ -63,14 +65,21 @@ class Repository:
         """Bytes of the files that are not on this machine."""
         return sum(file.size - self.arrived(commit, file) for file in files)
 
-    def problems(self, example: str) -> dict[str, str]:
+    def problems(self, example: str) -> dict[str, Problem]:
         """What is wrong with its name, found without asking anybody: {setting: sentence}."""
         problems = {}
         if not _ID.fullmatch(self.id):
-            problems["id"] = f"{self.id!r} is no Hub id. One looks like owner/name, for example {example}."
+            problems["id"] = Problem(
+                "hub.no_id",
+                "{id!r} is no Hub id. One looks like owner/name, for example {example}.",
+                id=self.id,
+                example=example,
+            )
         if self.revision and not _REVISION.fullmatch(self.revision):
-            problems["revision"] = (
-                f"{self.revision!r} is no revision. Give a branch, a tag or a commit, or leave it empty."
+            problems["revision"] = Problem(
+                "hub.no_revision_name",
+                "{revision!r} is no revision. Give a branch, a tag or a commit, or leave it empty.",
+                revision=self.revision,
             )
         return problems
 

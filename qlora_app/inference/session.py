@@ -191,7 +191,8 @@ class ChatSessions:
         adapter = run.newest_adapter()
         if adapter is None:
             raise UserError(
-                "This run has saved nothing yet. Its first checkpoint comes soon; then you can chat with it."
+                "run.no_checkpoint_to_chat",
+                "This run has saved nothing yet. Its first checkpoint comes soon; then you can chat with it.",
             )
         key = (str(adapter), (adapter / "adapter_model.safetensors").stat().st_mtime_ns)
         with self._lock:

@@ -88,7 +88,12 @@ class Job:
             return kind.model_validate(self._raw_spec())
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-            raise UserError(f"{self.folder / self.spec_file} does not say what is to be done ({wrong}).") from error
+            raise UserError(
+                "job.wrong_spec",
+                "{file} does not say what is to be done ({wrong}).",
+                file=self.folder / self.spec_file,
+                wrong=wrong,
+            ) from error
 
     def _raw_spec(self) -> dict[str, Any]:
         try:

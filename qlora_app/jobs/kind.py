@@ -2,6 +2,7 @@
 
 from typing import Protocol, TypeVar
 
+from ..errors import Problem
 from ..settings import Settings
 from .job import Job
 from .writer import JobWriter
@@ -19,5 +20,5 @@ class Kind(Protocol[OneJob, Writer]):
     def stopped(self, job: OneJob) -> str:
         """The sentence of a job that was stopped: what is kept, and what Resume does."""
 
-    def explain(self, error: BaseException, job: OneJob) -> str:
+    def explain(self, error: BaseException, job: OneJob) -> Problem:
         """The sentence of one that failed: what happened, and what to change."""

@@ -22,7 +22,6 @@ class Folders(Generic[AnyJob]):
     """The job folders below `root`, as jobs of one class. They are found through an index that may be deleted."""
 
     noun = "job"
-    at_work = "is at work"
 
     def __init__(self, root: Path, job: type[AnyJob]) -> None:
         self.root = root
@@ -32,7 +31,7 @@ class Folders(Generic[AnyJob]):
     def get(self, id: str) -> AnyJob:
         """Raises UserError for an id that names no job, and for anything that is not an id."""
         if not JOB_ID.fullmatch(id or "") or not (self.root / id / self._job.spec_file).is_file():
-            raise UserError(f"There is no {self.noun} {id!r}. It may have been deleted.")
+            raise self.not_there(id)
         return self._job(self.root / id)
 
     def list(self) -> builtins.list[AnyJob]:
@@ -47,7 +46,7 @@ class Folders(Generic[AnyJob]):
         """Raises UserError while somebody works on it."""
         job = self.get(id)
         if job.is_alive():
-            raise UserError(f"{id} {self.at_work}. Stop it first.")
+            raise self.at_work(id)
         shutil.rmtree(job.folder)
 
     def _make(self, name: str, write_spec: Callable[[AnyJob], None]) -> AnyJob:
@@ -69,7 +68,15 @@ class Folders(Generic[AnyJob]):
             except FileExistsError:
                 continue
             return folder
-        raise UserError(f"There are {_MOST_OF_A_NAME} {self.noun}s called {stem}. Give this one another name.")
+        raise UserError("job.name_used_up", "There are 999 called {name}. Give this one another name.", name=stem)
+
+    def not_there(self, id: str) -> UserError:
+        """The error of an id that names nothing here."""
+        return UserError("job.not_there", "There is no job {id!r}. It may have been deleted.", id=id)
+
+    def at_work(self, id: str) -> UserError:
+        """The error of whoever would delete what somebody works on."""
+        return UserError("job.at_work", "{id} is at work. Stop it first.", id=id)
 
 
 class JobStore(Folders[Job]):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
+from ..errors import Problem
 from .layers import attention_layers, linear_layers
 from .method import LearningRate, LinearShape, MethodChoices
 
@@ -54,11 +55,14 @@ class AdaloraMethod(MethodChoices):
 
     learning_rate: ClassVar[LearningRate] = LearningRate(5e-4, "the authors' for MNLI")
 
-    def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
+    def problems(self, precision: str, family: str, task: str) -> dict[str, Problem]:
         problems = super().problems(precision, family, task)
         if self.first_rank <= self.rank:
-            problems["method.first_rank"] = (
-                f"From rank {self.first_rank} nothing could be taken away to reach rank {self.rank}. Begin higher."
+            problems["method.first_rank"] = Problem(
+                "method.ranks_not_falling",
+                "From rank {first_rank} nothing could be taken away to reach rank {rank}. Begin higher.",
+                first_rank=self.first_rank,
+                rank=self.rank,
             )
         return problems
 

@@ -7,6 +7,7 @@ tests/methods.
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
+from ..errors import Problem
 from .layers import attention_layers, linear_layers
 from .method import LearningRate, LinearShape, MethodChoices
 
@@ -127,9 +128,16 @@ class HraMethod(PeftMethod):
     families = LINEAR
     precisions = UNPACKED
 
-    def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
+    def problems(self, precision: str, family: str, task: str) -> dict[str, Problem]:
         odd = (
-            {"method.rank": f"{self.rank} reflections would not begin as the base. Take {self.rank + 1}."}
+            {
+                "method.rank": Problem(
+                    "method.odd_reflections",
+                    "{rank} reflections would not begin as the base. Take {even}.",
+                    rank=self.rank,
+                    even=self.rank + 1,
+                )
+            }
             if self.rank % 2
             else {}
         )

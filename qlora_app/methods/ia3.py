@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
+from ..errors import Problem
 from ..formatting import TASK_NAMES
 from .layers import scaled_layers
 from .method import LearningRate, LinearShape, MethodChoices
@@ -69,10 +70,14 @@ class Ia3Method(MethodChoices):
     def option_losses(self) -> tuple[str, ...]:
         return tuple(name for name in ("unlikelihood", "length_normalized") if getattr(self, name))
 
-    def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
+    def problems(self, precision: str, family: str, task: str) -> dict[str, Problem]:
         problems = super().problems(precision, family, task)
         if task and task not in WRITTEN:
-            why = f"In the task {TASK_NAMES[task]} there are no answer options to be read. Set it to 0."
+            why = Problem(
+                "method.no_options_to_read",
+                "In the task {task} there are no answer options to be read. Set it to 0.",
+                task=TASK_NAMES[task],
+            )
             problems |= {f"method.{name}": why for name in self.option_losses}
         return problems
 

@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 
 if TYPE_CHECKING:
     import torch
@@ -39,13 +39,18 @@ def named_layers(model: "PreTrainedModel", wanted: list[str]) -> list[str]:
     """The last names of layers that a person typed. Raises UserError with the real ones where one is not there."""
     there = {name.rpartition(".")[2] for name in linear_layers(model)}
     if strange := [name for name in wanted if name not in there]:
-        raise UserError(no_such_layer(strange, there))
+        raise UserError.of(no_such_layer(strange, there))
     return wanted
 
 
-def no_such_layer(strange: list[str], there: "set[str]") -> str:
+def no_such_layer(strange: list[str], there: "set[str]") -> Problem:
     """The sentence for names that are no layers of a model."""
-    return f"{', '.join(strange)}: the model has no linear layer of this name. It has {', '.join(sorted(there))}."
+    return Problem(
+        "method.unknown_layers",
+        "{names}: the model has no linear layer of this name. It has {there}.",
+        names=", ".join(strange),
+        there=", ".join(sorted(there)),
+    )
 
 
 def scaled_layers(model: "PreTrainedModel") -> tuple[list[str], list[str], list[str]]:
@@ -63,5 +68,11 @@ def scaled_layers(model: "PreTrainedModel") -> tuple[list[str], list[str], list[
 
 def _found(model: "PreTrainedModel", names: list[str], what: str, instead: str) -> list[str]:
     if not names:
-        raise UserError(f"In this {model.config.model_type} model there is {what}. Choose {instead}.")
+        raise UserError(
+            "method.no_such_part",
+            "In this {model_type} model there is {what}. Choose {instead}.",
+            model_type=model.config.model_type,
+            what=what,
+            instead=instead,
+        )
     return names

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
+from ..errors import Problem
 from .layers import attention_layers, named_layers
 from .method import LearningRate, LinearShape, MethodChoices
 
@@ -79,27 +80,34 @@ class LoraMethod(MethodChoices):
     def needs_its_precision(self) -> bool:
         return self.initialisation == "loftq"  # it makes up for what rounding took away, which a whole base still has
 
-    def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
+    def problems(self, precision: str, family: str, task: str) -> dict[str, Problem]:
         problems = super().problems(precision, family, task)
         if self.initialisation == "loftq" and precision not in ("nf4", "fp4"):
-            problems["method.initialisation"] = (
-                f"LoftQ makes up for what rounding to 4 bits takes away, and the base is held in {precision}. "
-                "Choose a base in 4 bits, or another initialisation."
+            problems["method.initialisation"] = Problem(
+                "method.loftq_needs_4_bits",
+                "LoftQ makes up for what rounding to 4 bits takes away, and the base is held in {precision}. Choose "
+                "a base in 4 bits, or another initialisation.",
+                precision=precision,
             )
         if self.weight_decomposed and precision == "int8":
-            problems["method.weight_decomposed"] = (
-                "DoRA cannot measure 8-bit weights on a CPU. Choose a base in 4 or 16 bits."
+            problems["method.weight_decomposed"] = Problem(
+                "method.dora_int8", "DoRA cannot measure 8-bit weights on a CPU. Choose a base in 4 or 16 bits."
             )
         if self.initialisation != "default" and self.weight_decomposed:
-            problems["method.weight_decomposed"] = (
-                "DoRA measures the weights before LoftQ or PiSSA has begun. Choose one of the two."
+            problems["method.weight_decomposed"] = Problem(
+                "method.dora_starts_otherwise",
+                "DoRA measures the weights before LoftQ or PiSSA has begun. Choose one of the two.",
             )
         if self.initialisation == "pissa" and self.dropout:
-            problems["method.dropout"] = (
-                "PiSSA takes away what the adapter began with, which dropout would take away only in part. Set it to 0."
+            problems["method.dropout"] = Problem(
+                "method.pissa_dropout",
+                "PiSSA takes away what the adapter began with, which dropout would take away only in part. Set it to "
+                "0.",
             )
         if self.layers == "named" and not self.layer_names:
-            problems["method.layer_names"] = "Name at least one layer, for example q_proj."
+            problems["method.layer_names"] = Problem(
+                "method.no_layers_named", "Name at least one layer, for example q_proj."
+            )
         return problems
 
     def layers_named(self) -> list[str]:

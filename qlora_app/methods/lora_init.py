@@ -29,8 +29,11 @@ def init_loftq(model: "PeftModel", folder: Path) -> None:
             errors.append(exact.T - rounded)
         if not errors:
             raise UserError(
-                f"{name} has other sizes in {folder.name} than in memory, so LoftQ cannot compare them. "
-                "Choose another initialisation."
+                "method.loftq_sizes",
+                "{name} has other sizes in {folder} than in memory, so LoftQ cannot compare them. Choose another "
+                "initialisation.",
+                name=name,
+                folder=folder.name,
             )
         _set(layer, min(errors, key=lambda error: float(error.norm())))
 
@@ -144,9 +147,11 @@ def _original_weights(folder: Path) -> "Callable[[str], torch.Tensor]":
         wanted = next((key for i in range(len(parts)) if (key := ".".join([*parts[i:], "weight"])) in files), None)
         if wanted is None:
             raise UserError(
-                f"The files of {folder.name} name their weights otherwise than the model does ({name} is not among "
-                f"them), "
-                "so LoftQ cannot compare them. Choose another initialisation."
+                "method.loftq_names",
+                "The files of {folder} name their weights otherwise than the model does ({name} is not among them), "
+                "so LoftQ cannot compare them. Choose another initialisation.",
+                folder=folder.name,
+                name=name,
             )
         with safe_open(files[wanted], "pt") as file:
             return file.get_tensor(wanted).float()

@@ -101,7 +101,10 @@ class MeftMethod(MethodChoices):
         found = stacks(model)
         if len(found) > 1:
             raise UserError(
-                f"MEFT turns one stack of blocks around; a {type(model).__name__} has {len(found)}. Choose LoRA."
+                "method.meft_stacks",
+                "MEFT turns one stack of blocks around; a {model} has {count}. Choose LoRA.",
+                model=type(model).__name__,
+                count=len(found),
             )
         beside_feed_forward(model, self.rank, self.dropout)
         precision, divisor = self._candidates()[0]

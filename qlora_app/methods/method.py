@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..choices import Choices
-from ..errors import UserError
+from ..errors import Problem, UserError
 
 if TYPE_CHECKING:
     import torch
@@ -87,24 +87,35 @@ class MethodChoices(Choices):
 
     # ---- before the start
 
-    def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
+    def problems(self, precision: str, family: str, task: str) -> dict[str, Problem]:
         """What cannot work, before anything is loaded: {dotted setting of the recipe: why, and what would}.
 
         `family` is the model_type of the base, empty where it is not known yet.
         """
         title, problems = self.title(), {}
         if precision not in self.precisions:
-            problems["base_model.precision"] = (
-                f"{title} does not train on a base in {precision}. Choose one of: {', '.join(self.precisions)}."
+            problems["base_model.precision"] = Problem(
+                "method.precision",
+                "{title} does not train on a base in {precision}. Choose one of: {precisions}.",
+                title=title,
+                precision=precision,
+                precisions=", ".join(self.precisions),
             )
         if family and self.families and family not in self.families:
-            problems["method.name"] = (
-                f"{title} is not made for {family} models, only for these: {', '.join(self.families)}. Choose another "
-                f"method."
+            problems["method.name"] = Problem(
+                "method.family",
+                "{title} is not made for {family} models, only for these: {families}. Choose another method.",
+                title=title,
+                family=family,
+                families=", ".join(self.families),
             )
         if task and self.tasks and task not in self.tasks:
-            problems["method.name"] = (
-                f"{title} cannot be trained for {task}, only for these: {', '.join(self.tasks)}. Choose another method."
+            problems["method.name"] = Problem(
+                "method.task",
+                "{title} cannot be trained for {task}, only for these: {tasks}. Choose another method.",
+                title=title,
+                task=task,
+                tasks=", ".join(self.tasks),
             )
         return problems
 
@@ -171,10 +182,11 @@ class MethodChoices(Choices):
         ):  # what the base's files do not hold is learned whole, and kept with the adapter
             if config.is_prompt_learning:
                 raise UserError(
-                    f"{self.title()} learns what stands in front of a text, and this task needs a new head too. "
-                    f"Choose another "
-                    "method.",
-                    {"method.name": "It cannot learn a new head."},
+                    "method.no_new_head",
+                    "{method} learns what stands in front of a text, and this task needs a new head too. Choose "
+                    "another method.",
+                    {"method.name": Problem("method.no_new_head_here", "It cannot learn a new head.")},
+                    method=self.title(),
                 )
             config.modules_to_save = sorted({*(getattr(config, "modules_to_save", None) or []), *new})
         attached = get_peft_model(model, config)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
+from ..errors import Problem
 from .method import LinearShape, MethodChoices
 
 if TYPE_CHECKING:
@@ -85,12 +86,15 @@ tokenizer = AutoTokenizer.from_pretrained("{folder}")
 ```
 """
 
-    def problems(self, precision: str, family: str, task: str) -> dict[str, str]:
+    def problems(self, precision: str, family: str, task: str) -> dict[str, Problem]:
         problems = super().problems(precision, family, task)
         if "base_model.precision" in problems:
-            problems["base_model.precision"] = (
-                f"QA-LoRA rounds the base to {self.bits} bits itself, and in {precision} it would be "
-                "rounded already. Choose 32-bit or 16-bit here."
+            problems["base_model.precision"] = Problem(
+                "method.rounds_itself",
+                "QA-LoRA rounds the base to {bits} bits itself, and in {precision} it would be rounded already. "
+                "Choose 32-bit or 16-bit here.",
+                bits=self.bits,
+                precision=precision,
             )
         return problems
 

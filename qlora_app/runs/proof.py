@@ -5,7 +5,7 @@ A file of an older version lacks some: those have their defaults, and no sentenc
 """
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 Kind = TypeVar("Kind")
 Figures = dict[
@@ -163,9 +163,9 @@ class Proof:
 
 def _made(kind: type[Kind], values: Any) -> Kind:
     known = values if isinstance(values, dict) else {}
-    # type: ignore[arg-type]
-    given = {one.name: known[one.name] for one in fields(kind) if known.get(one.name) is not None}
-    for one in fields(kind):  # type: ignore[arg-type]
+    declared = fields(cast(Any, kind))
+    given = {one.name: known[one.name] for one in declared if known.get(one.name) is not None}
+    for one in declared:
         if is_dataclass(one.type) and one.name in given:
-            given[one.name] = _made(one.type, given[one.name])
+            given[one.name] = _made(cast(type[Any], one.type), given[one.name])
     return kind(**given)

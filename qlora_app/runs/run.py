@@ -110,9 +110,10 @@ class Run(Job):
         choice, known = self.base_model(), (read_json(self.folder / "base.json") or {}).get("weights")
         if known and fingerprint(folder_of(choice)) != known:
             raise UserError(
-                f"The weights of {choice.title} are not those this run was trained on, so its adapter does not fit "
-                f"them any "
-                "more. Bring the old ones back, or start a new run with the same settings."
+                "run.base_changed",
+                "The weights of {title} are not those this run was trained on, so its adapter does not fit them any "
+                "more. Bring the old ones back, or start a new run with the same settings.",
+                title=choice.title,
             )
         return bool(known)
 

@@ -3,6 +3,7 @@
 import builtins
 from pathlib import Path
 
+from ..errors import UserError
 from ..jobs import Job, JobStore
 from ..jobs.store import Folders
 from ..recipe import Recipe
@@ -13,7 +14,6 @@ class RunStore(Folders[Run]):
     """All runs below one folder."""
 
     noun = "run"
-    at_work = "is being trained"
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, Run)
@@ -22,6 +22,14 @@ class RunStore(Folders[Run]):
         """A new folder holding the recipe. Nothing starts until somebody asks the run to."""
         name = recipe.name or f"{recipe.base_model.title.split()[-1]}-{recipe.dataset.title}"
         return self._make(name, lambda run: recipe.save(run.folder / run.spec_file))
+
+    def not_there(self, id: str) -> UserError:
+        """The error of an id that names no run."""
+        return UserError("run.not_there", "There is no run {id!r}. It may have been deleted.", id=id)
+
+    def at_work(self, id: str) -> UserError:
+        """The error of whoever would delete a run that learns."""
+        return UserError("run.being_trained", "{id} is being trained. Stop it first.", id=id)
 
     def every(self) -> builtins.list[Job]:
         """The runs, and the jobs that were made of each: its files of answers."""

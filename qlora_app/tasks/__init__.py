@@ -4,7 +4,7 @@ answers.
 
 from collections.abc import Sequence
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..formatting import TASK_NAMES
 from ..messages import Conversation
 from .chat import Chat
@@ -40,7 +40,8 @@ def task_for(choice: TaskChoice, possible: tuple[str, ...], conversations: Seque
     Automatic takes the first of them that the data can teach. Raises UserError with the reason where nothing fits.
     """
     if choice.name != "auto" and choice.name not in possible:
-        raise _wrong(not_made_for(choice.name, possible))
+        problem = not_made_for(choice.name, possible)
+        raise UserError.of(problem, {"task.name": problem})
     wanted = possible if choice.name == "auto" else (choice.name,)
     reasons = {name: TASKS[name].why_unsuitable(conversations) for name in wanted}
     name = next((name for name, reason in reasons.items() if not reason), None)
@@ -48,7 +49,12 @@ def task_for(choice: TaskChoice, possible: tuple[str, ...], conversations: Seque
         why = "; ".join(
             f"{TASK_NAMES[name]} wants {TASKS[name].example_sentence}, and {reason}" for name, reason in reasons.items()
         )
-        raise _wrong(f"These data cannot teach this model: {why}. Choose other data, or a model that chats.")
+        raise UserError.at(
+            "task.name",
+            "task.data_cannot_teach",
+            "These data cannot teach this model: {why}. Choose other data, or a model that chats.",
+            why=why,
+        )
     return TASKS[name](choice, TASKS[name].labels_of(conversations))
 
 
@@ -64,14 +70,12 @@ def unsuitable_tasks(conversations: Sequence[Conversation]) -> dict[str, str]:
     return {name: task.why_unsuitable(conversations) for name, task in TASKS.items()}
 
 
-def _wrong(sentence: str) -> UserError:
-    return UserError(sentence, {"task.name": sentence})
-
-
-def not_made_for(name: str, possible: tuple[str, ...]) -> str:
+def not_made_for(name: str, possible: tuple[str, ...]) -> Problem:
     """Why a model that is made for the `possible` tasks cannot learn the task `name`."""
     listed = " or ".join(TASK_NAMES[one] for one in possible)
-    return (
-        f"This model is not made for the task {TASK_NAMES[name]}, only for {listed}. Choose one of these, or "
-        f"another model."
+    return Problem(
+        "task.model_not_made_for",
+        "This model is not made for the task {task}, only for {possible}. Choose one of these, or another model.",
+        task=TASK_NAMES[name],
+        possible=listed,
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..messages import Conversation
 from .generate import generate_all
 from .one_answer import one_answer_each
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-NOTHING_TO_LEARN = (
-    "No example has a token to learn from: what comes before the answers is longer than the longest example allowed, "
-    "or "
-    'the model\'s chat template leaves the answers out. Look at the data, or raise "Longest example".'
+NOTHING_TO_LEARN = Problem(
+    "task.nothing_to_learn",
+    "No example has a token to learn from: what comes before the answers is longer than the longest "
+    "example allowed, or the model's chat template leaves the answers out. Look at the data, or raise "
+    '"Longest example".',
 )
 # The style of the Guanaco models, for a model that brings no chat template of its own.
 GUANACO_TEMPLATE = (

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..messages import Conversation
 from .task import Task, in_batches
 from .token_cache import Encoded, TokenCache
@@ -73,7 +73,7 @@ class EncodedExamples(Sequence):
             progress(places[-1] + 1, len(self.conversations))
         self._kept = kept
         if not kept and not may_be_none:
-            raise UserError(self._nothing_left())
+            raise UserError.of(self._nothing_left())
 
     def _note(self, noted: list[NotLearned], place: int) -> None:
         row = self.row_of(place)
@@ -84,12 +84,14 @@ class EncodedExamples(Sequence):
             NotLearned(row, self.task.why_not_learned(self.tokenizer, self.conversations[place], self.max_length))
         )
 
-    def _nothing_left(self) -> str:
+    def _nothing_left(self) -> Problem:
         why = self.left_out[0].reason.rstrip(".") if self.left_out else "there is none"
-        return (
-            f'No example has a token to learn from. The first of {len(self.left_out):,}: {why}. Raise "Longest '
-            f'example", shorten the '
-            "prompts, or choose other data."
+        return Problem(
+            "task.no_example_learned",
+            'No example has a token to learn from. The first of {count:,}: {why}. Raise "Longest example", '
+            "shorten the prompts, or choose other data.",
+            count=len(self.left_out),
+            why=why,
         )
 
     def row_of(self, place: int) -> int:

@@ -57,8 +57,9 @@ class FillMask(Task):
     def prepare(self, tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel | None" = None) -> None:
         if tokenizer.mask_token_id is None:
             raise UserError(
-                "The tokenizer of this model has no token for a blank, so it cannot learn to fill one. Choose another "
-                "task."
+                "task.no_blank_token",
+                "The tokenizer of this model has no token for a blank, so it cannot learn to fill one. Choose "
+                "another task.",
             )
 
     def encode_whole(

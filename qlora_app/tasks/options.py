@@ -26,11 +26,12 @@ def answer_options(conversations: Iterable[Conversation]) -> list[str]:
     answers = sorted({talk[-1]["content"] for talk in without})
     if without and not 2 <= len(answers) <= MOST_OPTIONS:
         raise UserError(
-            f"The losses over answer options need data with 2 to {MOST_OPTIONS} different answers, such as labels or "
-            f"letters; "
-            f"this has {len(answers):,}. Name the column of your data that lists the options, set both losses to 0, "
-            f"or choose "
-            "other data."
+            "task.options_wanted",
+            "The losses over answer options need data with 2 to {most} different answers, such as labels or "
+            "letters; this has {count:,}. Name the column of your data that lists the options, set both losses "
+            "to 0, or choose other data.",
+            most=MOST_OPTIONS,
+            count=len(answers),
         )
     return answers
 

@@ -149,7 +149,9 @@ def measured(
             reported_at = time.monotonic()
     if not lengths.tokens:
         raise UserError(
-            f"None of the examples can be learned from with this model. The first: {lengths.not_learned[0]}"
+            "task.nothing_learned",
+            "None of the examples can be learned from with this model. The first: {first}",
+            first=lengths.not_learned[0],
         )
     yield lengths
 

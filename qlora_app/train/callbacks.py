@@ -191,8 +191,12 @@ class CheckpointCallback(TrainerCallback):
         free = shutil.disk_usage(folder).free
         if free < needed:
             raise UserError(
-                f"The disk is nearly full ({free / 1e6:.0f} MB free, the next checkpoint needs {needed / 1e6:.0f} MB). "
-                f"Everything up to step {state.global_step} is saved: free some space, then press Resume."
+                "run.disk_nearly_full",
+                "The disk is nearly full ({free:.0f} MB free, the next checkpoint needs {needed:.0f} MB). Everything "
+                "up to step {step} is saved: free some space, then press Resume.",
+                free=free / 1000000.0,
+                needed=needed / 1000000.0,
+                step=state.global_step,
             )
 
 

@@ -29,7 +29,7 @@ def settle(out: RunWriter, recipe: Recipe, reporter: MetricsCallback, began: boo
     """
     card = cards_here()[0]
     if wrong := problems(card, recipe.base_model.precision):
-        raise UserError(" ".join(wrong.values()), {f"base_model.{name}": sentence for name, sentence in wrong.items()})
+        raise UserError.of_all({f"base_model.{name}": problem for name, problem in wrong.items()}, " ")
     kept = out.run.computes_in()
     if kept is None:
         kept = (

@@ -4,10 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from ..errors import UserError
-from ..jobs.failures import explain, is_out_of_memory
+from ..errors import Problem
+from ..jobs.failures import is_out_of_memory, known_failure, reason_of
 from ..recipe import Recipe
-from ..runs import Run
 from ..tasks import Task
 from ..tasks.packing import IGNORED
 
@@ -22,16 +21,22 @@ class NotANumber(Exception):
 
     def __init__(self, step: int, loss: float, is_first: bool, cause: Cause = "rate") -> None:
         super().__init__(f"The loss of step {step} is {loss}.")
+        self.step, self.loss = step, loss
         self.is_first, self.cause = is_first, cause
 
 
-def explain_training(error: BaseException, recipe: Recipe | None) -> str:
+def explain_training(error: BaseException, recipe: Recipe | None) -> Problem:
     """One or two sentences for the page: what happened, what to change. The traceback is in the log."""
     if isinstance(error, NotANumber):
-        return f"{error} {_advice(error.cause, recipe)}"
-    if is_out_of_memory(error) and not isinstance(error, UserError):
+        return _not_a_number(error, recipe)
+    if is_out_of_memory(error):
         return _out_of_memory(recipe)
-    return explain(error, Run.program)
+    return known_failure(error) or Problem(
+        "training.failed",
+        "The training program failed with {kind}: {reason}. The log has the details.",
+        kind=type(error).__name__,
+        reason=reason_of(error),
+    )
 
 
 def cause_of(error: NotANumber, task: Task, model: Any, step: Sequence[dict[str, Any]]) -> Cause:
@@ -50,28 +55,51 @@ def _teaches(batch: dict[str, Any]) -> bool:
     return bool((labels != IGNORED).any())
 
 
-def _advice(cause: Cause, recipe: Recipe | None) -> str:
-    if cause == "rows":
-        return (
-            "It is the rows of this step: without any adapter they have no loss either, while others have one. They "
-            "may hold "
-            'nothing to learn, or be longer than the model can compute. Look for them under "Look at the data" and '
-            "leave them out."
+def _not_a_number(error: NotANumber, recipe: Recipe | None) -> Problem:
+    if error.cause == "rows":
+        return Problem(
+            "training.loss_of_rows",
+            "The loss of step {step} is {loss}. It is the rows of this step: without any adapter they have no loss "
+            "either, while others have one. They may hold nothing to learn, or be longer than the model can compute. "
+            'Look for them under "Look at the data" and leave them out.',
+            step=error.step,
+            loss=error.loss,
         )
-    if cause == "method":
-        return (
-            "Nothing was learned before it, so no learning rate is to blame: it is what the method begins with on "
-            "this base. Choose "
-            "another initialisation or method, or fp32 as compute type."
+    if error.cause == "method":
+        return Problem(
+            "training.loss_of_method",
+            "The loss of step {step} is {loss}. Nothing was learned before it, so no learning rate is to blame: it is "
+            "what the method begins with on this base. Choose another initialisation or method, or fp32 as compute "
+            "type.",
+            step=error.step,
+            loss=error.loss,
         )
-    rate = f" (it is {recipe.training.learning_rate:g})" if recipe else ""
-    return f"Lower the learning rate{rate}, or the largest gradient norm, and start again."
+    if recipe is None:
+        return Problem(
+            "training.loss_grew",
+            "The loss of step {step} is {loss}. Lower the learning rate, or the largest gradient norm, and start "
+            "again.",
+            step=error.step,
+            loss=error.loss,
+        )
+    return Problem(
+        "training.loss_of_rate",
+        "The loss of step {step} is {loss}. Lower the learning rate (it is {rate:g}), or the largest gradient norm, "
+        "and start again.",
+        step=error.step,
+        loss=error.loss,
+        rate=recipe.training.learning_rate,
+    )
 
 
-def _out_of_memory(recipe: Recipe | None) -> str:
+def _out_of_memory(recipe: Recipe | None) -> Problem:
     advice = ['a shorter "Longest example"']
     if recipe and recipe.training.gradient_checkpointing != "on":
         advice.append("gradient checkpointing on")
     if recipe and recipe.base_model.precision not in ("nf4", "fp4"):
         advice.append("a 4-bit base")
-    return f"The memory is not enough for this recipe. Try {', '.join(advice)}, or a smaller model."
+    return Problem(
+        "training.out_of_memory",
+        "The memory is not enough for this recipe. Try {advice}, or a smaller model.",
+        advice=", ".join(advice),
+    )

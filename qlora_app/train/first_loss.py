@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..methods.lora_init import weight_of
 
 
@@ -18,30 +18,39 @@ def check_first_loss(model: nn.Module, loss: torch.Tensor, learned: torch.Tensor
         return
     if learned is not None and int(learned) == 0:
         raise UserError(
-            'The examples of the first step have no token to learn from. Raise "Longest example", or look at what is '
-            "learned of each row in the view of the data."
+            "training.no_token_to_learn",
+            'The examples of the first step have no token to learn from. Raise "Longest example", or look at '
+            "what is learned of each row in the view of the data.",
         )
     found = next(broken_tensors(model), None)
     if found is None:
         raise UserError(
-            f"The very first loss is {loss.item()}, though every weight is a number: the model's own arithmetic "
-            f"overflows "
-            f"in {str(model.dtype).removeprefix('torch.')}. A lower learning rate changes nothing: nothing has been "
-            f"learned "
-            "yet. Choose another precision or compute type of the base."
+            "training.first_loss_overflows",
+            "The very first loss is {loss}, though every weight is a number: the model's own arithmetic "
+            "overflows in {dtype}. A lower learning rate changes nothing: nothing has been learned yet. Choose "
+            "another precision or compute type of the base.",
+            loss=loss.item(),
+            dtype=str(model.dtype).removeprefix("torch."),
         )
     name, count, size = found
     if is_learned(model, name):
         raise UserError(
-            f"{count:,} of the {size:,} numbers of {name}, which the adapter has learned, are NaN or infinite. Resume "
-            f"from "
-            "an earlier checkpoint, or start again with a lower learning rate."
+            "training.adapter_not_finite",
+            "{count:,} of the {size:,} numbers of {name}, which the adapter has learned, are NaN or infinite. "
+            "Resume from an earlier checkpoint, or start again with a lower learning rate.",
+            count=count,
+            size=size,
+            name=name,
         )
     raise UserError(
-        f"The weights of the base model are damaged: {count:,} of the {size:,} numbers of {name} are NaN or infinite. "
-        "A lower learning rate changes nothing: nothing has been learned yet. Get the model's files again, or choose "
-        "another model.",
-        {"base_model.id": f"{name} holds NaN or infinite numbers."},
+        "training.base_not_finite",
+        "The weights of the base model are damaged: {count:,} of the {size:,} numbers of {name} are NaN or "
+        "infinite. A lower learning rate changes nothing: nothing has been learned yet. Get the model's "
+        "files again, or choose another model.",
+        {"base_model.id": Problem("training.tensor_not_finite", "{name} holds NaN or infinite numbers.", name=name)},
+        count=count,
+        size=size,
+        name=name,
     )
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..recipe import Recipe
 from ..runs import Run, RunWriter
 from ..runs.checkpoints import newest_complete, set_broken_aside
@@ -53,7 +53,7 @@ def stopped(run: Run) -> str:
     return "Stopped while downloading. What has arrived is kept; Resume goes on there."
 
 
-def explain(error: BaseException, run: Run) -> str:
+def explain(error: BaseException, run: Run) -> Problem:
     """With advice that fits the recipe, as far as that can be read."""
     return explain_training(error, _recipe_of(run))
 

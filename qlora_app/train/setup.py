@@ -181,7 +181,7 @@ def _cache(folder: Path, most_mb: int) -> Callable[[int], TokenCache]:
 def _check_method(recipe: Recipe, family: str, task: Task) -> None:
     """The family of a model of the Hub, and what the data can teach, are known only now."""
     if problems := recipe.method.problems(recipe.base_model.precision, family, task.name):
-        raise UserError(" ".join(problems.values()), problems)
+        raise UserError.of_all(problems, " ")
 
 
 def _may_pack(model: Any, warnings: list[str]) -> bool:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from .. import starter
 from ..choices import Choices, setting
+from ..errors import Problem
 from ..hub import Repository
 from .formats.columns import ColumnMap
 from .formats.known import READABLE
@@ -90,35 +91,58 @@ class DatasetChoice(Choices):
         place = {"split": self.held_out_from} if self.source == "hub" else {"id": self.held_out_from}
         return self.model_copy(update={**place, "held_out_from": "", "fingerprint": ""})
 
-    def problems(self) -> dict[str, str]:
+    def problems(self) -> dict[str, Problem]:
         """What is wrong with this choice, found without opening a file: {setting: sentence}."""
         if self.measured_with and (problem := self._no_held_out()):
             return {"held_out_from": problem}
         if self.source == "starter" and self.id not in starter.DATASETS:
-            return {"id": f"There is no starter dataset {self.id!r}. Choose one of {', '.join(starter.DATASETS)}."}
+            return {
+                "id": Problem(
+                    "dataset.no_starter",
+                    "There is no starter dataset {id!r}. Choose one of {starters}.",
+                    id=self.id,
+                    starters=", ".join(starter.DATASETS),
+                )
+            }
         if self.source == "hub":
             if not self.id:
                 return {
-                    "id": "No data is chosen. Search the Hub for some, or give an id such as "
-                    "databricks/databricks-dolly-15k."
+                    "id": Problem(
+                        "dataset.none_chosen",
+                        "No data is chosen. Search the Hub for some, or give an id such as "
+                        "databricks/databricks-dolly-15k.",
+                    )
                 }
             return self.repository.problems("databricks/databricks-dolly-15k")
         if self.source == "file" and _leads_elsewhere(self.id):
-            return {"id": f"{self.id!r} is no file of the data folder. Upload one, or choose one from the list."}
+            return {"id": _outside_folder(self.id)}
         return {}
 
-    def _no_held_out(self) -> str:
-        """Why `held_out_from` cannot be measured with; empty if nothing speaks against it."""
+    def _no_held_out(self) -> Problem | None:
+        """Why `held_out_from` cannot be measured with; None if nothing speaks against it."""
         if self.source == "hub":
-            same = self.held_out_from == self.split
-            return f"{self.split} is the split that is learned from. Name another one to measure with." if same else ""
+            return self._same_split() if self.held_out_from == self.split else None
         if self.held_out_from == self.id:
-            return "This is the data that is learned from. Name another file to measure with, or leave this empty."
-        return (
-            f"{self.held_out_from!r} is no file of the data folder. Upload one, or choose one from the list."
-            if _leads_elsewhere(self.held_out_from)
-            else ""
+            return Problem(
+                "dataset.held_out_same_file",
+                "This is the data that is learned from. Name another file to measure with, or leave this empty.",
+            )
+        return _outside_folder(self.held_out_from) if _leads_elsewhere(self.held_out_from) else None
+
+    def _same_split(self) -> Problem:
+        return Problem(
+            "dataset.held_out_same_split",
+            "{split} is the split that is learned from. Name another one to measure with.",
+            split=self.split,
         )
+
+
+def _outside_folder(id: str) -> Problem:
+    return Problem(
+        "dataset.outside_folder",
+        "{id!r} is no file of the data folder. Upload one, or choose one from the list.",
+        id=id,
+    )
 
 
 def _leads_elsewhere(id: str) -> bool:

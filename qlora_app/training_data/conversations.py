@@ -40,6 +40,7 @@ from .formats.turns import (
     TwoColumnsFit,
     tidy,
 )
+from .found import label_sentences, unread_sentences
 from .read.rows import Row, RowSource
 from .read.text import WANTED, NotTrainable
 from .store import ArrowConversations, ConversationStore
@@ -52,7 +53,7 @@ _LINKS = "oasst_links"
 # characters of messages that name their parent: nobody knows what belongs together before all are read
 _MOST_LINKED = 200_000_000
 _NEWS = 1000  # rows between two words about how far the reading is
-_MOST_NAMES, _SHOWN_NAMES = 1000, 15  # that are not read: counted, and said
+_MOST_NAMES = 1000  # that are not read: counted
 _MOST_LABELS, _LONGEST_LABEL = 10_000, 200  # different ones that are counted, and how much of each
 _CORRECT = "Correct the file, then upload it again."
 _HOW = (
@@ -334,15 +335,21 @@ def read_file(
             found.add(row, kind_of)
             if limits and found.rows > limits.max_rows:
                 raise UserError(
-                    f"{name} has more than {limits.max_rows:,} rows. Split it, or set QLORA_APP_MAX_ROWS higher."
+                    "dataset.too_many_rows",
+                    "{name} has more than {most:,} rows. Split it, or set QLORA_APP_MAX_ROWS higher.",
+                    name=name,
+                    most=limits.max_rows,
                 )
             if found.linked_characters > _MOST_LINKED:
                 raise UserError(
-                    f"{name} has more than {_MOST_LINKED / 1e6:,.0f} MB of messages that name the one they answer (up "
-                    f"to row "
-                    f"{found.rows:,}), too much to put together here. Split it by its trees, or write each "
-                    f"conversation as one "
-                    "row with `messages`."
+                    "dataset.too_many_linked",
+                    "{name} has more than {most:,.0f} MB of messages that name the one they answer (up to row "
+                    "{rows:,}), "
+                    "too much to put together here. Split it by its trees, or write each conversation as one row with "
+                    "`messages`.",
+                    name=name,
+                    most=_MOST_LINKED / 1000000.0,
+                    rows=found.rows,
                 )
             if progress and found.rows % _NEWS == 0:
                 progress(found.rows, source.share_read())
@@ -367,24 +374,42 @@ def _chosen(name: str, found: _RowsByFormat, kind_of: "FormatDetector") -> str:
     learned.
     """
     if found.doubt:
-        raise AskColumns(f"{name} has {found.doubt}. {_HOW}", "unknown", found.rows, list(kind_of.seen))
+        raise AskColumns(
+            "dataset.format_in_doubt",
+            "{name} has {doubt}. {how}",
+            "unknown",
+            found.rows,
+            list(kind_of.seen),
+            name=name,
+            doubt=found.doubt,
+            how=_HOW,
+        )
     found.join_links()
     if differ := found.differences():
         raise UserError(
-            f"{name} holds files in different formats, which cannot be learned together: {differ}. Choose those of "
-            f"one format, "
-            "or bring all into one."
+            "dataset.formats_differ",
+            "{name} holds files in different formats, which cannot be learned together: {differ}. Choose those "
+            "of one format, or bring all into one.",
+            name=name,
+            differ=differ,
         )
     if kind_of.columns.given and kind_of.seen:
         kind_of.columns.check(name, kind_of.seen)
     unreadable = found.left_out[_UNREADABLE.name]
     if not found.rows:
-        raise NotTrainable(f"{name} is empty: it has no rows. {WANTED}", None, 0)
+        raise NotTrainable(
+            "dataset.no_rows", "{name} is empty: it has no rows. {wanted}", None, 0, name=name, wanted=WANTED
+        )
     if 2 * len(unreadable) > found.rows:
         raise NotTrainable(
-            f"{name} has rows that cannot be read: {_some(unreadable)}. The first: {unreadable[0].reason}. {_CORRECT}",
+            "dataset.rows_unreadable",
+            "{name} has rows that cannot be read: {places}. The first: {reason}. {advice}",
             None,
             found.rows,
+            name=name,
+            places=_some(unreadable),
+            reason=unreadable[0].reason,
+            advice=_CORRECT,
         )
     chosen = found.majority(kind_of.lacking)
     if chosen not in found.used:
@@ -408,27 +433,55 @@ def _nothing_usable(name: str, chosen: str, kind_of: FormatDetector, found: _Row
     has = "has" if chosen in _ASKED else "looks like"
     is_free = kind_of.format == "auto" and kind_of.mapped is None
     if chosen in _ASKED and len(kind_of.seen) > 1 and is_free:
-        return AskColumns(f"{name} {has} {kind.title} ({names}). {_HOW}", chosen, found.rows, list(kind_of.seen))
+        return AskColumns(
+            "dataset.ask_columns",
+            "{name} {has} {title} ({names}). {how}",
+            chosen,
+            found.rows,
+            list(kind_of.seen),
+            name=name,
+            has=has,
+            title=kind.title,
+            names=names,
+            how=_HOW,
+        )
     if kind.read is None and chosen != _LINKS and is_free:
         why_not = ": there is no answer to learn" if chosen in ("unknown", "prompts_only") else ""
         return NotTrainable(
-            f"{name} {has} {kind.title} ({names}), which cannot be trained on{why_not}. {WANTED}", chosen, found.rows
+            "dataset.not_trainable",
+            "{name} {has} {title} ({names}), which cannot be trained on{why_not}. {wanted}",
+            chosen,
+            found.rows,
+            name=name,
+            has=has,
+            title=kind.title,
+            names=names,
+            why_not=why_not,
+            wanted=WANTED,
         )
     forced = f" when it is read as {kind.title}" if kind_of.format != "auto" else ""
     first = found.left_out[chosen][0]
     if is_free and chosen in found.nested:
         return AskColumns(
-            f"{name} has no trainable row as it is: the first is {first}. {_HOW}",
+            "dataset.ask_nested",
+            "{name} has no trainable row as it is: the first is {first}. {how}",
             chosen,
             found.rows,
             list(kind_of.seen),
+            name=name,
+            first=first,
+            how=_HOW,
         )
     return NotTrainable(
-        f"{name} has no trainable row{forced}: there is no answer to learn in any of its {found.rows:,} rows. The "
-        f"first is "
-        f"{first}. {'Let the format be recognised, or choose another.' if forced else _CORRECT}",
+        "dataset.no_trainable_row",
+        "{name} has no trainable row{forced}: there is no answer to learn in any of its {rows:,} rows. The "
+        "first is {first}. {advice}",
         chosen,
         found.rows,
+        name=name,
+        forced=forced,
+        first=first,
+        advice="Let the format be recognised, or choose another." if forced else _CORRECT,
     )
 
 
@@ -444,9 +497,9 @@ def _contents(chosen: str, found: _RowsByFormat, kind_of: FormatDetector, warnin
     sentences = [f"In {_rows(len(rows))} {words} (first: row {rows[0]})." for words, rows in changes.items()]
     notes = [kind.note] if kind.note else []
     if chosen == "classification":
-        notes += _labels_sentence(pile.labels, kind_of.label)
+        notes += label_sentences(pile.labels, kind_of.label)
     notes += [f"In {_rows(count)} {note}." for note, count in found.notes[chosen].items()]
-    notes += _unread_sentences(found.unread[chosen], found.beside_texts.labels() if chosen == "text" else [])
+    notes += unread_sentences(found.unread[chosen], found.beside_texts.labels() if chosen == "text" else [])
     warnings = [*warnings, *_left_out_sentence(found.rows, left_out), *sentences, *notes, *pile.findings.sentences()]
     row = kind_of.first[chosen]
     return FileContents(
@@ -480,47 +533,6 @@ def _of_other_kinds(found: _RowsByFormat, kind: Kind, chosen: str) -> Iterable[L
 
 def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
-
-
-def _unread_sentences(unread: Counter[tuple[str, str]], labels: list[str]) -> list[str]:
-    """Whatever the rows hold beside what is learned, by where it stands. `labels`: columns that could be the label of a
-    text.
-    """
-    places: dict[str, list[str]] = defaultdict(list)
-    for (where, key), count in unread.most_common():
-        places[where].append(f"`{key[:40]}` ({count:,})")
-    hint = [f'If {_either(labels)} is the label to learn, say so under "Columns of your data".'] if labels else []
-    return [_unread_sentence(where, names) for where, names in places.items()] + hint
-
-
-def _unread_sentence(where: str, names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN_NAMES:,} more" if len(names) > _SHOWN_NAMES else ""
-    listed = ", ".join(names[:_SHOWN_NAMES]) + more
-    if not where:
-        return f"Columns that are not read, with the number of rows they stand in: {listed}."
-    if where.startswith("`"):
-        return f"Inside of {where} not read, with the number of rows it stands in: {listed}."
-    return f"Keys of {where} that are not read, with the number of rows they stand in: {listed}."
-
-
-def _either(names: list[str]) -> str:
-    return " or ".join(f"`{name[:40]}`" for name in names[:4])
-
-
-def _labels_sentence(counts: Counter[str], label: str) -> list[str]:
-    """Which labels there are and how many of each; a rare one is hardly learned. `label`: their column, where it was
-    found out.
-    """
-    shown = ", ".join(f"{label[:30]!r} ({count:,})" for label, count in counts.most_common(6))
-    found = [
-        f"`{label[:40]}` is taken for the label of each text, because its values are short and repeat. If it is none, "
-        f"choose the "
-        "format Plain text."
-    ]
-    return [
-        *(found if label else []),
-        f"The label is learned as the answer: {shown}{' and more' if len(counts) > 6 else ''}.",
-    ]
 
 
 def _left_out_sentence(rows: int, left_out: list[LeftOut]) -> list[str]:

@@ -72,7 +72,7 @@ class AnswerFile:
             thread.join(LOOK_EVERY)
             yield _bar(*counts), gr.skip()
         if failed:
-            raise UserError(in_words(failed[0])) from failed[0]
+            raise UserError("answers.failed", "{why}", why=in_words(failed[0])) from failed[0]
         return target
 
 

@@ -242,7 +242,10 @@ class ChatTab:
         """The last message once more, its answers replaced."""
         last = max((i for i, m in enumerate(tuned or []) if m["role"] == "user"), default=None)
         if last is None:
-            raise UserError("There is no message yet to ask again. Write one, or choose one of the examples.")
+            raise UserError(
+                "chat.nothing_to_ask_again",
+                "There is no message yet to ask again. Write one, or choose one of the examples.",
+            )
         yield from self._answer(
             text_of(tuned[last]), chosen, (base or [])[:last], tuned[:last], request, system, thinking, typed=False
         )
@@ -259,7 +262,7 @@ class ChatTab:
         typed: bool = True,
     ) -> Iterator[tuple[Any, ...]]:
         if not message:
-            raise UserError("Write a message first.")
+            raise UserError("chat.no_message", "Write a message first.")
         asked, stop = {"role": "user", "content": message}, threading.Event()
         before, after = answered(base), answered(tuned)
         self._answering[request.session_hash] = stop

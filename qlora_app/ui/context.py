@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..presets import Presets
 from ..runs import Run, RunStore
 from ..settings import Settings
 from ..training_data import DatasetChoice
 
-PRIVATE = "The rows of uploaded data are not shown to visitors."
+PRIVATE = Problem("page.private_rows", "The rows of uploaded data are not shown to visitors.")
 
 
 @dataclass(frozen=True)

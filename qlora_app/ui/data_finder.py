@@ -126,7 +126,7 @@ class DataFinder(HubFinder):
         lists: list[Any] = [*(gr.skip() for _ in NAMES), gr.update(visible=True)]
         try:
             if problems := choice.problems():
-                raise UserError(next(iter(problems.values())))
+                raise UserError.of(next(iter(problems.values())))
             layout = self.layout(choice)
             lists[0] = _list(layout.subsets, choice.subset or layout.subset)
             lists[2] = gr.update(choices=_revisions(layout), value=layout.commit)

@@ -222,7 +222,7 @@ class DataView:
     def _subject(self, recipe: Recipe) -> Subject:
         """Raises UserError for a model that is not here, or data that cannot be read or shown."""
         if not self.page.may_show(recipe.dataset):
-            raise UserError(PRIVATE)
+            raise UserError.of(PRIVATE)
         examples, folder = examples_of(recipe.dataset, self.page.settings.data), folder_of(recipe.base_model)
         facts, when = facts_of_folder(folder), (folder / "tokenizer.json").stat().st_mtime_ns
         model = recipe.base_model
@@ -280,7 +280,7 @@ def _number(event: gr.EventData, name: str) -> int:
     """What came with a click; anybody may send anything."""
     text = str((event._data or {}).get(name, ""))
     if not text.isdecimal() or len(text) > 9:
-        raise UserError("There is no such example.")
+        raise UserError("dataset.no_such_example", "There is no such example.")
     return int(text)
 
 

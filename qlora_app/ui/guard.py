@@ -16,13 +16,15 @@ from urllib.parse import urlsplit
 
 import gradio as gr
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..settings import PREFIX, Settings
 
-DEMONSTRATION = (
-    "This is a demonstration: look at the runs and talk to their models. Nothing can be trained, uploaded or deleted "
-    "here; "
-    f"run your own copy for that. If this one is yours, set {PREFIX}USER and {PREFIX}PASSWORD and log in."
+DEMONSTRATION = Problem(
+    "page.demonstration",
+    "This is a demonstration: look at the runs and talk to their models. Nothing can be trained, "
+    "uploaded or deleted here; run your own copy for that. If this one is yours, set {prefix}USER and "
+    "{prefix}PASSWORD and log in.",
+    prefix=PREFIX,
 )
 WHY_NOT = "Training is switched off: this is a demonstration, open to everybody."
 HERE = ("127.0.0.1", "localhost", "::1")
@@ -49,7 +51,7 @@ def changes(handler: Callable) -> Callable:
 def _marked(handler: Callable, changing: bool) -> Callable:
     def allow(owner: Any) -> None:
         if changing and not owner.page.may_change:
-            raise UserError(DEMONSTRATION)
+            raise UserError.of(DEMONSTRATION)
 
     @functools.wraps(handler)
     def once(self: Any, *values: Any) -> Any:

@@ -69,7 +69,7 @@ class HubFinder:
         """A click on a hit as a choice of the Hub; what comes from the browser must be an id."""
         chosen = choice(source="hub", id=str((event._data or {}).get(self.kind, ""))[:200])
         if problems := chosen.problems():
-            raise UserError(problems["id"])
+            raise UserError.of(problems["id"])
         return chosen
 
     def known(self, id: str, revision: str) -> Any:

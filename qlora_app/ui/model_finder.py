@@ -98,7 +98,7 @@ class ModelFinder(HubFinder):
         try:
             found = facts_of(model, self._token())
         except UserError as error:
-            raise UserError(str(error), {"base_model": str(error)}) from error
+            raise UserError.of(error.problem, {"base_model": error.problem}) from error
         self.remember(model.id, model.revision, found)
         return found
 
@@ -110,7 +110,8 @@ class ModelFinder(HubFinder):
             and model.folder not in local_models(self.page.settings.models)
         ):
             raise UserError(
-                "Visitors choose a folder from the list; others of this machine are not looked into for them."
+                "model.folder_not_offered",
+                "Visitors choose a folder from the list; others of this machine are not looked into for them.",
             )
 
     def _model(self, values: Sequence[Any]) -> ModelChoice:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.components import Component
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..hardware_fit import (
     asks_for,
     by_size,
@@ -80,7 +80,7 @@ class PresetPicker:
         try:
             recipe = Recipe.from_dict(self.page.presets.read(path))
         except UserError as error:
-            named = UserError(str(error).replace(str(path), path.name), error.problems)
+            named = UserError.of(_without_folder(error.problem, path), error.problems)
             return [
                 gr.skip(),
                 self.tab.problem_words(named, f"{path.name} cannot be loaded:"),
@@ -157,3 +157,12 @@ class PresetPicker:
             else "No preset does."
         )
         return f'<p class="warning" role="status">It does not fit this machine. {offer}</p>'
+
+
+def _without_folder(problem: Problem, path: Path) -> Problem:
+    """Visitors need not see where the file lies."""
+    values = {
+        name: value.replace(str(path), path.name) if isinstance(value, str) else value
+        for name, value in problem.values.items()
+    }
+    return Problem(problem.code, problem.template, **values)

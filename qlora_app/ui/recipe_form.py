@@ -25,7 +25,7 @@ from ..choices import (
     value_at,
     variant_of,
 )
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..presets import Presets
 from ..recipe import EFFORTS, Recipe
 from ..settings import Settings
@@ -162,12 +162,12 @@ class RecipeForm:
         except UserError as error:
             places = {name: self.place(name, given[METHOD]) for name in error.problems}
             problems = {
-                place: "Nothing is entered here. It needs a number."
+                place: Problem("form.number_missing", "Nothing is entered here. It needs a number.")
                 if given.get(place, 0) is None
                 else error.problems[name]
                 for name, place in places.items()
             }
-            raise UserError(str(error), problems) from error
+            raise UserError.of(error.problem, problems) from error
 
     def place(self, name: str, method: str = "") -> str:
         """The control that shows a setting's mistake: of a method's settings that of the chosen one, or of any."""

@@ -130,7 +130,9 @@ class RunsTab:
         run = self.page.store.get(id)
         adapter = run.newest_adapter()
         if adapter is None:
-            raise UserError("This run has saved nothing yet. The adapter is there after its first checkpoint.")
+            raise UserError(
+                "run.nothing_saved", "This run has saved nothing yet. The adapter is there after its first checkpoint."
+            )
         packed = self._folder / f"{run.id}-{adapter.name}.zip"
         beside = packed.with_suffix(f".{uuid4().hex}")  # two may download the same at once
         with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -341,7 +341,7 @@ class TrainTab:
                 ).name
             self.check_method(recipe, facts.config.get("model_type", ""), task)
             if self.view.learns_nothing(recipe):
-                raise UserError(NOTHING_TO_LEARN, {MAX_LENGTH: NOTHING_TO_LEARN})
+                raise UserError.of(NOTHING_TO_LEARN, {MAX_LENGTH: NOTHING_TO_LEARN})
         except UserError as error:
             alert, fold = self.mistakes(error)
             return alert, gr.skip(), fold
@@ -361,12 +361,9 @@ class TrainTab:
         except NotHere:
             pass  # the worker looks when it has downloaded it
         except UserError as error:
-            problems = {f"method.{name}": str(error) for name in method.option_losses}
+            problems = {f"method.{name}": error.problem for name in method.option_losses}
         if problems:
-            raise UserError(
-                " ".join(dict.fromkeys(problems.values())),
-                {self.form.place(n, method.name): w for n, w in problems.items()},
-            )
+            raise UserError.of_all({self.form.place(n, method.name): w for n, w in problems.items()}, " ")
 
     def _pinned(self, recipe: Recipe) -> Recipe:
         """The recipe as the run keeps it, its data looked at; data of the Hub that is not here yet is downloaded by the

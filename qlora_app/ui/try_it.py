@@ -76,9 +76,13 @@ class TryIt:
         """What both make of it; the text stays in its box."""
         text, run = (text or "").strip()[:LONGEST_TEXT], self.page.store.get(chosen)
         if not text:
-            raise UserError("Write a text first.")
+            raise UserError("chat.no_text", "Write a text first.")
         if run.task().name == "fill_mask" and not has_blank(text):
-            raise UserError(f"There is no blank in this sentence. Write {BLANK} where a word is missing.")
+            raise UserError(
+                "chat.no_blank",
+                "There is no blank in this sentence. Write {blank} where a word is missing.",
+                blank=BLANK,
+            )
         yield '<p class="quiet" role="status">Thinking…</p>'
         session = self.page.sessions.get(run)
         yield pictures(session, text)

@@ -160,8 +160,10 @@ class AdaptedModel(nn.Module):
             {*tensors} ^ {*here} | {name for name in {*tensors} & {*here} if tensors[name].shape != here[name].shape}
         ):
             raise UserError(
-                f"The saved adapter does not fit this model and these settings: {', '.join(wrong[:3])}. "
-                "Use the base and the settings it was trained with."
+                "method.adapter_does_not_fit",
+                "The saved adapter does not fit this model and these settings: {wrong}. Use the base and the "
+                "settings it was trained with.",
+                wrong=", ".join(wrong[:3]),
             )
         for name, tensor in tensors.items():
             here[name].copy_(tensor)

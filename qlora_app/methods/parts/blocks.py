@@ -25,8 +25,10 @@ def stacks(model: nn.Module) -> list[nn.ModuleList]:
     ]
     if not found:
         raise UserError(
-            f"No list of transformer blocks was found in a {type(model).__name__}, and this method works on them. "
-            "Choose LoRA, which needs none."
+            "method.no_blocks",
+            "No list of transformer blocks was found in a {model}, and this method works on them. Choose LoRA, "
+            "which needs none.",
+            model=type(model).__name__,
         )
     return found
 
@@ -38,6 +40,7 @@ def feed_forward(block: nn.Module) -> nn.Module:
             if name == known or (known == "DenseReluDense" and name.endswith(".DenseReluDense")):
                 return part
     raise UserError(
-        f"The feed-forward part of a {type(block).__name__} was not found, and this method works on it. "
-        "Choose LoRA, which needs none."
+        "method.no_feed_forward",
+        "The feed-forward part of a {block} was not found, and this method works on it. Choose LoRA, which needs none.",
+        block=type(block).__name__,
     )

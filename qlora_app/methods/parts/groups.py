@@ -165,9 +165,20 @@ def quantize_blocks(model: nn.Module, bits: int, group: int) -> None:
     sizes = {layer.weight.shape[0 if isinstance(layer, Conv1D) else 1] for layer in layers.values()}
     if odd := sorted(size for size in sizes if size % group or size % 8):
         fitting = [str(smaller) for smaller in (8, 16, 32, 64, 128) if all(size % smaller == 0 for size in sizes)]
+        if not fitting:
+            raise UserError(
+                "method.no_group_fits",
+                "Groups of {group} do not fit this model: it has layers of {inputs} inputs. No group size fits; choose "
+                "LoRA.",
+                group=group,
+                inputs=", ".join(map(str, odd)),
+            )
         raise UserError(
-            f"Groups of {group} do not fit this model: it has layers of {', '.join(map(str, odd))} inputs. "
-            + (f"Groups of {', '.join(fitting)} would." if fitting else "No group size fits; choose LoRA.")
+            "method.group_does_not_fit",
+            "Groups of {group} do not fit this model: it has layers of {inputs} inputs. Groups of {fitting} would.",
+            group=group,
+            inputs=", ".join(map(str, odd)),
+            fitting=", ".join(fitting),
         )
     for name, layer in layers.items():
         parent, _, child = name.rpartition(".")
@@ -242,7 +253,12 @@ def open_merged(folder: Path) -> nn.Module:
     _, unknown = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False, assign=True)
     model.tie_weights()
     if unknown or (missing := [name for name, p in model.named_parameters() if p.is_meta]):
-        raise UserError(f"{folder.name} does not hold this model whole: {', '.join((unknown or missing)[:3])}.")
+        raise UserError(
+            "method.base_not_whole",
+            "{name} does not hold this model whole: {layers}.",
+            name=folder.name,
+            layers=", ".join((unknown or missing)[:3]),
+        )
     return model.eval()
 
 
@@ -256,8 +272,10 @@ def take_merged(model: nn.Module, folder: Path) -> None:
         for part in ("qweight", "scales"):
             if not torch.equal(saved[f"{name}.{part}"].to(base.qweight.device), getattr(base, part)):
                 raise UserError(
-                    f"The codes of {name} are not those this adapter was merged into: the base model has changed. "
-                    "Bring the old one back, or train again."
+                    "method.base_changed",
+                    "The codes of {name} are not those this adapter was merged into: the base model has changed. Bring "
+                    "the old one back, or train again.",
+                    name=name,
                 )
         layer.merged_zeros = saved[f"{name}.zeros"].to(base.zeros.device)
         layer.merged_adapters = list(layer.active_adapters)

@@ -115,8 +115,9 @@ class Turn(nn.Module):
         made = self.block(hidden, *call[0], **call[1])
         if not isinstance(made, torch.Tensor):
             raise UserError(
-                f"A {type(self.block).__name__} returns more than its hidden states and cannot be turned around. "
-                f"Choose LoRA."
+                "method.not_reversible",
+                "A {block} returns more than its hidden states and cannot be turned around. Choose LoRA.",
+                block=type(self.block).__name__,
             )
         return made
 

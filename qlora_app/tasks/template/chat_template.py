@@ -74,8 +74,10 @@ class ChatTemplate:
         if not made.answers or made.answers[-1].turn != len(asked) - 1:
             why = next(iter(made.problems.values()), "it writes no answer")
             raise UserError(
-                f"The model's chat template leaves no place for an answer: {why}. Choose another model, or another "
-                f"template."
+                "template.no_place",
+                "The model's chat template leaves no place for an answer: {why}. Choose another model, or another "
+                "template.",
+                why=why,
             )
         end = made.answers[-1].start
         return Rendering(made.text[:end], [span for span in made.contents if span[1] <= end], made.answers[:-1])

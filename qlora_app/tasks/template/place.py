@@ -65,9 +65,10 @@ class Placer:
         if len(other) != len(text):
             begins = message["content"][:80]
             raise UserError(
-                f"The model's chat template changes a text that spells a control token, {begins!r}, so that it cannot "
-                f"be told "
-                "what people wrote. Leave the token out of the data."
+                "template.control_token",
+                "The model's chat template changes a text that spells a control token, {token!r}, so that it cannot "
+                "be told what people wrote. Leave the token out of the data.",
+                token=begins,
             )
         return [found.span() for found in re.finditer(f"{_NOBODYS}+", other)]
 

@@ -81,8 +81,11 @@ class Renderer:
         except (jinja2.TemplateError, TypeError, ValueError, KeyError) as error:
             begins = next((message["content"] for message in messages if message.get("content")), "")
             raise UserError(
-                f"The model's chat template refuses a conversation that begins {begins[:80]!r}: {error}. "
-                "Templates often want user and assistant in turn, and some no system text."
+                "template.refuses",
+                "The model's chat template refuses a conversation that begins {begins!r}: {error}. Templates often "
+                "want user and assistant in turn, and some no system text.",
+                begins=begins[:80],
+                error=error,
             ) from error
 
     def opening(self, messages: Sequence[ChatMessage], thinking: bool = False, tools: Tools = None) -> str:

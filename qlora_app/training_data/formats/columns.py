@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ...choices import Choices, setting
-from ...errors import UserError
+from ...errors import Problem, UserError
 from ...messages import MOST_OPTIONS, Message
 from ..read.text import NotTrainable
 from .chat_turns import turns_of
@@ -19,8 +19,8 @@ _PLACE = re.compile(r"\{([^{}]+)\}")
 class AskColumns(NotTrainable):
     """A file that can be learned from once a person says which of its `columns` (the names in the file) is what."""
 
-    def __init__(self, message: str, format: str, rows: int, columns: list[str]) -> None:
-        super().__init__(message, format, rows)
+    def __init__(self, code: str, template: str, format: str, rows: int, columns: list[str], /, **values: Any) -> None:
+        super().__init__(code, template, format, rows, **values)
         self.columns = columns
 
 
@@ -64,43 +64,58 @@ class ColumnMap(Choices):
         there = {one.strip().lower(): one for one in seen}
         shown = ", ".join(repr(one[:30]) for one in list(there.values())[:8])
         problems = {
-            setting: f"{name} has no column {column!r}. It has {shown}."
+            setting: Problem(
+                "columns.not_there",
+                "{name} has no column {column!r}. It has {columns}.",
+                name=name,
+                column=column,
+                columns=shown,
+            )
             for column, setting in self.names.items()
             if not {column, column.partition(".")[0]} & there.keys()
         }
         if self.given and not (self.answer or self.label or self.messages):
-            problems["answer"] = (
+            problems["answer"] = Problem(
+                "columns.none_to_learn",
                 "No column is named to learn from. Name the one that answers, the label, or the one of whole "
-                "conversations."
+                "conversations.",
             )
         if self.options and (self.messages or not (self.prompt or self.template)):
-            problems["options"] = (
-                "Options need a column that asks and one that answers. Name these too, or leave the options out."
+            problems["options"] = Problem(
+                "columns.options_alone",
+                "Options need a column that asks and one that answers. Name these too, or leave the options out.",
             )
         problems |= self._passed_over()
         if self.template and not _PLACE.search(self.template):
-            problems["template"] = (
-                f"{self.template!r} names no column. Write names in braces, for example {{title}} {{body}}."
+            problems["template"] = Problem(
+                "columns.template_names_none",
+                "{template!r} names no column. Write names in braces, for example {{title}} {{body}}.",
+                template=self.template,
             )
         if problems:
-            raise UserError(
-                "\n".join(problems.values()), {f"dataset.columns.{setting}": text for setting, text in problems.items()}
-            )
+            raise UserError.of_all({f"dataset.columns.{setting}": text for setting, text in problems.items()})
 
-    def _passed_over(self) -> dict[str, str]:
+    def _passed_over(self) -> dict[str, Problem]:
         """What would not be read, because something else that is named takes its place."""
         problems = {}
         if self.prompt and self.template:
-            problems["prompt"] = (
-                f"The question is composed already, so {self.prompt!r} would not be read. Leave one of the two out."
+            problems["prompt"] = Problem(
+                "columns.prompt_passed_over",
+                "The question is composed already, so {prompt!r} would not be read. Leave one of the two out.",
+                prompt=self.prompt,
             )
         if self.label and self.answer:
-            problems["label"] = (
-                f"{self.answer!r} answers and {self.label!r} is the label, and only one of them can be learned."
+            problems["label"] = Problem(
+                "columns.two_to_learn",
+                "{answer!r} answers and {label!r} is the label, and only one of them can be learned.",
+                answer=self.answer,
+                label=self.label,
             )
         if self.input and not (self.prompt or self.template):
-            problems["input"] = (
-                f"{self.input!r} is put behind a question, and no column asks. Name the one that does, or leave it out."
+            problems["input"] = Problem(
+                "columns.input_alone",
+                "{input!r} is put behind a question, and no column asks. Name the one that does, or leave it out.",
+                input=self.input,
             )
         return problems
 

@@ -96,14 +96,21 @@ def _in_folder(folder: Path, name: str) -> list[Path]:
     )
     if links := [one for one in inside if one.is_symlink()]:
         raise UserError(
-            f"{name} holds a link ({links[0].name}), and links are not followed. Copy the file it leads to into the "
-            f"folder."
+            "dataset.link_in_folder",
+            "{name} holds a link ({link}), and links are not followed. Copy the file it leads to into the folder.",
+            name=name,
+            link=links[0].name,
         )
     files = [
         one for one in inside if one.is_file() and _may_be_data(one.name) and one.name.lower().endswith(tuple(ENDINGS))
     ]
     if not files:
-        raise UserError(f"{name} holds no data file (one that ends in {', '.join(ENDINGS)}). Choose another folder.")
+        raise UserError(
+            "dataset.no_file_in_folder",
+            "{name} holds no data file (one that ends in {endings}). Choose another folder.",
+            name=name,
+            endings=", ".join(ENDINGS),
+        )
     return files
 
 
@@ -150,14 +157,18 @@ def _most_bytes(path: Path, limits: Settings | None) -> float:
 
 def _too_large(name: str, most: float) -> UserError:
     return UserError(
-        f"{name} is too large: it unpacks to more than {most / 1e6:,.0f} MB, the limit for an archive of its size. "
-        f"Upload a "
-        "part of it, or set QLORA_APP_MAX_UNPACKED_MB and QLORA_APP_MAX_UNPACKED_RATIO higher."
+        "archive.too_large",
+        "{name} is too large: it unpacks to more than {most:,.0f} MB, the limit for an archive of its size. "
+        "Upload a part of it, or set QLORA_APP_MAX_UNPACKED_MB and QLORA_APP_MAX_UNPACKED_RATIO higher.",
+        name=name,
+        most=most / 1000000.0,
     )
 
 
 def _damaged(name: str) -> UserError:
-    return UserError(f"{name} is a damaged archive. Pack it again, or upload the file inside.")
+    return UserError(
+        "archive.damaged", "{name} is a damaged archive. Pack it again, or upload the file inside.", name=name
+    )
 
 
 def _data_files(path: Path, name: str) -> list[zipfile.ZipInfo]:
@@ -169,18 +180,28 @@ def _data_files(path: Path, name: str) -> list[zipfile.ZipInfo]:
         raise _damaged(name) from error
     if any(one.filename.startswith(("xl/", "word/", "ppt/", "[Content_Types]")) for one in members):
         raise UserError(
-            f"{name} is an Excel workbook or another office document. Save it as CSV (UTF-8) and upload that."
+            "dataset.office_document",
+            "{name} is an Excel workbook or another office document. Save it as CSV (UTF-8) and upload that.",
+            name=name,
         )
     if any(_is_unsafe(one) for one in members):
         raise UserError(
-            f"{name} is an archive with a path that leads outside of it, or with a link. It was not opened. Pack it "
-            f"again."
+            "archive.leads_outside",
+            "{name} is an archive with a path that leads outside of it, or with a link. It was not opened. Pack "
+            "it again.",
+            name=name,
         )
     if any(one.flag_bits & 1 for one in members):
-        raise UserError(f"{name} is an archive with a password. Pack it again without one.")
+        raise UserError(
+            "archive.password", "{name} is an archive with a password. Pack it again without one.", name=name
+        )
     data = [one for one in members if _may_be_data(one.filename)]
     if not data:
-        raise UserError(f"{name} is an empty archive: it has no rows. Pack the data file into it, or upload that.")
+        raise UserError(
+            "archive.empty",
+            "{name} is an empty archive: it has no rows. Pack the data file into it, or upload that.",
+            name=name,
+        )
     return sorted(data, key=lambda one: one.filename)
 
 

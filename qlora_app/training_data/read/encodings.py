@@ -121,7 +121,12 @@ def find_encoding(content: Content, head: bytes, glance: bool = False, wanted: s
         if encoding == "utf-8-sig" and found.is_nearly:
             return Encoding(encoding, "replace", [_broken_places(name, "UTF-8", found)])
         problem = f"not valid {encoding}" if marked else "it contains zero bytes"
-        raise UserError(f"{name} is not readable text ({problem}). Save it as UTF-8, then upload it again.")
+        raise UserError(
+            "dataset.broken_text",
+            "{name} is not readable text ({problem}). Save it as UTF-8, then upload it again.",
+            name=name,
+            problem=problem,
+        )
     found = _scan(content, "utf-8", glance, _ENOUGH if wanted == "auto" else 0)
     if not found.bad:
         return Encoding("utf-8", "strict", [])
@@ -142,9 +147,10 @@ def _recognised(content: Content, first: int, glance: bool) -> Encoding:
     encoding = _guess(sample)
     if encoding is None:
         raise UserError(
-            f"{content.name} is not readable text: it is neither UTF-8 nor in an encoding that can be recognised. "
-            f"Save it as "
-            "UTF-8, then upload it again."
+            "dataset.unknown_encoding",
+            "{name} is not readable text: it is neither UTF-8 nor in an encoding that can be recognised. Save it "
+            "as UTF-8, then upload it again.",
+            name=content.name,
         )
     if glance:
         return Encoding(encoding, "replace", [])

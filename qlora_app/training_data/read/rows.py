@@ -112,13 +112,15 @@ class _FileRows:
         )
 
     def _refusal(self, found: str, advice: str) -> UserError:
-        return UserError(f"{self.name} {found}. {advice}")
+        return UserError("dataset.broken_rows", "{name} {found}. {advice}", name=self.name, found=found, advice=advice)
 
     def _structure(self, file: TextIO) -> Callable[[TextIO], Iterator[Found]]:
         """By the first two lines with something on them."""
         first, second = (_next_line(file) for _ in range(2))
         if not first:
-            raise NotTrainable(f"{self.name} is empty: it has no rows. {WANTED}", None, 0)
+            raise NotTrainable(
+                "dataset.no_rows", "{name} is empty: it has no rows. {wanted}", None, 0, name=self.name, wanted=WANTED
+            )
         if first[0] == "[":
             return self._lines if second and first[-1] == "]" and _decode(first)[1] is None else self._array
         if first[0] not in '{"':

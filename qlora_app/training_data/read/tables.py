@@ -92,7 +92,10 @@ def read_table(file: TextIO, name: str, layout: Layout) -> Iterator[Found]:
             if cells and cells[-1].endswith(_END):
                 if len(cells) > 1 or cells[0] != _END:
                     raise UserError(
-                        f"{name} has a quote that opens on line {line} and never closes. Close it, then upload again."
+                        "dataset.open_quote",
+                        "{name} has a quote that opens on line {line} and never closes. Close it, then upload again.",
+                        name=name,
+                        line=line,
                     )
             elif not header and layout.has_names:
                 header = _header(cells, name)
@@ -102,7 +105,11 @@ def read_table(file: TextIO, name: str, layout: Layout) -> Iterator[Found]:
             line = records.line_num + 1 + layout.skipped
     except csv.Error as error:
         raise UserError(
-            f"{name} cannot be read from line {line} on ({error}). Put texts with line ends in quotes."
+            "dataset.broken_table",
+            "{name} cannot be read from line {line} on ({error}). Put texts with line ends in quotes.",
+            name=name,
+            line=line,
+            error=error,
         ) from error
 
 
@@ -144,7 +151,9 @@ def read_parquet(file: BinaryIO, name: str) -> Iterator[Found]:
                 yield None, row, None
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise UserError(
-            f"{name} is a damaged Parquet file, or one of a kind that cannot be read. Download or save it again."
+            "dataset.damaged_parquet",
+            "{name} is a damaged Parquet file, or one of a kind that cannot be read. Download or save it again.",
+            name=name,
         ) from error
 
 
@@ -154,7 +163,10 @@ def _header(cells: list[str], name: str) -> list[str]:
     for one, times in names.most_common(1):
         if times > 1:
             raise UserError(
-                f"{name} has two columns named {one[:30]!r}. Rename one of them; the first line holds the names."
+                "dataset.same_columns",
+                "{name} has two columns named {column!r}. Rename one of them; the first line holds the names.",
+                name=name,
+                column=one[:30],
             )
     return header if names else []
 

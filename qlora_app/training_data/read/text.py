@@ -1,6 +1,7 @@
 """What kind of file the bytes are, whatever its name says: text, or something to refuse in plain words."""
 
 import re
+from typing import Any
 
 from ...errors import UserError
 from .archives import Content
@@ -37,8 +38,8 @@ class NotTrainable(UserError):
     rows.
     """
 
-    def __init__(self, message: str, format: str | None, rows: int) -> None:
-        super().__init__(message)
+    def __init__(self, code: str, template: str, format: str | None, rows: int, /, **values: Any) -> None:
+        super().__init__(code, template, rows=rows, **values)
         self.format, self.rows = format, rows
 
 
@@ -50,23 +51,39 @@ def refuse_other_kinds(content: Content) -> bytes:
     with content.open() as file:
         head = file.read(_HEAD)
     if not head.strip(b" \t\r\n\xef\xbb\xbf") and len(head) < _HEAD:
-        raise NotTrainable(f"{name} is empty: it has no rows ({len(head)} bytes). {WANTED}", None, 0)
+        raise NotTrainable(
+            "dataset.empty_file",
+            "{name} is empty: it has no rows ({bytes} bytes). {wanted}",
+            None,
+            0,
+            name=name,
+            bytes=len(head),
+            wanted=WANTED,
+        )
     for magic, kind, advice in _MAGIC:
         if head.startswith(magic):
-            raise UserError(f"{name} is {kind}. {advice}")
+            raise UserError("dataset.other_kind", "{name} is {kind}. {advice}", name=name, kind=kind, advice=advice)
     if _PICKLE.match(head):
         raise UserError(
-            f"{name} is a Python pickle, which could run a program when it is opened, so it never is. {_AS_JSONL}"
+            "dataset.pickle",
+            "{name} is a Python pickle, which could run a program when it is opened, so it never is. {advice}",
+            name=name,
+            advice=_AS_JSONL,
         )
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:200].lower()
     if start.startswith(b"version https://git-lfs"):
         size = re.search(rb"size (\d{1,15})\b", head)
         real = f" to {int(size[1]):,} bytes" if size else ""
         raise UserError(
-            f"{name} is a Git LFS pointer{real}, not the data itself. Run `git lfs pull`, or download the real file."
+            "dataset.lfs_pointer",
+            "{name} is a Git LFS pointer{size}, not the data itself. Run `git lfs pull`, or download the real file.",
+            name=name,
+            size=real,
         )
     if _MARKUP.match(start):
         raise UserError(
-            f"{name} is a web page (HTML or XML), not a dataset. Download it again; it probably needs a login."
+            "dataset.web_page",
+            "{name} is a web page (HTML or XML), not a dataset. Download it again; it probably needs a login.",
+            name=name,
         )
     return head

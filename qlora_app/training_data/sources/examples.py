@@ -71,7 +71,8 @@ def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
     """
     problems = choice.problems()
     if problems:
-        raise UserError(next(iter(problems.values())), {f"dataset.{field}": text for field, text in problems.items()})
+        at_settings = {f"dataset.{field}": problem for field, problem in problems.items()}
+        raise UserError.of(next(iter(problems.values())), at_settings)
     return _starter_examples(choice) if choice.source == "starter" else _own_examples(choice, data_folder)
 
 
@@ -106,8 +107,13 @@ def _read(choice: DatasetChoice, data_folder: Path) -> FileContents:
     try:
         return read_cached(files_of(choice, data_folder), data_folder, choice, limits)
     except OSError as error:
-        sentence = f"{choice.title} cannot be read ({error.strerror}). Change its permissions, or choose other data."
-        raise UserError(sentence, {"dataset.id": sentence}) from error
+        raise UserError.at(
+            "dataset.id",
+            "dataset.not_readable",
+            "{name} cannot be read ({reason}). Change its permissions, or choose other data.",
+            name=choice.title,
+            reason=error.strerror,
+        ) from error
 
 
 def _read_held_out(choice: DatasetChoice, data_folder: Path) -> FileContents:
@@ -120,7 +126,9 @@ def _read_held_out(choice: DatasetChoice, data_folder: Path) -> FileContents:
             name.startswith("dataset.columns.") for name in error.problems
         ):  # it has others, which may be known ones
             return _read_held_out(choice.model_copy(update={"columns": ColumnMap()}), data_folder)
-        raise UserError(f"Held-out data: {error}", {"dataset.held_out_from": str(error)}) from error
+        raise UserError(
+            "dataset.held_out_wrong", "Held-out data: {error}", {"dataset.held_out_from": error.problem}, error=error
+        ) from error
 
 
 def _with_held_out_data(
@@ -132,12 +140,14 @@ def _with_held_out_data(
     known, aside = set(tested), sample_positions(tested, choice.split_seed)
     rest = [place for place, key in enumerate(keys_of(data)) if key not in known]
     if not rest:
-        sentence = (
-            f"Every row of {choice.title} also stands in {name}, which is only measured with: nothing is left to "
-            f"learn from. "
-            "Choose another."
+        raise UserError.at(
+            "dataset.held_out_from",
+            "dataset.all_held_out",
+            "Every row of {name} also stands in {held_out}, which is only measured with: nothing is left to learn "
+            "from. Choose another.",
+            name=choice.title,
+            held_out=name,
         )
-        raise UserError(sentence, {"dataset.held_out_from": sentence})
     learned = {data.numbers[place] for place in rest}
     lines = {
         int(number): int(line) for number, line in zip(data.numbers, data.lines, strict=True) if number not in learned

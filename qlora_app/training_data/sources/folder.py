@@ -49,8 +49,12 @@ def import_file(
         size = sum(one.stat().st_size for one in paths)
         if size > limits.max_upload_mb * 1_000_000:
             raise UserError(
-                f"{shown} is too large: {size / 1e6:,.1f} MB, and the limit is {limits.max_upload_mb:,} MB. "
-                "Upload a part of it, or set QLORA_APP_MAX_UPLOAD_MB higher."
+                "dataset.too_large",
+                "{name} is too large: {size:,.1f} MB, and the limit is {most:,} MB. Upload a part of it, or set "
+                "QLORA_APP_MAX_UPLOAD_MB higher.",
+                name=shown,
+                size=size / 1000000.0,
+                most=limits.max_upload_mb,
             )
         data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         copy, digest = _copy(paths[0], data_folder) if len(paths) == 1 else _copy_all(paths, data_folder)
@@ -72,7 +76,12 @@ def import_file(
 
 
 def _not_saved(shown: str, error: OSError) -> UserError:
-    return UserError(f"{shown} could not be saved ({error.strerror or error}). Make room for it, then upload it again.")
+    return UserError(
+        "dataset.not_saved",
+        "{name} could not be saved ({reason}). Make room for it, then upload it again.",
+        name=shown,
+        reason=error.strerror or error,
+    )
 
 
 def import_files(
@@ -95,7 +104,7 @@ def import_files(
 def import_text(text: str, data_folder: Path, limits: Settings = Settings()) -> str:
     """The same for text that was pasted: what it is, rows or prose, is recognised as in a file."""
     if not text.strip():
-        raise UserError("There is no text yet. Paste some: rows as JSON or CSV, or plain text.")
+        raise UserError("dataset.no_text", "There is no text yet. Paste some: rows as JSON or CSV, or plain text.")
     with tempfile.TemporaryDirectory(prefix="guanaco-workshop-") as folder:
         file = Path(folder) / PASTED
         file.write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
@@ -142,19 +151,22 @@ def place_of(choice: DatasetChoice, data_folder: Path) -> Path:
         if one.is_relative_to(data_folder) and one != data_folder and one.is_symlink()
     ]
     if links:
-        sentence = (
-            f"{choice.title} is reached through a link ({links[-1].name}), and links are not followed. Copy it "
-            f"into the data folder."
+        raise UserError.at(
+            "dataset.id",
+            "dataset.reached_through_link",
+            "{name} is reached through a link ({link}), and links are not followed. Copy it into the data folder.",
+            name=choice.title,
+            link=links[-1].name,
         )
-    elif place.exists():
-        return place
-    else:
-        sentence = (
-            f"{choice.title} is not in the data folder. Upload it, or choose other data; on the command line name a "
-            f"file by its "
-            "path, for example dataset.id=./my-rows.jsonl."
+    if not place.exists():
+        raise UserError.at(
+            "dataset.id",
+            "dataset.not_in_folder",
+            "{name} is not in the data folder. Upload it, or choose other data; on the command line name a file by its "
+            "path, for example dataset.id=./my-rows.jsonl.",
+            name=choice.title,
         )
-    raise UserError(sentence, {"dataset.id": sentence})
+    return place
 
 
 def fingerprint_of(place: Path) -> str:

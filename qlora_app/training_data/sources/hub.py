@@ -116,8 +116,11 @@ class HubDataset:
         if not found:
             kinds = sorted({PurePosixPath(name).suffix for name in self.files} - {"", ".md", ".gitattributes"})
             raise UserError(
-                f"{self.id} holds no file of a kind that is read here ({', '.join(ENDINGS)}); it has "
-                f"{', '.join(kinds[:_SHOWN]) or 'none'}. Choose another dataset."
+                "dataset.no_file_on_hub",
+                "{id} holds no file of a kind that is read here ({endings}); it has {kinds}. Choose another dataset.",
+                id=self.id,
+                endings=", ".join(ENDINGS),
+                kinds=", ".join(kinds[:_SHOWN]) or "none",
             )
         return found
 
@@ -135,10 +138,16 @@ class HubDataset:
 
 def _missing(what: str, id: str, name: str, there: Any) -> UserError:
     names = list(there)
-    sentence = (
-        f"{id} has no {what} {name!r}. It has {', '.join(names[:_SHOWN])}{' and more' if len(names) > _SHOWN else ''}."
+    more = " and more" if len(names) > _SHOWN else ""
+    return UserError.at(
+        f"dataset.{what}",
+        "dataset.part_not_there",
+        "{id} has no {what} {name!r}. It has {names}.",
+        id=id,
+        what=what,
+        name=name,
+        names=", ".join(names[:_SHOWN]) + more,
     )
-    return UserError(sentence, {f"dataset.{what}": sentence})
 
 
 def search_data(words: str, token: str | None = None, limit: int = 20) -> list[Hit]:
@@ -179,9 +188,11 @@ def look_up(choice: DatasetChoice, token: str | None = None, revisions: bool = F
         refs = _revisions(choice.id, token) if revisions else {}
         if (script := f"{choice.id.rpartition('/')[2]}.py") in files:
             raise UserError(
-                f"{choice.id} is read by a program of its author ({script}), and such a program is never run here. "
-                f"Look for a "
-                "copy of it in Parquet files: often it is its revision refs/convert/parquet."
+                "dataset.wants_program",
+                "{id} is read by a program of its author ({program}), and such a program is never run here. Look for "
+                "a copy of it in Parquet files: often it is its revision refs/convert/parquet.",
+                id=choice.id,
+                program=script,
             )
         if info.gated and files:
             _check_access(repository, info.sha or "", next(iter(files)), token)
@@ -238,7 +249,11 @@ def _splits(layout: HubDataset, config: dict[str, Any]) -> dict[str, list[str]]:
                 for some in (*patterns.values(), [str(config.get("data_dir") or "")])
                 for one in some
             ):
-                raise UserError(f"The card of {layout.id} names files outside of it. Do not use this dataset.")
+                raise UserError(
+                    "dataset.card_outside",
+                    "The card of {id} names files outside of it. Do not use this dataset.",
+                    id=layout.id,
+                )
             found = DataFilesDict.from_patterns(patterns, base_path=inside, allowed_extensions=ENDINGS)
         except (FileNotFoundError, ValueError, TypeError):  # nothing fits, or the card makes no sense
             return {}
@@ -286,7 +301,8 @@ def fetch_data(
         except HubUnavailable:
             raise
         except UserError as error:
-            raise UserError(str(error), {"dataset.held_out_from": str(error)} if error.problems else {}) from error
+            problems = {"dataset.held_out_from": error.problem} if error.problems else {}
+            raise UserError.of(error.problem, problems) from error
     return pinned, warning
 
 
@@ -323,9 +339,10 @@ def paths_of(choice: DatasetChoice, data_folder: Path) -> Sequence[Path]:
     if part := kept(choice, data_folder):
         return part.paths
     raise NotHere(
-        f"{choice.id} is not on this machine yet. It is downloaded when the training starts, or now if you want to "
-        f"look at it "
-        "first."
+        "dataset.not_here",
+        "{id} is not on this machine yet. It is downloaded when the training starts, or now if you want to "
+        "look at it first.",
+        id=choice.id,
     )
 
 

@@ -1,0 +1,93 @@
+"""A file of questions scored, in a terminal."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ..evaluate import EVALUATORS, Evaluation
+from ..evaluate.questions import questions_for, questions_with_answers
+from ..inference.answerer import SessionAnswerer
+from ..runs import Run
+from ..settings import Settings
+from ..tasks.task import Task, same_answer
+from ..training_data import DatasetChoice
+from .asking import open_session
+
+
+def score(
+    run: Run,
+    file: Path,
+    *,
+    evaluator: str,
+    base: bool,
+    limit: int | None,
+    misses: int,
+    limits: Settings,
+    screen: Console,
+    told: DatasetChoice | None = None,
+) -> dict[str, Any]:
+    """Ask everything that the rows of a file ask, greedily, and compare with each assistant turn.
+
+    Returns {run, file, base, evaluator, questions, exact, share, interval, figures, left_out, out_of_reach, seconds,
+    misses: [{question, expected, answer}]}; `share` is the evaluator's figure with its 95 % `interval`, `out_of_reach`
+    are questions that are longer than the model reads together with their answer, and were not asked.
+    """
+    data = questions_with_answers(run, file, limits, told)
+    session = open_session(run, screen)
+    began = time.monotonic()
+    questions = questions_for(session, run, file, data, told, limit)
+    answerer = SessionAnswerer(session, "base" if base else run.id, base)
+    with screen.status("") as line:
+
+        def show(done: int, of: int) -> None:
+            line.update(f"{done:,} of {of:,} questions answered")
+
+        evaluation = EVALUATORS[evaluator]().run(answerer, questions.asked, show)
+    return {
+        "run": run.id,
+        "file": str(file),
+        "base": base,
+        **_in_figures(evaluation, evaluator),
+        "figures": _task_figures(session.task, evaluation),
+        "left_out": questions.left_out,
+        "out_of_reach": questions.out_of_reach,
+        "seconds": round(time.monotonic() - began, 1),
+        "misses": [_miss(row) for row in map(asdict, evaluation.misses[:misses])],
+    }
+
+
+def _in_figures(evaluation: Evaluation, name: str) -> dict[str, Any]:
+    figure = evaluation.figures[name]
+    return {
+        "evaluator": name,
+        "questions": figure.questions,
+        "exact": sum(same_answer(row.answer, row.expected) for row in evaluation.rows),
+        "share": figure.value,
+        "interval": [round(figure.low, 4), round(figure.high, 4)],
+    }
+
+
+def _task_figures(task: Task, evaluation: Evaluation) -> dict[str, float]:
+    answers = [row.answer for row in evaluation.rows]
+    return task.scores(answers, [row.expected for row in evaluation.rows])
+
+
+def _miss(row: dict[str, Any]) -> dict[str, str]:
+    return {name: row[name] for name in ("question", "expected", "answer")}
+
+
+def show_score(result: dict[str, Any], base: bool, name: str) -> None:
+    """What `score` returns, in words."""
+    who = "The base" if base else "The adapter"
+    low, high = result["interval"]
+    print(
+        f"{who} answered {result['exact']:,} of {result['questions']:,} questions of {name} word for word: "
+        f"{result['exact'] / result['questions']:.1%}"
+    )
+    title = EVALUATORS[result["evaluator"]].title
+    print(f"{title}: {result['share']:.1%} (95 % interval from {low:.1%} to {high:.1%}).")
+    for miss in result["misses"]:
+        print(f"\n  asked     {miss['question']}\n  expected  {miss['expected']}\n  answered  {miss['answer']}")
