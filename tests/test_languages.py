@@ -61,6 +61,9 @@ ELSEWHERE = (
 # text, but nothing the page says: for a developer, a library, a refused request, a field the form has not, a style
 OTHER_PROSE = {
     "A handler of the page failed",
+    "Another worker is at",
+    "its lock was let go",
+    "s to write",
     "The disk is full",
     "out of memory",
     "not enough memory",

@@ -427,8 +427,9 @@ import re, sys, torch
 from pathlib import Path
 folder = sys.argv[1]
 names = {}
-exec(re.search(r"```python\\n(.*?)```", Path(folder, "README.md").read_text(), re.S)[1].replace("path/to/this/folder",
-folder), names) ids = torch.tensor([names["tokenizer"]("Where does Mira live?")["input_ids"]])
+code = re.search(r"```python\\n(.*?)```", Path(folder, "README.md").read_text(), re.S)[1]
+exec(code.replace("path/to/this/folder", folder), names)
+ids = torch.tensor([names["tokenizer"]("Where does Mira live?")["input_ids"]])
 with torch.no_grad():
     torch.save(names["model"](input_ids=ids).logits, Path(folder, "logits.pt"))
 """

@@ -132,19 +132,19 @@ class Job:
 
     def _without_worker(self, stored: AnyStatus) -> AnyStatus:
         if self.launch_file.is_alive():
-            return replace(stored, state="starting", sentence=self.loading_words)
+            return replace(stored, state="starting", sentence=self.loading_words())
         if not self.launch_file.exists():
             sentence = "It was taken out of the queue before it began. Resume starts it."
             return replace(stored, state="stopped", sentence=sentence)
-        sentence = f"{self.program} ended without a word. {self.resume_hint()} The log has its last lines."
-        return replace(stored, state="interrupted", sentence=sentence)
+        return replace(stored, state="interrupted", sentence=self.interrupted_words())
 
-    program: ClassVar[str] = "The program"
-    loading_words: ClassVar[str] = "Loading the program."
+    def loading_words(self) -> str:
+        """The sentence of a job whose worker is on its way."""
+        return "Loading the program."
 
-    def resume_hint(self) -> str:
-        """A sentence: what Resume does now."""
-        return "Resume goes on with it."
+    def interrupted_words(self) -> str:
+        """The sentence of a job whose worker is gone."""
+        return "The program ended without a word. Resume goes on with it. The log has its last lines."
 
     def _stored_status(self, kind: type[AnyStatus]) -> AnyStatus:
         values = read_json(self.folder / "status.json") or {}

@@ -49,8 +49,6 @@ class Run(Job):
     """A job that trains. Reading needs no lock."""
 
     spec_file: ClassVar[str] = "recipe.yaml"
-    program: ClassVar[str] = "The training program"
-    loading_words: ClassVar[str] = "Loading the training program."
 
     @property
     def adapter(self) -> Path:
@@ -145,11 +143,13 @@ class Run(Job):
         """The state as it is now: what the worker said, corrected by whether a worker lives."""
         return self._corrected(RunStatus)
 
-    def resume_hint(self) -> str:
+    def loading_words(self) -> str:
+        return "Loading the training program."
+
+    def interrupted_words(self) -> str:
         saved = newest_complete(self.checkpoints, deep=False)
-        if saved is None:
-            return "Resume starts it again."
-        return f"Resume goes on from step {saved.name.rpartition('-')[2]}."
+        hint = f"Resume goes on from step {saved.name.rpartition('-')[2]}." if saved else "Resume starts it again."
+        return f"The training program ended without a word. {hint} The log has its last lines."
 
     def metrics(self, after: int = 0) -> tuple[list[dict[str, Any]], int]:
         """(rows logged since byte `after`, offset for the next call). A half-written last line waits for the next

@@ -24,6 +24,7 @@ from qlora_app.methods import METHODS, changed_layers, parameter_checksums
 from qlora_app.methods.card import HEADINGS, RATE, card
 from qlora_app.methods.claims import FAMILIES, claims
 from qlora_app.methods.method import PRECISIONS, LinearShape
+from qlora_app.preflight import check_here
 from qlora_app.recipe import Recipe
 from qlora_app.tasks.chat import Chat
 from tests.methods.tiny import FAMILIES as TINY
@@ -246,16 +247,16 @@ def test_adding_a_method_touches_two_files(toyshop):
         f"training.{name}"
         for name in ("max_steps=2", "samples=0", "scored_questions=2", "measured_examples=2", "max_length=64")
     ]
-    recipe = toyshop("assignments").recipe_from("starter", ["method.wiggle=5", "method.name=toy", *quick], settings)
+    recipe = toyshop("overrides").recipe_from("starter", ["method.wiggle=5", "method.name=toy", *quick], settings)
     assert recipe.method.wiggle == 5
-    assert "method.name=toy" in toyshop("assignments").command_for(recipe, toyshop("presets").Presets())
+    assert "method.name=toy" in toyshop("overrides").command_for(recipe, toyshop("presets").Presets())
     with gr.Blocks():
         form = toyshop("ui.recipe_form").RecipeForm(settings)
         form.build_model(), form.build_data(), form.build_rest()
     assert form.read(form.show(recipe)) == recipe and "method[toy].wiggle" in form.controls
     card, *seen = form.choose_method("toy")
     assert "layer norms alone" in card and [group.visible for group in seen].count(True) == 1
-    assert toyshop("fitting").fit(recipe)[0]
+    assert toyshop("hardware_fit").fit(recipe)[0]
     run = toyshop("runs").RunStore(settings.runs).create(recipe)
     assert toyshop("worker").main(run.folder) == 0, run.status().sentence
     assert json.loads((run.adapter / "proof.json").read_text())["update"]["zero_layers"] == 0
@@ -265,6 +266,5 @@ def test_what_bears_no_second_computing_is_planned_and_refused_so():
     planned = Recipe(method={"name": "prefix"}, training={"gradient_checkpointing": "auto"})
     assert not is_checkpointed(planned, 7_000_000_000, "cuda")
     assert is_checkpointed(Recipe(training={"gradient_checkpointing": "auto"}), 7_000_000_000, "cuda")
-    with pytest.raises(UserError) as caught:
-        Recipe.from_dict({"method": {"name": "prefix"}, "training": {"gradient_checkpointing": "on"}})
-    assert "second time" in caught.value.problems["training.gradient_checkpointing"]
+    wanted = Recipe.from_dict({"method": {"name": "prefix"}, "training": {"gradient_checkpointing": "on"}})
+    assert "second time" in check_here(wanted)["training.gradient_checkpointing"]
