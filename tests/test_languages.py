@@ -41,6 +41,7 @@ from tests.test_page import PROOF, event, make_run, page, poll, store, workshop 
 PACKAGE = Path(__file__).parent.parent / "qlora_app"
 # Files whose texts the page never shows: the command line, programs of their own, what only a terminal or a file gets.
 ELSEWHERE = (
+    "jobs/index.py",
     "__main__.py",
     "overrides.py",
     "cli/",
