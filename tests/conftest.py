@@ -1,6 +1,5 @@
 """What several tests use: a home of their own, and short real runs on the starter."""
 
-import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -15,6 +14,16 @@ import pytest
 
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
+from tests.fixtures.hub import hub, llama, server, talk, tiny
+from tests.fixtures.jobs import hold, write_status
+from tests.fixtures.page import page, workshop
+from tests.fixtures.speeds import (
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_generate_tests,
+    pytest_runtest_call,
+    pytest_terminal_summary,
+)
 
 PATIENCE = 240  # seconds; a busy machine must not make a test fail
 
@@ -46,20 +55,6 @@ def short_recipe(**training) -> Recipe:
 
 
 @pytest.fixture
-def hold():
-    """Makes this process the worker of jobs until the test ends: hold(job) is the job's writer."""
-    with contextlib.ExitStack() as held:
-        yield lambda job: held.enter_context(job.hold())
-
-
-def write_status(job: Any, status: Any) -> None:
-    """As a worker that says it and lets go."""
-    with job.hold() as out:
-        out.status = status
-        out.write_status()
-
-
-@pytest.fixture
 def home(tmp_path, monkeypatch):
     """QLORA_APP_HOME for this test, in this process and in the workers it starts."""
     monkeypatch.setenv("QLORA_APP_HOME", str(tmp_path))
@@ -79,9 +74,9 @@ def train_tab(settings: Any, supervisor: Any = None) -> Any:
     from qlora_app.ui.run_card import RunCards
     from qlora_app.ui.train_tab import TrainTab
 
-    page = AppContext(settings, RunStore(settings.home / "runs"), supervisor=supervisor, sessions=None)
+    context = AppContext(settings, RunStore(settings.home / "runs"), supervisor=supervisor, sessions=None)
     with gr.Blocks():
-        tab = TrainTab(page, RunCards(page))
+        tab = TrainTab(context, RunCards(context))
         tab.build()
     return tab
 

@@ -18,7 +18,7 @@ from qlora_app import hardware, starter
 from qlora_app.errors import UserError
 from qlora_app.hardware_fit import fit
 from qlora_app.methods import METHODS
-from qlora_app.methods.card import HEADINGS, card
+from qlora_app.methods.card import HEADINGS
 from qlora_app.presets import Presets
 from qlora_app.recipe import EFFORTS, Recipe
 from qlora_app.runs import RunStatus
@@ -36,7 +36,7 @@ from qlora_app.ui.language import (
     translated,
 )
 from qlora_app.ui.translate import STANDING, in_every_language
-from tests.test_page import PROOF, event, make_run, page, poll, store, workshop  # noqa: F401  fixtures
+from tests.fixtures.page import PROOF, event, make_run, poll
 
 PACKAGE = Path(__file__).parent.parent / "qlora_app"
 # Files whose texts the page never shows: the command line, programs of their own, what only a terminal or a file gets.
@@ -56,7 +56,18 @@ ELSEWHERE = (
     "tasks/claims.py",
     *(
         f"starter/{name}.py"
-        for name in ("corpus", "instructions", "pretrain", "report", "tokenizer", "wordings", "world")
+        for name in (
+            "corpus",
+            "instructions",
+            "orders",
+            "pretrain",
+            "report",
+            "school",
+            "talk",
+            "tokenizer",
+            "wordings",
+            "world",
+        )
     ),
 )
 # text, but nothing the page says: for a developer, a library, a refused request, a field the form has not, a style
@@ -97,6 +108,7 @@ OTHER_PROSE = {
     "A starter dataset (helper",
     "sheet ",
     "python -m qlora_app",
+    "arXiv ",  # who wrote a paper, which stands on a card as it is
 }
 
 
@@ -202,7 +214,7 @@ def known_words() -> set[tuple[str, str]]:
     texts = [text for path in PACKAGE.rglob("*.py") for text in written(path)]
     texts += [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.js")]
     texts += [words for name in Presets().names() for words in (Presets().load(name).name, Presets().load(name).note)]
-    texts += [text for method in METHODS for part in card(method) for text in part]
+    texts += [text for method in METHODS for part in method.card.sections(method.learning_rate) for text in part]
     return {pair for text in texts for pair in pairs(text)}
 
 
@@ -241,7 +253,7 @@ def labels_of(field):
     return (field.json_schema_extra or {}).get("labels", {}).values()
 
 
-def test_what_is_declared_has_a_translation(workshop, language):  # noqa: F811
+def test_what_is_declared_has_a_translation(workshop, language):
     texts = [*EFFORTS.values(), *run_card.STATES.values(), *recipe_form.SECTIONS.values()]
     for field in workshop.train.form.fields.values():
         texts += [field.title, field.description, *labels_of(field)]
@@ -254,14 +266,12 @@ def test_what_is_declared_has_a_translation(workshop, language):  # noqa: F811
 
 
 def test_every_card_has_a_translation(language):
-    texts = [text for method in METHODS for heading, text in card(method) if heading != "Paper"] + [
-        "What it does",
-        *HEADINGS.values(),
-    ]
+    cards = [method.card.sections(method.learning_rate) for method in METHODS]
+    texts = [text for card in cards for heading, text in card if heading != "Paper"] + [*HEADINGS.values()]
     assert [text for text in texts if language.say(text) is None] == []
 
 
-def test_what_stands_on_the_page_has_a_translation(workshop, language):  # noqa: F811
+def test_what_stands_on_the_page_has_a_translation(workshop, language):
     examples = {"my-style", "qwen 0.6b", "{title}\n{body}"}
     standing = [
         text
@@ -445,7 +455,7 @@ def in_german():
     LocalContext.request.reset(token)
 
 
-def test_names_and_answers_stay_as_they_were_written(workshop, store, in_german):  # noqa: F811
+def test_names_and_answers_stay_as_they_were_written(workshop, store, in_german):
     run = make_run(
         store,
         name="Start training",
@@ -474,7 +484,7 @@ def answer_of(demo, handler, output, *values):
     return dict(zip(called.outputs, called.fn(*values), strict=True))[output]
 
 
-def test_what_handlers_raise_is_german_too(workshop, in_german):  # noqa: F811
+def test_what_handlers_raise_is_german_too(workshop, in_german):
     demo = workshop.build()
     in_every_language(demo)
     called = next(e for e in demo.fns.values() if getattr(e.fn, "__wrapped__", None) == workshop.runs.open)
@@ -484,7 +494,7 @@ def test_what_handlers_raise_is_german_too(workshop, in_german):  # noqa: F811
     assert caught.value.title == "Das ging nicht"
 
 
-def test_what_the_form_holds_is_nobody_s_to_translate(workshop, store, in_german):  # noqa: F811
+def test_what_the_form_holds_is_nobody_s_to_translate(workshop, store, in_german):
     make_run(store, name="Start", state="running", sentence=RunStatus("queued").sentence)
     demo = workshop.build()
     in_every_language(demo)
