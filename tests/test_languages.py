@@ -49,7 +49,6 @@ ELSEWHERE = (
     "launch/",
     "doctor.py",
     "settings.py",
-    "train/__main__.py",
     "train/card.py",
     "methods/card.py",
     "methods/claims.py",
