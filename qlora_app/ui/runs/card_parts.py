@@ -7,12 +7,13 @@ from html import escape
 from typing import Any, NamedTuple
 
 from ...formatting import duration, left, loss_figure
+from ...jobs import ACTIVE, State
 from ...recipe import Recipe
-from ...runs import Run, Status
+from ...runs import Run, RunStatus
 from ...runs.proof_words import Line, proof_lines
 from ...runs.recipes import recipe_of
 
-STATES = {
+STATES: dict[State, str] = {
     "queued": "Waiting",
     "starting": "Starting",
     "running": "Training",
@@ -25,7 +26,7 @@ STATES = {
 LONGEST_SHOWN = 400  # characters of an answer
 SENTENCE_ENDS = (".", "!", "?", "…", ".”", "!”", "?”", '."', '!"', '?"', ")")
 NO_FIGURE = "\N{EN DASH}"
-MOVING = ("queued", "starting", "running", "stopping")
+MOVING: tuple[State, ...] = ("queued", *ACTIVE)
 
 
 def title_of(run: Run) -> str:
@@ -34,7 +35,7 @@ def title_of(run: Run) -> str:
     return recipe.title if recipe else run.id
 
 
-def head(run: Run, recipe: Recipe | None, status: Status, changed: Sequence[str] = ()) -> str:
+def head(run: Run, recipe: Recipe | None, status: RunStatus, changed: Sequence[str] = ()) -> str:
     """The state and what was noticed on the way; `changed` says that its data is another one by now."""
     title = recipe.title if recipe else run.id
     dot = "live" if status.state in MOVING else status.state
@@ -62,7 +63,7 @@ class Tile(NamedTuple):
     remark: str = ""
 
 
-def tiles(status: Status) -> str:
+def tiles(status: RunStatus) -> str:
     """The figures under the bar."""
     if status.loss is None and not status.step:
         return ""
@@ -80,7 +81,7 @@ def tiles(status: Status) -> str:
     return "".join(f"<div><dt>{one.name}</dt><dd>{one.value} <small>{one.remark}</small></dd></div>" for one in shown)
 
 
-def actions(run: Run, status: Status, may_change: bool) -> str:
+def actions(run: Run, status: RunStatus, may_change: bool) -> str:
     """What the visitor can do with this run now, as buttons; the script turns a click into an event of the same
     name.
     """
@@ -177,7 +178,7 @@ def _figure(value: float | None, formatted: Callable[[float], str]) -> str:
     return NO_FIGURE if value is None else formatted(value)
 
 
-def announcement(status: Status) -> str:
+def announcement(status: RunStatus) -> str:
     """The state in one line, for a screen reader."""
     word = STATES.get(status.state, status.state)
     if status.step and status.total and status.loss is not None:

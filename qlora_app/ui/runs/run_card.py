@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypedDict
 import gradio as gr
 
 from ...errors import UserError
+from ...jobs import State
 from ...runs import Run
 from ...runs.recipes import recipe_of
 from ...training_data import changed_since
@@ -57,7 +58,7 @@ When the owner of this demonstration trains one, you can watch it and talk to it
 class Facts(TypedDict):
     """What the script of the card does with a run, beside showing its parts."""
 
-    state: str
+    state: State
     live: bool  # does anything move?
     total: int  # steps
     progress: float | None  # share that is done
@@ -106,7 +107,7 @@ class RunCards:
     @changes
     def stop_run(self, event: gr.EventData) -> None:
         """It saves what it has learned and ends."""
-        self.page.store.get(run_id(event)).ask("stop")
+        self.page.store.get(run_id(event)).request("stop")
 
     @changes
     def resume_run(self, event: gr.EventData) -> None:
