@@ -4,7 +4,7 @@ Each has a code, which names one meaning for good ("dataset.too_large": the room
 and the values its sentence is filled with: programs ask for the code, another language for code and values.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from typing_extensions import Self  # in typing from Python 3.11 on
@@ -71,7 +71,24 @@ class UserError(Exception):
         different = list(dict.fromkeys(problems.values()))
         if len(different) == 1:
             return cls.of(different[0], problems)
-        return cls("recipe.several_wrong", "{sentences}", problems, sentences=between.join(different))
+        return cls("recipe.several_wrong", "{sentences}", problems, sentences=joined(different, between))
+
+
+def joined(problems: Sequence[Problem], between: str) -> Problem:
+    """Several as one text that knows each of them; `between`: a comma, a space or a line end."""
+    *before, last = problems
+    text = last
+    for problem in reversed(before):
+        text = _pair(problem, between, text)
+    return text
+
+
+def _pair(first: Problem, between: str, rest: Problem) -> Problem:
+    if between == "\n":
+        return Problem("list.lines", "{first}\n{rest}", first=first, rest=rest)
+    if between == " ":
+        return Problem("list.sentences", "{first} {rest}", first=first, rest=rest)
+    return Problem("list.words", "{first}, {rest}", first=first, rest=rest)
 
 
 def _plain(value: Any) -> Any:

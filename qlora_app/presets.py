@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .choices import merged
-from .errors import UserError
+from .errors import Problem, UserError
 from .recipe import Recipe, read_yaml
 
 SHIPPED = Path(__file__).parent.parent / "presets"
@@ -38,8 +38,11 @@ class Presets:
         if name in self.names():  # nothing else is ever joined to a folder
             return (self.own if self.own and self.is_own(name) else SHIPPED) / f"{name}.yaml"
         near = difflib.get_close_matches(str(name), self.names(), n=1)
-        hint = f"Do you mean {near[0]}?" if near else f"There are: {', '.join(self.names())}."
+        hint = Problem("preset.near", "Do you mean {name}?", name=near[0]) if near else self._all_named()
         raise UserError("preset.unknown", "There is no preset {name!r}. {hint}", name=name, hint=hint)
+
+    def _all_named(self) -> Problem:
+        return Problem("preset.all_named", "There are: {names}.", names=", ".join(self.names()))
 
     def load(self, name: str) -> Recipe:
         """The recipe of a preset. Raises UserError naming what is wrong with it."""

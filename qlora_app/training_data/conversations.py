@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..messages import STRUCTURE, Conversation
 from ..settings import Settings
 from .checks import Findings
@@ -55,10 +55,13 @@ _MOST_LINKED = 200_000_000
 _NEWS = 1000  # rows between two words about how far the reading is
 _MOST_NAMES = 1000  # that are not read: counted
 _MOST_LABELS, _LONGEST_LABEL = 10_000, 200  # different ones that are counted, and how much of each
-_CORRECT = "Correct the file, then upload it again."
-_HOW = (
+_CORRECT = Problem("advice.correct_the_file", "Correct the file, then upload it again.")
+_CHOOSE_FORMAT = Problem("advice.choose_format", "Let the format be recognised, or choose another.")
+_NO_COLUMNS = Problem("dataset.no_columns", "no columns")
+_HOW = Problem(
+    "advice.name_columns",
     'Say under "Columns of your data" which column asks and which one answers; on the command line that is '
-    "dataset.columns.prompt=... dataset.columns.answer=..."
+    "dataset.columns.prompt=... dataset.columns.answer=...",
 )
 _CHANGES = {
     "merged": "consecutive turns of the same speaker were merged",
@@ -190,7 +193,7 @@ class _RowsByFormat:
         self.left_out: dict[str, list[LeftOut]] = defaultdict(list)
         self.changed: dict[tuple[str, str], list[int]] = defaultdict(list)
         self.nested: set[str] = set()  # kinds with an object or a list where text is wanted
-        self.doubt: str | None = None  # two columns that could be the same, and where
+        self.doubt: Problem | None = None  # two columns that could be the same, and where
         self.kinds_in: dict[str, Counter[str]] = defaultdict(Counter)  # of each of several files
         self.unread: dict[str, Counter[tuple[str, str]]] = defaultdict(
             Counter
@@ -222,7 +225,7 @@ class _RowsByFormat:
             self.left_out[kind.name].append(LeftOut(self.rows, line, str(error), file))
             self.nested |= {kind.name} if isinstance(error, NestedValue) else set()
         except TwoColumnsFit as error:
-            self.doubt = self.doubt or f"{error}, first in row {self.rows}"
+            self.doubt = self.doubt or error.first_in(self.rows)
         else:
             for change in changes:
                 self.changed[kind.name, change].append(self.rows)
@@ -429,37 +432,22 @@ def _some(left_out: list[LeftOut]) -> str:
 
 def _nothing_usable(name: str, chosen: str, kind_of: FormatDetector, found: _RowsByFormat) -> NotTrainable:
     """What to say of a file without a row to learn from, or what to ask."""
-    kind, names = KINDS.get(chosen, UNKNOWN), _listed(kind_of.seen) or "no columns"
-    has = "has" if chosen in _ASKED else "looks like"
+    kind, names = KINDS.get(chosen, UNKNOWN), _listed(kind_of.seen) or _NO_COLUMNS
     is_free = kind_of.format == "auto" and kind_of.mapped is None
     if chosen in _ASKED and len(kind_of.seen) > 1 and is_free:
         return AskColumns(
             "dataset.ask_columns",
-            "{name} {has} {title} ({names}). {how}",
+            "{name} has {title} ({names}). {how}",
             chosen,
             found.rows,
             list(kind_of.seen),
             name=name,
-            has=has,
             title=kind.title,
             names=names,
             how=_HOW,
         )
     if kind.read is None and chosen != _LINKS and is_free:
-        why_not = ": there is no answer to learn" if chosen in ("unknown", "prompts_only") else ""
-        return NotTrainable(
-            "dataset.not_trainable",
-            "{name} {has} {title} ({names}), which cannot be trained on{why_not}. {wanted}",
-            chosen,
-            found.rows,
-            name=name,
-            has=has,
-            title=kind.title,
-            names=names,
-            why_not=why_not,
-            wanted=WANTED,
-        )
-    forced = f" when it is read as {kind.title}" if kind_of.format != "auto" else ""
+        return _not_trainable(name, chosen, found.rows, kind.title, names)
     first = found.left_out[chosen][0]
     if is_free and chosen in found.nested:
         return AskColumns(
@@ -472,16 +460,54 @@ def _nothing_usable(name: str, chosen: str, kind_of: FormatDetector, found: _Row
             first=first,
             how=_HOW,
         )
+    if kind_of.format != "auto":
+        return NotTrainable(
+            "dataset.no_trainable_row_of_format",
+            "{name} has no trainable row when it is read as {title}: there is no answer to learn in any of its "
+            "{rows:,} rows. The first is {first}. {advice}",
+            chosen,
+            found.rows,
+            name=name,
+            title=kind.title,
+            first=first,
+            advice=_CHOOSE_FORMAT,
+        )
     return NotTrainable(
         "dataset.no_trainable_row",
-        "{name} has no trainable row{forced}: there is no answer to learn in any of its {rows:,} rows. The "
-        "first is {first}. {advice}",
+        "{name} has no trainable row: there is no answer to learn in any of its {rows:,} rows. The first is {first}. "
+        "{advice}",
         chosen,
         found.rows,
         name=name,
-        forced=forced,
         first=first,
-        advice="Let the format be recognised, or choose another." if forced else _CORRECT,
+        advice=_CORRECT,
+    )
+
+
+def _not_trainable(name: str, format: str, rows: int, title: str, names: str) -> NotTrainable:
+    """Rows of a format that nobody can learn from; `title`: of the format, `names`: of the columns."""
+    if format in _ASKED:
+        what = Problem("dataset.has_format", "has {title} ({names})", title=title, names=names)
+    else:
+        what = Problem("dataset.looks_like_format", "looks like {title} ({names})", title=title, names=names)
+    if format in ("unknown", "prompts_only"):
+        return NotTrainable(
+            "dataset.no_answer_in_format",
+            "{name} {what}, which cannot be trained on: there is no answer to learn. {wanted}",
+            format,
+            rows,
+            name=name,
+            what=what,
+            wanted=WANTED,
+        )
+    return NotTrainable(
+        "dataset.not_trainable",
+        "{name} {what}, which cannot be trained on. {wanted}",
+        format,
+        rows,
+        name=name,
+        what=what,
+        wanted=WANTED,
     )
 
 

@@ -12,11 +12,10 @@ from typing import Any
 import gradio as gr
 
 from ..answers import answer_file
-from ..errors import UserError
 from ..runs import Run
 from ..storage.digests import sha256_of
 from .context import AppContext
-from .guard import changes, in_words
+from .guard import changes
 from .theme import plain
 
 LOOK_EVERY = 0.4  # seconds
@@ -72,7 +71,7 @@ class AnswerFile:
             thread.join(LOOK_EVERY)
             yield _bar(*counts), gr.skip()
         if failed:
-            raise UserError("answers.failed", "{why}", why=in_words(failed[0])) from failed[0]
+            raise failed[0]
         return target
 
 
