@@ -21,6 +21,7 @@ from .choices import (
     variant_of,
 )
 from .errors import Problem, UserError
+from .preflight import check_here, refuse
 from .presets import Presets
 from .recipe import NO_SUCH_SETTING, Recipe, wrong_settings
 from .settings import Settings
@@ -54,6 +55,7 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
     held_out = _held_out_data(values, data)
     try:
         recipe = Recipe.from_dict(values)
+        refuse(check_here(recipe))  # before a file is imported
     except UserError as error:
         if not error.problems:
             raise

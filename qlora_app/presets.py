@@ -11,9 +11,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from .base_models import ModelChoice
 from .choices import merged
 from .errors import Problem, UserError
 from .recipe import Recipe, read_yaml
+from .training_data import DatasetChoice
 
 SHIPPED = Path(__file__).parent.parent / "presets"
 LONGEST_NAME = 40
@@ -105,6 +107,39 @@ class Presets:
         self.own.mkdir(parents=True, exist_ok=True, mode=0o700)
         recipe.save(self.own / f"{kept}.yaml")
         return kept
+
+
+def suggested(model: ModelChoice, data: DatasetChoice, method: str = "") -> Recipe:
+    """The settings that suit a model and its data before anybody changes them, with the learning rate of a `method`
+    that is chosen.
+
+    Starter model and dataset have a preset; the starter with a person's own file takes the one of the first dataset (it
+    is so small that it needs another learning rate than models usually do); a Hub model takes those of its preset, if
+    it has one; every other model takes the defaults.
+    """
+    if preset := preset_for(model, data):
+        return preset.suiting(method)
+    preset = preset_for(model, DatasetChoice()) or _preset_of(model) or Recipe(base_model=model)
+    base = preset.base_model.model_copy(update={"source": model.source, "id": model.id, "revision": model.revision})
+    return preset.model_copy(update={"base_model": base, "dataset": data, "name": "", "note": ""}).suiting(method)
+
+
+def preset_for(model: ModelChoice, data: DatasetChoice) -> Recipe | None:
+    """The preset that was made for the starter and one of its datasets."""
+    if model.source != "starter":
+        return None
+    shipped = Presets()
+    for preset in map(shipped.load, shipped.names()):
+        made_for = preset.dataset.source, preset.dataset.id
+        if preset.base_model.source == "starter" and made_for == (data.source, data.id):
+            return preset
+    return None
+
+
+def _preset_of(model: ModelChoice) -> Recipe | None:
+    """The preset that was made for a Hub model and any data."""
+    every = Presets().all()[0].values()
+    return next((preset for preset in every if model.source == "hub" and preset.base_model.id == model.id), None)
 
 
 @functools.cache

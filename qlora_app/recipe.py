@@ -10,12 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import ValidationError
 
-from .base_models import (
-    ModelChoice,
-    family_of,
-    layers_of,
-    tasks_here,
-)
+from .base_models import ModelChoice, tasks_here
 from .choices import (
     Choices,
     dotted_name,
@@ -26,8 +21,7 @@ from .choices import (
 )
 from .errors import Problem, UserError, joined
 from .methods import METHODS
-from .methods.layers import no_such_layer
-from .tasks import TaskChoice, not_made_for
+from .tasks import TaskChoice
 from .training_data import DatasetChoice
 
 EFFORTS = {"quick": "Quick look", "balanced": "Balanced", "thorough": "Thorough"}
@@ -150,9 +144,12 @@ class Recipe(Choices):
     @property
     def task_name(self) -> str:
         """What the model learns to produce; empty where that depends on a model or data that are not known yet."""
+        return self.task_on(tasks_here(self.base_model))
+
+    def task_on(self, possible: tuple[str, ...]) -> str:
+        """The same, of a base model that can learn the `possible` tasks; none of them where that is not known yet."""
         if self.task.name != "auto":
             return self.task.name
-        possible = tasks_here(self.base_model)
         return possible[0] if possible and ("chat" in possible or len(possible) == 1) else ""
 
     @property
@@ -171,7 +168,9 @@ class Recipe(Choices):
 
     @classmethod
     def from_dict(cls, values: Any) -> "Recipe":
-        """Raises UserError with every mistake at once, `problems` keyed by the setting's dotted name."""
+        """The recipe that nested settings stand for. Raises UserError with every mistake at once, `problems` keyed by
+        the setting's dotted name. Whether its parts go together is `preflight`'s to say.
+        """
         if not isinstance(values, dict):
             raise UserError(
                 "recipe.no_mapping", "A recipe is a mapping of settings, for example `training: {{epochs: 2}}`."
@@ -181,17 +180,9 @@ class Recipe(Choices):
             recipe = cls.model_validate(values)
         except ValidationError as error:
             problems = dict(_sentence(e) for e in error.errors()) | problems
-        if recipe is not None and not problems:
-            problems = recipe._wrong_task() or _method_problems(recipe)
         if recipe is None or problems:
             raise wrong_settings(problems)
         return recipe
-
-    def _wrong_task(self) -> dict[str, Problem]:
-        possible = tasks_here(self.base_model)
-        if not possible or self.task.name in ("auto", *possible):
-            return {}
-        return {"task.name": not_made_for(self.task.name, possible)}
 
     @classmethod
     def load(cls, path: Path) -> "Recipe":
@@ -257,25 +248,6 @@ def _impossible(values: dict[str, Any]) -> dict[str, Problem]:
         except ValidationError:
             continue  # reported with the mistakes of the whole
         problems |= {f"{group}.{name}": text for name, text in found.items()}
-    return problems
-
-
-def _method_problems(recipe: Recipe) -> dict[str, Problem]:
-    """What the method cannot do with this base, as far as that is on this machine."""
-    method, base = recipe.method, recipe.base_model
-    problems = method.problems(base.precision, family_of(base), recipe.task_name)
-    if recipe.training.gradient_checkpointing == "on" and not method.supports_checkpointing:
-        problems["training.gradient_checkpointing"] = Problem(
-            "method.no_checkpointing",
-            "{method} cannot compute a block a second time. Choose auto or off.",
-            method=method.title(),
-        )
-    if (
-        (wanted := method.layers_named())
-        and (there := layers_of(base))
-        and (strange := [n for n in wanted if n not in there])
-    ):
-        problems["method.layer_names"] = no_such_layer(strange, there)
     return problems
 
 

@@ -21,14 +21,13 @@ from qlora_app.choices import (
 from qlora_app.cli.commands import _parse
 from qlora_app.errors import UserError
 from qlora_app.overrides import recipe_from
-from qlora_app.presets import Presets
+from qlora_app.presets import Presets, suggested
 from qlora_app.recipe import EFFORTS, Recipe
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
 from qlora_app.ui.recipe_form import (
     METHOD,
     data_value,
-    suggested,
     value_of,
 )
 from tests.conftest import train_tab

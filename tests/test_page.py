@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 import app
+from qlora_app.effort import effort_choices
 from qlora_app.errors import UserError
 from qlora_app.recipe import Recipe
 from qlora_app.runs import (
@@ -37,7 +38,6 @@ from qlora_app.ui.answer_file import AnswerFile
 from qlora_app.ui.build import PageBuilder
 from qlora_app.ui.chat_tab import SILENT, conversation
 from qlora_app.ui.context import AppContext
-from qlora_app.ui.effort import effort_choices
 from qlora_app.ui.guard import LoginLimiter
 from qlora_app.ui.run_card import samples
 

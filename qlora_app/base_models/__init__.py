@@ -11,7 +11,7 @@ from .hub import (
 from .loading import (
     cards_here,
     check_vocabulary,
-    family_of,
+    facts_here,
     folder_of,
     layers_of,
     load_model,
@@ -24,6 +24,8 @@ from .recognition import (
     facts_of_folder,
     fingerprint,
     local_models,
+    rows_missing,
+    strange_tokens,
     tasks_of,
 )
 
@@ -34,9 +36,9 @@ __all__ = [
     "cards_here",
     "check_vocabulary",
     "describe_folder",
+    "facts_here",
     "facts_of",
     "facts_of_folder",
-    "family_of",
     "fingerprint",
     "folder_of",
     "kept_folder",
@@ -46,7 +48,9 @@ __all__ = [
     "load_tokenizer",
     "local_models",
     "look_up",
+    "rows_missing",
     "search",
+    "strange_tokens",
     "tasks_here",
     "tasks_of",
 ]

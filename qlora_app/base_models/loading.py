@@ -8,9 +8,11 @@ from .cards import CPU, Card, device_map
 from .choice import ModelChoice
 from .hub import kept_folder
 from .recognition import (
+    Facts,
     facts_of_folder,
     layer_names,
     read_config,
+    rows_missing,
     tasks_of,
     tensor_shapes,
     weight_files,
@@ -103,17 +105,7 @@ def check_vocabulary(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBa
     rows = model.get_input_embeddings().weight.shape[0]
     beyond = {token: number for token, number in tokenizer.get_vocab().items() if number >= rows}
     if beyond:
-        first = min(beyond, key=lambda token: beyond[token])
-        raise UserError(
-            "model.strange_tokens",
-            "The tokenizer of this model knows {count:,} tokens that the model does not: {first!r} has the "
-            "number {number:,}, and the embeddings have {rows:,} rows. The tokenizer belongs to another model: "
-            "bring the one that was published with these weights.",
-            count=len(beyond),
-            first=first,
-            number=beyond[first],
-            rows=rows,
-        )
+        raise UserError.of(rows_missing(beyond, rows))
 
 
 def _let_go_of_files(model: "PreTrainedModel") -> None:
@@ -158,9 +150,14 @@ def folder_of(choice: ModelChoice) -> Path:
     )
 
 
-def family_of(choice: ModelChoice) -> str:
-    """The model_type of a model that is on this machine ("llama", "gpt2"); empty for any other."""
-    return str(_config_here(choice).get("model_type", ""))
+def facts_here(choice: ModelChoice) -> Facts | None:
+    """What the config.json of a model on this machine tells, at once: its parameters are not counted, its other files
+    not looked at. None for any other model.
+    """
+    config = _config_here(choice)
+    if not config:
+        return None
+    return Facts(name=choice.title, config=config, parameters=None, dtype="", has_template=False)
 
 
 def tasks_here(choice: ModelChoice) -> tuple[str, ...]:

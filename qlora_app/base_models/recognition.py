@@ -5,7 +5,7 @@ import json
 import math
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,9 @@ class Facts:
     is_gated: bool = False
     commit: str = ""  # of a Hub model
     missing: int = 0  # bytes of a Hub model that are not on this machine yet
+    strange_tokens: dict[str, int] = field(
+        default_factory=dict
+    )  # of its tokenizer, with their numbers: no row is theirs
 
     @property
     def family(self) -> str:
@@ -340,6 +343,41 @@ def _has_template(folder: Path) -> bool:
     settings = folder / "tokenizer_config.json"
     config = read_config(settings) if settings.exists() else {}
     return bool(isinstance(config, dict) and config.get("chat_template"))
+
+
+def strange_tokens(folder: Path) -> dict[str, int]:
+    """{token: its number} of a model folder's tokenizer.json for which its config.json promises no row of embeddings.
+
+    Empty where the files do not tell; the worker looks again when the model is loaded.
+    """
+    try:
+        config, tokenizer = (read_config(folder / name) for name in ("config.json", "tokenizer.json"))
+        rows, numbers = config.get("vocab_size"), _token_numbers(tokenizer)
+    except (UserError, OSError, AttributeError, KeyError, TypeError, ValueError):  # of a kind that is not known here
+        return {}
+    return {token: number for token, number in numbers.items() if number >= rows} if isinstance(rows, int) else {}
+
+
+def _token_numbers(tokenizer: dict[str, Any]) -> dict[str, int]:
+    """{token: number} of a tokenizer.json, whose vocabulary is a mapping, or a list of (token, score)."""
+    listed = tokenizer["model"]["vocab"]
+    numbers = dict(listed) if isinstance(listed, dict) else {token: place for place, (token, _) in enumerate(listed)}
+    return numbers | {one["content"]: one["id"] for one in tokenizer.get("added_tokens") or []}
+
+
+def rows_missing(strange: dict[str, int], rows: int) -> Problem:
+    """The problem of tokens whose numbers lie beyond the `rows` of a model's embeddings."""
+    first = min(strange, key=strange.__getitem__)
+    return Problem(
+        "model.strange_tokens",
+        "The tokenizer of this model knows {count:,} tokens that the model does not: {first!r} has the number "
+        "{number:,}, and the embeddings have {rows:,} rows. The tokenizer belongs to another model: bring the one "
+        "that was published with these weights.",
+        count=len(strange),
+        first=first,
+        number=strange[first],
+        rows=rows,
+    )
 
 
 def local_models(folder: Path) -> list[Path]:

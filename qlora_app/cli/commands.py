@@ -14,17 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import __version__, doctor
-from ..base_models import facts_of
 from ..errors import UserError
 from ..evaluate import EVALUATORS
 from ..formatting import duration
 from ..launch import local
 from ..overrides import PROGRAM, recipe_from, settings_help
+from ..preflight import check, examples_of, ready, refuse
 from ..presets import Presets
 from ..runs import Run, RunStore, Status
 from ..runs.proof_words import proof_words
 from ..settings import PREFIX, Settings
-from ..training_data import load_examples, pinned
 from .asking import (
     answer,
     chat,
@@ -223,11 +222,12 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
 
 def train_command(given: argparse.Namespace, settings: Settings) -> int:
     """Train an adapter and prove that it works."""
-    recipe = recipe_from(given.recipe, given.changes, settings)
-    data = recipe.dataset
-    data = download(data, settings, given.screen) if data.source == "hub" else pinned(data, settings.data)
-    recipe = recipe.model_copy(update={"dataset": data})
-    examples = load_examples(data, settings.data)
+    asked = recipe_from(given.recipe, given.changes, settings)
+    recipe, facts, examples = ready(asked, settings)  # before anything is downloaded
+    if asked.dataset.source == "hub":
+        data = download(asked.dataset, settings, given.screen)
+        recipe, examples = asked.model_copy(update={"dataset": data}), examples_of(data, settings.data)
+        refuse(check(recipe, facts, examples))
     note = f", {len(examples.left_out):,} rows left out" if examples.left_out else ""
     given.screen.print(
         Text(
@@ -237,7 +237,6 @@ def train_command(given: argparse.Namespace, settings: Settings) -> int:
     for warning in examples.warnings:
         given.screen.print(Text(warning))
     if recipe.base_model.source != "starter":
-        facts = facts_of(recipe.base_model, settings.token)
         given.screen.print(Text(f"{facts.name}: {facts.summary()}\n{fits_here(recipe, facts)[1]}"))
     store = RunStore(settings.runs)
     if busy := [run.id for run in store.list() if run.is_alive()]:

@@ -43,19 +43,20 @@ def task_for(choice: TaskChoice, possible: tuple[str, ...], conversations: Seque
         problem = not_made_for(choice.name, possible)
         raise UserError.of(problem, {"task.name": problem})
     wanted = possible if choice.name == "auto" else (choice.name,)
-    reasons = {name: TASKS[name].why_unsuitable(conversations) for name in wanted}
-    name = next((name for name, reason in reasons.items() if not reason), None)
-    if name is None:
-        why = "; ".join(
-            f"{TASK_NAMES[name]} wants {TASKS[name].example_sentence}, and {reason}" for name, reason in reasons.items()
-        )
-        raise UserError.at(
-            "task.name",
-            "task.data_cannot_teach",
-            "These data cannot teach this model: {why}. Choose other data, or a model that chats.",
-            why=why,
-        )
-    return TASKS[name](choice, TASKS[name].labels_of(conversations))
+    reasons: dict[str, str] = {}
+    for name in wanted:  # one after another: of many examples each look takes its time
+        reasons[name] = TASKS[name].why_unsuitable(conversations)
+        if not reasons[name]:
+            return TASKS[name](choice, TASKS[name].labels_of(conversations))
+    why = "; ".join(
+        f"{TASK_NAMES[name]} wants {TASKS[name].example_sentence}, and {reason}" for name, reason in reasons.items()
+    )
+    raise UserError.at(
+        "task.name",
+        "task.data_cannot_teach",
+        "These data cannot teach this model: {why}. Choose other data, or a model that chats.",
+        why=why,
+    )
 
 
 def task_from(written: dict | None, choice: TaskChoice) -> Task:

@@ -18,13 +18,13 @@ from ..base_models import (
     load_model,
     load_tokenizer,
 )
-from ..errors import UserError
 from ..messages import has_reasoning
 from ..methods import parameter_checksums
+from ..preflight import checked_task, with_tokenizer
 from ..recipe import Recipe
 from ..runs import Run
 from ..settings import Settings
-from ..tasks import Task, task_for
+from ..tasks import Task
 from ..tasks.dataset import EncodedExamples, micro_batches
 from ..tasks.options import ExamplesWithOptions, collator_with_options
 from ..tasks.packing import on_device, pack
@@ -69,14 +69,13 @@ def prepare(run: Run, recipe: Recipe, say: Callable[[str], None] = lambda senten
     Raises UserError for anything the person can mend.
     """
     settings, training = Settings.from_environment(), recipe.training
-    facts = facts_of_folder(folder_of(recipe.base_model))
+    facts = with_tokenizer(facts_of_folder(folder_of(recipe.base_model)), recipe.base_model)
     at_once = memory.tokens_at_once(recipe, memory.shapes_of(facts.config, facts.parameters), _machine())
     set_seed(training.seed)
     tokenizer = load_tokenizer(recipe.base_model)
     examples = load_examples(recipe.dataset, settings.data)
-    task = task_for(recipe.task, facts.tasks, examples.every)
+    task = checked_task(recipe, facts, examples)
     run.write_task(task, run.began(), examples.format, examples.answer)
-    _check_method(recipe, facts.config.get("model_type", ""), task)
     tokenizer.init_kwargs[TRAINED_WITH] = {"date": run.began(), **_how_it_is_asked(examples)}
     warnings = list(examples.warnings)
     model, packing, before = _with_adapter(recipe, task, tokenizer, warnings)
@@ -172,12 +171,6 @@ def _encoded(
 
 def _cache(folder: Path, most_mb: int) -> Callable[[int], TokenCache]:
     return lambda count: TokenCache(count, folder, most_mb)
-
-
-def _check_method(recipe: Recipe, family: str, task: Task) -> None:
-    """The family of a model of the Hub, and what the data can teach, are known only now."""
-    if problems := recipe.method.problems(recipe.base_model.precision, family, task.name):
-        raise UserError.of_all(problems, " ")
 
 
 def _may_pack(model: Any, warnings: list[str]) -> bool:

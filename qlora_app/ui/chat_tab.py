@@ -13,9 +13,9 @@ from .. import starter
 from ..errors import UserError
 from ..inference.session import ChatSession, Decoding
 from ..messages import Conversation
+from ..preflight import examples_of
 from ..runs import Run
 from .context import AppContext
-from .effort import examples_of
 from .guard import in_words, reads
 from .language import LANGUAGES, Written, spoken
 from .run_card import (

@@ -10,12 +10,12 @@ from gradio.components import Component
 
 from ..errors import UserError
 from ..messages import Conversation, flatten
+from ..preflight import examples_of
 from ..training_data import DatasetChoice
 from ..training_data.first_rows import FirstRows, first_rows
 from ..training_data.formats.columns import AskColumns
 from ..training_data.sources.examples import files_of
 from .context import AppContext
-from .effort import examples_of
 from .guard import reads
 from .recipe_form import RecipeForm
 from .theme import plain

@@ -12,10 +12,10 @@ import gradio as gr
 
 from ..errors import UserError
 from ..messages import Conversation, flatten
+from ..preflight import examples_of
 from ..training_data import DatasetChoice, import_files
 from ..training_data.first_rows import first_conversations
 from .context import AppContext
-from .effort import examples_of
 from .guard import changes
 from .theme import plain
 

@@ -24,6 +24,7 @@ from ..base_models import (
     load_tokenizer,
 )
 from ..errors import UserError
+from ..preflight import examples_of
 from ..recipe import Recipe
 from ..tasks import Task, TaskChoice, task_for
 from ..tasks.preview import (
@@ -37,7 +38,6 @@ from ..training_data.formats.columns import AskColumns
 from .column_form import ColumnForm
 from .context import PRIVATE, AppContext
 from .data_pictures import facts_words, jump_words, mask_words
-from .effort import examples_of
 from .guard import in_words, reads
 from .model_finder import ModelFinder
 from .recipe_form import RecipeForm, chosen_model

@@ -26,8 +26,9 @@ from ..choices import (
     variant_of,
 )
 from ..errors import Problem, UserError
-from ..presets import Presets
-from ..recipe import EFFORTS, Recipe
+from ..preflight import check_here, refuse
+from ..presets import suggested
+from ..recipe import Recipe
 from ..settings import Settings
 from ..training_data import (
     DatasetChoice,
@@ -158,7 +159,9 @@ class RecipeForm:
             else:
                 _put(nested, dotted_name(name), _as_typed(self.fields[name], value))
         try:
-            return Recipe.from_dict(nested)
+            recipe = Recipe.from_dict(nested)
+            refuse(check_here(recipe))
+            return recipe
         except UserError as error:
             places = {name: self.place(name, given[METHOD]) for name in error.problems}
             problems = {
@@ -246,42 +249,6 @@ class RecipeForm:
         ]
 
 
-def suggested(model: ModelChoice, data: DatasetChoice, method: str = "") -> Recipe:
-    """The settings that suit a model and its data before anybody changes them, with the learning rate of a `method`
-    that is chosen.
-
-    Starter model and dataset have a preset; the starter with a person's own file takes the one of the first dataset (it
-    is so small that it needs another learning rate than models usually do); a Hub model takes those of its preset, if
-    it has one; every other model takes the defaults.
-    """
-    if preset := preset_for(model, data):
-        return preset.suiting(method)
-    preset = preset_for(model, DatasetChoice()) or _preset_of(model) or Recipe(base_model=model)
-    base = preset.base_model.model_copy(update={"source": model.source, "id": model.id, "revision": model.revision})
-    return preset.model_copy(update={"base_model": base, "dataset": data, "name": "", "note": ""}).suiting(method)
-
-
-def preset_for(model: ModelChoice, data: DatasetChoice) -> Recipe | None:
-    """The preset that was made for the starter and one of its datasets."""
-    if model.source != "starter":
-        return None
-    shipped = Presets()
-    for name in shipped.names():
-        preset = shipped.load(name)
-        if preset.base_model.source == "starter" and (preset.dataset.source, preset.dataset.id) == (
-            data.source,
-            data.id,
-        ):
-            return preset
-    return None
-
-
-def _preset_of(model: ModelChoice) -> Recipe | None:
-    """The preset that was made for a Hub model and any data."""
-    every = Presets().all()[0].values()
-    return next((preset for preset in every if model.source == "hub" and preset.base_model.id == model.id), None)
-
-
 def model_value(model: ModelChoice) -> str:
     return model.source if model.source == "starter" else model.id
 
@@ -305,11 +272,6 @@ def value_of(recipe: Recipe, name: str) -> Any:
         return model_value(recipe.base_model) if name == "base_model" else data_value(recipe.dataset)
     value = value_at(recipe, name, FIELDS[name].default)
     return "\n".join(value) if isinstance(value, list) else value
-
-
-def effort_of(epochs: float, meant: dict[str, float]) -> str | None:
-    """The effort that means so many epochs, if any does."""
-    return next((effort for effort in EFFORTS if abs(meant[effort] - epochs) < 0.005), None)
 
 
 def _can_be_chosen(name: str, field: FieldInfo) -> bool:

@@ -20,6 +20,7 @@ from ..formatting import duration, left, loss_figure
 from ..recipe import Recipe
 from ..runs import Run, Status
 from ..runs.proof_words import Line, proof_lines
+from ..runs.recipes import recipe_of
 from ..training_data import changed_since
 from .charts import chart, newer
 from .context import AppContext
@@ -169,19 +170,6 @@ def _only_new(parts: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:
     seen = asked.get("seen") if isinstance(asked.get("seen"), dict) else {}
     marks = {name: zlib.crc32(text.encode()) for name, text in parts.items()}
     return {"parts": {name: text for name, text in parts.items() if seen.get(name) != marks[name]}, "seen": marks}
-
-
-def recipe_of(run: Run) -> Recipe | None:
-    """None where the file cannot be read any more: the run is shown all the same."""
-    try:
-        return _recipe(run.folder, (run.folder / "recipe.yaml").stat().st_mtime_ns)
-    except (OSError, UserError):
-        return None
-
-
-@functools.lru_cache(maxsize=500)
-def _recipe(folder: Path, written: int) -> Recipe:
-    return Run(folder).recipe()
 
 
 def title_of(run: Run) -> str:

@@ -12,19 +12,19 @@ from gradio.components import Component
 from .. import starter
 from ..base_models import ModelChoice
 from ..choices import variant_of
+from ..effort import effort_choices, effort_of, epochs_meant
 from ..errors import UserError
 from ..formatting import count_of
 from ..overrides import command_for
+from ..preflight import examples_of, ready, taught_by
+from ..presets import suggested
 from ..recipe import EFFORTS, Recipe
 from ..runs import Run
-from ..tasks import task_for
 from ..tasks.chat import NOTHING_TO_LEARN
-from ..tasks.options import answer_options
 from ..training_data import (
     DatasetChoice,
     NotHere,
     import_text,
-    pinned,
 )
 from ..training_data.formats.columns import AskColumns
 from ..training_data.read.archives import ENDINGS
@@ -34,12 +34,6 @@ from .data_finder import HELD_OUT, NAMES, DataFinder
 from .data_import import SHOWN_ROWS, DataImport, conversation_words
 from .data_pictures import fit_words
 from .data_view import MAX_LENGTH, DataView
-from .effort import (
-    effort_choices,
-    epochs_meant,
-    examples_of,
-    taught_by,
-)
 from .guard import WHY_NOT, changes, reads
 from .model_finder import ModelFinder
 from .preset_picker import PresetPicker
@@ -51,9 +45,7 @@ from .recipe_form import (
     chosen_data,
     chosen_model,
     data_value,
-    effort_of,
     element_id,
-    suggested,
     value_of,
 )
 from .run_card import RunCards, run_card, run_id
@@ -332,48 +324,20 @@ class TrainTab:
     def start_run(self, *values: Any) -> tuple[Any, ...]:
         """(problems, card, fold): a recipe with mistakes opens the fold and names them; nothing typed is lost."""
         try:
-            recipe = self._pinned(self.form.read(values))
-            facts = self.finder.facts(recipe.base_model)
-            task = recipe.task_name
-            with contextlib.suppress(NotHere):  # the worker looks when it has downloaded it
-                task = task_for(
-                    recipe.task, facts.tasks, examples_of(recipe.dataset, self.page.settings.data).every
-                ).name
-            self.check_method(recipe, facts.config.get("model_type", ""), task)
+            recipe = ready(self.form.read(values), self.page.settings, self.finder.facts).recipe
             if self.view.learns_nothing(recipe):
                 raise UserError.of(NOTHING_TO_LEARN, {MAX_LENGTH: NOTHING_TO_LEARN})
         except UserError as error:
-            alert, fold = self.mistakes(error)
+            alert, fold = self.mistakes(self._at_the_controls(error, self._method(values)))
             return alert, gr.skip(), fold
         run = self._just_started(recipe) or self.page.store.create(recipe)
         self.page.start(run)
         return "", run.id, gr.skip()
 
-    def check_method(self, recipe: Recipe, family: str, task: str) -> None:
-        """Raises UserError for what the method cannot do with a base that is not on this machine yet, or with this task
-        and data.
-        """
-        method = recipe.method
-        problems = method.problems(recipe.base_model.precision, family, task)
-        try:
-            if method.option_losses and not problems:
-                answer_options(examples_of(recipe.dataset, self.page.settings.data).train)
-        except NotHere:
-            pass  # the worker looks when it has downloaded it
-        except UserError as error:
-            problems = {f"method.{name}": error.problem for name in method.option_losses}
-        if problems:
-            raise UserError.of_all({self.form.place(n, method.name): w for n, w in problems.items()}, " ")
-
-    def _pinned(self, recipe: Recipe) -> Recipe:
-        """The recipe as the run keeps it, its data looked at; data of the Hub that is not here yet is downloaded by the
-        worker.
-        """
-        settings = self.page.settings
-        data = pinned(recipe.dataset, settings.data, settings.token)
-        with contextlib.suppress(NotHere):
-            examples_of(data, settings.data)
-        return recipe.model_copy(update={"dataset": data})
+    def _at_the_controls(self, error: UserError, method: str) -> UserError:
+        """The same, each problem under the name of the control that shows it."""
+        problems = {self.form.place(name, method): problem for name, problem in error.problems.items()}
+        return UserError.of(error.problem, problems)
 
     def _just_started(self, recipe: Recipe) -> Run | None:
         """A double click is one wish."""

@@ -2,60 +2,19 @@
 estimated or not said.
 """
 
-import functools
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
-from ..formatting import about
-from ..recipe import EFFORTS, Recipe, epochs_for
-from ..runs import RunStore
-from ..tasks import unsuitable_tasks
-from ..tasks.classification import label_counts
-from ..training_data import (
-    DatasetChoice,
-    Examples,
-    load_examples,
-    stamp,
-)
-from .recipe_form import preset_for
-from .run_card import recipe_of
+from .formatting import about
+from .preflight import examples_of
+from .presets import preset_for
+from .recipe import EFFORTS, Recipe, epochs_for
+from .runs import RunStore
+from .runs.recipes import recipe_of
 
 # The starter on two laptop cores: seconds for each million characters of conversation that is learned from.
 STARTER_SECONDS_PER_MILLION = 80.0
 LOOKED_AT = 20  # newest runs
-EXAMPLES_LOOKED_AT = 20_000  # a page cannot wait until a million are read
-
-
-def examples_of(choice: DatasetChoice, data_folder: Path) -> Examples:
-    """Read once, and again when the files are other ones. Raises UserError."""
-    found = _examples(choice, data_folder, stamp(choice, data_folder))
-    if isinstance(found, UserError):
-        raise found.with_traceback(None)
-    return found
-
-
-@functools.lru_cache(maxsize=32)
-def _examples(choice: DatasetChoice, data_folder: Path, when: Any) -> Examples | UserError:
-    try:
-        return load_examples(choice, data_folder)
-    except UserError as error:
-        return error
-
-
-def taught_by(choice: DatasetChoice, data_folder: Path) -> tuple[dict[str, str], dict[str, int], bool]:
-    """({task: why the data cannot teach it, empty if they can}, {label: rows with it} where they are labelled texts,
-    whether only the first of many examples were looked at). Raises UserError.
-    """
-    return _taught_by(choice, data_folder, stamp(choice, data_folder))
-
-
-@functools.lru_cache(maxsize=64)
-def _taught_by(choice: DatasetChoice, data_folder: Path, when: Any) -> tuple[dict[str, str], dict[str, int], bool]:
-    every = examples_of(choice, data_folder).every
-    some = every[:EXAMPLES_LOOKED_AT]
-    reasons = unsuitable_tasks(some)
-    return reasons, {} if reasons["classification"] else dict(label_counts(some).most_common()), len(some) < len(every)
 
 
 def epochs_meant(recipe: Recipe, data_folder: Path) -> dict[str, float]:
@@ -69,6 +28,11 @@ def epochs_meant(recipe: Recipe, data_folder: Path) -> dict[str, float]:
     preset = preset_for(recipe.base_model, recipe.dataset)
     factor = preset.training.epochs / epochs_for("balanced", count, preset.training.batch_size) if preset else 1.0
     return {effort: round(factor * epochs, 2) for effort, epochs in meant.items()}
+
+
+def effort_of(epochs: float, meant: dict[str, float]) -> str | None:
+    """The effort that means so many epochs, if any does."""
+    return next((effort for effort in EFFORTS if abs(meant[effort] - epochs) < 0.005), None)
 
 
 def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[list[tuple[str, str]], str]:

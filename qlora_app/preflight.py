@@ -1,0 +1,213 @@
+"""The one check before a start: can this method teach this model this task from these data? Page, command line and
+worker ask the same, and get the same refusals in the same order, each under the name of its setting.
+
+    recipe, facts, examples = ready(recipe, settings)      # pins, gathers and checks; raises UserError
+    problems = check(recipe, facts, examples)              # of what is known already
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .base_models import (
+    Facts,
+    ModelChoice,
+    facts_here,
+    facts_of,
+    folder_of,
+    layers_of,
+    rows_missing,
+    strange_tokens,
+)
+from .errors import Problem, UserError
+from .methods.layers import no_such_layer
+from .recipe import Recipe, wrong_settings
+from .settings import Settings
+from .tasks import Task, not_made_for, task_for, unsuitable_tasks
+from .tasks.classification import label_counts
+from .tasks.options import answer_options
+from .training_data import (
+    DatasetChoice,
+    Examples,
+    NotHere,
+    load_examples,
+    pinned,
+    stamp,
+)
+
+EXAMPLES_LOOKED_AT = 20_000  # a page cannot wait until a million are read
+
+
+class Ready(NamedTuple):
+    """What a start was checked with."""
+
+    recipe: Recipe  # its data pinned
+    facts: Facts  # of the base model
+    examples: Examples | None  # None for data of the Hub that the worker downloads
+
+
+# ---- the check
+
+
+def check(recipe: Recipe, facts: Facts | None, examples: Examples | None) -> dict[str, Problem]:
+    """What speaks against training `recipe`: {dotted setting: why, and what would work}; empty where nothing does.
+
+    facts: what is known of the base model, None where nothing is. examples: the data as it is read, None where it is
+    not here yet. What is not known is not held against it: whoever knows more asks again.
+    """
+    return _examined(recipe, facts, examples)[1]
+
+
+def check_here(recipe: Recipe) -> dict[str, Problem]:
+    """`check` with what the settings and a config.json on this machine tell: while somebody still chooses."""
+    return check(recipe, facts_here(recipe.base_model), None)
+
+
+def checked_task(recipe: Recipe, facts: Facts, examples: Examples) -> Task:
+    """The task of a run whose model and data are here. Raises UserError with what `check` says."""
+    task, problems = _examined(recipe, facts, examples)
+    if task is None or problems:
+        raise UserError.of_all(problems, " ")
+    return task
+
+
+def refuse(problems: dict[str, Problem]) -> None:
+    """Raises UserError where there are any, as a recipe does that cannot be read."""
+    if problems:
+        raise wrong_settings(problems)
+
+
+def _examined(recipe: Recipe, facts: Facts | None, examples: Examples | None) -> tuple[Task | None, dict[str, Problem]]:
+    """(the task, where model and data are known; problems)"""
+    possible = facts.tasks if facts else ()
+    if possible and recipe.task.name not in ("auto", *possible):
+        return None, {"task.name": not_made_for(recipe.task.name, possible)}
+    problems = _method_problems(recipe, facts, recipe.task_on(possible))
+    if problems or not possible or examples is None:
+        return None, problems
+    try:
+        task = task_for(recipe.task, possible, examples.every)
+    except UserError as error:
+        return None, error.problems
+    return task, _method_problems(recipe, facts, task.name) or _option_problems(recipe, examples)
+
+
+def _method_problems(recipe: Recipe, facts: Facts | None, task: str) -> dict[str, Problem]:
+    """What the method cannot do with this base in this task, as far as they are known."""
+    method, base = recipe.method, recipe.base_model
+    family = facts.config.get("model_type", "") if facts else ""
+    problems = method.problems(base.precision, family, task)
+    if recipe.training.gradient_checkpointing == "on" and not method.supports_checkpointing:
+        problems["training.gradient_checkpointing"] = Problem(
+            "method.no_checkpointing",
+            "{method} cannot compute a block a second time. Choose auto or off.",
+            method=method.title(),
+        )
+    if unknown := _unknown_layers(recipe):
+        problems["method.layer_names"] = unknown
+    if facts and facts.strange_tokens:
+        problems["base_model.id"] = rows_missing(facts.strange_tokens, facts.config["vocab_size"])
+    return problems
+
+
+def _unknown_layers(recipe: Recipe) -> Problem | None:
+    """Which of the layers that are named the model does not have; None where it has all, or is not here."""
+    wanted = recipe.method.layers_named()
+    there = layers_of(recipe.base_model) if wanted else set()
+    strange = [name for name in wanted if name not in there]
+    return no_such_layer(strange, there) if there and strange else None
+
+
+def _option_problems(recipe: Recipe, examples: Examples) -> dict[str, Problem]:
+    """Why losses over answer options have nothing to compare in these data."""
+    if not recipe.method.option_losses:
+        return {}
+    try:
+        answer_options(examples.train)
+    except UserError as error:
+        return {f"method.{name}": error.problem for name in recipe.method.option_losses}
+    return {}
+
+
+# ---- what is needed for it
+
+
+def ready(recipe: Recipe, settings: Settings, look_up: Callable[[ModelChoice], Facts] | None = None) -> Ready:
+    """A recipe that may start, as a run keeps it: data pinned, everything gathered and checked. No weights and no data
+    are downloaded.
+
+    look_up: what is known of a base model; asks the Hub, with the owner's token, where nothing else is given. Raises
+    UserError.
+    """
+    refuse(check_here(recipe))
+    data = pinned(recipe.dataset, settings.data, settings.token)
+    recipe = recipe.model_copy(update={"dataset": data})
+    facts, examples = gather(recipe, settings, look_up)
+    refuse(check(recipe, facts, examples))
+    return Ready(recipe=recipe, facts=facts, examples=examples)
+
+
+def gather(
+    recipe: Recipe, settings: Settings, look_up: Callable[[ModelChoice], Facts] | None = None
+) -> tuple[Facts, Examples | None]:
+    """(what is known of the base model, the examples; None for data of the Hub that is not here yet). Raises
+    UserError for a model that cannot be had or data that cannot be read.
+    """
+    examples = None
+    with contextlib.suppress(NotHere):  # a run downloads it before it begins, and the worker checks again
+        examples = examples_of(recipe.dataset, settings.data)
+    try:
+        facts = look_up(recipe.base_model) if look_up else facts_of(recipe.base_model, settings.token)
+    except UserError as error:
+        raise UserError.of(error.problem, error.problems or {"base_model.id": error.problem}) from error
+    return with_tokenizer(facts, recipe.base_model), examples
+
+
+def with_tokenizer(facts: Facts, model: ModelChoice) -> Facts:
+    """With what its tokenizer's file tells, of a model that is here."""
+    try:
+        folder = folder_of(model)
+        when = (folder / "tokenizer.json").stat().st_mtime_ns
+    except (UserError, OSError):
+        return facts
+    return replace(facts, strange_tokens=_strange_tokens(folder, when))
+
+
+@functools.lru_cache(maxsize=32)
+def _strange_tokens(folder: Path, when: int) -> dict[str, int]:
+    return strange_tokens(folder)
+
+
+def examples_of(choice: DatasetChoice, data_folder: Path) -> Examples:
+    """The examples of a choice, read once, and again when the files are other ones. Raises UserError."""
+    found = _examples(choice, data_folder, stamp(choice, data_folder))
+    if isinstance(found, UserError):
+        raise found.with_traceback(None)
+    return found
+
+
+@functools.lru_cache(maxsize=32)
+def _examples(choice: DatasetChoice, data_folder: Path, when: Any) -> Examples | UserError:
+    try:
+        return load_examples(choice, data_folder)
+    except UserError as error:
+        return error
+
+
+def taught_by(choice: DatasetChoice, data_folder: Path) -> tuple[dict[str, str], dict[str, int], bool]:
+    """({task: why the data cannot teach it, empty if they can}, {label: rows with it} where they are labelled texts,
+    whether only the first of many examples were looked at). Raises UserError.
+    """
+    return _taught_by(choice, data_folder, stamp(choice, data_folder))
+
+
+@functools.lru_cache(maxsize=64)
+def _taught_by(choice: DatasetChoice, data_folder: Path, when: Any) -> tuple[dict[str, str], dict[str, int], bool]:
+    every = examples_of(choice, data_folder).every
+    some = every[:EXAMPLES_LOOKED_AT]
+    reasons = unsuitable_tasks(some)
+    counts = {} if reasons["classification"] else dict(label_counts(some).most_common())
+    return reasons, counts, len(some) < len(every)
