@@ -21,6 +21,7 @@ test: .venv/installed .venv/tokenizers
 
 lint: .venv/installed
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m tests.error_codes
 
 bench: .venv/installed
 	for one in start overhead tokens cpu_types page data; do $(PYTHON) benchmarks/$$one.py || exit 1; done

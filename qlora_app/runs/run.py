@@ -17,7 +17,7 @@ from typing import Any
 
 from ..base_models import ModelChoice, fingerprint, folder_of
 from ..base_models.cards import BYTES, Decision
-from ..errors import UserError
+from ..errors import UserError, sentence_of, with_code
 from ..recipe import Recipe
 from ..storage.files import (
     append_line,
@@ -176,6 +176,7 @@ class Run:
 
     def _stored_status(self) -> Status:
         values = read_json(self.folder / "status.json") or {}
+        values["sentence"] = sentence_of(values)
         known = {f.name for f in fields(Status)}
         return Status(**{k: v for k, v in values.items() if k in known})
 
@@ -306,7 +307,7 @@ class Run:
             os.close(lock)
 
     def write_status(self, status: Status, lasting: bool = True) -> None:
-        write_json(self.folder / "status.json", asdict(status), lasting)
+        write_json(self.folder / "status.json", with_code(asdict(status)), lasting)
 
     def write_base(self, commit: str = "") -> None:
         """Which weights this run is trained on, and their commit on the Hub: a branch moves on, and an adapter fits one

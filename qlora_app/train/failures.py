@@ -45,7 +45,7 @@ def explain(error: BaseException, recipe: Recipe | None) -> Problem:
         "training.failed",
         "The training program failed with {kind}: {reason}. The log has the details.",
         kind=type(error).__name__,
-        reason=first or "no message",
+        reason=first or Problem("training.no_message", "no message"),
     )
 
 

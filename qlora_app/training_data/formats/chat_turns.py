@@ -94,9 +94,7 @@ def chat_column(row: Columns) -> str:
     fits = [name for name, value in row.items() if not first_turn(value).keys().isdisjoint(_SPEAKERS)]
     name = next((name for name in CHATS if name in fits), None)
     if name is None and len(fits) > 1:
-        raise TwoColumnsFit(
-            f"{len(fits)} columns that could be the conversation ({', '.join(repr(one[:30]) for one in fits)})"
-        )
+        raise TwoColumnsFit("conversation", [repr(one[:30]) for one in fits])
     name = name or next((one for one in (*fits, *CHATS) if one in row), None)
     if name is None:
         raise RowError("it has no list of turns with `role` and `content`, or `from` and `value`")

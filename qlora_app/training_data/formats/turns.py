@@ -89,19 +89,19 @@ class TwoColumnsFit(Exception):
     """Two columns could be the question, the answer or the conversation."""
 
     def __init__(self, what: str, names: Sequence[str]) -> None:
-        super().__init__(f"{len(names)} columns that could be the {what} ({', '.join(names)})")
-        self.what, self.names = what, list(names)
+        """`problem` completes "it has ..."."""
+        self.problem = Problem(
+            "dataset.several_columns",
+            "{count} columns that could be the {what} ({names})",
+            count=len(names),
+            what=what,
+            names=", ".join(names),
+        )
+        super().__init__(str(self.problem))
 
     def first_in(self, row: int) -> Problem:
         """In words that complete "the file has ..."."""
-        return Problem(
-            "dataset.several_columns",
-            "{count} columns that could be the {what} ({names}), first in row {row}",
-            count=len(self.names),
-            what=self.what,
-            names=", ".join(self.names),
-            row=row,
-        )
+        return Problem("dataset.first_in_row", "{what}, first in row {row}", what=self.problem, row=row)
 
 
 class RepeatedKey(dict[str, Any]):
