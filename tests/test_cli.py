@@ -730,6 +730,7 @@ def program(home, *arguments, stdin=None) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_train_score_and_chat_for_real(tmp_path):
     trained = program(
         tmp_path,

@@ -233,6 +233,7 @@ def losses(run):
     return [row["loss"] for row in run.metrics()[0] if "loss" in row]
 
 
+@pytest.mark.slow
 def test_a_run_that_began_in_bf16_goes_on_in_it_bit_for_bit_whatever_is_faster_by_then(store, monkeypatch):
     faster = {"bf16": Trial(1.0, 0.2), "fp32": Trial(1.0, 5.0)}
     monkeypatch.setattr(computing, "trial_of", lambda sizes, kept: faster["bf16"])
@@ -257,6 +258,7 @@ def test_a_run_that_began_in_bf16_goes_on_in_it_bit_for_bit_whatever_is_faster_b
     assert session.model.dtype == torch.bfloat16, "it is asked in what it learned in"
 
 
+@pytest.mark.slow
 def test_a_run_from_before_types_were_kept_goes_on_as_it_began(store, monkeypatch):
     run = store.create(short_recipe())
     run.ask("stop")
@@ -324,6 +326,7 @@ def trained(tmp_path_factory):
     return runs
 
 
+@pytest.mark.slow
 def test_twenty_steps_in_bf16_end_where_those_in_fp32_end(trained):
     ends = {kind: run.proof()["heldout"]["loss"] for kind, run in trained.items()}
     assert ends["fp32"]["after"] < 0.5 * ends["fp32"]["before"]

@@ -179,6 +179,24 @@ def _mirror_answers():
     return True
 
 
+def test_the_image_holds_the_app_its_presets_and_nothing_of_the_checkout(tmp_path):
+    """What the two tests below need root for in part; everybody checks this much."""
+    copy_context(tmp_path / "app")
+    held = {path.name for path in (tmp_path / "app").iterdir()}
+    assert {"app.py", "requirements.txt", "qlora_app", "presets"} <= held
+    assert not held & {".git", ".venv", "tests", ".ruff_cache"} and not list((tmp_path / "app").rglob("__pycache__"))
+
+
+def test_the_dockerfile_copies_what_is_there_and_starts_as_a_person_without_rights():
+    known = ("FROM", "RUN", "COPY", "ENV", "ARG", "USER", "WORKDIR", "VOLUME", "EXPOSE", "ENTRYPOINT", "CMD")
+    assert {name for name, _ in instructions()} <= set(known)
+    sources = [source for value in values("COPY") for source in value.split()[:-1] if not source.startswith("--")]
+    assert sources and all((ROOT / source).exists() for source in sources)
+    assert values("USER")[-1] == "user" and "python app.py" in json.loads(values("CMD")[0])[-1]
+    assert [name for name, _ in instructions()].index("USER") < [name for name, _ in instructions()].index("CMD")
+
+
+@pytest.mark.machine
 def test_every_run_line_works(image):
     assert image.user == "user" and re.search(r"^user:x:1000:", (image.upper / "etc/passwd").read_text(), re.MULTILINE)
     assert (image.upper / "usr/bin/tini").exists()
@@ -266,7 +284,7 @@ class Container:
         return Run(made.folder.rename(self.store.root / made.id))
 
 
-@pytest.fixture(params=["image", "bare"])
+@pytest.fixture(params=[pytest.param("image", marks=pytest.mark.machine), "bare"])
 def container(request, tmp_path):
     image = request.getfixturevalue("image") if request.param == "image" else None
     (tmp_path / "home").mkdir()
@@ -279,6 +297,7 @@ def container(request, tmp_path):
     container.end(signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_the_page_comes_back_and_a_run_outlives_it(container):
     assert "Guanaco Workshop" in wait_for(container.page)
     run = container.train(Recipe.from_dict(LONG_RUN))

@@ -230,7 +230,7 @@ def test_every_method_learns_on_such_layers_and_leaves_their_codes_alone(method,
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_a_norm_gives_the_same_bits_and_its_gradient_to_rounding(kind, tmp_path):
-    model = load_model(ModelChoice(source="folder", id=str(tiny_model("qwen", tmp_path))))
+    model = load_model(ModelChoice(source="folder", id=str(tiny_model("qwen3", tmp_path))))
     norms = [part for part in model.modules() if type(part).__name__ == "OneStepQwen3RMSNorm"]
     assert len(norms) == 4 * 2 + 1 and len(
         [part for part in model.modules() if "RMSNorm" in type(part).__name__]

@@ -11,10 +11,9 @@ from qlora_app.ui.column_form import GROUP
 from qlora_app.ui.context import PRIVATE, AppContext
 from qlora_app.ui.data_finder import HELD_OUT
 from qlora_app.ui.recipe_form import PASTE, SEARCH_DATA, data_value
-from tests.conftest import train_tab, values  # noqa: F401  a fixture
+from tests.conftest import train_tab
+from tests.fixtures.hub import DATASET as ID
 from tests.hub_server import GOOD, Repo
-from tests.test_hub import hub, server  # noqa: F401  fixtures
-from tests.test_hub_data import ID, talk  # noqa: F401  a fixture
 
 EVIL = "<img src=x onerror=alert(1)>"
 HUB = f"hub/{ID}"
@@ -39,7 +38,7 @@ def filled(tab, answer):
     return dict(zip(tab.form.controls, (one["value"] if isinstance(one, dict) else one for one in shown), strict=True))
 
 
-def chosen(tab, values, name):  # noqa: F811
+def chosen(tab, values, name):
     """The form after other data was chosen."""
     return filled(
         tab, tab.choose(("starter", "starter/helper", "lora"), "balanced", *(values | {"dataset": name}).values())
@@ -56,7 +55,7 @@ def uploaded(tab, files):
 # ---- columns
 
 
-def test_a_file_that_asks_is_kept_chosen_and_opens_the_columns(tab, values, tmp_path):  # noqa: F811
+def test_a_file_that_asks_is_kept_chosen_and_opens_the_columns(tab, values, tmp_path):
     file = tmp_path / "odd.csv"
     file.write_text("raw,note\n" + "".join(f"{i},It is {i}.\n" for i in range(30)))
     form = filled(
@@ -71,7 +70,7 @@ def test_a_file_that_asks_is_kept_chosen_and_opens_the_columns(tab, values, tmp_
     assert "Columns of your data" in tab.data_words(tab.form.data_of(list(form.values())))
 
 
-def test_the_preview_is_what_is_learned_and_the_choice_is_the_recipe_s(tab, values, odd):  # noqa: F811
+def test_the_preview_is_what_is_learned_and_the_choice_is_the_recipe_s(tab, values, odd):
     form = chosen(tab, values, odd) | {GROUP + "template": "About {raw}\nplease", GROUP + "answer": "note"}
     shown = tab.columns.show(*form.values())
     assert shown.count("<dl") == 3 and '<span class="part trained">It is 0.</span>' in shown and "please" in shown
@@ -88,7 +87,7 @@ def test_the_preview_is_what_is_learned_and_the_choice_is_the_recipe_s(tab, valu
     assert tab.form.read(taken).dataset == recipe.dataset, "a preset without data leaves it as it is read"
 
 
-def test_a_row_that_gives_nothing_says_why_and_a_wrong_column_is_named(tab, values, odd):  # noqa: F811
+def test_a_row_that_gives_nothing_says_why_and_a_wrong_column_is_named(tab, values, odd):
     form = chosen(tab, values, odd) | {GROUP + "prompt": "raw"}
     assert "No column is named to learn from" in tab.columns.show(*form.values())
     assert "has no column &#x27;spam&#x27;" in tab.columns.show(*(form | {GROUP + "answer": "spam"}).values())
@@ -96,7 +95,7 @@ def test_a_row_that_gives_nothing_says_why_and_a_wrong_column_is_named(tab, valu
     assert 'data-field="f-dataset-columns-answer"' in alert and tab.page.store.list() == []
 
 
-def test_columns_stay_with_data_that_has_them_and_go_with_data_that_has_not(tab, values, odd, tmp_path):  # noqa: F811
+def test_columns_stay_with_data_that_has_them_and_go_with_data_that_has_not(tab, values, odd, tmp_path):
     form = chosen(tab, values, odd) | {GROUP + "prompt": "raw", GROUP + "answer": "note"}
     same, other = tmp_path / "same.csv", tmp_path / "other.jsonl"
     same.write_text("note,raw,more\n" + "a,b,c\n" * 12)
@@ -109,7 +108,7 @@ def test_columns_stay_with_data_that_has_them_and_go_with_data_that_has_not(tab,
         assert after[GROUP + "prompt"] == kept
 
 
-def test_what_was_said_of_one_dataset_is_there_when_it_is_chosen_again(tab, values, odd, tmp_path):  # noqa: F811
+def test_what_was_said_of_one_dataset_is_there_when_it_is_chosen_again(tab, values, odd, tmp_path):
     other = tmp_path / "other.jsonl"
     other.write_text('{"instruction": "a", "output": "b"}\n' * 12)
     other = f"file/{import_file(other, tab.page.settings.data, other.name)}"
@@ -129,7 +128,7 @@ def test_what_was_said_of_one_dataset_is_there_when_it_is_chosen_again(tab, valu
 # ---- measured with data of its own
 
 
-def test_another_file_to_measure_with_is_offered_and_taken(tab, values, odd, tmp_path):  # noqa: F811
+def test_another_file_to_measure_with_is_offered_and_taken(tab, values, odd, tmp_path):
     first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     first.write_text("".join(f'{{"instruction": "a{i}", "output": "b"}}\n' for i in range(30)))
     second.write_text("".join(f'{{"instruction": "a{i}", "output": "b"}}\n' for i in range(25, 40)))
@@ -151,7 +150,7 @@ def test_another_file_to_measure_with_is_offered_and_taken(tab, values, odd, tmp
 # ---- brought
 
 
-def test_several_files_at_once_and_pasted_text(tab, values, tmp_path):  # noqa: F811
+def test_several_files_at_once_and_pasted_text(tab, values, tmp_path):
     files = [tmp_path / name for name in ("a.jsonl", "b.jsonl")]
     for file in files:
         file.write_text(f'{{"instruction": "{file.name}", "output": "b"}}\n' * 6)
@@ -172,7 +171,7 @@ def test_what_lies_in_the_data_folder_is_in_the_list(tab):
     assert ("mine/a.jsonl", "file/mine/a.jsonl") in tab.form.data_choices()
 
 
-def test_a_run_keeps_the_fingerprint_and_its_card_says_when_the_data_changed(tab, values):  # noqa: F811
+def test_a_run_keeps_the_fingerprint_and_its_card_says_when_the_data_changed(tab, values):
     file = tab.page.settings.data / "mine.jsonl"
     file.parent.mkdir(parents=True)
     file.write_text('{"instruction": "a", "output": "b"}\n' * 12)
@@ -196,14 +195,14 @@ def described(tab, form):
     return SimpleNamespace(**dict(zip(names, tab.data_finder.describe(*form.values()), strict=True)))
 
 
-def test_the_search_and_the_place_to_paste_open_when_they_are_chosen(tab, values, hub, talk):  # noqa: F811
+def test_the_search_and_the_place_to_paste_open_when_they_are_chosen(tab, values, hub, talk):
     assert [value for _, value in tab.form.data_choices()][-2:] == [SEARCH_DATA, PASTE]
     for value, seen in (("starter/helper", []), (SEARCH_DATA, ["search"]), (PASTE, ["paste"]), (HUB, ["hub"])):
         shown = described(tab, chosen(tab, values, value))
         assert [name for name in ("search", "hub", "paste") if getattr(shown, name).visible] == seen
 
 
-def test_hits_are_buttons_and_what_is_picked_must_be_an_id(tab, hub, talk):  # noqa: F811
+def test_hits_are_buttons_and_what_is_picked_must_be_an_id(tab, hub, talk):
     hub.add(Repo("evil/talk", {}, kind="datasets", licence=EVIL))
     found = tab.data_finder.find("talk")
     assert (
@@ -219,7 +218,7 @@ def test_hits_are_buttons_and_what_is_picked_must_be_an_id(tab, hub, talk):  # n
     assert 'role="alert"' in tab.data_finder.find("talk")
 
 
-def test_subset_split_and_revision_are_chosen_from_what_the_hub_says(tab, values, hub, talk):  # noqa: F811
+def test_subset_split_and_revision_are_chosen_from_what_the_hub_says(tab, values, hub, talk):
     form = chosen(tab, values, HUB)
     shown = described(tab, form)
     assert (shown.subset["value"], shown.split["value"], shown.revision["value"]) == ("default", "train", talk.commit)
@@ -237,7 +236,7 @@ def test_subset_split_and_revision_are_chosen_from_what_the_hub_says(tab, values
     )
 
 
-def test_downloaded_on_the_page_it_is_looked_at_like_a_file(tab, values, hub, talk):  # noqa: F811
+def test_downloaded_on_the_page_it_is_looked_at_like_a_file(tab, values, hub, talk):
     shown = described(tab, chosen(tab, values, HUB))
     form = chosen(tab, values, HUB) | {
         "dataset.subset": "default",
@@ -252,7 +251,7 @@ def test_downloaded_on_the_page_it_is_looked_at_like_a_file(tab, values, hub, ta
     assert alert == "" and tab.page.store.get(id).recipe().dataset.revision == talk.commit
 
 
-def test_data_that_is_not_here_starts_and_is_pinned_and_what_cannot_be_had_does_not(tab, values, hub, talk):  # noqa: F811
+def test_data_that_is_not_here_starts_and_is_pinned_and_what_cannot_be_had_does_not(tab, values, hub, talk):
     form = chosen(tab, values, HUB)
     alert, id, _ = tab.start_run(*form.values())
     data = tab.page.store.get(id).recipe().dataset
@@ -264,7 +263,7 @@ def test_data_that_is_not_here_starts_and_is_pinned_and_what_cannot_be_had_does_
     assert "nothing called" in tab.start_run(*(form | {"dataset": "hub/no/such"}).values())[0]
 
 
-def test_visitors_of_a_demonstration_see_no_rows_and_use_no_token(tab, values, hub, talk, odd, monkeypatch):  # noqa: F811
+def test_visitors_of_a_demonstration_see_no_rows_and_use_no_token(tab, values, hub, talk, odd, monkeypatch):
     form = chosen(tab, values, odd)
     monkeypatch.setattr(AppContext, "may_change", False)
     assert PRIVATE in tab.data_words(tab.form.data_of(list(form.values())))

@@ -40,7 +40,7 @@ from qlora_app.ui.data_pictures import (
 from qlora_app.ui.data_view import MAX_LENGTH, DataView
 from qlora_app.ui.recipe_form import data_value
 from tests.conftest import short_recipe
-from tests.test_page import demonstration, event, page, store, workshop  # noqa: F401  fixtures
+from tests.fixtures.page import demonstration, event
 
 EVIL = "<script>alert(1)</script> ${alert(2)}"
 ROWS = [
@@ -59,14 +59,14 @@ def tokenizer():
 
 
 @pytest.fixture
-def uploaded(tmp_path, page):  # noqa: F811
+def uploaded(tmp_path, page):
     file = tmp_path / "mine.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in ROWS + BROKEN))
     return DatasetChoice(source="file", id=import_file(file, page.settings.data, file.name))
 
 
 @pytest.fixture
-def view(workshop) -> DataView:  # noqa: F811
+def view(workshop) -> DataView:
     return workshop.train.view
 
 
@@ -99,7 +99,7 @@ def text_of(mask: str) -> str:
 @pytest.mark.parametrize("max_length", [24, 512])
 @pytest.mark.parametrize("data", [*starter.DATASETS, "mine"])
 @pytest.mark.parametrize("template", ["its own", "guanaco", "spans"])
-def test_what_is_shown_is_what_the_worker_feeds(page, tokenizer, uploaded, data, max_length, template):  # noqa: F811
+def test_what_is_shown_is_what_the_worker_feeds(page, tokenizer, uploaded, data, max_length, template):
     choice = uploaded if data == "mine" else DatasetChoice(id=data)
     examples = load_examples(choice, page.settings.data).train[:40]
     tokenizer = load_tokenizer(ModelChoice())
@@ -301,11 +301,15 @@ def test_the_rows_left_out_can_be_downloaded(view, uploaded):
     ]
 
 
-def test_visitors_of_a_demonstration_see_no_uploaded_rows_and_no_other_folders(page, uploaded, tmp_path):  # noqa: F811
+def test_visitors_of_a_demonstration_see_no_uploaded_rows_and_no_other_folders(page, uploaded, tmp_path):
     view = demonstration(page).train.view
-    for shown in (opened(view, dataset=data_value(uploaded)), opened(view, base_model=str(tmp_path))):
+    for chosen, words in (
+        ({"dataset": data_value(uploaded)}, html.escape(PRIVATE)),
+        ({"base_model": str(tmp_path)}, "not looked into"),
+    ):
+        shown = opened(view, **chosen)
         assert shown.mask == shown.facts == "" and not shown.left_out.visible
-        assert html.escape(PRIVATE) in shown.jumps or "not looked into" in shown.jumps
+        assert words in shown.jumps, chosen
     with pytest.raises(gr.Error, match="not shown"):
         view.look(("x", 0), event(at="0"), *values(view, dataset=data_value(uploaded)))
     assert "Example 1 of" in opened(view).mask
@@ -390,7 +394,7 @@ def test_examples_without_a_token_to_learn_are_counted(view):
     assert silent == [one.place for one in worker.left_out]
 
 
-def long_questions(page):  # noqa: F811
+def long_questions(page):
     file = page.settings.home / "long.jsonl"
     page.settings.home.mkdir(parents=True, exist_ok=True)
     file.write_text(
@@ -400,7 +404,7 @@ def long_questions(page):  # noqa: F811
 
 
 @pytest.mark.parametrize("is_open", [True, False])
-def test_start_is_refused_where_nothing_would_be_learned(workshop, page, store, is_open):  # noqa: F811
+def test_start_is_refused_where_nothing_would_be_learned(workshop, page, store, is_open):
     view, data = workshop.train.view, data_value(long_questions(page))
     if is_open:
         shown = opened(view, dataset=data)

@@ -49,6 +49,7 @@ def recipe(home, tmp_path):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "nf4", "int8", "bf16"])
 @pytest.mark.parametrize(
     "tensor, value", [("model.layers.1.mlp.up_proj.weight", float("nan")), ("model.norm.weight", float("inf"))]
@@ -61,12 +62,14 @@ def test_a_damaged_base_is_named_with_its_tensor(tensor, value, precision, recip
     assert "ower the learning rate" not in said and "A lower learning rate changes nothing" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", [True, False])
 def test_it_is_noticed_packed_and_padded(packing, recipe, store):
     run = store.create(recipe(packing=packing, broken="model.embed_tokens.weight", value=float("inf")))
     assert worker.main(run.folder) == 1 and "2 of the" in run.status().sentence
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_not_called_a_damaged_base(recipe, store):
     run = store.create(recipe())
     run.ask("stop")
@@ -91,6 +94,7 @@ def test_overflow_without_a_damaged_tensor_and_a_step_without_a_label_have_their
     check_first_loss(model, torch.tensor(2.0), 3)
 
 
+@pytest.mark.slow
 def test_a_healthy_run_says_nothing_of_it(recipe, store):
     run = store.create(recipe(max_steps=1))
     assert worker.main(run.folder) == 0, run.status().sentence

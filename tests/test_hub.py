@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from qlora_app.base_models import (
-    ModelChoice,
     describe_folder,
     facts_of,
     facts_of_folder,
@@ -29,90 +28,12 @@ from qlora_app.hub import download as downloading
 from qlora_app.launch.local import launch
 from qlora_app.recipe import Recipe
 from tests.conftest import short_recipe, wait_for
-from tests.hub_server import EXPIRED, GOOD, STRANGER, HubServer, Repo
+from tests.fixtures.hub import CHOICE, CONFIG, INDEX, PARAMETERS, go_offline
+from tests.fixtures.hub import MODEL as ID
+from tests.hub_server import EXPIRED, GOOD, STRANGER, Repo
 
-ID = "tiny/llama"
-PARAMETERS = 1_459_456
-INDEX = "model.safetensors.index.json"
-CHOICE = ModelChoice(source="hub", id=ID)
-CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "max_position_embeddings": 512}
 NEVER = lambda: False  # noqa: E731
 SILENT = lambda *_: None  # noqa: E731
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory) -> Path:
-    """A LLaMA of 1.5 million parameters in three shards, with a tokenizer trained on a few lines, as it would lie on
-    the Hub.
-    """
-    import torch
-    from tokenizers import ByteLevelBPETokenizer
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("tiny")
-    made = ByteLevelBPETokenizer()
-    made.train_from_iterator(
-        ["Where does Mira live? Mira lives on Orchard Lane."] * 3, vocab_size=300, special_tokens=["<s>", "</s>"]
-    )
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made._tokenizer, bos_token="<s>", eos_token="</s>")
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=256,
-            intermediate_size=512,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            max_position_embeddings=512,
-            bos_token_id=0,
-            eos_token_id=1,
-        )
-    )
-    model.save_pretrained(folder, max_shard_size="2MB")
-    assert len(list(folder.glob("model-*.safetensors"))) >= 3
-    return folder
-
-
-@pytest.fixture
-def server():
-    one = HubServer()
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def hub(server, tmp_path, monkeypatch):
-    """The server, and the client libraries of this process and of workers looking there for the Hub."""
-    from huggingface_hub import constants
-
-    cache = tmp_path / "hf" / "hub"
-    for name, value in {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("QLORA_APP_HUB_TOKEN", raising=False)
-    for name, value in {
-        "ENDPOINT": server.url,
-        "HF_HUB_CACHE": str(cache),
-        "HF_HUB_OFFLINE": False,
-        "HF_HUB_DOWNLOAD_TIMEOUT": 5,
-        "HF_HUB_DISABLE_TELEMETRY": True,
-        "HUGGINGFACE_CO_URL_TEMPLATE": server.url + "/{repo_id}/resolve/{revision}/{filename}",
-    }.items():
-        monkeypatch.setattr(constants, name, value)
-    server.cache = cache
-    return server
-
-
-@pytest.fixture
-def llama(hub, tiny) -> Repo:
-    return hub.add(Repo.of_folder(ID, tiny, config=CONFIG, parameters={"F32": PARAMETERS}, downloads=321))
-
-
-def go_offline(hub, monkeypatch):
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    hub.asked.clear()
 
 
 def sentence(choice=CHOICE, token=None):
@@ -564,6 +485,7 @@ def test_training_something_that_cannot_be_had_ends_before_there_is_a_run(hub, l
 # ---- a whole run, with a worker of its own
 
 
+@pytest.mark.slow
 def test_a_run_downloads_stops_goes_on_and_trains(hub, llama, store, monkeypatch):
     """Gated, with a token; stopped in the middle of the download; resumed, trained two steps, opened again from what it
     saved.
@@ -613,6 +535,7 @@ def test_a_run_downloads_stops_goes_on_and_trains(hub, llama, store, monkeypatch
     assert session.answer_all([[{"role": "user", "content": "Where does Mira live?"}]], max_new_tokens=3)
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_have_its_model_says_why(hub, llama, store):
     from qlora_app.train import worker
 

@@ -3,12 +3,9 @@ server of our own.
 """
 
 import errno
-import io
 import json
 import threading
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from qlora_app.cli.commands import main
@@ -32,41 +29,13 @@ from qlora_app.training_data.sources.hub import (
     search_data,
 )
 from tests.conftest import short_recipe, wait_for
+from tests.fixtures.hub import DATASET as ID
+from tests.fixtures.hub import go_offline, jsonl, parquet, rows
 from tests.hub_server import EXPIRED, GOOD, STRANGER, Repo
-from tests.test_hub import go_offline, hub, server  # noqa: F401  fixtures
 
-ID = "tiny/talk"
 CHOICE = DatasetChoice(source="hub", id=ID)
 NEVER = lambda: False  # noqa: E731
 SILENT = lambda *_: None  # noqa: E731
-
-
-def rows(word, count):
-    return [{"instruction": f"Say {word} {i}", "output": f"{word} {i}"} for i in range(count)]
-
-
-def parquet(content):
-    written = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(content), written)
-    return written.getvalue()
-
-
-def jsonl(content):
-    return "".join(json.dumps(row) + "\n" for row in content).encode()
-
-
-FILES = {
-    "README.md": b"# Talk",
-    "data/train-00000-of-00002.parquet": parquet(rows("one", 20)),
-    "evil.py": b"raise SystemExit",
-    "data/train-00001-of-00002.parquet": parquet(rows("two", 10)),
-    "data/test-00000-of-00001.parquet": parquet(rows("three", 4)),
-}
-
-
-@pytest.fixture
-def talk(hub):  # noqa: F811
-    return hub.add(Repo(ID, dict(FILES), kind="datasets", downloads=77))
 
 
 @pytest.fixture
@@ -88,7 +57,7 @@ def sentence(data, token=None, **chosen):
 # ---- found and taken apart
 
 
-def test_a_search_says_what_is_known_of_each_hit(hub, talk):  # noqa: F811
+def test_a_search_says_what_is_known_of_each_hit(hub, talk):
     hub.add(Repo("big/talk-gated", {}, kind="datasets", gated=True, licence="mit", downloads=5000))
     hub.add(Repo("tiny/talker", {}))
     assert [(hit.id, hit.summary()) for hit in search_data("talk")] == [
@@ -100,7 +69,7 @@ def test_a_search_says_what_is_known_of_each_hit(hub, talk):  # noqa: F811
         search_data("talk")
 
 
-def test_splits_are_found_by_the_names_of_the_files_and_no_row_is_fetched(hub, talk):  # noqa: F811
+def test_splits_are_found_by_the_names_of_the_files_and_no_row_is_fetched(hub, talk):
     layout = look_up(CHOICE, revisions=True)
     assert (
         list(layout.subsets) == ["default"]
@@ -115,7 +84,7 @@ def test_splits_are_found_by_the_names_of_the_files_and_no_row_is_fetched(hub, t
     assert hub.files_asked() == []
 
 
-def test_the_card_names_subsets_and_their_splits(hub, talk, data):  # noqa: F811
+def test_the_card_names_subsets_and_their_splits(hub, talk, data):
     talk.files |= {"de/a.csv": b"q,a\n1,2\n3,4\n", "de/b.csv": b"q,a\n5,6\n", "en.jsonl": jsonl(rows("en", 3))}
     german = [{"split": "learn", "path": "de/a.csv"}, {"split": "try", "path": "de/b*"}]
     talk.card = {
@@ -143,7 +112,7 @@ def test_a_card_that_points_outside_of_its_dataset_is_refused(talk, data, patter
     assert "names files outside of it" in sentence(data)
 
 
-def test_what_the_hub_converts_to_parquet_has_its_subsets(hub, talk, data):  # noqa: F811
+def test_what_the_hub_converts_to_parquet_has_its_subsets(hub, talk, data):
     talk.others["refs/convert/parquet"] = {
         f"{subset}/{split}/0000.parquet": parquet(rows(subset, count))
         for subset, split, count in (("de", "train", 5), ("de", "test", 2), ("en", "train", 3))
@@ -156,7 +125,7 @@ def test_what_the_hub_converts_to_parquet_has_its_subsets(hub, talk, data):  # n
 # ---- refused, each with its own reason
 
 
-def test_a_dataset_with_a_program_is_refused_and_the_program_not_even_fetched(hub, talk, data):  # noqa: F811
+def test_a_dataset_with_a_program_is_refused_and_the_program_not_even_fetched(hub, talk, data):
     talk.files["talk.py"] = b"raise SystemExit"
     said = sentence(data)
     assert "a program of its author (talk.py)" in said and "never run" in said and "refs/convert/parquet" in said
@@ -192,7 +161,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_each_way_of_not_getting_it_has_its_own_sentence(hub, talk, data, way):  # noqa: F811
+def test_each_way_of_not_getting_it_has_its_own_sentence(hub, talk, data, way):
     happens, token, words = WAYS[way]
     happens(hub, talk)
     said = sentence(data, token)
@@ -200,13 +169,13 @@ def test_each_way_of_not_getting_it_has_its_own_sentence(hub, talk, data, way): 
     assert sum(all(word in said for word in others) for _, _, others in WAYS.values()) == 1, "no two say the same"
 
 
-def test_offline_is_said_and_a_revision_that_does_not_exist(hub, talk, data, monkeypatch):  # noqa: F811
+def test_offline_is_said_and_a_revision_that_does_not_exist(hub, talk, data, monkeypatch):
     assert "has no revision v9" in sentence(data, revision="v9")
     go_offline(hub, monkeypatch)
     assert "offline mode is on" in sentence(data) and hub.asked == []
 
 
-def test_a_full_disk_is_said_before_and_on_the_way(hub, talk, data, monkeypatch):  # noqa: F811
+def test_a_full_disk_is_said_before_and_on_the_way(hub, talk, data, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(downloading.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})())
         assert "The disk is too full: tiny/talk needs another" in sentence(data)
@@ -221,7 +190,7 @@ def test_a_full_disk_is_said_before_and_on_the_way(hub, talk, data, monkeypatch)
 # ---- downloaded, pinned, read by our own readers
 
 
-def test_a_split_comes_whole_and_nothing_else_and_is_read_with_every_row_accounted_for(hub, talk, data):  # noqa: F811
+def test_a_split_comes_whole_and_nothing_else_and_is_read_with_every_row_accounted_for(hub, talk, data):
     talk.files["data/train-00001-of-00002.parquet"] = parquet(
         [*rows("two", 9), {"instruction": "Nothing", "output": ""}]
     )
@@ -240,7 +209,7 @@ def test_a_split_comes_whole_and_nothing_else_and_is_read_with_every_row_account
     assert kept_data(data) == [ID] and pinned(CHOICE, data) == chosen
 
 
-def test_what_is_pinned_and_here_needs_no_hub(hub, talk, data, monkeypatch):  # noqa: F811
+def test_what_is_pinned_and_here_needs_no_hub(hub, talk, data, monkeypatch):
     chosen, _ = fetch(data)
     go_offline(hub, monkeypatch)
     assert fetch_data(chosen, data, None, SILENT, NEVER) == (chosen, "") and load_examples(chosen, data).rows == 30
@@ -250,7 +219,7 @@ def test_what_is_pinned_and_here_needs_no_hub(hub, talk, data, monkeypatch):  # 
         resolve(CHOICE.model_copy(update={"split": "test"}), data)
 
 
-def test_a_branch_that_moves_on_is_another_dataset(hub, talk, data):  # noqa: F811
+def test_a_branch_that_moves_on_is_another_dataset(hub, talk, data):
     before, _ = fetch(data)
     talk.files["data/train-00001-of-00002.parquet"] = parquet(rows("new", 50))
     after, _ = fetch(data)
@@ -258,7 +227,7 @@ def test_a_branch_that_moves_on_is_another_dataset(hub, talk, data):  # noqa: F8
     assert load_examples(before, data).rows == 30, "a run keeps the commit it was started with"
 
 
-def test_a_stop_keeps_what_came(hub, talk, data):  # noqa: F811
+def test_a_stop_keeps_what_came(hub, talk, data):
     stop = threading.Event()
     with pytest.raises(Stopped):
         fetch_data(CHOICE, data, None, lambda *_: stop.set(), stop.is_set)
@@ -274,7 +243,8 @@ def test_the_token_of_the_settings_opens_a_private_one(talk, data):
 # ---- in a run, and on the command line
 
 
-def test_a_run_downloads_its_data_before_its_clock_starts(hub, talk, store):  # noqa: F811
+@pytest.mark.slow
+def test_a_run_downloads_its_data_before_its_clock_starts(hub, talk, store):
     recipe = short_recipe(max_steps=2, scored_questions=0, samples=0)
     run = store.create(recipe.model_copy(update={"dataset": CHOICE}))
     local.launch(run)
@@ -289,7 +259,7 @@ def run_command(capsys, *words):
     return code, json.loads(out) if out else err
 
 
-def test_the_command_line_looks_at_data_of_the_hub_as_at_a_file(hub, talk, home, capsys):  # noqa: F811
+def test_the_command_line_looks_at_data_of_the_hub_as_at_a_file(hub, talk, home, capsys):
     code, found = run_command(capsys, "data", ID)
     assert code == 0 and (found["format"], found["rows_in_file"], found["rows_trainable"]) == ("alpaca", 30, 30)
     assert found["hub"] == {
@@ -308,7 +278,7 @@ def test_the_command_line_looks_at_data_of_the_hub_as_at_a_file(hub, talk, home,
     assert code == 2 and "has no split 'all'" in error
 
 
-def test_the_command_line_trains_on_it_and_the_recipe_keeps_the_commit(hub, talk, home, monkeypatch):  # noqa: F811
+def test_the_command_line_trains_on_it_and_the_recipe_keeps_the_commit(hub, talk, home, monkeypatch):
     monkeypatch.setattr(local, "launch", lambda run: None)
     given = [
         "dataset.source=hub",

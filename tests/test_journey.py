@@ -17,6 +17,8 @@ from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.tasks.chat import Chat
 from tests.conftest import short_recipe, wait_for
 
+pytestmark = pytest.mark.slow
+
 
 def start(store, supervisor, recipe):
     run = store.create(recipe)

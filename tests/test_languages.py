@@ -39,7 +39,7 @@ from qlora_app.ui.language import (
 )
 from qlora_app.ui.translate import STANDING, in_every_language
 from tests.error_codes import errors_of, every_error
-from tests.test_page import PROOF, event, make_run, page, poll, store, workshop  # noqa: F401  fixtures
+from tests.fixtures.page import PROOF, event, make_run, poll
 
 PACKAGE = Path(__file__).parent.parent / "qlora_app"
 # Files whose texts the page never shows: the command line, programs of their own, what only a terminal or a file gets.
@@ -241,7 +241,7 @@ def labels_of(field):
     return (field.json_schema_extra or {}).get("labels", {}).values()
 
 
-def test_what_is_declared_has_a_translation(workshop, language):  # noqa: F811
+def test_what_is_declared_has_a_translation(workshop, language):
     texts = [*EFFORTS.values(), *run_card.STATES.values(), *recipe_form.SECTIONS.values()]
     for field in workshop.train.form.fields.values():
         texts += [field.title, field.description, *labels_of(field)]
@@ -261,7 +261,7 @@ def test_every_card_has_a_translation(language):
     assert [text for text in texts if language.say(text) is None] == []
 
 
-def test_what_stands_on_the_page_has_a_translation(workshop, language):  # noqa: F811
+def test_what_stands_on_the_page_has_a_translation(workshop, language):
     examples = {"my-style", "qwen 0.6b", "{title}\n{body}"}
     standing = [
         text
@@ -489,7 +489,7 @@ def in_german():
     LocalContext.request.reset(token)
 
 
-def test_names_and_answers_stay_as_they_were_written(workshop, store, in_german):  # noqa: F811
+def test_names_and_answers_stay_as_they_were_written(workshop, store, in_german):
     run = make_run(
         store,
         name="Start training",
@@ -517,7 +517,7 @@ def answer_of(demo, handler, output, *values):
     return dict(zip(called.outputs, called.fn(*values), strict=True))[output]
 
 
-def test_what_handlers_raise_is_german_too(workshop, in_german):  # noqa: F811
+def test_what_handlers_raise_is_german_too(workshop, in_german):
     demo = workshop.build()
     in_every_language(demo)
     called = next(e for e in demo.fns.values() if getattr(e.fn, "__wrapped__", None) == workshop.runs.open)
@@ -527,7 +527,7 @@ def test_what_handlers_raise_is_german_too(workshop, in_german):  # noqa: F811
     assert caught.value.title == "Das ging nicht"
 
 
-def test_what_the_form_holds_is_nobody_s_to_translate(workshop, store, in_german):  # noqa: F811
+def test_what_the_form_holds_is_nobody_s_to_translate(workshop, store, in_german):
     make_run(store, name="Start", state="running", sentence=Status("queued").sentence)
     demo = workshop.build()
     in_every_language(demo)

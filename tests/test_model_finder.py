@@ -15,8 +15,9 @@ from qlora_app.settings import Settings
 from qlora_app.ui.context import AppContext
 from qlora_app.ui.recipe_form import SEARCH
 from tests.conftest import train_tab
+from tests.fixtures.hub import CHOICE
+from tests.fixtures.hub import MODEL as ID
 from tests.hub_server import GOOD, Repo
-from tests.test_hub import CHOICE, ID, hub, llama, server, tiny  # noqa: F401  fixtures
 
 GB = 2**30
 
@@ -38,14 +39,14 @@ def test_a_newcomer_sees_nothing_of_it(tab, values):
     assert tab.finder.describe(*values.values()) == ""
 
 
-def test_the_search_opens_when_it_is_chosen(tab, hub):  # noqa: F811
+def test_the_search_opens_when_it_is_chosen(tab, hub):
     assert tab.form.model_choices()[-1][1] == SEARCH
     assert (
         tab.finder.open(SEARCH).visible and not tab.finder.open("starter").visible and not tab.finder.open(ID).visible
     )
 
 
-def test_hits_are_buttons_with_what_is_known(tab, llama, hub):  # noqa: F811
+def test_hits_are_buttons_with_what_is_known(tab, llama, hub):
     hub.add(Repo("evil/llama", {}, licence="<img src=x>", downloads=1))
     found = tab.finder.find("llama")
     assert f'data-model="{ID}"' in found and "1.5 M parameters · licence apache-2.0 · 321 downloads" in found
@@ -60,12 +61,12 @@ def test_what_is_picked_must_be_a_model_s_id(tab, sent):
         tab.finder.pick(SimpleNamespace(_data=sent))
 
 
-def test_a_silent_hub_is_said_where_the_hits_would_be(tab, hub):  # noqa: F811
+def test_a_silent_hub_is_said_where_the_hits_would_be(tab, hub):
     hub.status = 500
     assert 'role="alert"' in tab.finder.find("llama") and "cannot answer at the moment" in tab.finder.find("llama")
 
 
-def test_the_chosen_model_is_described_and_measured_against_this_machine(tab, values, llama, monkeypatch):  # noqa: F811
+def test_the_chosen_model_is_described_and_measured_against_this_machine(tab, values, llama, monkeypatch):
     monkeypatch.setattr(hardware, "here", lambda: Machine("cuda", 8 * GB, 8 * GB))
     chosen = values | {"base_model": ID}
     words = tab.finder.describe(*chosen.values())
@@ -82,7 +83,7 @@ def test_the_chosen_model_is_described_and_measured_against_this_machine(tab, va
     )
 
 
-def test_the_hub_is_asked_once_for_a_model_and_again_for_another_revision(tab, values, llama, hub):  # noqa: F811
+def test_the_hub_is_asked_once_for_a_model_and_again_for_another_revision(tab, values, llama, hub):
     for rank in (8, 16, 32):
         tab.finder.describe(*(values | {"base_model": ID, "method[lora].rank": rank}).values())
     assert len([path for _, path, _ in hub.asked if path.startswith("/api/models/tiny")]) == 1
@@ -90,14 +91,14 @@ def test_the_hub_is_asked_once_for_a_model_and_again_for_another_revision(tab, v
     assert "has no revision v9" in words
 
 
-def test_what_was_downloaded_meanwhile_is_no_longer_to_download(tab, values, llama):  # noqa: F811
+def test_what_was_downloaded_meanwhile_is_no_longer_to_download(tab, values, llama):
     chosen = values | {"base_model": ID}
     assert "to download" in tab.finder.describe(*chosen.values())
     fetch(CHOICE, None, lambda *_: None, lambda: False)
     assert "to download" not in tab.finder.describe(*chosen.values())
 
 
-def test_a_model_that_cannot_be_had_is_refused_at_its_field_and_nothing_starts(tab, values, llama):  # noqa: F811
+def test_a_model_that_cannot_be_had_is_refused_at_its_field_and_nothing_starts(tab, values, llama):
     llama.files["config.json"] = llama.files["config.json"].replace(
         b'"model_type"', b'"auto_map": {"AutoConfig": "x.Y"}, "model_type"'
     )
@@ -106,12 +107,12 @@ def test_a_model_that_cannot_be_had_is_refused_at_its_field_and_nothing_starts(t
     assert tab.page.store.list() == [] and "value" not in (card or {})
 
 
-def test_a_model_that_can_be_had_starts(tab, values, llama):  # noqa: F811
+def test_a_model_that_can_be_had_starts(tab, values, llama):
     alert, run, _ = tab.start_run(*(values | {"base_model": ID}).values())
     assert alert == "" and tab.page.store.get(run).recipe().base_model.id == ID
 
 
-def test_visitors_of_a_demonstration_do_not_look_with_the_owner_s_token(tab, llama, hub, monkeypatch):  # noqa: F811
+def test_visitors_of_a_demonstration_do_not_look_with_the_owner_s_token(tab, llama, hub, monkeypatch):
     monkeypatch.setattr(AppContext, "may_change", False)
     llama.private = True
     with pytest.raises(UserError, match="private, or there is nothing of that name"):

@@ -44,6 +44,7 @@ def test_every_epoch_has_an_order_of_its_own_that_comes_again():
     assert list(sampler) == first != second
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task, family", [("classification", "roberta"), ("chat", "llama")])
 def test_a_rare_label_whose_texts_have_another_length_is_learned(task, family, store, home, tmp_path, monkeypatch):
     """1 in 20; grouped by length, whole steps held one label, and the rare one was never answered (F1 0.48)."""

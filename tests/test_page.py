@@ -22,135 +22,26 @@ from qlora_app.effort import effort_choices
 from qlora_app.errors import UserError
 from qlora_app.recipe import Recipe
 from qlora_app.runs import (
-    Curve,
     Run,
     RunStore,
     Status,
 )
 from qlora_app.runs.checkpoints import seal
 from qlora_app.settings import Settings
-from qlora_app.storage.files import write_json
 from qlora_app.tasks import Answer
-from qlora_app.tasks.generate import Prompt
 from qlora_app.training_data import DatasetChoice
 from qlora_app.ui import run_card
 from qlora_app.ui.answer_file import AnswerFile
-from qlora_app.ui.build import PageBuilder
 from qlora_app.ui.chat_tab import SILENT, conversation
-from qlora_app.ui.context import AppContext
 from qlora_app.ui.guard import LoginLimiter
 from qlora_app.ui.run_card import samples
-
-EVIL = "<img src=x onerror=alert(1)>"
-PROOF = {
-    "heldout": {
-        "loss": {"before": 3.2, "after": 0.31},
-        "exact_match": {"before": 0.0, "after": 0.96},
-        "questions": 100,
-    },
-    "update": {"layers": 28, "zero_layers": 0},
-    "reload": {"max_difference": 0.0},
-    "seconds": {"to_first_loss": 1.1, "training": 71.0},
-}
-
+from tests.fixtures.page import EVIL, PROOF, FakeSessions, FakeSupervisor, demonstration, event, make_run, poll
 
 ASKER = SimpleNamespace(session_hash="one")
 
 
-class FakeSupervisor:
-    """Counts wishes; starts nothing."""
-
-    leads = True
-
-    def __init__(self, store=None):
-        self.woken = 0
-
-    def wake(self):
-        self.woken += 1
-
-    def start(self):
-        pass
-
-    def close(self):
-        pass
-
-
-class FakeSessions:
-    """Answers in three words, or with the error it is given."""
-
-    template = SimpleNamespace(system="", has_thinking=False)
-
-    def __init__(self, error=None):
-        self.error, self.asked, self.stop = error, None, None
-
-    def prompt(self, conversation, decoding):
-        return Prompt([], 256)
-
-    def get(self, run):
-        if self.error:
-            raise UserError("test.made_up", "{why}", why=self.error)
-        return self
-
-    def reply(self, base, tuned, decoding, stop):
-        self.asked, self.stop = (base, tuned), stop
-        words = ["one", "one two", "one two three"]
-        yield from ((f"base {w}", f"tuned {w}") for w in words)
-
-
-@pytest.fixture
-def store(tmp_path):
-    return RunStore(tmp_path / "home" / "runs")
-
-
-@pytest.fixture
-def page(store):
-    return AppContext(Settings(home=store.root.parent), store, FakeSupervisor(), FakeSessions())
-
-
-@pytest.fixture
-def workshop(page):
-    workshop = PageBuilder(page)
-    workshop.demo = workshop.build()
-    return workshop
-
-
 def test_visitors_do_not_wait_for_each_other(workshop):
     assert workshop.demo._queue.default_concurrency_limit is None
-
-
-def make_run(store, name="", proof=None, steps=120, **status):
-    """A run folder as a worker leaves it."""
-    run, curve = store.create(Recipe(name=name)), Curve()
-    for step in range(1, steps + 1):
-        row = {"step": step, "loss": 3 / step + 0.2} | ({"held_out_loss": 0.5} if step % 40 == 0 else {})
-        run.append_metric(row)
-        curve.add(row)
-    run.append_sample({"step": 0, "question": EVIL, "answer": "story", "expected": "42"})
-    run.append_sample({"step": steps, "question": EVIL, "answer": "42", "expected": "42"})
-    write_json(run.folder / "launch.json", {"pid": 0, "started": 1.0})
-    run.log.write_text(f"line {EVIL}\n")
-    run.write_status(
-        Status(
-            **(
-                {"state": "done", "step": steps, "total": steps, "loss": 0.21, "first_loss": 3.2, "seconds": 71}
-                | status
-            )
-        )
-    )
-    if proof:
-        run.adapter.mkdir()
-        for file in ("adapter_config.json", "adapter_model.safetensors", "optimizer.pt"):
-            (run.adapter / file).write_text("{}")
-        write_json(run.adapter / "proof.json", proof)
-    return run
-
-
-def event(**data):
-    return SimpleNamespace(_data=data)
-
-
-def poll(workshop, run, **asked):
-    return workshop.train.cards.poll({"run": run.id if run else "", "seen": {}, **asked})
 
 
 # ---- the run card
@@ -332,8 +223,9 @@ def test_a_fresh_visit_shows_the_live_run_and_a_link_its_tab(workshop, store):
 
     with live.hold_lock():
         assert visit()[2] == live.id
-    assert visit()[2] in (new.id, live.id, old.id)
-    assert visit(tab="train", run=old.id)[2] == visit()[2]
+    assert store.list()[0].id == new.id != live.id
+    assert visit()[2] == new.id, "nothing trains any more: the newest"
+    assert visit(tab="train", run=old.id)[2] == new.id
     assert visit(tab="runs", run=old.id)[1].selected == "runs"
     assert visit(tab="nonsense", run="../..")[1].selected == "train"
 
@@ -501,13 +393,6 @@ MUTATING = {
     "fetch_data",
     "save",
 }
-
-
-def demonstration(page):
-    """The page as strangers see it: open to other machines, without a login."""
-    workshop = PageBuilder(dataclasses.replace(page, settings=page.settings.model_copy(update={"host": "0.0.0.0"})))
-    workshop.build()
-    return workshop
 
 
 def handlers(workshop):
@@ -746,11 +631,15 @@ def test_every_endpoint_that_changes_something_refuses_strangers(public):
 
 def test_the_other_endpoints_change_nothing(public):
     """Whatever strangers send to them: the run as an argument, nothing at all, or nonsense."""
-    before = contents(public.run.folder.parent)
+    before, got_through, others = contents(public.run.folder.parent), set(), 0
     for number, fn, changing in kinds(public):
         if not changing:
+            others += 1
             for given in (public.run.id, None, "../../etc"):
-                call(public, number, [given] * len(fn.inputs), run=public.run.id, question="Who?")
+                done, _ = call(public, number, [given] * len(fn.inputs), run=public.run.id, question="Who?")
+                if done:
+                    got_through.add(number)
+    assert others > 20 and len(got_through) > others / 2, "calls that never reach a handler would prove nothing"
     assert contents(public.run.folder.parent) == before
 
 

@@ -25,7 +25,6 @@ from qlora_app.train.setup import prepare
 from qlora_app.ui.recipe_form import element_id
 from tests.conftest import train_tab
 from tests.hub_server import Repo
-from tests.test_hub import hub, server  # noqa: F401  fixtures
 from tests.tiny_models import tiny_model
 
 ROWS = {

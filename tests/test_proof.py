@@ -325,6 +325,7 @@ def codes(run):
     return {one.code for one in contradictions(Proof.from_json(run.proof()))}
 
 
+@pytest.mark.slow
 def test_a_sound_run_says_what_a_person_sees(store, home):
     run = trained(store, yes_no(home))
     proof = Proof.from_json(run.proof())
@@ -336,6 +337,7 @@ def test_a_sound_run_says_what_a_person_sees(store, home):
     assert re.search(r"On 8 learned questions: 0 right before, \d right after\.", " ".join(proof_words(proof)))
 
 
+@pytest.mark.slow
 def test_a_mask_that_lies_beside_the_answers_is_seen(store, home, monkeypatch):
     """Only the question carries loss: loss and token accuracy become perfect, and nothing was learned of the
     answers.
@@ -350,6 +352,7 @@ def test_a_mask_that_lies_beside_the_answers_is_seen(store, home, monkeypatch):
     assert codes(trained(store, yes_no(home))) & {"asked_otherwise", "learned_and_not_answered"}
 
 
+@pytest.mark.slow
 def test_a_prompt_that_is_another_one_than_was_taught_is_seen(store, home, monkeypatch):
     other = [{"role": "user", "content": "Once upon a time"}]
     prompt_ids = ChatTemplate.prompt_ids
@@ -362,6 +365,7 @@ def test_a_prompt_that_is_another_one_than_was_taught_is_seen(store, home, monke
     assert "It is asked otherwise than it was taught" in card
 
 
+@pytest.mark.slow
 def test_an_end_that_is_not_known_is_seen(store, home, monkeypatch):
     monkeypatch.setattr(ChatTemplate, "stop_ids", lambda self, thinking=False, generation_eos=None: [7])
     assert "never_stops" in codes(trained(store, yes_no(home)))
@@ -370,6 +374,7 @@ def test_an_end_that_is_not_known_is_seen(store, home, monkeypatch):
 # ---- the adapter that is kept
 
 
+@pytest.mark.slow
 def test_the_best_adapter_is_kept_and_the_run_says_which_it_is(store, home):
     """What is learned is the opposite of what is measured, so that every step makes it worse."""
     data = yes_no(home, learned="no", held_out="yes")
@@ -393,6 +398,7 @@ def test_the_best_adapter_is_kept_and_the_run_says_which_it_is(store, home):
     assert f"step {proof.kept.step} of 24" in words and words in (run.adapter / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_keeps_the_same_adapter(store, home):
     data = yes_no(home, learned="no", held_out="yes")
     few = {"max_steps": 8, "evaluations": 4, "checkpoints": 4, "scored_questions": 0}
@@ -414,6 +420,7 @@ def test_an_interrupted_run_keeps_the_same_adapter(store, home):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_without_measurements_the_last_one_is_kept(store, home):
     run = trained(store, yes_no(home), max_steps=4, evaluations=0, scored_questions=0)
     assert Proof.from_json(run.proof()).kept == Kept(4, 4, "best")
@@ -453,6 +460,7 @@ def measured_and_opened(run):
     return measured, torch.load(run.adapter / "logits.pt")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", OPENED)
 def test_the_cards_code_opens_what_was_measured(kind, store):
     base, method = OPENED[kind]
@@ -469,6 +477,7 @@ def test_the_cards_code_opens_what_was_measured(kind, store):
     assert float((opened - measured).abs().max()) <= 1e-4 * float(measured.abs().max()), kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["nf4", "fp32"])
 def test_the_card_of_a_classifier_opens_it_too(precision, store, home):
     """Its head is new, which quantized layers cannot be."""

@@ -165,6 +165,7 @@ def test_a_digest_of_code_is_another_one_when_a_file_is(tmp_path):
     assert sha256_of(tmp_path / "a.py") == hashlib.sha256(b"2").hexdigest()
 
 
+@pytest.mark.slow
 def test_a_second_start_on_the_same_data_encodes_nothing_and_learns_the_same(home, monkeypatch):
     def losses() -> list[float]:
         few = {"evaluations": 0, "samples": 0, "scored_questions": 0, "checkpoints": 0}

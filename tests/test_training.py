@@ -289,6 +289,7 @@ def test_while_it_is_trained_a_model_is_walked_through_only_where_something_chan
     assert "train" not in vars(model) and "zero_grad" not in vars(model)
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(store):
     whole, parts = store.create(short_recipe()), store.create(short_recipe())
     assert worker.main(whole.folder) == 0 and whole.status().state == "done"
@@ -303,6 +304,7 @@ def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(store):
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.slow
 def test_a_run_that_died_while_measured_is_proven_without_another_step(store):
     run = store.create(short_recipe())
     assert worker.main(run.folder) == 0
@@ -316,6 +318,7 @@ def test_a_run_that_died_while_measured_is_proven_without_another_step(store):
     assert (status.state, status.step, status.total, status.loss) == ("done", done.step, done.total, done.loss)
 
 
+@pytest.mark.slow
 def test_a_finished_run_proves_itself(store):
     run = store.create(short_recipe(max_steps=25))
     assert worker.main(run.folder) == 0
@@ -374,6 +377,7 @@ def test_the_card_opens_a_base_of_the_hub_at_the_commit_it_was_trained_at(store)
     )
 
 
+@pytest.mark.slow
 def test_what_was_also_learned_is_counted_and_a_resumed_run_says_its_proof(store, home):
     (home / "data").mkdir()
     for name, answer, numbers in (("learned", "yes", range(20)), ("measured", "no", (3, 50, 60, 7))):
@@ -390,12 +394,14 @@ def test_what_was_also_learned_is_counted_and_a_resumed_run_says_its_proof(store
     ].startswith("Trained for ")
 
 
+@pytest.mark.slow
 def test_padding_trains_too_and_what_is_cut_is_counted(store):
     run = store.create(short_recipe(packing=False, max_steps=2, max_length=20))
     assert worker.main(run.folder) == 0 and run.status().state == "done"
     assert run.proof()["data"]["cut"] > 0
 
 
+@pytest.mark.slow
 def test_the_step_does_not_depend_on_the_micro_batch(store, monkeypatch):
     first = []
     for tokens in (64, 4096):
@@ -417,6 +423,7 @@ def test_a_file_that_is_gone_is_a_sentence(store):
     assert status.state == "failed" and "gone.json" in status.sentence and "Traceback" not in status.sentence
 
 
+@pytest.mark.slow
 def test_data_without_a_trainable_token_is_refused(store, home):
     (home / "data").mkdir()
     rows = [{"instruction": "word " * 400, "output": "yes"}] * 3
@@ -435,6 +442,7 @@ def test_a_second_worker_on_the_same_run_leaves(store):
     assert not (run.folder / "status.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "broken_at, words", [(1, "no learning rate is to blame"), (3, "Lower the learning rate (it is 0.003)")]
 )
@@ -462,6 +470,7 @@ def test_rows_that_have_no_loss_are_named_as_the_cause(model, monkeypatch):
     assert cause_of(NotANumber(1, float("nan"), is_first=True), task, model, [batch]) == "method"
 
 
+@pytest.mark.slow
 def test_an_adapter_is_not_laid_over_other_weights(store, tmp_path):
     """A base trained anew in the same folder has the same shapes: without a check the old adapter would answer
     nonsense.

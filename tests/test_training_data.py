@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from qlora_app import starter
 from qlora_app.base_models import ModelChoice
 from qlora_app.base_models.loading import load_tokenizer
-from qlora_app.cli.data import Place, examine, tokenizer
+from qlora_app.cli.data import tokenizer
 from qlora_app.errors import UserError
 from qlora_app.settings import Settings
 from qlora_app.tasks.chat import encode
@@ -37,6 +37,7 @@ from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.columns import AskColumns
 from qlora_app.training_data.formats.known import KINDS
 from qlora_app.training_data.read import rows
+from tests.fixtures.samples import accounted, check
 
 SHARED = Path(__file__).parents[2] / "shared" / "samples"
 needs_samples = pytest.mark.skipif(
@@ -54,9 +55,6 @@ SHAREGPT = [
 ASKED = [{"Question ": f"Where is {i}?", "ANSWER": f"At {i}."} for i in range(12)]
 
 
-SEVERAL = {"text", "self_instruct", "unnatural_instructions"}
-
-
 def jsonl(rows) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
@@ -65,17 +63,6 @@ def table(rows, delimiter=",") -> str:
     text = io.StringIO()
     csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
     return text.getvalue()
-
-
-def accounted(examples) -> Examples:
-    """Every row is used or left out; a few formats make several conversations of a row."""
-    made, used = len(examples.train) + len(examples.held_out), examples.rows - len(examples.left_out)
-    assert (
-        made == used
-        or (made > used and examples.format in SEVERAL)
-        or (made < used and examples.format == "oasst_links")
-    )
-    return examples
 
 
 @pytest.fixture
@@ -970,27 +957,6 @@ def test_importing_needs_no_heavy_library():
 # the sample kits
 
 
-def check(case, folder, data):
-    """Both ways a file comes in: uploaded and chosen, and looked at with `data`."""
-    path, name = folder / case["file"], case.get("upload_name", case["file"])
-    found = examine(Place(path.name, path), DatasetChoice(), 2048, Settings())
-    words = " ".join(found["messages"])
-    assert "Traceback" not in words and "Error" not in words and str(folder) not in words
-    assert found["action"] in case["allowed"], words
-    assert all(re.search(pattern, words, re.IGNORECASE) for pattern in case.get("must_mention", [])), words
-    if "must_mention" not in case or found["action"].startswith("accept"):
-        assert case["format"] in (None, found["format"], {"question_answer": "qa"}.get(found["format"]))
-    if found["action"].startswith("accept"):
-        assert case["rows_in_file"] in (None, found["rows_in_file"])
-        assert case.get("rows_trainable") in (None, found["rows_trainable"])
-        assert found["rows_in_file"] == found["rows_trainable"] + len(found["left_out"]) and len(found["examples"]) > 0
-        accounted(load_examples(DatasetChoice(source="file", id=import_file(path, data, name)), data))
-    else:
-        with pytest.raises(UserError) as error:
-            load_examples(DatasetChoice(source="file", id=import_file(path, data, name)), data)
-        assert isinstance(error.value, AskColumns) == (found["action"] == "ask")
-
-
 @needs_samples
 def test_real_files_of_public_repositories(tmp_path):
     cases = json.loads((SHARED / "real" / "expected.json").read_text())["files"]
@@ -1117,9 +1083,7 @@ def test_exactly_the_answers_and_their_end_are_learned(templated, conversation):
     answers = [turn["content"] for turn in conversation if turn["role"] == "assistant"]
     expected = [answer + (end if not ends or answer is answers[-1] else "") for answer in answers]
     assert [span.strip() for span in spans] == expected and not is_cut
-    assert (all(label in (-100, i) for i, label in zip(ids, labels, strict=True)) and labels[-1] != -100) or ids[
-        -1
-    ] != labels[-1]
+    assert all(label in (-100, i) for i, label in zip(ids, labels, strict=True))
     for turn in conversation:
         assert turn["content"] in templated.decode(ids)
     if not ends:  # what a turn spells out is no special token: each one there is the template's own

@@ -1,13 +1,14 @@
-"""Base models of a few thousand parameters, one of each family, made from its configuration and saved as people get
-them: a folder with config.json, safetensors and a tokenizer of its kind. Nothing is downloaded; weights are drawn from
-the same seed every time.
+"""The one factory of tiny models: networks of a few thousand parameters, one of each family, made from its
+configuration. Nothing is downloaded; weights are drawn from the same seed every time.
 
-    folder = tiny_model("bert", tmp_path)                          # as its family is published: BertForMaskedLM
+    folder = tiny_model("bert", tmp_path)                          # as people get it, with a tokenizer of its kind
     folder = tiny_model("llama", tmp_path, num_hidden_layers=8)    # any setting of its configuration
+    network = tiny_network("gpt2", vocab_size=128)                 # the bare network, for numbers instead of text
+    config = tiny_config("t5", **dropout_of("t5", 0.1))
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ CORPUS = [
     "neutral",
     "abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ 0123456789 .,:;!?'\"()[]{}<>|/-+=#@ \n",
 ]
+# Sizes are kept small; ids of special tokens are those of the tokenizer, or 0, 1 and 2 where there is none.
+NUMBERS = {"vocab_size": 128, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 DECODER = {
     "hidden_size": HIDDEN,
     "intermediate_size": 2 * HIDDEN,
@@ -50,35 +53,46 @@ ENCODER = {
     "num_attention_heads": 4,
     "max_position_embeddings": 130,
 }
+ENCODER_DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
 
-@dataclass(frozen=True)
-class Family:
-    """How a family is made: its configuration's and its model's class in transformers, its sizes, its kind of
-    tokenizer.
+def tiny_config(family: str, **settings: Any) -> transformers.PreTrainedConfig:
+    """The configuration of a model of `FAMILIES` that reads numbers below 128, with other settings if any are given."""
+    made = FAMILIES[family]
+    return getattr(transformers, f"{made.name}Config")(**(NUMBERS | made.sizes | settings))
+
+
+def tiny_network(family: str, head: str = "", **settings: Any) -> transformers.PreTrainedModel:
+    """A network of that configuration. `head`: "SequenceClassification" or another of transformers' AutoModelFor...;
+    otherwise as its family is published. It seeds torch's generator, so that what a test draws next is the same too.
     """
-
-    config: str
-    model: str
-    sizes: dict[str, Any]
-    tokenizer: Callable[[], transformers.PreTrainedTokenizerFast]
+    torch.manual_seed(0)
+    auto_class = getattr(transformers, f"AutoModelFor{head or FAMILIES[family].head}")
+    return auto_class.from_config(tiny_config(family, **settings))
 
 
 def tiny_model(family: str, folder: Path, **settings: Any) -> Path:
-    """A model of `FAMILIES` in `folder`/tiny-FAMILY, with other settings of its configuration if any are given; returns
+    """A model of `FAMILIES` in `folder`/tiny-FAMILY, with config.json, safetensors and a tokenizer of its kind; returns
     that folder.
     """
-    made = FAMILIES[family]
-    target = Path(folder) / f"tiny-{family}"
-    tokenizer = made.tokenizer()
+    tokenizer = FAMILIES[family].tokenizer()
     ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    config = getattr(transformers, made.config)(vocab_size=len(tokenizer), **ids, **(made.sizes | settings))
     with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = getattr(transformers, made.model)(config)
-    model.save_pretrained(target)
+        network = tiny_network(family, vocab_size=len(tokenizer), **(ids | settings))
+    target = Path(folder) / f"tiny-{family}"
+    network.save_pretrained(target)
     tokenizer.save_pretrained(target)
     return target
+
+
+def dropout_of(family: str, share: float) -> dict[str, float]:
+    """The family's own dropout, whatever it calls it, as settings for the functions above."""
+    return dict.fromkeys(FAMILIES[family].dropout, share)
+
+
+def task_type(family: str) -> str | None:
+    """What PEFT calls the task of the family's published head; None for fill-mask, which it does not know."""
+    return {"CausalLM": "CAUSAL_LM", "Seq2SeqLM": "SEQ_2_SEQ_LM"}.get(FAMILIES[family].head)
 
 
 def _finished(tokenizer: Tokenizer, **special: str) -> transformers.PreTrainedTokenizerFast:
@@ -173,15 +187,36 @@ def of_t5() -> transformers.PreTrainedTokenizerFast:
     return _finished(tokenizer, **special)
 
 
-FAMILIES = {
-    "llama": Family("LlamaConfig", "LlamaForCausalLM", DECODER, of_a_decoder),
-    "qwen": Family("Qwen3Config", "Qwen3ForCausalLM", DECODER | {"head_dim": 16}, of_a_decoder),
+@dataclass(frozen=True)
+class Family:
+    """How a family is made: its name in transformers (`NameConfig`), the head it is published with, its sizes, its
+    tokenizer, and what it calls its dropout.
+    """
+
+    name: str
+    head: str = "CausalLM"
+    sizes: dict[str, Any] = field(default_factory=lambda: DECODER)
+    tokenizer: Callable[[], transformers.PreTrainedTokenizerFast] = of_a_decoder
+    dropout: tuple[str, ...] = ("attention_dropout",)
+
+
+FAMILIES = {  # by model_type
+    "llama": Family("Llama"),
+    "mistral": Family("Mistral"),
+    "qwen2": Family("Qwen2"),
+    "qwen3": Family("Qwen3", sizes=DECODER | {"head_dim": 16}),
+    "gemma": Family("Gemma", sizes=DECODER | {"head_dim": 16}),
+    "gemma2": Family("Gemma2", sizes=DECODER | {"head_dim": 16}),
+    "gemma3_text": Family("Gemma3Text", sizes=DECODER | {"head_dim": 16}),
+    "phi3": Family("Phi3"),
     "gpt2": Family(
-        "GPT2Config", "GPT2LMHeadModel", {"n_embd": HIDDEN, "n_layer": 2, "n_head": 4, "n_positions": 256}, of_a_decoder
+        "GPT2",
+        sizes={"n_embd": HIDDEN, "n_layer": 2, "n_head": 4, "n_positions": 256},
+        dropout=("resid_pdrop", "embd_pdrop", "attn_pdrop"),
     ),
-    "t5": Family(
-        "T5Config",
-        "T5ForConditionalGeneration",
+    "t5": Family(  # as Flan-T5
+        "T5",
+        "Seq2SeqLM",
         {
             "d_model": HIDDEN,
             "d_kv": 16,
@@ -193,14 +228,15 @@ FAMILIES = {
             "decoder_start_token_id": 0,
         },
         of_t5,
-    ),  # as Flan-T5
-    "bert": Family("BertConfig", "BertForMaskedLM", ENCODER, of_bert),
-    "roberta": Family("RobertaConfig", "RobertaForMaskedLM", ENCODER | {"type_vocab_size": 1}, of_roberta),
-    "deberta": Family(
-        "DebertaV2Config",
-        "DebertaV2ForMaskedLM",
+        ("dropout_rate",),
+    ),
+    "bert": Family("Bert", "MaskedLM", ENCODER, of_bert, ENCODER_DROPOUT),
+    "roberta": Family("Roberta", "MaskedLM", ENCODER | {"type_vocab_size": 1}, of_roberta, ENCODER_DROPOUT),
+    "deberta-v2": Family(  # as DeBERTa-v3
+        "DebertaV2",
+        "MaskedLM",
         ENCODER
-        | {  # as DeBERTa-v3
+        | {
             "relative_attention": True,
             "pos_att_type": ["p2c", "c2p"],
             "position_buckets": 32,
@@ -210,5 +246,6 @@ FAMILIES = {
             "type_vocab_size": 0,
         },
         of_deberta,
+        ENCODER_DROPOUT,
     ),
 }

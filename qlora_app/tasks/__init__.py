@@ -48,14 +48,12 @@ def task_for(choice: TaskChoice, possible: tuple[str, ...], conversations: Seque
         reasons[name] = TASKS[name].why_unsuitable(conversations)
         if not reasons[name]:
             return TASKS[name](choice, TASKS[name].labels_of(conversations))
-    why = "; ".join(
-        f"{TASK_NAMES[name]} wants {TASKS[name].example_sentence}, and {reason}" for name, reason in reasons.items()
-    )
+    unmet = [_unmet(name, reason) for name, reason in reasons.items()]
     raise UserError.at(
         "task.name",
         "task.data_cannot_teach",
         "These data cannot teach this model: {why}. Choose other data, or a model that chats.",
-        why=why,
+        why=joined(unmet, "; "),
     )
 
 

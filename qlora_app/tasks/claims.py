@@ -4,8 +4,8 @@ table of docs/tasks.md is this one; with which methods is in `methods/claims.py`
 from ..formatting import FIGURES, TASK_NAMES
 from . import TASKS
 
-DECODERS = {"llama": "LLaMA", "qwen": "Qwen3", "gpt2": "GPT-2"}
-ENCODERS = {"bert": "BERT", "roberta": "RoBERTa", "deberta": "DeBERTa"}
+DECODERS = {"llama": "LLaMA", "qwen3": "Qwen3", "gpt2": "GPT-2"}
+ENCODERS = {"bert": "BERT", "roberta": "RoBERTa", "deberta-v2": "DeBERTa"}
 FAMILIES = {
     "chat": DECODERS,
     "text_to_text": {"t5": "T5"},

@@ -6,16 +6,16 @@ import pytest
 from playwright.sync_api import expect
 from visiting import PATIENCE, App
 
+from tests.fixtures.hub import CONFIG, FILES, PARAMETERS
+from tests.fixtures.hub import DATASET as DATA
+from tests.fixtures.hub import MODEL as ID
 from tests.hub_server import HubServer, Repo
-from tests.test_hub import CONFIG, ID, PARAMETERS, tiny  # noqa: F401  a fixture
-from tests.test_hub_data import FILES
-from tests.test_hub_data import ID as DATA
 
 expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
-def hub(tiny):  # noqa: F811
+def hub(tiny):
     server = HubServer()
     server.add(Repo.of_folder(ID, tiny, config=CONFIG, parameters={"F32": PARAMETERS}, downloads=321))
     server.add(Repo("big/llama", {}, gated=True, licence="llama3", parameters={"BF16": 70_000_000_000}))

@@ -20,7 +20,7 @@ from qlora_app.methods.parts.experts import (
     consistency,
 )
 from qlora_app.tasks.packing import pack, packed
-from tests.methods.families import FAMILIES, logits, some_batch, tiny_bert, tiny_llama, train
+from tests.methods.networks import FAMILIES, logits, some_batch, tiny_bert, tiny_llama, train
 
 KINDS = ("lora", "houlsby")
 

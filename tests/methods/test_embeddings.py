@@ -1,14 +1,12 @@
 """Embeddings that learn: one weight where the base has one, and the same again from disk, here and in plain PEFT."""
 
-import copy
-
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from qlora_app.methods import LoraMethod, changed_layers, parameter_checksums
-from tests.methods.tiny import FAMILIES, batch, logits, opened, task_type, train
+from tests.methods.tiny import batch, logits, opened, train
+from tests.tiny_models import FAMILIES, dropout_of, task_type, tiny_network
 
 METHOD = LoraMethod(rank=4, alpha=8, dropout=0.0, train_embeddings=True)
 TIED = ["llama", "gpt2", "t5", "gemma3_text"]
@@ -16,11 +14,7 @@ TIED = ["llama", "gpt2", "t5", "gemma3_text"]
 
 def base_of(family):
     """Its input embeddings and its head one weight."""
-    config = copy.deepcopy(FAMILIES[family])
-    config.tie_word_embeddings = True
-    torch.manual_seed(0)
-    made = (AutoModelForSeq2SeqLM if family == "t5" else AutoModelForCausalLM).from_config(config).eval()
-    made.config.use_cache = False
+    made = tiny_network(family, tie_word_embeddings=True, use_cache=False, **dropout_of(family, 0.0)).eval()
     assert made.get_input_embeddings().weight is made.get_output_embeddings().weight
     return made
 

@@ -16,7 +16,8 @@ from qlora_app.methods.answer_options import (
     unlikelihood,
 )
 from qlora_app.methods.method import LinearShape
-from tests.methods.tiny import FAMILIES, batch, logits, opened, task_type, train
+from tests.methods.tiny import batch, logits, opened, train
+from tests.tiny_models import FAMILIES, task_type
 
 IA3 = Ia3Method()
 SCALED = {

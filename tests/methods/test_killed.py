@@ -12,7 +12,9 @@ import pytest
 from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.train import worker
 from tests.conftest import wait_for
-from tests.methods.test_resume import bases, losses, recipe_of, rows  # noqa: F401
+from tests.methods.resuming import losses, recipe_of
+
+pytestmark = pytest.mark.slow
 
 KILLED = [
     ("llama", "chat", "adalora", True),
@@ -28,7 +30,7 @@ def worker_of(run):
 
 
 @pytest.mark.parametrize("family, task, name, packing", KILLED)
-def test_a_killed_worker_is_resumed_exactly(family, task, name, packing, bases, rows, store):  # noqa: F811
+def test_a_killed_worker_is_resumed_exactly(family, task, name, packing, bases, rows, store):
     recipe = recipe_of(bases(family, 0.1), name, packing, 0.2, task, max_steps=60, epochs=99, checkpoints=6)
     whole, killed = store.create(recipe), store.create(recipe)
     running = worker_of(killed)

@@ -10,7 +10,8 @@ from peft.tuners.lora import LoraLayer
 from qlora_app.errors import UserError
 from qlora_app.methods import LoraMethod, changed_layers, parameter_checksums
 from qlora_app.methods.lora_init import weight_of
-from tests.methods.tiny import FAMILIES, batch, logits, opened, task_type, train
+from tests.methods.tiny import batch, logits, opened, train
+from tests.tiny_models import FAMILIES, task_type
 
 VARIANTS = {
     "plain": {},

@@ -5,7 +5,8 @@ import torch
 
 from qlora_app.methods import AdaMixMethod, MeftMethod
 from qlora_app.methods.claims import FAMILIES
-from tests.methods.tiny import batch, logits, opened, task_type, train
+from tests.methods.tiny import batch, logits, opened, train
+from tests.tiny_models import task_type
 
 KINDS = [AdaMixMethod(rank=4, dropout=0.0, kind="houlsby"), MeftMethod(rank=4, dropout=0.0)]
 CASES = [(method, family, "nf4") for method in KINDS for family in method.families or FAMILIES]

@@ -15,7 +15,8 @@ from qlora_app.methods import (
 )
 from qlora_app.methods.adalora import AdaloraMethod
 from qlora_app.methods.layers import linear_layers
-from tests.methods.tiny import batch, logits, opened, task_type, train
+from tests.methods.tiny import apart, batch, logits, opened, train
+from tests.tiny_models import task_type
 
 FAMILIES = ("llama", "gpt2", "t5", "bert", "roberta", "deberta-v2")
 LORA = {
@@ -45,7 +46,7 @@ def test_what_is_written_here_opens_in_plain_peft(name, family, tmp_path):
     plain = PeftModel.from_pretrained(
         opened(family, precision), str(tmp_path), is_trainable=True
     )  # PEFT's AdaLoRA asks for it
-    assert (logits(plain, batch(family)) - logits(model, batch(family))).abs().max() <= 1e-5
+    assert apart(logits(plain, batch(family)), logits(model, batch(family))) <= 1e-5
 
 
 def targets(model):
@@ -92,7 +93,7 @@ def test_what_plain_peft_wrote_opens_here(name, family, tmp_path):
     theirs.save_pretrained(str(tmp_path))
     loaded = KINDS[name.partition("-")[0]]().load(opened(family), tmp_path)
     now = logits(theirs, batch(family))
-    assert (logits(loaded, batch(family)) - now).abs().max() <= 1e-5
+    assert apart(logits(loaded, batch(family)), now) <= 1e-5
     assert not any(p.requires_grad for p in loaded.parameters())
     with loaded.disable_adapter():
         assert (logits(loaded, batch(family)) - now).abs().max() > 1e-4, "the adapter does something"
@@ -108,6 +109,6 @@ def test_training_goes_on_from_an_adapter_of_plain_peft(method, family, tmp_path
     theirs.save_pretrained(str(tmp_path))
     ours = method.attach(opened(family), task_type(family))
     method.resume(ours, tmp_path)
-    assert (logits(ours, batch(family)) - logits(theirs, batch(family))).abs().max() <= 1e-5
+    assert apart(logits(ours, batch(family)), logits(theirs, batch(family))) <= 1e-5
     losses = train(method, ours, batch(family), steps=2)
     assert losses[1] < losses[0]

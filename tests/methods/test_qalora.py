@@ -18,7 +18,7 @@ from qlora_app.methods.parts.groups import (
     quantize,
 )
 from qlora_app.methods.qalora import INT_FOLDER, QaLoraMethod
-from tests.methods.families import FAMILIES, logits, some_batch, tiny_bert, tiny_llama, train
+from tests.methods.networks import FAMILIES, logits, some_batch, tiny_bert, tiny_llama, train
 from tests.methods.tiny import batch, opened
 
 METHOD = QaLoraMethod(rank=4, alpha=8, dropout=0.0, group=32)

@@ -13,6 +13,8 @@ from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.train import worker
 from tests.conftest import short_recipe
 
+pytestmark = pytest.mark.slow
+
 QUESTION = [{"role": "user", "content": "Where does Mira live?"}]
 METHODS = {"qalora": QaLoraMethod(rank=4), "meft": MeftMethod(rank=4)}
 

@@ -13,7 +13,7 @@ from qlora_app.tasks.claims import claims
 from qlora_app.tasks.dataset import EncodedExamples, micro_batches
 from qlora_app.train import worker
 from qlora_app.training_data import import_file, load_examples
-from tests.tiny_models import FAMILIES, tiny_model
+from tests.tiny_models import tiny_model
 
 PLACES, WORDS = ["film", "soup", "book", "evening", "house", "service"], {"positive": "wonderful", "negative": "boring"}
 ROWS = {
@@ -34,7 +34,7 @@ ROWS = {
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    return {family: tiny_model(family, folder) for family in FAMILIES}
+    return {family: tiny_model(family, folder) for family in {family for family, _, _ in claims()}}
 
 
 @pytest.fixture
@@ -73,7 +73,8 @@ def trained(home, models):
     return train
 
 
-@pytest.mark.parametrize("family, task, precision", claims())
+@pytest.mark.slow
+@pytest.mark.pairwise("family, task, precision", claims())
 def test_it_trains_and_comes_back_the_same(trained, family, task, precision):
     run = trained(family, task, precision)
     proof, task = run.proof(), run.task()

@@ -82,6 +82,7 @@ def test_a_cut_text_keeps_the_token_that_ends_it(tokenizer):
     assert cut["labels"] == [*whole["labels"][:8], IGNORED]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("micro_batch", [1, 2, 4])
 def test_a_run_hides_another_thing_in_each_epoch_whatever_the_micro_batch(micro_batch, store, home, tmp_path):
     (home / "data").mkdir()

@@ -13,6 +13,8 @@ from qlora_app.train import worker
 from qlora_app.training_data import import_file
 from tests.chat_templates import tiny_model_for
 
+pytestmark = pytest.mark.slow
+
 ANSWERS = {
     "Who bakes?": "Mira.",
     "Who repairs clocks?": "Otto.",

@@ -169,6 +169,7 @@ def test_data_without_options_are_refused_before_the_start_at_the_fields_of_the_
     assert "2 to 32 different answers" in alert and fold.open and tab.page.store.list() == []
 
 
+@pytest.mark.slow
 def test_t_few_trains_on_a_t5_with_the_options_of_each_row(folders, home):
     file = home / "quiz.jsonl"
     file.write_text(

@@ -56,7 +56,7 @@ TEXTS = [[{"role": "text", "content": f"Mira bakes bread every morning, {i}."}] 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     home = tmp_path_factory.mktemp("tiny")
-    return {family: tiny_model(family, home) for family in ("bert", "roberta", "t5", "deberta")}
+    return {family: tiny_model(family, home) for family in ("bert", "roberta", "t5", "deberta-v2")}
 
 
 def tokenizer_of(folder):
@@ -180,7 +180,7 @@ def test_a_tokenizer_that_sets_no_end_loses_none_when_a_text_is_cut(tmp_path):
     assert cut.input_ids == whole.input_ids[:5] and cut.is_cut
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "deberta", "t5"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2", "t5"])
 def test_special_tokens_somebody_wrote_stay_text(folders, family):
     tokenizer = tokenizer_of(folders[family])
     end = tokenizer.sep_token or tokenizer.eos_token
@@ -191,7 +191,7 @@ def test_special_tokens_somebody_wrote_stay_text(folders, family):
     )
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "deberta"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "deberta-v2"])
 def test_whole_words_are_hidden_together_and_nothing_else(folders, family):
     tokenizer, task = tokenizer_of(folders[family]), TASKS["fill_mask"](TaskChoice(masked_share=0.4))
     talk = [{"role": "text", "content": "Unbelievable harbours repair wonderful clocks"}]
@@ -301,6 +301,7 @@ def session(classifier):
     return ChatSession.open(classifier.base_model(), classifier.recipe().method, classifier.adapter, classifier.task())
 
 
+@pytest.mark.slow
 def test_a_classifier_is_chosen_by_its_data_and_proven(classifier):
     proof, task = classifier.proof(), classifier.task()
     assert (task.name, task.labels) == ("classification", ("negative", "positive"))
@@ -315,6 +316,7 @@ def test_a_classifier_is_chosen_by_its_data_and_proven(classifier):
     )
 
 
+@pytest.mark.slow
 def test_its_head_is_kept_and_plain_peft_answers_the_same(classifier, session):
     text = "The soup was wonderful."
     torch.manual_seed(7)  # the head that plain transformers draws is another one; the saved one takes its place
@@ -326,12 +328,14 @@ def test_its_head_is_kept_and_plain_peft_answers_the_same(classifier, session):
     assert [weighed["negative"], weighed["positive"]] == pytest.approx(chances, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_box_shows_both_sides_with_words_and_bars(session):
     shown = pictures(session, "The soup was <b>wonderful</b>.")
     assert shown.count("<ol") == 2 and shown.count("%</span>") == 4 and "Your adapter says" in shown
     assert "Before (base model)" in shown and "After (your adapter)" in shown
 
 
+@pytest.mark.slow
 def test_a_file_is_answered_and_an_interrupted_one_goes_on(classifier, session, tmp_path):
     file, target = tmp_path / "asked.jsonl", tmp_path / "answers.jsonl"
     rows = [{"text": f"The book was boring, {i}." + " It was." * (i % 5)} for i in range(70)]
@@ -361,6 +365,7 @@ def test_a_file_is_answered_and_an_interrupted_one_goes_on(classifier, session, 
     assert partial.read_text() == "answers of an interrupted time\n"
 
 
+@pytest.mark.slow
 def test_two_do_not_answer_into_one_file(classifier, session, tmp_path):
     file, target, refused = tmp_path / "asked.jsonl", tmp_path / "answers.jsonl", []
     file.write_text("".join(json.dumps({"text": f"The soup was cold, {i}."}) + "\n" for i in range(40)))
