@@ -511,6 +511,16 @@ def test_names_and_answers_stay_as_they_were_written(workshop, store, in_german)
     assert ">Start training</button>" in table and '<th scope="col">Lauf</th>' in table and "Fertig" in table
 
 
+def test_the_card_of_a_failed_run_says_why_in_german(workshop, store, in_german):
+    run = make_run(store)
+    run.write_status(Status("failed", sentence=explain(NotANumber(3, float("nan"), False), Recipe())))
+    news = poll(workshop, run)
+    assert "Der Loss von Schritt 3 ist nan. Die Lernrate senken (jetzt 0,0002)" in news["parts"]["head"]
+    assert news["say"].startswith("Gescheitert. Der Loss von Schritt 3")
+    older = make_run(store, state="failed", sentence="The loss of step 3 is nan.")  # kept without a code
+    assert "The loss of step 3 is nan." in poll(workshop, older)["parts"]["head"]
+
+
 def answer_of(demo, handler, output, *values):
     """What the browser gets at `output` when it calls a handler."""
     called = next(e for e in demo.fns.values() if getattr(e.fn, "__wrapped__", None) == handler)

@@ -150,7 +150,7 @@ def models(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def house(home, hub, models) -> Any:  # noqa: F811
+def house(home, hub, models) -> Any:
     """A home with data, and a Hub with two models."""
     (home / "data").mkdir()
     for name, rows in ROWS.items():

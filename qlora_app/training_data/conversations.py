@@ -56,7 +56,7 @@ _NEWS = 1000  # rows between two words about how far the reading is
 _MOST_NAMES = 1000  # that are not read: counted
 _MOST_LABELS, _LONGEST_LABEL = 10_000, 200  # different ones that are counted, and how much of each
 _CORRECT = Problem("advice.correct_the_file", "Correct the file, then upload it again.")
-_CHOOSE_FORMAT = Problem("advice.choose_format", "Let the format be recognised, or choose another.")
+_NO_ANSWER = Problem("dataset.no_answer_in_it", ": there is no answer to learn")
 _NO_COLUMNS = Problem("dataset.no_columns", "no columns")
 _HOW = Problem(
     "advice.name_columns",
@@ -347,11 +347,10 @@ def read_file(
                 raise UserError(
                     "dataset.too_many_linked",
                     "{name} has more than {most:,.0f} MB of messages that name the one they answer (up to row "
-                    "{rows:,}), "
-                    "too much to put together here. Split it by its trees, or write each conversation as one row with "
-                    "`messages`.",
+                    "{rows:,}), too much to put together here. Split it by its trees, or write each conversation as one row "
+                    "with `messages`.",
                     name=name,
-                    most=_MOST_LINKED / 1000000.0,
+                    most=_MOST_LINKED / 1e6,
                     rows=found.rows,
                 )
             if progress and found.rows % _NEWS == 0:
@@ -421,7 +420,7 @@ def _chosen(name: str, found: _RowsByFormat, kind_of: "FormatDetector") -> str:
 
 
 def _listed(names: dict[str, None]) -> str:
-    return ", ".join(repr(name[:30]) for name in list(names)[:8])
+    return ", ".join(repr(name[:30]) for name in list(names)[:8]) or _NO_COLUMNS
 
 
 def _some(left_out: list[LeftOut]) -> str:
@@ -432,7 +431,7 @@ def _some(left_out: list[LeftOut]) -> str:
 
 def _nothing_usable(name: str, chosen: str, kind_of: FormatDetector, found: _RowsByFormat) -> NotTrainable:
     """What to say of a file without a row to learn from, or what to ask."""
-    kind, names = KINDS.get(chosen, UNKNOWN), _listed(kind_of.seen) or _NO_COLUMNS
+    kind, names = KINDS.get(chosen, UNKNOWN), _listed(kind_of.seen)
     is_free = kind_of.format == "auto" and kind_of.mapped is None
     if chosen in _ASKED and len(kind_of.seen) > 1 and is_free:
         return AskColumns(
@@ -470,7 +469,7 @@ def _nothing_usable(name: str, chosen: str, kind_of: FormatDetector, found: _Row
             name=name,
             title=kind.title,
             first=first,
-            advice=_CHOOSE_FORMAT,
+            advice=Problem("advice.choose_format", "Let the format be recognised, or choose another."),
         )
     return NotTrainable(
         "dataset.no_trainable_row",
@@ -486,27 +485,17 @@ def _nothing_usable(name: str, chosen: str, kind_of: FormatDetector, found: _Row
 
 def _not_trainable(name: str, format: str, rows: int, title: str, names: str) -> NotTrainable:
     """Rows of a format that nobody can learn from; `title`: of the format, `names`: of the columns."""
+    what = Problem("dataset.looks_like_format", "looks like {title} ({names})", title=title, names=names)
     if format in _ASKED:
         what = Problem("dataset.has_format", "has {title} ({names})", title=title, names=names)
-    else:
-        what = Problem("dataset.looks_like_format", "looks like {title} ({names})", title=title, names=names)
-    if format in ("unknown", "prompts_only"):
-        return NotTrainable(
-            "dataset.no_answer_in_format",
-            "{name} {what}, which cannot be trained on: there is no answer to learn. {wanted}",
-            format,
-            rows,
-            name=name,
-            what=what,
-            wanted=WANTED,
-        )
     return NotTrainable(
         "dataset.not_trainable",
-        "{name} {what}, which cannot be trained on. {wanted}",
+        "{name} {what}, which cannot be trained on{why}. {wanted}",
         format,
         rows,
         name=name,
         what=what,
+        why=_NO_ANSWER if format in ("unknown", "prompts_only") else "",
         wanted=WANTED,
     )
 

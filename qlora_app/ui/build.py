@@ -17,6 +17,7 @@ from .run_card import RunCards, recipe_of
 from .runs_tab import SAVE, RunsTab
 from .theme import plain
 from .train_tab import TrainTab
+from .translate import translate
 
 # Chats do not wait for each other. Blocks.queue() could say so too, but it makes the whole server anew for it (a third
 # of a second).
@@ -277,7 +278,7 @@ class PageBuilder:
 
     def _banner(self) -> Any:
         text = DEMONSTRATION if not self.page.may_change else "" if self.page.supervisor.leads else OTHER_APP
-        return gr.update(value=f'<p class="banner">{escape(text)}</p>', visible=bool(text))
+        return gr.update(value=f'<p class="banner">{escape(translate(text))}</p>', visible=bool(text))
 
 
 def build(page: AppContext) -> gr.Blocks:

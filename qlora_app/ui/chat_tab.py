@@ -201,7 +201,7 @@ class ChatTab:
         try:
             session = self.page.sessions.get(self.page.store.get(chosen))
         except UserError as error:
-            yield _note(str(error)), gr.skip()
+            yield _note(translate(error.problem)), gr.skip()
             return
         yield "", gr.Radio(visible=session.task.is_chat and session.template.has_thinking)
 
@@ -302,7 +302,13 @@ class ChatTab:
                 *_buttons(busy=False),
             )
         except Exception as error:  # whatever it is, the message must go back into the box
-            yield before, after, message if typed else gr.skip(), _note(in_words(error)), *_buttons(busy=False)
+            yield (
+                before,
+                after,
+                message if typed else gr.skip(),
+                _note(translate(in_words(error))),
+                *_buttons(busy=False),
+            )
         finally:
             stop.set()
             if self._answering.get(request.session_hash) is stop:

@@ -19,6 +19,7 @@ from .context import AppContext
 from .guard import reads
 from .recipe_form import RecipeForm
 from .theme import plain
+from .translate import translate
 
 GROUP = "dataset.columns."
 TEMPLATE = GROUP + "template"
@@ -107,7 +108,7 @@ class ColumnForm:
         try:
             rows = self._rows(choice)
         except UserError as error:
-            return FirstRows([], []), _quiet(str(error))
+            return FirstRows([], []), _quiet(translate(error.problem))
         except OSError:  # the line under the data says why
             return FirstRows([], []), ""
         return rows, _table(rows) if rows.columns else _quiet(NO_COLUMNS)
@@ -120,7 +121,7 @@ class ColumnForm:
         try:
             choice.columns.check(choice.title, rows.columns)
         except UserError as error:
-            listed = "".join(f"<p>{escape(text)}</p>" for text in str(error).split("\n"))
+            listed = "".join(f"<p>{escape(text)}</p>" for text in translate(error.problem).split("\n"))
             return f'<div class="warning" role="status">{listed}</div>'
         shown = "".join(
             _row(number, one) for number, one in enumerate(rows.learned(choice.columns, choice.turns, SHOWN), start=1)

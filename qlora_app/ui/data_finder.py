@@ -41,6 +41,7 @@ from .recipe_form import (
     data_value,
 )
 from .theme import plain
+from .translate import translate
 
 NAMES = ("dataset.subset", "dataset.split", "dataset.revision")
 HELD_OUT = "dataset.held_out_from"
@@ -137,7 +138,11 @@ class DataFinder(HubFinder):
         except UserError as error:
             if here := kept(choice, self.page.settings.data):
                 return [f'<p class="quiet">{escape(download_words(here))}</p>', *lists, gr.Button(visible=False)]
-            return [f'<p class="warning" role="alert">{escape(str(error))}</p>', *lists, gr.Button(visible=False)]
+            return [
+                f'<p class="warning" role="alert">{escape(translate(error.problem))}</p>',
+                *lists,
+                gr.Button(visible=False),
+            ]
         splits = layout.splits(part.subset)
         lists[1], lists[3] = (
             _list(splits, part.split),
@@ -163,7 +168,7 @@ class DataFinder(HubFinder):
         except Stopped:
             return
         except UserError as error:
-            yield f'<p class="warning" role="alert">{escape(in_words(error))}</p>'
+            yield f'<p class="warning" role="alert">{escape(translate(in_words(error)))}</p>'
             return
         finally:
             stop.set()

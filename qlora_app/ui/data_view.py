@@ -42,6 +42,7 @@ from .guard import in_words, reads
 from .model_finder import ModelFinder
 from .recipe_form import RecipeForm, chosen_model
 from .theme import on_click, plain
+from .translate import translate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -166,7 +167,7 @@ class DataView:
         except Exception as error:  # whatever it is, the fold must not go on saying that it is busy
             yield (
                 ("", 0),
-                f'<p class="warning" role="alert">{escape(in_words(error))}</p>',
+                f'<p class="warning" role="alert">{escape(translate(in_words(error)))}</p>',
                 "",
                 "",
                 gr.DownloadButton(visible=False),

@@ -14,6 +14,7 @@ from .context import AppContext
 from .guard import reads
 from .recipe_form import RecipeForm
 from .theme import on_click, plain
+from .translate import translate
 
 REMEMBERED = 600.0  # seconds, of what the Hub said about a repository
 MOST_REMEMBERED = 500  # repositories
@@ -57,7 +58,7 @@ class HubFinder:
         try:
             found = self.search(words or "", self._token(), *chosen)
         except UserError as error:
-            return f'<p class="warning" role="alert">{escape(str(error))}</p>'
+            return f'<p class="warning" role="alert">{escape(translate(error.problem))}</p>'
         rows = "".join(
             f'<li><button type="button" data-{self.kind}="{escape(hit.id)}"><b translate="no">{escape(hit.id)}</b> '
             f"<span>{escape(hit.summary())}</span></button></li>"

@@ -26,6 +26,7 @@ from .guard import reads
 from .hub_finder import HubFinder
 from .recipe_form import SEARCH, chosen_model
 from .theme import plain
+from .translate import translate
 
 MATTERS = (
     "base_model",
@@ -83,7 +84,9 @@ class ModelFinder(HubFinder):
         try:
             facts = self.facts(model)
         except UserError as error:
-            return f'<p class="warning">{escape(str(error))}</p>{self._fit_words(sizes_of(model), values)}'
+            return (
+                f'<p class="warning">{escape(translate(error.problem))}</p>{self._fit_words(sizes_of(model), values)}'
+            )
         shapes = memory.shapes_of(facts.config, facts.parameters)
         return f'<p class="quiet">{escape(facts.summary())}</p>{self._fit_words(shapes, values)}'
 

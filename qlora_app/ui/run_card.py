@@ -9,13 +9,14 @@ import json
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..formatting import duration, left, loss_figure
 from ..recipe import Recipe
 from ..runs import Run, Status
@@ -24,9 +25,9 @@ from ..runs.recipes import recipe_of
 from ..training_data import changed_since
 from .charts import chart, newer
 from .context import AppContext
-from .language import spoken, texts_in, translated
+from .language import problem_in, spoken, texts_in, translated
 from .theme import plain
-from .translate import visitors_language
+from .translate import translate, visitors_language
 
 FOLDER = Path(__file__).parent
 STATES = {
@@ -112,9 +113,9 @@ class RunCards:
         now = int(time.monotonic() / REMEMBERED)
         try:
             run = self.page.store.get(str(asked.get("run") or ""))
-            parts, facts, drawn = self._picture(run.id, now)
+            parts, facts, drawn = self._picture(run.id, now, visitors_language())
         except UserError as error:
-            gone = f'<div class="line"><b>{escape(str(error))}</b></div>'
+            gone = f'<div class="line"><b>{escape(translate(error.problem))}</b></div>'
             empty = EMPTY if self.page.may_change else NOTHING_HERE
             return _only_new({"head": gone if asked.get("run") else empty}, asked) | {"state": "empty", "live": False}
         parts = parts | {"others": _another(run, self._in_training(now)) if asked.get("others") else ""}
@@ -127,15 +128,15 @@ class RunCards:
         known = asked.get("chart")
         return _only_new(parts, asked) | facts | {"chart": newer(drawn, known if isinstance(known, dict) else {})}
 
-    def _read(self, id: str, now: int) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
-        """(parts, facts, chart) of a run; `now` only tells when it is to be read again."""
+    def _read(self, id: str, now: int, language: str) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
+        """(parts, facts, chart) of a run, its failure in a language; `now` only tells when it is to be read again."""
         run = self.page.store.get(id)
         status, recipe, proved = run.status(), recipe_of(run), run.proof()
         changed = (
             changed_since(recipe.dataset, self.page.settings.data) if recipe and status.state not in MOVING else []
         )
         parts = {
-            "head": head(run, recipe, status, changed),
+            "head": head(run, recipe, _translated(status, language), changed),
             "tiles": tiles(status),
             "actions": actions(run, status, self.page.may_change),
             "proof": proof(proved) if proved else "",
@@ -146,7 +147,7 @@ class RunCards:
             "live": status.state in MOVING,
             "total": status.total,
             "progress": status.progress,
-            "say": _announcement(status),
+            "say": _announcement(status, language),
         }
         return parts, facts, chart(run, status.total)
 
@@ -170,6 +171,13 @@ def _only_new(parts: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:
     seen = asked.get("seen") if isinstance(asked.get("seen"), dict) else {}
     marks = {name: zlib.crc32(text.encode()) for name, text in parts.items()}
     return {"parts": {name: text for name, text in parts.items() if seen.get(name) != marks[name]}, "seen": marks}
+
+
+def _translated(status: Status, language: str) -> Status:
+    """With what went wrong in a language; any other sentence is translated with the page around it."""
+    if not isinstance(status.sentence, Problem):
+        return status
+    return replace(status, sentence=problem_in(status.sentence, language))
 
 
 def title_of(run: Run) -> str:
@@ -320,12 +328,12 @@ def _figure(value: float | None, formatted: Callable[[float], str]) -> str:
     return NO_FIGURE if value is None else formatted(value)
 
 
-def _announcement(status: Status) -> str:
+def _announcement(status: Status, language: str) -> str:
     """The state in one line, for a screen reader."""
     word = STATES.get(status.state, status.state)
     if status.step and status.total and status.loss is not None:
         return f"{word}, step {status.step} of {status.total}, loss {loss_figure(status.loss)}."
-    return f"{word}. {status.sentence}"
+    return f"{spoken(f'{word}.', language)} {problem_in(status.sentence, language)}"
 
 
 def run_id(event: gr.EventData) -> str:

@@ -50,6 +50,7 @@ from .recipe_form import (
 )
 from .run_card import RunCards, run_card, run_id
 from .theme import plain
+from .translate import translate
 
 OWN_NAMED = 4  # settings changed by hand that are named below Start
 DOUBLE_CLICK = 2.0  # seconds
@@ -365,13 +366,13 @@ class TrainTab:
         if not choice.id:
             return ""
         if not self.page.may_show(choice):
-            return _quiet(PRIVATE)
+            return _quiet(translate(PRIVATE))
         try:
             examples = examples_of(choice, self.page.settings.data)
         except (NotHere, AskColumns) as error:
-            return _quiet(escape(str(error)))
+            return _quiet(escape(translate(error.problem)))
         except UserError as error:
-            return f'<p class="warning">{escape(str(error))}</p>'
+            return f'<p class="warning">{escape(translate(error.problem))}</p>'
         about = f"<p>{escape(starter.DATASETS[choice.id].description)}</p>" if choice.source == "starter" else ""
         rows = (
             f"{count_of(examples.rows, 'row')}: {len(examples.train):,} to learn from, {len(examples.held_out):,} "
@@ -428,10 +429,10 @@ class TrainTab:
 
     def problem_words(self, error: UserError, heading: str = "Please look at this before the start:") -> str:
         if not error.problems:
-            return f'<div class="alert" role="alert"><p>{escape(str(error))}</p></div>'
+            return f'<div class="alert" role="alert"><p>{escape(translate(error.problem))}</p></div>'
         items = "".join(
             f'<li data-field="{escape(element_id(name))}"><b>{escape(self._title(name))}</b> '
-            f'<span class="text">{escape(text)}</span></li>'
+            f'<span class="text">{escape(translate(text))}</span></li>'
             for name, text in error.problems.items()
         )
         return f'<div class="alert" role="alert"><p>{escape(heading)}</p><ul>{items}</ul></div>'
