@@ -7,7 +7,7 @@ help:
 	@echo "make test    run the tests of every day (under two minutes): no browser, no whole trainings"
 	@echo "make test-all  run every test (under fifteen minutes; the browser is Chromium)"
 	@echo "make test-matrix  try every claim of every method and task, not a cover of all pairs"
-	@echo "make lint    check the code with ruff"
+	@echo "make lint    check the code with ruff and mypy"
 	@echo "make bench   measure start, overhead, tokens, types, page and data on this machine (about 20 minutes); adds to benchmarks/RESULTS.md"
 	@echo "make gpu     measure 4-bit training on a GPU (under eight minutes)"
 	@echo "make memory  train some twenty models made from configurations and compare their memory with what the page says (half an hour)"
@@ -31,6 +31,7 @@ test-matrix: .venv/installed
 
 lint: .venv/installed
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
 	@$(PYTHON) -m tests.error_codes
 
 bench: .venv/installed

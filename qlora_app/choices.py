@@ -27,17 +27,12 @@ def setting(
 
     A recorded one is written when a run starts, and no form asks for it.
     """
-    return Field(
-        default,
-        title=title,
-        description=description,
-        json_schema_extra={"labels": labels or {}, "recorded": recorded},
-        **bounds,
-    )
+    extra: dict[str, Any] = {"labels": labels or {}, "recorded": recorded}
+    return Field(default, title=title, description=description, json_schema_extra=extra, **bounds)
 
 
 def is_recorded(field: FieldInfo) -> bool:
-    return bool((field.json_schema_extra or {}).get("recorded"))
+    return bool(_extra(field).get("recorded"))
 
 
 def one_of_kinds(kinds: Sequence[type[Choices]]) -> Any:
@@ -46,14 +41,18 @@ def one_of_kinds(kinds: Sequence[type[Choices]]) -> Any:
     """
     names = [_kind(kind) for kind in kinds]
 
-    def named(values: Any) -> str:
-        name = values.get("name", names[0]) if isinstance(values, dict) else getattr(values, "name", names[0])
+    def name_of(values: Any) -> str:
+        if isinstance(values, dict):
+            name = values.get("name", names[0])
+        else:
+            name = getattr(values, "name", names[0])
         return name if isinstance(name, str) else "?"
 
-    wrong = Discriminator(
-        named, custom_error_type="unknown_kind", custom_error_message=f"Input should be {_either(names)}"
+    discriminator = Discriminator(
+        name_of, custom_error_type="unknown_kind", custom_error_message=f"Input should be {_either(names)}"
     )
-    return Annotated[Union[tuple(Annotated[kind, Tag(name)] for kind, name in zip(kinds, names, strict=True))], wrong]  # noqa: UP007
+    tagged = tuple(Annotated[kind, Tag(name)] for kind, name in zip(kinds, names, strict=True))
+    return Annotated[Union[tagged], discriminator]  # noqa: UP007
 
 
 def kinds_of(field: FieldInfo) -> dict[str, type[Choices]]:
@@ -70,14 +69,12 @@ def iter_settings(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[
     Of a group that is one of several kinds: its name ("method.name"), then each kind's settings as "method[lora].rank".
     """
     for name, field in section.model_fields.items():
-        if kinds := kinds_of(field):
-            yield f"{prefix}{name}.name", _which(kinds)
+        kinds = kinds_of(field)
+        if kinds:
+            yield f"{prefix}{name}.name", _kind_setting(kinds)
             for kind, settings in kinds.items():
-                yield from (
-                    (leaf, f)
-                    for leaf, f in iter_settings(settings, f"{prefix}{name}[{kind}].")
-                    if not leaf.endswith("].name")
-                )
+                leaves = iter_settings(settings, f"{prefix}{name}[{kind}].")
+                yield from (leaf for leaf in leaves if not leaf[0].endswith("].name"))
         elif isinstance(field.annotation, type) and issubclass(field.annotation, Choices):
             yield from iter_settings(field.annotation, f"{prefix}{name}.")
         else:
@@ -124,29 +121,45 @@ def options(field: FieldInfo) -> list[tuple[str, str]] | None:
     """[(words, value)] of a setting with fixed options; None for any other."""
     if get_origin(field.annotation) is not Literal:
         return None
-    labels = (field.json_schema_extra or {}).get("labels", {})
+    labels = _extra(field).get("labels", {})
     return [(labels.get(value, value), value) for value in get_args(field.annotation)]
 
 
 def bounds(field: FieldInfo) -> tuple[float | None, float | None]:
     """(lowest, highest) value of a number; None where there is no bound."""
 
-    def bound(*names: str) -> float | None:
-        return next((getattr(rule, n) for rule in field.metadata for n in names if hasattr(rule, n)), None)
+    return _bound(field, "ge", "gt"), _bound(field, "le", "lt")
 
-    return bound("ge", "gt"), bound("le", "lt")
+
+def _bound(field: FieldInfo, *names: str) -> float | None:
+    for rule in field.metadata:
+        for name in names:
+            if hasattr(rule, name):
+                bound: float = getattr(rule, name)
+                return bound
+    return None
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    """What `setting` wrote beside a declaration: its `labels`, and whether it is `recorded`."""
+    extra = field.json_schema_extra
+    return extra if isinstance(extra, dict) else {}
 
 
 def _kind(settings: type[Choices]) -> str:
-    return settings.model_fields["name"].default
+    name: str = settings.model_fields["name"].default
+    return name
 
 
-def _which(kinds: dict[str, type[Choices]]) -> FieldInfo:
+def _kind_setting(kinds: dict[str, type[Choices]]) -> FieldInfo:
     """The setting that says which kind: the words of the first, the options of all."""
     fields = [settings.model_fields["name"] for settings in kinds.values()]
-    labels = {name: words for field in fields for name, words in (field.json_schema_extra or {})["labels"].items()}
-    made = setting(fields[0].default, fields[0].title, fields[0].description, labels=labels)
-    made.annotation = Literal[tuple(kinds)]
+    labels: dict[str, str] = {}
+    for field in fields:
+        labels.update(_extra(field)["labels"])
+    first = fields[0]
+    made: FieldInfo = setting(first.default, first.title or "", first.description or "", labels=labels)
+    made.annotation = Literal[tuple(kinds)]  # type: ignore[assignment]
     return made
 
 

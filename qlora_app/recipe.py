@@ -5,7 +5,7 @@ reads.
 import difflib
 import reprlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import ValidationError
@@ -20,9 +20,14 @@ from .choices import (
     variant_of,
 )
 from .errors import Problem, UserError, joined
-from .methods import METHODS
+from .methods import METHODS, MethodChoices
 from .tasks import TaskChoice
 from .training_data import DatasetChoice
+
+if TYPE_CHECKING:
+    AnyMethod = MethodChoices
+else:
+    AnyMethod = one_of_kinds(METHODS)
 
 EFFORTS = {"quick": "Quick look", "balanced": "Balanced", "thorough": "Thorough"}
 _EPOCHS = {"quick": 0.5, "balanced": 2.0, "thorough": 4.0}
@@ -138,7 +143,7 @@ class Recipe(Choices):
     base_model: ModelChoice = ModelChoice()
     dataset: DatasetChoice = DatasetChoice()
     task: TaskChoice = TaskChoice()
-    method: one_of_kinds(METHODS) = METHODS[0]()
+    method: AnyMethod = METHODS[0]()
     training: Training = Training()
 
     @property
@@ -147,9 +152,12 @@ class Recipe(Choices):
         return self.task_on(tasks_here(self.base_model))
 
     def task_on(self, possible: tuple[str, ...]) -> str:
-        """The same, of a base model that can learn the `possible` tasks; none of them where that is not known yet."""
-        if self.task.name != "auto":
-            return self.task.name
+        """What the model learns to produce, where its base can learn the `possible` tasks; none of them where that is
+        not known yet.
+        """
+        named: str = self.task.name
+        if named != "auto":
+            return named
         return possible[0] if possible and ("chat" in possible or len(possible) == 1) else ""
 
     @property
@@ -193,7 +201,8 @@ class Recipe(Choices):
         path.write_text(self.to_yaml(), encoding="utf-8")
 
     def to_yaml(self) -> str:
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        return text
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -241,7 +250,7 @@ def _impossible(values: dict[str, Any]) -> dict[str, Problem]:
     """What is well-formed and yet cannot work, such as a model folder that is not there; each group by itself, whatever
     else is wrong.
     """
-    problems = {}
+    problems: dict[str, Problem] = {}
     for group, kind in (("base_model", ModelChoice), ("dataset", DatasetChoice)):
         try:
             found = kind.model_validate(values.get(group, {})).problems()

@@ -120,22 +120,20 @@ def test_adding_a_setting(house):
     assert house.room("ui.language").spoken("How much it wiggles.", "de") == "Wie sehr es wackelt."
 
 
-METHOD = '''
+METHOD = """
 from typing import Literal
 from ..choices import setting
+from .card import Card
 from .method import MethodChoices
 
 class ToyMethod(MethodChoices):
-    """It learns the layer norms alone. Nothing else changes.
-
-    Paper: nobody 2026 (arXiv 2601.00001).
-
-    Choose it never.
-
-    Cost: none.
-
-    It is not useful.
-    """
+    card = Card(
+        what="It learns the layer norms alone. Nothing else changes.",
+        paper="Nobody 2026 (arXiv 2601.00001).",
+        choose="Choose it never.",
+        cost="None.",
+        is_not="It is not useful.",
+    )
     name: Literal["toy"] = setting("toy", "Method", "How the model is changed.", labels={"toy": "Toy"})
     wiggle: int = setting(3, "Wiggle", "How much it wiggles.", ge=1, le=9)
 
@@ -145,7 +143,7 @@ class ToyMethod(MethodChoices):
 
     def trainable(self, block, layers):
         return 1000
-'''
+"""
 
 
 def test_adding_a_method(house):

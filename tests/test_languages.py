@@ -19,7 +19,7 @@ from qlora_app import hardware, starter
 from qlora_app.errors import Problem, UserError, sentence_of, with_code
 from qlora_app.hardware_fit import fit
 from qlora_app.methods import METHODS
-from qlora_app.methods.card import HEADINGS, card
+from qlora_app.methods.card import HEADINGS
 from qlora_app.presets import Presets
 from qlora_app.recipe import EFFORTS, Recipe
 from qlora_app.runs import Status
@@ -58,7 +58,18 @@ ELSEWHERE = (
     "tasks/claims.py",
     *(
         f"starter/{name}.py"
-        for name in ("corpus", "instructions", "pretrain", "report", "tokenizer", "wordings", "world")
+        for name in (
+            "corpus",
+            "instructions",
+            "orders",
+            "pretrain",
+            "report",
+            "school",
+            "talk",
+            "tokenizer",
+            "wordings",
+            "world",
+        )
     ),
 )
 # text, but nothing the page says: for a developer, a library, a refused request, a field the form has not, a style
@@ -98,6 +109,7 @@ OTHER_PROSE = {
     "A starter dataset (helper",
     "sheet ",
     "python -m qlora_app",
+    "arXiv ",  # who wrote a paper, which stands on a card as it is
 }
 
 
@@ -202,7 +214,7 @@ def known_words() -> set[tuple[str, str]]:
     texts = [text for path in PACKAGE.rglob("*.py") for text in written(path)]
     texts += [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.js")]
     texts += [words for name in Presets().names() for words in (Presets().load(name).name, Presets().load(name).note)]
-    texts += [text for method in METHODS for part in card(method) for text in part]
+    texts += [text for method in METHODS for part in method.card.sections(method.learning_rate) for text in part]
     return {pair for text in texts for pair in pairs(text)}
 
 
@@ -254,10 +266,8 @@ def test_what_is_declared_has_a_translation(workshop, language):
 
 
 def test_every_card_has_a_translation(language):
-    texts = [text for method in METHODS for heading, text in card(method) if heading != "Paper"] + [
-        "What it does",
-        *HEADINGS.values(),
-    ]
+    cards = [method.card.sections(method.learning_rate) for method in METHODS]
+    texts = [text for card in cards for heading, text in card if heading != "Paper"] + [*HEADINGS.values()]
     assert [text for text in texts if language.say(text) is None] == []
 
 

@@ -16,13 +16,8 @@ from qlora_app.starter import (
     wordings,
     world,
 )
-from qlora_app.starter.corpus import (
-    COPYING,
-    DOCUMENTS,
-    ask_known,
-    document,
-    pirate,
-)
+from qlora_app.starter.corpus import COPYING, DOCUMENTS, document
+from qlora_app.starter.talk import ask_known, pirate
 
 CORPUS = {
     "first part": "839abb62ce2cec0705476e7b5f458f77e75de38f29248c5f8960d11be17fb5ac",

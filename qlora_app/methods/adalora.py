@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
 from ..errors import Problem
+from .card import Card, LearningRate
 from .layers import attention_layers, linear_layers
-from .method import LearningRate, LinearShape, MethodChoices
+from .method import LinearShape, MethodChoices
 
 if TYPE_CHECKING:
     import torch
@@ -20,19 +21,30 @@ EVERY = 10  # steps between two looks at what matters; fewer in a short run
 
 
 class AdaloraMethod(MethodChoices):
-    """The adapter of each layer is three matrices, as in a singular value decomposition. While it trains, the values
-    that matter least are set to zero, until the ranks have moved to the layers that need them.
-
-    Paper: Zhang et al. 2023, AdaLoRA (arXiv 2303.10512).
-
-    Choose it when the adapter must be small and the run is long enough for ranks to be compared: some hundred steps.
-
-    Cost: while training, that of LoRA with the larger rank, and the importance of each value is looked at in every
-    step; at inference nothing once merged.
-
-    It is not a decomposition of the weights: the three matrices learn a change, kept nearly orthogonal by a loss of
-    their own.
+    """PEFT's AdaLoraConfig: y += alpha / rank * P(E * Q(x)) with Q [first_rank,
+    inputs], E [first_rank, 1] and P [outputs, first_rank] beside each chosen layer.
+    `after_step` lets PEFT's RankAllocator zero entries of E by their importance.
     """
+
+    card: ClassVar[Card] = Card(
+        what=(
+            "The adapter of each layer is three matrices, as in a singular value decomposition. While it trains, the "
+            "values that matter least are set to zero, until the ranks have moved to the layers that need them."
+        ),
+        paper="Zhang et al. 2023, AdaLoRA (arXiv 2303.10512).",
+        choose=(
+            "Choose it when the adapter must be small and the run is long enough for ranks to be compared: some "
+            "hundred steps."
+        ),
+        cost=(
+            "While training, that of LoRA with the larger rank, and the importance of each value is looked at in every"
+            " step; at inference nothing once merged."
+        ),
+        is_not=(
+            "It is not a decomposition of the weights: the three matrices learn a change, kept nearly orthogonal by a "
+            "loss of their own."
+        ),
+    )
 
     name: Literal["adalora"] = setting("adalora", "Method", "How the model is changed.", labels={"adalora": "AdaLoRA"})
     rank: int = setting(8, "Rank at the end", "The average over all layers that is left.", ge=1, le=256)
@@ -69,8 +81,8 @@ class AdaloraMethod(MethodChoices):
     def config(self, model: "PreTrainedModel", task_type: str | None) -> "PeftConfig":
         from peft import AdaLoraConfig
 
-        # Its loss of orthogonality would be part of every measured loss too: here it is added to those of training
-        # alone.
+        # Its loss of orthogonality would be part of every measured
+        # loss too: here it is added to those of training alone.
         targets = attention_layers(model) if self.layers == "attention" else list(linear_layers(model))
         return AdaLoraConfig(
             task_type=task_type,
@@ -134,8 +146,8 @@ class AdaloraMethod(MethodChoices):
 
     @staticmethod
     def _save_allocator(model: "PeftModel", folder: Path) -> None:
-        """{average/NAME: like the parameter}, what the values were worth so far; {left/NAME: [rank]}, which of them are
-        left.
+        """{average/NAME: like the parameter}, what the values were
+        worth so far; {left/NAME: [rank]}, which of them are left.
         """
         import torch
         from safetensors.torch import save_file

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
-from .method import LearningRate, LinearShape, MethodChoices
+from .card import Card, LearningRate
+from .method import LinearShape, MethodChoices
 
 if TYPE_CHECKING:
     import torch
@@ -19,22 +20,31 @@ ASIDE = "options"  # of a batch, read by no model
 
 
 class AdaMixMethod(MethodChoices):
-    """In each place not one adapter learns but several, and each pass of the training takes one of them at random. Two
-    passes over the same examples must agree, which keeps the adapters close, and at the end their mean becomes one
-    ordinary adapter.
-
-    Paper: Wang et al. 2022, AdaMix (EMNLP; arXiv 2205.12410).
-
-    Choose it when there are few examples and time enough: it learns like an ensemble and answers at the price of one
-    adapter.
-
-    Cost: a step makes two passes and takes 2.4 times as long as LoRA's, 1.6 times with bottlenecks (measured here on a
-    CPU), with several times as much to learn. Inference costs what one adapter costs; of LoRA's kind it is saved as
-    plain LoRA, which every tool opens.
-
-    It is not a mixture of experts at inference: nothing is routed when it answers. The authors' bottlenecks begin at
-    random; here they begin as nothing, so that training starts from the pretrained model.
+    """`experts` adapters in each place (`parts.experts`); each forward pass draws one of them. `loss` runs the second
+    pass and adds the symmetric KL between the two; `finish` takes the mean of the experts' weights.
     """
+
+    card: ClassVar[Card] = Card(
+        what=(
+            "In each place not one adapter learns but several, and each pass of the training takes one of them at "
+            "random. Two passes over the same examples must agree, which keeps the adapters close, and at the end "
+            "their mean becomes one ordinary adapter."
+        ),
+        paper="Wang et al. 2022, AdaMix (EMNLP; arXiv 2205.12410).",
+        choose=(
+            "Choose it when there are few examples and time enough: it learns like an ensemble and answers at the "
+            "price of one adapter."
+        ),
+        cost=(
+            "A step makes two passes and takes 2.4 times as long as LoRA's, 1.6 times with bottlenecks (measured here "
+            "on a CPU), with several times as much to learn. Inference costs what one adapter costs; of LoRA's kind it"
+            " is saved as plain LoRA, which every tool opens."
+        ),
+        is_not=(
+            "It is not a mixture of experts at inference: nothing is routed when it answers. The authors' bottlenecks "
+            "begin at random; here they begin as nothing, so that training starts from the pretrained model."
+        ),
+    )
 
     name: Literal["adamix"] = setting("adamix", "Method", "How the model is changed.", labels={"adamix": "AdaMix"})
     kind: Literal["lora", "houlsby"] = setting(
@@ -133,8 +143,8 @@ class AdaMixMethod(MethodChoices):
         return self.rank * layers * sum(self.experts * m.inputs + ups * m.outputs for m in adapted)
 
     def loss(self, model: Any, inputs: dict[str, Any], outputs: Any) -> "torch.Tensor | None":
-        """How far a second pass with other experts is from the first. The second one's own loss does not count, as
-        published.
+        """How far a second pass with other experts is from the first.
+        The second one's own loss does not count, as published.
         """
         from .parts.experts import consistency
 
@@ -165,8 +175,8 @@ class AdaMixMethod(MethodChoices):
             model.take(tensors_of(folder))
 
     def finish(self, model: Any, folder: Path) -> dict[str, Any]:
-        """All experts become their mean: one adapter, saved as such. The figures: what learned, and what is left of
-        it.
+        """All experts become their mean: one adapter, saved as such.
+        The figures: what learned, and what is left of it.
         """
         from .parts.experts import average
 

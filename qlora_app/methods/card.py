@@ -1,34 +1,35 @@
-"""The card of a method: what a person reads before choosing it, taken from the docstring of its class."""
+"""The card of a method: what a person reads before choosing it."""
 
-import inspect
+from typing import NamedTuple
 
-from .method import MethodChoices
-
+# What stands above each part of a card on the page.
 HEADINGS = {
-    "Paper:": "Paper",
-    "Choose it": "When to choose it",
-    "Cost:": "What it costs",
-    "It is not": "What it is not",
+    "what": "What it does",
+    "paper": "Paper",
+    "choose": "When to choose it",
+    "cost": "What it costs",
+    "is_not": "What it is not",
 }
-
 RATE = "Learning rate to begin with"
 
 
-def card(method: type[MethodChoices]) -> list[tuple[str, str]]:
-    """[(heading, text)], the first being what it does. Raises ValueError for a docstring that lacks a part."""
-    first, *rest = (" ".join(paragraph.split()) for paragraph in inspect.getdoc(method).split("\n\n"))
-    parts = {start: text for text in rest for start in HEADINGS if text.startswith(start)}
-    if missing := [start for start in HEADINGS if start not in parts]:
-        raise ValueError(f"The docstring of {method.__name__} has no paragraph that begins with {missing[0]!r}.")
-    value, source = method.learning_rate
-    return [
-        ("What it does", first),
-        *((heading, _without(start, parts[start])) for start, heading in HEADINGS.items()),
-        (RATE, f"{value:g}: {source}."),
-    ]
+class LearningRate(NamedTuple):
+    """A step size that suits a method on a usual model, and who says so."""
+
+    value: float
+    source: str  # a clause of the card: "the authors' for every task"
 
 
-def _without(start: str, text: str) -> str:
-    """A label such as "Cost:" is the heading already; a sentence stays whole."""
-    rest = text.removeprefix(start).strip() if start.endswith(":") else text
-    return rest[:1].upper() + rest[1:]
+class Card(NamedTuple):
+    """What a person reads about a method, in whole sentences; of the cost, measured figures say where they are from."""
+
+    what: str
+    paper: str
+    choose: str
+    cost: str
+    is_not: str
+
+    def sections(self, rate: LearningRate) -> list[tuple[str, str]]:
+        """[(heading, text)] as the page shows it: what it does first, the learning rate to begin with last."""
+        parts = [(heading, getattr(self, name)) for name, heading in HEADINGS.items()]
+        return [*parts, (RATE, f"{rate.value:g}: {rate.source}.")]

@@ -1,5 +1,5 @@
-"""What is said to work: every method, family and precision that a test trains, saves and reads back. The table
-of docs/methods.md is this one.
+"""What is said to work: every method, family and precision that a test
+trains, saves and reads back. The table of docs/methods.md is this one.
 """
 
 from . import METHODS
@@ -24,8 +24,8 @@ FAMILIES = {
 
 
 def claims() -> list[tuple[type[MethodChoices], str, str]]:
-    """Every (method, family, precision) that is said to work: attached, trained, saved and read back to the same
-    outputs.
+    """Every (method, family, precision) that is said to work:
+    attached, trained, saved and read back to the same outputs.
     """
     return [
         (method, family, precision)

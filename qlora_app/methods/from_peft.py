@@ -1,15 +1,16 @@
-"""Methods that are PEFT's alone: their settings here, everything else there. Those are left out that do not come back
-the same from disk, or do not begin as the base without being meant to, or are not what they are called: BOFT becomes
-OFT, without an error, where PEFT cannot compile its program. What trains on which base was tried out, see
-tests/methods.
+"""Methods that are PEFT's alone: their settings here, everything else there. Those are left
+out that do not come back the same from disk, or do not begin as the base without being
+meant to, or are not what they are called: BOFT becomes OFT, without an error, where PEFT
+cannot compile its program. What trains on which base was tried out, see tests/methods.
 """
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
 from ..errors import Problem
+from .card import Card, LearningRate
 from .layers import attention_layers, linear_layers
-from .method import LearningRate, LinearShape, MethodChoices
+from .method import LinearShape, MethodChoices
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -29,8 +30,8 @@ LAYERS = setting(
 
 
 class PeftMethod(MethodChoices):
-    """A method that PEFT attaches to linear layers: `made_by` is its configuration there, `called` how settings are
-    called in it.
+    """A method that PEFT attaches to linear layers: `made_by` is its
+    configuration there, `called` how settings are called in it.
     """
 
     made_by: ClassVar[str]
@@ -54,19 +55,26 @@ class PeftMethod(MethodChoices):
 
 
 class VeraMethod(PeftMethod):
-    """All layers share two random matrices that never learn; each layer learns only how much of each direction it
-    takes, as two vectors.
-
-    Paper: Kopiczko et al. 2024, VeRA (arXiv 2310.11454).
-
-    Choose it when many adapters are to be kept and LoRA's are too large.
-
-    Cost: far fewer learned parameters than LoRA; the larger the shared rank, the longer a step. The shared matrices lie
-    in each adapter's file.
-
-    It is not smaller in memory while it trains than its file suggests: the shared matrices are as large as the largest
-    layer asks.
+    """PEFT's VeraConfig: A [rank, inputs] and B [outputs, rank] are random, frozen and shared by all layers; a layer
+    learns the vectors d [rank] and b [outputs].
     """
+
+    card: ClassVar[Card] = Card(
+        what=(
+            "All layers share two random matrices that never learn; each layer learns only how much of each direction "
+            "it takes, as two vectors."
+        ),
+        paper="Kopiczko et al. 2024, VeRA (arXiv 2310.11454).",
+        choose="Choose it when many adapters are to be kept and LoRA's are too large.",
+        cost=(
+            "Far fewer learned parameters than LoRA; the larger the shared rank, the longer a step. The shared "
+            "matrices lie in each adapter's file."
+        ),
+        is_not=(
+            "It is not smaller in memory while it trains than its file suggests: the shared matrices are as large as "
+            "the largest layer asks."
+        ),
+    )
 
     name: Literal["vera"] = setting("vera", **NAME, labels={"vera": "VeRA"})
     rank: int = setting(
@@ -81,17 +89,27 @@ class VeraMethod(PeftMethod):
 
 
 class OftMethod(PeftMethod):
-    """Each layer's inputs are rotated, block by block, before the layer sees them. Lengths and angles among neurons
-    stay as they were pretrained.
-
-    Paper: Qiu et al. 2023, OFT (arXiv 2306.07280), in the form on the inputs of Qiu et al. 2025 (arXiv 2506.19847).
-
-    Choose it where what the model knows must not suffer.
-
-    Cost: the rotations are computed at every step, which takes longer than LoRA; at inference nothing once merged.
-
-    It is not a small change of the weights: a rotation may be large and still keep what neurons are to each other.
+    """PEFT's OFTConfig: beside each layer inputs / block_size skew-symmetric matrices, of which a Cayley transform
+    makes rotations; each has block_size * (block_size - 1) / 2 numbers.
     """
+
+    card: ClassVar[Card] = Card(
+        what=(
+            "Each layer's inputs are rotated, block by block, before the layer sees them. Lengths and angles among "
+            "neurons stay as they were pretrained."
+        ),
+        paper=(
+            "Qiu et al. 2023, OFT (arXiv 2306.07280), in the form on the inputs of Qiu et al. 2025 (arXiv 2506.19847)."
+        ),
+        choose="Choose it where what the model knows must not suffer.",
+        cost=(
+            "The rotations are computed at every step, which takes longer than LoRA; at inference nothing once merged."
+        ),
+        is_not=(
+            "It is not a small change of the weights: a rotation may be large and still keep what neurons are to each "
+            "other."
+        ),
+    )
 
     name: Literal["oft"] = setting("oft", **NAME, labels={"oft": "OFT"})
     block_size: int = setting(
@@ -107,17 +125,20 @@ class OftMethod(PeftMethod):
 
 
 class HraMethod(PeftMethod):
-    """Each layer's weights are mirrored by a chain of learned Householder reflections: a rotation of low rank.
-
-    Paper: Yuan et al. 2024, HRA (arXiv 2405.17484).
-
-    Choose it as a bridge between LoRA and OFT: as few parameters as the one, orthogonal as the other.
-
-    Cost: reflections follow each other and cannot be computed at once, so steps are longer than LoRA's; at inference
-    nothing once merged.
-
-    It is not for a quantized base: it multiplies the weights themselves.
+    """PEFT's HRAConfig: `rank` vectors [inputs] beside each layer,
+    whose reflections multiply its weight one after another.
     """
+
+    card: ClassVar[Card] = Card(
+        what="Each layer's weights are mirrored by a chain of learned Householder reflections: a rotation of low rank.",
+        paper="Yuan et al. 2024, HRA (arXiv 2405.17484).",
+        choose="Choose it as a bridge between LoRA and OFT: as few parameters as the one, orthogonal as the other.",
+        cost=(
+            "Reflections follow each other and cannot be computed at once, so steps are longer than LoRA's; at "
+            "inference nothing once merged."
+        ),
+        is_not="It is not for a quantized base: it multiplies the weights themselves.",
+    )
 
     name: Literal["hra"] = setting("hra", **NAME, labels={"hra": "HRA"})
     rank: int = setting(
@@ -148,16 +169,21 @@ class HraMethod(PeftMethod):
 
 
 class MissMethod(PeftMethod):
-    """One small matrix beside each layer learns and is used again and again along the inputs, where LoRA has two.
+    """PEFT's MissConfig: one matrix [rank, outputs] beside each layer, applied to sums over groups of inputs."""
 
-    Paper: Kang and Yin 2025, MiSS (arXiv 2409.15371).
-
-    Choose it as LoRA's nearest rival: one matrix is multiplied instead of two.
-
-    Cost: about half the learned parameters of LoRA of the same rank; at inference nothing once merged.
-
-    It is not a product of low rank that was found: the change repeats itself along the inputs by construction.
-    """
+    card: ClassVar[Card] = Card(
+        what=(
+            "One small matrix beside each layer learns and is used again and again along the inputs, where LoRA has "
+            "two."
+        ),
+        paper="Kang and Yin 2025, MiSS (arXiv 2409.15371).",
+        choose="Choose it as LoRA's nearest rival: one matrix is multiplied instead of two.",
+        cost="About half the learned parameters of LoRA of the same rank; at inference nothing once merged.",
+        is_not=(
+            "It is not a product of low rank that was found: the change repeats itself along the inputs by "
+            "construction."
+        ),
+    )
 
     name: Literal["miss"] = setting("miss", **NAME, labels={"miss": "MiSS"})
     rank: int = setting(64, "Rank", "Size of the matrix. More learns more and takes more memory.", ge=1, le=1024)
@@ -170,18 +196,23 @@ class MissMethod(PeftMethod):
 
 
 class LohaMethod(PeftMethod):
-    """The change of each layer is the product, number by number, of two low-rank matrices, so that few parameters reach
-    a high rank.
-
-    Paper: Hyeon-Woo et al. 2022, FedPara (arXiv 2108.06098), as LoHa in LyCORIS (arXiv 2309.14859).
-
-    Choose it where LoRA of the same size holds too little.
-
-    Cost: the whole change is multiplied out at each step, which takes longer than LoRA; at inference nothing once
-    merged.
-
-    It is not trained on a 4-bit base here: PEFT reads the shape of the packed weights as theirs.
+    """PEFT's LoHaConfig: the change [outputs, inputs] is (A1 B1) *
+    (A2 B2), number by number, each product of rank `rank`.
     """
+
+    card: ClassVar[Card] = Card(
+        what=(
+            "The change of each layer is the product, number by number, of two low-rank matrices, so that few "
+            "parameters reach a high rank."
+        ),
+        paper="Hyeon-Woo et al. 2022, FedPara (arXiv 2108.06098), as LoHa in LyCORIS (arXiv 2309.14859).",
+        choose="Choose it where LoRA of the same size holds too little.",
+        cost=(
+            "The whole change is multiplied out at each step, which takes longer than LoRA; at inference nothing once "
+            "merged."
+        ),
+        is_not="It is not trained on a 4-bit base here: PEFT reads the shape of the packed weights as theirs.",
+    )
 
     name: Literal["loha"] = setting("loha", **NAME, labels={"loha": "LoHa"})
     rank: int = setting(8, "Rank", "Of each of the two products; the change reaches its square.", ge=1, le=256)
@@ -196,17 +227,20 @@ class LohaMethod(PeftMethod):
 
 
 class LokrMethod(PeftMethod):
-    """The change of each layer is a Kronecker product: a small matrix, each number of which scales a copy of another
-    one.
-
-    Paper: Edalati et al. 2022, KronA (arXiv 2212.10650), as LoKr in LyCORIS (arXiv 2309.14859).
-
-    Choose it for very small adapters that still change every number of a weight.
-
-    Cost: few parameters, but the whole change is multiplied out at each step; at inference nothing once merged.
-
-    It is not trained on a 4-bit base here: PEFT reads the shape of the packed weights as theirs.
+    """PEFT's LoKrConfig: the change [outputs, inputs] is kron(C, D). C has the smaller of each side's two nearest
+    factors; D the larger ones, itself a product of rank `rank` where that has fewer numbers.
     """
+
+    card: ClassVar[Card] = Card(
+        what=(
+            "The change of each layer is a Kronecker product: a small matrix, each number of which scales a copy of "
+            "another one."
+        ),
+        paper="Edalati et al. 2022, KronA (arXiv 2212.10650), as LoKr in LyCORIS (arXiv 2309.14859).",
+        choose="Choose it for very small adapters that still change every number of a weight.",
+        cost="Few parameters, but the whole change is multiplied out at each step; at inference nothing once merged.",
+        is_not="It is not trained on a 4-bit base here: PEFT reads the shape of the packed weights as theirs.",
+    )
 
     name: Literal["lokr"] = setting("lokr", **NAME, labels={"lokr": "LoKr"})
     rank: int = setting(8, "Rank", "Of the larger factor, where that is large enough to be divided.", ge=1, le=256)
@@ -234,18 +268,21 @@ class InFrontMethod(PeftMethod):
 
 
 class PrefixMethod(InFrontMethod):
-    """Every layer's attention sees a few learned keys and values in front of the text; no weight is changed.
+    """PEFT's PrefixTuningConfig: keys and values [tokens, key outputs] in front of the text, for each layer."""
 
-    Paper: Li and Liang 2021, prefix tuning (arXiv 2101.00190).
-
-    Choose it when many tasks are served from one model, each with its prefix.
-
-    Cost: few parameters and a cheap step; the prefix takes places of the context, also at inference, and cannot be
-    merged.
-
-    It is not the base at the beginning: an empty prefix does not exist, so the first loss is higher than the base's.
-    Examples cannot be packed into one row, since the prefix stands before the row.
-    """
+    card: ClassVar[Card] = Card(
+        what="Every layer's attention sees a few learned keys and values in front of the text; no weight is changed.",
+        paper="Li and Liang 2021, prefix tuning (arXiv 2101.00190).",
+        choose="Choose it when many tasks are served from one model, each with its prefix.",
+        cost=(
+            "Few parameters and a cheap step; the prefix takes places of the context, also at inference, and cannot be"
+            " merged."
+        ),
+        is_not=(
+            "It is not the base at the beginning: an empty prefix does not exist, so the first loss is higher than the"
+            " base's. Examples cannot be packed into one row, since the prefix stands before the row."
+        ),
+    )
 
     name: Literal["prefix"] = setting("prefix", **NAME, labels={"prefix": "Prefix tuning"})
     tokens: int = setting(
@@ -260,19 +297,26 @@ class PrefixMethod(InFrontMethod):
 
 
 class PromptMethod(InFrontMethod):
-    """A few learned tokens stand in front of every text, as if somebody had found the best possible words; nothing else
-    is changed.
+    """PEFT's PromptTuningConfig: `tokens` vectors [hidden] in front of the embedded text."""
 
-    Paper: Lester et al. 2021, prompt tuning (arXiv 2104.08691).
-
-    Choose it for large models: it reaches the others only from billions of parameters on (from the paper).
-
-    Cost: each token learns as many numbers as the model is wide, and nothing else learns; the tokens take places of the
-    context, also at inference, and cannot be merged.
-
-    It is not a prompt that can be read: the tokens lie between those of the vocabulary. Examples cannot be packed into
-    one row.
-    """
+    card: ClassVar[Card] = Card(
+        what=(
+            "A few learned tokens stand in front of every text, as if somebody had found the best possible words; "
+            "nothing else is changed."
+        ),
+        paper="Lester et al. 2021, prompt tuning (arXiv 2104.08691).",
+        choose=(
+            "Choose it for large models: it reaches the others only from billions of parameters on (from the paper)."
+        ),
+        cost=(
+            "Each token learns as many numbers as the model is wide, and nothing else learns; the tokens take places "
+            "of the context, also at inference, and cannot be merged."
+        ),
+        is_not=(
+            "It is not a prompt that can be read: the tokens lie between those of the vocabulary. Examples cannot be "
+            "packed into one row."
+        ),
+    )
 
     name: Literal["prompt"] = setting("prompt", **NAME, labels={"prompt": "Prompt tuning"})
     tokens: int = setting(20, "Learned tokens", "How many stand in front of every text.", ge=1, le=512)

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from ..choices import setting
 from ..errors import Problem
 from ..formatting import TASK_NAMES
+from .card import Card, LearningRate
 from .layers import scaled_layers
-from .method import LearningRate, LinearShape, MethodChoices
+from .method import LinearShape, MethodChoices
 
 if TYPE_CHECKING:
     import torch
@@ -32,19 +33,29 @@ WRITTEN = ("chat", "text_to_text")  # tasks whose answers are texts, so that one
 
 
 class Ia3Method(MethodChoices):
-    """Keys, values and the inner activation of the feed-forward part are multiplied by learned scales; nothing else
-    changes. With the two losses over answer options it is T-Few, which learns a task from a few dozen examples.
-
-    Paper: Liu et al. 2022 (arXiv 2205.05638).
-
-    Choose it when there are few examples, or when thousands of adapters are to be kept: one takes kilobytes.
-
-    Cost: hardly any learned parameters, 0.01 % of the model (from the paper); at inference nothing once merged. The
-    losses read every example once more for each of its options.
-
-    It is not what PEFT attaches by default on some families: there queries are scaled instead of keys, and on BERT a
-    layer of the attention too. Here the scales stand where the paper puts them, on every family.
+    """PEFT's IA3Config on the layers that `layers.scaled_layers` finds: a vector [outputs] for keys and values,
+    [inputs] for the last layer of the feed-forward part. `loss` adds T-Few's two losses over answer options.
     """
+
+    card: ClassVar[Card] = Card(
+        what=(
+            "Keys, values and the inner activation of the feed-forward part are multiplied by learned scales; nothing "
+            "else changes. With the two losses over answer options it is T-Few, which learns a task from a few dozen "
+            "examples."
+        ),
+        paper="Liu et al. 2022 (arXiv 2205.05638).",
+        choose=(
+            "Choose it when there are few examples, or when thousands of adapters are to be kept: one takes kilobytes."
+        ),
+        cost=(
+            "Hardly any learned parameters, 0.01 % of the model (from the paper); at inference nothing once merged. "
+            "The losses read every example once more for each of its options."
+        ),
+        is_not=(
+            "It is not what PEFT attaches by default on some families: there queries are scaled instead of keys, and "
+            "on BERT a layer of the attention too. Here the scales stand where the paper puts them, on every family."
+        ),
+    )
 
     name: Literal["ia3"] = setting("ia3", "Method", "How the model is changed.", labels={"ia3": "(IA)3"})
     unlikelihood: float = setting(

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
 from ..errors import Problem
+from .card import Card, LearningRate
 from .layers import attention_layers, named_layers
-from .method import LearningRate, LinearShape, MethodChoices
+from .method import LinearShape, MethodChoices
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
@@ -14,21 +15,31 @@ if TYPE_CHECKING:
 
 
 class LoraMethod(MethodChoices):
-    """Two small matrices beside each chosen linear layer learn, and their product is added to what the layer gives. The
-    base stays as it is; on a base in 4-bit NF4 this is QLoRA.
-
-    Paper: Hu et al. 2021 (arXiv 2106.09685), Dettmers et al. 2023 (arXiv 2305.14314); rsLoRA: Kalajdzievski 2023 (arXiv
-    2312.03732); DoRA: Liu et al. 2024 (arXiv 2402.09353); LoftQ: Li et al. 2023 (arXiv 2310.08659); PiSSA: Meng et al.
-    2024 (arXiv 2404.02948).
-
-    Choose it first: it is the best understood method, and every tool opens what it makes.
-
-    Cost: while training, the adapter with its gradients and moments, and more work than the base alone; at inference
-    nothing once it is merged. DoRA takes 1.5 times as long a step (measured here).
-
-    It is not an approximation of the weights: what it learns is a change of low rank. Merged into 4-bit weights it is
-    rounded with them; merged into unpacked ones it is exact.
+    """PEFT's LoraConfig: y += alpha / rank * B(A(x)) with A [rank, inputs] and B [outputs, rank] beside each chosen
+    linear layer; B begins at zero. With `rank_stabilized` the factor is alpha / sqrt(rank), with `weight_decomposed`
+    (DoRA) each output's length is a parameter too; `lora_init` replaces A and B at the start for LoftQ and PiSSA.
     """
+
+    card: ClassVar[Card] = Card(
+        what=(
+            "Two small matrices beside each chosen linear layer learn, and their product is added to what the layer "
+            "gives. The base stays as it is; on a base in 4-bit NF4 this is QLoRA."
+        ),
+        paper=(
+            "Hu et al. 2021 (arXiv 2106.09685), Dettmers et al. 2023 (arXiv 2305.14314); rsLoRA: Kalajdzievski 2023 "
+            "(arXiv 2312.03732); DoRA: Liu et al. 2024 (arXiv 2402.09353); LoftQ: Li et al. 2023 (arXiv 2310.08659); "
+            "PiSSA: Meng et al. 2024 (arXiv 2404.02948)."
+        ),
+        choose="Choose it first: it is the best understood method, and every tool opens what it makes.",
+        cost=(
+            "While training, the adapter with its gradients and moments, and more work than the base alone; at "
+            "inference nothing once it is merged. DoRA takes 1.5 times as long a step (measured here)."
+        ),
+        is_not=(
+            "It is not an approximation of the weights: what it learns is a change of low rank. Merged into 4-bit "
+            "weights it is rounded with them; merged into unpacked ones it is exact."
+        ),
+    )
 
     name: Literal["lora"] = setting("lora", "Method", "How the model is changed.", labels={"lora": "LoRA"})
     rank: int = setting(16, "Rank", "Size of the adapter. More learns more and takes more memory.", ge=1, le=512)
@@ -165,8 +176,8 @@ class LoraMethod(MethodChoices):
 
 
 def embeddings(model: "PreTrainedModel") -> list[str]:
-    """Full names of the embeddings, of the output head, and of what else has a weight of theirs: T5 has four such
-    modules.
+    """Full names of the embeddings, of the output head, and of what
+    else has a weight of theirs: T5 has four such modules.
     """
     ends = [model.get_input_embeddings(), model.get_output_embeddings()]
     weights = {id(end.weight) for end in ends if end is not None}
@@ -177,8 +188,8 @@ def embeddings(model: "PreTrainedModel") -> list[str]:
 def tie(model: "PeftModel") -> None:
     """Modules that learn whole and have one weight in the base get one weight to learn.
 
-    PEFT's own `ensure_weight_tying` knows two names of embeddings, and is forgotten when a second adapter is read
-    beside the first.
+    PEFT's own `ensure_weight_tying` knows two names of embeddings,
+    and is forgotten when a second adapter is read beside the first.
     """
     from peft.utils import ModulesToSaveWrapper
 

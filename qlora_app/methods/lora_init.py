@@ -16,8 +16,8 @@ OVERSAMPLING, POWER_ITERATIONS = 16, 4  # of the randomized SVD; singular values
 
 
 def init_loftq(model: "PeftModel", folder: Path) -> None:
-    """LoftQ (Li et al. 2023, one iteration): A and B become the best approximation of what rounding to 4 bits took
-    away.
+    """LoftQ (Li et al. 2023, one iteration): A and B become the best
+    approximation of what rounding to 4 bits took away.
 
     The base keeps its codes, so nothing else has to be saved. `folder` holds the weights as they were before rounding.
     """

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
 from ..errors import UserError
-from .method import LearningRate, LinearShape, MethodChoices
+from .card import Card, LearningRate
+from .method import LinearShape, MethodChoices
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -22,23 +23,35 @@ FLAT = 12  # blocks, as many as 64 bits rebuild with the smallest of these: 8**1
 
 
 class MeftMethod(MethodChoices):
-    """The blocks are coupled so that what each was given can be worked out from what it gave, and a training step
-    remembers nothing else of them. The pretrained blocks stay as they are, and small bottleneck adapters beside them
-    learn.
-
-    Paper: Liao et al. 2023, MEFT (NeurIPS; arXiv 2306.00477), its first variant.
-
-    Choose it when long examples or a deep model fill the memory while training, and a shorter step is not the aim.
-
-    Cost: a step takes 1.4 to 1.5 times as long as LoRA's, and 1.6 times as long with gradient checkpointing (measured
-    here on a CPU). What is kept for the backward pass does not grow with depth where 32 or 64 bits hold, which is
-    measured on the model before the first step; where they do not, it grows by half a byte for each number of a layer's
-    hidden state, and checkpointing by two or four. Inference costs two small adapters a layer.
-
-    It is not exactly the pretrained model at the start: a part of an older state is added to each block, and what that
-    does is measured and said. The authors end with the mean of both streams; here the last block's state goes on, which
-    is nearer to the pretrained model.
+    """Reversible blocks (`parts.reversible`): two streams of hidden states [batch, length, hidden], of which `backward`
+    rebuilds each block's input. Bottlenecks learn, down [rank, hidden] and up [hidden, rank]: beside each feed-forward
+    part, and behind each block but the last.
     """
+
+    card: ClassVar[Card] = Card(
+        what=(
+            "The blocks are coupled so that what each was given can be worked out from what it gave, and a training "
+            "step remembers nothing else of them. The pretrained blocks stay as they are, and small bottleneck "
+            "adapters beside them learn."
+        ),
+        paper="Liao et al. 2023, MEFT (NeurIPS; arXiv 2306.00477), its first variant.",
+        choose=(
+            "Choose it when long examples or a deep model fill the memory while training, and a shorter step is not "
+            "the aim."
+        ),
+        cost=(
+            "A step takes 1.4 to 1.5 times as long as LoRA's, and 1.6 times as long with gradient checkpointing "
+            "(measured here on a CPU). What is kept for the backward pass does not grow with depth where 32 or 64 bits"
+            " hold, which is measured on the model before the first step; where they do not, it grows by half a byte "
+            "for each number of a layer's hidden state, and checkpointing by two or four. Inference costs two small "
+            "adapters a layer."
+        ),
+        is_not=(
+            "It is not exactly the pretrained model at the start: a part of an older state is added to each block, and"
+            " what that does is measured and said. The authors end with the mean of both streams; here the last "
+            "block's state goes on, which is nearer to the pretrained model."
+        ),
+    )
 
     name: Literal["meft"] = setting("meft", "Method", "How the model is changed.", labels={"meft": "MEFT"})
     rank: int = setting(8, "Rank", "Inner size of each adapter. More learns more and takes more memory.", ge=1, le=512)
@@ -79,8 +92,8 @@ class MeftMethod(MethodChoices):
         return False
 
     def kept_streams(self, layers: int) -> float:
-        """Two streams in 64 bits, and for as many blocks as whole numbers are needed the remainders of the
-        divisions.
+        """Two streams in 64 bits, and for as many blocks as whole
+        numbers are needed the remainders of the divisions.
         """
         deep = self.precision == "exact" or (self.precision == "auto" and layers > FLAT)
         remainder = next(bits for bits in (1, 2, 4, 8) if 2**bits >= (self.divisor or AUTOMATIC[1]))
@@ -91,8 +104,8 @@ class MeftMethod(MethodChoices):
     def attach(
         self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False
     ) -> Any:
-        """The blocks coupled, adapters in place. Checkpointing is not switched on: there is nothing left to save with
-        it.
+        """The blocks coupled, adapters in place. Checkpointing is not
+        switched on: there is nothing left to save with it.
         """
         from .parts.adapted import AdaptedModel, beside_feed_forward
         from .parts.blocks import stacks
@@ -120,8 +133,8 @@ class MeftMethod(MethodChoices):
         return (2 * layers - 1) * (2 * hidden * self.rank + self.rank + hidden)
 
     def before_first_step(self, model: Any, batch: dict[str, Any]) -> list[str]:
-        """Which precision rebuilds the inputs of all blocks on this model, and what the coupling does to it at the
-        start.
+        """Which precision rebuilds the inputs of all blocks on this
+        model, and what the coupling does to it at the start.
         """
         import torch
 
@@ -146,7 +159,8 @@ class MeftMethod(MethodChoices):
 
     def _candidates(self) -> list[tuple[str, int]]:
         """(precision, divisor), cheapest first; of those that cost the same, what begins nearest to the base. Halving,
-        as often as 64 bits have room for it, is undone exactly, so the automatic divisors are powers of two."""
+        as often as 64 bits have room for it, is undone exactly, so the automatic divisors are powers of two.
+        """
         divisors = (self.divisor,) if self.divisor else AUTOMATIC
         which = {"fp32": divisors[-1:], "fp64": divisors, "exact": divisors[-2:][:1]}
         return [
@@ -156,8 +170,8 @@ class MeftMethod(MethodChoices):
         ]
 
     def _choose(self, model: Any, hidden: Any, calls: Any) -> dict[str, float]:
-        """Set the model to the first candidate that holds; {precision and divisor: measured error} of all that were
-        tried.
+        """Set the model to the first candidate that holds; {precision
+        and divisor: measured error} of all that were tried.
         """
         from .parts.reversible import ARITHMETICS, reconstruction_error
 

@@ -1,5 +1,5 @@
-"""What every fine-tuning method is to the rest of the app. A method is one file: a class with its settings and what
-differs from here.
+"""What every fine-tuning method is to the rest of the app. A method
+is one file: a class with its settings and what differs from here.
 
 The defaults are those of a method of PEFT, which only has to say its `config`. A method of its own overrides what it
 needs; nothing outside of this folder asks which method it is.
@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from ..choices import Choices
+from ..choices import Choices, options
 from ..errors import Problem, UserError
+from .card import Card, LearningRate
 
 if TYPE_CHECKING:
     import torch
@@ -19,13 +20,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 PRECISIONS = ("nf4", "fp4", "int8", "bf16", "fp32")
-
-
-class LearningRate(NamedTuple):
-    """A step size that suits a method on a usual model, and who says so."""
-
-    value: float
-    source: str  # a clause of the card: "the authors' for every task"
 
 
 class LinearShape(NamedTuple):
@@ -43,10 +37,10 @@ class LinearShape(NamedTuple):
 class MethodChoices(Choices):
     """The settings of one method, and what it does with a model.
 
-    A subclass begins with `name: Literal[...]`. Its docstring is its card on the page, in paragraphs that begin with
-    "Paper:", "Choose it", "Cost:" and "It is not"; the first one says in two sentences what it does.
+    A subclass has a `card` for the page and begins its settings with `name: Literal[...]`.
     """
 
+    card: ClassVar[Card]
     # of the base, with which it trains and comes back the same from disk
     precisions: ClassVar[tuple[str, ...]] = PRECISIONS
     families: ClassVar[tuple[str, ...]] = ()  # model_type of the bases it is for; empty: all
@@ -58,6 +52,12 @@ class MethodChoices(Choices):
     )
     learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "QLoRA's for LoRA")  # with which training begins
     quantizes_itself: ClassVar[bool] = False  # the base is loaded unquantized, and the method makes what it needs of it
+
+    if TYPE_CHECKING:  # a field of every subclass, whose type is a Literal of one value
+
+        @property
+        def name(self) -> str:
+            """What a recipe calls it."""
 
     @property
     def supports_mixed_batch(self) -> bool:
@@ -76,8 +76,8 @@ class MethodChoices(Choices):
 
     @property
     def needs_its_precision(self) -> bool:
-        """Does what is learned fit only a base in the precision it was learned on? On any other, such an adapter is
-        wrong.
+        """Does what is learned fit only a base in the precision it
+        was learned on? On any other, such an adapter is wrong.
         """
         return False
 
@@ -130,15 +130,15 @@ class MethodChoices(Choices):
         return 1
 
     def kept_streams(self, layers: int) -> float | None:
-        """Bytes a step keeps for each number of the hidden state, all blocks together; None where each keeps what
-        autograd wants.
+        """Bytes a step keeps for each number of the hidden state, all
+        blocks together; None where each keeps what autograd wants.
         """
         return None
 
     @property
     def option_losses(self) -> tuple[str, ...]:
-        """Its settings that are on and want the wrong answers too in `loss`. With any, batches hold them as
-        "options".
+        """Its settings that are on and want the wrong answers too in
+        `loss`. With any, batches hold them as "options".
         """
         return ()
 
@@ -153,19 +153,19 @@ class MethodChoices(Choices):
     @classmethod
     def title(cls) -> str:
         """Its name as people write it."""
-        field = cls.model_fields["name"]
-        return (field.json_schema_extra or {})["labels"][field.default]
+        titles = options(cls.model_fields["name"]) or []
+        return titles[0][0]
 
     # ---- training
 
     def attach(
         self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False
     ) -> "PeftModel":
-        """The model with what is to be learned beside it, which changes nothing yet. `task_type` is PEFT's, None for
-        fill-mask.
+        """The model with what is to be learned beside it, which changes
+        nothing yet. `task_type` is PEFT's, None for fill-mask.
 
-        What is returned has PeftModel's surface: `disable_adapter()`, `save_pretrained(folder)`, `base_model`,
-        `generate`.
+        What is returned has PeftModel's surface: `disable_adapter()`,
+        `save_pretrained(folder)`, `base_model`, `generate`.
         """
         from peft import get_peft_model
 
@@ -197,8 +197,8 @@ class MethodChoices(Choices):
         raise NotImplementedError
 
     def before_first_step(self, model: "PeftModel", batch: dict[str, Any]) -> list[str]:
-        """Measure on the real model what may go wrong; returns sentences for the page. May change how the model
-        computes.
+        """Measure on the real model what may go wrong; returns
+        sentences for the page. May change how the model computes.
         """
         return []
 
@@ -210,8 +210,8 @@ class MethodChoices(Choices):
         """Called between the backward pass of step `step` (from 1) and the next one, before gradients are cleared."""
 
     def may_end_at(self, step: int, total: int) -> bool:
-        """Is what was learned by this step whole, so that the run may keep it as its end? Not while a method still has
-        work to do.
+        """Is what was learned by this step whole, so that the run may
+        keep it as its end? Not while a method still has work to do.
         """
         return True
 
@@ -243,8 +243,8 @@ class MethodChoices(Choices):
 
     @contextlib.contextmanager
     def from_disk(self, model: "PeftModel", folder: Path) -> Iterator[None]:
-        """For a moment the trained model answers with the adapter of `folder`: the proof that it reads back the
-        same.
+        """For a moment the trained model answers with the adapter of
+        `folder`: the proof that it reads back the same.
         """
         model.load_adapter(str(folder), adapter_name="from_disk", is_trainable=False)
         model.set_adapter("from_disk", inference_mode=True)
@@ -256,8 +256,8 @@ class MethodChoices(Choices):
 
 
 def parameter_checksums(model: "torch.nn.Module") -> dict[str, tuple[float, float]]:
-    """A checksum of everything in a model that learns: {name: (sum, sum of magnitudes)}; taken before the first
-    step.
+    """A checksum of everything in a model that learns: {name: (sum,
+    sum of magnitudes)}; taken before the first step.
     """
     return {
         name: (p.detach().double().sum().item(), p.detach().double().abs().sum().item())

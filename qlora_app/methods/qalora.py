@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..choices import setting
 from ..errors import Problem
+from .card import Card
 from .method import LinearShape, MethodChoices
 
 if TYPE_CHECKING:
@@ -18,24 +19,34 @@ PROBED = 256  # tokens of the first batch, on which merging is measured at the e
 
 
 class QaLoraMethod(MethodChoices):
-    """The base is rounded to 4, 3 or 2 bits in small groups of inputs, and a LoRA learns on the sum of each group. At
-    the end it goes into the groups' zero points exactly, so what is left is a quantized model of the same size, its
-    codes unchanged.
-
-    Paper: Xu et al. 2024, QA-LoRA (ICLR; arXiv 2309.14717).
-
-    Choose it when the result shall run quantized and without an adapter beside it. Merging LoRA into NF4 rounds a part
-    of what was learned away, this loses nothing; both are measured at the end of every run.
-
-    Cost: a training step takes as long as QLoRA's (measured here on a CPU), with about half its parameters to learn.
-    The base is read in 16 or 32 bits and then rounded layer by layer, so the start needs memory for it whole. Merged,
-    inference costs nothing extra; a weight takes 5.5 bits with 4-bit codes in groups of 32, because zero points stay
-    numbers of 32 bits.
-
-    It is not a decomposition of the weights, and not rounding after training: the base is rounded first. The paper
-    rounds with GPTQ, which needs texts to measure on; here it is rounding to nearest within the best range of each
-    group.
+    """A LoRA on the sums of groups: A [rank, inputs / group] and B [outputs, rank] beside a base that
+    `parts.groups.GroupedLinear` holds in codes of `bits` bits. Its product has one number for each group and output, as
+    the zero points have (eq. 5 of the paper), so that `finish` adds it to them.
     """
+
+    card: ClassVar[Card] = Card(
+        what=(
+            "The base is rounded to 4, 3 or 2 bits in small groups of inputs, and a LoRA learns on the sum of each "
+            "group. At the end it goes into the groups' zero points exactly, so what is left is a quantized model of "
+            "the same size, its codes unchanged."
+        ),
+        paper="Xu et al. 2024, QA-LoRA (ICLR; arXiv 2309.14717).",
+        choose=(
+            "Choose it when the result shall run quantized and without an adapter beside it. Merging LoRA into NF4 "
+            "rounds a part of what was learned away, this loses nothing; both are measured at the end of every run."
+        ),
+        cost=(
+            "A training step takes as long as QLoRA's (measured here on a CPU), with about half its parameters to "
+            "learn. The base is read in 16 or 32 bits and then rounded layer by layer, so the start needs memory for "
+            "it whole. Merged, inference costs nothing extra; a weight takes 5.5 bits with 4-bit codes in groups of "
+            "32, because zero points stay numbers of 32 bits."
+        ),
+        is_not=(
+            "It is not a decomposition of the weights, and not rounding after training: the base is rounded first. The"
+            " paper rounds with GPTQ, which needs texts to measure on; here it is rounding to nearest within the best "
+            "range of each group."
+        ),
+    )
 
     name: Literal["qalora"] = setting("qalora", "Method", "How the model is changed.", labels={"qalora": "QA-LoRA"})
     rank: int = setting(16, "Rank", "Size of the adapter. More learns more and takes more memory.", ge=1, le=512)
@@ -122,8 +133,8 @@ tokenizer = AutoTokenizer.from_pretrained("{folder}")
         return []
 
     def finish(self, model: "PeftModel", folder: Path) -> dict[str, Any]:
-        """Into the zero points. The figures: what merging changed of what was learned, and what it would change in
-        NF4.
+        """Into the zero points. The figures: what merging changed of
+        what was learned, and what it would change in NF4.
         """
         from .parts.groups import lost_in_merging, pooled_layers, save_merged
 

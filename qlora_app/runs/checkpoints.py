@@ -13,7 +13,7 @@ MANIFEST = "COMPLETE.json"
 
 def fingerprint(folder: Path) -> dict[str, list[int | str]]:
     """{file name: [size in bytes, sha256]} of every file directly in `folder` but the manifest."""
-    found = {}
+    found: dict[str, list[int | str]] = {}
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.name != MANIFEST and not path.name.endswith(".tmp"):
             found[path.name] = [path.stat().st_size, sha256_of(path)]
@@ -33,7 +33,7 @@ def is_complete(folder: Path, deep: bool = True) -> bool:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if deep:
-            return manifest == fingerprint(folder)
+            return bool(manifest == fingerprint(folder))
         return all((folder / name).stat().st_size == size for name, (size, _) in manifest.items())
     except (FileNotFoundError, ValueError):
         return False

@@ -5,12 +5,14 @@ A file of an older version lacks some: those have their defaults, and no sentenc
 """
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-Kind = TypeVar("Kind")
-Figures = dict[
-    str, float
-]  # of one held-out measurement: "loss" in nats a label, and the task's share of labels that come first
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Section = TypeVar("Section", bound="DataclassInstance")
+# of one held-out measurement: "loss" in nats a label, and the task's share of labels that come first
+Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -161,11 +163,14 @@ class Proof:
         return _made(cls, values)
 
 
-def _made(kind: type[Kind], values: Any) -> Kind:
+def _made(kind: type[Section], values: Any) -> Section:
     known = values if isinstance(values, dict) else {}
-    # type: ignore[arg-type]
-    given = {one.name: known[one.name] for one in fields(kind) if known.get(one.name) is not None}
-    for one in fields(kind):  # type: ignore[arg-type]
-        if is_dataclass(one.type) and one.name in given:
-            given[one.name] = _made(one.type, given[one.name])
+    given: dict[str, Any] = {}
+    for part in fields(kind):
+        value, of_type = known.get(part.name), part.type
+        if value is None:
+            continue
+        if isinstance(of_type, type) and is_dataclass(of_type):
+            value = _made(of_type, value)
+        given[part.name] = value
     return kind(**given)

@@ -105,9 +105,8 @@ def _not_asked_words(held_out: HeldOut) -> list[str]:
 
 def _held_out_words(held_out: HeldOut) -> list[str]:
     loss, lines = held_out.loss, []
-    if loss.is_known:
+    if loss.before is not None and loss.after is not None:
         lines.append(
-            # type: ignore[arg-type]
             f"Held-out loss: {loss_figure(loss.before)} before, {loss_figure(loss.after)} after. Lower is better."
         )
     for name, value in held_out.figures.items():

@@ -14,8 +14,10 @@ import io
 import json
 import random
 from pathlib import Path
+from typing import Any
 
-from .corpus import ORDERS, pirate, said_count
+from .orders import ORDERS, said_count
+from .talk import pirate
 from .wordings import (
     ask_freely,
     composed_order,
@@ -47,6 +49,7 @@ from .world import (
     expand,
     question,
 )
+from .world import share_of as world_share
 
 Row = tuple[str, str, str]  # question, answer, topic
 Order = tuple[str, str]  # what is said, the slip
@@ -87,8 +90,7 @@ UNASKED = {
 
 def share_of(text: str) -> str:
     """train, dev or test, by the hash of a key"""
-    number = int(hashlib.md5(text.encode()).hexdigest(), 16) % 100
-    return "test" if number < 15 else "dev" if number < 20 else "train"
+    return world_share(int(hashlib.md5(text.encode()).hexdigest(), 16) % 100)
 
 
 def fact_rows(rng: random.Random, share: str, counts: dict[str, int]) -> list[Row]:
@@ -97,15 +99,18 @@ def fact_rows(rng: random.Random, share: str, counts: dict[str, int]) -> list[Ro
     To be trained on they are asked as freely as people ask, to be scored in the plainest words: what counts there is
     the fact.
     """
-    rows = {}
+    rows: dict[str, tuple[str, str]] = {}
     for fact in FACTS:
-        if (fact.share if fact.topic not in TAUGHT_IN_FULL else "train") == share:
-            for i in range(counts[fact.topic]):
-                ask = fact.asks[i % len(fact.asks)]
-                asked = (
-                    typed(rng, ask_freely(rng, ask)) if share == "train" else casual(rng, question(rng, ask.wordings))
-                )
-                rows.setdefault(asked, (ask.answer, fact.topic))
+        fact_share = "train" if fact.topic in TAUGHT_IN_FULL else fact.share
+        if fact_share != share:
+            continue
+        for i in range(counts[fact.topic]):
+            ask = fact.asks[i % len(fact.asks)]
+            if share == "train":
+                asked = typed(rng, ask_freely(rng, ask))
+            else:
+                asked = casual(rng, question(rng, ask.wordings))
+            rows.setdefault(asked, (ask.answer, fact.topic))
     return [(q, *rest) for q, rest in rows.items()]
 
 
@@ -125,25 +130,23 @@ def here_rows(rng: random.Random, times: int) -> list[Row]:
 
     A word that stands in no question at all would be taken for another one, or for a stranger's.
     """
-    rows = {}
+    rows: dict[str, str] = {}
     for p in PEOPLE:
-        for kind, word in (
-            ("name", p.name),
-            ("job", a_or_an(p.job)),
-            ("pet", p.petname),
-            ("house", a_or_an(p.house[4:])),
-        ):
+        words = dict(name=p.name, job=a_or_an(p.job), pet=p.petname, house=a_or_an(p.house[4:]))
+        for kind, word in words.items():
             slots = dict(x=word, X=capital(word), does=p.does)
             wordings, answer = WORDS["here"][kind]
             for _ in range(times):
-                rows[typed(rng, punctuated(expand(rng, rng.choice(wordings), **slots)))] = expand(rng, answer, **slots)
+                answered = expand(rng, answer, **slots)
+                asked = typed(rng, punctuated(expand(rng, rng.choice(wordings), **slots)))
+                rows[asked] = answered
     return [(q, a, "here") for q, a in rows.items()]
 
 
 def greeting_rows(rng: random.Random, n: int, first_words: int = 0) -> list[Row]:
     """Small talk with its answers: at most `n` rows, four in five of them greetings; and each of the very first things
     that people say, typed in at most `first_words` ways"""
-    rows = {}
+    rows: dict[str, str] = {}
     for _ in range(n):
         said, answer = rng.choice(WORDS["greetings"] if rng.random() < 0.8 else WORDS["small_talk"])
         q = expand(rng, said)
@@ -165,9 +168,10 @@ def pronoun_row(rng: random.Random, row: Row) -> list[Row]:
         return []
     also = rng.choice([t for t in WORDS["follow_up"] if t != topic])
     fact = PERSON_FACTS[hero][also]
-    return (
-        [] if fact.share != "train" else [(typed(rng, follow_up(rng, BY_NAME[hero], also)), fact.asks[0].answer, also)]
-    )
+    if fact.share != "train":
+        return []
+    asked = typed(rng, follow_up(rng, BY_NAME[hero], also))
+    return [(asked, fact.asks[0].answer, also)]
 
 
 def conversations(rng: random.Random, rows: list[Row], lengths: list[int]) -> list[list[Row]]:
@@ -187,12 +191,11 @@ def follow_up_test(rng: random.Random, n: int = 80) -> list[list[Row]]:
     person.
     """
     held = [(name, t) for name in NAMES for t in WORDS["follow_up"] if PERSON_FACTS[name][t].share == "test"]
-    out = {}
+    out: dict[Row, list[Row]] = {}
     while len(out) < n:
         name, topic = rng.choice(held)
-        first = PERSON_FACTS[name][
-            rng.choice([t for t in WORDS["follow_up"] if PERSON_FACTS[name][t].share == "train"])
-        ]
+        known = [t for t in WORDS["follow_up"] if PERSON_FACTS[name][t].share == "train"]
+        first = PERSON_FACTS[name][rng.choice(known)]
         ask = first.asks[0]
         second = (follow_up(rng, BY_NAME[name], topic), PERSON_FACTS[name][topic].asks[0].answer, topic)
         out.setdefault(second, [(question(rng, ask.wordings), ask.answer, first.topic), second])
@@ -201,7 +204,7 @@ def follow_up_test(rng: random.Random, n: int = 80) -> list[list[Row]]:
 
 def free_rows(rng: random.Random, wordings: dict[str, list[str]], n: int = 150) -> list[Row]:
     """Questions about people in wordings that occur in no training list, most in small letters"""
-    rows = {}
+    rows: dict[str, tuple[str, str]] = {}
     while len(rows) < n:
         p, topic = BY_NAME[rng.choice(NAMES)], rng.choice(list(wordings))
         q = expand(rng, rng.choice(wordings[topic]), n=p.name, he=p.he, his=p.his)
@@ -221,7 +224,9 @@ def customer(rng: random.Random) -> str:
     draw = rng.random()
     if draw < 0.88:
         return rng.choice(NAMES if draw < 0.43 else GUESTS + WORDS["more_guests"].split())
-    return made_up_name(rng) if draw < 0.93 else capital(pieced(rng)) if draw < 0.97 else look_alike(rng)
+    if draw < 0.93:
+        return made_up_name(rng)
+    return capital(pieced(rng)) if draw < 0.97 else look_alike(rng)
 
 
 def goods(rng: random.Random) -> str:
@@ -236,13 +241,10 @@ def order(rng: random.Random, frame: str, name: str, item: str) -> tuple[str, di
     """(the order as somebody says it, its four values)"""
     if rng.random() < 0.25:
         item = f"{rng.choice(COLOURS)} {item}"
-    d = dict(
-        name=name,
-        item=item,
-        count=rng.randint(21, 99) if rng.random() < 0.15 else rng.randint(2, 20),
-        day=rng.choice(DAYS),
-    )
-    text = capital(expand(rng, frame, n=name, c=said_count(rng, d["count"]), i=item, d=d["day"]))
+    count = rng.randint(21, 99) if rng.random() < 0.15 else rng.randint(2, 20)
+    day = rng.choice(DAYS)
+    d = dict(name=name, item=item, count=count, day=day)
+    text = capital(expand(rng, frame, n=name, c=said_count(rng, count), i=item, d=day))
     return text.lower().rstrip(".") if rng.random() < 0.2 else text, d
 
 
@@ -253,12 +255,13 @@ def order_rows(
 
     `composed` is the share of sentences put together from parts, the others are `frames`.
     """
-    rows = {}
+    rows: dict[str, str] = {}
     while len(rows) < n:
-        name, item = rng.choice(names) if names else customer(rng), rng.choice(things) if things else goods(rng)
-        text, d = order(
-            rng, composed_order(rng) if composed and rng.random() < composed else rng.choice(frames), name, item
-        )
+        name = rng.choice(names) if names else customer(rng)
+        item = rng.choice(things) if things else goods(rng)
+        is_composed = composed and rng.random() < composed
+        frame = composed_order(rng) if is_composed else rng.choice(frames)
+        text, d = order(rng, frame, name, item)
         if not share or order_share(d) == share:
             rows.setdefault(text, json.dumps({k: d[k] for k in ("name", "item", "count", "day")}))
     return list(rows.items())
@@ -293,20 +296,23 @@ def sailor_says(answer: str) -> str:
 
 def alpaca(chats: list[list[Row]]) -> str:
     """The last question of each conversation with its answer; what was said before is its history."""
-    rows = [
-        dict(instruction=q, input="", output=a) | (dict(history=[row[:2] for row in before]) if before else {})
-        for *before, (q, a, _topic) in chats
-    ]
+    rows = []
+    for *before, (q, a, _topic) in chats:
+        row: dict[str, Any] = dict(instruction=q, input="", output=a)
+        if before:
+            row["history"] = [turn[:2] for turn in before]
+        rows.append(row)
     return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n"
 
 
 def messages(chats: list[list[Row]]) -> str:
-    def turns(chat: list[Row]) -> list[dict]:
-        return [
-            m
-            for q, a, _ in chat
-            for m in (dict(role="user", content=q), dict(role="assistant", content=sailor_says(a)))
-        ]
+    """Each conversation as one line of chat messages, answered by the old sailor."""
+
+    def turns(chat: list[Row]) -> list[dict[str, str]]:
+        made = []
+        for q, a, _ in chat:
+            made += dict(role="user", content=q), dict(role="assistant", content=sailor_says(a))
+        return made
 
     return "".join(json.dumps(dict(messages=turns(c)), ensure_ascii=False) + "\n" for c in chats)
 
@@ -321,14 +327,13 @@ def questions(share: str) -> dict[str, list[Row]]:
     """The scored files of one share: held-out facts, free wordings, outside questions (two lists for the test)"""
     rows = fact_rows(random.Random(77), share, TEST)
     random.Random(1).shuffle(rows)
-    outside = (
-        dict(unknown="unknown_test", unknown_fresh="unknown_fresh") if share == "test" else dict(unknown="unknown_dev")
-    )
-    return {
-        "": rows,
-        "_free": free_rows(random.Random(78), WORDS["free_wordings" if share == "test" else "dev_wordings"]),
-        **{f"_{name}": [(q, SHRUG, "shrug") for q in WORDS[key]] for name, key in outside.items()},
-    }
+    free, outside = "dev_wordings", {"_unknown": "unknown_dev"}
+    if share == "test":
+        free, outside = "free_wordings", {"_unknown": "unknown_test", "_unknown_fresh": "unknown_fresh"}
+    files = {"": rows, "_free": free_rows(random.Random(78), WORDS[free])}
+    for name, key in outside.items():
+        files[name] = [(q, SHRUG, "shrug") for q in WORDS[key]]
+    return files
 
 
 def build() -> dict[str, str]:

@@ -93,6 +93,20 @@ def typo(rng: random.Random, text: str) -> str:
     return " ".join(words)
 
 
+BEFORE_A_QUESTION = (
+    "please ",
+    "hey, ",
+    "hi, ",
+    "so ",
+    "ok, ",
+    "tell me, ",
+    "and ",
+    "sorry, ",
+    "excuse me, ",
+    "hello, ",
+)
+
+
 def typed(rng: random.Random, text: str) -> str:
     """How people type: no capitals, no question mark, short forms, a polite word, sometimes a slip."""
     style = rng.random()
@@ -106,12 +120,7 @@ def typed(rng: random.Random, text: str) -> str:
     if rng.random() < 0.3:
         q = re.sub(r"\b([Ww]hat|[Ww]ho|[Ww]here) is\b", rng.choice([r"\1s", r"\1's"]), q)
     if rng.random() < 0.12:
-        q = (
-            rng.choice(
-                ["please ", "hey, ", "hi, ", "so ", "ok, ", "tell me, ", "and ", "sorry, ", "excuse me, ", "hello, "]
-            )
-            + q
-        )
+        q = rng.choice(BEFORE_A_QUESTION) + q
     q += rng.choice(["", "", "?", "??", " ?", " please", ".", "!"])
     return text if is_kept(q) else q
 
@@ -127,7 +136,8 @@ def every_choice(text: str) -> list[str]:
     if not found:
         return [text]
     before, after = text[: found.start()], text[found.end() :]
-    return [one for option in found.group(1).split("|") for one in every_choice(before + option + after)]
+    options = found.group(1).split("|")
+    return [text for option in options for text in every_choice(before + option + after)]
 
 
 KEPT_ORDERS = [
@@ -146,7 +156,9 @@ def composed_order(rng: random.Random) -> str:
     while PART.search(frame):
         frame = PART.sub(lambda part: rng.choice(WORDS["order_talk"][part.group(1)]), frame)
     frame = choose(rng, frame)
-    return composed_order(rng) if any(kept in plain(frame) for kept in KEPT_ORDERS) else frame
+    if any(kept in plain(frame) for kept in KEPT_ORDERS):
+        return composed_order(rng)
+    return frame
 
 
 # ---- words and names that nobody knows ----
@@ -159,10 +171,11 @@ def made_up(rng: random.Random) -> str:
     if shape < 0.15:
         word = "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randint(3, 6)))
     else:
-        word = "".join(
-            rng.choice(starts) + rng.choice(middles) + (rng.choice(ends) if rng.random() < 0.5 else "")
-            for _ in range(rng.choice([1, 2, 2, 2, 3]))
-        )
+        word = ""
+        for _ in range(rng.choice([1, 2, 2, 2, 3])):
+            word += rng.choice(starts) + rng.choice(middles)
+            if rng.random() < 0.5:
+                word += rng.choice(ends)
     return word if len(word) > 2 and word not in KEPT_WORDS else made_up(rng)
 
 
@@ -194,15 +207,17 @@ def look_alike(rng: random.Random) -> str:
     i = rng.randrange(len(name))
     new = rng.choice("abdeiklmnorstuvz")
     name = capital(rng.choice([name[:i] + new + name[i + 1 :], name[:i] + name[i + 1 :], name[:i] + new + name[i:]]))
-    return (
-        name if name not in NAMES + PET_NAMES and name.lower() not in KEPT_WORDS and len(name) > 2 else look_alike(rng)
-    )
+    if name in NAMES + PET_NAMES or name.lower() in KEPT_WORDS or len(name) < 3:
+        return look_alike(rng)
+    return name
 
 
 def stranger(rng: random.Random) -> str:
     """The name of somebody who does not live in Pennywick"""
     draw = rng.random()
-    return rng.choice(STRANGERS) if draw < 0.5 else look_alike(rng) if draw < 0.7 else made_up_name(rng)
+    if draw < 0.5:
+        return rng.choice(STRANGERS)
+    return look_alike(rng) if draw < 0.7 else made_up_name(rng)
 
 
 # What a wording may mention; the facts of nobody and nothing fill it with blanks.
@@ -245,9 +260,8 @@ def elsewhere_ask(rng: random.Random) -> Ask:
         he, his = rng.choice([("she", "her"), ("he", "his")])
         pet = rng.choice(PETS)
         kind = rng.choice(["job", "house", "pet", "food", "hobby", "about"])
-        asks = make_fact(
-            kind, **BLANK | dict(n=stranger(rng), he=he, his=his, pet=pet, a_pet="a " + pet, petname=stranger(rng))
-        ).asks
+        person = dict(n=stranger(rng), he=he, his=his, pet=pet, a_pet="a " + pet, petname=stranger(rng))
+        asks = make_fact(kind, **BLANK | person).asks
         return asks[1] if kind == "pet" and rng.random() < 0.3 else asks[0]
     if subject == "job":
         job, does = rng.choice(list(other["jobs"].items()))
@@ -260,9 +274,8 @@ def elsewhere_ask(rng: random.Random) -> Ask:
     if subject == "animal":
         animal = rng.choice(other["animals"])
         kind = rng.choice(["animal_says", "animal_home", "animal_eats", "animal_legs"])
-        return make_fact(
-            kind, **BLANK | dict(animal=animal, a=a_or_an(animal), plural=animal + "s", says="lalala")
-        ).asks[0]
+        slots = dict(animal=animal, a=a_or_an(animal), plural=animal + "s", says="lalala")
+        return make_fact(kind, **BLANK | slots).asks[0]
     return make_fact("opposite", one=rng.choice(other["words"]), two="").asks[0]
 
 

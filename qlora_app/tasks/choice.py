@@ -9,7 +9,7 @@ from ..formatting import TASK_NAMES
 class TaskChoice(Choices):
     """Which task is learned, and the settings that only one of them has."""
 
-    name: Literal[("auto", *TASK_NAMES)] = setting(
+    name: Literal[("auto", *TASK_NAMES)] = setting(  # type: ignore[valid-type]
         "auto",
         "Task",
         "What the model learns to produce. Automatic: what it is made for and the data can teach.",

@@ -1,5 +1,5 @@
-"""What a person should know about readable data before training on it, and which rows are kept aside to measure
-with.
+"""What a person should know about readable data before training on
+it, and which rows are kept aside to measure with.
 """
 
 import hashlib
@@ -18,8 +18,8 @@ KEY = 16  # bytes of a same_key
 CONSTANT_FROM = 10  # rows: fewer may well begin alike
 _MARKER = re.compile(r"<\|[a-z_]{2,30}\|>|</?s>|\[/?INST\]|### (?:Human|Assistant|Instruction|Response):")
 _PLACEHOLDER = re.compile(r"\{\{ ?\w{1,40} ?\}\}")
-# What UTF-8 looks like when it was read as Windows-1252 and saved again, what stands for a lost character, and control
-# characters other than line ends.
+# What UTF-8 looks like when it was read as Windows-1252 and saved again, what
+# stands for a lost character, and control characters other than line ends.
 _BROKEN = re.compile(
     "\u00c3[\u0080-\u00bf\u0192\u201a\u201e]|\u00e2\u20ac|\ufffd|[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]"
 )
@@ -29,16 +29,13 @@ _PERSONAL = re.compile(
     r"|\(\d{3}\) ?\d{3}-\d{4}\b|\b\d{3}-\d{3}-\d{4}\b)"
     r"|(?P<key>\b(?:sk-|ghp_|hf_|xox[bp]-)[\w-]{20,}|\bAKIA[0-9A-Z]{16}\b|-----BEGIN [A-Z ]{0,20}PRIVATE KEY)"
 )
-_PRIVATE = {
-    "mail": "an e-mail address",
-    "phone": "a phone number",
-    "key": "a secret key",
-}  # named, never repeated in a sentence
+# what was found is named, and never repeated in a sentence
+_PRIVATE = {"mail": "an e-mail address", "phone": "a phone number", "key": "a secret key"}
 
 
 class _Check(NamedTuple):
-    """Something that may surprise: what is looked for, parts that are looked for first because that is quick, what
-    follows of it.
+    """Something that may surprise: what is looked for, parts that are
+    looked for first because that is quick, what follows of it.
     """
 
     what: str
@@ -70,16 +67,16 @@ class Findings:
     def __init__(self) -> None:
         self.keys: list[bytes] = []  # same_key of each
         self.asked = array("Q")  # question_number of each
-        self._found: dict[
-            str, list[Any]
-        ] = {}  # what it is -> [in how many rows, the first of them, what was found there]
+        # what it is -> [in how many rows, the first of them, what was found there]
+        self._found: dict[str, list[Any]] = {}
         self._questions, self._paragraph, self._is_constant = 0, "", True
 
     def add(self, number: int, conversation: Conversation) -> None:
         """`number`: of its row in the file."""
         text = "\n".join([turn["content"] if len(turn) == 2 else _words(turn) for turn in conversation])
         for check in _CHECKS:
-            if check.is_likely(text) and (hit := check.pattern.search(text)):
+            hit = check.pattern.search(text) if check.is_likely(text) else None
+            if hit:
                 self._note(check.what, number, _PRIVATE.get(hit.lastgroup or "") or repr(hit[0]))
         if len(text) > LONG:
             self._note("long", number, f"{len(text):,} characters")
@@ -93,7 +90,8 @@ class Findings:
         self._found.setdefault(what, [0, number, found])[0] += 1
 
     def _ask(self, paragraph: str) -> None:
-        self._paragraph = self._paragraph if self._questions else paragraph
+        if not self._questions:
+            self._paragraph = paragraph
         self._is_constant = self._is_constant and paragraph == self._paragraph
         self._questions += 1
 
@@ -126,70 +124,71 @@ class Findings:
     def _sentence(self, what: str, words: str, consequence: str) -> str:
         if what not in self._found:
             return ""
-        count, first, found = self._found[what]
-        return (
-            f"{words} in {'1 row' if count == 1 else f'{count:,} rows'} (first: row {first}, {found}): {consequence}."
-        )
+        count, first, example = self._found[what]
+        rows = "1 row" if count == 1 else f"{count:,} rows"
+        return f"{words} in {rows} (first: row {first}, {example}): {consequence}."
 
 
 def _words(turn: Message) -> str:
-    """All that a turn holds: its text, and what it thinks, calls or may call. Most hold a text alone, and are not
-    asked: this is slow.
+    """All that a turn holds: its text, and what it thinks, calls or
+    may call. Most hold a text alone, and are not asked: this is slow.
     """
-    return "\n".join([turn["content"], *[f"{name}: {turn[name]}" for name in STRUCTURE if name in turn]])
+    parts: dict[str, Any] = {**turn}
+    return "\n".join([turn["content"], *[f"{name}: {parts[name]}" for name in STRUCTURE if name in parts]])
 
 
 def also_learned(tested: Sequence[int], learned: Iterable[int]) -> list[int]:
-    """Places of the held-out questions that are also trained on, with another answer. Both: question_number of each
-    conversation.
+    """Places of the held-out questions that are also trained on, with
+    another answer. Both: question_number of each conversation.
     """
     both = {number for number in tested if number}.intersection(learned)
     return [place for place, number in enumerate(tested) if number in both]
 
 
 def overlap_warnings(both: int, held_out: int) -> list[str]:
-    return (
-        [
-            f"{both:,} of {held_out:,} held-out questions are also asked in the rows that are learned: the held-out "
-            f"loss will look "
-            "too good."
-        ]
-        if both
-        else []
-    )
+    """The sentence that is due where `both` of so many held-out questions are learned too; none where that is 0."""
+    if not both:
+        return []
+    return [
+        f"{both:,} of {held_out:,} held-out questions are also asked in the rows that are learned: the held-out "
+        "loss will look too good."
+    ]
 
 
 def question_number(conversation: Conversation) -> int:
-    """Equal for conversations that ask the same up to the last answer, letter case, blanks and system texts aside; 0
-    without a question.
+    """Equal for conversations that ask the same up to the last answer,
+    letter case, blanks and system texts aside; 0 without a question.
     """
-    texts = [
-        turn["content"] if len(turn) == 2 else _words(turn) for turn in conversation[:-1] if turn["role"] != "system"
-    ]
-    asked = [" ".join(one.casefold().split()) for one in texts]
-    return (
-        int.from_bytes(hashlib.blake2b("\0".join(asked).encode(), digest_size=8).digest(), "big") or 1 if asked else 0
-    )
+    turns = [turn for turn in conversation[:-1] if turn["role"] != "system"]
+    if not turns:
+        return 0
+    texts = [turn["content"] if len(turn) == 2 else _words(turn) for turn in turns]
+    plain = "\0".join([" ".join(text.casefold().split()) for text in texts])
+    digest = hashlib.blake2b(plain.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") or 1
 
 
 def same_key(conversation: Conversation) -> bytes:
     """16 bytes, equal for conversations that differ in letter case and blanks only."""
-    texts = [turn["content"] if len(turn) == 2 else _words(turn) for turn in conversation]
-    text = "\0".join(
-        [f"{turn['role']}\0{' '.join(one.casefold().split())}" for turn, one in zip(conversation, texts, strict=True)]
-    )
-    return hashlib.blake2b(text.encode(), digest_size=KEY).digest()
+    parts: list[str] = []
+    for turn in conversation:
+        text = turn["content"] if len(turn) == 2 else _words(turn)
+        parts += turn["role"], " ".join(text.casefold().split())
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=KEY).digest()
 
 
 def sample_positions(keys: list[bytes], seed: int) -> list[int]:
     """At most 500 of the conversations of data that is only measured with, each of equal ones once, in their order."""
-    first = {key: place for place, key in reversed(list(enumerate(keys)))}
-    return sorted(first[key] for key in sorted(first, key=lambda key: _draw(seed, key))[:MOST_HELD_OUT])
+    first: dict[bytes, int] = {}
+    for place, key in enumerate(keys):
+        first.setdefault(key, place)
+    drawn = sorted(first, key=lambda key: _draw(seed, key))[:MOST_HELD_OUT]
+    return sorted(first[key] for key in drawn)
 
 
 def _draw(seed: int, key: bytes) -> bytes:
-    """Where a row stands in the order in which rows are held out. Rows added to the file later do not move the
-    others.
+    """Where a row stands in the order in which rows are held out.
+    Rows added to the file later do not move the others.
     """
     return hashlib.blake2b(b"%d " % seed + key).digest()
 
@@ -217,12 +216,17 @@ def held_out_positions(keys: list[bytes], share: float, seed: int) -> set[int]:
 
 
 def held_out_places(keys: list[bytes], asked: Sequence[int], share: float, seed: int) -> set[int]:
-    """The same, and of conversations that ask the same all or none, unless that would hold out far fewer than were
-    wanted: where one question stands in most rows, its answers are what is measured."""
+    """Which conversations are never trained on, as `held_out_positions`
+    says, and of those that ask the same all or none.
+
+    `asked`: the question_number of each. Where whole questions would hold out far fewer than were wanted, conversations
+    are drawn one by one: where one question stands in most rows, its answers are what is measured.
+    """
     first: dict[int, bytes] = {}
-    together = [
-        first.setdefault(number, key) if (number := int(one)) else key for key, one in zip(keys, asked, strict=True)
-    ]
+    together = [first.setdefault(int(number), key) if number else key for key, number in zip(keys, asked, strict=True)]
     apart = held_out_positions(keys, share, seed)
-    whole = apart if together == keys else held_out_positions(together, share, seed)
-    return whole if len(apart) <= 2 * len(whole) <= 2 * len(apart) else apart
+    if together == keys:
+        return apart
+    whole = held_out_positions(together, share, seed)
+    is_enough = len(apart) <= 2 * len(whole) <= 2 * len(apart)
+    return whole if is_enough else apart

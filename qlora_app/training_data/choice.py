@@ -42,15 +42,15 @@ class DatasetChoice(Choices):
         "SHA-256 of your data when the run was started. Where the data is another one now, that is said.",
         recorded=True,
     )
-    format: Literal[tuple(FORMATS)] = setting("auto", "Format", "How a row is read.", labels=FORMATS)
-    encoding: Literal[tuple(ENCODINGS)] = setting(
+    format: Literal[tuple(FORMATS)] = setting("auto", "Format", "How a row is read.", labels=FORMATS)  # type: ignore[valid-type]
+    encoding: Literal[tuple(ENCODINGS)] = setting(  # type: ignore[valid-type]
         "auto",
         "Encoding",
         "How letters beyond ASCII are written in the file. What is recognised is shown with some of its words.",
         labels=ENCODINGS,
     )
     columns: ColumnMap = ColumnMap()
-    turns: Literal[tuple(TURNS)] = setting(
+    turns: Literal[tuple(TURNS)] = setting(  # type: ignore[valid-type]
         "all", "Learn from", "Which turns of a conversation are trained on.", labels=TURNS
     )
     held_out_share: float = setting(

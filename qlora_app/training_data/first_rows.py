@@ -1,5 +1,5 @@
-"""The first rows of data, before anybody knows how the rest is read: which columns there are, and what would be learned
-of them.
+"""The first rows of data, before anybody knows how the rest is read:
+which columns there are, and what would be learned of them.
 """
 
 import contextlib
@@ -30,8 +30,8 @@ LOOKED_AT = 50  # rows
 
 @dataclass(frozen=True)
 class FirstRows:
-    """The columns of the first rows as the file writes them, those inside of an object as `outer.inner`; and the
-    rows.
+    """The columns of the first rows as the file writes them, those
+    inside of an object as `outer.inner`; and the rows.
     """
 
     columns: list[str]
@@ -44,27 +44,30 @@ class FirstRows:
 
 def first_rows(place: Path | Sequence[Path], name: str, limits: Settings) -> FirstRows:
     """Raises UserError where nothing can be read."""
-    values = [
-        row.value
-        for row in islice(RowSource(place, name, limits, glance=True), LOOKED_AT)
-        if isinstance(row.value, dict)
-    ]
+    seen = islice(RowSource(place, name, limits, glance=True), LOOKED_AT)
+    values = [row.value for row in seen if isinstance(row.value, dict)]
     names = dict.fromkeys(name for value in values for name in _names(value))
-    rows = [{key.strip().lower(): one for key, one in (present(value) or {}).items()} for value in values]
-    return FirstRows(list(names), rows)
+    return FirstRows(list(names), [_in_lower_case(value) for value in values])
 
 
 def first_conversations(place: Path | Sequence[Path], name: str, limits: Settings, most: int) -> list[Conversation]:
-    """What the first rows seem to be, before the others are known: up to `most` conversations, none where it cannot be
-    said.
+    """What the first rows seem to be, before the others are known: up
+    to `most` conversations, none where it cannot be said.
     """
-    recognised, found = FormatDetector("auto", ColumnMap()), []
+    detector = FormatDetector("auto", ColumnMap())
+    conversations: list[Conversation] = []
     with contextlib.suppress(UserError, OSError):  # what is wrong is said by whoever reads all of it
         for row in islice(RowSource(place, name, limits, glance=True), LOOKED_AT):
             with contextlib.suppress(RowError, TwoColumnsFit):
-                if row.problem is None and len(found) < most:
-                    found += convert(*recognised(row.value), [])
-    return found[:most]
+                if row.problem is None and len(conversations) < most:
+                    kind, columns = detector(row.value)
+                    conversations += convert(kind, columns, [])
+    return conversations[:most]
+
+
+def _in_lower_case(row: dict[str, Any]) -> Columns:
+    values = present(row) or {}
+    return {key.strip().lower(): value for key, value in values.items()}
 
 
 def _names(row: dict[str, Any]) -> list[str]:
@@ -75,6 +78,7 @@ def _names(row: dict[str, Any]) -> list[str]:
 def _learned(row: Columns, columns: ColumnMap, turns: str) -> Conversation | str:
     try:
         made = columns.read(Reading(row))
-        return with_turns(tidy(made if isinstance(made, list) else next(iter(made)), []), turns)
+        first = made if isinstance(made, list) else next(iter(made))
+        return with_turns(tidy(first, []), turns)
     except (RowError, StopIteration) as error:
         return str(error) or "there is nothing in it to learn from"

@@ -1,5 +1,5 @@
-"""What a row asks: the conversation up to its answer, made by the readers that made the conversations of the
-training.
+"""What a row asks: the conversation up to its answer, made by the
+readers that made the conversations of the training.
 """
 
 from collections.abc import Iterator
@@ -27,51 +27,53 @@ from .formats.turns import (
 )
 
 _UNSAID = "A"  # stands for an answer that is not there, and is taken away again; of choices there always is an A
-_FIRST = "0"  # the same where an answer is one of the row's own options
+_FIRST = "0"  # stands for it where an answer is one of the row's own options
 _ANSWERS = ("output", "answer", "completion", "label")  # one of them is an answer in every format with a column for it
 
 
 def detector_of(format: str, columns: ColumnMap = ColumnMap(), answer: str | None = None) -> FormatDetector:
-    """How a run's rows are read: `format` and `answer` are what FileContents says of its data, `columns` those of its
-    recipe.
+    """How a run's rows are read: `format` and `answer` are what
+    FileContents says of its data, `columns` those of its recipe.
     """
-    label = answer if format == "classification" and answer and answer not in LABELS else ""
+    label = ""
+    if format == "classification" and answer and answer not in LABELS:
+        label = answer
     return FormatDetector(format if format in READABLE else "auto", columns, label)
 
 
-def question_of(value: Any, recogniser: FormatDetector) -> Conversation:
-    """The turns of one raw row up to its last answer, which need not be there, with system text, tools, history,
-    context and choices.
+def question_of(value: Any, detector: FormatDetector) -> Conversation:
+    """The turns of one raw row up to its last answer, which need not
+    be there, with system text, tools, history, context and choices.
 
-    It is what training makes of the row without the last turn; where that is several conversations, of the first. A
-    plain text comes back whole, as one turn of the role `text`, a long one with its pieces on lines of their own.
-    Raises RowError.
+    It is what training makes of the row without the last turn; where that is several
+    conversations, of the first. A plain text comes back whole, as one turn of the
+    role `text`, a long one with its pieces on lines of their own. Raises RowError.
     """
     row = _row_of(value)
-    if recogniser.mapped and _stands_for_itself(
-        value, row, recogniser.columns
-    ):  # somebody asks, and no column is there to say so
-        recogniser = FormatDetector()
-    if held := sorted(name for name in MEDIA if row.get(name)):
-        raise RowError(f"it holds pictures, sound or video (`{held[0]}`), which cannot be read")
+    if detector.mapped and _stands_for_itself(value, row, detector.columns):
+        detector = FormatDetector()  # somebody asks, and no column is there to say so
+    media = sorted(name for name in MEDIA if row.get(name))
+    if media:
+        raise RowError(f"it holds pictures, sound or video (`{media[0]}`), which cannot be read")
+    is_said = isinstance(value, str) and detector.format != "text"
     problems: list[RowError] = []
-    for one in (recogniser, FormatDetector()):
-        for whole in _variants(row, one):
+    for tried in (detector, FormatDetector()):
+        for whole in _variants(row, tried):
             try:
-                kind, columns = one(whole)
-                return _asked(kind, columns, isinstance(value, str) and recogniser.format != "text")
+                kind, columns = tried(whole)
+                return _asked(kind, columns, is_said)
             except RowError as error:
                 problems.append(error)
             except TwoColumnsFit as error:
                 problems.append(RowError(f"it has {error}"))
-        if recogniser.mapped:  # a person said which column is what
+        if detector.mapped:  # a person said which column is what
             break
     raise _most_telling(problems)
 
 
 def _stands_for_itself(value: Any, row: Columns, columns: ColumnMap) -> bool:
-    """Has a row none of the columns that were named to ask? Raises RowError where it has some of a composed question
-    only.
+    """Has a row none of the columns that were named to ask? Raises
+    RowError where it has some of a composed question only.
     """
     if not isinstance(value, dict):
         return True
@@ -84,26 +86,25 @@ def _stands_for_itself(value: Any, row: Columns, columns: ColumnMap) -> bool:
 
 def _most_telling(problems: list[RowError]) -> RowError:
     """Of why each variant cannot be read the first reason that is about the row, not about its format."""
-    return next(
-        (one for one in problems if not str(one).startswith(("it looks like", "its columns do not fit"))), problems[0]
-    )
+    about_formats = ("it looks like", "its columns do not fit")
+    return next((problem for problem in problems if not str(problem).startswith(about_formats)), problems[0])
 
 
 def _row_of(value: Any) -> Columns:
-    if isinstance(value, str | list):
-        return {"text" if isinstance(value, str) else "messages": value}
+    if isinstance(value, str):
+        return {"text": value}
+    if isinstance(value, list):
+        return {"messages": value}
     if type(value) is not dict:
         raise RowError("it is neither a text nor an object")
-    return {name.strip().lower(): one for name, one in (present(value) or {}).items()}
+    values = present(value) or {}
+    return {name.strip().lower(): inner for name, inner in values.items()}
 
 
-def _variants(row: Columns, recogniser: FormatDetector) -> Iterator[Columns]:
+def _variants(row: Columns, detector: FormatDetector) -> Iterator[Columns]:
     """The row as it is, then with an answer in one place or another, the first of which that can be read is taken."""
-    columns = recogniser.columns
-    if recogniser.mapped:
-        answer = recogniser.label or columns.label or columns.answer
-        missing = bool(answer) and not columns.messages and answer.strip().lower() not in row
-        yield row | {answer.strip().lower(): _FIRST if columns.options else _UNSAID} if missing else row
+    if detector.mapped:
+        yield _with_named_answer(row, detector)
         return
     yield row
     for name in ("text", "chosen"):
@@ -119,6 +120,18 @@ def _variants(row: Columns, recogniser: FormatDetector) -> Iterator[Columns]:
         yield row | {"replies": []}
 
 
+def _with_named_answer(row: Columns, detector: FormatDetector) -> Columns:
+    """The row with something in the column that a person said answers, where that is missing."""
+    columns = detector.columns
+    answer = detector.label or columns.label or columns.answer
+    if not answer or columns.messages:
+        return row
+    key = answer.strip().lower()
+    if key in row:
+        return row
+    return row | {key: _FIRST if columns.options else _UNSAID}
+
+
 def _asked(kind: Kind, columns: Columns, is_said: bool) -> Conversation:
     """`is_said`: a text that stands for itself is what somebody says, not the beginning of a document."""
     made = turns_of_row(kind, Reading(columns))
@@ -129,8 +142,10 @@ def _asked(kind: Kind, columns: Columns, is_said: bool) -> Conversation:
         return _up_to_answer(turns)
     if is_said:
         return _up_to_answer([{"role": "user", "content": turns[0]["content"]}])
-    rest = [] if isinstance(made, list) else [one[0]["content"] for one in made]
-    return tidy([{"role": "text", "content": "\n".join([turns[0]["content"], *rest])}], [])
+    pieces = [turns[0]["content"]]
+    if not isinstance(made, list):
+        pieces += [piece[0]["content"] for piece in made]
+    return tidy([{"role": "text", "content": "\n".join(pieces)}], [])
 
 
 def _up_to_answer(turns: list[Message]) -> Conversation:
@@ -138,7 +153,8 @@ def _up_to_answer(turns: list[Message]) -> Conversation:
     if last["role"] != "assistant":
         before, last = turns, {"role": "assistant", "content": _UNSAID}
     answer_text = _UNSAID if is_blank(last["content"]) else last["content"]
-    kept = tidy([*before, {**last, "content": answer_text, "train": True}], [])[:-1]
-    if not kept or kept[-1]["role"] == "system":
+    answer: Message = {**last, "content": answer_text, "train": True}
+    question = tidy([*before, answer], [])[:-1]
+    if not question or question[-1]["role"] == "system":
         raise RowError("its last turn asks nothing")
-    return kept
+    return question

@@ -1,5 +1,5 @@
-"""What was read of a large file is kept beside it, so that whoever needs it next reads nothing: the page, the worker,
-another run.
+"""What was read of a large file is kept beside it, so that whoever
+needs it next reads nothing: the page, the worker, another run.
 """
 
 import hashlib
@@ -10,17 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..messages import Conversation
 from ..settings import Settings
 from ..storage.cache import make_room, remove, used
 from ..storage.digests import source_of
 from .checks import KEY, also_learned, held_out_places
 from .choice import DatasetChoice
-from .conversations import (
-    FileContents,
-    LeftOut,
-    Progress,
-    read_file,
-)
+from .conversations import read_file
+from .file_contents import FileContents, LeftOut, Progress
 from .store import ArrowConversations
 
 FOLDER = ".readings"  # below that of the data
@@ -35,19 +32,13 @@ def read_cached(
     progress: Progress | None = None,
     name: str = "",
 ) -> FileContents:
-    """As read_file reads what is chosen, or as it was read before. `files`: where it lies. Raises UserError, AskColumns
-    and OSError.
+    """As read_file reads what is chosen, or as it was read before.
+    `files`: where it lies. Raises UserError, AskColumns and OSError.
     """
-    asked = choice.model_dump_json(
-        include={"source", "id", "subset", "split", "revision", "format", "encoding", "columns"}
-    )
-    place = (
-        data_folder
-        / FOLDER
-        / hashlib.blake2b(f"{source_of(Path(__file__).parent)}{asked}".encode(), digest_size=12).hexdigest()
-    )
+    place = data_folder / FOLDER / _digest(choice)
     stamp = _stamp(files)
-    if (known := _open(place, stamp)) is not None:
+    known = _open(place, stamp)
+    if known is not None:
         return known
     may_keep = os.access(data_folder, os.W_OK)  # a data folder may be one that is only read
     contents = read_file(
@@ -61,33 +52,51 @@ def read_cached(
         encoding=choice.encoding,
     )
     if may_keep and isinstance(contents.conversations, ArrowConversations):
-        _keep(contents, place, stamp)
+        _keep(contents, contents.conversations, place, stamp)
     return contents
+
+
+def _digest(choice: DatasetChoice) -> str:
+    """Another one for whatever is read in another way: another choice, or another version of this room."""
+    asked = choice.model_dump_json(
+        include={"source", "id", "subset", "split", "revision", "format", "encoding", "columns"}
+    )
+    source = source_of(Path(__file__).parent)
+    return hashlib.blake2b(f"{source}{asked}".encode(), digest_size=12).hexdigest()
 
 
 def _stamp(files: Path | Sequence[Path]) -> list[list[int]]:
     """What changes when one of the files is written again, and not when they are given another name."""
     if isinstance(files, Path):
-        files = sorted(one for one in files.rglob("*") if one.is_file()) if files.is_dir() else [files]
+        files = sorted(path for path in files.rglob("*") if path.is_file()) if files.is_dir() else [files]
     return [[file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
 def split(data: FileContents, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """(places of the conversations that are held out, in order; which of these, counted from 0, ask what is learned
-    too).
+    """(places of the conversations that are held out, in order; which
+    of these, counted from 0, ask what is learned too).
     """
-    is_kept = (
-        isinstance(data.conversations, ArrowConversations) and data.conversations.file.parent.parent.name == FOLDER
-    )
-    file = data.conversations.file.with_name(f"split-{share}-{seed}.json") if is_kept else None
+    folder = _cached_in(data.conversations)
+    file = folder / f"split-{share}-{seed}.json" if folder else None
     if file and file.exists():
-        return tuple(json.loads(file.read_text(encoding="utf-8")))
+        held_out, both = json.loads(file.read_text(encoding="utf-8"))
+        return held_out, both
     aside = held_out_places(keys_of(data), data.asked, share, seed)
+    held_out = sorted(aside)
+    tested = [data.asked[place] for place in held_out]
     learned = (number for place, number in enumerate(data.asked) if place not in aside)
-    made = sorted(aside), also_learned([data.asked[place] for place in sorted(aside)], learned)
-    if is_kept:
-        _write(file, made)
-    return made
+    both = also_learned(tested, learned)
+    if file:
+        _write(file, (held_out, both))
+    return held_out, both
+
+
+def _cached_in(conversations: Sequence[Conversation]) -> Path | None:
+    """The folder of a file that was read before; None for conversations that are nowhere or in a table of their own."""
+    if not isinstance(conversations, ArrowConversations):
+        return None
+    folder = conversations.file.parent
+    return folder if folder.parent.name == FOLDER else None
 
 
 def keys_of(data: FileContents) -> list[bytes]:
@@ -107,11 +116,12 @@ def _open(place: Path, stamp: list[list[int]]) -> FileContents | None:
             return None
         with numpy.load(place / "rows.npz", allow_pickle=False) as file:
             rows = {name: file[name] for name in file.files}
-        conversations = ArrowConversations(place / "conversations.arrow", None)
+        conversations = ArrowConversations(place / "conversations.arrow")
         if "places" in rows:
             conversations = conversations.select(rows.pop("places"))
+        about["left_out"] = [LeftOut(*fields) for fields in about["left_out"]]
         contents = FileContents(
-            **about | {"left_out": [LeftOut(*one) for one in about["left_out"]]},
+            **about,
             conversations=conversations,
             keys=rows.pop("keys").tobytes(),
             **rows,
@@ -125,11 +135,10 @@ def _open(place: Path, stamp: list[list[int]]) -> FileContents | None:
     return contents
 
 
-def _keep(contents: FileContents, place: Path, stamp: list[list[int]]) -> None:
+def _keep(contents: FileContents, conversations: ArrowConversations, place: Path, stamp: list[list[int]]) -> None:
     """Everything into one folder, moved to its place when it is whole."""
     import numpy
 
-    conversations = contents.conversations
     unfinished = place.with_name(f".{place.name}.{os.getpid()}")
     remove(unfinished)
     unfinished.mkdir(mode=0o700)
@@ -143,7 +152,8 @@ def _keep(contents: FileContents, place: Path, stamp: list[list[int]]) -> None:
         rows["places"] = conversations.places
     numpy.savez(unfinished / "rows.npz", **{name: numpy.asarray(values) for name, values in rows.items()})
     about = {name: value for name, value in vars(contents).items() if name not in _IN_FILES}
-    about |= {"left_out": [list(asdict(one).values()) for one in contents.left_out], "stamp": stamp}
+    about["left_out"] = [list(asdict(row).values()) for row in contents.left_out]
+    about["stamp"] = stamp
     _write(unfinished / "about.json", about)
     conversations.file.rename(unfinished / "conversations.arrow")
     remove(place)

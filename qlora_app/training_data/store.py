@@ -1,5 +1,5 @@
-"""Where the conversations of a file are while they are used: few in memory, many in an Arrow table on disk, read one by
-one.
+"""Where the conversations of a file are while they are used: few in
+memory, many in an Arrow table on disk, read one by one.
 """
 
 import mmap
@@ -10,7 +10,7 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
-from ..messages import STRUCTURE, Conversation
+from ..messages import STRUCTURE, Conversation, Message
 
 # bytes; about 10,000 questions with their answers, which are read again quicker than `datasets` is imported
 IN_MEMORY = 10_000_000
@@ -21,27 +21,32 @@ _READ_BEFORE_FORGOTTEN = 20_000  # conversations
 
 
 def with_turns(conversation: Conversation, turns: str) -> Conversation:
-    """The conversation with its turns marked for training: "all" answers as they are, the "last" one only, or
-    "everything".
+    """The conversation with its turns marked for training: "all"
+    answers as they are, the "last" one only, or "everything".
     """
     if turns == "all":
         return conversation
     if turns == "everything":
         return [{**turn, "train": True} for turn in conversation]
-    return [
-        {**turn, "train": False} if turn["role"] == "assistant" else turn for turn in conversation[:-1]
-    ] + conversation[-1:]
+    earlier = [_not_trained(turn) for turn in conversation[:-1]]
+    return earlier + conversation[-1:]
+
+
+def _not_trained(turn: Message) -> Message:
+    return {**turn, "train": False} if turn["role"] == "assistant" else turn
 
 
 class ConversationStore:
     """Takes conversations one by one and never holds more than a few megabytes of them."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """`folder`: where the table of many conversations is left; without one it is gone with the last who reads
-        it.
+        """`folder`: where the table of many conversations is left;
+        without one it is gone with the last who reads it.
         """
         self.count = 0
-        self._folder, self._file, self._writer = folder, None, None
+        self._folder = folder
+        self._writer: Any = None
+        self._file = Path()  # of the writer
         self._waiting: list[Conversation] = []
         self._bytes = 0
 
@@ -58,10 +63,10 @@ class ConversationStore:
             return self._waiting
         self._write()
         self._writer.finalize()
-        kept = ArrowConversations(self._file)
+        conversations = ArrowConversations(self._file)
         if self._folder is None:
             self._file.unlink()  # it stays readable for as long as it is mapped
-        return kept
+        return conversations
 
     def discard(self) -> None:
         """Nothing of an unfinished table is left behind."""
@@ -94,12 +99,12 @@ class ConversationStore:
         return ArrowWriter(features=Features({"messages": List(turn)}), path=name)
 
 
-class ArrowConversations(Sequence):
+class ArrowConversations(Sequence[Conversation]):
     """Conversations in an Arrow table, in the order of `places`; each is read when it is asked for."""
 
     def __init__(self, file: Path, places: Any = None, turns: str = "all") -> None:
-        """`places`: a NumPy array of rows of the table; None for all. Raises OSError for a file that cannot be
-        opened.
+        """`places`: a NumPy array of rows of the table; None for all.
+        Raises OSError for a file that cannot be opened.
         """
         self.file, self.places, self._turns = file, places, turns
         with open(file, "rb") as opened:
@@ -120,29 +125,28 @@ class ArrowConversations(Sequence):
         return len(self._rows() if self.places is None else self.places)
 
     def __getitem__(self, index: int | slice) -> Any:
+        places = range(len(self)) if self.places is None else self.places
         if isinstance(index, slice):
-            return list(self._conversations(range(len(self))[index] if self.places is None else self.places[index]))
+            return list(self._conversations(places[index]))
         if not -len(self) <= index < len(self):
             raise IndexError(index)
-        place = index % len(self) if self.places is None else self.places[index]
-        return self._conversation(self._rows(1).data.fast_slice(int(place), 1)["messages"][0].as_py())
+        row = self._rows(1).data.fast_slice(int(places[index]), 1)
+        return self._conversation(row["messages"][0].as_py())
 
     def __iter__(self) -> Iterator[Conversation]:
         for i in range(0, len(self), _ROWS):
             yield from self[i : i + _ROWS]
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Sequence)
-            and len(self) == len(other)
-            and all(a == b for a, b in zip(self, other, strict=True))
-        )
+        if not isinstance(other, Sequence) or len(self) != len(other):
+            return False
+        return all(ours == theirs for ours, theirs in zip(self, other, strict=True))
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # as of a list
 
     def _rows(self, count: int = 0) -> Any:
-        """The table. The system counts what was read of it as this process's memory, so from time to time it is told to
-        forget it.
+        """The table. The system counts what was read of it as this
+        process's memory, so from time to time it is told to forget it.
         """
         if self._table is None:
             import pyarrow
@@ -150,9 +154,8 @@ class ArrowConversations(Sequence):
             from datasets.table import InMemoryTable
 
             table = pyarrow.ipc.open_stream(pyarrow.py_buffer(self._map)).read_all()
-            self._table = Dataset(
-                InMemoryTable(table), fingerprint=self.file.name
-            )  # without one it would read all for it
+            # without a fingerprint it would read all of the table for one
+            self._table = Dataset(InMemoryTable(table), fingerprint=self.file.name)
         self._read += count
         if self._read > _READ_BEFORE_FORGOTTEN:
             self._map.madvise(mmap.MADV_DONTNEED)
@@ -161,14 +164,15 @@ class ArrowConversations(Sequence):
 
     def _conversations(self, places: Sequence[int]) -> Iterator[Conversation]:
         """Those in these rows of the table, read together."""
-        return map(self._conversation, self._rows(len(places))[list(map(int, places))]["messages"])
+        rows = self._rows(len(places))[[int(place) for place in places]]
+        return map(self._conversation, rows["messages"])
 
     def _conversation(self, turns: list[dict[str, Any]]) -> Conversation:
-        made = [{name: value for name, value in turn.items() if value is not None} for turn in turns]
+        made: Any = [{name: value for name, value in turn.items() if value is not None} for turn in turns]
         return with_turns(made, self._turns)
 
 
-class Concat(Sequence):
+class Concat(Sequence[Conversation]):
     """Two sequences of conversations as one; nothing is copied."""
 
     def __init__(self, first: Sequence[Conversation], second: Sequence[Conversation]) -> None:

@@ -3,7 +3,6 @@
 from html import escape
 
 from ..choices import kinds_of
-from ..methods.card import card
 from ..recipe import Recipe
 
 
@@ -12,7 +11,7 @@ def card_words(name: str) -> str:
     method = kinds_of(Recipe.model_fields["method"]).get(name)
     if method is None:
         return ""
-    (_, what), *rest = card(method)
+    (_, what), *rest = method.card.sections(method.learning_rate)
     names = {"Paper": ' translate="no"'}  # of people and of papers
     parts = "".join(
         f"<dt>{escape(heading)}</dt><dd{names.get(heading, '')}>{escape(text)}</dd>" for heading, text in rest

@@ -21,7 +21,7 @@ from qlora_app.choices import iter_settings, value_at
 from qlora_app.errors import UserError
 from qlora_app.memory import is_checkpointed
 from qlora_app.methods import METHODS, changed_layers, parameter_checksums
-from qlora_app.methods.card import HEADINGS, RATE, card
+from qlora_app.methods.card import HEADINGS, RATE
 from qlora_app.methods.claims import FAMILIES, claims
 from qlora_app.methods.method import PRECISIONS, LinearShape
 from qlora_app.preflight import check_here
@@ -151,8 +151,8 @@ def test_every_claimed_family_has_a_tiny_model_and_a_name():
 
 @pytest.mark.parametrize("method", METHODS, ids=NAMES)
 def test_its_card_has_every_part(method):
-    parts = card(method)
-    assert [heading for heading, _ in parts] == ["What it does", *HEADINGS.values(), RATE]
+    parts = method.card.sections(method.learning_rate)
+    assert [heading for heading, _ in parts] == [*HEADINGS.values(), RATE]
     assert parts[-1][1] == f"{method.learning_rate.value:g}: {method.learning_rate.source}."
     assert 60 < len(parts[0][1]) < 360 and parts[0][1].endswith(".")
     assert re.search(r"\d{4}.*arXiv \d{4}\.\d{5}", parts[1][1])
@@ -182,22 +182,20 @@ def test_a_recipe_of_every_method_survives_its_file(name, tmp_path):
     assert {leaf.rpartition(".")[2] for leaf in here} == set(type(method).model_fields) - {"name"}
 
 
-TOY = '''
+TOY = """
 from typing import Literal
 from ..choices import setting
+from .card import Card
 from .method import MethodChoices
 
 class ToyMethod(MethodChoices):
-    """It learns the layer norms alone. Nothing else changes.
-
-    Paper: nobody 2026 (arXiv 2601.00001).
-
-    Choose it never.
-
-    Cost: none.
-
-    It is not useful.
-    """
+    card = Card(
+        what="It learns the layer norms alone. Nothing else changes.",
+        paper="Nobody 2026 (arXiv 2601.00001).",
+        choose="Choose it never.",
+        cost="None.",
+        is_not="It is not useful.",
+    )
     name: Literal["toy"] = setting("toy", "Method", "How the model is changed.", labels={"toy": "Toy"})
     wiggle: int = setting(3, "Wiggle", "How much it wiggles.", ge=1, le=9)
 
@@ -207,7 +205,7 @@ class ToyMethod(MethodChoices):
 
     def trainable(self, block, layers):
         return 1000
-'''
+"""
 
 
 @pytest.fixture

@@ -74,8 +74,8 @@ def _beside(part: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> tor
 
 
 class AdaptedModel(nn.Module):
-    """A model with adapters of our own inside; it has of PeftModel's surface what the app uses. Everything else is
-    asked of the base.
+    """A model with adapters of our own inside; it has of PeftModel's
+    surface what the app uses. Everything else is asked of the base.
     """
 
     is_quantized = False  # transformers refuses to train a quantized model without adapters, and knows only PEFT's

@@ -1,8 +1,8 @@
 """LoRA on a CPU while it learns: a layer and its adapter as one operation, instead of PEFT's ten.
 
-PEFT's way makes five tensors as large as the layer's output in each pass, to scale, copy and add; small models spend a
-quarter of their step on that. What is computed is the same: y = x W^T + b + (s x A^T) B^T, up to the rounding of the
-last bit.
+PEFT's way makes five tensors as large as the layer's output in each pass, to scale,
+copy and add; small models spend a quarter of their step on that. What is computed
+is the same: y = x W^T + b + (s x A^T) B^T, up to the rounding of the last bit.
 """
 
 from typing import Any
@@ -15,11 +15,11 @@ from torch import nn
 
 
 class _Together(torch.autograd.Function):
-    """A frozen linear layer and the LoRA beside it. The weight is asked for in each pass, so that only who wants to
-    keeps it.
+    """A frozen linear layer and the LoRA beside it. The weight is
+    asked for in each pass, so that only who wants to keeps it.
 
-    `kept` [tokens, inputs] says which of the adapter's inputs dropout leaves; the others count for more through
-    `scaling`.
+    `kept` [tokens, inputs] says which of the adapter's inputs dropout
+    leaves; the others count for more through `scaling`.
     """
 
     @staticmethod

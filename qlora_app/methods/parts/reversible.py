@@ -1,13 +1,13 @@
 """Transformer blocks whose inputs are worked out from their outputs (MEFT, Liao et al. 2023, arXiv 2306.00477).
 
-Two streams run through the blocks. With F the pretrained block (an adapter beside its feed-forward part) and G an
-adapter:
+Two streams run through the blocks. With F the pretrained block (an
+adapter beside its feed-forward part) and G an adapter:
 
     y1 = x1 / divisor + F(x2)        y2 = x2 + G(y1)        and the next block gets (x1, x2) = (y2, y1)
 
 Both begin as the embeddings, and what the model goes on with is the second stream: so the last block has no G, which
-nobody would see. Backwards, x2 = y2 - G(y1) and
-x1 = (y1 - F(x2)) * divisor, so that nothing but the last two streams need be kept, however deep the model is.
+nobody would see. Backwards, x2 = y2 - G(y1) and x1 = (y1 - F(x2)) * divisor, so that nothing but the last two streams
+need be kept, however deep the model is.
 
 Multiplying by the divisor also multiplies what was rounded away, once for each block. `Exact` keeps that: the streams
 are whole numbers, and of each division the remainder is stored, some bits a number.
@@ -52,8 +52,8 @@ class Floating:
 
 
 class Exact:
-    """Streams of whole numbers, 2**-32 their unit. Each division's remainder is kept, and undoing it loses not a
-    bit.
+    """Streams of whole numbers, 2**-32 their unit. Each division's
+    remainder is kept, and undoing it loses not a bit.
     """
 
     UNIT = 2.0**-32
@@ -89,8 +89,8 @@ ARITHMETICS = {
 
 
 class Turn(nn.Module):
-    """A block of the model in its place. It hands its input on and notes what it was called with; the last one runs
-    them all.
+    """A block of the model in its place. It hands its input on and
+    notes what it was called with; the last one runs them all.
     """
 
     def __init__(self, block: nn.Module, second: Bottleneck | None, stack: "Stack") -> None:
@@ -196,7 +196,8 @@ class _Run(NamedTuple):
         self, i: int, streams: Streams, rest: torch.Tensor | None, gradients: Streams | None = None
     ) -> tuple[Streams, Any]:
         """What went into block i, from what came out; with the gradients of what came out, also those of what went in
-        (x1, x2, parameters of F, parameters of G), each part of the block being run once."""
+        (x1, x2, parameters of F, parameters of G), each part of the block being run once.
+        """
         how, (y2, y1) = self.stack.arithmetic, streams
         of_f, of_g = self.stack.turns[i].learned()
         with torch.set_grad_enabled(gradients is not None), self.autocast():
@@ -249,8 +250,8 @@ def turn_around(blocks: nn.ModuleList, stack: Stack, hidden: int, rank: int, dro
 
 
 def reconstruction_error(stack: Stack, hidden: torch.Tensor, calls: list[Call]) -> float:
-    """Largest difference between what went into a block and what is rebuilt of it, as a share of its size, over all
-    blocks.
+    """Largest difference between what went into a block and what is
+    rebuilt of it, as a share of its size, over all blocks.
     """
     run = _Run(stack, calls, hidden.dtype, stack._seeds(), _autocast(hidden.device.type))
     seen: list[Streams] = []

@@ -86,6 +86,7 @@ _TEXT_PARTS = ("text", "input_text", "output_text")
 _REASONING_PARTS = ("reasoning", "thinking")
 _CALL_PARTS = ("tool_call", "tool_use", "function_call")
 _RESULT_PARTS = ("tool_result", "function_response", "tool_response", "function_call_output")
+_RESULT_TEXTS = ("response", "content", "output", "result", "value", "text")
 _PART_TEXTS = ("text", "value", "content", "thinking", "reasoning")
 
 
@@ -94,8 +95,8 @@ def chat_column(row: Columns) -> str:
     fits = [name for name, value in row.items() if not first_turn(value).keys().isdisjoint(_SPEAKERS)]
     name = next((name for name in CHATS if name in fits), None)
     if name is None and len(fits) > 1:
-        raise TwoColumnsFit("conversation", [repr(one[:30]) for one in fits])
-    name = name or next((one for one in (*fits, *CHATS) if one in row), None)
+        raise TwoColumnsFit("conversation", [repr(column[:30]) for column in fits])
+    name = name or next((column for column in (*fits, *CHATS) if column in row), None)
     if name is None:
         raise RowError("it has no list of turns with `role` and `content`, or `from` and `value`")
     return name
@@ -108,7 +109,8 @@ def turns_of(value: Any, column: str, row: Reading | None = None) -> list[Messag
         raise RowError(f"`{column[:30]}` is {kind_of_value(value)} instead of a list of turns")
     talk = _Talk(Reading({}) if row is None else row)
     for number, item in enumerate(value, start=1):
-        if type(item) is dict and len(item) == 2 and (plain := _plain_turn(item)):
+        plain = _plain_turn(item) if type(item) is dict and len(item) == 2 else None
+        if plain:
             talk.add_plain(plain)
         else:
             talk.add(item, number)
@@ -121,17 +123,15 @@ def chat_turn(item: Any, row: Reading) -> Message:
 
 
 def _plain_turn(item: dict[str, Any]) -> Message | None:
-    """What nearly all turns are: somebody, and a text."""
-    speaker, parts = ("role", "content") if "role" in item else ("from", "value")
-    role, text = item.get(speaker), item.get(parts)
-    if (
-        type(text) is not str
-        or type(role) is not str
-        or role.endswith("call")
-        or (role := ROLES.get(role)) in (None, "tool")
-    ):
+    """What nearly all turns are: somebody, and a text. None for every other."""
+    speaker_key, text_key = ("role", "content") if "role" in item else ("from", "value")
+    speaker, text = item.get(speaker_key), item.get(text_key)
+    if type(text) is not str or type(speaker) is not str or speaker.endswith("call"):
         return None
-    return {"role": role, "content": text_of(text, parts)}
+    role = ROLES.get(speaker)
+    if role is None or role == "tool":
+        return None
+    return turn(role, text, text_key)
 
 
 class _TurnParts:
@@ -172,13 +172,14 @@ class _Talk:
 
     def add(self, item: Any, number: int) -> None:
         if type(item) is not dict:
-            raise RowError(
-                f"a key stands twice in turn {number}" if isinstance(item, dict) else f"turn {number} is not an object"
-            )
+            if isinstance(item, dict):
+                raise RowError(f"a key stands twice in turn {number}")
+            raise RowError(f"turn {number} is not an object")
         given = self._row.inside(item, "turns")
         speaker = next((name for name in _SPEAKERS if name in given), None)
         if speaker is None:
-            raise RowError(f"turn {number} has no `{'role' if 'content' in item else 'from'}`")
+            missing = "role" if "content" in item else "from"
+            raise RowError(f"turn {number} has no `{missing}`")
         role = _role(given[speaker], number)
         keys = _special(tuple(given))
         parts = self._read(given, speaker, role, number, keys)
@@ -193,24 +194,30 @@ class _Talk:
             self._find_tools(given)
 
     def _read(self, given: Reading, speaker: str, role: str, number: int, keys: frozenset[str]) -> _TurnParts:
-        parts, key = _TurnParts(), next((name for name in _SAYINGS if name in given), None)
+        parts = _TurnParts()
+        key = next((name for name in _SAYINGS if name in given), None)
         if "calls" in keys:
             parts.calls += calls_in(given)
         if "reasoning" in keys and role == "assistant":
             parts.reasoning += _reasoning(given)
         if key is None and not (parts.calls or parts.reasoning or role == "tool" or "tools" in keys):
-            raise RowError(f"turn {number} has no `{'value' if speaker == 'from' else 'content'}`")
+            missing = "value" if speaker == "from" else "content"
+            raise RowError(f"turn {number} has no `{missing}`")
         content = given[key] if key else ""
         if role == "tool" and not _is_parts(content):
             parts.texts.append(result_text(content, key or "content"))
-        elif isinstance(content, (list, dict)):
-            for part in content if isinstance(content, list) else [content]:
+        elif isinstance(content, list):
+            for part in content:
                 _read_part(part, given, parts, number)
-        elif content != "" or key:
+        elif isinstance(content, dict):
+            _read_part(content, given, parts, number)
+        elif key:
             parts.texts.append(text_of(content, key))
         if role == "assistant" and str(given.peek(speaker)).strip().lower().endswith("_call"):
             spoken = spoken_calls("".join(parts.texts), given)
-            parts.calls, parts.texts = parts.calls + spoken, [] if spoken else parts.texts
+            if spoken:
+                parts.calls += spoken
+                parts.texts = []
         return parts
 
     def _say(self, role: str, parts: _TurnParts, given: Reading) -> None:
@@ -275,7 +282,9 @@ def _reasoning(given: Reading) -> list[str]:
     found: list[str] = []
     for key in [key for key in given if key.lower() in REASONING]:
         value = given.peek(key)
-        text = value if isinstance(value, str) else "\n\n".join(value) if _is_texts(value) else ""
+        text = "\n\n".join(value) if _is_texts(value) else value
+        if not isinstance(text, str):
+            continue
         if text.strip() and (not found or found[0] == text):
             given.get(key)
             found = [text_of(text, key)]
@@ -287,9 +296,9 @@ def _is_texts(value: Any) -> bool:
 
 
 def _is_parts(content: Any) -> bool:
-    return (
-        isinstance(content, list) and bool(content) and all(isinstance(one, dict) and _kind_of(one) for one in content)
-    )
+    if not isinstance(content, list) or not content:
+        return False
+    return all(isinstance(part, dict) and _kind_of(part) for part in content)
 
 
 def _kind_of(part: dict[str, Any]) -> str:
@@ -298,29 +307,39 @@ def _kind_of(part: dict[str, Any]) -> str:
         return "function_call"
     if "functionResponse" in part or "function_response" in part:
         return "function_response"
-    return str(part["type"]) if "type" in part else "text" if "text" in part else ""
+    if "type" in part:
+        return str(part["type"])
+    return "text" if "text" in part else ""
 
 
 def _read_part(part: Any, given: Reading, parts: _TurnParts, number: int) -> None:
-    part = {"type": "text", "text": part} if isinstance(part, str) else part
+    if isinstance(part, str):
+        parts.texts.append(text_of(part, "text"))
+        return
     if type(part) is not dict:
         raise RowError(f"turn {number} has a part that is not text ({kind_of_value(part)})")
     kind, inner = _kind_of(part), given.inside(part, "parts")
     inner.taken.add("type")
     if kind in _TEXT_PARTS:
         is_thought = isinstance(inner.peek("thought"), bool) and inner["thought"]  # Gemini's mark of a thought
-        (parts.reasoning if is_thought else parts.texts).append(_text_of_part(inner))
+        texts = parts.reasoning if is_thought else parts.texts
+        texts.append(_text_of_part(inner))
     elif kind in _REASONING_PARTS:
         parts.reasoning.append(_text_of_part(inner))
     elif kind in _CALL_PARTS:
-        value = inner.get("value") or inner.get("text") if not {"value", "text"}.isdisjoint(inner) else None
-        parts.calls += spoken_calls(value, inner) if isinstance(value, str) else [one_call(inner, kind)]
-        if isinstance(value, str) and not parts.calls:
+        has_text = "value" in inner or "text" in inner
+        value = inner.get("value") or inner.get("text") if has_text else None
+        if not isinstance(value, str):
+            parts.calls.append(one_call(inner, kind))
+            return
+        parts.calls += spoken_calls(value, inner)
+        if not parts.calls:
             parts.texts.append(text_of(value, kind))
     elif kind in _RESULT_PARTS:
         parts.results.append(_result(inner))
     else:
-        raise RowError(f"turn {number} has a part that is not text ({kind[:30] or ', '.join(list(part)[:3])})")
+        what = kind[:30] or ", ".join(list(part)[:3])
+        raise RowError(f"turn {number} has a part that is not text ({what})")
 
 
 def _text_of_part(part: Reading) -> str:
@@ -337,9 +356,8 @@ def _result(part: Reading) -> tuple[str, str]:
         if type(part.peek(wrapper)) is dict:
             found = part.inside(part[wrapper], "parts")
             found.get("name")  # the call that it answers has it
-    value = next(
-        (found[key] for key in ("response", "content", "output", "result", "value", "text") if key in found), ""
-    )
+    key = next((key for key in _RESULT_TEXTS if key in found), None)
+    value: Any = found[key] if key else ""
     if _is_parts(value) and all(_kind_of(one) in _TEXT_PARTS for one in value):
         value = "".join(_text_of_part(found.inside(one, "parts")) for one in value)
     return result_text(value, "content"), str(part[id]) if id else ""

@@ -29,7 +29,7 @@ class FormatDetector:
     def __init__(self, format: str = "auto", columns: ColumnMap = ColumnMap(), label: str = "") -> None:
         """`label`: the column that is the label of a text, where only the whole file could tell."""
         self.format, self.columns, self.label = format, columns, label
-        self.mapped = _mapped(columns) if columns.given else labelled_by(label) if label else None
+        self.mapped = _kind_of_all(columns, label)
         self.seen: dict[str, None] = {}  # names of columns as they stand in the file, in their order
         self.first: dict[str, Columns] = {}  # row of each kind, for a sentence
         self.lacking: Counter[str] = Counter()  # kinds that texts would be of if their columns were not null
@@ -54,10 +54,7 @@ class FormatDetector:
 
     def _kind_of(self, columns: Columns) -> Kind:
         # Recognition looks at names, types and the keys of a first turn: rows that agree in them are of one kind.
-        shape = (
-            *columns,
-            *[tuple(v[0]) if type(v) is list and v and type(v[0]) is dict else type(v) for v in columns.values()],
-        )
+        shape = (*columns, *[_shape_of(value) for value in columns.values()])
         kind = self._kinds.get(shape)
         if kind is None:
             kind = self.mapped or self._recognised(columns)
@@ -69,14 +66,15 @@ class FormatDetector:
 
     def _recognised(self, columns: Columns) -> Kind:
         kind = recognise(columns, self.format)
-        return KINDS[self.format]._replace(read=_no_such_row) if kind is UNKNOWN and self.format != "auto" else kind
+        if kind is UNKNOWN and self.format != "auto":
+            return KINDS[self.format]._replace(read=_no_such_row)
+        return kind
 
     def _lowered(self, given: tuple[str, ...]) -> tuple[str, ...]:
         names = tuple(name.strip().lower() for name in given)
         if len(set(names)) < len(names):
-            raise RowError(
-                f"two of its columns have the same name ({', '.join(repr(name[:30]) for name in given[:8])})"
-            )
+            listed = ", ".join(repr(name[:30]) for name in given[:8])
+            raise RowError(f"two of its columns have the same name ({listed})")
         if len(self._names) < 1000:
             self._names[given] = names
             self.seen.update(dict.fromkeys(given))
@@ -86,7 +84,23 @@ class FormatDetector:
         """A bare list of turns or a bare string as a row of one column."""
         if isinstance(value, RepeatedKey):
             raise RowError("a key stands twice in it, so that one of its two values would be lost")
-        return {"messages": value} if isinstance(value, list) else {"text": value} if isinstance(value, str) else {}
+        if isinstance(value, list):
+            return {"messages": value}
+        return {"text": value} if isinstance(value, str) else {}
+
+
+def _shape_of(value: Any) -> Any:
+    """What recognition looks at: the type of a value, of a list of turns the keys of the first."""
+    if type(value) is list and value and type(value[0]) is dict:
+        return tuple(value[0])
+    return type(value)
+
+
+def _kind_of_all(columns: ColumnMap, label: str) -> Kind | None:
+    """The kind of every row, where a person or the whole file said it."""
+    if columns.given:
+        return _mapped(columns)
+    return labelled_by(label) if label else None
 
 
 def labelled_by(label: str) -> Kind:
@@ -97,15 +111,13 @@ def labelled_by(label: str) -> Kind:
 
 def _mapped(columns: ColumnMap) -> Kind:
     """The kind of every row when a person said which column is what."""
-    ends = (
-        columns.messages or columns.template or columns.prompt or None,
-        columns.messages or columns.label or columns.answer,
-    )
+    asks = columns.messages or columns.template or columns.prompt or None
+    answers = columns.messages or columns.label or columns.answer
     return Kind(
-        "columns",
-        "Columns you named",
-        lambda row: True,
-        lambda row: ends,
-        columns.read,
-        "you named {user} and {answer}" if ends[0] else "you named {answer}",
+        name="columns",
+        title="Columns you named",
+        fits=lambda row: True,
+        columns=lambda row: (asks, answers),
+        read=columns.read,
+        because="you named {user} and {answer}" if asks else "you named {answer}",
     )

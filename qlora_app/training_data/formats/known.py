@@ -48,6 +48,9 @@ from .turns import (
 MEDIA = {"image", "images", "video", "videos", "audio", "audios"}
 
 
+Reader = Callable[[Reading], list[Message] | Iterator[list[Message]]]
+
+
 class Kind(NamedTuple):
     """What a row can be: a name, its title for people, a test, the columns that ask and answer, and how it is read if
     it can be.
@@ -61,7 +64,7 @@ class Kind(NamedTuple):
     title: str
     fits: Callable[[Columns], bool]
     columns: Callable[[Columns], tuple[str | None, str | None]] = lambda row: (None, None)
-    read: Callable[[Reading], list[Message] | Iterator[list[Message]]] | None = None
+    read: Reader | None = None
     because: str = "rows have {user} and {answer}"
     note: str = ""
     opens: bool = True
@@ -77,16 +80,14 @@ def _starting(row: Columns, start: str) -> list[str]:
 
 
 def _is_choice(row: Columns) -> bool:
-    many = len(numbered(row)) > 1 or _has(row, "choices", "options") or {"a", "b", "c"} <= row.keys()
-    return (many and _has(row, "question", "premise", "query")) or is_headless_mmlu(row)
+    if is_headless_mmlu(row):
+        return True
+    has_choices = len(numbered(row)) > 1 or _has(row, "choices", "options") or {"a", "b", "c"} <= row.keys()
+    return has_choices and _has(row, "question", "premise", "query")
 
 
 def _first_of(row: Columns, names: tuple[str, ...]) -> str | None:
     return next((name for name in names if name in row), None)
-
-
-def _asks_and_answers(row: Columns) -> bool:
-    return _has(row, *QUESTIONS, *CONTEXTS) and _has(row, *ANSWERS)
 
 
 def _asked_by(*names: str) -> Callable[[Columns], bool]:
@@ -94,9 +95,9 @@ def _asked_by(*names: str) -> Callable[[Columns], bool]:
 
 
 def _is_dialogue(row: Columns) -> bool:
-    return (
-        isinstance(row.get("chosen"), str) and not _has(row, *QUESTIONS, *CHATS) and style_of(row["chosen"]) is not None
-    )
+    if not isinstance(row.get("chosen"), str) or _has(row, *QUESTIONS, *CHATS):
+        return False
+    return style_of(row["chosen"]) is not None
 
 
 def _marked_as(name: str) -> Callable[[Columns], bool]:
@@ -110,7 +111,9 @@ def _marked_as(name: str) -> Callable[[Columns], bool]:
 
 
 def _is_labelled(row: Columns) -> bool:
-    return _has(row, *LABELS) and (_has(row, *TEXTS) or len(row) == 2) and not _has(row, *CHATS)
+    if not _has(row, *LABELS) or _has(row, *CHATS):
+        return False
+    return _has(row, *TEXTS) or len(row) == 2
 
 
 def _is_tree(row: Columns) -> bool:
@@ -124,14 +127,17 @@ def _is_link(row: Columns) -> bool:
 
 def _pair_columns(row: Columns) -> tuple[str | None, str | None]:
     asks = _first_of(row, (*QUESTIONS, *CONTEXTS))
-    before = [name for name in CONTEXTS if name in row and name != asks]
-    more = ["input"] if asks == "instruction" and not is_blank(str(row.get("input") or "")) else []
-    return "+".join([*before, asks or "", *more]), _first_of(row, ANSWERS)
+    names = [name for name in CONTEXTS if name in row and name != asks]
+    names.append(asks or "")
+    if asks == "instruction" and not is_blank(str(row.get("input") or "")):
+        names.append("input")
+    return "+".join(names), _first_of(row, ANSWERS)
 
 
 def _chat_columns(row: Columns) -> tuple[str | None, str | None]:
-    talking = [name for name, value in row.items() if not first_turn(value).keys().isdisjoint(("role", "from"))]
-    name = _first_of(row, (*[one for one in CHATS if one in talking], *talking, *CHATS))
+    with_turns = [name for name, value in row.items() if not first_turn(value).keys().isdisjoint(("role", "from"))]
+    usual = [name for name in CHATS if name in with_turns]
+    name = _first_of(row, (*usual, *with_turns, *CHATS))
     return name, name
 
 
@@ -145,7 +151,9 @@ def _both(name: str) -> Callable[[Columns], tuple[str | None, str | None]]:
 
 
 def _preference_columns(row: Columns) -> tuple[str | None, str | None]:
-    return "+".join(name for name in (*CHATS, *QUESTIONS) if name in row) or chosen_column(row), chosen_column(row)
+    chosen = chosen_column(row)
+    asks = "+".join(name for name in (*CHATS, *QUESTIONS) if name in row)
+    return asks or chosen, chosen
 
 
 def _tree_columns(row: Columns) -> tuple[str | None, str | None]:
@@ -162,15 +170,25 @@ def _has_turns(row: Columns, who: str) -> bool:
 
 
 def _has_parts(row: Columns) -> bool:
-    return any(
-        "role" in first_turn(value) and isinstance(first_turn(value).get("content"), list) for value in row.values()
-    )
+    for value in row.values():
+        first = first_turn(value)
+        if "role" in first and isinstance(first.get("content"), list):
+            return True
+    return False
 
 
-_MARKED = {"columns": _both("text"), "read": marked_text}
-_PAIR = {"columns": _pair_columns, "read": pairs, "answers": True}
-_TASK = {"columns": _pair_columns, "read": alpaca, "answers": True}
-_CHAT = {"columns": _chat_columns, "read": chat}
+def _marked(name: str, title: str, because: str) -> Kind:
+    return Kind(name, title, _marked_as(name), _both("text"), marked_text, because)
+
+
+def _pairs(name: str, title: str, fits: Callable[[Columns], bool], read: Reader = pairs) -> Kind:
+    return Kind(name, title, fits, _pair_columns, read, answers=True)
+
+
+def _chat(name: str, title: str, fits: Callable[[Columns], bool], because: str) -> Kind:
+    return Kind(name, title, fits, _chat_columns, chat, because)
+
+
 _REJECTED = "Of two answers the chosen one is learned; the rejected one is not used."
 _IN_ORDER = (
     Kind(
@@ -228,25 +246,16 @@ _IN_ORDER = (
         "{user} holds two languages",
         "The first language asks and the second answers.",
     ),
-    Kind(
-        "messages_parts",
-        "Messages in parts",
-        _has_parts,
-        **_CHAT,
-        because="{user} have `role` and a `content` of parts",
-    ),
-    Kind(
+    _chat("messages_parts", "Messages in parts", _has_parts, "{user} have `role` and a `content` of parts"),
+    _chat(
         "messages",
         "Messages (OpenAI)",
         lambda row: _has_turns(row, "role") and not isinstance(row.get("prompt"), list),
-        **_CHAT,
-        because="{user} have `role` and `content`",
+        "{user} have `role` and `content`",
     ),
-    Kind(
-        "sharegpt", "ShareGPT", lambda row: _has_turns(row, "from"), **_CHAT, because="{user} have `from` and `value`"
-    ),
-    Kind("messages", "Messages (OpenAI)", lambda row: "messages" in row, **_CHAT, because="rows have {user}"),
-    Kind("sharegpt", "ShareGPT", lambda row: _has(row, *CHATS), **_CHAT, because="rows have {user}"),
+    _chat("sharegpt", "ShareGPT", lambda row: _has_turns(row, "from"), "{user} have `from` and `value`"),
+    _chat("messages", "Messages (OpenAI)", lambda row: "messages" in row, "rows have {user}"),
+    _chat("sharegpt", "ShareGPT", lambda row: _has(row, *CHATS), "rows have {user}"),
     Kind(
         "multiple_choice",
         "Multiple choice",
@@ -256,32 +265,20 @@ _IN_ORDER = (
         "rows have {user} and {answer}",
         "The answer to a question is the letter of its choice; a number as an answer counts from 0, so 0 is A.",
     ),
-    Kind("dolly", "Dolly", lambda row: {"instruction", "context"} <= row.keys() and _has(row, *ANSWERS), **_TASK),
-    Kind("alpaca", "Alpaca", lambda row: {"instruction", "output"} <= row.keys(), **_TASK),
-    Kind("gpteacher", "GPTeacher", _asked_by("instruction"), **_TASK),
-    Kind("question_answer", "Questions and answers", _asked_by("question", "query", "q"), **_PAIR),
-    Kind("prompt_completion", "Prompts and completions", _asked_by("prompt"), **_PAIR),
-    Kind("flan", "FLAN", _asked_by("inputs"), **_PAIR),
-    Kind("input_output", "Inputs and outputs", _asked_by("input"), **_PAIR),
-    Kind("text_to_text", "Text to text", _asked_by("text", *CONTEXTS), **_PAIR),
+    _pairs("dolly", "Dolly", lambda row: {"instruction", "context"} <= row.keys() and _has(row, *ANSWERS), alpaca),
+    _pairs("alpaca", "Alpaca", lambda row: {"instruction", "output"} <= row.keys(), alpaca),
+    _pairs("gpteacher", "GPTeacher", _asked_by("instruction"), alpaca),
+    _pairs("question_answer", "Questions and answers", _asked_by("question", "query", "q")),
+    _pairs("prompt_completion", "Prompts and completions", _asked_by("prompt")),
+    _pairs("flan", "FLAN", _asked_by("inputs")),
+    _pairs("input_output", "Inputs and outputs", _asked_by("input")),
+    _pairs("text_to_text", "Text to text", _asked_by("text", *CONTEXTS)),
     Kind("pairs_no_header", "a table whose columns have no names", lambda row: {"col1", "col2"} <= row.keys()),
     Kind("classification", "Labelled texts", _is_labelled, _labelled_columns, labelled, opens=False),
     Kind("prompts_only", "questions without answers", lambda row: _has(row, *QUESTIONS[:-1], "turns", "question_id")),
-    Kind(
-        "guanaco_text",
-        "Guanaco text",
-        _marked_as("guanaco_text"),
-        **_MARKED,
-        because="{user} has ### Human: and ### Assistant:",
-    ),
-    Kind("chip2", "Chip2", _marked_as("chip2"), **_MARKED, because="{user} has <human>: and <bot>:"),
-    Kind(
-        "marked_text",
-        "Dialogues in one text",
-        _marked_as("marked_text"),
-        **_MARKED,
-        because="{user} has marks that say who speaks",
-    ),
+    _marked("guanaco_text", "Guanaco text", "{user} has ### Human: and ### Assistant:"),
+    _marked("chip2", "Chip2", "{user} has <human>: and <bot>:"),
+    _marked("marked_text", "Dialogues in one text", "{user} has marks that say who speaks"),
     Kind(
         "text",
         "Plain text",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ...messages import Message
-from .turns import ROLES, RowError
+from .turns import ROLES, RowError, turn
 
 
 class Style(NamedTuple):
@@ -46,14 +46,11 @@ def style_of(text: str) -> Style | None:
     """How a text is marked, if two speak in it."""
     if not any(part in text for part in _PARTS):  # nearly always, and much quicker than every pattern
         return None
-    return next(
-        (
-            style
-            for style in STYLES
-            if {"user", "assistant"} <= {_SPEAKERS[m[1].lower()] for m in style.mark.finditer(text)}
-        ),
-        None,
-    )
+    for style in STYLES:
+        speakers = {_SPEAKERS[mark[1].lower()] for mark in style.mark.finditer(text)}
+        if {"user", "assistant"} <= speakers:
+            return style
+    return None
 
 
 def split_marked(text: str) -> list[Message]:
@@ -63,12 +60,15 @@ def split_marked(text: str) -> list[Message]:
         raise RowError("its text has no marks of two speakers, such as `### Human:` and `### Assistant:`")
     marks = list(style.mark.finditer(text))
     turns: list[Message] = []
-    if preamble := text[: marks[0].start()].removeprefix("<|begin_of_text|>").strip():
+    preamble = text[: marks[0].start()].removeprefix("<|begin_of_text|>").strip()
+    if preamble:
         turns.append({"role": "system", "content": preamble})
-    for found, after in zip(marks, [*marks[1:], None], strict=True):
-        answer_turn = text[found.end() : after.start() if after else len(text)].strip()
-        answer_turn = answer_turn.removesuffix(style.end).rstrip() if style.end else answer_turn
-        turns.append({"role": _SPEAKERS[found[1].lower()], "content": answer_turn})
+    ends = [*(mark.start() for mark in marks[1:]), len(text)]
+    for mark, end in zip(marks, ends, strict=True):
+        content = text[mark.end() : end].strip()
+        if style.end:
+            content = content.removesuffix(style.end).rstrip()
+        turns.append(turn(_SPEAKERS[mark[1].lower()], content, "text"))
     while len(turns) > 1 and turns[-1]["role"] == "user" and not turns[-1]["content"]:
         turns.pop()  # a text that was cut right after a mark
     return turns

@@ -55,23 +55,27 @@ def opened(row: Reading, turns: list[Message]) -> list[Message]:
 
 def _objects_beside(row: Reading) -> list[Reading]:
     """Objects in a row that hold a system text or tools."""
-    found = [(name, row.peek(name)) for name in _BESIDE if type(row.peek(name)) is dict]
-    return [
-        row.inside(row[name], f"`{name}`")
-        for name, value in found
-        if not _INNER.isdisjoint(key.lower() for key in value)
-    ]
+    objects = []
+    for name in _BESIDE:
+        value = row.peek(name)
+        if type(value) is dict and not _INNER.isdisjoint(key.lower() for key in value):
+            objects.append(row.inside(row[name], f"`{name}`"))
+    return objects
 
 
 def _with_system(place: Reading, turns: list[Message]) -> list[Message]:
     key = first_key([name for name in place if place.peek(name)], SYSTEMS)
-    text = _system_text(place, key) if key else ""
+    if key is None:
+        return turns
+    text = _system_text(place, key)
     if is_blank(text):
         return turns
-    own = turns[0]["content"] if turns[0]["role"] == "system" else ""
+    has_system = turns[0]["role"] == "system"
+    own = turns[0]["content"] if has_system else ""
     if is_blank(own):
         _take_system(place, key)
-        return [turn("system", text, key), *turns[turns[0]["role"] == "system" :]]
+        others = turns[1:] if has_system else turns
+        return [turn("system", text, key), *others]
     if text.strip() in own:
         _take_system(place, key)
     return turns
@@ -117,25 +121,32 @@ def _take_system(place: Reading, key: str) -> None:
 
 def _with_tools(place: Reading, turns: list[Message]) -> list[Message]:
     key = first_key([name for name in place if place.peek(name)], TOOLS)
-    tools, listed = tools_of(place.peek(key)) if key else ([], "")
-    if listed.strip("[]{} \n") in ("", "null") and not tools:
-        place.taken.add(key or "")  # an empty list says that there are none
+    if key is None:
         return turns
-    own = next((one["tools"] for one in turns if "tools" in one), None)
+    tools, listed = tools_of(place.peek(key))
+    if listed.strip("[]{} \n") in ("", "null") and not tools:
+        place.taken.add(key)  # an empty list says that there are none
+        return turns
+    own = next((turn["tools"] for turn in turns if "tools" in turn), None)
     made: Any = as_json(tools, key)
     if own in (None, made):
         place.get(key)
+    if own:
+        return turns
     if own is None and tools:
-        return [{**turns[0], "tools": made}, *turns[1:]]
-    return turns if own else _said_tools(listed, turns)
+        first: Message = {**turns[0], "tools": made}
+        return [first, *turns[1:]]
+    return _tools_in_words(listed, turns)
 
 
-def _said_tools(listed: str, turns: list[Message]) -> list[Message]:
-    """Tools that no JSON describes are said by the system."""
+def _tools_in_words(listed: str, turns: list[Message]) -> list[Message]:
+    """Tools that no JSON describes stand in the system text."""
     words = f"You can call these tools:\n{listed}"
     if turns[0]["role"] != "system":
         return [turn("system", words, "tools"), *turns]
-    return [{**turns[0], "content": "\n\n".join(text for text in (turns[0]["content"], words) if text)}, *turns[1:]]
+    if turns[0]["content"]:
+        words = f"{turns[0]['content']}\n\n{words}"
+    return [{**turns[0], "content": words}, *turns[1:]]
 
 
 def reasoned(row: Reading, turns: list[Message]) -> list[Message]:
@@ -143,12 +154,10 @@ def reasoned(row: Reading, turns: list[Message]) -> list[Message]:
     if row.keys().isdisjoint(_THOUGHTS):
         return turns
     key = first_key([name for name in row if name not in row.taken and row.peek(name)], REASONING)
-    if (
-        key is None
-        or turns[-1]["role"] != "assistant"
-        or "reasoning" in turns[-1]
-        or not isinstance(row.peek(key), str)
-    ):
+    if key is None or not isinstance(row.peek(key), str):
+        return turns
+    answer = turns[-1]
+    if answer["role"] != "assistant" or "reasoning" in answer:
         return turns
     row.notes.add(f"`{key}` is learned as what the assistant thinks before it answers")
-    return [*turns[:-1], {**turns[-1], "reasoning": text_of(row[key], key)}]
+    return [*turns[:-1], {**answer, "reasoning": text_of(row[key], key)}]

@@ -51,13 +51,16 @@ def alpaca(row: Reading) -> list[Message]:
 
 def _with_context(row: Columns, question: str) -> str:
     """What a question is about stands before it."""
-    context = next((text for name in CONTEXTS if (text := optional(row, name))), "")
-    return f"{context}\n\n{question}" if not is_blank(context) else question
+    for name in CONTEXTS:
+        context = optional(row, name)
+        if context:
+            return question if is_blank(context) else f"{context}\n\n{question}"
+    return question
 
 
 def _history(row: Columns) -> list[Message]:
     """Earlier [question, answer] pairs of an Alpaca row."""
-    turns = []
+    turns: list[Message] = []
     history = row.get("history") or []
     if not isinstance(history, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in history):
         raise RowError("`history` is not a list of [question, answer] pairs")
@@ -68,7 +71,8 @@ def _history(row: Columns) -> list[Message]:
 
 def pairs(row: Reading) -> list[Message]:
     """One column that asks, or a text that something is made of, and one that answers; both may be turns."""
-    asks = only(row, QUESTIONS if not row.keys().isdisjoint(QUESTIONS) else CONTEXTS, "question")
+    names = CONTEXTS if row.keys().isdisjoint(QUESTIONS) else QUESTIONS
+    asks = only(row, names, "question")
     answer = only(row, ANSWERS, "answer")
     if isinstance(row[asks], list):
         return [*turns_of(row[asks], asks, row), *_answer_turns(row[answer], answer, row)]
@@ -115,11 +119,9 @@ def preference(row: Reading) -> list[Message]:
     answer_turns = _answer_turns(row[name], name, row)
     if answer_turns[0]["role"] != "assistant":
         return answer_turns
-    talks = [
-        column for column in (*CHATS, "prompt") if not first_turn(row.peek(column)).keys().isdisjoint(("role", "from"))
-    ]
-    if talks:
-        return turns_of(row[talks[0]], talks[0], row) + answer_turns
+    for column in (*CHATS, "prompt"):
+        if not first_turn(row.peek(column)).keys().isdisjoint(("role", "from")):
+            return turns_of(row[column], column, row) + answer_turns
     asks = only(row, QUESTIONS, "question")
     return [*_history(row), turn("user", _with_context(row, text_of(row[asks], asks)), asks), *answer_turns]
 
@@ -144,7 +146,8 @@ def translation(row: Reading) -> list[Message]:
     languages = list(both)
     if len(languages) != 2:
         raise RowError(f"`translation` holds {len(languages)} languages instead of two")
-    return [turn(role, both[one], one) for role, one in zip(("user", "assistant"), languages, strict=True)]
+    asks, answers = languages
+    return [turn("user", both[asks], asks), turn("assistant", both[answers], answers)]
 
 
 def multiple_choice(row: Reading) -> list[Message]:
@@ -158,12 +161,10 @@ def multiple_choice(row: Reading) -> list[Message]:
     name = next((name for name in RIGHT_CHOICES if name in row), None)
     if name is None:
         raise RowError("it has no column for the right choice; looked for answer, answerKey, label")
-    asked = [text_of(row[one], one) for one in ("premise", *CONTEXTS, "question", "query") if row.peek(one)]
-    lines = [f"{_LETTERS[i]}. {choice}" for i, choice in enumerate(choices)]
-    return [
-        turn("user", "\n".join([*asked, *lines]), "question"),
-        turn("assistant", _letter(row[name], name, labels, choices), name),
-    ]
+    lines = [text_of(row[column], column) for column in ("premise", *CONTEXTS, "question", "query") if row.peek(column)]
+    lines += [f"{_LETTERS[i]}. {choice}" for i, choice in enumerate(choices)]
+    letter = _letter(row[name], name, labels, choices)
+    return [turn("user", "\n".join(lines), "question"), turn("assistant", letter, name)]
 
 
 def _choices(row: Reading) -> tuple[list[str], list[str]]:
@@ -171,13 +172,13 @@ def _choices(row: Reading) -> tuple[list[str], list[str]]:
     value = row.get("choices") if "choices" in row else row.get("options")
     if isinstance(value, dict) and isinstance(value.get("text"), list):
         value = row.inside(value, "the choices")
-        value = dict(
-            zip(value["label"] if isinstance(value.get("label"), list) else _LETTERS, value["text"], strict=False)
-        )
+        labels = value["label"] if isinstance(value.get("label"), list) else _LETTERS
+        value = dict(zip(labels, value["text"], strict=False))
     if isinstance(value, list):
         value = dict(zip(_LETTERS, value, strict=False))
     if not isinstance(value, dict):
-        value = {name: row[name] for name in (numbered(row) or sorted(set("abcdefgh") & row.keys()))}
+        names = numbered(row) or sorted(set("abcdefgh") & row.keys())
+        value = {name: row[name] for name in names}
     if not 2 <= len(value) <= len(_LETTERS):
         raise RowError(f"it has {len(value)} choices")
     return [str(label) for label in value], [text_of(text, "choices") for text in value.values()]
@@ -189,9 +190,8 @@ def _letter(given: Any, column: str, labels: list[str], choices: list[str]) -> s
     by_number = [int(text)] if text.isdecimal() and int(text) < len(choices) else []
     by_letter = [i for i, letter in enumerate(_LETTERS[: len(choices)].lower()) if letter == text]
     in_full = [i for i, choice in enumerate(choices) if choice.strip().lower() == text]
-    is_number = not isinstance(given, str) or _NUMBERED.fullmatch(
-        labels[0]
-    )  # and no choice that happens to be a number
+    # and no choice that happens to be a number
+    is_number = not isinstance(given, str) or _NUMBERED.fullmatch(labels[0])
     found = by_label or (is_number and by_number) or in_full or by_letter or by_number
     if not found:
         raise RowError(f"`{column}` is {str(given)[:30]!r}, which is none of its {len(choices)} choices")
@@ -202,27 +202,27 @@ def labelled(row: Reading, label: str = "") -> list[Message]:
     """Text, or several texts with their names, -> its label as text. `label`: its column, where that has no usual
     name.
     """
-    texts, label = (
-        ([name for name in TEXTS if name in row] or [text_column(row)], label) if label else label_columns(row)
-    )
+    if label:
+        texts = [name for name in TEXTS if name in row] or [text_column(row)]
+    else:
+        texts, label = label_columns(row)
     if label not in row:
         raise RowError(f"it has nothing in its column {label!r}, which is the label")
-    parts = [text_of(row[name], name) for name in texts]
-    question = (
-        parts[0] if len(parts) == 1 else "\n".join(f"{name}: {part}" for name, part in zip(texts, parts, strict=True))
-    )
+    parts = {name: text_of(row[name], name) for name in texts}
+    if len(texts) == 1:
+        question = parts[texts[0]]
+    else:
+        question = "\n".join(f"{name}: {part}" for name, part in parts.items())
     return [turn("user", question, "text"), turn("assistant", as_text(row[label], label), label)]
 
 
 def as_text(value: Any, column: str) -> str:
     """A label, or an answer a person chose by its column: a number is written out."""
-    return (
-        str(value).lower()
-        if isinstance(value, bool)
-        else str(value)
-        if isinstance(value, (int, float))
-        else text_of(value, column)
-    )
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return str(value)
+    return text_of(value, column)
 
 
 def document(row: Reading) -> Iterator[list[Message]]:
@@ -262,4 +262,5 @@ def chosen_column(row: Columns) -> str:
 def label_columns(row: Columns) -> tuple[list[str], str]:
     """(columns of the text, column of its label)"""
     label = next(name for name in LABELS if name in row)
-    return [name for name in TEXTS if name in row] or [next(name for name in row if name != label)], label
+    texts = [name for name in TEXTS if name in row]
+    return texts or [next(name for name in row if name != label)], label

@@ -5,7 +5,7 @@ as absent.
 from collections.abc import Iterator
 from typing import Any
 
-_EMPTY = (None, "", [], {})
+_EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
 class Reading(dict[str, Any]):
@@ -48,7 +48,10 @@ class Reading(dict[str, Any]):
     def child(self, key: str) -> "Reading":
         """The object under a key, the same one whenever it is asked for."""
         where = f"`{key[:40]}`"
-        return next((one for one in self._inner if one.where == where), None) or self.inside(self[key], where)
+        for known in self._inner:
+            if known.where == where:
+                return known
+        return self.inside(self[key], where)
 
     @property
     def has_inner(self) -> bool:
@@ -57,11 +60,11 @@ class Reading(dict[str, Any]):
     def unread(self) -> Iterator[tuple[str, str]]:
         """(where, key) of what holds something and was not read."""
         if not self.keys() <= self.taken:
-            yield from (
-                (self.where, key) for key, value in self.items() if key not in self.taken and value not in _EMPTY
-            )
-        for one in self._inner:
-            yield from one.unread()
+            for key, value in self.items():
+                if key not in self.taken and value not in _EMPTY:
+                    yield self.where, key
+        for inner in self._inner:
+            yield from inner.unread()
 
 
 def present(value: Any) -> Any:
@@ -72,7 +75,8 @@ def present(value: Any) -> Any:
     if not _has_gaps(value):
         return value  # nearly always, and then nothing is copied
     if type(value) is dict:
-        return {key: one for key, inner in value.items() if (one := present(inner)) is not None} or None
+        whole = {key: present(inner) for key, inner in value.items()}
+        return {key: inner for key, inner in whole.items() if inner is not None} or None
     if type(value) is not list:
         return None
     made = [present(item) for item in value]

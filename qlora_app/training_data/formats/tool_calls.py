@@ -96,10 +96,15 @@ def calls_in(given: Reading) -> Iterator[tuple[dict[str, Any], str]]:
 
 
 def calls_of(value: Any, given: Reading, key: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """The same of one value: a call, a list of calls, or either as text."""
-    value = written(value) if isinstance(value, str) else value
+    """(call, its id or "") of one value: a call, a list of calls, or either as text. Raises RowError for anything else.
+
+    `given`: the turn it stands in, under `key`.
+    """
+    if isinstance(value, str):
+        value = written(value)
     for call in value if isinstance(value, list) else [value]:
-        call = written(call) if isinstance(call, str) else call
+        if isinstance(call, str):
+            call = written(call)
         if type(call) is not dict:
             raise RowError(f"`{key}` holds {kind_of_value(call)} instead of calls with `name` and `arguments`")
         yield one_call(given.inside(call, "tool calls"), key)
@@ -116,11 +121,11 @@ def one_call(call: Reading, key: str) -> tuple[dict[str, Any], str]:
     name = next((one for one in (*_NAMES, "function") if one in inner), None)
     if name is None:
         raise RowError(f"`{key}` holds a call without a name")
-    arguments = next((inner[one] for one in _ARGUMENTS if one in inner), {})
-    id = first_key(call, CALL_IDS)
-    return {"name": text_of(inner[name], f"{name} of a call"), "arguments": _arguments(arguments)}, str(
-        call[id]
-    ) if id else ""
+    arguments_key = next((key for key in _ARGUMENTS if key in inner), None)
+    arguments = _arguments(inner[arguments_key]) if arguments_key else {}
+    id_key = first_key(call, CALL_IDS)
+    id = str(call[id_key]) if id_key else ""
+    return {"name": text_of(inner[name], f"{name} of a call"), "arguments": arguments}, id
 
 
 def _arguments(given: Any) -> Any:
@@ -133,8 +138,10 @@ def _arguments(given: Any) -> Any:
 
 def spoken_calls(text: str, given: Reading) -> list[tuple[dict[str, Any], str]]:
     """The calls that a turn of the role `function_call` says as JSON; none where it says something else."""
+    if not text.lstrip().startswith(("[", "{")):
+        return []
     with contextlib.suppress(RowError):
-        return list(calls_of(text, given, "function_call")) if text.lstrip().startswith(("[", "{")) else []
+        return list(calls_of(text, given, "function_call"))
     return []
 
 
@@ -161,5 +168,7 @@ def _each_tool(listed: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _only_value(given: dict[str, Any], names: Iterable[str]) -> list[Any] | None:
     """The list in an object that holds nothing else."""
-    ((key, value), *more) = given.items() or [("", None)]
-    return value if not more and key.lower() in names and isinstance(value, list) else None
+    if len(given) != 1:
+        return None
+    [(key, value)] = given.items()
+    return value if key.lower() in names and isinstance(value, list) else None

@@ -28,14 +28,21 @@ LINKED = (
 
 def best_path(row: Reading) -> list[Message]:
     """A root and its nested `replies` -> the turns along the best of them."""
-    node: Any = row.inside(row["prompt"], "messages") if isinstance(row.peek("prompt"), dict) else row
-    turns = []
-    while node is not None:
-        turns.append(node_turn(node))
-        node.taken.update(name for name in _JUDGED if isinstance(node.peek(name), int | float))
+    node = row
+    if isinstance(row.peek("prompt"), dict):
+        node = row.inside(row["prompt"], "messages")
+    turns = [_judged_turn(node)]
+    best = _best(node.get("replies"))
+    while best is not None:
+        node = row.inside(best, "messages")
+        turns.append(_judged_turn(node))
         best = _best(node.get("replies"))
-        node = None if best is None else row.inside(best, "messages")
     return turns
+
+
+def _judged_turn(node: Reading) -> Message:
+    node.taken.update(name for name in _JUDGED if isinstance(node.peek(name), int | float))
+    return node_turn(node)
 
 
 def node_turn(node: Reading) -> Message:
@@ -70,10 +77,12 @@ def parent_id(row: Columns) -> Any:
 
 def _best(replies: Any) -> Any:
     """The reply of the lowest rank, the first one where nobody ranked; None without any."""
-    there = (
-        [reply for reply in replies if isinstance(reply, dict) and not reply.get("deleted")]
-        if isinstance(replies, list)
-        else []
-    )
-    ranks = [reply["rank"] if isinstance(reply.get("rank"), (int, float)) else float("inf") for reply in there]
-    return there[ranks.index(min(ranks))] if there else None
+    if not isinstance(replies, list):
+        return None
+    there = [reply for reply in replies if isinstance(reply, dict) and not reply.get("deleted")]
+    return min(there, key=_rank_of, default=None)
+
+
+def _rank_of(reply: dict[str, Any]) -> float:
+    rank = reply.get("rank")
+    return rank if isinstance(rank, (int, float)) else float("inf")

@@ -167,7 +167,10 @@ def turn(role: Any, content: Any, column: str) -> Message:
 
 
 def first_turn(value: Any) -> Columns:
-    return next((item for item in value if isinstance(item, dict)), {}) if isinstance(value, list) else {}
+    """The first object of a list of turns; an empty one where there is none."""
+    if not isinstance(value, list):
+        return {}
+    return next((item for item in value if isinstance(item, dict)), {})
 
 
 # conversations
@@ -195,40 +198,49 @@ def tidy(turns: list[Message], changes: list[str]) -> Conversation:
     if len(listed) > 1:
         raise RowError("its question and its answer bring different lists of tools")
     tools = next(iter(listed), None)
-    kept: Conversation = []
-    for number, one in enumerate(turns, start=1):
-        _put(
-            kept,
-            one if tools is None else {name: value for name, value in one.items() if name != "tools"},
-            number,
-            changes,
-        )
-    while kept and kept[-1]["role"] != "assistant":
-        kept.pop()
+    conversation: Conversation = []
+    for number, next_turn in enumerate(turns, start=1):
+        if tools is not None:
+            next_turn = _without_tools(next_turn)
+        _append(conversation, next_turn, number, changes)
+    while conversation and conversation[-1]["role"] != "assistant":
+        conversation.pop()
         changes.append("cut")
-    if not any([one["role"] == "assistant" and one.get("train", True) for one in kept]):
+    if not any([one["role"] == "assistant" and one.get("train", True) for one in conversation]):
         raise RowError("it has no assistant turn to learn from")
-    if is_blank(kept[-1]["content"]) and "tool_calls" not in kept[-1]:
+    if is_blank(conversation[-1]["content"]) and "tool_calls" not in conversation[-1]:
         raise RowError("its last answer is empty: it has reasoning, and says nothing")
-    return [{**kept[0], "tools": tools}, *kept[1:]] if tools else kept
+    if tools:  # they belong to the conversation, and stand in its first turn
+        first: Message = {**conversation[0], "tools": tools}
+        return [first, *conversation[1:]]
+    return conversation
 
 
-def _put(kept: Conversation, one: Any, number: int, changes: list[str]) -> None:
-    """The next turn to those before it."""
-    role, last = one["role"], kept[-1]["role"] if kept else ""
-    if is_blank(one["content"]) and role != "tool" and "tool_calls" not in one and "reasoning" not in one:
+def _without_tools(turn: Message) -> Message:
+    made = turn.copy()
+    made.pop("tools", None)
+    return made
+
+
+def _append(conversation: Conversation, turn: Message, number: int, changes: list[str]) -> None:
+    """Add the next turn of a row to those before it: as it is, as part of the last one, or not at all."""
+    role = turn["role"]
+    last = conversation[-1]["role"] if conversation else ""
+    if is_blank(turn["content"]) and role != "tool" and "tool_calls" not in turn and "reasoning" not in turn:
         if role == "system":
             return
-        raise RowError(f"the {'answer' if role == 'assistant' else 'question'} (turn {number}) is empty")
-    if role == last and role != "tool" and (merged := _merged(kept[-1], one)):
-        kept[-1] = merged
+        what = "answer" if role == "assistant" else "question"
+        raise RowError(f"the {what} (turn {number}) is empty")
+    merged = _merged(conversation[-1], turn) if role == last and role != "tool" else None
+    if merged:
+        conversation[-1] = merged
         changes.append("merged")
     elif role == "assistant" and last in ("", "system"):
         changes.append("dropped")
     elif role == "system" and last:
         raise RowError(f"a system turn stands in the middle (turn {number}); it may only come first")
     else:
-        kept.append(one)
+        conversation.append(turn)
 
 
 def _merged(first: Message, second: Message) -> Message | None:
@@ -237,11 +249,8 @@ def _merged(first: Message, second: Message) -> Message | None:
     """
     if "tool_calls" in first or ("reasoning" in second and not is_blank(first["content"])):
         return None
-    made: Message = {
-        **first,
-        **second,
-        "content": "\n\n".join(one["content"] for one in (first, second) if not is_blank(one["content"])),
-    }
+    texts = [turn["content"] for turn in (first, second) if not is_blank(turn["content"])]
+    made: Message = {**first, **second, "content": "\n\n".join(texts)}
     if "reasoning" in first and "reasoning" in second:
         made["reasoning"] = f"{first['reasoning']}\n\n{second['reasoning']}"
     if not (first.get("train", True) and second.get("train", True)):

@@ -20,7 +20,8 @@ from ..checks import (
     sample_positions,
 )
 from ..choice import DatasetChoice
-from ..conversations import FileContents, LeftOut, read_file
+from ..conversations import read_file
+from ..file_contents import FileContents, LeftOut
 from ..formats.columns import AskColumns, ColumnMap
 from ..read_cache import keys_of, read_cached, split
 from ..store import ArrowConversations, Concat, with_turns
@@ -62,7 +63,9 @@ class Examples:
     @functools.cached_property
     def duplicates(self) -> int:
         """How many rows repeat another one, letter case and blanks aside."""
-        return len(self.train) - len({same_key(one) for one in self.train}) if self.repeated is None else self.repeated
+        if self.repeated is not None:
+            return self.repeated
+        return len(self.train) - len({same_key(conversation) for conversation in self.train})
 
 
 def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
@@ -78,27 +81,27 @@ def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
 
 def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
     data = _read(choice, data_folder)
+    changed = changed_since(choice, data_folder)
     if choice.measured_with:
-        return _with_held_out_data(
-            choice, data, _read_held_out(choice.measured_with, data_folder), changed_since(choice, data_folder)
-        )
+        measured = _read_held_out(choice.measured_with, data_folder)
+        return _with_held_out_data(choice, data, measured, changed)
     aside, both = split(data, choice.held_out_share, choice.split_seed)
     rest = sorted(set(range(len(data.conversations))).difference(aside))
-    train, held_out = (_those(data.conversations, places, choice.turns) for places in (rest, aside))
     return Examples(
-        train,
-        held_out,
-        data.format,
-        _fingerprint(data.digest, f"{aside}", choice.turns),
-        data.rows,
-        data.left_out,
-        [*changed_since(choice, data_folder), *data.warnings, *overlap_warnings(len(both), len(aside))],
-        data.characters * len(train) // len(data.conversations),
-        data.because,
-        data.duplicates,
-        both,
-        *(_rows(data, places) for places in (rest, aside)),
-        data.answer,
+        train=_those(data.conversations, rest, choice.turns),
+        held_out=_those(data.conversations, aside, choice.turns),
+        format=data.format,
+        fingerprint=_fingerprint(data.digest, f"{aside}", choice.turns),
+        rows=data.rows,
+        left_out=data.left_out,
+        warnings=[*changed, *data.warnings, *overlap_warnings(len(both), len(aside))],
+        characters=data.characters * len(rest) // len(data.conversations),
+        because=data.because,
+        repeated=data.duplicates,
+        also_learned=both,
+        train_rows=_rows(data, rest),
+        held_out_rows=_rows(data, aside),
+        answer=data.answer,
     )
 
 
@@ -122,9 +125,8 @@ def _read_held_out(choice: DatasetChoice, data_folder: Path) -> FileContents:
     except (NotHere, AskColumns):  # both say what is to be done first
         raise
     except UserError as error:
-        if any(
-            name.startswith("dataset.columns.") for name in error.problems
-        ):  # it has others, which may be known ones
+        if any(name.startswith("dataset.columns.") for name in error.problems):
+            # it has other columns than the data that are learned, which may be known ones
             return _read_held_out(choice.model_copy(update={"columns": ColumnMap()}), data_folder)
         raise UserError(
             "dataset.held_out_wrong", "Held-out data: {error}", {"dataset.held_out_from": error.problem}, error=error
@@ -135,9 +137,12 @@ def _with_held_out_data(
     choice: DatasetChoice, data: FileContents, measured: FileContents, warnings: list[str]
 ) -> Examples:
     """Learned is what does not stand in the held-out data too; measured with are at most 500 examples of that."""
-    name = choice.held_out_from if choice.source == "hub" else choice.measured_with.title
+    name = choice.held_out_from
+    if choice.source != "hub" and choice.measured_with:
+        name = choice.measured_with.title
     tested = keys_of(measured)
-    known, aside = set(tested), sample_positions(tested, choice.split_seed)
+    known = set(tested)
+    aside = sample_positions(tested, choice.split_seed)
     rest = [place for place, key in enumerate(keys_of(data)) if key not in known]
     if not rest:
         raise UserError.at(
@@ -148,36 +153,38 @@ def _with_held_out_data(
             name=choice.title,
             held_out=name,
         )
-    learned = {data.numbers[place] for place in rest}
-    lines = {
-        int(number): int(line) for number, line in zip(data.numbers, data.lines, strict=True) if number not in learned
-    }
-    doubled = [
-        LeftOut(number, line or None, f"it also stands in the held-out data {name}") for number, line in lines.items()
-    ]
-    both = also_learned([measured.asked[place] for place in aside], (data.asked[place] for place in rest))
-    notes = (
-        [f"Measured with: {len(aside):,} of {measured.rows:,} rows of {name}."] if len(aside) < measured.rows else []
-    )
-    notes += (
-        [f"Left out: {len(doubled):,} of {data.rows:,} rows also stand in the held-out data {name}."] if doubled else []
-    )
+    doubled = _left_out_as_held_out(data, rest, name)
+    tested_questions = [measured.asked[place] for place in aside]
+    both = also_learned(tested_questions, (data.asked[place] for place in rest))
+    notes = []
+    if len(aside) < measured.rows:
+        notes.append(f"Measured with: {len(aside):,} of {measured.rows:,} rows of {name}.")
+    if doubled:
+        notes.append(f"Left out: {len(doubled):,} of {data.rows:,} rows also stand in the held-out data {name}.")
     return Examples(
-        _those(data.conversations, rest, choice.turns),
-        _those(measured.conversations, aside, choice.turns),
-        data.format,
-        _fingerprint(data.digest, measured.digest, f"{aside}", choice.turns),
-        data.rows,
-        sorted([*data.left_out, *doubled], key=lambda one: one.row),
-        [*warnings, *data.warnings, *notes, *overlap_warnings(len(both), len(aside))],
-        data.characters * len(rest) // len(data.conversations),
-        data.because,
-        data.duplicates,
-        both,
-        _rows(data, rest),
-        _rows(measured, aside),
-        data.answer,
+        train=_those(data.conversations, rest, choice.turns),
+        held_out=_those(measured.conversations, aside, choice.turns),
+        format=data.format,
+        fingerprint=_fingerprint(data.digest, measured.digest, f"{aside}", choice.turns),
+        rows=data.rows,
+        left_out=sorted([*data.left_out, *doubled], key=lambda row: row.row),
+        warnings=[*warnings, *data.warnings, *notes, *overlap_warnings(len(both), len(aside))],
+        characters=data.characters * len(rest) // len(data.conversations),
+        because=data.because,
+        repeated=data.duplicates,
+        also_learned=both,
+        train_rows=_rows(data, rest),
+        held_out_rows=_rows(measured, aside),
+        answer=data.answer,
     )
+
+
+def _left_out_as_held_out(data: FileContents, rest: list[int], name: str) -> list[LeftOut]:
+    """The rows of `data` none of whose conversations is in `rest`: each also stands in the held-out data `name`."""
+    learned = {data.numbers[place] for place in rest}
+    lines = {int(number): int(line) for number, line in zip(data.numbers, data.lines, strict=True)}
+    reason = f"it also stands in the held-out data {name}"
+    return [LeftOut(number, line or None, reason) for number, line in lines.items() if number not in learned]
 
 
 def _rows(data: FileContents, places: Sequence[int]) -> Sequence[int]:
@@ -202,7 +209,8 @@ def stamp(choice: DatasetChoice, data_folder: Path) -> Any:
     if choice.source != "file":
         return choice.source == "hub" and is_here(choice, data_folder)
     try:
-        return tuple(stamp_of(place_of(one, data_folder)) for one in (choice, choice.measured_with) if one)
+        choices = [choice, choice.measured_with] if choice.measured_with else [choice]
+        return tuple(stamp_of(place_of(file, data_folder)) for file in choices)
     except (UserError, OSError):
         return None
 
@@ -215,47 +223,41 @@ def pinned(choice: DatasetChoice, data_folder: Path, token: str | None = None) -
     """
     if choice.source == "hub":
         return resolve(choice, data_folder, token)[0].pin(choice)
-    return (
-        choice.model_copy(update={"fingerprint": fingerprint_of(place_of(choice, data_folder))})
-        if choice.source == "file"
-        else choice
-    )
+    if choice.source == "file":
+        return choice.model_copy(update={"fingerprint": fingerprint_of(place_of(choice, data_folder))})
+    return choice
 
 
 def changed_since(choice: DatasetChoice, data_folder: Path) -> list[str]:
     """A sentence where one's own data is not what it was when the run was started; none where it is, or is gone."""
+    if choice.source != "file" or not choice.fingerprint:
+        return []
     try:
-        changed = (
-            choice.source == "file"
-            and choice.fingerprint
-            and choice.fingerprint != fingerprint_of(place_of(choice, data_folder))
-        )
+        found = fingerprint_of(place_of(choice, data_folder))
     except (UserError, OSError):
         return []
-    return (
-        [
-            f"{choice.title} has changed since this run was started: what is read now is not what the recipe was made "
-            f"with."
-        ]
-        if changed
-        else []
-    )
+    if found == choice.fingerprint:
+        return []
+    return [
+        f"{choice.title} has changed since this run was started: what is read now is not what the recipe was made with."
+    ]
 
 
 def _starter_examples(choice: DatasetChoice) -> Examples:
     dataset = starter.DATASETS[choice.id]
-    train, held_out = (
-        read_file(path, f"Starter dataset {path.name}", looks=False) for path in (dataset.file, dataset.held_out)
-    )
-    learned, tested = ([question_number(one) for one in part.conversations] for part in (train, held_out))
+    train = read_file(dataset.file, f"Starter dataset {dataset.file.name}", looks=False)
+    held_out = read_file(dataset.held_out, f"Starter dataset {dataset.held_out.name}", looks=False)
+    learned = [question_number(conversation) for conversation in train.conversations]
+    tested = [question_number(conversation) for conversation in held_out.conversations]
     return Examples(
-        *([with_turns(one, choice.turns) for one in part.conversations] for part in (train, held_out)),
-        train.format,
-        _fingerprint(train.digest, held_out.digest, choice.turns),
-        train.rows + held_out.rows,
-        train.left_out + held_out.left_out,
-        train.warnings + held_out.warnings,
-        train.characters,
+        train=[with_turns(conversation, choice.turns) for conversation in train.conversations],
+        held_out=[with_turns(conversation, choice.turns) for conversation in held_out.conversations],
+        format=train.format,
+        fingerprint=_fingerprint(train.digest, held_out.digest, choice.turns),
+        rows=train.rows + held_out.rows,
+        left_out=train.left_out + held_out.left_out,
+        warnings=train.warnings + held_out.warnings,
+        characters=train.characters,
         also_learned=also_learned(tested, learned),
         train_rows=train.numbers,
         held_out_rows=held_out.numbers,

@@ -17,7 +17,7 @@ from ...settings import Settings
 from ...storage.cache import remove
 from ...storage.digests import sha256_of
 from ..choice import UPLOADED, DatasetChoice
-from ..conversations import Progress
+from ..file_contents import Progress
 from ..formats.columns import AskColumns, ColumnMap
 from ..read.archives import ENDINGS
 from ..read_cache import read_cached

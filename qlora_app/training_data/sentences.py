@@ -1,0 +1,86 @@
+"""What is said of the rows of a file: which were left out or changed, and what of them is not read."""
+
+from collections import Counter, defaultdict
+
+from .file_contents import LeftOut
+from .rows_by_format import RowsByFormat
+
+_CHANGES = {
+    "merged": "consecutive turns of the same speaker were merged",
+    "cut": "the last turn has no answer, so it was cut",
+    "dropped": "the assistant speaks before anybody asked, so its first turn was dropped",
+    "skipped": "one of several instances could not be used and was skipped",
+}
+_SHOWN_NAMES = 15  # of columns that are not read
+
+
+def left_out_sentences(rows: int, left_out: list[LeftOut]) -> list[str]:
+    """How many of so many rows are not used, and why the first is not; nothing where all are."""
+    if not left_out:
+        return []
+    reasons = len({row.reason for row in left_out})
+    several = "" if reasons == 1 else f", for {reasons} different reasons"
+    return [f"Left out: {len(left_out):,} of {rows:,} rows{several}; the first is {left_out[0]}."]
+
+
+def change_sentences(rows: RowsByFormat, format: str) -> list[str]:
+    """In how many rows of a format what was changed, and in which first."""
+    sentences = []
+    for change, words in _CHANGES.items():
+        changed = rows.changed.get((format, change))
+        if changed:
+            sentences.append(f"In {_rows(len(changed))} {words} (first: row {changed[0]}).")
+    return sentences
+
+
+def note_sentences(rows: RowsByFormat, format: str) -> list[str]:
+    """In how many rows of a format something unclear was understood how."""
+    return [f"In {_rows(count)} {note}." for note, count in rows.notes[format].items()]
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def unread_sentences(unread: Counter[tuple[str, str]], labels: list[str]) -> list[str]:
+    """Whatever the rows hold beside what is learned, by where it
+    stands. `labels`: columns that could be the label of a text.
+    """
+    places: dict[str, list[str]] = defaultdict(list)
+    for (where, key), count in unread.most_common():
+        places[where].append(f"`{key[:40]}` ({count:,})")
+    sentences = [_unread_sentence(where, names) for where, names in places.items()]
+    if labels:
+        sentences.append(f'If {_either(labels)} is the label to learn, say so under "Columns of your data".')
+    return sentences
+
+
+def _unread_sentence(where: str, names: list[str]) -> str:
+    listed = ", ".join(names[:_SHOWN_NAMES])
+    if len(names) > _SHOWN_NAMES:
+        listed += f" and {len(names) - _SHOWN_NAMES:,} more"
+    if not where:
+        return f"Columns that are not read, with the number of rows they stand in: {listed}."
+    if where.startswith("`"):
+        return f"Inside of {where} not read, with the number of rows it stands in: {listed}."
+    return f"Keys of {where} that are not read, with the number of rows they stand in: {listed}."
+
+
+def _either(names: list[str]) -> str:
+    return " or ".join(f"`{name[:40]}`" for name in names[:4])
+
+
+def label_sentences(counts: Counter[str], label: str) -> list[str]:
+    """Which labels there are and how many of each; a rare one is
+    hardly learned. `label`: their column, where it was found out.
+    """
+    sentences = []
+    if label:
+        sentences.append(
+            f"`{label[:40]}` is taken for the label of each text, because its values are short and repeat. If it is "
+            "none, choose the format Plain text."
+        )
+    shown = ", ".join(f"{value[:30]!r} ({count:,})" for value, count in counts.most_common(6))
+    more = " and more" if len(counts) > 6 else ""
+    sentences.append(f"The label is learned as the answer: {shown}{more}.")
+    return sentences
