@@ -1,10 +1,12 @@
 """Every error that the package can raise, as it stands in the code.
 
-`python -m tests.error_codes` lists those that a language has no translation of; they are shown in English.
+`python -m tests.error_codes` lists those that a language has no translation of; they are shown in English. With
+`--write` it keeps every sentence in data/error_texts.yaml, after one was added or changed on purpose.
 """
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import yaml
 
 PACKAGE = Path(__file__).parent.parent / "qlora_app"
+TEXTS = Path(__file__).parent / "data" / "error_texts.yaml"
 CODE = re.compile(r"[a-z]+\.[a-z0-9_]+")
 ALSO_GIVEN = {"self._refusal": {"name"}, "NotTrainable": {"rows"}, "AskColumns": {"rows"}}  # by what makes the error
 
@@ -63,14 +66,21 @@ def every_error() -> list[Error]:
     ]
 
 
-def main() -> None:
+def texts() -> dict[str, str]:
+    """{code: English template}, by the codes."""
+    return {error.code: error.template for error in sorted(every_error(), key=lambda error: error.code)}
+
+
+def main(arguments: list[str]) -> None:
     """Say what is not translated. Nothing fails for it."""
-    codes = {error.code for error in every_error()}
+    codes = texts()
+    if "--write" in arguments:
+        TEXTS.write_text(yaml.safe_dump(codes, sort_keys=False, allow_unicode=True, width=1000), encoding="utf-8")
     for file in sorted((PACKAGE / "ui" / "languages").glob("*.yaml")):
         translated = yaml.safe_load(file.read_text(encoding="utf-8"))["errors"]
-        if missing := sorted(codes - set(translated)):
+        if missing := sorted(set(codes) - set(translated)):
             print(f"{file.name} has no translation of {len(missing)} errors: {', '.join(missing)}")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -166,7 +166,13 @@ class _FileRows:
         number, readable, text, problem = 0, 0, "", None
         for line, text in enumerate(iter(partial(file.readline, _MOST_AT_ONCE), ""), start=1):
             if len(text) == _MOST_AT_ONCE:
-                raise self._too_large(f"line {line}")
+                raise self._refusal(
+                    "dataset.line_too_large",
+                    "{name} cannot be read: line {line} is one JSON value of more than {most:,.0f} MB there. Write one "
+                    "row per line (JSONL), each with its own column names.",
+                    line=line,
+                    most=_MOST_AT_ONCE / 1e6,
+                )
             if text.strip():
                 number += 1
                 value, problem = _decode(text)
