@@ -26,7 +26,6 @@ from qlora_app.runs import Status
 from qlora_app.train.failures import NotANumber, explain
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.known import KINDS
-from qlora_app.ui import recipe_form, run_card
 from qlora_app.ui.language import (
     LANGUAGES,
     LONGEST,
@@ -37,8 +36,12 @@ from qlora_app.ui.language import (
     spoken,
     translated,
 )
+from qlora_app.ui.runs import run_card
+from qlora_app.ui.train import recipe_form
+from qlora_app.ui.train.form_values import FIELDS, show
 from qlora_app.ui.translate import STANDING, in_every_language
 from tests.error_codes import errors_of, every_error
+from tests.fixtures.handlers import given
 from tests.fixtures.page import PROOF, event, make_run, poll
 
 PACKAGE = Path(__file__).parent.parent / "qlora_app"
@@ -253,9 +256,9 @@ def labels_of(field):
     return (field.json_schema_extra or {}).get("labels", {}).values()
 
 
-def test_what_is_declared_has_a_translation(workshop, language):
+def test_what_is_declared_has_a_translation(language):
     texts = [*EFFORTS.values(), *run_card.STATES.values(), *recipe_form.SECTIONS.values()]
-    for field in workshop.train.form.fields.values():
+    for field in FIELDS.values():
         texts += [field.title, field.description, *labels_of(field)]
     texts += [text for data in starter.DATASETS.values() for text in (data.title, data.description)]
     shipped = [Presets().load(name) for name in Presets().names()]
@@ -534,7 +537,7 @@ def test_the_card_of_a_failed_run_says_why_in_german(workshop, store, in_german)
 def answer_of(demo, handler, output, *values):
     """What the browser gets at `output` when it calls a handler."""
     called = next(e for e in demo.fns.values() if getattr(e.fn, "__wrapped__", None) == handler)
-    return dict(zip(called.outputs, called.fn(*values), strict=True))[output]
+    return called.fn(*values)[output]
 
 
 def test_what_handlers_raise_is_german_too(workshop, in_german):
@@ -551,11 +554,8 @@ def test_what_the_form_holds_is_nobody_s_to_translate(workshop, store, in_german
     make_run(store, name="Start", state="running", sentence=Status("queued").sentence)
     demo = workshop.build()
     in_every_language(demo)
-    values = [recipe_form.value_of(Recipe(name="Finished", note="Log"), name) for name in workshop.train.form.controls]
-    shown = next(
-        e for e in demo.fns.values() if getattr(e.fn, "__wrapped__", None) == workshop.train.back_to_suggested
-    ).fn(*values)
-    names = list(workshop.train.form.controls)
-    assert (
-        "Finished" not in shown and shown[names.index("dataset")]["choices"][0][0] == "Höfliche Hilfe, kennt Pennywick"
-    )
+    tab = workshop.train
+    called = next(e for e in demo.fns.values() if getattr(e.fn, "__wrapped__", None) == tab.form.back_to_suggested)
+    shown = called.fn(given(tab, show(Recipe(name="Finished", note="Log"))))
+    data = shown[tab.controls.controls["dataset"]]
+    assert "Finished" not in shown.values() and data["choices"][0][0] == "Höfliche Hilfe, kennt Pennywick"

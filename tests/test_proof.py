@@ -50,7 +50,7 @@ from qlora_app.train import scoring, worker
 from qlora_app.train.questions import draw
 from qlora_app.training_data import DatasetChoice
 from qlora_app.ui.language import LANGUAGES
-from qlora_app.ui.run_card import proof as proof_card
+from qlora_app.ui.runs.run_card import proof as proof_card
 from tests.conftest import short_recipe
 from tests.tiny_models import tiny_model
 

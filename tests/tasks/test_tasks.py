@@ -38,7 +38,7 @@ from qlora_app.training_data import import_file
 from qlora_app.training_data.formats.columns import ColumnMap
 from qlora_app.training_data.formats.turns import RowError
 from qlora_app.training_data.questions import detector_of, question_of
-from qlora_app.ui.try_it import pictures
+from qlora_app.ui.chat.try_it import pictures
 from tests.refusing import refused
 from tests.tiny_models import tiny_model
 

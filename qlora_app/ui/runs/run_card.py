@@ -16,18 +16,20 @@ from typing import Any
 
 import gradio as gr
 
-from ..errors import Problem, UserError
-from ..formatting import duration, left, loss_figure
-from ..recipe import Recipe
-from ..runs import Run, Status
-from ..runs.proof_words import Line, proof_lines
-from ..runs.recipes import recipe_of
-from ..training_data import changed_since
+from ...errors import Problem, UserError
+from ...formatting import duration, left, loss_figure
+from ...recipe import Recipe
+from ...runs import Run, Status
+from ...runs.proof_words import Line, proof_lines
+from ...runs.recipes import recipe_of
+from ...training_data import changed_since
+from ..context import AppContext
+from ..events import FAST
+from ..guard import changes
+from ..language import problem_in, spoken, texts_in, translated
+from ..theme import plain
+from ..translate import translate, visitors_language
 from .charts import chart, newer
-from .context import AppContext
-from .language import problem_in, spoken, texts_in, translated
-from .theme import plain
-from .translate import translate, visitors_language
 
 FOLDER = Path(__file__).parent
 STATES = {
@@ -92,6 +94,31 @@ class RunCards:
         self._picture = functools.lru_cache(maxsize=200)(self._read)
         self._in_training = functools.lru_cache(maxsize=1)(self._alive)
 
+    def wire(self, card: gr.HTML) -> None:
+        """The buttons on a card."""
+        card.stop(self.stop_run, None, None, **FAST)
+        card.resume(self.resume_run, None, None, **FAST)
+        card.unqueue(self.unqueue_run, None, None, **FAST)
+
+    # ---- handlers
+
+    @changes
+    def stop_run(self, event: gr.EventData) -> None:
+        """It saves what it has learned and ends."""
+        self.page.store.get(run_id(event)).ask("stop")
+
+    @changes
+    def resume_run(self, event: gr.EventData) -> None:
+        """It goes on from its newest checkpoint."""
+        self.page.start(self.page.store.get(run_id(event)))
+
+    @changes
+    def unqueue_run(self, event: gr.EventData) -> None:
+        """It is not started any more."""
+        self.page.store.get(run_id(event)).take("start")
+
+    # ---- what the cards ask
+
     def poll_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
         """`poll` as a plain function: Gradio calls it by that name from the browser."""
 
@@ -140,7 +167,7 @@ class RunCards:
             "tiles": tiles(status),
             "actions": actions(run, status, self.page.may_change),
             "proof": proof(proved) if proved else "",
-            "samples": samples(run.samples()) if self.page.may_show(recipe and recipe.dataset) else "",
+            "samples": samples(run.samples()) if self.page.may_show(recipe.dataset if recipe else None) else "",
         }
         facts = {
             "state": status.state,
@@ -168,7 +195,8 @@ def _another(run: Run, alive: Sequence[Run]) -> str:
 
 
 def _only_new(parts: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:
-    seen = asked.get("seen") if isinstance(asked.get("seen"), dict) else {}
+    known = asked.get("seen")
+    seen = known if isinstance(known, dict) else {}
     marks = {name: zlib.crc32(text.encode()) for name, text in parts.items()}
     return {"parts": {name: text for name, text in parts.items() if seen.get(name) != marks[name]}, "seen": marks}
 
