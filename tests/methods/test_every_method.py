@@ -240,7 +240,7 @@ def test_adding_a_method_touches_two_files(toyshop):
     assert recipe.method.wiggle == 5
     assert "method.name=toy" in toyshop("overrides").command_for(recipe, toyshop("presets").Presets())
     with gr.Blocks():
-        form = toyshop("ui.recipe_form").RecipeForm(settings)
+        form = toyshop("ui.train.recipe_form").RecipeForm(settings)
         form.build_model(), form.build_data(), form.build_rest()
     assert form.read(form.show(recipe)) == recipe and "method[toy].wiggle" in form.controls
     card, *seen = form.choose_method("toy")
