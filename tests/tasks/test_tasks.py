@@ -18,7 +18,6 @@ from qlora_app.base_models.recognition import (
     describe_folder,
     tasks_of,
 )
-from qlora_app.errors import UserError
 from qlora_app.inference.session import ChatSession
 from qlora_app.preflight import check_here
 from qlora_app.recipe import Recipe
@@ -358,11 +357,11 @@ def test_a_file_is_answered_and_an_interrupted_one_goes_on(classifier, session, 
     assert [line["row"] for line in lines] == list(range(1, 72)) and "empty" in lines[-1]["problem"]
     assert lines[3]["answer"] == session.weigh(rows[3]["text"])[0].text
     assert sum(lines[3]["candidates"].values()) == pytest.approx(1, abs=1e-3)
-    with pytest.raises(UserError, match="is there already"):
+    with refused("answers.there_already"):
         answer_file(classifier, session, file, target, Settings())
     assert not partial.exists()
     partial.write_text("answers of an interrupted time\n")
-    with pytest.raises(UserError, match="is there already"):
+    with refused("answers.there_already"):
         answer_file(classifier, session, file, target, Settings())
     assert partial.read_text() == "answers of an interrupted time\n"
 
@@ -373,7 +372,7 @@ def test_two_do_not_answer_into_one_file(classifier, session, tmp_path):
     file.write_text("".join(json.dumps({"text": f"The soup was cold, {i}."}) + "\n" for i in range(40)))
 
     def another(done, of):
-        with pytest.raises(UserError, match=r"answers\.jsonl is being written already") as error:
+        with refused("answers.being_written", "answers.jsonl") as error:
             answer_file(classifier, session, file, target, Settings())
         refused.append(error)
 
