@@ -13,7 +13,8 @@ from pathlib import Path
 
 import yaml
 
-PACKAGE = Path(__file__).parent.parent / "qlora_app"
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "qlora_app"
 TEXTS = Path(__file__).parent / "data" / "error_texts.yaml"
 CODE = re.compile(r"[a-z]+\.[a-z0-9_]+")
 ALSO_GIVEN = {"self._refusal": {"name"}, "NotTrainable": {"rows"}, "AskColumns": {"rows"}}  # by what makes the error
@@ -58,11 +59,11 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def every_error() -> list[Error]:
-    """Of the whole package."""
+    """Of the whole package, and of what starts it."""
     return [
         error
-        for path in sorted(PACKAGE.rglob("*.py"))
-        for error in errors_of(ast.parse(path.read_text(encoding="utf-8")), str(path.relative_to(PACKAGE)))
+        for path in [*sorted(PACKAGE.rglob("*.py")), ROOT / "app.py"]
+        for error in errors_of(ast.parse(path.read_text(encoding="utf-8")), str(path.relative_to(ROOT)))
     ]
 
 

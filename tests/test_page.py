@@ -19,7 +19,6 @@ import pytest
 
 import app
 from qlora_app.effort import effort_choices
-from qlora_app.errors import UserError
 from qlora_app.recipe import Recipe
 from qlora_app.runs import (
     Run,
@@ -768,7 +767,7 @@ def test_a_home_that_cannot_hold_runs_is_a_sentence(tmp_path):
 
 def test_a_taken_port_is_a_sentence(site, tmp_path, monkeypatch):
     monkeypatch.setattr(app, "Supervisor", FakeSupervisor)
-    with pytest.raises(UserError, match="is taken"):
+    with refused("page.address_taken"):
         app.open_page(Settings(home=tmp_path, port=site.port))
 
 
