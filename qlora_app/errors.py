@@ -122,6 +122,10 @@ def _kept(value: Any) -> Any:
     return str(value) if is_no_number else value
 
 
+class Stopped(Exception):
+    """Somebody asked for an end of the work. What is there by then is kept."""
+
+
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float):
         return value

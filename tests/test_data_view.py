@@ -119,9 +119,9 @@ def test_what_is_shown_is_what_the_worker_feeds(page, tokenizer, uploaded, data,
         assert tokens[: len(kept)] == kept and worker.encoded(i).is_cut == (len(tokens) > len(kept))
 
 
-def test_what_is_shown_is_what_a_real_job_holds_and_its_collator_makes(view, home):
+def test_what_is_shown_is_what_a_real_job_holds_and_its_collator_makes(view, home, hold):
     run = RunStore(home / "runs").create(short_recipe(max_length=24, packing=False))
-    job = prepare(run, run.recipe())
+    job = prepare(hold(run), run.recipe())
     subject = view._subject(run.recipe())
     batch = collator(job.tokenizer, packing=False)([job.train[i] for i in range(3)])
     for i in range(3):

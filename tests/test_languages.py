@@ -22,8 +22,8 @@ from qlora_app.methods import METHODS
 from qlora_app.methods.card import HEADINGS
 from qlora_app.presets import Presets
 from qlora_app.recipe import EFFORTS, Recipe
-from qlora_app.runs import Status
-from qlora_app.train.failures import NotANumber, explain
+from qlora_app.runs import RunStatus
+from qlora_app.train.failures import NotANumber, explain_training
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.known import KINDS
 from qlora_app.ui.language import (
@@ -47,6 +47,7 @@ from tests.fixtures.page import PROOF, event, make_run, poll
 PACKAGE = Path(__file__).parent.parent / "qlora_app"
 # Files whose texts the page never shows: the command line, programs of their own, what only a terminal or a file gets.
 ELSEWHERE = (
+    "jobs/index.py",
     "__main__.py",
     "overrides.py",
     "cli/",
@@ -54,7 +55,6 @@ ELSEWHERE = (
     "launch/",
     "doctor.py",
     "settings.py",
-    "train/__main__.py",
     "train/card.py",
     "methods/card.py",
     "methods/claims.py",
@@ -78,6 +78,9 @@ ELSEWHERE = (
 # text, but nothing the page says: for a developer, a library, a refused request, a field the form has not, a style
 OTHER_PROSE = {
     "A handler of the page failed",
+    "Another worker is at",
+    "its lock was let go",
+    "s to write",
     "The disk is full",
     "The loss of step",
     "The file",
@@ -368,7 +371,7 @@ def mistakes():
 def failures():
     no_number = [NotANumber(3, float("nan"), False, cause) for cause in ("rows", "method", "rate")]
     errors = [MemoryError(), OSError(28, "full"), *no_number, FileNotFoundError(2, "gone", "x.json"), ValueError("x")]
-    return [explain(error, recipe) for error in errors for recipe in (Recipe(), None)]
+    return [explain_training(error, recipe) for error in errors for recipe in (Recipe(), None)]
 
 
 @pytest.mark.parametrize("make", [oddities, reasons, verdicts], ids=lambda make: make.__name__)
@@ -413,7 +416,7 @@ def test_an_error_nobody_translated_is_english():
 
 
 def test_what_a_worker_kept_of_an_error_is_translated():
-    kept = json.loads(json.dumps(with_code({"sentence": explain(NotANumber(3, float("nan"), False), None)})))
+    kept = json.loads(json.dumps(with_code({"sentence": explain_training(NotANumber(3, float("nan"), False), None)})))
     again = sentence_of(kept)
     assert again == kept["sentence"] and problem_in(again, "de").startswith("Der Loss von Schritt 3 ist nan. Die")
     assert type(sentence_of({"sentence": "Old {run}."})) is str
@@ -509,8 +512,9 @@ def test_names_and_answers_stay_as_they_were_written(workshop, store, in_german)
         proof=PROOF,
         warnings=["The model reads at most 512 tokens; longer examples are cut there."],
     )
-    run.append_sample({"step": 130, "question": "Log", "answer": "Finished", "expected": "Stopped"})
-    run.append_sample({"step": 140, "question": "Log", "answer": "Finished", "expected": "Stopped"})
+    with run.hold() as out:
+        for step in (130, 140):
+            out.append_sample({"step": step, "question": "Log", "answer": "Finished", "expected": "Stopped"})
     run.log.write_text("Finished.\n")
     parts = poll(workshop, run, log=True)["parts"]
     assert "<b>Fertig</b>" in parts["head"] and "Das Modell liest höchstens 512 Tokens" in parts["head"]
@@ -525,8 +529,8 @@ def test_names_and_answers_stay_as_they_were_written(workshop, store, in_german)
 
 
 def test_the_card_of_a_failed_run_says_why_in_german(workshop, store, in_german):
-    run = make_run(store)
-    run.write_status(Status("failed", sentence=explain(NotANumber(3, float("nan"), False), Recipe())))
+    why = explain_training(NotANumber(3, float("nan"), False), Recipe())
+    run = make_run(store, state="failed", sentence=why)
     news = poll(workshop, run)
     assert "Der Loss von Schritt 3 ist nan. Die Lernrate senken (jetzt 0,0002)" in news["parts"]["head"]
     assert news["say"].startswith("Gescheitert. Der Loss von Schritt 3")
@@ -551,7 +555,7 @@ def test_what_handlers_raise_is_german_too(workshop, in_german):
 
 
 def test_what_the_form_holds_is_nobody_s_to_translate(workshop, store, in_german):
-    make_run(store, name="Start", state="running", sentence=Status("queued").sentence)
+    make_run(store, name="Start", state="running", sentence=RunStatus("queued").sentence)
     demo = workshop.build()
     in_every_language(demo)
     tab = workshop.train

@@ -22,8 +22,8 @@ from qlora_app.effort import effort_choices
 from qlora_app.recipe import Recipe
 from qlora_app.runs import (
     Run,
+    RunStatus,
     RunStore,
-    Status,
 )
 from qlora_app.runs.checkpoints import seal
 from qlora_app.settings import Settings
@@ -36,6 +36,7 @@ from qlora_app.ui.runs.answer_file import AnswerFile
 from qlora_app.ui.runs.run_card import samples
 from qlora_app.ui.train.form_values import show
 from tests.fixtures.handlers import given
+from tests.fixtures.jobs import write_status
 from tests.fixtures.page import EVIL, PROOF, FakeSessions, FakeSupervisor, demonstration, event, make_run, poll
 from tests.refusing import refused
 
@@ -84,7 +85,7 @@ def test_what_many_pages_ask_for_is_read_once_and_each_gets_what_it_lacks(worksh
         assert len(poll(workshop, run, seen=fresh["seen"], chart=known, others=True)["chart"]["x"]) == 1
     assert poll(workshop, run, others=True) == fresh and readings == [run.id]
     monkeypatch.setattr(run_card, "REMEMBERED", 1e-6)
-    run.write_status(Status("done", step=7, total=7))
+    write_status(run, RunStatus("done", step=7, total=7))
     assert ">7 " in poll(workshop, run)["parts"]["tiles"] and len(readings) == 2
 
 
@@ -138,7 +139,7 @@ def test_an_ended_run_offers_to_go_on(workshop, store, state, button):
 
 def test_chat_waits_for_the_first_checkpoint_and_says_so(workshop, store):
     run = make_run(store, state="running", proof=None)
-    with run.hold_lock():
+    with run.hold():
         assert "Chat opens with the first checkpoint." in poll(workshop, run)["parts"]["actions"]
         folder = run.checkpoints / "checkpoint-60"
         folder.mkdir(parents=True)
@@ -172,7 +173,7 @@ def test_a_double_click_starts_one_run(workshop, store):
 def test_a_click_on_a_run_that_trains_leaves_no_wish_behind(workshop, store):
     run = store.get(start(workshop)[1])
     run.take("start")
-    with run.hold_lock():
+    with run.hold():
         assert start(workshop)[1] == run.id
         workshop.train.cards.resume_run(event(run=run.id))
         assert not run.is_asked("start"), "it would be trained once more at its end"
@@ -233,7 +234,7 @@ def test_a_fresh_visit_shows_the_live_run_and_a_link_its_tab(workshop, store):
         answer = workshop.restore(SimpleNamespace(query_params=query))
         return answer[workshop.train.card], answer[workshop.tabs].selected
 
-    with live.hold_lock():
+    with live.hold():
         assert visit() == (live.id, "train")
     assert store.list()[0].id == new.id != live.id
     assert visit() == (new.id, "train"), "nothing trains any more: the newest"
@@ -310,7 +311,7 @@ def test_answers_are_those_of_the_adapter_that_is_there(store, page, tmp_path):
 )
 def test_times_are_those_of_a_run_of_the_same_kind(store, home, before, measured):
     run = store.create(Recipe.from_dict(before))
-    run.write_status(Status("done", step=120, total=120, seconds=7000))
+    write_status(run, RunStatus("done", step=120, total=120, seconds=7000))
     labels, note = effort_choices(Recipe(), store, home)
     assert ("measured here" in note) == measured and (" h" in labels[0][0]) == measured
 
@@ -502,7 +503,7 @@ def test_a_demonstration_says_so_and_offers_no_change(page, store):
         offered = poll(workshop, make_run(store, state=state, proof=PROOF))["parts"]["actions"]
         assert 'data-do="chat"' in offered and "resume" not in offered and "stop" not in offered
     waiting = make_run(store)
-    waiting.ask("start")
+    waiting.request("start")
     assert poll(workshop, waiting)["parts"]["actions"] == ""
 
 
@@ -632,7 +633,11 @@ def kinds(public):
 
 def contents(folder):
     """Every file below a folder with its bytes: equal before and after means that nothing was changed."""
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".app.lock"}
+    return {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in (".app.lock", "jobs.sqlite")
+    }
 
 
 def call(public, number, data, **event):

@@ -247,7 +247,7 @@ def test_adding_a_method_touches_two_files(toyshop):
     assert "layer norms alone" in card and [group.visible for group in seen].count(True) == 1
     assert toyshop("hardware_fit").fit(recipe)[0]
     run = toyshop("runs").RunStore(settings.runs).create(recipe)
-    assert toyshop("train.worker").main(run.folder) == 0, run.status().sentence
+    assert toyshop("worker").main(run.folder) == 0, run.status().sentence
     assert json.loads((run.adapter / "proof.json").read_text())["update"]["zero_layers"] == 0
 
 

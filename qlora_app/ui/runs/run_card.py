@@ -19,7 +19,8 @@ import gradio as gr
 from ...errors import Problem, UserError
 from ...formatting import duration, left, loss_figure
 from ...recipe import Recipe
-from ...runs import Run, Status
+from ...runs import Run
+from ...runs import RunStatus as Status
 from ...runs.proof_words import Line, proof_lines
 from ...runs.recipes import recipe_of
 from ...training_data import changed_since
@@ -105,7 +106,7 @@ class RunCards:
     @changes
     def stop_run(self, event: gr.EventData) -> None:
         """It saves what it has learned and ends."""
-        self.page.store.get(run_id(event)).ask("stop")
+        self.page.store.get(run_id(event)).request("stop")
 
     @changes
     def resume_run(self, event: gr.EventData) -> None:

@@ -14,9 +14,8 @@ from typing import Any
 
 import gradio as gr
 
-from ...errors import UserError
+from ...errors import Stopped, UserError
 from ...formatting import size
-from ...hub import Stopped
 from ...training_data import DatasetChoice, server_files, uploaded_files
 from ...training_data.read.archives import ENDINGS
 from ...training_data.sources.hub import (
