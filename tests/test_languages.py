@@ -530,7 +530,7 @@ def test_names_and_answers_stay_as_they_were_written(workshop, store, in_german)
 
 def test_the_card_of_a_failed_run_says_why_in_german(workshop, store, in_german):
     why = explain_training(NotANumber(3, float("nan"), False), Recipe())
-    run = make_run(store, state="failed", sentence=why)
+    run = make_run(store, state="failed", sentence=why, loss=None)
     news = poll(workshop, run)
     assert "Der Loss von Schritt 3 ist nan. Die Lernrate senken (jetzt 0,0002)" in news["parts"]["head"]
     assert news["say"].startswith("Gescheitert. Der Loss von Schritt 3")
