@@ -13,7 +13,7 @@ from typing import Any
 
 from .base_models import ModelChoice
 from .choices import merged
-from .errors import UserError
+from .errors import Problem, UserError
 from .recipe import Recipe, read_yaml
 from .training_data import DatasetChoice
 
@@ -40,24 +40,25 @@ class Presets:
         if name in self.names():  # nothing else is ever joined to a folder
             return (self.own if self.own and self.is_own(name) else SHIPPED) / f"{name}.yaml"
         near = difflib.get_close_matches(str(name), self.names(), n=1)
-        hint = f"Do you mean {near[0]}?" if near else f"There are: {', '.join(self.names())}."
+        hint = Problem("preset.near", "Do you mean {name}?", name=near[0]) if near else self._all_named()
         raise UserError("preset.unknown", "There is no preset {name!r}. {hint}", name=name, hint=hint)
+
+    def _all_named(self) -> Problem:
+        return Problem("preset.all_named", "There are: {names}.", names=", ".join(self.names()))
 
     def load(self, name: str) -> Recipe:
         """The recipe of a preset. Raises UserError naming what is wrong with it."""
         path = self.path(name)
         return Recipe.from_dict(self.read(path)) if self.is_own(name) else _shipped(path)
 
-    def all(self) -> tuple[dict[str, Recipe], dict[str, str]]:
+    def all(self) -> tuple[dict[str, Recipe], dict[str, Problem]]:
         """(every preset that can be used, why each of the others cannot): a person may have written one by hand."""
         usable, broken = {}, {}
         for name in self.names():
             try:
                 usable[name] = self.load(name)
             except UserError as error:
-                broken[name] = str(error).replace(
-                    str(self.path(name)), f"{name}.yaml"
-                )  # visitors need not see where it lies
+                broken[name] = without_folder(error.problem, self.path(name))
         return usable, broken
 
     def read(self, path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -148,3 +149,15 @@ def _shipped_names() -> list[str]:
 def _shipped(path: Path) -> Recipe:
     """Those of the app do not change while it runs, and the page asks for all of them often."""
     return Recipe.from_dict(Presets().read(path))
+
+
+def without_folder(problem: Problem, path: Path) -> Problem:
+    """What is wrong with the file at `path`, for visitors, who need not see where it lies."""
+    values: dict[str, Any] = {}
+    for name, value in problem.values.items():
+        if isinstance(value, Problem):
+            value = without_folder(value, path)
+        elif isinstance(value, str):
+            value = value.replace(str(path), path.name)
+        values[name] = value
+    return Problem(problem.code, problem.template, **values)

@@ -19,7 +19,7 @@ from .choices import (
     setting,
     variant_of,
 )
-from .errors import Problem, UserError
+from .errors import Problem, UserError, joined
 from .methods import METHODS, MethodChoices
 from .tasks import TaskChoice
 from .training_data import DatasetChoice
@@ -233,8 +233,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def wrong_settings(problems: dict[str, Problem]) -> UserError:
     """The error of settings by their dotted names, a line each."""
-    lines = "\n".join(f"{name}: {problem}" for name, problem in problems.items())
-    return UserError("recipe.wrong_settings", "{lines}", problems, lines=lines)
+    lines = [
+        Problem("recipe.setting_line", "{setting}: {problem}", setting=name, problem=problem)
+        for name, problem in problems.items()
+    ]
+    return UserError("recipe.wrong_settings", "{lines}", problems, lines=joined(lines, "\n"))
 
 
 def epochs_for(effort: str, examples: int, batch_size: int) -> float:
@@ -266,13 +269,21 @@ def _sentence(error: Any) -> tuple[str, Problem]:
         return path, _no_such_setting(path, kind)
     if error["type"] == "unknown_kind":
         path, error = f"{path}.name", error | {"input": error["input"]["name"]}
-    message = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return path, Problem(
         "recipe.wrong_value",
         "{value} does not fit: it should be {wanted}.",
         value=_SHORT.repr(error["input"]),
-        wanted=message,
+        wanted=_rule(error),
     )
+
+
+def _rule(error: Any) -> str:
+    """What would be right, in pydantic's words."""
+    message: str = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    options, _, last = message.rpartition(" or ")
+    if error["type"] in ("literal_error", "unknown_kind") and options:
+        return Problem("rule.options", "{options} or {last}", options=options, last=last)
+    return message
 
 
 def _no_such_setting(path: str, kind: str) -> Problem:

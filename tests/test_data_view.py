@@ -42,6 +42,7 @@ from qlora_app.ui.train.form_values import MAX_LENGTH, data_value, read, show
 from tests.conftest import short_recipe
 from tests.fixtures.handlers import given
 from tests.fixtures.page import demonstration, event
+from tests.refusing import refused
 
 EVIL = "<script>alert(1)</script> ${alert(2)}"
 ROWS = [
@@ -312,7 +313,7 @@ def test_visitors_of_a_demonstration_see_no_uploaded_rows_and_no_other_folders(p
         shown = opened(view, **chosen)
         assert shown.mask == shown.facts == "" and not shown.left_out.visible
         assert words in shown.jumps, chosen
-    with pytest.raises(gr.Error, match="not shown"):
+    with refused("page.private_rows", kind=gr.Error):
         view.look(values(view, dataset=data_value(uploaded)), event(at="0"))
     assert "Example 1 of" in opened(view).mask
 

@@ -6,6 +6,7 @@ import ast
 import itertools
 import json
 import re
+import string
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ import pytest
 from gradio.context import LocalContext
 
 from qlora_app import hardware, starter
-from qlora_app.errors import UserError
+from qlora_app.errors import Problem, UserError, sentence_of, with_code
 from qlora_app.hardware_fit import fit
 from qlora_app.methods import METHODS
 from qlora_app.methods.card import HEADINGS
@@ -31,6 +32,7 @@ from qlora_app.ui.language import (
     PLACE,
     Written,
     language_of,
+    problem_in,
     spoken,
     translated,
 )
@@ -38,6 +40,7 @@ from qlora_app.ui.runs import card_parts
 from qlora_app.ui.train import recipe_form
 from qlora_app.ui.train.form_values import FIELDS, show
 from qlora_app.ui.translate import STANDING, in_every_language
+from tests.error_codes import errors_of, every_error
 from tests.fixtures.handlers import given
 from tests.fixtures.page import PROOF, event, make_run, poll
 
@@ -79,6 +82,8 @@ OTHER_PROSE = {
     "its lock was let go",
     "s to write",
     "The disk is full",
+    "The loss of step",
+    "The file",
     "out of memory",
     "not enough memory",
     "Unterminated string",
@@ -118,9 +123,10 @@ OTHER_PROSE = {
 
 
 def written(path: Path) -> list[str]:
-    """Every text in a file but its docstrings, values of f-strings as {}."""
+    """Every text in a file but its docstrings and its errors, values of f-strings as {}."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+    errors = {id(text) for error in errors_of(tree) for text in error.texts}
+    said = errors | {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
     inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     texts = []
     for node in ast.walk(tree):
@@ -150,11 +156,9 @@ HARVEST = {
 }
 # Sentences with other texts of ours in them, which are tried as the app makes them.
 PUT_TOGETHER = (
-    "Lower the learning rate{}",
-    "The loss of step",
     "In {} {} (first:",
+    "{} in {} (first:",
     "Left out: {}",
-    "{} is a Git LFS pointer",
 )
 QUESTIONS = {
     question for data in starter.DATASETS.values() for question in data.questions
@@ -316,7 +320,7 @@ def refusals(tmp_path):
         try:
             read_file(tmp_path / name, name)
         except UserError as error:
-            yield str(error)
+            yield error.problem
 
 
 def oddities(tmp_path):
@@ -370,14 +374,62 @@ def failures():
     return [explain_training(error, recipe) for error in errors for recipe in (Recipe(), None)]
 
 
-@pytest.mark.parametrize(
-    "make", [refusals, oddities, reasons, verdicts, mistakes, failures], ids=lambda make: make.__name__
-)
+@pytest.mark.parametrize("make", [oddities, reasons, verdicts], ids=lambda make: make.__name__)
 def test_sentences_as_the_app_makes_them_are_translated(make, language, tmp_path):
-    sentences = list(make(tmp_path) if make in (refusals, oddities) else make())
+    sentences = list(make(tmp_path) if make is oddities else make())
     assert len(sentences) > 1
     missing = [text for text in sentences if language.say(text) is None]
     assert missing == []
+
+
+@pytest.mark.parametrize("make", [refusals, mistakes, failures], ids=lambda make: make.__name__)
+def test_errors_as_the_app_makes_them_are_filled_in_every_language(make, language, tmp_path):
+    problems = list(make(tmp_path) if make is refusals else make())
+    assert len(problems) > 1
+    for problem in problems:
+        assert not re.search(r"\{\w", problem_in(problem, "de"))
+        assert (language.problem(problem) == str(problem)) == (problem.code not in language.errors), problem.code
+
+
+def error(template="", **values):
+    return Problem("dataset.too_large", template or "{name} is too large: {size:,.1f} MB of {most:,} MB", **values)
+
+
+def test_an_error_is_filled_as_the_language_writes_it():
+    problem = error(name="1,5.csv", size=5786.25, most=2000)
+    assert str(problem) == "1,5.csv is too large: 5,786.2 MB of 2,000 MB"
+    assert problem_in(problem, "de").startswith("1,5.csv ist zu groß: 5.786,2 MB, und die Grenze ist 2.000 MB.")
+    assert problem_in(problem, "en") == problem_in(problem, "xx") == str(problem)
+
+
+def test_an_error_within_another_is_translated_too():
+    inner = Problem("preset.near", "Do you mean {name}?", name="starter")
+    outer = UserError("preset.unknown", "There is no preset {name!r}. {hint}", name="start", hint=inner)
+    assert problem_in(outer.problem, "de") == "Eine Voreinstellung 'start' gibt es nicht. Ist starter gemeint?"
+
+
+def test_an_error_nobody_translated_is_english():
+    unknown = Problem("moon.full", "The moon is full: {share:.1f} of it.", share=0.5)
+    other_values = Problem("preset.near", "Do you mean {it}?", it="starter")  # as an older version wrote it
+    assert problem_in(unknown, "de") == "The moon is full: 0.5 of it."
+    assert problem_in(other_values, "de") == "Do you mean starter?"
+
+
+def test_what_a_worker_kept_of_an_error_is_translated():
+    kept = json.loads(json.dumps(with_code({"sentence": explain_training(NotANumber(3, float("nan"), False), None)})))
+    again = sentence_of(kept)
+    assert again == kept["sentence"] and problem_in(again, "de").startswith("Der Loss von Schritt 3 ist nan. Die")
+    assert type(sentence_of({"sentence": "Old {run}."})) is str
+
+
+def test_an_error_s_values_have_their_place_in_every_translation(language):
+    english = {error.code: places(error.template) for error in every_error()}
+    known = {code: places(text) for code, text in language.errors.items()}
+    assert known == {code: english.get(code) for code in known}
+
+
+def places(template):
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name}
 
 
 # ---- the translator
@@ -389,8 +441,8 @@ def test_sentences_as_the_app_makes_them_are_translated(make, language, tmp_path
         ("<p>The log is empty.</p>", "<p>Das Protokoll ist leer.</p>"),
         ("<b> Finished </b>", "<b> Fertig </b>"),
         (
-            "<p>There is no run '&lt;script&gt;&amp;'. It may have been deleted.</p>",
-            "<p>Einen Lauf &#x27;&lt;script&gt;&amp;&#x27; gibt es nicht. Vielleicht wurde er gelöscht.</p>",
+            "<p>Downloading &lt;script&gt;&amp;: 7 GB of 9 GB.</p>",
+            "<p>&lt;script&gt;&amp; wird heruntergeladen: 7 GB von 9 GB.</p>",
         ),
         (
             "<p>5,786 rows: 5,200 to learn from, 586 held out</p>",
@@ -406,10 +458,6 @@ def test_sentences_as_the_app_makes_them_are_translated(make, language, tmp_path
         ('<p translate="no">Log<p>Log</p></p><p>Log</p>', '<p translate="no">Log<p>Log</p></p><p>Protokoll</p>'),
         ("<p>It has rows</p>", "<p>It has rows</p>"),
         ("<td>5.23.0</td>", "<td>5.23.0</td>"),
-        (
-            "<p>0 does not fit: it should be greater than or equal to 1.</p>",
-            "<p>0 passt nicht. Richtig wäre: mindestens 1.</p>",
-        ),
     ],
 )
 def test_only_texts_of_ours_change(english, german):
@@ -478,6 +526,16 @@ def test_names_and_answers_stay_as_they_were_written(workshop, store, in_german)
     in_every_language(demo)
     table = answer_of(demo, workshop.runs.show_all, workshop.runs.table)
     assert ">Start training</button>" in table and '<th scope="col">Lauf</th>' in table and "Fertig" in table
+
+
+def test_the_card_of_a_failed_run_says_why_in_german(workshop, store, in_german):
+    why = explain_training(NotANumber(3, float("nan"), False), Recipe())
+    run = make_run(store, state="failed", sentence=why, loss=None)
+    news = poll(workshop, run)
+    assert "Der Loss von Schritt 3 ist nan. Die Lernrate senken (jetzt 0,0002)" in news["parts"]["head"]
+    assert news["say"].startswith("Gescheitert. Der Loss von Schritt 3")
+    older = make_run(store, state="failed", sentence="The loss of step 3 is nan.")  # kept without a code
+    assert "The loss of step 3 is nan." in poll(workshop, older)["parts"]["head"]
 
 
 def answer_of(demo, handler, output, *values):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..formatting import count_of, millions
 from ..hub import (
     COMMIT,
@@ -207,7 +207,11 @@ def _weights(choice: ModelChoice, files: dict[str, RemoteFile], token: str | Non
         )
     if not names or (missing := [name for name in names if name not in files]):
         held = next(name for name in files if name.endswith(".safetensors"))
-        what = f"{missing[0]} is missing" if names else f"its {INDEX} names no files"
+        what = (
+            Problem("model.part_missing", "{file} is missing", file=missing[0])
+            if names
+            else Problem("model.index_empty", "its {index} names no files", index=INDEX)
+        )
         raise UserError(
             "model.not_whole",
             "{id} holds {file}, but no whole model: {what}. If it is an adapter, choose its base model instead.",

@@ -294,20 +294,34 @@ def tensor_shapes(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
         with open(file, "rb") as content:
             length = struct.unpack("<Q", content.read(8))[0]
             if length > LONGEST_HEADER:
-                raise ValueError(f"its header would be {length:,} bytes long")
+                raise _damaged(
+                    file, Problem("model.header_too_long", "its header would be {bytes:,} bytes long", bytes=length)
+                )
             header = json.loads(content.read(length))
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
         end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
         if file.stat().st_size != end:
-            raise ValueError(f"it has {file.stat().st_size:,} bytes instead of {end:,}")
+            raise _damaged(
+                file,
+                Problem(
+                    "model.file_size",
+                    "it has {bytes:,} bytes instead of {right:,}",
+                    bytes=file.stat().st_size,
+                    right=end,
+                ),
+            )
         return {name: (entry["dtype"], tuple(entry["shape"])) for name, entry in entries.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-        raise UserError(
-            "model.damaged_file",
-            "{name} is damaged or was cut off ({error}). Download it again.",
-            name=file.name,
-            error=str(error)[:100],
-        ) from error
+        raise _damaged(file, str(error)[:100]) from error
+
+
+def _damaged(file: Path, error: str) -> UserError:
+    return UserError(
+        "model.damaged_file",
+        "{name} is damaged or was cut off ({error}). Download it again.",
+        name=file.name,
+        error=error,
+    )
 
 
 def layer_names(folder: Path) -> set[str]:

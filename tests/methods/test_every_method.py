@@ -18,7 +18,6 @@ from peft import PeftModel
 from qlora_app import methods
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
 from qlora_app.choices import iter_settings, value_at
-from qlora_app.errors import UserError
 from qlora_app.memory import is_checkpointed
 from qlora_app.methods import METHODS, changed_layers, parameter_checksums
 from qlora_app.methods.card import HEADINGS, RATE
@@ -28,6 +27,7 @@ from qlora_app.preflight import check_here
 from qlora_app.recipe import Recipe
 from qlora_app.tasks.chat import Chat
 from tests.methods.tiny import apart, batch, logits, opened, train
+from tests.refusing import check_problem, refused
 from tests.tiny_models import FAMILIES as TINY
 from tests.tiny_models import task_type
 
@@ -162,9 +162,9 @@ def test_its_card_has_every_part(method):
 
 
 def test_what_is_written_for_another_method_is_named_as_such():
-    with pytest.raises(UserError, match="belongs to lora"):
+    with refused("recipe.wrong_settings", "recipe.setting_of_others", "lora"):
         Recipe.from_dict({"method": {"name": "ia3", "alpha": 8}})
-    with pytest.raises(UserError, match=r"method.name: 'lara' does not fit.*'lora'"):
+    with refused("recipe.wrong_settings", "method.name", "recipe.wrong_value", "'lara'", "'lora'"):
         Recipe.from_dict({"method": {"name": "lara"}})
 
 
@@ -256,4 +256,4 @@ def test_what_bears_no_second_computing_is_planned_and_refused_so():
     assert not is_checkpointed(planned, 7_000_000_000, "cuda")
     assert is_checkpointed(Recipe(training={"gradient_checkpointing": "auto"}), 7_000_000_000, "cuda")
     wanted = Recipe.from_dict({"method": {"name": "prefix"}, "training": {"gradient_checkpointing": "on"}})
-    assert "second time" in check_here(wanted)["training.gradient_checkpointing"]
+    check_problem(check_here(wanted)["training.gradient_checkpointing"], "method.no_checkpointing")

@@ -258,7 +258,7 @@ class ChatTab:
         try:
             session = self.page.sessions.get(self.page.store.get(chosen))
         except UserError as error:
-            yield {self.note: _note(str(error))}
+            yield {self.note: _note(translate(error.problem))}
             return
         can_reason = session.task.is_chat and session.template.has_thinking
         yield {self.note: "", self.thinking: gr.Radio(visible=can_reason)}
@@ -312,7 +312,7 @@ class ChatTab:
             yield from self._both(message, replace(talk, base=before, tuned=after), stop, typed)
         except Exception as error:  # whatever it is, the message must go back into the box
             back: Answer = {self.box: message} if typed else {}
-            yield columns | back | {self.note: _note(in_words(error))} | self._buttons(busy=False)
+            yield columns | back | {self.note: _note(translate(in_words(error)))} | self._buttons(busy=False)
         finally:
             stop.set()
             if self._answering.get(request.session_hash) is stop:

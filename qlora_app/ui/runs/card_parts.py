@@ -12,6 +12,7 @@ from ...recipe import Recipe
 from ...runs import Run, RunStatus
 from ...runs.proof_words import Line, proof_lines
 from ...runs.recipes import recipe_of
+from ..language import problem_in, spoken
 
 STATES: dict[State, str] = {
     "queued": "Waiting",
@@ -178,12 +179,12 @@ def _figure(value: float | None, formatted: Callable[[float], str]) -> str:
     return NO_FIGURE if value is None else formatted(value)
 
 
-def announcement(status: RunStatus) -> str:
+def announcement(status: RunStatus, language: str) -> str:
     """The state in one line, for a screen reader."""
     word = STATES.get(status.state, status.state)
     if status.step and status.total and status.loss is not None:
         return f"{word}, step {status.step} of {status.total}, loss {loss_figure(status.loss)}."
-    return f"{word}. {status.sentence}"
+    return f"{spoken(f'{word}.', language)} {problem_in(status.sentence, language)}"
 
 
 def another(run: Run, alive: Sequence[Run]) -> str:

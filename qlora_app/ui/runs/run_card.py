@@ -9,23 +9,24 @@ import json
 import time
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 import gradio as gr
 
-from ...errors import UserError
+from ...errors import Problem, UserError
 from ...jobs import State
-from ...runs import Run
+from ...runs import Run, RunStatus
 from ...runs.recipes import recipe_of
 from ...training_data import changed_since
 from ..context import AppContext
 from ..events import FAST
 from ..guard import changes
-from ..language import spoken, texts_in, translated
+from ..language import problem_in, spoken, texts_in, translated
 from ..theme import plain
-from ..translate import visitors_language
+from ..translate import translate, visitors_language
 from .card_parts import MOVING, actions, announcement, another, head, proof, samples, tiles
 from .charts import Chart, chart, known_of, newer
 
@@ -142,9 +143,9 @@ class RunCards:
         now = int(time.monotonic() / REMEMBERED)
         try:
             run = self.page.store.get(str(asked.get("run") or ""))
-            picture = self._picture(run.id, now)
+            picture = self._picture(run.id, now, visitors_language())
         except UserError as error:
-            gone = f'<div class="line"><b>{escape(str(error))}</b></div>'
+            gone = f'<div class="line"><b>{escape(translate(error.problem))}</b></div>'
             empty = EMPTY if self.page.may_change else NOTHING_HERE
             return _only_new({"head": gone if asked.get("run") else empty}, asked) | {"state": "empty", "live": False}
         parts = picture.parts | {"others": another(run, self._in_training(now)) if asked.get("others") else ""}
@@ -160,15 +161,15 @@ class RunCards:
         log = escape(run.log_tail())
         return f'<span translate="no">{log}</span>' if log else "The log is empty."
 
-    def _read(self, id: str, now: int) -> Picture:
-        """The picture of a run; `now` only tells when it is to be read again."""
+    def _read(self, id: str, now: int, language: str) -> Picture:
+        """The picture of a run, its failure in a language; `now` only tells when it is to be read again."""
         run = self.page.store.get(id)
         status, recipe, proved = run.status(), recipe_of(run), run.proof()
         data = recipe.dataset if recipe else None
         is_at_rest = status.state not in MOVING
         changed = changed_since(data, self.page.settings.data) if data and is_at_rest else []
         parts = {
-            "head": head(run, recipe, status, changed),
+            "head": head(run, recipe, _translated(status, language), changed),
             "tiles": tiles(status),
             "actions": actions(run, status, self.page.may_change),
             "proof": proof(proved) if proved else "",
@@ -179,7 +180,7 @@ class RunCards:
             live=not is_at_rest,
             total=status.total,
             progress=status.progress,
-            say=announcement(status),
+            say=announcement(status, language),
         )
         return Picture(parts, facts, chart(run, status.total))
 
@@ -193,6 +194,13 @@ def _only_new(parts: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:
     seen = known if isinstance(known, dict) else {}
     marks = {name: zlib.crc32(text.encode()) for name, text in parts.items()}
     return {"parts": {name: text for name, text in parts.items() if seen.get(name) != marks[name]}, "seen": marks}
+
+
+def _translated(status: RunStatus, language: str) -> RunStatus:
+    """With what went wrong in a language; any other sentence is translated with the page around it."""
+    if not isinstance(status.sentence, Problem):
+        return status
+    return replace(status, sentence=problem_in(status.sentence, language))
 
 
 def run_id(event: gr.EventData) -> str:

@@ -39,6 +39,7 @@ from ..context import PRIVATE, AppContext
 from ..events import FAST, LAST, QUIET, Answer, Given
 from ..guard import in_words, reads
 from ..theme import on_click, plain
+from ..translate import translate
 from .column_form import ColumnForm
 from .data_pictures import facts_words, jump_words, mask_words
 from .form import TrainForm
@@ -183,7 +184,11 @@ class DataView:
         except AskColumns:  # the line under the data asks, and the place for the answer is open
             yield nothing | no_file
         except Exception as error:  # whatever it is, the fold must not go on saying that it is busy
-            yield nothing | no_file | {self.jumps: f'<p class="warning" role="alert">{escape(in_words(error))}</p>'}
+            yield (
+                nothing
+                | no_file
+                | {self.jumps: f'<p class="warning" role="alert">{escape(translate(in_words(error)))}</p>'}
+            )
 
     def _told(self, seen: Seen, given: Given) -> Iterator[Answer]:
         data = str(given[self.controls.controls[DATA]])

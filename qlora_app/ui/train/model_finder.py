@@ -22,6 +22,7 @@ from ...hardware_fit import sizes_of
 from ..events import FAST, LAST, QUIET, Answer, Given
 from ..guard import reads
 from ..theme import plain
+from ..translate import translate
 from .form import TrainForm
 from .form_values import MODEL, SEARCH, TASK, Values, chosen_model, read
 from .hub_finder import HubFinder
@@ -93,7 +94,9 @@ class ModelFinder(HubFinder):
         try:
             facts = self.facts(model)
         except UserError as error:
-            return f'<p class="warning">{escape(str(error))}</p>{self._fit_words(sizes_of(model), values)}'
+            return (
+                f'<p class="warning">{escape(translate(error.problem))}</p>{self._fit_words(sizes_of(model), values)}'
+            )
         shapes = memory.shapes_of(facts.config, facts.parameters)
         return f'<p class="quiet">{escape(facts.summary())}</p>{self._fit_words(shapes, values)}'
 
