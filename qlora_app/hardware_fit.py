@@ -9,14 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from .base_models import ModelChoice, describe_folder
+from .base_models.shapes import Shapes, shapes_of
 from .errors import UserError
 from .hardware import Machine, here
-from .memory import (
-    Shapes,
-    need,
-    shapes_of,
-    verdict,
-)
+from .memory import need, verdict
 from .recipe import Recipe, read_yaml
 
 CARDS = (8, 16, 24, 48, 80)  # GB that GPUs have

@@ -17,6 +17,7 @@ from ..hub import (
 )
 from ..hub.repository import files_of
 from .choice import ModelChoice
+from .families import tried_families
 from .recognition import (
     MADE_FOR_WORDS,
     SHORT,
@@ -52,7 +53,7 @@ SETTINGS_FILES = {
 ASKED_FOR = {
     "chat": {"pipeline_tag": "text-generation"},
     "fill_mask": {"pipeline_tag": "fill-mask"},
-    "text_to_text": {"filter": ["safetensors", "t5"]},
+    "text_to_text": {"filter": ["safetensors", tried_families("encoder-decoder")[0]]},
 }
 SEEN = 3  # times as many are looked at as are shown
 
@@ -119,12 +120,12 @@ def _can_learn(task: str, config: dict[str, Any]) -> bool:
 def _hit(info: Any) -> Hit:
     possible = tasks_of(info.config or {})
     return Hit(
-        info.id,
-        info.safetensors.total if info.safetensors else None,
-        licence_of(info.tags),
-        bool(info.gated),
-        info.downloads or 0,
-        MADE_FOR_WORDS.get(possible, ""),
+        id=info.id,
+        parameters=_parameters(info),
+        licence=licence_of(info.tags),
+        is_gated=bool(info.gated),
+        downloads=info.downloads or 0,
+        made_for=MADE_FOR_WORDS.get(possible, ""),
     )
 
 
@@ -161,16 +162,17 @@ def remote(choice: ModelChoice, token: str | None = None) -> Remote:
             raise UserError.of(no_safetensors(choice.id, list(files)))
         config = check_config(choice.id, read_config(_small_file(choice, "config.json", token)))
         wanted = tuple(files[name] for name in (*sorted(SETTINGS_FILES & set(files)), *_weights(choice, files, token)))
+        commit = info.sha or ""
         facts = Facts(
-            choice.id,
-            config,
-            info.safetensors.total if info.safetensors else None,
-            _dtype(info),
-            _has_template(info, files),
-            licence_of(info.tags),
-            bool(info.gated),
-            info.sha or "",
-            choice.repository.missing(info.sha or "", wanted),
+            name=choice.id,
+            config=config,
+            parameters=_parameters(info),
+            dtype=_dtype(info),
+            has_template=_has_template(info, files),
+            licence=licence_of(info.tags),
+            is_gated=bool(info.gated),
+            commit=commit,
+            missing=choice.repository.missing(commit, wanted),
         )
         return Remote(choice.id, facts, wanted)
     except UserError:
@@ -216,6 +218,10 @@ def _weights(choice: ModelChoice, files: dict[str, RemoteFile], token: str | Non
             what=what,
         )
     return names
+
+
+def _parameters(info: Any) -> int | None:
+    return info.safetensors.total if info.safetensors else None
 
 
 def _dtype(info: Any) -> str:

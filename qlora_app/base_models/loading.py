@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from .cards import CPU, Card, device_map
 from .choice import ModelChoice
+from .families import heads_in_use
 from .hub import kept_folder
 from .recognition import (
     Facts,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 # transformers would leave output heads alone by default, but passing a list replaces its own. (T5's `wo` it keeps in 32
 # bit itself.)
-NEVER_QUANTIZED = ["lm_head", "score", "classifier", "embed_out", "cls"]
+NEVER_QUANTIZED = heads_in_use()
 BYTES_HELD = {"nf4": 0.6, "fp4": 0.6, "int8": 1.1}  # of a parameter, embeddings and what else stays whole included
 SAFELY = {
     "trust_remote_code": False,

@@ -20,6 +20,7 @@ from ..base_models import (
     local_models,
     search,
 )
+from ..base_models.shapes import Shapes, shapes_of
 from ..errors import UserError
 from ..hardware_fit import sizes_of
 from .guard import reads
@@ -84,7 +85,7 @@ class ModelFinder(HubFinder):
             facts = self.facts(model)
         except UserError as error:
             return f'<p class="warning">{escape(str(error))}</p>{self._fit_words(sizes_of(model), values)}'
-        shapes = memory.shapes_of(facts.config, facts.parameters)
+        shapes = shapes_of(facts.config, facts.parameters)
         return f'<p class="quiet">{escape(facts.summary())}</p>{self._fit_words(shapes, values)}'
 
     # ---- what is known
@@ -119,7 +120,7 @@ class ModelFinder(HubFinder):
         chosen = chosen_model(values[0])
         return chosen.model_copy(update={"revision": str(revision or "").strip()})
 
-    def _fit_words(self, shapes: memory.Shapes | None, values: Sequence[Any]) -> str:
+    def _fit_words(self, shapes: Shapes | None, values: Sequence[Any]) -> str:
         """A model that cannot be had now may still be known by its sizes."""
         try:
             recipe = self.form.read(values)
