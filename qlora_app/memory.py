@@ -135,8 +135,9 @@ def _gaps(recipe: Recipe, shapes: Shapes, tokens: int, activations: float, wide:
 
 def _widest_packed_layer(recipe: Recipe, shapes: Shapes) -> int:
     """Weights of the largest layer that is quantized; 0 where none is."""
-    is_packed = _bits_of_a_weight(recipe) < 16 or recipe.method.weight_bits
-    return max(layer.parameters for layer in shapes.block) if is_packed else 0
+    if _bits_of_a_weight(recipe) >= 16 and not recipe.method.weight_bits:
+        return 0
+    return max(layer.parameters for layer in shapes.block)
 
 
 def kept_values_bytes(recipe: Recipe, shapes: Shapes) -> float:

@@ -113,8 +113,12 @@ def search(words: str, token: str | None = None, task: str = "auto", limit: int 
 
 
 def _can_learn(task: str, config: dict[str, Any]) -> bool:
+    if not config:
+        return True
     possible = tasks_of(config)
-    return not config or (bool(possible) and task in ("auto", *possible) and not config.get("quantization_config"))
+    if not possible or config.get("quantization_config"):
+        return False
+    return task in ("auto", *possible)
 
 
 def _hit(info: Any) -> Hit:
@@ -158,10 +162,12 @@ def remote(choice: ModelChoice, token: str | None = None) -> Remote:
             choice.id, revision=choice.revision or None, files_metadata=True, timeout=PATIENCE
         )
         files = files_of(info)
-        if "config.json" not in files or not any(name.endswith(".safetensors") for name in files):
+        has_weights = any(name.endswith(".safetensors") for name in files)
+        if not has_weights or "config.json" not in files:
             raise UserError.of(no_safetensors(choice.id, list(files)))
         config = check_config(choice.id, read_config(_small_file(choice, "config.json", token)))
-        wanted = tuple(files[name] for name in (*sorted(SETTINGS_FILES & set(files)), *_weights(choice, files, token)))
+        names = [*sorted(SETTINGS_FILES & set(files)), *_weights(choice, files, token)]
+        wanted = tuple(files[name] for name in names)
         commit = info.sha or ""
         facts = Facts(
             name=choice.id,
@@ -197,19 +203,20 @@ def _weights(choice: ModelChoice, files: dict[str, RemoteFile], token: str | Non
     names = ["model.safetensors"]
     if INDEX in files and "model.safetensors" not in files:
         listed = read_config(_small_file(choice, INDEX, token))
-        names = (
-            sorted({str(name) for name in listed.get("weight_map", {}).values()}) if isinstance(listed, dict) else []
-        )
-    if strange := [name for name in names if "/" in name or "\\" in name]:
+        weight_map = listed.get("weight_map", {}) if isinstance(listed, dict) else {}
+        names = sorted({str(name) for name in weight_map.values()})
+    outside = [name for name in names if "/" in name or "\\" in name]
+    if outside:
         raise UserError(
             "model.index_outside",
             "The index of {id} points outside its folder ({file}). Do not use this model.",
             id=choice.id,
-            file=strange[0],
+            file=outside[0],
         )
-    if not names or (missing := [name for name in names if name not in files]):
+    missing = [name for name in names if name not in files]
+    if missing or not names:
         held = next(name for name in files if name.endswith(".safetensors"))
-        what = f"{missing[0]} is missing" if names else f"its {INDEX} names no files"
+        what = f"{missing[0]} is missing" if missing else f"its {INDEX} names no files"
         raise UserError(
             "model.not_whole",
             "{id} holds {file}, but no whole model: {what}. If it is an adapter, choose its base model instead.",
@@ -230,10 +237,10 @@ def _dtype(info: Any) -> str:
 
 
 def _has_template(info: Any, files: dict[str, RemoteFile]) -> bool:
-    return bool(
-        {"chat_template.jinja", "chat_template.json"} & set(files)
-        or ((info.config or {}).get("tokenizer_config") or {}).get("chat_template")
-    )
+    if "chat_template.jinja" in files or "chat_template.json" in files:
+        return True
+    settings = (info.config or {}).get("tokenizer_config") or {}
+    return bool(settings.get("chat_template"))
 
 
 # ---- the copy on this machine, in the Hub's own cache
@@ -258,8 +265,10 @@ def kept_models() -> list[ModelChoice]:
     """Every model of the cache that is whole at its main branch, sorted by name."""
     from huggingface_hub import constants
 
-    ids = [
-        folder.name.removeprefix("models--").replace("--", "/")
-        for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--*"))
-    ]
-    return [choice for choice in (ModelChoice(source="hub", id=id) for id in ids) if kept_folder(choice)]
+    whole = []
+    for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--*")):
+        id = folder.name.removeprefix("models--").replace("--", "/")
+        choice = ModelChoice(source="hub", id=id)
+        if kept_folder(choice):
+            whole.append(choice)
+    return whole

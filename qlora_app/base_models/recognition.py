@@ -19,6 +19,7 @@ MADE_FOR_WORDS = {
     ("classification",): "for classification",
     ("text_to_text",): "for text to text",
 }
+OLD_FORMATS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "spm.model")
 SHORT = {
     "BF16": "bf16",
@@ -199,14 +200,16 @@ def _check_weights(folder: Path) -> None:
         listed = read_config(index)
         weight_map = listed.get("weight_map") if isinstance(listed, dict) else None
         names = set(weight_map.values()) if isinstance(weight_map, dict) else set()
-        if strange := [n for n in names if Path(str(n)).name != n]:
+        outside = [name for name in names if Path(str(name)).name != name]
+        if outside:
             raise UserError(
                 "model.folder_index_outside",
                 "{name} points outside its folder ({file}). Do not use this model.",
                 name=index.name,
-                file=strange[0],
+                file=outside[0],
             )
-        if missing := sorted(n for n in names if not (folder / n).exists()):
+        missing = sorted(name for name in names if not (folder / name).exists())
+        if missing:
             raise UserError(
                 "model.file_missing",
                 "{name} is incomplete: {missing} is missing. Download it again.",
@@ -217,7 +220,7 @@ def _check_weights(folder: Path) -> None:
 
 def no_safetensors(name: str, files: list[str]) -> Problem:
     """Why a model without .safetensors cannot be used, by what it holds instead."""
-    old = next((f for f in files if f.endswith((".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"))), None)
+    old = next((file for file in files if file.endswith(OLD_FORMATS)), None)
     if old:
         return Problem(
             "model.old_format",
@@ -226,7 +229,8 @@ def no_safetensors(name: str, files: list[str]) -> Problem:
             name=name,
             file=old,
         )
-    if gguf := next((f for f in files if f.endswith(".gguf")), None):
+    gguf = next((file for file in files if file.endswith(".gguf")), None)
+    if gguf:
         return Problem(
             "model.gguf",
             "{name} holds only {file}, a format for answering, not for training. Choose the model it was made from.",
@@ -288,9 +292,10 @@ def tensor_shapes(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
                 raise ValueError(f"its header would be {length:,} bytes long")
             header = json.loads(content.read(length))
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-        if file.stat().st_size != end:
-            raise ValueError(f"it has {file.stat().st_size:,} bytes instead of {end:,}")
+        data = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+        has, should_have = file.stat().st_size, 8 + length + data
+        if has != should_have:
+            raise ValueError(f"it has {has:,} bytes instead of {should_have:,}")
         return {name: (entry["dtype"], tuple(entry["shape"])) for name, entry in entries.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise UserError(
@@ -305,13 +310,13 @@ def layer_names(folder: Path) -> set[str]:
     """Last names of the linear layers in a model's blocks ("q_proj"), as its files hold them. Raises UserError for
     damaged files.
     """
-    matrices = [
-        name.removesuffix(".weight")
-        for file in weight_files(folder)
-        for name, (_, shape) in tensor_shapes(file).items()
-        if len(shape) == 2 and name.endswith(".weight") and re.search(r"\.\d+\.", name)
-    ]
-    return {name.rpartition(".")[2] for name in matrices}
+    names = set()
+    for file in weight_files(folder):
+        for tensor, (_, shape) in tensor_shapes(file).items():
+            is_in_a_block = re.search(r"\.\d+\.", tensor) is not None
+            if is_in_a_block and len(shape) == 2 and tensor.endswith(".weight"):
+                names.add(tensor.split(".")[-2])
+    return names
 
 
 def _has_template(folder: Path) -> bool:
@@ -328,18 +333,25 @@ def strange_tokens(folder: Path) -> dict[str, int]:
     Empty where the files do not tell; the worker looks again when the model is loaded.
     """
     try:
-        config, tokenizer = (read_config(folder / name) for name in ("config.json", "tokenizer.json"))
-        rows, numbers = config.get("vocab_size"), _token_numbers(tokenizer)
+        rows = read_config(folder / "config.json").get("vocab_size")
+        numbers = _token_numbers(read_config(folder / "tokenizer.json"))
     except (UserError, OSError, AttributeError, KeyError, TypeError, ValueError):  # of a kind that is not known here
         return {}
-    return {token: number for token, number in numbers.items() if number >= rows} if isinstance(rows, int) else {}
+    if not isinstance(rows, int):
+        return {}
+    return {token: number for token, number in numbers.items() if number >= rows}
 
 
 def _token_numbers(tokenizer: dict[str, Any]) -> dict[str, int]:
     """{token: number} of a tokenizer.json, whose vocabulary is a mapping, or a list of (token, score)."""
     listed = tokenizer["model"]["vocab"]
-    numbers = dict(listed) if isinstance(listed, dict) else {token: place for place, (token, _) in enumerate(listed)}
-    return numbers | {one["content"]: one["id"] for one in tokenizer.get("added_tokens") or []}
+    if isinstance(listed, dict):
+        numbers = dict(listed)
+    else:
+        numbers = {token: place for place, (token, _) in enumerate(listed)}
+    for added in tokenizer.get("added_tokens") or []:
+        numbers[added["content"]] = added["id"]
+    return numbers
 
 
 def rows_missing(strange: dict[str, int], rows: int) -> Problem:
