@@ -4,6 +4,7 @@ A test edits the files that its line names, no more and no fewer, and then finds
 """
 
 import importlib
+import json
 import re
 import shutil
 import sys
@@ -11,9 +12,14 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+import torch
+import transformers
 import yaml
 
+from qlora_app.base_models import describe_folder
+from qlora_app.errors import UserError
 from tests.test_house import FLOORS
+from tests.tiny_models import ENCODER, of_bert
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -210,15 +216,56 @@ def test_adding_a_task(house):
     house.edit("qlora_app/tasks/__init__.py", "(Chat, TextToText,", "(Chat, Toy, TextToText,")
     house.edit("qlora_app/formatting.py", '    "chat": "Chat",\n', '    "chat": "Chat",\n    "toy": "Backwards",\n')
     house.edit(
-        "qlora_app/base_models/recognition.py",
-        '        return ("text_to_text",)',
-        '        return ("text_to_text", "toy")',
+        "qlora_app/base_models/families.py",
+        '"encoder-decoder": ("text_to_text",)',
+        '"encoder-decoder": ("text_to_text", "toy")',
     )
     recipe = recipe_of(house, "t5-small", "task.name=toy")
     rows = [[{"role": "user", "content": "abc"}, {"role": "assistant", "content": "cba"}]] * 3
     possible = house.room("base_models.recognition").tasks_of({"model_type": "t5"})
     assert house.room("tasks").task_for(recipe.task, possible, rows).title == "Backwards"
     assert ("Backwards", "toy") in form_of(house).controls["task.name"].choices
+
+
+def test_adding_a_model_family(house, tmp_path):
+    """ERNIE is of BERT's kind, and transformers knows it: here nothing does, until it has its row."""
+    folder = bare_ernie(tmp_path / "ernie")
+    config = json.loads((folder / "config.json").read_text())
+    with pytest.raises(UserError) as caught:
+        describe_folder(folder)
+    assert caught.value.code == "model.no_trainable_kind"
+    house.edit(
+        "qlora_app/base_models/families.py",
+        '    "bert": Encoder(',
+        '    "ernie": Encoder(title="ERNIE", in_every_task=True),\n    "bert": Encoder(',
+    )
+    recipe = recipe_of(house, "starter", "base_model.source=folder", f"base_model.id={folder}", "method.name=lora")
+    facts = house.room("base_models").facts_of(recipe.base_model)
+    assert facts.tasks == ("classification",) and facts.context == config["max_position_embeddings"]
+    shapes = house.room("base_models.shapes").shapes_of(config)
+    filling = shapes.vocabulary  # the offsets of the words that a head fills in, which the bare model lacks
+    assert shapes.parameters == pytest.approx(facts.parameters + filling, rel=0.006)
+    assert house.room("memory").verdict(recipe, shapes, house.room("hardware").here())[0]
+    lora = recipe.method
+    base = house.room("base_models").load_model(recipe.base_model, "AutoModelForSequenceClassification", ("no", "yes"))
+    model = lora.attach(base, "SEQ_CLS")
+    ids = torch.tensor([[5, 6, 7, 8]])
+    model(input_ids=ids, labels=torch.tensor([1])).loss.backward()
+    learned = {name: weight for name, weight in model.named_parameters() if "lora_B" in name}
+    assert learned and all(weight.grad.any() for weight in learned.values())
+    claims = house.room("methods.claims")
+    assert {method.title() for method, family, _ in claims.claims() if family == "ernie"} >= {"LoRA", "(IA)3", "MEFT"}
+    assert "ERNIE" in " ".join(house.room("tasks.claims").table())
+
+
+def bare_ernie(folder: Path) -> Path:
+    """A tiny model of the family ernie without a head, as encoders are often published."""
+    sizes = {name: size for name, size in ENCODER.items() if name in transformers.ErnieConfig().to_dict()}
+    tokenizer = of_bert()
+    config = transformers.ErnieConfig(vocab_size=len(tokenizer), **sizes)
+    transformers.ErnieModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 EVALUATOR = """

@@ -16,7 +16,8 @@ FLOORS = [  # lowest first
     ["choices", "messages", "settings", "formatting"],
     ["storage"],
     ["starter", "hub", "hardware"],  # the starter's and the Hub's paths are known to those above
-    ["base_models", "training_data", "tasks", "methods"],
+    ["base_models"],
+    ["training_data", "tasks", "methods"],
     ["recipe"],
     ["presets"],
     ["preflight", "memory"],

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from qlora_app import hardware, memory
+from qlora_app.base_models.shapes import shapes_of
 from qlora_app.hardware import Machine
 from qlora_app.memory import (
     need,
-    shapes_of,
     tokens_at_once,
     verdict,
 )

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..errors import UserError
-from ..messages import Conversation
+from ..messages import IGNORED, Conversation
 from .chat import Chat, first_learned
-from .packing import IGNORED
 from .task import Task
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from ..errors import Problem, joined
 from ..jobs.failures import is_out_of_memory, known_failure, reason_of
+from ..messages import IGNORED
 from ..recipe import Recipe
 from ..tasks import Task
-from ..tasks.packing import IGNORED
 
 # What makes a loss no number, when the very first one was one (first_loss.py): the base gives none for these rows, or
 # they teach nothing; what the method began with, for nothing was learned yet; what was learned, which has grown without

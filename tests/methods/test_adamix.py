@@ -253,7 +253,7 @@ def test_an_adapter_of_other_settings_is_refused(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("share_up", [True, False])
 def test_planning_counts_what_learns(kind, share_up):
-    from qlora_app.memory import shapes_of
+    from qlora_app.base_models.shapes import shapes_of
 
     of = method(kind, share_up=share_up)
     shapes = shapes_of(tiny_llama().config.to_dict())

@@ -17,12 +17,13 @@ from peft import PeftModel
 
 from qlora_app import methods
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
+from qlora_app.base_models.shapes import LinearShape
 from qlora_app.choices import iter_settings, value_at
 from qlora_app.memory import is_checkpointed
 from qlora_app.methods import METHODS, changed_layers, parameter_checksums
 from qlora_app.methods.card import HEADINGS, RATE
 from qlora_app.methods.claims import FAMILIES, claims
-from qlora_app.methods.method import PRECISIONS, LinearShape
+from qlora_app.methods.method import PRECISIONS
 from qlora_app.preflight import check_here
 from qlora_app.recipe import Recipe
 from qlora_app.tasks.chat import Chat

@@ -7,6 +7,7 @@ import torch
 from peft import PeftModel
 from peft.tuners.ia3 import IA3Layer
 
+from qlora_app.base_models.shapes import LinearShape
 from qlora_app.methods import Ia3Method, changed_layers, parameter_checksums
 from qlora_app.methods.answer_options import (
     Scores,
@@ -14,7 +15,6 @@ from qlora_app.methods.answer_options import (
     option_scores,
     unlikelihood,
 )
-from qlora_app.methods.method import LinearShape
 from tests.methods.tiny import batch, logits, opened, train
 from tests.refusing import refused
 from tests.tiny_models import FAMILIES, task_type

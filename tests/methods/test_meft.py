@@ -299,7 +299,7 @@ def test_two_stacks_of_blocks_are_refused_before_and_at_the_start():
 
 
 def test_planning_counts_what_learns():
-    from qlora_app.memory import shapes_of
+    from qlora_app.base_models.shapes import shapes_of
 
     shapes = shapes_of(tiny_llama().config.to_dict())
     assert sum(p.numel() for p in method().attach(tiny_llama()).parameters() if p.requires_grad) == method().trainable(

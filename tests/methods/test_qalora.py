@@ -203,7 +203,7 @@ def test_t5_whose_layers_ask_for_the_type_of_a_weight(tmp_path):
 
 
 def test_half_as_much_learns_as_with_lora_and_planning_knows_it(tmp_path):
-    from qlora_app.memory import shapes_of
+    from qlora_app.base_models.shapes import shapes_of
 
     model = METHOD.attach(tiny_llama())
     METHOD.save(model, tmp_path)

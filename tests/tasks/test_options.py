@@ -16,7 +16,7 @@ from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
 from qlora_app.tasks import TASKS
 from qlora_app.tasks.options import (
-    ASIDE,
+    OPTIONS,
     ExamplesWithOptions,
     answer_options,
     collator_with_options,
@@ -129,7 +129,7 @@ def test_each_option_costs_what_it_costs_alone(family, task, folders):
     examples, plain = ExamplesWithOptions(TALKS, tokenizer, 64, task), task.collator(tokenizer, False)
     assert examples.read_each == 4
     batch = collator_with_options(plain, plain)([examples[0], examples[1]])
-    assert batch[ASIDE]["question"].tolist() == [0, 0, 0, 1, 1] and batch[ASIDE]["right"].tolist() == [
+    assert batch[OPTIONS]["question"].tolist() == [0, 0, 0, 1, 1] and batch[OPTIONS]["right"].tolist() == [
         True,
         False,
         False,
@@ -138,7 +138,7 @@ def test_each_option_costs_what_it_costs_alone(family, task, folders):
     ]
     assert batch["labels"].shape[0] == 2
     with torch.no_grad():
-        means = option_scores(model, batch[ASIDE]).means()
+        means = option_scores(model, batch[OPTIONS]).means()
         alone = [
             -task.measure(model, [plain([{"input_ids": e.input_ids, "labels": e.labels}])])["loss"]
             for talk in TALKS
