@@ -21,7 +21,7 @@ from ..launch import local
 from ..overrides import PROGRAM, recipe_from, settings_help
 from ..preflight import check, examples_of, ready, refuse
 from ..presets import Presets
-from ..runs import Run, RunStore, Status
+from ..runs import Run, RunStatus, RunStore
 from ..runs.proof_words import proof_words
 from ..settings import PREFIX, Settings
 from .asking import (
@@ -288,7 +288,7 @@ def watch_until_end(given: argparse.Namespace, run: Run) -> int:
     return _report(given, run, status)
 
 
-def _report(given: argparse.Namespace, run: Run, status: Status) -> int:
+def _report(given: argparse.Namespace, run: Run, status: RunStatus) -> int:
     """Say how the run stands, and the proof if there is one. Exit code 0 unless it ended without an adapter."""
     if given.json:
         print(
@@ -333,7 +333,7 @@ def runs_command(given: argparse.Namespace, settings: Settings) -> int:
     return DONE
 
 
-def _as_row(run: Run, status: Status) -> dict[str, Any]:
+def _as_row(run: Run, status: RunStatus) -> dict[str, Any]:
     return {
         "run": run.id,
         "folder": str(run.folder),
@@ -366,7 +366,7 @@ def stop_command(given: argparse.Namespace, settings: Settings) -> int:
             "run.not_stoppable", "{id} is {state}: there is nothing to stop.", id=run.id, state=status.state
         )
     else:
-        run.ask("stop-now" if given.now else "stop")
+        run.request("stop-now" if given.now else "stop")
         how = (
             "ends at once."
             if given.now

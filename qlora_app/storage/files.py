@@ -10,9 +10,10 @@ from typing import Any
 def read_json(path: Path) -> dict[str, Any] | None:
     """None for a file that is not there, or that a power cut left empty."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        known: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
+    return known
 
 
 def write_json(path: Path, value: Any, lasting: bool = True) -> None:
@@ -68,16 +69,3 @@ def read_lines(path: Path, after: int) -> tuple[list[dict[str, Any]], int]:
         with contextlib.suppress(ValueError):  # empty, or torn by a full disk
             rows.append(json.loads(line))
     return rows, after + len(whole)
-
-
-def process_start(pid: int) -> float | None:
-    """When process `pid` was started, None if there is none (or only its remains): tells it from a later one of the
-    same number.
-    """
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.Error:
-        return None
