@@ -147,7 +147,7 @@ class ToyMethod(MethodChoices):
 """
 
 
-def test_adding_a_method(house, tmp_path):
+def test_adding_a_method(house):
     house.add("qlora_app/methods/toy.py", METHOD)
     house.edit(
         "qlora_app/methods/__init__.py",
@@ -168,8 +168,8 @@ def test_adding_a_method(house, tmp_path):
     model = recipe.method.attach(base_models.load_model(recipe.base_model))
     learned = {name for name, weight in model.named_parameters() if weight.requires_grad}
     assert learned and all("norm" in name for name in learned)
-    run = house.room("runs").RunStore(tmp_path / "runs").create(recipe)
-    assert house.room("train.worker").main(run.folder) == 0, run.status().sentence
+    run = house.room("runs").RunStore(house.room("settings").Settings.from_environment().runs).create(recipe)
+    assert house.room("worker").main(run.folder) == 0, run.status().sentence
     assert json.loads((run.adapter / "proof.json").read_text())["update"]["zero_layers"] == 0
 
 
