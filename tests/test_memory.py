@@ -263,6 +263,7 @@ def kept_by(tmp_path_factory):
     ],
     ids=["lora", "lora with dropout", "ia3", "qalora"],
 )
+@pytest.mark.slow
 @pytest.mark.parametrize("family", KEPT_BY)
 def test_what_a_step_keeps_is_what_was_estimated(family, method, least, kept_by):
     """In a model of another size than the table was measured on; a block more is planned for than it has."""

@@ -433,8 +433,9 @@ OPEN_AND_COMPARE = """
 import re, sys, torch
 from pathlib import Path
 folder = sys.argv[1]
+card = Path(folder, "README.md").read_text()
+code = re.search(r"```python\\n(.*?)```", card, re.S)[1]
 names = {}
-code = re.search(r"```python\\n(.*?)```", Path(folder, "README.md").read_text(), re.S)[1]
 exec(code.replace("path/to/this/folder", folder), names)
 ids = torch.tensor([names["tokenizer"]("Where does Mira live?")["input_ids"]])
 with torch.no_grad():
