@@ -36,7 +36,7 @@ from qlora_app.training_data.choice import FORMATS as CHOOSABLE
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.columns import AskColumns
 from qlora_app.training_data.formats.known import KINDS
-from qlora_app.training_data.read import rows
+from qlora_app.training_data.read import json_stream
 from tests.fixtures.samples import accounted, check
 
 SHARED = Path(__file__).parents[2] / "shared" / "samples"
@@ -552,7 +552,7 @@ def test_archives_that_cannot_be_read_are_refused_in_one_sentence(refused, conte
 def test_a_long_array_is_read_in_pieces_to_the_same_rows_and_lines(load, refused, monkeypatch):
     content = json.dumps(ALPACA, indent=1)
     whole = load(content)
-    monkeypatch.setattr(rows, "_CHUNK", 7)
+    monkeypatch.setattr(json_stream, "_CHUNK", 7)
     assert load(content).train == whole.train
     assert "in row 2, line 8" in refused(content.replace('"What is 1', "What is 1"))
     assert "ends in the middle of row 12 (line 57)" in refused(content[:-40])
@@ -1229,8 +1229,8 @@ LISTED = json.dumps(ALPACA)
 
 @pytest.fixture
 def little_memory(monkeypatch):
-    monkeypatch.setattr(rows, "_MOST_AT_ONCE", 400)
-    monkeypatch.setattr(rows, "_CHUNK", 50)
+    monkeypatch.setattr(json_stream, "MOST_AT_ONCE", 400)
+    monkeypatch.setattr(json_stream, "_CHUNK", 50)
 
 
 @pytest.mark.parametrize(
