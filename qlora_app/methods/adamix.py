@@ -172,7 +172,7 @@ class AdaMixMethod(MethodChoices):
         if self.kind == "lora":
             super().resume(model, folder)
         else:
-            model.take(tensors_of(folder))
+            model.load_state(tensors_of(folder))
 
     def finish(self, model: Any, folder: Path) -> dict[str, Any]:
         """All experts become their mean: one adapter, saved as such.
@@ -200,7 +200,7 @@ class AdaMixMethod(MethodChoices):
         tensors = averaged_tensors(tensors_of(folder))
         if self.kind == "houlsby":
             adapted = self._with_bottlenecks(model)
-            adapted.take(tensors)
+            adapted.load_state(tensors)
             return adapted.requires_grad_(False)
         from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
 

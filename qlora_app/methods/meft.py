@@ -239,7 +239,7 @@ class MeftMethod(MethodChoices):
         precision, divisor = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["computed_with"]
         model.stack.arithmetic = ARITHMETICS[precision](divisor)
         model.figures |= {"precision": precision, "divisor": divisor}
-        model.take(tensors_of(folder))
+        model.load_state(tensors_of(folder))
 
     def finish(self, model: Any, folder: Path) -> dict[str, Any]:
         return model.figures

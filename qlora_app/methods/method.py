@@ -287,6 +287,6 @@ def _layer_of(name: str, model: "torch.nn.Module") -> str:
     parts = name.split(".")
     for i in range(len(parts)):
         part = model.get_submodule(".".join(parts[:i]))
-        if isinstance(part, BaseTunerLayer) or hasattr(part, "is_on"):  # an adapter of PEFT's, or one of our own
+        if isinstance(part, BaseTunerLayer) or hasattr(part, "enabled"):  # an adapter of PEFT's, or one of our own
             return ".".join(parts[:i])
     return ".".join(parts[:-1])

@@ -95,7 +95,7 @@ class Turn(nn.Module):
 
     def __init__(self, block: nn.Module, second: Bottleneck | None, stack: "Stack") -> None:
         super().__init__()
-        self.block, self.second, self.stack, self.is_on = block, second, stack, True
+        self.block, self.second, self.stack, self.enabled = block, second, stack, True
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -106,7 +106,7 @@ class Turn(nn.Module):
             return getattr(self.block, name)  # some models ask their blocks, for their kind of attention for example
 
     def forward(self, hidden: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if not self.is_on:
+        if not self.enabled:
             return self.block(hidden, *args, **kwargs)
         return self.stack.note(self, hidden, (args, kwargs))
 
