@@ -19,7 +19,7 @@ FLOORS = [  # lowest first
     ["base_models", "training_data", "tasks", "methods"],
     ["recipe"],
     ["presets"],
-    ["preflight", "memory"],
+    ["preflight", "memory", "data_report"],
     ["overrides"],
     ["hardware_fit", "doctor", "runs"],
     ["inference", "effort"],

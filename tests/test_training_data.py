@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from qlora_app import starter
 from qlora_app.base_models import ModelChoice
 from qlora_app.base_models.loading import load_tokenizer
-from qlora_app.cli.data import tokenizer
+from qlora_app.data_report import starter_tokenizer
 from qlora_app.errors import UserError
 from qlora_app.settings import Settings
 from qlora_app.tasks.chat import encode
@@ -994,7 +994,7 @@ def starter_model():
 def test_every_real_file_trains_one_step_on_the_starter(starter_model):
     import torch
 
-    tokens = tokenizer()
+    tokens = starter_tokenizer()
     optimizer = torch.optim.SGD(starter_model.parameters(), lr=1e-3)
     trained = 0
     for case in json.loads((SHARED / "real" / "expected.json").read_text())["files"]:
@@ -1101,7 +1101,7 @@ def test_a_plain_text_is_learned_whole_with_its_end(text):
 
 
 def test_everything_is_learned_where_everything_is_asked_for():
-    ids, labels, *_ = encode(tokenizer(), [{**turn, "train": True} for turn in pair("q", "a")], 100)
+    ids, labels, *_ = encode(starter_tokenizer(), [{**turn, "train": True} for turn in pair("q", "a")], 100)
     assert ids == labels
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import __version__, doctor
+from ..data_report import examine
 from ..errors import UserError
 from ..evaluate import EVALUATORS
 from ..formatting import duration
@@ -37,7 +38,6 @@ from .completion import (
 from .data import (
     LONGEST,
     download,
-    examine,
     find_data,
     show,
 )
@@ -425,14 +425,14 @@ def data_command(given: argparse.Namespace, settings: Settings) -> int:
     """Look at data: its format and why, what can be learned from it, three examples. Exit code 2 when it is refused."""
     choice = recipe_from("starter", given.changes, settings).dataset
     place = find_data(given.file, choice, settings, given.screen)
-    found = examine(place, choice, given.max_length, settings)
+    report = examine(place, choice, given.max_length, settings)
     if given.json:
-        print(json.dumps(found, ensure_ascii=False))
-    elif found["action"] == "refuse":
-        raise UserError("dataset.refused", "{why}", why="\n".join(found["messages"]))
+        print(json.dumps(report.to_json(), ensure_ascii=False))
+    elif report.action == "refuse":
+        raise UserError("dataset.refused", "{why}", why="\n".join(report.messages))
     else:
-        show(found, choice, given.max_length, _out())
-    return MISTAKE if found["action"] == "refuse" else DONE
+        show(report, choice, given.max_length, _out())
+    return MISTAKE if report.action == "refuse" else DONE
 
 
 def presets_command(given: argparse.Namespace, settings: Settings) -> int:

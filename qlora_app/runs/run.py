@@ -31,6 +31,7 @@ from ..tasks import Task, task_from
 from ..tasks.template import TRAINED_WITH
 from .checkpoints import newest_complete
 from .curve import Curve
+from .rows import MetricRow, SampleRow
 
 ACTIVE = ("starting", "running", "stopping")
 ENDED = ("done", "stopped", "failed", "interrupted")
@@ -200,7 +201,7 @@ class Run:
         launch = self.folder / "launch.json"
         return launch.stat().st_mtime if launch.exists() else None
 
-    def metrics(self, after: int = 0) -> tuple[list[dict[str, Any]], int]:
+    def metrics(self, after: int = 0) -> tuple[list[MetricRow], int]:
         """(rows logged since byte `after`, offset for the next call). A half-written last line waits for the next
         call.
         """
@@ -215,8 +216,8 @@ class Run:
             curve.add(row)
         return curve
 
-    def samples(self) -> list[dict[str, Any]]:
-        """[{step, question, answer, expected}], oldest first; step 0 is the base before training."""
+    def samples(self) -> list[SampleRow]:
+        """Oldest first."""
         return read_lines(self.folder / "samples.jsonl", 0)[0]
 
     def log_tail(self, size: int = 8000) -> str:
@@ -333,11 +334,11 @@ class Run:
         """The rows of which nothing, or not every answer, is learned: [{part, row, reason}]."""
         write_json(self.folder / "not_learned.json", rows)
 
-    def append_metric(self, row: dict[str, Any]) -> int:
+    def append_metric(self, row: MetricRow) -> int:
         """Returns the file's size after the line: where the next line begins."""
         return append_line(self.folder / "metrics.jsonl", row)
 
-    def append_sample(self, row: dict[str, Any]) -> None:
+    def append_sample(self, row: SampleRow) -> None:
         append_line(self.folder / "samples.jsonl", row)
 
     def write_curve(self, curve: Curve) -> None:

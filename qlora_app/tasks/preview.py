@@ -8,7 +8,7 @@ import math
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -134,7 +134,11 @@ def tokens_of(
 
 
 def measured(
-    tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation], most: int, pause: float, task: Task = CHAT
+    tokenizer: "PreTrainedTokenizerBase",
+    conversations: Sequence[Conversation],
+    most: int,
+    pause: float,
+    task: Task = CHAT,
 ) -> Iterator[Lengths]:
     """The lengths of all examples, or of `most` of them from all over; yields what there is every `pause` seconds and
     at the end.

@@ -43,6 +43,8 @@ class Window:
         found = pattern.match(self.text, self.at)
         while (not found or found.end() == len(self.text)) and self._read_on():
             found = pattern.match(self.text, self.at)
+        if not found:
+            raise ValueError(f"{pattern.pattern!r} does not fit at character {self.at} of what is in memory")
         self.at = found.end()
         return found
 
