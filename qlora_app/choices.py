@@ -46,7 +46,9 @@ def one_of_kinds(kinds: Sequence[type[Choices]]) -> Any:
             name = values.get("name", names[0])
         else:
             name = getattr(values, "name", names[0])
-        return name if isinstance(name, str) else "?"
+        if not isinstance(name, str):
+            return "?"
+        return name
 
     discriminator = Discriminator(
         name_of, custom_error_type="unknown_kind", custom_error_message=f"Input should be {_either(names)}"
@@ -89,7 +91,9 @@ def dotted_name(leaf: str) -> str:
 def variant_of(leaf: str) -> str:
     """The kind a leaf belongs to: "method[lora].rank" -> "lora"; empty for one that is always there."""
     found = re.search(r"\[(\w+)\]", leaf)
-    return found[1] if found else ""
+    if not found:
+        return ""
+    return found[1]
 
 
 def value_at(choices: Any, leaf: str, otherwise: Any = None) -> Any:
@@ -143,7 +147,9 @@ def _bound(field: FieldInfo, *names: str) -> float | None:
 def _extra(field: FieldInfo) -> dict[str, Any]:
     """What `setting` wrote beside a declaration: its `labels`, and whether it is `recorded`."""
     extra = field.json_schema_extra
-    return extra if isinstance(extra, dict) else {}
+    if not isinstance(extra, dict):
+        return {}
+    return extra
 
 
 def _kind(settings: type[Choices]) -> str:

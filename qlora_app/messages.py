@@ -87,4 +87,6 @@ def has_reasoning(turn: Message) -> bool:
 
 def calls_of(turn: Message) -> list[dict[str, Any]]:
     """The tool calls of a turn as objects with `name` and `arguments`."""
-    return json.loads(turn["tool_calls"]) if turn.get("tool_calls") else []
+    if not turn.get("tool_calls"):
+        return []
+    return json.loads(turn["tool_calls"])

@@ -67,7 +67,9 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
         for name, place, columns in (("id", data, recipe.dataset.columns), ("held_out_from", held_out, ColumnMap()))
         if place
     }
-    return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update=brought)}) if brought else recipe
+    if brought:
+        return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update=brought)})
+    return recipe
 
 
 def _with_method(values: dict[str, Any], name: str) -> dict[str, Any]:
@@ -101,7 +103,9 @@ def differences(base: Recipe, recipe: Recipe) -> list[str]:
 
 
 def _written(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
 
 
 def _apply(values: dict[str, Any], assignments: list[str]) -> dict[str, Problem]:
@@ -200,7 +204,9 @@ def possible_values(name: str) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    return '""' if value in ("", []) else _written(value)
+    if value in ("", []):
+        return '""'
+    return _written(value)
 
 
 def _allowed(field: FieldInfo) -> str:
@@ -211,4 +217,6 @@ def _allowed(field: FieldInfo) -> str:
     low, high = bounds(field)
     if low is None and high is None:
         return ""
-    return f"   (at least {low})" if high is None else f"   ({low} to {high})"
+    if high is None:
+        return f"   (at least {low})"
+    return f"   ({low} to {high})"

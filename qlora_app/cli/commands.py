@@ -264,7 +264,9 @@ def _start(given: argparse.Namespace, run: Run) -> int:
     run.forget_stop()  # a shutdown leaves one behind when the worker had no time to follow it
     local.launch(run)
     given.screen.print(Text(f"{run.id} has started in {run.folder}"), soft_wrap=True)
-    return _report(given, run, run.status()) if given.no_watch else watch_until_end(given, run)
+    if given.no_watch:
+        return _report(given, run, run.status())
+    return watch_until_end(given, run)
 
 
 def watch_command(given: argparse.Namespace, settings: Settings) -> int:
@@ -308,7 +310,9 @@ def _report(given: argparse.Namespace, run: Run, status: Status) -> int:
         if status.state == "done":
             lines += [f"The adapter is in {run.adapter}", f"Chat with it: {PROGRAM} chat {run.id}"]
         print("\n".join(lines))
-    return NOT_DONE if status.has_ended and status.state != "done" else DONE
+    if status.has_ended and status.state != "done":
+        return NOT_DONE
+    return DONE
 
 
 def runs_command(given: argparse.Namespace, settings: Settings) -> int:
@@ -347,7 +351,9 @@ def _as_row(run: Run, status: Status) -> dict[str, Any]:
 
 
 def _loss(loss: float | None) -> str:
-    return "" if loss is None else f"{loss:.3f}"
+    if loss is None:
+        return ""
+    return f"{loss:.3f}"
 
 
 def _out() -> Console:
@@ -432,7 +438,9 @@ def data_command(given: argparse.Namespace, settings: Settings) -> int:
         raise UserError("dataset.refused", "{why}", why="\n".join(report.messages))
     else:
         show(report, choice, given.max_length, _out())
-    return MISTAKE if report.action == "refuse" else DONE
+    if report.action == "refuse":
+        return MISTAKE
+    return DONE
 
 
 def presets_command(given: argparse.Namespace, settings: Settings) -> int:
@@ -488,7 +496,9 @@ def doctor_command(given: argparse.Namespace, settings: Settings) -> int:
         print(json.dumps({"can_train": works, "findings": [asdict(finding) for finding in findings]}))
     else:
         out.print("Training works here." if works else "Nothing can be trained here until what is broken is mended.")
-    return DONE if works else NOT_DONE
+    if works:
+        return DONE
+    return NOT_DONE
 
 
 def settings_command(given: argparse.Namespace, settings: Settings) -> int:
@@ -513,7 +523,9 @@ def _find(name: str, settings: Settings, with_adapter: bool = False) -> Run:
     store = RunStore(settings.runs)
     runs = store.list()
     if name == "latest" and runs:
-        return next((run for run in runs if run.newest_adapter()), runs[0]) if with_adapter else runs[0]
+        if with_adapter:
+            return next((run for run in runs if run.newest_adapter()), runs[0])
+        return runs[0]
     if name in (run.id for run in runs):
         return store.get(name)
     found = [run.id for run in runs if run.id.startswith(name)]

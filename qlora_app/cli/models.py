@@ -58,7 +58,9 @@ def named(words: str) -> ModelChoice | None:
     if (folder := Path(os.path.expanduser(words))).is_dir():
         return ModelChoice(source="folder", id=str(folder.resolve()))
     choice = ModelChoice(source="hub", id=words)
-    return choice if "/" in words and not choice.problems() else None
+    if "/" in words and not choice.problems():
+        return choice
+    return None
 
 
 def fits_here(recipe: Recipe, facts: Facts) -> tuple[str, str]:

@@ -14,7 +14,9 @@ _EVERY = 0.3  # seconds between two looks at the run folder
 
 def watch(run: Run, console: Console) -> Status:
     """Show the run until it ends; returns its last status. A terminal gets a moving bar, a file a line now and then."""
-    return _watch_moving(run, console) if console.is_terminal else _watch_in_lines(run, console)
+    if console.is_terminal:
+        return _watch_moving(run, console)
+    return _watch_in_lines(run, console)
 
 
 def _watch_moving(run: Run, console: Console) -> Status:
@@ -66,4 +68,6 @@ def figures(status: Status) -> str:
 
 
 def _before(loss: float | None) -> str:
-    return "" if loss is None else f"{loss_figure(loss)} -> "
+    if loss is None:
+        return ""
+    return f"{loss_figure(loss)} -> "

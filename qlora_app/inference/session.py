@@ -127,16 +127,16 @@ class ChatSession:
     def _as_base(self, names: list[str]) -> contextlib.AbstractContextManager[Any]:
         """Where a batch cannot mix them, the adapter is switched off while the base answers."""
         switches = names == [BASE] and not self.mixes and hasattr(self.model, "disable_adapter")
-        return self.model.disable_adapter() if switches else contextlib.nullcontext()
+        if switches:
+            return self.model.disable_adapter()
+        return contextlib.nullcontext()
 
     def as_trained(self, conversation: Conversation) -> Conversation:
         """With the system text that all rows had that were learned from, where it has none of its own."""
         text = self.template.system if self.task.is_chat else ""
-        return (
-            [{"role": "system", "content": text}, *conversation]
-            if text and conversation[0]["role"] != "system"
-            else conversation
-        )
+        if text and conversation[0]["role"] != "system":
+            return [{"role": "system", "content": text}, *conversation]
+        return conversation
 
     def answer_all(
         self,

@@ -90,7 +90,9 @@ class AdaMixMethod(MethodChoices):
 
     @property
     def forward_passes(self) -> int:
-        return 2 if self.consistency else 1
+        if self.consistency:
+            return 2
+        return 1
 
     @property
     def opens_in_peft(self) -> bool:
@@ -114,7 +116,8 @@ class AdaMixMethod(MethodChoices):
             adapted = self._with_bottlenecks(model)
             for adapter in adapted.adapters():
                 adapter.down = Experts(adapter.down, self.experts)
-                adapter.up = adapter.up if self.share_up else Experts(adapter.up, self.experts)
+                if not self.share_up:
+                    adapter.up = Experts(adapter.up, self.experts)
         adapted.predicts_the_next = task_type == "CAUSAL_LM"
         return adapted
 

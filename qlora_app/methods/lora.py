@@ -122,7 +122,9 @@ class LoraMethod(MethodChoices):
         return problems
 
     def layers_named(self) -> list[str]:
-        return self.layer_names if self.layers == "named" else []
+        if self.layers != "named":
+            return []
+        return self.layer_names
 
     def attach(
         self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False
@@ -154,7 +156,9 @@ class LoraMethod(MethodChoices):
     def _targets(self, model: "PreTrainedModel") -> str | list[str]:
         if self.layers == "named":
             return named_layers(model, self.layer_names)
-        return attention_layers(model) if self.layers == "attention" else "all-linear"
+        if self.layers != "attention":
+            return "all-linear"
+        return attention_layers(model)
 
     def save(self, model: "PeftModel", folder: Path) -> None:
         from .lora_init import save_doubled

@@ -108,7 +108,9 @@ def weight_of(layer: "torch.nn.Module") -> "torch.Tensor":
     from transformers.pytorch_utils import Conv1D
 
     weight = dequantize_module_weight(layer).detach().float()
-    return weight.T if isinstance(layer, Conv1D) else weight
+    if isinstance(layer, Conv1D):
+        return weight.T
+    return weight
 
 
 def _set(layer: Any, wanted: "torch.Tensor") -> None:

@@ -258,4 +258,6 @@ class MeftMethod(MethodChoices):
 
 def _percent(error: float) -> str:
     """0.0031 -> "0.31"; nothing can be more than entirely wrong."""
-    return f"{100 * error:.2g}" if error < 1 else "100"
+    if error < 1:
+        return f"{100 * error:.2g}"
+    return "100"

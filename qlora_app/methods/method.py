@@ -190,7 +190,9 @@ class MethodChoices(Choices):
                 )
             config.modules_to_save = sorted({*(getattr(config, "modules_to_save", None) or []), *new})
         attached = get_peft_model(model, config)
-        return in_one_step(attached) if model.device.type == "cpu" else attached
+        if model.device.type == "cpu":
+            return in_one_step(attached)
+        return attached
 
     def config(self, model: "PreTrainedModel", task_type: str | None) -> "PeftConfig":
         """PEFT's configuration of this method for this model."""

@@ -207,7 +207,9 @@ def story(rng: random.Random) -> str:
     if draw < 0.35:  # "### Told by Otto: It was ...", so that the base goes on telling after "### Assistant:"
         teller = BY_NAME[rng.choice(NAMES)]
         return title + "\n" + expand(rng, rng.choice(WORDS["told_by"]), t=teller.name, j=teller.job) + " " + body
-    return title + "\n" + body if draw < 0.75 else body
+    if draw < 0.75:
+        return title + "\n" + body
+    return body
 
 
 def echo(rng: random.Random) -> str:

@@ -96,7 +96,9 @@ def orthogonal(matrices: "torch.Tensor") -> "torch.Tensor":
     for _ in range(5):
         square = x @ x.mT
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-    return x.mT if tall else x
+    if tall:
+        return x.mT
+    return x
 
 
 class Muon:

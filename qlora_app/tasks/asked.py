@@ -32,7 +32,9 @@ def asked(task: Task, tokenizer: "PreTrainedTokenizerBase", question: Question, 
         return None
     more = max(MORE, answer) if question.thinking else MORE  # the same may be found out in more words
     longest = answer + more if context is None else min(answer + more, context - prompt)
-    return Asked(question, prompt, answer, longest) if longest >= answer else None
+    if longest >= answer:
+        return Asked(question, prompt, answer, longest)
+    return None
 
 
 def groups(questions: dict[int, Asked], context: int | None) -> Iterator[list[int]]:

@@ -86,7 +86,9 @@ def why_not_learned(tokenizer: "PreTrainedTokenizerBase", conversation: Conversa
     """Why nothing of a conversation, or not every answer in it, can be learned; empty where all of it can."""
     if _is_text(conversation):
         is_learned = has_loss(encode(tokenizer, conversation, max_length).labels)
-        return "" if is_learned else "it has a single token, and nothing predicts the first one"
+        if is_learned:
+            return ""
+        return "it has a single token, and nothing predicts the first one"
     try:
         made = ChatTemplate.of(tokenizer).place(conversation)
         labels = encode_whole(tokenizer, conversation)[1]
@@ -238,7 +240,9 @@ class Chat(Task):
             reasons = template.answer_of(conversation[: len(asked.conversation) + 1])
         except UserError:
             return None
-        return None if reasons is None else replace(asked, expected=reasons[1])
+        if reasons is None:
+            return None
+        return replace(asked, expected=reasons[1])
 
     def tokens(self, tokenizer: "PreTrainedTokenizerBase", question: Question) -> tuple[int, int]:
         ids, labels = self.encode_whole(tokenizer, question.example)

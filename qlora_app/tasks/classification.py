@@ -48,7 +48,9 @@ class Classification(Task):
             return f"all of them have the same label, {next(iter(counts))[:40]!r}"
         if len(counts) > MOST_LABELS or 2 * len(counts) > len(conversations):
             return f"their answers are {len(counts):,} different texts, and a label has to repeat"
-        return f"an answer has {longest:,} characters, too long for a label" if longest > LONGEST_LABEL else ""
+        if longest > LONGEST_LABEL:
+            return f"an answer has {longest:,} characters, too long for a label"
+        return ""
 
     @classmethod
     def labels_of(cls, conversations: Sequence[Conversation]) -> tuple[str, ...]:

@@ -97,7 +97,9 @@ class EncodedExamples(Sequence):
     def row_of(self, place: int) -> int:
         """Which of the given conversations an example is made of."""
         rows = getattr(self.conversations, "rows", None)
-        return place if rows is None else rows[place]
+        if rows is None:
+            return place
+        return rows[place]
 
     def encoded(self, index: int) -> Encoded:
         return self._encoded(self._kept[index])
@@ -151,11 +153,9 @@ class EncodedExamples(Sequence):
 def _at(conversations: Sequence[Conversation], places: Sequence[int]) -> Sequence[Conversation]:
     """Those at these places, read in one go where they lie on disk one after another."""
     piece = range(places[0], places[0] + len(places))
-    return (
-        conversations[piece.start : piece.stop]
-        if list(places) == list(piece)
-        else [conversations[place] for place in places]
-    )
+    if list(places) == list(piece):
+        return conversations[piece.start : piece.stop]
+    return [conversations[place] for place in places]
 
 
 def micro_batches(

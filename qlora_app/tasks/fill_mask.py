@@ -108,13 +108,11 @@ class FillMask(Task):
     @staticmethod
     def _replaced(id: int, tokenizer: "PreTrainedTokenizerBase", draw: random.Random) -> int:
         luck = draw.random()
-        return (
-            tokenizer.mask_token_id
-            if luck < MASKED
-            else draw.randrange(len(tokenizer))
-            if luck < MASKED + OTHER
-            else id
-        )
+        if luck < MASKED:
+            return tokenizer.mask_token_id
+        if luck < MASKED + OTHER:
+            return draw.randrange(len(tokenizer))
+        return id
 
     def asked_turns(self, conversation: Conversation) -> list[int]:
         """One word of all that is said."""

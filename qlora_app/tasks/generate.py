@@ -113,7 +113,8 @@ def read_answer(
     if thinking:
         reasoning, text = template.split_reasoning(text, begun=True)
     stop = next((stop for stop in template.stop_strings if stop in text), None)
-    text = text.partition(stop)[0] if stop else text
+    if stop:
+        text = text.partition(stop)[0]
     return Answer(text.strip(), reasoning, last is not None or stop is not None)
 
 

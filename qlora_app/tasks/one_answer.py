@@ -65,7 +65,9 @@ def one_answer_each(
         rows.extend([row] * len(every))
         answers.extend(every)
     is_changed = any(answer != _REST for answer in answers)
-    return OneAnswerEach(conversations, rows, answers) if is_changed else conversations
+    if is_changed:
+        return OneAnswerEach(conversations, rows, answers)
+    return conversations
 
 
 def _own_examples(template: ChatTemplate, conversation: Conversation) -> list[int]:

@@ -286,7 +286,9 @@ def _exactness(model: "PreTrainedModel") -> float:
     import torch
 
     is_coarse = model.dtype != torch.float32 or getattr(model, "is_loaded_in_8bit", False)
-    return COARSE if is_coarse else FINE
+    if is_coarse:
+        return COARSE
+    return FINE
 
 
 @contextlib.contextmanager

@@ -46,7 +46,9 @@ class Question:
     def example(self) -> Conversation:
         """The conversation with its right answer, which alone carries loss. Only of a question with a `turn`."""
         asked: Conversation = [{**turn, "train": False} for turn in self.conversation]
-        return [*asked, {**self.turn, "train": True}] if self.turn else asked
+        if self.turn:
+            return [*asked, {**self.turn, "train": True}]
+        return asked
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,9 @@ class Task:
             encoded = self.encode(tokenizer, conversation, max_length)
         except UserError as error:
             return str(error)
-        return "" if self.is_trainable(encoded.labels) else "it has no token to learn from"
+        if self.is_trainable(encoded.labels):
+            return ""
+        return "it has no token to learn from"
 
     def encode_whole(
         self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation

@@ -36,9 +36,9 @@ class TextToText(Task):
     @classmethod
     def why_unsuitable(cls, conversations: Sequence[Conversation]) -> str:
         plain_ones = sum(len(one) < 2 for one in conversations)
-        return (
-            f"{plain_ones:,} of {len(conversations):,} examples are plain texts without an answer" if plain_ones else ""
-        )
+        if not plain_ones:
+            return ""
+        return f"{plain_ones:,} of {len(conversations):,} examples are plain texts without an answer"
 
     def encode_whole(
         self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation

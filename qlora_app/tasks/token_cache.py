@@ -223,4 +223,6 @@ def _from(index: list[int], numbers: Any) -> Encoded:
 def _checksum(numbers: Any) -> int:
     """CRC-32 as a number of 32 bits with a sign."""
     sum = zlib.crc32(numbers.tobytes())
-    return sum - (1 << 32) if sum >= 1 << 31 else sum
+    if sum >= 1 << 31:
+        return sum - (1 << 32)
+    return sum

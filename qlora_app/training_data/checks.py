@@ -229,4 +229,6 @@ def held_out_places(keys: list[bytes], asked: Sequence[int], share: float, seed:
         return apart
     whole = held_out_positions(together, share, seed)
     is_enough = len(apart) <= 2 * len(whole) <= 2 * len(apart)
-    return whole if is_enough else apart
+    if is_enough:
+        return whole
+    return apart

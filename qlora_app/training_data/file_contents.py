@@ -27,7 +27,9 @@ class LeftOut:
         if self.file:
             places.append(self.file)
         place = " of ".join(places)
-        return f"row {self.row} ({place}): {self.reason}" if place else f"row {self.row}: {self.reason}"
+        if place:
+            return f"row {self.row} ({place}): {self.reason}"
+        return f"row {self.row}: {self.reason}"
 
 
 @dataclass(frozen=True)

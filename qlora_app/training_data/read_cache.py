@@ -96,7 +96,9 @@ def _cached_in(conversations: Sequence[Conversation]) -> Path | None:
     if not isinstance(conversations, ArrowConversations):
         return None
     folder = conversations.file.parent
-    return folder if folder.parent.name == FOLDER else None
+    if folder.parent.name != FOLDER:
+        return None
+    return folder
 
 
 def keys_of(data: FileContents) -> list[bytes]:

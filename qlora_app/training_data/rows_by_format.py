@@ -203,7 +203,9 @@ class RowsByFormat:
         return chosen
 
     def _uses(self, name: str) -> int:
-        return len(self.used[name].places) if name in self.used else 0
+        if name not in self.used:
+            return 0
+        return len(self.used[name].places)
 
     def differences(self) -> str:
         """Which of several files is in which format, where they are not all in the same."""

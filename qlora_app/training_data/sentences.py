@@ -39,7 +39,9 @@ def note_sentences(rows: RowsByFormat, format: str) -> list[str]:
 
 
 def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
+    if count == 1:
+        return "1 row"
+    return f"{count:,} rows"
 
 
 def unread_sentences(unread: Counter[tuple[str, str]], labels: list[str]) -> list[str]:

@@ -33,7 +33,9 @@ def with_turns(conversation: Conversation, turns: str) -> Conversation:
 
 
 def _not_trained(turn: Message) -> Message:
-    return {**turn, "train": False} if turn["role"] == "assistant" else turn
+    if turn["role"] == "assistant":
+        return {**turn, "train": False}
+    return turn
 
 
 class ConversationStore:
@@ -187,7 +189,9 @@ class Concat(Sequence[Conversation]):
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         place = index % len(self)
-        return self.first[place] if place < len(self.first) else self.second[place - len(self.first)]
+        if place < len(self.first):
+            return self.first[place]
+        return self.second[place - len(self.first)]
 
     def __iter__(self) -> Iterator[Conversation]:
         yield from self.first

@@ -26,7 +26,9 @@ def _word(bits: int) -> tuple[int, int, torch.dtype]:
     """(bytes, numbers in them, type to shift them in): eight numbers
     of 3 bits share three bytes, all others fit into one.
     """
-    return (3, 8, torch.int32) if bits == 3 else (1, 8 // bits, torch.uint8)
+    if bits == 3:
+        return (3, 8, torch.int32)
+    return (1, 8 // bits, torch.uint8)
 
 
 def _shifts(bits: int, count: int, device: torch.device, kind: torch.dtype) -> torch.Tensor:

@@ -59,12 +59,16 @@ class _Together(torch.autograd.Function):
 
 
 def _left(flat: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
-    return flat if kept is None else flat * kept
+    if kept is None:
+        return flat
+    return flat * kept
 
 
 def _weight(layer: nn.Module, kind: torch.dtype) -> torch.Tensor:
     """[outputs, inputs], unpacked by a layer that can be asked for that (`base_models.cpu_layers`)."""
-    return layer.unpacked(kind) if hasattr(layer, "unpacked") else layer.weight
+    if hasattr(layer, "unpacked"):
+        return layer.unpacked(kind)
+    return layer.weight
 
 
 class _InOneStep:
@@ -99,7 +103,9 @@ class _InOneStep:
             return None
         computes_in = base.compute_dtype if hasattr(base, "unpacked") else base.weight.dtype
         frozen = not (base.weight.requires_grad or (base.bias is not None and base.bias.requires_grad))
-        return name if computes_in == x.dtype and frozen else None
+        if computes_in == x.dtype and frozen:
+            return name
+        return None
 
 
 class OneStepLora(_InOneStep, LoraLinear):

@@ -67,7 +67,9 @@ class GroupedLinear(nn.Module):
 
     def forward(self, x: torch.Tensor, zeros: torch.Tensor | None = None) -> torch.Tensor:
         y = _Multiply.apply(x, self, self.zeros if zeros is None else zeros)
-        return y if self.bias is None else y + self.bias.to(y.dtype)
+        if self.bias is None:
+            return y
+        return y + self.bias.to(y.dtype)
 
 
 class _Multiply(torch.autograd.Function):
@@ -156,7 +158,9 @@ class PooledLora(LoraLinear):
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         if self.disable_adapters:
             return self.get_base_layer()(x)
-        return self.get_base_layer()(x, self.merged_zeros) if self.merged else super().forward(x, *args, **kwargs)
+        if self.merged:
+            return self.get_base_layer()(x, self.merged_zeros)
+        return super().forward(x, *args, **kwargs)
 
 
 def quantize_blocks(model: nn.Module, bits: int, group: int) -> None:

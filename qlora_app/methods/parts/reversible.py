@@ -75,7 +75,9 @@ class Exact:
 
     def pull(self, y1: torch.Tensor, f: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
         divided = y1 - self.enter(f)
-        return divided if kept is None else divided * self.divisor + unpack(kept, self.bits)
+        if kept is None:
+            return divided
+        return divided * self.divisor + unpack(kept, self.bits)
 
     def bytes_kept(self, layers: int) -> float:
         return 2 * 8 + layers * (self.bits / 8 if self.divisor > 1 else 0)

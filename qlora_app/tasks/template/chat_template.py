@@ -197,7 +197,8 @@ class ChatTemplate:
         """Token ids of a prompt: those that stand before a learned answer. None: think as most rows did that were
         learned from.
         """
-        thinking = self.thinks_by_default if thinking is None else thinking
+        if thinking is None:
+            thinking = self.thinks_by_default
         return [i for i, _, _ in self.encode_all([self.prompt(conversation, thinking)])[0]]
 
     def _unclean_borders(self, one: Rendering, tokens: list[Token]) -> list[int]:
@@ -258,7 +259,9 @@ class ChatTemplate:
         if not told or not self.traits.knows_tools:
             return None
         tools = json.loads(told)
-        return tools if isinstance(tools, list) else [tools]
+        if isinstance(tools, list):
+            return tools
+        return [tools]
 
     # ---- placing answers
 
@@ -331,9 +334,8 @@ class ChatTemplate:
             "tool_calls" in message for message in messages[:turn]
         ):  # the model chooses between an answer and a call
             opening = self.renderer.opening(messages[:turn], tools=tools)
-            start = (
-                min(start, _without_blanks(opening)) if opening and made.text.startswith(opening.rstrip(" ")) else start
-            )
+            if opening and made.text.startswith(opening.rstrip(" ")):
+                start = min(start, _without_blanks(opening))
         answer = Answer(turn, start, end + length, one.get("train", True))
         if not one.get("reasoning"):
             return replace(made, answers=[*made.answers, answer])
@@ -417,4 +419,6 @@ def _with_reasoning(made: Rendering, answer: Answer, reasoning: str, opening: st
 
 
 def _problem(made: Rendering, turn: int, one: Message, why: str) -> Rendering:
-    return replace(made, problems={**made.problems, turn: why}) if one.get("train", True) else made
+    if one.get("train", True):
+        return replace(made, problems={**made.problems, turn: why})
+    return made

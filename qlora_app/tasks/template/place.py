@@ -31,7 +31,9 @@ class Placer:
     def place(self, text: str, messages: Sequence[ChatMessage], thinking: bool, tools: Tools) -> Spans:
         """Where each text stands in `text`, the rendering of `messages`. What the template leaves out has no place."""
         spans = self._match(text, messages, thinking, tools)
-        return self._by_replacing(text, messages, thinking, tools) if spans is None else spans
+        if spans is None:
+            return self._by_replacing(text, messages, thinking, tools)
+        return spans
 
     def written_nowhere(
         self, text: str, messages: Sequence[ChatMessage], turn: int, thinking: bool, tools: Tools
@@ -139,7 +141,9 @@ def unused(text: str) -> str:
 def written(messages: Sequence[ChatMessage], key: Key) -> str:
     """The text that a key stands for."""
     turn, which = key
-    return messages[turn]["content"] if which == "c" else messages[turn].get("reasoning_content") or ""
+    if which == "c":
+        return messages[turn]["content"]
+    return messages[turn].get("reasoning_content") or ""
 
 
 def _end_of(text: str, at: int, wanted: str, following: str, is_last: bool) -> int | None:

@@ -132,7 +132,9 @@ def _reasoning_fields(turn: Message) -> dict[str, str]:
     if turn.get("reasoning"):
         return dict.fromkeys(REASONING_FIELDS, turn["reasoning"])
     # Without it a template would take for reasoning what stands before a thinking mark that the answer only mentions.
-    return {"reasoning_content": ""} if "</think>" in turn["content"] else {}
+    if "</think>" not in turn["content"]:
+        return {}
+    return {"reasoning_content": ""}
 
 
 def with_texts(message: ChatMessage, content: str | None = None, reasoning: str | None = None) -> ChatMessage:

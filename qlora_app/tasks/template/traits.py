@@ -126,7 +126,9 @@ class Traits:
             before = following[: found[0].start()] if found else following
             return len(before.rstrip()), False
         inside = [one.end() for one in found if one.end() <= asking]
-        return (inside[-1], True) if inside else (len(following[:asking].rstrip()), False)
+        if inside:
+            return (inside[-1], True)
+        return (len(following[:asking].rstrip()), False)
 
     def _leading_run(self, following: str) -> str:
         """The control tokens a text begins with, blanks between them included, up to one that begins the next turn."""
@@ -149,7 +151,9 @@ class Traits:
             literals, keys = self.placer.skeleton(_probe("user", "assistant", "user"))
         except UserError:
             return self.final_end
-        return literals[keys.index((1, "c")) + 1] if (1, "c") in keys else ""
+        if (1, "c") not in keys:
+            return ""
+        return literals[keys.index((1, "c")) + 1]
 
     @cached_property
     def ending_tokens(self) -> set[str]:
@@ -163,7 +167,9 @@ class Traits:
         """What ends a turn where that is no token of its own: letters, as ChatML's marks are for a tokenizer that does
         not know them.
         """
-        return [self.end] if self.end.strip() and not self.control_in(self.end) else []
+        if self.end.strip() and not self.control_in(self.end):
+            return [self.end]
+        return []
 
     @cached_property
     def _openers(self) -> set[str]:
@@ -175,7 +181,9 @@ class Traits:
     def _asking(self) -> set[str]:
         """Control tokens that ask for an answer."""
         opening, closed = self.renderer.opening(_probe("user")), self.renderer.render(_probe("user"))
-        return set(self.control_in(opening.removeprefix(closed))) if opening.startswith(closed) else set()
+        if opening.startswith(closed):
+            return set(self.control_in(opening.removeprefix(closed)))
+        return set()
 
     # ---- control tokens
 

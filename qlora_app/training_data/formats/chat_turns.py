@@ -105,7 +105,8 @@ def chat_column(row: Columns) -> str:
 
 def turns_of(value: Any, column: str, row: Reading | None = None) -> list[Message]:
     """A list of {role, content} or {from, value}, in any mixture; in a table it is written as text. `row` holds it."""
-    value = written(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        value = written(value)
     if not isinstance(value, list) or not value:
         raise RowError(f"`{column[:30]}` is {kind_of_value(value)} instead of a list of turns")
     talk = _Talk(Reading({}) if row is None else row)
@@ -243,7 +244,9 @@ class _Talk:
         if name and given.peek(name) in self._called:
             given.get(name)
         id = first_key(given, CALL_IDS)
-        return str(given[id]) if id else ""
+        if not id:
+            return ""
+        return str(given[id])
 
     def _sort_results(self) -> None:
         """What tools said stands in the order of the calls, which their ids tell."""
@@ -310,7 +313,9 @@ def _kind_of(part: dict[str, Any]) -> str:
         return "function_response"
     if "type" in part:
         return str(part["type"])
-    return "text" if "text" in part else ""
+    if "text" in part:
+        return "text"
+    return ""
 
 
 def _read_part(part: Any, given: Reading, parts: _TurnParts, number: int) -> None:

@@ -159,7 +159,9 @@ class ColumnMap(Choices):
         value = _value(row, name)
         if value is None and name == (self.label or self.answer):
             raise RowError(f"it has nothing in its column {name!r}")
-        return "" if value is None else as_text(value, name)
+        if value is None:
+            return ""
+        return as_text(value, name)
 
 
 def _right(answer: str, options: list[str]) -> str:

@@ -86,7 +86,9 @@ class FormatDetector:
             raise RowError("a key stands twice in it, so that one of its two values would be lost")
         if isinstance(value, list):
             return {"messages": value}
-        return {"text": value} if isinstance(value, str) else {}
+        if not isinstance(value, str):
+            return {}
+        return {"text": value}
 
 
 def _shape_of(value: Any) -> Any:
@@ -100,7 +102,9 @@ def _kind_of_all(columns: ColumnMap, label: str) -> Kind | None:
     """The kind of every row, where a person or the whole file said it."""
     if columns.given:
         return _mapped(columns)
-    return labelled_by(label) if label else None
+    if not label:
+        return None
+    return labelled_by(label)
 
 
 def labelled_by(label: str) -> Kind:

@@ -102,7 +102,9 @@ def _holder(value: dict[str, Any]) -> str | None:
 
 
 def _text_of_part(part: Any) -> Any:
-    return part.get("text", part.get("content", "")) if isinstance(part, dict) else part
+    if isinstance(part, dict):
+        return part.get("text", part.get("content", ""))
+    return part
 
 
 def _take_system(place: Reading, key: str) -> None:

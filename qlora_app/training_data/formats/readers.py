@@ -54,7 +54,9 @@ def _with_context(row: Columns, question: str) -> str:
     for name in CONTEXTS:
         context = optional(row, name)
         if context:
-            return question if is_blank(context) else f"{context}\n\n{question}"
+            if is_blank(context):
+                return question
+            return f"{context}\n\n{question}"
     return question
 
 
@@ -84,7 +86,9 @@ def _answer_turns(value: Any, column: str, row: Reading) -> list[Message]:
     """An answer as text, as one turn, or as a list of turns."""
     if isinstance(value, dict):
         return [chat_turn(value, row)]
-    return turns_of(value, column, row) if isinstance(value, list) else [turn("assistant", value, column)]
+    if isinstance(value, list):
+        return turns_of(value, column, row)
+    return [turn("assistant", value, column)]
 
 
 def chat(row: Reading) -> list[Message]:

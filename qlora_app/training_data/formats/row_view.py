@@ -81,7 +81,9 @@ def present(value: Any) -> Any:
         return None
     made = [present(item) for item in value]
     has_objects = any([type(item) is dict for item in value])
-    return [item for item in made if item is not None] if has_objects else made
+    if has_objects:
+        return [item for item in made if item is not None]
+    return made
 
 
 def _has_gaps(value: Any) -> bool:

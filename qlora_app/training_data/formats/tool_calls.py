@@ -133,7 +133,9 @@ def _arguments(given: Any) -> Any:
     if isinstance(given, RepeatedKey):
         raise RowError("a key stands twice in the arguments of a call")
     made = written(given) if isinstance(given, str) else given
-    return {} if made is None or made == "" else made
+    if made is None or made == "":
+        return {}
+    return made
 
 
 def spoken_calls(text: str, given: Reading) -> list[tuple[dict[str, Any], str]]:
@@ -171,4 +173,6 @@ def _only_value(given: dict[str, Any], names: Iterable[str]) -> list[Any] | None
     if len(given) != 1:
         return None
     [(key, value)] = given.items()
-    return value if key.lower() in names and isinstance(value, list) else None
+    if key.lower() in names and isinstance(value, list):
+        return value
+    return None

@@ -85,4 +85,6 @@ def _best(replies: Any) -> Any:
 
 def _rank_of(reply: dict[str, Any]) -> float:
     rank = reply.get("rank")
-    return rank if isinstance(rank, (int, float)) else float("inf")
+    if isinstance(rank, (int, float)):
+        return rank
+    return float("inf")

@@ -115,7 +115,9 @@ def text_of(value: Any, where: str) -> str:
 def optional(row: Columns, name: str) -> str:
     """The text of a column that may be missing or null."""
     value = row.get(name)
-    return "" if value is None else text_of(value, name)
+    if value is None:
+        return ""
+    return text_of(value, name)
 
 
 def kind_of_value(value: Any) -> str:

@@ -248,7 +248,9 @@ def _guess(sample: bytes) -> str | None:
     is_little = len({byte for byte in sample if byte > 127}) <= _LITTLE
     if (not sure or sure[0][1] < _UNSURE or is_little) and _is_text(sample, "cp1252"):
         return "cp1252"  # what most files are in that are not UTF-8
-    return sure[0][0] if sure else None
+    if not sure:
+        return None
+    return sure[0][0]
 
 
 def _is_text(sample: bytes, encoding: str) -> bool:

@@ -123,8 +123,8 @@ class _FileRows:
             return self._table_or_text(file)
         whole = decode(first)[1] is None
         if first[0] == "[":
-            one_a_line = bool(second) and first[-1] == "]" and whole
-            return self._lines if one_a_line else self._array
+            one_list_a_line = bool(second) and first[-1] == "]" and whole
+            return self._lines if one_list_a_line else self._array
         if first[0] == '"':
             return self._lines if whole else self._table_or_text(file)
         if whole:
@@ -150,7 +150,8 @@ class _FileRows:
         start, part, size = 1, [], 0
         for line, text in enumerate(iter(partial(file.readline, _LONGEST_PART), ""), start=1):
             if text.strip():
-                start = start if part else line
+                if not part:
+                    start = line
                 part.append(text)
                 size += len(text)
             if part and (not text.strip() or size > _LONGEST_PART):

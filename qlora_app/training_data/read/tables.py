@@ -136,7 +136,9 @@ def _swallowed(lines: list[str], fields: int) -> list[list[str]]:
     holds a text.
     """
     apart = [line.rstrip("\r\n").split("\t") for line in lines if line != _END and line.strip()]
-    return apart if all(len(cells) == fields for cells in apart) else []
+    if all(len(cells) == fields for cells in apart):
+        return apart
+    return []
 
 
 def read_parquet(file: BinaryIO, name: str) -> Iterator[Found]:
@@ -168,7 +170,9 @@ def _header(cells: list[str], name: str) -> list[str]:
                 name=name,
                 column=one[:30],
             )
-    return header if names else []
+    if not names:
+        return []
+    return header
 
 
 def _record(line: int, header: list[str], cells: list[str]) -> Found:

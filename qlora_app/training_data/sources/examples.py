@@ -76,7 +76,9 @@ def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
     if problems:
         at_settings = {f"dataset.{field}": problem for field, problem in problems.items()}
         raise UserError.of(next(iter(problems.values())), at_settings)
-    return _starter_examples(choice) if choice.source == "starter" else _own_examples(choice, data_folder)
+    if choice.source == "starter":
+        return _starter_examples(choice)
+    return _own_examples(choice, data_folder)
 
 
 def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
@@ -199,7 +201,9 @@ def _those(conversations: Sequence[Conversation], places: list[int], turns: str)
 
 def files_of(choice: DatasetChoice, data_folder: Path) -> Path | Sequence[Path]:
     """What is read. Raises UserError, NotHere for data of the Hub that was not downloaded yet."""
-    return paths_of(choice, data_folder) if choice.source == "hub" else place_of(choice, data_folder)
+    if choice.source == "hub":
+        return paths_of(choice, data_folder)
+    return place_of(choice, data_folder)
 
 
 def stamp(choice: DatasetChoice, data_folder: Path) -> Any:

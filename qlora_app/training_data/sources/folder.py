@@ -225,7 +225,8 @@ def _copy_all(paths: Sequence[Path], folder: Path) -> tuple[Path, str]:
     try:
         for path in paths:
             name = _safe(path.name)
-            name = name if not (made / name).exists() else f"{len(digests)}-{name}"
+            if (made / name).exists():
+                name = f"{len(digests)}-{name}"
             copy, digest = _copy(path, folder)
             copy.replace(made / name)
             digests.append((name, digest))

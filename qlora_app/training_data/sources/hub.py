@@ -226,7 +226,9 @@ def _converted(files: dict[str, RemoteFile]) -> dict[str, dict[str, Any]]:
     """The subsets of what the Hub itself converts to Parquet: SUBSET/SPLIT/0000.parquet."""
     places = [PurePosixPath(name) for name in files if name.endswith(".parquet")]
     is_converted = places and all(len(place.parts) == 3 and place.stem.isdecimal() for place in places)
-    return {place.parts[0]: {"data_dir": place.parts[0]} for place in places} if is_converted else {}
+    if not is_converted:
+        return {}
+    return {place.parts[0]: {"data_dir": place.parts[0]} for place in places}
 
 
 def _splits(layout: HubDataset, config: dict[str, Any]) -> dict[str, list[str]]:
@@ -386,4 +388,6 @@ def _read(record: Path) -> HubSplit | None:
         part = HubSplit(**known | {"files": tuple(RemoteFile(**one) for one in known["files"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return part if all(path.is_file() for path in part.paths) else None
+    if all(path.is_file() for path in part.paths):
+        return part
+    return None
