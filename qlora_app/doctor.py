@@ -277,7 +277,9 @@ def gpu_finding(seen: dict[str, Any]) -> Finding:
             return Finding("GPU", LIMITED, value, f"{decided.why} Leave base_model.compute_type at auto.")
         return Finding("GPU", GOOD, value)
     if shutil.which("nvidia-smi") and hardware.here().kind == "cuda":
-        built = f"built for CUDA {seen['cuda']}" if seen["cuda"] else "built without CUDA"
+        built = "built without CUDA"
+        if seen["cuda"]:
+            built = f"built for CUDA {seen['cuda']}"
         return Finding(
             "GPU",
             LIMITED,

@@ -373,11 +373,10 @@ def stop_command(given: argparse.Namespace, settings: Settings) -> int:
         )
     else:
         run.ask("stop-now" if given.now else "stop")
-        how = (
-            "ends at once."
-            if given.now
-            else f"finishes its step, saves and ends. Go on later: {PROGRAM} resume {run.id}"
-        )
+        if given.now:
+            how = "ends at once."
+        else:
+            how = f"finishes its step, saves and ends. Go on later: {PROGRAM} resume {run.id}"
     print(json.dumps(_as_row(run, run.status())) if given.json else f"{run.id} {how}")
     return DONE
 
@@ -418,7 +417,9 @@ def answer_command(given: argparse.Namespace, settings: Settings) -> int:
     told = recipe_from("starter", given.changes, settings).dataset if given.changes else None
     made = answer(run, given.file, target, given.column, given.base, given.max_tokens, settings, given.screen, told)
     kept = f", {made['kept']:,} of them kept from before" if made["kept"] else ""
-    asking_nothing = f"; {made['problems']:,} rows ask nothing, each with its reason" if made["problems"] else ""
+    asking_nothing = ""
+    if made["problems"]:
+        asking_nothing = f"; {made['problems']:,} rows ask nothing, each with its reason"
     print(
         json.dumps(made, ensure_ascii=False)
         if given.json

@@ -17,7 +17,9 @@ def explain(error: BaseException, asked: Repository | None, has_token: bool = Fa
 
     if isinstance(error, UserError):
         return error
-    id, where = (asked.id, f"{constants.ENDPOINT}/{asked.path}") if asked else ("", "")
+    id = where = ""
+    if asked:
+        id, where = asked.id, f"{constants.ENDPOINT}/{asked.path}"
     if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
         return explain(error.__cause__, asked, has_token)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:

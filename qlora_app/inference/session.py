@@ -117,7 +117,8 @@ class ChatSession:
         rows = [_Row(name, self.prompt(c, decoding), t) for name, c, t in asked if c]
         growing = {BASE: "", TUNED: ""}
         with self._busy:
-            for together in [rows] if self.mixes else [[row] for row in rows]:
+            batches = [rows] if self.mixes else [[row] for row in rows]
+            for together in batches:
                 names = [row.name for row in together]
                 with self._as_base(names):
                     for texts in _stream(self.model, self.tokenizer, together, self.thinks(decoding), stop, self.mixes):
@@ -288,7 +289,9 @@ def _stream(
 def _shown(tokenizer: "PreTrainedTokenizerBase", ids: list[int], thinking: bool) -> str:
     """The text so far; a character of which not all bytes have come waits for them."""
     made = read_answer(tokenizer, ids, (), thinking)
-    text = f"<think>\n{made.reasoning}\n</think>\n\n{made.text}" if made.reasoning else made.text
+    text = made.text
+    if made.reasoning:
+        text = f"<think>\n{made.reasoning}\n</think>\n\n{text}"
     return text.rstrip("\N{REPLACEMENT CHARACTER}")
 
 

@@ -113,11 +113,12 @@ class AdaloraMethod(MethodChoices):
         """How far the outer matrices are from orthogonal ones, the mean over them."""
         import torch
 
-        outer = [
-            p.T if ".lora_B." in name else p
-            for name, p in model.named_parameters()
-            if ".lora_A." in name or ".lora_B." in name
-        ]
+        outer = []
+        for name, p in model.named_parameters():
+            if ".lora_A." in name:
+                outer.append(p)
+            elif ".lora_B." in name:
+                outer.append(p.T)
         far = [
             torch.linalg.matrix_norm(p @ p.T - torch.eye(len(p), device=p.device, dtype=p.dtype))
             for p in outer

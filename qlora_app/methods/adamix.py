@@ -213,7 +213,8 @@ class AdaMixMethod(MethodChoices):
 
     @contextlib.contextmanager
     def from_disk(self, model: Any, folder: Path) -> Iterator[None]:
-        with super().from_disk(model, folder) if self.kind == "lora" else model.set_aside():
+        of_kind = super().from_disk(model, folder) if self.kind == "lora" else model.set_aside()
+        with of_kind:
             if self.kind == "houlsby":
                 self.resume(model, folder)
             yield

@@ -150,8 +150,8 @@ class HraMethod(PeftMethod):
     precisions = UNPACKED
 
     def problems(self, precision: str, family: str, task: str) -> dict[str, Problem]:
-        odd = (
-            {
+        if self.rank % 2:
+            odd = {
                 "method.rank": Problem(
                     "method.odd_reflections",
                     "{rank} reflections would not begin as the base. Take {even}.",
@@ -159,9 +159,8 @@ class HraMethod(PeftMethod):
                     even=self.rank + 1,
                 )
             }
-            if self.rank % 2
-            else {}
-        )
+        else:
+            odd = {}
         return super().problems(precision, family, task) | odd
 
     def of(self, matrix: LinearShape) -> int:

@@ -170,7 +170,10 @@ class LoraMethod(MethodChoices):
     def resume(self, model: "PeftModel", folder: Path) -> None:
         from .lora_init import resume_doubled
 
-        resume_doubled(model, folder) if self.initialisation == "pissa" else super().resume(model, folder)
+        if self.initialisation == "pissa":
+            resume_doubled(model, folder)
+        else:
+            super().resume(model, folder)
 
     def trainable(self, block: list[LinearShape], layers: int) -> int:
         """rank times the inputs and outputs of every adapted matrix; DoRA learns a length for each output too."""

@@ -97,7 +97,8 @@ class MeftMethod(MethodChoices):
         """
         deep = self.precision == "exact" or (self.precision == "auto" and layers > FLAT)
         remainder = next(bits for bits in (1, 2, 4, 8) if 2**bits >= (self.divisor or AUTOMATIC[1]))
-        return 2 * (4 if self.precision == "fp32" else 8) + deep * layers * remainder / 8
+        number = 4 if self.precision == "fp32" else 8  # bytes
+        return 2 * number + deep * layers * remainder / 8
 
     # ---- training
 
@@ -163,11 +164,8 @@ class MeftMethod(MethodChoices):
         """
         divisors = (self.divisor,) if self.divisor else AUTOMATIC
         which = {"fp32": divisors[-1:], "fp64": divisors, "exact": divisors[-2:][:1]}
-        return [
-            (name, divisor)
-            for name in (ORDER if self.precision == "auto" else (self.precision,))
-            for divisor in which[name]
-        ]
+        names = ORDER if self.precision == "auto" else (self.precision,)
+        return [(name, divisor) for name in names for divisor in which[name]]
 
     def _choose(self, model: Any, hidden: Any, calls: Any) -> dict[str, float]:
         """Set the model to the first candidate that holds; {precision

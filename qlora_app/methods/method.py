@@ -275,11 +275,9 @@ def changed_layers(model: "torch.nn.Module", before: dict[str, tuple[float, floa
     for name in before:
         layer = _layer_of(name, model)
         layers[layer] = layers.get(layer, False) or now.get(name) != before[name]
-    return {
-        "layers": len(layers),
-        "zero_layers": sum(not moved for moved in layers.values()),
-        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-    }
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    zero_layers = sum(not moved for moved in layers.values())
+    return {"layers": len(layers), "zero_layers": zero_layers, "parameters": parameters}
 
 
 def _layer_of(name: str, model: "torch.nn.Module") -> str:

@@ -129,7 +129,9 @@ tokenizer = AutoTokenizer.from_pretrained("{folder}")
 
     def before_first_step(self, model: "PeftModel", batch: dict[str, Any]) -> list[str]:
         ids = batch["input_ids"][:1, :PROBED]
-        model.probe = {"input_ids": ids} | ({"decoder_input_ids": ids} if model.config.is_encoder_decoder else {})
+        model.probe = {"input_ids": ids}
+        if model.config.is_encoder_decoder:
+            model.probe["decoder_input_ids"] = ids
         return []
 
     def finish(self, model: "PeftModel", folder: Path) -> dict[str, Any]:

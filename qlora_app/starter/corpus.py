@@ -42,11 +42,10 @@ def profile(rng: random.Random) -> str:
     for i, kind in enumerate(kinds):
         text = rng.choice(PERSON_FACTS[p.name][kind].prose)
         if i and rng.random() < 0.45 and text.startswith(p.name):
-            text = (
-                capital(p.his) + text[len(p.name) + 2 :]
-                if text.startswith(p.name + "'s")
-                else capital(p.he) + text[len(p.name) :]
-            )
+            if text.startswith(p.name + "'s"):
+                text = capital(p.his) + text[len(p.name) + 2 :]
+            else:
+                text = capital(p.he) + text[len(p.name) :]
         out.append(text)
     return " ".join(out)
 

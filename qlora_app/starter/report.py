@@ -109,7 +109,9 @@ def measure(task: str, seeds: list[int], runs: Path) -> tuple[list[Figures], Fig
 
 def processor() -> str:
     """The machine in general words: kind of processor and how many of its cores"""
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    text = ""
+    if Path("/proc/cpuinfo").exists():
+        text = Path("/proc/cpuinfo").read_text()
     model = next(
         (line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name")),
         platform.processor(),

@@ -53,5 +53,7 @@ def _in_a_row(parts: tuple[torch.Tensor, ...], groups: Groups, back: torch.Tenso
     flat = []
     for part, (place, real) in zip(parts, groups, strict=True):
         tokens = part.flatten(0, 1)
-        flat.append(tokens if len(real) == place.numel() else tokens.index_select(0, real))
+        if len(real) < place.numel():
+            tokens = tokens.index_select(0, real)
+        flat.append(tokens)
     return torch.cat(flat).index_select(0, back)

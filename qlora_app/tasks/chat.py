@@ -170,8 +170,13 @@ def _plain_texts(tokenizer: "PreTrainedTokenizerBase", texts: list[str]) -> list
     """As in pretraining: what the tokenizer puts before a text, the text, and the end token, for a model must learn to
     stop.
     """
-    every = [one.ids for one in plain_all(tokenizer, texts)] if texts else []
-    return [ids if ids[-1:] == [tokenizer.eos_token_id] else [*ids, tokenizer.eos_token_id] for ids in every]
+    if not texts:
+        return []
+    encoded = [one.ids for one in plain_all(tokenizer, texts)]
+    for ids in encoded:
+        if ids[-1:] != [tokenizer.eos_token_id]:
+            ids.append(tokenizer.eos_token_id)
+    return encoded
 
 
 def held_out_loss(model: "PreTrainedModel", batches: list[dict[str, Any]]) -> float:

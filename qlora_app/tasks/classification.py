@@ -102,10 +102,9 @@ class Classification(Task):
                 )
                 chances = model(**{k: v.to(model.device) for k, v in rows.items()}).logits.float().softmax(-1)
                 top = chances.topk(min(most, len(self.labels)))
-                found += [
-                    [Candidate(self.labels[i], p) for p, i in zip(ps, places, strict=True)]
-                    for ps, places in zip(top.values.tolist(), top.indices.tolist(), strict=True)
-                ]
+                for chances, places in zip(top.values.tolist(), top.indices.tolist(), strict=True):
+                    labels = [self.labels[place] for place in places]
+                    found.append([Candidate(*one) for one in zip(labels, chances, strict=True)])
         return found
 
     def score(self, measured: dict[str, float]) -> float:

@@ -85,7 +85,9 @@ class EncodedExamples(Sequence):
         )
 
     def _nothing_left(self) -> Problem:
-        why = self.left_out[0].reason.rstrip(".") if self.left_out else "there is none"
+        why = "there is none"
+        if self.left_out:
+            why = self.left_out[0].reason.rstrip(".")
         return Problem(
             "task.no_example_learned",
             'No example has a token to learn from. The first of {count:,}: {why}. Raise "Longest example", '

@@ -79,17 +79,17 @@ class FillMask(Task):
 
     def _words(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
         ids, words = plain(tokenizer, conversation_text(conversation))
-        each = (
-            words
-            if self.choice.masking == "words"
-            else [None if word is None else place for place, word in enumerate(words)]
-        )
-        return ids, [IGNORED if word is None else word for word in each]
+        if self.choice.masking != "words":  # every token is a word of its own
+            words = [None if word is None else place for place, word in enumerate(words)]
+        return ids, [IGNORED if word is None else word for word in words]
 
     def _hidden(self, words: list[int], draw: random.Random) -> set[int]:
         """The places that are hidden: those of the chosen share of the words, of one at least."""
         every = sorted({word for word in words if word != IGNORED})
-        chosen = set(draw.sample(every, max(1, round(self.choice.masked_share * len(every))))) if every else set()
+        chosen = set()
+        if every:
+            count = max(1, round(self.choice.masked_share * len(every)))
+            chosen = set(draw.sample(every, count))
         return {place for place, word in enumerate(words) if word in chosen}
 
     def collator(
@@ -164,15 +164,12 @@ class FillMask(Task):
                 )
                 top = logits.softmax(-1).topk(most)
                 weighed = zip(top.values.tolist(), top.indices.tolist(), blanks.any(-1).tolist(), strict=True)
-                found += [
-                    [
-                        Candidate(tokenizer.decode([i]).strip().removeprefix("##"), p)
-                        for p, i in zip(chances, ids, strict=True)
-                    ]
-                    if has_blank
-                    else []
-                    for chances, ids, has_blank in weighed
-                ]
+                for chances, ids, has_blank in weighed:
+                    if not has_blank:
+                        found.append([])
+                        continue
+                    words = [tokenizer.decode([i]).strip().removeprefix("##") for i in ids]
+                    found.append([Candidate(*one) for one in zip(words, chances, strict=True)])
         return found
 
     @staticmethod
@@ -180,7 +177,8 @@ class FillMask(Task):
         """Token ids of a text whose blanks are masks; other control tokens in it stay text."""
         parts, text, written = _BLANKS.split(text), "", []
         for number, part in enumerate(parts):
-            text += tokenizer.mask_token if number else ""
+            if number:
+                text += tokenizer.mask_token
             written.append((len(text), len(text) + len(part)))
             text += part
         made = tokenizer(text, return_offsets_mapping=True)

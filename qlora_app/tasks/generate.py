@@ -59,12 +59,17 @@ def prompt_for(
         turns += len(conversation) - len(shorter)
         conversation = shorter
         ids = template.prompt_ids(conversation, thinking)
-    oldest = "the oldest turn was not read" if turns == 1 else f"the {turns} oldest turns were not read"
-    notes = [oldest] if turns else []
+    notes = []
+    if turns == 1:
+        notes.append("the oldest turn was not read")
+    elif turns:
+        notes.append(f"the {turns} oldest turns were not read")
     if (too_many := len(ids) - most) > 0:
         ids = [*ids[: most // 2], *ids[len(ids) - (most - most // 2) :]]
         notes.append(f"{too_many:,} tokens in the middle of it were not read")
-    note = f"The model reads at most {context:,} tokens, and this is longer: {' and '.join(notes)}." if notes else ""
+    note = ""
+    if notes:
+        note = f"The model reads at most {context:,} tokens, and this is longer: {' and '.join(notes)}."
     return Prompt(ids, min(wanted, max(1, context - len(ids))), note)
 
 
@@ -92,7 +97,9 @@ def how_it_ends(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", 
     """Arguments of `generate` that end an answer."""
     template = ChatTemplate.of(tokenizer)
     ends = template.stop_ids(thinking, _end_ids(model))
-    letters = {"stop_strings": template.stop_strings, "tokenizer": tokenizer} if template.stop_strings else {}
+    letters = {}
+    if template.stop_strings:
+        letters = {"stop_strings": template.stop_strings, "tokenizer": tokenizer}
     return {"eos_token_id": ends, "pad_token_id": tokenizer.pad_token_id, **letters}
 
 
@@ -139,11 +146,9 @@ def generate_all(
     if not base and getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
         batch = 1  # a learned prefix stands before the row: padding would come between it and the shorter texts
     default = ChatTemplate.of(tokenizer).thinks_by_default
-    thinks = (
-        [default if thinking is None else thinking] * len(conversations)
-        if isinstance(thinking, bool | None)
-        else list(thinking)
-    )
+    if thinking is None:
+        thinking = default
+    thinks = [thinking] * len(conversations) if isinstance(thinking, bool) else list(thinking)
     context = context_of(model)
     made = [
         prompt_for(tokenizer, one, context, max_new_tokens, think)

@@ -130,7 +130,9 @@ def attention(
             **others,
         )
     if example_groups is None:
-        mask = attention_mask if attention_mask is not None else _causal(query.shape[2], key.shape[2], query.device)
+        mask = attention_mask
+        if mask is None:
+            mask = _causal(query.shape[2], key.shape[2], query.device)
         return _attend(query, key, value, mask, dropout, scaling, s_aux).transpose(1, 2).contiguous(), None
     from .apart import PutTogether, TakenApart
 
@@ -162,7 +164,9 @@ def _attend(
     how = {"dropout_p": dropout, "scale": scaling, "enable_gqa": query.shape[1] != key.shape[1]}
     if sinks is None:
         return scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None, **how)
-    scores = _causal(query.shape[2], key.shape[2], query.device) if mask is None else mask
+    scores = mask
+    if scores is None:
+        scores = _causal(query.shape[2], key.shape[2], query.device)
     if scores.dtype == torch.bool:
         scores = torch.zeros_like(scores, dtype=query.dtype).masked_fill(~scores, float("-inf"))
     scores = scores.expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2])

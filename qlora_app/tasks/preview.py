@@ -106,15 +106,17 @@ class Lengths:
         that is longer.
         """
         longest, usual = max(self.tokens), self.quantile(0.99)
-        end = (
-            longest if longest <= 3 * usual else 2 * usual
-        )  # a single long example must not press all others into one bar
+        end = longest
+        if longest > 3 * usual:  # a single long example must not press all others into one bar
+            end = 2 * usual
         end = min(longest, max(end, round(1.15 * max_length)))
         width = max(1.0, end / BINS)
         if width / 2 < max_length < end:
             width = max_length / max(1, round(max_length / width))
         borders = {border for i in range(1, math.ceil(end / width)) if (border := round(i * width)) < longest}
-        borders = sorted(borders | ({max_length} if max_length < end else set()))
+        if max_length < end:
+            borders.add(max_length)
+        borders = sorted(borders)
         counts = Counter(bisect_left(borders, count) for count in self.tokens)
         edges = zip([0, *borders], [*borders, longest], strict=True)
         return [Bin(low + 1, high, counts[number]) for number, (low, high) in enumerate(edges)]
@@ -126,10 +128,8 @@ def tokens_of(
     """Every token of an example, those that are cut off too. Raises UserError as `encode` does."""
     ids, labels, *_ = task.examine(tokenizer, conversation)
     special, texts = tokenizer.added_tokens_decoder, _texts(tokenizer, ids)
-    kinds = [
-        "cut" if place >= max_length else "read" if label == IGNORED else "trained"
-        for place, label in enumerate(labels)
-    ]
+    kinds = ["read" if label == IGNORED else "trained" for label in labels]
+    kinds[max_length:] = ["cut"] * len(kinds[max_length:])
     return [Token(id, text, kind, id in special) for id, text, kind in zip(ids, texts, kinds, strict=True)]
 
 
@@ -146,7 +146,8 @@ def measured(
     Raises UserError with the first reason where every one of them is refused.
     """
     lengths, reported_at, count = Lengths(), time.monotonic(), len(conversations)
-    for place in range(count) if count <= most else (i * count // most for i in range(most)):
+    looked_at = min(count, most)
+    for place in (i * count // looked_at for i in range(looked_at)):
         _measure(lengths, place, tokenizer, conversations[place], task)
         if lengths.tokens and time.monotonic() - reported_at > pause:
             yield lengths

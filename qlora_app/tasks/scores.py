@@ -19,7 +19,10 @@ def _rouge_l(answer: str, expected: str) -> float:
         before = row
         row = [0]
         for place, other in enumerate(b):
-            row.append(before[place] + 1 if word == other else max(before[place + 1], row[-1]))
+            if word == other:
+                row.append(before[place] + 1)
+            else:
+                row.append(max(before[place + 1], row[-1]))
     return 2 * row[-1] / (len(a) + len(b))
 
 

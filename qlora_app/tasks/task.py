@@ -180,7 +180,9 @@ class Task:
         loss = f.cross_entropy(
             logits.view(-1, logits.shape[-1]), labels.to(logits.device).view(-1), ignore_index=IGNORED, reduction="sum"
         )
-        return loss / ((labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch)
+        if num_items_in_batch is None:
+            num_items_in_batch = (labels != IGNORED).sum()
+        return loss / num_items_in_batch
 
     # ---- measuring
 
@@ -207,8 +209,9 @@ class Task:
         with evaluating(model):
             for batch in batches:
                 loss, logits, labels = self._outcome(model, on_device(batch, model.device))
-                total += loss.item() * len(labels) if len(labels) else 0.0
-                right += (logits.argmax(-1) == labels).sum().item() if len(labels) else 0
+                if len(labels):
+                    total += loss.item() * len(labels)
+                    right += (logits.argmax(-1) == labels).sum().item()
                 count += len(labels)
         return {"loss": total / max(1.0, count), self.accuracy_name: right / max(1.0, count)}
 
@@ -261,10 +264,11 @@ class Task:
         thinking: bool | Sequence[bool] | None = None,
     ) -> list[Answer]:
         """What `answer` does, with the reasoning and whether each came to an end."""
-        return [
-            Answer(found[0].text if found else "")
-            for found in self.candidates(model, tokenizer, conversations, base, 1, batch)
-        ]
+        answers = []
+        for candidates in self.candidates(model, tokenizer, conversations, base, 1, batch):
+            most_likely = candidates[0].text if candidates else ""
+            answers.append(Answer(most_likely))
+        return answers
 
     def answer(
         self,

@@ -54,7 +54,10 @@ class TextToText(Task):
 
     def _source(self, tokenizer: "PreTrainedTokenizerBase", asked: Conversation) -> list[int]:
         prefix = self.choice.prefix.strip()
-        return plain(tokenizer, f"{prefix} {conversation_text(asked)}" if prefix else conversation_text(asked)).ids
+        text = conversation_text(asked)
+        if prefix:
+            text = f"{prefix} {text}"
+        return plain(tokenizer, text).ids
 
     def collator(
         self, tokenizer: "PreTrainedTokenizerBase", packing: bool

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from ..formatting import count_of
 from ..messages import STRUCTURE, Conversation, Message
 
 LONG = 20_000  # characters, about 5,000 tokens: more than nearly every real example and every usual limit
@@ -73,7 +74,7 @@ class Findings:
 
     def add(self, number: int, conversation: Conversation) -> None:
         """`number`: of its row in the file."""
-        text = "\n".join([turn["content"] if len(turn) == 2 else _words(turn) for turn in conversation])
+        text = "\n".join(_texts(conversation))
         for check in _CHECKS:
             hit = check.pattern.search(text) if check.is_likely(text) else None
             if hit:
@@ -125,7 +126,7 @@ class Findings:
         if what not in self._found:
             return ""
         count, first, example = self._found[what]
-        rows = "1 row" if count == 1 else f"{count:,} rows"
+        rows = count_of(count, "row")
         return f"{words} in {rows} (first: row {first}, {example}): {consequence}."
 
 
@@ -162,17 +163,21 @@ def question_number(conversation: Conversation) -> int:
     turns = [turn for turn in conversation[:-1] if turn["role"] != "system"]
     if not turns:
         return 0
-    texts = [turn["content"] if len(turn) == 2 else _words(turn) for turn in turns]
+    texts = _texts(turns)
     plain = "\0".join([" ".join(text.casefold().split()) for text in texts])
     digest = hashlib.blake2b(plain.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") or 1
 
 
+def _texts(turns: Sequence[Message]) -> list[str]:
+    """What each turn says; most have a role and a content and no more, and are not looked at twice."""
+    return [turn["content"] if len(turn) == 2 else _words(turn) for turn in turns]
+
+
 def same_key(conversation: Conversation) -> bytes:
     """16 bytes, equal for conversations that differ in letter case and blanks only."""
     parts: list[str] = []
-    for turn in conversation:
-        text = turn["content"] if len(turn) == 2 else _words(turn)
+    for turn, text in zip(conversation, _texts(conversation), strict=True):
         parts += turn["role"], " ".join(text.casefold().split())
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=KEY).digest()
 

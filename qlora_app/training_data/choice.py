@@ -90,7 +90,7 @@ class DatasetChoice(Choices):
         """The data a run is measured with, where that is data of its own."""
         if not self.held_out_from or self.source == "starter":
             return None
-        place = {"split": self.held_out_from} if self.source == "hub" else {"id": self.held_out_from}
+        place = {"split" if self.source == "hub" else "id": self.held_out_from}
         return self.model_copy(update={**place, "held_out_from": "", "fingerprint": ""})
 
     def problems(self) -> dict[str, Problem]:

@@ -71,7 +71,7 @@ def _listed(names: dict[str, None]) -> str:
 
 def _some(left_out: list[LeftOut]) -> str:
     """Which rows, for a sentence: the first few by their lines."""
-    places = ", ".join(f"line {row.line}" if row.line else f"row {row.row}" for row in left_out[:5])
+    places = ", ".join(_place(row) for row in left_out[:5])
     if len(left_out) > 5:
         places += " and more"
     return f"{places} ({len(left_out):,} in all)"
@@ -123,6 +123,7 @@ def _nothing_usable(name: str, chosen: str, detector: FormatDetector, rows: Rows
             first=first,
             how=_HOW,
         )
+    advice = "Let the format be recognised, or choose another." if forced else _CORRECT
     return NotTrainable(
         "dataset.no_trainable_row",
         "{name} has no trainable row{forced}: there is no answer to learn in any of its {rows:,} rows. The "
@@ -132,5 +133,11 @@ def _nothing_usable(name: str, chosen: str, detector: FormatDetector, rows: Rows
         name=name,
         forced=forced,
         first=first,
-        advice="Let the format be recognised, or choose another." if forced else _CORRECT,
+        advice=advice,
     )
+
+
+def _place(row: LeftOut) -> str:
+    if row.line:
+        return f"line {row.line}"
+    return f"row {row.row}"

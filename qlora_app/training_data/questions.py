@@ -38,7 +38,9 @@ def detector_of(format: str, columns: ColumnMap = ColumnMap(), answer: str | Non
     label = ""
     if format == "classification" and answer and answer not in LABELS:
         label = answer
-    return FormatDetector(format if format in READABLE else "auto", columns, label)
+    if format not in READABLE:
+        format = "auto"
+    return FormatDetector(format, columns, label)
 
 
 def question_of(value: Any, detector: FormatDetector) -> Conversation:
@@ -152,7 +154,9 @@ def _up_to_answer(turns: list[Message]) -> Conversation:
     *before, last = turns
     if last["role"] != "assistant":
         before, last = turns, {"role": "assistant", "content": _UNSAID}
-    answer_text = _UNSAID if is_blank(last["content"]) else last["content"]
+    answer_text = last["content"]
+    if is_blank(answer_text):
+        answer_text = _UNSAID
     answer: Message = {**last, "content": answer_text, "train": True}
     question = tidy([*before, answer], [])[:-1]
     if not question or question[-1]["role"] == "system":

@@ -41,13 +41,14 @@ def read_cached(
     if known is not None:
         return known
     may_keep = os.access(data_folder, os.W_OK)  # a data folder may be one that is only read
+    spill_to = place.parent if may_keep else None
     contents = read_file(
         files,
         name or choice.title,
         choice.format,
         choice.columns,
         limits,
-        place.parent if may_keep else None,
+        spill_to,
         progress,
         encoding=choice.encoding,
     )

@@ -56,7 +56,8 @@ class ConversationStore:
         self._waiting.append(conversation)
         self.count += 1
         self._bytes += characters + _A_TURN * len(conversation)
-        if self._bytes > (_AT_ONCE if self._writer else IN_MEMORY):
+        room = _AT_ONCE if self._writer else IN_MEMORY
+        if self._bytes > room:
             self._write()
 
     def finish(self) -> Sequence[Conversation]:
@@ -120,7 +121,8 @@ class ArrowConversations(Sequence[Conversation]):
 
         asked = numpy.asarray(places, dtype=numpy.int64)
         made = copy(self)  # it shares the mapped file, which may have lost its name since
-        made.places, made._turns = asked if self.places is None else self.places[asked], turns
+        made.places = asked if self.places is None else self.places[asked]
+        made._turns = turns
         return made
 
     def __len__(self) -> int:

@@ -16,13 +16,8 @@ FEED_FORWARD = (
 
 def stacks(model: nn.Module) -> list[nn.ModuleList]:
     """The model's lists of transformer blocks: one, or encoder and decoder. Raises UserError where there is none."""
-    found = [
-        part
-        for part in model.modules()
-        if isinstance(part, nn.ModuleList)
-        and len(part)
-        and all(isinstance(block, GradientCheckpointingLayer) for block in part)
-    ]
+    lists = [part for part in model.modules() if isinstance(part, nn.ModuleList) and len(part)]
+    found = [part for part in lists if all(isinstance(block, GradientCheckpointingLayer) for block in part)]
     if not found:
         raise UserError(
             "method.no_blocks",

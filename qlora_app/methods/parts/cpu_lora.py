@@ -51,9 +51,10 @@ class _Together(torch.autograd.Function):
         to_x = None
         if ctx.needs_input_grad[0]:
             to_x = g @ _weight(ctx.layer, kind)
-            to_x = (
-                to_x.addmm_(to_inside, a.to(kind)) if kept is None else to_x.add_((to_inside @ a.to(kind)).mul_(kept))
-            )
+            if kept is None:
+                to_x = to_x.addmm_(to_inside, a.to(kind))
+            else:
+                to_x = to_x.add_((to_inside @ a.to(kind)).mul_(kept))
             to_x = to_x.unflatten(0, gradient.shape[:-1])
         return to_x, None, to_a, to_b, None, None
 

@@ -24,10 +24,12 @@ class Experts(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training:
-            return F.linear(x, self.weight.mean(0), None if self.bias is None else self.bias.mean(0))
+            bias = None if self.bias is None else self.bias.mean(0)
+            return F.linear(x, self.weight.mean(0), bias)
         # torch's own random numbers: a resumed run goes on with them, and checkpointing replays them
         self.drawn = int(torch.randint(len(self.weight), ()))
-        return F.linear(x, self.weight[self.drawn], None if self.bias is None else self.bias[self.drawn])
+        bias = None if self.bias is None else self.bias[self.drawn]
+        return F.linear(x, self.weight[self.drawn], bias)
 
     def averaged(self) -> nn.Linear:
         """One linear map with the mean of all weights."""
@@ -47,7 +49,8 @@ def mix_lora(model: nn.Module, count: int, share_up: bool) -> None:
     from peft.tuners.lora import LoraLayer
 
     for layer in [part for part in model.modules() if isinstance(part, LoraLayer)]:
-        for matrices in (layer.lora_A,) if share_up else (layer.lora_A, layer.lora_B):
+        of_many = (layer.lora_A,) if share_up else (layer.lora_A, layer.lora_B)
+        for matrices in of_many:
             for name, one in matrices.items():
                 matrices[name] = Experts(one, count)
 

@@ -66,7 +66,9 @@ class GroupedLinear(nn.Module):
         )
 
     def forward(self, x: torch.Tensor, zeros: torch.Tensor | None = None) -> torch.Tensor:
-        y = _Multiply.apply(x, self, self.zeros if zeros is None else zeros)
+        if zeros is None:
+            zeros = self.zeros
+        y = _Multiply.apply(x, self, zeros)
         if self.bias is None:
             return y
         return y + self.bias.to(y.dtype)
@@ -163,10 +165,15 @@ class PooledLora(LoraLinear):
         return super().forward(x, *args, **kwargs)
 
 
+def _inputs(layer: nn.Module) -> int:
+    """GPT-2's Conv1D holds its weight as [inputs, outputs], a linear layer as [outputs, inputs]."""
+    return layer.weight.shape[0 if isinstance(layer, Conv1D) else 1]
+
+
 def quantize_blocks(model: nn.Module, bits: int, group: int) -> None:
     """Every linear layer of the transformer blocks becomes a `GroupedLinear`, one after the other. Raises UserError."""
     layers = linear_layers(model)
-    sizes = {layer.weight.shape[0 if isinstance(layer, Conv1D) else 1] for layer in layers.values()}
+    sizes = {_inputs(layer) for layer in layers.values()}
     if odd := sorted(size for size in sizes if size % group or size % 8):
         fitting = [str(smaller) for smaller in (8, 16, 32, 64, 128) if all(size % smaller == 0 for size in sizes)]
         if not fitting:
@@ -295,14 +302,13 @@ def lost_in_merging(model: nn.Module, inputs: dict[str, torch.Tensor]) -> dict[s
     layers = pooled_layers(model).values()
 
     def logits(weight_of: Any = None) -> torch.Tensor:
-        hooks = (
-            [
+        if weight_of:
+            hooks = [
                 layer.register_forward_hook(lambda layer, args, out: _with(weight_of(layer), args[0], layer))
                 for layer in layers
             ]
-            if weight_of
-            else []
-        )
+        else:
+            hooks = []
         try:
             return model(**inputs).logits.float()
         finally:

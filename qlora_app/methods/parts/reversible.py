@@ -125,8 +125,10 @@ class Turn(nn.Module):
 
     def learned(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """The parameters of F and of G that learn."""
-        of_g = self.second.parameters() if self.second is not None else ()
-        return [p for p in self.block.parameters() if p.requires_grad], [p for p in of_g if p.requires_grad]
+        of_block = [p for p in self.block.parameters() if p.requires_grad]
+        if self.second is None:
+            return of_block, []
+        return of_block, [p for p in self.second.parameters() if p.requires_grad]
 
 
 class Stack:
@@ -264,7 +266,9 @@ def reconstruction_error(stack: Stack, hidden: torch.Tensor, calls: list[Call]) 
             streams, _ = run.back(i, streams, kept[i])
             for rebuilt, was in zip(streams, seen[i], strict=True):
                 difference = float((rebuilt - was).double().norm() / was.double().norm().clamp_min(1e-30))
-                worst = max(worst, difference if difference == difference else float("inf"))
+                if difference != difference:  # not a number
+                    difference = float("inf")
+                worst = max(worst, difference)
     return worst
 
 
@@ -274,7 +278,8 @@ def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
     if seed is None:
         yield
         return
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(gpus):
         torch.manual_seed(seed)
         yield
 

@@ -163,9 +163,10 @@ class ChatTemplate:
         thinking: a token that ends the reasoning too, as harmony's <|end|>, ends no answer then.
         """
         given = [generation_eos] if isinstance(generation_eos, int) else list(generation_eos or [])
-        inside = self.traits.control_in(self.traits.reasoning_marks[1]) if thinking else []
-        ids = {self.tokenizer.eos_token_id, *given, *self.traits.ids_of(self.traits.ending_tokens)}
-        return sorted(ids - {None, *self.traits.ids_of(inside)})
+        ids = {self.tokenizer.eos_token_id, *given, *self.traits.ids_of(self.traits.ending_tokens)} - {None}
+        if thinking:
+            ids -= set(self.traits.ids_of(self.traits.control_in(self.traits.reasoning_marks[1])))
+        return sorted(ids)
 
     @property
     def stop_strings(self) -> list[str]:
@@ -342,8 +343,9 @@ class ChatTemplate:
         opening = self.renderer.opening(messages[:turn], True, tools)
         if (turn, "r") in spans:
             before = made.text[: spans[turn, "r"][0]]
-            start = _without_blanks(opening if before.startswith(opening) else before)
-            return replace(made, answers=[*made.answers, replace(answer, start=start)])
+            if before.startswith(opening):
+                before = opening
+            return replace(made, answers=[*made.answers, replace(answer, start=_without_blanks(before))])
         if not is_last or not OPENED.search(opening):
             return _problem(made, turn, one, "the model's chat template leaves its reasoning out there")
         return _with_reasoning(made, answer, one["reasoning"], opening, spans.get((turn, "c"), (start, start))[0])

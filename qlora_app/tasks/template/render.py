@@ -71,13 +71,9 @@ class Renderer:
         # thinking.
         how = {"enable_thinking": thinking, "thinking": thinking, "add_generation_prompt": opening, "tools": tools}
         try:
-            return render_template(
-                self.tokenizer.get_chat_template(tools=tools),
-                list(messages),
-                date.fromisoformat(today) if today else date.today(),
-                **self.tokenizer.special_tokens_map,
-                **how,
-            )
+            template = self.tokenizer.get_chat_template(tools=tools)
+            day = date.fromisoformat(today) if today else date.today()
+            return render_template(template, list(messages), day, **self.tokenizer.special_tokens_map, **how)
         except (jinja2.TemplateError, TypeError, ValueError, KeyError) as error:
             begins = next((message["content"] for message in messages if message.get("content")), "")
             raise UserError(

@@ -113,7 +113,10 @@ class Traits:
         """
         if calls:
             return self._end_of_calls(following, is_last)
-        length = len(self.end) if self.end and following.startswith(self.end) else len(self._leading_run(following))
+        end = self.end
+        if not end or not following.startswith(end):
+            end = self._leading_run(following)
+        length = len(end)
         return length, length > 0
 
     def _end_of_calls(self, following: str, is_last: bool) -> tuple[int, bool]:
@@ -121,7 +124,8 @@ class Traits:
         if self.end and self.end in following:
             return following.find(self.end) + len(self.end), True
         found = list(self.control.finditer(following))
-        asking = next((one.start() for one in found if one[0] in self._asking), len(following) if is_last else None)
+        nowhere = len(following) if is_last else None
+        asking = next((one.start() for one in found if one[0] in self._asking), nowhere)
         if asking is None:  # the first control token begins what the tool says
             before = following[: found[0].start()] if found else following
             return len(before.rstrip()), False

@@ -111,7 +111,9 @@ def turns_of(value: Any, column: str, row: Reading | None = None) -> list[Messag
         raise RowError(f"`{column[:30]}` is {kind_of_value(value)} instead of a list of turns")
     talk = _Talk(Reading({}) if row is None else row)
     for number, item in enumerate(value, start=1):
-        plain = _plain_turn(item) if type(item) is dict and len(item) == 2 else None
+        plain = None
+        if type(item) is dict and len(item) == 2:
+            plain = _plain_turn(item)
         if plain:
             talk.add_plain(plain)
         else:
@@ -286,7 +288,9 @@ def _reasoning(given: Reading) -> list[str]:
     found: list[str] = []
     for key in [key for key in given if key.lower() in REASONING]:
         value = given.peek(key)
-        text = "\n\n".join(value) if _is_texts(value) else value
+        text = value
+        if _is_texts(value):
+            text = "\n\n".join(value)
         if not isinstance(text, str):
             continue
         if text.strip() and (not found or found[0] == text):
@@ -334,7 +338,9 @@ def _read_part(part: Any, given: Reading, parts: _TurnParts, number: int) -> Non
         parts.reasoning.append(_text_of_part(inner))
     elif kind in _CALL_PARTS:
         has_text = "value" in inner or "text" in inner
-        value = inner.get("value") or inner.get("text") if has_text else None
+        value = None
+        if has_text:
+            value = inner.get("value") or inner.get("text")
         if not isinstance(value, str):
             parts.calls.append(one_call(inner, kind))
             return
@@ -374,7 +380,9 @@ def _is_learned(given: Reading, role: str) -> bool:
     learned = True
     for key in [key for key in given if key in _MARKS]:
         value = given.peek(key)
-        flag = value if type(value) is bool else _FLAGS.get(str(value).strip().lower())
+        flag = value
+        if type(value) is not bool:
+            flag = _FLAGS.get(str(value).strip().lower())
         if flag is None:
             continue
         is_kept = flag if key in _LEARNED_IF else not flag

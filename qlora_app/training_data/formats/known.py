@@ -333,7 +333,9 @@ def turns_of_row(kind: Kind, row: Reading) -> list[Message] | Iterator[list[Mess
     if not kind.opens:
         return made
     if isinstance(made, list):
-        return opened(row, reasoned(row, made) if kind.answers else made)
+        if kind.answers:
+            made = reasoned(row, made)
+        return opened(row, made)
     return (opened(row, one) for one in made)
 
 

@@ -118,7 +118,8 @@ def _take_system(place: Reading, key: str) -> None:
     for part in parts:
         if isinstance(part, dict):
             inner = place.inside(part, where)
-            inner.taken |= {"type", "text" if "text" in part else "content"}
+            text_key = "text" if "text" in part else "content"
+            inner.taken |= {"type", text_key}
 
 
 def _with_tools(place: Reading, turns: list[Message]) -> list[Message]:

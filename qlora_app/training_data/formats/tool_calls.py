@@ -102,7 +102,8 @@ def calls_of(value: Any, given: Reading, key: str) -> Iterator[tuple[dict[str, A
     """
     if isinstance(value, str):
         value = written(value)
-    for call in value if isinstance(value, list) else [value]:
+    calls = value if isinstance(value, list) else [value]
+    for call in calls:
         if isinstance(call, str):
             call = written(call)
         if type(call) is not dict:
@@ -132,10 +133,11 @@ def _arguments(given: Any) -> Any:
     """Arguments as text and as object are the same; text that is no JSON stays what it is."""
     if isinstance(given, RepeatedKey):
         raise RowError("a key stands twice in the arguments of a call")
-    made = written(given) if isinstance(given, str) else given
-    if made is None or made == "":
+    if isinstance(given, str):
+        given = written(given)
+    if given is None or given == "":
         return {}
-    return made
+    return given
 
 
 def spoken_calls(text: str, given: Reading) -> list[tuple[dict[str, Any], str]]:
@@ -159,7 +161,9 @@ def tools_of(value: Any) -> tuple[list[Any], str]:
         found = [written(one) if isinstance(one, str) else one for one in found]
         if all(isinstance(one, dict) for one in found):
             return list(_each_tool(found)), ""
-    return [], value.strip() if isinstance(value, str) else as_json(value, "tools")
+    if isinstance(value, str):
+        return [], value.strip()
+    return [], as_json(value, "tools")
 
 
 def _each_tool(listed: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

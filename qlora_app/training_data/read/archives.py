@@ -50,7 +50,10 @@ class Content:
         if not self.is_packed:
             return self._opened
         try:
-            stream = zipfile.ZipFile(self._opened).open(self._member) if self._member else gzip.open(self._opened)
+            if self._member:
+                stream = zipfile.ZipFile(self._opened).open(self._member)
+            else:
+                stream = gzip.open(self._opened)
         except _DAMAGED as error:
             raise _damaged(self.name) from error
         return io.BufferedReader(_Unpacked(stream, self.name, self._most), 1 << 20)
@@ -72,7 +75,10 @@ def contents_of(place: Path | Sequence[Path], name: str, limits: Settings | None
         files = _in_folder(place, name) if isinstance(place, Path) else place
         found = [one for file in files for one in _in_one_file(file, file.name, limits)]
     for one in found:
-        one.part, one.name = (one.name, f"{one.name} in {name}") if len(found) > 1 else ("", name)
+        if len(found) > 1:
+            one.part, one.name = one.name, f"{one.name} in {name}"
+        else:
+            one.part, one.name = "", name
     return found
 
 
@@ -91,9 +97,7 @@ def _in_folder(folder: Path, name: str) -> list[Path]:
     """Every data file of a folder and the folders in it, by name. Raises UserError for a link, and for a folder without
     data.
     """
-    inside = sorted(
-        one for one in folder.rglob("*") if not any(part.startswith(".") for part in one.relative_to(folder).parts)
-    )
+    inside = sorted(one for one in folder.rglob("*") if not _is_hidden(one.relative_to(folder)))
     if links := [one for one in inside if one.is_symlink()]:
         raise UserError(
             "dataset.link_in_folder",
@@ -213,3 +217,7 @@ def _is_unsafe(member: zipfile.ZipInfo) -> bool:
 def _may_be_data(name: str) -> bool:
     own = name.rpartition("/")[2].lower()
     return not (own.startswith((".", *_BESIDE)) or name.startswith("__MACOSX/"))
+
+
+def _is_hidden(place: Path) -> bool:
+    return any(part.startswith(".") for part in place.parts)

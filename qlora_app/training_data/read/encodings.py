@@ -131,13 +131,16 @@ def find_encoding(content: Content, head: bytes, glance: bool = False, wanted: s
     if not found.bad:
         return Encoding("utf-8", "strict", [])
     if found.is_nearly or wanted == "utf-8":
-        return Encoding("utf-8", "replace", [] if glance else [_broken_places(name, "UTF-8", found)])
+        warnings = [] if glance else [_broken_places(name, "UTF-8", found)]
+        return Encoding("utf-8", "replace", warnings)
     return _recognised(content, found.first, glance)
 
 
 def _as_wanted(content: Content, wanted: str, glance: bool) -> Encoding:
     found = _scan(content, wanted, glance, 0)
-    warnings = [_broken_places(content.name, ENCODINGS[wanted], found)] if found.bad and not glance else []
+    warnings = []
+    if found.bad and not glance:
+        warnings.append(_broken_places(content.name, ENCODINGS[wanted], found))
     return Encoding(wanted, "replace", warnings)
 
 
@@ -161,7 +164,8 @@ def _recognised(content: Content, first: int, glance: bool) -> Encoding:
         f"they are "
         "wrong, choose the encoding of the file (dataset.encoding)."
     ]
-    warnings += [_broken_places(content.name, title_of(encoding), found)] if found.bad else []
+    if found.bad:
+        warnings.append(_broken_places(content.name, title_of(encoding), found))
     return Encoding(encoding, "replace", warnings)
 
 
@@ -171,7 +175,9 @@ def title_of(encoding: str) -> str:
 
 
 def _broken_places(name: str, encoding: str, found: _Found) -> str:
-    places = f"{', '.join(found.places)}{', …' if found.bad > len(found.places) else ''}"
+    places = ", ".join(found.places)
+    if found.bad > len(found.places):
+        places += ", …"
     return (
         f"{name} is read as {encoding}, and {found.bad:,} of its bytes fit nothing there; \ufffd stands in their "
         f"place. Each by its "
@@ -292,5 +298,6 @@ def _excerpts(text: str) -> list[str]:
         odd = re.search(r"[^\x00-\x7f]", line)
         if odd and len(shown) < _SHOWN:
             excerpt = line[max(0, odd.start() - _AROUND) : odd.start() + _AROUND].strip()
-            shown += [excerpt] if excerpt not in shown else []
+            if excerpt not in shown:
+                shown.append(excerpt)
     return shown

@@ -101,7 +101,8 @@ class _FileRows:
             read = self._structure(file)
         # csv finds the line ends itself; elsewhere only \n ends a line, because U+2028, U+0085 and \x0b are legal
         # inside strings
-        with self._open("" if isinstance(read, partial) else "\n") as file:
+        newline = "" if isinstance(read, partial) else "\n"
+        with self._open(newline) as file:
             yield from read(file)
 
     def _open(self, newline: str = "\n") -> TextIO:
@@ -183,7 +184,7 @@ class _FileRows:
         if problem:
             raise self._refusal(f"cannot be read: {problem}", "Correct it, or write one JSON object per line.")
         lists = [key for key in value if key in _WRAPPERS and isinstance(value[key], list)]
-        lists = [key for key in lists if all(isinstance(row, (dict, list)) for row in value[key][:1])]
+        lists = [key for key in lists if not value[key] or isinstance(value[key][0], (dict, list))]
         if len(lists) > 1:
             raise self._several(lists)
         for row in value[lists[0]] if lists else _rows_of_object(value):

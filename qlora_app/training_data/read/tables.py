@@ -42,10 +42,9 @@ def layout_of(sample: str) -> Layout | None:
     if named:
         return Layout(named[0].count("\n"), named[1], csv.QUOTE_MINIMAL, True)
     first_line = sample.strip().partition("\n")[0].strip().strip('"').lower()
-    best, found = (
-        (0.0, 0),
-        Layout(0, ",", csv.QUOTE_MINIMAL, True) if first_line in KNOWN_NAMES else None,
-    )  # a single column
+    best, found = (0.0, 0), None
+    if first_line in KNOWN_NAMES:  # a single column
+        found = Layout(0, ",", csv.QUOTE_MINIMAL, True)
     for delimiter, quoting in (*((each, csv.QUOTE_MINIMAL) for each in ",;\t|"), ("\t", csv.QUOTE_NONE)):
         records = _records(sample, delimiter, quoting)
         if not records or len(records[0]) < 2:
@@ -209,7 +208,10 @@ def _lowered(cells: list[str]) -> list[str]:
 
 def _records(sample: str, delimiter: str, quoting: int) -> list[list[str]]:
     """Those of the first lines: of the same lines for every layout, so that their number can be compared."""
-    lines = sample.splitlines(keepends=True) if "\n" not in sample else re.findall(r"[^\n]*\n|[^\n]+$", sample)
+    if "\n" in sample:
+        lines = re.findall(r"[^\n]*\n|[^\n]+$", sample)
+    else:
+        lines = sample.splitlines(keepends=True)
     if len(sample) >= SAMPLE and len(lines) > 1:
         lines.pop()  # cut in the middle
     try:

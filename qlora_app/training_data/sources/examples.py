@@ -213,7 +213,9 @@ def stamp(choice: DatasetChoice, data_folder: Path) -> Any:
     if choice.source != "file":
         return choice.source == "hub" and is_here(choice, data_folder)
     try:
-        choices = [choice, choice.measured_with] if choice.measured_with else [choice]
+        choices = [choice]
+        if choice.measured_with:
+            choices.append(choice.measured_with)
         return tuple(stamp_of(place_of(file, data_folder)) for file in choices)
     except (UserError, OSError):
         return None
@@ -253,9 +255,11 @@ def _starter_examples(choice: DatasetChoice) -> Examples:
     held_out = read_file(dataset.held_out, f"Starter dataset {dataset.held_out.name}", looks=False)
     learned = [question_number(conversation) for conversation in train.conversations]
     tested = [question_number(conversation) for conversation in held_out.conversations]
+    learned_from = [with_turns(conversation, choice.turns) for conversation in train.conversations]
+    measured_on = [with_turns(conversation, choice.turns) for conversation in held_out.conversations]
     return Examples(
-        train=[with_turns(conversation, choice.turns) for conversation in train.conversations],
-        held_out=[with_turns(conversation, choice.turns) for conversation in held_out.conversations],
+        train=learned_from,
+        held_out=measured_on,
         format=train.format,
         fingerprint=_fingerprint(train.digest, held_out.digest, choice.turns),
         rows=train.rows + held_out.rows,

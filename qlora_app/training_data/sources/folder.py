@@ -57,7 +57,10 @@ def import_file(
                 most=limits.max_upload_mb,
             )
         data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        copy, digest = _copy(paths[0], data_folder) if len(paths) == 1 else _copy_all(paths, data_folder)
+        if len(paths) == 1:
+            copy, digest = _copy(paths[0], data_folder)
+        else:
+            copy, digest = _copy_all(paths, data_folder)
     except OSError as error:
         raise _not_saved(shown, error) from error
     id = f"{digest[:12]}-{_safe(name)}"
@@ -91,14 +94,10 @@ def import_files(
     progress: Progress | None = None,
 ) -> str:
     """The same for what a person dropped: one file, or several that become one dataset under the name of the first."""
-    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    return import_file(
-        paths if more else paths[0],
-        data_folder,
-        (paths[0].stem if more else paths[0].name) + more,
-        limits,
-        progress=progress,
-    )
+    if len(paths) == 1:
+        return import_file(paths[0], data_folder, paths[0].name, limits, progress=progress)
+    name = f"{paths[0].stem} and {len(paths) - 1} more"
+    return import_file(paths, data_folder, name, limits, progress=progress)
 
 
 def import_text(text: str, data_folder: Path, limits: Settings = Settings()) -> str:

@@ -8,7 +8,7 @@ the files, so nothing of theirs can run: they are read by our own readers, like 
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -50,12 +50,13 @@ class Hit:
     rows: str  # "10K<n<100K", as its authors say
 
     def summary(self) -> str:
-        parts = [
-            f"{self.rows.replace('<n<', ' to ')} rows" if "<n<" in self.rows else "",
-            f"licence {self.licence}" if self.licence else "no licence named",
-            "gated" if self.is_gated else "",
-            count_of(self.downloads, "download"),
-        ]
+        parts = []
+        if "<n<" in self.rows:
+            parts.append(f"{self.rows.replace('<n<', ' to ')} rows")
+        parts.append(f"licence {self.licence}" if self.licence else "no licence named")
+        if self.is_gated:
+            parts.append("gated")
+        parts.append(count_of(self.downloads, "download"))
         return " · ".join(part for part in parts if part)
 
 
@@ -215,11 +216,11 @@ def _check_access(repository: Repository, commit: str, name: str, token: str | N
 
 def _revisions(id: str, token: str | None) -> dict[str, str]:
     refs = ask(f"datasets/{id}/refs", token)
-    return {
-        (one["ref"] if kind == "converts" else one["name"]): one["targetCommit"]
-        for kind in ("branches", "tags", "converts")
-        for one in refs.get(kind) or []
-    }
+    commits = {}
+    for kind, name in (("branches", "name"), ("tags", "name"), ("converts", "ref")):
+        for one in refs.get(kind) or []:
+            commits[one[name]] = one["targetCommit"]
+    return commits
 
 
 def _converted(files: dict[str, RemoteFile]) -> dict[str, dict[str, Any]]:
@@ -243,9 +244,10 @@ def _splits(layout: HubDataset, config: dict[str, Any]) -> dict[str, list[str]]:
                 (base / name).touch()
         inside = str(base / str(config.get("data_dir") or ""))
         try:
-            patterns = (
-                sanitize_patterns(config["data_files"]) if config.get("data_files") else get_data_patterns(inside)
-            )
+            if config.get("data_files"):
+                patterns = sanitize_patterns(config["data_files"])
+            else:
+                patterns = get_data_patterns(inside)
             if any(
                 _leads_outside(one)
                 for some in (*patterns.values(), [str(config.get("data_dir") or "")])
@@ -259,7 +261,7 @@ def _splits(layout: HubDataset, config: dict[str, Any]) -> dict[str, list[str]]:
             found = DataFilesDict.from_patterns(patterns, base_path=inside, allowed_extensions=ENDINGS)
         except (FileNotFoundError, ValueError, TypeError):  # nothing fits, or the card makes no sense
             return {}
-        return {str(split): [str(Path(one).relative_to(base)) for one in files] for split, files in found.items()}
+        return {str(split): _relative(files, base) for split, files in found.items()}
 
 
 def _leads_outside(pattern: str) -> bool:
@@ -351,9 +353,8 @@ def paths_of(choice: DatasetChoice, data_folder: Path) -> Sequence[Path]:
 def download_words(part: HubSplit) -> str:
     """How much there is to get."""
     total = sum(file.size for file in part.files)
-    return f"{count_of(len(part.files), 'file')}, {size(total)}" + (
-        f", {size(part.missing)} to download" if part.missing else ", here"
-    )
+    where = f"{size(part.missing)} to download" if part.missing else "here"
+    return f"{count_of(len(part.files), 'file')}, {size(total)}, {where}"
 
 
 def kept_data(data_folder: Path) -> list[str]:
@@ -391,3 +392,7 @@ def _read(record: Path) -> HubSplit | None:
     if all(path.is_file() for path in part.paths):
         return part
     return None
+
+
+def _relative(files: Iterable[str], base: Path) -> list[str]:
+    return [str(Path(one).relative_to(base)) for one in files]
