@@ -66,7 +66,10 @@ def _flat_turn(turn: Message, keep_reasoning: bool) -> Message:
         text = f"<think>\n{turn['reasoning']}\n</think>\n\n{text}"
     dropped = STRUCTURE[1:] if keep_reasoning else STRUCTURE
     flat: Any = {name: value for name, value in turn.items() if name not in dropped}
-    return {**flat, "role": "user" if turn["role"] == "tool" else turn["role"], "content": text}
+    if turn["role"] == "tool":
+        flat["role"] = "user"
+    flat["content"] = text
+    return flat
 
 
 def _append(flat: Conversation, turn: Message) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +44,9 @@ def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console
             out.print(Text(f"> {question}"), soft_wrap=True)
         answers = _answer(session, base if with_base else None, tuned, None if as_json else out)
         if as_json:
-            print(
-                json.dumps(
-                    {
-                        "run": run.id,
-                        "question": question,
-                        "answer": answers[1],
-                        "base": answers[0] if with_base else None,
-                    },
-                    ensure_ascii=False,
-                ),
-                flush=True,
-            )
+            of_base = answers[0] if with_base else None
+            row = {"run": run.id, "question": question, "answer": answers[1], "base": of_base}
+            print(json.dumps(row, ensure_ascii=False), flush=True)
         for conversation, text in zip((base, tuned), answers, strict=True):
             conversation.append({"role": "assistant", "content": text})
     return 0
@@ -64,7 +55,8 @@ def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console
 def _try_out(run: Run, session: ChatSession, with_base: bool, as_json: bool, out: Console) -> int:
     """For a task without turns: every line is a text of its own."""
     for text in filter(None, _questions(sys.stdin.isatty() and not as_json)):
-        answers = [session.respond(text, base) if with_base or not base else None for base in (True, False)]
+        of_base = session.respond(text, True) if with_base else None
+        answers = [of_base, session.respond(text, False)]
         if as_json:
             print(
                 json.dumps(
@@ -73,7 +65,7 @@ def _try_out(run: Run, session: ChatSession, with_base: bool, as_json: bool, out
                 flush=True,
             )
         else:
-            out.print(Text(f"base: {answers[0]}\nadapter: {answers[1]}" if with_base else answers[1]), soft_wrap=True)
+            out.print(Text(_both(answers) if with_base else answers[1]), soft_wrap=True)
     return 0
 
 
@@ -98,11 +90,8 @@ def _answer(
     growing = session.reply(base, tuned, Decoding(), stop)
     moving = out is not None and out.is_terminal
     try:
-        with (
-            Live(console=out, refresh_per_second=12, vertical_overflow="visible")
-            if moving
-            else contextlib.nullcontext() as live
-        ):
+        screen = Live(console=out, refresh_per_second=12, vertical_overflow="visible") if moving else None
+        with screen or contextlib.nullcontext() as live:
             for answers in growing:
                 if live:
                     live.update(_side_by_side(answers, base is not None))
@@ -111,10 +100,12 @@ def _answer(
         for answers in growing:  # noqa: B007  the thread that generates ends within a token
             pass
     if out and not moving:
-        out.print(
-            Text(f"base: {answers[0]}\nadapter: {answers[1]}" if base is not None else answers[1]), soft_wrap=True
-        )
+        out.print(Text(_both(answers) if base is not None else answers[1]), soft_wrap=True)
     return answers
+
+
+def _both(answers: Sequence[str | None]) -> str:
+    return f"base: {answers[0]}\nadapter: {answers[1]}"
 
 
 def _side_by_side(answers: tuple[str, str], with_base: bool) -> Table | Text:

@@ -372,12 +372,16 @@ def stop_command(given: argparse.Namespace, settings: Settings) -> int:
             "run.not_stoppable", "{id} is {state}: there is nothing to stop.", id=run.id, state=status.state
         )
     else:
-        run.ask("stop-now" if given.now else "stop")
+        wish = "stop-now" if given.now else "stop"
+        run.ask(wish)
         if given.now:
             how = "ends at once."
         else:
             how = f"finishes its step, saves and ends. Go on later: {PROGRAM} resume {run.id}"
-    print(json.dumps(_as_row(run, run.status())) if given.json else f"{run.id} {how}")
+    if given.json:
+        print(json.dumps(_as_row(run, run.status())))
+    else:
+        print(f"{run.id} {how}")
     return DONE
 
 
@@ -420,11 +424,10 @@ def answer_command(given: argparse.Namespace, settings: Settings) -> int:
     asking_nothing = ""
     if made["problems"]:
         asking_nothing = f"; {made['problems']:,} rows ask nothing, each with its reason"
-    print(
-        json.dumps(made, ensure_ascii=False)
-        if given.json
-        else f"{made['answered']:,} of {made['rows']:,} rows answered{kept}{asking_nothing}: {target}"
-    )
+    if given.json:
+        print(json.dumps(made, ensure_ascii=False))
+    else:
+        print(f"{made['answered']:,} of {made['rows']:,} rows answered{kept}{asking_nothing}: {target}")
     return DONE
 
 
@@ -461,7 +464,10 @@ def presets_command(given: argparse.Namespace, settings: Settings) -> int:
     if given.save:
         name = presets.save(given.save, recipe)
         given.screen.print(Text(f"Saved in {presets.path(name)}. Train it: {PROGRAM} train {name}"), soft_wrap=True)
-    print(json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False) if given.json else recipe.to_yaml().rstrip())
+    if given.json:
+        print(json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False))
+    else:
+        print(recipe.to_yaml().rstrip())
     return DONE
 
 

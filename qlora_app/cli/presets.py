@@ -18,18 +18,20 @@ from ..presets import Presets
 def list_presets(presets: Presets, as_json: bool, out: Console) -> None:
     """With what each asks for and whether it fits here; for scripts one list of JSON."""
     usable, broken = presets.all()
-    rows = [
-        {
-            "preset": name,
-            "name": recipe.title,
-            "note": recipe.note,
-            "base_model": recipe.base_model.id or "starter",
-            "own": presets.is_own(name),
-            "gpu_gb": smallest_card(recipe),
-            "here": fit(recipe)[0],
-        }
-        for name, recipe in ((name, usable[name]) for name in by_size(usable))
-    ]
+    rows = []
+    for name in by_size(usable):
+        recipe = usable[name]
+        rows.append(
+            {
+                "preset": name,
+                "name": recipe.title,
+                "note": recipe.note,
+                "base_model": recipe.base_model.id or "starter",
+                "own": presets.is_own(name),
+                "gpu_gb": smallest_card(recipe),
+                "here": fit(recipe)[0],
+            }
+        )
     if as_json:
         print(
             json.dumps(rows + [{"preset": name, "mistake": text} for name, text in broken.items()], ensure_ascii=False)

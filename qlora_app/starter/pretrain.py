@@ -113,7 +113,9 @@ class Muon:
         import torch
 
         self.momentum, self.weight_decay = momentum, weight_decay
-        shapes = {tuple(p.shape): [q for q in matrices if q.shape == p.shape] for p in matrices}
+        shapes: dict[tuple[int, ...], list[torch.Tensor]] = {}
+        for p in matrices:
+            shapes.setdefault(tuple(p.shape), []).append(p)
         self.groups = [(group, torch.zeros(len(group), *shape)) for shape, group in shapes.items()]
 
     def step(self, lr: float) -> None:
@@ -232,8 +234,12 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     tokenizer, folder = train_tokenizer(), args.first
     with open(args.out / "pretrain_log.jsonl", "w", buffering=1) as log:
-        for part in PARTS[1:] if args.first else PARTS:
-            model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32) if folder else new_model(tokenizer)
+        parts = PARTS[1:] if args.first else PARTS
+        for part in parts:
+            if folder:
+                model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+            else:
+                model = new_model(tokenizer)
             pretrain(model, tokenizer, part, args.batch, args.length, log)
             save(model, tokenizer, folder := args.out)
 
