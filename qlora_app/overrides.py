@@ -81,7 +81,7 @@ def _import(place: Path, columns: ColumnMap, settings: Settings) -> str:
 
 def _with_method(values: dict[str, Any], name: str) -> dict[str, Any]:
     """Another method has settings of its own, and takes steps of another size."""
-    changed = {"method": {"name": name}}
+    changed: dict[str, Any] = {"method": {"name": name}}
     with contextlib.suppress(UserError):  # what is wrong is said when all of it is known
         changed["training"] = {"learning_rate": Recipe.from_dict(values).suiting(name).training.learning_rate}
     return merged(values, changed)

@@ -56,16 +56,12 @@ def _try_out(run: Run, session: ChatSession, with_base: bool, as_json: bool, out
     """For a task without turns: every line is a text of its own."""
     for text in filter(None, _questions(sys.stdin.isatty() and not as_json)):
         of_base = session.respond(text, True) if with_base else None
-        answers = [of_base, session.respond(text, False)]
+        of_adapter = session.respond(text, False)
         if as_json:
-            print(
-                json.dumps(
-                    {"run": run.id, "question": text, "answer": answers[1], "base": answers[0]}, ensure_ascii=False
-                ),
-                flush=True,
-            )
+            row = {"run": run.id, "question": text, "answer": of_adapter, "base": of_base}
+            print(json.dumps(row, ensure_ascii=False), flush=True)
         else:
-            out.print(Text(_both(answers) if with_base else answers[1]), soft_wrap=True)
+            out.print(Text(_both((of_base, of_adapter)) if with_base else of_adapter), soft_wrap=True)
     return 0
 
 

@@ -54,7 +54,7 @@ def find_data(name: str, choice: DatasetChoice, settings: Settings, screen: Cons
 
 def _of_the_hub(wanted: DatasetChoice, settings: Settings, screen: Console) -> Place:
     pinned = download(wanted, settings, screen)
-    known = {"commit": pinned.revision, "subset": pinned.subset, "split": pinned.split}
+    known: dict[str, Any] = {"commit": pinned.revision, "subset": pinned.subset, "split": pinned.split}
     with contextlib.suppress(HubUnavailable):  # what is here can be looked at without the Hub
         layout = look_up(wanted, settings.token)
         known |= {

@@ -1,6 +1,7 @@
 """The presets as a list in a terminal."""
 
 import json
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +19,7 @@ from ..presets import Presets
 def list_presets(presets: Presets, as_json: bool, out: Console) -> None:
     """With what each asks for and whether it fits here; for scripts one list of JSON."""
     usable, broken = presets.all()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in by_size(usable):
         recipe = usable[name]
         rows.append(
@@ -33,18 +34,13 @@ def list_presets(presets: Presets, as_json: bool, out: Console) -> None:
             }
         )
     if as_json:
-        print(
-            json.dumps(rows + [{"preset": name, "mistake": text} for name, text in broken.items()], ensure_ascii=False)
-        )
+        mistakes = [{"preset": name, "mistake": text} for name, text in broken.items()]
+        print(json.dumps(rows + mistakes, ensure_ascii=False))
         return
     table = Table("preset", "asks for", "this machine", "what it is for", box=None, pad_edge=False)
     for row in rows:
-        table.add_row(
-            row["preset"],
-            asks_for(usable[row["preset"]]),
-            here_in_words(usable[row["preset"]]),
-            row["note"] or row["name"],
-        )
+        recipe = usable[row["preset"]]
+        table.add_row(row["preset"], asks_for(recipe), here_in_words(recipe), recipe.note or recipe.title)
     for name, text in broken.items():
         table.add_row(name, "", "broken", text)
     out.print(table)

@@ -38,7 +38,7 @@ def explain(error: BaseException, asked: Repository | None, has_token: bool = Fa
             "{id} has no revision {revision}. Leave the revision empty to take its main branch, or look for the "
             "right name at {where}/tree/main.",
             id=id,
-            revision=asked.revision or "main",
+            revision=(asked and asked.revision) or "main",
             where=where,
         )
     if isinstance(error, errors.HfHubHTTPError):

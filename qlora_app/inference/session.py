@@ -271,7 +271,9 @@ def _stream(
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    ends, written, done = set(ending["eos_token_id"]), [[] for _ in rows], [False] * len(rows)
+    ends = set(ending["eos_token_id"])
+    written: list[list[int]] = [[] for _ in rows]
+    done = [False] * len(rows)
     try:
         while (piece := pieces.get()) is not None:
             if isinstance(piece, Exception):

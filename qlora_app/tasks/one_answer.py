@@ -82,15 +82,19 @@ def _own_examples(template: ChatTemplate, conversation: Conversation) -> list[in
 def _ending_with(conversation: Conversation, answer: int) -> Conversation:
     """The conversation up to one of its answers, of which only this one is learned."""
     last = _assistant_turns(conversation)[answer]
-    earlier = [{**turn, "train": False} if turn["role"] == "assistant" else turn for turn in conversation[:last]]
-    return [*earlier, conversation[last]]
+    return [*_without_loss(conversation[:last], set(range(last))), conversation[last]]
 
 
 def _without_loss(conversation: Conversation, answers: set[int]) -> Conversation:
     if not answers:
         return conversation
     silent = {turn for number, turn in enumerate(_assistant_turns(conversation)) if number in answers}
-    return [{**turn, "train": False} if place in silent else turn for place, turn in enumerate(conversation)]
+    made: Conversation = []
+    for place, turn in enumerate(conversation):
+        if place in silent:
+            turn = {**turn, "train": False}
+        made.append(turn)
+    return made
 
 
 def _assistant_turns(conversation: Conversation) -> list[int]:

@@ -28,12 +28,15 @@ BINS = 24  # about so many bars
 LONGEST_CHARACTER = 4  # bytes, and so the most tokens a character can be spread over
 
 
+TokenKind = Literal["trained", "read", "cut"]
+
+
 class Token(NamedTuple):
     """One token of an example."""
 
     id: int
     text: str  # what it adds to the text; "" where the character it begins is completed by a later token
-    kind: Literal["trained", "read", "cut"]  # carries loss; is only read; lies beyond the longest example allowed
+    kind: TokenKind  # carries loss; is only read; lies beyond the longest example allowed
     is_special: bool  # stands for more than its letters, as an end of turn does
 
 
@@ -42,7 +45,7 @@ class Bin(NamedTuple):
 
     low: int
     high: int
-    count: int
+    examples: int
 
 
 @dataclass
@@ -113,10 +116,10 @@ class Lengths:
         width = max(1.0, end / BINS)
         if width / 2 < max_length < end:
             width = max_length / max(1, round(max_length / width))
-        borders = {border for i in range(1, math.ceil(end / width)) if (border := round(i * width)) < longest}
+        upper = {border for i in range(1, math.ceil(end / width)) if (border := round(i * width)) < longest}
         if max_length < end:
-            borders.add(max_length)
-        borders = sorted(borders)
+            upper.add(max_length)
+        borders = sorted(upper)
         counts = Counter(bisect_left(borders, count) for count in self.tokens)
         edges = zip([0, *borders], [*borders, longest], strict=True)
         return [Bin(low + 1, high, counts[number]) for number, (low, high) in enumerate(edges)]
@@ -128,7 +131,7 @@ def tokens_of(
     """Every token of an example, those that are cut off too. Raises UserError as `encode` does."""
     ids, labels, *_ = task.examine(tokenizer, conversation)
     special, texts = tokenizer.added_tokens_decoder, _texts(tokenizer, ids)
-    kinds = ["read" if label == IGNORED else "trained" for label in labels]
+    kinds: list[TokenKind] = ["read" if label == IGNORED else "trained" for label in labels]
     kinds[max_length:] = ["cut"] * len(kinds[max_length:])
     return [Token(id, text, kind, id in special) for id, text, kind in zip(ids, texts, kinds, strict=True)]
 

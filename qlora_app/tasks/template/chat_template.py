@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+_TAIL = re.compile(r"\S{0,64}\s+$")  # the blanks at the end of a prompt, with the word before them
+
+
 class ChatTemplate:
     """The chat template of a tokenizer."""
 
@@ -215,7 +218,8 @@ class ChatTemplate:
 
     def _is_stable(self, before: str) -> bool:
         """Has the end of a prompt, which is a blank, the same tokens alone as with a letter behind it?"""
-        tail = re.search(r"\S{0,64}\s+$", before)[0]
+        found = _TAIL.search(before)
+        tail = found[0] if found else ""
         if tail not in self._stable:
             alone, followed = (
                 self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (tail, f"{tail}a")
@@ -252,8 +256,8 @@ class ChatTemplate:
 
     def _spells_control(self, conversation: Conversation) -> bool:
         """Does a tool or a call, of which nobody knows where it will stand, spell a control token?"""
-        told = [turn.get(name, "") for turn in conversation for name in ("tools", "tool_calls")]
-        return any(self.traits.control_in(text) for text in told if text)
+        texts = [text for turn in conversation for text in (turn.get("tools"), turn.get("tool_calls"))]
+        return any(self.traits.control_in(text) for text in texts if text)
 
     def _tools(self, conversation: Conversation) -> Tools:
         told = conversation[0].get("tools")

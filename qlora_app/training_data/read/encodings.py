@@ -85,7 +85,10 @@ class _Found:
         self.places: list[str] = []
         self.lines = self.start = 0  # lines, and bytes, before what is decoded now
 
-    def note(self, error: UnicodeDecodeError) -> tuple[str, int]:
+    def note(self, error: UnicodeError) -> tuple[str, int]:
+        """For codecs.register_error: what stands in place of bytes that are no characters, and where to go on."""
+        if not isinstance(error, UnicodeDecodeError):
+            raise error
         self.bad += 1
         if self.first < 0:
             self.first = self.start + error.start

@@ -148,7 +148,8 @@ class _FileRows:
 
     def _text(self, file: TextIO) -> Iterator[Found]:
         """Plain text: one row for each part between empty lines."""
-        start, part, size = 1, [], 0
+        start, size = 1, 0
+        part: list[str] = []
         for line, text in enumerate(iter(partial(file.readline, _LONGEST_PART), ""), start=1):
             if text.strip():
                 if not part:

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Any, BinaryIO, NamedTuple, TextIO
+from typing import Any, BinaryIO, Literal, NamedTuple, TextIO
 
 from ...errors import UserError
 from ..formats.turns import KNOWN_NAMES
@@ -21,12 +21,22 @@ _END = "\x1eend of file\x1e"  # a line after the last one: if a quote is still o
 csv.field_size_limit(64 * 1024 * 1024)
 
 
+Quoting = Literal[0, 3]  # csv.QUOTE_MINIMAL, csv.QUOTE_NONE
+_LAYOUTS: tuple[tuple[str, Quoting], ...] = (
+    (",", csv.QUOTE_MINIMAL),
+    (";", csv.QUOTE_MINIMAL),
+    ("\t", csv.QUOTE_MINIMAL),
+    ("|", csv.QUOTE_MINIMAL),
+    ("\t", csv.QUOTE_NONE),
+)
+
+
 class Layout(NamedTuple):
     """How a table is written."""
 
     skipped: int  # lines before the first record
     delimiter: str
-    quoting: int
+    quoting: Quoting
     has_names: bool  # in the first record
 
 
@@ -45,17 +55,17 @@ def layout_of(sample: str) -> Layout | None:
     best, found = (0.0, 0), None
     if first_line in KNOWN_NAMES:  # a single column
         found = Layout(0, ",", csv.QUOTE_MINIMAL, True)
-    for delimiter, quoting in (*((each, csv.QUOTE_MINIMAL) for each in ",;\t|"), ("\t", csv.QUOTE_NONE)):
+    for delimiter, quoting in _LAYOUTS:
         records = _records(sample, delimiter, quoting)
         if not records or len(records[0]) < 2:
             continue
         agreeing = sum(len(cells) == len(records[0]) for cells in records) / len(records)
-        named = _are_names(records[0])
+        has_names = _are_names(records[0])
         # A lone quote in a TSV swallows the lines up to the next one: as good a fit with more rows means it is just
         # text.
         score = (agreeing, len(records) if delimiter == "\t" else 0)
-        if score > best and _is_table(sample, records[0], agreeing, named):
-            best, found = score, Layout(0, delimiter, quoting, named)
+        if score > best and _is_table(sample, records[0], agreeing, has_names):
+            best, found = score, Layout(0, delimiter, quoting, has_names)
     return found
 
 
@@ -206,8 +216,8 @@ def _lowered(cells: list[str]) -> list[str]:
     return [cell.strip().lower() for cell in cells]
 
 
-def _records(sample: str, delimiter: str, quoting: int) -> list[list[str]]:
-    """Those of the first lines: of the same lines for every layout, so that their number can be compared."""
+def _records(sample: str, delimiter: str, quoting: Quoting) -> list[list[str]]:
+    """The records of the first lines: of the same lines for every layout, so that their number can be compared."""
     if "\n" in sample:
         lines = re.findall(r"[^\n]*\n|[^\n]+$", sample)
     else:

@@ -220,7 +220,8 @@ def _copy_all(paths: Sequence[Path], folder: Path) -> tuple[Path, str]:
     """(a private folder of copies, sha256 over their names and bytes); of two files with one name the second gets a
     number.
     """
-    made, digests = Path(tempfile.mkdtemp(prefix=".import-", dir=folder)), []  # mode 0700
+    made = Path(tempfile.mkdtemp(prefix=".import-", dir=folder))  # mode 0700
+    digests: list[tuple[str, str]] = []
     try:
         for path in paths:
             name = _safe(path.name)
