@@ -36,8 +36,9 @@ def is_recorded(field: FieldInfo) -> bool:
 
 
 def one_of_kinds(kinds: Sequence[type[Choices]]) -> Any:
-    """The type of a group that is one of several kinds, told apart by their `name: Literal[...]`; the first where none
-    is given.
+    """The type of a group that is one of several kinds, told apart by their `name: Literal[...]`.
+
+    The first where none is given.
     """
     names = [_kind(kind) for kind in kinds]
 
@@ -107,8 +108,9 @@ def value_at(choices: Any, leaf: str, otherwise: Any = None) -> Any:
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`below` with every setting that `above` names replaced, group by group; of a group of another kind nothing of it
-    stays.
+    """`below` with every setting that `above` names replaced, group by group.
+
+    Of a group of another kind nothing of it stays.
     """
     result = dict(below)
     for name, value in above.items():

@@ -1,5 +1,5 @@
-"""All that can be said of data before anybody trains on it: its format and why, which rows can be learned from, and
-how long they are.
+"""All that can be said of data before anybody trains on it: its format and why, which rows can
+be learned from, and how long they are.
 """
 
 from collections.abc import Sequence
@@ -32,8 +32,8 @@ MOST_TRIED = 2000  # long questions whose tokens are counted, one by one
 
 @dataclass(frozen=True)
 class Place:
-    """What is looked at: a name for sentences, where its rows are, and what the Hub says of it, if it comes from
-    there.
+    """What is looked at: a name for sentences, where its rows are, and what the
+    Hub says of it, if it comes from there.
     """
 
     name: str

@@ -10,8 +10,9 @@ MOST_OPTIONS = 32  # of an answer; each is read once more for every example
 
 
 class Message(TypedDict):
-    """One turn. A conversation of one `text` is no conversation but a document: all of it is learned, without a chat
-    template.
+    """One turn.
+
+    A conversation of one `text` is no conversation but a document: all of it is learned, without a chat template.
 
     train: do its tokens carry loss? Without it, what the assistant says does.
     options: all that an answer was chosen from, itself among them.

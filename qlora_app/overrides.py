@@ -1,5 +1,5 @@
-"""`train starter training.epochs=1`: from the words of a command to a checked recipe, from a recipe back to its
-command.
+"""`train starter training.epochs=1`: from the words of a command to a checked
+recipe, from a recipe back to its command.
 """
 
 import contextlib
@@ -88,8 +88,9 @@ def _with_method(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def command_for(recipe: Recipe, presets: Presets) -> str:
-    """The `train` command that makes this recipe, ready for a shell: the nearest preset, of the same model if there is
-    one, and what differs from it."""
+    """The `train` command that makes this recipe, ready for a shell: the nearest preset, of the same model if
+    there is one, and what differs from it.
+    """
 
     def distance(candidate: tuple[str, Recipe]) -> tuple[bool, int]:
         return candidate[1].base_model.id != recipe.base_model.id, len(differences(candidate[1], recipe))

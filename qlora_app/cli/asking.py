@@ -125,8 +125,9 @@ def answer(
     screen: Console,
     told: DatasetChoice | None = None,
 ) -> dict[str, Any]:
-    """Answer every row of a file into another, with a progress bar. Returns {run, file, answers, rows, answered,
-    problems, kept}.
+    """Answer every row of a file into another, with a progress bar.
+
+    Returns {run, file, answers, rows, answered, problems, kept}.
     """
     session = open_session(run, screen)
     columns = TextColumn("answering"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn()

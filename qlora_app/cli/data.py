@@ -1,5 +1,5 @@
-"""Data looked at from a terminal: its format and why, what of it can be learned, and three examples as the model gets
-them.
+"""Data looked at from a terminal: its format and why, what of it can be learned, and
+three examples as the model gets them.
 """
 
 import contextlib

@@ -21,8 +21,8 @@ from ..settings import Settings
 
 
 def rows_of(words: str, settings: Settings) -> list[dict[str, Any]]:
-    """What `models WORDS` lists: without words what is here, with an id or a folder that one, else what the Hub
-    finds.
+    """What `models WORDS` lists: without words what is here, with an id or a
+    folder that one, else what the Hub finds.
     """
     if not words:
         return [_row(choice) for choice in models_here(settings)]
@@ -52,8 +52,9 @@ def models_here(settings: Settings) -> list[ModelChoice]:
 
 
 def named(words: str) -> ModelChoice | None:
-    """The one model these words name: a folder by its path, a Hub model by owner/name. None if they are to be searched
-    for.
+    """The one model these words name: a folder by its path, a Hub model by owner/name.
+
+    None if they are to be searched for.
     """
     if (folder := Path(os.path.expanduser(words))).is_dir():
         return ModelChoice(source="folder", id=str(folder.resolve()))

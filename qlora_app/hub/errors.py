@@ -91,8 +91,9 @@ def _gated(id: str, where: str, has_token: bool) -> Problem:
 
 
 def _refused(error: Any, id: str, has_token: bool) -> HubUnavailable:
-    """The Hub's answers with a status code. Without a token it does not tell a private model from one that does not
-    exist.
+    """The Hub's answers with a status code.
+
+    Without a token it does not tell a private model from one that does not exist.
     """
     from huggingface_hub.errors import RepositoryNotFoundError
 

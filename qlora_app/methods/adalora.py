@@ -21,9 +21,9 @@ EVERY = 10  # steps between two looks at what matters; fewer in a short run
 
 
 class AdaloraMethod(MethodChoices):
-    """PEFT's AdaLoraConfig: y += alpha / rank * P(E * Q(x)) with Q [first_rank,
-    inputs], E [first_rank, 1] and P [outputs, first_rank] beside each chosen layer.
-    `after_step` lets PEFT's RankAllocator zero entries of E by their importance.
+    """PEFT's AdaLoraConfig: y += alpha / rank * P(E * Q(x)) with Q [first_rank, inputs], E [first_rank,
+    1] and P [outputs, first_rank] beside each chosen layer. `after_step` lets PEFT's RankAllocator
+    zero entries of E by their importance.
     """
 
     card: ClassVar[Card] = Card(
@@ -147,8 +147,8 @@ class AdaloraMethod(MethodChoices):
 
     @staticmethod
     def _save_allocator(model: "PeftModel", folder: Path) -> None:
-        """{average/NAME: like the parameter}, what the values were
-        worth so far; {left/NAME: [rank]}, which of them are left.
+        """{average/NAME: like the parameter}, what the values were worth so far;
+        {left/NAME: [rank]}, which of them are left.
         """
         import torch
         from safetensors.torch import save_file

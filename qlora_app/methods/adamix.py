@@ -20,8 +20,10 @@ ASIDE = "options"  # of a batch, read by no model
 
 
 class AdaMixMethod(MethodChoices):
-    """`experts` adapters in each place (`parts.experts`); each forward pass draws one of them. `loss` runs the second
-    pass and adds the symmetric KL between the two; `finish` takes the mean of the experts' weights.
+    """`experts` adapters in each place (`parts.experts`); each forward pass draws one of them.
+
+    `loss` runs the second pass and adds the symmetric KL between the two; `finish`
+    takes the mean of the experts' weights.
     """
 
     card: ClassVar[Card] = Card(
@@ -147,6 +149,7 @@ class AdaMixMethod(MethodChoices):
 
     def loss(self, model: Any, inputs: dict[str, Any], outputs: Any) -> "torch.Tensor | None":
         """How far a second pass with other experts is from the first.
+
         The second one's own loss does not count, as published.
         """
         from .parts.experts import consistency
@@ -179,6 +182,7 @@ class AdaMixMethod(MethodChoices):
 
     def finish(self, model: Any, folder: Path) -> dict[str, Any]:
         """All experts become their mean: one adapter, saved as such.
+
         The figures: what learned, and what is left of it.
         """
         from .parts.experts import average

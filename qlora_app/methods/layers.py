@@ -54,8 +54,7 @@ def no_such_layer(strange: list[str], there: "set[str]") -> Problem:
 
 
 def scaled_layers(model: "PreTrainedModel") -> tuple[list[str], list[str], list[str]]:
-    """(keys and values, fused queries, keys and values, last layers
-    of the feed-forward parts): full names, for (IA)3.
+    """(keys and values, fused queries, keys and values, last layers of the feed-forward parts): full names, for (IA)3.
 
     Raises UserError for a model in which they cannot be told.
     """

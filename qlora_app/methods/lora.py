@@ -183,8 +183,8 @@ class LoraMethod(MethodChoices):
 
 
 def embeddings(model: "PreTrainedModel") -> list[str]:
-    """Full names of the embeddings, of the output head, and of what
-    else has a weight of theirs: T5 has four such modules.
+    """Full names of the embeddings, of the output head, and of what else has a
+    weight of theirs: T5 has four such modules.
     """
     ends = [model.get_input_embeddings(), model.get_output_embeddings()]
     weights = {id(end.weight) for end in ends if end is not None}

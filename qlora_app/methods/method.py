@@ -1,5 +1,6 @@
-"""What every fine-tuning method is to the rest of the app. A method
-is one file: a class with its settings and what differs from here.
+"""What every fine-tuning method is to the rest of the app.
+
+A method is one file: a class with its settings and what differs from here.
 
 The defaults are those of a method of PEFT, which only has to say its `config`. A method of its own overrides what it
 needs; nothing outside of this folder asks which method it is.
@@ -76,8 +77,9 @@ class MethodChoices(Choices):
 
     @property
     def needs_its_precision(self) -> bool:
-        """Does what is learned fit only a base in the precision it
-        was learned on? On any other, such an adapter is wrong.
+        """Does what is learned fit only a base in the precision it was learned on?
+
+        On any other, such an adapter is wrong.
         """
         return False
 
@@ -130,15 +132,17 @@ class MethodChoices(Choices):
         return 1
 
     def kept_streams(self, layers: int) -> float | None:
-        """Bytes a step keeps for each number of the hidden state, all
-        blocks together; None where each keeps what autograd wants.
+        """Bytes a step keeps for each number of the hidden state, all blocks together.
+
+        None where each keeps what autograd wants.
         """
         return None
 
     @property
     def option_losses(self) -> tuple[str, ...]:
-        """Its settings that are on and want the wrong answers too in
-        `loss`. With any, batches hold them as "options".
+        """Its settings that are on and want the wrong answers too in `loss`.
+
+        With any, batches hold them as "options".
         """
         return ()
 
@@ -161,8 +165,9 @@ class MethodChoices(Choices):
     def attach(
         self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False
     ) -> "PeftModel":
-        """The model with what is to be learned beside it, which changes
-        nothing yet. `task_type` is PEFT's, None for fill-mask.
+        """The model with what is to be learned beside it, which changes nothing yet.
+
+        `task_type` is PEFT's, None for fill-mask.
 
         What is returned has PeftModel's surface: `disable_adapter()`,
         `save_pretrained(folder)`, `base_model`, `generate`.
@@ -199,8 +204,9 @@ class MethodChoices(Choices):
         raise NotImplementedError
 
     def before_first_step(self, model: "PeftModel", batch: dict[str, Any]) -> list[str]:
-        """Measure on the real model what may go wrong; returns
-        sentences for the page. May change how the model computes.
+        """Measure on the real model what may go wrong; returns sentences for the page.
+
+        May change how the model computes.
         """
         return []
 
@@ -212,8 +218,9 @@ class MethodChoices(Choices):
         """Called between the backward pass of step `step` (from 1) and the next one, before gradients are cleared."""
 
     def may_end_at(self, step: int, total: int) -> bool:
-        """Is what was learned by this step whole, so that the run may
-        keep it as its end? Not while a method still has work to do.
+        """Is what was learned by this step whole, so that the run may keep it as its end?
+
+        Not while a method still has work to do.
         """
         return True
 
@@ -258,8 +265,8 @@ class MethodChoices(Choices):
 
 
 def parameter_checksums(model: "torch.nn.Module") -> dict[str, tuple[float, float]]:
-    """A checksum of everything in a model that learns: {name: (sum,
-    sum of magnitudes)}; taken before the first step.
+    """A checksum of everything in a model that learns: {name: (sum, sum of
+    magnitudes)}; taken before the first step.
     """
     return {
         name: (p.detach().double().sum().item(), p.detach().double().abs().sum().item())

@@ -1,5 +1,5 @@
-"""What can be made again at any time is kept in a folder of bounded size: what nobody has used for longest goes
-first.
+"""What can be made again at any time is kept in a folder of bounded size: what
+nobody has used for longest goes first.
 """
 
 import os

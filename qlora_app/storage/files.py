@@ -71,8 +71,8 @@ def read_lines(path: Path, after: int) -> tuple[list[dict[str, Any]], int]:
 
 
 def process_start(pid: int) -> float | None:
-    """When process `pid` was started, None if there is none (or only its remains): tells it from a later one of the
-    same number.
+    """When process `pid` was started, None if there is none (or only its remains): tells
+    it from a later one of the same number.
     """
     import psutil
 

@@ -1,5 +1,5 @@
-"""Taking the examples of a row apart for attention, and putting them together again, with gradients that are as cheap
-as that.
+"""Taking the examples of a row apart for attention, and putting them together again,
+with gradients that are as cheap as that.
 
 Every token stands in exactly one example, so both ways only change places. What autograd makes of an index adds up
 instead, number by number and on one core: in a small model's step that took longer than attention itself.

@@ -69,8 +69,9 @@ def encode_whole(tokenizer: "PreTrainedTokenizerBase", conversation: Conversatio
 def encode_all(
     tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation], max_length: int
 ) -> list[Encoded]:
-    """Many conversations, cut into tokens together, which is quicker than one after another; nothing of those that are
-    refused.
+    """Many conversations, cut into tokens together, which is quicker than one after another.
+
+    Nothing of those that are refused.
     """
     renderings = [_rendered(tokenizer, one) for one in conversations]
     accepted = [one for one, made in zip(conversations, renderings, strict=True) if made is not None]
@@ -167,8 +168,8 @@ def _whole(
 
 
 def _plain_texts(tokenizer: "PreTrainedTokenizerBase", texts: list[str]) -> list[list[int]]:
-    """As in pretraining: what the tokenizer puts before a text, the text, and the end token, for a model must learn to
-    stop.
+    """As in pretraining: what the tokenizer puts before a text, the text, and the end
+    token, for a model must learn to stop.
     """
     if not texts:
         return []
@@ -234,8 +235,9 @@ class Chat(Task):
     def question(
         self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None
     ) -> Question | None:
-        """With the answer in the words that the model has to write, so that both can be compared; None where it has no
-        place.
+        """With the answer in the words that the model has to write, so that both can be compared.
+
+        None where it has no place.
         """
         asked = super().question(tokenizer, conversation, turn)
         if asked is None:

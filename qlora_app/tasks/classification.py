@@ -26,8 +26,9 @@ LONGEST_LABEL = 100  # characters
 
 
 class Classification(Task):
-    """The last answer is the label, everything before it the text. A head on top of the model learns beside the
-    adapter.
+    """The last answer is the label, everything before it the text.
+
+    A head on top of the model learns beside the adapter.
     """
 
     name = "classification"

@@ -1,5 +1,5 @@
-"""Examples as the model reads them, all of them met before the first step: what is refused or teaches nothing is left
-out by its number.
+"""Examples as the model reads them, all of them met before the first step: what is refused or
+teaches nothing is left out by its number.
 """
 
 from array import array

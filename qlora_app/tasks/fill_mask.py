@@ -1,5 +1,5 @@
-"""Fill the blank: words of a text are hidden and predicted from both sides, as BERT was pretrained (Devlin et al. 2019,
-arXiv 1810.04805).
+"""Fill the blank: words of a text are hidden and predicted from both sides, as BERT was pretrained
+(Devlin et al. 2019, arXiv 1810.04805).
 
 Which words are hidden is drawn anew each time an example is seen (RoBERTa, arXiv 1907.11692), from a seed made of its
 own tokens, the epoch and the run's seed: the same is hidden whatever stands beside it in a batch, and when a run is
@@ -121,8 +121,8 @@ class FillMask(Task):
     def question(
         self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None
     ) -> Question | None:
-        """The text with one of its words as a blank: a word that is a single token, because so much fits into one
-        blank.
+        """The text with one of its words as a blank: a word that is a single
+        token, because so much fits into one blank.
         """
         text = conversation_text(conversation)[:1000]
         words = [one for one in _WORD.finditer(text) if len(self._filling(tokenizer, text, one)) == 1]

@@ -22,8 +22,8 @@ LEAST_ROOM = 16  # tokens that an answer may have at the least
 
 @dataclass(frozen=True)
 class Prompt:
-    """Token ids of a prompt that fits the model, how many tokens its answer may have, and what was left out of it, in
-    words.
+    """Token ids of a prompt that fits the model, how many tokens its answer may have,
+    and what was left out of it, in words.
     """
 
     ids: list[int]
@@ -74,8 +74,9 @@ def prompt_for(
 
 
 def _without_oldest(conversation: Conversation) -> Conversation | None:
-    """The conversation without its oldest question and what was answered to it; None where only the last question is
-    left.
+    """The conversation without its oldest question and what was answered to it.
+
+    None where only the last question is left.
     """
     head = 1 if conversation[0]["role"] == "system" else 0
     later = [place for place, turn in enumerate(conversation) if turn["role"] == "user" and place > head]
@@ -135,8 +136,9 @@ def generate_all(
     batch: int = BATCH,
     thinking: bool | Sequence[bool] | None = None,
 ) -> list[Answer]:
-    """An answer to each conversation; `base` switches the adapter off. Leaves mode, random state and adapter as they
-    were.
+    """An answer to each conversation; `base` switches the adapter off.
+
+    Leaves mode, random state and adapter as they were.
 
     thinking: whether to reason first, for all or for each; None as most rows did that were learned from.
     """
@@ -171,8 +173,10 @@ def generate_all(
 
 
 def _together(places: list[int], prompts: Sequence[Prompt], batch: int) -> list[Sequence[int]]:
-    """Batches of prompts with the same room for an answer, so that nobody's answer is shorter because of a neighbour;
-    no more at once than a training's memory bears."""
+    """Batches of prompts with the same room for an answer, so that nobody's answer is shorter because of a neighbour.
+
+    No more at once than a training's memory bears.
+    """
     rooms: dict[int, list[int]] = {}
     for place in places:
         rooms.setdefault(prompts[place].room, []).append(place)

@@ -49,8 +49,9 @@ class OneAnswerEach(Sequence):
 def one_answer_each(
     tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation]
 ) -> Sequence[Conversation]:
-    """The same conversations where the template writes every answer as it is asked for; those that it refuses stay as
-    they are.
+    """The same conversations where the template writes every answer as it is asked for.
+
+    Those that it refuses stay as they are.
     """
     template = ChatTemplate.of(tokenizer)
     rows, answers = array("q"), array("q")

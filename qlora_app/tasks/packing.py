@@ -1,5 +1,5 @@
-"""Several examples in one row, each by itself, and of each only what is learned: nothing is computed that carries no
-loss.
+"""Several examples in one row, each by itself, and of each only what is learned:
+nothing is computed that carries no loss.
 
 Padding makes every example as long as the longest beside it. Here they stand one after another in a row [1, tokens],
 positions begin again at 0, attention works on each example alone, and the head of the model, with its large vocabulary,
@@ -183,8 +183,9 @@ def _causal(queries: int, keys: int, device: "torch.device") -> "torch.Tensor":
 
 
 def _window(longest: int, width: int | None, device: "torch.device") -> "torch.Tensor | None":
-    """What each token may see, for a model that looks back over so many tokens only; None if no example is that
-    long.
+    """What each token may see, for a model that looks back over so many tokens only.
+
+    None if no example is that long.
     """
     import torch
 
@@ -194,8 +195,10 @@ def _window(longest: int, width: int | None, device: "torch.device") -> "torch.T
 
 
 def pack(model: "PreTrainedModel") -> bool:
-    """Prepare a model for packed batches. False, and nothing is changed, where examples would not come out of it,
-    packed or alone, as each of them does alone with the attention the model was loaded with.
+    """Prepare a model for packed batches.
+
+    False, and nothing is changed, where examples would not come out of it, packed or alone, as each of them does alone
+    with the attention the model was loaded with.
 
     Measured on it before the first step, whatever its family: a model that passes over what it is told would learn from
     its neighbours, and one whose attention is more than torch's would lose that, both without any error.
@@ -297,8 +300,9 @@ def _exactness(model: "PreTrainedModel") -> float:
 
 @contextlib.contextmanager
 def _short_windows(model: "PreTrainedModel") -> Iterator[None]:
-    """Meanwhile a model whose tokens look back over so many others only looks back over few: short examples then show
-    whether attention is told of it."""
+    """Meanwhile a model whose tokens look back over so many others only looks back over few: short examples
+    then show whether attention is told of it.
+    """
     configs = {id(part.config): part.config for part in model.modules() if hasattr(part, "config")}
     found: list[tuple[Any, str, int]] = []
     for part in (*model.modules(), *configs.values()):

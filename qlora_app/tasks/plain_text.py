@@ -61,8 +61,9 @@ def as_letters(
 
 
 def _letters(tokenizer: "PreTrainedTokenizerBase", text: str, is_inside: bool, control: frozenset[int]) -> list[Token]:
-    """Tokens of a control token's letters. SentencePiece's models know control tokens as words too: then they are read
-    in two parts.
+    """Tokens of a control token's letters.
+
+    SentencePiece's models know control tokens as words too: then they are read in two parts.
     """
     tokens = tokens_within(tokenizer, text, is_inside, without_special=True)
     if len(text) < 2 or control.isdisjoint([i for i, _, _ in tokens]):

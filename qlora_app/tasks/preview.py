@@ -1,5 +1,5 @@
-"""The loss mask under a microscope: one example token by token, and how long all examples are, before anything is
-trained.
+"""The loss mask under a microscope: one example token by token, and how long all
+examples are, before anything is trained.
 
 Both come out of the task's `examine`, which encodes as the worker does and cuts nothing off.
 """
@@ -45,7 +45,7 @@ class Bin(NamedTuple):
 
     low: int
     high: int
-    examples: int
+    count: int  # type: ignore[assignment]  # hides the method of tuples, which nobody asks a bin for
 
 
 @dataclass
@@ -105,8 +105,9 @@ class Lengths:
         return next((length for length in possible if self.share_whole(length) >= ENOUGH), possible[-1])
 
     def bins(self, max_length: int) -> list[Bin]:
-        """A histogram; `max_length`, where it cuts something, is the border of two bins, and the last bin takes all
-        that is longer.
+        """A histogram.
+
+        `max_length`, where it cuts something, is the border of two bins, and the last bin takes all that is longer.
         """
         longest, usual = max(self.tokens), self.quantile(0.99)
         end = longest
@@ -143,8 +144,9 @@ def measured(
     pause: float,
     task: Task = CHAT,
 ) -> Iterator[Lengths]:
-    """The lengths of all examples, or of `most` of them from all over; yields what there is every `pause` seconds and
-    at the end.
+    """The lengths of all examples, or of `most` of them from all over.
+
+    Yields what there is every `pause` seconds and at the end.
 
     Raises UserError with the first reason where every one of them is refused.
     """

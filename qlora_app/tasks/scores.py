@@ -4,8 +4,8 @@ from collections import Counter
 
 
 def rouge_l(answers: list[str], expected: list[str]) -> float:
-    """Mean ROUGE-L F1 (Lin 2004): how much of both texts their longest common sequence of words is, letter case aside;
-    0 to 1.
+    """Mean ROUGE-L F1 (Lin 2004): how much of both texts their longest common sequence
+    of words is, letter case aside; 0 to 1.
     """
     return sum(map(_rouge_l, answers, expected)) / max(1, len(expected))
 

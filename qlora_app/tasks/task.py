@@ -29,8 +29,8 @@ BATCH = 50  # questions answered at once
 
 @dataclass(frozen=True)
 class Question:
-    """A held-out, learned or typed question: the conversation up to the answer, and the answer that would be right (""
-    if unknown).
+    """A held-out, learned or typed question: the conversation up to the answer, and the
+    answer that would be right ("" if unknown).
     """
 
     conversation: Conversation
@@ -53,8 +53,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model wrote: its answer, its reasoning before that, whether it came to an end by itself, and what of the
-    question it could not read, in words."""
+    """What a model wrote: its answer, its reasoning before that, whether it came to an end by itself, and what of
+    the question it could not read, in words.
+    """
 
     text: str
     reasoning: str = ""
@@ -108,15 +109,18 @@ class Task:
     # ---- training
 
     def prepare(self, tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel | None" = None) -> None:
-        """What tokenizer and model must know of each other. Raises UserError where the tokenizer cannot serve the
-        task.
+        """What tokenizer and model must know of each other.
+
+        Raises UserError where the tokenizer cannot serve the task.
         """
 
     def examples(
         self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation]
     ) -> Sequence[Conversation]:
         """What is learned from as one example each: the conversations, or more where one answer has to stand alone.
-        `rows` of what is returned, if there is one, names the conversation of each."""
+
+        `rows` of what is returned, if there is one, names the conversation of each.
+        """
         return conversations
 
     def why_not_learned(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> str:
@@ -132,8 +136,8 @@ class Task:
     def encode_whole(
         self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation
     ) -> tuple[list[int], list[int]]:
-        """(token ids, labels) of an example with nothing cut off, as people look at it: what is read, then what is
-        learned.
+        """(token ids, labels) of an example with nothing cut off, as people look at
+        it: what is read, then what is learned.
         """
         raise NotImplementedError
 
@@ -171,8 +175,8 @@ class Task:
         raise NotImplementedError
 
     def loss(self, outputs: Any, labels: "torch.Tensor", num_items_in_batch: Any = None) -> "torch.Tensor":
-        """Cross-entropy of the labels, summed and divided by those of the whole step, so that it does not depend on its
-        parts.
+        """Cross-entropy of the labels, summed and divided by those of the whole step,
+        so that it does not depend on its parts.
         """
         import torch.nn.functional as f
 
@@ -187,9 +191,9 @@ class Task:
     # ---- measuring
 
     def score(self, measured: dict[str, float]) -> float:
-        """One number for a held-out measurement, of which a run keeps the highest: the loss turned round, since every
-        token counts in it. A task whose answers are right or wrong takes their share, which an overconfident model can
-        hold while its loss rises.
+        """One number for a held-out measurement, of which a run keeps the highest: the loss turned round, since
+        every token counts in it. A task whose answers are right or wrong takes their share, which an
+        overconfident model can hold while its loss rises.
         """
         return -measured["loss"]
 
@@ -202,8 +206,8 @@ class Task:
         return 0.25 * measured["loss"]
 
     def measure(self, model: "PreTrainedModel", batches: list[dict[str, Any]]) -> dict[str, float]:
-        """{"loss": nats a label, `accuracy_name`: share of labels that come first}; each label counts the same, however
-        they are batched.
+        """{"loss": nats a label, `accuracy_name`: share of labels that come first}; each label
+        counts the same, however they are batched.
         """
         total = right = count = 0.0
         with evaluating(model):
@@ -230,8 +234,9 @@ class Task:
     def question(
         self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None
     ) -> Question | None:
-        """What an example asks at one of its `asked_turns`, or at the last of them, with the right answer; None if
-        there is none in it.
+        """What an example asks at one of its `asked_turns`, or at the last of them, with the right answer.
+
+        None if there is none in it.
         """
         if turn is None:
             turn = next(iter(self.asked_turns(conversation)[-1:]), None)
@@ -281,8 +286,9 @@ class Task:
         batch: int = BATCH,
         thinking: bool | Sequence[bool] | None = None,
     ) -> list[str]:
-        """An answer to each question; `base` switches the adapter off. Leaves mode, random state and adapter as they
-        were.
+        """An answer to each question; `base` switches the adapter off.
+
+        Leaves mode, random state and adapter as they were.
 
         thinking: whether to reason first, for all or for each, where a task knows that; reasoning is not part of an
         answer.
@@ -332,8 +338,9 @@ def evaluating(model: "PreTrainedModel", base: bool = False) -> Iterator[None]:
 
 
 def cut(ids: list[int], longest: int, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    """At most `longest` tokens of a text. The special token that its tokenizer sets at the end stays: it ends a
-    text.
+    """At most `longest` tokens of a text.
+
+    The special token that its tokenizer sets at the end stays: it ends a text.
     """
     if len(ids) <= longest:
         return ids

@@ -1,5 +1,5 @@
-"""Text to text: an encoder reads the input, a decoder writes the output, as in T5 (Raffel et al. 2020, arXiv
-1910.10683).
+"""Text to text: an encoder reads the input, a decoder writes the output, as in T5
+(Raffel et al. 2020, arXiv 1910.10683).
 """
 
 from collections.abc import Callable, Sequence

@@ -1,5 +1,5 @@
-"""What a person should know about readable data before training on
-it, and which rows are kept aside to measure with.
+"""What a person should know about readable data before training on it, and
+which rows are kept aside to measure with.
 """
 
 import hashlib
@@ -35,8 +35,8 @@ _PRIVATE = {"mail": "an e-mail address", "phone": "a phone number", "key": "a se
 
 
 class _Check(NamedTuple):
-    """Something that may surprise: what is looked for, parts that are
-    looked for first because that is quick, what follows of it.
+    """Something that may surprise: what is looked for, parts that are looked for first
+    because that is quick, what follows of it.
     """
 
     what: str
@@ -131,16 +131,18 @@ class Findings:
 
 
 def _words(turn: Message) -> str:
-    """All that a turn holds: its text, and what it thinks, calls or
-    may call. Most hold a text alone, and are not asked: this is slow.
+    """All that a turn holds: its text, and what it thinks, calls or may call.
+
+    Most hold a text alone, and are not asked: this is slow.
     """
     parts: dict[str, Any] = {**turn}
     return "\n".join([turn["content"], *[f"{name}: {parts[name]}" for name in STRUCTURE if name in parts]])
 
 
 def also_learned(tested: Sequence[int], learned: Iterable[int]) -> list[int]:
-    """Places of the held-out questions that are also trained on, with
-    another answer. Both: question_number of each conversation.
+    """Places of the held-out questions that are also trained on, with another answer.
+
+    Both: question_number of each conversation.
     """
     both = {number for number in tested if number}.intersection(learned)
     return [place for place, number in enumerate(tested) if number in both]
@@ -157,8 +159,9 @@ def overlap_warnings(both: int, held_out: int) -> list[str]:
 
 
 def question_number(conversation: Conversation) -> int:
-    """Equal for conversations that ask the same up to the last answer,
-    letter case, blanks and system texts aside; 0 without a question.
+    """Equal for conversations that ask the same up to the last answer, letter case, blanks and system texts aside.
+
+    0 without a question.
     """
     turns = [turn for turn in conversation[:-1] if turn["role"] != "system"]
     if not turns:
@@ -193,6 +196,7 @@ def sample_positions(keys: list[bytes], seed: int) -> list[int]:
 
 def _draw(seed: int, key: bytes) -> bytes:
     """Where a row stands in the order in which rows are held out.
+
     Rows added to the file later do not move the others.
     """
     return hashlib.blake2b(b"%d " % seed + key).digest()
@@ -221,8 +225,8 @@ def held_out_positions(keys: list[bytes], share: float, seed: int) -> set[int]:
 
 
 def held_out_places(keys: list[bytes], asked: Sequence[int], share: float, seed: int) -> set[int]:
-    """Which conversations are never trained on, as `held_out_positions`
-    says, and of those that ask the same all or none.
+    """Which conversations are never trained on, as `held_out_positions` says, and
+    of those that ask the same all or none.
 
     `asked`: the question_number of each. Where whole questions would hold out far fewer than were wanted, conversations
     are drawn one by one: where one question stands in most rows, its answers are what is measured.

@@ -17,8 +17,9 @@ _HOW = (
 
 
 def chosen_format(name: str, rows: RowsByFormat, detector: FormatDetector) -> str:
-    """The format that is learned from, once all rows of the file `name` are known. Raises UserError where nothing can
-    be learned, AskColumns where a person can say what is what.
+    """The format that is learned from, once all rows of the file `name` are known.
+
+    Raises UserError where nothing can be learned, AskColumns where a person can say what is what.
     """
     if rows.doubt:
         raise AskColumns(

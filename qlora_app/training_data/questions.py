@@ -1,5 +1,5 @@
-"""What a row asks: the conversation up to its answer, made by the
-readers that made the conversations of the training.
+"""What a row asks: the conversation up to its answer, made by the readers that
+made the conversations of the training.
 """
 
 from collections.abc import Iterator
@@ -32,8 +32,8 @@ _ANSWERS = ("output", "answer", "completion", "label")  # one of them is an answ
 
 
 def detector_of(format: str, columns: ColumnMap = ColumnMap(), answer: str | None = None) -> FormatDetector:
-    """How a run's rows are read: `format` and `answer` are what
-    FileContents says of its data, `columns` those of its recipe.
+    """How a run's rows are read: `format` and `answer` are what FileContents says of
+    its data, `columns` those of its recipe.
     """
     label = ""
     if format == "classification" and answer and answer not in LABELS:
@@ -44,8 +44,8 @@ def detector_of(format: str, columns: ColumnMap = ColumnMap(), answer: str | Non
 
 
 def question_of(value: Any, detector: FormatDetector) -> Conversation:
-    """The turns of one raw row up to its last answer, which need not
-    be there, with system text, tools, history, context and choices.
+    """The turns of one raw row up to its last answer, which need not be there, with system
+    text, tools, history, context and choices.
 
     It is what training makes of the row without the last turn; where that is several
     conversations, of the first. A plain text comes back whole, as one turn of the
@@ -74,8 +74,9 @@ def question_of(value: Any, detector: FormatDetector) -> Conversation:
 
 
 def _stands_for_itself(value: Any, row: Columns, columns: ColumnMap) -> bool:
-    """Has a row none of the columns that were named to ask? Raises
-    RowError where it has some of a composed question only.
+    """Has a row none of the columns that were named to ask?
+
+    Raises RowError where it has some of a composed question only.
     """
     if not isinstance(value, dict):
         return True

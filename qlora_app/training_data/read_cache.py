@@ -1,5 +1,5 @@
-"""What was read of a large file is kept beside it, so that whoever
-needs it next reads nothing: the page, the worker, another run.
+"""What was read of a large file is kept beside it, so that whoever needs it next reads
+nothing: the page, the worker, another run.
 """
 
 import hashlib
@@ -74,8 +74,8 @@ def _stamp(files: Path | Sequence[Path]) -> list[list[int]]:
 
 
 def split(data: FileContents, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """(places of the conversations that are held out, in order; which
-    of these, counted from 0, ask what is learned too).
+    """(places of the conversations that are held out, in order; which of these,
+    counted from 0, ask what is learned too).
     """
     folder = _cached_in(data.conversations)
     file = folder / f"split-{share}-{seed}.json" if folder else None

@@ -27,8 +27,8 @@ _MOST_LABELS, _LONGEST_LABEL = 10_000, 200  # different ones that are counted, a
 
 
 class FormatRows:
-    """The conversations of one format: which row and line each comes from (0: not known), its place in the store of all
-    formats, and what is odd about them.
+    """The conversations of one format: which row and line each comes from (0: not known), its place in the store of
+    all formats, and what is odd about them.
     """
 
     def __init__(self, store: ConversationStore, looks: bool, has_labels: bool) -> None:

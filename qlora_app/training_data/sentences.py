@@ -45,8 +45,9 @@ def _rows(count: int) -> str:
 
 
 def unread_sentences(unread: Counter[tuple[str, str]], labels: list[str]) -> list[str]:
-    """Whatever the rows hold beside what is learned, by where it
-    stands. `labels`: columns that could be the label of a text.
+    """Whatever the rows hold beside what is learned, by where it stands.
+
+    `labels`: columns that could be the label of a text.
     """
     places: dict[str, list[str]] = defaultdict(list)
     for (where, key), count in unread.most_common():
@@ -73,8 +74,9 @@ def _either(names: list[str]) -> str:
 
 
 def label_sentences(counts: Counter[str], label: str) -> list[str]:
-    """Which labels there are and how many of each; a rare one is
-    hardly learned. `label`: their column, where it was found out.
+    """Which labels there are and how many of each; a rare one is hardly learned.
+
+    `label`: their column, where it was found out.
     """
     sentences = []
     if label:

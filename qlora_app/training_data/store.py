@@ -1,5 +1,5 @@
-"""Where the conversations of a file are while they are used: few in
-memory, many in an Arrow table on disk, read one by one.
+"""Where the conversations of a file are while they are used: few in memory, many in
+an Arrow table on disk, read one by one.
 """
 
 import mmap
@@ -21,8 +21,8 @@ _READ_BEFORE_FORGOTTEN = 20_000  # conversations
 
 
 def with_turns(conversation: Conversation, turns: str) -> Conversation:
-    """The conversation with its turns marked for training: "all"
-    answers as they are, the "last" one only, or "everything".
+    """The conversation with its turns marked for training: "all" answers as they
+    are, the "last" one only, or "everything".
     """
     if turns == "all":
         return conversation
@@ -149,8 +149,9 @@ class ArrowConversations(Sequence[Conversation]):
     __hash__ = None  # type: ignore[assignment]  # as of a list
 
     def _rows(self, count: int = 0) -> Any:
-        """The table. The system counts what was read of it as this
-        process's memory, so from time to time it is told to forget it.
+        """The table.
+
+        The system counts what was read of it as this process's memory, so from time to time it is told to forget it.
         """
         if self._table is None:
             import pyarrow

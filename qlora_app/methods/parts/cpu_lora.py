@@ -15,8 +15,9 @@ from torch import nn
 
 
 class _Together(torch.autograd.Function):
-    """A frozen linear layer and the LoRA beside it. The weight is
-    asked for in each pass, so that only who wants to keeps it.
+    """A frozen linear layer and the LoRA beside it.
+
+    The weight is asked for in each pass, so that only who wants to keeps it.
 
     `kept` [tokens, inputs] says which of the adapter's inputs dropout
     leaves; the others count for more through `scaling`.

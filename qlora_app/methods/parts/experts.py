@@ -1,5 +1,5 @@
-"""Several adapters in one place, of which each training pass takes
-one at random (AdaMix, Wang et al. 2022, arXiv 2205.12410).
+"""Several adapters in one place, of which each training pass takes one at random
+(AdaMix, Wang et al. 2022, arXiv 2205.12410).
 """
 
 import torch
@@ -10,8 +10,9 @@ IGNORED = -100  # label of what carries no loss
 
 
 class Experts(nn.Module):
-    """Linear maps of one shape. While training each pass takes one
-    for its whole batch, at random; otherwise their mean answers.
+    """Linear maps of one shape.
+
+    While training each pass takes one for its whole batch, at random; otherwise their mean answers.
 
     weight [experts, outputs, inputs], bias [experts, outputs] or none. All begin as copies of one map.
     """
@@ -43,8 +44,9 @@ class Experts(nn.Module):
 
 
 def mix_lora(model: nn.Module, count: int, share_up: bool) -> None:
-    """Each LoRA of a PEFT model becomes `count` experts; the matrices
-    that lead back up stay one where they are shared.
+    """Each LoRA of a PEFT model becomes `count` experts.
+
+    The matrices that lead back up stay one where they are shared.
     """
     from peft.tuners.lora import LoraLayer
 
@@ -80,8 +82,8 @@ def averaged_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
 
 
 def consistency(first: torch.Tensor, second: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Half of KL(p1 || p2) + KL(p2 || p1) between the predictions of
-    two passes, the mean over everything that carries loss.
+    """Half of KL(p1 || p2) + KL(p2 || p1) between the predictions of two passes, the
+    mean over everything that carries loss.
 
     As in the authors' code each side is the other's fixed target. logits [..., classes], labels [...] with IGNORED.
     """

@@ -1,5 +1,5 @@
-"""Group-wise quantized linear layers, and the adapter that goes into
-their zero points (QA-LoRA, Xu et al. 2024, arXiv 2309.14717).
+"""Group-wise quantized linear layers, and the adapter that goes into their zero points
+(QA-LoRA, Xu et al. 2024, arXiv 2309.14717).
 """
 
 import json
@@ -24,8 +24,8 @@ SHRINK = torch.linspace(
 
 
 class GroupedLinear(nn.Module):
-    """A linear layer whose weight is scale * (code - zero), scale and
-    zero shared by `group` neighbouring inputs of an output.
+    """A linear layer whose weight is scale * (code - zero), scale and zero shared by
+    `group` neighbouring inputs of an output.
 
     Codes are whole numbers of 2 to 4 bits, scales 16-bit, zero points 32-bit floating numbers: the adapter goes into
     them, and a rounded zero point would lose it.
@@ -88,8 +88,8 @@ class _Multiply(torch.autograd.Function):
 
 
 def quantize(weight: torch.Tensor, bits: int, group: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Weight [outputs, inputs] -> (codes uint8 alike, scales float16
-    and zero points float32 [outputs, inputs / group]).
+    """Weight [outputs, inputs] -> (codes uint8 alike, scales float16 and zero
+    points float32 [outputs, inputs / group]).
 
     Rounded to nearest. Of each group's range the part is taken that gives the smallest squared error.
     """
@@ -147,8 +147,8 @@ class PooledLora(LoraLinear):
         return self.scaling[name] * (self.lora_B[name].weight @ self.lora_A[name].weight).detach()
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """scale * (code - zero) + shift = scale * (code - (zero -
-        shift / scale)): codes and scales stay as they are.
+        """scale * (code - zero) + shift = scale * (code - (zero - shift /
+        scale)): codes and scales stay as they are.
         """
         base = self.get_base_layer()
         self.merged_zeros = base.zeros - self.shift().to(base.zeros.dtype) / base.scales.to(base.zeros.dtype)
@@ -217,8 +217,8 @@ def pooled_layers(model: nn.Module) -> dict[str, PooledLora]:
 
 
 def save_merged(model: nn.Module, folder: Path, bits: int, group: int) -> None:
-    """The merged model with nothing of the adapter left: codes,
-    scales, shifted zero points, and all else as it is in the base.
+    """The merged model with nothing of the adapter left: codes, scales, shifted zero
+    points, and all else as it is in the base.
     """
     base, adapted, tensors, seen = model.get_base_model(), pooled_layers(model), {}, set()
     for name, tensor in base.state_dict().items():
@@ -242,8 +242,9 @@ def save_merged(model: nn.Module, folder: Path, bits: int, group: int) -> None:
 
 
 def open_merged(folder: Path) -> nn.Module:
-    """The model of `save_merged`, for answering, without the base it
-    came from. Raises UserError where it is not whole.
+    """The model of `save_merged`, for answering, without the base it came from.
+
+    Raises UserError where it is not whole.
     """
     import transformers
     from accelerate import init_empty_weights
@@ -274,8 +275,9 @@ def open_merged(folder: Path) -> nn.Module:
 
 
 def take_merged(model: nn.Module, folder: Path) -> None:
-    """The zero points of `save_merged` for a model with the same
-    codes. Raises UserError where they are not the same, bit by bit.
+    """The zero points of `save_merged` for a model with the same codes.
+
+    Raises UserError where they are not the same, bit by bit.
     """
     saved = load_file(folder / "model.safetensors")
     for name, layer in pooled_layers(model).items():

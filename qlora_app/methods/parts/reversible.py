@@ -52,8 +52,9 @@ class Floating:
 
 
 class Exact:
-    """Streams of whole numbers, 2**-32 their unit. Each division's
-    remainder is kept, and undoing it loses not a bit.
+    """Streams of whole numbers, 2**-32 their unit.
+
+    Each division's remainder is kept, and undoing it loses not a bit.
     """
 
     UNIT = 2.0**-32
@@ -91,8 +92,9 @@ ARITHMETICS = {
 
 
 class Turn(nn.Module):
-    """A block of the model in its place. It hands its input on and
-    notes what it was called with; the last one runs them all.
+    """A block of the model in its place.
+
+    It hands its input on and notes what it was called with; the last one runs them all.
     """
 
     def __init__(self, block: nn.Module, second: Bottleneck | None, stack: "Stack") -> None:
@@ -254,8 +256,8 @@ def turn_around(blocks: nn.ModuleList, stack: Stack, hidden: int, rank: int, dro
 
 
 def reconstruction_error(stack: Stack, hidden: torch.Tensor, calls: list[Call]) -> float:
-    """Largest difference between what went into a block and what is
-    rebuilt of it, as a share of its size, over all blocks.
+    """Largest difference between what went into a block and what is rebuilt of it,
+    as a share of its size, over all blocks.
     """
     run = _Run(stack, calls, hidden.dtype, stack._seeds(), _autocast(hidden.device.type))
     seen: list[Streams] = []

@@ -64,8 +64,8 @@ class ChatTemplate:
         return self._placed(self.known_form(conversation))
 
     def prompt(self, conversation: Conversation, thinking: bool = False) -> Rendering:
-        """What stands before the assistant's answer to a conversation, just as `place` finds it before an answer that
-        is learned.
+        """What stands before the assistant's answer to a conversation, just as `place`
+        finds it before an answer that is learned.
 
         thinking: begin with the reasoning, where the template has a place for it. Raises UserError as `place` does.
         """
@@ -160,8 +160,8 @@ class ChatTemplate:
     # ---- what ends an answer
 
     def stop_ids(self, thinking: bool = False, generation_eos: int | Sequence[int] | None = None) -> list[int]:
-        """Ids of the tokens that end an answer: of the template, the tokenizer and the model's
-        `generation_config.eos_token_id`.
+        """Ids of the tokens that end an answer: of the template, the tokenizer and the
+        model's `generation_config.eos_token_id`.
 
         thinking: a token that ends the reasoning too, as harmony's <|end|>, ends no answer then.
         """
@@ -179,8 +179,11 @@ class ChatTemplate:
     # ---- tokens
 
     def encode_all(self, renderings: Sequence[Rendering]) -> list[list[Token]]:
-        """The tokens of each rendering. A control token within what people wrote becomes the tokens of its letters, and
-        no token reaches from a prompt into an answer."""
+        """The tokens of each rendering.
+
+        A control token within what people wrote becomes the tokens of its letters, and no
+        token reaches from a prompt into an answer.
+        """
         if not renderings:
             return []
         made = self.tokenizer(
@@ -198,8 +201,9 @@ class ChatTemplate:
         return found
 
     def prompt_ids(self, conversation: Conversation, thinking: bool | None = None) -> list[int]:
-        """Token ids of a prompt: those that stand before a learned answer. None: think as most rows did that were
-        learned from.
+        """Token ids of a prompt: those that stand before a learned answer.
+
+        None: think as most rows did that were learned from.
         """
         if thinking is None:
             thinking = self.thinks_by_default
@@ -244,8 +248,9 @@ class ChatTemplate:
         return [self._reasoning_apart(turn) if turn["role"] == "assistant" else turn for turn in conversation]
 
     def _reasoning_apart(self, turn: Message) -> Message:
-        """Reasoning as a part of its own, where the template has a place for it or would cut it out; else within the
-        text.
+        """Reasoning as a part of its own, where the template has a place for it or would cut it out.
+
+        Else within the text.
         """
         if not (self.traits.knows_reasoning or self.traits.drops_reasoning):
             return _inline(turn)

@@ -20,8 +20,9 @@ _SENTINELS = re.compile(r"zq(\d+)(c|r)qz")
 
 
 class Placer:
-    """Places texts in renderings of one template; what it writes around them is remembered for each shape of a
-    conversation.
+    """Places texts in renderings of one template.
+
+    What it writes around them is remembered for each shape of a conversation.
     """
 
     def __init__(self, renderer: Renderer) -> None:
@@ -95,8 +96,8 @@ class Placer:
         return parts[::3], [(int(turn), which) for turn, which in zip(parts[1::3], parts[2::3], strict=True)]
 
     def _match(self, text: str, messages: Sequence[ChatMessage], thinking: bool, tools: Tools) -> Spans | None:
-        """Where each text stands, if the rendering is that of the sentinels with the texts in their place; else
-        None.
+        """Where each text stands, if the rendering is that of the sentinels
+        with the texts in their place; else None.
         """
         try:
             literals, keys = self.skeleton(messages, thinking, tools)
@@ -115,8 +116,8 @@ class Placer:
         return spans
 
     def _by_replacing(self, text: str, messages: Sequence[ChatMessage], thinking: bool, tools: Tools) -> Spans:
-        """Where texts stand of which the template makes something else: what changes when only this one is another
-        one.
+        """Where texts stand of which the template makes something else: what
+        changes when only this one is another one.
         """
         spans: Spans = {}
         sentinel = unused(text)

@@ -20,8 +20,8 @@ Tools = list[Any] | None
 
 @dataclass(frozen=True)
 class Answer:
-    """What the assistant says in a turn, from the end of its prompt to the end of what ends the turn, as places in a
-    text.
+    """What the assistant says in a turn, from the end of its prompt to the end of
+    what ends the turn, as places in a text.
     """
 
     turn: int

@@ -96,8 +96,9 @@ class Traits:
 
     @cached_property
     def end(self) -> str:
-        """What it writes for the end of any turn, from the answer's last letter on; empty where it writes none, or not
-        the same.
+        """What it writes for the end of any turn, from the answer's last letter on.
+
+        Empty where it writes none, or not the same.
         """
         common = ""
         for one, other in zip(self._atoms(self.final_end), self._atoms(self._middle_end), strict=False):
@@ -168,8 +169,8 @@ class Traits:
 
     @cached_property
     def stop_strings(self) -> list[str]:
-        """What ends a turn where that is no token of its own: letters, as ChatML's marks are for a tokenizer that does
-        not know them.
+        """What ends a turn where that is no token of its own: letters, as ChatML's marks are
+        for a tokenizer that does not know them.
         """
         if self.end.strip() and not self.control_in(self.end):
             return [self.end]
@@ -223,8 +224,8 @@ class Traits:
         return [self.special[token] for token in tokens]
 
     def _atoms(self, text: str) -> Iterator[str]:
-        """A text in parts that are not to be divided: control tokens, marks that look like one, words, single
-        characters.
+        """A text in parts that are not to be divided: control tokens, marks that
+        look like one, words, single characters.
         """
         pattern = rf"(?:{self.control.pattern})|<[^<>\s]*>|\[[^\[\]\s]*\]|\w+|\s|."
         return (found[0] for found in re.finditer(pattern, text, re.DOTALL))

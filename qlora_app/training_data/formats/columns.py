@@ -58,8 +58,9 @@ class ColumnMap(Choices):
         return named | {place.strip().lower(): "template" for place in _PLACE.findall(self.template)}
 
     def check(self, name: str, seen: Iterable[str]) -> None:
-        """Raises UserError if nothing is named to learn from, or a column that the file `name` has not; `seen` are
-        those it has.
+        """Raises UserError if nothing is named to learn from, or a column that the file `name` has not.
+
+        `seen` are those it has.
         """
         there = {one.strip().lower(): one for one in seen}
         shown = ", ".join(repr(one[:30]) for one in list(there.values())[:8])

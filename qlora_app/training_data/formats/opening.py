@@ -1,5 +1,5 @@
-"""What stands beside a conversation and belongs to it: its system text, the tools that may be called, what the
-assistant thought.
+"""What stands beside a conversation and belongs to it: its system text, the tools that may
+be called, what the assistant thought.
 """
 
 from typing import Any

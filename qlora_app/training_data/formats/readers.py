@@ -120,8 +120,9 @@ def hh_rlhf(row: Reading) -> list[Message]:
 
 
 def preference(row: Reading) -> list[Message]:
-    """The preferred answer, alone or as a whole conversation, after whatever was asked. The rejected one is not used,
-    which is said.
+    """The preferred answer, alone or as a whole conversation, after whatever was asked.
+
+    The rejected one is not used, which is said.
     """
     row.taken.update(name for name in row if name.startswith("rejected"))
     name = chosen_column(row)
@@ -160,8 +161,8 @@ def translation(row: Reading) -> list[Message]:
 
 
 def multiple_choice(row: Reading) -> list[Message]:
-    """Question and lettered choices -> the letter of the right one, which may be given as letter, as number from 0, or
-    in full.
+    """Question and lettered choices -> the letter of the right one, which may be given
+    as letter, as number from 0, or in full.
     """
     if is_headless_mmlu(row):
         row.taken.update(row)
@@ -213,8 +214,9 @@ def _letter(given: Any, column: str, labels: list[str], choices: list[str]) -> s
 
 
 def labelled(row: Reading, label: str = "") -> list[Message]:
-    """Text, or several texts with their names, -> its label as text. `label`: its column, where that has no usual
-    name.
+    """Text, or several texts with their names, -> its label as text.
+
+    `label`: its column, where that has no usual name.
     """
     if label:
         texts = [name for name in TEXTS if name in row] or [text_column(row)]
@@ -240,8 +242,8 @@ def as_text(value: Any, column: str) -> str:
 
 
 def document(row: Reading) -> Iterator[list[Message]]:
-    """A text without question and answer: all of it is learned, long ones in several pieces that end with a line or a
-    word.
+    """A text without question and answer: all of it is learned, long ones in several
+    pieces that end with a line or a word.
     """
     name = text_column(row)
     text = text_of(row[name], name).strip()

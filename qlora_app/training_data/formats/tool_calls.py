@@ -1,5 +1,5 @@
-"""Tools and calls of them, wherever data keep them, in one form: JSON lists, the same whether a part was written as
-text or as object.
+"""Tools and calls of them, wherever data keep them, in one form: JSON lists, the same whether a
+part was written as text or as object.
 """
 
 import ast
@@ -52,8 +52,9 @@ def first_key(given: Iterable[str], names: Iterable[str]) -> str | None:
 
 
 def written(text: str) -> Any:
-    """What a text says as JSON or, as pandas writes it into a table, as Python; the text itself where it is neither
-    list nor object.
+    """What a text says as JSON or, as pandas writes it into a table, as Python.
+
+    The text itself where it is neither list nor object.
     """
     if not text.lstrip().startswith(("[", "{")):
         return text

@@ -1,5 +1,5 @@
-"""Trees of messages, as Open Assistant collected them: of all answers to a message the one people ranked best is
-followed.
+"""Trees of messages, as Open Assistant collected them: of all answers to a message
+the one people ranked best is followed.
 """
 
 from collections import defaultdict

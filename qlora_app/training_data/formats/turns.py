@@ -229,8 +229,9 @@ def _append(conversation: Conversation, turn: Message, number: int, changes: lis
 
 
 def _merged(first: Message, second: Message) -> Message | None:
-    """Two turns of one speaker as one; None where reasoning or calls stand between their texts, which then would change
-    places.
+    """Two turns of one speaker as one.
+
+    None where reasoning or calls stand between their texts, which then would change places.
     """
     if "tool_calls" in first or ("reasoning" in second and not is_blank(first["content"])):
         return None

@@ -1,5 +1,6 @@
-"""The bytes of data files. A .gz or .zip is unpacked while it is read, never onto the disk, and never beyond the
-limits.
+"""The bytes of data files.
+
+A .gz or .zip is unpacked while it is read, never onto the disk, and never beyond the limits.
 """
 
 import gzip
@@ -31,8 +32,9 @@ _BESIDE = ("readme", "license", "licence", "notice")  # what people pack beside 
 
 
 class Content:
-    """What one file holds, unpacked if need be. Raises UserError; `limits` are those of a file nobody has checked
-    yet.
+    """What one file holds, unpacked if need be.
+
+    Raises UserError; `limits` are those of a file nobody has checked yet.
     """
 
     def __init__(
@@ -66,8 +68,9 @@ class Content:
 
 
 def contents_of(place: Path | Sequence[Path], name: str, limits: Settings | None = None) -> list[Content]:
-    """All data files of a file, an archive, a folder or a list of files, each under a name for sentences. Raises
-    UserError and OSError.
+    """All data files of a file, an archive, a folder or a list of files, each under a name for sentences.
+
+    Raises UserError and OSError.
     """
     if isinstance(place, Path) and not place.is_dir():
         found = _in_one_file(place, name, limits)
@@ -94,8 +97,9 @@ def _in_one_file(path: Path, name: str, limits: Settings | None) -> list[Content
 
 
 def _in_folder(folder: Path, name: str) -> list[Path]:
-    """Every data file of a folder and the folders in it, by name. Raises UserError for a link, and for a folder without
-    data.
+    """Every data file of a folder and the folders in it, by name.
+
+    Raises UserError for a link, and for a folder without data.
     """
     inside = sorted(one for one in folder.rglob("*") if not _is_hidden(one.relative_to(folder)))
     if links := [one for one in inside if one.is_symlink()]:

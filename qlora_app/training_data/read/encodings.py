@@ -1,5 +1,5 @@
-"""In which encoding a text is written: UTF-8 wherever it nearly is, else what its bytes look like, which is shown
-before it is believed.
+"""In which encoding a text is written: UTF-8 wherever it nearly is, else what its bytes look
+like, which is shown before it is believed.
 """
 
 import codecs
@@ -108,8 +108,9 @@ codecs.register_error("workshop-note", lambda error: _FOUND.get().note(error))
 
 
 def find_encoding(content: Content, head: bytes, glance: bool = False, wanted: str = "auto") -> Encoding:
-    """How to read the file, or its beginning for a `glance`. `head`: its first bytes; `wanted`: what a person said it
-    is in.
+    """How to read the file, or its beginning for a `glance`.
+
+    `head`: its first bytes; `wanted`: what a person said it is in.
 
     Raises UserError for what is no text.
     """
@@ -189,8 +190,9 @@ def _broken_places(name: str, encoding: str, found: _Found) -> str:
 
 
 def _scan(content: Content, encoding: str, glance: bool, most: int) -> _Found:
-    """What in the file does not fit the encoding. With `most` it ends early where it is clear that this is not the
-    encoding.
+    """What in the file does not fit the encoding.
+
+    With `most` it ends early where it is clear that this is not the encoding.
     """
     found, decoder, position = _Found(), codecs.getincrementaldecoder(encoding)("workshop-note"), 0
     token = _FOUND.set(found)
@@ -242,8 +244,9 @@ def _sample(content: Content, first: int) -> bytes:
 
 
 def _guess(sample: bytes) -> str | None:
-    """The likeliest encoding by chardet; None where there is none. Imported here, because nearly all files are
-    UTF-8.
+    """The likeliest encoding by chardet; None where there is none.
+
+    Imported here, because nearly all files are UTF-8.
     """
     import chardet
 
@@ -263,8 +266,9 @@ def _guess(sample: bytes) -> str | None:
 
 
 def _is_text(sample: bytes, encoding: str) -> bool:
-    """Does it read like one? No control characters, hardly a byte that fits nothing, and no word of two scripts or with
-    a sign in it.
+    """Does it read like one?
+
+    No control characters, hardly a byte that fits nothing, and no word of two scripts or with a sign in it.
     """
     text = sample.decode(encoding, "replace")
     if text.count("\ufffd") * 100 > len(text) or _CONTROLS.search(text):

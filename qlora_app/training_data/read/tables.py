@@ -70,8 +70,8 @@ def layout_of(sample: str) -> Layout | None:
 
 
 def _is_table(sample: str, first: list[str], agreeing: float, named: bool) -> bool:
-    """Prose has commas too: without a name that is known most records must agree, and without names there is no empty
-    line.
+    """Prose has commas too: without a name that is known most records must agree,
+    and without names there is no empty line.
     """
     if not KNOWN_NAMES.isdisjoint(_lowered(first)):
         return True
@@ -123,8 +123,9 @@ def read_table(file: TextIO, name: str, layout: Layout) -> Iterator[Found]:
 
 
 class _Lines:
-    """Lines on their way to the csv module, which asks for more where a quote is open; those of the record it reads are
-    kept.
+    """Lines on their way to the csv module, which asks for more where a quote is open.
+
+    Those of the record it reads are kept.
     """
 
     def __init__(self, lines: Iterator[str]) -> None:
@@ -141,8 +142,9 @@ class _Lines:
 
 
 def _swallowed(lines: list[str], fields: int) -> list[list[str]]:
-    """The rows that a lone quote made one of: lines of a TSV each of which has all its fields. None where the quote
-    holds a text.
+    """The rows that a lone quote made one of: lines of a TSV each of which has all its fields.
+
+    None where the quote holds a text.
     """
     apart = [line.rstrip("\r\n").split("\t") for line in lines if line != _END and line.strip()]
     if all(len(cells) == fields for cells in apart):
@@ -200,8 +202,9 @@ def _record(line: int, header: list[str], cells: list[str]) -> Found:
 
 
 def _are_names(cells: list[str]) -> bool:
-    """Could the first record be names? One known name is enough; otherwise each is short, has a letter and is no
-    sentence.
+    """Could the first record be names?
+
+    One known name is enough; otherwise each is short, has a letter and is no sentence.
     """
     names = [cell for cell in _lowered(cells) if cell]
     if not KNOWN_NAMES.isdisjoint(names):

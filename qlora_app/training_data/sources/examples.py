@@ -36,8 +36,9 @@ from .hub import (
 
 @dataclass(frozen=True)
 class Examples:
-    """What a run learns from and is measured with. Every row is used or left out; most used rows are one conversation
-    each.
+    """What a run learns from and is measured with.
+
+    Every row is used or left out; most used rows are one conversation each.
     """
 
     train: Sequence[Conversation]
@@ -69,8 +70,9 @@ class Examples:
 
 
 def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
-    """The conversations of a choice, those to train on and those held out. Raises UserError if there is nothing to
-    train on.
+    """The conversations of a choice, those to train on and those held out.
+
+    Raises UserError if there is nothing to train on.
     """
     problems = choice.problems()
     if problems:
@@ -207,8 +209,9 @@ def files_of(choice: DatasetChoice, data_folder: Path) -> Path | Sequence[Path]:
 
 
 def stamp(choice: DatasetChoice, data_folder: Path) -> Any:
-    """What is another one once the choice stands for other bytes. Data of the Hub is pinned to a commit: it is here or
-    it is not.
+    """What is another one once the choice stands for other bytes.
+
+    Data of the Hub is pinned to a commit: it is here or it is not.
     """
     if choice.source != "file":
         return choice.source == "hub" and is_here(choice, data_folder)
@@ -222,8 +225,8 @@ def stamp(choice: DatasetChoice, data_folder: Path) -> Any:
 
 
 def pinned(choice: DatasetChoice, data_folder: Path, token: str | None = None) -> DatasetChoice:
-    """The choice as a run keeps it: with the fingerprint of one's own data, or the commit, subset and split of the
-    Hub's.
+    """The choice as a run keeps it: with the fingerprint of one's own data, or the
+    commit, subset and split of the Hub's.
 
     Raises UserError where it is not there, or the Hub does not give it.
     """

@@ -1,5 +1,5 @@
-"""The data folder: what was uploaded lies in it byte for byte under its hash, what a person put there under its own
-name.
+"""The data folder: what was uploaded lies in it byte for byte under its hash, what
+a person put there under its own name.
 """
 
 import contextlib
@@ -36,8 +36,9 @@ def import_file(
     columns: ColumnMap = ColumnMap(),
     progress: Progress | None = None,
 ) -> str:
-    """Check every row of an uploaded file, then keep it byte for byte in the data folder; returns the name it has
-    there.
+    """Check every row of an uploaded file, then keep it byte for byte in the data folder.
+
+    Returns the name it has there.
 
     Several files are kept as a folder and are one dataset. The same bytes under the same name have the same id. Raises
     UserError, and then leaves nothing behind. Data that can be read once a person says which column is what is kept;
@@ -119,8 +120,9 @@ def uploaded_files(data_folder: Path) -> list[str]:
 
 
 def server_files(data_folder: Path) -> list[str]:
-    """What else lies in the data folder: data files, and folders that hold several, as paths below it. No links,
-    nothing hidden.
+    """What else lies in the data folder: data files, and folders that hold several, as paths below it.
+
+    No links, nothing hidden.
     """
     found = []
     for folder, names, files in os.walk(data_folder):
@@ -217,8 +219,8 @@ def _copy(path: Path, folder: Path) -> tuple[Path, str]:
 
 
 def _copy_all(paths: Sequence[Path], folder: Path) -> tuple[Path, str]:
-    """(a private folder of copies, sha256 over their names and bytes); of two files with one name the second gets a
-    number.
+    """(a private folder of copies, sha256 over their names and bytes); of two files
+    with one name the second gets a number.
     """
     made = Path(tempfile.mkdtemp(prefix=".import-", dir=folder))  # mode 0700
     digests: list[tuple[str, str]] = []

@@ -1,5 +1,5 @@
-"""Data of the Hugging Face Hub: which subsets, splits and revisions there are, and the files of a split onto this
-machine.
+"""Data of the Hugging Face Hub: which subsets, splits and revisions there are, and
+the files of a split onto this machine.
 
 What belongs to a split is worked out by `datasets` from the names of the files and the dataset's card. It never sees
 the files, so nothing of theirs can run: they are read by our own readers, like an upload.
@@ -175,8 +175,9 @@ def _rows(tags: list[str]) -> str:
 
 
 def look_up(choice: DatasetChoice, token: str | None = None, revisions: bool = False) -> HubDataset:
-    """What the Hub says of a dataset now; with its branches and tags if asked. Raises UserError: none of its rows are
-    fetched.
+    """What the Hub says of a dataset now; with its branches and tags if asked.
+
+    Raises UserError: none of its rows are fetched.
     """
     from huggingface_hub import HfApi
 
