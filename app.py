@@ -18,7 +18,7 @@ from starlette.middleware import Middleware
 
 from qlora_app.errors import UserError
 from qlora_app.inference.session import ChatSessions, warm_up
-from qlora_app.launch.local import Supervisor
+from qlora_app.launch.queue import Supervisor
 from qlora_app.runs import RunStore
 from qlora_app.ui import (
     HEAD,

@@ -61,9 +61,10 @@ def child(asked: dict[str, Any]) -> None:
             "training": starter.training.model_copy(update=training),
         }
     )
-    job = prepare(RunStore(Path(asked["home"]) / "runs").create(recipe), recipe)
-    watch, reporter = Stopwatch(), MetricsCallback(job.run, [], 0)
-    build_trainer(job, reporter, [watch, reporter]).train()
+    with RunStore(Path(asked["home"]) / "runs").create(recipe).hold() as out:
+        job = prepare(out, recipe)
+        watch, reporter = Stopwatch(), MetricsCallback(out, [], 0)
+        build_trainer(job, reporter, [watch, reporter]).train()
     steps = [after - before for before, after in zip(watch.times[SKIPPED:], watch.times[SKIPPED + 1 :], strict=False)]
     held_out = job.task.measure(job.model, job.held_out_batches)["loss"]
     print(json.dumps({"ms": 1000 * statistics.median(steps), "held_out": held_out}))

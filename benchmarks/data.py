@@ -145,15 +145,21 @@ def peak(path: Path) -> float:
 
 def preview(path: Path) -> float:
     """Seconds from the end of the upload to the first rows on the page, which goes on reading meanwhile."""
+    import gradio as gr
+
     from qlora_app.runs import RunStore
     from qlora_app.ui.context import AppContext
-    from qlora_app.ui.data_import import DataImport
+    from qlora_app.ui.train.data_import import DataImport
 
     settings = Settings(home=path.parent / f"page-{path.stem}")
+    with gr.Blocks():
+        importer = DataImport(AppContext(settings, RunStore(settings.runs), None, None))
+        importer.build()
+        chosen = gr.File()
     began = time.monotonic()
-    words, id = next(DataImport(AppContext(settings, RunStore(settings.runs), None, None)).take([str(path)]))
-    if not (id or 'class="rows"' in words):
-        raise RuntimeError(f"neither the first rows nor all of them: {words}")
+    answer = next(importer.take({chosen: [str(path)]}))
+    if not (answer[importer.id] or 'class="rows"' in answer[importer.line]):
+        raise RuntimeError(f"neither the first rows nor all of them: {answer[importer.line]}")
     return time.monotonic() - began
 
 

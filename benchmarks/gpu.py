@@ -178,13 +178,13 @@ def recipe_for(model: Path, home: Path, asked: dict[str, Any]) -> Recipe:
 
 def trained(model: Path, **asked: Any) -> Row:
     """A few steps of that recipe by the worker's own code in this process."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as held:
         os.environ["QLORA_APP_HOME"] = folder
         recipe = recipe_for(model, Path(folder), asked)
         _start_counting()
-        job = prepare(RunStore(Path(folder) / "runs").create(recipe), recipe)
+        job = prepare(held.enter_context(RunStore(Path(folder) / "runs").create(recipe).hold()), recipe)
         draw_anew(job.model)
-        watch, reporter = Stopwatch(), MetricsCallback(job.run, [], 0)
+        watch, reporter = Stopwatch(), MetricsCallback(job.out, [], 0)
         build_trainer(job, reporter, [watch]).train()
         tokens = reporter.tokens / STEPS
         row = {"ms a step": f"{watch.a_step:.0f}", "tokens/s": f"{1000 * tokens / watch.a_step:.0f}"} | _memory(job)
@@ -259,16 +259,16 @@ def worked(run: Run, until: int | None = None) -> Run:
     environment = {**KEEP_MEMORY, **os.environ, "HF_HUB_OFFLINE": "1"}
     with open(run.folder / "said.txt", "w+") as said:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "qlora_app.train", str(run.folder)],
+            [sys.executable, "-m", "qlora_app.worker", str(run.folder)],
             cwd=ROOT,
             env=environment,
             stdout=said,
             stderr=said,
         )
-        run.launched(worker.pid)
+        run.launch_file.write(worker.pid)
         while worker.poll() is None:
             if until and len(run.metrics()[0]) >= until:
-                run.ask("stop")
+                run.request("stop")
                 until = None
             time.sleep(0.02)
         said.seek(0)

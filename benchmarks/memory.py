@@ -188,7 +188,7 @@ def take(case: Case, folder: Path) -> tuple[Any, Taken]:
     taken = Taken()
     with open(folder / "said.txt", "w+") as said:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "qlora_app.train", str(run.folder)],
+            [sys.executable, "-m", "qlora_app.worker", str(run.folder)],
             cwd=ROOT,
             stdout=said,
             stderr=said,

@@ -63,7 +63,7 @@ def recipe_of(name: str, steps: int) -> Recipe:
 def train(run: Run) -> None:
     """One worker, cold. Raises RuntimeError with what it said if it does not finish."""
     ran = subprocess.run(
-        [sys.executable, "-m", "qlora_app.train", str(run.folder)],
+        [sys.executable, "-m", "qlora_app.worker", str(run.folder)],
         cwd=ROOT,
         capture_output=True,
         text=True,

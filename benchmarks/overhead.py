@@ -6,6 +6,7 @@ RESULTS.md.
 """
 
 import argparse
+import contextlib
 import itertools
 import os
 import statistics
@@ -49,7 +50,7 @@ class Stopwatch(TrainerCallback):
 
 
 def by_worker(job: TrainingSetup) -> float:
-    watch, reporter = Stopwatch(), MetricsCallback(job.run, [], 0)
+    watch, reporter = Stopwatch(), MetricsCallback(job.out, [], 0)
     build_trainer(
         job, reporter, [reporter, EvalCallback(job, reporter, BestSoFar(job, 0)), CheckpointCallback(job.run), watch]
     ).train()
@@ -137,11 +138,11 @@ def main() -> None:
         "--quick", action="store_true", help="a few steps on small models, to see that it runs; nothing is recorded"
     )
     given, others, figures = ask.parse_args(), used_by_others(), {}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as held:
         os.environ["QLORA_APP_HOME"] = folder
         store = RunStore(Path(folder) / "runs")
         for name, recipe in shapes(Path(folder) / "wide", given.quick).items():
-            job = prepare(store.create(recipe), recipe)
+            job = prepare(held.enter_context(store.create(recipe).hold()), recipe)
             times = interleaved(
                 given.rounds,
                 torch=lambda job=job: by_torch(job),

@@ -193,7 +193,7 @@ def start(store: RunStore, **training: Any) -> Run:
     run = store.create(
         recipe.model_copy(update={"training": recipe.training.model_copy(update=NOTHING_MEASURED | training)})
     )
-    run.ask("start")
+    run.request("start")
     return run
 
 
@@ -218,7 +218,7 @@ def main() -> None:
             figures = asyncio.run(measure(app, finished, live, pages, seconds))
         finally:
             for run in store.list():
-                run.ask("stop-now")
+                run.request("stop-now")
             app.close()
             seconds_until(lambda: not any(run.is_alive() for run in store.list()))
     record("page", figures, others, keep=not given.quick)

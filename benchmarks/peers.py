@@ -25,7 +25,8 @@ from typing import Any
 import yaml
 from measuring import make_model, record, seconds_until, used_by_others
 
-from qlora_app.launch.local import Supervisor, launch
+from qlora_app.launch.local import launch
+from qlora_app.launch.queue import Supervisor
 from qlora_app.recipe import Recipe
 from qlora_app.runs import Run, RunStore
 from qlora_app.training_data import DatasetChoice, import_file
@@ -115,7 +116,7 @@ def by_us_warm(store: RunStore, recipe: Recipe) -> Pace:
     try:
         supervisor.wait_until_ready()
         run, began = store.create(recipe), time.monotonic()
-        run.ask("start")
+        run.request("start")
         supervisor.wake()
         pace = follow(began, lambda: len(run.metrics()[0]), recipe.training.max_steps)
         seconds_until(lambda: run.status().has_ended)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from measuring import App, record, seconds_until, spread, used_by_others
 
-from qlora_app.launch.local import Supervisor, launch
+from qlora_app.launch.local import launch
+from qlora_app.launch.queue import Supervisor
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
 from qlora_app.runs import Run, RunStore
@@ -47,7 +48,7 @@ def warm(store: RunStore) -> float:
     try:
         supervisor.wait_until_ready()
         run = store.create(short_run())
-        run.ask("start")
+        run.request("start")
         supervisor.wake()
         seconds = seconds_until(lambda: bool(run.metrics()[0]))
         wait_for_end(run)

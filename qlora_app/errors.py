@@ -74,6 +74,10 @@ class UserError(Exception):
         return cls("recipe.several_wrong", "{sentences}", problems, sentences=between.join(different))
 
 
+class Stopped(Exception):
+    """Somebody asked for an end of the work. What is there by then is kept."""
+
+
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float):
         return value

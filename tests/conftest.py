@@ -15,6 +15,7 @@ import pytest
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from tests.fixtures.hub import hub, llama, server, talk, tiny
+from tests.fixtures.jobs import hold, write_status
 from tests.fixtures.page import page, workshop
 from tests.fixtures.speeds import (
     pytest_addoption,
@@ -70,17 +71,20 @@ def train_tab(settings: Any, supervisor: Any = None) -> Any:
     import gradio as gr
 
     from qlora_app.ui.context import AppContext
-    from qlora_app.ui.run_card import RunCards
-    from qlora_app.ui.train_tab import TrainTab
+    from qlora_app.ui.runs.run_card import RunCards
+    from qlora_app.ui.train.tab import TrainTab
 
     context = AppContext(settings, RunStore(settings.home / "runs"), supervisor=supervisor, sessions=None)
     with gr.Blocks():
         tab = TrainTab(context, RunCards(context))
         tab.build()
+        tab.wire()
     return tab
 
 
 @pytest.fixture
 def values(tab):
     """The form of a fresh page, as {control: value}."""
-    return dict(zip(tab.form.controls, tab.form.show(tab.form.first_recipe()), strict=True))
+    from qlora_app.ui.train.form_values import show
+
+    return show(tab.controls.first)

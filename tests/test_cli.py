@@ -18,10 +18,11 @@ from qlora_app.launch import local
 from qlora_app.overrides import command_for, differences, recipe_from
 from qlora_app.presets import SHIPPED, Presets
 from qlora_app.recipe import Recipe
-from qlora_app.runs import RunStore, Status
+from qlora_app.runs import RunStatus, RunStore
 from qlora_app.runs.proof_words import proof_words
 from qlora_app.settings import Settings
 from qlora_app.storage.files import write_json
+from tests.conftest import write_status
 
 ROOT = Path(__file__).parent.parent
 PROOF = {
@@ -48,8 +49,8 @@ def worker(monkeypatch):
 
     def launch(run):
         says["launched"].append(run.id)
-        run.launched(os.getpid())
-        run.write_status(Status(says["state"], step=8, total=8, loss=0.5, sentence="So it ended."))
+        run.launch_file.write(os.getpid())
+        write_status(run, RunStatus(says["state"], step=8, total=8, loss=0.5, sentence="So it ended."))
         if says["state"] == "done":
             run.adapter.mkdir()
             write_json(run.adapter / "proof.json", PROOF)
@@ -353,7 +354,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_run(home, worker, capsys, monkeypa
 
 
 def test_a_run_beside_another_is_told_so(home, worker, capsys):
-    with RunStore(home / "runs").create(Recipe(name="first")).hold_lock():
+    with RunStore(home / "runs").create(Recipe(name="first")).hold():
         assert main(["train", "starter"]) == 0
     assert "first is being trained too" in capsys.readouterr().err
     assert main(["train", "starter"]) == 0
@@ -400,7 +401,7 @@ def test_stop_and_resume(home, worker, capsys):
     capsys.readouterr()
     assert main(["stop", run.id, "--now", "--json"]) == 0 and run.is_asked("stop-now")
     assert json.loads(capsys.readouterr().out)["run"] == run.id
-    run.write_status(Status("stopped", step=3, total=8))
+    write_status(run, RunStatus("stopped", step=3, total=8))
     assert main(["stop", run.id]) == 2, "nothing to stop"
     worker["state"] = "done"
     assert main(["resume", run.id]) == 0
@@ -412,7 +413,7 @@ def test_stop_and_resume(home, worker, capsys):
 
 def test_stop_takes_a_waiting_run_out_of_the_queue(home, worker, capsys):
     run = RunStore(home / "runs").create(Recipe())
-    run.ask("start")
+    run.request("start")
     assert main(["stop", run.id]) == 0
     assert not run.is_asked("start") and not run.is_asked("stop")
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from qlora_app import worker
 from qlora_app.base_models import (
     ModelChoice,
     cards_here,
@@ -42,7 +43,7 @@ from qlora_app.methods import (
     LoraMethod,
     QaLoraMethod,
 )
-from qlora_app.train import computing, worker
+from qlora_app.train import computing
 from qlora_app.train.callbacks import MetricsCallback
 from qlora_app.train.trainer import arguments
 from tests.conftest import short_recipe
@@ -244,7 +245,7 @@ def test_a_run_that_began_in_bf16_goes_on_in_it_bit_for_bit_whatever_is_faster_b
         and "20%" in whole.computes_in().why
         and whole.recipe().base_model.compute_type == "auto"
     )
-    parts.ask("stop")
+    parts.request("stop")
     assert worker.main(parts.folder) == 0 and parts.status().state == "stopped"
     monkeypatch.setattr(computing, "trial_of", lambda sizes, kept: faster["fp32"])  # another machine
     assert worker.main(parts.folder) == 0 and parts.status().state == "done"
@@ -261,7 +262,7 @@ def test_a_run_that_began_in_bf16_goes_on_in_it_bit_for_bit_whatever_is_faster_b
 @pytest.mark.slow
 def test_a_run_from_before_types_were_kept_goes_on_as_it_began(store, monkeypatch):
     run = store.create(short_recipe())
-    run.ask("stop")
+    run.request("stop")
     assert worker.main(run.folder) == 0
     (run.folder / "compute.json").unlink()
     monkeypatch.setattr(computing, "trial_of", lambda sizes, kept: Trial(1.0, 0.1))
@@ -424,10 +425,11 @@ def test_what_is_kept_is_planned_for(tmp_path):
     assert kept_bytes(small, "int8", "fp32", "cpu") == 0
 
 
-def test_a_resumed_run_says_where_its_optimizer_is_not_paged(store):
+def test_a_resumed_run_says_where_its_optimizer_is_not_paged(store, hold):
     run = store.create(short_recipe(optimizer="paged_adamw_8bit"))
-    reporter = MetricsCallback(run, [], 0)
-    settled = computing.settle(run, run.recipe(), reporter, began=False)
+    out = hold(run)
+    reporter = MetricsCallback(out, [], 0)
+    settled = computing.settle(out, run.recipe(), reporter, began=False)
     assert (
         any("paged" in warning for warning in reporter.status.warnings)
         and settled.base_model.compute_type == run.computes_in().taken

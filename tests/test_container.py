@@ -278,7 +278,7 @@ class Container:
     def train(self, recipe):
         """A run in the volume, as somebody with a login would start it."""
         made, owner = RunStore(self.home.parent / "made").create(recipe), self.home.stat()
-        made.ask("start")
+        made.request("start")
         for path in (made.folder, *made.folder.rglob("*")):
             os.chown(path, owner.st_uid, owner.st_gid)
         return Run(made.folder.rename(self.store.root / made.id))
@@ -292,7 +292,7 @@ def container(request, tmp_path):
         container = Container(image, tmp_path / "home", log)
         yield container
     for run in container.store.list() if not image else []:
-        run.ask("stop")
+        run.request("stop")
         wait_for(lambda run=run: not run.is_alive())
     container.end(signal.SIGKILL)
 

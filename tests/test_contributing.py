@@ -82,7 +82,7 @@ def house(tmp_path, monkeypatch, request):
 
 def form_of(house: House):
     """The form of a fresh page."""
-    form = house.room("ui.recipe_form").RecipeForm(house.room("settings").Settings.from_environment())
+    form = house.room("ui.train.recipe_form").RecipeForm(house.room("settings").Settings.from_environment())
     with gr.Blocks():
         form.build_model(), form.build_data(), form.build_rest()
     return form

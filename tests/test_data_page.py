@@ -7,11 +7,11 @@ import pytest
 
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
-from qlora_app.ui.column_form import GROUP
 from qlora_app.ui.context import PRIVATE, AppContext
-from qlora_app.ui.data_finder import HELD_OUT
-from qlora_app.ui.recipe_form import PASTE, SEARCH_DATA, data_value
+from qlora_app.ui.train.form_state import Suggested
+from qlora_app.ui.train.form_values import COLUMNS, HELD_OUT, PASTE, SEARCH_DATA, data_value, read
 from tests.conftest import train_tab
+from tests.fixtures.handlers import given, on_form, settled
 from tests.fixtures.hub import DATASET as ID
 from tests.hub_server import GOOD, Repo
 
@@ -32,24 +32,34 @@ def odd(tab, tmp_path):
     return data_value(DatasetChoice(source="file", id=import_file(file, tab.page.settings.data, file.name)))
 
 
-def filled(tab, answer):
-    """{control: value} of what `fill` answered."""
-    shown = answer[: len(tab.form.controls)]
-    return dict(zip(tab.form.controls, (one["value"] if isinstance(one, dict) else one for one in shown), strict=True))
-
-
-def chosen(tab, values, name):
+def chosen(tab, values, name, **before):
     """The form after other data was chosen."""
-    return filled(
-        tab, tab.choose(("starter", "starter/helper", "lora"), "balanced", *(values | {"dataset": name}).values())
-    )
+    values = values | {"dataset": name}
+    return on_form(tab, values, tab.form.choose(given(tab, values, **before)))
 
 
-def uploaded(tab, files):
-    """The id in the data folder, as the page gets it when the reading is done."""
-    *_, (line, id) = tab.importer.take([str(file) for file in files])
-    assert line == ""
-    return id
+def uploaded(tab, values, files, effort="balanced"):
+    """The form after files were uploaded and the reading is done."""
+    *_, last = tab.importer.take({tab.upload: [str(file) for file in files]})
+    assert last[tab.importer.line] == ""
+    answer = tab.take_import(given(tab, values, effort) | {tab.importer.id: last[tab.importer.id]})
+    return on_form(tab, values, answer)
+
+
+def words_of(tab, form):
+    """The line under the data."""
+    return tab.form.choose(given(tab, form, dataset=form["dataset"]))[tab.form.data_line]
+
+
+def preview(tab, form):
+    """The first rows as they would be learned."""
+    return tab.columns.show(given(tab, form))[tab.columns.preview]
+
+
+def started(tab, form):
+    """(what is wrong, the run that is shown) after Start."""
+    answer = tab.start.start_run(given(tab, form))
+    return answer[tab.mistakes.alert], answer.get(tab.card)
 
 
 # ---- columns
@@ -58,54 +68,55 @@ def uploaded(tab, files):
 def test_a_file_that_asks_is_kept_chosen_and_opens_the_columns(tab, values, tmp_path):
     file = tmp_path / "odd.csv"
     file.write_text("raw,note\n" + "".join(f"{i},It is {i}.\n" for i in range(30)))
-    form = filled(
-        tab, tab.take_upload(uploaded(tab, [file]), ("starter", "starter/helper", "lora"), "balanced", *values.values())
-    )
+    form = uploaded(tab, values, [file])
     assert form["dataset"].endswith("-odd.csv")
-    fold, table, preview, *lists = tab.columns.offer(*form.values())
-    assert fold.open and '<th scope="col">raw</th>' in table and preview == ""
-    assert [choice for choice, _ in lists[0]["choices"]] == ["", "raw", "note"]
-    opened, seen = tab.view.open_to_ask(None, *form.values())
-    assert opened.open and seen == ("", 0)
-    assert "Columns of your data" in tab.data_words(tab.form.data_of(list(form.values())))
+    columns = tab.columns
+    offered = columns.offer(given(tab, form))
+    assert offered[columns.fold].open and '<th scope="col">raw</th>' in offered[columns.table]
+    assert offered[columns.preview] == ""
+    names = [choice for choice, _ in offered[columns.lists[COLUMNS + "prompt"]]["choices"]]
+    assert names == ["", "raw", "note"]
+    opened = tab.data_view.open_to_ask(given(tab, form))
+    assert opened[tab.data_view.fold].open and opened[tab.data_view.seen] == ("", 0)
+    assert "Columns of your data" in words_of(tab, form)
 
 
 def test_the_preview_is_what_is_learned_and_the_choice_is_the_recipe_s(tab, values, odd):
-    form = chosen(tab, values, odd) | {GROUP + "template": "About {raw}\nplease", GROUP + "answer": "note"}
-    shown = tab.columns.show(*form.values())
+    form = chosen(tab, values, odd) | {COLUMNS + "template": "About {raw}\nplease", COLUMNS + "answer": "note"}
+    shown = preview(tab, form)
     assert shown.count("<dl") == 3 and '<span class="part trained">It is 0.</span>' in shown and "please" in shown
-    assert "<img" not in shown and "<img" not in tab.columns.offer(*form.values())[1]
-    recipe = tab.form.read(list(form.values()))
+    assert "<img" not in shown and "<img" not in tab.columns.offer(given(tab, form))[tab.columns.table]
+    recipe = read(form)
     assert recipe.dataset.columns.given == {"template": "About {raw}\nplease", "answer": "note"}
-    epochs, *_, line, _, command = tab.data_changed(("starter", odd, "lora"), "balanced", *form.values())
-    assert epochs > 2 and "30 rows: 27 to learn from, 3 held out" in line
-    assert "dataset.columns.answer=note" in command
+    answer = tab.form.read_anew(given(tab, form, dataset=odd))
+    epochs = on_form(tab, form, answer)["training.epochs"]
+    assert epochs > 2 and "30 rows: 27 to learn from, 3 held out" in answer[tab.form.data_line]
+    assert "dataset.columns.answer=note" in settled(tab, form, dataset=odd)["command"]
     assert not tab.columns.asks(recipe.dataset)
-    assert 0 < tab.set_effort("quick", *form.values()) < epochs
-    shown = tab.shelf.choose(SimpleNamespace(_data={"preset": "qwen3-0.6b"}), *form.values())[2:]
-    taken = [one["value"] if isinstance(one, dict) else one for one in shown[: len(form)]]
-    assert tab.form.read(taken).dataset == recipe.dataset, "a preset without data leaves it as it is read"
+    quick = on_form(tab, form, tab.form.set_effort(given(tab, form, "quick", dataset=odd)))
+    assert 0 < quick["training.epochs"] < epochs
+    answer = tab.presets.choose(given(tab, form), SimpleNamespace(_data={"preset": "qwen3-0.6b"}))
+    taken = on_form(tab, form, answer)
+    assert read(taken).dataset == recipe.dataset, "a preset without data leaves it as it is read"
 
 
 def test_a_row_that_gives_nothing_says_why_and_a_wrong_column_is_named(tab, values, odd):
-    form = chosen(tab, values, odd) | {GROUP + "prompt": "raw"}
-    assert "No column is named to learn from" in tab.columns.show(*form.values())
-    assert "has no column &#x27;spam&#x27;" in tab.columns.show(*(form | {GROUP + "answer": "spam"}).values())
-    alert, _, _ = tab.start_run(*(form | {GROUP + "answer": "spam"}).values())
+    form = chosen(tab, values, odd) | {COLUMNS + "prompt": "raw"}
+    assert "No column is named to learn from" in preview(tab, form)
+    assert "has no column &#x27;spam&#x27;" in preview(tab, form | {COLUMNS + "answer": "spam"})
+    alert, _ = started(tab, form | {COLUMNS + "answer": "spam"})
     assert 'data-field="f-dataset-columns-answer"' in alert and tab.page.store.list() == []
 
 
 def test_columns_stay_with_data_that_has_them_and_go_with_data_that_has_not(tab, values, odd, tmp_path):
-    form = chosen(tab, values, odd) | {GROUP + "prompt": "raw", GROUP + "answer": "note"}
+    form = chosen(tab, values, odd) | {COLUMNS + "prompt": "raw", COLUMNS + "answer": "note"}
     same, other = tmp_path / "same.csv", tmp_path / "other.jsonl"
     same.write_text("note,raw,more\n" + "a,b,c\n" * 12)
     other.write_text('{"instruction": "a", "output": "b"}\n' * 12)
     for file, kept in ((same, "raw"), (other, "")):
         id = import_file(file, tab.page.settings.data, file.name)
-        after = filled(
-            tab, tab.choose(("starter", odd, "lora"), "balanced", *(form | {"dataset": f"file/{id}"}).values())
-        )
-        assert after[GROUP + "prompt"] == kept
+        after = chosen(tab, form, f"file/{id}", dataset=odd)
+        assert after[COLUMNS + "prompt"] == kept
 
 
 def test_what_was_said_of_one_dataset_is_there_when_it_is_chosen_again(tab, values, odd, tmp_path):
@@ -113,15 +124,17 @@ def test_what_was_said_of_one_dataset_is_there_when_it_is_chosen_again(tab, valu
     other.write_text('{"instruction": "a", "output": "b"}\n' * 12)
     other = f"file/{import_file(other, tab.page.settings.data, other.name)}"
     form = chosen(tab, values, odd) | {
-        GROUP + "template": "About {raw}",
-        GROUP + "answer": "note",
+        COLUMNS + "template": "About {raw}",
+        COLUMNS + "answer": "note",
         HELD_OUT: "more.csv",
     }
-    basis = ("starter", odd, "lora")
+    before, answers = odd, {}
     for name in (other, "file/", "starter/helper", odd):
-        shown = tab.choose(basis, "balanced", *(form | {"dataset": name}).values())
-        form, basis = filled(tab, shown), shown[-1]
-        said = {name: form[name] for name in (GROUP + "template", GROUP + "answer", HELD_OUT)}
+        form = form | {"dataset": name}
+        answer = tab.form.choose(given(tab, form, dataset=before, answers=answers))
+        form, before = on_form(tab, form, answer), name
+        answers = Suggested.from_json(answer[tab.form.suggested]).answers
+        said = {name: form[name] for name in (COLUMNS + "template", COLUMNS + "answer", HELD_OUT)}
         assert list(said.values()) == (["About {raw}", "note", "more.csv"] if name == odd else ["", "", ""])
 
 
@@ -134,17 +147,16 @@ def test_another_file_to_measure_with_is_offered_and_taken(tab, values, odd, tmp
     second.write_text("".join(f'{{"instruction": "a{i}", "output": "b"}}\n' for i in range(25, 40)))
     ids = [import_file(file, tab.page.settings.data, file.name) for file in (first, second)]
     form = chosen(tab, values, f"file/{ids[0]}")
-    place = tab.data_finder.outputs.index(tab.data_finder.held_out)
-    offered = tab.data_finder.describe(*form.values())[place]
+    offered = described(tab, form).held_out
     assert offered["visible"] and ("", "") in offered["choices"] and ("b.jsonl", ids[1]) in offered["choices"]
     assert ids[0] not in [id for _, id in offered["choices"]]
     form |= {HELD_OUT: ids[1]}
-    *_, line, _, command = tab.data_changed(("starter", f"file/{ids[0]}", "lora"), "balanced", *form.values())
-    assert "30 rows: 25 to learn from, 15 held out, 5 left out" in line and f"dataset.held_out_from={ids[1]}" in command
-    assert tab.form.read(list(form.values())).dataset.held_out_from == ids[1]
-    assert not tab.data_finder.describe(*(form | {"dataset": "starter/helper", HELD_OUT: ""}).values())[place][
-        "visible"
-    ]
+    before = {"dataset": f"file/{ids[0]}"}
+    line = tab.form.read_anew(given(tab, form, **before))[tab.form.data_line]
+    assert "30 rows: 25 to learn from, 15 held out, 5 left out" in line
+    assert f"dataset.held_out_from={ids[1]}" in settled(tab, form, **before)["command"]
+    assert read(form).dataset.held_out_from == ids[1]
+    assert not described(tab, form | {"dataset": "starter/helper", HELD_OUT: ""}).held_out["visible"]
 
 
 # ---- brought
@@ -154,21 +166,21 @@ def test_several_files_at_once_and_pasted_text(tab, values, tmp_path):
     files = [tmp_path / name for name in ("a.jsonl", "b.jsonl")]
     for file in files:
         file.write_text(f'{{"instruction": "{file.name}", "output": "b"}}\n' * 6)
-    form = filled(
-        tab, tab.take_upload(uploaded(tab, files), ("starter", "starter/helper", "lora"), None, *values.values())
-    )
-    assert "12 rows" in tab.data_words(tab.form.data_of(list(form.values())))
-    suggested_for = ("starter", "starter/helper", "lora")
-    form = filled(tab, tab.take_text("question,answer\nWhy?,So.\nWho?,Me.\n", suggested_for, None, *values.values()))
-    assert form["dataset"].endswith("-pasted.txt") and "2 rows" in tab.data_words(tab.form.data_of(list(form.values())))
+    assert "12 rows" in words_of(tab, uploaded(tab, values, files, effort=None))
+
+    def pasted(text):
+        return tab.data_finder.take_text(given(tab, values, None) | {tab.data_finder.text: text})
+
+    form = on_form(tab, values, pasted("question,answer\nWhy?,So.\nWho?,Me.\n"))
+    assert form["dataset"].endswith("-pasted.txt") and "2 rows" in words_of(tab, form)
     with pytest.raises(gr.Error, match="There is no text yet"):
-        tab.take_text(" ", ("starter", "starter/helper", "lora"), None, *values.values())
+        pasted(" ")
 
 
 def test_what_lies_in_the_data_folder_is_in_the_list(tab):
     (tab.page.settings.data / "mine").mkdir(parents=True)
     (tab.page.settings.data / "mine" / "a.jsonl").write_text("{}")
-    assert ("mine/a.jsonl", "file/mine/a.jsonl") in tab.form.data_choices()
+    assert ("mine/a.jsonl", "file/mine/a.jsonl") in tab.controls.data_choices()
 
 
 def test_a_run_keeps_the_fingerprint_and_its_card_says_when_the_data_changed(tab, values):
@@ -176,10 +188,10 @@ def test_a_run_keeps_the_fingerprint_and_its_card_says_when_the_data_changed(tab
     file.parent.mkdir(parents=True)
     file.write_text('{"instruction": "a", "output": "b"}\n' * 12)
     form = chosen(tab, values, "file/mine.jsonl")
-    alert, id, _ = tab.start_run(*form.values())
+    alert, id = started(tab, form)
     run = tab.page.store.get(id)
     assert alert == "" and len(run.recipe().dataset.fingerprint) == 64
-    assert tab.start_run(*form.values())[1] == id, "a double click is one wish"
+    assert started(tab, form)[1] == id, "a double click is one wish"
     run.take("start")
     assert "has changed" not in tab.cards.poll({"run": id})["parts"]["head"]
     file.write_text('{"instruction": "a", "output": "c"}\n' * 12)
@@ -191,12 +203,16 @@ def test_a_run_keeps_the_fingerprint_and_its_card_says_when_the_data_changed(tab
 
 
 def described(tab, form):
-    names = ("search", "hub", "paste", "line", "subset", "split", "revision", "held_out", "get", "progress")
-    return SimpleNamespace(**dict(zip(names, tab.data_finder.describe(*form.values()), strict=True)))
+    finder = tab.data_finder
+    answer = finder.describe(given(tab, form))
+    named = {name: finder.lists.get(f"dataset.{name}") for name in ("subset", "split", "revision")}
+    named |= {"search": finder.panel, "hub": finder.chosen, "paste": finder.bringing, "line": finder.line}
+    named |= {"held_out": finder.held_out, "get": finder.get}
+    return SimpleNamespace(**{name: answer.get(one) for name, one in named.items()})
 
 
 def test_the_search_and_the_place_to_paste_open_when_they_are_chosen(tab, values, hub, talk):
-    assert [value for _, value in tab.form.data_choices()][-2:] == [SEARCH_DATA, PASTE]
+    assert [value for _, value in tab.controls.data_choices()][-2:] == [SEARCH_DATA, PASTE]
     for value, seen in (("starter/helper", []), (SEARCH_DATA, ["search"]), (PASTE, ["paste"]), (HUB, ["hub"])):
         shown = described(tab, chosen(tab, values, value))
         assert [name for name in ("search", "hub", "paste") if getattr(shown, name).visible] == seen
@@ -204,18 +220,20 @@ def test_the_search_and_the_place_to_paste_open_when_they_are_chosen(tab, values
 
 def test_hits_are_buttons_and_what_is_picked_must_be_an_id(tab, hub, talk):
     hub.add(Repo("evil/talk", {}, kind="datasets", licence=EVIL))
-    found = tab.data_finder.find("talk")
-    assert (
-        f'data-data="{ID}"' in found
-        and "<img" not in found
-        and "Nothing found" in tab.data_finder.find("no such thing")
-    )
-    assert tab.data_finder.pick(SimpleNamespace(_data={"data": ID}))["value"] == HUB
+    finder = tab.data_finder
+
+    def find(words):
+        return finder.find({finder.words: words})[finder.hits]
+
+    found = find("talk")
+    assert f'data-data="{ID}"' in found and "<img" not in found and "Nothing found" in find("no such thing")
+    picked = finder.pick(SimpleNamespace(_data={"data": ID}))
+    assert picked[tab.controls.controls["dataset"]]["value"] == HUB
     for sent in ({"data": "../../etc"}, {"data": '"><script>'}, {}, None):
         with pytest.raises(gr.Error, match=r"Hub id|No data"):
-            tab.data_finder.pick(SimpleNamespace(_data=sent))
+            finder.pick(SimpleNamespace(_data=sent))
     hub.status = 500
-    assert 'role="alert"' in tab.data_finder.find("talk")
+    assert 'role="alert"' in find("talk")
 
 
 def test_subset_split_and_revision_are_chosen_from_what_the_hub_says(tab, values, hub, talk):
@@ -224,11 +242,7 @@ def test_subset_split_and_revision_are_chosen_from_what_the_hub_says(tab, values
     assert (shown.subset["value"], shown.split["value"], shown.revision["value"]) == ("default", "train", talk.commit)
     assert [name for name, _ in shown.split["choices"]] == ["train", "test"] and shown.get.visible
     assert shown.revision["choices"] == [(f"main ({talk.commit[:8]})", talk.commit)]
-    assert (
-        "2 files" in shown.line
-        and "to download" in shown.line
-        and "not on this machine yet" in tab.data_words(tab.form.data_of(list(form.values())))
-    )
+    assert "2 files" in shown.line and "to download" in shown.line and "not on this machine yet" in words_of(tab, form)
     wrong = described(tab, form | {"dataset.split": "all"})
     assert "has no split" in wrong.line and [name for name, _ in wrong.split["choices"]] == ["train", "test"]
     assert len([path for _, path, _ in hub.asked if path.startswith(f"/api/datasets/{ID}/refs")]) == 1, (
@@ -243,33 +257,33 @@ def test_downloaded_on_the_page_it_is_looked_at_like_a_file(tab, values, hub, ta
         "dataset.split": "train",
         "dataset.revision": shown.revision["value"],
     }
-    assert list(tab.data_finder.fetch(*form.values()))[-1] == ""
-    assert "30 rows: 27 to learn from, 3 held out" in tab.data_words(tab.form.data_of(list(form.values())))
-    assert not described(tab, form).get.visible and (ID, HUB) in tab.form.data_choices()
-    assert tab.columns.offer(*form.values())[1].count("<th ") == 2
-    alert, id, _ = tab.start_run(*form.values())
+    assert list(tab.data_finder.fetch(given(tab, form)))[-1] == {tab.data_finder.progress: ""}
+    assert "30 rows: 27 to learn from, 3 held out" in words_of(tab, form)
+    assert not described(tab, form).get.visible and (ID, HUB) in tab.controls.data_choices()
+    assert tab.columns.offer(given(tab, form))[tab.columns.table].count("<th ") == 2
+    alert, id = started(tab, form)
     assert alert == "" and tab.page.store.get(id).recipe().dataset.revision == talk.commit
 
 
 def test_data_that_is_not_here_starts_and_is_pinned_and_what_cannot_be_had_does_not(tab, values, hub, talk):
     form = chosen(tab, values, HUB)
-    alert, id, _ = tab.start_run(*form.values())
+    alert, id = started(tab, form)
     data = tab.page.store.get(id).recipe().dataset
     assert alert == "" and (data.revision, data.subset, data.split) == (talk.commit, "default", "train")
     assert not [name for name in hub.files_asked() if name.endswith(".parquet")], "the worker downloads it"
-    alert, _, _ = tab.start_run(*(form | {"dataset.split": "all"}).values())
+    alert, _ = started(tab, form | {"dataset.split": "all"})
     assert "has no split" in alert and 'data-field="f-dataset-split"' in alert
     hub.repos.clear()
-    assert "nothing called" in tab.start_run(*(form | {"dataset": "hub/no/such"}).values())[0]
+    assert "nothing called" in started(tab, form | {"dataset": "hub/no/such"})[0]
 
 
 def test_visitors_of_a_demonstration_see_no_rows_and_use_no_token(tab, values, hub, talk, odd, monkeypatch):
     form = chosen(tab, values, odd)
     monkeypatch.setattr(AppContext, "may_change", False)
-    assert PRIVATE in tab.data_words(tab.form.data_of(list(form.values())))
-    assert "It is 0" not in str(tab.columns.offer(*form.values()))
+    assert PRIVATE in words_of(tab, form)
+    assert "It is 0" not in str(tab.columns.offer(given(tab, form)))
     hub.asked.clear()
     shown = described(tab, chosen(tab, values, HUB))
     assert not shown.get.visible and all("authorization" not in headers for _, _, headers in hub.asked)
     with pytest.raises(gr.Error, match="demonstration"):
-        list(tab.data_finder.fetch(*form.values()))
+        list(tab.data_finder.fetch(given(tab, form)))

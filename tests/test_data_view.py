@@ -30,16 +30,17 @@ from qlora_app.train.setup import prepare
 from qlora_app.training_data import DatasetChoice, import_file, load_examples
 from qlora_app.training_data.checks import Findings
 from qlora_app.ui.context import PRIVATE
-from qlora_app.ui.data_pictures import (
+from qlora_app.ui.train.data_pictures import (
     AROUND,
     FIRST,
     LAST,
     facts_words,
     mask_words,
 )
-from qlora_app.ui.data_view import MAX_LENGTH, DataView
-from qlora_app.ui.recipe_form import data_value
+from qlora_app.ui.train.data_view import DataView
+from qlora_app.ui.train.form_values import MAX_LENGTH, data_value, read, show
 from tests.conftest import short_recipe
+from tests.fixtures.handlers import given
 from tests.fixtures.page import demonstration, event
 
 EVIL = "<script>alert(1)</script> ${alert(2)}"
@@ -67,24 +68,25 @@ def uploaded(tmp_path, page):
 
 @pytest.fixture
 def view(workshop) -> DataView:
-    return workshop.train.view
+    return workshop.train.data_view
 
 
 def values(view, **chosen):
     """What the form hands to the fold, some of it another."""
-    usual = dict(zip(view.form.controls, view.form.show(view.form.first_recipe()), strict=True))
-    return [chosen.get(name.replace(".", "_"), usual[name]) for name in view.names]
+    seen = chosen.pop("seen", None)
+    usual = show(view.controls.first)
+    controls = view.controls.controls
+    return {
+        one: chosen.get(name.replace(".", "_"), usual[name]) for name, one in controls.items() if one in view.inputs
+    } | {view.seen: seen}
 
 
 def opened(view, **chosen):
     """(jumps, mask, facts, button) at the end, and everything that was sent."""
-    sent = list(view.open(*values(view, **chosen)))
-    last = [next(answer[i] for answer in reversed(sent) if not _skipped(answer[i])) for i in range(1, 5)]
-    return SimpleNamespace(jumps=last[0], mask=last[1], facts=last[2], left_out=last[3], sent=sent)
-
-
-def _skipped(value):
-    return isinstance(value, dict) and value == gr.skip()
+    sent = list(view.open(values(view, **chosen)))
+    at_the_end = {output: value for answer in sent for output, value in answer.items()}
+    parts = {name: at_the_end[getattr(view, name)] for name in ("seen", "jumps", "mask", "facts", "left_out")}
+    return SimpleNamespace(**parts, sent=sent)
 
 
 def text_of(mask: str) -> str:
@@ -116,9 +118,9 @@ def test_what_is_shown_is_what_the_worker_feeds(page, tokenizer, uploaded, data,
         assert tokens[: len(kept)] == kept and worker.encoded(i).is_cut == (len(tokens) > len(kept))
 
 
-def test_what_is_shown_is_what_a_real_job_holds_and_its_collator_makes(view, home):
+def test_what_is_shown_is_what_a_real_job_holds_and_its_collator_makes(view, home, hold):
     run = RunStore(home / "runs").create(short_recipe(max_length=24, packing=False))
-    job = prepare(run, run.recipe())
+    job = prepare(hold(run), run.recipe())
     subject = view._subject(run.recipe())
     batch = collator(job.tokenizer, packing=False)([job.train[i] for i in range(3)])
     for i in range(3):
@@ -199,9 +201,10 @@ def test_the_texts_are_right_for_a_tokenizer_of_llama_s_kind():
 def test_the_first_example_comes_first_and_quickly(view):
     next(iter(opened(view).sent))  # the library is imported, the starter's tokenizer loaded
     view._lengths.clear()
-    began, answers = time.process_time(), view.open(*values(view, dataset="starter/orders"))
-    assert "Reading the data" in next(answers)[1]
-    seen, _, mask, *_ = next(answers)
+    began, answers = time.process_time(), view.open(values(view, dataset="starter/orders"))
+    assert "Reading the data" in next(answers)[view.jumps]
+    first = next(answers)
+    seen, mask = first[view.seen], first[view.mask]
     assert time.process_time() - began < 1, "processor seconds; some hundredths of one on an idle machine"
     assert seen == ("starter/orders", 0) and "Example 1 of " in mask
 
@@ -226,13 +229,13 @@ def test_what_the_data_holds_stays_text(view, uploaded):
 
 def test_next_and_jumps_lead_to_their_examples(view, tokenizer):
     shown = opened(view, training_max_length=40)
-    seen = shown.sent[-2][0] if shown.sent[-2][0] != gr.skip() else ("starter/helper", 0)
     jumps = dict(reversed(pair) for pair in re.findall(r'data-at="(\d+)">([^<]+)<', shown.jumps))
     assert set(jumps) == {"Longest", "Shortest", "First that is cut"}
 
     def count(at):
-        (_, place), mask = view.look(seen, event(at=str(at)), *values(view, training_max_length=40))
-        assert place == int(at)
+        answer = view.look(values(view, training_max_length=40, seen=shown.seen), event(at=str(at)))
+        assert answer[view.seen] == ("starter/helper", int(at))
+        mask = answer[view.mask]
         return [
             int(n.replace(",", ""))
             for n in re.search(r": ([\d,]+) tokens, ([\d,]+) trained, ([\d,]+) cut off", mask).groups()
@@ -245,8 +248,8 @@ def test_next_and_jumps_lead_to_their_examples(view, tokenizer):
     assert 'data-at="1" aria-label="Next example"' in shown.mask
     for nonsense in ("-1", "x", "9" * 30, None):
         with pytest.raises(gr.Error):
-            view.look(seen, event(at=nonsense), *values(view))
-    assert f"Example {len(HELPER):,} of {len(HELPER):,}" in view.look(seen, event(at="99999"), *values(view))[1]
+            view.look(values(view, seen=shown.seen), event(at=nonsense))
+    assert f"Example {len(HELPER):,} of {len(HELPER):,}" in view.look(values(view), event(at="99999"))[view.mask]
 
 
 def test_a_very_long_example_is_shown_in_parts(tokenizer):
@@ -261,21 +264,20 @@ def test_a_very_long_example_is_shown_in_parts(tokenizer):
 
 def test_a_closed_fold_computes_nothing(view, monkeypatch):
     monkeypatch.setattr(view, "_subject", lambda recipe: 1 / 0)
-    assert [list(map(_skipped, answer)) for answer in view.refresh(None, *values(view))] == [[True] * 5]
-    assert view.close() is None
+    assert list(view.refresh(values(view, seen=None))) == [gr.skip()]
+    assert view.close() == {view.seen: None}
 
 
 def test_another_length_stays_with_the_example_and_measures_nothing_again(view, monkeypatch):
     opened(view)
-    monkeypatch.setattr("qlora_app.ui.data_view.measured", lambda *_: 1 / 0)
-    answers = list(view.refresh(("starter/helper", 7), *values(view, training_max_length=20)))
-    assert answers[0][0] == ("starter/helper", 7) and f"Example 8 of {len(HELPER):,}" in answers[0][2]
-    assert "are longer than 20 tokens" in answers[-1][3]
+    monkeypatch.setattr("qlora_app.ui.train.data_view.measured", lambda *_: 1 / 0)
+    seen = ("starter/helper", 7)
+    first, *_, last = view.refresh(values(view, training_max_length=20, seen=seen))
+    assert first[view.seen] == seen and f"Example 8 of {len(HELPER):,}" in first[view.mask]
+    assert "are longer than 20 tokens" in last[view.facts]
     monkeypatch.undo()
-    assert next(iter(view.refresh(("starter/helper", 7), *values(view, dataset="starter/sailor"))))[0] == (
-        "starter/sailor",
-        0,
-    )
+    answer = next(iter(view.refresh(values(view, dataset="starter/sailor", seen=seen))))
+    assert answer[view.seen] == ("starter/sailor", 0)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +304,7 @@ def test_the_rows_left_out_can_be_downloaded(view, uploaded):
 
 
 def test_visitors_of_a_demonstration_see_no_uploaded_rows_and_no_other_folders(page, uploaded, tmp_path):
-    view = demonstration(page).train.view
+    view = demonstration(page).train.data_view
     for chosen, words in (
         ({"dataset": data_value(uploaded)}, html.escape(PRIVATE)),
         ({"base_model": str(tmp_path)}, "not looked into"),
@@ -311,7 +313,7 @@ def test_visitors_of_a_demonstration_see_no_uploaded_rows_and_no_other_folders(p
         assert shown.mask == shown.facts == "" and not shown.left_out.visible
         assert words in shown.jumps, chosen
     with pytest.raises(gr.Error, match="not shown"):
-        view.look(("x", 0), event(at="0"), *values(view, dataset=data_value(uploaded)))
+        view.look(values(view, dataset=data_value(uploaded)), event(at="0"))
     assert "Example 1 of" in opened(view).mask
 
 
@@ -405,22 +407,18 @@ def long_questions(page):
 
 @pytest.mark.parametrize("is_open", [True, False])
 def test_start_is_refused_where_nothing_would_be_learned(workshop, page, store, is_open):
-    view, data = workshop.train.view, data_value(long_questions(page))
+    view, data = workshop.train.data_view, data_value(long_questions(page))
     if is_open:
         shown = opened(view, dataset=data)
         assert "<dt>nothing to learn</dt><dd>18</dd>" in shown.facts and "First with nothing to learn" in shown.jumps
         assert html.escape(NOTHING_TO_LEARN) in shown.facts and "Only 0% of the examples are whole" in shown.facts
-    form = [
-        data if name == "dataset" else value
-        for name, value in zip(view.form.controls, view.form.show(view.form.first_recipe()), strict=True)
-    ]
-    view._subject(view.form.read(form))  # the tokenizer is loaded, as it is some seconds after the start of the app
-    problems, _, fold = workshop.train.start_run(*form)
-    assert (
-        f'data-field="f-{MAX_LENGTH.replace(".", "-")}"' in problems
-        and html.escape(NOTHING_TO_LEARN) in problems
-        and fold.open
-    )
+    form = show(view.controls.first) | {"dataset": data}
+    view._subject(read(form))  # the tokenizer is loaded, as it is some seconds after the start of the app
+    tab = workshop.train
+    answer = tab.start.start_run(given(tab, form))
+    problems = answer[tab.mistakes.alert]
+    assert f'data-field="f-{MAX_LENGTH.replace(".", "-")}"' in problems
+    assert html.escape(NOTHING_TO_LEARN) in problems and answer[tab.form.fold].open
     assert store.list() == []
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from qlora_app import worker
 from qlora_app.errors import UserError
 from qlora_app.recipe import Recipe
 from qlora_app.runs.checkpoints import newest_complete, seal
-from qlora_app.train import worker
 from qlora_app.train.first_loss import broken_tensors, check_first_loss
 from tests.tiny_models import tiny_model
 
@@ -72,7 +72,7 @@ def test_it_is_noticed_packed_and_padded(packing, recipe, store):
 @pytest.mark.slow
 def test_a_damaged_checkpoint_is_not_called_a_damaged_base(recipe, store):
     run = store.create(recipe())
-    run.ask("stop")
+    run.request("stop")
     assert worker.main(run.folder) == 0
     checkpoint = newest_complete(run.checkpoints)
     weights = load_file(checkpoint / "adapter_model.safetensors")

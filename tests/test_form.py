@@ -25,12 +25,9 @@ from qlora_app.presets import Presets, suggested
 from qlora_app.recipe import EFFORTS, Recipe
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
-from qlora_app.ui.recipe_form import (
-    METHOD,
-    data_value,
-    value_of,
-)
+from qlora_app.ui.train.form_values import FIELDS, METHOD, NAMES, data_value, read, show, value_of
 from tests.conftest import train_tab
+from tests.fixtures.handlers import given, on_form, seen, settled
 
 
 @pytest.fixture
@@ -48,18 +45,13 @@ def tab(tmp_path, model_folder):
     return train_tab(Settings(home=tmp_path))
 
 
-@pytest.fixture
-def form(tab):
-    return tab.form
-
-
-def another(form, name, value, model_folder):
+def another(name, value, model_folder):
     """A different value that control could have."""
     if name == "base_model":
         return str(model_folder)
     if name == "dataset":
         return "starter/sailor"
-    field = form.fields[name]
+    field = FIELDS[name]
     if choices := options(field):
         return next(v for _, v in choices if v != value)
     if field.annotation is bool:
@@ -70,116 +62,107 @@ def another(form, name, value, model_folder):
     return (0.25 if value != 0.25 else 0.2) if field.annotation is float else "Who are you?"
 
 
-def test_every_control_changes_the_recipe(form, values, model_folder):
+def test_every_control_changes_the_recipe(values, model_folder):
     for name, value in values.items():
         kind = variant_of(name)
         there = values | ({METHOD: kind, "base_model.precision": "nf4" if kind == "lora" else "bf16"} if kind else {})
-        changed = there | {name: another(form, name, value, model_folder)}
-        assert form.read(list(changed.values())) != form.read(list(there.values())), f"{name} changes nothing"
+        changed = there | {name: another(name, value, model_folder)}
+        assert read(changed) != read(there), f"{name} changes nothing"
 
 
-def test_every_setting_has_its_control(form):
-    shown = set(form.controls)
+def test_every_setting_has_its_control(tab):
+    shown = set(tab.controls.controls)
+    assert shown == set(NAMES)
     for name, field in iter_settings(Recipe):
         if is_recorded(field):
             continue
         pair = name.rpartition(".")[0] if name.endswith((".source", ".id")) else name
         assert name in shown or pair in shown or len(options(field) or ()) == 1, f"{name} cannot be set on the page"
-    assert all(control.interactive for control in form.controls.values())
+    assert all(control.interactive for control in tab.controls.controls.values())
 
 
 def test_what_is_typed_into_another_method_stays_there(tab, values):
     typed = values | {METHOD: "ia3", "method[lora].rank": 0, "method[ia3].unlikelihood": 2}
-    recipe = tab.form.read(list(typed.values()))
+    recipe = read(typed)
     assert (recipe.method.name, recipe.method.unlikelihood) == ("ia3", 2), (
         "a mistake in settings of another method is none"
     )
-    form, rest = chosen(tab, typed | {"dataset": "starter/orders"})
+    form = settled(tab, typed | {"dataset": "starter/orders"})
     assert (form[METHOD], form["method[lora].rank"], form["method[ia3].unlikelihood"]) == ("ia3", 0, 2)
-    assert "Unlikelihood" in rest["own"] and "Rank" not in rest["own"]
+    assert "Unlikelihood" in form.pop("own") and "Rank" not in form.pop("command")
     with pytest.raises(UserError) as caught:
-        tab.form.read(list((form | {METHOD: "lora"}).values()))
+        read(form | {METHOD: "lora"})
     assert set(caught.value.problems) == {"method[lora].rank"}
 
 
 def test_every_effort_sets_the_epochs(tab, values):
-    seen = {tab.set_effort(effort, *values.values()) for effort in EFFORTS}
-    assert len(seen) == len(EFFORTS)
-    for epochs in seen:
-        assert tab.form.read(list((values | {"training.epochs": epochs}).values())).training.epochs == epochs
+    all_epochs = {
+        on_form(tab, values, tab.form.set_effort(given(tab, values, one)))["training.epochs"] for one in EFFORTS
+    }
+    assert len(all_epochs) == len(EFFORTS)
+    for epochs in all_epochs:
+        assert read(values | {"training.epochs": epochs}).training.epochs == epochs
 
 
 @pytest.mark.parametrize("name", [n for n in Presets().names() if Presets().load(n).base_model.source == "starter"])
-def test_what_is_shown_is_what_is_read(form, name):
+def test_what_is_shown_is_what_is_read(name):
     recipe = Presets().load(name)
-    assert form.read(form.show(recipe)) == recipe
+    assert read(show(recipe)) == recipe
 
 
-def test_numbers_lines_and_blanks_are_read_as_meant(form, values):
+def test_numbers_lines_and_blanks_are_read_as_meant(values):
     typed = values | {
         "training.max_steps": 12.0,
         "training.sample_questions": " Who is Mira?\n\nHello! \n",
         "name": "  my run ",
     }
-    recipe = form.read(list(typed.values()))
+    recipe = read(typed)
     assert recipe.training.max_steps == 12
     assert recipe.training.sample_questions == ["Who is Mira?", "Hello!"]
     assert recipe.name == "my run"
 
 
-def test_every_mistake_is_named_at_its_control(form, values):
+def test_every_mistake_is_named_at_its_control(values):
     typed = values | {"method[lora].rank": 0, "training.learning_rate": None, "training.batch_size": 2.5}
     with pytest.raises(UserError) as caught:
-        form.read(list(typed.values()))
+        read(typed)
     assert set(caught.value.problems) == {"method[lora].rank", "training.learning_rate", "training.batch_size"}
     assert "needs a number" in caught.value.problems["training.learning_rate"]
 
 
 @pytest.mark.parametrize("typed", ["/nowhere/at/all", "", "~/no/such/model"])
-def test_a_wrong_model_is_named_at_the_model(form, values, typed):
+def test_a_wrong_model_is_named_at_the_model(values, typed):
     with pytest.raises(UserError) as caught:
-        form.read(list((values | {"base_model": typed}).values()))
+        read(values | {"base_model": typed})
     assert set(caught.value.problems) == {"base_model"}
 
 
-def chosen(tab, values, effort="balanced", before=("starter", "starter/helper", "lora")):
-    """What the form shows after the model or the data was changed to what `values` says."""
-    shown = tab.choose(before, effort, *values.values())
-    plain = [item["value"] if isinstance(item, dict) else item for item in shown]
-    rest = dict(zip(["effort", "note", "data", "own", "command", "for"], plain[len(values) :], strict=True))
-    return dict(zip(values, plain, strict=False)), rest
-
-
 def test_other_data_brings_its_settings(tab, values):
-    form, _ = chosen(tab, values | {"dataset": "starter/orders"})
+    form = settled(tab, values | {"dataset": "starter/orders"})
     advice = suggested(Presets().load("orders").base_model, Presets().load("orders").dataset)
-    assert {n: v for n, v in form.items() if n != "training.epochs"} == {
-        n: value_of(advice, n) for n in form if n != "training.epochs"
-    }
+    others = [name for name in values if name != "training.epochs"]
+    assert {name: form[name] for name in others} == {name: value_of(advice, name) for name in others}
 
 
 def test_other_data_keeps_what_was_changed_by_hand_and_says_so(tab, values):
-    form, rest = chosen(
-        tab, values | {"dataset": "starter/orders", "training.learning_rate": 0.5, "method[lora].rank": 3}
-    )
+    typed = {"dataset": "starter/orders", "training.learning_rate": 0.5, "method[lora].rank": 3}
+    form = settled(tab, values | typed)
     assert (form["training.learning_rate"], form["method[lora].rank"]) == (0.5, 3)
-    own = re.sub("<[^>]+>", "", rest["own"])
+    own = re.sub("<[^>]+>", "", form["own"])
     assert "Learning rate 0.5" in own and "Rank 3" in own
 
 
 def test_another_model_is_not_trained_with_the_settings_of_the_tiny_one(tab, values, model_folder):
-    form, rest = chosen(tab, values | {"base_model": str(model_folder)})
-    assert form["training.learning_rate"] == Recipe().training.learning_rate
-    assert "known after the first run" in rest["note"]
+    answer = tab.form.settle(given(tab, values | {"base_model": str(model_folder)}))
+    assert on_form(tab, values, answer)["training.learning_rate"] == Recipe().training.learning_rate
+    assert "known after the first run" in answer[tab.form.effort_note]
 
 
 def changed_method(tab, values, before):
     """(learning rate on the form, what is said to be one's own) after the method was changed to what `values` says."""
-    rate, own, command, suggested_for = tab.method_changed(
-        ("starter", "starter/helper", before), "balanced", *values.values()
-    )
-    assert suggested_for[2] == values["method.name"] and f"method.name={values['method.name']}" in command
-    return rate, re.sub("<[^>]+>", "", own)
+    form = settled(tab, values, method=before)
+    assert f"method.name={values['method.name']}" in form["command"] or values["method.name"] == "lora"
+    return form["training.learning_rate"], re.sub("<[^>]+>", "", form["own"])
 
 
 def test_another_method_brings_its_learning_rate_and_the_first_one_takes_its_own_back(tab, values):
@@ -188,17 +171,10 @@ def test_another_method_brings_its_learning_rate_and_the_first_one_takes_its_own
         rate == pytest.approx(values["training.learning_rate"] * 3e-3 / 2e-4)
         and own == "Your own settings: Method (IA)3."
     )
-    form, _ = chosen(
-        tab,
-        values | {"method.name": "ia3", "training.learning_rate": rate},
-        before=("starter", "starter/helper", "ia3"),
-    )
+    with_rate = values | {"training.learning_rate": rate}
+    form = settled(tab, with_rate | {"method.name": "ia3"}, method="ia3")
     assert form["training.learning_rate"] == rate, "other data leave it alone"
-    back = values | {"training.learning_rate": rate}
-    assert (
-        tab.method_changed(("starter", "starter/helper", "ia3"), "balanced", *back.values())[0]
-        == values["training.learning_rate"]
-    )
+    assert changed_method(tab, with_rate, "ia3")[0] == values["training.learning_rate"]
 
 
 @pytest.mark.parametrize("typed", [0.5, 3e-2])
@@ -211,8 +187,14 @@ def test_a_learning_rate_that_was_typed_stays_whatever_method_is_chosen(tab, val
 
 
 def test_back_to_suggested_forgets_own_settings(tab, values):
-    shown = tab.back_to_suggested(*(values | {"method[lora].rank": 3}).values())
-    assert shown[list(values).index("method[lora].rank")] == values["method[lora].rank"]
+    typed = values | {"method[lora].rank": 3}
+    assert on_form(tab, typed, tab.form.back_to_suggested(given(tab, typed))) == values
+
+
+def imported(tab, files):
+    """[(what is said, id)] while files are taken in."""
+    answers = tab.importer.take({tab.upload: files})
+    return [(answer[tab.importer.line], answer[tab.importer.id]) for answer in answers]
 
 
 def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
@@ -220,12 +202,12 @@ def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
     file.write_text(
         "".join(json.dumps({"instruction": f"Question {i}?", "output": f"<b>Answer</b> {i}"}) + "\n" for i in range(96))
     )
-    *_, (line, id) = tab.importer.take([str(file)])
-    assert line == "" and list(tab.importer.take([])) == [("", None)]
-    shown = tab.take_upload(id, ("starter", "starter/helper", "lora"), "balanced", *values.values())
-    plain = [item["value"] if isinstance(item, dict) else item for item in shown]
-    assert plain[1].startswith("file/") and plain[1].endswith("mine.jsonl")
-    words = plain[len(values) + 2]
+    assert imported(tab, []) == [("", None)]
+    line, id = imported(tab, [str(file)])[-1]
+    answer = tab.take_import(given(tab, values) | {tab.importer.id: id})
+    data = on_form(tab, values, answer)["dataset"]
+    assert line == "" and data.startswith("file/") and data.endswith("mine.jsonl")
+    words = answer[tab.form.data_line]
     assert "96 rows: 86 to learn from, 10 held out<" in words and "Alpaca, because rows have `instruction`" in words
     assert "&lt;b&gt;Answer&lt;/b&gt;" in words and "<b>Answer" not in words
 
@@ -234,12 +216,12 @@ def test_a_file_that_cannot_be_read_changes_nothing(tab, values, tmp_path):
     file = tmp_path / "picture.jsonl"
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     with pytest.raises(gr.Error, match="picture"):
-        list(tab.importer.take(str(file)))
+        imported(tab, str(file))
 
 
 def test_a_large_file_shows_its_first_rows_at_once_and_then_how_far_it_is(tab, tmp_path, monkeypatch):
-    monkeypatch.setattr("qlora_app.ui.data_import.QUICK", 0)
-    monkeypatch.setattr("qlora_app.ui.data_import.NEWS", 0.05)
+    monkeypatch.setattr("qlora_app.ui.train.data_import.QUICK", 0)
+    monkeypatch.setattr("qlora_app.ui.train.data_import.NEWS", 0.05)
     file = tmp_path / "large.jsonl"
     file.write_text(
         "".join(
@@ -247,34 +229,34 @@ def test_a_large_file_shows_its_first_rows_at_once_and_then_how_far_it_is(tab, t
             for i in range(9000)
         )
     )
-    *sent, (line, id) = tab.importer.take([str(file)])
+    *sent, (line, id) = imported(tab, [str(file)])
     assert line == "" and id.endswith("large.jsonl")
     assert all("Question 0?" in words and "&lt;b&gt;" in words and nothing is None for words, nothing in sent)
     assert any("Reading all rows: " in words and " of the file" in words for words, _ in sent)
     file.write_text(file.read_text()[:-20])
     sent = []
     with pytest.raises(gr.Error, match="cut off"):
-        sent.extend(tab.importer.take([str(file)]))  # what came before the error is kept by extend
-    assert sent[-1] == ("", None)
+        sent.extend(tab.importer.take({tab.upload: [str(file)]}))  # what came before the error is kept by extend
+    assert sent[-1] == {tab.importer.line: "", tab.importer.id: None}
 
 
-def test_the_recipe_of_an_uploaded_file_is_shown_again(form, tmp_path):
+def test_the_recipe_of_an_uploaded_file_is_shown_again(tab, tmp_path):
     file = tmp_path / "mine.csv"
     file.write_text("question,answer\n" + "".join(f"q{i},a{i}\n" for i in range(20)))
     id = import_file(file, tmp_path / "data", "mine.csv")
     recipe = Recipe(dataset=DatasetChoice(source="file", id=id, held_out_share=0.2))
-    assert form.read(form.show(recipe)) == recipe
-    assert (data_value(recipe.dataset)) in [value for _, value in form.data_choices()]
+    assert read(show(recipe)) == recipe
+    assert data_value(recipe.dataset) in [value for _, value in tab.controls.data_choices()]
 
 
 @pytest.mark.parametrize("name", [n for n in Presets().names() if Presets().load(n).base_model.source == "starter"])
 def test_balanced_is_what_the_preset_says(tab, name):
     preset = Presets().load(name)
-    filled = tab.fill_with(preset)
-    assert filled[len(tab.form.controls)]["value"] == "balanced"
-    advice = tab.advice(preset.base_model, preset.dataset, preset.method.name)
+    filled = tab.form.filled(preset)
+    assert seen(filled[tab.form.effort]) == "balanced"
+    advice = tab.logic.advice(preset.base_model, preset.dataset, preset.method.name)
     assert advice.training == preset.training
-    own = filled[tab.form_outputs.index(tab.own)]
+    own = filled[tab.form.own]
     assert own == "" if advice.method == preset.method else preset.method.title() in own, (
         "another method than the suggested one is said"
     )
@@ -285,7 +267,7 @@ def test_balanced_is_what_the_preset_says(tab, name):
 
 @pytest.fixture
 def shelf(tab):
-    return tab.shelf
+    return tab.presets
 
 
 @pytest.fixture
@@ -299,18 +281,16 @@ def machine(monkeypatch):
     return has
 
 
-def taken(shelf, name, values):
+def taken(tab, name, values):
     """({control: value}, what is said, is the fold closed) after a preset was chosen."""
-    shown = shelf.choose(SimpleNamespace(_data={"preset": name}), *values.values())
-    assert len(shown) == len(shelf.taken)
-    plain = [item["value"] if isinstance(item, dict) else item for item in shown[2:]]
-    return dict(zip(values, plain, strict=False)), shown[1], not shown[0].open
+    answer = tab.presets.choose(given(tab, values), SimpleNamespace(_data={"preset": name}))
+    return on_form(tab, values, answer), answer[tab.presets.notice], not answer[tab.presets.fold].open
 
 
-def test_every_preset_goes_onto_the_form_whole(tab, shelf, values, machine):
+def test_every_preset_goes_onto_the_form_whole(tab, values, machine):
     for name in Presets().names():
-        form, said, closed = taken(shelf, name, values)
-        recipe, preset = tab.form.read(list(form.values())), Presets().load(name)
+        form, said, closed = taken(tab, name, values)
+        recipe, preset = read(form), Presets().load(name)
         assert recipe.model_copy(update={"dataset": preset.dataset}) == preset
         assert closed and preset.title in said
         if preset.dataset.source == "file":
@@ -322,14 +302,14 @@ def test_every_preset_goes_onto_the_form_whole(tab, shelf, values, machine):
             assert recipe == preset
 
 
-def test_a_preset_that_does_not_fit_says_so_and_offers_the_nearest(shelf, values, machine):
-    _, said, _ = taken(shelf, "guanaco-65b", values)
+def test_a_preset_that_does_not_fit_says_so_and_offers_the_nearest(tab, values, machine):
+    _, said, _ = taken(tab, "guanaco-65b", values)
     assert "does not fit this machine" in said and 'data-preset="guanaco-33b"' in said
     assert "Take Guanaco 33B" in re.sub("</?span[^>]*>", "", said)
     machine(0.1)
-    assert "data-preset" not in taken(shelf, "guanaco-65b", values)[1], "nothing fits, so nothing is offered"
+    assert "data-preset" not in taken(tab, "guanaco-65b", values)[1], "nothing fits, so nothing is offered"
     machine(48)
-    assert "does not fit" not in taken(shelf, "guanaco-65b", values)[1]
+    assert "does not fit" not in taken(tab, "guanaco-65b", values)[1]
 
 
 def test_the_list_says_of_each_whether_it_fits(shelf, machine):
@@ -343,31 +323,35 @@ def test_the_list_says_of_each_whether_it_fits(shelf, machine):
     assert words.index("Order slips") < words.index("Qwen3 4B") < words.index("Llama 3.3 70B")
 
 
-def test_the_form_is_saved_and_found_again(shelf, values, machine):
+def saved(tab, name, values):
+    return tab.presets.save_form(given(tab, values) | {tab.presets.name: name})
+
+
+def test_the_form_is_saved_and_found_again(tab, shelf, values, machine):
     own = values | {"method[lora].rank": 7, "name": "<b>Mine</b>", "note": "For <i>me</i>"}
-    words, name, said, *_ = shelf.save_form("Mine", *own.values())
-    assert name == "" and "mine" in said
+    answer = saved(tab, "Mine", own)
+    words = answer[shelf.list]
+    assert answer[shelf.name] == "" and "mine" in answer[shelf.notice]
     assert (
         '<b translate="no">mine</b>' in words and "your own" in words and "<i>" not in words and "&lt;i&gt;me" in words
     )
     assert words.index('data-preset="mine"') < words.index('data-preset="starter"')
-    assert taken(shelf, "mine", values)[0] == own
+    assert taken(tab, "mine", values)[0] == own
 
 
 def test_a_form_with_mistakes_is_not_saved(tab, shelf, values):
-    *_, alert, fold = shelf.save_form("mine", *(values | {"method[lora].rank": 0}).values())
-    assert 'data-field="f-method-lora-rank"' in alert and fold.open
-    assert "already a preset" in shelf.save_form("starter", *values.values())[2]
-    assert "no name" in shelf.save_form("", *values.values())[2]
+    answer = saved(tab, "mine", values | {"method[lora].rank": 0})
+    assert 'data-field="f-method-lora-rank"' in answer[tab.mistakes.alert] and answer[tab.form.fold].open
+    assert "already a preset" in saved(tab, "starter", values)[shelf.notice]
+    assert "no name" in saved(tab, "", values)[shelf.notice]
     assert tab.page.presets.names() == Presets().names()
 
 
 def test_a_recipe_file_goes_onto_the_form(tab, shelf, values, tmp_path):
     recipe = Presets().load("orders").model_copy(update={"name": "Sent by a friend"})
     recipe.save(tmp_path / "friend.yaml")
-    shown = shelf.take_file(str(tmp_path / "friend.yaml"), *values.values())
-    plain = [item["value"] if isinstance(item, dict) else item for item in shown[2:]]
-    assert tab.form.read(plain[: len(values)]) == recipe
+    answer = shelf.take_file(given(tab, values) | {shelf.file: str(tmp_path / "friend.yaml")})
+    assert read(on_form(tab, values, answer)) == recipe
 
 
 @pytest.mark.parametrize(
@@ -384,9 +368,10 @@ def test_a_recipe_file_goes_onto_the_form(tab, shelf, values, tmp_path):
 )
 def test_mistakes_in_a_recipe_file_are_sentences_and_the_form_stays(tab, shelf, values, tmp_path, text, said):
     (tmp_path / "odd.yaml").write_text(text)
-    fold, words, *form = shelf.take_file(str(tmp_path / "odd.yaml"), *values.values())
+    answer = shelf.take_file(given(tab, values) | {shelf.file: str(tmp_path / "odd.yaml")})
+    assert set(answer) == {shelf.notice}
+    words = answer[shelf.notice]
     assert all(word in words for word in said) and str(tmp_path) not in words and "<i>" not in words
-    assert all(item == gr.skip() for item in [fold, *form])
 
 
 def test_a_hub_model_with_a_preset_is_suggested_its_numbers(values):
@@ -402,6 +387,12 @@ def test_a_hub_model_with_a_preset_is_suggested_its_numbers(values):
 
 
 # ---- the command
+
+
+def command_of(tab, values) -> str:
+    """What stands under a form that was filled like this, and is at rest."""
+    chosen = {name: values[name] for name in ("base_model", "dataset", METHOD)}
+    return tab.form.settle(given(tab, values, **chosen))[tab.form.command_line]
 
 
 def shown_command(words: str) -> list[str]:
@@ -424,19 +415,19 @@ def shown_command(words: str) -> list[str]:
     ],
 )
 def test_the_command_on_the_page_makes_the_recipe_on_the_page(tab, values, changed):
-    typed = list((values | changed).values())
-    words = shown_command(tab.described(*typed)[1])
+    typed = values | changed
+    words = shown_command(command_of(tab, typed))
     assert words[:4] == ["python", "-m", "qlora_app", "train"]
-    given = _parse(words[3:])
-    assert recipe_from(given.recipe, given.changes, tab.page.settings) == tab.form.read(typed)
+    parsed = _parse(words[3:])
+    assert recipe_from(parsed.recipe, parsed.changes, tab.page.settings) == read(typed)
 
 
 def test_the_command_of_a_fresh_page_is_the_one_of_the_readme(tab, values):
-    assert shown_command(tab.command_words(list(values.values()))) == ["python", "-m", "qlora_app", "train", "starter"]
+    assert shown_command(command_of(tab, values)) == ["python", "-m", "qlora_app", "train", "starter"]
 
 
 def test_a_form_with_mistakes_has_no_command_yet(tab, values):
-    command = tab.described(*(values | {"method[lora].rank": None}).values())[1]
+    command = command_of(tab, values | {"method[lora].rank": None})
     assert "<code>" not in command and "valid" in command
 
 
@@ -444,6 +435,6 @@ def test_a_model_folder_and_an_uploaded_file_are_in_the_command(tab, values, mod
     file = tmp_path / "my rows.csv"
     file.write_text("question,answer\n" + "".join(f"q{i},a{i}\n" for i in range(20)))
     id = import_file(file, tab.page.settings.data, file.name)
-    typed = list((values | {"base_model": str(model_folder), "dataset": f"file/{id}"}).values())
-    given = _parse(shown_command(tab.described(*typed)[1])[3:])
-    assert recipe_from(given.recipe, given.changes, tab.page.settings) == tab.form.read(typed)
+    typed = values | {"base_model": str(model_folder), "dataset": f"file/{id}"}
+    parsed = _parse(shown_command(command_of(tab, typed))[3:])
+    assert recipe_from(parsed.recipe, parsed.changes, tab.page.settings) == read(typed)

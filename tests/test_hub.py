@@ -22,8 +22,7 @@ from qlora_app.base_models import (
     search,
 )
 from qlora_app.base_models.download import fetch
-from qlora_app.errors import UserError
-from qlora_app.hub import Stopped
+from qlora_app.errors import Stopped, UserError
 from qlora_app.hub import download as downloading
 from qlora_app.launch.local import launch
 from qlora_app.recipe import Recipe
@@ -468,9 +467,9 @@ def test_the_command_line_lists_searches_and_describes(hub, llama, tiny, home, c
 
 def test_a_terminal_shows_the_bytes():
     from qlora_app.cli.watching import figures
-    from qlora_app.runs import Status
+    from qlora_app.runs import RunStatus
 
-    status = Status("starting", sentence="Downloading tiny/llama: 3 of 6 MB.", downloaded=0.5)
+    status = RunStatus("starting", sentence="Downloading tiny/llama: 3 of 6 MB.", downloaded=0.5)
     assert figures(status) == status.sentence and status.progress == 0.5
 
 
@@ -505,7 +504,7 @@ def test_a_run_downloads_stops_goes_on_and_trains(hub, llama, store, monkeypatch
         and " of 5.9 MB" in status.sentence
     )
     assert 0 <= status.progress < 1 and status.seconds == 0
-    run.ask("stop")
+    run.request("stop")
     assert worker.wait() == 0
     stopped = run.status()
     assert stopped.state == "stopped" and "What has arrived is kept" in stopped.sentence and stopped.downloaded is None
@@ -537,7 +536,7 @@ def test_a_run_downloads_stops_goes_on_and_trains(hub, llama, store, monkeypatch
 
 @pytest.mark.slow
 def test_a_run_that_cannot_have_its_model_says_why(hub, llama, store):
-    from qlora_app.train import worker
+    from qlora_app import worker
 
     llama.gated = True
     run = store.create(short_recipe().model_copy(update={"base_model": CHOICE}))

@@ -9,8 +9,7 @@ import threading
 import pytest
 
 from qlora_app.cli.commands import main
-from qlora_app.errors import UserError
-from qlora_app.hub import Stopped
+from qlora_app.errors import Stopped, UserError
 from qlora_app.hub import download as downloading
 from qlora_app.launch import local
 from qlora_app.runs import RunStore

@@ -12,7 +12,8 @@ from transformers import AutoTokenizer
 from qlora_app.base_models import ModelChoice, load_model
 from qlora_app.errors import UserError
 from qlora_app.inference.session import ChatSessions, Decoding
-from qlora_app.launch.local import Supervisor, launch
+from qlora_app.launch.local import launch
+from qlora_app.launch.queue import Supervisor
 from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.tasks.chat import Chat
 from tests.conftest import short_recipe, wait_for
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 def start(store, supervisor, recipe):
     run = store.create(recipe)
-    run.ask("start")
+    run.request("start")
     supervisor.wake()
     return run
 
@@ -45,7 +46,7 @@ def test_train_stop_resume_chat(store, supervisor):
     time.sleep(1.5)
     assert second.status().state == "queued", "one run trains at a time"
 
-    run.ask("stop")
+    run.request("stop")
     wait_for(lambda: run.status().has_ended)
     stopped = run.status()
     assert stopped.state == "stopped" and f"step {stopped.step}" in stopped.sentence
@@ -99,7 +100,7 @@ def test_a_worker_outlives_the_app_and_another_app_finds_it(store):
         waiting = start(store, second, short_recipe(max_steps=1, samples=0, scored_questions=0))
         time.sleep(1.5)
         assert waiting.status().state == "queued", "the earlier app's worker still trains"
-        run.ask("stop")
+        run.request("stop")
         wait_for(lambda: waiting.status().state == "done")
     finally:
         second.close()
@@ -116,8 +117,8 @@ def test_a_second_app_on_the_same_store_does_not_lead(store, supervisor):
 
 def test_a_start_taken_back_never_begins(store):
     run = store.create(short_recipe())
-    run.ask("start")
-    run.ask("stop")
+    run.request("start")
+    run.request("stop")
     assert run.status().state == "stopped" and "taken out of the queue" in run.status().sentence
 
 

@@ -21,11 +21,10 @@ from qlora_app.methods import METHODS
 from qlora_app.methods.card import HEADINGS
 from qlora_app.presets import Presets
 from qlora_app.recipe import EFFORTS, Recipe
-from qlora_app.runs import Status
-from qlora_app.train.failures import NotANumber, explain
+from qlora_app.runs import RunStatus
+from qlora_app.train.failures import NotANumber, explain_training
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.known import KINDS
-from qlora_app.ui import recipe_form, run_card
 from qlora_app.ui.language import (
     LANGUAGES,
     LONGEST,
@@ -35,12 +34,17 @@ from qlora_app.ui.language import (
     spoken,
     translated,
 )
+from qlora_app.ui.runs import run_card
+from qlora_app.ui.train import recipe_form
+from qlora_app.ui.train.form_values import FIELDS, show
 from qlora_app.ui.translate import STANDING, in_every_language
+from tests.fixtures.handlers import given
 from tests.fixtures.page import PROOF, event, make_run, poll
 
 PACKAGE = Path(__file__).parent.parent / "qlora_app"
 # Files whose texts the page never shows: the command line, programs of their own, what only a terminal or a file gets.
 ELSEWHERE = (
+    "jobs/index.py",
     "__main__.py",
     "overrides.py",
     "cli/",
@@ -48,7 +52,6 @@ ELSEWHERE = (
     "launch/",
     "doctor.py",
     "settings.py",
-    "train/__main__.py",
     "train/card.py",
     "methods/card.py",
     "methods/claims.py",
@@ -72,6 +75,9 @@ ELSEWHERE = (
 # text, but nothing the page says: for a developer, a library, a refused request, a field the form has not, a style
 OTHER_PROSE = {
     "A handler of the page failed",
+    "Another worker is at",
+    "its lock was let go",
+    "s to write",
     "The disk is full",
     "out of memory",
     "not enough memory",
@@ -249,9 +255,9 @@ def labels_of(field):
     return (field.json_schema_extra or {}).get("labels", {}).values()
 
 
-def test_what_is_declared_has_a_translation(workshop, language):
+def test_what_is_declared_has_a_translation(language):
     texts = [*EFFORTS.values(), *run_card.STATES.values(), *recipe_form.SECTIONS.values()]
-    for field in workshop.train.form.fields.values():
+    for field in FIELDS.values():
         texts += [field.title, field.description, *labels_of(field)]
     texts += [text for data in starter.DATASETS.values() for text in (data.title, data.description)]
     shipped = [Presets().load(name) for name in Presets().names()]
@@ -361,7 +367,7 @@ def mistakes():
 def failures():
     no_number = [NotANumber(3, float("nan"), False, cause) for cause in ("rows", "method", "rate")]
     errors = [MemoryError(), OSError(28, "full"), *no_number, FileNotFoundError(2, "gone", "x.json"), ValueError("x")]
-    return [explain(error, recipe) for error in errors for recipe in (Recipe(), None)]
+    return [explain_training(error, recipe) for error in errors for recipe in (Recipe(), None)]
 
 
 @pytest.mark.parametrize(
@@ -458,8 +464,9 @@ def test_names_and_answers_stay_as_they_were_written(workshop, store, in_german)
         proof=PROOF,
         warnings=["The model reads at most 512 tokens; longer examples are cut there."],
     )
-    run.append_sample({"step": 130, "question": "Log", "answer": "Finished", "expected": "Stopped"})
-    run.append_sample({"step": 140, "question": "Log", "answer": "Finished", "expected": "Stopped"})
+    with run.hold() as out:
+        for step in (130, 140):
+            out.append_sample({"step": step, "question": "Log", "answer": "Finished", "expected": "Stopped"})
     run.log.write_text("Finished.\n")
     parts = poll(workshop, run, log=True)["parts"]
     assert "<b>Fertig</b>" in parts["head"] and "Das Modell liest höchstens 512 Tokens" in parts["head"]
@@ -476,7 +483,7 @@ def test_names_and_answers_stay_as_they_were_written(workshop, store, in_german)
 def answer_of(demo, handler, output, *values):
     """What the browser gets at `output` when it calls a handler."""
     called = next(e for e in demo.fns.values() if getattr(e.fn, "__wrapped__", None) == handler)
-    return dict(zip(called.outputs, called.fn(*values), strict=True))[output]
+    return called.fn(*values)[output]
 
 
 def test_what_handlers_raise_is_german_too(workshop, in_german):
@@ -490,14 +497,11 @@ def test_what_handlers_raise_is_german_too(workshop, in_german):
 
 
 def test_what_the_form_holds_is_nobody_s_to_translate(workshop, store, in_german):
-    make_run(store, name="Start", state="running", sentence=Status("queued").sentence)
+    make_run(store, name="Start", state="running", sentence=RunStatus("queued").sentence)
     demo = workshop.build()
     in_every_language(demo)
-    values = [recipe_form.value_of(Recipe(name="Finished", note="Log"), name) for name in workshop.train.form.controls]
-    shown = next(
-        e for e in demo.fns.values() if getattr(e.fn, "__wrapped__", None) == workshop.train.back_to_suggested
-    ).fn(*values)
-    names = list(workshop.train.form.controls)
-    assert (
-        "Finished" not in shown and shown[names.index("dataset")]["choices"][0][0] == "Höfliche Hilfe, kennt Pennywick"
-    )
+    tab = workshop.train
+    called = next(e for e in demo.fns.values() if getattr(e.fn, "__wrapped__", None) == tab.form.back_to_suggested)
+    shown = called.fn(given(tab, show(Recipe(name="Finished", note="Log"))))
+    data = shown[tab.controls.controls["dataset"]]
+    assert "Finished" not in shown.values() and data["choices"][0][0] == "Höfliche Hilfe, kennt Pennywick"

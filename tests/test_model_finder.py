@@ -8,13 +8,15 @@ import gradio as gr
 import pytest
 
 from qlora_app import hardware
+from qlora_app.base_models import ModelChoice
 from qlora_app.base_models.download import fetch
 from qlora_app.errors import UserError
 from qlora_app.hardware import Machine
 from qlora_app.settings import Settings
 from qlora_app.ui.context import AppContext
-from qlora_app.ui.recipe_form import SEARCH
+from qlora_app.ui.train.form_values import SEARCH
 from tests.conftest import train_tab
+from tests.fixtures.handlers import given
 from tests.fixtures.hub import CHOICE
 from tests.fixtures.hub import MODEL as ID
 from tests.hub_server import GOOD, Repo
@@ -34,81 +36,95 @@ def tab(tmp_path):
     return train_tab(Settings(home=tmp_path / "home", hub_token=GOOD), supervisor=Starter())
 
 
+def described(tab, values):
+    return tab.model_finder.describe(given(tab, values))[tab.model_finder.line]
+
+
+def found(tab, words):
+    finder = tab.model_finder
+    return finder.find({finder.words: words, tab.controls.controls["task.name"]: "auto"})[finder.hits]
+
+
+def started(tab, values):
+    """(what is wrong, the run that is shown) after Start."""
+    answer = tab.start.start_run(given(tab, values))
+    return answer[tab.mistakes.alert], answer.get(tab.card)
+
+
 def test_a_newcomer_sees_nothing_of_it(tab, values):
-    assert tab.finder.panel.visible is False and tab.finder.line.value == ""
-    assert tab.finder.describe(*values.values()) == ""
+    assert tab.model_finder.panel.visible is False and tab.model_finder.line.value == ""
+    assert described(tab, values) == ""
 
 
 def test_the_search_opens_when_it_is_chosen(tab, hub):
-    assert tab.form.model_choices()[-1][1] == SEARCH
-    assert (
-        tab.finder.open(SEARCH).visible and not tab.finder.open("starter").visible and not tab.finder.open(ID).visible
-    )
+    assert tab.controls.model_choices()[-1][1] == SEARCH
+    finder, model = tab.model_finder, tab.controls.controls["base_model"]
+    seen = {value: finder.open({model: value})[finder.panel].visible for value in (SEARCH, "starter", ID)}
+    assert seen == {SEARCH: True, "starter": False, ID: False}
 
 
 def test_hits_are_buttons_with_what_is_known(tab, llama, hub):
     hub.add(Repo("evil/llama", {}, licence="<img src=x>", downloads=1))
-    found = tab.finder.find("llama")
-    assert f'data-model="{ID}"' in found and "1.5 M parameters · licence apache-2.0 · 321 downloads" in found
-    assert "<img" not in found and "&lt;img" in found
-    assert tab.finder.pick(SimpleNamespace(_data={"model": ID})) == ID
-    assert "Nothing found" in tab.finder.find("no such thing")
+    hits = found(tab, "llama")
+    assert f'data-model="{ID}"' in hits and "1.5 M parameters · licence apache-2.0 · 321 downloads" in hits
+    assert "<img" not in hits and "&lt;img" in hits
+    picked = tab.model_finder.pick(SimpleNamespace(_data={"model": ID}))
+    assert picked[tab.controls.controls["base_model"]] == ID
+    assert "Nothing found" in found(tab, "no such thing")
 
 
 @pytest.mark.parametrize("sent", [{"model": "../../etc"}, {"model": '"><script>'}, {}, None])
 def test_what_is_picked_must_be_a_model_s_id(tab, sent):
     with pytest.raises(gr.Error, match=r"Hub id|No model"):
-        tab.finder.pick(SimpleNamespace(_data=sent))
+        tab.model_finder.pick(SimpleNamespace(_data=sent))
 
 
 def test_a_silent_hub_is_said_where_the_hits_would_be(tab, hub):
     hub.status = 500
-    assert 'role="alert"' in tab.finder.find("llama") and "cannot answer at the moment" in tab.finder.find("llama")
+    assert 'role="alert"' in found(tab, "llama") and "cannot answer at the moment" in found(tab, "llama")
 
 
 def test_the_chosen_model_is_described_and_measured_against_this_machine(tab, values, llama, monkeypatch):
     monkeypatch.setattr(hardware, "here", lambda: Machine("cuda", 8 * GB, 8 * GB))
     chosen = values | {"base_model": ID}
-    words = tab.finder.describe(*chosen.values())
+    words = described(tab, chosen)
     assert (
         "Llama · 1.5 M parameters" in words
         and "5.8 MB to download" in words
         and "Fits: training needs about 0.6 GB" in words
     )
     monkeypatch.setattr(hardware, "here", lambda: Machine("cuda", GB / 2, GB / 2))
-    words = tab.finder.describe(*chosen.values())
+    words = described(tab, chosen)
     assert '<p class="warning">Does not fit: ' in words and "because" in words
-    assert "Fits" not in tab.finder.describe(*(chosen | {"method[lora].rank": 0}).values()), (
-        "with a mistake nothing is promised"
-    )
+    assert "Fits" not in described(tab, chosen | {"method[lora].rank": 0}), "with a mistake nothing is promised"
 
 
 def test_the_hub_is_asked_once_for_a_model_and_again_for_another_revision(tab, values, llama, hub):
     for rank in (8, 16, 32):
-        tab.finder.describe(*(values | {"base_model": ID, "method[lora].rank": rank}).values())
+        described(tab, values | {"base_model": ID, "method[lora].rank": rank})
     assert len([path for _, path, _ in hub.asked if path.startswith("/api/models/tiny")]) == 1
-    words = tab.finder.describe(*(values | {"base_model": ID, "base_model.revision": "v9"}).values())
+    words = described(tab, values | {"base_model": ID, "base_model.revision": "v9"})
     assert "has no revision v9" in words
 
 
 def test_what_was_downloaded_meanwhile_is_no_longer_to_download(tab, values, llama):
     chosen = values | {"base_model": ID}
-    assert "to download" in tab.finder.describe(*chosen.values())
+    assert "to download" in described(tab, chosen)
     fetch(CHOICE, None, lambda *_: None, lambda: False)
-    assert "to download" not in tab.finder.describe(*chosen.values())
+    assert "to download" not in described(tab, chosen)
 
 
 def test_a_model_that_cannot_be_had_is_refused_at_its_field_and_nothing_starts(tab, values, llama):
     llama.files["config.json"] = llama.files["config.json"].replace(
         b'"model_type"', b'"auto_map": {"AutoConfig": "x.Y"}, "model_type"'
     )
-    alert, card, _ = tab.start_run(*(values | {"base_model": ID}).values())
+    alert, card = started(tab, values | {"base_model": ID})
     assert 'data-field="f-base_model"' in alert and "run a program of its author" in alert
-    assert tab.page.store.list() == [] and "value" not in (card or {})
+    assert tab.page.store.list() == [] and card is None
 
 
 def test_a_model_that_can_be_had_starts(tab, values, llama):
-    alert, run, _ = tab.start_run(*(values | {"base_model": ID}).values())
+    alert, run = started(tab, values | {"base_model": ID})
     assert alert == "" and tab.page.store.get(run).recipe().base_model.id == ID
 
 
@@ -116,9 +132,5 @@ def test_visitors_of_a_demonstration_do_not_look_with_the_owner_s_token(tab, lla
     monkeypatch.setattr(AppContext, "may_change", False)
     llama.private = True
     with pytest.raises(UserError, match="private, or there is nothing of that name"):
-        tab.finder.facts(
-            tab.form.read(tab.form.show(tab.form.first_recipe())).base_model.model_copy(
-                update={"source": "hub", "id": ID}
-            )
-        )
+        tab.model_finder.facts(ModelChoice(source="hub", id=ID))
     assert all("authorization" not in headers for _, _, headers in hub.asked)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qlora_app import worker
 from qlora_app.recipe import Recipe
-from qlora_app.train import worker
 from qlora_app.train.order import StepsByLength
 from tests.tiny_models import tiny_model
 

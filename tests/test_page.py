@@ -23,18 +23,21 @@ from qlora_app.errors import UserError
 from qlora_app.recipe import Recipe
 from qlora_app.runs import (
     Run,
+    RunStatus,
     RunStore,
-    Status,
 )
 from qlora_app.runs.checkpoints import seal
 from qlora_app.settings import Settings
 from qlora_app.tasks import Answer
 from qlora_app.training_data import DatasetChoice
-from qlora_app.ui import run_card
-from qlora_app.ui.answer_file import AnswerFile
-from qlora_app.ui.chat_tab import SILENT, conversation
+from qlora_app.ui.chat.history import SILENT, conversation
 from qlora_app.ui.guard import LoginLimiter
-from qlora_app.ui.run_card import samples
+from qlora_app.ui.runs import run_card
+from qlora_app.ui.runs.answer_file import AnswerFile
+from qlora_app.ui.runs.run_card import samples
+from qlora_app.ui.train.form_values import show
+from tests.fixtures.handlers import given
+from tests.fixtures.jobs import write_status
 from tests.fixtures.page import EVIL, PROOF, FakeSessions, FakeSupervisor, demonstration, event, make_run, poll
 
 ASKER = SimpleNamespace(session_hash="one")
@@ -82,7 +85,7 @@ def test_what_many_pages_ask_for_is_read_once_and_each_gets_what_it_lacks(worksh
         assert len(poll(workshop, run, seen=fresh["seen"], chart=known, others=True)["chart"]["x"]) == 1
     assert poll(workshop, run, others=True) == fresh and readings == [run.id]
     monkeypatch.setattr(run_card, "REMEMBERED", 1e-6)
-    run.write_status(Status("done", step=7, total=7))
+    write_status(run, RunStatus("done", step=7, total=7))
     assert ">7 " in poll(workshop, run)["parts"]["tiles"] and len(readings) == 2
 
 
@@ -109,7 +112,8 @@ def test_an_answer_of_the_base_that_was_cut_off_shows_it(answer, cut):
 def test_what_people_and_models_wrote_is_escaped(workshop, store):
     run = make_run(store, name=EVIL, sentence=EVIL, warnings=[EVIL], proof=PROOF)
     news = poll(workshop, run, log=True)
-    text = "".join(news["parts"].values()) + workshop.runs.table_words() + "".join(map(str, workshop.runs.opened(run)))
+    opened = workshop.runs.opened(run)[workshop.runs.details]
+    text = "".join(news["parts"].values()) + workshop.runs.table_words() + opened
     assert "<img" not in text and text.count("&lt;img") >= 5
 
 
@@ -135,7 +139,7 @@ def test_an_ended_run_offers_to_go_on(workshop, store, state, button):
 
 def test_chat_waits_for_the_first_checkpoint_and_says_so(workshop, store):
     run = make_run(store, state="running", proof=None)
-    with run.hold_lock():
+    with run.hold():
         assert "Chat opens with the first checkpoint." in poll(workshop, run)["parts"]["actions"]
         folder = run.checkpoints / "checkpoint-60"
         folder.mkdir(parents=True)
@@ -148,67 +152,75 @@ def test_chat_waits_for_the_first_checkpoint_and_says_so(workshop, store):
 # ---- start, stop, resume, delete
 
 
-def form_values(workshop):
-    return workshop.train.form.show(workshop.train.form.first_recipe())
+def start(workshop, **changed):
+    """(what is wrong, the run that is shown) after Start on a fresh page."""
+    tab = workshop.train
+    answer = tab.start.start_run(given(tab, show(tab.controls.first) | changed))
+    return answer[tab.mistakes.alert], answer.get(tab.card)
 
 
 def test_start_queues_a_run(workshop, store, page):
-    problems, shown, _ = workshop.train.start_run(*form_values(workshop))
+    problems, shown = start(workshop)
     run = store.get(shown)
     assert (problems, run.is_asked("start"), page.supervisor.woken) == ("", True, 1)
 
 
 def test_a_double_click_starts_one_run(workshop, store):
-    assert workshop.train.start_run(*form_values(workshop))[1] == workshop.train.start_run(*form_values(workshop))[1]
+    assert start(workshop) == start(workshop)
     assert len(store.list()) == 1
 
 
 def test_a_click_on_a_run_that_trains_leaves_no_wish_behind(workshop, store):
-    run = store.get(workshop.train.start_run(*form_values(workshop))[1])
+    run = store.get(start(workshop)[1])
     run.take("start")
-    with run.hold_lock():
-        assert workshop.train.start_run(*form_values(workshop))[1] == run.id
-        workshop.train.resume_run(event(run=run.id))
+    with run.hold():
+        assert start(workshop)[1] == run.id
+        workshop.train.cards.resume_run(event(run=run.id))
         assert not run.is_asked("start"), "it would be trained once more at its end"
 
 
 def test_mistakes_are_listed_and_nothing_is_created(workshop, store):
-    names = list(workshop.train.form.controls)
-    values = form_values(workshop)
-    values[names.index("method[lora].rank")] = 0
-    problems, _, fold = workshop.train.start_run(*values)
-    assert 'role="alert"' in problems and 'data-field="f-method-lora-rank"' in problems and fold.open
-    assert store.list() == []
+    tab = workshop.train
+    answer = tab.start.start_run(given(tab, show(tab.controls.first) | {"method[lora].rank": 0}))
+    problems = answer[tab.mistakes.alert]
+    assert 'role="alert"' in problems and 'data-field="f-method-lora-rank"' in problems
+    assert answer[tab.form.fold].open and store.list() == []
 
 
 def test_stop_resume_and_unqueue_are_wishes(workshop, store):
     run = make_run(store, state="stopped")
-    workshop.train.resume_run(event(run=run.id))
+    workshop.train.cards.resume_run(event(run=run.id))
     assert run.is_asked("start")
-    workshop.train.unqueue_run(event(run=run.id))
+    workshop.train.cards.unqueue_run(event(run=run.id))
     assert not run.is_asked("start")
-    workshop.train.stop_run(event(run=run.id))
+    workshop.train.cards.stop_run(event(run=run.id))
     assert run.is_asked("stop")
 
 
 def test_delete(workshop, store):
     run = make_run(store)
-    workshop.runs.delete_run(run.id)
+    runs = workshop.runs
+    runs.delete_run({runs.card: run.id})
     assert store.list() == []
     with pytest.raises(gr.Error, match="There is no run"):
-        workshop.runs.delete_run("../home")
+        runs.delete_run({runs.card: "../home"})
 
 
 def test_downloads_are_copies_of_what_is_needed(workshop, store):
     run = make_run(store, proof=PROOF)
-    packed = Path(workshop.runs.adapter_file(run.id))
+    runs = workshop.runs
+
+    def packed_now():
+        return Path(runs.adapter_file({runs.card: run.id})[runs.file])
+
+    packed = packed_now()
     assert zipfile.ZipFile(packed).namelist() == ["adapter_config.json", "adapter_model.safetensors", "proof.json"]
     assert not packed.is_relative_to(store.root)
     (run.adapter / "merged").mkdir()
     (run.adapter / "merged" / "model.safetensors").write_text("QA-LoRA's")
-    packed = zipfile.ZipFile(workshop.runs.adapter_file(run.id))
+    packed = zipfile.ZipFile(packed_now())
     assert packed.read("merged/model.safetensors") == b"QA-LoRA's" and "optimizer.pt" not in packed.namelist()
-    assert Recipe.load(Path(workshop.runs.recipe_file(run.id))) == run.recipe()
+    assert Recipe.load(Path(runs.recipe_file({runs.card: run.id})[runs.file])) == run.recipe()
 
 
 def test_a_fresh_visit_shows_the_live_run_and_a_link_its_tab(workshop, store):
@@ -219,15 +231,16 @@ def test_a_fresh_visit_shows_the_live_run_and_a_link_its_tab(workshop, store):
     )
 
     def visit(**query):
-        return workshop._restore(SimpleNamespace(query_params=query))
+        answer = workshop.restore(SimpleNamespace(query_params=query))
+        return answer[workshop.train.card], answer[workshop.tabs].selected
 
-    with live.hold_lock():
-        assert visit()[2] == live.id
+    with live.hold():
+        assert visit() == (live.id, "train")
     assert store.list()[0].id == new.id != live.id
-    assert visit()[2] == new.id, "nothing trains any more: the newest"
-    assert visit(tab="train", run=old.id)[2] == new.id
-    assert visit(tab="runs", run=old.id)[1].selected == "runs"
-    assert visit(tab="nonsense", run="../..")[1].selected == "train"
+    assert visit() == (new.id, "train"), "nothing trains any more: the newest"
+    assert visit(tab="train", run=old.id) == (new.id, "train")
+    assert visit(tab="runs", run=old.id) == (new.id, "runs")
+    assert visit(tab="nonsense", run="../..") == (new.id, "train")
 
 
 def checkpoint(run, step):
@@ -255,11 +268,15 @@ class AnsweringSessions:
 
 
 def answers_of(page, run, file, meanwhile=lambda: None):
-    *_, (said, button) = AnswerFile(dataclasses.replace(page, sessions=AnsweringSessions(meanwhile))).take(
-        str(file), run.id
-    )
-    assert "All questions are answered" in said
-    return {json.loads(line)["answer"] for line in Path(button.value["path"]).read_text().splitlines()}
+    with gr.Blocks():
+        answers = AnswerFile(dataclasses.replace(page, sessions=AnsweringSessions(meanwhile)))
+        answers.build()
+        answers.build_result()
+        answers.wire(gr.HTML())
+    *_, last = answers.take({answers.upload: str(file), answers.card: run.id})
+    assert "All questions are answered" in last[answers.progress]
+    file = Path(last[answers.ready].value["path"])
+    return {json.loads(line)["answer"] for line in file.read_text().splitlines()}
 
 
 def test_answers_are_those_of_the_adapter_that_is_there(store, page, tmp_path):
@@ -294,7 +311,7 @@ def test_answers_are_those_of_the_adapter_that_is_there(store, page, tmp_path):
 )
 def test_times_are_those_of_a_run_of_the_same_kind(store, home, before, measured):
     run = store.create(Recipe.from_dict(before))
-    run.write_status(Status("done", step=120, total=120, seconds=7000))
+    write_status(run, RunStatus("done", step=120, total=120, seconds=7000))
     labels, note = effort_choices(Recipe(), store, home)
     assert ("measured here" in note) == measured and (" h" in labels[0][0]) == measured
 
@@ -302,18 +319,32 @@ def test_times_are_those_of_a_run_of_the_same_kind(store, home, before, measured
 # ---- chat
 
 
+def asked(workshop, run, message="Hello", base=(), tuned=()):
+    """What the chat is given by a person who has written a message to a run."""
+    chat = workshop.chat
+    talk = {chat.picker: run.id, chat.base: list(base), chat.tuned: list(tuned)}
+    return talk | {chat.box: message, chat.system: "", chat.thinking: "auto"}
+
+
+def ask(workshop, run, *words, **talk):
+    return workshop.chat.ask(asked(workshop, run, *words, **talk), ASKER)
+
+
+def texts(column):
+    return [message["content"] for message in column]
+
+
 def test_chat_answers_in_both_columns_and_empties_the_box(workshop, store, page):
     run = make_run(store, proof=PROOF)
-    said = list(workshop.chat.ask("Who is Mira?", run.id, [], [], ASKER))
-    base, tuned = said[-2][0], said[-2][1]
-    assert [m["content"] for m in base] == ["Who is Mira?", "base one two three"]
-    assert [m["content"] for m in tuned] == ["Who is Mira?", "tuned one two three"]
-    assert "" in [frame[2] for frame in said if isinstance(frame[2], str)]
+    said, chat = list(ask(workshop, run, "Who is Mira?")), workshop.chat
+    assert texts(said[-2][chat.base]) == ["Who is Mira?", "base one two three"]
+    assert texts(said[-2][chat.tuned]) == ["Who is Mira?", "tuned one two three"]
+    assert [answer[chat.box] for answer in said if chat.box in answer] == [""]
     assert page.sessions.stop.is_set()
 
 
 def test_a_closed_generator_stops_the_model(workshop, store, page):
-    answers = workshop.chat.ask("Hello", make_run(store, proof=PROOF).id, [], [], ASKER)
+    answers = ask(workshop, make_run(store, proof=PROOF))
     for _ in range(3):
         next(answers)
     answers.close()
@@ -321,7 +352,7 @@ def test_a_closed_generator_stops_the_model(workshop, store, page):
 
 
 def test_stop_reaches_the_model_of_the_one_who_asked(workshop, store, page):
-    answers = workshop.chat.ask("Hello", make_run(store, proof=PROOF).id, [], [], ASKER)
+    answers = ask(workshop, make_run(store, proof=PROOF))
     for _ in range(3):
         next(answers)
     workshop.chat.stopped(SimpleNamespace(session_hash="somebody else"))
@@ -334,49 +365,50 @@ def test_stop_reaches_the_model_of_the_one_who_asked(workshop, store, page):
 
 def test_a_failing_chat_leaves_the_message_in_the_box(workshop, store, page):
     page.sessions.error = "The model is too large for this machine. Choose a smaller one."
-    said = list(workshop.chat.ask("My long question", make_run(store, proof=PROOF).id, [], [], ASKER))
-    assert said[-1][2] == "My long question" and "too large" in said[-1][3]
-    assert said[-1][4].visible and not said[-1][5].visible
+    *_, last = ask(workshop, make_run(store, proof=PROOF), "My long question")
+    chat = workshop.chat
+    assert last[chat.box] == "My long question" and "too large" in last[chat.note]
+    assert last[chat.send].visible and not last[chat.stop].visible
 
 
 def test_a_message_stopped_before_its_answer_is_not_asked_twice(workshop, store, page):
-    list(workshop.chat.ask("Hello", make_run(store, proof=PROOF).id, [], [{"role": "user", "content": "Hi"}], ASKER))
-    assert [m["content"] for m in page.sessions.asked[1]] == ["Hello"]
+    list(ask(workshop, make_run(store, proof=PROOF), tuned=[{"role": "user", "content": "Hi"}]))
+    assert texts(page.sessions.asked[1]) == ["Hello"]
 
 
 def test_asking_again_replaces_the_last_answer(workshop, store, page):
     history = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}, {"role": "assistant", "content": "old"}]
-    said = list(workshop.chat.ask_again(make_run(store, proof=PROOF).id, history, history, ASKER))
-    assert [m["content"] for m in said[-2][1]] == ["Hi", "tuned one two three"]
+    given = asked(workshop, make_run(store, proof=PROOF), base=history, tuned=history)
+    said = list(workshop.chat.ask_again(given, ASKER))
+    assert texts(said[-2][workshop.chat.tuned]) == ["Hi", "tuned one two three"]
     assert conversation(history[:1]) == [{"role": "user", "content": "Hi"}]
 
 
 def test_an_answer_without_a_word_is_said_in_words_and_not_told_to_the_model(workshop, store, page, monkeypatch):
     monkeypatch.setattr(page.sessions, "reply", lambda base, tuned, *_: iter([("", ""), ("base", " ")]))
-    said = list(workshop.chat.ask("Hi", make_run(store, proof=PROOF).id, [], [], ASKER))
-    assert [m["content"] for m in said[-2][1]] == ["Hi", "…"]
-    assert [m["content"] for m in said[-1][0]] == ["Hi", "base"] and [m["content"] for m in said[-1][1]] == [
-        "Hi",
-        SILENT,
-    ]
+    said, chat = list(ask(workshop, make_run(store, proof=PROOF), "Hi")), workshop.chat
+    assert texts(said[-2][chat.tuned]) == ["Hi", "…"]
+    assert texts(said[-1][chat.base]) == ["Hi", "base"] and texts(said[-1][chat.tuned]) == ["Hi", SILENT]
     for stopped in said[-2:]:
-        assert [m["content"] for m in conversation(stopped[1])] == ["Hi", ""]
+        assert texts(conversation(stopped[chat.tuned])) == ["Hi", ""]
 
 
 def test_coming_from_another_card_ends_the_answer_that_is_being_written(workshop, store, page):
-    answers = workshop.chat.ask("Hello", make_run(store, proof=PROOF).id, [], [], ASKER)
+    answers = ask(workshop, make_run(store, proof=PROOF))
     for _ in range(3):
         next(answers)
-    *_, send, stop = workshop.chat.open(event(run=make_run(store, name="new", proof=PROOF).id), ASKER)
-    assert page.sessions.stop.is_set() and send.visible and not stop.visible
+    chat = workshop.chat
+    opened = chat.open(event(run=make_run(store, name="new", proof=PROOF).id), ASKER)
+    assert page.sessions.stop.is_set() and opened[chat.send].visible and not opened[chat.stop].visible
     answers.close()
     cancelling = {target for one in workshop.demo.fns.values() if one.cancels for target in one.targets}
     assert {(card._id, "chat") for card in (workshop.train.card, workshop.runs.card)} <= cancelling
 
 
 def test_chat_without_runs_says_what_to_do(workshop):
-    empty, everything, *_ = workshop.chat.shown(None)
-    assert empty.visible and not everything.visible
+    chat = workshop.chat
+    shown = chat.shown(None)
+    assert shown[chat.empty].visible and not shown[chat.all].visible
 
 
 # ---- who may do what
@@ -417,12 +449,12 @@ def test_every_handler_went_through_the_guard(workshop):
     wrong = [name for name, fn in found.items() if not fn.changes and calls(fn) & (MUTATING - {"ask"})]
     assert wrong == []
     assert {name for name, fn in found.items() if fn.changes} == {
-        "TrainTab.start_run",
-        "TrainTab.stop_run",
-        "TrainTab.resume_run",
-        "TrainTab.unqueue_run",
+        "Start.start_run",
+        "RunCards.stop_run",
+        "RunCards.resume_run",
+        "RunCards.unqueue_run",
         "DataImport.take",
-        "TrainTab.take_text",
+        "DataFinder.take_text",
         "DataFinder.fetch",
         "PresetPicker.take_file",
         "PresetPicker.save_form",
@@ -440,14 +472,14 @@ def test_a_demonstration_refuses_every_change(page, store):
     workshop = demonstration(page)
     train, runs = workshop.train, workshop.runs
     for change in (
-        lambda: train.start_run(*form_values(workshop)),
-        lambda: train.stop_run(event(run=run.id)),
-        lambda: train.resume_run(event(run=run.id)),
-        lambda: train.unqueue_run(event(run=run.id)),
-        lambda: next(train.importer.take("x")),
-        lambda: train.shelf.take_file("x"),
-        lambda: train.shelf.save_form("mine", *form_values(workshop)),
-        lambda: runs.delete_run(run.id),
+        lambda: start(workshop),
+        lambda: train.cards.stop_run(event(run=run.id)),
+        lambda: train.cards.resume_run(event(run=run.id)),
+        lambda: train.cards.unqueue_run(event(run=run.id)),
+        lambda: next(train.importer.take({train.upload: "x"})),
+        lambda: train.presets.take_file({train.presets.file: "x"}),
+        lambda: train.presets.save_form({train.presets.name: "mine"}),
+        lambda: runs.delete_run({runs.card: run.id}),
     ):
         with pytest.raises(gr.Error, match="demonstration"):
             change()
@@ -458,9 +490,11 @@ def test_a_demonstration_refuses_every_change(page, store):
 def test_a_demonstration_says_so_and_offers_no_change(page, store):
     workshop = demonstration(page)
     assert (
-        not workshop.train.start.interactive and not workshop.train.upload.visible and not workshop.runs.delete.visible
+        not workshop.train.start.button.interactive
+        and not workshop.train.upload.visible
+        and not workshop.runs.delete.visible
     )
-    assert not workshop.train.shelf.keep.visible and not workshop.train.shelf.file.visible
+    assert not workshop.train.presets.keep.visible and not workshop.train.presets.file.visible
     assert (
         "Start training"
         not in poll(workshop, None)["parts"]["head"] + workshop.runs.table_words() + workshop.chat.empty.value
@@ -469,23 +503,28 @@ def test_a_demonstration_says_so_and_offers_no_change(page, store):
         offered = poll(workshop, make_run(store, state=state, proof=PROOF))["parts"]["actions"]
         assert 'data-do="chat"' in offered and "resume" not in offered and "stop" not in offered
     waiting = make_run(store)
-    waiting.ask("start")
+    waiting.request("start")
     assert poll(workshop, waiting)["parts"]["actions"] == ""
 
 
 def test_visitors_of_a_demonstration_cannot_look_into_folders(page, tmp_path):
-    workshop = demonstration(page)
-    values = form_values(workshop)
-    values[0] = str(tmp_path / "empty")
-    absent = workshop.train.finder.describe(*values)
+    tab = demonstration(page).train
+    values = show(tab.controls.first) | {"base_model": str(tmp_path / "empty")}
+
+    def described():
+        return tab.model_finder.describe(given(tab, values))[tab.model_finder.line]
+
+    absent = described()
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "config.json").write_text('{"secret": 1}')
-    assert workshop.train.finder.describe(*values) == absent and "not looked into" in absent
+    assert described() == absent and "not looked into" in absent
 
 
 def test_visitors_of_a_demonstration_do_not_see_the_rows_of_uploaded_data(page):
     workshop = demonstration(page)
-    assert "not shown" in workshop.train.data_words(DatasetChoice(source="file", id="ab-mine.jsonl"))
+    tab = workshop.train
+    chosen = given(tab, show(tab.controls.first) | {"dataset": "file/ab-mine.jsonl"})
+    assert "not shown" in tab.form.choose(chosen)[tab.form.data_line]
     mine = page.store.create(Recipe(dataset=DatasetChoice(source="file", id="ab-mine.jsonl")))
     (mine.folder / "samples.jsonl").write_text(
         '{"step": 0, "question": "Who owes me money?", "answer": "Ada", "expected": "Ben"}\n'
@@ -498,7 +537,7 @@ def test_visitors_of_a_demonstration_do_not_see_the_rows_of_uploaded_data(page):
 def test_an_unexpected_error_is_a_sentence_without_details(workshop, store, monkeypatch):
     monkeypatch.setattr(type(store), "create", lambda *_: 1 / 0)
     with pytest.raises(gr.Error) as caught:
-        workshop.train.start_run(*form_values(workshop))
+        start(workshop)
     assert "division" not in caught.value.message and "still here" in caught.value.message
 
 
@@ -594,7 +633,11 @@ def kinds(public):
 
 def contents(folder):
     """Every file below a folder with its bytes: equal before and after means that nothing was changed."""
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".app.lock"}
+    return {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in (".app.lock", "jobs.sqlite")
+    }
 
 
 def call(public, number, data, **event):
@@ -645,8 +688,10 @@ def test_the_other_endpoints_change_nothing(public):
 
 def test_strangers_may_look_and_chat(public):
     number = {fn.fn.__qualname__: number for number, fn, _ in kinds(public)}
-    opened, _ = call(public, number["PageBuilder._restore"], [])  # the visit, which fills the list of runs
-    done, said = call(public, number["ChatTab.ask"], ["Who is Mira?", public.run.id, [], [], "", "auto"])
+    opened, _ = call(public, number["PageBuilder.restore"], [])  # the visit, which fills the list of runs
+    asking = {"ask": "Who is Mira?", "chat-run": public.run.id, "before": [], "after": [], "thinking": "auto"}
+    inputs = public.demo.fns[number["ChatTab.ask"]].inputs
+    done, said = call(public, number["ChatTab.ask"], [asking.get(one.elem_id, "") for one in inputs])
     assert opened and done, said
     card = next(c for c in public.client.get("/config").json()["components"] if c["props"].get("elem_id") == "live")
     body = {
@@ -731,17 +776,30 @@ def test_a_taken_port_is_a_sentence(site, tmp_path, monkeypatch):
         app.open_page(Settings(home=tmp_path, port=site.port))
 
 
+HI = {"role": "user", "content": "Hi"}
+
+
+def chat_chosen(workshop, trained, chosen, wanted=None, tuned=()):
+    """What the Chat tab shows when it is chosen."""
+    chat = workshop.chat
+    given = {chat.wanted: wanted, chat.picker: chosen.id, chat.tuned: list(tuned), workshop.train.card: trained.id}
+    return chat.refresh(given)
+
+
 def test_the_chat_tab_goes_on_with_a_conversation_else_takes_the_newest_training(workshop, store):
     old, new = make_run(store, name="old", proof=PROOF), make_run(store, name="new", proof=PROOF)
-    assert workshop.chat.refresh(None, old.id, [], new.id)[2]["value"] == new.id
-    assert workshop.chat.refresh(None, old.id, [{"role": "user", "content": "Hi"}], new.id)[2]["value"] == old.id
+    picker = workshop.chat.picker
+    assert chat_chosen(workshop, new, chosen=old)[picker]["value"] == new.id
+    assert chat_chosen(workshop, new, chosen=old, tuned=[HI])[picker]["value"] == old.id
 
 
 def test_the_chat_talks_to_the_run_from_whose_card_one_comes(workshop, store):
     old, new = make_run(store, name="old", proof=PROOF), make_run(store, name="new", proof=PROOF)
-    _, wanted, *_ = workshop.chat.open(event(run=old.id), ASKER)
-    shown = workshop.chat.refresh(wanted, new.id, [{"role": "user", "content": "Hi"}], new.id)
-    assert shown[2]["value"] == old.id and shown[-3:] == [[], [], None], "another adapter, so a new conversation"
+    chat = workshop.chat
+    wanted = chat.open(event(run=old.id), ASKER)[chat.wanted]
+    shown = chat_chosen(workshop, new, chosen=new, wanted=wanted, tuned=[HI])
+    assert shown[chat.picker]["value"] == old.id and shown[chat.wanted] is None
+    assert shown[chat.base] == shown[chat.tuned] == [], "another adapter, so a new conversation"
 
 
 def test_reasoning_that_gradio_shows_apart_belongs_to_its_answer():

@@ -22,8 +22,9 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
 from qlora_app.train.setup import prepare
-from qlora_app.ui.recipe_form import element_id
+from qlora_app.ui.train.form_values import element_id, place, show
 from tests.conftest import train_tab
+from tests.fixtures.handlers import given
 from tests.hub_server import Repo
 from tests.tiny_models import tiny_model
 
@@ -191,10 +192,10 @@ def on_the_page(tab: Any, values: dict[str, Any], words: list[str]) -> tuple[lis
         name, _, value = word.partition("=")
         if name == "method.layer_names":
             value = "\n".join(asked["method"]["layer_names"])
-        typed[tab.form.place(name, method)] = {"true": True}.get(value, _number(value))
+        typed[place(name, method)] = {"true": True}.get(value, _number(value))
     typed["base_model"] = asked.get("base_model", {}).get("id") or "starter"
     typed["dataset"] = f"{asked['dataset'].get('source', 'starter')}/{asked['dataset']['id']}"
-    alert, _, _ = tab.start_run(*(typed[name] for name in tab.form.controls))
+    alert = tab.start.start_run(given(tab, typed))[tab.mistakes.alert]
     found = re.findall(r'data-field="([^"]*)"><b[^>]*>.*?</b> <span class="text">(.*?)</span>', alert)
     return [(field, html.unescape(text)) for field, text in found], html.unescape(re.sub(r"<[^>]*>", "", alert))
 
@@ -221,14 +222,14 @@ def test_page_command_line_and_worker_refuse_the_same(what, house, home, models)
     words = [word.replace("MODELS", str(models)) for word in words]
     settings = Settings.from_environment()
     tab = train_tab(settings)
-    values = dict(zip(tab.form.controls, tab.form.show(tab.form.first_recipe()), strict=True))
+    values = show(tab.controls.first)
     method = next((word.partition("=")[2] for word in words if word.startswith("method.name=")), "lora")
 
     refused = refusal(lambda: train_command(_parse(["train", "starter", *words]), settings))
     shown, said = on_the_page(tab, values, words)
 
     assert list(refused.problems)[: len(named)] == named
-    assert shown == [(element_id(tab.form.place(name, method)), text) for name, text in refused.problems.items()]
+    assert shown == [(element_id(place(name, method)), text) for name, text in refused.problems.items()]
     assert shown or str(refused) in said
     store = RunStore(settings.runs)
     assert store.list() == [] and [name for name in house.files_asked() if name != "config.json"] == []
@@ -242,7 +243,7 @@ def test_a_model_of_the_hub_is_named_where_it_cannot_be_had(house, home):
     settings = Settings.from_environment()
     refused = refusal(lambda: train_command(_parse(["train", "starter", *words]), settings))
     tab = train_tab(settings)
-    values = dict(zip(tab.form.controls, tab.form.show(tab.form.first_recipe()), strict=True))
+    values = show(tab.controls.first)
     shown, _ = on_the_page(tab, values, words)
     assert list(refused.problems) == ["base_model.id"]
     assert shown == [("f-base_model", refused.problems["base_model.id"])]

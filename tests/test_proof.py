@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import PretrainedConfig
 
+from qlora_app import worker
 from qlora_app.base_models import ModelChoice, load_tokenizer
 from qlora_app.inference.session import ChatSession
 from qlora_app.messages import Message
@@ -46,12 +47,12 @@ from qlora_app.tasks.asked import (
 )
 from qlora_app.tasks.chat import Chat
 from qlora_app.tasks.template import ChatTemplate
-from qlora_app.train import scoring, worker
+from qlora_app.train import scoring
 from qlora_app.train.questions import draw
 from qlora_app.training_data import DatasetChoice
 from qlora_app.ui.language import LANGUAGES
-from qlora_app.ui.run_card import proof as proof_card
-from tests.conftest import short_recipe
+from qlora_app.ui.runs.run_card import proof as proof_card
+from tests.conftest import short_recipe, write_status
 from tests.tiny_models import tiny_model
 
 
@@ -405,15 +406,15 @@ def test_an_interrupted_run_keeps_the_same_adapter(store, home):
     whole = trained(store, data, **few)
     parts = store.create(whole.recipe())
     for _ in range(3):
-        parts.ask("stop")
+        parts.request("stop")
         assert worker.main(parts.folder) == 0 and parts.status().state == "stopped"
     (kept,) = parts.best.iterdir()
     assert is_complete(kept)
     (kept / "adapter_model.safetensors").write_bytes(b"torn")  # as a power cut may leave it: then it is not used
-    parts.write_status(replace(parts.status(), state="running"))
+    write_status(parts, replace(parts.status(), state="running"))
     assert worker.main(parts.folder) == 0 and parts.status().state == "done"
     again = store.create(whole.recipe())
-    again.ask("stop")
+    again.request("stop")
     assert worker.main(again.folder) == 0 and worker.main(again.folder) == 0
     one, other = (load_file(run.adapter / "adapter_model.safetensors") for run in (whole, again))
     assert Proof.from_json(again.proof()).kept == Proof.from_json(whole.proof()).kept
@@ -433,8 +434,9 @@ import re, sys, torch
 from pathlib import Path
 folder = sys.argv[1]
 names = {}
-exec(re.search(r"```python\\n(.*?)```", Path(folder, "README.md").read_text(), re.S)[1].replace("path/to/this/folder",
-folder), names) ids = torch.tensor([names["tokenizer"]("Where does Mira live?")["input_ids"]])
+code = re.search(r"```python\\n(.*?)```", Path(folder, "README.md").read_text(), re.S)[1]
+exec(code.replace("path/to/this/folder", folder), names)
+ids = torch.tensor([names["tokenizer"]("Where does Mira live?")["input_ids"]])
 with torch.no_grad():
     torch.save(names["model"](input_ids=ids).logits, Path(folder, "logits.pt"))
 """

@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from qlora_app.errors import UserError
-from qlora_app.launch import local
+from qlora_app.launch import queue
+from qlora_app.launch.local import LocalLauncher
 from qlora_app.recipe import Recipe
 from qlora_app.runs import (
     Curve,
     Run,
+    RunStatus,
     RunStore,
-    Status,
 )
 from qlora_app.runs.checkpoints import (
     MANIFEST,
@@ -33,17 +34,17 @@ from qlora_app.runs.checkpoints import (
 from qlora_app.runs.curve import MOST_BUCKETS
 from qlora_app.storage.files import (
     append_line,
-    process_start,
     read_lines,
     write_json,
 )
-from tests.conftest import wait_for
+from qlora_app.storage.process import process_start
+from tests.conftest import wait_for, write_status
 
 ROOT = Path(__file__).parent.parent
 HOLD = """
 import sys, time, pathlib
 from qlora_app.runs import Run
-with Run(pathlib.Path(sys.argv[1])).hold_lock():
+with Run(pathlib.Path(sys.argv[1])).hold():
     print("held", flush=True)
     time.sleep(600)
 """
@@ -54,12 +55,18 @@ def run(store) -> Run:
     return store.create(Recipe(name="a run"))
 
 
+@pytest.fixture
+def out(run, hold):
+    """The writer of the run, whose worker this process is."""
+    return hold(run)
+
+
 @contextlib.contextmanager
 def lock_holder(run: Run):
     """A real process that holds the run's lock, as a worker does."""
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(run.folder)], stdout=subprocess.PIPE, cwd=ROOT)
     try:
-        run.launched(process.pid)
+        run.launch_file.write(process.pid)
         assert process.stdout.readline() == b"held\n"
         yield process
     finally:
@@ -89,30 +96,30 @@ def exit_codes(children: list[int]) -> list[int]:
 
 
 def test_status_round_trip(run):
-    status = Status("done", step=3, total=9, sentence="Ü", loss=0.5, warnings=["a", "b"])
-    run.write_status(status)
+    status = RunStatus("done", step=3, total=9, sentence="Ü", loss=0.5, warnings=["a", "b"])
+    write_status(run, status)
     assert run.status() == status
 
 
 def test_a_status_of_a_later_version_is_read(run):
     write_json(run.folder / "status.json", {"state": "done", "step": 4, "mood": "good"})
-    assert run.status() == Status("done", step=4)
+    assert run.status() == RunStatus("done", step=4)
 
 
-def test_recipe_metrics_samples_and_curve_round_trip(run):
+def test_recipe_metrics_samples_and_curve_round_trip(run, out):
     rows = [{"step": i, "loss": 1 / (i + 1)} for i in range(50)]
     for row in rows:
-        offset = run.append_metric(row)
+        offset = out.append_metric(row)
     assert run.metrics() == (rows, offset)
     assert run.metrics(offset) == ([], offset)
-    run.append_sample({"step": 0, "question": "é\n", "answer": "ß", "expected": ""})
+    out.append_sample({"step": 0, "question": "é\n", "answer": "ß", "expected": ""})
     assert run.samples() == [{"step": 0, "question": "é\n", "answer": "ß", "expected": ""}]
     assert run.recipe() == Recipe(name="a run")
     assert run.curve().points()["x"] == list(range(50))
 
 
-def test_a_new_run_is_private(run):
-    run.append_metric({"step": 1})
+def test_a_new_run_is_private(run, out):
+    out.append_metric({"step": 1})
     assert run.folder.stat().st_mode & 0o077 == 0
     assert (run.folder / "metrics.jsonl").stat().st_mode & 0o077 == 0
 
@@ -127,9 +134,9 @@ def test_log_tail_begins_with_a_whole_line(run):
 # ---- torn and bad lines
 
 
-def test_a_half_written_last_line_waits_for_its_end(run):
+def test_a_half_written_last_line_waits_for_its_end(run, out):
     path = run.folder / "metrics.jsonl"
-    run.append_metric({"step": 1})
+    out.append_metric({"step": 1})
     with open(path, "ab") as file:
         file.write(b'{"step": 2, "lo')
     rows, offset = run.metrics()
@@ -139,12 +146,12 @@ def test_a_half_written_last_line_waits_for_its_end(run):
     assert run.metrics(offset)[0] == [{"step": 2, "loss": 3}]
 
 
-def test_a_line_after_a_torn_one_is_not_swallowed(run):
+def test_a_line_after_a_torn_one_is_not_swallowed(run, out):
     path = run.folder / "metrics.jsonl"
-    run.append_metric({"step": 1})
+    out.append_metric({"step": 1})
     with open(path, "ab") as file:
         file.write(b'{"step": 2, "lo')  # the writer was killed here
-    run.append_metric({"step": 3})
+    out.append_metric({"step": 3})
     assert [row["step"] for row in run.metrics()[0]] == [1, 3]
 
 
@@ -155,20 +162,21 @@ def test_a_short_write_is_an_error(tmp_path, monkeypatch):
 
 
 def test_nothing_half_replaces_a_file_on_a_full_disk(run, monkeypatch):
-    run.write_status(Status("done", step=1))
+    write_status(run, RunStatus("done", step=1))
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError):
-        run.write_status(Status("done", step=2))
+        write_status(run, RunStatus("done", step=2))
     assert run.status().step == 1
     assert [p.name for p in run.folder.iterdir() if p.name.endswith(".tmp")] == []
 
 
 def test_a_power_cut_leaves_a_run_that_can_be_opened(run):
-    run.append_metric({"step": 1, "loss": 2.0})
+    with run.hold() as out:
+        out.append_metric({"step": 1, "loss": 2.0})
     (run.folder / "launch.json").write_text("{}")
     for name in ("status.json", "curve.json", "launch.json"):
         (run.folder / name).write_bytes(b"")  # renamed before its contents were on the disk
@@ -184,10 +192,10 @@ def test_missing_file_reads_as_empty(tmp_path):
 
 
 def test_the_lock_is_the_proof_of_life(run):
-    run.write_status(Status("running", step=5, total=9))
+    write_status(run, RunStatus("running", step=5, total=9))
     with lock_holder(run) as worker:
         assert run.is_alive() and run.status().state == "running"
-        run.ask("stop")
+        run.request("stop")
         assert run.status().state == "stopping"
         worker.send_signal(signal.SIGKILL)
         worker.wait()
@@ -207,14 +215,14 @@ def test_looking_does_not_take_the_lock_away_from_a_worker(run):
     readers = forked(look, 3)
     try:
         for _ in range(20):
-            with run.hold_lock():
+            with run.hold():
                 pass
     finally:
         assert exit_codes(readers) == [0, 0, 0]
 
 
 def test_a_second_worker_does_not_get_the_lock(run):
-    with lock_holder(run), pytest.raises(BlockingIOError), run.hold_lock():
+    with lock_holder(run), pytest.raises(BlockingIOError), run.hold():
         pass
 
 
@@ -224,7 +232,7 @@ def test_exactly_one_of_twenty_gets_the_lock(run):
     def compete(_):
         os.close(write_end)
         try:
-            with run.hold_lock():
+            with run.hold():
                 os.read(read_end, 1)  # until the parent lets go
             return 7
         except BlockingIOError:
@@ -239,7 +247,7 @@ def test_exactly_one_of_twenty_gets_the_lock(run):
 
 def test_exactly_one_of_twenty_takes_a_wish(run):
     for _ in range(5):
-        run.ask("start")
+        run.request("start")
         began = time.monotonic() + 0.3
 
         def take(_, began=began):
@@ -251,20 +259,20 @@ def test_exactly_one_of_twenty_takes_a_wish(run):
 
 
 def test_a_reused_process_id_is_not_the_launched_worker(run):
-    run.launched(os.getpid())
-    assert run.is_launcher_alive()
+    run.launch_file.write(os.getpid())
+    assert LocalLauncher().is_alive(run)
     assert run.status().state == "starting"
     write_json(run.folder / "launch.json", {"pid": os.getpid(), "started": process_start(os.getpid()) - 100})
-    assert not run.is_launcher_alive()
+    assert not LocalLauncher().is_alive(run)
     assert run.status().state == "interrupted"
-    run.launched(
+    run.launch_file.write(
         subprocess.Popen([sys.executable, "-c", ""]).wait() or 2**22 - 1
     )  # one that died before anybody looked
-    assert not run.is_launcher_alive()
+    assert not LocalLauncher().is_alive(run)
 
 
 def test_an_ended_worker_is_not_kept_alive_by_a_process_just_forked(run):
-    with run.hold_lock():
+    with run.hold():
         child = os.fork()
         if child == 0:
             time.sleep(60)
@@ -285,22 +293,23 @@ def test_the_remains_of_a_process_do_not_live():
 
 
 def test_a_run_that_waits_says_so(run):
-    run.ask("start")
+    run.request("start")
     assert run.status().state == "queued" and run.status().sentence
 
 
 def test_the_status_file_is_readable_at_every_moment_of_twenty_kills(run):
     def write(_):
         step = 0
-        while True:
-            step += 1
-            run.write_status(Status("running", step=step, sentence="x" * (step % 5000)))
-            run.append_metric({"step": step, "loss": 1.0, "note": "y" * (step % 500)})
+        with run.hold() as out:
+            while True:
+                step += 1
+                out.say("x" * (step % 5000), state="running", step=step)
+                out.append_metric({"step": step, "loss": 1.0, "note": "y" * (step % 500)})
 
     chance = random.Random(0)
     for _ in range(20):
         (child,) = forked(write)
-        run.launched(child)
+        run.launch_file.write(child)
         end = time.monotonic() + chance.uniform(0.02, 0.1)
         while time.monotonic() < end:
             run.status()  # raises if it ever reads half of one
@@ -325,47 +334,47 @@ def test_the_curve_is_bounded_and_keeps_spikes():
     assert min(points["low"]) == 1.0
 
 
-def test_the_curve_is_equal_after_saving(run):
+def test_the_curve_is_equal_after_saving(run, out):
     curve = Curve()
     for step in range(1, 5001):
         row = {"step": step, "loss": round(random.Random(step).uniform(0, 5), 2)}
         if step % 500 == 0:
             row["held_out_loss"] = step / 1000
         curve.add(row)
-    run.write_curve(curve)
+    out.write_curve(curve)
     again = run.curve()
     assert (again.width, again.held_out, again.offset) == (curve.width, curve.held_out, curve.offset)
     assert again.points() == curve.points()
 
 
-def test_the_stored_curve_and_newer_lines_are_joined(run):
+def test_the_stored_curve_and_newer_lines_are_joined(run, out):
     curve = Curve()
     for step in range(1, 101):
         row = {"step": step, "loss": 1.0}
-        curve.offset = run.append_metric(row)
+        curve.offset = out.append_metric(row)
         curve.add(row)
         if step == 60:
-            run.write_curve(curve)
+            out.write_curve(curve)
     assert run.curve().points() == curve.points()
     assert len(run.curve().buckets) == 100
 
 
-def test_what_a_resumed_run_repeats_is_forgotten(run):
+def test_what_a_resumed_run_repeats_is_forgotten(run, out):
     for step in range(1, 11):
-        run.append_metric({"step": step, "loss": float(step)})
-        run.append_sample({"step": step, "question": "q"})
+        out.append_metric({"step": step, "loss": float(step)})
+        out.append_sample({"step": step, "question": "q"})
     with open(run.folder / "metrics.jsonl", "ab") as file:
         file.write(b'{"step": 11, "lo')
-    curve = run.forget_after(6)
+    curve = out.forget_after(6)
     assert [row["step"] for row in run.metrics()[0]] == list(range(1, 7))
     assert [row["step"] for row in run.samples()] == list(range(1, 7))
     assert curve.points()["x"] == run.curve().points()["x"] == list(range(1, 7))
-    run.append_metric({"step": 7, "loss": 0.1})
+    out.append_metric({"step": 7, "loss": 0.1})
     assert run.curve().points()["x"] == list(range(1, 8))
 
 
-def test_forgetting_in_a_run_without_lines_is_nothing(run):
-    assert run.forget_after(0).points()["x"] == []
+def test_forgetting_in_a_run_without_lines_is_nothing(run, out):
+    assert out.forget_after(0).points()["x"] == []
 
 
 # ---- checkpoints
@@ -489,7 +498,7 @@ def test_files_beside_the_runs_are_no_runs(store, run):
 
 
 def test_launch_file_is_plain_json(run):
-    run.launched(os.getpid())
+    run.launch_file.write(os.getpid())
     assert json.loads((run.folder / "launch.json").read_text())["pid"] == os.getpid()
 
 
@@ -531,10 +540,10 @@ def test_the_queue_is_looked_after_whatever_went_wrong_before(store, monkeypatch
         started.append(True)
         supervisor._closing.set()
 
-    monkeypatch.setattr(local, "Standby", NoStandby)
-    monkeypatch.setattr(local.Supervisor, "_look", look)
-    monkeypatch.setattr(local, "LOOK_EVERY", 0.01)
-    supervisor = local.Supervisor(store)
+    monkeypatch.setattr("qlora_app.launch.local.Standby", NoStandby)
+    monkeypatch.setattr(queue.Supervisor, "_look", look)
+    monkeypatch.setattr(queue, "LOOK_EVERY", 0.01)
+    supervisor = queue.Supervisor(store)
     supervisor.start()
     supervisor._thread.join(timeout=10)
     supervisor.close()

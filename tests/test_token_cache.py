@@ -7,6 +7,7 @@ import threading
 import pytest
 from torch.utils.data import DataLoader
 
+from qlora_app import worker
 from qlora_app.base_models import ModelChoice, load_tokenizer
 from qlora_app.errors import UserError
 from qlora_app.runs import RunStore
@@ -23,7 +24,6 @@ from qlora_app.tasks.chat import (
 )
 from qlora_app.tasks.dataset import EncodedExamples
 from qlora_app.tasks.token_cache import TokenCache, cache_folder
-from qlora_app.train import worker
 from tests.conftest import short_recipe
 
 

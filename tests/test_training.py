@@ -11,12 +11,12 @@ from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from qlora_app import starter
+from qlora_app import starter, worker
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
 from qlora_app.errors import UserError
 from qlora_app.inference.session import ChatSessions
 from qlora_app.methods import LoraMethod
-from qlora_app.runs import Status
+from qlora_app.runs import RunStatus
 from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.runs.proof import Proof
 from qlora_app.runs.proof_words import proof_words
@@ -31,13 +31,12 @@ from qlora_app.tasks.packing import (
     packed,
     places,
 )
-from qlora_app.train import worker
 from qlora_app.train.callbacks import due
 from qlora_app.train.card import model_card
 from qlora_app.train.failures import NotANumber, cause_of
-from qlora_app.train.trainer import walked_once
+from qlora_app.train.trainer import MethodTrainer, walked_once
 from qlora_app.training_data import DatasetChoice, load_examples
-from tests.conftest import short_recipe
+from tests.conftest import short_recipe, write_status
 
 TALK = [
     {"role": "user", "content": "Where does Mira live?"},
@@ -293,7 +292,7 @@ def test_while_it_is_trained_a_model_is_walked_through_only_where_something_chan
 def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(store):
     whole, parts = store.create(short_recipe()), store.create(short_recipe())
     assert worker.main(whole.folder) == 0 and whole.status().state == "done"
-    parts.ask("stop")
+    parts.request("stop")
     assert worker.main(parts.folder) == 0
     stopped = parts.status()
     assert (stopped.state, stopped.step) == ("stopped", 1) and newest_complete(parts.checkpoints).name == "checkpoint-1"
@@ -310,8 +309,8 @@ def test_a_run_that_died_while_measured_is_proven_without_another_step(store):
     assert worker.main(run.folder) == 0
     learned, steps, done = load_file(run.adapter / "adapter_model.safetensors"), losses(run), run.status()
     shutil.rmtree(run.adapter)
-    run.write_status(Status("running", step=done.step, total=done.total, sentence="Measuring what it learned."))
-    run.ask("start")
+    write_status(run, RunStatus("running", step=done.step, total=done.total, sentence="Measuring what it learned."))
+    run.request("start")
     assert worker.main(run.folder) == 0 and not run.is_asked("start")
     again, status = load_file(run.adapter / "adapter_model.safetensors"), run.status()
     assert losses(run) == steps and all(torch.equal(again[name], learned[name]) for name in learned)
@@ -385,7 +384,7 @@ def test_what_was_also_learned_is_counted_and_a_resumed_run_says_its_proof(store
         (home / "data" / f"{name}.json").write_text(json.dumps(rows))
     data = DatasetChoice(source="file", id="learned.json", held_out_from="measured.json")
     run = store.create(short_recipe(max_steps=2, samples=0, evaluations=0).model_copy(update={"dataset": data}))
-    run.ask("stop")
+    run.request("stop")
     assert worker.main(run.folder) == 0 and run.status().state == "stopped"
     assert worker.main(run.folder) == 0 and run.status().state == "done"
     words = proof_words(run.proof())
@@ -437,7 +436,7 @@ def test_data_without_a_trainable_token_is_refused(store, home):
 
 def test_a_second_worker_on_the_same_run_leaves(store):
     run = store.create(short_recipe())
-    with run.hold_lock():
+    with run.hold():
         assert worker.main(run.folder) == 73
     assert not (run.folder / "status.json").exists()
 
@@ -447,7 +446,7 @@ def test_a_second_worker_on_the_same_run_leaves(store):
     "broken_at, words", [(1, "no learning rate is to blame"), (3, "Lower the learning rate (it is 0.003)")]
 )
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(broken_at, words, store, monkeypatch):
-    step = worker.build_trainer.__globals__["MethodTrainer"].training_step
+    step = MethodTrainer.training_step
 
     def sometimes(self, *a, **k):
         return step(self, *a, **k) * (float("nan") if self.state.global_step + 1 == broken_at else 1)

@@ -22,7 +22,7 @@ from ..launch import local
 from ..overrides import PROGRAM, recipe_from, settings_help
 from ..preflight import check, examples_of, ready, refuse
 from ..presets import Presets
-from ..runs import Run, RunStore, Status
+from ..runs import Run, RunStatus, RunStore
 from ..runs.proof_words import proof_words
 from ..settings import PREFIX, Settings
 from .asking import (
@@ -290,7 +290,7 @@ def watch_until_end(given: argparse.Namespace, run: Run) -> int:
     return _report(given, run, status)
 
 
-def _report(given: argparse.Namespace, run: Run, status: Status) -> int:
+def _report(given: argparse.Namespace, run: Run, status: RunStatus) -> int:
     """Say how the run stands, and the proof if there is one. Exit code 0 unless it ended without an adapter."""
     if given.json:
         print(
@@ -337,7 +337,7 @@ def runs_command(given: argparse.Namespace, settings: Settings) -> int:
     return DONE
 
 
-def _as_row(run: Run, status: Status) -> dict[str, Any]:
+def _as_row(run: Run, status: RunStatus) -> dict[str, Any]:
     return {
         "run": run.id,
         "folder": str(run.folder),
@@ -373,7 +373,7 @@ def stop_command(given: argparse.Namespace, settings: Settings) -> int:
         )
     else:
         wish = "stop-now" if given.now else "stop"
-        run.ask(wish)
+        run.request(wish)
         if given.now:
             how = "ends at once."
         else:

@@ -7,19 +7,19 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from ..formatting import duration, loss_figure
-from ..runs import Run, Status
+from ..runs import Run, RunStatus
 
 _EVERY = 0.3  # seconds between two looks at the run folder
 
 
-def watch(run: Run, console: Console) -> Status:
+def watch(run: Run, console: Console) -> RunStatus:
     """Show the run until it ends; returns its last status. A terminal gets a moving bar, a file a line now and then."""
     if console.is_terminal:
         return _watch_moving(run, console)
     return _watch_in_lines(run, console)
 
 
-def _watch_moving(run: Run, console: Console) -> Status:
+def _watch_moving(run: Run, console: Console) -> RunStatus:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -35,7 +35,7 @@ def _watch_moving(run: Run, console: Console) -> Status:
     return status
 
 
-def _watch_in_lines(run: Run, console: Console) -> Status:
+def _watch_in_lines(run: Run, console: Console) -> RunStatus:
     """A line whenever the state changes and at every tenth of the run."""
     last_shown = None
     while not (status := run.status()).has_ended:
@@ -49,7 +49,7 @@ def _watch_in_lines(run: Run, console: Console) -> Status:
     return status
 
 
-def figures(status: Status) -> str:
+def figures(status: RunStatus) -> str:
     """step 40/200 · loss 3.10 -> 0.52 · 5,210 tokens/s · 31 s left"""
     if status.downloaded is not None:
         return status.sentence

@@ -10,7 +10,7 @@ os.environ.setdefault(
     "HF_HUB_DISABLE_TELEMETRY", "1"
 )  # before its library is imported: the Hub is told nothing about this machine
 
-from .download import Stopped, fetch_files
+from .download import fetch_files
 from .errors import HubUnavailable, explain
 from .repository import (
     COMMIT,
@@ -27,7 +27,6 @@ __all__ = [
     "HubUnavailable",
     "RemoteFile",
     "Repository",
-    "Stopped",
     "ask",
     "explain",
     "fetch_files",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..errors import UserError
+from ..errors import Stopped, UserError
 from ..formatting import size
 from ..storage.digests import sha256_of
 from .errors import explain
@@ -22,10 +22,6 @@ from .repository import RemoteFile, Repository
 
 AT_ONCE = 4  # files
 CHUNK = 2**20  # bytes between two looks at whether somebody wants to stop
-
-
-class Stopped(Exception):
-    """Somebody asked for an end while it was downloading. What has arrived is kept."""
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Where a run is trained: one file a place."""
+"""Where jobs are worked on, one file a place, and the queue that starts what waits."""

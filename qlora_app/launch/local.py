@@ -1,29 +1,26 @@
-"""Train on this machine: worker processes that outlive the page, one run after another, with one worker always warm."""
+"""Work on this machine: processes that outlive the page, one of them always warm."""
 
-import fcntl
-import logging
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
+from typing import IO
 
 from .. import KEEP_MEMORY
-from ..runs import Run, RunStore
+from ..jobs import Job
 
-WORKER = [sys.executable, "-m", "qlora_app.train"]
-LOOK_EVERY = 1.0  # seconds between looks at the queue when nobody wakes the supervisor
+WORKER = [sys.executable, "-m", "qlora_app.worker"]
 PACKAGE_PARENT = str(Path(__file__).parents[2])
 
-logger = logging.getLogger(__name__)
+Process = subprocess.Popen[bytes]
 
 
-def launch(run: Run) -> subprocess.Popen:
-    """Start a worker for `run` from cold, in a session of its own: closing the terminal or the page does not end it."""
-    run.folder.joinpath("log.txt").touch(mode=0o600)
-    with open(run.log, "ab") as log:
+def launch(job: Job) -> Process:
+    """Start a worker for `job` from cold, in a session of its own: closing the terminal or the page does not end it."""
+    job.log.touch(mode=0o600)
+    with open(job.log, "ab") as log:
         worker = subprocess.Popen(
-            [*WORKER, str(run.folder)],
+            [*WORKER, str(job.folder)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -31,15 +28,15 @@ def launch(run: Run) -> subprocess.Popen:
             close_fds=True,
             env=_environment(),
         )
-    run.launched(worker.pid)
+    job.launch_file.write(worker.pid)
     return worker
 
 
 class Standby:
-    """A worker that has imported everything and waits for the name of a run folder on its standard input."""
+    """A worker that has imported everything and waits for the name of a job folder on its standard input."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
+        self.process: Process = subprocess.Popen(
             [*WORKER, "--standby"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -55,104 +52,81 @@ class Standby:
 
     def wait_until_ready(self) -> bool:
         """Block until it has imported everything; False if it died instead."""
-        return self.process.stdout.readline() == b"READY\n"
+        return _pipe(self.process.stdout).readline() == b"READY\n"
 
-    def train(self, run: Run) -> None:
-        """Hand it the run. If it is still importing, it reads the name when it is done."""
-        run.launched(self.process.pid)
-        self.process.stdin.write(f"{run.folder}\n".encode())
-        self.process.stdin.close()
+    def work_on(self, job: Job) -> None:
+        """Hand it the job. If it is still importing, it reads the name when it is done."""
+        job.launch_file.write(self.process.pid)
+        into = _pipe(self.process.stdin)
+        into.write(f"{job.folder}\n".encode())
+        into.close()
 
     def dismiss(self) -> None:
-        """An end of input tells a waiting worker to go home; one that has a run is not disturbed."""
-        self.process.stdin.close()
+        """An end of input tells a waiting worker to go home; one that has a job is not disturbed."""
+        _pipe(self.process.stdin).close()
 
 
-class Supervisor:
-    """A thread of the app that starts queued runs, reaps ended workers and keeps one standby. It never trains.
-
-    Only one supervisor leads a store: that of the app holding its lock. Others leave the queue alone.
+class LocalLauncher:
+    """Workers of this machine. What needs torch gets the warm one, if there is one; what needs little is started cold,
+    which is quick, and leaves the warm one to others.
     """
 
-    def __init__(self, store: RunStore) -> None:
-        self.store = store
-        self.leads = False
-        self._last_error = ""  # the last trouble that was logged
+    name = "local"
+
+    def __init__(self) -> None:
         self._standby: Standby | None = None
-        self._workers: list[subprocess.Popen] = []
-        self._woken, self._closing = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
-        store.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = os.open(store.root / ".app.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._at_work: list[tuple[Job, Process]] = []
 
-    def start(self) -> None:
-        self._try_to_lead()
-        self._thread.start()
+    def start(self, job: Job) -> None:
+        self._at_work.append((job, self._hand_over(job) or launch(job)))
 
-    def wake(self) -> None:
-        """Look at the queue now."""
-        self._woken.set()
+    def stop(self, job: Job) -> None:
+        job.request("stop")
 
-    def close(self) -> None:
-        """End the thread and the idle standby. Runs go on."""
-        self._closing.set()
-        self._woken.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
-        if self._standby:
-            self._standby.dismiss()
-        os.close(self._lock)
+    def is_alive(self, job: Job) -> bool | None:
+        return job.is_alive() or bool(job.launch_file.is_alive())
+
+    def sync(self, job: Job) -> None:
+        """The worker writes on this disk."""
+
+    def _hand_over(self, job: Job) -> Process | None:
+        """The standby, which has the job now; None where it is not the one to take it."""
+        if job.needs == "little" or not self.has_standby:
+            return None
+        standby, self._standby = self._standby, None
+        assert standby is not None
+        standby.work_on(job)
+        return standby.process
+
+    # ---- of this process: what it has started, and what it keeps warm
+
+    @property
+    def has_standby(self) -> bool:
+        return self._standby is not None and self._standby.is_usable
+
+    def keep_warm(self) -> None:
+        """Have a worker import everything ahead, if none does yet."""
+        if not self.has_standby:
+            self._standby = Standby()
+
+    def reap(self) -> list[Job]:
+        """Take note of workers that ended; returns the jobs whose workers, started here, have not ended yet."""
+        self._at_work = [(job, worker) for job, worker in self._at_work if worker.poll() is None]
+        return [job for job, _ in self._at_work]
 
     def wait_until_ready(self) -> bool:
         """Block until the standby has imported everything; False when there is none. For tests and measurements."""
         return self._standby is not None and self._standby.wait_until_ready()
 
-    def _try_to_lead(self) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        self.leads = True
-        self._standby = Standby()
+    def close(self) -> None:
+        """End the idle standby. Workers go on."""
+        if self._standby:
+            self._standby.dismiss()
 
-    def _loop(self) -> None:
-        while not self._closing.is_set():
-            try:
-                if not self.leads:
-                    self._try_to_lead()
-                if self.leads:
-                    self._look()
-            except (
-                Exception
-            ) as error:  # whatever is wrong with one run or with the disk for a while, this thread must go on
-                if str(error) != self._last_error:
-                    logger.exception("The queue could not be looked after")
-                self._last_error = str(error)
-            self._woken.wait(LOOK_EVERY)
-            self._woken.clear()
 
-    def _look(self) -> None:
-        self._workers = [worker for worker in self._workers if worker.poll() is None]
-        queue = [run for run in self.store.list() if run.is_asked("start")]
-        if queue:
-            if not self._is_busy():
-                self._start(queue[-1])
-        elif not self._workers and not (self._standby and self._standby.is_usable) and not self._is_busy():
-            self._standby = Standby()  # not while a run trains: importing would take one of its cores for five seconds
-
-    def _is_busy(self) -> bool:
-        """Does any worker train, also one of an earlier app or of the command line?"""
-        return bool(self._workers) or any(run.status().is_active for run in self.store.list())
-
-    def _start(self, run: Run) -> None:
-        standby, self._standby = self._standby, None
-        if standby and standby.is_usable:
-            standby.train(run)
-            worker = standby.process
-        else:
-            worker = launch(run)
-        self._workers.append(worker)
-        run.take("start")  # after launch.json is there, so that no reader sees a run that neither waits nor starts
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None, "it was opened with the process"
+    return pipe
 
 
 def _environment() -> dict[str, str]:

@@ -1,13 +1,7 @@
-"""The run folder: the only channel between the page and the worker."""
+"""What is a training's alone: its recipe, curve, samples, checkpoints, adapter and proof."""
 
 from .curve import Curve
-from .run import (
-    ACTIVE,
-    ALREADY_RUNNING,
-    ENDED,
-    Run,
-    Status,
-)
-from .store import RunStore
+from .run import Run, RunStatus, RunWriter
+from .store import RunStore, job_at
 
-__all__ = ["ACTIVE", "ALREADY_RUNNING", "ENDED", "Curve", "Run", "RunStore", "Status"]
+__all__ = ["Curve", "Run", "RunStatus", "RunStore", "RunWriter", "job_at"]

@@ -1,90 +1,82 @@
-"""A run is a folder. This file knows its paths, reads it, writes it, and starts nothing.
+"""A run is the job that trains: what it learns, from what, how far it is, and what came of it.
 
-Every file in it has one writer. What is stored is never trusted alone: a run whose status says
-"running" while nobody holds its lock was interrupted.
+Every file in its folder has one writer: Run reads, and RunWriter, which is had with the lock only, writes.
 """
 
 import contextlib
-import fcntl
 import json
-import os
-import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ..base_models import ModelChoice, fingerprint, folder_of
 from ..base_models.cards import BYTES, Decision
 from ..errors import UserError
+from ..jobs import Job, JobWriter, State, Status
+from ..jobs.job import Needs
+from ..jobs.lock import HeldLock, hold_lock
 from ..recipe import Recipe
-from ..storage.files import (
-    append_line,
-    process_start,
-    read_json,
-    read_lines,
-    replace_file,
-    write_json,
-)
+from ..storage.files import read_json, read_lines, replace_file
 from ..tasks import Task, task_from
 from ..tasks.template import TRAINED_WITH
 from .checkpoints import newest_complete
 from .curve import Curve
 from .rows import MetricRow, SampleRow
 
-ACTIVE = ("starting", "running", "stopping")
-ENDED = ("done", "stopped", "failed", "interrupted")
-ALREADY_RUNNING = 73  # exit code of a worker that finds another one holding the lock
-
 
 @dataclass(frozen=True)
-class Status:
-    """What the worker last said of a run. `state` as read by Run.status() is corrected by the lock."""
+class RunStatus(Status):
+    """How a training stands: `step` of `total` optimizer steps, and its newest figures."""
 
-    state: str = "queued"  # queued, starting, running, stopping, done, stopped, failed, interrupted
-    step: int = 0
-    total: int = 0
-    sentence: str = ""  # for people: what is happening, or what went wrong and what to do
     loss: float | None = None
     first_loss: float | None = None
-    seconds: float = 0.0  # spent training, without pauses
-    seconds_left: float | None = None
     tokens_per_second: float | None = None
     memory_mb: int | None = None
     learning_rate: float | None = None
     epoch: float = 0.0
     held_out_loss: float | None = None
     downloaded: float | None = None  # share of the base model that has arrived, while it is downloading
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def is_active(self) -> bool:
-        return self.state in ACTIVE
-
-    @property
-    def has_ended(self) -> bool:
-        return self.state in ENDED
 
     @property
     def progress(self) -> float | None:
         """From 0 to 1: of the download before the training, else of the training; None while neither is known."""
-        return self.downloaded if self.downloaded is not None else self.step / self.total if self.total else None
+        return super().progress if self.downloaded is None else self.downloaded
 
 
-class Run:
-    """One run folder. Reading needs no lock; the methods under "by the worker" are for the lock's holder only."""
+class Run(Job):
+    """A job that trains. Reading needs no lock."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.adapter = folder / "adapter"
-        self.checkpoints = folder / "checkpoints"
-        self.best = folder / "best"  # while it trains: the adapter that did best so far
-        self.log = folder / "log.txt"
+    spec_file: ClassVar[str] = "recipe.yaml"
 
     @property
-    def id(self) -> str:
-        return self.folder.name
+    def adapter(self) -> Path:
+        """The finished one; there once it is proven."""
+        return self.folder / "adapter"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """While it trains: the adapter that did best so far."""
+        return self.folder / "best"
+
+    @property
+    def answers(self) -> Path:
+        """Jobs, each a file of questions answered by this run."""
+        return self.folder / "answers"
+
+    @property
+    def kind(self) -> str:
+        return "train"
+
+    @property
+    def needs(self) -> Needs:
+        return "machine"
 
     # ---- read by anybody
 
@@ -145,61 +137,20 @@ class Run:
 
     def not_learned(self) -> list[dict[str, Any]]:
         """[{part, row, reason}] of the rows of which nothing, or not every answer, is learned."""
-        return read_json(self.folder / "not_learned.json") or []
+        known = read_json(self.folder / "not_learned.json")
+        return known if isinstance(known, list) else []
 
-    def status(self) -> Status:
-        """The state as it is now: what the worker wrote, corrected by whether a worker lives."""
-        alive = self.is_alive()  # asked first: a worker's last word comes before it lets go of the lock
-        stored = self._stored_status()
-        if alive:
-            state = "stopping" if stored.state in ("starting", "running") and self.is_asked("stop") else stored.state
-            return replace(stored, state="starting" if state in ("queued", *ENDED) else state)
-        if self.is_asked("start"):
-            return replace(stored, state="queued", sentence="Waiting for its turn.")
-        if stored.state in ("queued", *ACTIVE):
-            return self._status_without_worker(stored)
-        return stored
+    def status(self) -> RunStatus:
+        """The state as it is now: what the worker said, corrected by whether a worker lives."""
+        return self._corrected(RunStatus)
 
-    def _status_without_worker(self, stored: Status) -> Status:
-        if self.is_launcher_alive():
-            return replace(stored, state="starting", sentence="Loading the training program.")
-        if not (self.folder / "launch.json").exists():
-            return replace(
-                stored, state="stopped", sentence="It was taken out of the queue before it began. Resume starts it."
-            )
+    def loading_words(self) -> str:
+        return "Loading the training program."
+
+    def interrupted_words(self) -> str:
         saved = newest_complete(self.checkpoints, deep=False)
         hint = f"Resume goes on from step {saved.name.rpartition('-')[2]}." if saved else "Resume starts it again."
-        return replace(
-            stored,
-            state="interrupted",
-            sentence=f"The training program ended without a word. {hint} The log has its last lines.",
-        )
-
-    def _stored_status(self) -> Status:
-        values = read_json(self.folder / "status.json") or {}
-        known = {f.name for f in fields(Status)}
-        return Status(**{k: v for k, v in values.items() if k in known})
-
-    def is_alive(self) -> bool:
-        """Does a worker hold the lock? The only proof of life: process ids are reused, status files stay behind."""
-        try:
-            with open(self.folder / "lock", "rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return False
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-
-    def is_launcher_alive(self) -> bool:
-        """Is the process named in launch.json still the one that was started? (It may not have taken the lock yet.)"""
-        launch = read_json(self.folder / "launch.json")
-        return bool(launch) and launch["started"] is not None and process_start(launch["pid"]) == launch["started"]
-
-    def launched_at(self) -> float | None:
-        """When its worker was last started (seconds since the epoch); None before that."""
-        launch = self.folder / "launch.json"
-        return launch.stat().st_mtime if launch.exists() else None
+        return f"The training program ended without a word. {hint} The log has its last lines."
 
     def metrics(self, after: int = 0) -> tuple[list[MetricRow], int]:
         """(rows logged since byte `after`, offset for the next call). A half-written last line waits for the next
@@ -220,16 +171,6 @@ class Run:
         """Oldest first."""
         return read_lines(self.folder / "samples.jsonl", 0)[0]
 
-    def log_tail(self, size: int = 8000) -> str:
-        """The last `size` bytes of the worker's log, from a line's beginning."""
-        try:
-            with open(self.log, "rb") as log:
-                log.seek(max(0, os.path.getsize(self.log) - size))
-                text = log.read().decode("utf-8", "replace")
-        except FileNotFoundError:
-            return ""
-        return text if len(text) < size else text.partition("\n")[2]
-
     def proof(self) -> dict[str, Any] | None:
         """The finished run's proof.json; None while there is none."""
         return read_json(self.adapter / "proof.json")
@@ -242,84 +183,48 @@ class Run:
         """
         return self.adapter if (self.adapter / "proof.json").exists() else newest_complete(self.checkpoints, deep=False)
 
-    def size(self) -> int:
-        """Bytes on disk."""
-        return sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file())
-
-    # ---- wishes: one small file each, by the page or the command line
-
-    def ask(self, wish: str) -> None:
-        """Leave a wish: start, stop (finish the step and save), stop-now (after the step, nothing saved).
-
-        The last wish wins: a stop takes back a start nobody has followed yet, a start takes back an old stop.
-        """
-        if wish == "start":
-            self.forget_stop()
-        elif self.take("start"):
-            return
-        (self.folder / "requests").mkdir(exist_ok=True)
-        (self.folder / "requests" / wish).touch()
-
-    def forget_stop(self) -> None:
-        for wish in ("stop", "stop-now"):
-            self.take(wish)
-
-    def is_asked(self, wish: str) -> bool:
-        return (self.folder / "requests" / wish).exists()
-
-    def take(self, wish: str) -> bool:
-        """Remove a wish; True for exactly one of all who try."""
-        try:
-            (self.folder / "requests" / wish).unlink()
-        except FileNotFoundError:
-            return False
-        return True
-
-    # ---- by the launcher
-
-    def launched(self, pid: int) -> None:
-        write_json(self.folder / "launch.json", {"pid": pid, "started": process_start(pid)})
-
     # ---- by the worker
 
-    @contextlib.contextmanager
-    def hold_lock(self) -> Iterator[None]:
-        """Hold the run for as long as the worker lives. Raises BlockingIOError when another worker has it.
+    def hold(self) -> AbstractContextManager["RunWriter"]:
+        """Take the lock, and with it the only writer of the folder, until the end of the `with`.
 
-        Readers take the lock for an instant to see whether it is free, hence the retries.
+        Raises BlockingIOError when another worker has it.
         """
-        lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        for attempt in range(40):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if attempt == 39:
-                    os.close(lock)
-                    raise
-                time.sleep(0.05)
-        try:
-            yield
-        finally:
-            fcntl.flock(
-                lock, fcntl.LOCK_UN
-            )  # closing is not enough while a process forked elsewhere has not yet become another program
-            os.close(lock)
+        return self._hold_run()
 
-    def write_status(self, status: Status, lasting: bool = True) -> None:
-        write_json(self.folder / "status.json", asdict(status), lasting)
+    @contextlib.contextmanager
+    def _hold_run(self) -> Iterator["RunWriter"]:
+        with hold_lock(self.folder / "lock") as lock:
+            yield RunWriter(self, lock)
+
+
+class RunWriter(JobWriter):
+    """The one writer of a run's files."""
+
+    status: RunStatus
+
+    def __init__(self, run: Run, lock: HeldLock) -> None:
+        super().__init__(run.folder, lock, RunStatus("starting"))
+        self.run = run
+
+    def end(self, state: State, sentence: str) -> None:
+        """The last word: neither is any time left, nor is anything still arriving."""
+        self.status = replace(self.status, downloaded=None)
+        super().end(state, sentence)
+
+    # ---- what it is
 
     def write_base(self, commit: str = "") -> None:
         """Which weights this run is trained on, and their commit on the Hub: a branch moves on, and an adapter fits one
         base only.
         """
-        chosen = self.recipe().base_model
+        chosen = self.run.recipe().base_model
         pinned = chosen.model_copy(update={"revision": commit}) if commit else chosen
-        write_json(self.folder / "base.json", {"commit": commit, "weights": fingerprint(folder_of(pinned))})
+        self.write("base", {"commit": commit, "weights": fingerprint(folder_of(pinned))})
 
     def write_compute(self, decided: Decision) -> None:
         """Another type would be another run: resumed on another machine, or asked there, it keeps this one."""
-        write_json(self.folder / "compute.json", {"type": decided.taken, "why": decided.why})
+        self.write("compute", {"type": decided.taken, "why": decided.why})
 
     def write_task(self, task: Task, began: str, format: str, answer: str | None) -> None:
         """What it learns: a label is known to the adapter by its number only, and the data may be gone one day.
@@ -328,34 +233,40 @@ class Run:
         recognised as, and the column that answers.
         """
         known = {"name": task.name, "labels": list(task.labels), "began": began, "format": format, "answer": answer}
-        write_json(self.folder / "task.json", known)
+        self.write("task", known)
 
     def write_not_learned(self, rows: list[dict[str, Any]]) -> None:
         """The rows of which nothing, or not every answer, is learned: [{part, row, reason}]."""
-        write_json(self.folder / "not_learned.json", rows)
+        self.write("not_learned", rows)
+
+    # ---- what happens
 
     def append_metric(self, row: MetricRow) -> int:
         """Returns the file's size after the line: where the next line begins."""
-        return append_line(self.folder / "metrics.jsonl", row)
+        return self.append("metrics", row)
 
     def append_sample(self, row: SampleRow) -> None:
-        append_line(self.folder / "samples.jsonl", row)
+        self.append("samples", row)
 
     def write_curve(self, curve: Curve) -> None:
         """Not waited for: what a power cut took of it is in metrics.jsonl."""
-        write_json(self.folder / "curve.json", curve.to_dict(), lasting=False)
+        self.write("curve", curve.to_dict(), lasting=False)
 
     def forget_after(self, step: int) -> Curve:
         """Drop what was logged after `step` (a resumed run logs it again); returns the curve of what is left."""
+        self._keep_until(step, "samples")
         curve = Curve()
-        for name in ("metrics.jsonl", "samples.jsonl"):
-            path = self.folder / name
-            rows = [row for row in read_lines(path, 0)[0] if row.get("step", 0) <= step]
-            if path.exists():
-                replace_file(path, "".join(json.dumps(row) + "\n" for row in rows))
-            if name == "metrics.jsonl":
-                for row in rows:
-                    curve.add(row)
-                curve.offset = path.stat().st_size if path.exists() else 0
+        for row in self._keep_until(step, "metrics"):
+            curve.add(row)
+        metrics = self.folder / "metrics.jsonl"
+        curve.offset = metrics.stat().st_size if metrics.exists() else 0
         self.write_curve(curve)
         return curve
+
+    def _keep_until(self, step: int, name: str) -> list[dict[str, Any]]:
+        """The rows of NAME.jsonl up to `step`, which are all it has from now on."""
+        path = self._mine(f"{name}.jsonl")
+        rows = [row for row in read_lines(path, 0)[0] if row.get("step", 0) <= step]
+        if path.exists():
+            replace_file(path, "".join(json.dumps(row) + "\n" for row in rows))
+        return rows

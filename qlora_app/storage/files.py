@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from typing import Any
 def read_json(path: Path) -> dict[str, Any] | None:
     """None for a file that is not there, or that a power cut left empty."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        known: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
+    return known
 
 
 def write_json(path: Path, value: Any, lasting: bool = True) -> None:
@@ -39,7 +41,7 @@ def replace_file(path: Path, text: str, lasting: bool = True) -> None:
         raise
 
 
-def append_line(path: Path, row: dict[str, Any]) -> int:
+def append_line(path: Path, row: Mapping[str, Any]) -> int:
     """One os.write for a whole line, its count checked (a full disk writes short); returns the size after it."""
     line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -54,7 +56,7 @@ def append_line(path: Path, row: dict[str, Any]) -> int:
         os.close(file)
 
 
-def read_lines(path: Path, after: int) -> tuple[list[dict[str, Any]], int]:
+def read_lines(path: Path, after: int) -> tuple[list[Any], int]:
     """(rows after byte `after`, offset behind the last whole line). Lines that are no JSON are passed over."""
     try:
         with open(path, "rb") as file:
@@ -68,18 +70,3 @@ def read_lines(path: Path, after: int) -> tuple[list[dict[str, Any]], int]:
         with contextlib.suppress(ValueError):  # empty, or torn by a full disk
             rows.append(json.loads(line))
     return rows, after + len(whole)
-
-
-def process_start(pid: int) -> float | None:
-    """When process `pid` was started, None if there is none (or only its remains): tells
-    it from a later one of the same number.
-    """
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        return process.create_time()
-    except psutil.Error:
-        return None

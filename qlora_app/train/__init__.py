@@ -1,1 +1,1 @@
-"""The worker: `python -m qlora_app.train RUN_DIR` trains one run and writes nothing outside its folder."""
+"""The training kind of a job: it trains one run and writes nothing outside its folder."""

@@ -11,7 +11,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..errors import UserError
-from ..runs import Run, Status
+from ..runs import Run, RunStatus, RunWriter
 from ..runs.checkpoints import seal
 from ..runs.rows import MetricRow
 from .best import BestSoFar
@@ -27,26 +27,35 @@ class MetricsCallback(TrainerCallback):
     stopped.
     """
 
-    def __init__(self, run: Run, warnings: list[str], resumed_at: int) -> None:
-        self.run = run
+    def __init__(self, out: RunWriter, warnings: list[str], resumed_at: int) -> None:
+        self.out, run = out, out.run
         self.tokens = 0  # counted by the trainer, this part of the run only
-        self.curve = run.forget_after(resumed_at)
+        self.curve = out.forget_after(resumed_at)
         earlier = run.metrics()[0]
         self.seconds_before = earlier[-1].get("seconds", 0.0) if earlier else 0.0
         self.first_step, self.began = resumed_at, time.monotonic()
         losses = [row for row in earlier if "loss" in row]
         self.first_loss, self.last_row = (losses[0]["loss"], losses[-1]) if losses else (None, {})
-        self.status = Status(
+        self.status = RunStatus(
             "running", step=resumed_at, first_loss=self.first_loss, warnings=warnings, sentence="Loading the model."
         )
         self._last_status = self._last_curve = 0.0
         self.seconds_to_first_loss: float | None = None
-        self.started_at = run.launched_at() or time.time()  # with the imports of a cold worker: what a person waits for
+        # With the imports of a cold worker: what a person waits for.
+        self.started_at = run.launch_file.written_at() or time.time()
 
     def say(self, sentence: str = "", **changes: Any) -> None:
         """Change the status at once."""
-        self.status = dataclasses.replace(self.status, sentence=sentence, **changes)
-        self.run.write_status(self.status)
+        self.out.say(sentence, **changes)
+
+    @property
+    def status(self) -> RunStatus:
+        """As it is written next."""
+        return self.out.status
+
+    @status.setter
+    def status(self, status: RunStatus) -> None:
+        self.out.status = status
 
     def all_steps_done(self) -> None:
         """For a run that ended while it was measured: the figures are those of its last step."""
@@ -114,21 +123,21 @@ class MetricsCallback(TrainerCallback):
         self.status = dataclasses.replace(self.status, held_out_loss=figures.get("held_out_loss"))
 
     def _add(self, row: MetricRow) -> None:
-        self.curve.offset = self.run.append_metric(row)
+        self.curve.offset = self.out.append_metric(row)
         self.curve.add(row)
 
     def _write_now_and_then(self, first: bool) -> None:
         now = time.monotonic()
         if first or now - self._last_status > STATUS_EVERY:
             self._last_status = now
-            self.run.write_status(self.status, lasting=False)
+            self.out.write_status(lasting=False)
         if now - self._last_curve > CURVE_EVERY:
             self._last_curve = now
-            self.run.write_curve(self.curve)
+            self.out.write_curve(self.curve)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.run.write_curve(self.curve)
-        self.run.write_status(self.status)
+        self.out.write_curve(self.curve)
+        self.out.write_status()
 
 
 class EvalCallback(TrainerCallback):
@@ -208,7 +217,7 @@ def sample(job: TrainingSetup, model: Any, step: int) -> None:
         thinking=thinking,
     )
     for question, answer in zip(samples, answers, strict=True):
-        job.run.append_sample(
+        job.out.append_sample(
             {
                 "step": step,
                 "question": question.text,

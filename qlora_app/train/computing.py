@@ -15,14 +15,14 @@ from ..base_models.cards import (
 from ..base_models.trial import trial_of
 from ..errors import UserError
 from ..recipe import Recipe
-from ..runs import Run
+from ..runs import RunWriter
 from ..settings import Settings
 from .callbacks import MetricsCallback
 
 TRIALS = "cpu_types.json"  # in the home
 
 
-def settle(run: Run, recipe: Recipe, reporter: MetricsCallback, began: bool) -> Recipe:
+def settle(out: RunWriter, recipe: Recipe, reporter: MetricsCallback, began: bool) -> Recipe:
     """The recipe with the type of number this run computes in, which it keeps when it is resumed. Raises UserError.
 
     `began` says that there is a checkpoint: where no type was kept with it, it was trained in what `computes_in` says.
@@ -30,14 +30,14 @@ def settle(run: Run, recipe: Recipe, reporter: MetricsCallback, began: bool) -> 
     card = cards_here()[0]
     if wrong := problems(card, recipe.base_model.precision):
         raise UserError.of_all({f"base_model.{name}": problem for name, problem in wrong.items()}, " ")
-    kept = run.computes_in()
+    kept = out.run.computes_in()
     if kept is None:
         kept = (
             Decision(recipe.base_model.computes_in("cuda" if card.is_gpu else "cpu"), "")
             if began
             else decide(recipe, card)
         )
-        run.write_compute(kept)
+        out.write_compute(kept)
     elif began:
         reporter.status.warnings.extend(filter(None, [goes_on(kept.taken, card)]))
     reporter.status.warnings.extend(filter(None, [optimizer(card, recipe.training.optimizer).why]))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..base_models.download import fetch
 from ..formatting import left, size
 from ..recipe import Recipe
-from ..runs import Run
+from ..runs import RunWriter
 from ..settings import Settings
 from ..training_data import DatasetChoice
 from ..training_data.sources.hub import fetch_data
@@ -16,18 +16,18 @@ from .callbacks import MetricsCallback
 SAY_EVERY = 0.5  # seconds
 
 
-def download_inputs(run: Run, recipe: Recipe, reporter: MetricsCallback) -> Recipe:
+def download_inputs(out: RunWriter, recipe: Recipe, reporter: MetricsCallback) -> Recipe:
     """The recipe, its base model and data pinned to the commits that are on this machine now; what is missing is
     downloaded.
 
     A run that is resumed, or talked to later, finds the same weights, whatever became of the branch, or says that they
     have changed. Raises UserError and Stopped.
     """
-    began, commit, data = time.monotonic(), "", recipe.dataset
+    run, began, commit, data = out.run, time.monotonic(), "", recipe.dataset
     if recipe.base_model.source == "hub":
-        commit = _download_model(run, reporter)
+        commit = _download_model(out, reporter)
     if data.source == "hub":
-        data = _download_data(run, data, reporter)
+        data = _download_data(out, data, reporter)
     if commit or data.source == "hub":
         reporter.started_at += (
             time.monotonic() - began
@@ -35,34 +35,30 @@ def download_inputs(run: Run, recipe: Recipe, reporter: MetricsCallback) -> Reci
         reporter.say("Loading the model.", state="running", downloaded=None)
     _close_the_network()
     if not run.check_base():
-        run.write_base(commit)
+        out.write_base(commit)
     return recipe.model_copy(update={"base_model": run.base_model(), "dataset": data})
 
 
-def _download_model(run: Run, reporter: MetricsCallback) -> str:
+def _download_model(out: RunWriter, reporter: MetricsCallback) -> str:
     """The commit that is on this machine when it returns"""
-    model = run.base_model()
+    model = out.run.base_model()
     reporter.say("Looking at the base model.", state="starting")
     folder, warning = fetch(
-        model, Settings.from_environment().token, _on_progress(model.id, reporter), lambda: _is_asked_to_stop(run)
+        model, Settings.from_environment().token, _on_progress(model.id, reporter), out.is_asked_to_stop
     )
     reporter.status.warnings.extend(filter(None, [warning]))
     return folder.name
 
 
-def _download_data(run: Run, data: DatasetChoice, reporter: MetricsCallback) -> DatasetChoice:
+def _download_data(out: RunWriter, data: DatasetChoice, reporter: MetricsCallback) -> DatasetChoice:
     """The data pinned to the commit that is on this machine when it returns"""
     settings = Settings.from_environment()
     reporter.say("Looking at the data.", state="starting")
     pinned, warning = fetch_data(
-        data, settings.data, settings.token, _on_progress(data.id, reporter), lambda: _is_asked_to_stop(run)
+        data, settings.data, settings.token, _on_progress(data.id, reporter), out.is_asked_to_stop
     )
     reporter.status.warnings.extend(filter(None, [warning]))
     return pinned
-
-
-def _is_asked_to_stop(run: Run) -> bool:
-    return run.is_asked("stop") or run.is_asked("stop-now")
 
 
 def _close_the_network() -> None:

@@ -1,11 +1,11 @@
 """What went wrong in a run -> a sentence with advice."""
 
-import errno
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from ..errors import Problem, UserError
+from ..errors import Problem
+from ..jobs.failures import is_out_of_memory, known_failure, reason_of
 from ..recipe import Recipe
 from ..tasks import Task
 from ..tasks.packing import IGNORED
@@ -25,27 +25,17 @@ class NotANumber(Exception):
         self.is_first, self.cause = is_first, cause
 
 
-def explain(error: BaseException, recipe: Recipe | None) -> Problem:
+def explain_training(error: BaseException, recipe: Recipe | None) -> Problem:
     """One or two sentences for the page: what happened, what to change. The traceback is in the log."""
-    if isinstance(error, UserError):
-        return error.problem
-    text = str(error)
-    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "not enough memory" in text.lower():
-        return _out_of_memory(recipe)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return Problem("disk.full", "The disk is full. Delete old runs or free some space, then press Resume.")
     if isinstance(error, NotANumber):
         return _not_a_number(error, recipe)
-    if isinstance(error, FileNotFoundError):
-        return Problem(
-            "file.gone", "A file is gone: {file}. Put it back, then press Resume.", file=error.filename or text
-        )
-    first = text.strip().partition("\n")[0][:300]
-    return Problem(
+    if is_out_of_memory(error):
+        return _out_of_memory(recipe)
+    return known_failure(error) or Problem(
         "training.failed",
         "The training program failed with {kind}: {reason}. The log has the details.",
         kind=type(error).__name__,
-        reason=first or "no message",
+        reason=reason_of(error),
     )
 
 

@@ -22,7 +22,7 @@ from ..messages import has_reasoning
 from ..methods import parameter_checksums
 from ..preflight import checked_task, with_tokenizer
 from ..recipe import Recipe
-from ..runs import Run
+from ..runs import Run, RunWriter
 from ..settings import Settings
 from ..tasks import Task
 from ..tasks.dataset import EncodedExamples, micro_batches
@@ -44,7 +44,7 @@ PARTS = 4
 class TrainingSetup:
     """Everything a run needs while it trains."""
 
-    run: Run
+    out: RunWriter
     recipe: Recipe
     task: Task
     examples: Examples
@@ -62,20 +62,24 @@ class TrainingSetup:
     warnings: list[str]
     before: dict[str, tuple[float, float]]  # marks of everything that learns, as it was before the first step
 
+    @property
+    def run(self) -> Run:
+        return self.out.run
 
-def prepare(run: Run, recipe: Recipe, say: Callable[[str], None] = lambda sentence: None) -> TrainingSetup:
+
+def prepare(out: RunWriter, recipe: Recipe, say: Callable[[str], None] = lambda sentence: None) -> TrainingSetup:
     """Load model, tokenizer and data, attach the adapter, meet every row. `say` hears how far that is.
 
     Raises UserError for anything the person can mend.
     """
-    settings, training = Settings.from_environment(), recipe.training
+    run, settings, training = out.run, Settings.from_environment(), recipe.training
     facts = with_tokenizer(facts_of_folder(folder_of(recipe.base_model)), recipe.base_model)
     at_once = memory.tokens_at_once(recipe, memory.shapes_of(facts.config, facts.parameters), _machine())
     set_seed(training.seed)
     tokenizer = load_tokenizer(recipe.base_model)
     examples = load_examples(recipe.dataset, settings.data)
     task = checked_task(recipe, facts, examples)
-    run.write_task(task, run.began(), examples.format, examples.answer)
+    out.write_task(task, run.began(), examples.format, examples.answer)
     tokenizer.init_kwargs[TRAINED_WITH] = {"date": run.began(), **_how_it_is_asked(examples)}
     warnings = list(examples.warnings)
     model, packing, before = _with_adapter(recipe, task, tokenizer, warnings)
@@ -83,7 +87,7 @@ def prepare(run: Run, recipe: Recipe, say: Callable[[str], None] = lambda senten
     train, held_out = _encoded(recipe, task, tokenizer, examples, max_length, settings)
     meet(train, held_out, say)
     warnings += not_learned_words(train, held_out, examples)
-    run.write_not_learned(not_learned_rows(train, held_out, examples))
+    out.write_not_learned(not_learned_rows(train, held_out, examples))
     most = training.batch_size if packing or torch.cuda.is_available() else training.batch_size // PARTS
     micro_batch = micro_batch_size(train, training.batch_size, at_once // train.read_each, most)
     collate = task.collator(tokenizer, packing)
@@ -104,7 +108,7 @@ def prepare(run: Run, recipe: Recipe, say: Callable[[str], None] = lambda senten
         task, tokenizer, examples, {one.place for one in held_out.left_out}, train, training, facts.context
     )
     return TrainingSetup(
-        run=run,
+        out=out,
         recipe=recipe,
         task=task,
         examples=examples,

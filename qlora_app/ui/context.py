@@ -18,7 +18,7 @@ class AppContext:
 
     settings: Settings
     store: RunStore
-    supervisor: Any  # launch.local.Supervisor
+    supervisor: Any  # launch.queue.Supervisor
     sessions: Any  # chat.ChatSessions
 
     @property
@@ -52,5 +52,5 @@ class AppContext:
             run.status().is_active
         ):  # a second click, or a second page: a wish left now would train it once more at its end
             return
-        run.ask("start")
+        run.request("start")
         self.supervisor.wake()

@@ -57,7 +57,7 @@ def _marked(handler: Callable, changing: bool) -> Callable:
     def once(self: Any, *values: Any) -> Any:
         try:
             allow(self)
-            return handler(self, *values)
+            return _or_nothing(handler(self, *values))
         except Exception as error:  # the last place before the person: nothing may pass it but a sentence
             raise _shown(error) from error
 
@@ -65,13 +65,19 @@ def _marked(handler: Callable, changing: bool) -> Callable:
     def stream(self: Any, *values: Any) -> Iterator[Any]:
         try:
             allow(self)
-            yield from handler(self, *values)
+            for answer in handler(self, *values):
+                yield _or_nothing(answer)
         except Exception as error:  # as above
             raise _shown(error) from error
 
     wrapper = stream if inspect.isgeneratorfunction(handler) else once
     wrapper.changes = changing  # type: ignore[attr-defined]
     return wrapper
+
+
+def _or_nothing(answer: Any) -> Any:
+    """Gradio takes an empty dict for a value; a handler means by it that nothing changes."""
+    return gr.skip() if answer == {} else answer
 
 
 def in_words(error: Exception) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.context import LocalContext
 from gradio.i18n import I18nData
 
@@ -91,16 +92,18 @@ def _error(error: gr.Error, language: str) -> gr.Error:
 
 
 def _answer(answer: Any, outputs: Sequence[Any], language: str) -> Any:
-    """What a handler answers, output by output: HTML and the words of options are ours, any other value is the
-    person's.
+    """What a handler answers, {output: value}, or the value of its only output: HTML and the words of options are ours,
+    any other value is the person's.
     """
-    if language not in LANGUAGES:
+    if language not in LANGUAGES or not outputs:
         return answer
-    if len(outputs) == 1:
-        return _value(answer, outputs[0], language)
-    return (
-        [_value(value, output, language) for value, output in zip(answer, outputs, strict=True)] if outputs else answer
-    )
+    if _is_by_output(answer):
+        return {output: _value(value, output, language) for output, value in answer.items()}
+    return _value(answer, outputs[0], language)
+
+
+def _is_by_output(answer: Any) -> bool:
+    return isinstance(answer, dict) and all(isinstance(output, Block) for output in answer)
 
 
 def _value(value: Any, output: Any, language: str) -> Any:

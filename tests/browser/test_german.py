@@ -105,8 +105,9 @@ def test_what_was_written_stays_as_it_was_written(visitor, app):
     finished = app.finished_run()
     for name in ("status.json", "launch.json"):
         (run.folder / name).write_bytes((finished.folder / name).read_bytes())
-    run.append_sample({"step": 0, "question": "Log", "answer": "Stopped", "expected": "Finished"})
-    run.append_sample({"step": 4, "question": "Log", "answer": "Finished", "expected": "Finished"})
+    with run.hold() as out:
+        out.append_sample({"step": 0, "question": "Log", "answer": "Stopped", "expected": "Finished"})
+        out.append_sample({"step": 4, "question": "Log", "answer": "Finished", "expected": "Finished"})
     page = visitor.open(f"?tab=runs&run={run.id}", locale="de-DE")
     card = page.locator("#opened")
     expect(card.locator(".line b")).to_have_text("Fertig")

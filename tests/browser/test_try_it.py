@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import expect
 from visiting import DESK, PATIENCE, PHONE
 
+from qlora_app import worker
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
-from qlora_app.train import worker
 from qlora_app.training_data import import_file
 from tests.tiny_models import tiny_model
 

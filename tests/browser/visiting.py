@@ -60,7 +60,7 @@ class App:
         if done:
             return done[0]
         run = self.store.create(Recipe.from_dict({"training": {"max_steps": 4, "scored_questions": 2, "samples": 1}}))
-        run.ask("start")
+        run.request("start")
         deadline = time.monotonic() + PATIENCE / 1000
         while run.status().state != "done" and time.monotonic() < deadline:
             time.sleep(0.2)
@@ -77,7 +77,7 @@ class App:
         self.process.wait(timeout=30)
         for run in self.store.list():
             run.take("start")
-            run.ask("stop")
+            run.request("stop")
         deadline = time.monotonic() + 120
         while any(run.is_alive() for run in self.store.list()) and time.monotonic() < deadline:
             time.sleep(0.2)

@@ -240,14 +240,14 @@ def test_adding_a_method_touches_two_files(toyshop):
     assert recipe.method.wiggle == 5
     assert "method.name=toy" in toyshop("overrides").command_for(recipe, toyshop("presets").Presets())
     with gr.Blocks():
-        form = toyshop("ui.recipe_form").RecipeForm(settings)
+        form = toyshop("ui.train.recipe_form").RecipeForm(settings)
         form.build_model(), form.build_data(), form.build_rest()
     assert form.read(form.show(recipe)) == recipe and "method[toy].wiggle" in form.controls
     card, *seen = form.choose_method("toy")
     assert "layer norms alone" in card and [group.visible for group in seen].count(True) == 1
     assert toyshop("hardware_fit").fit(recipe)[0]
     run = toyshop("runs").RunStore(settings.runs).create(recipe)
-    assert toyshop("train.worker").main(run.folder) == 0, run.status().sentence
+    assert toyshop("worker").main(run.folder) == 0, run.status().sentence
     assert json.loads((run.adapter / "proof.json").read_text())["update"]["zero_layers"] == 0
 
 

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
+from qlora_app import worker
 from qlora_app.runs.checkpoints import newest_complete
-from qlora_app.train import worker
 from tests.conftest import wait_for
 from tests.methods.resuming import losses, recipe_of
 
@@ -25,7 +25,9 @@ KILLED = [
 
 def worker_of(run):
     return subprocess.Popen(
-        [sys.executable, "-m", "qlora_app.train", str(run.folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "qlora_app.worker", str(run.folder)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
 
 

@@ -51,16 +51,22 @@ class StopAfter(TrainerCallback):
 
     def on_step_end(self, args, state, control, **_):
         if state.global_step == self.step:
-            self.run.ask("stop")
+            self.run.request("stop")
 
 
 def part_of(run, stop_after=None):
     """Trains until it is stopped, or to the end; from its checkpoint where it has one. Returns the adapter's
     tensors.
     """
+    with run.hold() as out:
+        return _part_of(out, stop_after)
+
+
+def _part_of(out, stop_after):
+    run = out.run
     checkpoint = newest_complete(run.checkpoints)
-    reporter = MetricsCallback(run, [], int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
-    job = prepare(run, run.recipe())
+    reporter = MetricsCallback(out, [], int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
+    job = prepare(out, run.recipe())
     trainer = build_trainer(
         job, reporter, [reporter, *([StopAfter(run, stop_after)] if stop_after else []), CheckpointCallback(run)]
     )

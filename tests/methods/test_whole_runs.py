@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from qlora_app import worker
 from qlora_app.inference.session import ChatSessions, Decoding
 from qlora_app.methods import MeftMethod, QaLoraMethod
 from qlora_app.runs.checkpoints import newest_complete
-from qlora_app.train import worker
 from tests.conftest import short_recipe
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ def test_a_stopped_run_goes_on_to_the_same_adapter_and_answers(name, store):
     )
     whole, stopped = store.create(recipe), store.create(recipe)
     assert worker.main(whole.folder) == 0, whole.status().sentence
-    stopped.ask("stop")
+    stopped.request("stop")
     assert worker.main(stopped.folder) == 0 and stopped.status().step == 1 and newest_complete(stopped.checkpoints)
     assert worker.main(stopped.folder) == 0 and stopped.status().state == "done", stopped.status().sentence
     one, other = (load_file(run.adapter / "adapter_model.safetensors") for run in (whole, stopped))

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from qlora_app import worker
 from qlora_app.inference.session import ChatSession
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.tasks.claims import claims
 from qlora_app.tasks.dataset import EncodedExamples, micro_batches
-from qlora_app.train import worker
 from qlora_app.training_data import import_file, load_examples
 from tests.tiny_models import tiny_model
 

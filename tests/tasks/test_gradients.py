@@ -39,13 +39,14 @@ class Gradients(TrainerCallback):
 
 def one_step(run, micro_batch):
     """(gradients, loss that is shown, examples) of one real step."""
-    job, reporter, gradients = prepare(run, run.recipe()), MetricsCallback(run, [], 0), Gradients()
-    with torch.no_grad():
-        for name, p in job.model.named_parameters():
-            if "lora_B" in name:  # at the start they are nothing, and half of the gradients too
-                p.normal_(0, 0.05, generator=torch.Generator().manual_seed(len(name)))
-    job.micro_batch = micro_batch
-    build_trainer(job, reporter, [gradients, reporter]).train()
+    with run.hold() as out:
+        job, reporter, gradients = prepare(out, run.recipe()), MetricsCallback(out, [], 0), Gradients()
+        with torch.no_grad():
+            for name, p in job.model.named_parameters():
+                if "lora_B" in name:  # at the start they are nothing, and half of the gradients too
+                    p.normal_(0, 0.05, generator=torch.Generator().manual_seed(len(name)))
+        job.micro_batch = micro_batch
+        build_trainer(job, reporter, [gradients, reporter]).train()
     return gradients.found, run.metrics()[0][0]["loss"], job
 
 

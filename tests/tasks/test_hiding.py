@@ -84,7 +84,7 @@ def test_a_cut_text_keeps_the_token_that_ends_it(tokenizer):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("micro_batch", [1, 2, 4])
-def test_a_run_hides_another_thing_in_each_epoch_whatever_the_micro_batch(micro_batch, store, home, tmp_path):
+def test_a_run_hides_another_thing_in_each_epoch_whatever_the_micro_batch(micro_batch, store, home, tmp_path, hold):
     (home / "data").mkdir()
     (home / "data" / "rows.json").write_text(json.dumps([{"text": text} for text in TEXTS]))
     run = store.create(
@@ -106,7 +106,7 @@ def test_a_run_hides_another_thing_in_each_epoch_whatever_the_micro_batch(micro_
             }
         )
     )
-    job = prepare(run, run.recipe())
+    job = prepare(hold(run), run.recipe())
     job.micro_batch, collate, seen = micro_batch, job.collate, {}
 
     class Watching:
@@ -118,7 +118,7 @@ def test_a_run_hides_another_thing_in_each_epoch_whatever_the_micro_batch(micro_
             return collate(examples)
 
     job.collate = Watching()
-    reporter = MetricsCallback(run, [], 0)
+    reporter = MetricsCallback(job.out, [], 0)
     build_trainer(job, reporter, [reporter]).train()
     assert len(seen) == len(TEXTS) and all(len(found) == 3 for found in seen.values())
     assert all(found[0] != found[1] != found[2] for found in seen.values())

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from qlora_app import worker
 from qlora_app.inference.session import ChatSession
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
-from qlora_app.train import worker
 from qlora_app.training_data import import_file
 from tests.chat_templates import tiny_model_for
 

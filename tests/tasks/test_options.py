@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from qlora_app import worker
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
 from qlora_app.errors import UserError
 from qlora_app.messages import MOST_OPTIONS
@@ -20,7 +21,6 @@ from qlora_app.tasks.options import (
     answer_options,
     collator_with_options,
 )
-from qlora_app.train import worker
 from qlora_app.training_data import DatasetChoice, import_file, load_examples
 from qlora_app.training_data.formats.columns import ColumnMap
 from qlora_app.training_data.formats.turns import RowError

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification
 
+from qlora_app import worker
 from qlora_app.answers import answer_file
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
 from qlora_app.base_models.recognition import (
@@ -33,12 +34,11 @@ from qlora_app.tasks import (
 from qlora_app.tasks.dataset import EncodedExamples, micro_batches
 from qlora_app.tasks.scores import macro_f1, rouge_l
 from qlora_app.tasks.task import IGNORED
-from qlora_app.train import worker
 from qlora_app.training_data import import_file
 from qlora_app.training_data.formats.columns import ColumnMap
 from qlora_app.training_data.formats.turns import RowError
 from qlora_app.training_data.questions import detector_of, question_of
-from qlora_app.ui.try_it import pictures
+from qlora_app.ui.chat.try_it import pictures
 from tests.tiny_models import tiny_model
 
 WORDS = {"positive": "wonderful", "negative": "boring"}

@@ -2,8 +2,8 @@
 
 from html import escape
 
-from ..choices import kinds_of
-from ..recipe import Recipe
+from ...choices import kinds_of
+from ...recipe import Recipe
 
 
 def card_words(name: str) -> str:

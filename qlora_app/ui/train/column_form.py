@@ -6,22 +6,22 @@ from html import escape
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
-from ..errors import UserError
-from ..messages import Conversation, flatten
-from ..preflight import examples_of
-from ..training_data import DatasetChoice
-from ..training_data.first_rows import FirstRows, first_rows
-from ..training_data.formats.columns import AskColumns
-from ..training_data.sources.examples import files_of
-from .context import AppContext
-from .guard import reads
+from ...errors import UserError
+from ...messages import Conversation, flatten
+from ...preflight import examples_of
+from ...training_data import DatasetChoice
+from ...training_data.first_rows import FirstRows, first_rows
+from ...training_data.formats.columns import AskColumns
+from ...training_data.sources.examples import files_of
+from ..context import AppContext
+from ..events import LAST, QUIET, Answer, Given
+from ..guard import reads
+from ..theme import plain
+from .form_values import COLUMNS, data_of
 from .recipe_form import RecipeForm
-from .theme import plain
 
-GROUP = "dataset.columns."
-TEMPLATE = GROUP + "template"
+TEMPLATE = COLUMNS + "template"
 SHOWN = 3  # rows
 LONGEST_CELL, LONGEST_TEXT = 60, 300  # characters
 NO_COLUMNS = "Data that has no columns is read as it is."
@@ -31,9 +31,9 @@ STARTER = "The starter's datasets are read as they are. Choose data of your own 
 class ColumnForm:
     """Its components and what they do. What is chosen is the recipe's `dataset.columns`, and stands nowhere else."""
 
-    def __init__(self, page: AppContext, form: RecipeForm) -> None:
+    def __init__(self, page: AppContext, controls: RecipeForm) -> None:
         self.page = page
-        self.form = form
+        self.controls = controls
 
     # ---- components
 
@@ -43,48 +43,46 @@ class ColumnForm:
             self.lists = {}
             for pair in (("prompt", "answer"), ("input", "system"), ("label", "options"), ("messages",)):
                 with gr.Row(elem_classes="pairs"):
-                    self.lists |= {GROUP + name: self.form.build_list(GROUP + name) for name in pair}
-            self.template = self.form.build_one(TEMPLATE, lines=2, max_lines=6, placeholder="{title}\n{body}")
+                    self.lists |= {COLUMNS + name: self.controls.build_list(COLUMNS + name) for name in pair}
+            self.template = self.controls.build_one(TEMPLATE, lines=2, max_lines=6, placeholder="{title}\n{body}")
             self.preview = plain(elem_id="columns-preview")
 
-    @property
-    def names(self) -> list[str]:
-        """The settings it holds."""
-        return [*self.lists, TEMPLATE]
+    def wire(self) -> None:
+        """Naming another column shows what is learned then."""
+        named = [control.input for control in (*self.lists.values(), self.template)]
+        gr.on(named, self.show, self.controls.inputs, self.preview, **QUIET, **LAST)
 
-    @property
-    def outputs(self) -> list[Component]:
-        """What `offer` fills."""
-        return [self.fold, self.table, self.preview, *self.lists.values()]
+    def offer_after(self, event: Any) -> Any:
+        """The columns are offered anew after an event; that is one too."""
+        outputs = [self.fold, self.table, self.preview, *self.lists.values()]
+        return event.then(self.offer, self.controls.inputs, outputs, **QUIET)
 
     # ---- handlers
 
     @reads
-    def offer(self, *values: Any) -> list[Any]:
+    def offer(self, given: Given) -> Answer:
         """The columns the data has, to choose from; opened where the data cannot be read without a choice."""
-        choice = self.form.data_of(values)
+        choice = data_of(self.controls.values(given))
         rows, words = self._first(choice)
         names = [("", ""), *((name, name) for name in rows.columns)]
-        lists = [gr.update(choices=names) for _ in self.lists]
-        return [
-            gr.Accordion(open=True) if self.asks(choice) else gr.skip(),
-            words,
-            self._preview_words(choice, rows),
-            *lists,
-        ]
+        answer: Answer = {self.table: words, self.preview: self._preview_words(choice, rows)}
+        answer |= {control: gr.update(choices=names) for control in self.lists.values()}
+        if self.asks(choice):
+            answer[self.fold] = gr.Accordion(open=True)
+        return answer
 
     @reads
-    def show(self, *values: Any) -> str:
+    def show(self, given: Given) -> Answer:
         """The first rows as they would be learned with what is chosen now."""
-        choice = self.form.data_of(values)
-        return self._preview_words(choice, self._first(choice)[0])
+        choice = data_of(self.controls.values(given))
+        return {self.preview: self._preview_words(choice, self._first(choice)[0])}
 
     def asks(self, choice: DatasetChoice) -> bool:
         """Must a person say which column is what, or say it another way?"""
         try:
             examples_of(choice, self.page.settings.data)
         except UserError as error:
-            return isinstance(error, AskColumns) or any(name.startswith(GROUP) for name in error.problems)
+            return isinstance(error, AskColumns) or any(name.startswith(COLUMNS) for name in error.problems)
         return False
 
     def has(self, choice: DatasetChoice) -> bool:

@@ -7,17 +7,17 @@ from html import escape
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
-from ..errors import UserError
-from ..inference.session import ChatSession
-from ..runs import Run
-from ..tasks import Candidate
-from ..tasks.fill_mask import BLANK, has_blank
-from .context import AppContext
-from .guard import reads
-from .theme import on_click, plain
-from .translate import translate
+from ...errors import UserError
+from ...inference.session import ChatSession
+from ...runs import Run
+from ...tasks import Candidate
+from ...tasks.fill_mask import BLANK, has_blank
+from ..context import AppContext
+from ..events import FAST, Answer, Given
+from ..guard import reads
+from ..theme import on_click, plain
+from ..translate import translate
 
 LONGEST_TEXT = 8000  # characters
 EXAMPLES = 4
@@ -43,38 +43,48 @@ class TryIt:
             self.result = plain(elem_id="tried")
 
     @property
-    def view(self) -> list[Component]:
+    def view(self) -> list[Any]:
         """What `shown` fills."""
         return [self.panel, self.box, self.chips, self.result]
 
-    def shown(self, run: Run) -> list[Any]:
+    def wire(self, picker: gr.Dropdown, answering: dict[str, Any]) -> None:
+        """`picker`: which run is asked. `answering`: how events are called that need a model."""
+        self.picker = picker
+        inputs = {self.box, picker}
+        self.go.click(self.try_out, inputs, self.result, **answering)
+        picked = self.chips.pick(self.pick, None, self.box, **FAST)
+        picked.success(self.try_out, inputs, self.result, **answering)
+
+    def shown(self, run: Run) -> Answer:
         """The panel for a run that does not chat: what it wants, and held-out texts to try."""
         wanted = run.task().input_label
         if not wanted:
-            return [gr.Column(visible=False), gr.skip(), gr.skip(), ""]
+            return {self.panel: gr.Column(visible=False), self.result: ""}
         texts = list(dict.fromkeys(str(row.get("question", "")) for row in run.samples()))[:EXAMPLES]
         chips = "".join(
             f'<button type="button" data-question="{escape(text)}" translate="no">{escape(text[:90])}</button>'
             for text in texts
             if text
         )
-        return [
-            gr.Column(visible=True),
-            gr.Textbox(label=translate(wanted)),
-            f'<div class="chips" role="group" aria-label="Example texts">{chips}</div>' if chips else "",
-            "",
-        ]
+        return {
+            self.panel: gr.Column(visible=True),
+            self.box: gr.Textbox(label=translate(wanted)),
+            self.chips: f'<div class="chips" role="group" aria-label="Example texts">{chips}</div>' if chips else "",
+            self.result: "",
+        }
 
     # ---- handlers
 
     @reads
-    def pick(self, event: gr.EventData) -> str:
-        return str((event._data or {}).get("question", ""))[:LONGEST_TEXT]
+    def pick(self, event: gr.EventData) -> Answer:
+        """An example is put into the box."""
+        return {self.box: str((event._data or {}).get("question", ""))[:LONGEST_TEXT]}
 
     @reads
-    def try_out(self, text: str | None, chosen: str) -> Iterator[str]:
+    def try_out(self, given: Given) -> Iterator[Answer]:
         """What both make of it; the text stays in its box."""
-        text, run = (text or "").strip()[:LONGEST_TEXT], self.page.store.get(chosen)
+        text = (given[self.box] or "").strip()[:LONGEST_TEXT]
+        run = self.page.store.get(given[self.picker])
         if not text:
             raise UserError("chat.no_text", "Write a text first.")
         if run.task().name == "fill_mask" and not has_blank(text):
@@ -83,9 +93,9 @@ class TryIt:
                 "There is no blank in this sentence. Write {blank} where a word is missing.",
                 blank=BLANK,
             )
-        yield '<p class="quiet" role="status">Thinking…</p>'
+        yield {self.result: '<p class="quiet" role="status">Thinking…</p>'}
         session = self.page.sessions.get(run)
-        yield pictures(session, text)
+        yield {self.result: pictures(session, text)}
 
 
 def pictures(session: ChatSession, text: str) -> str:

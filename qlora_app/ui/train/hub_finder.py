@@ -8,12 +8,15 @@ from html import escape
 from typing import Any, ClassVar
 
 import gradio as gr
+from gradio.components import Component
 
-from ..errors import UserError
-from .context import AppContext
-from .guard import reads
+from ...errors import UserError
+from ..context import AppContext
+from ..events import QUIET, Answer, Given
+from ..guard import reads
+from ..theme import on_click, plain
+from .form_values import Values
 from .recipe_form import RecipeForm
-from .theme import on_click, plain
 
 REMEMBERED = 600.0  # seconds, of what the Hub said about a repository
 MOST_REMEMBERED = 500  # repositories
@@ -25,9 +28,9 @@ class HubFinder:
     kind: ClassVar[str]  # of its elements' names, and of what a click on a hit sends
     nothing: ClassVar[str]  # said where nothing is found
 
-    def __init__(self, page: AppContext, form: RecipeForm) -> None:
+    def __init__(self, page: AppContext, controls: RecipeForm) -> None:
         self.page = page
-        self.form = form
+        self.controls = controls
         self._known: dict[tuple[str, str], tuple[float, Any]] = {}
 
     def build_search(self, prefix: str, label: str, placeholder: str) -> None:
@@ -45,17 +48,24 @@ class HubFinder:
                 self.go = gr.Button("Search", size="sm", min_width=90, elem_id=f"{prefix}-go")
             self.hits = plain(js_on_load=on_click("pick", self.kind), elem_id=f"{prefix}-hits")
 
-    def search(self, words: str, token: str | None, *chosen: Any) -> list[Any]:
+    def wire_search(self, also: set[Component]) -> None:
+        """`also`: controls of the form that narrow the search."""
+        gr.on([self.go.click, self.words.submit], self.find, {self.words, *also}, self.hits, **QUIET)
+
+    def search(self, words: str, token: str | None, chosen: Values) -> list[Any]:
         """Hits with `id` and `summary()`, with what else is `chosen` on the form. Raises UserError where the Hub gives
         no answer.
         """
         raise NotImplementedError
 
     @reads
-    def find(self, words: str, *chosen: Any) -> str:
+    def find(self, given: Given) -> Answer:
         """The list of hits, or why there is none."""
+        return {self.hits: self._found(given[self.words] or "", self.controls.values(given))}
+
+    def _found(self, words: str, chosen: Values) -> str:
         try:
-            found = self.search(words or "", self._token(), *chosen)
+            found = self.search(words, self._token(), chosen)
         except UserError as error:
             return f'<p class="warning" role="alert">{escape(str(error))}</p>'
         rows = "".join(

@@ -3,15 +3,12 @@
 For the starter nothing of this is shown.
 """
 
-from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
-from .. import hardware, memory
-from ..base_models import (
+from ... import hardware, memory
+from ...base_models import (
     Facts,
     Hit,
     ModelChoice,
@@ -20,12 +17,14 @@ from ..base_models import (
     local_models,
     search,
 )
-from ..errors import UserError
-from ..hardware_fit import sizes_of
-from .guard import reads
+from ...errors import UserError
+from ...hardware_fit import sizes_of
+from ..events import FAST, LAST, QUIET, Answer, Given
+from ..guard import reads
+from ..theme import plain
+from .form import TrainForm
+from .form_values import MODEL, SEARCH, TASK, Values, chosen_model, read
 from .hub_finder import HubFinder
-from .recipe_form import SEARCH, chosen_model
-from .theme import plain
 
 MATTERS = (
     "base_model",
@@ -55,28 +54,39 @@ class ModelFinder(HubFinder):
         self.build_search("hub", "Search the Hub for", "qwen 0.6b")
         self.line = plain(elem_id="model-line")
 
-    @property
-    def that_matter(self) -> list[Component]:
-        """The controls on which the words under the model depend."""
-        return [control for name, control in self.form.controls.items() if name in MATTERS or name.startswith("method")]
+    def wire(self, form: TrainForm) -> None:
+        """`form`: what a hit is chosen on."""
+        self.form = form
+        control = self.controls.controls
+        control[MODEL].change(self.open, {control[MODEL]}, self.panel, **FAST)
+        self.wire_search({control[TASK]})
+        self.hits.pick(self.pick, None, [control[MODEL], form.touched], **FAST)
+        matter = [one.change for name, one in control.items() if name in MATTERS or name.startswith("method")]
+        gr.on(matter, self.describe, self.controls.inputs, self.line, **QUIET, **LAST)
 
     # ---- handlers
 
-    def search(self, words: str, token: str | None, task: str = "auto") -> list[Hit]:
-        return search(words, token, task)
+    def search(self, words: str, token: str | None, chosen: Values) -> list[Hit]:
+        """Models that can learn the task that is chosen."""
+        return search(words, token, chosen.get(TASK, "auto"))
 
     @reads
-    def open(self, model: str | None) -> Any:
+    def open(self, given: Given) -> Answer:
         """The search is seen while somebody wants to choose a model of the Hub."""
-        return gr.Column(visible=model == SEARCH)
+        return {self.panel: gr.Column(visible=given[self.controls.controls[MODEL]] == SEARCH)}
 
     @reads
-    def pick(self, event: gr.EventData) -> str:
-        return self.picked(event, ModelChoice).id
+    def pick(self, event: gr.EventData) -> Answer:
+        """A hit is chosen on the form."""
+        return {self.controls.controls[MODEL]: self.picked(event, ModelChoice).id, **self.form.touch()}
 
     @reads
-    def describe(self, *values: Any) -> str:
+    def describe(self, given: Given) -> Answer:
         """What is known of the model, and whether training it with these settings fits into this machine."""
+        return {self.line: self.words_about(self.controls.values(given))}
+
+    def words_about(self, values: Values) -> str:
+        """The line under the model; empty for the starter."""
         model = self._model(values)
         if model.source == "starter" or not model.id:
             return ""
@@ -114,15 +124,14 @@ class ModelFinder(HubFinder):
                 "Visitors choose a folder from the list; others of this machine are not looked into for them.",
             )
 
-    def _model(self, values: Sequence[Any]) -> ModelChoice:
-        revision = dict(zip(self.form.controls, values, strict=True)).get("base_model.revision")
-        chosen = chosen_model(values[0])
-        return chosen.model_copy(update={"revision": str(revision or "").strip()})
+    def _model(self, values: Values) -> ModelChoice:
+        revision = str(values["base_model.revision"] or "").strip()
+        return chosen_model(values[MODEL]).model_copy(update={"revision": revision})
 
-    def _fit_words(self, shapes: memory.Shapes | None, values: Sequence[Any]) -> str:
+    def _fit_words(self, shapes: memory.Shapes | None, values: Values) -> str:
         """A model that cannot be had now may still be known by its sizes."""
         try:
-            recipe = self.form.read(values)
+            recipe = read(values)
         except UserError:  # Start names what is wrong; until then it cannot be said what is needed
             return ""
         if shapes is None:

@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
-from ..errors import UserError
-from ..formatting import size
-from ..hub import Stopped
-from ..training_data import DatasetChoice, server_files, uploaded_files
-from ..training_data.read.archives import ENDINGS
-from ..training_data.sources.hub import (
+from ...errors import Stopped, UserError
+from ...formatting import size
+from ...training_data import DatasetChoice, server_files, uploaded_files
+from ...training_data.read.archives import ENDINGS
+from ...training_data.sources.hub import (
     Hit,
     HubDataset,
     HubSplit,
@@ -31,19 +29,29 @@ from ..training_data.sources.hub import (
     look_up,
     search_data,
 )
-from .context import AppContext
-from .guard import changes, in_words, reads
-from .hub_finder import HubFinder
-from .recipe_form import (
+from ..context import AppContext
+from ..events import FAST, LAST, QUIET, After, Answer, Given
+from ..guard import changes, in_words, reads
+from ..theme import plain
+from .column_form import ColumnForm
+from .form import TrainForm
+from .form_values import (
+    DATA,
+    DATA_SETTINGS,
+    HELD_OUT,
+    HUB_PART,
     PASTE,
+    REVISION,
     SEARCH_DATA,
-    RecipeForm,
+    SPLIT,
+    SUBSET,
+    Values,
+    data_of,
     data_value,
 )
-from .theme import plain
+from .hub_finder import HubFinder
+from .recipe_form import RecipeForm
 
-NAMES = ("dataset.subset", "dataset.split", "dataset.revision")
-HELD_OUT = "dataset.held_out_from"
 NEWS = 0.5  # seconds between two words about a download
 LONGEST_PASTE = 5_000_000  # characters
 
@@ -54,8 +62,8 @@ class DataFinder(HubFinder):
     kind = "data"
     nothing = "Nothing found. Try fewer words, such as alpaca or german questions."
 
-    def __init__(self, page: AppContext, form: RecipeForm) -> None:
-        super().__init__(page, form)
+    def __init__(self, page: AppContext, controls: RecipeForm) -> None:
+        super().__init__(page, controls)
         self._loading = ThreadPoolExecutor(2, thread_name_prefix="download")
 
     # ---- components
@@ -65,10 +73,10 @@ class DataFinder(HubFinder):
         with gr.Column(visible=False, elem_id="data-hub") as self.chosen:
             self.line = plain(elem_id="data-hub-line")
             with gr.Row(elem_classes="pairs"):
-                self.lists = [self.form.build_list(name) for name in NAMES]
+                self.lists = {name: self.controls.build_list(name) for name in HUB_PART}
             self.get = gr.Button("Download it and look", size="sm", elem_id="data-get", visible=False)
             self.progress = plain(elem_id="data-progress")
-        self.held_out = self.form.build_list(HELD_OUT, visible=False)
+        self.held_out = self.controls.build_list(HELD_OUT, visible=False)
         with gr.Column(visible=False, elem_id="data-paste") as self.bringing:
             self.files = gr.File(
                 label="Files, also several of one format",
@@ -89,67 +97,110 @@ class DataFinder(HubFinder):
             self.take = gr.Button("Use this text", size="sm", elem_id="take-text")
             plain(self._folder_words() if self.page.may_change else "")  # strangers need no paths
 
+    def wire(self, form: TrainForm, columns: ColumnForm, other_data: After) -> None:
+        """`form`: what data is chosen on. `other_data`: what follows on that."""
+        self.form = form
+        control = self.controls.controls
+        self.wire_search(set())
+        picked = self.hits.pick(self.pick, None, control[DATA], **FAST)
+        other_data(picked.success(form.choose, form.inputs, form.outputs, **QUIET))
+        other_data(self.take.click(self.take_text, {self.text, *form.inputs}, form.outputs, **QUIET))
+        fetched = self.get.click(self.fetch, self.controls.inputs, self.progress, **QUIET)
+        other_data(fetched.success(form.choose, form.inputs, form.outputs, **QUIET))
+        parts = [*self.lists.values(), self.held_out]
+        how = [one for name, one in control.items() if name.startswith(DATA_SETTINGS) and one not in parts]
+        described = gr.on(
+            [one.input for one in parts], self.describe, self.controls.inputs, self.outputs, **QUIET, **LAST
+        )
+        columns.offer_after(described.then(form.read_anew, form.inputs, form.read_anew_outputs, **QUIET))
+        gr.on([one.input for one in how], form.read_anew, form.inputs, form.read_anew_outputs, **QUIET, **LAST)
+
+    def describe_after(self, event: Any) -> Any:
+        """The data is described anew after an event; that is one too."""
+        return event.then(self.describe, self.controls.inputs, self.outputs, **QUIET)
+
     @property
-    def outputs(self) -> list[Component]:
+    def outputs(self) -> list[Any]:
         """What `describe` fills."""
-        return [self.panel, self.chosen, self.bringing, self.line, *self.lists, self.held_out, self.get, self.progress]
+        panels = [self.panel, self.chosen, self.bringing]
+        return [*panels, self.line, *self.lists.values(), self.held_out, self.get, self.progress]
 
     # ---- handlers
 
-    def search(self, words: str, token: str | None) -> list[Hit]:
+    def search(self, words: str, token: str | None, chosen: Values) -> list[Hit]:
+        """Datasets whose name has the words in it."""
         return search_data(words, token)
 
     @reads
-    def pick(self, event: gr.EventData) -> Any:
+    def pick(self, event: gr.EventData) -> Answer:
+        """A hit is chosen on the form."""
         choice = self.picked(event, DatasetChoice)
-        return gr.update(choices=self.form.data_choices(choice), value=data_value(choice))
+        update = gr.update(choices=self.controls.data_choices(choice), value=data_value(choice))
+        return {self.controls.controls[DATA]: update}
+
+    @changes
+    def take_text(self, given: Given) -> Answer:
+        """Text that was pasted becomes data, and is chosen."""
+        return self.form.with_text(given, given[self.text] or "")
 
     @reads
-    def describe(self, *values: Any) -> list[Any]:
+    def describe(self, given: Given) -> Answer:
         """What is shown for the chosen data: the search, what the Hub says of it with lists to choose from, or a place
         to paste.
         """
-        choice, value = self.form.data_of(values), str(values[1] or "")
-        is_chosen = choice.source == "hub" and bool(choice.id)
-        seen = [
-            gr.Column(visible=value == SEARCH_DATA),
-            gr.Column(visible=is_chosen),
-            gr.Column(visible=value == PASTE and self.page.may_change),
-        ]
-        if not is_chosen:
-            others = self._other_files(choice)
-            offered = _offered(others) if others or choice.held_out_from else gr.update(choices=[], visible=False)
-            return [*seen, "", *(gr.update(choices=[], value="") for _ in NAMES), offered, gr.Button(visible=False), ""]
-        return [*seen, *self._described(choice), ""]
+        values = self.controls.values(given)
+        choice, value = data_of(values), str(values[DATA] or "")
+        is_of_the_hub = choice.source == "hub" and bool(choice.id)
+        seen = {
+            self.panel: gr.Column(visible=value == SEARCH_DATA),
+            self.chosen: gr.Column(visible=is_of_the_hub),
+            self.bringing: gr.Column(visible=value == PASTE and self.page.may_change),
+            self.progress: "",
+        }
+        return seen | (self._hub_part(choice) if is_of_the_hub else self._other_part(choice))
 
-    def _described(self, choice: DatasetChoice) -> list[Any]:
-        """[line, subset, split, revision, held-out data, button]"""
-        lists: list[Any] = [*(gr.skip() for _ in NAMES), gr.update(visible=True)]
+    def _other_part(self, choice: DatasetChoice) -> Answer:
+        """Of data that is not the Hub's: other files to measure with."""
+        others = self._other_files(choice)
+        is_offered = others or choice.held_out_from
+        return {
+            self.line: "",
+            **{one: gr.update(choices=[], value="") for one in self.lists.values()},
+            self.held_out: _offered(others) if is_offered else gr.update(choices=[], visible=False),
+            self.get: gr.Button(visible=False),
+        }
+
+    def _hub_part(self, choice: DatasetChoice) -> Answer:
+        """Of a dataset of the Hub: what it says of it, with the lists of its parts."""
+        answer: Answer = {self.held_out: gr.update(visible=True), self.get: gr.Button(visible=False)}
         try:
             if problems := choice.problems():
                 raise UserError.of(next(iter(problems.values())))
             layout = self.layout(choice)
-            lists[0] = _list(layout.subsets, choice.subset or layout.subset)
-            lists[2] = gr.update(choices=_revisions(layout), value=layout.commit)
+            answer[self.lists[SUBSET]] = _list(layout.subsets, choice.subset or layout.subset)
+            answer[self.lists[REVISION]] = gr.update(choices=_revisions(layout), value=layout.commit)
             if choice.subset in ("", *layout.subsets):
-                lists[1] = _list(layout.splits(choice.subset or layout.subset), choice.split)
+                answer[self.lists[SPLIT]] = _list(layout.splits(choice.subset or layout.subset), choice.split)
             part = layout.part(choice)
         except UserError as error:
-            if here := kept(choice, self.page.settings.data):
-                return [f'<p class="quiet">{escape(download_words(here))}</p>', *lists, gr.Button(visible=False)]
-            return [f'<p class="warning" role="alert">{escape(str(error))}</p>', *lists, gr.Button(visible=False)]
+            here = kept(choice, self.page.settings.data)
+            quiet = f'<p class="quiet">{escape(download_words(here))}</p>' if here else ""
+            return answer | {self.line: quiet or f'<p class="warning" role="alert">{escape(str(error))}</p>'}
         splits = layout.splits(part.subset)
-        lists[1], lists[3] = (
-            _list(splits, part.split),
-            _offered([(name, name) for name in splits if name != part.split]),
-        )
+        others = [(name, name) for name in splits if name != part.split]
         is_all_here = is_here(part.pin(choice), self.page.settings.data)
-        return [_about(layout, part), *lists, gr.Button(visible=not is_all_here and self.page.may_change)]
+        return answer | {
+            self.line: _about(layout, part),
+            self.lists[SPLIT]: _list(splits, part.split),
+            self.held_out: _offered(others),
+            self.get: gr.Button(visible=not is_all_here and self.page.may_change),
+        }
 
     @changes
-    def fetch(self, *values: Any) -> Iterator[str]:
+    def fetch(self, given: Given) -> Iterator[Answer]:
         """Downloads what is chosen and says how far it is; leaving the page ends it, and what has arrived is kept."""
-        choice, settings, told, stop = self.form.data_of(values), self.page.settings, {"text": "…"}, threading.Event()
+        choice, settings = data_of(self.controls.values(given)), self.page.settings
+        told, stop = {"text": "…"}, threading.Event()
 
         def on_progress(arrived: int, total: int) -> None:
             told["text"] = f"Downloading {choice.id}: {size(arrived)} of {size(total)}."
@@ -157,17 +208,17 @@ class DataFinder(HubFinder):
         waiting = self._loading.submit(fetch_data, choice, settings.data, settings.token, on_progress, stop.is_set)
         try:
             while not waiting.done():
-                yield f'<p class="quiet" role="status">{escape(told["text"])}</p>'
+                yield {self.progress: f'<p class="quiet" role="status">{escape(told["text"])}</p>'}
                 time.sleep(NEWS)
             waiting.result()
         except Stopped:
             return
         except UserError as error:
-            yield f'<p class="warning" role="alert">{escape(in_words(error))}</p>'
+            yield {self.progress: f'<p class="warning" role="alert">{escape(in_words(error))}</p>'}
             return
         finally:
             stop.set()
-        yield ""
+        yield {self.progress: ""}
 
     # ---- what is known
 

@@ -7,17 +7,17 @@ import threading
 from collections.abc import Generator, Iterator
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
-from ..answers import answer_file
-from ..errors import UserError
-from ..runs import Run
-from ..storage.digests import sha256_of
-from .context import AppContext
-from .guard import changes, in_words
-from .theme import plain
+from ...answers import answer_file
+from ...errors import UserError
+from ...runs import Run
+from ...storage.digests import sha256_of
+from ..context import AppContext
+from ..events import QUIET, Answer, Given
+from ..guard import changes, in_words
+from ..theme import plain
 
 LOOK_EVERY = 0.4  # seconds
 
@@ -37,21 +37,27 @@ class AnswerFile:
         self.progress = plain(elem_id="answer-progress")
         self.ready = gr.DownloadButton("Download the answers", size="sm", visible=False, elem_id="answers-ready")
 
-    @changes
-    def take(self, file: str, id: str) -> Iterator[tuple[str, Any]]:
-        """The answers grow in the run's folder, whether or not somebody goes on looking."""
-        run = self.page.store.get(id)
-        adapter = run.newest_adapter()
-        target = _target(run, adapter, Path(file)) if adapter else None
-        if target is None or not target.exists():
-            target = yield from self._answered(run, Path(file))
-        yield _notice("All questions are answered."), gr.DownloadButton(value=str(target), visible=True)
+    def wire(self, card: gr.HTML) -> None:
+        """`card`: which run is opened."""
+        self.card = card
+        self.upload.upload(self.take, {self.upload, card}, [self.progress, self.ready], **QUIET)
 
-    def _answered(self, run: Run, file: Path) -> Generator[tuple[str, Any], None, Path]:
+    @changes
+    def take(self, given: Given) -> Iterator[Answer]:
+        """The answers grow in the run's folder, whether or not somebody goes on looking."""
+        run, file = self.page.store.get(given[self.card]), Path(given[self.upload])
+        adapter = run.newest_adapter()
+        target = _target(run, adapter, file) if adapter else None
+        if target is None or not target.exists():
+            target = yield from self._answered(run, file)
+        ready = gr.DownloadButton(value=str(target), visible=True)
+        yield {self.progress: _notice("All questions are answered."), self.ready: ready}
+
+    def _answered(self, run: Run, file: Path) -> Generator[Answer, None, Path]:
         """Returns the file of the adapter that answered: while the model was loaded, the run may have saved a newer
         one.
         """
-        yield _notice("Loading the model…"), gr.DownloadButton(visible=False)
+        yield {self.progress: _notice("Loading the model…"), self.ready: gr.DownloadButton(visible=False)}
         session, counts, failed = self.page.sessions.get(run), [0, 0], []
         target = _target(run, session.adapter, file)
         if target.exists():
@@ -70,7 +76,7 @@ class AnswerFile:
         thread.start()
         while thread.is_alive():
             thread.join(LOOK_EVERY)
-            yield _bar(*counts), gr.skip()
+            yield {self.progress: _bar(*counts)}
         if failed:
             raise UserError("answers.failed", "{why}", why=in_words(failed[0])) from failed[0]
         return target

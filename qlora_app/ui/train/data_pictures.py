@@ -6,10 +6,10 @@ import math
 from html import escape
 from itertools import groupby
 
-from ..formatting import TASK_NAMES
-from ..tasks.chat import NOTHING_TO_LEARN
-from ..tasks.preview import ENOUGH, Lengths, Token
-from ..training_data import Examples
+from ...formatting import TASK_NAMES
+from ...tasks.chat import NOTHING_TO_LEARN
+from ...tasks.preview import ENOUGH, Lengths, Token
+from ...training_data import Examples
 
 KINDS = {"read": "read only", "trained": "trained", "cut": "cut off"}
 FIRST, AROUND, LAST = 900, 150, 150  # tokens shown of a very long example: its start, both sides of the cut, its end

@@ -1,7 +1,8 @@
 """Chat: the base model and the adapter answer the same message side by side."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from html import escape
 from typing import Any
@@ -9,23 +10,25 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from .. import starter
-from ..errors import UserError
-from ..inference.session import ChatSession, Decoding
-from ..messages import Conversation
-from ..preflight import examples_of
-from ..runs import Run
-from .context import AppContext
-from .guard import in_words, reads
-from .language import LANGUAGES, Written, spoken
-from .run_card import (
+from ... import starter
+from ...errors import UserError
+from ...inference.session import ChatSession, Decoding
+from ...messages import Conversation
+from ...preflight import examples_of
+from ...runs import Run
+from ..context import AppContext
+from ..events import FAST, QUIET, REMEMBER, Answer, Given
+from ..guard import in_words, reads
+from ..language import Written
+from ..runs.run_card import (
     NOTHING_HERE,
     recipe_of,
     run_id,
     title_of,
 )
-from .theme import on_click, plain
-from .translate import translate
+from ..theme import on_click, plain
+from ..translate import translate
+from .history import NOTHING_YET, SILENT, History, answered, conversation, said, text_of
 from .try_it import TryIt
 
 EXAMPLES = 6
@@ -36,10 +39,21 @@ NOTHING = """<div class="welcome"><h2>Nobody to talk to yet</h2><p>Train a model
 # A tab's children are put on the page when it is first shown, so wait for the box.
 FOCUS = """() => { let n = 0; const go = () => { const box = document.querySelector('#ask textarea');
   box && box.offsetParent ? box.focus() : n++ < 40 && setTimeout(go, 50); }; go(); }"""
-NOTHING_YET = "…"
-SILENT = "(It answered nothing.)"
 THINKING = Decoding.model_fields["thinking"].json_schema_extra["labels"]
-History = list[dict[str, Any]]
+
+
+ANSWERING: dict[str, Any] = QUIET | {"concurrency_id": "model", "concurrency_limit": 4}
+
+
+@dataclass(frozen=True)
+class Talk:
+    """What was said so far, to whom, and how it is asked."""
+
+    run: str  # its id
+    base: History
+    tuned: History
+    system: str
+    decoding: Decoding
 
 
 class ChatTab:
@@ -123,190 +137,207 @@ class ChatTab:
                     self.clear = gr.Button("Clear", size="sm", min_width=110)
             self.tries.build()
 
+    def wire(self, cards: Iterable[gr.HTML], tabs: gr.Tabs) -> None:
+        """`cards`: runs' cards that lead here. `tabs`: where this tab is one of."""
+        self.tabs = tabs
+        asked = {self.picker, self.base, self.tuned, self.system, self.thinking}
+        answers = [
+            gr.on([self.box.submit, self.send.click], self.ask, {self.box, *asked}, self.talk, **ANSWERING),
+            self.chips.ask(self.ask_example, asked, self.talk, **ANSWERING),
+            self.retry.click(self.ask_again, asked, self.talk, **ANSWERING),
+        ]
+        ends: dict[str, Any] = {"cancels": answers, **FAST}
+        idle = [self.note, self.send, self.stop]
+        self.stop.click(self.stopped, None, idle, **ends)
+        self.clear.click(self.cleared, None, [self.base, self.tuned, *idle], **ends)
+        talk = [self.base, self.tuned, self.chips, *idle, *self.panels]
+        self._then_load(self.picker.input(self.choose, {self.picker}, talk, **ends))
+        for card in cards:
+            card.chat(self.open, None, [tabs, self.wanted, *idle], **ends)
+        self.tries.wire(self.picker, ANSWERING)
+
+    def wire_tab(self, tab: gr.Tab, trained: gr.HTML) -> None:
+        """`trained`: the card of the run that the Train tab shows."""
+        self.trained = trained
+        talking = {self.wanted, self.picker, self.tuned, trained}
+        shown = [*self.view, self.base, self.tuned, self.wanted]
+        self._then_load(tab.select(self.refresh, talking, shown, **FAST))
+
+    def _then_load(self, event: Any) -> None:
+        """Show the chat first, then load its model, with the cursor in the box meanwhile."""
+        event.success(None, self.picker, js=REMEMBER % "chat")
+        event.success(None, js=FOCUS)
+        event.success(self.warm_up, {self.picker}, [self.note, self.thinking], concurrency_id="model", **QUIET)
+
     @property
     def talk(self) -> list[Component]:
         """What an answer fills."""
         return [self.base, self.tuned, self.box, self.note, self.send, self.stop]
 
     @property
-    def view(self) -> list[Component]:
+    def view(self) -> list[Any]:
         """What `shown` fills."""
         return [self.empty, self.all, self.picker, self.chips, self.note, *self.panels]
 
     @property
-    def panels(self) -> list[Component]:
+    def panels(self) -> list[Any]:
         """The chat, or the box of another task."""
         return [self.talking, self.system, *self.tries.view]
 
-    def _panels(self, run: Run) -> list[Any]:
-        return [gr.Column(visible=run.task().is_chat), self._trained_system(run), *self.tries.shown(run)]
+    # ---- answers
+
+    def shown(self, wanted: str | None) -> Answer:
+        """The picker with every run that has an adapter, the wanted one chosen, and its example questions."""
+        runs = [run for run in self.page.store.list()[:LISTED] if run.newest_adapter()]
+        if not runs:
+            return {self.empty: gr.HTML(visible=True), self.all: gr.Column(visible=False)}
+        run = next((run for run in runs if run.id == wanted), runs[0])
+        return {
+            self.empty: gr.HTML(visible=False),
+            self.all: gr.Column(visible=True),
+            self.picker: gr.update(choices=[(_in_a_list(one), one.id) for one in runs], value=run.id),
+            self.chips: self.chip_words(run),
+            self.note: "",
+            **self._panels(run),
+        }
+
+    def _panels(self, run: Run) -> Answer:
+        chat = {self.talking: gr.Column(visible=run.task().is_chat), self.system: self._trained_system(run)}
+        return chat | self.tries.shown(run)
 
     def _trained_system(self, run: Run) -> str:
         """The system text of its examples, for those who may see them."""
         recipe = recipe_of(run)
         return run.trained_with().get("system", "") if recipe and self.page.may_show(recipe.dataset) else ""
 
+    def _buttons(self, busy: bool) -> Answer:
+        """Ask while nothing is being answered, Stop while something is."""
+        return {self.send: gr.Button(visible=not busy), self.stop: gr.Button(visible=busy)}
+
+    def _idle(self) -> Answer:
+        return {self.note: "", **self._buttons(busy=False)}
+
     # ---- handlers: who one talks to
 
-    def shown(self, wanted: str | None) -> list[Any]:
-        """The picker with every run that has an adapter, the wanted one chosen, and its example questions."""
-        runs = [run for run in self.page.store.list()[:LISTED] if run.newest_adapter()]
-        if not runs:
-            return [gr.HTML(visible=True), gr.Column(visible=False), *(gr.skip(),) * (3 + len(self.panels))]
-        run = next((run for run in runs if run.id == wanted), runs[0])
-        return [
-            gr.HTML(visible=False),
-            gr.Column(visible=True),
-            gr.update(choices=[(_in_a_list(r), r.id) for r in runs], value=run.id),
-            self.chip_words(run),
-            "",
-            *self._panels(run),
-        ]
-
     @reads
-    def open(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
+    def open(self, event: gr.EventData, request: gr.Request) -> Answer:
         """From a run's card to the tab, which then talks to that run; what is being answered there by another one
         ends.
         """
         run = self.page.store.get(run_id(event))
         self._stop(request)
-        return gr.Tabs(selected="chat"), run.id, "", *_buttons(busy=False)
+        return {self.tabs: gr.Tabs(selected="chat"), self.wanted: run.id, **self._idle()}
 
     @reads
-    def refresh(self, wanted: str | None, chosen: str | None, said: History, trained: str | None) -> list[Any]:
+    def refresh(self, given: Given) -> Answer:
         """The tab was chosen: talk to the run one comes from, else go on with a conversation, else take the run of the
         Train tab.
         """
-        told = (
-            [[], []] if wanted and wanted != chosen else [gr.skip(), gr.skip()]
-        )  # another adapter, so a new conversation
-        return [*self.shown(wanted or (chosen if said else trained)), *told, None]
+        wanted, chosen = given[self.wanted], given[self.picker]
+        otherwise = chosen if given[self.tuned] else given[self.trained]
+        answer = self.shown(wanted or otherwise) | {self.wanted: None}
+        if wanted and wanted != chosen:  # another adapter, so a new conversation
+            answer |= {self.base: [], self.tuned: []}
+        return answer
 
     @reads
-    def choose(self, chosen: str, request: gr.Request) -> list[Any]:
+    def choose(self, given: Given, request: gr.Request) -> Answer:
         """Another run: another adapter, so a new conversation."""
         self._stop(request)
-        run = self.page.store.get(chosen)
-        return [[], [], self.chip_words(run), "", *_buttons(busy=False), *self._panels(run)]
+        run = self.page.store.get(given[self.picker])
+        return {self.base: [], self.tuned: [], self.chips: self.chip_words(run)} | self._idle() | self._panels(run)
 
     @reads
-    def warm_up(self, chosen: str | None) -> Iterator[tuple[str, Any]]:
-        """(note, switch): load the model while the person is still thinking of a question; only then it is known
-        whether it can reason.
+    def warm_up(self, given: Given) -> Iterator[Answer]:
+        """Load the model while the person is still thinking of a question; only then it is known whether it can
+        reason.
         """
+        chosen = given[self.picker]
         if not chosen:
-            yield "", gr.skip()
+            yield {self.note: ""}
             return
-        yield _note("Loading the model…"), gr.skip()
+        yield {self.note: _note("Loading the model…")}
         try:
             session = self.page.sessions.get(self.page.store.get(chosen))
         except UserError as error:
-            yield _note(str(error)), gr.skip()
+            yield {self.note: _note(str(error))}
             return
-        yield "", gr.Radio(visible=session.task.is_chat and session.template.has_thinking)
+        can_reason = session.task.is_chat and session.template.has_thinking
+        yield {self.note: "", self.thinking: gr.Radio(visible=can_reason)}
 
     # ---- handlers: the conversation
 
     @reads
-    def ask(
-        self,
-        message: str,
-        chosen: str,
-        base: History,
-        tuned: History,
-        request: gr.Request,
-        system: str = "",
-        thinking: str = "auto",
-    ) -> Iterator[tuple[Any, ...]]:
+    def ask(self, given: Given, request: gr.Request) -> Iterator[Answer]:
         """The message to both; the box is emptied only when an answer begins."""
-        yield from self._answer((message or "").strip(), chosen, base or [], tuned or [], request, system, thinking)
+        yield from self._answer((given[self.box] or "").strip(), self._talk(given), request, typed=True)
 
     @reads
-    def ask_example(
-        self,
-        chosen: str,
-        base: History,
-        tuned: History,
-        event: gr.EventData,
-        request: gr.Request,
-        system: str = "",
-        thinking: str = "auto",
-    ) -> Iterator[tuple[Any, ...]]:
+    def ask_example(self, given: Given, event: gr.EventData, request: gr.Request) -> Iterator[Answer]:
+        """One of the examples to both."""
         question = str(event._data.get("question", ""))[:LONGEST_MESSAGE]
-        yield from self._answer(question, chosen, base or [], tuned or [], request, system, thinking, typed=False)
+        yield from self._answer(question, self._talk(given), request)
 
     @reads
-    def ask_again(
-        self, chosen: str, base: History, tuned: History, request: gr.Request, system: str = "", thinking: str = "auto"
-    ) -> Iterator[tuple[Any, ...]]:
+    def ask_again(self, given: Given, request: gr.Request) -> Iterator[Answer]:
         """The last message once more, its answers replaced."""
-        last = max((i for i, m in enumerate(tuned or []) if m["role"] == "user"), default=None)
+        talk = self._talk(given)
+        last = max((i for i, one in enumerate(talk.tuned) if one["role"] == "user"), default=None)
         if last is None:
             raise UserError(
                 "chat.nothing_to_ask_again",
                 "There is no message yet to ask again. Write one, or choose one of the examples.",
             )
-        yield from self._answer(
-            text_of(tuned[last]), chosen, (base or [])[:last], tuned[:last], request, system, thinking, typed=False
+        before = replace(talk, base=talk.base[:last], tuned=talk.tuned[:last])
+        yield from self._answer(text_of(talk.tuned[last]), before, request)
+
+    def _talk(self, given: Given) -> Talk:
+        thinking = given[self.thinking]
+        return Talk(
+            run=given[self.picker],
+            base=given[self.base] or [],
+            tuned=given[self.tuned] or [],
+            system=given[self.system] or "",
+            decoding=Decoding(thinking=thinking if thinking in THINKING else "auto"),
         )
 
-    def _answer(
-        self,
-        message: str,
-        chosen: str,
-        base: History,
-        tuned: History,
-        request: gr.Request,
-        system: str,
-        thinking: str,
-        typed: bool = True,
-    ) -> Iterator[tuple[Any, ...]]:
+    def _answer(self, message: str, talk: Talk, request: gr.Request, typed: bool = False) -> Iterator[Answer]:
+        """`typed`: it came from the box, which is emptied."""
         if not message:
             raise UserError("chat.no_message", "Write a message first.")
-        asked, stop = {"role": "user", "content": message}, threading.Event()
-        before, after = answered(base), answered(tuned)
+        stop = threading.Event()
+        before, after = answered(talk.base), answered(talk.tuned)
+        columns: Answer = {self.base: before, self.tuned: after}
         self._answering[request.session_hash] = stop
         try:
-            yield before, after, gr.skip(), _note("Loading the model…"), *_buttons(busy=True)
-            run = self.page.store.get(chosen)
-            session = self.page.sessions.get(run)
-            yield (
-                [*before, asked],
-                [*after, asked],
-                "" if typed else gr.skip(),
-                _note("Thinking…"),
-                gr.skip(),
-                gr.skip(),
-            )
-            decoding = Decoding(thinking=thinking if thinking in THINKING else "auto")
-            first = self._first_turn(run, session, system)
-            for_base, for_adapter = ([*first, *conversation([*talk, asked])] for talk in (before, after))
-            left_out = session.prompt(for_adapter, decoding).note
-            note = _note(left_out) if left_out else ""
-            base_text = tuned_text = ""
-            for base_text, tuned_text in session.reply(for_base, for_adapter, decoding, stop):
-                yield (
-                    [*before, asked, _said(base_text)],
-                    [*after, asked, _said(tuned_text)],
-                    gr.skip(),
-                    note,
-                    gr.skip(),
-                    gr.skip(),
-                )
-            silent = "…" if stop.is_set() else translate(SILENT)
-            yield (
-                [*before, asked, _said(base_text, silent)],
-                [*after, asked, _said(tuned_text, silent)],
-                gr.skip(),
-                note,
-                *_buttons(busy=False),
-            )
+            yield columns | {self.note: _note("Loading the model…")} | self._buttons(busy=True)
+            yield from self._both(message, replace(talk, base=before, tuned=after), stop, typed)
         except Exception as error:  # whatever it is, the message must go back into the box
-            yield before, after, message if typed else gr.skip(), _note(in_words(error)), *_buttons(busy=False)
+            back: Answer = {self.box: message} if typed else {}
+            yield columns | back | {self.note: _note(in_words(error))} | self._buttons(busy=False)
         finally:
             stop.set()
             if self._answering.get(request.session_hash) is stop:
                 del self._answering[request.session_hash]
+
+    def _both(self, message: str, talk: Talk, stop: threading.Event, typed: bool) -> Iterator[Answer]:
+        """What both say, while they say it."""
+        run = self.page.store.get(talk.run)
+        session = self.page.sessions.get(run)
+        asked = {"role": "user", "content": message}
+        before, after = [*talk.base, asked], [*talk.tuned, asked]
+        emptied: Answer = {self.box: ""} if typed else {}
+        yield {self.base: before, self.tuned: after, self.note: _note("Thinking…")} | emptied
+        first = self._first_turn(run, session, talk.system)
+        for_base, for_adapter = ([*first, *conversation(column)] for column in (before, after))
+        left_out = session.prompt(for_adapter, talk.decoding).note
+        note = {self.note: _note(left_out) if left_out else ""}
+        base = tuned = ""
+        for base, tuned in session.reply(for_base, for_adapter, talk.decoding, stop):
+            yield {self.base: [*before, said(base)], self.tuned: [*after, said(tuned)]} | note
+        silent = NOTHING_YET if stop.is_set() else translate(SILENT)
+        columns = {self.base: [*before, said(base, silent)], self.tuned: [*after, said(tuned, silent)]}
+        yield columns | note | self._buttons(busy=False)
 
     def _first_turn(self, run: Run, session: ChatSession, system: str) -> Conversation:
         """The system text as a turn; that of the examples for those who may not see it, and so cannot have changed
@@ -323,14 +354,16 @@ class ChatTab:
             stop.set()
 
     @reads
-    def stopped(self, request: gr.Request) -> tuple[Any, ...]:
+    def stopped(self, request: gr.Request) -> Answer:
+        """What was said so far stays."""
         self._stop(request)
-        return "", *_buttons(busy=False)
+        return self._idle()
 
     @reads
-    def cleared(self, request: gr.Request) -> tuple[Any, ...]:
+    def cleared(self, request: gr.Request) -> Answer:
+        """A new conversation."""
         self._stop(request)
-        return [], [], "", *_buttons(busy=False)
+        return {self.base: [], self.tuned: [], **self._idle()}
 
     # ---- words
 
@@ -359,49 +392,6 @@ class ChatTab:
             for c in examples.held_out or examples.train[:EXAMPLES]
         ]
         return [q for q in dict.fromkeys(first) if 0 < len(q) <= 400][:EXAMPLES]
-
-
-def answered(history: History) -> History:
-    """Without a last message that was stopped before its answer began."""
-    return history[:-1] if history and history[-1]["role"] == "user" else history
-
-
-def conversation(history: History) -> Conversation:
-    """What the columns hold -> messages; what stands for no answer is none. Gradio shows reasoning as a message of its
-    own, with a title and before the answer that it belongs to."""
-    silences = {spoken(SILENT, language) for language in ("en", *LANGUAGES)} | {NOTHING_YET}
-    turns: Conversation = []
-    reasoning = ""
-    for message in history:
-        text = text_of(message)
-        if (message.get("metadata") or {}).get("title"):
-            reasoning = f"<think>\n{text.strip()}\n</think>\n\n"
-            continue
-        if message["role"] == "assistant":
-            text = "" if text in silences else text
-        elif reasoning:  # it reasoned and answered nothing
-            turns.append({"role": "assistant", "content": reasoning})
-            reasoning = ""
-        turns.append({"role": message["role"], "content": f"{reasoning}{text}"})
-        reasoning = ""
-    return turns
-
-
-def text_of(message: dict[str, Any]) -> str:
-    """Gradio hands back content as a list of blocks, though it takes a plain string."""
-    content = message["content"]
-    if isinstance(content, str):
-        return content
-    return "".join(block.get("text", "") if isinstance(block, dict) else str(block) for block in content)
-
-
-def _said(text: str, otherwise: str = NOTHING_YET) -> dict[str, Any]:
-    return {"role": "assistant", "content": text if text.strip() else otherwise}
-
-
-def _buttons(busy: bool) -> tuple[gr.Button, gr.Button]:
-    """Ask while nothing is being answered, Stop while something is."""
-    return gr.Button(visible=not busy), gr.Button(visible=busy)
 
 
 def _note(text: str) -> str:

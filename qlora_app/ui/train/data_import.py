@@ -10,16 +10,16 @@ from pathlib import Path
 
 import gradio as gr
 
-from ..errors import UserError
-from ..messages import Conversation, flatten
-from ..preflight import examples_of
-from ..training_data import DatasetChoice, import_files
-from ..training_data.first_rows import first_conversations
-from .context import AppContext
-from .guard import changes
-from .theme import plain
+from ...errors import UserError
+from ...preflight import examples_of
+from ...training_data import DatasetChoice, import_files
+from ...training_data.first_rows import first_conversations
+from ..context import AppContext
+from ..events import QUIET, After, Answer, Given
+from ..guard import changes
+from ..theme import plain
+from .words import SHOWN_ROWS, conversation_words
 
-SHOWN_ROWS = 3
 QUICK = 0.3  # seconds; a file that is read in so short a time is simply there
 NEWS = 0.7  # seconds between two words about how far the reading is
 
@@ -35,14 +35,19 @@ class DataImport:
         self.line = plain(elem_id="import-line")
         self.id = gr.State(None)
 
+    def wire(self, chosen: gr.UploadButton | gr.File, then: After) -> None:
+        """`chosen`: where files are chosen; `then`: what follows, with `id` filled."""
+        then(chosen.upload(self.take, {chosen}, [self.line, self.id], **QUIET))
+
     @changes
-    def take(self, files: list[str] | str | None) -> Iterator[tuple[str, str | None]]:
-        """(what is going on, None) until all of it is checked and kept; then its id in the data folder. Whatever is
-        chosen on the form meanwhile stays.
+    def take(self, given: Given) -> Iterator[Answer]:
+        """What is going on, until all of it is checked and kept; then its id in the data folder. Whatever is chosen on
+        the form meanwhile stays.
         """
+        (files,) = given.values()
         paths = [Path(file) for file in ([files] if isinstance(files, str) else files or [])]
         if not paths:
-            yield "", None
+            yield self._told()
             return
         reading = _Reading()
         reader = self._readers.submit(self._import, paths, reading)
@@ -52,12 +57,15 @@ class DataImport:
             shown = "".join(conversation_words(one) for one in rows)
             shown = f'<details class="rows" open><summary>The first rows</summary>{shown}</details>' if rows else ""
             while not reader.done():
-                yield f'<p class="quiet" role="status">{escape(reading.words())}</p>{shown}', None
+                yield self._told(f'<p class="quiet" role="status">{escape(reading.words())}</p>{shown}')
                 wait([reader], NEWS)
         if error := reader.exception():
-            yield "", None
+            yield self._told()
             raise error
-        yield "", reader.result()
+        yield self._told(id=reader.result())
+
+    def _told(self, words: str = "", id: str | None = None) -> Answer:
+        return {self.line: words, self.id: id}
 
     def _import(self, paths: list[Path], reading: "_Reading") -> str:
         data = self.page.settings.data
@@ -80,11 +88,3 @@ class _Reading:
         if not self.rows:
             return "Saving the file…"
         return f"Reading all rows: {self.rows:,} so far, {self.share:.0%} of the file…"
-
-
-def conversation_words(conversation: Conversation) -> str:
-    turns = "".join(
-        f"<dt>{escape(m['role'])}</dt><dd>{escape(m['content'][:300])}{'…' if len(m['content']) > 300 else ''}</dd>"
-        for m in flatten(conversation)[:6]
-    )
-    return f'<dl class="turns" translate="no">{turns}</dl>'

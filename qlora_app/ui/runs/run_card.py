@@ -15,19 +15,22 @@ from typing import Any
 
 import gradio as gr
 
-from ..errors import UserError
-from ..formatting import duration, left, loss_figure
-from ..recipe import Recipe
-from ..runs import Run, Status
-from ..runs.proof_words import Line, proof_lines
-from ..runs.recipes import recipe_of
-from ..runs.rows import SampleRow
-from ..training_data import changed_since
+from ...errors import UserError
+from ...formatting import duration, left, loss_figure
+from ...recipe import Recipe
+from ...runs import Run
+from ...runs import RunStatus as Status
+from ...runs.proof_words import Line, proof_lines
+from ...runs.recipes import recipe_of
+from ...runs.rows import SampleRow
+from ...training_data import changed_since
+from ..context import AppContext
+from ..events import FAST
+from ..guard import changes
+from ..language import spoken, texts_in, translated
+from ..theme import plain
+from ..translate import visitors_language
 from .charts import chart, newer
-from .context import AppContext
-from .language import spoken, texts_in, translated
-from .theme import plain
-from .translate import visitors_language
 
 FOLDER = Path(__file__).parent
 STATES = {
@@ -91,6 +94,31 @@ class RunCards:
         self.page = page
         self._picture = functools.lru_cache(maxsize=200)(self._read)
         self._in_training = functools.lru_cache(maxsize=1)(self._alive)
+
+    def wire(self, card: gr.HTML) -> None:
+        """The buttons on a card."""
+        card.stop(self.stop_run, None, None, **FAST)
+        card.resume(self.resume_run, None, None, **FAST)
+        card.unqueue(self.unqueue_run, None, None, **FAST)
+
+    # ---- handlers
+
+    @changes
+    def stop_run(self, event: gr.EventData) -> None:
+        """It saves what it has learned and ends."""
+        self.page.store.get(run_id(event)).request("stop")
+
+    @changes
+    def resume_run(self, event: gr.EventData) -> None:
+        """It goes on from its newest checkpoint."""
+        self.page.start(self.page.store.get(run_id(event)))
+
+    @changes
+    def unqueue_run(self, event: gr.EventData) -> None:
+        """It is not started any more."""
+        self.page.store.get(run_id(event)).take("start")
+
+    # ---- what the cards ask
 
     def poll_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
         """`poll` as a plain function: Gradio calls it by that name from the browser."""

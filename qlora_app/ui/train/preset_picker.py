@@ -2,35 +2,35 @@
 
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from gradio.components import Component
 
-from ..errors import Problem, UserError
-from ..hardware_fit import (
+from ...errors import Problem, UserError
+from ...hardware_fit import (
     asks_for,
     by_size,
     fit,
     here_in_words,
     nearest_that_fits,
 )
-from ..recipe import Recipe
-from .context import AppContext
-from .guard import changes, reads
-from .recipe_form import data_value
-from .theme import on_click, plain
-
-if TYPE_CHECKING:
-    from .train_tab import TrainTab
+from ...recipe import Recipe
+from ..context import AppContext
+from ..events import FAST, QUIET, After, Answer, Given
+from ..guard import changes, reads
+from ..theme import on_click, plain
+from .form import TrainForm
+from .form_values import data_of, data_value, read
+from .mistakes import Mistakes
+from .words import problem_words
 
 
 class PresetPicker:
     """A fold above the form. Closed it is one line, so that nobody has to think about it before the first start."""
 
-    def __init__(self, page: AppContext, tab: "TrainTab") -> None:
+    def __init__(self, page: AppContext, form: TrainForm, mistakes: Mistakes) -> None:
         self.page = page
-        self.tab = tab
+        self.form = form
+        self.mistakes = mistakes
 
     # ---- components
 
@@ -57,67 +57,64 @@ class PresetPicker:
             )
         self.notice = plain(js_on_load=on_click("take", "preset"), elem_id="preset-said")
 
-    @property
-    def taken(self) -> list[Component]:
-        """What choosing fills."""
-        return [self.fold, self.notice, *self.tab.form_outputs]
+    def wire(self, other_data: After) -> None:
+        """`other_data`: what follows where a preset may have brought other data."""
+        inputs = self.form.controls.inputs
+        taken = [self.fold, self.notice, *self.form.outputs]
+        self.fold.expand(self.refresh, None, self.list, **FAST)
+        for shown in (self.list, self.notice):
+            other_data(shown.take(self.choose, inputs, taken, **QUIET))
+        other_data(self.file.upload(self.take_file, {self.file, *inputs}, taken, **QUIET))
+        saved = [self.list, self.name, self.notice, *self.mistakes.outputs]
+        gr.on([self.save.click, self.name.submit], self.save_form, {self.name, *inputs}, saved, **QUIET)
 
     # ---- handlers
 
     @reads
-    def choose(self, event: gr.EventData, *values: Any) -> list[Any]:
+    def choose(self, given: Given, event: gr.EventData) -> Answer:
         """A preset onto the form, data that is not here aside; if it does not fit, the nearest one that does is
         offered.
         """
         name = str((event._data or {}).get("preset", ""))
         recipe = self.page.presets.load(name)
-        return self._onto_form(recipe, values, self._unfit_words(name, recipe))
+        return self._onto_form(recipe, given, self._unfit_words(name, recipe))
 
     @changes
-    def take_file(self, file: str, *values: Any) -> list[Any]:
+    def take_file(self, given: Given) -> Answer:
         """The recipe of a file onto the form; every mistake in it is named and the form stays as it is."""
-        path = Path(file)
+        path = Path(given[self.file])
         try:
             recipe = Recipe.from_dict(self.page.presets.read(path))
         except UserError as error:
             named = UserError.of(_without_folder(error.problem, path), error.problems)
-            return [
-                gr.skip(),
-                self.tab.problem_words(named, f"{path.name} cannot be loaded:"),
-                *[gr.skip()] * len(self.tab.form_outputs),
-            ]
-        return self._onto_form(recipe, values, "")
+            return {self.notice: problem_words(named, f"{path.name} cannot be loaded:")}
+        return self._onto_form(recipe, given, "")
 
     @changes
-    def save_form(self, name: str, *values: Any) -> tuple[Any, ...]:
-        """(list, name, said, alert, settings): what is on the form under a name, if it has no mistake."""
+    def save_form(self, given: Given) -> Answer:
+        """What is on the form under a name, if it has no mistake."""
         try:
-            kept = self.page.presets.save(name, self.tab.form.read(values))
+            kept = self.page.presets.save(given[self.name], read(self.form.values(given)))
         except UserError as error:
-            if error.problems:
-                return gr.skip(), gr.skip(), gr.skip(), *self.tab.mistakes(error)
-            return gr.skip(), gr.skip(), self.tab.problem_words(error), gr.skip(), gr.skip()
+            return self.mistakes.listed(error) if error.problems else {self.notice: problem_words(error)}
         notice = (
             f'<p class="quiet" role="status">Saved as <b translate="no">{escape(kept)}</b>. It stands first in the '
             f"list.</p>"
         )
-        return self.list_words(), "", notice, gr.skip(), gr.skip()
+        return {self.list: self.list_words(), self.name: "", self.notice: notice}
 
     @reads
-    def refresh(self) -> str:
+    def refresh(self) -> Answer:
         """The fold is opened: what fits now, and what was saved elsewhere."""
-        return self.list_words()
+        return {self.list: self.list_words()}
 
-    def _onto_form(self, recipe: Recipe, values: tuple[Any, ...], unfit: str) -> list[Any]:
+    def _onto_form(self, recipe: Recipe, given: Given, unfit: str) -> Answer:
         words = f'<b translate="no">{escape(recipe.title)}</b> is on the form.'
-        if data_value(recipe.dataset) not in [value for _, value in self.tab.form.data_choices()]:
-            recipe = recipe.model_copy(update={"dataset": self.tab.form.data_of(values)})
+        if data_value(recipe.dataset) not in [value for _, value in self.form.controls.data_choices()]:
+            recipe = recipe.model_copy(update={"dataset": data_of(self.form.values(given))})
             words += " It brings no data, so the data you chose stays."
-        return [
-            gr.Accordion(open=False),
-            f'<p class="quiet" role="status">{words}</p>{unfit}',
-            *self.tab.fill_with(recipe),
-        ]
+        notice = f'<p class="quiet" role="status">{words}</p>{unfit}'
+        return {self.fold: gr.Accordion(open=False), self.notice: notice, **self.form.filled(recipe)}
 
     # ---- words
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..runs import Run
+from ...runs import Run
 
 MOST_POINTS = 300
 COLUMNS = ("x", "y", "low", "high")

@@ -10,15 +10,17 @@ from typing import Any
 from uuid import uuid4
 
 import gradio as gr
-from gradio.components import Component
 
-from ..errors import UserError
-from ..formatting import duration, loss_figure, size
-from ..runs import Run
-from ..runs.checkpoints import MANIFEST
+from ...errors import UserError
+from ...formatting import duration, loss_figure, size
+from ...runs import Run
+from ...runs.checkpoints import MANIFEST
+from ..context import AppContext
+from ..events import FAST, QUIET, REMEMBER, Answer, Given
+from ..guard import changes, reads
+from ..theme import on_click, plain
+from ..translate import translate
 from .answer_file import AnswerFile
-from .context import AppContext
-from .guard import changes, reads
 from .run_card import (
     NO_FIGURE,
     NOTHING_HERE,
@@ -29,8 +31,6 @@ from .run_card import (
     run_id,
     title_of,
 )
-from .theme import on_click, plain
-from .translate import translate
 
 SHOWN = 50
 TAKEN_ALONG = (".safetensors", ".json", ".jinja", ".md", ".model", ".txt")
@@ -83,51 +83,95 @@ class RunsTab:
             self.file = gr.DownloadButton("Save", visible="hidden", elem_id="file-ready")
 
     @property
-    def view(self) -> list[Component]:
+    def view(self) -> list[Any]:
         """What `opened` and `listed` fill."""
         return [self.all, self.one, self.card, self.details, self.sure, self.table]
 
+    def wire(self) -> None:
+        """Open a run, go back, delete it, take its files."""
+        remember: dict[str, Any] = {"fn": None, "inputs": self.card, "js": REMEMBER % "runs"}
+        self.table.open(self.open, None, self.view, **FAST).then(**remember)
+        self.back.click(self.show_all, None, self.view, **FAST).then(**remember)
+        self.delete.click(self.ask_delete, None, self.sure, **FAST)
+        self.no.click(self.keep, None, self.sure, **FAST)
+        self.yes.click(self.delete_run, {self.card}, self.view, **QUIET)
+        self.answers.wire(self.card)
+        self.get_adapter.click(self.adapter_file, {self.card}, self.file, **QUIET).success(None, js=SAVE)
+        self.get_recipe.click(self.recipe_file, {self.card}, self.file, **QUIET).success(None, js=SAVE)
+        self.cards.wire(self.card)
+
+    def wire_tab(self, tab: gr.Tab) -> None:
+        """Whenever the tab is chosen its figures are made anew."""
+        shown = tab.select(self.refresh, {self.card}, self.view, **FAST)
+        shown.then(None, self.card, js=REMEMBER % "runs")
+
+    # ---- answers
+
+    def opened(self, run: Run) -> Answer:
+        """One run with all there is of it."""
+        return self._seen(one=True) | {self.card: run.id, self.details: details(run, self.page.may_change)}
+
+    def listed(self) -> Answer:
+        """All runs."""
+        return self._seen(one=False) | {self.card: "", self.details: "", self.table: self.table_words()}
+
+    def _seen(self, one: bool) -> Answer:
+        return {
+            self.all: gr.Column(visible=not one),
+            self.one: gr.Column(visible=one),
+            self.sure: gr.Row(visible=False),
+        }
+
     # ---- handlers
 
-    def opened(self, run: Run) -> list[Any]:
-        words = details(run, self.page.may_change)
-        return [gr.Column(visible=False), gr.Column(visible=True), run.id, words, gr.Row(visible=False), gr.skip()]
-
-    def listed(self) -> list[Any]:
-        return [gr.Column(visible=True), gr.Column(visible=False), "", "", gr.Row(visible=False), self.table_words()]
-
     @reads
-    def open(self, event: gr.EventData) -> list[Any]:
+    def open(self, event: gr.EventData) -> Answer:
+        """A run of the list was chosen."""
         return self.opened(self.page.store.get(run_id(event)))
 
     @reads
-    def show_all(self) -> list[Any]:
+    def show_all(self) -> Answer:
+        """Back to the list."""
         return self.listed()
 
     @reads
-    def refresh(self, opened: str) -> list[Any]:
+    def refresh(self, given: Given) -> Answer:
         """The tab was chosen: what is opened stays open, figures are made anew."""
+        opened = given[self.card]
         return self.opened(self.page.store.get(opened)) if opened else self.listed()
 
     @reads
-    def ask_delete(self) -> Any:
-        return gr.Row(visible=True)
+    def ask_delete(self) -> Answer:
+        """Is that meant?"""
+        return {self.sure: gr.Row(visible=True)}
 
     @reads
-    def keep(self) -> Any:
-        return gr.Row(visible=False)
+    def keep(self) -> Answer:
+        """It was not."""
+        return {self.sure: gr.Row(visible=False)}
 
     @changes
-    def delete_run(self, id: str) -> list[Any]:
-        self.page.store.delete(id)
+    def delete_run(self, given: Given) -> Answer:
+        """The run with its folder."""
+        self.page.store.delete(given[self.card])
         gr.Info(translate("The run was deleted."))
         return self.listed()
 
     @reads
-    def adapter_file(self, id: str) -> str:
+    def adapter_file(self, given: Given) -> Answer:
         """The newest adapter as a zip, in PEFT's format, with what a method put into folders beside it; a checkpoint's
         optimizer and the like stay behind."""
-        run = self.page.store.get(id)
+        return {self.file: str(self._packed(self.page.store.get(given[self.card])))}
+
+    @reads
+    def recipe_file(self, given: Given) -> Answer:
+        """The recipe as a file."""
+        run = self.page.store.get(given[self.card])
+        return {self.file: str(shutil.copyfile(run.folder / "recipe.yaml", self._folder / f"{run.id}.yaml"))}
+
+    # ---- files
+
+    def _packed(self, run: Run) -> Path:
         adapter = run.newest_adapter()
         if adapter is None:
             raise UserError(
@@ -139,12 +183,7 @@ class RunsTab:
             for path in sorted(adapter.rglob("*")):
                 if path.suffix in TAKEN_ALONG and path.name not in ("trainer_state.json", MANIFEST):
                     archive.write(path, path.relative_to(adapter))
-        return str(beside.replace(packed))
-
-    @reads
-    def recipe_file(self, id: str) -> str:
-        run = self.page.store.get(id)
-        return str(shutil.copyfile(run.folder / "recipe.yaml", self._folder / f"{run.id}.yaml"))
+        return beside.replace(packed)
 
     @property
     def _folder(self) -> Path:

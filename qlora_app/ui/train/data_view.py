@@ -7,7 +7,7 @@ import functools
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from html import escape
@@ -17,31 +17,33 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.components import Component
 
-from ..base_models import (
+from ...base_models import (
     ModelChoice,
     facts_of_folder,
     folder_of,
     load_tokenizer,
 )
-from ..errors import UserError
-from ..preflight import examples_of
-from ..recipe import Recipe
-from ..tasks import Task, TaskChoice, task_for
-from ..tasks.preview import (
+from ...errors import UserError
+from ...preflight import examples_of
+from ...recipe import Recipe
+from ...tasks import Task, TaskChoice, task_for
+from ...tasks.preview import (
     Lengths,
     is_trainable,
     measured,
     tokens_of,
 )
-from ..training_data import DatasetChoice, Examples, stamp
-from ..training_data.formats.columns import AskColumns
+from ...training_data import DatasetChoice, Examples, stamp
+from ...training_data.formats.columns import AskColumns
+from ..context import PRIVATE, AppContext
+from ..events import FAST, LAST, QUIET, Answer, Given
+from ..guard import in_words, reads
+from ..theme import on_click, plain
 from .column_form import ColumnForm
-from .context import PRIVATE, AppContext
 from .data_pictures import facts_words, jump_words, mask_words
-from .guard import in_words, reads
-from .model_finder import ModelFinder
-from .recipe_form import RecipeForm, chosen_model
-from .theme import on_click, plain
+from .form import TrainForm
+from .form_values import DATA, MAX_LENGTH, MODEL, chosen_model, data_of, read, show
+from .recipe_form import RecipeForm
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -53,7 +55,6 @@ QUICKLY, THOROUGHLY = (
     5.0,
 )  # seconds Start waits for a tokenizer, and for a set of which no example seems to teach anything
 MATTERS = ("base_model", "dataset", "task")  # groups of settings that change what is shown, beside the longest example
-MAX_LENGTH = "training.max_length"
 # Another example is shown from its start, or where it is cut.
 TO_THE_CUT = """watch('value', () => {
   const tokens = element.querySelector('.tokens'), cut = tokens && tokens.querySelector('.cut');
@@ -78,11 +79,14 @@ class Subject:
 class DataView:
     """Its components and what they do."""
 
-    def __init__(self, page: AppContext, form: RecipeForm, finder: ModelFinder, columns: ColumnForm) -> None:
+    def __init__(
+        self, page: AppContext, controls: RecipeForm, check_visitor: Callable[[ModelChoice], None], columns: ColumnForm
+    ) -> None:
+        """`check_visitor` raises UserError for a model that this visitor may not look at."""
         self.page = page
+        self.controls = controls
+        self.check_visitor = check_visitor
         self.columns = columns
-        self.form = form
-        self.finder = finder
         self._lengths: dict[Any, Lengths] = {}
         self._temporary = tempfile.TemporaryDirectory(prefix="guanaco-workshop-")
         self._loading = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
@@ -101,95 +105,104 @@ class DataView:
         self.seen = gr.State(None)
 
     @property
-    def names(self) -> list[str]:
-        return [name for name in self.form.controls if name.startswith(MATTERS) or name == MAX_LENGTH]
-
-    @property
-    def that_matter(self) -> list[Component]:
+    def inputs(self) -> set[Component]:
         """The controls on which the pictures depend."""
-        return [self.form.controls[name] for name in self.names]
+        control = self.controls.controls
+        return {one for name, one in control.items() if name.startswith(MATTERS) or name == MAX_LENGTH}
 
     @property
-    def shown(self) -> list[Component]:
-        """What `open` and `refresh` fill."""
+    def outputs(self) -> list[Component]:
+        """What the pictures fill."""
         return [self.seen, self.jumps, self.mask, self.facts, self.left_out]
+
+    def wire(self, form: TrainForm) -> None:
+        """`form`: what a length is taken over to."""
+        self.form = form
+        computing = QUIET | {"concurrency_id": "data", "concurrency_limit": 4}
+        inputs = {self.seen, *self.inputs}
+        self.fold.expand(self.open, inputs, self.outputs, **computing)
+        self.fold.collapse(self.close, None, self.seen, **FAST)
+        changed = [control.change for control in self.inputs]
+        gr.on(changed, self.refresh, inputs, self.outputs, **computing, **LAST)
+        for part in (self.jumps, self.mask):
+            part.look(self.look, inputs, [self.seen, self.mask], **FAST)
+        self.facts.take(self.take, None, [self.controls.controls[MAX_LENGTH], form.touched], **FAST)
+
+    def ask_after(self, event: Any) -> None:
+        """After an event: is there something that only the person knows?"""
+        event.then(self.open_to_ask, self.controls.inputs, [self.fold, self.seen], **QUIET)
 
     # ---- handlers
 
     @reads
-    def open(self, *values: Any) -> Iterator[tuple[Any, ...]]:
+    def open(self, given: Given) -> Iterator[Answer]:
         """The first example at once, then the lengths of all."""
-        yield (
-            ("", 0),
-            _busy("Reading the data…" if _is_ready() else "Getting ready, once after the start of the app…"),
-            "",
-            "",
-            gr.skip(),
-        )
-        yield from self._tell(None, values)
+        busy = "Reading the data…" if _is_ready() else "Getting ready, once after the start of the app…"
+        yield {self.seen: ("", 0), self.jumps: _busy(busy), self.mask: "", self.facts: ""}
+        yield from self._tell(None, given)
 
     @reads
-    def refresh(self, seen: Seen, *values: Any) -> Iterator[tuple[Any, ...]]:
+    def refresh(self, given: Given) -> Iterator[Answer]:
         """Something on the form is another one."""
-        yield from self._tell(seen, values) if seen else [(gr.skip(),) * 5]
+        seen: Seen = given[self.seen]
+        if seen:
+            yield from self._tell(seen, given)
+        else:
+            yield {}
 
     @reads
-    def open_to_ask(self, seen: Seen, *values: Any) -> tuple[Any, ...]:
-        """(fold, seen): data that cannot be read before a person says which column is what opens the place for it."""
-        return (
-            (gr.Accordion(open=True), ("", 0))
-            if self.columns.asks(self.form.data_of(values))
-            else (gr.skip(), gr.skip())
-        )
+    def open_to_ask(self, given: Given) -> Answer:
+        """Data that cannot be read before a person says which column is what opens the place for it."""
+        if not self.columns.asks(data_of(self.controls.values(given))):
+            return {}
+        return {self.fold: gr.Accordion(open=True), self.seen: ("", 0)}
 
     @reads
-    def close(self) -> None:
+    def close(self) -> Answer:
         """Nothing is computed for a fold that nobody looks into."""
+        return {self.seen: None}
 
     @reads
-    def look(self, seen: Seen, event: gr.EventData, *values: Any) -> tuple[Seen, str]:
-        """(seen, mask) of another example."""
+    def look(self, given: Given, event: gr.EventData) -> Answer:
+        """Another example."""
         at = _number(event, "at")
-        subject = self._subject(self._recipe(values))
-        return (seen[0] if seen else "", at), self._mask(subject, at)
+        seen: Seen = given[self.seen]
+        subject = self._subject(self._recipe(given))
+        return {self.seen: (seen[0] if seen else "", at), self.mask: self._mask(subject, at)}
 
     @reads
-    def take(self, event: gr.EventData) -> int:
+    def take(self, event: gr.EventData) -> Answer:
         """The length that was suggested."""
-        return _number(event, "length")
+        return {self.controls.controls[MAX_LENGTH]: _number(event, "length"), **self.form.touch()}
 
-    def _tell(self, seen: Seen, values: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    def _tell(self, seen: Seen, given: Given) -> Iterator[Answer]:
+        nothing = {self.seen: ("", 0), self.jumps: "", self.mask: "", self.facts: ""}
+        no_file = {self.left_out: gr.DownloadButton(visible=False)}
         try:
-            yield from self._told(seen, values)
+            yield from self._told(seen, given)
         except AskColumns:  # the line under the data asks, and the place for the answer is open
-            yield ("", 0), "", "", "", gr.DownloadButton(visible=False)
+            yield nothing | no_file
         except Exception as error:  # whatever it is, the fold must not go on saying that it is busy
-            yield (
-                ("", 0),
-                f'<p class="warning" role="alert">{escape(in_words(error))}</p>',
-                "",
-                "",
-                gr.DownloadButton(visible=False),
-            )
+            yield nothing | no_file | {self.jumps: f'<p class="warning" role="alert">{escape(in_words(error))}</p>'}
 
-    def _told(self, seen: Seen, values: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-        data = str(values[self.names.index("dataset")])
-        recipe = self._recipe(values)
-        subject = self._subject(recipe)
+    def _told(self, seen: Seen, given: Given) -> Iterator[Answer]:
+        data = str(given[self.controls.controls[DATA]])
+        subject = self._subject(self._recipe(given))
         at = seen[1] if seen and seen[0] == data else 0
         lengths = self._lengths.get(subject.key)
-        jumps, facts = (
-            (gr.skip(), gr.skip()) if lengths else (_busy("Reading the data…"), "")
-        )  # what stands there is of other data
-        yield (data, at), jumps, self._mask(subject, at), facts, self._left_out_file(subject.examples)
+        first: Answer = {self.seen: (data, at), self.mask: self._mask(subject, at)}
+        first[self.left_out] = self._left_out_file(subject.examples)
+        if lengths is None:  # what stands there is of other data
+            first |= {self.jumps: _busy("Reading the data…"), self.facts: ""}
+        yield first
         if lengths is None:
             conversations = subject.examples.train
+            of = min(len(conversations), MOST_MEASURED)
             for lengths in measured(subject.tokenizer, conversations, MOST_MEASURED, NEWS, subject.task):
-                of = min(len(conversations), MOST_MEASURED)
-                yield gr.skip(), _busy(f"Measuring the lengths: {lengths.examined:,} of {of:,}…"), *(gr.skip(),) * 3
+                yield {self.jumps: _busy(f"Measuring the lengths: {lengths.examined:,} of {of:,}…")}
             self._remember(subject.key, lengths)
         facts = facts_words(subject.examples, lengths, subject.max_length, subject.context)
-        yield gr.skip(), jump_words(lengths, subject.max_length), gr.skip(), facts, gr.skip()
+        yield {self.jumps: jump_words(lengths, subject.max_length), self.facts: facts}
 
     # ---- before the start
 
@@ -212,12 +225,11 @@ class DataView:
 
     # ---- what is looked at
 
-    def _recipe(self, values: tuple[Any, ...]) -> Recipe:
+    def _recipe(self, given: Given) -> Recipe:
         """The form as far as it matters here. Raises UserError."""
-        given = dict(zip(self.names, values, strict=True))
-        self.finder.check_visitor(chosen_model(given["base_model"]))
-        others = self.form.show(Recipe())
-        return self.form.read([given.get(name, value) for name, value in zip(self.form.controls, others, strict=True)])
+        values = self.controls.values(given)
+        self.check_visitor(chosen_model(values[MODEL]))
+        return read(show(Recipe()) | values)
 
     def _subject(self, recipe: Recipe) -> Subject:
         """Raises UserError for a model that is not here, or data that cannot be read or shown."""

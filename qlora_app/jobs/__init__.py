@@ -1,0 +1,21 @@
+"""A job is a folder with work in it: read by anybody, written by the one who holds its lock, listed by a store."""
+
+from .job import Job, JobSpec
+from .lock import ALREADY_RUNNING
+from .status import ACTIVE, ENDED, State, Status
+from .store import JobStore
+from .wishes import Wish
+from .writer import JobWriter
+
+__all__ = [
+    "ACTIVE",
+    "ALREADY_RUNNING",
+    "ENDED",
+    "Job",
+    "JobSpec",
+    "JobStore",
+    "JobWriter",
+    "State",
+    "Status",
+    "Wish",
+]

@@ -1,0 +1,42 @@
+"""What went wrong in a job -> a sentence with advice."""
+
+import errno
+
+from ..errors import Problem, UserError
+
+
+def explain(error: BaseException) -> Problem:
+    """One or two sentences for the page: what happened, what to change. The traceback is in the log."""
+    if is_out_of_memory(error):
+        return Problem("job.out_of_memory", "The memory is not enough for this. End other programs, then press Resume.")
+    return known_failure(error) or Problem(
+        "job.failed",
+        "The program failed with {kind}: {reason}. The log has the details.",
+        kind=type(error).__name__,
+        reason=reason_of(error),
+    )
+
+
+def known_failure(error: BaseException) -> Problem | None:
+    """The sentence of what can happen to any job; None for what is not known."""
+    if isinstance(error, UserError):
+        return error.problem
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return Problem("disk.full", "The disk is full. Delete old runs or free some space, then press Resume.")
+    if isinstance(error, FileNotFoundError):
+        gone = error.filename or str(error)
+        return Problem("file.gone", "A file is gone: {file}. Put it back, then press Resume.", file=gone)
+    return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Of the processor or of a GPU, whoever says it."""
+    if isinstance(error, UserError):
+        return False
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of what an unexpected error says."""
+    return str(error).strip().partition("\n")[0][:300] or "no message"

@@ -1,0 +1,118 @@
+"""Which jobs lie in a folder, remembered in a file of SQLite, so that thousands need not be looked at one by one.
+
+It can be deleted at any time. Whatever is wrong with it, the folders are read instead, and they are the truth: what is
+remembered counts only while the folder that holds the jobs has not changed since it was read.
+"""
+
+import contextlib
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+INDEX_FOLDER = ".index"  # a folder of its own: what is written in it does not change the one that holds the jobs
+INDEX_FILE = "jobs.sqlite"
+JOB_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
+_VERSION = 1
+_PATIENCE = 0.2  # seconds to wait for another process that writes it; reading the folders takes no longer
+_SETTLED = 2.0  # seconds after which no change of the same tick of the file system's clock can follow any more
+_TABLES = (
+    "DROP TABLE IF EXISTS jobs",
+    "DROP TABLE IF EXISTS read",
+    "CREATE TABLE jobs (id TEXT PRIMARY KEY, created INTEGER)",  # NULL: a folder that is no job, or none yet
+    "CREATE TABLE read (version INTEGER, spec_file TEXT, changed TEXT)",
+)
+
+
+class JobIndex:
+    """The ids of the jobs in one folder, newest first."""
+
+    def __init__(self, root: Path, spec_file: str) -> None:
+        self.root, self.spec_file = root, spec_file
+        self.path = root / INDEX_FOLDER / INDEX_FILE
+
+    def ids(self) -> list[str]:
+        """Newest first, by when the file that says what is to be done was written."""
+        try:
+            seen = os.stat(self.root)
+        except FileNotFoundError:
+            return []
+        changed = f"{seen.st_mtime_ns} {seen.st_ctime_ns}"
+        known = self._known(changed)
+        if known is not None:
+            return known
+        found = self._read_folders()
+        if time.time() - seen.st_ctime > _SETTLED:
+            self._remember(found, changed)
+        return _newest_first(found)
+
+    def make_room(self) -> None:
+        """The folder of the index, before there is anything to remember."""
+        self.path.parent.mkdir(exist_ok=True, mode=0o700)
+
+    def _known(self, changed: str) -> list[str] | None:
+        """None where the index does not know the folder as it is now."""
+        if not self.path.exists():
+            return None
+        try:
+            with self._opened() as index:
+                state = index.execute("SELECT version, spec_file, changed FROM read").fetchone()
+                if state != (_VERSION, self.spec_file, changed):
+                    return None
+                others = index.execute("SELECT id FROM jobs WHERE created IS NULL").fetchall()
+                rows = index.execute(
+                    "SELECT id FROM jobs WHERE created IS NOT NULL ORDER BY created DESC, id DESC"
+                ).fetchall()
+        except sqlite3.Error:
+            return None
+        if any(self._created(str(other[0])) is not None for other in others):
+            return None
+        return [str(row[0]) for row in rows]
+
+    def _read_folders(self) -> dict[str, int | None]:
+        """{name: when it was made, None for what is no job}"""
+        names = [name for name in os.listdir(self.root) if JOB_ID.fullmatch(name)]
+        return {name: self._created(name) for name in names}
+
+    def _created(self, name: str) -> int | None:
+        """Nanoseconds since the epoch; None for what is no job, is just being deleted, or is somebody else's."""
+        try:
+            return os.stat(f"{self.root}/{name}/{self.spec_file}").st_mtime_ns
+        except OSError:
+            return None
+
+    def _remember(self, found: dict[str, int | None], changed: str) -> None:
+        try:
+            if not self.path.parent.is_dir():
+                self.make_room()  # which changes the folder: what was found is remembered the next time
+                return
+            with self._opened() as index:
+                self._write(index, found, changed)
+        except (sqlite3.OperationalError, OSError):  # locked, or nothing can be written there: it is read again
+            return
+        except sqlite3.Error:  # damaged: thrown away, and made anew the next time
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+
+    def _write(self, index: sqlite3.Connection, found: dict[str, int | None], changed: str) -> None:
+        index.execute("BEGIN IMMEDIATE")
+        for statement in _TABLES:
+            index.execute(statement)
+        index.executemany("INSERT INTO jobs VALUES (?, ?)", list(found.items()))
+        index.execute("INSERT INTO read VALUES (?, ?, ?)", (_VERSION, self.spec_file, changed))
+        index.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        index = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
+        try:
+            yield index
+        finally:
+            index.close()
+
+
+def _newest_first(found: dict[str, int | None]) -> list[str]:
+    jobs = [(created, name) for name, created in found.items() if created is not None]
+    return [name for _, name in sorted(jobs, reverse=True)]

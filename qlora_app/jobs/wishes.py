@@ -1,0 +1,42 @@
+"""What somebody wants of a job: one small file a wish, left by the page or the command line, taken by the worker."""
+
+from pathlib import Path
+from typing import Literal
+
+Wish = Literal["start", "stop", "stop-now"]  # stop: finish what was begun and save; stop-now: nothing is saved
+
+
+class Wishes:
+    """The requests/ folder of a job."""
+
+    def __init__(self, job: Path) -> None:
+        self.folder = job / "requests"
+
+    def leave(self, wish: Wish) -> None:
+        """The last wish wins: a stop takes back a start nobody has followed yet, a start takes back an old stop."""
+        if wish == "start":
+            self.forget_stop()
+        elif self.take("start"):
+            return
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / wish).touch()
+
+    def is_asked(self, wish: Wish) -> bool:
+        return (self.folder / wish).exists()
+
+    def wants_end(self) -> bool:
+        """Did somebody ask for a stop, of either kind?"""
+        return self.is_asked("stop") or self.is_asked("stop-now")
+
+    def take(self, wish: Wish) -> bool:
+        """Remove a wish; True for exactly one of all who try."""
+        try:
+            (self.folder / wish).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def forget_stop(self) -> None:
+        """Take back every wish to stop."""
+        self.take("stop")
+        self.take("stop-now")

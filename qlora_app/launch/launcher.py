@@ -1,0 +1,23 @@
+"""What the queue and the commands ask of a place where jobs are worked on."""
+
+from typing import Protocol
+
+from ..jobs import Job
+
+
+class Launcher(Protocol):
+    """One place. It knows a job's folder and never its kind; what it must remember lies in the job's launch.json."""
+
+    name: str
+
+    def start(self, job: Job) -> None:
+        """Have a worker take the job. Returns at once; launch.json is there by then."""
+
+    def stop(self, job: Job) -> None:
+        """Have the worker end: the step is finished and saved. Returns at once."""
+
+    def is_alive(self, job: Job) -> bool | None:
+        """Is a worker at it, or on its way? None where the place does not answer: unknown is never failed."""
+
+    def sync(self, job: Job) -> None:
+        """Bring what the worker has written into the job's folder; nothing to do where the disk is shared."""

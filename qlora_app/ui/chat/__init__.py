@@ -1,0 +1,1 @@
+"""The Chat tab: talk to a base and its adapter, or try what another task learned."""

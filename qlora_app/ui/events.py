@@ -1,0 +1,21 @@
+"""How the page calls its handlers: they get {component: value} of a set of components, and answer {component: value or
+update} for whichever of their outputs change. An empty answer changes nothing.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from gradio.components import Component
+
+Given = dict[Component, Any]
+Answer = dict[Any, Any]  # of components and of blocks that only show or hide others
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+FAST: dict[str, Any] = QUIET | {"queue": False}
+LAST: dict[str, Any] = {"trigger_mode": "always_last"}  # what happens meanwhile is answered once more at the end
+After = Callable[[Any], None]  # is handed an event, and says what follows on it
+# The address tells which tab and which run one looks at, so that a reload or a shared link shows them again (Train
+# always shows the run that is being trained, else the newest). A tab also says that it was chosen while the page is
+# still being built, when the address has not been read yet.
+REMEMBER = """(run) => { if (!window.guanacoReady) return;
+  const q = new URLSearchParams(location.search); q.set('tab', '%s');
+  run && typeof run === 'string' ? q.set('run', run) : q.delete('run'); history.replaceState(null, '', '?' + q); }"""

@@ -1,0 +1,1 @@
+"""The Train tab: a form on the left, the run on the right."""

@@ -1,0 +1,256 @@
+"""The form as a whole: its controls, the effort, and what is said about them.
+
+Handlers answer in any order, and one may be dropped while it is still busy. So what depends on something else is
+never left to the one that happened to change it: `settle` looks at the form after every change, whoever made it, and
+brings it to rest.
+"""
+
+from secrets import token_hex
+
+import gradio as gr
+from gradio.components import Component
+
+from ...effort import effort_choices
+from ...errors import UserError
+from ...overrides import command_for
+from ...recipe import EFFORTS, Recipe
+from ...training_data import DatasetChoice, import_text
+from ..context import AppContext
+from ..events import FAST, LAST, QUIET, After, Answer, Given
+from ..guard import reads
+from ..theme import plain
+from . import form_values as form
+from .form_state import BALANCED, FormLogic, FormState, Suggested
+from .form_values import BATCH_SIZE, DATA, DATA_SETTINGS, EPOCHS, PAIRS, Values
+from .recipe_form import RecipeForm
+from .words import command_words, data_words, own_words, quiet
+
+# Without https a page has no clipboard; then the command is copied the old way, by selecting it.
+COPY = """
+element.addEventListener('click', async e => {
+  if (!e.target.closest('[data-copy]')) return;
+  const code = element.querySelector('code'), said = element.querySelector('[role=status]');
+  const range = document.createRange(), selection = getSelection();
+  range.selectNodeContents(code); selection.removeAllRanges(); selection.addRange(range);
+  let copied = false;
+  try { await navigator.clipboard.writeText(code.textContent); copied = true; } catch { copied =
+  document.execCommand('copy'); } said.textContent = element.querySelectorAll('i')[copied ? 0 : 1].textContent;
+});
+"""
+
+
+class TrainForm:
+    """Its components beside the controls, and what they do."""
+
+    def __init__(self, page: AppContext, controls: RecipeForm, logic: FormLogic) -> None:
+        self.page = page
+        self.controls = controls
+        self.logic = logic
+
+    # ---- components
+
+    def build_data_line(self) -> None:
+        """What is known of the data."""
+        self.data_line = plain(self._data_words(self.controls.first.dataset), elem_id="data-line")
+
+    def build_effort(self) -> None:
+        """The three efforts with their times."""
+        first = self.controls.first
+        choices, note = self._efforts(first)
+        self.effort = gr.Radio(
+            choices,
+            value=self.logic.effort_of(first),
+            label="Effort",
+            elem_classes="segments",
+            interactive=True,
+            elem_id="effort",
+        )
+        self.effort_note = plain(quiet(note))
+
+    def build_own(self) -> None:
+        """Which settings are a person's own; and, unseen, what the others were suggested for."""
+        self.own = plain(elem_id="own-settings")
+        first = self.logic.showing(self.controls.first)
+        # It stands in the browser and not in a gr.State, so that it always belongs to the values it is sent with.
+        self.suggested = gr.Textbox(first.suggested.to_json(), visible="hidden", elem_id="suggested-for")
+        self.touched = gr.Textbox(
+            visible="hidden", elem_id="touched"
+        )  # another text whenever a handler filled the form
+
+    def build_rest(self) -> None:
+        """All other settings in a fold, and the command that trains with all of them."""
+        words = command_words(self.command(form.show(self.controls.first)))
+        with gr.Accordion("All settings", open=False, elem_id="all-settings") as self.fold:
+            self.reset = gr.Button("Back to the suggested settings", size="sm", elem_id="reset")
+            self.controls.build_rest()
+            self.command_line = plain(words, js_on_load=COPY, elem_id="command")
+
+    def wire(self, other_data: After) -> None:
+        """`other_data`: what follows where other data may have come onto the form."""
+        control = self.controls.controls
+        typed = [one.input for name, one in control.items() if not name.startswith((DATA, DATA_SETTINGS))]
+        settled = [*self.outputs]
+        gr.on([self.touched.change, *typed], self.settle, self.inputs, settled, **FAST, **LAST)
+        other_data(control[DATA].input(self.choose, self.inputs, settled, **QUIET, **LAST))
+        effort = [self.effort.input, control[BATCH_SIZE].input]
+        gr.on(effort, self.set_effort, self.inputs, [control[EPOCHS], self.touched], **FAST, **LAST)
+        control[EPOCHS].input(self.clear_effort, None, self.effort, **FAST)
+        self.reset.click(self.back_to_suggested, self.inputs, settled, **QUIET)
+
+    @property
+    def inputs(self) -> set[Component]:
+        """What a handler needs to know the state of the form."""
+        return {self.suggested, self.effort, *self.controls.inputs}
+
+    @property
+    def outputs(self) -> list[Component]:
+        """What `filled` fills."""
+        beside = [
+            self.effort,
+            self.effort_note,
+            self.data_line,
+            self.own,
+            self.command_line,
+            self.suggested,
+            self.touched,
+        ]
+        return [*self.controls.controls.values(), *beside]
+
+    # ---- the state of the form, from and to components
+
+    def values(self, given: Given) -> Values:
+        """{control name: value}."""
+        return self.controls.values(given)
+
+    def state(self, given: Given) -> FormState:
+        """What stands on the form."""
+        suggested = Suggested.from_json(given[self.suggested])
+        return FormState(self.values(given), given[self.effort], suggested)
+
+    def showing(self, recipe: Recipe) -> Answer:
+        """The form as a visit finds it, with a recipe and all that is said about it."""
+        state = self.logic.showing(recipe)
+        basis = {self.suggested: state.suggested.to_json()}
+        return self.controls.updates(state.values) | self._beside(state) | self._said(state) | basis
+
+    def filled(self, recipe: Recipe) -> Answer:
+        """A recipe comes onto the form in place of what stands there."""
+        return self.showing(recipe) | self.touch()
+
+    def touch(self) -> Answer:
+        """The mark that a handler filled something in, so that `settle` looks at the form."""
+        return {self.touched: token_hex(4)}
+
+    def with_data(self, given: Given, value: str) -> Answer:
+        """Other data is chosen on the form by a handler."""
+        state = self.state(given)
+        chosen = FormState(state.values | {DATA: value}, state.effort or BALANCED, state.suggested)
+        return self._rested(chosen) | self.controls.updates({DATA: value})
+
+    def with_text(self, given: Given, text: str) -> Answer:
+        """Text that was pasted becomes data, and is chosen. Raises UserError where nothing can be learned from it."""
+        id = import_text(text, self.page.settings.data, self.page.settings)
+        return self.with_data(given, form.data_value(DatasetChoice(source="file", id=id)))
+
+    def _rested(self, state: FormState) -> Answer:
+        """The form brought to rest. The lists keep what is chosen in them: only a person chooses model and data, and a
+        method comes only with a model that brings one.
+        """
+        rested = self.logic.at_rest(state)
+        kept = {*PAIRS}
+        if rested.method == state.method:
+            kept.add(form.METHOD)
+        values = {name: value for name, value in rested.values.items() if name not in kept}
+        basis = {self.suggested: rested.suggested.to_json()}
+        return (
+            self.controls.updates(values)
+            | self.controls.lists(state.data)
+            | self._beside(rested)
+            | basis
+            | self.touch()
+        )
+
+    def _beside(self, state: FormState) -> Answer:
+        """What depends on data and effort: how long it takes, what is in the data."""
+        choices, note = self._efforts(self.logic.advice_for(state))
+        return {
+            self.effort: gr.update(choices=choices, value=state.effort),
+            self.effort_note: quiet(note),
+            self.data_line: self._data_words(state.data),
+        }
+
+    def _said(self, state: FormState) -> Answer:
+        return {
+            self.own: own_words(self.logic.own(state)),
+            self.command_line: command_words(self.command(state.values)),
+        }
+
+    # ---- handlers
+
+    @reads
+    def settle(self, given: Given) -> Answer:
+        """Something on the form was changed, by hand or by a handler: settings that suit what is chosen now; where they
+        do already, what is said about them.
+        """
+        state = self.state(given)
+        return self._said(state) if state.is_at_rest else self._rested(state)
+
+    @reads
+    def choose(self, given: Given) -> Answer:
+        """Other data: the settings suggested for it, but for what the person changed by hand."""
+        return self._rested(self.state(given))
+
+    @reads
+    def read_anew(self, given: Given) -> Answer:
+        """Another column, format or split: there may be more or fewer examples now."""
+        rested = self.logic.at_rest(self.state(given))
+        return {self.controls.controls[EPOCHS]: rested.values[EPOCHS]} | self._beside(rested) | self.touch()
+
+    @property
+    def read_anew_outputs(self) -> list[Component]:
+        """All that depends on how the data is read, but not the settings that say how."""
+        beside = [self.effort, self.effort_note, self.data_line, self.touched]
+        return [self.controls.controls[EPOCHS], *beside]
+
+    @reads
+    def set_effort(self, given: Given) -> Answer:
+        """Effort is a number of epochs that depends on how much data there is."""
+        state = self.state(given)
+        if not state.effort:
+            return {}
+        return {self.controls.controls[EPOCHS]: self.logic.epochs(state.effort, state)} | self.touch()
+
+    @reads
+    def clear_effort(self) -> Answer:
+        """Epochs typed by hand are none of the three efforts."""
+        return {self.effort: None}
+
+    @reads
+    def back_to_suggested(self, given: Given) -> Answer:
+        """What a person changed by hand goes."""
+        state = self.state(given)
+        return self.filled(self.logic.advice(state.model, state.data))
+
+    @reads
+    def look_again(self) -> Answer:
+        """Another handler filled in a setting, or what is known of the data may have changed."""
+        return self.touch()
+
+    # ---- words
+
+    def command(self, values: Values) -> str | None:
+        """The command that trains what is on the form; None where it has mistakes."""
+        try:
+            return command_for(form.read(values), self.page.presets)
+        except UserError:
+            return None
+
+    def _data_words(self, choice: DatasetChoice) -> str:
+        return data_words(choice, self.page.settings.data, self.page.may_show)
+
+    def _efforts(self, recipe: Recipe) -> tuple[list[tuple[str, str]], str]:
+        """(efforts with their times, a line that says where those come from)"""
+        try:
+            return effort_choices(recipe, self.page.store, self.page.settings.data)
+        except UserError:  # the data cannot be read: `data_words` says so, and the form stays usable
+            return [(words, key) for key, words in EFFORTS.items()], ""

@@ -1,0 +1,58 @@
+"""What is wrong with the form, as a list below it and at each field."""
+
+import gradio as gr
+from gradio.components import Component
+
+from ...errors import UserError
+from ..events import Answer
+from ..theme import plain
+from .form import TrainForm
+from .form_values import PAIRS
+from .words import BEFORE_START, problem_words
+
+# Marks the fields that have a mistake, for eyes and for screen readers, and takes the marks away with the list of
+# mistakes.
+MARK_FIELDS = """
+const unmark = () => document.querySelectorAll('.mistake').forEach(m => m.remove());
+const mark = (item, tries) => {
+  const field = document.getElementById(item.dataset.field), input = field && field.querySelector('input, textarea');
+  if (!input) { if (tries) setTimeout(() => mark(item, tries - 1), 100); return; }  // its fold is just being opened
+  const note = document.createElement('p'); note.className = 'mistake'; note.id = item.dataset.field + '-mistake';
+  note.textContent = item.querySelector('.text').textContent; field.append(note);
+  input.setAttribute('aria-invalid', 'true'); input.setAttribute('aria-describedby', note.id);
+  input.addEventListener('input', () => { note.remove(); input.removeAttribute('aria-invalid'); }, {once: true});
+};
+const all = () => {
+  unmark(); document.querySelectorAll('[aria-invalid]').forEach(i => i.removeAttribute('aria-invalid'));
+  element.querySelectorAll('[data-field]').forEach(item => mark(item, 30));
+  if (element.querySelector('.alert')) element.scrollIntoView({block: 'nearest'});
+};
+watch('value', all); all();
+"""
+
+
+class Mistakes:
+    """The list, and the fold of settings that it opens."""
+
+    def __init__(self, form: TrainForm) -> None:
+        self.form = form
+
+    def build(self) -> None:
+        """Nothing is wrong yet."""
+        self.alert = plain(js_on_load=MARK_FIELDS, elem_id="alert")
+
+    @property
+    def outputs(self) -> list[Component | gr.Accordion]:
+        """What the answers below fill."""
+        return [self.alert, self.form.fold]
+
+    def listed(self, error: UserError, heading: str = BEFORE_START) -> Answer:
+        """The mistakes named, and the settings opened where one of them is there."""
+        answer: Answer = {self.alert: problem_words(error, heading)}
+        if set(error.problems) - set(PAIRS):
+            answer[self.form.fold] = gr.Accordion(open=True)
+        return answer
+
+    def none(self) -> Answer:
+        """Nothing is wrong any more."""
+        return {self.alert: ""}

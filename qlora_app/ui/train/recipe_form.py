@@ -1,0 +1,243 @@
+"""The controls of a recipe. Every control is made from the declaration of its setting; no setting is named a second
+time. What their values mean is in `form_values`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, get_origin
+
+import gradio as gr
+from gradio.components import Component
+from pydantic.fields import FieldInfo
+
+from ... import starter
+from ...base_models import ModelChoice, kept_models, local_models
+from ...choices import bounds, options, variant_of
+from ...recipe import Recipe
+from ...settings import Settings
+from ...training_data import DatasetChoice, kept_data, server_files, uploaded_files
+from ..events import FAST, Answer, Given
+from ..guard import reads
+from ..language import Written
+from ..theme import plain
+from .form_values import (
+    DATA,
+    FIELDS,
+    METHOD,
+    MODEL,
+    PASTE,
+    SEARCH,
+    SEARCH_DATA,
+    Values,
+    data_of,
+    data_value,
+    element_id,
+    model_value,
+    value_of,
+)
+from .method_card import card_words
+
+SECTIONS = {
+    "": "Name",
+    "task": "Task",
+    "training": "Training",
+    "method": "Adapter",
+    "base_model": "Model",
+    "dataset": "Data",
+}
+LONGEST_IN_A_LIST = 44  # characters: a list on a phone has room for about so much
+
+
+class RecipeForm:
+    """Builds the controls where it is told to, and knows them by the names of their settings."""
+
+    def __init__(self, settings: Settings, first: Recipe) -> None:
+        """`first`: the recipe that a fresh page shows."""
+        self.settings = settings
+        self.first = first
+        self.controls: dict[str, Component] = {}
+        self.groups: dict[str, gr.Group] = {}  # the settings of each method, of which one is seen
+
+    # ---- components
+
+    def build_model(self) -> None:
+        """The list of models; one can also type in it. Stands first."""
+        self.controls.clear()
+        self.controls[MODEL] = gr.Dropdown(
+            self.model_choices(),
+            value=model_value(self.first.base_model),
+            label="Model",
+            allow_custom_value=True,
+            interactive=True,
+            info="Or type a folder of this machine, or a Hub id.",
+            elem_id=element_id(MODEL),
+        )
+
+    def build_data(self) -> None:
+        """The list of data."""
+        self.controls[DATA] = gr.Dropdown(
+            self.data_choices(),
+            value=data_value(self.first.dataset),
+            label="Data",
+            interactive=True,
+            elem_id=element_id(DATA),
+            allow_custom_value=True,
+        )
+
+    def build_list(self, name: str, visible: bool = True) -> gr.Dropdown:
+        """A setting whose values are known only when the data is: a list that is filled then, in which one can also
+        type.
+        """
+        field = FIELDS[name]
+        self.controls[name] = gr.Dropdown(
+            [],
+            value="",
+            label=field.title,
+            info=_explained(field),
+            allow_custom_value=True,
+            interactive=True,
+            elem_id=element_id(name),
+            min_width=130,
+            visible=visible,
+        )
+        return self.controls[name]
+
+    def build_one(self, name: str, **look: Any) -> Component:
+        """A setting where it belongs, instead of among all others."""
+        self.controls[name] = _control(name, FIELDS[name], value_of(self.first, name), **look)
+        return self.controls[name]
+
+    def build_rest(self) -> None:
+        """Every setting that has no place of its own, under the heading of its group."""
+        for section, title in SECTIONS.items():
+            if section:
+                plain(f'<h3 class="section">{title}</h3>')
+            with gr.Group():
+                for name in self._without_control(section):
+                    self.build_one(name)
+            if section == "method":
+                self._build_methods()
+
+    def _without_control(self, section: str) -> list[str]:
+        inside = [name for name in FIELDS if name.rpartition(".")[0] == section]
+        return [name for name in inside if name not in self.controls]
+
+    def _build_methods(self) -> None:
+        """The method's card and the settings of every method, those of the chosen one to be seen; what is typed into
+        others stays.
+        """
+        chosen = self.first.method.name
+        self.card = plain(card_words(chosen), elem_id="method-card")
+        for _, method in options(FIELDS[METHOD]) or []:
+            with gr.Group(visible=method == chosen) as self.groups[method]:
+                for name in FIELDS:
+                    if variant_of(name) == method:
+                        self.build_one(name)
+
+    def wire(self) -> None:
+        """Choosing a method shows its card and its settings."""
+        method = self.controls[METHOD]
+        method.change(self.choose_method, {method}, [self.card, *self.groups.values()], **FAST)
+
+    # ---- components <-> names
+
+    @property
+    def inputs(self) -> set[Component]:
+        """Every control."""
+        return set(self.controls.values())
+
+    def values(self, given: Mapping[Component, Any]) -> Values:
+        """{control name: value} of what a handler was given."""
+        return {name: given[control] for name, control in self.controls.items() if control in given}
+
+    def updates(self, values: Values) -> Answer:
+        """The answer of a handler that shows these values; the lists of models and data are made anew."""
+        answer: Answer = {self.controls[name]: value for name, value in values.items()}
+        if MODEL in values:
+            answer[self.controls[MODEL]] = gr.update(choices=self.model_choices(), value=values[MODEL])
+        if DATA in values:
+            answer[self.controls[DATA]] = gr.update(choices=self.data_choices(data_of(values)), value=values[DATA])
+        return answer
+
+    def lists(self, data: DatasetChoice) -> Answer:
+        """The answer of a handler that makes the lists of models and data anew, with `data` among the latter; what is
+        chosen in them stays.
+        """
+        return {
+            self.controls[MODEL]: gr.update(choices=self.model_choices()),
+            self.controls[DATA]: gr.update(choices=self.data_choices(data)),
+        }
+
+    # ---- handlers
+
+    @reads
+    def choose_method(self, given: Given) -> Answer:
+        """Its card, and of all methods' settings its own."""
+        chosen = given[self.controls[METHOD]]
+        groups = {group: gr.Group(visible=method == chosen) for method, group in self.groups.items()}
+        return {self.card: card_words(chosen), **groups}
+
+    # ---- what can be chosen
+
+    def model_choices(self) -> list[tuple[str, str]]:
+        """[(words, value)] of every model there is to choose."""
+        local = [(Written(_short(folder.name)), str(folder)) for folder in local_models(self.settings.models)]
+        kept = [(Written(_short(model.id)), model.id) for model in kept_models()]
+        return [
+            ("Pennywick starter (built in)", model_value(ModelChoice())),
+            *local,
+            *kept,
+            ("Find one on the Hugging Face Hub…", SEARCH),
+        ]
+
+    def data_choices(self, also: DatasetChoice | None = None) -> list[tuple[str, str]]:
+        """Everything that can be learned from; `also` what is chosen, which need not be here yet."""
+        folder = self.settings.data
+        built_in = [DatasetChoice(id=name) for name in starter.DATASETS]
+        own = [DatasetChoice(source="file", id=id) for id in (*uploaded_files(folder), *server_files(folder))]
+        hub = [DatasetChoice(source="hub", id=id) for id in kept_data(folder)]
+        if also and also.source == "hub" and also.id and also.id not in [one.id for one in hub]:
+            hub.append(DatasetChoice(source="hub", id=also.id))
+        return [
+            *((_short(_words(choice)), data_value(choice)) for choice in built_in),
+            *((Written(_short(_words(choice))), data_value(choice)) for choice in (*own, *hub)),
+            ("Find one on the Hugging Face Hub…", SEARCH_DATA),
+            ("Paste text or drop files…", PASTE),
+        ]
+
+
+def _control(name: str, field: FieldInfo, value: Any, **look: Any) -> Component:
+    words: dict[str, Any] = {
+        "label": field.title or name,
+        "info": _explained(field),
+        "value": value,
+        "interactive": True,
+        "elem_id": element_id(name),
+        **look,
+    }
+    if choices := options(field):
+        return gr.Dropdown(choices, filterable=False, **words)
+    if field.annotation is bool:
+        return gr.Checkbox(**words)
+    if field.annotation in (int, float):
+        step = 1 if field.annotation is int else (field.default or 0.1) / 10
+        return gr.Number(
+            step=step, **words
+        )  # no minimum or maximum: the recipe itself says what is wrong, and at which field
+    lines = 3 if get_origin(field.annotation) is list else 1
+    return gr.Textbox(**{"lines": lines, "max_lines": max(1, lines * 2), **words})
+
+
+def _explained(field: FieldInfo) -> str:
+    low, high = bounds(field)
+    if field.annotation is int and low is not None and high is not None and high <= 4096:
+        return f"{field.description} From {low:g} to {high:g}."
+    return field.description or ""
+
+
+def _words(choice: DatasetChoice) -> str:
+    return starter.DATASETS[choice.id].title if choice.source == "starter" else choice.title
+
+
+def _short(text: str) -> str:
+    """A text as a list has room for it."""
+    return text if len(text) <= LONGEST_IN_A_LIST else f"{text[:30]}…{text[-12:]}"

@@ -1,0 +1,80 @@
+"""The start of a run, and why it is refused."""
+
+import time
+
+import gradio as gr
+from gradio.components import Component
+
+from ...errors import UserError
+from ...preflight import ready
+from ...recipe import Recipe
+from ...runs import Run
+from ...tasks.chat import NOTHING_TO_LEARN
+from ..context import AppContext
+from ..events import FAST, After, Answer, Given
+from ..guard import WHY_NOT, changes
+from ..theme import plain
+from . import form_values as form
+from .data_view import DataView
+from .form import TrainForm
+from .mistakes import Mistakes
+from .model_finder import ModelFinder
+from .words import quiet
+
+DOUBLE_CLICK = 2.0  # seconds
+TO_CARD = "() => { if (innerWidth < 700) setTimeout(() => scrollTo({top: 0, behavior: 'smooth'}), 300); }"
+
+
+class Start:
+    """The button and what it does."""
+
+    def __init__(
+        self, page: AppContext, form: TrainForm, mistakes: Mistakes, finder: ModelFinder, view: DataView
+    ) -> None:
+        self.page = page
+        self.form = form
+        self.mistakes = mistakes
+        self.finder = finder
+        self.view = view
+
+    # ---- components
+
+    def build(self) -> None:
+        """The button, and why it is switched off in a demonstration."""
+        self.button = gr.Button("Start training", variant="primary", elem_id="start", interactive=self.page.may_change)
+        plain(quiet("" if self.page.may_change else WHY_NOT), elem_id="why-not")
+
+    def wire(self, card: Component, other_data: After) -> None:
+        """`card`: where the run is shown."""
+        self.card = card
+        started = self.button.click(self.start_run, self.form.controls.inputs, [card, *self.mistakes.outputs], **FAST)
+        other_data(started.then(self.form.look_again, None, self.form.touched, **FAST))
+        started.success(None, js=TO_CARD)
+
+    # ---- handlers
+
+    @changes
+    def start_run(self, given: Given) -> Answer:
+        """A recipe with mistakes opens the fold and names them; nothing typed is lost."""
+        values = self.form.values(given)
+        try:
+            recipe = self._ready(form.read(values))
+        except UserError as error:
+            return self.mistakes.listed(form.at_controls(error, values))
+        run = self._just_started(recipe) or self.page.store.create(recipe)
+        self.page.start(run)
+        return {self.card: run.id, **self.mistakes.none()}
+
+    def _ready(self, recipe: Recipe) -> Recipe:
+        """The recipe as a run keeps it. Raises UserError with what speaks against it."""
+        recipe = ready(recipe, self.page.settings, self.finder.facts).recipe
+        if self.view.learns_nothing(recipe):
+            raise UserError.of(NOTHING_TO_LEARN, {form.MAX_LENGTH: NOTHING_TO_LEARN})
+        return recipe
+
+    def _just_started(self, recipe: Recipe) -> Run | None:
+        """A double click is one wish."""
+        newest = next(iter(self.page.store.list()), None)
+        if newest is None or time.time() - (newest.folder / "recipe.yaml").stat().st_mtime > DOUBLE_CLICK:
+            return None
+        return newest if newest.recipe() == recipe and not newest.status().has_ended else None

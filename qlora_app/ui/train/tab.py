@@ -1,0 +1,121 @@
+"""Train: what to learn from on the left, the run on the right. One click starts it."""
+
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from ...runs import Run
+from ...runs.recipes import recipe_of
+from ...training_data import DatasetChoice
+from ...training_data.read.archives import ENDINGS
+from ..context import AppContext
+from ..events import QUIET, Answer, Given
+from ..guard import reads
+from ..runs.run_card import RunCards, run_card
+from .column_form import ColumnForm
+from .data_finder import DataFinder
+from .data_import import DataImport
+from .data_view import DataView
+from .form import TrainForm
+from .form_state import FormLogic
+from .form_values import data_value
+from .mistakes import Mistakes
+from .model_finder import ModelFinder
+from .preset_picker import PresetPicker
+from .recipe_form import RecipeForm
+from .start import Start
+
+
+class TrainTab:
+    """Its sections, where each stands, and what one needs of another."""
+
+    def __init__(self, page: AppContext, cards: RunCards) -> None:
+        self.page = page
+        self.cards = cards
+        self.logic = FormLogic(page.settings.data, has_columns=lambda data: self.columns.has(data))
+        self.controls = RecipeForm(page.settings, self.logic.first())
+        self.form = TrainForm(page, self.controls, self.logic)
+        self.mistakes = Mistakes(self.form)
+        self.presets = PresetPicker(page, self.form, self.mistakes)
+        self.model_finder = ModelFinder(page, self.controls)
+        self.data_finder = DataFinder(page, self.controls)
+        self.columns = ColumnForm(page, self.controls)
+        self.importer = DataImport(page)
+        self.data_view = DataView(page, self.controls, self.model_finder.check_visitor, self.columns)
+        self.start = Start(page, self.form, self.mistakes, self.model_finder, self.data_view)
+
+    # ---- components
+
+    def build(self) -> None:
+        """The form on the left, the run's card on the right."""
+        with gr.Row(equal_height=False, elem_classes="halves"):
+            with gr.Column(scale=4, min_width=300, elem_classes="sheet recipe"):
+                self._build_form()
+            with gr.Column(scale=7, min_width=300, elem_classes="sheet run-side"):
+                self.card = run_card(self.cards, elem_id="live")
+
+    def _build_form(self) -> None:
+        self.presets.build()
+        self.controls.build_model()
+        self.model_finder.build()
+        with gr.Column(elem_classes="data"):
+            self.controls.build_data()
+            self.upload = gr.UploadButton(
+                "Upload files",
+                size="sm",
+                elem_id="upload",
+                file_types=ENDINGS,
+                file_count="multiple",
+                visible=self.page.may_change,
+            )
+            self.data_finder.build()
+        self.importer.build()
+        self.form.build_data_line()
+        self.data_view.build()
+        self.form.build_effort()
+        self.mistakes.build()
+        self.start.build()
+        self.form.build_own()
+        self.form.build_rest()
+
+    def wire(self) -> None:
+        """Who tells whom."""
+        self.controls.wire()
+        self.form.wire(self.other_data)
+        self.presets.wire(self.other_data)
+        self.model_finder.wire(self.form)
+        self.data_finder.wire(self.form, self.columns, self.other_data)
+        for chosen in (self.upload, self.data_finder.files):
+            self.importer.wire(chosen, self._take_imported)
+        self.columns.wire()
+        self.data_view.wire(self.form)
+        self.start.wire(self.card, self.other_data)
+        self.cards.wire(self.card)
+
+    @property
+    def view(self) -> list[Component]:
+        """What `showing` fills."""
+        return [self.card, *self.form.outputs]
+
+    def showing(self, run: Run | None) -> Answer:
+        """The tab as a visit finds it: with the newest run and its settings, else with those of a first visit."""
+        recipe = recipe_of(run) if run else None
+        return {self.card: run.id if run else "", **self.form.showing(recipe or self.controls.first)}
+
+    def other_data(self, event: Any) -> None:
+        """Other data may be on the form: say what it is, and open the place for what only the person knows."""
+        described = self.data_finder.describe_after(event)
+        self.data_view.ask_after(self.columns.offer_after(described))
+
+    def _take_imported(self, event: Any) -> None:
+        taken = event.success(self.take_import, self.form.inputs | {self.importer.id}, self.form.outputs, **QUIET)
+        self.other_data(taken)
+
+    # ---- handlers
+
+    @reads
+    def take_import(self, given: Given) -> Answer:
+        """Choose what was imported; what was odd about it is said beside the data."""
+        id = given[self.importer.id]
+        return self.form.with_data(given, data_value(DatasetChoice(source="file", id=id))) if id else {}

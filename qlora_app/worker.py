@@ -1,0 +1,121 @@
+"""`python -m qlora_app.worker JOB_DIR` does the work of one job; `--standby` imports everything first and reads JOB_DIR
+from its standard input.
+
+The standby exists because nine tenths of the way from Start to the first loss are imports (about 6 of 7 seconds).
+"""
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from .errors import Problem, Stopped, UserError
+from .jobs import ALREADY_RUNNING, Job, JobWriter
+from .jobs import failures as any_failure
+from .jobs.kind import Kind
+from .runs import job_at
+from .settings import Settings
+
+DONE, FAILED, WRONG_COMMAND = 0, 1, 2
+KINDS = {  # one line a kind: the module that does it, imported when there is such a job
+    "train": "qlora_app.train.kind",
+}
+
+
+def command(arguments: list[str]) -> int:
+    """Work as the command line says. Returns the exit code: that of `main`, or 2 for a command that makes no sense."""
+    # The log of a job is read by people: no progress bars of other libraries.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # on all cores; unsaid, a line in the log would complain
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if arguments == ["--standby"]:
+        return _stand_by()
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        print(__doc__, file=sys.stderr)
+        return WRONG_COMMAND
+    return main(Path(arguments[0]))
+
+
+def main(folder: Path) -> int:
+    """Do the job in `folder`. Returns the exit code: 0 done or stopped, 1 failed, 73 another worker has it."""
+    try:
+        job = job_at(folder)
+        with _shutdown_is_a_wish(job), job.hold() as out:
+            job.take("start")  # also one that came after this worker was sent
+            return _work(job, out)
+    except BlockingIOError:
+        print(f"Another worker is at {folder.name}.", file=sys.stderr)
+        return ALREADY_RUNNING
+
+
+def _work(job: Job, out: JobWriter) -> int:
+    """Whatever goes wrong becomes a sentence in status.json; the traceback goes to the log."""
+    kind: Kind[Any, Any] | None = None
+    try:
+        kind = kind_of(job)
+        kind.work(job, out, Settings.from_environment())
+    except Stopped:
+        out.end("stopped", kind.stopped(job) if kind else "Stopped.")
+    except BaseException as error:  # also KeyboardInterrupt: a job must never end without a word
+        traceback.print_exc()
+        explain = kind.explain if kind else _explain
+        out.end("failed", explain(error, job))
+        return FAILED
+    return DONE
+
+
+def kind_of(job: Job) -> Kind[Any, Any]:
+    """What does the work of a job. Raises UserError for a kind that this version does not know."""
+    if job.kind not in KINDS:
+        raise UserError(
+            "job.unknown_kind",
+            "This version knows no work of the kind {kind!r}, only {known}. Update it, then press Resume.",
+            kind=job.kind,
+            known=", ".join(KINDS),
+        )
+    return cast(Kind[Any, Any], importlib.import_module(KINDS[job.kind]))
+
+
+def _explain(error: BaseException, job: Job) -> Problem:
+    return any_failure.explain(error)
+
+
+@contextlib.contextmanager
+def _shutdown_is_a_wish(job: Job) -> Iterator[None]:
+    """Meanwhile SIGTERM asks for a stop: what was begun is finished and saved."""
+    before = signal.signal(signal.SIGTERM, lambda *_: job.request("stop"))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stand_by() -> int:
+    for module in KINDS.values():
+        importlib.import_module(module)
+    print("READY", flush=True)
+    folder = sys.stdin.readline().strip()
+    if not folder:  # the app ended without needing this worker
+        return DONE
+    _log_into(Path(folder))
+    return main(Path(folder))
+
+
+def _log_into(folder: Path) -> None:
+    """From here on everything printed, also by C libraries, goes to the job's log."""
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.close(log)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+
+if __name__ == "__main__":
+    sys.exit(command(sys.argv[1:]))

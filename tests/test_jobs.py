@@ -1,0 +1,304 @@
+"""A job folder: what it is to do, who may write in it, who wants what of it, and how jobs are listed."""
+
+import multiprocessing
+import os
+import sqlite3
+import sys
+import time
+import types
+from typing import Literal
+
+import pytest
+
+from qlora_app import worker
+from qlora_app.errors import Stopped, UserError
+from qlora_app.jobs import Job, JobSpec, JobStore, JobWriter, Status
+from qlora_app.jobs.failures import explain
+from qlora_app.jobs.index import JobIndex
+from qlora_app.jobs.lock import HeldLock
+from qlora_app.launch.local import LocalLauncher
+from qlora_app.recipe import Recipe
+from qlora_app.runs import Run, RunStore, job_at
+from tests.conftest import write_status
+
+
+class Counting(JobSpec):
+    """A toy kind: counts as far as it is told."""
+
+    kind: Literal["count"] = "count"
+    until: int = 10
+    break_at: int = 0
+
+
+def counting_kind():
+    """The module that does it."""
+    module = types.ModuleType("counting")
+
+    def work(job, out, settings):
+        spec = job.spec(Counting)
+        for number in range(1, spec.until + 1):
+            if number == spec.break_at:
+                raise UserError("count.broke", "It breaks at {number}. Take another number.", number=number)
+            out.append("numbers", {"number": number})
+            out.progress(number, spec.until)
+        out.write("result", {"counted": spec.until})
+        out.end("done", "Counted.")
+
+    module.work = work
+    module.stopped = lambda job: "Stopped. Resume counts anew."
+    module.explain = lambda error, job: explain(error)
+    return module
+
+
+@pytest.fixture
+def jobs(home, monkeypatch):
+    monkeypatch.setitem(sys.modules, "counting", counting_kind())
+    monkeypatch.setitem(worker.KINDS, "count", "counting")
+    return JobStore(home / "jobs")
+
+
+# ---- what it is to do
+
+
+def test_the_spec_comes_back_and_nothing_unknown_is_taken(jobs):
+    job = jobs.create("To ten!", Counting(until=3))
+    assert job.id.endswith("-to-ten") and (job.kind, job.needs) == ("count", "little")
+    assert job.spec(Counting) == Counting(until=3)
+    (job.folder / "job.yaml").write_text("kind: count\nfar: 3\n")
+    with pytest.raises(UserError, match="far: Extra inputs"):
+        job.spec(Counting)
+    (job.folder / "job.yaml").write_text("kind: other\n")
+    with pytest.raises(UserError, match="kind: Input should be 'count'"):
+        job.spec(Counting)
+    (job.folder / "job.yaml").write_text("[")
+    assert (job.kind, job.needs) == ("", "little")
+
+
+def test_a_folder_with_a_recipe_is_a_run(store, jobs):
+    run, job = store.create(Recipe()), jobs.create("one", Counting())
+    assert type(job_at(run.folder)) is Run and run.kind == "train" and run.needs == "machine"
+    assert type(job_at(job.folder)) is Job
+
+
+# ---- who may write
+
+
+def test_only_the_lock_gives_a_writer_and_only_as_long_as_it_is_held(jobs):
+    job = jobs.create("one", Counting())
+    with job.hold() as out:
+        assert isinstance(out, JobWriter) and job.is_alive()
+        out.say("So far.", state="running", step=1)
+        with pytest.raises(BlockingIOError), job.hold():
+            pass
+    assert not job.is_alive()
+    for write in (lambda: out.say("x"), lambda: out.append("rows", {}), lambda: out.write("result", {})):
+        with pytest.raises(RuntimeError, match="its lock was let go"):
+            write()
+    assert job.result() is None and not (job.folder / "rows.jsonl").exists()
+    assert isinstance(out._lock, HeldLock)
+
+
+def test_progress_is_said_and_ends_where_somebody_asked(jobs):
+    job = jobs.create("one", Counting())
+    with job.hold() as out:
+        out.progress(3, 12, "Counting.")
+        status = job.status()
+        assert (status.state, status.step, status.total, status.progress) == ("running", 3, 12, 0.25)
+        job.request("stop")
+        assert job.status().state == "stopping"
+        with pytest.raises(Stopped):
+            out.progress(4, 12)
+        job.forget_stop()
+        out.progress(5, 12)
+
+
+def test_a_stop_takes_back_a_start_and_a_start_an_old_stop(jobs):
+    job = jobs.create("one", Counting())
+    job.request("start")
+    job.request("stop")
+    assert not job.is_asked("start") and not job.is_asked("stop")
+    job.request("stop-now")
+    job.request("start")
+    assert job.is_asked("start") and not job.is_asked("stop-now")
+
+
+# ---- what the worker makes of it
+
+
+def test_a_job_is_done_stopped_and_resumed(jobs):
+    job = jobs.create("one", Counting(until=4))
+    job.request("stop")
+    assert worker.main(job.folder) == 0 and job.status().state == "stopped"
+    assert job.status().sentence == "Stopped. Resume counts anew." and not job.is_asked("stop")
+    assert worker.main(job.folder) == 0
+    status = job.status()
+    assert (status.state, status.sentence, status.step, job.result()) == ("done", "Counted.", 4, {"counted": 4})
+
+
+def test_a_failure_is_a_sentence_and_the_log_has_the_rest(jobs, capfd):
+    job = jobs.create("one", Counting(break_at=2))
+    assert worker.main(job.folder) == 1
+    assert (job.status().state, job.status().sentence) == ("failed", "It breaks at 2. Take another number.")
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_a_kind_of_a_later_version_is_refused_in_words(jobs):
+    job = jobs.create("one", Counting())
+    (job.folder / "job.yaml").write_text("kind: dream\n")
+    assert worker.main(job.folder) == 1
+    assert "knows no work of the kind 'dream'" in job.status().sentence
+
+
+def test_a_second_worker_leaves(jobs):
+    job = jobs.create("one", Counting())
+    with job.hold():
+        assert worker.main(job.folder) == 73
+    assert not (job.folder / "status.json").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["a", "b"]])
+def test_a_command_that_makes_no_sense_is_told_so(arguments, capsys):
+    assert worker.command(arguments) == 2
+    assert "JOB_DIR" in capsys.readouterr().err
+
+
+def test_a_worker_that_died_is_interrupted_and_one_on_its_way_is_starting(jobs):
+    job = jobs.create("one", Counting())
+    write_status(job, Status("running", step=2, total=4))
+    assert job.status().state == "stopped" and "before it began" in job.status().sentence, "nobody ever launched it"
+    job.launch_file.write(os.getpid())
+    assert job.status().state == "starting" and LocalLauncher().is_alive(job)
+    (job.folder / "launch.json").write_text('{"pid": 1, "started": 1.0}')
+    assert job.status().state == "interrupted" and not LocalLauncher().is_alive(job)
+    assert job.status().step == 2
+
+
+# ---- how they are listed
+
+
+def make(store, *names):
+    return [store.create(name, Counting()).id for name in names]
+
+
+def settled(store):
+    """Now the index is old enough to be believed."""
+    time.sleep(2.1)
+    store.list()
+    assert store._index.path.exists()
+
+
+def ids(store):
+    return [job.id for job in store.list()]
+
+
+def test_the_index_knows_what_the_folders_know(jobs):
+    made = make(jobs, "a", "b", "c")
+    assert ids(jobs) == made[::-1]
+    settled(jobs)
+    assert ids(jobs) == made[::-1]
+    made += make(jobs, "d")
+    jobs.delete(made.pop(0))
+    assert ids(jobs) == made[::-1], "it is never behind"
+
+
+def test_a_known_list_opens_no_job_folder(jobs, monkeypatch):
+    made = make(jobs, "a", "b")
+    settled(jobs)
+    monkeypatch.setattr(JobIndex, "_created", lambda *_: pytest.fail("a folder was looked at"))
+    assert ids(jobs) == made[::-1]
+
+
+def test_a_folder_that_becomes_a_job_later_is_found(jobs):
+    made = make(jobs, "a")
+    late = jobs.root / "late"
+    late.mkdir()
+    settled(jobs)
+    assert ids(jobs) == made
+    (late / "job.yaml").write_text("kind: count\n")  # the folder that holds the jobs has not changed
+    assert ids(jobs) == ["late", *made]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"no database" * 1000),
+        lambda path: path.write_bytes(path.read_bytes()[:5000]),
+        lambda path: sqlite3.connect(path).executescript("DROP TABLE jobs"),
+        lambda path: sqlite3.connect(path).executescript("UPDATE read SET version = 99"),
+        lambda path: (path.unlink(), path.mkdir()),
+    ],
+    ids=["gone", "emptied", "nonsense", "cut", "a table gone", "a later version", "a folder"],
+)
+def test_whatever_becomes_of_the_index_the_list_is_true(damage, jobs):
+    made = make(jobs, "a", "b")
+    settled(jobs)
+    damage(jobs._index.path)
+    for _ in range(3):
+        assert ids(jobs) == made[::-1]
+
+
+def test_an_index_that_another_process_holds_is_passed_by(jobs):
+    made = make(jobs, "a", "b")
+    settled(jobs)
+    made += make(jobs, "c")
+    holder = sqlite3.connect(jobs._index.path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    try:
+        assert ids(jobs) == made[::-1]
+    finally:
+        holder.close()
+
+
+def test_where_nothing_can_be_written_the_folders_are_read(jobs, monkeypatch):
+    made = make(jobs, "a")
+    time.sleep(2.1)
+
+    def refuse(*_, **__):
+        raise sqlite3.OperationalError("attempt to write a readonly database")
+
+    monkeypatch.setattr(sqlite3, "connect", refuse)
+    assert ids(jobs) == made
+
+
+def _list_and_make(root, number):
+    store = JobStore(root)
+    for turn in range(15):
+        made = store.create(f"p{number}-{turn}", Counting()).id
+        if made not in ids(store):
+            os._exit(5)
+        if turn % 5 == 4:
+            time.sleep(0.05)
+            store.delete(made)
+            if made in ids(store):
+                os._exit(6)
+
+
+def test_many_processes_make_delete_and_list_at_once(jobs, monkeypatch):
+    monkeypatch.setattr("qlora_app.jobs.index._SETTLED", 0.02)  # so that the index is written all the time
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_list_and_make, args=(jobs.root, number)) for number in range(6)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 6
+    assert len(ids(jobs)) == 6 * 12 == len(set(ids(jobs)))
+
+
+def test_runs_are_listed_with_what_was_made_of_them(store):
+    run = store.create(Recipe())
+    answers = JobStore(run.answers).create("questions", Counting())
+    assert [job.folder for job in store.every()] == [run.folder, answers.folder]
+    assert [one.id for one in store.list()] == [run.id]
+
+
+def test_a_deleted_job_is_gone_and_one_at_work_is_not_deleted(jobs):
+    (made,) = make(jobs, "a")
+    with jobs.get(made).hold(), pytest.raises(UserError, match="is at work"):
+        jobs.delete(made)
+    jobs.delete(made)
+    with pytest.raises(UserError, match="There is no job"):
+        jobs.get(made)
+    assert RunStore(jobs.root).list() == []
