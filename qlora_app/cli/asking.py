@@ -1,5 +1,6 @@
 """Questions to a run from a terminal: a conversation, or a whole file that is answered."""
 
+import argparse
 import contextlib
 import json
 import sys
@@ -15,11 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ..answers import answer_file
+from ..errors import UserError
 from ..inference.session import ChatSession, ChatSessions, Decoding
 from ..messages import Conversation
+from ..overrides import recipe_from
 from ..runs import Run
 from ..settings import Settings
 from ..training_data import DatasetChoice
+from .command import DONE, add_command, add_reading, add_run, count, find_run, stdout
 
 
 def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console) -> int:
@@ -146,3 +150,58 @@ def answer(
             on_progress=lambda done, of: progress.update(bar, completed=done, total=of),
         )
     return {"run": run.id, "file": str(file), "answers": str(target), **counts}
+
+
+def add_chat(commands: Any) -> None:
+    parser = add_command(commands, "chat", chat_command)
+    add_run(parser)
+    parser.add_argument(
+        "--base", action="store_true", help="show beside each answer what the base says without the adapter"
+    )
+
+
+def add_answer(commands: Any) -> None:
+    parser = add_command(commands, "answer", answer_command)
+    add_run(parser)
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        type=Path,
+        help="questions: a text file with one a paragraph, or a column of any data file",
+    )
+    parser.add_argument("--out", metavar="FILE", type=Path, help="where the answers go (default: FILE.answers.jsonl)")
+    parser.add_argument(
+        "--column",
+        metavar="NAME",
+        default="",
+        help="the column that asks, where it is not called prompt, question or so",
+    )
+    parser.add_argument("--base", action="store_true", help="let the base answer, without the adapter")
+    parser.add_argument(
+        "--max-tokens", metavar="N", type=count, default=256, help="longest answer in tokens (default 256)"
+    )
+    add_reading(parser)
+
+
+def chat_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Ask a run's adapter; questions come from the terminal or line by line from stdin."""
+    return chat(find_run(given.run, settings, with_adapter=True), given.base, given.json, stdout(), given.screen)
+
+
+def answer_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Answer every question of a file into JSON lines. Interrupted, the same command goes on where it ended."""
+    run = find_run(given.run, settings, with_adapter=True)
+    target = given.out or given.file.with_name(f"{given.file.name}.answers.jsonl")
+    if not target.parent.is_dir():
+        raise UserError("answers.no_folder", "There is no folder {folder} for the answers.", folder=target.parent)
+    told = recipe_from("starter", given.changes, settings).dataset if given.changes else None
+    made = answer(run, given.file, target, given.column, given.base, given.max_tokens, settings, given.screen, told)
+    kept = f", {made['kept']:,} of them kept from before" if made["kept"] else ""
+    asking_nothing = ""
+    if made["problems"]:
+        asking_nothing = f"; {made['problems']:,} rows ask nothing, each with its reason"
+    if given.json:
+        print(json.dumps(made, ensure_ascii=False))
+    else:
+        print(f"{made['answered']:,} of {made['rows']:,} rows answered{kept}{asking_nothing}: {target}")
+    return DONE

@@ -2,7 +2,9 @@
 three examples as the model gets them.
 """
 
+import argparse
 import contextlib
+import json
 import os
 from itertools import groupby
 from pathlib import Path
@@ -11,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from ..data_report import DataReport, Place, TokenCounts, starter_tokenizer
+from ..data_report import DataReport, Place, TokenCounts, examine, starter_tokenizer
 from ..errors import UserError
 from ..formatting import size
 from ..hub import HubUnavailable
+from ..overrides import recipe_from
 from ..settings import Settings
 from ..tasks.chat import Encoded, encode
 from ..tasks.packing import IGNORED
 from ..training_data import DatasetChoice
 from ..training_data.sources.hub import fetch_data, look_up, paths_of
 from ..training_data.store import with_turns
+from .command import DONE, MISTAKE, add_command, add_reading, stdout
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -128,3 +132,29 @@ def _with_marks(tokenizer: "PreTrainedTokenizerBase", example: Encoded) -> Text:
     if len(example.input_ids) > _SHOWN_TOKENS:
         shown.append(" …")
     return shown
+
+
+def add_data(commands: Any) -> None:
+    parser = add_command(commands, "data", data_command)
+    words = "a data file or folder, its name in the data folder, or a dataset of the Hub (owner/name)"
+    parser.add_argument("file", metavar="FILE", help=words)
+    add_reading(parser)
+    parser.add_argument(
+        "--max-length", metavar="N", type=int, default=LONGEST, help=f"longest example in tokens (default {LONGEST})"
+    )
+
+
+def data_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Look at data: its format and why, what can be learned from it, three examples. Exit code 2 when it is refused."""
+    choice = recipe_from("starter", given.changes, settings).dataset
+    place = find_data(given.file, choice, settings, given.screen)
+    report = examine(place, choice, given.max_length, settings)
+    if given.json:
+        print(json.dumps(report.to_json(), ensure_ascii=False))
+    elif report.action == "refuse":
+        raise UserError("dataset.refused", "{why}", why="\n".join(report.messages))
+    else:
+        show(report, choice, given.max_length, stdout())
+    if report.action == "refuse":
+        return MISTAKE
+    return DONE

@@ -1,11 +1,14 @@
 """The presets as a list in a terminal."""
 
+import argparse
 import json
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from ..errors import UserError
 from ..hardware_fit import (
     asks_for,
     by_size,
@@ -13,7 +16,10 @@ from ..hardware_fit import (
     here_in_words,
     smallest_card,
 )
+from ..overrides import PROGRAM, recipe_from
 from ..presets import Presets
+from ..settings import Settings
+from .command import DONE, add_command, add_recipe, stdout
 
 
 def list_presets(presets: Presets, as_json: bool, out: Console) -> None:
@@ -44,3 +50,33 @@ def list_presets(presets: Presets, as_json: bool, out: Console) -> None:
     for name, text in broken.items():
         table.add_row(name, "", "broken", text)
     out.print(table)
+
+
+def add_presets(commands: Any) -> None:
+    presets = add_command(commands, "presets", presets_command)
+    add_recipe(presets, nargs="?")
+    presets.add_argument("--save", metavar="NAME", help="keep the recipe, with its changes, as a preset of your own")
+
+
+def presets_command(given: argparse.Namespace, settings: Settings) -> int:
+    """List the presets, show one whole, or save one of your own."""
+    presets = Presets(settings.presets)
+    if given.recipe is None:
+        if given.save:
+            raise UserError(
+                "preset.which_recipe",
+                "Which recipe is to be saved as {name}? Give a preset or a file: {program} presets starter --save NAME",
+                name=given.save,
+                program=PROGRAM,
+            )
+        list_presets(presets, given.json, stdout())
+        return DONE
+    recipe = recipe_from(given.recipe, given.changes, settings)
+    if given.save:
+        name = presets.save(given.save, recipe)
+        given.screen.print(Text(f"Saved in {presets.path(name)}. Train it: {PROGRAM} train {name}"), soft_wrap=True)
+    if given.json:
+        print(json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False))
+    else:
+        print(recipe.to_yaml().rstrip())
+    return DONE

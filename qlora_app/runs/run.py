@@ -263,7 +263,7 @@ class RunWriter(JobWriter):
         self.write_curve(curve)
         return curve
 
-    def _keep_until(self, step: int, name: str) -> list[dict[str, Any]]:
+    def _keep_until(self, step: int, name: str) -> list[Any]:
         """The rows of NAME.jsonl up to `step`, which are all it has from now on."""
         path = self._mine(f"{name}.jsonl")
         rows = [row for row in read_lines(path, 0)[0] if row.get("step", 0) <= step]
