@@ -23,7 +23,7 @@ from .command import DONE, add_command, add_recipe, stdout
 
 
 def list_presets(presets: Presets, as_json: bool, out: Console) -> None:
-    """With what each asks for and whether it fits here; for scripts one list of JSON."""
+    """Print each preset with what it asks for and whether it fits here; for scripts one list of JSON."""
     usable, broken = presets.all()
     rows: list[dict[str, Any]] = []
     for name in by_size(usable):

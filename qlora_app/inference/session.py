@@ -133,7 +133,7 @@ class ChatSession:
         return contextlib.nullcontext()
 
     def as_trained(self, conversation: Conversation) -> Conversation:
-        """With the system text that all rows had that were learned from, where it has none of its own."""
+        """The conversation, with the system text of the training rows before it where it has none of its own."""
         text = self.template.system if self.task.is_chat else ""
         if text and conversation[0]["role"] != "system":
             return [{"role": "system", "content": text}, *conversation]
@@ -174,7 +174,7 @@ class ChatSession:
         return self.weigh_all([[{"role": "user", "content": text}]], base, most)[0]
 
     def weigh_all(self, conversations: list[Conversation], base: bool = False, most: int = 10) -> list[list[Candidate]]:
-        """The same for many texts."""
+        """The `most` likeliest answers to each conversation, likeliest first, for a task that weighs them up."""
         with self._busy:
             return self.task.candidates(self.model, self.tokenizer, conversations, base, most)
 

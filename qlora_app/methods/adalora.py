@@ -138,7 +138,7 @@ class AdaloraMethod(MethodChoices):
         return step >= total - int(LAST * total)
 
     def save(self, model: "PeftModel", folder: Path) -> None:
-        """With the rows that were set to zero: cut off, they could not be gone on with."""
+        """Save all rows, those too that were set to zero: PEFT would cut them off, and no training could go on."""
         config = model.peft_config["default"]
         pattern, config.rank_pattern = config.rank_pattern, None
         super().save(model, folder)
@@ -161,7 +161,7 @@ class AdaloraMethod(MethodChoices):
         save_file(state, folder / ALLOCATOR)
 
     def resume(self, model: "PeftModel", folder: Path) -> None:
-        """With the allocator as it was. An adapter without one goes on with what its values show to be left."""
+        """Load the adapter and its allocator; without an allocator's file, what is left is read off the values."""
         from safetensors.torch import load_file
 
         super().resume(model, folder)

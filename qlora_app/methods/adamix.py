@@ -139,7 +139,7 @@ class AdaMixMethod(MethodChoices):
         )
 
     def trainable(self, block: list[LinearShape], layers: int) -> int:
-        """Every expert's way down, and the way up once or as often."""
+        """`experts` matrices down, and one matrix up where it is shared, else as many; with biases for "houlsby"."""
         ups = 1 if self.share_up else self.experts
         if self.kind == "houlsby":
             hidden, parts = block[0].inputs, sum(m.role == "down" for m in block)

@@ -53,9 +53,7 @@ def unlikelihood(scores: Scores) -> "torch.Tensor":
 
 
 def length_normalized(scores: Scores) -> "torch.Tensor":
-    """Cross-entropy of choosing the right option of each example, by mean log-probability a token.
-
-    The mean over the examples.
+    """Cross-entropy of choosing the right option by mean log-probability a token; its mean over the examples.
 
     Examples are numbered from 0, and each has one right option; they stand in order.
     """

@@ -140,7 +140,7 @@ class MethodChoices(Choices):
 
     @property
     def option_losses(self) -> tuple[str, ...]:
-        """Its settings that are on and want the wrong answers too in `loss`.
+        """Names of the settings that are on and need the wrong answers too in `loss`.
 
         With any, batches hold them as "options".
         """
@@ -156,7 +156,7 @@ class MethodChoices(Choices):
 
     @classmethod
     def title(cls) -> str:
-        """Its name as people write it."""
+        """The method's name as people write it."""
         titles = options(cls.model_fields["name"]) or []
         return titles[0][0]
 

@@ -135,9 +135,9 @@ tokenizer = AutoTokenizer.from_pretrained("{folder}")
         return []
 
     def finish(self, model: "PeftModel", folder: Path) -> dict[str, Any]:
-        """Into the zero points.
+        """Merge the adapter into the zero points, and save the merged model into `folder`.
 
-        The figures: what merging changed of what was learned, and what it would change in NF4.
+        Returns what merging changed of what was learned, and what it would change in NF4.
         """
         from .parts.groups import lost_in_merging, pooled_layers, save_merged
 

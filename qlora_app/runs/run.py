@@ -168,7 +168,7 @@ class Run(Job):
         return curve
 
     def samples(self) -> list[SampleRow]:
-        """Oldest first."""
+        """The sample questions with their answers, oldest first; step 0 is the base before training."""
         return read_lines(self.folder / "samples.jsonl", 0)[0]
 
     def proof(self) -> dict[str, Any] | None:

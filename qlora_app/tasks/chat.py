@@ -69,9 +69,9 @@ def encode_whole(tokenizer: "PreTrainedTokenizerBase", conversation: Conversatio
 def encode_all(
     tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation], max_length: int
 ) -> list[Encoded]:
-    """Many conversations, cut into tokens together, which is quicker than one after another.
+    """The examples of many conversations, cut into tokens together, which is quicker than one after another.
 
-    Nothing of those that are refused.
+    One that the template refuses becomes an example without tokens.
     """
     renderings = [_rendered(tokenizer, one) for one in conversations]
     accepted = [one for one, made in zip(conversations, renderings, strict=True) if made is not None]
@@ -235,9 +235,9 @@ class Chat(Task):
     def question(
         self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None
     ) -> Question | None:
-        """With the answer in the words that the model has to write, so that both can be compared.
+        """The question, expecting the answer in the words that the model has to write, so that both can be compared.
 
-        None where it has no place.
+        turn: which answer; None for the last one. None where the template has no place for it.
         """
         asked = super().question(tokenizer, conversation, turn)
         if asked is None:

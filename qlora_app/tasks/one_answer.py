@@ -49,9 +49,10 @@ class OneAnswerEach(Sequence):
 def one_answer_each(
     tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation]
 ) -> Sequence[Conversation]:
-    """The same conversations where the template writes every answer as it is asked for.
+    """The conversations as examples in each of which the template writes what is learned as it is asked for.
 
-    Those that it refuses stay as they are.
+    One whose earlier answers it writes otherwise becomes several, each learning its last answer; those that the
+    template refuses stay as they are. Where nothing changes, the same object is returned.
     """
     template = ChatTemplate.of(tokenizer)
     rows, answers = array("q"), array("q")

@@ -249,7 +249,7 @@ def _alone(model: "PreTrainedModel") -> "Measured":
 
 
 def _padded(model: "PreTrainedModel") -> "Measured":
-    """The same of both in one batch of padded rows."""
+    """Logits and loss of the EXAMPLES read in one batch of padded rows."""
     import torch
 
     longest = max(map(len, EXAMPLES))
@@ -260,7 +260,7 @@ def _padded(model: "PreTrainedModel") -> "Measured":
 
 
 def _together(model: "PreTrainedModel") -> "Measured":
-    """The same of both packed into one row, with the loss that the model gives."""
+    """Logits of the EXAMPLES packed into one row, and the loss that the model gives for it."""
     rows = [{"input_ids": row, "labels": [*[IGNORED] * FIRST_LEARNED, *row[FIRST_LEARNED:]]} for row in EXAMPLES]
     made = model(**on_device(packed(rows), model.device), use_cache=False)
     return Measured(made.logits.reshape(-1, made.logits.shape[-1]).float(), made.loss.float())

@@ -41,7 +41,7 @@ class Token(NamedTuple):
 
 
 class Bin(NamedTuple):
-    """So many examples have from `low` to `high` tokens."""
+    """One bar of the lengths: `count` examples have from `low` to `high` tokens."""
 
     low: int
     high: int

@@ -88,7 +88,7 @@ def _stands_for_itself(value: Any, row: Columns, columns: ColumnMap) -> bool:
 
 
 def _most_telling(problems: list[RowError]) -> RowError:
-    """Of why each variant cannot be read the first reason that is about the row, not about its format."""
+    """The first problem that is about the row and not about its format; else the first of all."""
     about_formats = ("it looks like", "its columns do not fit")
     return next((problem for problem in problems if not str(problem).startswith(about_formats)), problems[0])
 

@@ -56,7 +56,7 @@ class FormatRows:
             self.labels[conversation[-1]["content"][:_LONGEST_LABEL]] += 1
 
     def select_from(self, conversations: Sequence[Conversation]) -> Sequence[Conversation]:
-        """Its own among the conversations of all formats."""
+        """Those of this format, out of the conversations of all formats."""
         if len(self.places) == len(conversations):
             return conversations
         if isinstance(conversations, ArrowConversations):
@@ -75,7 +75,7 @@ class _RowsOfEachFormat(dict[str, FormatRows]):
 
 
 def _characters_of(conversation: Conversation) -> int:
-    """Of all that its turns hold, and 10 more for each turn."""
+    """How many characters its turns hold, structure included, and 10 more for each turn."""
     characters = sum([len(turn["content"]) + 10 for turn in conversation])
     for turn in conversation:
         if len(turn) > 2:

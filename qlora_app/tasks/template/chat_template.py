@@ -13,7 +13,6 @@ from ...messages import (
     Conversation,
     Message,
     flatten,
-    has_reasoning,
     is_flat,
 )
 from ..plain_text import Token, as_letters, tokens_within
@@ -23,6 +22,7 @@ from .place import (
     Spans,
     unused,
 )
+from .reasoning import reasoning_within, thinks, with_reasoning, without_blanks
 from .render import (
     TRAINED_WITH,
     Answer,
@@ -93,7 +93,7 @@ class ChatTemplate:
         if not made.answers or made.answers[-1].turn != len(conversation) - 1:
             return None
         written = made.text[made.answers[-1].start : made.answers[-1].end]
-        if _thinks(conversation):
+        if thinks(conversation):
             return self.split_reasoning(written, begun=True)
         return "", self.traits.without_control(written)
 
@@ -253,8 +253,9 @@ class ChatTemplate:
         Else within the text.
         """
         if not (self.traits.knows_reasoning or self.traits.drops_reasoning):
-            return _inline(turn)
-        if "reasoning" in turn or not (inline := INLINE_REASONING.fullmatch(turn["content"])):
+            return reasoning_within(turn)
+        inline = INLINE_REASONING.fullmatch(turn["content"])
+        if "reasoning" in turn or not inline:
             return turn
         reasoning, content = (part.strip("\n") for part in inline.groups())
         return {**turn, "reasoning": reasoning, "content": content}
@@ -278,7 +279,7 @@ class ChatTemplate:
     def _placed(self, conversation: Conversation) -> Rendering:
         """`conversation`: in its known form."""
         messages, tools = messages_of(conversation, not self.traits.drops_reasoning), self._tools(conversation)
-        thinking = _thinks(conversation)
+        thinking = thinks(conversation)
         text = self.renderer.render(messages, thinking, tools)
         spans = self.placer.place(text, messages, thinking, tools)
         made = Rendering(
@@ -345,7 +346,7 @@ class ChatTemplate:
         ):  # the model chooses between an answer and a call
             opening = self.renderer.opening(messages[:turn], tools=tools)
             if opening and made.text.startswith(opening.rstrip(" ")):
-                start = min(start, _without_blanks(opening))
+                start = min(start, without_blanks(opening))
         answer = Answer(turn, start, end + length, one.get("train", True))
         if not one.get("reasoning"):
             return replace(made, answers=[*made.answers, answer])
@@ -354,10 +355,10 @@ class ChatTemplate:
             before = made.text[: spans[turn, "r"][0]]
             if before.startswith(opening):
                 before = opening
-            return replace(made, answers=[*made.answers, replace(answer, start=_without_blanks(before))])
+            return replace(made, answers=[*made.answers, replace(answer, start=without_blanks(before))])
         if not is_last or not OPENED.search(opening):
             return _problem(made, turn, one, "the model's chat template leaves its reasoning out there")
-        return _with_reasoning(made, answer, one["reasoning"], opening, spans.get((turn, "c"), (start, start))[0])
+        return with_reasoning(made, answer, one["reasoning"], opening, spans.get((turn, "c"), (start, start))[0])
 
     def _text_of_turn(
         self, text: str, turn: int, messages: list[ChatMessage], spans: Spans, tools: Tools, thinking: bool
@@ -365,7 +366,7 @@ class ChatTemplate:
         """(where a turn begins, where its text ends)"""
         if (turn, "c") in spans:
             a, b = spans[turn, "c"]
-            return _without_blanks(text[:a]), b
+            return without_blanks(text[:a]), b
         if messages[turn]["content"].strip() and "tool_calls" not in messages[turn]:
             return None, None
         # It says nothing, or calls a tool and no more: it begins where an answer would that said something.
@@ -373,11 +374,11 @@ class ChatTemplate:
         speaking = {**messages[turn], "content": sentinel}
         around = self.renderer.parts([*messages[:turn], speaking, *messages[turn + 1 :]], sentinel, thinking, tools)
         if len(around) == 2 and text.startswith(around[0]) and text.endswith(around[1]):
-            return _without_blanks(around[0]), len(text) - len(around[1])
+            return without_blanks(around[0]), len(text) - len(around[1])
         alone = {"role": "assistant", "content": sentinel}
         answered = (self.renderer.parts([*messages[:turn], alone], sentinel, tools=tools) or [""])[0]
         for before in (answered, self.renderer.opening(messages[:turn], tools=tools)):
-            start = _without_blanks(before)
+            start = without_blanks(before)
             if start and text.startswith(before[:start]):
                 return start, start
         return None, None
@@ -386,47 +387,6 @@ class ChatTemplate:
 @lru_cache(maxsize=8)
 def _template_of(tokenizer: "PreTrainedTokenizerBase", template: str, trained_with: str) -> ChatTemplate:
     return ChatTemplate(tokenizer)
-
-
-def _thinks(conversation: Conversation) -> bool:
-    """Does the last answer begin with reasoning?"""
-    last = next((turn for turn in reversed(conversation) if turn["role"] == "assistant"), None)
-    return last is not None and has_reasoning(last)
-
-
-def _inline(turn: Message) -> Message:
-    """An answer with its reasoning within its text."""
-    if not turn.get("reasoning"):
-        return turn
-    within = flatten([{"role": "assistant", "content": turn["content"], "reasoning": turn["reasoning"]}])[0]["content"]
-    others = {name: value for name, value in turn.items() if name != "reasoning"}
-    return {**others, "content": within}
-
-
-def _without_blanks(before: str) -> int:
-    """The length of a prompt. Blanks at its end belong to the answer: tokenizers join them to its first word."""
-    return len(before.rstrip(" "))
-
-
-def _with_reasoning(made: Rendering, answer: Answer, reasoning: str, opening: str, content: int) -> Rendering:
-    """The last answer with the reasoning that its template cuts out of it, behind the mark with which it asks for some.
-
-    opening: what the template writes when it asks for an answer, with that mark at its end. content: where the answer's
-    text begins.
-    """
-    mark, blanks = OPENED.search(opening).groups()
-    close = f"\n</{mark}>\n\n" if "\n" in blanks else f"</{mark}>"
-    start = _without_blanks(opening)
-    head = f"{opening}{reasoning}{close}"
-    moved = len(head) - content
-    contents = [(a, b) if b <= start else (a + moved, b + moved) for a, b in made.contents]
-    inside = len(opening), len(opening) + len(reasoning)
-    return replace(
-        made,
-        text=head + made.text[content:],
-        contents=sorted([*contents, inside]),
-        answers=[*made.answers, replace(answer, start=start, end=answer.end + moved)],
-    )
 
 
 def _problem(made: Rendering, turn: int, one: Message, why: str) -> Rendering:

@@ -20,7 +20,7 @@ OPENED = re.compile(
 
 
 class Traits:
-    """Of one template. Everything is found out when it is first asked for."""
+    """What one chat template does with a conversation. Everything is found out when it is first asked for."""
 
     def __init__(self, renderer: Renderer, placer: Placer) -> None:
         self.renderer, self.placer = renderer, placer

@@ -18,7 +18,7 @@ from .turns import (
 
 
 def spellings(*names: str) -> tuple[str, ...]:
-    """Of `available_tools` also available-tools, availabletools and with a blank, as lower-case names are written."""
+    """Each lower-case name in all its spellings: available_tools, available-tools, availabletools, available tools."""
     return tuple(dict.fromkeys(name.replace("_", between) for name in names for between in ("_", "-", "", " ")))
 
 

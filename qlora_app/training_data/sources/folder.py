@@ -94,7 +94,10 @@ def import_files(
     limits: Settings = Settings(),
     progress: Progress | None = None,
 ) -> str:
-    """The same for what a person dropped: one file, or several that become one dataset under the name of the first."""
+    """`import_file` for what a person dropped: one file, or several that become one dataset.
+
+    Several are called "FIRST and N more". Raises UserError.
+    """
     if len(paths) == 1:
         return import_file(paths[0], data_folder, paths[0].name, limits, progress=progress)
     name = f"{paths[0].stem} and {len(paths) - 1} more"
@@ -102,7 +105,10 @@ def import_files(
 
 
 def import_text(text: str, data_folder: Path, limits: Settings = Settings()) -> str:
-    """The same for text that was pasted: what it is, rows or prose, is recognised as in a file."""
+    """`import_file` for text that was pasted: whether it is rows or prose is recognised as in a file.
+
+    Returns the name it has in the data folder; raises UserError.
+    """
     if not text.strip():
         raise UserError("dataset.no_text", "There is no text yet. Paste some: rows as JSON or CSV, or plain text.")
     with tempfile.TemporaryDirectory(prefix="guanaco-workshop-") as folder:
