@@ -39,10 +39,9 @@ def doctor_command(given: argparse.Namespace, settings: Settings) -> int:
     if given.json:
         print(json.dumps({"can_train": works, "findings": [asdict(finding) for finding in findings]}))
     else:
-        out.print("Training works here." if works else "Nothing can be trained here until what is broken is mended.")
-    if works:
-        return DONE
-    return NOT_DONE
+        verdict = "Training works here." if works else "Nothing can be trained here until what is broken is mended."
+        out.print(verdict)
+    return DONE if works else NOT_DONE
 
 
 def settings_command(given: argparse.Namespace, settings: Settings) -> int:

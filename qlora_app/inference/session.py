@@ -256,15 +256,19 @@ def _stream(
         try:
             how = _row_wise_sampling(model, [row.temperature for row in rows])
             with torch.inference_mode():
+                prompts = [row.prompt for row in rows]
+                inputs = batch_of(tokenizer, prompts, model.device)
+                most = min(prompt.room for prompt in prompts)
+                stopping = StoppingCriteriaList([Asked()])
                 model.generate(
-                    **batch_of(tokenizer, [row.prompt for row in rows], model.device),
+                    **inputs,
                     **how,
                     **ending,
-                    max_new_tokens=min(row.prompt.room for row in rows),
+                    **adapters,
+                    max_new_tokens=most,
                     use_cache=True,
                     streamer=Tokens(),
-                    stopping_criteria=StoppingCriteriaList([Asked()]),
-                    **adapters,
+                    stopping_criteria=stopping,
                 )
         except Exception as error:  # whatever it is, the reader must hear of it instead of waiting for ever
             pieces.put(error)

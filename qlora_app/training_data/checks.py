@@ -76,7 +76,9 @@ class Findings:
         """`number`: of its row in the file."""
         text = "\n".join(_texts(conversation))
         for check in _CHECKS:
-            hit = check.pattern.search(text) if check.is_likely(text) else None
+            if not check.is_likely(text):
+                continue
+            hit = check.pattern.search(text)
             if hit:
                 self._note(check.what, number, _PRIVATE.get(hit.lastgroup or "") or repr(hit[0]))
         if len(text) > LONG:
@@ -231,8 +233,12 @@ def held_out_places(keys: list[bytes], asked: Sequence[int], share: float, seed:
     `asked`: the question_number of each. Where whole questions would hold out far fewer than were wanted, conversations
     are drawn one by one: where one question stands in most rows, its answers are what is measured.
     """
+    together = []
     first: dict[int, bytes] = {}
-    together = [first.setdefault(int(number), key) if number else key for key, number in zip(keys, asked, strict=True)]
+    for key, number in zip(keys, asked, strict=True):
+        if number:
+            key = first.setdefault(int(number), key)
+        together.append(key)
     apart = held_out_positions(keys, share, seed)
     if together == keys:
         return apart

@@ -126,7 +126,9 @@ class ArrowConversations(Sequence[Conversation]):
         return made
 
     def __len__(self) -> int:
-        return len(self._rows() if self.places is None else self.places)
+        if self.places is None:
+            return len(self._rows())
+        return len(self.places)
 
     def __getitem__(self, index: int | slice) -> Any:
         places = range(len(self)) if self.places is None else self.places

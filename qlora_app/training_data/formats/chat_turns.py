@@ -273,7 +273,9 @@ def _special(keys: tuple[str, ...]) -> frozenset[str]:
 
 
 def _role(given: Any, number: int) -> str:
-    role = ROLES.get(given) if isinstance(given, str) else None
+    role = None
+    if isinstance(given, str):
+        role = ROLES.get(given)
     role = role or ROLES.get(str(given).strip().lower())
     if role is None:
         raise RowError(

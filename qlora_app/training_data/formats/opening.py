@@ -70,11 +70,11 @@ def _with_system(place: Reading, turns: list[Message]) -> list[Message]:
     text = _system_text(place, key)
     if is_blank(text):
         return turns
-    has_system = turns[0]["role"] == "system"
-    own = turns[0]["content"] if has_system else ""
+    own, others = "", turns
+    if turns[0]["role"] == "system":
+        own, others = turns[0]["content"], turns[1:]
     if is_blank(own):
         _take_system(place, key)
-        others = turns[1:] if has_system else turns
         return [turn("system", text, key), *others]
     if text.strip() in own:
         _take_system(place, key)
@@ -86,7 +86,7 @@ def _system_text(place: Reading, key: str) -> str:
     value = place.peek(key)
     if isinstance(value, dict):
         holder = _holder(value)
-        value = value[holder] if holder else [value]
+        value = value[holder] if holder else value
     if isinstance(value, dict):
         value = [value]
     if isinstance(value, list):

@@ -155,7 +155,9 @@ def spoken_calls(text: str, given: Reading) -> list[tuple[dict[str, Any], str]]:
 
 def tools_of(value: Any) -> tuple[list[Any], str]:
     """(the tools as objects, or what is said of them where they are no objects)"""
-    found = written(value) if isinstance(value, str) else value
+    found = value
+    if isinstance(value, str):
+        found = written(value)
     if isinstance(found, dict):
         found = _only_value(found, TOOLS) or [found]
     if isinstance(found, list):
@@ -170,7 +172,11 @@ def tools_of(value: Any) -> tuple[list[Any], str]:
 def _each_tool(listed: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Gemini's API puts several declarations into one tool."""
     for one in listed:
-        yield from _only_value(one, _DECLARED) or ([one] if one else [])
+        declared = _only_value(one, _DECLARED)
+        if declared:
+            yield from declared
+        elif one:
+            yield one
 
 
 def _only_value(given: dict[str, Any], names: Iterable[str]) -> list[Any] | None:

@@ -216,7 +216,9 @@ def _append(conversation: Conversation, turn: Message, number: int, changes: lis
             return
         what = "answer" if role == "assistant" else "question"
         raise RowError(f"the {what} (turn {number}) is empty")
-    merged = _merged(conversation[-1], turn) if role == last and role != "tool" else None
+    merged = None
+    if role == last and role != "tool":
+        merged = _merged(conversation[-1], turn)
     if merged:
         conversation[-1] = merged
         changes.append("merged")

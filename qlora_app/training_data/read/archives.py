@@ -89,11 +89,12 @@ def _in_one_file(path: Path, name: str, limits: Settings | None) -> list[Content
     if not _head(path).startswith(_ZIP):
         return [Content(path, name, limits)]
     members = _data_files(path, name)
-    if limits and sum(one.file_size for one in members) > (
-        most := _most_bytes(path, limits)
-    ):  # none gives more than it says
+    most = _most_bytes(path, limits)
+    if sum(one.file_size for one in members) > most:  # none gives more than it says
         raise _too_large(name, most)
-    return [Content(path, one.filename if len(members) > 1 else name, limits, one) for one in members]
+    if len(members) == 1:
+        return [Content(path, name, limits, members[0])]
+    return [Content(path, one.filename, limits, one) for one in members]
 
 
 def _in_folder(folder: Path, name: str) -> list[Path]:

@@ -89,7 +89,9 @@ class _FileRows:
         self.name, self.content = content.name, content
         head = refuse_other_kinds(self.content)
         self.is_parquet = head.startswith(b"PAR1")
-        self.encoding = Encoding("", "", []) if self.is_parquet else find_encoding(self.content, head, glance, encoding)
+        self.encoding = Encoding("", "", [])
+        if not self.is_parquet:
+            self.encoding = find_encoding(self.content, head, glance, encoding)
         self.warnings = self.encoding.warnings
 
     def __iter__(self) -> Iterator[Found]:

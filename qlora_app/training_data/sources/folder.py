@@ -186,7 +186,9 @@ def fingerprint_of(place: Path) -> str:
 
 def stamp_of(place: Path) -> tuple[tuple[str, int, int], ...]:
     """What changes when a file, or one of a folder, is written again."""
-    files = [place] if place.is_file() else sorted(one for one in place.rglob("*") if one.is_file())
+    if place.is_file():
+        return ((place.name, *_stamp(place)),)
+    files = sorted(one for one in place.rglob("*") if one.is_file())
     return tuple((one.name, *_stamp(one)) for one in files)
 
 

@@ -109,11 +109,10 @@ class HubDataset:
 
     def splits(self, subset: str) -> dict[str, tuple[RemoteFile, ...]]:
         """{split: its files}. Raises UserError where none holds data that is read here."""
-        found = {
-            split: tuple(self.files[name] for name in names)
-            for split, names in _splits(self, self.subsets[subset]).items()
-            if names
-        }
+        found = {}
+        for split, names in _splits(self, self.subsets[subset]).items():
+            if names:
+                found[split] = tuple(self.files[name] for name in names)
         if not found:
             kinds = sorted({PurePosixPath(name).suffix for name in self.files} - {"", ".md", ".gitattributes"})
             raise UserError(
