@@ -197,7 +197,7 @@ class ChatSessions:
             )
         key = (str(adapter), (adapter / "adapter_model.safetensors").stat().st_mtime_ns)
         with self._lock:
-            if self._key != key:
+            if self._session is None or self._key != key:
                 self._session = self._key = None  # give the memory back before the next one is loaded
                 run.check_base()
                 self._session = ChatSession.open(run.base_model(), run.recipe().method, adapter, run.task())

@@ -153,7 +153,8 @@ class AdaloraMethod(MethodChoices):
         import torch
         from safetensors.torch import save_file
 
-        allocator, state = model.base_model.rankallocator, {}
+        allocator = model.base_model.rankallocator
+        state: dict[str, torch.Tensor] = {}
         for average in AVERAGES:
             state |= {f"{average}/{name}": tensor.contiguous() for name, tensor in getattr(allocator, average).items()}
         for name, left in (model.peft_config["default"].rank_pattern or {}).items():

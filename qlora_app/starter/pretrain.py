@@ -52,12 +52,14 @@ PARTS = (
 def packed_batches(
     tokenizer: "PreTrainedTokenizerFast", part: Part, batch: int, length: int
 ) -> "Iterator[torch.Tensor]":
-    """Documents one after another, each opened by the end-of-text token, cut into rows: tensors [batch, length] without
-    end.
+    """Tensors [batch, length] of token ids, without end.
+
+    They are documents one after another, each opened by the end-of-text token, cut into rows.
     """
     import torch
 
-    rng, ids = random.Random(part.seed), []
+    rng = random.Random(part.seed)
+    ids: list[int] = []
     while True:
         while len(ids) < batch * length:
             for doc in tokenizer([document(rng, part.documents) for _ in range(256)])["input_ids"]:

@@ -156,7 +156,7 @@ def generate_all(
         prompt_for(tokenizer, one, context, max_new_tokens, think)
         for one, think in zip(conversations, thinks, strict=True)
     ]
-    answers: list[Answer | None] = [None] * len(made)
+    answers: dict[int, Answer] = {}  # by place
     with evaluating(model, base), torch.random.fork_rng():
         torch.manual_seed(0)
         for think in sorted(set(thinks)):
@@ -169,7 +169,7 @@ def generate_all(
                     answers[place] = replace(
                         read_answer(tokenizer, ids, ending["eos_token_id"], think), note=made[place].note
                     )
-    return answers
+    return [answers[place] for place in range(len(made))]
 
 
 def _together(places: list[int], prompts: Sequence[Prompt], batch: int) -> list[Sequence[int]]:

@@ -73,8 +73,8 @@ class TokenCache:
         import numpy
 
         self._folder = folder
-        self._piece_of = numpy.full(count, -1, numpy.int32)
-        self._row_of = numpy.zeros(count, numpy.int32)
+        self._piece_of: numpy.ndarray = numpy.full(count, -1, numpy.int32)
+        self._row_of: numpy.ndarray = numpy.zeros(count, numpy.int32)
         self._pieces: list[_Piece] = []
         self._new: dict[int, Any] = {}
         self._new_tokens = self._read = 0
