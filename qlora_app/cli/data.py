@@ -17,10 +17,10 @@ from ..data_report import DataReport, Place, TokenCounts, examine, starter_token
 from ..errors import UserError
 from ..formatting import size
 from ..hub import HubUnavailable
+from ..messages import IGNORED
 from ..overrides import recipe_from
 from ..settings import Settings
 from ..tasks.chat import Encoded, encode
-from ..tasks.packing import IGNORED
 from ..training_data import DatasetChoice
 from ..training_data.sources.hub import fetch_data, look_up, paths_of
 from ..training_data.store import with_turns

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..errors import UserError
-from ..messages import Conversation
+from ..messages import IGNORED, Conversation
 from .chat import Chat, first_learned
-from .packing import IGNORED
 from .task import Task
 
 if TYPE_CHECKING:
@@ -183,7 +182,7 @@ def _measure(
 
 def is_trainable(
     tokenizer: "PreTrainedTokenizerBase",
-    conversations: list[Conversation],
+    conversations: Sequence[Conversation],
     max_length: int,
     seconds: float,
     task: Task = CHAT,
