@@ -20,7 +20,7 @@ FLOORS = [  # lowest first
     ["training_data", "tasks", "methods"],
     ["recipe"],
     ["presets"],
-    ["preflight", "memory"],
+    ["preflight", "memory", "data_report"],
     ["overrides"],
     ["hardware_fit", "doctor", "jobs"],
     ["runs"],
@@ -152,7 +152,7 @@ def test_all_but_the_worker_import_no_heavy_library_and_wait_for_no_network(modu
 
 def test_no_file_is_much_longer_than_four_hundred_lines():
     assert {
-        str(p.relative_to(PACKAGE)): n for p in FILES if (n := len(p.read_text(encoding="utf-8").splitlines())) > 560
+        str(p.relative_to(PACKAGE)): n for p in FILES if (n := len(p.read_text(encoding="utf-8").splitlines())) > 420
     } == {}
 
 

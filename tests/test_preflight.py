@@ -14,7 +14,8 @@ import pytest
 from qlora_app.base_models import ModelChoice, facts_of_folder
 from qlora_app.base_models.download import fetch
 from qlora_app.choices import merged
-from qlora_app.cli.commands import _parse, train_command
+from qlora_app.cli.commands import _parse
+from qlora_app.cli.train import train_command
 from qlora_app.errors import UserError
 from qlora_app.preflight import check, gather
 from qlora_app.presets import Presets

@@ -585,3 +585,9 @@ def test_of_a_system_object_only_its_text_is_learned_and_the_rest_is_named(tmp_p
     found = read(tmp_path, rows)
     assert found.conversations[0][0] == {"role": "system", "content": "Be kind."}
     assert "`mood` (3)" in " ".join(found.warnings) and "`role`" not in " ".join(found.warnings)
+
+
+def test_a_column_without_a_name_is_named_where_a_row_has_a_system_text_and_no_tools(tmp_path):
+    """The tools that are missing counted as read, under an empty name."""
+    rows = [{"text": f"<human>: q{i}\n<bot>: a{i}", "system": "Be kind.", "": f"number {i}"} for i in range(3)]
+    assert "`` (3)" in " ".join(read(tmp_path, rows).warnings)

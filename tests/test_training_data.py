@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from qlora_app import starter
 from qlora_app.base_models import ModelChoice
 from qlora_app.base_models.loading import load_tokenizer
-from qlora_app.cli.data import tokenizer
+from qlora_app.data_report import starter_tokenizer
 from qlora_app.errors import Problem, UserError
 from qlora_app.settings import Settings
 from qlora_app.tasks.chat import encode
@@ -36,7 +36,7 @@ from qlora_app.training_data.choice import FORMATS as CHOOSABLE
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.columns import AskColumns
 from qlora_app.training_data.formats.known import KINDS
-from qlora_app.training_data.read import rows
+from qlora_app.training_data.read import json_stream
 from tests.counting import calls_at_most
 from tests.fixtures.samples import accounted, check
 from tests.refusing import check_problem, refused
@@ -554,7 +554,7 @@ def test_archives_that_cannot_be_read_are_refused_in_one_sentence(refusal, conte
 def test_a_long_array_is_read_in_pieces_to_the_same_rows_and_lines(load, refusal, monkeypatch):
     content = json.dumps(ALPACA, indent=1)
     whole = load(content)
-    monkeypatch.setattr(rows, "_CHUNK", 7)
+    monkeypatch.setattr(json_stream, "_CHUNK", 7)
     assert load(content).train == whole.train
     check_problem(refusal(content.replace('"What is 1', "What is 1")), "dataset.broken_row", 2, 8)
     check_problem(refusal(content[:-40]), "dataset.cut_off_row", 12, 57)
@@ -1013,7 +1013,7 @@ def starter_model():
 def test_every_real_file_trains_one_step_on_the_starter(starter_model):
     import torch
 
-    tokens = tokenizer()
+    tokens = starter_tokenizer()
     optimizer = torch.optim.SGD(starter_model.parameters(), lr=1e-3)
     trained = 0
     for case in json.loads((SHARED / "real" / "expected.json").read_text())["files"]:
@@ -1120,7 +1120,7 @@ def test_a_plain_text_is_learned_whole_with_its_end(text):
 
 
 def test_everything_is_learned_where_everything_is_asked_for():
-    ids, labels, *_ = encode(tokenizer(), [{**turn, "train": True} for turn in pair("q", "a")], 100)
+    ids, labels, *_ = encode(starter_tokenizer(), [{**turn, "train": True} for turn in pair("q", "a")], 100)
     assert ids == labels
 
 
@@ -1248,8 +1248,8 @@ LISTED = json.dumps(ALPACA)
 
 @pytest.fixture
 def little_memory(monkeypatch):
-    monkeypatch.setattr(rows, "_MOST_AT_ONCE", 400)
-    monkeypatch.setattr(rows, "_CHUNK", 50)
+    monkeypatch.setattr(json_stream, "MOST_AT_ONCE", 400)
+    monkeypatch.setattr(json_stream, "_CHUNK", 50)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Whatever is written into a job's folder while it is worked on. Only who holds the lock has one of these."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ class JobWriter:
         """Replace NAME.json whole."""
         write_json(self._mine(f"{name}.json"), value, lasting)
 
-    def append(self, name: str, row: dict[str, Any]) -> int:
+    def append(self, name: str, row: Mapping[str, Any]) -> int:
         """Add a line to NAME.jsonl; returns the file's size after it, where the next one begins."""
         return append_line(self._mine(f"{name}.jsonl"), row)
 

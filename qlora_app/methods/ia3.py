@@ -111,9 +111,9 @@ class Ia3Method(MethodChoices):
 
     def trainable(self, block: list[LinearShape], layers: int) -> int:
         """One scale for each key, each value and each number between the two halves of the feed-forward part."""
-        return layers * sum(
-            m.inputs if m.role == "down" else m.outputs for m in block if m.role in ("key", "value", "down")
-        )
+        rescaled_outputs = sum(m.outputs for m in block if m.role in ("key", "value"))
+        rescaled_inputs = sum(m.inputs for m in block if m.role == "down")
+        return layers * (rescaled_outputs + rescaled_inputs)
 
 
 def _hold_queries(model: "PreTrainedModel", name: str) -> None:

@@ -61,16 +61,16 @@ def no_such_layer(strange: list[str], there: "set[str]") -> Problem:
 
 
 def scaled_layers(model: "PreTrainedModel") -> tuple[list[str], list[str], list[str]]:
-    """(keys and values, fused queries, keys and values, last layers
-    of the feed-forward parts): full names, for (IA)3.
+    """(keys and values, fused queries, keys and values, last layers of the feed-forward parts): full names, for (IA)3.
 
     Raises UserError for a model in which they cannot be told.
     """
     names = list(linear_layers(model))
-    keys, fused, down = ([name for name in names if rule.search(name)] for rule in (KEYS_AND_VALUES, FUSED, DOWN))
-    _found(
-        model, down if keys or fused else [], "no keys, values and feed-forward part that (IA)3 knows by name", "LoRA"
-    )
+    keys = list(filter(KEYS_AND_VALUES.search, names))
+    fused = list(filter(FUSED.search, names))
+    down = list(filter(DOWN.search, names))
+    all_parts = down if keys or fused else []
+    _found(model, all_parts, "no keys, values and feed-forward part that (IA)3 knows by name", "LoRA")
     return keys, fused, down
 
 

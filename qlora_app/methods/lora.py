@@ -127,7 +127,9 @@ class LoraMethod(MethodChoices):
         return problems
 
     def layers_named(self) -> list[str]:
-        return self.layer_names if self.layers == "named" else []
+        if self.layers != "named":
+            return []
+        return self.layer_names
 
     def attach(
         self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False
@@ -159,7 +161,9 @@ class LoraMethod(MethodChoices):
     def _targets(self, model: "PreTrainedModel") -> str | list[str]:
         if self.layers == "named":
             return named_layers(model, self.layer_names)
-        return attention_layers(model) if self.layers == "attention" else "all-linear"
+        if self.layers != "attention":
+            return "all-linear"
+        return attention_layers(model)
 
     def save(self, model: "PeftModel", folder: Path) -> None:
         from .lora_init import save_doubled
@@ -171,7 +175,10 @@ class LoraMethod(MethodChoices):
     def resume(self, model: "PeftModel", folder: Path) -> None:
         from .lora_init import resume_doubled
 
-        resume_doubled(model, folder) if self.initialisation == "pissa" else super().resume(model, folder)
+        if self.initialisation == "pissa":
+            resume_doubled(model, folder)
+        else:
+            super().resume(model, folder)
 
     def trainable(self, block: list[LinearShape], layers: int) -> int:
         """rank times the inputs and outputs of every adapted matrix; DoRA learns a length for each output too."""
@@ -181,8 +188,8 @@ class LoraMethod(MethodChoices):
 
 
 def embeddings(model: "PreTrainedModel") -> list[str]:
-    """Full names of the embeddings, of the output head, and of what
-    else has a weight of theirs: T5 has four such modules.
+    """Full names of the embeddings, of the output head, and of what else has a
+    weight of theirs: T5 has four such modules.
     """
     ends = [model.get_input_embeddings(), model.get_output_embeddings()]
     weights = {id(end.weight) for end in ends if end is not None}

@@ -1,5 +1,5 @@
-"""What the model is asked to produce: encoding with its loss mask, collation, the measure on held-out examples,
-answers.
+"""What the model is asked to produce: encoding with its loss mask, collation, the
+measure on held-out examples, answers.
 """
 
 from collections.abc import Sequence

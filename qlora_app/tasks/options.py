@@ -68,11 +68,11 @@ def collator_with_options(
     def collated(examples: list[dict[str, Any]]) -> dict[str, Any]:
         batch = collate([{name: value for name, value in example.items() if name != OPTIONS} for example in examples])
         rows = [(number, option) for number, example in enumerate(examples) for option in example[OPTIONS]]
-        batch[OPTIONS] = {
-            **padded([{"input_ids": option["input_ids"], "labels": option["labels"]} for _, option in rows]),
-            "question": torch.tensor([number for number, _ in rows]),
-            "right": torch.tensor([option["right"] for _, option in rows]),
-        }
+        options = [option for _, option in rows]
+        aside = padded([{"input_ids": option["input_ids"], "labels": option["labels"]} for option in options])
+        aside["question"] = torch.tensor([number for number, _ in rows])
+        aside["right"] = torch.tensor([option["right"] for option in options])
+        batch[OPTIONS] = aside
         return batch
 
     return collated

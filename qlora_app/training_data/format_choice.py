@@ -75,7 +75,7 @@ def _listed(names: dict[str, None]) -> str:
 
 def _some(left_out: list[LeftOut]) -> str:
     """Which rows, for a sentence: the first few by their lines."""
-    places = ", ".join(f"line {row.line}" if row.line else f"row {row.row}" for row in left_out[:5])
+    places = ", ".join(_place(row) for row in left_out[:5])
     if len(left_out) > 5:
         places += " and more"
     return f"{places} ({len(left_out):,} in all)"
@@ -151,3 +151,9 @@ def _not_trainable(name: str, format: str, rows: int, title: str, names: str) ->
         why=_NO_ANSWER if format in ("unknown", "prompts_only") else "",
         wanted=WANTED,
     )
+
+
+def _place(row: LeftOut) -> str:
+    if row.line:
+        return f"line {row.line}"
+    return f"row {row.row}"

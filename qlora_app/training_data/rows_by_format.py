@@ -28,8 +28,8 @@ _MOST_LABELS, _LONGEST_LABEL = 10_000, 200  # different ones that are counted, a
 
 
 class FormatRows:
-    """The conversations of one format: which row and line each comes from (0: not known), its place in the store of all
-    formats, and what is odd about them.
+    """The conversations of one format: which row and line each comes from (0: not known), its place in the store of
+    all formats, and what is odd about them.
     """
 
     def __init__(self, store: ConversationStore, looks: bool, has_labels: bool) -> None:
@@ -57,7 +57,7 @@ class FormatRows:
             self.labels[conversation[-1]["content"][:_LONGEST_LABEL]] += 1
 
     def select_from(self, conversations: Sequence[Conversation]) -> Sequence[Conversation]:
-        """Its own among the conversations of all formats."""
+        """Those of this format, out of the conversations of all formats."""
         if len(self.places) == len(conversations):
             return conversations
         if isinstance(conversations, ArrowConversations):
@@ -76,7 +76,7 @@ class _RowsOfEachFormat(dict[str, FormatRows]):
 
 
 def _characters_of(conversation: Conversation) -> int:
-    """Of all that its turns hold, and 10 more for each turn."""
+    """How many characters its turns hold, structure included, and 10 more for each turn."""
     characters = sum([len(turn["content"]) + 10 for turn in conversation])
     for turn in conversation:
         if len(turn) > 2:
@@ -204,7 +204,9 @@ class RowsByFormat:
         return chosen
 
     def _uses(self, name: str) -> int:
-        return len(self.used[name].places) if name in self.used else 0
+        if name not in self.used:
+            return 0
+        return len(self.used[name].places)
 
     def differences(self) -> str:
         """Which of several files is in which format, where they are not all in the same."""

@@ -9,13 +9,12 @@ from ...errors import UserError
 
 def stacks(model: nn.Module) -> list[nn.ModuleList]:
     """The model's lists of transformer blocks: one, or encoder and decoder. Raises UserError where there is none."""
-    found = [
-        part
-        for part in model.modules()
-        if isinstance(part, nn.ModuleList)
-        and len(part)
-        and all(isinstance(block, GradientCheckpointingLayer) for block in part)
-    ]
+    found = []
+    for part in model.modules():
+        if not isinstance(part, nn.ModuleList) or not len(part):
+            continue
+        if all(isinstance(block, GradientCheckpointingLayer) for block in part):
+            found.append(part)
     if not found:
         raise UserError(
             "method.no_blocks",

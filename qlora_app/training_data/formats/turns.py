@@ -132,7 +132,9 @@ def text_of(value: Any, where: str) -> str:
 def optional(row: Columns, name: str) -> str:
     """The text of a column that may be missing or null."""
     value = row.get(name)
-    return "" if value is None else text_of(value, name)
+    if value is None:
+        return ""
+    return text_of(value, name)
 
 
 def kind_of_value(value: Any) -> str:
@@ -231,7 +233,9 @@ def _append(conversation: Conversation, turn: Message, number: int, changes: lis
             return
         what = "answer" if role == "assistant" else "question"
         raise RowError(f"the {what} (turn {number}) is empty")
-    merged = _merged(conversation[-1], turn) if role == last and role != "tool" else None
+    merged = None
+    if role == last and role != "tool":
+        merged = _merged(conversation[-1], turn)
     if merged:
         conversation[-1] = merged
         changes.append("merged")
@@ -244,8 +248,9 @@ def _append(conversation: Conversation, turn: Message, number: int, changes: lis
 
 
 def _merged(first: Message, second: Message) -> Message | None:
-    """Two turns of one speaker as one; None where reasoning or calls stand between their texts, which then would change
-    places.
+    """Two turns of one speaker as one.
+
+    None where reasoning or calls stand between their texts, which then would change places.
     """
     if "tool_calls" in first or ("reasoning" in second and not is_blank(first["content"])):
         return None

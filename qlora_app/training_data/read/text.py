@@ -37,8 +37,8 @@ _MARKUP = re.compile(rb"<!doctype|<html|<head|<body|<\?xml")
 
 
 class NotTrainable(UserError):
-    """A file that was read, and nothing in it can be learned from as it is: its format, if it has one, and how many
-    rows.
+    """A file that was read, and nothing in it can be learned from as it is: its
+    format, if it has one, and how many rows.
     """
 
     def __init__(self, code: str, template: str, format: str | None, rows: int, /, **values: Any) -> None:
@@ -47,8 +47,9 @@ class NotTrainable(UserError):
 
 
 def refuse_other_kinds(content: Content) -> bytes:
-    """The first bytes of a file of text or of a Parquet table; raises UserError for an empty file and every other
-    kind.
+    """The first bytes of a file of text or of a Parquet table.
+
+    Raises UserError for an empty file and every other kind.
     """
     name = content.name
     with content.open() as file:

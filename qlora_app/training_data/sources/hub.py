@@ -1,5 +1,5 @@
-"""Data of the Hugging Face Hub: which subsets, splits and revisions there are, and the files of a split onto this
-machine.
+"""Data of the Hugging Face Hub: which subsets, splits and revisions there are, and
+the files of a split onto this machine.
 
 What belongs to a split is worked out by `datasets` from the names of the files and the dataset's card. It never sees
 the files, so nothing of theirs can run: they are read by our own readers, like an upload.
@@ -50,12 +50,13 @@ class Hit:
     rows: str  # "10K<n<100K", as its authors say
 
     def summary(self) -> str:
-        parts = [
-            f"{self.rows.replace('<n<', ' to ')} rows" if "<n<" in self.rows else "",
-            f"licence {self.licence}" if self.licence else "no licence named",
-            "gated" if self.is_gated else "",
-            count_of(self.downloads, "download"),
-        ]
+        parts = []
+        if "<n<" in self.rows:
+            parts.append(f"{self.rows.replace('<n<', ' to ')} rows")
+        parts.append(f"licence {self.licence}" if self.licence else "no licence named")
+        if self.is_gated:
+            parts.append("gated")
+        parts.append(count_of(self.downloads, "download"))
         return " · ".join(part for part in parts if part)
 
 
@@ -108,11 +109,10 @@ class HubDataset:
 
     def splits(self, subset: str) -> dict[str, tuple[RemoteFile, ...]]:
         """{split: its files}. Raises UserError where none holds data that is read here."""
-        found = {
-            split: tuple(self.files[name] for name in names)
-            for split, names in _splits(self, self.subsets[subset]).items()
-            if names
-        }
+        found = {}
+        for split, names in _splits(self, self.subsets[subset]).items():
+            if names:
+                found[split] = tuple(self.files[name] for name in names)
         if not found:
             kinds = sorted({PurePosixPath(name).suffix for name in self.files} - {"", ".md", ".gitattributes"})
             raise UserError(
@@ -180,8 +180,9 @@ def _rows(tags: list[str]) -> str:
 
 
 def look_up(choice: DatasetChoice, token: str | None = None, revisions: bool = False) -> HubDataset:
-    """What the Hub says of a dataset now; with its branches and tags if asked. Raises UserError: none of its rows are
-    fetched.
+    """What the Hub says of a dataset now; with its branches and tags if asked.
+
+    Raises UserError: none of its rows are fetched.
     """
     from huggingface_hub import HfApi
 
@@ -221,18 +222,20 @@ def _check_access(repository: Repository, commit: str, name: str, token: str | N
 
 def _revisions(id: str, token: str | None) -> dict[str, str]:
     refs = ask(f"datasets/{id}/refs", token)
-    return {
-        (one["ref"] if kind == "converts" else one["name"]): one["targetCommit"]
-        for kind in ("branches", "tags", "converts")
-        for one in refs.get(kind) or []
-    }
+    commits = {}
+    for kind, name in (("branches", "name"), ("tags", "name"), ("converts", "ref")):
+        for one in refs.get(kind) or []:
+            commits[one[name]] = one["targetCommit"]
+    return commits
 
 
 def _converted(files: dict[str, RemoteFile]) -> dict[str, dict[str, Any]]:
     """The subsets of what the Hub itself converts to Parquet: SUBSET/SPLIT/0000.parquet."""
     places = [PurePosixPath(name) for name in files if name.endswith(".parquet")]
     is_converted = places and all(len(place.parts) == 3 and place.stem.isdecimal() for place in places)
-    return {place.parts[0]: {"data_dir": place.parts[0]} for place in places} if is_converted else {}
+    if not is_converted:
+        return {}
+    return {place.parts[0]: {"data_dir": place.parts[0]} for place in places}
 
 
 def _splits(layout: HubDataset, config: dict[str, Any]) -> dict[str, list[str]]:
@@ -247,9 +250,10 @@ def _splits(layout: HubDataset, config: dict[str, Any]) -> dict[str, list[str]]:
                 (base / name).touch()
         inside = str(base / str(config.get("data_dir") or ""))
         try:
-            patterns = (
-                sanitize_patterns(config["data_files"]) if config.get("data_files") else get_data_patterns(inside)
-            )
+            if config.get("data_files"):
+                patterns = sanitize_patterns(config["data_files"])
+            else:
+                patterns = get_data_patterns(inside)
             if any(
                 _leads_outside(one)
                 for some in (*patterns.values(), [str(config.get("data_dir") or "")])
@@ -263,7 +267,7 @@ def _splits(layout: HubDataset, config: dict[str, Any]) -> dict[str, list[str]]:
             found = DataFilesDict.from_patterns(patterns, base_path=inside, allowed_extensions=ENDINGS)
         except (FileNotFoundError, ValueError, TypeError):  # nothing fits, or the card makes no sense
             return {}
-        return {str(split): [str(Path(one).relative_to(base)) for one in files] for split, files in found.items()}
+        return {str(split): _relative(files, base) for split, files in found.items()}
 
 
 def _leads_outside(pattern: str) -> bool:
@@ -355,9 +359,8 @@ def paths_of(choice: DatasetChoice, data_folder: Path) -> Sequence[Path]:
 def download_words(part: HubSplit) -> str:
     """How much there is to get."""
     total = sum(file.size for file in part.files)
-    return f"{count_of(len(part.files), 'file')}, {size(total)}" + (
-        f", {size(part.missing)} to download" if part.missing else ", here"
-    )
+    where = f"{size(part.missing)} to download" if part.missing else "here"
+    return f"{count_of(len(part.files), 'file')}, {size(total)}, {where}"
 
 
 def kept_data(data_folder: Path) -> list[str]:
@@ -392,4 +395,10 @@ def _read(record: Path) -> HubSplit | None:
         part = HubSplit(**known | {"files": tuple(RemoteFile(**one) for one in known["files"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return part if all(path.is_file() for path in part.paths) else None
+    if all(path.is_file() for path in part.paths):
+        return part
+    return None
+
+
+def _relative(files: Iterable[str], base: Path) -> list[str]:
+    return [str(Path(one).relative_to(base)) for one in files]

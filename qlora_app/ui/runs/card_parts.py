@@ -12,6 +12,7 @@ from ...recipe import Recipe
 from ...runs import Run, RunStatus
 from ...runs.proof_words import Line, proof_lines
 from ...runs.recipes import recipe_of
+from ...runs.rows import SampleRow
 from ..language import problem_in, spoken
 
 STATES: dict[State, str] = {
@@ -124,9 +125,9 @@ def _proof_line(line: Line) -> str:
     return f'<p class="{kind}">{escape(line.text)}</p>'
 
 
-def samples(rows: list[dict[str, Any]]) -> str:
+def samples(rows: list[SampleRow]) -> str:
     """Each sample question with the answer before training, the newest one, and what was expected."""
-    asked: dict[str, list[dict[str, Any]]] = {}
+    asked: dict[str, list[SampleRow]] = {}
     for row in rows:
         asked.setdefault(str(row.get("question", "")), []).append(row)
     return (
@@ -136,7 +137,7 @@ def samples(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def _sample(question: str, answers: list[dict[str, Any]]) -> str:
+def _sample(question: str, answers: list[SampleRow]) -> str:
     first, last = answers[0], answers[-1]
     expected = str(last.get("expected") or "")
     right = bool(expected) and str(last.get("answer", "")).strip() == expected.strip()
@@ -164,7 +165,7 @@ def _shown(answer: Any) -> str:
     return f'<span translate="no">{shown}</span>' if shown else '<span class="quiet">(nothing)</span>'
 
 
-def _cut(row: dict[str, Any]) -> str:
+def _cut(row: SampleRow) -> str:
     """A base goes on telling until it is stopped at the longest answer; without a sign of that it looks like a fault of
     the page.
     """
