@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from typing_extensions import NotRequired, TypedDict  # Python 3.10 has no NotRequired
 
+IGNORED = -100  # label of a token without loss
+OPTIONS = "options"  # what a batch holds beside what a model reads: every answer option, for a method's own losses
 MOST_OPTIONS = 32  # of an answer; each is read once more for every example
 
 

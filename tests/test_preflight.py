@@ -213,7 +213,8 @@ def at_the_worker(words: list[str], store: RunStore) -> UserError:
         return error
     if recipe.base_model.source == "hub":
         fetch(recipe.base_model, None, lambda *_: None, lambda: False)
-    return refusal(lambda: prepare(store.create(recipe), recipe))
+    with store.create(recipe).hold() as out:
+        return refusal(lambda: prepare(out, recipe))
 
 
 @pytest.mark.parametrize("what", WRONG)

@@ -14,6 +14,7 @@ from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.columns import ColumnMap
 from qlora_app.training_data.formats.row_view import present
 from qlora_app.training_data.formats.tool_calls import CALL_IDS
+from tests.refusing import refused
 from tests.test_questions import ROWS, TOOLS, said
 
 OBJECT = [
@@ -479,7 +480,7 @@ def test_calls_and_results_of_several_tools(tmp_path):
 
 
 def test_reasoning_alone_is_no_answer(tmp_path):
-    with pytest.raises(UserError, match="has reasoning, and says nothing"):
+    with refused("dataset.no_trainable_row", "has reasoning, and says nothing"):
         turns(tmp_path, {"messages": [said("user", "q"), said("assistant", "", reasoning="r")]})
     made, _ = turns(
         tmp_path, {"messages": [said("user", "q"), said("assistant", None, reasoning="r"), said("assistant", "a")]}

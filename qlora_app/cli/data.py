@@ -19,7 +19,7 @@ from ..base_models.loading import load_tokenizer
 from ..errors import UserError
 from ..formatting import size
 from ..hub import HubUnavailable
-from ..messages import Conversation, flatten
+from ..messages import IGNORED, Conversation, flatten
 from ..settings import Settings
 from ..tasks.chat import (
     Encoded,
@@ -27,7 +27,6 @@ from ..tasks.chat import (
     ensure_template,
     has_loss,
 )
-from ..tasks.packing import IGNORED
 from ..tasks.preview import measured
 from ..training_data import DatasetChoice
 from ..training_data.conversations import FileContents, LeftOut, read_file

@@ -15,6 +15,7 @@ from ..base_models import (
     local_models,
     search,
 )
+from ..base_models.shapes import shapes_of
 from ..errors import UserError
 from ..recipe import Recipe
 from ..settings import Settings
@@ -63,7 +64,7 @@ def named(words: str) -> ModelChoice | None:
 
 def fits_here(recipe: Recipe, facts: Facts) -> tuple[str, str]:
     """("fits", "tight", "too large" or "") and the sentence for it, on this machine as it is now."""
-    return memory.verdict(recipe, memory.shapes_of(facts.config, facts.parameters), hardware.here())
+    return memory.verdict(recipe, shapes_of(facts.config, facts.parameters), hardware.here())
 
 
 def _row(choice: ModelChoice) -> dict[str, Any]:

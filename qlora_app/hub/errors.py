@@ -41,7 +41,7 @@ def explain(error: BaseException, asked: Repository | None, has_token: bool = Fa
         )
     if isinstance(error, errors.HfHubHTTPError):
         return _refused(error, id, has_token)
-    what = id or "The search"
+    what = id or Problem("hub.the_search", "The search")
     if isinstance(error, errors.OfflineModeIsEnabled):
         return HubUnavailable(
             "hub.offline",
@@ -61,7 +61,7 @@ def explain(error: BaseException, asked: Repository | None, has_token: bool = Fa
     return HubUnavailable(
         "hub.strange_answer",
         "The Hub gave an answer that makes no sense for {id} ({kind}: {error}). Try again later.",
-        id=id or "the search",
+        id=id or Problem("hub.for_the_search", "the search"),
         kind=type(error).__name__,
         error=str(error)[:120],
     )

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import Stopped
+from ..errors import Stopped, with_code
 from ..storage.files import append_line, write_json
 from .lock import HeldLock
 from .status import State, Status
@@ -60,7 +60,7 @@ class JobWriter:
 
     def write_status(self, lasting: bool = True) -> None:
         """status.json as `self.status` is. `lasting` as in `replace_file`."""
-        self.write("status", asdict(self.status), lasting)
+        self.write("status", with_code(asdict(self.status)), lasting)
 
     def write(self, name: str, value: Any, lasting: bool = True) -> None:
         """Replace NAME.json whole."""

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ..base_models.shapes import LinearShape
 from ..choices import setting
 from ..errors import Problem
 from .card import Card, LearningRate
 from .layers import attention_layers, linear_layers
-from .method import LinearShape, MethodChoices
+from .method import MethodChoices
 
 if TYPE_CHECKING:
     import torch

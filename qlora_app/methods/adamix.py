@@ -5,18 +5,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ..base_models.families import names_in_use
+from ..base_models.shapes import LinearShape
 from ..choices import setting
+from ..messages import OPTIONS
 from .card import Card, LearningRate
-from .method import LinearShape, MethodChoices
+from .method import MethodChoices
 
 if TYPE_CHECKING:
     import torch
     from peft import LoraConfig
     from transformers import PreTrainedModel
 
-QUERY_VALUE = {"q_proj", "v_proj", "query", "value", "q", "v", "query_proj", "value_proj"}
-FUSED = {"c_attn", "qkv_proj", "query_key_value"}  # query, key and value in one matrix: taken whole
-ASIDE = "options"  # of a batch, read by no model
+QUERY_VALUE = set(names_in_use("query", "value"))
+FUSED = set(names_in_use("fused", "fused_by_head"))  # query, key and value in one matrix: taken whole
 
 
 class AdaMixMethod(MethodChoices):
@@ -150,7 +152,7 @@ class AdaMixMethod(MethodChoices):
 
         if not model.training or not self.consistency:
             return None
-        again = model(**{name: value for name, value in inputs.items() if name != ASIDE}).logits
+        again = model(**{name: value for name, value in inputs.items() if name != OPTIONS}).logits
         first, labels = outputs.logits, inputs["labels"]
         if "shift_labels" in inputs:  # packed: there are logits only where the next token is learned
             first, again, labels = first.flatten(0, -2), again.flatten(0, -2), inputs["shift_labels"].flatten()

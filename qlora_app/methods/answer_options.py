@@ -4,10 +4,11 @@ wrong ones unlikely, the right one the likeliest for its length.
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..messages import IGNORED
+
 if TYPE_CHECKING:
     import torch
 
-IGNORED = -100  # label of a token that is not the option's
 SPARE = 1e-2  # the authors' program adds it inside the logarithm, so that a certain wrong token costs no infinity
 
 

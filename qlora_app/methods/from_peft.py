@@ -6,19 +6,20 @@ cannot compile its program. What trains on which base was tried out, see tests/m
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ..base_models.families import tried_families
+from ..base_models.shapes import LinearShape
 from ..choices import setting
 from ..errors import Problem
 from .card import Card, LearningRate
 from .layers import attention_layers, linear_layers
-from .method import LinearShape, MethodChoices
+from .method import MethodChoices
 
 if TYPE_CHECKING:
     from peft import PeftConfig
     from transformers import PreTrainedModel
 
 UNPACKED = ("bf16", "fp32")  # what reads the weights of the base themselves cannot read packed ones
-DECODERS = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3")
-LINEAR = (*DECODERS, "t5", "bert", "roberta", "deberta-v2")  # all but GPT-2, whose layers stand the other way round
+LINEAR = tried_families(linear_layers=True)
 NAME = {"title": "Method", "description": "How the model is changed."}
 Layers = Literal["all-linear", "attention"]
 LAYERS = setting(
@@ -261,7 +262,7 @@ class InFrontMethod(PeftMethod):
 
     called = {"tokens": "num_virtual_tokens"}
     supports_packing = False
-    families = (*DECODERS, "gpt2")
+    families = tried_families("decoder")
 
     def _targets(self, model: "PreTrainedModel") -> dict[str, Any]:
         return {}

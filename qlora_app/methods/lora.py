@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ..base_models.shapes import LinearShape
 from ..choices import setting
 from ..errors import Problem
 from .card import Card, LearningRate
 from .layers import attention_layers, named_layers
-from .method import LinearShape, MethodChoices
+from .method import MethodChoices
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
@@ -82,6 +83,10 @@ class LoraMethod(MethodChoices):
     @property
     def supports_mixed_batch(self) -> bool:
         return not self.weight_decomposed
+
+    @property
+    def learns_embeddings(self) -> bool:
+        return self.train_embeddings
 
     @property
     def in_one_step(self) -> bool:

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ..base_models.families import tried_families
+from ..base_models.shapes import LinearShape
 from ..choices import setting
 from ..errors import UserError
 from .card import Card, LearningRate
-from .method import LinearShape, MethodChoices
+from .method import MethodChoices
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -70,20 +72,7 @@ class MeftMethod(MethodChoices):
         labels={"auto": "Automatic", "fp32": "32-bit", "fp64": "64-bit", "exact": "Exact (remainders stored)"},
     )
 
-    # One stack of blocks that hand on nothing but hidden states.
-    families: ClassVar[tuple[str, ...]] = (
-        "llama",
-        "mistral",
-        "qwen2",
-        "qwen3",
-        "gemma",
-        "gemma2",
-        "gemma3_text",
-        "phi3",
-        "gpt2",
-        "bert",
-        "roberta",
-    )
+    families: ClassVar[tuple[str, ...]] = tried_families(plain_blocks=True)
 
     learning_rate: ClassVar[LearningRate] = LearningRate(5e-4, "the authors', who go up to 8e-4")
 

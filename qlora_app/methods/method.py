@@ -8,8 +8,9 @@ needs; nothing outside of this folder asks which method it is.
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..base_models.shapes import LinearShape
 from ..choices import Choices, options
 from ..errors import Problem, UserError
 from .card import Card, LearningRate
@@ -18,20 +19,9 @@ if TYPE_CHECKING:
     import torch
     from peft import PeftConfig, PeftModel
     from transformers import PreTrainedModel
+    from typing_extensions import Self  # Python 3.10 has none
 
 PRECISIONS = ("nf4", "fp4", "int8", "bf16", "fp32")
-
-
-class LinearShape(NamedTuple):
-    """A linear layer of one block of a model, as far as its config tells."""
-
-    role: str  # "query", "key", "value", "output", "gate", "up", "down"
-    inputs: int
-    outputs: int
-
-    @property
-    def is_attention(self) -> bool:
-        return self.role in ("query", "key", "value", "output")
 
 
 class MethodChoices(Choices):
@@ -68,6 +58,21 @@ class MethodChoices(Choices):
     def in_one_step(self) -> bool:
         """Does it learn through `parts.cpu_lora` on a CPU? Memory is planned with it."""
         return False
+
+    @property
+    def drops_inputs(self) -> bool:
+        """Does what learns drop some of its inputs? A method that does has a setting `dropout`."""
+        return bool(dict(self).get("dropout"))
+
+    @property
+    def learns_embeddings(self) -> bool:
+        """Do the embeddings learn whole, beside the adapter?"""
+        return False
+
+    def with_rank_at_most(self, most: int) -> "Self":
+        """The same with a smaller rank; itself where it has no setting `rank`, or no larger one."""
+        rank = dict(self).get("rank", 0)
+        return self.model_copy(update={"rank": most}) if rank > most else self
 
     @property
     def opens_in_peft(self) -> bool:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ..base_models.shapes import LinearShape
 from ..choices import setting
 from ..errors import Problem
 from .card import Card
-from .method import LinearShape, MethodChoices
+from .method import MethodChoices
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel

@@ -10,14 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem, UserError
-from ..messages import Conversation
+from ..messages import IGNORED, Conversation
 from .generate import generate_all
 from .one_answer import one_answer_each
 from .packing import collator
 from .plain_text import plain_all
 from .task import (
     BATCH,
-    IGNORED,
     Answer,
     Question,
     Task,

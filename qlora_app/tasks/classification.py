@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..messages import Conversation
+from ..messages import IGNORED, Conversation
 from .plain_text import conversation_text, plain
 from .scores import macro_f1
 from .task import (
     BATCH,
-    IGNORED,
     Candidate,
     Encoded,
     Task,

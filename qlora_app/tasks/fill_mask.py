@@ -13,11 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..messages import Conversation
+from ..messages import IGNORED, Conversation
 from .plain_text import as_letters, conversation_text, plain
 from .task import (
     BATCH,
-    IGNORED,
     Candidate,
     Encoded,
     Question,

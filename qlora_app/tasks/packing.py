@@ -10,11 +10,12 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..messages import IGNORED
+
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-IGNORED = -100  # label of a token without loss
 ATTENTION = "example_by_example"  # the name under which transformers knows our attention
 NOT_OURS = ("softcap", "position_bias", "cache")  # what our attention cannot do: with any of them a model is padded
 WINDOWS = ("sliding_window", "attention_chunk_size")  # how far a token looks back, as configs and layers call it

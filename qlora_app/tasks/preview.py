@@ -8,14 +8,13 @@ import math
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..errors import UserError
-from ..messages import Conversation
+from ..messages import IGNORED, Conversation
 from .chat import Chat, first_learned
-from .packing import IGNORED
 from .task import Task
 
 if TYPE_CHECKING:
@@ -134,7 +133,11 @@ def tokens_of(
 
 
 def measured(
-    tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation], most: int, pause: float, task: Task = CHAT
+    tokenizer: "PreTrainedTokenizerBase",
+    conversations: Sequence[Conversation],
+    most: int,
+    pause: float,
+    task: Task = CHAT,
 ) -> Iterator[Lengths]:
     """The lengths of all examples, or of `most` of them from all over; yields what there is every `pause` seconds and
     at the end.
@@ -173,7 +176,7 @@ def _measure(
 
 def is_trainable(
     tokenizer: "PreTrainedTokenizerBase",
-    conversations: list[Conversation],
+    conversations: Sequence[Conversation],
     max_length: int,
     seconds: float,
     task: Task = CHAT,

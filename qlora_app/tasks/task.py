@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from ..errors import UserError
 from ..formatting import TASK_NAMES
 from ..messages import (
+    IGNORED,
     INLINE_REASONING,
     Conversation,
     Message,
     has_reasoning,
 )
 from .choice import TaskChoice
-from .packing import IGNORED, on_device
+from .packing import on_device
 from .token_cache import Encoded
 
 if TYPE_CHECKING:

@@ -5,12 +5,11 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..messages import Conversation
+from ..messages import IGNORED, Conversation
 from .plain_text import conversation_text, plain
 from .scores import rouge_l
 from .task import (
     BATCH,
-    IGNORED,
     Answer,
     Encoded,
     Question,

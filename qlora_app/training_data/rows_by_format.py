@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..errors import Problem
 from ..messages import STRUCTURE, Conversation
 from .checks import Findings
 from .file_contents import LeftOut
@@ -105,7 +106,7 @@ class RowsByFormat:
         # (format, change) -> the rows it was made in
         self.changed: dict[tuple[str, str], list[int]] = defaultdict(list)
         self.nested: set[str] = set()  # formats with an object or a list where text is wanted
-        self.doubt: str | None = None  # two columns that could be the same, and where
+        self.doubt: Problem | None = None  # two columns that could be the same, and where
         self.kinds_in: dict[str, Counter[str]] = defaultdict(Counter)  # of each of several files
         # what no reader took, and in how many rows
         self.unread: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
@@ -137,7 +138,7 @@ class RowsByFormat:
             if isinstance(error, NestedValue):
                 self.nested.add(kind.name)
         except TwoColumnsFit as error:
-            self.doubt = self.doubt or f"{error}, first in row {self.rows}"
+            self.doubt = self.doubt or error.first_in(self.rows)
         else:
             for change in changes:
                 self.changed[kind.name, change].append(self.rows)

@@ -3,15 +3,8 @@
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from ...base_models.families import names_in_use
 from ...errors import UserError
-
-FEED_FORWARD = (
-    "mlp",
-    "feed_forward",
-    "DenseReluDense",
-    "output.dense",
-    "fc2",
-)  # the part of a block whose output has the hidden size
 
 
 def stacks(model: nn.Module) -> list[nn.ModuleList]:
@@ -35,7 +28,7 @@ def stacks(model: nn.Module) -> list[nn.ModuleList]:
 
 def feed_forward(block: nn.Module) -> nn.Module:
     """The feed-forward part of a block. Raises UserError for a family that builds it in a way unknown here."""
-    for known in FEED_FORWARD:
+    for known in names_in_use("feed_forward"):
         for name, part in block.named_modules():
             if name == known or (known == "DenseReluDense" and name.endswith(".DenseReluDense")):
                 return part

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-IGNORED = -100  # label of what carries no loss
+from ...messages import IGNORED
 
 
 class Experts(nn.Module):

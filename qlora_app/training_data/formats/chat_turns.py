@@ -95,8 +95,7 @@ def chat_column(row: Columns) -> str:
     fits = [name for name, value in row.items() if not first_turn(value).keys().isdisjoint(_SPEAKERS)]
     name = next((name for name in CHATS if name in fits), None)
     if name is None and len(fits) > 1:
-        listed = ", ".join(repr(column[:30]) for column in fits)
-        raise TwoColumnsFit(f"{len(fits)} columns that could be the conversation ({listed})")
+        raise TwoColumnsFit("conversation", [repr(column[:30]) for column in fits])
     name = name or next((column for column in (*fits, *CHATS) if column in row), None)
     if name is None:
         raise RowError("it has no list of turns with `role` and `content`, or `from` and `value`")

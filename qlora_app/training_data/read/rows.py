@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from ...errors import UserError
+from ...errors import Problem, UserError
 from ...settings import Settings
 from ..formats.turns import RepeatedKey
 from .archives import Content, contents_of
@@ -23,7 +23,7 @@ from .tables import (
 )
 from .text import WANTED, NotTrainable, refuse_other_kinds
 
-_AGAIN = "Nothing was imported; download or save it again, then upload the whole file."
+_AGAIN = Problem("advice.upload_whole", "Nothing was imported; download or save it again, then upload the whole file.")
 _CHUNK = 1 << 20  # characters of a long text that are read at once
 _LONGEST_LINE = 1 << 24  # characters of a first line; what is longer is a whole file in one line
 _LONGEST_PART = 65_536  # characters of plain text without an empty line
@@ -111,8 +111,8 @@ class _FileRows:
             self.content.open(), encoding=self.encoding.name, errors=self.encoding.errors, newline=newline
         )
 
-    def _refusal(self, found: str, advice: str) -> UserError:
-        return UserError("dataset.broken_rows", "{name} {found}. {advice}", name=self.name, found=found, advice=advice)
+    def _refusal(self, code: str, template: str, /, **values: Any) -> UserError:
+        return UserError(code, template, name=self.name, **values)
 
     def _structure(self, file: TextIO) -> Callable[[TextIO], Iterator[Found]]:
         """By the first two lines with something on them."""
@@ -140,7 +140,12 @@ class _FileRows:
             self.warnings += [] if layout.has_names else [NO_NAMES]
             return partial(read_table, name=self.name, layout=layout)
         if (self.content.part or self.name).lower().endswith((".json", ".jsonl")):
-            raise self._refusal(f"is not JSON: it starts with {sample.strip()[:20]!r}", WANTED)
+            raise self._refusal(
+                "dataset.not_json",
+                "{name} is not JSON: it starts with {begins!r}. {wanted}",
+                begins=sample.strip()[:20],
+                wanted=WANTED,
+            )
         return self._text
 
     def _text(self, file: TextIO) -> Iterator[Found]:
@@ -161,14 +166,20 @@ class _FileRows:
         number, readable, text, problem = 0, 0, "", None
         for line, text in enumerate(iter(partial(file.readline, _MOST_AT_ONCE), ""), start=1):
             if len(text) == _MOST_AT_ONCE:
-                raise self._too_large(f"line {line}")
+                raise self._refusal(
+                    "dataset.line_too_large",
+                    "{name} cannot be read: line {line} is one JSON value of more than {most:,.0f} MB there. Write one "
+                    "row per line (JSONL), each with its own column names.",
+                    line=line,
+                    most=_MOST_AT_ONCE / 1e6,
+                )
             if text.strip():
                 number += 1
                 value, problem = _decode(text)
                 readable += problem is None
                 yield line, value, problem
         if readable and problem and not text.endswith("\n"):
-            raise self._refusal(f"ends in the middle of row {number} (line {line}): it was cut off", _AGAIN)
+            raise self._ends_within(number, line)
 
     def _one_object(self, file: TextIO) -> Iterator[Found]:
         text = file.read(_MOST_AT_ONCE)
@@ -178,7 +189,7 @@ class _FileRows:
             return
         value, problem = _decode(text)
         if problem:
-            raise self._refusal(f"cannot be read: {problem}", "Correct it, or write one JSON object per line.")
+            raise self._broken_object(problem)
         lists = [key for key in value if key in _WRAPPERS and isinstance(value[key], list)]
         lists = [key for key in lists if all(isinstance(row, (dict, list)) for row in value[key][:1])]
         if len(lists) > 1:
@@ -205,29 +216,51 @@ class _FileRows:
                 else:
                     window.element()
             except json.JSONDecodeError as error:
-                raise self._refusal(
-                    f"cannot be read: {_json_problem(error)}", "Correct it, or write one JSON object per line."
-                ) from error
+                raise self._broken_object(_json_problem(error)) from error
             except _TooLarge as error:
-                raise self._too_large("it", "") from error
+                raise self._object_too_large() from error
             except RecursionError as error:
-                raise self._refusal("is nested too deeply", "Rows are flat.") from error
+                raise self._refusal("dataset.too_deep", "{name} is nested too deeply. Rows are flat.") from error
             comma = window.skip(_BETWEEN)[1]
         if not lists:
-            raise self._too_large("it", "")
+            raise self._object_too_large()
         if window.next_character() != "}":
-            raise self._refusal("ends without the closing brace }: it was cut off", _AGAIN)
+            raise self._refusal(
+                "dataset.cut_off_object",
+                "{name} ends without the closing brace }}: it was cut off. {again}",
+                again=_AGAIN,
+            )
 
     def _several(self, lists: list[str]) -> UserError:
         return self._refusal(
-            f"holds several lists of rows ({', '.join(lists)})", "Save the one to train on as its own file."
+            "dataset.several_lists",
+            "{name} holds several lists of rows ({lists}). Save the one to train on as its own file.",
+            lists=", ".join(lists),
         )
 
-    def _too_large(self, what: str, where: str = " there") -> UserError:
+    def _broken_object(self, problem: str) -> UserError:
+        return self._refusal(
+            "dataset.broken_object",
+            "{name} cannot be read: {problem}. Correct it, or write one JSON object per line.",
+            problem=problem,
+        )
+
+    def _object_too_large(self) -> UserError:
         """A JSON value that would fill the memory."""
         return self._refusal(
-            f"cannot be read: {what} is one JSON value of more than {_MOST_AT_ONCE / 1e6:,.0f} MB{where}",
-            "Write one row per line (JSONL), each with its own column names.",
+            "dataset.object_too_large",
+            "{name} cannot be read: it is one JSON value of more than {most:,.0f} MB. Write one row per line (JSONL), "
+            "each with its own column names.",
+            most=_MOST_AT_ONCE / 1e6,
+        )
+
+    def _ends_within(self, number: int, line: int) -> UserError:
+        return self._refusal(
+            "dataset.cut_off_row",
+            "{name} ends in the middle of row {row} (line {line}): it was cut off. {again}",
+            row=number,
+            line=line,
+            again=_AGAIN,
         )
 
     def _array(self, file: TextIO) -> Iterator[Found]:
@@ -242,7 +275,9 @@ class _FileRows:
         window.skip(_BLANK)
         if window.next_character():
             raise self._refusal(
-                f"goes on after the bracket ] that ends its {number:,} rows", "Write one list, or one row per line."
+                "dataset.goes_on",
+                "{name} goes on after the bracket ] that ends its {rows:,} rows. Write one list, or one row per line.",
+                rows=number,
             )
 
     def _elements(self, window: "_Window") -> Iterator[Found]:
@@ -258,9 +293,20 @@ class _FileRows:
             except json.JSONDecodeError as error:
                 raise self._broken_array(error, number, line, window.line_of(error)) from error
             except RecursionError as error:
-                raise self._refusal(f"is nested too deeply in row {number} (line {line})", "Rows are flat.") from error
+                raise self._refusal(
+                    "dataset.row_too_deep",
+                    "{name} is nested too deeply in row {row} (line {line}). Rows are flat.",
+                    row=number,
+                    line=line,
+                ) from error
             except _TooLarge as error:
-                raise self._too_large(f"row {number}") from error
+                raise self._refusal(
+                    "dataset.row_too_large",
+                    "{name} cannot be read: row {row} is one JSON value of more than {most:,.0f} MB there. Write one "
+                    "row per line (JSONL), each with its own column names.",
+                    row=number,
+                    most=_MOST_AT_ONCE / 1e6,
+                ) from error
             yield line, value, None
             comma = window.skip(_BETWEEN)[1]
         if window.next_character() != "]":
@@ -269,18 +315,30 @@ class _FileRows:
 
     def _broken_array(self, error: json.JSONDecodeError, number: int, line: int, error_line: int) -> UserError:
         if not error.doc[error.pos :].strip() or error.msg.startswith("Unterminated string"):
-            return self._refusal(f"ends in the middle of row {number} (line {line}): it was cut off", _AGAIN)
+            return self._ends_within(number, line)
         return self._refusal(
-            f"cannot be read in row {number}, line {error_line}: {_json_problem(error)}", "Correct that line."
+            "dataset.broken_row",
+            "{name} cannot be read in row {row}, line {line}: {problem}. Correct that line.",
+            row=number,
+            line=error_line,
+            problem=_json_problem(error),
         )
 
     def _broken_end(self, found: str, number: int, line: int) -> UserError:
         if found:
             return self._refusal(
-                f"has {found!r} instead of a comma or ] after row {number} (line {line})", "Correct that line."
+                "dataset.no_comma",
+                "{name} has {found!r} instead of a comma or ] after row {row} (line {line}). Correct that line.",
+                found=found,
+                row=number,
+                line=line,
             )
         return self._refusal(
-            f"ends after row {number} (line {line}) without the closing bracket ]: it was cut off", _AGAIN
+            "dataset.cut_off_list",
+            "{name} ends after row {row} (line {line}) without the closing bracket ]: it was cut off. {again}",
+            row=number,
+            line=line,
+            again=_AGAIN,
         )
 
 

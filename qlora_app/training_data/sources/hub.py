@@ -8,7 +8,7 @@ the files, so nothing of theirs can run: they are read by our own readers, like 
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -128,26 +128,32 @@ class HubDataset:
         """What is chosen of it. Raises UserError, at its setting, for a subset or a split that is not there."""
         subset = choice.subset or self.subset
         if subset not in self.subsets:
-            raise _missing("subset", self.id, subset, self.subsets)
+            raise UserError.at(
+                "dataset.subset",
+                "dataset.no_such_subset",
+                "{id} has no subset {name!r}. It has {names}.",
+                id=self.id,
+                name=subset,
+                names=_listed(self.subsets),
+            )
         splits = self.splits(subset)
         split = choice.split or ("train" if "train" in splits else next(iter(splits)))
         if split not in splits:
-            raise _missing("split", self.id, split, splits)
+            raise UserError.at(
+                "dataset.split",
+                "dataset.no_such_split",
+                "{id} has no split {name!r}. It has {names}.",
+                id=self.id,
+                name=split,
+                names=_listed(splits),
+            )
         return HubSplit(self.id, self.commit, subset, split, splits[split], choice.revision)
 
 
-def _missing(what: str, id: str, name: str, there: Any) -> UserError:
+def _listed(there: Iterable[str]) -> str:
     names = list(there)
     more = " and more" if len(names) > _SHOWN else ""
-    return UserError.at(
-        f"dataset.{what}",
-        "dataset.part_not_there",
-        "{id} has no {what} {name!r}. It has {names}.",
-        id=id,
-        what=what,
-        name=name,
-        names=", ".join(names[:_SHOWN]) + more,
-    )
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def search_data(words: str, token: str | None = None, limit: int = 20) -> list[Hit]:

@@ -11,12 +11,11 @@ from pathlib import Path
 import gradio as gr
 
 from ...answers import answer_file
-from ...errors import UserError
 from ...runs import Run
 from ...storage.digests import sha256_of
 from ..context import AppContext
 from ..events import QUIET, Answer, Given
-from ..guard import changes, in_words
+from ..guard import changes
 from ..theme import plain
 
 LOOK_EVERY = 0.4  # seconds
@@ -78,7 +77,7 @@ class AnswerFile:
             thread.join(LOOK_EVERY)
             yield {self.progress: _bar(*counts)}
         if failed:
-            raise UserError("answers.failed", "{why}", why=in_words(failed[0])) from failed[0]
+            raise failed[0]
         return target
 
 

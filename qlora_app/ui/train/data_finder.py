@@ -33,6 +33,7 @@ from ..context import AppContext
 from ..events import FAST, LAST, QUIET, After, Answer, Given
 from ..guard import changes, in_words, reads
 from ..theme import plain
+from ..translate import translate
 from .column_form import ColumnForm
 from .form import TrainForm
 from .form_values import (
@@ -185,7 +186,9 @@ class DataFinder(HubFinder):
         except UserError as error:
             here = kept(choice, self.page.settings.data)
             quiet = f'<p class="quiet">{escape(download_words(here))}</p>' if here else ""
-            return answer | {self.line: quiet or f'<p class="warning" role="alert">{escape(str(error))}</p>'}
+            return answer | {
+                self.line: quiet or f'<p class="warning" role="alert">{escape(translate(error.problem))}</p>'
+            }
         splits = layout.splits(part.subset)
         others = [(name, name) for name in splits if name != part.split]
         is_all_here = is_here(part.pin(choice), self.page.settings.data)
@@ -214,7 +217,7 @@ class DataFinder(HubFinder):
         except Stopped:
             return
         except UserError as error:
-            yield {self.progress: f'<p class="warning" role="alert">{escape(in_words(error))}</p>'}
+            yield {self.progress: f'<p class="warning" role="alert">{escape(translate(in_words(error)))}</p>'}
             return
         finally:
             stop.set()
