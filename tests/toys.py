@@ -169,9 +169,10 @@ def test_adding_a_method(house):
     assert "method.name=toy" in house.room("overrides").command_for(recipe, house.room("presets").Presets())
     assert house.room("hardware_fit").fit(recipe)[0]
     form = form_of(house)
-    assert "method[toy].wiggle" in form.controls and form.read(form.show(recipe)) == recipe
-    card, *seen = form.choose_method("toy")
-    assert "layer norms alone" in card and [group.visible for group in seen].count(True) == 1
+    assert "method[toy].wiggle" in form.controls
+    answer = form.choose_method({form.controls["method.name"]: "toy"})
+    assert "layer norms alone" in answer.pop(form.card)
+    assert [group for group, shown in answer.items() if shown.visible] == [form.groups["toy"]]
     base_models = house.room("base_models")
     model = recipe.method.attach(base_models.load_model(recipe.base_model))
     learned = {name for name, weight in model.named_parameters() if weight.requires_grad}
@@ -338,7 +339,7 @@ def test_adding_a_preset(house):
 def test_adding_a_language(house):
     german = (ROOT / "qlora_app" / "ui" / "languages" / "de.yaml").read_text(encoding="utf-8")
     figures = german.partition("\ntexts:\n")[0]
-    house.add("qlora_app/ui/languages/toy.yaml", f'{figures}\ntexts:\n  "Runs": "Tuur"\n')
+    house.add("qlora_app/ui/languages/toy.yaml", f'{figures}\ntexts:\n  "Runs": "Tuur"\nerrors: {{}}\n')
     language = house.room("ui.language")
     assert language.language_of("toy") == "toy"
     assert language.spoken("Runs", "toy") == "Tuur"
