@@ -11,7 +11,8 @@ import pytest
 from qlora_app import starter
 from qlora_app.choices import dotted_name, iter_settings
 from qlora_app.cli import main, watching
-from qlora_app.cli.commands import _find, _parse
+from qlora_app.cli.commands import _parse
+from qlora_app.cli.jobs import find_run
 from qlora_app.errors import UserError
 from qlora_app.formatting import duration, loss_figure
 from qlora_app.launch import local
@@ -388,8 +389,8 @@ def test_the_latest_run_to_talk_to_is_one_that_can_answer(home, worker, capsys):
     worker["state"] = "failed"
     main(["train", "starter", "name=broken"])
     settings = Settings.from_environment()
-    assert _find("latest", settings).id.endswith("broken")
-    assert not _find("latest", settings, with_adapter=True).id.endswith("broken")
+    assert find_run("latest", settings).id.endswith("broken")
+    assert not find_run("latest", settings, with_adapter=True).id.endswith("broken")
 
 
 def test_stop_and_resume(home, worker, capsys):
@@ -571,6 +572,7 @@ COMMANDS = [
     "train",
     "watch",
     "runs",
+    "jobs",
     "stop",
     "resume",
     "chat",

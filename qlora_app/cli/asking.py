@@ -1,25 +1,19 @@
-"""Questions to a run from a terminal: a conversation, or a whole file that is answered."""
+"""Questions to a run from a terminal: a conversation."""
 
 import contextlib
 import json
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from ..answers import answer_file
 from ..inference.session import ChatSession, ChatSessions, Decoding
 from ..messages import Conversation
 from ..runs import Run
-from ..settings import Settings
-from ..training_data import DatasetChoice
 
 
 def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console) -> int:
@@ -125,36 +119,3 @@ def _side_by_side(answers: tuple[str, str], with_base: bool) -> Table | Text:
         column.ratio = 1
     table.add_row(Text(answers[0]), Text(answers[1]))
     return table
-
-
-def answer(
-    run: Run,
-    file: Path,
-    target: Path,
-    column: str,
-    base: bool,
-    max_new_tokens: int,
-    limits: Settings,
-    screen: Console,
-    told: DatasetChoice | None = None,
-) -> dict[str, Any]:
-    """Answer every row of a file into another, with a progress bar. Returns {run, file, answers, rows, answered,
-    problems, kept}.
-    """
-    session = open_session(run, screen)
-    columns = TextColumn("answering"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=screen, transient=True) as progress:
-        bar = progress.add_task("answering", total=None)
-        counts = answer_file(
-            run,
-            session,
-            file,
-            target,
-            limits,
-            column=column,
-            base=base,
-            max_new_tokens=max_new_tokens,
-            told=told,
-            on_progress=lambda done, of: progress.update(bar, completed=done, total=of),
-        )
-    return {"run": run.id, "file": str(file), "answers": str(target), **counts}

@@ -17,19 +17,16 @@ from .. import __version__, doctor
 from ..errors import UserError
 from ..evaluate import EVALUATORS
 from ..formatting import duration
-from ..launch import local
+from ..jobs import Job
 from ..overrides import PROGRAM, recipe_from, settings_help
 from ..preflight import check, examples_of, ready, refuse
 from ..presets import Presets
 from ..runs import Run, RunStatus, RunStore
-from ..runs.proof_words import proof_words
 from ..settings import PREFIX, Settings
-from .asking import (
-    answer,
-    chat,
-)
+from .asking import chat
 from .completion import (
     complete,
+    job_names,
     presets_and_files,
     run_names,
     settings_and_values,
@@ -41,12 +38,25 @@ from .data import (
     find_data,
     show,
 )
+from .jobs import (
+    DONE,
+    INTERRUPTED,
+    MISTAKE,
+    NOT_DONE,
+    answers_of,
+    as_row,
+    find_job,
+    find_run,
+    list_jobs,
+    report,
+    start,
+    stop,
+    watch_until_end,
+)
 from .models import fits_here, rows_of
 from .presets import list_presets
 from .scoring import score, show_score
-from .watching import watch
 
-DONE, NOT_DONE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 MARKS = {doctor.GOOD: "green", doctor.LIMITED: "yellow", doctor.BROKEN: "bold red"}
 
 
@@ -94,13 +104,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"Guanaco Workshop {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_train(commands)
-    _add_run(_add(commands, "watch", watch_command))
+    _add_job(_add(commands, "watch", watch_command))
     _add(commands, "runs", runs_command)
+    _add(commands, "jobs", jobs_command)
     stop = _add(commands, "stop", stop_command)
-    _add_run(stop)
+    _add_job(stop)
     stop.add_argument("--now", action="store_true", help="end at once and save nothing")
     resume = _add(commands, "resume", resume_command)
-    _add_run(resume)
+    _add_job(resume)
     _add_no_watch(resume)
     _add_chat(commands)
     _add_score(commands)
@@ -130,6 +141,11 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run", metavar="RUN", help="a run's name, the beginning of one, or `latest`"
     ).completer = run_names
+
+
+def _add_job(parser: argparse.ArgumentParser) -> None:
+    words = "the name of a run or of another job (`jobs` lists them), the beginning of one, or `latest`"
+    parser.add_argument("job", metavar="JOB", help=words).completer = job_names
 
 
 def _add_no_watch(parser: argparse.ArgumentParser) -> None:
@@ -247,68 +263,32 @@ def train_command(given: argparse.Namespace, settings: Settings) -> int:
 
 
 def resume_command(given: argparse.Namespace, settings: Settings) -> int:
-    """Go on from the newest complete checkpoint."""
-    run = _find(given.run, settings)
-    state = run.status().state
+    """Go on with a run from its newest complete checkpoint, or with another job where it ended."""
+    job = find_job(given.job, settings)
+    state = job.status().state
     if state not in ("stopped", "failed", "interrupted"):
         raise UserError(
             "run.not_resumable",
             "{id} is {state}; only a run that stopped, failed or was interrupted can be resumed.",
-            id=run.id,
+            id=job.id,
             state=state,
         )
-    return _start(given, run)
+    return _start(given, job)
 
 
-def _start(given: argparse.Namespace, run: Run) -> int:
-    run.forget_stop()  # a shutdown leaves one behind when the worker had no time to follow it
-    local.launch(run)
-    given.screen.print(Text(f"{run.id} has started in {run.folder}"), soft_wrap=True)
-    return _report(given, run, run.status()) if given.no_watch else watch_until_end(given, run)
+def _start(given: argparse.Namespace, job: Job) -> int:
+    start(job, given.screen)
+    return report(given, job, job.status()) if given.no_watch else watch_until_end(given, job)
 
 
 def watch_command(given: argparse.Namespace, settings: Settings) -> int:
-    """Follow a run until it ends."""
-    return watch_until_end(given, _find(given.run, settings))
+    """Follow a run or another job until it ends."""
+    return watch_until_end(given, find_job(given.job, settings))
 
 
-def watch_until_end(given: argparse.Namespace, run: Run) -> int:
-    """Follow a run to its end and report it. Ctrl-C ends the watching, not the run."""
-    try:
-        status = watch(run, given.screen)
-    except KeyboardInterrupt:
-        given.screen.print(
-            Text(
-                f"\n{run.id} goes on without this window. Watch it again: {PROGRAM} watch {run.id}\n"
-                f"Stop it: {PROGRAM} stop {run.id}"
-            ),
-            soft_wrap=True,
-        )
-        return INTERRUPTED
-    return _report(given, run, status)
-
-
-def _report(given: argparse.Namespace, run: Run, status: RunStatus) -> int:
-    """Say how the run stands, and the proof if there is one. Exit code 0 unless it ended without an adapter."""
-    if given.json:
-        print(
-            json.dumps(
-                {
-                    "run": run.id,
-                    "folder": str(run.folder),
-                    "state": status.state,
-                    "step": status.step,
-                    "sentence": status.sentence,
-                    "proof": run.proof(),
-                }
-            )
-        )
-    elif status.has_ended:
-        lines = [f"{run.id}: {status.state}. {status.sentence}", *status.warnings, *proof_words(run.proof() or {})]
-        if status.state == "done":
-            lines += [f"The adapter is in {run.adapter}", f"Chat with it: {PROGRAM} chat {run.id}"]
-        print("\n".join(lines))
-    return NOT_DONE if status.has_ended and status.state != "done" else DONE
+def jobs_command(given: argparse.Namespace, settings: Settings) -> int:
+    """List everything that is worked on, or was: runs, files of answers, imports, downloads."""
+    return list_jobs(given, settings, _out())
 
 
 def runs_command(given: argparse.Namespace, settings: Settings) -> int:
@@ -357,33 +337,21 @@ def _out() -> Console:
 
 def stop_command(given: argparse.Namespace, settings: Settings) -> int:
     """Finish the step, save and end; `resume` goes on from there."""
-    run = _find(given.run, settings)
-    status = run.status()
-    if status.state == "queued" and run.take("start"):
-        how = "no longer waits for its turn."
-    elif not status.is_active:
-        raise UserError(
-            "run.not_stoppable", "{id} is {state}: there is nothing to stop.", id=run.id, state=status.state
-        )
-    else:
-        run.request("stop-now" if given.now else "stop")
-        how = (
-            "ends at once."
-            if given.now
-            else f"finishes its step, saves and ends. Go on later: {PROGRAM} resume {run.id}"
-        )
-    print(json.dumps(_as_row(run, run.status())) if given.json else f"{run.id} {how}")
+    job = find_job(given.job, settings)
+    how = stop(job, given.now)
+    row = _as_row(job, job.status()) if isinstance(job, Run) else as_row(job)
+    print(json.dumps(row) if given.json else f"{job.id} {how}")
     return DONE
 
 
 def chat_command(given: argparse.Namespace, settings: Settings) -> int:
     """Ask a run's adapter; questions come from the terminal or line by line from stdin."""
-    return chat(_find(given.run, settings, with_adapter=True), given.base, given.json, _out(), given.screen)
+    return chat(find_run(given.run, settings, with_adapter=True), given.base, given.json, _out(), given.screen)
 
 
 def score_command(given: argparse.Namespace, settings: Settings) -> int:
     """Answer every row of a file and measure how right the answers are."""
-    run = _find(given.run, settings, with_adapter=True)
+    run = find_run(given.run, settings, with_adapter=True)
     told = recipe_from("starter", given.changes, settings).dataset if given.changes else None
     result = score(
         run,
@@ -405,12 +373,13 @@ def score_command(given: argparse.Namespace, settings: Settings) -> int:
 
 def answer_command(given: argparse.Namespace, settings: Settings) -> int:
     """Answer every question of a file into JSON lines. Interrupted, the same command goes on where it ended."""
-    run = _find(given.run, settings, with_adapter=True)
+    run = find_run(given.run, settings, with_adapter=True)
     target = given.out or given.file.with_name(f"{given.file.name}.answers.jsonl")
-    if not target.parent.is_dir():
-        raise UserError("answers.no_folder", "There is no folder {folder} for the answers.", folder=target.parent)
     told = recipe_from("starter", given.changes, settings).dataset if given.changes else None
-    made = answer(run, given.file, target, given.column, given.base, given.max_tokens, settings, given.screen, told)
+    choices = {"column": given.column, "base": given.base, "max_new_tokens": given.max_tokens, "read_as": told}
+    made = answers_of(run, given.file, target, choices, given.screen)
+    if made is None:
+        return INTERRUPTED
     kept = f", {made['kept']:,} of them kept from before" if made["kept"] else ""
     asking_nothing = f"; {made['problems']:,} rows ask nothing, each with its reason" if made["problems"] else ""
     print(
@@ -504,33 +473,3 @@ def settings_command(given: argparse.Namespace, settings: Settings) -> int:
     else:
         _out().print(table)
     return DONE
-
-
-def _find(name: str, settings: Settings, with_adapter: bool = False) -> Run:
-    """The run of that name, or the only one whose name begins so. `latest` is the newest, among those that can answer
-    if asked so.
-    """
-    store = RunStore(settings.runs)
-    runs = store.list()
-    if name == "latest" and runs:
-        return next((run for run in runs if run.newest_adapter()), runs[0]) if with_adapter else runs[0]
-    if name in (run.id for run in runs):
-        return store.get(name)
-    found = [run.id for run in runs if run.id.startswith(name)]
-    if len(found) == 1:
-        return store.get(found[0])
-    if found:
-        raise UserError(
-            "run.several_begin",
-            "{count} runs begin with {name}: {runs}. Give more of the name.",
-            count=len(found),
-            name=name,
-            runs=", ".join(found[:5]),
-        )
-    raise UserError(
-        "run.none_begins",
-        "There is no run {name!r} in {folder}. `{program} runs` lists them.",
-        name=name,
-        folder=settings.runs,
-        program=PROGRAM,
-    )
