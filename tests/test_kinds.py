@@ -3,8 +3,6 @@ killed, and fails in a sentence; and what each does besides.
 """
 
 import json
-import os
-import signal
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +10,18 @@ import pytest
 
 from qlora_app import worker
 from qlora_app.cli import main
-from qlora_app.jobs import Job
+from qlora_app.jobs import Job, JobStore
 from qlora_app.kinds.answer import answer_job, answers_in, earlier_answers, spec_for
+from qlora_app.kinds.data_import import import_job, imported
+from qlora_app.kinds.download import download_job
 from qlora_app.launch import local
+from qlora_app.preflight import examples_of
 from qlora_app.runs import RunStore
+from qlora_app.settings import Settings
+from qlora_app.training_data import DatasetChoice
+from qlora_app.training_data.sources.hub import paths_of
 from tests.conftest import wait_for
+from tests.fixtures.hub import DATASET
 
 FEW_TOKENS = 2
 
@@ -26,7 +31,8 @@ class Toy:
     """A job of one kind, and what is known of it."""
 
     job: Job
-    made: Any  # () -> what it made, in a form that is the same every time
+    made: Any  # () -> how much it made
+    whole: int  # how much there is to make
     broken: Any  # () -> takes away what it needs
     says: str  # of its failure then
 
@@ -42,16 +48,46 @@ def answering(run, folder) -> Toy:
     job = answer_job(run, file, spec_for(file, max_new_tokens=FEW_TOKENS))
 
     def made():
-        return [json.loads(line)["row"] for line in answers_in(job).read_text().splitlines()]
+        return len(answers_in(job).read_text().splitlines())
 
-    return Toy(job, made, lambda: (run.adapter / "proof.json").unlink(), "This run has saved nothing yet")
+    return Toy(job, made, 150, lambda: (run.adapter / "proof.json").unlink(), "This run has saved nothing yet")
 
 
 def an_answer(request) -> Toy:
     return answering(request.getfixturevalue("answering_run"), request.getfixturevalue("home"))
 
 
-TOYS = {"answer": an_answer}
+def an_import(request) -> Toy:
+    home, settings = request.getfixturevalue("home"), Settings.from_environment()
+    file = home / "rows.jsonl"
+    with open(file, "w") as rows:
+        for number in range(20_000):
+            rows.write(json.dumps({"instruction": f"Question {number}?", "output": f"Answer {number}"}) + "\n")
+    job = import_job(JobStore(settings.jobs), [file])
+    file.unlink()  # as Gradio cleans its cache
+
+    def made():
+        examples = examples_of(DatasetChoice(source="file", id=imported(job)), settings.data)
+        return len(examples.train) + len(examples.held_out)
+
+    return Toy(job, made, 20_000, lambda: next(job.folder.glob("files/0/*")).unlink(), "A file is gone")
+
+
+def a_download(request) -> Toy:
+    talk, hub = request.getfixturevalue("talk"), request.getfixturevalue("hub")
+    choice, jobs = DatasetChoice(source="hub", id=DATASET), JobStore(Settings.from_environment().jobs)
+    job = download_job(jobs, choice)
+    assert download_job(jobs, choice).id == job.id, "one is enough"
+
+    def made():
+        pinned = DatasetChoice.model_validate(job.result()["dataset"])
+        assert pinned.revision == talk.commit
+        return len(paths_of(pinned, Settings.from_environment().data))
+
+    return Toy(job, made, 2, hub.repos.clear, "there is nothing of that name")
+
+
+TOYS = {"answer": an_answer, "import": an_import, "download": a_download}
 
 
 @pytest.fixture(params=TOYS)
@@ -71,7 +107,7 @@ def test_it_is_done_and_says_how_far_it_was(toy):
     assert worker.main(toy.job.folder) == 0
     status = toy.job.status()
     assert (status.state, status.progress) == ("done", 1.0) and status.sentence.endswith(".")
-    assert toy.made() and toy.job.result()
+    assert toy.made() == toy.whole and toy.job.result()
 
 
 @pytest.mark.slow
@@ -84,17 +120,17 @@ def test_it_stops_when_asked_and_goes_on(toy):
 
 
 @pytest.mark.slow
-def test_killed_it_is_interrupted_and_what_is_made_in_the_end_is_the_same(toy):
+def test_killed_it_is_interrupted_and_all_of_it_is_made_in_the_end(toy):
     process = local.launch(toy.job)
     assert toy.job.status().state == "starting"
-    wait_for(lambda: toy.job.status().state == "running" or process.poll() is not None)
-    os.kill(process.pid, signal.SIGKILL)
+    wait_for(toy.job.is_alive)
+    process.kill()
     process.wait()
     assert toy.job.status().state == "interrupted" and "Resume" in toy.job.status().sentence
     again = local.launch(toy.job)
     assert not toy.job.status().has_ended, "the last word of the one before counts no more"
     assert again.wait() == 0 and toy.job.status().state == "done"
-    assert toy.made() and len(toy.made()) == toy.job.result().get("rows", len(toy.made()))
+    assert toy.made() == toy.whole
 
 
 @pytest.mark.slow

@@ -438,7 +438,9 @@ MUTATING = {
     "import_file",
     "import_files",
     "import_text",
-    "fetch_data",
+    "answer_job",
+    "import_job",
+    "download_job",
     "save",
 }
 
@@ -470,6 +472,8 @@ def test_every_handler_went_through_the_guard(workshop):
         "RunCards.resume_run",
         "RunCards.unqueue_run",
         "DataImport.take",
+        "DataImport.finished",
+        "DataFinder.fetched",
         "DataFinder.take_text",
         "DataFinder.fetch",
         "PresetPicker.take_file",
@@ -495,7 +499,7 @@ def test_a_demonstration_refuses_every_change(page, store):
         lambda: train.cards.stop_run(event(run=run.id)),
         lambda: train.cards.resume_run(event(run=run.id)),
         lambda: train.cards.unqueue_run(event(run=run.id)),
-        lambda: next(train.importer.take({train.upload: "x"})),
+        lambda: train.importer.take({train.upload: "x"}),
         lambda: train.presets.take_file({train.presets.file: "x"}),
         lambda: train.presets.save_form({train.presets.name: "mine"}),
         lambda: runs.delete_run({runs.card: run.id}),
