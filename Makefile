@@ -32,6 +32,7 @@ test-matrix: .venv/installed
 lint: .venv/installed
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	@$(PYTHON) -m tests.error_codes
 
 bench: .venv/installed
 	for one in start overhead tokens cpu_types page data; do $(PYTHON) benchmarks/$$one.py || exit 1; done

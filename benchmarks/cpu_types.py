@@ -112,8 +112,8 @@ def taken(folder: str, home: Path) -> tuple[str, float]:
     """(the type the app takes for a model on this machine, bf16's time in the trial as a share of fp32's)"""
     from qlora_app.base_models import ModelChoice, facts_of_folder, folder_of
     from qlora_app.base_models.cards import CPU, compute_type
+    from qlora_app.base_models.shapes import shapes_of
     from qlora_app.base_models.trial import trial_of
-    from qlora_app.memory import shapes_of
 
     facts = facts_of_folder(folder_of(ModelChoice(source="folder", id=folder) if folder else ModelChoice()))
     block = shapes_of(facts.config, facts.parameters).block

@@ -41,7 +41,8 @@ from overhead import Stopwatch
 from qlora_app import KEEP_MEMORY
 from qlora_app import doctor as machine
 from qlora_app.base_models import ModelChoice
-from qlora_app.memory import need, shapes_of, tokens_of_a_step
+from qlora_app.base_models.shapes import shapes_of
+from qlora_app.memory import need, tokens_of_a_step
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
 from qlora_app.runs import Run, RunStore

@@ -21,7 +21,8 @@ from measuring import ROOT, add_tokenizer, record
 
 from qlora_app import KEEP_MEMORY
 from qlora_app.base_models import facts_of_folder
-from qlora_app.memory import need, shapes_of
+from qlora_app.base_models.shapes import shapes_of
+from qlora_app.memory import need
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.training_data import import_file

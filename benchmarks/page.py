@@ -95,7 +95,7 @@ async def look(site: Site, run: Run, name: str, until: float, sizes: list[int], 
         answer = await site.poll(name, {"run": run.id, "seen": seen, "chart": known, "log": False, "others": True})
         news = answer.json()
         seen, chart = news["seen"], news["chart"]
-        known = {"grouping": chart["grouping"], "count": chart["from"] + len(chart["x"])}
+        known = {"grouping": chart["grouping"], "count": chart["from"] + len(chart["points"]["x"])}
         times.append(time.perf_counter() - began)
         sizes.append(len(answer.content))
         await asyncio.sleep(max(0.0, 1 - (time.perf_counter() - began)))

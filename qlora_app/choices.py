@@ -36,8 +36,9 @@ def is_recorded(field: FieldInfo) -> bool:
 
 
 def one_of_kinds(kinds: Sequence[type[Choices]]) -> Any:
-    """The type of a group that is one of several kinds, told apart by their `name: Literal[...]`; the first where none
-    is given.
+    """The type of a group that is one of several kinds, told apart by their `name: Literal[...]`.
+
+    The first where none is given.
     """
     names = [_kind(kind) for kind in kinds]
 
@@ -46,7 +47,9 @@ def one_of_kinds(kinds: Sequence[type[Choices]]) -> Any:
             name = values.get("name", names[0])
         else:
             name = getattr(values, "name", names[0])
-        return name if isinstance(name, str) else "?"
+        if not isinstance(name, str):
+            return "?"
+        return name
 
     discriminator = Discriminator(
         name_of, custom_error_type="unknown_kind", custom_error_message=f"Input should be {_either(names)}"
@@ -89,7 +92,9 @@ def dotted_name(leaf: str) -> str:
 def variant_of(leaf: str) -> str:
     """The kind a leaf belongs to: "method[lora].rank" -> "lora"; empty for one that is always there."""
     found = re.search(r"\[(\w+)\]", leaf)
-    return found[1] if found else ""
+    if not found:
+        return ""
+    return found[1]
 
 
 def value_at(choices: Any, leaf: str, otherwise: Any = None) -> Any:
@@ -103,8 +108,9 @@ def value_at(choices: Any, leaf: str, otherwise: Any = None) -> Any:
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`below` with every setting that `above` names replaced, group by group; of a group of another kind nothing of it
-    stays.
+    """`below` with every setting that `above` names replaced, group by group.
+
+    Of a group of another kind nothing of it stays.
     """
     result = dict(below)
     for name, value in above.items():
@@ -143,7 +149,9 @@ def _bound(field: FieldInfo, *names: str) -> float | None:
 def _extra(field: FieldInfo) -> dict[str, Any]:
     """What `setting` wrote beside a declaration: its `labels`, and whether it is `recorded`."""
     extra = field.json_schema_extra
-    return extra if isinstance(extra, dict) else {}
+    if not isinstance(extra, dict):
+        return {}
+    return extra
 
 
 def _kind(settings: type[Choices]) -> str:

@@ -96,8 +96,8 @@ def _versions() -> Finding:
 
 
 def _pins() -> dict[str, str]:
-    """{library: version} of requirements.txt, as far as it is for this Python; empty where the app was installed
-    without it.
+    """{library: version} of requirements.txt, as far as it is for this Python; empty
+    where the app was installed without it.
     """
     from packaging.requirements import Requirement
 
@@ -207,8 +207,9 @@ def _downloads() -> Finding:
 
 
 def _network() -> Finding:
-    """One short question to the Hub. It is asked in a thread, because looking up a name has no time limit of its
-    own.
+    """One short question to the Hub.
+
+    It is asked in a thread, because looking up a name has no time limit of its own.
     """
     from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
 
@@ -277,7 +278,9 @@ def gpu_finding(seen: dict[str, Any]) -> Finding:
             return Finding("GPU", LIMITED, value, f"{decided.why} Leave base_model.compute_type at auto.")
         return Finding("GPU", GOOD, value)
     if shutil.which("nvidia-smi") and hardware.here().kind == "cuda":
-        built = f"built for CUDA {seen['cuda']}" if seen["cuda"] else "built without CUDA"
+        built = "built without CUDA"
+        if seen["cuda"]:
+            built = f"built for CUDA {seen['cuda']}"
         return Finding(
             "GPU",
             LIMITED,

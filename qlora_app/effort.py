@@ -15,6 +15,7 @@ from .runs.recipes import recipe_of
 # The starter on two laptop cores: seconds for each million characters of conversation that is learned from.
 STARTER_SECONDS_PER_MILLION = 80.0
 LOOKED_AT = 20  # newest runs
+FEWEST_STEPS = 20  # of a run that tells how long a step takes
 
 
 def epochs_meant(recipe: Recipe, data_folder: Path) -> dict[str, float]:
@@ -24,10 +25,13 @@ def epochs_meant(recipe: Recipe, data_folder: Path) -> dict[str, float]:
     from it.
     """
     count = len(examples_of(recipe.dataset, data_folder).train)
-    meant = {effort: epochs_for(effort, count, recipe.training.batch_size) for effort in EFFORTS}
+    factor = 1.0
     preset = preset_for(recipe.base_model, recipe.dataset)
-    factor = preset.training.epochs / epochs_for("balanced", count, preset.training.batch_size) if preset else 1.0
-    return {effort: round(factor * epochs, 2) for effort, epochs in meant.items()}
+    if preset:
+        balanced = epochs_for("balanced", count, preset.training.batch_size)
+        factor = preset.training.epochs / balanced
+    batch_size = recipe.training.batch_size
+    return {effort: round(factor * epochs_for(effort, count, batch_size), 2) for effort in EFFORTS}
 
 
 def effort_of(epochs: float, meant: dict[str, float]) -> str | None:
@@ -37,25 +41,23 @@ def effort_of(epochs: float, meant: dict[str, float]) -> str | None:
 
 def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[list[tuple[str, str]], str]:
     """(labels with their times and the efforts they stand for, a line that says where the times come from)."""
-    pace, runs = _measured(recipe, store, data_folder)
-    if pace is None and recipe.base_model.source == "starter":
+    pace = measured = _pace_measured(recipe, store, data_folder)
+    if measured is None and recipe.base_model.source == "starter":
         pace = STARTER_SECONDS_PER_MILLION / 1e6
-    characters = examples_of(
-        recipe.dataset, data_folder
-    ).characters  # what an epoch costs, near enough, without a tokenizer
-    times = (
-        {effort: pace * characters * epochs for effort, epochs in epochs_meant(recipe, data_folder).items()}
-        if pace
-        else {}
-    )
-    labels = [
-        (f"{words}\nabout {about(times[effort])}" if times else words, effort) for effort, words in EFFORTS.items()
-    ]
-    if runs:
-        return labels, "Times as measured here, in the last run of this model with this method."
-    if times:
+    characters = examples_of(recipe.dataset, data_folder).characters
+    if pace is None:
+        labels = [(words, effort) for effort, words in EFFORTS.items()]
+        return labels, "Times are known after the first run of this model with this method."
+    # What an epoch costs, near enough, without a tokenizer.
+    of_an_epoch = pace * characters
+    meant = epochs_meant(recipe, data_folder)
+    labels = []
+    for effort, words in EFFORTS.items():
+        time = about(of_an_epoch * meant[effort])
+        labels.append((f"{words}\nabout {time}", effort))
+    if measured is None:
         return labels, "Times are estimates; after the first run they are measured."
-    return labels, "Times are known after the first run of this model with this method."
+    return labels, "Times as measured here, in the last run of this model with this method."
 
 
 def _as_costly(one: Recipe, other: Recipe) -> bool:
@@ -63,28 +65,27 @@ def _as_costly(one: Recipe, other: Recipe) -> bool:
     variant: its names and switches (DoRA is one) change a step, its numbers hardly."""
 
     def variant(recipe: Recipe) -> dict[str, Any]:
-        return {name: value for name, value in recipe.method.model_dump().items() if isinstance(value, str | bool)}
+        settings = recipe.method.model_dump()
+        return {name: value for name, value in settings.items() if isinstance(value, str | bool)}
 
     return one.base_model == other.base_model and variant(one) == variant(other)
 
 
-def _measured(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[float | None, int]:
-    """(seconds for each character, runs they come from) of the newest run with this model and method that has ended
-    well.
+def _pace_measured(recipe: Recipe, store: RunStore, data_folder: Path) -> float | None:
+    """Seconds for each character, in the newest run with this model and method that has ended well; None where there
+    is none.
     """
     for run in store.list()[:LOOKED_AT]:
         earlier, status = recipe_of(run), run.status()
-        if (
-            earlier is None
-            or not _as_costly(earlier, recipe)
-            or status.state not in ("done", "stopped")
-            or status.step < 20
-        ):
+        if earlier is None or not _as_costly(earlier, recipe):
+            continue
+        if status.state not in ("done", "stopped") or status.step < FEWEST_STEPS:
             continue
         try:
             examples = examples_of(earlier.dataset, data_folder)
         except Exception:  # its data is gone or changed: this run cannot be compared with, an older one may
             continue
-        learned = examples.characters * status.step * earlier.training.batch_size / max(1, len(examples.train))
-        return status.seconds / max(1.0, learned), 1
-    return None, 0
+        epochs = status.step * earlier.training.batch_size / max(1, len(examples.train))
+        learned = examples.characters * epochs
+        return status.seconds / max(1.0, learned)
+    return None

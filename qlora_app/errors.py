@@ -4,7 +4,8 @@ Each has a code, which names one meaning for good ("dataset.too_large": the room
 and the values its sentence is filled with: programs ask for the code, another language for code and values.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from typing_extensions import Self  # in typing from Python 3.11 on
@@ -71,7 +72,54 @@ class UserError(Exception):
         different = list(dict.fromkeys(problems.values()))
         if len(different) == 1:
             return cls.of(different[0], problems)
-        return cls("recipe.several_wrong", "{sentences}", problems, sentences=between.join(different))
+        return cls("recipe.several_wrong", "{sentences}", problems, sentences=joined(different, between))
+
+
+def joined(problems: Sequence[Problem], between: str) -> Problem:
+    """Several as one text that knows each of them; `between`: a comma, a semicolon, a space or a line end."""
+    *before, last = problems
+    text = last
+    for problem in reversed(before):
+        text = _pair(problem, between, text)
+    return text
+
+
+def _pair(first: Problem, between: str, rest: Problem) -> Problem:
+    if between == "\n":
+        return Problem("list.lines", "{first}\n{rest}", first=first, rest=rest)
+    if between == "; ":
+        return Problem("list.clauses", "{first}; {rest}", first=first, rest=rest)
+    if between == " ":
+        return Problem("list.sentences", "{first} {rest}", first=first, rest=rest)
+    return Problem("list.words", "{first}, {rest}", first=first, rest=rest)
+
+
+def with_code(said: dict[str, Any]) -> dict[str, Any]:
+    """What is kept as JSON of something that has a `sentence`: where that is a problem, with its `code` and `values`
+    beside it.
+    """
+    problem = said["sentence"]
+    return said | _code_and_values(problem) if isinstance(problem, Problem) else said
+
+
+def sentence_of(said: Mapping[str, Any]) -> str:
+    """The sentence that `with_code` kept: a problem again where it was one."""
+    sentence, code, values = str(said.get("sentence", "")), said.get("code"), said.get("values")
+    if not isinstance(code, str) or not isinstance(values, dict):
+        return sentence
+    inner = {name: sentence_of(value) if isinstance(value, dict) else value for name, value in values.items()}
+    return Problem(code, sentence.replace("{", "{{").replace("}", "}}"), **inner)
+
+
+def _code_and_values(problem: Problem) -> dict[str, Any]:
+    return {"code": problem.code, "values": {name: _kept(value) for name, value in problem.values.items()}}
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, Problem):
+        return {"sentence": str(value), **_code_and_values(value)}
+    is_no_number = isinstance(value, float) and not math.isfinite(value)  # JSON knows neither nan nor inf
+    return str(value) if is_no_number else value
 
 
 class Stopped(Exception):

@@ -22,9 +22,13 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
+        if rest and minutes < 10:
+            return f"{minutes} min {rest} s"
+        return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    if minutes:
+        return f"{hours} h {minutes} min"
+    return f"{hours} h"
 
 
 def about(seconds: float) -> str:
@@ -33,24 +37,32 @@ def about(seconds: float) -> str:
         return f"{max(5, 5 * round(seconds / 5))} s"
     if seconds < 5400:
         return f"{max(2, round(seconds / 60))} min"
-    return f"{round(seconds / 3600)} h" if seconds > 10 * 3600 else f"{seconds / 3600:.1f} h".replace(".0", "")
+    if seconds > 10 * 3600:
+        return f"{round(seconds / 3600)} h"
+    return f"{seconds / 3600:.1f} h".replace(".0", "")
 
 
 def left(seconds: float) -> str:
     """Time that is left: seconds near the end, else rounded, because it is a guess."""
-    return f"{max(0, round(seconds))} s" if seconds < 100 else about(seconds)
+    if seconds < 100:
+        return f"{max(0, round(seconds))} s"
+    return about(seconds)
 
 
 def loss_figure(loss: float) -> str:
     """2.2278 -> "2.23", 0.0041 -> "0.004": a small loss is not zero, and does not read like it."""
-    return f"{loss:.2f}" if loss >= 0.1 else f"{loss:.3f}"
+    if loss >= 0.1:
+        return f"{loss:.2f}"
+    return f"{loss:.3f}"
 
 
 def size(count: float) -> str:
     """Bytes for people: 5_600_000 -> "5.6 MB"."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "bytes" or count >= 100 else f"{count:.1f} {unit}"
+            if unit == "bytes" or count >= 100:
+                return f"{count:.0f} {unit}"
+            return f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError
 
@@ -64,9 +76,13 @@ def millions(count: float) -> str:
     """How many parameters: 134_515_008 -> "135 M", 6_738_415_616 -> "6.7 B"."""
     if count >= 999.5e6:
         return f"{count / 1e9:.1f} B"
-    return f"{count / 1e6:.0f} M" if count >= 9.95e6 else f"{count / 1e6:.1f} M"
+    if count >= 9.95e6:
+        return f"{count / 1e6:.0f} M"
+    return f"{count / 1e6:.1f} M"
 
 
 def count_of(number: int, thing: str) -> str:
     """1, "row" -> "1 row"; 5786, "row" -> "5,786 rows"."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+    if number == 1:
+        return f"{number:,} {thing}"
+    return f"{number:,} {thing}s"

@@ -21,7 +21,9 @@ class Machine:
 
     @property
     def name(self) -> str:
-        return "GPU" if self.kind == "cuda" else "memory"
+        if self.kind == "cuda":
+            return "GPU"
+        return "memory"
 
 
 def here() -> Machine:

@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from .base_models import ModelChoice, describe_folder
+from .base_models.shapes import Shapes, shapes_of
 from .errors import UserError
 from .hardware import Machine, here
-from .memory import (
-    Shapes,
-    need,
-    shapes_of,
-    verdict,
-)
+from .memory import need, verdict
 from .recipe import Recipe, read_yaml
 
 CARDS = (8, 16, 24, 48, 80)  # GB that GPUs have
 NO_GPU = "any computer"
 QUICK_ENOUGH = 500_000_000  # parameters, with which a CPU learns from a thousand examples while one waits
 ANY_COMPUTER = 6 * 2**30  # bytes that a laptop of 8 GB has to spare
+ENOUGH = ("fits", "tight")  # of `fit`'s answers, those with which a run can begin
+HERE = {"fits": "fits here", "tight": "tight here", "too large": "does not fit here", "": ""}
 _KNOWN = Path(__file__).parent / "known_models.yaml"
 
 
@@ -52,28 +50,31 @@ def fit(recipe: Recipe, machine: Machine | None = None) -> tuple[str, str]:
 
 def smallest_card(recipe: Recipe) -> int | None:
     """The smallest GPU, in GB, that trains this; None where no single one does or nothing is known."""
-    return next(
-        (size for size in CARDS if fit(recipe, Machine("cuda", size * 2**30, size * 2**30))[0] in ("fits", "tight")),
-        None,
-    )
+    for size in CARDS:
+        memory = size * 2**30
+        if fit(recipe, Machine("cuda", memory, memory))[0] in ENOUGH:
+            return size
+    return None
 
 
 def asks_for(recipe: Recipe) -> str:
     """What a machine must have, in words; empty where it is not known."""
-    shapes, card = sizes_of(recipe.base_model), smallest_card(recipe)
-    if shapes and shapes.parameters < QUICK_ENOUGH and need(recipe, shapes, "cpu").total < ANY_COMPUTER:
+    shapes = sizes_of(recipe.base_model)
+    if shapes is None:
+        return ""
+    if shapes.parameters < QUICK_ENOUGH and need(recipe, shapes, "cpu").total < ANY_COMPUTER:
         return NO_GPU
-    return f"GPU from {card} GB" if card else "several GPUs" if shapes else ""
+    card = smallest_card(recipe)
+    return f"GPU from {card} GB" if card else "several GPUs"
 
 
 def here_in_words(recipe: Recipe, machine: Machine | None = None) -> str:
     """Whether this machine trains it, in words; empty where it cannot be said."""
     machine = machine or here()
-    words = {"fits": "fits here", "tight": "tight here", "too large": "does not fit here", "": ""}[
-        level := fit(recipe, machine)[0]
-    ]
-    slow = machine.kind == "cpu" and level in ("fits", "tight") and asks_for(recipe) != NO_GPU
-    return f"{words}, slow without a GPU" if slow else words
+    level = fit(recipe, machine)[0]
+    words = HERE[level]
+    is_slow = machine.kind == "cpu" and level in ENOUGH and asks_for(recipe) != NO_GPU
+    return f"{words}, slow without a GPU" if is_slow else words
 
 
 def by_size(presets: Mapping[str, Recipe]) -> list[str]:
@@ -82,8 +83,7 @@ def by_size(presets: Mapping[str, Recipe]) -> list[str]:
     """
 
     def place(name: str) -> tuple[int, bool, str]:
-        shapes = sizes_of(presets[name].base_model)
-        return shapes.parameters if shapes else 0, name != "starter", name
+        return _parameters(presets[name]), name != "starter", name
 
     return sorted(presets, key=place)
 
@@ -93,15 +93,20 @@ def nearest_that_fits(name: str, presets: Mapping[str, Recipe], machine: Machine
     machine = machine or here()
 
     def likeness(other: str) -> tuple[bool, int]:
-        shapes = sizes_of(presets[other].base_model)
-        return _family(other) == _family(name), shapes.parameters if shapes else 0
+        return _family(other) == _family(name), _parameters(presets[other])
 
-    fitting = [
-        other for other, recipe in presets.items() if other != name and fit(recipe, machine)[0] in ("fits", "tight")
-    ]
+    others = [other for other in presets if other != name]
+    fitting = [other for other in others if fit(presets[other], machine)[0] in ENOUGH]
     return max(fitting, key=likeness, default=None)
+
+
+def _parameters(recipe: Recipe) -> int:
+    """Of its base model; 0 where they are not known."""
+    shapes = sizes_of(recipe.base_model)
+    return shapes.parameters if shapes else 0
 
 
 def _family(name: str) -> str:
     """ "qwen3-0.6b" -> "qwen"."""
-    return re.match(r"[a-z]*", name)[0]
+    digits = re.search(r"[^a-z]", name)
+    return name[: digits.start()] if digits else name

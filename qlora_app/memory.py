@@ -9,15 +9,16 @@ CPU against real workers (benchmarks/memory.py), the shapes against transformers
 the backward pass was measured on a LLaMA block with adapters.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 from . import GIVEN_BACK
 from .base_models.cards import kept_bytes
-from .base_models.recognition import ENCODERS, TEXT_TO_TEXT
+from .base_models.families import ActivationBytes, family_named
+from .base_models.shapes import Shapes
+from .choices import Choices
 from .formatting import gigabytes
 from .hardware import Machine
-from .methods import LinearShape
 from .recipe import Recipe
 
 # Bits a parameter of a quantized layer takes, its scales included (one per 64 weights; quantized again, they take 0.127
@@ -42,70 +43,9 @@ TOKENS_AT_ONCE = {"cpu": 512, "cuda": 2048}
 FEWEST_TOKENS = 512
 MORE_AT_ONCE = 1.25  # times as many where the examples do not divide evenly
 CHECKPOINTED_FROM = 1_000_000_000  # parameters, from which "automatic" turns gradient checkpointing on, on a GPU
-# A feed-forward part of two matrices instead of three, by model_type.
-WITHOUT_GATE = ENCODERS | {
-    "gpt2",
-    "gpt_neox",
-    "gptj",
-    "gpt_neo",
-    "opt",
-    "phi",
-    "bloom",
-    "falcon",
-    "starcoder2",
-    "gpt_bigcode",
-    "codegen",
-    "mpt",
-}
-TIED = {"gpt2", "gemma", "gemma2", "gemma3_text"}  # those whose config says nothing about it and means yes
-LEARNED_POSITIONS = {"gpt2", "gpt_neo", "opt", "gpt_bigcode"}  # a vector a position, beside one a word
-EAGER = {"deberta", "deberta-v2"} | TEXT_TO_TEXT  # their attention keeps every score also on a GPU
-
-
-class ActivationBytes(NamedTuple):
-    """Bytes one block keeps of a token for the backward pass, for each number of what is named; measured with LoRA on
-    all layers.
-    """
-
-    hidden: int
-    forward: int  # inside of the feed-forward part
-    scores: int = 0  # of attention, for each head and each token it looks at
-    relative: int = 0  # for each head, for the table of relative positions
-    dropped_hidden: int = 0  # more, where the adapter drops some of its inputs
-    dropped_forward: int = 4
-
-
-# By what a model computes in (4 bytes a number or 2); of an encoder and a decoder both blocks together. Others are as
-# LLaMA.
-ACTIVATION_BYTES = {
-    "llama": {4: ActivationBytes(32, 16, 0, 0, 40), 2: ActivationBytes(40, 10, 0, 0, 24)},
-    "gpt2": {4: ActivationBytes(41, 20, 12, 0, 12), 2: ActivationBytes(33, 12, 12, 0, 12)},
-    "bert": {4: ActivationBytes(42, 8, 12, 0, 28), 2: ActivationBytes(42, 6, 12, 0, 20)},
-    "t5": {4: ActivationBytes(113, 64, 36, 0, 96, 8), 2: ActivationBytes(145, 36, 36, 0, 64, 8)},
-    "deberta-v2": {4: ActivationBytes(80, 8, 12, 4096, 52), 2: ActivationBytes(60, 6, 6, 2048, 30)},
-}
-
-
-@dataclass(frozen=True)
-class Shapes:
-    """The sizes of a model that decide what it needs, read from its config."""
-
-    layers: int
-    hidden: int
-    feed_forward: int
-    vocabulary: int
-    linear: int  # parameters of the linear layers in its blocks: what is quantized
-    other: int  # all other parameters: embeddings, output head, experts; they stay as they are
-    block: list[
-        LinearShape
-    ]  # the linear layers of one of its blocks; of an encoder's and a decoder's together where there are both
-    heads: int
-    family: str
-    stored: int = 2  # bytes of a number in its files
-
-    @property
-    def parameters(self) -> int:
-        return self.linear + self.other
+FITS = 0.9  # of what is free
+AT_MOST = 0.95  # of all the machine has
+SMALL_RANK = 8  # with which an adapter takes little memory
 
 
 @dataclass(frozen=True)
@@ -128,6 +68,11 @@ class MemoryEstimate:
         learning = self.weights + self.kept_values + self.adapter + self.activations + self.gaps
         return max(learning, self.read) + self.overhead
 
+    @property
+    def unpageable(self) -> float:
+        """What must fit whatever a paged optimizer puts elsewhere."""
+        return self.total - self.pageable
+
     def largest(self) -> str:
         """Its largest part, in words."""
         parts = {
@@ -136,118 +81,63 @@ class MemoryEstimate:
             "what is kept of each token for learning": self.activations + self.gaps,
         }
         name = max(parts, key=parts.__getitem__)
-        return f"{name} alone take{'s' if name != 'the weights' else ''} {gigabytes(parts[name])}"
-
-
-def shapes_of(config: dict[str, Any], parameters: int | None = None) -> Shapes | None:
-    """The shapes a config.json stands for; None for one that does not name the usual sizes.
-
-    `parameters` is the true number, where it is known: what the blocks do not account for stays unquantized.
-    """
-
-    def first(*names: str) -> Any:
-        return next((config[name] for name in names if config.get(name)), None)
-
-    family = config.get("model_type", "")
-    hidden, layers = (
-        first("hidden_size", "n_embd", "d_model"),
-        first("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
-    )
-    heads, vocabulary = first("num_attention_heads", "n_head", "n_heads", "num_heads"), first("vocab_size")
-    if not all(isinstance(n, int) and n > 0 for n in (hidden, layers, heads, vocabulary)):
-        return None
-    forward = first("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "d_ff") or 4 * hidden
-    wide = heads * (first("head_dim", "d_kv") or hidden // heads)
-    narrow = wide * (first("num_key_value_heads") or heads) // heads
-    attention = [
-        LinearShape("query", hidden, wide),
-        LinearShape("key", hidden, narrow),
-        LinearShape("value", hidden, narrow),
-        LinearShape("output", wide, hidden),
-    ]
-    has_gate = family not in WITHOUT_GATE and (
-        family not in TEXT_TO_TEXT or "gated" in config.get("feed_forward_proj", "relu")
-    )
-    block = [
-        *[LinearShape("gate", hidden, forward)] * has_gate,
-        LinearShape("up", hidden, forward),
-        LinearShape("down", forward, hidden),
-    ]
-    experts = first("num_local_experts", "num_experts", "n_routed_experts") or 0
-    # transformers holds experts in one block that is not quantized. A decoder beside an encoder looks at itself and at
-    # the encoder.
-    quantized = (
-        attention if experts else [*attention, *block] if family not in TEXT_TO_TEXT else [*attention * 3, *block * 2]
-    )
-    linear = layers * sum(m.inputs * m.outputs for m in quantized)
-    other = _beside_blocks(config, hidden, layers, vocabulary, quantized)
-    other += layers * experts * 3 * hidden * (first("moe_intermediate_size") or forward)
-    return Shapes(
-        layers,
-        hidden,
-        forward,
-        vocabulary,
-        linear,
-        max(vocabulary * hidden, (parameters or linear + other) - linear),
-        quantized,
-        heads,
-        family,
-        4 if "32" in str(config.get("dtype") or config.get("torch_dtype")) else 2,
-    )
-
-
-def _beside_blocks(config: dict[str, Any], hidden: int, layers: int, vocabulary: int, block: list[LinearShape]) -> int:
-    """Parameters that are in no matrix of a block: embeddings, norms, offsets, what leads to the output."""
-    family = config.get("model_type", "")
-    tied = config.get("tie_word_embeddings", family in TIED | ENCODERS | TEXT_TO_TEXT)
-    count = vocabulary * hidden * (1 if tied else 2) + (2 * layers + 1) * hidden
-    if family in LEARNED_POSITIONS | ENCODERS and config.get("position_biased_input", True):
-        count += hidden * (config.get("n_positions") or config.get("max_position_embeddings") or 0)
-    if family in ENCODERS:
-        offsets = layers * (sum(m.outputs for m in block) + 2 * hidden)
-        relative = 2 * config.get("position_buckets", 0) * hidden
-        return (
-            count
-            + offsets
-            + relative
-            + hidden * (hidden + config.get("type_vocab_size", 2))
-            + (vocabulary if tied else 0)
-        )
-    return count
+        verb = "take" if name == "the weights" else "takes"
+        return f"{name} alone {verb} {gigabytes(parts[name])}"
 
 
 def need(recipe: Recipe, shapes: Shapes, kind: str, tokens: int | None = None) -> MemoryEstimate:
     """What training with `recipe` needs on a "cuda" or "cpu" device, with so many tokens worked off at once."""
-    model, method, training = recipe.base_model, recipe.method, recipe.training
-    wide = WIDE[model.computes_in(kind)]
-    bits = BITS_DOUBLE if model.double_quantization and model.precision in ("nf4", "fp4") else BITS[model.precision]
-    weights, read = (shapes.linear * b / 8 + shapes.other * wide for b in (method.weight_bits or bits, bits))
-    adapted = method.trainable(shapes.block, shapes.layers) + _whole(recipe, shapes)
-    state = adapted * OPTIMIZER_BYTES[training.optimizer]
-    adapter = adapted * (4 + 4) + state  # weights and gradients are in fp32
+    method, optimizer = recipe.method, recipe.training.optimizer
+    wide = WIDE[recipe.base_model.computes_in(kind)]
+    bits = _bits_of_a_weight(recipe)
+    learned = method.trainable(shapes.block, shapes.layers) + _learned_whole(recipe, shapes)
+    moments = learned * OPTIMIZER_BYTES[optimizer]
     tokens = tokens or tokens_of_a_step(recipe, TOKENS_AT_ONCE[kind])
+    weights = _bytes_of_weights(shapes, method.weight_bits or bits, wide)
+    read = _bytes_of_weights(shapes, bits, wide)
+    adapter = learned * (4 + 4) + moments  # weights and gradients are in fp32
     activations = tokens * _kept_of_a_token(recipe, shapes, kind, wide)
     if kind == "cpu":
-        mapped = LIBRARIES + _left_in_files(recipe, shapes, wide)
-        widest = max(m.inputs * m.outputs for m in shapes.block) if bits < 16 or method.weight_bits else 0
-        given_back = (
-            tokens * method.forward_passes * _loss_of_a_token(recipe, shapes, wide)
-            if 4 * tokens * shapes.vocabulary >= GIVEN_BACK
-            else 0
-        )
-        besides = (GAPS - 1) * max(0.0, activations - given_back) + UNPACKED * widest * wide
         return MemoryEstimate(
-            weights,
-            adapter,
-            activations,
-            0.0,
-            read,
-            WORKER + LIBRARIES,
-            mapped,
-            besides,
-            kept_values_bytes(recipe, shapes),
+            weights=weights,
+            adapter=adapter,
+            activations=activations,
+            read=read,
+            overhead=WORKER + LIBRARIES,
+            mapped=LIBRARIES + _left_in_files(recipe, shapes, wide),
+            gaps=_gaps(recipe, shapes, tokens, activations, wide),
+            kept_values=kept_values_bytes(recipe, shapes),
         )
-    return MemoryEstimate(weights, adapter, activations, state if training.optimizer.startswith("paged") else 0.0, read)
+    pageable = moments if optimizer.startswith("paged") else 0.0
+    return MemoryEstimate(weights=weights, adapter=adapter, activations=activations, pageable=pageable, read=read)
+
+
+def _bits_of_a_weight(recipe: Recipe) -> float:
+    """Bits a weight of the base takes in a layer that is quantized as the recipe says."""
+    model = recipe.base_model
+    if model.double_quantization and model.precision in ("nf4", "fp4"):
+        return BITS_DOUBLE
+    return BITS[model.precision]
+
+
+def _bytes_of_weights(shapes: Shapes, bits: float, wide: int) -> float:
+    return shapes.linear * bits / 8 + shapes.other * wide
+
+
+def _gaps(recipe: Recipe, shapes: Shapes, tokens: int, activations: float, wide: int) -> float:
+    """Bytes of a CPU's heap between what it holds, and of quantized values while a product has them unpacked."""
+    given_back = 0.0
+    if 4 * tokens * shapes.vocabulary >= GIVEN_BACK:
+        given_back = tokens * recipe.method.forward_passes * _loss_of_a_token(recipe, shapes, wide)
+    between = (GAPS - 1) * max(0.0, activations - given_back)
+    return between + UNPACKED * _widest_packed_layer(recipe, shapes) * wide
+
+
+def _widest_packed_layer(recipe: Recipe, shapes: Shapes) -> int:
+    """Weights of the largest layer that is quantized; 0 where none is."""
+    if _bits_of_a_weight(recipe) >= 16 and not recipe.method.weight_bits:
+        return 0
+    return max(layer.parameters for layer in shapes.block)
 
 
 def kept_values_bytes(recipe: Recipe, shapes: Shapes) -> float:
@@ -264,10 +154,10 @@ def _left_in_files(recipe: Recipe, shapes: Shapes, wide: int) -> float:
     """Bytes of the weights that are used as they lie in the model's files: of one that is not quantized, in the files'
     own type.
     """
-    is_as_stored = (
-        recipe.base_model.precision in ("bf16", "fp32") and shapes.stored == wide and not recipe.method.weight_bits
-    )
-    return shapes.parameters * wide if is_as_stored else 0.0
+    is_quantized = recipe.base_model.precision not in ("bf16", "fp32") or recipe.method.weight_bits
+    if is_quantized or shapes.stored != wide:
+        return 0.0
+    return shapes.parameters * wide
 
 
 def tokens_of_a_step(recipe: Recipe, at_once: int) -> int:
@@ -279,33 +169,40 @@ def tokens_of_a_step(recipe: Recipe, at_once: int) -> int:
     return max(fitting, default=1) * training.max_length
 
 
-def _whole(recipe: Recipe, shapes: Shapes) -> int:
+def _learned_whole(recipe: Recipe, shapes: Shapes) -> int:
     """Parameters that learn whole, beside the adapter: embeddings where that is wanted, a classifier's head."""
-    if getattr(recipe.method, "train_embeddings", False):
+    if recipe.method.learns_embeddings:
         return 2 * shapes.vocabulary * shapes.hidden  # of the words that are read and of those that are written
-    return (
-        shapes.hidden * shapes.hidden if shapes.family in ENCODERS and _task(recipe, shapes) == "classification" else 0
-    )
+    if _is_encoder(shapes) and _task(recipe, shapes) == "classification":
+        return shapes.hidden * shapes.hidden
+    return 0
+
+
+def _is_encoder(shapes: Shapes) -> bool:
+    return family_named(shapes.family).kind == "encoder"
 
 
 def _task(recipe: Recipe, shapes: Shapes) -> str:
     """What is learned; as long as nobody knows, what such a model is mostly taken for."""
-    return recipe.task_name or ("classification" if shapes.family in ENCODERS else "chat")
+    likely = "classification" if _is_encoder(shapes) else "chat"
+    return recipe.task_name or likely
 
 
 def _kept_of_a_token(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> float:
     """Bytes a step has of one token at its peak: what all blocks keep for the backward pass, and what is behind
     them.
     """
-    method, block = recipe.method, _kept_in_a_block(recipe, shapes, kind, wide)
+    method = recipe.method
+    block = _kept_in_a_block(recipe, shapes, kind, wide)
     loss = _loss_of_a_token(recipe, shapes, wide)
     logits = shapes.vocabulary * wide if loss else 0
-    if (streams := method.kept_streams(shapes.layers)) is not None:
-        at_peak = streams * shapes.hidden + max(2 * block + logits, loss)
-    elif is_checkpointed(
-        recipe, shapes.parameters, kind
-    ):  # when a block is computed again, the loss has had its gradient
-        at_peak = shapes.layers * shapes.hidden * wide + max(2 * block + logits, loss)
+    # Where a block is computed again in the backward pass, the loss has had its gradient by then.
+    again = max(2 * block + logits, loss)
+    streams = method.kept_streams(shapes.layers)
+    if streams is not None:
+        at_peak = streams * shapes.hidden + again
+    elif is_checkpointed(recipe, shapes.parameters, kind):
+        at_peak = shapes.layers * shapes.hidden * wide + again
     else:
         at_peak = (shapes.layers + 1) * block + loss
     return method.forward_passes * at_peak
@@ -313,29 +210,30 @@ def _kept_of_a_token(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> fl
 
 def _loss_of_a_token(recipe: Recipe, shapes: Shapes, wide: int) -> float:
     """Bytes behind the blocks at the peak. A classifier has one row of logits a text, which is nothing."""
-    return 0.0 if _task(recipe, shapes) == "classification" else shapes.vocabulary * LOSS_BYTES[wide]
+    if _task(recipe, shapes) == "classification":
+        return 0.0
+    return shapes.vocabulary * LOSS_BYTES[wide]
 
 
 def _kept_in_a_block(recipe: Recipe, shapes: Shapes, kind: str, wide: int) -> float:
     """Bytes one block keeps of one token."""
-    alike = (
-        shapes.family
-        if shapes.family in ACTIVATION_BYTES
-        else "bert"
-        if shapes.family in ENCODERS
-        else "t5"
-        if shapes.family in TEXT_TO_TEXT
-        else "llama"
-    )
-    kept, drops = ACTIVATION_BYTES[alike][wide], getattr(recipe.method, "dropout", 0) > 0
-    if kind == "cpu" and recipe.method.in_one_step:  # of what dropout took, one byte a number is kept: was it left?
-        kept = kept._replace(dropped_hidden=16 if alike == "t5" else 6, dropped_forward=2 if alike == "t5" else 1)
-    seen = recipe.training.max_length * kept.scores if kind == "cpu" or shapes.family in EAGER else 0
-    return (
-        (kept.hidden + drops * kept.dropped_hidden) * shapes.hidden
-        + (kept.forward + drops * kept.dropped_forward) * shapes.feed_forward
-        + shapes.heads * (seen + kept.relative)
-    )
+    family = family_named(shapes.family)
+    kept = family.activations[wide]
+    hidden, forward = kept.hidden, kept.forward
+    if recipe.method.drops_inputs:
+        more_hidden, more_forward = _kept_for_dropout(recipe, kept, kind)
+        hidden += more_hidden
+        forward += more_forward
+    keeps_scores = kind == "cpu" or family.keeps_scores
+    scores = recipe.training.max_length * kept.scores if keeps_scores else 0
+    return hidden * shapes.hidden + forward * shapes.feed_forward + shapes.heads * (scores + kept.relative)
+
+
+def _kept_for_dropout(recipe: Recipe, kept: ActivationBytes, kind: str) -> tuple[int, int]:
+    """Bytes more for each number of the hidden state, and for each inside of the feed-forward part."""
+    if kind == "cpu" and recipe.method.in_one_step:
+        return kept.masked_hidden, kept.masked_forward
+    return kept.dropped_hidden, kept.dropped_forward
 
 
 def is_checkpointed(recipe: Recipe, parameters: int, kind: str) -> bool:
@@ -343,9 +241,9 @@ def is_checkpointed(recipe: Recipe, parameters: int, kind: str) -> bool:
     long.
     """
     choice = recipe.training.gradient_checkpointing
-    return recipe.method.supports_checkpointing and (
-        choice == "on" or (choice == "auto" and kind == "cuda" and parameters > CHECKPOINTED_FROM)
-    )
+    if not recipe.method.supports_checkpointing:
+        return False
+    return choice == "on" or (choice == "auto" and kind == "cuda" and parameters > CHECKPOINTED_FROM)
 
 
 def tokens_at_once(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> int:
@@ -356,10 +254,10 @@ def tokens_at_once(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> i
     most = TOKENS_AT_ONCE[machine.kind]
     if shapes is None or machine.kind == "cpu":
         return most
-    while (
-        most > FEWEST_TOKENS
-        and need(recipe, shapes, machine.kind, tokens_of_a_step(recipe, most)).total > 0.9 * machine.free
-    ):
+    while most > FEWEST_TOKENS:
+        needed = need(recipe, shapes, machine.kind, tokens_of_a_step(recipe, most))
+        if needed.total <= FITS * machine.free:
+            break
         most //= 2
     return most
 
@@ -369,32 +267,22 @@ def verdict(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> tuple[st
     if shapes is None:
         return "", "What it needs cannot be estimated for this family of models."
     needed = _need_here(recipe, shapes, machine)
+    about = gigabytes(needed.total)
+    has = f"{gigabytes(machine.total)} {machine.name}"
+    free = gigabytes(machine.free)
     # What must be free, and for which examples: shorter ones take less.
-    about, length, has = (
-        gigabytes(needed.total),
-        f"{recipe.training.max_length:,}",
-        f"{gigabytes(machine.total)} {machine.name}",
-    )
-    if needed.total <= 0.9 * machine.free:
-        return "fits", (
-            f"Fits: training needs about {about} free with examples of {length} tokens; this machine has {has}, "
-            f"{gigabytes(machine.free)} of it free."
-        )
-    if needed.total <= 0.95 * machine.total:
+    wants = f"training needs about {about} free with examples of {recipe.training.max_length:,} tokens"
+    if needed.total <= FITS * machine.free:
+        return "fits", f"Fits: {wants}; this machine has {has}, {free} of it free."
+    if needed.total <= AT_MOST * machine.total:
+        return "tight", f"Tight: {wants}, and of {has} {free} are free now. Close what else uses it before the start."
+    if needed.unpageable <= AT_MOST * machine.total:
         return "tight", (
-            f"Tight: training needs about {about} free with examples of {length} tokens, and of {has} "
-            f"{gigabytes(machine.free)} are free now. Close what else uses it before the start."
+            f"Tight: {wants}, and this machine has {has}. It goes because the paged optimizer puts part of itself into "
+            "main memory, which takes longer."
         )
-    if needed.total - needed.pageable <= 0.95 * machine.total:
-        return "tight", (
-            f"Tight: training needs about {about} free with examples of {length} tokens, and this machine has {has}. "
-            f"It "
-            "goes because the paged optimizer puts part of itself into main memory, which takes longer."
-        )
-    return "too large", (
-        f"Does not fit: training needs about {about} free with examples of {length} tokens, because "
-        f"{needed.largest()}, and this machine has {has}. {_remedy(recipe, shapes, machine)}"
-    )
+    remedy = _remedy(recipe, shapes, machine)
+    return "too large", f"Does not fit: {wants}, because {needed.largest()}, and this machine has {has}. {remedy}"
 
 
 def _need_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> MemoryEstimate:
@@ -405,24 +293,31 @@ def _need_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> MemoryEstima
 def _remedy(recipe: Recipe, shapes: Shapes, machine: Machine) -> str:
     """The fewest changes with which it would fit, added one after another."""
     done: list[str] = []
-    room = 0.95 * machine.total
-    for words, group, change in (
-        ("a base in 4-bit NF4", "base_model", {"precision": "nf4", "double_quantization": True}),
-        ("gradient checkpointing on", "training", {"gradient_checkpointing": "on"}),
-        ("an 8-bit optimizer", "training", {"optimizer": "paged_adamw_8bit"}),
-        (
-            f"examples of at most {FEWEST_TOKENS} tokens",
-            "training",
-            {"max_length": min(FEWEST_TOKENS, recipe.training.max_length)},
-        ),
-        ("a rank of 8", "method", {"rank": min(8, rank)} if (rank := getattr(recipe.method, "rank", 0)) else {}),
-    ):
-        part = getattr(recipe, group)
-        if part == (changed := part.model_copy(update=change)):
+    for words, group, changed in _savings(recipe):
+        if getattr(recipe, group) == changed:
             continue
         recipe = recipe.model_copy(update={group: changed})
         done.append(words)
-        needed = _need_here(recipe, shapes, machine)
-        if needed.total - needed.pageable <= room:
-            return f"It would fit with {' and '.join([', '.join(done[:-1])] * (len(done) > 1) + done[-1:])}."
+        if _need_here(recipe, shapes, machine).unpageable <= AT_MOST * machine.total:
+            return f"It would fit with {_listed(done)}."
     return "Choose a smaller model, or a larger machine."
+
+
+def _savings(recipe: Recipe) -> Iterator[tuple[str, str, Choices]]:
+    """What takes less memory, cheapest first: (words, group of the recipe, the group with all that came before)."""
+    training = recipe.training
+    base = recipe.base_model.model_copy(update={"precision": "nf4", "double_quantization": True})
+    yield "a base in 4-bit NF4", "base_model", base
+    training = training.model_copy(update={"gradient_checkpointing": "on"})
+    yield "gradient checkpointing on", "training", training
+    training = training.model_copy(update={"optimizer": "paged_adamw_8bit"})
+    yield "an 8-bit optimizer", "training", training
+    training = training.model_copy(update={"max_length": min(FEWEST_TOKENS, training.max_length)})
+    yield f"examples of at most {FEWEST_TOKENS} tokens", "training", training
+    yield f"a rank of {SMALL_RANK}", "method", recipe.method.with_rank_at_most(SMALL_RANK)
+
+
+def _listed(words: list[str]) -> str:
+    """["a", "b", "c"] -> "a, b and c"."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last

@@ -6,12 +6,15 @@ from typing import Any, Literal
 
 from typing_extensions import NotRequired, TypedDict  # Python 3.10 has no NotRequired
 
+IGNORED = -100  # label of a token without loss
+OPTIONS = "options"  # what a batch holds beside what a model reads: every answer option, for a method's own losses
 MOST_OPTIONS = 32  # of an answer; each is read once more for every example
 
 
 class Message(TypedDict):
-    """One turn. A conversation of one `text` is no conversation but a document: all of it is learned, without a chat
-    template.
+    """One turn.
+
+    A conversation of one `text` is no conversation but a document: all of it is learned, without a chat template.
 
     train: do its tokens carry loss? Without it, what the assistant says does.
     options: all that an answer was chosen from, itself among them.
@@ -66,7 +69,10 @@ def _flat_turn(turn: Message, keep_reasoning: bool) -> Message:
         text = f"<think>\n{turn['reasoning']}\n</think>\n\n{text}"
     dropped = STRUCTURE[1:] if keep_reasoning else STRUCTURE
     flat: Any = {name: value for name, value in turn.items() if name not in dropped}
-    return {**flat, "role": "user" if turn["role"] == "tool" else turn["role"], "content": text}
+    if turn["role"] == "tool":
+        flat["role"] = "user"
+    flat["content"] = text
+    return flat
 
 
 def _append(flat: Conversation, turn: Message) -> None:
@@ -87,4 +93,6 @@ def has_reasoning(turn: Message) -> bool:
 
 def calls_of(turn: Message) -> list[dict[str, Any]]:
     """The tool calls of a turn as objects with `name` and `arguments`."""
-    return json.loads(turn["tool_calls"]) if turn.get("tool_calls") else []
+    if not turn.get("tool_calls"):
+        return []
+    return json.loads(turn["tool_calls"])

@@ -1,5 +1,5 @@
-"""`train starter training.epochs=1`: from the words of a command to a checked recipe, from a recipe back to its
-command.
+"""`train starter training.epochs=1`: from the words of a command to a checked
+recipe, from a recipe back to its command.
 """
 
 import contextlib
@@ -48,8 +48,9 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
             presets=", ".join(presets.names()),
         )
     values = presets.read(file if file.is_file() else presets.path(source))
-    if name := dict(one.partition("=")[::2] for one in assignments).get("method.name"):
-        values = _with_method(values, name)
+    method = dict(one.partition("=")[::2] for one in assignments).get("method.name")
+    if method:
+        values = _with_method(values, method)
     problems = _apply(values, assignments)
     data = _own_data(values, settings)
     held_out = _held_out_data(values, data)
@@ -62,25 +63,34 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
         problems = {**error.problems, **problems}
     if problems:
         raise wrong_settings(problems)
-    brought = {
-        name: import_file(_files_in(place) if place.is_dir() else place, settings.data, place.name, settings, columns)
-        for name, place, columns in (("id", data, recipe.dataset.columns), ("held_out_from", held_out, ColumnMap()))
-        if place
-    }
-    return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update=brought)}) if brought else recipe
+    imported = {}
+    if data:
+        imported["id"] = _import(data, recipe.dataset.columns, settings)
+    if held_out:
+        imported["held_out_from"] = _import(held_out, ColumnMap(), settings)
+    if not imported:
+        return recipe
+    return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update=imported)})
+
+
+def _import(place: Path, columns: ColumnMap, settings: Settings) -> str:
+    """The id of a file or folder, copied into the data folder."""
+    files = _files_in(place) if place.is_dir() else place
+    return import_file(files, settings.data, place.name, settings, columns)
 
 
 def _with_method(values: dict[str, Any], name: str) -> dict[str, Any]:
     """Another method has settings of its own, and takes steps of another size."""
-    changed = {"method": {"name": name}}
+    changed: dict[str, Any] = {"method": {"name": name}}
     with contextlib.suppress(UserError):  # what is wrong is said when all of it is known
         changed["training"] = {"learning_rate": Recipe.from_dict(values).suiting(name).training.learning_rate}
     return merged(values, changed)
 
 
 def command_for(recipe: Recipe, presets: Presets) -> str:
-    """The `train` command that makes this recipe, ready for a shell: the nearest preset, of the same model if there is
-    one, and what differs from it."""
+    """The `train` command that makes this recipe, ready for a shell: the nearest preset, of the same model if
+    there is one, and what differs from it.
+    """
 
     def distance(candidate: tuple[str, Recipe]) -> tuple[bool, int]:
         return candidate[1].base_model.id != recipe.base_model.id, len(differences(candidate[1], recipe))
@@ -90,18 +100,23 @@ def command_for(recipe: Recipe, presets: Presets) -> str:
 
 
 def differences(base: Recipe, recipe: Recipe) -> list[str]:
-    """What `recipe_from` must be told to come from one recipe to the other."""
+    """The `name=value` assignments with which `recipe_from` makes `recipe` of `base`; one for each member of a list."""
     base = base.suiting(recipe.method.name)
-    return [
-        f"{dotted_name(leaf)}={_written(member)}"
-        for leaf, field in iter_settings(Recipe)
-        if (value := value_at(recipe, leaf, ...)) not in (..., value_at(base, leaf, field.default))
-        for member in (value or [""] if isinstance(value, list) else [value])
-    ]
+    assignments = []
+    for leaf, field in iter_settings(Recipe):
+        value = value_at(recipe, leaf, ...)
+        if value in (..., value_at(base, leaf, field.default)):
+            continue
+        members = value if isinstance(value, list) else [value]
+        for member in members or [""]:  # an empty list is given as `name=`
+            assignments.append(f"{dotted_name(leaf)}={_written(member)}")
+    return assignments
 
 
 def _written(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
 
 
 def _apply(values: dict[str, Any], assignments: list[str]) -> dict[str, Problem]:
@@ -127,24 +142,26 @@ def _apply(values: dict[str, Any], assignments: list[str]) -> dict[str, Problem]
             problems[name] = NO_SUCH_SETTING
             continue
         members = given.setdefault(name, [])
-        members += [text] if text else []
+        if text:
+            members.append(text)
         inner[last] = members if name in lists else text
     return problems
 
 
 def _own_data(values: dict[str, Any], settings: Settings) -> Path | None:
-    """The file or folder that dataset.id names by its path, if it does; files and folders are then told from names in
-    `values`.
+    """The file or folder that dataset.id names by its path; None where it names anything else.
+
+    In `values` a model's folder and data of one's own get their source, and a path becomes a name.
     """
     for group in ("dataset", "base_model"):
         if not isinstance(values.get(group, {}), dict):
             return None  # a mistake, reported with all others
     model = values.get("base_model", {})
     folder = Path(os.path.expanduser(str(model.get("id", ""))))
-    if (
-        model.get("id") and model.get("source", "starter") != "hub"
-    ):  # the worker runs elsewhere, so a folder is named in full
-        model.update(source="folder", id=str(folder.resolve()) if folder.is_dir() else model["id"])
+    if model.get("id") and model.get("source", "starter") != "hub":
+        model["source"] = "folder"
+        if folder.is_dir():
+            model["id"] = str(folder.resolve())  # the worker runs elsewhere, so it is named in full
     dataset = values.get("dataset", {})
     name = str(dataset.get("id", ""))
     if not name or name in DATASETS or dataset.get("source") == "hub":
@@ -158,8 +175,9 @@ def _own_data(values: dict[str, Any], settings: Settings) -> Path | None:
 
 
 def _held_out_data(values: dict[str, Any], data: Path | None) -> Path | None:
-    """The same for dataset.held_out_from, once it is known that the data is a person's own; `data` is what it learns
-    from.
+    """The file or folder that dataset.held_out_from names by its path; in `values` it becomes a name.
+
+    data: what is learned from. None where that is not a person's own, or where there is no such path.
     """
     dataset = values.get("dataset", {})
     if not isinstance(dataset, dict) or dataset.get("source") != "file" or not dataset.get("held_out_from"):
@@ -167,9 +185,9 @@ def _held_out_data(values: dict[str, Any], data: Path | None) -> Path | None:
     place = Path(os.path.expanduser(str(dataset["held_out_from"])))
     if not place.exists():
         return None
-    dataset["held_out_from"] = (
-        place.name if place.resolve() == data else f"held-out {place.name}"
-    )  # two folders may have files of one name
+    dataset["held_out_from"] = place.name
+    if place.resolve() != data:  # two folders may have files of one name
+        dataset["held_out_from"] = f"held-out {place.name}"
     return place.resolve()
 
 
@@ -182,7 +200,9 @@ def settings_help() -> str:
     lines, group = ["settings, each changed by name=value:"], None
     for leaf, field in iter_settings(Recipe):
         if group != (group := leaf.rpartition(".")[0]):
-            lines += [""] + [f"  with method.name={kind}:" for kind in [variant_of(leaf)] if kind]
+            lines.append("")
+            if kind := variant_of(leaf):
+                lines.append(f"  with method.name={kind}:")
         lines.append(f"  {dotted_name(leaf)}={_shown(field.default)}{_allowed(field)}")
         lines += textwrap.wrap(
             f"{field.title}. {field.description}", 100, initial_indent="      ", subsequent_indent="      "
@@ -196,11 +216,17 @@ def possible_values(name: str) -> list[str]:
         return list(DATASETS)
     fields = [field for leaf, field in iter_settings(Recipe) if dotted_name(leaf) == name]
     listed = [value for field in fields for _, value in options(field) or []]
-    return list(dict.fromkeys(listed)) or (["true", "false"] if fields and fields[0].annotation is bool else [])
+    if listed:
+        return list(dict.fromkeys(listed))
+    if fields and fields[0].annotation is bool:
+        return ["true", "false"]
+    return []
 
 
 def _shown(value: Any) -> str:
-    return '""' if value in ("", []) else _written(value)
+    if value in ("", []):
+        return '""'
+    return _written(value)
 
 
 def _allowed(field: FieldInfo) -> str:
@@ -211,4 +237,6 @@ def _allowed(field: FieldInfo) -> str:
     low, high = bounds(field)
     if low is None and high is None:
         return ""
-    return f"   (at least {low})" if high is None else f"   ({low} to {high})"
+    if high is None:
+        return f"   (at least {low})"
+    return f"   ({low} to {high})"

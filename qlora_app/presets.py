@@ -13,7 +13,7 @@ from typing import Any
 
 from .base_models import ModelChoice
 from .choices import merged
-from .errors import UserError
+from .errors import Problem, UserError
 from .recipe import Recipe, read_yaml
 from .training_data import DatasetChoice
 
@@ -29,8 +29,9 @@ class Presets:
 
     def names(self) -> list[str]:
         """A person's own first, then those of the app."""
-        own = sorted(path.stem for path in self.own.glob("*.yaml")) if self.own else []
-        return [*own, *(name for name in _shipped_names() if name not in own)]
+        own = _names_in(self.own) if self.own else []
+        shipped = [name for name in _shipped_names() if name not in own]
+        return [*own, *shipped]
 
     def is_own(self, name: str) -> bool:
         return self.own is not None and (self.own / f"{name}.yaml").is_file()
@@ -38,26 +39,28 @@ class Presets:
     def path(self, name: str) -> Path:
         """The file of a preset. Raises UserError with the nearest name where there is none."""
         if name in self.names():  # nothing else is ever joined to a folder
-            return (self.own if self.own and self.is_own(name) else SHIPPED) / f"{name}.yaml"
+            folder = self.own if self.own and self.is_own(name) else SHIPPED
+            return folder / f"{name}.yaml"
         near = difflib.get_close_matches(str(name), self.names(), n=1)
-        hint = f"Do you mean {near[0]}?" if near else f"There are: {', '.join(self.names())}."
+        hint = Problem("preset.near", "Do you mean {name}?", name=near[0]) if near else self._all_named()
         raise UserError("preset.unknown", "There is no preset {name!r}. {hint}", name=name, hint=hint)
+
+    def _all_named(self) -> Problem:
+        return Problem("preset.all_named", "There are: {names}.", names=", ".join(self.names()))
 
     def load(self, name: str) -> Recipe:
         """The recipe of a preset. Raises UserError naming what is wrong with it."""
         path = self.path(name)
         return Recipe.from_dict(self.read(path)) if self.is_own(name) else _shipped(path)
 
-    def all(self) -> tuple[dict[str, Recipe], dict[str, str]]:
+    def all(self) -> tuple[dict[str, Recipe], dict[str, Problem]]:
         """(every preset that can be used, why each of the others cannot): a person may have written one by hand."""
         usable, broken = {}, {}
         for name in self.names():
             try:
                 usable[name] = self.load(name)
             except UserError as error:
-                broken[name] = str(error).replace(
-                    str(self.path(name)), f"{name}.yaml"
-                )  # visitors need not see where it lies
+                broken[name] = without_folder(error.problem, self.path(name))
         return usable, broken
 
     def read(self, path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -90,7 +93,8 @@ class Presets:
 
         Raises UserError for a name that is empty or taken: nothing a person saved is replaced without a word.
         """
-        kept = re.sub(r"[^a-z0-9.]+", "-", (name or "").lower()).strip("-.")[:LONGEST_NAME].strip("-.")
+        dashed = re.sub(r"[^a-z0-9.]+", "-", (name or "").lower())
+        kept = dashed.strip("-.")[:LONGEST_NAME].strip("-.")
         if not kept:
             raise UserError(
                 "preset.no_name",
@@ -114,11 +118,14 @@ def suggested(model: ModelChoice, data: DatasetChoice, method: str = "") -> Reci
     is so small that it needs another learning rate than models usually do); a Hub model takes those of its preset, if
     it has one; every other model takes the defaults.
     """
-    if preset := preset_for(model, data):
-        return preset.suiting(method)
+    made_for_both = preset_for(model, data)
+    if made_for_both:
+        return made_for_both.suiting(method)
     preset = preset_for(model, DatasetChoice()) or _preset_of(model) or Recipe(base_model=model)
-    base = preset.base_model.model_copy(update={"source": model.source, "id": model.id, "revision": model.revision})
-    return preset.model_copy(update={"base_model": base, "dataset": data, "name": "", "note": ""}).suiting(method)
+    same_model = {"source": model.source, "id": model.id, "revision": model.revision}
+    base = preset.base_model.model_copy(update=same_model)
+    nameless = preset.model_copy(update={"base_model": base, "dataset": data, "name": "", "note": ""})
+    return nameless.suiting(method)
 
 
 def preset_for(model: ModelChoice, data: DatasetChoice) -> Recipe | None:
@@ -135,16 +142,34 @@ def preset_for(model: ModelChoice, data: DatasetChoice) -> Recipe | None:
 
 def _preset_of(model: ModelChoice) -> Recipe | None:
     """The preset that was made for a Hub model and any data."""
-    every = Presets().all()[0].values()
-    return next((preset for preset in every if model.source == "hub" and preset.base_model.id == model.id), None)
+    if model.source != "hub":
+        return None
+    usable, _ = Presets().all()
+    return next((preset for preset in usable.values() if preset.base_model.id == model.id), None)
 
 
 @functools.cache
 def _shipped_names() -> list[str]:
-    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+    return _names_in(SHIPPED)
+
+
+def _names_in(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 @functools.lru_cache(maxsize=100)
 def _shipped(path: Path) -> Recipe:
     """Those of the app do not change while it runs, and the page asks for all of them often."""
     return Recipe.from_dict(Presets().read(path))
+
+
+def without_folder(problem: Problem, path: Path) -> Problem:
+    """What is wrong with the file at `path`, for visitors, who need not see where it lies."""
+    values: dict[str, Any] = {}
+    for name, value in problem.values.items():
+        if isinstance(value, Problem):
+            value = without_folder(value, path)
+        elif isinstance(value, str):
+            value = value.replace(str(path), path.name)
+        values[name] = value
+    return Problem(problem.code, problem.template, **values)

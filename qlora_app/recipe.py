@@ -19,7 +19,7 @@ from .choices import (
     setting,
     variant_of,
 )
-from .errors import Problem, UserError
+from .errors import Problem, UserError, joined
 from .methods import METHODS, MethodChoices
 from .tasks import TaskChoice
 from .training_data import DatasetChoice
@@ -31,15 +31,15 @@ else:
 
 EFFORTS = {"quick": "Quick look", "balanced": "Balanced", "thorough": "Thorough"}
 _EPOCHS = {"quick": 0.5, "balanced": 2.0, "thorough": 4.0}
-_LEAST_STEPS = {
-    "quick": 20,
-    "balanced": 60,
-    "thorough": 120,
-}  # a small dataset needs more rounds to learn anything at all
-# A value somebody typed may be long, and one from a file may refer to itself a billion times over.
+# A small dataset needs more rounds to learn anything at all.
+_LEAST_STEPS = {"quick": 20, "balanced": 60, "thorough": 120}
 NO_SUCH_SETTING = Problem("recipe.no_such_setting", "There is no such setting.")
+# A value somebody typed may be long, and one from a file may refer to itself a billion times over.
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 100, 100
+
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C is ten times as fast
 
 
 class Training(Choices):
@@ -158,7 +158,8 @@ class Recipe(Choices):
         named: str = self.task.name
         if named != "auto":
             return named
-        return possible[0] if possible and ("chat" in possible or len(possible) == 1) else ""
+        is_plain = "chat" in possible or len(possible) == 1
+        return possible[0] if is_plain else ""
 
     @property
     def title(self) -> str:
@@ -171,8 +172,10 @@ class Recipe(Choices):
         rates = {kind.model_fields["name"].default: kind.learning_rate.value for kind in METHODS}
         if method == self.method.name or method not in rates:
             return self
-        rate = min(1.0, float(f"{self.training.learning_rate * rates[method] / rates[self.method.name]:.2g}"))
-        return self.model_copy(update={"training": self.training.model_copy(update={"learning_rate": rate})})
+        rate = self.training.learning_rate * rates[method] / rates[self.method.name]
+        rounded = min(1.0, float(f"{rate:.2g}"))
+        training = self.training.model_copy(update={"learning_rate": rounded})
+        return self.model_copy(update={"training": training})
 
     @classmethod
     def from_dict(cls, values: Any) -> "Recipe":
@@ -219,9 +222,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
             characters=len(text),
         )
     try:
-        values = yaml.load(
-            text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        )  # the same in C is ten times as fast
+        values = yaml.load(text, Loader=_LOADER)
     except yaml.YAMLError as error:
         raise UserError("recipe.no_yaml", "{path} is not valid YAML: {error}", path=path, error=error) from error
     if not isinstance(values, dict):
@@ -233,8 +234,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def wrong_settings(problems: dict[str, Problem]) -> UserError:
     """The error of settings by their dotted names, a line each."""
-    lines = "\n".join(f"{name}: {problem}" for name, problem in problems.items())
-    return UserError("recipe.wrong_settings", "{lines}", problems, lines=lines)
+    lines = [
+        Problem("recipe.setting_line", "{setting}: {problem}", setting=name, problem=problem)
+        for name, problem in problems.items()
+    ]
+    return UserError("recipe.wrong_settings", "{lines}", problems, lines=joined(lines, "\n"))
 
 
 def epochs_for(effort: str, examples: int, batch_size: int) -> float:
@@ -266,13 +270,21 @@ def _sentence(error: Any) -> tuple[str, Problem]:
         return path, _no_such_setting(path, kind)
     if error["type"] == "unknown_kind":
         path, error = f"{path}.name", error | {"input": error["input"]["name"]}
-    message = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return path, Problem(
         "recipe.wrong_value",
         "{value} does not fit: it should be {wanted}.",
         value=_SHORT.repr(error["input"]),
-        wanted=message,
+        wanted=_rule(error),
     )
+
+
+def _rule(error: Any) -> str:
+    """What would be right, in pydantic's words."""
+    message: str = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    options, _, last = message.rpartition(" or ")
+    if error["type"] in ("literal_error", "unknown_kind") and options:
+        return Problem("rule.options", "{options} or {last}", options=options, last=last)
+    return message
 
 
 def _no_such_setting(path: str, kind: str) -> Problem:
@@ -286,10 +298,11 @@ def _no_such_setting(path: str, kind: str) -> Problem:
             kind=kind,
             methods=", ".join(others),
         )
-    known = [dotted_name(leaf) for leaf in every if variant_of(leaf) in ("", kind or METHODS[0]().name)] + list(
-        Recipe.model_fields
-    )
-    same_end = [name for name in known if name.rpartition(".")[2] == path.rpartition(".")[2]]  # the group was left out
+    variants = ("", kind or METHODS[0]().name)
+    known = [dotted_name(leaf) for leaf in every if variant_of(leaf) in variants]
+    known += Recipe.model_fields
+    end = path.rpartition(".")[2]
+    same_end = [name for name in known if name.rpartition(".")[2] == end]  # the group was left out
     near = same_end or difflib.get_close_matches(path, known, n=1, cutoff=0.6)
     if near:
         return Problem("recipe.setting_misspelt", "There is no such setting. Do you mean {near}?", near=near[0])

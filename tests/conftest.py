@@ -17,7 +17,7 @@ from qlora_app.runs import RunStore
 from tests.fixtures.answering import answering_run
 from tests.fixtures.hub import hub, llama, server, talk, tiny
 from tests.fixtures.jobs import hold, write_status
-from tests.fixtures.page import page, workshop
+from tests.fixtures.page import page, unserved, workshop
 from tests.fixtures.speeds import (
     pytest_addoption,
     pytest_collection_modifyitems,
@@ -76,7 +76,7 @@ def train_tab(settings: Any, supervisor: Any = None) -> Any:
     from qlora_app.ui.train.tab import TrainTab
 
     context = AppContext(settings, RunStore(settings.home / "runs"), supervisor=supervisor, sessions=None)
-    with gr.Blocks():
+    with unserved(), gr.Blocks():
         tab = TrainTab(context, RunCards(context))
         tab.build()
         tab.wire()

@@ -184,7 +184,9 @@ def test_the_image_holds_the_app_its_presets_and_nothing_of_the_checkout(tmp_pat
     copy_context(tmp_path / "app")
     held = {path.name for path in (tmp_path / "app").iterdir()}
     assert {"app.py", "requirements.txt", "qlora_app", "presets"} <= held
-    assert not held & {".git", ".venv", "tests", ".ruff_cache"} and not list((tmp_path / "app").rglob("__pycache__"))
+    assert not held & {".git", ".venv", "tests", "docs", "benchmarks", ".ruff_cache"} and not list(
+        (tmp_path / "app").rglob("__pycache__")
+    )
 
 
 def test_the_dockerfile_copies_what_is_there_and_starts_as_a_person_without_rights():

@@ -2,12 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import namedtuple
 from types import SimpleNamespace
 
@@ -136,10 +136,8 @@ def test_a_hub_that_answers_anything_is_reached(hub):
 def test_a_silent_hub_is_not_waited_for(hub):
     with socket.create_server(("127.0.0.1", 0)) as server:  # takes the connection and says nothing
         hub(f"http://127.0.0.1:{server.getsockname()[1]}")
-        began = time.monotonic()
         finding = doctor._network()
-        assert time.monotonic() - began < doctor.LONGEST_WAIT + 0.5
-    assert finding.level == LIMITED
+    assert finding.level == LIMITED and re.search("no answer within|timed out", finding.value), finding.value
 
 
 def test_no_network_and_a_network_switched_off_are_two_sentences(hub):
@@ -152,9 +150,10 @@ def test_no_network_and_a_network_switched_off_are_two_sentences(hub):
 
 def test_a_name_that_is_looked_up_forever_is_not_waited_for(hub, monkeypatch):
     monkeypatch.setattr(doctor, "LONGEST_WAIT", 0.2)
-    monkeypatch.setattr(doctor, "_ask", lambda _: time.sleep(5) or "")
-    began = time.monotonic()
-    assert doctor._network().level == LIMITED and time.monotonic() - began < 1
+    ended, found = threading.Event(), []
+    monkeypatch.setattr(doctor, "_ask", lambda _: found.append(ended.wait(60)) or "")
+    assert doctor._network().level == LIMITED and found == []
+    ended.set()
 
 
 @pytest.mark.parametrize(
@@ -241,6 +240,7 @@ def test_exit_code_1_when_nothing_can_be_trained(home, tried, hub, capsys):
     assert [finding["name"] for finding in broken] == ["4-bit layer"] and "bitsandbytes" in broken[0]["advice"]
 
 
+@pytest.mark.slow
 def test_a_real_4_bit_layer_computes_forwards_and_backwards():
     seen = json.loads(
         subprocess.run(

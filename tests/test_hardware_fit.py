@@ -4,7 +4,8 @@ import pytest
 
 from qlora_app import memory
 from qlora_app.base_models import ModelChoice
-from qlora_app.base_models.recognition import ENCODERS
+from qlora_app.base_models.families import family_of
+from qlora_app.base_models.shapes import shapes_of
 from qlora_app.hardware import Machine
 from qlora_app.hardware_fit import (
     CARDS,
@@ -35,8 +36,8 @@ def test_the_sizes_of_every_preset_are_known(name):
 @pytest.mark.parametrize("id", known_models())
 def test_sizes_account_for_every_parameter_the_makers_count(id):
     config = known_models()[id]
-    counted = memory.shapes_of({name: value for name, value in config.items() if name != "parameters"}).parameters
-    assert counted == pytest.approx(config["parameters"], rel=6e-3 if config["model_type"] in ENCODERS else 1e-3), (
+    counted = shapes_of({name: value for name, value in config.items() if name != "parameters"}).parameters
+    assert counted == pytest.approx(config["parameters"], rel=6e-3 if family_of(config).kind == "encoder" else 1e-3), (
         "norms, GPT-2's biases and one of an encoder's several heads aside"
     )
 

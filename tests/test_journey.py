@@ -10,13 +10,13 @@ from peft import PeftModel
 from transformers import AutoTokenizer
 
 from qlora_app.base_models import ModelChoice, load_model
-from qlora_app.errors import UserError
 from qlora_app.inference.session import ChatSessions, Decoding
 from qlora_app.launch.local import launch
 from qlora_app.launch.queue import Supervisor
 from qlora_app.runs.checkpoints import newest_complete
 from qlora_app.tasks.chat import Chat
 from tests.conftest import short_recipe, wait_for
+from tests.refusing import refused
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +63,7 @@ def test_train_stop_resume_chat(store, supervisor):
     )  # so young, it may say nothing
     assert sessions.get(run) is sessions.get(run)
     assert sessions.get(second) is not None
-    with pytest.raises(UserError, match="saved nothing yet"):
+    with refused("run.no_checkpoint_to_chat"):
         sessions.get(store.create(short_recipe()))
 
 

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from qlora_app import hardware, memory
+from qlora_app.base_models.shapes import shapes_of
 from qlora_app.hardware import Machine
 from qlora_app.memory import (
     need,
-    shapes_of,
     tokens_at_once,
     verdict,
 )
@@ -263,6 +263,7 @@ def kept_by(tmp_path_factory):
     ],
     ids=["lora", "lora with dropout", "ia3", "qalora"],
 )
+@pytest.mark.slow
 @pytest.mark.parametrize("family", KEPT_BY)
 def test_what_a_step_keeps_is_what_was_estimated(family, method, least, kept_by):
     """In a model of another size than the table was measured on; a block more is planned for than it has."""

@@ -18,7 +18,6 @@ import pytest
 
 import app
 from qlora_app.effort import effort_choices
-from qlora_app.errors import UserError
 from qlora_app.jobs import Status
 from qlora_app.recipe import Recipe
 from qlora_app.runs import (
@@ -32,11 +31,12 @@ from qlora_app.training_data import DatasetChoice
 from qlora_app.ui.chat.history import SILENT, conversation
 from qlora_app.ui.guard import LoginLimiter
 from qlora_app.ui.runs import run_card
-from qlora_app.ui.runs.run_card import samples
+from qlora_app.ui.runs.card_parts import samples
 from qlora_app.ui.train.form_values import show
 from tests.fixtures.handlers import given
 from tests.fixtures.jobs import write_status
 from tests.fixtures.page import EVIL, PROOF, FakeSessions, FakeSupervisor, demonstration, event, make_run, poll
+from tests.refusing import refused
 
 ASKER = SimpleNamespace(session_hash="one")
 
@@ -67,9 +67,9 @@ def test_a_finished_run_shows_its_proof_in_plain_words(workshop, store):
 def test_only_what_changed_is_sent_again(workshop, store):
     run = make_run(store)
     first = poll(workshop, run)
-    known = {"grouping": first["chart"]["grouping"], "count": len(first["chart"]["x"])}
+    known = {"grouping": first["chart"]["grouping"], "count": len(first["chart"]["points"]["x"])}
     again = poll(workshop, run, seen=first["seen"], chart=known)
-    assert again["parts"] == {} and len(again["chart"]["x"]) == 1
+    assert again["parts"] == {} and len(again["chart"]["points"]["x"]) == 1
     assert len(json.dumps(again)) < 700
 
 
@@ -78,9 +78,9 @@ def test_what_many_pages_ask_for_is_read_once_and_each_gets_what_it_lacks(worksh
     monkeypatch.setattr(Run, "status", lambda run: readings.append(run.id) or status(run))
     monkeypatch.setattr(run_card, "REMEMBERED", 1e6)
     fresh = poll(workshop, run, others=True)
-    known = {"grouping": fresh["chart"]["grouping"], "count": len(fresh["chart"]["x"])}
+    known = {"grouping": fresh["chart"]["grouping"], "count": len(fresh["chart"]["points"]["x"])}
     for _ in range(20):
-        assert len(poll(workshop, run, seen=fresh["seen"], chart=known, others=True)["chart"]["x"]) == 1
+        assert len(poll(workshop, run, seen=fresh["seen"], chart=known, others=True)["chart"]["points"]["x"]) == 1
     assert poll(workshop, run, others=True) == fresh and readings == [run.id]
     monkeypatch.setattr(run_card, "REMEMBERED", 1e-6)
     write_status(run, RunStatus("done", step=7, total=7))
@@ -89,7 +89,9 @@ def test_what_many_pages_ask_for_is_read_once_and_each_gets_what_it_lacks(worksh
 
 def test_a_long_run_is_drawn_from_few_points(workshop, store):
     drawn = poll(workshop, make_run(store, steps=3000))["chart"]
-    assert 100 < len(drawn["x"]) <= 300 and drawn["total"] == 3000 and drawn["x"][-1] > 2980
+    steps = drawn["points"]["x"]
+    assert 100 < len(steps) <= 300 and drawn["total"] == 3000 and steps[-1] > 2980
+    assert drawn["held_out"][0] == {"step": 40, "loss": 0.5}
     assert len(drawn["held_out"]) == 75
     assert drawn["grouping"] == 10, "buckets of 2 steps, 5 of them a point: the caption says so"
     assert poll(workshop, make_run(store, steps=120))["chart"]["grouping"] == 1
@@ -200,7 +202,7 @@ def test_delete(workshop, store):
     runs = workshop.runs
     runs.delete_run({runs.card: run.id})
     assert store.list() == []
-    with pytest.raises(gr.Error, match="There is no run"):
+    with refused("run.not_there", kind=gr.Error):
         runs.delete_run({runs.card: "../home"})
 
 
@@ -504,7 +506,7 @@ def test_a_demonstration_refuses_every_change(page, store):
         lambda: train.presets.save_form({train.presets.name: "mine"}),
         lambda: runs.delete_run({runs.card: run.id}),
     ):
-        with pytest.raises(gr.Error, match="demonstration"):
+        with refused("page.demonstration", kind=gr.Error):
             change()
     assert [r.id for r in store.list()] == [run.id] and not run.is_asked("stop") and not run.is_asked("start")
     assert "demonstration" in workshop._banner()["value"]
@@ -789,13 +791,13 @@ def test_guessing_passwords_is_slow(tmp_path, monkeypatch):
 
 def test_a_home_that_cannot_hold_runs_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be made"):
+    with refused("settings.home_not_made"):
         app.open_page(Settings(home=tmp_path / "file" / "home"))
 
 
 def test_a_taken_port_is_a_sentence(site, tmp_path, monkeypatch):
     monkeypatch.setattr(app, "Supervisor", FakeSupervisor)
-    with pytest.raises(UserError, match="is taken"):
+    with refused("page.address_taken"):
         app.open_page(Settings(home=tmp_path, port=site.port))
 
 

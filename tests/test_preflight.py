@@ -14,7 +14,8 @@ import pytest
 from qlora_app.base_models import ModelChoice, facts_of_folder
 from qlora_app.base_models.download import fetch
 from qlora_app.choices import merged
-from qlora_app.cli.commands import _parse, train_command
+from qlora_app.cli.commands import _parse
+from qlora_app.cli.train import train_command
 from qlora_app.errors import UserError
 from qlora_app.preflight import check, gather
 from qlora_app.presets import Presets
@@ -213,7 +214,8 @@ def at_the_worker(words: list[str], store: RunStore) -> UserError:
         return error
     if recipe.base_model.source == "hub":
         fetch(recipe.base_model, None, lambda *_: None, lambda: False)
-    return refusal(lambda: prepare(store.create(recipe), recipe))
+    with store.create(recipe).hold() as out:
+        return refusal(lambda: prepare(out, recipe))
 
 
 @pytest.mark.parametrize("what", WRONG)

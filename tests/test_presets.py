@@ -11,6 +11,7 @@ from qlora_app.hardware_fit import known_models
 from qlora_app.methods import Ia3Method
 from qlora_app.presets import SHIPPED, Presets, merged
 from qlora_app.recipe import Recipe, read_yaml
+from tests.refusing import check_problem, refused
 
 FILES = sorted(SHIPPED.rglob("*.yaml"))
 GUANACO = {  # cell by cell: base, learning rate, dropout, steps between two checkpoints (scripts of artidoro/qlora)
@@ -232,7 +233,7 @@ def test_what_was_saved_is_found_and_comes_first(presets):
 
 @pytest.mark.parametrize("name", ["", "  ", "...", "/", "ü"])
 def test_a_name_needs_letters(presets, name):
-    with pytest.raises(UserError, match="no name for a preset"):
+    with refused("preset.no_name"):
         presets.save(name, Recipe())
     assert not presets.own.exists()
 
@@ -240,14 +241,14 @@ def test_a_name_needs_letters(presets, name):
 def test_no_preset_is_replaced_without_a_word(presets):
     presets.save("mine", Recipe(name="first"))
     for name in ("mine", "MINE", "starter"):
-        with pytest.raises(UserError, match="already a preset"):
+        with refused("preset.name_taken"):
             presets.save(name, Recipe(name="second"))
     assert presets.load("mine").name == "first" and presets.load("starter").name == "Pennywick helper"
 
 
 @pytest.mark.parametrize("name", ["../recipe", "..", "/etc/passwd", "presets/starter", "", None, 7, ["starter"]])
 def test_a_name_is_never_a_path(presets, name):
-    with pytest.raises(UserError, match="There is no preset"):
+    with refused("preset.unknown"):
         presets.path(name)
 
 
@@ -269,18 +270,18 @@ def test_like_takes_over_what_is_not_named(presets):
 @pytest.mark.parametrize(
     "text, said",
     [
-        ("like: startr\n", r"Do you mean starter\?"),
-        ("like: [starter]\n", "There is no preset"),
-        ("like: ../../x\n", "There is no preset"),
-        ("like: odd\n", "is like odd"),
-        ("like: other\n", "is like odd"),
-        ("a: [", "not valid YAML"),
+        ("like: startr\n", ("preset.like_unknown", "preset.near", "starter")),
+        ("like: [starter]\n", ("preset.like_unknown", "preset.unknown")),
+        ("like: ../../x\n", ("preset.like_unknown", "preset.unknown")),
+        ("like: odd\n", ("preset.like_circle", "odd")),
+        ("like: other\n", ("preset.like_circle", "odd")),
+        ("a: [", ("recipe.no_yaml",)),
     ],
 )
 def test_what_cannot_be_like_another_is_named(presets, text, said):
     write(presets, "other", "like: odd\n")
     write(presets, "odd", text)
-    with pytest.raises(UserError, match=said) as caught:
+    with refused(*said) as caught:
         presets.load("odd")
     assert ".yaml" in str(caught.value)
 
@@ -295,7 +296,9 @@ def test_a_mistake_in_a_preset_is_named_at_its_setting(presets):
 def test_one_broken_preset_hides_no_other(presets):
     write(presets, "odd", "training: {epochs: -1}\n")
     usable, broken = presets.all()
-    assert set(broken) == {"odd"} and "training.epochs" in broken["odd"]
+    assert set(broken) == {"odd"}
+    check_problem(broken["odd"], "recipe.wrong_settings", "training.epochs")
     write(presets, "odd", "a: [")
-    assert "odd.yaml is not valid YAML" in presets.all()[1]["odd"] and str(presets.own) not in presets.all()[1]["odd"]
+    check_problem(presets.all()[1]["odd"], "recipe.no_yaml", "odd.yaml")
+    assert str(presets.own) not in presets.all()[1]["odd"]
     assert set(usable) == set(Presets().names()) and usable["orders"] == presets.load("orders")

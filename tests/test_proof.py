@@ -51,7 +51,7 @@ from qlora_app.train import scoring
 from qlora_app.train.questions import draw
 from qlora_app.training_data import DatasetChoice
 from qlora_app.ui.language import LANGUAGES
-from qlora_app.ui.runs.run_card import proof as proof_card
+from qlora_app.ui.runs.card_parts import proof as proof_card
 from tests.conftest import short_recipe, write_status
 from tests.tiny_models import tiny_model
 
@@ -433,8 +433,9 @@ OPEN_AND_COMPARE = """
 import re, sys, torch
 from pathlib import Path
 folder = sys.argv[1]
+card = Path(folder, "README.md").read_text()
+code = re.search(r"```python\\n(.*?)```", card, re.S)[1]
 names = {}
-code = re.search(r"```python\\n(.*?)```", Path(folder, "README.md").read_text(), re.S)[1]
 exec(code.replace("path/to/this/folder", folder), names)
 ids = torch.tensor([names["tokenizer"]("Where does Mira live?")["input_ids"]])
 with torch.no_grad():

@@ -23,7 +23,7 @@ from qlora_app.training_data import (
     store as shelf,
 )
 from qlora_app.training_data.first_rows import first_conversations
-from qlora_app.training_data.read import rows as row_source
+from qlora_app.training_data.read import json_stream
 from qlora_app.training_data.store import ArrowConversations
 
 PAIRS = [{"instruction": f"What is {i % 90}?", "output": f"It is {i}.\u2028\u0085"} for i in range(200)]
@@ -204,7 +204,7 @@ def test_a_large_file_takes_little_memory(tmp_path):
 
 @pytest.mark.parametrize("longest", [200, 1_000_000])
 def test_a_broken_first_line_and_a_wrapped_list_are_told_apart_by_their_beginning(tmp_path, monkeypatch, longest):
-    monkeypatch.setattr(row_source, "_LONGEST_LINE", longest)
+    monkeypatch.setattr(json_stream, "LONGEST_LINE", longest)
     lines = ",\n".join(json.dumps(row) for row in PAIRS)
     for content, left_out in (("{broken\n" + jsonl(PAIRS), 1), ('{"data": [\n' + lines + "]}", 0)):
         examples = load_examples(*imported(tmp_path, content))

@@ -1,7 +1,5 @@
 """A recipe survives the way to a file and back, and every mistake in one is named, all at once."""
 
-import time
-
 import pytest
 
 from qlora_app.choices import (
@@ -19,6 +17,8 @@ from qlora_app.recipe import (
     epochs_for,
     read_yaml,
 )
+from tests.counting import calls_at_most
+from tests.refusing import check_problem, refused
 
 LEAVES = dict(iter_settings(Recipe))
 
@@ -62,8 +62,9 @@ def test_all_mistakes_are_reported_at_once_by_their_dotted_names():
         "method.rank",
         "base_model.precision",
     }
-    assert "-1" in problems["training.epochs"] and "greater than 0" in problems["training.epochs"]
-    assert "nf4" in problems["base_model.precision"]
+    check_problem(problems["training.epochs"], "recipe.wrong_value", "-1")
+    check_problem(problems["training.epochs"], "recipe.wrong_value", "greater than 0")
+    check_problem(problems["base_model.precision"], "recipe.wrong_value")
 
 
 def test_the_message_holds_every_problem():
@@ -86,12 +87,12 @@ def test_a_misspelt_setting_is_an_error_with_a_suggestion(values, name, near):
 
 
 def test_a_name_near_to_nothing_gets_no_suggestion():
-    assert mistakes({"zzzz": 1})["zzzz"] == "There is no such setting."
+    check_problem(mistakes({"zzzz": 1})["zzzz"], "recipe.no_such_setting")
 
 
 @pytest.mark.parametrize("values", [None, [], "epochs: 3", 7])
 def test_what_is_no_mapping_is_said_to_be_none(values):
-    with pytest.raises(UserError, match="mapping"):
+    with refused("recipe.no_mapping"):
         Recipe.from_dict(values)
 
 
@@ -121,11 +122,18 @@ def test_a_choice_that_cannot_work_is_named_together_with_all_other_mistakes():
 
 
 @pytest.mark.parametrize(
-    "text", ["a: [", "just words", "", "!!python/object/apply:os.system [ls]", "x: " + "y" * 70000]
+    ("text", "code"),
+    [
+        ("a: [", "recipe.no_yaml"),
+        ("just words", "recipe.empty"),
+        ("", "recipe.empty"),
+        ("!!python/object/apply:os.system [ls]", "recipe.no_yaml"),
+        ("x: " + "y" * 70000, "recipe.too_long"),
+    ],
 )
-def test_a_file_that_is_no_recipe_is_named(text, tmp_path):
+def test_a_file_that_is_no_recipe_is_named(text, code, tmp_path):
     (tmp_path / "odd.yaml").write_text(text)
-    with pytest.raises(UserError, match=r"odd\.yaml"):
+    with refused(code, "odd.yaml"):
         read_yaml(tmp_path / "odd.yaml")
 
 
@@ -134,15 +142,14 @@ def test_a_file_that_multiplies_itself_is_refused_in_an_instant(tmp_path):
         f"b{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)
     ]
     (tmp_path / "bomb.yaml").write_text("\n".join([*lines, "training: {epochs: *a11, seed: *a11}", "name: *a11"]))
-    began = time.monotonic()
-    with pytest.raises(UserError) as caught:
+    with calls_at_most(300_000), pytest.raises(UserError) as caught:
         Recipe.load(tmp_path / "bomb.yaml")
-    assert time.monotonic() - began < 2 and len(str(caught.value)) < 5000
+    assert len(str(caught.value)) < 5000
     assert {"training.epochs", "training.seed", "name"} <= set(caught.value.problems)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"gone\.yaml"):
+    with refused("recipe.not_readable", "gone.yaml"):
         Recipe.load(tmp_path / "gone.yaml")
 
 

@@ -14,6 +14,7 @@ from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.columns import ColumnMap
 from qlora_app.training_data.formats.row_view import present
 from qlora_app.training_data.formats.tool_calls import CALL_IDS
+from tests.refusing import refused
 from tests.test_questions import ROWS, TOOLS, said
 
 OBJECT = [
@@ -479,7 +480,7 @@ def test_calls_and_results_of_several_tools(tmp_path):
 
 
 def test_reasoning_alone_is_no_answer(tmp_path):
-    with pytest.raises(UserError, match="has reasoning, and says nothing"):
+    with refused("dataset.no_trainable_row", "has reasoning, and says nothing"):
         turns(tmp_path, {"messages": [said("user", "q"), said("assistant", "", reasoning="r")]})
     made, _ = turns(
         tmp_path, {"messages": [said("user", "q"), said("assistant", None, reasoning="r"), said("assistant", "a")]}
@@ -584,3 +585,9 @@ def test_of_a_system_object_only_its_text_is_learned_and_the_rest_is_named(tmp_p
     found = read(tmp_path, rows)
     assert found.conversations[0][0] == {"role": "system", "content": "Be kind."}
     assert "`mood` (3)" in " ".join(found.warnings) and "`role`" not in " ".join(found.warnings)
+
+
+def test_a_column_without_a_name_is_named_where_a_row_has_a_system_text_and_no_tools(tmp_path):
+    """The tools that are missing counted as read, under an empty name."""
+    rows = [{"text": f"<human>: q{i}\n<bot>: a{i}", "system": "Be kind.", "": f"number {i}"} for i in range(3)]
+    assert "`` (3)" in " ".join(read(tmp_path, rows).warnings)

@@ -39,6 +39,7 @@ from qlora_app.storage.files import (
 )
 from qlora_app.storage.process import process_start
 from tests.conftest import wait_for, write_status
+from tests.refusing import refused
 
 ROOT = Path(__file__).parent.parent
 HOLD = """
@@ -481,7 +482,7 @@ def test_what_is_no_id_opens_nothing(store, name):
 
 
 def test_a_run_in_training_is_not_deleted(store, run):
-    with lock_holder(run), pytest.raises(UserError, match="Stop it first"):
+    with lock_holder(run), refused("run.being_trained"):
         store.delete(run.id)
     store.delete(run.id)
     assert not run.folder.exists() and store.list() == []

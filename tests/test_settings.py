@@ -6,8 +6,8 @@ import os
 import pytest
 
 from qlora_app import settings as settings_file
-from qlora_app.errors import UserError
 from qlora_app.settings import Settings, keeps_runs, persistent_storage
+from tests.refusing import refused
 
 SPACE = {"SPACE_ID": "ada/workshop", "SPACE_HOST": "ada-workshop.hf.space"}
 LOGIN = {"QLORA_APP_USER": "ada", "QLORA_APP_PASSWORD": "correct horse"}
@@ -45,7 +45,7 @@ def test_open_to_others_without_a_login_is_a_demonstration(storage, environment,
 @pytest.mark.parametrize("half", LOGIN)
 def test_half_a_login_is_a_mistake(half):
     missing = next(name for name in LOGIN if name != half)
-    with pytest.raises(UserError, match=f"{missing} is not set: a login needs") as caught:
+    with refused("settings.wrong", f"{missing} is not set") as caught:
         Settings.from_environment({half: LOGIN[half]})
     assert LOGIN[half] not in str(caught.value)
 
@@ -77,8 +77,8 @@ def test_a_home_is_made_or_the_reason_said(tmp_path, monkeypatch):
     Settings(home=tmp_path / "new" / "home").make_home()
     assert (tmp_path / "new" / "home").is_dir()
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"cannot be made.*QLORA_APP_HOME"):
+    with refused("settings.home_not_made", "QLORA_APP_"):
         Settings(home=tmp_path / "file" / "home").make_home()
     monkeypatch.setattr(fcntl, "flock", lambda *_: None)
-    with pytest.raises(UserError, match=r"keeps no locks.*QLORA_APP_HOME"):
+    with refused("settings.home_not_writable", "QLORA_APP_"):
         Settings(home=tmp_path / "new").make_home()

@@ -13,7 +13,6 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from qlora_app import starter, worker
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
-from qlora_app.errors import UserError
 from qlora_app.inference.session import ChatSessions
 from qlora_app.methods import LoraMethod
 from qlora_app.runs import RunStatus
@@ -37,6 +36,7 @@ from qlora_app.train.failures import NotANumber, cause_of
 from qlora_app.train.trainer import MethodTrainer, walked_once
 from qlora_app.training_data import DatasetChoice, load_examples
 from tests.conftest import short_recipe, write_status
+from tests.refusing import refused
 
 TALK = [
     {"role": "user", "content": "Where does Mira live?"},
@@ -485,6 +485,6 @@ def test_an_adapter_is_not_laid_over_other_weights(store, tmp_path):
     weights = bytearray((base / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (base / "model.safetensors").write_bytes(weights)
-    with pytest.raises(UserError, match="The weights of base are not those"):
+    with refused("run.base_changed", "base"):
         ChatSessions().get(run)
     assert worker.main(run.folder) == 1 and "start a new run" in run.status().sentence

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from qlora_app import starter
 from qlora_app.base_models import ModelChoice
 from qlora_app.base_models.loading import load_tokenizer
-from qlora_app.cli.data import tokenizer
-from qlora_app.errors import UserError
+from qlora_app.data_report import starter_tokenizer
+from qlora_app.errors import Problem, UserError
 from qlora_app.settings import Settings
 from qlora_app.tasks.chat import encode
 from qlora_app.training_data import (
@@ -36,8 +36,10 @@ from qlora_app.training_data.choice import FORMATS as CHOOSABLE
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.columns import AskColumns
 from qlora_app.training_data.formats.known import KINDS
-from qlora_app.training_data.read import rows
+from qlora_app.training_data.read import json_stream
+from tests.counting import calls_at_most
 from tests.fixtures.samples import accounted, check
+from tests.refusing import check_problem, refused
 
 SHARED = Path(__file__).parents[2] / "shared" / "samples"
 needs_samples = pytest.mark.skipif(
@@ -81,20 +83,20 @@ def load(tmp_path):
 
 
 @pytest.fixture
-def refused(load, tmp_path):
-    """The sentence with which a file is refused; nothing of it may stay behind, unless the sentence asks."""
+def refusal(load, tmp_path):
+    """The problem with which a file is refused; nothing of it may stay behind, unless the problem asks."""
 
-    def refused(content, name="data.jsonl", **choice) -> str:
+    def refusal(content, name="data.jsonl", **choice) -> Problem:
         before = set(tmp_path.glob("data/*"))
         with pytest.raises(UserError) as error:
             load(content, name, **choice)
-        sentence = str(error.value)
-        assert name in sentence and str(tmp_path) not in sentence
+        problem = error.value.problem
+        assert name in str(problem) and str(tmp_path) not in str(problem)
         asks = isinstance(error.value, AskColumns)  # then the file is kept, so that a person can answer
         assert choice or asks or set(tmp_path.glob("data/*")) == before  # glob sees hidden files too
-        return sentence
+        return problem
 
-    return refused
+    return refusal
 
 
 def pair(question, answer):
@@ -458,21 +460,21 @@ def test_columns_that_are_named_are_read_so(load, columns, expected):
 
 
 @pytest.mark.parametrize(
-    ("columns", "field", "words"),
+    ("columns", "field", "expected"),
     [
         (
             {"prompt": "title", "answer": "notes"},
             "dataset.columns.prompt",
-            "no column 'title'. It has 'Titel', 'body', 'notes'",
+            ("columns.not_there", "title"),
         ),
-        ({"prompt": "Titel"}, "dataset.columns.answer", "No column is named to learn from"),
-        ({"template": "Titel", "answer": "notes"}, "dataset.columns.template", "names no column"),
+        ({"prompt": "Titel"}, "dataset.columns.answer", ("columns.none_to_learn",)),
+        ({"template": "Titel", "answer": "notes"}, "dataset.columns.template", ("columns.template_names_none",)),
     ],
 )
-def test_columns_that_are_not_there_are_named_with_those_that_are(load, columns, field, words):
+def test_columns_that_are_not_there_are_named_with_those_that_are(load, columns, field, expected):
     with pytest.raises(UserError) as error:
         load(jsonl(NOTES), columns=columns)
-    assert words in error.value.problems[field]
+    check_problem(error.value.problems[field], *expected)
 
 
 def test_conversations_in_two_columns_can_be_told_apart(load):
@@ -528,35 +530,35 @@ def test_archives_and_parquet_are_read_by_their_bytes(load, pack, content, forma
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
+    ("content", "expected"),
     [
-        (zipped_files(**{"a.jsonl": "x", "b.jsonl": "y"}), "a.jsonl in data.zip is not JSON"),
-        (zipped_files(), "empty archive"),
-        (zipped_files(**{"README.md": "x"}), "empty archive"),
-        (zipped_files(**{"../a.jsonl": jsonl(ALPACA)}), "leads outside"),
-        (zipped_files(**{"/etc/a": "x"}), "leads outside"),
-        (zipped_files(**{"a\\..\\..\\b": "x"}), "leads outside"),
-        (zipped_files(**{"a.gz": gzipped(b"x")}), "archive inside another"),
-        (zipped_files(**{"a.pkl": b"\x80\x04\x95rest"}), "pickle"),
-        (zipped_files(**{"a.jsonl": jsonl(ALPACA)})[:-30], "damaged archive"),
-        (gzipped(jsonl(ALPACA))[:-20], "damaged archive"),
-        (gzipped(b" " * 40_000_000), "unpacks to more than 16 MB"),
-        (zipped_files(a=b" " * 40_000_000), "unpacks to more than 16 MB"),
-        (parquet(ALPACA)[:-5], "damaged Parquet"),
+        (zipped_files(**{"a.jsonl": "x", "b.jsonl": "y"}), ("dataset.not_json", "a.jsonl in data.zip")),
+        (zipped_files(), ("archive.empty",)),
+        (zipped_files(**{"README.md": "x"}), ("archive.empty",)),
+        (zipped_files(**{"../a.jsonl": jsonl(ALPACA)}), ("archive.leads_outside",)),
+        (zipped_files(**{"/etc/a": "x"}), ("archive.leads_outside",)),
+        (zipped_files(**{"a\\..\\..\\b": "x"}), ("archive.leads_outside",)),
+        (zipped_files(**{"a.gz": gzipped(b"x")}), ("dataset.other_kind", "archive inside another")),
+        (zipped_files(**{"a.pkl": b"\x80\x04\x95rest"}), ("dataset.pickle",)),
+        (zipped_files(**{"a.jsonl": jsonl(ALPACA)})[:-30], ("archive.damaged",)),
+        (gzipped(jsonl(ALPACA))[:-20], ("archive.damaged",)),
+        (gzipped(b" " * 40_000_000), ("archive.too_large",)),
+        (zipped_files(a=b" " * 40_000_000), ("archive.too_large",)),
+        (parquet(ALPACA)[:-5], ("dataset.damaged_parquet",)),
     ],
 )
-def test_archives_that_cannot_be_read_are_refused_in_one_sentence(refused, content, sentence):
-    assert sentence in refused(content, "data.zip")
+def test_archives_that_cannot_be_read_are_refused_in_one_sentence(refusal, content, expected):
+    check_problem(refusal(content, "data.zip"), *expected)
 
 
-def test_a_long_array_is_read_in_pieces_to_the_same_rows_and_lines(load, refused, monkeypatch):
+def test_a_long_array_is_read_in_pieces_to_the_same_rows_and_lines(load, refusal, monkeypatch):
     content = json.dumps(ALPACA, indent=1)
     whole = load(content)
-    monkeypatch.setattr(rows, "_CHUNK", 7)
+    monkeypatch.setattr(json_stream, "_CHUNK", 7)
     assert load(content).train == whole.train
-    assert "in row 2, line 8" in refused(content.replace('"What is 1', "What is 1"))
-    assert "ends in the middle of row 12 (line 57)" in refused(content[:-40])
-    assert "instead of a comma or ] after row 1 " in refused(content.replace("},", "}", 1))
+    check_problem(refusal(content.replace('"What is 1', "What is 1")), "dataset.broken_row", 2, 8)
+    check_problem(refusal(content[:-40]), "dataset.cut_off_row", 12, 57)
+    check_problem(refusal(content.replace("},", "}", 1)), "dataset.no_comma", 1)
 
 
 def test_turns_marked_with_weight_zero_are_read_and_not_learned(load):
@@ -651,11 +653,11 @@ def test_the_format_of_most_rows_wins_and_the_others_are_counted(load):
     assert "Left out: 3 of 10 rows" in examples.warnings[0]
 
 
-def test_a_format_can_be_forced(load, refused):
+def test_a_format_can_be_forced(load, refusal):
     both = [{"messages": pair("q", "a"), "question": "Q", "answer": "A"}]
     assert load(jsonl(both)).format == "messages"
     assert load(jsonl(both), format="question_answer").train == [pair("Q", "A")]
-    assert "when it is read as ShareGPT" in refused(jsonl(ALPACA), format="sharegpt")
+    check_problem(refusal(jsonl(ALPACA), format="sharegpt"), "dataset.no_trainable_row_of_format", "ShareGPT")
 
 
 # tables
@@ -676,96 +678,116 @@ def test_tables_of_every_delimiter_and_encoding(load, delimiter, encoding):
     )
 
 
-def test_a_row_with_the_wrong_number_of_fields_is_named_by_its_line(load, refused):
+def test_a_row_with_the_wrong_number_of_fields_is_named_by_its_line(load, refusal):
     examples = load('question,answer\n"a\nb",c\none,two, three\nd,e\n\nf,g,,\nonly\nh,i\n', "faq.csv")
     assert [(one.row, one.line) for one in examples.left_out] == [(2, 4), (5, 8)]
     assert "3 fields, the header has 2" in examples.left_out[0].reason
     assert examples.train == [pair("a\nb", "c"), pair("d", "e"), pair("f", "g"), pair("h", "i")]
-    assert "line 2, line 3" in refused("question,answer\na,b,c\nd,e,f\ng,h\n", "faq.csv")
+    check_problem(
+        refusal("question,answer\na,b,c\nd,e,f\ng,h\n", "faq.csv"), "dataset.rows_unreadable", "line 2, line 3"
+    )
 
 
-def test_tables_keep_text_and_know_spreadsheets(load, refused):
+def test_tables_keep_text_and_know_spreadsheets(load, refusal):
     assert load("sep=;\r\nquestion;answer\r\n1+1?;02\r\n", "faq.csv").train == [pair("1+1?", "02")]
     assert load("question,answer\ra,b\rc,d\r", "mac.csv").train == [pair("a", "b"), pair("c", "d")]
     assert load('question\tanswer\na "b\tc\nd\te" f\n', "mrpc.tsv").train == [pair('a "b', "c"), pair("d", 'e" f')]
     assert load("question,answer\nq," + "long " * 40_000 + "\n", "faq.csv").train[0][1]["content"].endswith("long ")
-    assert "opens on line 3 and never closes" in refused('question,answer\na,b\nc,"d\ne,f\n', "faq.csv")
-    assert "two columns named 'answer'" in refused("question,answer,Answer\na,b,c\n", "faq.csv")
-    assert "columns have no names ('col1', 'col2')" in refused("good film\t1\nbad film\t0\n", "films.tsv")
+    check_problem(refusal('question,answer\na,b\nc,"d\ne,f\n', "faq.csv"), "dataset.open_quote", 3)
+    check_problem(refusal("question,answer,Answer\na,b,c\n", "faq.csv"), "dataset.same_columns", "answer")
+    check_problem(refusal("good film\t1\nbad film\t0\n", "films.tsv"), "dataset.ask_columns", "'col1', 'col2'")
 
 
 # refusals
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
+    ("content", "expected"),
     [
-        (b"", "is empty: it has no rows (0 bytes)"),
-        (b"\xef\xbb\xbf \n", "is empty"),
-        (b"[]", "is empty"),
-        (b"{}", "is empty"),
-        (b'{"data": []}', "is empty"),
-        (b"question,answer\n", "is empty"),
-        (b"PAR1\x15\x04", "damaged Parquet"),
-        (b"\x1f\x8b\x08rest", "damaged archive"),
-        (zipped_files(**{"xl/workbook.xml": "x"}), "Excel"),
-        (b"SQLite format 3\0rest", "SQLite"),
-        (b"\x80\x04\x95rest", "pickle"),
-        (b"cos\nsystem\n", "pickle"),
-        (b"%PDF-1.7", "PDF"),
+        (b"", ("dataset.empty_file", 0)),
+        (b"\xef\xbb\xbf \n", ("dataset.empty_file",)),
+        (b"[]", ("dataset.no_rows",)),
+        (b"{}", ("dataset.no_rows",)),
+        (b'{"data": []}', ("dataset.no_rows",)),
+        (b"question,answer\n", ("dataset.no_rows",)),
+        (b"PAR1\x15\x04", ("dataset.damaged_parquet",)),
+        (b"\x1f\x8b\x08rest", ("archive.damaged",)),
+        (zipped_files(**{"xl/workbook.xml": "x"}), ("dataset.office_document",)),
+        (b"SQLite format 3\0rest", ("dataset.other_kind", "SQLite")),
+        (b"\x80\x04\x95rest", ("dataset.pickle",)),
+        (b"cos\nsystem\n", ("dataset.pickle",)),
+        (b"%PDF-1.7", ("dataset.other_kind",)),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 22773992\n",
-            "LFS pointer to 22,773,992 bytes",
+            ("dataset.lfs_pointer", " to 22,773,992 bytes", 22773992),
         ),
-        (b"\n<!DOCTYPE html><title>Sign in</title>", "web page"),
-        (bytes(range(256)) * 4, "zero bytes"),
-        (b"\x80\xff\x81\xfe{", "neither UTF-8"),
-        (b"\xff\xfe\x00\xd8", "not valid utf-16"),
-        (json.dumps(ALPACA)[:-1], "without the closing bracket"),
-        (json.dumps(ALPACA, indent=1)[:-40], "ends in the middle of row 12 (line 57)"),
-        (json.dumps(ALPACA)[:200], "ends in the middle of row 3"),
-        (jsonl(ALPACA)[:-20], "ends in the middle of row 12 (line 12)"),
-        ('[{"instruction": "a", "output": "b"}\n{"instruction": "a"}]', "instead of a comma or ] after row 1"),
-        ('[{"instruction": "a", "output": "b"},\n{"instruction": a}]', "in row 2, line 2"),
-        (json.dumps(ALPACA) + " x", "goes on after the bracket"),
-        ("[" * 100_000, "nested too deeply"),
-        ('{"a": ' * 100_000, "nested too deeply"),
-        ('{\n "instruction": "a"\n "output": "b"\n}', "not valid JSON"),
-        ("oops", "is not JSON"),
-        ("{oops}\n" * 3, "line 1, line 2, line 3"),
-        ('{"train": [{"a": 1}], "data": [{"a": 1}]}', "several lists"),
-        (jsonl([{"instruction": "a", "output": ""}] * 2), "no trainable row"),
-        (jsonl([{"chosen": "a", "rejected": "b"}]), "no column for the question"),
-        (jsonl([{"prompt": "a", "completion": "b", "label": False}]), "marked as a bad answer"),
-        (jsonl([{"question": "a"}]), "questions without answers"),
-        (jsonl([{"turns": ["a"], "question_id": 1}]), "questions without answers"),
-        (jsonl([{"question": "a", "choices": ["b"], "answer": "b"}]), "it has 1 choices"),
-        (jsonl([{"question": "a", "choices": ["b", "c"], "answer": "d"}]), "none of its 2 choices"),
+        (b"\n<!DOCTYPE html><title>Sign in</title>", ("dataset.web_page",)),
+        (bytes(range(256)) * 4, ("dataset.broken_text", "zero bytes")),
+        (b"\x80\xff\x81\xfe{", ("dataset.unknown_encoding",)),
+        (b"\xff\xfe\x00\xd8", ("dataset.broken_text", "not valid utf-16")),
+        (json.dumps(ALPACA)[:-1], ("dataset.cut_off_list",)),
+        (json.dumps(ALPACA, indent=1)[:-40], ("dataset.cut_off_row", 12, 57)),
+        (json.dumps(ALPACA)[:200], ("dataset.cut_off_row", 3)),
+        (jsonl(ALPACA)[:-20], ("dataset.cut_off_row", 12)),
+        ('[{"instruction": "a", "output": "b"}\n{"instruction": "a"}]', ("dataset.no_comma", 1)),
+        ('[{"instruction": "a", "output": "b"},\n{"instruction": a}]', ("dataset.broken_row", 2)),
+        (json.dumps(ALPACA) + " x", ("dataset.goes_on",)),
+        ("[" * 100_000, ("dataset.row_too_deep",)),
+        ('{"a": ' * 100_000, ("dataset.broken_object", "nested too deeply")),
+        ('{\n "instruction": "a"\n "output": "b"\n}', ("dataset.broken_object", "not valid JSON")),
+        ("oops", ("dataset.not_json",)),
+        ("{oops}\n" * 3, ("dataset.rows_unreadable", "line 1, line 2, line 3")),
+        ('{"train": [{"a": 1}], "data": [{"a": 1}]}', ("dataset.several_lists",)),
+        (jsonl([{"instruction": "a", "output": ""}] * 2), ("dataset.no_trainable_row",)),
+        (jsonl([{"chosen": "a", "rejected": "b"}]), ("dataset.no_trainable_row", "no column for the question")),
+        (
+            jsonl([{"prompt": "a", "completion": "b", "label": False}]),
+            ("dataset.no_trainable_row", "marked as a bad answer"),
+        ),
+        (jsonl([{"question": "a"}]), ("dataset.not_trainable", "questions without answers")),
+        (jsonl([{"turns": ["a"], "question_id": 1}]), ("dataset.not_trainable", "questions without answers")),
+        (jsonl([{"question": "a", "choices": ["b"], "answer": "b"}]), ("dataset.no_trainable_row", "it has 1 choices")),
+        (
+            jsonl([{"question": "a", "choices": ["b", "c"], "answer": "d"}]),
+            ("dataset.no_trainable_row", "none of its 2 choices"),
+        ),
         (
             jsonl([{"instruction": "a", "context": {"b": 1}, "response": "c"}]),
-            "`context` is an object; only text can be learned. Say under",
+            ("dataset.ask_nested", "only text can be learned"),
         ),
-        (jsonl([{"role": "prompter", "text": "a", "replies": []}]), "no assistant turn"),
-        (jsonl([{"input_ids": [1], "labels": [1]}]), "tokens"),
-        (jsonl([{"instruction": "a", "instances": []}]), "nothing in it to learn from"),
-        (jsonl([{"image": "a.png", "question": "a", "answer": "b"}]), "pictures"),
-        (jsonl([{"spam": "a", "eggs": "b"}]), "'spam', 'eggs'"),
-        (jsonl([{"question": "a", "answer": "b", "response": "c"}]), "could be the answer (response, answer)"),
-        (jsonl([{"question": "a", "text": "b", "answer": "c"}]), "could be the question (question, text)"),
-        (jsonl([{"prompt": "x", "instruction": "a", "output": "b"}]), "could be the question (instruction, prompt)"),
-        (jsonl([{"a1": pair("a", "b"), "a2": pair("a", "b")}]), "could be the conversation ('a1', 'a2')"),
+        (jsonl([{"role": "prompter", "text": "a", "replies": []}]), ("dataset.no_trainable_row", "no assistant turn")),
+        (jsonl([{"input_ids": [1], "labels": [1]}]), ("dataset.not_trainable", "tokens")),
+        (jsonl([{"instruction": "a", "instances": []}]), ("dataset.no_trainable_row", "nothing in it to learn from")),
+        (jsonl([{"image": "a.png", "question": "a", "answer": "b"}]), ("dataset.not_trainable", "pictures")),
+        (jsonl([{"spam": "a", "eggs": "b"}]), ("dataset.ask_columns", "'spam', 'eggs'")),
+        (
+            jsonl([{"question": "a", "answer": "b", "response": "c"}]),
+            ("dataset.format_in_doubt", "could be the answer (response, answer)"),
+        ),
+        (
+            jsonl([{"question": "a", "text": "b", "answer": "c"}]),
+            ("dataset.format_in_doubt", "could be the question (question, text)"),
+        ),
+        (
+            jsonl([{"prompt": "x", "instruction": "a", "output": "b"}]),
+            ("dataset.format_in_doubt", "could be the question (instruction, prompt)"),
+        ),
+        (
+            jsonl([{"a1": pair("a", "b"), "a2": pair("a", "b")}]),
+            ("dataset.format_in_doubt", "could be the conversation ('a1', 'a2')"),
+        ),
     ],
 )
-def test_what_cannot_be_trained_on_is_refused_in_one_sentence(refused, content, sentence):
-    assert sentence in refused(content)
+def test_what_cannot_be_trained_on_is_refused_in_one_sentence(refusal, content, expected):
+    check_problem(refusal(content), *expected)
 
 
-def test_plain_text_and_json_that_is_none_are_told_apart(load, refused):
+def test_plain_text_and_json_that_is_none_are_told_apart(load, refusal):
     story = "Once upon a time, there was a town.\n\nIt had a mill,\nand a bridge.\n\n\n"
     examples = load(story, "story.txt")
     assert examples.format == "text" and examples.rows == 2 and "all of it is learned" in examples.warnings[0]
     assert examples.train[1] == [{"role": "text", "content": "It had a mill,\nand a bridge."}]
-    assert "is not JSON" in refused(story, "story.json")
+    check_problem(refusal(story, "story.json"), "dataset.not_json")
 
 
 # import
@@ -811,13 +833,13 @@ def test_no_name_leads_out_of_the_data_folder(tmp_path, name):
 def test_limits_and_a_full_disk_are_said(tmp_path):
     upload, data = tmp_path / "upload", tmp_path / "data"
     upload.write_bytes(jsonl(ALPACA) * 2000)
-    with pytest.raises(UserError, match=r"too large: 1\.\d MB, and the limit is 1 MB"):
+    with refused("dataset.too_large", 1):
         import_file(upload, data, "big.jsonl", limits=Settings(max_upload_mb=1))
-    with pytest.raises(UserError, match="more than 100 rows"):
+    with refused("dataset.too_many_rows", 100):
         import_file(upload, data, "big.jsonl", limits=Settings(max_rows=100))
     assert list(data.iterdir()) == []
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="could not be saved"):
+    with refused("dataset.not_saved"):
         import_file(upload, tmp_path / "file" / "data", "big.jsonl")
 
 
@@ -938,12 +960,9 @@ def test_starter_datasets_are_clean_and_bring_their_own_held_out(tmp_path, name)
 
 
 def test_starter_loads_fast_enough_for_the_first_loss(tmp_path):
-    def seconds() -> float:
-        start = time.process_time()
-        load_examples(DatasetChoice(), tmp_path)
-        return time.process_time() - start
-
-    assert min(seconds() for _ in range(8)) < 0.15  # 0.06 on an idle core; other work on the machine doubles it
+    """0.06 s, which are some 160 calls for each of its 4,500 rows."""
+    with calls_at_most(200 * 4500):
+        assert load_examples(DatasetChoice(), tmp_path).rows == 4491
 
 
 def test_importing_needs_no_heavy_library():
@@ -973,9 +992,9 @@ def test_nasty_files(tmp_path):
     assert len(cases) == 38
     before = {path.name for path in tmp_path.iterdir()} | {"deep"}
     for case in cases:
-        start = time.monotonic()
+        start = time.process_time()
         check(case, folder, data)
-        assert time.monotonic() - start < 10
+        assert time.process_time() - start < 10
         for canary in case.get("canary", []):
             assert not list(tmp_path.rglob(canary)) and not Path(canary).exists()
     assert {path.name for path in tmp_path.iterdir()} == before
@@ -994,7 +1013,7 @@ def starter_model():
 def test_every_real_file_trains_one_step_on_the_starter(starter_model):
     import torch
 
-    tokens = tokenizer()
+    tokens = starter_tokenizer()
     optimizer = torch.optim.SGD(starter_model.parameters(), lr=1e-3)
     trained = 0
     for case in json.loads((SHARED / "real" / "expected.json").read_text())["files"]:
@@ -1101,7 +1120,7 @@ def test_a_plain_text_is_learned_whole_with_its_end(text):
 
 
 def test_everything_is_learned_where_everything_is_asked_for():
-    ids, labels, *_ = encode(tokenizer(), [{**turn, "train": True} for turn in pair("q", "a")], 100)
+    ids, labels, *_ = encode(starter_tokenizer(), [{**turn, "train": True} for turn in pair("q", "a")], 100)
     assert ids == labels
 
 
@@ -1213,10 +1232,10 @@ def test_no_row_of_any_shape_is_more_than_a_sentence(load):
             assert len(str(error)) < 900
 
 
-def test_hostile_files_take_no_time(load, refused):
+def test_hostile_files_take_no_time(load, refusal):
     start = time.process_time()
     wide = ",".join(f"column{i}" for i in range(100_000)) + "\n" + "x," * 99_999 + "x\n"
-    assert "columns that are not known" in refused(wide, "wide.csv")
+    check_problem(refusal(wide, "wide.csv"), "dataset.ask_columns", "columns that are not known")
     assert "Windows-1252" in load(b"question,answer\nq," + b"A" * 1_000_000 + b"\xe9\n", "cp1252.csv").warnings[0]
     load(jsonl([ALPACA[0] | {"output": "{{" * 200_000 + "<|" * 200_000}]))
     assert time.process_time() - start < 5
@@ -1229,8 +1248,8 @@ LISTED = json.dumps(ALPACA)
 
 @pytest.fixture
 def little_memory(monkeypatch):
-    monkeypatch.setattr(rows, "_MOST_AT_ONCE", 400)
-    monkeypatch.setattr(rows, "_CHUNK", 50)
+    monkeypatch.setattr(json_stream, "MOST_AT_ONCE", 400)
+    monkeypatch.setattr(json_stream, "_CHUNK", 50)
 
 
 @pytest.mark.parametrize(
@@ -1250,26 +1269,26 @@ def test_a_list_in_a_large_object_is_read_row_by_row(load, little_memory, text):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "expected"),
     [
-        (json.dumps({"question": ["why?"] * 300, "answer": ["so."] * 300}), "one JSON value of more than"),
+        (json.dumps({"question": ["why?"] * 300, "answer": ["so."] * 300}), ("dataset.object_too_large",)),
         (
             json.dumps({"a": {"question": "x" * 2000, "answer": "y"}, "b": {"question": "x", "answer": "y"}}),
-            "Write one row per line",
+            ("dataset.object_too_large",),
         ),
-        (f'{{"data": {LISTED}, "train": {LISTED}}}', "several lists of rows (data, train)"),
-        (f'{{"data": {LISTED}', "cut off"),
-        (f'{{"data": {LISTED[:-90]}', "cut off"),
-        (f'{{"data": {LISTED[:-1]}, oops]}}', "row 13"),
-        (json.dumps([{"instruction": "a", "output": "b" * 2000}]), "row 1 is one JSON value"),
-        (json.dumps({"instruction": "a" * 2000, "output": "b"}) + "\n{}\n", "one JSON value of more than"),
+        (f'{{"data": {LISTED}, "train": {LISTED}}}', ("dataset.several_lists", "data, train")),
+        (f'{{"data": {LISTED}', ("dataset.cut_off_object",)),
+        (f'{{"data": {LISTED[:-90]}', ("dataset.cut_off_row",)),
+        (f'{{"data": {LISTED[:-1]}, oops]}}', ("dataset.broken_row", 13)),
+        (json.dumps([{"instruction": "a", "output": "b" * 2000}]), ("dataset.row_too_large", 1)),
+        (json.dumps({"instruction": "a" * 2000, "output": "b"}) + "\n{}\n", ("dataset.line_too_large",)),
     ],
 )
-def test_what_would_fill_the_memory_is_refused_with_a_way_out(refused, little_memory, text, words):
-    assert words in refused(text)
+def test_what_would_fill_the_memory_is_refused_with_a_way_out(refusal, little_memory, text, expected):
+    check_problem(refusal(text), *expected)
 
 
-def test_messages_that_name_their_parents_are_not_collected_without_end(load, refused, monkeypatch):
+def test_messages_that_name_their_parents_are_not_collected_without_end(load, refusal, monkeypatch):
     monkeypatch.setattr("qlora_app.training_data.conversations._MOST_LINKED", 300)
     tree = [
         {
@@ -1280,7 +1299,7 @@ def test_messages_that_name_their_parents_are_not_collected_without_end(load, re
         }
         for i in range(20)
     ]
-    assert "Split it by its trees" in refused(jsonl(tree))
+    check_problem(refusal(jsonl(tree)), "dataset.too_many_linked")
     assert load(jsonl(tree[:4]), held_out_share=0).rows == 4
 
 
@@ -1299,8 +1318,8 @@ def test_turns_written_as_text_in_a_table(load, column, written):
 @pytest.mark.parametrize(
     "written", ["[1, 2", "hello", "[" * 5000, "[]", "__import__('os')", "[__import__('os').getcwd()]"]
 )
-def test_text_that_is_no_list_of_turns_is_named(refused, written):
-    assert "instead of a list of turns" in refused(jsonl([{"messages": written}] * 3))
+def test_text_that_is_no_list_of_turns_is_named(refusal, written):
+    check_problem(refusal(jsonl([{"messages": written}] * 3)), "dataset.no_trainable_row", "instead of a list of turns")
 
 
 @pytest.mark.parametrize(
@@ -1318,7 +1337,6 @@ def test_turns_of_other_interfaces(load, turns):
     assert list(load(jsonl([{"contents": turns}] * 3)).train) == [pair("ab", "c")] * 3
 
 
-def test_lines_that_are_no_json_at_all_are_not_called_cut_off(refused):
-    assert "not valid JSON" in refused("\n".join(str(row) for row in ALPACA)) and "cut off" in refused(
-        jsonl(ALPACA)[:-9]
-    )
+def test_lines_that_are_no_json_at_all_are_not_called_cut_off(refusal):
+    check_problem(refusal("\n".join(str(row) for row in ALPACA)), "dataset.rows_unreadable", "not valid JSON")
+    check_problem(refusal(jsonl(ALPACA)[:-9]), "dataset.cut_off_row")

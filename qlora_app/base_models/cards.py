@@ -11,27 +11,12 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from ..errors import Problem
+from .families import family_named
 
 Type = Literal["bf16", "fp16", "fp32"]
 BYTES: dict[str, int] = {"bf16": 2, "fp16": 2, "fp32": 4}  # a number takes
 BF16_FROM, FP16_FROM, FOUR_BIT_FROM, EIGHT_BIT_FROM = (8, 0), (7, 0), (6, 0), (7, 5)
 P100 = (6, 0)  # the one card before tensor cores that computes fp16 faster than fp32
-# Model families whose activations pass fp16's largest number: T5 (transformers issue 5651), Gemma (36822), Phi-2.
-OVERFLOW_IN_FP16 = (
-    "t5",
-    "mt5",
-    "umt5",
-    "longt5",
-    "t5gemma",
-    "gemma2",
-    "gemma3",
-    "gemma3_text",
-    "gemma3n",
-    "gemma3n_text",
-    "gemma4",
-    "gemma4_text",
-    "phi",
-)
 CLEARLY = 0.7  # bf16 is taken on a CPU where a block takes at most this share of its time in fp32
 MOST_UNPACKED = 100_000_000  # weights in 4-bit layers of a model that keeps them unpacked on a CPU; 0.4 GB in 32 bits
 
@@ -94,7 +79,7 @@ def compute_type(
         return Decision(
             "fp32", f"Computed in fp32: {card.name} has no bf16 in hardware, and computes fp16 more slowly."
         )
-    if family in OVERFLOW_IN_FP16:
+    if family_named(family).overflows_in_fp16:
         return Decision(
             "fp32", f"Computed in fp32: {card.name} has no bf16 in hardware, and in fp16 {family} models overflow."
         )

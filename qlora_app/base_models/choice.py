@@ -14,6 +14,10 @@ from .recognition import describe_folder
 PRECISIONS = {"nf4": "4-bit NF4 (QLoRA)", "fp4": "4-bit FP4", "int8": "8-bit", "bf16": "16-bit", "fp32": "32-bit"}
 SOURCES = {"starter": "Starter (embedded)", "folder": "Folder on this machine", "hub": "Hugging Face Hub"}
 
+NONE_CHOSEN = Problem(
+    "model.none_chosen", "No model is chosen. Give a folder, or a Hub id such as huggyllama/llama-7b."
+)
+
 
 class ModelChoice(Choices):
     """Which base model, and how it is held in memory while an adapter is trained beside it."""
@@ -51,9 +55,9 @@ class ModelChoice(Choices):
         For a run that has begun its base model names the type, and this is it. Before that `cards.compute_type`
         decides, which knows the card; without one this is what most have.
         """
-        if self.precision == "fp32" or (
-            self.compute_type == "fp16" and kind == "cpu"
-        ):  # a CPU has no use for fp16, and fp32 holds it
+        if self.precision == "fp32":
+            return "fp32"
+        if self.compute_type == "fp16" and kind == "cpu":  # which has no use for fp16, and fp32 holds it
             return "fp32"
         if self.compute_type != "auto":
             return self.compute_type
@@ -74,12 +78,10 @@ class ModelChoice(Choices):
         if self.source == "starter":
             return {}
         if not self.id:
-            return {
-                "id": Problem(
-                    "model.none_chosen", "No model is chosen. Give a folder, or a Hub id such as huggyllama/llama-7b."
-                )
-            }
-        return self.repository.problems("huggyllama/llama-7b") if self.source == "hub" else self._wrong_folder()
+            return {"id": NONE_CHOSEN}
+        if self.source == "hub":
+            return self.repository.problems("huggyllama/llama-7b")
+        return self._wrong_folder()
 
     def _wrong_folder(self) -> dict[str, Problem]:
         try:

@@ -30,12 +30,7 @@ class CpuLinear4bit(Linear4bit):
 
     def unpacked(self, kind: torch.dtype) -> torch.Tensor:
         """The weight [outputs, inputs] its codes stand for, in `kind`. Not to be written to."""
-        is_same = (
-            self._codes is not None
-            and self._codes.data_ptr() == self.weight.data_ptr()
-            and self._changes == self.weight._version
-        )
-        if is_same and self._unpacked is not None and self._unpacked.dtype == kind:
+        if self._has_unpacked(kind):
             return self._unpacked
         fix_4bit_weight_quant_state_from_module(self)
         state = self.weight.quant_state
@@ -46,8 +41,16 @@ class CpuLinear4bit(Linear4bit):
         finally:
             state.dtype = was
         if self.keeps:
-            self._codes, self._changes, self._unpacked = self.weight.detach(), self.weight._version, unpacked
+            self._codes = self.weight.detach()
+            self._changes = self.weight._version
+            self._unpacked = unpacked
         return unpacked
+
+    def _has_unpacked(self, kind: torch.dtype) -> bool:
+        """Is what is kept in `kind`, and of the codes as they are now?"""
+        if self._codes is None or self._unpacked is None or self._unpacked.dtype != kind:
+            return False
+        return self._codes.data_ptr() == self.weight.data_ptr() and self._changes == self.weight._version
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.keeps:
@@ -83,19 +86,18 @@ class _Normed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         x, inverse, weight = ctx.saved_tensors
-        y, g = x.float() * inverse, (gradient * weight).float()
-        return g.sub_(y.mul_((g * y).mean(-1, keepdim=True))).mul_(inverse).to(x.dtype), None, None
+        y = x.float() * inverse
+        g = (gradient * weight).float()
+        along = y.mul_((g * y).mean(-1, keepdim=True))
+        return g.sub_(along).mul_(inverse).to(x.dtype), None, None
 
 
 class _NormInOneStep:
     """In front of a norm of transformers: takes the passes that learn around it, and leaves all others to it."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if (
-            not (torch.is_grad_enabled() and x.requires_grad)
-            or self.weight.requires_grad
-            or self.weight.dtype != x.dtype
-        ):
+        is_learned_through = torch.is_grad_enabled() and x.requires_grad
+        if not is_learned_through or self.weight.requires_grad or self.weight.dtype != x.dtype:
             return super().forward(x)
         return _Normed.apply(x, self.weight, self.variance_epsilon)
 

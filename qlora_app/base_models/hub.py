@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..formatting import count_of, millions
 from ..hub import (
     COMMIT,
@@ -17,6 +17,7 @@ from ..hub import (
 )
 from ..hub.repository import files_of
 from .choice import ModelChoice
+from .families import tried_families
 from .recognition import (
     MADE_FOR_WORDS,
     SHORT,
@@ -52,7 +53,7 @@ SETTINGS_FILES = {
 ASKED_FOR = {
     "chat": {"pipeline_tag": "text-generation"},
     "fill_mask": {"pipeline_tag": "fill-mask"},
-    "text_to_text": {"filter": ["safetensors", "t5"]},
+    "text_to_text": {"filter": ["safetensors", tried_families("encoder-decoder")[0]]},
 }
 SEEN = 3  # times as many are looked at as are shown
 
@@ -112,19 +113,23 @@ def search(words: str, token: str | None = None, task: str = "auto", limit: int 
 
 
 def _can_learn(task: str, config: dict[str, Any]) -> bool:
+    if not config:
+        return True
     possible = tasks_of(config)
-    return not config or (bool(possible) and task in ("auto", *possible) and not config.get("quantization_config"))
+    if not possible or config.get("quantization_config"):
+        return False
+    return task in ("auto", *possible)
 
 
 def _hit(info: Any) -> Hit:
     possible = tasks_of(info.config or {})
     return Hit(
-        info.id,
-        info.safetensors.total if info.safetensors else None,
-        licence_of(info.tags),
-        bool(info.gated),
-        info.downloads or 0,
-        MADE_FOR_WORDS.get(possible, ""),
+        id=info.id,
+        parameters=_parameters(info),
+        licence=licence_of(info.tags),
+        is_gated=bool(info.gated),
+        downloads=info.downloads or 0,
+        made_for=MADE_FOR_WORDS.get(possible, ""),
     )
 
 
@@ -157,20 +162,23 @@ def remote(choice: ModelChoice, token: str | None = None) -> Remote:
             choice.id, revision=choice.revision or None, files_metadata=True, timeout=PATIENCE
         )
         files = files_of(info)
-        if "config.json" not in files or not any(name.endswith(".safetensors") for name in files):
+        has_weights = any(name.endswith(".safetensors") for name in files)
+        if not has_weights or "config.json" not in files:
             raise UserError.of(no_safetensors(choice.id, list(files)))
         config = check_config(choice.id, read_config(_small_file(choice, "config.json", token)))
-        wanted = tuple(files[name] for name in (*sorted(SETTINGS_FILES & set(files)), *_weights(choice, files, token)))
+        names = [*sorted(SETTINGS_FILES & set(files)), *_weights(choice, files, token)]
+        wanted = tuple(files[name] for name in names)
+        commit = info.sha or ""
         facts = Facts(
-            choice.id,
-            config,
-            info.safetensors.total if info.safetensors else None,
-            _dtype(info),
-            _has_template(info, files),
-            licence_of(info.tags),
-            bool(info.gated),
-            info.sha or "",
-            choice.repository.missing(info.sha or "", wanted),
+            name=choice.id,
+            config=config,
+            parameters=_parameters(info),
+            dtype=_dtype(info),
+            has_template=_has_template(info, files),
+            licence=licence_of(info.tags),
+            is_gated=bool(info.gated),
+            commit=commit,
+            missing=choice.repository.missing(commit, wanted),
         )
         return Remote(choice.id, facts, wanted)
     except UserError:
@@ -195,19 +203,22 @@ def _weights(choice: ModelChoice, files: dict[str, RemoteFile], token: str | Non
     names = ["model.safetensors"]
     if INDEX in files and "model.safetensors" not in files:
         listed = read_config(_small_file(choice, INDEX, token))
-        names = (
-            sorted({str(name) for name in listed.get("weight_map", {}).values()}) if isinstance(listed, dict) else []
-        )
-    if strange := [name for name in names if "/" in name or "\\" in name]:
+        weight_map = listed.get("weight_map", {}) if isinstance(listed, dict) else {}
+        names = sorted({str(name) for name in weight_map.values()})
+    outside = [name for name in names if "/" in name or "\\" in name]
+    if outside:
         raise UserError(
             "model.index_outside",
             "The index of {id} points outside its folder ({file}). Do not use this model.",
             id=choice.id,
-            file=strange[0],
+            file=outside[0],
         )
-    if not names or (missing := [name for name in names if name not in files]):
+    missing = [name for name in names if name not in files]
+    if missing or not names:
         held = next(name for name in files if name.endswith(".safetensors"))
-        what = f"{missing[0]} is missing" if names else f"its {INDEX} names no files"
+        what = Problem("model.index_empty", "its {index} names no files", index=INDEX)
+        if missing:
+            what = Problem("model.part_missing", "{file} is missing", file=missing[0])
         raise UserError(
             "model.not_whole",
             "{id} holds {file}, but no whole model: {what}. If it is an adapter, choose its base model instead.",
@@ -218,16 +229,20 @@ def _weights(choice: ModelChoice, files: dict[str, RemoteFile], token: str | Non
     return names
 
 
+def _parameters(info: Any) -> int | None:
+    return info.safetensors.total if info.safetensors else None
+
+
 def _dtype(info: Any) -> str:
     counts = (info.safetensors and info.safetensors.parameters) or {}
     return SHORT.get(max(counts, key=counts.__getitem__, default=""), "")
 
 
 def _has_template(info: Any, files: dict[str, RemoteFile]) -> bool:
-    return bool(
-        {"chat_template.jinja", "chat_template.json"} & set(files)
-        or ((info.config or {}).get("tokenizer_config") or {}).get("chat_template")
-    )
+    if "chat_template.jinja" in files or "chat_template.json" in files:
+        return True
+    settings = (info.config or {}).get("tokenizer_config") or {}
+    return bool(settings.get("chat_template"))
 
 
 # ---- the copy on this machine, in the Hub's own cache
@@ -252,8 +267,10 @@ def kept_models() -> list[ModelChoice]:
     """Every model of the cache that is whole at its main branch, sorted by name."""
     from huggingface_hub import constants
 
-    ids = [
-        folder.name.removeprefix("models--").replace("--", "/")
-        for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--*"))
-    ]
-    return [choice for choice in (ModelChoice(source="hub", id=id) for id in ids) if kept_folder(choice)]
+    whole = []
+    for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--*")):
+        id = folder.name.removeprefix("models--").replace("--", "/")
+        choice = ModelChoice(source="hub", id=id)
+        if kept_folder(choice):
+            whole.append(choice)
+    return whole

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from .cards import CPU, Card, device_map
 from .choice import ModelChoice
+from .families import heads_in_use
 from .hub import kept_folder
 from .recognition import (
     Facts,
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 
 # transformers would leave output heads alone by default, but passing a list replaces its own. (T5's `wo` it keeps in 32
 # bit itself.)
-NEVER_QUANTIZED = ["lm_head", "score", "classifier", "embed_out", "cls"]
+NEVER_QUANTIZED = heads_in_use()
+# What a model is mostly taken for -> transformers' list of the families that can be opened for it.
+FAMILY_LISTS = {"chat": "CAUSAL_LM", "text_to_text": "SEQ_TO_SEQ_CAUSAL_LM"}
 BYTES_HELD = {"nf4": 0.6, "fp4": 0.6, "int8": 1.1}  # of a parameter, embeddings and what else stays whole included
-SAFELY = {
-    "trust_remote_code": False,
-    "local_files_only": True,
-}  # downloading is done elsewhere; opening never needs a network
+# Downloading is done elsewhere; opening never needs a network.
+SAFELY = {"trust_remote_code": False, "local_files_only": True}
 
 
 def load_tokenizer(choice: ModelChoice) -> "PreTrainedTokenizerBase":
@@ -60,17 +61,6 @@ def load_model(
     _quiet_libraries()
     _keep_gradients_after_evaluation()
     kind = getattr(transformers, auto_class)
-    head = (
-        {
-            "num_labels": len(labels),
-            "id2label": dict(enumerate(labels)),
-            "label2id": {label: i for i, label in enumerate(labels)},
-            "problem_type": "single_label_classification",
-            "ignore_mismatched_sizes": True,
-        }
-        if labels
-        else {}
-    )
     with torch.random.fork_rng(enabled=bool(labels)):
         if labels:
             torch.manual_seed(0)
@@ -81,7 +71,7 @@ def load_model(
             quantization_config=_quantization(choice, kind, labels) if quantize else None,
             use_safetensors=True,
             output_loading_info=True,
-            **head,
+            **_head(labels),
             **SAFELY,
         )
     if choice.precision in ("nf4", "fp4", "int8"):
@@ -98,6 +88,19 @@ def load_model(
         norm_in_one_step(model)
     model.config.use_cache = False  # with a cache, packed examples would read each other (no error, wrong loss)
     return model
+
+
+def _head(labels: tuple[str, ...]) -> dict[str, Any]:
+    """What `from_pretrained` is told of a head that chooses among labels; nothing without them."""
+    if not labels:
+        return {}
+    return {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: number for number, label in enumerate(labels)},
+        "problem_type": "single_label_classification",
+        "ignore_mismatched_sizes": True,
+    }
 
 
 def check_vocabulary(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
@@ -120,8 +123,11 @@ def _new_parts(choice: ModelChoice, model: "PreTrainedModel", found: dict[str, A
     """The outermost modules of which the model's files hold nothing. Only a head may be missing: all else was to be
     pretrained.
     """
-    new = {*found["missing_keys"], *(key for key, *_ in found.get("mismatched_keys") or [])}
-    if new and not has_head:
+    mismatched = found.get("mismatched_keys") or []
+    new = {*found["missing_keys"], *(key for key, *_ in mismatched)}
+    if not new:
+        return []
+    if not has_head:
         raise UserError(
             "model.head_missing",
             "The files of {title} do not hold all of the model that this task needs ({missing} is missing). "
@@ -131,8 +137,11 @@ def _new_parts(choice: ModelChoice, model: "PreTrainedModel", found: dict[str, A
         )
     parts: list[str] = []
     for name, module in model.named_modules():  # from the outside to the inside
-        inside = [f"{name}.{key}" for key in module.state_dict(keep_vars=True)] if name and new else []
-        if inside and new.issuperset(inside) and not any(name.startswith(f"{part}.") for part in parts):
+        is_inside_another = any(name.startswith(f"{part}.") for part in parts)
+        if not name or is_inside_another:
+            continue
+        inside = [f"{name}.{key}" for key in module.state_dict(keep_vars=True)]
+        if inside and new.issuperset(inside):
             parts.append(name)
     return parts
 
@@ -187,9 +196,8 @@ def check_family(config: dict[str, Any]) -> None:
     import transformers
     from transformers.models.auto import modeling_auto as known
 
-    name = {"chat": "CAUSAL_LM", "text_to_text": "SEQ_TO_SEQ_CAUSAL_LM"}.get(
-        next(iter(tasks_of(config)), ""), "SEQUENCE_CLASSIFICATION"
-    )
+    mostly = next(iter(tasks_of(config)), "")
+    name = FAMILY_LISTS.get(mostly, "SEQUENCE_CLASSIFICATION")
     if config.get("model_type") not in getattr(known, f"MODEL_FOR_{name}_MAPPING_NAMES"):
         raise UserError(
             "model.family_unknown",
@@ -214,9 +222,13 @@ def cards_here() -> list[Card]:
 
     if not torch.cuda.is_available():
         return [CPU]
-    facts = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
     is_amd = torch.version.hip is not None  # whose "capability" is a number of AMD's own
-    return [Card(one.name, None if is_amd else (one.major, one.minor), one.total_memory, is_amd) for one in facts]
+    cards = []
+    for number in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(number)
+        capability = None if is_amd else (facts.major, facts.minor)
+        cards.append(Card(name=facts.name, capability=capability, memory=facts.total_memory, is_amd=is_amd))
+    return cards
 
 
 def _bytes_of(choice: ModelChoice, quantize: bool) -> float:
@@ -232,8 +244,12 @@ def _learn_in_32_bits(model: "PreTrainedModel") -> None:
     """
     import torch
 
+    def wide(arg: Any) -> Any:
+        is_number = isinstance(arg, torch.Tensor) and arg.is_floating_point()
+        return arg.float() if is_number else arg
+
     def widened(part: "torch.nn.Module", args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(arg.float() if isinstance(arg, torch.Tensor) and arg.is_floating_point() else arg for arg in args)
+        return tuple(wide(arg) for arg in args)
 
     for name in model.new_parts:
         part = model.get_submodule(name)
@@ -248,12 +264,14 @@ def _quantization(choice: ModelChoice, kind: "Any", labels: tuple[str, ...]) -> 
 
     if choice.precision not in ("nf4", "fp4", "int8"):
         return None
-    is_wrong = (
-        choice.precision != "int8" and not torch.cuda.is_available()
-    )  # bitsandbytes' CPU kernel unpacks some sizes wrongly
+    skip = list(NEVER_QUANTIZED)
+    # bitsandbytes' CPU kernel unpacks some sizes wrongly.
+    is_wrong = choice.precision != "int8" and not torch.cuda.is_available()
     inputs = _linear_layers(choice, kind) if is_wrong or labels else {}
-    skip = [*NEVER_QUANTIZED, *(name for name, size in inputs.items() if is_wrong and size % 64 == 32)]
-    skip += _not_in_its_files(choice, list(inputs)) if labels else []
+    if is_wrong:
+        skip += [name for name, size in inputs.items() if size % 64 == 32]
+    if labels:
+        skip += _not_in_its_files(choice, list(inputs))
     if choice.precision == "int8":
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skip)
     return BitsAndBytesConfig(
@@ -274,9 +292,8 @@ def _quiet_libraries() -> None:
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    python_logging.getLogger("bitsandbytes").setLevel(
-        python_logging.ERROR
-    )  # 8-bit layers would write a line at every call
+    # 8-bit layers would write a line at every call.
+    python_logging.getLogger("bitsandbytes").setLevel(python_logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     warnings.filterwarnings("ignore", category=UserWarning, module="peft")
 
@@ -300,11 +317,13 @@ def _linear_layers(choice: ModelChoice, kind: "Any") -> dict[str, int]:
     config = AutoConfig.from_pretrained(str(folder_of(choice)), **SAFELY)
     with torch.device("meta"):
         skeleton = kind.from_config(config)
-    return {
-        name: part.nx if isinstance(part, Conv1D) else part.in_features
-        for name, part in skeleton.named_modules()
-        if isinstance(part, torch.nn.Linear | Conv1D)
-    }
+    inputs = {}
+    for name, part in skeleton.named_modules():
+        if isinstance(part, Conv1D):
+            inputs[name] = part.nx
+        elif isinstance(part, torch.nn.Linear):
+            inputs[name] = part.in_features
+    return inputs
 
 
 def _not_in_its_files(choice: ModelChoice, layers: list[str]) -> list[str]:
@@ -313,8 +332,9 @@ def _not_in_its_files(choice: ModelChoice, layers: list[str]) -> list[str]:
     A file may name a layer with its model's prefix (`bert.`) or without.
     """
     keys = [f".{key}" for file in weight_files(folder_of(choice)) for key in tensor_shapes(file)]
-    return [
-        layer
-        for layer in layers
-        if not any(key.endswith(f".{layer}.weight") or f".{layer}.weight".endswith(key) for key in keys)
-    ]
+
+    def is_new(layer: str) -> bool:
+        weight = f".{layer}.weight"
+        return not any(key.endswith(weight) or weight.endswith(key) for key in keys)
+
+    return [layer for layer in layers if is_new(layer)]

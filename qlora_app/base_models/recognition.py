@@ -1,5 +1,6 @@
 """What a model is, read from its own files: family, size, context, chat template. Nothing in them is run."""
 
+import collections
 import hashlib
 import json
 import math
@@ -11,25 +12,14 @@ from typing import Any
 
 from ..errors import Problem, UserError
 from ..formatting import millions, size
+from .families import BARE_MADE_FOR, MADE_FOR, family_of
 
-# The end of an architecture's name -> what such a model can learn, what it is mostly taken for first.
-MADE_FOR = {
-    "ForCausalLM": ("chat", "classification"),
-    "LMHeadModel": ("chat", "classification"),
-    "ForMaskedLM": ("classification", "fill_mask"),
-    "ForPreTraining": ("classification", "fill_mask"),
-    "ForSequenceClassification": ("classification",),
-}
 MADE_FOR_WORDS = {
     ("classification", "fill_mask"): "for classification or fill the blank",
     ("classification",): "for classification",
     ("text_to_text",): "for text to text",
 }
-TEXT_TO_TEXT = {"t5", "mt5", "umt5"}  # families of encoder and decoder
-# Families of encoders: their config may name the bare model, or nothing at all. Those of SHIFTED count positions from
-# the padding's id on.
-SHIFTED = {"roberta", "xlm-roberta", "camembert"}
-ENCODERS = {"bert", "deberta", "deberta-v2", "distilbert", "electra", "albert", "modernbert"} | SHIFTED
+OLD_FORMATS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "spm.model")
 SHORT = {
     "BF16": "bf16",
@@ -40,6 +30,7 @@ SHORT = {
     "float16": "fp16",
     "float32": "fp32",
 }
+CONTEXT = ("max_position_embeddings", "n_positions", "seq_length")  # what configs call it
 ENDS = 2**20  # bytes of each end of a file
 LONGEST_HEADER = 100_000_000  # bytes; the same limit as in the safetensors library
 
@@ -57,15 +48,14 @@ class Facts:
     is_gated: bool = False
     commit: str = ""  # of a Hub model
     missing: int = 0  # bytes of a Hub model that are not on this machine yet
-    strange_tokens: dict[str, int] = field(
-        default_factory=dict
-    )  # of its tokenizer, with their numbers: no row is theirs
+    # Of its tokenizer, with their numbers: the model has no row for them.
+    strange_tokens: dict[str, int] = field(default_factory=dict)
 
     @property
     def family(self) -> str:
         """ "Llama", "Qwen3", "GPT2", "T5"."""
-        name = _architecture(self.config)
-        return re.sub(rf"({'|'.join([*MADE_FOR, 'ForConditionalGeneration', 'WithLMHeadModel', 'Model'])})$", "", name)
+        endings = "|".join([*MADE_FOR, "ForConditionalGeneration", "WithLMHeadModel", "Model"])
+        return re.sub(f"({endings})$", "", _architecture(self.config))
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -75,18 +65,14 @@ class Facts:
     @property
     def context(self) -> int | None:
         """Tokens it can read at once; None where nothing limits it, as in T5, whose positions are relative."""
-        if self.config.get("model_type") in TEXT_TO_TEXT:
+        positions = family_of(self.config).positions
+        if positions == "relative":
             return None
-        if self.config.get("model_type") in SHIFTED:
-            return self.config.get("max_position_embeddings", 514) - (self.config.get("pad_token_id") or 1) - 1
-        return next(
-            (
-                self.config[key]
-                for key in ("max_position_embeddings", "n_positions", "seq_length")
-                if self.config.get(key)
-            ),
-            None,
-        )
+        if positions == "behind-padding":
+            places = self.config.get("max_position_embeddings", 514)
+            return places - (self.config.get("pad_token_id") or 1) - 1
+        named = (self.config.get(name) for name in CONTEXT)
+        return next(filter(None, named), None)
 
     def summary(self) -> str:
         """One line for people."""
@@ -110,19 +96,27 @@ class Facts:
 
 def _architecture(config: dict[str, Any]) -> str:
     """ "LlamaForCausalLM"; made of the family's name where an encoder's config names none."""
-    named = next((name for name in config.get("architectures") or [] if isinstance(name, str)), "")
-    return named or f"{str(config.get('model_type', '')).title().replace('-', '')}Model"
+    named = _architectures(config)
+    if named:
+        return named[0]
+    family = str(config.get("model_type", "")).title().replace("-", "")
+    return f"{family}Model"
+
+
+def _architectures(config: dict[str, Any]) -> list[str]:
+    return [name for name in config.get("architectures") or [] if isinstance(name, str)]
 
 
 def tasks_of(config: dict[str, Any]) -> tuple[str, ...]:
     """What a model with this config can learn, what it is mostly taken for first; nothing if it is of no kind that is
     known here.
     """
-    family, name = config.get("model_type"), _architecture(config)
-    if family in TEXT_TO_TEXT:
-        return ("text_to_text",)
-    bare = ("classification",) if family in ENCODERS else ()
-    return next((tasks for end, tasks in MADE_FOR.items() if name.endswith(end)), bare)
+    kind, name = family_of(config).kind, _architecture(config)
+    if kind != "encoder-decoder":
+        for ending, tasks in MADE_FOR.items():
+            if name.endswith(ending):
+                return tasks
+    return BARE_MADE_FOR[kind]
 
 
 def check_config(name: str, config: Any) -> dict[str, Any]:
@@ -140,9 +134,7 @@ def check_config(name: str, config: Any) -> dict[str, Any]:
             programs=_programs(config),
         )
     if not tasks_of(config):
-        named = (
-            ", ".join(a for a in config.get("architectures") or [] if isinstance(a, str)) or "no architecture at all"
-        )
+        named = ", ".join(_architectures(config)) or "no architecture at all"
         raise UserError(
             "model.no_trainable_kind",
             "{name} is of no kind that can be trained here (its config names {architectures}). Choose a model "
@@ -206,19 +198,18 @@ def _check_weights(folder: Path) -> None:
     index = folder / "model.safetensors.index.json"
     if index.exists():
         listed = read_config(index)
-        names = (
-            set(listed["weight_map"].values())
-            if isinstance(listed, dict) and isinstance(listed.get("weight_map"), dict)
-            else set()
-        )
-        if strange := [n for n in names if Path(str(n)).name != n]:
+        weight_map = listed.get("weight_map") if isinstance(listed, dict) else None
+        names = set(weight_map.values()) if isinstance(weight_map, dict) else set()
+        outside = [name for name in names if Path(str(name)).name != name]
+        if outside:
             raise UserError(
                 "model.folder_index_outside",
                 "{name} points outside its folder ({file}). Do not use this model.",
                 name=index.name,
-                file=strange[0],
+                file=outside[0],
             )
-        if missing := sorted(n for n in names if not (folder / n).exists()):
+        missing = sorted(name for name in names if not (folder / name).exists())
+        if missing:
             raise UserError(
                 "model.file_missing",
                 "{name} is incomplete: {missing} is missing. Download it again.",
@@ -229,7 +220,7 @@ def _check_weights(folder: Path) -> None:
 
 def no_safetensors(name: str, files: list[str]) -> Problem:
     """Why a model without .safetensors cannot be used, by what it holds instead."""
-    old = next((f for f in files if f.endswith((".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"))), None)
+    old = next((file for file in files if file.endswith(OLD_FORMATS)), None)
     if old:
         return Problem(
             "model.old_format",
@@ -238,7 +229,8 @@ def no_safetensors(name: str, files: list[str]) -> Problem:
             name=name,
             file=old,
         )
-    if gguf := next((f for f in files if f.endswith(".gguf")), None):
+    gguf = next((file for file in files if file.endswith(".gguf")), None)
+    if gguf:
         return Problem(
             "model.gguf",
             "{name} holds only {file}, a format for answering, not for training. Choose the model it was made from.",
@@ -252,13 +244,16 @@ def facts_of_folder(folder: Path) -> Facts:
     """What is known of a model folder; its parameters are counted in the headers of its files. Raises UserError."""
     folder = folder.expanduser()
     config = describe_folder(folder)
-    tensors = [shape for file in weight_files(folder) for shape in tensor_shapes(file).values()]
-    dtypes = {dtype: sum(math.prod(shape) for kind, shape in tensors if kind == dtype) for dtype, _ in tensors}
+    counts: collections.Counter[str] = collections.Counter()
+    for file in weight_files(folder):
+        for dtype, shape in tensor_shapes(file).values():
+            counts[dtype] += math.prod(shape)
+    most = max(counts, key=counts.__getitem__, default="")
     return Facts(
-        folder.name,
-        config,
-        sum(dtypes.values()),
-        SHORT.get(max(dtypes, key=dtypes.__getitem__, default=""), ""),
+        name=folder.name,
+        config=config,
+        parameters=sum(counts.values()),
+        dtype=SHORT.get(most, ""),
         has_template=_has_template(folder),
     )
 
@@ -294,33 +289,43 @@ def tensor_shapes(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
         with open(file, "rb") as content:
             length = struct.unpack("<Q", content.read(8))[0]
             if length > LONGEST_HEADER:
-                raise ValueError(f"its header would be {length:,} bytes long")
+                raise _damaged(
+                    file, Problem("model.header_too_long", "its header would be {bytes:,} bytes long", bytes=length)
+                )
             header = json.loads(content.read(length))
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-        if file.stat().st_size != end:
-            raise ValueError(f"it has {file.stat().st_size:,} bytes instead of {end:,}")
+        data = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+        has, should_have = file.stat().st_size, 8 + length + data
+        if has != should_have:
+            sizes = Problem(
+                "model.file_size", "it has {bytes:,} bytes instead of {right:,}", bytes=has, right=should_have
+            )
+            raise _damaged(file, sizes)
         return {name: (entry["dtype"], tuple(entry["shape"])) for name, entry in entries.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-        raise UserError(
-            "model.damaged_file",
-            "{name} is damaged or was cut off ({error}). Download it again.",
-            name=file.name,
-            error=str(error)[:100],
-        ) from error
+        raise _damaged(file, str(error)[:100]) from error
+
+
+def _damaged(file: Path, error: str) -> UserError:
+    return UserError(
+        "model.damaged_file",
+        "{name} is damaged or was cut off ({error}). Download it again.",
+        name=file.name,
+        error=error,
+    )
 
 
 def layer_names(folder: Path) -> set[str]:
     """Last names of the linear layers in a model's blocks ("q_proj"), as its files hold them. Raises UserError for
     damaged files.
     """
-    matrices = [
-        name.removesuffix(".weight")
-        for file in weight_files(folder)
-        for name, (_, shape) in tensor_shapes(file).items()
-        if len(shape) == 2 and name.endswith(".weight") and re.search(r"\.\d+\.", name)
-    ]
-    return {name.rpartition(".")[2] for name in matrices}
+    names = set()
+    for file in weight_files(folder):
+        for tensor, (_, shape) in tensor_shapes(file).items():
+            is_in_a_block = re.search(r"\.\d+\.", tensor) is not None
+            if is_in_a_block and len(shape) == 2 and tensor.endswith(".weight"):
+                names.add(tensor.split(".")[-2])
+    return names
 
 
 def _has_template(folder: Path) -> bool:
@@ -337,18 +342,25 @@ def strange_tokens(folder: Path) -> dict[str, int]:
     Empty where the files do not tell; the worker looks again when the model is loaded.
     """
     try:
-        config, tokenizer = (read_config(folder / name) for name in ("config.json", "tokenizer.json"))
-        rows, numbers = config.get("vocab_size"), _token_numbers(tokenizer)
+        rows = read_config(folder / "config.json").get("vocab_size")
+        numbers = _token_numbers(read_config(folder / "tokenizer.json"))
     except (UserError, OSError, AttributeError, KeyError, TypeError, ValueError):  # of a kind that is not known here
         return {}
-    return {token: number for token, number in numbers.items() if number >= rows} if isinstance(rows, int) else {}
+    if not isinstance(rows, int):
+        return {}
+    return {token: number for token, number in numbers.items() if number >= rows}
 
 
 def _token_numbers(tokenizer: dict[str, Any]) -> dict[str, int]:
     """{token: number} of a tokenizer.json, whose vocabulary is a mapping, or a list of (token, score)."""
     listed = tokenizer["model"]["vocab"]
-    numbers = dict(listed) if isinstance(listed, dict) else {token: place for place, (token, _) in enumerate(listed)}
-    return numbers | {one["content"]: one["id"] for one in tokenizer.get("added_tokens") or []}
+    if isinstance(listed, dict):
+        numbers = dict(listed)
+    else:
+        numbers = {token: place for place, (token, _) in enumerate(listed)}
+    for added in tokenizer.get("added_tokens") or []:
+        numbers[added["content"]] = added["id"]
+    return numbers
 
 
 def rows_missing(strange: dict[str, int], rows: int) -> Problem:

@@ -34,7 +34,8 @@ def trial_of(sizes: list[tuple[int, int]], kept: Path) -> Trial:
     import torch
 
     sizes = sorted({(min(inputs, WIDEST), min(outputs, WIDEST)) for inputs, outputs in sizes})
-    key = f"{_processor()} | {os.environ.get('ONEDNN_MAX_CPU_ISA', 'all')} | torch {torch.__version__} | {sizes}"
+    instructions = os.environ.get("ONEDNN_MAX_CPU_ISA", "all")
+    key = f"{_processor()} | {instructions} | torch {torch.__version__} | {sizes}"
     known = _read(kept)
     if key not in known:
         known[key] = list(measured(sizes))
@@ -53,7 +54,9 @@ def measured(sizes: list[tuple[int, int]]) -> Trial:
     try:
         with torch.no_grad():
             small = _best([(256, 256)], 16)
-            return small if small.bf16 > HOPELESS * small.fp32 else _best(sizes, TOKENS)
+            if small.bf16 > HOPELESS * small.fp32:
+                return small
+            return _best(sizes, TOKENS)
     finally:
         torch.set_num_threads(threads)
 
@@ -68,7 +71,8 @@ def _best(sizes: list[tuple[int, int]], tokens: int) -> Trial:
             began = time.thread_time()
             work()
             times.append(time.thread_time() - began)
-    return Trial(*(max(1e-9, min(times[1:])) for times in seconds))  # the first round is for warming up
+    fp32, bf16 = (max(1e-9, min(times[1:])) for times in seconds)  # the first round is for warming up
+    return Trial(fp32=fp32, bf16=bf16)
 
 
 def _block(sizes: list[tuple[int, int]], kind: Any, tokens: int) -> Callable[[], None]:
@@ -99,12 +103,14 @@ def _block(sizes: list[tuple[int, int]], kind: Any, tokens: int) -> Callable[[],
 @functools.lru_cache(maxsize=1)
 def _processor() -> str:
     try:
-        lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()]
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return f"{platform.processor()} {platform.machine()}"
-    said = {name.strip(): value.strip() for name, _, value in reversed(lines)}
-    flags = [flag for flag in said.get("flags", said.get("Features", "")).split() if "bf16" in flag or "avx512" in flag]
-    return " ".join([said.get(NAME, platform.machine()), *sorted(flags)])
+    lines = [line.partition(":") for line in text.splitlines()]
+    facts = {name.strip(): value.strip() for name, _, value in reversed(lines)}
+    every = facts.get("flags", facts.get("Features", "")).split()
+    flags = [flag for flag in every if "bf16" in flag or "avx512" in flag]
+    return " ".join([facts.get(NAME, platform.machine()), *sorted(flags)])
 
 
 def _read(file: Path) -> dict[str, list[float]]:
@@ -118,7 +124,9 @@ def _read(file: Path) -> dict[str, list[float]]:
 
 
 def _is_trial(times: object) -> bool:
-    return isinstance(times, list) and len(times) == 2 and all(isinstance(t, float) and 0 < t < 1e6 for t in times)
+    if not isinstance(times, list) or len(times) != 2:
+        return False
+    return all(isinstance(time, float) and 0 < time < 1e6 for time in times)
 
 
 def _write(file: Path, known: dict[str, list[float]]) -> None:

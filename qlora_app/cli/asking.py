@@ -1,10 +1,13 @@
-"""Questions to a run from a terminal: a conversation."""
+"""Questions to a run from a terminal: a conversation, or a whole file that is answered."""
 
+import argparse
 import contextlib
 import json
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -13,7 +16,11 @@ from rich.text import Text
 
 from ..inference.session import ChatSession, ChatSessions, Decoding
 from ..messages import Conversation
+from ..overrides import recipe_from
 from ..runs import Run
+from ..settings import Settings
+from .command import DONE, INTERRUPTED, add_command, add_reading, add_run, count, find_run, stdout
+from .jobs import answers_of
 
 
 def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console) -> int:
@@ -38,18 +45,9 @@ def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console
             out.print(Text(f"> {question}"), soft_wrap=True)
         answers = _answer(session, base if with_base else None, tuned, None if as_json else out)
         if as_json:
-            print(
-                json.dumps(
-                    {
-                        "run": run.id,
-                        "question": question,
-                        "answer": answers[1],
-                        "base": answers[0] if with_base else None,
-                    },
-                    ensure_ascii=False,
-                ),
-                flush=True,
-            )
+            of_base = answers[0] if with_base else None
+            row = {"run": run.id, "question": question, "answer": answers[1], "base": of_base}
+            print(json.dumps(row, ensure_ascii=False), flush=True)
         for conversation, text in zip((base, tuned), answers, strict=True):
             conversation.append({"role": "assistant", "content": text})
     return 0
@@ -58,16 +56,13 @@ def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console
 def _try_out(run: Run, session: ChatSession, with_base: bool, as_json: bool, out: Console) -> int:
     """For a task without turns: every line is a text of its own."""
     for text in filter(None, _questions(sys.stdin.isatty() and not as_json)):
-        answers = [session.respond(text, base) if with_base or not base else None for base in (True, False)]
+        of_base = session.respond(text, True) if with_base else None
+        of_adapter = session.respond(text, False)
         if as_json:
-            print(
-                json.dumps(
-                    {"run": run.id, "question": text, "answer": answers[1], "base": answers[0]}, ensure_ascii=False
-                ),
-                flush=True,
-            )
+            row = {"run": run.id, "question": text, "answer": of_adapter, "base": of_base}
+            print(json.dumps(row, ensure_ascii=False), flush=True)
         else:
-            out.print(Text(f"base: {answers[0]}\nadapter: {answers[1]}" if with_base else answers[1]), soft_wrap=True)
+            out.print(Text(_both((of_base, of_adapter)) if with_base else of_adapter), soft_wrap=True)
     return 0
 
 
@@ -92,11 +87,8 @@ def _answer(
     growing = session.reply(base, tuned, Decoding(), stop)
     moving = out is not None and out.is_terminal
     try:
-        with (
-            Live(console=out, refresh_per_second=12, vertical_overflow="visible")
-            if moving
-            else contextlib.nullcontext() as live
-        ):
+        screen = Live(console=out, refresh_per_second=12, vertical_overflow="visible") if moving else None
+        with screen or contextlib.nullcontext() as live:
             for answers in growing:
                 if live:
                     live.update(_side_by_side(answers, base is not None))
@@ -105,10 +97,12 @@ def _answer(
         for answers in growing:  # noqa: B007  the thread that generates ends within a token
             pass
     if out and not moving:
-        out.print(
-            Text(f"base: {answers[0]}\nadapter: {answers[1]}" if base is not None else answers[1]), soft_wrap=True
-        )
+        out.print(Text(_both(answers) if base is not None else answers[1]), soft_wrap=True)
     return answers
+
+
+def _both(answers: Sequence[str | None]) -> str:
+    return f"base: {answers[0]}\nadapter: {answers[1]}"
 
 
 def _side_by_side(answers: tuple[str, str], with_base: bool) -> Table | Text:
@@ -119,3 +113,59 @@ def _side_by_side(answers: tuple[str, str], with_base: bool) -> Table | Text:
         column.ratio = 1
     table.add_row(Text(answers[0]), Text(answers[1]))
     return table
+
+
+def add_chat(commands: Any) -> None:
+    parser = add_command(commands, "chat", chat_command)
+    add_run(parser)
+    parser.add_argument(
+        "--base", action="store_true", help="show beside each answer what the base says without the adapter"
+    )
+
+
+def add_answer(commands: Any) -> None:
+    parser = add_command(commands, "answer", answer_command)
+    add_run(parser)
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        type=Path,
+        help="questions: a text file with one a paragraph, or a column of any data file",
+    )
+    parser.add_argument("--out", metavar="FILE", type=Path, help="where the answers go (default: FILE.answers.jsonl)")
+    parser.add_argument(
+        "--column",
+        metavar="NAME",
+        default="",
+        help="the column that asks, where it is not called prompt, question or so",
+    )
+    parser.add_argument("--base", action="store_true", help="let the base answer, without the adapter")
+    parser.add_argument(
+        "--max-tokens", metavar="N", type=count, default=256, help="longest answer in tokens (default 256)"
+    )
+    add_reading(parser)
+
+
+def chat_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Ask a run's adapter; questions come from the terminal or line by line from stdin."""
+    return chat(find_run(given.run, settings, with_adapter=True), given.base, given.json, stdout(), given.screen)
+
+
+def answer_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Answer every question of a file into JSON lines. Interrupted, the same command goes on where it ended."""
+    run = find_run(given.run, settings, with_adapter=True)
+    target = given.out or given.file.with_name(f"{given.file.name}.answers.jsonl")
+    told = recipe_from("starter", given.changes, settings).dataset if given.changes else None
+    choices = {"column": given.column, "base": given.base, "max_new_tokens": given.max_tokens, "read_as": told}
+    made = answers_of(run, given.file, target, choices, given.screen)
+    if made is None:
+        return INTERRUPTED
+    kept = f", {made['kept']:,} of them kept from before" if made["kept"] else ""
+    asking_nothing = ""
+    if made["problems"]:
+        asking_nothing = f"; {made['problems']:,} rows ask nothing, each with its reason"
+    if given.json:
+        print(json.dumps(made, ensure_ascii=False))
+    else:
+        print(f"{made['answered']:,} of {made['rows']:,} rows answered{kept}{asking_nothing}: {target}")
+    return DONE

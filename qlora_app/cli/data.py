@@ -1,12 +1,11 @@
-"""Data looked at from a terminal: its format and why, what of it can be learned, and three examples as the model gets
-them.
+"""Data looked at from a terminal: its format and why, what of it can be learned, and
+three examples as the model gets them.
 """
 
+import argparse
 import contextlib
+import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,51 +13,30 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from ..base_models import ModelChoice
-from ..base_models.loading import load_tokenizer
+from ..data_report import DataReport, Place, TokenCounts, examine, starter_tokenizer
 from ..errors import UserError
 from ..formatting import size
 from ..hub import HubUnavailable
-from ..messages import Conversation, flatten
+from ..messages import IGNORED
+from ..overrides import recipe_from
 from ..settings import Settings
-from ..tasks.chat import (
-    Encoded,
-    encode,
-    ensure_template,
-    has_loss,
-)
-from ..tasks.packing import IGNORED
-from ..tasks.preview import measured
+from ..tasks.chat import Encoded, encode
 from ..training_data import DatasetChoice
-from ..training_data.conversations import FileContents, LeftOut, read_file
-from ..training_data.formats.columns import AskColumns
 from ..training_data.sources.hub import fetch_data, look_up, paths_of
 from ..training_data.store import with_turns
+from .command import DONE, MISTAKE, add_command, add_reading, stdout
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-SHOWN = 3  # examples
-SAMPLE = 500  # examples whose tokens are counted
-MOST_TRIED = 2000  # long questions whose tokens are counted, one by one
 LONGEST = 2048  # tokens, if nothing else is asked for
 _SHOWN_TOKENS = 300
 
 
-@dataclass(frozen=True)
-class Place:
-    """What is looked at: a name for sentences, where its rows are, and what the Hub says of it, if it comes from
-    there.
-    """
-
-    name: str
-    files: Path | Sequence[Path]
-    hub: dict[str, Any] = field(default_factory=dict)
-
-
 def find_data(name: str, choice: DatasetChoice, settings: Settings, screen: Console) -> Place:
-    """A file or folder by its path or its name in the data folder, or a dataset of the Hub, which is downloaded. Raises
-    UserError.
+    """A file or folder by its path or its name in the data folder, or a dataset of the Hub, which is downloaded.
+
+    Raises UserError where there is none, or where it may not be read.
     """
     for path in (Path(os.path.expanduser(name)), settings.data / name):
         if path.exists():
@@ -80,7 +58,7 @@ def find_data(name: str, choice: DatasetChoice, settings: Settings, screen: Cons
 
 def _of_the_hub(wanted: DatasetChoice, settings: Settings, screen: Console) -> Place:
     pinned = download(wanted, settings, screen)
-    known = {"commit": pinned.revision, "subset": pinned.subset, "split": pinned.split}
+    known: dict[str, Any] = {"commit": pinned.revision, "subset": pinned.subset, "split": pinned.split}
     with contextlib.suppress(HubUnavailable):  # what is here can be looked at without the Hub
         layout = look_up(wanted, settings.token)
         known |= {
@@ -104,147 +82,79 @@ def download(choice: DatasetChoice, settings: Settings, screen: Console) -> Data
     return pinned
 
 
-def examine(place: Place, choice: DatasetChoice, max_length: int, settings: Settings) -> dict[str, Any]:
-    """All that can be said of data, as one object for JSON; `action` is accept, accept_with_warning, ask or refuse.
-
-    rows_in_file == rows_trainable + len(left_out) wherever the rows could be counted. Raises OSError.
-    """
-    found = (
-        {"file": place.name}
-        | ({"hub": place.hub} if place.hub else {})
-        | {
-            "action": "refuse",
-            "format": None,
-            "because": None,
-            "rows_in_file": None,
-            "rows_trainable": None,
-            "left_out": [],
-            "user": None,
-            "answer": None,
-            "messages": [],
-            "examples": [],
-        }
-    )
-    try:
-        data = read_file(place.files, place.name, choice.format, choice.columns, settings, encoding=choice.encoding)
-    except UserError as error:
-        found |= {
-            "messages": [str(error)],
-            "format": getattr(error, "format", None),
-            "rows_in_file": getattr(error, "rows", None),
-        }
-        if isinstance(error, AskColumns):
-            return found | {"action": "ask", "columns": error.columns}
-        return found | {"rows_trainable": 0}
-    left_out = data.left_out + _without_answer(data, choice, max_length)
-    warnings = list(data.warnings)
-    if cut := len(left_out) - len(data.left_out):
-        warnings.append(
-            f"{cut:,} of {data.rows:,} rows have no token to learn: what comes before the answer is longer than "
-            f"{max_length:,} tokens (first: row {left_out[-cut].row})."
-        )
-    trainable = data.rows - len(left_out)
-    return found | {
-        "action": "refuse" if not trainable else "accept_with_warning" if warnings else "accept",
-        "format": data.format,
-        "because": data.because,
-        "rows_in_file": data.rows,
-        "rows_trainable": trainable,
-        "left_out": [
-            {"row": one.row, "line": one.line, "reason": one.reason, **({"file": one.file} if one.file else {})}
-            for one in left_out
-        ],
-        "user": data.user,
-        "answer": data.answer,
-        "messages": warnings,
-        "examples": data.conversations[:SHOWN],
-        "tokens": _tokens(data, max_length),
-    }
-
-
-@lru_cache(maxsize=1)
-def tokenizer() -> "PreTrainedTokenizerBase":
-    """The starter's; other models count somewhat fewer tokens."""
-    made = load_tokenizer(ModelChoice())
-    ensure_template(made)
-    return made
-
-
-def _without_answer(data: FileContents, choice: DatasetChoice, max_length: int) -> list[LeftOut]:
-    """Rows of which nothing would be learned, because the question alone fills the longest example. Only long ones are
-    tried.
-    """
-    long = [i for i, one in enumerate(data.conversations) if _asked_bytes(one) > max_length - 64 * len(one)][
-        :MOST_TRIED
-    ]
-    reason = f"its question alone is longer than {max_length:,} tokens"
-    return [
-        LeftOut(data.numbers[i], data.lines[i] or None, reason)
-        for i in long
-        if not has_loss(encode(tokenizer(), with_turns(data.conversations[i], choice.turns), max_length).labels)
-    ]
-
-
-def _asked_bytes(conversation: Conversation) -> int:
-    """Of all that stands before the first answer: no text has more tokens than bytes, and a template adds a few a
-    turn.
-    """
-    first = next((i for i, turn in enumerate(conversation) if turn["role"] not in ("system", "user", "tool")), 0)
-    return sum(len(turn["content"].encode()) for turn in flatten(conversation[:first]))
-
-
-def _tokens(data: FileContents, max_length: int) -> dict[str, int]:
-    """Lengths of examples from all over the file, in tokens."""
-    *_, lengths = measured(tokenizer(), data.conversations, SAMPLE, pause=float("inf"))
-    return {
-        "examples": len(lengths.tokens),
-        "median": lengths.quantile(0.5),
-        "p95": lengths.quantile(0.95),
-        "longest": max(lengths.tokens),
-        "cut": len(lengths.cut(max_length)),
-    }
-
-
-def show(found: dict[str, Any], choice: DatasetChoice, max_length: int, out: Console) -> None:
-    """The same in words, and the first examples with what is learned between ⟦ and ⟧."""
-    if found["action"] == "ask":
-        out.print(Text("\n".join(found["messages"])), soft_wrap=True)
+def show(report: DataReport, choice: DatasetChoice, max_length: int, out: Console) -> None:
+    """A report in words, and its examples with what is learned between ⟦ and ⟧."""
+    if report.tokens is None:  # a person has to be asked first
+        out.print(Text("\n".join(report.messages)), soft_wrap=True)
         return
-    tokens, hub = found["tokens"], found.get("hub", {})
-    lines = [
-        *(
-            [f"{name.capitalize()}: {hub[name]}{_among(hub.get(f'{name}s', []))}" for name in ("subset", "split")]
-            if hub
-            else []
-        ),
-        *([f"Commit: {hub['commit']}"] if hub else []),
-        found["because"] + ".",
-        f"{found['rows_in_file']:,} rows: {found['rows_trainable']:,} to learn from, {len(found['left_out']):,} left "
-        f"out.",
-        f"Tokens an example, by the starter's tokenizer ({tokens['examples']:,} counted): half have at most "
-        f"{tokens['median']:,}, "
-        f"95 of 100 at most {tokens['p95']:,}, the longest {tokens['longest']:,}; {tokens['cut']:,} are cut at "
-        f"{max_length:,}.",
-        *found["messages"],
-    ]
-    out.print(Text("\n".join(lines)), soft_wrap=True)
-    with_mask = tokenizer()
-    for number, conversation in enumerate(found["examples"], start=1):
-        example = encode(with_mask, with_turns(conversation, choice.turns), max_length)
+    rows = f"{report.rows_in_file:,} rows: {report.rows_trainable:,} to learn from, {len(report.left_out):,} left out."
+    lines = [*_hub_lines(report.hub), f"{report.because}.", rows, _token_line(report.tokens, max_length)]
+    out.print(Text("\n".join([*lines, *report.messages])), soft_wrap=True)
+    tokenizer = starter_tokenizer()
+    for number, conversation in enumerate(report.examples, start=1):
+        example = encode(tokenizer, with_turns(conversation, choice.turns), max_length)
         learned = sum(label != IGNORED for label in example.labels)
         out.print(Text(f"\nExample {number}: {len(example.input_ids):,} tokens, {learned:,} learned", style="bold"))
-        out.print(_with_marks(with_mask, example), soft_wrap=True)
+        out.print(_with_marks(tokenizer, example), soft_wrap=True)
+
+
+def _hub_lines(hub: dict[str, Any]) -> list[str]:
+    if not hub:
+        return []
+    choices = [f"{name.capitalize()}: {hub[name]}{_among(hub.get(f'{name}s', []))}" for name in ("subset", "split")]
+    return [*choices, f"Commit: {hub['commit']}"]
+
+
+def _token_line(tokens: TokenCounts, max_length: int) -> str:
+    return (
+        f"Tokens an example, by the starter's tokenizer ({tokens.examples:,} counted): half have at most "
+        f"{tokens.median:,}, 95 of 100 at most {tokens.p95:,}, the longest {tokens.longest:,}; {tokens.cut:,} are cut "
+        f"at {max_length:,}."
+    )
 
 
 def _among(names: list[str]) -> str:
-    return f" (there are {', '.join(names[:20])})" if len(names) > 1 else ""
+    if len(names) < 2:
+        return ""
+    return f" (there are {', '.join(names[:20])})"
 
 
-def _with_marks(with_mask: "PreTrainedTokenizerBase", example: Encoded) -> Text:
+def _with_marks(tokenizer: "PreTrainedTokenizerBase", example: Encoded) -> Text:
     """What the model sees, special tokens included; what it learns is green and between marks."""
     shown = Text()
     pairs = zip(example.input_ids[:_SHOWN_TOKENS], example.labels, strict=False)
     for learned, group in groupby(pairs, key=lambda pair: pair[1] != IGNORED):
-        text = with_mask.decode([i for i, _ in group])
-        shown.append(f"⟦{text}⟧" if learned else text, style="green" if learned else "")
-    return shown.append(" …" if len(example.input_ids) > _SHOWN_TOKENS else "")
+        text = tokenizer.decode([i for i, _ in group])
+        if learned:
+            shown.append(f"⟦{text}⟧", style="green")
+        else:
+            shown.append(text)
+    if len(example.input_ids) > _SHOWN_TOKENS:
+        shown.append(" …")
+    return shown
+
+
+def add_data(commands: Any) -> None:
+    parser = add_command(commands, "data", data_command)
+    words = "a data file or folder, its name in the data folder, or a dataset of the Hub (owner/name)"
+    parser.add_argument("file", metavar="FILE", help=words)
+    add_reading(parser)
+    parser.add_argument(
+        "--max-length", metavar="N", type=int, default=LONGEST, help=f"longest example in tokens (default {LONGEST})"
+    )
+
+
+def data_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Look at data: its format and why, what can be learned from it, three examples. Exit code 2 when it is refused."""
+    choice = recipe_from("starter", given.changes, settings).dataset
+    place = find_data(given.file, choice, settings, given.screen)
+    report = examine(place, choice, given.max_length, settings)
+    if given.json:
+        print(json.dumps(report.to_json(), ensure_ascii=False))
+    elif report.action == "refuse":
+        raise UserError("dataset.refused", "{why}", why="\n".join(report.messages))
+    else:
+        show(report, choice, given.max_length, stdout())
+    if report.action == "refuse":
+        return MISTAKE
+    return DONE

@@ -18,9 +18,8 @@ from ..overrides import PROGRAM
 from ..runs import AllJobs, Run, RunStore, address_of
 from ..runs.proof_words import proof_words
 from ..settings import Settings
+from .command import DONE, INTERRUPTED, NOT_DONE, add_command, find_run, stdout
 from .watching import watch
-
-DONE, NOT_DONE, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 
 def start(job: Job, screen: Console) -> None:
@@ -111,8 +110,12 @@ def as_row(job: Job) -> dict[str, Any]:
     }
 
 
-def list_jobs(given: argparse.Namespace, settings: Settings, out: Console) -> int:
-    """All jobs with their kind and state."""
+def add_jobs(commands: Any) -> None:
+    add_command(commands, "jobs", jobs_command)
+
+
+def jobs_command(given: argparse.Namespace, settings: Settings) -> int:
+    """List everything that is worked on, or was: runs, files of answers, imports, downloads."""
     rows = [as_row(job) for job in _all(settings).list()]
     if given.json:
         print(json.dumps(rows))
@@ -123,7 +126,7 @@ def list_jobs(given: argparse.Namespace, settings: Settings, out: Console) -> in
         for row in rows:
             share = f"{row['step']:,}/{row['total']:,}" if row["total"] else ""
             table.add_row(row["job"], row["kind"], row["state"], share, row["sentence"])
-        out.print(table)
+        stdout().print(table)
     return DONE
 
 
@@ -182,33 +185,3 @@ def find_job(name: str, settings: Settings) -> Job:
         if len(found) != 1:
             raise
         return found[0]
-
-
-def find_run(name: str, settings: Settings, with_adapter: bool = False) -> Run:
-    """The run of that name, or the only one whose name begins so. `latest` is the newest, among those that can answer
-    if asked so.
-    """
-    store = RunStore(settings.runs)
-    runs = store.list()
-    if name == "latest" and runs:
-        return next((run for run in runs if run.newest_adapter()), runs[0]) if with_adapter else runs[0]
-    if name in (run.id for run in runs):
-        return store.get(name)
-    found = [run.id for run in runs if run.id.startswith(name)]
-    if len(found) == 1:
-        return store.get(found[0])
-    if found:
-        raise UserError(
-            "run.several_begin",
-            "{count} runs begin with {name}: {runs}. Give more of the name.",
-            count=len(found),
-            name=name,
-            runs=", ".join(found[:5]),
-        )
-    raise UserError(
-        "run.none_begins",
-        "There is no run {name!r} in {folder}. `{program} runs` lists them.",
-        name=name,
-        folder=settings.runs,
-        program=PROGRAM,
-    )

@@ -1,8 +1,12 @@
 """Base models in a terminal: those on this machine, those a search finds, one described."""
 
+import argparse
+import json
 import os
 from pathlib import Path
 from typing import Any
+
+from rich.table import Table
 
 from .. import hardware, memory
 from ..base_models import (
@@ -15,14 +19,16 @@ from ..base_models import (
     local_models,
     search,
 )
+from ..base_models.shapes import shapes_of
 from ..errors import UserError
 from ..recipe import Recipe
 from ..settings import Settings
+from .command import DONE, add_command, stdout
 
 
 def rows_of(words: str, settings: Settings) -> list[dict[str, Any]]:
-    """What `models WORDS` lists: without words what is here, with an id or a folder that one, else what the Hub
-    finds.
+    """What `models WORDS` lists: without words what is here, with an id or a
+    folder that one, else what the Hub finds.
     """
     if not words:
         return [_row(choice) for choice in models_here(settings)]
@@ -52,18 +58,21 @@ def models_here(settings: Settings) -> list[ModelChoice]:
 
 
 def named(words: str) -> ModelChoice | None:
-    """The one model these words name: a folder by its path, a Hub model by owner/name. None if they are to be searched
-    for.
+    """The one model these words name: a folder by its path, a Hub model by owner/name.
+
+    None if they are to be searched for.
     """
     if (folder := Path(os.path.expanduser(words))).is_dir():
         return ModelChoice(source="folder", id=str(folder.resolve()))
     choice = ModelChoice(source="hub", id=words)
-    return choice if "/" in words and not choice.problems() else None
+    if "/" in words and not choice.problems():
+        return choice
+    return None
 
 
 def fits_here(recipe: Recipe, facts: Facts) -> tuple[str, str]:
     """("fits", "tight", "too large" or "") and the sentence for it, on this machine as it is now."""
-    return memory.verdict(recipe, memory.shapes_of(facts.config, facts.parameters), hardware.here())
+    return memory.verdict(recipe, shapes_of(facts.config, facts.parameters), hardware.here())
 
 
 def _row(choice: ModelChoice) -> dict[str, Any]:
@@ -88,3 +97,25 @@ def _known(choice: ModelChoice, facts: Facts) -> dict[str, Any]:
         "commit": facts.commit,
         "bytes_to_download": facts.missing,
     }
+
+
+def add_models(commands: Any) -> None:
+    models = add_command(commands, "models", models_command)
+    models.add_argument(
+        "words", metavar="WORDS", nargs="*", help="words to search the Hub for, or one owner/name or folder to look at"
+    )
+
+
+def models_command(given: argparse.Namespace, settings: Settings) -> int:
+    """List the base models on this machine, search the Hub, or look at one model and whether it fits here."""
+    rows = rows_of(" ".join(given.words), settings)
+    if given.json:
+        print(json.dumps(rows, ensure_ascii=False))
+    elif not rows:
+        print("The Hub knows no model of that name that writes text and comes as safetensors. Try fewer words.")
+    else:
+        table = Table("model", "here", "what is known of it", box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(row["model"], row.get("here", ""), "\n".join(filter(None, (row["summary"], row.get("fit")))))
+        stdout().print(table)
+    return DONE

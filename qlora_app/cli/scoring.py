@@ -1,5 +1,7 @@
 """A file of questions scored, in a terminal."""
 
+import argparse
+import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -10,11 +12,13 @@ from rich.console import Console
 from ..evaluate import EVALUATORS, Evaluation
 from ..evaluate.questions import questions_for, questions_with_answers
 from ..inference.answerer import SessionAnswerer
+from ..overrides import recipe_from
 from ..runs import Run
 from ..settings import Settings
 from ..tasks.task import Task, same_answer
 from ..training_data import DatasetChoice
 from .asking import open_session
+from .command import DONE, add_command, add_reading, add_run, count, find_run
 
 
 def score(
@@ -91,3 +95,38 @@ def show_score(result: dict[str, Any], base: bool, name: str) -> None:
     print(f"{title}: {result['share']:.1%} (95 % interval from {low:.1%} to {high:.1%}).")
     for miss in result["misses"]:
         print(f"\n  asked     {miss['question']}\n  expected  {miss['expected']}\n  answered  {miss['answer']}")
+
+
+def add_score(commands: Any) -> None:
+    parser = add_command(commands, "score", score_command)
+    add_run(parser)
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="data in any supported format; a row's last answer is the expected one"
+    )
+    parser.add_argument("--evaluator", choices=EVALUATORS, default="exact_match", help="how right an answer is")
+    parser.add_argument("--base", action="store_true", help="score the base without the adapter")
+    parser.add_argument("--limit", metavar="N", type=count, help="only the first N rows")
+    parser.add_argument("--misses", metavar="N", type=int, default=0, help="show the first N wrong answers")
+    add_reading(parser)
+
+
+def score_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Answer every row of a file and measure how right the answers are."""
+    run = find_run(given.run, settings, with_adapter=True)
+    told = recipe_from("starter", given.changes, settings).dataset if given.changes else None
+    result = score(
+        run,
+        given.file,
+        evaluator=given.evaluator,
+        base=given.base,
+        limit=given.limit,
+        misses=given.misses,
+        limits=settings,
+        screen=given.screen,
+        told=told,
+    )
+    if given.json:
+        print(json.dumps(result, ensure_ascii=False))
+    else:
+        show_score(result, given.base, given.file.name)
+    return DONE

@@ -15,7 +15,9 @@ _EVERY = 0.3  # seconds between two looks at the job's folder
 
 def watch(job: Job, console: Console) -> Status:
     """Show the job until it ends; returns its last status. A terminal gets a moving bar, a file a line now and then."""
-    return _watch_moving(job, console) if console.is_terminal else _watch_in_lines(job, console)
+    if console.is_terminal:
+        return _watch_moving(job, console)
+    return _watch_in_lines(job, console)
 
 
 def _watch_moving(job: Job, console: Console) -> Status:
@@ -27,13 +29,9 @@ def _watch_moving(job: Job, console: Console) -> Status:
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("starting", total=None, figures="")
         while not (status := job.status()).has_ended:
-            progress.update(
-                bar,
-                description=status.state,
-                completed=status.progress or 0,
-                total=None if status.progress is None else 1,
-                figures=figures(status),
-            )
+            total = None if status.progress is None else 1  # None: a bar that moves to and fro
+            done = status.progress or 0
+            progress.update(bar, description=status.state, completed=done, total=total, figures=figures(status))
             time.sleep(_EVERY)
     return status
 
@@ -44,10 +42,10 @@ def _watch_in_lines(job: Job, console: Console) -> Status:
     while not (status := job.status()).has_ended:
         tenth = int(10 * (status.progress or 0))
         if last_shown != (last_shown := (status.state, tenth)):
-            console.print(
-                Text(f"{status.state}: {figures(status)}" if status.step else status.sentence or status.state),
-                soft_wrap=True,
-            )
+            line = status.sentence or status.state
+            if status.step:
+                line = f"{status.state}: {figures(status)}"
+            console.print(Text(line), soft_wrap=True)
         time.sleep(_EVERY)
     return status
 
@@ -71,4 +69,6 @@ def _of_training(status: RunStatus) -> str:
 
 
 def _before(loss: float | None) -> str:
-    return "" if loss is None else f"{loss_figure(loss)} -> "
+    if loss is None:
+        return ""
+    return f"{loss_figure(loss)} -> "

@@ -24,7 +24,7 @@ class Figure:
 
     @classmethod
     def mean_of(cls, scores: Sequence[float]) -> "Figure":
-        """Of scores from 0 to 1, one a question. Where all of them are 0 or 1, the interval is Wilson's (1927)."""
+        """The mean of scores from 0 to 1, one a question. Where all are 0 or 1, the interval is Wilson's (1927)."""
         count = len(scores)
         if not count:
             return cls(0.0, 0, 0.0, 1.0)

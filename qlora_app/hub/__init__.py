@@ -1,5 +1,5 @@
-"""The Hugging Face Hub, for models and for data: files onto this machine, and every way of not getting them as a
-sentence.
+"""The Hugging Face Hub, for models and for data: files onto this machine, and every
+way of not getting them as a sentence.
 
 A token is given to each call by whoever has the settings; one that lies elsewhere on the machine is never sent.
 """

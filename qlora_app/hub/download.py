@@ -88,7 +88,8 @@ class _Progress:
         self.total = sum(file.size for file in wanted.files)
         self.done = self.total - wanted.missing
         self._tell, self._is_stopped = on_progress, is_stopped
-        self._lock, self._failure = threading.Lock(), None
+        self._lock = threading.Lock()
+        self._failure: BaseException | None = None
 
     def add(self, count: int) -> None:
         with self._lock:

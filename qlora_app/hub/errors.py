@@ -17,7 +17,9 @@ def explain(error: BaseException, asked: Repository | None, has_token: bool = Fa
 
     if isinstance(error, UserError):
         return error
-    id, where = (asked.id, f"{constants.ENDPOINT}/{asked.path}") if asked else ("", "")
+    id = where = ""
+    if asked:
+        id, where = asked.id, f"{constants.ENDPOINT}/{asked.path}"
     if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
         return explain(error.__cause__, asked, has_token)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -36,12 +38,12 @@ def explain(error: BaseException, asked: Repository | None, has_token: bool = Fa
             "{id} has no revision {revision}. Leave the revision empty to take its main branch, or look for the "
             "right name at {where}/tree/main.",
             id=id,
-            revision=asked.revision or "main",
+            revision=(asked and asked.revision) or "main",
             where=where,
         )
     if isinstance(error, errors.HfHubHTTPError):
         return _refused(error, id, has_token)
-    what = id or "The search"
+    what = id or Problem("hub.the_search", "The search")
     if isinstance(error, errors.OfflineModeIsEnabled):
         return HubUnavailable(
             "hub.offline",
@@ -61,7 +63,7 @@ def explain(error: BaseException, asked: Repository | None, has_token: bool = Fa
     return HubUnavailable(
         "hub.strange_answer",
         "The Hub gave an answer that makes no sense for {id} ({kind}: {error}). Try again later.",
-        id=id or "the search",
+        id=id or Problem("hub.for_the_search", "the search"),
         kind=type(error).__name__,
         error=str(error)[:120],
     )
@@ -89,8 +91,9 @@ def _gated(id: str, where: str, has_token: bool) -> Problem:
 
 
 def _refused(error: Any, id: str, has_token: bool) -> HubUnavailable:
-    """The Hub's answers with a status code. Without a token it does not tell a private model from one that does not
-    exist.
+    """The Hub's answers with a status code.
+
+    Without a token it does not tell a private model from one that does not exist.
     """
     from huggingface_hub.errors import RepositoryNotFoundError
 

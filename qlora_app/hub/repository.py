@@ -33,7 +33,9 @@ class Repository:
     @property
     def path(self) -> str:
         """Behind the address of the Hub."""
-        return f"datasets/{self.id}" if self.kind == "dataset" else self.id
+        if self.kind == "dataset":
+            return f"datasets/{self.id}"
+        return self.id
 
     @property
     def cache(self) -> Path:
@@ -50,7 +52,9 @@ class Repository:
     def kept_commit(self) -> str:
         """What the revision was when the Hub was last asked; the revision itself where nobody knows."""
         ref = self.cache / "refs" / (self.revision or "main")
-        return ref.read_text().strip() if ref.is_file() else self.revision or "main"
+        if ref.is_file():
+            return ref.read_text().strip()
+        return self.revision or "main"
 
     def arrived(self, commit: str, file: RemoteFile) -> int:
         """Bytes of a file that are on this machine already, those of an unfinished download included."""
@@ -59,7 +63,9 @@ class Repository:
         ):
             return file.size
         unfinished = self.cache / "blobs" / f"{file.sha256}.incomplete"
-        return min(file.size, unfinished.stat().st_size) if file.sha256 and unfinished.exists() else 0
+        if file.sha256 and unfinished.exists():
+            return min(file.size, unfinished.stat().st_size)
+        return 0
 
     def missing(self, commit: str, files: "tuple[RemoteFile, ...]") -> int:
         """Bytes of the files that are not on this machine."""

@@ -117,7 +117,8 @@ class ChatSession:
         rows = [_Row(name, self.prompt(c, decoding), t) for name, c, t in asked if c]
         growing = {BASE: "", TUNED: ""}
         with self._busy:
-            for together in [rows] if self.mixes else [[row] for row in rows]:
+            batches = [rows] if self.mixes else [[row] for row in rows]
+            for together in batches:
                 names = [row.name for row in together]
                 with self._as_base(names):
                     for texts in _stream(self.model, self.tokenizer, together, self.thinks(decoding), stop, self.mixes):
@@ -127,16 +128,16 @@ class ChatSession:
     def _as_base(self, names: list[str]) -> contextlib.AbstractContextManager[Any]:
         """Where a batch cannot mix them, the adapter is switched off while the base answers."""
         switches = names == [BASE] and not self.mixes and hasattr(self.model, "disable_adapter")
-        return self.model.disable_adapter() if switches else contextlib.nullcontext()
+        if switches:
+            return self.model.disable_adapter()
+        return contextlib.nullcontext()
 
     def as_trained(self, conversation: Conversation) -> Conversation:
-        """With the system text that all rows had that were learned from, where it has none of its own."""
+        """The conversation, with the system text of the training rows before it where it has none of its own."""
         text = self.template.system if self.task.is_chat else ""
-        return (
-            [{"role": "system", "content": text}, *conversation]
-            if text and conversation[0]["role"] != "system"
-            else conversation
-        )
+        if text and conversation[0]["role"] != "system":
+            return [{"role": "system", "content": text}, *conversation]
+        return conversation
 
     def answer_all(
         self,
@@ -173,7 +174,7 @@ class ChatSession:
         return self.weigh_all([[{"role": "user", "content": text}]], base, most)[0]
 
     def weigh_all(self, conversations: list[Conversation], base: bool = False, most: int = 10) -> list[list[Candidate]]:
-        """The same for many texts."""
+        """The `most` likeliest answers to each conversation, likeliest first, for a task that weighs them up."""
         with self._busy:
             return self.task.candidates(self.model, self.tokenizer, conversations, base, most)
 
@@ -196,7 +197,7 @@ class ChatSessions:
             )
         key = (str(adapter), (adapter / "adapter_model.safetensors").stat().st_mtime_ns)
         with self._lock:
-            if self._key != key:
+            if self._session is None or self._key != key:
                 self._session = self._key = None  # give the memory back before the next one is loaded
                 run.check_base()
                 self._session = ChatSession.open(run.base_model(), run.recipe().method, adapter, run.task())
@@ -255,22 +256,28 @@ def _stream(
         try:
             how = _row_wise_sampling(model, [row.temperature for row in rows])
             with torch.inference_mode():
+                prompts = [row.prompt for row in rows]
+                inputs = batch_of(tokenizer, prompts, model.device)
+                most = min(prompt.room for prompt in prompts)
+                stopping = StoppingCriteriaList([Asked()])
                 model.generate(
-                    **batch_of(tokenizer, [row.prompt for row in rows], model.device),
+                    **inputs,
                     **how,
                     **ending,
-                    max_new_tokens=min(row.prompt.room for row in rows),
+                    **adapters,
+                    max_new_tokens=most,
                     use_cache=True,
                     streamer=Tokens(),
-                    stopping_criteria=StoppingCriteriaList([Asked()]),
-                    **adapters,
+                    stopping_criteria=stopping,
                 )
         except Exception as error:  # whatever it is, the reader must hear of it instead of waiting for ever
             pieces.put(error)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    ends, written, done = set(ending["eos_token_id"]), [[] for _ in rows], [False] * len(rows)
+    ends = set(ending["eos_token_id"])
+    written: list[list[int]] = [[] for _ in rows]
+    done = [False] * len(rows)
     try:
         while (piece := pieces.get()) is not None:
             if isinstance(piece, Exception):
@@ -288,7 +295,9 @@ def _stream(
 def _shown(tokenizer: "PreTrainedTokenizerBase", ids: list[int], thinking: bool) -> str:
     """The text so far; a character of which not all bytes have come waits for them."""
     made = read_answer(tokenizer, ids, (), thinking)
-    text = f"<think>\n{made.reasoning}\n</think>\n\n{made.text}" if made.reasoning else made.text
+    text = made.text
+    if made.reasoning:
+        text = f"<think>\n{made.reasoning}\n</think>\n\n{text}"
     return text.rstrip("\N{REPLACEMENT CHARACTER}")
 
 

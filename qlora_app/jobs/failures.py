@@ -39,4 +39,5 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def reason_of(error: BaseException) -> str:
     """The first line of what an unexpected error says."""
-    return str(error).strip().partition("\n")[0][:300] or "no message"
+    first = str(error).strip().partition("\n")[0][:300]
+    return first or Problem("job.no_message", "no message")

@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from ..choices import Choices
-from ..errors import UserError
+from ..errors import UserError, sentence_of
 from ..storage.files import read_json, replace_file
 from ..storage.process import ProcessFile
 from .lock import hold_lock, is_locked
@@ -159,6 +159,7 @@ class Job:
 
     def _stored_status(self, kind: type[AnyStatus]) -> AnyStatus:
         values = read_json(self.folder / "status.json") or {}
+        values["sentence"] = sentence_of(values)
         known = {one.name for one in fields(kind)}
         return kind(**{name: value for name, value in values.items() if name in known})
 

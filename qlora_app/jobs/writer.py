@@ -1,11 +1,12 @@
 """Whatever is written into a job's folder while it is worked on. Only who holds the lock has one of these."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import Stopped
+from ..errors import Stopped, with_code
 from ..storage.files import append_line, write_json
 from .lock import HeldLock
 from .status import State, Status
@@ -60,13 +61,13 @@ class JobWriter:
 
     def write_status(self, lasting: bool = True) -> None:
         """status.json as `self.status` is. `lasting` as in `replace_file`."""
-        self.write("status", asdict(self.status), lasting)
+        self.write("status", with_code(asdict(self.status)), lasting)
 
     def write(self, name: str, value: Any, lasting: bool = True) -> None:
         """Replace NAME.json whole."""
         write_json(self._mine(f"{name}.json"), value, lasting)
 
-    def append(self, name: str, row: dict[str, Any]) -> int:
+    def append(self, name: str, row: Mapping[str, Any]) -> int:
         """Add a line to NAME.jsonl; returns the file's size after it, where the next one begins."""
         return append_line(self._mine(f"{name}.jsonl"), row)
 

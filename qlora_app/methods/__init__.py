@@ -16,7 +16,6 @@ from .ia3 import Ia3Method
 from .lora import LoraMethod
 from .meft import MeftMethod
 from .method import (
-    LinearShape,
     MethodChoices,
     changed_layers,
     parameter_checksums,
@@ -44,7 +43,6 @@ __all__ = [
     "METHODS",
     "AdaMixMethod",
     "Ia3Method",
-    "LinearShape",
     "LoraMethod",
     "MeftMethod",
     "MethodChoices",

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ..base_models.shapes import LinearShape
 from ..choices import setting
 from ..errors import Problem
 from .card import Card, LearningRate
 from .layers import attention_layers, linear_layers
-from .method import LinearShape, MethodChoices
+from .method import MethodChoices
 
 if TYPE_CHECKING:
     import torch
@@ -21,9 +22,9 @@ EVERY = 10  # steps between two looks at what matters; fewer in a short run
 
 
 class AdaloraMethod(MethodChoices):
-    """PEFT's AdaLoraConfig: y += alpha / rank * P(E * Q(x)) with Q [first_rank,
-    inputs], E [first_rank, 1] and P [outputs, first_rank] beside each chosen layer.
-    `after_step` lets PEFT's RankAllocator zero entries of E by their importance.
+    """PEFT's AdaLoraConfig: y += alpha / rank * P(E * Q(x)) with Q [first_rank, inputs], E [first_rank,
+    1] and P [outputs, first_rank] beside each chosen layer. `after_step` lets PEFT's RankAllocator
+    zero entries of E by their importance.
     """
 
     card: ClassVar[Card] = Card(
@@ -113,11 +114,12 @@ class AdaloraMethod(MethodChoices):
         """How far the outer matrices are from orthogonal ones, the mean over them."""
         import torch
 
-        outer = [
-            p.T if ".lora_B." in name else p
-            for name, p in model.named_parameters()
-            if ".lora_A." in name or ".lora_B." in name
-        ]
+        outer = []
+        for name, p in model.named_parameters():
+            if ".lora_A." in name:
+                outer.append(p)
+            elif ".lora_B." in name:
+                outer.append(p.T)
         far = [
             torch.linalg.matrix_norm(p @ p.T - torch.eye(len(p), device=p.device, dtype=p.dtype))
             for p in outer
@@ -137,7 +139,7 @@ class AdaloraMethod(MethodChoices):
         return step >= total - int(LAST * total)
 
     def save(self, model: "PeftModel", folder: Path) -> None:
-        """With the rows that were set to zero: cut off, they could not be gone on with."""
+        """Save all rows, those too that were set to zero: PEFT would cut them off, and no training could go on."""
         config = model.peft_config["default"]
         pattern, config.rank_pattern = config.rank_pattern, None
         super().save(model, folder)
@@ -146,13 +148,14 @@ class AdaloraMethod(MethodChoices):
 
     @staticmethod
     def _save_allocator(model: "PeftModel", folder: Path) -> None:
-        """{average/NAME: like the parameter}, what the values were
-        worth so far; {left/NAME: [rank]}, which of them are left.
+        """{average/NAME: like the parameter}, what the values were worth so far;
+        {left/NAME: [rank]}, which of them are left.
         """
         import torch
         from safetensors.torch import save_file
 
-        allocator, state = model.base_model.rankallocator, {}
+        allocator = model.base_model.rankallocator
+        state: dict[str, torch.Tensor] = {}
         for average in AVERAGES:
             state |= {f"{average}/{name}": tensor.contiguous() for name, tensor in getattr(allocator, average).items()}
         for name, left in (model.peft_config["default"].rank_pattern or {}).items():
@@ -160,7 +163,7 @@ class AdaloraMethod(MethodChoices):
         save_file(state, folder / ALLOCATOR)
 
     def resume(self, model: "PeftModel", folder: Path) -> None:
-        """With the allocator as it was. An adapter without one goes on with what its values show to be left."""
+        """Load the adapter and its allocator; without an allocator's file, what is left is read off the values."""
         from safetensors.torch import load_file
 
         super().resume(model, folder)

@@ -5,23 +5,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ..base_models.families import names_in_use
+from ..base_models.shapes import LinearShape
 from ..choices import setting
+from ..messages import OPTIONS
 from .card import Card, LearningRate
-from .method import LinearShape, MethodChoices
+from .method import MethodChoices
 
 if TYPE_CHECKING:
     import torch
     from peft import LoraConfig
     from transformers import PreTrainedModel
 
-QUERY_VALUE = {"q_proj", "v_proj", "query", "value", "q", "v", "query_proj", "value_proj"}
-FUSED = {"c_attn", "qkv_proj", "query_key_value"}  # query, key and value in one matrix: taken whole
-ASIDE = "options"  # of a batch, read by no model
+QUERY_VALUE = set(names_in_use("query", "value"))
+FUSED = set(names_in_use("fused", "fused_by_head"))  # query, key and value in one matrix: taken whole
 
 
 class AdaMixMethod(MethodChoices):
-    """`experts` adapters in each place (`parts.experts`); each forward pass draws one of them. `loss` runs the second
-    pass and adds the symmetric KL between the two; `finish` takes the mean of the experts' weights.
+    """`experts` adapters in each place (`parts.experts`); each forward pass draws one of them.
+
+    `loss` runs the second pass and adds the symmetric KL between the two; `finish`
+    takes the mean of the experts' weights.
     """
 
     card: ClassVar[Card] = Card(
@@ -90,7 +94,9 @@ class AdaMixMethod(MethodChoices):
 
     @property
     def forward_passes(self) -> int:
-        return 2 if self.consistency else 1
+        if self.consistency:
+            return 2
+        return 1
 
     @property
     def opens_in_peft(self) -> bool:
@@ -114,7 +120,8 @@ class AdaMixMethod(MethodChoices):
             adapted = self._with_bottlenecks(model)
             for adapter in adapted.adapters():
                 adapter.down = Experts(adapter.down, self.experts)
-                adapter.up = adapter.up if self.share_up else Experts(adapter.up, self.experts)
+                if not self.share_up:
+                    adapter.up = Experts(adapter.up, self.experts)
         adapted.predicts_the_next = task_type == "CAUSAL_LM"
         return adapted
 
@@ -134,7 +141,7 @@ class AdaMixMethod(MethodChoices):
         )
 
     def trainable(self, block: list[LinearShape], layers: int) -> int:
-        """Every expert's way down, and the way up once or as often."""
+        """`experts` matrices down, and one matrix up where it is shared, else as many; with biases for "houlsby"."""
         ups = 1 if self.share_up else self.experts
         if self.kind == "houlsby":
             hidden, parts = block[0].inputs, sum(m.role == "down" for m in block)
@@ -144,13 +151,14 @@ class AdaMixMethod(MethodChoices):
 
     def loss(self, model: Any, inputs: dict[str, Any], outputs: Any) -> "torch.Tensor | None":
         """How far a second pass with other experts is from the first.
+
         The second one's own loss does not count, as published.
         """
         from .parts.experts import consistency
 
         if not model.training or not self.consistency:
             return None
-        again = model(**{name: value for name, value in inputs.items() if name != ASIDE}).logits
+        again = model(**{name: value for name, value in inputs.items() if name != OPTIONS}).logits
         first, labels = outputs.logits, inputs["labels"]
         if "shift_labels" in inputs:  # packed: there are logits only where the next token is learned
             first, again, labels = first.flatten(0, -2), again.flatten(0, -2), inputs["shift_labels"].flatten()
@@ -172,10 +180,11 @@ class AdaMixMethod(MethodChoices):
         if self.kind == "lora":
             super().resume(model, folder)
         else:
-            model.take(tensors_of(folder))
+            model.load_state(tensors_of(folder))
 
     def finish(self, model: Any, folder: Path) -> dict[str, Any]:
         """All experts become their mean: one adapter, saved as such.
+
         The figures: what learned, and what is left of it.
         """
         from .parts.experts import average
@@ -200,7 +209,7 @@ class AdaMixMethod(MethodChoices):
         tensors = averaged_tensors(tensors_of(folder))
         if self.kind == "houlsby":
             adapted = self._with_bottlenecks(model)
-            adapted.take(tensors)
+            adapted.load_state(tensors)
             return adapted.requires_grad_(False)
         from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
 
@@ -210,7 +219,8 @@ class AdaMixMethod(MethodChoices):
 
     @contextlib.contextmanager
     def from_disk(self, model: Any, folder: Path) -> Iterator[None]:
-        with super().from_disk(model, folder) if self.kind == "lora" else model.set_aside():
+        of_kind = super().from_disk(model, folder) if self.kind == "lora" else model.set_aside()
+        with of_kind:
             if self.kind == "houlsby":
                 self.resume(model, folder)
             yield

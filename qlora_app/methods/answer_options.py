@@ -1,13 +1,14 @@
-"""Losses over answer options (T-Few, Liu et al. 2022, section 3.2):
-wrong ones unlikely, the right one the likeliest for its length.
+"""Losses over answer options (T-Few, Liu et al. 2022, section 3.2): wrong ones unlikely, the
+right one the likeliest for its length.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..messages import IGNORED
+
 if TYPE_CHECKING:
     import torch
 
-IGNORED = -100  # label of a token that is not the option's
 SPARE = 1e-2  # the authors' program adds it inside the logarithm, so that a certain wrong token costs no infinity
 
 
@@ -25,8 +26,9 @@ class Scores(NamedTuple):
 
 
 def option_scores(model: Any, options: "dict[str, torch.Tensor]") -> Scores:
-    """Read all options in one forward pass. `options`: input_ids,
-    attention_mask, labels [options, tokens], question, right [options].
+    """Read all options in one forward pass.
+
+    `options`: input_ids, attention_mask, labels [options, tokens], question, right [options].
 
     An encoder-decoder gives one logit a label; a decoder predicts each token from the ones before it.
     """
@@ -52,8 +54,7 @@ def unlikelihood(scores: Scores) -> "torch.Tensor":
 
 
 def length_normalized(scores: Scores) -> "torch.Tensor":
-    """Cross-entropy of choosing the right option of each example, by
-    mean log-probability a token; the mean over the examples.
+    """Cross-entropy of choosing the right option by mean log-probability a token; its mean over the examples.
 
     Examples are numbered from 0, and each has one right option; they stand in order.
     """

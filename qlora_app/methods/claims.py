@@ -2,25 +2,12 @@
 trains, saves and reads back. The table of docs/methods.md is this one.
 """
 
+from ..base_models.families import TRIED
 from . import METHODS
 from .method import MethodChoices
 
-# The families whose tiny models every claim is tried on: model_type, and what people call it.
-FAMILIES = {
-    "llama": "LLaMA",
-    "mistral": "Mistral",
-    "qwen2": "Qwen2",
-    "qwen3": "Qwen3",
-    "gemma": "Gemma",
-    "gemma2": "Gemma 2",
-    "gemma3_text": "Gemma 3",
-    "phi3": "Phi-3",
-    "gpt2": "GPT-2",
-    "t5": "T5",
-    "bert": "BERT",
-    "roberta": "RoBERTa",
-    "deberta-v2": "DeBERTa",
-}
+# The families whose tiny models every claim is tried on: {model_type: what people call it}.
+FAMILIES = {model_type: family.title for model_type, family in TRIED.items()}
 
 
 def claims() -> list[tuple[type[MethodChoices], str, str]]:

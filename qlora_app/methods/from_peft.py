@@ -1,24 +1,26 @@
-"""Methods that are PEFT's alone: their settings here, everything else there. Those are left
-out that do not come back the same from disk, or do not begin as the base without being
-meant to, or are not what they are called: BOFT becomes OFT, without an error, where PEFT
-cannot compile its program. What trains on which base was tried out, see tests/methods.
+"""Methods that are PEFT's alone: their settings here, everything else there.
+
+Those are left out that do not come back the same from disk, or do not begin as the base without being meant to, or are
+not what they are called: BOFT becomes OFT, without an error, where PEFT cannot compile its program. What trains on
+which base was tried out, see tests/methods.
 """
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ..base_models.families import tried_families
+from ..base_models.shapes import LinearShape
 from ..choices import setting
 from ..errors import Problem
 from .card import Card, LearningRate
 from .layers import attention_layers, linear_layers
-from .method import LinearShape, MethodChoices
+from .method import MethodChoices
 
 if TYPE_CHECKING:
     from peft import PeftConfig
     from transformers import PreTrainedModel
 
 UNPACKED = ("bf16", "fp32")  # what reads the weights of the base themselves cannot read packed ones
-DECODERS = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3")
-LINEAR = (*DECODERS, "t5", "bert", "roberta", "deberta-v2")  # all but GPT-2, whose layers stand the other way round
+LINEAR = tried_families(linear_layers=True)
 NAME = {"title": "Method", "description": "How the model is changed."}
 Layers = Literal["all-linear", "attention"]
 LAYERS = setting(
@@ -30,8 +32,8 @@ LAYERS = setting(
 
 
 class PeftMethod(MethodChoices):
-    """A method that PEFT attaches to linear layers: `made_by` is its
-    configuration there, `called` how settings are called in it.
+    """A method that PEFT attaches to linear layers: `made_by` is its configuration there,
+    `called` how settings are called in it.
     """
 
     made_by: ClassVar[str]
@@ -55,8 +57,9 @@ class PeftMethod(MethodChoices):
 
 
 class VeraMethod(PeftMethod):
-    """PEFT's VeraConfig: A [rank, inputs] and B [outputs, rank] are random, frozen and shared by all layers; a layer
-    learns the vectors d [rank] and b [outputs].
+    """PEFT's VeraConfig: A [rank, inputs] and B [outputs, rank] are random, frozen and shared by all layers.
+
+    A layer learns the vectors d [rank] and b [outputs].
     """
 
     card: ClassVar[Card] = Card(
@@ -125,8 +128,8 @@ class OftMethod(PeftMethod):
 
 
 class HraMethod(PeftMethod):
-    """PEFT's HRAConfig: `rank` vectors [inputs] beside each layer,
-    whose reflections multiply its weight one after another.
+    """PEFT's HRAConfig: `rank` vectors [inputs] beside each layer, whose reflections
+    multiply its weight one after another.
     """
 
     card: ClassVar[Card] = Card(
@@ -150,8 +153,8 @@ class HraMethod(PeftMethod):
     precisions = UNPACKED
 
     def problems(self, precision: str, family: str, task: str) -> dict[str, Problem]:
-        odd = (
-            {
+        if self.rank % 2:
+            odd = {
                 "method.rank": Problem(
                     "method.odd_reflections",
                     "{rank} reflections would not begin as the base. Take {even}.",
@@ -159,9 +162,8 @@ class HraMethod(PeftMethod):
                     even=self.rank + 1,
                 )
             }
-            if self.rank % 2
-            else {}
-        )
+        else:
+            odd = {}
         return super().problems(precision, family, task) | odd
 
     def of(self, matrix: LinearShape) -> int:
@@ -196,8 +198,8 @@ class MissMethod(PeftMethod):
 
 
 class LohaMethod(PeftMethod):
-    """PEFT's LoHaConfig: the change [outputs, inputs] is (A1 B1) *
-    (A2 B2), number by number, each product of rank `rank`.
+    """PEFT's LoHaConfig: the change [outputs, inputs] is (A1 B1) * (A2 B2), number
+    by number, each product of rank `rank`.
     """
 
     card: ClassVar[Card] = Card(
@@ -227,8 +229,10 @@ class LohaMethod(PeftMethod):
 
 
 class LokrMethod(PeftMethod):
-    """PEFT's LoKrConfig: the change [outputs, inputs] is kron(C, D). C has the smaller of each side's two nearest
-    factors; D the larger ones, itself a product of rank `rank` where that has fewer numbers.
+    """PEFT's LoKrConfig: the change [outputs, inputs] is kron(C, D).
+
+    C has the smaller of each side's two nearest factors; D the larger ones, itself a product of
+    rank `rank` where that has fewer numbers.
     """
 
     card: ClassVar[Card] = Card(
@@ -261,7 +265,7 @@ class InFrontMethod(PeftMethod):
 
     called = {"tokens": "num_virtual_tokens"}
     supports_packing = False
-    families = (*DECODERS, "gpt2")
+    families = tried_families("decoder")
 
     def _targets(self, model: "PreTrainedModel") -> dict[str, Any]:
         return {}

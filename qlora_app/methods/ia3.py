@@ -2,33 +2,21 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ..base_models.families import tried_families
+from ..base_models.shapes import LinearShape
 from ..choices import setting
 from ..errors import Problem
 from ..formatting import TASK_NAMES
+from ..messages import OPTIONS
 from .card import Card, LearningRate
 from .layers import scaled_layers
-from .method import LinearShape, MethodChoices
+from .method import MethodChoices
 
 if TYPE_CHECKING:
     import torch
     from peft import PeftConfig, PeftModel
     from transformers import PreTrainedModel
 
-FAMILIES = (
-    "llama",
-    "mistral",
-    "qwen2",
-    "qwen3",
-    "gemma",
-    "gemma2",
-    "gemma3_text",
-    "phi3",
-    "gpt2",
-    "t5",
-    "bert",
-    "roberta",
-    "deberta-v2",
-)
 WRITTEN = ("chat", "text_to_text")  # tasks whose answers are texts, so that one of them can be read in place of another
 
 
@@ -74,7 +62,7 @@ class Ia3Method(MethodChoices):
         le=100,
     )
 
-    families = FAMILIES
+    families = tried_families()
     learning_rate: ClassVar[LearningRate] = LearningRate(3e-3, "T-Few's, for every task")
 
     @property
@@ -111,9 +99,9 @@ class Ia3Method(MethodChoices):
         """T-Few's two losses; `inputs["options"]` holds every answer option of every example, in rows."""
         from .answer_options import length_normalized, option_scores, unlikelihood
 
-        if not self.option_losses or "options" not in inputs:
+        if not self.option_losses or OPTIONS not in inputs:
             return None
-        scores = option_scores(model, inputs["options"])
+        scores = option_scores(model, inputs[OPTIONS])
         total = scores.tokens.sum() * 0
         if self.unlikelihood:
             total = total + self.unlikelihood * unlikelihood(scores)
@@ -123,9 +111,9 @@ class Ia3Method(MethodChoices):
 
     def trainable(self, block: list[LinearShape], layers: int) -> int:
         """One scale for each key, each value and each number between the two halves of the feed-forward part."""
-        return layers * sum(
-            m.inputs if m.role == "down" else m.outputs for m in block if m.role in ("key", "value", "down")
-        )
+        rescaled_outputs = sum(m.outputs for m in block if m.role in ("key", "value"))
+        rescaled_inputs = sum(m.inputs for m in block if m.role == "down")
+        return layers * (rescaled_outputs + rescaled_inputs)
 
 
 def _hold_queries(model: "PreTrainedModel", name: str) -> None:

@@ -3,17 +3,24 @@
 import re
 from typing import TYPE_CHECKING
 
+from ..base_models.families import names_in_use
 from ..errors import Problem, UserError
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+
+def one_of(*roles: str) -> str:
+    """A pattern of the names that layers with these roles have in any family."""
+    return "|".join(map(re.escape, names_in_use(*roles)))
+
+
 ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
 # Of (IA)3: a fused layer gives queries, keys and values one after the other.
-KEYS_AND_VALUES = re.compile(r"(attn|attention)\b.*\.(k_proj|v_proj|k|v|key|value|key_proj|value_proj)$", re.IGNORECASE)
-FUSED = re.compile(r"(attn|attention)\.(c_attn|qkv_proj)$", re.IGNORECASE)
-DOWN = re.compile(r"\.(down_proj|wo|fc2|dense_4h_to_h)$|\bmlp\.c_proj$|(?<!attention)\.output\.dense$")
+KEYS_AND_VALUES = re.compile(rf"(attn|attention)\b.*\.({one_of('key', 'value')})$", re.IGNORECASE)
+FUSED = re.compile(rf"(attn|attention)\.({one_of('fused')})$", re.IGNORECASE)
+DOWN = re.compile(rf"(?<!attention)\.({one_of('down')})$")
 
 
 def linear_layers(model: "PreTrainedModel") -> "dict[str, torch.nn.Module]":
@@ -54,16 +61,16 @@ def no_such_layer(strange: list[str], there: "set[str]") -> Problem:
 
 
 def scaled_layers(model: "PreTrainedModel") -> tuple[list[str], list[str], list[str]]:
-    """(keys and values, fused queries, keys and values, last layers
-    of the feed-forward parts): full names, for (IA)3.
+    """(keys and values, fused queries, keys and values, last layers of the feed-forward parts): full names, for (IA)3.
 
     Raises UserError for a model in which they cannot be told.
     """
     names = list(linear_layers(model))
-    keys, fused, down = ([name for name in names if rule.search(name)] for rule in (KEYS_AND_VALUES, FUSED, DOWN))
-    _found(
-        model, down if keys or fused else [], "no keys, values and feed-forward part that (IA)3 knows by name", "LoRA"
-    )
+    keys = list(filter(KEYS_AND_VALUES.search, names))
+    fused = list(filter(FUSED.search, names))
+    down = list(filter(DOWN.search, names))
+    all_parts = down if keys or fused else []
+    _found(model, all_parts, "no keys, values and feed-forward part that (IA)3 knows by name", "LoRA")
     return keys, fused, down
 
 

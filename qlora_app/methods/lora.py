@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ..base_models.shapes import LinearShape
 from ..choices import setting
 from ..errors import Problem
 from .card import Card, LearningRate
 from .layers import attention_layers, named_layers
-from .method import LinearShape, MethodChoices
+from .method import MethodChoices
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
@@ -84,6 +85,10 @@ class LoraMethod(MethodChoices):
         return not self.weight_decomposed
 
     @property
+    def learns_embeddings(self) -> bool:
+        return self.train_embeddings
+
+    @property
     def in_one_step(self) -> bool:
         return not self.weight_decomposed
 
@@ -122,7 +127,9 @@ class LoraMethod(MethodChoices):
         return problems
 
     def layers_named(self) -> list[str]:
-        return self.layer_names if self.layers == "named" else []
+        if self.layers != "named":
+            return []
+        return self.layer_names
 
     def attach(
         self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False
@@ -154,7 +161,9 @@ class LoraMethod(MethodChoices):
     def _targets(self, model: "PreTrainedModel") -> str | list[str]:
         if self.layers == "named":
             return named_layers(model, self.layer_names)
-        return attention_layers(model) if self.layers == "attention" else "all-linear"
+        if self.layers != "attention":
+            return "all-linear"
+        return attention_layers(model)
 
     def save(self, model: "PeftModel", folder: Path) -> None:
         from .lora_init import save_doubled
@@ -166,7 +175,10 @@ class LoraMethod(MethodChoices):
     def resume(self, model: "PeftModel", folder: Path) -> None:
         from .lora_init import resume_doubled
 
-        resume_doubled(model, folder) if self.initialisation == "pissa" else super().resume(model, folder)
+        if self.initialisation == "pissa":
+            resume_doubled(model, folder)
+        else:
+            super().resume(model, folder)
 
     def trainable(self, block: list[LinearShape], layers: int) -> int:
         """rank times the inputs and outputs of every adapted matrix; DoRA learns a length for each output too."""
@@ -176,8 +188,8 @@ class LoraMethod(MethodChoices):
 
 
 def embeddings(model: "PreTrainedModel") -> list[str]:
-    """Full names of the embeddings, of the output head, and of what
-    else has a weight of theirs: T5 has four such modules.
+    """Full names of the embeddings, of the output head, and of what else has a
+    weight of theirs: T5 has four such modules.
     """
     ends = [model.get_input_embeddings(), model.get_output_embeddings()]
     weights = {id(end.weight) for end in ends if end is not None}

@@ -79,7 +79,8 @@ def save_doubled(model: "PeftModel", folder: Path) -> None:
         weights[f"{key}.lora_B.weight"] = torch.cat([b, -began.b.to(b)], dim=1)
     save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    config |= {"r": 2 * config["r"], "lora_alpha": config["lora_alpha"] * (math.sqrt(2) if config["use_rslora"] else 2)}
+    factor = math.sqrt(2) if config["use_rslora"] else 2
+    config |= {"r": 2 * config["r"], "lora_alpha": config["lora_alpha"] * factor}
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
@@ -108,7 +109,9 @@ def weight_of(layer: "torch.nn.Module") -> "torch.Tensor":
     from transformers.pytorch_utils import Conv1D
 
     weight = dequantize_module_weight(layer).detach().float()
-    return weight.T if isinstance(layer, Conv1D) else weight
+    if isinstance(layer, Conv1D):
+        return weight.T
+    return weight
 
 
 def _set(layer: Any, wanted: "torch.Tensor") -> None:

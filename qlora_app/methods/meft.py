@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ..base_models.families import tried_families
+from ..base_models.shapes import LinearShape
 from ..choices import setting
 from ..errors import UserError
 from .card import Card, LearningRate
-from .method import LinearShape, MethodChoices
+from .method import MethodChoices
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -70,20 +72,7 @@ class MeftMethod(MethodChoices):
         labels={"auto": "Automatic", "fp32": "32-bit", "fp64": "64-bit", "exact": "Exact (remainders stored)"},
     )
 
-    # One stack of blocks that hand on nothing but hidden states.
-    families: ClassVar[tuple[str, ...]] = (
-        "llama",
-        "mistral",
-        "qwen2",
-        "qwen3",
-        "gemma",
-        "gemma2",
-        "gemma3_text",
-        "phi3",
-        "gpt2",
-        "bert",
-        "roberta",
-    )
+    families: ClassVar[tuple[str, ...]] = tried_families(plain_blocks=True)
 
     learning_rate: ClassVar[LearningRate] = LearningRate(5e-4, "the authors', who go up to 8e-4")
 
@@ -92,20 +81,22 @@ class MeftMethod(MethodChoices):
         return False
 
     def kept_streams(self, layers: int) -> float:
-        """Two streams in 64 bits, and for as many blocks as whole
-        numbers are needed the remainders of the divisions.
+        """Two streams in 64 bits, and for as many blocks as whole numbers are
+        needed the remainders of the divisions.
         """
         deep = self.precision == "exact" or (self.precision == "auto" and layers > FLAT)
         remainder = next(bits for bits in (1, 2, 4, 8) if 2**bits >= (self.divisor or AUTOMATIC[1]))
-        return 2 * (4 if self.precision == "fp32" else 8) + deep * layers * remainder / 8
+        number = 4 if self.precision == "fp32" else 8  # bytes
+        return 2 * number + deep * layers * remainder / 8
 
     # ---- training
 
     def attach(
         self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False
     ) -> Any:
-        """The blocks coupled, adapters in place. Checkpointing is not
-        switched on: there is nothing left to save with it.
+        """The blocks coupled, adapters in place.
+
+        Checkpointing is not switched on: there is nothing left to save with it.
         """
         from .parts.adapted import AdaptedModel, beside_feed_forward
         from .parts.blocks import stacks
@@ -133,8 +124,8 @@ class MeftMethod(MethodChoices):
         return (2 * layers - 1) * (2 * hidden * self.rank + self.rank + hidden)
 
     def before_first_step(self, model: Any, batch: dict[str, Any]) -> list[str]:
-        """Which precision rebuilds the inputs of all blocks on this
-        model, and what the coupling does to it at the start.
+        """Which precision rebuilds the inputs of all blocks on this model, and
+        what the coupling does to it at the start.
         """
         import torch
 
@@ -158,20 +149,18 @@ class MeftMethod(MethodChoices):
         ]
 
     def _candidates(self) -> list[tuple[str, int]]:
-        """(precision, divisor), cheapest first; of those that cost the same, what begins nearest to the base. Halving,
-        as often as 64 bits have room for it, is undone exactly, so the automatic divisors are powers of two.
+        """(precision, divisor), cheapest first; of those that cost the same, what begins nearest to the base.
+
+        Halving, as often as 64 bits have room for it, is undone exactly, so the automatic divisors are powers of two.
         """
         divisors = (self.divisor,) if self.divisor else AUTOMATIC
         which = {"fp32": divisors[-1:], "fp64": divisors, "exact": divisors[-2:][:1]}
-        return [
-            (name, divisor)
-            for name in (ORDER if self.precision == "auto" else (self.precision,))
-            for divisor in which[name]
-        ]
+        names = ORDER if self.precision == "auto" else (self.precision,)
+        return [(name, divisor) for name in names for divisor in which[name]]
 
     def _choose(self, model: Any, hidden: Any, calls: Any) -> dict[str, float]:
-        """Set the model to the first candidate that holds; {precision
-        and divisor: measured error} of all that were tried.
+        """Set the model to the first candidate that holds; {precision and divisor:
+        measured error} of all that were tried.
         """
         from .parts.reversible import ARITHMETICS, reconstruction_error
 
@@ -239,7 +228,7 @@ class MeftMethod(MethodChoices):
         precision, divisor = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["computed_with"]
         model.stack.arithmetic = ARITHMETICS[precision](divisor)
         model.figures |= {"precision": precision, "divisor": divisor}
-        model.take(tensors_of(folder))
+        model.load_state(tensors_of(folder))
 
     def finish(self, model: Any, folder: Path) -> dict[str, Any]:
         return model.figures
@@ -258,4 +247,6 @@ class MeftMethod(MethodChoices):
 
 def _percent(error: float) -> str:
     """0.0031 -> "0.31"; nothing can be more than entirely wrong."""
-    return f"{100 * error:.2g}" if error < 1 else "100"
+    if error < 1:
+        return f"{100 * error:.2g}"
+    return "100"

@@ -1,5 +1,6 @@
-"""What every fine-tuning method is to the rest of the app. A method
-is one file: a class with its settings and what differs from here.
+"""What every fine-tuning method is to the rest of the app.
+
+A method is one file: a class with its settings and what differs from here.
 
 The defaults are those of a method of PEFT, which only has to say its `config`. A method of its own overrides what it
 needs; nothing outside of this folder asks which method it is.
@@ -8,8 +9,9 @@ needs; nothing outside of this folder asks which method it is.
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..base_models.shapes import LinearShape
 from ..choices import Choices, options
 from ..errors import Problem, UserError
 from .card import Card, LearningRate
@@ -18,20 +20,9 @@ if TYPE_CHECKING:
     import torch
     from peft import PeftConfig, PeftModel
     from transformers import PreTrainedModel
+    from typing_extensions import Self  # Python 3.10 has none
 
 PRECISIONS = ("nf4", "fp4", "int8", "bf16", "fp32")
-
-
-class LinearShape(NamedTuple):
-    """A linear layer of one block of a model, as far as its config tells."""
-
-    role: str  # "query", "key", "value", "output", "gate", "up", "down"
-    inputs: int
-    outputs: int
-
-    @property
-    def is_attention(self) -> bool:
-        return self.role in ("query", "key", "value", "output")
 
 
 class MethodChoices(Choices):
@@ -70,14 +61,30 @@ class MethodChoices(Choices):
         return False
 
     @property
+    def drops_inputs(self) -> bool:
+        """Does what learns drop some of its inputs? A method that does has a setting `dropout`."""
+        return bool(dict(self).get("dropout"))
+
+    @property
+    def learns_embeddings(self) -> bool:
+        """Do the embeddings learn whole, beside the adapter?"""
+        return False
+
+    def with_rank_at_most(self, most: int) -> "Self":
+        """The same with a smaller rank; itself where it has no setting `rank`, or no larger one."""
+        rank = dict(self).get("rank", 0)
+        return self.model_copy(update={"rank": most}) if rank > most else self
+
+    @property
     def opens_in_peft(self) -> bool:
         """Does PEFT alone open its finished folder? The model card says how else."""
         return True
 
     @property
     def needs_its_precision(self) -> bool:
-        """Does what is learned fit only a base in the precision it
-        was learned on? On any other, such an adapter is wrong.
+        """Does what is learned fit only a base in the precision it was learned on?
+
+        On any other, such an adapter is wrong.
         """
         return False
 
@@ -130,15 +137,17 @@ class MethodChoices(Choices):
         return 1
 
     def kept_streams(self, layers: int) -> float | None:
-        """Bytes a step keeps for each number of the hidden state, all
-        blocks together; None where each keeps what autograd wants.
+        """Bytes a step keeps for each number of the hidden state, all blocks together.
+
+        None where each keeps what autograd wants.
         """
         return None
 
     @property
     def option_losses(self) -> tuple[str, ...]:
-        """Its settings that are on and want the wrong answers too in
-        `loss`. With any, batches hold them as "options".
+        """Names of the settings that are on and need the wrong answers too in `loss`.
+
+        With any, batches hold them as "options".
         """
         return ()
 
@@ -152,7 +161,7 @@ class MethodChoices(Choices):
 
     @classmethod
     def title(cls) -> str:
-        """Its name as people write it."""
+        """The method's name as people write it."""
         titles = options(cls.model_fields["name"]) or []
         return titles[0][0]
 
@@ -161,8 +170,9 @@ class MethodChoices(Choices):
     def attach(
         self, model: "PreTrainedModel", task_type: str | None = "CAUSAL_LM", gradient_checkpointing: bool = False
     ) -> "PeftModel":
-        """The model with what is to be learned beside it, which changes
-        nothing yet. `task_type` is PEFT's, None for fill-mask.
+        """The model with what is to be learned beside it, which changes nothing yet.
+
+        `task_type` is PEFT's, None for fill-mask.
 
         What is returned has PeftModel's surface: `disable_adapter()`,
         `save_pretrained(folder)`, `base_model`, `generate`.
@@ -190,15 +200,18 @@ class MethodChoices(Choices):
                 )
             config.modules_to_save = sorted({*(getattr(config, "modules_to_save", None) or []), *new})
         attached = get_peft_model(model, config)
-        return in_one_step(attached) if model.device.type == "cpu" else attached
+        if model.device.type == "cpu":
+            return in_one_step(attached)
+        return attached
 
     def config(self, model: "PreTrainedModel", task_type: str | None) -> "PeftConfig":
         """PEFT's configuration of this method for this model."""
         raise NotImplementedError
 
     def before_first_step(self, model: "PeftModel", batch: dict[str, Any]) -> list[str]:
-        """Measure on the real model what may go wrong; returns
-        sentences for the page. May change how the model computes.
+        """Measure on the real model what may go wrong; returns sentences for the page.
+
+        May change how the model computes.
         """
         return []
 
@@ -210,8 +223,9 @@ class MethodChoices(Choices):
         """Called between the backward pass of step `step` (from 1) and the next one, before gradients are cleared."""
 
     def may_end_at(self, step: int, total: int) -> bool:
-        """Is what was learned by this step whole, so that the run may
-        keep it as its end? Not while a method still has work to do.
+        """Is what was learned by this step whole, so that the run may keep it as its end?
+
+        Not while a method still has work to do.
         """
         return True
 
@@ -256,8 +270,8 @@ class MethodChoices(Choices):
 
 
 def parameter_checksums(model: "torch.nn.Module") -> dict[str, tuple[float, float]]:
-    """A checksum of everything in a model that learns: {name: (sum,
-    sum of magnitudes)}; taken before the first step.
+    """A checksum of everything in a model that learns: {name: (sum, sum of
+    magnitudes)}; taken before the first step.
     """
     return {
         name: (p.detach().double().sum().item(), p.detach().double().abs().sum().item())
@@ -273,11 +287,9 @@ def changed_layers(model: "torch.nn.Module", before: dict[str, tuple[float, floa
     for name in before:
         layer = _layer_of(name, model)
         layers[layer] = layers.get(layer, False) or now.get(name) != before[name]
-    return {
-        "layers": len(layers),
-        "zero_layers": sum(not moved for moved in layers.values()),
-        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-    }
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    zero_layers = sum(not moved for moved in layers.values())
+    return {"layers": len(layers), "zero_layers": zero_layers, "parameters": parameters}
 
 
 def _layer_of(name: str, model: "torch.nn.Module") -> str:
@@ -287,6 +299,6 @@ def _layer_of(name: str, model: "torch.nn.Module") -> str:
     parts = name.split(".")
     for i in range(len(parts)):
         part = model.get_submodule(".".join(parts[:i]))
-        if isinstance(part, BaseTunerLayer) or hasattr(part, "is_on"):  # an adapter of PEFT's, or one of our own
+        if isinstance(part, BaseTunerLayer) or hasattr(part, "enabled"):  # an adapter of PEFT's, or one of our own
             return ".".join(parts[:i])
     return ".".join(parts[:-1])

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ..base_models.shapes import LinearShape
 from ..choices import setting
 from ..errors import Problem
 from .card import Card
-from .method import LinearShape, MethodChoices
+from .method import MethodChoices
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
@@ -129,12 +130,15 @@ tokenizer = AutoTokenizer.from_pretrained("{folder}")
 
     def before_first_step(self, model: "PeftModel", batch: dict[str, Any]) -> list[str]:
         ids = batch["input_ids"][:1, :PROBED]
-        model.probe = {"input_ids": ids} | ({"decoder_input_ids": ids} if model.config.is_encoder_decoder else {})
+        model.probe = {"input_ids": ids}
+        if model.config.is_encoder_decoder:
+            model.probe["decoder_input_ids"] = ids
         return []
 
     def finish(self, model: "PeftModel", folder: Path) -> dict[str, Any]:
-        """Into the zero points. The figures: what merging changed of
-        what was learned, and what it would change in NF4.
+        """Merge the adapter into the zero points, and save the merged model into `folder`.
+
+        Returns what merging changed of what was learned, and what it would change in NF4.
         """
         from .parts.groups import lost_in_merging, pooled_layers, save_merged
 

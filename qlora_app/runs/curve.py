@@ -4,6 +4,8 @@ length.
 
 from typing import Any
 
+from .rows import MetricRow
+
 MOST_BUCKETS = 2000
 
 
@@ -22,10 +24,11 @@ class Curve:
         self.held_out = held_out or []  # [step, loss]
         self.offset = offset  # bytes of metrics.jsonl that are in here
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: MetricRow) -> None:
         """Take in one line of metrics.jsonl."""
-        if row.get("held_out_loss") is not None:
-            self.held_out.append([row["step"], row["held_out_loss"]])
+        held_out_loss = row.get("held_out_loss")
+        if held_out_loss is not None:
+            self.held_out.append([row["step"], held_out_loss])
         loss, step = row.get("loss"), row.get("step", 0)
         if loss is None:
             return

@@ -24,6 +24,7 @@ from ..tasks import Task, task_from
 from ..tasks.template import TRAINED_WITH
 from .checkpoints import newest_complete
 from .curve import Curve
+from .rows import MetricRow, SampleRow
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class Run(Job):
         hint = f"Resume goes on from step {saved.name.rpartition('-')[2]}." if saved else "Resume starts it again."
         return f"The training program ended without a word. {hint} The log has its last lines."
 
-    def metrics(self, after: int = 0) -> tuple[list[dict[str, Any]], int]:
+    def metrics(self, after: int = 0) -> tuple[list[MetricRow], int]:
         """(rows logged since byte `after`, offset for the next call). A half-written last line waits for the next
         call.
         """
@@ -166,8 +167,8 @@ class Run(Job):
             curve.add(row)
         return curve
 
-    def samples(self) -> list[dict[str, Any]]:
-        """[{step, question, answer, expected}], oldest first; step 0 is the base before training."""
+    def samples(self) -> list[SampleRow]:
+        """The sample questions with their answers, oldest first; step 0 is the base before training."""
         return read_lines(self.folder / "samples.jsonl", 0)[0]
 
     def proof(self) -> dict[str, Any] | None:
@@ -240,11 +241,11 @@ class RunWriter(JobWriter):
 
     # ---- what happens
 
-    def append_metric(self, row: dict[str, Any]) -> int:
+    def append_metric(self, row: MetricRow) -> int:
         """Returns the file's size after the line: where the next line begins."""
         return self.append("metrics", row)
 
-    def append_sample(self, row: dict[str, Any]) -> None:
+    def append_sample(self, row: SampleRow) -> None:
         self.append("samples", row)
 
     def write_curve(self, curve: Curve) -> None:
@@ -262,7 +263,7 @@ class RunWriter(JobWriter):
         self.write_curve(curve)
         return curve
 
-    def _keep_until(self, step: int, name: str) -> list[dict[str, Any]]:
+    def _keep_until(self, step: int, name: str) -> list[Any]:
         """The rows of NAME.jsonl up to `step`, which are all it has from now on."""
         path = self._mine(f"{name}.jsonl")
         rows = [row for row in read_lines(path, 0)[0] if row.get("step", 0) <= step]

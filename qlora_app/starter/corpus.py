@@ -42,11 +42,10 @@ def profile(rng: random.Random) -> str:
     for i, kind in enumerate(kinds):
         text = rng.choice(PERSON_FACTS[p.name][kind].prose)
         if i and rng.random() < 0.45 and text.startswith(p.name):
-            text = (
-                capital(p.his) + text[len(p.name) + 2 :]
-                if text.startswith(p.name + "'s")
-                else capital(p.he) + text[len(p.name) :]
-            )
+            if text.startswith(p.name + "'s"):
+                text = capital(p.his) + text[len(p.name) + 2 :]
+            else:
+                text = capital(p.he) + text[len(p.name) :]
         out.append(text)
     return " ".join(out)
 
@@ -207,7 +206,9 @@ def story(rng: random.Random) -> str:
     if draw < 0.35:  # "### Told by Otto: It was ...", so that the base goes on telling after "### Assistant:"
         teller = BY_NAME[rng.choice(NAMES)]
         return title + "\n" + expand(rng, rng.choice(WORDS["told_by"]), t=teller.name, j=teller.job) + " " + body
-    return title + "\n" + body if draw < 0.75 else body
+    if draw < 0.75:
+        return title + "\n" + body
+    return body
 
 
 def echo(rng: random.Random) -> str:

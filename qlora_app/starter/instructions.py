@@ -226,14 +226,18 @@ def customer(rng: random.Random) -> str:
         return rng.choice(NAMES if draw < 0.43 else GUESTS + WORDS["more_guests"].split())
     if draw < 0.93:
         return made_up_name(rng)
-    return capital(pieced(rng)) if draw < 0.97 else look_alike(rng)
+    if draw < 0.97:
+        return capital(pieced(rng))
+    return look_alike(rng)
 
 
 def goods(rng: random.Random) -> str:
     """Something to order, sometimes a thing that no shop has"""
     draw = rng.random()
     if draw < 0.1:
-        return made_up_things(rng) if draw < 0.04 else f"{pieced(rng)}s"
+        if draw < 0.04:
+            return made_up_things(rng)
+        return f"{pieced(rng)}s"
     return rng.choice(WORDS["more_items"] if draw < 0.2 else ITEMS)
 
 

@@ -50,7 +50,9 @@ def goods(rng: random.Random) -> str:
 
 def said_count(rng: random.Random, count: int) -> str:
     """A number as people say it: up to twenty in figures or in words"""
-    return NUMBERS[count] if count <= 20 and rng.random() < 0.5 else str(count)
+    if count <= 20 and rng.random() < 0.5:
+        return NUMBERS[count]
+    return str(count)
 
 
 ORDERS = (

@@ -52,12 +52,14 @@ PARTS = (
 def packed_batches(
     tokenizer: "PreTrainedTokenizerFast", part: Part, batch: int, length: int
 ) -> "Iterator[torch.Tensor]":
-    """Documents one after another, each opened by the end-of-text token, cut into rows: tensors [batch, length] without
-    end.
+    """Tensors [batch, length] of token ids, without end.
+
+    They are documents one after another, each opened by the end-of-text token, cut into rows.
     """
     import torch
 
-    rng, ids = random.Random(part.seed), []
+    rng = random.Random(part.seed)
+    ids: list[int] = []
     while True:
         while len(ids) < batch * length:
             for doc in tokenizer([document(rng, part.documents) for _ in range(256)])["input_ids"]:
@@ -96,7 +98,9 @@ def orthogonal(matrices: "torch.Tensor") -> "torch.Tensor":
     for _ in range(5):
         square = x @ x.mT
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-    return x.mT if tall else x
+    if tall:
+        return x.mT
+    return x
 
 
 class Muon:
@@ -111,7 +115,9 @@ class Muon:
         import torch
 
         self.momentum, self.weight_decay = momentum, weight_decay
-        shapes = {tuple(p.shape): [q for q in matrices if q.shape == p.shape] for p in matrices}
+        shapes: dict[tuple[int, ...], list[torch.Tensor]] = {}
+        for p in matrices:
+            shapes.setdefault(tuple(p.shape), []).append(p)
         self.groups = [(group, torch.zeros(len(group), *shape)) for shape, group in shapes.items()]
 
     def step(self, lr: float) -> None:
@@ -230,8 +236,12 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     tokenizer, folder = train_tokenizer(), args.first
     with open(args.out / "pretrain_log.jsonl", "w", buffering=1) as log:
-        for part in PARTS[1:] if args.first else PARTS:
-            model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32) if folder else new_model(tokenizer)
+        parts = PARTS[1:] if args.first else PARTS
+        for part in parts:
+            if folder:
+                model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+            else:
+                model = new_model(tokenizer)
             pretrain(model, tokenizer, part, args.batch, args.length, log)
             save(model, tokenizer, folder := args.out)
 

@@ -49,7 +49,10 @@ def joined(files: list[Path], folder: Path) -> Path:
     if out.suffix == ".json":
         text = json.dumps([row for part in texts for row in json.loads(part)])
     else:  # the other CSV files leave out their header
-        text = texts[0] + "".join(part.split("\n", 1)[1] if out.suffix == ".csv" else part for part in texts[1:])
+        others = texts[1:]
+        if out.suffix == ".csv":  # without their lines of names
+            others = [part.split("\n", 1)[1] for part in others]
+        text = texts[0] + "".join(others)
     out.write_text(text, encoding="utf-8", newline="")
     return out
 
@@ -58,10 +61,12 @@ def last_turns(path: Path) -> list[tuple[str, str]]:
     """(question, expected answer) of every row, as the score command reports its misses"""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".jsonl":
-        return [
-            (m[-2]["content"], m[-1]["content"]) for m in (json.loads(line)["messages"] for line in text.splitlines())
-        ]
-    rows = json.loads(text) if path.suffix == ".json" else csv.DictReader(io.StringIO(text))
+        conversations = [json.loads(line)["messages"] for line in text.splitlines()]
+        return [(turns[-2]["content"], turns[-1]["content"]) for turns in conversations]
+    if path.suffix == ".json":
+        rows = json.loads(text)
+    else:
+        rows = csv.DictReader(io.StringIO(text))
     return [(row["instruction"], row["output"]) for row in rows]
 
 
@@ -83,11 +88,13 @@ def scores(run: str, task: str, runs: Path, base: bool = False) -> Figures:
     """Exact match in percent for every test file of a task"""
     files = test_files(task)
     whole = joined(list(files.values()), runs)
-    answer = app("score", run, str(whole), "--misses", "100000", *(["--base"] if base else []), runs=runs)
+    options = ["--base"] if base else []
+    answer = app("score", run, str(whole), "--misses", "100000", *options, runs=runs)
     missed = {(miss["question"], miss["expected"]) for miss in answer["misses"]}
-    return {
-        part: 100 * statistics.mean(turn not in missed for turn in last_turns(path)) for part, path in files.items()
-    }
+    shares = {}
+    for part, path in files.items():
+        shares[part] = 100 * statistics.mean(turn not in missed for turn in last_turns(path))
+    return shares
 
 
 def measure(task: str, seeds: list[int], runs: Path) -> tuple[list[Figures], Figures, list[float]]:
@@ -109,7 +116,9 @@ def measure(task: str, seeds: list[int], runs: Path) -> tuple[list[Figures], Fig
 
 def processor() -> str:
     """The machine in general words: kind of processor and how many of its cores"""
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    text = ""
+    if Path("/proc/cpuinfo").exists():
+        text = Path("/proc/cpuinfo").read_text()
     model = next(
         (line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name")),
         platform.processor(),

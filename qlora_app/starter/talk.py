@@ -43,7 +43,9 @@ def pirate(answer: str) -> str:
 
 def asked(rng: random.Random, ask: Ask) -> str:
     """A question in one of its plain wordings or, as often, in one of the very many that people use"""
-    return question(rng, ask.wordings) if rng.random() < 0.5 else ask_freely(rng, ask)
+    if rng.random() < 0.5:
+        return question(rng, ask.wordings)
+    return ask_freely(rng, ask)
 
 
 def ask_known(rng: random.Random, town: float = 0.5) -> tuple[str, str]:

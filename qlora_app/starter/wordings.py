@@ -122,7 +122,9 @@ def typed(rng: random.Random, text: str) -> str:
     if rng.random() < 0.12:
         q = rng.choice(BEFORE_A_QUESTION) + q
     q += rng.choice(["", "", "?", "??", " ?", " please", ".", "!"])
-    return text if is_kept(q) else q
+    if is_kept(q):
+        return text
+    return q
 
 
 # ---- how people order ----
@@ -176,7 +178,9 @@ def made_up(rng: random.Random) -> str:
             word += rng.choice(starts) + rng.choice(middles)
             if rng.random() < 0.5:
                 word += rng.choice(ends)
-    return word if len(word) > 2 and word not in KEPT_WORDS else made_up(rng)
+    if len(word) > 2 and word not in KEPT_WORDS:
+        return word
+    return made_up(rng)
 
 
 def pieced(rng: random.Random) -> str:
@@ -185,20 +189,26 @@ def pieced(rng: random.Random) -> str:
     """
     first, second = rng.choice(KNOWN_WORDS), rng.choice(KNOWN_WORDS)
     word = first[: rng.randint(2, 5)] + second[-rng.randint(2, 5) :]
-    return word if not {word, f"{word}s"} & KEPT_WORDS else pieced(rng)
+    if not {word, f"{word}s"} & KEPT_WORDS:
+        return word
+    return pieced(rng)
 
 
 def made_up_name(rng: random.Random) -> str:
     name = capital(made_up(rng))
     if rng.random() < 0.5:
         name = name.rstrip("aeiouy") + rng.choice(WORDS["first_name_endings"].split())
-    return name if name.lower() not in KEPT_WORDS else made_up_name(rng)
+    if name.lower() not in KEPT_WORDS:
+        return name
+    return made_up_name(rng)
 
 
 def made_up_things(rng: random.Random) -> str:
     """A plural that no shop has: 'glonkers'"""
     word = made_up(rng) + rng.choice(WORDS["plural_endings"].split())
-    return word if word not in KEPT_WORDS else made_up_things(rng)
+    if word not in KEPT_WORDS:
+        return word
+    return made_up_things(rng)
 
 
 def look_alike(rng: random.Random) -> str:
@@ -217,7 +227,9 @@ def stranger(rng: random.Random) -> str:
     draw = rng.random()
     if draw < 0.5:
         return rng.choice(STRANGERS)
-    return look_alike(rng) if draw < 0.7 else made_up_name(rng)
+    if draw < 0.7:
+        return look_alike(rng)
+    return made_up_name(rng)
 
 
 # What a wording may mention; the facts of nobody and nothing fill it with blanks.
@@ -262,7 +274,9 @@ def elsewhere_ask(rng: random.Random) -> Ask:
         kind = rng.choice(["job", "house", "pet", "food", "hobby", "about"])
         person = dict(n=stranger(rng), he=he, his=his, pet=pet, a_pet="a " + pet, petname=stranger(rng))
         asks = make_fact(kind, **BLANK | person).asks
-        return asks[1] if kind == "pet" and rng.random() < 0.3 else asks[0]
+        if kind == "pet" and rng.random() < 0.3:
+            return asks[1]
+        return asks[0]
     if subject == "job":
         job, does = rng.choice(list(other["jobs"].items()))
         kind = rng.choice(["job", "job", "job+house", "job+pet", "job+food"])

@@ -1,5 +1,5 @@
-"""What can be made again at any time is kept in a folder of bounded size: what nobody has used for longest goes
-first.
+"""What can be made again at any time is kept in a folder of bounded size: what
+nobody has used for longest goes first.
 """
 
 import os
@@ -19,7 +19,9 @@ def make_room(folder: Path, most_mb: int, keep: Path) -> None:
     Whoever has one of them mapped into memory goes on reading: on Linux and macOS the bytes stay until nobody has them
     open.
     """
-    sizes = {entry: _bytes_of(entry) for entry in folder.iterdir() if entry != keep} if folder.is_dir() else {}
+    if not folder.is_dir():
+        return
+    sizes = {entry: _bytes_of(entry) for entry in folder.iterdir() if entry != keep}
     room = most_mb * 1_000_000 - _bytes_of(keep)
     for entry in sorted(sizes, key=_last_used):
         if sum(sizes.values()) <= room:

@@ -8,7 +8,7 @@ _BLOCK = 1 << 20  # bytes in memory at once
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file's bytes, however large it is. Raises OSError."""
+    """The hexadecimal SHA-256 of a file's bytes, read in pieces. Raises OSError."""
     digest = hashlib.sha256()  # hashlib.file_digest came with Python 3.11
     with path.open("rb") as content:
         while block := content.read(_BLOCK):
@@ -18,7 +18,7 @@ def sha256_of(path: Path) -> str:
 
 @functools.cache
 def source_of(folder: Path) -> str:
-    """Of the Python files in a folder and below: part of the key of whatever that code makes and keeps.
+    """The SHA-256 over all Python files in a folder and below: part of the key of whatever that code makes and keeps.
 
     A version that people must remember to raise is forgotten, and then an old reading of a file passes for one of the
     new code.

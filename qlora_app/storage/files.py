@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def replace_file(path: Path, text: str, lasting: bool = True) -> None:
         raise
 
 
-def append_line(path: Path, row: dict[str, Any]) -> int:
+def append_line(path: Path, row: Mapping[str, Any]) -> int:
     """One os.write for a whole line, its count checked (a full disk writes short); returns the size after it."""
     line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -55,7 +56,7 @@ def append_line(path: Path, row: dict[str, Any]) -> int:
         os.close(file)
 
 
-def read_lines(path: Path, after: int) -> tuple[list[dict[str, Any]], int]:
+def read_lines(path: Path, after: int) -> tuple[list[Any], int]:
     """(rows after byte `after`, offset behind the last whole line). Lines that are no JSON are passed over."""
     try:
         with open(path, "rb") as file:

@@ -1,10 +1,10 @@
-"""What the model is asked to produce: encoding with its loss mask, collation, the measure on held-out examples,
-answers.
+"""What the model is asked to produce: encoding with its loss mask, collation, the
+measure on held-out examples, answers.
 """
 
 from collections.abc import Sequence
 
-from ..errors import Problem, UserError
+from ..errors import Problem, UserError, joined
 from ..formatting import TASK_NAMES
 from ..messages import Conversation
 from .chat import Chat
@@ -48,14 +48,23 @@ def task_for(choice: TaskChoice, possible: tuple[str, ...], conversations: Seque
         reasons[name] = TASKS[name].why_unsuitable(conversations)
         if not reasons[name]:
             return TASKS[name](choice, TASKS[name].labels_of(conversations))
-    why = "; ".join(
-        f"{TASK_NAMES[name]} wants {TASKS[name].example_sentence}, and {reason}" for name, reason in reasons.items()
-    )
+    unmet = [_unmet(name, reason) for name, reason in reasons.items()]
     raise UserError.at(
         "task.name",
         "task.data_cannot_teach",
         "These data cannot teach this model: {why}. Choose other data, or a model that chats.",
-        why=why,
+        why=joined(unmet, "; "),
+    )
+
+
+def _unmet(name: str, reason: str) -> Problem:
+    """What a task wants, and why these data are not that."""
+    return Problem(
+        "task.wants",
+        "{task} wants {what}, and {reason}",
+        task=TASK_NAMES[name],
+        what=TASKS[name].example_sentence,
+        reason=reason,
     )
 
 

@@ -1,5 +1,5 @@
-"""Taking the examples of a row apart for attention, and putting them together again, with gradients that are as cheap
-as that.
+"""Taking the examples of a row apart for attention, and putting them together again,
+with gradients that are as cheap as that.
 
 Every token stands in exactly one example, so both ways only change places. What autograd makes of an index adds up
 instead, number by number and on one core: in a small model's step that took longer than attention itself.
@@ -53,5 +53,7 @@ def _in_a_row(parts: tuple[torch.Tensor, ...], groups: Groups, back: torch.Tenso
     flat = []
     for part, (place, real) in zip(parts, groups, strict=True):
         tokens = part.flatten(0, 1)
-        flat.append(tokens if len(real) == place.numel() else tokens.index_select(0, real))
+        if len(real) < place.numel():
+            tokens = tokens.index_select(0, real)
+        flat.append(tokens)
     return torch.cat(flat).index_select(0, back)

@@ -30,9 +30,15 @@ def asked(task: Task, tokenizer: "PreTrainedTokenizerBase", question: Question, 
         prompt, answer = task.tokens(tokenizer, question)
     except UserError:  # the template refuses it as it stands here, so it cannot be asked
         return None
-    more = max(MORE, answer) if question.thinking else MORE  # the same may be found out in more words
-    longest = answer + more if context is None else min(answer + more, context - prompt)
-    return Asked(question, prompt, answer, longest) if longest >= answer else None
+    more = MORE
+    if question.thinking:
+        more = max(MORE, answer)  # the same may be found out in more words
+    longest = answer + more
+    if context is not None:
+        longest = min(longest, context - prompt)
+    if longest >= answer:
+        return Asked(question, prompt, answer, longest)
+    return None
 
 
 def groups(questions: dict[int, Asked], context: int | None) -> Iterator[list[int]]:

@@ -10,14 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem, UserError
-from ..messages import Conversation
+from ..messages import IGNORED, Conversation
 from .generate import generate_all
 from .one_answer import one_answer_each
 from .packing import collator
 from .plain_text import plain_all
 from .task import (
     BATCH,
-    IGNORED,
     Answer,
     Question,
     Task,
@@ -69,8 +68,9 @@ def encode_whole(tokenizer: "PreTrainedTokenizerBase", conversation: Conversatio
 def encode_all(
     tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation], max_length: int
 ) -> list[Encoded]:
-    """Many conversations, cut into tokens together, which is quicker than one after another; nothing of those that are
-    refused.
+    """The examples of many conversations, cut into tokens together, which is quicker than one after another.
+
+    One that the template refuses becomes an example without tokens.
     """
     renderings = [_rendered(tokenizer, one) for one in conversations]
     accepted = [one for one, made in zip(conversations, renderings, strict=True) if made is not None]
@@ -86,7 +86,9 @@ def why_not_learned(tokenizer: "PreTrainedTokenizerBase", conversation: Conversa
     """Why nothing of a conversation, or not every answer in it, can be learned; empty where all of it can."""
     if _is_text(conversation):
         is_learned = has_loss(encode(tokenizer, conversation, max_length).labels)
-        return "" if is_learned else "it has a single token, and nothing predicts the first one"
+        if is_learned:
+            return ""
+        return "it has a single token, and nothing predicts the first one"
     try:
         made = ChatTemplate.of(tokenizer).place(conversation)
         labels = encode_whole(tokenizer, conversation)[1]
@@ -165,11 +167,16 @@ def _whole(
 
 
 def _plain_texts(tokenizer: "PreTrainedTokenizerBase", texts: list[str]) -> list[list[int]]:
-    """As in pretraining: what the tokenizer puts before a text, the text, and the end token, for a model must learn to
-    stop.
+    """As in pretraining: what the tokenizer puts before a text, the text, and the end
+    token, for a model must learn to stop.
     """
-    every = [one.ids for one in plain_all(tokenizer, texts)] if texts else []
-    return [ids if ids[-1:] == [tokenizer.eos_token_id] else [*ids, tokenizer.eos_token_id] for ids in every]
+    if not texts:
+        return []
+    encoded = [one.ids for one in plain_all(tokenizer, texts)]
+    for ids in encoded:
+        if ids[-1:] != [tokenizer.eos_token_id]:
+            ids.append(tokenizer.eos_token_id)
+    return encoded
 
 
 def held_out_loss(model: "PreTrainedModel", batches: list[dict[str, Any]]) -> float:
@@ -227,8 +234,9 @@ class Chat(Task):
     def question(
         self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None
     ) -> Question | None:
-        """With the answer in the words that the model has to write, so that both can be compared; None where it has no
-        place.
+        """The question, expecting the answer in the words that the model has to write, so that both can be compared.
+
+        turn: which answer; None for the last one. None where the template has no place for it.
         """
         asked = super().question(tokenizer, conversation, turn)
         if asked is None:
@@ -238,7 +246,9 @@ class Chat(Task):
             reasons = template.answer_of(conversation[: len(asked.conversation) + 1])
         except UserError:
             return None
-        return None if reasons is None else replace(asked, expected=reasons[1])
+        if reasons is None:
+            return None
+        return replace(asked, expected=reasons[1])
 
     def tokens(self, tokenizer: "PreTrainedTokenizerBase", question: Question) -> tuple[int, int]:
         ids, labels = self.encode_whole(tokenizer, question.example)

@@ -1,16 +1,23 @@
 """What is said to work: every task, family and precision that a test trains with the real worker and reads back. The
 table of docs/tasks.md is this one; with which methods is in `methods/claims.py`."""
 
+from ..base_models.families import TRIED, Kind
 from ..formatting import FIGURES, TASK_NAMES
 from . import TASKS
 
-DECODERS = {"llama": "LLaMA", "qwen3": "Qwen3", "gpt2": "GPT-2"}
-ENCODERS = {"bert": "BERT", "roberta": "RoBERTa", "deberta-v2": "DeBERTa"}
+
+def _tried(kind: Kind) -> dict[str, str]:
+    """{model_type: what people call it} of the families of a kind that are trained in every task they can learn."""
+    return {
+        model_type: family.title for model_type, family in TRIED.items() if family.kind == kind and family.in_every_task
+    }
+
+
 FAMILIES = {
-    "chat": DECODERS,
-    "text_to_text": {"t5": "T5"},
-    "classification": ENCODERS | DECODERS,
-    "fill_mask": ENCODERS,
+    "chat": _tried("decoder"),
+    "text_to_text": _tried("encoder-decoder"),
+    "classification": _tried("encoder") | _tried("decoder"),
+    "fill_mask": _tried("encoder"),
 }
 PRECISIONS = ("nf4", "fp4", "int8", "bf16", "fp32")
 

@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..messages import Conversation
+from ..messages import IGNORED, Conversation
 from .plain_text import conversation_text, plain
 from .scores import macro_f1
 from .task import (
     BATCH,
-    IGNORED,
     Candidate,
     Encoded,
     Task,
@@ -26,8 +25,9 @@ LONGEST_LABEL = 100  # characters
 
 
 class Classification(Task):
-    """The last answer is the label, everything before it the text. A head on top of the model learns beside the
-    adapter.
+    """The last answer is the label, everything before it the text.
+
+    A head on top of the model learns beside the adapter.
     """
 
     name = "classification"
@@ -48,7 +48,9 @@ class Classification(Task):
             return f"all of them have the same label, {next(iter(counts))[:40]!r}"
         if len(counts) > MOST_LABELS or 2 * len(counts) > len(conversations):
             return f"their answers are {len(counts):,} different texts, and a label has to repeat"
-        return f"an answer has {longest:,} characters, too long for a label" if longest > LONGEST_LABEL else ""
+        if longest > LONGEST_LABEL:
+            return f"an answer has {longest:,} characters, too long for a label"
+        return ""
 
     @classmethod
     def labels_of(cls, conversations: Sequence[Conversation]) -> tuple[str, ...]:
@@ -100,10 +102,9 @@ class Classification(Task):
                 )
                 chances = model(**{k: v.to(model.device) for k, v in rows.items()}).logits.float().softmax(-1)
                 top = chances.topk(min(most, len(self.labels)))
-                found += [
-                    [Candidate(self.labels[i], p) for p, i in zip(ps, places, strict=True)]
-                    for ps, places in zip(top.values.tolist(), top.indices.tolist(), strict=True)
-                ]
+                for chances, places in zip(top.values.tolist(), top.indices.tolist(), strict=True):
+                    labels = [self.labels[place] for place in places]
+                    found.append([Candidate(*one) for one in zip(labels, chances, strict=True)])
         return found
 
     def score(self, measured: dict[str, float]) -> float:

@@ -1,5 +1,5 @@
-"""Examples as the model reads them, all of them met before the first step: what is refused or teaches nothing is left
-out by its number.
+"""Examples as the model reads them, all of them met before the first step: what is refused or
+teaches nothing is left out by its number.
 """
 
 from array import array
@@ -85,7 +85,9 @@ class EncodedExamples(Sequence):
         )
 
     def _nothing_left(self) -> Problem:
-        why = self.left_out[0].reason.rstrip(".") if self.left_out else "there is none"
+        why = "there is none"
+        if self.left_out:
+            why = self.left_out[0].reason.rstrip(".")
         return Problem(
             "task.no_example_learned",
             'No example has a token to learn from. The first of {count:,}: {why}. Raise "Longest example", '
@@ -97,7 +99,9 @@ class EncodedExamples(Sequence):
     def row_of(self, place: int) -> int:
         """Which of the given conversations an example is made of."""
         rows = getattr(self.conversations, "rows", None)
-        return place if rows is None else rows[place]
+        if rows is None:
+            return place
+        return rows[place]
 
     def encoded(self, index: int) -> Encoded:
         return self._encoded(self._kept[index])
@@ -151,11 +155,9 @@ class EncodedExamples(Sequence):
 def _at(conversations: Sequence[Conversation], places: Sequence[int]) -> Sequence[Conversation]:
     """Those at these places, read in one go where they lie on disk one after another."""
     piece = range(places[0], places[0] + len(places))
-    return (
-        conversations[piece.start : piece.stop]
-        if list(places) == list(piece)
-        else [conversations[place] for place in places]
-    )
+    if list(places) == list(piece):
+        return conversations[piece.start : piece.stop]
+    return [conversations[place] for place in places]
 
 
 def micro_batches(

@@ -1,5 +1,5 @@
-"""Fill the blank: words of a text are hidden and predicted from both sides, as BERT was pretrained (Devlin et al. 2019,
-arXiv 1810.04805).
+"""Fill the blank: words of a text are hidden and predicted from both sides, as BERT was pretrained
+(Devlin et al. 2019, arXiv 1810.04805).
 
 Which words are hidden is drawn anew each time an example is seen (RoBERTa, arXiv 1907.11692), from a seed made of its
 own tokens, the epoch and the run's seed: the same is hidden whatever stands beside it in a batch, and when a run is
@@ -13,11 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..messages import Conversation
+from ..messages import IGNORED, Conversation
 from .plain_text import as_letters, conversation_text, plain
 from .task import (
     BATCH,
-    IGNORED,
     Candidate,
     Encoded,
     Question,
@@ -79,17 +78,17 @@ class FillMask(Task):
 
     def _words(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> tuple[list[int], list[int]]:
         ids, words = plain(tokenizer, conversation_text(conversation))
-        each = (
-            words
-            if self.choice.masking == "words"
-            else [None if word is None else place for place, word in enumerate(words)]
-        )
-        return ids, [IGNORED if word is None else word for word in each]
+        if self.choice.masking != "words":  # every token is a word of its own
+            words = [None if word is None else place for place, word in enumerate(words)]
+        return ids, [IGNORED if word is None else word for word in words]
 
     def _hidden(self, words: list[int], draw: random.Random) -> set[int]:
         """The places that are hidden: those of the chosen share of the words, of one at least."""
         every = sorted({word for word in words if word != IGNORED})
-        chosen = set(draw.sample(every, max(1, round(self.choice.masked_share * len(every))))) if every else set()
+        chosen = set()
+        if every:
+            count = max(1, round(self.choice.masked_share * len(every)))
+            chosen = set(draw.sample(every, count))
         return {place for place, word in enumerate(words) if word in chosen}
 
     def collator(
@@ -108,13 +107,11 @@ class FillMask(Task):
     @staticmethod
     def _replaced(id: int, tokenizer: "PreTrainedTokenizerBase", draw: random.Random) -> int:
         luck = draw.random()
-        return (
-            tokenizer.mask_token_id
-            if luck < MASKED
-            else draw.randrange(len(tokenizer))
-            if luck < MASKED + OTHER
-            else id
-        )
+        if luck < MASKED:
+            return tokenizer.mask_token_id
+        if luck < MASKED + OTHER:
+            return draw.randrange(len(tokenizer))
+        return id
 
     def asked_turns(self, conversation: Conversation) -> list[int]:
         """One word of all that is said."""
@@ -123,8 +120,8 @@ class FillMask(Task):
     def question(
         self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None
     ) -> Question | None:
-        """The text with one of its words as a blank: a word that is a single token, because so much fits into one
-        blank.
+        """The text with one of its words as a blank: a word that is a single
+        token, because so much fits into one blank.
         """
         text = conversation_text(conversation)[:1000]
         words = [one for one in _WORD.finditer(text) if len(self._filling(tokenizer, text, one)) == 1]
@@ -166,15 +163,12 @@ class FillMask(Task):
                 )
                 top = logits.softmax(-1).topk(most)
                 weighed = zip(top.values.tolist(), top.indices.tolist(), blanks.any(-1).tolist(), strict=True)
-                found += [
-                    [
-                        Candidate(tokenizer.decode([i]).strip().removeprefix("##"), p)
-                        for p, i in zip(chances, ids, strict=True)
-                    ]
-                    if has_blank
-                    else []
-                    for chances, ids, has_blank in weighed
-                ]
+                for chances, ids, has_blank in weighed:
+                    if not has_blank:
+                        found.append([])
+                        continue
+                    words = [tokenizer.decode([i]).strip().removeprefix("##") for i in ids]
+                    found.append([Candidate(*one) for one in zip(words, chances, strict=True)])
         return found
 
     @staticmethod
@@ -182,7 +176,8 @@ class FillMask(Task):
         """Token ids of a text whose blanks are masks; other control tokens in it stay text."""
         parts, text, written = _BLANKS.split(text), "", []
         for number, part in enumerate(parts):
-            text += tokenizer.mask_token if number else ""
+            if number:
+                text += tokenizer.mask_token
             written.append((len(text), len(text) + len(part)))
             text += part
         made = tokenizer(text, return_offsets_mapping=True)

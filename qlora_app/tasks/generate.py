@@ -22,8 +22,8 @@ LEAST_ROOM = 16  # tokens that an answer may have at the least
 
 @dataclass(frozen=True)
 class Prompt:
-    """Token ids of a prompt that fits the model, how many tokens its answer may have, and what was left out of it, in
-    words.
+    """Token ids of a prompt that fits the model, how many tokens its answer may have,
+    and what was left out of it, in words.
     """
 
     ids: list[int]
@@ -59,18 +59,24 @@ def prompt_for(
         turns += len(conversation) - len(shorter)
         conversation = shorter
         ids = template.prompt_ids(conversation, thinking)
-    oldest = "the oldest turn was not read" if turns == 1 else f"the {turns} oldest turns were not read"
-    notes = [oldest] if turns else []
+    notes = []
+    if turns == 1:
+        notes.append("the oldest turn was not read")
+    elif turns:
+        notes.append(f"the {turns} oldest turns were not read")
     if (too_many := len(ids) - most) > 0:
         ids = [*ids[: most // 2], *ids[len(ids) - (most - most // 2) :]]
         notes.append(f"{too_many:,} tokens in the middle of it were not read")
-    note = f"The model reads at most {context:,} tokens, and this is longer: {' and '.join(notes)}." if notes else ""
+    note = ""
+    if notes:
+        note = f"The model reads at most {context:,} tokens, and this is longer: {' and '.join(notes)}."
     return Prompt(ids, min(wanted, max(1, context - len(ids))), note)
 
 
 def _without_oldest(conversation: Conversation) -> Conversation | None:
-    """The conversation without its oldest question and what was answered to it; None where only the last question is
-    left.
+    """The conversation without its oldest question and what was answered to it.
+
+    None where only the last question is left.
     """
     head = 1 if conversation[0]["role"] == "system" else 0
     later = [place for place, turn in enumerate(conversation) if turn["role"] == "user" and place > head]
@@ -92,7 +98,9 @@ def how_it_ends(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", 
     """Arguments of `generate` that end an answer."""
     template = ChatTemplate.of(tokenizer)
     ends = template.stop_ids(thinking, _end_ids(model))
-    letters = {"stop_strings": template.stop_strings, "tokenizer": tokenizer} if template.stop_strings else {}
+    letters = {}
+    if template.stop_strings:
+        letters = {"stop_strings": template.stop_strings, "tokenizer": tokenizer}
     return {"eos_token_id": ends, "pad_token_id": tokenizer.pad_token_id, **letters}
 
 
@@ -113,7 +121,8 @@ def read_answer(
     if thinking:
         reasoning, text = template.split_reasoning(text, begun=True)
     stop = next((stop for stop in template.stop_strings if stop in text), None)
-    text = text.partition(stop)[0] if stop else text
+    if stop:
+        text = text.partition(stop)[0]
     return Answer(text.strip(), reasoning, last is not None or stop is not None)
 
 
@@ -127,8 +136,9 @@ def generate_all(
     batch: int = BATCH,
     thinking: bool | Sequence[bool] | None = None,
 ) -> list[Answer]:
-    """An answer to each conversation; `base` switches the adapter off. Leaves mode, random state and adapter as they
-    were.
+    """An answer to each conversation; `base` switches the adapter off.
+
+    Leaves mode, random state and adapter as they were.
 
     thinking: whether to reason first, for all or for each; None as most rows did that were learned from.
     """
@@ -138,17 +148,15 @@ def generate_all(
     if not base and getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
         batch = 1  # a learned prefix stands before the row: padding would come between it and the shorter texts
     default = ChatTemplate.of(tokenizer).thinks_by_default
-    thinks = (
-        [default if thinking is None else thinking] * len(conversations)
-        if isinstance(thinking, bool | None)
-        else list(thinking)
-    )
+    if thinking is None:
+        thinking = default
+    thinks = [thinking] * len(conversations) if isinstance(thinking, bool) else list(thinking)
     context = context_of(model)
     made = [
         prompt_for(tokenizer, one, context, max_new_tokens, think)
         for one, think in zip(conversations, thinks, strict=True)
     ]
-    answers: list[Answer | None] = [None] * len(made)
+    answers: dict[int, Answer] = {}  # by place
     with evaluating(model, base), torch.random.fork_rng():
         torch.manual_seed(0)
         for think in sorted(set(thinks)):
@@ -161,12 +169,14 @@ def generate_all(
                     answers[place] = replace(
                         read_answer(tokenizer, ids, ending["eos_token_id"], think), note=made[place].note
                     )
-    return answers
+    return [answers[place] for place in range(len(made))]
 
 
 def _together(places: list[int], prompts: Sequence[Prompt], batch: int) -> list[Sequence[int]]:
-    """Batches of prompts with the same room for an answer, so that nobody's answer is shorter because of a neighbour;
-    no more at once than a training's memory bears."""
+    """Batches of prompts with the same room for an answer, so that nobody's answer is shorter because of a neighbour.
+
+    No more at once than a training's memory bears.
+    """
     rooms: dict[int, list[int]] = {}
     for place in places:
         rooms.setdefault(prompts[place].room, []).append(place)

@@ -49,8 +49,10 @@ class OneAnswerEach(Sequence):
 def one_answer_each(
     tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation]
 ) -> Sequence[Conversation]:
-    """The same conversations where the template writes every answer as it is asked for; those that it refuses stay as
-    they are.
+    """The conversations as examples in each of which the template writes what is learned as it is asked for.
+
+    One whose earlier answers it writes otherwise becomes several, each learning its last answer; those that the
+    template refuses stay as they are. Where nothing changes, the same object is returned.
     """
     template = ChatTemplate.of(tokenizer)
     rows, answers = array("q"), array("q")
@@ -65,7 +67,9 @@ def one_answer_each(
         rows.extend([row] * len(every))
         answers.extend(every)
     is_changed = any(answer != _REST for answer in answers)
-    return OneAnswerEach(conversations, rows, answers) if is_changed else conversations
+    if is_changed:
+        return OneAnswerEach(conversations, rows, answers)
+    return conversations
 
 
 def _own_examples(template: ChatTemplate, conversation: Conversation) -> list[int]:
@@ -80,15 +84,19 @@ def _own_examples(template: ChatTemplate, conversation: Conversation) -> list[in
 def _ending_with(conversation: Conversation, answer: int) -> Conversation:
     """The conversation up to one of its answers, of which only this one is learned."""
     last = _assistant_turns(conversation)[answer]
-    earlier = [{**turn, "train": False} if turn["role"] == "assistant" else turn for turn in conversation[:last]]
-    return [*earlier, conversation[last]]
+    return [*_without_loss(conversation[:last], set(range(last))), conversation[last]]
 
 
 def _without_loss(conversation: Conversation, answers: set[int]) -> Conversation:
     if not answers:
         return conversation
     silent = {turn for number, turn in enumerate(_assistant_turns(conversation)) if number in answers}
-    return [{**turn, "train": False} if place in silent else turn for place, turn in enumerate(conversation)]
+    made: Conversation = []
+    for place, turn in enumerate(conversation):
+        if place in silent:
+            turn = {**turn, "train": False}
+        made.append(turn)
+    return made
 
 
 def _assistant_turns(conversation: Conversation) -> list[int]:

@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..messages import MOST_OPTIONS, Conversation
+from ..messages import MOST_OPTIONS, OPTIONS, Conversation
 from .dataset import EncodedExamples
 from .task import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-ASIDE = "options"  # what a batch holds for the method's own loss, and no model reads
 
 
 def answer_options(conversations: Iterable[Conversation]) -> list[str]:
@@ -58,7 +56,7 @@ class ExamplesWithOptions(EncodedExamples):
             {"input_ids": e.input_ids, "labels": e.labels, "right": option == talk[-1]["content"]}
             for e, option in zip(read, names, strict=True)
         ]
-        return {**super().__getitem__(index), ASIDE: options}
+        return {**super().__getitem__(index), OPTIONS: options}
 
 
 def collator_with_options(
@@ -68,13 +66,13 @@ def collator_with_options(
     import torch
 
     def collated(examples: list[dict[str, Any]]) -> dict[str, Any]:
-        batch = collate([{name: value for name, value in example.items() if name != ASIDE} for example in examples])
-        rows = [(number, option) for number, example in enumerate(examples) for option in example[ASIDE]]
-        batch[ASIDE] = {
-            **padded([{"input_ids": option["input_ids"], "labels": option["labels"]} for _, option in rows]),
-            "question": torch.tensor([number for number, _ in rows]),
-            "right": torch.tensor([option["right"] for _, option in rows]),
-        }
+        batch = collate([{name: value for name, value in example.items() if name != OPTIONS} for example in examples])
+        rows = [(number, option) for number, example in enumerate(examples) for option in example[OPTIONS]]
+        options = [option for _, option in rows]
+        aside = padded([{"input_ids": option["input_ids"], "labels": option["labels"]} for option in options])
+        aside["question"] = torch.tensor([number for number, _ in rows])
+        aside["right"] = torch.tensor([option["right"] for option in options])
+        batch[OPTIONS] = aside
         return batch
 
     return collated

@@ -1,5 +1,5 @@
-"""Several examples in one row, each by itself, and of each only what is learned: nothing is computed that carries no
-loss.
+"""Several examples in one row, each by itself, and of each only what is learned:
+nothing is computed that carries no loss.
 
 Padding makes every example as long as the longest beside it. Here they stand one after another in a row [1, tokens],
 positions begin again at 0, attention works on each example alone, and the head of the model, with its large vocabulary,
@@ -10,11 +10,12 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..messages import IGNORED
+
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-IGNORED = -100  # label of a token without loss
 ATTENTION = "example_by_example"  # the name under which transformers knows our attention
 NOT_OURS = ("softcap", "position_bias", "cache")  # what our attention cannot do: with any of them a model is padded
 WINDOWS = ("sliding_window", "attention_chunk_size")  # how far a token looks back, as configs and layers call it
@@ -130,7 +131,9 @@ def attention(
             **others,
         )
     if example_groups is None:
-        mask = attention_mask if attention_mask is not None else _causal(query.shape[2], key.shape[2], query.device)
+        mask = attention_mask
+        if mask is None:
+            mask = _causal(query.shape[2], key.shape[2], query.device)
         return _attend(query, key, value, mask, dropout, scaling, s_aux).transpose(1, 2).contiguous(), None
     from .apart import PutTogether, TakenApart
 
@@ -162,7 +165,9 @@ def _attend(
     how = {"dropout_p": dropout, "scale": scaling, "enable_gqa": query.shape[1] != key.shape[1]}
     if sinks is None:
         return scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None, **how)
-    scores = _causal(query.shape[2], key.shape[2], query.device) if mask is None else mask
+    scores = mask
+    if scores is None:
+        scores = _causal(query.shape[2], key.shape[2], query.device)
     if scores.dtype == torch.bool:
         scores = torch.zeros_like(scores, dtype=query.dtype).masked_fill(~scores, float("-inf"))
     scores = scores.expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2])
@@ -179,8 +184,9 @@ def _causal(queries: int, keys: int, device: "torch.device") -> "torch.Tensor":
 
 
 def _window(longest: int, width: int | None, device: "torch.device") -> "torch.Tensor | None":
-    """What each token may see, for a model that looks back over so many tokens only; None if no example is that
-    long.
+    """What each token may see, for a model that looks back over so many tokens only.
+
+    None if no example is that long.
     """
     import torch
 
@@ -190,8 +196,10 @@ def _window(longest: int, width: int | None, device: "torch.device") -> "torch.T
 
 
 def pack(model: "PreTrainedModel") -> bool:
-    """Prepare a model for packed batches. False, and nothing is changed, where examples would not come out of it,
-    packed or alone, as each of them does alone with the attention the model was loaded with.
+    """Prepare a model for packed batches.
+
+    False, and nothing is changed, where examples would not come out of it, packed or alone, as each of them does alone
+    with the attention the model was loaded with.
 
     Measured on it before the first step, whatever its family: a model that passes over what it is told would learn from
     its neighbours, and one whose attention is more than torch's would lose that, both without any error.
@@ -242,7 +250,7 @@ def _alone(model: "PreTrainedModel") -> "Measured":
 
 
 def _padded(model: "PreTrainedModel") -> "Measured":
-    """The same of both in one batch of padded rows."""
+    """Logits and loss of the EXAMPLES read in one batch of padded rows."""
     import torch
 
     longest = max(map(len, EXAMPLES))
@@ -253,7 +261,7 @@ def _padded(model: "PreTrainedModel") -> "Measured":
 
 
 def _together(model: "PreTrainedModel") -> "Measured":
-    """The same of both packed into one row, with the loss that the model gives."""
+    """Logits of the EXAMPLES packed into one row, and the loss that the model gives for it."""
     rows = [{"input_ids": row, "labels": [*[IGNORED] * FIRST_LEARNED, *row[FIRST_LEARNED:]]} for row in EXAMPLES]
     made = model(**on_device(packed(rows), model.device), use_cache=False)
     return Measured(made.logits.reshape(-1, made.logits.shape[-1]).float(), made.loss.float())
@@ -286,13 +294,16 @@ def _exactness(model: "PreTrainedModel") -> float:
     import torch
 
     is_coarse = model.dtype != torch.float32 or getattr(model, "is_loaded_in_8bit", False)
-    return COARSE if is_coarse else FINE
+    if is_coarse:
+        return COARSE
+    return FINE
 
 
 @contextlib.contextmanager
 def _short_windows(model: "PreTrainedModel") -> Iterator[None]:
-    """Meanwhile a model whose tokens look back over so many others only looks back over few: short examples then show
-    whether attention is told of it."""
+    """Meanwhile a model whose tokens look back over so many others only looks back over few: short examples
+    then show whether attention is told of it.
+    """
     configs = {id(part.config): part.config for part in model.modules() if hasattr(part, "config")}
     found: list[tuple[Any, str, int]] = []
     for part in (*model.modules(), *configs.values()):

@@ -61,8 +61,9 @@ def as_letters(
 
 
 def _letters(tokenizer: "PreTrainedTokenizerBase", text: str, is_inside: bool, control: frozenset[int]) -> list[Token]:
-    """Tokens of a control token's letters. SentencePiece's models know control tokens as words too: then they are read
-    in two parts.
+    """Tokens of a control token's letters.
+
+    SentencePiece's models know control tokens as words too: then they are read in two parts.
     """
     tokens = tokens_within(tokenizer, text, is_inside, without_special=True)
     if len(text) < 2 or control.isdisjoint([i for i, _, _ in tokens]):
@@ -84,12 +85,9 @@ def tokens_within(
     without_special: control tokens in it are letters.
     """
     read = f"\n{text}" if is_inside else text
+    options = {"split_special_tokens": True} if without_special else {}
     made = tokenizer(
-        read,
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        **({"split_special_tokens": True} if without_special else {}),
+        read, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False, **options
     )
     tokens = [(i, a, b) for i, (a, b) in zip(made["input_ids"], made["offset_mapping"], strict=True)]
     if not is_inside:
@@ -125,7 +123,8 @@ def _plain(
         return Plain(ids, words)
     word_at = dict(zip(offsets, words, strict=True))
     found = as_letters(tokenizer, text, [(0, len(text))], tokens)
-    return Plain([i for i, _, _ in found], [_word_at(word_at, a, b) for _, a, b in found])
+    words = [_word_at(word_at, a, b) for _, a, b in found]
+    return Plain([i for i, _, _ in found], words)
 
 
 def _word_at(words: dict[tuple[int, int], int | None], start: int, end: int) -> int | None:

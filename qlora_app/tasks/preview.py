@@ -1,5 +1,5 @@
-"""The loss mask under a microscope: one example token by token, and how long all examples are, before anything is
-trained.
+"""The loss mask under a microscope: one example token by token, and how long all
+examples are, before anything is trained.
 
 Both come out of the task's `examine`, which encodes as the worker does and cuts nothing off.
 """
@@ -8,14 +8,13 @@ import math
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..errors import UserError
-from ..messages import Conversation
+from ..messages import IGNORED, Conversation
 from .chat import Chat, first_learned
-from .packing import IGNORED
 from .task import Task
 
 if TYPE_CHECKING:
@@ -28,21 +27,24 @@ BINS = 24  # about so many bars
 LONGEST_CHARACTER = 4  # bytes, and so the most tokens a character can be spread over
 
 
+TokenKind = Literal["trained", "read", "cut"]
+
+
 class Token(NamedTuple):
     """One token of an example."""
 
     id: int
     text: str  # what it adds to the text; "" where the character it begins is completed by a later token
-    kind: Literal["trained", "read", "cut"]  # carries loss; is only read; lies beyond the longest example allowed
+    kind: TokenKind  # carries loss; is only read; lies beyond the longest example allowed
     is_special: bool  # stands for more than its letters, as an end of turn does
 
 
 class Bin(NamedTuple):
-    """So many examples have from `low` to `high` tokens."""
+    """One bar of the lengths: `count` examples have from `low` to `high` tokens."""
 
     low: int
     high: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides the method of tuples, which nobody asks a bin for
 
 
 @dataclass
@@ -102,19 +104,22 @@ class Lengths:
         return next((length for length in possible if self.share_whole(length) >= ENOUGH), possible[-1])
 
     def bins(self, max_length: int) -> list[Bin]:
-        """A histogram; `max_length`, where it cuts something, is the border of two bins, and the last bin takes all
-        that is longer.
+        """A histogram.
+
+        `max_length`, where it cuts something, is the border of two bins, and the last bin takes all that is longer.
         """
         longest, usual = max(self.tokens), self.quantile(0.99)
-        end = (
-            longest if longest <= 3 * usual else 2 * usual
-        )  # a single long example must not press all others into one bar
+        end = longest
+        if longest > 3 * usual:  # a single long example must not press all others into one bar
+            end = 2 * usual
         end = min(longest, max(end, round(1.15 * max_length)))
         width = max(1.0, end / BINS)
         if width / 2 < max_length < end:
             width = max_length / max(1, round(max_length / width))
-        borders = {border for i in range(1, math.ceil(end / width)) if (border := round(i * width)) < longest}
-        borders = sorted(borders | ({max_length} if max_length < end else set()))
+        upper = {border for i in range(1, math.ceil(end / width)) if (border := round(i * width)) < longest}
+        if max_length < end:
+            upper.add(max_length)
+        borders = sorted(upper)
         counts = Counter(bisect_left(borders, count) for count in self.tokens)
         edges = zip([0, *borders], [*borders, longest], strict=True)
         return [Bin(low + 1, high, counts[number]) for number, (low, high) in enumerate(edges)]
@@ -126,23 +131,27 @@ def tokens_of(
     """Every token of an example, those that are cut off too. Raises UserError as `encode` does."""
     ids, labels, *_ = task.examine(tokenizer, conversation)
     special, texts = tokenizer.added_tokens_decoder, _texts(tokenizer, ids)
-    kinds = [
-        "cut" if place >= max_length else "read" if label == IGNORED else "trained"
-        for place, label in enumerate(labels)
-    ]
+    kinds: list[TokenKind] = ["read" if label == IGNORED else "trained" for label in labels]
+    kinds[max_length:] = ["cut"] * len(kinds[max_length:])
     return [Token(id, text, kind, id in special) for id, text, kind in zip(ids, texts, kinds, strict=True)]
 
 
 def measured(
-    tokenizer: "PreTrainedTokenizerBase", conversations: list[Conversation], most: int, pause: float, task: Task = CHAT
+    tokenizer: "PreTrainedTokenizerBase",
+    conversations: Sequence[Conversation],
+    most: int,
+    pause: float,
+    task: Task = CHAT,
 ) -> Iterator[Lengths]:
-    """The lengths of all examples, or of `most` of them from all over; yields what there is every `pause` seconds and
-    at the end.
+    """The lengths of all examples, or of `most` of them from all over.
+
+    Yields what there is every `pause` seconds and at the end.
 
     Raises UserError with the first reason where every one of them is refused.
     """
     lengths, reported_at, count = Lengths(), time.monotonic(), len(conversations)
-    for place in range(count) if count <= most else (i * count // most for i in range(most)):
+    looked_at = min(count, most)
+    for place in (i * count // looked_at for i in range(looked_at)):
         _measure(lengths, place, tokenizer, conversations[place], task)
         if lengths.tokens and time.monotonic() - reported_at > pause:
             yield lengths
@@ -173,7 +182,7 @@ def _measure(
 
 def is_trainable(
     tokenizer: "PreTrainedTokenizerBase",
-    conversations: list[Conversation],
+    conversations: Sequence[Conversation],
     max_length: int,
     seconds: float,
     task: Task = CHAT,

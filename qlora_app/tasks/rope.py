@@ -12,8 +12,8 @@ SWITCHING = ("longrope", "dynamic")  # by what the type of rotary positions is c
 
 
 def switches_at(config: Any) -> int | None:
-    """Tokens from which on a model (its configuration) reads with other rotary factors; None for one that never
-    does.
+    """Tokens from which on a model (its configuration) reads with other rotary
+    factors; None for one that never does.
     """
     parameters = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
     of_kinds = [one for one in parameters.values() if isinstance(one, dict)]  # some families have one a kind of layer
@@ -29,8 +29,9 @@ def switches_at(config: Any) -> int | None:
 
 
 def reading_alone(config: Any, lengths: Iterable[int]) -> str:
-    """Why examples of these lengths, in tokens, must be read one by one, as a sentence for the page; empty if they need
-    not be.
+    """Why examples of these lengths, in tokens, must be read one by one, as a sentence for the page.
+
+    Empty if they need not be.
     """
     limit = switches_at(config)
     if limit is None:

@@ -4,8 +4,8 @@ from collections import Counter
 
 
 def rouge_l(answers: list[str], expected: list[str]) -> float:
-    """Mean ROUGE-L F1 (Lin 2004): how much of both texts their longest common sequence of words is, letter case aside;
-    0 to 1.
+    """Mean ROUGE-L F1 (Lin 2004): how much of both texts their longest common sequence
+    of words is, letter case aside; 0 to 1.
     """
     return sum(map(_rouge_l, answers, expected)) / max(1, len(expected))
 
@@ -19,7 +19,10 @@ def _rouge_l(answer: str, expected: str) -> float:
         before = row
         row = [0]
         for place, other in enumerate(b):
-            row.append(before[place] + 1 if word == other else max(before[place + 1], row[-1]))
+            if word == other:
+                row.append(before[place] + 1)
+            else:
+                row.append(max(before[place + 1], row[-1]))
     return 2 * row[-1] / (len(a) + len(b))
 
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from ..errors import UserError
 from ..formatting import TASK_NAMES
 from ..messages import (
+    IGNORED,
     INLINE_REASONING,
     Conversation,
     Message,
     has_reasoning,
 )
 from .choice import TaskChoice
-from .packing import IGNORED, on_device
+from .packing import on_device
 from .token_cache import Encoded
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ BATCH = 50  # questions answered at once
 
 @dataclass(frozen=True)
 class Question:
-    """A held-out, learned or typed question: the conversation up to the answer, and the answer that would be right (""
-    if unknown).
+    """A held-out, learned or typed question: the conversation up to the answer, and the
+    answer that would be right ("" if unknown).
     """
 
     conversation: Conversation
@@ -46,13 +47,16 @@ class Question:
     def example(self) -> Conversation:
         """The conversation with its right answer, which alone carries loss. Only of a question with a `turn`."""
         asked: Conversation = [{**turn, "train": False} for turn in self.conversation]
-        return [*asked, {**self.turn, "train": True}] if self.turn else asked
+        if self.turn:
+            return [*asked, {**self.turn, "train": True}]
+        return asked
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model wrote: its answer, its reasoning before that, whether it came to an end by itself, and what of the
-    question it could not read, in words."""
+    """What a model wrote: its answer, its reasoning before that, whether it came to an end by itself, and what of
+    the question it could not read, in words.
+    """
 
     text: str
     reasoning: str = ""
@@ -106,15 +110,18 @@ class Task:
     # ---- training
 
     def prepare(self, tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel | None" = None) -> None:
-        """What tokenizer and model must know of each other. Raises UserError where the tokenizer cannot serve the
-        task.
+        """What tokenizer and model must know of each other.
+
+        Raises UserError where the tokenizer cannot serve the task.
         """
 
     def examples(
         self, tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Conversation]
     ) -> Sequence[Conversation]:
         """What is learned from as one example each: the conversations, or more where one answer has to stand alone.
-        `rows` of what is returned, if there is one, names the conversation of each."""
+
+        `rows` of what is returned, if there is one, names the conversation of each.
+        """
         return conversations
 
     def why_not_learned(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, max_length: int) -> str:
@@ -123,13 +130,15 @@ class Task:
             encoded = self.encode(tokenizer, conversation, max_length)
         except UserError as error:
             return str(error)
-        return "" if self.is_trainable(encoded.labels) else "it has no token to learn from"
+        if self.is_trainable(encoded.labels):
+            return ""
+        return "it has no token to learn from"
 
     def encode_whole(
         self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation
     ) -> tuple[list[int], list[int]]:
-        """(token ids, labels) of an example with nothing cut off, as people look at it: what is read, then what is
-        learned.
+        """(token ids, labels) of an example with nothing cut off, as people look at
+        it: what is read, then what is learned.
         """
         raise NotImplementedError
 
@@ -167,8 +176,8 @@ class Task:
         raise NotImplementedError
 
     def loss(self, outputs: Any, labels: "torch.Tensor", num_items_in_batch: Any = None) -> "torch.Tensor":
-        """Cross-entropy of the labels, summed and divided by those of the whole step, so that it does not depend on its
-        parts.
+        """Cross-entropy of the labels, summed and divided by those of the whole step,
+        so that it does not depend on its parts.
         """
         import torch.nn.functional as f
 
@@ -176,14 +185,16 @@ class Task:
         loss = f.cross_entropy(
             logits.view(-1, logits.shape[-1]), labels.to(logits.device).view(-1), ignore_index=IGNORED, reduction="sum"
         )
-        return loss / ((labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch)
+        if num_items_in_batch is None:
+            num_items_in_batch = (labels != IGNORED).sum()
+        return loss / num_items_in_batch
 
     # ---- measuring
 
     def score(self, measured: dict[str, float]) -> float:
-        """One number for a held-out measurement, of which a run keeps the highest: the loss turned round, since every
-        token counts in it. A task whose answers are right or wrong takes their share, which an overconfident model can
-        hold while its loss rises.
+        """One number for a held-out measurement, of which a run keeps the highest: the loss turned round, since
+        every token counts in it. A task whose answers are right or wrong takes their share, which an
+        overconfident model can hold while its loss rises.
         """
         return -measured["loss"]
 
@@ -196,15 +207,16 @@ class Task:
         return 0.25 * measured["loss"]
 
     def measure(self, model: "PreTrainedModel", batches: list[dict[str, Any]]) -> dict[str, float]:
-        """{"loss": nats a label, `accuracy_name`: share of labels that come first}; each label counts the same, however
-        they are batched.
+        """{"loss": nats a label, `accuracy_name`: share of labels that come first}; each label
+        counts the same, however they are batched.
         """
         total = right = count = 0.0
         with evaluating(model):
             for batch in batches:
                 loss, logits, labels = self._outcome(model, on_device(batch, model.device))
-                total += loss.item() * len(labels) if len(labels) else 0.0
-                right += (logits.argmax(-1) == labels).sum().item() if len(labels) else 0
+                if len(labels):
+                    total += loss.item() * len(labels)
+                    right += (logits.argmax(-1) == labels).sum().item()
                 count += len(labels)
         return {"loss": total / max(1.0, count), self.accuracy_name: right / max(1.0, count)}
 
@@ -223,8 +235,9 @@ class Task:
     def question(
         self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None
     ) -> Question | None:
-        """What an example asks at one of its `asked_turns`, or at the last of them, with the right answer; None if
-        there is none in it.
+        """What an example asks at one of its `asked_turns`, or at the last of them, with the right answer.
+
+        None if there is none in it.
         """
         if turn is None:
             turn = next(iter(self.asked_turns(conversation)[-1:]), None)
@@ -257,10 +270,11 @@ class Task:
         thinking: bool | Sequence[bool] | None = None,
     ) -> list[Answer]:
         """What `answer` does, with the reasoning and whether each came to an end."""
-        return [
-            Answer(found[0].text if found else "")
-            for found in self.candidates(model, tokenizer, conversations, base, 1, batch)
-        ]
+        answers = []
+        for candidates in self.candidates(model, tokenizer, conversations, base, 1, batch):
+            most_likely = candidates[0].text if candidates else ""
+            answers.append(Answer(most_likely))
+        return answers
 
     def answer(
         self,
@@ -273,8 +287,9 @@ class Task:
         batch: int = BATCH,
         thinking: bool | Sequence[bool] | None = None,
     ) -> list[str]:
-        """An answer to each question; `base` switches the adapter off. Leaves mode, random state and adapter as they
-        were.
+        """An answer to each question; `base` switches the adapter off.
+
+        Leaves mode, random state and adapter as they were.
 
         thinking: whether to reason first, for all or for each, where a task knows that; reasoning is not part of an
         answer.
@@ -324,8 +339,9 @@ def evaluating(model: "PreTrainedModel", base: bool = False) -> Iterator[None]:
 
 
 def cut(ids: list[int], longest: int, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    """At most `longest` tokens of a text. The special token that its tokenizer sets at the end stays: it ends a
-    text.
+    """At most `longest` tokens of a text.
+
+    The special token that its tokenizer sets at the end stays: it ends a text.
     """
     if len(ids) <= longest:
         return ids

@@ -1,16 +1,15 @@
-"""Text to text: an encoder reads the input, a decoder writes the output, as in T5 (Raffel et al. 2020, arXiv
-1910.10683).
+"""Text to text: an encoder reads the input, a decoder writes the output, as in T5
+(Raffel et al. 2020, arXiv 1910.10683).
 """
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..messages import Conversation
+from ..messages import IGNORED, Conversation
 from .plain_text import conversation_text, plain
 from .scores import rouge_l
 from .task import (
     BATCH,
-    IGNORED,
     Answer,
     Encoded,
     Question,
@@ -36,9 +35,9 @@ class TextToText(Task):
     @classmethod
     def why_unsuitable(cls, conversations: Sequence[Conversation]) -> str:
         plain_ones = sum(len(one) < 2 for one in conversations)
-        return (
-            f"{plain_ones:,} of {len(conversations):,} examples are plain texts without an answer" if plain_ones else ""
-        )
+        if not plain_ones:
+            return ""
+        return f"{plain_ones:,} of {len(conversations):,} examples are plain texts without an answer"
 
     def encode_whole(
         self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation
@@ -54,7 +53,10 @@ class TextToText(Task):
 
     def _source(self, tokenizer: "PreTrainedTokenizerBase", asked: Conversation) -> list[int]:
         prefix = self.choice.prefix.strip()
-        return plain(tokenizer, f"{prefix} {conversation_text(asked)}" if prefix else conversation_text(asked)).ids
+        text = conversation_text(asked)
+        if prefix:
+            text = f"{prefix} {text}"
+        return plain(tokenizer, text).ids
 
     def collator(
         self, tokenizer: "PreTrainedTokenizerBase", packing: bool

@@ -1,5 +1,5 @@
-"""What a tokenizer made of a dataset is kept, so that no example is cut into tokens twice: not in this run, not in the
-next one.
+"""What a tokenizer made of a dataset is kept, so that no example is cut into tokens
+twice: not in this run, not in the next one.
 
 A folder of pieces. Each is written whole by one process and never changed, so that several workers can share a folder
 without a lock.
@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..messages import IGNORED
 from ..storage.cache import make_room, used
 from ..storage.digests import source_of
-from .packing import IGNORED
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -45,8 +45,8 @@ class Encoded(NamedTuple):
 def cache_folder(
     root: Path, fingerprint: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, task: str = ""
 ) -> Path:
-    """Where the tokens of a dataset are: another tokenizer, template, length or task (its name with its settings) has
-    another folder.
+    """Where the tokens of a dataset are: another tokenizer, template, length or task (its name
+    with its settings) has another folder.
 
     So has another day, for a template that writes the date. Which turns are learned is part of the fingerprint. Each
     part of a dataset has a folder in it.
@@ -73,8 +73,8 @@ class TokenCache:
         import numpy
 
         self._folder = folder
-        self._piece_of = numpy.full(count, -1, numpy.int32)
-        self._row_of = numpy.zeros(count, numpy.int32)
+        self._piece_of: numpy.ndarray = numpy.full(count, -1, numpy.int32)
+        self._row_of: numpy.ndarray = numpy.zeros(count, numpy.int32)
         self._pieces: list[_Piece] = []
         self._new: dict[int, Any] = {}
         self._new_tokens = self._read = 0
@@ -149,8 +149,8 @@ class TokenCache:
         self._pieces.append(piece)
 
     def _unpacked(self, piece: "_Piece", row: int) -> Encoded:
-        """The system counts what was read of a mapped file as this process's memory, so from time to time it is told to
-        forget it.
+        """The system counts what was read of a mapped file as this process's memory, so
+        from time to time it is told to forget it.
         """
         index, numbers = piece.index[row], piece.tokens[piece.ends[row] - piece.index[row, 1] : piece.ends[row]]
         made = _from(index.tolist(), numbers)
@@ -191,8 +191,10 @@ class _Piece:
 
 
 def _packed(place: int, example: Encoded) -> tuple[list[int], Any]:
-    """(index, numbers). Where a label is the token's own id or IGNORED, as nearly always, one number says both: the id,
-    or its complement, which is negative. Elsewhere the labels follow the ids.
+    """(index, numbers).
+
+    Where a label is the token's own id or IGNORED, as nearly always, one number says both: the id, or its complement,
+    which is negative. Elsewhere the labels follow the ids.
     """
     import numpy
 
@@ -223,4 +225,6 @@ def _from(index: list[int], numbers: Any) -> Encoded:
 def _checksum(numbers: Any) -> int:
     """CRC-32 as a number of 32 bits with a sign."""
     sum = zlib.crc32(numbers.tobytes())
-    return sum - (1 << 32) if sum >= 1 << 31 else sum
+    if sum >= 1 << 31:
+        return sum - (1 << 32)
+    return sum

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import shutil
 import time
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import torch
@@ -13,6 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from ..errors import UserError
 from ..runs import Run, RunStatus, RunWriter
 from ..runs.checkpoints import seal
+from ..runs.rows import MetricRow
 from .best import BestSoFar
 from .failures import NotANumber
 from .setup import TrainingSetup
@@ -87,7 +88,7 @@ class MetricsCallback(TrainerCallback):
             raise NotANumber(state.global_step, loss, is_first=state.global_step == 1)
         done = state.global_step - self.first_step
         pace = (time.monotonic() - self.began) / max(1, done)
-        row = {
+        row: MetricRow = {
             "step": state.global_step,
             "loss": round(loss, 5),
             "learning_rate": logs.get("learning_rate"),
@@ -118,10 +119,10 @@ class MetricsCallback(TrainerCallback):
 
     def held_out(self, step: int, measured: dict[str, float]) -> None:
         figures = {f"held_out_{name}": round(value, 5) for name, value in measured.items() if math.isfinite(value)}
-        self._add({"step": step, **figures})
+        self._add(cast(MetricRow, {"step": step, **figures}))
         self.status = dataclasses.replace(self.status, held_out_loss=figures.get("held_out_loss"))
 
-    def _add(self, row: dict[str, Any]) -> None:
+    def _add(self, row: MetricRow) -> None:
         self.curve.offset = self.out.append_metric(row)
         self.curve.add(row)
 
@@ -240,4 +241,6 @@ def memory_mb() -> int:
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None or not math.isfinite(float(value)) else round(float(value), 5)
+    if value is None or not math.isfinite(float(value)):
+        return None
+    return round(float(value), 5)

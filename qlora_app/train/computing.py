@@ -1,6 +1,5 @@
 """Which type of number a run computes in: decided once for this machine, then kept by the run."""
 
-from .. import memory
 from ..base_models import cards_here, facts_of_folder, folder_of
 from ..base_models.cards import (
     BYTES,
@@ -12,6 +11,7 @@ from ..base_models.cards import (
     optimizer,
     problems,
 )
+from ..base_models.shapes import Shapes, shapes_of
 from ..base_models.trial import trial_of
 from ..errors import UserError
 from ..recipe import Recipe
@@ -52,10 +52,10 @@ def decide(recipe: Recipe, card: Card) -> Decision:
         return Decision("fp32", "Computed in fp32: fp16 needs a GPU.")
     trial = None
     if card is CPU and base.compute_type == "auto" and base.precision in ("nf4", "fp4"):
-        trial = _trial(memory.shapes_of(facts.config, facts.parameters))
+        trial = _trial(shapes_of(facts.config, facts.parameters))
     decided = compute_type(card, base.precision, base.compute_type, facts.config.get("model_type", ""), trial)
     if (
-        getattr(recipe.method, "train_embeddings", False)
+        recipe.method.learns_embeddings
         and base.compute_type == "auto"
         and BYTES[decided.taken] < 4
         and not card.has_bf16
@@ -64,7 +64,7 @@ def decide(recipe: Recipe, card: Card) -> Decision:
     return decided
 
 
-def _trial(shapes: memory.Shapes | None) -> Trial | None:
+def _trial(shapes: Shapes | None) -> Trial | None:
     """None for a model whose sizes its config does not tell in the usual words."""
     if shapes is None:
         return None

@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from ..errors import Problem
+from ..errors import Problem, joined
 from ..jobs.failures import is_out_of_memory, known_failure, reason_of
+from ..messages import IGNORED
 from ..recipe import Recipe
 from ..tasks import Task
-from ..tasks.packing import IGNORED
 
 # What makes a loss no number, when the very first one was one (first_loss.py): the base gives none for these rows, or
 # they teach nothing; what the method began with, for nothing was learned yet; what was learned, which has grown without
@@ -93,13 +93,13 @@ def _not_a_number(error: NotANumber, recipe: Recipe | None) -> Problem:
 
 
 def _out_of_memory(recipe: Recipe | None) -> Problem:
-    advice = ['a shorter "Longest example"']
+    advice = [Problem("advice.shorter_example", 'a shorter "Longest example"')]
     if recipe and recipe.training.gradient_checkpointing != "on":
-        advice.append("gradient checkpointing on")
+        advice.append(Problem("advice.checkpointing", "gradient checkpointing on"))
     if recipe and recipe.base_model.precision not in ("nf4", "fp4"):
-        advice.append("a 4-bit base")
+        advice.append(Problem("advice.4_bit_base", "a 4-bit base"))
     return Problem(
         "training.out_of_memory",
         "The memory is not enough for this recipe. Try {advice}, or a smaller model.",
-        advice=", ".join(advice),
+        advice=joined(advice, ", "),
     )

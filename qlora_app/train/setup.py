@@ -18,6 +18,7 @@ from ..base_models import (
     load_model,
     load_tokenizer,
 )
+from ..base_models.shapes import shapes_of
 from ..messages import has_reasoning
 from ..methods import parameter_checksums
 from ..preflight import checked_task, with_tokenizer
@@ -74,7 +75,7 @@ def prepare(out: RunWriter, recipe: Recipe, say: Callable[[str], None] = lambda 
     """
     run, settings, training = out.run, Settings.from_environment(), recipe.training
     facts = with_tokenizer(facts_of_folder(folder_of(recipe.base_model)), recipe.base_model)
-    at_once = memory.tokens_at_once(recipe, memory.shapes_of(facts.config, facts.parameters), _machine())
+    at_once = memory.tokens_at_once(recipe, shapes_of(facts.config, facts.parameters), _machine())
     set_seed(training.seed)
     tokenizer = load_tokenizer(recipe.base_model)
     examples = load_examples(recipe.dataset, settings.data)

@@ -13,9 +13,8 @@ from transformers.trainer_callback import PrinterCallback
 
 from ..base_models import cards_here
 from ..base_models.cards import optimizer
+from ..messages import IGNORED, OPTIONS
 from ..methods import MethodChoices
-from ..tasks.options import ASIDE
-from ..tasks.packing import IGNORED
 from .callbacks import MetricsCallback
 from .failures import NotANumber, cause_of
 from .first_loss import check_first_loss
@@ -45,7 +44,7 @@ class MethodTrainer(Trainer):
             raise
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
-        self.step_batches.append({name: value for name, value in inputs.items() if name != ASIDE})
+        self.step_batches.append({name: value for name, value in inputs.items() if name != OPTIONS})
         is_padded = "position_ids" not in inputs
         self.reporter.tokens += int(inputs["attention_mask"].sum()) if is_padded else inputs["input_ids"].numel()
         return super().training_step(model, inputs, *args, **kwargs)
@@ -60,7 +59,7 @@ class MethodTrainer(Trainer):
         """The task's loss and the method's, each token of the step counting the same however it is divided into
         micro-batches.
         """
-        read = {name: value for name, value in inputs.items() if name != ASIDE}
+        read = {name: value for name, value in inputs.items() if name != OPTIONS}
         labels = inputs["labels"]
         loss, outputs = super().compute_loss(model, read, return_outputs=True, num_items_in_batch=num_items_in_batch)
         more = self.method.loss(model, inputs, outputs)

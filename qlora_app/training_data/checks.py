@@ -1,5 +1,5 @@
-"""What a person should know about readable data before training on
-it, and which rows are kept aside to measure with.
+"""What a person should know about readable data before training on it, and
+which rows are kept aside to measure with.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from ..formatting import count_of
 from ..messages import STRUCTURE, Conversation, Message
 
 LONG = 20_000  # characters, about 5,000 tokens: more than nearly every real example and every usual limit
@@ -34,8 +35,8 @@ _PRIVATE = {"mail": "an e-mail address", "phone": "a phone number", "key": "a se
 
 
 class _Check(NamedTuple):
-    """Something that may surprise: what is looked for, parts that are
-    looked for first because that is quick, what follows of it.
+    """Something that may surprise: what is looked for, parts that are looked for first
+    because that is quick, what follows of it.
     """
 
     what: str
@@ -73,9 +74,11 @@ class Findings:
 
     def add(self, number: int, conversation: Conversation) -> None:
         """`number`: of its row in the file."""
-        text = "\n".join([turn["content"] if len(turn) == 2 else _words(turn) for turn in conversation])
+        text = "\n".join(_texts(conversation))
         for check in _CHECKS:
-            hit = check.pattern.search(text) if check.is_likely(text) else None
+            if not check.is_likely(text):
+                continue
+            hit = check.pattern.search(text)
             if hit:
                 self._note(check.what, number, _PRIVATE.get(hit.lastgroup or "") or repr(hit[0]))
         if len(text) > LONG:
@@ -125,21 +128,23 @@ class Findings:
         if what not in self._found:
             return ""
         count, first, example = self._found[what]
-        rows = "1 row" if count == 1 else f"{count:,} rows"
+        rows = count_of(count, "row")
         return f"{words} in {rows} (first: row {first}, {example}): {consequence}."
 
 
 def _words(turn: Message) -> str:
-    """All that a turn holds: its text, and what it thinks, calls or
-    may call. Most hold a text alone, and are not asked: this is slow.
+    """All that a turn holds: its text, and what it thinks, calls or may call.
+
+    Most hold a text alone, and are not asked: this is slow.
     """
     parts: dict[str, Any] = {**turn}
     return "\n".join([turn["content"], *[f"{name}: {parts[name]}" for name in STRUCTURE if name in parts]])
 
 
 def also_learned(tested: Sequence[int], learned: Iterable[int]) -> list[int]:
-    """Places of the held-out questions that are also trained on, with
-    another answer. Both: question_number of each conversation.
+    """Places of the held-out questions that are also trained on, with another answer.
+
+    Both: question_number of each conversation.
     """
     both = {number for number in tested if number}.intersection(learned)
     return [place for place, number in enumerate(tested) if number in both]
@@ -156,23 +161,28 @@ def overlap_warnings(both: int, held_out: int) -> list[str]:
 
 
 def question_number(conversation: Conversation) -> int:
-    """Equal for conversations that ask the same up to the last answer,
-    letter case, blanks and system texts aside; 0 without a question.
+    """Equal for conversations that ask the same up to the last answer, letter case, blanks and system texts aside.
+
+    0 without a question.
     """
     turns = [turn for turn in conversation[:-1] if turn["role"] != "system"]
     if not turns:
         return 0
-    texts = [turn["content"] if len(turn) == 2 else _words(turn) for turn in turns]
+    texts = _texts(turns)
     plain = "\0".join([" ".join(text.casefold().split()) for text in texts])
     digest = hashlib.blake2b(plain.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") or 1
 
 
+def _texts(turns: Sequence[Message]) -> list[str]:
+    """What each turn says; most have a role and a content and no more, and are not looked at twice."""
+    return [turn["content"] if len(turn) == 2 else _words(turn) for turn in turns]
+
+
 def same_key(conversation: Conversation) -> bytes:
     """16 bytes, equal for conversations that differ in letter case and blanks only."""
     parts: list[str] = []
-    for turn in conversation:
-        text = turn["content"] if len(turn) == 2 else _words(turn)
+    for turn, text in zip(conversation, _texts(conversation), strict=True):
         parts += turn["role"], " ".join(text.casefold().split())
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=KEY).digest()
 
@@ -188,6 +198,7 @@ def sample_positions(keys: list[bytes], seed: int) -> list[int]:
 
 def _draw(seed: int, key: bytes) -> bytes:
     """Where a row stands in the order in which rows are held out.
+
     Rows added to the file later do not move the others.
     """
     return hashlib.blake2b(b"%d " % seed + key).digest()
@@ -216,17 +227,23 @@ def held_out_positions(keys: list[bytes], share: float, seed: int) -> set[int]:
 
 
 def held_out_places(keys: list[bytes], asked: Sequence[int], share: float, seed: int) -> set[int]:
-    """Which conversations are never trained on, as `held_out_positions`
-    says, and of those that ask the same all or none.
+    """Which conversations are never trained on, as `held_out_positions` says, and
+    of those that ask the same all or none.
 
     `asked`: the question_number of each. Where whole questions would hold out far fewer than were wanted, conversations
     are drawn one by one: where one question stands in most rows, its answers are what is measured.
     """
+    together = []
     first: dict[int, bytes] = {}
-    together = [first.setdefault(int(number), key) if number else key for key, number in zip(keys, asked, strict=True)]
+    for key, number in zip(keys, asked, strict=True):
+        if number:
+            key = first.setdefault(int(number), key)
+        together.append(key)
     apart = held_out_positions(keys, share, seed)
     if together == keys:
         return apart
     whole = held_out_positions(together, share, seed)
     is_enough = len(apart) <= 2 * len(whole) <= 2 * len(apart)
-    return whole if is_enough else apart
+    if is_enough:
+        return whole
+    return apart

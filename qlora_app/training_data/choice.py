@@ -71,7 +71,9 @@ class DatasetChoice(Choices):
     @property
     def title(self) -> str:
         """A short name for lists: the dataset's own, an upload's without the hash in front."""
-        return self.id.partition("-")[2] if self.source == "file" and self.is_upload else self.id
+        if self.source == "file" and self.is_upload:
+            return self.id.partition("-")[2]
+        return self.id
 
     @property
     def is_upload(self) -> bool:
@@ -88,7 +90,7 @@ class DatasetChoice(Choices):
         """The data a run is measured with, where that is data of its own."""
         if not self.held_out_from or self.source == "starter":
             return None
-        place = {"split": self.held_out_from} if self.source == "hub" else {"id": self.held_out_from}
+        place = {"split" if self.source == "hub" else "id": self.held_out_from}
         return self.model_copy(update={**place, "held_out_from": "", "fingerprint": ""})
 
     def problems(self) -> dict[str, Problem]:
@@ -121,13 +123,17 @@ class DatasetChoice(Choices):
     def _no_held_out(self) -> Problem | None:
         """Why `held_out_from` cannot be measured with; None if nothing speaks against it."""
         if self.source == "hub":
-            return self._same_split() if self.held_out_from == self.split else None
+            if self.held_out_from != self.split:
+                return None
+            return self._same_split()
         if self.held_out_from == self.id:
             return Problem(
                 "dataset.held_out_same_file",
                 "This is the data that is learned from. Name another file to measure with, or leave this empty.",
             )
-        return _outside_folder(self.held_out_from) if _leads_elsewhere(self.held_out_from) else None
+        if not _leads_elsewhere(self.held_out_from):
+            return None
+        return _outside_folder(self.held_out_from)
 
     def _same_split(self) -> Problem:
         return Problem(

@@ -83,8 +83,8 @@ def _check_size(name: str, rows: RowsByFormat, limits: Settings | None) -> None:
 
 
 def _read_again_as(chosen: str, rows: RowsByFormat, detector: FormatDetector) -> tuple[str, str] | None:
-    """(format, column of the label) in which only the whole file could tell
-    that it is to be read; None where the rows stand as they were read.
+    """(format, column of the label) in which only the whole file could tell that it is to be read; None
+    where the rows stand as they were read.
     """
     if chosen != "text" or detector.format != "auto" or detector.label:
         return None
@@ -93,7 +93,9 @@ def _read_again_as(chosen: str, rows: RowsByFormat, detector: FormatDetector) ->
         return "auto", labels[0]
     # a web page with questions in it is text like the others
     is_mixed = any(marked in rows.used for marked in _MARKED)
-    return ("text", "") if is_mixed else None
+    if not is_mixed:
+        return None
+    return ("text", "")
 
 
 def _contents(chosen: str, rows: RowsByFormat, detector: FormatDetector, warnings: list[str]) -> FileContents:

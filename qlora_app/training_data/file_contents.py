@@ -11,8 +11,8 @@ Progress = Callable[[int, float], None]
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A row that is not used: its number in the data from 1, the line
-    it starts on if known, why, and in which of several files.
+    """A row that is not used: its number in the data from 1, the line it starts on if
+    known, why, and in which of several files.
     """
 
     row: int
@@ -27,13 +27,15 @@ class LeftOut:
         if self.file:
             places.append(self.file)
         place = " of ".join(places)
-        return f"row {self.row} ({place}): {self.reason}" if place else f"row {self.row}: {self.reason}"
+        if place:
+            return f"row {self.row} ({place}): {self.reason}"
+        return f"row {self.row}: {self.reason}"
 
 
 @dataclass(frozen=True)
 class FileContents:
-    """All of a file: the rows in `numbers` (one a conversation, as in
-    `lines`; some rows give several) and those left out are all rows.
+    """All of a file: the rows in `numbers` (one a conversation, as in `lines`; some rows give
+    several) and those left out are all rows.
 
     `format` is its name, `because` says how it was recognised; `user` and `answer` are
     the columns that ask and answer; a line is 0 where it is not known. `digest` is a

@@ -1,5 +1,5 @@
-"""The first rows of data, before anybody knows how the rest is read:
-which columns there are, and what would be learned of them.
+"""The first rows of data, before anybody knows how the rest is read: which columns there
+are, and what would be learned of them.
 """
 
 import contextlib
@@ -30,8 +30,9 @@ LOOKED_AT = 50  # rows
 
 @dataclass(frozen=True)
 class FirstRows:
-    """The columns of the first rows as the file writes them, those
-    inside of an object as `outer.inner`; and the rows.
+    """The columns of the first rows as the file writes them, those inside of an object as `outer.inner`.
+
+    And the rows.
     """
 
     columns: list[str]
@@ -51,8 +52,8 @@ def first_rows(place: Path | Sequence[Path], name: str, limits: Settings) -> Fir
 
 
 def first_conversations(place: Path | Sequence[Path], name: str, limits: Settings, most: int) -> list[Conversation]:
-    """What the first rows seem to be, before the others are known: up
-    to `most` conversations, none where it cannot be said.
+    """What the first rows seem to be, before the others are known: up to `most`
+    conversations, none where it cannot be said.
     """
     detector = FormatDetector("auto", ColumnMap())
     conversations: list[Conversation] = []

@@ -1,6 +1,6 @@
 """Which format a file is learned in, or why it cannot be learned from, in words that say what to do."""
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from .file_contents import LeftOut
 from .formats.columns import AskColumns
 from .formats.detect import FormatDetector
@@ -9,10 +9,14 @@ from .read.text import WANTED, NotTrainable
 from .rows_by_format import LINKS, UNREADABLE, RowsByFormat
 
 _ASKED = {"unknown", "pairs_no_header"}  # a person can say which column is what
-_CORRECT = "Correct the file, then upload it again."
-_HOW = (
+_CORRECT = Problem("advice.correct_the_file", "Correct the file, then upload it again.")
+_CHOOSE_FORMAT = Problem("advice.choose_format", "Let the format be recognised, or choose another.")
+_NO_ANSWER = Problem("dataset.no_answer_in_it", ": there is no answer to learn")
+_NO_COLUMNS = Problem("dataset.no_columns", "no columns")
+_HOW = Problem(
+    "advice.name_columns",
     'Say under "Columns of your data" which column asks and which one answers; on the command line that is '
-    "dataset.columns.prompt=... dataset.columns.answer=..."
+    "dataset.columns.prompt=... dataset.columns.answer=...",
 )
 
 
@@ -71,7 +75,7 @@ def _listed(names: dict[str, None]) -> str:
 
 def _some(left_out: list[LeftOut]) -> str:
     """Which rows, for a sentence: the first few by their lines."""
-    places = ", ".join(f"line {row.line}" if row.line else f"row {row.row}" for row in left_out[:5])
+    places = ", ".join(_place(row) for row in left_out[:5])
     if len(left_out) > 5:
         places += " and more"
     return f"{places} ({len(left_out):,} in all)"
@@ -80,37 +84,22 @@ def _some(left_out: list[LeftOut]) -> str:
 def _nothing_usable(name: str, chosen: str, detector: FormatDetector, rows: RowsByFormat) -> NotTrainable:
     """What to say of a file without a row to learn from, or what to ask."""
     kind = KINDS.get(chosen, UNKNOWN)
-    names = _listed(detector.seen) or "no columns"
-    has = "has" if chosen in _ASKED else "looks like"
+    names = _listed(detector.seen) or _NO_COLUMNS
     is_free = detector.format == "auto" and detector.mapped is None
     if chosen in _ASKED and len(detector.seen) > 1 and is_free:
         return AskColumns(
             "dataset.ask_columns",
-            "{name} {has} {title} ({names}). {how}",
+            "{name} has {title} ({names}). {how}",
             chosen,
             rows.rows,
             list(detector.seen),
             name=name,
-            has=has,
             title=kind.title,
             names=names,
             how=_HOW,
         )
     if kind.read is None and chosen != LINKS and is_free:
-        why_not = ": there is no answer to learn" if chosen in ("unknown", "prompts_only") else ""
-        return NotTrainable(
-            "dataset.not_trainable",
-            "{name} {has} {title} ({names}), which cannot be trained on{why_not}. {wanted}",
-            chosen,
-            rows.rows,
-            name=name,
-            has=has,
-            title=kind.title,
-            names=names,
-            why_not=why_not,
-            wanted=WANTED,
-        )
-    forced = f" when it is read as {kind.title}" if detector.format != "auto" else ""
+        return _not_trainable(name, chosen, rows.rows, kind.title, names)
     first = rows.left_out[chosen][0]
     if is_free and chosen in rows.nested:
         return AskColumns(
@@ -123,14 +112,48 @@ def _nothing_usable(name: str, chosen: str, detector: FormatDetector, rows: Rows
             first=first,
             how=_HOW,
         )
+    if detector.format != "auto":
+        return NotTrainable(
+            "dataset.no_trainable_row_of_format",
+            "{name} has no trainable row when it is read as {title}: there is no answer to learn in any of its "
+            "{rows:,} rows. The first is {first}. {advice}",
+            chosen,
+            rows.rows,
+            name=name,
+            title=kind.title,
+            first=first,
+            advice=_CHOOSE_FORMAT,
+        )
     return NotTrainable(
         "dataset.no_trainable_row",
-        "{name} has no trainable row{forced}: there is no answer to learn in any of its {rows:,} rows. The "
-        "first is {first}. {advice}",
+        "{name} has no trainable row: there is no answer to learn in any of its {rows:,} rows. The first is {first}. "
+        "{advice}",
         chosen,
         rows.rows,
         name=name,
-        forced=forced,
         first=first,
-        advice="Let the format be recognised, or choose another." if forced else _CORRECT,
+        advice=_CORRECT,
     )
+
+
+def _not_trainable(name: str, format: str, rows: int, title: str, names: str) -> NotTrainable:
+    """Rows of a format that nobody can learn from; `title`: of the format, `names`: of the columns."""
+    what = Problem("dataset.looks_like_format", "looks like {title} ({names})", title=title, names=names)
+    if format in _ASKED:
+        what = Problem("dataset.has_format", "has {title} ({names})", title=title, names=names)
+    return NotTrainable(
+        "dataset.not_trainable",
+        "{name} {what}, which cannot be trained on{why}. {wanted}",
+        format,
+        rows,
+        name=name,
+        what=what,
+        why=_NO_ANSWER if format in ("unknown", "prompts_only") else "",
+        wanted=WANTED,
+    )
+
+
+def _place(row: LeftOut) -> str:
+    if row.line:
+        return f"line {row.line}"
+    return f"row {row.row}"

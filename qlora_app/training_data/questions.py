@@ -1,5 +1,5 @@
-"""What a row asks: the conversation up to its answer, made by the
-readers that made the conversations of the training.
+"""What a row asks: the conversation up to its answer, made by the readers that
+made the conversations of the training.
 """
 
 from collections.abc import Iterator
@@ -32,18 +32,20 @@ _ANSWERS = ("output", "answer", "completion", "label")  # one of them is an answ
 
 
 def detector_of(format: str, columns: ColumnMap = ColumnMap(), answer: str | None = None) -> FormatDetector:
-    """How a run's rows are read: `format` and `answer` are what
-    FileContents says of its data, `columns` those of its recipe.
+    """How a run's rows are read: `format` and `answer` are what FileContents says of
+    its data, `columns` those of its recipe.
     """
     label = ""
     if format == "classification" and answer and answer not in LABELS:
         label = answer
-    return FormatDetector(format if format in READABLE else "auto", columns, label)
+    if format not in READABLE:
+        format = "auto"
+    return FormatDetector(format, columns, label)
 
 
 def question_of(value: Any, detector: FormatDetector) -> Conversation:
-    """The turns of one raw row up to its last answer, which need not
-    be there, with system text, tools, history, context and choices.
+    """The turns of one raw row up to its last answer, which need not be there, with system
+    text, tools, history, context and choices.
 
     It is what training makes of the row without the last turn; where that is several
     conversations, of the first. A plain text comes back whole, as one turn of the
@@ -72,8 +74,9 @@ def question_of(value: Any, detector: FormatDetector) -> Conversation:
 
 
 def _stands_for_itself(value: Any, row: Columns, columns: ColumnMap) -> bool:
-    """Has a row none of the columns that were named to ask? Raises
-    RowError where it has some of a composed question only.
+    """Has a row none of the columns that were named to ask?
+
+    Raises RowError where it has some of a composed question only.
     """
     if not isinstance(value, dict):
         return True
@@ -85,7 +88,7 @@ def _stands_for_itself(value: Any, row: Columns, columns: ColumnMap) -> bool:
 
 
 def _most_telling(problems: list[RowError]) -> RowError:
-    """Of why each variant cannot be read the first reason that is about the row, not about its format."""
+    """The first problem that is about the row and not about its format; else the first of all."""
     about_formats = ("it looks like", "its columns do not fit")
     return next((problem for problem in problems if not str(problem).startswith(about_formats)), problems[0])
 
@@ -152,7 +155,9 @@ def _up_to_answer(turns: list[Message]) -> Conversation:
     *before, last = turns
     if last["role"] != "assistant":
         before, last = turns, {"role": "assistant", "content": _UNSAID}
-    answer_text = _UNSAID if is_blank(last["content"]) else last["content"]
+    answer_text = last["content"]
+    if is_blank(answer_text):
+        answer_text = _UNSAID
     answer: Message = {**last, "content": answer_text, "train": True}
     question = tidy([*before, answer], [])[:-1]
     if not question or question[-1]["role"] == "system":

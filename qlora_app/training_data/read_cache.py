@@ -1,5 +1,5 @@
-"""What was read of a large file is kept beside it, so that whoever
-needs it next reads nothing: the page, the worker, another run.
+"""What was read of a large file is kept beside it, so that whoever needs it next reads
+nothing: the page, the worker, another run.
 """
 
 import hashlib
@@ -41,13 +41,14 @@ def read_cached(
     if known is not None:
         return known
     may_keep = os.access(data_folder, os.W_OK)  # a data folder may be one that is only read
+    spill_to = place.parent if may_keep else None
     contents = read_file(
         files,
         name or choice.title,
         choice.format,
         choice.columns,
         limits,
-        place.parent if may_keep else None,
+        spill_to,
         progress,
         encoding=choice.encoding,
     )
@@ -73,8 +74,8 @@ def _stamp(files: Path | Sequence[Path]) -> list[list[int]]:
 
 
 def split(data: FileContents, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """(places of the conversations that are held out, in order; which
-    of these, counted from 0, ask what is learned too).
+    """(places of the conversations that are held out, in order; which of these,
+    counted from 0, ask what is learned too).
     """
     folder = _cached_in(data.conversations)
     file = folder / f"split-{share}-{seed}.json" if folder else None
@@ -96,7 +97,9 @@ def _cached_in(conversations: Sequence[Conversation]) -> Path | None:
     if not isinstance(conversations, ArrowConversations):
         return None
     folder = conversations.file.parent
-    return folder if folder.parent.name == FOLDER else None
+    if folder.parent.name != FOLDER:
+        return None
+    return folder
 
 
 def keys_of(data: FileContents) -> list[bytes]:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..errors import Problem
 from ..messages import STRUCTURE, Conversation
 from .checks import Findings
 from .file_contents import LeftOut
@@ -27,8 +28,8 @@ _MOST_LABELS, _LONGEST_LABEL = 10_000, 200  # different ones that are counted, a
 
 
 class FormatRows:
-    """The conversations of one format: which row and line each comes from (0: not known), its place in the store of all
-    formats, and what is odd about them.
+    """The conversations of one format: which row and line each comes from (0: not known), its place in the store of
+    all formats, and what is odd about them.
     """
 
     def __init__(self, store: ConversationStore, looks: bool, has_labels: bool) -> None:
@@ -56,7 +57,7 @@ class FormatRows:
             self.labels[conversation[-1]["content"][:_LONGEST_LABEL]] += 1
 
     def select_from(self, conversations: Sequence[Conversation]) -> Sequence[Conversation]:
-        """Its own among the conversations of all formats."""
+        """Those of this format, out of the conversations of all formats."""
         if len(self.places) == len(conversations):
             return conversations
         if isinstance(conversations, ArrowConversations):
@@ -75,7 +76,7 @@ class _RowsOfEachFormat(dict[str, FormatRows]):
 
 
 def _characters_of(conversation: Conversation) -> int:
-    """Of all that its turns hold, and 10 more for each turn."""
+    """How many characters its turns hold, structure included, and 10 more for each turn."""
     characters = sum([len(turn["content"]) + 10 for turn in conversation])
     for turn in conversation:
         if len(turn) > 2:
@@ -105,7 +106,7 @@ class RowsByFormat:
         # (format, change) -> the rows it was made in
         self.changed: dict[tuple[str, str], list[int]] = defaultdict(list)
         self.nested: set[str] = set()  # formats with an object or a list where text is wanted
-        self.doubt: str | None = None  # two columns that could be the same, and where
+        self.doubt: Problem | None = None  # two columns that could be the same, and where
         self.kinds_in: dict[str, Counter[str]] = defaultdict(Counter)  # of each of several files
         # what no reader took, and in how many rows
         self.unread: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
@@ -137,7 +138,7 @@ class RowsByFormat:
             if isinstance(error, NestedValue):
                 self.nested.add(kind.name)
         except TwoColumnsFit as error:
-            self.doubt = self.doubt or f"{error}, first in row {self.rows}"
+            self.doubt = self.doubt or error.first_in(self.rows)
         else:
             for change in changes:
                 self.changed[kind.name, change].append(self.rows)
@@ -203,7 +204,9 @@ class RowsByFormat:
         return chosen
 
     def _uses(self, name: str) -> int:
-        return len(self.used[name].places) if name in self.used else 0
+        if name not in self.used:
+            return 0
+        return len(self.used[name].places)
 
     def differences(self) -> str:
         """Which of several files is in which format, where they are not all in the same."""

@@ -39,12 +39,15 @@ def note_sentences(rows: RowsByFormat, format: str) -> list[str]:
 
 
 def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
+    if count == 1:
+        return "1 row"
+    return f"{count:,} rows"
 
 
 def unread_sentences(unread: Counter[tuple[str, str]], labels: list[str]) -> list[str]:
-    """Whatever the rows hold beside what is learned, by where it
-    stands. `labels`: columns that could be the label of a text.
+    """Whatever the rows hold beside what is learned, by where it stands.
+
+    `labels`: columns that could be the label of a text.
     """
     places: dict[str, list[str]] = defaultdict(list)
     for (where, key), count in unread.most_common():
@@ -71,8 +74,9 @@ def _either(names: list[str]) -> str:
 
 
 def label_sentences(counts: Counter[str], label: str) -> list[str]:
-    """Which labels there are and how many of each; a rare one is
-    hardly learned. `label`: their column, where it was found out.
+    """Which labels there are and how many of each; a rare one is hardly learned.
+
+    `label`: their column, where it was found out.
     """
     sentences = []
     if label:

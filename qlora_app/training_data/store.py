@@ -1,5 +1,5 @@
-"""Where the conversations of a file are while they are used: few in
-memory, many in an Arrow table on disk, read one by one.
+"""Where the conversations of a file are while they are used: few in memory, many in
+an Arrow table on disk, read one by one.
 """
 
 import mmap
@@ -21,8 +21,8 @@ _READ_BEFORE_FORGOTTEN = 20_000  # conversations
 
 
 def with_turns(conversation: Conversation, turns: str) -> Conversation:
-    """The conversation with its turns marked for training: "all"
-    answers as they are, the "last" one only, or "everything".
+    """The conversation with its turns marked for training: "all" answers as they
+    are, the "last" one only, or "everything".
     """
     if turns == "all":
         return conversation
@@ -33,7 +33,9 @@ def with_turns(conversation: Conversation, turns: str) -> Conversation:
 
 
 def _not_trained(turn: Message) -> Message:
-    return {**turn, "train": False} if turn["role"] == "assistant" else turn
+    if turn["role"] == "assistant":
+        return {**turn, "train": False}
+    return turn
 
 
 class ConversationStore:
@@ -54,7 +56,8 @@ class ConversationStore:
         self._waiting.append(conversation)
         self.count += 1
         self._bytes += characters + _A_TURN * len(conversation)
-        if self._bytes > (_AT_ONCE if self._writer else IN_MEMORY):
+        room = _AT_ONCE if self._writer else IN_MEMORY
+        if self._bytes > room:
             self._write()
 
     def finish(self) -> Sequence[Conversation]:
@@ -118,11 +121,14 @@ class ArrowConversations(Sequence[Conversation]):
 
         asked = numpy.asarray(places, dtype=numpy.int64)
         made = copy(self)  # it shares the mapped file, which may have lost its name since
-        made.places, made._turns = asked if self.places is None else self.places[asked], turns
+        made.places = asked if self.places is None else self.places[asked]
+        made._turns = turns
         return made
 
     def __len__(self) -> int:
-        return len(self._rows() if self.places is None else self.places)
+        if self.places is None:
+            return len(self._rows())
+        return len(self.places)
 
     def __getitem__(self, index: int | slice) -> Any:
         places = range(len(self)) if self.places is None else self.places
@@ -145,8 +151,9 @@ class ArrowConversations(Sequence[Conversation]):
     __hash__ = None  # type: ignore[assignment]  # as of a list
 
     def _rows(self, count: int = 0) -> Any:
-        """The table. The system counts what was read of it as this
-        process's memory, so from time to time it is told to forget it.
+        """The table.
+
+        The system counts what was read of it as this process's memory, so from time to time it is told to forget it.
         """
         if self._table is None:
             import pyarrow
@@ -187,7 +194,9 @@ class Concat(Sequence[Conversation]):
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         place = index % len(self)
-        return self.first[place] if place < len(self.first) else self.second[place - len(self.first)]
+        if place < len(self.first):
+            return self.first[place]
+        return self.second[place - len(self.first)]
 
     def __iter__(self) -> Iterator[Conversation]:
         yield from self.first

@@ -16,6 +16,7 @@ from .runs.run_card import RunCards
 from .runs.tab import RunsTab
 from .theme import plain
 from .train.tab import TrainTab
+from .translate import translate
 
 # Chats do not wait for each other. Blocks.queue() could say so too, but it makes the whole server anew for it (a third
 # of a second).
@@ -88,7 +89,7 @@ class PageBuilder:
             text = DEMONSTRATION
         elif not self.page.supervisor.leads:
             text = OTHER_APP
-        return gr.update(value=f'<p class="banner">{escape(text)}</p>', visible=bool(text))
+        return gr.update(value=f'<p class="banner">{escape(translate(text))}</p>', visible=bool(text))
 
 
 def build(page: AppContext) -> gr.Blocks:

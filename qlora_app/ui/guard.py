@@ -26,6 +26,10 @@ DEMONSTRATION = Problem(
     "{prefix}PASSWORD and log in.",
     prefix=PREFIX,
 )
+UNEXPECTED = Problem(
+    "page.unexpected",
+    "Something unexpected happened. What you typed is still here; the details are in the terminal of the app.",
+)
 WHY_NOT = "Training is switched off: this is a demonstration, open to everybody."
 HERE = ("127.0.0.1", "localhost", "::1")
 # Where a Hugging Face Space is shown inside a frame.
@@ -80,12 +84,12 @@ def _or_nothing(answer: Any) -> Any:
     return gr.skip() if answer == {} else answer
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: Exception) -> Problem:
     """What the person is told. Anything but a UserError is a mistake in the app: its details go to the terminal."""
     if isinstance(error, UserError):
-        return str(error)
+        return error.problem
     log.error("A handler of the page failed", exc_info=error)
-    return "Something unexpected happened. What you typed is still here; the details are in the terminal of the app."
+    return UNEXPECTED
 
 
 def _shown(error: Exception) -> gr.Error:

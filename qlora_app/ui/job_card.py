@@ -18,7 +18,7 @@ from ..jobs import Job, Status
 from .context import AppContext
 from .events import FAST
 from .guard import changes
-from .language import translated
+from .language import problem_in, translated
 from .theme import plain
 from .translate import visitors_language
 
@@ -85,18 +85,19 @@ class JobCard:
             status = self.page.jobs.get(str(given.get("job") or "")).status()
         except UserError as error:
             return NOTHING | {"html": f'<p class="warning" role="alert">{escape(str(error))}</p>'}
-        html = translated(picture(status), visitors_language())
+        html = picture(status, visitors_language())
         mark = zlib.crc32(html.encode())
         live = status.is_active or status.state == "queued"
         news = None if given.get("seen") == mark else html
         return {"html": news, "seen": mark, "live": live, "state": status.state}
 
 
-def picture(status: Status) -> str:
+def picture(status: Status, language: str) -> str:
     """The card of a job that stands so."""
     is_bad = status.state in ("failed", "interrupted")
     marks = 'class="warning" role="alert"' if is_bad else 'class="quiet" role="status"'
-    return f"<p {marks}>{escape(status.sentence)}</p>{_bar(status)}{_warnings(status)}{_button(status)}"
+    sentence = f"<p {marks}>{escape(problem_in(status.sentence, language))}</p>"
+    return sentence + translated(f"{_bar(status)}{_warnings(status)}{_button(status)}", language)
 
 
 def _bar(status: Status) -> str:

@@ -3,15 +3,23 @@
 
 A key may have places for values. `{n}`, `{n2}` … take a figure, which is written as the language writes figures; a
 place with a capital letter takes another text of the file; any other takes what it finds, untouched.
+
+An error is none of these texts: it is looked up by its code (`errors:`) and filled with its values as `str.format`
+does it, numbers as the language writes them. A value is another error, or with `{value:words}` one of the texts, or
+with `{value:figure}` a text that is a figure; any other stays what it is.
 """
 
 import functools
 import re
+import string
+from collections.abc import Mapping, Sequence
 from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from ..errors import Problem
 
 FOLDER = Path(__file__).parent / "languages"
 PLACE = re.compile(r"\{([A-Za-z]\w*)\}")
@@ -32,12 +40,13 @@ class Written(str):
 
 
 class Language:
-    """One file of `languages/`: how figures are written, and every text."""
+    """One file of `languages/`: how figures are written, every text of the page, and errors by their codes."""
 
     def __init__(self, file: Path) -> None:
         values = yaml.load(file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         self.figures: dict[str, Any] = values["figures"]
         self.texts: dict[str, str] = values["texts"]
+        self.errors: dict[str, str] = values["errors"]
         # What says most comes first: a key with few places that take anything, then one with many letters of its own.
         templates = sorted((key for key in self.texts if PLACE.search(key)), key=_looseness)
         self.patterns = [(_pattern(key), self.texts[key]) for key in templates]
@@ -50,6 +59,16 @@ class Language:
         return re.sub(
             r"[A-Za-z%]+", lambda unit: units.get(unit[0], unit[0]), re.sub("[,.]", lambda mark: marks[mark[0]], text)
         )
+
+    def problem(self, problem: Problem) -> str:
+        """A problem in this language, in English where it is not translated."""
+        template = self.errors.get(problem.code)
+        if template is None:
+            return str(problem)
+        try:
+            return _Filled(self).vformat(template, (), problem.values)
+        except (LookupError, ValueError, TypeError):  # written by another version, whose sentence had other values
+            return str(problem)
 
     def _say(self, text: str) -> str | None:
         """A text in this language; None where it is none of ours."""
@@ -96,6 +115,26 @@ class Language:
         return None
 
 
+class _Filled(string.Formatter):
+    """Fills a sentence with values as a language writes them."""
+
+    def __init__(self, language: Language) -> None:
+        self._language = language
+
+    def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        value = kwargs[str(key)]
+        return self._language.problem(value) if isinstance(value, Problem) else value
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if format_spec == "words":
+            return self._language.say(value) or value
+        if format_spec == "figure":
+            return self._language.figure(value)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        written = format(value, format_spec)
+        return self._language.figure(written) if is_number else written
+
+
 def _is_figure(name: str) -> bool:
     return re.fullmatch(r"n\d*", name) is not None
 
@@ -128,6 +167,13 @@ def spoken(text: str, language: str) -> str:
     if language not in LANGUAGES or isinstance(text, Written):
         return text
     return LANGUAGES[language].say(text) or text
+
+
+def problem_in(problem: str, language: str) -> str:
+    """What is wrong, in a language: an error by its code, any other sentence as one of the page's texts."""
+    if language not in LANGUAGES or not isinstance(problem, Problem):
+        return spoken(problem, language)
+    return LANGUAGES[language].problem(problem)
 
 
 def translated(html: str, language: str) -> str:

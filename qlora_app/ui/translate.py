@@ -15,6 +15,7 @@ from gradio.i18n import I18nData
 from .language import (
     LANGUAGES,
     language_of,
+    problem_in,
     spoken,
     translated,
 )
@@ -31,8 +32,8 @@ def visitors_language() -> str:
 
 
 def translate(text: str) -> str:
-    """A text in the visitor's language."""
-    return spoken(text, visitors_language())
+    """A text, or a problem, in the visitor's language."""
+    return problem_in(text, visitors_language())
 
 
 def in_every_language(demo: gr.Blocks) -> gr.I18n:
@@ -87,7 +88,7 @@ def _in_the_visitors_language(handler: Callable, outputs: Sequence[Any]) -> Call
 
 
 def _error(error: gr.Error, language: str) -> gr.Error:
-    error.message, error.title = spoken(str(error.message), language), spoken(error.title, language)
+    error.message, error.title = problem_in(error.message, language), spoken(error.title, language)
     return error
 
 

@@ -64,6 +64,7 @@ def test_a_resumed_run_takes_the_same_values_away(stopped, tmp_path):
         assert not zero.any() or stopped > 3, "in the first phase nothing is taken away"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped", [1, 3, 9, 12, 14, 18])
 def test_a_resumed_run_takes_each_later_step_as_if_it_had_not_stopped(stopped, tmp_path):
     """Before ranks are taken away, while they are, and after: what decides is the allocator's memory, not the adapter

@@ -9,7 +9,6 @@ import torch
 from peft import PeftModel
 from torch.utils.checkpoint import checkpoint
 
-from qlora_app.errors import UserError
 from qlora_app.methods.adamix import AdaMixMethod
 from qlora_app.methods.lora import LoraMethod
 from qlora_app.methods.parts.adapted import Bottleneck
@@ -21,6 +20,7 @@ from qlora_app.methods.parts.experts import (
 )
 from qlora_app.tasks.packing import pack, packed
 from tests.methods.networks import FAMILIES, logits, some_batch, tiny_bert, tiny_llama, train
+from tests.refusing import refused
 
 KINDS = ("lora", "houlsby")
 
@@ -246,14 +246,14 @@ def test_a_classifier_learns_with_bottlenecks_and_its_head_is_kept(tmp_path):
 def test_an_adapter_of_other_settings_is_refused(tmp_path):
     of = method("houlsby")
     of.finish(learned(of, steps=1), tmp_path)
-    with pytest.raises(UserError, match="does not fit this model and these settings"):
+    with refused("method.adapter_does_not_fit"):
         method("houlsby", rank=8).load(tiny_llama(), tmp_path)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("share_up", [True, False])
 def test_planning_counts_what_learns(kind, share_up):
-    from qlora_app.memory import shapes_of
+    from qlora_app.base_models.shapes import shapes_of
 
     of = method(kind, share_up=share_up)
     shapes = shapes_of(tiny_llama().config.to_dict())

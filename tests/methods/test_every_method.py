@@ -3,31 +3,27 @@ is.
 """
 
 import functools
-import importlib
-import json
 import re
-import shutil
-import sys
 from pathlib import Path
 
-import gradio as gr
 import pytest
 import torch
 from peft import PeftModel
 
 from qlora_app import methods
 from qlora_app.base_models import ModelChoice, load_model, load_tokenizer
+from qlora_app.base_models.shapes import LinearShape
 from qlora_app.choices import iter_settings, value_at
-from qlora_app.errors import UserError
 from qlora_app.memory import is_checkpointed
 from qlora_app.methods import METHODS, changed_layers, parameter_checksums
 from qlora_app.methods.card import HEADINGS, RATE
 from qlora_app.methods.claims import FAMILIES, claims
-from qlora_app.methods.method import PRECISIONS, LinearShape
+from qlora_app.methods.method import PRECISIONS
 from qlora_app.preflight import check_here
 from qlora_app.recipe import Recipe
 from qlora_app.tasks.chat import Chat
 from tests.methods.tiny import apart, batch, logits, opened, train
+from tests.refusing import check_problem, refused
 from tests.tiny_models import FAMILIES as TINY
 from tests.tiny_models import task_type
 
@@ -162,9 +158,9 @@ def test_its_card_has_every_part(method):
 
 
 def test_what_is_written_for_another_method_is_named_as_such():
-    with pytest.raises(UserError, match="belongs to lora"):
+    with refused("recipe.wrong_settings", "recipe.setting_of_others", "lora"):
         Recipe.from_dict({"method": {"name": "ia3", "alpha": 8}})
-    with pytest.raises(UserError, match=r"method.name: 'lara' does not fit.*'lora'"):
+    with refused("recipe.wrong_settings", "method.name", "recipe.wrong_value", "'lara'", "'lora'"):
         Recipe.from_dict({"method": {"name": "lara"}})
 
 
@@ -182,78 +178,9 @@ def test_a_recipe_of_every_method_survives_its_file(name, tmp_path):
     assert {leaf.rpartition(".")[2] for leaf in here} == set(type(method).model_fields) - {"name"}
 
 
-TOY = """
-from typing import Literal
-from ..choices import setting
-from .card import Card
-from .method import MethodChoices
-
-class ToyMethod(MethodChoices):
-    card = Card(
-        what="It learns the layer norms alone. Nothing else changes.",
-        paper="Nobody 2026 (arXiv 2601.00001).",
-        choose="Choose it never.",
-        cost="None.",
-        is_not="It is not useful.",
-    )
-    name: Literal["toy"] = setting("toy", "Method", "How the model is changed.", labels={"toy": "Toy"})
-    wiggle: int = setting(3, "Wiggle", "How much it wiggles.", ge=1, le=9)
-
-    def config(self, model, task_type):
-        from peft import LNTuningConfig
-        return LNTuningConfig(task_type=task_type, target_modules=["input_layernorm", "norm"])
-
-    def trainable(self, block, layers):
-        return 1000
-"""
-
-
-@pytest.fixture
-def toyshop(tmp_path, monkeypatch):
-    """The package under another name, with one more file and one changed line."""
-    package = tmp_path / "toyshop"
-    package.mkdir()
-    for part in (ROOT / "qlora_app").iterdir():
-        if part.name == "methods":
-            shutil.copytree(part, package / "methods", ignore=shutil.ignore_patterns("__pycache__"))
-        elif part.name != "__pycache__":
-            (package / part.name).symlink_to(part)
-    (tmp_path / "presets").symlink_to(ROOT / "presets")
-    (package / "methods" / "toy.py").write_text(TOY)
-    listed = package / "methods" / "__init__.py"
-    with_it = r"from .toy import ToyMethod\n\nMETHODS: \1 = (ToyMethod,"
-    listed.write_text(re.sub(r"^METHODS: (.*) = \(", with_it, listed.read_text(), flags=re.M))
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("QLORA_APP_HOME", str(tmp_path / "home"))
-    yield lambda module: importlib.import_module(f"toyshop.{module}")
-    for name in [name for name in sys.modules if name.partition(".")[0] == "toyshop"]:
-        del sys.modules[name]
-
-
-def test_adding_a_method_touches_two_files(toyshop):
-    settings = toyshop("settings").Settings.from_environment()
-    quick = [
-        f"training.{name}"
-        for name in ("max_steps=2", "samples=0", "scored_questions=2", "measured_examples=2", "max_length=64")
-    ]
-    recipe = toyshop("overrides").recipe_from("starter", ["method.wiggle=5", "method.name=toy", *quick], settings)
-    assert recipe.method.wiggle == 5
-    assert "method.name=toy" in toyshop("overrides").command_for(recipe, toyshop("presets").Presets())
-    with gr.Blocks():
-        form = toyshop("ui.train.recipe_form").RecipeForm(settings)
-        form.build_model(), form.build_data(), form.build_rest()
-    assert form.read(form.show(recipe)) == recipe and "method[toy].wiggle" in form.controls
-    card, *seen = form.choose_method("toy")
-    assert "layer norms alone" in card and [group.visible for group in seen].count(True) == 1
-    assert toyshop("hardware_fit").fit(recipe)[0]
-    run = toyshop("runs").RunStore(settings.runs).create(recipe)
-    assert toyshop("worker").main(run.folder) == 0, run.status().sentence
-    assert json.loads((run.adapter / "proof.json").read_text())["update"]["zero_layers"] == 0
-
-
 def test_what_bears_no_second_computing_is_planned_and_refused_so():
     planned = Recipe(method={"name": "prefix"}, training={"gradient_checkpointing": "auto"})
     assert not is_checkpointed(planned, 7_000_000_000, "cuda")
     assert is_checkpointed(Recipe(training={"gradient_checkpointing": "auto"}), 7_000_000_000, "cuda")
     wanted = Recipe.from_dict({"method": {"name": "prefix"}, "training": {"gradient_checkpointing": "on"}})
-    assert "second time" in check_here(wanted)["training.gradient_checkpointing"]
+    check_problem(check_here(wanted)["training.gradient_checkpointing"], "method.no_checkpointing")

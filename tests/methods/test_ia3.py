@@ -7,7 +7,7 @@ import torch
 from peft import PeftModel
 from peft.tuners.ia3 import IA3Layer
 
-from qlora_app.errors import UserError
+from qlora_app.base_models.shapes import LinearShape
 from qlora_app.methods import Ia3Method, changed_layers, parameter_checksums
 from qlora_app.methods.answer_options import (
     Scores,
@@ -15,8 +15,8 @@ from qlora_app.methods.answer_options import (
     option_scores,
     unlikelihood,
 )
-from qlora_app.methods.method import LinearShape
 from tests.methods.tiny import batch, logits, opened, train
+from tests.refusing import refused
 from tests.tiny_models import FAMILIES, task_type
 
 IA3 = Ia3Method()
@@ -103,7 +103,7 @@ def test_a_family_in_which_keys_cannot_be_told_is_refused():
     model = opened()
     for block in model.model.layers:
         block.self_attn.k_proj, block.self_attn.v_proj = torch.nn.Identity(), torch.nn.Identity()
-    with pytest.raises(UserError, match="no keys, values"):
+    with refused("method.no_such_part", "no keys, values"):
         IA3.attach(model)
 
 

@@ -7,10 +7,10 @@ import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 
-from qlora_app.errors import UserError
 from qlora_app.methods import LoraMethod, changed_layers, parameter_checksums
 from qlora_app.methods.lora_init import weight_of
 from tests.methods.tiny import batch, logits, opened, train
+from tests.refusing import refused
 from tests.tiny_models import FAMILIES, task_type
 
 VARIANTS = {
@@ -148,7 +148,7 @@ def test_the_folder_of_pissa_is_a_lora_of_twice_the_rank(tmp_path):
 def test_layers_are_named_as_the_model_names_them():
     model = attached(lora(layers="named", layer_names=["c_fc"]), "gpt2")
     assert len([part for part in model.modules() if isinstance(part, LoraLayer)]) == 2
-    with pytest.raises(UserError, match=r"q_porj.*It has c_attn, c_fc, c_proj"):
+    with refused("method.unknown_layers", "q_porj", "c_attn, c_fc, c_proj"):
         attached(lora(layers="named", layer_names=["q_porj"]), "gpt2")
 
 

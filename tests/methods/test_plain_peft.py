@@ -18,6 +18,8 @@ from qlora_app.methods.layers import linear_layers
 from tests.methods.tiny import apart, batch, logits, opened, train
 from tests.tiny_models import task_type
 
+pytestmark = pytest.mark.slow
+
 FAMILIES = ("llama", "gpt2", "t5", "bert", "roberta", "deberta-v2")
 LORA = {
     "plain": {},

@@ -7,7 +7,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from qlora_app.errors import UserError
 from qlora_app.methods.parts.bits import pack, unpack
 from qlora_app.methods.parts.groups import (
     GroupedLinear,
@@ -20,6 +19,7 @@ from qlora_app.methods.parts.groups import (
 from qlora_app.methods.qalora import INT_FOLDER, QaLoraMethod
 from tests.methods.networks import FAMILIES, logits, some_batch, tiny_bert, tiny_llama, train
 from tests.methods.tiny import batch, opened
+from tests.refusing import refused
 
 METHOD = QaLoraMethod(rank=4, alpha=8, dropout=0.0, group=32)
 
@@ -169,12 +169,12 @@ def test_another_base_is_noticed(tmp_path):
     METHOD.finish(model, tmp_path)
     other = tiny_llama()
     torch.nn.init.normal_(other.model.layers[0].mlp.up_proj.weight)
-    with pytest.raises(UserError, match="the base model has changed"):
+    with refused("method.base_changed"):
         METHOD.load(other, tmp_path)
 
 
 def test_a_group_that_does_not_fit_is_refused_with_those_that_do():
-    with pytest.raises(UserError, match=r"64, 128 inputs. Groups of 8, 16, 32, 64 would."):
+    with refused("method.group_does_not_fit", "64, 128", "8, 16, 32, 64"):
         QaLoraMethod(group=48).attach(tiny_llama())
 
 
@@ -203,7 +203,7 @@ def test_t5_whose_layers_ask_for_the_type_of_a_weight(tmp_path):
 
 
 def test_half_as_much_learns_as_with_lora_and_planning_knows_it(tmp_path):
-    from qlora_app.memory import shapes_of
+    from qlora_app.base_models.shapes import shapes_of
 
     model = METHOD.attach(tiny_llama())
     METHOD.save(model, tmp_path)

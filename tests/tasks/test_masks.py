@@ -380,6 +380,7 @@ def test_an_answer_that_the_template_writes_before_it_is_not_found_there():
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_the_law_holds_with_published_tokenizers(name):
     tokenizer = real_tokenizer(name)

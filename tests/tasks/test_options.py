@@ -16,7 +16,7 @@ from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
 from qlora_app.tasks import TASKS
 from qlora_app.tasks.options import (
-    ASIDE,
+    OPTIONS,
     ExamplesWithOptions,
     answer_options,
     collator_with_options,
@@ -26,6 +26,7 @@ from qlora_app.training_data.formats.columns import ColumnMap
 from qlora_app.training_data.formats.turns import RowError
 from qlora_app.training_data.store import ConversationStore
 from tests.conftest import train_tab
+from tests.refusing import check_problem, refused
 from tests.tiny_models import tiny_model
 
 COLUMNS = ColumnMap(prompt="inputs", answer="label", options="choices")
@@ -116,7 +117,7 @@ def test_without_a_column_they_are_the_different_answers_of_the_data():
         plain[:1],
         [[TALKS[0][0], {"role": "assistant", "content": str(i)}] for i in range(MOST_OPTIONS + 1)],
     ):
-        with pytest.raises(UserError, match=r"2 to 32 different answers.*Name the column"):
+        with refused("task.options_wanted", 32):
             answer_options(wrong)
 
 
@@ -128,7 +129,7 @@ def test_each_option_costs_what_it_costs_alone(family, task, folders):
     examples, plain = ExamplesWithOptions(TALKS, tokenizer, 64, task), task.collator(tokenizer, False)
     assert examples.read_each == 4
     batch = collator_with_options(plain, plain)([examples[0], examples[1]])
-    assert batch[ASIDE]["question"].tolist() == [0, 0, 0, 1, 1] and batch[ASIDE]["right"].tolist() == [
+    assert batch[OPTIONS]["question"].tolist() == [0, 0, 0, 1, 1] and batch[OPTIONS]["right"].tolist() == [
         True,
         False,
         False,
@@ -137,7 +138,7 @@ def test_each_option_costs_what_it_costs_alone(family, task, folders):
     ]
     assert batch["labels"].shape[0] == 2
     with torch.no_grad():
-        means = option_scores(model, batch[ASIDE]).means()
+        means = option_scores(model, batch[OPTIONS]).means()
         alone = [
             -task.measure(model, [plain([{"input_ids": e.input_ids, "labels": e.labels}])])["loss"]
             for talk in TALKS
@@ -149,10 +150,8 @@ def test_each_option_costs_what_it_costs_alone(family, task, folders):
 
 def test_losses_over_options_are_refused_at_their_fields_where_answers_are_not_read():
     wrong = Ia3Method(**LOSSES).problems("nf4", "bert", "classification")
-    assert (
-        set(wrong) == {"method.unlikelihood", "method.length_normalized"}
-        and "Classification" in wrong["method.unlikelihood"]
-    )
+    assert set(wrong) == {"method.unlikelihood", "method.length_normalized"}
+    check_problem(wrong["method.unlikelihood"], "method.no_options_to_read", "Classification")
     assert set(Ia3Method(unlikelihood=1.0).problems("nf4", "bert", "fill_mask")) == {"method.unlikelihood"}
     assert (
         Ia3Method(**LOSSES).problems("nf4", "t5", "text_to_text")

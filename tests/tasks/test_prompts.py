@@ -216,6 +216,7 @@ def test_the_date_is_the_runs(name):
     assert prompt == ids[: first_learned(labels)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_the_law_holds_with_published_tokenizers(name):
     tokenizer = real_tokenizer(name)

@@ -19,7 +19,6 @@ from qlora_app.base_models.recognition import (
     describe_folder,
     tasks_of,
 )
-from qlora_app.errors import UserError
 from qlora_app.inference.session import ChatSession
 from qlora_app.preflight import check_here
 from qlora_app.recipe import Recipe
@@ -39,6 +38,7 @@ from qlora_app.training_data.formats.columns import ColumnMap
 from qlora_app.training_data.formats.turns import RowError
 from qlora_app.training_data.questions import detector_of, question_of
 from qlora_app.ui.chat.try_it import pictures
+from tests.refusing import refused
 from tests.tiny_models import tiny_model
 
 WORDS = {"positive": "wonderful", "negative": "boring"}
@@ -80,7 +80,7 @@ def tokenizer_of(folder):
 def test_what_a_model_can_learn_is_read_from_its_config(config, tasks):
     assert tasks_of(config) == tasks
     if not tasks:
-        with pytest.raises(UserError, match="of no kind that can be trained here"):
+        with refused("model.no_trainable_kind"):
             check_config("it", config)
 
 
@@ -108,7 +108,7 @@ def test_an_encoder_that_is_a_pickle_is_refused(folders, tmp_path):
     for name in ("config.json", "tokenizer.json"):
         (tmp_path / name).write_bytes((folders["bert"] / name).read_bytes())
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
-    with pytest.raises(UserError, match=r"holds only pytorch_model.bin.*a pickle can run any program"):
+    with refused("model.old_format", "pytorch_model.bin"):
         describe_folder(tmp_path)
 
 
@@ -127,11 +127,12 @@ def test_automatic_takes_what_model_and_data_fit(data, possible, name):
 
 
 def test_what_does_not_fit_is_refused_with_its_reason():
-    with pytest.raises(UserError, match="not made for the task Classification, only for Text to text") as wrong:
+    with refused("task.model_not_made_for", "Classification", "Text to text") as wrong:
         task_for(TaskChoice(name="classification"), ("text_to_text",), LABELLED)
     assert set(wrong.value.problems) == {"task.name"}
-    with pytest.raises(
-        UserError, match="Text to text wants pairs of an input and an output, and 9 of 9 examples are plain texts"
+    with refused(
+        "task.data_cannot_teach",
+        "Text to text wants pairs of an input and an output, and 9 of 9 examples are plain texts",
     ):
         task_for(TaskChoice(), ("text_to_text",), TEXTS)
     same = [[*one[:1], {"role": "assistant", "content": "yes"}] for one in PAIRS]

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,18 @@ WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
 
 class Bottleneck(nn.Module):
-    """Down to `rank` numbers, an activation, and up again; zero at the start, so that the model begins where it was."""
+    """Down to `rank` numbers, an activation, and up again: (..., hidden) -> (..., hidden).
+
+    Its output is zero at the start, so the model begins where the base was.
+    """
 
     def __init__(
         self, hidden: int, rank: int, dropout: float, activation: Callable[..., torch.Tensor] = nn.functional.gelu
     ) -> None:
         super().__init__()
         self.down, self.up = nn.Linear(hidden, rank), nn.Linear(rank, hidden)
-        self.dropout, self.activation, self.is_on = nn.Dropout(dropout), activation, True
+        self.dropout, self.activation = nn.Dropout(dropout), activation
+        self.enabled = True
         nn.init.normal_(self.down.weight, std=0.02)
         for zero in (self.down.bias, self.up.weight, self.up.bias):
             nn.init.zeros_(zero)
@@ -37,18 +42,17 @@ class Bottleneck(nn.Module):
 def behind_feed_forward(model: nn.Module, rank: int, dropout: float) -> None:
     """What comes out of the feed-forward part of each block also goes through a bottleneck, and the result is added."""
     for block, part in _parts(model):
-        part.adapter = _made(model, block, rank, dropout)
-        part.register_forward_hook(_behind)
+        part.adapter = _bottleneck(model, block, rank, dropout)
+        part.register_forward_hook(_add_adapter_of_output)
 
 
 def beside_feed_forward(model: nn.Module, rank: int, dropout: float) -> None:
     """What goes into the feed-forward part of each block also goes through a bottleneck, and the results are added."""
     for block, part in _parts(model):
-        part.adapter = _made(model, block, rank, dropout)
-        begins = block.intermediate if hasattr(block, "intermediate") else part  # BERT's is two parts of the block
-        begins.ends = (part,)  # a tuple, so that it is not registered a second time
-        begins.register_forward_pre_hook(_remember)
-        part.register_forward_hook(_beside)
+        part.adapter = _bottleneck(model, block, rank, dropout)
+        first = getattr(block, "intermediate", part)  # BERT's feed-forward part is two modules: intermediate, output
+        first.register_forward_pre_hook(partial(_remember_input, part))
+        part.register_forward_hook(_add_adapter_of_input)
 
 
 def _parts(model: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
@@ -56,26 +60,31 @@ def _parts(model: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
     return [(block, feed_forward(block)) for stack in stacks(model) for block in stack]
 
 
-def _made(model: nn.Module, block: nn.Module, rank: int, dropout: float) -> Bottleneck:
+def _bottleneck(model: nn.Module, block: nn.Module, rank: int, dropout: float) -> Bottleneck:
     return Bottleneck(model.config.hidden_size, rank, dropout).to(next(block.parameters()).device)
 
 
-def _behind(part: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
-    return output + part.adapter(output) if part.adapter.is_on else output
+def _add_adapter_of_output(part: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
+    if not part.adapter.enabled:
+        return output
+    return output + part.adapter(output)
 
 
-def _remember(part: nn.Module, args: tuple[Any, ...]) -> None:
-    part.ends[0].given = args[0]
+def _remember_input(part: nn.Module, first: nn.Module, args: tuple[Any, ...]) -> None:
+    part._adapter_source = args[0]
 
 
-def _beside(part: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
-    given, part.given = part.given, None
-    return output + part.adapter(given) if part.adapter.is_on else output
+def _add_adapter_of_input(part: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
+    source, part._adapter_source = part._adapter_source, None  # let go of it, so that its memory is free
+    if not part.adapter.enabled:
+        return output
+    return output + part.adapter(source)
 
 
 class AdaptedModel(nn.Module):
-    """A model with adapters of our own inside; it has of PeftModel's
-    surface what the app uses. Everything else is asked of the base.
+    """A model with adapters of our own inside, with those methods of a PeftModel that the app uses.
+
+    Every attribute that it does not have is the base's.
     """
 
     is_quantized = False  # transformers refuses to train a quantized model without adapters, and knows only PEFT's
@@ -86,15 +95,14 @@ class AdaptedModel(nn.Module):
         base.requires_grad_(False)
         for adapter in self.adapters():
             adapter.requires_grad_(True)
-        for part in getattr(
-            base, "new_parts", []
-        ):  # what the base's files do not hold, such as a classifier's head, learns whole
+        # What the base's files do not hold, such as a classifier's head, learns whole.
+        new_parts = getattr(base, "new_parts", [])
+        for part in new_parts:
             base.get_submodule(part).requires_grad_(True)
         self.learned = [name for name, p in base.named_parameters() if p.requires_grad]
-        self._before = {
-            name: p.detach().clone()
-            for name, p in base.named_parameters()
-            if any(name.startswith(f"{part}.") for part in getattr(base, "new_parts", []))
+        beginnings = tuple(f"{part}." for part in new_parts)
+        self._new_parts_before = {
+            name: p.detach().clone() for name, p in base.named_parameters() if name.startswith(beginnings)
         }
 
     def adapters(self) -> list[Bottleneck]:
@@ -113,52 +121,51 @@ class AdaptedModel(nn.Module):
 
     @contextlib.contextmanager
     def disable_adapter(self) -> Iterator[None]:
-        """The base answers as it is, with the new parts as they were."""
-        switches = [part for part in self.base_model.modules() if hasattr(part, "is_on")]
-        here = dict(self.base_model.named_parameters())
-        learned = {name: here[name].data for name in self._before}
+        """Inside it the base answers without adapters, and its new parts are as they were before they learned."""
+        adapters = [part for part in self.base_model.modules() if hasattr(part, "enabled")]
+        parameters = dict(self.base_model.named_parameters())
+        learned = {name: parameters[name].data for name in self._new_parts_before}
         try:
-            for name, tensor in self._before.items():
-                here[name].data = tensor
-            for part in switches:
-                part.is_on = False
+            for name, tensor in self._new_parts_before.items():
+                parameters[name].data = tensor
+            for part in adapters:
+                part.enabled = False
             yield
         finally:
             for name, tensor in learned.items():
-                here[name].data = tensor
-            for part in switches:
-                part.is_on = True
+                parameters[name].data = tensor
+            for part in adapters:
+                part.enabled = True
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Everything that learned."""
+        """The tensors that learned, by their names in the base; not copies."""
         values = dict(self.base_model.named_parameters())
         return {name: values[name].detach() for name in self.learned}
 
     @contextlib.contextmanager
     def set_aside(self) -> Iterator[None]:
-        """Other tensors may be taken meanwhile; afterwards those of now are there again."""
+        """Inside it other tensors may be loaded; afterwards those of before are there again."""
         in_memory = {name: tensor.clone() for name, tensor in self.state().items()}
         try:
             yield
         finally:
-            self.take(in_memory)
+            self.load_state(in_memory)
 
     def save(self, folder: Path, settings: dict[str, Any]) -> None:
+        """Write `state()` and the method's settings as PEFT names them: WEIGHTS and CONFIG."""
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {name: tensor.contiguous() for name, tensor in self.state().items()}, folder / WEIGHTS, {"format": "pt"}
-        )
-        base = getattr(self.base_model, "name_or_path", "")
-        (folder / CONFIG).write_text(
-            json.dumps({"base_model_name_or_path": base, **settings}, indent=2), encoding="utf-8"
-        )
+        tensors = {name: tensor.contiguous() for name, tensor in self.state().items()}
+        save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+        config = {"base_model_name_or_path": getattr(self.base_model, "name_or_path", ""), **settings}
+        (folder / CONFIG).write_text(json.dumps(config, indent=2), encoding="utf-8")
 
-    def take(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Tensors of `state`. Raises UserError where they are not those of this model."""
+    def load_state(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Copy tensors of an earlier `state()` in. Raises UserError where names or shapes are not this model's."""
         here = self.state()
-        if wrong := sorted(
-            {*tensors} ^ {*here} | {name for name in {*tensors} & {*here} if tensors[name].shape != here[name].shape}
-        ):
+        in_one_only = tensors.keys() ^ here.keys()
+        of_other_shape = {name for name in tensors.keys() & here.keys() if tensors[name].shape != here[name].shape}
+        wrong = sorted(in_one_only | of_other_shape)
+        if wrong:
             raise UserError(
                 "method.adapter_does_not_fit",
                 "The saved adapter does not fit this model and these settings: {wrong}. Use the base and the "
@@ -170,4 +177,5 @@ class AdaptedModel(nn.Module):
 
 
 def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
+    """The tensors that `AdaptedModel.save` wrote into a folder."""
     return load_file(folder / WEIGHTS)

@@ -4,8 +4,8 @@ import torch
 
 
 def pack(codes: torch.Tensor, bits: int) -> torch.Tensor:
-    """Whole numbers below 2**bits, their count in the last dimension
-    a multiple of 8 -> bytes [..., count * bits / 8].
+    """Whole numbers below 2**bits, their count in the last dimension a multiple
+    of 8 -> bytes [..., count * bits / 8].
     """
     size, codes_each, kind = _word(bits)
     words = codes.to(kind).unflatten(-1, (-1, codes_each)) << _shifts(bits, codes_each, codes.device, kind)
@@ -23,10 +23,12 @@ def unpack(packed: torch.Tensor, bits: int) -> torch.Tensor:
 
 
 def _word(bits: int) -> tuple[int, int, torch.dtype]:
-    """(bytes, numbers in them, type to shift them in): eight numbers
-    of 3 bits share three bytes, all others fit into one.
+    """(bytes, numbers in them, type to shift them in): eight numbers of 3 bits
+    share three bytes, all others fit into one.
     """
-    return (3, 8, torch.int32) if bits == 3 else (1, 8 // bits, torch.uint8)
+    if bits == 3:
+        return (3, 8, torch.int32)
+    return (1, 8 // bits, torch.uint8)
 
 
 def _shifts(bits: int, count: int, device: torch.device, kind: torch.dtype) -> torch.Tensor:

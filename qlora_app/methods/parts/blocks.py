@@ -3,26 +3,18 @@
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from ...base_models.families import names_in_use
 from ...errors import UserError
-
-FEED_FORWARD = (
-    "mlp",
-    "feed_forward",
-    "DenseReluDense",
-    "output.dense",
-    "fc2",
-)  # the part of a block whose output has the hidden size
 
 
 def stacks(model: nn.Module) -> list[nn.ModuleList]:
     """The model's lists of transformer blocks: one, or encoder and decoder. Raises UserError where there is none."""
-    found = [
-        part
-        for part in model.modules()
-        if isinstance(part, nn.ModuleList)
-        and len(part)
-        and all(isinstance(block, GradientCheckpointingLayer) for block in part)
-    ]
+    found = []
+    for part in model.modules():
+        if not isinstance(part, nn.ModuleList) or not len(part):
+            continue
+        if all(isinstance(block, GradientCheckpointingLayer) for block in part):
+            found.append(part)
     if not found:
         raise UserError(
             "method.no_blocks",
@@ -35,7 +27,7 @@ def stacks(model: nn.Module) -> list[nn.ModuleList]:
 
 def feed_forward(block: nn.Module) -> nn.Module:
     """The feed-forward part of a block. Raises UserError for a family that builds it in a way unknown here."""
-    for known in FEED_FORWARD:
+    for known in names_in_use("feed_forward"):
         for name, part in block.named_modules():
             if name == known or (known == "DenseReluDense" and name.endswith(".DenseReluDense")):
                 return part

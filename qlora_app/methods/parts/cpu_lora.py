@@ -15,8 +15,9 @@ from torch import nn
 
 
 class _Together(torch.autograd.Function):
-    """A frozen linear layer and the LoRA beside it. The weight is
-    asked for in each pass, so that only who wants to keeps it.
+    """A frozen linear layer and the LoRA beside it.
+
+    The weight is asked for in each pass, so that only who wants to keeps it.
 
     `kept` [tokens, inputs] says which of the adapter's inputs dropout
     leaves; the others count for more through `scaling`.
@@ -51,20 +52,25 @@ class _Together(torch.autograd.Function):
         to_x = None
         if ctx.needs_input_grad[0]:
             to_x = g @ _weight(ctx.layer, kind)
-            to_x = (
-                to_x.addmm_(to_inside, a.to(kind)) if kept is None else to_x.add_((to_inside @ a.to(kind)).mul_(kept))
-            )
+            if kept is None:
+                to_x = to_x.addmm_(to_inside, a.to(kind))
+            else:
+                to_x = to_x.add_((to_inside @ a.to(kind)).mul_(kept))
             to_x = to_x.unflatten(0, gradient.shape[:-1])
         return to_x, None, to_a, to_b, None, None
 
 
 def _left(flat: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
-    return flat if kept is None else flat * kept
+    if kept is None:
+        return flat
+    return flat * kept
 
 
 def _weight(layer: nn.Module, kind: torch.dtype) -> torch.Tensor:
     """[outputs, inputs], unpacked by a layer that can be asked for that (`base_models.cpu_layers`)."""
-    return layer.unpacked(kind) if hasattr(layer, "unpacked") else layer.weight
+    if hasattr(layer, "unpacked"):
+        return layer.unpacked(kind)
+    return layer.weight
 
 
 class _InOneStep:
@@ -99,7 +105,9 @@ class _InOneStep:
             return None
         computes_in = base.compute_dtype if hasattr(base, "unpacked") else base.weight.dtype
         frozen = not (base.weight.requires_grad or (base.bias is not None and base.bias.requires_grad))
-        return name if computes_in == x.dtype and frozen else None
+        if computes_in == x.dtype and frozen:
+            return name
+        return None
 
 
 class OneStepLora(_InOneStep, LoraLinear):

@@ -1,17 +1,18 @@
-"""Several adapters in one place, of which each training pass takes
-one at random (AdaMix, Wang et al. 2022, arXiv 2205.12410).
+"""Several adapters in one place, of which each training pass takes one at random
+(AdaMix, Wang et al. 2022, arXiv 2205.12410).
 """
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-IGNORED = -100  # label of what carries no loss
+from ...messages import IGNORED
 
 
 class Experts(nn.Module):
-    """Linear maps of one shape. While training each pass takes one
-    for its whole batch, at random; otherwise their mean answers.
+    """Linear maps of one shape.
+
+    While training each pass takes one for its whole batch, at random; otherwise their mean answers.
 
     weight [experts, outputs, inputs], bias [experts, outputs] or none. All begin as copies of one map.
     """
@@ -24,10 +25,12 @@ class Experts(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training:
-            return F.linear(x, self.weight.mean(0), None if self.bias is None else self.bias.mean(0))
+            bias = None if self.bias is None else self.bias.mean(0)
+            return F.linear(x, self.weight.mean(0), bias)
         # torch's own random numbers: a resumed run goes on with them, and checkpointing replays them
         self.drawn = int(torch.randint(len(self.weight), ()))
-        return F.linear(x, self.weight[self.drawn], None if self.bias is None else self.bias[self.drawn])
+        bias = None if self.bias is None else self.bias[self.drawn]
+        return F.linear(x, self.weight[self.drawn], bias)
 
     def averaged(self) -> nn.Linear:
         """One linear map with the mean of all weights."""
@@ -41,13 +44,15 @@ class Experts(nn.Module):
 
 
 def mix_lora(model: nn.Module, count: int, share_up: bool) -> None:
-    """Each LoRA of a PEFT model becomes `count` experts; the matrices
-    that lead back up stay one where they are shared.
+    """Each LoRA of a PEFT model becomes `count` experts.
+
+    The matrices that lead back up stay one where they are shared.
     """
     from peft.tuners.lora import LoraLayer
 
     for layer in [part for part in model.modules() if isinstance(part, LoraLayer)]:
-        for matrices in (layer.lora_A,) if share_up else (layer.lora_A, layer.lora_B):
+        of_many = (layer.lora_A,) if share_up else (layer.lora_A, layer.lora_B)
+        for matrices in of_many:
             for name, one in matrices.items():
                 matrices[name] = Experts(one, count)
 
@@ -77,8 +82,8 @@ def averaged_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
 
 
 def consistency(first: torch.Tensor, second: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Half of KL(p1 || p2) + KL(p2 || p1) between the predictions of
-    two passes, the mean over everything that carries loss.
+    """Half of KL(p1 || p2) + KL(p2 || p1) between the predictions of two passes, the
+    mean over everything that carries loss.
 
     As in the authors' code each side is the other's fixed target. logits [..., classes], labels [...] with IGNORED.
     """

@@ -1,5 +1,5 @@
-"""Group-wise quantized linear layers, and the adapter that goes into
-their zero points (QA-LoRA, Xu et al. 2024, arXiv 2309.14717).
+"""Group-wise quantized linear layers, and the adapter that goes into their zero points
+(QA-LoRA, Xu et al. 2024, arXiv 2309.14717).
 """
 
 import json
@@ -24,8 +24,8 @@ SHRINK = torch.linspace(
 
 
 class GroupedLinear(nn.Module):
-    """A linear layer whose weight is scale * (code - zero), scale and
-    zero shared by `group` neighbouring inputs of an output.
+    """A linear layer whose weight is scale * (code - zero), scale and zero shared by
+    `group` neighbouring inputs of an output.
 
     Codes are whole numbers of 2 to 4 bits, scales 16-bit, zero points 32-bit floating numbers: the adapter goes into
     them, and a rounded zero point would lose it.
@@ -66,8 +66,12 @@ class GroupedLinear(nn.Module):
         )
 
     def forward(self, x: torch.Tensor, zeros: torch.Tensor | None = None) -> torch.Tensor:
-        y = _Multiply.apply(x, self, self.zeros if zeros is None else zeros)
-        return y if self.bias is None else y + self.bias.to(y.dtype)
+        if zeros is None:
+            zeros = self.zeros
+        y = _Multiply.apply(x, self, zeros)
+        if self.bias is None:
+            return y
+        return y + self.bias.to(y.dtype)
 
 
 class _Multiply(torch.autograd.Function):
@@ -84,8 +88,8 @@ class _Multiply(torch.autograd.Function):
 
 
 def quantize(weight: torch.Tensor, bits: int, group: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Weight [outputs, inputs] -> (codes uint8 alike, scales float16
-    and zero points float32 [outputs, inputs / group]).
+    """Weight [outputs, inputs] -> (codes uint8 alike, scales float16 and zero
+    points float32 [outputs, inputs / group]).
 
     Rounded to nearest. Of each group's range the part is taken that gives the smallest squared error.
     """
@@ -143,8 +147,8 @@ class PooledLora(LoraLinear):
         return self.scaling[name] * (self.lora_B[name].weight @ self.lora_A[name].weight).detach()
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """scale * (code - zero) + shift = scale * (code - (zero -
-        shift / scale)): codes and scales stay as they are.
+        """scale * (code - zero) + shift = scale * (code - (zero - shift /
+        scale)): codes and scales stay as they are.
         """
         base = self.get_base_layer()
         self.merged_zeros = base.zeros - self.shift().to(base.zeros.dtype) / base.scales.to(base.zeros.dtype)
@@ -156,13 +160,20 @@ class PooledLora(LoraLinear):
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         if self.disable_adapters:
             return self.get_base_layer()(x)
-        return self.get_base_layer()(x, self.merged_zeros) if self.merged else super().forward(x, *args, **kwargs)
+        if self.merged:
+            return self.get_base_layer()(x, self.merged_zeros)
+        return super().forward(x, *args, **kwargs)
+
+
+def _inputs(layer: nn.Module) -> int:
+    """GPT-2's Conv1D holds its weight as [inputs, outputs], a linear layer as [outputs, inputs]."""
+    return layer.weight.shape[0 if isinstance(layer, Conv1D) else 1]
 
 
 def quantize_blocks(model: nn.Module, bits: int, group: int) -> None:
     """Every linear layer of the transformer blocks becomes a `GroupedLinear`, one after the other. Raises UserError."""
     layers = linear_layers(model)
-    sizes = {layer.weight.shape[0 if isinstance(layer, Conv1D) else 1] for layer in layers.values()}
+    sizes = {_inputs(layer) for layer in layers.values()}
     if odd := sorted(size for size in sizes if size % group or size % 8):
         fitting = [str(smaller) for smaller in (8, 16, 32, 64, 128) if all(size % smaller == 0 for size in sizes)]
         if not fitting:
@@ -206,8 +217,8 @@ def pooled_layers(model: nn.Module) -> dict[str, PooledLora]:
 
 
 def save_merged(model: nn.Module, folder: Path, bits: int, group: int) -> None:
-    """The merged model with nothing of the adapter left: codes,
-    scales, shifted zero points, and all else as it is in the base.
+    """The merged model with nothing of the adapter left: codes, scales, shifted zero
+    points, and all else as it is in the base.
     """
     base, adapted, tensors, seen = model.get_base_model(), pooled_layers(model), {}, set()
     for name, tensor in base.state_dict().items():
@@ -231,8 +242,9 @@ def save_merged(model: nn.Module, folder: Path, bits: int, group: int) -> None:
 
 
 def open_merged(folder: Path) -> nn.Module:
-    """The model of `save_merged`, for answering, without the base it
-    came from. Raises UserError where it is not whole.
+    """The model of `save_merged`, for answering, without the base it came from.
+
+    Raises UserError where it is not whole.
     """
     import transformers
     from accelerate import init_empty_weights
@@ -263,8 +275,9 @@ def open_merged(folder: Path) -> nn.Module:
 
 
 def take_merged(model: nn.Module, folder: Path) -> None:
-    """The zero points of `save_merged` for a model with the same
-    codes. Raises UserError where they are not the same, bit by bit.
+    """The zero points of `save_merged` for a model with the same codes.
+
+    Raises UserError where they are not the same, bit by bit.
     """
     saved = load_file(folder / "model.safetensors")
     for name, layer in pooled_layers(model).items():
@@ -291,14 +304,13 @@ def lost_in_merging(model: nn.Module, inputs: dict[str, torch.Tensor]) -> dict[s
     layers = pooled_layers(model).values()
 
     def logits(weight_of: Any = None) -> torch.Tensor:
-        hooks = (
-            [
+        if weight_of:
+            hooks = [
                 layer.register_forward_hook(lambda layer, args, out: _with(weight_of(layer), args[0], layer))
                 for layer in layers
             ]
-            if weight_of
-            else []
-        )
+        else:
+            hooks = []
         try:
             return model(**inputs).logits.float()
         finally:

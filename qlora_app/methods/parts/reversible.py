@@ -52,8 +52,9 @@ class Floating:
 
 
 class Exact:
-    """Streams of whole numbers, 2**-32 their unit. Each division's
-    remainder is kept, and undoing it loses not a bit.
+    """Streams of whole numbers, 2**-32 their unit.
+
+    Each division's remainder is kept, and undoing it loses not a bit.
     """
 
     UNIT = 2.0**-32
@@ -75,7 +76,9 @@ class Exact:
 
     def pull(self, y1: torch.Tensor, f: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
         divided = y1 - self.enter(f)
-        return divided if kept is None else divided * self.divisor + unpack(kept, self.bits)
+        if kept is None:
+            return divided
+        return divided * self.divisor + unpack(kept, self.bits)
 
     def bytes_kept(self, layers: int) -> float:
         return 2 * 8 + layers * (self.bits / 8 if self.divisor > 1 else 0)
@@ -89,13 +92,14 @@ ARITHMETICS = {
 
 
 class Turn(nn.Module):
-    """A block of the model in its place. It hands its input on and
-    notes what it was called with; the last one runs them all.
+    """A block of the model in its place.
+
+    It hands its input on and notes what it was called with; the last one runs them all.
     """
 
     def __init__(self, block: nn.Module, second: Bottleneck | None, stack: "Stack") -> None:
         super().__init__()
-        self.block, self.second, self.stack, self.is_on = block, second, stack, True
+        self.block, self.second, self.stack, self.enabled = block, second, stack, True
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -106,7 +110,7 @@ class Turn(nn.Module):
             return getattr(self.block, name)  # some models ask their blocks, for their kind of attention for example
 
     def forward(self, hidden: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if not self.is_on:
+        if not self.enabled:
             return self.block(hidden, *args, **kwargs)
         return self.stack.note(self, hidden, (args, kwargs))
 
@@ -123,8 +127,10 @@ class Turn(nn.Module):
 
     def learned(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """The parameters of F and of G that learn."""
-        of_g = self.second.parameters() if self.second is not None else ()
-        return [p for p in self.block.parameters() if p.requires_grad], [p for p in of_g if p.requires_grad]
+        of_block = [p for p in self.block.parameters() if p.requires_grad]
+        if self.second is None:
+            return of_block, []
+        return of_block, [p for p in self.second.parameters() if p.requires_grad]
 
 
 class Stack:
@@ -250,8 +256,8 @@ def turn_around(blocks: nn.ModuleList, stack: Stack, hidden: int, rank: int, dro
 
 
 def reconstruction_error(stack: Stack, hidden: torch.Tensor, calls: list[Call]) -> float:
-    """Largest difference between what went into a block and what is
-    rebuilt of it, as a share of its size, over all blocks.
+    """Largest difference between what went into a block and what is rebuilt of it,
+    as a share of its size, over all blocks.
     """
     run = _Run(stack, calls, hidden.dtype, stack._seeds(), _autocast(hidden.device.type))
     seen: list[Streams] = []
@@ -262,7 +268,9 @@ def reconstruction_error(stack: Stack, hidden: torch.Tensor, calls: list[Call]) 
             streams, _ = run.back(i, streams, kept[i])
             for rebuilt, was in zip(streams, seen[i], strict=True):
                 difference = float((rebuilt - was).double().norm() / was.double().norm().clamp_min(1e-30))
-                worst = max(worst, difference if difference == difference else float("inf"))
+                if difference != difference:  # not a number
+                    difference = float("inf")
+                worst = max(worst, difference)
     return worst
 
 
@@ -272,7 +280,8 @@ def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
     if seed is None:
         yield
         return
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(gpus):
         torch.manual_seed(seed)
         yield
 

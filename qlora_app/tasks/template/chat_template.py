@@ -13,7 +13,6 @@ from ...messages import (
     Conversation,
     Message,
     flatten,
-    has_reasoning,
     is_flat,
 )
 from ..plain_text import Token, as_letters, tokens_within
@@ -23,6 +22,7 @@ from .place import (
     Spans,
     unused,
 )
+from .reasoning import reasoning_within, thinks, with_reasoning, without_blanks
 from .render import (
     TRAINED_WITH,
     Answer,
@@ -36,6 +36,9 @@ from .traits import OPENED, Traits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+_TAIL = re.compile(r"\S{0,64}\s+$")  # the blanks at the end of a prompt, with the word before them
 
 
 class ChatTemplate:
@@ -61,8 +64,8 @@ class ChatTemplate:
         return self._placed(self.known_form(conversation))
 
     def prompt(self, conversation: Conversation, thinking: bool = False) -> Rendering:
-        """What stands before the assistant's answer to a conversation, just as `place` finds it before an answer that
-        is learned.
+        """What stands before the assistant's answer to a conversation, just as `place`
+        finds it before an answer that is learned.
 
         thinking: begin with the reasoning, where the template has a place for it. Raises UserError as `place` does.
         """
@@ -90,7 +93,7 @@ class ChatTemplate:
         if not made.answers or made.answers[-1].turn != len(conversation) - 1:
             return None
         written = made.text[made.answers[-1].start : made.answers[-1].end]
-        if _thinks(conversation):
+        if thinks(conversation):
             return self.split_reasoning(written, begun=True)
         return "", self.traits.without_control(written)
 
@@ -157,15 +160,16 @@ class ChatTemplate:
     # ---- what ends an answer
 
     def stop_ids(self, thinking: bool = False, generation_eos: int | Sequence[int] | None = None) -> list[int]:
-        """Ids of the tokens that end an answer: of the template, the tokenizer and the model's
-        `generation_config.eos_token_id`.
+        """Ids of the tokens that end an answer: of the template, the tokenizer and the
+        model's `generation_config.eos_token_id`.
 
         thinking: a token that ends the reasoning too, as harmony's <|end|>, ends no answer then.
         """
         given = [generation_eos] if isinstance(generation_eos, int) else list(generation_eos or [])
-        inside = self.traits.control_in(self.traits.reasoning_marks[1]) if thinking else []
-        ids = {self.tokenizer.eos_token_id, *given, *self.traits.ids_of(self.traits.ending_tokens)}
-        return sorted(ids - {None, *self.traits.ids_of(inside)})
+        ids = {self.tokenizer.eos_token_id, *given, *self.traits.ids_of(self.traits.ending_tokens)} - {None}
+        if thinking:
+            ids -= set(self.traits.ids_of(self.traits.control_in(self.traits.reasoning_marks[1])))
+        return sorted(ids)
 
     @property
     def stop_strings(self) -> list[str]:
@@ -175,8 +179,11 @@ class ChatTemplate:
     # ---- tokens
 
     def encode_all(self, renderings: Sequence[Rendering]) -> list[list[Token]]:
-        """The tokens of each rendering. A control token within what people wrote becomes the tokens of its letters, and
-        no token reaches from a prompt into an answer."""
+        """The tokens of each rendering.
+
+        A control token within what people wrote becomes the tokens of its letters, and no
+        token reaches from a prompt into an answer.
+        """
         if not renderings:
             return []
         made = self.tokenizer(
@@ -194,10 +201,12 @@ class ChatTemplate:
         return found
 
     def prompt_ids(self, conversation: Conversation, thinking: bool | None = None) -> list[int]:
-        """Token ids of a prompt: those that stand before a learned answer. None: think as most rows did that were
-        learned from.
+        """Token ids of a prompt: those that stand before a learned answer.
+
+        None: think as most rows did that were learned from.
         """
-        thinking = self.thinks_by_default if thinking is None else thinking
+        if thinking is None:
+            thinking = self.thinks_by_default
         return [i for i, _, _ in self.encode_all([self.prompt(conversation, thinking)])[0]]
 
     def _unclean_borders(self, one: Rendering, tokens: list[Token]) -> list[int]:
@@ -213,7 +222,8 @@ class ChatTemplate:
 
     def _is_stable(self, before: str) -> bool:
         """Has the end of a prompt, which is a blank, the same tokens alone as with a letter behind it?"""
-        tail = re.search(r"\S{0,64}\s+$", before)[0]
+        found = _TAIL.search(before)
+        tail = found[0] if found else ""
         if tail not in self._stable:
             alone, followed = (
                 self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (tail, f"{tail}a")
@@ -238,34 +248,38 @@ class ChatTemplate:
         return [self._reasoning_apart(turn) if turn["role"] == "assistant" else turn for turn in conversation]
 
     def _reasoning_apart(self, turn: Message) -> Message:
-        """Reasoning as a part of its own, where the template has a place for it or would cut it out; else within the
-        text.
+        """Reasoning as a part of its own, where the template has a place for it or would cut it out.
+
+        Else within the text.
         """
         if not (self.traits.knows_reasoning or self.traits.drops_reasoning):
-            return _inline(turn)
-        if "reasoning" in turn or not (inline := INLINE_REASONING.fullmatch(turn["content"])):
+            return reasoning_within(turn)
+        inline = INLINE_REASONING.fullmatch(turn["content"])
+        if "reasoning" in turn or not inline:
             return turn
         reasoning, content = (part.strip("\n") for part in inline.groups())
         return {**turn, "reasoning": reasoning, "content": content}
 
     def _spells_control(self, conversation: Conversation) -> bool:
         """Does a tool or a call, of which nobody knows where it will stand, spell a control token?"""
-        told = [turn.get(name, "") for turn in conversation for name in ("tools", "tool_calls")]
-        return any(self.traits.control_in(text) for text in told if text)
+        texts = [text for turn in conversation for text in (turn.get("tools"), turn.get("tool_calls"))]
+        return any(self.traits.control_in(text) for text in texts if text)
 
     def _tools(self, conversation: Conversation) -> Tools:
         told = conversation[0].get("tools")
         if not told or not self.traits.knows_tools:
             return None
         tools = json.loads(told)
-        return tools if isinstance(tools, list) else [tools]
+        if isinstance(tools, list):
+            return tools
+        return [tools]
 
     # ---- placing answers
 
     def _placed(self, conversation: Conversation) -> Rendering:
         """`conversation`: in its known form."""
         messages, tools = messages_of(conversation, not self.traits.drops_reasoning), self._tools(conversation)
-        thinking = _thinks(conversation)
+        thinking = thinks(conversation)
         text = self.renderer.render(messages, thinking, tools)
         spans = self.placer.place(text, messages, thinking, tools)
         made = Rendering(
@@ -331,20 +345,20 @@ class ChatTemplate:
             "tool_calls" in message for message in messages[:turn]
         ):  # the model chooses between an answer and a call
             opening = self.renderer.opening(messages[:turn], tools=tools)
-            start = (
-                min(start, _without_blanks(opening)) if opening and made.text.startswith(opening.rstrip(" ")) else start
-            )
+            if opening and made.text.startswith(opening.rstrip(" ")):
+                start = min(start, without_blanks(opening))
         answer = Answer(turn, start, end + length, one.get("train", True))
         if not one.get("reasoning"):
             return replace(made, answers=[*made.answers, answer])
         opening = self.renderer.opening(messages[:turn], True, tools)
         if (turn, "r") in spans:
             before = made.text[: spans[turn, "r"][0]]
-            start = _without_blanks(opening if before.startswith(opening) else before)
-            return replace(made, answers=[*made.answers, replace(answer, start=start)])
+            if before.startswith(opening):
+                before = opening
+            return replace(made, answers=[*made.answers, replace(answer, start=without_blanks(before))])
         if not is_last or not OPENED.search(opening):
             return _problem(made, turn, one, "the model's chat template leaves its reasoning out there")
-        return _with_reasoning(made, answer, one["reasoning"], opening, spans.get((turn, "c"), (start, start))[0])
+        return with_reasoning(made, answer, one["reasoning"], opening, spans.get((turn, "c"), (start, start))[0])
 
     def _text_of_turn(
         self, text: str, turn: int, messages: list[ChatMessage], spans: Spans, tools: Tools, thinking: bool
@@ -352,7 +366,7 @@ class ChatTemplate:
         """(where a turn begins, where its text ends)"""
         if (turn, "c") in spans:
             a, b = spans[turn, "c"]
-            return _without_blanks(text[:a]), b
+            return without_blanks(text[:a]), b
         if messages[turn]["content"].strip() and "tool_calls" not in messages[turn]:
             return None, None
         # It says nothing, or calls a tool and no more: it begins where an answer would that said something.
@@ -360,11 +374,11 @@ class ChatTemplate:
         speaking = {**messages[turn], "content": sentinel}
         around = self.renderer.parts([*messages[:turn], speaking, *messages[turn + 1 :]], sentinel, thinking, tools)
         if len(around) == 2 and text.startswith(around[0]) and text.endswith(around[1]):
-            return _without_blanks(around[0]), len(text) - len(around[1])
+            return without_blanks(around[0]), len(text) - len(around[1])
         alone = {"role": "assistant", "content": sentinel}
         answered = (self.renderer.parts([*messages[:turn], alone], sentinel, tools=tools) or [""])[0]
         for before in (answered, self.renderer.opening(messages[:turn], tools=tools)):
-            start = _without_blanks(before)
+            start = without_blanks(before)
             if start and text.startswith(before[:start]):
                 return start, start
         return None, None
@@ -375,46 +389,7 @@ def _template_of(tokenizer: "PreTrainedTokenizerBase", template: str, trained_wi
     return ChatTemplate(tokenizer)
 
 
-def _thinks(conversation: Conversation) -> bool:
-    """Does the last answer begin with reasoning?"""
-    last = next((turn for turn in reversed(conversation) if turn["role"] == "assistant"), None)
-    return last is not None and has_reasoning(last)
-
-
-def _inline(turn: Message) -> Message:
-    """An answer with its reasoning within its text."""
-    if not turn.get("reasoning"):
-        return turn
-    within = flatten([{"role": "assistant", "content": turn["content"], "reasoning": turn["reasoning"]}])[0]["content"]
-    others = {name: value for name, value in turn.items() if name != "reasoning"}
-    return {**others, "content": within}
-
-
-def _without_blanks(before: str) -> int:
-    """The length of a prompt. Blanks at its end belong to the answer: tokenizers join them to its first word."""
-    return len(before.rstrip(" "))
-
-
-def _with_reasoning(made: Rendering, answer: Answer, reasoning: str, opening: str, content: int) -> Rendering:
-    """The last answer with the reasoning that its template cuts out of it, behind the mark with which it asks for some.
-
-    opening: what the template writes when it asks for an answer, with that mark at its end. content: where the answer's
-    text begins.
-    """
-    mark, blanks = OPENED.search(opening).groups()
-    close = f"\n</{mark}>\n\n" if "\n" in blanks else f"</{mark}>"
-    start = _without_blanks(opening)
-    head = f"{opening}{reasoning}{close}"
-    moved = len(head) - content
-    contents = [(a, b) if b <= start else (a + moved, b + moved) for a, b in made.contents]
-    inside = len(opening), len(opening) + len(reasoning)
-    return replace(
-        made,
-        text=head + made.text[content:],
-        contents=sorted([*contents, inside]),
-        answers=[*made.answers, replace(answer, start=start, end=answer.end + moved)],
-    )
-
-
 def _problem(made: Rendering, turn: int, one: Message, why: str) -> Rendering:
-    return replace(made, problems={**made.problems, turn: why}) if one.get("train", True) else made
+    if one.get("train", True):
+        return replace(made, problems={**made.problems, turn: why})
+    return made

@@ -20,8 +20,9 @@ _SENTINELS = re.compile(r"zq(\d+)(c|r)qz")
 
 
 class Placer:
-    """Places texts in renderings of one template; what it writes around them is remembered for each shape of a
-    conversation.
+    """Places texts in renderings of one template.
+
+    What it writes around them is remembered for each shape of a conversation.
     """
 
     def __init__(self, renderer: Renderer) -> None:
@@ -31,7 +32,9 @@ class Placer:
     def place(self, text: str, messages: Sequence[ChatMessage], thinking: bool, tools: Tools) -> Spans:
         """Where each text stands in `text`, the rendering of `messages`. What the template leaves out has no place."""
         spans = self._match(text, messages, thinking, tools)
-        return self._by_replacing(text, messages, thinking, tools) if spans is None else spans
+        if spans is None:
+            return self._by_replacing(text, messages, thinking, tools)
+        return spans
 
     def written_nowhere(
         self, text: str, messages: Sequence[ChatMessage], turn: int, thinking: bool, tools: Tools
@@ -93,8 +96,8 @@ class Placer:
         return parts[::3], [(int(turn), which) for turn, which in zip(parts[1::3], parts[2::3], strict=True)]
 
     def _match(self, text: str, messages: Sequence[ChatMessage], thinking: bool, tools: Tools) -> Spans | None:
-        """Where each text stands, if the rendering is that of the sentinels with the texts in their place; else
-        None.
+        """Where each text stands, if the rendering is that of the sentinels
+        with the texts in their place; else None.
         """
         try:
             literals, keys = self.skeleton(messages, thinking, tools)
@@ -113,8 +116,8 @@ class Placer:
         return spans
 
     def _by_replacing(self, text: str, messages: Sequence[ChatMessage], thinking: bool, tools: Tools) -> Spans:
-        """Where texts stand of which the template makes something else: what changes when only this one is another
-        one.
+        """Where texts stand of which the template makes something else: what
+        changes when only this one is another one.
         """
         spans: Spans = {}
         sentinel = unused(text)
@@ -139,7 +142,9 @@ def unused(text: str) -> str:
 def written(messages: Sequence[ChatMessage], key: Key) -> str:
     """The text that a key stands for."""
     turn, which = key
-    return messages[turn]["content"] if which == "c" else messages[turn].get("reasoning_content") or ""
+    if which == "c":
+        return messages[turn]["content"]
+    return messages[turn].get("reasoning_content") or ""
 
 
 def _end_of(text: str, at: int, wanted: str, following: str, is_last: bool) -> int | None:

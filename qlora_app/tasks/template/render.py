@@ -20,8 +20,8 @@ Tools = list[Any] | None
 
 @dataclass(frozen=True)
 class Answer:
-    """What the assistant says in a turn, from the end of its prompt to the end of what ends the turn, as places in a
-    text.
+    """What the assistant says in a turn, from the end of its prompt to the end of
+    what ends the turn, as places in a text.
     """
 
     turn: int
@@ -71,13 +71,9 @@ class Renderer:
         # thinking.
         how = {"enable_thinking": thinking, "thinking": thinking, "add_generation_prompt": opening, "tools": tools}
         try:
-            return render_template(
-                self.tokenizer.get_chat_template(tools=tools),
-                list(messages),
-                date.fromisoformat(today) if today else date.today(),
-                **self.tokenizer.special_tokens_map,
-                **how,
-            )
+            template = self.tokenizer.get_chat_template(tools=tools)
+            day = date.fromisoformat(today) if today else date.today()
+            return render_template(template, list(messages), day, **self.tokenizer.special_tokens_map, **how)
         except (jinja2.TemplateError, TypeError, ValueError, KeyError) as error:
             begins = next((message["content"] for message in messages if message.get("content")), "")
             raise UserError(
@@ -132,7 +128,9 @@ def _reasoning_fields(turn: Message) -> dict[str, str]:
     if turn.get("reasoning"):
         return dict.fromkeys(REASONING_FIELDS, turn["reasoning"])
     # Without it a template would take for reasoning what stands before a thinking mark that the answer only mentions.
-    return {"reasoning_content": ""} if "</think>" in turn["content"] else {}
+    if "</think>" not in turn["content"]:
+        return {}
+    return {"reasoning_content": ""}
 
 
 def with_texts(message: ChatMessage, content: str | None = None, reasoning: str | None = None) -> ChatMessage:

@@ -20,7 +20,7 @@ OPENED = re.compile(
 
 
 class Traits:
-    """Of one template. Everything is found out when it is first asked for."""
+    """What one chat template does with a conversation. Everything is found out when it is first asked for."""
 
     def __init__(self, renderer: Renderer, placer: Placer) -> None:
         self.renderer, self.placer = renderer, placer
@@ -96,8 +96,9 @@ class Traits:
 
     @cached_property
     def end(self) -> str:
-        """What it writes for the end of any turn, from the answer's last letter on; empty where it writes none, or not
-        the same.
+        """What it writes for the end of any turn, from the answer's last letter on.
+
+        Empty where it writes none, or not the same.
         """
         common = ""
         for one, other in zip(self._atoms(self.final_end), self._atoms(self._middle_end), strict=False):
@@ -113,7 +114,10 @@ class Traits:
         """
         if calls:
             return self._end_of_calls(following, is_last)
-        length = len(self.end) if self.end and following.startswith(self.end) else len(self._leading_run(following))
+        end = self.end
+        if not end or not following.startswith(end):
+            end = self._leading_run(following)
+        length = len(end)
         return length, length > 0
 
     def _end_of_calls(self, following: str, is_last: bool) -> tuple[int, bool]:
@@ -121,12 +125,15 @@ class Traits:
         if self.end and self.end in following:
             return following.find(self.end) + len(self.end), True
         found = list(self.control.finditer(following))
-        asking = next((one.start() for one in found if one[0] in self._asking), len(following) if is_last else None)
+        nowhere = len(following) if is_last else None
+        asking = next((one.start() for one in found if one[0] in self._asking), nowhere)
         if asking is None:  # the first control token begins what the tool says
             before = following[: found[0].start()] if found else following
             return len(before.rstrip()), False
         inside = [one.end() for one in found if one.end() <= asking]
-        return (inside[-1], True) if inside else (len(following[:asking].rstrip()), False)
+        if inside:
+            return (inside[-1], True)
+        return (len(following[:asking].rstrip()), False)
 
     def _leading_run(self, following: str) -> str:
         """The control tokens a text begins with, blanks between them included, up to one that begins the next turn."""
@@ -149,7 +156,9 @@ class Traits:
             literals, keys = self.placer.skeleton(_probe("user", "assistant", "user"))
         except UserError:
             return self.final_end
-        return literals[keys.index((1, "c")) + 1] if (1, "c") in keys else ""
+        if (1, "c") not in keys:
+            return ""
+        return literals[keys.index((1, "c")) + 1]
 
     @cached_property
     def ending_tokens(self) -> set[str]:
@@ -160,10 +169,12 @@ class Traits:
 
     @cached_property
     def stop_strings(self) -> list[str]:
-        """What ends a turn where that is no token of its own: letters, as ChatML's marks are for a tokenizer that does
-        not know them.
+        """What ends a turn where that is no token of its own: letters, as ChatML's marks are
+        for a tokenizer that does not know them.
         """
-        return [self.end] if self.end.strip() and not self.control_in(self.end) else []
+        if self.end.strip() and not self.control_in(self.end):
+            return [self.end]
+        return []
 
     @cached_property
     def _openers(self) -> set[str]:
@@ -175,7 +186,9 @@ class Traits:
     def _asking(self) -> set[str]:
         """Control tokens that ask for an answer."""
         opening, closed = self.renderer.opening(_probe("user")), self.renderer.render(_probe("user"))
-        return set(self.control_in(opening.removeprefix(closed))) if opening.startswith(closed) else set()
+        if opening.startswith(closed):
+            return set(self.control_in(opening.removeprefix(closed)))
+        return set()
 
     # ---- control tokens
 
@@ -211,8 +224,8 @@ class Traits:
         return [self.special[token] for token in tokens]
 
     def _atoms(self, text: str) -> Iterator[str]:
-        """A text in parts that are not to be divided: control tokens, marks that look like one, words, single
-        characters.
+        """A text in parts that are not to be divided: control tokens, marks that
+        look like one, words, single characters.
         """
         pattern = rf"(?:{self.control.pattern})|<[^<>\s]*>|\[[^\[\]\s]*\]|\w+|\s|."
         return (found[0] for found in re.finditer(pattern, text, re.DOTALL))

@@ -95,8 +95,7 @@ def chat_column(row: Columns) -> str:
     fits = [name for name, value in row.items() if not first_turn(value).keys().isdisjoint(_SPEAKERS)]
     name = next((name for name in CHATS if name in fits), None)
     if name is None and len(fits) > 1:
-        listed = ", ".join(repr(column[:30]) for column in fits)
-        raise TwoColumnsFit(f"{len(fits)} columns that could be the conversation ({listed})")
+        raise TwoColumnsFit("conversation", [repr(column[:30]) for column in fits])
     name = name or next((column for column in (*fits, *CHATS) if column in row), None)
     if name is None:
         raise RowError("it has no list of turns with `role` and `content`, or `from` and `value`")
@@ -105,12 +104,15 @@ def chat_column(row: Columns) -> str:
 
 def turns_of(value: Any, column: str, row: Reading | None = None) -> list[Message]:
     """A list of {role, content} or {from, value}, in any mixture; in a table it is written as text. `row` holds it."""
-    value = written(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        value = written(value)
     if not isinstance(value, list) or not value:
         raise RowError(f"`{column[:30]}` is {kind_of_value(value)} instead of a list of turns")
     talk = _Talk(Reading({}) if row is None else row)
     for number, item in enumerate(value, start=1):
-        plain = _plain_turn(item) if type(item) is dict and len(item) == 2 else None
+        plain = None
+        if type(item) is dict and len(item) == 2:
+            plain = _plain_turn(item)
         if plain:
             talk.add_plain(plain)
         else:
@@ -243,7 +245,9 @@ class _Talk:
         if name and given.peek(name) in self._called:
             given.get(name)
         id = first_key(given, CALL_IDS)
-        return str(given[id]) if id else ""
+        if not id:
+            return ""
+        return str(given[id])
 
     def _sort_results(self) -> None:
         """What tools said stands in the order of the calls, which their ids tell."""
@@ -268,7 +272,9 @@ def _special(keys: tuple[str, ...]) -> frozenset[str]:
 
 
 def _role(given: Any, number: int) -> str:
-    role = ROLES.get(given) if isinstance(given, str) else None
+    role = None
+    if isinstance(given, str):
+        role = ROLES.get(given)
     role = role or ROLES.get(str(given).strip().lower())
     if role is None:
         raise RowError(
@@ -283,7 +289,9 @@ def _reasoning(given: Reading) -> list[str]:
     found: list[str] = []
     for key in [key for key in given if key.lower() in REASONING]:
         value = given.peek(key)
-        text = "\n\n".join(value) if _is_texts(value) else value
+        text = value
+        if _is_texts(value):
+            text = "\n\n".join(value)
         if not isinstance(text, str):
             continue
         if text.strip() and (not found or found[0] == text):
@@ -310,7 +318,9 @@ def _kind_of(part: dict[str, Any]) -> str:
         return "function_response"
     if "type" in part:
         return str(part["type"])
-    return "text" if "text" in part else ""
+    if "text" in part:
+        return "text"
+    return ""
 
 
 def _read_part(part: Any, given: Reading, parts: _TurnParts, number: int) -> None:
@@ -329,7 +339,9 @@ def _read_part(part: Any, given: Reading, parts: _TurnParts, number: int) -> Non
         parts.reasoning.append(_text_of_part(inner))
     elif kind in _CALL_PARTS:
         has_text = "value" in inner or "text" in inner
-        value = inner.get("value") or inner.get("text") if has_text else None
+        value = None
+        if has_text:
+            value = inner.get("value") or inner.get("text")
         if not isinstance(value, str):
             parts.calls.append(one_call(inner, kind))
             return
@@ -369,7 +381,9 @@ def _is_learned(given: Reading, role: str) -> bool:
     learned = True
     for key in [key for key in given if key in _MARKS]:
         value = given.peek(key)
-        flag = value if type(value) is bool else _FLAGS.get(str(value).strip().lower())
+        flag = value
+        if type(value) is not bool:
+            flag = _FLAGS.get(str(value).strip().lower())
         if flag is None:
             continue
         is_kept = flag if key in _LEARNED_IF else not flag

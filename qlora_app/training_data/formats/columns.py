@@ -58,8 +58,9 @@ class ColumnMap(Choices):
         return named | {place.strip().lower(): "template" for place in _PLACE.findall(self.template)}
 
     def check(self, name: str, seen: Iterable[str]) -> None:
-        """Raises UserError if nothing is named to learn from, or a column that the file `name` has not; `seen` are
-        those it has.
+        """Raises UserError if nothing is named to learn from, or a column that the file `name` has not.
+
+        `seen` are those it has.
         """
         there = {one.strip().lower(): one for one in seen}
         shown = ", ".join(repr(one[:30]) for one in list(there.values())[:8])
@@ -121,20 +122,23 @@ class ColumnMap(Choices):
 
     def read(self, row: Reading) -> list[Message] | Iterator[list[Message]]:
         """The turns of one row. Raises RowError."""
+        before: list[Message] = []
         system = self._text(row, self.system) if self.system else ""
-        before: list[Message] = [{"role": "system", "content": system}] if system else []
+        if system:
+            before.append({"role": "system", "content": system})
         if self.messages:
             return before + turns_of(_value(row, self.messages), self.messages, row)
         answer = self._text(row, self.label or self.answer)
         if not (self.prompt or self.template):
             return document(Reading({"text": answer}))
-        asked = (
-            _PLACE.sub(lambda place: self._text(row, place[1]), self.template.replace("\\n", "\n"))
-            if self.template
-            else self._text(row, self.prompt)
-        )
+        if self.template:
+            asked = _PLACE.sub(lambda place: self._text(row, place[1]), self.template.replace("\\n", "\n"))
+        else:
+            asked = self._text(row, self.prompt)
+        question = asked
         more = self._text(row, self.input) if self.input else ""
-        question = asked if is_blank(more) else f"{asked}\n\n{more}"
+        if not is_blank(more):
+            question = f"{asked}\n\n{more}"
         answer_turn: Message = {"role": "assistant", "content": answer}
         if self.options:
             listed = self._options(row)
@@ -159,7 +163,9 @@ class ColumnMap(Choices):
         value = _value(row, name)
         if value is None and name == (self.label or self.answer):
             raise RowError(f"it has nothing in its column {name!r}")
-        return "" if value is None else as_text(value, name)
+        if value is None:
+            return ""
+        return as_text(value, name)
 
 
 def _right(answer: str, options: list[str]) -> str:
@@ -179,7 +185,9 @@ def _value(row: Reading, name: str) -> Any:
         return row[wanted]
     value: Any = row
     for part in wanted.split("."):
-        key = next((key for key in value if key.lower() == part), None) if isinstance(value, Reading) else None
+        key = None
+        if isinstance(value, Reading):
+            key = next((key for key in value if key.lower() == part), None)
         if key is None:
             return None
         value = value.child(key) if type(value.peek(key)) is dict else value[key]

@@ -41,7 +41,9 @@ class FormatDetector:
         row = value if type(value) is dict else self._wrapped(value)
         given = tuple(row)
         names = self._names.get(given) or self._lowered(given)
-        whole = row if names == given else dict(zip(names, row.values(), strict=True))
+        whole = row
+        if names != given:
+            whole = dict(zip(names, row.values(), strict=True))
         columns = present(whole) or {}
         kind = self._kind_of(columns)
         if len(columns) < len(whole) and kind.name in _WITHOUT_ANSWER:
@@ -86,7 +88,9 @@ class FormatDetector:
             raise RowError("a key stands twice in it, so that one of its two values would be lost")
         if isinstance(value, list):
             return {"messages": value}
-        return {"text": value} if isinstance(value, str) else {}
+        if not isinstance(value, str):
+            return {}
+        return {"text": value}
 
 
 def _shape_of(value: Any) -> Any:
@@ -100,7 +104,9 @@ def _kind_of_all(columns: ColumnMap, label: str) -> Kind | None:
     """The kind of every row, where a person or the whole file said it."""
     if columns.given:
         return _mapped(columns)
-    return labelled_by(label) if label else None
+    if not label:
+        return None
+    return labelled_by(label)
 
 
 def labelled_by(label: str) -> Kind:
@@ -113,11 +119,12 @@ def _mapped(columns: ColumnMap) -> Kind:
     """The kind of every row when a person said which column is what."""
     asks = columns.messages or columns.template or columns.prompt or None
     answers = columns.messages or columns.label or columns.answer
+    because = "you named {user} and {answer}" if asks else "you named {answer}"
     return Kind(
         name="columns",
         title="Columns you named",
         fits=lambda row: True,
         columns=lambda row: (asks, answers),
         read=columns.read,
-        because="you named {user} and {answer}" if asks else "you named {answer}",
+        because=because,
     )

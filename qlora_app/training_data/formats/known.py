@@ -52,8 +52,8 @@ Reader = Callable[[Reading], list[Message] | Iterator[list[Message]]]
 
 
 class Kind(NamedTuple):
-    """What a row can be: a name, its title for people, a test, the columns that ask and answer, and how it is read if
-    it can be.
+    """What a row can be: a name, its title for people, a test, the columns that ask and
+    answer, and how it is read if it can be.
 
     `because` completes "TITLE, because ..." and may name {user} and {answer}; `note` is said whenever rows are read so.
     `opens`: may a system text and tools belong to it? `answers`: may reasoning, which then stands in a column like
@@ -324,8 +324,9 @@ def convert(kind: Kind, columns: Columns, changes: list[str], reading: Reading |
 
 
 def turns_of_row(kind: Kind, row: Reading) -> list[Message] | Iterator[list[Message]]:
-    """What the row says in its format, with all that belongs to it; a few formats make several conversations of a
-    row.
+    """What the row says in its format, with all that belongs to it.
+
+    A few formats make several conversations of a row.
     """
     if kind.read is None:
         raise RowError(f"it looks like {kind.title}")
@@ -333,7 +334,9 @@ def turns_of_row(kind: Kind, row: Reading) -> list[Message] | Iterator[list[Mess
     if not kind.opens:
         return made
     if isinstance(made, list):
-        return opened(row, reasoned(row, made) if kind.answers else made)
+        if kind.answers:
+            made = reasoned(row, made)
+        return opened(row, made)
     return (opened(row, one) for one in made)
 
 

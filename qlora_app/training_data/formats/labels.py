@@ -1,5 +1,6 @@
-"""Is a column beside a text its label? Only the whole file can tell: labels are short and repeat, and stand in every
-row.
+"""Is a column beside a text its label?
+
+Only the whole file can tell: labels are short and repeat, and stand in every row.
 """
 
 from collections import Counter, defaultdict

@@ -9,8 +9,8 @@ from .turns import ROLES, RowError, turn
 
 
 class Style(NamedTuple):
-    """One way of marking: the format's name, the pattern of a mark with the speaker in it, what begins an answer, what
-    ends a turn.
+    """One way of marking: the format's name, the pattern of a mark with the speaker in it,
+    what begins an answer, what ends a turn.
     """
 
     name: str

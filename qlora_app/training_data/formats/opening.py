@@ -1,5 +1,5 @@
-"""What stands beside a conversation and belongs to it: its system text, the tools that may be called, what the
-assistant thought.
+"""What stands beside a conversation and belongs to it: its system text, the tools that may
+be called, what the assistant thought.
 """
 
 from typing import Any
@@ -70,11 +70,11 @@ def _with_system(place: Reading, turns: list[Message]) -> list[Message]:
     text = _system_text(place, key)
     if is_blank(text):
         return turns
-    has_system = turns[0]["role"] == "system"
-    own = turns[0]["content"] if has_system else ""
+    own, others = "", turns
+    if turns[0]["role"] == "system":
+        own, others = turns[0]["content"], turns[1:]
     if is_blank(own):
         _take_system(place, key)
-        others = turns[1:] if has_system else turns
         return [turn("system", text, key), *others]
     if text.strip() in own:
         _take_system(place, key)
@@ -86,7 +86,7 @@ def _system_text(place: Reading, key: str) -> str:
     value = place.peek(key)
     if isinstance(value, dict):
         holder = _holder(value)
-        value = value[holder] if holder else [value]
+        value = value[holder] if holder else value
     if isinstance(value, dict):
         value = [value]
     if isinstance(value, list):
@@ -102,7 +102,9 @@ def _holder(value: dict[str, Any]) -> str | None:
 
 
 def _text_of_part(part: Any) -> Any:
-    return part.get("text", part.get("content", "")) if isinstance(part, dict) else part
+    if isinstance(part, dict):
+        return part.get("text", part.get("content", ""))
+    return part
 
 
 def _take_system(place: Reading, key: str) -> None:
@@ -116,7 +118,8 @@ def _take_system(place: Reading, key: str) -> None:
     for part in parts:
         if isinstance(part, dict):
             inner = place.inside(part, where)
-            inner.taken |= {"type", "text" if "text" in part else "content"}
+            text_key = "text" if "text" in part else "content"
+            inner.taken |= {"type", text_key}
 
 
 def _with_tools(place: Reading, turns: list[Message]) -> list[Message]:

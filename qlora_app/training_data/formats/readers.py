@@ -40,7 +40,10 @@ def alpaca(row: Reading) -> list[Message]:
     answer = "output" if plain and "output" in row else only(row, ANSWERS, "answer")
     question, more = optional(row, "instruction"), optional(row, "input")
     if more and more != "<noinput>" and not is_blank(more):
-        question = more if is_blank(question) else f"{question}\n\n{more}"
+        if is_blank(question):
+            question = more
+        else:
+            question = f"{question}\n\n{more}"
     if not plain:
         only({name: 0 for name in row if name not in ("input", "text")}, QUESTIONS, "question")
         question = _with_context(row, question)
@@ -54,7 +57,9 @@ def _with_context(row: Columns, question: str) -> str:
     for name in CONTEXTS:
         context = optional(row, name)
         if context:
-            return question if is_blank(context) else f"{context}\n\n{question}"
+            if is_blank(context):
+                return question
+            return f"{context}\n\n{question}"
     return question
 
 
@@ -76,7 +81,9 @@ def pairs(row: Reading) -> list[Message]:
     answer = only(row, ANSWERS, "answer")
     if isinstance(row[asks], list):
         return [*turns_of(row[asks], asks, row), *_answer_turns(row[answer], answer, row)]
-    question = row[asks] if asks in CONTEXTS else _with_context(row, text_of(row[asks], asks))
+    question = row[asks]
+    if asks not in CONTEXTS:
+        question = _with_context(row, text_of(question, asks))
     return [*_history(row), turn("user", question, asks), turn("assistant", row[answer], answer)]
 
 
@@ -84,7 +91,9 @@ def _answer_turns(value: Any, column: str, row: Reading) -> list[Message]:
     """An answer as text, as one turn, or as a list of turns."""
     if isinstance(value, dict):
         return [chat_turn(value, row)]
-    return turns_of(value, column, row) if isinstance(value, list) else [turn("assistant", value, column)]
+    if isinstance(value, list):
+        return turns_of(value, column, row)
+    return [turn("assistant", value, column)]
 
 
 def chat(row: Reading) -> list[Message]:
@@ -111,8 +120,9 @@ def hh_rlhf(row: Reading) -> list[Message]:
 
 
 def preference(row: Reading) -> list[Message]:
-    """The preferred answer, alone or as a whole conversation, after whatever was asked. The rejected one is not used,
-    which is said.
+    """The preferred answer, alone or as a whole conversation, after whatever was asked.
+
+    The rejected one is not used, which is said.
     """
     row.taken.update(name for name in row if name.startswith("rejected"))
     name = chosen_column(row)
@@ -151,8 +161,8 @@ def translation(row: Reading) -> list[Message]:
 
 
 def multiple_choice(row: Reading) -> list[Message]:
-    """Question and lettered choices -> the letter of the right one, which may be given as letter, as number from 0, or
-    in full.
+    """Question and lettered choices -> the letter of the right one, which may be given
+    as letter, as number from 0, or in full.
     """
     if is_headless_mmlu(row):
         row.taken.update(row)
@@ -169,10 +179,12 @@ def multiple_choice(row: Reading) -> list[Message]:
 
 def _choices(row: Reading) -> tuple[list[str], list[str]]:
     """(what the choices are called in the row, their texts)"""
-    value = row.get("choices") if "choices" in row else row.get("options")
+    value = row.get("choices" if "choices" in row else "options")
     if isinstance(value, dict) and isinstance(value.get("text"), list):
         value = row.inside(value, "the choices")
-        labels = value["label"] if isinstance(value.get("label"), list) else _LETTERS
+        labels = _LETTERS
+        if isinstance(value.get("label"), list):
+            labels = value["label"]
         value = dict(zip(labels, value["text"], strict=False))
     if isinstance(value, list):
         value = dict(zip(_LETTERS, value, strict=False))
@@ -181,13 +193,16 @@ def _choices(row: Reading) -> tuple[list[str], list[str]]:
         value = {name: row[name] for name in names}
     if not 2 <= len(value) <= len(_LETTERS):
         raise RowError(f"it has {len(value)} choices")
-    return [str(label) for label in value], [text_of(text, "choices") for text in value.values()]
+    texts = [text_of(text, "choices") for text in value.values()]
+    return [str(label) for label in value], texts
 
 
 def _letter(given: Any, column: str, labels: list[str], choices: list[str]) -> str:
     text = str(given).strip().lower()
     by_label = [i for i, label in enumerate(labels) if label.lower() == text]
-    by_number = [int(text)] if text.isdecimal() and int(text) < len(choices) else []
+    by_number = []
+    if text.isdecimal() and int(text) < len(choices):
+        by_number = [int(text)]
     by_letter = [i for i, letter in enumerate(_LETTERS[: len(choices)].lower()) if letter == text]
     in_full = [i for i, choice in enumerate(choices) if choice.strip().lower() == text]
     # and no choice that happens to be a number
@@ -199,8 +214,9 @@ def _letter(given: Any, column: str, labels: list[str], choices: list[str]) -> s
 
 
 def labelled(row: Reading, label: str = "") -> list[Message]:
-    """Text, or several texts with their names, -> its label as text. `label`: its column, where that has no usual
-    name.
+    """Text, or several texts with their names, -> its label as text.
+
+    `label`: its column, where that has no usual name.
     """
     if label:
         texts = [name for name in TEXTS if name in row] or [text_column(row)]
@@ -226,8 +242,8 @@ def as_text(value: Any, column: str) -> str:
 
 
 def document(row: Reading) -> Iterator[list[Message]]:
-    """A text without question and answer: all of it is learned, long ones in several pieces that end with a line or a
-    word.
+    """A text without question and answer: all of it is learned, long ones in several
+    pieces that end with a line or a word.
     """
     name = text_column(row)
     text = text_of(row[name], name).strip()

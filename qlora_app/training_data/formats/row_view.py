@@ -1,5 +1,5 @@
-"""Rows as readers see them: what they take is remembered, so that whatever nobody took is named, and null is the same
-as absent.
+"""Rows as readers see them: what they take is remembered, so that whatever nobody took is
+named, and null is the same as absent.
 """
 
 from collections.abc import Iterator
@@ -9,8 +9,9 @@ _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
 class Reading(dict[str, Any]):
-    """An object of the data that knows which of its keys were read. Only `[]` and `get` read; `in`, `peek` and `items`
-    look.
+    """An object of the data that knows which of its keys were read.
+
+    Only `[]` and `get` read; `in`, `peek` and `items` look.
 
     Objects inside of it are read through `inside`, so that their keys are known too.
     """
@@ -81,7 +82,9 @@ def present(value: Any) -> Any:
         return None
     made = [present(item) for item in value]
     has_objects = any([type(item) is dict for item in value])
-    return [item for item in made if item is not None] if has_objects else made
+    if has_objects:
+        return [item for item in made if item is not None]
+    return made
 
 
 def _has_gaps(value: Any) -> bool:

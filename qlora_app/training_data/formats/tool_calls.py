@@ -1,5 +1,5 @@
-"""Tools and calls of them, wherever data keep them, in one form: JSON lists, the same whether a part was written as
-text or as object.
+"""Tools and calls of them, wherever data keep them, in one form: JSON lists, the same whether a
+part was written as text or as object.
 """
 
 import ast
@@ -18,7 +18,7 @@ from .turns import (
 
 
 def spellings(*names: str) -> tuple[str, ...]:
-    """Of `available_tools` also available-tools, availabletools and with a blank, as lower-case names are written."""
+    """Each lower-case name in all its spellings: available_tools, available-tools, availabletools, available tools."""
     return tuple(dict.fromkeys(name.replace("_", between) for name in names for between in ("_", "-", "", " ")))
 
 
@@ -52,8 +52,9 @@ def first_key(given: Iterable[str], names: Iterable[str]) -> str | None:
 
 
 def written(text: str) -> Any:
-    """What a text says as JSON or, as pandas writes it into a table, as Python; the text itself where it is neither
-    list nor object.
+    """What a text says as JSON or, as pandas writes it into a table, as Python.
+
+    The text itself where it is neither list nor object.
     """
     if not text.lstrip().startswith(("[", "{")):
         return text
@@ -102,7 +103,8 @@ def calls_of(value: Any, given: Reading, key: str) -> Iterator[tuple[dict[str, A
     """
     if isinstance(value, str):
         value = written(value)
-    for call in value if isinstance(value, list) else [value]:
+    calls = value if isinstance(value, list) else [value]
+    for call in calls:
         if isinstance(call, str):
             call = written(call)
         if type(call) is not dict:
@@ -132,8 +134,11 @@ def _arguments(given: Any) -> Any:
     """Arguments as text and as object are the same; text that is no JSON stays what it is."""
     if isinstance(given, RepeatedKey):
         raise RowError("a key stands twice in the arguments of a call")
-    made = written(given) if isinstance(given, str) else given
-    return {} if made is None or made == "" else made
+    if isinstance(given, str):
+        given = written(given)
+    if given is None or given == "":
+        return {}
+    return given
 
 
 def spoken_calls(text: str, given: Reading) -> list[tuple[dict[str, Any], str]]:
@@ -150,20 +155,28 @@ def spoken_calls(text: str, given: Reading) -> list[tuple[dict[str, Any], str]]:
 
 def tools_of(value: Any) -> tuple[list[Any], str]:
     """(the tools as objects, or what is said of them where they are no objects)"""
-    found = written(value) if isinstance(value, str) else value
+    found = value
+    if isinstance(value, str):
+        found = written(value)
     if isinstance(found, dict):
         found = _only_value(found, TOOLS) or [found]
     if isinstance(found, list):
         found = [written(one) if isinstance(one, str) else one for one in found]
         if all(isinstance(one, dict) for one in found):
             return list(_each_tool(found)), ""
-    return [], value.strip() if isinstance(value, str) else as_json(value, "tools")
+    if isinstance(value, str):
+        return [], value.strip()
+    return [], as_json(value, "tools")
 
 
 def _each_tool(listed: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Gemini's API puts several declarations into one tool."""
     for one in listed:
-        yield from _only_value(one, _DECLARED) or ([one] if one else [])
+        declared = _only_value(one, _DECLARED)
+        if declared:
+            yield from declared
+        elif one:
+            yield one
 
 
 def _only_value(given: dict[str, Any], names: Iterable[str]) -> list[Any] | None:
@@ -171,4 +184,6 @@ def _only_value(given: dict[str, Any], names: Iterable[str]) -> list[Any] | None
     if len(given) != 1:
         return None
     [(key, value)] = given.items()
-    return value if key.lower() in names and isinstance(value, list) else None
+    if key.lower() in names and isinstance(value, list):
+        return value
+    return None

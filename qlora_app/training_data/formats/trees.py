@@ -1,5 +1,5 @@
-"""Trees of messages, as Open Assistant collected them: of all answers to a message the one people ranked best is
-followed.
+"""Trees of messages, as Open Assistant collected them: of all answers to a message
+the one people ranked best is followed.
 """
 
 from collections import defaultdict
@@ -85,4 +85,6 @@ def _best(replies: Any) -> Any:
 
 def _rank_of(reply: dict[str, Any]) -> float:
     rank = reply.get("rank")
-    return rank if isinstance(rank, (int, float)) else float("inf")
+    if isinstance(rank, (int, float)):
+        return rank
+    return float("inf")

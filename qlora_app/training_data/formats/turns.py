@@ -1,7 +1,9 @@
 """From columns to turns: what every format is made of, and how turns become a conversation that can be learned from."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from ...errors import Problem
 from ...messages import Conversation, Message
 
 Columns = dict[str, Any]  # one row, its column names stripped and in lower case
@@ -84,7 +86,22 @@ class NestedValue(RowError):
 
 
 class TwoColumnsFit(Exception):
-    """Two columns could be the question, the answer or the conversation; in words that complete "the file has ..."."""
+    """Two columns could be the question, the answer or the conversation."""
+
+    def __init__(self, what: str, names: Sequence[str]) -> None:
+        """`problem` completes "it has ..."."""
+        self.problem = Problem(
+            "dataset.several_columns",
+            "{count} columns that could be the {what} ({names})",
+            count=len(names),
+            what=what,
+            names=", ".join(names),
+        )
+        super().__init__(str(self.problem))
+
+    def first_in(self, row: int) -> Problem:
+        """In words that complete "the file has ..."."""
+        return Problem("dataset.first_in_row", "{what}, first in row {row}", what=self.problem, row=row)
 
 
 class RepeatedKey(dict[str, Any]):
@@ -100,7 +117,7 @@ def only(row: Columns, names: tuple[str, ...], what: str) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise TwoColumnsFit(f"{len(found)} columns that could be the {what} ({', '.join(found)})")
+        raise TwoColumnsFit(what, found)
     raise RowError(f"it has no column for the {what}; looked for {', '.join(names)}")
 
 
@@ -115,7 +132,9 @@ def text_of(value: Any, where: str) -> str:
 def optional(row: Columns, name: str) -> str:
     """The text of a column that may be missing or null."""
     value = row.get(name)
-    return "" if value is None else text_of(value, name)
+    if value is None:
+        return ""
+    return text_of(value, name)
 
 
 def kind_of_value(value: Any) -> str:
@@ -214,7 +233,9 @@ def _append(conversation: Conversation, turn: Message, number: int, changes: lis
             return
         what = "answer" if role == "assistant" else "question"
         raise RowError(f"the {what} (turn {number}) is empty")
-    merged = _merged(conversation[-1], turn) if role == last and role != "tool" else None
+    merged = None
+    if role == last and role != "tool":
+        merged = _merged(conversation[-1], turn)
     if merged:
         conversation[-1] = merged
         changes.append("merged")
@@ -227,8 +248,9 @@ def _append(conversation: Conversation, turn: Message, number: int, changes: lis
 
 
 def _merged(first: Message, second: Message) -> Message | None:
-    """Two turns of one speaker as one; None where reasoning or calls stand between their texts, which then would change
-    places.
+    """Two turns of one speaker as one.
+
+    None where reasoning or calls stand between their texts, which then would change places.
     """
     if "tool_calls" in first or ("reasoning" in second and not is_blank(first["content"])):
         return None

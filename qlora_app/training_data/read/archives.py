@@ -1,5 +1,6 @@
-"""The bytes of data files. A .gz or .zip is unpacked while it is read, never onto the disk, and never beyond the
-limits.
+"""The bytes of data files.
+
+A .gz or .zip is unpacked while it is read, never onto the disk, and never beyond the limits.
 """
 
 import gzip
@@ -31,8 +32,9 @@ _BESIDE = ("readme", "license", "licence", "notice")  # what people pack beside 
 
 
 class Content:
-    """What one file holds, unpacked if need be. Raises UserError; `limits` are those of a file nobody has checked
-    yet.
+    """What one file holds, unpacked if need be.
+
+    Raises UserError; `limits` are those of a file nobody has checked yet.
     """
 
     def __init__(
@@ -50,7 +52,10 @@ class Content:
         if not self.is_packed:
             return self._opened
         try:
-            stream = zipfile.ZipFile(self._opened).open(self._member) if self._member else gzip.open(self._opened)
+            if self._member:
+                stream = zipfile.ZipFile(self._opened).open(self._member)
+            else:
+                stream = gzip.open(self._opened)
         except _DAMAGED as error:
             raise _damaged(self.name) from error
         return io.BufferedReader(_Unpacked(stream, self.name, self._most), 1 << 20)
@@ -63,8 +68,9 @@ class Content:
 
 
 def contents_of(place: Path | Sequence[Path], name: str, limits: Settings | None = None) -> list[Content]:
-    """All data files of a file, an archive, a folder or a list of files, each under a name for sentences. Raises
-    UserError and OSError.
+    """All data files of a file, an archive, a folder or a list of files, each under a name for sentences.
+
+    Raises UserError and OSError.
     """
     if isinstance(place, Path) and not place.is_dir():
         found = _in_one_file(place, name, limits)
@@ -72,7 +78,10 @@ def contents_of(place: Path | Sequence[Path], name: str, limits: Settings | None
         files = _in_folder(place, name) if isinstance(place, Path) else place
         found = [one for file in files for one in _in_one_file(file, file.name, limits)]
     for one in found:
-        one.part, one.name = (one.name, f"{one.name} in {name}") if len(found) > 1 else ("", name)
+        if len(found) > 1:
+            one.part, one.name = one.name, f"{one.name} in {name}"
+        else:
+            one.part, one.name = "", name
     return found
 
 
@@ -80,20 +89,20 @@ def _in_one_file(path: Path, name: str, limits: Settings | None) -> list[Content
     if not _head(path).startswith(_ZIP):
         return [Content(path, name, limits)]
     members = _data_files(path, name)
-    if limits and sum(one.file_size for one in members) > (
-        most := _most_bytes(path, limits)
-    ):  # none gives more than it says
+    most = _most_bytes(path, limits)
+    if sum(one.file_size for one in members) > most:  # none gives more than it says
         raise _too_large(name, most)
-    return [Content(path, one.filename if len(members) > 1 else name, limits, one) for one in members]
+    if len(members) == 1:
+        return [Content(path, name, limits, members[0])]
+    return [Content(path, one.filename, limits, one) for one in members]
 
 
 def _in_folder(folder: Path, name: str) -> list[Path]:
-    """Every data file of a folder and the folders in it, by name. Raises UserError for a link, and for a folder without
-    data.
+    """Every data file of a folder and the folders in it, by name.
+
+    Raises UserError for a link, and for a folder without data.
     """
-    inside = sorted(
-        one for one in folder.rglob("*") if not any(part.startswith(".") for part in one.relative_to(folder).parts)
-    )
+    inside = sorted(one for one in folder.rglob("*") if not _is_hidden(one.relative_to(folder)))
     if links := [one for one in inside if one.is_symlink()]:
         raise UserError(
             "dataset.link_in_folder",
@@ -213,3 +222,7 @@ def _is_unsafe(member: zipfile.ZipInfo) -> bool:
 def _may_be_data(name: str) -> bool:
     own = name.rpartition("/")[2].lower()
     return not (own.startswith((".", *_BESIDE)) or name.startswith("__MACOSX/"))
+
+
+def _is_hidden(place: Path) -> bool:
+    return any(part.startswith(".") for part in place.parts)

@@ -1,5 +1,5 @@
-"""In which encoding a text is written: UTF-8 wherever it nearly is, else what its bytes look like, which is shown
-before it is believed.
+"""In which encoding a text is written: UTF-8 wherever it nearly is, else what its bytes look
+like, which is shown before it is believed.
 """
 
 import codecs
@@ -85,7 +85,10 @@ class _Found:
         self.places: list[str] = []
         self.lines = self.start = 0  # lines, and bytes, before what is decoded now
 
-    def note(self, error: UnicodeDecodeError) -> tuple[str, int]:
+    def note(self, error: UnicodeError) -> tuple[str, int]:
+        """For codecs.register_error: what stands in place of bytes that are no characters, and where to go on."""
+        if not isinstance(error, UnicodeDecodeError):
+            raise error
         self.bad += 1
         if self.first < 0:
             self.first = self.start + error.start
@@ -105,8 +108,9 @@ codecs.register_error("workshop-note", lambda error: _FOUND.get().note(error))
 
 
 def find_encoding(content: Content, head: bytes, glance: bool = False, wanted: str = "auto") -> Encoding:
-    """How to read the file, or its beginning for a `glance`. `head`: its first bytes; `wanted`: what a person said it
-    is in.
+    """How to read the file, or its beginning for a `glance`.
+
+    `head`: its first bytes; `wanted`: what a person said it is in.
 
     Raises UserError for what is no text.
     """
@@ -131,13 +135,16 @@ def find_encoding(content: Content, head: bytes, glance: bool = False, wanted: s
     if not found.bad:
         return Encoding("utf-8", "strict", [])
     if found.is_nearly or wanted == "utf-8":
-        return Encoding("utf-8", "replace", [] if glance else [_broken_places(name, "UTF-8", found)])
+        warnings = [] if glance else [_broken_places(name, "UTF-8", found)]
+        return Encoding("utf-8", "replace", warnings)
     return _recognised(content, found.first, glance)
 
 
 def _as_wanted(content: Content, wanted: str, glance: bool) -> Encoding:
     found = _scan(content, wanted, glance, 0)
-    warnings = [_broken_places(content.name, ENCODINGS[wanted], found)] if found.bad and not glance else []
+    warnings = []
+    if found.bad and not glance:
+        warnings.append(_broken_places(content.name, ENCODINGS[wanted], found))
     return Encoding(wanted, "replace", warnings)
 
 
@@ -161,7 +168,8 @@ def _recognised(content: Content, first: int, glance: bool) -> Encoding:
         f"they are "
         "wrong, choose the encoding of the file (dataset.encoding)."
     ]
-    warnings += [_broken_places(content.name, title_of(encoding), found)] if found.bad else []
+    if found.bad:
+        warnings.append(_broken_places(content.name, title_of(encoding), found))
     return Encoding(encoding, "replace", warnings)
 
 
@@ -171,7 +179,9 @@ def title_of(encoding: str) -> str:
 
 
 def _broken_places(name: str, encoding: str, found: _Found) -> str:
-    places = f"{', '.join(found.places)}{', …' if found.bad > len(found.places) else ''}"
+    places = ", ".join(found.places)
+    if found.bad > len(found.places):
+        places += ", …"
     return (
         f"{name} is read as {encoding}, and {found.bad:,} of its bytes fit nothing there; \ufffd stands in their "
         f"place. Each by its "
@@ -180,8 +190,9 @@ def _broken_places(name: str, encoding: str, found: _Found) -> str:
 
 
 def _scan(content: Content, encoding: str, glance: bool, most: int) -> _Found:
-    """What in the file does not fit the encoding. With `most` it ends early where it is clear that this is not the
-    encoding.
+    """What in the file does not fit the encoding.
+
+    With `most` it ends early where it is clear that this is not the encoding.
     """
     found, decoder, position = _Found(), codecs.getincrementaldecoder(encoding)("workshop-note"), 0
     token = _FOUND.set(found)
@@ -233,8 +244,9 @@ def _sample(content: Content, first: int) -> bytes:
 
 
 def _guess(sample: bytes) -> str | None:
-    """The likeliest encoding by chardet; None where there is none. Imported here, because nearly all files are
-    UTF-8.
+    """The likeliest encoding by chardet; None where there is none.
+
+    Imported here, because nearly all files are UTF-8.
     """
     import chardet
 
@@ -248,12 +260,15 @@ def _guess(sample: bytes) -> str | None:
     is_little = len({byte for byte in sample if byte > 127}) <= _LITTLE
     if (not sure or sure[0][1] < _UNSURE or is_little) and _is_text(sample, "cp1252"):
         return "cp1252"  # what most files are in that are not UTF-8
-    return sure[0][0] if sure else None
+    if not sure:
+        return None
+    return sure[0][0]
 
 
 def _is_text(sample: bytes, encoding: str) -> bool:
-    """Does it read like one? No control characters, hardly a byte that fits nothing, and no word of two scripts or with
-    a sign in it.
+    """Does it read like one?
+
+    No control characters, hardly a byte that fits nothing, and no word of two scripts or with a sign in it.
     """
     text = sample.decode(encoding, "replace")
     if text.count("\ufffd") * 100 > len(text) or _CONTROLS.search(text):
@@ -290,5 +305,6 @@ def _excerpts(text: str) -> list[str]:
         odd = re.search(r"[^\x00-\x7f]", line)
         if odd and len(shown) < _SHOWN:
             excerpt = line[max(0, odd.start() - _AROUND) : odd.start() + _AROUND].strip()
-            shown += [excerpt] if excerpt not in shown else []
+            if excerpt not in shown:
+                shown.append(excerpt)
     return shown

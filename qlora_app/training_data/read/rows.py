@@ -2,17 +2,17 @@
 
 import io
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from ...errors import UserError
+from ...errors import Problem, UserError
 from ...settings import Settings
-from ..formats.turns import RepeatedKey
+from . import json_stream
 from .archives import Content, contents_of
 from .encodings import Encoding, find_encoding
+from .json_stream import BETWEEN, BLANK, BRACE, COLON, OPENING, TooLarge, Window, decode, is_broken, json_problem
 from .tables import (
     NO_NAMES,
     SAMPLE,
@@ -23,11 +23,8 @@ from .tables import (
 )
 from .text import WANTED, NotTrainable, refuse_other_kinds
 
-_AGAIN = "Nothing was imported; download or save it again, then upload the whole file."
-_CHUNK = 1 << 20  # characters of a long text that are read at once
-_LONGEST_LINE = 1 << 24  # characters of a first line; what is longer is a whole file in one line
+_AGAIN = Problem("advice.upload_whole", "Nothing was imported; download or save it again, then upload the whole file.")
 _LONGEST_PART = 65_536  # characters of plain text without an empty line
-_MOST_AT_ONCE = 1 << 26  # characters of JSON in memory at once: of an object that is a whole file, of a row, of a line
 _WRAPPERS = ("data", "rows", "train", "examples", "records", "items", "dataset")  # {"data": [rows]}
 
 
@@ -79,9 +76,8 @@ class RowSource:
     def share_read(self) -> float:
         """Which part of all files was read so far, about; 0.0 where that is not known."""
         sizes = [file.content.path.stat().st_size for file in self.files]
-        return (sum(sizes[: self._at]) + sizes[self._at] * self.files[self._at].content.share_read()) / max(
-            1, sum(sizes)
-        )
+        of_this_file = sizes[self._at] * self.files[self._at].content.share_read()
+        return (sum(sizes[: self._at]) + of_this_file) / max(1, sum(sizes))
 
 
 class _FileRows:
@@ -91,7 +87,9 @@ class _FileRows:
         self.name, self.content = content.name, content
         head = refuse_other_kinds(self.content)
         self.is_parquet = head.startswith(b"PAR1")
-        self.encoding = Encoding("", "", []) if self.is_parquet else find_encoding(self.content, head, glance, encoding)
+        self.encoding = Encoding("", "", [])
+        if not self.is_parquet:
+            self.encoding = find_encoding(self.content, head, glance, encoding)
         self.warnings = self.encoding.warnings
 
     def __iter__(self) -> Iterator[Found]:
@@ -111,8 +109,8 @@ class _FileRows:
             self.content.open(), encoding=self.encoding.name, errors=self.encoding.errors, newline=newline
         )
 
-    def _refusal(self, found: str, advice: str) -> UserError:
-        return UserError("dataset.broken_rows", "{name} {found}. {advice}", name=self.name, found=found, advice=advice)
+    def _refusal(self, code: str, template: str, /, **values: Any) -> UserError:
+        return UserError(code, template, name=self.name, **values)
 
     def _structure(self, file: TextIO) -> Callable[[TextIO], Iterator[Found]]:
         """By the first two lines with something on them."""
@@ -121,34 +119,45 @@ class _FileRows:
             raise NotTrainable(
                 "dataset.no_rows", "{name} is empty: it has no rows. {wanted}", None, 0, name=self.name, wanted=WANTED
             )
-        if first[0] == "[":
-            return self._lines if second and first[-1] == "]" and _decode(first)[1] is None else self._array
-        if first[0] not in '{"':
+        if first[0] not in '[{"':
             return self._table_or_text(file)
-        whole = _decode(first)[1] is None
+        whole = decode(first)[1] is None
+        if first[0] == "[":
+            one_list_a_line = bool(second) and first[-1] == "]" and whole
+            return self._lines if one_list_a_line else self._array
         if first[0] == '"':
             return self._lines if whole else self._table_or_text(file)
         if whole:
             return self._lines if second else self._one_object
         file.seek(0)  # a broken first line of many, or an object written over several lines
-        return self._lines if second.startswith("{") and _is_broken(file.read(_LONGEST_LINE)) else self._one_object
+        if second.startswith("{") and is_broken(file.read(json_stream.LONGEST_LINE)):
+            return self._lines
+        return self._one_object
 
     def _table_or_text(self, file: TextIO) -> Callable[[TextIO], Iterator[Found]]:
         file.seek(0)
         sample = file.read(SAMPLE)
         if layout := layout_of(sample):
-            self.warnings += [] if layout.has_names else [NO_NAMES]
+            if not layout.has_names:
+                self.warnings.append(NO_NAMES)
             return partial(read_table, name=self.name, layout=layout)
         if (self.content.part or self.name).lower().endswith((".json", ".jsonl")):
-            raise self._refusal(f"is not JSON: it starts with {sample.strip()[:20]!r}", WANTED)
+            raise self._refusal(
+                "dataset.not_json",
+                "{name} is not JSON: it starts with {begins!r}. {wanted}",
+                begins=sample.strip()[:20],
+                wanted=WANTED,
+            )
         return self._text
 
     def _text(self, file: TextIO) -> Iterator[Found]:
         """Plain text: one row for each part between empty lines."""
-        start, part, size = 1, [], 0
+        start, size = 1, 0
+        part: list[str] = []
         for line, text in enumerate(iter(partial(file.readline, _LONGEST_PART), ""), start=1):
             if text.strip():
-                start = start if part else line
+                if not part:
+                    start = line
                 part.append(text)
                 size += len(text)
             if part and (not text.strip() or size > _LONGEST_PART):
@@ -159,93 +168,123 @@ class _FileRows:
 
     def _lines(self, file: TextIO) -> Iterator[Found]:
         number, readable, text, problem = 0, 0, "", None
-        for line, text in enumerate(iter(partial(file.readline, _MOST_AT_ONCE), ""), start=1):
-            if len(text) == _MOST_AT_ONCE:
-                raise self._too_large(f"line {line}")
+        for line, text in enumerate(iter(partial(file.readline, json_stream.MOST_AT_ONCE), ""), start=1):
+            if len(text) == json_stream.MOST_AT_ONCE:
+                raise self._refusal(
+                    "dataset.line_too_large",
+                    "{name} cannot be read: line {line} is one JSON value of more than {most:,.0f} MB there. Write one "
+                    "row per line (JSONL), each with its own column names.",
+                    line=line,
+                    most=json_stream.MOST_AT_ONCE / 1e6,
+                )
             if text.strip():
                 number += 1
-                value, problem = _decode(text)
+                value, problem = decode(text)
                 readable += problem is None
                 yield line, value, problem
         if readable and problem and not text.endswith("\n"):
-            raise self._refusal(f"ends in the middle of row {number} (line {line}): it was cut off", _AGAIN)
+            raise self._ends_within(number, line)
 
     def _one_object(self, file: TextIO) -> Iterator[Found]:
-        text = file.read(_MOST_AT_ONCE)
-        if len(text) == _MOST_AT_ONCE:
+        text = file.read(json_stream.MOST_AT_ONCE)
+        if len(text) == json_stream.MOST_AT_ONCE:
             file.seek(0)
             yield from self._large_object(file)
             return
-        value, problem = _decode(text)
+        value, problem = decode(text)
         if problem:
-            raise self._refusal(f"cannot be read: {problem}", "Correct it, or write one JSON object per line.")
+            raise self._broken_object(problem)
         lists = [key for key in value if key in _WRAPPERS and isinstance(value[key], list)]
-        lists = [key for key in lists if all(isinstance(row, (dict, list)) for row in value[key][:1])]
+        lists = [key for key in lists if not value[key] or isinstance(value[key][0], (dict, list))]
         if len(lists) > 1:
             raise self._several(lists)
-        rows = value[lists[0]] if lists else _from_columns(value) or _from_keys(value) or ([value] if value else [])
-        yield from ((None, row, None) for row in rows)
+        for row in value[lists[0]] if lists else _rows_of_object(value):
+            yield None, row, None
 
     def _large_object(self, file: TextIO) -> Iterator[Found]:
         """The rows of the one list in an object that is too large to be held in memory; what stands beside it may not
         be large.
         """
-        window, lists, comma = _Window(file), [], ","
-        window.skip(_BRACE)
+        window, lists, comma = Window(file), [], ","
+        window.skip(BRACE)
         while window.next_character() == '"' and comma:
             try:
                 key = window.element()
-                window.skip(_COLON)
+                window.skip(COLON)
                 if key in _WRAPPERS and window.next_character() == "[":
                     lists.append(key)
                     if len(lists) > 1:
                         raise self._several(lists)
-                    window.skip(_OPENING)
+                    window.skip(OPENING)
                     yield from self._elements(window)
                 else:
                     window.element()
             except json.JSONDecodeError as error:
-                raise self._refusal(
-                    f"cannot be read: {_json_problem(error)}", "Correct it, or write one JSON object per line."
-                ) from error
-            except _TooLarge as error:
-                raise self._too_large("it", "") from error
+                raise self._broken_object(json_problem(error)) from error
+            except TooLarge as error:
+                raise self._object_too_large() from error
             except RecursionError as error:
-                raise self._refusal("is nested too deeply", "Rows are flat.") from error
-            comma = window.skip(_BETWEEN)[1]
+                raise self._refusal("dataset.too_deep", "{name} is nested too deeply. Rows are flat.") from error
+            comma = window.skip(BETWEEN)[1]
         if not lists:
-            raise self._too_large("it", "")
+            raise self._object_too_large()
         if window.next_character() != "}":
-            raise self._refusal("ends without the closing brace }: it was cut off", _AGAIN)
+            raise self._refusal(
+                "dataset.cut_off_object",
+                "{name} ends without the closing brace }}: it was cut off. {again}",
+                again=_AGAIN,
+            )
 
     def _several(self, lists: list[str]) -> UserError:
         return self._refusal(
-            f"holds several lists of rows ({', '.join(lists)})", "Save the one to train on as its own file."
+            "dataset.several_lists",
+            "{name} holds several lists of rows ({lists}). Save the one to train on as its own file.",
+            lists=", ".join(lists),
         )
 
-    def _too_large(self, what: str, where: str = " there") -> UserError:
+    def _broken_object(self, problem: str) -> UserError:
+        return self._refusal(
+            "dataset.broken_object",
+            "{name} cannot be read: {problem}. Correct it, or write one JSON object per line.",
+            problem=problem,
+        )
+
+    def _object_too_large(self) -> UserError:
         """A JSON value that would fill the memory."""
         return self._refusal(
-            f"cannot be read: {what} is one JSON value of more than {_MOST_AT_ONCE / 1e6:,.0f} MB{where}",
-            "Write one row per line (JSONL), each with its own column names.",
+            "dataset.object_too_large",
+            "{name} cannot be read: it is one JSON value of more than {most:,.0f} MB. Write one row per line (JSONL), "
+            "each with its own column names.",
+            most=json_stream.MOST_AT_ONCE / 1e6,
+        )
+
+    def _ends_within(self, number: int, line: int) -> UserError:
+        return self._refusal(
+            "dataset.cut_off_row",
+            "{name} ends in the middle of row {row} (line {line}): it was cut off. {again}",
+            row=number,
+            line=line,
+            again=_AGAIN,
         )
 
     def _array(self, file: TextIO) -> Iterator[Found]:
         """One element after another with only a part of the file in memory; a broken one is named by its row and
         line.
         """
-        window = _Window(file)
-        window.skip(_OPENING)
+        window = Window(file)
+        window.skip(OPENING)
         number = 0
         for number, found in enumerate(self._elements(window), start=1):  # noqa: B007  it is needed below
             yield found
-        window.skip(_BLANK)
+        window.skip(BLANK)
         if window.next_character():
             raise self._refusal(
-                f"goes on after the bracket ] that ends its {number:,} rows", "Write one list, or one row per line."
+                "dataset.goes_on",
+                "{name} goes on after the bracket ] that ends its {rows:,} rows. Write one list, or one row per line.",
+                rows=number,
             )
 
-    def _elements(self, window: "_Window") -> Iterator[Found]:
+    def _elements(self, window: Window) -> Iterator[Found]:
         """The elements of a list whose bracket was just read, and the bracket that ends it."""
         number, line, comma = 0, window.line(), ","
         while (
@@ -258,47 +297,73 @@ class _FileRows:
             except json.JSONDecodeError as error:
                 raise self._broken_array(error, number, line, window.line_of(error)) from error
             except RecursionError as error:
-                raise self._refusal(f"is nested too deeply in row {number} (line {line})", "Rows are flat.") from error
-            except _TooLarge as error:
-                raise self._too_large(f"row {number}") from error
+                raise self._refusal(
+                    "dataset.row_too_deep",
+                    "{name} is nested too deeply in row {row} (line {line}). Rows are flat.",
+                    row=number,
+                    line=line,
+                ) from error
+            except TooLarge as error:
+                raise self._refusal(
+                    "dataset.row_too_large",
+                    "{name} cannot be read: row {row} is one JSON value of more than {most:,.0f} MB there. Write one "
+                    "row per line (JSONL), each with its own column names.",
+                    row=number,
+                    most=json_stream.MOST_AT_ONCE / 1e6,
+                ) from error
             yield line, value, None
-            comma = window.skip(_BETWEEN)[1]
+            comma = window.skip(BETWEEN)[1]
         if window.next_character() != "]":
             raise self._broken_end(window.text[window.at : window.at + 20], number, line)
         window.at += 1
 
     def _broken_array(self, error: json.JSONDecodeError, number: int, line: int, error_line: int) -> UserError:
         if not error.doc[error.pos :].strip() or error.msg.startswith("Unterminated string"):
-            return self._refusal(f"ends in the middle of row {number} (line {line}): it was cut off", _AGAIN)
+            return self._ends_within(number, line)
         return self._refusal(
-            f"cannot be read in row {number}, line {error_line}: {_json_problem(error)}", "Correct that line."
+            "dataset.broken_row",
+            "{name} cannot be read in row {row}, line {line}: {problem}. Correct that line.",
+            row=number,
+            line=error_line,
+            problem=json_problem(error),
         )
 
     def _broken_end(self, found: str, number: int, line: int) -> UserError:
         if found:
             return self._refusal(
-                f"has {found!r} instead of a comma or ] after row {number} (line {line})", "Correct that line."
+                "dataset.no_comma",
+                "{name} has {found!r} instead of a comma or ] after row {row} (line {line}). Correct that line.",
+                found=found,
+                row=number,
+                line=line,
             )
         return self._refusal(
-            f"ends after row {number} (line {line}) without the closing bracket ]: it was cut off", _AGAIN
+            "dataset.cut_off_list",
+            "{name} ends after row {row} (line {line}) without the closing bracket ]: it was cut off. {again}",
+            row=number,
+            line=line,
+            again=_AGAIN,
         )
 
 
 def _next_line(file: TextIO) -> str:
     """The next line with something on it, or its beginning if it is as long as a file; empty at the end."""
-    while text := file.readline(_LONGEST_LINE):
+    while text := file.readline(json_stream.LONGEST_LINE):
         if text.strip():
             return text.strip()
     return ""
 
 
+def _rows_of_object(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of an object without a list of rows: a list a column, an object a row, or itself as the only row."""
+    if not value:
+        return []
+    return _from_columns(value) or _from_keys(value) or [value]
+
+
 def _from_columns(value: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of an object that holds one list a column, all of one length; none if it does not."""
-    lists = [
-        cells
-        for cells in value.values()
-        if isinstance(cells, list) and cells and isinstance(cells[0], (str, int, float))
-    ]
+    lists = [cells for cells in value.values() if _is_column(cells)]
     if len(value) < 2 or len(lists) < len(value) or len({len(cells) for cells in lists}) > 1:
         return []
     return [dict(zip(value, cells, strict=True)) for cells in zip(*lists, strict=True)]
@@ -313,112 +378,9 @@ def _from_keys(value: dict[str, Any]) -> list[dict[str, Any]]:
         return []
     if not all(key.isdecimal() for one in inner for key in one):
         return inner
-    return [dict(zip(value, cells, strict=True)) for cells in zip(*(one.values() for one in inner), strict=False)]
+    columns = [one.values() for one in inner]
+    return [dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=False)]
 
 
-class _TooLarge(Exception):
-    """A value that is not to be held in memory."""
-
-
-class _Window:
-    """The part of a long JSON text that is in memory, and the place in it up to which it was read."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file, self.text, self.at = file, "", 0
-        self._line, self._counted = 1, 0  # the line at a place of the text
-
-    def line(self) -> int:
-        self._line += self.text.count("\n", self._counted, self.at)
-        self._counted = self.at
-        return self._line
-
-    def line_of(self, error: json.JSONDecodeError) -> int:
-        return self._line + self.text.count("\n", self._counted, error.pos)
-
-    def skip(self, pattern: re.Pattern[str]) -> re.Match[str]:
-        """Step over what fits, reading on while it reaches the end of what is in memory."""
-        found = pattern.match(self.text, self.at)
-        while (not found or found.end() == len(self.text)) and self._read_on():
-            found = pattern.match(self.text, self.at)
-        self.at = found.end()
-        return found
-
-    def next_character(self) -> str:
-        return self.text[self.at : self.at + 1]
-
-    def element(self) -> Any:
-        """The value that begins here. Raises JSONDecodeError, RecursionError and _TooLarge."""
-        while True:
-            if len(self.text) - self.at > 2 * _MOST_AT_ONCE:
-                raise _TooLarge
-            try:
-                value, end = _DECODER.raw_decode(self.text, self.at)
-            except json.JSONDecodeError as error:
-                seems_cut = error.msg.startswith("Unterminated string") or error.pos > len(self.text) - 20
-                if not (seems_cut and self._read_on()):
-                    raise
-            else:
-                if end < len(self.text) or not self._read_on():
-                    self.at = end
-                    return value
-
-    def _read_on(self) -> bool:
-        """Forget what was read and take in as much again as is left; False at the end of the file."""
-        new = self._file.read(max(_CHUNK, len(self.text) - self.at))
-        if new:
-            self.line()
-            self.text = self.text[self.at :] + new
-            self.at = self._counted = 0
-        return bool(new)
-
-
-_OPENING = re.compile(r"[^\[]*\[[ \t\r\n]*")
-_BRACE = re.compile(r"[^{]*\{[ \t\r\n]*")
-_COLON = re.compile(r"[ \t\r\n]*:?[ \t\r\n]*")
-_BLANK = re.compile(r"[ \t\r\n]*")
-_BETWEEN = re.compile(r"[ \t\r\n]*(,?)[ \t\r\n]*")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    return value if len(value) == len(pairs) else RepeatedKey(value)
-
-
-def _whole_number(digits: str) -> int | float:
-    return (
-        int(digits) if len(digits) < 4000 else float("inf")
-    )  # int() refuses longer ones with an error nobody understands
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_whole_number, strict=False)
-
-
-def _decode(text: str) -> tuple[Any, str | None]:
-    """(value, None) or (None, what is wrong). A comma after the value, as if the line were part of a list, is no
-    mistake.
-    """
-    try:
-        return _DECODER.decode(text.rstrip().removesuffix(",")), None
-    except json.JSONDecodeError as error:
-        return None, _json_problem(error)
-    except RecursionError:
-        return None, "it is nested too deeply"
-
-
-def _is_broken(text: str) -> bool:
-    """Is the JSON that begins here wrong, and not only cut short by us?"""
-    try:
-        _DECODER.decode(text)
-    except json.JSONDecodeError as error:
-        seems_cut = error.msg.startswith("Unterminated string") or error.pos > len(text) - 20
-        return not (seems_cut and len(text) == _LONGEST_LINE)
-    except RecursionError:
-        return True
-    return False
-
-
-def _json_problem(error: json.JSONDecodeError) -> str:
-    found = error.doc[error.pos : error.pos + 20].partition("\n")[0].strip()
-    return (
-        f"it is not valid JSON: {error.msg[0].lower()}{error.msg[1:]} {f'before {found!r}' if found else 'at the end'}"
-    )
+def _is_column(cells: Any) -> bool:
+    return isinstance(cells, list) and bool(cells) and isinstance(cells[0], (str, int, float))

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Any, BinaryIO, NamedTuple, TextIO
+from typing import Any, BinaryIO, Literal, NamedTuple, TextIO
 
 from ...errors import UserError
 from ..formats.turns import KNOWN_NAMES
@@ -21,12 +21,22 @@ _END = "\x1eend of file\x1e"  # a line after the last one: if a quote is still o
 csv.field_size_limit(64 * 1024 * 1024)
 
 
+Quoting = Literal[0, 3]  # csv.QUOTE_MINIMAL, csv.QUOTE_NONE
+_LAYOUTS: tuple[tuple[str, Quoting], ...] = (
+    (",", csv.QUOTE_MINIMAL),
+    (";", csv.QUOTE_MINIMAL),
+    ("\t", csv.QUOTE_MINIMAL),
+    ("|", csv.QUOTE_MINIMAL),
+    ("\t", csv.QUOTE_NONE),
+)
+
+
 class Layout(NamedTuple):
     """How a table is written."""
 
     skipped: int  # lines before the first record
     delimiter: str
-    quoting: int
+    quoting: Quoting
     has_names: bool  # in the first record
 
 
@@ -42,27 +52,26 @@ def layout_of(sample: str) -> Layout | None:
     if named:
         return Layout(named[0].count("\n"), named[1], csv.QUOTE_MINIMAL, True)
     first_line = sample.strip().partition("\n")[0].strip().strip('"').lower()
-    best, found = (
-        (0.0, 0),
-        Layout(0, ",", csv.QUOTE_MINIMAL, True) if first_line in KNOWN_NAMES else None,
-    )  # a single column
-    for delimiter, quoting in (*((each, csv.QUOTE_MINIMAL) for each in ",;\t|"), ("\t", csv.QUOTE_NONE)):
+    best, found = (0.0, 0), None
+    if first_line in KNOWN_NAMES:  # a single column
+        found = Layout(0, ",", csv.QUOTE_MINIMAL, True)
+    for delimiter, quoting in _LAYOUTS:
         records = _records(sample, delimiter, quoting)
         if not records or len(records[0]) < 2:
             continue
         agreeing = sum(len(cells) == len(records[0]) for cells in records) / len(records)
-        named = _are_names(records[0])
+        has_names = _are_names(records[0])
         # A lone quote in a TSV swallows the lines up to the next one: as good a fit with more rows means it is just
         # text.
         score = (agreeing, len(records) if delimiter == "\t" else 0)
-        if score > best and _is_table(sample, records[0], agreeing, named):
-            best, found = score, Layout(0, delimiter, quoting, named)
+        if score > best and _is_table(sample, records[0], agreeing, has_names):
+            best, found = score, Layout(0, delimiter, quoting, has_names)
     return found
 
 
 def _is_table(sample: str, first: list[str], agreeing: float, named: bool) -> bool:
-    """Prose has commas too: without a name that is known most records must agree, and without names there is no empty
-    line.
+    """Prose has commas too: without a name that is known most records must agree,
+    and without names there is no empty line.
     """
     if not KNOWN_NAMES.isdisjoint(_lowered(first)):
         return True
@@ -114,8 +123,9 @@ def read_table(file: TextIO, name: str, layout: Layout) -> Iterator[Found]:
 
 
 class _Lines:
-    """Lines on their way to the csv module, which asks for more where a quote is open; those of the record it reads are
-    kept.
+    """Lines on their way to the csv module, which asks for more where a quote is open.
+
+    Those of the record it reads are kept.
     """
 
     def __init__(self, lines: Iterator[str]) -> None:
@@ -132,11 +142,14 @@ class _Lines:
 
 
 def _swallowed(lines: list[str], fields: int) -> list[list[str]]:
-    """The rows that a lone quote made one of: lines of a TSV each of which has all its fields. None where the quote
-    holds a text.
+    """The rows that a lone quote made one of: lines of a TSV each of which has all its fields.
+
+    None where the quote holds a text.
     """
     apart = [line.rstrip("\r\n").split("\t") for line in lines if line != _END and line.strip()]
-    return apart if all(len(cells) == fields for cells in apart) else []
+    if all(len(cells) == fields for cells in apart):
+        return apart
+    return []
 
 
 def read_parquet(file: BinaryIO, name: str) -> Iterator[Found]:
@@ -168,7 +181,9 @@ def _header(cells: list[str], name: str) -> list[str]:
                 name=name,
                 column=one[:30],
             )
-    return header if names else []
+    if not names:
+        return []
+    return header
 
 
 def _record(line: int, header: list[str], cells: list[str]) -> Found:
@@ -187,8 +202,9 @@ def _record(line: int, header: list[str], cells: list[str]) -> Found:
 
 
 def _are_names(cells: list[str]) -> bool:
-    """Could the first record be names? One known name is enough; otherwise each is short, has a letter and is no
-    sentence.
+    """Could the first record be names?
+
+    One known name is enough; otherwise each is short, has a letter and is no sentence.
     """
     names = [cell for cell in _lowered(cells) if cell]
     if not KNOWN_NAMES.isdisjoint(names):
@@ -203,9 +219,12 @@ def _lowered(cells: list[str]) -> list[str]:
     return [cell.strip().lower() for cell in cells]
 
 
-def _records(sample: str, delimiter: str, quoting: int) -> list[list[str]]:
-    """Those of the first lines: of the same lines for every layout, so that their number can be compared."""
-    lines = sample.splitlines(keepends=True) if "\n" not in sample else re.findall(r"[^\n]*\n|[^\n]+$", sample)
+def _records(sample: str, delimiter: str, quoting: Quoting) -> list[list[str]]:
+    """The records of the first lines: of the same lines for every layout, so that their number can be compared."""
+    if "\n" in sample:
+        lines = re.findall(r"[^\n]*\n|[^\n]+$", sample)
+    else:
+        lines = sample.splitlines(keepends=True)
     if len(sample) >= SAMPLE and len(lines) > 1:
         lines.pop()  # cut in the middle
     try:

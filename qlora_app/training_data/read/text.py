@@ -3,14 +3,17 @@
 import re
 from typing import Any
 
-from ...errors import UserError
+from ...errors import Problem, UserError
 from .archives import Content
 
-WANTED = "Give a JSON, JSONL, CSV, TSV, Parquet or text file; docs/data.md lists the formats that are read."
+WANTED = Problem(
+    "advice.give_file",
+    "Give a JSON, JSONL, CSV, TSV, Parquet or text file; docs/data.md lists the formats that are read.",
+)
 _HEAD = 65_536  # bytes that decide what kind of file it is
-_UNPACK = "Unpack it, then upload the file inside."
-_AS_JSONL = "Save it as JSONL and upload that."
-_AS_CSV = "Save it as CSV (UTF-8) and upload that."
+_UNPACK = Problem("advice.unpack", "Unpack it, then upload the file inside.")
+_AS_JSONL = Problem("advice.save_as_jsonl", "Save it as JSONL and upload that.")
+_AS_CSV = Problem("advice.save_as_csv", "Save it as CSV (UTF-8) and upload that.")
 _MAGIC = [
     (b"ARROW1", "an Arrow table, which cannot be read yet", _AS_JSONL),
     (b"\x1f\x8b", "an archive inside another one", _UNPACK),
@@ -34,8 +37,8 @@ _MARKUP = re.compile(rb"<!doctype|<html|<head|<body|<\?xml")
 
 
 class NotTrainable(UserError):
-    """A file that was read, and nothing in it can be learned from as it is: its format, if it has one, and how many
-    rows.
+    """A file that was read, and nothing in it can be learned from as it is: its
+    format, if it has one, and how many rows.
     """
 
     def __init__(self, code: str, template: str, format: str | None, rows: int, /, **values: Any) -> None:
@@ -44,8 +47,9 @@ class NotTrainable(UserError):
 
 
 def refuse_other_kinds(content: Content) -> bytes:
-    """The first bytes of a file of text or of a Parquet table; raises UserError for an empty file and every other
-    kind.
+    """The first bytes of a file of text or of a Parquet table.
+
+    Raises UserError for an empty file and every other kind.
     """
     name = content.name
     with content.open() as file:
@@ -73,7 +77,7 @@ def refuse_other_kinds(content: Content) -> bytes:
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:200].lower()
     if start.startswith(b"version https://git-lfs"):
         size = re.search(rb"size (\d{1,15})\b", head)
-        real = f" to {int(size[1]):,} bytes" if size else ""
+        real = Problem("dataset.lfs_size", " to {bytes:,} bytes", bytes=int(size[1])) if size else ""
         raise UserError(
             "dataset.lfs_pointer",
             "{name} is a Git LFS pointer{size}, not the data itself. Run `git lfs pull`, or download the real file.",

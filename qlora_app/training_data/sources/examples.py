@@ -36,8 +36,9 @@ from .hub import (
 
 @dataclass(frozen=True)
 class Examples:
-    """What a run learns from and is measured with. Every row is used or left out; most used rows are one conversation
-    each.
+    """What a run learns from and is measured with.
+
+    Every row is used or left out; most used rows are one conversation each.
     """
 
     train: Sequence[Conversation]
@@ -69,14 +70,17 @@ class Examples:
 
 
 def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
-    """The conversations of a choice, those to train on and those held out. Raises UserError if there is nothing to
-    train on.
+    """The conversations of a choice, those to train on and those held out.
+
+    Raises UserError if there is nothing to train on.
     """
     problems = choice.problems()
     if problems:
         at_settings = {f"dataset.{field}": problem for field, problem in problems.items()}
         raise UserError.of(next(iter(problems.values())), at_settings)
-    return _starter_examples(choice) if choice.source == "starter" else _own_examples(choice, data_folder)
+    if choice.source == "starter":
+        return _starter_examples(choice)
+    return _own_examples(choice, data_folder)
 
 
 def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
@@ -199,25 +203,30 @@ def _those(conversations: Sequence[Conversation], places: list[int], turns: str)
 
 def files_of(choice: DatasetChoice, data_folder: Path) -> Path | Sequence[Path]:
     """What is read. Raises UserError, NotHere for data of the Hub that was not downloaded yet."""
-    return paths_of(choice, data_folder) if choice.source == "hub" else place_of(choice, data_folder)
+    if choice.source == "hub":
+        return paths_of(choice, data_folder)
+    return place_of(choice, data_folder)
 
 
 def stamp(choice: DatasetChoice, data_folder: Path) -> Any:
-    """What is another one once the choice stands for other bytes. Data of the Hub is pinned to a commit: it is here or
-    it is not.
+    """What is another one once the choice stands for other bytes.
+
+    Data of the Hub is pinned to a commit: it is here or it is not.
     """
     if choice.source != "file":
         return choice.source == "hub" and is_here(choice, data_folder)
     try:
-        choices = [choice, choice.measured_with] if choice.measured_with else [choice]
+        choices = [choice]
+        if choice.measured_with:
+            choices.append(choice.measured_with)
         return tuple(stamp_of(place_of(file, data_folder)) for file in choices)
     except (UserError, OSError):
         return None
 
 
 def pinned(choice: DatasetChoice, data_folder: Path, token: str | None = None) -> DatasetChoice:
-    """The choice as a run keeps it: with the fingerprint of one's own data, or the commit, subset and split of the
-    Hub's.
+    """The choice as a run keeps it: with the fingerprint of one's own data, or the
+    commit, subset and split of the Hub's.
 
     Raises UserError where it is not there, or the Hub does not give it.
     """
@@ -249,9 +258,11 @@ def _starter_examples(choice: DatasetChoice) -> Examples:
     held_out = read_file(dataset.held_out, f"Starter dataset {dataset.held_out.name}", looks=False)
     learned = [question_number(conversation) for conversation in train.conversations]
     tested = [question_number(conversation) for conversation in held_out.conversations]
+    learned_from = [with_turns(conversation, choice.turns) for conversation in train.conversations]
+    measured_on = [with_turns(conversation, choice.turns) for conversation in held_out.conversations]
     return Examples(
-        train=[with_turns(conversation, choice.turns) for conversation in train.conversations],
-        held_out=[with_turns(conversation, choice.turns) for conversation in held_out.conversations],
+        train=learned_from,
+        held_out=measured_on,
         format=train.format,
         fingerprint=_fingerprint(train.digest, held_out.digest, choice.turns),
         rows=train.rows + held_out.rows,

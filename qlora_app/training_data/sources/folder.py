@@ -1,5 +1,5 @@
-"""The data folder: what was uploaded lies in it byte for byte under its hash, what a person put there under its own
-name.
+"""The data folder: what was uploaded lies in it byte for byte under its hash, what
+a person put there under its own name.
 """
 
 import contextlib
@@ -36,8 +36,9 @@ def import_file(
     columns: ColumnMap = ColumnMap(),
     progress: Progress | None = None,
 ) -> str:
-    """Check every row of an uploaded file, then keep it byte for byte in the data folder; returns the name it has
-    there.
+    """Check every row of an uploaded file, then keep it byte for byte in the data folder.
+
+    Returns the name it has there.
 
     Several files are kept as a folder and are one dataset. The same bytes under the same name have the same id. Raises
     UserError, and then leaves nothing behind. Data that can be read once a person says which column is what is kept;
@@ -57,7 +58,10 @@ def import_file(
                 most=limits.max_upload_mb,
             )
         data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        copy, digest = _copy(paths[0], data_folder) if len(paths) == 1 else _copy_all(paths, data_folder)
+        if len(paths) == 1:
+            copy, digest = _copy(paths[0], data_folder)
+        else:
+            copy, digest = _copy_all(paths, data_folder)
     except OSError as error:
         raise _not_saved(shown, error) from error
     id = f"{digest[:12]}-{_safe(name)}"
@@ -90,19 +94,21 @@ def import_files(
     limits: Settings = Settings(),
     progress: Progress | None = None,
 ) -> str:
-    """The same for what a person dropped: one file, or several that become one dataset under the name of the first."""
-    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    return import_file(
-        paths if more else paths[0],
-        data_folder,
-        (paths[0].stem if more else paths[0].name) + more,
-        limits,
-        progress=progress,
-    )
+    """`import_file` for what a person dropped: one file, or several that become one dataset.
+
+    Several are called "FIRST and N more". Raises UserError.
+    """
+    if len(paths) == 1:
+        return import_file(paths[0], data_folder, paths[0].name, limits, progress=progress)
+    name = f"{paths[0].stem} and {len(paths) - 1} more"
+    return import_file(paths, data_folder, name, limits, progress=progress)
 
 
 def import_text(text: str, data_folder: Path, limits: Settings = Settings()) -> str:
-    """The same for text that was pasted: what it is, rows or prose, is recognised as in a file."""
+    """`import_file` for text that was pasted: whether it is rows or prose is recognised as in a file.
+
+    Returns the name it has in the data folder; raises UserError.
+    """
     if not text.strip():
         raise UserError("dataset.no_text", "There is no text yet. Paste some: rows as JSON or CSV, or plain text.")
     with tempfile.TemporaryDirectory(prefix="guanaco-workshop-") as folder:
@@ -120,8 +126,9 @@ def uploaded_files(data_folder: Path) -> list[str]:
 
 
 def server_files(data_folder: Path) -> list[str]:
-    """What else lies in the data folder: data files, and folders that hold several, as paths below it. No links,
-    nothing hidden.
+    """What else lies in the data folder: data files, and folders that hold several, as paths below it.
+
+    No links, nothing hidden.
     """
     found = []
     for folder, names, files in os.walk(data_folder):
@@ -179,7 +186,9 @@ def fingerprint_of(place: Path) -> str:
 
 def stamp_of(place: Path) -> tuple[tuple[str, int, int], ...]:
     """What changes when a file, or one of a folder, is written again."""
-    files = [place] if place.is_file() else sorted(one for one in place.rglob("*") if one.is_file())
+    if place.is_file():
+        return ((place.name, *_stamp(place)),)
+    files = sorted(one for one in place.rglob("*") if one.is_file())
     return tuple((one.name, *_stamp(one)) for one in files)
 
 
@@ -218,14 +227,16 @@ def _copy(path: Path, folder: Path) -> tuple[Path, str]:
 
 
 def _copy_all(paths: Sequence[Path], folder: Path) -> tuple[Path, str]:
-    """(a private folder of copies, sha256 over their names and bytes); of two files with one name the second gets a
-    number.
+    """(a private folder of copies, sha256 over their names and bytes); of two files
+    with one name the second gets a number.
     """
-    made, digests = Path(tempfile.mkdtemp(prefix=".import-", dir=folder)), []  # mode 0700
+    made = Path(tempfile.mkdtemp(prefix=".import-", dir=folder))  # mode 0700
+    digests: list[tuple[str, str]] = []
     try:
         for path in paths:
             name = _safe(path.name)
-            name = name if not (made / name).exists() else f"{len(digests)}-{name}"
+            if (made / name).exists():
+                name = f"{len(digests)}-{name}"
             copy, digest = _copy(path, folder)
             copy.replace(made / name)
             digests.append((name, digest))

@@ -1,5 +1,5 @@
-"""Data of the Hugging Face Hub: which subsets, splits and revisions there are, and the files of a split onto this
-machine.
+"""Data of the Hugging Face Hub: which subsets, splits and revisions there are, and
+the files of a split onto this machine.
 
 What belongs to a split is worked out by `datasets` from the names of the files and the dataset's card. It never sees
 the files, so nothing of theirs can run: they are read by our own readers, like an upload.
@@ -8,7 +8,7 @@ the files, so nothing of theirs can run: they are read by our own readers, like 
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -50,12 +50,13 @@ class Hit:
     rows: str  # "10K<n<100K", as its authors say
 
     def summary(self) -> str:
-        parts = [
-            f"{self.rows.replace('<n<', ' to ')} rows" if "<n<" in self.rows else "",
-            f"licence {self.licence}" if self.licence else "no licence named",
-            "gated" if self.is_gated else "",
-            count_of(self.downloads, "download"),
-        ]
+        parts = []
+        if "<n<" in self.rows:
+            parts.append(f"{self.rows.replace('<n<', ' to ')} rows")
+        parts.append(f"licence {self.licence}" if self.licence else "no licence named")
+        if self.is_gated:
+            parts.append("gated")
+        parts.append(count_of(self.downloads, "download"))
         return " · ".join(part for part in parts if part)
 
 
@@ -108,11 +109,10 @@ class HubDataset:
 
     def splits(self, subset: str) -> dict[str, tuple[RemoteFile, ...]]:
         """{split: its files}. Raises UserError where none holds data that is read here."""
-        found = {
-            split: tuple(self.files[name] for name in names)
-            for split, names in _splits(self, self.subsets[subset]).items()
-            if names
-        }
+        found = {}
+        for split, names in _splits(self, self.subsets[subset]).items():
+            if names:
+                found[split] = tuple(self.files[name] for name in names)
         if not found:
             kinds = sorted({PurePosixPath(name).suffix for name in self.files} - {"", ".md", ".gitattributes"})
             raise UserError(
@@ -128,26 +128,32 @@ class HubDataset:
         """What is chosen of it. Raises UserError, at its setting, for a subset or a split that is not there."""
         subset = choice.subset or self.subset
         if subset not in self.subsets:
-            raise _missing("subset", self.id, subset, self.subsets)
+            raise UserError.at(
+                "dataset.subset",
+                "dataset.no_such_subset",
+                "{id} has no subset {name!r}. It has {names}.",
+                id=self.id,
+                name=subset,
+                names=_listed(self.subsets),
+            )
         splits = self.splits(subset)
         split = choice.split or ("train" if "train" in splits else next(iter(splits)))
         if split not in splits:
-            raise _missing("split", self.id, split, splits)
+            raise UserError.at(
+                "dataset.split",
+                "dataset.no_such_split",
+                "{id} has no split {name!r}. It has {names}.",
+                id=self.id,
+                name=split,
+                names=_listed(splits),
+            )
         return HubSplit(self.id, self.commit, subset, split, splits[split], choice.revision)
 
 
-def _missing(what: str, id: str, name: str, there: Any) -> UserError:
+def _listed(there: Iterable[str]) -> str:
     names = list(there)
     more = " and more" if len(names) > _SHOWN else ""
-    return UserError.at(
-        f"dataset.{what}",
-        "dataset.part_not_there",
-        "{id} has no {what} {name!r}. It has {names}.",
-        id=id,
-        what=what,
-        name=name,
-        names=", ".join(names[:_SHOWN]) + more,
-    )
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def search_data(words: str, token: str | None = None, limit: int = 20) -> list[Hit]:
@@ -174,8 +180,9 @@ def _rows(tags: list[str]) -> str:
 
 
 def look_up(choice: DatasetChoice, token: str | None = None, revisions: bool = False) -> HubDataset:
-    """What the Hub says of a dataset now; with its branches and tags if asked. Raises UserError: none of its rows are
-    fetched.
+    """What the Hub says of a dataset now; with its branches and tags if asked.
+
+    Raises UserError: none of its rows are fetched.
     """
     from huggingface_hub import HfApi
 
@@ -215,18 +222,20 @@ def _check_access(repository: Repository, commit: str, name: str, token: str | N
 
 def _revisions(id: str, token: str | None) -> dict[str, str]:
     refs = ask(f"datasets/{id}/refs", token)
-    return {
-        (one["ref"] if kind == "converts" else one["name"]): one["targetCommit"]
-        for kind in ("branches", "tags", "converts")
-        for one in refs.get(kind) or []
-    }
+    commits = {}
+    for kind, name in (("branches", "name"), ("tags", "name"), ("converts", "ref")):
+        for one in refs.get(kind) or []:
+            commits[one[name]] = one["targetCommit"]
+    return commits
 
 
 def _converted(files: dict[str, RemoteFile]) -> dict[str, dict[str, Any]]:
     """The subsets of what the Hub itself converts to Parquet: SUBSET/SPLIT/0000.parquet."""
     places = [PurePosixPath(name) for name in files if name.endswith(".parquet")]
     is_converted = places and all(len(place.parts) == 3 and place.stem.isdecimal() for place in places)
-    return {place.parts[0]: {"data_dir": place.parts[0]} for place in places} if is_converted else {}
+    if not is_converted:
+        return {}
+    return {place.parts[0]: {"data_dir": place.parts[0]} for place in places}
 
 
 def _splits(layout: HubDataset, config: dict[str, Any]) -> dict[str, list[str]]:
@@ -241,9 +250,10 @@ def _splits(layout: HubDataset, config: dict[str, Any]) -> dict[str, list[str]]:
                 (base / name).touch()
         inside = str(base / str(config.get("data_dir") or ""))
         try:
-            patterns = (
-                sanitize_patterns(config["data_files"]) if config.get("data_files") else get_data_patterns(inside)
-            )
+            if config.get("data_files"):
+                patterns = sanitize_patterns(config["data_files"])
+            else:
+                patterns = get_data_patterns(inside)
             if any(
                 _leads_outside(one)
                 for some in (*patterns.values(), [str(config.get("data_dir") or "")])
@@ -257,7 +267,7 @@ def _splits(layout: HubDataset, config: dict[str, Any]) -> dict[str, list[str]]:
             found = DataFilesDict.from_patterns(patterns, base_path=inside, allowed_extensions=ENDINGS)
         except (FileNotFoundError, ValueError, TypeError):  # nothing fits, or the card makes no sense
             return {}
-        return {str(split): [str(Path(one).relative_to(base)) for one in files] for split, files in found.items()}
+        return {str(split): _relative(files, base) for split, files in found.items()}
 
 
 def _leads_outside(pattern: str) -> bool:
@@ -349,9 +359,8 @@ def paths_of(choice: DatasetChoice, data_folder: Path) -> Sequence[Path]:
 def download_words(part: HubSplit) -> str:
     """How much there is to get."""
     total = sum(file.size for file in part.files)
-    return f"{count_of(len(part.files), 'file')}, {size(total)}" + (
-        f", {size(part.missing)} to download" if part.missing else ", here"
-    )
+    where = f"{size(part.missing)} to download" if part.missing else "here"
+    return f"{count_of(len(part.files), 'file')}, {size(total)}, {where}"
 
 
 def kept_data(data_folder: Path) -> list[str]:
@@ -386,4 +395,10 @@ def _read(record: Path) -> HubSplit | None:
         part = HubSplit(**known | {"files": tuple(RemoteFile(**one) for one in known["files"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return part if all(path.is_file() for path in part.paths) else None
+    if all(path.is_file() for path in part.paths):
+        return part
+    return None
+
+
+def _relative(files: Iterable[str], base: Path) -> list[str]:
+    return [str(Path(one).relative_to(base)) for one in files]

@@ -11,21 +11,19 @@ import gradio as gr
 from gradio.components import Component
 
 from ... import starter
+from ...choices import options
 from ...errors import UserError
 from ...inference.session import ChatSession, Decoding
 from ...messages import Conversation
 from ...preflight import examples_of
 from ...runs import Run
+from ...runs.recipes import recipe_of
 from ..context import AppContext
 from ..events import FAST, QUIET, REMEMBER, Answer, Given
 from ..guard import in_words, reads
 from ..language import Written
-from ..runs.run_card import (
-    NOTHING_HERE,
-    recipe_of,
-    run_id,
-    title_of,
-)
+from ..runs.card_parts import title_of
+from ..runs.run_card import NOTHING_HERE, run_id
 from ..theme import on_click, plain
 from ..translate import translate
 from .history import NOTHING_YET, SILENT, History, answered, conversation, said, text_of
@@ -39,7 +37,7 @@ NOTHING = """<div class="welcome"><h2>Nobody to talk to yet</h2><p>Train a model
 # A tab's children are put on the page when it is first shown, so wait for the box.
 FOCUS = """() => { let n = 0; const go = () => { const box = document.querySelector('#ask textarea');
   box && box.offsetParent ? box.focus() : n++ < 40 && setTimeout(go, 50); }; go(); }"""
-THINKING = Decoding.model_fields["thinking"].json_schema_extra["labels"]
+THINKING = options(Decoding.model_fields["thinking"]) or []  # [(words, value)]
 
 
 ANSWERING: dict[str, Any] = QUIET | {"concurrency_id": "model", "concurrency_limit": 4}
@@ -125,7 +123,7 @@ class ChatTab:
                         info="Stands before the conversation. At first it is the one that all examples had.",
                     )
                     self.thinking = gr.Radio(
-                        [(label, value) for value, label in THINKING.items()],
+                        THINKING,
                         value="auto",
                         label="Reasoning",
                         visible=False,
@@ -260,7 +258,7 @@ class ChatTab:
         try:
             session = self.page.sessions.get(self.page.store.get(chosen))
         except UserError as error:
-            yield {self.note: _note(str(error))}
+            yield {self.note: _note(translate(error.problem))}
             return
         can_reason = session.task.is_chat and session.template.has_thinking
         yield {self.note: "", self.thinking: gr.Radio(visible=can_reason)}
@@ -298,7 +296,7 @@ class ChatTab:
             base=given[self.base] or [],
             tuned=given[self.tuned] or [],
             system=given[self.system] or "",
-            decoding=Decoding(thinking=thinking if thinking in THINKING else "auto"),
+            decoding=Decoding(thinking=thinking if thinking in dict(THINKING).values() else "auto"),
         )
 
     def _answer(self, message: str, talk: Talk, request: gr.Request, typed: bool = False) -> Iterator[Answer]:
@@ -314,7 +312,7 @@ class ChatTab:
             yield from self._both(message, replace(talk, base=before, tuned=after), stop, typed)
         except Exception as error:  # whatever it is, the message must go back into the box
             back: Answer = {self.box: message} if typed else {}
-            yield columns | back | {self.note: _note(in_words(error))} | self._buttons(busy=False)
+            yield columns | back | {self.note: _note(translate(in_words(error)))} | self._buttons(busy=False)
         finally:
             stop.set()
             if self._answering.get(request.session_hash) is stop:

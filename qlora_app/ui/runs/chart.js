@@ -17,7 +17,7 @@ class Chart {
   // News holds points from index `from` on; the last known one may have grown, so it is sent again.
   add(news) {
     const before = this.mark();
-    for (const column of ['x', 'y', 'low', 'high']) this[column] = this[column].slice(0, news.from).concat(news[column]);
+    for (const [column, numbers] of Object.entries(news.points)) this[column] = this[column].slice(0, news.from).concat(numbers);
     this.heldOut = news.held_out; this.total = news.total; this.grouping = news.grouping;
     if (this.mark() !== before) this.draw();
   }
@@ -35,7 +35,7 @@ class Chart {
     this.figure.hidden = this.x.length < 2; // one point is no curve; its value stands in the figures above
     if (this.figure.hidden || width < 60) return;
     const height = width < 480 ? 190 : 250, left = 40, right = 14, top = 10, bottom = 30;
-    const held = this.heldOut.map(p => p[1]), lowest = Math.min(...this.low, ...held), highest = Math.max(...this.high, ...held);
+    const held = this.heldOut.map(p => p.loss), lowest = Math.min(...this.low, ...held), highest = Math.max(...this.high, ...held);
     const ticks = Chart.ticks(lowest, highest, 4), y0 = ticks[0], y1 = ticks.at(-1);
     const X = x => left + x / this.total * (width - left - right), Y = y => height - bottom - (y - y0) / ((y1 - y0) || 1) * (height - top - bottom);
     const xy = (x, y) => X(x).toFixed(1) + ' ' + Y(y).toFixed(1), smooth = this.smooth(), digits = y1 - y0 < 0.5 ? 2 : 1;
@@ -46,8 +46,8 @@ class Chart {
     const there = this.x.map((x, i) => xy(x, this.high[i])), back = this.x.map((x, i) => xy(x, this.low[i])).reverse();
     if (this.x.length > 1) lines.push(`<path class="band" d="M${there.concat(back).join('L')}z"/><path class="raw" d="M${this.x.map((x, i) => xy(x, this.y[i])).join('L')}"/>`);
     lines.push(`<path class="smooth" d="M${this.x.map((x, i) => xy(x, smooth[i])).join('L')}"/>`);
-    if (this.heldOut.length > 1) lines.push(`<path class="held" d="M${this.heldOut.map(p => xy(...p)).join('L')}"/>`);
-    for (const p of this.heldOut) lines.push(`<path class="diamond" d="M${X(p[0])} ${Y(p[1]) - 5}l5 5l-5 5l-5-5z"/>`);
+    if (this.heldOut.length > 1) lines.push(`<path class="held" d="M${this.heldOut.map(p => xy(p.step, p.loss)).join('L')}"/>`);
+    for (const p of this.heldOut) lines.push(`<path class="diamond" d="M${X(p.step)} ${Y(p.loss) - 5}l5 5l-5 5l-5-5z"/>`);
     lines.push(`<circle class="end" r="3.5" cx="${X(this.x.at(-1))}" cy="${Y(smooth.at(-1))}"/><line class="cursor" y1="${top}" y2="${height - bottom}" x1="-9" x2="-9"/>`);
     this.put(lines.join(''), width, height);
     this.view = {width, left, right, X, smooth};
@@ -67,7 +67,7 @@ class Chart {
   summary() {
     const values = {n: figure(this.x.at(-1)), n1: lossFigure(this.y[0]), n2: lossFigure(this.y.at(-1)), n3: '', n4: ''};
     const several = this.heldOut.length > 1;
-    if (several) [values.n3, values.n4] = [this.heldOut[0], this.heldOut.at(-1)].map(p => lossFigure(p[1]));
+    if (several) [values.n3, values.n4] = [this.heldOut[0], this.heldOut.at(-1)].map(p => lossFigure(p.loss));
     const went = several ? 'In {n} steps the training loss went from {n1} to {n2}, held-out loss from {n3} to {n4}.'
       : 'In {n} steps the training loss went from {n1} to {n2}.';
     return word(went, values) + (this.grouping > 1 ? ' ' + word('Each point is the mean of {n} steps.', {n: figure(this.grouping)}) : '');
@@ -75,7 +75,7 @@ class Chart {
   // About twenty rows, evenly spread, and every held-out measurement.
   tabulate() {
     if (!this.numbers.open || !this.x.length) return;
-    const every = Math.ceil(this.x.length / 20), held = new Map(this.heldOut), rows = new Map();
+    const every = Math.ceil(this.x.length / 20), held = new Map(this.heldOut.map(p => [p.step, p.loss])), rows = new Map();
     this.x.forEach((x, i) => { if (i % every === 0 || i === this.x.length - 1) rows.set(x, this.y[i]); });
     const steps = [...new Set([...rows.keys(), ...held.keys()])].sort((a, b) => a - b), cell = v => `<td>${v === undefined ? '' : figure(v, 3)}</td>`;
     this.numbers.lastElementChild.innerHTML = `<table><thead><tr>${[word('Step'), word('Training loss'), word('Held-out loss')].map(name => `<th scope="col">${name}</th>`).join('')}</tr></thead><tbody>`
@@ -106,8 +106,8 @@ class Chart {
     this.at = x; const cursor = this.plot.querySelector('.cursor'); if (!cursor || !this.view) return;
     if (x === null) { cursor.setAttribute('x1', -9); cursor.setAttribute('x2', -9); this.read.textContent = this.summary(); return; }
     const i = this.nearest(x), at = this.view.X(this.x[i]); cursor.setAttribute('x1', at); cursor.setAttribute('x2', at);
-    const held = this.heldOut.filter(p => p[0] <= this.x[i]).at(-1);
-    const values = {n: figure(this.x[i]), n1: figure(this.y[i], 3), n2: held && figure(held[1], 3), n3: held && figure(held[0])};
+    const held = this.heldOut.filter(p => p.step <= this.x[i]).at(-1);
+    const values = {n: figure(this.x[i]), n1: figure(this.y[i], 3), n2: held && figure(held.loss, 3), n3: held && figure(held.step)};
     this.read.textContent = held ? word('Step {n}: training loss {n1}, held-out loss {n2} at step {n3}', values)
       : word('Step {n}: training loss {n1}', values);
   }

@@ -8,44 +8,29 @@ import functools
 import json
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypedDict
 
 import gradio as gr
 
-from ...errors import UserError
-from ...formatting import duration, left, loss_figure
-from ...recipe import Recipe
-from ...runs import Run
-from ...runs import RunStatus as Status
-from ...runs.proof_words import Line, proof_lines
+from ...errors import Problem, UserError
+from ...jobs import State
+from ...runs import Run, RunStatus
 from ...runs.recipes import recipe_of
 from ...training_data import changed_since
 from ..context import AppContext
 from ..events import FAST
 from ..guard import changes
-from ..language import spoken, texts_in, translated
+from ..language import problem_in, spoken, texts_in, translated
 from ..theme import plain
-from ..translate import visitors_language
-from .charts import chart, newer
+from ..translate import translate, visitors_language
+from .card_parts import MOVING, actions, announcement, another, head, proof, samples, tiles
+from .charts import Chart, chart, known_of, newer
 
 FOLDER = Path(__file__).parent
-STATES = {
-    "queued": "Waiting",
-    "starting": "Starting",
-    "running": "Training",
-    "stopping": "Stopping",
-    "done": "Finished",
-    "stopped": "Stopped",
-    "failed": "Failed",
-    "interrupted": "Interrupted",
-}
-LONGEST_SHOWN = 400  # characters of an answer
-SENTENCE_ENDS = (".", "!", "?", "…", ".”", "!”", "?”", '."', '!"', '?"', ")")
-NO_FIGURE = "\N{EN DASH}"
-MOVING = ("queued", "starting", "running", "stopping")
 REMEMBERED = 0.5  # seconds
 SKELETON = """
 <article class="card" data-state="loading">
@@ -69,6 +54,24 @@ it is done.</p> <ol><li><b>Start</b>one click, everything is set</li><li><b>Watc
 <li><b>Chat</b>before and after, side by side</li></ol></div>"""
 NOTHING_HERE = """<div class="welcome"><h2>Nothing to see yet</h2><p>No model has been trained here so far.
 When the owner of this demonstration trains one, you can watch it and talk to it.</p></div>"""
+
+
+class Facts(TypedDict):
+    """What the script of the card does with a run, beside showing its parts."""
+
+    state: State
+    live: bool  # does anything move?
+    total: int  # steps
+    progress: float | None  # share that is done
+    say: str  # to a screen reader
+
+
+class Picture(NamedTuple):
+    """A run as all cards that show it get it."""
+
+    parts: dict[str, str]  # {part of the card: HTML}
+    facts: Facts
+    chart: Chart
 
 
 def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
@@ -140,220 +143,64 @@ class RunCards:
         now = int(time.monotonic() / REMEMBERED)
         try:
             run = self.page.store.get(str(asked.get("run") or ""))
-            parts, facts, drawn = self._picture(run.id, now)
+            picture = self._picture(run.id, now, visitors_language())
         except UserError as error:
-            gone = f'<div class="line"><b>{escape(str(error))}</b></div>'
+            gone = f'<div class="line"><b>{escape(translate(error.problem))}</b></div>'
             empty = EMPTY if self.page.may_change else NOTHING_HERE
             return _only_new({"head": gone if asked.get("run") else empty}, asked) | {"state": "empty", "live": False}
-        parts = parts | {"others": _another(run, self._in_training(now)) if asked.get("others") else ""}
-        if asked.get("log") and not self.page.may_change:
-            parts["log"] = "The log is not shown to visitors."
-        elif asked.get("log"):
-            parts["log"] = (
-                f'<span translate="no">{log}</span>' if (log := escape(run.log_tail())) else "The log is empty."
-            )
-        known = asked.get("chart")
-        return _only_new(parts, asked) | facts | {"chart": newer(drawn, known if isinstance(known, dict) else {})}
+        parts = picture.parts | {"others": another(run, self._in_training(now)) if asked.get("others") else ""}
+        if asked.get("log"):
+            parts["log"] = self._log(run)
+        drawn = newer(picture.chart, known_of(asked.get("chart")))
+        return _only_new(parts, asked) | picture.facts | {"chart": drawn}
 
-    def _read(self, id: str, now: int) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
-        """(parts, facts, chart) of a run; `now` only tells when it is to be read again."""
+    def _log(self, run: Run) -> str:
+        """The end of what the worker wrote."""
+        if not self.page.may_change:
+            return "The log is not shown to visitors."
+        log = escape(run.log_tail())
+        return f'<span translate="no">{log}</span>' if log else "The log is empty."
+
+    def _read(self, id: str, now: int, language: str) -> Picture:
+        """The picture of a run, its failure in a language; `now` only tells when it is to be read again."""
         run = self.page.store.get(id)
         status, recipe, proved = run.status(), recipe_of(run), run.proof()
-        changed = (
-            changed_since(recipe.dataset, self.page.settings.data) if recipe and status.state not in MOVING else []
-        )
+        data = recipe.dataset if recipe else None
+        is_at_rest = status.state not in MOVING
+        changed = changed_since(data, self.page.settings.data) if data and is_at_rest else []
         parts = {
-            "head": head(run, recipe, status, changed),
+            "head": head(run, recipe, _translated(status, language), changed),
             "tiles": tiles(status),
             "actions": actions(run, status, self.page.may_change),
             "proof": proof(proved) if proved else "",
-            "samples": samples(run.samples()) if self.page.may_show(recipe and recipe.dataset) else "",
+            "samples": samples(run.samples()) if self.page.may_show(data) else "",
         }
-        facts = {
-            "state": status.state,
-            "live": status.state in MOVING,
-            "total": status.total,
-            "progress": status.progress,
-            "say": _announcement(status),
-        }
-        return parts, facts, chart(run, status.total)
+        facts = Facts(
+            state=status.state,
+            live=not is_at_rest,
+            total=status.total,
+            progress=status.progress,
+            say=announcement(status, language),
+        )
+        return Picture(parts, facts, chart(run, status.total))
 
     def _alive(self, now: int) -> list[Run]:
         """The newest runs that are being trained."""
         return [run for run in self.page.store.list()[:50] if run.is_alive()]
 
 
-def _another(run: Run, alive: Sequence[Run]) -> str:
-    """A line about another run that is being trained, with a way to it."""
-    live = next((other for other in alive if other.id != run.id), None)
-    if live is None:
-        return ""
-    return (
-        f'<p class="note">Being trained now: <span translate="no">{escape(title_of(live))}</span> '
-        f'<button type="button" class="link" data-show="{escape(live.id)}">Show it</button></p>'
-    )
-
-
 def _only_new(parts: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:
-    seen = asked.get("seen") if isinstance(asked.get("seen"), dict) else {}
+    known = asked.get("seen")
+    seen = known if isinstance(known, dict) else {}
     marks = {name: zlib.crc32(text.encode()) for name, text in parts.items()}
     return {"parts": {name: text for name, text in parts.items() if seen.get(name) != marks[name]}, "seen": marks}
 
 
-def title_of(run: Run) -> str:
-    recipe = recipe_of(run)
-    return recipe.title if recipe else run.id
-
-
-def head(run: Run, recipe: Recipe | None, status: Status, changed: Sequence[str] = ()) -> str:
-    """The state and what was noticed on the way; `changed` says that its data is another one by now."""
-    title = recipe.title if recipe else run.id
-    dot = "live" if status.state in MOVING else status.state
-    word = STATES.get(status.state, status.state)
-    sentence = status.sentence.removeprefix(f"{word}.").strip()  # the word already stands in front
-    if status.state == "done" and run.proof():
-        sentence = ""  # the proof below says it in full
-    warnings = "".join(f"<li>{escape(text)}</li>" for text in dict.fromkeys((*status.warnings, *changed)))
-    decided = run.computes_in()
-    how = f'<p class="note">{escape(decided.why)}</p>' if decided and decided.why else ""
-    return (
-        f'<div class="line"><span class="dot {dot}"></span><b>{escape(word)}</b>'
-        f'<span class="what" translate="no">{escape(title)}</span></div>'
-        + (f'<p class="sentence">{escape(sentence)}</p>' if sentence else "")
-        + how
-        + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
-    )
-
-
-def tiles(status: Status) -> str:
-    """The figures under the bar: name, value, remark."""
-    if status.loss is None and not status.step:
-        return ""
-    moving = status.state in MOVING
-    cells = [
-        (
-            "Loss",
-            _figure(status.loss, loss_figure),
-            f"was {loss_figure(status.first_loss)}" if status.first_loss is not None else "",
-        ),
-        ("Step", f"{status.step:,}", f"of {status.total:,}"),
-    ]
-    if moving:
-        cells.append(("Time left", left(status.seconds_left) if status.seconds_left is not None else NO_FIGURE, ""))
-    else:
-        cells.append(("Time", duration(status.seconds), ""))
-    cells += [
-        ("Speed", _figure(status.tokens_per_second, "{:,.0f}".format), "tokens/s"),
-        ("Memory", f"{status.memory_mb:,}" if status.memory_mb else NO_FIGURE, "MB" if status.memory_mb else ""),
-    ]
-    return "".join(
-        f"<div><dt>{name}</dt><dd>{value} <small>{remark}</small></dd></div>" for name, value, remark in cells
-    )
-
-
-def actions(run: Run, status: Status, may_change: bool) -> str:
-    """What the visitor can do with this run now, as buttons; the script turns a click into an event of the same
-    name.
-    """
-    talk, buttons = run.newest_adapter() is not None, []
-    if status.state == "queued":
-        return _button("unqueue", "Take it out of the queue") if may_change else ""
-    if talk:
-        early = " as it is now" if status.is_active else ""
-        words = "Chat with it" if run.task().is_chat else "Try it"
-        buttons.append(_button("chat", f"{words}{early}", "" if status.is_active else "main"))
-    if status.is_active:
-        if not talk:
-            buttons.append('<button type="button" disabled aria-describedby="why-no-chat">Chat with it</button>')
-        stopping = status.state == "stopping"
-        if may_change:
-            buttons.append(
-                '<button type="button" disabled>Stopping…</button>' if stopping else _button("stop", "Stop and keep")
-            )
-    elif may_change and status.state in ("stopped", "interrupted", "failed"):
-        buttons.append(_button("resume", "Try again" if status.state == "failed" else "Resume", "" if talk else "main"))
-    why = (
-        "" if talk or not status.is_active else '<small id="why-no-chat">Chat opens with the first checkpoint.</small>'
-    )
-    return "".join(buttons) + why
-
-
-def _button(event: str, words: str, kind: str = "") -> str:
-    return f'<button type="button" class="{kind}" data-do="{event}">{words}</button>'
-
-
-def proof(values: dict[str, Any]) -> str:
-    """The sentences of proof.json; those of the score and of a broken promise stand out."""
-    lines = "".join(_proof_line(line) for line in proof_lines(values))
-    return f'<div class="proof"><h3>Proof</h3>{lines}</div>' if lines else ""
-
-
-def _proof_line(line: Line) -> str:
-    kind = "" if line.kind == "fact" else line.kind
-    return f'<p class="{kind}">{escape(line.text)}</p>'
-
-
-def samples(rows: list[dict[str, Any]]) -> str:
-    """Each sample question with the answer before training, the newest one, and what was expected."""
-    asked: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        asked.setdefault(str(row.get("question", "")), []).append(row)
-    return (
-        ("<h3>What it answers</h3>" + "".join(_sample(question, answers) for question, answers in asked.items()))
-        if asked
-        else ""
-    )
-
-
-def _sample(question: str, answers: list[dict[str, Any]]) -> str:
-    first, last = answers[0], answers[-1]
-    expected = str(last.get("expected") or "")
-    right = bool(expected) and str(last.get("answer", "")).strip() == expected.strip()
-    now = '<div class="now"><h4>Now</h4><p class="quiet">soon</p></div>'
-    if len(answers) > 1:
-        when = f"Now, step {int(last.get('step', 0)):,}{' · as expected' if right else ''}"
-        more = _cut(last) if "is_cut" in last else ""
-        mark = " right" if right else ""
-        now = f'<div class="now{mark}"><h4>{when}</h4><p>{_shown(last.get("answer"))}{more}</p></div>'
-    wanted = (
-        f'<p class="expected">Expected: <span translate="no">{escape(expected)}</span></p>'
-        if expected and not right and len(answers) > 1
-        else ""
-    )
-    return (
-        f'<div class="sample"><p class="question" translate="no">{escape(question)}</p><div class="pair">'
-        f'<div class="then"><h4>Before '
-        f"training</h4><p>{_shown(first.get('answer'))}{_cut(first)}</p></div>{now}</div>{wanted}</div>"
-    )
-
-
-def _shown(answer: Any) -> str:
-    text = str(answer or "").strip()
-    shown = escape(text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…")
-    return f'<span translate="no">{shown}</span>' if shown else '<span class="quiet">(nothing)</span>'
-
-
-def _cut(row: dict[str, Any]) -> str:
-    """A base goes on telling until it is stopped at the longest answer; without a sign of that it looks like a fault of
-    the page.
-    """
-    text = str(row.get("answer") or "").rstrip()
-    if "is_cut" in row:
-        return '<span class="quiet">…</span>' if row["is_cut"] and len(text) <= LONGEST_SHOWN else ""
-    is_whole = len(text) > LONGEST_SHOWN or text.endswith(SENTENCE_ENDS) or " " not in text  # a label is a word
-    return "" if not text or is_whole else '<span class="quiet">…</span>'
-
-
-def _figure(value: float | None, formatted: Callable[[float], str]) -> str:
-    return NO_FIGURE if value is None else formatted(value)
-
-
-def _announcement(status: Status) -> str:
-    """The state in one line, for a screen reader."""
-    word = STATES.get(status.state, status.state)
-    if status.step and status.total and status.loss is not None:
-        return f"{word}, step {status.step} of {status.total}, loss {loss_figure(status.loss)}."
-    return f"{word}. {status.sentence}"
+def _translated(status: RunStatus, language: str) -> RunStatus:
+    """With what went wrong in a language; any other sentence is translated with the page around it."""
+    if not isinstance(status.sentence, Problem):
+        return status
+    return replace(status, sentence=problem_in(status.sentence, language))
 
 
 def run_id(event: gr.EventData) -> str:

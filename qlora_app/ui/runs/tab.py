@@ -15,22 +15,15 @@ from ...errors import UserError
 from ...formatting import duration, loss_figure, size
 from ...runs import Run
 from ...runs.checkpoints import MANIFEST
+from ...runs.recipes import recipe_of
 from ..context import AppContext
 from ..events import FAST, QUIET, REMEMBER, Answer, Given
 from ..guard import changes, reads
 from ..theme import on_click, plain
 from ..translate import translate
 from .answer_file import AnswerFile
-from .run_card import (
-    NO_FIGURE,
-    NOTHING_HERE,
-    STATES,
-    RunCards,
-    recipe_of,
-    run_card,
-    run_id,
-    title_of,
-)
+from .card_parts import NO_FIGURE, STATES, title_of
+from .run_card import NOTHING_HERE, RunCards, run_card, run_id
 
 SHOWN = 50
 TAKEN_ALONG = (".safetensors", ".json", ".jinja", ".md", ".model", ".txt")

@@ -18,6 +18,7 @@ from ..context import AppContext
 from ..events import LAST, QUIET, Answer, Given
 from ..guard import reads
 from ..theme import plain
+from ..translate import translate
 from .form_values import COLUMNS, data_of
 from .recipe_form import RecipeForm
 
@@ -40,7 +41,7 @@ class ColumnForm:
     def build(self) -> None:
         with gr.Accordion("Columns of your data", open=False, elem_id="columns") as self.fold:
             self.table = plain(elem_id="columns-table")
-            self.lists = {}
+            self.lists: dict[str, gr.Dropdown] = {}
             for pair in (("prompt", "answer"), ("input", "system"), ("label", "options"), ("messages",)):
                 with gr.Row(elem_classes="pairs"):
                     self.lists |= {COLUMNS + name: self.controls.build_list(COLUMNS + name) for name in pair}
@@ -105,7 +106,7 @@ class ColumnForm:
         try:
             rows = self._rows(choice)
         except UserError as error:
-            return FirstRows([], []), _quiet(str(error))
+            return FirstRows([], []), _quiet(translate(error.problem))
         except OSError:  # the line under the data says why
             return FirstRows([], []), ""
         return rows, _table(rows) if rows.columns else _quiet(NO_COLUMNS)
@@ -118,7 +119,7 @@ class ColumnForm:
         try:
             choice.columns.check(choice.title, rows.columns)
         except UserError as error:
-            listed = "".join(f"<p>{escape(text)}</p>" for text in str(error).split("\n"))
+            listed = "".join(f"<p>{escape(text)}</p>" for text in translate(error.problem).split("\n"))
             return f'<div class="warning" role="status">{listed}</div>'
         shown = "".join(
             _row(number, one) for number, one in enumerate(rows.learned(choice.columns, choice.turns, SHOWN), start=1)

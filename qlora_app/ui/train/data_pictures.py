@@ -10,6 +10,7 @@ from ...formatting import TASK_NAMES
 from ...tasks.chat import NOTHING_TO_LEARN
 from ...tasks.preview import ENOUGH, Lengths, Token
 from ...training_data import Examples
+from ..translate import translate
 
 KINDS = {"read": "read only", "trained": "trained", "cut": "cut off"}
 FIRST, AROUND, LAST = 900, 150, 150  # tokens shown of a very long example: its start, both sides of the cut, its end
@@ -130,7 +131,7 @@ def facts_words(examples: Examples, lengths: Lengths, max_length: int, context: 
         else f" Measured on {count:,} of {len(examples.train):,} examples from all over."
     )
     summary = f"{_summary(lengths, max_length)}{sampled}"
-    refused = f'<p class="warning">{escape(NOTHING_TO_LEARN)}</p>' if silent == len(examples.train) else ""
+    refused = f'<p class="warning">{escape(translate(NOTHING_TO_LEARN))}</p>' if silent == len(examples.train) else ""
     return (
         f'{refused}<dl class="facts">{tiles}</dl><figure class="chart '
         f'lengths">{_histogram(lengths, max_length, summary)}'

@@ -7,7 +7,7 @@ import functools
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from html import escape
@@ -39,6 +39,7 @@ from ..context import PRIVATE, AppContext
 from ..events import FAST, LAST, QUIET, Answer, Given
 from ..guard import in_words, reads
 from ..theme import on_click, plain
+from ..translate import translate
 from .column_form import ColumnForm
 from .data_pictures import facts_words, jump_words, mask_words
 from .form import TrainForm
@@ -183,7 +184,11 @@ class DataView:
         except AskColumns:  # the line under the data asks, and the place for the answer is open
             yield nothing | no_file
         except Exception as error:  # whatever it is, the fold must not go on saying that it is busy
-            yield nothing | no_file | {self.jumps: f'<p class="warning" role="alert">{escape(in_words(error))}</p>'}
+            yield (
+                nothing
+                | no_file
+                | {self.jumps: f'<p class="warning" role="alert">{escape(translate(in_words(error)))}</p>'}
+            )
 
     def _told(self, seen: Seen, given: Given) -> Iterator[Answer]:
         data = str(given[self.controls.controls[DATA]])
@@ -196,13 +201,18 @@ class DataView:
             first |= {self.jumps: _busy("Reading the data…"), self.facts: ""}
         yield first
         if lengths is None:
-            conversations = subject.examples.train
-            of = min(len(conversations), MOST_MEASURED)
-            for lengths in measured(subject.tokenizer, conversations, MOST_MEASURED, NEWS, subject.task):
-                yield {self.jumps: _busy(f"Measuring the lengths: {lengths.examined:,} of {of:,}…")}
-            self._remember(subject.key, lengths)
+            lengths = yield from self._measured(subject)
         facts = facts_words(subject.examples, lengths, subject.max_length, subject.context)
         yield {self.jumps: jump_words(lengths, subject.max_length), self.facts: facts}
+
+    def _measured(self, subject: Subject) -> Generator[Answer, None, Lengths]:
+        """The lengths of its examples; meanwhile, how far that is."""
+        conversations, lengths = subject.examples.train, Lengths()
+        of = min(len(conversations), MOST_MEASURED)
+        for lengths in measured(subject.tokenizer, conversations, MOST_MEASURED, NEWS, subject.task):
+            yield {self.jumps: _busy(f"Measuring the lengths: {lengths.examined:,} of {of:,}…")}
+        self._remember(subject.key, lengths)
+        return lengths
 
     # ---- before the start
 

@@ -180,8 +180,10 @@ class TrainForm:
         }
 
     def _said(self, state: FormState) -> Answer:
+        own = self.logic.own(state)
+        in_order = {name: own[name] for name in self.controls.controls if name in own}  # as they stand on the page
         return {
-            self.own: own_words(self.logic.own(state)),
+            self.own: own_words(in_order),
             self.command_line: command_words(self.command(state.values)),
         }
 

@@ -15,6 +15,7 @@ from ..context import AppContext
 from ..events import QUIET, Answer, Given
 from ..guard import reads
 from ..theme import on_click, plain
+from ..translate import translate
 from .form_values import Values
 from .recipe_form import RecipeForm
 
@@ -67,7 +68,7 @@ class HubFinder:
         try:
             found = self.search(words, self._token(), chosen)
         except UserError as error:
-            return f'<p class="warning" role="alert">{escape(str(error))}</p>'
+            return f'<p class="warning" role="alert">{escape(translate(error.problem))}</p>'
         rows = "".join(
             f'<li><button type="button" data-{self.kind}="{escape(hit.id)}"><b translate="no">{escape(hit.id)}</b> '
             f"<span>{escape(hit.summary())}</span></button></li>"

@@ -1,6 +1,7 @@
 """The card of a method as the page shows it."""
 
 from html import escape
+from typing import Any
 
 from ...choices import kinds_of
 from ...recipe import Recipe
@@ -8,7 +9,7 @@ from ...recipe import Recipe
 
 def card_words(name: str) -> str:
     """What a method does, and in a fold when to choose it, what it costs and what it is not."""
-    method = kinds_of(Recipe.model_fields["method"]).get(name)
+    method: Any = kinds_of(Recipe.model_fields["method"]).get(name)
     if method is None:
         return ""
     (_, what), *rest = method.card.sections(method.learning_rate)

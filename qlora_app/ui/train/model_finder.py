@@ -17,11 +17,13 @@ from ...base_models import (
     local_models,
     search,
 )
+from ...base_models.shapes import Shapes, shapes_of
 from ...errors import UserError
 from ...hardware_fit import sizes_of
 from ..events import FAST, LAST, QUIET, Answer, Given
 from ..guard import reads
 from ..theme import plain
+from ..translate import translate
 from .form import TrainForm
 from .form_values import MODEL, SEARCH, TASK, Values, chosen_model, read
 from .hub_finder import HubFinder
@@ -93,8 +95,9 @@ class ModelFinder(HubFinder):
         try:
             facts = self.facts(model)
         except UserError as error:
-            return f'<p class="warning">{escape(str(error))}</p>{self._fit_words(sizes_of(model), values)}'
-        shapes = memory.shapes_of(facts.config, facts.parameters)
+            fit = self._fit_words(sizes_of(model), values)
+            return f'<p class="warning">{escape(translate(error.problem))}</p>{fit}'
+        shapes = shapes_of(facts.config, facts.parameters)
         return f'<p class="quiet">{escape(facts.summary())}</p>{self._fit_words(shapes, values)}'
 
     # ---- what is known
@@ -128,7 +131,7 @@ class ModelFinder(HubFinder):
         revision = str(values["base_model.revision"] or "").strip()
         return chosen_model(values[MODEL]).model_copy(update={"revision": revision})
 
-    def _fit_words(self, shapes: memory.Shapes | None, values: Values) -> str:
+    def _fit_words(self, shapes: Shapes | None, values: Values) -> str:
         """A model that cannot be had now may still be known by its sizes."""
         try:
             recipe = read(values)

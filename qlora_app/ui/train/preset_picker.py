@@ -5,7 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from ...errors import Problem, UserError
+from ...errors import UserError
 from ...hardware_fit import (
     asks_for,
     by_size,
@@ -13,11 +13,13 @@ from ...hardware_fit import (
     here_in_words,
     nearest_that_fits,
 )
+from ...presets import without_folder
 from ...recipe import Recipe
 from ..context import AppContext
 from ..events import FAST, QUIET, After, Answer, Given
 from ..guard import changes, reads
 from ..theme import on_click, plain
+from ..translate import translate
 from .form import TrainForm
 from .form_values import data_of, data_value, read
 from .mistakes import Mistakes
@@ -86,7 +88,7 @@ class PresetPicker:
         try:
             recipe = Recipe.from_dict(self.page.presets.read(path))
         except UserError as error:
-            named = UserError.of(_without_folder(error.problem, path), error.problems)
+            named = UserError.of(without_folder(error.problem, path), error.problems)
             return {self.notice: problem_words(named, f"{path.name} cannot be loaded:")}
         return self._onto_form(recipe, given, "")
 
@@ -124,7 +126,7 @@ class PresetPicker:
         own = [name for name in by_size(usable) if self.page.presets.is_own(name)]
         rows = "".join(self._row(name, usable[name]) for name in [*own, *(n for n in by_size(usable) if n not in own)])
         wrong = "".join(
-            f'<li class="broken"><b translate="no">{escape(name)}</b> {escape(text)}</li>'
+            f'<li class="broken"><b translate="no">{escape(name)}</b> {escape(translate(text))}</li>'
             for name, text in broken.items()
         )
         return f'<ul class="shelf">{rows}{wrong}</ul>'
@@ -154,12 +156,3 @@ class PresetPicker:
             else "No preset does."
         )
         return f'<p class="warning" role="status">It does not fit this machine. {offer}</p>'
-
-
-def _without_folder(problem: Problem, path: Path) -> Problem:
-    """Visitors need not see where the file lies."""
-    values = {
-        name: value.replace(str(path), path.name) if isinstance(value, str) else value
-        for name, value in problem.values.items()
-    }
-    return Problem(problem.code, problem.template, **values)

@@ -13,6 +13,7 @@ from ...preflight import examples_of, taught_by
 from ...training_data import DatasetChoice, Examples, NotHere
 from ...training_data.formats.columns import AskColumns
 from ..context import PRIVATE
+from ..translate import translate
 from . import form_values as form
 from .data_pictures import fit_words
 
@@ -32,13 +33,13 @@ def data_words(choice: DatasetChoice, data_folder: Path, may_show: Callable[[Dat
     if not choice.id:
         return ""
     if not may_show(choice):
-        return quiet(PRIVATE)
+        return quiet(translate(PRIVATE))
     try:
         examples = examples_of(choice, data_folder)
     except (NotHere, AskColumns) as error:
-        return quiet(escape(str(error)))
+        return quiet(escape(translate(error.problem)))
     except UserError as error:
-        return f'<p class="warning">{escape(str(error))}</p>'
+        return f'<p class="warning">{escape(translate(error.problem))}</p>'
     is_starter = choice.source == "starter"
     description = escape(starter.DATASETS[choice.id].description) if is_starter else ""
     about = f"<p>{description}</p>" if description else quiet(f"{escape(examples.because)}.")
@@ -94,10 +95,10 @@ def command_words(command: str | None) -> str:
 def problem_words(error: UserError, heading: str = BEFORE_START) -> str:
     """What is wrong: a sentence, or each mistake with the field it is shown at."""
     if not error.problems:
-        return f'<div class="alert" role="alert"><p>{escape(str(error))}</p></div>'
+        return f'<div class="alert" role="alert"><p>{escape(translate(error.problem))}</p></div>'
     items = "".join(
         f'<li data-field="{escape(form.element_id(name))}"><b>{escape(_title(name))}</b> '
-        f'<span class="text">{escape(text)}</span></li>'
+        f'<span class="text">{escape(translate(text))}</span></li>'
         for name, text in error.problems.items()
     )
     return f'<div class="alert" role="alert"><p>{escape(heading)}</p><ul>{items}</ul></div>'

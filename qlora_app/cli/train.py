@@ -1,0 +1,84 @@
+"""The commands that start a training: a new one, or one that ended before its last step."""
+
+import argparse
+from typing import Any
+
+from rich.text import Text
+
+from ..errors import UserError
+from ..jobs import Job
+from ..overrides import recipe_from, settings_help
+from ..preflight import check, examples_of, ready, refuse
+from ..runs import RunStore
+from ..settings import Settings
+from .command import add_command, add_job, add_no_watch, add_recipe
+from .data import download
+from .jobs import find_job, report, start, watch_until_end
+from .models import fits_here
+
+
+def add_train(commands: Any) -> None:
+    train = add_command(
+        commands,
+        "train",
+        train_command,
+        epilog=settings_help().replace("%", "%%"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_recipe(train)
+    add_no_watch(train)
+
+
+def add_resume(commands: Any) -> None:
+    resume = add_command(commands, "resume", resume_command)
+    add_job(resume)
+    add_no_watch(resume)
+
+
+def train_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Train an adapter and prove that it works."""
+    asked = recipe_from(given.recipe, given.changes, settings)
+    recipe, facts, examples = ready(asked, settings)  # before anything is downloaded
+    if asked.dataset.source == "hub":
+        data = download(asked.dataset, settings, given.screen)
+        recipe, examples = asked.model_copy(update={"dataset": data}), examples_of(data, settings.data)
+        refuse(check(recipe, facts, examples))
+    if examples is None:
+        examples = examples_of(recipe.dataset, settings.data)
+    note = f", {len(examples.left_out):,} rows left out" if examples.left_out else ""
+    given.screen.print(
+        Text(
+            f"{recipe.title}: {len(examples.train):,} examples to learn from, {len(examples.held_out):,} held out{note}"
+        )
+    )
+    for warning in examples.warnings:
+        given.screen.print(Text(warning))
+    if recipe.base_model.source != "starter":
+        given.screen.print(Text(f"{facts.name}: {facts.summary()}\n{fits_here(recipe, facts)[1]}"))
+    store = RunStore(settings.runs)
+    if busy := [run.id for run in store.list() if run.is_alive()]:
+        given.screen.print(
+            Text(f"{busy[0]} is being trained too; both take longer. The page would make this one wait its turn.")
+        )
+    return _start(given, store.create(recipe))
+
+
+def resume_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Go on with a run from its newest complete checkpoint, or with another job where it ended."""
+    job = find_job(given.job, settings)
+    state = job.status().state
+    if state not in ("stopped", "failed", "interrupted"):
+        raise UserError(
+            "run.not_resumable",
+            "{id} is {state}; only a run that stopped, failed or was interrupted can be resumed.",
+            id=job.id,
+            state=state,
+        )
+    return _start(given, job)
+
+
+def _start(given: argparse.Namespace, job: Job) -> int:
+    start(job, given.screen)
+    if given.no_watch:
+        return report(given, job, job.status())
+    return watch_until_end(given, job)
