@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 
 from qlora_app.errors import UserError
 from qlora_app.inference.session import ChatSessions, warm_up
+from qlora_app.jobs import JobStore
 from qlora_app.launch.queue import Supervisor
 from qlora_app.runs import RunStore
 from qlora_app.ui import (
@@ -37,7 +38,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     """The page, served from a thread, and the supervisor of its runs. Raises UserError where that is not possible."""
     settings.make_home()
     store = RunStore(settings.runs)
-    supervisor = Supervisor(store)
+    supervisor = Supervisor(store, JobStore(settings.jobs))
     demo = build(AppContext(settings, store, supervisor, ChatSessions()))
     door = Middleware(RequestGuard, settings=settings, own_name=os.environ.get("SPACE_HOST", ""))
     try:

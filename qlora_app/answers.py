@@ -5,10 +5,8 @@ goes on where it ended. When all are there they are put in the order of the rows
 """
 
 import contextlib
-import fcntl
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,53 +47,27 @@ def answer_file(
 
     Each line is {row, question, answer}, for tasks that weigh with `candidates` ({answer: probability}), where the
     model could not read all of a question with a `note`, or {row, problem}. Returns
-    {rows, answered, problems, kept}; `kept` were there from an earlier, interrupted time. Raises UserError.
+    {rows, answered, problems, kept}; `kept` were there from an earlier, interrupted time. The caller sees to it that
+    nobody else answers into `target` meanwhile. Raises UserError.
     """
     asked, problems = _questions(run, file, column, limits, told)
     asked = {row: session.as_trained(one) for row, one in asked.items()}
-    with _only_here(target) as partial:
-        done = _kept(partial, _made_by(run, session, file, column, base, max_new_tokens, told))
-        for row, reason in problems.items():
-            if row not in done:
-                append_line(partial, {"row": row, "problem": reason})
-        kept = len(done.keys() & asked.keys())
-        left = sorted((row for row in asked if row not in done), key=lambda row: _length(asked[row]))
-        on_progress(kept, len(asked))
-        for start in range(0, len(left), AT_ONCE):
-            rows = left[start : start + AT_ONCE]
-            for row, line in zip(
-                rows, _answers(session, [asked[row] for row in rows], base, max_new_tokens), strict=True
-            ):
-                append_line(partial, {"row": row, "question": asked[row][-1]["content"], **line})
-            on_progress(kept + start + len(rows), len(asked))
-        _put_in_order(partial, target)
-    return {"rows": len(asked) + len(problems), "answered": len(asked), "problems": len(problems), "kept": kept}
-
-
-@contextmanager
-def _only_here(target: Path) -> Iterator[Path]:
-    """The file beside `target` in which the answers grow, held so that nobody else answers into it meanwhile. Raises
-    UserError.
-    """
     partial = target.with_name(f"{target.name}.partial")
-    with open(partial, "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                "answers.being_written",
-                "{name} is being written already, by another page or program. Wait for it, or stop it there.",
-                name=target.name,
-            ) from None
-        if target.exists():  # asked only now: until the lock was ours, another one may have finished it
-            if not lock.tell():  # opened for nothing; what an interrupted time left stays
-                partial.unlink(missing_ok=True)
-            raise UserError(
-                "answers.there_already",
-                "{name} is there already. Delete it, or name another file for the answers.",
-                name=target.name,
-            )
-        yield partial
+    done = _kept(partial, _made_by(run, session, file, column, base, max_new_tokens, told))
+    for row, reason in problems.items():
+        if row not in done:
+            append_line(partial, {"row": row, "problem": reason})
+    kept = len(done.keys() & asked.keys())
+    left = sorted((row for row in asked if row not in done), key=lambda row: _length(asked[row]))
+    on_progress(kept, len(asked))
+    for start in range(0, len(left), AT_ONCE):
+        rows = left[start : start + AT_ONCE]
+        lines = _answers(session, [asked[row] for row in rows], base, max_new_tokens)
+        for row, line in zip(rows, lines, strict=True):
+            append_line(partial, {"row": row, "question": asked[row][-1]["content"], **line})
+        on_progress(kept + start + len(rows), len(asked))
+    _put_in_order(partial, target)
+    return {"rows": len(asked) + len(problems), "answered": len(asked), "problems": len(problems), "kept": kept}
 
 
 def _answers(
@@ -194,9 +166,7 @@ def _kept(partial: Path, made_by: dict[str, Any]) -> dict[int, dict[str, Any]]:
     """{row: line} of an earlier time that made the same answers; whatever else lies there is begun anew."""
     lines = read_lines(partial, 0)[0]
     if not lines or lines[0] != made_by:
-        partial.write_text(
-            json.dumps(made_by) + "\n", encoding="utf-8"
-        )  # in place: whoever answers holds this very file
+        replace_file(partial, json.dumps(made_by) + "\n")
         return {}
     return {line["row"]: line for line in lines[1:]}
 

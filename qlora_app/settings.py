@@ -48,6 +48,11 @@ class Settings(BaseModel):
         return self.home / "runs"
 
     @property
+    def jobs(self) -> Path:
+        """Those that belong to no run."""
+        return self.home / "jobs"
+
+    @property
     def data(self) -> Path:
         return self.data_folder or self.home / "data"
 

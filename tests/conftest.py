@@ -14,6 +14,7 @@ import pytest
 
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
+from tests.fixtures.answering import answering_run
 from tests.fixtures.hub import hub, llama, server, talk, tiny
 from tests.fixtures.jobs import hold, write_status
 from tests.fixtures.page import page, unserved, workshop

@@ -574,6 +574,7 @@ COMMANDS = [
     "train",
     "watch",
     "runs",
+    "jobs",
     "stop",
     "resume",
     "chat",

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
+from qlora_app import worker
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
 from qlora_app.ui.context import PRIVATE, AppContext
@@ -41,7 +42,7 @@ def chosen(tab, values, name, **before):
 
 def uploaded(tab, values, files, effort="balanced"):
     """The form after files were uploaded and the reading is done."""
-    *_, last = tab.importer.take({tab.upload: [str(file) for file in files]})
+    last = tab.importer.take({tab.upload: [str(file) for file in files]})
     assert last[tab.importer.line] == ""
     answer = tab.take_import(given(tab, values, effort) | {tab.importer.id: last[tab.importer.id]})
     return on_form(tab, values, answer)
@@ -254,14 +255,21 @@ def test_subset_split_and_revision_are_chosen_from_what_the_hub_says(tab, values
     )
 
 
-def test_downloaded_on_the_page_it_is_looked_at_like_a_file(tab, values, hub, talk):
+def test_downloaded_on_the_page_it_is_looked_at_like_a_file(tab, values, hub, talk, monkeypatch):
     shown = described(tab, chosen(tab, values, HUB))
     form = chosen(tab, values, HUB) | {
         "dataset.subset": "default",
         "dataset.split": "train",
         "dataset.revision": shown.revision["value"],
     }
-    assert list(tab.data_finder.fetch(given(tab, form)))[-1] == {tab.data_finder.progress: ""}
+    finder = tab.data_finder
+    monkeypatch.setenv("QLORA_APP_HOME", str(tab.page.settings.home))
+    address = finder.fetch(given(tab, form))[finder.progress]
+    assert finder.shown() == {finder.progress: address}, "there again after a reload"
+    assert finder.fetch(given(tab, form)) == {finder.progress: address}, "one download is enough"
+    assert worker.main(tab.page.jobs.get(address).folder) == 0
+    assert finder.job.poll({"job": address})["state"] == "done" and finder.shown() == {finder.progress: ""}
+    assert finder.fetched(SimpleNamespace(_data={"job": address})) == {finder.progress: ""}
     assert "30 rows: 27 to learn from, 3 held out" in words_of(tab, form)
     assert not described(tab, form).get.visible and (ID, HUB) in tab.controls.data_choices()
     assert tab.columns.offer(given(tab, form))[tab.columns.table].count("<th ") == 2
@@ -290,4 +298,4 @@ def test_visitors_of_a_demonstration_see_no_rows_and_use_no_token(tab, values, h
     shown = described(tab, chosen(tab, values, HUB))
     assert not shown.get.visible and all("authorization" not in headers for _, _, headers in hub.asked)
     with refused("page.demonstration", kind=gr.Error):
-        list(tab.data_finder.fetch(given(tab, form)))
+        tab.data_finder.fetch(given(tab, form))

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
-from qlora_app import hardware
+from qlora_app import hardware, worker
 from qlora_app import hardware_fit as fitting
 from qlora_app.choices import (
     bounds,
@@ -200,9 +200,9 @@ def test_back_to_suggested_forgets_own_settings(tab, values):
 
 
 def imported(tab, files):
-    """[(what is said, id)] while files are taken in."""
-    answers = tab.importer.take({tab.upload: files})
-    return [(answer[tab.importer.line], answer[tab.importer.id]) for answer in answers]
+    """(what is said, id) once files are taken in."""
+    answer = tab.importer.take({tab.upload: files})
+    return answer[tab.importer.line], answer[tab.importer.id]
 
 
 def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
@@ -210,8 +210,8 @@ def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
     file.write_text(
         "".join(json.dumps({"instruction": f"Question {i}?", "output": f"<b>Answer</b> {i}"}) + "\n" for i in range(96))
     )
-    assert imported(tab, []) == [("", None)]
-    line, id = imported(tab, [str(file)])[-1]
+    assert imported(tab, []) == ("", None)
+    line, id = imported(tab, [str(file)])
     answer = tab.take_import(given(tab, values) | {tab.importer.id: id})
     data = on_form(tab, values, answer)["dataset"]
     assert line == "" and data.startswith("file/") and data.endswith("mine.jsonl")
@@ -227,25 +227,37 @@ def test_a_file_that_cannot_be_read_changes_nothing(tab, values, tmp_path):
         imported(tab, str(file))
 
 
-def test_a_large_file_shows_its_first_rows_at_once_and_then_how_far_it_is(tab, tmp_path, monkeypatch):
+def test_a_large_file_shows_its_first_rows_at_once_and_becomes_a_job(tmp_path, monkeypatch):
+    monkeypatch.setenv("QLORA_APP_HOME", str(tmp_path / "home"))
+    tab = train_tab(Settings.from_environment(), supervisor=SimpleNamespace(wake=lambda: None))
     monkeypatch.setattr("qlora_app.ui.train.data_import.QUICK", 0)
-    monkeypatch.setattr("qlora_app.ui.train.data_import.NEWS", 0.05)
     file = tmp_path / "large.jsonl"
-    file.write_text(
-        "".join(
-            json.dumps({"instruction": f"Question {i}?", "output": f"<b>Answer</b> {i} " * 9}) + "\n"
-            for i in range(9000)
-        )
-    )
-    *sent, (line, id) = imported(tab, [str(file)])
-    assert line == "" and id.endswith("large.jsonl")
-    assert all("Question 0?" in words and "&lt;b&gt;" in words and nothing is None for words, nothing in sent)
-    assert any("Reading all rows: " in words and " of the file" in words for words, _ in sent)
-    file.write_text(file.read_text()[:-20])
-    sent = []
-    with refused("dataset.cut_off_row", kind=gr.Error):
-        sent.extend(tab.importer.take({tab.upload: [str(file)]}))  # what came before the error is kept by extend
-    assert sent[-1] == {tab.importer.line: "", tab.importer.id: None}
+    row = '{"instruction": "Question %d?", "output": "<b>Answer</b> %d"}\n'
+    file.write_text("".join(row % (i, i) for i in range(300)))
+    importer = tab.importer
+    answer = importer.take({tab.upload: [str(file)]})
+    words, address = answer[importer.line], answer[importer.card]
+    assert "Question 0?" in words and "&lt;b&gt;" in words and answer[importer.id] is None
+    job = tab.page.jobs.get(address)
+    assert job.is_asked("start") and importer.shown() == {importer.card: address}, "there again after a reload"
+    file.unlink()  # as Gradio cleans its cache
+    assert worker.main(job.folder) == 0 and importer.job.poll({"job": address})["state"] == "done"
+    done = importer.finished(SimpleNamespace(_data={"job": address}))
+    assert done[importer.id].endswith("large.jsonl") and done[importer.line] == done[importer.card] == ""
+    assert importer.shown() == {importer.card: ""}
+    assert not (job.folder / "files").exists(), "the data folder has them"
+
+
+def test_a_large_file_that_is_cut_off_says_so_on_its_card(tmp_path, monkeypatch):
+    monkeypatch.setenv("QLORA_APP_HOME", str(tmp_path / "home"))
+    tab = train_tab(Settings.from_environment(), supervisor=SimpleNamespace(wake=lambda: None))
+    monkeypatch.setattr("qlora_app.ui.train.data_import.QUICK", 0)
+    file = tmp_path / "large.jsonl"
+    file.write_text('{"instruction": "Question?", "output": "Answer"}\n' * 30 + '{"instruction": "Ques')
+    address = tab.importer.take({tab.upload: [str(file)]})[tab.importer.card]
+    assert worker.main(tab.page.jobs.get(address).folder) == 1
+    html = tab.importer.job.poll({"job": address})["html"]
+    assert "cut off" in html and 'role="alert"' in html and "Try again" in html
 
 
 def test_the_recipe_of_an_uploaded_file_is_shown_again(tab, tmp_path):

@@ -27,7 +27,7 @@ FLOORS = [  # lowest first
     ["inference", "effort"],
     ["answers"],
     ["evaluate"],
-    ["launch", "train"],
+    ["launch", "train", "kinds"],
     ["worker"],
     ["cli", "ui"],
     ["__main__"],

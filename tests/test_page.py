@@ -2,7 +2,6 @@
 
 import ast
 import contextlib
-import dataclasses
 import inspect
 import json
 import os
@@ -19,6 +18,7 @@ import pytest
 
 import app
 from qlora_app.effort import effort_choices
+from qlora_app.jobs import Status
 from qlora_app.recipe import Recipe
 from qlora_app.runs import (
     Run,
@@ -27,12 +27,10 @@ from qlora_app.runs import (
 )
 from qlora_app.runs.checkpoints import seal
 from qlora_app.settings import Settings
-from qlora_app.tasks import Answer
 from qlora_app.training_data import DatasetChoice
 from qlora_app.ui.chat.history import SILENT, conversation
 from qlora_app.ui.guard import LoginLimiter
 from qlora_app.ui.runs import run_card
-from qlora_app.ui.runs.answer_file import AnswerFile
 from qlora_app.ui.runs.card_parts import samples
 from qlora_app.ui.train.form_values import show
 from tests.fixtures.handlers import given
@@ -252,50 +250,68 @@ def checkpoint(run, step):
     seal(folder)
 
 
-class AnsweringSessions:
-    """Opens the newest adapter and answers with its name; while it opens, `meanwhile` happens."""
-
-    def __init__(self, meanwhile=lambda: None):
-        self.meanwhile = meanwhile
-
-    def get(self, run):
-        adapter = run.newest_adapter()
-        self.meanwhile()
-        return SimpleNamespace(
-            adapter=adapter,
-            task=SimpleNamespace(has_candidates=False),
-            as_trained=lambda one: one,
-            answers=lambda conversations, *_: [Answer(f"from {adapter.name}") for _ in conversations],
-        )
-
-
-def answers_of(page, run, file, meanwhile=lambda: None):
-    with gr.Blocks():
-        answers = AnswerFile(dataclasses.replace(page, sessions=AnsweringSessions(meanwhile)))
-        answers.build()
-        answers.build_result()
-        answers.wire(gr.HTML())
-    *_, last = answers.take({answers.upload: str(file), answers.card: run.id})
-    assert "All questions are answered" in last[answers.progress]
-    file = Path(last[answers.ready].value["path"])
-    return {json.loads(line)["answer"] for line in file.read_text().splitlines()}
-
-
-def test_answers_are_those_of_the_adapter_that_is_there(store, page, tmp_path):
-    run, file = store.create(Recipe()), tmp_path / "asked.csv"
+def questions(tmp_path):
+    file = tmp_path / "asked.csv"
     file.write_text("question\nWho is Mira?\nWho is Otto?\n")
-    checkpoint(run, 20)
-    assert answers_of(page, run, file) == {"from checkpoint-20"}
-    checkpoint(run, 40)
+    return file
 
-    def saved_meanwhile():
-        with contextlib.suppress(FileExistsError):
-            checkpoint(run, 60)
 
-    assert answers_of(page, run, file, saved_meanwhile) == {"from checkpoint-40"}
-    assert answers_of(page, run, file) == {"from checkpoint-60"}, "not what was kept under another name"
-    assert answers_of(page, run, file, pytest.fail) == {"from checkpoint-60"}, "what is there is not asked again"
-    assert len(list((run.folder / "answers").iterdir())) == 3
+def asked_job(answers, values):
+    """The job that a page shows after a file of questions was uploaded."""
+    return answers.page.jobs.get(values[answers.progress])
+
+
+def test_a_file_of_questions_becomes_a_job_that_the_card_shows(workshop, page, store, tmp_path):
+    run, file, answers = make_run(store, proof=PROOF), questions(tmp_path), workshop.runs.answers
+    values = answers.take({answers.upload: str(file), answers.card: run.id})
+    job, address = asked_job(answers, values), values[answers.progress]
+    assert job.is_asked("start") and page.supervisor.woken == 1 and not values[answers.ready].visible
+    waiting = answers.job.poll({"job": address, "seen": 0})
+    assert "Waiting for its turn." in waiting["html"] and waiting["live"]
+    assert answers.job.poll({"job": address, "seen": waiting["seen"]})["html"] is None, "only what changed"
+    with job.hold() as out:
+        job.take("start")
+        out.progress(1, 2, "1 of 2 questions answered")
+        assert 'aria-valuenow="50"' in answers.job.poll({"job": address})["html"]
+        answers.job.stop_job(event(job=address))
+        assert job.is_asked("stop") and "Stopping" in answers.job.poll({"job": address})["html"]
+        out.end("stopped", "Stopped.")
+    assert 'data-do="resume"' in answers.job.poll({"job": address})["html"]
+    answers.job.resume_job(event(job=address))
+    assert job.take("start")
+    with job.hold() as out:
+        (job.folder / "done.jsonl").write_text("{}\n")
+        out.write("result", {"file": "done.jsonl", "adapter": "adapter"})
+        out.end("done", "All questions are answered.")
+    assert answers.job.poll({"job": address})["state"] == "done"
+    assert Path(answers.finished(event(job=address))[answers.ready].value["path"]).name == "done.jsonl"
+    again = workshop.runs.opened(run)
+    assert again[answers.progress] == address and again[answers.ready].visible, "there again after a reload"
+    assert workshop.runs.listed()[answers.progress] == ""
+    once_more = answers.take({answers.upload: str(file), answers.card: run.id})
+    assert once_more[answers.progress] == address and not job.is_asked("start"), "what is there is not asked again"
+
+
+def test_a_failed_job_says_why_and_what_people_wrote_is_escaped(workshop, store, tmp_path):
+    run, answers = make_run(store, proof=PROOF), workshop.runs.answers
+    values = answers.take({answers.upload: str(questions(tmp_path)), answers.card: run.id})
+    write_status(asked_job(answers, values), Status("failed", sentence=f"{EVIL} is no file."))
+    asked_job(answers, values).take("start")
+    html = answers.job.poll({"job": values[answers.progress]})["html"]
+    assert EVIL not in html and "&lt;img" in html and 'role="alert"' in html and "Try again" in html
+    for nonsense in ({"job": "../.."}, {"job": f"{run.id}/../x"}, {"job": 7}, {}, None):
+        assert answers.job.poll(nonsense)["live"] is False
+
+
+def test_visitors_are_told_of_no_job(page, workshop, store, tmp_path):
+    run, answers = make_run(store, proof=PROOF), workshop.runs.answers
+    values = answers.take({answers.upload: str(questions(tmp_path)), answers.card: run.id})
+    seen = demonstration(page).runs
+    assert seen.answers.job.poll({"job": values[answers.progress]})["html"] == ""
+    assert seen.opened(run)[seen.answers.progress] == ""
+    for change in (seen.answers.job.stop_job, seen.answers.job.resume_job, seen.answers.finished):
+        with pytest.raises(gr.Error, match="demonstration"):
+            change(event(job=values[answers.progress]))
 
 
 # ---- the times of an effort
@@ -424,7 +440,9 @@ MUTATING = {
     "import_file",
     "import_files",
     "import_text",
-    "fetch_data",
+    "answer_job",
+    "import_job",
+    "download_job",
     "save",
 }
 
@@ -456,12 +474,17 @@ def test_every_handler_went_through_the_guard(workshop):
         "RunCards.resume_run",
         "RunCards.unqueue_run",
         "DataImport.take",
+        "DataImport.finished",
+        "DataFinder.fetched",
         "DataFinder.take_text",
         "DataFinder.fetch",
         "PresetPicker.take_file",
         "PresetPicker.save_form",
         "RunsTab.delete_run",
         "AnswerFile.take",
+        "AnswerFile.finished",
+        "JobCard.stop_job",
+        "JobCard.resume_job",
     }
 
 
@@ -478,7 +501,7 @@ def test_a_demonstration_refuses_every_change(page, store):
         lambda: train.cards.stop_run(event(run=run.id)),
         lambda: train.cards.resume_run(event(run=run.id)),
         lambda: train.cards.unqueue_run(event(run=run.id)),
-        lambda: next(train.importer.take({train.upload: "x"})),
+        lambda: train.importer.take({train.upload: "x"}),
         lambda: train.presets.take_file({train.presets.file: "x"}),
         lambda: train.presets.save_form({train.presets.name: "mine"}),
         lambda: runs.delete_run({runs.card: run.id}),

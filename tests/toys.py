@@ -319,6 +319,44 @@ def test_adding_an_evaluator(house, capsys):
     assert "toy" in capsys.readouterr().out
 
 
+KIND = '''
+"""The kind `toy`: knits."""
+from typing import Literal
+from ..jobs import JobSpec, failures
+
+class Knitting(JobSpec):
+    kind: Literal["toy"] = "toy"
+    rows: int = 3
+
+def work(job, out, settings):
+    rows = job.spec(Knitting).rows
+    for row in range(1, rows + 1):
+        out.progress(row, rows, f"Row {row}.")
+    out.write("result", {"rows": rows})
+    out.end("done", "Knitted.")
+
+def stopped(job):
+    return "Stopped. Resume knits anew."
+
+def explain(error, job):
+    return failures.explain(error)
+'''
+
+
+def test_adding_a_kind_of_job(house, tmp_path, capsys):
+    house.add("qlora_app/kinds/toy.py", KIND)
+    house.edit("qlora_app/worker.py", "\nKINDS = {", f'\nKINDS = {{\n    "toy": "{COPY}.kinds.toy",')
+    knitting = house.room("kinds.toy").Knitting
+    job = house.room("jobs").JobStore(tmp_path / "home" / "jobs").create("scarf", knitting(rows=4))
+    job.request("stop")
+    assert house.room("worker").main(job.folder) == 0
+    assert (job.status().state, job.status().sentence) == ("stopped", "Stopped. Resume knits anew.")
+    assert house.room("worker").main(job.folder) == 0
+    assert (job.status().state, job.status().progress, job.result()) == ("done", 1.0, {"rows": 4})
+    assert house.room("cli").main(["jobs"]) == 0 and "Knitted." in capsys.readouterr().out
+    assert house.room("cli").main(["watch", job.id]) == 0
+
+
 def test_adding_a_preset(house):
     house.add(
         "presets/toy.yaml",

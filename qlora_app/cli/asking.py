@@ -11,19 +11,16 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from ..answers import answer_file
-from ..errors import UserError
 from ..inference.session import ChatSession, ChatSessions, Decoding
 from ..messages import Conversation
 from ..overrides import recipe_from
 from ..runs import Run
 from ..settings import Settings
-from ..training_data import DatasetChoice
-from .command import DONE, add_command, add_reading, add_run, count, find_run, stdout
+from .command import DONE, INTERRUPTED, add_command, add_reading, add_run, count, find_run, stdout
+from .jobs import answers_of
 
 
 def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console) -> int:
@@ -118,40 +115,6 @@ def _side_by_side(answers: tuple[str, str], with_base: bool) -> Table | Text:
     return table
 
 
-def answer(
-    run: Run,
-    file: Path,
-    target: Path,
-    column: str,
-    base: bool,
-    max_new_tokens: int,
-    limits: Settings,
-    screen: Console,
-    told: DatasetChoice | None = None,
-) -> dict[str, Any]:
-    """Answer every row of a file into another, with a progress bar.
-
-    Returns {run, file, answers, rows, answered, problems, kept}.
-    """
-    session = open_session(run, screen)
-    columns = TextColumn("answering"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=screen, transient=True) as progress:
-        bar = progress.add_task("answering", total=None)
-        counts = answer_file(
-            run,
-            session,
-            file,
-            target,
-            limits,
-            column=column,
-            base=base,
-            max_new_tokens=max_new_tokens,
-            told=told,
-            on_progress=lambda done, of: progress.update(bar, completed=done, total=of),
-        )
-    return {"run": run.id, "file": str(file), "answers": str(target), **counts}
-
-
 def add_chat(commands: Any) -> None:
     parser = add_command(commands, "chat", chat_command)
     add_run(parser)
@@ -192,10 +155,11 @@ def answer_command(given: argparse.Namespace, settings: Settings) -> int:
     """Answer every question of a file into JSON lines. Interrupted, the same command goes on where it ended."""
     run = find_run(given.run, settings, with_adapter=True)
     target = given.out or given.file.with_name(f"{given.file.name}.answers.jsonl")
-    if not target.parent.is_dir():
-        raise UserError("answers.no_folder", "There is no folder {folder} for the answers.", folder=target.parent)
     told = recipe_from("starter", given.changes, settings).dataset if given.changes else None
-    made = answer(run, given.file, target, given.column, given.base, given.max_tokens, settings, given.screen, told)
+    choices = {"column": given.column, "base": given.base, "max_new_tokens": given.max_tokens, "read_as": told}
+    made = answers_of(run, given.file, target, choices, given.screen)
+    if made is None:
+        return INTERRUPTED
     kept = f", {made['kept']:,} of them kept from before" if made["kept"] else ""
     asking_nothing = ""
     if made["problems"]:

@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..overrides import PROGRAM
 from ..runs import Run, RunStore
 from ..settings import Settings
-from .completion import presets_and_files, run_names, settings_and_values
+from .completion import job_names, presets_and_files, run_names, settings_and_values
 
 DONE, NOT_DONE, MISTAKE, INTERRUPTED = 0, 1, 2, 130  # exit codes
 
@@ -29,6 +29,11 @@ def add_command(
 def add_run(parser: argparse.ArgumentParser) -> None:
     named = parser.add_argument("run", metavar="RUN", help="a run's name, the beginning of one, or `latest`")
     _complete_with(named, run_names)
+
+
+def add_job(parser: argparse.ArgumentParser) -> None:
+    words = "the name of a run or of another job (`jobs` lists them), the beginning of one, or `latest`"
+    _complete_with(parser.add_argument("job", metavar="JOB", help=words), job_names)
 
 
 def add_no_watch(parser: argparse.ArgumentParser) -> None:

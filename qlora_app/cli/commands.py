@@ -16,6 +16,7 @@ from .asking import add_answer, add_chat
 from .command import INTERRUPTED, MISTAKE, NOT_DONE
 from .completion import complete
 from .data import add_data
+from .jobs import add_jobs
 from .machine import add_doctor, add_settings
 from .models import add_models
 from .presets import add_presets
@@ -27,6 +28,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_train,
     add_watch,
     add_runs,
+    add_jobs,
     add_stop,
     add_resume,
     add_chat,

@@ -4,10 +4,11 @@ import argparse
 from typing import Any
 
 from ..choices import dotted_name, iter_settings
+from ..jobs import JobStore
 from ..overrides import possible_values
 from ..presets import Presets
 from ..recipe import Recipe
-from ..runs import RunStore
+from ..runs import AllJobs, RunStore, address_of
 from ..settings import Settings
 
 
@@ -20,6 +21,12 @@ def complete(parser: argparse.ArgumentParser) -> None:
 
 def run_names(**_: Any) -> list[str]:
     return ["latest", *(run.id for run in RunStore(Settings.from_environment().runs).list())]
+
+
+def job_names(**_: Any) -> list[str]:
+    settings = Settings.from_environment()
+    jobs = AllJobs(RunStore(settings.runs), JobStore(settings.jobs)).list()
+    return ["latest", *map(address_of, jobs)]
 
 
 def presets_and_files(prefix: str, **_: Any) -> list[str]:

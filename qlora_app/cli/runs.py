@@ -5,21 +5,18 @@ import json
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
-from ..errors import UserError
 from ..formatting import duration
-from ..jobs.wishes import Wish
 from ..overrides import PROGRAM
 from ..runs import Run, RunStatus, RunStore
-from ..runs.proof_words import proof_words
 from ..settings import Settings
-from .command import DONE, INTERRUPTED, NOT_DONE, add_command, add_run, find_run, stdout
-from .watching import watch
+from . import jobs
+from .command import DONE, add_command, add_job, stdout
+from .jobs import find_job, stop, watch_until_end
 
 
 def add_watch(commands: Any) -> None:
-    add_run(add_command(commands, "watch", watch_command))
+    add_job(add_command(commands, "watch", watch_command))
 
 
 def add_runs(commands: Any) -> None:
@@ -28,54 +25,13 @@ def add_runs(commands: Any) -> None:
 
 def add_stop(commands: Any) -> None:
     stop = add_command(commands, "stop", stop_command)
-    add_run(stop)
+    add_job(stop)
     stop.add_argument("--now", action="store_true", help="end at once and save nothing")
 
 
 def watch_command(given: argparse.Namespace, settings: Settings) -> int:
-    """Follow a run until it ends."""
-    return watch_until_end(given, find_run(given.run, settings))
-
-
-def watch_until_end(given: argparse.Namespace, run: Run) -> int:
-    """Follow a run to its end and report it. Ctrl-C ends the watching, not the run."""
-    try:
-        status = watch(run, given.screen)
-    except KeyboardInterrupt:
-        given.screen.print(
-            Text(
-                f"\n{run.id} goes on without this window. Watch it again: {PROGRAM} watch {run.id}\n"
-                f"Stop it: {PROGRAM} stop {run.id}"
-            ),
-            soft_wrap=True,
-        )
-        return INTERRUPTED
-    return report(given, run, status)
-
-
-def report(given: argparse.Namespace, run: Run, status: RunStatus) -> int:
-    """Say how the run stands, and the proof if there is one. Exit code 0 unless it ended without an adapter."""
-    if given.json:
-        print(
-            json.dumps(
-                {
-                    "run": run.id,
-                    "folder": str(run.folder),
-                    "state": status.state,
-                    "step": status.step,
-                    "sentence": status.sentence,
-                    "proof": run.proof(),
-                }
-            )
-        )
-    elif status.has_ended:
-        lines = [f"{run.id}: {status.state}. {status.sentence}", *status.warnings, *proof_words(run.proof() or {})]
-        if status.state == "done":
-            lines += [f"The adapter is in {run.adapter}", f"Chat with it: {PROGRAM} chat {run.id}"]
-        print("\n".join(lines))
-    if status.has_ended and status.state != "done":
-        return NOT_DONE
-    return DONE
+    """Follow a run or another job until it ends."""
+    return watch_until_end(given, find_job(given.job, settings))
 
 
 def runs_command(given: argparse.Namespace, settings: Settings) -> int:
@@ -121,23 +77,12 @@ def _loss(loss: float | None) -> str:
 
 def stop_command(given: argparse.Namespace, settings: Settings) -> int:
     """Finish the step, save and end; `resume` goes on from there."""
-    run = find_run(given.run, settings)
-    status = run.status()
-    if status.state == "queued" and run.take("start"):
-        how = "no longer waits for its turn."
-    elif not status.is_active:
-        raise UserError(
-            "run.not_stoppable", "{id} is {state}: there is nothing to stop.", id=run.id, state=status.state
-        )
+    job = find_job(given.job, settings)
+    how = stop(job, given.now)
+    if not given.json:
+        print(f"{job.id} {how}")
+    elif isinstance(job, Run):
+        print(json.dumps(as_row(job, job.status())))
     else:
-        wish: Wish = "stop-now" if given.now else "stop"
-        run.request(wish)
-        if given.now:
-            how = "ends at once."
-        else:
-            how = f"finishes its step, saves and ends. Go on later: {PROGRAM} resume {run.id}"
-    if given.json:
-        print(json.dumps(as_row(run, run.status())))
-    else:
-        print(f"{run.id} {how}")
+        print(json.dumps(jobs.as_row(job)))
     return DONE

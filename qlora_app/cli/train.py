@@ -6,15 +6,15 @@ from typing import Any
 from rich.text import Text
 
 from ..errors import UserError
-from ..launch import local
+from ..jobs import Job
 from ..overrides import recipe_from, settings_help
 from ..preflight import check, examples_of, ready, refuse
-from ..runs import Run, RunStore
+from ..runs import RunStore
 from ..settings import Settings
-from .command import add_command, add_no_watch, add_recipe, add_run, find_run
+from .command import add_command, add_job, add_no_watch, add_recipe
 from .data import download
+from .jobs import find_job, report, start, watch_until_end
 from .models import fits_here
-from .runs import report, watch_until_end
 
 
 def add_train(commands: Any) -> None:
@@ -31,7 +31,7 @@ def add_train(commands: Any) -> None:
 
 def add_resume(commands: Any) -> None:
     resume = add_command(commands, "resume", resume_command)
-    add_run(resume)
+    add_job(resume)
     add_no_watch(resume)
 
 
@@ -64,23 +64,21 @@ def train_command(given: argparse.Namespace, settings: Settings) -> int:
 
 
 def resume_command(given: argparse.Namespace, settings: Settings) -> int:
-    """Go on from the newest complete checkpoint."""
-    run = find_run(given.run, settings)
-    state = run.status().state
+    """Go on with a run from its newest complete checkpoint, or with another job where it ended."""
+    job = find_job(given.job, settings)
+    state = job.status().state
     if state not in ("stopped", "failed", "interrupted"):
         raise UserError(
             "run.not_resumable",
             "{id} is {state}; only a run that stopped, failed or was interrupted can be resumed.",
-            id=run.id,
+            id=job.id,
             state=state,
         )
-    return _start(given, run)
+    return _start(given, job)
 
 
-def _start(given: argparse.Namespace, run: Run) -> int:
-    run.forget_stop()  # a shutdown leaves one behind when the worker had no time to follow it
-    local.launch(run)
-    given.screen.print(Text(f"{run.id} has started in {run.folder}"), soft_wrap=True)
+def _start(given: argparse.Namespace, job: Job) -> int:
+    start(job, given.screen)
     if given.no_watch:
-        return report(given, run, run.status())
-    return watch_until_end(given, run)
+        return report(given, job, job.status())
+    return watch_until_end(given, job)

@@ -1,4 +1,4 @@
-"""A run seen from a terminal: a progress bar while it trains."""
+"""A job seen from a terminal: a progress bar while it is worked on."""
 
 import time
 
@@ -7,19 +7,20 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from ..formatting import duration, loss_figure
-from ..runs import Run, RunStatus
+from ..jobs import Job, Status
+from ..runs import RunStatus
 
-_EVERY = 0.3  # seconds between two looks at the run folder
+_EVERY = 0.3  # seconds between two looks at the job's folder
 
 
-def watch(run: Run, console: Console) -> RunStatus:
-    """Show the run until it ends; returns its last status. A terminal gets a moving bar, a file a line now and then."""
+def watch(job: Job, console: Console) -> Status:
+    """Show the job until it ends; returns its last status. A terminal gets a moving bar, a file a line now and then."""
     if console.is_terminal:
-        return _watch_moving(run, console)
-    return _watch_in_lines(run, console)
+        return _watch_moving(job, console)
+    return _watch_in_lines(job, console)
 
 
-def _watch_moving(run: Run, console: Console) -> RunStatus:
+def _watch_moving(job: Job, console: Console) -> Status:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -27,7 +28,7 @@ def _watch_moving(run: Run, console: Console) -> RunStatus:
     )
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("starting", total=None, figures="")
-        while not (status := run.status()).has_ended:
+        while not (status := job.status()).has_ended:
             total = None if status.progress is None else 1  # None: a bar that moves to and fro
             done = status.progress or 0
             progress.update(bar, description=status.state, completed=done, total=total, figures=figures(status))
@@ -35,10 +36,10 @@ def _watch_moving(run: Run, console: Console) -> RunStatus:
     return status
 
 
-def _watch_in_lines(run: Run, console: Console) -> RunStatus:
-    """A line whenever the state changes and at every tenth of the run."""
+def _watch_in_lines(job: Job, console: Console) -> Status:
+    """A line whenever the state changes and at every tenth of the work."""
     last_shown = None
-    while not (status := run.status()).has_ended:
+    while not (status := job.status()).has_ended:
         tenth = int(10 * (status.progress or 0))
         if last_shown != (last_shown := (status.state, tenth)):
             line = status.sentence or status.state
@@ -49,8 +50,12 @@ def _watch_in_lines(run: Run, console: Console) -> RunStatus:
     return status
 
 
-def figures(status: RunStatus) -> str:
-    """step 40/200 · loss 3.10 -> 0.52 · 5,210 tokens/s · 31 s left"""
+def figures(status: Status) -> str:
+    """step 40/200 · loss 3.10 -> 0.52 · 5,210 tokens/s · 31 s left; of other work than training its sentence"""
+    return _of_training(status) if isinstance(status, RunStatus) else status.sentence
+
+
+def _of_training(status: RunStatus) -> str:
     if status.downloaded is not None:
         return status.sentence
     parts = [f"step {status.step}/{status.total}"] if status.total else []

@@ -121,7 +121,18 @@ class Job:
             return replace(stored, state="queued", sentence="Waiting for its turn.")
         if stored.state in ("queued", *ACTIVE):
             return self._without_worker(stored)
+        if self._is_launched_again():
+            return replace(stored, state="starting", sentence=self.loading_words())
         return stored
+
+    def _is_launched_again(self) -> bool:
+        """Is a worker on its way that was sent after the last word of the one before?"""
+        launched = self.launch_file.written_at()
+        try:
+            said = os.stat(self.folder / "status.json").st_mtime
+        except FileNotFoundError:
+            return False
+        return launched is not None and launched > said and bool(self.launch_file.is_alive())
 
     def _state_of_living(self, stored: State) -> State:
         if stored in ("queued", *ENDED):

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Problem, UserError
+from ..jobs import Job, JobStore
 from ..presets import Presets
-from ..runs import Run, RunStore
+from ..runs import AllJobs, Run, RunStore
 from ..settings import Settings
 from ..training_data import DatasetChoice
 
@@ -47,10 +48,15 @@ class AppContext:
         runs = self.store.list()
         return next((run for run in runs if run.is_alive()), runs[0] if runs else None)
 
-    def start(self, run: Run) -> None:
-        if (
-            run.status().is_active
-        ):  # a second click, or a second page: a wish left now would train it once more at its end
+    @property
+    def jobs(self) -> AllJobs:
+        """The runs, what was made of them, and the jobs of no run."""
+        return AllJobs(self.store, JobStore(self.settings.jobs))
+
+    def start(self, job: Job) -> None:
+        """Have it started as soon as its turn comes."""
+        # A second click, or a second page: a wish left now would do it once more at its end.
+        if job.status().is_active:
             return
-        run.request("start")
+        job.request("start")
         self.supervisor.wake()

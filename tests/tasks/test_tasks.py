@@ -357,28 +357,6 @@ def test_a_file_is_answered_and_an_interrupted_one_goes_on(classifier, session, 
     assert [line["row"] for line in lines] == list(range(1, 72)) and "empty" in lines[-1]["problem"]
     assert lines[3]["answer"] == session.weigh(rows[3]["text"])[0].text
     assert sum(lines[3]["candidates"].values()) == pytest.approx(1, abs=1e-3)
-    with refused("answers.there_already"):
-        answer_file(classifier, session, file, target, Settings())
-    assert not partial.exists()
-    partial.write_text("answers of an interrupted time\n")
-    with refused("answers.there_already"):
-        answer_file(classifier, session, file, target, Settings())
-    assert partial.read_text() == "answers of an interrupted time\n"
-
-
-@pytest.mark.slow
-def test_two_do_not_answer_into_one_file(classifier, session, tmp_path):
-    file, target, refused = tmp_path / "asked.jsonl", tmp_path / "answers.jsonl", []
-    file.write_text("".join(json.dumps({"text": f"The soup was cold, {i}."}) + "\n" for i in range(40)))
-
-    def another(done, of):
-        with refused("answers.being_written", "answers.jsonl") as error:
-            answer_file(classifier, session, file, target, Settings())
-        refused.append(error)
-
-    answer_file(classifier, session, file, target, Settings(), on_progress=another)
-    assert len(refused) == 3 and len(target.read_text().splitlines()) == 40
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "asked.jsonl"]
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ class RunsTab:
     @property
     def view(self) -> list[Any]:
         """What `opened` and `listed` fill."""
-        return [self.all, self.one, self.card, self.details, self.sure, self.table]
+        return [self.all, self.one, self.card, self.details, self.sure, self.table, *self.answers.view]
 
     def wire(self) -> None:
         """Open a run, go back, delete it, take its files."""
@@ -102,11 +102,13 @@ class RunsTab:
 
     def opened(self, run: Run) -> Answer:
         """One run with all there is of it."""
-        return self._seen(one=True) | {self.card: run.id, self.details: details(run, self.page.may_change)}
+        seen = self._seen(one=True) | self.answers.shown(run)
+        return seen | {self.card: run.id, self.details: details(run, self.page.may_change)}
 
     def listed(self) -> Answer:
         """All runs."""
-        return self._seen(one=False) | {self.card: "", self.details: "", self.table: self.table_words()}
+        seen = self._seen(one=False) | self.answers.shown(None)
+        return seen | {self.card: "", self.details: "", self.table: self.table_words()}
 
     def _seen(self, one: bool) -> Answer:
         return {

@@ -4,18 +4,16 @@ pasted text.
 For the starter's datasets nothing of this is shown.
 """
 
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ...errors import Stopped, UserError
-from ...formatting import size
+from ...errors import UserError
+from ...jobs import JobStore
+from ...kinds.download import download_job
+from ...runs import address_of
 from ...training_data import DatasetChoice, server_files, uploaded_files
 from ...training_data.read.archives import ENDINGS
 from ...training_data.sources.hub import (
@@ -23,7 +21,6 @@ from ...training_data.sources.hub import (
     HubDataset,
     HubSplit,
     download_words,
-    fetch_data,
     is_here,
     kept,
     look_up,
@@ -31,9 +28,9 @@ from ...training_data.sources.hub import (
 )
 from ..context import AppContext
 from ..events import FAST, LAST, QUIET, After, Answer, Given
-from ..guard import changes, in_words, reads
+from ..guard import changes, reads
+from ..job_card import JobCard, address_in, newest
 from ..theme import plain
-from ..translate import translate
 from .column_form import ColumnForm
 from .form import TrainForm
 from .form_values import (
@@ -53,7 +50,7 @@ from .form_values import (
 from .hub_finder import HubFinder
 from .recipe_form import RecipeForm
 
-NEWS = 0.5  # seconds between two words about a download
+OVER = ("done", "failed")
 LONGEST_PASTE = 5_000_000  # characters
 
 
@@ -65,7 +62,7 @@ class DataFinder(HubFinder):
 
     def __init__(self, page: AppContext, controls: RecipeForm) -> None:
         super().__init__(page, controls)
-        self._loading = ThreadPoolExecutor(2, thread_name_prefix="download")
+        self.job = JobCard(page)
 
     # ---- components
 
@@ -76,7 +73,7 @@ class DataFinder(HubFinder):
             with gr.Row(elem_classes="pairs"):
                 self.lists = {name: self.controls.build_list(name) for name in HUB_PART}
             self.get = gr.Button("Download it and look", size="sm", elem_id="data-get", visible=False)
-            self.progress = plain(elem_id="data-progress")
+        self.progress = self.job.build(elem_id="data-progress")
         self.held_out = self.controls.build_list(HELD_OUT, visible=False)
         with gr.Column(visible=False, elem_id="data-paste") as self.bringing:
             self.files = gr.File(
@@ -106,8 +103,10 @@ class DataFinder(HubFinder):
         picked = self.hits.pick(self.pick, None, control[DATA], **FAST)
         other_data(picked.success(form.choose, form.inputs, form.outputs, **QUIET))
         other_data(self.take.click(self.take_text, {self.text, *form.inputs}, form.outputs, **QUIET))
-        fetched = self.get.click(self.fetch, self.controls.inputs, self.progress, **QUIET)
+        self.get.click(self.fetch, self.controls.inputs, self.progress, **QUIET)
+        fetched = self.progress.done(self.fetched, None, self.progress, **QUIET)
         other_data(fetched.success(form.choose, form.inputs, form.outputs, **QUIET))
+        self.job.wire()
         parts = [*self.lists.values(), self.held_out]
         how = [one for name, one in control.items() if name.startswith(DATA_SETTINGS) and one not in parts]
         described = gr.on(
@@ -124,7 +123,12 @@ class DataFinder(HubFinder):
     def outputs(self) -> list[Any]:
         """What `describe` fills."""
         panels = [self.panel, self.chosen, self.bringing]
-        return [*panels, self.line, *self.lists.values(), self.held_out, self.get, self.progress]
+        return [*panels, self.line, *self.lists.values(), self.held_out, self.get]
+
+    @property
+    def view(self) -> list[Any]:
+        """What `shown` fills."""
+        return [self.progress]
 
     # ---- handlers
 
@@ -156,7 +160,6 @@ class DataFinder(HubFinder):
             self.panel: gr.Column(visible=value == SEARCH_DATA),
             self.chosen: gr.Column(visible=is_of_the_hub),
             self.bringing: gr.Column(visible=value == PASTE and self.page.may_change),
-            self.progress: "",
         }
         return seen | (self._hub_part(choice) if is_of_the_hub else self._other_part(choice))
 
@@ -186,9 +189,7 @@ class DataFinder(HubFinder):
         except UserError as error:
             here = kept(choice, self.page.settings.data)
             quiet = f'<p class="quiet">{escape(download_words(here))}</p>' if here else ""
-            return answer | {
-                self.line: quiet or f'<p class="warning" role="alert">{escape(translate(error.problem))}</p>'
-            }
+            return answer | {self.line: quiet or f'<p class="warning" role="alert">{escape(str(error))}</p>'}
         splits = layout.splits(part.subset)
         others = [(name, name) for name in splits if name != part.split]
         is_all_here = is_here(part.pin(choice), self.page.settings.data)
@@ -200,28 +201,23 @@ class DataFinder(HubFinder):
         }
 
     @changes
-    def fetch(self, given: Given) -> Iterator[Answer]:
-        """Downloads what is chosen and says how far it is; leaving the page ends it, and what has arrived is kept."""
-        choice, settings = data_of(self.controls.values(given)), self.page.settings
-        told, stop = {"text": "…"}, threading.Event()
+    def fetch(self, given: Given) -> Answer:
+        """What is chosen is downloaded by a job, whether or not somebody goes on looking."""
+        job = download_job(JobStore(self.page.settings.jobs), data_of(self.controls.values(given)))
+        self.page.start(job)
+        return {self.progress: address_of(job)}
 
-        def on_progress(arrived: int, total: int) -> None:
-            told["text"] = f"Downloading {choice.id}: {size(arrived)} of {size(total)}."
+    @changes
+    def fetched(self, event: gr.EventData) -> Answer:
+        """All is here: the card has said so, and makes room for the data."""
+        self.page.jobs.get(address_in(event))
+        return {self.progress: ""}
 
-        waiting = self._loading.submit(fetch_data, choice, settings.data, settings.token, on_progress, stop.is_set)
-        try:
-            while not waiting.done():
-                yield {self.progress: f'<p class="quiet" role="status">{escape(told["text"])}</p>'}
-                time.sleep(NEWS)
-            waiting.result()
-        except Stopped:
-            return
-        except UserError as error:
-            yield {self.progress: f'<p class="warning" role="alert">{escape(translate(in_words(error)))}</p>'}
-            return
-        finally:
-            stop.set()
-        yield {self.progress: ""}
+    def shown(self) -> Answer:
+        """The newest download, if it is not over."""
+        job = newest(JobStore(self.page.settings.jobs).list(), "download") if self.page.may_change else None
+        is_open = job is not None and job.status().state not in OVER
+        return {self.progress: address_of(job) if job and is_open else ""}
 
     # ---- what is known
 

@@ -1,27 +1,29 @@
-"""A file on its way into the data folder: its first rows at once, then how far the reading is, while the page goes
-on.
-"""
+"""A file on its way into the data folder: a small one at once; a large one as a job, its first rows shown meanwhile."""
 
 import contextlib
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from html import escape
+from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
 
 from ...errors import UserError
+from ...jobs import JobStore
+from ...kinds.data_import import import_job, imported
 from ...preflight import examples_of
+from ...runs import address_of
 from ...training_data import DatasetChoice, import_files
 from ...training_data.first_rows import first_conversations
 from ..context import AppContext
 from ..events import QUIET, After, Answer, Given
 from ..guard import changes
+from ..job_card import JobCard, address_in, newest
 from ..theme import plain
 from .words import SHOWN_ROWS, conversation_words
 
-QUICK = 0.3  # seconds; a file that is read in so short a time is simply there
-NEWS = 0.7  # seconds between two words about how far the reading is
+QUICK = 1_000_000  # bytes that are read in about 0.3 seconds
+UNPACKED = 20  # times its own size an archive may well be
+ARCHIVES = (".gz", ".zip")
+OVER = ("done", "failed")
 
 
 class DataImport:
@@ -29,62 +31,69 @@ class DataImport:
 
     def __init__(self, page: AppContext) -> None:
         self.page = page
-        self._readers = ThreadPoolExecutor(2, thread_name_prefix="import")
+        self.job = JobCard(page)
 
     def build(self) -> None:
+        self.card = self.job.build(elem_id="import-job")
         self.line = plain(elem_id="import-line")
         self.id = gr.State(None)
 
-    def wire(self, chosen: gr.UploadButton | gr.File, then: After) -> None:
+    @property
+    def view(self) -> list[gr.components.Component]:
+        """What `shown` fills."""
+        return [self.card]
+
+    def wire(self, chosen: Sequence[gr.UploadButton | gr.File], then: After) -> None:
         """`chosen`: where files are chosen; `then`: what follows, with `id` filled."""
-        then(chosen.upload(self.take, {chosen}, [self.line, self.id], **QUIET))
+        outputs = [self.card, self.line, self.id]
+        for one in chosen:
+            then(one.upload(self.take, {one}, outputs, **QUIET))
+        then(self.card.done(self.finished, None, outputs, **QUIET))
+        self.job.wire()
+
+    def shown(self) -> Answer:
+        """The newest import, if it is not over."""
+        job = newest(JobStore(self.page.settings.jobs).list(), "import") if self.page.may_change else None
+        is_open = job is not None and job.status().state not in OVER
+        return {self.card: address_of(job) if job and is_open else ""}
 
     @changes
-    def take(self, given: Given) -> Iterator[Answer]:
-        """What is going on, until all of it is checked and kept; then its id in the data folder. Whatever is chosen on
-        the form meanwhile stays.
+    def take(self, given: Given) -> Answer:
+        """The id in the data folder where the files are read by now; else the job that reads them, and their first
+        rows. Whatever is chosen on the form meanwhile stays.
         """
         (files,) = given.values()
         paths = [Path(file) for file in ([files] if isinstance(files, str) else files or [])]
         if not paths:
-            yield self._told()
-            return
-        reading = _Reading()
-        reader = self._readers.submit(self._import, paths, reading)
-        wait([reader], QUICK)
-        if not reader.done():
-            rows = first_conversations(paths, paths[0].name, self.page.settings, SHOWN_ROWS)
-            shown = "".join(conversation_words(one) for one in rows)
-            shown = f'<details class="rows" open><summary>The first rows</summary>{shown}</details>' if rows else ""
-            while not reader.done():
-                yield self._told(f'<p class="quiet" role="status">{escape(reading.words())}</p>{shown}')
-                wait([reader], NEWS)
-        if error := reader.exception():
-            yield self._told()
-            raise error
-        yield self._told(id=reader.result())
+            return self._told()
+        if sum(map(_weight, paths)) <= QUICK:
+            return self._told(id=self._import(paths))
+        job = import_job(JobStore(self.page.settings.jobs), paths)
+        self.page.start(job)
+        return self._told(job=address_of(job), words=self._first_rows(paths))
 
-    def _told(self, words: str = "", id: str | None = None) -> Answer:
-        return {self.line: words, self.id: id}
+    @changes
+    def finished(self, event: gr.EventData) -> Answer:
+        """All rows are read: the data is there to be chosen."""
+        return self._told(id=imported(self.page.jobs.get(address_in(event))))
 
-    def _import(self, paths: list[Path], reading: "_Reading") -> str:
+    def _told(self, job: str = "", words: str = "", id: str | None = None) -> Answer:
+        return {self.card: job, self.line: words, self.id: id}
+
+    def _first_rows(self, paths: list[Path]) -> str:
+        rows = first_conversations(paths, paths[0].name, self.page.settings, SHOWN_ROWS)
+        shown = "".join(conversation_words(one) for one in rows)
+        return f'<details class="rows" open><summary>The first rows</summary>{shown}</details>' if rows else ""
+
+    def _import(self, paths: list[Path]) -> str:
         data = self.page.settings.data
-        id = import_files(paths, data, self.page.settings, reading.note)
+        id = import_files(paths, data, self.page.settings)
         with contextlib.suppress(UserError):  # it asks: that is said when it is chosen
             examples_of(DatasetChoice(source="file", id=id), data)
         return id
 
 
-class _Reading:
-    """How far it is."""
-
-    def __init__(self) -> None:
-        self.rows, self.share = 0, 0.0
-
-    def note(self, rows: int, share: float) -> None:
-        self.rows, self.share = rows, share
-
-    def words(self) -> str:
-        if not self.rows:
-            return "Saving the file…"
-        return f"Reading all rows: {self.rows:,} so far, {self.share:.0%} of the file…"
+def _weight(file: Path) -> int:
+    """About how many bytes are to be read."""
+    size = file.stat().st_size
+    return size * UNPACKED if file.suffix.lower() in ARCHIVES else size

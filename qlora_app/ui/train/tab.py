@@ -86,8 +86,7 @@ class TrainTab:
         self.presets.wire(self.other_data)
         self.model_finder.wire(self.form)
         self.data_finder.wire(self.form, self.columns, self.other_data)
-        for chosen in (self.upload, self.data_finder.files):
-            self.importer.wire(chosen, self._take_imported)
+        self.importer.wire((self.upload, self.data_finder.files), self._take_imported)
         self.columns.wire()
         self.data_view.wire(self.form)
         self.start.wire(self.card, self.other_data)
@@ -96,12 +95,13 @@ class TrainTab:
     @property
     def view(self) -> list[Component]:
         """What `showing` fills."""
-        return [self.card, *self.form.outputs]
+        return [self.card, *self.importer.view, *self.data_finder.view, *self.form.outputs]
 
     def showing(self, run: Run | None) -> Answer:
         """The tab as a visit finds it: with the newest run and its settings, else with those of a first visit."""
         recipe = recipe_of(run) if run else None
-        return {self.card: run.id if run else "", **self.form.showing(recipe or self.controls.first)}
+        jobs = self.importer.shown() | self.data_finder.shown()
+        return {self.card: run.id if run else "", **jobs, **self.form.showing(recipe or self.controls.first)}
 
     def other_data(self, event: Any) -> None:
         """Other data may be on the form: say what it is, and open the place for what only the person knows."""

@@ -1,0 +1,40 @@
+// Asks how a job stands, once a second while it moves and somebody looks, and shows what changed. `element`, `props`,
+// `server`, `trigger` and `watch` come from gr.HTML.
+const EVENTS = ['stop', 'resume', 'done'];
+const place = element.querySelector('.job');
+let seen = 0, wanted = true, live = false, busy = false, shown = '', quickly = 0, told = '';
+
+async function ask() {
+  const job = props.value || '';
+  if (job !== shown) { seen = 0; live = false; shown = job; told = ''; place.innerHTML = ''; }
+  if (!job) { wanted = false; return; }
+  busy = true;
+  try {
+    const news = await server.poll({job, seen});
+    if (job === (props.value || '')) take(job, news);
+  } catch (error) { wanted = true; }
+  busy = false;
+}
+
+function take(job, news) {
+  if (news.html != null) place.innerHTML = news.html;
+  seen = news.seen; live = news.live; wanted = false;
+  if (news.state === 'done' && told !== job) { told = job; trigger('done', {job}); }
+}
+
+const visible = () => document.visibilityState === 'visible' && element.offsetParent !== null;
+let turn = 0;
+setInterval(() => {
+  turn += 1;
+  if (quickly > 0) { quickly -= 1; wanted = true; }
+  if (!busy && (wanted || (live && visible() && turn % 2 === 0))) ask();
+}, 500);
+
+element.addEventListener('click', e => {
+  const button = e.target.closest('button[data-do]'); if (!button) return;
+  if (!EVENTS.includes(button.dataset.do)) return;
+  trigger(button.dataset.do, {job: props.value});
+  button.disabled = true; quickly = 6;
+});
+document.addEventListener('visibilitychange', () => { if (visible()) wanted = true; });
+watch('value', () => { wanted = true; quickly = 4; });

@@ -1,0 +1,139 @@
+"""One job as people see it, whatever its kind: what it says, how far it is, and what can be done with it.
+
+The card lives in the browser: its script asks `poll`, and gets only what changed. Whatever it shows lies in the job's
+folder, so it is there again after a reload or a restart.
+"""
+
+import json
+import zlib
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..errors import UserError
+from ..jobs import Job, Status
+from .context import AppContext
+from .events import FAST
+from .guard import changes
+from .language import problem_in, translated
+from .theme import plain
+from .translate import visitors_language
+
+SCRIPT = (Path(__file__).parent / "job_card.js").read_text(encoding="utf-8")
+RESUMABLE = ("stopped", "failed", "interrupted")
+NOTHING: dict[str, Any] = {"html": "", "seen": 0, "live": False, "state": ""}
+
+
+class JobCard:
+    """Its component, whose value is the address of a job ("" for none), and its handlers. `done` happens once the job
+    is done.
+    """
+
+    def __init__(self, page: AppContext) -> None:
+        self.page = page
+
+    def build(self, **words: Any) -> gr.HTML:
+        """`words`: further settings of the component."""
+        self.card = plain(
+            "",
+            html_template='<div class="job"></div>',
+            js_on_load=SCRIPT,
+            server_functions=[self.poll_function()],
+            **words,
+        )
+        return self.card
+
+    def wire(self) -> None:
+        """The buttons on it."""
+        self.card.stop(self.stop_job, None, None, **FAST)
+        self.card.resume(self.resume_job, None, None, **FAST)
+
+    # ---- handlers
+
+    @changes
+    def stop_job(self, event: gr.EventData) -> None:
+        """What was begun is finished and kept."""
+        self.page.jobs.get(address_in(event)).request("stop")
+
+    @changes
+    def resume_job(self, event: gr.EventData) -> None:
+        """It goes on where it ended, or begins anew where that is all its kind can do."""
+        self.page.start(self.page.jobs.get(address_in(event)))
+
+    # ---- what the card asks
+
+    def poll_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        """`poll` as a plain function: Gradio calls it by that name from the browser."""
+
+        def poll(asked: dict[str, Any]) -> dict[str, Any]:
+            return self.poll(asked)
+
+        return poll
+
+    def poll(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """{"job": address, "seen": mark of what stands there} -> {html (None: as it was), seen, live, state}.
+
+        Anybody may call this with anything: visitors of a demonstration are told of no job.
+        """
+        given = asked if isinstance(asked, dict) else {}
+        if not self.page.may_change:
+            return NOTHING
+        try:
+            status = self.page.jobs.get(str(given.get("job") or "")).status()
+        except UserError as error:
+            return NOTHING | {"html": f'<p class="warning" role="alert">{escape(str(error))}</p>'}
+        html = picture(status, visitors_language())
+        mark = zlib.crc32(html.encode())
+        live = status.is_active or status.state == "queued"
+        news = None if given.get("seen") == mark else html
+        return {"html": news, "seen": mark, "live": live, "state": status.state}
+
+
+def picture(status: Status, language: str) -> str:
+    """The card of a job that stands so."""
+    is_bad = status.state in ("failed", "interrupted")
+    marks = 'class="warning" role="alert"' if is_bad else 'class="quiet" role="status"'
+    sentence = f"<p {marks}>{escape(problem_in(status.sentence, language))}</p>"
+    return sentence + translated(f"{_bar(status)}{_warnings(status)}{_button(status)}", language)
+
+
+def _bar(status: Status) -> str:
+    if not status.is_active or status.progress is None:
+        return ""
+    share = 100 * min(1.0, status.progress)
+    return (
+        f'<div class="bar" role="progressbar" aria-label="Progress" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{share:.0f}"><i style="width:{share:.1f}%"></i></div>'
+    )
+
+
+def _warnings(status: Status) -> str:
+    lines = "".join(f"<li>{escape(text)}</li>" for text in status.warnings)
+    return f'<ul class="warnings">{lines}</ul>' if lines else ""
+
+
+def _button(status: Status) -> str:
+    if status.state == "stopping":
+        return '<div class="actions"><button type="button" disabled>Stopping…</button></div>'
+    if status.is_active or status.state == "queued":
+        return '<div class="actions"><button type="button" data-do="stop">Stop</button></div>'
+    if status.state not in RESUMABLE:
+        return ""
+    words = "Try again" if status.state == "failed" else "Resume"
+    return f'<div class="actions"><button type="button" data-do="resume">{words}</button></div>'
+
+
+def address_in(event: gr.EventData) -> str:
+    """The job a card's event is about. It comes from the browser: AllJobs.get checks it."""
+    data = event._data
+    if isinstance(data, str):
+        data = json.loads(data)
+    return str((data or {}).get("job", ""))
+
+
+def newest(jobs: list[Job], kind: str) -> Job | None:
+    """The newest of a kind; None where there is none."""
+    return next((job for job in jobs if job.kind == kind), None)

@@ -1,0 +1,216 @@
+"""What every kind of job promises, each with a tiny real input: it says how far it is, stops, goes on after it was
+killed, and fails in a sentence; and what each does besides.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from qlora_app import worker
+from qlora_app.cli import main
+from qlora_app.jobs import Job, JobStore
+from qlora_app.kinds.answer import answer_job, answers_in, earlier_answers, spec_for
+from qlora_app.kinds.data_import import import_job, imported
+from qlora_app.kinds.download import download_job
+from qlora_app.launch import local
+from qlora_app.preflight import examples_of
+from qlora_app.runs import RunStore
+from qlora_app.settings import Settings
+from qlora_app.training_data import DatasetChoice
+from qlora_app.training_data.sources.hub import paths_of
+from tests.conftest import wait_for
+from tests.fixtures.hub import DATASET
+
+FEW_TOKENS = 2
+
+
+@dataclass
+class Toy:
+    """A job of one kind, and what is known of it."""
+
+    job: Job
+    made: Any  # () -> how much it made
+    whole: int  # how much there is to make
+    broken: Any  # () -> takes away what it needs
+    says: str  # of its failure then
+
+
+def questions(folder, count):
+    file = folder / "asked.csv"
+    file.write_text("question\n" + "".join(f"Who is number {i}?\n" for i in range(count)))
+    return file
+
+
+def answering(run, folder) -> Toy:
+    file = questions(folder, 150)
+    job = answer_job(run, file, spec_for(file, max_new_tokens=FEW_TOKENS))
+
+    def made():
+        return len(answers_in(job).read_text().splitlines())
+
+    return Toy(job, made, 150, lambda: (run.adapter / "proof.json").unlink(), "This run has saved nothing yet")
+
+
+def an_answer(request) -> Toy:
+    return answering(request.getfixturevalue("answering_run"), request.getfixturevalue("home"))
+
+
+def an_import(request) -> Toy:
+    home, settings = request.getfixturevalue("home"), Settings.from_environment()
+    file = home / "rows.jsonl"
+    with open(file, "w") as rows:
+        for number in range(20_000):
+            rows.write(json.dumps({"instruction": f"Question {number}?", "output": f"Answer {number}"}) + "\n")
+    job = import_job(JobStore(settings.jobs), [file])
+    file.unlink()  # as Gradio cleans its cache
+
+    def made():
+        examples = examples_of(DatasetChoice(source="file", id=imported(job)), settings.data)
+        return len(examples.train) + len(examples.held_out)
+
+    return Toy(job, made, 20_000, lambda: next(job.folder.glob("files/0/*")).unlink(), "A file is gone")
+
+
+def a_download(request) -> Toy:
+    talk, hub = request.getfixturevalue("talk"), request.getfixturevalue("hub")
+    choice, jobs = DatasetChoice(source="hub", id=DATASET), JobStore(Settings.from_environment().jobs)
+    job = download_job(jobs, choice)
+    assert download_job(jobs, choice).id == job.id, "one is enough"
+
+    def made():
+        pinned = DatasetChoice.model_validate(job.result()["dataset"])
+        assert pinned.revision == talk.commit
+        return len(paths_of(pinned, Settings.from_environment().data))
+
+    return Toy(job, made, 2, hub.repos.clear, "there is nothing of that name")
+
+
+TOYS = {"answer": an_answer, "import": an_import, "download": a_download}
+
+
+@pytest.fixture(params=TOYS)
+def toy(request, home):
+    return TOYS[request.param](request)
+
+
+def test_every_kind_but_the_training_is_tried():
+    assert TOYS.keys() == worker.KINDS.keys() - {"train"}
+
+
+# ---- what all promise
+
+
+@pytest.mark.slow
+def test_it_is_done_and_says_how_far_it_was(toy):
+    assert worker.main(toy.job.folder) == 0
+    status = toy.job.status()
+    assert (status.state, status.progress) == ("done", 1.0) and status.sentence.endswith(".")
+    assert toy.made() == toy.whole and toy.job.result()
+
+
+@pytest.mark.slow
+def test_it_stops_when_asked_and_goes_on(toy):
+    toy.job.request("stop")
+    assert worker.main(toy.job.folder) == 0
+    assert toy.job.status().state == "stopped" and "Resume" in toy.job.status().sentence
+    assert toy.job.result() is None
+    assert worker.main(toy.job.folder) == 0 and toy.job.status().state == "done"
+
+
+@pytest.mark.slow
+def test_killed_it_is_interrupted_and_all_of_it_is_made_in_the_end(toy):
+    process = local.launch(toy.job)
+    assert toy.job.status().state == "starting"
+    wait_for(toy.job.is_alive)
+    process.kill()
+    process.wait()
+    assert toy.job.status().state == "interrupted" and "Resume" in toy.job.status().sentence
+    again = local.launch(toy.job)
+    assert not toy.job.status().has_ended, "the last word of the one before counts no more"
+    assert again.wait() == 0 and toy.job.status().state == "done"
+    assert toy.made() == toy.whole
+
+
+@pytest.mark.slow
+def test_a_second_worker_leaves_it_alone(toy):
+    with toy.job.hold():
+        assert worker.main(toy.job.folder) == 73
+    assert not (toy.job.folder / "status.json").exists()
+
+
+@pytest.mark.slow
+def test_a_failure_is_a_sentence(toy):
+    toy.broken()
+    assert worker.main(toy.job.folder) == 1
+    assert toy.job.status().state == "failed" and toy.says in toy.job.status().sentence
+
+
+# ---- answers
+
+
+@pytest.mark.slow
+def test_the_same_questions_are_the_same_job_until_there_is_a_newer_adapter(answering_run, home):
+    file = questions(home, 3)
+    job = answer_job(answering_run, file, spec_for(file, max_new_tokens=FEW_TOKENS))
+    file.rename(home / "gone.csv")  # the job has its own copy
+    assert worker.main(job.folder) == 0
+    again = home / "gone.csv"
+    again.rename(file)
+    spec = spec_for(file, max_new_tokens=FEW_TOKENS)
+    assert answer_job(answering_run, file, spec).id == job.id, "what is there is not asked again"
+    assert answer_job(answering_run, file, spec_for(file, base=True)).id != job.id
+    answering_run.adapter.rename(answering_run.folder / "away")
+    checkpoint = answering_run.checkpoints / "checkpoint-2"
+    (answering_run.folder / "away").rename(answering_run.adapter)
+    (job.folder / "result.json").write_text(json.dumps(job.result() | {"adapter": checkpoint.name}))
+    assert answer_job(answering_run, file, spec).id != job.id, "those are another adapter's"
+
+
+@pytest.mark.slow
+def test_answers_of_an_earlier_version_are_found(answering_run, home):
+    file = questions(home, 3)
+    spec = spec_for(file)
+    assert earlier_answers(answering_run, spec) is None
+    answering_run.answers.mkdir()
+    left = answering_run.answers / f"{spec.digest[:12]}-adapter-asked.csv.answers.jsonl"
+    left.write_text("{}\n")
+    assert earlier_answers(answering_run, spec) == left
+    assert [job.id for job in RunStore(home / "runs").every()] == [answering_run.id], "and are no job"
+
+
+@pytest.mark.slow
+def test_the_answer_command_puts_the_file_where_it_is_wanted(answering_run, home, capsys):
+    file, out = questions(home, 5), home / "out.jsonl"
+    command = ["answer", "latest", str(file), "--out", str(out), "--max-tokens", "2", "--json"]
+    assert main(command) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made == {
+        "run": answering_run.id,
+        "file": str(file),
+        "answers": str(out),
+        "rows": 5,
+        "answered": 5,
+        "problems": 0,
+        "kept": 0,
+    }
+    assert len(out.read_text().splitlines()) == 5
+    assert main(command) == 2 and "is there already" in capsys.readouterr().err
+    assert main(["jobs", "--json"]) == 0
+    run, job = json.loads(capsys.readouterr().out)
+    assert (run["kind"], job["kind"], job["state"]) == ("train", "answer", "done")
+    assert job["job"].startswith(f"{answering_run.id}/")
+    assert main(["watch", job["job"], "--json"]) == 0 and json.loads(capsys.readouterr().out) == job
+    assert main(["stop", job["job"]]) == 2 and main(["resume", job["job"]]) == 2
+
+
+@pytest.mark.slow
+def test_an_interrupted_answer_command_goes_on_with_the_same_job(answering_run, home, capsys):
+    file, out = questions(home, 5), home / "out.jsonl"
+    job = answer_job(answering_run, file, spec_for(file, max_new_tokens=FEW_TOKENS))
+    job.request("stop")
+    assert worker.main(job.folder) == 0 and job.status().state == "stopped"
+    assert main(["answer", "latest", str(file), "--out", str(out), "--max-tokens", "2"]) == 0
+    assert "5 of 5 rows answered" in capsys.readouterr().out and out.is_file()
+    assert len([one for one in RunStore(home / "runs").every() if one.kind == "answer"]) == 1
