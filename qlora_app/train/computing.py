@@ -32,11 +32,7 @@ def settle(out: RunWriter, recipe: Recipe, reporter: MetricsCallback, began: boo
         raise UserError.of_all({f"base_model.{name}": problem for name, problem in wrong.items()}, " ")
     kept = out.run.computes_in()
     if kept is None:
-        kept = (
-            Decision(recipe.base_model.computes_in("cuda" if card.is_gpu else "cpu"), "")
-            if began
-            else decide(recipe, card)
-        )
+        kept = _as_it_was(recipe, card) if began else decide(recipe, card)
         out.write_compute(kept)
     elif began:
         reporter.status.warnings.extend(filter(None, [goes_on(kept.taken, card)]))
@@ -85,3 +81,9 @@ def goes_on(kind: str, card: Card) -> str:
             f"longer than they could."
         )
     return ""
+
+
+def _as_it_was(recipe: Recipe, card: Card) -> Decision:
+    """Of a run from before the type was kept."""
+    kind = "cuda" if card.is_gpu else "cpu"
+    return Decision(recipe.base_model.computes_in(kind), "")

@@ -86,11 +86,18 @@ class Language:
                 return PLACE.sub(lambda place, values=values: values[place[1]], other)
         return self._sentences(text)
 
+    def _value(self, name: str, value: str) -> str | None:
+        """What stands in one place, in this language; None where the place wants a text of ours and has another."""
+        if _is_figure(name):
+            return self.figure(value)
+        wants_text_of_ours = name[0].isupper()
+        return self.say(value) if wants_text_of_ours else value
+
     def _values(self, found: dict[str, str]) -> dict[str, str] | None:
         """What stands in the places, in this language; None where one that wants a text of ours has another."""
         spoken_parts = {}
         for name, value in found.items():
-            other = self.figure(value) if _is_figure(name) else self.say(value) if name[0].isupper() else value
+            other = self._value(name, value)
             if other is None:
                 return None
             spoken_parts[name] = other
@@ -145,12 +152,16 @@ def _looseness(key: str) -> tuple[int, int]:
 
 
 def _pattern(key: str) -> re.Pattern[str]:
-    parts = PLACE.split(key)
-    places = (
-        f"(?P<{part}>{FIGURES if _is_figure(part) else '.+?'})" if i % 2 else re.escape(part)
-        for i, part in enumerate(parts)
-    )
-    return re.compile("".join(places), re.DOTALL)
+    pattern = ""
+    for i, part in enumerate(PLACE.split(key)):
+        is_place = i % 2 == 1
+        pattern += _place_pattern(part) if is_place else re.escape(part)
+    return re.compile(pattern, re.DOTALL)
+
+
+def _place_pattern(name: str) -> str:
+    what = FIGURES if _is_figure(name) else ".+?"
+    return f"(?P<{name}>{what})"
 
 
 LANGUAGES = {file.stem: Language(file) for file in sorted(FOLDER.glob("*.yaml"))}
@@ -184,7 +195,8 @@ def translated(html: str, language: str) -> str:
     for part in _TAG.split(html):
         tag = _NAME.match(part)
         if left_alone:
-            depth += (-1 if tag[1] else 1) if tag and tag[2] == left_alone else 0
+            if tag and tag[2] == left_alone:
+                depth += -1 if tag[1] else 1
             left_alone = left_alone if depth else ""
         elif tag and 'translate="no"' in part:
             left_alone, depth = tag[2], 1

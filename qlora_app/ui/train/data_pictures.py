@@ -85,7 +85,9 @@ def _parts(tokens: list[Token]) -> str:
 
 
 def _token(token: Token) -> str:
-    kind = "special" if token.is_special else "token" if token.text else "begun"
+    kind = "token" if token.text else "begun"
+    if token.is_special:
+        kind = "special"
     return f'<span class="{kind}" title="id {token.id}">{"".join(map(_visible, token.text))}</span>'
 
 
@@ -185,8 +187,13 @@ def _histogram(lengths: Lengths, max_length: int, summary: str) -> str:
 def _limit(max_length: int, x: float | None) -> str:
     """The line at the longest example allowed; without a place its words alone, which point to the right."""
     line = "" if x is None else f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{HEIGHT - BOTTOM}"/>'
-    at, anchor = (WIDTH, "end") if x is None else (x - 5, "end") if x > WIDTH / 2 else (x + 5, "start")
-    words = f"longest allowed: {max_length:,}" if line else f"longest allowed: {max_length:,} →"
+    words = f"longest allowed: {max_length:,}"
+    if x is None:
+        words, at, anchor = f"{words} →", float(WIDTH), "end"
+    elif x > WIDTH / 2:
+        at, anchor = x - 5, "end"
+    else:
+        at, anchor = x + 5, "start"
     return f'{line}<text class="said" x="{at:.1f}" y="10" text-anchor="{anchor}">{words}</text>'
 
 
