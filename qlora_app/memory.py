@@ -271,18 +271,26 @@ def verdict(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> tuple[st
     has = f"{gigabytes(machine.total)} {machine.name}"
     free = gigabytes(machine.free)
     # What must be free, and for which examples: shorter ones take less.
-    wants = f"training needs about {about} free with examples of {recipe.training.max_length:,} tokens"
+    length = f"{recipe.training.max_length:,}"
     if needed.total <= FITS * machine.free:
-        return "fits", f"Fits: {wants}; this machine has {has}, {free} of it free."
+        return "fits", (
+            f"Fits: training needs about {about} free with examples of {length} tokens; this machine has {has}, "
+            f"{free} of it free."
+        )
     if needed.total <= AT_MOST * machine.total:
-        return "tight", f"Tight: {wants}, and of {has} {free} are free now. Close what else uses it before the start."
+        return "tight", (
+            f"Tight: training needs about {about} free with examples of {length} tokens, and of {has} {free} are free "
+            "now. Close what else uses it before the start."
+        )
     if needed.unpageable <= AT_MOST * machine.total:
         return "tight", (
-            f"Tight: {wants}, and this machine has {has}. It goes because the paged optimizer puts part of itself into "
-            "main memory, which takes longer."
+            f"Tight: training needs about {about} free with examples of {length} tokens, and this machine has {has}. "
+            "It goes because the paged optimizer puts part of itself into main memory, which takes longer."
         )
-    remedy = _remedy(recipe, shapes, machine)
-    return "too large", f"Does not fit: {wants}, because {needed.largest()}, and this machine has {has}. {remedy}"
+    return "too large", (
+        f"Does not fit: training needs about {about} free with examples of {length} tokens, because "
+        f"{needed.largest()}, and this machine has {has}. {_remedy(recipe, shapes, machine)}"
+    )
 
 
 def _need_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> MemoryEstimate:

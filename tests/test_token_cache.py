@@ -239,13 +239,13 @@ def test_of_many_those_that_the_template_refuses_are_left_out_and_named():
     tokenizer.chat_template = (
         "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + GUANACO_TEMPLATE
     )
-    refused = [place for place, one in enumerate(MIXED) if one[0]["role"] == "system"]
+    left_out = [place for place, one in enumerate(MIXED) if one[0]["role"] == "system"]
     encoded = encode_all(tokenizer, MIXED, 40)
-    assert refused and [place for place, one in enumerate(encoded) if not one.input_ids] == refused
+    assert left_out and [place for place, one in enumerate(encoded) if not one.input_ids] == left_out
     examples = EncodedExamples(MIXED, tokenizer, 40)
     examples.meet_all()
-    assert [one.place for one in examples.left_out] == refused and len(examples) == len(MIXED) - len(refused)
+    assert [one.place for one in examples.left_out] == left_out and len(examples) == len(MIXED) - len(left_out)
     assert "'be kind'" in examples.left_out[0].reason and "no system" in examples.left_out[0].reason
     assert all(has_loss(one["labels"]) for one in examples)
     with refused("template.refuses", "be kind", "no system"):
-        encode(tokenizer, MIXED[refused[0]], 40)
+        encode(tokenizer, MIXED[left_out[0]], 40)

@@ -25,7 +25,9 @@ from qlora_app.training_data import DatasetChoice, import_file, load_examples
 from qlora_app.training_data.formats.columns import ColumnMap
 from qlora_app.training_data.formats.turns import RowError
 from qlora_app.training_data.store import ConversationStore
+from qlora_app.ui.train.form_values import show
 from tests.conftest import train_tab
+from tests.fixtures.handlers import given
 from tests.refusing import check_problem, refused
 from tests.tiny_models import tiny_model
 
@@ -163,9 +165,11 @@ def test_losses_over_options_are_refused_at_their_fields_where_answers_are_not_r
 def test_data_without_options_are_refused_before_the_start_at_the_fields_of_the_losses(tmp_path):
     tab = train_tab(Settings(home=tmp_path))
     asked = Recipe.from_dict({"method": LOSSES})
-    alert, _, fold = tab.start_run(*tab.form.show(asked))
+    answer = tab.start.start_run(given(tab, show(asked)))
+    alert = answer[tab.mistakes.alert]
     assert 'data-field="f-method-ia3-unlikelihood"' in alert and 'data-field="f-method-ia3-length_normalized"' in alert
-    assert "2 to 32 different answers" in alert and fold.open and tab.page.store.list() == []
+    assert "2 to 32 different answers" in alert and answer[tab.form.fold].open
+    assert RunStore(Settings(home=tmp_path).runs).list() == []
 
 
 @pytest.mark.slow
