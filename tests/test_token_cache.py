@@ -24,6 +24,7 @@ from qlora_app.tasks.chat import (
 from qlora_app.tasks.dataset import EncodedExamples
 from qlora_app.tasks.token_cache import TokenCache, cache_folder
 from tests.conftest import short_recipe
+from tests.refusing import refused
 
 
 def example(place: int) -> Encoded:
