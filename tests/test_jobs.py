@@ -17,6 +17,7 @@ from qlora_app.jobs.failures import explain
 from qlora_app.jobs.index import JobIndex
 from qlora_app.jobs.lock import HeldLock
 from qlora_app.launch.local import LocalLauncher
+from qlora_app.launch.queue import Supervisor
 from qlora_app.recipe import Recipe
 from qlora_app.runs import Run, RunStore, job_at
 from tests.conftest import write_status
@@ -302,3 +303,43 @@ def test_a_deleted_job_is_gone_and_one_at_work_is_not_deleted(jobs):
     with pytest.raises(UserError, match="There is no job"):
         jobs.get(made)
     assert RunStore(jobs.root).list() == []
+
+
+# ---- the queue
+
+
+class Place:
+    """A launcher that never ends what it starts."""
+
+    name = "place"
+    has_standby = True
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.at_work: list[Job] = []
+
+    def start(self, job):
+        self.started.append(job.id)
+        self.at_work.append(job)
+
+    def reap(self):
+        return list(self.at_work)
+
+
+def test_what_needs_little_starts_at_once_and_of_what_loads_a_model_one_at_a_time(jobs):
+    supervisor = Supervisor(jobs)
+    supervisor.launcher = place = Place()
+    made = {}
+    for needs in ("little", "torch", "machine"):
+        made[needs] = [jobs.create(f"{needs}-{n}", Counting(needs=needs)) for n in range(2)]
+        for job in made[needs]:
+            job.request("start")
+    supervisor._look()
+    first = [job.id for job in (*made["little"], made["torch"][0], made["machine"][0])]
+    assert place.started == first
+    supervisor._look()
+    assert place.started == first, "each waits until the one before has ended"
+    place.at_work = [job for job in place.at_work if job.needs != "torch"]
+    supervisor._look()
+    assert place.started == [*first, made["torch"][1].id]
+    assert made["machine"][1].status().state == "queued"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..jobs import Job
+from ..jobs.job import NEEDS, Needs
 from .local import LocalLauncher
 
 LOOK_EVERY = 1.0  # seconds between looks at the queue when nobody wakes the supervisor
@@ -85,26 +86,32 @@ class Supervisor:
             self._woken.clear()
 
     def _look(self) -> None:
-        """Oldest first, so that nobody is overtaken by one who came later."""
+        """Oldest first, so that nobody is overtaken by one who came later.
+
+        What needs little starts at once. Of what needs torch one works at a time, beside a training: each loads a model.
+        """
         at_work = self.launcher.reap()
         jobs = [job for store in self.stores for job in store.every()]
         waiting = [job for job in reversed(jobs) if job.is_asked("start")]
-        needing_all = [job for job in waiting if job.needs == "machine"]
+        needing: dict[Needs, list[Job]] = {needs: [] for needs in NEEDS}
         for job in waiting:
-            if job not in needing_all:
-                self._start(job)
-        if needing_all:
-            if not self._is_taken(at_work, jobs):
-                self._start(needing_all[0])
-        elif not at_work and not self.launcher.has_standby and not self._is_taken([], jobs):
+            needing[job.needs].append(job)
+        for job in needing["little"]:
+            self._start(job)
+        for needs in ("torch", "machine"):
+            first = next(iter(needing[needs]), None)
+            if first and not self._is_taken(needs, at_work, jobs):
+                self._start(first)
+        is_idle = not needing["machine"] and not at_work and not self._is_taken("machine", [], jobs)
+        if is_idle and not self.launcher.has_standby:
             # Not while something needs the machine: importing would take one of its cores for five seconds.
             self.launcher.keep_warm()
 
-    def _is_taken(self, at_work: list[Job], jobs: list[Job]) -> bool:
-        """Does any worker need the machine for itself, also one of an earlier app or of the command line?"""
-        if any(job.needs == "machine" for job in at_work):
+    def _is_taken(self, needs: Needs, at_work: list[Job], jobs: list[Job]) -> bool:
+        """Is a worker at a job with these needs, also one of an earlier app or of the command line?"""
+        if any(job.needs == needs for job in at_work):
             return True
-        return any(job.needs == "machine" for job in jobs if job.status().is_active)
+        return any(job.needs == needs for job in jobs if job.status().is_active)
 
     def _start(self, job: Job) -> None:
         self.launcher.start(job)
