@@ -88,7 +88,7 @@ class Supervisor:
     def _look(self) -> None:
         """Oldest first, so that nobody is overtaken by one who came later.
 
-        What needs little starts at once. Of what needs torch one works at a time, beside a training: each loads a model.
+        What needs little starts at once. Of what needs torch one works at a time, beside a training.
         """
         at_work = self.launcher.reap()
         jobs = [job for store in self.stores for job in store.every()]
