@@ -16,7 +16,7 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from tests.fixtures.answering import answering_run
 from tests.fixtures.hub import hub, llama, server, talk, tiny
-from tests.fixtures.jobs import hold, write_status
+from tests.fixtures.jobs import hold, impatient, write_status
 from tests.fixtures.page import page, unserved, workshop
 from tests.fixtures.speeds import (
     pytest_addoption,

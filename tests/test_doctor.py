@@ -133,7 +133,8 @@ def test_a_hub_that_answers_anything_is_reached(hub):
         answering.join()
 
 
-def test_a_silent_hub_is_not_waited_for(hub):
+def test_a_silent_hub_is_not_waited_for(hub, monkeypatch):
+    monkeypatch.setattr(doctor, "LONGEST_WAIT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:  # takes the connection and says nothing
         hub(f"http://127.0.0.1:{server.getsockname()[1]}")
         finding = doctor._network()

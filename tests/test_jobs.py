@@ -22,6 +22,8 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import Run, RunStore, job_at
 from tests.conftest import write_status
 
+SETTLED = 0.05  # seconds after which the index is believed here, of which some ticks of the file system's clock pass
+
 
 class Counting(JobSpec):
     """A toy kind: counts as far as it is told."""
@@ -55,6 +57,7 @@ def counting_kind():
 def jobs(home, monkeypatch):
     monkeypatch.setitem(sys.modules, "counting", counting_kind())
     monkeypatch.setitem(worker.KINDS, "count", "counting")
+    monkeypatch.setattr("qlora_app.jobs.index._SETTLED", SETTLED)
     return JobStore(home / "jobs")
 
 
@@ -84,7 +87,7 @@ def test_a_folder_with_a_recipe_is_a_run(store, jobs):
 # ---- who may write
 
 
-def test_only_the_lock_gives_a_writer_and_only_as_long_as_it_is_held(jobs):
+def test_only_the_lock_gives_a_writer_and_only_as_long_as_it_is_held(jobs, impatient):
     job = jobs.create("one", Counting())
     with job.hold() as out:
         assert isinstance(out, JobWriter) and job.is_alive()
@@ -150,7 +153,7 @@ def test_a_kind_of_a_later_version_is_refused_in_words(jobs):
     assert "knows no work of the kind 'dream'" in job.status().sentence
 
 
-def test_a_second_worker_leaves(jobs):
+def test_a_second_worker_leaves(jobs, impatient):
     job = jobs.create("one", Counting())
     with job.hold():
         assert worker.main(job.folder) == 73
@@ -183,7 +186,7 @@ def make(store, *names):
 
 def settled(store):
     """Now the index is old enough to be believed."""
-    time.sleep(2.1)
+    time.sleep(2 * SETTLED)
     store.list()
     assert store._index.path.exists()
 
@@ -254,7 +257,7 @@ def test_an_index_that_another_process_holds_is_passed_by(jobs):
 
 def test_where_nothing_can_be_written_the_folders_are_read(jobs, monkeypatch):
     made = make(jobs, "a")
-    time.sleep(2.1)
+    time.sleep(2 * SETTLED)
 
     def refuse(*_, **__):
         raise sqlite3.OperationalError("attempt to write a readonly database")
@@ -295,7 +298,7 @@ def test_runs_are_listed_with_what_was_made_of_them(store):
     assert [one.id for one in store.list()] == [run.id]
 
 
-def test_a_deleted_job_is_gone_and_one_at_work_is_not_deleted(jobs):
+def test_a_deleted_job_is_gone_and_one_at_work_is_not_deleted(jobs, impatient):
     (made,) = make(jobs, "a")
     with jobs.get(made).hold(), pytest.raises(UserError, match="is at work"):
         jobs.delete(made)

@@ -69,6 +69,7 @@ def test_a_finished_one_is_asked(old):
     assert tuned and base != tuned
 
 
+@pytest.mark.slow
 def test_an_interrupted_one_is_resumed_to_its_proven_end(old):
     run = old["interrupted"]
     kept = {row["step"]: row["loss"] for row in run.metrics()[0] if "loss" in row and row["step"] <= 20}
@@ -80,6 +81,7 @@ def test_an_interrupted_one_is_resumed_to_its_proven_end(old):
     assert ask(run)[1]
 
 
+@pytest.mark.slow
 def test_what_a_training_writes_now_is_what_it_wrote_then(store):
     run = store.create(short_recipe(max_steps=4))
     assert worker.main(run.folder) == 0, run.log_tail()
