@@ -6,7 +6,7 @@ help:
 	@echo "make run     install what is needed (the first time: minutes) and open the page on http://127.0.0.1:7860"
 	@echo "make test    run the tests of every day (under two minutes): no browser, no whole trainings"
 	@echo "make test-all  run every test (under fifteen minutes; the browser is Chromium)"
-	@echo "make test-matrix  try every claim of every method and task, not a cover of all pairs"
+	@echo "make test-matrix  try every claim of every method and task, not a cover of all pairs, and every stage of the GPU benchmark"
 	@echo "make lint    check the code with ruff and mypy"
 	@echo "make bench   measure start, overhead, tokens, types, page and data on this machine (about 20 minutes); adds to benchmarks/RESULTS.md"
 	@echo "make gpu     measure 4-bit training on a GPU (under eight minutes)"
@@ -27,7 +27,7 @@ test-all: .venv/installed .venv/tokenizers
 	$(PYTEST)
 
 test-matrix: .venv/installed
-	$(PYTEST) --matrix tests/methods/test_every_method.py tests/tasks/test_families.py
+	$(PYTEST) --matrix tests/methods/test_every_method.py tests/tasks/test_families.py tests/test_benchmarks.py
 
 lint: .venv/installed
 	$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
