@@ -695,6 +695,7 @@ def offered(home, line) -> list[str]:
     return file.read_text().split("\n")
 
 
+@pytest.mark.slow
 def test_a_shell_is_offered_what_fits(home):
     run = RunStore(home / "runs").create(Recipe(name="first"))
     Presets(home / "presets").save("mine", Recipe())

@@ -146,6 +146,7 @@ METHODS_OF_LORA = [
 ]
 
 
+@pytest.mark.daily(10)
 @pytest.mark.parametrize("choice", [{}, {"precision": "fp32"}, {"double_quantization": False}], ids=str)
 @pytest.mark.parametrize("method", METHODS_OF_LORA, ids=str)
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
@@ -157,6 +158,7 @@ def test_it_learns_what_pefts_layers_learn(family, method, choice, tmp_path):
     assert loss == pytest.approx(theirs, rel=1e-6) and apart(gradients, wanted) < 1e-5
 
 
+@pytest.mark.daily(6)
 @pytest.mark.parametrize("choice", [{"compute_type": "bf16"}, {"precision": "bf16"}], ids=str)
 @pytest.mark.parametrize("method", [method for method in METHODS_OF_LORA if "initialisation" not in method], ids=str)
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

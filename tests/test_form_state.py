@@ -67,6 +67,7 @@ def test_a_fresh_form_is_at_rest_and_nothing_on_it_is_one_s_own(logic, fresh):
     assert logic.at_rest(fresh) == fresh
 
 
+@pytest.mark.daily(5)
 @pytest.mark.parametrize("method", METHODS)
 def test_to_another_method_and_back_leaves_the_form_as_it_was(logic, fresh, method):
     there = logic.at_rest(changed(fresh, method__name=method))
@@ -222,6 +223,7 @@ class Browser:
         raise AssertionError("the form does not come to rest")
 
 
+@pytest.mark.daily(4)
 @pytest.mark.parametrize("seed", range(25))
 def test_a_form_comes_to_rest_in_the_same_state_whatever_order_answers_arrive_in(seed, tmp_path):
     tab = train_tab(Settings(home=tmp_path))

@@ -277,6 +277,7 @@ def test_two_passes_keep_twice_as_much(kept_by):
     assert kept > 1.7 * once and 0.7 * estimated < kept < 1.15 * estimated
 
 
+@pytest.mark.slow
 def test_meft_keeps_the_same_of_any_depth_and_it_is_known(kept_by):
     (four, _), (eight, estimated) = (kept_by("llama", {"name": "meft", "dropout": 0.0}, layers) for layers in (4, 8))
     assert eight < 1.1 * four and eight < estimated

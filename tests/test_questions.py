@@ -172,6 +172,7 @@ words = (
 )
 
 
+@pytest.mark.daily(7)
 @pytest.mark.parametrize(
     ("format", "pattern", "taken"), ROWS, ids=[f"{name}-{place}" for place, (name, *_) in enumerate(ROWS)]
 )

@@ -72,6 +72,7 @@ def never(*_, **__):
     raise AssertionError("it was read a second time")
 
 
+@pytest.mark.daily(6)
 @pytest.mark.parametrize(
     "choice",
     [{}, {"turns": "last"}, {"turns": "everything"}, {"held_out_share": 0.4, "split_seed": 3}, {"held_out_share": 0}],
@@ -104,6 +105,7 @@ def test_a_file_is_read_once(tmp_path, on_disk, monkeypatch):
     assert [file.name for file in data.iterdir() if file.is_file()] == [choice.id]
 
 
+@pytest.mark.daily(4)
 @pytest.mark.parametrize("name", ["about.json", "rows.npz", "conversations.arrow"])
 @pytest.mark.parametrize("kept", [None, 0, -100, -1000])
 def test_a_reading_that_is_broken_is_made_again(tmp_path, on_disk, name, kept):
@@ -181,6 +183,7 @@ print(peak() - before, len(examples.train), sum(len(one) for one in examples.tra
 """
 
 
+@pytest.mark.slow
 def test_a_large_file_takes_little_memory(tmp_path):
     text = "word " * 400
     (tmp_path / "mine.jsonl").write_text(

@@ -157,6 +157,7 @@ def unnamed(rows, found):
             yield path, text
 
 
+@pytest.mark.daily(6)
 @pytest.mark.parametrize(("format", "pattern"), [(one[0], one[1]) for one in ROWS + RICH], ids=str)
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(added=extras)

@@ -84,6 +84,7 @@ def starter():
     return load_model(choice), load_tokenizer(choice)
 
 
+@pytest.mark.daily(3)
 @pytest.mark.parametrize("case", [case for case in CASES if case["file"] in FIRST], ids=FIRST)
 def test_the_starter_learns_from_it(case, starter, tmp_path):
     import torch

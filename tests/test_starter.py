@@ -80,6 +80,7 @@ def test_no_held_out_fact_is_answered_in_the_training_data(file, say):
     assert not answered & held_out_answers(say)
 
 
+@pytest.mark.slow
 def test_held_out_facts_are_never_asked_in_the_corpus():
     rng, held = random.Random(4), [fact for fact in world.FACTS if fact.held_out]
     answers = {ask.answer for fact in held for ask in fact.asks}
@@ -91,6 +92,7 @@ def test_held_out_facts_are_never_asked_in_the_corpus():
     assert not [answer for answer in salty if answer in corpus]
 
 
+@pytest.mark.slow
 def test_held_out_facts_are_told_in_the_corpus():
     rng = random.Random(5)
     corpus = "\n".join(document(rng) for _ in range(8_000))
@@ -112,6 +114,7 @@ def test_scored_questions_are_not_trained_on(task):
         assert not trained & {wordings.plain(q) for q, _ in rows_of(path)}, path
 
 
+@pytest.mark.slow
 def test_kept_words_and_wordings_are_nowhere():
     text = "\n".join(q for file in ("helper.json", "sailor.jsonl", "orders.csv") for q, _ in rows_of(file))
     rng = random.Random(6)

@@ -434,7 +434,7 @@ def test_data_without_a_trainable_token_is_refused(store, home):
     assert worker.main(run.folder) == 1 and "No example has a token to learn from" in run.status().sentence
 
 
-def test_a_second_worker_on_the_same_run_leaves(store):
+def test_a_second_worker_on_the_same_run_leaves(store, impatient):
     run = store.create(short_recipe())
     with run.hold():
         assert worker.main(run.folder) == 73

@@ -976,6 +976,7 @@ def test_importing_needs_no_heavy_library():
 # the sample kits
 
 
+@pytest.mark.slow
 @needs_samples
 def test_real_files_of_public_repositories(tmp_path):
     cases = json.loads((SHARED / "real" / "expected.json").read_text())["files"]
@@ -1080,6 +1081,7 @@ conversations = st.tuples(st.booleans(), st.lists(st.tuples(texts, texts), min_s
 )
 
 
+@pytest.mark.daily(1)
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(conversation=conversations)
 def test_exactly_the_answers_and_their_end_are_learned(templated, conversation):

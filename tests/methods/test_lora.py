@@ -73,6 +73,7 @@ def test_what_it_changes_is_of_its_rank_and_unmerging_restores_the_weights():
     assert (layer.get_base_layer().weight - before).abs().max() <= 1e-6
 
 
+@pytest.mark.daily(4)
 @pytest.mark.parametrize("chosen", VARIANTS.values(), ids=VARIANTS)
 @pytest.mark.parametrize("precision", ["nf4", "fp32"])
 def test_it_comes_back_from_disk_in_plain_peft(chosen, precision, tmp_path):

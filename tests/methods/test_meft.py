@@ -147,6 +147,7 @@ def kept(model, decoder):
     return sum(event.nbytes() for event in events if event.name() == "[memory]") / hidden.numel()
 
 
+@pytest.mark.slow
 def test_what_is_kept_does_not_grow_with_depth():
     found = {}
     for name in ("lora", "checkpointed", "fp32", "fp64", "exact"):

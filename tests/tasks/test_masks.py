@@ -208,6 +208,7 @@ def test_the_oracle_notices_a_wrong_mask(name, wrong):
     assert complaint(tokenizer, want, ids, labels) != ""
 
 
+@pytest.mark.daily(18)
 @pytest.mark.parametrize("name", KINDS)
 def test_what_is_learned_is_the_answer_and_its_end(name):
     @FEW
@@ -232,6 +233,7 @@ def test_an_empty_answer_teaches_its_end(name):
         check_mask(tokenizer, name, conversation)
 
 
+@pytest.mark.daily(18)
 @pytest.mark.parametrize("name", KINDS)
 def test_turns_that_are_not_to_be_learned_are_not(name):
     @settings(FEW, max_examples=6)
@@ -291,6 +293,7 @@ def typed_complaint(tokenizer, as_read, text, found, own_specials, ids, labels):
     return ""
 
 
+@pytest.mark.daily(18)
 @pytest.mark.parametrize("name", KINDS)
 def test_typed_control_tokens_are_letters(name):
     @settings(FEW, max_examples=8)

@@ -34,6 +34,7 @@ def logits(model):
         return model(**BATCH).logits
 
 
+@pytest.mark.daily(8)
 @pytest.mark.parametrize("family", ["bert", "llama"])
 @pytest.mark.parametrize("kind", METHODS, ids=lambda kind: kind.model_fields["name"].default)
 def test_a_new_head_learns_and_comes_back(kind, family, folders, tmp_path):
