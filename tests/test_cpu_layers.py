@@ -201,6 +201,7 @@ def test_answers_are_pefts_bit_for_bit(tmp_path):
     assert torch.equal(ours, theirs) and not torch.allclose(base, ours) and torch.equal(mixed[1], base[1])
 
 
+@pytest.mark.daily(6)
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.title())
 def test_every_method_learns_on_such_layers_and_leaves_their_codes_alone(method, tmp_path):
     made, folder = method(), tiny_model("llama", tmp_path)

@@ -45,6 +45,7 @@ def read(tmp_path, content: bytes, **how):
     return read_file(tmp_path / "mine.txt", "mine.txt", **how)
 
 
+@pytest.mark.daily(5)
 @pytest.mark.parametrize("kind", ["jsonl", "csv"])
 @pytest.mark.parametrize("count", [1, 300])
 @pytest.mark.parametrize(("encoding", "asked", "said"), CASES, ids=[case[0] for case in CASES])

@@ -269,6 +269,7 @@ def test_the_recipe_of_an_uploaded_file_is_shown_again(tab, tmp_path):
     assert data_value(recipe.dataset) in [value for _, value in tab.controls.data_choices()]
 
 
+@pytest.mark.daily(4)
 @pytest.mark.parametrize("name", [n for n in Presets().names() if Presets().load(n).base_model.source == "starter"])
 def test_balanced_is_what_the_preset_says(tab, name):
     preset = Presets().load(name)
@@ -422,6 +423,7 @@ def shown_command(words: str) -> list[str]:
     ).stdout.split("\0")[:-1]
 
 
+@pytest.mark.daily(3)
 @pytest.mark.parametrize(
     "changed",
     [

@@ -76,6 +76,7 @@ def test_to_another_method_and_back_leaves_the_form_as_it_was(logic, fresh, meth
     assert logic.at_rest(changed(there, method__name="lora")) == fresh
 
 
+@pytest.mark.daily(4)
 @pytest.mark.parametrize("data", CHOICES[DATA])
 @pytest.mark.parametrize("model", CHOICES[MODEL])
 def test_whatever_is_chosen_brings_its_settings_and_what_was_typed_stays(logic, fresh, model, data):

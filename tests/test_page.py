@@ -117,6 +117,7 @@ def test_what_people_and_models_wrote_is_escaped(workshop, store):
     assert "<img" not in text and text.count("&lt;img") >= 5
 
 
+@pytest.mark.daily(3)
 @pytest.mark.parametrize(
     "asked", [{"run": "../../etc"}, {"run": "x" * 500}, {"run": None}, {"run": 7, "seen": 1, "chart": []}, [], None]
 )

@@ -1113,6 +1113,7 @@ def test_exactly_the_answers_and_their_end_are_learned(templated, conversation):
         )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(text=texts)
 def test_a_plain_text_is_learned_whole_with_its_end(text):

@@ -64,6 +64,7 @@ def test_every_module_of_t5_that_reads_the_weight_reads_what_was_learned():
     assert len({id(part.weight) for part in parts}) == 1
 
 
+@pytest.mark.daily(4)
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"gpt2", "t5"}))
 def test_on_every_family_it_comes_back(family, tmp_path):
     model, asked = trained(family, opened(family)), batch(family)
