@@ -61,6 +61,7 @@ class AnswerFile:
             return {self.progress: "", self.ready: self._offered(earlier)}
         job = answer_job(run, file, spec)
         if job.status().state != "done":
+            self.page.sessions.forget()  # its worker loads the model once more
             self.page.start(job)
         return {self.progress: address_of(job), self.ready: self._offered(answers_in(job))}
 
