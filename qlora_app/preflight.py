@@ -91,7 +91,7 @@ def _examined(recipe: Recipe, facts: Facts | None, examples: Examples | None) ->
     try:
         task = task_for(recipe.task, possible, examples.every)
     except UserError as error:
-        return None, error.problems
+        return None, error.problems or {"task.name": error.problem}
     return task, _method_problems(recipe, facts, task.name) or _option_problems(recipe, examples)
 
 

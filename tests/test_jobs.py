@@ -1,5 +1,6 @@
 """A job folder: what it is to do, who may write in it, who wants what of it, and how jobs are listed."""
 
+import logging
 import multiprocessing
 import os
 import sqlite3
@@ -16,6 +17,8 @@ from qlora_app.jobs import Job, JobSpec, JobStore, JobWriter, Status
 from qlora_app.jobs.failures import explain
 from qlora_app.jobs.index import JobIndex
 from qlora_app.jobs.lock import HeldLock
+from qlora_app.launch import local
+from qlora_app.launch import queue as launch_queue
 from qlora_app.launch.local import LocalLauncher
 from qlora_app.launch.queue import Supervisor
 from qlora_app.recipe import Recipe
@@ -346,3 +349,127 @@ def test_what_needs_little_starts_at_once_and_of_what_loads_a_model_one_at_a_tim
     supervisor._look()
     assert place.started == [*first, made["torch"][1].id]
     assert made["machine"][1].status().state == "queued"
+
+
+def in_line(jobs, *names, needs="machine"):
+    """Jobs that wait, the first one longest."""
+    made = [jobs.create(name, Counting(needs=needs)) for name in names]
+    for job in made:
+        job.request("start")
+    return made
+
+
+@pytest.mark.parametrize("needs", ["little", "torch", "machine"])
+def test_a_job_that_cannot_be_started_waits_and_keeps_nobody_else_waiting(needs, jobs, monkeypatch, caplog):
+    monkeypatch.setattr(local, "WORKER", [sys.executable, "-c", "input()"])
+    broken, sound = in_line(jobs, "broken", "sound", needs=needs)
+    broken.log.mkdir()  # so that nobody can write it
+    supervisor = Supervisor(jobs)
+    supervisor.launcher.keep_warm()
+    monkeypatch.setattr(launch_queue, "LOOK_EVERY", 0.0)  # the first pause
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            supervisor._look()
+    assert sound.launch_file.exists() and not sound.is_asked("start")
+    assert broken.status().state == "queued" and not broken.launch_file.exists()
+    assert len(caplog.records) == 1 and str(broken.folder) in caplog.text
+    broken.log.rmdir()
+    supervisor.launcher._at_work.clear()
+    sound.launch_file.path.unlink()
+    supervisor._look()
+    assert broken.launch_file.exists() and not broken.is_asked("start"), "as soon as it can be"
+    supervisor.launcher.close()
+
+
+def test_a_job_that_cannot_be_started_is_not_tried_every_second(jobs):
+    (broken,) = in_line(jobs, "broken")
+    supervisor = Supervisor(jobs)
+    supervisor.launcher = place = Place()
+    tried = []
+
+    def start(job):
+        tried.append(job.id)
+        raise OSError("The disk is full")
+
+    place.start = start
+    for _ in range(5):
+        supervisor._look()
+    assert tried == [broken.id] and broken.status().state == "queued"
+
+
+def test_a_job_that_cannot_be_read_keeps_nobody_else_waiting(jobs):
+    strange = jobs.create("strange", Counting(needs="machine"))
+    (strange.folder / "lock").mkdir()
+    (sound,) = in_line(jobs, "sound")
+    supervisor = Supervisor(jobs)
+    supervisor.launcher = place = Place()
+    supervisor._look()
+    assert place.started == [sound.id]
+
+
+class Sending(Place):
+    """While it sends a worker, something else happens."""
+
+    def __init__(self, meanwhile) -> None:
+        super().__init__()
+        self.meanwhile = meanwhile
+
+    def start(self, job):
+        super().start(job)
+        job.launch_file.write(os.getpid())  # a process that lives
+        self.meanwhile(job)
+
+
+@pytest.mark.parametrize("taken_back", [lambda job: job.request("stop"), lambda job: job.take("start")])
+def test_a_start_that_is_taken_back_while_a_worker_is_sent_stops_that_worker(taken_back, jobs):
+    (job,) = in_line(jobs, "one")
+    supervisor = Supervisor(jobs)
+    supervisor.launcher = Sending(taken_back)
+    supervisor._look()
+    assert job.is_asked("stop") and not job.is_asked("start")
+    assert worker.main(job.folder) == 0
+    assert job.status().state == "stopped" and not job.is_asked("stop")
+
+
+def test_a_worker_that_takes_the_start_itself_is_not_stopped(jobs):
+    done, at_work = in_line(jobs, "done", "at-work", needs="little")
+    held = []
+
+    def come(job):
+        if job.id == done.id:
+            assert worker.main(job.folder) == 0
+            return
+        held.append(job.hold())
+        held[0].__enter__()
+        job.take("start")
+
+    supervisor = Supervisor(jobs)
+    supervisor.launcher = place = Sending(come)
+    supervisor._look()
+    assert place.started == [done.id, at_work.id] and done.status().state == "done" and at_work.is_alive()
+    assert not any(job.wishes.wants_end() or job.is_asked("start") for job in (done, at_work))
+    held[0].__exit__(None, None, None)
+
+
+def test_a_start_that_is_taken_back_before_a_worker_is_sent_sends_none(jobs):
+    first, second = in_line(jobs, "first", "second", needs="little")
+    supervisor = Supervisor(jobs)
+    supervisor.launcher = place = Sending(lambda job: second.request("stop"))
+    supervisor._look()
+    assert place.started == [first.id] and not second.is_asked("stop")
+
+
+def test_while_nothing_waits_and_a_standby_is_there_no_job_is_looked_into(jobs, monkeypatch):
+    make(jobs, "a", "b")
+    supervisor = Supervisor(jobs)
+    supervisor.launcher = place = Place()
+    looked = []
+    monkeypatch.setattr(Job, "status", lambda job: looked.append(job.id) or Status())
+    monkeypatch.setattr(Job, "_raw_spec", lambda job: looked.append(job.id) or {})
+    supervisor._look()
+    assert looked == []
+    place.has_standby = False
+    warmed = []
+    place.keep_warm = lambda: warmed.append(True)
+    supervisor._look()
+    assert len(looked) == 2 and warmed == [True], "a worker of the command line may need the machine"

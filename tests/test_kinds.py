@@ -2,20 +2,28 @@
 killed, and fails in a sentence; and what each does besides.
 """
 
+import contextlib
 import json
+import os
+import signal
+import sys
+import types
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from qlora_app import worker
-from qlora_app.cli import main
+from qlora_app.cli import main, watching
+from qlora_app.cli.jobs import answers_of
 from qlora_app.jobs import Job, JobStore
 from qlora_app.kinds.answer import answer_job, answers_in, earlier_answers, spec_for
 from qlora_app.kinds.data_import import import_job, imported
 from qlora_app.kinds.download import download_job
 from qlora_app.launch import local
+from qlora_app.launch.queue import unled
 from qlora_app.preflight import examples_of
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
@@ -217,6 +225,25 @@ def test_an_interrupted_answer_command_goes_on_with_the_same_job(answering_run, 
     assert main(["answer", "latest", str(file), "--out", str(out), "--max-tokens", "2"]) == 0
     assert "5 of 5 rows answered" in capsys.readouterr().out and out.is_file()
     assert len([one for one in RunStore(home / "runs").every() if one.kind == "answer"]) == 1
+
+
+def interrupted_at_once(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("is_led", [False, True], ids=["the page was closed", "a page is open"])
+def test_answers_that_wait_for_a_page_are_begun_where_none_is_open(is_led, store, home, monkeypatch):
+    monkeypatch.setattr(local, "WORKER", [sys.executable, "-c", "import time; time.sleep(60)"])
+    monkeypatch.setattr(watching, "time", types.SimpleNamespace(sleep=interrupted_at_once))
+    run, file = store.create(Recipe()), questions(home, 3)
+    job = answer_job(run, file, spec_for(file))
+    job.request("start")
+    with unled(store.root) if is_led else contextlib.nullcontext():  # as an app does
+        assert answers_of(run, file, home / "out.jsonl", {}, Console()) is None
+    assert job.status().state == ("queued" if is_led else "starting")
+    assert job.is_asked("start") == is_led
+    if not is_led:
+        os.kill(json.loads(job.launch_file.path.read_text())["pid"], signal.SIGKILL)
 
 
 # ---- what a person finds

@@ -17,7 +17,7 @@ from qlora_app.choices import merged
 from qlora_app.cli.commands import _parse
 from qlora_app.cli.train import train_command
 from qlora_app.errors import UserError
-from qlora_app.preflight import check, gather
+from qlora_app.preflight import check, checked_task, gather
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
@@ -278,3 +278,14 @@ def test_a_tokenizer_of_another_model_is_noticed_before_any_weights_are_loaded(m
     assert min(facts.strange_tokens.values()) == 100
     whole = ModelChoice(source="folder", id=str(models / "tiny-llama"))
     assert gather(Recipe(base_model=whole), Settings.from_environment())[0].strange_tokens == {}
+
+
+def test_a_task_that_is_refused_without_a_setting_is_refused_all_the_same(monkeypatch):
+    def refused(*_):
+        raise UserError("task.toy", "A toy refuses.")
+
+    monkeypatch.setattr("qlora_app.preflight.task_for", refused)
+    recipe, settings = Presets().load("starter"), Settings.from_environment()
+    facts, examples = gather(recipe, settings)
+    assert str(refusal(lambda: checked_task(recipe, facts, examples))) == "A toy refuses."
+    assert check(recipe, facts, examples) == {"task.name": "A toy refuses."}

@@ -14,6 +14,7 @@ from ..errors import UserError
 from ..jobs import Job, JobStore, Status
 from ..kinds.answer import answer_job, answers_in, spec_for
 from ..launch import local
+from ..launch.queue import unled
 from ..overrides import PROGRAM
 from ..runs import AllJobs, Run, RunStore, address_of
 from ..runs.proof_words import proof_words
@@ -140,7 +141,9 @@ def answers_of(run: Run, file: Path, target: Path, choices: dict[str, Any], scre
     job = answer_job(run, file, spec_for(file, **choices))
     status = job.status()
     if status.state != "done":
-        if not status.is_active and status.state != "queued":
+        if status.state == "queued":
+            _start_unled(job, run.folder.parent, screen)
+        elif not status.is_active:
             start(job, screen)
         ended = watched(job, screen)
         if ended is None:
@@ -153,6 +156,13 @@ def answers_of(run: Run, file: Path, target: Path, choices: dict[str, Any], scre
     shutil.copyfile(answers, target)
     counts = {name: (job.result() or {})[name] for name in ("rows", "answered", "problems", "kept")}
     return {"run": run.id, "file": str(file), "answers": str(target), **counts}
+
+
+def _start_unled(job: Job, runs: Path, screen: Console) -> None:
+    """Start what waits for a page that was closed since; an open one does it itself."""
+    with unled(runs) as is_unled:
+        if is_unled and job.take("start"):
+            start(job, screen)
 
 
 def _check_free(target: Path) -> None:
