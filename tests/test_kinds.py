@@ -4,6 +4,7 @@ killed, and fails in a sentence; and what each does besides.
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +17,14 @@ from qlora_app.kinds.data_import import import_job, imported
 from qlora_app.kinds.download import download_job
 from qlora_app.launch import local
 from qlora_app.preflight import examples_of
+from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice
 from qlora_app.training_data.sources.hub import paths_of
 from tests.conftest import wait_for
 from tests.fixtures.hub import DATASET
+from tests.refusing import refused
 
 FEW_TOKENS = 2
 
@@ -214,3 +217,66 @@ def test_an_interrupted_answer_command_goes_on_with_the_same_job(answering_run, 
     assert main(["answer", "latest", str(file), "--out", str(out), "--max-tokens", "2"]) == 0
     assert "5 of 5 rows answered" in capsys.readouterr().out and out.is_file()
     assert len([one for one in RunStore(home / "runs").every() if one.kind == "answer"]) == 1
+
+
+# ---- what a person finds
+
+
+def test_a_file_that_could_not_be_copied_leaves_no_job(store, home, monkeypatch, tmp_path):
+    """A disk that is full in the middle of a copy: half a file would pass for all of it at the next try."""
+    run, file = store.create(Recipe()), tmp_path / "q.jsonl"
+    file.write_text('{"question": "Who?"}\n' * 100)
+
+    def fills_up(source, target, **_):
+        Path(target).write_bytes(Path(source).read_bytes()[:50])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", fills_up)
+    monkeypatch.setattr("os.link", fills_up)
+    with pytest.raises(OSError):
+        answer_job(run, file, spec_for(file))
+    with pytest.raises(OSError):
+        import_job(JobStore(home / "jobs"), [file])
+    assert JobStore(run.answers).list() == [] == JobStore(home / "jobs").list()
+    monkeypatch.undo()
+    job = answer_job(run, file, spec_for(file))
+    (job.folder / "questions" / "q.jsonl").write_text("cut")
+    assert answer_job(run, file, spec_for(file)).id != job.id, "whose copy is another file now"
+
+
+def test_a_run_that_answers_a_file_is_not_deleted(store, tmp_path):
+    run, file = store.create(Recipe()), tmp_path / "q.jsonl"
+    file.write_text('{"question": "Who?"}\n')
+    job = answer_job(run, file, spec_for(file))
+    with job.hold() as out:
+        out.say("Answering.", state="running")
+        with refused("run.answers"):
+            store.delete(run.id)
+    job.request("start")
+    with refused("run.answers"):
+        store.delete(run.id)
+    job.take("start")
+    store.delete(run.id)
+    assert not run.folder.exists() and store.list() == []
+
+
+def test_a_list_stands_a_run_that_is_just_being_deleted(workshop, store):
+    run, other = store.create(Recipe()), store.create(Recipe())
+    assert {one.id for one in store.list()} == {run.id, other.id}
+    (run.folder / "recipe.yaml").unlink()
+    assert run.created_at() == 0.0
+    assert other.id in workshop.runs.table_words()
+    workshop.chat.shown(None)
+
+
+@pytest.mark.slow
+def test_answers_can_be_downloaded_wherever_the_home_is(workshop, store, monkeypatch, tmp_path):
+    """Gradio hands out files of the working directory and the temporary folder only."""
+    monkeypatch.setattr("tempfile.tempdir", None)
+    run = store.create(Recipe())
+    answers = run.answers / "old.answers.jsonl"
+    answers.parent.mkdir(exist_ok=True)
+    answers.write_text("{}\n")
+    button = workshop.runs.answers._offered(answers)
+    offered = Path(button.value["path"] if isinstance(button.value, dict) else button.value)
+    assert offered.read_text() == "{}\n" and store.root.parent not in offered.parents

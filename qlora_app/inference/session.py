@@ -204,6 +204,11 @@ class ChatSessions:
                 self._key = key
             return self._session
 
+    def forget(self) -> None:
+        """Give the memory back, for other work that loads a model; an answer being written keeps its hold."""
+        with self._lock:
+            self._session = self._key = None
+
 
 def warm_up() -> None:
     """Import what chatting needs, ahead of the first question."""

@@ -171,6 +171,13 @@ class Job:
         """What it made, as its worker wrote it at the end; None before."""
         return read_json(self.folder / "result.json")
 
+    def created_at(self) -> float:
+        """When it was made, in seconds since the epoch; 0.0 where it is just being deleted."""
+        try:
+            return (self.folder / self.spec_file).stat().st_mtime
+        except OSError:
+            return 0.0
+
     def log_tail(self, size: int = 8000) -> str:
         """The last `size` bytes of the worker's log, from a line's beginning."""
         try:

@@ -43,18 +43,32 @@ class Folders(Generic[AnyJob]):
         return builtins.list[Job](self.list())
 
     def delete(self, id: str) -> None:
-        """Raises UserError while somebody works on it."""
+        """It is gone from the list at once, and then from the disk. Raises UserError while somebody works on it."""
         job = self.get(id)
         if job.is_alive():
             raise self.at_work(id)
-        shutil.rmtree(job.folder)
+        going = self.root / f".{id}.deleted-{time.time_ns()}"
+        job.folder.rename(going)
+        shutil.rmtree(going)
 
-    def _make(self, name: str, write_spec: Callable[[AnyJob], None]) -> AnyJob:
-        """A new folder named by the minute and `name`, with what is to be done written in it."""
+    def _make(
+        self, name: str, write_spec: Callable[[AnyJob], None], prepare: Callable[[AnyJob], None] | None = None
+    ) -> AnyJob:
+        """A new folder named by the minute and `name`, with what is to be done written in it.
+
+        `prepare` fills it before: a folder is a job from the moment that says what is to be done, so nobody finds half
+        of one, and where something fails nothing is left.
+        """
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._index.make_room()
         job = self._job(self._free_folder(f"{datetime.now():%Y-%m-%d-%H%M}-{_slug(name) or self.noun}"))
-        write_spec(job)
+        try:
+            if prepare:
+                prepare(job)
+            write_spec(job)
+        except BaseException:
+            shutil.rmtree(job.folder, ignore_errors=True)
+            raise
         # The file system's own clock ticks every few milliseconds: too coarse to tell which came first.
         now = time.time_ns()
         os.utime(job.folder / job.spec_file, ns=(now, now))
@@ -85,9 +99,9 @@ class JobStore(Folders[Job]):
     def __init__(self, root: Path) -> None:
         super().__init__(root, Job)
 
-    def create(self, name: str, spec: JobSpec) -> Job:
-        """A new job. Nothing starts until somebody asks it to."""
-        return self._make(name, lambda job: job.write_spec(spec))
+    def create(self, name: str, spec: JobSpec, prepare: Callable[[Job], None] | None = None) -> Job:
+        """A new job, whose folder `prepare` fills. Nothing starts until somebody asks it to."""
+        return self._make(name, lambda job: job.write_spec(spec), prepare)
 
 
 def _slug(text: str) -> str:

@@ -46,10 +46,12 @@ def answer_job(run: Run, file: Path, spec: AnswerSpec) -> Job:
     for job in store.list():
         if _is_asked_the_same(job, spec) and _is_of_use(job, run):
             return job
-    job = store.create(spec.file, spec)
-    _questions(job, spec).parent.mkdir()
-    shutil.copyfile(file, _questions(job, spec))
-    return job
+
+    def copy(job: Job) -> None:
+        _questions(job, spec).parent.mkdir()
+        shutil.copyfile(file, _questions(job, spec))
+
+    return store.create(spec.file, spec, copy)
 
 
 def run_of(job: Job) -> Run:
@@ -107,8 +109,8 @@ def explain(error: BaseException, job: Job) -> Problem:
 
 def _is_asked_the_same(job: Job, spec: AnswerSpec) -> bool:
     try:
-        return job.spec(AnswerSpec) == spec and _questions(job, spec).is_file()
-    except UserError:
+        return job.spec(AnswerSpec) == spec and sha256_of(_questions(job, spec)) == spec.digest
+    except (UserError, OSError):
         return False
 
 

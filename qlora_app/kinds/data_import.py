@@ -27,12 +27,14 @@ def import_job(store: JobStore, files: Sequence[Path]) -> Job:
     """A new job for these files. They are linked or copied into it: a page throws away what was uploaded to it. It is
     not started here.
     """
-    job = store.create(files[0].stem, ImportSpec(files=[file.name for file in files]))
-    for number, file in enumerate(files):
-        target = _kept(job, number, file.name)
-        target.parent.mkdir(parents=True)
-        _link_or_copy(file, target)
-    return job
+
+    def bring(job: Job) -> None:
+        for number, file in enumerate(files):
+            target = _kept(job, number, file.name)
+            target.parent.mkdir(parents=True)
+            _link_or_copy(file, target)
+
+    return store.create(files[0].stem, ImportSpec(files=[file.name for file in files]), bring)
 
 
 def imported(job: Job) -> str | None:
@@ -52,8 +54,7 @@ def work(job: Job, out: JobWriter, settings: Settings) -> None:
     id = import_files(files, settings.data, settings, note)
     with contextlib.suppress(UserError):  # it asks which column is what: that is said when it is chosen
         examples_of(DatasetChoice(source="file", id=id), settings.data)
-    out.progress(size, size, "Saving the file…")
-    out.write("result", {"id": id})
+    out.write("result", {"id": id})  # no stop is heard any more: the data is there
     out.end("done", "All rows are read.")
     shutil.rmtree(job.folder / "files", ignore_errors=True)
 

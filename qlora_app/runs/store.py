@@ -23,6 +23,13 @@ class RunStore(Folders[Run]):
         name = recipe.name or f"{recipe.base_model.title.split()[-1]}-{recipe.dataset.title}"
         return self._make(name, lambda run: recipe.save(run.folder / run.spec_file))
 
+    def delete(self, id: str) -> None:
+        """Raises UserError while somebody trains it, or answers a file of questions with it."""
+        for job in JobStore(self.get(id).answers).list():
+            if job.status().is_active or job.is_asked("start"):
+                raise UserError("run.answers", "{id} answers a file of questions. Stop that first.", id=id)
+        super().delete(id)
+
     def not_there(self, id: str) -> UserError:
         """The error of an id that names no run."""
         return UserError("run.not_there", "There is no run {id!r}. It may have been deleted.", id=id)

@@ -397,5 +397,5 @@ def _note(text: str) -> str:
 
 
 def _in_a_list(run: Run) -> str:
-    started = datetime.fromtimestamp((run.folder / "recipe.yaml").stat().st_mtime)
+    started = datetime.fromtimestamp(run.created_at())
     return Written(f"{title_of(run)[:28]}, {translate(f'{started:%b} {started.day}, {started:%H:%M}')}")

@@ -1,5 +1,8 @@
 """Under an opened run: a file of questions goes in, a job answers it, and its answers come back as JSON lines."""
 
+import hashlib
+import shutil
+import tempfile
 from pathlib import Path
 
 import gradio as gr
@@ -19,6 +22,7 @@ class AnswerFile:
     def __init__(self, page: AppContext) -> None:
         self.page = page
         self.job = JobCard(page)
+        self._temporary = tempfile.TemporaryDirectory(prefix="guanaco-answers-")
 
     def build(self) -> None:
         self.upload = gr.UploadButton(
@@ -46,7 +50,7 @@ class AnswerFile:
         job = newest(JobStore(run.answers).list(), "answer") if run and self.page.may_change else None
         if job is None:
             return {self.progress: "", self.ready: gr.DownloadButton(visible=False)}
-        return {self.progress: address_of(job), self.ready: _offered(answers_in(job))}
+        return {self.progress: address_of(job), self.ready: self._offered(answers_in(job))}
 
     @changes
     def take(self, given: Given) -> Answer:
@@ -54,17 +58,25 @@ class AnswerFile:
         run, file = self.page.store.get(given[self.card]), Path(given[self.upload])
         spec = spec_for(file)
         if earlier := earlier_answers(run, spec):
-            return {self.progress: "", self.ready: _offered(earlier)}
+            return {self.progress: "", self.ready: self._offered(earlier)}
         job = answer_job(run, file, spec)
         if job.status().state != "done":
+            self.page.sessions.forget()  # its worker loads the model once more
             self.page.start(job)
-        return {self.progress: address_of(job), self.ready: _offered(answers_in(job))}
+        return {self.progress: address_of(job), self.ready: self._offered(answers_in(job))}
 
     @changes
     def finished(self, event: gr.EventData) -> Answer:
         """All are answered: they can be downloaded."""
-        return {self.ready: _offered(answers_in(self.page.jobs.get(address_in(event))))}
+        return {self.ready: self._offered(answers_in(self.page.jobs.get(address_in(event))))}
 
-
-def _offered(answers: Path | None) -> gr.DownloadButton:
-    return gr.DownloadButton(value=str(answers), visible=True) if answers else gr.DownloadButton(visible=False)
+    def _offered(self, answers: Path | None) -> gr.DownloadButton:
+        """A copy is offered: Gradio gives out no file of the home, and should not."""
+        if answers is None:
+            return gr.DownloadButton(visible=False)
+        folder = Path(self._temporary.name) / hashlib.sha256(str(answers).encode()).hexdigest()[:16]
+        folder.mkdir(exist_ok=True)
+        copy = folder / answers.name
+        if not copy.is_file() or copy.stat().st_mtime < answers.stat().st_mtime:
+            shutil.copy2(answers, copy)
+        return gr.DownloadButton(value=str(copy), visible=True)

@@ -207,7 +207,7 @@ class RunsTab:
 def _row(run: Run) -> str:
     status, proof = run.status(), run.proof() or {}
     share = ((proof.get("heldout") or {}).get("exact_match") or {}).get("after")
-    started = datetime.fromtimestamp((run.folder / "recipe.yaml").stat().st_mtime)
+    started = datetime.fromtimestamp(run.created_at())
     dot = "live" if status.is_active else escape(status.state)
     loss, right = (
         NO_FIGURE if value is None else say(value)

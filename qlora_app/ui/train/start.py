@@ -75,6 +75,6 @@ class Start:
     def _just_started(self, recipe: Recipe) -> Run | None:
         """A double click is one wish."""
         newest = next(iter(self.page.store.list()), None)
-        if newest is None or time.time() - (newest.folder / "recipe.yaml").stat().st_mtime > DOUBLE_CLICK:
+        if newest is None or time.time() - newest.created_at() > DOUBLE_CLICK:
             return None
         return newest if newest.recipe() == recipe and not newest.status().has_ended else None
