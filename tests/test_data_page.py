@@ -6,6 +6,7 @@ import gradio as gr
 import pytest
 
 from qlora_app import worker
+from qlora_app.jobs import Status
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
 from qlora_app.ui.context import PRIVATE, AppContext
@@ -14,6 +15,7 @@ from qlora_app.ui.train.form_values import COLUMNS, HELD_OUT, PASTE, SEARCH_DATA
 from tests.conftest import train_tab
 from tests.fixtures.handlers import given, on_form, settled
 from tests.fixtures.hub import DATASET as ID
+from tests.fixtures.jobs import write_status
 from tests.hub_server import GOOD, Repo
 from tests.refusing import refused
 
@@ -267,6 +269,11 @@ def test_downloaded_on_the_page_it_is_looked_at_like_a_file(tab, values, hub, ta
     address = finder.fetch(given(tab, form))[finder.progress]
     assert finder.shown() == {finder.progress: address}, "there again after a reload"
     assert finder.fetch(given(tab, form)) == {finder.progress: address}, "one download is enough"
+    job = tab.page.jobs.get(address)
+    job.take("start")
+    write_status(job, Status("failed", sentence="The Hub does not answer."))
+    assert finder.shown() == {finder.progress: address}, "one that failed too"
+    assert "Dismiss" in finder.job.poll({"job": address})["html"]
     assert worker.main(tab.page.jobs.get(address).folder) == 0
     assert finder.job.poll({"job": address})["state"] == "done" and finder.shown() == {finder.progress: ""}
     assert finder.fetched(SimpleNamespace(_data={"job": address})) == {finder.progress: ""}

@@ -227,11 +227,30 @@ def test_a_file_that_cannot_be_read_changes_nothing(tab, values, tmp_path):
         imported(tab, str(file))
 
 
-def test_a_large_file_shows_its_first_rows_at_once_and_becomes_a_job(tmp_path, monkeypatch):
+@pytest.fixture
+def importing(tmp_path, monkeypatch):
+    """A tab where every file becomes a job."""
     monkeypatch.setenv("QLORA_APP_HOME", str(tmp_path / "home"))
-    tab = train_tab(Settings.from_environment(), supervisor=SimpleNamespace(wake=lambda: None))
     monkeypatch.setattr("qlora_app.ui.train.data_import.QUICK", 0)
+    return train_tab(Settings.from_environment(), supervisor=SimpleNamespace(wake=lambda: None))
+
+
+def cut_off(tab, tmp_path):
+    """The address of a job whose file ends in the middle."""
     file = tmp_path / "large.jsonl"
+    file.write_text('{"instruction": "Question?", "output": "Answer"}\n' * 30 + '{"instruction": "Ques')
+    address = tab.importer.take({tab.upload: [str(file)]})[tab.importer.card]
+    assert worker.main(tab.page.jobs.get(address).folder) == 1
+    tab.page.jobs.get(address).take("start")  # as whoever started it would have
+    return address
+
+
+def about(address):
+    return SimpleNamespace(_data={"job": address})
+
+
+def test_a_large_file_shows_its_first_rows_at_once_and_becomes_a_job(importing, tmp_path):
+    tab, file = importing, tmp_path / "large.jsonl"
     row = '{"instruction": "Question %d?", "output": "<b>Answer</b> %d"}\n'
     file.write_text("".join(row % (i, i) for i in range(300)))
     importer = tab.importer
@@ -242,22 +261,47 @@ def test_a_large_file_shows_its_first_rows_at_once_and_becomes_a_job(tmp_path, m
     assert job.is_asked("start") and importer.shown() == {importer.card: address}, "there again after a reload"
     file.unlink()  # as Gradio cleans its cache
     assert worker.main(job.folder) == 0 and importer.job.poll({"job": address})["state"] == "done"
-    done = importer.finished(SimpleNamespace(_data={"job": address}))
+    another = importer.finished({importer.own: ""}, about(address))
+    assert another[importer.card] == "" and another[importer.id] is None, (
+        "what another page shows chooses nothing there"
+    )
+    done = importer.finished({importer.own: answer[importer.own]}, about(address))
     assert done[importer.id].endswith("large.jsonl") and done[importer.line] == done[importer.card] == ""
     assert importer.shown() == {importer.card: ""}
     assert not (job.folder / "files").exists(), "the data folder has them"
 
 
-def test_a_large_file_that_is_cut_off_says_so_on_its_card(tmp_path, monkeypatch):
-    monkeypatch.setenv("QLORA_APP_HOME", str(tmp_path / "home"))
-    tab = train_tab(Settings.from_environment(), supervisor=SimpleNamespace(wake=lambda: None))
-    monkeypatch.setattr("qlora_app.ui.train.data_import.QUICK", 0)
-    file = tmp_path / "large.jsonl"
-    file.write_text('{"instruction": "Question?", "output": "Answer"}\n' * 30 + '{"instruction": "Ques')
-    address = tab.importer.take({tab.upload: [str(file)]})[tab.importer.card]
-    assert worker.main(tab.page.jobs.get(address).folder) == 1
-    html = tab.importer.job.poll({"job": address})["html"]
-    assert "cut off" in html and 'role="alert"' in html and "Try again" in html
+def test_a_large_file_that_is_cut_off_says_so_on_its_card_until_that_is_dismissed(importing, tmp_path):
+    address, importer = cut_off(importing, tmp_path), importing.importer
+    html = importer.job.poll({"job": address})["html"]
+    assert "cut off" in html and 'role="alert"' in html and "Try again" in html and 'data-do="dismiss"' in html
+    assert importer.shown() == {importer.card: address}, "there again after a reload"
+    folder = importing.page.jobs.get(address).folder
+    for _ in range(2):  # a second window shows it too
+        assert importer.job.dismiss_job(about(address)) == {importer.card: "", importer.line: ""}
+        assert not folder.exists() and importer.shown() == {importer.card: ""}
+
+
+def test_what_goes_on_again_is_not_dismissed(importing, tmp_path):
+    address, importer = cut_off(importing, tmp_path), importing.importer
+    importer.job.resume_job(about(address))
+    job = importing.page.jobs.get(address)
+    assert job.is_asked("start") and 'data-do="dismiss"' not in importer.job.poll({"job": address})["html"]
+    importer.job.dismiss_job(about(address))
+    assert job.folder.exists()
+
+
+def test_what_is_done_is_not_begun_again_from_a_window_that_shows_what_was(importing, tmp_path):
+    file, importer = tmp_path / "large.jsonl", importing.importer
+    file.write_text('{"instruction": "Question?", "output": "Answer"}\n' * 30)
+    address = importer.take({importing.upload: [str(file)]})[importer.card]
+    job = importing.page.jobs.get(address)
+    job.take("start")
+    assert worker.main(job.folder) == 0
+    importer.job.resume_job(about(address))
+    assert not job.is_asked("start") and job.status().state == "done"
+    importer.job.dismiss_job(about(address))
+    assert job.folder.exists()
 
 
 def test_the_recipe_of_an_uploaded_file_is_shown_again(tab, tmp_path):

@@ -1,8 +1,10 @@
 """A job folder: what it is to do, who may write in it, who wants what of it, and how jobs are listed."""
 
+import json
 import logging
 import multiprocessing
 import os
+import shutil
 import sqlite3
 import sys
 import time
@@ -12,6 +14,8 @@ from typing import Literal
 import pytest
 
 from qlora_app import worker
+from qlora_app.cli import main
+from qlora_app.cli.jobs import find_job
 from qlora_app.errors import Stopped, UserError
 from qlora_app.jobs import Job, JobSpec, JobStore, JobWriter, Status
 from qlora_app.jobs.failures import explain
@@ -22,8 +26,10 @@ from qlora_app.launch import queue as launch_queue
 from qlora_app.launch.local import LocalLauncher
 from qlora_app.launch.queue import Supervisor
 from qlora_app.recipe import Recipe
-from qlora_app.runs import Run, RunStore, job_at
+from qlora_app.runs import AllJobs, Run, RunStore, address_of, job_at
+from qlora_app.settings import Settings
 from tests.conftest import write_status
+from tests.refusing import refused
 
 SETTLED = 0.05  # seconds after which the index is believed here, of which some ticks of the file system's clock pass
 
@@ -88,6 +94,30 @@ def test_a_folder_with_a_recipe_is_a_run(store, jobs):
 
 
 # ---- who may write
+
+
+def test_every_job_has_an_address_of_its_own(store, jobs, home):
+    run = store.create(Recipe(name="one"))
+    job = jobs.create("one", Counting())
+    job = Job(job.folder.rename(jobs.root / run.id))  # a run and an import of the same minute and name
+    answers = JobStore(run.answers).create("asked", Counting())
+    shutil.copyfile(run.folder / run.spec_file, home / run.spec_file)  # a recipe that somebody keeps there
+    every = AllJobs(store, jobs)
+    addresses = [address_of(one) for one in (run, answers, job)]
+    assert addresses == [run.id, f"{run.id}/{answers.id}", f"jobs/{run.id}"]
+    assert [every.get(one).folder for one in addresses] == [run.folder, answers.folder, job.folder]
+    with refused("job.not_there"):
+        every.get("jobs/../x")
+
+
+def test_a_terminal_finds_jobs_of_one_name_by_their_addresses(store, jobs, capsys):
+    run = store.create(Recipe(name="one"))
+    jobs.create("one", Counting()).folder.rename(jobs.root / run.id)
+    assert main(["jobs", "--json"]) == 0
+    listed = [row["job"] for row in json.loads(capsys.readouterr().out)]
+    assert listed == [run.id, f"jobs/{run.id}"]
+    found = [find_job(address, Settings.from_environment()).folder for address in listed]
+    assert found == [run.folder, jobs.root / run.id]
 
 
 def test_only_the_lock_gives_a_writer_and_only_as_long_as_it_is_held(jobs, impatient):

@@ -301,6 +301,12 @@ def test_a_failed_job_says_why_and_what_people_wrote_is_escaped(workshop, store,
     asked_job(answers, values).take("start")
     html = answers.job.poll({"job": values[answers.progress]})["html"]
     assert EVIL not in html and "&lt;img" in html and 'role="alert"' in html and "Try again" in html
+    assert "Dismiss" not in html
+    answers.job.dismiss_job(event(job=values[answers.progress]))
+    answers.job.dismiss_job(event(job=run.id))
+    assert asked_job(answers, values).folder.exists() and run.folder.exists(), (
+        "they are deleted with the run, and there"
+    )
     for nonsense in ({"job": "../.."}, {"job": f"{run.id}/../x"}, {"job": 7}, {}, None):
         assert answers.job.poll(nonsense)["live"] is False
 
@@ -311,9 +317,15 @@ def test_visitors_are_told_of_no_job(page, workshop, store, tmp_path):
     seen = demonstration(page).runs
     assert seen.answers.job.poll({"job": values[answers.progress]})["html"] == ""
     assert seen.opened(run)[seen.answers.progress] == ""
-    for change in (seen.answers.job.stop_job, seen.answers.job.resume_job, seen.answers.finished):
+    card = seen.answers.job
+    for change in (card.stop_job, card.resume_job, card.dismiss_job, seen.answers.finished):
         with pytest.raises(gr.Error, match="demonstration"):
             change(event(job=values[answers.progress]))
+
+
+def test_a_card_says_in_the_visitor_s_language_that_its_job_is_gone(workshop, monkeypatch):
+    monkeypatch.setattr("qlora_app.ui.translate.visitors_language", lambda: "de")
+    assert "Eine Arbeit" in workshop.runs.answers.job.poll({"job": "jobs/2026-01-01-1200-gone"})["html"]
 
 
 # ---- the times of an effort
@@ -487,6 +499,7 @@ def test_every_handler_went_through_the_guard(workshop):
         "AnswerFile.finished",
         "JobCard.stop_job",
         "JobCard.resume_job",
+        "JobCard.dismiss_job",
     }
 
 

@@ -1,13 +1,16 @@
 """Every job of an installation: the runs, what was made of each, and the jobs of no run."""
 
-from ..errors import UserError
+from pathlib import Path
+
 from ..jobs import Job, JobStore
 from .run import Run
 from .store import RunStore
 
+OF_NO_RUN = "jobs"  # stands where a run's id would: those begin with a date
+
 
 class AllJobs:
-    """Found by address: the id of a run, of a job of no run, or RUN/JOB for what was made of a run."""
+    """Found by address: the id of a run, RUN/JOB for what was made of it, or jobs/JOB for a job of no run."""
 
     def __init__(self, runs: RunStore, others: JobStore) -> None:
         self.runs, self.others = runs, others
@@ -18,17 +21,20 @@ class AllJobs:
 
     def get(self, address: str) -> Job:
         """Raises UserError for what is no address of a job."""
-        run, slash, job = address.partition("/")
-        if slash:
-            return JobStore(self.runs.get(run).answers).get(job)
-        try:
+        owner, slash, job = address.partition("/")
+        if not slash:
             return self.runs.get(address)
-        except UserError:
-            return self.others.get(address)
+        return (self.others if owner == OF_NO_RUN else JobStore(self.runs.get(owner).answers)).get(job)
 
 
 def address_of(job: Job) -> str:
     """What AllJobs finds it by."""
-    run = job.folder.parent.parent
-    is_made_of_a_run = not isinstance(job, Run) and (run / Run.spec_file).is_file()
-    return f"{run.name}/{job.id}" if is_made_of_a_run else job.id
+    if isinstance(job, Run):
+        return job.id
+    return f"{_run_of(job.folder) or OF_NO_RUN}/{job.id}"
+
+
+def _run_of(folder: Path) -> str:
+    """The id of the run a job was made of; "" for a job of no run."""
+    run = Run(folder.parent.parent)
+    return run.id if folder.parent == run.answers and (run.folder / Run.spec_file).is_file() else ""

@@ -6,7 +6,7 @@ folder, so it is there again after a reload or a restart.
 
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from typing import Any
 import gradio as gr
 
 from ..errors import UserError
-from ..jobs import Job, Status
+from ..jobs import Job, JobStore, Status
+from ..runs import address_of
 from .context import AppContext
-from .events import FAST
+from .events import FAST, Answer
 from .guard import changes
 from .language import problem_in, translated
 from .theme import plain
-from .translate import visitors_language
+from .translate import translate, visitors_language
 
 SCRIPT = (Path(__file__).parent / "job_card.js").read_text(encoding="utf-8")
 RESUMABLE = ("stopped", "failed", "interrupted")
@@ -46,10 +47,21 @@ class JobCard:
         )
         return self.card
 
-    def wire(self) -> None:
-        """The buttons on it."""
+    def wire(self, beside: Sequence[gr.HTML] = ()) -> None:
+        """The buttons on it. `beside`: what says more of the job, and goes with it."""
+        self.beside = beside
         self.card.stop(self.stop_job, None, None, **FAST)
         self.card.resume(self.resume_job, None, None, **FAST)
+        self.card.dismiss(self.dismiss_job, None, [self.card, *beside], **FAST)
+
+    def unfinished(self, kind: str) -> str:
+        """The address of the newest job of no run of this kind; "" where that is done, and for visitors."""
+        job = newest(self._of_no_run.list(), kind) if self.page.may_change else None
+        return address_of(job) if job and job.status().state != "done" else ""
+
+    @property
+    def _of_no_run(self) -> JobStore:
+        return self.page.jobs.others
 
     # ---- handlers
 
@@ -60,8 +72,31 @@ class JobCard:
 
     @changes
     def resume_job(self, event: gr.EventData) -> None:
-        """It goes on where it ended, or begins anew where that is all its kind can do."""
-        self.page.start(self.page.jobs.get(address_in(event)))
+        """It goes on where it ended, or begins anew where that is all its kind can do. A window that shows what was
+        does nothing: what is done needs no second time.
+        """
+        job = self.page.jobs.get(address_in(event))
+        if job.status().state in RESUMABLE:
+            self.page.start(job)
+
+    @changes
+    def dismiss_job(self, event: gr.EventData) -> Answer:
+        """It is deleted, with its copy of what was uploaded, unless it goes on by now."""
+        try:
+            job = self.page.jobs.get(address_in(event))
+        except UserError:  # another window was faster
+            return self._cleared()
+        if not self._can_be_dismissed(job):
+            return {}
+        self._of_no_run.delete(job.id)
+        return self._cleared()
+
+    def _can_be_dismissed(self, job: Job) -> bool:
+        """A run is deleted elsewhere, and with it what was made of it."""
+        return job.folder.parent == self._of_no_run.root and job.status().state in RESUMABLE
+
+    def _cleared(self) -> Answer:
+        return {self.card: "", **dict.fromkeys(self.beside, "")}
 
     # ---- what the card asks
 
@@ -82,22 +117,23 @@ class JobCard:
         if not self.page.may_change:
             return NOTHING
         try:
-            status = self.page.jobs.get(str(given.get("job") or "")).status()
+            job = self.page.jobs.get(str(given.get("job") or ""))
         except UserError as error:
-            return NOTHING | {"html": f'<p class="warning" role="alert">{escape(str(error))}</p>'}
-        html = picture(status, visitors_language())
+            return NOTHING | {"html": f'<p class="warning" role="alert">{escape(translate(error.problem))}</p>'}
+        status = job.status()
+        html = picture(status, visitors_language(), self._can_be_dismissed(job))
         mark = zlib.crc32(html.encode())
         live = status.is_active or status.state == "queued"
         news = None if given.get("seen") == mark else html
         return {"html": news, "seen": mark, "live": live, "state": status.state}
 
 
-def picture(status: Status, language: str) -> str:
+def picture(status: Status, language: str, can_be_dismissed: bool) -> str:
     """The card of a job that stands so."""
     is_bad = status.state in ("failed", "interrupted")
     marks = 'class="warning" role="alert"' if is_bad else 'class="quiet" role="status"'
     sentence = f"<p {marks}>{escape(problem_in(status.sentence, language))}</p>"
-    return sentence + translated(f"{_bar(status)}{_warnings(status)}{_button(status)}", language)
+    return sentence + translated(f"{_bar(status)}{_warnings(status)}{_buttons(status, can_be_dismissed)}", language)
 
 
 def _bar(status: Status) -> str:
@@ -115,7 +151,7 @@ def _warnings(status: Status) -> str:
     return f'<ul class="warnings">{lines}</ul>' if lines else ""
 
 
-def _button(status: Status) -> str:
+def _buttons(status: Status, can_be_dismissed: bool) -> str:
     if status.state == "stopping":
         return '<div class="actions"><button type="button" disabled>Stopping…</button></div>'
     if status.is_active or status.state == "queued":
@@ -123,7 +159,8 @@ def _button(status: Status) -> str:
     if status.state not in RESUMABLE:
         return ""
     words = "Try again" if status.state == "failed" else "Resume"
-    return f'<div class="actions"><button type="button" data-do="resume">{words}</button></div>'
+    dismiss = '<button type="button" data-do="dismiss">Dismiss</button>' if can_be_dismissed else ""
+    return f'<div class="actions"><button type="button" data-do="resume">{words}</button>{dismiss}</div>'
 
 
 def address_in(event: gr.EventData) -> str:

@@ -29,7 +29,7 @@ from ...training_data.sources.hub import (
 from ..context import AppContext
 from ..events import FAST, LAST, QUIET, After, Answer, Given
 from ..guard import changes, reads
-from ..job_card import JobCard, address_in, newest
+from ..job_card import JobCard, address_in
 from ..theme import plain
 from .column_form import ColumnForm
 from .form import TrainForm
@@ -50,7 +50,6 @@ from .form_values import (
 from .hub_finder import HubFinder
 from .recipe_form import RecipeForm
 
-OVER = ("done", "failed")
 LONGEST_PASTE = 5_000_000  # characters
 
 
@@ -214,10 +213,8 @@ class DataFinder(HubFinder):
         return {self.progress: ""}
 
     def shown(self) -> Answer:
-        """The newest download, if it is not over."""
-        job = newest(JobStore(self.page.settings.jobs).list(), "download") if self.page.may_change else None
-        is_open = job is not None and job.status().state not in OVER
-        return {self.progress: address_of(job) if job and is_open else ""}
+        """The newest download, if it is not done."""
+        return {self.progress: self.job.unfinished("download")}
 
     # ---- what is known
 

@@ -16,14 +16,13 @@ from ...training_data.first_rows import first_conversations
 from ..context import AppContext
 from ..events import QUIET, After, Answer, Given
 from ..guard import changes
-from ..job_card import JobCard, address_in, newest
+from ..job_card import JobCard, address_in
 from ..theme import plain
 from .words import SHOWN_ROWS, conversation_words
 
 QUICK = 1_000_000  # bytes that are read in about 0.3 seconds
 UNPACKED = 20  # times its own size an archive may well be
 ARCHIVES = (".gz", ".zip")
-OVER = ("done", "failed")
 
 
 class DataImport:
@@ -37,6 +36,7 @@ class DataImport:
         self.card = self.job.build(elem_id="import-job")
         self.line = plain(elem_id="import-line")
         self.id = gr.State(None)
+        self.own = gr.State("")  # the job of what this page uploaded: others show it, and choose nothing at its end
 
     @property
     def view(self) -> list[gr.components.Component]:
@@ -45,17 +45,15 @@ class DataImport:
 
     def wire(self, chosen: Sequence[gr.UploadButton | gr.File], then: After) -> None:
         """`chosen`: where files are chosen; `then`: what follows, with `id` filled."""
-        outputs = [self.card, self.line, self.id]
+        outputs = [self.card, self.line, self.id, self.own]
         for one in chosen:
             then(one.upload(self.take, {one}, outputs, **QUIET))
-        then(self.card.done(self.finished, None, outputs, **QUIET))
-        self.job.wire()
+        then(self.card.done(self.finished, {self.own}, outputs, **QUIET))
+        self.job.wire([self.line])
 
     def shown(self) -> Answer:
-        """The newest import, if it is not over."""
-        job = newest(JobStore(self.page.settings.jobs).list(), "import") if self.page.may_change else None
-        is_open = job is not None and job.status().state not in OVER
-        return {self.card: address_of(job) if job and is_open else ""}
+        """The newest import, if it is not done."""
+        return {self.card: self.job.unfinished("import")}
 
     @changes
     def take(self, given: Given) -> Answer:
@@ -73,12 +71,14 @@ class DataImport:
         return self._told(job=address_of(job), words=self._first_rows(paths))
 
     @changes
-    def finished(self, event: gr.EventData) -> Answer:
-        """All rows are read: the data is there to be chosen."""
-        return self._told(id=imported(self.page.jobs.get(address_in(event))))
+    def finished(self, given: Given, event: gr.EventData) -> Answer:
+        """All rows are read: the data is there to be chosen, on the page that brought it."""
+        address = address_in(event)
+        job = self.page.jobs.get(address)
+        return self._told(id=imported(job) if address == given[self.own] else None)
 
     def _told(self, job: str = "", words: str = "", id: str | None = None) -> Answer:
-        return {self.card: job, self.line: words, self.id: id}
+        return {self.card: job, self.line: words, self.id: id, self.own: job}
 
     def _first_rows(self, paths: list[Path]) -> str:
         rows = first_conversations(paths, paths[0].name, self.page.settings, SHOWN_ROWS)
