@@ -198,7 +198,11 @@ class Job:
             return []
         listed = ", ".join(names)
         return [
-            Problem("job.odd_status", "status.json says things that make no sense ({names}); they are left out.", names=listed)
+            Problem(
+                "job.odd_status",
+                "status.json says things that make no sense ({names}); they are left out.",
+                names=listed,
+            )
         ]
 
     def is_alive(self) -> bool:

@@ -176,7 +176,8 @@ def _is_active(job: Job) -> bool:
     """False also of a job that cannot be read: no other waits for it."""
     try:
         return job.status().is_active
-    except OSError:
+    except Exception:  # whatever lies in one folder
+        logger.exception("%s cannot be looked at", job.folder)
         return False
 
 

@@ -28,7 +28,6 @@ from .curve import Curve
 from .recipes import ReadRecipe, read_recipe
 from .rows import MetricRow, SampleRow
 
-
 # What they hold; None for what is no one JSON.
 FILES: dict[str, type | None] = {
     "base.json": dict,

@@ -47,7 +47,7 @@ def open_regular(path: Path, most: int | None = None) -> BinaryIO:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except FileNotFoundError:
-        if os.path.islink(path):
+        if path.is_symlink():
             raise NotAFile(path, Problem("file.leads_nowhere", "it is a link that leads nowhere")) from None
         raise
     except OSError as error:  # a socket, or a link that leads to itself

@@ -25,6 +25,7 @@ from ..context import AppContext
 from ..events import FAST
 from ..guard import changes
 from ..language import problem_in, spoken, texts_in, translated
+from ..safely import safely
 from ..theme import plain
 from ..translate import translate, visitors_language
 from .card_parts import MOVING, actions, announcement, another, head, proof, samples, tiles
@@ -167,14 +168,19 @@ class RunCards:
         status, recipe, proved = run.status(), recipe_of(run), run.proof()
         data = recipe.dataset if recipe else None
         is_at_rest = status.state not in MOVING
-        changed = changed_since(data, self.page.settings.data) if data and is_at_rest else []
-        parts = {
-            "head": head(run, recipe, _translated(status, language), changed),
-            "tiles": tiles(status),
-            "actions": actions(run, status, self.page.may_change),
-            "proof": proof(proved) if proved else "",
-            "samples": samples(run.samples()) if self.page.may_show(data) else "",
+
+        def noticed() -> list[str]:
+            changed = changed_since(data, self.page.settings.data) if data and is_at_rest else []
+            return [*changed, *(problem_in(problem, language) for problem in run.damages())]
+
+        makers: dict[str, Callable[[], str]] = {
+            "head": lambda: head(run, _translated(status, language), noticed()),
+            "tiles": lambda: tiles(status),
+            "actions": lambda: actions(run, status, self.page.may_change),
+            "proof": lambda: proof(proved) if proved else "",
+            "samples": lambda: samples(run.samples()) if self.page.may_show(data) else "",
         }
+        parts = {name: safely(make, lambda why: _sentence(why, language)) for name, make in makers.items()}
         facts = Facts(
             state=status.state,
             live=not is_at_rest,
@@ -194,6 +200,10 @@ def _only_new(parts: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:
     seen = known if isinstance(known, dict) else {}
     marks = {name: zlib.crc32(text.encode()) for name, text in parts.items()}
     return {"parts": {name: text for name, text in parts.items() if seen.get(name) != marks[name]}, "seen": marks}
+
+
+def _sentence(problem: Problem, language: str) -> str:
+    return f'<p class="warning">{escape(problem_in(problem, language))}</p>'
 
 
 def _translated(status: RunStatus, language: str) -> RunStatus:
