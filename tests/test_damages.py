@@ -11,6 +11,7 @@ from tests.fixtures.page import FakeSessions, FakeSupervisor
 from tests.fixtures.walking import Walk
 
 QUICK = 6  # rounds
+UNCHANGED = ("poll healthy", "open healthy", "recipe healthy", "adapter healthy", "preset healthy", "data healthy.jsonl")
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def walk_round(page, pairs, seen):
     named = [f"{path.relative_to(home)} {name}" for path, name in pairs]
     assert walk.wrong == [], "\n".join([*named, *walk.wrong])
     for step, words in walk.said.items():
-        if "healthy" in step:
+        if step in UNCHANGED:
             assert words == seen[step], (named, step)
 
 

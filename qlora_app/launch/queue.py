@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..errors import UserError
 from ..jobs import Job
 from ..jobs.job import NEEDS, Needs
 from .local import LocalLauncher
@@ -182,7 +183,15 @@ def _is_active(job: Job) -> bool:
 
 
 def _open_lock(root: Path) -> int:
-    return os.open(root / ".app.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        return os.open(root / ".app.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UserError(
+            "queue.no_lock",
+            "{file} cannot be opened ({reason}). Delete it, and start again.",
+            file=root / ".app.lock",
+            reason=error.strerror,
+        ) from error
 
 
 def _is_mine(lock: int) -> bool:

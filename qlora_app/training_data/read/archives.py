@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from ...errors import UserError
 from ...settings import Settings
+from ...storage.reading import open_regular
 
 _SMALL = 16_000_000  # bytes: a tiny archive may unpack to so much whatever the ratio, because short files shrink a lot
 _DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError)
@@ -48,7 +49,7 @@ class Content:
 
     def open(self) -> BinaryIO:
         """All bytes from the first on."""
-        self._opened = self.path.open("rb")
+        self._opened = open_regular(self.path)
         if not self.is_packed:
             return self._opened
         try:
@@ -124,7 +125,7 @@ def _in_folder(folder: Path, name: str) -> list[Path]:
 
 
 def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(4)
 
 

@@ -182,7 +182,7 @@ class RunsTab:
             )
         packed = self._folder / f"{run.id}-{adapter.name}.zip"
         beside = packed.with_suffix(f".{uuid4().hex}")  # two may download the same at once
-        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
             for path in sorted(adapter.rglob("*")):
                 is_wanted = path.suffix in TAKEN_ALONG and path.name not in ("trainer_state.json", MANIFEST)
                 if is_wanted and not path.is_symlink() and is_regular(path):  # a link may lead out of the folder
