@@ -11,7 +11,14 @@ from tests.fixtures.page import FakeSessions, FakeSupervisor
 from tests.fixtures.walking import Walk
 
 QUICK = 6  # rounds
-UNCHANGED = ("poll healthy", "open healthy", "recipe healthy", "adapter healthy", "preset healthy", "data healthy.jsonl")
+UNCHANGED = (
+    "poll healthy",
+    "open healthy",
+    "recipe healthy",
+    "adapter healthy",
+    "preset healthy",
+    "data healthy.jsonl",
+)
 
 
 @pytest.fixture
