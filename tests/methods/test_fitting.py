@@ -89,20 +89,10 @@ def test_tensors_of_another_shape_are_named_with_both(lora):
 def test_weights_of_another_model_are_refused(lora, tmp_path_factory):
     method, folder, _ = lora
     other = tmp_path_factory.mktemp("other")
-    from tests.tiny_models import FAMILIES  # noqa: F401 - the same factory, another family
-
-    method.save(method.attach(opened("qwen3", method.precisions[-1])), other)
-    tensors(folder, lambda kept: (kept.clear(), kept.update(load_file(other / WEIGHTS))))
-    changed = load_file(folder / WEIGHTS).keys() != method_keys(method)
-    if changed:
-        with pytest.raises(UserError):
-            load(method, folder)
-
-
-def method_keys(method):
-    from peft import get_peft_model_state_dict
-
-    return get_peft_model_state_dict(method.attach(opened("llama", method.precisions[-1]))).keys()
+    method.save(method.attach(opened("gpt2", method.precisions[-1])), other)
+    shutil.copy(other / WEIGHTS, folder)
+    with refused("adapter.does_not_fit", "adapter.missing", "adapter.surplus"):
+        load(method, folder)
 
 
 def not_a_number(folder):
