@@ -39,7 +39,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     settings.make_home()
     store = RunStore(settings.runs)
     supervisor = Supervisor(store, JobStore(settings.jobs))
-    demo = build(AppContext(settings, store, supervisor, ChatSessions()))
+    demo = build(AppContext(settings, store, supervisor, ChatSessions(is_guarded=True)))
     door = Middleware(RequestGuard, settings=settings, own_name=os.environ.get("SPACE_HOST", ""))
     try:
         demo.launch(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from ..base_models import (
     ModelChoice,
     check_vocabulary,
+    folder_of,
     load_model,
     load_tokenizer,
 )
@@ -32,6 +33,7 @@ from ..tasks.generate import (
     read_answer,
 )
 from ..tasks.template import ChatTemplate
+from ..tasks.trial import check_tried
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -185,7 +187,9 @@ class ChatSession:
 class ChatSessions:
     """The one session kept in memory: that of the run somebody chats with, reloaded when its adapter has changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_guarded: bool = False) -> None:
+        """is_guarded: others go on living in this process, so that a folder must not hold it up or fill it."""
+        self._is_guarded = is_guarded
         self._lock = threading.Lock()
         self._key: tuple[str, int] | None = None
         self._session: ChatSession | None = None
@@ -203,9 +207,17 @@ class ChatSessions:
             if self._session is None or self._key != key:
                 self._session = self._key = None  # give the memory back before the next one is loaded
                 run.check_base()
+                self._check_folders(run, adapter)
                 self._session = ChatSession.open(run.base_model(), run.recipe().method, adapter, run.task())
                 self._key = key
             return self._session
+
+    def _check_folders(self, run: Run, adapter: Path) -> None:
+        """Where a page answers: what came from elsewhere is tried before this process opens it. Raises UserError."""
+        if self._is_guarded:
+            check_tried(folder_of(run.base_model()))
+            if run.read_recipe().recipe.base_model.source != "starter":
+                check_tried(adapter)
 
     def forget(self) -> None:
         """Give the memory back, for other work that loads a model; an answer being written keeps its hold."""
