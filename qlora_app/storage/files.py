@@ -1,20 +1,10 @@
 """Files that survive a crash at any moment: replaced whole, or appended one line at a time."""
 
-import contextlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """None for a file that is not there, or that a power cut left empty."""
-    try:
-        known: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return known
 
 
 def write_json(path: Path, value: Any, lasting: bool = True) -> None:
@@ -54,19 +44,3 @@ def append_line(path: Path, row: Mapping[str, Any]) -> int:
         return size + len(line)
     finally:
         os.close(file)
-
-
-def read_lines(path: Path, after: int) -> tuple[list[Any], int]:
-    """(rows after byte `after`, offset behind the last whole line). Lines that are no JSON are passed over."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(after)
-            data = file.read()
-    except FileNotFoundError:
-        return [], 0
-    whole = data[: data.rfind(b"\n") + 1]
-    rows = []
-    for line in whole.split(b"\n"):
-        with contextlib.suppress(ValueError):  # empty, or torn by a full disk
-            rows.append(json.loads(line))
-    return rows, after + len(whole)

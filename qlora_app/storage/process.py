@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from .files import read_json, write_json
+from .files import write_json
+from .reading import read_json
 
 
 class ProcessFile:
@@ -21,7 +22,7 @@ class ProcessFile:
         """Seconds since the epoch; None where no process was named yet."""
         try:
             return self.path.stat().st_mtime
-        except FileNotFoundError:
+        except OSError:
             return None
 
     def is_alive(self) -> bool | None:
@@ -29,8 +30,10 @@ class ProcessFile:
         known = read_json(self.path) or {}
         if "pid" not in known:
             return None
-        started = known.get("started")
-        return started is not None and process_start(known["pid"]) == started
+        pid, started = known["pid"], known.get("started")
+        if not isinstance(pid, int) or not isinstance(started, int | float):
+            return None
+        return process_start(pid) == started
 
 
 def process_start(pid: int) -> float | None:
@@ -42,5 +45,5 @@ def process_start(pid: int) -> float | None:
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
         return float(process.create_time())
-    except psutil.Error:
+    except (psutil.Error, ValueError, OverflowError):  # a number that no process has
         return None
