@@ -144,6 +144,9 @@ class Run(Job):
         """The state as it is now: what the worker said, corrected by whether a worker lives."""
         return self._corrected(RunStatus)
 
+    def last_word(self) -> RunStatus:
+        return self._stored_status(RunStatus)
+
     def loading_words(self) -> str:
         return "Loading the training program."
 

@@ -1,11 +1,15 @@
 """Files that survive a crash at any moment: replaced whole, or appended one line at a time."""
 
-import contextlib
+import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import orjson
+
+CHUNK = 1 << 20  # bytes that are read at once
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -36,7 +40,7 @@ def replace_file(path: Path, text: str, lasting: bool = True) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         os.replace(beside, path)
-    except OSError:
+    except BaseException:  # also where somebody asked for an end in the middle: nothing is left beside it
         beside.unlink(missing_ok=True)
         raise
 
@@ -50,23 +54,68 @@ def append_line(path: Path, row: Mapping[str, Any]) -> int:
         if size and os.pread(file, 1, size - 1) != b"\n":
             line = b"\n" + line  # a line cut short by a crash must not swallow this one
         if os.write(file, line) != len(line):
-            raise OSError(28, "The disk is full", str(path))
+            raise OSError(errno.ENOSPC, "The disk is full", str(path))
         return size + len(line)
     finally:
         os.close(file)
 
 
+def replace_in_place(path: Path, text: str) -> None:
+    """The last resort on a full disk: the file keeps its place and its size, and what is not needed of it is blank.
+
+    Raises OSError where it has no room for the text.
+    """
+    whole = text.encode()
+    with open(path, "r+b") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.write(whole.ljust(size))
+        file.truncate(max(size, len(whole)))
+
+
 def read_lines(path: Path, after: int) -> tuple[list[Any], int]:
     """(rows after byte `after`, offset behind the last whole line). Lines that are no JSON are passed over."""
+    rows = []
     try:
-        with open(path, "rb") as file:
-            file.seek(after)
-            data = file.read()
+        for row, end in each_line(path, after):
+            after = end
+            if row is not None:
+                rows.append(row)
     except FileNotFoundError:
         return [], 0
-    whole = data[: data.rfind(b"\n") + 1]
-    rows = []
-    for line in whole.split(b"\n"):
-        with contextlib.suppress(ValueError):  # empty, or torn by a full disk
-            rows.append(json.loads(line))
-    return rows, after + len(whole)
+    return rows, after
+
+
+def each_line(path: Path, after: int = 0) -> Iterator[tuple[Any, int]]:
+    """(row, offset behind its line) of every whole line after byte `after`, without holding the file in memory.
+
+    The row of a line that is no JSON is None: it is empty, or torn by a full disk.
+    """
+    with open(path, "rb") as file:
+        file.seek(after)
+        rest = b""
+        while chunk := file.read(CHUNK):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                after += len(line) + 1
+                yield _row(line), after
+
+
+def _row(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except ValueError:
+        pass
+    try:
+        return json.loads(line)  # which also knows NaN
+    except ValueError:
+        return None
+
+
+def last_lines(path: Path, size: int = 1 << 16) -> list[Any]:
+    """The rows of the last `size` bytes, oldest first; none where there is no such file."""
+    try:
+        end = path.stat().st_size
+    except FileNotFoundError:
+        return []
+    rows, _ = read_lines(path, max(0, end - size))  # the first line may be cut: then it is no JSON
+    return rows
