@@ -3,7 +3,7 @@ length.
 """
 
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 from .rows import MetricRow
 
@@ -107,5 +107,5 @@ def _are_rows(rows: Any, length: int) -> bool:
     return all(isinstance(row, list) and len(row) == length and all(map(_is_number, row)) for row in rows)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)

@@ -28,7 +28,6 @@ from .curve import Curve
 from .recipes import ReadRecipe, read_recipe
 from .rows import MetricRow, SampleRow
 
-
 # What they hold; None for what is no one JSON.
 FILES: dict[str, type | None] = {
     "base.json": dict,
@@ -165,6 +164,9 @@ class Run(Job):
     def status(self) -> RunStatus:
         """The state as it is now: what the worker said, corrected by whether a worker lives."""
         return self._corrected(RunStatus)
+
+    def last_word(self) -> RunStatus:
+        return self._stored_status(RunStatus)
 
     def loading_words(self) -> str:
         return "Loading the training program."

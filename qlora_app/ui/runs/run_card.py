@@ -118,7 +118,7 @@ class RunCards:
     @changes
     def unqueue_run(self, event: gr.EventData) -> None:
         """It is not started any more."""
-        self.page.store.get(run_id(event)).take("start")
+        self.page.store.get(run_id(event)).request("stop")
 
     # ---- what the cards ask
 
