@@ -18,7 +18,7 @@ from ..jobs import Job, JobStore, Status
 from ..runs import address_of
 from .context import AppContext
 from .events import FAST, Answer
-from .guard import changes
+from .guard import asked_by_everyone, changes
 from .language import problem_in, translated
 from .theme import plain
 from .translate import translate, visitors_language
@@ -103,6 +103,7 @@ class JobCard:
     def poll_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
         """`poll` as a plain function: Gradio calls it by that name from the browser."""
 
+        @asked_by_everyone
         def poll(asked: dict[str, Any]) -> dict[str, Any]:
             return self.poll(asked)
 

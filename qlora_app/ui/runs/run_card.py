@@ -23,7 +23,7 @@ from ...runs.recipes import recipe_of
 from ...training_data import changed_since
 from ..context import AppContext
 from ..events import FAST
-from ..guard import changes
+from ..guard import asked_by_everyone, changes
 from ..language import problem_in, spoken, texts_in, translated
 from ..theme import plain
 from ..translate import translate, visitors_language
@@ -32,6 +32,7 @@ from .charts import Chart, chart, known_of, newer
 
 FOLDER = Path(__file__).parent
 REMEMBERED = 0.5  # seconds
+PLAIN: tuple[State, ...] = ("queued", "starting", "running", "stopping", "done")  # states whose sentences tell no reason
 SKELETON = """
 <article class="card" data-state="loading">
   <div data-part="others"></div>
@@ -125,6 +126,7 @@ class RunCards:
     def poll_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
         """`poll` as a plain function: Gradio calls it by that name from the browser."""
 
+        @asked_by_everyone
         def poll(asked: dict[str, Any]) -> dict[str, Any]:
             return self.poll(asked)
 
@@ -167,13 +169,17 @@ class RunCards:
         status, recipe, proved = run.status(), recipe_of(run), run.proof()
         data = recipe.dataset if recipe else None
         is_at_rest = status.state not in MOVING
-        changed = changed_since(data, self.page.settings.data) if data and is_at_rest else []
+        is_looked_at = data is not None and is_at_rest and self.page.may_change
+        changed = changed_since(data, self.page.settings.data) if data and is_looked_at else []
+        if not self.page.may_change:  # a reason may name a file or a row
+            status = _for_visitors(status)
+        is_open = self.page.may_open(run)
         parts = {
             "head": head(run, recipe, _translated(status, language), changed),
             "tiles": tiles(status),
             "actions": actions(run, status, self.page.may_change),
             "proof": proof(proved) if proved else "",
-            "samples": samples(run.samples()) if self.page.may_show(data) else "",
+            "samples": samples(run.samples()) if is_open else "",
         }
         facts = Facts(
             state=status.state,
@@ -194,6 +200,12 @@ def _only_new(parts: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:
     seen = known if isinstance(known, dict) else {}
     marks = {name: zlib.crc32(text.encode()) for name, text in parts.items()}
     return {"parts": {name: text for name, text in parts.items() if seen.get(name) != marks[name]}, "seen": marks}
+
+
+def _for_visitors(status: RunStatus) -> RunStatus:
+    """Without why it failed and what was noticed of its data."""
+    sentence = status.sentence if status.state in PLAIN else ""
+    return replace(status, sentence=sentence, warnings=[])
 
 
 def _translated(status: RunStatus, language: str) -> RunStatus:

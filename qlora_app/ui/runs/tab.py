@@ -16,7 +16,7 @@ from ...formatting import duration, loss_figure, size
 from ...runs import Run
 from ...runs.checkpoints import MANIFEST
 from ...runs.recipes import recipe_of
-from ..context import AppContext
+from ..context import PRIVATE_FILES, AppContext, for_visitors
 from ..events import FAST, QUIET, REMEMBER, Answer, Given
 from ..guard import changes, reads
 from ..theme import on_click, plain
@@ -32,6 +32,12 @@ and stays until you delete it. Go to <b>Train</b> and press <b>Start training</b
 SAVE = (
     "() => setTimeout(() => (document.querySelector('#file-ready a, a#file-ready, #file-ready button, "
     "button#file-ready')).click(), 150)"
+)
+
+
+NOT_SHOWN = (
+    '<p class="quiet">This run learned from uploaded data. Its recipe, its files and its examples are not shown to '
+    "visitors; they can talk to it.</p>"
 )
 
 
@@ -78,7 +84,8 @@ class RunsTab:
     @property
     def view(self) -> list[Any]:
         """What `opened` and `listed` fill."""
-        return [self.all, self.one, self.card, self.details, self.sure, self.table, *self.answers.view]
+        files = [self.get_adapter, self.get_recipe]
+        return [self.all, self.one, self.card, self.details, self.sure, self.table, *files, *self.answers.view]
 
     def wire(self) -> None:
         """Open a run, go back, delete it, take its files."""
@@ -103,7 +110,9 @@ class RunsTab:
     def opened(self, run: Run) -> Answer:
         """One run with all there is of it."""
         seen = self._seen(one=True) | self.answers.shown(run)
-        return seen | {self.card: run.id, self.details: details(run, self.page.may_change)}
+        told = details(run, self.page.may_change) if self.page.may_open(run) else NOT_SHOWN
+        files = dict.fromkeys([self.get_adapter, self.get_recipe], gr.Button(visible=self.page.may_open(run)))
+        return seen | files | {self.card: run.id, self.details: told}
 
     def listed(self) -> Answer:
         """All runs."""
@@ -156,13 +165,26 @@ class RunsTab:
     def adapter_file(self, given: Given) -> Answer:
         """The newest adapter as a zip, in PEFT's format, with what a method put into folders beside it; a checkpoint's
         optimizer and the like stay behind."""
-        return {self.file: str(self._packed(self.page.store.get(given[self.card])))}
+        return {self.file: str(self._packed(self._opened_to_visitor(given)))}
 
     @reads
     def recipe_file(self, given: Given) -> Answer:
-        """The recipe as a file."""
+        """The recipe as a file; to visitors without what its owner noted down."""
+        run = self._opened_to_visitor(given)
+        file = self._folder / f"{run.id}.yaml"
+        recipe = None if self.page.may_change else recipe_of(run)
+        if recipe is None:
+            shutil.copyfile(run.folder / "recipe.yaml", file)
+        else:
+            file.write_text(for_visitors(recipe).to_yaml(), encoding="utf-8")
+        return {self.file: str(file)}
+
+    def _opened_to_visitor(self, given: Given) -> Run:
+        """Raises UserError for a run whose files this visitor may not have."""
         run = self.page.store.get(given[self.card])
-        return {self.file: str(shutil.copyfile(run.folder / "recipe.yaml", self._folder / f"{run.id}.yaml"))}
+        if not self.page.may_open(run):
+            raise UserError.of(PRIVATE_FILES)
+        return run
 
     # ---- files
 
@@ -226,9 +248,10 @@ def _row(run: Run) -> str:
 def details(run: Run, with_path: bool) -> str:
     """The recipe as it was saved, and what lies in the folder."""
     recipe = recipe_of(run)
+    shown = recipe if recipe is None or with_path else for_visitors(recipe)
     text = (
-        f'<pre translate="no">{escape(recipe.to_yaml())}</pre>'
-        if recipe
+        f'<pre translate="no">{escape(shown.to_yaml())}</pre>'
+        if shown
         else "<p>The recipe of this run cannot be read.</p>"
     )
     files = "".join(
