@@ -245,7 +245,6 @@ def test_short_values_that_repeat_are_the_label_of_a_text(tmp_path, column):
         (lambda i: {"source": ["a", "b"][i % 2]}, ""),
         (lambda i: {"note": f"about {i}"}, ""),
         (lambda i: {"kind": "same"}, ""),
-        (lambda i: {"kind": ["a", "b"][i % 2], "sort": ["c", "d"][i % 3 % 2]}, "If `kind` or `sort` is the label"),
         (lambda i: {"kind": "ab"[i % 2]} if i else {}, ""),
     ],
 )

@@ -11,6 +11,7 @@ from .formats.columns import ColumnMap
 from .formats.detect import FormatDetector
 from .formats.known import KINDS, Kind, why
 from .formats.people import PEOPLE
+from .read.reading import ReadAs
 from .read.rows import RowSource
 from .rows_by_format import RowsByFormat
 from .sentences import (
@@ -38,17 +39,17 @@ def read_file(
     folder: Path | None = None,
     progress: Progress | None = None,
     looks: bool = True,
-    encoding: str = "auto",
+    how: ReadAs = ReadAs(),
     label: str = "",
 ) -> FileContents:
     """Read a file by its columns if they are given, else in the format given, else in that of most of its rows.
 
     An archive, a folder or a list of files is read as one dataset if its files have the same format. `limits` are for
     files that nobody has checked yet. Many conversations go to a table on disk, which is left in `folder` if there is
-    one. `looks`: for what is odd about them. `encoding`: of its text, where a person said it. `label`: the column that
+    one. `looks`: for what is odd about them. `how`: what a person said of its bytes. `label`: the column that
     is the label of a text, where it has no usual name. Raises UserError naming file, place and remedy, and AskColumns.
     """
-    source = RowSource(place, name, limits, encoding=encoding)
+    source = RowSource(place, name, limits, how=how)
     store = ConversationStore(folder)
     detector = FormatDetector(format, columns, label)
     rows = RowsByFormat(store, looks)
@@ -67,7 +68,7 @@ def read_file(
         raise
     store.discard()
     format, label = again
-    return read_file(place, name, format, columns, limits, folder, progress, looks, encoding, label)
+    return read_file(place, name, format, columns, limits, folder, progress, looks, how, label)
 
 
 def _check_size(name: str, rows: RowsByFormat, limits: Settings | None) -> None:

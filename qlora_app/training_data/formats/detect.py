@@ -19,6 +19,7 @@ from .readers import labelled, text_column
 from .row_view import Reading, present
 from .turns import Columns, RepeatedKey, RowError
 
+SAMPLE = 200  # rows that are kept to guess which column is what
 _WITHOUT_ANSWER = {"unknown", "prompts_only", "text"}  # what a row seems to be whose answer is null
 
 
@@ -32,9 +33,11 @@ class FormatDetector:
     def __init__(self, format: str = "auto", columns: ColumnMap = ColumnMap(), label: str = "") -> None:
         """`label`: the column that is the label of a text, where only the whole file could tell."""
         self.format, self.columns, self.label = format, columns, label
+        self.answer = ""  # the column that answered in a training, where it has any of many names
         self.mapped = _kind_of_all(columns, label)
         self.seen: dict[str, None] = {}  # names of columns as they stand in the file, in their order
         self.first: dict[str, Columns] = {}  # row of each kind, for a sentence
+        self.sample: list[Columns] = []  # the first rows
         self.lacking: Counter[str] = Counter()  # kinds that texts would be of if their columns were not null
         self._kinds: dict[Any, Kind] = {}
         self._names: dict[Any, tuple[str, ...]] = {}
@@ -48,6 +51,8 @@ class FormatDetector:
         if names != given:
             whole = dict(zip(names, row.values(), strict=True))
         columns = present(whole) or {}
+        if len(self.sample) < SAMPLE:
+            self.sample.append(columns)
         kind = self._kind_of(columns)
         if len(columns) < len(whole) and kind.name in _WITHOUT_ANSWER:
             with_nulls = {name: columns.get(name) for name in whole}
@@ -114,7 +119,7 @@ def _with_answerer(read: Reader, answers_by: str, row: Reading) -> list[Message]
 def _kind_of_all(columns: ColumnMap, label: str) -> Kind | None:
     """The kind of every row, where a person or the whole file said it."""
     if columns.given:
-        return _mapped(columns)
+        return mapped_by(columns)
     if not label:
         return None
     return labelled_by(label)
@@ -126,7 +131,7 @@ def labelled_by(label: str) -> Kind:
     return known._replace(columns=lambda row: (text_column(row), label), read=partial(labelled, label=label))
 
 
-def _mapped(columns: ColumnMap) -> Kind:
+def mapped_by(columns: ColumnMap) -> Kind:
     """The kind of every row when a person said which column is what."""
     asks = columns.messages or columns.template or columns.prompt or None
     answers = columns.messages or columns.label or columns.answer

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from ...messages import Conversation, Message
 from .kind import Kind, Reader
 from .marked_text import style_of
+from .named import named_columns, named_pair
 from .native import EXPORTS, OTHER_TURNS
 from .opening import opened, reasoned
 from .readers import (
@@ -253,6 +254,16 @@ _IN_ORDER = (
     _pairs("flan", "FLAN", _asked_by("inputs")),
     _pairs("input_output", "Inputs and outputs", _asked_by("input")),
     _pairs("text_to_text", "Text to text", _asked_by("text", *CONTEXTS)),
+    Kind(
+        "named_pairs",
+        "Questions and answers by usual names",
+        lambda row: named_columns(row)[0] is not None,
+        named_columns,
+        named_pair,
+        note="Which column asks and which answers is taken from their usual names. If it is another one, say so under "
+        '"Columns of your data".',
+        answers=True,
+    ),
     Kind("pairs_no_header", "a table whose columns have no names", lambda row: {"col1", "col2"} <= row.keys()),
     Kind("classification", "Labelled texts", _is_labelled, _labelled_columns, labelled, opens=False),
     Kind("prompts_only", "questions without answers", lambda row: _has(row, *QUESTIONS[:-1], "turns", "question_id")),

@@ -5,6 +5,7 @@ from typing import Any
 
 from ...errors import Problem
 from ...messages import Conversation, Message
+from .names import SURE, Role, role_of
 
 Columns = dict[str, Any]  # one row, its column names stripped and in lower case
 
@@ -74,6 +75,7 @@ ROLES = {
         "assistant",
     ),
 }
+_SURE_ANSWER = Role("answer", SURE)
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 
 
@@ -126,6 +128,8 @@ class RepeatedKey(dict[str, Any]):
 def only(row: Columns, names: tuple[str, ...], what: str) -> str:
     """The one column among `names`."""
     found = [name for name in names if name in row]
+    if names is ANSWERS and len(row) > 2:
+        found += [name for name in row if name not in names and name != "assistant" and role_of(name) == _SURE_ANSWER]
     if len(found) == 1:
         return found[0]
     if found:

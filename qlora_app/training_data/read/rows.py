@@ -14,6 +14,7 @@ from .archives import Content, contents_of
 from .encodings import Encoding, find_encoding
 from .json_stream import BETWEEN, BLANK, BRACE, COLON, OPENING, TooLarge, Window, decode, is_broken, json_problem
 from .line_formats import line_format_of
+from .reading import Doubt, ReadAs
 from .spread import spread
 from .tables import (
     NO_NAMES,
@@ -55,18 +56,27 @@ class RowSource:
         name: str,
         limits: Settings | None = None,
         glance: bool = False,
-        encoding: str = "auto",
+        how: ReadAs = ReadAs(),
     ) -> None:
-        """`glance`: only the first rows are wanted, so that the encoding is that of the beginning. `encoding`: what a
-        person said it is.
+        """`glance`: only the first rows are wanted, so that the encoding is that of the beginning. `how`: what a person
+        said of the bytes.
         """
-        self.files = [_FileRows(content, glance, encoding) for content in contents_of(place, name, limits)]
+        self.files = [_FileRows(content, glance, how) for content in contents_of(place, name, limits)]
         self._at = 0
 
     @property
     def warnings(self) -> list[str]:
         """What is odd about the files, each once."""
         return list(dict.fromkeys(text for file in self.files for text in file.warnings))
+
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """What could be read in another way; known once the first row was read."""
+        first: dict[str, Doubt] = {}
+        for file in self.files:
+            for doubt in file.doubts:
+                first.setdefault(doubt.field, doubt)
+        return tuple(first.values())
 
     def __iter__(self) -> Iterator[Row]:
         number = 0
@@ -85,13 +95,14 @@ class RowSource:
 class _FileRows:
     """The rows of one file."""
 
-    def __init__(self, content: Content, glance: bool, encoding: str) -> None:
-        self.name, self.content = content.name, content
+    def __init__(self, content: Content, glance: bool, how: ReadAs) -> None:
+        self.name, self.content, self.how = content.name, content, how
+        self.doubts: list[Doubt] = []
         head = refuse_other_kinds(self.content)
         self.is_parquet = head.startswith(b"PAR1")
         self.encoding = Encoding("", "", [])
         if not self.is_parquet:
-            self.encoding = find_encoding(self.content, head, glance, encoding)
+            self.encoding = find_encoding(self.content, head, glance, how.encoding)
         self.warnings = self.encoding.warnings
 
     def __iter__(self) -> Iterator[Found]:

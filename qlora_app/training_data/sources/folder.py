@@ -20,6 +20,7 @@ from ..choice import UPLOADED, DatasetChoice
 from ..file_contents import Progress
 from ..formats.columns import AskColumns, ColumnMap
 from ..read.archives import ENDINGS
+from ..read.reading import ReadAs
 from ..read_cache import read_cached
 
 _DAY = 86_400  # seconds after which half a copy belongs to nobody: its process was killed
@@ -35,6 +36,7 @@ def import_file(
     limits: Settings = Settings(),
     columns: ColumnMap = ColumnMap(),
     progress: Progress | None = None,
+    how: ReadAs = ReadAs(),
 ) -> str:
     """Check every row of an uploaded file, then keep it byte for byte in the data folder.
 
@@ -67,9 +69,8 @@ def import_file(
     id = f"{digest[:12]}-{_safe(name)}"
     try:
         with contextlib.suppress(AskColumns):
-            read_cached(
-                copy, data_folder, DatasetChoice(source="file", id=id, columns=columns), limits, progress, shown
-            )
+            choice = DatasetChoice(source="file", id=id, columns=columns, **vars(how))
+            read_cached(copy, data_folder, choice, limits, progress, shown)
         if copy.is_file() or not (data_folder / id).exists():
             copy.replace(data_folder / id)
     except OSError as error:  # what was read of a large file needs room too
