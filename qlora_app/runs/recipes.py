@@ -4,13 +4,10 @@ wrote in it is named.
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from ..errors import Problem, UserError, joined
 from ..recipe import Recipe, read_yaml
-
-if TYPE_CHECKING:
-    from .run import Run
 
 MOST_NAMED = 5  # settings
 
@@ -63,6 +60,10 @@ def _in_words(problems: dict[str, Problem]) -> Problem | None:
     )
 
 
-def recipe_of(run: "Run") -> Recipe | None:
+class _Run(Protocol):
+    def read_recipe(self) -> ReadRecipe: ...
+
+
+def recipe_of(run: _Run) -> Recipe | None:
     """None where the file cannot be read any more, or not all of it: the run is shown all the same."""
     return run.read_recipe().whole

@@ -211,7 +211,8 @@ class ChatTab:
     def _trained_system(self, run: Run) -> str:
         """The system text of its examples, for those who may see them."""
         recipe = recipe_of(run)
-        return run.trained_with().get("system", "") if recipe and self.page.may_show(recipe.dataset) else ""
+        system = run.trained_with().get("system", "") if recipe and self.page.may_show(recipe.dataset) else ""
+        return system if isinstance(system, str) else ""
 
     def _buttons(self, busy: bool) -> Answer:
         """Ask while nothing is being answered, Stop while something is."""
@@ -332,7 +333,12 @@ class ChatTab:
             yield columns | ({self.box: message} if typed else {}) | self._idle()
         except Exception as error:  # whatever it is, the message must go back into the box
             back: Answer = {self.box: message} if typed else {}
-            yield columns | back | {self.note: _note(translate(in_words(error, self.page.may_change)))} | self._buttons(busy=False)
+            yield (
+                columns
+                | back
+                | {self.note: _note(translate(in_words(error, self.page.may_change)))}
+                | self._buttons(busy=False)
+            )
         finally:
             stop.set()
             self.line.leave(place)
@@ -399,7 +405,8 @@ class ChatTab:
         if recipe is None or not self.page.may_show(recipe.dataset):
             return []
         if recipe.dataset.source == "starter":
-            return starter.DATASETS[recipe.dataset.id].questions[:EXAMPLES]
+            known = starter.DATASETS.get(recipe.dataset.id)
+            return known.questions[:EXAMPLES] if known else []
         try:
             examples = examples_of(recipe.dataset, self.page.settings.data)
         except UserError:

@@ -65,7 +65,7 @@ class LoginLimiter:
             return False
         if tries.wrong + tries.under_way < FREE:
             return self._begin(tries, is_known)
-        if tries.waiting >= WAITING or tries.wait >= LONGEST_WAIT and tries.waiting:
+        if tries.waiting >= WAITING or (tries.wait >= LONGEST_WAIT and tries.waiting):
             return False
         tries.waiting += 1
         try:

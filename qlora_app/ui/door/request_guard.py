@@ -64,9 +64,7 @@ class Asked(NamedTuple):
 class RequestGuard:
     """Answers what may not come in with a refusal, lets the rest pass, and adds careful headers."""
 
-    def __init__(
-        self, app: Callable, settings: Settings, own_name: str = "", visitors: Visitors | None = None
-    ) -> None:
+    def __init__(self, app: Callable, settings: Settings, own_name: str = "", visitors: Visitors | None = None) -> None:
         """`own_name`: the public host name where it is not in the settings, as on a Space, which is shown in a frame."""
         self.app = app
         self.settings = settings
@@ -152,7 +150,9 @@ class RequestGuard:
         if answer.status == 400 and was_beyond:
             raise TooMuchError(429, TOO_MANY)
         if answer.status == 200 and not self.guesses.knows(asked.device):
-            answer.cookies.append(_cookie(logins.COOKIE, self.guesses.new_device(), answer, logins.DEVICE_DAYS * 86_400))
+            answer.cookies.append(
+                _cookie(logins.COOKIE, self.guesses.new_device(), answer, logins.DEVICE_DAYS * 86_400)
+            )
         await answer.release()
 
     # ---- sessions
