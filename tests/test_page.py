@@ -37,6 +37,7 @@ from qlora_app.ui.train.form_values import show
 from tests.fixtures.handlers import given
 from tests.fixtures.jobs import write_status
 from tests.fixtures.page import EVIL, PROOF, FakeSessions, FakeSupervisor, demonstration, event, make_run, poll
+from tests.fixtures.serving import served
 from tests.refusing import refused
 
 ASKER = SimpleNamespace(session_hash="one")
@@ -583,23 +584,6 @@ def test_an_unexpected_error_is_a_sentence_without_details(workshop, store, monk
 
 
 # ---- the server
-
-
-@contextlib.contextmanager
-def served(home, **settings):
-    """The app as it is started, with a supervisor that starts nothing and sessions that answer in three words."""
-    with pytest.MonkeyPatch.context() as patch, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
-        patch.setattr(app, "Supervisor", FakeSupervisor)
-        patch.setattr(app, "ChatSessions", FakeSessions)
-        demo, _ = app.open_page(Settings(home=home, port=port, **settings))
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-                yield SimpleNamespace(client=client, demo=demo, port=port)
-        finally:
-            demo.close(verbose=False)
 
 
 @pytest.fixture(scope="module")
