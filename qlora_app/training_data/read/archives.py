@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from ...errors import UserError
 from ...settings import Settings
+from ...storage.reading import open_regular
 from .spread import of_an_export
 
 _SMALL = 16_000_000  # bytes: a tiny archive may unpack to so much whatever the ratio, because short files shrink a lot
@@ -49,7 +50,7 @@ class Content:
 
     def open(self) -> BinaryIO:
         """All bytes from the first on."""
-        self._opened = self.path.open("rb")
+        self._opened = open_regular(self.path)
         if not self.is_packed:
             return self._opened
         try:
@@ -127,7 +128,7 @@ def _in_folder(folder: Path, name: str) -> list[Path]:
 
 
 def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(4)
 
 
