@@ -19,11 +19,11 @@ from ..events import LAST, QUIET, Answer, Given
 from ..guard import reads
 from ..theme import plain
 from ..translate import translate
-from .form_values import COLUMNS, data_of
+from .form_values import ANSWERS_BY, COLUMNS, data_of
 from .recipe_form import RecipeForm
 
 TEMPLATE = COLUMNS + "template"
-ANSWERS_BY, SILENCE = COLUMNS + "answers_by", COLUMNS + "silence_hours"
+SILENCE = COLUMNS + "silence_hours"
 MOST_PEOPLE = 100  # to choose from; any name can be typed
 SHOWN = 3  # rows
 LONGEST_CELL, LONGEST_TEXT = 60, 300  # characters
