@@ -11,6 +11,7 @@ import argparse
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -82,7 +83,10 @@ def processes_of(home: Path) -> list[psutil.Process]:
 
 
 def start_app(home: Path) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "QLORA_APP_HOME": str(home), "QLORA_APP_PORT": "0", "HF_HUB_OFFLINE": "1"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = {**os.environ, "QLORA_APP_HOME": str(home), "QLORA_APP_PORT": port, "HF_HUB_OFFLINE": "1"}
     with open(home / "app.log", "ab") as log:
         return subprocess.Popen(
             [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -185,17 +189,15 @@ def main() -> int:
         print(said)
     figures = {
         "kills": found.kills,
-        "before a run had begun": found.before_the_first_step,
+        "while a run waited": found.before_the_first_step,
         "warm workers killed": found.workers_killed,
         "runs": 3 * found.rounds,
         "resumed by hand": found.resumed,
         "wrong": len(found.wrong),
         "minutes": round((time.monotonic() - began) / 60, 1),
     }
-    if asked.no_record:
-        print(figures)
-    else:
-        record("kills", figures)
+    print(figures)
+    record("kills", {name: str(figure) for name, figure in figures.items()}, others=0, keep=not asked.no_record)
     return 1 if found.wrong else 0
 
 
