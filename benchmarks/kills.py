@@ -104,7 +104,12 @@ def kill_once(home: Path, runs: list[Run], chance: random.Random, found: Found) 
     if chance.random() < 0.1:
         found.workers_killed += kill_standbys(home)
     app.send_signal(chance.choice(WAYS))
-    app.wait(60)
+    try:
+        app.wait(60)
+    except subprocess.TimeoutExpired:
+        found.wrong.append(f"after kill {found.kills}: the app goes on for a minute after it was asked to end")
+        app.kill()
+        app.wait()
     found.kills += 1
     for run in runs:
         if run.status().state == "interrupted":
@@ -179,6 +184,9 @@ def main() -> int:
     given.add_argument("--seed", type=int, default=1)
     given.add_argument("--no-record", action="store_true", help="only print")
     asked = given.parse_args()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background job has it ignored, and hands that on
     chance, found, began = random.Random(asked.seed), Found(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         home = Path(folder).resolve()

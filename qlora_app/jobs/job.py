@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
@@ -18,17 +18,29 @@ from pydantic import ValidationError
 from ..choices import Choices
 from ..errors import Problem, UserError, sentence_of, with_code
 from ..storage.disk import cannot_begin, said
-from ..storage.files import read_json, replace_file, write_json
+from ..storage.files import replace_file, write_json
 from ..storage.process import STOPPED, ProcessFile, process_state
+from ..storage.reading import NotAFile, damage, open_regular, read_json, read_mapping
+from ..storage.typed import filled, misfits
 from .lock import hold_lock, is_locked
 from .pulse import PULSE, STILL_AFTER, last_sign, no_sign_of_life
-from .status import ACTIVE, ENDED, State, Status
+from .status import ACTIVE, ENDED, STATES, State, Status
 from .wishes import Wish, Wishes
 from .writer import WAITING_FILE, JobWriter
 
 Needs = Literal["little", "torch", "machine"]
 NEEDS: tuple[Needs, ...] = get_args(Needs)
 SPEC_FILE = "job.yaml"
+FINISHED = "Finished."
+YEAR_3000 = 32_503_680_000
+# What they hold; None for what is no one JSON.
+FILES: dict[str, type | None] = {
+    "status.json": dict,
+    "launch.json": dict,
+    "result.json": dict,
+    "log.txt": None,
+    "lock": None,
+}
 ASKED_FILE = ".asked"  # in a folder of jobs that a queue looks after: touched whenever one of them is asked to start
 KILLED = -9  # the exit code of what the system ended
 
@@ -79,7 +91,8 @@ class Job:
     @property
     def kind(self) -> str:
         """The name of its kind; empty where its file cannot be read."""
-        return str(self._raw_spec().get("kind", ""))
+        kind = self._raw_spec().get("kind")
+        return kind if isinstance(kind, str) else ""
 
     @property
     def needs(self) -> Needs:
@@ -102,10 +115,9 @@ class Job:
 
     def _raw_spec(self) -> dict[str, Any]:
         try:
-            values = yaml.safe_load((self.folder / self.spec_file).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            return read_mapping(self.folder / self.spec_file)
+        except UserError:
             return {}
-        return values if isinstance(values, dict) else {}
 
     def write_spec(self, spec: JobSpec) -> None:
         """Once, by whoever makes the job."""
@@ -196,9 +208,39 @@ class Job:
 
     def _stored_status(self, kind: type[AnyStatus]) -> AnyStatus:
         values = read_json(self.folder / "status.json") or {}
-        values["sentence"] = sentence_of(values)
-        known = {one.name for one in fields(kind)}
-        return kind(**{name: value for name, value in values.items() if name in known})
+        stored = replace(filled(kind, values), sentence=sentence_of(values))
+        if values.get("state") not in STATES and self._is_finished():  # what it said of itself is lost
+            return replace(stored, state="done", sentence=FINISHED)
+        return stored
+
+    def _is_finished(self) -> bool:
+        """Is there what it was to make?"""
+        return self.result() is not None
+
+    def damages(self) -> list[Problem]:
+        """What is wrong with files of the folder, a sentence each: what is shown of the job lacks what they held."""
+        wrong = [damage(self.folder / name, kind) for name, kind in FILES.items()]
+        return [*self._wrong_spec(), *filter(None, wrong), *self._wrong_status()]
+
+    def _wrong_spec(self) -> list[Problem]:
+        try:
+            read_mapping(self.folder / SPEC_FILE)
+        except UserError as error:
+            return [error.problem]
+        return []
+
+    def _wrong_status(self) -> list[Problem]:
+        names = misfits(Status, read_json(self.folder / "status.json") or {})
+        if not names:
+            return []
+        listed = ", ".join(names)
+        return [
+            Problem(
+                "job.odd_status",
+                "status.json says things that make no sense ({names}); they are left out.",
+                names=listed,
+            )
+        ]
 
     def is_alive(self) -> bool:
         """Does a worker hold the lock? The only proof of life."""
@@ -213,25 +255,28 @@ class Job:
         return self._stored_status(Status)
 
     def created_at(self) -> float:
-        """When it was made, in seconds since the epoch; 0.0 where it is just being deleted."""
+        """When it was made, in seconds since the epoch; 0.0 where it is just being deleted, or made in no year."""
         try:
-            return (self.folder / self.spec_file).stat().st_mtime
+            made = (self.folder / self.spec_file).lstat().st_mtime
         except OSError:
             return 0.0
+        return made if 0 <= made < YEAR_3000 else 0.0
 
     def log_tail(self, size: int = 8000) -> str:
         """The last `size` bytes of the worker's log, from a line's beginning."""
         try:
-            with open(self.log, "rb") as log:
+            with open_regular(self.log) as log:
                 log.seek(max(0, os.path.getsize(self.log) - size))
-                text = log.read().decode("utf-8", "replace")
-        except FileNotFoundError:
+                text = log.read(size).decode("utf-8", "replace")
+        except NotAFile as error:
+            return str(error)
+        except OSError:
             return ""
         return text if len(text) < size else text.partition("\n")[2]
 
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        return sum(path.lstat().st_size for path in self.folder.rglob("*") if path.is_file())
 
     # ---- wishes: one small file each, by whoever has one
 

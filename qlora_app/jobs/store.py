@@ -36,7 +36,7 @@ class Folders(Generic[AnyJob]):
 
     def get(self, id: str) -> AnyJob:
         """Raises UserError for an id that names no job, and for anything that is not an id."""
-        if not JOB_ID.fullmatch(id or "") or not (self.root / id / self._job.spec_file).is_file():
+        if not JOB_ID.fullmatch(id or "") or not self._index.has(id):
             raise self.not_there(id)
         return self._job(self.root / id)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import Problem
+from ..errors import Problem, UserError
 from ..jobs import Job
 from ..jobs.job import ASKED_FILE, NEEDS, Needs
 from ..storage.disk import cannot_begin
@@ -229,7 +229,8 @@ def _is_moving(job: Job) -> bool:
     """Does it wait, or is somebody at it? False also of a job that cannot be read: no other waits for it."""
     try:
         return job.is_asked("start") or job.is_alive()
-    except OSError:
+    except Exception:  # whatever lies in one folder
+        logger.exception("%s cannot be looked at", job.folder)
         return False
 
 
@@ -255,7 +256,15 @@ def _mark(root: Path) -> int:
 
 
 def _open_lock(root: Path) -> int:
-    return os.open(root / ".app.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        return os.open(root / ".app.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UserError(
+            "queue.no_lock",
+            "{file} cannot be opened ({reason}). Delete it, and start again.",
+            file=root / ".app.lock",
+            reason=error.strerror,
+        ) from error
 
 
 def _is_mine(lock: int) -> bool:

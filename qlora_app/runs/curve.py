@@ -3,11 +3,12 @@ length.
 """
 
 import copy
+import math
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from ..storage.files import each_line
+from ..storage.reading import each_line
 from .rows import MetricRow
 
 MOST_BUCKETS = 2000
@@ -31,11 +32,13 @@ class Curve:
 
     def add(self, row: MetricRow) -> None:
         """Take in one line of metrics.jsonl."""
-        held_out_loss = row.get("held_out_loss")
-        if held_out_loss is not None:
-            self.held_out.append([row["step"], held_out_loss])
-        loss, step = row.get("loss"), row.get("step", 0)
-        if loss is None:
+        step = row.get("step", 0)
+        if not _is_count(step):
+            return
+        held_out_loss, loss = row.get("held_out_loss"), row.get("loss")
+        if _is_number(held_out_loss):
+            self.held_out.append([step, held_out_loss])
+        if not _is_number(loss):
             return
         if self.buckets:
             last = self.buckets[-1]
@@ -94,7 +97,28 @@ class Curve:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Curve":
-        return cls(**values)
+        """Raises nothing: of values that are none of a curve it is empty, and metrics.jsonl holds it all."""
+        width, offset = values.get("width", 1), values.get("offset", 0)
+        buckets, held_out = values.get("buckets", []), values.get("held_out", [])
+        is_one = _is_count(width) and width > 0 and _is_count(offset)
+        if not (is_one and _are_rows(buckets, 5) and _are_rows(held_out, 2) and all(one[1] > 0 for one in buckets)):
+            return cls()
+        return cls(width, buckets, held_out, offset)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+def _are_rows(rows: Any, length: int) -> bool:
+    """Are they lists of so many numbers?"""
+    if not isinstance(rows, list):
+        return False
+    return all(isinstance(row, list) and len(row) == length and all(map(_is_number, row)) for row in rows)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 _remembered: dict[tuple[Path, int], Curve] = {}  # by the file and its number on the disk, which a new file changes
@@ -119,7 +143,7 @@ def read_on(stored: Curve, metrics: Path) -> Curve:
 
 
 def _add_newer(curve: Curve, metrics: Path) -> None:
-    for row, line in each_line(metrics, curve.offset):
-        curve.offset += len(line) + 1
-        if isinstance(row, dict):
+    for row, end in each_line(metrics, curve.offset):
+        curve.offset = end
+        if row is not None:
             curve.add(row)  # type: ignore[arg-type]

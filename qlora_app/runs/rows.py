@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
 
-from ..storage.files import CHUNK, each_line
+from ..storage.reading import each_line
 
 
 class MetricRow(TypedDict, total=False):
@@ -43,34 +43,39 @@ def keep_until(step: int, path: Path, kept: Callable[[Any], None] = lambda row: 
     """
     if not path.exists():
         return
-    end = whole = 0  # bytes: of the lines that stay before the first that goes, and of all lines
+    kept_to = read_to = 0  # bytes: of the lines that stay before the first that goes, and of all lines
     stays_later = False  # does a line stay after one that goes? Then they are picked one by one
-    for row, line in each_line(path):
-        is_cut = end < whole
-        whole += len(line) + 1
+    for row, end in each_line(path):
+        is_cut = kept_to < read_to
+        read_to = end
         if _is_until(row, step):
             kept(row)
             stays_later = stays_later or is_cut
-            end = end if is_cut else whole
+            kept_to = kept_to if is_cut else end
     if stays_later:
         _rewrite(path, lambda file: _pick(step, path, file))
-    elif end < path.stat().st_size:
-        _rewrite(path, lambda file: _copy(end, path, file))
+    elif kept_to < path.stat().st_size:
+        _rewrite(path, lambda file: _copy(kept_to, path, file))
 
 
 def _is_until(row: Any, step: int) -> bool:
-    return isinstance(row, dict) and row.get("step", 0) <= step
+    logged = row.get("step", 0) if row else None
+    return isinstance(logged, int) and logged <= step
 
 
 def _pick(step: int, path: Path, into: BinaryIO) -> None:
-    for row, line in each_line(path):
-        if _is_until(row, step):
-            into.write(line + b"\n")
+    begin = 0
+    with open(path, "rb") as file:
+        for row, end in each_line(path):
+            line = file.read(end - begin)
+            begin = end
+            if _is_until(row, step):
+                into.write(line)
 
 
 def _copy(size: int, path: Path, into: BinaryIO) -> None:
     with open(path, "rb") as file:
-        while size and (chunk := file.read(min(size, CHUNK))):
+        while size and (chunk := file.read(min(size, 1 << 20))):
             into.write(chunk)
             size -= len(chunk)
 

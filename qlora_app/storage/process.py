@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .files import read_json, write_json
+from .files import write_json
+from .reading import read_json
 
 PROC = Path("/proc")
 STOPPED = "T"  # the state of a process that somebody halted
@@ -125,5 +126,5 @@ def started_by_the_clock(pid: int) -> float | None:
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
         return float(process.create_time())
-    except psutil.Error:
+    except (psutil.Error, ValueError, OverflowError):  # a number that no process has
         return None

@@ -10,6 +10,7 @@ from ..hub import Repository
 from .formats.columns import ColumnMap
 from .formats.known import READABLE
 from .read.encodings import ENCODINGS
+from .read.reading import DELIMITERS, PIECES, SETTINGS, YES_NO, ReadAs
 
 SOURCES = {"starter": "Starter (embedded)", "file": "Your own data", "hub": "Hugging Face Hub"}
 FORMATS = {"auto": "Recognise it", **READABLE}
@@ -49,6 +50,22 @@ class DatasetChoice(Choices):
         "How letters beyond ASCII are written in the file. What is recognised is shown with some of its words.",
         labels=ENCODINGS,
     )
+    delimiter: Literal[tuple(DELIMITERS)] = setting(  # type: ignore[valid-type]
+        "auto", "Delimiter", "What stands between two columns of a table.", labels=DELIMITERS
+    )
+    header: Literal[tuple(YES_NO)] = setting(  # type: ignore[valid-type]
+        "auto", "Names of columns", "Does a table begin with the names of its columns?", labels=YES_NO
+    )
+    quoting: Literal[tuple(YES_NO)] = setting(  # type: ignore[valid-type]
+        "auto",
+        "Texts in quotes",
+        "Do quotation marks enclose a text of a table, which may then hold delimiters and line ends?",
+        labels=YES_NO,
+    )
+    sheet: str = setting("", "Sheet", "Which sheet of a workbook; empty takes the only one with rows.")
+    pieces: Literal[tuple(PIECES)] = setting(  # type: ignore[valid-type]
+        "auto", "Examples of a text", "What of a plain text, a document or a book is one example.", labels=PIECES
+    )
     columns: ColumnMap = ColumnMap()
     turns: Literal[tuple(TURNS)] = setting(  # type: ignore[valid-type]
         "all", "Learn from", "Which turns of a conversation are trained on.", labels=TURNS
@@ -79,6 +96,11 @@ class DatasetChoice(Choices):
     def is_upload(self) -> bool:
         """Was it uploaded, checked and kept under its hash?"""
         return self.source == "file" and bool(UPLOADED.fullmatch(self.id))
+
+    @property
+    def read_as(self) -> ReadAs:
+        """How its files are read."""
+        return ReadAs(**{name: getattr(self, name) for name in SETTINGS})
 
     @property
     def repository(self) -> Repository:

@@ -22,6 +22,7 @@ from .formats.turns import (
     TwoColumnsFit,
     tidy,
 )
+from .read.reading import Doubt, ReadAs
 from .read.rows import RowSource
 from .store import with_turns
 
@@ -32,23 +33,25 @@ LOOKED_AT = 50  # rows
 class FirstRows:
     """The columns of the first rows as the file writes them, those inside of an object as `outer.inner`.
 
-    And the rows.
+    And the rows, and what is in doubt of how the file is read.
     """
 
     columns: list[str]
     rows: list[Columns]
+    doubts: tuple[Doubt, ...] = ()
 
     def learned(self, columns: ColumnMap, turns: str, most: int) -> list[Conversation | str]:
         """What these columns make of the first `most` rows: a conversation each, or why there is none."""
         return [_learned(row, columns, turns) for row in self.rows[:most]]
 
 
-def first_rows(place: Path | Sequence[Path], name: str, limits: Settings) -> FirstRows:
-    """Raises UserError where nothing can be read."""
-    seen = islice(RowSource(place, name, limits, glance=True), LOOKED_AT)
+def first_rows(place: Path | Sequence[Path], name: str, limits: Settings, how: ReadAs = ReadAs()) -> FirstRows:
+    """The first rows of data that is read so. Raises UserError where nothing can be read."""
+    source = RowSource(place, name, limits, glance=True, how=how)
+    seen = islice(source, LOOKED_AT)
     values = [row.value for row in seen if isinstance(row.value, dict)]
     names = dict.fromkeys(name for value in values for name in _names(value))
-    return FirstRows(list(names), [_in_lower_case(value) for value in values])
+    return FirstRows(list(names), [_in_lower_case(value) for value in values], source.doubts)
 
 
 def first_conversations(place: Path | Sequence[Path], name: str, limits: Settings, most: int) -> list[Conversation]:

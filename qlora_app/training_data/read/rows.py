@@ -13,6 +13,9 @@ from . import json_stream
 from .archives import Content, contents_of
 from .encodings import Encoding, find_encoding
 from .json_stream import BETWEEN, BLANK, BRACE, COLON, OPENING, TooLarge, Window, decode, is_broken, json_problem
+from .line_formats import line_format_of
+from .reading import Doubt, ReadAs
+from .spread import spread
 from .tables import (
     NO_NAMES,
     SAMPLE,
@@ -53,18 +56,27 @@ class RowSource:
         name: str,
         limits: Settings | None = None,
         glance: bool = False,
-        encoding: str = "auto",
+        how: ReadAs = ReadAs(),
     ) -> None:
-        """`glance`: only the first rows are wanted, so that the encoding is that of the beginning. `encoding`: what a
-        person said it is.
+        """`glance`: only the first rows are wanted, so that the encoding is that of the beginning. `how`: what a person
+        said of the bytes.
         """
-        self.files = [_FileRows(content, glance, encoding) for content in contents_of(place, name, limits)]
+        self.files = [_FileRows(content, glance, how) for content in contents_of(place, name, limits)]
         self._at = 0
 
     @property
     def warnings(self) -> list[str]:
         """What is odd about the files, each once."""
         return list(dict.fromkeys(text for file in self.files for text in file.warnings))
+
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """What could be read in another way; known once the first row was read."""
+        first: dict[str, Doubt] = {}
+        for file in self.files:
+            for doubt in file.doubts:
+                first.setdefault(doubt.field, doubt)
+        return tuple(first.values())
 
     def __iter__(self) -> Iterator[Row]:
         number = 0
@@ -83,26 +95,27 @@ class RowSource:
 class _FileRows:
     """The rows of one file."""
 
-    def __init__(self, content: Content, glance: bool, encoding: str) -> None:
-        self.name, self.content = content.name, content
+    def __init__(self, content: Content, glance: bool, how: ReadAs) -> None:
+        self.name, self.content, self.how = content.name, content, how
+        self.doubts: list[Doubt] = []
         head = refuse_other_kinds(self.content)
         self.is_parquet = head.startswith(b"PAR1")
         self.encoding = Encoding("", "", [])
         if not self.is_parquet:
-            self.encoding = find_encoding(self.content, head, glance, encoding)
+            self.encoding = find_encoding(self.content, head, glance, how.encoding)
         self.warnings = self.encoding.warnings
 
     def __iter__(self) -> Iterator[Found]:
         if self.is_parquet:
             with self.content.open() as file:
-                yield from read_parquet(file, self.name)
+                yield from spread(read_parquet(file, self.name))
             return
         with self._open() as file:
             read = self._structure(file)
         # csv finds the line ends itself; elsewhere only \n ends a line, because U+2028, U+0085 and \x0b are legal
         # inside strings
         with self._open("" if isinstance(read, partial) else "\n") as file:
-            yield from read(file)
+            yield from spread(read(file))
 
     def _open(self, newline: str = "\n") -> TextIO:
         return io.TextIOWrapper(
@@ -114,6 +127,9 @@ class _FileRows:
 
     def _structure(self, file: TextIO) -> Callable[[TextIO], Iterator[Found]]:
         """By the first two lines with something on them."""
+        if of_lines := line_format_of(file.read(SAMPLE)):
+            return of_lines
+        file.seek(0)
         first, second = (_next_line(file) for _ in range(2))
         if not first:
             raise NotTrainable(

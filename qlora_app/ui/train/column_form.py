@@ -97,7 +97,7 @@ class ColumnForm:
     def _rows(self, choice: DatasetChoice) -> FirstRows:
         if choice.source == "starter" or not choice.id or not self.page.may_change:
             return FirstRows([], [])
-        return first_rows(files_of(choice, self.page.settings.data), choice.title, self.page.settings)
+        return first_rows(files_of(choice, self.page.settings.data), choice.title, self.page.settings, choice.read_as)
 
     def _first(self, choice: DatasetChoice) -> tuple[FirstRows, str]:
         """(the first rows, they as a table, or why there are none)"""
