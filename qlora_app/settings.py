@@ -67,7 +67,9 @@ class Settings(BaseModel):
     @classmethod
     def _is_address_of_a_page(cls, url: str | None) -> str | None:
         parts = urlsplit(url or "")
-        if url and not (parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.username):
+        if url and not (
+            parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.username
+        ):
             raise ValueError("an address like https://example.org/guanaco is needed")
         return url.rstrip("/") if url else None
 

@@ -32,7 +32,13 @@ from .charts import Chart, chart, known_of, newer
 
 FOLDER = Path(__file__).parent
 REMEMBERED = 0.5  # seconds
-PLAIN: tuple[State, ...] = ("queued", "starting", "running", "stopping", "done")  # states whose sentences tell no reason
+PLAIN: tuple[State, ...] = (
+    "queued",
+    "starting",
+    "running",
+    "stopping",
+    "done",
+)  # states whose sentences tell no reason
 SKELETON = """
 <article class="card" data-state="loading">
   <div data-part="others"></div>
