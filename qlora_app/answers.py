@@ -92,9 +92,7 @@ def read_as(run: Run, file: Path, limits: Settings, told: DatasetChoice | None =
     format, answer = run.detected_data()
     label = answer if format == "classification" and not choice.columns.given else None
     try:
-        return read_file(
-            file, file.name, choice.format, choice.columns, limits, encoding=choice.encoding, label=label or ""
-        )
+        return read_file(file, file.name, choice.format, choice.columns, limits, how=choice.read_as, label=label or "")
     except UserError:
         if told:
             raise
@@ -114,7 +112,7 @@ def _questions(
     recogniser = detector_of(format if choice.format == "auto" and not told else choice.format, choice.columns, answer)
     asked: dict[int, Conversation] = {}
     problems: dict[int, str] = {}
-    for row in RowSource(file, file.name, limits, encoding=choice.encoding):
+    for row in RowSource(file, file.name, limits, how=choice.read_as):
         try:
             if row.problem:
                 raise RowError(row.problem)

@@ -102,7 +102,7 @@ def examine(place: Place, choice: DatasetChoice, max_length: int, settings: Sett
     Data that is refused is a report too; raises OSError where it cannot be read at all.
     """
     try:
-        data = read_file(place.files, place.name, choice.format, choice.columns, settings, encoding=choice.encoding)
+        data = read_file(place.files, place.name, choice.format, choice.columns, settings, how=choice.read_as)
     except UserError as error:
         return _refused(place, error)
     too_long = _without_answer(data, choice, max_length)

@@ -26,7 +26,7 @@ from .presets import Presets
 from .recipe import NO_SUCH_SETTING, Recipe, wrong_settings
 from .settings import Settings
 from .starter import DATASETS
-from .training_data import import_file
+from .training_data import DatasetChoice, import_file
 from .training_data.formats.columns import ColumnMap
 from .training_data.read.archives import ENDINGS
 
@@ -65,18 +65,21 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
         raise wrong_settings(problems)
     imported = {}
     if data:
-        imported["id"] = _import(data, recipe.dataset.columns, settings)
+        imported["id"] = _import(data, recipe.dataset, settings)
     if held_out:
-        imported["held_out_from"] = _import(held_out, ColumnMap(), settings)
+        imported["held_out_from"] = _import(
+            held_out, recipe.dataset.model_copy(update={"columns": ColumnMap()}), settings
+        )
     if not imported:
         return recipe
     return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update=imported)})
 
 
-def _import(place: Path, columns: ColumnMap, settings: Settings) -> str:
-    """The id of a file or folder, copied into the data folder."""
+def _import(place: Path, choice: DatasetChoice, settings: Settings) -> str:
+    """The id of a file or folder, read as chosen and copied into the data folder."""
     files = _files_in(place) if place.is_dir() else place
-    return import_file(files, settings.data, place.name, settings, columns)
+    root = place if place.is_dir() else None
+    return import_file(files, settings.data, place.name, settings, choice.columns, how=choice.read_as, root=root)
 
 
 def _with_method(values: dict[str, Any], name: str) -> dict[str, Any]:
@@ -192,7 +195,8 @@ def _held_out_data(values: dict[str, Any], data: Path | None) -> Path | None:
 
 
 def _files_in(folder: Path) -> list[Path]:
-    return sorted(one for one in folder.iterdir() if one.name.lower().endswith(tuple(ENDINGS)) and one.is_file())
+    inside = (one for one in folder.rglob("*") if one.name.lower().endswith(tuple(ENDINGS)) and one.is_file())
+    return sorted(one for one in inside if not any(part.startswith(".") for part in one.relative_to(folder).parts))
 
 
 def settings_help() -> str:

@@ -12,6 +12,7 @@ from qlora_app.errors import UserError
 from qlora_app.training_data import DatasetChoice, import_file, load_examples
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.read import encodings
+from qlora_app.training_data.read.reading import ReadAs
 
 TEXTS = {  # a question and an answer, in encodings that people's files are in
     "cp1251 koi8_r iso8859_5 cp866": (
@@ -42,7 +43,7 @@ def written(rows, kind) -> str:
 
 def read(tmp_path, content: bytes, **how):
     (tmp_path / "mine.txt").write_bytes(content)
-    return read_file(tmp_path / "mine.txt", "mine.txt", **how)
+    return read_file(tmp_path / "mine.txt", "mine.txt", how=ReadAs(**how))
 
 
 @pytest.mark.daily(5)

@@ -5,6 +5,7 @@ What is stored is never trusted alone: a job whose status says "running" while n
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -15,15 +16,17 @@ import yaml
 from pydantic import ValidationError
 
 from ..choices import Choices
-from ..errors import Problem, UserError, sentence_of
-from ..storage.files import replace_file
-from ..storage.process import ProcessFile
+from ..errors import Problem, UserError, sentence_of, with_code
+from ..storage.disk import cannot_begin, said
+from ..storage.files import replace_file, write_json
+from ..storage.process import STOPPED, ProcessFile, process_state
 from ..storage.reading import NotAFile, damage, open_regular, read_json, read_mapping
 from ..storage.typed import filled, misfits
 from .lock import hold_lock, is_locked
+from .pulse import PULSE, STILL_AFTER, last_sign, no_sign_of_life
 from .status import ACTIVE, ENDED, STATES, State, Status
 from .wishes import Wish, Wishes
-from .writer import JobWriter
+from .writer import WAITING_FILE, JobWriter
 
 Needs = Literal["little", "torch", "machine"]
 NEEDS: tuple[Needs, ...] = get_args(Needs)
@@ -38,6 +41,8 @@ FILES: dict[str, type | None] = {
     "log.txt": None,
     "lock": None,
 }
+ASKED_FILE = ".asked"  # in a folder of jobs that a queue looks after: touched whenever one of them is asked to start
+KILLED = -9  # the exit code of what the system ended
 
 
 class JobSpec(Choices):
@@ -128,23 +133,31 @@ class Job:
         alive = self.is_alive()  # asked first: a worker's last word comes before it lets go of the lock
         stored = self._stored_status(kind)
         if alive:
-            return replace(stored, state=self._state_of_living(stored.state))
+            return self._with_silence(replace(stored, state=self._state_of_living(stored.state)))
         if self.is_asked("start"):
-            return replace(stored, state="queued", sentence="Waiting for its turn.")
+            if self.launch_file.is_alive():
+                return self._on_its_way(stored)
+            return replace(stored, state="queued", sentence=self.waiting_words())
         if stored.state in ("queued", *ACTIVE):
             return self._without_worker(stored)
-        if self._is_launched_again():
-            return replace(stored, state="starting", sentence=self.loading_words())
         return stored
 
-    def _is_launched_again(self) -> bool:
-        """Is a worker on its way that was sent after the last word of the one before?"""
-        launched = self.launch_file.written_at()
-        try:
-            said = os.stat(self.folder / "status.json").st_mtime
-        except OSError:
-            return False
-        return launched is not None and launched > said and bool(self.launch_file.is_alive())
+    def is_on_its_way(self) -> bool:
+        """Was a worker sent that has not come yet? It takes the wish to start when it comes."""
+        return self.is_asked("start") and bool(self.launch_file.is_alive())
+
+    def _on_its_way(self, stored: AnyStatus) -> AnyStatus:
+        seconds, found = self.launch_file.seconds(), process_state(self.launch_file.pid() or 0)
+        silence: str = ""
+        if found is not None and found[0] == STOPPED:
+            silence = no_sign_of_life(seconds)
+        elif seconds > STILL_AFTER:
+            silence = Problem("job.long_loading", "It has been loading for {seconds:.0f} s.", seconds=seconds)
+        return replace(stored, state="starting", sentence=self.loading_words(), silence=silence)
+
+    def _with_silence(self, status: AnyStatus) -> AnyStatus:
+        sign = last_sign(self.folder)
+        return replace(status, silence=sign.words()) if sign else status
 
     def _state_of_living(self, stored: State) -> State:
         if stored in ("queued", *ENDED):
@@ -155,11 +168,35 @@ class Job:
 
     def _without_worker(self, stored: AnyStatus) -> AnyStatus:
         if self.launch_file.is_alive():
-            return replace(stored, state="starting", sentence=self.loading_words())
-        if not self.launch_file.exists():
-            sentence = "It was taken out of the queue before it began. Resume starts it."
-            return replace(stored, state="stopped", sentence=sentence)
-        return replace(stored, state="interrupted", sentence=self.interrupted_words())
+            state: State = "stopping" if self.wishes.wants_end() else "starting"
+            return replace(stored, state=state, sentence=self.loading_words())
+        was_worked_on = self.launch_file.exists() or (self.folder / PULSE).exists()
+        if not was_worked_on or (stored.state == "queued" and self.wishes.wants_end()):
+            return replace(stored, state="stopped", sentence=self.taken_back_words())
+        sentence = self.killed_words() if self.launch_file.exit_code() == KILLED else self.interrupted_words()
+        return replace(stored, state="interrupted", sentence=sentence)
+
+    def waiting_words(self) -> str:
+        """The sentence of a job that waits, and what it waits for."""
+        said_why = sentence_of(read_json(self.folder / WAITING_FILE) or {})
+        return cannot_begin(self.folder) or said_why or "Waiting for its turn."
+
+    def say_why_it_waits(self, problem: Problem) -> None:
+        """By the queue, of a job that it could not start; until it is begun."""
+        with contextlib.suppress(OSError):  # a full disk is seen without it
+            write_json(self.folder / WAITING_FILE, with_code({"sentence": problem}))
+
+    def taken_back_words(self) -> str:
+        """The sentence of a job that nobody began."""
+        return "It was taken out of the queue before it began. Resume starts it."
+
+    def killed_words(self) -> str:
+        """The sentence of a job whose worker was ended by the system."""
+        return Problem(
+            "job.killed",
+            "The system ended the program (signal 9), most often because memory ran out. End other programs or choose "
+            "less at once; Resume goes on where it was saved.",
+        )
 
     def loading_words(self) -> str:
         """The sentence of a job whose worker is on its way."""
@@ -171,7 +208,7 @@ class Job:
 
     def _stored_status(self, kind: type[AnyStatus]) -> AnyStatus:
         values = read_json(self.folder / "status.json") or {}
-        stored = filled(kind, values | {"sentence": sentence_of(values)})
+        stored = replace(filled(kind, values), sentence=sentence_of(values))
         if values.get("state") not in STATES and self._is_finished():  # what it said of itself is lost
             return replace(stored, state="done", sentence=FINISHED)
         return stored
@@ -213,6 +250,10 @@ class Job:
         """What it made, as its worker wrote it at the end; None before."""
         return read_json(self.folder / "result.json")
 
+    def last_word(self) -> Status:
+        """What a worker said last, whether it lives or not."""
+        return self._stored_status(Status)
+
     def created_at(self) -> float:
         """When it was made, in seconds since the epoch; 0.0 where it is just being deleted, or made in no year."""
         try:
@@ -244,7 +285,22 @@ class Job:
 
         The last wish wins: a stop takes back a start nobody has followed yet, a start takes back an old stop.
         """
-        self.wishes.leave(wish)
+        with said(self.folder):
+            was_taken_back = self.wishes.leave(wish)
+        if was_taken_back and self.launch_file.is_alive():
+            # Whoever is on its way finds no start any more and goes home. Until then it is seen that it was stopped.
+            with contextlib.suppress(OSError):
+                self.wishes.put(wish)
+        if wish == "start":
+            self.tell_queue()
+
+    def tell_queue(self) -> None:
+        """Have the queue look at its jobs now: it does not look at all of them all the time."""
+        roots = (self.folder.parent, self.folder.parent.parent.parent)  # a job may be one of a run
+        for root in roots:
+            with contextlib.suppress(OSError):  # nobody looks after this folder, or nothing can be written
+                now = time.time_ns()  # finer than the file system's own clock
+                os.utime(root / ASKED_FILE, ns=(now, now))
 
     def forget_stop(self) -> None:
         """Take back every wish to stop."""

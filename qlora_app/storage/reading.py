@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, overload
 
+import orjson
 import yaml
 
 from ..errors import Problem, UserError
@@ -29,7 +30,10 @@ _KINDS = {
     stat.S_ISFIFO: Problem("file.is_pipe", "a pipe"),
     stat.S_ISSOCK: Problem("file.is_socket", "a socket"),
 }
-_SHAPES = {dict: Problem("file.of_names", "names with values"), list: Problem("file.of_rows", "a list")}
+_SHAPES: dict[type, Problem] = {
+    dict: Problem("file.of_names", "names with values"),
+    list: Problem("file.of_rows", "a list"),
+}
 
 
 class NotAFile(OSError):
@@ -182,15 +186,46 @@ def read_lines(path: Path, after: int) -> tuple[list[Any], int]:
     and so are files that cannot be read.
     """
     rows, offset = [], after
-    for line, end in _lines(path, after):
+    for row, end in each_line(path, after):
         offset = end
-        try:
-            row = _parsed(line.decode("utf-8"))
-        except (ValueError, RecursionError):  # empty, or torn by a full disk
-            continue
-        if isinstance(row, dict):
+        if row is not None:
             rows.append(row)
     return rows, offset
+
+
+def each_line(path: Path, after: int = 0) -> Iterator[tuple[dict[str, Any] | None, int]]:
+    """(row, offset behind its line) of every whole line after byte `after`, without holding the file in memory.
+
+    The row of a line that is no object of JSON is None: it is empty, or torn by a full disk.
+    """
+    for line, end in _lines(path, after):
+        yield _row(line), end
+
+
+def last_lines(path: Path, size: int = 1 << 16) -> list[dict[str, Any]]:
+    """The rows of the last `size` bytes, oldest first; none where there is no such file."""
+    try:
+        end = path.stat().st_size
+    except OSError:
+        return []
+    rows, _ = read_lines(path, max(0, end - size))  # the first line may be cut: then it is no JSON
+    return rows
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = orjson.loads(line)
+    except ValueError:
+        row = _row_in_python(line)
+    return row if isinstance(row, dict) else None
+
+
+def _row_in_python(line: bytes) -> Any:
+    """What is no strict JSON, and still may be read: NaN, for one."""
+    try:
+        return _parsed(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _lines(path: Path, after: int) -> Iterator[tuple[bytes, int]]:

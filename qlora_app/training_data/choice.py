@@ -10,6 +10,8 @@ from ..hub import Repository
 from .formats.columns import ColumnMap
 from .formats.known import READABLE
 from .read.encodings import ENCODINGS
+from .read.reading import DELIMITERS, PIECES, SETTINGS, YES_NO, ReadAs
+from .read.splits import ALL
 
 SOURCES = {"starter": "Starter (embedded)", "file": "Your own data", "hub": "Hugging Face Hub"}
 FORMATS = {"auto": "Recognise it", **READABLE}
@@ -30,7 +32,12 @@ class DatasetChoice(Choices):
         "below the data folder, or a Hub id such as databricks/databricks-dolly-15k.",
     )
     subset: str = setting("", "Subset", "Part of a Hub dataset that stands by itself; empty takes its default.")
-    split: str = setting("", "Split", "Which rows of a Hub dataset; empty takes train, or the first there is.")
+    split: str = setting(
+        "",
+        "Split",
+        "Which rows of a Hub dataset, or which of several files called train, valid and test; empty takes train, or "
+        "the first there is, and all takes every file.",
+    )
     revision: str = setting(
         "",
         "Revision of the data",
@@ -49,6 +56,22 @@ class DatasetChoice(Choices):
         "How letters beyond ASCII are written in the file. What is recognised is shown with some of its words.",
         labels=ENCODINGS,
     )
+    delimiter: Literal[tuple(DELIMITERS)] = setting(  # type: ignore[valid-type]
+        "auto", "Delimiter", "What stands between two columns of a table.", labels=DELIMITERS
+    )
+    header: Literal[tuple(YES_NO)] = setting(  # type: ignore[valid-type]
+        "auto", "Names of columns", "Does a table begin with the names of its columns?", labels=YES_NO
+    )
+    quoting: Literal[tuple(YES_NO)] = setting(  # type: ignore[valid-type]
+        "auto",
+        "Texts in quotes",
+        "Do quotation marks enclose a text of a table, which may then hold delimiters and line ends?",
+        labels=YES_NO,
+    )
+    sheet: str = setting("", "Sheet", "Which sheet of a workbook; empty takes the only one with rows.")
+    pieces: Literal[tuple(PIECES)] = setting(  # type: ignore[valid-type]
+        "auto", "Examples of a text", "What of a plain text, a document or a book is one example.", labels=PIECES
+    )
     columns: ColumnMap = ColumnMap()
     turns: Literal[tuple(TURNS)] = setting(  # type: ignore[valid-type]
         "all", "Learn from", "Which turns of a conversation are trained on.", labels=TURNS
@@ -63,8 +86,9 @@ class DatasetChoice(Choices):
     held_out_from: str = setting(
         "",
         "Held-out data",
-        "Measured with instead of a share of the data: a split of the Hub dataset, such as test, or another file of "
-        "the data folder. What stands in both is not learned. Starter datasets bring their own.",
+        "Measured with instead of a share of the data: a split of the Hub dataset or of several files, such as test, "
+        "or another file of the data folder. Files called valid or test are measured with by themselves. What stands "
+        "in both is not learned. Starter datasets bring their own.",
     )
     split_seed: int = setting(0, "Split seed", "The same seed keeps the same rows aside.", ge=0)
 
@@ -79,6 +103,14 @@ class DatasetChoice(Choices):
     def is_upload(self) -> bool:
         """Was it uploaded, checked and kept under its hash?"""
         return self.source == "file" and bool(UPLOADED.fullmatch(self.id))
+
+    @property
+    def read_as(self) -> ReadAs:
+        """How its files are read."""
+        said = {name: getattr(self, name) for name in SETTINGS}
+        if self.source == "hub":  # its splits are known by the Hub, not by what files are called
+            said["split"] = ALL
+        return ReadAs(**said)
 
     @property
     def repository(self) -> Repository:

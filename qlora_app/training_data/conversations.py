@@ -10,9 +10,18 @@ from .format_choice import chosen_format
 from .formats.columns import ColumnMap
 from .formats.detect import FormatDetector
 from .formats.known import KINDS, Kind, why
+from .formats.people import PEOPLE
+from .read.reading import ReadAs
 from .read.rows import RowSource
 from .rows_by_format import RowsByFormat
-from .sentences import change_sentences, label_sentences, left_out_sentences, note_sentences, unread_sentences
+from .sentences import (
+    change_sentences,
+    label_sentences,
+    left_out_sentences,
+    note_sentences,
+    reason_sentences,
+    unread_sentences,
+)
 from .store import ConversationStore
 
 _MARKED = {"guanaco_text", "chip2", "marked_text"}
@@ -30,17 +39,17 @@ def read_file(
     folder: Path | None = None,
     progress: Progress | None = None,
     looks: bool = True,
-    encoding: str = "auto",
+    how: ReadAs = ReadAs(),
     label: str = "",
 ) -> FileContents:
     """Read a file by its columns if they are given, else in the format given, else in that of most of its rows.
 
     An archive, a folder or a list of files is read as one dataset if its files have the same format. `limits` are for
     files that nobody has checked yet. Many conversations go to a table on disk, which is left in `folder` if there is
-    one. `looks`: for what is odd about them. `encoding`: of its text, where a person said it. `label`: the column that
+    one. `looks`: for what is odd about them. `how`: what a person said of its bytes. `label`: the column that
     is the label of a text, where it has no usual name. Raises UserError naming file, place and remedy, and AskColumns.
     """
-    source = RowSource(place, name, limits, encoding=encoding)
+    source = RowSource(place, name, limits, how=how)
     store = ConversationStore(folder)
     detector = FormatDetector(format, columns, label)
     rows = RowsByFormat(store, looks)
@@ -59,7 +68,7 @@ def read_file(
         raise
     store.discard()
     format, label = again
-    return read_file(place, name, format, columns, limits, folder, progress, looks, encoding, label)
+    return read_file(place, name, format, columns, limits, folder, progress, looks, how, label)
 
 
 def _check_size(name: str, rows: RowsByFormat, limits: Settings | None) -> None:
@@ -116,7 +125,7 @@ def _contents(chosen: str, rows: RowsByFormat, detector: FormatDetector, warning
         numbers=used.numbers,
         lines=used.lines,
         left_out=left_out,
-        warnings=[*warnings, *_sentences(chosen, kind, rows, left_out, detector.label)],
+        warnings=[*warnings, *_sentences(chosen, kind, rows, left_out, detector)],
         digest=used.digest.hexdigest(),
         characters=used.characters,
         duplicates=used.findings.duplicates,
@@ -125,13 +134,19 @@ def _contents(chosen: str, rows: RowsByFormat, detector: FormatDetector, warning
     )
 
 
-def _sentences(chosen: str, kind: Kind, rows: RowsByFormat, left_out: list[LeftOut], label: str) -> list[str]:
+def _sentences(
+    chosen: str, kind: Kind, rows: RowsByFormat, left_out: list[LeftOut], detector: FormatDetector
+) -> list[str]:
     """Everything that is to be said of the rows, the gravest first."""
+    columns, label = detector.columns, detector.label
     used = rows.used[chosen]
     sentences = left_out_sentences(rows.rows, left_out)
     sentences += change_sentences(rows, chosen)
     if kind.note:
         sentences.append(kind.note)
+    if chosen == PEOPLE:
+        sentences += rows.people.sentences(columns.answers_by, columns.silence_hours)
+        sentences += reason_sentences(left_out)
     if chosen == "classification":
         sentences += label_sentences(used.labels, label)
     sentences += note_sentences(rows, chosen)

@@ -18,6 +18,7 @@ from .checks import KEY, also_learned, held_out_places
 from .choice import DatasetChoice
 from .conversations import read_file
 from .file_contents import FileContents, LeftOut, Progress
+from .read.reading import SETTINGS
 from .store import ArrowConversations
 
 FOLDER = ".readings"  # below that of the data
@@ -50,7 +51,7 @@ def read_cached(
         limits,
         spill_to,
         progress,
-        encoding=choice.encoding,
+        how=choice.read_as,
     )
     if may_keep and isinstance(contents.conversations, ArrowConversations):
         _keep(contents, contents.conversations, place, stamp)
@@ -60,7 +61,7 @@ def read_cached(
 def _digest(choice: DatasetChoice) -> str:
     """Another one for whatever is read in another way: another choice, or another version of this room."""
     asked = choice.model_dump_json(
-        include={"source", "id", "subset", "split", "revision", "format", "encoding", "columns"}
+        include={"source", "id", "subset", "split", "revision", "format", "columns", *SETTINGS}
     )
     source = source_of(Path(__file__).parent)
     return hashlib.blake2b(f"{source}{asked}".encode(), digest_size=12).hexdigest()

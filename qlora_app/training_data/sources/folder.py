@@ -21,6 +21,7 @@ from ..choice import UPLOADED, DatasetChoice
 from ..file_contents import Progress
 from ..formats.columns import AskColumns, ColumnMap
 from ..read.archives import ENDINGS
+from ..read.reading import ReadAs
 from ..read_cache import read_cached
 
 _DAY = 86_400  # seconds after which half a copy belongs to nobody: its process was killed
@@ -36,12 +37,15 @@ def import_file(
     limits: Settings = Settings(),
     columns: ColumnMap = ColumnMap(),
     progress: Progress | None = None,
+    how: ReadAs = ReadAs(),
+    root: Path | None = None,
 ) -> str:
     """Check every row of an uploaded file, then keep it byte for byte in the data folder.
 
     Returns the name it has there.
 
-    Several files are kept as a folder and are one dataset. The same bytes under the same name have the same id. Raises
+    Several files are kept as a folder and are one dataset; `root`: the folder they came in, whose folders are kept in
+    their names. The same bytes under the same name have the same id. Raises
     UserError, and then leaves nothing behind. Data that can be read once a person says which column is what is kept;
     load_examples asks.
     """
@@ -62,15 +66,14 @@ def import_file(
         if len(paths) == 1:
             copy, digest = _copy(paths[0], data_folder)
         else:
-            copy, digest = _copy_all(paths, data_folder)
+            copy, digest = _copy_all(paths, data_folder, root)
     except OSError as error:
         raise _not_saved(shown, error) from error
     id = f"{digest[:12]}-{_safe(name)}"
     try:
         with contextlib.suppress(AskColumns):
-            read_cached(
-                copy, data_folder, DatasetChoice(source="file", id=id, columns=columns), limits, progress, shown
-            )
+            choice = DatasetChoice(source="file", id=id, columns=columns, **vars(how))
+            read_cached(copy, data_folder, choice, limits, progress, shown)
         if copy.is_file() or not (data_folder / id).exists():
             copy.replace(data_folder / id)
     except OSError as error:  # what was read of a large file needs room too
@@ -236,7 +239,7 @@ def _copy(path: Path, folder: Path) -> tuple[Path, str]:
     return copy, digest.hexdigest()
 
 
-def _copy_all(paths: Sequence[Path], folder: Path) -> tuple[Path, str]:
+def _copy_all(paths: Sequence[Path], folder: Path, root: Path | None) -> tuple[Path, str]:
     """(a private folder of copies, sha256 over their names and bytes); of two files
     with one name the second gets a number.
     """
@@ -244,7 +247,8 @@ def _copy_all(paths: Sequence[Path], folder: Path) -> tuple[Path, str]:
     digests: list[tuple[str, str]] = []
     try:
         for path in paths:
-            name = _safe(path.name)
+            shown = "-".join(path.relative_to(root).parts) if root else path.name
+            name = _safe(shown)
             if (made / name).exists():
                 name = f"{len(digests)}-{name}"
             copy, digest = _copy(path, folder)

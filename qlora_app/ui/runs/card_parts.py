@@ -49,6 +49,7 @@ def head(run: Run, status: RunStatus, noticed: Sequence[str] = ()) -> str:
         f'<div class="line"><span class="dot {dot}"></span><b>{escape(word)}</b>'
         f'<span class="what" translate="no">{escape(title_of(run))}</span></div>'
         + (f'<p class="sentence">{escape(sentence)}</p>' if sentence else "")
+        + (f'<p class="warning" role="status" translate="no">{escape(status.silence)}</p>' if status.silence else "")
         + how
         + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
     )
@@ -99,6 +100,8 @@ def actions(run: Run, status: RunStatus, may_change: bool) -> str:
             buttons.append(
                 '<button type="button" disabled>Stopping…</button>' if stopping else _button("stop", "Stop and keep")
             )
+        if may_change and status.silence:
+            buttons.append(_button("kill", "End it now"))
     elif may_change and status.state in ("stopped", "interrupted", "failed"):
         buttons.append(_button("resume", "Try again" if status.state == "failed" else "Resume", "" if talk else "main"))
     why = (

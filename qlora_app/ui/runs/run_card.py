@@ -18,12 +18,13 @@ import gradio as gr
 
 from ...errors import Problem, UserError
 from ...jobs import State
+from ...launch.ending import end_now
 from ...runs import Run, RunStatus
 from ...runs.recipes import recipe_of
 from ...training_data import changed_since
 from ..context import AppContext
 from ..events import FAST
-from ..guard import changes
+from ..guard import asked_by_everyone, changes
 from ..language import problem_in, spoken, texts_in, translated
 from ..safely import safely
 from ..theme import plain
@@ -33,6 +34,13 @@ from .charts import Chart, chart, known_of, newer
 
 FOLDER = Path(__file__).parent
 REMEMBERED = 0.5  # seconds
+PLAIN: tuple[State, ...] = (
+    "queued",
+    "starting",
+    "running",
+    "stopping",
+    "done",
+)  # states whose sentences tell no reason
 SKELETON = """
 <article class="card" data-state="loading">
   <div data-part="others"></div>
@@ -103,6 +111,7 @@ class RunCards:
         card.stop(self.stop_run, None, None, **FAST)
         card.resume(self.resume_run, None, None, **FAST)
         card.unqueue(self.unqueue_run, None, None, **FAST)
+        card.kill(self.kill_run, None, None, **FAST)
 
     # ---- handlers
 
@@ -119,13 +128,19 @@ class RunCards:
     @changes
     def unqueue_run(self, event: gr.EventData) -> None:
         """It is not started any more."""
-        self.page.store.get(run_id(event)).take("start")
+        self.page.store.get(run_id(event)).request("stop")
+
+    @changes
+    def kill_run(self, event: gr.EventData) -> None:
+        """The process of one that hangs is ended; what it saved is kept."""
+        end_now(self.page.store.get(run_id(event)))
 
     # ---- what the cards ask
 
     def poll_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
         """`poll` as a plain function: Gradio calls it by that name from the browser."""
 
+        @asked_by_everyone
         def poll(asked: dict[str, Any]) -> dict[str, Any]:
             return self.poll(asked)
 
@@ -168,9 +183,15 @@ class RunCards:
         status, recipe, proved = run.status(), recipe_of(run), run.proof()
         data = recipe.dataset if recipe else None
         is_at_rest = status.state not in MOVING
+        is_looked_at = data is not None and is_at_rest and self.page.may_change
+        if not self.page.may_change:  # a reason may name a file or a row
+            status = _for_visitors(status)
+        is_open = self.page.may_open(run)
 
         def noticed() -> list[str]:
-            changed = changed_since(data, self.page.settings.data) if data and is_at_rest else []
+            if not self.page.may_change:
+                return []
+            changed = changed_since(data, self.page.settings.data) if data and is_looked_at else []
             return [*changed, *(problem_in(problem, language) for problem in run.damages())]
 
         makers: dict[str, Callable[[], str]] = {
@@ -178,7 +199,7 @@ class RunCards:
             "tiles": lambda: tiles(status),
             "actions": lambda: actions(run, status, self.page.may_change),
             "proof": lambda: proof(proved) if proved else "",
-            "samples": lambda: samples(run.samples()) if self.page.may_show(data) else "",
+            "samples": lambda: samples(run.samples()) if is_open else "",
         }
         parts = {name: safely(make, lambda why: _sentence(why, language)) for name, make in makers.items()}
         facts = Facts(
@@ -202,15 +223,22 @@ def _only_new(parts: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:
     return {"parts": {name: text for name, text in parts.items() if seen.get(name) != marks[name]}, "seen": marks}
 
 
+def _for_visitors(status: RunStatus) -> RunStatus:
+    """Without why it failed and what was noticed of its data."""
+    sentence = status.sentence if status.state in PLAIN else ""
+    return replace(status, sentence=sentence, warnings=[])
+
+
 def _sentence(problem: Problem, language: str) -> str:
     return f'<p class="warning">{escape(problem_in(problem, language))}</p>'
 
 
 def _translated(status: RunStatus, language: str) -> RunStatus:
     """With what went wrong in a language; any other sentence is translated with the page around it."""
+    silence = problem_in(status.silence, language) if status.silence else ""
     if not isinstance(status.sentence, Problem):
-        return status
-    return replace(status, sentence=problem_in(status.sentence, language))
+        return replace(status, silence=silence)
+    return replace(status, sentence=problem_in(status.sentence, language), silence=silence)
 
 
 def run_id(event: gr.EventData) -> str:

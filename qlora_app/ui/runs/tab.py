@@ -15,8 +15,9 @@ from ...formatting import duration, loss_figure, size
 from ...runs import Run
 from ...runs.checkpoints import MANIFEST
 from ...runs.proof import Proof
-from ...storage.reading import LARGEST_YAML, NotAFile, is_regular, read_bytes
-from ..context import AppContext
+from ...runs.recipes import recipe_of
+from ...storage.reading import LARGEST_YAML, is_regular, read_bytes
+from ..context import PRIVATE_FILES, AppContext, for_visitors
 from ..events import FAST, QUIET, REMEMBER, Answer, Given
 from ..guard import changes, reads
 from ..safely import safely
@@ -34,6 +35,12 @@ and stays until you delete it. Go to <b>Train</b> and press <b>Start training</b
 SAVE = (
     "() => setTimeout(() => (document.querySelector('#file-ready a, a#file-ready, #file-ready button, "
     "button#file-ready')).click(), 150)"
+)
+
+
+NOT_SHOWN = (
+    '<p class="quiet">This run learned from uploaded data. Its recipe, its files and its examples are not shown to '
+    "visitors; they can talk to it.</p>"
 )
 
 
@@ -80,7 +87,8 @@ class RunsTab:
     @property
     def view(self) -> list[Any]:
         """What `opened` and `listed` fill."""
-        return [self.all, self.one, self.card, self.details, self.sure, self.table, *self.answers.view]
+        files = [self.get_adapter, self.get_recipe]
+        return [self.all, self.one, self.card, self.details, self.sure, self.table, *files, *self.answers.view]
 
     def wire(self) -> None:
         """Open a run, go back, delete it, take its files."""
@@ -105,7 +113,9 @@ class RunsTab:
     def opened(self, run: Run) -> Answer:
         """One run with all there is of it."""
         seen = self._seen(one=True) | self.answers.shown(run)
-        return seen | {self.card: run.id, self.details: details(run, self.page.may_change)}
+        told = details(run, self.page.may_change) if self.page.may_open(run) else NOT_SHOWN
+        files = dict.fromkeys([self.get_adapter, self.get_recipe], gr.Button(visible=self.page.may_open(run)))
+        return seen | files | {self.card: run.id, self.details: told}
 
     def listed(self) -> Answer:
         """All runs."""
@@ -158,19 +168,22 @@ class RunsTab:
     def adapter_file(self, given: Given) -> Answer:
         """The newest adapter as a zip, in PEFT's format, with what a method put into folders beside it; a checkpoint's
         optimizer and the like stay behind."""
-        return {self.file: str(self._packed(self.page.store.get(given[self.card])))}
+        return {self.file: str(self._packed(self._opened_to_visitor(given)))}
 
     @reads
     def recipe_file(self, given: Given) -> Answer:
-        """The recipe as a file."""
-        run = self.page.store.get(given[self.card])
-        try:
-            text = read_bytes(run.folder / run.spec_file)
-        except OSError as error:
-            raise UserError.of(NO_RECIPE) from error
+        """The recipe as a file; to visitors without what its owner noted down."""
+        run = self._opened_to_visitor(given)
         copy = self._folder / f"{run.id}.yaml"
-        copy.write_bytes(text)
+        copy.write_bytes(_recipe_file_for_visitors(run) if not self.page.may_change else _recipe_file(run))
         return {self.file: str(copy)}
+
+    def _opened_to_visitor(self, given: Given) -> Run:
+        """Raises UserError for a run whose files this visitor may not have."""
+        run = self.page.store.get(given[self.card])
+        if not self.page.may_open(run):
+            raise UserError.of(PRIVATE_FILES)
+        return run
 
     # ---- files
 
@@ -252,7 +265,7 @@ def _row(run: Run) -> str:
 
 def details(run: Run, with_path: bool) -> str:
     """The recipe as it was saved, and what lies in the folder."""
-    text = f'<pre translate="no">{escape(_recipe_text(run))}</pre>'
+    text = f'<pre translate="no">{escape(_recipe_text(run, with_path))}</pre>'
     files = "".join(
         f'<tr><td translate="no">{escape(name)}</td><td>{size(count)}</td></tr>' for name, count in _files(run)
     )
@@ -264,14 +277,27 @@ def details(run: Run, with_path: bool) -> str:
     )
 
 
-def _recipe_text(run: Run) -> str:
-    """As the file has it, so that settings of other versions are seen too."""
+def _recipe_file(run: Run) -> bytes:
     try:
-        return read_bytes(run.folder / run.spec_file, LARGEST_YAML).decode("utf-8", "replace")
-    except NotAFile as error:
-        return translate(error.problem)
+        return read_bytes(run.folder / run.spec_file)
     except OSError as error:
-        return str(error.strerror)
+        raise UserError.of(NO_RECIPE) from error
+
+
+def _recipe_file_for_visitors(run: Run) -> bytes:
+    recipe = recipe_of(run)
+    if recipe is None:
+        raise UserError.of(NO_RECIPE)
+    return for_visitors(recipe).to_yaml().encode()
+
+
+def _recipe_text(run: Run, is_owners: bool) -> str:
+    """To its owner as the file has it, so that settings of other versions are seen too."""
+    try:
+        file = _recipe_file(run) if is_owners else _recipe_file_for_visitors(run)
+    except UserError as error:
+        return translate(error.problem)
+    return file[:LARGEST_YAML].decode("utf-8", "replace")
 
 
 def _files(run: Run) -> list[tuple[str, int]]:
