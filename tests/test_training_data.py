@@ -742,17 +742,17 @@ def test_tables_keep_text_and_know_spreadsheets(load, refusal):
         ("{oops}\n" * 3, ("dataset.rows_unreadable", "line 1, line 2, line 3")),
         ('{"train": [{"a": 1}], "data": [{"a": 1}]}', ("dataset.several_lists",)),
         (jsonl([{"instruction": "a", "output": ""}] * 2), ("dataset.no_trainable_row",)),
-        (jsonl([{"chosen": "a", "rejected": "b"}]), ("dataset.no_trainable_row", "no column for the question")),
+        (jsonl([{"chosen": "a", "rejected": "b"}]), ("dataset.ask_nested", "no column for the question")),
         (
             jsonl([{"prompt": "a", "completion": "b", "label": False}]),
             ("dataset.no_trainable_row", "marked as a bad answer"),
         ),
         (jsonl([{"question": "a"}]), ("dataset.not_trainable", "questions without answers")),
         (jsonl([{"turns": ["a"], "question_id": 1}]), ("dataset.not_trainable", "questions without answers")),
-        (jsonl([{"question": "a", "choices": ["b"], "answer": "b"}]), ("dataset.no_trainable_row", "it has 1 choices")),
+        (jsonl([{"question": "a", "choices": ["b"], "answer": "b"}]), ("dataset.ask_nested", "it has 1 choices")),
         (
             jsonl([{"question": "a", "choices": ["b", "c"], "answer": "d"}]),
-            ("dataset.no_trainable_row", "none of its 2 choices"),
+            ("dataset.ask_nested", "none of its 2 choices"),
         ),
         (
             jsonl([{"instruction": "a", "context": {"b": 1}, "response": "c"}]),

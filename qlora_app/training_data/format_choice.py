@@ -1,23 +1,26 @@
 """Which format a file is learned in, or why it cannot be learned from, in words that say what to do."""
 
+import shlex
+
 from ..errors import Problem, UserError
 from .file_contents import LeftOut
-from .formats.columns import AskColumns
-from .formats.detect import FormatDetector
-from .formats.known import KINDS, UNKNOWN
-from .read.text import WANTED, NotTrainable
+from .formats.columns import AskColumns, AskWho, ColumnMap, Guess
+from .formats.detect import FormatDetector, mapped_by
+from .formats.known import KINDS, UNKNOWN, convert
+from .formats.readers import DOCUMENTS, text_column
+from .formats.turns import RowError, TwoColumnsFit
+from .guesses import asked_beside_text, guesses
+from .read.refusals import WANTED, NotTrainable
 from .rows_by_format import LINKS, UNREADABLE, RowsByFormat
 
-_ASKED = {"unknown", "pairs_no_header"}  # a person can say which column is what
+_ASKED = {"unknown", "pairs_no_header", "prompts_only"}  # a person can say which column is what
+_CHATS = {"messages", "messages_parts", "sharegpt"}
+_NO_COLUMNS_HELP = {"media", "tokens", "oasst_tree", LINKS, UNREADABLE.name}
+_MOST_PEOPLE = 8  # who are named in a question
 _CORRECT = Problem("advice.correct_the_file", "Correct the file, then upload it again.")
 _CHOOSE_FORMAT = Problem("advice.choose_format", "Let the format be recognised, or choose another.")
 _NO_ANSWER = Problem("dataset.no_answer_in_it", ": there is no answer to learn")
 _NO_COLUMNS = Problem("dataset.no_columns", "no columns")
-_HOW = Problem(
-    "advice.name_columns",
-    'Say under "Columns of your data" which column asks and which one answers; on the command line that is '
-    "dataset.columns.prompt=... dataset.columns.answer=...",
-)
 
 
 def chosen_format(name: str, rows: RowsByFormat, detector: FormatDetector) -> str:
@@ -25,17 +28,22 @@ def chosen_format(name: str, rows: RowsByFormat, detector: FormatDetector) -> st
     be learned, AskColumns where a person can say what is what.
     """
     if rows.doubt:
-        raise AskColumns(
-            "dataset.format_in_doubt",
-            "{name} has {doubt}. {how}",
-            "unknown",
-            rows.rows,
-            list(detector.seen),
-            name=name,
-            doubt=rows.doubt,
-            how=_HOW,
+        found = _leading_somewhere(detector, guesses(detector.sample, detector.seen))
+        raise _asking(
+            AskColumns(
+                "dataset.format_in_doubt",
+                "{name} has {doubt}. {how}",
+                "unknown",
+                rows.rows,
+                list(detector.seen),
+                name=name,
+                doubt=rows.doubt,
+                how=_how(found),
+            ),
+            found,
         )
     rows.join_links()
+    rows.join_people(name, detector.columns.answers_by, detector.columns.silence_hours)
     differ = rows.differences()
     if differ:
         raise UserError(
@@ -66,7 +74,75 @@ def chosen_format(name: str, rows: RowsByFormat, detector: FormatDetector) -> st
     chosen = rows.majority(detector.lacking)
     if chosen not in rows.used:
         raise _nothing_usable(name, chosen, detector, rows)
+    if chosen == "text" and _is_free(detector):
+        _ask_beside_text(name, detector, rows)
     return chosen
+
+
+def _is_free(detector: FormatDetector) -> bool:
+    """Has nobody said yet how the rows are read?"""
+    return detector.format == "auto" and detector.mapped is None
+
+
+def _ask_beside_text(name: str, detector: FormatDetector, rows: RowsByFormat) -> None:
+    """Raises AskColumns where a column beside a plain text may be its label or its answer."""
+    text = text_column(next(row for row in detector.sample if any(one in row for one in DOCUMENTS)))
+    labels = rows.beside_texts.labels()
+    others = asked_beside_text(detector.sample, detector.seen, text, rows.beside_texts.are_documents)
+    doubtful = list(dict.fromkeys([*(labels if len(labels) > 1 else []), *others]))
+    if not doubtful or [one.lower() for one in others] == labels:
+        return
+    found = _leading_somewhere(detector, guesses(detector.sample, detector.seen, is_plain=True))
+    if not found:
+        return
+    raise _asking(
+        AskColumns(
+            "dataset.ask_beside_text",
+            "{name} has a column of texts, {text}, and beside it {others}, which may be the label or the answer to "
+            "learn. {how}",
+            "text",
+            rows.rows,
+            list(detector.seen),
+            name=name,
+            text=repr(text),
+            others=_listed(dict.fromkeys(doubtful)),
+            how=_how(found),
+        ),
+        found,
+    )
+
+
+def _asking(error: AskColumns, found: list[Guess]) -> AskColumns:
+    error.guesses = found
+    return error
+
+
+def _how(found: list[Guess]) -> Problem:
+    """What a person does who is asked, with the likeliest guess as it is written on the command line."""
+    guess = found[0] if found else {"prompt": "...", "answer": "..."}
+    named = " ".join(shlex.quote(f"dataset.columns.{setting}={column}") for setting, column in guess.items())
+    return Problem(
+        "advice.name_columns",
+        'Say under "Columns of your data" which column asks and which one answers; on the command line that is '
+        "{settings}",
+        settings=named,
+    )
+
+
+def _leading_somewhere(detector: FormatDetector, found: list[Guess]) -> list[Guess]:
+    """The guesses with which a row can be learned."""
+    return [guess for guess in found if _learns(guess, detector)]
+
+
+def _learns(guess: Guess, detector: FormatDetector) -> bool:
+    kind = mapped_by(ColumnMap(**guess))
+    for row in detector.sample:
+        try:
+            convert(kind, row, [])
+        except (RowError, TwoColumnsFit):
+            continue
+        return True
+    return False
 
 
 def _listed(names: dict[str, None]) -> str:
@@ -85,33 +161,47 @@ def _nothing_usable(name: str, chosen: str, detector: FormatDetector, rows: Rows
     """What to say of a file without a row to learn from, or what to ask."""
     kind = KINDS.get(chosen, UNKNOWN)
     names = _listed(detector.seen) or _NO_COLUMNS
-    is_free = detector.format == "auto" and detector.mapped is None
-    if chosen in _ASKED and len(detector.seen) > 1 and is_free:
-        return AskColumns(
-            "dataset.ask_columns",
-            "{name} has {title} ({names}). {how}",
-            chosen,
-            rows.rows,
-            list(detector.seen),
-            name=name,
-            title=kind.title,
-            names=names,
-            how=_HOW,
+    if chosen in rows.people.formats:
+        return _ask_who(name, chosen, detector, rows)
+    first = next(iter(rows.left_out[chosen]), None)
+    found = []
+    if _is_free(detector) and chosen not in _NO_COLUMNS_HELP:
+        found = _leading_somewhere(detector, guesses(detector.sample, detector.seen))
+    if chosen in _CHATS:  # what stands beside turns that cannot be read is no label of them
+        found = [guess for guess in found if "label" not in guess]
+    if chosen == "prompts_only":
+        found = [guess for guess in found if "prompt" in guess]
+    if found and (chosen in _ASKED or first is None):
+        return _asking(
+            AskColumns(
+                "dataset.ask_columns",
+                "{name} has {title} ({names}). {how}",
+                chosen,
+                rows.rows,
+                list(detector.seen),
+                name=name,
+                title=kind.title,
+                names=names,
+                how=_how(found),
+            ),
+            found,
         )
-    if kind.read is None and chosen != LINKS and is_free:
+    if found:
+        return _asking(
+            AskColumns(
+                "dataset.ask_nested",
+                "{name} has no trainable row as it is: the first is {first}. {how}",
+                chosen,
+                rows.rows,
+                list(detector.seen),
+                name=name,
+                first=first,
+                how=_how(found),
+            ),
+            found,
+        )
+    if kind.read is None and chosen != LINKS and _is_free(detector):
         return _not_trainable(name, chosen, rows.rows, kind.title, names)
-    first = rows.left_out[chosen][0]
-    if is_free and chosen in rows.nested:
-        return AskColumns(
-            "dataset.ask_nested",
-            "{name} has no trainable row as it is: the first is {first}. {how}",
-            chosen,
-            rows.rows,
-            list(detector.seen),
-            name=name,
-            first=first,
-            how=_HOW,
-        )
     if detector.format != "auto":
         return NotTrainable(
             "dataset.no_trainable_row_of_format",
@@ -136,10 +226,36 @@ def _nothing_usable(name: str, chosen: str, detector: FormatDetector, rows: Rows
     )
 
 
+def _ask_who(name: str, chosen: str, detector: FormatDetector, rows: RowsByFormat) -> AskWho:
+    """Conversations of people, of whom nobody said who answers, or somebody who is not there."""
+    people, guess = rows.people.counts(), rows.people.likeliest(name)
+    shown = [f"{who[:40]} ({count:,})" for who, count in list(people.items())[:_MOST_PEOPLE]]
+    if len(people) > _MOST_PEOPLE:
+        shown.append(f"{len(people) - _MOST_PEOPLE:,} more")
+    told = detector.columns.answers_by
+    what = Problem("dataset.are_people", "holds what people say to each other")
+    if told:
+        what = Problem("dataset.nobody_of_that_name", "holds nothing that {told!r} says", told=told)
+    error = AskWho(
+        "dataset.ask_who",
+        '{name} {what}: {people}. Say who answers, under "Columns of your data"; on the command line that is '
+        "dataset.columns.answers_by={guess!r}. What that person says is learned.",
+        chosen,
+        rows.rows,
+        list(detector.seen),
+        name=name,
+        what=what,
+        people=", ".join(shown),
+        guess=guess,
+    )
+    error.people, error.guess = people, guess
+    return error
+
+
 def _not_trainable(name: str, format: str, rows: int, title: str, names: str) -> NotTrainable:
     """Rows of a format that nobody can learn from; `title`: of the format, `names`: of the columns."""
     what = Problem("dataset.looks_like_format", "looks like {title} ({names})", title=title, names=names)
-    if format in _ASKED:
+    if format in _ASKED and format != "prompts_only":
         what = Problem("dataset.has_format", "has {title} ({names})", title=title, names=names)
     return NotTrainable(
         "dataset.not_trainable",

@@ -15,6 +15,7 @@ from .formats.known import (
     turns_of_row,
 )
 from .formats.marked_text import answered
+from .formats.paths import column_of
 from .formats.row_view import Reading, present
 from .formats.trees import parent_id
 from .formats.turns import (
@@ -25,10 +26,18 @@ from .formats.turns import (
     is_blank,
     tidy,
 )
+from .formats.unanswered import with_an_answer
 
 _UNSAID = "A"  # stands for an answer that is not there, and is taken away again; of choices there always is an A
 _FIRST = "0"  # stands for it where an answer is one of the row's own options
-_ANSWERS = ("output", "answer", "completion", "label")  # one of them is an answer in every format with a column for it
+_ANSWERS = (
+    "output",
+    "answer",
+    "completion",
+    "label",
+    "assistant",
+    "tgt",
+)  # one of them is an answer in every format with a column for it
 
 
 def detector_of(format: str, columns: ColumnMap = ColumnMap(), answer: str | None = None) -> FormatDetector:
@@ -40,7 +49,10 @@ def detector_of(format: str, columns: ColumnMap = ColumnMap(), answer: str | Non
         label = answer
     if format not in READABLE:
         format = "auto"
-    return FormatDetector(format, columns, label)
+    detector = FormatDetector(format, columns, label)
+    if format == "named_pairs":
+        detector.answer = answer or ""
+    return detector
 
 
 def question_of(value: Any, detector: FormatDetector) -> Conversation:
@@ -81,7 +93,7 @@ def _stands_for_itself(value: Any, row: Columns, columns: ColumnMap) -> bool:
     if not isinstance(value, dict):
         return True
     asking = {name for name, setting in columns.names.items() if setting in ("prompt", "template", "messages")}
-    missing = sorted(name for name in asking if name.partition(".")[0] not in row)
+    missing = sorted(name for name in asking if column_of(name, row) is None)
     if missing and len(missing) < len(asking):
         raise RowError(f"it has no column {missing[0]!r}, which the question is composed of")
     return bool(missing)
@@ -110,6 +122,8 @@ def _variants(row: Columns, detector: FormatDetector) -> Iterator[Columns]:
         yield _with_named_answer(row, detector)
         return
     yield row
+    if detector.answer and detector.answer not in row:
+        yield row | {detector.answer: _UNSAID}
     for name in ("text", "chosen"):
         if isinstance(row.get(name), str):
             yield from (row | {name: text} for text in answered(row[name], _UNSAID))
@@ -119,6 +133,7 @@ def _variants(row: Columns, detector: FormatDetector) -> Iterator[Columns]:
         yield row | {"translation": row["translation"] | {"": _UNSAID}}
     if isinstance(row.get("instances"), list):
         yield row | {"instances": [one | {"output": _UNSAID} for one in row["instances"] if isinstance(one, dict)]}
+    yield from with_an_answer(row, _UNSAID)
     if parent_id(row) is None:
         yield row | {"replies": []}
 

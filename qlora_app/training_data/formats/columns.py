@@ -1,31 +1,52 @@
 """Which column is what, said by the person: for files whose columns have names that nobody could know."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ...choices import Choices, setting
 from ...errors import Problem, UserError
 from ...messages import MOST_OPTIONS, Message
-from ..read.text import NotTrainable
+from ..read.refusals import NotTrainable
 from .chat_turns import turns_of
+from .paths import EACH, column_of, entries_at, first_of, value_at, with_entry
 from .readers import as_text, document
 from .row_view import Reading
 from .turns import RowError, is_blank
 
+_OF_CHATS = ("answers_by", "silence_hours")  # settings that name no column
 _PLACE = re.compile(r"\{([^{}]+)\}")
 
 
+Guess = dict[str, str]  # {setting of ColumnMap: column, or path inside of one}
+
+
 class AskColumns(NotTrainable):
-    """A file that can be learned from once a person says which of its `columns` (the names in the file) is what."""
+    """A file that can be learned from once a person says which of its `columns` (the names in the file) is what.
+
+    `guesses`: how it may be meant, the likeliest first.
+    """
+
+    guesses: Sequence[Guess] = ()
 
     def __init__(self, code: str, template: str, format: str, rows: int, columns: list[str], /, **values: Any) -> None:
         super().__init__(code, template, format, rows, **values)
         self.columns = columns
 
 
+class AskWho(AskColumns):
+    """Conversations of people that can be learned from once a person says who of them answers: how many messages each
+    has, the most first, and who probably is meant.
+    """
+
+    people: dict[str, int] = {}
+    guess: str = ""
+
+
 class ColumnMap(Choices):
-    """Names of columns, each only where a person gave one. `translation.en` is the `en` inside of `translation`."""
+    """Names of columns, each only where a person gave one. A name may lead into a cell that is an object or a list, as
+    paths.py says: `translation.en`, `answers[first].text`.
+    """
 
     prompt: str = setting("", "Column that asks", "The name of the column in your file.")
     template: str = setting("", "Composed question", "A text with columns in braces, instead of one column that asks.")
@@ -46,10 +67,19 @@ class ColumnMap(Choices):
         "", "Column of whole conversations", "A list of turns, instead of a question and an answer."
     )
 
+    answers_by: str = setting(
+        "",
+        "Who answers",
+        "In chats of people: the name whose messages are learned; several names with commas between.",
+    )
+    silence_hours: float = setting(
+        4.0, "Hours of silence", "In chats of people: after so long without a message a conversation ends.", gt=0
+    )
+
     @property
     def given(self) -> dict[str, str]:
-        """{setting: value} of those a person has set."""
-        return {name: value for name, value in self if value}
+        """{setting: value} of the columns a person has named."""
+        return {name: value for name, value in self if value and name not in _OF_CHATS}
 
     @property
     def names(self) -> dict[str, str]:
@@ -73,7 +103,7 @@ class ColumnMap(Choices):
                 columns=shown,
             )
             for column, setting in self.names.items()
-            if not {column, column.partition(".")[0]} & there.keys()
+            if column_of(column, there) is None
         }
         if self.given and not (self.answer or self.label or self.messages):
             problems["answer"] = Problem(
@@ -121,13 +151,40 @@ class ColumnMap(Choices):
         return problems
 
     def read(self, row: Reading) -> list[Message] | Iterator[list[Message]]:
-        """The turns of one row. Raises RowError."""
+        """The turns of one row; several conversations where a column is named with `[each]`. Raises RowError."""
+        if any(EACH in name for name in self.names):
+            return (turns for one in self._of_each(row) for turns in one._conversations(row))
+        return self._turns(row)
+
+    def _of_each(self, row: Reading) -> Iterator["ColumnMap"]:
+        """The map of every entry of a list, one list after the other."""
+        path = next((name for name in self.names if EACH in name), None)
+        if path is None:
+            yield self
+            return
+        for number in range(len(entries_at(row, path))):
+            named = {name: with_entry(value, path, number) for name, value in self.given.items()}
+            yield from self.model_copy(update=named)._of_each(row)
+
+    def _conversations(self, row: Reading) -> Iterator[list[Message]]:
+        """None, or one that is refused when it is tidied, where something is lacking."""
+        try:
+            made = self._turns(row)
+        except RowError:
+            row.notes.add("one of several examples could not be used and was skipped")
+            return
+        if isinstance(made, list):
+            yield made
+        else:
+            yield from made
+
+    def _turns(self, row: Reading) -> list[Message] | Iterator[list[Message]]:
         before: list[Message] = []
         system = self._text(row, self.system) if self.system else ""
         if system:
             before.append({"role": "system", "content": system})
         if self.messages:
-            return before + turns_of(_value(row, self.messages), self.messages, row)
+            return before + turns_of(value_at(row, self.messages), self.messages, row)
         answer = self._text(row, self.label or self.answer)
         if not (self.prompt or self.template):
             return document(Reading({"text": answer}))
@@ -146,7 +203,7 @@ class ColumnMap(Choices):
         return [*before, {"role": "user", "content": question}, answer_turn]
 
     def _options(self, row: Reading) -> list[str]:
-        value = _value(row, self.options)
+        value = value_at(row, self.options)
         if value is None:
             raise RowError(f"it has no options in `{self.options}`")
         listed = value if isinstance(value, list) else as_text(value, self.options).split("|")
@@ -160,7 +217,7 @@ class ColumnMap(Choices):
 
     def _text(self, row: Reading, name: str) -> str:
         """Empty where the row has nothing there, if it is not the answer."""
-        value = _value(row, name)
+        value = first_of(row, name, value_at(row, name))
         if value is None and name == (self.label or self.answer):
             raise RowError(f"it has nothing in its column {name!r}")
         if value is None:
@@ -176,19 +233,3 @@ def _right(answer: str, options: list[str]) -> str:
     if text.isdecimal() and int(text) < len(options):
         return options[int(text)]
     raise RowError(f"its answer {text[:30]!r} is none of its {len(options)} options")
-
-
-def _value(row: Reading, name: str) -> Any:
-    """The value of a column, or of what is inside of it; None where the row has none."""
-    wanted = name.strip().lower()
-    if wanted in row:
-        return row[wanted]
-    value: Any = row
-    for part in wanted.split("."):
-        key = None
-        if isinstance(value, Reading):
-            key = next((key for key in value if key.lower() == part), None)
-        if key is None:
-            return None
-        value = value.child(key) if type(value.peek(key)) is dict else value[key]
-    return value

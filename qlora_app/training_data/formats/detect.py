@@ -1,10 +1,13 @@
 """What kind each row of a file is, remembered by the shape of the row."""
 
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from ...messages import Message
 from .columns import ColumnMap
+from .kind import Reader
 from .known import (
     BY_CONTENT,
     KINDS,
@@ -13,9 +16,10 @@ from .known import (
     recognise,
 )
 from .readers import labelled, text_column
-from .row_view import present
+from .row_view import Reading, present
 from .turns import Columns, RepeatedKey, RowError
 
+SAMPLE = 200  # rows that are kept to guess which column is what
 _WITHOUT_ANSWER = {"unknown", "prompts_only", "text"}  # what a row seems to be whose answer is null
 
 
@@ -29,9 +33,11 @@ class FormatDetector:
     def __init__(self, format: str = "auto", columns: ColumnMap = ColumnMap(), label: str = "") -> None:
         """`label`: the column that is the label of a text, where only the whole file could tell."""
         self.format, self.columns, self.label = format, columns, label
+        self.answer = ""  # the column that answered in a training, where it has any of many names
         self.mapped = _kind_of_all(columns, label)
         self.seen: dict[str, None] = {}  # names of columns as they stand in the file, in their order
         self.first: dict[str, Columns] = {}  # row of each kind, for a sentence
+        self.sample: list[Columns] = []  # the first rows
         self.lacking: Counter[str] = Counter()  # kinds that texts would be of if their columns were not null
         self._kinds: dict[Any, Kind] = {}
         self._names: dict[Any, tuple[str, ...]] = {}
@@ -45,6 +51,8 @@ class FormatDetector:
         if names != given:
             whole = dict(zip(names, row.values(), strict=True))
         columns = present(whole) or {}
+        if len(self.sample) < SAMPLE:
+            self.sample.append(columns)
         kind = self._kind_of(columns)
         if len(columns) < len(whole) and kind.name in _WITHOUT_ANSWER:
             with_nulls = {name: columns.get(name) for name in whole}
@@ -60,6 +68,8 @@ class FormatDetector:
         kind = self._kinds.get(shape)
         if kind is None:
             kind = self.mapped or self._recognised(columns)
+            if self.columns.answers_by and kind.read not in (None, _no_such_row):
+                kind = kind._replace(read=partial(_with_answerer, kind.read, self.columns.answers_by))
             if kind.read is not _no_such_row:
                 self.first.setdefault(kind.name, columns)
             if len(self._kinds) < 1000 and BY_CONTENT.isdisjoint(columns):
@@ -95,15 +105,21 @@ class FormatDetector:
 
 def _shape_of(value: Any) -> Any:
     """What recognition looks at: the type of a value, of a list of turns the keys of the first."""
-    if type(value) is list and value and type(value[0]) is dict:
-        return tuple(value[0])
+    if type(value) is list and value:
+        return tuple(value[0]) if type(value[0]) is dict else (type(value[0]),)
     return type(value)
+
+
+def _with_answerer(read: Reader, answers_by: str, row: Reading) -> list[Message] | Iterator[list[Message]]:
+    """Read a row that knows who answers."""
+    row.answers_by = answers_by
+    return read(row)
 
 
 def _kind_of_all(columns: ColumnMap, label: str) -> Kind | None:
     """The kind of every row, where a person or the whole file said it."""
     if columns.given:
-        return _mapped(columns)
+        return mapped_by(columns)
     if not label:
         return None
     return labelled_by(label)
@@ -115,7 +131,7 @@ def labelled_by(label: str) -> Kind:
     return known._replace(columns=lambda row: (text_column(row), label), read=partial(labelled, label=label))
 
 
-def _mapped(columns: ColumnMap) -> Kind:
+def mapped_by(columns: ColumnMap) -> Kind:
     """The kind of every row when a person said which column is what."""
     asks = columns.messages or columns.template or columns.prompt or None
     answers = columns.messages or columns.label or columns.answer

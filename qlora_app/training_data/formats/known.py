@@ -5,10 +5,12 @@ that a person is told what the file is; most specific first, because the first t
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from ...messages import Conversation, Message
+from .kind import Kind, Reader
 from .marked_text import style_of
+from .named import named_columns, named_pair
+from .native import EXPORTS, OTHER_TURNS
 from .opening import opened, reasoned
 from .readers import (
     DOCUMENTS,
@@ -46,29 +48,6 @@ from .turns import (
 )
 
 MEDIA = {"image", "images", "video", "videos", "audio", "audios"}
-
-
-Reader = Callable[[Reading], list[Message] | Iterator[list[Message]]]
-
-
-class Kind(NamedTuple):
-    """What a row can be: a name, its title for people, a test, the columns that ask and
-    answer, and how it is read if it can be.
-
-    `because` completes "TITLE, because ..." and may name {user} and {answer}; `note` is said whenever rows are read so.
-    `opens`: may a system text and tools belong to it? `answers`: may reasoning, which then stands in a column like
-    question and answer?
-    """
-
-    name: str
-    title: str
-    fits: Callable[[Columns], bool]
-    columns: Callable[[Columns], tuple[str | None, str | None]] = lambda row: (None, None)
-    read: Reader | None = None
-    because: str = "rows have {user} and {answer}"
-    note: str = ""
-    opens: bool = True
-    answers: bool = False
 
 
 def _has(row: Columns, *names: str) -> bool:
@@ -191,6 +170,7 @@ def _chat(name: str, title: str, fits: Callable[[Columns], bool], because: str) 
 
 _REJECTED = "Of two answers the chosen one is learned; the rejected one is not used."
 _IN_ORDER = (
+    *EXPORTS,
     Kind(
         "hh_rlhf",
         "hh-rlhf",
@@ -254,6 +234,7 @@ _IN_ORDER = (
         "{user} have `role` and `content`",
     ),
     _chat("sharegpt", "ShareGPT", lambda row: _has_turns(row, "from"), "{user} have `from` and `value`"),
+    *OTHER_TURNS,
     _chat("messages", "Messages (OpenAI)", lambda row: "messages" in row, "rows have {user}"),
     _chat("sharegpt", "ShareGPT", lambda row: _has(row, *CHATS), "rows have {user}"),
     Kind(
@@ -273,6 +254,16 @@ _IN_ORDER = (
     _pairs("flan", "FLAN", _asked_by("inputs")),
     _pairs("input_output", "Inputs and outputs", _asked_by("input")),
     _pairs("text_to_text", "Text to text", _asked_by("text", *CONTEXTS)),
+    Kind(
+        "named_pairs",
+        "Questions and answers by usual names",
+        lambda row: named_columns(row)[0] is not None,
+        named_columns,
+        named_pair,
+        note="Which column asks and which answers is taken from their usual names. If it is another one, say so under "
+        '"Columns of your data".',
+        answers=True,
+    ),
     Kind("pairs_no_header", "a table whose columns have no names", lambda row: {"col1", "col2"} <= row.keys()),
     Kind("classification", "Labelled texts", _is_labelled, _labelled_columns, labelled, opens=False),
     Kind("prompts_only", "questions without answers", lambda row: _has(row, *QUESTIONS[:-1], "turns", "question_id")),

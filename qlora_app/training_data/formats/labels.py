@@ -74,9 +74,14 @@ class BesideTexts:
             self._cannot.add(name)
             del self._values[name]
 
+    @property
+    def are_documents(self) -> bool:
+        """Are the texts too long on average to be told apart by one word?"""
+        return self.characters > _LONGEST_TEXT * self.rows
+
     def labels(self) -> list[str]:
         """The columns that could be the label."""
-        if self.rows < _FEWEST or self.characters > _LONGEST_TEXT * self.rows:
+        if self.rows < _FEWEST or self.are_documents:
             return []
         return [
             name

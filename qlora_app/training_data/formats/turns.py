@@ -5,6 +5,7 @@ from typing import Any
 
 from ...errors import Problem
 from ...messages import Conversation, Message
+from .names import SURE, Role, role_of
 
 Columns = dict[str, Any]  # one row, its column names stripped and in lower case
 
@@ -74,6 +75,7 @@ ROLES = {
         "assistant",
     ),
 }
+_SURE_ANSWER = Role("answer", SURE)
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 
 
@@ -83,6 +85,18 @@ class RowError(Exception):
 
 class NestedValue(RowError):
     """An object or a list where text is wanted; the text may be inside of it."""
+
+
+class UnknownRole(RowError):
+    """A turn of somebody of whom nobody knows whether they ask or answer."""
+
+
+class UnknownSpeakers(RowError):
+    """Turns by people of whom nobody knows who answers: `names` in the order in which they speak."""
+
+    def __init__(self, reason: str, names: Sequence[str]) -> None:
+        super().__init__(reason)
+        self.names = list(names)
 
 
 class TwoColumnsFit(Exception):
@@ -114,6 +128,8 @@ class RepeatedKey(dict[str, Any]):
 def only(row: Columns, names: tuple[str, ...], what: str) -> str:
     """The one column among `names`."""
     found = [name for name in names if name in row]
+    if names is ANSWERS and len(row) > 2:
+        found += [name for name in row if name not in names and name != "assistant" and role_of(name) == _SURE_ANSWER]
     if len(found) == 1:
         return found[0]
     if found:

@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 from ...errors import UserError
 from ...settings import Settings
+from ...storage.reading import open_regular
 from .content import DAMAGED, ZIP, Archive, Content, damaged, most_bytes, too_large
 from .splits import ALL, TRAIN, by_split, held_out_split
+from .spread import of_an_export
 
 _ROWS = [
     ".json",
@@ -236,6 +238,8 @@ def _in_one_file(path: Path, name: str, limits: Settings | None) -> list[DataFil
     _check_members(members, name, most_bytes(path.stat().st_size, limits))
     if is_document(one.filename for one in members):
         return [DataFile(name, path)]
+    wanted = set(of_an_export([one.filename for one in members if not _is_hidden_name(one.filename)]))
+    members = [one for one in members if one.filename in wanted]
     data = sorted((one for one in members if not _is_hidden_name(one.filename)), key=lambda one: one.filename)
     if not data:
         raise UserError(
@@ -286,6 +290,8 @@ def _in_folder(folder: Path, name: str) -> list[tuple[str, Path]]:
         for one in inside
         if one.is_file() and _rank(one.name) < 3 and one.name.lower().endswith(tuple(ENDINGS))
     ]
+    wanted = set(of_an_export([shown for shown, _ in files]))
+    files = [(shown, one) for shown, one in files if shown in wanted]
     if not files:
         raise UserError(
             "dataset.no_file_in_folder",
@@ -297,7 +303,7 @@ def _in_folder(folder: Path, name: str) -> list[tuple[str, Path]]:
 
 
 def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(4)
 
 

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from ...errors import UserError
 from ...settings import Settings
+from ...storage.reading import open_regular
 
 _SMALL = 16_000_000  # bytes: a tiny archive may unpack to so much whatever the ratio, because short files shrink a lot
 _IN_MEMORY = 1_000_000  # bytes of a member that is unpacked once, and not once for each look at it
@@ -120,7 +121,7 @@ class Content:
     def _stored(self) -> BinaryIO:
         """The bytes as they are stored: of a file, or of a member of a .zip."""
         if self._archive is None or self._member is None:
-            self._opened = self.path.open("rb")
+            self._opened = open_regular(self.path)
             return self._opened
         if self._kept is not None:
             return io.BytesIO(self._kept)

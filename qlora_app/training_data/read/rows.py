@@ -18,10 +18,13 @@ from .encodings import Encoding, find_encoding
 from .json_rows import JsonRows, lenient
 from .json_stream import decode, is_broken
 from .layout import SAMPLE, layout_of
+from .line_formats import line_format_of
 from .prose import Prose
 from .reading import Doubt, ReadAs
+from .refusals import WANTED, NotTrainable
+from .spread import spread
 from .tables import Found, Table
-from .text import WANTED, NotTrainable, kind_of
+from .text import kind_of
 from .workbooks import Workbook
 from .yaml_rows import is_yaml, read_yaml
 
@@ -140,9 +143,9 @@ class _FileRows:
     def _of_columns(self, kind: str, head: bytes) -> Iterator[Found]:
         with self.content.open() as file:
             if kind == "parquet":
-                yield from read_parquet(file, self.name)
+                yield from spread(read_parquet(file, self.name))
             else:
-                yield from read_arrow(file, self.name, head)
+                yield from spread(read_arrow(file, self.name, head))
 
     def _of_text(self, head: bytes) -> Iterator[Found]:
         encoding = self._said_by(find_encoding(self.content, head, self.glance, self.how.encoding))
@@ -152,7 +155,7 @@ class _FileRows:
         # inside strings
         newline = "" if isinstance(getattr(read, "__self__", None), Table) else "\n"
         with self._open(encoding, newline) as file:
-            yield from read(file)
+            yield from spread(read(file))
 
     def _open(self, encoding: Encoding, newline: str = "\n") -> TextIO:
         return io.TextIOWrapper(self.content.open(), encoding=encoding.name, errors=encoding.errors, newline=newline)
@@ -175,6 +178,8 @@ class _FileRows:
             return self._table_or_text(file)
         file.seek(0)
         sample = file.read(_JSON_SAMPLE).lstrip("\ufeff")
+        if of_lines := line_format_of(sample[:SAMPLE]):
+            return of_lines
         return self._json_by(file, first, second, sample) or self._table_or_text(file)
 
     def _json_by(self, file: TextIO, first: str, second: str, sample: str) -> Reader | None:
@@ -219,7 +224,6 @@ class _FileRows:
         file.seek(0)
         sample = file.read(SAMPLE)
         name = self.content.part or self.name
-        # Texts of a known form, such as a chat or labelled words, are recognised here, before a table is looked for.
         prose = Prose(self.name, self.how)
         if self.how.pieces != "auto" or prose.has_form(sample):
             return self._said_by(prose).reader(sample)

@@ -1,0 +1,245 @@
+"""Which column is what, guessed: certain names are learned and said, all else is asked, and asking leads to rows."""
+
+import json
+
+import pytest
+
+from qlora_app.training_data.conversations import read_file
+from qlora_app.training_data.formats.columns import AskColumns, ColumnMap
+from qlora_app.training_data.formats.names import SURE, role_of, sure_pair, words_of
+from qlora_app.training_data.formats.paths import paths_of
+
+
+def asks(i):
+    return f"What is the capital of land number {i}?"
+
+
+def answers(i):
+    return f"The capital is city number {i}, of course."
+
+
+def read(folder, row, count=20, name="rows.jsonl", **how):
+    """`row`: an object, or what makes one of a number."""
+    file = folder / name
+    rows = [row(i) if callable(row) else row for i in range(count)]
+    file.write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
+    return read_file(file, file.name, **how)
+
+
+def guessed(folder, row, **how):
+    """The guesses of a file that asks, each of which was seen to give rows."""
+    with pytest.raises(AskColumns) as asked:
+        read(folder, row, **how)
+    first = asked.value.guesses[0]
+    assert f"dataset.columns.{next(iter(first))}" in str(asked.value)
+    for guess in asked.value.guesses:
+        assert read(folder, row, columns=ColumnMap(**guess)).conversations
+    return asked.value.guesses
+
+
+# ---- names
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("finalAnswer?", ("final", "answer")),
+        ("HTMLText", ("html", "text")),
+        ("problem_statement", ("problem", "statement")),
+        (" Réponse  attendue ", ("reponse", "attendue")),
+        ("YANIT", ("yanit",)),
+        ("Straße", ("strasse",)),
+        ("", ()),
+    ],
+)
+def test_a_name_is_its_words(name, words):
+    assert words_of(name) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("question_of_user", "prompt"),
+        ("Kundenfrage an uns: Frage", "prompt"),
+        ("用户的问题", "prompt"),
+        ("answer_to_user", "answer"),
+        ("our expected_output", "answer"),
+        ("标准答案文本", "answer"),
+        ("wrong answer", "rejected"),
+        ("question_id", "aside"),
+        ("response_time", "aside"),
+        ("问题类型", "aside"),
+        ("Unnamed: 0", "aside"),
+        ("id", "aside"),
+        ("de", "languages"),
+        ("Star rating", "label"),
+        ("ham eggs", ""),
+    ],
+)
+def test_what_a_name_says(name, role):
+    assert role_of(name).name == role and role_of(name).strength < SURE
+
+
+PAIRS = """
+problem solution|Prompt Reply|src tgt|source_text target_text|human assistant|UserQuestion ModelAnswer|Frage Antwort
+question reponse|pregunta respuesta|pergunta resposta|domanda risposta|vraag antwoord|вопрос ответ|pytanie odpowiedź
+soru yanit|otázka odpověď|fråga svar|问题 答案|質問 回答|질문 답변|السؤال الجواب|प्रश्न उत्तर|pertanyaan jawaban|問題 解答
+"""
+
+
+@pytest.mark.parametrize("names", PAIRS.strip().replace("\n", "|").split("|"))
+def test_usual_pairs_are_learned_and_it_is_said(tmp_path, names):
+    first, second = names.split()
+    found = read(tmp_path, lambda i: {"id": i, second: answers(i), "topic": "t", first: asks(i)})
+    assert (found.user, found.answer) == (first.strip().lower(), second.strip().lower())
+    assert [turn["content"] for turn in found.conversations[3]] == [asks(3), answers(3)]
+    words = " ".join([found.because, *found.warnings])
+    assert f"`{first.lower()}`" in words and f"`{second.lower()}`" in words and "`id` (20), `topic` (20)" in words
+
+
+@pytest.mark.parametrize(
+    "more", ["answer", "context", "target_text", "text", "rejected", "expected output", "réponse", "user question"]
+)
+def test_a_second_column_that_could_be_meant_is_asked(tmp_path, more):
+    assert sure_pair(("problem", "solution", more)) is None
+    guesses = guessed(tmp_path, lambda i: {"problem": asks(i), "solution": answers(i), more: f"Something else {i}."})
+    assert "problem" in guesses[0].values() or "user question" in guesses[0].values()
+
+
+def test_a_known_answer_beside_another_sure_one_is_asked(tmp_path):
+    guesses = guessed(tmp_path, lambda i: {"question": asks(i), "answer": str(i), "solution": answers(i)})
+    assert {guess["answer"] for guess in guesses} == {"answer", "solution"}
+
+
+# ---- guesses
+
+
+@pytest.mark.parametrize(
+    ("row", "guess"),
+    [
+        (lambda i: {"question": asks(i), "foo": answers(i)}, {"prompt": "question", "answer": "foo"}),
+        (lambda i: {"foo": asks(i), "bar": answers(i)}, {"prompt": "foo", "answer": "bar"}),
+        (lambda i: {"foo": asks(i), "Answer": answers(i)}, {"prompt": "foo", "answer": "Answer"}),
+        (lambda i: {"nr": i, "Ticket Text": asks(i), "supportReply": answers(i)}, {"answer": "supportReply"}),
+        (lambda i: {"en": asks(i), "de": answers(i)}, {"prompt": "en", "answer": "de"}),
+        (lambda i: {"english_text": asks(i), "french_text": answers(i)}, {"prompt": "english_text"}),
+        (lambda i: {"headline": asks(i), "category": "ab"[i % 2]}, {"prompt": "headline", "label": "category"}),
+        (lambda i: {"v1": ["ham", "spam"][i % 2], "v2": asks(i)}, {"prompt": "v2", "label": "v1"}),
+        (lambda i: {"question": asks(i), "answer": i}, {"prompt": "question", "answer": "answer"}),
+        (lambda i: {"question": asks(i), "good": answers(i), "bad": "No."}, {"prompt": "question", "answer": "good"}),
+        (
+            lambda i: {"instruction": asks(i), "input": "x", "reply": answers(i)},
+            {"prompt": "instruction", "answer": "reply", "input": "input"},
+        ),
+        (
+            lambda i: {"Body": asks(i) * 3, "passage": "p", "score": i, "accepted_answer": answers(i)},
+            {"prompt": "passage", "answer": "accepted_answer"},
+        ),
+        (lambda i: {"quote": answers(i)}, {"answer": "quote"}),
+        (lambda i: {"question": asks(i), "choices": ["b"], "answer": "b"}, {"prompt": "question", "answer": "answer"}),
+        (lambda i: {"question": asks(i), "answers": [answers(i), "No."]}, {"answer": "answers[first]"}),
+        (lambda i: {"question": asks(i), "answers": json.dumps(["a", "b"])}, {"answer": "answers[first]"}),
+        (lambda i: {"query": asks(i), "answers": json.dumps([{"name": "f"}])}, {"answer": "answers"}),
+        (
+            lambda i: {"question": asks(i), "context": "c", "answers": {"text": [answers(i)], "start": [3]}},
+            {"prompt": "question", "answer": "answers.text[first]", "input": "context"},
+        ),
+        (
+            lambda i: {"prompt": asks(i), "choices": [{"message": {"text": answers(i)}}]},
+            {"prompt": "prompt", "answer": "choices[first].message.text"},
+        ),
+        (
+            lambda i: {"parts": [{"about": "c", "qas": [{"question": asks(i), "replies": [answers(i)]}] * 2}] * 2},
+            {"prompt": "parts[each].qas[each].question", "answer": "parts[each].qas[each].replies[first]"},
+        ),
+        (lambda i: {"id": i, "turns_of_talk": [asks(i), answers(i)]}, {"prompt": "turns_of_talk[first]"}),
+    ],
+)
+def test_what_cannot_be_known_is_asked_with_a_guess(tmp_path, row, guess):
+    first = guessed(tmp_path, row)[0]
+    assert first | guess == first, first
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{"question": "a"}, {"question": "a", "id": 3}, {"instruction": "a", "output": ""}, {"question": "", "foo": ""}],
+)
+def test_what_holds_nothing_to_learn_is_refused(tmp_path, row):
+    with pytest.raises(Exception) as refused:
+        read(tmp_path, row)
+    assert type(refused.value).__name__ == "NotTrainable"
+
+
+# ---- a text and what stands beside it
+
+
+@pytest.mark.parametrize(
+    ("more", "guess"),
+    [
+        (lambda i: {"topic": "ab"[i % 2], "tone": "xy"[i % 3 % 2]}, {"prompt": "text", "label": "topic"}),
+        (lambda i: {"category": f"kind {i % 12}"}, {"prompt": "text", "label": "category"}),
+        (lambda i: {"reply": answers(i)}, {"prompt": "text", "answer": "reply"}),
+        (lambda i: {"translation": answers(i)}, {"prompt": "text", "answer": "translation"}),
+        (lambda i: {"code": answers(i), "id": i}, {"prompt": "text", "answer": "code"}),
+        (lambda i: {"lang": "abcd"[i % 4], "topic": f"topic {i}"}, {"prompt": "text"}),
+    ],
+)
+def test_what_may_answer_a_text_is_asked_and_the_text_alone_is_offered(tmp_path, more, guess):
+    guesses = guessed(tmp_path, lambda i: {"text": asks(i)} | more(i))
+    assert guesses[0] | guess == guesses[0] and {"answer": "text"} in guesses
+
+
+# ---- inside of cells
+
+
+CELL = {"text": ["a", "b"], "more": [{"x": "u"}, {"x": "v"}], "deep": {"Er": {"sie": "es"}}}
+
+
+@pytest.mark.parametrize(
+    ("path", "learned"),
+    [
+        ("cell.text", ["a"]),
+        ("cell.text[first]", ["a"]),
+        ("cell.text[0]", ["a"]),
+        ("cell.text[1]", ["b"]),
+        ("cell.text[last]", ["b"]),
+        ("cell.text[joined]", ["a\n\nb"]),
+        ("cell.text[each]", ["a", "b"]),
+        ("cell.more[1].x", ["v"]),
+        ("cell.more.x", ["u"]),
+        ("Cell.more[each].x", ["u", "v"]),
+        ("cell.more[joined].x", ["u\n\nv"]),
+        ("cell.deep.er.sie", ["es"]),
+    ],
+)
+@pytest.mark.parametrize("written", [lambda cell: cell, json.dumps, str], ids=["itself", "json", "python"])
+def test_cells_are_opened_by_path(tmp_path, path, learned, written):
+    found = read(tmp_path, {"ask": "q", "cell": written(CELL)}, 1, columns=ColumnMap(prompt="ask", answer=path))
+    assert [one[-1]["content"] for one in found.conversations] == learned
+    assert all(one[0]["content"] == "q" for one in found.conversations)
+    named = " ".join(found.warnings)
+    assert "of which the first is learned" in named or path != "cell.text"
+    if "text" in path:
+        assert "Inside of `cell` not read, with the number of rows it stands in: `more` (1), `deep` (1)." in named
+
+
+def test_lists_in_lists_and_a_composed_question_give_an_example_of_each(tmp_path):
+    row = {
+        "parts": [{"about": f"c{i}", "qas": [{"q": f"q{i}{k}", "a": f"a{i}{k}"} for k in range(2)]} for i in range(2)]
+    }
+    row["parts"][1]["qas"][0].pop("a")
+    columns = ColumnMap(template="{parts[each].about}: {parts[each].qas[each].q}", answer="parts[each].qas[each].a")
+    found = read(tmp_path, row, 1, columns=columns)
+    texts = [[turn["content"] for turn in one] for one in found.conversations]
+    assert texts == [["c0: q00", "a00"], ["c0: q01", "a01"], ["c1: q11", "a11"]]
+    assert any("one of several examples could not be used" in text for text in found.warnings)
+
+
+def test_the_places_inside_of_a_cell_are_listed_and_can_all_be_read(tmp_path):
+    places = paths_of("cell", CELL)
+    assert {"cell.text[first]", "cell.text[each]", "cell.text[joined]", "cell.more[each].x", "cell.deep.Er.sie"} <= {
+        *places
+    }
+    for place in places:
+        assert read(tmp_path, {"cell": CELL}, 1, columns=ColumnMap(answer=place)).conversations
+    assert paths_of("talk", [{"role": "user", "content": "a"}]) == []
