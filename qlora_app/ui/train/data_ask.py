@@ -56,11 +56,11 @@ class DataAsk:
     @property
     def outputs(self) -> list[Any]:
         """What `take` fills."""
-        return [self.controls.controls[name] for name in self.settings]
+        return [self.panel, *[self.controls.controls[name] for name in self.settings]]
 
     def wire(self) -> Any:
         """The event after which the data is read anew. What a person says another way is asked no longer."""
-        said = [control.input for control in self.outputs]
+        said = [self.controls.controls[name].input for name in self.settings]
         gr.on(said, self.offer, self.controls.inputs, self.panel, **QUIET, **LAST)
         return self.panel.take(self.take, self.controls.inputs, self.outputs, **FAST)
 
@@ -88,13 +88,14 @@ class DataAsk:
             raise _gone()
         guess = guesses[int(answer)]
         names = [name for name in self.settings if name.startswith(COLUMNS)]
-        return {self.controls.controls[name]: guess.get(name.removeprefix(COLUMNS), "") for name in names}
+        named = {self.controls.controls[name]: guess.get(name.removeprefix(COLUMNS), "") for name in names}
+        return {self.panel: "", **named}
 
     def _taken_doubt(self, choice: DatasetChoice, field: str, value: str) -> Answer:
         offered = {(doubt.field, one) for doubt in self._doubts(choice) for one, _ in doubt.values}
         if (field, value) not in offered:
             raise _gone()
-        return {self.controls.controls[DATA_SETTINGS + field]: value}
+        return {self.panel: "", self.controls.controls[DATA_SETTINGS + field]: value}
 
     # ---- what is asked
 
