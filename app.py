@@ -9,6 +9,7 @@ from qlora_app.settings import Settings, persistent_storage, reached_directly
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ["FORWARDED_ALLOW_IPS"] = "none"  # who came through a proxy is found out at the door, which knows the proxies
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = reached_directly()
 if storage := persistent_storage():
     os.environ.setdefault("HF_HOME", str(storage / "hub"))
@@ -30,6 +31,8 @@ from qlora_app.ui import (
     RequestGuard,
     build,
 )
+from qlora_app.ui.door.admission import Admission
+from qlora_app.ui.door.connections import be_patient_with
 from qlora_app.ui.guard import DEMONSTRATION
 from qlora_app.ui.translate import in_every_language
 
@@ -39,13 +42,19 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     settings.make_home()
     store = RunStore(settings.runs)
     supervisor = Supervisor(store, JobStore(settings.jobs))
-    demo = build(AppContext(settings, store, supervisor, ChatSessions()))
-    door = Middleware(RequestGuard, settings=settings, own_name=os.environ.get("SPACE_HOST", ""))
+    page = AppContext(settings, store, supervisor, ChatSessions())
+    demo = build(page)
+    demo.api_open = False  # a question goes through the queue, where its visitor has a place
+    Admission(demo, page.visitors).install()
+    own_name = os.environ.get("SPACE_HOST", "")
+    door = Middleware(RequestGuard, settings=settings, own_name=own_name, visitors=page.visitors)
     try:
         demo.launch(
             server_name=settings.host,
             server_port=settings.port,
-            auth=settings.login,
+            auth=settings.lets_in if settings.login else None,
+            root_path=settings.root_path,
+            state_session_capacity=2000,
             prevent_thread_lock=True,
             quiet=True,
             theme=THEME,
@@ -70,6 +79,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
             host=settings.host,
             port=settings.port,
         ) from error
+    be_patient_with(demo.server, settings.proxy_networks)
     supervisor.start()
     return demo, supervisor
 

@@ -16,7 +16,8 @@ from .messages import Conversation
 from .runs import Run
 from .settings import Settings
 from .storage.digests import sha256_of
-from .storage.files import append_line, read_lines, replace_file
+from .storage.files import append_line, replace_file
+from .storage.reading import read_lines
 from .training_data import DatasetChoice
 from .training_data.conversations import FileContents, read_file
 from .training_data.formats.turns import RowError, is_blank, text_of

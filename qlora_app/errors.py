@@ -127,6 +127,8 @@ class Stopped(Exception):
 
 
 def _plain(value: Any) -> Any:
+    if type(value) is str:
+        return value.encode("utf-8", "replace").decode("utf-8")  # names of files may hold what no page can
     if value is None or isinstance(value, str | int | float):
         return value
     return value.problem if isinstance(value, UserError) else str(value)

@@ -21,6 +21,7 @@ from .choices import (
 )
 from .errors import Problem, UserError, joined
 from .methods import METHODS, MethodChoices
+from .storage.reading import LARGEST_YAML, parse_yaml, read_text
 from .tasks import TaskChoice
 from .training_data import DatasetChoice
 
@@ -35,11 +36,9 @@ _EPOCHS = {"quick": 0.5, "balanced": 2.0, "thorough": 4.0}
 _LEAST_STEPS = {"quick": 20, "balanced": 60, "thorough": 120}
 NO_SUCH_SETTING = Problem("recipe.no_such_setting", "There is no such setting.")
 # A value somebody typed may be long, and one from a file may refer to itself a billion times over.
+_ROUNDS = 3  # in which wrong settings are left out: one that is gone may leave its group without what it needs
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 100, 100
-
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C is ten times as fast
 
 
 class Training(Choices):
@@ -196,6 +195,22 @@ class Recipe(Choices):
         return recipe
 
     @classmethod
+    def as_far_as_readable(cls, values: dict[str, Any]) -> tuple["Recipe", dict[str, Problem]]:
+        """(the recipe that nested settings stand for without those that are wrong, what is wrong with each). For
+        showing: whether what is chosen in it is there is not looked at.
+        """
+        problems: dict[str, Problem] = {}
+        for _ in range(_ROUNDS):
+            try:
+                return cls.model_validate(values), problems
+            except ValidationError as error:
+                wrong = error.errors()
+            problems |= dict(_sentence(one) for one in wrong)
+            for one in wrong:
+                values = _without(values, _place(one))
+        return cls(), problems
+
+    @classmethod
     def load(cls, path: Path) -> "Recipe":
         """Read the recipe of a run. Raises UserError naming the file."""
         return cls.from_dict(read_yaml(path))
@@ -211,10 +226,10 @@ class Recipe(Choices):
 def read_yaml(path: Path) -> dict[str, Any]:
     """The nested settings of a recipe file, unchecked. Raises UserError naming the file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError("recipe.not_readable", "{path} cannot be read: {error}.", path=path, error=error) from error
-    if len(text) > 65536:
+    if len(text) > LARGEST_YAML:
         raise UserError(
             "recipe.too_long",
             "{path} has {characters:,} characters; a recipe has less than 65,536.",
@@ -222,8 +237,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
             characters=len(text),
         )
     try:
-        values = yaml.load(text, Loader=_LOADER)
-    except yaml.YAMLError as error:
+        values = parse_yaml(text)
+    except ValueError as error:
         raise UserError("recipe.no_yaml", "{path} is not valid YAML: {error}", path=path, error=error) from error
     if not isinstance(values, dict):
         raise UserError(
@@ -276,6 +291,24 @@ def _sentence(error: Any) -> tuple[str, Problem]:
         value=_SHORT.repr(error["input"]),
         wanted=_rule(error),
     )
+
+
+def _place(error: Any) -> list[Any]:
+    """Where in a recipe's values a mistake is; of a mapping inside, the whole."""
+    group, *rest = error["loc"]
+    inside = rest[1:] if group == "method" else rest  # the first says which of the methods was meant
+    return [group, *inside[:2]]
+
+
+def _without(values: Any, place: list[Any]) -> Any:
+    """Nested values without what is at one place, or without the nearest that holds it."""
+    name, *rest = place
+    if not isinstance(values, dict) or name not in values:
+        return values
+    inside = values[name]
+    is_deeper = bool(rest) and isinstance(inside, dict) and rest[0] in inside
+    kept = {other: value for other, value in values.items() if other != name}
+    return kept | {name: _without(inside, rest)} if is_deeper else kept
 
 
 def _rule(error: Any) -> str:

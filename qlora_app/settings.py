@@ -4,17 +4,22 @@ else.
 
 import difflib
 import fcntl
+import hmac
+import ipaddress
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from .errors import UserError
 
 PREFIX = "QLORA_APP_"
 STORAGE = Path("/data")  # where Hugging Face mounts the persistent storage of a Space, if it has any
+# A Space is reached through Hugging Face's proxies only, and these have addresses of a private network.
+PRIVATE_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd00::/8"
 
 
 class Settings(BaseModel):
@@ -34,14 +39,45 @@ class Settings(BaseModel):
     port: int = Field(7860, ge=0, le=65535, description="Port of the page")
     user: str | None = Field(None, description="Login name; without one there is no login")
     password: SecretStr | None = Field(None, description="Password of that login")
+    public_url: str | None = Field(
+        None,
+        description="Address people open where a proxy stands in front, such as https://example.org/guanaco; without a "
+        "login it makes the page a demonstration",
+    )
+    proxies: str | None = Field(
+        None,
+        description="Addresses or networks of the proxies in front, with commas between; only these are believed about "
+        "who asks. Without a login it makes the page a demonstration",
+    )
+    show_private: bool = Field(
+        False,
+        description="In a demonstration: may visitors see and download runs on uploaded data as they do those on the "
+        "starter's?",
+    )
     hub_token: SecretStr | None = Field(None, description="Hugging Face token for gated base models and data")
-    max_upload_mb: int = Field(2048, ge=1, description="Largest file that may be uploaded, in megabytes")
+    max_upload_mb: int = Field(2048, ge=1, description="Most that may be uploaded at once, in megabytes")
     max_unpacked_mb: int = Field(2048, ge=1, description="Most megabytes an uploaded .gz or .zip may unpack to")
     max_unpacked_ratio: int = Field(200, ge=1, description="Most times its own size an archive may unpack to")
     max_rows: int = Field(2_000_000, ge=1, description="Most rows a dataset may have")
     max_cache_mb: int = Field(
         20_000, ge=1, description="Most megabytes kept of data that was read, and of data cut into tokens"
     )
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_address_of_a_page(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "")
+        if url and not (
+            parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.username
+        ):
+            raise ValueError("an address like https://example.org/guanaco is needed")
+        return url.rstrip("/") if url else None
+
+    @field_validator("proxies")
+    @classmethod
+    def _are_addresses(cls, proxies: str | None) -> str | None:
+        _networks(proxies)
+        return proxies
 
     @property
     def runs(self) -> Path:
@@ -70,11 +106,32 @@ class Settings(BaseModel):
 
     @property
     def is_local(self) -> bool:
-        return self.host in ("127.0.0.1", "localhost", "::1")
+        """For people at this machine only: it listens to no other, and no proxy brings others in."""
+        return self.host in ("127.0.0.1", "localhost", "::1") and not self.public_url and not self.proxies
+
+    @property
+    def proxy_networks(self) -> tuple["Network", ...]:
+        """Where the proxies are that are believed."""
+        return _networks(self.proxies)
+
+    @property
+    def root_path(self) -> str:
+        """The path below which a proxy serves the page; "" for the whole of a host."""
+        return urlsplit(self.public_url or "").path.rstrip("/")
 
     @property
     def login(self) -> tuple[str, str] | None:
         return (self.user, self.password.get_secret_value()) if self.user and self.password else None
+
+    def lets_in(self, user: str, password: str) -> bool:
+        """Are these the login's? It takes as long whatever is wrong with them."""
+        if self.login is None:
+            return False
+        right = [
+            hmac.compare_digest(given.encode(), known.encode())
+            for given, known in zip((user, password), self.login, strict=True)
+        ]
+        return all(right)
 
     @property
     def token(self) -> str | None:
@@ -123,6 +180,7 @@ class Settings(BaseModel):
             values.setdefault("home", str(storage))
         if is_space(environment):
             values["host"] = "0.0.0.0"
+            values.setdefault("proxies", PRIVATE_NETWORKS)
         settings = None
         try:
             settings = cls.model_validate({k: v for k, v in values.items() if k in cls.model_fields})
@@ -136,6 +194,15 @@ class Settings(BaseModel):
             if (folder := getattr(settings, name))
         }
         return settings.model_copy(update=folders)
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _networks(text: str | None) -> tuple[Network, ...]:
+    """Raises ValueError for what is neither an address nor a network."""
+    named = [one.strip() for one in (text or "").split(",")]
+    return tuple(ipaddress.ip_network(one, strict=False) for one in named if one)
 
 
 def is_space(environment: Mapping[str, str] = os.environ) -> bool:

@@ -1,5 +1,5 @@
-"""`python -m qlora_app.worker JOB_DIR` does the work of one job; `--standby` imports everything first and reads JOB_DIR
-from its standard input.
+"""`python -m qlora_app.worker JOB_DIR` does the work of one job; `--asked` reads JOB_DIR from its standard input and
+does the work only if somebody still wants it; `--standby` imports everything before that.
 
 The standby exists because nine tenths of the way from Start to the first loss are imports (about 6 of 7 seconds).
 """
@@ -18,8 +18,10 @@ from .errors import Problem, Stopped, UserError
 from .jobs import ALREADY_RUNNING, Job, JobWriter
 from .jobs import failures as any_failure
 from .jobs.kind import Kind
+from .jobs.pulse import Pulse
 from .runs import job_at
 from .settings import Settings
+from .storage.disk import disk_trouble
 
 DONE, FAILED, WRONG_COMMAND = 0, 1, 2
 KINDS = {  # one line a kind: the module that does it, imported when there is such a job
@@ -38,38 +40,73 @@ def command(arguments: list[str]) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if arguments == ["--standby"]:
         return _stand_by()
+    if arguments == ["--asked"]:
+        return _work_as_told()
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print(__doc__, file=sys.stderr)
         return WRONG_COMMAND
     return main(Path(arguments[0]))
 
 
-def main(folder: Path) -> int:
-    """Do the job in `folder`. Returns the exit code: 0 done or stopped, 1 failed, 73 another worker has it."""
+def main(folder: Path, asked: bool = False) -> int:
+    """Do the job in `folder`; `asked`: only if it waits, since another worker may have been sent, or a stop came.
+
+    Returns the exit code: 0 done or stopped, 1 failed, 73 another worker has it.
+    """
     try:
         job = job_at(folder)
-        with _shutdown_is_a_wish(job), job.hold() as out:
-            job.take("start")  # also one that came after this worker was sent
-            return _work(job, out)
+        with job.hold() as out:
+            if not _is_wanted(job, out, asked):
+                return DONE
+            job.tell_queue()
+            with _shutdown_is_a_wish(job, out), Pulse(out, lambda: _stopped_words(job)):
+                return _work(job, out)
     except BlockingIOError:
         print(f"Another worker is at {folder.name}.", file=sys.stderr)
         return ALREADY_RUNNING
+
+
+def _is_wanted(job: Job, out: JobWriter, asked: bool) -> bool:
+    """Take the wish to start. Whatever ends this process before, the job still waits; and after, it was begun."""
+    if not asked:
+        job.take("start")
+        return True
+    if job.last_word().state == "done":  # by another worker that was sent; it needs no second time
+        job.take("start")
+    if job.is_asked("start"):
+        out.begin(job.last_word(), job.loading_words())
+        if job.take("start"):
+            return True
+    if job.last_word().state in ("queued", "starting"):
+        out.end("stopped", job.taken_back_words())
+    job.forget_stop()
+    return False
 
 
 def _work(job: Job, out: JobWriter) -> int:
     """Whatever goes wrong becomes a sentence in status.json; the traceback goes to the log."""
     kind: Kind[Any, Any] | None = None
     try:
+        out.keep_spare()
         kind = kind_of(job)
         kind.work(job, out, Settings.from_environment())
+        job.take("start")  # one that was left meanwhile: what is done needs no second time
     except Stopped:
-        out.end("stopped", kind.stopped(job) if kind else "Stopped.")
+        out.end("stopped", _stopped_words(job))
     except BaseException as error:  # also KeyboardInterrupt: a job must never end without a word
-        traceback.print_exc()
-        explain = kind.explain if kind else _explain
-        out.end("failed", explain(error, job))
+        out.may_be_left = False
+        with contextlib.suppress(OSError):  # the log may be full
+            traceback.print_exc()
+        out.end("failed", _explain(error, job, kind))
         return FAILED
+    finally:
+        out.drop_spare()
     return DONE
+
+
+def _stopped_words(job: Job) -> str:
+    kind = sys.modules.get(KINDS.get(job.kind, ""))
+    return cast(Kind[Any, Any], kind).stopped(job) if kind else "Stopped."
 
 
 def kind_of(job: Job) -> Kind[Any, Any]:
@@ -84,14 +121,25 @@ def kind_of(job: Job) -> Kind[Any, Any]:
     return cast(Kind[Any, Any], importlib.import_module(KINDS[job.kind]))
 
 
-def _explain(error: BaseException, job: Job) -> Problem:
-    return any_failure.explain(error)
+def _explain(error: BaseException, job: Job, kind: Kind[Any, Any] | None) -> Problem:
+    trouble = disk_trouble(error, job.folder)
+    if trouble is not None:
+        return trouble
+    return kind.explain(error, job) if kind else any_failure.explain(error)
 
 
 @contextlib.contextmanager
-def _shutdown_is_a_wish(job: Job) -> Iterator[None]:
-    """Meanwhile SIGTERM asks for a stop: what was begun is finished and saved."""
-    before = signal.signal(signal.SIGTERM, lambda *_: job.request("stop"))
+def _shutdown_is_a_wish(job: Job, out: JobWriter) -> Iterator[None]:
+    """Meanwhile SIGTERM asks for a stop: what was begun is finished and saved, and what may be left is left at once.
+
+    Before, it ends the process: then the job waits for the next one.
+    """
+
+    def ask(*_: object) -> None:
+        job.wishes.put("stop")
+        out.leave_if_asked()
+
+    before = signal.signal(signal.SIGTERM, ask)
     try:
         yield
     finally:
@@ -101,12 +149,17 @@ def _shutdown_is_a_wish(job: Job) -> Iterator[None]:
 def _stand_by() -> int:
     for module in KINDS.values():
         importlib.import_module(module)
-    print("READY", flush=True)
+    with contextlib.suppress(OSError):  # the app is gone; what it has left to do may still stand in the pipe
+        print("READY", flush=True)
+    return _work_as_told()
+
+
+def _work_as_told() -> int:
     folder = sys.stdin.readline().strip()
     if not folder:  # the app ended without needing this worker
         return DONE
     _log_into(Path(folder))
-    return main(Path(folder))
+    return main(Path(folder), asked=True)
 
 
 def _log_into(folder: Path) -> None:

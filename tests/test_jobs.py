@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 import time
 import types
@@ -21,6 +22,7 @@ from qlora_app.jobs import Job, JobSpec, JobStore, JobWriter, Status
 from qlora_app.jobs.failures import explain
 from qlora_app.jobs.index import JobIndex
 from qlora_app.jobs.lock import HeldLock
+from qlora_app.kinds.data_import import import_job
 from qlora_app.launch import local
 from qlora_app.launch import queue as launch_queue
 from qlora_app.launch.local import LocalLauncher
@@ -28,7 +30,7 @@ from qlora_app.launch.queue import Supervisor
 from qlora_app.recipe import Recipe
 from qlora_app.runs import AllJobs, Run, RunStore, address_of, job_at
 from qlora_app.settings import Settings
-from tests.conftest import write_status
+from tests.conftest import wait_for, write_status
 from tests.refusing import refused
 
 SETTLED = 0.05  # seconds after which the index is believed here, of which some ticks of the file system's clock pass
@@ -400,14 +402,14 @@ def test_a_job_that_cannot_be_started_waits_and_keeps_nobody_else_waiting(needs,
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
             supervisor._look()
-    assert sound.launch_file.exists() and not sound.is_asked("start")
+    assert sound.launch_file.exists()
     assert broken.status().state == "queued" and not broken.launch_file.exists()
     assert len(caplog.records) == 1 and str(broken.folder) in caplog.text
     broken.log.rmdir()
     supervisor.launcher._at_work.clear()
     sound.launch_file.path.unlink()
     supervisor._look()
-    assert broken.launch_file.exists() and not broken.is_asked("start"), "as soon as it can be"
+    assert broken.launch_file.exists(), "as soon as it can be"
     supervisor.launcher.close()
 
 
@@ -451,14 +453,14 @@ class Sending(Place):
 
 
 @pytest.mark.parametrize("taken_back", [lambda job: job.request("stop"), lambda job: job.take("start")])
-def test_a_start_that_is_taken_back_while_a_worker_is_sent_stops_that_worker(taken_back, jobs):
+def test_a_start_that_is_taken_back_while_a_worker_is_sent_sends_that_worker_home(taken_back, jobs):
     (job,) = in_line(jobs, "one")
     supervisor = Supervisor(jobs)
     supervisor.launcher = Sending(taken_back)
     supervisor._look()
-    assert job.is_asked("stop") and not job.is_asked("start")
-    assert worker.main(job.folder) == 0
-    assert job.status().state == "stopped" and not job.is_asked("stop")
+    assert job.status().is_active and not job.is_asked("start")
+    assert worker.main(job.folder, asked=True) == 0
+    assert job.status().state == "stopped" and not job.is_asked("stop") and job.result() is None
 
 
 def test_a_worker_that_takes_the_start_itself_is_not_stopped(jobs):
@@ -467,7 +469,7 @@ def test_a_worker_that_takes_the_start_itself_is_not_stopped(jobs):
 
     def come(job):
         if job.id == done.id:
-            assert worker.main(job.folder) == 0
+            assert worker.main(job.folder, asked=True) == 0
             return
         held.append(job.hold())
         held[0].__enter__()
@@ -489,17 +491,123 @@ def test_a_start_that_is_taken_back_before_a_worker_is_sent_sends_none(jobs):
     assert place.started == [first.id] and not second.is_asked("stop")
 
 
-def test_while_nothing_waits_and_a_standby_is_there_no_job_is_looked_into(jobs, monkeypatch):
+def test_while_nothing_is_new_no_job_is_looked_into(jobs, monkeypatch):
     make(jobs, "a", "b")
     supervisor = Supervisor(jobs)
     supervisor.launcher = place = Place()
+    for _ in range(2):
+        supervisor._look()
     looked = []
-    monkeypatch.setattr(Job, "status", lambda job: looked.append(job.id) or Status())
-    monkeypatch.setattr(Job, "_raw_spec", lambda job: looked.append(job.id) or {})
-    supervisor._look()
+    monkeypatch.setattr(jobs, "every", lambda: looked.append("all") or list(jobs.list()))
+    monkeypatch.setattr(Job, "is_asked", lambda job, wish: looked.append(job.id))
+    for _ in range(3):
+        supervisor._look()
     assert looked == []
+    monkeypatch.undo()
     place.has_standby = False
     warmed = []
     place.keep_warm = lambda: warmed.append(True)
+    (job,) = in_line(jobs, "c")
+    with job.hold():  # a worker of the command line needs the machine
+        supervisor._look()
+    assert warmed == []
+    job.take("start")
     supervisor._look()
-    assert len(looked) == 2 and warmed == [True], "a worker of the command line may need the machine"
+    assert warmed == [True]
+
+
+# ---- no wish is lost
+
+
+def test_a_job_is_begun_once_however_many_workers_are_sent(jobs):
+    job = jobs.create("one", Counting(until=2))
+    job.request("start")
+    assert [worker.main(job.folder, asked=True) for _ in range(3)] == [0, 0, 0]
+    assert (job.folder / "numbers.jsonl").read_text().count("number") == 2 and job.status().state == "done"
+
+
+def test_a_start_that_is_left_while_it_is_worked_on_does_not_begin_it_again(jobs):
+    job = jobs.create("one", Counting(until=2))
+    assert worker.main(job.folder) == 0
+    job.request("start")
+    assert worker.main(job.folder, asked=True) == 0
+    assert not job.is_asked("start") and (job.folder / "numbers.jsonl").read_text().count("number") == 2
+
+
+def test_a_job_whose_worker_died_before_it_began_waits_and_is_given_another(jobs, monkeypatch):
+    monkeypatch.setattr(local, "WORKER", [sys.executable, "-c", "pass"])
+    (job,) = in_line(jobs, "one")
+    monkeypatch.setattr(launch_queue, "LOOK_EVERY", 0.0)
+    supervisor = Supervisor(jobs)
+    seen = []
+    for _ in range(launch_queue.MOST_DEATHS):
+        supervisor._look()
+        wait_for(lambda: not job.launch_file.is_alive())
+        seen.append(job.status().state)
+    assert seen == ["queued"] * launch_queue.MOST_DEATHS
+    supervisor._look()
+    assert job.status().state == "failed" and job.status().sentence.code == "job.never_began"
+    assert not job.is_asked("start")
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_told_nothing_goes_home(jobs):
+    standby = local.Standby()
+    standby.dismiss()
+    assert standby.process.wait(60) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ready", [False, True], ids=["importing", "ready"])
+def test_a_standby_does_its_job_also_when_the_app_is_gone(ready, home):
+    """The app hands the job over and ends at once: nobody reads what the standby says, and nobody sends another."""
+    hand_over = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from qlora_app.jobs import Job\n"
+        "from qlora_app.launch.local import Standby\n"
+        "standby = Standby()\n"
+        f"{ready} and standby.wait_until_ready()\n"
+        "standby.work_on(Job(Path(sys.argv[1])))\n"
+        "os._exit(9)\n"
+    )
+    (home / "rows.jsonl").write_text('{"instruction": "a", "output": "b"}\n' * 3)
+    job = import_job(JobStore(home / "jobs"), [home / "rows.jsonl"])
+    job.request("start")
+    assert subprocess.run([sys.executable, "-c", hand_over, str(job.folder)], check=False).returncode == 9
+    wait_for(lambda: job.status().has_ended)
+    assert job.status().state == "done", job.status().sentence
+
+
+def test_a_clock_that_is_set_changes_nothing(jobs, monkeypatch):
+    """Who is alive is told by the lock and by the machine's own time, whatever the time of day is."""
+    job = jobs.create("one", Counting())
+    job.launch_file.write(os.getpid())
+    job.request("start")
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    os.utime(job.launch_file.path, (0, 0))
+    assert job.status().state == "starting" and job.is_on_its_way()
+    with job.hold() as out:
+        out.say("Going on.", state="running")
+        os.utime(job.folder / "status.json", (2**33, 2**33))
+        assert job.status().state == "running"
+
+
+def test_what_a_killed_program_left_half_made_or_half_deleted_is_swept(jobs):
+    (kept,) = make(jobs, "kept")
+    going = jobs.root / f".{kept}.deleted-1"
+    half = jobs.root / ".2026-01-01-0000-x.unmade-1-1"
+    for left in (going, half):
+        (left / "files").mkdir(parents=True)
+    jobs.sweep()
+    assert not going.exists() and not half.exists() and ids(jobs) == [kept]
+
+
+def test_what_cannot_be_made_leaves_nothing_and_takes_no_name(jobs):
+    def full(job):
+        (job.folder / "half").write_text("x")
+        raise OSError(28, "No space left on device")
+
+    with refused("disk.full"):
+        jobs.create("one", Counting(), full)
+    assert [path.name for path in jobs.root.iterdir()] == [".index"]

@@ -8,6 +8,7 @@ import os
 import socket
 import tempfile
 import textwrap
+import time
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,13 +30,14 @@ from qlora_app.runs.checkpoints import seal
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice
 from qlora_app.ui.chat.history import SILENT, conversation
-from qlora_app.ui.guard import LoginLimiter
+from qlora_app.ui.door import logins
 from qlora_app.ui.runs import run_card
 from qlora_app.ui.runs.card_parts import samples
 from qlora_app.ui.train.form_values import show
 from tests.fixtures.handlers import given
 from tests.fixtures.jobs import write_status
 from tests.fixtures.page import EVIL, PROOF, FakeSessions, FakeSupervisor, demonstration, event, make_run, poll
+from tests.fixtures.serving import served
 from tests.refusing import refused
 
 ASKER = SimpleNamespace(session_hash="one")
@@ -584,23 +586,6 @@ def test_an_unexpected_error_is_a_sentence_without_details(workshop, store, monk
 # ---- the server
 
 
-@contextlib.contextmanager
-def served(home, **settings):
-    """The app as it is started, with a supervisor that starts nothing and sessions that answer in three words."""
-    with pytest.MonkeyPatch.context() as patch, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
-        patch.setattr(app, "Supervisor", FakeSupervisor)
-        patch.setattr(app, "ChatSessions", FakeSessions)
-        demo, _ = app.open_page(Settings(home=home, port=port, **settings))
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-                yield SimpleNamespace(client=client, demo=demo, port=port)
-        finally:
-            demo.close(verbose=False)
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """A page for this machine."""
@@ -794,13 +779,14 @@ def test_with_a_login_nothing_is_shown_without_it(tmp_path):
 
 
 def test_guessing_passwords_is_slow(tmp_path, monkeypatch):
+    monkeypatch.setattr(logins, "FIRST_WAIT", 0.2)
     with served(tmp_path, user="ada", password="correct horse") as site:
+        begun = time.monotonic()
         answers = [
             site.client.post("/login", data={"username": "ada", "password": f"guess {n}"}).status_code for n in range(8)
         ]
         assert answers == [400] * 5 + [429] * 3
-        assert site.client.post("/login/", data={"username": "ada", "password": "correct horse"}).status_code == 429
-        monkeypatch.setattr(LoginLimiter, "SECONDS", 0.0)
+        assert time.monotonic() - begun > 0.2 + 0.4 + 0.8
         assert site.client.post("/login", data={"username": "ada", "password": "correct horse"}).status_code == 200
 
 

@@ -38,6 +38,63 @@ def text_before(column, mark):
     return lambda row: row | {column: row[column][: row[column].rindex(mark)]}
 
 
+ANSWERED = {"choices": [{"message": said("assistant", "{a}")}]}
+PEOPLE = {"speaker": "user", "utterance": "{q}"}, {"speaker": "bot", "utterance": "{a}"}
+NODES = {
+    "1": {"parent": None, "children": ["2"], "message": None},
+    "2": {"parent": "1", "message": {"author": {"role": "user"}, "content": {"parts": ["{q}"]}}},
+    "3": {"parent": "2", "message": {"author": {"role": "assistant"}, "content": {"parts": ["{a}"]}}},
+}
+ROWS_OF_EXPORTS = [
+    (
+        "squad",
+        {"context": "{c}", "question": "{q}", "answers": {"text": ["{a}"], "answer_start": [0]}},
+        columns("answers"),
+    ),
+    ("squad", {"question": "{q}", "answer": ["{a}"], "system": "{s}"}, columns("answer")),
+    ("turn_texts", {"data": ["{q}", "{r}", "{c}", "{a}"]}, last_turn("data")),
+    ("turn_texts", {"history": [["{q}", "{a}"]]}, lambda row: {"history": row["history"][0][:1]}),
+    (
+        "exchanges",
+        {"conversation": [{"system": "{s}", "input": "{q}", "output": "{r}"}, {"input": "{c}", "output": "{a}"}]},
+        lambda row: {"conversation": [row["conversation"][0], without(row["conversation"][1], "output")]},
+    ),
+    ("exchanges", {"messages": [{"human": "{q}"}, {"assistant": "{a}"}]}, last_turn("messages")),
+    ("user_assistant", {"human": "{q}", "bot": "{a}", "system": "{s}"}, columns("bot")),
+    ("speakers", {"dialog": [*PEOPLE]}, last_turn("dialog")),
+    ("chatgpt", {"mapping": NODES, "current_node": "3"}, lambda row: {"mapping": without(row["mapping"], "3")}),
+    (
+        "claude",
+        {"chat_messages": [{"sender": "human", "text": "{q}"}, {"sender": "assistant", "text": "{a}"}]},
+        last_turn("chat_messages"),
+    ),
+    (
+        "openai_preference",
+        {
+            "input": {"messages": [said("user", "{q}")], "tools": TOOLS},
+            "preferred_output": [said("assistant", "{a}")],
+            "non_preferred_output": [said("assistant", "{r}")],
+        },
+        columns("preferred_output", "non_preferred_output"),
+    ),
+    (
+        "api_requests",
+        {"custom_id": None, "body": {"messages": [said("user", "{q}")]}, "response": {"body": ANSWERED}},
+        columns("response"),
+    ),
+    (
+        "label_studio",
+        {
+            "data": {"text": "{q}"},
+            "annotations": [{"result": [{"from_name": "is", "type": "choices", "value": {"choices": ["{a}"]}}]}],
+        },
+        columns("annotations"),
+    ),
+    ("label_studio_min", {"text": "{q}", "is": "{a}", "annotation_id": 1, "lead_time": 2.5}, columns("is")),
+    ("labelled_pieces", {"text": "{q}", "label": ["{a}"]}, columns("label")),
+    ("tagged_words", {"id": None, "tokens": ["{q}", "of", "{r}"], "ner_tags": ["B-X", "O", "O"]}, columns("ner_tags")),
+]
+
 # (format, row with texts q, r, c, s and a to fill in, how its answer is taken away)
 ROWS = [
     (
@@ -153,6 +210,7 @@ ROWS = [
         text_before("text", "<|im_start|>assistant"),
     ),
     ("marked_text", {"text": "{s} USER: {q} ASSISTANT: {a}"}, text_before("text", "ASSISTANT")),
+    *ROWS_OF_EXPORTS,
     ("hh_rlhf", {"chosen": "\n\nHuman: {q}\n\nAssistant: {a}"}, text_before("chosen", "Assistant:")),
 ]
 
@@ -193,7 +251,7 @@ def test_a_question_is_the_training_without_its_answer(format, pattern, taken, t
 
 
 def test_every_format_with_an_answer_was_tried():
-    assert {name for name, *_ in ROWS} | {"text", "unnatural_instructions"} == set(READABLE) - {"oasst_links"}
+    assert {name for name, *_ in ROWS} | {"text", "unnatural_instructions", "people"} == set(READABLE) - {"oasst_links"}
 
 
 @pytest.mark.parametrize(

@@ -142,10 +142,9 @@ def test_a_file_that_multiplies_itself_is_refused_in_an_instant(tmp_path):
         f"b{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)
     ]
     (tmp_path / "bomb.yaml").write_text("\n".join([*lines, "training: {epochs: *a11, seed: *a11}", "name: *a11"]))
-    with calls_at_most(300_000), pytest.raises(UserError) as caught:
+    with calls_at_most(300_000), refused("recipe.no_yaml", "too often") as caught:
         Recipe.load(tmp_path / "bomb.yaml")
     assert len(str(caught.value)) < 5000
-    assert {"training.epochs", "training.seed", "name"} <= set(caught.value.problems)
 
 
 def test_a_missing_file_is_named(tmp_path):

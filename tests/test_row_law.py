@@ -181,12 +181,15 @@ def test_what_is_not_learned_is_named(tmp_path, format, pattern, added):
             "tool",
             "human",
             "gpt",
+            "bot",
+            "choices",
             "prompter",
             "text",
             "function",
             "system",
         }  # and what a part is
-        ids = ("id", "tool_call_id", "answer", "label")  # what says which result, or which choice
+        # what says which result, which choice, which question of an annotator, or how long it took
+        ids = ("id", "tool_call_id", "answer", "label", "from_name", "lead_time", "annotation_id", "ner_tags")
         assert [
             (path, text)
             for path, text in unnamed(rows, found)

@@ -32,12 +32,9 @@ from qlora_app.runs.checkpoints import (
     set_broken_aside,
 )
 from qlora_app.runs.curve import MOST_BUCKETS
-from qlora_app.storage.files import (
-    append_line,
-    read_lines,
-    write_json,
-)
+from qlora_app.storage.files import append_line, write_json
 from qlora_app.storage.process import process_start
+from qlora_app.storage.reading import read_lines
 from tests.conftest import wait_for, write_status
 from tests.refusing import refused
 

@@ -237,7 +237,7 @@ def family_of(config: dict[str, Any]) -> Family:
 
 def family_named(model_type: Any) -> Family:
     """What is known of a model_type; one of LLaMA's kind where there is no row for it."""
-    return FAMILIES.get(model_type, UNKNOWN)
+    return FAMILIES.get(model_type, UNKNOWN) if isinstance(model_type, str) else UNKNOWN
 
 
 def tried_families(

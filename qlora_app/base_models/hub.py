@@ -17,6 +17,7 @@ from ..hub import (
 )
 from ..hub.repository import files_of
 from .choice import ModelChoice
+from .config import read_config
 from .families import tried_families
 from .recognition import (
     MADE_FOR_WORDS,
@@ -26,7 +27,6 @@ from .recognition import (
     describe_folder,
     facts_of_folder,
     no_safetensors,
-    read_config,
     tasks_of,
 )
 
@@ -250,7 +250,10 @@ def _has_template(info: Any, files: dict[str, RemoteFile]) -> bool:
 
 def kept_folder(choice: ModelChoice) -> Path | None:
     """The folder of a whole copy of this revision; None if there is none, or only a part."""
-    folder = choice.repository.snapshot(choice.repository.kept_commit())
+    commit = choice.repository.kept_commit()
+    if not commit:
+        return None
+    folder = choice.repository.snapshot(commit)
     try:
         describe_folder(folder)
     except UserError:
@@ -271,6 +274,6 @@ def kept_models() -> list[ModelChoice]:
     for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--*")):
         id = folder.name.removeprefix("models--").replace("--", "/")
         choice = ModelChoice(source="hub", id=id)
-        if kept_folder(choice):
+        if not choice.problems() and kept_folder(choice):
             whole.append(choice)
     return whole

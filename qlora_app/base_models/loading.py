@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from .cards import CPU, Card, device_map
 from .choice import ModelChoice
+from .config import read_config
 from .families import heads_in_use
+from .headers import tensor_shapes
 from .hub import kept_folder
 from .recognition import (
     Facts,
     facts_of_folder,
     layer_names,
-    read_config,
     rows_missing,
     tasks_of,
-    tensor_shapes,
     weight_files,
 )
 

@@ -2,17 +2,19 @@
 
 import collections
 import hashlib
-import json
 import math
+import os
 import re
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import Problem, UserError
 from ..formatting import millions, size
+from ..storage.reading import is_regular, open_regular
+from .config import check_sense, program_in, read_config
 from .families import BARE_MADE_FOR, MADE_FOR, family_of
+from .headers import tensor_shapes
 
 MADE_FOR_WORDS = {
     ("classification", "fill_mask"): "for classification or fill the blank",
@@ -31,8 +33,8 @@ SHORT = {
     "float32": "fp32",
 }
 CONTEXT = ("max_position_embeddings", "n_positions", "seq_length")  # what configs call it
+INDEX = "model.safetensors.index.json"
 ENDS = 2**20  # bytes of each end of a file
-LONGEST_HEADER = 100_000_000  # bytes; the same limit as in the safetensors library
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,11 @@ class Facts:
         if positions == "relative":
             return None
         if positions == "behind-padding":
-            places = self.config.get("max_position_embeddings", 514)
-            return places - (self.config.get("pad_token_id") or 1) - 1
+            places = self.config.get("max_position_embeddings") or 514
+            padding = self.config.get("pad_token_id")
+            return places - (padding if isinstance(padding, int) and padding else 1) - 1
         named = (self.config.get(name) for name in CONTEXT)
-        return next(filter(None, named), None)
+        return next((count for count in named if isinstance(count, int) and count), None)
 
     def summary(self) -> str:
         """One line for people."""
@@ -125,14 +128,15 @@ def check_config(name: str, config: Any) -> dict[str, Any]:
         raise UserError(
             "model.no_config", "The config.json of {name} is not a model's config. Download the model again.", name=name
         )
-    if "auto_map" in config or config.get("trust_remote_code"):
+    if programs := program_in(config):
         raise UserError(
             "model.wants_program",
             "{name} wants to run a program of its author (its config names {programs}). That is never done here; "
             "choose a model whose architecture is part of transformers.",
             name=name,
-            programs=_programs(config),
+            programs=programs,
         )
+    check_sense(name, config)
     if not tasks_of(config):
         named = ", ".join(_architectures(config)) or "no architecture at all"
         raise UserError(
@@ -155,15 +159,10 @@ def check_config(name: str, config: Any) -> dict[str, Any]:
     return config
 
 
-def _programs(config: dict[str, Any]) -> str:
-    named = config.get("auto_map")
-    return str(next(iter(named.values()), "auto_map"))[:80] if isinstance(named, dict) else "trust_remote_code"
-
-
 def describe_folder(folder: Path) -> dict[str, Any]:
     """The config of a model folder, after every check that needs no weights. Raises UserError with the reason."""
     folder = folder.expanduser()
-    if not (folder / "config.json").is_file():
+    if not os.path.lexists(folder / "config.json"):
         raise UserError(
             "model.no_folder_of_one",
             "{folder} holds no model: config.json is missing. Choose the folder that contains it.",
@@ -171,7 +170,7 @@ def describe_folder(folder: Path) -> dict[str, Any]:
         )
     config = check_config(folder.name, read_config(folder / "config.json"))
     _check_weights(folder)
-    if not any((folder / name).exists() for name in TOKENIZERS):
+    if not any(is_regular(folder / name) for name in TOKENIZERS):
         raise UserError(
             "model.no_tokenizer",
             "{name} has no tokenizer (tokenizer.json). Copy it from where the model came from.",
@@ -180,27 +179,22 @@ def describe_folder(folder: Path) -> dict[str, Any]:
     return config
 
 
-def read_config(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(
-            "model.broken_json",
-            "{path} is not valid JSON ({error}). Download the model again.",
-            path=path,
-            error=str(error)[:80],
-        ) from error
-
-
 def _check_weights(folder: Path) -> None:
-    if not any(folder.glob("*.safetensors")):
+    weights = list(folder.glob("*.safetensors"))
+    if not weights:
         raise UserError.of(no_safetensors(folder.name, [p.name for p in folder.iterdir()]))
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        listed = read_config(index)
-        weight_map = listed.get("weight_map") if isinstance(listed, dict) else None
-        names = set(weight_map.values()) if isinstance(weight_map, dict) else set()
-        outside = [name for name in names if Path(str(name)).name != name]
+    odd = next((file for file in weights if not is_regular(file)), None)
+    if odd:
+        raise UserError(
+            "model.no_file",
+            "{file} of {name} is no file that can be read. Download the model again.",
+            file=odd.name,
+            name=folder.name,
+        )
+    if os.path.lexists(folder / INDEX):
+        index = folder / INDEX
+        names = listed_files(index)
+        outside = [name for name in names if Path(name).name != name]
         if outside:
             raise UserError(
                 "model.folder_index_outside",
@@ -208,7 +202,7 @@ def _check_weights(folder: Path) -> None:
                 name=index.name,
                 file=outside[0],
             )
-        missing = sorted(name for name in names if not (folder / name).exists())
+        missing = sorted(name for name in names if not is_regular(folder / name))
         if missing:
             raise UserError(
                 "model.file_missing",
@@ -216,6 +210,19 @@ def _check_weights(folder: Path) -> None:
                 name=folder.name,
                 missing=missing[0],
             )
+
+
+def listed_files(index: Path) -> set[str]:
+    """The files that an index of weights names. Raises UserError for what is no index."""
+    listed = read_config(index)
+    weight_map = listed.get("weight_map") if isinstance(listed, dict) else None
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise UserError(
+            "model.odd_index",
+            "{name} does not say which file holds what. Download the model again.",
+            name=index.name,
+        )
+    return {str(name) for name in weight_map.values()}
 
 
 def no_safetensors(name: str, files: list[str]) -> Problem:
@@ -260,9 +267,8 @@ def facts_of_folder(folder: Path) -> Facts:
 
 def weight_files(folder: Path) -> list[Path]:
     """The .safetensors transformers would open: those of the index, else model.safetensors, else all of them."""
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        return sorted({folder / name for name in read_config(index)["weight_map"].values()})
+    if (folder / INDEX).exists():
+        return sorted(folder / name for name in listed_files(folder / INDEX))
     whole = folder / "model.safetensors"
     return [whole] if whole.exists() else sorted(folder.glob("*.safetensors"))
 
@@ -276,43 +282,11 @@ def fingerprint(folder: Path) -> str:
     for file in weight_files(folder):
         length = file.stat().st_size
         checksum.update(f"{file.name} {length}\n".encode())
-        with open(file, "rb") as content:
+        with open_regular(file) as content:
             checksum.update(content.read(ENDS))
             content.seek(max(0, length - ENDS))
             checksum.update(content.read(ENDS))
     return checksum.hexdigest()
-
-
-def tensor_shapes(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """{tensor: (dtype, shape)} from the header of a .safetensors file. Raises UserError if it is damaged or cut off."""
-    try:
-        with open(file, "rb") as content:
-            length = struct.unpack("<Q", content.read(8))[0]
-            if length > LONGEST_HEADER:
-                raise _damaged(
-                    file, Problem("model.header_too_long", "its header would be {bytes:,} bytes long", bytes=length)
-                )
-            header = json.loads(content.read(length))
-        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        data = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-        has, should_have = file.stat().st_size, 8 + length + data
-        if has != should_have:
-            sizes = Problem(
-                "model.file_size", "it has {bytes:,} bytes instead of {right:,}", bytes=has, right=should_have
-            )
-            raise _damaged(file, sizes)
-        return {name: (entry["dtype"], tuple(entry["shape"])) for name, entry in entries.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-        raise _damaged(file, str(error)[:100]) from error
-
-
-def _damaged(file: Path, error: str) -> UserError:
-    return UserError(
-        "model.damaged_file",
-        "{name} is damaged or was cut off ({error}). Download it again.",
-        name=file.name,
-        error=error,
-    )
 
 
 def layer_names(folder: Path) -> set[str]:
@@ -348,7 +322,7 @@ def strange_tokens(folder: Path) -> dict[str, int]:
         return {}
     if not isinstance(rows, int):
         return {}
-    return {token: number for token, number in numbers.items() if number >= rows}
+    return {token: number for token, number in numbers.items() if isinstance(number, int) and number >= rows}
 
 
 def _token_numbers(tokenizer: dict[str, Any]) -> dict[str, int]:
@@ -380,11 +354,31 @@ def rows_missing(strange: dict[str, int], rows: int) -> Problem:
 
 def local_models(folder: Path) -> list[Path]:
     """Every usable model folder directly below `folder`, sorted by name."""
-    usable = []
-    for candidate in sorted(folder.glob("*/config.json")):
+    return [place for place, problem in models_below(folder) if problem is None]
+
+
+def models_below(folder: Path) -> list[tuple[Path, Problem | None]]:
+    """Every folder directly below `folder` that holds a model or the remains of one, with why it cannot be used."""
+    found: list[tuple[Path, Problem | None]] = []
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError:  # there is none, or no folder
+        return found
+    for place in inside:
+        if place.name.startswith(".") or not _has_a_model(place):
+            continue
         try:
-            describe_folder(candidate.parent)
-        except UserError:
-            continue  # an unusable one says why when somebody chooses it by name
-        usable.append(candidate.parent)
-    return usable
+            describe_folder(place)
+            found.append((place, None))
+        except UserError as error:
+            found.append((place, error.problem))
+    return found
+
+
+def _has_a_model(folder: Path) -> bool:
+    """One whose name no page can show is none: it cannot be chosen."""
+    try:
+        str(folder).encode()
+        return os.path.lexists(folder / "config.json") or any(folder.glob("*.safetensors"))
+    except (OSError, UnicodeEncodeError):
+        return False

@@ -69,7 +69,7 @@ def shapes_of(config: dict[str, Any], parameters: int | None = None) -> Shapes |
     block = _block(family, attention, _feed_forward(hidden, forward, family.is_gated(config)), experts > 0)
     linear = layers * sum(layer.parameters for layer in block)
     other = _beside_blocks(config, hidden, layers, vocabulary, block)
-    other += layers * experts * 3 * hidden * (config.get("moe_intermediate_size") or forward)
+    other += layers * experts * 3 * hidden * (_first(config, ("moe_intermediate_size",)) or forward)
     if parameters:
         other = parameters - linear
     return Shapes(
@@ -88,12 +88,12 @@ def shapes_of(config: dict[str, Any], parameters: int | None = None) -> Shapes |
 
 def _first(config: dict[str, Any], names: tuple[str, ...]) -> Any:
     """The first of these settings that says something."""
-    return next((config[name] for name in names if config.get(name)), None)
+    return next((config[name] for name in names if isinstance(config.get(name), int) and config[name]), None)
 
 
 def _attention(config: dict[str, Any], hidden: int, heads: int) -> list[LinearShape]:
     wide = heads * (_first(config, HEAD_SIZE) or hidden // heads)
-    narrow = wide * (config.get("num_key_value_heads") or heads) // heads
+    narrow = wide * (_first(config, ("num_key_value_heads",)) or heads) // heads
     return [
         LinearShape("query", hidden, wide),
         LinearShape("key", hidden, narrow),
@@ -138,8 +138,9 @@ def _beside_blocks(config: dict[str, Any], hidden: int, layers: int, vocabulary:
 def _of_an_encoder(config: dict[str, Any], hidden: int, layers: int, block: list[LinearShape]) -> int:
     """Parameters that only an encoder has: offsets, relative positions, types of tokens, what leads to its head."""
     offsets = layers * (sum(layer.outputs for layer in block) + 2 * hidden)
-    relative = 2 * config.get("position_buckets", 0) * hidden
-    types = config.get("type_vocab_size", 2) * hidden
+    relative = 2 * (_first(config, ("position_buckets",)) or 0) * hidden
+    kinds = config.get("type_vocab_size", 2)
+    types = (kinds if isinstance(kinds, int) else 2) * hidden
     return offsets + relative + types + hidden * hidden
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import Problem
+from ..storage.reading import read_text
 
 PATIENCE = 6.0  # seconds for an answer of the Hub while a person waits
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -50,11 +51,15 @@ class Repository:
         return self.cache / "snapshots" / commit
 
     def kept_commit(self) -> str:
-        """What the revision was when the Hub was last asked; the revision itself where nobody knows."""
+        """What the revision was when the Hub was last asked; the revision itself where nobody knows, and "" where what
+        was kept of it is damaged.
+        """
         ref = self.cache / "refs" / (self.revision or "main")
-        if ref.is_file():
-            return ref.read_text().strip()
-        return self.revision or "main"
+        try:
+            commit = read_text(ref, most=1000).strip()
+        except (OSError, ValueError):
+            return self.revision or "main"
+        return commit if COMMIT.fullmatch(commit) else ""
 
     def arrived(self, commit: str, file: RemoteFile) -> int:
         """Bytes of a file that are on this machine already, those of an unfinished download included."""

@@ -1,8 +1,9 @@
 """What went wrong in a job -> a sentence with advice."""
 
-import errno
+from pathlib import Path
 
 from ..errors import Problem, UserError
+from ..storage.disk import disk_trouble
 
 
 def explain(error: BaseException) -> Problem:
@@ -21,12 +22,18 @@ def known_failure(error: BaseException) -> Problem | None:
     """The sentence of what can happen to any job; None for what is not known."""
     if isinstance(error, UserError):
         return error.problem
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return Problem("disk.full", "The disk is full. Delete old runs or free some space, then press Resume.")
+    if trouble := disk_trouble(error, _place_of(error)):
+        return trouble
     if isinstance(error, FileNotFoundError):
         gone = error.filename or str(error)
         return Problem("file.gone", "A file is gone: {file}. Put it back, then press Resume.", file=gone)
     return None
+
+
+def _place_of(error: BaseException) -> Path:
+    """The folder an error of the disk is about, as far as it says it."""
+    named = getattr(error, "filename", None)
+    return Path(named).parent if isinstance(named, str) else Path.home()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

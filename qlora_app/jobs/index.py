@@ -8,14 +8,19 @@ import contextlib
 import os
 import re
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..storage.reading import is_regular
+
 INDEX_FOLDER = ".index"  # a folder of its own: what is written in it does not change the one that holds the jobs
 INDEX_FILE = "jobs.sqlite"
 JOB_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
-_VERSION = 1
+STATUS_FILE = "status.json"
+_VERSION = 2
+_LATEST = 2**62  # nanoseconds; some file systems know later times, which SQLite does not
 _PATIENCE = 0.2  # seconds to wait for another process that writes it; reading the folders takes no longer
 _SETTLED = 2.0  # seconds after which no change of the same tick of the file system's clock can follow any more
 _TABLES = (
@@ -37,7 +42,10 @@ class JobIndex:
         """Newest first, by when the file that says what is to be done was written."""
         try:
             seen = os.stat(self.root)
-        except FileNotFoundError:
+            is_folder = stat.S_ISDIR(seen.st_mode)
+        except OSError:
+            return []
+        if not is_folder:
             return []
         changed = f"{seen.st_mtime_ns} {seen.st_ctime_ns}"
         known = self._known(changed)
@@ -48,13 +56,17 @@ class JobIndex:
             self._remember(found, changed)
         return _newest_first(found)
 
+    def has(self, name: str) -> bool:
+        """Is there a job of this id?"""
+        return self._created(name) is not None
+
     def make_room(self) -> None:
         """The folder of the index, before there is anything to remember."""
         self.path.parent.mkdir(exist_ok=True, mode=0o700)
 
     def _known(self, changed: str) -> list[str] | None:
         """None where the index does not know the folder as it is now."""
-        if not self.path.exists():
+        if not is_regular(self.path):
             return None
         try:
             with self._opened() as index:
@@ -73,20 +85,30 @@ class JobIndex:
 
     def _read_folders(self) -> dict[str, int | None]:
         """{name: when it was made, None for what is no job}"""
-        names = [name for name in os.listdir(self.root) if JOB_ID.fullmatch(name)]
+        try:
+            names = [name for name in os.listdir(self.root) if JOB_ID.fullmatch(name)]
+        except OSError:  # just being deleted
+            return {}
         return {name: self._created(name) for name in names}
 
     def _created(self, name: str) -> int | None:
-        """Nanoseconds since the epoch; None for what is no job, is just being deleted, or is somebody else's."""
-        try:
-            return os.stat(f"{self.root}/{name}/{self.spec_file}").st_mtime_ns
-        except OSError:
-            return None
+        """Nanoseconds since the epoch; None for what is no job, is just being deleted, or is somebody else's.
+
+        A folder with a status is one too: what lost its file is not to vanish from the list without a word.
+        """
+        for file in (self.spec_file, STATUS_FILE):
+            try:
+                return min(os.lstat(f"{self.root}/{name}/{file}").st_mtime_ns, _LATEST)
+            except OSError:
+                continue
+        return None
 
     def _remember(self, found: dict[str, int | None], changed: str) -> None:
         try:
             if not self.path.parent.is_dir():
                 self.make_room()  # which changes the folder: what was found is remembered the next time
+                return
+            if self.path.exists() and not is_regular(self.path):  # SQLite would wait for ever to read of a pipe
                 return
             with self._opened() as index:
                 self._write(index, found, changed)

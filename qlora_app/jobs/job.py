@@ -5,9 +5,10 @@ What is stored is never trusted alone: a job whose status says "running" while n
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
@@ -15,17 +16,33 @@ import yaml
 from pydantic import ValidationError
 
 from ..choices import Choices
-from ..errors import UserError, sentence_of
-from ..storage.files import read_json, replace_file
-from ..storage.process import ProcessFile
+from ..errors import Problem, UserError, sentence_of, with_code
+from ..storage.disk import cannot_begin, said
+from ..storage.files import replace_file, write_json
+from ..storage.process import STOPPED, ProcessFile, process_state
+from ..storage.reading import NotAFile, damage, open_regular, read_json, read_mapping
+from ..storage.typed import filled, misfits
 from .lock import hold_lock, is_locked
-from .status import ACTIVE, ENDED, State, Status
+from .pulse import PULSE, STILL_AFTER, last_sign, no_sign_of_life
+from .status import ACTIVE, ENDED, STATES, State, Status
 from .wishes import Wish, Wishes
-from .writer import JobWriter
+from .writer import WAITING_FILE, JobWriter
 
 Needs = Literal["little", "torch", "machine"]
 NEEDS: tuple[Needs, ...] = get_args(Needs)
 SPEC_FILE = "job.yaml"
+FINISHED = "Finished."
+YEAR_3000 = 32_503_680_000
+# What they hold; None for what is no one JSON.
+FILES: dict[str, type | None] = {
+    "status.json": dict,
+    "launch.json": dict,
+    "result.json": dict,
+    "log.txt": None,
+    "lock": None,
+}
+ASKED_FILE = ".asked"  # in a folder of jobs that a queue looks after: touched whenever one of them is asked to start
+KILLED = -9  # the exit code of what the system ended
 
 
 class JobSpec(Choices):
@@ -74,7 +91,8 @@ class Job:
     @property
     def kind(self) -> str:
         """The name of its kind; empty where its file cannot be read."""
-        return str(self._raw_spec().get("kind", ""))
+        kind = self._raw_spec().get("kind")
+        return kind if isinstance(kind, str) else ""
 
     @property
     def needs(self) -> Needs:
@@ -97,10 +115,9 @@ class Job:
 
     def _raw_spec(self) -> dict[str, Any]:
         try:
-            values = yaml.safe_load((self.folder / self.spec_file).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            return read_mapping(self.folder / self.spec_file)
+        except UserError:
             return {}
-        return values if isinstance(values, dict) else {}
 
     def write_spec(self, spec: JobSpec) -> None:
         """Once, by whoever makes the job."""
@@ -116,23 +133,31 @@ class Job:
         alive = self.is_alive()  # asked first: a worker's last word comes before it lets go of the lock
         stored = self._stored_status(kind)
         if alive:
-            return replace(stored, state=self._state_of_living(stored.state))
+            return self._with_silence(replace(stored, state=self._state_of_living(stored.state)))
         if self.is_asked("start"):
-            return replace(stored, state="queued", sentence="Waiting for its turn.")
+            if self.launch_file.is_alive():
+                return self._on_its_way(stored)
+            return replace(stored, state="queued", sentence=self.waiting_words())
         if stored.state in ("queued", *ACTIVE):
             return self._without_worker(stored)
-        if self._is_launched_again():
-            return replace(stored, state="starting", sentence=self.loading_words())
         return stored
 
-    def _is_launched_again(self) -> bool:
-        """Is a worker on its way that was sent after the last word of the one before?"""
-        launched = self.launch_file.written_at()
-        try:
-            said = os.stat(self.folder / "status.json").st_mtime
-        except FileNotFoundError:
-            return False
-        return launched is not None and launched > said and bool(self.launch_file.is_alive())
+    def is_on_its_way(self) -> bool:
+        """Was a worker sent that has not come yet? It takes the wish to start when it comes."""
+        return self.is_asked("start") and bool(self.launch_file.is_alive())
+
+    def _on_its_way(self, stored: AnyStatus) -> AnyStatus:
+        seconds, found = self.launch_file.seconds(), process_state(self.launch_file.pid() or 0)
+        silence: str = ""
+        if found is not None and found[0] == STOPPED:
+            silence = no_sign_of_life(seconds)
+        elif seconds > STILL_AFTER:
+            silence = Problem("job.long_loading", "It has been loading for {seconds:.0f} s.", seconds=seconds)
+        return replace(stored, state="starting", sentence=self.loading_words(), silence=silence)
+
+    def _with_silence(self, status: AnyStatus) -> AnyStatus:
+        sign = last_sign(self.folder)
+        return replace(status, silence=sign.words()) if sign else status
 
     def _state_of_living(self, stored: State) -> State:
         if stored in ("queued", *ENDED):
@@ -143,11 +168,35 @@ class Job:
 
     def _without_worker(self, stored: AnyStatus) -> AnyStatus:
         if self.launch_file.is_alive():
-            return replace(stored, state="starting", sentence=self.loading_words())
-        if not self.launch_file.exists():
-            sentence = "It was taken out of the queue before it began. Resume starts it."
-            return replace(stored, state="stopped", sentence=sentence)
-        return replace(stored, state="interrupted", sentence=self.interrupted_words())
+            state: State = "stopping" if self.wishes.wants_end() else "starting"
+            return replace(stored, state=state, sentence=self.loading_words())
+        was_worked_on = self.launch_file.exists() or (self.folder / PULSE).exists()
+        if not was_worked_on or (stored.state == "queued" and self.wishes.wants_end()):
+            return replace(stored, state="stopped", sentence=self.taken_back_words())
+        sentence = self.killed_words() if self.launch_file.exit_code() == KILLED else self.interrupted_words()
+        return replace(stored, state="interrupted", sentence=sentence)
+
+    def waiting_words(self) -> str:
+        """The sentence of a job that waits, and what it waits for."""
+        said_why = sentence_of(read_json(self.folder / WAITING_FILE) or {})
+        return cannot_begin(self.folder) or said_why or "Waiting for its turn."
+
+    def say_why_it_waits(self, problem: Problem) -> None:
+        """By the queue, of a job that it could not start; until it is begun."""
+        with contextlib.suppress(OSError):  # a full disk is seen without it
+            write_json(self.folder / WAITING_FILE, with_code({"sentence": problem}))
+
+    def taken_back_words(self) -> str:
+        """The sentence of a job that nobody began."""
+        return "It was taken out of the queue before it began. Resume starts it."
+
+    def killed_words(self) -> str:
+        """The sentence of a job whose worker was ended by the system."""
+        return Problem(
+            "job.killed",
+            "The system ended the program (signal 9), most often because memory ran out. End other programs or choose "
+            "less at once; Resume goes on where it was saved.",
+        )
 
     def loading_words(self) -> str:
         """The sentence of a job whose worker is on its way."""
@@ -159,9 +208,39 @@ class Job:
 
     def _stored_status(self, kind: type[AnyStatus]) -> AnyStatus:
         values = read_json(self.folder / "status.json") or {}
-        values["sentence"] = sentence_of(values)
-        known = {one.name for one in fields(kind)}
-        return kind(**{name: value for name, value in values.items() if name in known})
+        stored = replace(filled(kind, values), sentence=sentence_of(values))
+        if values.get("state") not in STATES and self._is_finished():  # what it said of itself is lost
+            return replace(stored, state="done", sentence=FINISHED)
+        return stored
+
+    def _is_finished(self) -> bool:
+        """Is there what it was to make?"""
+        return self.result() is not None
+
+    def damages(self) -> list[Problem]:
+        """What is wrong with files of the folder, a sentence each: what is shown of the job lacks what they held."""
+        wrong = [damage(self.folder / name, kind) for name, kind in FILES.items()]
+        return [*self._wrong_spec(), *filter(None, wrong), *self._wrong_status()]
+
+    def _wrong_spec(self) -> list[Problem]:
+        try:
+            read_mapping(self.folder / SPEC_FILE)
+        except UserError as error:
+            return [error.problem]
+        return []
+
+    def _wrong_status(self) -> list[Problem]:
+        names = misfits(Status, read_json(self.folder / "status.json") or {})
+        if not names:
+            return []
+        listed = ", ".join(names)
+        return [
+            Problem(
+                "job.odd_status",
+                "status.json says things that make no sense ({names}); they are left out.",
+                names=listed,
+            )
+        ]
 
     def is_alive(self) -> bool:
         """Does a worker hold the lock? The only proof of life."""
@@ -171,26 +250,33 @@ class Job:
         """What it made, as its worker wrote it at the end; None before."""
         return read_json(self.folder / "result.json")
 
+    def last_word(self) -> Status:
+        """What a worker said last, whether it lives or not."""
+        return self._stored_status(Status)
+
     def created_at(self) -> float:
-        """When it was made, in seconds since the epoch; 0.0 where it is just being deleted."""
+        """When it was made, in seconds since the epoch; 0.0 where it is just being deleted, or made in no year."""
         try:
-            return (self.folder / self.spec_file).stat().st_mtime
+            made = (self.folder / self.spec_file).lstat().st_mtime
         except OSError:
             return 0.0
+        return made if 0 <= made < YEAR_3000 else 0.0
 
     def log_tail(self, size: int = 8000) -> str:
         """The last `size` bytes of the worker's log, from a line's beginning."""
         try:
-            with open(self.log, "rb") as log:
+            with open_regular(self.log) as log:
                 log.seek(max(0, os.path.getsize(self.log) - size))
-                text = log.read().decode("utf-8", "replace")
-        except FileNotFoundError:
+                text = log.read(size).decode("utf-8", "replace")
+        except NotAFile as error:
+            return str(error)
+        except OSError:
             return ""
         return text if len(text) < size else text.partition("\n")[2]
 
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        return sum(path.lstat().st_size for path in self.folder.rglob("*") if path.is_file())
 
     # ---- wishes: one small file each, by whoever has one
 
@@ -199,7 +285,22 @@ class Job:
 
         The last wish wins: a stop takes back a start nobody has followed yet, a start takes back an old stop.
         """
-        self.wishes.leave(wish)
+        with said(self.folder):
+            was_taken_back = self.wishes.leave(wish)
+        if was_taken_back and self.launch_file.is_alive():
+            # Whoever is on its way finds no start any more and goes home. Until then it is seen that it was stopped.
+            with contextlib.suppress(OSError):
+                self.wishes.put(wish)
+        if wish == "start":
+            self.tell_queue()
+
+    def tell_queue(self) -> None:
+        """Have the queue look at its jobs now: it does not look at all of them all the time."""
+        roots = (self.folder.parent, self.folder.parent.parent.parent)  # a job may be one of a run
+        for root in roots:
+            with contextlib.suppress(OSError):  # nobody looks after this folder, or nothing can be written
+                now = time.time_ns()  # finer than the file system's own clock
+                os.utime(root / ASKED_FILE, ns=(now, now))
 
     def forget_stop(self) -> None:
         """Take back every wish to stop."""

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..storage.reading import open_regular
+
 ALREADY_RUNNING = 73  # exit code of a worker that finds another one holding the lock
 _ATTEMPTS = 40
 _PAUSE = 0.05  # seconds between two attempts
@@ -57,10 +59,10 @@ def _lock(file: int) -> None:
 def is_locked(path: Path) -> bool:
     """Does anybody hold it? A lock file that is not there is held by nobody."""
     try:
-        with open(path, "rb") as lock:
+        with open_regular(path) as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
     except BlockingIOError:
         return True
+    except OSError:  # nothing there, or nothing that a worker could hold
+        return False
     return False

@@ -23,6 +23,8 @@ class Status:
     seconds: float = 0.0  # of work, without pauses
     seconds_left: float | None = None
     warnings: list[str] = field(default_factory=list)
+    # Of a worker that has been silent, or long at one thing: a sentence that says for how long. Read, never written.
+    silence: str = ""
 
     @property
     def is_active(self) -> bool:

@@ -12,13 +12,21 @@ class Wishes:
     def __init__(self, job: Path) -> None:
         self.folder = job / "requests"
 
-    def leave(self, wish: Wish) -> None:
-        """The last wish wins: a stop takes back a start nobody has followed yet, a start takes back an old stop."""
+    def leave(self, wish: Wish) -> bool:
+        """The last wish wins: a stop takes back a start nobody has followed yet, a start takes back an old stop.
+
+        Returns whether that is all: a start was taken back, and no stop was left.
+        """
         if wish == "start":
             self.forget_stop()
         elif self.take("start"):
-            return
-        self.folder.mkdir(exist_ok=True)
+            return True
+        self.put(wish)
+        return False
+
+    def put(self, wish: Wish) -> None:
+        """Leave it beside all others."""
+        self.folder.mkdir(exist_ok=True, mode=0o700)
         (self.folder / wish).touch()
 
     def is_asked(self, wish: Wish) -> bool:

@@ -1,18 +1,24 @@
 """Whatever is written into a job's folder while it is worked on. Only who holds the lock has one of these."""
 
+import contextlib
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import Stopped, with_code
-from ..storage.files import append_line, write_json
+from ..storage.disk import is_full
+from ..storage.files import append_line, replace_in_place, write_json
 from .lock import HeldLock
 from .status import State, Status
 from .wishes import Wishes
 
 STATUS_EVERY = 0.3  # seconds; people cannot read faster
+WAITING_FILE = "waiting.json"  # why it could not be started so far
+SPARE = "spare"  # a file that is given up for the last word, when the disk is full
+_SPARE_BYTES = 64 * 1024
 
 
 class JobWriter:
@@ -25,6 +31,8 @@ class JobWriter:
         self._wishes = Wishes(folder)
         self._began = time.monotonic()
         self._last_news = 0.0
+        self.said_at = self._began  # as time.monotonic() says it: the last time something was written
+        self.may_be_left = False  # may the work be broken off at any moment?
 
     # ---- what happens
 
@@ -35,7 +43,8 @@ class JobWriter:
 
     def progress(self, done: int, total: int, sentence: str = "") -> None:
         """So much of so much is done; written a few times a second. Raises Stopped when somebody asked for an end."""
-        seconds = time.monotonic() - self._began
+        self.said_at = time.monotonic()
+        seconds = self.said_at - self._began
         self.status = replace(
             self.status, state="running", step=done, total=total, sentence=sentence, seconds=round(seconds, 2)
         )
@@ -52,10 +61,61 @@ class JobWriter:
     def is_asked_to_stop(self) -> bool:
         return self._wishes.wants_end()
 
+    def begin(self, before: Status, sentence: str) -> None:
+        """Say that it is begun, with the figures of the part `before`. Raises OSError where nothing can be written."""
+        self.status = replace(before, state="starting", sentence=sentence, seconds_left=None, warnings=[])
+        self.write_status()
+        (self.folder / WAITING_FILE).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def leaving(self) -> Iterator[None]:
+        """Meanwhile a stop breaks off whatever is done, also in the middle: nothing that is kept is lost by it.
+
+        Raises Stopped then. Work that takes long and does not ask itself, such as loading a model, belongs in here.
+        """
+        self.check()
+        self.may_be_left = True
+        try:
+            yield
+        finally:
+            self.may_be_left = False
+        self.check()
+
+    def leave_if_asked(self) -> None:
+        """Raises Stopped where the work may be left and somebody asked for an end."""
+        if self.may_be_left:
+            self.check()
+
     def end(self, state: State, sentence: str) -> None:
         """The last word: no time is left, whatever was expected."""
-        self._wishes.forget_stop()
-        self.say(sentence, state=state, seconds_left=None)
+        self.may_be_left = False  # the last word is not interrupted
+        with contextlib.suppress(OSError):
+            self._wishes.forget_stop()
+        self.status = replace(self.status, sentence=sentence, state=state, seconds_left=None)
+        try:
+            self.write_status()
+        except OSError as error:
+            if not is_full(error):
+                raise
+            self._write_last_word()
+
+    def keep_spare(self) -> None:
+        """Room for the last word. Raises OSError where there is none."""
+        with open(self._mine(SPARE), "wb") as file:
+            file.write(bytes(_SPARE_BYTES))
+
+    def drop_spare(self) -> None:
+        """It is not needed any more, or needed now."""
+        with contextlib.suppress(OSError):
+            (self.folder / SPARE).unlink()
+
+    def _write_last_word(self) -> None:
+        """On a full disk: in the room that was kept, else in the place of the word before."""
+        self.drop_spare()
+        try:
+            self.write_status()
+        except OSError:
+            replace_in_place(self.folder / "status.json", json.dumps(with_code(asdict(self.status))))
 
     # ---- files
 
@@ -74,4 +134,5 @@ class JobWriter:
     def _mine(self, name: str) -> Path:
         if not self._lock.is_held:
             raise RuntimeError(f"{self.folder.name}: its lock was let go, so {name} is another worker's to write.")
+        self.said_at = time.monotonic()
         return self.folder / name

@@ -10,8 +10,10 @@ class Launcher(Protocol):
 
     name: str
 
-    def start(self, job: Job) -> None:
-        """Have a worker take the job. Returns at once; launch.json is there by then."""
+    def start(self, job: Job, cold: bool = False) -> None:
+        """Have a worker take the job. Returns at once; launch.json is there by then. The worker itself takes the wish
+        to start. `cold`: not by one that waits ready, which failed before.
+        """
 
     def stop(self, job: Job) -> None:
         """Have the worker end: the step is finished and saved. Returns at once."""

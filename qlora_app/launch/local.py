@@ -1,8 +1,10 @@
 """Work on this machine: processes that outlive the page, one of them always warm."""
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -16,35 +18,72 @@ Process = subprocess.Popen[bytes]
 
 
 def launch(job: Job) -> Process:
-    """Start a worker for `job` from cold, in a session of its own: closing the terminal or the page does not end it."""
-    job.log.touch(mode=0o600)
-    with open(job.log, "ab") as log:
-        worker = subprocess.Popen(
-            [*WORKER, str(job.folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            close_fds=True,
-            env=_environment(),
-        )
-    job.launch_file.write(worker.pid)
+    """Start a worker for `job` from cold, in a session of its own: closing the terminal or the page does not end it.
+
+    Whenever this process is ended, the job waits, or has a worker: the start is taken by the worker itself. Raises
+    OSError where the disk or the machine has no room; then no worker is left and the job stands as before.
+    """
+    with _prepared(job):
+        worker = _cold(job)
+        _hand_over(worker, job, lambda: job.request("start"))
     return worker
+
+
+@contextlib.contextmanager
+def _prepared(job: Job) -> Iterator[None]:
+    """What is written in the folder of a job whose worker is sent meanwhile.
+
+    Raises OSError where nothing can be written, before any process is started for it; nothing is left then.
+    """
+    # A worker that cannot write the log would die of it without a word.
+    os.close(os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
+    try:
+        job.launch_file.clear()
+        yield
+    except BaseException:
+        job.launch_file.forget()
+        raise
+
+
+def _cold(job: Job) -> Process:
+    with open(job.log, "ab") as log:
+        return _waiting_worker("--asked", into=log)
+
+
+def _waiting_worker(how: str, into: IO[bytes] | int) -> Process:
+    """A worker that waits for the name of a job folder on its standard input, and goes home at the end of that."""
+    return subprocess.Popen(
+        [*WORKER, how],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE if how == "--standby" else into,
+        stderr=into,
+        start_new_session=True,
+        close_fds=True,
+        env=_environment(),
+    )
+
+
+def _hand_over(worker: Process, job: Job, ask: Callable[[], None] = lambda: None) -> None:
+    """Give a job to a worker that waits for one: it is named in launch.json, then told. `ask` comes between: a wish to
+    start that is left earlier would have the queue send another.
+    """
+    into = _pipe(worker.stdin)
+    try:
+        job.launch_file.write(worker.pid)
+        ask()
+        with contextlib.suppress(BrokenPipeError):  # it died meanwhile, and the job still waits
+            into.write(f"{job.folder}\n".encode())
+            into.flush()
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            into.close()
 
 
 class Standby:
     """A worker that has imported everything and waits for the name of a job folder on its standard input."""
 
     def __init__(self) -> None:
-        self.process: Process = subprocess.Popen(
-            [*WORKER, "--standby"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            close_fds=True,
-            env=_environment(),
-        )
+        self.process: Process = _waiting_worker("--standby", into=subprocess.DEVNULL)
 
     @property
     def is_usable(self) -> bool:
@@ -56,10 +95,7 @@ class Standby:
 
     def work_on(self, job: Job) -> None:
         """Hand it the job. If it is still importing, it reads the name when it is done."""
-        job.launch_file.write(self.process.pid)
-        into = _pipe(self.process.stdin)
-        into.write(f"{job.folder}\n".encode())
-        into.close()
+        _hand_over(self.process, job)
 
     def dismiss(self) -> None:
         """An end of input tells a waiting worker to go home; one that has a job is not disturbed."""
@@ -77,8 +113,13 @@ class LocalLauncher:
         self._standby: Standby | None = None
         self._at_work: list[tuple[Job, Process]] = []
 
-    def start(self, job: Job) -> None:
-        self._at_work.append((job, self._hand_over(job) or launch(job)))
+    def start(self, job: Job, cold: bool = False) -> None:
+        """`cold`: not by the warm one, which failed before."""
+        with _prepared(job):
+            standby = None if cold else self._warm_one(job)
+            worker = standby or _cold(job)
+            _hand_over(worker, job)
+        self._at_work.append((job, worker))
 
     def stop(self, job: Job) -> None:
         job.request("stop")
@@ -89,13 +130,12 @@ class LocalLauncher:
     def sync(self, job: Job) -> None:
         """The worker writes on this disk."""
 
-    def _hand_over(self, job: Job) -> Process | None:
-        """The standby, which has the job now; None where it is not the one to take it."""
+    def _warm_one(self, job: Job) -> Process | None:
+        """The standby, which is nobody else's now; None where it is not the one to take the job."""
         if job.needs == "little" or not self.has_standby:
             return None
         standby, self._standby = self._standby, None
         assert standby is not None
-        standby.work_on(job)
         return standby.process
 
     # ---- of this process: what it has started, and what it keeps warm
@@ -111,7 +151,10 @@ class LocalLauncher:
 
     def reap(self) -> list[Job]:
         """Take note of workers that ended; returns the jobs whose workers, started here, have not ended yet."""
-        self._at_work = [(job, worker) for job, worker in self._at_work if worker.poll() is None]
+        for job, worker in self._at_work:
+            if worker.poll() is not None:
+                _keep_exit_code(job, worker)
+        self._at_work = [(job, worker) for job, worker in self._at_work if worker.returncode is None]
         return [job for job, _ in self._at_work]
 
     def wait_until_ready(self) -> bool:
@@ -122,6 +165,13 @@ class LocalLauncher:
         """End the idle standby. Workers go on."""
         if self._standby:
             self._standby.dismiss()
+
+
+def _keep_exit_code(job: Job, worker: Process) -> None:
+    """What a worker ended by the system cannot say itself."""
+    if worker.returncode < 0:
+        with contextlib.suppress(OSError):  # deleted meanwhile, or the disk is full: then only the reason is not known
+            job.launch_file.note_exit(worker.pid, worker.returncode)
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

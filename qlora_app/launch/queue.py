@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import logging
+import math
 import os
 import threading
 import time
@@ -11,12 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..errors import Problem, UserError
 from ..jobs import Job
-from ..jobs.job import NEEDS, Needs
+from ..jobs.job import ASKED_FILE, NEEDS, Needs
+from ..storage.disk import cannot_begin
 from .local import LocalLauncher
 
 LOOK_EVERY = 1.0  # seconds between looks at the queue when nobody wakes the supervisor
+SCAN_EVERY = 300.0  # seconds after which all jobs are looked at though nobody said that anything is new
 LONGEST_PAUSE = 60.0  # seconds until a job that could not be started is tried again
+MOST_DEATHS = 3  # workers that ended before they began, after which the job is called failed
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +33,9 @@ class Jobs(Protocol):
 
     def every(self) -> list[Job]:
         """All jobs that are to be looked after, newest first."""
+
+    def sweep(self) -> None:
+        """Remove what is left of jobs that were being made or deleted when a program ended."""
 
 
 @contextlib.contextmanager
@@ -62,6 +70,10 @@ class Supervisor:
         self.launcher = LocalLauncher()
         self._last_error = ""  # the last trouble that was logged
         self._troubles: dict[Path, _Trouble] = {}  # of the jobs that could not be started, by their folders
+        self._sent: dict[Path, int] = {}  # how often a worker was sent to a job that still waits
+        self._moving: list[Job] = []  # what waited or was worked on when all jobs were looked at, newest first
+        self._scanned: list[int] = []  # the marks of the stores then
+        self._scanned_at = -math.inf
         self._woken, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
         store.root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -72,7 +84,8 @@ class Supervisor:
         self._thread.start()
 
     def wake(self) -> None:
-        """Look at the queue now."""
+        """Look at all jobs now."""
+        self._scanned_at = -math.inf
         self._woken.set()
 
     def close(self) -> None:
@@ -91,6 +104,8 @@ class Supervisor:
     def _try_to_lead(self) -> None:
         if _is_mine(self._lock):
             self.leads = True
+            for store in self.stores:
+                store.sweep()
             self.launcher.keep_warm()
 
     def _loop(self) -> None:
@@ -113,75 +128,143 @@ class Supervisor:
         What needs little starts at once. Of what needs torch one works at a time, beside a training.
         """
         at_work = self.launcher.reap()
-        jobs = [job for store in self.stores for job in store.every()]
+        self._scan_if_new()
+        self._moving = moving = [job for job in self._moving if _is_moving(job)]
+        self._sent = {job.folder: self._sent.get(job.folder, 0) for job in moving if job.is_asked("start")}
         needing: dict[Needs, list[Job]] = {needs: [] for needs in NEEDS}
-        for job in reversed(jobs):
-            if job.is_asked("start") and self._may_try(job):
+        for job in reversed(moving):
+            if job.is_asked("start") and not _has_worker(job) and self._may_try(job):
                 needing[job.needs].append(job)
         for job in needing["little"]:
             self._start(job)
         for needs in ("torch", "machine"):
-            if needing[needs] and not self._is_taken(needs, at_work, jobs):
+            if needing[needs] and not self._is_taken(needs, at_work):
                 next(filter(self._start, needing[needs]), None)  # the first that can be started
         if self.launcher.has_standby or needing["machine"] or at_work:
-            return  # asked first: to look at all jobs takes time, every second
-        if not self._is_taken("machine", [], jobs):
+            return
+        if not self._is_taken("machine", []):
             # Not while something needs the machine: importing would take one of its cores for five seconds.
             self.launcher.keep_warm()
 
-    def _is_taken(self, needs: Needs, at_work: list[Job], jobs: list[Job]) -> bool:
+    def _scan_if_new(self) -> None:
+        """Find what waits or is worked on, where somebody said that something is new.
+
+        To look at thousands of jobs takes time, of which an app that has nothing to do should take none.
+        """
+        marks = [_mark(store.root) for store in self.stores]
+        now = time.monotonic()
+        if marks == self._scanned and now - self._scanned_at < SCAN_EVERY:
+            return
+        self._scanned, self._scanned_at = marks, now
+        every = [job for store in self.stores for job in store.every()]
+        self._moving = [job for job in every if _is_moving(job)]
+
+    def _is_taken(self, needs: Needs, at_work: list[Job]) -> bool:
         """Is a worker at a job with these needs, also one of an earlier app or of the command line?"""
         if any(job.needs == needs for job in at_work):
             return True
-        return any(job.needs == needs for job in jobs if _is_active(job))
+        return any(job.needs == needs for job in self._moving if _has_worker(job))
 
     def _may_try(self, job: Job) -> bool:
         trouble = self._troubles.get(job.folder)
-        return trouble is None or time.monotonic() >= trouble.until
+        if trouble is not None and time.monotonic() < trouble.until:
+            return False
+        if self._sent.get(job.folder, 0) < MOST_DEATHS or cannot_begin(job.folder):
+            return True
+        self._give_up(job)
+        return False
 
     def _start(self, job: Job) -> bool:
         """Send a worker to a job. False where that cannot be, or is not wanted any more: then it is another's turn.
 
-        A job that cannot be started goes on waiting and is tried again after a pause, longer each time.
+        A job that cannot be started goes on waiting and is tried again after a pause, longer each time. So is one whose
+        worker ended before it took the start.
         """
         if not job.is_asked("start"):
             return False
+        times = self._sent.get(job.folder, 0)
         try:
-            self._send(job)
+            if times:
+                self.launcher.start(job, cold=True)
+            else:
+                self.launcher.start(job)
         except Exception as error:  # its folder or its log, say: nothing that others should wait for
             before = self._troubles.get(job.folder)
             if before is None or str(error) != before.said:
                 logger.exception("%s could not be started, and goes on waiting", job.folder)
             pause = min(2 * before.pause, LONGEST_PAUSE) if before else LOOK_EVERY
             self._troubles[job.folder] = _Trouble(str(error), pause, time.monotonic() + pause)
+            job.say_why_it_waits(
+                Problem("job.cannot_start", "It cannot be started yet ({reason}), and is tried again.", reason=error)
+            )
             return False
-        self._troubles.pop(job.folder, None)
+        self._sent[job.folder] = times + 1
+        pause = LOOK_EVERY * times
+        self._troubles[job.folder] = _Trouble("", max(pause, LOOK_EVERY), time.monotonic() + pause)
         return True
 
-    def _send(self, job: Job) -> None:
-        # A standby that cannot write the log would die of it without a word.
-        os.close(os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
-        self.launcher.start(job)
-        # Only after launch.json is there, so that no reader sees a job that neither waits nor starts.
-        if not job.take("start") and _is_on_its_way(job):
-            job.request("stop")  # somebody took the start back, and could not know that a worker was sent already
+    def _give_up(self, job: Job) -> None:
+        """Say of a job that no worker lives long enough to begin it."""
+        self._forget(job)
+        if not job.take("start"):
+            return
+        with job.hold() as out:
+            out.begin(job.last_word(), "")
+            out.end(
+                "failed",
+                Problem(
+                    "job.never_began",
+                    "The program ended {times} times before it began. The log has its last lines. Mend what they say, "
+                    "then press Resume.",
+                    times=MOST_DEATHS,
+                ),
+            )
+
+    def _forget(self, job: Job) -> None:
+        self._sent.pop(job.folder, None)
+        self._troubles.pop(job.folder, None)
 
 
-def _is_on_its_way(job: Job) -> bool:
-    """Was a worker sent that has not come yet? One that has holds the lock, or has had its last word."""
-    return not job.is_alive() and job.status().state == "starting"
-
-
-def _is_active(job: Job) -> bool:
-    """False also of a job that cannot be read: no other waits for it."""
+def _is_moving(job: Job) -> bool:
+    """Does it wait, or is somebody at it? False also of a job that cannot be read: no other waits for it."""
     try:
-        return job.status().is_active
+        return job.is_asked("start") or job.is_alive()
+    except Exception:  # whatever lies in one folder
+        logger.exception("%s cannot be looked at", job.folder)
+        return False
+
+
+def _has_worker(job: Job) -> bool:
+    """Is a worker at it, or on its way? False also of a job that cannot be read."""
+    try:
+        return job.is_alive() or job.is_on_its_way()
     except OSError:
         return False
 
 
+def _mark(root: Path) -> int:
+    """Another one whenever a job below `root` was asked to start, or begun."""
+    mark = root / ASKED_FILE
+    try:
+        return mark.stat().st_mtime_ns
+    except FileNotFoundError:
+        with contextlib.suppress(OSError):
+            mark.touch(mode=0o600)
+        return 0
+    except OSError:
+        return 0
+
+
 def _open_lock(root: Path) -> int:
-    return os.open(root / ".app.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        return os.open(root / ".app.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UserError(
+            "queue.no_lock",
+            "{file} cannot be opened ({reason}). Delete it, and start again.",
+            file=root / ".app.lock",
+            reason=error.strerror,
+        ) from error
 
 
 def _is_mine(lock: int) -> bool:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from ..storage.digests import sha256_of
+from ..storage.reading import is_regular, read_json
 
 MANIFEST = "COMPLETE.json"
 
@@ -30,18 +31,24 @@ def seal(folder: Path) -> None:
 
 def is_complete(folder: Path, deep: bool = True) -> bool:
     """Is everything there that the manifest names? `deep` compares contents too; without it sizes only, for lists."""
+    manifest = read_json(folder / MANIFEST)
+    if manifest is None:
+        return False
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if deep:
             return bool(manifest == fingerprint(folder))
-        return all((folder / name).stat().st_size == size for name, (size, _) in manifest.items())
-    except (FileNotFoundError, ValueError):
+        return all(is_regular(folder / name) and _size(folder / name) == told[0] for name, told in manifest.items())
+    except (OSError, ValueError, TypeError, LookupError):  # a manifest that says something else
         return False
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size
 
 
 def in_order(checkpoints: Path) -> list[Path]:
     """checkpoint-N folders, newest first."""
-    numbered = [p for p in checkpoints.glob("checkpoint-*") if p.name.rpartition("-")[2].isdigit()]
+    numbered = [p for p in checkpoints.glob("checkpoint-*") if p.name.rpartition("-")[2].isdecimal() and p.is_dir()]
     return sorted(numbered, key=lambda p: int(p.name.rpartition("-")[2]), reverse=True)
 
 

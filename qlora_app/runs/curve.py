@@ -2,7 +2,8 @@
 length.
 """
 
-from typing import Any
+import math
+from typing import Any, TypeGuard
 
 from .rows import MetricRow
 
@@ -26,11 +27,13 @@ class Curve:
 
     def add(self, row: MetricRow) -> None:
         """Take in one line of metrics.jsonl."""
-        held_out_loss = row.get("held_out_loss")
-        if held_out_loss is not None:
-            self.held_out.append([row["step"], held_out_loss])
-        loss, step = row.get("loss"), row.get("step", 0)
-        if loss is None:
+        step = row.get("step", 0)
+        if not _is_count(step):
+            return
+        held_out_loss, loss = row.get("held_out_loss"), row.get("loss")
+        if _is_number(held_out_loss):
+            self.held_out.append([step, held_out_loss])
+        if not _is_number(loss):
             return
         if self.buckets and step < self.buckets[-1][0] + self.width:
             self._merge(self.buckets[-1], [step, 1, loss, loss, loss])
@@ -84,4 +87,25 @@ class Curve:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Curve":
-        return cls(**values)
+        """Raises nothing: of values that are none of a curve it is empty, and metrics.jsonl holds it all."""
+        width, offset = values.get("width", 1), values.get("offset", 0)
+        buckets, held_out = values.get("buckets", []), values.get("held_out", [])
+        is_one = _is_count(width) and width > 0 and _is_count(offset)
+        if not (is_one and _are_rows(buckets, 5) and _are_rows(held_out, 2) and all(one[1] > 0 for one in buckets)):
+            return cls()
+        return cls(width, buckets, held_out, offset)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+def _are_rows(rows: Any, length: int) -> bool:
+    """Are they lists of so many numbers?"""
+    if not isinstance(rows, list):
+        return False
+    return all(isinstance(row, list) and len(row) == length and all(map(_is_number, row)) for row in rows)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and math.isfinite(value)

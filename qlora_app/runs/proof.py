@@ -4,13 +4,11 @@ other.
 A file of an older version lacks some: those have their defaults, and no sentence is made of them.
 """
 
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from ..storage.typed import filled
 
-Section = TypeVar("Section", bound="DataclassInstance")
 # of one held-out measurement: "loss" in nats a label, and the task's share of labels that come first
 Figures = dict[str, float]
 
@@ -159,18 +157,5 @@ class Proof:
 
     @classmethod
     def from_json(cls, values: Any) -> "Proof":
-        """What is missing has its default, what is unknown is passed over."""
-        return _made(cls, values)
-
-
-def _made(kind: type[Section], values: Any) -> Section:
-    known = values if isinstance(values, dict) else {}
-    given: dict[str, Any] = {}
-    for part in fields(kind):
-        value, of_type = known.get(part.name), part.type
-        if value is None:
-            continue
-        if isinstance(of_type, type) and is_dataclass(of_type):
-            value = _made(of_type, value)
-        given[part.name] = value
-    return kind(**given)
+        """What is missing or no such figure has its default, what is unknown is passed over."""
+        return filled(cls, values)

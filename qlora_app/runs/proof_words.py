@@ -48,7 +48,7 @@ def proof_lines(proof: dict[str, Any] | Proof) -> list[Line]:
         *_kept_words(known.kept),
         *_update_words(known),
     ]
-    facts += [words] if (words := known.method.get("in_words")) else []
+    facts += [words] if isinstance(words := known.method.get("in_words"), str) and words else []
     return [
         *score,
         *wrong,

@@ -14,17 +14,31 @@ from typing import Any, ClassVar
 
 from ..base_models import ModelChoice, fingerprint, folder_of
 from ..base_models.cards import BYTES, Decision
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..jobs import Job, JobWriter, State, Status
 from ..jobs.job import Needs
 from ..jobs.lock import HeldLock, hold_lock
 from ..recipe import Recipe
-from ..storage.files import read_json, read_lines, replace_file
+from ..storage.files import replace_file
+from ..storage.reading import damage, is_regular, read_json, read_lines
 from ..tasks import Task, task_from
 from ..tasks.template import TRAINED_WITH
 from .checkpoints import newest_complete
 from .curve import Curve
+from .recipes import ReadRecipe, read_recipe
 from .rows import MetricRow, SampleRow
+
+# What they hold; None for what is no one JSON.
+FILES: dict[str, type | None] = {
+    "base.json": dict,
+    "compute.json": dict,
+    "task.json": dict,
+    "not_learned.json": list,
+    "curve.json": dict,
+    "metrics.jsonl": None,
+    "samples.jsonl": None,
+    "adapter/proof.json": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -83,21 +97,25 @@ class Run(Job):
     def recipe(self) -> Recipe:
         return Recipe.load(self.folder / "recipe.yaml")
 
+    def read_recipe(self) -> ReadRecipe:
+        """The recipe as far as it can be read, for showing the run."""
+        return read_recipe(self.folder / self.spec_file)
+
     def base_model(self) -> ModelChoice:
         """The base it is trained on: that of the recipe, pinned to the commit it was downloaded at and to the type it
         computes in.
         """
         chosen, decided = self.recipe().base_model, self.computes_in()
         commit = (read_json(self.folder / "base.json") or {}).get("commit")
-        pinned = {"revision": commit} if commit else {}
+        pinned = {"revision": commit} if commit and isinstance(commit, str) else {}
         return chosen.model_copy(update=pinned | ({"compute_type": decided.taken} if decided else {}))
 
     def computes_in(self) -> Decision | None:
         """The type of number it began with and keeps, and why; None before its first start, and of runs from before
         this was kept.
         """
-        known = read_json(self.folder / "compute.json")
-        if not isinstance(known, dict) or known.get("type") not in BYTES:
+        known = read_json(self.folder / "compute.json") or {}
+        if str(known.get("type")) not in BYTES:
             return None
         return Decision(known["type"], str(known.get("why", "")))
 
@@ -118,31 +136,37 @@ class Run(Job):
 
     def task(self) -> Task:
         """What it learns, with the labels its data had when it began."""
-        return task_from(read_json(self.folder / "task.json"), self.recipe().task)
+        return task_from(read_json(self.folder / "task.json"), self.read_recipe().recipe.task)
 
     def began(self) -> str:
         """The day it was first started, as an ISO date; today for a run that was not yet, or by an earlier version."""
-        return (read_json(self.folder / "task.json") or {}).get("began") or date.today().isoformat()
+        began = (read_json(self.folder / "task.json") or {}).get("began")
+        return began if began and isinstance(began, str) else date.today().isoformat()
 
     def trained_with(self) -> dict[str, Any]:
         """{date, thinking, system}: how its examples ask, as its newest adapter has it."""
         adapter = self.newest_adapter()
         settings = read_json(adapter / "tokenizer_config.json") if adapter else None
-        return (settings or {}).get(TRAINED_WITH) or {}
+        known = (settings or {}).get(TRAINED_WITH)
+        return known if isinstance(known, dict) else {}
 
     def detected_data(self) -> tuple[str, str | None]:
         """(format of its data, the column that answers), as they were recognised; "auto" for runs that do not know."""
         known = read_json(self.folder / "task.json") or {}
-        return known.get("format") or "auto", known.get("answer")
+        format, answer = known.get("format"), known.get("answer")
+        return str(format or "auto"), answer if isinstance(answer, str) else None
 
     def not_learned(self) -> list[dict[str, Any]]:
         """[{part, row, reason}] of the rows of which nothing, or not every answer, is learned."""
-        known = read_json(self.folder / "not_learned.json")
-        return known if isinstance(known, list) else []
+        known = read_json(self.folder / "not_learned.json", list) or []
+        return [row for row in known if isinstance(row, dict)]
 
     def status(self) -> RunStatus:
         """The state as it is now: what the worker said, corrected by whether a worker lives."""
         return self._corrected(RunStatus)
+
+    def last_word(self) -> RunStatus:
+        return self._stored_status(RunStatus)
 
     def loading_words(self) -> str:
         return "Loading the training program."
@@ -181,7 +205,20 @@ class Run(Job):
         Of a checkpoint only the sizes are compared: this is asked for every run of a list, and gigabytes are not read
         for that.
         """
-        return self.adapter if (self.adapter / "proof.json").exists() else newest_complete(self.checkpoints, deep=False)
+        if is_regular(self.adapter / "proof.json"):
+            return self.adapter
+        return newest_complete(self.checkpoints, deep=False)
+
+    def damages(self) -> list[Problem]:
+        wrong = [damage(self.folder / name, kind) for name, kind in FILES.items()]
+        recipe = self.read_recipe().problem
+        return [*super().damages(), *filter(None, [recipe, *wrong])]
+
+    def _wrong_spec(self) -> list[Problem]:
+        return []  # its recipe's own sentence is said with the rest
+
+    def _is_finished(self) -> bool:
+        return self.proof() is not None
 
     # ---- by the worker
 
@@ -266,7 +303,11 @@ class RunWriter(JobWriter):
     def _keep_until(self, step: int, name: str) -> list[Any]:
         """The rows of NAME.jsonl up to `step`, which are all it has from now on."""
         path = self._mine(f"{name}.jsonl")
-        rows = [row for row in read_lines(path, 0)[0] if row.get("step", 0) <= step]
+        rows = [row for row in read_lines(path, 0)[0] if _is_of_a_step(row) and row.get("step", 0) <= step]
         if path.exists():
             replace_file(path, "".join(json.dumps(row) + "\n" for row in rows))
         return rows
+
+
+def _is_of_a_step(row: dict[str, Any]) -> bool:
+    return isinstance(row.get("step", 0), int)

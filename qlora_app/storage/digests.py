@@ -4,13 +4,15 @@ import functools
 import hashlib
 from pathlib import Path
 
+from .reading import open_regular
+
 _BLOCK = 1 << 20  # bytes in memory at once
 
 
 def sha256_of(path: Path) -> str:
     """The hexadecimal SHA-256 of a file's bytes, read in pieces. Raises OSError."""
     digest = hashlib.sha256()  # hashlib.file_digest came with Python 3.11
-    with path.open("rb") as content:
+    with open_regular(path) as content:
         while block := content.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()

@@ -1,20 +1,11 @@
 """Files that survive a crash at any moment: replaced whole, or appended one line at a time."""
 
-import contextlib
+import errno
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """None for a file that is not there, or that a power cut left empty."""
-    try:
-        known: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return known
 
 
 def write_json(path: Path, value: Any, lasting: bool = True) -> None:
@@ -36,7 +27,7 @@ def replace_file(path: Path, text: str, lasting: bool = True) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         os.replace(beside, path)
-    except OSError:
+    except BaseException:  # also where somebody asked for an end in the middle: nothing is left beside it
         beside.unlink(missing_ok=True)
         raise
 
@@ -50,23 +41,19 @@ def append_line(path: Path, row: Mapping[str, Any]) -> int:
         if size and os.pread(file, 1, size - 1) != b"\n":
             line = b"\n" + line  # a line cut short by a crash must not swallow this one
         if os.write(file, line) != len(line):
-            raise OSError(28, "The disk is full", str(path))
+            raise OSError(errno.ENOSPC, "The disk is full", str(path))
         return size + len(line)
     finally:
         os.close(file)
 
 
-def read_lines(path: Path, after: int) -> tuple[list[Any], int]:
-    """(rows after byte `after`, offset behind the last whole line). Lines that are no JSON are passed over."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(after)
-            data = file.read()
-    except FileNotFoundError:
-        return [], 0
-    whole = data[: data.rfind(b"\n") + 1]
-    rows = []
-    for line in whole.split(b"\n"):
-        with contextlib.suppress(ValueError):  # empty, or torn by a full disk
-            rows.append(json.loads(line))
-    return rows, after + len(whole)
+def replace_in_place(path: Path, text: str) -> None:
+    """The last resort on a full disk: the file keeps its place and its size, and what is not needed of it is blank.
+
+    Raises OSError where it has no room for the text.
+    """
+    whole = text.encode()
+    with open(path, "r+b") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.write(whole.ljust(size))
+        file.truncate(max(size, len(whole)))

@@ -1,40 +1,124 @@
 """A process of this machine, named in a file so that it is not taken for a later one of the same number."""
 
+import contextlib
+import functools
+import os
+import time
 from pathlib import Path
+from typing import Any
 
-from .files import read_json, write_json
+from .files import write_json
+from .reading import read_json
+
+PROC = Path("/proc")
+STOPPED = "T"  # the state of a process that somebody halted
 
 
 class ProcessFile:
-    """{pid, started} of one process. Written by whoever started it, read by anybody."""
+    """{pid, started, boot, since} of one process. Written by whoever started it, read by anybody."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def write(self, pid: int) -> None:
-        write_json(self.path, {"pid": pid, "started": process_start(pid)})
+        """Name process `pid`."""
+        names = {"pid": pid, "started": process_start(pid), "boot": boot(), "since": time.monotonic()}
+        write_json(self.path, names)
+
+    def clear(self) -> None:
+        """Name none. Raises OSError where nothing can be written, before a process is started for it."""
+        write_json(self.path, {})
+
+    def note_exit(self, pid: int, code: int) -> None:
+        """Keep how process `pid` ended, where it is the one that is named."""
+        known = self._known()
+        if known.get("pid") == pid:
+            write_json(self.path, known | {"exit": code})
+
+    def exit_code(self) -> int | None:
+        """How the named process ended, as Popen.returncode says it; None where nobody kept that."""
+        code = self._known().get("exit")
+        return code if isinstance(code, int) else None
+
+    def pid(self) -> int | None:
+        """The process that is named, if it is still that one and runs."""
+        known = self._known()
+        return known["pid"] if _is_the_same(known) else None
 
     def exists(self) -> bool:
+        """Was a process ever named?"""
         return self.path.exists()
+
+    def forget(self) -> None:
+        """Take the name back: there is no such process."""
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+    def seconds(self) -> float:
+        """How long ago it was named; 0.0 where that is not known."""
+        since = self._known().get("since")
+        return max(0.0, time.monotonic() - since) if isinstance(since, float) else 0.0
 
     def written_at(self) -> float | None:
         """Seconds since the epoch; None where no process was named yet."""
         try:
             return self.path.stat().st_mtime
-        except FileNotFoundError:
+        except OSError:
             return None
 
     def is_alive(self) -> bool | None:
         """Is the named process the one that was started, and does it still run? None where the file names none."""
-        known = read_json(self.path) or {}
-        if "pid" not in known:
-            return None
-        started = known.get("started")
-        return started is not None and process_start(known["pid"]) == started
+        known = self._known()
+        return _is_the_same(known) if "pid" in known else None
+
+    def _known(self) -> dict[str, Any]:
+        known = read_json(self.path)
+        return known if isinstance(known, dict) else {}
+
+
+def _is_the_same(known: dict[str, Any]) -> bool:
+    pid, started = known.get("pid"), known.get("started")
+    if not isinstance(pid, int) or started is None:
+        return False
+    if "boot" in known:
+        return bool(known["boot"] == boot() and process_start(pid) == started)
+    return bool(started_by_the_clock(pid) == started)  # written by an earlier version
 
 
 def process_start(pid: int) -> float | None:
-    """When process `pid` was started; None if there is none, or only its remains."""
+    """When process `pid` was started, in seconds after the machine was; None if there is none, or only its remains.
+
+    No clock that somebody sets goes into it.
+    """
+    if not PROC.is_dir():
+        return started_by_the_clock(pid)
+    found = process_state(pid)
+    return None if found is None else found[1]
+
+
+def process_state(pid: int) -> tuple[str, float] | None:
+    """(its state as /proc writes it, when it was started); None if there is none, or only its remains."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    if fields[0] in "ZX":
+        return None
+    return fields[0], int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+@functools.cache
+def boot() -> str:
+    """Names the time since the machine was last started; empty where the system has no such name."""
+    try:
+        return (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def started_by_the_clock(pid: int) -> float | None:
+    """In seconds since the epoch, as psutil reckons it: another figure once somebody sets the clock."""
     import psutil
 
     try:
@@ -42,5 +126,5 @@ def process_start(pid: int) -> float | None:
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
         return float(process.create_time())
-    except psutil.Error:
+    except (psutil.Error, ValueError, OverflowError):  # a number that no process has
         return None

@@ -71,8 +71,9 @@ def _unmet(name: str, reason: str) -> Problem:
 def task_from(written: dict | None, choice: TaskChoice) -> Task:
     """The task of a run, from what its worker wrote down; chat for runs from before there were others."""
     written = written or {}
-    kind = TASKS.get(written.get("name", ""), Chat)
-    return kind(choice, tuple(map(str, written.get("labels") or ())))
+    kind = TASKS.get(str(written.get("name", "")), Chat)
+    labels = written.get("labels")
+    return kind(choice, tuple(map(str, labels)) if isinstance(labels, list) else ())
 
 
 def unsuitable_tasks(conversations: Sequence[Conversation]) -> dict[str, str]:

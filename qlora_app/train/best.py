@@ -12,7 +12,8 @@ from typing import Any
 
 from ..runs.checkpoints import is_complete, seal
 from ..runs.proof import Figures, Kept
-from ..storage.files import read_json, write_json
+from ..storage.files import write_json
+from ..storage.reading import read_json
 from .setup import TrainingSetup
 
 FIGURES = "figures.json"

@@ -10,10 +10,18 @@ from .format_choice import chosen_format
 from .formats.columns import ColumnMap
 from .formats.detect import FormatDetector
 from .formats.known import KINDS, Kind, why
+from .formats.people import PEOPLE
 from .read.reading import ReadAs
 from .read.rows import RowSource
 from .rows_by_format import RowsByFormat
-from .sentences import change_sentences, label_sentences, left_out_sentences, note_sentences, unread_sentences
+from .sentences import (
+    change_sentences,
+    label_sentences,
+    left_out_sentences,
+    note_sentences,
+    reason_sentences,
+    unread_sentences,
+)
 from .store import ConversationStore
 
 _MARKED = {"guanaco_text", "chip2", "marked_text"}
@@ -117,7 +125,7 @@ def _contents(chosen: str, rows: RowsByFormat, detector: FormatDetector, warning
         numbers=used.numbers,
         lines=used.lines,
         left_out=left_out,
-        warnings=[*warnings, *_sentences(chosen, kind, rows, left_out, detector.label)],
+        warnings=[*warnings, *_sentences(chosen, kind, rows, left_out, detector)],
         digest=used.digest.hexdigest(),
         characters=used.characters,
         duplicates=used.findings.duplicates,
@@ -126,13 +134,19 @@ def _contents(chosen: str, rows: RowsByFormat, detector: FormatDetector, warning
     )
 
 
-def _sentences(chosen: str, kind: Kind, rows: RowsByFormat, left_out: list[LeftOut], label: str) -> list[str]:
+def _sentences(
+    chosen: str, kind: Kind, rows: RowsByFormat, left_out: list[LeftOut], detector: FormatDetector
+) -> list[str]:
     """Everything that is to be said of the rows, the gravest first."""
+    columns, label = detector.columns, detector.label
     used = rows.used[chosen]
     sentences = left_out_sentences(rows.rows, left_out)
     sentences += change_sentences(rows, chosen)
     if kind.note:
         sentences.append(kind.note)
+    if chosen == PEOPLE:
+        sentences += rows.people.sentences(columns.answers_by, columns.silence_hours)
+        sentences += reason_sentences(left_out)
     if chosen == "classification":
         sentences += label_sentences(used.labels, label)
     sentences += note_sentences(rows, chosen)

@@ -4,7 +4,7 @@ import shlex
 
 from ..errors import Problem, UserError
 from .file_contents import LeftOut
-from .formats.columns import AskColumns, ColumnMap, Guess
+from .formats.columns import AskColumns, AskWho, ColumnMap, Guess
 from .formats.detect import FormatDetector, mapped_by
 from .formats.known import KINDS, UNKNOWN, convert
 from .formats.readers import DOCUMENTS, text_column
@@ -16,6 +16,7 @@ from .rows_by_format import LINKS, UNREADABLE, RowsByFormat
 _ASKED = {"unknown", "pairs_no_header", "prompts_only"}  # a person can say which column is what
 _CHATS = {"messages", "messages_parts", "sharegpt"}
 _NO_COLUMNS_HELP = {"media", "tokens", LINKS, UNREADABLE.name}
+_MOST_PEOPLE = 8  # who are named in a question
 _CORRECT = Problem("advice.correct_the_file", "Correct the file, then upload it again.")
 _CHOOSE_FORMAT = Problem("advice.choose_format", "Let the format be recognised, or choose another.")
 _NO_ANSWER = Problem("dataset.no_answer_in_it", ": there is no answer to learn")
@@ -42,6 +43,7 @@ def chosen_format(name: str, rows: RowsByFormat, detector: FormatDetector) -> st
             found,
         )
     rows.join_links()
+    rows.join_people(name, detector.columns.answers_by, detector.columns.silence_hours)
     differ = rows.differences()
     if differ:
         raise UserError(
@@ -159,6 +161,8 @@ def _nothing_usable(name: str, chosen: str, detector: FormatDetector, rows: Rows
     """What to say of a file without a row to learn from, or what to ask."""
     kind = KINDS.get(chosen, UNKNOWN)
     names = _listed(detector.seen) or _NO_COLUMNS
+    if chosen in rows.people.formats:
+        return _ask_who(name, chosen, detector, rows)
     first = next(iter(rows.left_out[chosen]), None)
     found = []
     is_of_turns = chosen == "oasst_tree" and "role" in detector.seen
@@ -221,6 +225,32 @@ def _nothing_usable(name: str, chosen: str, detector: FormatDetector, rows: Rows
         first=first,
         advice=_CORRECT,
     )
+
+
+def _ask_who(name: str, chosen: str, detector: FormatDetector, rows: RowsByFormat) -> AskWho:
+    """Conversations of people, of whom nobody said who answers, or somebody who is not there."""
+    people, guess = rows.people.counts(), rows.people.likeliest(name)
+    shown = [f"{who[:40]} ({count:,})" for who, count in list(people.items())[:_MOST_PEOPLE]]
+    if len(people) > _MOST_PEOPLE:
+        shown.append(f"{len(people) - _MOST_PEOPLE:,} more")
+    told = detector.columns.answers_by
+    what = Problem("dataset.are_people", "holds what people say to each other")
+    if told:
+        what = Problem("dataset.nobody_of_that_name", "holds nothing that {told!r} says", told=told)
+    error = AskWho(
+        "dataset.ask_who",
+        '{name} {what}: {people}. Say who answers, under "Columns of your data"; on the command line that is '
+        "dataset.columns.answers_by={guess!r}. What that person says is learned.",
+        chosen,
+        rows.rows,
+        list(detector.seen),
+        name=name,
+        what=what,
+        people=", ".join(shown),
+        guess=guess,
+    )
+    error.people, error.guess = people, guess
+    return error
 
 
 def _not_trainable(name: str, format: str, rows: int, title: str, names: str) -> NotTrainable:

@@ -26,6 +26,7 @@ from .formats.turns import (
     is_blank,
     tidy,
 )
+from .formats.unanswered import with_an_answer
 
 _UNSAID = "A"  # stands for an answer that is not there, and is taken away again; of choices there always is an A
 _FIRST = "0"  # stands for it where an answer is one of the row's own options
@@ -34,6 +35,7 @@ _ANSWERS = (
     "answer",
     "completion",
     "label",
+    "assistant",
     "tgt",
 )  # one of them is an answer in every format with a column for it
 
@@ -131,6 +133,7 @@ def _variants(row: Columns, detector: FormatDetector) -> Iterator[Columns]:
         yield row | {"translation": row["translation"] | {"": _UNSAID}}
     if isinstance(row.get("instances"), list):
         yield row | {"instances": [one | {"output": _UNSAID} for one in row["instances"] if isinstance(one, dict)]}
+    yield from with_an_answer(row, _UNSAID)
     if parent_id(row) is None:
         yield row | {"replies": []}
 

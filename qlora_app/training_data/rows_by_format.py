@@ -13,10 +13,13 @@ from .file_contents import LeftOut
 from .formats.detect import FormatDetector
 from .formats.known import KINDS, UNKNOWN, Kind, convert
 from .formats.labels import BesideTexts
+from .formats.native import NAMES_OF_USERS
+from .formats.people import PEOPLE, said_in
 from .formats.readers import text_column
 from .formats.row_view import Reading
 from .formats.trees import LINKED, NO_PARENT, NOT_BEST, message_id, node_turn, parent_id, paths
-from .formats.turns import Columns, NestedValue, RowError, TwoColumnsFit, tidy
+from .formats.turns import Columns, NestedValue, RowError, TwoColumnsFit, UnknownSpeakers, tidy
+from .people_found import People
 from .read.rows import Row
 from .store import ArrowConversations, ConversationStore
 
@@ -115,6 +118,7 @@ class RowsByFormat:
         self.beside_texts = BesideTexts()
         self.linked_characters = 0  # of rows that name their parent: nothing of them is in the store yet
         self._linked: list[tuple[int, int | None, Columns]] = []
+        self.people = People()
 
     def add(self, row: Row, detector: FormatDetector) -> None:
         """The next row: used, linked to others, or left out with its reason."""
@@ -125,18 +129,27 @@ class RowsByFormat:
             if problem:
                 raise RowError(problem)
             kind, columns = detector(value)
+            if kind.name == NAMES_OF_USERS:
+                self.people.add_user(self.rows, columns)
+                return
             if file:
                 self.kinds_in[file][kind.name] += 1
             if kind.name == LINKS:
                 self._link(line, columns)
                 return
             reading = Reading(columns)
+            if kind.name == PEOPLE:
+                self.people.add(said_in(reading, self.rows, line, file))
+                self._account(kind, reading)
+                return
             for conversation in convert(kind, columns, changes, reading):
                 self.used[kind.name].add(self.rows, line, conversation)
         except RowError as error:
             self.left_out[kind.name].append(LeftOut(self.rows, line, str(error), file))
             if isinstance(error, NestedValue):
                 self.nested.add(kind.name)
+            if isinstance(error, UnknownSpeakers):
+                self.people.add_speakers(kind.name, error.names)
         except TwoColumnsFit as error:
             self.doubt = self.doubt or error.first_in(self.rows)
         else:
@@ -185,6 +198,20 @@ class RowsByFormat:
         self.used[LINKS].add(first, line, conversation)
         for change in changes:
             self.changed[LINKS, change].append(first)
+
+    def join_people(self, name: str, answers_by: str, silence_hours: float) -> None:
+        """Messages of people become conversations once all of them, and who answers, are known."""
+        for said, turns, problem in self.people.conversations(name, answers_by, silence_hours):
+            changes: list[str] = []
+            try:
+                if problem:
+                    raise RowError(problem)
+                self.used[PEOPLE].add(said[0].number, said[0].line, tidy(turns, changes))
+            except RowError as error:
+                reason = str(error)
+                self.left_out[PEOPLE] += [LeftOut(one.number, one.line, reason) for one in said]
+            for change in changes:
+                self.changed[PEOPLE, change].append(said[0].number)
 
     def majority(self, lacking: Counter[str]) -> str:
         """The most frequent format; a row that is only broken, or lacks its answer, is in no format of its own.

@@ -11,6 +11,7 @@ _CHANGES = {
     "dropped": "the assistant speaks before anybody asked, so its first turn was dropped",
     "skipped": "one of several instances could not be used and was skipped",
 }
+_SHOWN_REASONS = 6
 _SHOWN_NAMES = 15  # of columns that are not read
 
 
@@ -21,6 +22,14 @@ def left_out_sentences(rows: int, left_out: list[LeftOut]) -> list[str]:
     reasons = len({row.reason for row in left_out})
     several = "" if reasons == 1 else f", for {reasons} different reasons"
     return [f"Left out: {len(left_out):,} of {rows:,} rows{several}; the first is {left_out[0]}."]
+
+
+def reason_sentences(left_out: list[LeftOut]) -> list[str]:
+    """How many rows are left out for which reason, where there are several reasons."""
+    counts = Counter(row.reason for row in left_out)
+    if len(counts) < 2:
+        return []
+    return [f"Left out: {count:,} of these rows: {reason}." for reason, count in counts.most_common(_SHOWN_REASONS)]
 
 
 def change_sentences(rows: RowsByFormat, format: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from .build import TITLE, build
 from .context import AppContext
-from .guard import RequestGuard
+from .door.request_guard import RequestGuard
 from .theme import HEAD, STYLE, THEME
 
 __all__ = ["HEAD", "STYLE", "THEME", "TITLE", "AppContext", "RequestGuard", "build"]

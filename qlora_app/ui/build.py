@@ -10,7 +10,7 @@ import gradio as gr
 from .chat.tab import ChatTab
 from .context import AppContext
 from .events import FAST, REMEMBER, Answer
-from .guard import DEMONSTRATION, reads
+from .guard import DEMONSTRATION, only_marked, reads
 from .language import LANGUAGES
 from .runs.run_card import RunCards
 from .runs.tab import RunsTab
@@ -21,6 +21,9 @@ from .translate import translate
 # Chats do not wait for each other. Blocks.queue() could say so too, but it makes the whole server anew for it (a third
 # of a second).
 os.environ.setdefault("GRADIO_DEFAULT_CONCURRENCY_LIMIT", "none")
+# Nobody looks at the figures of Gradio's queue, and it makes them anew after every event.
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
 TITLE = "Guanaco Workshop"
 OTHER_APP = (
     "Another Guanaco Workshop looks after this folder of runs. It starts what you start here; both pages show the same."
@@ -36,7 +39,7 @@ class PageBuilder:
     """Everything on the page, wired."""
 
     def __init__(self, page: AppContext) -> None:
-        self.page = page
+        self.page = page = page.as_seen()
         cards = RunCards(page)
         self.train, self.runs, self.chat = TrainTab(page, cards), RunsTab(page, cards), ChatTab(page)
 
@@ -55,6 +58,7 @@ class PageBuilder:
                 with gr.Tab("Chat", id="chat") as self.chat_tab:
                     self.chat.build()
             self._wire(demo)
+        only_marked(demo, self.page.may_change)
         return demo
 
     def _wire(self, demo: gr.Blocks) -> None:

@@ -1,16 +1,31 @@
 """What every tab works on: the settings, the runs, who starts them and who answers."""
 
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from ..errors import Problem, UserError
 from ..jobs import Job, JobStore
 from ..presets import Presets
+from ..recipe import Recipe
 from ..runs import AllJobs, Run, RunStore
+from ..runs.recipes import recipe_of
 from ..settings import Settings
 from ..training_data import DatasetChoice
+from .door.visitors import Visitors
 
 PRIVATE = Problem("page.private_rows", "The rows of uploaded data are not shown to visitors.")
+PRIVATE_FILES = Problem(
+    "page.private_files", "The files of a run on uploaded data are not given to visitors. They can talk to it."
+)
+
+
+def for_visitors(recipe: Recipe) -> Recipe:
+    """Without its owner's note, and where a folder of this machine was the base model, without the way there."""
+    model = recipe.base_model
+    shown = model.model_copy(update={"id": Path(model.id).name}) if model.source == "folder" else model
+    return recipe.model_copy(update={"note": "", "base_model": shown})
 
 
 @dataclass(frozen=True)
@@ -21,6 +36,8 @@ class AppContext:
     store: RunStore
     supervisor: Any  # launch.queue.Supervisor
     sessions: Any  # chat.ChatSessions
+    visitors: Visitors = field(default_factory=Visitors)
+    empty_home: Any = None  # keeps the folder of `as_seen`
 
     @property
     def may_change(self) -> bool:
@@ -31,7 +48,22 @@ class AppContext:
         """Rows of somebody's data, and what was made of them, are for those who may also upload; the starter's are for
         everybody.
         """
-        return self.may_change or (data is not None and data.source == "starter")
+        return self.may_change or self.settings.show_private or (data is not None and data.source == "starter")
+
+    def may_open(self, run: Run) -> bool:
+        """May this visitor see more of a run than its name and figures: its examples, answers, recipe and files?"""
+        recipe = recipe_of(run)
+        return self.may_change or (recipe is not None and self.may_show(recipe.dataset))
+
+    def as_seen(self) -> "AppContext":
+        """The same for those it is for: visitors of a demonstration stand before an empty home, so that nothing which
+        reads a name that they sent can find data, presets, models or jobs of its owner. The runs are shown.
+        """
+        if self.may_change:
+            return self
+        empty = tempfile.TemporaryDirectory(prefix="guanaco-visitors-")
+        settings = self.settings.model_copy(update={"home": Path(empty.name), "data_folder": None, "hub_token": None})
+        return replace(self, settings=settings, empty_home=empty)
 
     @property
     def presets(self) -> Presets:

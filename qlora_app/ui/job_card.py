@@ -7,6 +7,7 @@ folder, so it is there again after a reload or a restart.
 import json
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ..jobs import Job, JobStore, Status
 from ..runs import address_of
 from .context import AppContext
 from .events import FAST, Answer
-from .guard import changes
+from .guard import asked_by_everyone, changes
 from .language import problem_in, translated
 from .theme import plain
 from .translate import translate, visitors_language
@@ -103,6 +104,7 @@ class JobCard:
     def poll_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
         """`poll` as a plain function: Gradio calls it by that name from the browser."""
 
+        @asked_by_everyone
         def poll(asked: dict[str, Any]) -> dict[str, Any]:
             return self.poll(asked)
 
@@ -120,12 +122,18 @@ class JobCard:
             job = self.page.jobs.get(str(given.get("job") or ""))
         except UserError as error:
             return NOTHING | {"html": f'<p class="warning" role="alert">{escape(translate(error.problem))}</p>'}
-        status = job.status()
+        status = _with_damages(job)
         html = picture(status, visitors_language(), self._can_be_dismissed(job))
         mark = zlib.crc32(html.encode())
         live = status.is_active or status.state == "queued"
         news = None if given.get("seen") == mark else html
         return {"html": news, "seen": mark, "live": live, "state": status.state}
+
+
+def _with_damages(job: Job) -> Status:
+    """How it stands, with what is wrong with its folder among the warnings."""
+    status, damages = job.status(), [translate(problem) for problem in job.damages()]
+    return replace(status, warnings=[*status.warnings, *damages])
 
 
 def picture(status: Status, language: str, can_be_dismissed: bool) -> str:

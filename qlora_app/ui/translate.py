@@ -5,6 +5,7 @@ answer here.
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -34,6 +35,11 @@ def visitors_language() -> str:
 def translate(text: str) -> str:
     """A text, or a problem, in the visitor's language."""
     return problem_in(text, visitors_language())
+
+
+def said_to(request: Any, text: str) -> str:
+    """A text, or a problem, in the language of whoever sent a request."""
+    return problem_in(text, language_of(request.headers.get("accept-language")))
 
 
 def in_every_language(demo: gr.Blocks) -> gr.I18n:
@@ -88,7 +94,9 @@ def _in_the_visitors_language(handler: Callable, outputs: Sequence[Any]) -> Call
 
 
 def _error(error: gr.Error, language: str) -> gr.Error:
-    error.message, error.title = problem_in(error.message, language), spoken(error.title, language)
+    """What a toast says is drawn as HTML, so names and cells in it are escaped."""
+    error.message = escape(problem_in(error.message, language), quote=False)
+    error.title = escape(spoken(error.title, language), quote=False)
     return error
 
 

@@ -24,13 +24,14 @@ from .turns import (
     Columns,
     RowError,
     TwoColumnsFit,
+    UnknownRole,
     first_turn,
     kind_of_value,
     text_of,
     turn,
 )
 
-_SPEAKERS, _SAYINGS = ("role", "from"), ("content", "value", "parts", "text")
+_SPEAKERS, _SAYINGS = ("role", "from"), ("content", "value", "parts", "text", "message", "utterance")
 # What an assistant thinks, by the names of DeepSeek and vLLM, OpenRouter, Ollama and gpt-oss, and of data sets.
 REASONING = (
     "reasoning_content",
@@ -277,7 +278,7 @@ def _role(given: Any, number: int) -> str:
         role = ROLES.get(given)
     role = role or ROLES.get(str(given).strip().lower())
     if role is None:
-        raise RowError(
+        raise UnknownRole(
             f"turn {number} has the role {str(given).strip().lower()[:30]!r}; known are system, user, assistant and "
             f"tool"
         )

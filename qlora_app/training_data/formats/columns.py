@@ -14,6 +14,7 @@ from .readers import as_text, document
 from .row_view import Reading
 from .turns import RowError, is_blank
 
+_OF_CHATS = ("answers_by", "silence_hours")  # settings that name no column
 _PLACE = re.compile(r"\{([^{}]+)\}")
 
 
@@ -31,6 +32,15 @@ class AskColumns(NotTrainable):
     def __init__(self, code: str, template: str, format: str, rows: int, columns: list[str], /, **values: Any) -> None:
         super().__init__(code, template, format, rows, **values)
         self.columns = columns
+
+
+class AskWho(AskColumns):
+    """Conversations of people that can be learned from once a person says who of them answers: how many messages each
+    has, the most first, and who probably is meant.
+    """
+
+    people: dict[str, int] = {}
+    guess: str = ""
 
 
 class ColumnMap(Choices):
@@ -57,10 +67,19 @@ class ColumnMap(Choices):
         "", "Column of whole conversations", "A list of turns, instead of a question and an answer."
     )
 
+    answers_by: str = setting(
+        "",
+        "Who answers",
+        "In chats of people: the name whose messages are learned; several names with commas between.",
+    )
+    silence_hours: float = setting(
+        4.0, "Hours of silence", "In chats of people: after so long without a message a conversation ends.", gt=0
+    )
+
     @property
     def given(self) -> dict[str, str]:
-        """{setting: value} of those a person has set."""
-        return {name: value for name, value in self if value}
+        """{setting: value} of the columns a person has named."""
+        return {name: value for name, value in self if value and name not in _OF_CHATS}
 
     @property
     def names(self) -> dict[str, str]:

@@ -1,10 +1,13 @@
 """What kind each row of a file is, remembered by the shape of the row."""
 
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from ...messages import Message
 from .columns import ColumnMap
+from .kind import Reader
 from .known import (
     BY_CONTENT,
     KINDS,
@@ -13,7 +16,7 @@ from .known import (
     recognise,
 )
 from .readers import labelled, text_column
-from .row_view import present
+from .row_view import Reading, present
 from .turns import Columns, RepeatedKey, RowError
 
 SAMPLE = 200  # rows that are kept to guess which column is what
@@ -65,6 +68,8 @@ class FormatDetector:
         kind = self._kinds.get(shape)
         if kind is None:
             kind = self.mapped or self._recognised(columns)
+            if self.columns.answers_by and kind.read not in (None, _no_such_row):
+                kind = kind._replace(read=partial(_with_answerer, kind.read, self.columns.answers_by))
             if kind.read is not _no_such_row:
                 self.first.setdefault(kind.name, columns)
             if len(self._kinds) < 1000 and BY_CONTENT.isdisjoint(columns):
@@ -100,9 +105,15 @@ class FormatDetector:
 
 def _shape_of(value: Any) -> Any:
     """What recognition looks at: the type of a value, of a list of turns the keys of the first."""
-    if type(value) is list and value and type(value[0]) is dict:
-        return tuple(value[0])
+    if type(value) is list and value:
+        return tuple(value[0]) if type(value[0]) is dict else (type(value[0]),)
     return type(value)
+
+
+def _with_answerer(read: Reader, answers_by: str, row: Reading) -> list[Message] | Iterator[list[Message]]:
+    """Read a row that knows who answers."""
+    row.answers_by = answers_by
+    return read(row)
 
 
 def _kind_of_all(columns: ColumnMap, label: str) -> Kind | None:

@@ -5,11 +5,12 @@ that a person is told what the file is; most specific first, because the first t
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from ...messages import Conversation, Message
+from .kind import Kind, Reader
 from .marked_text import style_of
 from .named import named_columns, named_pair
+from .native import EXPORTS, OTHER_TURNS
 from .opening import opened, reasoned
 from .readers import (
     DOCUMENTS,
@@ -47,29 +48,6 @@ from .turns import (
 )
 
 MEDIA = {"image", "images", "video", "videos", "audio", "audios"}
-
-
-Reader = Callable[[Reading], list[Message] | Iterator[list[Message]]]
-
-
-class Kind(NamedTuple):
-    """What a row can be: a name, its title for people, a test, the columns that ask and
-    answer, and how it is read if it can be.
-
-    `because` completes "TITLE, because ..." and may name {user} and {answer}; `note` is said whenever rows are read so.
-    `opens`: may a system text and tools belong to it? `answers`: may reasoning, which then stands in a column like
-    question and answer?
-    """
-
-    name: str
-    title: str
-    fits: Callable[[Columns], bool]
-    columns: Callable[[Columns], tuple[str | None, str | None]] = lambda row: (None, None)
-    read: Reader | None = None
-    because: str = "rows have {user} and {answer}"
-    note: str = ""
-    opens: bool = True
-    answers: bool = False
 
 
 def _has(row: Columns, *names: str) -> bool:
@@ -195,6 +173,7 @@ def _chat(name: str, title: str, fits: Callable[[Columns], bool], because: str) 
 
 _REJECTED = "Of two answers the chosen one is learned; the rejected one is not used."
 _IN_ORDER = (
+    *EXPORTS,
     Kind(
         "hh_rlhf",
         "hh-rlhf",
@@ -258,6 +237,7 @@ _IN_ORDER = (
         "{user} have `role` and `content`",
     ),
     _chat("sharegpt", "ShareGPT", lambda row: _has_turns(row, "from"), "{user} have `from` and `value`"),
+    *OTHER_TURNS,
     _chat("messages", "Messages (OpenAI)", lambda row: "messages" in row, "rows have {user}"),
     _chat("sharegpt", "ShareGPT", lambda row: _has(row, *CHATS), "rows have {user}"),
     Kind(

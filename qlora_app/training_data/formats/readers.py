@@ -8,6 +8,7 @@ from ...messages import Message
 from .chat_turns import chat_column, chat_turn, turns_of
 from .marked_text import split_marked
 from .row_view import Reading
+from .speakers import turns_of_people
 from .turns import (
     ANSWERS,
     CHATS,
@@ -17,6 +18,7 @@ from .turns import (
     TEXTS,
     Columns,
     RowError,
+    UnknownRole,
     first_turn,
     is_blank,
     only,
@@ -99,7 +101,10 @@ def _answer_turns(value: Any, column: str, row: Reading) -> list[Message]:
 def chat(row: Reading) -> list[Message]:
     """A list of turns, whatever its column is called."""
     name = chat_column(row)
-    turns = turns_of(row[name], name, row)
+    try:
+        turns = turns_of(row[name], name, row)
+    except UnknownRole as error:
+        return turns_of_people(row, name, error)
     first = next((one["content"] for one in turns if one["role"] == "user"), "")
     told = row.peek("instruction")
     is_told = isinstance(told, str) and turns[0]["role"] != "system" and not is_blank(told) and told not in first

@@ -16,7 +16,7 @@ class Reading(dict[str, Any]):
     Objects inside of it are read through `inside`, so that their keys are known too.
     """
 
-    __slots__ = ("_inner", "_made_of", "notes", "taken", "where")
+    __slots__ = ("_inner", "_made_of", "answers_by", "notes", "taken", "where")
 
     def __init__(self, value: dict[str, Any], where: str = "", notes: set[str] | None = None) -> None:
         """`where`: what it is one of, or the column it stands in; a row is nowhere. `notes`: what is said of how it was
@@ -26,6 +26,7 @@ class Reading(dict[str, Any]):
         self.where = where
         self.taken: set[str] = set()
         self.notes: set[str] = set() if notes is None else notes
+        self.answers_by = ""  # who answers, where a person said it
         self._inner: list[Reading] = []
         self._made_of = id(value)
 

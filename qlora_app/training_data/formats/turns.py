@@ -87,6 +87,18 @@ class NestedValue(RowError):
     """An object or a list where text is wanted; the text may be inside of it."""
 
 
+class UnknownRole(RowError):
+    """A turn of somebody of whom nobody knows whether they ask or answer."""
+
+
+class UnknownSpeakers(RowError):
+    """Turns by people of whom nobody knows who answers: `names` in the order in which they speak."""
+
+    def __init__(self, reason: str, names: Sequence[str]) -> None:
+        super().__init__(reason)
+        self.names = list(names)
+
+
 class TwoColumnsFit(Exception):
     """Two columns could be the question, the answer or the conversation."""
 

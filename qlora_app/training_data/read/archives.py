@@ -14,6 +14,8 @@ from typing import BinaryIO
 
 from ...errors import UserError
 from ...settings import Settings
+from ...storage.reading import open_regular
+from .spread import of_an_export
 
 _SMALL = 16_000_000  # bytes: a tiny archive may unpack to so much whatever the ratio, because short files shrink a lot
 _DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError)
@@ -48,7 +50,7 @@ class Content:
 
     def open(self) -> BinaryIO:
         """All bytes from the first on."""
-        self._opened = self.path.open("rb")
+        self._opened = open_regular(self.path)
         if not self.is_packed:
             return self._opened
         try:
@@ -113,6 +115,8 @@ def _in_folder(folder: Path, name: str) -> list[Path]:
     files = [
         one for one in inside if one.is_file() and _may_be_data(one.name) and one.name.lower().endswith(tuple(ENDINGS))
     ]
+    wanted = of_an_export([str(one) for one in files])
+    files = [one for one in files if str(one) in wanted]
     if not files:
         raise UserError(
             "dataset.no_file_in_folder",
@@ -124,7 +128,7 @@ def _in_folder(folder: Path, name: str) -> list[Path]:
 
 
 def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(4)
 
 
@@ -205,6 +209,8 @@ def _data_files(path: Path, name: str) -> list[zipfile.ZipInfo]:
             "archive.password", "{name} is an archive with a password. Pack it again without one.", name=name
         )
     data = [one for one in members if _may_be_data(one.filename)]
+    wanted = of_an_export([one.filename for one in data])
+    data = [one for one in data if one.filename in wanted]
     if not data:
         raise UserError(
             "archive.empty",

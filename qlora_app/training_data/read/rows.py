@@ -13,7 +13,9 @@ from . import json_stream
 from .archives import Content, contents_of
 from .encodings import Encoding, find_encoding
 from .json_stream import BETWEEN, BLANK, BRACE, COLON, OPENING, TooLarge, Window, decode, is_broken, json_problem
+from .line_formats import line_format_of
 from .reading import Doubt, ReadAs
+from .spread import spread
 from .tables import (
     NO_NAMES,
     SAMPLE,
@@ -106,14 +108,14 @@ class _FileRows:
     def __iter__(self) -> Iterator[Found]:
         if self.is_parquet:
             with self.content.open() as file:
-                yield from read_parquet(file, self.name)
+                yield from spread(read_parquet(file, self.name))
             return
         with self._open() as file:
             read = self._structure(file)
         # csv finds the line ends itself; elsewhere only \n ends a line, because U+2028, U+0085 and \x0b are legal
         # inside strings
         with self._open("" if isinstance(read, partial) else "\n") as file:
-            yield from read(file)
+            yield from spread(read(file))
 
     def _open(self, newline: str = "\n") -> TextIO:
         return io.TextIOWrapper(
@@ -125,6 +127,9 @@ class _FileRows:
 
     def _structure(self, file: TextIO) -> Callable[[TextIO], Iterator[Found]]:
         """By the first two lines with something on them."""
+        if of_lines := line_format_of(file.read(SAMPLE)):
+            return of_lines
+        file.seek(0)
         first, second = (_next_line(file) for _ in range(2))
         if not first:
             raise NotTrainable(

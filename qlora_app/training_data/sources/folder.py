@@ -16,6 +16,7 @@ from ...errors import UserError
 from ...settings import Settings
 from ...storage.cache import remove
 from ...storage.digests import sha256_of
+from ...storage.reading import is_regular, open_regular
 from ..choice import UPLOADED, DatasetChoice
 from ..file_contents import Progress
 from ..formats.columns import AskColumns, ColumnMap
@@ -122,8 +123,17 @@ def uploaded_files(data_folder: Path) -> list[str]:
     """The ids of everything that was imported, the newest first."""
     if not data_folder.is_dir():
         return []
-    found = [one for one in data_folder.iterdir() if UPLOADED.fullmatch(one.name) and not one.is_symlink()]
+    found = [one for one in data_folder.iterdir() if UPLOADED.fullmatch(one.name) and _is_data(one)]
     return [one.name for one in sorted(found, key=lambda one: (-one.stat().st_mtime_ns, one.name))]
+
+
+def _is_data(place: Path) -> bool:
+    """A file or a folder, no link, whose name a page can show."""
+    try:
+        place.name.encode()
+    except UnicodeEncodeError:
+        return False
+    return not place.is_symlink() and (place.is_dir() or is_regular(place))
 
 
 def server_files(data_folder: Path) -> list[str]:
@@ -142,7 +152,7 @@ def server_files(data_folder: Path) -> list[str]:
             if one.lower().endswith(tuple(ENDINGS))
             and not one.startswith(".")
             and (here or not UPLOADED.fullmatch(one))
-            and not (place / one).is_symlink()
+            and _is_data(place / one)
         )
         found += [here.removesuffix("/")] * (len(data) > 1 and bool(here)) + [here + one for one in data]
         if len(found) >= _LISTED:
@@ -215,7 +225,7 @@ def _copy(path: Path, folder: Path) -> tuple[Path, str]:
     handle, name = tempfile.mkstemp(prefix=".import-", dir=folder)  # mode 0600
     copy = Path(name)
     try:
-        with os.fdopen(handle, "wb") as target, path.open("rb") as file:
+        with os.fdopen(handle, "wb") as target, open_regular(path) as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
                 target.write(chunk)

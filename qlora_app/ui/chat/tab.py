@@ -19,6 +19,7 @@ from ...preflight import examples_of
 from ...runs import Run
 from ...runs.recipes import recipe_of
 from ..context import AppContext
+from ..door.admission import ANSWERING, MOST_ANSWERS
 from ..events import FAST, QUIET, REMEMBER, Answer, Given
 from ..guard import in_words, reads
 from ..language import Written
@@ -26,7 +27,9 @@ from ..runs.card_parts import title_of
 from ..runs.run_card import NOTHING_HERE, run_id
 from ..theme import on_click, plain
 from ..translate import translate
+from .chips import chips
 from .history import NOTHING_YET, SILENT, History, answered, conversation, said, text_of
+from .line import Line, NobodyListensError, waiting_words
 from .try_it import TryIt
 
 EXAMPLES = 6
@@ -40,7 +43,8 @@ FOCUS = """() => { let n = 0; const go = () => { const box = document.querySelec
 THINKING = options(Decoding.model_fields["thinking"]) or []  # [(words, value)]
 
 
-ANSWERING: dict[str, Any] = QUIET | {"concurrency_id": "model", "concurrency_limit": 4}
+# All of them are let in: they wait in the line of this tab, which says how many are before one.
+IN_LINE: dict[str, Any] = QUIET | {"concurrency_id": ANSWERING, "concurrency_limit": MOST_ANSWERS}
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ class ChatTab:
 
     def __init__(self, page: AppContext) -> None:
         self.page = page
-        self.tries = TryIt(page)
+        self.line = Line(page.visitors)
+        self.tries = TryIt(page, self.line)
         self._answering: dict[str, threading.Event] = {}  # by browser session: set to stop what is being answered there
 
     # ---- components
@@ -140,9 +145,9 @@ class ChatTab:
         self.tabs = tabs
         asked = {self.picker, self.base, self.tuned, self.system, self.thinking}
         answers = [
-            gr.on([self.box.submit, self.send.click], self.ask, {self.box, *asked}, self.talk, **ANSWERING),
-            self.chips.ask(self.ask_example, asked, self.talk, **ANSWERING),
-            self.retry.click(self.ask_again, asked, self.talk, **ANSWERING),
+            gr.on([self.box.submit, self.send.click], self.ask, {self.box, *asked}, self.talk, **IN_LINE),
+            self.chips.ask(self.ask_example, asked, self.talk, **IN_LINE),
+            self.retry.click(self.ask_again, asked, self.talk, **IN_LINE),
         ]
         ends: dict[str, Any] = {"cancels": answers, **FAST}
         idle = [self.note, self.send, self.stop]
@@ -152,7 +157,7 @@ class ChatTab:
         self._then_load(self.picker.input(self.choose, {self.picker}, talk, **ends))
         for card in cards:
             card.chat(self.open, None, [tabs, self.wanted, *idle], **ends)
-        self.tries.wire(self.picker, ANSWERING)
+        self.tries.wire(self.picker, IN_LINE)
 
     def wire_tab(self, tab: gr.Tab, trained: gr.HTML) -> None:
         """`trained`: the card of the run that the Train tab shows."""
@@ -165,7 +170,7 @@ class ChatTab:
         """Show the chat first, then load its model, with the cursor in the box meanwhile."""
         event.success(None, self.picker, js=REMEMBER % "chat")
         event.success(None, js=FOCUS)
-        event.success(self.warm_up, {self.picker}, [self.note, self.thinking], concurrency_id="model", **QUIET)
+        event.success(self.warm_up, {self.picker}, [self.note, self.thinking], **IN_LINE)
 
     @property
     def talk(self) -> list[Component]:
@@ -206,7 +211,8 @@ class ChatTab:
     def _trained_system(self, run: Run) -> str:
         """The system text of its examples, for those who may see them."""
         recipe = recipe_of(run)
-        return run.trained_with().get("system", "") if recipe and self.page.may_show(recipe.dataset) else ""
+        system = run.trained_with().get("system", "") if recipe and self.page.may_show(recipe.dataset) else ""
+        return system if isinstance(system, str) else ""
 
     def _buttons(self, busy: bool) -> Answer:
         """Ask while nothing is being answered, Stop while something is."""
@@ -246,7 +252,7 @@ class ChatTab:
         return {self.base: [], self.tuned: [], self.chips: self.chip_words(run)} | self._idle() | self._panels(run)
 
     @reads
-    def warm_up(self, given: Given) -> Iterator[Answer]:
+    def warm_up(self, given: Given, request: gr.Request) -> Iterator[Answer]:
         """Load the model while the person is still thinking of a question; only then it is known whether it can
         reason.
         """
@@ -254,12 +260,20 @@ class ChatTab:
         if not chosen:
             yield {self.note: ""}
             return
-        yield {self.note: _note("Loading the model…")}
+        run = self.page.store.get(chosen)
+        place = self.line.enter(request)
         try:
-            session = self.page.sessions.get(self.page.store.get(chosen))
-        except UserError as error:
-            yield {self.note: _note(translate(error.problem))}
+            for before in self.line.wait(place, lambda: False):
+                yield {self.note: _note(waiting_words(before))}
+            yield {self.note: _note("Loading the model…")}
+            session = self.page.sessions.get(run)
+        except NobodyListensError:
             return
+        except UserError as error:
+            yield {self.note: _note(translate(in_words(error, self.page.may_change)))}
+            return
+        finally:
+            self.line.leave(place)
         can_reason = session.task.is_chat and session.template.has_thinking
         yield {self.note: "", self.thinking: gr.Radio(visible=can_reason)}
 
@@ -306,20 +320,35 @@ class ChatTab:
         stop = threading.Event()
         before, after = answered(talk.base), answered(talk.tuned)
         columns: Answer = {self.base: before, self.tuned: after}
+        self._stop(request)  # one answer at a time for a page
         self._answering[request.session_hash] = stop
+        place = self.line.enter(request)
         try:
-            yield columns | {self.note: _note("Loading the model…")} | self._buttons(busy=True)
-            yield from self._both(message, replace(talk, base=before, tuned=after), stop, typed)
+            busy = columns | self._buttons(busy=True)
+            for ahead in self.line.wait(place, stop.is_set):
+                yield busy | {self.note: _note(waiting_words(ahead))}
+            yield busy | {self.note: _note("Loading the model…")}
+            yield from self._both(message, replace(talk, base=before, tuned=after), stop, typed, request)
+        except NobodyListensError:
+            yield columns | ({self.box: message} if typed else {}) | self._idle()
         except Exception as error:  # whatever it is, the message must go back into the box
             back: Answer = {self.box: message} if typed else {}
-            yield columns | back | {self.note: _note(translate(in_words(error)))} | self._buttons(busy=False)
+            yield (
+                columns
+                | back
+                | {self.note: _note(translate(in_words(error, self.page.may_change)))}
+                | self._buttons(busy=False)
+            )
         finally:
             stop.set()
+            self.line.leave(place)
             if self._answering.get(request.session_hash) is stop:
                 del self._answering[request.session_hash]
 
-    def _both(self, message: str, talk: Talk, stop: threading.Event, typed: bool) -> Iterator[Answer]:
-        """What both say, while they say it."""
+    def _both(
+        self, message: str, talk: Talk, stop: threading.Event, typed: bool, request: gr.Request
+    ) -> Iterator[Answer]:
+        """What both say, while they say it and somebody listens."""
         run = self.page.store.get(talk.run)
         session = self.page.sessions.get(run)
         asked = {"role": "user", "content": message}
@@ -332,6 +361,8 @@ class ChatTab:
         note = {self.note: _note(left_out) if left_out else ""}
         base = tuned = ""
         for base, tuned in session.reply(for_base, for_adapter, talk.decoding, stop):
+            if not self.page.visitors.hears(request.session_hash):
+                stop.set()
             yield {self.base: [*before, said(base)], self.tuned: [*after, said(tuned)]} | note
         silent = NOTHING_YET if stop.is_set() else translate(SILENT)
         columns = {self.base: [*before, said(base, silent)], self.tuned: [*after, said(tuned, silent)]}
@@ -367,20 +398,15 @@ class ChatTab:
 
     def chip_words(self, run: Run) -> str:
         """Example questions as buttons: the starter dataset's own, else held-out questions of the person's file."""
-        chips = "".join(
-            f'<button type="button" data-question="{escape(q)}" '
-            f'translate="no">{escape(q if len(q) <= 90 else q[:88] + "…")}'
-            "</button>"
-            for q in self.questions(run)
-        )
-        return f'<div class="chips" role="group" aria-label="Example questions">{chips}</div>' if chips else ""
+        return chips(self.questions(run), "Example questions")
 
     def questions(self, run: Run) -> list[str]:
         recipe = recipe_of(run)
         if recipe is None or not self.page.may_show(recipe.dataset):
             return []
         if recipe.dataset.source == "starter":
-            return starter.DATASETS[recipe.dataset.id].questions[:EXAMPLES]
+            known = starter.DATASETS.get(recipe.dataset.id)
+            return known.questions[:EXAMPLES] if known else []
         try:
             examples = examples_of(recipe.dataset, self.page.settings.data)
         except UserError:

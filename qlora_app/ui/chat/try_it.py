@@ -18,6 +18,8 @@ from ..events import FAST, Answer, Given
 from ..guard import reads
 from ..theme import on_click, plain
 from ..translate import translate
+from .chips import chips
+from .line import Line, NobodyListensError, waiting_words
 
 LONGEST_TEXT = 8000  # characters
 EXAMPLES = 4
@@ -28,8 +30,9 @@ SIDES = ("Before (base model)", "After (your adapter)")
 class TryIt:
     """Its components and what they do."""
 
-    def __init__(self, page: AppContext) -> None:
+    def __init__(self, page: AppContext, line: Line) -> None:
         self.page = page
+        self.line = line
 
     # ---- components
 
@@ -60,16 +63,12 @@ class TryIt:
         wanted = run.task().input_label
         if not wanted:
             return {self.panel: gr.Column(visible=False), self.result: ""}
-        texts = list(dict.fromkeys(str(row.get("question", "")) for row in run.samples()))[:EXAMPLES]
-        chips = "".join(
-            f'<button type="button" data-question="{escape(text)}" translate="no">{escape(text[:90])}</button>'
-            for text in texts
-            if text
-        )
+        rows = run.samples() if self.page.may_open(run) else []
+        texts = list(dict.fromkeys(str(row.get("question", "")) for row in rows))[:EXAMPLES]
         return {
             self.panel: gr.Column(visible=True),
             self.box: gr.Textbox(label=translate(wanted)),
-            self.chips: f'<div class="chips" role="group" aria-label="Example texts">{chips}</div>' if chips else "",
+            self.chips: chips([text for text in texts if text], "Example texts"),
             self.result: "",
         }
 
@@ -81,7 +80,7 @@ class TryIt:
         return {self.box: str((event._data or {}).get("question", ""))[:LONGEST_TEXT]}
 
     @reads
-    def try_out(self, given: Given) -> Iterator[Answer]:
+    def try_out(self, given: Given, request: gr.Request) -> Iterator[Answer]:
         """What both make of it; the text stays in its box."""
         text = (given[self.box] or "").strip()[:LONGEST_TEXT]
         run = self.page.store.get(given[self.picker])
@@ -93,9 +92,16 @@ class TryIt:
                 "There is no blank in this sentence. Write {blank} where a word is missing.",
                 blank=BLANK,
             )
-        yield {self.result: '<p class="quiet" role="status">Thinking…</p>'}
-        session = self.page.sessions.get(run)
-        yield {self.result: pictures(session, text)}
+        place = self.line.enter(request)
+        try:
+            for before in self.line.wait(place, lambda: False):
+                yield {self.result: f'<p class="quiet" role="status">{waiting_words(before)}</p>'}
+            yield {self.result: '<p class="quiet" role="status">Thinking…</p>'}
+            yield {self.result: pictures(self.page.sessions.get(run), text)}
+        except NobodyListensError:
+            yield {self.result: ""}
+        finally:
+            self.line.leave(place)
 
 
 def pictures(session: ChatSession, text: str) -> str:

@@ -8,10 +8,8 @@ from typing import Any, NamedTuple
 
 from ...formatting import duration, left, loss_figure
 from ...jobs import ACTIVE, State
-from ...recipe import Recipe
 from ...runs import Run, RunStatus
 from ...runs.proof_words import Line, proof_lines
-from ...runs.recipes import recipe_of
 from ...runs.rows import SampleRow
 from ..language import problem_in, spoken
 
@@ -33,24 +31,23 @@ MOVING: tuple[State, ...] = ("queued", *ACTIVE)
 
 def title_of(run: Run) -> str:
     """What a run is called."""
-    recipe = recipe_of(run)
-    return recipe.title if recipe else run.id
+    read = run.read_recipe()
+    return read.recipe.title if not read.problem or read.recipe.name else run.id
 
 
-def head(run: Run, recipe: Recipe | None, status: RunStatus, changed: Sequence[str] = ()) -> str:
-    """The state and what was noticed on the way; `changed` says that its data is another one by now."""
-    title = recipe.title if recipe else run.id
+def head(run: Run, status: RunStatus, noticed: Sequence[str] = ()) -> str:
+    """The state and what was noticed on the way; `noticed` since: its data is another one by now, a file is damaged."""
     dot = "live" if status.state in MOVING else status.state
-    word = STATES.get(status.state, status.state)
+    word = STATES[status.state]
     sentence = status.sentence.removeprefix(f"{word}.").strip()  # the word already stands in front
     if status.state == "done" and run.proof():
         sentence = ""  # the proof below says it in full
-    warnings = "".join(f"<li>{escape(text)}</li>" for text in dict.fromkeys((*status.warnings, *changed)))
+    warnings = "".join(f"<li>{escape(text)}</li>" for text in dict.fromkeys((*status.warnings, *noticed)))
     decided = run.computes_in()
     how = f'<p class="note">{escape(decided.why)}</p>' if decided and decided.why else ""
     return (
         f'<div class="line"><span class="dot {dot}"></span><b>{escape(word)}</b>'
-        f'<span class="what" translate="no">{escape(title)}</span></div>'
+        f'<span class="what" translate="no">{escape(title_of(run))}</span></div>'
         + (f'<p class="sentence">{escape(sentence)}</p>' if sentence else "")
         + how
         + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
@@ -182,7 +179,7 @@ def _figure(value: float | None, formatted: Callable[[float], str]) -> str:
 
 def announcement(status: RunStatus, language: str) -> str:
     """The state in one line, for a screen reader."""
-    word = STATES.get(status.state, status.state)
+    word = STATES[status.state]
     if status.step and status.total and status.loss is not None:
         return f"{word}, step {status.step} of {status.total}, loss {loss_figure(status.loss)}."
     return f"{spoken(f'{word}.', language)} {problem_in(status.sentence, language)}"

@@ -23,8 +23,9 @@ from ...runs.recipes import recipe_of
 from ...training_data import changed_since
 from ..context import AppContext
 from ..events import FAST
-from ..guard import changes
+from ..guard import asked_by_everyone, changes
 from ..language import problem_in, spoken, texts_in, translated
+from ..safely import safely
 from ..theme import plain
 from ..translate import translate, visitors_language
 from .card_parts import MOVING, actions, announcement, another, head, proof, samples, tiles
@@ -32,6 +33,13 @@ from .charts import Chart, chart, known_of, newer
 
 FOLDER = Path(__file__).parent
 REMEMBERED = 0.5  # seconds
+PLAIN: tuple[State, ...] = (
+    "queued",
+    "starting",
+    "running",
+    "stopping",
+    "done",
+)  # states whose sentences tell no reason
 SKELETON = """
 <article class="card" data-state="loading">
   <div data-part="others"></div>
@@ -118,13 +126,14 @@ class RunCards:
     @changes
     def unqueue_run(self, event: gr.EventData) -> None:
         """It is not started any more."""
-        self.page.store.get(run_id(event)).take("start")
+        self.page.store.get(run_id(event)).request("stop")
 
     # ---- what the cards ask
 
     def poll_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
         """`poll` as a plain function: Gradio calls it by that name from the browser."""
 
+        @asked_by_everyone
         def poll(asked: dict[str, Any]) -> dict[str, Any]:
             return self.poll(asked)
 
@@ -167,14 +176,25 @@ class RunCards:
         status, recipe, proved = run.status(), recipe_of(run), run.proof()
         data = recipe.dataset if recipe else None
         is_at_rest = status.state not in MOVING
-        changed = changed_since(data, self.page.settings.data) if data and is_at_rest else []
-        parts = {
-            "head": head(run, recipe, _translated(status, language), changed),
-            "tiles": tiles(status),
-            "actions": actions(run, status, self.page.may_change),
-            "proof": proof(proved) if proved else "",
-            "samples": samples(run.samples()) if self.page.may_show(data) else "",
+        is_looked_at = data is not None and is_at_rest and self.page.may_change
+        if not self.page.may_change:  # a reason may name a file or a row
+            status = _for_visitors(status)
+        is_open = self.page.may_open(run)
+
+        def noticed() -> list[str]:
+            if not self.page.may_change:
+                return []
+            changed = changed_since(data, self.page.settings.data) if data and is_looked_at else []
+            return [*changed, *(problem_in(problem, language) for problem in run.damages())]
+
+        makers: dict[str, Callable[[], str]] = {
+            "head": lambda: head(run, _translated(status, language), noticed()),
+            "tiles": lambda: tiles(status),
+            "actions": lambda: actions(run, status, self.page.may_change),
+            "proof": lambda: proof(proved) if proved else "",
+            "samples": lambda: samples(run.samples()) if is_open else "",
         }
+        parts = {name: safely(make, lambda why: _sentence(why, language)) for name, make in makers.items()}
         facts = Facts(
             state=status.state,
             live=not is_at_rest,
@@ -194,6 +214,16 @@ def _only_new(parts: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:
     seen = known if isinstance(known, dict) else {}
     marks = {name: zlib.crc32(text.encode()) for name, text in parts.items()}
     return {"parts": {name: text for name, text in parts.items() if seen.get(name) != marks[name]}, "seen": marks}
+
+
+def _for_visitors(status: RunStatus) -> RunStatus:
+    """Without why it failed and what was noticed of its data."""
+    sentence = status.sentence if status.state in PLAIN else ""
+    return replace(status, sentence=sentence, warnings=[])
+
+
+def _sentence(problem: Problem, language: str) -> str:
+    return f'<p class="warning">{escape(problem_in(problem, language))}</p>'
 
 
 def _translated(status: RunStatus, language: str) -> RunStatus:

@@ -1,6 +1,5 @@
 """Runs: every run there is, and one of them opened with its card, recipe and files."""
 
-import shutil
 import tempfile
 import zipfile
 from datetime import datetime
@@ -11,14 +10,17 @@ from uuid import uuid4
 
 import gradio as gr
 
-from ...errors import UserError
+from ...errors import Problem, UserError
 from ...formatting import duration, loss_figure, size
 from ...runs import Run
 from ...runs.checkpoints import MANIFEST
+from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
-from ..context import AppContext
+from ...storage.reading import LARGEST_YAML, is_regular, read_bytes
+from ..context import PRIVATE_FILES, AppContext, for_visitors
 from ..events import FAST, QUIET, REMEMBER, Answer, Given
 from ..guard import changes, reads
+from ..safely import safely
 from ..theme import on_click, plain
 from ..translate import translate
 from .answer_file import AnswerFile
@@ -27,11 +29,18 @@ from .run_card import NOTHING_HERE, RunCards, run_card, run_id
 
 SHOWN = 50
 TAKEN_ALONG = (".safetensors", ".json", ".jinja", ".md", ".model", ".txt")
+NO_RECIPE = Problem("run.no_recipe_file", "The recipe of this run cannot be read, so there is nothing to download.")
 NONE_YET = """<div class="welcome"><h2>No runs yet</h2><p>Every training you start appears here
 and stays until you delete it. Go to <b>Train</b> and press <b>Start training</b>.</p></div>"""
 SAVE = (
     "() => setTimeout(() => (document.querySelector('#file-ready a, a#file-ready, #file-ready button, "
     "button#file-ready')).click(), 150)"
+)
+
+
+NOT_SHOWN = (
+    '<p class="quiet">This run learned from uploaded data. Its recipe, its files and its examples are not shown to '
+    "visitors; they can talk to it.</p>"
 )
 
 
@@ -78,7 +87,8 @@ class RunsTab:
     @property
     def view(self) -> list[Any]:
         """What `opened` and `listed` fill."""
-        return [self.all, self.one, self.card, self.details, self.sure, self.table, *self.answers.view]
+        files = [self.get_adapter, self.get_recipe]
+        return [self.all, self.one, self.card, self.details, self.sure, self.table, *files, *self.answers.view]
 
     def wire(self) -> None:
         """Open a run, go back, delete it, take its files."""
@@ -103,7 +113,9 @@ class RunsTab:
     def opened(self, run: Run) -> Answer:
         """One run with all there is of it."""
         seen = self._seen(one=True) | self.answers.shown(run)
-        return seen | {self.card: run.id, self.details: details(run, self.page.may_change)}
+        told = details(run, self.page.may_change) if self.page.may_open(run) else NOT_SHOWN
+        files = dict.fromkeys([self.get_adapter, self.get_recipe], gr.Button(visible=self.page.may_open(run)))
+        return seen | files | {self.card: run.id, self.details: told}
 
     def listed(self) -> Answer:
         """All runs."""
@@ -156,13 +168,22 @@ class RunsTab:
     def adapter_file(self, given: Given) -> Answer:
         """The newest adapter as a zip, in PEFT's format, with what a method put into folders beside it; a checkpoint's
         optimizer and the like stay behind."""
-        return {self.file: str(self._packed(self.page.store.get(given[self.card])))}
+        return {self.file: str(self._packed(self._opened_to_visitor(given)))}
 
     @reads
     def recipe_file(self, given: Given) -> Answer:
-        """The recipe as a file."""
+        """The recipe as a file; to visitors without what its owner noted down."""
+        run = self._opened_to_visitor(given)
+        copy = self._folder / f"{run.id}.yaml"
+        copy.write_bytes(_recipe_file_for_visitors(run) if not self.page.may_change else _recipe_file(run))
+        return {self.file: str(copy)}
+
+    def _opened_to_visitor(self, given: Given) -> Run:
+        """Raises UserError for a run whose files this visitor may not have."""
         run = self.page.store.get(given[self.card])
-        return {self.file: str(shutil.copyfile(run.folder / "recipe.yaml", self._folder / f"{run.id}.yaml"))}
+        if not self.page.may_open(run):
+            raise UserError.of(PRIVATE_FILES)
+        return run
 
     # ---- files
 
@@ -174,9 +195,10 @@ class RunsTab:
             )
         packed = self._folder / f"{run.id}-{adapter.name}.zip"
         beside = packed.with_suffix(f".{uuid4().hex}")  # two may download the same at once
-        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
             for path in sorted(adapter.rglob("*")):
-                if path.suffix in TAKEN_ALONG and path.name not in ("trainer_state.json", MANIFEST):
+                is_wanted = path.suffix in TAKEN_ALONG and path.name not in ("trainer_state.json", MANIFEST)
+                if is_wanted and not path.is_symlink() and is_regular(path):  # a link may lead out of the folder
                     archive.write(path, path.relative_to(adapter))
         return beside.replace(packed)
 
@@ -191,7 +213,7 @@ class RunsTab:
         runs = self.page.store.list()
         if not runs:
             return NONE_YET if self.page.may_change else NOTHING_HERE
-        rows = "".join(_row(run) for run in runs[:SHOWN])
+        rows = "".join(_row_in_any_case(run) for run in runs[:SHOWN])
         rest = (
             f'<p class="quiet">The newest {SHOWN} of {len(runs):,} runs. '
             '<code translate="no">python -m qlora_app runs</code> lists all.</p>'
@@ -204,20 +226,38 @@ class RunsTab:
         return f'<table class="runs"><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table>{rest}'
 
 
+def _row_in_any_case(run: Run) -> str:
+    """A run that cannot be shown has a row too, which says so."""
+
+    def otherwise(problem: Problem) -> str:
+        return f"<tr><td>{_link(run, run.id)}</td><td colspan='5'>{_warning(problem)}</td></tr>"
+
+    return safely(lambda: _row(run), otherwise)
+
+
+def _link(run: Run, title: str) -> str:
+    return (
+        f'<button type="button" class="link" data-run="{escape(run.id)}" translate="no">{escape(title)}</button>'
+        f'<small translate="no">{escape(run.id)}</small>'
+    )
+
+
+def _warning(problem: str) -> str:
+    return f'<small class="warning">{escape(translate(problem))}</small>'
+
+
 def _row(run: Run) -> str:
-    status, proof = run.status(), run.proof() or {}
-    share = ((proof.get("heldout") or {}).get("exact_match") or {}).get("after")
+    status, share = run.status(), Proof.from_json(run.proof()).heldout.exact_match.after
     started = datetime.fromtimestamp(run.created_at())
     dot = "live" if status.is_active else escape(status.state)
     loss, right = (
         NO_FIGURE if value is None else say(value)
         for value, say in ((status.loss, loss_figure), (share, "{:.0%}".format))
     )
+    damages = "".join(_warning(problem) for problem in run.damages()[:1])
     return (
-        f'<tr><td><button type="button" class="link" data-run="{escape(run.id)}" '
-        f'translate="no">{escape(title_of(run))}</button>'
-        f'<small translate="no">{escape(run.id)}</small></td>'
-        f'<td><span class="dot {dot}"></span>{STATES.get(status.state, escape(status.state))}</td>'
+        f"<tr><td>{_link(run, title_of(run))}{damages}</td>"
+        f'<td><span class="dot {dot}"></span>{STATES[status.state]}</td>'
         f"<td>{loss}</td><td>{right}</td><td>{duration(status.seconds)}</td>"
         f"<td>{started:%b} {started.day}, {started:%H:%M}</td></tr>"
     )
@@ -225,12 +265,7 @@ def _row(run: Run) -> str:
 
 def details(run: Run, with_path: bool) -> str:
     """The recipe as it was saved, and what lies in the folder."""
-    recipe = recipe_of(run)
-    text = (
-        f'<pre translate="no">{escape(recipe.to_yaml())}</pre>'
-        if recipe
-        else "<p>The recipe of this run cannot be read.</p>"
-    )
+    text = f'<pre translate="no">{escape(_recipe_text(run, with_path))}</pre>'
     files = "".join(
         f'<tr><td translate="no">{escape(name)}</td><td>{size(count)}</td></tr>' for name, count in _files(run)
     )
@@ -242,15 +277,37 @@ def details(run: Run, with_path: bool) -> str:
     )
 
 
+def _recipe_file(run: Run) -> bytes:
+    try:
+        return read_bytes(run.folder / run.spec_file)
+    except OSError as error:
+        raise UserError.of(NO_RECIPE) from error
+
+
+def _recipe_file_for_visitors(run: Run) -> bytes:
+    recipe = recipe_of(run)
+    if recipe is None:
+        raise UserError.of(NO_RECIPE)
+    return for_visitors(recipe).to_yaml().encode()
+
+
+def _recipe_text(run: Run, is_owners: bool) -> str:
+    """To its owner as the file has it, so that settings of other versions are seen too."""
+    try:
+        file = _recipe_file(run) if is_owners else _recipe_file_for_visitors(run)
+    except UserError as error:
+        return translate(error.problem)
+    return file[:LARGEST_YAML].decode("utf-8", "replace")
+
+
 def _files(run: Run) -> list[tuple[str, int]]:
     """(name, bytes) of what lies directly in the folder and in the adapter; checkpoints each as one line."""
     found = []
     for path in sorted(run.folder.iterdir()):
         if path.is_file() and not path.name.startswith("."):
-            found.append((path.name, path.stat().st_size))
+            found.append((path.name, path.lstat().st_size))
     for folder in sorted([run.adapter, *run.checkpoints.glob("*-*")]):
         if folder.is_dir():
-            found.append(
-                (f"{folder.relative_to(run.folder)}/", sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()))
-            )
+            inside = sum(p.lstat().st_size for p in folder.rglob("*") if p.is_file())
+            found.append((f"{folder.relative_to(run.folder)}/", inside))
     return found

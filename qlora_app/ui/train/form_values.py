@@ -27,6 +27,7 @@ EPOCHS, LEARNING_RATE, BATCH_SIZE = "training.epochs", "training.learning_rate",
 MAX_LENGTH = "training.max_length"
 DATA_SETTINGS = "dataset."
 COLUMNS = "dataset.columns."
+ANSWERS_BY = "dataset.columns.answers_by"
 SUBSET, SPLIT, REVISION = HUB_PART = ("dataset.subset", "dataset.split", "dataset.revision")
 HELD_OUT = "dataset.held_out_from"
 READING = tuple(f"{DATA_SETTINGS}{name}" for name in ("format", *READ_SETTINGS))  # how one file is read

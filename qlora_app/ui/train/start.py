@@ -8,6 +8,7 @@ from ...errors import UserError
 from ...preflight import ready
 from ...recipe import Recipe
 from ...runs import Run
+from ...runs.recipes import recipe_of
 from ...tasks.chat import NOTHING_TO_LEARN
 from ..context import AppContext
 from ..events import FAST, After, Answer, Given
@@ -74,4 +75,4 @@ class Start:
         newest = next(iter(self.page.store.list()), None)
         if newest is None or time.time() - newest.created_at() > DOUBLE_CLICK:
             return None
-        return newest if newest.recipe() == recipe and not newest.status().has_ended else None
+        return newest if recipe_of(newest) == recipe and not newest.status().has_ended else None

@@ -5,11 +5,12 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from ...recipe import Recipe
 from ...runs import Run
 from ...runs.recipes import recipe_of
 from ...training_data import DatasetChoice
 from ...training_data.read.archives import ENDINGS
-from ..context import AppContext
+from ..context import AppContext, for_visitors
 from ..events import QUIET, Answer, Given
 from ..guard import reads
 from ..runs.run_card import RunCards, run_card
@@ -103,9 +104,17 @@ class TrainTab:
 
     def showing(self, run: Run | None) -> Answer:
         """The tab as a visit finds it: with the newest run and its settings, else with those of a first visit."""
-        recipe = recipe_of(run) if run else None
+        recipe = self._shown_recipe(run) if run else None
         jobs = self.importer.shown() | self.data_finder.shown()
         return {self.card: run.id if run else "", **jobs, **self.form.showing(recipe or self.controls.first)}
+
+    def _shown_recipe(self, run: Run) -> Recipe | None:
+        """The recipe of a run, as far as it may be seen."""
+        recipe = recipe_of(run)
+        if recipe is None or self.page.may_change:
+            return recipe
+        is_open = self.page.may_open(run) and recipe.base_model.source != "folder"
+        return for_visitors(recipe) if is_open else None
 
     def other_data(self, event: Any) -> None:
         """Other data may be on the form: say what it is, and open the place for what only the person knows."""

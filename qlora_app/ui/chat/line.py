@@ -1,0 +1,90 @@
+"""Who is answered next: one at a time, everybody in turn, and nobody who has stopped listening."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..door.admission import address_of
+from ..door.visitors import Visitors
+
+LOOK_AGAIN = 0.25  # seconds
+
+
+class NobodyListensError(Exception):
+    """Whoever asked is gone: what they asked is not answered."""
+
+
+@dataclass(eq=False)
+class Place:
+    """A question in the line."""
+
+    session: str
+    address: str
+
+
+class Line:
+    """One for all that a model is asked. Addresses take turns: many questions of one do not put others behind them."""
+
+    def __init__(self, visitors: Visitors) -> None:
+        self.visitors = visitors
+        self._changed = threading.Condition()
+        self._waiting: list[Place] = []
+        self._answered: Place | None = None
+
+    def enter(self, request: Any) -> Place:
+        """A place at the end; `leave` must follow."""
+        place = Place(str(request.session_hash or ""), address_of(request))
+        with self._changed:
+            self._waiting.append(place)
+        return place
+
+    def leave(self, place: Place) -> None:
+        """It was answered, or is not to be any more."""
+        with self._changed:
+            if place in self._waiting:
+                self._waiting.remove(place)
+            if self._answered is place:
+                self._answered = None
+            self._changed.notify_all()
+
+    def wait(self, place: Place, is_stopped: Callable[[], bool]) -> Iterator[int]:
+        """Until it is its turn: how many are before it, whenever that changes. Raises NobodyListensError."""
+        said = 0
+        while True:
+            with self._changed:
+                if is_stopped() or not self.visitors.hears(place.session):
+                    raise NobodyListensError
+                before = self._before(place)
+                if before == 0:
+                    self._waiting.remove(place)
+                    self._answered = place
+                    return
+                if before == said:
+                    self._changed.wait(LOOK_AGAIN)
+                    continue
+            said = before
+            yield before
+
+    def _before(self, place: Place) -> int:
+        order = self._order()
+        return order.index(place) + (self._answered is not None)
+
+    def _order(self) -> list[Place]:
+        """Who is next: the first of every address, then the second of every one, and so on. Whose address is being
+        answered has had its turn.
+        """
+        count: dict[str, int] = {self._answered.address: 1} if self._answered else {}
+        rounds: list[tuple[int, int, Place]] = []
+        for number, place in enumerate(self._waiting):
+            turn = count.get(place.address, 0)
+            count[place.address] = turn + 1
+            rounds.append((turn, number, place))
+        return [place for _, _, place in sorted(rounds, key=lambda one: one[:2])]
+
+
+def waiting_words(before: int) -> str:
+    """What somebody reads while others are answered."""
+    if before == 1:
+        return "One question is before yours. You are answered next."
+    return f"{before:,} questions are before yours."

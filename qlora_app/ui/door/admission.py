@@ -1,0 +1,115 @@
+"""How much one visitor may ask of the queue at once. Gradio's own bound counts everybody together: one visitor could
+fill it alone.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from ...errors import Problem
+from ..translate import said_to
+from .origins import neighbourhood
+from .visitors import Visitors
+
+ANSWERING = "model"  # what waits for a model: these share a place in Gradio's queue
+MOST_ANSWERS = 16  # asked for at once, in all
+ANSWERS_OF_ADDRESS = 6
+ANSWERS_OF_SESSION = 2
+MOST_EVENTS, EVENTS_OF_ADDRESS, EVENTS_OF_SESSION = 300, 100, 20
+A_MOMENT = 0.2  # seconds
+KEPT_MESSAGES = 1000  # sessions of which Gradio keeps what nobody has fetched
+ENOUGH_ASKED = Problem(
+    "page.enough_asked", "Your last question is still being answered. Wait for it, or press Stop first."
+)
+ENOUGH_FROM_HERE = Problem(
+    "page.enough_from_here", "Several questions from your address are being answered. Ask again in a moment."
+)
+BUSY = Problem("page.busy", "Many are asking at once. Ask again in a moment.")
+
+Push = Callable[..., Any]
+
+
+class Admission:
+    """Decides about every event that is to wait in the queue."""
+
+    def __init__(self, demo: gr.Blocks, visitors: Visitors) -> None:
+        self.queue = demo._queue
+        self.visitors = visitors
+
+    def install(self) -> None:
+        """From now on the queue asks here first."""
+        push = self.queue.push
+        self.queue.push = self._asking_first(push)  # type: ignore[method-assign]
+
+    def _asking_first(self, push: Push) -> Push:
+        async def admitted(body: Any, request: Any, username: str | None) -> Any:
+            self.visitors.asked(body.session_hash or "")
+            problem = await self._refusal(body, request)
+            if problem:  # what was answered just now may still be counted
+                await asyncio.sleep(A_MOMENT)
+                problem = await self._refusal(body, request)
+            if problem:
+                return False, said_to(request, problem), "error"
+            self._forget_unheard()
+            return await push(body=body, request=request, username=username)
+
+        return admitted
+
+    async def _refusal(self, body: Any, request: Any) -> Problem | None:
+        fn = self.queue.blocks.fns.get(body.fn_index)
+        if fn is None:
+            return None  # Gradio says so
+        address = address_of(request)
+        events = self._under_way()
+        if len(events) >= MOST_EVENTS:
+            return BUSY
+        of_address = [one for one in events if address_of(one.request) == address]
+        of_session = [one for one in of_address if one.session_hash == body.session_hash]
+        if len(of_session) >= EVENTS_OF_SESSION or len(of_address) >= EVENTS_OF_ADDRESS:
+            return ENOUGH_FROM_HERE
+        if fn.concurrency_id != ANSWERING:
+            return None
+        return await self._refused_answer(events, address, body.session_hash)
+
+    def _under_way(self) -> list[Any]:
+        """What waits or is worked on: Gradio keeps an event a little longer than until its answer was sent."""
+        unsent = self.queue.pending_event_ids_session
+        every = list(self.queue.event_ids_to_events.items())
+        return [event for id, event in every if id in unsent.get(event.session_hash, ())]
+
+    async def _refused_answer(self, events: list[Any], address: str, session: str) -> Problem | None:
+        asked = [one for one in events if one.fn.concurrency_id == ANSWERING]
+        of_address = [one for one in asked if address_of(one.request) == address]
+        if sum(one.session_hash == session for one in of_address) >= ANSWERS_OF_SESSION:
+            return ENOUGH_ASKED
+        if len(of_address) >= ANSWERS_OF_ADDRESS and not await self._drop_unheard(of_address):
+            return ENOUGH_FROM_HERE
+        if len(asked) >= MOST_ANSWERS and not await self._drop_unheard(asked):
+            return BUSY
+        return None
+
+    async def _drop_unheard(self, events: list[Any]) -> bool:
+        """Make room: questions whose answers nobody listens for are dropped. Was there one?"""
+        silent = {one.session_hash for one in events if not self.visitors.listens(one.session_hash)}
+        for session in silent:
+            self.visitors.drop(session)
+            await self.queue.clean_events(session_hash=session)
+        return bool(silent)
+
+    def _forget_unheard(self) -> None:
+        """Of sessions that ask and never fetch an answer Gradio keeps something for ever."""
+        kept = self.queue.pending_event_ids_session
+        if len(kept) <= KEPT_MESSAGES:
+            return
+        waiting = {one.session_hash for one in self.queue.event_ids_to_events.values()}
+        for session in [name for name in kept if name not in waiting and not self.visitors.listens(name)]:
+            kept.pop(session, None)
+            self.queue.pending_messages_per_session.pop(session, None)
+
+
+def address_of(request: Any) -> str:
+    """Who asks; "" where that is not known."""
+    client = getattr(request, "client", None)
+    return neighbourhood(client.host) if client else ""

@@ -1,0 +1,279 @@
+"""The door: ASGI middleware in front of everything that Gradio serves."""
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+from ...settings import Settings
+from ..guard import DEMONSTRATION
+from . import bodies, logins, routes, visitors
+from .bodies import TooMuchError
+from .logins import TOO_MANY, LoginLimiter
+from .origins import Came, Origins
+from .visitors import Visitors
+
+# Where a Hugging Face Space is shown inside a frame.
+HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"content-security-policy", b"frame-ancestors 'self' https://huggingface.co https://*.hf.space"),
+]
+NOT_LOGGED_IN = "Log in first."
+NOTHING_HERE = "There is nothing at this address."
+LIVES = 30 * 86_400  # seconds a browser keeps its mark
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Asked(NamedTuple):
+    """A request at the door."""
+
+    scope: MutableMapping[str, Any]  # as those behind the door get it
+    came: Came
+    headers: dict[bytes, str]
+    cookies: dict[str, str]
+
+    @property
+    def path(self) -> str:
+        path: str = self.scope["path"]
+        return path
+
+    @property
+    def is_login(self) -> bool:
+        return self.path.rstrip("/") == "/login" and self.scope["method"] == "POST"
+
+    @property
+    def has_files(self) -> bool:
+        return "multipart" in self.headers.get(b"content-type", "").lower()
+
+    @property
+    def is_upload(self) -> bool:
+        return self.has_files and self.path.rstrip("/") == routes.UPLOAD
+
+    @property
+    def mark(self) -> str:
+        return self.cookies.get(visitors.COOKIE, "")
+
+    @property
+    def device(self) -> str:
+        return self.cookies.get(logins.COOKIE, "")
+
+
+class RequestGuard:
+    """Answers what may not come in with a refusal, lets the rest pass, and adds careful headers."""
+
+    def __init__(self, app: Callable, settings: Settings, own_name: str = "", visitors: Visitors | None = None) -> None:
+        """`own_name`: the public host name where it is not in the settings, as on a Space, which is shown in a frame."""
+        self.app = app
+        self.settings = settings
+        self.origins = Origins(settings, [own_name])
+        self.visitors = visitors or Visitors()
+        self.guesses = LoginLimiter(settings.home / ".devices")
+        self.in_frame = bool(own_name)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Callable, send: Callable) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})  # the page uses none
+            return
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = _joined(scope["headers"])
+        came = self.origins.read(scope, headers)
+        asked = Asked(self.origins.told(scope, came), came, headers, _cookies(headers))
+        problem = self.origins.refusal(scope, headers, came)
+        status, problem = (403, problem) if problem else self._refused_route(asked)
+        if problem:
+            await _refuse(send, status, problem)
+            return
+        answer = _Answer(send, self._cookies_for(asked), self.in_frame, came.scheme == "https")
+        try:
+            await self._let_in(asked, receive, answer)
+        except TooMuchError as error:
+            if not answer.has_begun:
+                await _refuse(send, error.status, error.sentence)
+
+    def _refused_route(self, asked: Asked) -> tuple[int, str]:
+        """(status, why the address is refused), (0, "") where it is not.
+
+        Files come as multipart requests, at several addresses of Gradio's, which keeps them on the disk before any
+        handler is asked.
+        """
+        who = routes.who_may(asked.path)
+        if who == "nobody" or routes.asks_for_kept_state(asked.scope.get("query_string", b"")):
+            return 404, NOTHING_HERE
+        if self.settings.is_demonstration and (who == "owner" or asked.has_files):
+            return 403, DEMONSTRATION
+        if who != "anybody" and self.settings.login and not self._is_logged_in(asked):
+            return 401, NOT_LOGGED_IN
+        return 0, ""
+
+    def _is_logged_in(self, asked: Asked) -> bool:
+        """As Gradio has it; not all of its routes ask."""
+        app = asked.scope.get("app")
+        if app is None or not hasattr(app, "cookie_id"):
+            return True
+        names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
+        return any(asked.cookies.get(name) in app.tokens for name in names)
+
+    async def _let_in(self, asked: Asked, receive: Callable, answer: "_Answer") -> None:
+        limit = bodies.most(self.settings, asked.is_upload, asked.is_login)
+        bodies.check_length(asked.headers, limit, asked.is_upload)
+        if asked.is_login:
+            await self._log_in(asked, bodies.again(await bodies.whole(receive, limit), receive), answer)
+        elif routes.is_stream(asked.path):
+            await self._listen(asked, receive, answer)
+        elif asked.is_upload:
+            await self.app(asked.scope, bodies.counted(receive, limit), answer)
+        elif asked.scope["method"] == "POST":
+            body = await bodies.whole(receive, limit)
+            self._claim(asked, _session_in(body))
+            await self.app(asked.scope, bodies.again(body, receive), answer)
+        else:
+            await self.app(asked.scope, receive, answer)
+
+    # ---- logins
+
+    async def _log_in(self, asked: Asked, receive: Callable, answer: "_Answer") -> None:
+        client = asked.came.client
+        if not await self.guesses.may_try(client, asked.device):
+            raise TooMuchError(429, TOO_MANY)
+        is_right = False
+        try:
+            answer.withheld = True
+            await self.app(asked.scope, receive, answer)
+            is_right = answer.status in (200, 302)  # without a login every try leads to the page
+        finally:
+            was_beyond = self.guesses.ended(client, asked.device, is_right)
+        if answer.status == 400 and was_beyond:
+            raise TooMuchError(429, TOO_MANY)
+        if answer.status == 200 and not self.guesses.knows(asked.device):
+            answer.cookies.append(
+                _cookie(logins.COOKIE, self.guesses.new_device(), answer, logins.DEVICE_DAYS * 86_400)
+            )
+        await answer.release()
+
+    # ---- sessions
+
+    async def _listen(self, asked: Asked, receive: Callable, answer: "_Answer") -> None:
+        session = _session_of_stream(asked)
+        self._claim(asked, session)
+        if problem := self.visitors.listen(session, asked.came.client):
+            raise TooMuchError(429, problem)
+        try:
+            await self.app(asked.scope, receive, answer)
+        finally:
+            self.visitors.leave(session, asked.came.client)
+
+    def _claim(self, asked: Asked, session: str) -> None:
+        """Raises TooMuchError for a session of somebody else."""
+        if session and (problem := self.visitors.claim(session, asked.mark, asked.came.client)):
+            raise TooMuchError(403, problem)
+
+    def _cookies_for(self, asked: Asked) -> list[bytes]:
+        """Whoever opens the page is given a mark."""
+        if asked.path != "/" or asked.mark or asked.scope["method"] != "GET":
+            return []
+        secure = asked.came.scheme == "https"
+        return [_set_cookie(visitors.COOKIE, self.visitors.new_mark(), secure, self.in_frame, LIVES)]
+
+
+class _Answer:
+    """`send`, with headers of ours. With `withheld` nothing is sent before `release`."""
+
+    def __init__(self, send: Send, cookies: Sequence[bytes], in_frame: bool, is_secure: bool) -> None:
+        self.send, self.cookies = send, list(cookies)
+        self.in_frame, self.is_secure = in_frame, is_secure
+        self.has_begun, self.withheld = False, False
+        self.status = 0
+        self._kept: list[MutableMapping[str, Any]] = []
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        if self.withheld:
+            self._kept.append(message)
+        else:
+            await self._pass_on(message)
+
+    async def release(self) -> None:
+        """Send what was withheld."""
+        self.withheld = False
+        for message in self._kept:
+            await self._pass_on(message)
+
+    async def _pass_on(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.has_begun = True
+            given = [
+                (name, self._careful(value) if name.lower() == b"set-cookie" else value)
+                for name, value in message.get("headers", [])
+            ]
+            ours = [(b"set-cookie", one) for one in self.cookies]
+            message = {**message, "headers": [one for one in given if one[1]] + ours + HEADERS}
+        await self.send(message)
+
+    def _careful(self, cookie: bytes) -> bytes:
+        """Gradio sets its login twice: for other sites' frames, and for connections without encryption. Kept is the
+        one that is needed here ("" for none).
+        """
+        is_for_frames = b"samesite=none" in cookie.lower()
+        if not cookie.startswith(b"access-token") or b"max-age=0" in cookie.lower():
+            return cookie
+        if is_for_frames:
+            return cookie if self.in_frame else b""
+        if self.in_frame:
+            return b""
+        bare = b"; ".join(part for part in cookie.split(b"; ") if not part.lower().startswith(b"samesite"))
+        return bare + b"; SameSite=Lax" + (b"; Secure" if self.is_secure else b"")
+
+
+def _cookie(name: str, value: str, answer: _Answer, lives: int) -> bytes:
+    return _set_cookie(name, value, answer.is_secure, answer.in_frame, lives)
+
+
+def _set_cookie(name: str, value: str, secure: bool, in_frame: bool, lives: int) -> bytes:
+    where = "SameSite=None; Secure; Partitioned" if in_frame else "SameSite=Lax" + ("; Secure" if secure else "")
+    return f"{name}={value}; Path=/; Max-Age={lives}; HttpOnly; {where}".encode()
+
+
+def _joined(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, str]:
+    """One sent twice counts with all its values: who reads it next may take either."""
+    joined: dict[bytes, str] = {}
+    for name, value in headers:
+        text = value.decode("latin-1")
+        joined[name] = f"{joined[name]}, {text}" if name in joined else text
+    return joined
+
+
+def _cookies(headers: dict[bytes, str]) -> dict[str, str]:
+    parsed = SimpleCookie()
+    try:
+        parsed.load(headers.get(b"cookie", ""))
+    except CookieError:
+        return {}
+    return {name: one.value for name, one in parsed.items()}
+
+
+def _session_in(body: bytes) -> str:
+    """The session a request names; "" where it names none, or is no JSON: then Gradio says so."""
+    try:
+        given = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        return ""
+    named = given.get("session_hash") if isinstance(given, dict) else None
+    return named if isinstance(named, str) else ""
+
+
+def _session_of_stream(asked: Asked) -> str:
+    query = parse_qs(asked.scope.get("query_string", b"").decode("latin-1"))
+    named = query.get("session_hash") or query.get("upload_id") or [asked.path.rstrip("/").rpartition("/")[2]]
+    return named[-1][:200]
+
+
+async def _refuse(send: Send, status: int, problem: str) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close"), *HEADERS]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": problem.encode()})
