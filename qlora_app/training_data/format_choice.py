@@ -10,7 +10,7 @@ from .formats.known import KINDS, UNKNOWN, convert
 from .formats.readers import DOCUMENTS, text_column
 from .formats.turns import RowError, TwoColumnsFit
 from .guesses import asked_beside_text, guesses
-from .read.text import WANTED, NotTrainable
+from .read.refusals import WANTED, NotTrainable
 from .rows_by_format import LINKS, UNREADABLE, RowsByFormat
 
 _ASKED = {"unknown", "pairs_no_header", "prompts_only"}  # a person can say which column is what

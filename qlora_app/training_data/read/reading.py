@@ -35,6 +35,7 @@ class ReadAs:
     quoting: str = "auto"
     sheet: str = ""
     pieces: str = "auto"
+    split: str = ""
 
     @property
     def is_table(self) -> bool:
