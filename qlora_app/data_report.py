@@ -17,7 +17,7 @@ from .tasks.chat import encode, ensure_template, has_loss
 from .tasks.preview import measured
 from .training_data import DatasetChoice
 from .training_data.conversations import FileContents, LeftOut, read_file
-from .training_data.formats.columns import AskColumns
+from .training_data.formats.columns import AskColumns, Guess
 from .training_data.store import with_turns
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class DataReport:
     messages: Sequence[str] = ()  # warnings, or why it is refused
     examples: Sequence[Conversation] = ()  # the first SHOWN
     columns: Sequence[str] | None = None  # where a person has to say which is which
+    guesses: Sequence[Guess] = ()  # how it may be meant: settings of dataset.columns, the likeliest first
     tokens: TokenCounts | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -89,7 +90,7 @@ class DataReport:
             "examples": list(self.examples),
         }
         if self.columns is not None:
-            values["columns"] = list(self.columns)
+            values |= {"columns": list(self.columns), "guesses": list(self.guesses)}
         if self.tokens is not None:
             values["tokens"] = vars(self.tokens)
         return values
@@ -158,6 +159,7 @@ def _refused(place: Place, error: UserError) -> DataReport:
         rows_trainable=None if is_question else 0,
         messages=[str(error)],
         columns=getattr(error, "columns", None) if is_question else None,
+        guesses=getattr(error, "guesses", ()),
     )
 
 

@@ -22,6 +22,7 @@ from ..overrides import recipe_from
 from ..settings import Settings
 from ..tasks.chat import Encoded, encode
 from ..training_data import DatasetChoice
+from ..training_data.format_choice import settings_of
 from ..training_data.sources.hub import fetch_data, look_up, paths_of
 from ..training_data.store import with_turns
 from .command import DONE, MISTAKE, add_command, add_reading, stdout
@@ -85,7 +86,7 @@ def download(choice: DatasetChoice, settings: Settings, screen: Console) -> Data
 def show(report: DataReport, choice: DatasetChoice, max_length: int, out: Console) -> None:
     """A report in words, and its examples with what is learned between ⟦ and ⟧."""
     if report.tokens is None:  # a person has to be asked first
-        out.print(Text("\n".join(report.messages)), soft_wrap=True)
+        out.print(Text("\n".join([*report.messages, *_guess_lines(report)])), soft_wrap=True)
         return
     rows = f"{report.rows_in_file:,} rows: {report.rows_trainable:,} to learn from, {len(report.left_out):,} left out."
     lines = [*_hub_lines(report.hub), f"{report.because}.", rows, _token_line(report.tokens, max_length)]
@@ -96,6 +97,13 @@ def show(report: DataReport, choice: DatasetChoice, max_length: int, out: Consol
         learned = sum(label != IGNORED for label in example.labels)
         out.print(Text(f"\nExample {number}: {len(example.input_ids):,} tokens, {learned:,} learned", style="bold"))
         out.print(_with_marks(tokenizer, example), soft_wrap=True)
+
+
+def _guess_lines(report: DataReport) -> list[str]:
+    """Every guess of data that asks, as it is written on the command line."""
+    if not report.guesses:
+        return []
+    return ["How it may be meant, the likeliest first:", *[f"  {settings_of(guess)}" for guess in report.guesses]]
 
 
 def _hub_lines(hub: dict[str, Any]) -> list[str]:

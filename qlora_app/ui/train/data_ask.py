@@ -18,7 +18,7 @@ from ..events import FAST, LAST, QUIET, Answer, Given
 from ..guard import reads
 from ..theme import on_click, plain
 from .column_form import ColumnForm, row_words
-from .form_values import COLUMNS, DATA_SETTINGS, EVERY, FIELDS, data_of, title
+from .form_values import COLUMNS, DATA_SETTINGS, EVERY, FIELDS, data_of, default_of, title
 from .recipe_form import RecipeForm
 
 IS = {  # what a column is, by the setting that names it
@@ -29,6 +29,7 @@ IS = {  # what a column is, by the setting that names it
     "options": "holds the options",
     "system": "is the system text",
     "messages": "holds whole conversations",
+    "answers_by": "answers",
 }
 ALONE = "is learned as plain text"
 MOST_VALUES = 8  # of one doubt
@@ -88,7 +89,9 @@ class DataAsk:
             raise _gone()
         guess = guesses[int(answer)]
         names = [name for name in self.settings if name.startswith(COLUMNS)]
-        named = {self.controls.controls[name]: guess.get(name.removeprefix(COLUMNS), "") for name in names}
+        named = {
+            self.controls.controls[name]: guess.get(name.removeprefix(COLUMNS), default_of(name)) for name in names
+        }
         return {self.panel: "", **named}
 
     def _taken_doubt(self, choice: DatasetChoice, field: str, value: str) -> Answer:
