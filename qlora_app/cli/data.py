@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from ..base_models import facts_here
 from ..data_report import DataReport, Place, TokenCounts, examine, starter_tokenizer
 from ..errors import UserError
 from ..formatting import size
@@ -154,15 +155,17 @@ def add_data(commands: Any) -> None:
 
 def data_command(given: argparse.Namespace, settings: Settings) -> int:
     """Look at data: its format and why, what can be learned from it, three examples. Exit code 2 when it is refused."""
-    choice = recipe_from("starter", given.changes, settings).dataset
+    recipe = recipe_from("starter", given.changes, settings)
+    choice, model = recipe.dataset, facts_here(recipe.base_model)
     place = find_data(given.file, choice, settings, given.screen)
-    report = examine(place, choice, given.max_length, settings)
+    report = examine(place, choice, given.max_length, settings, model)
     if given.json:
         print(json.dumps(report.to_json(), ensure_ascii=False))
     elif report.action == "refuse":
         raise UserError("dataset.refused", "{why}", why="\n".join(report.messages))
     else:
-        show(report, choice, given.max_length, stdout())
+        longest = min(given.max_length, model.context or given.max_length) if model else given.max_length
+        show(report, choice, longest, stdout())
     if report.action == "refuse":
         return MISTAKE
     return DONE

@@ -14,6 +14,7 @@ from ...messages import Conversation
 from ...settings import Settings
 from ..checks import (
     also_learned,
+    few_warnings,
     overlap_warnings,
     question_number,
     same_key,
@@ -105,7 +106,12 @@ def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
         fingerprint=_fingerprint(data.digest, f"{aside}", choice.turns),
         rows=data.rows,
         left_out=data.left_out,
-        warnings=[*changed, *data.warnings, *overlap_warnings(len(both), len(aside))],
+        warnings=[
+            *changed,
+            *data.warnings,
+            *few_warnings(len(rest), len(aside), choice.held_out_share),
+            *overlap_warnings(len(both), len(aside)),
+        ],
         characters=data.characters * len(rest) // len(data.conversations),
         because=data.because,
         repeated=data.duplicates,
