@@ -83,7 +83,7 @@ class DataImport:
         try:
             return self._told(id=self._import(paths))
         except UserError as error:
-            return self._told(words=refusal_words(error.problem, paths[0].name), id=NOTHING_TAKEN)
+            return self._told(words=refusal_words(error.problem), id=NOTHING_TAKEN)
 
     @reads
     def forget(self) -> Answer:
