@@ -5,6 +5,7 @@ which rows are kept aside to measure with.
 import hashlib
 import re
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
