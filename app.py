@@ -43,7 +43,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     settings.make_home()
     store = RunStore(settings.runs)
     supervisor = Supervisor(store, JobStore(settings.jobs))
-    page = AppContext(settings, store, supervisor, ChatSessions())
+    page = AppContext(settings, store, supervisor, ChatSessions(is_guarded=True))
     demo = build(page)
     demo.api_open = False  # a question goes through the queue, where its visitor has a place
     Admission(demo, page.visitors).install()

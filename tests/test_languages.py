@@ -47,6 +47,7 @@ PACKAGE = Path(__file__).parent.parent / "qlora_app"
 BREAK = "\N{PILCROW SIGN}"
 # Files whose texts the page never shows: the command line, programs of their own, what only a terminal or a file gets.
 ELSEWHERE = (
+    "ui/door/",  # refused requests; what the page shows of them are errors with codes
     "jobs/index.py",
     "__main__.py",
     "overrides.py",
@@ -97,7 +98,7 @@ OTHER_PROSE = {
     "not enough memory",
     "Unterminated string",
     "read only",
-    "Too many wrong passwords.",
+    "A visitor is not told:",  # in the terminal
     "This page answers to 127.0.0.1",
     "This page takes no requests",
     "was not saved completely",

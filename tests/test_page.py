@@ -1,11 +1,9 @@
 """The page's handlers as plain functions, and its server as an attacker sees it. No browser, no training."""
 
 import ast
-import contextlib
 import inspect
 import json
 import os
-import socket
 import tempfile
 import textwrap
 import time
@@ -14,7 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
-import httpx
 import pytest
 
 import app
@@ -36,7 +33,7 @@ from qlora_app.ui.runs.card_parts import samples
 from qlora_app.ui.train.form_values import show
 from tests.fixtures.handlers import given
 from tests.fixtures.jobs import write_status
-from tests.fixtures.page import EVIL, PROOF, FakeSessions, FakeSupervisor, demonstration, event, make_run, poll
+from tests.fixtures.page import EVIL, PROOF, FakeSupervisor, demonstration, event, make_run, poll
 from tests.fixtures.serving import served
 from tests.refusing import refused
 

@@ -1,5 +1,6 @@
 """Opening a base model: the one place, so that its guards hold for training, chat and scores alike."""
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +33,46 @@ BYTES_HELD = {"nf4": 0.6, "fp4": 0.6, "int8": 1.1}  # of a parameter, embeddings
 SAFELY = {"trust_remote_code": False, "local_files_only": True}
 
 
+_importing = threading.Lock()
+
+
+def import_everything() -> None:
+    """Import what answering needs. One thread at a time: transformers imports its parts when they are first asked for,
+    and a second thread that asks meanwhile is told that they are not there.
+    """
+    with _importing:
+        import peft  # noqa: F401
+        import transformers.models.llama.modeling_llama  # noqa: F401
+        from transformers import (  # noqa: F401
+            AutoConfig,
+            AutoModelForCausalLM,
+            AutoTokenizer,
+            BitsAndBytesConfig,
+            StoppingCriteria,
+        )
+
+
+def import_tokenizers() -> None:
+    """Import what cutting texts into tokens needs, as `import_everything` does."""
+    with _importing:
+        from transformers import AutoTokenizer  # noqa: F401
+
+
 def load_tokenizer(choice: ModelChoice) -> "PreTrainedTokenizerBase":
     """The model's own tokenizer; a missing pad token becomes the end token (masked by length, never by id)."""
+    import_tokenizers()
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(folder_of(choice)), **SAFELY)
+    folder = folder_of(choice)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), **SAFELY)
+    except Exception as error:  # the folder is anybody's, and the library has many errors for it
+        raise UserError(
+            "model.tokenizer_not_opened",
+            "The tokenizer of {title} cannot be opened ({reason}). Download the model again.",
+            title=choice.title,
+            reason=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:160]}",
+        ) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

@@ -15,7 +15,7 @@ from .rows_by_format import LINKS, UNREADABLE, RowsByFormat
 
 _ASKED = {"unknown", "pairs_no_header", "prompts_only"}  # a person can say which column is what
 _CHATS = {"messages", "messages_parts", "sharegpt"}
-_NO_COLUMNS_HELP = {"media", "tokens", "oasst_tree", LINKS, UNREADABLE.name}
+_NO_COLUMNS_HELP = {"media", "tokens", LINKS, UNREADABLE.name}
 _MOST_PEOPLE = 8  # who are named in a question
 _CORRECT = Problem("advice.correct_the_file", "Correct the file, then upload it again.")
 _CHOOSE_FORMAT = Problem("advice.choose_format", "Let the format be recognised, or choose another.")
@@ -165,7 +165,8 @@ def _nothing_usable(name: str, chosen: str, detector: FormatDetector, rows: Rows
         return _ask_who(name, chosen, detector, rows)
     first = next(iter(rows.left_out[chosen]), None)
     found = []
-    if _is_free(detector) and chosen not in _NO_COLUMNS_HELP:
+    is_of_turns = chosen == "oasst_tree" and "role" in detector.seen
+    if _is_free(detector) and chosen not in _NO_COLUMNS_HELP and not is_of_turns:
         found = _leading_somewhere(detector, guesses(detector.sample, detector.seen))
     if chosen in _CHATS:  # what stands beside turns that cannot be read is no label of them
         found = [guess for guess in found if "label" not in guess]

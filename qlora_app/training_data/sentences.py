@@ -29,9 +29,7 @@ def reason_sentences(left_out: list[LeftOut]) -> list[str]:
     counts = Counter(row.reason for row in left_out)
     if len(counts) < 2:
         return []
-    listed = "; ".join([f"{count:,}: {reason}" for reason, count in counts.most_common(_SHOWN_REASONS)])
-    more = "" if len(counts) <= _SHOWN_REASONS else "; and others"
-    return [f"Why rows are left out: {listed}{more}."]
+    return [f"Left out: {count:,} of these rows: {reason}." for reason, count in counts.most_common(_SHOWN_REASONS)]
 
 
 def change_sentences(rows: RowsByFormat, format: str) -> list[str]:

@@ -71,6 +71,11 @@ _QUIET = {
 _DISCORD_TYPES = {"default", "reply", "0", "19", "threadstartermessage"}
 _SLACK_TYPES = {"bot_message", "me_message", "thread_broadcast", "file_share", "file_comment"}
 _BETWEEN_ANGLES = re.compile(r"<[^<>\n]{3,60}>")  # <Media omitted>, in any language
+# <This message was edited>
+_EDITED = re.compile(
+    "\\s*(\u200e\\s*<[^<>\\n]+>|<[^<>\\n]*(edited|bearbeitet|modifié|editado|editada|editó|modificato|bewerkt|изменено|"
+    "düzenlendi|redigeret|redigerat|edytowan)[^<>\\n]*>)$"
+)
 _DELETED = re.compile(
     r"(this message was deleted|you deleted this message|diese nachricht wurde gelöscht|du hast diese nachricht "
     r"gelöscht|ce message a été supprimé|vous avez supprimé ce message|se eliminó este mensaje|eliminaste este mensaje|"
@@ -192,7 +197,7 @@ def without_media(text: str) -> str:
     if text.startswith("\u200e"):  # the app wrote it, not the person
         return ""
     first, _, rest = text.partition("\n")
-    text = _MARKS.sub("", re.sub("\\s*\u200e<[^<>\n]+>$", "", text)).strip()
+    text = _MARKS.sub("", _EDITED.sub("", text)).strip()
     if _ATTACHED.fullmatch(_MARKS.sub("", first).strip()):
         text = rest.strip()
     if _BETWEEN_ANGLES.fullmatch(text) or _DELETED.fullmatch(text):

@@ -23,6 +23,8 @@ from ..choice import DatasetChoice
 from ..conversations import read_file
 from ..file_contents import FileContents, LeftOut
 from ..formats.columns import AskColumns, ColumnMap
+from ..read.archives import splits_in
+from ..read.splits import ALL, TRAIN, held_out_split
 from ..read_cache import keys_of, read_cached, split
 from ..store import ArrowConversations, Concat, with_turns
 from .folder import fingerprint_of, place_of, stamp_of
@@ -86,9 +88,14 @@ def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
 def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
     data = _read(choice, data_folder)
     changed = changed_since(choice, data_folder)
-    if choice.measured_with:
-        measured = _read_held_out(choice.measured_with, data_folder)
-        return _with_held_out_data(choice, data, measured, changed)
+    held_out = _held_out_of(choice, data_folder)
+    if held_out:
+        try:
+            return _with_held_out_data(choice, held_out, data, _read_held_out(held_out, data_folder), changed)
+        except UserError as error:
+            if choice.held_out_from or isinstance(error, NotHere):
+                raise
+            changed.append(_not_measured(held_out.split, error))
     aside, both = split(data, choice.held_out_share, choice.split_seed)
     rest = sorted(set(range(len(data.conversations))).difference(aside))
     return Examples(
@@ -106,6 +113,29 @@ def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
         train_rows=_rows(data, rest),
         held_out_rows=_rows(data, aside),
         answer=data.answer,
+    )
+
+
+def _held_out_of(choice: DatasetChoice, data_folder: Path) -> DatasetChoice | None:
+    """The data to measure with: what was named, or the files of the data that are called valid or test."""
+    named = choice.held_out_from.strip().lower()
+    if choice.source != "file" or (choice.split == ALL and not named):
+        return choice.measured_with
+    try:
+        splits = splits_in(files_of(choice, data_folder), choice.title)
+    except OSError:  # whoever reads it says why
+        return choice.measured_with
+    others = [split for split in splits if split != (choice.split or TRAIN)]
+    split = named if named in splits else held_out_split(others)
+    if not split or (named and split != named):
+        return choice.measured_with
+    return choice.model_copy(update={"split": split, "held_out_from": "", "fingerprint": ""})
+
+
+def _not_measured(split: str, error: UserError) -> str:
+    return (
+        f"The files of {split} cannot be measured with, so a share of the others is: {error!s} "
+        "They are neither learned nor measured with."
     )
 
 
@@ -138,12 +168,14 @@ def _read_held_out(choice: DatasetChoice, data_folder: Path) -> FileContents:
 
 
 def _with_held_out_data(
-    choice: DatasetChoice, data: FileContents, measured: FileContents, warnings: list[str]
+    choice: DatasetChoice,
+    held_out: DatasetChoice,
+    data: FileContents,
+    measured: FileContents,
+    warnings: list[str],
 ) -> Examples:
     """Learned is what does not stand in the held-out data too; measured with are at most 500 examples of that."""
-    name = choice.held_out_from
-    if choice.source != "hub" and choice.measured_with:
-        name = choice.measured_with.title
+    name = held_out.title if held_out.id != choice.id else held_out.split
     tested = keys_of(measured)
     known = set(tested)
     aside = sample_positions(tested, choice.split_seed)

@@ -143,7 +143,7 @@ def _sample(question: str, answers: list[SampleRow]) -> str:
     right = bool(expected) and str(last.get("answer", "")).strip() == expected.strip()
     now = '<div class="now"><h4>Now</h4><p class="quiet">soon</p></div>'
     if len(answers) > 1:
-        when = f"Now, step {int(last.get('step', 0)):,}{' · as expected' if right else ''}"
+        when = f"Now, step {_step_of(last):,}{' · as expected' if right else ''}"
         more = _cut(last) if "is_cut" in last else ""
         mark = " right" if right else ""
         now = f'<div class="now{mark}"><h4>{when}</h4><p>{_shown(last.get("answer"))}{more}</p></div>'
@@ -157,6 +157,11 @@ def _sample(question: str, answers: list[SampleRow]) -> str:
         f'<div class="then"><h4>Before '
         f"training</h4><p>{_shown(first.get('answer'))}{_cut(first)}</p></div>{now}</div>{wanted}</div>"
     )
+
+
+def _step_of(row: SampleRow) -> int:
+    step = row.get("step", 0)
+    return step if isinstance(step, int) else 0
 
 
 def _shown(answer: Any) -> str:
