@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..formats.people import is_message
-from .tables import Found
+from .reading import Found
 
 _TITLES = ("name", "title", "room_name", "displayName", "display_name")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.json")
