@@ -94,7 +94,6 @@ OTHER_PROSE = {
     "no space left on device",
     "disk quota exceeded",
     "pytorchstreamwriter failed writing",
-    "iostream error",
     "unexpected pos",
     "os error",
     "The loss of step",
