@@ -57,8 +57,8 @@ def test_a_conversation_that_begins_again_is_left_out_and_named(tmp_path):
     contents = read_file(written(tmp_path, [*rows, {**rows[0], "content": "Hello again"}]), "turns.jsonl")
     assert len(contents.conversations) == 2
     assert [str(row) for row in contents.left_out] == [
-        "row 3 (line 5): its conversation 'c0' was begun by earlier rows that other conversations follow: sort the rows "
-        "by their conversation"
+        "row 3 (line 5): its conversation 'c0' was begun by earlier rows that other conversations follow: sort "
+        "the rows by their conversation"
     ]
 
 
