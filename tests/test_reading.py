@@ -18,7 +18,8 @@ from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file, load_examples
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.first_rows import first_rows
-from qlora_app.training_data.read.reading import AskReading, ReadAs
+from qlora_app.training_data.read.asking import AskReading
+from qlora_app.training_data.read.reading import ReadAs
 from qlora_app.training_data.read.splits import by_split
 from tests.fixtures.documents import docx, epub, packed, pdf, xlsx
 

@@ -5,6 +5,7 @@ which rows are kept aside to measure with.
 import hashlib
 import re
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from .held_out import KEY, Keys
 
 LONG = 20_000  # characters, about 5,000 tokens: more than nearly every real example and every usual limit
 CONSTANT_FROM = 10  # rows: fewer may well begin alike
+MOST_ANSWERS = 100  # different ones that are counted
+SAME_SHARE = 0.9  # of the rows; then it is said
 _MARKER = re.compile(r"<\|[a-z_]{2,30}\|>|</?s>|\[/?INST\]|### (?:Human|Assistant|Instruction|Response):")
 _PLACEHOLDER = re.compile(r"\{\{ ?\w{1,40} ?\}\}")
 # What UTF-8 looks like when it was read as Windows-1252 and saved again, what
@@ -68,6 +71,9 @@ class Findings:
         # what it is -> [in how many rows, the first of them, what was found there]
         self._found: dict[str, list[Any]] = {}
         self._questions, self._paragraph, self._is_constant = 0, "", True
+        self._answers: Counter[int] = (
+            Counter()
+        )  # by their hash: in how many rows one of the first different ones stands
 
     def add(self, number: int, conversation: Conversation) -> None:
         """`number`: of its row in the file."""
@@ -82,6 +88,7 @@ class Findings:
             self._note("long", number, f"{len(text):,} characters")
         self.keys += same_key(conversation)
         self.asked.append(question_number(conversation))
+        self._count_answer(conversation[-1])
         for turn in conversation[:2]:
             if turn["role"] == "user":
                 self._ask(turn["content"].partition("\n\n")[0])
@@ -94,6 +101,23 @@ class Findings:
             self._paragraph = paragraph
         self._is_constant = self._is_constant and paragraph == self._paragraph
         self._questions += 1
+
+    def _count_answer(self, turn: Message) -> None:
+        """What most rows answer is among the first answers."""
+        if turn["role"] != "assistant":
+            return
+        number = hash(turn["content"])
+        if number in self._answers or len(self._answers) < MOST_ANSWERS:
+            self._answers[number] += 1
+
+    def _same_answers(self) -> list[str]:
+        """The sentence that is due where nothing can be told apart by the answers."""
+        rows, most = len(self.keys), max(self._answers.values(), default=0)
+        if rows < 2 or most < SAME_SHARE * rows:
+            return []
+        if most == rows:
+            return [f"All {rows:,} answers are the same: the model will learn to say this and nothing else."]
+        return [f"{most:,} of {rows:,} answers are the same: the model will learn to say this to nearly everything."]
 
     @property
     def duplicates(self) -> int:
@@ -113,7 +137,14 @@ class Findings:
                 "just this "
                 "one thing."
             )
-        if repeated:
+        sentences += self._same_answers()
+        if repeated >= SAME_SHARE * len(self.keys) and repeated:
+            different = len(self.keys) - repeated
+            sentences.append(
+                f"Nearly all rows repeat another one: only {different:,} of {len(self.keys):,} differ. What is learned "
+                "is learned by heart."
+            )
+        elif repeated:
             sentences.append(
                 f"Duplicates: {repeated:,} of {len(self.asked):,} rows repeat another one; they are all on one side of "
                 f"the "
@@ -155,6 +186,23 @@ def overlap_warnings(both: int, held_out: int) -> list[str]:
         f"{both:,} of {held_out:,} held-out questions are also asked in the rows that are learned: the held-out "
         "loss will look too good."
     ]
+
+
+def few_warnings(learned: int, held_out: int, share: float) -> list[str]:
+    """What is due before a start where there are too few rows to learn from or to measure with.
+
+    share: of the rows that was to be held out; where that is 0 it was chosen.
+    """
+    warnings = []
+    if learned == 1:
+        warnings.append("There is only 1 row to learn from: the model can learn it by heart, and nothing more.")
+    if share and not held_out:
+        warnings.append(
+            "No row is held out, because there are too few: nothing will be measured on rows it has not seen."
+        )
+    if held_out == 1:
+        warnings.append("Only 1 row is held out: what is measured with it is no more than a hint.")
+    return warnings
 
 
 def question_number(conversation: Conversation) -> int:

@@ -206,7 +206,8 @@ class RowsByFormat:
             try:
                 if problem:
                     raise RowError(problem)
-                self.used[PEOPLE].add(said[0].number, said[0].line, tidy(turns, changes))
+                conversation = tidy(turns, changes)
+                self.used[PEOPLE].add(said[0].number, said[0].line, conversation)
             except RowError as error:
                 reason = str(error)
                 self.left_out[PEOPLE] += [LeftOut(one.number, one.line, reason) for one in said]

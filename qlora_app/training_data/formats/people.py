@@ -71,6 +71,11 @@ _QUIET = {
 _DISCORD_TYPES = {"default", "reply", "0", "19", "threadstartermessage"}
 _SLACK_TYPES = {"bot_message", "me_message", "thread_broadcast", "file_share", "file_comment"}
 _BETWEEN_ANGLES = re.compile(r"<[^<>\n]{3,60}>")  # <Media omitted>, in any language
+# <This message was edited>
+_EDITED = re.compile(
+    "\\s*(\u200e\\s*<[^<>\\n]+>|<[^<>\\n]*(edited|bearbeitet|modifié|editado|editada|editó|modificato|bewerkt|изменено|"
+    "düzenlendi|redigeret|redigerat|edytowan)[^<>\\n]*>)$"
+)
 _DELETED = re.compile(
     r"(this message was deleted|you deleted this message|diese nachricht wurde gelöscht|du hast diese nachricht "
     r"gelöscht|ce message a été supprimé|vous avez supprimé ce message|se eliminó este mensaje|eliminaste este mensaje|"
@@ -81,7 +86,11 @@ _DELETED = re.compile(
 _ATTACHED = re.compile(r"\S[^\n]{0,80}\.\w{2,5} \([^()\n]{4,40}\)")  # IMG-1.jpg (file attached)
 _MARKS = re.compile("[\u200e\u200f\u202a-\u202c\u2066-\u2069\ufeff]")
 _SLACK = re.compile(r"<([@#!]?)([^<>|\n]*)(?:\|([^<>\n]*))?>")
-_ANSWERING = re.compile(r"\b(bot|assistant|support|agent|service|helpdesk|ai|chatgpt|gpt|claude|gemini)\b")
+_ANSWERING = re.compile(
+    r"\b(bot|assistant|support|agent|service|helpdesk|ai|chatgpt|gpt|claude|gemini|system|wizard|operator|expert|"
+    r"doctor|physician|therapist|counsell?or|teacher|tutor|advisor|recommender|helper|clerk|guide|lawyer|"
+    r"arzt|ärztin|lehrer|lehrerin|berater|beraterin|kundendienst|médecin|profesor|doutor)\b|bot\b"
+)
 
 
 class Said(NamedTuple):
@@ -192,7 +201,7 @@ def without_media(text: str) -> str:
     if text.startswith("\u200e"):  # the app wrote it, not the person
         return ""
     first, _, rest = text.partition("\n")
-    text = _MARKS.sub("", re.sub("\\s*\u200e<[^<>\n]+>$", "", text)).strip()
+    text = _MARKS.sub("", _EDITED.sub("", text)).strip()
     if _ATTACHED.fullmatch(_MARKS.sub("", first).strip()):
         text = rest.strip()
     if _BETWEEN_ANGLES.fullmatch(text) or _DELETED.fullmatch(text):

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from ..formats.people import clean_name
-from .tables import Found
+from .reading import Found
 
 Row = dict[str, Any]
 LineReader = Callable[[TextIO], Iterator[Found]]
@@ -139,7 +139,8 @@ def _line(file: TextIO) -> Iterator[Found]:
         if new_day:
             day = new_day[1]
         elif entry and day:
-            found = _START.match(f"{day} {entry[1] or ''}{entry[2]} {entry[3] or ''} - x")
+            clock = f"{entry[1] or ''}{entry[2]} {entry[3] or ''}".strip()
+            found = _START.match(f"{day} {clock} - x")
             when = _when(found, _order([day])) if found else None
             if when:
                 first = number

@@ -1,10 +1,11 @@
 """How a file is read where its bytes leave a choice: what a person said, and what is in doubt."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from ..formats.columns import AskColumns
 from .encodings import ENCODINGS
 
+Found = tuple[int | None, Any, str | None]  # (line a row starts on, its value, why it cannot be read)
 AUTO = "Recognise it"
 YES_NO = {"auto": AUTO, "yes": "Yes", "no": "No"}
 DELIMITERS = {
@@ -52,29 +53,6 @@ class Doubt:
     field: str
     guess: str
     values: tuple[tuple[str, str], ...]
-
-
-class AskReading(AskColumns):
-    """A file that can be read once a person says how: `doubts` are the settings to choose."""
-
-    doubts: tuple[Doubt, ...] = ()
-
-
-def ask_encoding(name: str, values: tuple[tuple[str, str], ...]) -> AskReading:
-    """What is said of a text whose encoding nobody could know."""
-    likely = "; ".join(f"{encoding}: {words}" for encoding, words in values[:3])
-    error = AskReading(
-        "dataset.ask_encoding",
-        "{name} is not UTF-8, and its encoding cannot be recognised. Say which it is (dataset.encoding=...), or save "
-        "it as UTF-8. {likely}",
-        "unknown",
-        0,
-        [],
-        name=name,
-        likely=likely,
-    )
-    error.doubts = (Doubt("encoding", "", values),)
-    return error
 
 
 SETTINGS = tuple(ReadAs.__dataclass_fields__)

@@ -12,6 +12,7 @@ from ...settings import Settings
 from . import json_stream
 from .archives import contents_of
 from .arrow_tables import read_arrow, read_parquet
+from .asking import ask_encoding
 from .content import Content
 from .documents import Document
 from .encodings import Encoding, UnknownEncoding, find_encoding
@@ -20,10 +21,10 @@ from .json_stream import decode, is_broken
 from .layout import SAMPLE, layout_of
 from .line_formats import line_format_of
 from .prose import Prose
-from .reading import Doubt, ReadAs, ask_encoding
+from .reading import Doubt, Found, ReadAs
 from .refusals import WANTED, NotTrainable
 from .spread import spread
-from .tables import Found, Table
+from .tables import Table
 from .text import kind_of
 from .workbooks import Workbook
 from .yaml_rows import is_yaml, read_yaml

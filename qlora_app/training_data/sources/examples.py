@@ -14,6 +14,7 @@ from ...messages import Conversation
 from ...settings import Settings
 from ..checks import (
     also_learned,
+    few_warnings,
     overlap_warnings,
     question_number,
     same_key,
@@ -105,7 +106,12 @@ def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
         fingerprint=_fingerprint(data.digest, f"{aside}", choice.turns),
         rows=data.rows,
         left_out=data.left_out,
-        warnings=[*changed, *data.warnings, *overlap_warnings(len(both), len(aside))],
+        warnings=[
+            *changed,
+            *data.warnings,
+            *few_warnings(len(rest), len(aside), choice.held_out_share),
+            *overlap_warnings(len(both), len(aside)),
+        ],
         characters=data.characters * len(rest) // len(data.conversations),
         because=data.because,
         repeated=data.duplicates,
@@ -220,7 +226,7 @@ def _left_out_as_held_out(data: FileContents, rest: Sequence[int], name: str) ->
 
     numbers = numpy.asarray(data.numbers)
     apart = numpy.flatnonzero(~numpy.isin(numbers, numbers[rest]))
-    lines = {int(numbers[place]): int(data.lines[place]) for place in apart}
+    lines = {int(numbers[place]): int(data.lines[place]) for place in apart.tolist()}
     reason = f"it also stands in the held-out data {name}"
     return [LeftOut(number, line or None, reason) for number, line in lines.items()]
 

@@ -12,17 +12,19 @@ from ...messages import Conversation, flatten
 from ...preflight import examples_of
 from ...training_data import DatasetChoice
 from ...training_data.first_rows import FirstRows, first_rows
-from ...training_data.formats.columns import AskColumns
+from ...training_data.formats.columns import AskColumns, AskWho
 from ...training_data.sources.examples import files_of
 from ..context import AppContext
 from ..events import LAST, QUIET, Answer, Given
 from ..guard import reads
 from ..theme import plain
 from ..translate import translate
-from .form_values import COLUMNS, data_of
+from .form_values import ANSWERS_BY, COLUMNS, data_of
 from .recipe_form import RecipeForm
 
 TEMPLATE = COLUMNS + "template"
+SILENCE = COLUMNS + "silence_hours"
+MOST_PEOPLE = 100  # to choose from; any name can be typed
 SHOWN = 3  # rows
 LONGEST_CELL, LONGEST_TEXT = 60, 300  # characters
 NO_COLUMNS = "Data that has no columns is read as it is."
@@ -45,6 +47,9 @@ class ColumnForm:
             for pair in (("prompt", "answer"), ("input", "system"), ("label", "options"), ("messages",)):
                 with gr.Row(elem_classes="pairs"):
                     self.lists |= {COLUMNS + name: self.controls.build_list(COLUMNS + name) for name in pair}
+            with gr.Row(elem_classes="pairs"):
+                self.who = self.controls.build_list(ANSWERS_BY)
+                self.controls.build_one(SILENCE)
             self.template = self.controls.build_one(TEMPLATE, lines=2, max_lines=6, placeholder="{title}\n{body}")
             self.preview = plain(elem_id="columns-preview")
 
@@ -55,7 +60,7 @@ class ColumnForm:
 
     def offer_after(self, event: Any) -> Any:
         """The columns are offered anew after an event; that is one too."""
-        outputs = [self.fold, self.table, self.preview, *self.lists.values()]
+        outputs = [self.fold, self.table, self.preview, self.who, *self.lists.values()]
         return event.then(self.offer, self.controls.inputs, outputs, **QUIET)
 
     # ---- handlers
@@ -68,8 +73,11 @@ class ColumnForm:
         names = [("", ""), *((name, name) for name in rows.columns)]
         answer: Answer = {self.table: words, self.preview: self._preview_words(choice, rows)}
         answer |= {control: gr.update(choices=names) for control in self.lists.values()}
-        if self.asks(choice):
+        question = self._question(choice)
+        if question is not None:
             answer[self.fold] = gr.Accordion(open=True)
+        if isinstance(question, AskWho):  # known until other data is chosen, which is asked for anew
+            answer[self.who] = gr.update(choices=_people(question))
         return answer
 
     @reads
@@ -80,21 +88,26 @@ class ColumnForm:
 
     def asks(self, choice: DatasetChoice) -> bool:
         """Must a person say which column is what, or say it another way?"""
+        return self._question(choice) is not None
+
+    def _question(self, choice: DatasetChoice) -> UserError | None:
         try:
             examples_of(choice, self.page.settings.data)
         except UserError as error:
-            return isinstance(error, AskColumns) or any(name.startswith(COLUMNS) for name in error.problems)
-        return False
+            is_asked = isinstance(error, AskColumns) or any(name.startswith(COLUMNS) for name in error.problems)
+            return error if is_asked else None
+        return None
 
     def has(self, choice: DatasetChoice) -> bool:
         """Has the data all columns that are named?"""
         try:
-            choice.columns.check(choice.title, self._rows(choice).columns)
+            choice.columns.check(choice.title, self.rows(choice).columns)
         except (UserError, OSError):
             return False
         return True
 
-    def _rows(self, choice: DatasetChoice) -> FirstRows:
+    def rows(self, choice: DatasetChoice) -> FirstRows:
+        """The first rows, none where they are not to be seen. Raises UserError and OSError."""
         if choice.source == "starter" or not choice.id or not self.page.may_change:
             return FirstRows([], [])
         return first_rows(files_of(choice, self.page.settings.data), choice.title, self.page.settings, choice.read_as)
@@ -104,7 +117,7 @@ class ColumnForm:
         if choice.source == "starter":
             return FirstRows([], []), _quiet(STARTER)
         try:
-            rows = self._rows(choice)
+            rows = self.rows(choice)
         except UserError as error:
             return FirstRows([], []), _quiet(translate(error.problem))
         except OSError:  # the line under the data says why
@@ -122,9 +135,16 @@ class ColumnForm:
             listed = "".join(f"<p>{escape(text)}</p>" for text in translate(error.problem).split("\n"))
             return f'<div class="warning" role="status">{listed}</div>'
         shown = "".join(
-            _row(number, one) for number, one in enumerate(rows.learned(choice.columns, choice.turns, SHOWN), start=1)
+            row_words(number, one)
+            for number, one in enumerate(rows.learned(choice.columns, choice.turns, SHOWN), start=1)
         )
         return f'<h4 class="section">The first rows as they are learned</h4>{shown}'
+
+
+def _people(question: AskWho) -> list[tuple[str, str]]:
+    """Whoever could answer with the number of their messages, the likeliest first."""
+    names = sorted(question.people, key=lambda name: name != question.guess)
+    return [("", ""), *((f"{name} ({question.people[name]:,})", name) for name in names[:MOST_PEOPLE])]
 
 
 def _table(rows: FirstRows) -> str:
@@ -146,7 +166,7 @@ def _cell(value: Any) -> str:
     return text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]}…"
 
 
-def _row(number: int, made: Conversation | str) -> str:
+def row_words(number: int, made: Conversation | str) -> str:
     """One row as a conversation, what carries loss underlined as under the microscope; or why it is left out."""
     if isinstance(made, str):
         return f'<p class="warning">Row {number} is left out: {escape(made)}</p>'

@@ -20,7 +20,7 @@ from ...presets import suggested
 from ...recipe import Recipe
 from ...training_data import DatasetChoice
 from . import form_values as form
-from .form_values import BATCH_SIZE, COLUMNS, DATA, EPOCHS, METHOD, MODEL, PAIRS, Values
+from .form_values import ANSWERS_BY, BATCH_SIZE, COLUMNS, DATA, EPOCHS, METHOD, MODEL, PAIRS, Values
 
 BALANCED = "balanced"
 CHOSEN = (MODEL, DATA, METHOD)  # what settings are suggested for
@@ -179,9 +179,9 @@ class FormLogic:
         columns_stay = answers is None and self.has_columns(state.data)
         values = dict(state.values)
         for name in values:
-            stays = columns_stay and name.startswith(COLUMNS)
+            stays = columns_stay and name.startswith(COLUMNS) and name != ANSWERS_BY
             if form.says_of_data(name) and not stays:
-                values[name] = (answers or {}).get(name, "")
+                values[name] = (answers or {}).get(name, form.default_of(name))
         return values
 
     # ---- what is said about it
