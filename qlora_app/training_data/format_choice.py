@@ -15,7 +15,10 @@ from .rows_by_format import LINKS, UNREADABLE, RowsByFormat
 
 _ASKED = {"unknown", "pairs_no_header", "prompts_only"}  # a person can say which column is what
 _CHATS = {"messages", "messages_parts", "sharegpt"}
-_NO_COLUMNS_HELP = {"media", "tokens", LINKS, UNREADABLE.name}
+_NO_COLUMNS_HELP = {
+    *("people", "chatgpt", "claude", "api_requests", "label_studio", "label_studio_min", "tagged_words"),
+    *("media", "tokens", LINKS, UNREADABLE.name),
+}
 _MOST_GUESSED = 4  # people who may be the one that answers
 _MOST_PEOPLE = 8  # who are named in a question
 _CORRECT = Problem("advice.correct_the_file", "Correct the file, then upload it again.")
@@ -240,12 +243,15 @@ def _ask_who(name: str, chosen: str, detector: FormatDetector, rows: RowsByForma
         shown.append(f"{len(people) - _MOST_PEOPLE:,} more")
     told = detector.columns.answers_by
     what = Problem("dataset.are_people", "holds what people say to each other")
+    if len(people) == 1:
+        what = Problem("dataset.is_one_person", "holds what one person says, so nobody asks")
     if told:
         what = Problem("dataset.nobody_of_that_name", "holds nothing that {told!r} says", told=told)
     error = AskWho(
         "dataset.ask_who",
         '{name} {what}: {people}. Say who answers, under "Columns of your data"; on the command line that is '
-        "dataset.columns.answers_by={guess!r}. What that person says is learned.",
+        "dataset.columns.answers_by={guess!r}. What that person says is learned. If it is no chat, choose the format "
+        "Plain text.",
         chosen,
         rows.rows,
         list(detector.seen),

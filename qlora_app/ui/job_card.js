@@ -1,6 +1,6 @@
 // Asks how a job stands, once a second while it moves and somebody looks, and shows what changed. `element`, `props`,
 // `server`, `trigger` and `watch` come from gr.HTML.
-const EVENTS = ['stop', 'resume', 'dismiss', 'done', 'failed'];
+const EVENTS = ['stop', 'resume', 'kill', 'dismiss', 'done', 'failed'];
 const place = element.querySelector('.job');
 let seen = 0, wanted = true, live = false, busy = false, shown = '', quickly = 0, told = '';
 

@@ -80,7 +80,7 @@ def contents_of(place: Path | Sequence[Path], name: str, limits: Settings | None
     `split`: those of it; by default those to learn from. Raises UserError and OSError.
     """
     files, notes = _data_files(place, name, limits)
-    splits = by_split([(one.name, one) for one in files])
+    splits = _splits(files)
     if TRAIN in splits and split != ALL:
         chosen = _chosen(splits, split or TRAIN, name)
         notes.append(_split_words(splits, split or TRAIN))
@@ -96,8 +96,14 @@ def contents_of(place: Path | Sequence[Path], name: str, limits: Settings | None
 def splits_in(place: Path | Sequence[Path], name: str) -> list[str]:
     """The splits that data holds by the names of its files; none where it is all one. Raises UserError and OSError."""
     files, _ = _data_files(place, name, None)
-    splits = by_split([(one.name, one) for one in files])
-    return [split for split in splits if split]
+    return [split for split in _splits(files) if split]
+
+
+def _splits(files: list[DataFile]) -> dict[str, list[DataFile]]:
+    """{split: its files} by their names; the folders of an export are channels, whatever they are called."""
+    if of_an_export([one.name for one in files]):
+        return {"": files}
+    return by_split([(one.name, one) for one in files])
 
 
 def _chosen(splits: dict[str, list[DataFile]], split: str, name: str) -> list[DataFile]:
@@ -138,6 +144,8 @@ def _data_files(place: Path | Sequence[Path], name: str, limits: Settings | None
     else:
         paths = _in_folder(place, name) if isinstance(place, Path) else [(one.name, one) for one in place]
         found = [one for shown, path in paths for one in _in_one_file(path, shown, limits)]
+    if wanted := set(of_an_export([one.name for one in found])):
+        return _told_apart([one for one in found if one.name in wanted], found)
     return _rows_first(found, name)
 
 
@@ -154,7 +162,13 @@ def _rows_first(found: list[DataFile], name: str) -> tuple[list[DataFile], list[
             "{name} is an empty archive: it has no rows. Pack the data file into it, or upload that.",
             name=name,
         )
-    others = [one for files in ranks.values() if files is not chosen for one in files]
+    return _told_apart(chosen, [one for files in ranks.values() for one in files])
+
+
+def _told_apart(chosen: list[DataFile], every: list[DataFile]) -> tuple[list[DataFile], list[str]]:
+    """(the chosen files, a sentence about the others)"""
+    names = {one.name for one in chosen}
+    others = [one for one in every if one.name not in names]
     if not others:
         return chosen, []
     return chosen, [f"Not read, because other files hold the data: {len(others):,} ({_listed(others)})."]
@@ -290,8 +304,6 @@ def _in_folder(folder: Path, name: str) -> list[tuple[str, Path]]:
         for one in inside
         if one.is_file() and _rank(one.name) < 3 and one.name.lower().endswith(tuple(ENDINGS))
     ]
-    wanted = set(of_an_export([shown for shown, _ in files]))
-    files = [(shown, one) for shown, one in files if shown in wanted]
     if not files:
         raise UserError(
             "dataset.no_file_in_folder",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from ...errors import UserError
-from .tables import Found
+from .reading import Found
 
 _BATCH = 256  # rows of a table in memory at once
 

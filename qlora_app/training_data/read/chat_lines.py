@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from ..formats.people import clean_name
-from .tables import Found
+from .reading import Found
 
 Row = dict[str, Any]
 LineReader = Callable[[TextIO], Iterator[Found]]

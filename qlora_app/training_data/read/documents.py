@@ -14,8 +14,7 @@ from ...errors import UserError
 from .apart import read_apart
 from .content import DAMAGED, Content, most_bytes, too_large
 from .prose import Part, join
-from .reading import ReadAs
-from .tables import Found
+from .reading import Found, ReadAs
 
 _MOST_PAGES, _GLANCED = 100_000, 5
 _WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"

@@ -10,8 +10,8 @@ from typing import Any, TextIO
 from ...errors import Problem, UserError
 from . import json_stream
 from .json_stream import BETWEEN, BLANK, BRACE, COLON, OPENING, TooLarge, Window, decode, json_problem
+from .reading import Found
 from .splits import TRAIN, split_of_name
-from .tables import Found
 
 AGAIN = Problem("advice.upload_whole", "Nothing was imported; download or save it again, then upload the whole file.")
 _WRAPPERS = ("data", "rows", "train", "examples", "records", "items", "dataset")  # {"data": [rows]}

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TextIO
 
-from .reading import Doubt, ReadAs
-from .tables import Found
+from .reading import Doubt, Found, ReadAs
 
 JOINED = 2_000  # characters of paragraphs that are joined to one example: about 500 tokens, which every model takes
 _LONGEST_PART = 65_536  # characters of plain text without an empty line

@@ -20,10 +20,10 @@ from .json_stream import decode, is_broken
 from .layout import SAMPLE, layout_of
 from .line_formats import line_format_of
 from .prose import Prose
-from .reading import Doubt, ReadAs
+from .reading import Doubt, Found, ReadAs
 from .refusals import WANTED, NotTrainable
 from .spread import spread
-from .tables import Found, Table
+from .tables import Table
 from .text import kind_of
 from .workbooks import Workbook
 from .yaml_rows import is_yaml, read_yaml

@@ -4,13 +4,12 @@ import csv
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Any, TextIO
+from typing import TextIO
 
 from ...errors import UserError
+from .asking import AskReading
 from .layout import Layout
-from .reading import AskReading, Doubt
-
-Found = tuple[int | None, Any, str | None]  # (line a row starts on, its value, why it cannot be read)
+from .reading import Doubt, Found
 
 _END = "\x1eend of file\x1e"  # a line after the last one: if a quote is still open, it becomes part of a cell
 

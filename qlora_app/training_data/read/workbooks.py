@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 
 from ...errors import UserError
 from .apart import read_apart
+from .asking import AskReading
 from .content import Content
 from .layout import Layout, layout_of_cells
-from .reading import AskReading, Doubt, ReadAs
+from .reading import Doubt, Found, ReadAs
 from .splits import TRAIN, split_of_name
-from .tables import NO_NAMES, Found, named_columns
+from .tables import NO_NAMES, named_columns
 
 _FIRST = 50  # rows of each sheet that are looked at
 _LISTED = 10  # sheets in a sentence
