@@ -148,7 +148,9 @@ def test_a_browser_logs_in_and_chats_below_a_path_of_nginx(chromium, tmp_path):
     if shutil.which("nginx") is None:
         pytest.skip("nginx is not installed (Debian: apt-get install nginx)")
     (tmp_path / "proxy").mkdir()
-    app = App(tmp_path / "home", QLORA_APP_PROXIES="127.0.0.1", QLORA_APP_USER="ada", QLORA_APP_PASSWORD="correct horse")
+    app = App(
+        tmp_path / "home", QLORA_APP_PROXIES="127.0.0.1", QLORA_APP_USER="ada", QLORA_APP_PASSWORD="correct horse"
+    )
     port = App(tmp_path / "unused").port
     url = f"http://localhost:{port}/guanaco/"
     app.environment["QLORA_APP_PUBLIC_URL"] = url

@@ -252,8 +252,6 @@ def _in_one_file(path: Path, name: str, limits: Settings | None) -> list[DataFil
     _check_members(members, name, most_bytes(path.stat().st_size, limits))
     if is_document(one.filename for one in members):
         return [DataFile(name, path)]
-    wanted = set(of_an_export([one.filename for one in members if not _is_hidden_name(one.filename)]))
-    members = [one for one in members if one.filename in wanted]
     data = sorted((one for one in members if not _is_hidden_name(one.filename)), key=lambda one: one.filename)
     if not data:
         raise UserError(
