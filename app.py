@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 from qlora_app.settings import Settings, persistent_storage, reached_directly
 
@@ -42,7 +43,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     settings.make_home()
     store = RunStore(settings.runs)
     supervisor = Supervisor(store, JobStore(settings.jobs))
-    page = AppContext(settings, store, supervisor, ChatSessions())
+    page = AppContext(settings, store, supervisor, ChatSessions(is_guarded=True))
     demo = build(page)
     demo.api_open = False  # a question goes through the queue, where its visitor has a place
     Admission(demo, page.visitors).install()
@@ -93,10 +94,11 @@ def serve(settings: Settings) -> None:
     if settings.is_demonstration:
         print(DEMONSTRATION, flush=True)
     threading.Thread(target=_prepare_chat, args=(supervisor,), daemon=True).start()
-    ended = threading.Event()
+    wishes: list[int] = []  # no Event: a signal that comes while its lock is taken would wait for itself
     for wish in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(wish, lambda *_: ended.set())
-    ended.wait()
+        signal.signal(wish, lambda number, _: wishes.append(number))
+    while not wishes:
+        time.sleep(0.2)
     demo.close(verbose=False)
     supervisor.close()
 

@@ -78,7 +78,8 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
 def _import(place: Path, choice: DatasetChoice, settings: Settings) -> str:
     """The id of a file or folder, read as chosen and copied into the data folder."""
     files = _files_in(place) if place.is_dir() else place
-    return import_file(files, settings.data, place.name, settings, choice.columns, how=choice.read_as)
+    root = place if place.is_dir() else None
+    return import_file(files, settings.data, place.name, settings, choice.columns, how=choice.read_as, root=root)
 
 
 def _with_method(values: dict[str, Any], name: str) -> dict[str, Any]:
@@ -194,7 +195,8 @@ def _held_out_data(values: dict[str, Any], data: Path | None) -> Path | None:
 
 
 def _files_in(folder: Path) -> list[Path]:
-    return sorted(one for one in folder.iterdir() if one.name.lower().endswith(tuple(ENDINGS)) and one.is_file())
+    inside = (one for one in folder.rglob("*") if one.name.lower().endswith(tuple(ENDINGS)) and one.is_file())
+    return sorted(one for one in inside if not any(part.startswith(".") for part in one.relative_to(folder).parts))
 
 
 def settings_help() -> str:

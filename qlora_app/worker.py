@@ -69,6 +69,7 @@ def main(folder: Path, asked: bool = False) -> int:
 def _is_wanted(job: Job, out: JobWriter, asked: bool) -> bool:
     """Take the wish to start. Whatever ends this process before, the job still waits; and after, it was begun."""
     if not asked:
+        out.stop_came_first = job.wishes.wants_end()
         job.take("start")
         return True
     if job.last_word().state == "done":  # by another worker that was sent; it needs no second time

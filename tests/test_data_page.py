@@ -177,8 +177,63 @@ def test_several_files_at_once_and_pasted_text(tab, values, tmp_path):
 
     form = on_form(tab, values, pasted("question,answer\nWhy?,So.\nWho?,Me.\n"))
     assert form["dataset"].endswith("-pasted.txt") and "2 rows" in words_of(tab, form)
-    with refused("dataset.no_text", kind=gr.Error):
-        pasted(" ")
+    said = pasted(" ")
+    assert list(said) == [tab.data_finder.said] and "There is no text yet" in said[tab.data_finder.said]
+    assert "cut off" in pasted('[{"instruction": "a"')[tab.data_finder.said], "it stays until there is other data"
+
+
+# ---- asked
+
+
+ASKED = '{"query": "Where is city %d?", "replies": ["In land %d.", "No idea."]}\n'
+
+
+def asked_file(tab, tmp_path):
+    file = tmp_path / "asked.jsonl"
+    file.write_text("".join(ASKED % (i, i) for i in range(30)))
+    return data_value(DatasetChoice(source="file", id=import_file(file, tab.page.settings.data, file.name)))
+
+
+def answered(tab, form, answer):
+    """The form after a click on a guess."""
+    taken = tab.asking.take(given(tab, form, dataset=form["dataset"]), SimpleNamespace(_data={"answer": answer}))
+    return on_form(tab, form, taken)
+
+
+def test_a_file_that_asks_holds_guesses_and_a_click_on_one_starts_a_training(tab, values, tmp_path):
+    form = chosen(tab, values, asked_file(tab, tmp_path))
+    waiting = tab.form.choose(given(tab, form, dataset=form["dataset"]))
+    assert not waiting[tab.form.start].interactive and "say above" in waiting[tab.form.waits]
+    words = tab.asking.offer(given(tab, form))[tab.asking.panel]
+    assert '<b translate="no">query</b> <span>asks</span>' in words and "In land 0." in words
+    assert words.count("data-answer") == 3 and "replies[each]" in words
+    after = answered(tab, form, "1")
+    assert read(after).dataset.columns.given == {"prompt": "query", "answer": "replies[each]"}
+    anew = tab.form.read_anew(given(tab, after, dataset=form["dataset"]))
+    assert anew[tab.form.start].interactive and "30 rows: 54 to learn from" in anew[tab.form.data_line]
+    assert tab.asking.offer(given(tab, after))[tab.asking.panel] == ""
+    alert, run = started(tab, after)
+    assert alert == "" and run
+    names = [name for name, _ in tab.columns.offer(given(tab, after))[tab.columns.lists[COLUMNS + "answer"]]["choices"]]
+    assert names == ["", "query", "replies", "replies[first]", "replies[each]", "replies[joined]"]
+
+
+@pytest.mark.parametrize("answer", ["9", "-1", "", "delimiter=;", "id=x", "columns=a", "query"])
+def test_only_what_was_offered_can_be_taken(tab, values, tmp_path, answer):
+    form = chosen(tab, values, asked_file(tab, tmp_path))
+    with refused("dataset.no_such_guess", kind=gr.Error):
+        answered(tab, form, answer)
+
+
+def test_what_was_answered_of_a_file_is_there_when_it_comes_back(tab, values, tmp_path):
+    form = answered(tab, chosen(tab, values, asked_file(tab, tmp_path)), "0") | {"dataset.delimiter": ";"}
+    basis = given(tab, form | {"dataset": "starter/orders"}, dataset=form["dataset"])
+    answer = tab.form.choose(basis)
+    other = on_form(tab, form | {"dataset": "starter/orders"}, answer)
+    assert other[COLUMNS + "answer"] == "" and other["dataset.delimiter"] == "auto"
+    answers = Suggested.from_json(answer[tab.form.suggested]).answers
+    back = chosen(tab, other, form["dataset"], dataset="starter/orders", answers=answers)
+    assert (back[COLUMNS + "answer"], back["dataset.delimiter"]) == ("replies[first]", ";")
 
 
 def test_what_lies_in_the_data_folder_is_in_the_list(tab):

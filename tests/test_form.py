@@ -6,7 +6,6 @@ import re
 import subprocess
 from types import SimpleNamespace
 
-import gradio as gr
 import pytest
 
 from qlora_app import hardware, worker
@@ -25,10 +24,9 @@ from qlora_app.presets import Presets, suggested
 from qlora_app.recipe import EFFORTS, Recipe
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
-from qlora_app.ui.train.form_values import FIELDS, METHOD, NAMES, data_value, read, show, value_of
+from qlora_app.ui.train.form_values import FIELDS, METHOD, NAMES, PASTE, data_value, read, show, value_of
 from tests.conftest import train_tab
 from tests.fixtures.handlers import given, on_form, seen, settled
-from tests.refusing import refused
 
 
 @pytest.fixture
@@ -220,11 +218,19 @@ def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
     assert "&lt;b&gt;Answer&lt;/b&gt;" in words and "<b>Answer" not in words
 
 
-def test_a_file_that_cannot_be_read_changes_nothing(tab, values, tmp_path):
-    file = tmp_path / "picture.jsonl"
+def test_a_file_that_is_refused_stays_said_and_no_data_is_chosen_in_its_place(tab, values, tmp_path):
+    file = tmp_path / "<b>picture.jsonl"
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
-    with refused("dataset.other_kind", "picture", kind=gr.Error):
-        imported(tab, str(file))
+    line, id = imported(tab, str(file))
+    assert 'role="alert"' in line and "picture" in line and "<b>picture" not in line and id == ""
+    answer = tab.take_import(given(tab, values) | {tab.importer.id: id})
+    form = on_form(tab, values, answer)
+    assert form["dataset"] == PASTE and not answer[tab.form.start].interactive
+    assert "Start waits for data" in answer[tab.form.waits]
+    alert = tab.start.start_run(given(tab, form))[tab.mistakes.alert]
+    assert 'data-field="f-dataset"' in alert and tab.page.store.list() == []
+    back = tab.form.choose(given(tab, values, dataset=PASTE))
+    assert back[tab.form.start].interactive and tab.importer.forget() == {tab.importer.line: ""}
 
 
 @pytest.fixture

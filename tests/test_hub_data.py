@@ -135,9 +135,9 @@ def test_a_dataset_with_a_program_is_refused_and_the_program_not_even_fetched(hu
 
 
 def test_a_dataset_of_pictures_says_what_it_has(talk, data):
-    talk.files = {"README.md": b"#", "a.png": b"x", "b.arrow": b"y"}
+    talk.files = {"README.md": b"#", "a.png": b"x", "b.npz": b"y"}
     check_problem(refusal(data), "dataset.no_file_on_hub")
-    check_problem(refusal(data), "dataset.no_file_on_hub", ".arrow, .png")
+    check_problem(refusal(data), "dataset.no_file_on_hub", ".npz, .png")
 
 
 WAYS = {

@@ -47,6 +47,7 @@ PACKAGE = Path(__file__).parent.parent / "qlora_app"
 BREAK = "\N{PILCROW SIGN}"
 # Files whose texts the page never shows: the command line, programs of their own, what only a terminal or a file gets.
 ELSEWHERE = (
+    "ui/door/",  # refused requests; what the page shows of them are errors with codes
     "jobs/index.py",
     "__main__.py",
     "overrides.py",
@@ -78,6 +79,10 @@ ELSEWHERE = (
 )
 # text, but nothing the page says: for a developer, a library, a refused request, a field the form has not, a style
 OTHER_PROSE = {
+    "Something of a folder cannot be shown",  # for the terminal
+    "it refers to itself too often",  # what is wrong with YAML is said as its library says it
+    "it is nested too deeply",
+    "it holds a number that is too large",
     "A handler of the page failed",
     "Another worker is at",
     "its lock was let go",
@@ -86,13 +91,18 @@ OTHER_PROSE = {
     "does not fit at character",
     "of what is in memory",
     "The disk is full",
+    "no space left on device",
+    "disk quota exceeded",
+    "pytorchstreamwriter failed writing",
+    "unexpected pos",
+    "os error",
     "The loss of step",
     "The file",
     "out of memory",
     "not enough memory",
     "Unterminated string",
     "read only",
-    "Too many wrong passwords.",
+    "A visitor is not told:",  # in the terminal
     "This page answers to 127.0.0.1",
     "This page takes no requests",
     "was not saved completely",

@@ -1,11 +1,9 @@
 """The page's handlers as plain functions, and its server as an attacker sees it. No browser, no training."""
 
 import ast
-import contextlib
 import inspect
 import json
 import os
-import socket
 import tempfile
 import textwrap
 import time
@@ -14,7 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
-import httpx
 import pytest
 
 import app
@@ -36,7 +33,7 @@ from qlora_app.ui.runs.card_parts import samples
 from qlora_app.ui.train.form_values import show
 from tests.fixtures.handlers import given
 from tests.fixtures.jobs import write_status
-from tests.fixtures.page import EVIL, PROOF, FakeSessions, FakeSupervisor, demonstration, event, make_run, poll
+from tests.fixtures.page import EVIL, PROOF, FakeSupervisor, demonstration, event, make_run, poll
 from tests.fixtures.serving import served
 from tests.refusing import refused
 
@@ -826,6 +823,14 @@ def test_the_chat_talks_to_the_run_from_whose_card_one_comes(workshop, store):
     shown = chat_chosen(workshop, new, chosen=new, wanted=wanted, tuned=[HI])
     assert shown[chat.picker]["value"] == old.id and shown[chat.wanted] is None
     assert shown[chat.base] == shown[chat.tuned] == [], "another adapter, so a new conversation"
+
+
+def test_a_link_to_the_chat_with_a_run_talks_to_that_run(workshop, store):
+    old, new = make_run(store, name="old", proof=PROOF), make_run(store, name="new", proof=PROOF)
+    visit = workshop.restore(SimpleNamespace(query_params={"tab": "chat", "run": old.id}))
+    picker = visit[workshop.chat.picker]["value"]
+    shown = chat_chosen(workshop, new, chosen=SimpleNamespace(id=picker), wanted=visit[workshop.chat.wanted])
+    assert shown[workshop.chat.picker]["value"] == old.id
 
 
 def test_reasoning_that_gradio_shows_apart_belongs_to_its_answer():

@@ -69,7 +69,13 @@ def test_every_route_of_the_server_says_who_may_ask_for_it(public):
 
 def test_a_route_without_a_mark_is_nobody_s(public):
     assert routes.who_may("/gradio_api/new_in_another_version") == "nobody"
-    for path in ("/gradio_api/token", "/monitoring", "/gradio_api/info/x", "/gradio_api/runs", "/gradio_api/dev/reload"):
+    for path in (
+        "/gradio_api/token",
+        "/monitoring",
+        "/gradio_api/info/x",
+        "/gradio_api/runs",
+        "/gradio_api/dev/reload",
+    ):
         assert public.client.get(path).status_code == 404, path
     assert public.client.get("/?deep_link=abc").status_code == 404
     assert public.client.post("/gradio_api/call/predict", json={"data": []}).status_code == 404

@@ -31,11 +31,12 @@ from qlora_app.training_data import (
     load_examples,
     uploaded_files,
 )
-from qlora_app.training_data.checks import held_out_places, held_out_positions, same_key
+from qlora_app.training_data.checks import same_key
 from qlora_app.training_data.choice import FORMATS as CHOOSABLE
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.columns import AskColumns
 from qlora_app.training_data.formats.known import KINDS
+from qlora_app.training_data.held_out import held_out_places, held_out_positions
 from qlora_app.training_data.read import json_stream
 from tests.counting import calls_at_most
 from tests.fixtures.samples import accounted, check
@@ -538,7 +539,7 @@ def test_archives_and_parquet_are_read_by_their_bytes(load, pack, content, forma
         (zipped_files(**{"../a.jsonl": jsonl(ALPACA)}), ("archive.leads_outside",)),
         (zipped_files(**{"/etc/a": "x"}), ("archive.leads_outside",)),
         (zipped_files(**{"a\\..\\..\\b": "x"}), ("archive.leads_outside",)),
-        (zipped_files(**{"a.gz": gzipped(b"x")}), ("dataset.other_kind", "archive inside another")),
+        (zipped_files(**{"a.zip": zipped_files(a="x")}), ("dataset.other_kind", "archive inside another")),
         (zipped_files(**{"a.pkl": b"\x80\x04\x95rest"}), ("dataset.pickle",)),
         (zipped_files(**{"a.jsonl": jsonl(ALPACA)})[:-30], ("archive.damaged",)),
         (gzipped(jsonl(ALPACA))[:-20], ("archive.damaged",)),
@@ -693,8 +694,11 @@ def test_tables_keep_text_and_know_spreadsheets(load, refusal):
     assert load("question,answer\ra,b\rc,d\r", "mac.csv").train == [pair("a", "b"), pair("c", "d")]
     assert load('question\tanswer\na "b\tc\nd\te" f\n', "mrpc.tsv").train == [pair('a "b', "c"), pair("d", 'e" f')]
     assert load("question,answer\nq," + "long " * 40_000 + "\n", "faq.csv").train[0][1]["content"].endswith("long ")
-    check_problem(refusal('question,answer\na,b\nc,"d\ne,f\n', "faq.csv"), "dataset.open_quote", 3)
-    check_problem(refusal("question,answer,Answer\na,b,c\n", "faq.csv"), "dataset.same_columns", "answer")
+    check_problem(refusal('question,answer\na,b\nc,"d\ne f\n', "faq.csv"), "dataset.open_quote", 3)
+    lone = load('question,answer\na,b\nc,"d\ne,f\n', "faq.csv")
+    assert lone.train[1:] == [pair("c", '"d'), pair("e", "f")] and "line 3" in lone.warnings[0]
+    twice = load("question,answer,Answer\na,b,c\n", "faq.csv")
+    assert twice.train == [pair("a", "b")] and any("`answer (2)` (1)" in text for text in twice.warnings)
     check_problem(refusal("good film\t1\nbad film\t0\n", "films.tsv"), "dataset.ask_columns", "'col1', 'col2'")
 
 
@@ -712,11 +716,11 @@ def test_tables_keep_text_and_know_spreadsheets(load, refusal):
         (b"question,answer\n", ("dataset.no_rows",)),
         (b"PAR1\x15\x04", ("dataset.damaged_parquet",)),
         (b"\x1f\x8b\x08rest", ("archive.damaged",)),
-        (zipped_files(**{"xl/workbook.xml": "x"}), ("dataset.office_document",)),
+        (zipped_files(**{"xl/workbook.xml": "x"}), ("dataset.document_damaged", "workbook")),
         (b"SQLite format 3\0rest", ("dataset.other_kind", "SQLite")),
         (b"\x80\x04\x95rest", ("dataset.pickle",)),
         (b"cos\nsystem\n", ("dataset.pickle",)),
-        (b"%PDF-1.7", ("dataset.other_kind",)),
+        (b"%PDF-1.7", ("dataset.document_damaged", "PDF")),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 22773992\n",
             ("dataset.lfs_pointer", " to 22,773,992 bytes", 22773992),
@@ -1341,5 +1345,6 @@ def test_turns_of_other_interfaces(load, turns):
 
 
 def test_lines_that_are_no_json_at_all_are_not_called_cut_off(refusal):
-    check_problem(refusal("\n".join(str(row) for row in ALPACA)), "dataset.rows_unreadable", "not valid JSON")
+    broken = "\n".join(str(row).replace(",", "") for row in ALPACA)
+    check_problem(refusal(broken), "dataset.rows_unreadable", "not valid JSON")
     check_problem(refusal(jsonl(ALPACA)[:-9]), "dataset.cut_off_row")

@@ -14,6 +14,7 @@ from ..errors import UserError
 from ..jobs import Job, JobStore, Status
 from ..kinds.answer import answer_job, answers_in, spec_for
 from ..launch import local
+from ..launch.ending import end_now
 from ..launch.queue import unled
 from ..overrides import PROGRAM
 from ..runs import AllJobs, Run, RunStore, address_of
@@ -30,8 +31,11 @@ def start(job: Job, screen: Console) -> None:
     screen.print(Text(f"{job.id} has started in {job.folder}"), soft_wrap=True)
 
 
-def stop(job: Job, now: bool) -> str:
-    """Ask a job to end, at once or when what it is at is saved; returns what becomes of it. Raises UserError."""
+def stop(job: Job, now: bool, kill: bool = False) -> str:
+    """Ask a job to end, at once or when what it is at is saved, or end its process; returns what becomes of it.
+
+    Raises UserError.
+    """
     status = job.status()
     if status.state == "queued" and job.take("start"):
         return "no longer waits for its turn."
@@ -39,6 +43,9 @@ def stop(job: Job, now: bool) -> str:
         raise UserError(
             "run.not_stoppable", "{id} is {state}: there is nothing to stop.", id=job.id, state=status.state
         )
+    if kill:
+        end_now(job)
+        return f"was ended. Go on later: {PROGRAM} resume {address_of(job)}"
     job.request("stop-now" if now else "stop")
     if now:
         return "ends at once."
@@ -107,6 +114,7 @@ def as_row(job: Job) -> dict[str, Any]:
         "step": status.step,
         "total": status.total,
         "sentence": status.sentence,
+        "silence": status.silence,
         "result": job.result(),
     }
 
@@ -126,7 +134,7 @@ def jobs_command(given: argparse.Namespace, settings: Settings) -> int:
         table = Table("job", "kind", "state", "done", "what it says", box=None, pad_edge=False)
         for row in rows:
             share = f"{row['step']:,}/{row['total']:,}" if row["total"] else ""
-            table.add_row(row["job"], row["kind"], row["state"], share, row["sentence"])
+            table.add_row(row["job"], row["kind"], row["state"], share, f"{row['sentence']} {row['silence']}".strip())
         stdout().print(table)
     return DONE
 

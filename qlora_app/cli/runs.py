@@ -27,6 +27,7 @@ def add_stop(commands: Any) -> None:
     stop = add_command(commands, "stop", stop_command)
     add_job(stop)
     stop.add_argument("--now", action="store_true", help="end at once and save nothing")
+    stop.add_argument("--kill", action="store_true", help="end the process of one that gives no sign of life")
 
 
 def watch_command(given: argparse.Namespace, settings: Settings) -> int:
@@ -78,7 +79,7 @@ def _loss(loss: float | None) -> str:
 def stop_command(given: argparse.Namespace, settings: Settings) -> int:
     """Finish the step, save and end; `resume` goes on from there."""
     job = find_job(given.job, settings)
-    how = stop(job, given.now)
+    how = stop(job, given.now, given.kill)
     if not given.json:
         print(f"{job.id} {how}")
     elif isinstance(job, Run):

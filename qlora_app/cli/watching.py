@@ -41,9 +41,10 @@ def _watch_in_lines(job: Job, console: Console) -> Status:
     last_shown = None
     while not (status := job.status()).has_ended:
         tenth = int(10 * (status.progress or 0))
-        if last_shown != (last_shown := (status.state, tenth)):
-            line = status.sentence or status.state
-            if status.step:
+        silence = getattr(status.silence, "code", "")
+        if last_shown != (last_shown := (status.state, tenth, silence)):
+            line = status.silence or status.sentence or status.state
+            if status.step and not silence:
                 line = f"{status.state}: {figures(status)}"
             console.print(Text(line), soft_wrap=True)
         time.sleep(_EVERY)
@@ -51,7 +52,11 @@ def _watch_in_lines(job: Job, console: Console) -> Status:
 
 
 def figures(status: Status) -> str:
-    """step 40/200 · loss 3.10 -> 0.52 · 5,210 tokens/s · 31 s left; of other work than training its sentence"""
+    """step 40/200 · loss 3.10 -> 0.52 · 5,210 tokens/s · 31 s left; of other work than training its sentence; of what
+    hangs for how long
+    """
+    if status.silence:
+        return status.silence
     return _of_training(status) if isinstance(status, RunStatus) else status.sentence
 
 

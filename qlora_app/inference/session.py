@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from ..base_models import (
     ModelChoice,
     check_vocabulary,
+    folder_of,
     load_model,
     load_tokenizer,
 )
+from ..base_models.loading import import_everything
 from ..choices import Choices, setting
 from ..errors import UserError
+from ..jobs.failures import is_out_of_memory
 from ..messages import Conversation
 from ..methods import MethodChoices
+from ..methods.fitting import check_numbers, check_saved, in_words
 from ..runs import Run
 from ..tasks import Answer, Candidate, Task
 from ..tasks.chat import Chat
@@ -29,6 +33,7 @@ from ..tasks.generate import (
     read_answer,
 )
 from ..tasks.template import ChatTemplate
+from ..tasks.trial import check_tried
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -76,14 +81,14 @@ class ChatSession:
         cls, choice: ModelChoice, method: MethodChoices | None = None, adapter: Path | None = None, task: Task = Chat()
     ) -> "ChatSession":
         """Load the base as it was trained on, and the adapter that a method left in a folder. Raises UserError."""
-        from transformers import AutoTokenizer
-
+        import_everything()
+        if adapter is not None and method is not None:
+            check_saved(adapter)  # before the weights of the base are loaded for nothing
         model = load_model(choice, task.auto_class, task.labels, quantize=method is None or not method.quantizes_itself)
         if adapter is None or method is None:
             tokenizer = load_tokenizer(choice)
         else:
-            tokenizer = AutoTokenizer.from_pretrained(str(adapter), trust_remote_code=False, local_files_only=True)
-            model = method.load(model, adapter)
+            tokenizer, model = _with_adapter(model, method, adapter)
         check_vocabulary(model, tokenizer)
         task.prepare(tokenizer, model)
         model.eval()
@@ -182,7 +187,9 @@ class ChatSession:
 class ChatSessions:
     """The one session kept in memory: that of the run somebody chats with, reloaded when its adapter has changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_guarded: bool = False) -> None:
+        """is_guarded: others go on living in this process, so that a folder must not hold it up or fill it."""
+        self._is_guarded = is_guarded
         self._lock = threading.Lock()
         self._key: tuple[str, int] | None = None
         self._session: ChatSession | None = None
@@ -195,14 +202,22 @@ class ChatSessions:
                 "run.no_checkpoint_to_chat",
                 "This run has saved nothing yet. Its first checkpoint comes soon; then you can chat with it.",
             )
-        key = (str(adapter), (adapter / "adapter_model.safetensors").stat().st_mtime_ns)
+        key = (str(adapter), _written(adapter / "adapter_model.safetensors"))
         with self._lock:
             if self._session is None or self._key != key:
                 self._session = self._key = None  # give the memory back before the next one is loaded
                 run.check_base()
+                self._check_folders(run, adapter)
                 self._session = ChatSession.open(run.base_model(), run.recipe().method, adapter, run.task())
                 self._key = key
             return self._session
+
+    def _check_folders(self, run: Run, adapter: Path) -> None:
+        """Where a page answers: what came from elsewhere is tried before this process opens it. Raises UserError."""
+        if self._is_guarded:
+            check_tried(folder_of(run.base_model()))
+            if run.read_recipe().recipe.base_model.source != "starter":
+                check_tried(adapter)
 
     def forget(self) -> None:
         """Give the memory back, for other work that loads a model; an answer being written keeps its hold."""
@@ -210,11 +225,32 @@ class ChatSessions:
             self._session = self._key = None
 
 
+def _written(file: Path) -> int:
+    """When; 0 for a file that is not there, which is said when the adapter is opened."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _with_adapter(model: "PreTrainedModel", method: MethodChoices, adapter: Path) -> tuple[Any, Any]:
+    """(tokenizer, model) as they were saved together. Raises UserError where something in the folder is not right."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(adapter), trust_remote_code=False, local_files_only=True)
+        loaded = method.load(model, adapter)
+        check_numbers(loaded)
+    except Exception as error:  # the folder is anybody's, and each library has errors of its own
+        if is_out_of_memory(error):
+            raise
+        raise in_words(error, adapter) from error
+    return tokenizer, loaded
+
+
 def warm_up() -> None:
     """Import what chatting needs, ahead of the first question."""
-    import peft  # noqa: F401
-    import transformers.models.llama.modeling_llama  # noqa: F401
-    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig  # noqa: F401
+    import_everything()
 
 
 class _Row(NamedTuple):

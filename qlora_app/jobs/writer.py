@@ -33,6 +33,9 @@ class JobWriter:
         self._last_news = 0.0
         self.said_at = self._began  # as time.monotonic() says it: the last time something was written
         self.may_be_left = False  # may the work be broken off at any moment?
+        # A stop that was there before the worker came is followed where the work asks for it itself, a training after
+        # its first step: so one can be had that ends after a single one.
+        self.stop_came_first = False
 
     # ---- what happens
 
@@ -73,13 +76,13 @@ class JobWriter:
 
         Raises Stopped then. Work that takes long and does not ask itself, such as loading a model, belongs in here.
         """
-        self.check()
-        self.may_be_left = True
+        self.may_be_left = not self.stop_came_first
+        self.leave_if_asked()
         try:
             yield
+            self.leave_if_asked()
         finally:
             self.may_be_left = False
-        self.check()
 
     def leave_if_asked(self) -> None:
         """Raises Stopped where the work may be left and somebody asked for an end."""

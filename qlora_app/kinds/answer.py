@@ -80,8 +80,8 @@ def work(job: Job, out: JobWriter, settings: Settings) -> None:
     spec, run = job.spec(AnswerSpec), run_of(job)
     target = job.folder / f"{spec.file}.answers.jsonl"
     out.say("Loading the model.", state="starting")
-    session = ChatSessions().get(run)
-    out.check()
+    with out.leaving():
+        session = ChatSessions().get(run)
     counts = answer_file(
         run,
         session,

@@ -43,7 +43,7 @@ def imported(job: Job) -> str | None:
 
 
 def work(job: Job, out: JobWriter, settings: Settings) -> None:
-    """Always from the first row: reading is not interrupted in the middle."""
+    """Always from the first row: half of a file is not kept."""
     files = [_kept(job, number, name) for number, name in enumerate(job.spec(ImportSpec).files)]
     size = sum(file.stat().st_size for file in files)
     out.progress(0, size, "Saving the file…")
@@ -51,7 +51,8 @@ def work(job: Job, out: JobWriter, settings: Settings) -> None:
     def note(rows: int, share: float) -> None:
         out.progress(round(share * size), size, f"Reading all rows: {rows:,} so far, {share:.0%} of the file…")
 
-    id = import_files(files, settings.data, settings, note)
+    with out.leaving():
+        id = import_files(files, settings.data, settings, note)
     with contextlib.suppress(UserError):  # it asks which column is what: that is said when it is chosen
         examples_of(DatasetChoice(source="file", id=id), settings.data)
     out.write("result", {"id": id})  # no stop is heard any more: the data is there

@@ -10,6 +10,7 @@ from ..base_models.shapes import LinearShape
 from ..choices import setting
 from ..messages import OPTIONS
 from .card import Card, LearningRate
+from .fitting import check_fits
 from .method import MethodChoices
 
 if TYPE_CHECKING:
@@ -214,6 +215,7 @@ class AdaMixMethod(MethodChoices):
         from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
 
         adapted = get_peft_model(model, PeftConfig.from_pretrained(str(folder)))
+        check_fits(adapted, folder, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
         set_peft_model_state_dict(adapted, tensors)
         return adapted.requires_grad_(False)
 

@@ -15,6 +15,7 @@ from ..base_models.shapes import LinearShape
 from ..choices import Choices, options
 from ..errors import Problem, UserError
 from .card import Card, LearningRate
+from .fitting import check_fits, check_saved
 
 if TYPE_CHECKING:
     import torch
@@ -237,6 +238,7 @@ class MethodChoices(Choices):
 
     def resume(self, model: "PeftModel", folder: Path) -> None:
         """What `save` wrote, back into a model that was just attached."""
+        check_fits(model, folder)
         model.load_adapter(str(folder), "default", is_trainable=True)
 
     def finish(self, model: "PeftModel", folder: Path) -> dict[str, Any]:
@@ -251,9 +253,10 @@ class MethodChoices(Choices):
         """The base with the adapter of `folder`, for answering (nothing in it requires gradients)."""
         from peft import PeftModel
 
-        return PeftModel.from_pretrained(model, str(folder), is_trainable=False).requires_grad_(
-            False
-        )  # it forgets learned tokens
+        check_saved(folder)
+        loaded = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+        check_fits(loaded, folder)
+        return loaded.requires_grad_(False)  # it forgets learned tokens
 
     @contextlib.contextmanager
     def from_disk(self, model: "PeftModel", folder: Path) -> Iterator[None]:

@@ -9,6 +9,7 @@ from ..base_models.shapes import LinearShape
 from ..choices import setting
 from ..errors import Problem
 from .card import Card
+from .fitting import check_fits
 from .method import MethodChoices
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ tokenizer = AutoTokenizer.from_pretrained("{folder}")
         quantize_blocks(model, self.bits, self.group)
         config = self.config(model, PeftConfig.from_pretrained(str(folder)).task_type)
         adapted = PeftModel.from_pretrained(model, str(folder), config=config, is_trainable=False)
+        check_fits(adapted, folder)
         if (folder / INT_FOLDER).is_dir():
             take_merged(adapted, folder / INT_FOLDER)
         return adapted

@@ -2,12 +2,17 @@
 length.
 """
 
+import copy
 import math
+import threading
+from pathlib import Path
 from typing import Any, TypeGuard
 
+from ..storage.reading import each_line
 from .rows import MetricRow
 
 MOST_BUCKETS = 2000
+MOST_REMEMBERED = 32  # curves, of a hundred kilobytes each
 
 
 class Curve:
@@ -35,9 +40,14 @@ class Curve:
             self.held_out.append([step, held_out_loss])
         if not _is_number(loss):
             return
-        if self.buckets and step < self.buckets[-1][0] + self.width:
-            self._merge(self.buckets[-1], [step, 1, loss, loss, loss])
-            return
+        if self.buckets:
+            last = self.buckets[-1]
+            if step < last[0] + self.width:  # as _merge does, a million times in a second
+                last[1] += 1
+                last[2] += loss
+                last[3] = min(last[3], loss)
+                last[4] = max(last[4], loss)
+                return
         self.buckets.append([step, 1, loss, loss, loss])
         if len(self.buckets) > MOST_BUCKETS:
             self._halve()
@@ -109,3 +119,31 @@ def _are_rows(rows: Any, length: int) -> bool:
 
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)
+
+
+_remembered: dict[tuple[Path, int], Curve] = {}  # by the file and its number on the disk, which a new file changes
+_remembering = threading.Lock()
+
+
+def read_on(stored: Curve, metrics: Path) -> Curve:
+    """The curve `stored` with the lines of `metrics` that are newer. What was read once is read on from there."""
+    try:
+        found = metrics.stat()
+    except OSError:
+        return stored
+    key = (metrics, found.st_ino)
+    with _remembering:
+        known = _remembered.pop(key, None)
+        curve = known if known and stored.offset < known.offset <= found.st_size else stored
+        _add_newer(curve, metrics)
+        _remembered[key] = curve
+        while len(_remembered) > MOST_REMEMBERED:
+            del _remembered[next(iter(_remembered))]
+        return copy.deepcopy(curve)
+
+
+def _add_newer(curve: Curve, metrics: Path) -> None:
+    for row, end in each_line(metrics, curve.offset):
+        curve.offset = end
+        if row is not None:
+            curve.add(row)  # type: ignore[arg-type]

@@ -1,6 +1,11 @@
 """The lines of metrics.jsonl and samples.jsonl, as types: written by train/callbacks.py, read by page and curve."""
 
-from typing import TypedDict
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, TypedDict
+
+from ..storage.reading import each_line
 
 
 class MetricRow(TypedDict, total=False):
@@ -29,3 +34,61 @@ class SampleRow(TypedDict, total=False):
     answer: str
     is_cut: bool  # the answer had not ended; missing in runs of the first version
     expected: str  # empty where nothing is known to be right
+
+
+def keep_until(step: int, path: Path, kept: Callable[[Any], None] = lambda row: None) -> None:
+    """Drop the lines of a file that are of later steps, or torn; `kept` hears of each that stays.
+
+    The file is read line by line, however long it is, and written anew only where something is dropped.
+    """
+    if not path.exists():
+        return
+    kept_to = read_to = 0  # bytes: of the lines that stay before the first that goes, and of all lines
+    stays_later = False  # does a line stay after one that goes? Then they are picked one by one
+    for row, end in each_line(path):
+        is_cut = kept_to < read_to
+        read_to = end
+        if _is_until(row, step):
+            kept(row)
+            stays_later = stays_later or is_cut
+            kept_to = kept_to if is_cut else end
+    if stays_later:
+        _rewrite(path, lambda file: _pick(step, path, file))
+    elif kept_to < path.stat().st_size:
+        _rewrite(path, lambda file: _copy(kept_to, path, file))
+
+
+def _is_until(row: Any, step: int) -> bool:
+    logged = row.get("step", 0) if row else None
+    return isinstance(logged, int) and logged <= step
+
+
+def _pick(step: int, path: Path, into: BinaryIO) -> None:
+    begin = 0
+    with open(path, "rb") as file:
+        for row, end in each_line(path):
+            line = file.read(end - begin)
+            begin = end
+            if _is_until(row, step):
+                into.write(line)
+
+
+def _copy(size: int, path: Path, into: BinaryIO) -> None:
+    with open(path, "rb") as file:
+        while size and (chunk := file.read(min(size, 1 << 20))):
+            into.write(chunk)
+            size -= len(chunk)
+
+
+def _rewrite(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """A new file in the place of the old one, whose number on the disk tells readers that it is another."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(beside, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

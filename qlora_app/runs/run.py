@@ -4,7 +4,6 @@ Every file in its folder has one writer: Run reads, and RunWriter, which is had 
 """
 
 import contextlib
-import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -19,14 +18,13 @@ from ..jobs import Job, JobWriter, State, Status
 from ..jobs.job import Needs
 from ..jobs.lock import HeldLock, hold_lock
 from ..recipe import Recipe
-from ..storage.files import replace_file
-from ..storage.reading import damage, is_regular, read_json, read_lines
+from ..storage.reading import damage, each_line, is_regular, last_lines, read_json, read_lines
 from ..tasks import Task, task_from
 from ..tasks.template import TRAINED_WITH
 from .checkpoints import newest_complete
-from .curve import Curve
+from .curve import Curve, read_on
 from .recipes import ReadRecipe, read_recipe
-from .rows import MetricRow, SampleRow
+from .rows import MetricRow, SampleRow, keep_until
 
 # What they hold; None for what is no one JSON.
 FILES: dict[str, type | None] = {
@@ -182,14 +180,21 @@ class Run(Job):
         """
         return read_lines(self.folder / "metrics.jsonl", after)
 
+    def first_and_last_loss(self) -> tuple[MetricRow, MetricRow]:
+        """The first and the last line of a step's loss; empty ones where there is none."""
+        metrics = self.folder / "metrics.jsonl"
+        if not metrics.is_file():
+            return {}, {}
+        first: Any = next(filter(_has_loss, (row for row, _ in each_line(metrics))), {})
+        losses: list[Any] = list(filter(_has_loss, last_lines(metrics)))
+        return first, losses[-1] if losses else {}
+
     def curve(self) -> Curve:
         """The loss curve as at most 2,000 buckets, however long the run: the stored curve plus the newest metric
         lines.
         """
-        curve = Curve.from_dict(read_json(self.folder / "curve.json") or {})
-        for row in self.metrics(curve.offset)[0]:
-            curve.add(row)
-        return curve
+        stored = Curve.from_dict(read_json(self.folder / "curve.json") or {})
+        return read_on(stored, self.folder / "metrics.jsonl")
 
     def samples(self) -> list[SampleRow]:
         """The sample questions with their answers, oldest first; step 0 is the base before training."""
@@ -233,6 +238,10 @@ class Run(Job):
     def _hold_run(self) -> Iterator["RunWriter"]:
         with hold_lock(self.folder / "lock") as lock:
             yield RunWriter(self, lock)
+
+
+def _has_loss(row: Any) -> bool:
+    return isinstance(row, dict) and "loss" in row
 
 
 class RunWriter(JobWriter):
@@ -291,23 +300,10 @@ class RunWriter(JobWriter):
 
     def forget_after(self, step: int) -> Curve:
         """Drop what was logged after `step` (a resumed run logs it again); returns the curve of what is left."""
-        self._keep_until(step, "samples")
+        keep_until(step, self._mine("samples.jsonl"))
         curve = Curve()
-        for row in self._keep_until(step, "metrics"):
-            curve.add(row)
-        metrics = self.folder / "metrics.jsonl"
+        metrics = self._mine("metrics.jsonl")
+        keep_until(step, metrics, curve.add)
         curve.offset = metrics.stat().st_size if metrics.exists() else 0
         self.write_curve(curve)
         return curve
-
-    def _keep_until(self, step: int, name: str) -> list[Any]:
-        """The rows of NAME.jsonl up to `step`, which are all it has from now on."""
-        path = self._mine(f"{name}.jsonl")
-        rows = [row for row in read_lines(path, 0)[0] if _is_of_a_step(row) and row.get("step", 0) <= step]
-        if path.exists():
-            replace_file(path, "".join(json.dumps(row) + "\n" for row in rows))
-        return rows
-
-
-def _is_of_a_step(row: dict[str, Any]) -> bool:
-    return isinstance(row.get("step", 0), int)

@@ -31,11 +31,10 @@ class MetricsCallback(TrainerCallback):
         self.out, run = out, out.run
         self.tokens = 0  # counted by the trainer, this part of the run only
         self.curve = out.forget_after(resumed_at)
-        earlier = run.metrics()[0]
-        self.seconds_before = earlier[-1].get("seconds", 0.0) if earlier else 0.0
+        first, self.last_row = run.first_and_last_loss()
+        self.seconds_before = self.last_row.get("seconds", 0.0)
         self.first_step, self.began = resumed_at, time.monotonic()
-        losses = [row for row in earlier if "loss" in row]
-        self.first_loss, self.last_row = (losses[0]["loss"], losses[-1]) if losses else (None, {})
+        self.first_loss = first.get("loss")
         self.status = RunStatus(
             "running", step=resumed_at, first_loss=self.first_loss, warnings=warnings, sentence="Loading the model."
         )

@@ -1,12 +1,15 @@
 """The kind `train`: from a run folder to a trained, proven adapter."""
 
+import contextlib
+import shutil
 from pathlib import Path
 
 from ..errors import Problem, UserError
 from ..recipe import Recipe
 from ..runs import Run, RunWriter
-from ..runs.checkpoints import newest_complete, set_broken_aside
+from ..runs.checkpoints import in_order, is_complete, newest_complete, set_broken_aside
 from ..settings import Settings
+from ..storage.disk import disk_trouble
 from .best import BestSoFar
 from .callbacks import CheckpointCallback, EvalCallback, MetricsCallback
 from .computing import settle
@@ -18,18 +21,32 @@ from .trainer import build_trainer, total_steps
 
 
 def work(run: Run, out: RunWriter, settings: Settings) -> None:
-    """Prepare, train, prove. Raises Stopped while it downloads; later a stop is a step's end."""
+    """Prepare, train, prove. Raises Stopped before the first step; later a stop is a step's end."""
     recipe = run.recipe()
-    resume_from = _checkpoint_to_resume(run)
-    reporter = MetricsCallback(out, [], _step_of(resume_from))
-    reporter.say("Loading the model.")
-    recipe = settle(out, download_inputs(out, recipe, reporter), reporter, began=resume_from is not None)
-    job = prepare(out, recipe, reporter.say)
+    with out.leaving():  # nothing is learned yet
+        resume_from = _checkpoint_to_resume(run)
+        reporter = MetricsCallback(out, [], _step_of(resume_from))
+        reporter.say("Loading the model.")
+        recipe = settle(out, download_inputs(out, recipe, reporter), reporter, began=resume_from is not None)
+        job = prepare(out, recipe, reporter.say)
     try:
         reporter.status.warnings.extend(job.warnings)
         _train(job, reporter, resume_from)
+    except BaseException as error:
+        if disk_trouble(error, run.folder):
+            _give_room(run)
+        raise
     finally:
-        job.train.cache.save()
+        with contextlib.suppress(OSError):  # it is made again where the disk is full
+            job.train.cache.save()
+
+
+def _give_room(run: Run) -> None:
+    """Half of a checkpoint or of an adapter is of no use, and takes the room that the next try needs."""
+    for folder in in_order(run.checkpoints):
+        if not is_complete(folder, deep=False):
+            shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(run.folder / "adapter.tmp", ignore_errors=True)
 
 
 def _train(job: TrainingSetup, reporter: MetricsCallback, resume_from: Path | None) -> None:
@@ -41,7 +58,8 @@ def _train(job: TrainingSetup, reporter: MetricsCallback, resume_from: Path | No
         reporter.all_steps_done()
     else:
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
-    job.train.cache.save()  # before the last word, which ends the run for everybody who looks
+    with contextlib.suppress(OSError):  # a disk without room is no reason to lose what was learned
+        job.train.cache.save()  # before the last word, which ends the run for everybody who looks
     if keeper.was_stopped:
         job.out.end("stopped", _stopped_at(job.run, trainer.state.global_step))
     else:
@@ -49,8 +67,11 @@ def _train(job: TrainingSetup, reporter: MetricsCallback, resume_from: Path | No
 
 
 def stopped(run: Run) -> str:
-    """Only a download is left before its end; while it trains, a stop waits for the step."""
-    return "Stopped while downloading. What has arrived is kept; Resume goes on there."
+    """Before its first step; while it trains, a stop waits for the step."""
+    saved = newest_complete(run.checkpoints, deep=False)
+    if saved is None:
+        return "Stopped before the first step. What was downloaded is kept; Resume starts it again."
+    return f"Stopped before the next step. Resume goes on from step {_step_of(saved)}."
 
 
 def explain(error: BaseException, run: Run) -> Problem:

@@ -11,6 +11,7 @@ from .formats.columns import ColumnMap
 from .formats.known import READABLE
 from .read.encodings import ENCODINGS
 from .read.reading import DELIMITERS, PIECES, SETTINGS, YES_NO, ReadAs
+from .read.splits import ALL
 
 SOURCES = {"starter": "Starter (embedded)", "file": "Your own data", "hub": "Hugging Face Hub"}
 FORMATS = {"auto": "Recognise it", **READABLE}
@@ -31,7 +32,12 @@ class DatasetChoice(Choices):
         "below the data folder, or a Hub id such as databricks/databricks-dolly-15k.",
     )
     subset: str = setting("", "Subset", "Part of a Hub dataset that stands by itself; empty takes its default.")
-    split: str = setting("", "Split", "Which rows of a Hub dataset; empty takes train, or the first there is.")
+    split: str = setting(
+        "",
+        "Split",
+        "Which rows of a Hub dataset, or which of several files called train, valid and test; empty takes train, or "
+        "the first there is, and all takes every file.",
+    )
     revision: str = setting(
         "",
         "Revision of the data",
@@ -80,8 +86,9 @@ class DatasetChoice(Choices):
     held_out_from: str = setting(
         "",
         "Held-out data",
-        "Measured with instead of a share of the data: a split of the Hub dataset, such as test, or another file of "
-        "the data folder. What stands in both is not learned. Starter datasets bring their own.",
+        "Measured with instead of a share of the data: a split of the Hub dataset or of several files, such as test, "
+        "or another file of the data folder. Files called valid or test are measured with by themselves. What stands "
+        "in both is not learned. Starter datasets bring their own.",
     )
     split_seed: int = setting(0, "Split seed", "The same seed keeps the same rows aside.", ge=0)
 
@@ -100,7 +107,10 @@ class DatasetChoice(Choices):
     @property
     def read_as(self) -> ReadAs:
         """How its files are read."""
-        return ReadAs(**{name: getattr(self, name) for name in SETTINGS})
+        said = {name: getattr(self, name) for name in SETTINGS}
+        if self.source == "hub":  # its splits are known by the Hub, not by what files are called
+            said["split"] = ALL
+        return ReadAs(**said)
 
     @property
     def repository(self) -> Repository:

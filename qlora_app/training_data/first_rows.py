@@ -15,6 +15,7 @@ from ..settings import Settings
 from .formats.columns import ColumnMap
 from .formats.detect import FormatDetector
 from .formats.known import convert
+from .formats.paths import paths_of
 from .formats.row_view import Reading, present
 from .formats.turns import (
     Columns,
@@ -22,11 +23,13 @@ from .formats.turns import (
     TwoColumnsFit,
     tidy,
 )
+from .read.asking import AskReading
 from .read.reading import Doubt, ReadAs
 from .read.rows import RowSource
 from .store import with_turns
 
 LOOKED_AT = 50  # rows
+PATHS_OF = 10  # rows whose cells are looked into
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,20 @@ class FirstRows:
 
 
 def first_rows(place: Path | Sequence[Path], name: str, limits: Settings, how: ReadAs = ReadAs()) -> FirstRows:
-    """The first rows of data that is read so. Raises UserError where nothing can be read."""
+    """The first rows of data that is read so; none, and what is in doubt, where a person has to say how first.
+
+    Raises UserError where nothing can be read.
+    """
     source = RowSource(place, name, limits, glance=True, how=how)
-    seen = islice(source, LOOKED_AT)
+    try:
+        seen = list(islice(source, LOOKED_AT))
+    except AskReading as asked:
+        return FirstRows([], [], asked.doubts)
     values = [row.value for row in seen if isinstance(row.value, dict)]
-    names = dict.fromkeys(name for value in values for name in _names(value))
-    return FirstRows(list(names), [_in_lower_case(value) for value in values], source.doubts)
+    every = dict.fromkeys(name for value in values for name in value)
+    inside = dict.fromkeys(name for value in values[:PATHS_OF] for name in _names(value))
+    names = [*every, *[name for name in inside if name not in every]]
+    return FirstRows(names, [_in_lower_case(value) for value in values], source.doubts)
 
 
 def first_conversations(place: Path | Sequence[Path], name: str, limits: Settings, most: int) -> list[Conversation]:
@@ -75,7 +86,7 @@ def _in_lower_case(row: dict[str, Any]) -> Columns:
 
 
 def _names(row: dict[str, Any]) -> list[str]:
-    inner = [f"{name}.{key}" for name, value in row.items() if isinstance(value, dict) for key in value]
+    inner = [path for name, value in row.items() for path in paths_of(name, value)]
     return [*row, *inner]
 
 

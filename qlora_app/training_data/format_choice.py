@@ -10,15 +10,16 @@ from .formats.known import KINDS, UNKNOWN, convert
 from .formats.readers import DOCUMENTS, text_column
 from .formats.turns import RowError, TwoColumnsFit
 from .guesses import asked_beside_text, guesses
-from .read.text import WANTED, NotTrainable
+from .read.refusals import WANTED, NotTrainable
 from .rows_by_format import LINKS, UNREADABLE, RowsByFormat
 
 _ASKED = {"unknown", "pairs_no_header", "prompts_only"}  # a person can say which column is what
 _CHATS = {"messages", "messages_parts", "sharegpt"}
 _NO_COLUMNS_HELP = {
     *("people", "chatgpt", "claude", "api_requests", "label_studio", "label_studio_min", "tagged_words"),
-    *("media", "tokens", "oasst_tree", LINKS, UNREADABLE.name),
+    *("media", "tokens", LINKS, UNREADABLE.name),
 }
+_MOST_GUESSED = 4  # people who may be the one that answers
 _MOST_PEOPLE = 8  # who are named in a question
 _CORRECT = Problem("advice.correct_the_file", "Correct the file, then upload it again.")
 _CHOOSE_FORMAT = Problem("advice.choose_format", "Let the format be recognised, or choose another.")
@@ -123,13 +124,17 @@ def _asking(error: AskColumns, found: list[Guess]) -> AskColumns:
 def _how(found: list[Guess]) -> Problem:
     """What a person does who is asked, with the likeliest guess as it is written on the command line."""
     guess = found[0] if found else {"prompt": "...", "answer": "..."}
-    named = " ".join(shlex.quote(f"dataset.columns.{setting}={column}") for setting, column in guess.items())
     return Problem(
         "advice.name_columns",
         'Say under "Columns of your data" which column asks and which one answers; on the command line that is '
         "{settings}",
-        settings=named,
+        settings=settings_of(guess),
     )
+
+
+def settings_of(guess: Guess) -> str:
+    """A guess as it is written on the command line."""
+    return " ".join(shlex.quote(f"dataset.columns.{setting}={column}") for setting, column in guess.items())
 
 
 def _leading_somewhere(detector: FormatDetector, found: list[Guess]) -> list[Guess]:
@@ -168,7 +173,8 @@ def _nothing_usable(name: str, chosen: str, detector: FormatDetector, rows: Rows
         return _ask_who(name, chosen, detector, rows)
     first = next(iter(rows.left_out[chosen]), None)
     found = []
-    if _is_free(detector) and chosen not in _NO_COLUMNS_HELP:
+    is_of_turns = chosen == "oasst_tree" and "role" in detector.seen
+    if _is_free(detector) and chosen not in _NO_COLUMNS_HELP and not is_of_turns:
         found = _leading_somewhere(detector, guesses(detector.sample, detector.seen))
     if chosen in _CHATS:  # what stands beside turns that cannot be read is no label of them
         found = [guess for guess in found if "label" not in guess]
@@ -255,6 +261,8 @@ def _ask_who(name: str, chosen: str, detector: FormatDetector, rows: RowsByForma
         guess=guess,
     )
     error.people, error.guess = people, guess
+    in_order = dict.fromkeys([guess, *people])
+    error.guesses = [{"answers_by": who} for who in in_order if who in people][:_MOST_GUESSED]
     return error
 
 

@@ -1,6 +1,6 @@
 // Asks how a job stands, once a second while it moves and somebody looks, and shows what changed. `element`, `props`,
 // `server`, `trigger` and `watch` come from gr.HTML.
-const EVENTS = ['stop', 'resume', 'dismiss', 'done'];
+const EVENTS = ['stop', 'resume', 'kill', 'dismiss', 'done', 'failed'];
 const place = element.querySelector('.job');
 let seen = 0, wanted = true, live = false, busy = false, shown = '', quickly = 0, told = '';
 
@@ -19,7 +19,7 @@ async function ask() {
 function take(job, news) {
   if (news.html != null) place.innerHTML = news.html;
   seen = news.seen; live = news.live; wanted = false;
-  if (news.state === 'done' && told !== job) { told = job; trigger('done', {job}); }
+  if (['done', 'failed'].includes(news.state) && told !== job) { told = job; trigger(news.state, {job}); }
 }
 
 const visible = () => document.visibilityState === 'visible' && element.offsetParent !== null;

@@ -16,6 +16,7 @@ import gradio as gr
 
 from ..errors import UserError
 from ..jobs import Job, JobStore, Status
+from ..launch.ending import end_now
 from ..runs import address_of
 from .context import AppContext
 from .events import FAST, Answer
@@ -53,6 +54,7 @@ class JobCard:
         self.beside = beside
         self.card.stop(self.stop_job, None, None, **FAST)
         self.card.resume(self.resume_job, None, None, **FAST)
+        self.card.kill(self.kill_job, None, None, **FAST)
         self.card.dismiss(self.dismiss_job, None, [self.card, *beside], **FAST)
 
     def unfinished(self, kind: str) -> str:
@@ -70,6 +72,11 @@ class JobCard:
     def stop_job(self, event: gr.EventData) -> None:
         """What was begun is finished and kept."""
         self.page.jobs.get(address_in(event)).request("stop")
+
+    @changes
+    def kill_job(self, event: gr.EventData) -> None:
+        """The process of one that hangs is ended; what it saved is kept."""
+        end_now(self.page.jobs.get(address_in(event)))
 
     @changes
     def resume_job(self, event: gr.EventData) -> None:
@@ -140,7 +147,7 @@ def picture(status: Status, language: str, can_be_dismissed: bool) -> str:
     """The card of a job that stands so."""
     is_bad = status.state in ("failed", "interrupted")
     marks = 'class="warning" role="alert"' if is_bad else 'class="quiet" role="status"'
-    sentence = f"<p {marks}>{escape(problem_in(status.sentence, language))}</p>"
+    sentence = f"<p {marks}>{escape(problem_in(status.sentence, language))}</p>{silence_in(status, language)}"
     return sentence + translated(f"{_bar(status)}{_warnings(status)}{_buttons(status, can_be_dismissed)}", language)
 
 
@@ -159,11 +166,25 @@ def _warnings(status: Status) -> str:
     return f'<ul class="warnings">{lines}</ul>' if lines else ""
 
 
+def silence_in(status: Status, language: str) -> str:
+    """For how long a worker has said nothing, as a line of its own; empty where it has not been long."""
+    if not status.silence:
+        return ""
+    return f'<p class="warning" role="status" translate="no">{escape(problem_in(status.silence, language))}</p>'
+
+
+def end_button(status: Status) -> str:
+    """Only for what hangs: what it has not saved is lost."""
+    return '<button type="button" data-do="kill">End it now</button>' if status.silence else ""
+
+
 def _buttons(status: Status, can_be_dismissed: bool) -> str:
     if status.state == "stopping":
-        return '<div class="actions"><button type="button" disabled>Stopping…</button></div>'
+        stopping = '<button type="button" disabled>Stopping…</button>'
+        return f'<div class="actions">{stopping}{end_button(status)}</div>'
     if status.is_active or status.state == "queued":
-        return '<div class="actions"><button type="button" data-do="stop">Stop</button></div>'
+        stop = '<button type="button" data-do="stop">Stop</button>'
+        return f'<div class="actions">{stop}{end_button(status)}</div>'
     if status.state not in RESUMABLE:
         return ""
     words = "Try again" if status.state == "failed" else "Resume"

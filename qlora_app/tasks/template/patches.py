@@ -14,6 +14,15 @@ def render_template(template: str, messages: list[dict[str, Any]], today: date, 
     return _compiled(template).render(messages=messages, documents=None, strftime_now=today.strftime, **variables)
 
 
+def render_template_of(tokenizer: Any, messages: list[dict[str, Any]], opening: bool) -> str:
+    """What a tokenizer's own template writes today; "" where it has none. opening: with what asks for an answer."""
+    if not tokenizer.chat_template:
+        return ""
+    template = tokenizer.get_chat_template()
+    how = {"add_generation_prompt": opening, "tools": None}
+    return render_template(template, messages, date.today(), **tokenizer.special_tokens_map, **how)
+
+
 @lru_cache(maxsize=16)
 def _compiled(template: str) -> Any:
     from transformers.utils import chat_template_utils

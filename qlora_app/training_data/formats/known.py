@@ -96,7 +96,10 @@ def _is_labelled(row: Columns) -> bool:
 
 
 def _is_tree(row: Columns) -> bool:
-    return "replies" in row or isinstance(row.get("prompt"), dict)
+    if isinstance(row.get("prompt"), dict):
+        return True
+    replies = row.get("replies")
+    return isinstance(replies, list) and ("role" in row or bool(first_turn(replies)))
 
 
 def _is_link(row: Columns) -> bool:

@@ -1,106 +1,291 @@
-"""The bytes of data files.
+"""Which files hold the data: of a file, a .zip, a folder or a list of files."""
 
-A .gz or .zip is unpacked while it is read, never onto the disk, and never beyond the limits.
-"""
-
-import gzip
-import io
 import stat
 import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import NamedTuple
 
 from ...errors import UserError
 from ...settings import Settings
 from ...storage.reading import open_regular
+from .content import DAMAGED, ZIP, Archive, Content, damaged, most_bytes, too_large
+from .splits import ALL, TRAIN, by_split, held_out_split
 from .spread import of_an_export
 
-_SMALL = 16_000_000  # bytes: a tiny archive may unpack to so much whatever the ratio, because short files shrink a lot
-_DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError)
-_GZIP, _ZIP = b"\x1f\x8b", (b"PK\x03\x04", b"PK\x05\x06")
-ENDINGS = [
+_ROWS = [
     ".json",
     ".jsonl",
+    ".ndjson",
+    ".json5",
     ".csv",
     ".tsv",
-    ".txt",
     ".parquet",
-    ".gz",
-    ".zip",
-]  # offered by a file dialog; the bytes decide
-_BESIDE = ("readme", "license", "licence", "notice")  # what people pack beside their data
+    ".arrow",
+    ".feather",
+    ".xlsx",
+    ".xls",
+    ".xlsb",
+    ".ods",
+    ".yaml",
+    ".yml",
+]
+_PROSE = [".txt", ".md", ".srt", ".vtt", ".docx", ".odt", ".epub", ".pdf", ".mbox"]
+_PACKED = [".gz", ".bz2", ".xz", ".zst"]
+ENDINGS = [*_ROWS, *_PROSE, *_PACKED, ".zip"]  # offered by a file dialog; the bytes decide
+HUB_ENDINGS = [".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".arrow", *_PACKED, ".zip"]
+_BESIDE = ("readme", "license", "licence", "notice", "copying", "changelog", "citation", "authors", "contributing")
+_ABOUT = (  # what programs write beside rows
+    "dataset_info.json",
+    "dataset_infos.json",
+    "dataset_dict.json",
+    "state.json",
+    "croissant.json",
+    "metadata.json",
+    "package.json",
+    "config.json",
+    "schema.json",
+    "requirements.txt",
+    "checksums.txt",
+    "manifest.json",
+    "thumbs.db",
+    "desktop.ini",
+)
+_OFFICE = ("xl/", "word/", "ppt/", "[Content_Types]", "META-INF/container.xml")
+_BESIDE_RANK = 4
+_NAMED = 5  # files that are named in a sentence
 
 
-class Content:
-    """What one file holds, unpacked if need be.
+class DataFile(NamedTuple):
+    """A file that may hold data: its path as people know it, and where its bytes are."""
 
-    Raises UserError; `limits` are those of a file nobody has checked yet.
+    name: str
+    path: Path
+    archive: Archive | None = None
+    member: zipfile.ZipInfo | None = None
+
+
+@dataclass
+class DataFiles:
+    """The files that are read, and what is to be said of the others. `splits`: {split: its files}, where there are."""
+
+    contents: list[Content]
+    notes: list[str] = field(default_factory=list)
+
+
+def contents_of(place: Path | Sequence[Path], name: str, limits: Settings | None = None, split: str = "") -> DataFiles:
+    """The data files of a file, an archive, a folder or a list of files, each under a name for sentences.
+
+    `split`: those of it; by default those to learn from. Raises UserError and OSError.
     """
-
-    def __init__(
-        self, path: Path, name: str, limits: Settings | None = None, member: zipfile.ZipInfo | None = None
-    ) -> None:
-        self.path, self.name = path, name
-        self.part = ""  # its own name where it is one of several files
-        self.is_packed = bool(member) or _head(path).startswith(_GZIP)
-        self._member, self._opened = member, None
-        self._most = _most_bytes(path, limits) if self.is_packed else 0.0
-
-    def open(self) -> BinaryIO:
-        """All bytes from the first on."""
-        self._opened = open_regular(self.path)
-        if not self.is_packed:
-            return self._opened
-        try:
-            if self._member:
-                stream = zipfile.ZipFile(self._opened).open(self._member)
-            else:
-                stream = gzip.open(self._opened)
-        except _DAMAGED as error:
-            raise _damaged(self.name) from error
-        return io.BufferedReader(_Unpacked(stream, self.name, self._most), 1 << 20)
-
-    def share_read(self) -> float:
-        """Which part of the file was read since it was opened last, about; 0.0 where that is not known."""
-        if self._opened is None or self._opened.closed:
-            return 0.0
-        return min(1.0, self._opened.tell() / max(1, self.path.stat().st_size))
+    files, notes = _data_files(place, name, limits)
+    splits = _splits(files)
+    if TRAIN in splits and split != ALL:
+        chosen = _chosen(splits, split or TRAIN, name)
+        notes.append(_split_words(splits, split or TRAIN))
+    else:
+        chosen = files
+    contents = [Content(one.path, one.name, limits, one.archive, one.member) for one in chosen]
+    several = len(files) > 1
+    for one in contents:
+        one.part, one.name = (one.name, f"{one.name} in {name}") if several else ("", name)
+    return DataFiles(contents, notes)
 
 
-def contents_of(place: Path | Sequence[Path], name: str, limits: Settings | None = None) -> list[Content]:
-    """All data files of a file, an archive, a folder or a list of files, each under a name for sentences.
+def splits_in(place: Path | Sequence[Path], name: str) -> list[str]:
+    """The splits that data holds by the names of its files; none where it is all one. Raises UserError and OSError."""
+    files, _ = _data_files(place, name, None)
+    return [split for split in _splits(files) if split]
 
-    Raises UserError and OSError.
-    """
+
+def _splits(files: list[DataFile]) -> dict[str, list[DataFile]]:
+    """{split: its files} by their names; the folders of an export are channels, whatever they are called."""
+    if of_an_export([one.name for one in files]):
+        return {"": files}
+    return by_split([(one.name, one) for one in files])
+
+
+def _chosen(splits: dict[str, list[DataFile]], split: str, name: str) -> list[DataFile]:
+    if split not in splits:
+        raise UserError.at(
+            "dataset.split",
+            "dataset.no_such_part",
+            "{name} has no files of {split}. It has {splits}.",
+            name=name,
+            split=split,
+            splits=", ".join(splits),
+        )
+    return splits[split]
+
+
+def _split_words(splits: dict[str, list[DataFile]], learned: str) -> str:
+    """Which files are learned, measured with and kept apart."""
+    measured = held_out_split([split for split in splits if split != learned])
+    apart = [split for split in splits if split not in (learned, measured)]
+    files = [one for split in apart for one in splits[split]]
+    sentences = [f"Learned from: {_listed(splits[learned])}.", f"Measured with: {_listed(splits[measured])}."]
+    if files:
+        sentences.append(f"Kept apart, neither learned nor measured with: {_listed(files)}.")
+    return " ".join(sentences)
+
+
+def _listed(files: Sequence[DataFile]) -> str:
+    names = ", ".join(one.name for one in files[:_NAMED])
+    return names if len(files) <= _NAMED else f"{names} and {len(files) - _NAMED:,} more"
+
+
+def _data_files(place: Path | Sequence[Path], name: str, limits: Settings | None) -> tuple[list[DataFile], list[str]]:
+    """(every file that is read, sentences about those that are not)"""
     if isinstance(place, Path) and not place.is_dir():
         found = _in_one_file(place, name, limits)
+        if len(found) == 1 and found[0].member is None:
+            return found, []
     else:
-        files = _in_folder(place, name) if isinstance(place, Path) else place
-        found = [one for file in files for one in _in_one_file(file, file.name, limits)]
+        paths = _in_folder(place, name) if isinstance(place, Path) else [(one.name, one) for one in place]
+        found = [one for shown, path in paths for one in _in_one_file(path, shown, limits)]
+    if wanted := set(of_an_export([one.name for one in found])):
+        return _told_apart([one for one in found if one.name in wanted], found)
+    return _rows_first(found, name)
+
+
+def _rows_first(found: list[DataFile], name: str) -> tuple[list[DataFile], list[str]]:
+    """Where files hold rows, texts beside them are not learned with them; what is no data at all is never read."""
+    ranks: dict[int, list[DataFile]] = {rank: [] for rank in range(_BESIDE_RANK)}
     for one in found:
-        if len(found) > 1:
-            one.part, one.name = one.name, f"{one.name} in {name}"
-        else:
-            one.part, one.name = "", name
-    return found
+        ranks.setdefault(_rank(one.name), []).append(one)
+    ranks.pop(_BESIDE_RANK, None)
+    chosen = next((files for files in ranks.values() if files), [])
+    if not chosen:
+        raise UserError(
+            "archive.empty",
+            "{name} is an empty archive: it has no rows. Pack the data file into it, or upload that.",
+            name=name,
+        )
+    return _told_apart(chosen, [one for files in ranks.values() for one in files])
 
 
-def _in_one_file(path: Path, name: str, limits: Settings | None) -> list[Content]:
-    if not _head(path).startswith(_ZIP):
-        return [Content(path, name, limits)]
-    members = _data_files(path, name)
-    most = _most_bytes(path, limits)
+def _told_apart(chosen: list[DataFile], every: list[DataFile]) -> tuple[list[DataFile], list[str]]:
+    """(the chosen files, a sentence about the others)"""
+    names = {one.name for one in chosen}
+    others = [one for one in every if one.name not in names]
+    if not others:
+        return chosen, []
+    return chosen, [f"Not read, because other files hold the data: {len(others):,} ({_listed(others)})."]
+
+
+def _rank(name: str) -> int:
+    """0 for a file of rows, 1 for one of text, 2 for one that may be anything, 3 for a picture, a program or another
+    kind that is no data, 4 for what is written about data.
+    """
+    own = name.rpartition("/")[2].lower()
+    if own.startswith((".", *_BESIDE)) or own in _ABOUT or name.startswith("__MACOSX/"):
+        return _BESIDE_RANK
+    stem = own
+    for ending in _PACKED:
+        stem = stem.removesuffix(ending)
+    if stem.endswith(tuple(_ROWS)):
+        return 0
+    if stem.endswith(tuple(_PROSE)):
+        return 1
+    return 3 if stem.endswith(_NO_DATA) else 2
+
+
+_NO_DATA = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".gif",
+    ".webp",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".svg",
+    ".ico",
+    ".wav",
+    ".mp3",
+    ".flac",
+    ".ogg",
+    ".opus",
+    ".m4a",
+    ".mp4",
+    ".mov",
+    ".avi",
+    ".webm",
+    ".mkv",
+    ".py",
+    ".ipynb",
+    ".js",
+    ".css",
+    ".sh",
+    ".bat",
+    ".exe",
+    ".dll",
+    ".so",
+    ".pyc",
+    ".lock",
+    ".toml",
+    ".ini",
+    ".cfg",
+    ".safetensors",
+    ".bin",
+    ".pt",
+    ".gguf",
+    ".pkl",
+    ".npy",
+    ".sha256",
+    ".md5",
+    ".crc",
+    ".html",
+    ".htm",
+)
+
+
+def _in_one_file(path: Path, name: str, limits: Settings | None) -> list[DataFile]:
+    if not _head(path).startswith(ZIP):
+        return [DataFile(name, path)]
+    archive = Archive(path, name, limits)
+    try:
+        members = [one for one in archive.opened().infolist() if not one.is_dir()]
+    except DAMAGED as error:
+        raise damaged(name) from error
+    _check_members(members, name, most_bytes(path.stat().st_size, limits))
+    if is_document(one.filename for one in members):
+        return [DataFile(name, path)]
+    data = sorted((one for one in members if not _is_hidden_name(one.filename)), key=lambda one: one.filename)
+    if not data:
+        raise UserError(
+            "archive.empty",
+            "{name} is an empty archive: it has no rows. Pack the data file into it, or upload that.",
+            name=name,
+        )
+    return [DataFile(one.filename, path, archive, one) for one in data]
+
+
+def is_document(names: Iterable[str]) -> bool:
+    """Are these the members of a workbook, a text document or a book, which are .zip files too?"""
+    listed = list(names)
+    return any(one.startswith(_OFFICE) for one in listed) or {"mimetype", "content.xml"} <= set(listed)
+
+
+def _check_members(members: list[zipfile.ZipInfo], name: str, most: float) -> None:
+    if any(_is_unsafe(one) for one in members):
+        raise UserError(
+            "archive.leads_outside",
+            "{name} is an archive with a path that leads outside of it, or with a link. It was not opened. Pack "
+            "it again.",
+            name=name,
+        )
+    if any(one.flag_bits & 1 for one in members):
+        raise UserError(
+            "archive.password", "{name} is an archive with a password. Pack it again without one.", name=name
+        )
     if sum(one.file_size for one in members) > most:  # none gives more than it says
-        raise _too_large(name, most)
-    if len(members) == 1:
-        return [Content(path, name, limits, members[0])]
-    return [Content(path, one.filename, limits, one) for one in members]
+        raise too_large(name, most)
 
 
-def _in_folder(folder: Path, name: str) -> list[Path]:
-    """Every data file of a folder and the folders in it, by name.
+def _in_folder(folder: Path, name: str) -> list[tuple[str, Path]]:
+    """(path inside, file) of every data file of a folder and the folders in it, by name.
 
     Raises UserError for a link, and for a folder without data.
     """
@@ -113,10 +298,10 @@ def _in_folder(folder: Path, name: str) -> list[Path]:
             link=links[0].name,
         )
     files = [
-        one for one in inside if one.is_file() and _may_be_data(one.name) and one.name.lower().endswith(tuple(ENDINGS))
+        (one.relative_to(folder).as_posix(), one)
+        for one in inside
+        if one.is_file() and _rank(one.name) < 3 and one.name.lower().endswith(tuple(ENDINGS))
     ]
-    wanted = of_an_export([str(one) for one in files])
-    files = [one for one in files if str(one) in wanted]
     if not files:
         raise UserError(
             "dataset.no_file_in_folder",
@@ -132,102 +317,13 @@ def _head(path: Path) -> bytes:
         return file.read(4)
 
 
-class _Unpacked(io.RawIOBase):
-    """An archive's stream that ends in a sentence where it is damaged or grows beyond `most` bytes."""
-
-    def __init__(self, stream: BinaryIO, name: str, most: float) -> None:
-        self._stream, self._name, self._most = stream, name, most
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._stream.tell()
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._stream.seek(offset, whence)
-
-    def readinto(self, buffer: memoryview) -> int:
-        try:
-            data = self._stream.read(len(buffer))
-        except _DAMAGED as error:
-            raise _damaged(self._name) from error
-        if self._stream.tell() > self._most:
-            raise _too_large(self._name, self._most)
-        buffer[: len(data)] = data
-        return len(data)
-
-
-def _most_bytes(path: Path, limits: Settings | None) -> float:
-    """How far an archive may unpack: so many megabytes, and so many times its own size, because a bomb is tiny."""
-    if limits is None:
-        return float("inf")
-    return min(limits.max_unpacked_mb * 1e6, max(_SMALL, path.stat().st_size * limits.max_unpacked_ratio))
-
-
-def _too_large(name: str, most: float) -> UserError:
-    return UserError(
-        "archive.too_large",
-        "{name} is too large: it unpacks to more than {most:,.0f} MB, the limit for an archive of its size. "
-        "Upload a part of it, or set QLORA_APP_MAX_UNPACKED_MB and QLORA_APP_MAX_UNPACKED_RATIO higher.",
-        name=name,
-        most=most / 1000000.0,
-    )
-
-
-def _damaged(name: str) -> UserError:
-    return UserError(
-        "archive.damaged", "{name} is a damaged archive. Pack it again, or upload the file inside.", name=name
-    )
-
-
-def _data_files(path: Path, name: str) -> list[zipfile.ZipInfo]:
-    """The files of data in a zip archive, by name; at least one."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [one for one in archive.infolist() if not one.is_dir()]
-    except _DAMAGED as error:
-        raise _damaged(name) from error
-    if any(one.filename.startswith(("xl/", "word/", "ppt/", "[Content_Types]")) for one in members):
-        raise UserError(
-            "dataset.office_document",
-            "{name} is an Excel workbook or another office document. Save it as CSV (UTF-8) and upload that.",
-            name=name,
-        )
-    if any(_is_unsafe(one) for one in members):
-        raise UserError(
-            "archive.leads_outside",
-            "{name} is an archive with a path that leads outside of it, or with a link. It was not opened. Pack "
-            "it again.",
-            name=name,
-        )
-    if any(one.flag_bits & 1 for one in members):
-        raise UserError(
-            "archive.password", "{name} is an archive with a password. Pack it again without one.", name=name
-        )
-    data = [one for one in members if _may_be_data(one.filename)]
-    wanted = of_an_export([one.filename for one in data])
-    data = [one for one in data if one.filename in wanted]
-    if not data:
-        raise UserError(
-            "archive.empty",
-            "{name} is an empty archive: it has no rows. Pack the data file into it, or upload that.",
-            name=name,
-        )
-    return sorted(data, key=lambda one: one.filename)
-
-
 def _is_unsafe(member: zipfile.ZipInfo) -> bool:
     parts = member.filename.replace("\\", "/").split("/")
     return not parts[0] or ".." in parts or parts[0].endswith(":") or stat.S_ISLNK(member.external_attr >> 16)
 
 
-def _may_be_data(name: str) -> bool:
-    own = name.rpartition("/")[2].lower()
-    return not (own.startswith((".", *_BESIDE)) or name.startswith("__MACOSX/"))
+def _is_hidden_name(name: str) -> bool:
+    return name.startswith("__MACOSX/") or any(part.startswith(".") for part in name.split("/"))
 
 
 def _is_hidden(place: Path) -> bool:

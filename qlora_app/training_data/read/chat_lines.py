@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from ..formats.people import clean_name
 from .other_chats import other_chat_lines
-from .tables import Found
+from .reading import Found
 
 Row = dict[str, Any]
 LineReader = Callable[[TextIO], Iterator[Found]]

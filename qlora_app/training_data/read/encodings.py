@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 from ...errors import UserError
-from .archives import Content
+from .content import Content
 
 ENCODINGS = {  # Python's name of each: what people call it
     "auto": "Recognise it",

@@ -124,3 +124,17 @@ def json_problem(error: json.JSONDecodeError) -> str:
     found = error.doc[error.pos : error.pos + 20].partition("\n")[0].strip()
     place = f"before {found!r}" if found else "at the end"
     return f"it is not valid JSON: {error.msg[0].lower()}{error.msg[1:]} {place}"
+
+
+CUT, NONE = object(), object()  # a value that goes on beyond the text, and none
+
+
+def begun(text: str) -> tuple[Any, int]:
+    """(the value that a text begins with, where it ends); CUT and NONE stand for those that are no value."""
+    try:
+        return _DECODER.raw_decode(text)
+    except json.JSONDecodeError as error:
+        seems_cut = error.msg.startswith("Unterminated string") or error.pos > len(text) - 20
+        return (CUT if seems_cut and len(text) > 1000 else NONE), 0
+    except RecursionError:
+        return CUT, 0

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TextIO
 
 from .chat_lines import chat_lines
-from .tables import Found
+from .reading import Found
 
 LineReader = Callable[[TextIO], Iterator[Found]]
 _LABELLED = re.compile(r"((?:__label__\S+[ \t,]*)+)(.*)|(.*?\S)[ \t]+((?:__label__\S+[ \t,]*)+)")

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, TextIO
 
 from ..formats.people import clean_name
-from .tables import Found
+from .reading import Found
 
 Row = dict[str, Any]
 _IRC = re.compile(r"\[?(?:(?P<date>\d{4}-\d{2}-\d{2})[T ])?(?P<time>\d{2}:\d{2}(?::\d{2})?)\]?\s+(?P<rest>.*)")

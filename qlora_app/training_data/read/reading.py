@@ -1,10 +1,11 @@
 """How a file is read where its bytes leave a choice: what a person said, and what is in doubt."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from ..formats.columns import AskColumns
 from .encodings import ENCODINGS
 
+Found = tuple[int | None, Any, str | None]  # (line a row starts on, its value, why it cannot be read)
 AUTO = "Recognise it"
 YES_NO = {"auto": AUTO, "yes": "Yes", "no": "No"}
 DELIMITERS = {
@@ -35,6 +36,7 @@ class ReadAs:
     quoting: str = "auto"
     sheet: str = ""
     pieces: str = "auto"
+    split: str = ""
 
     @property
     def is_table(self) -> bool:
@@ -51,12 +53,6 @@ class Doubt:
     field: str
     guess: str
     values: tuple[tuple[str, str], ...]
-
-
-class AskReading(AskColumns):
-    """A file that can be read once a person says how: `doubts` are the settings to choose."""
-
-    doubts: tuple[Doubt, ...] = ()
 
 
 SETTINGS = tuple(ReadAs.__dataclass_fields__)

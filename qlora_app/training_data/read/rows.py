@@ -1,34 +1,37 @@
 """From a file to its rows, one after another. What its bytes look like decides, not what it is called."""
 
 import io
-import json
+import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from ...errors import Problem, UserError
+from ...errors import UserError
 from ...settings import Settings
 from . import json_stream
-from .archives import Content, contents_of
+from .archives import contents_of
+from .arrow_tables import read_arrow, read_parquet
+from .content import Content
+from .documents import Document
 from .encodings import Encoding, find_encoding
-from .json_stream import BETWEEN, BLANK, BRACE, COLON, OPENING, TooLarge, Window, decode, is_broken, json_problem
+from .json_rows import JsonRows, lenient
+from .json_stream import decode, is_broken
+from .layout import SAMPLE, layout_of
 from .line_formats import line_format_of
-from .reading import Doubt, ReadAs
+from .prose import Prose
+from .reading import Doubt, Found, ReadAs
+from .refusals import WANTED, NotTrainable
 from .spread import spread
-from .tables import (
-    NO_NAMES,
-    SAMPLE,
-    Found,
-    layout_of,
-    read_parquet,
-    read_table,
-)
-from .text import WANTED, NotTrainable, refuse_other_kinds
+from .tables import Table
+from .text import kind_of
+from .workbooks import Workbook
+from .yaml_rows import is_yaml, read_yaml
 
-_AGAIN = Problem("advice.upload_whole", "Nothing was imported; download or save it again, then upload the whole file.")
-_LONGEST_PART = 65_536  # characters of plain text without an empty line
-_WRAPPERS = ("data", "rows", "train", "examples", "records", "items", "dataset")  # {"data": [rows]}
+_JSON_SAMPLE = 1 << 20  # characters that say whether a text is JSON
+_JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
+_NEARLY_JSON = re.compile(r"\s*(?:/[/*]|#.*\n|\{\s*(?:['}]|/[/*]|[A-Za-z_$][\w$]*\s*:)|\[\s*(?:['{\[]|/[/*]))")
+Reader = Callable[[TextIO], Iterator[Found]]
 
 
 class Row(NamedTuple):
@@ -61,305 +64,202 @@ class RowSource:
         """`glance`: only the first rows are wanted, so that the encoding is that of the beginning. `how`: what a person
         said of the bytes.
         """
-        self.files = [_FileRows(content, glance, how) for content in contents_of(place, name, limits)]
-        self._at = 0
+        found = contents_of(place, name, limits, how.split)
+        self._contents, self._glance, self._how = found.contents, glance, how
+        self._notes = dict.fromkeys(found.notes)
+        self._doubts: dict[str, Doubt] = {}
+        self._weights = [content.weight for content in self._contents]
+        self._at = self._before = 0  # the file that is read, and the weight of those before it
 
     @property
     def warnings(self) -> list[str]:
-        """What is odd about the files, each once."""
-        return list(dict.fromkeys(text for file in self.files for text in file.warnings))
+        """What is odd about the files that were read so far, each once."""
+        return list(self._notes)
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
         """What could be read in another way; known once the first row was read."""
-        first: dict[str, Doubt] = {}
-        for file in self.files:
-            for doubt in file.doubts:
-                first.setdefault(doubt.field, doubt)
-        return tuple(first.values())
+        return tuple(self._doubts.values())
 
     def __iter__(self) -> Iterator[Row]:
-        number = 0
-        for self._at, file in enumerate(self.files):  # noqa: B020  how far it is can be asked meanwhile
-            for line, value, problem in file:
-                number += 1
-                yield Row(number, line, value, problem, file.content.part)
+        number = self._before = 0
+        for self._at, content in enumerate(self._contents):  # noqa: B020  how far it is can be asked meanwhile
+            file = _FileRows(content, self._glance, self._how)
+            try:
+                for line, value, problem in file:
+                    number += 1
+                    self._hear(file, once=True)
+                    yield Row(number, line, value, problem, content.part)
+            finally:
+                self._hear(file)
+                content.forget()
+            self._before += self._weights[self._at]
 
     def share_read(self) -> float:
         """Which part of all files was read so far, about; 0.0 where that is not known."""
-        sizes = [file.content.path.stat().st_size for file in self.files]
-        of_this_file = sizes[self._at] * self.files[self._at].content.share_read()
-        return (sum(sizes[: self._at]) + of_this_file) / max(1, sum(sizes))
+        of_this_file = self._weights[self._at] * self._contents[self._at].share_read()
+        return (self._before + of_this_file) / max(1, sum(self._weights))
+
+    def _hear(self, file: "_FileRows", once: bool = False) -> None:
+        """What a file has to say: at its first row what is in doubt, at its end everything."""
+        if once and file.is_heard:
+            return
+        file.is_heard = True
+        self._notes.update(dict.fromkeys(file.warnings))
+        for doubt in file.doubts:
+            self._doubts.setdefault(doubt.field, doubt)
 
 
 class _FileRows:
     """The rows of one file."""
 
     def __init__(self, content: Content, glance: bool, how: ReadAs) -> None:
-        self.name, self.content, self.how = content.name, content, how
-        self.doubts: list[Doubt] = []
-        head = refuse_other_kinds(self.content)
-        self.is_parquet = head.startswith(b"PAR1")
-        self.encoding = Encoding("", "", [])
-        if not self.is_parquet:
-            self.encoding = find_encoding(self.content, head, glance, how.encoding)
-        self.warnings = self.encoding.warnings
+        self.name, self.content, self.glance, self.how = content.name, content, glance, how
+        self.is_heard = False
+        self._speakers: list[Any] = []  # whose warnings and doubts are this file's
+
+    @property
+    def warnings(self) -> list[str]:
+        return [text for one in self._speakers for text in one.warnings]
+
+    @property
+    def doubts(self) -> list[Doubt]:
+        return [doubt for one in self._speakers for doubt in getattr(one, "doubts", ())]
 
     def __iter__(self) -> Iterator[Found]:
-        if self.is_parquet:
-            with self.content.open() as file:
+        kind, head = kind_of(self.content)
+        if kind == "text":
+            return self._of_text(head)
+        if kind == "workbook":
+            return self._said_by(Workbook(self.content, self.how, self.glance)).rows()
+        if kind in ("document", "pdf", "html"):
+            return self._said_by(Document(self.content, kind, self.how, self.glance)).rows()
+        return self._of_columns(kind, head)
+
+    def _said_by(self, speaker: Any) -> Any:
+        self._speakers.append(speaker)
+        return speaker
+
+    def _of_columns(self, kind: str, head: bytes) -> Iterator[Found]:
+        with self.content.open() as file:
+            if kind == "parquet":
                 yield from spread(read_parquet(file, self.name))
-            return
-        with self._open() as file:
+            else:
+                yield from spread(read_arrow(file, self.name, head))
+
+    def _of_text(self, head: bytes) -> Iterator[Found]:
+        encoding = self._said_by(find_encoding(self.content, head, self.glance, self.how.encoding))
+        with self._open(encoding) as file:
             read = self._structure(file)
         # csv finds the line ends itself; elsewhere only \n ends a line, because U+2028, U+0085 and \x0b are legal
         # inside strings
-        with self._open("" if isinstance(read, partial) else "\n") as file:
+        newline = "" if isinstance(getattr(read, "__self__", None), Table) else "\n"
+        with self._open(encoding, newline) as file:
             yield from spread(read(file))
 
-    def _open(self, newline: str = "\n") -> TextIO:
-        return io.TextIOWrapper(
-            self.content.open(), encoding=self.encoding.name, errors=self.encoding.errors, newline=newline
-        )
+    def _open(self, encoding: Encoding, newline: str = "\n") -> TextIO:
+        return io.TextIOWrapper(self.content.open(), encoding=encoding.name, errors=encoding.errors, newline=newline)
 
     def _refusal(self, code: str, template: str, /, **values: Any) -> UserError:
         return UserError(code, template, name=self.name, **values)
 
-    def _structure(self, file: TextIO) -> Callable[[TextIO], Iterator[Found]]:
+    @cached_property
+    def _json(self) -> JsonRows:
+        return self._said_by(JsonRows(self.name))
+
+    def _structure(self, file: TextIO) -> Reader:
         """By the first two lines with something on them."""
-        if of_lines := line_format_of(file.read(SAMPLE)):
-            return of_lines
-        file.seek(0)
         first, second = (_next_line(file) for _ in range(2))
         if not first:
             raise NotTrainable(
                 "dataset.no_rows", "{name} is empty: it has no rows. {wanted}", None, 0, name=self.name, wanted=WANTED
             )
-        if first[0] not in '[{"':
+        if self.how.is_table or self.how.pieces != "auto":
             return self._table_or_text(file)
+        file.seek(0)
+        sample = file.read(_JSON_SAMPLE).lstrip("\ufeff")
+        if of_lines := line_format_of(sample[:SAMPLE]):
+            return of_lines
+        return self._json_by(file, first, second, sample) or self._table_or_text(file)
+
+    def _json_by(self, file: TextIO, first: str, second: str, sample: str) -> Reader | None:
+        """How JSON is read, or what is nearly JSON; None for a text that only begins like it."""
+        if self._is_json(first, second, sample):
+            return self._json_structure(file, first, second)
+        if _NEARLY_JSON.match(sample) and len(sample) < _JSON_SAMPLE and (value := lenient(_uncommented(sample))):
+            return self._one_value(value)
+        if first[0] in "{[" and lenient(first) is not None and lenient(second) is not None:
+            return self._json.lines
+        return None
+
+    def _is_json(self, first: str, second: str, sample: str) -> bool:
+        if first[0] not in '[{"':
+            return False
+        if first[0] == '"' or not _is_prose(sample):
+            return True
+        is_named = (self.content.part or self.name).lower().endswith(_JSON_ENDINGS)
+        return first[0] == "{" and second.startswith("{" if is_named else '{"')
+
+    def _json_structure(self, file: TextIO, first: str, second: str) -> Reader | None:
         whole = decode(first)[1] is None
         if first[0] == "[":
             one_list_a_line = bool(second) and first[-1] == "]" and whole
-            return self._lines if one_list_a_line else self._array
+            return self._json.lines if one_list_a_line else self._json.array
         if first[0] == '"':
-            return self._lines if whole else self._table_or_text(file)
+            return self._json.lines if whole else None
         if whole:
-            return self._lines if second else self._one_object
+            return self._json.lines if second else self._json.one_object
         file.seek(0)  # a broken first line of many, or an object written over several lines
         if second.startswith("{") and is_broken(file.read(json_stream.LONGEST_LINE)):
-            return self._lines
-        return self._one_object
+            return self._json.lines
+        return self._json.one_object
 
-    def _table_or_text(self, file: TextIO) -> Callable[[TextIO], Iterator[Found]]:
+    def _one_value(self, value: Any) -> Reader:
+        """Rows of a value that was read already."""
+        rows = self._json.rows_of(value)
+        self._json.warnings.append(f"{self.name} is not quite JSON: it is read as JSON5 or Python writes it.")
+        return lambda file: ((None, row, None) for row in rows)
+
+    def _table_or_text(self, file: TextIO) -> Reader:
         file.seek(0)
         sample = file.read(SAMPLE)
-        if layout := layout_of(sample):
-            if not layout.has_names:
-                self.warnings.append(NO_NAMES)
-            return partial(read_table, name=self.name, layout=layout)
-        if (self.content.part or self.name).lower().endswith((".json", ".jsonl")):
+        name = self.content.part or self.name
+        prose = Prose(self.name, self.how)
+        if self.how.pieces != "auto" or prose.has_form(sample):
+            return self._said_by(prose).reader(sample)
+        if not self.how.is_table and is_yaml(sample, name):
+            return lambda file: ((None, row, None) for row in self._json.rows_of(read_yaml(file, self.name)))
+        if found := layout_of(sample, self.how):
+            table = self._said_by(Table(self.name, found.layout))
+            table.doubts = found.doubts
+            return table.rows
+        if name.lower().endswith(_JSON_ENDINGS):
             raise self._refusal(
                 "dataset.not_json",
                 "{name} is not JSON: it starts with {begins!r}. {wanted}",
                 begins=sample.strip()[:20],
                 wanted=WANTED,
             )
-        return self._text
+        return self._said_by(prose).reader(sample)
 
-    def _text(self, file: TextIO) -> Iterator[Found]:
-        """Plain text: one row for each part between empty lines."""
-        start, size = 1, 0
-        part: list[str] = []
-        for line, text in enumerate(iter(partial(file.readline, _LONGEST_PART), ""), start=1):
-            if text.strip():
-                if not part:
-                    start = line
-                part.append(text)
-                size += len(text)
-            if part and (not text.strip() or size > _LONGEST_PART):
-                yield start, "".join(part).strip(), None
-                part, size = [], 0
-        if part:
-            yield start, "".join(part).strip(), None
 
-    def _lines(self, file: TextIO) -> Iterator[Found]:
-        number, readable, text, problem = 0, 0, "", None
-        for line, text in enumerate(iter(partial(file.readline, json_stream.MOST_AT_ONCE), ""), start=1):
-            if len(text) == json_stream.MOST_AT_ONCE:
-                raise self._refusal(
-                    "dataset.line_too_large",
-                    "{name} cannot be read: line {line} is one JSON value of more than {most:,.0f} MB there. Write one "
-                    "row per line (JSONL), each with its own column names.",
-                    line=line,
-                    most=json_stream.MOST_AT_ONCE / 1e6,
-                )
-            if text.strip():
-                number += 1
-                value, problem = decode(text)
-                readable += problem is None
-                yield line, value, problem
-        if readable and problem and not text.endswith("\n"):
-            raise self._ends_within(number, line)
+def _is_prose(sample: str) -> bool:
+    """A text whose first character is a bracket, as of a link, a time or a remark, and that goes on as no JSON does."""
+    text = sample.lstrip()
+    inner = text[1:].lstrip()
+    if text[0] == "{":
+        return not inner.startswith(('"', "}")) and bool(inner)
+    if inner.startswith(("{", "]")) or not inner:
+        return False
+    value, end = json_stream.begun(inner)
+    if value is json_stream.CUT:
+        return False
+    return value is json_stream.NONE or inner[end:].lstrip()[:1] not in (",", "]", "")
 
-    def _one_object(self, file: TextIO) -> Iterator[Found]:
-        text = file.read(json_stream.MOST_AT_ONCE)
-        if len(text) == json_stream.MOST_AT_ONCE:
-            file.seek(0)
-            yield from self._large_object(file)
-            return
-        value, problem = decode(text)
-        if problem:
-            raise self._broken_object(problem)
-        lists = [key for key in value if key in _WRAPPERS and isinstance(value[key], list)]
-        lists = [key for key in lists if not value[key] or isinstance(value[key][0], (dict, list))]
-        if len(lists) > 1:
-            raise self._several(lists)
-        for row in value[lists[0]] if lists else _rows_of_object(value):
-            yield None, row, None
 
-    def _large_object(self, file: TextIO) -> Iterator[Found]:
-        """The rows of the one list in an object that is too large to be held in memory; what stands beside it may not
-        be large.
-        """
-        window, lists, comma = Window(file), [], ","
-        window.skip(BRACE)
-        while window.next_character() == '"' and comma:
-            try:
-                key = window.element()
-                window.skip(COLON)
-                if key in _WRAPPERS and window.next_character() == "[":
-                    lists.append(key)
-                    if len(lists) > 1:
-                        raise self._several(lists)
-                    window.skip(OPENING)
-                    yield from self._elements(window)
-                else:
-                    window.element()
-            except json.JSONDecodeError as error:
-                raise self._broken_object(json_problem(error)) from error
-            except TooLarge as error:
-                raise self._object_too_large() from error
-            except RecursionError as error:
-                raise self._refusal("dataset.too_deep", "{name} is nested too deeply. Rows are flat.") from error
-            comma = window.skip(BETWEEN)[1]
-        if not lists:
-            raise self._object_too_large()
-        if window.next_character() != "}":
-            raise self._refusal(
-                "dataset.cut_off_object",
-                "{name} ends without the closing brace }}: it was cut off. {again}",
-                again=_AGAIN,
-            )
-
-    def _several(self, lists: list[str]) -> UserError:
-        return self._refusal(
-            "dataset.several_lists",
-            "{name} holds several lists of rows ({lists}). Save the one to train on as its own file.",
-            lists=", ".join(lists),
-        )
-
-    def _broken_object(self, problem: str) -> UserError:
-        return self._refusal(
-            "dataset.broken_object",
-            "{name} cannot be read: {problem}. Correct it, or write one JSON object per line.",
-            problem=problem,
-        )
-
-    def _object_too_large(self) -> UserError:
-        """A JSON value that would fill the memory."""
-        return self._refusal(
-            "dataset.object_too_large",
-            "{name} cannot be read: it is one JSON value of more than {most:,.0f} MB. Write one row per line (JSONL), "
-            "each with its own column names.",
-            most=json_stream.MOST_AT_ONCE / 1e6,
-        )
-
-    def _ends_within(self, number: int, line: int) -> UserError:
-        return self._refusal(
-            "dataset.cut_off_row",
-            "{name} ends in the middle of row {row} (line {line}): it was cut off. {again}",
-            row=number,
-            line=line,
-            again=_AGAIN,
-        )
-
-    def _array(self, file: TextIO) -> Iterator[Found]:
-        """One element after another with only a part of the file in memory; a broken one is named by its row and
-        line.
-        """
-        window = Window(file)
-        window.skip(OPENING)
-        number = 0
-        for number, found in enumerate(self._elements(window), start=1):  # noqa: B007  it is needed below
-            yield found
-        window.skip(BLANK)
-        if window.next_character():
-            raise self._refusal(
-                "dataset.goes_on",
-                "{name} goes on after the bracket ] that ends its {rows:,} rows. Write one list, or one row per line.",
-                rows=number,
-            )
-
-    def _elements(self, window: Window) -> Iterator[Found]:
-        """The elements of a list whose bracket was just read, and the bracket that ends it."""
-        number, line, comma = 0, window.line(), ","
-        while (
-            window.next_character() != "]" and comma
-        ):  # a ] after a last comma too, which people write and JSON forbids
-            number += 1
-            line = window.line()
-            try:
-                value = window.element()
-            except json.JSONDecodeError as error:
-                raise self._broken_array(error, number, line, window.line_of(error)) from error
-            except RecursionError as error:
-                raise self._refusal(
-                    "dataset.row_too_deep",
-                    "{name} is nested too deeply in row {row} (line {line}). Rows are flat.",
-                    row=number,
-                    line=line,
-                ) from error
-            except TooLarge as error:
-                raise self._refusal(
-                    "dataset.row_too_large",
-                    "{name} cannot be read: row {row} is one JSON value of more than {most:,.0f} MB there. Write one "
-                    "row per line (JSONL), each with its own column names.",
-                    row=number,
-                    most=json_stream.MOST_AT_ONCE / 1e6,
-                ) from error
-            yield line, value, None
-            comma = window.skip(BETWEEN)[1]
-        if window.next_character() != "]":
-            raise self._broken_end(window.text[window.at : window.at + 20], number, line)
-        window.at += 1
-
-    def _broken_array(self, error: json.JSONDecodeError, number: int, line: int, error_line: int) -> UserError:
-        if not error.doc[error.pos :].strip() or error.msg.startswith("Unterminated string"):
-            return self._ends_within(number, line)
-        return self._refusal(
-            "dataset.broken_row",
-            "{name} cannot be read in row {row}, line {line}: {problem}. Correct that line.",
-            row=number,
-            line=error_line,
-            problem=json_problem(error),
-        )
-
-    def _broken_end(self, found: str, number: int, line: int) -> UserError:
-        if found:
-            return self._refusal(
-                "dataset.no_comma",
-                "{name} has {found!r} instead of a comma or ] after row {row} (line {line}). Correct that line.",
-                found=found,
-                row=number,
-                line=line,
-            )
-        return self._refusal(
-            "dataset.cut_off_list",
-            "{name} ends after row {row} (line {line}) without the closing bracket ]: it was cut off. {again}",
-            row=number,
-            line=line,
-            again=_AGAIN,
-        )
+def _uncommented(sample: str) -> str:
+    """Without lines that are remarks as Python and YAML write them."""
+    return re.sub(r"\A(?:\s*#.*\n)+", "", sample)
 
 
 def _next_line(file: TextIO) -> str:
@@ -368,35 +268,3 @@ def _next_line(file: TextIO) -> str:
         if text.strip():
             return text.strip()
     return ""
-
-
-def _rows_of_object(value: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of an object without a list of rows: a list a column, an object a row, or itself as the only row."""
-    if not value:
-        return []
-    return _from_columns(value) or _from_keys(value) or [value]
-
-
-def _from_columns(value: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of an object that holds one list a column, all of one length; none if it does not."""
-    lists = [cells for cells in value.values() if _is_column(cells)]
-    if len(value) < 2 or len(lists) < len(value) or len({len(cells) for cells in lists}) > 1:
-        return []
-    return [dict(zip(value, cells, strict=True)) for cells in zip(*lists, strict=True)]
-
-
-def _from_keys(value: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of an object that holds one object a row under its id, or one a column as pandas writes it; none if it does
-    not.
-    """
-    inner = list(value.values())
-    if len(inner) < 2 or not all(isinstance(one, dict) and one for one in inner):
-        return []
-    if not all(key.isdecimal() for one in inner for key in one):
-        return inner
-    columns = [one.values() for one in inner]
-    return [dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=False)]
-
-
-def _is_column(cells: Any) -> bool:
-    return isinstance(cells, list) and bool(cells) and isinstance(cells[0], (str, int, float))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..formats.people import is_message
-from .tables import Found
+from .reading import Found
 
 _TITLES = ("name", "title", "room_name", "displayName", "display_name")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.json")
@@ -106,7 +106,7 @@ def _of_chat(chat: dict[str, Any], messages: list[Any]) -> Iterator[Any]:
 
 def of_an_export(names: Iterable[str]) -> list[str]:
     """Of all files in an archive or a folder those that hold the conversations, where it is the export of ChatGPT,
-    Claude, WhatsApp or Slack; all where it is none.
+    Claude, WhatsApp or Slack; none where it is no export.
     """
     every = list(names)
     own = {name: name.rpartition("/")[2] for name in every}
@@ -120,4 +120,4 @@ def of_an_export(names: Iterable[str]) -> list[str]:
     days = [name for name, last in own.items() if _DAY.fullmatch(last) and "/" in name]
     if days and "users.json" in own.values():
         return [*(name for name, last in own.items() if last == "users.json"), *days]
-    return every
+    return []

@@ -1,44 +1,17 @@
-"""Rows of tables: CSV and TSV however they are delimited, with or without names in the first line, and Parquet."""
+"""Rows of tables of text: CSV and TSV however they are delimited, with or without names in the first line."""
 
 import csv
-import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Any, BinaryIO, Literal, NamedTuple, TextIO
+from typing import TextIO
 
 from ...errors import UserError
-from ..formats.turns import KNOWN_NAMES
+from .asking import AskReading
+from .layout import Layout
+from .reading import Doubt, Found
 
-Found = tuple[int | None, Any, str | None]  # (line a row starts on, its value, why it cannot be read)
-
-SAMPLE = 262_144  # characters that decide how a table is laid out
-_MOST_LINES = 1000
-_BATCH = 256  # rows of a Parquet table in memory at once
 _END = "\x1eend of file\x1e"  # a line after the last one: if a quote is still open, it becomes part of a cell
-# One cell may be as long as a book; the csv module's own limit, 131,072 characters, would stop at the first long
-# answer.
-csv.field_size_limit(64 * 1024 * 1024)
-
-
-Quoting = Literal[0, 3]  # csv.QUOTE_MINIMAL, csv.QUOTE_NONE
-_LAYOUTS: tuple[tuple[str, Quoting], ...] = (
-    (",", csv.QUOTE_MINIMAL),
-    (";", csv.QUOTE_MINIMAL),
-    ("\t", csv.QUOTE_MINIMAL),
-    ("|", csv.QUOTE_MINIMAL),
-    ("\t", csv.QUOTE_NONE),
-)
-
-
-class Layout(NamedTuple):
-    """How a table is written."""
-
-    skipped: int  # lines before the first record
-    delimiter: str
-    quoting: Quoting
-    has_names: bool  # in the first record
-
 
 NO_NAMES = (
     "The first line does not look like the names of columns, so it is read as a row and the columns are called "
@@ -46,80 +19,114 @@ NO_NAMES = (
 )
 
 
-def layout_of(sample: str) -> Layout | None:
-    """The layout by which most records have as many fields as the first; None for text that is no table."""
-    named = re.match(r"\s*sep=(.)\r?\n", sample)  # Excel's way of naming the delimiter
-    if named:
-        return Layout(named[0].count("\n"), named[1], csv.QUOTE_MINIMAL, True)
-    first_line = sample.strip().partition("\n")[0].strip().strip('"').lower()
-    best, found = (0.0, 0), None
-    if first_line in KNOWN_NAMES:  # a single column
-        found = Layout(0, ",", csv.QUOTE_MINIMAL, True)
-    for delimiter, quoting in _LAYOUTS:
-        records = _records(sample, delimiter, quoting)
-        if not records or len(records[0]) < 2:
-            continue
-        agreeing = sum(len(cells) == len(records[0]) for cells in records) / len(records)
-        has_names = _are_names(records[0])
-        # A lone quote in a TSV swallows the lines up to the next one: as good a fit with more rows means it is just
-        # text.
-        score = (agreeing, len(records) if delimiter == "\t" else 0)
-        if score > best and _is_table(sample, records[0], agreeing, has_names):
-            best, found = score, Layout(0, delimiter, quoting, has_names)
-    return found
+class Table:
+    """A table of text: its rows, and what is to be said of it once they were read."""
 
+    def __init__(self, name: str, layout: Layout) -> None:
+        self.name, self.layout = name, layout
+        self.warnings: list[str] = []
+        self.doubts: list[Doubt] = []
+        self._lone_quotes: list[int] = []  # lines
+        self._lost: Counter[int] = Counter()  # columns without a name, in how many rows they hold something
+        if not layout.has_names:
+            self.warnings.append(NO_NAMES)
+        if layout.titles:
+            shown = next((title for title in layout.titles if title), "")
+            self.warnings.append(
+                f"{layout.skipped:,} lines stand before the names of the columns and are not read (first: {shown!r})."
+            )
 
-def _is_table(sample: str, first: list[str], agreeing: float, named: bool) -> bool:
-    """Prose has commas too: without a name that is known most records must agree,
-    and without names there is no empty line.
-    """
-    if not KNOWN_NAMES.isdisjoint(_lowered(first)):
-        return True
-    return agreeing > 0.8 and (named or not re.search(r"\n[ \t\r]*\n", sample.strip()))
-
-
-def read_table(file: TextIO, name: str, layout: Layout) -> Iterator[Found]:
-    """Every record with its line; raises UserError where the table cannot be read on."""
-    lines = _Lines(chain(islice(file, layout.skipped, None), [_END]))
-    records = csv.reader(lines, delimiter=layout.delimiter, quoting=layout.quoting)
-    header: list[str] = []
-    line = 1 + layout.skipped
-    try:
-        for cells in records:
-            if (
-                len(lines.taken) > 1
-                and header
-                and layout.delimiter == "\t"
-                and (apart := _swallowed(lines.taken, len(header)))
-            ):
-                for offset, one in enumerate(apart):
-                    yield _record(line + offset, header, one)
+    def rows(self, file: TextIO) -> Iterator[Found]:
+        """Every record with its line; raises UserError where the table cannot be read on."""
+        layout = self.layout
+        lines = _Lines(chain(islice(file, layout.skipped, None), [_END]))
+        records = csv.reader(lines, **layout.dialect)  # type: ignore[arg-type]
+        header: list[str] = []
+        nameless: list[int] = []
+        line = 1 + layout.skipped
+        try:
+            for cells in records:
+                taken, begun = lines.take(), line
                 line = records.line_num + 1 + layout.skipped
-                lines.taken.clear()
-                continue
-            lines.taken.clear()
-            if cells and cells[-1].endswith(_END):
-                if len(cells) > 1 or cells[0] != _END:
-                    raise UserError(
-                        "dataset.open_quote",
-                        "{name} has a quote that opens on line {line} and never closes. Close it, then upload again.",
-                        name=name,
-                        line=line,
-                    )
-            elif not header and layout.has_names:
-                header = _header(cells, name)
-            elif any(not cell.isspace() and cell for cell in cells):
-                header = header or [f"col{number}" for number in range(1, len(cells) + 1)]
-                yield _record(line, header, cells)
-            line = records.line_num + 1 + layout.skipped
-    except csv.Error as error:
-        raise UserError(
-            "dataset.broken_table",
-            "{name} cannot be read from line {line} on ({error}). Put texts with line ends in quotes.",
-            name=name,
+                apart = _swallowed(taken, header, layout) if len(taken) > 1 and header else []
+                if apart:
+                    self._lone_quotes.append(begun)
+                    for offset, one in apart:
+                        yield _record(begun + offset, header, one)
+                elif cells and cells[-1].endswith(_END):
+                    if len(cells) > 1 or cells[0] != _END:
+                        raise self._open_quote(begun)
+                elif not header and layout.has_names:
+                    header = self._header(cells)
+                    nameless = [place for place, name in enumerate(header) if not name]
+                elif any(not cell.isspace() and cell for cell in cells):
+                    header = header or [f"col{number}" for number in range(1, len(cells) + 1)]
+                    self._lost.update(place + 1 for place in nameless if _says(cells, place))
+                    yield _record(begun, header, cells)
+        except csv.Error as error:
+            raise UserError(
+                "dataset.broken_table",
+                "{name} cannot be read from line {line} on ({error}). Put texts with line ends in quotes.",
+                name=self.name,
+                line=line,
+                error=error,
+            ) from error
+        self.warnings += nameless_words(self._lost)
+        if self._lone_quotes:
+            self.warnings.append(
+                f"Quotes that open and never close are read as letters: {len(self._lone_quotes):,} of them "
+                f"(first: line {self._lone_quotes[0]}). If they enclose texts over several lines, close them."
+            )
+
+    def _open_quote(self, line: int) -> UserError:
+        error = AskReading(
+            "dataset.open_quote",
+            "{name} has a quote that opens on line {line} and never closes. Close it, then upload again; or say that "
+            "quotes enclose nothing there (dataset.quoting=no).",
+            "unknown",
+            0,
+            [],
+            name=self.name,
             line=line,
-            error=error,
-        ) from error
+        )
+        error.doubts = (Doubt("quoting", "yes", (("no", ""), ("yes", ""))),)
+        return error
+
+    def _header(self, cells: list[str]) -> list[str]:
+        header, notes = named_columns(cells)
+        self.warnings += notes
+        return header
+
+
+def named_columns(cells: list[str], has_names: bool = True) -> tuple[list[str], list[str]]:
+    """(the names of the columns, each once; what is odd about them). A column without one is not read."""
+    if not has_names:
+        return [f"col{number}" for number in range(1, len(cells) + 1)], []
+    header: list[str] = []
+    seen: Counter[str] = Counter()
+    for cell in cells:
+        name = cell.strip()
+        seen[name.lower()] += 1
+        header.append(f"{name} ({seen[name.lower()]})" if name and seen[name.lower()] > 1 else name)
+    notes = []
+    twice = [name for name in seen if name and seen[name] > 1]
+    if twice:
+        shown = twice[0][:30]
+        notes.append(f"More than one column is named {shown!r}; the second is called {shown + ' (2)'!r}, and so on.")
+    return (header if any(header) else []), notes
+
+
+def nameless_words(lost: Counter[int]) -> list[str]:
+    """What is said of columns that have no name: which they are, and in how many rows they hold something."""
+    if not lost:
+        return []
+    listed = ", ".join(f"{column} ({rows:,})" for column, rows in sorted(lost.items())[:5])
+    return [f"Columns without a name are not read, with the number of rows they stand in: {listed}."]
+
+
+def _says(cells: list[str], place: int) -> bool:
+    """Is there more than a number that counts the rows?"""
+    return place < len(cells) and bool(cells[place].strip()) and not cells[place].strip().isdigit()
 
 
 class _Lines:
@@ -130,60 +137,48 @@ class _Lines:
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines
-        self.taken: list[str] = []
+        self._taken: list[str] = []
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
         line = next(self._lines)
-        self.taken.append(line)
+        self._taken.append(line)
         return line
 
+    def take(self) -> list[str]:
+        """The lines of a record."""
+        taken, self._taken = self._taken, []
+        return taken
 
-def _swallowed(lines: list[str], fields: int) -> list[list[str]]:
-    """The rows that a lone quote made one of: lines of a TSV each of which has all its fields.
+
+def _swallowed(lines: list[str], header: list[str], layout: Layout) -> list[tuple[int, list[str]]]:
+    """[(line within these, cells)] of the rows that a lone quote made one of: lines each of which has all its fields.
 
     None where the quote holds a text.
     """
-    apart = [line.rstrip("\r\n").split("\t") for line in lines if line != _END and line.strip()]
-    if all(len(cells) == fields for cells in apart):
-        return apart
-    return []
-
-
-def read_parquet(file: BinaryIO, name: str) -> Iterator[Found]:
-    """Every row as JSON would hold it, a few at a time. Raises UserError for a damaged file."""
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.ParquetFile(file)
-        for batch in table.iter_batches(_BATCH):
-            for row in batch.to_pylist():
-                yield None, row, None
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise UserError(
-            "dataset.damaged_parquet",
-            "{name} is a damaged Parquet file, or one of a kind that cannot be read. Download or save it again.",
-            name=name,
-        ) from error
-
-
-def _header(cells: list[str], name: str) -> list[str]:
-    header = [cell.strip() for cell in cells]
-    names = Counter(cell.lower() for cell in header if cell)
-    for one, times in names.most_common(1):
-        if times > 1:
-            raise UserError(
-                "dataset.same_columns",
-                "{name} has two columns named {column!r}. Rename one of them; the first line holds the names.",
-                name=name,
-                column=one[:30],
-            )
-    if not names:
+    fields = len(header)
+    if fields < 2 or not layout.quotes:
         return []
-    return header
+    filled = [(offset, line) for offset, line in enumerate(lines) if line != _END and line.strip()]
+    apart = [(offset, line.rstrip("\r\n").split(layout.delimiter)) for offset, line in filled]
+    if not all(len(cells) == fields for _, cells in apart):
+        return []
+    if layout.delimiter != "\t" and _is_quoted(lines, layout) and (fields < 3 or len(apart) < 3):
+        return []
+    return apart
+
+
+def _is_quoted(lines: list[str], layout: Layout) -> bool:
+    """Are the quotes where quotes belong?"""
+    if lines[-1] == _END:
+        return False
+    try:
+        list(csv.reader(lines, strict=True, **layout.dialect))  # type: ignore[arg-type]
+    except csv.Error:
+        return False
+    return True
 
 
 def _record(line: int, header: list[str], cells: list[str]) -> Found:
@@ -199,35 +194,3 @@ def _record(line: int, header: list[str], cells: list[str]) -> Found:
             ),
         )
     return line, {name: cell for name, cell in zip(header, cells, strict=True) if name}, None
-
-
-def _are_names(cells: list[str]) -> bool:
-    """Could the first record be names?
-
-    One known name is enough; otherwise each is short, has a letter and is no sentence.
-    """
-    names = [cell for cell in _lowered(cells) if cell]
-    if not KNOWN_NAMES.isdisjoint(names):
-        return True
-    different = len(set(names)) == len(names)
-    return different and all(
-        len(name) <= 40 and re.search(r"[^\W\d]", name) and not re.search(r"[?!\n\\]|[.:;,]$", name) for name in names
-    )
-
-
-def _lowered(cells: list[str]) -> list[str]:
-    return [cell.strip().lower() for cell in cells]
-
-
-def _records(sample: str, delimiter: str, quoting: Quoting) -> list[list[str]]:
-    """The records of the first lines: of the same lines for every layout, so that their number can be compared."""
-    if "\n" in sample:
-        lines = re.findall(r"[^\n]*\n|[^\n]+$", sample)
-    else:
-        lines = sample.splitlines(keepends=True)
-    if len(sample) >= SAMPLE and len(lines) > 1:
-        lines.pop()  # cut in the middle
-    try:
-        return [cells for cells in csv.reader(lines[:_MOST_LINES], delimiter=delimiter, quoting=quoting) if cells]
-    except csv.Error:
-        return []

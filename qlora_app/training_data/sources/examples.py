@@ -14,15 +14,18 @@ from ...messages import Conversation
 from ...settings import Settings
 from ..checks import (
     also_learned,
+    few_warnings,
     overlap_warnings,
     question_number,
     same_key,
-    sample_positions,
 )
 from ..choice import DatasetChoice
 from ..conversations import read_file
 from ..file_contents import FileContents, LeftOut
 from ..formats.columns import AskColumns, ColumnMap
+from ..held_out import places_without, sample_positions
+from ..read.archives import splits_in
+from ..read.splits import ALL, TRAIN, held_out_split
 from ..read_cache import keys_of, read_cached, split
 from ..store import ArrowConversations, Concat, with_turns
 from .folder import fingerprint_of, place_of, stamp_of
@@ -86,11 +89,16 @@ def load_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
 def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
     data = _read(choice, data_folder)
     changed = changed_since(choice, data_folder)
-    if choice.measured_with:
-        measured = _read_held_out(choice.measured_with, data_folder)
-        return _with_held_out_data(choice, data, measured, changed)
+    held_out = _held_out_of(choice, data_folder)
+    if held_out:
+        try:
+            return _with_held_out_data(choice, held_out, data, _read_held_out(held_out, data_folder), changed)
+        except UserError as error:
+            if choice.held_out_from or isinstance(error, NotHere):
+                raise
+            changed.append(_not_measured(held_out.split, error))
     aside, both = split(data, choice.held_out_share, choice.split_seed)
-    rest = sorted(set(range(len(data.conversations))).difference(aside))
+    rest = _all_but(len(data.conversations), aside)
     return Examples(
         train=_those(data.conversations, rest, choice.turns),
         held_out=_those(data.conversations, aside, choice.turns),
@@ -98,7 +106,12 @@ def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
         fingerprint=_fingerprint(data.digest, f"{aside}", choice.turns),
         rows=data.rows,
         left_out=data.left_out,
-        warnings=[*changed, *data.warnings, *overlap_warnings(len(both), len(aside))],
+        warnings=[
+            *changed,
+            *data.warnings,
+            *few_warnings(len(rest), len(aside), choice.held_out_share),
+            *overlap_warnings(len(both), len(aside)),
+        ],
         characters=data.characters * len(rest) // len(data.conversations),
         because=data.because,
         repeated=data.duplicates,
@@ -106,6 +119,29 @@ def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
         train_rows=_rows(data, rest),
         held_out_rows=_rows(data, aside),
         answer=data.answer,
+    )
+
+
+def _held_out_of(choice: DatasetChoice, data_folder: Path) -> DatasetChoice | None:
+    """The data to measure with: what was named, or the files of the data that are called valid or test."""
+    named = choice.held_out_from.strip().lower()
+    if choice.source != "file" or (choice.split == ALL and not named):
+        return choice.measured_with
+    try:
+        splits = splits_in(files_of(choice, data_folder), choice.title)
+    except OSError:  # whoever reads it says why
+        return choice.measured_with
+    others = [split for split in splits if split != (choice.split or TRAIN)]
+    split = named if named in splits else held_out_split(others)
+    if not split or (named and split != named):
+        return choice.measured_with
+    return choice.model_copy(update={"split": split, "held_out_from": "", "fingerprint": ""})
+
+
+def _not_measured(split: str, error: UserError) -> str:
+    return (
+        f"The files of {split} cannot be measured with, so a share of the others is: {error!s} "
+        "They are neither learned nor measured with."
     )
 
 
@@ -138,17 +174,18 @@ def _read_held_out(choice: DatasetChoice, data_folder: Path) -> FileContents:
 
 
 def _with_held_out_data(
-    choice: DatasetChoice, data: FileContents, measured: FileContents, warnings: list[str]
+    choice: DatasetChoice,
+    held_out: DatasetChoice,
+    data: FileContents,
+    measured: FileContents,
+    warnings: list[str],
 ) -> Examples:
     """Learned is what does not stand in the held-out data too; measured with are at most 500 examples of that."""
-    name = choice.held_out_from
-    if choice.source != "hub" and choice.measured_with:
-        name = choice.measured_with.title
+    name = held_out.title if held_out.id != choice.id else held_out.split
     tested = keys_of(measured)
-    known = set(tested)
     aside = sample_positions(tested, choice.split_seed)
-    rest = [place for place, key in enumerate(keys_of(data)) if key not in known]
-    if not rest:
+    rest = places_without(keys_of(data), tested)
+    if not len(rest):
         raise UserError.at(
             "dataset.held_out_from",
             "dataset.all_held_out",
@@ -183,19 +220,33 @@ def _with_held_out_data(
     )
 
 
-def _left_out_as_held_out(data: FileContents, rest: list[int], name: str) -> list[LeftOut]:
+def _left_out_as_held_out(data: FileContents, rest: Sequence[int], name: str) -> list[LeftOut]:
     """The rows of `data` none of whose conversations is in `rest`: each also stands in the held-out data `name`."""
-    learned = {data.numbers[place] for place in rest}
-    lines = {int(number): int(line) for number, line in zip(data.numbers, data.lines, strict=True)}
+    import numpy
+
+    numbers = numpy.asarray(data.numbers)
+    apart = numpy.flatnonzero(~numpy.isin(numbers, numbers[rest]))
+    lines = {int(numbers[place]): int(data.lines[place]) for place in apart.tolist()}
     reason = f"it also stands in the held-out data {name}"
-    return [LeftOut(number, line or None, reason) for number, line in lines.items() if number not in learned]
+    return [LeftOut(number, line or None, reason) for number, line in lines.items()]
+
+
+def _all_but(count: int, aside: Sequence[int]) -> Any:
+    """The other places of so many, as a NumPy array."""
+    import numpy
+
+    return numpy.delete(numpy.arange(count), list(aside))
 
 
 def _rows(data: FileContents, places: Sequence[int]) -> Sequence[int]:
-    return array("q", (data.numbers[place] for place in places))
+    import numpy
+
+    return array(
+        "q", numpy.asarray(data.numbers, dtype=numpy.int64)[numpy.asarray(places, dtype=numpy.int64)].tobytes()
+    )
 
 
-def _those(conversations: Sequence[Conversation], places: list[int], turns: str) -> Sequence[Conversation]:
+def _those(conversations: Sequence[Conversation], places: Sequence[int], turns: str) -> Sequence[Conversation]:
     if isinstance(conversations, ArrowConversations):
         return conversations.select(places, turns)
     return [with_turns(conversations[place], turns) for place in places]

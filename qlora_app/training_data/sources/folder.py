@@ -38,12 +38,14 @@ def import_file(
     columns: ColumnMap = ColumnMap(),
     progress: Progress | None = None,
     how: ReadAs = ReadAs(),
+    root: Path | None = None,
 ) -> str:
     """Check every row of an uploaded file, then keep it byte for byte in the data folder.
 
     Returns the name it has there.
 
-    Several files are kept as a folder and are one dataset. The same bytes under the same name have the same id. Raises
+    Several files are kept as a folder and are one dataset; `root`: the folder they came in, whose folders are kept in
+    their names. The same bytes under the same name have the same id. Raises
     UserError, and then leaves nothing behind. Data that can be read once a person says which column is what is kept;
     load_examples asks.
     """
@@ -64,7 +66,7 @@ def import_file(
         if len(paths) == 1:
             copy, digest = _copy(paths[0], data_folder)
         else:
-            copy, digest = _copy_all(paths, data_folder)
+            copy, digest = _copy_all(paths, data_folder, root)
     except OSError as error:
         raise _not_saved(shown, error) from error
     id = f"{digest[:12]}-{_safe(name)}"
@@ -237,7 +239,7 @@ def _copy(path: Path, folder: Path) -> tuple[Path, str]:
     return copy, digest.hexdigest()
 
 
-def _copy_all(paths: Sequence[Path], folder: Path) -> tuple[Path, str]:
+def _copy_all(paths: Sequence[Path], folder: Path, root: Path | None) -> tuple[Path, str]:
     """(a private folder of copies, sha256 over their names and bytes); of two files
     with one name the second gets a number.
     """
@@ -245,7 +247,8 @@ def _copy_all(paths: Sequence[Path], folder: Path) -> tuple[Path, str]:
     digests: list[tuple[str, str]] = []
     try:
         for path in paths:
-            name = _safe(path.name)
+            shown = "-".join(path.relative_to(root).parts) if root else path.name
+            name = _safe(shown)
             if (made / name).exists():
                 name = f"{len(digests)}-{name}"
             copy, digest = _copy(path, folder)

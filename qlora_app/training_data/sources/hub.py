@@ -28,7 +28,7 @@ from ...hub import (
 )
 from ...hub.repository import files_of
 from ..choice import DatasetChoice
-from ..read.archives import ENDINGS
+from ..read.archives import HUB_ENDINGS as ENDINGS
 
 DEFAULT = "default"  # the subset of a dataset that names none
 _RECORDS = ".hub"  # folder in the data folder: which files are which split, so that no run needs the Hub again

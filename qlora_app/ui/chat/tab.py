@@ -10,12 +10,10 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from ... import starter
 from ...choices import options
 from ...errors import UserError
 from ...inference.session import ChatSession, Decoding
 from ...messages import Conversation
-from ...preflight import examples_of
 from ...runs import Run
 from ...runs.recipes import recipe_of
 from ..context import AppContext
@@ -27,12 +25,11 @@ from ..runs.card_parts import title_of
 from ..runs.run_card import NOTHING_HERE, run_id
 from ..theme import on_click, plain
 from ..translate import translate
-from .chips import chips
+from .chips import chips, example_questions
 from .history import NOTHING_YET, SILENT, History, answered, conversation, said, text_of
 from .line import Line, NobodyListensError, waiting_words
 from .try_it import TryIt
 
-EXAMPLES = 6
 LISTED = 100  # newest runs in the picker
 LONGEST_MESSAGE = 8000
 NOTHING = """<div class="welcome"><h2>Nobody to talk to yet</h2><p>Train a model first: go to <b>Train</b> and press
@@ -401,21 +398,7 @@ class ChatTab:
         return chips(self.questions(run), "Example questions")
 
     def questions(self, run: Run) -> list[str]:
-        recipe = recipe_of(run)
-        if recipe is None or not self.page.may_show(recipe.dataset):
-            return []
-        if recipe.dataset.source == "starter":
-            known = starter.DATASETS.get(recipe.dataset.id)
-            return known.questions[:EXAMPLES] if known else []
-        try:
-            examples = examples_of(recipe.dataset, self.page.settings.data)
-        except UserError:
-            return []  # the file is gone; the adapter can be talked to all the same
-        first = [
-            next((m["content"] for m in c if m["role"] == "user"), "")
-            for c in examples.held_out or examples.train[:EXAMPLES]
-        ]
-        return [q for q in dict.fromkeys(first) if 0 < len(q) <= 400][:EXAMPLES]
+        return example_questions(self.page, run)
 
 
 def _note(text: str) -> str:

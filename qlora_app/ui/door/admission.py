@@ -3,10 +3,12 @@ fill it alone.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from gradio.server_messages import ProcessCompletedMessage
 
 from ...errors import Problem
 from ..translate import said_to
@@ -25,6 +27,10 @@ ENOUGH_ASKED = Problem(
 )
 ENOUGH_FROM_HERE = Problem(
     "page.enough_from_here", "Several questions from your address are being answered. Ask again in a moment."
+)
+NOBODY_LISTENED = Problem(
+    "page.nobody_listened",
+    "Your question was dropped: others were waiting, and nobody listened for its answer. Ask again.",
 )
 BUSY = Problem("page.busy", "Many are asking at once. Ask again in a moment.")
 
@@ -91,12 +97,20 @@ class Admission:
         return None
 
     async def _drop_unheard(self, events: list[Any]) -> bool:
-        """Make room: questions whose answers nobody listens for are dropped. Was there one?"""
-        silent = {one.session_hash for one in events if not self.visitors.listens(one.session_hash)}
-        for session in silent:
-            self.visitors.drop(session)
-            await self.queue.clean_events(session_hash=session)
-        return bool(silent)
+        """Make room for one: of the questions whose answers nobody listens for the oldest of whoever has most of them
+        is dropped. Was there one?
+        """
+        silent = [one for one in events if not self.visitors.listens(one.session_hash)]
+        if not silent:
+            return False
+        owners = Counter(self.visitors.owner_of(one.session_hash) for one in silent)
+        dropped = max(silent, key=lambda one: owners[self.visitors.owner_of(one.session_hash)])
+        self.visitors.drop(dropped.session_hash)
+        said = {"error": str(NOBODY_LISTENED), "visible": True}
+        self.queue.send_message(dropped, ProcessCompletedMessage(output=said, success=False))
+        await self.queue.clean_events(event_id=dropped._id)
+        self.queue.pending_event_ids_session.get(dropped.session_hash, set()).discard(dropped._id)
+        return True
 
     def _forget_unheard(self) -> None:
         """Of sessions that ask and never fetch an answer Gradio keeps something for ever."""

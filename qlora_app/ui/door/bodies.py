@@ -19,6 +19,7 @@ OF_THE_OWNER = 40_000_000  # bytes of JSON: pasted text, each character written 
 AROUND_FILES = 1_000_000  # bytes of an upload beside what is in its files
 SPARE = 200_000_000  # bytes of disk that uploads leave free
 SECONDS = 30.0  # for a whole body of JSON, and for the next piece of a file
+DRAINING, MOST_DRAINED = 5.0, 64_000_000  # seconds and bytes taken after a refusal
 SLOWEST = 20_000  # bytes a second of an upload, after its first minute
 
 
@@ -105,3 +106,14 @@ def counted(receive: Receive, limit: int) -> Receive:
         return message
 
     return received
+
+
+async def drained(receive: Receive) -> None:
+    """Takes what somebody goes on sending after a refusal, for a while: a proxy that cannot send on tells no reason."""
+    length = 0
+    with anyio.move_on_after(DRAINING):
+        while length < MOST_DRAINED:
+            message = await receive()
+            length += len(message.get("body", b""))
+            if message["type"] != "http.request" or not message.get("more_body"):
+                return

@@ -1,7 +1,7 @@
 """Passwords are tried slowly: every try is counted before it is passed on, wrong ones of an address make the next wait.
 
-Nobody is locked out by others: what has logged in before has a place of its own, known by a signed cookie, and an address
-that has used up its free tries waits for the next one instead of being refused, as long as few wait with it.
+Nobody is locked out by others: a browser that has logged in before has a place of its own, known by a signed cookie,
+and an address that has used up its free tries waits for the next one instead of being refused, while few wait with it.
 """
 
 import asyncio

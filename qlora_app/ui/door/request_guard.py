@@ -65,7 +65,7 @@ class RequestGuard:
     """Answers what may not come in with a refusal, lets the rest pass, and adds careful headers."""
 
     def __init__(self, app: Callable, settings: Settings, own_name: str = "", visitors: Visitors | None = None) -> None:
-        """`own_name`: the public host name where it is not in the settings, as on a Space, which is shown in a frame."""
+        """`own_name`: the public host where the settings name none, as on a Space, which is shown in a frame."""
         self.app = app
         self.settings = settings
         self.origins = Origins(settings, [own_name])
@@ -86,14 +86,14 @@ class RequestGuard:
         problem = self.origins.refusal(scope, headers, came)
         status, problem = (403, problem) if problem else self._refused_route(asked)
         if problem:
-            await _refuse(send, status, problem)
+            await _refuse(asked, receive, send, status, problem)
             return
         answer = _Answer(send, self._cookies_for(asked), self.in_frame, came.scheme == "https")
         try:
             await self._let_in(asked, receive, answer)
         except TooMuchError as error:
             if not answer.has_begun:
-                await _refuse(send, error.status, error.sentence)
+                await _refuse(asked, receive, send, error.status, error.sentence)
 
     def _refused_route(self, asked: Asked) -> tuple[int, str]:
         """(status, why the address is refused), (0, "") where it is not.
@@ -273,7 +273,13 @@ def _session_of_stream(asked: Asked) -> str:
     return named[-1][:200]
 
 
-async def _refuse(send: Send, status: int, problem: str) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close"), *HEADERS]
+async def _refuse(asked: Asked, receive: Callable, send: Send, status: int, problem: str) -> None:
+    """A page is answered with a sentence; a script of the page as Gradio says what is wrong."""
+    is_script = asked.path.startswith(routes.API)
+    body = json.dumps({"detail": problem, "error": problem}) if is_script else problem
+    kind = b"application/json" if is_script else b"text/plain; charset=utf-8"
+    headers = [(b"content-type", kind), (b"connection", b"close"), *HEADERS]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": problem.encode()})
+    await send({"type": "http.response.body", "body": body.encode(), "more_body": True})
+    await bodies.drained(receive)
+    await send({"type": "http.response.body", "body": b""})

@@ -1,7 +1,7 @@
 """Who may ask for which address of the server: one table. What is not in it is nobody's.
 
-Gradio brings more routes than the page uses, and a new version may bring others. Here each has one mark, by the template
-that it is served under; `tests/test_strangers.py` fails at one without a mark.
+Gradio brings more routes than the page uses, and a new version may bring others. Here each has one mark, by the
+template that it is served under; `tests/test_strangers.py` fails at one without a mark.
 """
 
 import functools
@@ -104,10 +104,11 @@ def mark_of(template: str) -> Who | None:
 
 @functools.lru_cache(maxsize=2000)
 def who_may(path: str) -> Who:
-    """Who may ask for a path. What fits several templates is for the fewest of those it fits."""
-    fitting = [who for pattern, who in _patterns() if pattern.match(_bare(path))]
-    exact = ROUTES.get(_bare(path))
-    return exact or min(fitting, key=_fewest, default="nobody")
+    """Who may ask for a path. What fits several templates is for the fewest of those."""
+    if exact := ROUTES.get(_bare(path)):
+        return exact
+    nobody: Who = "nobody"
+    return min((who for pattern, who in _patterns() if pattern.match(_bare(path))), key=_fewest, default=nobody)
 
 
 def is_stream(path: str) -> bool:

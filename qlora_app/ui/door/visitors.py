@@ -1,4 +1,4 @@
-"""Who is on the page: which browser a session belongs to, and whether anybody still listens to what is answered there."""
+"""Who is on the page: which browser a session belongs to, and whether anybody listens to what is answered there."""
 
 import hashlib
 import secrets
@@ -33,6 +33,7 @@ class Visitors:
         self._of_address: Counter[str] = Counter()
         self._listening: Counter[str] = Counter()
         self._heard: dict[str, float] = {}  # when a session was last listened to, or began
+        self._unheard: set[str] = set()  # sessions that have asked, and not listened since
         self._streams: Counter[str] = Counter()
         self.is_watched = False  # has a door in front that sees who listens
 
@@ -78,6 +79,7 @@ class Visitors:
         if not self._of_address[one.address]:
             del self._of_address[one.address]
         self._heard.pop(session, None)
+        self._unheard.discard(session)
 
     # ---- who listens
 
@@ -89,6 +91,7 @@ class Visitors:
                 return "Too many pages are open from your address. Close some, then load this one again."
             self._streams[address] += 1
             self._listening[session] += 1
+            self._unheard.discard(session)
             self._heard[session] = time.monotonic()
         return ""
 
@@ -106,10 +109,16 @@ class Visitors:
                 self._heard.pop(session, None)
 
     def asked(self, session: str) -> None:
-        """A question has come: there is a moment to begin to listen."""
+        """A question has come: there is a moment to begin to listen, once."""
         with self._lock:
-            if session in self._sessions:
+            if session in self._sessions and session not in self._unheard:
+                self._unheard.add(session)
                 self._heard[session] = time.monotonic()
+
+    def owner_of(self, session: str) -> str:
+        """The mark of the browser that a session belongs to."""
+        known = self._sessions.get(session)
+        return known.owner if known else ""
 
     def listens(self, session: str) -> bool:
         """Does anybody listen to a session now?"""

@@ -46,9 +46,10 @@ def head(run: Run, status: RunStatus, noticed: Sequence[str] = ()) -> str:
     decided = run.computes_in()
     how = f'<p class="note">{escape(decided.why)}</p>' if decided and decided.why else ""
     return (
-        f'<div class="line"><span class="dot {dot}"></span><b>{escape(word)}</b>'
+        f'<div class="line"><span class="dot {escape(dot)}"></span><b>{escape(word)}</b>'
         f'<span class="what" translate="no">{escape(title_of(run))}</span></div>'
         + (f'<p class="sentence">{escape(sentence)}</p>' if sentence else "")
+        + (f'<p class="warning" role="status" translate="no">{escape(status.silence)}</p>' if status.silence else "")
         + how
         + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
     )
@@ -99,6 +100,8 @@ def actions(run: Run, status: RunStatus, may_change: bool) -> str:
             buttons.append(
                 '<button type="button" disabled>Stopping…</button>' if stopping else _button("stop", "Stop and keep")
             )
+        if may_change and status.silence:
+            buttons.append(_button("kill", "End it now"))
     elif may_change and status.state in ("stopped", "interrupted", "failed"):
         buttons.append(_button("resume", "Try again" if status.state == "failed" else "Resume", "" if talk else "main"))
     why = (
@@ -140,7 +143,7 @@ def _sample(question: str, answers: list[SampleRow]) -> str:
     right = bool(expected) and str(last.get("answer", "")).strip() == expected.strip()
     now = '<div class="now"><h4>Now</h4><p class="quiet">soon</p></div>'
     if len(answers) > 1:
-        when = f"Now, step {int(last.get('step', 0)):,}{' · as expected' if right else ''}"
+        when = f"Now, step {_step_of(last):,}{' · as expected' if right else ''}"
         more = _cut(last) if "is_cut" in last else ""
         mark = " right" if right else ""
         now = f'<div class="now{mark}"><h4>{when}</h4><p>{_shown(last.get("answer"))}{more}</p></div>'
@@ -154,6 +157,11 @@ def _sample(question: str, answers: list[SampleRow]) -> str:
         f'<div class="then"><h4>Before '
         f"training</h4><p>{_shown(first.get('answer'))}{_cut(first)}</p></div>{now}</div>{wanted}</div>"
     )
+
+
+def _step_of(row: SampleRow) -> int:
+    step = row.get("step", 0)
+    return step if isinstance(step, int) else 0
 
 
 def _shown(answer: Any) -> str:

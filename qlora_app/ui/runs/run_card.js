@@ -1,6 +1,6 @@
 // Keeps a card up to date: asks the server for what changed, once a second while the run moves and somebody looks at it,
 // and not at all otherwise. `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML.
-const EVENTS = ['chat', 'stop', 'resume', 'unqueue'];
+const EVENTS = ['chat', 'stop', 'resume', 'unqueue', 'kill'];
 const card = element.querySelector('.card'), bar = card.querySelector('.bar'), log = card.querySelector('.log');
 const spoken = card.querySelector('.only-read'), lost = card.querySelector('.lost'), chart = new Chart(card.querySelector('.chart'));
 // What stands on the card before anything is asked for.

@@ -18,6 +18,7 @@ import gradio as gr
 
 from ...errors import Problem, UserError
 from ...jobs import State
+from ...launch.ending import end_now
 from ...runs import Run, RunStatus
 from ...runs.recipes import recipe_of
 from ...training_data import changed_since
@@ -110,6 +111,7 @@ class RunCards:
         card.stop(self.stop_run, None, None, **FAST)
         card.resume(self.resume_run, None, None, **FAST)
         card.unqueue(self.unqueue_run, None, None, **FAST)
+        card.kill(self.kill_run, None, None, **FAST)
 
     # ---- handlers
 
@@ -127,6 +129,11 @@ class RunCards:
     def unqueue_run(self, event: gr.EventData) -> None:
         """It is not started any more."""
         self.page.store.get(run_id(event)).request("stop")
+
+    @changes
+    def kill_run(self, event: gr.EventData) -> None:
+        """The process of one that hangs is ended; what it saved is kept."""
+        end_now(self.page.store.get(run_id(event)))
 
     # ---- what the cards ask
 
@@ -228,9 +235,10 @@ def _sentence(problem: Problem, language: str) -> str:
 
 def _translated(status: RunStatus, language: str) -> RunStatus:
     """With what went wrong in a language; any other sentence is translated with the page around it."""
+    silence = problem_in(status.silence, language) if status.silence else ""
     if not isinstance(status.sentence, Problem):
-        return status
-    return replace(status, sentence=problem_in(status.sentence, language))
+        return replace(status, silence=silence)
+    return replace(status, sentence=problem_in(status.sentence, language), silence=silence)
 
 
 def run_id(event: gr.EventData) -> str:

@@ -101,12 +101,13 @@ class ColumnForm:
     def has(self, choice: DatasetChoice) -> bool:
         """Has the data all columns that are named?"""
         try:
-            choice.columns.check(choice.title, self._rows(choice).columns)
+            choice.columns.check(choice.title, self.rows(choice).columns)
         except (UserError, OSError):
             return False
         return True
 
-    def _rows(self, choice: DatasetChoice) -> FirstRows:
+    def rows(self, choice: DatasetChoice) -> FirstRows:
+        """The first rows, none where they are not to be seen. Raises UserError and OSError."""
         if choice.source == "starter" or not choice.id or not self.page.may_change:
             return FirstRows([], [])
         return first_rows(files_of(choice, self.page.settings.data), choice.title, self.page.settings, choice.read_as)
@@ -116,7 +117,7 @@ class ColumnForm:
         if choice.source == "starter":
             return FirstRows([], []), _quiet(STARTER)
         try:
-            rows = self._rows(choice)
+            rows = self.rows(choice)
         except UserError as error:
             return FirstRows([], []), _quiet(translate(error.problem))
         except OSError:  # the line under the data says why
@@ -134,7 +135,8 @@ class ColumnForm:
             listed = "".join(f"<p>{escape(text)}</p>" for text in translate(error.problem).split("\n"))
             return f'<div class="warning" role="status">{listed}</div>'
         shown = "".join(
-            _row(number, one) for number, one in enumerate(rows.learned(choice.columns, choice.turns, SHOWN), start=1)
+            row_words(number, one)
+            for number, one in enumerate(rows.learned(choice.columns, choice.turns, SHOWN), start=1)
         )
         return f'<h4 class="section">The first rows as they are learned</h4>{shown}'
 
@@ -164,7 +166,7 @@ def _cell(value: Any) -> str:
     return text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]}…"
 
 
-def _row(number: int, made: Conversation | str) -> str:
+def row_words(number: int, made: Conversation | str) -> str:
     """One row as a conversation, what carries loss underlined as under the microscope; or why it is left out."""
     if isinstance(made, str):
         return f'<p class="warning">Row {number} is left out: {escape(made)}</p>'

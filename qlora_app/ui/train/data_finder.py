@@ -49,6 +49,7 @@ from .form_values import (
 )
 from .hub_finder import HubFinder
 from .recipe_form import RecipeForm
+from .words import refusal_words
 
 LONGEST_PASTE = 5_000_000  # characters
 
@@ -92,6 +93,7 @@ class DataFinder(HubFinder):
                 placeholder="Rows as JSON or CSV, or plain text",
             )
             self.take = gr.Button("Use this text", size="sm", elem_id="take-text")
+            self.said = plain(elem_id="text-said")
             plain(self._folder_words() if self.page.may_change else "")  # strangers need no paths
 
     def wire(self, form: TrainForm, columns: ColumnForm, other_data: After) -> None:
@@ -101,7 +103,7 @@ class DataFinder(HubFinder):
         self.wire_search(set())
         picked = self.hits.pick(self.pick, None, control[DATA], **FAST)
         other_data(picked.success(form.choose, form.inputs, form.outputs, **QUIET))
-        other_data(self.take.click(self.take_text, {self.text, *form.inputs}, form.outputs, **QUIET))
+        other_data(self.take.click(self.take_text, {self.text, *form.inputs}, [self.said, *form.outputs], **QUIET))
         self.get.click(self.fetch, self.controls.inputs, self.progress, **QUIET)
         fetched = self.progress.done(self.fetched, None, self.progress, **QUIET)
         other_data(fetched.success(form.choose, form.inputs, form.outputs, **QUIET))
@@ -144,8 +146,11 @@ class DataFinder(HubFinder):
 
     @changes
     def take_text(self, given: Given) -> Answer:
-        """Text that was pasted becomes data, and is chosen."""
-        return self.form.with_text(given, given[self.text] or "")
+        """Text that was pasted becomes data, and is chosen; why it is none stays said."""
+        try:
+            return {self.said: "", **self.form.with_text(given, given[self.text] or "")}
+        except UserError as error:
+            return {self.said: refusal_words(error.problem)}
 
     @reads
     def describe(self, given: Given) -> Answer:

@@ -11,25 +11,31 @@ from ...jobs import JobStore
 from ...kinds.data_import import import_job, imported
 from ...preflight import examples_of
 from ...runs import address_of
+from ...storage.reading import open_regular
 from ...training_data import DatasetChoice, import_files
 from ...training_data.first_rows import first_conversations
 from ..context import AppContext
-from ..events import QUIET, After, Answer, Given
-from ..guard import changes
+from ..events import FAST, QUIET, After, Answer, Given
+from ..guard import changes, reads
 from ..job_card import JobCard, address_in
 from ..theme import plain
-from .words import SHOWN_ROWS, conversation_words
+from .form_values import DATA
+from .recipe_form import RecipeForm
+from .words import SHOWN_ROWS, conversation_words, refusal_words
 
 QUICK = 1_000_000  # bytes that are read in about 0.3 seconds
 UNPACKED = 20  # times its own size an archive may well be
-ARCHIVES = (".gz", ".zip")
+NOTHING_TAKEN = ""  # the id of data that was refused: no data
+ARCHIVES = (b"\x1f\x8b", b"PK", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+BY_A_PROGRAM = (b"%PDF", b"\xd0\xcf\x11\xe0")  # documents, whose reading may take any time
 
 
 class DataImport:
     """Its components and what they do."""
 
-    def __init__(self, page: AppContext) -> None:
+    def __init__(self, page: AppContext, controls: RecipeForm) -> None:
         self.page = page
+        self.controls = controls
         self.job = JobCard(page)
 
     def build(self) -> None:
@@ -48,6 +54,8 @@ class DataImport:
         outputs = [self.card, self.line, self.id, self.own]
         for one in chosen:
             then(one.upload(self.take, {one}, outputs, **QUIET))
+        then(self.card.failed(self.failed, {self.own}, self.id, **QUIET))
+        self.controls.controls[DATA].input(self.forget, None, self.line, **FAST)
         then(self.card.done(self.finished, {self.own}, outputs, **QUIET))
         self.job.wire([self.line])
 
@@ -65,10 +73,28 @@ class DataImport:
         if not paths:
             return self._told()
         if sum(map(_weight, paths)) <= QUICK:
-            return self._told(id=self._import(paths))
+            return self._imported(paths)
         job = import_job(JobStore(self.page.settings.jobs), paths)
         self.page.start(job)
         return self._told(job=address_of(job), words=self._first_rows(paths))
+
+    def _imported(self, paths: list[Path]) -> Answer:
+        """The id of what can be learned from; what cannot stays said, and nothing is chosen in its place."""
+        try:
+            return self._told(id=self._import(paths))
+        except UserError as error:
+            return self._told(words=refusal_words(error.problem), id=NOTHING_TAKEN)
+
+    @reads
+    def forget(self) -> Answer:
+        """Other data is chosen: what was refused before is no longer of interest."""
+        return {self.line: ""}
+
+    @reads
+    def failed(self, given: Given, event: gr.EventData) -> Answer:
+        """The job could not read it, as its card says: nothing is chosen in its place, on the page that brought it."""
+        is_own = bool(given[self.own]) and address_in(event) == given[self.own]
+        return {self.id: NOTHING_TAKEN if is_own else None}
 
     @changes
     def finished(self, given: Given, event: gr.EventData) -> Answer:
@@ -96,4 +122,8 @@ class DataImport:
 def _weight(file: Path) -> int:
     """About how many bytes are to be read."""
     size = file.stat().st_size
-    return size * UNPACKED if file.suffix.lower() in ARCHIVES else size
+    with open_regular(file) as opened:
+        head = opened.read(8)
+    if head.startswith(BY_A_PROGRAM):
+        return max(size, QUICK + 1)
+    return size * UNPACKED if head.startswith(ARCHIVES) else size

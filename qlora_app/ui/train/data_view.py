@@ -33,6 +33,7 @@ from ...tasks.preview import (
     measured,
     tokens_of,
 )
+from ...tasks.trial import check_tried
 from ...training_data import DatasetChoice, Examples, stamp
 from ...training_data.formats.columns import AskColumns
 from ..context import PRIVATE, AppContext
@@ -179,6 +180,9 @@ class DataView:
     def _tell(self, seen: Seen, given: Given) -> Iterator[Answer]:
         nothing = {self.seen: ("", 0), self.jumps: "", self.mask: "", self.facts: ""}
         no_file = {self.left_out: gr.DownloadButton(visible=False)}
+        if not data_of(self.controls.values(given)).id:  # nothing is chosen, and that is said
+            yield nothing | no_file
+            return
         try:
             yield from self._told(seen, given)
         except AskColumns:  # the line under the data asks, and the place for the answer is open
@@ -246,8 +250,9 @@ class DataView:
         if not self.page.may_show(recipe.dataset):
             raise UserError.of(PRIVATE)
         examples, folder = examples_of(recipe.dataset, self.page.settings.data), folder_of(recipe.base_model)
-        facts, when = facts_of_folder(folder), (folder / "tokenizer.json").stat().st_mtime_ns
+        facts, when = facts_of_folder(folder), _written(folder / "tokenizer.json")
         model = recipe.base_model
+        check_tried(folder)
         tokenizer = _tokenizer(ModelChoice(source=model.source, id=model.id, revision=model.revision), when)
         length = min(recipe.training.max_length, facts.context or recipe.training.max_length)
         task = task_for(recipe.task, facts.tasks, examples.every)
@@ -283,6 +288,11 @@ class DataView:
             lines = (json.dumps(asdict(one), ensure_ascii=False) for one in examples.left_out)
             file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         return gr.DownloadButton(value=str(file), visible=True)
+
+
+def _written(file: Path) -> int:
+    """When; 0 for a tokenizer that is in other files."""
+    return file.stat().st_mtime_ns if file.exists() else 0
 
 
 @functools.lru_cache(maxsize=4)

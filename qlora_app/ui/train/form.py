@@ -17,13 +17,13 @@ from ...recipe import EFFORTS, Recipe
 from ...training_data import DatasetChoice, import_text
 from ..context import AppContext
 from ..events import FAST, LAST, QUIET, After, Answer, Given
-from ..guard import reads
+from ..guard import WHY_NOT, reads
 from ..theme import plain
 from . import form_values as form
 from .form_state import BALANCED, FormLogic, FormState, Suggested
 from .form_values import BATCH_SIZE, DATA, DATA_SETTINGS, EPOCHS, PAIRS, Values
 from .recipe_form import RecipeForm
-from .words import command_words, data_words, own_words, quiet
+from .words import command_words, data_words, own_words, quiet, waits_words
 
 # Without https a page has no clipboard; then the command is copied the old way, by selecting it.
 COPY = """
@@ -52,6 +52,14 @@ class TrainForm:
     def build_data_line(self) -> None:
         """What is known of the data."""
         self.data_line = plain(self._data_words(self.controls.first.dataset), elem_id="data-line")
+
+    def build_start(self) -> None:
+        """The button that starts a run, and what it waits for."""
+        words = self._waits_for(self.controls.first.dataset)
+        self.start = gr.Button(
+            "Start training", variant="primary", elem_id="start", interactive=self.page.may_change and not words
+        )
+        self.waits = plain(quiet(words if self.page.may_change else WHY_NOT), elem_id="why-not")
 
     def build_effort(self) -> None:
         """The three efforts with their times."""
@@ -109,6 +117,8 @@ class TrainForm:
             self.effort,
             self.effort_note,
             self.data_line,
+            self.start,
+            self.waits,
             self.own,
             self.command_line,
             self.suggested,
@@ -177,6 +187,15 @@ class TrainForm:
             self.effort: gr.update(choices=choices, value=state.effort),
             self.effort_note: quiet(note),
             self.data_line: self._data_words(state.data),
+        } | self._start(state.data)
+
+    def _start(self, choice: DatasetChoice) -> Answer:
+        """The button that starts waits until it is known what is learned."""
+        words = self._waits_for(choice)
+        is_open = self.page.may_change and not words
+        return {
+            self.start: gr.Button(interactive=is_open),
+            self.waits: quiet(words if self.page.may_change else WHY_NOT),
         }
 
     def _said(self, state: FormState) -> Answer:
@@ -211,7 +230,7 @@ class TrainForm:
     @property
     def read_anew_outputs(self) -> list[Component]:
         """All that depends on how the data is read, but not the settings that say how."""
-        beside = [self.effort, self.effort_note, self.data_line, self.touched]
+        beside = [self.effort, self.effort_note, self.data_line, self.start, self.waits, self.touched]
         return [self.controls.controls[EPOCHS], *beside]
 
     @reads
@@ -249,6 +268,9 @@ class TrainForm:
 
     def _data_words(self, choice: DatasetChoice) -> str:
         return data_words(choice, self.page.settings.data, self.page.may_show)
+
+    def _waits_for(self, choice: DatasetChoice) -> str:
+        return waits_words(choice, self.page.settings.data)
 
     def _efforts(self, recipe: Recipe) -> tuple[list[tuple[str, str]], str]:
         """(efforts with their times, a line that says where those come from)"""

@@ -181,7 +181,7 @@ class FormLogic:
         for name in values:
             stays = columns_stay and name.startswith(COLUMNS) and name != ANSWERS_BY
             if form.says_of_data(name) and not stays:
-                values[name] = (answers or {}).get(name, form.EVERY[name].default)
+                values[name] = (answers or {}).get(name, form.default_of(name))
         return values
 
     # ---- what is said about it

@@ -17,6 +17,7 @@ from ...errors import Problem, UserError
 from ...preflight import check_here, refuse
 from ...recipe import Recipe
 from ...training_data import DatasetChoice
+from ...training_data.read.reading import SETTINGS as READ_SETTINGS
 
 Values = dict[str, Any]
 
@@ -29,6 +30,7 @@ COLUMNS = "dataset.columns."
 ANSWERS_BY = "dataset.columns.answers_by"
 SUBSET, SPLIT, REVISION = HUB_PART = ("dataset.subset", "dataset.split", "dataset.revision")
 HELD_OUT = "dataset.held_out_from"
+READING = tuple(f"{DATA_SETTINGS}{name}" for name in ("format", *READ_SETTINGS))  # how one file is read
 SEARCH = "hub"  # what the model control says while somebody looks for one
 SEARCH_DATA, PASTE = "hub/", "file/"  # what the data control says while somebody looks for data, or brings some
 NOTHING_ENTERED = Problem("form.number_missing", "Nothing is entered here. It needs a number.")
@@ -54,7 +56,12 @@ def element_id(name: str) -> str:
 
 def says_of_data(name: str) -> bool:
     """Is it a setting that says something of one dataset only?"""
-    return name in (*HUB_PART, HELD_OUT) or name.startswith(COLUMNS)
+    return name in (*HUB_PART, HELD_OUT, *READING) or name.startswith(COLUMNS)
+
+
+def default_of(name: str) -> Any:
+    """The value of a control before anybody chose one."""
+    return EVERY[name].default
 
 
 # ---- values <-> recipe

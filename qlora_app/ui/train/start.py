@@ -2,7 +2,6 @@
 
 import time
 
-import gradio as gr
 from gradio.components import Component
 
 from ...errors import UserError
@@ -13,14 +12,12 @@ from ...runs.recipes import recipe_of
 from ...tasks.chat import NOTHING_TO_LEARN
 from ..context import AppContext
 from ..events import FAST, After, Answer, Given
-from ..guard import WHY_NOT, changes
-from ..theme import plain
+from ..guard import changes
 from . import form_values as form
 from .data_view import DataView
 from .form import TrainForm
 from .mistakes import Mistakes
 from .model_finder import ModelFinder
-from .words import quiet
 
 DOUBLE_CLICK = 2.0  # seconds
 TO_CARD = "() => { if (innerWidth < 700) setTimeout(() => scrollTo({top: 0, behavior: 'smooth'}), 300); }"
@@ -41,9 +38,9 @@ class Start:
     # ---- components
 
     def build(self) -> None:
-        """The button, and why it is switched off in a demonstration."""
-        self.button = gr.Button("Start training", variant="primary", elem_id="start", interactive=self.page.may_change)
-        plain(quiet("" if self.page.may_change else WHY_NOT), elem_id="why-not")
+        """The button, and what it waits for."""
+        self.form.build_start()
+        self.button = self.form.start
 
     def wire(self, card: Component, other_data: After) -> None:
         """`card`: where the run is shown."""

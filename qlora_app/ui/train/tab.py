@@ -15,6 +15,7 @@ from ..events import QUIET, Answer, Given
 from ..guard import reads
 from ..runs.run_card import RunCards, run_card
 from .column_form import ColumnForm
+from .data_ask import DataAsk
 from .data_finder import DataFinder
 from .data_import import DataImport
 from .data_view import DataView
@@ -42,7 +43,8 @@ class TrainTab:
         self.model_finder = ModelFinder(page, self.controls)
         self.data_finder = DataFinder(page, self.controls)
         self.columns = ColumnForm(page, self.controls)
-        self.importer = DataImport(page)
+        self.asking = DataAsk(page, self.controls, self.columns)
+        self.importer = DataImport(page, self.controls)
         self.data_view = DataView(page, self.controls, self.model_finder.check_visitor, self.columns)
         self.start = Start(page, self.form, self.mistakes, self.model_finder, self.data_view)
 
@@ -70,9 +72,10 @@ class TrainTab:
                 file_count="multiple",
                 visible=self.page.may_change,
             )
+            self.importer.build()
             self.data_finder.build()
-        self.importer.build()
         self.form.build_data_line()
+        self.asking.build()
         self.data_view.build()
         self.form.build_effort()
         self.mistakes.build()
@@ -89,6 +92,7 @@ class TrainTab:
         self.data_finder.wire(self.form, self.columns, self.other_data)
         self.importer.wire((self.upload, self.data_finder.files), self._take_imported)
         self.columns.wire()
+        self._wire_asking()
         self.data_view.wire(self.form)
         self.start.wire(self.card, self.other_data)
         self.cards.wire(self.card)
@@ -115,7 +119,14 @@ class TrainTab:
     def other_data(self, event: Any) -> None:
         """Other data may be on the form: say what it is, and open the place for what only the person knows."""
         described = self.data_finder.describe_after(event)
-        self.data_view.ask_after(self.columns.offer_after(described))
+        offered = self.asking.offer_after(self.columns.offer_after(described))
+        self.data_view.ask_after(offered)
+
+    def _wire_asking(self) -> None:
+        """What was guessed is taken: the data is read so, and what is still in doubt is asked."""
+        taken = self.asking.wire()
+        read = taken.then(self.form.read_anew, self.form.inputs, self.form.read_anew_outputs, **QUIET)
+        self.other_data(read)
 
     def _take_imported(self, event: Any) -> None:
         taken = event.success(self.take_import, self.form.inputs | {self.importer.id}, self.form.outputs, **QUIET)
@@ -127,4 +138,6 @@ class TrainTab:
     def take_import(self, given: Given) -> Answer:
         """Choose what was imported; what was odd about it is said beside the data."""
         id = given[self.importer.id]
-        return self.form.with_data(given, data_value(DatasetChoice(source="file", id=id))) if id else {}
+        if id is None:
+            return {}
+        return self.form.with_data(given, data_value(DatasetChoice(source="file", id=id)))

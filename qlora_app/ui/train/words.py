@@ -48,6 +48,26 @@ def data_words(choice: DatasetChoice, data_folder: Path, may_show: Callable[[Dat
     return f"{about}{_rows_words(examples)}{fits}" + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
 
 
+def waits_words(choice: DatasetChoice, data_folder: Path) -> str:
+    """Why a run cannot start with these data; empty where it can, as far as they are here."""
+    if not choice.id:
+        return "Start waits for data."
+    try:
+        examples_of(choice, data_folder)
+    except NotHere:
+        return ""
+    except AskColumns:
+        return "Start waits: say above how the data is to be learned."
+    except UserError:
+        return "Start waits: nothing can be learned from this data as it is. Choose other data."
+    return ""
+
+
+def refusal_words(problem: str) -> str:
+    """What was brought and not taken stays said, until other data is chosen."""
+    return f'<div class="alert" role="alert"><p>{escape(translate(problem))}</p><p>No data is chosen now.</p></div>'
+
+
 def _rows_words(examples: Examples) -> str:
     rows = (
         f"{count_of(examples.rows, 'row')}: {len(examples.train):,} to learn from, {len(examples.held_out):,} held out"

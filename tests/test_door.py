@@ -1,0 +1,325 @@
+"""What one visitor may ask for, how much of it, and how fast: a served page as a program of a stranger meets it."""
+
+import asyncio
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from qlora_app.runs import RunStore
+from qlora_app.ui.door import bodies, connections, logins, visitors
+from tests.fixtures.page import PROOF, FakeSessions, make_run
+from tests.fixtures.serving import served
+
+
+class SlowSessions(FakeSessions):
+    """Answers twenty words in a second, and counts what was asked and what was answered to the end."""
+
+    begun, ended, at_once, most_at_once = [], [], 0, 0
+
+    def reply(self, base, tuned, decoding, stop):
+        kind = SlowSessions
+        kind.at_once += 1
+        kind.most_at_once = max(kind.most_at_once, kind.at_once)
+        question = str(tuned[-1]["content"])
+        kind.begun.append(question)
+        try:
+            for count in range(20):
+                if stop.is_set():
+                    return
+                time.sleep(0.05)
+                yield "base " * count, "tuned " * count
+            kind.ended.append(question)
+        finally:
+            kind.at_once -= 1
+
+
+@pytest.fixture(scope="module")
+def public(tmp_path_factory):
+    """A demonstration whose model takes a second for an answer."""
+    home = tmp_path_factory.mktemp("public")
+    run = make_run(RunStore(home / "runs"), name="shown", proof=PROOF)
+    with served(home, sessions=SlowSessions, host="0.0.0.0") as public:
+        public.run = run
+        public.ask = next(n for n, fn in public.demo.fns.items() if fn.fn and fn.fn.__qualname__ == "ChatTab.ask")
+        yield public
+
+
+@pytest.fixture
+def asked():
+    SlowSessions.begun, SlowSessions.ended, SlowSessions.most_at_once = [], [], 0
+    return SlowSessions
+
+
+class Visitor:
+    """A browser: it opens the page, listens and asks."""
+
+    def __init__(self, public, session, opens=True, client=None):
+        self.public, self.session = public, session
+        self.client = client or httpx.Client(base_url=f"http://127.0.0.1:{public.port}", timeout=30)
+        if opens:
+            self.client.get("/")
+            restore = next(n for n, fn in public.demo.fns.items() if "restore" in getattr(fn.fn, "__qualname__", ""))
+            self.client.post("/gradio_api/run/predict", json=self.body(restore, []))
+
+    def body(self, number, data):
+        return {"fn_index": number, "data": data, "session_hash": self.session}
+
+    def join(self, question):
+        inputs = self.public.demo.fns[self.public.ask].inputs
+        given = {"ask": question, "chat-run": self.public.run.id, "before": [], "after": [], "thinking": "auto"}
+        data = [given.get(one.elem_id, "") for one in inputs]
+        return self.client.post("/gradio_api/queue/join", json=self.body(self.public.ask, data))
+
+    def hear(self, until="process_completed", most=30.0):
+        """What is said to it, until a word is in it."""
+        said, end = [], time.monotonic() + most
+        with self.client.stream("GET", "/gradio_api/queue/data", params={"session_hash": self.session}) as stream:
+            for line in stream.iter_lines():
+                said.append(line)
+                if until in line or time.monotonic() > end:
+                    break
+        return said
+
+    def answer(self, question):
+        """(is it answered, what was said)"""
+        joined = self.join(question)
+        if joined.status_code != 200:
+            return False, [joined.text]
+        said = self.hear()
+        return any("tuned tuned" in line for line in said), said
+
+
+def settle(public):
+    """Wait until nothing is being answered any more."""
+    for _ in range(200):
+        if not public.demo._queue.event_ids_to_events:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the queue does not empty")
+
+
+# ---- the queue
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sessions", [1, 200])
+def test_a_flood_of_questions_holds_up_nobody_for_long(public, asked, sessions):
+    settle(public)
+    first = Visitor(public, f"flood{sessions}")
+    flood = [first, *(Visitor(public, f"flood-{n}", opens=False, client=first.client) for n in range(1, sessions))]
+    honest = Visitor(public, f"honest{sessions}")
+    with ThreadPoolExecutor(20) as many:
+        joined = list(many.map(lambda n: flood[n % sessions].join(f"flood {n}"), range(200)))
+    begun = time.monotonic()
+    answered, said = honest.answer("honest?")
+    assert answered, said[-3:]
+    assert time.monotonic() - begun < 12
+    settle(public)
+    if sessions == 1:
+        refused = [one.text for one in joined if one.status_code == 400]
+        assert len(refused) > 140 and all("still being answered" in one for one in refused)
+    assert asked.most_at_once == 1 and "honest?" in asked.ended
+    assert len([one for one in asked.ended if one.startswith("flood")]) <= 6, "what nobody hears is not computed"
+
+
+@pytest.mark.slow
+def test_who_waits_is_told_how_many_are_before_them(public, asked):
+    settle(public)
+    first, second = Visitor(public, "first"), Visitor(public, "second")
+    heard = []
+    listening = threading.Thread(target=lambda: heard.append(first.answer("one?")))
+    listening.start()
+    time.sleep(0.4)
+    answered, said = second.answer("two?")
+    listening.join()
+    assert answered and heard[0][0] and asked.begun == ["one?", "two?"] and asked.most_at_once == 1
+    assert any("One question is before yours" in line for line in said)
+
+
+@pytest.mark.slow
+def test_who_stops_listening_is_not_answered_to_the_end(public, asked):
+    settle(public)
+    gone = Visitor(public, "gone")
+    assert gone.join("still there?").status_code == 200
+    gone.hear(until="tuned")
+    gone.client.close()
+    settle(public)
+    assert asked.begun == ["still there?"] and asked.ended == []
+
+
+@pytest.mark.slow
+def test_nobody_stops_or_hears_another_s_answer(public, asked):
+    settle(public)
+    mine, stranger = Visitor(public, "mine"), Visitor(public, "stranger")
+    joined = mine.join("mine?").json()
+    for path, body in (
+        ("cancel", {"session_hash": "mine", "fn_index": public.ask, "event_id": joined["event_id"]}),
+        ("queue/join", {"session_hash": "mine", "fn_index": public.ask, "data": []}),
+        ("run/predict", {"session_hash": "mine", "fn_index": public.ask, "data": []}),
+        ("component_server", {"session_hash": "mine", "component_id": 1, "fn_name": "poll", "data": {}}),
+    ):
+        assert stranger.client.post(f"/gradio_api/{path}", json=body).status_code == 403, path
+    for path in ("queue/data?session_hash=mine", "heartbeat/mine"):
+        assert stranger.client.get(f"/gradio_api/{path}").status_code == 403, path
+    assert any("tuned tuned" in line for line in mine.hear())
+
+
+# ---- how much, how slowly
+
+
+def chunked(size):
+    yield b'{"fn_index": 0, "data": ["'
+    for _ in range(size // 100_000):
+        yield b"x" * 100_000
+    yield b'"], "session_hash": "large"}'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path", ["queue/join", "run/predict", "cancel", "component_server", "reset", "upload", "process_recording"]
+)
+def test_a_large_body_is_refused_before_it_is_read(public, path):
+    large = bodies.OF_A_VISITOR * 5
+    for headers in ({"content-type": "application/json"}, {"content-type": "text/plain"}, {}):
+        answer = public.client.post(f"/gradio_api/{path}", content=chunked(large), headers=headers)
+        assert answer.status_code in (403, 413), path
+    said = {"content-type": "application/json", "content-length": str(10**12)}
+    with socket.create_connection(("127.0.0.1", public.port)) as raw:
+        head = "".join(f"{name}: {value}\r\n" for name, value in said.items())
+        raw.sendall(f"POST /gradio_api/{path} HTTP/1.1\r\nhost: 127.0.0.1:{public.port}\r\n{head}\r\n".encode())
+        assert raw.recv(100).split()[1] in (b"403", b"413")
+
+
+@pytest.mark.slow
+def test_the_login_takes_no_large_body(public):
+    assert public.client.post("/login", data={"username": "x" * 100_000, "password": "x"}).status_code == 413
+
+
+@pytest.mark.slow
+def test_what_comes_too_slowly_is_ended(public, monkeypatch):
+    monkeypatch.setattr(bodies, "SECONDS", 0.5)
+    monkeypatch.setattr(connections, "SECONDS", 0.5)
+    head = f"POST /gradio_api/run/predict HTTP/1.1\r\nhost: 127.0.0.1:{public.port}\r\ncontent-length: 50\r\n"
+    for sent in (head, f"{head}\r\n{{", "GET"):
+        with socket.create_connection(("127.0.0.1", public.port), timeout=10) as raw:
+            raw.sendall(sent.encode())
+            begun, answer = time.monotonic(), raw.recv(1000)
+            assert (not answer or b" 408 " in answer) and time.monotonic() - begun < 5, sent
+
+
+@pytest.mark.slow
+def test_headers_without_end_are_refused(public):
+    with socket.create_connection(("127.0.0.1", public.port), timeout=10) as raw:
+        raw.sendall(b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n")
+        try:
+            for n in range(20_000):
+                raw.sendall(f"x-{n}: {'y' * 100}\r\n".encode())
+            answer = raw.recv(1000)
+        except ConnectionError:
+            answer = b""
+    assert not answer or b" 400 " in answer or b" 431 " in answer
+
+
+def test_websockets_are_not_taken(public):
+    head = (
+        f"GET /gradio_api/queue/data HTTP/1.1\r\nhost: 127.0.0.1:{public.port}\r\nconnection: upgrade\r\n"
+        "upgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", public.port), timeout=10) as raw:
+        raw.sendall(head.encode())
+        assert b" 101 " not in raw.recv(1000)
+
+
+# ---- sessions
+
+
+def test_sessions_belong_to_the_browser_that_named_them_first():
+    seen = visitors.Visitors()
+    assert seen.claim("a", "mark", "10.0.0.1") == "" == seen.claim("a", "mark", "10.0.0.2"), (
+        "a phone changes its address"
+    )
+    assert seen.claim("a", "other", "10.0.0.1") and seen.claim("a", "", "10.0.0.1")
+    assert seen.claim("b", "", "10.0.0.1") == "" and seen.claim("b", "", "10.0.0.2")
+    assert seen.claim("x" * 500, "mark", "10.0.0.1")
+
+
+def test_sessions_are_not_kept_without_bound():
+    seen = visitors.Visitors()
+    for number in range(3 * visitors.MOST_OF_ONE):
+        assert seen.claim(f"s{number}", "", "10.0.0.1") == ""
+    assert len(seen._sessions) <= visitors.MOST_OF_ONE
+    for number in range(visitors.MOST_SESSIONS + 100):
+        seen.claim(f"t{number}", "", f"10.{number // 250 % 250}.{number % 250}.1")
+    assert len(seen._sessions) <= visitors.MOST_SESSIONS and len(seen._heard) <= visitors.MOST_SESSIONS
+
+
+def test_nobody_listens_for_ever_with_many_ears():
+    seen = visitors.Visitors()
+    assert [bool(seen.listen(f"s{n}", "::1")) for n in range(visitors.MOST_STREAMS + 1)].count(True) == 1
+    seen.leave("s0", "::1")
+    assert seen.listen("again", "::1") == ""
+
+
+# ---- logins
+
+
+def guesses(limiter, clients, device="", right=()):
+    """How many of many tries at once are passed on."""
+
+    async def one(number, client):
+        if not await asyncio.wait_for(limiter.may_try(client, device), 20):
+            return False
+        await asyncio.sleep(0.01)
+        limiter.ended(client, device, number in right)
+        return True
+
+    async def all_of_them():
+        return await asyncio.gather(*(one(number, client) for number, client in enumerate(clients)))
+
+    return asyncio.run(all_of_them())
+
+
+def test_of_a_hundred_guesses_at_once_few_are_tried(monkeypatch):
+    monkeypatch.setattr(logins, "FIRST_WAIT", 0.01)
+    assert sum(guesses(logins.LoginLimiter(), ["10.0.0.1"] * 100)) <= logins.FREE + logins.WAITING
+    many = [f"10.0.{n // 250}.{n % 250}" for n in range(500)]
+    assert sum(guesses(logins.LoginLimiter(), many)) == logins.OVERALL
+    neighbours = [f"2001:db8:1:2::{n}" for n in range(1, 101)]
+    assert sum(guesses(logins.LoginLimiter(), neighbours)) <= logins.FREE + logins.WAITING
+
+
+def test_a_known_device_is_not_locked_out_by_others(monkeypatch, tmp_path):
+    monkeypatch.setattr(logins, "FIRST_WAIT", 100.0)
+    limiter = logins.LoginLimiter(tmp_path / "key")
+    device = limiter.new_device()
+    guesses(limiter, [f"10.0.{n // 250}.{n % 250}" for n in range(500)])
+    guesses(limiter, ["10.0.0.1"] * logins.FREE)
+    assert guesses(limiter, ["10.0.0.1"], device, right=[0]) == [True]
+    again = logins.LoginLimiter(tmp_path / "key")
+    assert again.knows(device) and not again.knows(device + "0") and not again.knows("x.99999999999.y")
+    assert (tmp_path / "key").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.slow
+def test_the_owner_gets_in_after_wrong_passwords_of_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(logins, "FIRST_WAIT", 0.5)
+    with served(tmp_path, host="0.0.0.0", user="ada", password="correct horse") as site:
+        right = {"username": "ada", "password": "correct horse"}
+        for number in range(5):
+            made_up = {"X-Forwarded-For": f"10.0.0.{number}"}
+            guess = {"username": "ada", "password": f"guess {number}"}
+            assert site.client.post("/login", data=guess, headers=made_up).status_code == 400
+        guess = {"username": "ada", "password": "guess 6"}
+        assert site.client.post("/login", data=guess, headers={"X-Forwarded-For": "10.0.0.9"}).status_code == 429
+        with httpx.Client(base_url=site.client.base_url, timeout=20) as owner:
+            answer = owner.post("/login", data=right)
+            assert answer.status_code == 200
+            given = answer.headers.get_list("set-cookie")
+            assert len(given) == 2 and all("HttpOnly" in one and "SameSite=Lax" in one for one in given)
+            assert owner.get("/config").status_code == 200
+        for path in ("/gradio_api/heartbeat/x", "/gradio_api/user", "/gradio_api/queue/status"):
+            assert site.client.get(path).status_code == 401, path

@@ -1,0 +1,183 @@
+"""Whatever happens to app, worker and disk between a click and the last step: the run trains, or waits, or says why."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from qlora_app import worker
+from qlora_app.cli import main
+from qlora_app.jobs import Job, JobSpec, JobStore
+from qlora_app.jobs.pulse import PATIENCE, PULSE, SILENT_AFTER, Pulse, last_sign
+from qlora_app.launch.ending import end_now, worker_of
+from qlora_app.launch.local import launch
+from tests.conftest import short_recipe, wait_for
+from tests.refusing import refused
+
+DEAF = "import hashlib; hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"  # hears no signal until it is done
+SOON = 8.0  # seconds in which a person expects an answer, on a busy machine
+
+
+@pytest.fixture
+def job(home):
+    return JobStore(home / "jobs").create("one", JobSpec(kind="count"))
+
+
+class Stuck:
+    """A process of its own that holds a job as a worker does, and then does what it is told."""
+
+    def __init__(self, job: Job, does: str) -> None:
+        code = (
+            "import sys, time, signal, threading\n"
+            "from pathlib import Path\n"
+            "from qlora_app.jobs import Job\n"
+            "from qlora_app.jobs.pulse import Pulse\n"
+            "job = Job(Path(sys.argv[1]))\n"
+            "with job.hold() as out, Pulse(out, lambda: 'Ended.'):\n"
+            "    out.say('Working.', state='running')\n"
+            f"    {does}\n"
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, str(job.folder)], start_new_session=True, stderr=subprocess.DEVNULL
+        )
+        job.launch_file.write(self.process.pid)
+        wait_for(lambda: last_sign(job.folder) or self.process.poll() is not None)
+
+
+@pytest.fixture
+def stuck(job):
+    """Makes such a process: stuck("time.sleep(99)")."""
+    made = []
+
+    def make(does):
+        made.append(Stuck(job, does).process)
+        return made[-1]
+
+    yield make
+    for process in made:
+        process.kill()
+        process.wait()
+
+
+# ---- a worker that hangs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "does",
+    ["time.sleep(99)", "threading.Lock().acquire(timeout=99) and time.sleep(99)", "sum(range(10**11))"],
+    ids=["asleep", "locked", "holding the interpreter"],
+)
+def test_a_worker_that_does_nothing_is_seen_and_ended(does, job, stuck):
+    process = stuck(does)
+    silence = wait_for(lambda: job.status().silence, SILENT_AFTER + 4)
+    assert silence.code == "job.no_sign_of_life" and job.status().state == "running"
+    end_now(job)
+    assert process.wait(5) == -signal.SIGKILL
+    assert job.status().state == "stopped" and job.status().sentence.code == "job.ended_by_force"
+
+
+@pytest.mark.slow
+def test_a_halted_worker_is_seen_and_ended_with_all_it_started_and_nothing_else(job, stuck):
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(99)"])
+    process = stuck("import subprocess; subprocess.Popen(['sleep', '98']); time.sleep(99)")
+    child = wait_for(lambda: children_of(process.pid))
+    os.kill(process.pid, signal.SIGSTOP)
+    silence = wait_for(lambda: job.status().silence, SILENT_AFTER + 4)
+    assert "No sign of life for" in silence
+    end_now(job)
+    assert process.wait(5) == -signal.SIGKILL and other.poll() is None
+    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in child), 5)
+    other.kill()
+    other.wait()
+
+
+def children_of(pid):
+    import psutil
+
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+
+
+@pytest.mark.slow
+def test_a_worker_that_computes_for_long_is_not_called_dead(job, stuck):
+    stuck("exec('while True: pass')")
+    silence = wait_for(lambda: job.status().silence, 30)
+    assert silence.code == "job.long_at_one_thing" and "it works" in silence
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("does", ["exec('while True: pass')", "time.sleep(99)", DEAF])
+def test_what_may_be_left_is_left_within_seconds_however_it_is_stuck(does, job, stuck):
+    process = stuck(f"out.may_be_left = True; {does}")
+    job.request("stop")
+    began = time.monotonic()
+    process.wait(PATIENCE + SOON)
+    assert time.monotonic() - began < PATIENCE + SOON and not job.is_alive()
+
+
+def test_a_process_of_the_same_number_is_not_ended(job):
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(99)"])
+    job.launch_file.write(other.pid)
+    text = job.launch_file.path.read_text()
+    job.launch_file.path.write_text(text.replace('"started": ', '"started": 1'))
+    (job.folder / PULSE).write_text(f"1.0 1.0 1.0 {other.pid} 1.0")
+    assert worker_of(job) is None
+    with job.hold(), refused("job.worker_unknown"):
+        end_now(job)
+    assert other.poll() is None
+    other.kill()
+    other.wait()
+
+
+def test_a_new_worker_is_not_taken_for_the_silent_one_before(job):
+    (job.folder / PULSE).write_text("1.0 1.0 1.0 1 1.0")
+    with job.hold() as out:
+        assert job.status().silence == ""
+        with Pulse(out, lambda: ""):
+            assert last_sign(job.folder).pid == os.getpid() and job.status().silence == ""
+    assert not (job.folder / PULSE).exists()
+
+
+def test_a_command_ends_what_hangs(job, stuck, capsys):
+    process = stuck("time.sleep(99)")
+    assert main(["stop", job.id, "--kill"]) == 0
+    assert process.wait(5) == -signal.SIGKILL and "was ended" in capsys.readouterr().out
+
+
+# ---- a stop at any moment
+
+
+@pytest.mark.slow
+def test_a_stop_while_it_is_loaded_ends_it_within_seconds(store):
+    run = store.create(short_recipe(max_steps=5000))
+    process = launch(run)
+    wait_for(run.is_alive)
+    run.request("stop")
+    began = time.monotonic()
+    assert process.wait(60) == 0 and time.monotonic() - began < SOON
+    assert run.status().state == "stopped", run.status()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.5, 1.0, 2.0])
+def test_a_stop_at_any_moment_after_the_start_is_followed(delay, store):
+    run = store.create(short_recipe(max_steps=5000))
+    process = launch(run)
+    time.sleep(delay)
+    run.request("stop")
+    assert process.wait(60) == 0
+    status = run.status()
+    assert status.state == "stopped" and "Resume" in status.sentence, status
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_ended_by_the_system_before_it_begins_leaves_the_run_waiting(store):
+    run = store.create(short_recipe())
+    process = launch(run)
+    process.terminate()
+    process.wait()
+    assert run.status().state == "queued" and run.is_asked("start")
+    assert worker.main(run.folder, asked=True) == 0 and run.status().state == "done"
