@@ -31,11 +31,12 @@ from qlora_app.training_data import (
     load_examples,
     uploaded_files,
 )
-from qlora_app.training_data.checks import held_out_places, held_out_positions, same_key
+from qlora_app.training_data.checks import same_key
 from qlora_app.training_data.choice import FORMATS as CHOOSABLE
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.columns import AskColumns
 from qlora_app.training_data.formats.known import KINDS
+from qlora_app.training_data.held_out import held_out_places, held_out_positions
 from qlora_app.training_data.read import json_stream
 from tests.counting import calls_at_most
 from tests.fixtures.samples import accounted, check

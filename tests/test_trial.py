@@ -17,17 +17,18 @@ from tests.refusing import refused
 NAMES = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 ENDED = "model.trial_ended"
 FAILED = "model.trial_failed"
+MUCH = "model.template_writes_much"
 TEMPLATES = {
     "loops": ("{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}", ENDED),
-    "two billion characters": ("{{ 'a' * 2000000000 }}", FAILED),
+    "two billion characters": ("{{ 'a' * 2000000000 }}", MUCH),
     "more than memory": ("{{ 'a' * 20000000000 }}", ENDED),
-    "padded": ("{{ 'a'.center(1900000000) }}", FAILED),
+    "padded": ("{{ 'a'.center(1900000000) }}", MUCH),
     "doubled": (
         "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}",
         ENDED,
     ),
     "a power": ("{{ 9 ** (9 ** 9) }}", ENDED),
-    "many lines": ("{% for a in range(90000) %}{{ 'a' * 100 }}{% endfor %}", FAILED),
+    "many lines": ("{% for a in range(90000) %}{{ 'a' * 100 }}{% endfor %}", MUCH),
     "calls itself": ("{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}", FAILED),
 }
 

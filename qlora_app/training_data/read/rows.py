@@ -21,9 +21,10 @@ from .layout import SAMPLE, layout_of
 from .line_formats import line_format_of
 from .prose import Prose
 from .reading import Doubt, Found, ReadAs
+from .refusals import WANTED, NotTrainable
 from .spread import spread
 from .tables import Table
-from .text import WANTED, NotTrainable, kind_of
+from .text import kind_of
 from .workbooks import Workbook
 from .yaml_rows import is_yaml, read_yaml
 
@@ -126,9 +127,6 @@ class _FileRows:
         return [doubt for one in self._speakers for doubt in getattr(one, "doubts", ())]
 
     def __iter__(self) -> Iterator[Found]:
-        return spread(self._found())
-
-    def _found(self) -> Iterator[Found]:
         kind, head = kind_of(self.content)
         if kind == "text":
             return self._of_text(head)
@@ -145,9 +143,9 @@ class _FileRows:
     def _of_columns(self, kind: str, head: bytes) -> Iterator[Found]:
         with self.content.open() as file:
             if kind == "parquet":
-                yield from read_parquet(file, self.name)
+                yield from spread(read_parquet(file, self.name))
             else:
-                yield from read_arrow(file, self.name, head)
+                yield from spread(read_arrow(file, self.name, head))
 
     def _of_text(self, head: bytes) -> Iterator[Found]:
         encoding = self._said_by(find_encoding(self.content, head, self.glance, self.how.encoding))
@@ -157,7 +155,7 @@ class _FileRows:
         # inside strings
         newline = "" if isinstance(getattr(read, "__self__", None), Table) else "\n"
         with self._open(encoding, newline) as file:
-            yield from read(file)
+            yield from spread(read(file))
 
     def _open(self, encoding: Encoding, newline: str = "\n") -> TextIO:
         return io.TextIOWrapper(self.content.open(), encoding=encoding.name, errors=encoding.errors, newline=newline)

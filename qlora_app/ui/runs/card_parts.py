@@ -46,7 +46,7 @@ def head(run: Run, status: RunStatus, noticed: Sequence[str] = ()) -> str:
     decided = run.computes_in()
     how = f'<p class="note">{escape(decided.why)}</p>' if decided and decided.why else ""
     return (
-        f'<div class="line"><span class="dot {dot}"></span><b>{escape(word)}</b>'
+        f'<div class="line"><span class="dot {escape(dot)}"></span><b>{escape(word)}</b>'
         f'<span class="what" translate="no">{escape(title_of(run))}</span></div>'
         + (f'<p class="sentence">{escape(sentence)}</p>' if sentence else "")
         + (f'<p class="warning" role="status" translate="no">{escape(status.silence)}</p>' if status.silence else "")

@@ -63,13 +63,9 @@ def waits_words(choice: DatasetChoice, data_folder: Path) -> str:
     return ""
 
 
-def refusal_words(problem: str, name: str = "") -> str:
+def refusal_words(problem: str) -> str:
     """What was brought and not taken stays said, until other data is chosen."""
-    of = f' <span translate="no">{escape(name)}</span>' if name else ""
-    return (
-        f'<div class="alert" role="alert"><p><b>Not taken:</b>{of}</p>'
-        f"<p>{escape(translate(problem))}</p><p>No data is chosen now.</p></div>"
-    )
+    return f'<div class="alert" role="alert"><p>{escape(translate(problem))}</p><p>No data is chosen now.</p></div>'
 
 
 def _rows_words(examples: Examples) -> str:
