@@ -113,12 +113,11 @@ def test_marks_in_names_files_and_answers_are_shown_and_do_nothing(chromium, app
 def test_what_pops_up_is_text(chromium, app):
     """Messages of Gradio's are drawn as HTML."""
     visitor = Visitor(chromium, app)
-    page = visitor.open("?tab=runs")
-    page.get_by_role("tab", name="Runs", exact=True).click()
-    button = page.locator("#runs-table button").first
-    button.evaluate("(button, text) => button.dataset.run = text", IN_A_NAME)
-    button.click()
-    expect(page.locator(".toast-body").first).to_contain_text("onerror")
+    page = visitor.open()
+    page.get_by_role("button", name="Presets").click()
+    button = page.locator("#preset-list button").first
+    button.evaluate("(button, text) => { button.dataset.preset = text; button.click(); }", IN_A_NAME)
+    expect(page.locator(".toast-wrap")).to_contain_text("onerror", timeout=60_000)
     page.wait_for_timeout(500)
     harmless(page)
     for context in visitor.contexts:
@@ -148,7 +147,9 @@ def test_a_browser_logs_in_and_chats_below_a_path_of_nginx(chromium, tmp_path):
     if shutil.which("nginx") is None:
         pytest.skip("nginx is not installed (Debian: apt-get install nginx)")
     (tmp_path / "proxy").mkdir()
-    app = App(tmp_path / "home", QLORA_APP_PROXIES="127.0.0.1", QLORA_APP_USER="ada", QLORA_APP_PASSWORD="correct horse")
+    app = App(
+        tmp_path / "home", QLORA_APP_PROXIES="127.0.0.1", QLORA_APP_USER="ada", QLORA_APP_PASSWORD="correct horse"
+    )
     port = App(tmp_path / "unused").port
     url = f"http://localhost:{port}/guanaco/"
     app.environment["QLORA_APP_PUBLIC_URL"] = url
