@@ -190,14 +190,20 @@ def preview(path: Path) -> float:
     """Seconds from the end of the upload to the first rows on the page, which goes on reading meanwhile."""
     import gradio as gr
 
+    from qlora_app.recipe import Recipe
     from qlora_app.runs import RunStore
     from qlora_app.ui.context import AppContext
     from qlora_app.ui.train.data_import import DataImport
+    from qlora_app.ui.train.form_values import DATA
+    from qlora_app.ui.train.recipe_form import RecipeForm
 
     settings = Settings(home=path.parent / f"page-{path.stem}")
     with gr.Blocks():
         nobody = SimpleNamespace(wake=lambda: None)  # who would start the job: the first rows do not wait for it
-        importer = DataImport(AppContext(settings, RunStore(settings.runs), nobody, None))
+        page = AppContext(settings, RunStore(settings.runs), nobody, None)
+        controls = RecipeForm(settings, Recipe())
+        controls.controls[DATA] = gr.Dropdown()
+        importer = DataImport(page, controls)
         importer.build()
         chosen = gr.File()
     began = time.monotonic()

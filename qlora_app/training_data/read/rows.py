@@ -16,6 +16,7 @@ from .asking import ask_encoding
 from .content import Content
 from .documents import Document
 from .encodings import Encoding, UnknownEncoding, find_encoding
+from .gather import gather
 from .json_rows import JsonRows, lenient
 from .json_stream import decode, is_broken
 from .layout import SAMPLE, layout_of
@@ -87,7 +88,7 @@ class RowSource:
         for self._at, content in enumerate(self._contents):  # noqa: B020  how far it is can be asked meanwhile
             file = _FileRows(content, self._glance, self._how)
             try:
-                for line, value, problem in file:
+                for line, value, problem in gather(spread(file)):
                     number += 1
                     self._hear(file, once=True)
                     yield Row(number, line, value, problem, content.part)
@@ -145,9 +146,9 @@ class _FileRows:
     def _of_columns(self, kind: str, head: bytes) -> Iterator[Found]:
         with self.content.open() as file:
             if kind == "parquet":
-                yield from spread(read_parquet(file, self.name))
+                yield from read_parquet(file, self.name)
             else:
-                yield from spread(read_arrow(file, self.name, head))
+                yield from read_arrow(file, self.name, head)
 
     def _of_text(self, head: bytes) -> Iterator[Found]:
         encoding = self._said_by(self._encoding(head))
@@ -157,7 +158,7 @@ class _FileRows:
         # inside strings
         newline = "" if isinstance(getattr(read, "__self__", None), Table) else "\n"
         with self._open(encoding, newline) as file:
-            yield from spread(read(file))
+            yield from read(file)
 
     def _encoding(self, head: bytes) -> Encoding:
         try:
