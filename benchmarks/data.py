@@ -1,8 +1,10 @@
 """How many rows a second from a file to its tokens on disk, against `datasets`; in how much memory; and how soon are
 the first rows seen?
 
-make bench measures a small file; `data.py --mb 1000` one of a gigabyte, which takes about a quarter of an hour. Prints
-rows a second, megabytes and seconds and adds them, with date and machine, to RESULTS.md.
+make bench measures a small file; `data.py --mb 1000` one of a gigabyte, which takes about a quarter of an hour.
+`--import-only` measures what an import takes over what the process had at its start, and how long the page stands
+still when such a file is brought to it. Prints rows a second, megabytes and seconds and adds them, with date and
+machine, to RESULTS.md.
 """
 
 import argparse
@@ -144,18 +146,64 @@ def peak(path: Path) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e3 if sys.platform == "linux" else 1e6)
 
 
+def over_start(path: Path) -> float:
+    """Megabytes that the import of a file, and the split of its rows, take over what the process has at its start."""
+    import resource
+
+    import datasets  # noqa: F401  what the tables need is there before
+    import pyarrow.ipc  # noqa: F401
+
+    from qlora_app.preflight import examples_of
+    from qlora_app.training_data import import_files
+
+    began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with tempfile.TemporaryDirectory() as folder:
+        home = Settings(home=Path(folder))
+        id = import_files([path], home.data, home)
+        examples_of(DatasetChoice(source="file", id=id), home.data)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - began) / (1e3 if sys.platform == "linux" else 1e6)
+
+
+def stall(path: Path) -> float:
+    """Seconds for which no other thread of the page runs at most while a file is brought to it."""
+    import threading
+
+    longest, last, done = 0.0, time.monotonic(), threading.Event()
+
+    def beat() -> None:
+        nonlocal longest, last
+        while not done.wait(0.005):
+            now = time.monotonic()
+            longest, last = max(longest, now - last), now
+
+    preview(path)  # what is imported the first time is the start's
+    last = time.monotonic()
+    thread = threading.Thread(target=beat)
+    thread.start()
+    preview(path)
+    done.set()
+    thread.join()
+    return longest
+
+
 def preview(path: Path) -> float:
     """Seconds from the end of the upload to the first rows on the page, which goes on reading meanwhile."""
     import gradio as gr
 
+    from qlora_app.recipe import Recipe
     from qlora_app.runs import RunStore
     from qlora_app.ui.context import AppContext
     from qlora_app.ui.train.data_import import DataImport
+    from qlora_app.ui.train.form_values import DATA
+    from qlora_app.ui.train.recipe_form import RecipeForm
 
     settings = Settings(home=path.parent / f"page-{path.stem}")
     with gr.Blocks():
         nobody = SimpleNamespace(wake=lambda: None)  # who would start the job: the first rows do not wait for it
-        importer = DataImport(AppContext(settings, RunStore(settings.runs), nobody, None))
+        page = AppContext(settings, RunStore(settings.runs), nobody, None)
+        controls = RecipeForm(settings, Recipe())
+        controls.controls[DATA] = gr.Dropdown()
+        importer = DataImport(page, controls)
         importer.build()
         chosen = gr.File()
     began = time.monotonic()
@@ -179,16 +227,42 @@ def seconds_a_row(work: Callable[[Path], int], path: Path) -> float:
     return (time.monotonic() - began) / rows
 
 
+def measure_import(mb: float, times: int, others: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.jsonl"
+        rows = make_file(path, mb)
+        began = time.monotonic()
+        megabytes = alone("over_start", path)
+        took = time.monotonic() - began
+        stalls = [alone("stall", path) for _ in range(times)]
+        first = [alone("preview", path) for _ in range(times)]
+    figures = {
+        "MB": f"{mb:,.0f}",
+        "rows": f"{rows:,}",
+        "import, s": f"{took:.0f}",
+        "memory over the start, MB": f"{megabytes:,.0f}",
+        "longest stall of the page, s": spread(stalls),
+        "first rows, s": spread(first),
+    }
+    print(", ".join(f"{name} {value}" for name, value in figures.items()))
+    record("import", figures, others)
+
+
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__)
     ask.add_argument("--mb", type=float, default=20, help="size of the file in megabytes")
     ask.add_argument("--times", type=int, default=3, help="how often each is measured; the middle one counts")
     ask.add_argument("--only", nargs=2, metavar=("WHAT", "FILE"), help=argparse.SUPPRESS)
+    ask.add_argument("--import-only", action="store_true", help="only the memory of an import, and stalls of the page")
     given = ask.parse_args()
     if given.only:
-        print({"peak": peak, "preview": preview}[given.only[0]](Path(given.only[1])), flush=True)
+        works = {"peak": peak, "preview": preview, "over_start": over_start, "stall": stall}
+        print(works[given.only[0]](Path(given.only[1])), flush=True)
         os._exit(0)  # the first rows are there; the rest is read no further
     others = used_by_others()
+    if given.import_only:
+        measure_import(given.mb, given.times, others)
+        return
     with tempfile.TemporaryDirectory() as folder:
         path, small = Path(folder) / "rows.jsonl", Path(folder) / "small.jsonl"
         rows = make_file(path, given.mb)
