@@ -142,6 +142,14 @@ def test_a_known_answer_beside_another_sure_one_is_asked(tmp_path):
             {"prompt": "passage", "answer": "accepted_answer"},
         ),
         (lambda i: {"quote": answers(i)}, {"answer": "quote"}),
+        (
+            lambda i: {"story": asks(i) * 3, "question": asks(i), "answer": answers(i)},
+            {"prompt": "question", "answer": "answer", "input": "story"},
+        ),
+        (
+            lambda i: {"premise": asks(i), "hypothesis": answers(i), "gold_label": "abc"[i % 3]},
+            {"prompt": "premise", "input": "hypothesis", "label": "gold_label"},
+        ),
         (lambda i: {"question": asks(i), "choices": ["b"], "answer": "b"}, {"prompt": "question", "answer": "answer"}),
         (lambda i: {"prompt": asks(i), "replies": [answers(i), "No."]}, {"answer": "replies[first]"}),
         (lambda i: {"question": asks(i), "answers": json.dumps(["a", "b"])}, {"answer": "answers[first]"}),
