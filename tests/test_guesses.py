@@ -107,6 +107,11 @@ def test_a_second_column_that_could_be_meant_is_asked(tmp_path, more):
     assert "problem" in guesses[0].values() or "user question" in guesses[0].values()
 
 
+def test_a_user_beside_an_answer_may_be_a_name(tmp_path):
+    assert guessed(tmp_path, lambda i: {"user": f"Ann {i}", "answer": answers(i), "body": asks(i)})
+    assert sure_pair(("user", "assistant")) == ("user", "assistant")
+
+
 def test_a_known_answer_beside_another_sure_one_is_asked(tmp_path):
     guesses = guessed(tmp_path, lambda i: {"question": asks(i), "answer": str(i), "solution": answers(i)})
     assert {guess["answer"] for guess in guesses} == {"answer", "solution"}
@@ -137,6 +142,14 @@ def test_a_known_answer_beside_another_sure_one_is_asked(tmp_path):
             {"prompt": "passage", "answer": "accepted_answer"},
         ),
         (lambda i: {"quote": answers(i)}, {"answer": "quote"}),
+        (
+            lambda i: {"story": asks(i) * 3, "question": asks(i), "answer": answers(i)},
+            {"prompt": "question", "answer": "answer", "input": "story"},
+        ),
+        (
+            lambda i: {"premise": asks(i), "hypothesis": answers(i), "gold_label": "abc"[i % 3]},
+            {"prompt": "premise", "input": "hypothesis", "label": "gold_label"},
+        ),
         (lambda i: {"question": asks(i), "choices": ["b"], "answer": "b"}, {"prompt": "question", "answer": "answer"}),
         (lambda i: {"prompt": asks(i), "replies": [answers(i), "No."]}, {"answer": "replies[first]"}),
         (lambda i: {"question": asks(i), "answers": json.dumps(["a", "b"])}, {"answer": "answers[first]"}),

@@ -7,6 +7,7 @@ from .file_contents import LeftOut
 from .formats.columns import AskColumns, AskWho, ColumnMap, Guess
 from .formats.detect import FormatDetector, mapped_by
 from .formats.known import KINDS, UNKNOWN, convert
+from .formats.names import WHOLE, role_of
 from .formats.readers import DOCUMENTS, text_column
 from .formats.turns import RowError, TwoColumnsFit
 from .guesses import asked_beside_text, guesses
@@ -15,6 +16,7 @@ from .rows_by_format import LINKS, UNREADABLE, RowsByFormat
 
 _ASKED = {"unknown", "pairs_no_header", "prompts_only"}  # a person can say which column is what
 _CHATS = {"messages", "messages_parts", "sharegpt"}
+_PAIRS = {"question_answer", "prompt_completion", "input_output", "flan", "named_pairs", "gpteacher", "alpaca"}
 _NO_COLUMNS_HELP = {
     *("people", "chatgpt", "claude", "api_requests", "label_studio", "label_studio_min", "tagged_words"),
     *("media", "tokens", LINKS, UNREADABLE.name),
@@ -80,12 +82,36 @@ def chosen_format(name: str, rows: RowsByFormat, detector: FormatDetector) -> st
         raise _nothing_usable(name, chosen, detector, rows)
     if chosen == "text" and _is_free(detector):
         _ask_beside_text(name, detector, rows)
+    if chosen in _PAIRS and _is_free(detector):
+        _ask_context(name, chosen, detector, rows)
     return chosen
 
 
 def _is_free(detector: FormatDetector) -> bool:
     """Has nobody said yet how the rows are read?"""
     return detector.format == "auto" and detector.mapped is None
+
+
+def _ask_context(name: str, chosen: str, detector: FormatDetector, rows: RowsByFormat) -> None:
+    """Raises AskColumns where a column that is not read may be what the questions are about."""
+    unread = [column for (where, column), count in rows.unread[chosen].items() if not where and 2 * count > rows.rows]
+    others = [column for column in unread if role_of(column).name == "context" and role_of(column).strength >= WHOLE]
+    found = _leading_somewhere(detector, guesses(detector.sample, detector.seen)) if others else []
+    if not found:
+        return
+    raise _asking(
+        AskColumns(
+            "dataset.ask_context",
+            "{name} has questions and answers, and beside them {others}, which may be what is asked about. {how}",
+            chosen,
+            rows.rows,
+            list(detector.seen),
+            name=name,
+            others=_listed(dict.fromkeys(others)),
+            how=_how(found),
+        ),
+        found,
+    )
 
 
 def _ask_beside_text(name: str, detector: FormatDetector, rows: RowsByFormat) -> None:

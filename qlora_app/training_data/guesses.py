@@ -21,6 +21,7 @@ _LONGEST = 2000  # characters of a cell that are looked at
 _SHORT, _FEW = 40, 0.34  # characters of a label; different labels a row
 _TEXTS = 12  # characters a text has on average, where names say nothing
 _LANGUAGES = {"lang", "language", "langs", "languages"}
+_TELL_APART = {"", "text", "context", "prompt"}  # roles of two texts that one label is of
 _NO_TEXT = re.compile(r"[\d\W_]*|https?://\S+|[\w-]+\.\w{2,4}|[0-9a-f-]{16,}", re.IGNORECASE)
 
 
@@ -153,10 +154,12 @@ def _labelled(looks: list[Look]) -> Iterator[Guess]:
     labels.sort(key=lambda look: not look.is_label)
     texts = _of(looks, "text") or _of(looks, "prompt") or _of(looks, "context")
     texts = texts or _longest(look for look in looks if not look.role.name)
+    pair = [look for look in looks if look.is_text and not look.is_label and look.role.name in _TELL_APART]
     for label in labels[:2]:
         for text in texts[:1]:
             if text is not label and not _is_surer(_of(looks, "answer"), label):
-                yield _guess(prompt=text, label=label)
+                asked = {"prompt": pair[0], "input": pair[1]} if len(pair) == 2 else {"prompt": text}
+                yield _guess(**asked, label=label)
 
 
 def _is_surer(answers: list[Look], label: Look) -> bool:

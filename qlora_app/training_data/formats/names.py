@@ -31,6 +31,7 @@ _CAMEL = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[^\W_]+")
 _NO_BLANKS = re.compile("[\u0e00-\u0e7f\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff]")  # scripts written without blanks
 _CODES = {"en", "de", "fr", "es", "pt", "nl", "ru", "pl", "tr", "zh", "ja", "ko", "ar", "hi"}  # no words of English
+_SPEAKERS = {"user", "human", "assistant"}  # a column `user` holds what a user says only beside one of the assistant
 _LETTERS = str.maketrans({"ł": "l", "đ": "d", "ø": "o", "\u0131": "i", "æ": "ae", "œ": "oe"})
 
 
@@ -99,7 +100,7 @@ def sure_pair(names: tuple[str, ...]) -> tuple[str, str] | None:
         if len(asking) == len(answering) == 1:
             others = [role.name for name, role in roles.items() if name not in (*asking, *answering)]
             in_doubt = {"prompt", "answer", "context", "text", "rejected", "options", "target", LANGUAGE}
-            if in_doubt.isdisjoint(others):
+            if in_doubt.isdisjoint(others) and (asking[0] in _SPEAKERS) == (answering[0] in _SPEAKERS):
                 return asking[0], answering[0]
     return None
 
