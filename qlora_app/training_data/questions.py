@@ -16,6 +16,7 @@ from .formats.known import (
 )
 from .formats.marked_text import answered
 from .formats.paths import column_of
+from .formats.people import PEOPLE, is_message
 from .formats.row_view import Reading, present
 from .formats.trees import parent_id
 from .formats.turns import (
@@ -123,6 +124,8 @@ def _variants(row: Columns, detector: FormatDetector) -> Iterator[Columns]:
         yield _with_named_answer(row, detector)
         return
     yield row
+    if detector.format in ("auto", PEOPLE) and is_message(row):
+        return  # a message is what somebody said, and no answer belongs to it
     if detector.answer and detector.answer not in row:
         yield row | {detector.answer: _UNSAID}
     for name in ("text", "chosen"):

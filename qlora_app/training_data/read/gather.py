@@ -1,6 +1,7 @@
 """A turn a row: rows that say which conversation they belong to, who speaks and what, gathered to one row each."""
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from ..formats.people import is_message
@@ -51,14 +52,21 @@ def gather(found: Iterable[Found]) -> Iterator[Found]:
 
 def _names(row: dict[str, Any]) -> tuple[str, str, str] | None:
     """The columns of the conversation, of who speaks and of what is said; None for a row that is no single turn."""
-    columns = {str(name).strip().lower(): name for name in row}
-    if not columns.keys().isdisjoint(_NO_TURNS) or is_message({name: row[key] for name, key in columns.items()}):
+    named = _by_keys(tuple(row))
+    if named is None or not all([isinstance(row[name], str | int) for name in named]):
+        return None
+    return named if isinstance(row[named[2]], str) else None
+
+
+@lru_cache(maxsize=1000)
+def _by_keys(keys: tuple[str, ...]) -> tuple[str, str, str] | None:
+    """As `_names`, as far as the names of the columns say it: rows of a file have few different ones."""
+    columns = {str(name).strip().lower(): name for name in keys}
+    if not columns.keys().isdisjoint(_NO_TURNS) or is_message(dict(columns)):
         return None
     named = [_only(columns, wanted) for wanted in (_CONVERSATIONS, _SPEAKERS, _SAYINGS)]
-    if any(name is None or not isinstance(row[name], str | int) for name in named):
-        return None
-    talk, who, says = [name for name in named if name is not None]
-    return (talk, who, says) if isinstance(row[says], str) else None
+    there = [name for name in named if name is not None]
+    return (there[0], there[1], there[2]) if len(there) == len(named) else None
 
 
 def _only(columns: dict[str, str], wanted: set[str]) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 from ..formats.people import is_message
 from .reading import Found
 
+_HOLDERS = {"paragraphs", "qas", "messages", "chats", "conversations"}  # keys of values that may hold rows
 _TITLES = ("name", "title", "room_name", "displayName", "display_name")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.json")
 _SPEAKERS, _SAYINGS = {"role", "from", "speaker"}, {"content", "value", "text", "utterance"}
@@ -19,6 +20,9 @@ _TALKS = re.compile(r"conversations(-\d+)?\.json")
 def spread(found: Iterable[Found]) -> Iterator[Found]:
     """Every row; those that hold rows of their own as these, with what belongs to all of them."""
     for line, value, problem in found:
+        if type(value) is dict and _HOLDERS.isdisjoint(value) and dict not in map(type, value.values()):
+            yield line, value, problem  # nearly always
+            continue
         inside = _rows_in(value) if type(value) is dict else None
         if inside is None:
             yield line, _whole(value), problem
