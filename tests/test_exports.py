@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.columns import AskWho, ColumnMap
+from qlora_app.training_data.formats.turns import RowError
+from qlora_app.training_data.questions import detector_of, question_of
 from tests.test_questions import said
 
 BEGIN = datetime(2024, 1, 29, 9, 30)
@@ -500,3 +502,40 @@ def test_label_studio(tmp_path):
     ]
     assert list(found.conversations) == [turns_of([pair]) for pair in pairs]
     assert [one.row for one in found.left_out] == [5, 7] and any("several people" in text for text in found.warnings)
+
+
+# ---- chats of other programs and languages
+
+OTHER_CHATS = {
+    "IRC": "[10:00] <Ann> a\n[10:01] * Cy joined\n[10:02] <@Bob> b\n",
+    "Discord": "=====\nGuild: g\n=====\n\n[2/1/2024 10:00 AM] Ann\na\n\n[2/1/2024 10:01 AM] Bob\nb\n\n{Embed}\nx\n",
+    "KakaoTalk": "------ 2024년 2월 1일 목요일 ------\n[Ann] [오전 11:59] a\n[Bob] [오후 12:01] b\n",
+    "LINE": "2024/02/01(木)\n10:00\tAnn\ta\n10:01\tBob\tb\n",
+    "Arabic": "\u0662\u200f/\u0661\u200f/\u0662\u0660\u0662\u0664\u060c \u0661\u0661:\u0665\u0669 \u0635 - Ann: a\n"
+    "\u0662\u200f/\u0661\u200f/\u0662\u0660\u0662\u0664\u060c \u0661\u0662:\u0660\u0661 \u0645 - Bob: b\n",
+    "Vietnamese": "10:00, 1/2/2024 - Ann: a\n10:01, 1/2/2024 - Bob: b\n",
+    "Bulgarian": "1.2.2024 \u0433., 10:00 ч. - Ann: a\n1.2.2024 \u0433., 10:01 ч. - Bob: b\n",
+    "Korean": "2024. 2. 1. 오전 11:59 - Ann : a\n2024. 2. 1. 오후 12:01 - Bob : b\n",
+    "Spanish": "1/2/24 11:59\u202fa.\u00a0m. - Ann: a\n1/2/24 12:01\u202fp.\u00a0m. - Bob: b\n",
+    "an old phone": "01.02.14 10:00:01: Ann: a\n01.02.14 10:00:09: Bob: b\n",
+    "a table": "Author,Date,Content\nAnn,2024-02-01T10:00:00.0000000+00:00,a\nBob,2024-02-01T10:01:00+00:00,b\n",
+}
+
+
+@pytest.mark.parametrize("text", OTHER_CHATS.values(), ids=OTHER_CHATS)
+def test_chats_of_other_programs_and_languages(tmp_path, text):
+    file = tmp_path / "chat.txt"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(AskWho) as asked:
+        read_file(file, file.name)
+    assert (asked.value.people, asked.value.guess) == ({"Ann": 1, "Bob": 1}, "Bob")
+    found = read_file(file, file.name, columns=ColumnMap(answers_by="Bob"))
+    assert list(found.conversations) == [turns_of([("a", "b")])]
+
+
+def test_a_message_asks_and_what_the_one_says_who_answers_does_not():
+    recogniser = detector_of("people", ColumnMap(answers_by="Bob"))
+    row = {"date": "2024-02-01T10:00:00", "from": "Ann", "text": "Who?"}
+    assert question_of(row, recogniser) == [said("user", "Who?")]
+    with pytest.raises(RowError, match="who answers"):
+        question_of(row | {"from": "Bob"}, recogniser)

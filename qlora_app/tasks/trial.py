@@ -54,11 +54,6 @@ def check_tried(folder: Path) -> None:
         raise UserError.of(known[1])
 
 
-def get_ready() -> None:
-    """Have the process import what it needs, ahead of the first trial. Returns at once."""
-    threading.Thread(target=_started, daemon=True).start()
-
-
 def _stamp(folder: Path) -> list[tuple[str, int, int, int]]:
     """What changes when one of the files is written again."""
     found = []
@@ -169,10 +164,6 @@ class _Process:
             self.process.kill()
             return {"ended": True}
         return said if isinstance(said, dict) else {}
-
-
-def _started() -> None:
-    _Process.of_this()
 
 
 # ---- in that process

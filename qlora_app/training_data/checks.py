@@ -16,6 +16,7 @@ from .held_out import KEY, Keys
 LONG = 20_000  # characters, about 5,000 tokens: more than nearly every real example and every usual limit
 CONSTANT_FROM = 10  # rows: fewer may well begin alike
 MOST_ANSWERS = 100  # different ones that are counted
+FEWEST_SAME = 5  # rows: fewer may well answer alike
 SAME_SHARE = 0.9  # of the rows; then it is said
 _MARKER = re.compile(r"<\|[a-z_]{2,30}\|>|</?s>|\[/?INST\]|### (?:Human|Assistant|Instruction|Response):")
 _PLACEHOLDER = re.compile(r"\{\{ ?\w{1,40} ?\}\}")
@@ -71,9 +72,8 @@ class Findings:
         # what it is -> [in how many rows, the first of them, what was found there]
         self._found: dict[str, list[Any]] = {}
         self._questions, self._paragraph, self._is_constant = 0, "", True
-        self._answers: Counter[int] = (
-            Counter()
-        )  # by their hash: in how many rows one of the first different ones stands
+        # by the hash of an answer, of the first different ones: in how many rows it stands
+        self._answers: Counter[int] = Counter()
 
     def add(self, number: int, conversation: Conversation) -> None:
         """`number`: of its row in the file."""
@@ -112,8 +112,8 @@ class Findings:
 
     def _same_answers(self) -> list[str]:
         """The sentence that is due where nothing can be told apart by the answers."""
-        rows, most = len(self.keys), max(self._answers.values(), default=0)
-        if rows < 2 or most < SAME_SHARE * rows:
+        rows, most = len(self.asked), max(self._answers.values(), default=0)
+        if rows < FEWEST_SAME or most < SAME_SHARE * rows:
             return []
         if most == rows:
             return [f"All {rows:,} answers are the same: the model will learn to say this and nothing else."]
@@ -126,7 +126,7 @@ class Findings:
 
     def sentences(self) -> list[str]:
         """What may surprise, in words."""
-        repeated = self.duplicates
+        repeated, rows = self.duplicates, len(self.asked)
         sentences = [self._sentence(check.what, check.what, check.consequence) for check in _CHECKS]
         sentences.append(
             self._sentence("long", "Very long text", "what goes beyond the longest example of the settings is cut")
@@ -138,11 +138,10 @@ class Findings:
                 "one thing."
             )
         sentences += self._same_answers()
-        if repeated >= SAME_SHARE * len(self.keys) and repeated:
-            different = len(self.keys) - repeated
+        if repeated and repeated >= SAME_SHARE * rows:
             sentences.append(
-                f"Nearly all rows repeat another one: only {different:,} of {len(self.keys):,} differ. What is learned "
-                "is learned by heart."
+                f"Duplicates: nearly all rows repeat another one, only {rows - repeated:,} of {rows:,} differ. "
+                "What is learned is learned by heart."
             )
         elif repeated:
             sentences.append(

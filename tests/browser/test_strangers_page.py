@@ -1,5 +1,5 @@
-"""Whatever a person, a file or a model can name is shown as it is written, and no script in it runs; and the page below a
-path of the real nginx, as a browser sees it.
+"""Whatever a person, a file or a model can name is shown as it is written, and no script in it runs; and the page below
+a path of the real nginx, as a browser sees it.
 """
 
 import contextlib
@@ -113,12 +113,11 @@ def test_marks_in_names_files_and_answers_are_shown_and_do_nothing(chromium, app
 def test_what_pops_up_is_text(chromium, app):
     """Messages of Gradio's are drawn as HTML."""
     visitor = Visitor(chromium, app)
-    page = visitor.open("?tab=runs")
-    page.get_by_role("tab", name="Runs", exact=True).click()
-    button = page.locator("#runs-table button").first
-    button.evaluate("(button, text) => button.dataset.run = text", IN_A_NAME)
-    button.click()
-    expect(page.locator(".toast-body").first).to_contain_text("onerror")
+    page = visitor.open()
+    page.get_by_role("button", name="Presets").click()
+    button = page.locator("#preset-list button").first
+    button.evaluate("(button, text) => { button.dataset.preset = text; button.click(); }", f"{IN_A_NAME} unknown")
+    expect(page.locator(".toast-wrap")).to_contain_text("onerror", timeout=60_000)
     page.wait_for_timeout(500)
     harmless(page)
     for context in visitor.contexts:

@@ -258,6 +258,8 @@ _WRITTEN = (
     "%d.%m.%Y %H:%M:%S",
     "%m/%d/%Y %H:%M",
     "%m/%d/%Y %I:%M %p",
+    "%m/%d/%y %I:%M %p",
+    "%d-%b-%y %H:%M",
     "%m/%d/%Y %I:%M:%S %p",
     "%d-%b-%y %I:%M %p",
     "%A, %B %d, %Y at %I:%M:%S %p UTC",

@@ -58,6 +58,7 @@ class Examples:
     train_rows: Sequence[int] = ()  # of each conversation to learn from, its row in the data from 1
     held_out_rows: Sequence[int] = ()
     answer: str | None = None  # the column that answers
+    few: Sequence[str] = ()  # what is to be said where there are too few rows to learn from or to measure with
 
     @property
     def every(self) -> Sequence[Conversation]:
@@ -106,12 +107,8 @@ def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
         fingerprint=_fingerprint(data.digest, f"{aside}", choice.turns),
         rows=data.rows,
         left_out=data.left_out,
-        warnings=[
-            *changed,
-            *data.warnings,
-            *few_warnings(len(rest), len(aside), choice.held_out_share),
-            *overlap_warnings(len(both), len(aside)),
-        ],
+        warnings=[*changed, *data.warnings, *overlap_warnings(len(both), len(aside))],
+        few=few_warnings(len(rest), len(aside), choice.held_out_share),
         characters=data.characters * len(rest) // len(data.conversations),
         because=data.because,
         repeated=data.duplicates,
