@@ -6,10 +6,12 @@ import contextlib
 import errno
 import shutil
 import subprocess
+import sys
 
 import pytest
 
 from qlora_app import worker
+from qlora_app.cli import main
 from qlora_app.errors import UserError
 from qlora_app.jobs import JobSpec, JobStore
 from qlora_app.jobs.job import ASKED_FILE
@@ -21,6 +23,8 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
 from qlora_app.storage.disk import disk_trouble, is_full
+from qlora_app.storage.process import mark_of_mine
+from qlora_app.training_data import import_files
 from tests.conftest import short_recipe
 from tests.refusing import refused
 
@@ -203,3 +207,24 @@ def test_an_import_on_a_full_disk_says_so_and_leaves_nothing(leave, disk, tmp_pa
     assert not [name for name in everything_in(disk.path) if ".import-" in name or ".reading-" in name]
     disk.make_room()
     assert worker.main(job.folder) == 0 and job.status().state == "done", job.status()
+
+
+def test_what_a_killed_import_left_is_swept_by_the_next_and_what_lives_is_not(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    process.wait()
+    data = tmp_path / "data"
+    data.mkdir()
+    left, living = data / f".import-{process.pid}-12345-abc", data / f".import-{mark_of_mine()}-abc"
+    left.mkdir()
+    living.touch()
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"instruction": "a", "output": "b"}\n' * 3)
+    import_files([rows], data)
+    assert not left.exists() and living.exists()
+
+
+@pytest.mark.parametrize("arguments", [["train", "starter"], ["presets", "--save", "mine", "starter"]])
+def test_a_home_that_cannot_be_made_is_a_sentence_on_the_command_line_too(arguments, monkeypatch, capsys):
+    monkeypatch.setenv("QLORA_APP_HOME", "/dev/null/home")
+    assert main(arguments) == 2
+    assert "error: /dev/null/home cannot be made" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,12 +16,14 @@ from qlora_app.cli import main
 from qlora_app.cli.watching import figures
 from qlora_app.jobs import Job, JobSpec, JobStore
 from qlora_app.jobs.pulse import PATIENCE, PULSE, SILENT_AFTER, Pulse, last_sign, no_sign_of_life
+from qlora_app.launch import local
 from qlora_app.launch.ending import end_now, worker_of
 from qlora_app.launch.local import launch
 from qlora_app.runs import RunStatus
 from tests.conftest import short_recipe, wait_for
 from tests.refusing import refused
 
+ROOT = Path(__file__).parents[1]
 DEAF = "import hashlib; hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"  # hears no signal until it is done
 SOON = 8.0  # seconds in which a person expects an answer, on a busy machine
 
@@ -211,3 +214,21 @@ def test_a_worker_that_is_ended_by_the_system_before_it_begins_leaves_the_run_wa
     process.wait()
     assert run.status().state == "queued" and run.is_asked("start")
     assert worker.main(run.folder, asked=True) == 0 and run.status().state == "done"
+
+
+def test_a_resumed_job_is_reported_as_it_is_now_and_not_as_it_ended(job, monkeypatch, capsys):
+    with job.hold() as out:
+        out.end("stopped", "It was stopped.")
+    monkeypatch.setattr(local, "WORKER", [sys.executable, "-c", "import time; input(); time.sleep(60)"])
+    assert main(["resume", job.id, "--no-watch", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "starting"
+    end_now(job)
+    assert job.status().state == "stopped"
+
+
+@pytest.mark.slow
+def test_an_app_that_is_killed_again_and_again_loses_no_run():
+    """Three kills of what `make kills` does two hundred times."""
+    program = [sys.executable, "benchmarks/kills.py", "--kills", "3", "--no-record"]
+    ended = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]

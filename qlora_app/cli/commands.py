@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from .. import __version__
 from ..errors import UserError
 from ..overrides import PROGRAM
 from ..settings import Settings
+from ..storage.disk import disk_trouble
 from .asking import add_answer, add_chat
 from .command import INTERRUPTED, MISTAKE, NOT_DONE
 from .completion import complete
@@ -54,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return NOT_DONE
     except (UserError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\n       "), file=sys.stderr)
+        said = disk_trouble(error, Path.cwd()) or error
+        print("error: " + str(said).replace("\n", "\n       "), file=sys.stderr)
         return MISTAKE
 
 

@@ -73,6 +73,7 @@ def presets_command(given: argparse.Namespace, settings: Settings) -> int:
         return DONE
     recipe = recipe_from(given.recipe, given.changes, settings)
     if given.save:
+        settings.make_home()
         name = presets.save(given.save, recipe)
         given.screen.print(Text(f"Saved in {presets.path(name)}. Train it: {PROGRAM} train {name}"), soft_wrap=True)
     if given.json:

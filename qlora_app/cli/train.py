@@ -37,6 +37,7 @@ def add_resume(commands: Any) -> None:
 
 def train_command(given: argparse.Namespace, settings: Settings) -> int:
     """Train an adapter and prove that it works."""
+    settings.make_home()
     asked = recipe_from(given.recipe, given.changes, settings)
     recipe, facts, examples = ready(asked, settings)  # before anything is downloaded
     if asked.dataset.source == "hub":

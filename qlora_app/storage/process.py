@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from .files import write_json
 from .reading import read_json
 
 PROC = Path("/proc")
+_MARK = re.compile(r"-(\d+)-(\d+)-")
 STOPPED = "T"  # the state of a process that somebody halted
 
 
@@ -83,6 +85,21 @@ def _is_the_same(known: dict[str, Any]) -> bool:
     if "boot" in known:
         return bool(known["boot"] == boot() and process_start(pid) == started)
     return bool(started_by_the_clock(pid) == started)  # written by an earlier version
+
+
+def mark_of_mine() -> str:
+    """Stands in the name of what this process makes for a while: `is_left_behind` tells whose end left it there."""
+    return f"{os.getpid()}-{_hundredths(os.getpid())}"
+
+
+def is_left_behind(name: str) -> bool:
+    """Has the process ended whose mark stands in a name? False for a name without one."""
+    mark = _MARK.search(name)
+    return mark is not None and _hundredths(int(mark[1])) != int(mark[2])
+
+
+def _hundredths(pid: int) -> int:
+    return round(100 * (process_start(pid) or 0))
 
 
 def process_start(pid: int) -> float | None:

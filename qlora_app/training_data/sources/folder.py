@@ -16,6 +16,7 @@ from ...errors import UserError
 from ...settings import Settings
 from ...storage.cache import remove
 from ...storage.digests import sha256_of
+from ...storage.process import is_left_behind, mark_of_mine
 from ...storage.reading import is_regular, open_regular
 from ..choice import UPLOADED, DatasetChoice
 from ..file_contents import Progress
@@ -221,10 +222,10 @@ def _sha256_of_all(files: Sequence[tuple[str, str]]) -> str:
 def _copy(path: Path, folder: Path) -> tuple[Path, str]:
     """(a private copy, sha256 of its bytes): what is checked is what is kept, whatever happens to the original."""
     for left_behind in folder.glob(".import-*"):
-        if time.time() - left_behind.stat().st_mtime > _DAY:
+        if is_left_behind(left_behind.name) or time.time() - left_behind.stat().st_mtime > _DAY:
             remove(left_behind)
     digest = hashlib.sha256()
-    handle, name = tempfile.mkstemp(prefix=".import-", dir=folder)  # mode 0600
+    handle, name = tempfile.mkstemp(prefix=f".import-{mark_of_mine()}-", dir=folder)  # mode 0600
     copy = Path(name)
     try:
         with os.fdopen(handle, "wb") as target, open_regular(path) as file:
@@ -243,7 +244,7 @@ def _copy_all(paths: Sequence[Path], folder: Path, root: Path | None) -> tuple[P
     """(a private folder of copies, sha256 over their names and bytes); of two files
     with one name the second gets a number.
     """
-    made = Path(tempfile.mkdtemp(prefix=".import-", dir=folder))  # mode 0700
+    made = Path(tempfile.mkdtemp(prefix=f".import-{mark_of_mine()}-", dir=folder))  # mode 0700
     digests: list[tuple[str, str]] = []
     try:
         for path in paths:
