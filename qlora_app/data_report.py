@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .base_models import ModelChoice
+from .base_models import Facts, ModelChoice
 from .base_models.loading import load_tokenizer
 from .errors import UserError
 from .messages import Conversation, flatten
@@ -16,8 +16,10 @@ from .settings import Settings
 from .tasks.chat import encode, ensure_template, has_loss
 from .tasks.preview import measured
 from .training_data import DatasetChoice
+from .training_data.checks import few_warnings
 from .training_data.conversations import FileContents, LeftOut, read_file
-from .training_data.formats.columns import AskColumns
+from .training_data.formats.columns import AskColumns, Guess
+from .training_data.read_cache import split
 from .training_data.store import with_turns
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ class DataReport:
     messages: Sequence[str] = ()  # warnings, or why it is refused
     examples: Sequence[Conversation] = ()  # the first SHOWN
     columns: Sequence[str] | None = None  # where a person has to say which is which
+    guesses: Sequence[Guess] = ()  # how it may be meant: settings of dataset.columns, the likeliest first
     tokens: TokenCounts | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -89,22 +92,27 @@ class DataReport:
             "examples": list(self.examples),
         }
         if self.columns is not None:
-            values["columns"] = list(self.columns)
+            values |= {"columns": list(self.columns), "guesses": list(self.guesses)}
         if self.tokens is not None:
             values["tokens"] = vars(self.tokens)
         return values
 
 
-def examine(place: Place, choice: DatasetChoice, max_length: int, settings: Settings) -> DataReport:
+def examine(
+    place: Place, choice: DatasetChoice, max_length: int, settings: Settings, model: Facts | None = None
+) -> DataReport:
     """Read data as a training would, and say what becomes of every row.
 
-    choice: its format, columns, encoding and turns. max_length: tokens of the longest example.
+    choice: its format, columns, encoding and turns. max_length: tokens of the longest example. model: which is to
+    learn it; no example is longer than what it reads.
     Data that is refused is a report too; raises OSError where it cannot be read at all.
     """
     try:
         data = read_file(place.files, place.name, choice.format, choice.columns, settings, how=choice.read_as)
     except UserError as error:
         return _refused(place, error)
+    reads = model.context if model else None
+    max_length = min(max_length, reads or max_length)
     too_long = _without_answer(data, choice, max_length)
     left_out = data.left_out + too_long
     trainable = data.rows - len(left_out)
@@ -114,6 +122,12 @@ def examine(place: Place, choice: DatasetChoice, max_length: int, settings: Sett
             f"{len(too_long):,} of {data.rows:,} rows have no token to learn: what comes before the answer is longer "
             f"than {max_length:,} tokens (first: row {too_long[0].row})."
         )
+        if model and reads == max_length:
+            warnings.append(
+                f"{model.name} reads {reads:,} tokens. Choose a model that reads more, or shorten the rows."
+            )
+    aside, _ = split(data, choice.held_out_share, choice.split_seed)
+    few = few_warnings(len(data.conversations) - len(aside), len(aside), choice.held_out_share)
     return DataReport(
         file=place.name,
         action=_action(trainable, warnings),
@@ -125,7 +139,7 @@ def examine(place: Place, choice: DatasetChoice, max_length: int, settings: Sett
         left_out=left_out,
         user=data.user,
         answer=data.answer,
-        messages=warnings,
+        messages=[*warnings, *few],
         examples=data.conversations[:SHOWN],
         tokens=_tokens(data, max_length),
     )
@@ -158,6 +172,7 @@ def _refused(place: Place, error: UserError) -> DataReport:
         rows_trainable=None if is_question else 0,
         messages=[str(error)],
         columns=getattr(error, "columns", None) if is_question else None,
+        guesses=getattr(error, "guesses", ()),
     )
 
 

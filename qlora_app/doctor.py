@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, hardware
+from .base_models import models_below
 from .base_models.cards import Card, compute_type
 from .errors import UserError
 from .formatting import gigabytes
 from .hardware import usable_cores
+from .presets import Presets
 from .settings import Settings
 
 GOOD, LIMITED, BROKEN = "good", "limited", "broken"
@@ -60,6 +62,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _processor()
     yield _main_memory()
     yield _home(settings)
+    yield _models_and_presets(settings)
     yield _downloads()
     yield _network()
     yield from _tried_out()
@@ -184,6 +187,18 @@ def _home(settings: Settings) -> Finding:
             "A run stops when the disk is full. Make room, or set QLORA_APP_HOME to another disk.",
         )
     return Finding("Home", GOOD, value)
+
+
+def _models_and_presets(settings: Settings) -> Finding:
+    """What lies in the home and cannot be used."""
+    models, (usable, broken) = models_below(settings.models), Presets(settings.presets).all()
+    problems = [f"{folder.name}: {problem}" for folder, problem in models if problem]
+    problems += [f"{name}: {problem}" for name, problem in broken.items()]
+    whole = sum(problem is None for _, problem in models)
+    value = f"{whole:,} of {len(models):,} own models, {len(usable):,} of {len(usable) + len(broken):,} presets"
+    if problems:
+        return Finding("Models and presets", LIMITED, f"{value} can be used", " ".join(problems[:3]))
+    return Finding("Models and presets", GOOD, value)
 
 
 def _downloads() -> Finding:

@@ -21,6 +21,8 @@ from .choices import (
 )
 from .errors import Problem, UserError, joined
 from .methods import METHODS, MethodChoices
+from .storage.disk import said
+from .storage.files import replace_file
 from .storage.reading import LARGEST_YAML, parse_yaml, read_text
 from .tasks import TaskChoice
 from .training_data import DatasetChoice
@@ -216,7 +218,9 @@ class Recipe(Choices):
         return cls.from_dict(read_yaml(path))
 
     def save(self, path: Path) -> None:
-        path.write_text(self.to_yaml(), encoding="utf-8")
+        """Whole or not at all: a file that is empty would take its name. Raises UserError where the disk refuses it."""
+        with said(path.parent):
+            replace_file(path, self.to_yaml())
 
     def to_yaml(self) -> str:
         text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -10,7 +10,7 @@ from tests.fixtures.damages import DAMAGES, make_home, remove, rounds, targets
 from tests.fixtures.page import FakeSessions, FakeSupervisor
 from tests.fixtures.walking import Walk
 
-QUICK = 6  # rounds
+QUICK, MANY = 2, 10  # rounds, each with a damage in every folder
 UNCHANGED = (
     "poll healthy",
     "open healthy",
@@ -32,7 +32,7 @@ def damaged_page(home, monkeypatch):
     return AppContext(settings, RunStore(home / "runs"), FakeSupervisor(), FakeSessions())
 
 
-def walk_round(page, pairs, seen):
+def walk_round(page, pairs, seen, looks_at_data=False):
     """The home with some damages, walked; then as it was."""
     home = page.settings.home
     kept = home.parent / f"{home.name}-kept"
@@ -41,7 +41,7 @@ def walk_round(page, pairs, seen):
         for path, name in pairs:
             if path.exists():  # its folder may be gone by another damage
                 DAMAGES[name](path)
-        walk = Walk(page).all()
+        walk = Walk(page, looks_at_data).all()
     finally:
         for place in home.iterdir():
             remove(place)
@@ -50,18 +50,32 @@ def walk_round(page, pairs, seen):
         kept.rmdir()
     named = [f"{path.relative_to(home)} {name}" for path, name in pairs]
     assert walk.wrong == [], "\n".join([*named, *walk.wrong])
+    assert walk.said["sent"], named
     for step, words in walk.said.items():
         if step in UNCHANGED:
             assert words == seen[step], (named, step)
 
 
-def test_an_undamaged_home_is_walked_without_a_word(damaged_page):
-    walk = Walk(damaged_page).all()
-    assert walk.wrong == [] and "waiting" in walk.said["sent"]
-
-
 def test_damages_cost_their_own_folder_only(damaged_page):
-    seen = Walk(damaged_page).all().said
-    home = damaged_page.settings.home
-    for pairs in islice(rounds(targets(home), home), QUICK):
-        walk_round(damaged_page, pairs, seen)
+    """A few of a great many; what stands in a healthy folder is shown as before."""
+    seen = Walk(damaged_page).all()
+    assert seen.wrong == [] and seen.said["sent"]
+    walk_rounds(damaged_page, QUICK, seen.said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 3))
+def test_many_damages_cost_their_own_folder_only(seed, damaged_page):
+    walk_rounds(damaged_page, MANY, Walk(damaged_page, True).all().said, seed, looks_at_data=True)
+
+
+@pytest.mark.slow
+@pytest.mark.matrix
+def test_every_damage_costs_its_own_folder_only(damaged_page):
+    walk_rounds(damaged_page, None, Walk(damaged_page, True).all().said, looks_at_data=True)
+
+
+def walk_rounds(page, most, seen, seed=0, **how):
+    home = page.settings.home
+    for pairs in islice(rounds(targets(home), home, seed), most):
+        walk_round(page, pairs, seen, **how)

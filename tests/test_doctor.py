@@ -255,3 +255,13 @@ def test_a_real_4_bit_layer_computes_forwards_and_backwards():
     for error in (seen["forward_error"], seen["backward_error"]):
         assert 0.08 < error < 0.105, "the rounding to NF4 and nothing else"
     assert doctor.layer_finding(seen).level == GOOD and seen["bf16_time"] > 0
+
+
+def test_a_model_folder_and_a_preset_that_cannot_be_used_are_named(tmp_path):
+    (tmp_path / "models" / "torn").mkdir(parents=True)
+    (tmp_path / "models" / "torn" / "config.json").write_text("[1]")
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets" / "odd.yaml").write_text("a: [")
+    finding = doctor._models_and_presets(Settings(home=tmp_path))
+    assert finding.level == doctor.LIMITED and "torn" in finding.advice and "odd" in finding.advice
+    assert doctor._models_and_presets(Settings(home=tmp_path / "none")).level == doctor.GOOD

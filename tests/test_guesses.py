@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from qlora_app.training_data import DatasetChoice, load_examples
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.columns import AskColumns, ColumnMap
 from qlora_app.training_data.formats.names import SURE, role_of, sure_pair, words_of
@@ -137,12 +138,12 @@ def test_a_known_answer_beside_another_sure_one_is_asked(tmp_path):
         ),
         (lambda i: {"quote": answers(i)}, {"answer": "quote"}),
         (lambda i: {"question": asks(i), "choices": ["b"], "answer": "b"}, {"prompt": "question", "answer": "answer"}),
-        (lambda i: {"question": asks(i), "answers": [answers(i), "No."]}, {"answer": "answers[first]"}),
+        (lambda i: {"prompt": asks(i), "replies": [answers(i), "No."]}, {"answer": "replies[first]"}),
         (lambda i: {"question": asks(i), "answers": json.dumps(["a", "b"])}, {"answer": "answers[first]"}),
         (lambda i: {"query": asks(i), "answers": json.dumps([{"name": "f"}])}, {"answer": "answers"}),
         (
-            lambda i: {"question": asks(i), "context": "c", "answers": {"text": [answers(i)], "start": [3]}},
-            {"prompt": "question", "answer": "answers.text[first]", "input": "context"},
+            lambda i: {"problem": asks(i), "passage": "c", "solutions": {"text": [answers(i)], "start": [3]}},
+            {"prompt": "problem", "answer": "solutions.text[first]", "input": "passage"},
         ),
         (
             lambda i: {"prompt": asks(i), "choices": [{"message": {"text": answers(i)}}]},
@@ -243,3 +244,38 @@ def test_the_places_inside_of_a_cell_are_listed_and_can_all_be_read(tmp_path):
     for place in places:
         assert read(tmp_path, {"cell": CELL}, 1, columns=ColumnMap(answer=place)).conversations
     assert paths_of("talk", [{"role": "user", "content": "a"}]) == []
+
+
+# ---- said before the start
+
+
+@pytest.mark.parametrize(
+    ("row", "count", "said"),
+    [
+        (lambda i: {"question": asks(i), "answer": "Yes."}, 20, "All 20 answers are the same"),
+        (lambda i: {"question": asks(i), "answer": "No." if i == 7 else "Yes."}, 20, "19 of 20 answers are the same"),
+        ({"question": "Why?", "answer": "So."}, 20, "only 1 of 20 differ"),
+        (lambda i: {"text": asks(i), "label": "rare" if i == 3 else "often"}, 12, "1 of 2, such as 'rare'"),
+        (lambda i: {"question": asks(i), "answer": answers(i)}, 20, ""),
+    ],
+)
+def test_what_can_teach_little_is_said(tmp_path, row, count, said):
+    words = " ".join(read(tmp_path, row, count).warnings)
+    assert said in words and (words == "") == (said == "")
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "said"),
+    [
+        (1, 0.1, ["There is only 1 row to learn from", "No row is held out"]),
+        (5, 0.1, ["No row is held out"]),
+        (5, 0, []),
+        (12, 0.1, ["Only 1 row is held out"]),
+        (30, 0.1, []),
+    ],
+)
+def test_too_few_rows_are_said(tmp_path, count, share, said):
+    file = tmp_path / "few.jsonl"
+    file.write_text("".join(json.dumps({"question": asks(i), "answer": answers(i)}) + "\n" for i in range(count)))
+    examples = load_examples(DatasetChoice(source="file", id="few.jsonl", held_out_share=share), tmp_path)
+    assert len(examples.few) == len(said) and all(map(str.startswith, examples.few, said))

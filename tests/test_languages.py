@@ -79,6 +79,10 @@ ELSEWHERE = (
 )
 # text, but nothing the page says: for a developer, a library, a refused request, a field the form has not, a style
 OTHER_PROSE = {
+    "Something of a folder cannot be shown",  # for the terminal
+    "it refers to itself too often",  # what is wrong with YAML is said as its library says it
+    "it is nested too deeply",
+    "it holds a number that is too large",
     "A handler of the page failed",
     "Another worker is at",
     "its lock was let go",
@@ -90,7 +94,6 @@ OTHER_PROSE = {
     "no space left on device",
     "disk quota exceeded",
     "pytorchstreamwriter failed writing",
-    "iostream error",
     "unexpected pos",
     "os error",
     "The loss of step",

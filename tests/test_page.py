@@ -827,6 +827,14 @@ def test_the_chat_talks_to_the_run_from_whose_card_one_comes(workshop, store):
     assert shown[chat.base] == shown[chat.tuned] == [], "another adapter, so a new conversation"
 
 
+def test_a_link_to_the_chat_with_a_run_talks_to_that_run(workshop, store):
+    old, new = make_run(store, name="old", proof=PROOF), make_run(store, name="new", proof=PROOF)
+    visit = workshop.restore(SimpleNamespace(query_params={"tab": "chat", "run": old.id}))
+    picker = visit[workshop.chat.picker]["value"]
+    shown = chat_chosen(workshop, new, chosen=SimpleNamespace(id=picker), wanted=visit[workshop.chat.wanted])
+    assert shown[workshop.chat.picker]["value"] == old.id
+
+
 def test_reasoning_that_gradio_shows_apart_belongs_to_its_answer():
     thought = {"role": "assistant", "content": "Three.", "metadata": {"title": "Reasoning"}}
     asked, answer = {"role": "user", "content": "How many?"}, {"role": "assistant", "content": "3 hens."}

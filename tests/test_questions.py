@@ -52,6 +52,15 @@ ROWS_OF_EXPORTS = [
         columns("answers"),
     ),
     ("squad", {"question": "{q}", "answer": ["{a}"], "system": "{s}"}, columns("answer")),
+    ("history_response", {"context": ["{q}", "{r}", "{c}"], "response": "{a}"}, columns("response")),
+    (
+        "gemini_preference",
+        {
+            "contents": [{"role": "user", "parts": [{"text": "{q}"}]}],
+            "completions": [{"score": None, "completion": {"role": "model", "parts": [{"text": "{a}"}]}}],
+        },
+        columns("completions"),
+    ),
     ("turn_texts", {"data": ["{q}", "{r}", "{c}", "{a}"]}, last_turn("data")),
     ("turn_texts", {"history": [["{q}", "{a}"]]}, lambda row: {"history": row["history"][0][:1]}),
     (

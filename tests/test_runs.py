@@ -532,7 +532,8 @@ def test_a_folder_that_cannot_be_read_hides_no_other_run(store):
     odd.mkdir()
     (odd / "recipe.yaml").symlink_to("recipe.yaml")  # a loop: stat() fails, as in a folder of somebody else
     (store.root / "2026-01-01-0000-file").touch()
-    assert [found.id for found in store.list()] == [run.id]
+    assert {found.id for found in store.list()} == {run.id, odd.name}
+    assert store.get(odd.name).damages(), "it says itself what is wrong with it"
 
 
 def test_the_queue_is_looked_after_whatever_went_wrong_before(store, monkeypatch, caplog):

@@ -31,11 +31,12 @@ from qlora_app.training_data import (
     load_examples,
     uploaded_files,
 )
-from qlora_app.training_data.checks import held_out_places, held_out_positions, same_key
+from qlora_app.training_data.checks import same_key
 from qlora_app.training_data.choice import FORMATS as CHOOSABLE
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.columns import AskColumns
 from qlora_app.training_data.formats.known import KINDS
+from qlora_app.training_data.held_out import held_out_places, held_out_positions
 from qlora_app.training_data.read import json_stream
 from tests.counting import calls_at_most
 from tests.fixtures.samples import accounted, check
@@ -726,7 +727,8 @@ def test_tables_keep_text_and_know_spreadsheets(load, refusal):
         ),
         (b"\n<!DOCTYPE html><title>Sign in</title>", ("dataset.web_page",)),
         (bytes(range(256)) * 4, ("dataset.broken_text", "zero bytes")),
-        (b"\x80\xff\x81\xfe{", ("dataset.unknown_encoding",)),
+        (b"\x80\xff\x81\xfe{", ("dataset.ask_encoding", "cp1251")),
+        (b"\x80\xff\x01\x02\x81\xfe{", ("dataset.unknown_encoding",)),
         (b"\xff\xfe\x00\xd8", ("dataset.broken_text", "not valid utf-16")),
         (json.dumps(ALPACA)[:-1], ("dataset.cut_off_list",)),
         (json.dumps(ALPACA, indent=1)[:-40], ("dataset.cut_off_row", 12, 57)),

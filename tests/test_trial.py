@@ -10,24 +10,29 @@ import pytest
 
 from qlora_app import starter
 from qlora_app.errors import UserError
+from qlora_app.inference.session import ChatSessions
+from qlora_app.recipe import Recipe
 from qlora_app.tasks import trial
 from qlora_app.tasks.trial import check_tried
+from tests.fixtures.page import PROOF, make_run
 from tests.refusing import refused
 
+pytestmark = pytest.mark.slow  # the process that tries imports for seconds
 NAMES = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 ENDED = "model.trial_ended"
 FAILED = "model.trial_failed"
+MUCH = "model.template_writes_much"
 TEMPLATES = {
     "loops": ("{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}", ENDED),
-    "two billion characters": ("{{ 'a' * 2000000000 }}", FAILED),
+    "two billion characters": ("{{ 'a' * 2000000000 }}", MUCH),
     "more than memory": ("{{ 'a' * 20000000000 }}", ENDED),
-    "padded": ("{{ 'a'.center(1900000000) }}", FAILED),
+    "padded": ("{{ 'a'.center(1900000000) }}", MUCH),
     "doubled": (
         "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}",
         ENDED,
     ),
     "a power": ("{{ 9 ** (9 ** 9) }}", ENDED),
-    "many lines": ("{% for a in range(90000) %}{{ 'a' * 100 }}{% endfor %}", FAILED),
+    "many lines": ("{% for a in range(90000) %}{{ 'a' * 100 }}{% endfor %}", MUCH),
     "calls itself": ("{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}", FAILED),
 }
 
@@ -59,7 +64,6 @@ def test_a_sound_folder_passes_and_is_tried_once(folder):
     assert time.monotonic() - began < 0.05
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_template_without_end_is_refused(name, folder, monkeypatch):
     text, code = TEMPLATES[name]
@@ -71,7 +75,6 @@ def test_a_template_without_end_is_refused(name, folder, monkeypatch):
     assert psutil.Process().memory_info().rss - before < 100e6
 
 
-@pytest.mark.slow
 def test_a_tokenizer_that_makes_much_of_little_is_refused(folder):
     known = json.loads((folder / "tokenizer.json").read_text())
     known["normalizer"] = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 5_000_000}
@@ -99,3 +102,13 @@ def test_a_tokenizer_that_wants_a_program_is_refused(folder):
     (folder / "tokenizer_config.json").write_text(json.dumps(known | {"auto_map": {"AutoTokenizer": "a/b--x.Evil"}}))
     with refused("model.tokenizer_wants_program", "a/b--x.Evil"):
         check_tried(folder)
+
+
+def test_a_page_asks_no_run_whose_model_does_not_pass(folder, store):
+    shutil.copy(starter.BASE / "model.safetensors", folder)
+    run = make_run(store, proof=PROOF)
+    recipe = Recipe.from_dict({"base_model": {"source": "folder", "id": str(folder)}})
+    recipe.save(run.folder / run.spec_file)
+    (folder / "tokenizer.json").write_text("[[1]]")
+    with refused(FAILED):
+        ChatSessions(is_guarded=True).get(run)

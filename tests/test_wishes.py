@@ -1,19 +1,23 @@
 """Whatever happens to app, worker and disk between a click and the last step: the run trains, or waits, or says why."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from qlora_app import worker
 from qlora_app.cli import main
+from qlora_app.cli.watching import figures
 from qlora_app.jobs import Job, JobSpec, JobStore
-from qlora_app.jobs.pulse import PATIENCE, PULSE, SILENT_AFTER, Pulse, last_sign
+from qlora_app.jobs.pulse import PATIENCE, PULSE, SILENT_AFTER, Pulse, last_sign, no_sign_of_life
 from qlora_app.launch.ending import end_now, worker_of
 from qlora_app.launch.local import launch
+from qlora_app.runs import RunStatus
 from tests.conftest import short_recipe, wait_for
 from tests.refusing import refused
 
@@ -145,6 +149,32 @@ def test_a_command_ends_what_hangs(job, stuck, capsys):
     process = stuck("time.sleep(99)")
     assert main(["stop", job.id, "--kill"]) == 0
     assert process.wait(5) == -signal.SIGKILL and "was ended" in capsys.readouterr().out
+
+
+def test_what_hangs_is_said_on_both_cards_with_a_way_to_end_it(store):
+    from qlora_app.ui.job_card import picture
+    from qlora_app.ui.runs.card_parts import actions, head
+
+    run, silence = store.create(short_recipe()), no_sign_of_life(12.3)
+    for state in ("starting", "running", "stopping"):
+        status = RunStatus(state, sentence="Training.", silence=silence)
+        job_card = picture(status, "de", can_be_dismissed=False)
+        assert "Seit 12 s kein Lebenszeichen" in job_card and 'data-do="kill"' in job_card
+        assert "No sign of life for 12 s" in head(run, status)
+        assert 'data-do="kill"' in actions(run, status, may_change=True)
+        assert 'data-do="kill"' not in actions(run, status, may_change=False)
+        assert 'data-do="kill"' not in actions(run, replace(status, silence=""), may_change=True)
+
+
+def test_a_job_that_hangs_is_watched_and_listed_as_such(job, stuck, capsys):
+    process = stuck("time.sleep(99)")
+    os.kill(process.pid, signal.SIGSTOP)
+    sign = last_sign(job.folder)
+    long_ago = sign.beat - 60
+    (job.folder / PULSE).write_text(f"{long_ago} {long_ago} {long_ago} {sign.pid} {sign.started}")
+    assert main(["jobs", "--json"]) == 0
+    assert "No sign of life for 6" in json.loads(capsys.readouterr().out)[0]["silence"]
+    assert figures(job.status()).startswith("No sign of life for 6")
 
 
 # ---- a stop at any moment

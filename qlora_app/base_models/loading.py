@@ -19,6 +19,7 @@ from .recognition import (
     tasks_of,
     weight_files,
 )
+from .shapes import shapes_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -29,6 +30,7 @@ NEVER_QUANTIZED = heads_in_use()
 # What a model is mostly taken for -> transformers' list of the families that can be opened for it.
 FAMILY_LISTS = {"chat": "CAUSAL_LM", "text_to_text": "SEQ_TO_SEQ_CAUSAL_LM"}
 BYTES_HELD = {"nf4": 0.6, "fp4": 0.6, "int8": 1.1}  # of a parameter, embeddings and what else stays whole included
+MOST_TIMES, ROOM = 4, 100_000_000  # parameters a config may seem to describe beyond those of its files
 # Downloading is done elsewhere; opening never needs a network.
 SAFELY = {"trust_remote_code": False, "local_files_only": True}
 
@@ -94,6 +96,7 @@ def load_model(
 
     if problems := choice.problems():
         raise UserError.of(next(iter(problems.values())))
+    _check_size(choice)
     _quiet_libraries()
     _keep_gradients_after_evaluation()
     kind = getattr(transformers, auto_class)
@@ -265,6 +268,22 @@ def cards_here() -> list[Card]:
         capability = None if is_amd else (facts.major, facts.minor)
         cards.append(Card(name=facts.name, capability=capability, memory=facts.total_memory, is_amd=is_amd))
     return cards
+
+
+def _check_size(choice: ModelChoice) -> None:
+    """Raises UserError where a config describes far more than the files hold: memory would be taken for all of it."""
+    facts = facts_of_folder(folder_of(choice))
+    shapes = shapes_of(facts.config)
+    held = facts.parameters or 0
+    if shapes and shapes.parameters > MOST_TIMES * held + ROOM:
+        raise UserError(
+            "model.config_too_large",
+            "The config.json of {title} describes {parameters:,} parameters, and its files hold {held:,}. Download the "
+            "model again.",
+            title=choice.title,
+            parameters=shapes.parameters,
+            held=held,
+        )
 
 
 def _bytes_of(choice: ModelChoice, quantize: bool) -> float:

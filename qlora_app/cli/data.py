@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from ..base_models import facts_here
 from ..data_report import DataReport, Place, TokenCounts, examine, starter_tokenizer
 from ..errors import UserError
 from ..formatting import size
@@ -22,6 +23,7 @@ from ..overrides import recipe_from
 from ..settings import Settings
 from ..tasks.chat import Encoded, encode
 from ..training_data import DatasetChoice
+from ..training_data.format_choice import settings_of
 from ..training_data.sources.hub import fetch_data, look_up, paths_of
 from ..training_data.store import with_turns
 from .command import DONE, MISTAKE, add_command, add_reading, stdout
@@ -85,7 +87,7 @@ def download(choice: DatasetChoice, settings: Settings, screen: Console) -> Data
 def show(report: DataReport, choice: DatasetChoice, max_length: int, out: Console) -> None:
     """A report in words, and its examples with what is learned between ⟦ and ⟧."""
     if report.tokens is None:  # a person has to be asked first
-        out.print(Text("\n".join(report.messages)), soft_wrap=True)
+        out.print(Text("\n".join([*report.messages, *_guess_lines(report)])), soft_wrap=True)
         return
     rows = f"{report.rows_in_file:,} rows: {report.rows_trainable:,} to learn from, {len(report.left_out):,} left out."
     lines = [*_hub_lines(report.hub), f"{report.because}.", rows, _token_line(report.tokens, max_length)]
@@ -96,6 +98,13 @@ def show(report: DataReport, choice: DatasetChoice, max_length: int, out: Consol
         learned = sum(label != IGNORED for label in example.labels)
         out.print(Text(f"\nExample {number}: {len(example.input_ids):,} tokens, {learned:,} learned", style="bold"))
         out.print(_with_marks(tokenizer, example), soft_wrap=True)
+
+
+def _guess_lines(report: DataReport) -> list[str]:
+    """Every guess of data that asks, as it is written on the command line."""
+    if not report.guesses:
+        return []
+    return ["How it may be meant, the likeliest first:", *[f"  {settings_of(guess)}" for guess in report.guesses]]
 
 
 def _hub_lines(hub: dict[str, Any]) -> list[str]:
@@ -146,15 +155,17 @@ def add_data(commands: Any) -> None:
 
 def data_command(given: argparse.Namespace, settings: Settings) -> int:
     """Look at data: its format and why, what can be learned from it, three examples. Exit code 2 when it is refused."""
-    choice = recipe_from("starter", given.changes, settings).dataset
+    recipe = recipe_from("starter", given.changes, settings)
+    choice, model = recipe.dataset, facts_here(recipe.base_model)
     place = find_data(given.file, choice, settings, given.screen)
-    report = examine(place, choice, given.max_length, settings)
+    report = examine(place, choice, given.max_length, settings, model)
     if given.json:
         print(json.dumps(report.to_json(), ensure_ascii=False))
     elif report.action == "refuse":
         raise UserError("dataset.refused", "{why}", why="\n".join(report.messages))
     else:
-        show(report, choice, given.max_length, stdout())
+        longest = min(given.max_length, model.context or given.max_length) if model else given.max_length
+        show(report, choice, longest, stdout())
     if report.action == "refuse":
         return MISTAKE
     return DONE

@@ -169,7 +169,7 @@ def answers_of(run: Run, file: Path, target: Path, choices: dict[str, Any], scre
 def _start_unled(job: Job, runs: Path, screen: Console) -> None:
     """Start what waits for a page that was closed since; an open one does it itself."""
     with unled(runs) as is_unled:
-        if is_unled and job.take("start"):
+        if is_unled and job.is_asked("start"):
             start(job, screen)
 
 

@@ -17,10 +17,11 @@ from ..base_models import (
     folder_of,
     kept_models,
     local_models,
+    models_below,
     search,
 )
 from ..base_models.shapes import shapes_of
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..recipe import Recipe
 from ..settings import Settings
 from .command import DONE, add_command, stdout
@@ -31,7 +32,8 @@ def rows_of(words: str, settings: Settings) -> list[dict[str, Any]]:
     folder that one, else what the Hub finds.
     """
     if not words:
-        return [_row(choice) for choice in models_here(settings)]
+        broken = [(folder, problem) for folder, problem in models_below(settings.models) if problem]
+        return [*map(_row, models_here(settings)), *(_broken(folder, problem) for folder, problem in broken)]
     if chosen := named(words):
         recipe = Recipe(base_model=chosen)
         facts = facts_of(chosen, settings.token)
@@ -81,6 +83,10 @@ def _row(choice: ModelChoice) -> dict[str, Any]:
     except UserError as error:
         return {"model": choice.id, "where": choice.source, "summary": str(error), "here": ""}
     return _known(choice, facts) | {"summary": facts.summary(), "here": fits_here(Recipe(base_model=choice), facts)[0]}
+
+
+def _broken(folder: Path, problem: Problem) -> dict[str, Any]:
+    return {"model": str(folder), "where": "folder", "summary": str(problem), "here": ""}
 
 
 def _known(choice: ModelChoice, facts: Facts) -> dict[str, Any]:

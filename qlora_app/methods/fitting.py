@@ -55,15 +55,31 @@ def compare(wanted: Shapes, saved: Shapes) -> None:
 def _refuse(wanted: int, missing: list[str], surplus: list[str], misshapen: Misshapen) -> None:
     said = []
     if missing:
-        text = "{count:,} of {wanted:,} tensors are missing ({names})"
-        said.append(Problem("adapter.missing", text, count=len(missing), wanted=wanted, names=_some(missing)))
+        said.append(
+            Problem(
+                "adapter.missing",
+                "{count:,} of {wanted:,} tensors are missing ({names})",
+                count=len(missing),
+                wanted=wanted,
+                names=_some(missing),
+            )
+        )
     if surplus:
-        text = "{count:,} belong to nothing in this model ({names})"
-        said.append(Problem("adapter.surplus", text, count=len(surplus), names=_some(surplus)))
+        said.append(
+            Problem(
+                "adapter.surplus",
+                "{count:,} belong to nothing in this model ({names})",
+                count=len(surplus),
+                names=_some(surplus),
+            )
+        )
     if misshapen:
         names = [f"{name}: {list(is_of)}, not {list(should)}" for name, (is_of, should) in misshapen.items()]
-        text = "{count:,} have another shape ({names})"
-        said.append(Problem("adapter.misshapen", text, count=len(misshapen), names=_some(names)))
+        said.append(
+            Problem(
+                "adapter.misshapen", "{count:,} have another shape ({names})", count=len(misshapen), names=_some(names)
+            )
+        )
     if said:
         raise UserError(
             "adapter.does_not_fit",

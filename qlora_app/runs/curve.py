@@ -45,8 +45,10 @@ class Curve:
             if step < last[0] + self.width:  # as _merge does, a million times in a second
                 last[1] += 1
                 last[2] += loss
-                last[3] = min(last[3], loss)
-                last[4] = max(last[4], loss)
+                if loss < last[3]:
+                    last[3] = loss
+                elif loss > last[4]:
+                    last[4] = loss
                 return
         self.buckets.append([step, 1, loss, loss, loss])
         if len(self.buckets) > MOST_BUCKETS:

@@ -12,12 +12,18 @@ from ..errors import Problem, UserError
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 LEAST_FREE = 256 * 1024  # bytes: with less nothing can begin
-_WORDS_OF_FULL = ("no space left on device", "os error 28", "disk quota exceeded", "os error 122")
-_WORDS_OF_A_WRITER = ("pytorchstreamwriter failed writing", "unexpected pos", "iostream error")
+_WORDS_OF_FULL = (
+    "no space left on device",
+    "os error 28",
+    "disk quota exceeded",
+    "os error 122",
+    "pytorchstreamwriter failed writing",
+    "unexpected pos",
+)
 
 
 def is_full(error: BaseException) -> bool:
-    """Does it say that there is no room? Libraries say it in words of their own."""
+    """Does it say that there is no room? Libraries say it in words of their own, torch that less was written."""
     if isinstance(error, OSError) and error.errno in FULL:
         return True
     text = str(error).lower()
@@ -26,7 +32,7 @@ def is_full(error: BaseException) -> bool:
 
 def disk_trouble(error: BaseException, folder: Path) -> Problem | None:
     """The sentence of an error of the disk that `folder` lies on; None where it is another error."""
-    if is_full(error) or (_is_of_a_writer(error) and free_bytes(folder) < LEAST_FREE):
+    if is_full(error):
         return full(folder)
     if isinstance(error, OSError) and error.errno in FORBIDDEN:
         place = error.filename or folder
@@ -83,8 +89,3 @@ def said(folder: Path) -> Iterator[None]:
         if problem is None:
             raise
         raise UserError.of(problem) from error
-
-
-def _is_of_a_writer(error: BaseException) -> bool:
-    text = str(error).lower()
-    return any(words in text for words in _WORDS_OF_A_WRITER)

@@ -198,8 +198,10 @@ def each_line(path: Path, after: int = 0) -> Iterator[tuple[dict[str, Any] | Non
 
     The row of a line that is no object of JSON is None: it is empty, or torn by a full disk.
     """
-    for line, end in _lines(path, after):
-        yield _row(line), end
+    for lines, gap in _batches(path, after):
+        for row, line in zip(_rows(lines), lines, strict=True):
+            after += len(line) + gap
+            yield row, after
 
 
 def last_lines(path: Path, size: int = 1 << 16) -> list[dict[str, Any]]:
@@ -210,6 +212,17 @@ def last_lines(path: Path, size: int = 1 << 16) -> list[dict[str, Any]]:
         return []
     rows, _ = read_lines(path, max(0, end - size))  # the first line may be cut: then it is no JSON
     return rows
+
+
+def _rows(lines: list[bytes]) -> list[dict[str, Any] | None]:
+    """All at once where each is JSON, which takes half the time."""
+    try:
+        rows = orjson.loads(b"[" + b",".join(lines) + b"]")
+    except ValueError:
+        return [_row(line) for line in lines]
+    if len(rows) != len(lines):
+        return [_row(line) for line in lines]
+    return [row if isinstance(row, dict) else None for row in rows]
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
@@ -228,19 +241,21 @@ def _row_in_python(line: bytes) -> Any:
         return None
 
 
-def _lines(path: Path, after: int) -> Iterator[tuple[bytes, int]]:
-    """(whole line, byte behind it); one that is too long comes in pieces, which are no JSON."""
+def _batches(path: Path, after: int) -> Iterator[tuple[list[bytes], int]]:
+    """(whole lines, bytes of the end of each); one that is too long comes in pieces without ends, which are no JSON."""
     try:
         file = open_regular(path, LARGEST_LINES)
-        offset = file.seek(after)
+        file.seek(after)
     except (OSError, ValueError, OverflowError):  # an offset that somebody else wrote
         return
     with file:
-        while line := file.readline(LONGEST_LINE):
-            if not line.endswith(b"\n") and len(line) < LONGEST_LINE:
-                return
-            offset += len(line)
-            yield line, offset
+        rest = b""
+        while chunk := file.read(LONGEST_LINE):
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield lines, 1
+            if len(rest) >= LONGEST_LINE:
+                yield [rest], 0
+                rest = b""
 
 
 # ---- YAML

@@ -54,11 +54,6 @@ def check_tried(folder: Path) -> None:
         raise UserError.of(known[1])
 
 
-def get_ready() -> None:
-    """Have the process import what it needs, ahead of the first trial. Returns at once."""
-    threading.Thread(target=_started, daemon=True).start()
-
-
 def _stamp(folder: Path) -> list[tuple[str, int, int, int]]:
     """What changes when one of the files is written again."""
     found = []
@@ -88,6 +83,13 @@ def _problem_of(folder: Path) -> Problem | None:
             name=folder.name,
             seconds=SECONDS,
             memory=MEMORY / 1e9,
+        )
+    if "written" in said:
+        return Problem(
+            "model.template_writes_much",
+            "The chat template of {name} writes {written:,} characters for a few short turns. Do not use this model.",
+            name=folder.name,
+            written=said["written"],
         )
     return _not_opened(folder, str(said.get("problem", "")))
 
@@ -148,12 +150,12 @@ class _Process:
     def answer(self, folder: str) -> dict[str, Any]:
         """What was found: {"ok"}, {"ended"} or {"problem"}."""
         into, out = self.process.stdin, self.process.stdout
-        assert into is not None and out is not None, "they were opened with the process"
+        assert into is not None and out is not None
         try:
             into.write(f"{json.dumps(folder)}\n".encode())
             into.flush()
         except BrokenPipeError:
-            return {"problem": "the trial could not begin"}
+            return {"ended": True}
         ready, _, _ = select.select([out], [], [], GETTING_READY + SECONDS)
         line = out.readline(LONGEST_ANSWER) if ready else b""
         try:
@@ -162,10 +164,6 @@ class _Process:
             self.process.kill()
             return {"ended": True}
         return said if isinstance(said, dict) else {}
-
-
-def _started() -> None:
-    _Process.of_this()
 
 
 # ---- in that process
@@ -231,7 +229,7 @@ def _try(folder: str) -> dict[str, Any]:
     except Exception as error:  # whatever a file of anybody makes a library raise
         return {"problem": f"{type(error).__name__}: {str(error).strip()[:200]}"}
     if written > MOST_WRITTEN:
-        return {"problem": f"its chat template writes {written:,} characters for a few short turns"}
+        return {"written": written}
     return {"ok": True}
 
 

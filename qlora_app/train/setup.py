@@ -82,7 +82,7 @@ def prepare(out: RunWriter, recipe: Recipe, say: Callable[[str], None] = lambda 
     task = checked_task(recipe, facts, examples)
     out.write_task(task, run.began(), examples.format, examples.answer)
     tokenizer.init_kwargs[TRAINED_WITH] = {"date": run.began(), **_how_it_is_asked(examples)}
-    warnings = list(examples.warnings)
+    warnings = [*examples.few, *examples.warnings]
     model, packing, before = _with_adapter(recipe, task, tokenizer, warnings)
     max_length = _fitting_length(facts.context, training.max_length, warnings)
     train, held_out = _encoded(recipe, task, tokenizer, examples, max_length, settings)

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 from ..formatting import count_of
 from ..messages import STRUCTURE, Conversation, Message
+from .held_out import KEY, Keys
 
 LONG = 20_000  # characters, about 5,000 tokens: more than nearly every real example and every usual limit
-MOST_HELD_OUT = 500  # more would only make every measurement slower
-FEWEST_TO_SPLIT = 10
-KEY = 16  # bytes of a same_key
 CONSTANT_FROM = 10  # rows: fewer may well begin alike
+MOST_ANSWERS = 100  # different ones that are counted
+FEWEST_SAME = 5  # rows: fewer may well answer alike
+SAME_SHARE = 0.9  # of the rows; then it is said
 _MARKER = re.compile(r"<\|[a-z_]{2,30}\|>|</?s>|\[/?INST\]|### (?:Human|Assistant|Instruction|Response):")
 _PLACEHOLDER = re.compile(r"\{\{ ?\w{1,40} ?\}\}")
 # What UTF-8 looks like when it was read as Windows-1252 and saved again, what
@@ -66,11 +67,13 @@ class Findings:
     """What a person should know about conversations before training on them, collected one after another."""
 
     def __init__(self) -> None:
-        self.keys: list[bytes] = []  # same_key of each
+        self.keys = bytearray()  # same_key of each, one behind the other
         self.asked = array("Q")  # question_number of each
         # what it is -> [in how many rows, the first of them, what was found there]
         self._found: dict[str, list[Any]] = {}
         self._questions, self._paragraph, self._is_constant = 0, "", True
+        # by the hash of an answer, of the first different ones: in how many rows it stands
+        self._answers: Counter[int] = Counter()
 
     def add(self, number: int, conversation: Conversation) -> None:
         """`number`: of its row in the file."""
@@ -83,8 +86,9 @@ class Findings:
                 self._note(check.what, number, _PRIVATE.get(hit.lastgroup or "") or repr(hit[0]))
         if len(text) > LONG:
             self._note("long", number, f"{len(text):,} characters")
-        self.keys.append(same_key(conversation))
+        self.keys += same_key(conversation)
         self.asked.append(question_number(conversation))
+        self._count_answer(conversation[-1])
         for turn in conversation[:2]:
             if turn["role"] == "user":
                 self._ask(turn["content"].partition("\n\n")[0])
@@ -98,14 +102,31 @@ class Findings:
         self._is_constant = self._is_constant and paragraph == self._paragraph
         self._questions += 1
 
+    def _count_answer(self, turn: Message) -> None:
+        """What most rows answer is among the first answers."""
+        if turn["role"] != "assistant":
+            return
+        number = hash(turn["content"])
+        if number in self._answers or len(self._answers) < MOST_ANSWERS:
+            self._answers[number] += 1
+
+    def _same_answers(self) -> list[str]:
+        """The sentence that is due where nothing can be told apart by the answers."""
+        rows, most = len(self.asked), max(self._answers.values(), default=0)
+        if rows < FEWEST_SAME or most < SAME_SHARE * rows:
+            return []
+        if most == rows:
+            return [f"All {rows:,} answers are the same: the model will learn to say this and nothing else."]
+        return [f"{most:,} of {rows:,} answers are the same: the model will learn to say this to nearly everything."]
+
     @property
     def duplicates(self) -> int:
         """How many repeat another one, letter case and blanks aside."""
-        return len(self.keys) - len(set(self.keys))
+        return Keys(self.keys).repeated
 
     def sentences(self) -> list[str]:
         """What may surprise, in words."""
-        repeated = self.duplicates
+        repeated, rows = self.duplicates, len(self.asked)
         sentences = [self._sentence(check.what, check.what, check.consequence) for check in _CHECKS]
         sentences.append(
             self._sentence("long", "Very long text", "what goes beyond the longest example of the settings is cut")
@@ -116,9 +137,15 @@ class Findings:
                 "just this "
                 "one thing."
             )
-        if repeated:
+        sentences += self._same_answers()
+        if repeated and repeated >= SAME_SHARE * rows:
             sentences.append(
-                f"Duplicates: {repeated:,} of {len(self.keys):,} rows repeat another one; they are all on one side of "
+                f"Duplicates: nearly all rows repeat another one, only {rows - repeated:,} of {rows:,} differ. "
+                "What is learned is learned by heart."
+            )
+        elif repeated:
+            sentences.append(
+                f"Duplicates: {repeated:,} of {len(self.asked):,} rows repeat another one; they are all on one side of "
                 f"the "
                 "held-out split."
             )
@@ -160,6 +187,23 @@ def overlap_warnings(both: int, held_out: int) -> list[str]:
     ]
 
 
+def few_warnings(learned: int, held_out: int, share: float) -> list[str]:
+    """What is due before a start where there are too few rows to learn from or to measure with.
+
+    share: of the rows that was to be held out; where that is 0 it was chosen.
+    """
+    warnings = []
+    if learned == 1:
+        warnings.append("There is only 1 row to learn from: the model can learn it by heart, and nothing more.")
+    if share and not held_out:
+        warnings.append(
+            "No row is held out, because there are too few: nothing will be measured on rows it has not seen."
+        )
+    if held_out == 1:
+        warnings.append("Only 1 row is held out: what is measured with it is no more than a hint.")
+    return warnings
+
+
 def question_number(conversation: Conversation) -> int:
     """Equal for conversations that ask the same up to the last answer, letter case, blanks and system texts aside.
 
@@ -185,65 +229,3 @@ def same_key(conversation: Conversation) -> bytes:
     for turn, text in zip(conversation, _texts(conversation), strict=True):
         parts += turn["role"], " ".join(text.casefold().split())
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=KEY).digest()
-
-
-def sample_positions(keys: list[bytes], seed: int) -> list[int]:
-    """At most 500 of the conversations of data that is only measured with, each of equal ones once, in their order."""
-    first: dict[bytes, int] = {}
-    for place, key in enumerate(keys):
-        first.setdefault(key, place)
-    drawn = sorted(first, key=lambda key: _draw(seed, key))[:MOST_HELD_OUT]
-    return sorted(first[key] for key in drawn)
-
-
-def _draw(seed: int, key: bytes) -> bytes:
-    """Where a row stands in the order in which rows are held out.
-
-    Rows added to the file later do not move the others.
-    """
-    return hashlib.blake2b(b"%d " % seed + key).digest()
-
-
-def held_out_positions(keys: list[bytes], share: float, seed: int) -> set[int]:
-    """Which conversations, given by their same_key, are never trained on: `share` of them, at least 1, at most 500.
-
-    Equal ones stay together. Empty without a share, with fewer than 10, and when all are equal.
-    """
-    if not share or len(keys) < FEWEST_TO_SPLIT:
-        return set()
-    sizes = Counter(keys)
-    wanted = min(MOST_HELD_OUT, max(1, round(len(keys) * share)))
-    order = sorted(sizes, key=lambda key: _draw(seed, key))
-    chosen: set[bytes] = set()
-    count = 0
-    for key in order:
-        if count + sizes[key] <= wanted:
-            chosen.add(key)
-            count += sizes[key]
-    smallest = min(sizes, key=sizes.__getitem__)
-    if not chosen and len(sizes) > 1 and sizes[smallest] <= MOST_HELD_OUT:
-        chosen.add(smallest)
-    return {place for place, key in enumerate(keys) if key in chosen}
-
-
-def held_out_places(keys: list[bytes], asked: Sequence[int], share: float, seed: int) -> set[int]:
-    """Which conversations are never trained on, as `held_out_positions` says, and
-    of those that ask the same all or none.
-
-    `asked`: the question_number of each. Where whole questions would hold out far fewer than were wanted, conversations
-    are drawn one by one: where one question stands in most rows, its answers are what is measured.
-    """
-    together = []
-    first: dict[int, bytes] = {}
-    for key, number in zip(keys, asked, strict=True):
-        if number:
-            key = first.setdefault(int(number), key)
-        together.append(key)
-    apart = held_out_positions(keys, share, seed)
-    if together == keys:
-        return apart
-    whole = held_out_positions(together, share, seed)
-    is_enough = len(apart) <= 2 * len(whole) <= 2 * len(apart)
-    if is_enough:
-        return whole
-    return apart

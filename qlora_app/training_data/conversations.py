@@ -129,7 +129,7 @@ def _contents(chosen: str, rows: RowsByFormat, detector: FormatDetector, warning
         digest=used.digest.hexdigest(),
         characters=used.characters,
         duplicates=used.findings.duplicates,
-        keys=b"".join(used.findings.keys),
+        keys=bytes(used.findings.keys),
         asked=used.findings.asked,
     )
 

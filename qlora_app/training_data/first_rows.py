@@ -23,6 +23,7 @@ from .formats.turns import (
     TwoColumnsFit,
     tidy,
 )
+from .read.asking import AskReading
 from .read.reading import Doubt, ReadAs
 from .read.rows import RowSource
 from .store import with_turns
@@ -48,9 +49,15 @@ class FirstRows:
 
 
 def first_rows(place: Path | Sequence[Path], name: str, limits: Settings, how: ReadAs = ReadAs()) -> FirstRows:
-    """The first rows of data that is read so. Raises UserError where nothing can be read."""
+    """The first rows of data that is read so; none, and what is in doubt, where a person has to say how first.
+
+    Raises UserError where nothing can be read.
+    """
     source = RowSource(place, name, limits, glance=True, how=how)
-    seen = islice(source, LOOKED_AT)
+    try:
+        seen = list(islice(source, LOOKED_AT))
+    except AskReading as asked:
+        return FirstRows([], [], asked.doubts)
     values = [row.value for row in seen if isinstance(row.value, dict)]
     every = dict.fromkeys(name for value in values for name in value)
     inside = dict.fromkeys(name for value in values[:PATHS_OF] for name in _names(value))

@@ -10,12 +10,16 @@ from .formats.known import KINDS, UNKNOWN, convert
 from .formats.readers import DOCUMENTS, text_column
 from .formats.turns import RowError, TwoColumnsFit
 from .guesses import asked_beside_text, guesses
-from .read.text import WANTED, NotTrainable
+from .read.refusals import WANTED, NotTrainable
 from .rows_by_format import LINKS, UNREADABLE, RowsByFormat
 
 _ASKED = {"unknown", "pairs_no_header", "prompts_only"}  # a person can say which column is what
 _CHATS = {"messages", "messages_parts", "sharegpt"}
-_NO_COLUMNS_HELP = {"media", "tokens", LINKS, UNREADABLE.name}
+_NO_COLUMNS_HELP = {
+    *("people", "chatgpt", "claude", "api_requests", "label_studio", "label_studio_min", "tagged_words"),
+    *("media", "tokens", LINKS, UNREADABLE.name),
+}
+_MOST_GUESSED = 4  # people who may be the one that answers
 _MOST_PEOPLE = 8  # who are named in a question
 _CORRECT = Problem("advice.correct_the_file", "Correct the file, then upload it again.")
 _CHOOSE_FORMAT = Problem("advice.choose_format", "Let the format be recognised, or choose another.")
@@ -120,13 +124,17 @@ def _asking(error: AskColumns, found: list[Guess]) -> AskColumns:
 def _how(found: list[Guess]) -> Problem:
     """What a person does who is asked, with the likeliest guess as it is written on the command line."""
     guess = found[0] if found else {"prompt": "...", "answer": "..."}
-    named = " ".join(shlex.quote(f"dataset.columns.{setting}={column}") for setting, column in guess.items())
     return Problem(
         "advice.name_columns",
         'Say under "Columns of your data" which column asks and which one answers; on the command line that is '
         "{settings}",
-        settings=named,
+        settings=settings_of(guess),
     )
+
+
+def settings_of(guess: Guess) -> str:
+    """A guess as it is written on the command line."""
+    return " ".join(shlex.quote(f"dataset.columns.{setting}={column}") for setting, column in guess.items())
 
 
 def _leading_somewhere(detector: FormatDetector, found: list[Guess]) -> list[Guess]:
@@ -235,12 +243,15 @@ def _ask_who(name: str, chosen: str, detector: FormatDetector, rows: RowsByForma
         shown.append(f"{len(people) - _MOST_PEOPLE:,} more")
     told = detector.columns.answers_by
     what = Problem("dataset.are_people", "holds what people say to each other")
+    if len(people) == 1:
+        what = Problem("dataset.is_one_person", "holds what one person says, so nobody asks")
     if told:
         what = Problem("dataset.nobody_of_that_name", "holds nothing that {told!r} says", told=told)
     error = AskWho(
         "dataset.ask_who",
         '{name} {what}: {people}. Say who answers, under "Columns of your data"; on the command line that is '
-        "dataset.columns.answers_by={guess!r}. What that person says is learned.",
+        "dataset.columns.answers_by={guess!r}. What that person says is learned. If it is no chat, choose the format "
+        "Plain text.",
         chosen,
         rows.rows,
         list(detector.seen),
@@ -250,6 +261,8 @@ def _ask_who(name: str, chosen: str, detector: FormatDetector, rows: RowsByForma
         guess=guess,
     )
     error.people, error.guess = people, guess
+    in_order = dict.fromkeys([guess, *people])
+    error.guesses = [{"answers_by": who} for who in in_order if who in people][:_MOST_GUESSED]
     return error
 
 

@@ -71,7 +71,8 @@ def question_of(value: Any, detector: FormatDetector) -> Conversation:
         raise RowError(f"it holds pictures, sound or video (`{media[0]}`), which cannot be read")
     is_said = isinstance(value, str) and detector.format != "text"
     problems: list[RowError] = []
-    for tried in (detector, FormatDetector()):
+    known = ColumnMap(answers_by=detector.columns.answers_by)  # whose messages answer holds in every format
+    for tried in (detector, FormatDetector("auto", known)):
         for whole in _variants(row, tried):
             try:
                 kind, columns = tried(whole)

@@ -14,10 +14,11 @@ from ..messages import Conversation
 from ..settings import Settings
 from ..storage.cache import make_room, remove, used
 from ..storage.digests import source_of
-from .checks import KEY, also_learned, held_out_places
+from .checks import also_learned
 from .choice import DatasetChoice
 from .conversations import read_file
 from .file_contents import FileContents, LeftOut, Progress
+from .held_out import KEY, Keys, held_out_places
 from .read.reading import SETTINGS
 from .store import ArrowConversations
 
@@ -103,9 +104,9 @@ def _cached_in(conversations: Sequence[Conversation]) -> Path | None:
     return folder
 
 
-def keys_of(data: FileContents) -> list[bytes]:
+def keys_of(data: FileContents) -> Keys:
     """The same_key of each conversation."""
-    return [data.keys[i : i + KEY] for i in range(0, len(data.keys), KEY)]
+    return Keys(data.keys)
 
 
 def _open(place: Path, stamp: list[list[int]]) -> FileContents | None:

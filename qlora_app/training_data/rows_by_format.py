@@ -107,7 +107,7 @@ class RowsByFormat:
         self.used = _RowsOfEachFormat(store, looks)
         self.left_out: dict[str, list[LeftOut]] = defaultdict(list)
         # (format, change) -> the rows it was made in
-        self.changed: dict[tuple[str, str], list[int]] = defaultdict(list)
+        self.changed: dict[tuple[str, str], array[int]] = defaultdict(_numbers)
         self.nested: set[str] = set()  # formats with an object or a list where text is wanted
         self.doubt: Problem | None = None  # two columns that could be the same, and where
         self.kinds_in: dict[str, Counter[str]] = defaultdict(Counter)  # of each of several files
@@ -206,7 +206,8 @@ class RowsByFormat:
             try:
                 if problem:
                     raise RowError(problem)
-                self.used[PEOPLE].add(said[0].number, said[0].line, tidy(turns, changes))
+                conversation = tidy(turns, changes)
+                self.used[PEOPLE].add(said[0].number, said[0].line, conversation)
             except RowError as error:
                 reason = str(error)
                 self.left_out[PEOPLE] += [LeftOut(one.number, one.line, reason) for one in said]
@@ -243,6 +244,10 @@ class RowsByFormat:
         if len(first) < 2:
             return ""
         return ", ".join(f"{file} is {KINDS.get(name, UNKNOWN).title}" for name, file in first.items())
+
+
+def _numbers() -> "array[int]":
+    return array("q")
 
 
 def _most_frequent(counts: Counter[str]) -> str:

@@ -12,6 +12,7 @@ _CHANGES = {
     "skipped": "one of several instances could not be used and was skipped",
 }
 _SHOWN_REASONS = 6
+_MOST_LABELS = 1000  # of more, most are free texts
 _SHOWN_NAMES = 15  # of columns that are not read
 
 
@@ -96,4 +97,10 @@ def label_sentences(counts: Counter[str], label: str) -> list[str]:
     shown = ", ".join(f"{value[:30]!r} ({count:,})" for value, count in counts.most_common(6))
     more = " and more" if len(counts) > 6 else ""
     sentences.append(f"The label is learned as the answer: {shown}{more}.")
+    rare = [value for value, count in counts.items() if count == 1]
+    if rare and len(counts) < _MOST_LABELS:
+        sentences.append(
+            f"Labels that only one row has can hardly be learned, and not be measured: {len(rare):,} of "
+            f"{len(counts):,}, such as {rare[0][:30]!r}."
+        )
     return sentences

@@ -68,7 +68,7 @@ class PageBuilder:
         self.train_tab.select(None, js=REMEMBER % "train")
         self.runs.wire_tab(self.runs_tab)
         self.chat.wire_tab(self.chat_tab, trained=self.train.card)
-        outputs = [self.banner, self.tabs, *self.train.view, *self.runs.view, *self.chat.view]
+        outputs = [self.banner, self.tabs, *self.train.view, *self.runs.view, *self.chat.view, self.chat.wanted]
         restored = demo.load(self.restore, None, outputs, **FAST)
         restored.then(None, js=READY)
         self.train.other_data(restored)
@@ -78,13 +78,16 @@ class PageBuilder:
         """Any visit, also a second one or after a restart: everything is read from the run folders and the address."""
         asked = dict(request.query_params)
         tab = asked.get("tab") if asked.get("tab") in ("train", "runs", "chat") else "train"
-        opened = self.page.find(asked.get("run")) if tab == "runs" else None
+        found = self.page.find(asked.get("run"))
+        opened = found if tab == "runs" else None
         return {
             self.banner: self._banner(),
             self.tabs: gr.Tabs(selected=tab),
             **self.train.showing(self.page.shown_run()),
             **(self.runs.opened(opened) if opened else self.runs.listed()),
             **self.chat.shown(asked.get("run")),
+            # The tab is chosen next, and would take the run of the Train tab.
+            self.chat.wanted: found.id if found and tab == "chat" else None,
         }
 
     def _banner(self) -> Any:

@@ -78,6 +78,52 @@ def test_uploaded_mapped_seen_started(visitor, app, tmp_path):
     expect(page.get_by_label("Composed question")).to_have_value("{subject}: {customer wrote}")
 
 
+def test_a_file_that_asks_is_learned_by_a_click_on_a_guess(visitor, app, tmp_path):
+    file = tmp_path / "sums.jsonl"
+    row = '{"problem": "What is %d and %d?", "solution": "It is %d.", "answer": "%d"}\n'
+    file.write_text("".join(row % (i, i, 2 * i, 2 * i) for i in range(40)))
+    page = visitor.open()
+    page.set_input_files("input[type=file]", file)
+    guesses = page.locator("#data-ask .guesses li")
+    expect(guesses).to_have_count(2)
+    expect(guesses.nth(1)).to_contain_text("problem asks · answer answers")
+    expect(page.locator("#start")).to_be_disabled()
+    expect(page.locator("#why-not")).to_contain_text("Start waits")
+    guesses.nth(0).get_by_role("button").click()
+    expect(page.locator("#data-line")).to_contain_text("40 rows: 36 to learn from, 4 held out")
+    expect(page.locator("#data-ask")).not_to_contain_text("How is this data")
+    expect(page.get_by_label("Column that answers", exact=True)).to_have_value("solution")
+    page.get_by_role("button", name="All settings").click()
+    page.get_by_label("Most steps").fill("2")
+    page.get_by_label("Scored questions").fill("2")
+    page.wait_for_timeout(300)
+    before = len(app.store.list())
+    page.click("#start")
+    page.wait_for_function("document.querySelector('#live .card')")
+    while len(app.store.list()) == before:
+        page.wait_for_timeout(200)
+    assert app.store.list()[0].recipe().dataset.columns.given == {"prompt": "problem", "answer": "solution"}
+    expect(page.locator("#live .card .line b")).to_have_text("Finished")
+
+
+def test_a_refused_file_stays_said_at_the_data_and_start_waits(visitor, app, tmp_path):
+    file = tmp_path / "cut.json"
+    file.write_text('[{"question": "Why?", "answer": "So."},\n{"question": "Wh')
+    page = visitor.open()
+    expect(page.locator("#start")).to_be_enabled()
+    page.set_input_files("input[type=file]", file)
+    said = page.locator("#import-line [role=alert]")
+    expect(said).to_contain_text("cut off")
+    expect(page.locator("#start")).to_be_disabled()
+    expect(page.locator("#why-not")).to_contain_text("Start waits for data")
+    expect(page.get_by_label("Data", exact=True)).to_have_value("Paste text or drop files…")
+    page.wait_for_timeout(11_000)  # as long as a toast stays
+    expect(said).to_be_visible()
+    choose(page, "Data", "A polite helper who knows Pennywick")
+    expect(said).to_have_count(0)
+    expect(page.locator("#start")).to_be_enabled()
+
+
 @pytest.mark.parametrize(("theme", "size"), [("light", PHONE), ("dark", DESK)], ids=["phone", "desk"])
 def test_axe_finds_nothing_serious_in_the_columns(visitor, tmp_path, theme, size):
     page = visitor.open(f"?__theme={theme}", size=size)

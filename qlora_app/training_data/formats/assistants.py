@@ -96,12 +96,13 @@ def _chatgpt_turn(message: Reading, row: Reading) -> Message | str:
     metadata = message.peek("metadata") or {}
     parts = content.get("parts") or []
     is_empty = not any([not isinstance(part, str) or not is_blank(part) for part in parts])
-    if role == "tool" or message.get("recipient", "all") not in ("all", None, ""):
+    recipient = message.get("recipient", "all")
+    if isinstance(message.peek("weight"), (int, float)):
+        message.taken.add("weight")
+    if role == "tool" or recipient not in ("all", None, ""):
         row.notes.add(_TOOLS)
         return ""
     is_hidden = metadata.get("is_visually_hidden_from_conversation") is True or message.peek("weight") == 0
-    if isinstance(message.peek("weight"), (int, float)):
-        message.taken.add("weight")
     if is_hidden or role == "system" or kind in _INSIDE:
         if not is_empty or kind in _INSIDE:
             row.notes.add(_HIDDEN)
@@ -288,3 +289,21 @@ def _take_around(row: Reading, names: tuple[str, ...], body: dict[str, Any]) -> 
             row.taken.add(name)
         elif isinstance(value, dict) and value.get("body") is body:
             row.child(name).taken.add("body")
+
+
+# ---- Gemini: answers with scores
+
+
+def is_scored(row: Columns) -> bool:
+    return "completion" in first_turn(row.get("completions")) and isinstance(row.get("contents"), list)
+
+
+def scored(row: Reading) -> list[Message]:
+    """The conversation and the completion with the highest score."""
+    given = [one for one in row["completions"] if isinstance(one, dict) and isinstance(one.get("completion"), dict)]
+    if not given:
+        raise RowError("it has no completion")
+    best = max(given, key=lambda one: one["score"] if isinstance(one.get("score"), (int, float)) else 0)
+    chosen = row.inside(best, "completions")
+    chosen.taken.add("score")
+    return [*turns_of(row["contents"], "contents", row), *turns_of([chosen["completion"]], "completion", row)]

@@ -7,7 +7,7 @@ from typing import Any
 from ...choices import Choices, setting
 from ...errors import Problem, UserError
 from ...messages import MOST_OPTIONS, Message
-from ..read.text import NotTrainable
+from ..read.refusals import NotTrainable
 from .chat_turns import turns_of
 from .paths import EACH, column_of, entries_at, first_of, value_at, with_entry
 from .readers import as_text, document

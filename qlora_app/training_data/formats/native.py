@@ -8,8 +8,10 @@ from .assistants import (
     is_claude,
     is_openai_preference,
     is_request,
+    is_scored,
     openai_preference,
     request,
+    scored,
 )
 from .comprehension import comprehension, comprehension_columns, is_comprehension
 from .kind import Kind
@@ -19,14 +21,17 @@ from .speakers import (
     exchange_names,
     exchanges,
     has_exchanges,
+    has_reply,
     has_speakers,
     in_turns,
     is_exchange,
     one_exchange,
+    reply_columns,
     spoken,
     spoken_columns,
     takes_turns,
     turn_columns,
+    with_reply,
 )
 
 NAMES_OF_USERS = "people_names"
@@ -78,6 +83,14 @@ EXPORTS = (
         "rows hold requests to an API and what it answered",
         opens=False,
     ),
+    Kind(
+        "gemini_preference",
+        "Preferences (Gemini)",
+        is_scored,
+        lambda row: ("contents", "completions"),
+        scored,
+        note="Of several `completions` the one with the highest score is learned; the others are not used.",
+    ),
     *ANNOTATIONS,
     Kind(
         "squad",
@@ -112,6 +125,13 @@ OTHER_TURNS = (
         spoken_columns,
         spoken,
         "the turns in {user} say who speaks",
+    ),
+    Kind(
+        "history_response",
+        "Dialogues with a reply",
+        has_reply,
+        reply_columns,
+        with_reply,
     ),
     Kind(
         "turn_texts",

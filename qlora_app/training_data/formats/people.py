@@ -86,7 +86,11 @@ _DELETED = re.compile(
 _ATTACHED = re.compile(r"\S[^\n]{0,80}\.\w{2,5} \([^()\n]{4,40}\)")  # IMG-1.jpg (file attached)
 _MARKS = re.compile("[\u200e\u200f\u202a-\u202c\u2066-\u2069\ufeff]")
 _SLACK = re.compile(r"<([@#!]?)([^<>|\n]*)(?:\|([^<>\n]*))?>")
-_ANSWERING = re.compile(r"\b(bot|assistant|support|agent|service|helpdesk|ai|chatgpt|gpt|claude|gemini)\b")
+_ANSWERING = re.compile(
+    r"\b(bot|assistant|support|agent|service|helpdesk|ai|chatgpt|gpt|claude|gemini|system|wizard|operator|expert|"
+    r"doctor|physician|therapist|counsell?or|teacher|tutor|advisor|recommender|helper|clerk|guide|lawyer|"
+    r"arzt|ärztin|lehrer|lehrerin|berater|beraterin|kundendienst|médecin|profesor|doutor)\b|bot\b"
+)
 
 
 class Said(NamedTuple):
@@ -254,6 +258,8 @@ _WRITTEN = (
     "%d.%m.%Y %H:%M:%S",
     "%m/%d/%Y %H:%M",
     "%m/%d/%Y %I:%M %p",
+    "%m/%d/%y %I:%M %p",
+    "%d-%b-%y %H:%M",
     "%m/%d/%Y %I:%M:%S %p",
     "%d-%b-%y %I:%M %p",
     "%A, %B %d, %Y at %I:%M:%S %p UTC",

@@ -29,6 +29,7 @@ from .turns import (
 
 DOCUMENTS = ("text", "content", "raw_content")
 RIGHT_CHOICES = ("answer", "answerkey", "answer_key", "label", "cop", "correct", "target", "output")
+_REPLIES = ("response", "answer", "completion", "output", "reply", "ideal", "expected", "expected_output", "target")
 PIECE = 4000  # characters of a long document that are learned from as one example, about 1,000 tokens
 _ALPACA = {"instruction", "input", "output"}
 _NUMBERED = re.compile(r"(choice|option|ending|op)_?[0-9a-h]")  # choice0 to choice3, option_a to option_d, opa to opd
@@ -104,14 +105,26 @@ def chat(row: Reading) -> list[Message]:
     try:
         turns = turns_of(row[name], name, row)
     except UnknownRole as error:
+        row.forget_inner()
         return turns_of_people(row, name, error)
     first = next((one["content"] for one in turns if one["role"] == "user"), "")
     told = row.peek("instruction")
+    if turns[-1]["role"] == "user":
+        turns = [*turns, *_reply_beside(row)]
     is_told = isinstance(told, str) and turns[0]["role"] != "system" and not is_blank(told) and told not in first
     if is_told and row.keys().isdisjoint(ANSWERS):
         row.notes.add("`instruction` beside a conversation is taken as its system text")
         return [turn("system", row["instruction"], "instruction"), *turns]
     return turns
+
+
+def _reply_beside(row: Reading) -> list[Message]:
+    """The answer to a conversation that ends with a question, where one column beside it holds one."""
+    there = [name for name in _REPLIES if isinstance(row.peek(name), str) and not is_blank(str(row.peek(name)))]
+    if len(there) != 1:
+        return []
+    row.notes.add(f"`{there[0]}` is learned as the answer to the conversation")
+    return [turn("assistant", row[there[0]], there[0])]
 
 
 def marked_text(row: Reading) -> list[Message]:

@@ -63,6 +63,10 @@ class Reading(dict[str, Any]):
                 return known
         return self.inside(value, where)
 
+    def forget_inner(self) -> None:
+        """Objects inside were read in a way that did not fit, and are read in another one now."""
+        self._inner.clear()
+
     @property
     def has_inner(self) -> bool:
         return bool(self._inner)

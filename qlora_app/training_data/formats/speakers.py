@@ -286,3 +286,33 @@ def in_turns(row: Reading) -> Turns:
     row.notes.add(f"the texts of `{names[0]}` are taken in turn: who begins asks, who replies is learned")
     sides = ("user", "assistant")
     return [turn(sides[place % 2], text, names[0]) for place, text in enumerate(whole)]
+
+
+# ---- texts that take turns, and the reply to them beside
+
+_BEFORE = (*TALKS, "context", "contexts", "dialog_history", "dialogue_history", "previous", "history_texts")
+_REPLIES = ("response", "reply", "answer", "output", "target", "completion", "next_utterance")
+
+
+def reply_columns(row: Columns) -> tuple[str | None, str | None]:
+    fits = _columns_with(row, lambda value: isinstance(value, list) and bool(value) and isinstance(value[0], str))
+    before = next((name for name in _BEFORE if name in fits), None)
+    return before, next((name for name in _REPLIES if name in row), None)
+
+
+def has_reply(row: Columns) -> bool:
+    """Is there a list of texts, and a reply to the last of them?"""
+    before, reply = reply_columns(row)
+    return bool(before and reply) and row.keys().isdisjoint(QUESTIONS)
+
+
+def with_reply(row: Reading) -> Turns:
+    """The reply is learned; the text before it asks, the one before that was said by whoever replies, and so on."""
+    before, reply = reply_columns(row)
+    if before is None or reply is None:
+        raise RowError("it has no reply")
+    texts = [text_of(text, before) for text in row[before]]
+    row.notes.add(f"the texts of `{before}` are taken in turn: the last one asks")
+    sides = ("user", "assistant")
+    turns = [turn(sides[(len(texts) - 1 - place) % 2], text, before) for place, text in enumerate(texts)]
+    return [*turns, turn("assistant", row[reply], reply)]

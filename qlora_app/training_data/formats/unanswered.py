@@ -15,6 +15,8 @@ def with_an_answer(row: Columns, said: str) -> Iterator[Columns]:
         yield row | {"response": {"choices": [{"message": {"role": "assistant", "content": said}}]}}
     if isinstance(row.get("text"), str):
         yield row | {"label": [said]}
+    if isinstance(row.get("context"), list):
+        yield row | {"response": said}
     tokens = row.get("tokens")
     if isinstance(tokens, list):
         yield row | {"ner_tags": ["O"] * len(tokens)}

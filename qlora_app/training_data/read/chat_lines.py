@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from ..formats.people import clean_name
+from .other_chats import other_chat_lines
 from .reading import Found
 
 Row = dict[str, Any]
@@ -14,16 +15,20 @@ LineReader = Callable[[TextIO], Iterator[Found]]
 
 _LOOKED_AT = 400  # lines
 _SIGNS = "[\u200e\u200f\u202a-\u202c\u2066-\u2069\ufeff]*"
-_DATE = r"\d{1,4}\s?[./-]\s?\d{1,2}\s?[./-]\s?\d{1,4}"
+_GAP = "[\\s\u200e\u200f]{0,2}"  # dates of languages that are written from the right have marks inside
+_DATE = rf"\d{{1,4}}{_GAP}[./-]{_GAP}\d{{1,2}}{_GAP}[./-]{_GAP}\d{{1,4}}"
 _HALF = r"[ap]\.?\s?m\.?|午前|午後|上午|下午|오전|오후|ص|م|π\.μ\.|μ\.μ\.|de\.|du\.|öö|ös"
-# [1.2.24, 10:00:01] Ann: hello     1/2/24, 10:00 PM - Ann: hello     1.2.2024 klo 10.00 - Ann: hello
-_START = re.compile(
-    rf"{_SIGNS}(?P<open>\[)?(?P<date>{_DATE})\.?(?P<between>[,،]?\s?[^\W\d]{{0,4}}\.?,?\s?)"
-    rf"(?P<before>(?:{_HALF})\s?)?(?P<time>\d{{1,2}}[:.]\d{{2}}(?:[:.]\d{{2}})?)"
-    rf"(?:\s?(?P<after>{_HALF}))?(?(open)\]\s?|\s?[-\u2013]\s)(?P<rest>.*)",
-    re.IGNORECASE,
+_TIME = (
+    rf"(?P<before>(?:{_HALF})\s?)?(?P<time>\d{{1,2}}[:.]\d{{2}}(?:[:.]\d{{2}})?)(?:\s?(?P<after>{_HALF}))?(?:\s?ч\.)?"
 )
+_REST = r"(?(open)\]\s?|(?:\s?[-\u2013]\s|:\s(?=[^:]{1,40}:\s)))(?P<rest>.*)"
+# [1.2.24, 10:00:01] Ann: hello     1/2/24, 10:00 PM - Ann: hello     1.2.2024 klo 10.00 - Ann: hello
+_DATE_FIRST = re.compile(
+    rf"{_SIGNS}(?P<open>\[)?(?P<date>{_DATE})\.?[,،]?{_GAP}[^\W\d]{{0,4}}\.?,?{_GAP}{_TIME}{_REST}", re.IGNORECASE
+)
+_TIME_FIRST = re.compile(rf"{_SIGNS}(?P<open>\[)?{_TIME},?\s(?P<date>{_DATE}){_REST}", re.IGNORECASE)
 _SENDER = re.compile(r"(?P<who>[^:\n\"“”«»]{1,60}):(?:[ \u200e]|$)(?P<text>.*)", re.DOTALL)
+_LEVELS = {"INFO", "DEBUG", "WARN", "WARNING", "ERROR", "CRITICAL", "TRACE", "NOTICE", "FATAL"}  # of a log, no people
 _LATE = ("pm", "p.m", "午後", "下午", "오후", "م", "μ", "du", "ös")
 _ORDERS = ("dmy", "mdy", "ymd")
 
@@ -31,15 +36,23 @@ _ORDERS = ("dmy", "mdy", "ymd")
 def chat_lines(sample: str) -> LineReader | None:
     """The reader of a chat in text form; None for any other text."""
     lines = [line for line in sample.split("\n")[:_LOOKED_AT] if line.strip()]
-    starts = [found for line in lines if (found := _START.match(line.rstrip("\r")))]
-    named = [one for one in starts if _SENDER.match(one["rest"])]
-    first_is = bool(lines) and _START.match(lines[0].rstrip("\r")) is not None
+    starts = [found for line in lines if (found := _start(line.rstrip("\r")))]
+    senders = [found["who"].strip().upper() for one in starts if (found := _SENDER.match(one["rest"]))]
+    named = [name for name in senders if name not in _LEVELS]
+    first_is = bool(lines) and _start(lines[0].rstrip("\r")) is not None
     if first_is and len(named) > 1 and 2 * len(named) >= len(starts):
         order = _order([one["date"] for one in starts])
         return lambda file: _whatsapp(file, order)
     if _is_line(lines):
         return _line
-    return None
+    return other_chat_lines(lines)
+
+
+def _start(line: str) -> re.Match[str] | None:
+    """The date and time that a message begins with."""
+    if not line[:40].strip() or not any([character.isdecimal() for character in line[:12]]):
+        return None  # most lines that go on
+    return _DATE_FIRST.match(line) or _TIME_FIRST.match(line)
 
 
 def _whatsapp(file: TextIO, order: str) -> Iterator[Found]:
@@ -47,7 +60,7 @@ def _whatsapp(file: TextIO, order: str) -> Iterator[Found]:
     first = 0
     for number, text in enumerate(file, start=1):
         text = text.rstrip("\r\n")
-        found = _START.match(text)
+        found = _start(text)
         if found and (when := _when(found, order)):
             if row:
                 yield first, row, None
@@ -107,7 +120,7 @@ def _gregorian(year: int) -> int:
 def _when(found: re.Match[str], order: str) -> datetime | None:
     date = next((made for way in (order, *_ORDERS) if (made := _date(found["date"], way))), None)
     hour, minute, second = [*(int(part) for part in re.split("[:.]", found["time"])), 0][:3]
-    half = (found["before"] or found["after"] or "").strip().lower().replace(" ", "").replace("\u202f", "")
+    half = re.sub(r"\s", "", found["before"] or found["after"] or "").lower()
     if half:
         hour = hour % 12 + (12 if half.startswith(_LATE) else 0)
     try:
@@ -140,7 +153,7 @@ def _line(file: TextIO) -> Iterator[Found]:
             day = new_day[1]
         elif entry and day:
             clock = f"{entry[1] or ''}{entry[2]} {entry[3] or ''}".strip()
-            found = _START.match(f"{day} {clock} - x")
+            found = _start(f"{day} {clock} - x")
             when = _when(found, _order([day])) if found else None
             if when:
                 first = number

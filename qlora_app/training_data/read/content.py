@@ -171,6 +171,7 @@ class _Again(io.RawIOBase):
 
     def __init__(self, stored: BinaryIO) -> None:
         self._stored = stored
+        self._earlier: list[BinaryIO] = []  # one that nobody holds closes the file
         self._stream = self._begin()
 
     def _begin(self) -> BinaryIO:
@@ -185,6 +186,7 @@ class _Again(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         if offset or whence:
             raise io.UnsupportedOperation(str(offset))
+        self._earlier.append(self._stream)
         self._stream = self._begin()
         return 0
 

@@ -32,6 +32,16 @@ ENCODINGS = {  # Python's name of each: what people call it
     "cp1256": "Arabic (Windows-1256)",
     "cp1257": "Baltic (Windows-1257)",
     "utf-16": "UTF-16",
+    "mac_roman": "Western European (Mac OS Roman)",
+    "cp850": "Western European (DOS 850)",
+    "cp437": "Western European (DOS 437)",
+    "iso8859_15": "Western European (Latin 9)",
+    "koi8_u": "Cyrillic (KOI8-U)",
+    "mac_cyrillic": "Cyrillic (Mac OS)",
+    "iso8859_7": "Greek (ISO 8859-7)",
+    "cp874": "Thai (Windows-874)",
+    "cp1258": "Vietnamese (Windows-1258)",
+    "iso2022_jp": "Japanese (ISO-2022-JP)",
 }
 _WIDER = {  # what holds all of an encoding and more, as programs write it
     "gb2312": "gb18030",
@@ -61,6 +71,10 @@ _ENOUGH = 1000  # wrong bytes after which it can be decided
 _NAMED = 5  # places that are named
 _UNSURE = 0.06  # of chardet, below which it was wrong as often as right (measured on one to three letters beyond ASCII)
 _LITTLE = 2  # different bytes beyond ASCII tell nothing
+_OFFERED = 8  # encodings to choose from
+_USUAL = ("cp1252", "cp1251", "gb18030", "cp932", "cp949", "big5", "cp1250", "mac_roman", "koi8_r", "cp850")
+_SINGLE_BYTES = {"cp1252", "cp1250", "cp1254", "cp1257", "iso8859_2", "iso8859_15", "mac_roman", "cp850", "cp437"}
+_JAPANESE = re.compile(rb"\x1b\$[@B]")  # how ISO-2022-JP begins its letters
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
 _WORDS = re.compile(r"[A-Za-z\u0080-\uffff]*[A-Za-z][A-Za-z\u0080-\uffff]*")  # with a Latin letter and more
 _BEYOND = re.compile(r"[^\x00-\x7f]")
@@ -68,11 +82,22 @@ _SHOWN, _AROUND = 3, 24  # excerpts that are shown, and characters on either sid
 
 
 class Encoding(NamedTuple):
-    """How to read a text: Python's name, what is done with bytes that fit nothing, and what a person should know."""
+    """How to read a text: Python's name, what is done with bytes that fit nothing, what a person should know, and other
+    encodings it may be in, each with some of its words then.
+    """
 
     name: str
     errors: str
     warnings: list[str]
+    others: tuple[tuple[str, str], ...] = ()
+
+
+class UnknownEncoding(Exception):
+    """A text whose encoding a person has to say: its name, and those it may be in with some of its words."""
+
+    def __init__(self, name: str, values: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(name)
+        self.name, self.values = name, values
 
 
 class _Found:
@@ -131,13 +156,15 @@ def find_encoding(content: Content, head: bytes, glance: bool = False, wanted: s
             name=name,
             problem=problem,
         )
+    if _JAPANESE.search(head) and head.isascii():
+        return _as_wanted(content, "iso2022_jp", glance)
     found = _scan(content, "utf-8", glance, _ENOUGH if wanted == "auto" else 0)
     if not found.bad:
         return Encoding("utf-8", "strict", [])
     if found.is_nearly or wanted == "utf-8":
         warnings = [] if glance else [_broken_places(name, "UTF-8", found)]
         return Encoding("utf-8", "replace", warnings)
-    return _recognised(content, found.first, glance)
+    return _recognised(content, found, glance)
 
 
 def _as_wanted(content: Content, wanted: str, glance: bool) -> Encoding:
@@ -148,21 +175,28 @@ def _as_wanted(content: Content, wanted: str, glance: bool) -> Encoding:
     return Encoding(wanted, "replace", warnings)
 
 
-def _recognised(content: Content, first: int, glance: bool) -> Encoding:
-    """By the bytes from the `first` on that is not UTF-8."""
-    sample = _sample(content, first)
-    encoding = _guess(sample)
+def _recognised(content: Content, as_utf8: _Found, glance: bool) -> Encoding:
+    """By the bytes from the first on that is not UTF-8."""
+    sample = _sample(content, as_utf8.first)
+    encoding, likely = _guess(sample)
     if encoding is None:
-        raise UserError(
-            "dataset.unknown_encoding",
-            "{name} is not readable text: it is neither UTF-8 nor in an encoding that can be recognised. Save it "
-            "as UTF-8, then upload it again.",
-            name=content.name,
-        )
+        readable = [one for one in likely if not _CONTROLS.search(sample.decode(one, "replace"))]
+        if not readable:
+            raise UserError(
+                "dataset.unknown_encoding",
+                "{name} is not readable text: it is neither UTF-8 nor in an encoding that can be recognised. Save it "
+                "as UTF-8, then upload it again.",
+                name=content.name,
+            )
+        raise UnknownEncoding(content.name, tuple((one, words_in(sample, one)) for one in readable))
+    others = tuple((one, words_in(sample, one)) for one in (encoding, *(one for one in likely if one != encoding)))
+    if encoding in _SINGLE_BYTES and 0 < as_utf8.bad <= as_utf8.good:
+        # an accented letter of UTF-8 is two letters there that nobody writes side by side
+        return Encoding("utf-8", "replace", [_broken_places(content.name, "UTF-8", as_utf8)], others)
     if glance:
-        return Encoding(encoding, "replace", [])
+        return Encoding(encoding, "replace", [], others)
     found = _scan(content, encoding, glance, 0)
-    shown = ", ".join(repr(text) for text in _excerpts(sample.decode(encoding, "replace")))
+    shown = words_in(sample, encoding)
     warnings = [
         f"{content.name} is not UTF-8, so it was read as {title_of(encoding)}. Please check these words: {shown}. If "
         f"they are "
@@ -170,7 +204,12 @@ def _recognised(content: Content, first: int, glance: bool) -> Encoding:
     ]
     if found.bad:
         warnings.append(_broken_places(content.name, title_of(encoding), found))
-    return Encoding(encoding, "replace", warnings)
+    return Encoding(encoding, "replace", warnings, others)
+
+
+def words_in(sample: bytes, encoding: str) -> str:
+    """Some of the words of a text as this encoding reads them."""
+    return ", ".join(repr(text) for text in _excerpts(sample.decode(encoding, "replace")))
 
 
 def title_of(encoding: str) -> str:
@@ -243,8 +282,8 @@ def _sample(content: Content, first: int) -> bytes:
     return b"".join(kept)
 
 
-def _guess(sample: bytes) -> str | None:
-    """The likeliest encoding by chardet; None where there is none.
+def _guess(sample: bytes) -> tuple[str | None, list[str]]:
+    """(the likeliest encoding by chardet, those it may be in at all). None where a person has to say it.
 
     Imported here, because nearly all files are UTF-8.
     """
@@ -257,12 +296,17 @@ def _guess(sample: bytes) -> str | None:
         for guess in guesses
         if (name := _python_name(guess["encoding"])) and _is_text(sample, name)
     ]
-    is_little = len({byte for byte in sample if byte > 127}) <= _LITTLE
-    if (not sure or sure[0][1] < _UNSURE or is_little) and _is_text(sample, "cp1252"):
-        return "cp1252"  # what most files are in that are not UTF-8
-    if not sure:
-        return None
-    return sure[0][0]
+    different = len({byte for byte in sample if byte > 127})
+    likely = list(dict.fromkeys([name for name, _ in sure if name in ENCODINGS]))
+    likely += [name for name in _USUAL if name not in likely and _decodes(sample, name)]
+    is_unsure = not sure or sure[0][1] < _UNSURE or different <= _LITTLE
+    if is_unsure and _is_text(sample, "cp1252"):
+        return "cp1252", likely[:_OFFERED]  # what most files are in that are not UTF-8
+    return (sure[0][0] if sure else None), likely[:_OFFERED]
+
+
+def _decodes(sample: bytes, encoding: str) -> bool:
+    return sample.decode(encoding, "replace").count("\ufffd") * 100 <= len(sample)
 
 
 def _is_text(sample: bytes, encoding: str) -> bool:

@@ -77,6 +77,9 @@ def layout_of(sample: str, how: ReadAs = ReadAs()) -> FoundLayout | None:
     if named and how.delimiter == "auto":
         found = Layout(named[0].count("\n"), named[1], True, True)
         return FoundLayout(found, [])
+    first_line = sample.strip().partition("\n")[0].strip().strip('"').lower()
+    if not how.is_table and first_line not in KNOWN_NAMES and not any(one in sample for one in (*_GUESSED, *_SELDOM)):
+        return None
     fits: list[tuple[tuple[float, float], Layout, _Records]] = []
     for layout in _candidates(sample, how):
         records = _records(sample, layout)
@@ -108,6 +111,7 @@ def _candidates(sample: str, how: ReadAs) -> list[Layout]:
         delimiters: Sequence[str] = ["\t" if how.delimiter == "tab" else how.delimiter]
     else:
         delimiters = [*_GUESSED, *(one for one in _SELDOM if one in sample)]
+        delimiters = [one for one in delimiters if one in sample] or [","]
     quotes = {"yes": [True], "no": [False]}.get(how.quoting, [True, False])
     escapes: list[str | None] = [None]
     if '\\"' in sample:

@@ -10,7 +10,7 @@ from .chat_lines import chat_lines
 from .reading import Found
 
 LineReader = Callable[[TextIO], Iterator[Found]]
-_LABELLED = re.compile(r"((?:__label__\S+[ \t,]*)+)(.*)|(.*\S)[ \t]+((?:__label__\S+[ \t,]*)+)")
+_LABELLED = re.compile(r"((?:__label__\S+[ \t,]*)+)(.*)|(.*?\S)[ \t]+((?:__label__\S+[ \t,]*)+)")
 _LABEL = re.compile(r"__label__([^\s,]+)")
 _IOB = re.compile(r"O|[BILUSEM][-_]\S+")
 _PART_OF_SPEECH = re.compile(r"[A-Z]{1,5}\$?|[.,:;()'`\"$#-]{1,4}")

@@ -12,18 +12,21 @@ from ...settings import Settings
 from . import json_stream
 from .archives import contents_of
 from .arrow_tables import read_arrow, read_parquet
+from .asking import ask_encoding
 from .content import Content
 from .documents import Document
-from .encodings import Encoding, find_encoding
+from .encodings import Encoding, UnknownEncoding, find_encoding
+from .gather import gather
 from .json_rows import JsonRows, lenient
 from .json_stream import decode, is_broken
 from .layout import SAMPLE, layout_of
 from .line_formats import line_format_of
 from .prose import Prose
 from .reading import Doubt, Found, ReadAs
+from .refusals import WANTED, NotTrainable
 from .spread import spread
 from .tables import Table
-from .text import WANTED, NotTrainable, kind_of
+from .text import kind_of
 from .workbooks import Workbook
 from .yaml_rows import is_yaml, read_yaml
 
@@ -85,7 +88,7 @@ class RowSource:
         for self._at, content in enumerate(self._contents):  # noqa: B020  how far it is can be asked meanwhile
             file = _FileRows(content, self._glance, self._how)
             try:
-                for line, value, problem in file:
+                for line, value, problem in gather(spread(file)):
                     number += 1
                     self._hear(file, once=True)
                     yield Row(number, line, value, problem, content.part)
@@ -115,6 +118,7 @@ class _FileRows:
     def __init__(self, content: Content, glance: bool, how: ReadAs) -> None:
         self.name, self.content, self.glance, self.how = content.name, content, glance, how
         self.is_heard = False
+        self._said: list[Doubt] = []
         self._speakers: list[Any] = []  # whose warnings and doubts are this file's
 
     @property
@@ -123,12 +127,9 @@ class _FileRows:
 
     @property
     def doubts(self) -> list[Doubt]:
-        return [doubt for one in self._speakers for doubt in getattr(one, "doubts", ())]
+        return [*self._said, *(doubt for one in self._speakers for doubt in getattr(one, "doubts", ()))]
 
     def __iter__(self) -> Iterator[Found]:
-        return spread(self._found())
-
-    def _found(self) -> Iterator[Found]:
         kind, head = kind_of(self.content)
         if kind == "text":
             return self._of_text(head)
@@ -150,7 +151,7 @@ class _FileRows:
                 yield from read_arrow(file, self.name, head)
 
     def _of_text(self, head: bytes) -> Iterator[Found]:
-        encoding = self._said_by(find_encoding(self.content, head, self.glance, self.how.encoding))
+        encoding = self._said_by(self._encoding(head))
         with self._open(encoding) as file:
             read = self._structure(file)
         # csv finds the line ends itself; elsewhere only \n ends a line, because U+2028, U+0085 and \x0b are legal
@@ -158,6 +159,15 @@ class _FileRows:
         newline = "" if isinstance(getattr(read, "__self__", None), Table) else "\n"
         with self._open(encoding, newline) as file:
             yield from read(file)
+
+    def _encoding(self, head: bytes) -> Encoding:
+        try:
+            found = find_encoding(self.content, head, self.glance, self.how.encoding)
+        except UnknownEncoding as error:
+            raise ask_encoding(self.name, error.values) from error
+        if len(found.others) > 1:
+            self._said.append(Doubt("encoding", found.name, found.others))
+        return found
 
     def _open(self, encoding: Encoding, newline: str = "\n") -> TextIO:
         return io.TextIOWrapper(self.content.open(), encoding=encoding.name, errors=encoding.errors, newline=newline)
@@ -256,7 +266,10 @@ def _is_prose(sample: str) -> bool:
     value, end = json_stream.begun(inner)
     if value is json_stream.CUT:
         return False
-    return value is json_stream.NONE or inner[end:].lstrip()[:1] not in (",", "]", "")
+    rest = inner[end:].lstrip()
+    if rest.startswith("]"):
+        return rest[1:].lstrip(" \t\r")[:1] not in ("", "\n", "[", ",")
+    return value is json_stream.NONE or rest[:1] not in (",", "")
 
 
 def _uncommented(sample: str) -> str:

@@ -11,6 +11,7 @@ from .reading import Found
 
 _TITLES = ("name", "title", "room_name", "displayName", "display_name")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.json")
+_SPEAKERS, _SAYINGS = {"role", "from", "speaker"}, {"content", "value", "text", "utterance"}
 _WHATSAPP = re.compile(r"_chat\.txt|[^/]*WhatsApp[^/]*\.txt", re.IGNORECASE)
 _TALKS = re.compile(r"conversations(-\d+)?\.json")
 
@@ -20,10 +21,33 @@ def spread(found: Iterable[Found]) -> Iterator[Found]:
     for line, value, problem in found:
         inside = _rows_in(value) if type(value) is dict else None
         if inside is None:
-            yield line, value, problem
+            yield line, _whole(value), problem
             continue
         for row in inside:
             yield line, row, None
+
+
+def _whole(value: Any) -> Any:
+    """A request and its response in one list as one row, and lists of speakers and texts side by side as turns."""
+    if type(value) is list and len(value) > 1 and "messages" in _first(value) and "choices" in _first(value[1:]):
+        return {"request": value[0], "response": value[1]}
+    if type(value) is not dict:
+        return value
+    beside = [name for name, one in value.items() if type(one) is dict and _are_turns(one)]
+    if not beside:
+        return value
+    return value | {name: _as_turns(value[name]) for name in beside}
+
+
+def _are_turns(columns: dict[str, Any]) -> bool:
+    """Turns as tables keep them: {"from": [...], "value": [...]}."""
+    if not _SPEAKERS & columns.keys() or not _SAYINGS & columns.keys():
+        return False
+    return all([isinstance(one, list) for one in columns.values()]) and len({len(one) for one in columns.values()}) == 1
+
+
+def _as_turns(columns: dict[str, Any]) -> list[dict[str, Any]]:
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
 def _rows_in(value: dict[str, Any]) -> Iterable[Any] | None:

@@ -3,17 +3,12 @@
 import re
 import zipfile
 from pathlib import Path
-from typing import Any
 
 from ...errors import Problem, UserError
 from .archives import is_document
 from .content import DAMAGED, HEAD, ZIP, Content
+from .refusals import WANTED, NotTrainable
 
-WANTED = Problem(
-    "advice.give_file",
-    "Give a JSON, JSONL, CSV, TSV, Excel, Parquet, Arrow, YAML, Word, PDF or text file; docs/data.md lists the formats "
-    "that are read.",
-)
 _UNPACK = Problem("advice.unpack", "Unpack it, then upload the file inside.")
 _AS_JSONL = Problem("advice.save_as_jsonl", "Save it as JSONL and upload that.")
 _AS_CSV = Problem("advice.save_as_csv", "Save it as CSV (UTF-8) and upload that.")
@@ -59,16 +54,6 @@ _XML = re.compile(rb"<\?xml|<!doctype|<(\w[\w:.-]*)(?:\s[^<>]*)?>\s*<\w[\w:.-]*(
 _OLE = b"\xd0\xcf\x11\xe0"
 _STREAM = b"\xff\xff\xff\xff"  # of Arrow, followed by the length of the first message
 _OLE_LOOKED = 1 << 26  # bytes in which the names inside of an old document are looked for
-
-
-class NotTrainable(UserError):
-    """A file that was read, and nothing in it can be learned from as it is: its
-    format, if it has one, and how many rows.
-    """
-
-    def __init__(self, code: str, template: str, format: str | None, rows: int, /, **values: Any) -> None:
-        super().__init__(code, template, rows=rows, **values)
-        self.format, self.rows = format, rows
 
 
 def kind_of(content: Content) -> tuple[str, bytes]:

@@ -14,15 +14,16 @@ from ...messages import Conversation
 from ...settings import Settings
 from ..checks import (
     also_learned,
+    few_warnings,
     overlap_warnings,
     question_number,
     same_key,
-    sample_positions,
 )
 from ..choice import DatasetChoice
 from ..conversations import read_file
 from ..file_contents import FileContents, LeftOut
 from ..formats.columns import AskColumns, ColumnMap
+from ..held_out import places_without, sample_positions
 from ..read.archives import splits_in
 from ..read.splits import ALL, TRAIN, held_out_split
 from ..read_cache import keys_of, read_cached, split
@@ -57,6 +58,7 @@ class Examples:
     train_rows: Sequence[int] = ()  # of each conversation to learn from, its row in the data from 1
     held_out_rows: Sequence[int] = ()
     answer: str | None = None  # the column that answers
+    few: Sequence[str] = ()  # what is to be said where there are too few rows to learn from or to measure with
 
     @property
     def every(self) -> Sequence[Conversation]:
@@ -97,7 +99,7 @@ def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
                 raise
             changed.append(_not_measured(held_out.split, error))
     aside, both = split(data, choice.held_out_share, choice.split_seed)
-    rest = sorted(set(range(len(data.conversations))).difference(aside))
+    rest = _all_but(len(data.conversations), aside)
     return Examples(
         train=_those(data.conversations, rest, choice.turns),
         held_out=_those(data.conversations, aside, choice.turns),
@@ -106,6 +108,7 @@ def _own_examples(choice: DatasetChoice, data_folder: Path) -> Examples:
         rows=data.rows,
         left_out=data.left_out,
         warnings=[*changed, *data.warnings, *overlap_warnings(len(both), len(aside))],
+        few=few_warnings(len(rest), len(aside), choice.held_out_share),
         characters=data.characters * len(rest) // len(data.conversations),
         because=data.because,
         repeated=data.duplicates,
@@ -177,10 +180,9 @@ def _with_held_out_data(
     """Learned is what does not stand in the held-out data too; measured with are at most 500 examples of that."""
     name = held_out.title if held_out.id != choice.id else held_out.split
     tested = keys_of(measured)
-    known = set(tested)
     aside = sample_positions(tested, choice.split_seed)
-    rest = [place for place, key in enumerate(keys_of(data)) if key not in known]
-    if not rest:
+    rest = places_without(keys_of(data), tested)
+    if not len(rest):
         raise UserError.at(
             "dataset.held_out_from",
             "dataset.all_held_out",
@@ -215,19 +217,33 @@ def _with_held_out_data(
     )
 
 
-def _left_out_as_held_out(data: FileContents, rest: list[int], name: str) -> list[LeftOut]:
+def _left_out_as_held_out(data: FileContents, rest: Sequence[int], name: str) -> list[LeftOut]:
     """The rows of `data` none of whose conversations is in `rest`: each also stands in the held-out data `name`."""
-    learned = {data.numbers[place] for place in rest}
-    lines = {int(number): int(line) for number, line in zip(data.numbers, data.lines, strict=True)}
+    import numpy
+
+    numbers = numpy.asarray(data.numbers)
+    apart = numpy.flatnonzero(~numpy.isin(numbers, numbers[rest]))
+    lines = {int(numbers[place]): int(data.lines[place]) for place in apart.tolist()}
     reason = f"it also stands in the held-out data {name}"
-    return [LeftOut(number, line or None, reason) for number, line in lines.items() if number not in learned]
+    return [LeftOut(number, line or None, reason) for number, line in lines.items()]
+
+
+def _all_but(count: int, aside: Sequence[int]) -> Any:
+    """The other places of so many, as a NumPy array."""
+    import numpy
+
+    return numpy.delete(numpy.arange(count), list(aside))
 
 
 def _rows(data: FileContents, places: Sequence[int]) -> Sequence[int]:
-    return array("q", (data.numbers[place] for place in places))
+    import numpy
+
+    return array(
+        "q", numpy.asarray(data.numbers, dtype=numpy.int64)[numpy.asarray(places, dtype=numpy.int64)].tobytes()
+    )
 
 
-def _those(conversations: Sequence[Conversation], places: list[int], turns: str) -> Sequence[Conversation]:
+def _those(conversations: Sequence[Conversation], places: Sequence[int], turns: str) -> Sequence[Conversation]:
     if isinstance(conversations, ArrowConversations):
         return conversations.select(places, turns)
     return [with_turns(conversations[place], turns) for place in places]

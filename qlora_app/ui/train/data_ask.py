@@ -18,7 +18,7 @@ from ..events import FAST, LAST, QUIET, Answer, Given
 from ..guard import reads
 from ..theme import on_click, plain
 from .column_form import ColumnForm, row_words
-from .form_values import COLUMNS, DATA_SETTINGS, EVERY, FIELDS, data_of, title
+from .form_values import COLUMNS, DATA_SETTINGS, EVERY, FIELDS, data_of, default_of, title
 from .recipe_form import RecipeForm
 
 IS = {  # what a column is, by the setting that names it
@@ -29,6 +29,7 @@ IS = {  # what a column is, by the setting that names it
     "options": "holds the options",
     "system": "is the system text",
     "messages": "holds whole conversations",
+    "answers_by": "answers",
 }
 ALONE = "is learned as plain text"
 MOST_VALUES = 8  # of one doubt
@@ -56,11 +57,11 @@ class DataAsk:
     @property
     def outputs(self) -> list[Any]:
         """What `take` fills."""
-        return [self.controls.controls[name] for name in self.settings]
+        return [self.panel, *[self.controls.controls[name] for name in self.settings]]
 
     def wire(self) -> Any:
         """The event after which the data is read anew. What a person says another way is asked no longer."""
-        said = [control.input for control in self.outputs]
+        said = [self.controls.controls[name].input for name in self.settings]
         gr.on(said, self.offer, self.controls.inputs, self.panel, **QUIET, **LAST)
         return self.panel.take(self.take, self.controls.inputs, self.outputs, **FAST)
 
@@ -88,13 +89,16 @@ class DataAsk:
             raise _gone()
         guess = guesses[int(answer)]
         names = [name for name in self.settings if name.startswith(COLUMNS)]
-        return {self.controls.controls[name]: guess.get(name.removeprefix(COLUMNS), "") for name in names}
+        named = {
+            self.controls.controls[name]: guess.get(name.removeprefix(COLUMNS), default_of(name)) for name in names
+        }
+        return {self.panel: "", **named}
 
     def _taken_doubt(self, choice: DatasetChoice, field: str, value: str) -> Answer:
         offered = {(doubt.field, one) for doubt in self._doubts(choice) for one, _ in doubt.values}
         if (field, value) not in offered:
             raise _gone()
-        return {self.controls.controls[DATA_SETTINGS + field]: value}
+        return {self.panel: "", self.controls.controls[DATA_SETTINGS + field]: value}
 
     # ---- what is asked
 

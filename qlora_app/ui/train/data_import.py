@@ -11,6 +11,7 @@ from ...jobs import JobStore
 from ...kinds.data_import import import_job, imported
 from ...preflight import examples_of
 from ...runs import address_of
+from ...storage.reading import open_regular
 from ...training_data import DatasetChoice, import_files
 from ...training_data.first_rows import first_conversations
 from ..context import AppContext
@@ -25,7 +26,8 @@ from .words import SHOWN_ROWS, conversation_words, refusal_words
 QUICK = 1_000_000  # bytes that are read in about 0.3 seconds
 UNPACKED = 20  # times its own size an archive may well be
 NOTHING_TAKEN = ""  # the id of data that was refused: no data
-ARCHIVES = (".gz", ".zip")
+ARCHIVES = (b"\x1f\x8b", b"PK", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+BY_A_PROGRAM = (b"%PDF", b"\xd0\xcf\x11\xe0")  # documents, whose reading may take any time
 
 
 class DataImport:
@@ -81,7 +83,7 @@ class DataImport:
         try:
             return self._told(id=self._import(paths))
         except UserError as error:
-            return self._told(words=refusal_words(error.problem, paths[0].name), id=NOTHING_TAKEN)
+            return self._told(words=refusal_words(error.problem), id=NOTHING_TAKEN)
 
     @reads
     def forget(self) -> Answer:
@@ -120,4 +122,8 @@ class DataImport:
 def _weight(file: Path) -> int:
     """About how many bytes are to be read."""
     size = file.stat().st_size
-    return size * UNPACKED if file.suffix.lower() in ARCHIVES else size
+    with open_regular(file) as opened:
+        head = opened.read(8)
+    if head.startswith(BY_A_PROGRAM):
+        return max(size, QUICK + 1)
+    return size * UNPACKED if head.startswith(ARCHIVES) else size

@@ -180,6 +180,9 @@ class DataView:
     def _tell(self, seen: Seen, given: Given) -> Iterator[Answer]:
         nothing = {self.seen: ("", 0), self.jumps: "", self.mask: "", self.facts: ""}
         no_file = {self.left_out: gr.DownloadButton(visible=False)}
+        if not data_of(self.controls.values(given)).id:  # nothing is chosen, and that is said
+            yield nothing | no_file
+            return
         try:
             yield from self._told(seen, given)
         except AskColumns:  # the line under the data asks, and the place for the answer is open

@@ -10,7 +10,7 @@ from gradio.components import Component
 from pydantic.fields import FieldInfo
 
 from ... import starter
-from ...base_models import ModelChoice, kept_models, local_models
+from ...base_models import ModelChoice, kept_models, models_below
 from ...choices import bounds, options, variant_of
 from ...recipe import Recipe
 from ...settings import Settings
@@ -180,12 +180,16 @@ class RecipeForm:
 
     def model_choices(self) -> list[tuple[str, str]]:
         """[(words, value)] of every model there is to choose."""
-        local = [(Written(_short(folder.name)), str(folder)) for folder in local_models(self.settings.models)]
+        below = models_below(self.settings.models)
+        local = [(Written(_short(folder.name)), str(folder)) for folder, problem in below if not problem]
+        # Chosen, it says under the list what is wrong with it.
+        broken = [(f"{_short(folder.name)} (cannot be used)", str(folder)) for folder, problem in below if problem]
         kept = [(Written(_short(model.id)), model.id) for model in kept_models()]
         return [
             ("Pennywick starter (built in)", model_value(ModelChoice())),
             *local,
             *kept,
+            *broken,
             ("Find one on the Hugging Face Hub…", SEARCH),
         ]
 

@@ -72,8 +72,8 @@ class TrainTab:
                 file_count="multiple",
                 visible=self.page.may_change,
             )
+            self.importer.build()
             self.data_finder.build()
-        self.importer.build()
         self.form.build_data_line()
         self.asking.build()
         self.data_view.build()

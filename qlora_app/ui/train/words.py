@@ -43,7 +43,7 @@ def data_words(choice: DatasetChoice, data_folder: Path, may_show: Callable[[Dat
     is_starter = choice.source == "starter"
     description = escape(starter.DATASETS[choice.id].description) if is_starter else ""
     about = f"<p>{description}</p>" if description else quiet(f"{escape(examples.because)}.")
-    warnings = "".join(f"<li>{escape(str(text))}</li>" for text in examples.warnings)
+    warnings = "".join(f"<li>{escape(str(text))}</li>" for text in (*examples.few, *examples.warnings))
     fits = fit_words(*taught_by(choice, data_folder))
     return f"{about}{_rows_words(examples)}{fits}" + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
 
@@ -63,13 +63,9 @@ def waits_words(choice: DatasetChoice, data_folder: Path) -> str:
     return ""
 
 
-def refusal_words(problem: str, name: str = "") -> str:
+def refusal_words(problem: str) -> str:
     """What was brought and not taken stays said, until other data is chosen."""
-    of = f' <span translate="no">{escape(name)}</span>' if name else ""
-    return (
-        f'<div class="alert" role="alert"><p><b>Not taken:</b>{of}</p>'
-        f"<p>{escape(translate(problem))}</p><p>No data is chosen now.</p></div>"
-    )
+    return f'<div class="alert" role="alert"><p>{escape(translate(problem))}</p><p>No data is chosen now.</p></div>'
 
 
 def _rows_words(examples: Examples) -> str:

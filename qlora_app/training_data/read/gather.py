@@ -1,0 +1,90 @@
+"""A turn a row: rows that say which conversation they belong to, who speaks and what, gathered to one row each."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ..formats.people import is_message
+from ..formats.turns import LABELS, ROLES
+from .reading import Found
+
+_TALK = ("conversation", "conv", "dialogue", "dialog", "chat", "session", "thread", "ticket", "talk", "call")
+_CONVERSATIONS = {name for talk in _TALK for name in (f"{talk}_id", f"{talk}id", f"{talk}_no", f"{talk}_number")}
+_CONVERSATIONS |= {"dialogue", "dialog", "conversation", "conversation_hash", "dialogue_index", "dialog_index"}
+_SPEAKERS = {"role", "speaker", "from", "sender", "author", "who", "participant", "speaker_role", "author_role"}
+_SAYINGS = {"content", "text", "utterance", "message", "value", "msg", "body", "said", "transcript"}
+_ORDERS = {"turn", "turn_id", "turn_index", "turn_number", "turn_no", "utterance_id", "utterance_idx", "message_index"}
+_ORDERS |= {"turn_idx", "message_idx", "message_no", "seq", "sequence", "sequence_number", "position", "step"}
+_LINKS = {"parent_id", "parent_message_id", "reply_to", "message_tree_id"}  # a tree, whose rows are joined otherwise
+_NO_TURNS = {*_LINKS, *LABELS}  # with these a row is something by itself
+_MOST_TURNS = 10_000  # of one conversation; more are rows of something else
+AGAIN = (
+    "its conversation {id} was begun by earlier rows that other conversations follow: sort the rows by their "
+    "conversation"
+)
+
+
+def gather(found: Iterable[Found]) -> Iterator[Found]:
+    """Every row; those that are one turn of a conversation as one row each conversation, which has the line of its
+    first turn. The turns keep their order, or are in that of their numbers.
+    """
+    waiting: list[dict[str, Any]] = []
+    begun: set[str] = set()
+    columns, id, first = ("", "", ""), "", None
+    for line, value, problem in found:
+        names = _names(value) if type(value) is dict and problem is None else None
+        its_id = str(value[names[0]]) if names else ""
+        if waiting and (not names or its_id != id or len(waiting) >= _MOST_TURNS):
+            yield first, _conversation(columns, waiting), None
+            waiting = []
+        if names is None:
+            yield line, value, problem
+        elif not waiting and its_id in begun:
+            yield line, value, AGAIN.format(id=repr(its_id[:40]))
+        else:
+            if not waiting:
+                columns, id, first = names, its_id, line
+                begun.add(id)
+            waiting.append(value)
+    if waiting:
+        yield first, _conversation(columns, waiting), None
+
+
+def _names(row: dict[str, Any]) -> tuple[str, str, str] | None:
+    """The columns of the conversation, of who speaks and of what is said; None for a row that is no single turn."""
+    columns = {str(name).strip().lower(): name for name in row}
+    if not columns.keys().isdisjoint(_NO_TURNS) or is_message({name: row[key] for name, key in columns.items()}):
+        return None
+    named = [_only(columns, wanted) for wanted in (_CONVERSATIONS, _SPEAKERS, _SAYINGS)]
+    if any(name is None or not isinstance(row[name], str | int) for name in named):
+        return None
+    talk, who, says = [name for name in named if name is not None]
+    return (talk, who, says) if isinstance(row[says], str) else None
+
+
+def _only(columns: dict[str, str], wanted: set[str]) -> str | None:
+    """The one column of these names; None where there is none, or more than one."""
+    there = [name for name in columns if name in wanted]
+    return columns[there[0]] if len(there) == 1 else None
+
+
+def _conversation(columns: tuple[str, str, str], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    talk, who, says = columns
+    turns = [{name: value for name, value in row.items() if name != talk} for row in rows]
+    numbered = [name for name in turns[0] if name.strip().lower() in _ORDERS]
+    if numbered:
+        turns = _in_order(turns, numbered[0])
+    same = {name: value for name, value in turns[0].items() if all([turn.get(name) == value for turn in turns])}
+    about = {name: value for name, value in same.items() if len(turns) > 1 and name not in (who, says)}
+    turns = [{name: value for name, value in turn.items() if name not in about} for turn in turns]
+    if all([str(turn[who]).strip().lower() in ROLES for turn in turns]):
+        names = {who: "role", says: "content"}
+        turns = [{names.get(name, name): value for name, value in turn.items()} for turn in turns]
+    return {talk: rows[0][talk], **about, "messages": turns}
+
+
+def _in_order(turns: list[dict[str, Any]], numbered: str) -> list[dict[str, Any]]:
+    """By their numbers, where all have one."""
+    try:
+        return sorted(turns, key=lambda turn: float(turn[numbered]))
+    except (KeyError, TypeError, ValueError):
+        return turns

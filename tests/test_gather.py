@@ -1,0 +1,69 @@
+"""A turn a row: a table of single turns gives the conversations that were cut into it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qlora_app.training_data.conversations import read_file
+from qlora_app.training_data.read.gather import gather
+
+TEXTS = st.text(st.characters(categories=("Lu", "Ll", "Nd")), min_size=1, max_size=12)
+TALKS = st.lists(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=4), min_size=1, max_size=6)
+NAMES = st.tuples(
+    st.sampled_from(["conversation_id", "Dialogue_ID", "session_id", "dialog", "ticket_id"]),
+    st.sampled_from(["role", "Speaker", "sender"]),
+    st.sampled_from(["content", "text", "utterance", "Message"]),
+)
+
+
+def written(folder, rows):
+    file = folder / "turns.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def rows_of(talks, names):
+    talk, who, says = names
+    for number, exchanges in enumerate(talks):
+        texts = [
+            ("user", asks) if side == 0 else ("assistant", says)
+            for pair in exchanges
+            for side, (asks, says) in ((0, pair), (1, pair))
+        ]
+        for place, (role, text) in enumerate(texts):
+            yield {talk: f"c{number}", "turn": place, who: role, says: text}
+
+
+@given(talks=TALKS, names=NAMES, mixed=st.randoms(use_true_random=False))
+def test_single_turns_give_the_conversations_they_were_cut_from(tmp_path_factory, talks, names, mixed):
+    rows = list(rows_of(talks, names))
+    numbers = list(range(len(talks)))
+    mixed.shuffle(numbers)
+    for number in numbers:  # the turns of one are in any order, their numbers say which
+        place = [at for at, row in enumerate(rows) if row[names[0]] == f"c{number}"]
+        shuffled = [rows[at] for at in place]
+        mixed.shuffle(shuffled)
+        rows[place[0] : place[-1] + 1] = shuffled
+    contents = read_file(written(tmp_path_factory.mktemp("turns"), rows), "turns.jsonl")
+    meant = [[text for pair in exchanges for text in pair] for exchanges in talks]
+    assert [[turn["content"] for turn in one] for one in contents.conversations] == meant
+    assert {turn["role"] for one in contents.conversations for turn in one} == {"user", "assistant"}
+
+
+def test_a_conversation_that_begins_again_is_left_out_and_named(tmp_path):
+    rows = list(rows_of([[("Hello", "Good day")], [("Ahoy", "Good day, sailor")]], ("chat_id", "role", "content")))
+    contents = read_file(written(tmp_path, [*rows, {**rows[0], "content": "Hello again"}]), "turns.jsonl")
+    assert len(contents.conversations) == 2
+    assert [str(row) for row in contents.left_out] == [
+        "row 3 (line 5): its conversation 'c0' was begun by earlier rows that other conversations follow: sort "
+        "the rows by their conversation"
+    ]
+
+
+@pytest.mark.parametrize("beside", [{"emotion": "joy"}, {"parent_id": "m0"}, {"speaker": "Ann"}, {"text": None}])
+def test_rows_that_are_something_by_themselves_are_no_turns(beside):
+    rows = [{**row, **beside} for row in rows_of([[("Hello", "Good day")]] * 4, ("dialogue_id", "role", "text"))]
+    found = [(line, row, None) for line, row in enumerate(rows, start=1)]
+    assert list(gather(found)) == found
