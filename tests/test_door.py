@@ -244,6 +244,7 @@ def test_sessions_belong_to_the_browser_that_named_them_first():
     )
     assert seen.claim("a", "other", "10.0.0.1") and seen.claim("a", "", "10.0.0.1")
     assert seen.claim("b", "", "10.0.0.1") == "" and seen.claim("b", "", "10.0.0.2")
+    assert seen.claim("b", "new", "10.0.0.1") == "" and seen.claim("b", "", "10.0.0.1"), "another page was given a mark"
     assert seen.claim("x" * 500, "mark", "10.0.0.1")
 
 

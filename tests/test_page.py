@@ -499,6 +499,8 @@ def test_every_handler_went_through_the_guard(workshop):
         "JobCard.stop_job",
         "JobCard.resume_job",
         "JobCard.dismiss_job",
+        "RunCards.kill_run",
+        "JobCard.kill_job",
     }
 
 

@@ -263,6 +263,7 @@ def test_the_owner_sees_what_strangers_do_not(workshop, store, tmp_path):
     assert opened.count(SECRET) > 2 and polled.count(SECRET) > 4 and SECRET in tried
 
 
+@pytest.mark.slow
 def test_what_is_private_may_be_shown_by_its_owner_s_wish(tmp_path):
     store = RunStore(tmp_path / "runs")
     run = private_run(store, "ab-x.jsonl", "classification", "done")

@@ -46,12 +46,14 @@ class Visitors:
         if len(session) > LONGEST_SESSION:
             return "That is no session."
         address = neighbourhood(client)
-        owner = hashlib.sha256((mark or address).encode()).hexdigest()
+        owner, nameless = _hashed(mark or address), _hashed(address)
         with self._lock:
             known = self._sessions.get(session)
             if known is None:
                 return self._enter(session, Session(owner, address))
             self._sessions.move_to_end(session)
+            if known.owner == nameless:  # its browser was given a mark meanwhile, by another page
+                known = self._sessions[session] = known._replace(owner=owner)
         return "" if known.owner == owner else "That session belongs to somebody else. Load the page again."
 
     def _enter(self, session: str, new: Session) -> str:
@@ -135,3 +137,7 @@ class Visitors:
             return True
         with self._lock:
             return self._listening[session] > 0 or time.monotonic() - self._heard.get(session, 0.0) < PATIENCE
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
