@@ -89,7 +89,8 @@ def _work(job: Job, out: JobWriter) -> int:
     kind: Kind[Any, Any] | None = None
     try:
         out.keep_spare()
-        kind = kind_of(job)
+        with out.leaving():  # importing takes seconds
+            kind = kind_of(job)
         kind.work(job, out, Settings.from_environment())
         job.take("start")  # one that was left meanwhile: what is done needs no second time
     except Stopped:
@@ -106,8 +107,8 @@ def _work(job: Job, out: JobWriter) -> int:
 
 
 def _stopped_words(job: Job) -> str:
-    kind = sys.modules.get(KINDS.get(job.kind, ""))
-    return cast(Kind[Any, Any], kind).stopped(job) if kind else "Stopped."
+    stopped = getattr(sys.modules.get(KINDS.get(job.kind, "")), "stopped", None)  # missing while it is imported
+    return str(stopped(job)) if stopped else job.taken_back_words()
 
 
 def kind_of(job: Job) -> Kind[Any, Any]:

@@ -190,8 +190,9 @@ def test_a_stop_while_it_is_loaded_ends_it_within_seconds(store):
     wait_for(run.is_alive)
     run.request("stop")
     began = time.monotonic()
-    assert process.wait(60) == 0 and time.monotonic() - began < SOON
-    assert run.status().state == "stopped", run.status()
+    wait_for(lambda: run.status().has_ended)
+    assert run.status().state == "stopped" and time.monotonic() - began < PATIENCE + SOON, run.status()
+    assert process.wait(60) == 0
 
 
 @pytest.mark.slow
