@@ -1,10 +1,8 @@
 """How many rows a second from a file to its tokens on disk, against `datasets`; in how much memory; and how soon are
 the first rows seen?
 
-make bench measures a small file; `data.py --mb 1000` one of a gigabyte, which takes about a quarter of an hour.
-`--import-only` measures what an import takes over what the process had at its start, and how long the page stands
-still when such a file is brought to it. Prints rows a second, megabytes and seconds and adds them, with date and
-machine, to RESULTS.md.
+make bench measures a small file; `data.py --mb 1000` one of a gigabyte, which takes about a quarter of an hour. Prints
+rows a second, megabytes and seconds and adds them, with date and machine, to RESULTS.md.
 """
 
 import argparse
@@ -227,42 +225,17 @@ def seconds_a_row(work: Callable[[Path], int], path: Path) -> float:
     return (time.monotonic() - began) / rows
 
 
-def measure_import(mb: float, times: int, others: float) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.jsonl"
-        rows = make_file(path, mb)
-        began = time.monotonic()
-        megabytes = alone("over_start", path)
-        took = time.monotonic() - began
-        stalls = [alone("stall", path) for _ in range(times)]
-        first = [alone("preview", path) for _ in range(times)]
-    figures = {
-        "MB": f"{mb:,.0f}",
-        "rows": f"{rows:,}",
-        "import, s": f"{took:.0f}",
-        "memory over the start, MB": f"{megabytes:,.0f}",
-        "longest stall of the page, s": spread(stalls),
-        "first rows, s": spread(first),
-    }
-    print(", ".join(f"{name} {value}" for name, value in figures.items()))
-    record("import", figures, others)
-
-
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__)
     ask.add_argument("--mb", type=float, default=20, help="size of the file in megabytes")
     ask.add_argument("--times", type=int, default=3, help="how often each is measured; the middle one counts")
     ask.add_argument("--only", nargs=2, metavar=("WHAT", "FILE"), help=argparse.SUPPRESS)
-    ask.add_argument("--import-only", action="store_true", help="only the memory of an import, and stalls of the page")
     given = ask.parse_args()
     if given.only:
         works = {"peak": peak, "preview": preview, "over_start": over_start, "stall": stall}
         print(works[given.only[0]](Path(given.only[1])), flush=True)
         os._exit(0)  # the first rows are there; the rest is read no further
     others = used_by_others()
-    if given.import_only:
-        measure_import(given.mb, given.times, others)
-        return
     with tempfile.TemporaryDirectory() as folder:
         path, small = Path(folder) / "rows.jsonl", Path(folder) / "small.jsonl"
         rows = make_file(path, given.mb)
