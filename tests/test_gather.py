@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlora_app.training_data.conversations import read_file
@@ -36,6 +36,7 @@ def rows_of(talks, names):
             yield {talk: f"c{number}", "turn": place, who: role, says: text}
 
 
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(talks=TALKS, names=NAMES, mixed=st.randoms(use_true_random=False))
 def test_single_turns_give_the_conversations_they_were_cut_from(tmp_path_factory, talks, names, mixed):
     rows = list(rows_of(talks, names))
