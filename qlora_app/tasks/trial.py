@@ -21,9 +21,10 @@ from typing import Any
 from ..base_models.config import LARGEST, program_in, read_config
 from ..errors import Problem, UserError
 from ..starter import BASE
-from ..storage.reading import open_regular
+from ..storage.reading import NotAFile, open_regular
 
-SECONDS = 8  # of a trial; those of published models take less than one
+SECONDS = 8  # of a processor, for a trial; those of published models take less than one
+PATIENCE = 40  # seconds by the clock: a machine that is busy gives a trial little of its processors
 GETTING_READY = 90.0  # seconds until the process has imported everything, on a machine that is busy
 MEMORY = 3_000_000_000  # bytes beside what the process has when it begins
 MOST_WRITTEN = 1_000_000  # characters a template may write for a few short turns
@@ -35,6 +36,7 @@ PACKAGE_PARENT = str(Path(__file__).parents[2])
 
 _tried: dict[Path, tuple[Any, Problem | None]] = {}  # {folder: (stamp of its files, what was found)}
 _lock = threading.Lock()
+_UNTRIED = "model.not_tried"
 
 
 def check_tried(folder: Path) -> None:
@@ -46,12 +48,18 @@ def check_tried(folder: Path) -> None:
     if folder == BASE:
         return
     with _lock:
-        stamp = _stamp(folder)
+        try:
+            stamp = _stamp(folder)
+        except OSError as error:
+            raise UserError.of(_not_opened(folder, error.strerror or str(error))) from error
         known = _tried.get(folder)
         if known is None or known[0] != stamp:
             known = _tried[folder] = (stamp, _problem_of(folder))
-    if known[1]:
-        raise UserError.of(known[1])
+        problem = known[1]
+        if problem and problem.code == _UNTRIED:  # it may be tried the next time
+            del _tried[folder]
+    if problem:
+        raise UserError.of(problem)
 
 
 def _stamp(folder: Path) -> list[tuple[str, int, int, int]]:
@@ -71,8 +79,12 @@ def _problem_of(folder: Path) -> Problem | None:
         said = _Process.of_this().answer(str(folder))
     except UserError as error:
         return error.problem
+    except NotAFile as error:
+        return _not_opened(folder, str(error.problem))
     except (OSError, ValueError) as error:
-        return _not_opened(folder, str(error)[:200])
+        return _not_tried(folder, str(error)[:200])
+    if "lost" in said:
+        return _not_tried(folder, said["lost"])
     if said.get("ok"):
         return None
     if said.get("ended"):
@@ -98,6 +110,15 @@ def _not_opened(folder: Path, reason: str) -> Problem:
     return Problem(
         "model.trial_failed",
         "The tokenizer of {name} cannot be opened ({reason}). Download the model again.",
+        name=folder.name,
+        reason=reason,
+    )
+
+
+def _not_tried(folder: Path, reason: str) -> Problem:
+    return Problem(
+        _UNTRIED,
+        "The tokenizer of {name} could not be tried ({reason}). End other programs, then try again.",
         name=folder.name,
         reason=reason,
     )
@@ -148,21 +169,21 @@ class _Process:
             return cls._of_this
 
     def answer(self, folder: str) -> dict[str, Any]:
-        """What was found: {"ok"}, {"ended"} or {"problem"}."""
+        """What was found: {"ok"}, {"ended"} or {"problem"}; {"lost"} where nothing could be found out."""
         into, out = self.process.stdin, self.process.stdout
         assert into is not None and out is not None
         try:
             into.write(f"{json.dumps(folder)}\n".encode())
             into.flush()
         except BrokenPipeError:
-            return {"ended": True}
-        ready, _, _ = select.select([out], [], [], GETTING_READY + SECONDS)
+            return {"lost": "the program that tries it ended"}
+        ready, _, _ = select.select([out], [], [], GETTING_READY + PATIENCE)
         line = out.readline(LONGEST_ANSWER) if ready else b""
         try:
             said = json.loads(line)
         except ValueError:
             self.process.kill()
-            return {"ended": True}
+            return {"lost": "the program that tries it ended" if ready else "the machine is too busy"}
         return said if isinstance(said, dict) else {}
 
 
@@ -188,24 +209,31 @@ def _in_a_fork(folder: str) -> dict[str, Any]:
         os._exit(0)
     os.close(writing)
     try:
-        return _said(reading)
+        said, is_late = _said(reading)
     finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
         os.close(reading)
+    if is_late:
+        os.kill(child, signal.SIGKILL)
+    _, status, used = os.wait4(child, 0)
+    if said:
+        return json.loads(said)
+    was_ended_by_others = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    if was_ended_by_others and used.ru_utime + used.ru_stime < SECONDS - 1:
+        return {"lost": "it had no time, or was ended by the system"}
+    return {"ended": True}
 
 
-def _said(reading: int) -> dict[str, Any]:
-    """What a fork says within its time."""
-    until, said = time.monotonic() + SECONDS, b""
+def _said(reading: int) -> tuple[bytes, bool]:
+    """(what a fork says, whether it was not done in time)"""
+    until, said = time.monotonic() + PATIENCE, b""
     while (left := until - time.monotonic()) > 0:
         if not select.select([reading], [], [], left)[0]:
             break
         part = os.read(reading, LONGEST_ANSWER)
         if not part:
-            break
+            return said, False
         said += part
-    return json.loads(said) if said else {"ended": True}
+    return b"", True
 
 
 def _limit() -> None:
@@ -245,8 +273,10 @@ def _longest_written(tokenizer: Any) -> int:
         for opening in (True, False):
             try:
                 written = render_template_of(tokenizer, messages, opening)
-            except (jinja2.TemplateError, TypeError, ValueError, KeyError):  # it refuses them, as it may
-                continue
+            except (jinja2.TemplateError, TypeError, ValueError, KeyError) as error:
+                if hasattr(error, "is_too_much"):
+                    raise MemoryError(str(error)) from error
+                continue  # it refuses them, as it may
             longest = max(longest, len(written))
     return longest
 

@@ -19,6 +19,7 @@ async function ask() {
 function take(job, news) {
   if (news.html != null) place.innerHTML = news.html;
   seen = news.seen; live = news.live; wanted = false;
+  if (news.live) told = '';  // it was begun again, and will have another end
   if (['done', 'failed'].includes(news.state) && told !== job) { told = job; trigger(news.state, {job}); }
 }
 

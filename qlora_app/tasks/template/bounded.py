@@ -87,7 +87,9 @@ def _tick() -> ast.stmt:
 def _too_much(why: str) -> Exception:
     from jinja2 import TemplateRuntimeError
 
-    return TemplateRuntimeError(why)
+    error = TemplateRuntimeError(why)
+    error.is_too_much = True  # type: ignore[attr-defined]  # and not that the template refuses a conversation
+    return error
 
 
 def _check_length(length: int) -> None:
