@@ -245,7 +245,20 @@ def test_what_it_may_be_in_is_offered_with_its_words(tmp_path):
 
 
 def names(split):
-    return {"train": ["train", "training"], "validation": ["valid", "dev", "val", "eval"], "test": ["test"]}[split]
+    return {
+        "train": [
+            "train",
+            "training",
+            "trainset",
+            "Trainingsdaten",
+            "entraînement",
+            "обучающая",
+            "训练集",
+            "訓練データ",
+        ],
+        "validation": ["valid", "dev", "val", "eval", "evalset", "Validierung", "validación", "валидация", "验证集"],
+        "test": ["test", "testset", "Testdaten", "pruebas", "teste", "тестовая", "测试集", "テスト", "unseen"],
+    }[split]
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -267,6 +280,30 @@ def test_files_are_told_apart_by_their_names(data, shape, upper):
 @pytest.mark.parametrize("paths", [["unit-test.md", "intro.md"], ["latest.jsonl", "contest.jsonl"], ["test.jsonl"]])
 def test_what_only_sounds_like_a_split_is_learned(paths):
     assert by_split([(path, path) for path in paths]) == {"": paths}
+
+
+@pytest.mark.parametrize(
+    ("learned", "kept"),
+    [
+        ("billing.jsonl shipping.csv", "test.jsonl"),
+        ("a/billing.jsonl a/shipping.jsonl", "test/a.jsonl"),
+        ("faq.jsonl more.jsonl", "faq2_test.jsonl"),
+        ("faq.md", "test.md"),
+        ("hotelstrain.csv", "hotelstest.csv"),
+        ("客服.csv", "客服测试集.csv"),
+    ],
+)
+def test_what_is_called_a_test_is_not_mixed_in(learned, kept):
+    files = [(path, path) for path in [*learned.split(), kept]]
+    assert by_split(files) == {"train": learned.split(), "test": [kept]}
+
+
+def test_what_sounds_like_a_test_and_is_learned_is_said(read):
+    content = packed(**{"blood_test.jsonl": LINES, "skin_test.jsonl": LINES, "faq.jsonl": LINES})
+    found, said = read(content)
+    assert len(found) == 36 and "Learned too" in said and "blood_test.jsonl, skin_test.jsonl" in said
+    found, _ = read(xlsx({"FAQ": TABLE, "Test": TABLE[:3]}))
+    assert found == PAIRS
 
 
 def test_valid_is_measured_with_and_test_is_kept_apart(tmp_path):

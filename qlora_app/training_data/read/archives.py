@@ -11,7 +11,7 @@ from ...errors import UserError
 from ...settings import Settings
 from ...storage.reading import open_regular
 from .content import DAMAGED, ZIP, Archive, Content, damaged, most_bytes, too_large
-from .splits import ALL, TRAIN, by_split, held_out_split
+from .splits import ALL, TRAIN, by_split, held_out_split, split_of_path
 from .spread import of_an_export
 
 _ROWS = [
@@ -86,6 +86,7 @@ def contents_of(place: Path | Sequence[Path], name: str, limits: Settings | None
         notes.append(_split_words(splits, split or TRAIN))
     else:
         chosen = files
+        notes += _learned_all_the_same(files) if split != ALL else []
     contents = [Content(one.path, one.name, limits, one.archive, one.member) for one in chosen]
     several = len(files) > 1
     for one in contents:
@@ -128,6 +129,14 @@ def _split_words(splits: dict[str, list[DataFile]], learned: str) -> str:
     if files:
         sentences.append(f"Kept apart, neither learned nor measured with: {_listed(files)}.")
     return " ".join(sentences)
+
+
+def _learned_all_the_same(files: list[DataFile]) -> list[str]:
+    """What is said of files that are called as those to test with and are learned, because no others belong to them."""
+    sounding = [one for one in files if split_of_path(one.name) not in ("", TRAIN)]
+    if len(files) < 2 or not sounding or of_an_export([one.name for one in files]):
+        return []
+    return [f"Learned too, although their names speak of tests: {_listed(sounding)}."]
 
 
 def _listed(files: Sequence[DataFile]) -> str:

@@ -9,7 +9,7 @@ from .asking import AskReading
 from .content import Content
 from .layout import Layout, layout_of_cells
 from .reading import Doubt, Found, ReadAs
-from .splits import TRAIN, split_of_name
+from .splits import TRAIN, by_split, split_of_name
 from .tables import NO_NAMES, named_columns
 
 _FIRST = 50  # rows of each sheet that are looked at
@@ -101,6 +101,7 @@ class Workbook:
                 name=self.name,
             )
         learned = [one for one in tables if split_of_name(one.name) == TRAIN]
+        learned = learned or by_split([(one.name, one) for one in tables]).get(TRAIN, [])
         alike = all(one.names == tables[0].names and one.names for one in tables)
         is_split = learned and len(learned) < len(tables)
         chosen = learned if is_split else tables
