@@ -208,8 +208,8 @@ def _lines(sample: str) -> list[str]:
 
 
 def _score(records: _Records, layout: Layout) -> tuple[float, float]:
-    """How well a layout fits: which records agree; of equal ones that with quotes, unless they swallow lines, and that with
-    known names in the first line."""
+    """How well a layout fits: which records agree; of equal ones that with quotes, unless they swallow lines, and
+    that with known names in the first line."""
     rows = len(records.cells)
     if layout.delimiter == "\t":  # a lone quote in a TSV swallows the lines up to the next one
         return records.agreeing, rows + 0.5 * layout.quotes
