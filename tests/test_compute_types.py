@@ -201,6 +201,7 @@ def test_where_nothing_can_be_written_the_trial_is_made_each_time(tmp_path):
     assert trial.trial_of([(64, 64)], tmp_path / "file" / "cpu_types.json").fp32 > 0
 
 
+@pytest.mark.slow
 def test_without_bf16_instructions_fp32_is_taken_and_that_is_known_at_once():
     """oneDNN is told to do without; its stand-in is a hundred times slower, so it must not be tried on anything
     large.

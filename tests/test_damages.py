@@ -10,7 +10,7 @@ from tests.fixtures.damages import DAMAGES, make_home, remove, rounds, targets
 from tests.fixtures.page import FakeSessions, FakeSupervisor
 from tests.fixtures.walking import Walk
 
-QUICK, MANY = 2, 10  # rounds, each with a damage in every folder
+QUICK, MANY = 1, 10  # rounds, each with a damage in every folder
 UNCHANGED = (
     "poll healthy",
     "open healthy",

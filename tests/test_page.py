@@ -759,6 +759,7 @@ def test_no_component_brings_a_server_function_of_its_own(public):
     assert found == {"poll"}
 
 
+@pytest.mark.slow
 def test_with_a_login_nothing_is_shown_without_it(tmp_path):
     with served(tmp_path, host="0.0.0.0", user="ada", password="correct horse") as site:
         ask = {"data": {"run": ""}, "component_id": 1, "fn_name": "poll", "session_hash": "x"}
@@ -777,6 +778,7 @@ def test_with_a_login_nothing_is_shown_without_it(tmp_path):
         assert "demonstration" not in site.client.get("/config").text
 
 
+@pytest.mark.slow
 def test_guessing_passwords_is_slow(tmp_path, monkeypatch):
     monkeypatch.setattr(logins, "FIRST_WAIT", 0.2)
     with served(tmp_path, user="ada", password="correct horse") as site:

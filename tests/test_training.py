@@ -82,6 +82,7 @@ def test_the_base_is_held_in_four_bits():
     assert not isinstance(model.lm_head, bnb.nn.Linear4bit)
 
 
+@pytest.mark.slow
 def test_training_leaves_every_bit_of_the_base_alone(model, tokenizer):
     before = weights_of_base(model)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
@@ -105,6 +106,7 @@ def gradients(model, batch):
     return {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
 
 
+@pytest.mark.slow
 def test_gradients_are_the_same_before_and_after_an_evaluation(model, tokenizer):
     batch = batch_of(tokenizer)
     before = gradients(model, batch)
@@ -193,6 +195,7 @@ def test_packed_examples_do_not_see_each_other(tokenizer):
     )
 
 
+@pytest.mark.slow
 def test_packed_examples_teach_what_padded_ones_do(tokenizer, model):
     def gradients(batch):
         model(**batch, use_cache=False).loss.backward()

@@ -1015,6 +1015,7 @@ def starter_model():
     return load_model(ModelChoice(precision="fp32"))
 
 
+@pytest.mark.slow
 @needs_samples
 def test_every_real_file_trains_one_step_on_the_starter(starter_model):
     import torch

@@ -18,6 +18,7 @@ _A_TURN = 400  # bytes Python needs for a turn beside its text
 _AT_ONCE = 4_000_000  # bytes written at once
 _ROWS = 1000  # read at once where all are read
 _READ_BEFORE_FORGOTTEN = 20_000  # conversations
+_PARTS_BEFORE_FORGOTTEN = 100  # of a table
 
 
 def with_turns(conversation: Conversation, turns: str) -> Conversation:
@@ -156,18 +157,27 @@ class ArrowConversations(Sequence[Conversation]):
         The system counts what was read of it as this process's memory, so from time to time it is told to forget it.
         """
         if self._table is None:
-            import pyarrow
             from datasets import Dataset
             from datasets.table import InMemoryTable
 
-            table = pyarrow.ipc.open_stream(pyarrow.py_buffer(self._map)).read_all()
             # without a fingerprint it would read all of the table for one
-            self._table = Dataset(InMemoryTable(table), fingerprint=self.file.name)
+            self._table = Dataset(InMemoryTable(self._opened()), fingerprint=self.file.name)
         self._read += count
         if self._read > _READ_BEFORE_FORGOTTEN:
             self._map.madvise(mmap.MADV_DONTNEED)
             self._read = 0
         return self._table
+
+    def _opened(self) -> Any:
+        """The mapped table: where each of its parts is, which takes some pages of each."""
+        import pyarrow
+
+        parts = []
+        for count, part in enumerate(pyarrow.ipc.open_stream(pyarrow.py_buffer(self._map))):
+            parts.append(part)
+            if count % _PARTS_BEFORE_FORGOTTEN == 0:
+                self._map.madvise(mmap.MADV_DONTNEED)
+        return pyarrow.Table.from_batches(parts)
 
     def _conversations(self, places: Sequence[int]) -> Iterator[Conversation]:
         """Those in these rows of the table, read together."""

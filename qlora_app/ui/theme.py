@@ -10,7 +10,9 @@ import gradio as gr
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 # Gradio puts its own class in front of every rule of `css`, so a rule about an element outside of that class goes here.
 _REFUSALS = (Path(__file__).parent / "refusals.js").read_text(encoding="utf-8")
-HEAD = f"<script>{_REFUSALS}</script>" + """<style>
+HEAD = (
+    f"<script>{_REFUSALS}</script>"
+    + """<style>
 .refused { position: fixed; z-index: 10000; top: 16px; right: 16px; max-width: min(440px, calc(100vw - 32px));
   padding: 14px 44px 14px 16px; border: 1px solid #b91c1c; border-radius: 8px; background: #fff; color: #292524;
   font-size: 14px; box-shadow: 0 4px 16px rgb(0 0 0 / 20%); overflow-wrap: anywhere; }
@@ -21,6 +23,7 @@ HEAD = f"<script>{_REFUSALS}</script>" + """<style>
 html:has(body.dark) { background: #16181a; }
 @media (max-width: 700px) { .gradio-container .main.app { padding: 8px 10px !important; } }
 </style>"""
+)
 TEAL, TEAL_DARK = "#0f766e", "#115e59"
 
 THEME = gr.themes.Base(
