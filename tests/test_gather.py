@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.read.gather import gather
+from qlora_app.training_data.read.turn_order import in_order
 
 TEXTS = st.text(st.characters(categories=("Lu", "Ll", "Nd")), min_size=1, max_size=12)
 TALKS = st.lists(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=4), min_size=1, max_size=6)
@@ -51,6 +52,40 @@ def test_single_turns_give_the_conversations_they_were_cut_from(tmp_path_factory
     meant = [[text for pair in exchanges for text in pair] for exchanges in talks]
     assert [[turn["content"] for turn in one] for one in contents.conversations] == meant
     assert {turn["role"] for one in contents.conversations for turn in one} == {"user", "assistant"}
+
+
+TIMES = {
+    "created_at": lambda minutes: f"2024-01-01 {10 + minutes // 60}:{minutes % 60:02}",
+    "Timestamp": lambda minutes: f"2024-01-01T{10 + minutes // 60}:{minutes % 60:02}:00Z",
+    "date": lambda minutes: f"1/13/2024 {10 + minutes // 60}:{minutes % 60:02}",
+    "start_time": lambda minutes: 60.5 * minutes,
+}
+
+
+@pytest.mark.parametrize("column", TIMES)
+@pytest.mark.parametrize("step", [1, 2])  # two turns in the same minute are turned round with all
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(talks=TALKS)
+def test_turns_that_stand_newest_first_are_turned_round_by_their_times(tmp_path_factory, talks, column, step):
+    talks = [exchanges * step for exchanges in talks]  # of one minute only nobody knows what was first
+    rows = [row | {"minute": number // step} for number, row in enumerate(rows_of(talks, ("chat_id", "role", "text")))]
+    rows = [{column: TIMES[column](row.pop("minute")), **row} for row in rows]
+    for row in rows:
+        del row["turn"]
+    newest_first = sorted(rows[::-1], key=lambda row: row["chat_id"])
+    meant = [[text for pair in exchanges for text in pair] for exchanges in talks]
+    contents = read_file(written(tmp_path_factory.mktemp("turns"), newest_first), "turns.jsonl")
+    assert sorted([[turn["content"] for turn in one] for one in contents.conversations]) == sorted(meant)
+
+
+def test_times_that_are_mixed_are_sorted_and_days_that_may_be_months_are_not():
+    def order(times):
+        turns = [{"id": "c", "date": time} for time in times]
+        return [times.index(turn["date"]) for turn in in_order(turns)]
+
+    assert order(["2024-01-01 10:02", "2024-01-01 10:00", "2024-01-01 10:01"]) == [1, 2, 0]
+    assert order(["1/12/2024 10:02", "1/13/2024 10:00", "2/1/2024 10:00"]) == [0, 1, 2]
+    assert order(["10:00", "yesterday", "2024-01-01 10:00"]) == [0, 1, 2]
 
 
 def test_a_conversation_that_begins_again_is_left_out_and_named(tmp_path):

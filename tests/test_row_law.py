@@ -594,3 +594,33 @@ def test_a_column_without_a_name_is_named_where_a_row_has_a_system_text_and_no_t
     """The tools that are missing counted as read, under an empty name."""
     rows = [{"text": f"<human>: q{i}\n<bot>: a{i}", "system": "Be kind.", "": f"number {i}"} for i in range(3)]
     assert "`` (3)" in " ".join(read(tmp_path, rows).warnings)
+
+
+CHOICES = ["red", "blue", "green", "white"]
+WRITTEN = {
+    "choices": lambda right: {"choices": CHOICES, "answer": right},
+    "options, numbers as texts": lambda right: {"options": CHOICES, "answer": str(right)},
+    "a column each": lambda right: {**{f"option{n}": text for n, text in enumerate(CHOICES, 1)}, "answer": right},
+    "letters as columns": lambda right: {**dict(zip("ABCD", CHOICES, strict=True)), "label": right},
+    "answers": lambda right: {"answers": CHOICES, "correct": right},
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("first", [0, 1])
+def test_numbers_of_choices_count_from_what_the_whole_file_says(written, first, tmp_path):
+    file = tmp_path / "choices.jsonl"
+    rows = [{"question": f"q{number}", **WRITTEN[written](first + number % 4)} for number in range(8)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    contents = read_file(file, file.name)
+    assert [one[-1]["content"] for one in contents.conversations] == list("ABCDABCD") and not contents.left_out
+    assert any(f"count from {first}" in warning for warning in contents.warnings)
+
+
+def test_numbers_that_could_count_from_either_are_said_loudly(tmp_path):
+    file = tmp_path / "choices.jsonl"
+    rows = [{"question": f"q{number}", "choices": CHOICES, "answer": number} for number in (1, 2, 3)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    contents = read_file(file, file.name)
+    assert [one[-1]["content"] for one in contents.conversations] == ["B", "C", "D"]
+    assert any("nothing tells" in warning for warning in contents.warnings)

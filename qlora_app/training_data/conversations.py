@@ -8,7 +8,7 @@ from ..settings import Settings
 from .file_contents import FileContents, LeftOut, Progress
 from .format_choice import chosen_format
 from .formats.columns import ColumnMap
-from .formats.detect import FormatDetector
+from .formats.detect import CHOICE, FormatDetector
 from .formats.known import KINDS, Kind, why
 from .formats.people import PEOPLE
 from .read.reading import ReadAs
@@ -41,17 +41,19 @@ def read_file(
     looks: bool = True,
     how: ReadAs = ReadAs(),
     label: str = "",
+    first_choice: int = 0,
 ) -> FileContents:
     """Read a file by its columns if they are given, else in the format given, else in that of most of its rows.
 
     An archive, a folder or a list of files is read as one dataset if its files have the same format. `limits` are for
     files that nobody has checked yet. Many conversations go to a table on disk, which is left in `folder` if there is
     one. `looks`: for what is odd about them. `how`: what a person said of its bytes. `label`: the column that
-    is the label of a text, where it has no usual name. Raises UserError naming file, place and remedy, and AskColumns.
+    is the label of a text, where it has no usual name. `first_choice`: what numbers of right choices count from, where
+    that is known. Raises UserError naming file, place and remedy, and AskColumns.
     """
     source = RowSource(place, name, limits, how=how)
     store = ConversationStore(folder)
-    detector = FormatDetector(format, columns, label)
+    detector = FormatDetector(format, columns, label, first_choice)
     rows = RowsByFormat(store, looks)
     try:
         for row in source:
@@ -61,14 +63,16 @@ def read_file(
                 progress(rows.rows, source.share_read())
         chosen = chosen_format(name, rows, detector)
         again = _read_again_as(chosen, rows, detector)
-        if again is None:
+        if chosen == CHOICE:
+            first_choice = rows.choice_numbers.first
+        if again is None and first_choice == detector.first_choice:
             return _contents(chosen, rows, detector, source.warnings)
     except BaseException:
         store.discard()
         raise
     store.discard()
-    format, label = again
-    return read_file(place, name, format, columns, limits, folder, progress, looks, how, label)
+    format, label = again or (format, label)
+    return read_file(place, name, format, columns, limits, folder, progress, looks, how, label, first_choice)
 
 
 def _check_size(name: str, rows: RowsByFormat, limits: Settings | None) -> None:
@@ -144,6 +148,8 @@ def _sentences(
     sentences += change_sentences(rows, chosen)
     if kind.note:
         sentences.append(kind.note)
+    if chosen == CHOICE:
+        sentences += rows.choice_numbers.sentences()
     if chosen == PEOPLE:
         sentences += rows.people.sentences(columns.answers_by, columns.silence_hours)
         sentences += reason_sentences(left_out)

@@ -10,7 +10,8 @@ from ..errors import Problem
 from ..messages import STRUCTURE, Conversation
 from .checks import Findings
 from .file_contents import LeftOut
-from .formats.detect import FormatDetector
+from .formats.choices import ChoiceNumbers
+from .formats.detect import CHOICE, FormatDetector
 from .formats.known import KINDS, UNKNOWN, Kind, convert
 from .formats.labels import BesideTexts
 from .formats.native import NAMES_OF_USERS
@@ -116,6 +117,7 @@ class RowsByFormat:
         # how something unclear was understood, and in how many rows
         self.notes: dict[str, Counter[str]] = defaultdict(Counter)
         self.beside_texts = BesideTexts()
+        self.choice_numbers = ChoiceNumbers()
         self.linked_characters = 0  # of rows that name their parent: nothing of them is in the store yet
         self._linked: list[tuple[int, int | None, Columns]] = []
         self.people = People()
@@ -137,6 +139,8 @@ class RowsByFormat:
             if kind.name == LINKS:
                 self._link(line, columns)
                 return
+            if kind.name == CHOICE:
+                self.choice_numbers.add(columns)
             reading = Reading(columns)
             if kind.name == PEOPLE:
                 self.people.add(said_in(reading, self.rows, line, file))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ...messages import Message
+from .choices import has_choice_list
 from .row_view import Reading
 from .turns import CONTEXTS, Columns, RowError, is_blank, text_of, turn
 
@@ -17,7 +18,7 @@ _IMPOSSIBLE = ("is_impossible", "is_unanswerable", "unanswerable", "impossible")
 def is_comprehension(row: Columns) -> bool:
     """A question, and answers in a list or an object; or a text with a list of questions and one of answers."""
     asks = next((name for name in _ASKS if name in row), None)
-    if asks is None or "choices" in row or "options" in row:
+    if asks is None or "choices" in row or "options" in row or has_choice_list(row):
         return False
     if isinstance(row[asks], list):
         return "answers" in row and not row.keys().isdisjoint(_ABOUT)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from ...messages import Message
+from .choices import multiple_choice
 from .columns import ColumnMap
 from .kind import Reader
 from .known import (
@@ -19,6 +20,7 @@ from .readers import labelled, text_column
 from .row_view import Reading, present
 from .turns import Columns, RepeatedKey, RowError
 
+CHOICE = "multiple_choice"
 SAMPLE = 200  # rows that are kept to guess which column is what
 _WITHOUT_ANSWER = {"unknown", "prompts_only", "text"}  # what a row seems to be whose answer is null
 
@@ -30,9 +32,13 @@ def _no_such_row(row: Columns) -> list[Any]:
 class FormatDetector:
     """What kind each row is, and its columns by their lower-case names."""
 
-    def __init__(self, format: str = "auto", columns: ColumnMap = ColumnMap(), label: str = "") -> None:
-        """`label`: the column that is the label of a text, where only the whole file could tell."""
-        self.format, self.columns, self.label = format, columns, label
+    def __init__(
+        self, format: str = "auto", columns: ColumnMap = ColumnMap(), label: str = "", first_choice: int = 0
+    ) -> None:
+        """`label`: the column that is the label of a text; `first_choice`: what numbers of right choices count from.
+        Only the whole file can tell both.
+        """
+        self.format, self.columns, self.label, self.first_choice = format, columns, label, first_choice
         self.answer = ""  # the column that answered in a training, where it has any of many names
         self.mapped = _kind_of_all(columns, label)
         self.seen: dict[str, None] = {}  # names of columns as they stand in the file, in their order
@@ -80,6 +86,8 @@ class FormatDetector:
         kind = recognise(columns, self.format)
         if kind is UNKNOWN and self.format != "auto":
             return KINDS[self.format]._replace(read=_no_such_row)
+        if kind.name == CHOICE and self.first_choice:
+            return kind._replace(read=partial(multiple_choice, first=self.first_choice))
         return kind
 
     def _lowered(self, given: tuple[str, ...]) -> tuple[str, ...]:

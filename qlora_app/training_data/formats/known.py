@@ -7,6 +7,7 @@ that a person is told what the file is; most specific first, because the first t
 from collections.abc import Callable, Iterator
 
 from ...messages import Conversation, Message
+from .choices import RIGHT_CHOICES, has_choice_list, is_headless_mmlu, multiple_choice, numbered
 from .kind import Kind, Reader
 from .marked_text import style_of
 from .named import named_columns, named_pair
@@ -14,19 +15,15 @@ from .native import EXPORTS, OTHER_TURNS
 from .opening import opened, reasoned
 from .readers import (
     DOCUMENTS,
-    RIGHT_CHOICES,
     alpaca,
     chat,
     chosen_column,
     document,
     hh_rlhf,
     instances,
-    is_headless_mmlu,
     label_columns,
     labelled,
     marked_text,
-    multiple_choice,
-    numbered,
     pairs,
     preference,
     translation,
@@ -62,6 +59,7 @@ def _is_choice(row: Columns) -> bool:
     if is_headless_mmlu(row):
         return True
     has_choices = len(numbered(row)) > 1 or _has(row, "choices", "options") or {"a", "b", "c"} <= row.keys()
+    has_choices = has_choices or has_choice_list(row)
     return has_choices and _has(row, "question", "premise", "query")
 
 
@@ -247,7 +245,7 @@ _IN_ORDER = (
         _choice_columns,
         multiple_choice,
         "rows have {user} and {answer}",
-        "The answer to a question is the letter of its choice; a number as an answer counts from 0, so 0 is A.",
+        "The answer to a question is the letter of its choice.",
     ),
     _pairs("dolly", "Dolly", lambda row: {"instruction", "context"} <= row.keys() and _has(row, *ANSWERS), alpaca),
     _pairs("alpaca", "Alpaca", lambda row: {"instruction", "output"} <= row.keys(), alpaca),

@@ -24,7 +24,7 @@ _NAMED_BY = (
     "from_user",
     "nickname",
 )
-_SENT = (
+SENT = (
     "date",
     "timestamp_ms",
     "timestamp",
@@ -54,7 +54,7 @@ _SIGNS = (
 )
 # All that a table of messages has; with another column it is a table of something else.
 _OF_TABLES = {
-    *(*_NAMED_BY, *_SENT, *_SAYS),
+    *(*_NAMED_BY, *SENT, *_SAYS),
     *("id", "message_id", "chat", "channel", "room", "thread", "conversation_id", "attachments", "reactions"),
     *("authorid", "author_id", "sender_id", "user_id", "type", "to", "recipient", "media", "edited", "deleted"),
 }
@@ -115,7 +115,7 @@ def is_message(row: Columns) -> bool:
     keys = row.keys()
     if any([sign <= keys for sign in _SIGNS]):
         return "role" not in keys
-    has_all = not (keys.isdisjoint(_NAMED_BY) or keys.isdisjoint(_SENT) or keys.isdisjoint(_SAYS))
+    has_all = not (keys.isdisjoint(_NAMED_BY) or keys.isdisjoint(SENT) or keys.isdisjoint(_SAYS))
     return has_all and keys <= _OF_TABLES
 
 
@@ -141,7 +141,7 @@ def said_in(row: Reading, number: int = 0, line: int | None = None, chat: str = 
     row.taken |= _QUIET
     _refuse_lines_of_the_app(row)
     text = _text(row)
-    time_key = next((name for name in _SENT if row.peek(name) is not None), None)
+    time_key = next((name for name in SENT if row.peek(name) is not None), None)
     if time_key is None:
         raise RowError("it has no time")
     when, is_exact = seconds(row[time_key])

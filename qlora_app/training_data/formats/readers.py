@@ -1,6 +1,5 @@
 """Every format: the columns of one row -> its turns. `tidy` makes a conversation of them."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,13 +27,9 @@ from .turns import (
 )
 
 DOCUMENTS = ("text", "content", "raw_content")
-RIGHT_CHOICES = ("answer", "answerkey", "answer_key", "label", "cop", "correct", "target", "output")
 _REPLIES = ("response", "answer", "completion", "output", "reply", "ideal", "expected", "expected_output", "target")
 PIECE = 4000  # characters of a long document that are learned from as one example, about 1,000 tokens
 _ALPACA = {"instruction", "input", "output"}
-_NUMBERED = re.compile(r"(choice|option|ending|op)_?[0-9a-h]")  # choice0 to choice3, option_a to option_d, opa to opd
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_MMLU = ["col1", "col2", "col3", "col4", "col5", "col6"]  # of a table without names: question, A, B, C, D, letter
 
 
 def alpaca(row: Reading) -> list[Message]:
@@ -178,59 +173,6 @@ def translation(row: Reading) -> list[Message]:
     return [turn("user", both[asks], asks), turn("assistant", both[answers], answers)]
 
 
-def multiple_choice(row: Reading) -> list[Message]:
-    """Question and lettered choices -> the letter of the right one, which may be given
-    as letter, as number from 0, or in full.
-    """
-    if is_headless_mmlu(row):
-        row.taken.update(row)
-        row = Reading(dict(zip(("question", "a", "b", "c", "d", "answer"), row.values(), strict=True)))
-    labels, choices = _choices(row)
-    name = next((name for name in RIGHT_CHOICES if name in row), None)
-    if name is None:
-        raise RowError("it has no column for the right choice; looked for answer, answerKey, label")
-    lines = [text_of(row[column], column) for column in ("premise", *CONTEXTS, "question", "query") if row.peek(column)]
-    lines += [f"{_LETTERS[i]}. {choice}" for i, choice in enumerate(choices)]
-    letter = _letter(row[name], name, labels, choices)
-    return [turn("user", "\n".join(lines), "question"), turn("assistant", letter, name)]
-
-
-def _choices(row: Reading) -> tuple[list[str], list[str]]:
-    """(what the choices are called in the row, their texts)"""
-    value = row.get("choices" if "choices" in row else "options")
-    if isinstance(value, dict) and isinstance(value.get("text"), list):
-        value = row.inside(value, "the choices")
-        labels = _LETTERS
-        if isinstance(value.get("label"), list):
-            labels = value["label"]
-        value = dict(zip(labels, value["text"], strict=False))
-    if isinstance(value, list):
-        value = dict(zip(_LETTERS, value, strict=False))
-    if not isinstance(value, dict):
-        names = numbered(row) or sorted(set("abcdefgh") & row.keys())
-        value = {name: row[name] for name in names}
-    if not 2 <= len(value) <= len(_LETTERS):
-        raise RowError(f"it has {len(value)} choices")
-    texts = [text_of(text, "choices") for text in value.values()]
-    return [str(label) for label in value], texts
-
-
-def _letter(given: Any, column: str, labels: list[str], choices: list[str]) -> str:
-    text = str(given).strip().lower()
-    by_label = [i for i, label in enumerate(labels) if label.lower() == text]
-    by_number = []
-    if text.isdecimal() and int(text) < len(choices):
-        by_number = [int(text)]
-    by_letter = [i for i, letter in enumerate(_LETTERS[: len(choices)].lower()) if letter == text]
-    in_full = [i for i, choice in enumerate(choices) if choice.strip().lower() == text]
-    # and no choice that happens to be a number
-    is_number = not isinstance(given, str) or _NUMBERED.fullmatch(labels[0])
-    found = by_label or (is_number and by_number) or in_full or by_letter or by_number
-    if not found:
-        raise RowError(f"`{column}` is {str(given)[:30]!r}, which is none of its {len(choices)} choices")
-    return _LETTERS[found[0]]
-
-
 def labelled(row: Reading, label: str = "") -> list[Message]:
     """Text, or several texts with their names, -> its label as text.
 
@@ -276,15 +218,6 @@ def document(row: Reading) -> Iterator[list[Message]]:
 def text_column(row: Columns) -> str:
     """The column of a document."""
     return next((name for name in DOCUMENTS if name in row), DOCUMENTS[0])
-
-
-def numbered(row: Columns) -> list[str]:
-    """The columns of choices."""
-    return [name for name in row if _NUMBERED.fullmatch(name)]
-
-
-def is_headless_mmlu(row: Columns) -> bool:
-    return list(row) == _MMLU and row["col6"] in ("A", "B", "C", "D")
 
 
 def chosen_column(row: Columns) -> str:

@@ -7,14 +7,13 @@ from typing import Any
 from ..formats.people import is_message
 from ..formats.turns import LABELS, ROLES
 from .reading import Found
+from .turn_order import in_order
 
 _TALK = ("conversation", "conv", "dialogue", "dialog", "chat", "session", "thread", "ticket", "talk", "call")
 _CONVERSATIONS = {name for talk in _TALK for name in (f"{talk}_id", f"{talk}id", f"{talk}_no", f"{talk}_number")}
 _CONVERSATIONS |= {"dialogue", "dialog", "conversation", "conversation_hash", "dialogue_index", "dialog_index"}
 _SPEAKERS = {"role", "speaker", "from", "sender", "author", "who", "participant", "speaker_role", "author_role"}
 _SAYINGS = {"content", "text", "utterance", "message", "value", "msg", "body", "said", "transcript"}
-_ORDERS = {"turn", "turn_id", "turn_index", "turn_number", "turn_no", "utterance_id", "utterance_idx", "message_index"}
-_ORDERS |= {"turn_idx", "message_idx", "message_no", "seq", "sequence", "sequence_number", "position", "step"}
 _LINKS = {"parent_id", "parent_message_id", "reply_to", "message_tree_id"}  # a tree, whose rows are joined otherwise
 _NO_TURNS = {*_LINKS, *LABELS}  # with these a row is something by itself
 _MOST_TURNS = 10_000  # of one conversation; more are rows of something else
@@ -26,7 +25,7 @@ AGAIN = (
 
 def gather(found: Iterable[Found]) -> Iterator[Found]:
     """Every row; those that are one turn of a conversation as one row each conversation, which has the line of its
-    first turn. The turns keep their order, or are in that of their numbers.
+    first turn. The turns keep their order, or are in that of their numbers or times.
     """
     waiting: list[dict[str, Any]] = []
     begun: set[str] = set()
@@ -78,9 +77,7 @@ def _only(columns: dict[str, str], wanted: set[str]) -> str | None:
 def _conversation(columns: tuple[str, str, str], rows: list[dict[str, Any]]) -> dict[str, Any]:
     talk, who, says = columns
     turns = [{name: value for name, value in row.items() if name != talk} for row in rows]
-    numbered = [name for name in turns[0] if name.strip().lower() in _ORDERS]
-    if numbered:
-        turns = _in_order(turns, numbered[0])
+    turns = in_order(turns)
     same = {name: value for name, value in turns[0].items() if all([turn.get(name) == value for turn in turns])}
     about = {name: value for name, value in same.items() if len(turns) > 1 and name not in (who, says)}
     turns = [{name: value for name, value in turn.items() if name not in about} for turn in turns]
@@ -88,11 +85,3 @@ def _conversation(columns: tuple[str, str, str], rows: list[dict[str, Any]]) -> 
         names = {who: "role", says: "content"}
         turns = [{names.get(name, name): value for name, value in turn.items()} for turn in turns]
     return {talk: rows[0][talk], **about, "messages": turns}
-
-
-def _in_order(turns: list[dict[str, Any]], numbered: str) -> list[dict[str, Any]]:
-    """By their numbers, where all have one."""
-    try:
-        return sorted(turns, key=lambda turn: float(turn[numbered]))
-    except (KeyError, TypeError, ValueError):
-        return turns
