@@ -41,17 +41,21 @@ def read_file(
     looks: bool = True,
     how: ReadAs = ReadAs(),
     label: str = "",
+    train_only: bool = False,
 ) -> FileContents:
     """Read a file by its columns if they are given, else in the format given, else in that of most of its rows.
 
     An archive, a folder or a list of files is read as one dataset if its files have the same format. `limits` are for
     files that nobody has checked yet. Many conversations go to a table on disk, which is left in `folder` if there is
     one. `looks`: for what is odd about them. `how`: what a person said of its bytes. `label`: the column that
-    is the label of a text, where it has no usual name. Raises UserError naming file, place and remedy, and AskColumns.
+    is the label of a text, where it has no usual name. `train_only`: rows that a column such as `split` keeps apart are
+    left out, which is done where it sorts the rows of the whole file. Raises UserError naming file, place and remedy,
+    and AskColumns.
     """
     source = RowSource(place, name, limits, how=how)
     store = ConversationStore(folder)
     detector = FormatDetector(format, columns, label)
+    detector.learns_train_only = train_only
     rows = RowsByFormat(store, looks)
     try:
         for row in source:
@@ -67,8 +71,8 @@ def read_file(
         store.discard()
         raise
     store.discard()
-    format, label = again
-    return read_file(place, name, format, columns, limits, folder, progress, looks, how, label)
+    format, label, train_only = again
+    return read_file(place, name, format, columns, limits, folder, progress, looks, how, label, train_only)
 
 
 def _check_size(name: str, rows: RowsByFormat, limits: Settings | None) -> None:
@@ -91,10 +95,18 @@ def _check_size(name: str, rows: RowsByFormat, limits: Settings | None) -> None:
         )
 
 
-def _read_again_as(chosen: str, rows: RowsByFormat, detector: FormatDetector) -> tuple[str, str] | None:
-    """(format, column of the label) in which only the whole file could tell that it is to be read; None
-    where the rows stand as they were read.
+def _read_again_as(chosen: str, rows: RowsByFormat, detector: FormatDetector) -> tuple[str, str, bool] | None:
+    """(format, column of the label, are only rows to train on learned) in which only the whole file could tell that it
+    is to be read; None where the rows stand as they were read.
     """
+    train_only = rows.sorted[True] > 0 and rows.sorted[False] > 0
+    format, label = _read_as(chosen, rows, detector) or (detector.format, detector.label)
+    if (format, label, train_only) == (detector.format, detector.label, detector.learns_train_only):
+        return None
+    return format, label, train_only
+
+
+def _read_as(chosen: str, rows: RowsByFormat, detector: FormatDetector) -> tuple[str, str] | None:
     if chosen != "text" or detector.format != "auto" or detector.label:
         return None
     labels = rows.beside_texts.labels()

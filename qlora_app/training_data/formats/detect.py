@@ -33,6 +33,7 @@ class FormatDetector:
     def __init__(self, format: str = "auto", columns: ColumnMap = ColumnMap(), label: str = "") -> None:
         """`label`: the column that is the label of a text, where only the whole file could tell."""
         self.format, self.columns, self.label = format, columns, label
+        self.learns_train_only = False  # rows that a column keeps apart to measure with are left out
         self.answer = ""  # the column that answered in a training, where it has any of many names
         self.mapped = _kind_of_all(columns, label)
         self.seen: dict[str, None] = {}  # names of columns as they stand in the file, in their order
