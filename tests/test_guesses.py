@@ -292,3 +292,49 @@ def test_too_few_rows_are_said(tmp_path, count, share, said):
     file.write_text("".join(json.dumps({"question": asks(i), "answer": answers(i)}) + "\n" for i in range(count)))
     examples = load_examples(DatasetChoice(source="file", id="few.jsonl", held_out_share=share), tmp_path)
     assert len(examples.few) == len(said) and all(map(str.startswith, examples.few, said))
+
+
+# ---- rows that are marked
+
+
+@pytest.mark.parametrize(
+    ("mark", "bad", "good"),
+    [
+        ("is_correct", False, True),
+        ("is_correct", 0, 1),
+        ("correct", False, True),
+        ("Correct?", "no", "yes"),
+        ("feedback", "thumbs_down", "thumbs_up"),
+        ("rating", "\U0001f44e", "\U0001f44d"),
+        ("is_spam", True, False),
+        ("status", "rejected", "approved"),
+    ],
+)
+def test_rows_marked_as_bad_are_left_out_and_counted(tmp_path, mark, bad, good):
+    found = read(tmp_path, lambda i: {"question": asks(i), "answer": answers(i), mark: bad if i % 2 else good})
+    assert list(found.numbers) == list(range(1, 21, 2)) and len(found.left_out) == 10
+    assert mark.lower() in found.warnings[0] and "10 of 20 rows" in found.warnings[0]
+
+
+@pytest.mark.parametrize(("mark", "value"), [("correct", 0), ("feedback", "It was slow."), ("is_correct", "unsure")])
+def test_what_is_no_mark_leaves_rows(tmp_path, mark, value):
+    assert read(tmp_path, lambda i: {"question": asks(i), "answer": answers(i), mark: value}).rows == 20
+
+
+def test_a_mark_is_of_the_answer_beside_the_expected_one(tmp_path):
+    row = {"question": "How much?", "answer": "Too much.", "reference": "Two euros for one.", "correct": False}
+    assert guessed(tmp_path, row)[0] == {"prompt": "question", "answer": "reference"}
+
+
+def test_scores_are_said_loudly(tmp_path):
+    found = read(tmp_path, lambda i: {"question": asks(i), "answer": answers(i), "score": i % 2})
+    assert any("`score` may say how good a row is" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize("names", [("split", "train", "test"), ("set", "Training", "dev"), ("fold", "train", "valid")])
+def test_rows_kept_apart_by_a_column_are_not_learned(tmp_path, names):
+    column, train, test = names
+    row = {"question": "How much?", "answer": "Two."}
+    found = read(tmp_path, lambda i: row | {column: test if i % 4 == 3 else train})
+    assert len(found.conversations) == 15 and f"its `{column}` is '{test}'" in found.warnings[0]
+    assert len(read(tmp_path, row | {column: test}).conversations) == 20  # nothing else to learn from

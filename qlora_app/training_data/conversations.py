@@ -8,7 +8,7 @@ from ..settings import Settings
 from .file_contents import FileContents, LeftOut, Progress
 from .format_choice import chosen_format
 from .formats.columns import ColumnMap
-from .formats.detect import CHOICE, FormatDetector
+from .formats.detect import CHOICE, FormatDetector, OfAllRows
 from .formats.known import KINDS, Kind, why
 from .formats.people import PEOPLE
 from .read.reading import ReadAs
@@ -41,19 +41,32 @@ def read_file(
     looks: bool = True,
     how: ReadAs = ReadAs(),
     label: str = "",
-    first_choice: int = 0,
 ) -> FileContents:
     """Read a file by its columns if they are given, else in the format given, else in that of most of its rows.
 
     An archive, a folder or a list of files is read as one dataset if its files have the same format. `limits` are for
     files that nobody has checked yet. Many conversations go to a table on disk, which is left in `folder` if there is
     one. `looks`: for what is odd about them. `how`: what a person said of its bytes. `label`: the column that
-    is the label of a text, where it has no usual name. `first_choice`: what numbers of right choices count from, where
-    that is known. Raises UserError naming file, place and remedy, and AskColumns.
+    is the label of a text, where it has no usual name. Raises UserError naming file, place and remedy, and AskColumns.
     """
+    return _read(place, name, format, columns, limits, folder, progress, looks, how, OfAllRows(label))
+
+
+def _read(
+    place: Path | Sequence[Path],
+    name: str,
+    format: str,
+    columns: ColumnMap,
+    limits: Settings | None,
+    folder: Path | None,
+    progress: Progress | None,
+    looks: bool,
+    how: ReadAs,
+    of_all: OfAllRows,
+) -> FileContents:
     source = RowSource(place, name, limits, how=how)
     store = ConversationStore(folder)
-    detector = FormatDetector(format, columns, label, first_choice)
+    detector = FormatDetector(format, columns, of_all)
     rows = RowsByFormat(store, looks)
     try:
         for row in source:
@@ -63,16 +76,13 @@ def read_file(
                 progress(rows.rows, source.share_read())
         chosen = chosen_format(name, rows, detector)
         again = _read_again_as(chosen, rows, detector)
-        if chosen == CHOICE:
-            first_choice = rows.choice_numbers.first
-        if again is None and first_choice == detector.first_choice:
+        if again == (detector.format, detector.of_all):
             return _contents(chosen, rows, detector, source.warnings)
     except BaseException:
         store.discard()
         raise
     store.discard()
-    format, label = again or (format, label)
-    return read_file(place, name, format, columns, limits, folder, progress, looks, how, label, first_choice)
+    return _read(place, name, again[0], columns, limits, folder, progress, looks, how, again[1])
 
 
 def _check_size(name: str, rows: RowsByFormat, limits: Settings | None) -> None:
@@ -95,11 +105,16 @@ def _check_size(name: str, rows: RowsByFormat, limits: Settings | None) -> None:
         )
 
 
-def _read_again_as(chosen: str, rows: RowsByFormat, detector: FormatDetector) -> tuple[str, str] | None:
-    """(format, column of the label) in which only the whole file could tell that it is to be read; None
-    where the rows stand as they were read.
-    """
-    if chosen != "text" or detector.format != "auto" or detector.label:
+def _read_again_as(chosen: str, rows: RowsByFormat, detector: FormatDetector) -> tuple[str, OfAllRows]:
+    """(format, what only the whole file could tell) in which the rows are to be read: as they were, or once more."""
+    format, label = _read_as(chosen, rows, detector) or (detector.format, detector.of_all.label)
+    first_choice = rows.choice_numbers.first if chosen == CHOICE else detector.of_all.first_choice
+    train_only = rows.sorted[True] > 0 and rows.sorted[False] > 0
+    return format, OfAllRows(label, first_choice, train_only)
+
+
+def _read_as(chosen: str, rows: RowsByFormat, detector: FormatDetector) -> tuple[str, str] | None:
+    if chosen != "text" or detector.format != "auto" or detector.of_all.label:
         return None
     labels = rows.beside_texts.labels()
     if len(labels) == 1:
@@ -142,7 +157,7 @@ def _sentences(
     chosen: str, kind: Kind, rows: RowsByFormat, left_out: list[LeftOut], detector: FormatDetector
 ) -> list[str]:
     """Everything that is to be said of the rows, the gravest first."""
-    columns, label = detector.columns, detector.label
+    columns, label = detector.columns, detector.of_all.label
     used = rows.used[chosen]
     sentences = left_out_sentences(rows.rows, left_out)
     sentences += change_sentences(rows, chosen)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..messages import Conversation, Message
 from .formats.columns import ColumnMap
-from .formats.detect import FormatDetector
+from .formats.detect import FormatDetector, OfAllRows
 from .formats.known import (
     MEDIA,
     READABLE,
@@ -50,7 +50,7 @@ def detector_of(format: str, columns: ColumnMap = ColumnMap(), answer: str | Non
         label = answer
     if format not in READABLE:
         format = "auto"
-    detector = FormatDetector(format, columns, label)
+    detector = FormatDetector(format, columns, OfAllRows(label))
     if format == "named_pairs":
         detector.answer = answer or ""
     return detector
@@ -145,7 +145,7 @@ def _variants(row: Columns, detector: FormatDetector) -> Iterator[Columns]:
 def _with_named_answer(row: Columns, detector: FormatDetector) -> Columns:
     """The row with something in the column that a person said answers, where that is missing."""
     columns = detector.columns
-    answer = detector.label or columns.label or columns.answer
+    answer = detector.of_all.label or columns.label or columns.answer
     if not answer or columns.messages:
         return row
     key = answer.strip().lower()

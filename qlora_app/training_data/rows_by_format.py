@@ -14,6 +14,7 @@ from .formats.choices import ChoiceNumbers
 from .formats.detect import CHOICE, FormatDetector
 from .formats.known import KINDS, UNKNOWN, Kind, convert
 from .formats.labels import BesideTexts
+from .formats.marks import kept_apart
 from .formats.native import NAMES_OF_USERS
 from .formats.people import PEOPLE, said_in
 from .formats.readers import text_column
@@ -118,6 +119,7 @@ class RowsByFormat:
         self.notes: dict[str, Counter[str]] = defaultdict(Counter)
         self.beside_texts = BesideTexts()
         self.choice_numbers = ChoiceNumbers()
+        self.sorted: Counter[bool] = Counter()  # rows of a column that sorts them: kept apart, or to be learned
         self.linked_characters = 0  # of rows that name their parent: nothing of them is in the store yet
         self._linked: list[tuple[int, int | None, Columns]] = []
         self.people = People()
@@ -146,7 +148,9 @@ class RowsByFormat:
                 self.people.add(said_in(reading, self.rows, line, file))
                 self._account(kind, reading)
                 return
-            for conversation in convert(kind, columns, changes, reading):
+            conversations = convert(kind, columns, changes, reading)
+            self._sort(reading, detector)
+            for conversation in conversations:
                 self.used[kind.name].add(self.rows, line, conversation)
         except RowError as error:
             self.left_out[kind.name].append(LeftOut(self.rows, line, str(error), file))
@@ -160,6 +164,17 @@ class RowsByFormat:
             for change in changes:
                 self.changed[kind.name, change].append(self.rows)
             self._account(kind, reading)
+
+    def _sort(self, reading: Reading, detector: FormatDetector) -> None:
+        """Whether the row is one to learn, by a column that sorts rows. Raises RowError for one that is kept apart."""
+        name, is_apart = kept_apart(reading)
+        if is_apart is None:
+            return
+        self.sorted[is_apart] += 1
+        if detector.of_all.train_only:
+            value = reading[name]
+            if is_apart:
+                raise RowError(f"its `{name[:40]}` is {value[:30]!r}, and only rows to train on are learned")
 
     def _account(self, kind: Kind, reading: Reading) -> None:
         """What of a used row was not read, or was understood in a way that is to be said."""

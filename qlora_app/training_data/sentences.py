@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 
 from .file_contents import LeftOut
+from .formats.marks import scores_in
 from .rows_by_format import RowsByFormat
 
 _CHANGES = {
@@ -63,6 +64,12 @@ def unread_sentences(unread: Counter[tuple[str, str]], labels: list[str]) -> lis
     for (where, key), count in unread.most_common():
         places[where].append(f"`{key[:40]}` ({count:,})")
     sentences = [_unread_sentence(where, names) for where, names in places.items()]
+    scores = scores_in(key for where, key in unread if not where)
+    if scores:
+        sentences.append(
+            f"{_either(scores)} may say how good a row is. It is not read: bad rows are learned like good ones. Take "
+            "them out of the file if there are any."
+        )
     if labels:
         sentences.append(f'If {_either(labels)} is the label to learn, say so under "Columns of your data".')
     return sentences

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...messages import Message
 from .choices import multiple_choice
@@ -29,18 +29,22 @@ def _no_such_row(row: Columns) -> list[Any]:
     raise RowError("its columns do not fit the format")
 
 
+class OfAllRows(NamedTuple):
+    """What only the whole file can tell of its rows; it is read once more where it is known."""
+
+    label: str = ""  # the column that is the label of a text, where it has no usual name
+    first_choice: int = 0  # what numbers of right choices count from
+    train_only: bool = False  # are rows left out that a column such as `split` keeps apart to measure with?
+
+
 class FormatDetector:
     """What kind each row is, and its columns by their lower-case names."""
 
-    def __init__(
-        self, format: str = "auto", columns: ColumnMap = ColumnMap(), label: str = "", first_choice: int = 0
-    ) -> None:
-        """`label`: the column that is the label of a text; `first_choice`: what numbers of right choices count from.
-        Only the whole file can tell both.
-        """
-        self.format, self.columns, self.label, self.first_choice = format, columns, label, first_choice
+    def __init__(self, format: str = "auto", columns: ColumnMap = ColumnMap(), of_all: OfAllRows = OfAllRows()) -> None:
+        """`of_all`: what only the whole file could tell."""
+        self.format, self.columns, self.of_all = format, columns, of_all
         self.answer = ""  # the column that answered in a training, where it has any of many names
-        self.mapped = _kind_of_all(columns, label)
+        self.mapped = _kind_of_all(columns, of_all.label)
         self.seen: dict[str, None] = {}  # names of columns as they stand in the file, in their order
         self.first: dict[str, Columns] = {}  # row of each kind, for a sentence
         self.sample: list[Columns] = []  # the first rows
@@ -86,8 +90,8 @@ class FormatDetector:
         kind = recognise(columns, self.format)
         if kind is UNKNOWN and self.format != "auto":
             return KINDS[self.format]._replace(read=_no_such_row)
-        if kind.name == CHOICE and self.first_choice:
-            return kind._replace(read=partial(multiple_choice, first=self.first_choice))
+        if kind.name == CHOICE and self.of_all.first_choice:
+            return kind._replace(read=partial(multiple_choice, first=self.of_all.first_choice))
         return kind
 
     def _lowered(self, given: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,12 +10,14 @@ from ...messages import Conversation, Message
 from .choices import RIGHT_CHOICES, has_choice_list, is_headless_mmlu, multiple_choice, numbered
 from .kind import Kind, Reader
 from .marked_text import style_of
+from .marks import bad_mark
 from .named import named_columns, named_pair
 from .native import EXPORTS, OTHER_TURNS
 from .opening import opened, reasoned
 from .readers import (
     DOCUMENTS,
     alpaca,
+    as_text,
     chat,
     chosen_column,
     document,
@@ -286,6 +288,7 @@ _IN_ORDER = (
 KINDS = {kind.name: kind for kind in reversed(_IN_ORDER)}  # of two of one name the first
 READABLE = {kind.name: kind.title for kind in _IN_ORDER if kind.read}
 UNKNOWN = Kind("unknown", "rows with columns that are not known here", lambda row: True)
+_NO_ANSWERS = {"text", "classification"}  # a flag beside a text may be its label
 BY_CONTENT = MEDIA | {"text", "chosen", "col6"}  # rows with these columns are recognised one by one, not by their shape
 
 
@@ -311,8 +314,13 @@ def convert(kind: Kind, columns: Columns, changes: list[str], reading: Reading |
         raise RowError("it is marked as a bad answer, which is not learned")
     made = turns_of_row(kind, row)
     if isinstance(made, list):
-        return [tidy(made, changes)]
-    return _each(made, changes)
+        conversations = [tidy(made, changes)]
+    else:
+        conversations = _each(made, changes)
+    mark = "" if kind.name in _NO_ANSWERS else bad_mark(row)
+    if mark:
+        raise RowError(f"its `{mark[:40]}` is {as_text(row[mark], mark)[:30]!r}, which marks it as a bad answer")
+    return conversations
 
 
 def turns_of_row(kind: Kind, row: Reading) -> list[Message] | Iterator[list[Message]]:

@@ -107,6 +107,8 @@ def sure_pair(names: tuple[str, ...]) -> tuple[str, str] | None:
 
 def _is_aside(words: tuple[str, ...], table: _Table) -> bool:
     """Does it end in a word that says something of the row, such as question_id?"""
+    if "".join(words) in table.aside:
+        return True
     *_, last = [word for word in words if not word.isdecimal()] or [""]
     if last in table.aside or last == "":
         return True
