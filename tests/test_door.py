@@ -392,3 +392,28 @@ def test_the_owner_gets_in_after_wrong_passwords_of_others(tmp_path, monkeypatch
             assert owner.get("/config").status_code == 200
         for path in ("/gradio_api/heartbeat/x", "/gradio_api/user", "/gradio_api/queue/status"):
             assert site.client.get(path).status_code == 401, path
+
+
+ODD_COOKIES = ('prefs={"a": [1, 2]}', "x[]=1", "@id=2", "ä=1", "=", "a;;b", 'open="quote', "Path", "q=a,b; version")
+
+
+@pytest.mark.slow
+def test_cookies_of_other_pages_on_the_host_lock_nobody_out(tmp_path):
+    with served(tmp_path, host="0.0.0.0", user="ada", password="correct horse") as site:
+        site.client.post("/login", data={"username": "ada", "password": "correct horse"})
+        own = "; ".join(f"{name}={value}" for name, value in site.client.cookies.items())
+        site.client.cookies.clear()
+        for odd in ODD_COOKIES:
+            for sent in ([f"{odd}; {own}"], [f"{own}; {odd}"], [odd, own], [own, odd]):
+                headers = [("cookie", one.encode()) for one in sent]
+                assert site.client.get("/config", headers=headers).status_code == 200, sent
+
+
+@pytest.mark.slow
+def test_who_comes_back_keeps_the_mark_for_longer(public):
+    with httpx.Client(base_url=public.client.base_url, timeout=20) as client:
+        first, again = (client.get("/").headers["set-cookie"] for _ in range(2))
+        assert first == again and "Max-Age=" in again
+        for odd in ("x", '"a\\073 Domain=b"', "a" * 5000):
+            given = client.get("/", headers={"cookie": f"{visitors.COOKIE}={odd}"}).headers["set-cookie"]
+            assert given.startswith(f"{visitors.COOKIE}=") and f"={odd};" not in given and "Domain" not in given

@@ -80,7 +80,9 @@ def test_a_route_without_a_mark_is_nobody_s(public):
         "/gradio_api/dev/reload",
     ):
         assert public.client.get(path).status_code == 404, path
-    assert public.client.get("/?deep_link=abc").status_code == 404
+    for query in ("deep_link=abc", "deep%5Flink=abc", "x=1&%64eep_link"):
+        assert public.client.get(f"/?{query}").status_code == 404, query
+    assert public.client.get("/?note=deep_link%3D").status_code == 200
     assert public.client.post("/gradio_api/call/predict", json={"data": []}).status_code == 404
 
 

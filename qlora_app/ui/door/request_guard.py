@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
+
+from starlette.requests import cookie_parser
 
 from ...settings import Settings
 from ..guard import DEMONSTRATION
@@ -83,7 +84,7 @@ class RequestGuard:
             return
         headers = _joined(scope["headers"])
         came = self.origins.read(scope, headers)
-        asked = Asked(self.origins.told(scope, came), came, headers, _cookies(headers))
+        asked = Asked(self.origins.told(scope, came), came, headers, cookie_parser(headers.get(b"cookie", "")))
         problem = self.origins.refusal(scope, headers, came)
         status, problem = (403, problem) if problem else self._refused_route(asked)
         receive = Received(receive)
@@ -183,11 +184,12 @@ class RequestGuard:
             raise TooMuchError(403, problem)
 
     def _cookies_for(self, asked: Asked) -> list[bytes]:
-        """Whoever opens the page is given a mark."""
-        if asked.path != "/" or asked.mark or asked.scope["method"] != "GET":
+        """Whoever opens the page is given a mark, or keeps their own for longer."""
+        if asked.path != "/" or asked.scope["method"] != "GET":
             return []
         secure = asked.came.scheme == "https"
-        return [_set_cookie(visitors.COOKIE, self.visitors.new_mark(), secure, self.in_frame, LIVES)]
+        mark = asked.mark if visitors.is_mark(asked.mark) else self.visitors.new_mark()
+        return [_set_cookie(visitors.COOKIE, mark, secure, self.in_frame, LIVES)]
 
 
 class _Answer:
@@ -254,17 +256,9 @@ def _joined(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, str]:
     joined: dict[bytes, str] = {}
     for name, value in headers:
         text = value.decode("latin-1")
-        joined[name] = f"{joined[name]}, {text}" if name in joined else text
+        between = "; " if name == b"cookie" else ", "
+        joined[name] = f"{joined[name]}{between}{text}" if name in joined else text
     return joined
-
-
-def _cookies(headers: dict[bytes, str]) -> dict[str, str]:
-    parsed = SimpleCookie()
-    try:
-        parsed.load(headers.get(b"cookie", ""))
-    except CookieError:
-        return {}
-    return {name: one.value for name, one in parsed.items()}
 
 
 def _session_in(body: bytes) -> str:
