@@ -1,6 +1,7 @@
 """What one visitor may ask for, how much of it, and how fast: a served page as a program of a stranger meets it."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 import time
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from qlora_app.runs import RunStore
-from qlora_app.ui.door import bodies, connections, logins, visitors
+from qlora_app.ui.door import bodies, connections, logins, routes, visitors
 from tests.fixtures.page import PROOF, FakeSessions, make_run
 from tests.fixtures.serving import served
 
@@ -195,8 +196,75 @@ def test_a_large_body_is_refused_before_it_is_read(public, path):
 
 
 @pytest.mark.slow
-def test_the_login_takes_no_large_body(public):
-    assert public.client.post("/login", data={"username": "x" * 100_000, "password": "x"}).status_code == 413
+def test_before_a_login_no_large_body_is_taken(tmp_path):
+    with served(tmp_path, host="0.0.0.0", user="ada", password="correct horse") as site:
+        assert site.client.post("/login", data={"username": "x" * 100_000, "password": "x"}).status_code == 413
+        for path in [path for path, who in routes.ROUTES.items() if who == "anybody"]:
+            answer = site.client.post(path, content=b"x" * 100_000)
+            assert answer.status_code == 413, path
+
+
+def piece_by_piece(pieces, seconds=0.0):
+    """What a server hands on of a body; without more it waits."""
+    given = iter(pieces)
+
+    async def receive():
+        await asyncio.sleep(seconds)
+        if (piece := next(given, None)) is None:
+            await asyncio.sleep(60)
+        return {"type": "http.request", "body": piece, "more_body": piece != b""}
+
+    return receive
+
+
+def read(held, address, pieces, limit=1000, is_patient=False, seconds=0.0):
+    """(the body, "" where it was refused)"""
+
+    async def reading():
+        with bodies.Body(held, address) as body:
+            return await body.read(piece_by_piece(pieces, seconds), limit, is_patient)
+
+    return asyncio.run(reading())
+
+
+def test_all_that_is_sent_at_once_is_bounded(monkeypatch):
+    monkeypatch.setattr(bodies, "OF_ALL", 150_000)
+    held = bodies.Held(of_address=100_000)
+    large = [b"x" * 90_000, b""]
+    with contextlib.ExitStack() as others:
+
+        async def hold(address, pieces):
+            body = others.enter_context(bodies.Body(held, address))
+            await body.read(piece_by_piece(pieces), 200_000, False)
+
+        asyncio.run(hold("a", large))
+        for address in ("a", "b"):  # its own bound, and that of all
+            with pytest.raises(bodies.TooMuchError) as refused:
+                read(held, address, large, limit=200_000)
+            assert refused.value.status == 429
+        assert read(held, "a", [b"a click", b""]) == b"a click"
+    assert read(held, "b", large, limit=200_000) == large[0]
+    assert held._bytes.total() == 0
+
+
+def test_only_a_visitor_has_to_send_a_whole_text_at_once(monkeypatch):
+    monkeypatch.setattr(bodies, "SECONDS", 0.2)
+    slowly = [b"x"] * 10 + [b""]
+    held = bodies.Held(1000)
+    assert read(held, "a", slowly, is_patient=True, seconds=0.05) == b"x" * 10
+    for pieces, is_patient in ((slowly, False), ([b"x"], True)):
+        with pytest.raises(bodies.TooMuchError) as refused:
+            read(held, "a", pieces, is_patient=is_patient, seconds=0.05)
+        assert refused.value.status == 408
+
+
+@pytest.mark.slow
+def test_a_refusal_of_what_is_all_there_comes_at_once(public):
+    mine, stranger = Visitor(public, "all-mine"), Visitor(public, "all-stranger")
+    begun = time.monotonic()
+    for path in ("cancel", "reset"):
+        assert stranger.client.post(f"/gradio_api/{path}", json=mine.body(1, [])).status_code == 403
+    assert time.monotonic() - begun < bodies.DRAINING / 2
 
 
 @pytest.mark.slow
@@ -324,3 +392,28 @@ def test_the_owner_gets_in_after_wrong_passwords_of_others(tmp_path, monkeypatch
             assert owner.get("/config").status_code == 200
         for path in ("/gradio_api/heartbeat/x", "/gradio_api/user", "/gradio_api/queue/status"):
             assert site.client.get(path).status_code == 401, path
+
+
+ODD_COOKIES = ('prefs={"a": [1, 2]}', "x[]=1", "@id=2", "ä=1", "=", "a;;b", 'open="quote', "Path", "q=a,b; version")
+
+
+@pytest.mark.slow
+def test_cookies_of_other_pages_on_the_host_lock_nobody_out(tmp_path):
+    with served(tmp_path, host="0.0.0.0", user="ada", password="correct horse") as site:
+        site.client.post("/login", data={"username": "ada", "password": "correct horse"})
+        own = "; ".join(f"{name}={value}" for name, value in site.client.cookies.items())
+        site.client.cookies.clear()
+        for odd in ODD_COOKIES:
+            for sent in ([f"{odd}; {own}"], [f"{own}; {odd}"], [odd, own], [own, odd]):
+                headers = [("cookie", one.encode()) for one in sent]
+                assert site.client.get("/config", headers=headers).status_code == 200, sent
+
+
+@pytest.mark.slow
+def test_who_comes_back_keeps_the_mark_for_longer(public):
+    with httpx.Client(base_url=public.client.base_url, timeout=20) as client:
+        first, again = (client.get("/").headers["set-cookie"] for _ in range(2))
+        assert first == again and "Max-Age=" in again
+        for odd in ("x", '"a\\073 Domain=b"', "a" * 5000):
+            given = client.get("/", headers={"cookie": f"{visitors.COOKIE}={odd}"}).headers["set-cookie"]
+            assert given.startswith(f"{visitors.COOKIE}=") and f"={odd};" not in given and "Domain" not in given

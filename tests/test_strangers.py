@@ -1,13 +1,14 @@
 """What strangers reach: every handler and route has a mark, and of private runs nothing is told to anybody else."""
 
 import contextlib
+import dataclasses
 import json
 import struct
 
 import gradio as gr
 import pytest
 
-from qlora_app.errors import UserError
+from qlora_app.errors import Problem, UserError
 from qlora_app.jobs import JobStore
 from qlora_app.kinds.answer import answer_job, spec_for
 from qlora_app.recipe import Recipe
@@ -15,6 +16,8 @@ from qlora_app.runs import RunStatus, RunStore
 from qlora_app.storage.files import write_json
 from qlora_app.ui.door import routes
 from qlora_app.ui.guard import callers_of, only_marked, server_functions
+from qlora_app.ui.runs.run_card import RunCards
+from qlora_app.ui.runs.tab import RunsTab
 from tests.fixtures.jobs import write_status
 from tests.fixtures.page import PROOF, FakeSessions, event, make_run, unserved
 from tests.fixtures.serving import served
@@ -77,7 +80,9 @@ def test_a_route_without_a_mark_is_nobody_s(public):
         "/gradio_api/dev/reload",
     ):
         assert public.client.get(path).status_code == 404, path
-    assert public.client.get("/?deep_link=abc").status_code == 404
+    for query in ("deep_link=abc", "deep%5Flink=abc", "x=1&%64eep_link"):
+        assert public.client.get(f"/?{query}").status_code == 404, query
+    assert public.client.get("/?note=deep_link%3D").status_code == 200
     assert public.client.post("/gradio_api/call/predict", json={"data": []}).status_code == 404
 
 
@@ -261,6 +266,61 @@ def test_the_owner_sees_what_strangers_do_not(workshop, store, tmp_path):
     polled = str(workshop.train.cards.poll({"run": run.id, "log": True}))
     tried = str(workshop.chat.shown(run.id))
     assert opened.count(SECRET) > 2 and polled.count(SECRET) > 4 and SECRET in tried
+
+
+def as_visitor(page):
+    settings = page.settings.model_copy(update={"host": "0.0.0.0"})
+    seen = dataclasses.replace(page, settings=settings).as_seen()
+    assert not seen.may_change
+    return seen
+
+
+def words_of(page, run):
+    """The table of runs and the card of one."""
+    cards = RunCards(page)
+    return RunsTab(page, cards).table_words() + json.dumps(cards.poll({"run": run.id}))
+
+
+def with_odd_recipe(run):
+    """Values that the sentence about a damage repeats."""
+    recipe = run.folder / "recipe.yaml"
+    recipe.write_text(f"{recipe.read_text()}\nnote: ['patients of /home/{SECRET}']\nmade_by_{SECRET}: [1]\n")
+
+
+def with_odd_recipe_source(run):
+    recipe = run.folder / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("source: file", f"source: {SECRET}"))
+
+
+@pytest.mark.parametrize("change", [with_odd_recipe, with_odd_recipe_source])
+def test_what_is_wrong_with_a_folder_is_told_to_its_owner_alone(page, store, change):
+    run = private_run(store, "ab-x.jsonl", "chat", "done")
+    change(run)
+    assert SECRET in words_of(page, run), "else strangers are told nothing because there is nothing"
+    assert SECRET not in words_of(as_visitor(page), run)
+
+
+def test_why_a_row_cannot_be_shown_is_told_to_its_owner_alone(page, store, monkeypatch):
+    run = private_run(store, "ab-x.jsonl", "chat", "done")
+    wrong = UserError("test.made_up", "{why}", why=f"/home/{SECRET} cannot be read")
+
+    def failing(self):
+        raise wrong
+
+    monkeypatch.setattr(type(run), "damages", failing)
+    monkeypatch.setattr(type(run), "newest_adapter", failing)
+    assert words_of(page, run).count(SECRET) > 1
+    assert SECRET not in words_of(as_visitor(page), run)
+
+
+def test_why_a_run_waits_is_told_to_its_owner_alone(page, store):
+    run = store.create(Recipe())
+    run.request("start")
+    reason = f"[Errno 13] Permission denied: '/home/{SECRET}/log.txt'"
+    run.say_why_it_waits(Problem("job.cannot_start", "It cannot be started yet ({reason}).", reason=reason))
+    assert SECRET in words_of(page, run)
+    told = words_of(as_visitor(page), run)
+    assert SECRET not in told and "Waiting for its turn." in told
 
 
 @pytest.mark.slow

@@ -118,11 +118,16 @@ def _or_nothing(answer: Any) -> Any:
     return gr.skip() if answer == {} else answer
 
 
+def names_a_place(text: str) -> bool:
+    """Is a path of this machine in it?"""
+    return A_PLACE.search(text) is not None
+
+
 def in_words(error: Exception, may_change: bool = True) -> Problem:
     """What the person is told. Anything but a UserError is a mistake in the app: its details go to the terminal, and so
     does what names a place of this machine to those who may change nothing.
     """
-    if isinstance(error, UserError) and (may_change or not A_PLACE.search(str(error.problem))):
+    if isinstance(error, UserError) and (may_change or not names_a_place(str(error.problem))):
         return error.problem
     if isinstance(error, UserError):
         log.warning("A visitor is not told: %s", error.problem)

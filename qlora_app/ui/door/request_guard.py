@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
+
+from starlette.requests import cookie_parser
 
 from ...settings import Settings
 from ..guard import DEMONSTRATION
 from . import bodies, logins, routes, visitors
-from .bodies import TooMuchError
+from .bodies import Body, Held, Received, TooMuchError
 from .logins import TOO_MANY, LoginLimiter
-from .origins import Came, Origins
+from .origins import Came, Origins, neighbourhood
 from .visitors import Visitors
 
 # Where a Hugging Face Space is shown inside a frame.
@@ -72,6 +73,7 @@ class RequestGuard:
         self.visitors = visitors or Visitors()
         self.guesses = LoginLimiter(settings.home / ".devices")
         self.in_frame = bool(own_name)
+        self.held = Held(bodies.OF_ADDRESS_VISITING if settings.is_demonstration else bodies.OF_ADDRESS)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Callable, send: Callable) -> None:
         if scope["type"] == "websocket":
@@ -82,9 +84,10 @@ class RequestGuard:
             return
         headers = _joined(scope["headers"])
         came = self.origins.read(scope, headers)
-        asked = Asked(self.origins.told(scope, came), came, headers, _cookies(headers))
+        asked = Asked(self.origins.told(scope, came), came, headers, cookie_parser(headers.get(b"cookie", "")))
         problem = self.origins.refusal(scope, headers, came)
         status, problem = (403, problem) if problem else self._refused_route(asked)
+        receive = Received(receive)
         if problem:
             await _refuse(asked, receive, send, status, problem)
             return
@@ -119,20 +122,28 @@ class RequestGuard:
         return any(asked.cookies.get(name) in app.tokens for name in names)
 
     async def _let_in(self, asked: Asked, receive: Callable, answer: "_Answer") -> None:
-        limit = bodies.most(self.settings, asked.is_upload, asked.is_login)
+        is_before_login = routes.who_may(asked.path) == "anybody"
+        limit = bodies.most(self.settings, asked.is_upload, is_before_login)
         bodies.check_length(asked.headers, limit, asked.is_upload)
-        if asked.is_login:
-            await self._log_in(asked, bodies.again(await bodies.whole(receive, limit), receive), answer)
-        elif routes.is_stream(asked.path):
+        if routes.is_stream(asked.path):
             await self._listen(asked, receive, answer)
         elif asked.is_upload:
             await self.app(asked.scope, bodies.counted(receive, limit), answer)
         elif asked.scope["method"] == "POST":
-            body = await bodies.whole(receive, limit)
-            self._claim(asked, _session_in(body))
-            await self.app(asked.scope, bodies.again(body, receive), answer)
+            is_patient = not is_before_login and not self.settings.is_demonstration
+            with Body(self.held, neighbourhood(asked.came.client)) as body:
+                content = await body.read(receive, limit, is_patient)
+                await self._pass_on(asked, content, receive, answer)
         else:
             await self.app(asked.scope, receive, answer)
+
+    async def _pass_on(self, asked: Asked, content: bytes, receive: Callable, answer: "_Answer") -> None:
+        """What was sent is all there."""
+        if asked.is_login:
+            await self._log_in(asked, bodies.again(content, receive), answer)
+            return
+        self._claim(asked, _session_in(content))
+        await self.app(asked.scope, bodies.again(content, receive), answer)
 
     # ---- logins
 
@@ -173,11 +184,12 @@ class RequestGuard:
             raise TooMuchError(403, problem)
 
     def _cookies_for(self, asked: Asked) -> list[bytes]:
-        """Whoever opens the page is given a mark."""
-        if asked.path != "/" or asked.mark or asked.scope["method"] != "GET":
+        """Whoever opens the page is given a mark, or keeps their own for longer."""
+        if asked.path != "/" or asked.scope["method"] != "GET":
             return []
         secure = asked.came.scheme == "https"
-        return [_set_cookie(visitors.COOKIE, self.visitors.new_mark(), secure, self.in_frame, LIVES)]
+        mark = asked.mark if visitors.is_mark(asked.mark) else self.visitors.new_mark()
+        return [_set_cookie(visitors.COOKIE, mark, secure, self.in_frame, LIVES)]
 
 
 class _Answer:
@@ -244,17 +256,9 @@ def _joined(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, str]:
     joined: dict[bytes, str] = {}
     for name, value in headers:
         text = value.decode("latin-1")
-        joined[name] = f"{joined[name]}, {text}" if name in joined else text
+        between = "; " if name == b"cookie" else ", "
+        joined[name] = f"{joined[name]}{between}{text}" if name in joined else text
     return joined
-
-
-def _cookies(headers: dict[bytes, str]) -> dict[str, str]:
-    parsed = SimpleCookie()
-    try:
-        parsed.load(headers.get(b"cookie", ""))
-    except CookieError:
-        return {}
-    return {name: one.value for name, one in parsed.items()}
 
 
 def _session_in(body: bytes) -> str:
@@ -273,7 +277,7 @@ def _session_of_stream(asked: Asked) -> str:
     return named[-1][:200]
 
 
-async def _refuse(asked: Asked, receive: Callable, send: Send, status: int, problem: str) -> None:
+async def _refuse(asked: Asked, receive: Received, send: Send, status: int, problem: str) -> None:
     """A page is answered with a sentence; a script of the page as Gradio says what is wrong."""
     is_script = asked.path.startswith(routes.API)
     body = json.dumps({"detail": problem, "error": problem}) if is_script else problem

@@ -7,6 +7,7 @@ template that it is served under; `tests/test_strangers.py` fails at one without
 import functools
 import re
 from typing import Literal
+from urllib.parse import parse_qsl
 
 from starlette.routing import compile_path
 
@@ -117,7 +118,8 @@ def is_stream(path: str) -> bool:
 
 def asks_for_kept_state(query: bytes) -> bool:
     """Does the query of a page name what Gradio would load into it?"""
-    return any(f"{name}=".encode() in query for name in _UNUSED_QUERIES)
+    asked = parse_qsl(query.decode("latin-1"), keep_blank_values=True)  # as those behind the door read it
+    return any(name in _UNUSED_QUERIES for name, _ in asked)
 
 
 def _bare(path: str) -> str:

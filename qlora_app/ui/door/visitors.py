@@ -1,6 +1,7 @@
 """Who is on the page: which browser a session belongs to, and whether anybody listens to what is answered there."""
 
 import hashlib
+import re
 import secrets
 import threading
 import time
@@ -137,6 +138,11 @@ class Visitors:
             return True
         with self._lock:
             return self._listening[session] > 0 or time.monotonic() - self._heard.get(session, 0.0) < PATIENCE
+
+
+def is_mark(text: str) -> bool:
+    """Does it look like one of ours? Anything else is not written into an answer again."""
+    return re.fullmatch(r"[\w-]{22}", text, re.ASCII) is not None
 
 
 def _hashed(text: str) -> str:

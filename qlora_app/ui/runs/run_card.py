@@ -24,7 +24,7 @@ from ...runs.recipes import recipe_of
 from ...training_data import changed_since
 from ..context import AppContext
 from ..events import FAST
-from ..guard import asked_by_everyone, changes
+from ..guard import NOT_TOLD, asked_by_everyone, changes, in_words, names_a_place
 from ..language import problem_in, spoken, texts_in, translated
 from ..safely import safely
 from ..theme import plain
@@ -34,13 +34,8 @@ from .charts import Chart, chart, known_of, newer
 
 FOLDER = Path(__file__).parent
 REMEMBERED = 0.5  # seconds
-PLAIN: tuple[State, ...] = (
-    "queued",
-    "starting",
-    "running",
-    "stopping",
-    "done",
-)  # states whose sentences tell no reason
+PLAIN: tuple[State, ...] = ("starting", "running", "stopping", "done")  # states whose sentences tell no reason
+WAITING = "Waiting for its turn."
 SKELETON = """
 <article class="card" data-state="loading">
   <div data-part="others"></div>
@@ -161,7 +156,7 @@ class RunCards:
             run = self.page.store.get(str(asked.get("run") or ""))
             picture = self._picture(run.id, now, visitors_language())
         except UserError as error:
-            gone = f'<div class="line"><b>{escape(translate(error.problem))}</b></div>'
+            gone = f'<div class="line"><b>{escape(translate(in_words(error, self.page.may_change)))}</b></div>'
             empty = EMPTY if self.page.may_change else NOTHING_HERE
             return _only_new({"head": gone if asked.get("run") else empty}, asked) | {"state": "empty", "live": False}
         parts = picture.parts | {"others": another(run, self._in_training(now)) if asked.get("others") else ""}
@@ -201,7 +196,11 @@ class RunCards:
             "proof": lambda: proof(proved) if proved else "",
             "samples": lambda: samples(run.samples()) if is_open else "",
         }
-        parts = {name: safely(make, lambda why: _sentence(why, language)) for name, make in makers.items()}
+
+        def otherwise(problem: Problem) -> str:
+            return _sentence(problem if self.page.may_change else NOT_TOLD, language)
+
+        parts = {name: safely(make, otherwise) for name, make in makers.items()}
         facts = Facts(
             state=status.state,
             live=not is_at_rest,
@@ -224,9 +223,15 @@ def _only_new(parts: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _for_visitors(status: RunStatus) -> RunStatus:
-    """Without why it failed and what was noticed of its data."""
-    sentence = status.sentence if status.state in PLAIN else ""
-    return replace(status, sentence=sentence, warnings=[])
+    """Without why it failed or waits, and what was noticed of its data."""
+    return replace(status, sentence=_sentence_for_visitors(status), warnings=[])
+
+
+def _sentence_for_visitors(status: RunStatus) -> str:
+    if status.state == "queued":
+        return WAITING
+    is_reason = isinstance(status.sentence, Problem) or names_a_place(status.sentence)
+    return status.sentence if status.state in PLAIN and not is_reason else ""
 
 
 def _sentence(problem: Problem, language: str) -> str:

@@ -19,7 +19,7 @@ from ...runs.recipes import recipe_of
 from ...storage.reading import LARGEST_YAML, is_regular, read_bytes
 from ..context import PRIVATE_FILES, AppContext, for_visitors
 from ..events import FAST, QUIET, REMEMBER, Answer, Given
-from ..guard import changes, reads
+from ..guard import NOT_TOLD, changes, reads
 from ..safely import safely
 from ..theme import on_click, plain
 from ..translate import translate
@@ -213,7 +213,7 @@ class RunsTab:
         runs = self.page.store.list()
         if not runs:
             return NONE_YET if self.page.may_change else NOTHING_HERE
-        rows = "".join(_row_in_any_case(run) for run in runs[:SHOWN])
+        rows = "".join(_row_in_any_case(run, self.page.may_change) for run in runs[:SHOWN])
         rest = (
             f'<p class="quiet">The newest {SHOWN} of {len(runs):,} runs. '
             '<code translate="no">python -m qlora_app runs</code> lists all.</p>'
@@ -226,13 +226,14 @@ class RunsTab:
         return f'<table class="runs"><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table>{rest}'
 
 
-def _row_in_any_case(run: Run) -> str:
-    """A run that cannot be shown has a row too, which says so."""
+def _row_in_any_case(run: Run, is_owners: bool) -> str:
+    """A run that cannot be shown has a row too, which says so; why, to its owner alone."""
 
     def otherwise(problem: Problem) -> str:
-        return f"<tr><td>{_link(run, run.id)}</td><td colspan='5'>{_warning(problem)}</td></tr>"
+        why = problem if is_owners else NOT_TOLD
+        return f"<tr><td>{_link(run, run.id)}</td><td colspan='5'>{_warning(why)}</td></tr>"
 
-    return safely(lambda: _row(run), otherwise)
+    return safely(lambda: _row(run, is_owners), otherwise)
 
 
 def _link(run: Run, title: str) -> str:
@@ -246,7 +247,7 @@ def _warning(problem: str) -> str:
     return f'<small class="warning">{escape(translate(problem))}</small>'
 
 
-def _row(run: Run) -> str:
+def _row(run: Run, is_owners: bool) -> str:
     status, share = run.status(), Proof.from_json(run.proof()).heldout.exact_match.after
     started = datetime.fromtimestamp(run.created_at())
     dot = "live" if status.is_active else escape(status.state)
@@ -254,7 +255,8 @@ def _row(run: Run) -> str:
         NO_FIGURE if value is None else say(value)
         for value, say in ((status.loss, loss_figure), (share, "{:.0%}".format))
     )
-    damages = "".join(_warning(problem) for problem in run.damages()[:1])
+    noticed = run.damages()[:1] if is_owners else []  # it may name a file, or what stands in the recipe
+    damages = "".join(_warning(problem) for problem in noticed)
     return (
         f"<tr><td>{_link(run, title_of(run))}{damages}</td>"
         f'<td><span class="dot {dot}"></span>{STATES[status.state]}</td>'
