@@ -1,15 +1,19 @@
 """A job folder: what it is to do, who may write in it, who wants what of it, and how jobs are listed."""
 
+import contextlib
+import errno
 import json
 import logging
 import multiprocessing
 import os
+import resource
 import shutil
 import sqlite3
 import subprocess
 import sys
 import time
 import types
+import unittest.mock
 from typing import Literal
 
 import pytest
@@ -30,6 +34,8 @@ from qlora_app.launch.queue import Supervisor
 from qlora_app.recipe import Recipe
 from qlora_app.runs import AllJobs, Run, RunStore, address_of, job_at
 from qlora_app.settings import Settings
+from qlora_app.storage.disk import disk_trouble
+from qlora_app.storage.reading import NotAFile, read_bytes
 from tests.conftest import wait_for, write_status
 from tests.refusing import refused
 
@@ -611,3 +617,53 @@ def test_what_cannot_be_made_leaves_nothing_and_takes_no_name(jobs):
     with refused("disk.full"):
         jobs.create("one", Counting(), full)
     assert [path.name for path in jobs.root.iterdir()] == [".index"]
+
+
+# ---- a program that cannot open one more file
+
+
+@contextlib.contextmanager
+def no_more_files():
+    """Meanwhile this process can open none."""
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_who_cannot_open_one_more_file_takes_no_job_for_free(jobs):
+    at_work, waiting = (jobs.create(name, Counting(needs="machine")) for name in ("at-work", "waiting"))
+    supervisor = Supervisor(jobs)
+    supervisor.launcher = place = Place()
+    with at_work.hold() as out:
+        out.say("Counting.", state="running")
+        waiting.request("start")
+        supervisor._look()
+        with no_more_files():
+            for look in (at_work.is_alive, at_work.status, lambda: at_work.needs, lambda: jobs.delete(at_work.id)):
+                with pytest.raises(OSError, match="Too many open files"):
+                    look()
+            with contextlib.suppress(OSError):
+                supervisor._look()
+        supervisor._look()
+        assert place.started == [] and at_work.status().state == "running"
+
+
+def test_who_cannot_open_one_more_file_forgets_no_job(jobs):
+    jobs.create("one", Counting())
+    time.sleep(3 * SETTLED)
+    with no_more_files(), pytest.raises(OSError, match="Too many open files"):
+        jobs.list()
+    assert len(jobs.list()) == 1
+
+
+def test_what_may_not_be_opened_is_said_with_its_path(tmp_path):
+    file = tmp_path / "file"
+    refused = PermissionError(errno.EACCES, "Permission denied", str(file))
+    with unittest.mock.patch("os.open", side_effect=refused), pytest.raises(NotAFile) as error:
+        read_bytes(file)
+    assert disk_trouble(error.value, tmp_path).values == {"path": str(file)}

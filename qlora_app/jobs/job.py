@@ -243,7 +243,7 @@ class Job:
         ]
 
     def is_alive(self) -> bool:
-        """Does a worker hold the lock? The only proof of life."""
+        """Does a worker hold the lock? The only proof of life. Raises OSError where that cannot be told."""
         return is_locked(self.folder / "lock")
 
     def result(self) -> dict[str, Any] | None:

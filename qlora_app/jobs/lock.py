@@ -4,13 +4,14 @@ Process ids are used again and status files stay behind; the kernel frees a lock
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..storage.reading import open_regular
+from ..storage.reading import NotAFile, open_regular
 
 ALREADY_RUNNING = 73  # exit code of a worker that finds another one holding the lock
 _ATTEMPTS = 40
@@ -57,12 +58,18 @@ def _lock(file: int) -> None:
 
 
 def is_locked(path: Path) -> bool:
-    """Does anybody hold it? A lock file that is not there is held by nobody."""
+    """Does anybody hold it? A lock file that is not there is held by nobody.
+
+    Raises OSError where that cannot be told, as when this program has no room for one more open file: what is taken for
+    free is deleted, or begun a second time.
+    """
     try:
         with open_regular(path) as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # nothing there, or nothing that a worker could hold
+    except (FileNotFoundError, NotAFile) as error:  # nothing there, or nothing that a worker of this user could hold
+        if error.errno == errno.EIO:
+            raise
         return False
     return False
