@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import types
 import unittest.mock
@@ -26,6 +27,7 @@ from qlora_app.jobs import Job, JobSpec, JobStore, JobWriter, Status
 from qlora_app.jobs.failures import explain
 from qlora_app.jobs.index import JobIndex
 from qlora_app.jobs.lock import HeldLock
+from qlora_app.jobs.pulse import Pulse
 from qlora_app.kinds.data_import import import_job
 from qlora_app.launch import local
 from qlora_app.launch import queue as launch_queue
@@ -35,6 +37,7 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import AllJobs, Run, RunStore, address_of, job_at
 from qlora_app.settings import Settings
 from qlora_app.storage.disk import disk_trouble
+from qlora_app.storage.files import open_for_writing
 from qlora_app.storage.reading import NotAFile, read_bytes
 from tests.conftest import wait_for, write_status
 from tests.refusing import refused
@@ -667,3 +670,57 @@ def test_what_may_not_be_opened_is_said_with_its_path(tmp_path):
     with unittest.mock.patch("os.open", side_effect=refused), pytest.raises(NotAFile) as error:
         read_bytes(file)
     assert disk_trouble(error.value, tmp_path).values == {"path": str(file)}
+
+
+# ---- pipes where files should be
+
+
+def within(seconds, work):
+    """What it returns or raises, where it ends in that time."""
+    said = []
+
+    def note():
+        try:
+            said.append(work())
+        except Exception as error:  # whatever it is, the test looks at it
+            said.append(error)
+
+    threading.Thread(target=note, daemon=True).start()
+    wait_for(lambda: said, seconds)
+    return said[0]
+
+
+@pytest.mark.parametrize("name", ["log.txt", "lock", "pulse", "spare", "numbers.jsonl"])
+def test_a_pipe_in_a_folder_holds_up_nobody_who_writes_there(name, jobs):
+    job = jobs.create("one", Counting())
+    os.mkfifo(job.folder / name)
+    writes = {
+        "log.txt": lambda: LocalLauncher().start(job),
+        "lock": lambda: job.hold().__enter__(),
+        "pulse": lambda: open_for_writing(job.folder / name),
+        "spare": lambda: held(job, lambda out: out.keep_spare()),
+        "numbers.jsonl": lambda: held(job, lambda out: out.append("numbers", {"number": 1})),
+    }
+    error = within(5, writes[name])
+    assert isinstance(error, NotAFile) and str(error) == f"{name}: it is a pipe and no file"
+
+
+def held(job, work):
+    with job.hold() as out:
+        return work(out)
+
+
+def test_a_pipe_in_the_place_of_the_pulse_holds_up_neither_worker_nor_reader(jobs):
+    job = jobs.create("one", Counting())
+    with job.hold() as out:
+        out.say("Counting.", state="running")
+        os.mkfifo(job.folder / "pulse")
+        assert within(5, job.status).state == "running"
+        within(5, Pulse(out, lambda: "")._beat_quietly)
+
+
+def test_a_job_whose_log_is_a_pipe_holds_up_no_other(jobs):
+    (bad,) = in_line(jobs, "bad", needs="little")
+    os.mkfifo(bad.log)
+    within(5, Supervisor(jobs)._look)
+    assert bad.status().state == "queued" and "log.txt: it is a pipe" in bad.status().sentence

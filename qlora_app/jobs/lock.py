@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..storage.files import open_for_writing
 from ..storage.reading import NotAFile, open_regular
 
 ALREADY_RUNNING = 73  # exit code of a worker that finds another one holding the lock
@@ -28,11 +29,12 @@ class HeldLock:
 
 @contextlib.contextmanager
 def hold_lock(path: Path) -> Iterator[HeldLock]:
-    """Hold the lock until the end of the `with`. Raises BlockingIOError when another process has it for two seconds.
+    """Hold the lock until the end of the `with`. Raises BlockingIOError when another process has it for two seconds,
+    NotAFile where what is there is none, and OSError.
 
     Readers take it for an instant to see whether it is free, hence the attempts.
     """
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = open_for_writing(path, os.O_RDWR)
     try:
         _lock(file)
     except BlockingIOError:

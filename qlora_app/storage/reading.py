@@ -48,6 +48,9 @@ class NotAFile(OSError):
         self.filename = str(path)
         self.errno = because.errno if because else None
 
+    def __str__(self) -> str:
+        return f"{self.path.name}: {self.problem}"
+
 
 def is_short_of_means(error: BaseException | None) -> bool:
     """Is it this program or its machine that lacks something, such as one more open file, and the file may be right?"""
@@ -69,14 +72,15 @@ def open_regular(path: Path, most: int | None = None) -> BinaryIO:
             raise
         raise NotAFile(path, _why(error), error) from error
     try:
-        _check(path, os.fstat(handle), most)
+        check_regular(path, os.fstat(handle), most)
         return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
         raise
 
 
-def _check(path: Path, found: os.stat_result, most: int | None) -> None:
+def check_regular(path: Path, found: os.stat_result, most: int | None = None) -> None:
+    """Raises NotAFile for what is none, or has more than `most` bytes."""
     if not stat.S_ISREG(found.st_mode):
         kind = next((words for is_one, words in _KINDS.items() if is_one(found.st_mode)), None)
         what = kind or Problem("file.is_device", "a device")
