@@ -28,7 +28,7 @@ from qlora_app.jobs.failures import explain
 from qlora_app.jobs.index import JobIndex
 from qlora_app.jobs.lock import HeldLock
 from qlora_app.jobs.pulse import Pulse
-from qlora_app.kinds.data_import import import_job
+from qlora_app.kinds.data_import import ImportSpec, import_job
 from qlora_app.launch import local
 from qlora_app.launch import queue as launch_queue
 from qlora_app.launch.local import LocalLauncher
@@ -724,3 +724,21 @@ def test_a_job_whose_log_is_a_pipe_holds_up_no_other(jobs):
     os.mkfifo(bad.log)
     within(5, Supervisor(jobs)._look)
     assert bad.status().state == "queued" and "log.txt: it is a pipe" in bad.status().sentence
+
+
+# ---- a job that names many files
+
+
+def test_a_job_names_as_many_files_as_somebody_has(jobs, tmp_path):
+    names = [f"conversation with customer number {number:06d}.txt" for number in range(1500)]
+    for name in names:
+        (tmp_path / name).write_text("Hello")
+    job = import_job(jobs, [tmp_path / name for name in names])
+    assert (job.kind, job.damages()) == ("import", []) and job.spec(ImportSpec).files == names
+
+
+def test_a_job_that_names_too_much_is_refused_and_leaves_nothing(jobs):
+    names = ["n" * 1000] * 5000
+    with refused("job.names_too_much"):
+        jobs.create("many", ImportSpec(files=names))
+    assert jobs.list() == [] and not [path for path in jobs.root.iterdir() if "unmade" in path.name]

@@ -288,7 +288,7 @@ def parse_yaml(text: str) -> Any:
     """
     try:
         found = yaml.load(text, Loader=_LOADER)
-        _count(found)
+        _count(found, max(_MOST_VALUES, len(text) // 8))
     except (yaml.YAMLError, TypeError, OverflowError) as error:
         raise ValueError(str(error)) from error
     except RecursionError as error:
@@ -296,26 +296,26 @@ def parse_yaml(text: str) -> Any:
     return found
 
 
-def _count(value: Any, so_far: int = 0) -> int:
-    """How many values a value holds. Raises ValueError for too many, and for a number longer than a line."""
+def _count(value: Any, most: int, so_far: int = 0) -> int:
+    """How many values a value holds. Raises ValueError for more than `most`, and for a number longer than a line."""
     so_far += 1
-    if so_far > _MOST_VALUES:
+    if so_far > most:
         raise ValueError("it refers to itself too often")
     if isinstance(value, int) and abs(value) >= _LARGEST_NUMBER:
         raise ValueError("it holds a number that is too large")
     inside = [*value, *value.values()] if isinstance(value, dict) else value
     if isinstance(inside, list | tuple | set):
         for one in inside:
-            so_far = _count(one, so_far)
+            so_far = _count(one, most, so_far)
     return so_far
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
-    """Names with values, of a file of YAML. Raises UserError with what is wrong with it, and OSError where this program
-    cannot open one more file.
+def read_mapping(path: Path, most: int = LARGEST_YAML) -> dict[str, Any]:
+    """Names with values, of a file of YAML of at most `most` bytes. Raises UserError with what is wrong with it, and
+    OSError where this program cannot open one more file.
     """
     try:
-        values = parse_yaml(read_text(path, LARGEST_YAML))
+        values = parse_yaml(read_text(path, most))
     except NotAFile as error:
         raise UserError.of(_damaged(path, error.problem)) from error
     except OSError as error:
