@@ -22,6 +22,7 @@ from .jobs.pulse import Pulse
 from .runs import job_at
 from .settings import Settings
 from .storage.disk import disk_trouble
+from .storage.files import open_for_writing
 
 DONE, FAILED, WRONG_COMMAND = 0, 1, 2
 KINDS = {  # one line a kind: the module that does it, imported when there is such a job
@@ -166,7 +167,7 @@ def _work_as_told() -> int:
 
 def _log_into(folder: Path) -> None:
     """From here on everything printed, also by C libraries, goes to the job's log."""
-    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    log = open_for_writing(folder / "log.txt")
     for stream in (1, 2):
         os.dup2(log, stream)
     os.close(log)

@@ -1,15 +1,20 @@
 """A job folder: what it is to do, who may write in it, who wants what of it, and how jobs are listed."""
 
+import contextlib
+import errno
 import json
 import logging
 import multiprocessing
 import os
+import resource
 import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import types
+import unittest.mock
 from typing import Literal
 
 import pytest
@@ -22,7 +27,8 @@ from qlora_app.jobs import Job, JobSpec, JobStore, JobWriter, Status
 from qlora_app.jobs.failures import explain
 from qlora_app.jobs.index import JobIndex
 from qlora_app.jobs.lock import HeldLock
-from qlora_app.kinds.data_import import import_job
+from qlora_app.jobs.pulse import Pulse
+from qlora_app.kinds.data_import import ImportSpec, import_job
 from qlora_app.launch import local
 from qlora_app.launch import queue as launch_queue
 from qlora_app.launch.local import LocalLauncher
@@ -30,6 +36,9 @@ from qlora_app.launch.queue import Supervisor
 from qlora_app.recipe import Recipe
 from qlora_app.runs import AllJobs, Run, RunStore, address_of, job_at
 from qlora_app.settings import Settings
+from qlora_app.storage.disk import disk_trouble
+from qlora_app.storage.files import open_for_writing
+from qlora_app.storage.reading import NotAFile, read_bytes
 from tests.conftest import wait_for, write_status
 from tests.refusing import refused
 
@@ -611,3 +620,125 @@ def test_what_cannot_be_made_leaves_nothing_and_takes_no_name(jobs):
     with refused("disk.full"):
         jobs.create("one", Counting(), full)
     assert [path.name for path in jobs.root.iterdir()] == [".index"]
+
+
+# ---- a program that cannot open one more file
+
+
+@contextlib.contextmanager
+def no_more_files():
+    """Meanwhile this process can open none."""
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_who_cannot_open_one_more_file_takes_no_job_for_free(jobs):
+    at_work, waiting = (jobs.create(name, Counting(needs="machine")) for name in ("at-work", "waiting"))
+    supervisor = Supervisor(jobs)
+    supervisor.launcher = place = Place()
+    with at_work.hold() as out:
+        out.say("Counting.", state="running")
+        waiting.request("start")
+        supervisor._look()
+        with no_more_files():
+            for look in (at_work.is_alive, at_work.status, lambda: at_work.needs, lambda: jobs.delete(at_work.id)):
+                with pytest.raises(OSError, match="Too many open files"):
+                    look()
+            with contextlib.suppress(OSError):
+                supervisor._look()
+        supervisor._look()
+        assert place.started == [] and at_work.status().state == "running"
+
+
+def test_who_cannot_open_one_more_file_forgets_no_job(jobs):
+    jobs.create("one", Counting())
+    time.sleep(3 * SETTLED)
+    with no_more_files(), pytest.raises(OSError, match="Too many open files"):
+        jobs.list()
+    assert len(jobs.list()) == 1
+
+
+def test_what_may_not_be_opened_is_said_with_its_path(tmp_path):
+    file = tmp_path / "file"
+    refused = PermissionError(errno.EACCES, "Permission denied", str(file))
+    with unittest.mock.patch("os.open", side_effect=refused), pytest.raises(NotAFile) as error:
+        read_bytes(file)
+    assert disk_trouble(error.value, tmp_path).values == {"path": str(file)}
+
+
+# ---- pipes where files should be
+
+
+def within(seconds, work):
+    """What it returns or raises, where it ends in that time."""
+    said = []
+
+    def note():
+        try:
+            said.append(work())
+        except Exception as error:  # whatever it is, the test looks at it
+            said.append(error)
+
+    threading.Thread(target=note, daemon=True).start()
+    wait_for(lambda: said, seconds)
+    return said[0]
+
+
+@pytest.mark.parametrize("name", ["log.txt", "lock", "pulse", "spare", "numbers.jsonl"])
+def test_a_pipe_in_a_folder_holds_up_nobody_who_writes_there(name, jobs):
+    job = jobs.create("one", Counting())
+    os.mkfifo(job.folder / name)
+    writes = {
+        "log.txt": lambda: LocalLauncher().start(job),
+        "lock": lambda: job.hold().__enter__(),
+        "pulse": lambda: open_for_writing(job.folder / name),
+        "spare": lambda: held(job, lambda out: out.keep_spare()),
+        "numbers.jsonl": lambda: held(job, lambda out: out.append("numbers", {"number": 1})),
+    }
+    error = within(5, writes[name])
+    assert isinstance(error, NotAFile) and str(error) == f"{name}: it is a pipe and no file"
+
+
+def held(job, work):
+    with job.hold() as out:
+        return work(out)
+
+
+def test_a_pipe_in_the_place_of_the_pulse_holds_up_neither_worker_nor_reader(jobs):
+    job = jobs.create("one", Counting())
+    with job.hold() as out:
+        out.say("Counting.", state="running")
+        os.mkfifo(job.folder / "pulse")
+        assert within(5, job.status).state == "running"
+        within(5, Pulse(out, lambda: "")._beat_quietly)
+
+
+def test_a_job_whose_log_is_a_pipe_holds_up_no_other(jobs):
+    (bad,) = in_line(jobs, "bad", needs="little")
+    os.mkfifo(bad.log)
+    within(5, Supervisor(jobs)._look)
+    assert bad.status().state == "queued" and "log.txt: it is a pipe" in bad.status().sentence
+
+
+# ---- a job that names many files
+
+
+def test_a_job_names_as_many_files_as_somebody_has(jobs, tmp_path):
+    names = [f"conversation with customer number {number:06d}.txt" for number in range(1500)]
+    for name in names:
+        (tmp_path / name).write_text("Hello")
+    job = import_job(jobs, [tmp_path / name for name in names])
+    assert (job.kind, job.damages()) == ("import", []) and job.spec(ImportSpec).files == names
+
+
+def test_a_job_that_names_too_much_is_refused_and_leaves_nothing(jobs):
+    names = ["n" * 1000] * 5000
+    with refused("job.names_too_much"):
+        jobs.create("many", ImportSpec(files=names))
+    assert jobs.list() == [] and not [path for path in jobs.root.iterdir() if "unmade" in path.name]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..storage.reading import is_regular
+from ..storage.reading import is_regular, is_short_of_means
 
 INDEX_FOLDER = ".index"  # a folder of its own: what is written in it does not change the one that holds the jobs
 INDEX_FILE = "jobs.sqlite"
@@ -87,7 +87,11 @@ class JobIndex:
         """{name: when it was made, None for what is no job}"""
         try:
             names = [name for name in os.listdir(self.root) if JOB_ID.fullmatch(name)]
-        except OSError:  # just being deleted
+        except FileNotFoundError:  # just being deleted
+            return {}
+        except OSError as error:
+            if is_short_of_means(error):  # nothing is known then, and nothing is to be remembered
+                raise
             return {}
         return {name: self._created(name) for name in names}
 

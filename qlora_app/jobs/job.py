@@ -20,10 +20,11 @@ from ..errors import Problem, UserError, sentence_of, with_code
 from ..storage.disk import cannot_begin, said
 from ..storage.files import replace_file, write_json
 from ..storage.process import STOPPED, ProcessFile, process_state
-from ..storage.reading import NotAFile, damage, open_regular, read_json, read_mapping
+from ..storage.reading import NotAFile, damage, open_regular, read_json
 from ..storage.typed import filled, misfits
 from .lock import hold_lock, is_locked
 from .pulse import PULSE, STILL_AFTER, last_sign, no_sign_of_life
+from .spec_file import check_size, read_spec
 from .status import ACTIVE, ENDED, STATES, State, Status
 from .wishes import Wish, Wishes
 from .writer import WAITING_FILE, JobWriter
@@ -115,13 +116,15 @@ class Job:
 
     def _raw_spec(self) -> dict[str, Any]:
         try:
-            return read_mapping(self.folder / self.spec_file)
+            return read_spec(self.folder / self.spec_file)
         except UserError:
             return {}
 
     def write_spec(self, spec: JobSpec) -> None:
-        """Once, by whoever makes the job."""
-        replace_file(self.folder / self.spec_file, spec.to_yaml())
+        """Once, by whoever makes the job. Raises UserError for one that could not be read again."""
+        text = spec.to_yaml()
+        check_size(text)
+        replace_file(self.folder / self.spec_file, text)
 
     # ---- how it stands
 
@@ -224,7 +227,7 @@ class Job:
 
     def _wrong_spec(self) -> list[Problem]:
         try:
-            read_mapping(self.folder / SPEC_FILE)
+            read_spec(self.folder / SPEC_FILE)
         except UserError as error:
             return [error.problem]
         return []
@@ -243,7 +246,7 @@ class Job:
         ]
 
     def is_alive(self) -> bool:
-        """Does a worker hold the lock? The only proof of life."""
+        """Does a worker hold the lock? The only proof of life. Raises OSError where that cannot be told."""
         return is_locked(self.folder / "lock")
 
     def result(self) -> dict[str, Any] | None:

@@ -4,13 +4,15 @@ Process ids are used again and status files stay behind; the kernel frees a lock
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..storage.reading import open_regular
+from ..storage.files import open_for_writing
+from ..storage.reading import NotAFile, open_regular
 
 ALREADY_RUNNING = 73  # exit code of a worker that finds another one holding the lock
 _ATTEMPTS = 40
@@ -27,11 +29,12 @@ class HeldLock:
 
 @contextlib.contextmanager
 def hold_lock(path: Path) -> Iterator[HeldLock]:
-    """Hold the lock until the end of the `with`. Raises BlockingIOError when another process has it for two seconds.
+    """Hold the lock until the end of the `with`. Raises BlockingIOError when another process has it for two seconds,
+    NotAFile where what is there is none, and OSError.
 
     Readers take it for an instant to see whether it is free, hence the attempts.
     """
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = open_for_writing(path, os.O_RDWR)
     try:
         _lock(file)
     except BlockingIOError:
@@ -57,12 +60,18 @@ def _lock(file: int) -> None:
 
 
 def is_locked(path: Path) -> bool:
-    """Does anybody hold it? A lock file that is not there is held by nobody."""
+    """Does anybody hold it? A lock file that is not there is held by nobody.
+
+    Raises OSError where that cannot be told, as when this program has no room for one more open file: what is taken for
+    free is deleted, or begun a second time.
+    """
     try:
         with open_regular(path) as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # nothing there, or nothing that a worker could hold
+    except (FileNotFoundError, NotAFile) as error:  # nothing there, or nothing that a worker of this user could hold
+        if error.errno == errno.EIO:
+            raise
         return False
     return False

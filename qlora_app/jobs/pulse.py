@@ -15,7 +15,9 @@ from pathlib import Path
 from types import TracebackType
 
 from ..errors import Problem
+from ..storage.files import open_for_writing
 from ..storage.process import process_start
+from ..storage.reading import read_text
 from .writer import JobWriter
 
 PULSE = "pulse"  # the file in a job's folder, while somebody works there
@@ -24,6 +26,7 @@ SILENT_AFTER = 6.0  # seconds without a beat
 STILL_AFTER = 8.0  # seconds without anything new
 PATIENCE = 6.0  # seconds that a worker has to follow a stop where nothing is lost by ending it
 _SOME_WORK = 0.03  # processor seconds between two beats that are more than the pulse itself
+_LARGEST = 1000  # bytes of the file
 _LENGTH = 128  # bytes, so that it is always written in its own place, also on a full disk
 
 
@@ -61,7 +64,7 @@ def no_sign_of_life(seconds: float) -> Problem:
 def last_sign(folder: Path) -> Sign | None:
     """What the worker of the job in `folder` last said of itself; None where it said nothing."""
     try:
-        beat, worked, said, pid, started = (folder / PULSE).read_text(encoding="ascii").split()
+        beat, worked, said, pid, started = read_text(folder / PULSE, _LARGEST).split()
         sign = Sign(float(beat), float(worked), float(said), int(pid), float(started))
     except (OSError, ValueError):
         return None
@@ -86,8 +89,7 @@ class Pulse:
 
     def __enter__(self) -> "Pulse":
         self._before = signal.signal(signal.SIGUSR1, lambda *_: self.out.leave_if_asked())
-        with contextlib.suppress(OSError):
-            self._beat()  # at once: the one before may have left its own
+        self._beat_quietly()  # at once: the one before may have left its own
         self._thread.start()
         return self
 
@@ -99,11 +101,14 @@ class Pulse:
 
     def _beat_on(self) -> None:
         while True:
-            with contextlib.suppress(OSError):  # a full disk, say: then nobody hears it for a while
-                self._beat()
+            self._beat_quietly()
             self._hurry()
             if self._ended.wait(EVERY):
                 return
+
+    def _beat_quietly(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk, say: then nobody hears it for a while
+            self._beat()
 
     def _beat(self) -> None:
         now, used = time.monotonic(), time.process_time()
@@ -112,7 +117,7 @@ class Pulse:
         self._used = used
         said = self.out.said_at
         text = f"{now:.2f} {max(said, self._worked):.2f} {said:.2f} {self._me}\n"
-        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = open_for_writing(self._path, os.O_WRONLY)
         try:
             os.pwrite(file, text.encode().ljust(_LENGTH), 0)
         finally:

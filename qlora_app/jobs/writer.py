@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
@@ -10,7 +11,7 @@ from typing import Any
 
 from ..errors import Stopped, with_code
 from ..storage.disk import is_full
-from ..storage.files import append_line, replace_in_place, write_json
+from ..storage.files import append_line, open_for_writing, replace_in_place, write_json
 from .lock import HeldLock
 from .status import State, Status
 from .wishes import Wishes
@@ -104,7 +105,7 @@ class JobWriter:
 
     def keep_spare(self) -> None:
         """Room for the last word. Raises OSError where there is none."""
-        with open(self._mine(SPARE), "wb") as file:
+        with os.fdopen(open_for_writing(self._mine(SPARE), os.O_WRONLY | os.O_TRUNC), "wb") as file:
             file.write(bytes(_SPARE_BYTES))
 
     def drop_spare(self) -> None:

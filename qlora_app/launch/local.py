@@ -10,6 +10,7 @@ from typing import IO
 
 from .. import KEEP_MEMORY
 from ..jobs import Job
+from ..storage.files import open_for_writing
 
 WORKER = [sys.executable, "-m", "qlora_app.worker"]
 PACKAGE_PARENT = str(Path(__file__).parents[2])
@@ -36,7 +37,7 @@ def _prepared(job: Job) -> Iterator[None]:
     Raises OSError where nothing can be written, before any process is started for it; nothing is left then.
     """
     # A worker that cannot write the log would die of it without a word.
-    os.close(os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
+    os.close(open_for_writing(job.log))
     try:
         job.launch_file.clear()
         yield
@@ -46,7 +47,7 @@ def _prepared(job: Job) -> Iterator[None]:
 
 
 def _cold(job: Job) -> Process:
-    with open(job.log, "ab") as log:
+    with os.fdopen(open_for_writing(job.log), "ab") as log:
         return _waiting_worker("--asked", into=log)
 
 

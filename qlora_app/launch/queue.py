@@ -16,6 +16,7 @@ from ..errors import Problem, UserError
 from ..jobs import Job
 from ..jobs.job import ASKED_FILE, NEEDS, Needs
 from ..storage.disk import cannot_begin
+from ..storage.reading import is_short_of_means
 from .local import LocalLauncher
 
 LOOK_EVERY = 1.0  # seconds between looks at the queue when nobody wakes the supervisor
@@ -226,20 +227,26 @@ class Supervisor:
 
 
 def _is_moving(job: Job) -> bool:
-    """Does it wait, or is somebody at it? False also of a job that cannot be read: no other waits for it."""
+    """Does it wait, or is somebody at it? False also of a job that cannot be read: no other waits for it. True where
+    that cannot be told for a while.
+    """
     try:
         return job.is_asked("start") or job.is_alive()
-    except Exception:  # whatever lies in one folder
+    except Exception as error:  # whatever lies in one folder
+        if is_short_of_means(error):
+            return True
         logger.exception("%s cannot be looked at", job.folder)
         return False
 
 
 def _has_worker(job: Job) -> bool:
-    """Is a worker at it, or on its way? False also of a job that cannot be read."""
+    """Is a worker at it, or on its way? False also of a job that cannot be read; True where that cannot be told for a
+    while.
+    """
     try:
         return job.is_alive() or job.is_on_its_way()
-    except OSError:
-        return False
+    except OSError as error:
+        return is_short_of_means(error)
 
 
 def _mark(root: Path) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from ..storage.reading import read_text
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +79,7 @@ def save_doubled(model: "PeftModel", folder: Path) -> None:
         weights[f"{key}.lora_A.weight"] = torch.cat([a, began.a.to(a)])
         weights[f"{key}.lora_B.weight"] = torch.cat([b, -began.b.to(b)], dim=1)
     save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    config = json.loads(read_text(folder / "adapter_config.json"))
     factor = math.sqrt(2) if config["use_rslora"] else 2
     config |= {"r": 2 * config["r"], "lora_alpha": config["lora_alpha"] * factor}
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")

@@ -9,6 +9,7 @@ from ..base_models.families import tried_families
 from ..base_models.shapes import LinearShape
 from ..choices import setting
 from ..errors import UserError
+from ..storage.reading import read_text
 from .card import Card, LearningRate
 from .method import MethodChoices
 
@@ -225,7 +226,7 @@ class MeftMethod(MethodChoices):
         from .parts.adapted import CONFIG, tensors_of
         from .parts.reversible import ARITHMETICS
 
-        precision, divisor = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["computed_with"]
+        precision, divisor = json.loads(read_text(folder / CONFIG))["computed_with"]
         model.stack.arithmetic = ARITHMETICS[precision](divisor)
         model.figures |= {"precision": precision, "divisor": divisor}
         model.load_state(tensors_of(folder))

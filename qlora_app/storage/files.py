@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .reading import check_regular
+
 
 def write_json(path: Path, value: Any, lasting: bool = True) -> None:
     replace_file(path, json.dumps(value), lasting)
@@ -32,10 +34,29 @@ def replace_file(path: Path, text: str, lasting: bool = True) -> None:
         raise
 
 
+def open_for_writing(path: Path, how: int = os.O_WRONLY | os.O_APPEND) -> int:
+    """The descriptor of a file, made where there is none. A pipe would wait for ever for somebody to read.
+
+    `how`: flags of os.open. Raises NotAFile for what is no file, and OSError.
+    """
+    try:
+        file = os.open(path, how | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, 0o600)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.EISDIR):
+            check_regular(path, os.stat(path))
+        raise
+    try:
+        check_regular(path, os.fstat(file))
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
 def append_line(path: Path, row: Mapping[str, Any]) -> int:
     """One os.write for a whole line, its count checked (a full disk writes short); returns the size after it."""
     line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    file = open_for_writing(path, os.O_RDWR | os.O_APPEND)
     try:
         size = os.fstat(file).st_size
         if size and os.pread(file, 1, size - 1) != b"\n":

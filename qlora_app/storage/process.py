@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import write_json
-from .reading import read_json
+from .reading import is_short_of_means, read_json
 
 PROC = Path("/proc")
 _MARK = re.compile(r"-(\d+)-(\d+)-")
@@ -117,7 +117,9 @@ def process_state(pid: int) -> tuple[str, float] | None:
     """(its state as /proc writes it, when it was started); None if there is none, or only its remains."""
     try:
         text = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    except OSError as error:
+        if is_short_of_means(error):
+            raise
         return None
     fields = text.rpartition(")")[2].split()
     if fields[0] in "ZX":

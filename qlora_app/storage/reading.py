@@ -4,6 +4,7 @@ Only regular files are opened: a pipe would wait for ever for somebody to write.
 wrong with a file is a sentence of `damage`; what only shows it takes it for missing.
 """
 
+import errno
 import json
 import math
 import os
@@ -24,6 +25,7 @@ LARGEST_LINES = 2_000_000_000  # of a file that is read line by line
 LONGEST_LINE = 1 << 20
 _LARGEST_NUMBER = 1 << 63
 _MOST_VALUES = 50_000
+_SHORT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOLCK)
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C is ten times as fast
 _KINDS = {
     stat.S_ISDIR: Problem("file.is_folder", "a folder"),
@@ -39,14 +41,25 @@ _SHAPES: dict[type, Problem] = {
 class NotAFile(OSError):
     """What stands there is a folder, a pipe, a device, or a link that leads to one or nowhere."""
 
-    def __init__(self, path: Path, problem: Problem) -> None:
+    def __init__(self, path: Path, problem: Problem, because: OSError | None = None) -> None:
+        """`because`: what the system said of it, as far as it was asked."""
         super().__init__(str(problem))
         self.path, self.problem = path, problem
+        self.filename = str(path)
+        self.errno = because.errno if because else None
+
+    def __str__(self) -> str:
+        return f"{self.path.name}: {self.problem}"
+
+
+def is_short_of_means(error: BaseException | None) -> bool:
+    """Is it this program or its machine that lacks something, such as one more open file, and the file may be right?"""
+    return isinstance(error, OSError) and error.errno in _SHORT_OF_MEANS
 
 
 def open_regular(path: Path, most: int | None = None) -> BinaryIO:
     """A file for reading, whatever it is linked through. Raises FileNotFoundError where nothing is, NotAFile for what
-    is no file or has more than `most` bytes, and OSError.
+    is no file, may not be opened, or has more than `most` bytes, and OSError where it may be all right.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -55,16 +68,19 @@ def open_regular(path: Path, most: int | None = None) -> BinaryIO:
             raise NotAFile(path, Problem("file.leads_nowhere", "it is a link that leads nowhere")) from None
         raise
     except OSError as error:  # a socket, or a link that leads to itself
-        raise NotAFile(path, _why(error)) from error
+        if is_short_of_means(error):
+            raise
+        raise NotAFile(path, _why(error), error) from error
     try:
-        _check(path, os.fstat(handle), most)
+        check_regular(path, os.fstat(handle), most)
         return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
         raise
 
 
-def _check(path: Path, found: os.stat_result, most: int | None) -> None:
+def check_regular(path: Path, found: os.stat_result, most: int | None = None) -> None:
+    """Raises NotAFile for what is none, or has more than `most` bytes."""
     if not stat.S_ISREG(found.st_mode):
         kind = next((words for is_one, words in _KINDS.items() if is_one(found.st_mode)), None)
         what = kind or Problem("file.is_device", "a device")
@@ -108,10 +124,15 @@ def read_json(path: Path) -> dict[str, Any] | None: ...
 @overload
 def read_json(path: Path, kind: type[Value]) -> Value | None: ...
 def read_json(path: Path, kind: type = dict) -> Any:
-    """What a file of JSON holds; None where it is missing, damaged, or holds something of another kind."""
+    """What a file of JSON holds; None where it is missing, damaged, or holds something of another kind.
+
+    Raises OSError where this program cannot open one more file: then nothing is known of it.
+    """
     try:
         found = _parsed(read_text(path))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError) as error:
+        if is_short_of_means(error):
+            raise
         return None
     return found if isinstance(found, kind) else None
 
@@ -267,7 +288,7 @@ def parse_yaml(text: str) -> Any:
     """
     try:
         found = yaml.load(text, Loader=_LOADER)
-        _count(found)
+        _count(found, max(_MOST_VALUES, len(text) // 8))
     except (yaml.YAMLError, TypeError, OverflowError) as error:
         raise ValueError(str(error)) from error
     except RecursionError as error:
@@ -275,27 +296,31 @@ def parse_yaml(text: str) -> Any:
     return found
 
 
-def _count(value: Any, so_far: int = 0) -> int:
-    """How many values a value holds. Raises ValueError for too many, and for a number longer than a line."""
+def _count(value: Any, most: int, so_far: int = 0) -> int:
+    """How many values a value holds. Raises ValueError for more than `most`, and for a number longer than a line."""
     so_far += 1
-    if so_far > _MOST_VALUES:
+    if so_far > most:
         raise ValueError("it refers to itself too often")
     if isinstance(value, int) and abs(value) >= _LARGEST_NUMBER:
         raise ValueError("it holds a number that is too large")
     inside = [*value, *value.values()] if isinstance(value, dict) else value
     if isinstance(inside, list | tuple | set):
         for one in inside:
-            so_far = _count(one, so_far)
+            so_far = _count(one, most, so_far)
     return so_far
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
-    """Names with values, of a file of YAML. Raises UserError with what is wrong with it."""
+def read_mapping(path: Path, most: int = LARGEST_YAML) -> dict[str, Any]:
+    """Names with values, of a file of YAML of at most `most` bytes. Raises UserError with what is wrong with it, and
+    OSError where this program cannot open one more file.
+    """
     try:
-        values = parse_yaml(read_text(path, LARGEST_YAML))
+        values = parse_yaml(read_text(path, most))
     except NotAFile as error:
         raise UserError.of(_damaged(path, error.problem)) from error
     except OSError as error:
+        if is_short_of_means(error):
+            raise
         raise UserError.of(_damaged(path, _why(error))) from error
     except UnicodeDecodeError as error:
         raise UserError.of(_damaged(path, Problem("file.no_text", "it is no text"))) from error
