@@ -1,6 +1,7 @@
 """A whole file as conversations: every row is used, or left out with its reason."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import UserError
@@ -18,6 +19,7 @@ from .sentences import (
     change_sentences,
     label_sentences,
     left_out_sentences,
+    misfit_sentences,
     note_sentences,
     reason_sentences,
     unread_sentences,
@@ -41,15 +43,18 @@ def read_file(
     looks: bool = True,
     how: ReadAs = ReadAs(),
     label: str = "",
+    without: tuple[str, ...] = (),
 ) -> FileContents:
     """Read a file by its columns if they are given, else in the format given, else in that of most of its rows.
 
     An archive, a folder or a list of files is read as one dataset if its files have the same format. `limits` are for
     files that nobody has checked yet. Many conversations go to a table on disk, which is left in `folder` if there is
     one. `looks`: for what is odd about them. `how`: what a person said of its bytes. `label`: the column that
-    is the label of a text, where it has no usual name. Raises UserError naming file, place and remedy, and AskColumns.
+    is the label of a text, where it has no usual name. `without`: the files that are not read.
+
+    Raises UserError naming file, place and remedy, and AskColumns.
     """
-    source = RowSource(place, name, limits, how=how)
+    source = RowSource(place, name, limits, how=how, without=without)
     store = ConversationStore(folder)
     detector = FormatDetector(format, columns, label)
     rows = RowsByFormat(store, looks)
@@ -59,6 +64,12 @@ def read_file(
             _check_size(name, rows, limits)
             if progress and rows.rows % _REPORTED_EVERY == 0:
                 progress(rows.rows, source.share_read())
+        misfits = rows.misfits() if detector.mapped is None else {}
+        if misfits:
+            store.discard()
+            left = (*without, *misfits)
+            found = read_file(place, name, format, columns, limits, folder, progress, looks, how, label, left)
+            return replace(found, warnings=[*misfit_sentences(misfits), *found.warnings])
         chosen = chosen_format(name, rows, detector)
         again = _read_again_as(chosen, rows, detector)
         if again is None:
@@ -68,7 +79,7 @@ def read_file(
         raise
     store.discard()
     format, label = again
-    return read_file(place, name, format, columns, limits, folder, progress, looks, how, label)
+    return read_file(place, name, format, columns, limits, folder, progress, looks, how, label, without)
 
 
 def _check_size(name: str, rows: RowsByFormat, limits: Settings | None) -> None:
