@@ -241,6 +241,29 @@ def test_what_it_may_be_in_is_offered_with_its_words(tmp_path):
     assert doubts["encoding"].guess == "cp1251" and "мельник" in dict(doubts["encoding"].values)["cp1251"]
 
 
+# ---- several files
+
+
+LABELLED = "text,label\n" + "".join(f"{q},{i % 2}\n" for i, (q, _) in enumerate(PAIRS))
+
+
+@pytest.mark.parametrize(
+    ("data", "beside", "content"),
+    [
+        ("train.csv", "sample_submission.csv", "id,label\n1,0\n2,0\n"),
+        ("train.csv", "submission.csv", "id,label\n1,0\n2,0\n"),
+        ("data.csv", "labels.csv", "label,name\n0,good\n1,bad\n"),
+        ("data.csv", "stats.json", '{"count": 12, "mean": 3}'),
+        ("data.csv", "~$data.csv", "Ann"),
+        ("data.csv", "codebook.csv", "column,meaning,kind\ntext,what was said,words\n"),
+    ],
+)
+def test_a_file_beside_the_data_is_left_out_and_named(read, data, beside, content):
+    found, said = read(packed(**{data: LABELLED, beside: content, "README.md": "About it."}))
+    assert found == [(q, str(i % 2)) for i, (q, _) in enumerate(PAIRS)]
+    assert said.count(beside) == 1 and "README.md" in said
+
+
 # ---- train, valid and test
 
 
@@ -296,6 +319,16 @@ def test_what_only_sounds_like_a_split_is_learned(paths):
 def test_what_is_called_a_test_is_not_mixed_in(learned, kept):
     files = [(path, path) for path in [*learned.split(), kept]]
     assert by_split(files) == {"train": learned.split(), "test": [kept]}
+
+
+def test_two_splits_are_enough(tmp_path):
+    other = '{"instruction": "Other?", "output": "O."}\n'
+    for asked in (other, '{"instruction": "Other?"}\n'):  # such as a contest gives without the answers
+        file = tmp_path / "set.zip"
+        file.write_bytes(packed(**{"train.jsonl": LINES, "test.jsonl": asked}))
+        id = import_file(file, tmp_path / "data", "set.zip", Settings())
+        found = load_examples(DatasetChoice(source="file", id=id), tmp_path / "data")
+        assert "Other?" not in str(found.train) and len(found.train) + len(found.held_out) in (12, 13)
 
 
 def test_what_sounds_like_a_test_and_is_learned_is_said(read):

@@ -1,6 +1,7 @@
 """A whole file as conversations: every row is used, or left out with its reason."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import UserError
@@ -18,6 +19,7 @@ from .sentences import (
     change_sentences,
     label_sentences,
     left_out_sentences,
+    misfit_sentences,
     note_sentences,
     reason_sentences,
     unread_sentences,
@@ -64,7 +66,7 @@ def _read(
     how: ReadAs,
     of_all: OfAllRows,
 ) -> FileContents:
-    source = RowSource(place, name, limits, how=how)
+    source = RowSource(place, name, limits, how=how, without=of_all.without)
     store = ConversationStore(folder)
     detector = FormatDetector(format, columns, of_all)
     rows = RowsByFormat(store, looks)
@@ -74,15 +76,19 @@ def _read(
             _check_size(name, rows, limits)
             if progress and rows.rows % _REPORTED_EVERY == 0:
                 progress(rows.rows, source.share_read())
-        chosen = chosen_format(name, rows, detector)
-        again = _read_again_as(chosen, rows, detector)
-        if again == (detector.format, detector.of_all):
+        misfits = rows.misfits() if detector.mapped is None else {}
+        again = (format, of_all._replace(without=(*of_all.without, *misfits)))
+        if not misfits:
+            chosen = chosen_format(name, rows, detector)
+            again = _read_again_as(chosen, rows, detector)
+        if again == (format, of_all):
             return _contents(chosen, rows, detector, source.warnings)
     except BaseException:
         store.discard()
         raise
     store.discard()
-    return _read(place, name, again[0], columns, limits, folder, progress, looks, how, again[1])
+    found = _read(place, name, again[0], columns, limits, folder, progress, looks, how, again[1])
+    return replace(found, warnings=[*misfit_sentences(misfits), *found.warnings])
 
 
 def _check_size(name: str, rows: RowsByFormat, limits: Settings | None) -> None:
@@ -110,7 +116,7 @@ def _read_again_as(chosen: str, rows: RowsByFormat, detector: FormatDetector) ->
     format, label = _read_as(chosen, rows, detector) or (detector.format, detector.of_all.label)
     first_choice = rows.choice_numbers.first if chosen == CHOICE else detector.of_all.first_choice
     train_only = rows.sorted[True] > 0 and rows.sorted[False] > 0
-    return format, OfAllRows(label, first_choice, train_only)
+    return format, detector.of_all._replace(label=label, first_choice=first_choice, train_only=train_only)
 
 
 def _read_as(chosen: str, rows: RowsByFormat, detector: FormatDetector) -> tuple[str, str] | None:

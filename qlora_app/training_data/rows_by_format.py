@@ -15,6 +15,7 @@ from .formats.detect import CHOICE, FormatDetector
 from .formats.known import KINDS, UNKNOWN, Kind, convert
 from .formats.labels import BesideTexts
 from .formats.marks import kept_apart
+from .formats.names import role_of
 from .formats.native import NAMES_OF_USERS
 from .formats.people import PEOPLE, said_in
 from .formats.readers import text_column
@@ -28,6 +29,7 @@ from .store import ArrowConversations, ConversationStore
 UNREADABLE = Kind("unreadable", "rows that cannot be read", lambda row: False)
 LINKS = "oasst_links"
 _FLAWS = {"unreadable", "unknown", "prompts_only"}  # a row of these kinds is mostly a broken row of another kind
+_FAR_MORE = 9  # times as many rows as those of other formats: these are not meant
 _MOST_NAMES = 1000  # of columns that are not read: counted
 _MOST_LABELS, _LONGEST_LABEL = 10_000, 200  # different ones that are counted, and how much of each
 
@@ -113,6 +115,7 @@ class RowsByFormat:
         self.nested: set[str] = set()  # formats with an object or a list where text is wanted
         self.doubt: Problem | None = None  # two columns that could be the same, and where
         self.kinds_in: dict[str, Counter[str]] = defaultdict(Counter)  # of each of several files
+        self.texts_in: dict[str, str] = {}  # of each of several files of labelled texts: the columns of its texts
         # what no reader took, and in how many rows
         self.unread: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
         # how something unclear was understood, and in how many rows
@@ -138,6 +141,8 @@ class RowsByFormat:
                 return
             if file:
                 self.kinds_in[file][kind.name] += 1
+                if kind.name == "classification" and file not in self.texts_in:
+                    self.texts_in[file] = kind.columns(columns)[0] or ""
             if kind.name == LINKS:
                 self._link(line, columns)
                 return
@@ -255,6 +260,28 @@ class RowsByFormat:
             return 0
         return len(self.used[name].places)
 
+    def misfits(self) -> dict[str, int]:
+        """{file: its rows} of several files that are no data beside the others: a list of what the labels mean, a file
+        about the data. None where nobody could tell which of them are the data.
+        """
+        files: dict[str, dict[str, int]] = defaultdict(dict)
+        for file, counts in self.kinds_in.items():
+            kind = "unknown" if self._is_of_numbers(file) else _most_frequent(counts)
+            files[kind][file] = sum(counts.values())
+        rows = {kind: sum(of_kind.values()) for kind, of_kind in files.items()}
+        most = max(rows, key=lambda kind: (kind not in _FLAWS, rows[kind]), default="unknown")
+        flawed = sum(count for kind, count in rows.items() if kind in _FLAWS)
+        others = sum(rows.values()) - flawed - rows.get(most, 0)
+        if most in _FLAWS or rows[most] < flawed or rows[most] < _FAR_MORE * others:
+            return {}
+        return {file: count for kind, of_kind in files.items() if kind != most for file, count in of_kind.items()}
+
+    def _is_of_numbers(self, file: str) -> bool:
+        """Are the texts of this file of labelled ones none, by the name of their column, where another has texts?"""
+        if file not in self.texts_in:
+            return False
+        return not _are_texts(self.texts_in[file]) and any(map(_are_texts, self.texts_in.values()))
+
     def differences(self) -> str:
         """Which of several files is in which format, where they are not all in the same."""
         first: dict[str, str] = {}
@@ -263,6 +290,10 @@ class RowsByFormat:
         if len(first) < 2:
             return ""
         return ", ".join(f"{file} is {KINDS.get(name, UNKNOWN).title}" for name, file in first.items())
+
+
+def _are_texts(columns: str) -> bool:
+    return any(role_of(column).name == "text" for column in columns.split("+"))
 
 
 def _numbers() -> "array[int]":

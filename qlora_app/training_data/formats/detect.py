@@ -34,6 +34,7 @@ class OfAllRows(NamedTuple):
 
     label: str = ""  # the column that is the label of a text, where it has no usual name
     first_choice: int = 0  # what numbers of right choices count from
+    without: tuple[str, ...] = ()  # files whose columns are none of those of most rows
     train_only: bool = False  # are rows left out that a column such as `split` keeps apart to measure with?
 
 

@@ -1,5 +1,6 @@
 """Which files hold the data: of a file, a .zip, a folder or a list of files."""
 
+import re
 import stat
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -52,6 +53,7 @@ _ABOUT = (  # what programs write beside rows
     "thumbs.db",
     "desktop.ini",
 )
+_SUBMISSION = re.compile(r"(?:^|[\W_])submissions?(?:[\W_]?\d+|[\W_]format)?\.(?:csv|tsv)")  # a form for guesses
 _OFFICE = ("xl/", "word/", "ppt/", "[Content_Types]", "META-INF/container.xml")
 _BESIDE_RANK = 4
 _NAMED = 5  # files that are named in a sentence
@@ -74,12 +76,20 @@ class DataFiles:
     notes: list[str] = field(default_factory=list)
 
 
-def contents_of(place: Path | Sequence[Path], name: str, limits: Settings | None = None, split: str = "") -> DataFiles:
+def contents_of(
+    place: Path | Sequence[Path],
+    name: str,
+    limits: Settings | None = None,
+    split: str = "",
+    without: Sequence[str] = (),
+) -> DataFiles:
     """The data files of a file, an archive, a folder or a list of files, each under a name for sentences.
 
-    `split`: those of it; by default those to learn from. Raises UserError and OSError.
+    `split`: those of it; by default those to learn from. `without`: names of files that are not wanted. Raises
+    UserError and OSError.
     """
-    files, notes = _data_files(place, name, limits)
+    found, notes = _data_files(place, name, limits)
+    files = [one for one in found if one.name not in without]
     splits = _splits(files)
     if TRAIN in splits and split != ALL:
         chosen = _chosen(splits, split or TRAIN, name)
@@ -88,7 +98,7 @@ def contents_of(place: Path | Sequence[Path], name: str, limits: Settings | None
         chosen = files
         notes += _learned_all_the_same(files) if split != ALL else []
     contents = [Content(one.path, one.name, limits, one.archive, one.member) for one in chosen]
-    several = len(files) > 1
+    several = len(found) > 1
     for one in contents:
         one.part, one.name = (one.name, f"{one.name} in {name}") if several else ("", name)
     return DataFiles(contents, notes)
@@ -125,7 +135,9 @@ def _split_words(splits: dict[str, list[DataFile]], learned: str) -> str:
     measured = held_out_split([split for split in splits if split != learned])
     apart = [split for split in splits if split not in (learned, measured)]
     files = [one for split in apart for one in splits[split]]
-    sentences = [f"Learned from: {_listed(splits[learned])}.", f"Measured with: {_listed(splits[measured])}."]
+    sentences = [f"Learned from: {_listed(splits[learned])}."]
+    if measured:
+        sentences.append(f"Measured with: {_listed(splits[measured])}.")
     if files:
         sentences.append(f"Kept apart, neither learned nor measured with: {_listed(files)}.")
     return " ".join(sentences)
@@ -163,8 +175,7 @@ def _rows_first(found: list[DataFile], name: str) -> tuple[list[DataFile], list[
     ranks: dict[int, list[DataFile]] = {rank: [] for rank in range(_BESIDE_RANK)}
     for one in found:
         ranks.setdefault(_rank(one.name), []).append(one)
-    ranks.pop(_BESIDE_RANK, None)
-    chosen = next((files for files in ranks.values() if files), [])
+    chosen = next((files for rank, files in ranks.items() if files and rank < _BESIDE_RANK), [])
     if not chosen:
         raise UserError(
             "archive.empty",
@@ -188,7 +199,9 @@ def _rank(name: str) -> int:
     kind that is no data, 4 for what is written about data.
     """
     own = name.rpartition("/")[2].lower()
-    if own.startswith((".", *_BESIDE)) or own in _ABOUT or name.startswith("__MACOSX/"):
+    if own.startswith((".", "~$", *_BESIDE)) or own in _ABOUT or name.startswith("__MACOSX/"):
+        return _BESIDE_RANK
+    if _SUBMISSION.search(own):
         return _BESIDE_RANK
     stem = own
     for ending in _PACKED:

@@ -62,11 +62,12 @@ class RowSource:
         limits: Settings | None = None,
         glance: bool = False,
         how: ReadAs = ReadAs(),
+        without: Sequence[str] = (),
     ) -> None:
         """`glance`: only the first rows are wanted, so that the encoding is that of the beginning. `how`: what a person
-        said of the bytes.
+        said of the bytes. `without`: the names of files that are not read.
         """
-        found = contents_of(place, name, limits, how.split)
+        found = contents_of(place, name, limits, how.split, without)
         self._contents, self._glance, self._how = found.contents, glance, how
         self._notes = dict.fromkeys(found.notes)
         self._doubts: dict[str, Doubt] = {}
