@@ -624,3 +624,28 @@ def test_numbers_that_could_count_from_either_are_said_loudly(tmp_path):
     contents = read_file(file, file.name)
     assert [one[-1]["content"] for one in contents.conversations] == ["B", "C", "D"]
     assert any("nothing tells" in warning for warning in contents.warnings)
+
+
+@pytest.mark.parametrize("mark", ["selected", "is_correct", "correct", "pm_score", "score", "votes"])
+@pytest.mark.parametrize("right", [0, 1, 2])
+@pytest.mark.parametrize("as_table", [False, True])
+def test_of_several_answers_the_one_marked_as_right_is_learned(mark, right, as_table, tmp_path):
+    by_score = "score" in mark or mark == "votes"
+    marks = [number == right for number in range(3)]
+    if by_score:
+        marks = [9 if number == right else number - 3 for number in range(3)]
+    answers = [{"text": f"a{number}", mark: given} for number, given in enumerate(marks)]
+    if as_table:
+        answers = {"text": [f"a{number}" for number in range(3)], mark: marks}
+    contents = read(tmp_path, [{"question": "q", "answers": answers}])
+    assert [one[-1]["content"] for one in contents.conversations] == [f"a{right}"]
+    assert any(f"`{mark}` is learned" in warning for warning in contents.warnings)
+
+
+def test_answers_that_are_all_marked_as_wrong_are_not_learned(tmp_path):
+    rows = [
+        {"question": "q", "answers": [{"text": "a", "correct": False}, {"text": "b", "correct": False}]},
+        {"question": "q", "answers": [{"text": "a", "correct": False}, {"text": "b", "correct": True}]},
+    ]
+    contents = read(tmp_path, rows)
+    assert [one[-1]["content"] for one in contents.conversations] == ["b"] and len(contents.left_out) == 1
