@@ -14,6 +14,7 @@ from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.columns import ColumnMap
 from qlora_app.training_data.formats.row_view import present
 from qlora_app.training_data.formats.tool_calls import CALL_IDS
+from qlora_app.training_data.questions import detector_of, question_of
 from tests.refusing import refused
 from tests.test_questions import ROWS, TOOLS, said
 
@@ -624,3 +625,53 @@ def test_numbers_that_could_count_from_either_are_said_loudly(tmp_path):
     contents = read_file(file, file.name)
     assert [one[-1]["content"] for one in contents.conversations] == ["B", "C", "D"]
     assert any("nothing tells" in warning for warning in contents.warnings)
+
+
+@pytest.mark.parametrize("mark", ["selected", "is_correct", "correct", "pm_score", "score", "votes"])
+@pytest.mark.parametrize("right", [0, 1, 2])
+@pytest.mark.parametrize("as_table", [False, True])
+def test_of_several_answers_the_one_marked_as_right_is_learned(mark, right, as_table, tmp_path):
+    by_score = "score" in mark or mark == "votes"
+    marks = [number == right for number in range(3)]
+    if by_score:
+        marks = [9 if number == right else number - 3 for number in range(3)]
+    answers = [{"text": f"a{number}", mark: given} for number, given in enumerate(marks)]
+    if as_table:
+        answers = {"text": [f"a{number}" for number in range(3)], mark: marks}
+    contents = read(tmp_path, [{"question": "q", "answers": answers}])
+    assert [one[-1]["content"] for one in contents.conversations] == [f"a{right}"]
+    assert any(f"`{mark}` is learned" in warning for warning in contents.warnings)
+
+
+def test_answers_that_are_all_marked_as_wrong_are_not_learned(tmp_path):
+    rows = [
+        {"question": "q", "answers": [{"text": "a", "correct": False}, {"text": "b", "correct": False}]},
+        {"question": "q", "answers": [{"text": "a", "correct": False}, {"text": "b", "correct": True}]},
+    ]
+    contents = read(tmp_path, rows)
+    assert [one[-1]["content"] for one in contents.conversations] == ["b"] and len(contents.left_out) == 1
+
+
+EARLIER = [said("user", "Hello"), said("assistant", "Hi!")]
+
+
+@pytest.mark.parametrize("before", ["chat_history", "conversation", "messages", "history"])
+@pytest.mark.parametrize("asks", ["question", "message", "prompt"])
+@pytest.mark.parametrize("replies", ["answer", "response", "output"])
+def test_a_question_and_its_answer_beside_what_was_said_before_are_learned(before, asks, replies, tmp_path):
+    wanted = [*EARLIER, said("user", "q"), said("assistant", "a")]
+    assert turns(tmp_path, {before: EARLIER, asks: "q", replies: "a"})[0] == wanted
+    whole = [*EARLIER, said("user", "q"), said("assistant", "a")]
+    assert turns(tmp_path, {before: whole, asks: "q", replies: "a"})[0] == wanted  # the row says it twice
+
+
+def test_what_is_asked_after_a_history_is_asked_in_a_chat_too():
+    asked = question_of({"chat_history": EARLIER, "message": "q"}, detector_of("messages"))
+    assert asked == [*EARLIER, said("user", "q")]
+
+
+def test_the_channel_of_thoughts_is_reasoning_and_not_the_answer(tmp_path):
+    thought, final = said("assistant", "hm", channel="analysis"), said("assistant", "a", channel="final")
+    contents = read(tmp_path, [{"messages": [said("user", "q"), thought, final]}])
+    assert contents.conversations[0] == [said("user", "q"), said("assistant", "a", reasoning="hm")]
+    assert any("`analysis` is learned as what the assistant thinks" in warning for warning in contents.warnings)

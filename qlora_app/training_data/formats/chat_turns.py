@@ -222,6 +222,8 @@ class _Talk:
             if spoken:
                 parts.calls += spoken
                 parts.texts = []
+        if "channel" in keys and role == "assistant":
+            _sort_by_channel(given, parts)
         return parts
 
     def _say(self, role: str, parts: _TurnParts, given: Reading) -> None:
@@ -268,7 +270,7 @@ class _Talk:
 def _special(keys: tuple[str, ...]) -> frozenset[str]:
     """What a turn with these keys has beside a speaker and a text; turns of a file have few different ones."""
     lowered = {key.lower() for key in keys}
-    named = {"calls": CALLS, "reasoning": REASONING, "tools": TOOLS}
+    named = {"calls": CALLS, "reasoning": REASONING, "tools": TOOLS, "channel": ("channel",)}
     return frozenset(what for what, names in named.items() if not lowered.isdisjoint(names))
 
 
@@ -299,6 +301,18 @@ def _reasoning(given: Reading) -> list[str]:
             given.get(key)
             found = [text_of(text, key)]
     return found
+
+
+def _sort_by_channel(given: Reading, parts: _TurnParts) -> None:
+    """gpt-oss thinks in one channel and answers in another."""
+    key = first_key(given, ("channel",)) or ""
+    channel = str(given.peek(key)).strip().lower()
+    if channel == "analysis":
+        parts.reasoning += parts.texts
+        parts.texts = []
+        given.notes.add("what is said in the channel `analysis` is learned as what the assistant thinks")
+    if channel in ("analysis", "final"):
+        given.taken.add(key)
 
 
 def _is_texts(value: Any) -> bool:

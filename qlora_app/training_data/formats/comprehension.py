@@ -12,6 +12,13 @@ _ASKS = ("question", "query", "questions")
 _SAYS = ("answers", "answer", "answers_spans", "gold_answers", "answer_text", "short_answers", "detected_answers")
 _TEXTS = ("text", "spans", "value", "input_text", "answer", "normalized_value", "span_text")
 _PLACES = ("answer_start", "answer_end", "turn_id", "span_start", "span_end")  # where in the text an answer stands
+# What says of one of several answers that it is right, and what says how good it is.
+_RIGHT = (
+    *("selected", "is_correct", "iscorrect", "correct", "is_right", "right", "accepted", "is_accepted", "is_best"),
+    *("best", "best_answer", "is_answer", "is_selected", "is_gold", "chosen", "is_true"),
+)
+_SCORES = ("pm_score", "score", "votes", "vote", "vote_count", "upvotes", "rating", "points", "likes", "ups")
+_YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
 _IMPOSSIBLE = ("is_impossible", "is_unanswerable", "unanswerable", "impossible")
 
 
@@ -46,13 +53,57 @@ def comprehension(row: Reading) -> list[Message]:
     says = next((name for name in _SAYS if name in row), None)
     if says is None:
         raise RowError("its question has no answer")
-    found = _texts(row[says], row)
+    value, is_marked = _marked(row[says], says, row)
+    found = _texts(value, row)
     if not found:
         raise RowError("its question has no answer")
-    if len(set(found)) > 1:
+    if len(set(found)) > 1 and not is_marked:
         row.notes.add(f"`{says}` holds several answers, of which the first is learned")
     question = _with_text(row, text_of(row[asks], asks))
     return [turn("user", question, asks), turn("assistant", found[0], says)]
+
+
+def _marked(value: Any, says: str, row: Reading) -> tuple[Any, bool]:
+    """(the answer that is marked as right, or else the best ranked one; whether one is). Raises RowError where none of
+    them is right.
+    """
+    answers = _one_by_one(value)
+    for name in _RIGHT:
+        marks = [str(one.get(name)).strip().lower() for one in answers]
+        if marks and all([mark in (*_YES, *_NO) for mark in marks]):
+            right = [one for one, mark in zip(answers, marks, strict=True) if mark in _YES]
+            if not right:
+                raise RowError(f"none of its `{says}` is marked as right by `{name}`")
+            if len(answers) > 1:
+                row.notes.add(f"`{says}` holds several answers, of which the one that is marked by `{name}` is learned")
+            return _chosen(right[0], name, answers, row), True
+    for name in _SCORES:
+        if all([isinstance(one.get(name), int | float) for one in answers]) and len(answers) > 1:
+            best = max(answers, key=lambda one: float(one[name]))
+            row.notes.add(f"`{says}` holds several answers, of which the one with the highest `{name}` is learned")
+            return _chosen(best, name, answers, row), True
+    return value, False
+
+
+def _chosen(answer: dict[str, Any], name: str, answers: list[dict[str, Any]], row: Reading) -> dict[str, Any]:
+    """Without what it was chosen by; what stands beside it is named, in the others too."""
+    for one in answers:
+        if one is not answer:
+            row.inside(one, "answers").taken.update((*_TEXTS, *_PLACES, name))
+    return {key: value for key, value in answer.items() if key != name}
+
+
+def _one_by_one(value: Any) -> list[dict[str, Any]]:
+    """Every answer as an object; tables write them as one object of lists."""
+    if isinstance(value, list):
+        return value if all([isinstance(one, dict) for one in value]) else []
+    if not isinstance(value, dict) or not value:
+        return []
+    columns = {name: listed for name, listed in value.items() if isinstance(listed, list)}
+    sizes = {len(listed) for listed in columns.values()}
+    if len(columns) < len(value) or len(sizes) != 1 or columns.keys().isdisjoint((*_RIGHT, *_SCORES)):
+        return []
+    return [dict(zip(columns, one, strict=True)) for one in zip(*columns.values(), strict=True)]
 
 
 def _with_text(row: Reading, question: str) -> str:

@@ -28,6 +28,8 @@ from .turns import (
 
 DOCUMENTS = ("text", "content", "raw_content")
 _REPLIES = ("response", "answer", "completion", "output", "reply", "ideal", "expected", "expected_output", "target")
+_NEXT = ("question", "query", "message", "prompt", "input", "user_input", "user_message", "current_question")
+_BEFORE = ("history", "chat_history", "conversation_history", "dialog_history", "dialogue_history", "message_history")
 PIECE = 4000  # characters of a long document that are learned from as one example, about 1,000 tokens
 _ALPACA = {"instruction", "input", "output"}
 
@@ -106,11 +108,37 @@ def chat(row: Reading) -> list[Message]:
     told = row.peek("instruction")
     if turns[-1]["role"] == "user":
         turns = [*turns, *_reply_beside(row)]
+    else:
+        turns = [*turns, *_exchange_beside(row, name, turns)]
     is_told = isinstance(told, str) and turns[0]["role"] != "system" and not is_blank(told) and told not in first
     if is_told and row.keys().isdisjoint(ANSWERS):
         row.notes.add("`instruction` beside a conversation is taken as its system text")
         return [turn("system", row["instruction"], "instruction"), *turns]
     return turns
+
+
+def _exchange_beside(row: Reading, name: str, turns: list[Message]) -> list[Message]:
+    """The question that follows a conversation and its answer, where columns beside it hold both. Raises RowError where
+    the conversation is what was said before, and nothing answers.
+    """
+    if row.keys().isdisjoint(_NEXT):
+        return []
+    said = [turn["content"].strip() for turn in turns]
+    asks, replies = [_new_texts(row, names, said) for names in (_NEXT, _REPLIES)]
+    if len(asks) != 1:
+        return []
+    if not replies and name in _BEFORE:
+        raise RowError(f"`{asks[0]}` has no answer")
+    if len(replies) != 1:
+        return []
+    row.notes.add(f"`{name}` is what was said before: `{asks[0]}` asks, and `{replies[0]}` is learned")
+    return [turn("user", row[asks[0]], asks[0]), turn("assistant", row[replies[0]], replies[0])]
+
+
+def _new_texts(row: Reading, names: tuple[str, ...], said: list[str]) -> list[str]:
+    """The columns of these names that hold a text nobody has said yet."""
+    texts = {name: row.peek(name) for name in names}
+    return [name for name, text in texts.items() if isinstance(text, str) and text.strip() not in (*said, "")]
 
 
 def _reply_beside(row: Reading) -> list[Message]:
