@@ -338,3 +338,23 @@ def test_rows_kept_apart_by_a_column_are_not_learned(tmp_path, names):
     found = read(tmp_path, lambda i: row | {column: test if i % 4 == 3 else train})
     assert len(found.conversations) == 15 and f"its `{column}` is '{test}'" in found.warnings[0]
     assert len(read(tmp_path, row | {column: test}).conversations) == 20  # nothing else to learn from
+
+
+# ---- what stands beside a text
+
+
+@pytest.mark.parametrize("name", ["status", "country", "priority", "group_name"])
+def test_a_doubtful_name_beside_a_text_is_asked(tmp_path, name):
+    first, *others = guessed(tmp_path, lambda i: {"text": asks(i), name: f"v{i % 2}"})
+    assert first == {"prompt": "text", "label": name} and {"answer": "text"} in others
+
+
+@pytest.mark.parametrize("name", ["annotator", "verified", "worker"])
+def test_what_is_said_of_a_row_is_no_label_of_its_text(tmp_path, name):
+    found = read(tmp_path, lambda i: {"text": asks(i), name: f"v{i % 2}"})
+    assert found.format == "text" and any(f"If `{name}` is the label" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize("name", ["is_spam", "category", "Kategorie", "stance", "genre"])
+def test_a_name_that_means_a_label_is_learned(tmp_path, name):
+    assert read(tmp_path, lambda i: {"text": asks(i), name: f"v{i % 2}"}).format == "classification"
