@@ -358,3 +358,54 @@ def test_what_is_said_of_a_row_is_no_label_of_its_text(tmp_path, name):
 @pytest.mark.parametrize("name", ["is_spam", "category", "Kategorie", "stance", "genre"])
 def test_a_name_that_means_a_label_is_learned(tmp_path, name):
     assert read(tmp_path, lambda i: {"text": asks(i), name: f"v{i % 2}"}).format == "classification"
+
+
+# ---- what stands for nothing
+
+
+@pytest.mark.parametrize("lost", ["nan", "NULL", "#NAME?", "#REF!", "#N/A", "#DIV/0!", "[removed]", "[deleted]"])
+def test_lost_values_are_left_out_and_counted(tmp_path, lost):
+    found = read(tmp_path, lambda i: {"question": asks(i), "answer": answers(i) if i % 2 else lost})
+    assert len(found.conversations) == 10 and f"its answer is '{lost}'" in found.warnings[0]
+    only_asked = read(tmp_path, lambda i: {"question": asks(i) if i % 2 else lost, "answer": answers(i)})
+    assert len(only_asked.conversations) == 10 and f"its question is '{lost}'" in only_asked.warnings[0]
+
+
+@pytest.mark.parametrize("input", ["nan", "NULL", "<noinput>"])
+def test_a_lost_input_is_none(tmp_path, input):
+    found = read(tmp_path, {"instruction": "Say it.", "input": input, "output": "It."})
+    assert found.conversations[0][0]["content"] == "Say it."
+
+
+@pytest.mark.parametrize("maybe", ["None", "n/a", "-", "TODO", "???", "null"])
+def test_what_may_stand_for_nothing_is_said(tmp_path, maybe):
+    found = read(tmp_path, lambda i: {"question": asks(i), "answer": answers(i) if i % 4 else maybe})
+    assert len(found.conversations) == 20
+    said = [warning for warning in found.warnings if warning.startswith("Answers that may stand for nothing in 5 rows")]
+    assert len(said) == 1 and f"row 1, '{maybe}'" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "rows"),
+    [
+        ("Total", "12 answers", 5),
+        ("Grand total:", "1,200.50 €", 5),
+        ("Subtotal billing", "6", 5),
+        ("Summe", "12", 5),
+        ("Total", "Gesamt", 6),
+        ("Total of 3 and 5", "8", 6),
+        ("What is the total?", "8", 6),
+    ],
+)
+def test_rows_that_add_up_others_are_left_out(tmp_path, asked, answer, rows):
+    row = {"question": asked, "answer": answer}
+    found = read(tmp_path, lambda i: row if i == 5 else {"question": asks(i), "answer": answers(i)}, count=6)
+    assert (len(found.conversations), len(found.left_out)) == (rows, 6 - rows)
+
+
+@pytest.mark.parametrize("answer", ["<p>Yes.</p>", "Yes&nbsp;and no", "Yes<br/>no", "See <a href='x'>here</a>"])
+def test_tags_of_web_pages_are_said(tmp_path, answer):
+    found = read(tmp_path, lambda i: {"question": asks(i), "answer": f"{i} {answer}"})
+    assert any(warning.startswith("Tags of web pages in 20 rows (first: row 1") for warning in found.warnings)
+    plain = read(tmp_path, lambda i: {"question": asks(i), "answer": f"List<String> x = a < b && c > {i};"})
+    assert not any(warning.startswith("Tags") for warning in plain.warnings)
