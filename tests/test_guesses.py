@@ -9,6 +9,7 @@ from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.columns import AskColumns, ColumnMap
 from qlora_app.training_data.formats.names import SURE, role_of, sure_pair, words_of
 from qlora_app.training_data.formats.paths import paths_of
+from qlora_app.training_data.guesses import guesses
 
 
 def asks(i):
@@ -409,3 +410,31 @@ def test_tags_of_web_pages_are_said(tmp_path, answer):
     assert any(warning.startswith("Tags of web pages in 20 rows (first: row 1") for warning in found.warnings)
     plain = read(tmp_path, lambda i: {"question": asks(i), "answer": f"List<String> x = a < b && c > {i};"})
     assert not any(warning.startswith("Tags") for warning in plain.warnings)
+
+
+# ---- guesses that lead somewhere
+
+
+def test_columns_of_turns_are_guessed_as_conversations(tmp_path):
+    turns = [{"role": "user", "content": "How much?"}, {"role": "assistant", "content": "Two."}]
+    row = {"winner": "model_a", "model_a": "x", "conversation_a": turns, "conversation_b": turns}
+    assert guessed(tmp_path, row)[0] == {"messages": "conversation_a"}
+
+
+def test_turns_within_objects_are_guessed(tmp_path):
+    turns = [{"role": "user", "text": "How much?"}, {"role": "model", "text": "Two."}]
+    assert guessed(tmp_path, {"settings": {"model": "x"}, "log": {"chunks": turns}})[0] == {"messages": "log.chunks"}
+
+
+def test_tokens_flags_and_names_of_tasks_are_not_guessed(tmp_path):
+    tokens = {"inputs": [1, 2], "targets": [3]}
+    row = lambda i: {**tokens, "inputs_pretokenized": asks(i), "targets_pretokenized": answers(i)}  # noqa: E731
+    first = guessed(tmp_path, row)[0]
+    assert first == {"prompt": "inputs_pretokenized", "answer": "targets_pretokenized"}
+    found = guessed(tmp_path, lambda i: {"source": asks(i), "rationale": "So.", "target": answers(i), "task": "qa"})
+    assert found[0] == {"prompt": "source", "answer": "target"}
+
+
+def test_a_system_text_is_never_guessed_to_answer():
+    row = {"system": "You are helpful.", "chat": "A long text of which nobody knows what it is."}
+    assert guesses([row] * 20, list(row)) == [{"answer": "chat"}]

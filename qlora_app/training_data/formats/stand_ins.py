@@ -30,7 +30,7 @@ def may_be_nothing(text: str) -> bool:
     if len(text) > _LONGEST:
         return False
     text = text.strip().lower()
-    return text in _MAYBE or not text.strip("-–—_.?*/\\ ")
+    return text in _MAYBE or not text.strip("-\u2013\u2014_.?*/\\ ")
 
 
 def why_nothing(conversation: Conversation) -> str:
