@@ -9,6 +9,7 @@ from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.columns import AskColumns, ColumnMap
 from qlora_app.training_data.formats.names import SURE, role_of, sure_pair, words_of
 from qlora_app.training_data.formats.paths import paths_of
+from qlora_app.training_data.guesses import guesses
 
 
 def asks(i):
@@ -338,3 +339,102 @@ def test_rows_kept_apart_by_a_column_are_not_learned(tmp_path, names):
     found = read(tmp_path, lambda i: row | {column: test if i % 4 == 3 else train})
     assert len(found.conversations) == 15 and f"its `{column}` is '{test}'" in found.warnings[0]
     assert len(read(tmp_path, row | {column: test}).conversations) == 20  # nothing else to learn from
+
+
+# ---- what stands beside a text
+
+
+@pytest.mark.parametrize("name", ["status", "country", "priority", "group_name"])
+def test_a_doubtful_name_beside_a_text_is_asked(tmp_path, name):
+    first, *others = guessed(tmp_path, lambda i: {"text": asks(i), name: f"v{i % 2}"})
+    assert first == {"prompt": "text", "label": name} and {"answer": "text"} in others
+
+
+@pytest.mark.parametrize("name", ["annotator", "verified", "worker"])
+def test_what_is_said_of_a_row_is_no_label_of_its_text(tmp_path, name):
+    found = read(tmp_path, lambda i: {"text": asks(i), name: f"v{i % 2}"})
+    assert found.format == "text" and any(f"If `{name}` is the label" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize("name", ["is_spam", "category", "Kategorie", "stance", "genre"])
+def test_a_name_that_means_a_label_is_learned(tmp_path, name):
+    assert read(tmp_path, lambda i: {"text": asks(i), name: f"v{i % 2}"}).format == "classification"
+
+
+# ---- what stands for nothing
+
+
+@pytest.mark.parametrize("lost", ["nan", "NULL", "#NAME?", "#REF!", "#N/A", "#DIV/0!", "[removed]", "[deleted]"])
+def test_lost_values_are_left_out_and_counted(tmp_path, lost):
+    found = read(tmp_path, lambda i: {"question": asks(i), "answer": answers(i) if i % 2 else lost})
+    assert len(found.conversations) == 10 and f"its answer is '{lost}'" in found.warnings[0]
+    only_asked = read(tmp_path, lambda i: {"question": asks(i) if i % 2 else lost, "answer": answers(i)})
+    assert len(only_asked.conversations) == 10 and f"its question is '{lost}'" in only_asked.warnings[0]
+
+
+@pytest.mark.parametrize("input", ["nan", "NULL", "<noinput>"])
+def test_a_lost_input_is_none(tmp_path, input):
+    found = read(tmp_path, {"instruction": "Say it.", "input": input, "output": "It."})
+    assert found.conversations[0][0]["content"] == "Say it."
+
+
+@pytest.mark.parametrize("maybe", ["None", "n/a", "-", "TODO", "???", "null"])
+def test_what_may_stand_for_nothing_is_said(tmp_path, maybe):
+    found = read(tmp_path, lambda i: {"question": asks(i), "answer": answers(i) if i % 4 else maybe})
+    assert len(found.conversations) == 20
+    said = [warning for warning in found.warnings if warning.startswith("Answers that may stand for nothing in 5 rows")]
+    assert len(said) == 1 and f"row 1, '{maybe}'" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "rows"),
+    [
+        ("Total", "12 answers", 5),
+        ("Grand total:", "1,200.50 €", 5),
+        ("Subtotal billing", "6", 5),
+        ("Summe", "12", 5),
+        ("Total", "Gesamt", 6),
+        ("Total of 3 and 5", "8", 6),
+        ("What is the total?", "8", 6),
+    ],
+)
+def test_rows_that_add_up_others_are_left_out(tmp_path, asked, answer, rows):
+    row = {"question": asked, "answer": answer}
+    found = read(tmp_path, lambda i: row if i == 5 else {"question": asks(i), "answer": answers(i)}, count=6)
+    assert (len(found.conversations), len(found.left_out)) == (rows, 6 - rows)
+
+
+@pytest.mark.parametrize("answer", ["<p>Yes.</p>", "Yes&nbsp;and no", "Yes<br/>no", "See <a href='x'>here</a>"])
+def test_tags_of_web_pages_are_said(tmp_path, answer):
+    found = read(tmp_path, lambda i: {"question": asks(i), "answer": f"{i} {answer}"})
+    assert any(warning.startswith("Tags of web pages in 20 rows (first: row 1") for warning in found.warnings)
+    plain = read(tmp_path, lambda i: {"question": asks(i), "answer": f"List<String> x = a < b && c > {i};"})
+    assert not any(warning.startswith("Tags") for warning in plain.warnings)
+
+
+# ---- guesses that lead somewhere
+
+
+def test_columns_of_turns_are_guessed_as_conversations(tmp_path):
+    turns = [{"role": "user", "content": "How much?"}, {"role": "assistant", "content": "Two."}]
+    row = {"winner": "model_a", "model_a": "x", "conversation_a": turns, "conversation_b": turns}
+    assert guessed(tmp_path, row)[0] == {"messages": "conversation_a"}
+
+
+def test_turns_within_objects_are_guessed(tmp_path):
+    turns = [{"role": "user", "text": "How much?"}, {"role": "model", "text": "Two."}]
+    assert guessed(tmp_path, {"settings": {"model": "x"}, "log": {"chunks": turns}})[0] == {"messages": "log.chunks"}
+
+
+def test_tokens_flags_and_names_of_tasks_are_not_guessed(tmp_path):
+    tokens = {"inputs": [1, 2], "targets": [3]}
+    row = lambda i: {**tokens, "inputs_pretokenized": asks(i), "targets_pretokenized": answers(i)}  # noqa: E731
+    first = guessed(tmp_path, row)[0]
+    assert first == {"prompt": "inputs_pretokenized", "answer": "targets_pretokenized"}
+    found = guessed(tmp_path, lambda i: {"source": asks(i), "rationale": "So.", "target": answers(i), "task": "qa"})
+    assert found[0] == {"prompt": "source", "answer": "target"}
+
+
+def test_a_system_text_is_never_guessed_to_answer():
+    row = {"system": "You are helpful.", "chat": "A long text of which nobody knows what it is."}
+    assert guesses([row] * 20, list(row)) == [{"answer": "chat"}]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ..formatting import count_of
 from ..messages import STRUCTURE, Conversation, Message
+from .formats.stand_ins import may_be_nothing
 from .held_out import KEY, Keys
 
 LONG = 20_000  # characters, about 5,000 tokens: more than nearly every real example and every usual limit
@@ -18,12 +19,19 @@ CONSTANT_FROM = 10  # rows: fewer may well begin alike
 MOST_ANSWERS = 100  # different ones that are counted
 FEWEST_SAME = 5  # rows: fewer may well answer alike
 SAME_SHARE = 0.9  # of the rows; then it is said
+_NOTHING = "Answers that may stand for nothing"
 _MARKER = re.compile(r"<\|[a-z_]{2,30}\|>|</?s>|\[/?INST\]|### (?:Human|Assistant|Instruction|Response):")
 _PLACEHOLDER = re.compile(r"\{\{ ?\w{1,40} ?\}\}")
 # What UTF-8 looks like when it was read as Windows-1252 and saved again, what
 # stands for a lost character, and control characters other than line ends.
 _BROKEN = re.compile(
     "\u00c3[\u0080-\u00bf\u0192\u201a\u201e]|\u00e2\u20ac|\ufffd|[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]"
+)
+# elements and letters that stand in pages; generics of a programming language look alike, and are none
+_MARKUP = re.compile(
+    r"</?(?:p|br|div|span|li|ul|ol|strong|em|h[1-6]|table|tr|td|img|font|blockquote)(?:\s[^<>]{0,300})?/?>"
+    r"|<a\s[^<>]{0,300}>|<doc id=|&(?:nbsp|amp|lt|gt|quot|#\d{2,5});",
+    re.IGNORECASE,
 )
 _PERSONAL = re.compile(
     r"(?P<mail>[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{2,20})"
@@ -58,6 +66,7 @@ _CHECKS = (
         "Template markers or special tokens", _MARKER, ("<|", "s>", "INST]", "### "), "they are trained as plain text"
     ),
     _Check("Placeholders nobody has filled in", _PLACEHOLDER, ("{{",), "the model will learn to write them"),
+    _Check("Tags of web pages", _MARKUP, ("<", "&"), "the model will learn to write them"),
     _Check("Control characters or broken letters", _BROKEN, (), "the file may have been saved in a wrong encoding"),
     _Check("What looks like personal data", _PERSONAL, ("@", "+", "-", ") "), "the model may repeat it to others"),
 )
@@ -88,7 +97,7 @@ class Findings:
             self._note("long", number, f"{len(text):,} characters")
         self.keys += same_key(conversation)
         self.asked.append(question_number(conversation))
-        self._count_answer(conversation[-1])
+        self._count_answer(number, conversation[-1])
         for turn in conversation[:2]:
             if turn["role"] == "user":
                 self._ask(turn["content"].partition("\n\n")[0])
@@ -102,10 +111,12 @@ class Findings:
         self._is_constant = self._is_constant and paragraph == self._paragraph
         self._questions += 1
 
-    def _count_answer(self, turn: Message) -> None:
-        """What most rows answer is among the first answers."""
+    def _count_answer(self, place: int, turn: Message) -> None:
+        """What most rows answer is among the first answers. `place`: the number of its row."""
         if turn["role"] != "assistant":
             return
+        if may_be_nothing(turn["content"]):
+            self._note(_NOTHING, place, repr(turn["content"].strip()))
         number = hash(turn["content"])
         if number in self._answers or len(self._answers) < MOST_ANSWERS:
             self._answers[number] += 1
@@ -128,6 +139,7 @@ class Findings:
         """What may surprise, in words."""
         repeated, rows = self.duplicates, len(self.asked)
         sentences = [self._sentence(check.what, check.what, check.consequence) for check in _CHECKS]
+        sentences.append(self._sentence(_NOTHING, _NOTHING, "the model will learn to write them"))
         sentences.append(
             self._sentence("long", "Very long text", "what goes beyond the longest example of the settings is cut")
         )

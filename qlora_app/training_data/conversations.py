@@ -11,6 +11,7 @@ from .format_choice import chosen_format
 from .formats.columns import ColumnMap
 from .formats.detect import CHOICE, FormatDetector, OfAllRows
 from .formats.known import KINDS, Kind, why
+from .formats.names import is_sure_label
 from .formats.people import PEOPLE
 from .read.reading import ReadAs
 from .read.rows import RowSource
@@ -123,7 +124,7 @@ def _read_as(chosen: str, rows: RowsByFormat, detector: FormatDetector) -> tuple
     if chosen != "text" or detector.format != "auto" or detector.of_all.label:
         return None
     labels = rows.beside_texts.labels()
-    if len(labels) == 1:
+    if len(labels) == 1 and is_sure_label(labels[0]):
         return "auto", labels[0]
     # a web page with questions in it is text like the others
     is_mixed = any(marked in rows.used for marked in _MARKED)

@@ -7,7 +7,7 @@ from .file_contents import LeftOut
 from .formats.columns import AskColumns, AskWho, ColumnMap, Guess
 from .formats.detect import FormatDetector, mapped_by
 from .formats.known import KINDS, UNKNOWN, convert
-from .formats.names import WHOLE, role_of
+from .formats.names import ASIDE, WHOLE, is_sure_label, role_of
 from .formats.readers import DOCUMENTS, text_column
 from .formats.turns import RowError, TwoColumnsFit
 from .guesses import asked_beside_text, guesses
@@ -119,8 +119,10 @@ def _ask_beside_text(name: str, detector: FormatDetector, rows: RowsByFormat) ->
     text = text_column(next(row for row in detector.sample if any(one in row for one in DOCUMENTS)))
     labels = rows.beside_texts.labels()
     others = asked_beside_text(detector.sample, detector.seen, text, rows.beside_texts.are_documents)
-    doubtful = list(dict.fromkeys([*(labels if len(labels) > 1 else []), *others]))
-    if not doubtful or [one.lower() for one in others] == labels:
+    is_sure = len(labels) == 1 and is_sure_label(labels[0])
+    possible = [] if is_sure else [one for one in labels if role_of(one).name != ASIDE]
+    doubtful = list(dict.fromkeys([*possible, *others]))
+    if not doubtful or (is_sure and [one.lower() for one in others] == labels):
         return
     found = _leading_somewhere(detector, guesses(detector.sample, detector.seen, is_plain=True))
     if not found:

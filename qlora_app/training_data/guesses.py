@@ -12,16 +12,20 @@ from .formats.columns import Guess
 from .formats.names import ASIDE, LANGUAGE, NO_ROLE, SURE, WITHIN, Role, is_language, role_of
 from .formats.paths import EACH, FIRST, JOINED, first_of, opened_cell, paths_of, value_at
 from .formats.row_view import Reading
-from .formats.turns import Columns
+from .formats.turns import Columns, first_turn
 
 MOST = 4  # guesses
 _LOOKED_AT = 60  # rows
 _MOST_COLUMNS, _LOOKED_INTO = 60, 60  # and places inside of them
 _LONGEST = 2000  # characters of a cell that are looked at
+_DEEPEST = 4  # objects in objects that turns are looked for in
 _SHORT, _FEW = 40, 0.34  # characters of a label; different labels a row
 _TEXTS = 12  # characters a text has on average, where names say nothing
+_ASKS_OR_ANSWERS = {"prompt", "answer", "target", "source", "text", "context"}
 _LANGUAGES = {"lang", "language", "langs", "languages"}
 _TELL_APART = {"", "text", "context", "prompt"}  # roles of two texts that one label is of
+_WHO = {"role", "from"}  # keys of a turn
+_NOT_ANSWERED = {"rejected", "system", "reasoning"}  # roles of what neither asks nor answers
 _NO_TEXT = re.compile(r"[\d\W_]*|https?://\S+|[\w-]+\.\w{2,4}|[0-9a-f-]{16,}", re.IGNORECASE)
 
 
@@ -53,8 +57,11 @@ def guesses(rows: Sequence[Columns], names: Iterable[str], is_plain: bool = Fals
     rows: the first ones, their names in lower case. names: of the columns as the file has them. is_plain: what stands
     in the column of the text is learned as it is where nothing answers.
     """
+    names = list(names)
+    if len(rows) == 1 and 2 * sum(map(_is_question, names)) > len(names):  # an object {question: answer}
+        return []
     looks = [look for look in _looks(rows, names) if look.can_be_learned]
-    found = [*_translations(looks), *_answered(looks), *_labelled(looks)]
+    found = [*_of_turns(rows, names), *_translations(looks), *_answered(looks), *_labelled(looks)]
     if not found:
         found = [*_by_place(looks), *_alone(looks, is_plain)]
     elif is_plain:
@@ -86,6 +93,27 @@ def _may_belong(look: Look, are_documents: bool) -> bool:
     return role.name == LANGUAGE and look.is_text and not look.is_label
 
 
+def _of_turns(rows: Sequence[Columns], names: Iterable[str]) -> Iterator[Guess]:
+    """Columns that hold the turns of conversations."""
+    for name in islice(names, _MOST_COLUMNS):
+        cells = [row.get(name.strip().lower()) for row in rows[:_LOOKED_AT]]
+        paths = dict.fromkeys(path for cell in cells for path in _turns_in(name, cell))
+        yield from ({"messages": path} for path in paths)
+
+
+def _turns_in(path: str, cell: Any) -> Iterator[str]:
+    value = opened_cell(cell)
+    if _WHO.intersection(first_turn(value)):
+        yield path
+    if isinstance(value, dict) and path.count(".") < _DEEPEST:
+        for key, inner in value.items():
+            yield from _turns_in(f"{path}.{key}", inner)
+
+
+def _is_question(name: str) -> bool:
+    return name.rstrip().endswith(("?", "\uff1f")) and len(name.split()) > 2
+
+
 # ---- by names
 
 
@@ -114,6 +142,8 @@ def _answered(looks: list[Look]) -> Iterator[Guess]:
     systems = [look for look in _of(looks, "system") if look.is_text]
     if not prompts and answers:
         prompts, contexts = (contexts or _of(looks, "text") or _before(looks, answers)), []
+    answers = _texts_first(answers)
+    prompts = _texts_first([look for look in prompts if not _is_name_of_task(look)] or _of(looks, "source") or prompts)
     if prompts and not answers:
         answers = _after(looks, prompts)
     for asks in _without_input(prompts)[:2]:
@@ -121,6 +151,17 @@ def _answered(looks: list[Look]) -> Iterator[Guess]:
             beside = [look for look in (*_inputs(prompts, asks), *contexts) if look not in (asks, answer)]
             made = {"prompt": asks, "answer": answer} | ({"input": beside[0]} if beside else {})
             yield _guess(**made | ({"system": systems[0]} if systems else {}))
+
+
+def _texts_first(looks: list[Look]) -> list[Look]:
+    """Without numbers, such as tokens, where there are texts and no name leaves no doubt."""
+    if not any(look.is_text for look in looks):
+        return looks
+    return [look for look in looks if look.is_text or (look.role.strength == SURE and FIRST not in look.path)]
+
+
+def _is_name_of_task(look: Look) -> bool:
+    return look.is_label and look.role.strength < SURE
 
 
 def _without_input(prompts: list[Look]) -> list[Look]:
@@ -185,7 +226,7 @@ def _of(looks: list[Look], role: str) -> list[Look]:
 
 def _by_place(looks: list[Look]) -> Iterator[Guess]:
     """The first text asks and the next answers; a short one that repeats is a label."""
-    looks = [look for look in looks if look.role.name != "rejected"]
+    looks = [look for look in looks if look.role.name not in _NOT_ANSWERED]
     texts = [look for look in looks if look.is_text and look.length >= _TEXTS and not look.is_label]
     labels = [look for look in looks if look.is_label and look not in texts]
     if len(texts) >= 2:
@@ -204,7 +245,7 @@ def _by_place(looks: list[Look]) -> Iterator[Guess]:
 def _alone(looks: list[Look], is_plain: bool) -> Iterator[Guess]:
     """One text that is learned as it is. A question alone is none."""
     texts = [look for look in _of(looks, "text") if look.is_text]
-    texts = texts or _longest(look for look in looks if look.role.name not in ("prompt", "rejected"))
+    texts = texts or _longest(look for look in looks if look.role.name not in {"prompt", *_NOT_ANSWERED})
     if not texts or (len(texts) > 1 and not is_plain):
         return
     path = texts[0].path
@@ -269,6 +310,8 @@ def _look(path: str, role: Role, cells: list[Any]) -> Iterator[Look]:
     texts = [text for text in (str(value)[:_LONGEST].strip() for value in values) if text]
     if not texts:
         return
+    if all(isinstance(value, bool) for value in values) and role.name in _ASKS_OR_ANSWERS:
+        role = Role(ASIDE, WITHIN)  # a flag
     is_text = sum(not _NO_TEXT.fullmatch(text) for text in texts) * 2 > len(texts)
     yield Look(
         path=path,

@@ -31,6 +31,7 @@ from .readers import (
     translation,
 )
 from .row_view import Reading
+from .stand_ins import why_nothing
 from .trees import best_path
 from .turns import (
     ANSWERS,
@@ -320,7 +321,24 @@ def convert(kind: Kind, columns: Columns, changes: list[str], reading: Reading |
     mark = "" if kind.name in _NO_ANSWERS else bad_mark(row)
     if mark:
         raise RowError(f"its `{mark[:40]}` is {as_text(row[mark], mark)[:30]!r}, which marks it as a bad answer")
-    return conversations
+    if kind.name in _NO_ANSWERS:
+        return conversations
+    return _with_words(conversations, changes)
+
+
+def _with_words(conversations: list[Conversation], changes: list[str]) -> list[Conversation]:
+    """Those that say something; where none does, RowError says why the last one does not."""
+    kept, problem = [], ""
+    for conversation in conversations:
+        reason = why_nothing(conversation)
+        if reason:
+            problem = reason
+            changes.append("skipped")
+        else:
+            kept.append(conversation)
+    if problem and not kept:
+        raise RowError(problem)
+    return kept
 
 
 def turns_of_row(kind: Kind, row: Reading) -> list[Message] | Iterator[list[Message]]:

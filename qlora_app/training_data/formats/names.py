@@ -87,6 +87,11 @@ def is_language(name: str) -> bool:
     return "".join(words) in known or any(word in known and (len(word) > 3 or word in _CODES) for word in words)
 
 
+def is_sure_label(name: str) -> bool:
+    """Does the name leave no doubt that a short value is what a text is to be told apart by?"""
+    return role_of(name) == ("label", SURE)
+
+
 @lru_cache(maxsize=10_000)
 def sure_pair(names: tuple[str, ...]) -> tuple[str, str] | None:
     """(the column that asks, the one that answers) of a row of these columns, where their names leave no doubt: each

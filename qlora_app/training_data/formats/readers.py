@@ -8,6 +8,7 @@ from .chat_turns import chat_column, chat_turn, turns_of
 from .marked_text import split_marked
 from .row_view import Reading
 from .speakers import turns_of_people
+from .stand_ins import is_lost
 from .turns import (
     ANSWERS,
     CHATS,
@@ -39,7 +40,7 @@ def alpaca(row: Reading) -> list[Message]:
     plain = row.keys() <= _ALPACA  # nearly always; then there is nothing to look for, and Start is quick
     answer = "output" if plain and "output" in row else only(row, ANSWERS, "answer")
     question, more = optional(row, "instruction"), optional(row, "input")
-    if more and more != "<noinput>" and not is_blank(more):
+    if more and more != "<noinput>" and not is_blank(more) and not is_lost(more):
         if is_blank(question):
             question = more
         else:
