@@ -169,6 +169,38 @@ def test_nobody_stops_or_hears_another_s_answer(public, asked):
     assert any("tuned tuned" in line for line in mine.hear())
 
 
+@pytest.mark.slow
+def test_who_looks_at_several_runs_while_a_model_loads_may_ask(public, asked, monkeypatch):
+    settle(public)
+    may_load, loaded = threading.Event(), []
+
+    def load(self, run):
+        may_load.wait(20)
+        loaded.append(run.id)
+        return self
+
+    monkeypatch.setattr(SlowSessions, "get", load)
+    warm_up = [n for n, fn in public.demo.fns.items() if getattr(fn.fn, "__qualname__", "") == "ChatTab.warm_up"]
+    seeker = Visitor(public, "seeker")
+
+    def look(number):
+        body = seeker.body(warm_up[number % len(warm_up)], [public.run.id])
+        joined = seeker.client.post("/gradio_api/queue/join", json=body)
+        assert joined.status_code == 200, joined.text
+        time.sleep(0.6)
+
+    with ThreadPoolExecutor(1) as ear:
+        look(0)
+        listening = ear.submit(seeker.hear, until="tuned tuned")
+        for number in range(1, 6):
+            look(number)
+        assert loaded == []
+        assert seeker.join("which?").status_code == 200
+        may_load.set()
+        assert "tuned tuned" in listening.result()[-1]
+    assert len(loaded) <= 3, "the first one, the newest one, and the question"
+
+
 # ---- how much, how slowly
 
 
