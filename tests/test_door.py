@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from qlora_app.runs import RunStore
-from qlora_app.ui.door import bodies, connections, logins, routes, visitors
+from qlora_app.settings import Settings
+from qlora_app.ui.door import bodies, connections, logins, origins, routes, visitors
 from tests.fixtures.page import PROOF, FakeSessions, make_run
 from tests.fixtures.serving import served
 
@@ -449,3 +450,32 @@ def test_who_comes_back_keeps_the_mark_for_longer(public):
         for odd in ("x", '"a\\073 Domain=b"', "a" * 5000):
             given = client.get("/", headers={"cookie": f"{visitors.COOKIE}={odd}"}).headers["set-cookie"]
             assert given.startswith(f"{visitors.COOKIE}=") and f"={odd};" not in given and "Domain" not in given
+
+
+@pytest.mark.parametrize(
+    "public_url, own, foreign",
+    [
+        ("https://Example.ORG/guanaco", "https://example.org", "https://example.org.evil.net"),
+        ("https://example.org:443", "https://example.org", "https://example.org:444"),
+        ("http://example.org:80", "http://example.org", "http://example.org:443"),
+        ("http://example.org:8080", "http://example.org:8080", "http://example.org"),
+        ("HTTPS://[2001:DB8::1]:443", "https://[2001:db8::1]", "https://[2001:db8::2]"),
+        ("https://bücher.example", "https://xn--bcher-kva.example", "https://bcher.example"),
+    ],
+)
+def test_a_public_address_may_be_written_as_people_write_it(public_url, own, foreign):
+    read = origins.Origins(Settings(host="0.0.0.0", public_url=public_url))
+    scope = {"client": ("10.0.0.1", 1), "scheme": "http", "headers": []}
+    for origin, is_refused in ((own, False), (foreign, True), ("null", True), ("https://[", True)):
+        headers = {b"host": "inner:7860", b"origin": origin}
+        came = read.read(scope, headers)
+        assert bool(read.refusal(scope, headers, came)) is is_refused, origin
+        assert f"{came.scheme}://{came.host}" == own
+
+
+@pytest.mark.parametrize("host", ["Example.org", "example.org:80"])
+def test_a_host_said_otherwise_than_the_origin_is_the_same_site(host):
+    read = origins.Origins(Settings(host="0.0.0.0"))
+    scope = {"client": ("10.0.0.1", 1), "scheme": "http", "headers": []}
+    headers = {b"host": host, b"origin": "http://example.org"}
+    assert read.refusal(scope, headers, read.read(scope, headers)) == ""
