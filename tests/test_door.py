@@ -335,6 +335,39 @@ def test_websockets_are_not_taken(public):
         assert b" 101 " not in raw.recv(1000)
 
 
+def test_connections_are_bounded_in_all_and_whoever_has_most_loses_one():
+    held = connections.Held(of_all=10, of_one=6)
+    assert [held.add("one", f"one {n}", False) for n in range(7)] == [[]] * 6 + [["one 6"]]
+    assert [held.add(f"other {n}", n, False) for n in range(4)] == [[]] * 4
+    assert held.add("honest", "mine", False) == ["one 5"], "not of those who have few"
+    assert held.add("proxy", "many", True) == ["one 4"]
+    held.remove("one", "one 4")  # it is told once more when it has ended
+    held.remove("honest", "mine")
+    assert held.add("honest", "again", False) == []
+    assert sum(len(those) for those in held._open.values()) == 10
+    assert 0 < connections.most_at_once() <= connections.MOST_OF_ALL
+
+
+@pytest.mark.slow
+def test_the_server_ends_connections_beyond_its_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr(connections, "MOST_OF_ALL", 20)
+    with served(tmp_path) as site, contextlib.ExitStack() as opened:
+        many = [opened.enter_context(socket.create_connection(("127.0.0.1", site.port))) for _ in range(40)]
+        ended = 0
+        for one in many:
+            one.settimeout(0.1)
+            with contextlib.suppress(TimeoutError):
+                ended += 1 if not read_or_nothing(one) else 0
+        assert ended >= 20
+
+
+def read_or_nothing(connection):
+    try:
+        return connection.recv(1)
+    except ConnectionError:
+        return b""
+
+
 # ---- sessions
 
 
