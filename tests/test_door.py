@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from qlora_app.runs import RunStore
-from qlora_app.ui.door import bodies, connections, logins, routes, visitors
+from qlora_app.settings import Settings
+from qlora_app.ui.door import bodies, connections, logins, origins, routes, visitors
 from tests.fixtures.page import PROOF, FakeSessions, make_run
 from tests.fixtures.serving import served
 
@@ -169,6 +170,38 @@ def test_nobody_stops_or_hears_another_s_answer(public, asked):
     assert any("tuned tuned" in line for line in mine.hear())
 
 
+@pytest.mark.slow
+def test_who_looks_at_several_runs_while_a_model_loads_may_ask(public, asked, monkeypatch):
+    settle(public)
+    may_load, loaded = threading.Event(), []
+
+    def load(self, run):
+        may_load.wait(20)
+        loaded.append(run.id)
+        return self
+
+    monkeypatch.setattr(SlowSessions, "get", load)
+    warm_up = [n for n, fn in public.demo.fns.items() if getattr(fn.fn, "__qualname__", "") == "ChatTab.warm_up"]
+    seeker = Visitor(public, "seeker")
+
+    def look(number):
+        body = seeker.body(warm_up[number % len(warm_up)], [public.run.id])
+        joined = seeker.client.post("/gradio_api/queue/join", json=body)
+        assert joined.status_code == 200, joined.text
+        time.sleep(0.6)
+
+    with ThreadPoolExecutor(1) as ear:
+        look(0)
+        listening = ear.submit(seeker.hear, until="tuned tuned")
+        for number in range(1, 6):
+            look(number)
+        assert loaded == []
+        assert seeker.join("which?").status_code == 200
+        may_load.set()
+        assert "tuned tuned" in listening.result()[-1]
+    assert len(loaded) <= 3, "the first one, the newest one, and the question"
+
+
 # ---- how much, how slowly
 
 
@@ -302,6 +335,39 @@ def test_websockets_are_not_taken(public):
         assert b" 101 " not in raw.recv(1000)
 
 
+def test_connections_are_bounded_in_all_and_whoever_has_most_loses_one():
+    held = connections.Held(of_all=10, of_one=6)
+    assert [held.add("one", f"one {n}", False) for n in range(7)] == [[]] * 6 + [["one 6"]]
+    assert [held.add(f"other {n}", n, False) for n in range(4)] == [[]] * 4
+    assert held.add("honest", "mine", False) == ["one 5"], "not of those who have few"
+    assert held.add("proxy", "many", True) == ["one 4"]
+    held.remove("one", "one 4")  # it is told once more when it has ended
+    held.remove("honest", "mine")
+    assert held.add("honest", "again", False) == []
+    assert sum(len(those) for those in held._open.values()) == 10
+    assert 0 < connections.most_at_once() <= connections.MOST_OF_ALL
+
+
+@pytest.mark.slow
+def test_the_server_ends_connections_beyond_its_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr(connections, "MOST_OF_ALL", 20)
+    with served(tmp_path) as site, contextlib.ExitStack() as opened:
+        many = [opened.enter_context(socket.create_connection(("127.0.0.1", site.port))) for _ in range(40)]
+        ended = 0
+        for one in many:
+            one.settimeout(0.1)
+            with contextlib.suppress(TimeoutError):
+                ended += 1 if not read_or_nothing(one) else 0
+        assert ended >= 20
+
+
+def read_or_nothing(connection):
+    try:
+        return connection.recv(1)
+    except ConnectionError:
+        return b""
+
+
 # ---- sessions
 
 
@@ -417,3 +483,32 @@ def test_who_comes_back_keeps_the_mark_for_longer(public):
         for odd in ("x", '"a\\073 Domain=b"', "a" * 5000):
             given = client.get("/", headers={"cookie": f"{visitors.COOKIE}={odd}"}).headers["set-cookie"]
             assert given.startswith(f"{visitors.COOKIE}=") and f"={odd};" not in given and "Domain" not in given
+
+
+@pytest.mark.parametrize(
+    "public_url, own, foreign",
+    [
+        ("https://Example.ORG/guanaco", "https://example.org", "https://example.org.evil.net"),
+        ("https://example.org:443", "https://example.org", "https://example.org:444"),
+        ("http://example.org:80", "http://example.org", "http://example.org:443"),
+        ("http://example.org:8080", "http://example.org:8080", "http://example.org"),
+        ("HTTPS://[2001:DB8::1]:443", "https://[2001:db8::1]", "https://[2001:db8::2]"),
+        ("https://bücher.example", "https://xn--bcher-kva.example", "https://bcher.example"),
+    ],
+)
+def test_a_public_address_may_be_written_as_people_write_it(public_url, own, foreign):
+    read = origins.Origins(Settings(host="0.0.0.0", public_url=public_url))
+    scope = {"client": ("10.0.0.1", 1), "scheme": "http", "headers": []}
+    for origin, is_refused in ((own, False), (foreign, True), ("null", True), ("https://[", True)):
+        headers = {b"host": "inner:7860", b"origin": origin}
+        came = read.read(scope, headers)
+        assert bool(read.refusal(scope, headers, came)) is is_refused, origin
+        assert f"{came.scheme}://{came.host}" == own
+
+
+@pytest.mark.parametrize("host", ["Example.org", "example.org:80"])
+def test_a_host_said_otherwise_than_the_origin_is_the_same_site(host):
+    read = origins.Origins(Settings(host="0.0.0.0"))
+    scope = {"client": ("10.0.0.1", 1), "scheme": "http", "headers": []}
+    headers = {b"host": host, b"origin": "http://example.org"}
+    assert read.refusal(scope, headers, read.read(scope, headers)) == ""

@@ -391,7 +391,7 @@ def test_stop_reaches_the_model_of_the_one_who_asked(workshop, store, page):
     workshop.chat.stopped(ASKER)
     assert page.sessions.stop.is_set()
     list(answers)
-    assert workshop.chat._answering == {}
+    assert workshop.chat._answering._under_way == {}
 
 
 def test_a_failing_chat_leaves_the_message_in_the_box(workshop, store, page):

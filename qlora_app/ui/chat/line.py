@@ -83,6 +83,31 @@ class Line:
         return [place for _, _, place in sorted(rounds, key=lambda one: one[:2])]
 
 
+class Newest:
+    """Of what a page has asked for only the newest goes on: each has an event that is set when it is to end."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[str, threading.Event] = {}  # by browser session
+
+    def begin(self, request: Any) -> threading.Event:
+        """What was under way there is to end; `end` must follow."""
+        self.stop(request)
+        stop = self._under_way[request.session_hash] = threading.Event()
+        return stop
+
+    def stop(self, request: Any) -> None:
+        """Whatever is under way there is to end."""
+        if older := self._under_way.get(request.session_hash):
+            older.set()
+
+    def end(self, request: Any, stop: threading.Event) -> bool:
+        """It has ended. Was it still the newest?"""
+        is_newest = self._under_way.get(request.session_hash) is stop
+        if is_newest:
+            del self._under_way[request.session_hash]
+        return is_newest
+
+
 def waiting_words(before: int) -> str:
     """What somebody reads while others are answered."""
     if before == 1:

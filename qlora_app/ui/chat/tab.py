@@ -17,7 +17,7 @@ from ...messages import Conversation
 from ...runs import Run
 from ...runs.recipes import recipe_of
 from ..context import AppContext
-from ..door.admission import ANSWERING, MOST_ANSWERS
+from ..door.admission import ANSWERING, MOST_ANSWERS, MOST_WARMED, WARMING
 from ..events import FAST, QUIET, REMEMBER, Answer, Given
 from ..guard import in_words, reads
 from ..language import Written
@@ -27,7 +27,7 @@ from ..theme import on_click, plain
 from ..translate import translate
 from .chips import chips, example_questions
 from .history import NOTHING_YET, SILENT, History, answered, conversation, said, text_of
-from .line import Line, NobodyListensError, waiting_words
+from .line import Line, Newest, NobodyListensError, waiting_words
 from .try_it import TryIt
 
 LISTED = 100  # newest runs in the picker
@@ -42,6 +42,7 @@ THINKING = options(Decoding.model_fields["thinking"]) or []  # [(words, value)]
 
 # All of them are let in: they wait in the line of this tab, which says how many are before one.
 IN_LINE: dict[str, Any] = QUIET | {"concurrency_id": ANSWERING, "concurrency_limit": MOST_ANSWERS}
+LOADING: dict[str, Any] = QUIET | {"concurrency_id": WARMING, "concurrency_limit": MOST_WARMED}
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class ChatTab:
         self.page = page
         self.line = Line(page.visitors)
         self.tries = TryIt(page, self.line)
-        self._answering: dict[str, threading.Event] = {}  # by browser session: set to stop what is being answered there
+        self._answering, self._loading = Newest(), Newest()
 
     # ---- components
 
@@ -167,7 +168,7 @@ class ChatTab:
         """Show the chat first, then load its model, with the cursor in the box meanwhile."""
         event.success(None, self.picker, js=REMEMBER % "chat")
         event.success(None, js=FOCUS)
-        event.success(self.warm_up, {self.picker}, [self.note, self.thinking], **IN_LINE)
+        event.success(self.warm_up, {self.picker}, [self.note, self.thinking], **LOADING)
 
     @property
     def talk(self) -> list[Component]:
@@ -258,21 +259,29 @@ class ChatTab:
             yield {self.note: ""}
             return
         run = self.page.store.get(chosen)
+        stop = self._loading.begin(request)
         place = self.line.enter(request)
         try:
-            for before in self.line.wait(place, lambda: False):
+            for before in self.line.wait(place, stop.is_set):
                 yield {self.note: _note(waiting_words(before))}
             yield {self.note: _note("Loading the model…")}
-            session = self.page.sessions.get(run)
+            loaded = self._loaded(run)
         except NobodyListensError:
-            return
-        except UserError as error:
-            yield {self.note: _note(translate(in_words(error, self.page.may_change)))}
             return
         finally:
             self.line.leave(place)
+            is_newest = self._loading.end(request, stop)
+        if is_newest:
+            yield loaded
+
+    def _loaded(self, run: Run) -> Answer:
+        """What is known of a model once it is there, or why it is not."""
+        try:
+            session = self.page.sessions.get(run)
+        except UserError as error:
+            return {self.note: _note(translate(in_words(error, self.page.may_change)))}
         can_reason = session.task.is_chat and session.template.has_thinking
-        yield {self.note: "", self.thinking: gr.Radio(visible=can_reason)}
+        return {self.note: "", self.thinking: gr.Radio(visible=can_reason)}
 
     # ---- handlers: the conversation
 
@@ -314,11 +323,9 @@ class ChatTab:
         """`typed`: it came from the box, which is emptied."""
         if not message:
             raise UserError("chat.no_message", "Write a message first.")
-        stop = threading.Event()
+        stop = self._answering.begin(request)
         before, after = answered(talk.base), answered(talk.tuned)
         columns: Answer = {self.base: before, self.tuned: after}
-        self._stop(request)  # one answer at a time for a page
-        self._answering[request.session_hash] = stop
         place = self.line.enter(request)
         try:
             busy = columns | self._buttons(busy=True)
@@ -339,8 +346,7 @@ class ChatTab:
         finally:
             stop.set()
             self.line.leave(place)
-            if self._answering.get(request.session_hash) is stop:
-                del self._answering[request.session_hash]
+            self._answering.end(request, stop)
 
     def _both(
         self, message: str, talk: Talk, stop: threading.Event, typed: bool, request: gr.Request
@@ -376,8 +382,7 @@ class ChatTab:
 
     def _stop(self, request: gr.Request) -> None:
         """Within a token; cancelling the event alone would wait until its generator is asked for the next one."""
-        if stop := self._answering.get(request.session_hash):
-            stop.set()
+        self._answering.stop(request)
 
     @reads
     def stopped(self, request: gr.Request) -> Answer:

@@ -15,11 +15,14 @@ from ..translate import said_to
 from .origins import neighbourhood
 from .visitors import Visitors
 
-ANSWERING = "model"  # what waits for a model: these share a place in Gradio's queue
-MOST_ANSWERS = 16  # asked for at once, in all
-ANSWERS_OF_ADDRESS = 6
-ANSWERS_OF_SESSION = 2
+ANSWERING = "model"  # what waits for a model's answer: these share a place in Gradio's queue
+WARMING = "warming"  # what has a model loaded before anything is asked: no question is refused because of it
+MOST_ANSWERS, MOST_WARMED = 16, 8  # asked for at once, in all
 MOST_EVENTS, EVENTS_OF_ADDRESS, EVENTS_OF_SESSION = 300, 100, 20
+WAITING_FOR = {  # {what they wait for: how many at once in all, of one address, of one session}
+    ANSWERING: (MOST_ANSWERS, 6, 2),
+    WARMING: (2 * MOST_WARMED, 12, 5),
+}
 A_MOMENT = 0.2  # seconds
 KEPT_MESSAGES = 1000  # sessions of which Gradio keeps what nobody has fetched
 ENOUGH_ASKED = Problem(
@@ -75,9 +78,10 @@ class Admission:
         of_session = [one for one in of_address if one.session_hash == body.session_hash]
         if len(of_session) >= EVENTS_OF_SESSION or len(of_address) >= EVENTS_OF_ADDRESS:
             return ENOUGH_FROM_HERE
-        if fn.concurrency_id != ANSWERING:
+        if fn.concurrency_id not in WAITING_FOR:
             return None
-        return await self._refused_answer(events, address, body.session_hash)
+        alike = [one for one in events if one.fn.concurrency_id == fn.concurrency_id]
+        return await self._refused_answer(alike, address, body.session_hash, WAITING_FOR[fn.concurrency_id])
 
     def _under_way(self) -> list[Any]:
         """What waits or is worked on: Gradio keeps an event a little longer than until its answer was sent."""
@@ -85,14 +89,16 @@ class Admission:
         every = list(self.queue.event_ids_to_events.items())
         return [event for id, event in every if id in unsent.get(event.session_hash, ())]
 
-    async def _refused_answer(self, events: list[Any], address: str, session: str) -> Problem | None:
-        asked = [one for one in events if one.fn.concurrency_id == ANSWERING]
+    async def _refused_answer(
+        self, asked: list[Any], address: str, session: str, most: tuple[int, int, int]
+    ) -> Problem | None:
+        of_all, of_one_address, of_one_session = most
         of_address = [one for one in asked if address_of(one.request) == address]
-        if sum(one.session_hash == session for one in of_address) >= ANSWERS_OF_SESSION:
+        if sum(one.session_hash == session for one in of_address) >= of_one_session:
             return ENOUGH_ASKED
-        if len(of_address) >= ANSWERS_OF_ADDRESS and not await self._drop_unheard(of_address):
+        if len(of_address) >= of_one_address and not await self._drop_unheard(of_address):
             return ENOUGH_FROM_HERE
-        if len(asked) >= MOST_ANSWERS and not await self._drop_unheard(asked):
+        if len(asked) >= of_all and not await self._drop_unheard(asked):
             return BUSY
         return None
 

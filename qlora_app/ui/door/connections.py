@@ -4,7 +4,6 @@ Gradio starts the server itself and passes on no setting of it, so its connectio
 """
 
 import asyncio
-from collections import Counter
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -14,13 +13,57 @@ from .origins import is_within, neighbourhood
 
 SECONDS = 20.0  # from the first byte of a request to the end of its headers
 MOST_OF_ONE = 500  # connections of one address that is no proxy
+MOST_OF_ALL = 2000  # and at most this share of the files that the system lets the app hold open, so that jobs find some
+SHARE = 0.6
+
+
+class Held:
+    """The open connections of every address."""
+
+    def __init__(self, of_all: int, of_one: int) -> None:
+        self.of_all, self.of_one = of_all, of_one
+        self._open: dict[str, list[Any]] = {}
+
+    def add(self, address: str, connection: Any, is_proxy: bool) -> list[Any]:
+        """A new one. Those that are to be ended for it, itself perhaps: of whoever has most, the newest."""
+        mine = self._open.setdefault(address, [])
+        mine.append(connection)
+        surplus = []
+        if len(mine) > self.of_one and not is_proxy:
+            surplus.append(self._newest_of(address))
+        while sum(map(len, self._open.values())) > self.of_all:
+            surplus.append(self._newest_of(max(self._open, key=lambda one: len(self._open[one]))))
+        return surplus
+
+    def _newest_of(self, address: str) -> Any:
+        newest = self._open[address][-1]
+        self.remove(address, newest)
+        return newest
+
+    def remove(self, address: str, connection: Any) -> None:
+        """It has ended, or is about to."""
+        mine = self._open.get(address, [])
+        if connection in mine:
+            mine.remove(connection)
+        if not mine:
+            self._open.pop(address, None)
+
+
+def most_at_once() -> int:
+    """How many connections the page takes in all; each is an open file."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return MOST_OF_ALL
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_OF_ALL if soft == resource.RLIM_INFINITY else min(MOST_OF_ALL, int(soft * SHARE))
 
 
 def be_patient_with(server: Any, proxies: tuple[Network, ...] = ()) -> None:
     """From now on a server's connections end where nothing is asked on them, and so do those beyond what one address
     may hold. `proxies`: of which many people come.
     """
-    held: Counter[str] = Counter()
+    held = Held(most_at_once(), MOST_OF_ONE)
 
     class Patient(H11Protocol):
         """A connection that has to ask for something."""
@@ -28,17 +71,14 @@ def be_patient_with(server: Any, proxies: tuple[Network, ...] = ()) -> None:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self.address = neighbourhood(self.client[0]) if self.client else ""
-            held[self.address] += 1
             self.patience: asyncio.TimerHandle | None = self._wait()
             is_proxy = self.client is not None and is_within(self.client[0], proxies)
-            if held[self.address] > MOST_OF_ONE and not is_proxy:
-                transport.abort()
+            for surplus in held.add(self.address, self, is_proxy):
+                surplus.transport.abort()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._rest()
-            held[self.address] -= 1
-            if held[self.address] <= 0:
-                del held[self.address]
+            held.remove(self.address, self)
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:

@@ -5,12 +5,13 @@ said as if there were no proxy.
 """
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ...settings import Network, Settings
 
+PORTS = {"http": 80, "https": 443}
 HERE = ("127.0.0.1", "localhost", "::1")
 # What proxies add, and what Gradio would believe of anybody.
 TOLD = (
@@ -47,7 +48,8 @@ class Origins:
         """`own_names`: other hosts the page is known by, as a Space is."""
         self.settings = settings
         self.public = urlsplit(settings.public_url or "")
-        self.own_names = {name for name in (self.public.netloc, *own_names) if name}
+        self.public_host = usual(settings.public_url or "")
+        self.own_names = {name for name in (self.public_host, *own_names) if name}
 
     def read(self, scope: Mapping[str, Any], headers: Mapping[bytes, str]) -> Came:
         """What is believed of a request."""
@@ -59,7 +61,7 @@ class Origins:
             scheme = _last(headers.get(b"x-forwarded-proto", "")) or scheme
             host = _last(headers.get(b"x-forwarded-host", "")) or host
         if self.settings.public_url:
-            scheme, host = self.public.scheme, self.public.netloc
+            scheme, host = self.public.scheme, self.public_host
         return Came(client, scheme if scheme in ("http", "https") else "http", host, by_proxy)
 
     def _client(self, forwarded: str, peer: str) -> str:
@@ -108,12 +110,33 @@ class Origins:
         own = {came.host, *self.own_names}
         if not self.settings.public_url:
             own.add(given)
-        if origin is not None and urlsplit(origin).netloc not in own:
+        if origin is not None and not _is_among(origin, own):
             return "This page takes no requests from other web sites."
         is_page = headers.get(b"sec-fetch-mode", "navigate") == "navigate"
         if headers.get(b"sec-fetch-site") == "cross-site" and not is_page:
             return "This page takes no requests from other web sites."
         return ""
+
+
+def usual(url: str) -> str:
+    """Host and port of an address as browsers write them: in small letters, without the port that its scheme has
+    anyway, names of other alphabets in ASCII; "" where it has none.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        host = host if host.isascii() else host.encode("idna").decode()
+    except ValueError:
+        return ""
+    host = f"[{host}]" if ":" in host else host
+    return host if port in (None, PORTS.get(parts.scheme)) else f"{host}:{port}"
+
+
+def _is_among(origin: str, hosts: Iterable[str]) -> bool:
+    """`origin`: as a browser says it, with the scheme; `hosts`: without one."""
+    scheme, _, _ = origin.partition("://")
+    host = usual(origin)
+    return bool(host) and host in {usual(f"{scheme}://{one}") for one in hosts}
 
 
 def is_address(text: str) -> bool:
