@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -742,3 +743,27 @@ def test_a_job_that_names_too_much_is_refused_and_leaves_nothing(jobs):
     with refused("job.names_too_much"):
         jobs.create("many", ImportSpec(files=names))
     assert jobs.list() == [] and not [path for path in jobs.root.iterdir() if "unmade" in path.name]
+
+
+# ---- a stop and a start that come in the middle
+
+
+def worked_on_by(work, job, monkeypatch):
+    """`worker.main` of a job whose kind does `work`."""
+    monkeypatch.setattr(sys.modules["counting"], "work", work)
+    return worker.main(job.folder)
+
+
+def test_a_stop_that_comes_inside_a_library_ends_as_stopped(jobs, monkeypatch):
+    def work(job, out, settings):
+        with out.leaving():
+            try:
+                job.request("stop")
+                os.kill(os.getpid(), signal.SIGUSR1)  # as the pulse does
+                time.sleep(5)
+            except Exception as error:  # as whoever makes sentences of what a library raises
+                raise UserError("count.broke", "It breaks at {number}. Take another number.", number=1) from error
+
+    job = jobs.create("one", Counting())
+    assert worked_on_by(work, job, monkeypatch) == 0
+    assert (job.status().state, job.status().sentence) == ("stopped", "Stopped. Resume counts anew.")
