@@ -40,7 +40,9 @@ from qlora_app.settings import Settings
 from qlora_app.storage.disk import disk_trouble
 from qlora_app.storage.files import open_for_writing
 from qlora_app.storage.reading import NotAFile, read_bytes
+from qlora_app.ui.context import AppContext
 from tests.conftest import wait_for, write_status
+from tests.fixtures.page import FakeSessions, FakeSupervisor
 from tests.refusing import refused
 
 SETTLED = 0.05  # seconds after which the index is believed here, of which some ticks of the file system's clock pass
@@ -767,3 +769,25 @@ def test_a_stop_that_comes_inside_a_library_ends_as_stopped(jobs, monkeypatch):
     job = jobs.create("one", Counting())
     assert worked_on_by(work, job, monkeypatch) == 0
     assert (job.status().state, job.status().sentence) == ("stopped", "Stopped. Resume counts anew.")
+
+
+def test_a_start_that_is_left_while_a_job_stops_waits_for_its_turn(jobs, monkeypatch):
+    def work(job, out, settings):
+        out.end("stopped", "Stopped.")
+        job.request("start")
+
+    job = jobs.create("one", Counting())
+    worked_on_by(work, job, monkeypatch)
+    assert job.status().state == "queued" and job.is_asked("start")
+
+
+def test_a_click_while_a_job_leaves_after_its_last_word_is_a_start(jobs):
+    job = jobs.create("one", Counting())
+    page = AppContext(Settings(home=jobs.root.parent), RunStore(jobs.root), FakeSupervisor(), FakeSessions())
+    with job.hold() as out:
+        out.say("Counting.", state="running")
+        page.start(job)
+        assert not job.is_asked("start")
+        out.end("stopped", "Stopped.")
+        page.start(job)
+    assert job.status().state == "queued"
