@@ -32,6 +32,7 @@ from qlora_app.jobs.pulse import Pulse
 from qlora_app.kinds.data_import import ImportSpec, import_job
 from qlora_app.launch import local
 from qlora_app.launch import queue as launch_queue
+from qlora_app.launch.ending import end_now
 from qlora_app.launch.local import LocalLauncher
 from qlora_app.launch.queue import Supervisor
 from qlora_app.recipe import Recipe
@@ -791,3 +792,19 @@ def test_a_click_while_a_job_leaves_after_its_last_word_is_a_start(jobs):
         out.end("stopped", "Stopped.")
         page.start(job)
     assert job.status().state == "queued"
+
+
+def test_a_worker_that_hangs_while_it_is_loaded_is_ended_and_not_called_out_of_memory(jobs, monkeypatch):
+    monkeypatch.setattr(local, "WORKER", [sys.executable, "-c", "import time; time.sleep(60)"])
+    job = jobs.create("one", Counting())
+    with job.hold() as out:
+        out.say("Loading.", state="starting")
+    job.request("start")
+    launcher = LocalLauncher()
+    launcher.start(job)
+    assert job.status().state == "starting"
+    end_now(job)
+    wait_for(lambda: not launcher.reap())
+    status = job.status()
+    assert (status.state, status.sentence.code) == ("stopped", "job.ended_by_force")
+    assert not job.wishes.wants_end()

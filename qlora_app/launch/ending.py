@@ -8,6 +8,7 @@ import time
 from ..errors import Problem, UserError
 from ..jobs import Job
 from ..jobs.pulse import last_sign
+from ..jobs.status import ACTIVE
 from ..storage.process import process_start
 
 PATIENCE = 10.0  # seconds until a process that was ended is gone; one that waits for a disk cannot be ended
@@ -65,13 +66,14 @@ def _kill(pid: int) -> None:
 
 
 def _have_the_last_word(job: Job) -> None:
-    """Unless the worker had it, or another one came."""
-    if job.status().state != "interrupted":
-        job.forget_stop()
-        return
+    """Unless the worker had it, or another one came. Else the system would be said to have ended it."""
     with contextlib.suppress(OSError), job.hold() as out:
         out.status = job.last_word()
-        out.end(
-            "stopped",
-            Problem("job.ended_by_force", "It was ended. What was saved before is kept; Resume goes on from there."),
-        )
+        if out.status.state in ("queued", *ACTIVE) and not job.is_asked("start"):
+            out.end(
+                "stopped",
+                Problem(
+                    "job.ended_by_force", "It was ended. What was saved before is kept; Resume goes on from there."
+                ),
+            )
+        job.forget_stop()
