@@ -797,8 +797,6 @@ def test_a_click_while_a_job_leaves_after_its_last_word_is_a_start(jobs):
 def test_a_worker_that_hangs_while_it_is_loaded_is_ended_and_not_called_out_of_memory(jobs, monkeypatch):
     monkeypatch.setattr(local, "WORKER", [sys.executable, "-c", "import time; time.sleep(60)"])
     job = jobs.create("one", Counting())
-    with job.hold() as out:
-        out.say("Loading.", state="starting")
     job.request("start")
     launcher = LocalLauncher()
     launcher.start(job)
