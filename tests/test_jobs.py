@@ -806,3 +806,30 @@ def test_a_worker_that_hangs_while_it_is_loaded_is_ended_and_not_called_out_of_m
     status = job.status()
     assert (status.state, status.sentence.code) == ("stopped", "job.ended_by_force")
     assert not job.wishes.wants_end()
+
+
+STAYS = """
+import sys, time
+from pathlib import Path
+from qlora_app.jobs import Job
+job = Job(Path(sys.stdin.readline().strip()))
+with job.hold() as out:
+    job.take("start")
+    out.end("done", "Counted.")
+time.sleep(60)
+"""
+
+
+def test_a_worker_that_stays_after_its_last_word_holds_up_nobody_for_long(jobs, monkeypatch):
+    monkeypatch.setattr(local, "WORKER", [sys.executable, "-c", STAYS])
+    monkeypatch.setattr(local, "LEAVES_WITHIN", 1.0)
+    stays, waits = in_line(jobs, "stays", "waits")
+    supervisor = Supervisor(jobs)
+    monkeypatch.setattr(supervisor.launcher, "keep_warm", lambda: None)
+    supervisor._look()
+    wait_for(lambda: stays.status().state == "done")
+    supervisor._look()
+    assert waits.is_asked("start") and not waits.launch_file.exists()
+    wait_for(lambda: supervisor._look() or waits.status().state == "done", 20)
+    wait_for(lambda: supervisor._look() or not supervisor.launcher.reap(), 20)
+    assert stays.status().state == "done" and supervisor._troubles == {}

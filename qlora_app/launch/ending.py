@@ -29,7 +29,7 @@ def end_now(job: Job) -> None:
             "The process that works on {id} is not known on this machine, so it cannot be ended from here.",
             id=job.id,
         )
-    _kill(pid)
+    end_process(pid)
     end = time.monotonic() + PATIENCE
     while job.is_alive() or process_start(pid) is not None:
         if time.monotonic() > end:
@@ -49,7 +49,7 @@ def worker_of(job: Job) -> int | None:
     return sign.pid if sign else job.launch_file.pid()
 
 
-def _kill(pid: int) -> None:
+def end_process(pid: int) -> None:
     """Everything the process started goes with it. Its group is its own: a worker leads one."""
     import psutil
 
