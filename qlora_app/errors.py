@@ -122,8 +122,12 @@ def _kept(value: Any) -> Any:
     return str(value) if is_no_number else value
 
 
-class Stopped(Exception):
-    """Somebody asked for an end of the work. What is there by then is kept."""
+class Stopped(BaseException):
+    """Somebody asked for an end of the work. What is there by then is kept.
+
+    It is no Exception: it is raised at any moment, also inside libraries, and whoever turns their errors into sentences
+    must let it pass.
+    """
 
 
 def _plain(value: Any) -> Any:

@@ -93,7 +93,8 @@ def _work(job: Job, out: JobWriter) -> int:
         with out.leaving():  # importing takes seconds
             kind = kind_of(job)
         kind.work(job, out, Settings.from_environment())
-        job.take("start")  # one that was left meanwhile: what is done needs no second time
+        if job.last_word().state == "done":
+            job.take("start")  # one that was left meanwhile: what is done needs no second time
     except Stopped:
         out.end("stopped", _stopped_words(job))
     except BaseException as error:  # also KeyboardInterrupt: a job must never end without a word

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from qlora_app.jobs.pulse import Pulse
 from qlora_app.kinds.data_import import ImportSpec, import_job
 from qlora_app.launch import local
 from qlora_app.launch import queue as launch_queue
+from qlora_app.launch.ending import end_now
 from qlora_app.launch.local import LocalLauncher
 from qlora_app.launch.queue import Supervisor
 from qlora_app.recipe import Recipe
@@ -39,7 +41,9 @@ from qlora_app.settings import Settings
 from qlora_app.storage.disk import disk_trouble
 from qlora_app.storage.files import open_for_writing
 from qlora_app.storage.reading import NotAFile, read_bytes
+from qlora_app.ui.context import AppContext
 from tests.conftest import wait_for, write_status
+from tests.fixtures.page import FakeSessions, FakeSupervisor
 from tests.refusing import refused
 
 SETTLED = 0.05  # seconds after which the index is believed here, of which some ticks of the file system's clock pass
@@ -742,3 +746,90 @@ def test_a_job_that_names_too_much_is_refused_and_leaves_nothing(jobs):
     with refused("job.names_too_much"):
         jobs.create("many", ImportSpec(files=names))
     assert jobs.list() == [] and not [path for path in jobs.root.iterdir() if "unmade" in path.name]
+
+
+# ---- a stop and a start that come in the middle
+
+
+def worked_on_by(work, job, monkeypatch):
+    """`worker.main` of a job whose kind does `work`."""
+    monkeypatch.setattr(sys.modules["counting"], "work", work)
+    return worker.main(job.folder)
+
+
+def test_a_stop_that_comes_inside_a_library_ends_as_stopped(jobs, monkeypatch):
+    def work(job, out, settings):
+        with out.leaving():
+            try:
+                job.request("stop")
+                os.kill(os.getpid(), signal.SIGUSR1)  # as the pulse does
+                time.sleep(5)
+            except Exception as error:  # as whoever makes sentences of what a library raises
+                raise UserError("count.broke", "It breaks at {number}. Take another number.", number=1) from error
+
+    job = jobs.create("one", Counting())
+    assert worked_on_by(work, job, monkeypatch) == 0
+    assert (job.status().state, job.status().sentence) == ("stopped", "Stopped. Resume counts anew.")
+
+
+def test_a_start_that_is_left_while_a_job_stops_waits_for_its_turn(jobs, monkeypatch):
+    def work(job, out, settings):
+        out.end("stopped", "Stopped.")
+        job.request("start")
+
+    job = jobs.create("one", Counting())
+    worked_on_by(work, job, monkeypatch)
+    assert job.status().state == "queued" and job.is_asked("start")
+
+
+def test_a_click_while_a_job_leaves_after_its_last_word_is_a_start(jobs):
+    job = jobs.create("one", Counting())
+    page = AppContext(Settings(home=jobs.root.parent), RunStore(jobs.root), FakeSupervisor(), FakeSessions())
+    with job.hold() as out:
+        out.say("Counting.", state="running")
+        page.start(job)
+        assert not job.is_asked("start")
+        out.end("stopped", "Stopped.")
+        page.start(job)
+    assert job.status().state == "queued"
+
+
+def test_a_worker_that_hangs_while_it_is_loaded_is_ended_and_not_called_out_of_memory(jobs, monkeypatch):
+    monkeypatch.setattr(local, "WORKER", [sys.executable, "-c", "import time; time.sleep(60)"])
+    job = jobs.create("one", Counting())
+    job.request("start")
+    launcher = LocalLauncher()
+    launcher.start(job)
+    assert job.status().state == "starting"
+    end_now(job)
+    wait_for(lambda: not launcher.reap())
+    status = job.status()
+    assert (status.state, status.sentence.code) == ("stopped", "job.ended_by_force")
+    assert not job.wishes.wants_end()
+
+
+STAYS = """
+import sys, time
+from pathlib import Path
+from qlora_app.jobs import Job
+job = Job(Path(sys.stdin.readline().strip()))
+with job.hold() as out:
+    job.take("start")
+    out.end("done", "Counted.")
+time.sleep(60)
+"""
+
+
+def test_a_worker_that_stays_after_its_last_word_holds_up_nobody_for_long(jobs, monkeypatch):
+    monkeypatch.setattr(local, "WORKER", [sys.executable, "-c", STAYS])
+    monkeypatch.setattr(local, "LEAVES_WITHIN", 1.0)
+    stays, waits = in_line(jobs, "stays", "waits")
+    supervisor = Supervisor(jobs)
+    monkeypatch.setattr(supervisor.launcher, "keep_warm", lambda: None)
+    supervisor._look()
+    wait_for(lambda: stays.status().state == "done")
+    supervisor._look()
+    assert waits.is_asked("start") and not waits.launch_file.exists()
+    wait_for(lambda: supervisor._look() or waits.status().state == "done", 20)
+    wait_for(lambda: supervisor._look() or not supervisor.launcher.reap(), 20)
+    assert stays.status().state == "done" and supervisor._troubles == {}

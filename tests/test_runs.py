@@ -3,6 +3,7 @@ refused.
 """
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -381,6 +382,29 @@ def test_what_a_resumed_run_repeats_is_forgotten(run, out):
     assert curve.points()["x"] == run.curve().points()["x"] == list(range(1, 7))
     out.append_metric({"step": 7, "loss": 0.1})
     assert run.curve().points()["x"] == list(range(1, 8))
+
+
+@pytest.mark.parametrize("name", ["metrics", "samples"])
+def test_lines_that_cannot_be_read_or_are_very_many_are_not_forgotten(name, run, out, monkeypatch):
+    for step in range(1, 11):
+        out.append(name, {"step": step, "loss": float(step)})
+    file = run.folder / f"{name}.jsonl"
+    whole = file.read_bytes()
+    monkeypatch.setattr("qlora_app.storage.reading.LARGEST_LINES", 100)
+    with monkeypatch.context() as failing:
+        opened = os.open
+
+        def refuses(path, *how, **more):
+            if Path(path) == file:
+                raise OSError(errno.EIO, "Input/output error", str(path))
+            return opened(path, *how, **more)
+
+        failing.setattr("os.open", refuses)
+        with pytest.raises(OSError, match="Input/output error"):
+            out.forget_after(6)
+    assert file.read_bytes() == whole
+    out.forget_after(6)
+    assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == list(range(1, 7))
 
 
 def test_forgetting_in_a_run_without_lines_is_nothing(run, out):

@@ -58,8 +58,6 @@ def fetch_files(
             waiting = [pool.submit(progress.ending_all, _fetch_file, wanted, file, token, progress) for file in files]
         for one in waiting:
             one.result()
-    except Stopped:
-        raise
     except Exception as error:  # whatever the network or the disk does, the person gets a sentence
         raise explain(error, repository, bool(token)) from error
     return repository.snapshot(commit)

@@ -8,6 +8,7 @@ import time
 from ..errors import Problem, UserError
 from ..jobs import Job
 from ..jobs.pulse import last_sign
+from ..jobs.status import ACTIVE
 from ..storage.process import process_start
 
 PATIENCE = 10.0  # seconds until a process that was ended is gone; one that waits for a disk cannot be ended
@@ -28,7 +29,7 @@ def end_now(job: Job) -> None:
             "The process that works on {id} is not known on this machine, so it cannot be ended from here.",
             id=job.id,
         )
-    _kill(pid)
+    end_process(pid)
     end = time.monotonic() + PATIENCE
     while job.is_alive() or process_start(pid) is not None:
         if time.monotonic() > end:
@@ -48,7 +49,7 @@ def worker_of(job: Job) -> int | None:
     return sign.pid if sign else job.launch_file.pid()
 
 
-def _kill(pid: int) -> None:
+def end_process(pid: int) -> None:
     """Everything the process started goes with it. Its group is its own: a worker leads one."""
     import psutil
 
@@ -65,13 +66,14 @@ def _kill(pid: int) -> None:
 
 
 def _have_the_last_word(job: Job) -> None:
-    """Unless the worker had it, or another one came."""
-    if job.status().state != "interrupted":
-        job.forget_stop()
-        return
+    """Unless the worker had it, or another one came. Else the system would be said to have ended it."""
     with contextlib.suppress(OSError), job.hold() as out:
         out.status = job.last_word()
-        out.end(
-            "stopped",
-            Problem("job.ended_by_force", "It was ended. What was saved before is kept; Resume goes on from there."),
-        )
+        if out.status.state in ("queued", *ACTIVE) and not job.is_asked("start"):
+            out.end(
+                "stopped",
+                Problem(
+                    "job.ended_by_force", "It was ended. What was saved before is kept; Resume goes on from there."
+                ),
+            )
+        job.forget_stop()

@@ -1,9 +1,11 @@
 """Work on this machine: processes that outlive the page, one of them always warm."""
 
 import contextlib
+import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -11,8 +13,10 @@ from typing import IO
 from .. import KEEP_MEMORY
 from ..jobs import Job
 from ..storage.files import open_for_writing
+from .ending import end_process
 
 WORKER = [sys.executable, "-m", "qlora_app.worker"]
+LEAVES_WITHIN = 30.0  # seconds that a worker has to end after its last word
 PACKAGE_PARENT = str(Path(__file__).parents[2])
 
 Process = subprocess.Popen[bytes]
@@ -151,10 +155,15 @@ class LocalLauncher:
             self._standby = Standby()
 
     def reap(self) -> list[Job]:
-        """Take note of workers that ended; returns the jobs whose workers, started here, have not ended yet."""
+        """Take note of workers that ended; returns the jobs whose workers, started here, have not ended yet.
+
+        One that has said its last word and does not end, as a library may make it, is ended: others wait for it.
+        """
         for job, worker in self._at_work:
             if worker.poll() is not None:
                 _keep_exit_code(job, worker)
+            elif _should_have_left(job):
+                end_process(worker.pid)
         self._at_work = [(job, worker) for job, worker in self._at_work if worker.returncode is None]
         return [job for job, _ in self._at_work]
 
@@ -166,6 +175,18 @@ class LocalLauncher:
         """End the idle standby. Workers go on."""
         if self._standby:
             self._standby.dismiss()
+
+
+def _should_have_left(job: Job) -> bool:
+    """Has the worker that was sent to it said its last word long ago, and let go of the lock?"""
+    try:
+        said_at = (job.folder / "status.json").stat().st_mtime
+    except OSError:
+        return False
+    was_sent_before = said_at >= (job.launch_file.written_at() or math.inf)
+    if not was_sent_before or time.time() - said_at < LEAVES_WITHIN:
+        return False
+    return job.last_word().has_ended and not job.is_asked("start") and not job.is_alive()
 
 
 def _keep_exit_code(job: Job, worker: Process) -> None:

@@ -132,6 +132,7 @@ class Supervisor:
         self._scan_if_new()
         self._moving = moving = [job for job in self._moving if _is_moving(job)]
         self._sent = {job.folder: self._sent.get(job.folder, 0) for job in moving if job.is_asked("start")}
+        self._troubles = {folder: one for folder, one in self._troubles.items() if folder in self._sent}
         needing: dict[Needs, list[Job]] = {needs: [] for needs in NEEDS}
         for job in reversed(moving):
             if job.is_asked("start") and not _has_worker(job) and self._may_try(job):

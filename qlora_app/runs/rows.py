@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
 
-from ..storage.reading import each_line
+from ..storage.reading import lines_of, open_regular
 
 
 class MetricRow(TypedDict, total=False):
@@ -39,13 +39,21 @@ class SampleRow(TypedDict, total=False):
 def keep_until(step: int, path: Path, kept: Callable[[Any], None] = lambda row: None) -> None:
     """Drop the lines of a file that are of later steps, or torn; `kept` hears of each that stays.
 
-    The file is read line by line, however long it is, and written anew only where something is dropped.
+    The file is read line by line, however long it is, and written anew only where something is dropped. Raises OSError
+    where it cannot be read: then it stays as it is.
     """
-    if not path.exists():
+    try:
+        file = open_regular(path)
+    except FileNotFoundError:
         return
+    with file:
+        _keep_until(step, path, file, kept)
+
+
+def _keep_until(step: int, path: Path, file: BinaryIO, kept: Callable[[Any], None]) -> None:
     kept_to = read_to = 0  # bytes: of the lines that stay before the first that goes, and of all lines
     stays_later = False  # does a line stay after one that goes? Then they are picked one by one
-    for row, end in each_line(path):
+    for row, end in lines_of(file):
         is_cut = kept_to < read_to
         read_to = end
         if _is_until(row, step):
@@ -53,9 +61,9 @@ def keep_until(step: int, path: Path, kept: Callable[[Any], None] = lambda row: 
             stays_later = stays_later or is_cut
             kept_to = kept_to if is_cut else end
     if stays_later:
-        _rewrite(path, lambda file: _pick(step, path, file))
-    elif kept_to < path.stat().st_size:
-        _rewrite(path, lambda file: _copy(kept_to, path, file))
+        _rewrite(path, lambda into: _pick(step, path, into))
+    elif kept_to < file.tell():
+        _rewrite(path, lambda into: _copy(kept_to, file, into))
 
 
 def _is_until(row: Any, step: int) -> bool:
@@ -65,19 +73,19 @@ def _is_until(row: Any, step: int) -> bool:
 
 def _pick(step: int, path: Path, into: BinaryIO) -> None:
     begin = 0
-    with open(path, "rb") as file:
-        for row, end in each_line(path):
-            line = file.read(end - begin)
+    with open_regular(path) as rows, open_regular(path) as lines:
+        for row, end in lines_of(rows):
+            line = lines.read(end - begin)
             begin = end
             if _is_until(row, step):
                 into.write(line)
 
 
-def _copy(size: int, path: Path, into: BinaryIO) -> None:
-    with open(path, "rb") as file:
-        while size and (chunk := file.read(min(size, 1 << 20))):
-            into.write(chunk)
-            size -= len(chunk)
+def _copy(size: int, file: BinaryIO, into: BinaryIO) -> None:
+    file.seek(0)
+    while size and (chunk := file.read(min(size, 1 << 20))):
+        into.write(chunk)
+        size -= len(chunk)
 
 
 def _rewrite(path: Path, write: Callable[[BinaryIO], None]) -> None:

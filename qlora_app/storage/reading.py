@@ -219,7 +219,18 @@ def each_line(path: Path, after: int = 0) -> Iterator[tuple[dict[str, Any] | Non
 
     The row of a line that is no object of JSON is None: it is empty, or torn by a full disk.
     """
-    for lines, gap in _batches(path, after):
+    try:
+        file = open_regular(path, LARGEST_LINES)
+        file.seek(after)
+    except (OSError, ValueError, OverflowError):  # an offset that somebody else wrote
+        return
+    with file:
+        yield from lines_of(file, after)
+
+
+def lines_of(file: BinaryIO, after: int = 0) -> Iterator[tuple[dict[str, Any] | None, int]]:
+    """As `each_line`, of an open file that stands at byte `after`. Raises OSError."""
+    for lines, gap in _batches(file):
         for row, line in zip(_rows(lines), lines, strict=True):
             after += len(line) + gap
             yield row, after
@@ -262,21 +273,15 @@ def _row_in_python(line: bytes) -> Any:
         return None
 
 
-def _batches(path: Path, after: int) -> Iterator[tuple[list[bytes], int]]:
+def _batches(file: BinaryIO) -> Iterator[tuple[list[bytes], int]]:
     """(whole lines, bytes of the end of each); one that is too long comes in pieces without ends, which are no JSON."""
-    try:
-        file = open_regular(path, LARGEST_LINES)
-        file.seek(after)
-    except (OSError, ValueError, OverflowError):  # an offset that somebody else wrote
-        return
-    with file:
-        rest = b""
-        while chunk := file.read(LONGEST_LINE):
-            *lines, rest = (rest + chunk).split(b"\n")
-            yield lines, 1
-            if len(rest) >= LONGEST_LINE:
-                yield [rest], 0
-                rest = b""
+    rest = b""
+    while chunk := file.read(LONGEST_LINE):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield lines, 1
+        if len(rest) >= LONGEST_LINE:
+            yield [rest], 0
+            rest = b""
 
 
 # ---- YAML

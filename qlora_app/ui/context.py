@@ -87,8 +87,9 @@ class AppContext:
 
     def start(self, job: Job) -> None:
         """Have it started as soon as its turn comes."""
-        # A second click, or a second page: a wish left now would do it once more at its end.
-        if job.status().is_active:
+        # A second click, or a second page: a wish left now would do it once more at its end. Whoever has said a last
+        # word is only about to leave.
+        if job.status().is_active and not job.last_word().has_ended:
             return
         job.request("start")
         self.supervisor.wake()
