@@ -115,6 +115,8 @@ def label_sentences(counts: Counter[str], label: str) -> list[str]:
 
 def misfit_sentences(rows: dict[str, int]) -> list[str]:
     """Which of several files are not learned, because their rows are of another kind, with how many they have."""
+    if not rows:
+        return []
     shown = ", ".join(f"{file} ({count:,})" for file, count in list(rows.items())[:_SHOWN_NAMES])
     more = f" and {len(rows) - _SHOWN_NAMES:,} more" if len(rows) > _SHOWN_NAMES else ""
     return [f"Not learned, because their rows do not fit those of the other files: {shown}{more}."]
