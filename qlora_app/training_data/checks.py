@@ -18,7 +18,10 @@ CONSTANT_FROM = 10  # rows: fewer may well begin alike
 MOST_ANSWERS = 100  # different ones that are counted
 FEWEST_SAME = 5  # rows: fewer may well answer alike
 SAME_SHARE = 0.9  # of the rows; then it is said
-_MARKER = re.compile(r"<\|[a-z_]{2,30}\|>|</?s>|\[/?INST\]|### (?:Human|Assistant|Instruction|Response):")
+_MARKER = re.compile(
+    r"<\|[a-z_]{2,30}\|>|</?s>|\[/?INST\]|### (?:Human|Assistant|Instruction|Response):|<(?:start|end)_of_turn>"
+    r"|<\uff5c[^<>\uff5c\n]{2,30}\uff5c>|\n\n(?:Human|Assistant):"
+)
 _PLACEHOLDER = re.compile(r"\{\{ ?\w{1,40} ?\}\}")
 # What UTF-8 looks like when it was read as Windows-1252 and saved again, what
 # stands for a lost character, and control characters other than line ends.
@@ -55,7 +58,10 @@ class _Check(NamedTuple):
 
 _CHECKS = (
     _Check(
-        "Template markers or special tokens", _MARKER, ("<|", "s>", "INST]", "### "), "they are trained as plain text"
+        "Template markers or special tokens",
+        _MARKER,
+        ("<|", "s>", "INST]", "### ", "_turn>", "<\uff5c", "\n\nHuman:"),
+        "they are trained as plain text",
     ),
     _Check("Placeholders nobody has filled in", _PLACEHOLDER, ("{{",), "the model will learn to write them"),
     _Check("Control characters or broken letters", _BROKEN, (), "the file may have been saved in a wrong encoding"),
