@@ -116,6 +116,7 @@ def test_turns_without_a_conversation_are_pairs_and_never_a_classifier_of_roles(
     contents = read_file(written(tmp_path, rows), "turns.jsonl")
     assert len(contents.conversations) == (4 if has_system else 8) and not contents.left_out
     assert [turn["content"] for turn in contents.conversations[-1]][-2:] == ["q7", "a7"]
+    assert has_system != any("single turns" in warning for warning in contents.warnings)
 
 
 def test_names_with_blanks_are_names_of_conversations_too(tmp_path):

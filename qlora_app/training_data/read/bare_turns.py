@@ -9,11 +9,15 @@ from .reading import Found
 
 _SPEAKERS, _SAYINGS = {"role", "from", "speaker", "sender"}, {"content", "value", "text", "message"}
 _BEGINS = "system"
+_SAID = (
+    "Its rows are single turns, and nothing says which conversation they belong to: each question and the answer right "
+    "after it are learned as one conversation."
+)
 
 
-def in_pairs(found: Iterable[Found]) -> Iterator[Found]:
+def in_pairs(found: Iterable[Found], notes: dict[str, None]) -> Iterator[Found]:
     """Every row. Of bare turns each question with its answer is one row: nobody knows which of them belong together.
-    Where a system turn begins a conversation, all turns up to the next one do.
+    Where a system turn begins a conversation, all turns up to the next one do. `notes`: what is to be said of it.
     """
     waiting: list[Found] = []
     for one in found:
@@ -21,6 +25,8 @@ def in_pairs(found: Iterable[Found]) -> Iterator[Found]:
         if waiting and not _follows(waiting, role):
             yield from _joined(waiting)
             waiting = []
+        if waiting and role == "assistant" and _role(waiting[0][1]) == "user":
+            notes[_SAID] = None
         if role in ("user", _BEGINS) or (waiting and role):
             waiting.append(one)
         else:

@@ -89,7 +89,7 @@ class RowSource:
         for self._at, content in enumerate(self._contents):  # noqa: B020  how far it is can be asked meanwhile
             file = _FileRows(content, self._glance, self._how)
             try:
-                for line, value, problem in in_pairs(gather(spread(file))):
+                for line, value, problem in in_pairs(gather(spread(file)), self._notes):
                     number += 1
                     self._hear(file, once=True)
                     yield Row(number, line, value, problem, content.part)
