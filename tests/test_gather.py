@@ -103,3 +103,22 @@ def test_rows_that_are_something_by_themselves_are_no_turns(beside):
     rows = [{**row, **beside} for row in rows_of([[("Hello", "Good day")]] * 4, ("dialogue_id", "role", "text"))]
     found = [(line, row, None) for line, row in enumerate(rows, start=1)]
     assert list(gather(found)) == found
+
+
+@pytest.mark.parametrize("has_system", [False, True])
+@pytest.mark.parametrize("names", [("role", "content"), ("from", "value"), ("Speaker", "Message")])
+def test_turns_without_a_conversation_are_pairs_and_never_a_classifier_of_roles(tmp_path, names, has_system):
+    who, says = names
+    rows = []
+    for number in range(8):
+        system = [("system", "Be brief.")] if has_system and number % 2 == 0 else []
+        rows += [{who: role, says: f"{text}{number}"} for role, text in [*system, ("user", "q"), ("assistant", "a")]]
+    contents = read_file(written(tmp_path, rows), "turns.jsonl")
+    assert len(contents.conversations) == (4 if has_system else 8) and not contents.left_out
+    assert [turn["content"] for turn in contents.conversations[-1]][-2:] == ["q7", "a7"]
+    assert has_system != any("single turns" in warning for warning in contents.warnings)
+
+
+def test_names_with_blanks_are_names_of_conversations_too(tmp_path):
+    rows = list(rows_of([[("Hello", "Good day")] * 2] * 4, ("Chat ID", "Speaker", "Message")))
+    assert len(read_file(written(tmp_path, rows), "turns.jsonl").conversations) == 4

@@ -20,7 +20,10 @@ MOST_ANSWERS = 100  # different ones that are counted
 FEWEST_SAME = 5  # rows: fewer may well answer alike
 SAME_SHARE = 0.9  # of the rows; then it is said
 _NOTHING = "Answers that may stand for nothing"
-_MARKER = re.compile(r"<\|[a-z_]{2,30}\|>|</?s>|\[/?INST\]|### (?:Human|Assistant|Instruction|Response):")
+_MARKER = re.compile(
+    r"<\|[a-z_]{2,30}\|>|</?s>|\[/?INST\]|### (?:Human|Assistant|Instruction|Response):|<(?:start|end)_of_turn>"
+    r"|<\uff5c[^<>\uff5c\n]{2,30}\uff5c>|\n\n(?:Human|Assistant):"
+)
 _PLACEHOLDER = re.compile(r"\{\{ ?\w{1,40} ?\}\}")
 # What UTF-8 looks like when it was read as Windows-1252 and saved again, what
 # stands for a lost character, and control characters other than line ends.
@@ -63,7 +66,10 @@ class _Check(NamedTuple):
 
 _CHECKS = (
     _Check(
-        "Template markers or special tokens", _MARKER, ("<|", "s>", "INST]", "### "), "they are trained as plain text"
+        "Template markers or special tokens",
+        _MARKER,
+        ("<|", "s>", "INST]", "### ", "_turn>", "<\uff5c", "\n\nHuman:"),
+        "they are trained as plain text",
     ),
     _Check("Placeholders nobody has filled in", _PLACEHOLDER, ("{{",), "the model will learn to write them"),
     _Check("Tags of web pages", _MARKUP, ("<", "&"), "the model will learn to write them"),

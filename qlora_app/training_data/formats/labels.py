@@ -6,7 +6,7 @@ Only the whole file can tell: labels are short and repeat, and stand in every ro
 from collections import Counter, defaultdict
 from typing import Any
 
-from .turns import Columns
+from .turns import ROLES, Columns
 
 _MOST_LABELS, _LONGEST_LABEL = 500, 60  # different ones, and characters of one
 _OFTEN = 3  # rows a label has at least, on average
@@ -86,5 +86,8 @@ class BesideTexts:
         return [
             name
             for name, values in self._values.items()
-            if sum(values.values()) == self.rows and len(values) > 1 and self.rows >= _OFTEN * len(values)
+            if sum(values.values()) == self.rows
+            and len(values) > 1
+            and self.rows >= _OFTEN * len(values)
+            and not all([value.strip().lower() in ROLES for value in values])  # who speaks is no label
         ]

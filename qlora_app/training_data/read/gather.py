@@ -60,7 +60,7 @@ def _names(row: dict[str, Any]) -> tuple[str, str, str] | None:
 @lru_cache(maxsize=1000)
 def _by_keys(keys: tuple[str, ...]) -> tuple[str, str, str] | None:
     """As `_names`, as far as the names of the columns say it: rows of a file have few different ones."""
-    columns = {str(name).strip().lower(): name for name in keys}
+    columns = {str(name).strip().lower().replace(" ", "_").replace("-", "_"): name for name in keys}
     if not columns.keys().isdisjoint(_NO_TURNS) or is_message(dict(columns)):
         return None
     named = [_only(columns, wanted) for wanted in (_CONVERSATIONS, _SPEAKERS, _SAYINGS)]

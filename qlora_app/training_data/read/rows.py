@@ -13,6 +13,7 @@ from . import json_stream
 from .archives import contents_of
 from .arrow_tables import read_arrow, read_parquet
 from .asking import ask_encoding
+from .bare_turns import in_pairs
 from .content import Content
 from .documents import Document
 from .encodings import Encoding, UnknownEncoding, find_encoding
@@ -89,7 +90,7 @@ class RowSource:
         for self._at, content in enumerate(self._contents):  # noqa: B020  how far it is can be asked meanwhile
             file = _FileRows(content, self._glance, self._how)
             try:
-                for line, value, problem in gather(spread(file)):
+                for line, value, problem in in_pairs(gather(spread(file)), self._notes):
                     number += 1
                     self._hear(file, once=True)
                     yield Row(number, line, value, problem, content.part)
