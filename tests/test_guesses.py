@@ -438,3 +438,10 @@ def test_tokens_flags_and_names_of_tasks_are_not_guessed(tmp_path):
 def test_a_system_text_is_never_guessed_to_answer():
     row = {"system": "You are helpful.", "chat": "A long text of which nobody knows what it is."}
     assert guesses([row] * 20, list(row)) == [{"answer": "chat"}]
+
+
+def test_texts_are_asked_about_also_without_a_guess(tmp_path):
+    row = {"system": "You are helpful.", "chat": "A long text of which nobody knows what it is."}
+    with pytest.raises(AskColumns) as asked:
+        read(tmp_path, row)
+    assert asked.value.columns == ["system", "chat"] and not asked.value.guesses

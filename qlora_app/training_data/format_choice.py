@@ -10,7 +10,7 @@ from .formats.known import KINDS, UNKNOWN, convert
 from .formats.names import ASIDE, WHOLE, is_sure_label, role_of
 from .formats.readers import DOCUMENTS, text_column
 from .formats.turns import RowError, TwoColumnsFit
-from .guesses import asked_beside_text, guesses
+from .guesses import asked_beside_text, guesses, has_texts
 from .read.refusals import WANTED, NotTrainable
 from .rows_by_format import LINKS, UNREADABLE, RowsByFormat
 
@@ -208,7 +208,8 @@ def _nothing_usable(name: str, chosen: str, detector: FormatDetector, rows: Rows
         found = [guess for guess in found if "label" not in guess]
     if chosen == "prompts_only":
         found = [guess for guess in found if "prompt" in guess]
-    if found and (chosen in _ASKED or first is None):
+    is_open = chosen == "unknown" and _is_free(detector) and has_texts(detector.sample, detector.seen)
+    if is_open or (found and (chosen in _ASKED or first is None)):
         return _asking(
             AskColumns(
                 "dataset.ask_columns",

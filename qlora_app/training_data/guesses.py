@@ -71,6 +71,12 @@ def guesses(rows: Sequence[Columns], names: Iterable[str], is_plain: bool = Fals
     return list(different.values())[:MOST]
 
 
+def has_texts(rows: Sequence[Columns], names: Iterable[str]) -> bool:
+    """Are there two places or more that a person could name, one of them a text?"""
+    looks = _looks(rows, names)
+    return len(looks) > 1 and any(look.is_text and look.length >= _TEXTS for look in looks)
+
+
 def asked_beside_text(rows: Sequence[Columns], names: Iterable[str], text: str, are_documents: bool) -> list[str]:
     """Columns beside a plain text that a person should be asked about: they may answer it, or be its label.
 
