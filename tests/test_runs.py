@@ -411,6 +411,15 @@ def test_forgetting_in_a_run_without_lines_is_nothing(run, out):
     assert out.forget_after(0).points()["x"] == []
 
 
+def test_a_very_long_list_of_rows_that_are_not_learned_is_read_and_found_whole(run, out):
+    rows = [{"part": "train", "row": row, "reason": "It is longer. " * 70_000} for row in range(40)]
+    out.write_not_learned(rows)
+    file = run.folder / "not_learned.json"
+    assert file.stat().st_size > 32_000_000 and run.not_learned() == rows and run.damages() == []
+    file.write_bytes(file.read_bytes()[:-1])
+    assert [problem.code for problem in run.damages()] == ["file.damaged"]
+
+
 # ---- checkpoints
 
 CONTENTS = {

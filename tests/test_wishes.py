@@ -72,6 +72,23 @@ def stuck(job):
 # ---- a worker that hangs
 
 
+def test_what_a_child_computes_is_work_of_the_worker(job):
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    with job.hold() as out:
+        pulse = Pulse(out, lambda: "Ended.")
+        try:
+            pulse._has_worked()
+            pulse._has_worked()
+            time.sleep(1)
+            assert pulse._has_worked()
+        finally:
+            busy.kill()
+            busy.wait()
+        pulse._has_worked()
+        time.sleep(0.2)
+        assert not pulse._has_worked()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "does",

@@ -84,7 +84,7 @@ class Pulse:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name="pulse", daemon=True)
         self._me = f"{os.getpid()} {process_start(os.getpid())}"
-        self._used, self._worked = time.process_time(), time.monotonic()
+        self._used, self._used_by_children, self._worked = time.process_time(), 0.0, time.monotonic()
         self._asked_at: float | None = None
 
     def __enter__(self) -> "Pulse":
@@ -111,10 +111,9 @@ class Pulse:
             self._beat()
 
     def _beat(self) -> None:
-        now, used = time.monotonic(), time.process_time()
-        if used - self._used > _SOME_WORK:
+        now = time.monotonic()
+        if self._has_worked():
             self._worked = now
-        self._used = used
         said = self.out.said_at
         text = f"{now:.2f} {max(said, self._worked):.2f} {said:.2f} {self._me}\n"
         file = open_for_writing(self._path, os.O_WRONLY)
@@ -122,6 +121,16 @@ class Pulse:
             os.pwrite(file, text.encode().ljust(_LENGTH), 0)
         finally:
             os.close(file)
+
+    def _has_worked(self) -> bool:
+        """Has this process computed since the last beat, this thread left out, or one that it started?"""
+        used = time.process_time() - time.thread_time()
+        has_worked, self._used = used - self._used > _SOME_WORK, used
+        if has_worked:
+            return True
+        used = _used_by_children()
+        has_worked, self._used_by_children = used - self._used_by_children > _SOME_WORK, used
+        return has_worked
 
     def _hurry(self) -> None:
         """Interrupt the main thread where somebody asked for an end; where even that does not help, end the process."""
@@ -136,3 +145,15 @@ class Pulse:
         self.out.end("stopped", self._words())
         self._path.unlink(missing_ok=True)
         os._exit(0)
+
+
+def _used_by_children() -> float:
+    """Processor seconds of all living processes that this one has started, and they in turn."""
+    import psutil
+
+    used = 0.0
+    with contextlib.suppress(psutil.Error):  # one has ended meanwhile: the next beat tells
+        for child in psutil.Process().children(recursive=True):
+            times = child.cpu_times()
+            used += times.user + times.system
+    return used

@@ -18,7 +18,7 @@ from ..jobs import Job, JobWriter, State, Status
 from ..jobs.job import Needs
 from ..jobs.lock import HeldLock, hold_lock
 from ..recipe import Recipe
-from ..storage.reading import damage, each_line, is_regular, last_lines, read_json, read_lines
+from ..storage.reading import LARGEST, LARGEST_LIST, damage, each_line, is_regular, last_lines, read_json, read_lines
 from ..tasks import Task, task_from
 from ..tasks.template import TRAINED_WITH
 from .checkpoints import newest_complete
@@ -26,12 +26,13 @@ from .curve import Curve, read_on
 from .recipes import ReadRecipe, read_recipe
 from .rows import MetricRow, SampleRow, keep_until
 
+NOT_LEARNED = "not_learned.json"
 # What they hold; None for what is no one JSON.
 FILES: dict[str, type | None] = {
     "base.json": dict,
     "compute.json": dict,
     "task.json": dict,
-    "not_learned.json": list,
+    NOT_LEARNED: list,
     "curve.json": dict,
     "metrics.jsonl": None,
     "samples.jsonl": None,
@@ -156,7 +157,7 @@ class Run(Job):
 
     def not_learned(self) -> list[dict[str, Any]]:
         """[{part, row, reason}] of the rows of which nothing, or not every answer, is learned."""
-        known = read_json(self.folder / "not_learned.json", list) or []
+        known = read_json(self.folder / NOT_LEARNED, list, LARGEST_LIST) or []
         return [row for row in known if isinstance(row, dict)]
 
     def status(self) -> RunStatus:
@@ -215,7 +216,7 @@ class Run(Job):
         return newest_complete(self.checkpoints, deep=False)
 
     def damages(self) -> list[Problem]:
-        wrong = [damage(self.folder / name, kind) for name, kind in FILES.items()]
+        wrong = [damage(self.folder / name, kind, _most(name)) for name, kind in FILES.items()]
         recipe = self.read_recipe().problem
         return [*super().damages(), *filter(None, [recipe, *wrong])]
 
@@ -238,6 +239,10 @@ class Run(Job):
     def _hold_run(self) -> Iterator["RunWriter"]:
         with hold_lock(self.folder / "lock") as lock:
             yield RunWriter(self, lock)
+
+
+def _most(name: str) -> int:
+    return LARGEST_LIST if name == NOT_LEARNED else LARGEST
 
 
 def _has_loss(row: Any) -> bool:

@@ -20,6 +20,8 @@ from ..errors import Problem, UserError
 
 Value = TypeVar("Value", bound="dict[str, Any] | list[Any]")
 LARGEST = 32_000_000  # bytes of a file that is read whole
+LARGEST_LIST = 1_000_000_000  # of a list with an entry for each row of the data
+_LOOKED_THROUGH = 1_000_000  # of a file that is parsed only to see whether it can be
 LARGEST_YAML = 65_536  # of what people write
 LARGEST_LINES = 2_000_000_000  # of a file that is read line by line
 LONGEST_LINE = 1 << 20
@@ -122,14 +124,14 @@ def read_text(path: Path, most: int = LARGEST) -> str:
 @overload
 def read_json(path: Path) -> dict[str, Any] | None: ...
 @overload
-def read_json(path: Path, kind: type[Value]) -> Value | None: ...
-def read_json(path: Path, kind: type = dict) -> Any:
+def read_json(path: Path, kind: type[Value], most: int = LARGEST) -> Value | None: ...
+def read_json(path: Path, kind: type = dict, most: int = LARGEST) -> Any:
     """What a file of JSON holds; None where it is missing, damaged, or holds something of another kind.
 
     Raises OSError where this program cannot open one more file: then nothing is known of it.
     """
     try:
-        found = _parsed(read_text(path))
+        found = _parsed(read_text(path, most))
     except (OSError, ValueError, RecursionError) as error:
         if is_short_of_means(error):
             raise
@@ -137,14 +139,15 @@ def read_json(path: Path, kind: type = dict) -> Any:
     return found if isinstance(found, kind) else None
 
 
-def damage(path: Path, kind: type | None = dict) -> Problem | None:
+def damage(path: Path, kind: type | None = dict, most: int = LARGEST) -> Problem | None:
     """What is wrong with a file of JSON of that kind; None where nothing is, also where there is none.
 
-    kind: dict or list; None for a file that holds no JSON.
+    kind: dict or list; None for a file that holds no JSON. Of a long one, which a page asks about again and again, both
+    ends are looked at: a disk or a program that ended early cuts it off.
     """
     try:
-        with open_regular(path, LARGEST if kind else LARGEST_LINES) as file:
-            text = file.read() if kind else b""
+        with open_regular(path, most if kind else LARGEST_LINES) as file:
+            text = _looked_at(file) if kind else b""
     except FileNotFoundError:
         return None
     except NotAFile as error:
@@ -152,6 +155,17 @@ def damage(path: Path, kind: type | None = dict) -> Problem | None:
     except OSError as error:
         return _damaged(path, _why(error))
     return _wrong_json(path, text, kind) if kind else None
+
+
+def _looked_at(file: BinaryIO) -> bytes:
+    """All of a short file; of a long one an empty value of its kind where both ends are those of one."""
+    size = os.fstat(file.fileno()).st_size
+    if size <= _LOOKED_THROUGH:
+        return file.read()
+    first = file.read(100).strip()[:1]
+    file.seek(size - 100)
+    ends = first + file.read(100).strip()[-1:]
+    return ends if ends in (b"{}", b"[]") else first
 
 
 def _wrong_json(path: Path, content: bytes, kind: type) -> Problem | None:
