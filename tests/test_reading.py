@@ -89,6 +89,13 @@ def test_what_is_nearly_json_is_read_and_said(read):
     assert read(python + "{'a': __import__('os')}\n")[0] == PAIRS, "nothing in it is run"
 
 
+def test_tables_in_json_are_read_by_their_names(read):
+    swapped = [[a, q] for q, a in PAIRS]
+    names = ["answer", "question"]
+    for table in ({"columns": names, "data": swapped}, {"columns": names, "rows": swapped}, [names, *swapped]):
+        assert read(json.dumps(table, indent=1))[0] == PAIRS
+
+
 def test_a_text_that_begins_with_a_bracket_is_a_text(read):
     for text in ("[Contents](toc.md)\n\nThe river runs.", "{{Box}} The river\n\nruns on.", "[1] The river\n\nIt runs."):
         assert read(text)[0][0].startswith(text[:9])
