@@ -89,6 +89,13 @@ def test_what_is_nearly_json_is_read_and_said(read):
     assert read(python + "{'a': __import__('os')}\n")[0] == PAIRS, "nothing in it is run"
 
 
+def test_tables_in_json_are_read_by_their_names(read):
+    swapped = [[a, q] for q, a in PAIRS]
+    names = ["answer", "question"]
+    for table in ({"columns": names, "data": swapped}, {"columns": names, "rows": swapped}, [names, *swapped]):
+        assert read(json.dumps(table, indent=1))[0] == PAIRS
+
+
 def test_a_text_that_begins_with_a_bracket_is_a_text(read):
     for text in ("[Contents](toc.md)\n\nThe river runs.", "{{Box}} The river\n\nruns on.", "[1] The river\n\nIt runs."):
         assert read(text)[0][0].startswith(text[:9])
@@ -154,6 +161,52 @@ def test_what_the_csv_module_writes_is_read_again(tmp_path_factory, rows, delimi
     if rows:
         found = read_file(file, "t.csv")
         assert [tuple(turn["content"] for turn in one) for one in found.conversations] == rows
+
+
+AGAIN = [
+    "{names}\n{rows}{names}\n{rows}",  # files one after another
+    "{names}\n{rows}\ufeff{names}\n{rows}",
+    "{names}\nstring,string\n{rows}",
+    "{names}\n---,---\n{rows}",
+    "User,Bot\n{names}\n{rows}",
+]
+
+
+@pytest.mark.parametrize("shape", AGAIN)
+def test_names_and_rulers_are_no_rows(read, shape):
+    rows = "".join(f"{q},{a}\n" for q, a in PAIRS)
+    found, said = read(shape.format(names="Question,Answer", rows=rows), "t.csv")
+    assert found[:12] == PAIRS and len(found) in (12, 24) and "repeat the names of the columns are not read: 1" in said
+    markdown = "| Question | Answer |\n|:---|---:|\n" + "".join(f"| {q} | {a} |\n" for q, a in PAIRS)
+    assert read(markdown, "t.md")[0] == PAIRS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello there, this is a story.",
+        "I liked it, very much. Seen 1 times.",
+        "It was late, and it rained.\nShe went home, and slept.",
+        "Tyger, burning bright\nForests, of the night\nHands, of fire\nHearts, grown cold",
+        "In 1900, he went.\nIn 1910, he came back.\nIn 1920, he left.",
+    ],
+)
+def test_commas_make_no_table_of_prose(read, text):
+    assert read(text, "story.txt")[0] == [text]
+
+
+def test_a_table_called_txt_is_one(read):
+    for names in ("question,answer", "frage;antwort"):
+        rows = "".join(f"What is {i}{names[5:6] if ';' in names else ','}It is {i}\n" for i in range(12))
+        found, _ = read(f"{names}\n{rows}", "t.txt")
+        assert len(found) == 12 and found[0] == ("What is 0", "It is 0")
+
+
+def test_the_questions_of_a_form_are_the_names_of_its_columns(tmp_path):
+    asked = "What went well in this course, and what would you like to see more of next year?"
+    rows = "".join(f"3/{day}/2024 9:0{day}:00,It was fine. {day},Why {day}?\n" for day in range(1, 7))
+    (tmp_path / "form.csv").write_text(f'Timestamp,"{asked}",What is your question?\n{rows}')
+    assert first_rows(tmp_path / "form.csv", "form.csv", Settings()).columns[:2] == ["Timestamp", asked]
 
 
 # ---- workbooks and documents

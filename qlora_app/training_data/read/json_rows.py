@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, TextIO
 
 from ...errors import Problem, UserError
+from ..formats.turns import KNOWN_NAMES
 from . import json_stream
 from .json_stream import BETWEEN, BLANK, BRACE, COLON, OPENING, TooLarge, Window, decode, json_problem
 from .reading import Found
@@ -93,7 +94,7 @@ class JsonRows:
             return self._train_of(value, splits)
         if len(lists) > 1:
             raise self._several(lists)
-        return value[lists[0]] if lists else _rows_of_object(value)
+        return _named_cells(value, value[lists[0]]) if lists else _rows_of_object(value)
 
     def _train_of(self, value: dict[str, Any], splits: dict[str, str]) -> list[Any]:
         others = [f"{key} ({len(value[key]):,} rows)" for key, split in splits.items() if split != TRAIN]
@@ -175,9 +176,15 @@ class JsonRows:
         window = Window(file)
         window.skip(OPENING)
         number = 0
+        names: list[Any] = []
         try:
-            for number, found in enumerate(self._elements(window), start=1):  # noqa: B007  it is needed below
-                yield found
+            for number, found in enumerate(self._elements(window), start=1):
+                if number == 1 and _are_known(found[1]):
+                    names = found[1]
+                elif names and isinstance(found[1], list) and len(found[1]) == len(names):
+                    yield found[0], dict(zip(names, found[1], strict=True)), found[2]
+                else:
+                    yield found
         except UserError as error:
             if error.code not in _PERHAPS_NEARLY:
                 raise
@@ -339,6 +346,26 @@ def _from_keys(value: dict[str, Any]) -> list[dict[str, Any]]:
         return inner
     columns = [one.values() for one in inner]
     return [dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=False)]
+
+
+def _are_known(cells: Any) -> bool:
+    """Is this the row of names that a table as lists begins with?"""
+    if not isinstance(cells, list) or len(cells) < 2 or not all(isinstance(cell, str) for cell in cells):
+        return False
+    names = [cell.strip().lower() for cell in cells]
+    return len(set(names)) == len(names) and sum(name in KNOWN_NAMES for name in names) > 1
+
+
+def _named_cells(value: dict[str, Any], rows: list[Any]) -> list[Any]:
+    """Rows that are lists of cells with the names that stand beside them, as pandas writes them."""
+    named = next((value[key] for key in ("columns", "fields", "headers", "header") if value.get(key)), None)
+    if not isinstance(named, list):
+        return rows
+    names = [one.get("name") if isinstance(one, dict) else one for one in named]
+    is_table = all(isinstance(row, list) and len(row) == len(names) for row in rows)
+    if not is_table or not all(isinstance(name, str) for name in names):
+        return rows
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _is_column(cells: Any) -> bool:

@@ -15,6 +15,10 @@ _MOST_TITLES = 20  # records that may stand before the names
 _GUESSED = (",", ";", "\t", "|")
 _SELDOM = ("^", "~", "\x01")  # taken for a delimiter only where every line has them alike
 _LONGEST_NAME = 60
+_WORD = re.compile(r"[^\W\d][^\d.!?]{1,40}")
+_NUMBER = re.compile(
+    r"[\d\s.,:/TZ+-]*\d[\d\s.,:/TZ+-]*(?:[ap]\.?m\.?)?(?: ?(?:GMT|UTC|MEZ|[OM]E[SZ]+).*)?|\S+@\S+\.\w+", re.I
+)
 _SHOWN = 3  # cells of a row that is shown
 # One cell may be as long as a book; the csv module's own limit, 131,072 characters, would stop at the first long
 # answer.
@@ -93,6 +97,22 @@ def layout_of(sample: str, how: ReadAs = ReadAs()) -> FoundLayout | None:
     fits.sort(key=lambda one: one[0], reverse=True)
     _, layout, records = fits[0]
     return FoundLayout(layout, _doubts(layout, records, [one for _, one, _ in fits[1:]], sample, how))
+
+
+def is_running_text(sample: str) -> bool:
+    """Is it prose with commas rather than a table without known names? One or two lines, or sentences."""
+    lines = [line.strip() for line in _lines(sample) if line.strip()]
+    first = lines[0] if lines else ""
+    if "\t" in sample or "|" in first or not KNOWN_NAMES.isdisjoint(_lowered(re.split("[,;]", first.replace('"', "")))):
+        return False
+    marks = re.findall(r"[,;].?", sample)
+    spaced = sum(mark.endswith((" ", ",", ";")) or len(mark) == 1 for mark in marks)
+    if len(lines) < 3:
+        return spaced > 0
+    ended = sum(line.endswith((".", "!", "?", ",", ";", ":", '"', "”")) for line in lines)
+    words = sum(len(line.split()) for line in lines) / len(lines)
+    is_in_words = not re.search(r"[\d\"]", sample)
+    return spaced > 0.9 * len(marks) and (is_in_words or 2 * ended > len(lines) or words > 12)
 
 
 def layout_of_cells(rows: list[list[str]], how: ReadAs) -> Layout:
@@ -296,7 +316,17 @@ def _are_names(first: list[str], rows: list[list[str]]) -> bool:
     if not names or len(set(names)) < len(names):
         return False
     columns = [(cell, [row[place] for row in rows if place < len(row)]) for place, cell in enumerate(first)]
+    if any(_names_numbers(cell.strip(), below) for cell, below in columns):
+        return all(re.search(r"[^\W\d]", cell) and cell not in below for cell, below in columns if cell.strip())
     return all(_is_name(cell.strip(), below) for cell, below in columns if cell.strip())
+
+
+def _names_numbers(cell: str, below: list[str]) -> bool:
+    """Is it a word over numbers, times or addresses? Then the others of its record are names too, as long as they may
+    be: a form has its questions there.
+    """
+    filled = [one.strip() for one in below if one.strip()]
+    return len(filled) > 2 and bool(_WORD.fullmatch(cell)) and all(_NUMBER.fullmatch(one) for one in filled)
 
 
 def _is_name(cell: str, below: list[str]) -> bool:

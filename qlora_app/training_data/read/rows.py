@@ -18,9 +18,10 @@ from .content import Content
 from .documents import Document
 from .encodings import Encoding, UnknownEncoding, find_encoding
 from .gather import gather
+from .headers import HeaderRows
 from .json_rows import JsonRows, lenient
 from .json_stream import decode, is_broken
-from .layout import SAMPLE, layout_of
+from .layout import SAMPLE, is_running_text, layout_of
 from .line_formats import line_format_of
 from .prose import Prose
 from .reading import Doubt, Found, ReadAs
@@ -33,6 +34,7 @@ from .yaml_rows import is_yaml, read_yaml
 
 _JSON_SAMPLE = 1 << 20  # characters that say whether a text is JSON
 _JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
+_TEXT_ENDINGS = (".txt", ".text", ".md", ".markdown")
 _NEARLY_JSON = re.compile(r"\s*(?:/[/*]|#.*\n|\{\s*(?:['}]|/[/*]|[A-Za-z_$][\w$]*\s*:)|\[\s*(?:['{\[]|/[/*]))")
 Reader = Callable[[TextIO], Iterator[Found]]
 
@@ -90,7 +92,7 @@ class RowSource:
         for self._at, content in enumerate(self._contents):  # noqa: B020  how far it is can be asked meanwhile
             file = _FileRows(content, self._glance, self._how)
             try:
-                for line, value, problem in in_pairs(gather(spread(file)), self._notes):
+                for line, value, problem in in_pairs(gather(spread(file, file.headers)), self._notes):
                     number += 1
                     self._hear(file, once=True)
                     yield Row(number, line, value, problem, content.part)
@@ -121,7 +123,8 @@ class _FileRows:
         self.name, self.content, self.glance, self.how = content.name, content, glance, how
         self.is_heard = False
         self._said: list[Doubt] = []
-        self._speakers: list[Any] = []  # whose warnings and doubts are this file's
+        self.headers = HeaderRows()
+        self._speakers: list[Any] = [self.headers]  # whose warnings and doubts are this file's
 
     @property
     def warnings(self) -> list[str]:
@@ -243,7 +246,8 @@ class _FileRows:
             return self._said_by(prose).reader(sample)
         if not self.how.is_table and is_yaml(sample, name):
             return lambda file: ((None, row, None) for row in self._json.rows_of(read_yaml(file, self.name)))
-        if found := layout_of(sample, self.how):
+        is_text = name.lower().endswith(_TEXT_ENDINGS) and not self.how.is_table and is_running_text(sample)
+        if not is_text and (found := layout_of(sample, self.how)):
             table = self._said_by(Table(self.name, found.layout))
             table.doubts = found.doubts
             return table.rows

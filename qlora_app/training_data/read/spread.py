@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..formats.people import is_message
+from .headers import MARK, RULES, SHORT, HeaderRows
 from .reading import Found
 
 _HOLDERS = {"paragraphs", "qas", "messages", "chats", "conversations"}  # keys of values that may hold rows
@@ -17,9 +18,18 @@ _WHATSAPP = re.compile(r"_chat\.txt|[^/]*WhatsApp[^/]*\.txt", re.IGNORECASE)
 _TALKS = re.compile(r"conversations(-\d+)?\.json")
 
 
-def spread(found: Iterable[Found]) -> Iterator[Found]:
-    """Every row; those that hold rows of their own as these, with what belongs to all of them."""
+def spread(found: Iterable[Found], headers: HeaderRows) -> Iterator[Found]:
+    """Every row but those that only name the columns; those that hold rows of their own as these, with what belongs to
+    all of them.
+    """
     for line, value, problem in found:
+        if value.__class__ is dict and value:  # written out here, because a call for each row is felt
+            first, *_ = value
+            cell = value[first]
+            is_text = cell.__class__ is str
+            may_be = is_text and (len(cell) < SHORT or cell[0] in RULES or len(cell) <= len(first) + MARK)
+            if may_be and headers.take(line, value):
+                continue
         if type(value) is dict and _HOLDERS.isdisjoint(value) and dict not in map(type, value.values()):
             yield line, value, problem  # nearly always
             continue

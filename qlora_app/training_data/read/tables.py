@@ -47,6 +47,8 @@ class Table:
         try:
             for cells in records:
                 taken, begun = lines.take(), line
+                if layout.delimiter == "|":  # as Markdown writes it, blanks stand around each cell
+                    cells = [cell.strip(" ") for cell in cells]
                 line = records.line_num + 1 + layout.skipped
                 apart = _swallowed(taken, header, layout) if len(taken) > 1 and header else []
                 if apart:
