@@ -212,6 +212,7 @@ def test_the_questions_of_a_form_are_the_names_of_its_columns(tmp_path):
 # ---- workbooks and documents
 
 
+@pytest.mark.slow
 def test_a_workbook_is_a_table_and_says_what_is_odd(read):
     found, said = read(xlsx({"FAQ": [["Our office"], [], *TABLE], "Notes": [["a remark"]]}, hidden=[5], merged="C4:C6"))
     assert found == PAIRS

@@ -36,7 +36,11 @@ PACKAGE_PARENT = str(Path(__file__).parents[2])
 
 _tried: dict[Path, tuple[Any, Problem | None]] = {}  # {folder: (stamp of its files, what was found)}
 _lock = threading.Lock()
-_UNTRIED = "model.not_tried"
+LOST = {  # why nothing could be found out
+    "ended": Problem("model.trial_gone", "the program that tries it ended"),
+    "busy": Problem("model.machine_busy", "the machine is too busy"),
+    "no time": Problem("model.no_time", "it had no time, or was ended by the system"),
+}
 
 
 def check_tried(folder: Path) -> None:
@@ -56,7 +60,7 @@ def check_tried(folder: Path) -> None:
         if known is None or known[0] != stamp:
             known = _tried[folder] = (stamp, _problem_of(folder))
         problem = known[1]
-        if problem and problem.code == _UNTRIED:  # it may be tried the next time
+        if problem and problem.code == "model.not_tried":  # it may be tried the next time
             del _tried[folder]
     if problem:
         raise UserError.of(problem)
@@ -84,7 +88,7 @@ def _problem_of(folder: Path) -> Problem | None:
     except (OSError, ValueError) as error:
         return _not_tried(folder, str(error)[:200])
     if "lost" in said:
-        return _not_tried(folder, said["lost"])
+        return _not_tried(folder, LOST[said["lost"]])
     if said.get("ok"):
         return None
     if said.get("ended"):
@@ -117,7 +121,7 @@ def _not_opened(folder: Path, reason: str) -> Problem:
 
 def _not_tried(folder: Path, reason: str) -> Problem:
     return Problem(
-        _UNTRIED,
+        "model.not_tried",
         "The tokenizer of {name} could not be tried ({reason}). End other programs, then try again.",
         name=folder.name,
         reason=reason,
@@ -176,14 +180,14 @@ class _Process:
             into.write(f"{json.dumps(folder)}\n".encode())
             into.flush()
         except BrokenPipeError:
-            return {"lost": "the program that tries it ended"}
+            return {"lost": "ended"}
         ready, _, _ = select.select([out], [], [], GETTING_READY + PATIENCE)
         line = out.readline(LONGEST_ANSWER) if ready else b""
         try:
             said = json.loads(line)
         except ValueError:
             self.process.kill()
-            return {"lost": "the program that tries it ended" if ready else "the machine is too busy"}
+            return {"lost": "ended" if ready else "busy"}
         return said if isinstance(said, dict) else {}
 
 
@@ -219,7 +223,7 @@ def _in_a_fork(folder: str) -> dict[str, Any]:
         return json.loads(said)
     was_ended_by_others = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     if was_ended_by_others and used.ru_utime + used.ru_stime < SECONDS - 1:
-        return {"lost": "it had no time, or was ended by the system"}
+        return {"lost": "no time"}
     return {"ended": True}
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
+from ...storage.reading import parse_yaml
 
 FILE = Path(__file__).with_name("names.yaml")
 ASIDE, LANGUAGE = "aside", "languages"
@@ -144,7 +144,7 @@ def _plain(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _table() -> _Table:
-    given = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    given = parse_yaml(FILE.read_text(encoding="utf-8"))
     aside = {"".join(words_of(name)) for name in _listed(given.pop(ASIDE))}
     languages = {"".join(words_of(name)) for name in _listed(given.pop(LANGUAGE))}
     whole: dict[str, Role] = {}

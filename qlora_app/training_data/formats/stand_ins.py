@@ -22,7 +22,7 @@ def is_lost(text: str) -> bool:
     if len(text) > _LONGEST:
         return False
     text = text.strip()
-    return text in _LOST or bool(_CELL_ERROR.fullmatch(text))
+    return text in _LOST or (text[:1] in ("#", "E") and _CELL_ERROR.fullmatch(text) is not None)
 
 
 def may_be_nothing(text: str) -> bool:

@@ -7,6 +7,7 @@ from ..formats.turns import KNOWN_NAMES
 
 _RULER = re.compile(r"\s*:?(?:-{2,}|={2,}|_{3,})[-=_\s]*:?\s*")
 SHORT, RULES, MARK = 24, "-:=_", 4  # how the first cell of a row begins that may be none, and how long it may be
+_RULERS = " :-=_\ufeff\t"
 _KINDS = {"string", "str", "text", "varchar", "nvarchar", "object", "int", "int64", "integer", "float", "float64"}
 _KINDS |= {"number", "double", "bool", "boolean", "date", "datetime", "timestamp", "char", "large_string"}
 
@@ -36,7 +37,9 @@ class HeaderRows:
 
 
 def _is_header(row: dict[str, Any], is_first: bool) -> bool:
-    if len(row) < 2 or not all([isinstance(cell, str) for cell in row.values()]):
+    if len(row) < 2 or not (is_first or _may_be(*next(iter(row.items())))):
+        return False
+    if not all([isinstance(cell, str) for cell in row.values()]):
         return False
     filled = [(_plain(str(name)), _plain(cell)) for name, cell in row.items() if cell.strip()]
     if len(filled) < 2:
@@ -45,6 +48,11 @@ def _is_header(row: dict[str, Any], is_first: bool) -> bool:
         return True
     cells = {cell for _, cell in filled}
     return is_first and (cells <= _KINDS or (len(cells) == len(row) and cells <= KNOWN_NAMES))
+
+
+def _may_be(name: str, cell: Any) -> bool:
+    """Could the first cell be one of a row that is none? Asked first, because nearly no row is."""
+    return isinstance(cell, str) and (not cell or cell[0] in _RULERS or _plain(name) == _plain(cell))
 
 
 def _plain(cell: str) -> str:
