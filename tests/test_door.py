@@ -250,6 +250,12 @@ def piece_by_piece(pieces, seconds=0.0):
     return receive
 
 
+def in_a_thread(work):
+    """What a coroutine returns; where a browser was driven in this process, its loop still runs in the main thread."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
 def read(held, address, pieces, limit=1000, is_patient=False, seconds=0.0):
     """(the body, "" where it was refused)"""
 
@@ -257,7 +263,7 @@ def read(held, address, pieces, limit=1000, is_patient=False, seconds=0.0):
         with bodies.Body(held, address) as body:
             return await body.read(piece_by_piece(pieces, seconds), limit, is_patient)
 
-    return asyncio.run(reading())
+    return in_a_thread(reading())
 
 
 def test_all_that_is_sent_at_once_is_bounded(monkeypatch):
@@ -270,7 +276,7 @@ def test_all_that_is_sent_at_once_is_bounded(monkeypatch):
             body = others.enter_context(bodies.Body(held, address))
             await body.read(piece_by_piece(pieces), 200_000, False)
 
-        asyncio.run(hold("a", large))
+        in_a_thread(hold("a", large))
         for address in ("a", "b"):  # its own bound, and that of all
             with pytest.raises(bodies.TooMuchError) as refused:
                 read(held, address, large, limit=200_000)
@@ -415,7 +421,7 @@ def guesses(limiter, clients, device="", right=()):
     async def all_of_them():
         return await asyncio.gather(*(one(number, client) for number, client in enumerate(clients)))
 
-    return asyncio.run(all_of_them())
+    return in_a_thread(all_of_them())
 
 
 def test_of_a_hundred_guesses_at_once_few_are_tried(monkeypatch):

@@ -7,10 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlora_app.training_data.conversations import read_file
+from qlora_app.training_data.formats.stand_ins import is_lost
 from qlora_app.training_data.read.gather import gather
 from qlora_app.training_data.read.turn_order import in_order
 
-TEXTS = st.text(st.characters(categories=("Lu", "Ll", "Nd")), min_size=1, max_size=12)
+TEXTS = st.text(st.characters(categories=("Lu", "Ll", "Nd")), min_size=1, max_size=12).filter(
+    lambda text: not is_lost(text)
+)
 TALKS = st.lists(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=4), min_size=1, max_size=6)
 NAMES = st.tuples(
     st.sampled_from(["conversation_id", "Dialogue_ID", "session_id", "dialog", "ticket_id"]),

@@ -504,7 +504,9 @@ def test_a_run_downloads_stops_goes_on_and_trains(hub, llama, store, monkeypatch
     run.request("stop")
     assert worker.wait() == 0
     stopped = run.status()
-    assert stopped.state == "stopped" and "What has arrived is kept" in stopped.sentence and stopped.downloaded is None
+    assert (
+        stopped.state == "stopped" and "What was downloaded is kept" in stopped.sentence and stopped.downloaded is None
+    )
 
     hub.before_chunk = lambda name, sent: None
     before = look_up(CHOICE, GOOD).missing

@@ -220,6 +220,7 @@ def test_a_workbook_is_a_table_and_says_what_is_odd(read):
         assert part in said
 
 
+@pytest.mark.slow
 def test_sheets_are_chosen_or_asked_for(read, tmp_path):
     two = xlsx({"A": TABLE, "B": [["question", "answer"], ["x", "y"]]})
     with pytest.raises(AskReading) as asked:

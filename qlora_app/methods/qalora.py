@@ -163,7 +163,9 @@ tokenizer = AutoTokenizer.from_pretrained("{folder}")
         from .parts.groups import quantize_blocks, take_merged
 
         quantize_blocks(model, self.bits, self.group)
-        config = self.config(model, PeftConfig.from_pretrained(str(folder)).task_type)
+        saved = PeftConfig.from_pretrained(str(folder))
+        config = self.config(model, saved.task_type)
+        config.modules_to_save = saved.modules_to_save  # new parts of the model, such as a head with its pooler
         adapted = PeftModel.from_pretrained(model, str(folder), config=config, is_trainable=False)
         check_fits(adapted, folder)
         if (folder / INT_FOLDER).is_dir():
