@@ -218,6 +218,7 @@ def test_a_file_that_asks_holds_guesses_and_a_click_on_one_starts_a_training(tab
     assert names == ["", "query", "replies", "replies[first]", "replies[each]", "replies[joined]"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ["9", "-1", "", "delimiter=;", "id=x", "columns=a", "query"])
 def test_only_what_was_offered_can_be_taken(tab, values, tmp_path, answer):
     form = chosen(tab, values, asked_file(tab, tmp_path))

@@ -129,6 +129,7 @@ def test_every_mistake_is_named_at_its_control(values):
     assert "needs a number" in caught.value.problems["training.learning_rate"]
 
 
+@pytest.mark.daily(2)
 @pytest.mark.parametrize("typed", ["/nowhere/at/all", "", "~/no/such/model"])
 def test_a_wrong_model_is_named_at_the_model(values, typed):
     with pytest.raises(UserError) as caught:
@@ -319,7 +320,7 @@ def test_the_recipe_of_an_uploaded_file_is_shown_again(tab, tmp_path):
     assert data_value(recipe.dataset) in [value for _, value in tab.controls.data_choices()]
 
 
-@pytest.mark.daily(4)
+@pytest.mark.daily(2)
 @pytest.mark.parametrize("name", [n for n in Presets().names() if Presets().load(n).base_model.source == "starter"])
 def test_balanced_is_what_the_preset_says(tab, name):
     preset = Presets().load(name)
@@ -358,6 +359,7 @@ def taken(tab, name, values):
     return on_form(tab, values, answer), answer[tab.presets.notice], not answer[tab.presets.fold].open
 
 
+@pytest.mark.slow
 def test_every_preset_goes_onto_the_form_whole(tab, values, machine):
     for name in Presets().names():
         form, said, closed = taken(tab, name, values)
@@ -425,6 +427,7 @@ def test_a_recipe_file_goes_onto_the_form(tab, shelf, values, tmp_path):
     assert read(on_form(tab, values, answer)) == recipe
 
 
+@pytest.mark.daily(2)
 @pytest.mark.parametrize(
     "text, said",
     [

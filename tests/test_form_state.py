@@ -76,7 +76,7 @@ def test_to_another_method_and_back_leaves_the_form_as_it_was(logic, fresh, meth
     assert logic.at_rest(changed(there, method__name="lora")) == fresh
 
 
-@pytest.mark.daily(4)
+@pytest.mark.daily(2)
 @pytest.mark.parametrize("data", CHOICES[DATA])
 @pytest.mark.parametrize("model", CHOICES[MODEL])
 def test_whatever_is_chosen_brings_its_settings_and_what_was_typed_stays(logic, fresh, model, data):
@@ -161,6 +161,7 @@ def any_form(seed: int) -> dict[str, Any]:
         return values
 
 
+@pytest.mark.daily(2)
 @pytest.mark.parametrize("seed", range(60))
 def test_form_recipe_and_command_say_the_same(seed, tmp_path):
     values = any_form(seed)
@@ -224,7 +225,7 @@ class Browser:
         raise AssertionError("the form does not come to rest")
 
 
-@pytest.mark.daily(4)
+@pytest.mark.daily(2)
 @pytest.mark.parametrize("seed", range(25))
 def test_a_form_comes_to_rest_in_the_same_state_whatever_order_answers_arrive_in(seed, tmp_path):
     tab = train_tab(Settings(home=tmp_path))

@@ -741,6 +741,7 @@ def test_a_job_names_as_many_files_as_somebody_has(jobs, tmp_path):
     assert (job.kind, job.damages()) == ("import", []) and job.spec(ImportSpec).files == names
 
 
+@pytest.mark.slow
 def test_a_job_that_names_too_much_is_refused_and_leaves_nothing(jobs):
     names = ["n" * 1000] * 5000
     with refused("job.names_too_much"):
@@ -820,6 +821,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 def test_a_worker_that_stays_after_its_last_word_holds_up_nobody_for_long(jobs, monkeypatch):
     monkeypatch.setattr(local, "WORKER", [sys.executable, "-c", STAYS])
     monkeypatch.setattr(local, "LEAVES_WITHIN", 1.0)

@@ -475,6 +475,7 @@ def test_this_machine_has_memory():
     assert machine.kind in ("cuda", "cpu") and 0 < machine.free <= machine.total and machine.total > GB / 2
 
 
+@pytest.mark.slow
 def test_a_gpu_is_asked_through_its_driver(tmp_path, monkeypatch):
     driver = tmp_path / "nvidia-smi"
     driver.write_text('#!/bin/sh\necho "$@" > "$0.asked"\necho "24564, 23000"\n')

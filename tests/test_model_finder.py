@@ -73,6 +73,7 @@ def test_hits_are_buttons_with_what_is_known(tab, llama, hub):
     assert "Nothing found" in found(tab, "no such thing")
 
 
+@pytest.mark.daily(2)
 @pytest.mark.parametrize(
     ("sent", "code"),
     [

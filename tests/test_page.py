@@ -124,6 +124,7 @@ def test_a_poll_takes_anything_and_reveals_nothing(workshop, asked):
     assert workshop.train.cards.poll(asked)["state"] == "empty"
 
 
+@pytest.mark.daily(2)
 @pytest.mark.parametrize(
     ("state", "button"), [("interrupted", "Resume"), ("stopped", "Resume"), ("failed", "Try again")]
 )

@@ -218,7 +218,7 @@ def at_the_worker(words: list[str], store: RunStore) -> UserError:
         return refusal(lambda: prepare(out, recipe))
 
 
-@pytest.mark.daily(6)
+@pytest.mark.daily(3)
 @pytest.mark.parametrize("what", WRONG)
 def test_page_command_line_and_worker_refuse_the_same(what, house, home, models):
     words, named = WRONG[what]

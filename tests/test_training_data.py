@@ -1242,6 +1242,7 @@ def test_no_row_of_any_shape_is_more_than_a_sentence(load):
             assert len(str(error)) < 900
 
 
+@pytest.mark.slow
 def test_hostile_files_take_no_time(load, refusal):
     start = time.process_time()
     wide = ",".join(f"column{i}" for i in range(100_000)) + "\n" + "x," * 99_999 + "x\n"

@@ -55,6 +55,7 @@ def without_half(kept):
         del kept[name]
 
 
+@pytest.mark.slow
 def test_every_method_opens_and_resumes_what_it_saved(saved):
     method, folder, model = saved
     assert apart(logits(load(method, folder), batch()), logits(model, batch())) <= 1e-5
@@ -140,6 +141,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.daily(8)
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damage_is_a_sentence(name, lora):
     method, folder, _ = lora

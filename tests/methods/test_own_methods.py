@@ -17,7 +17,7 @@ def name_of(case):
     return f"{method.name}-{getattr(method, 'kind', '')}-{family}-{precision}".replace("--", "-")
 
 
-@pytest.mark.daily(8)
+@pytest.mark.daily(4)
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_it_trains_and_comes_back_from_disk_the_same(case, tmp_path):
     method, family, precision = case

@@ -304,6 +304,7 @@ def test_typed_control_tokens_are_letters(name):
     holds()
 
 
+@pytest.mark.daily(20)
 @pytest.mark.parametrize("name", KINDS)
 def test_cutting_drops_from_the_end_alone(name):
     tokenizer = tokenizer_of(name)

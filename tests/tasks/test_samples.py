@@ -37,6 +37,7 @@ def test_reasoning_is_learned_with_the_model_s_own_marks(home, file, name):
         assert f"One and {place}." in said and "</think>" in said
 
 
+@pytest.mark.daily(15)
 @pytest.mark.parametrize("name", KINDS)
 def test_of_two_turns_both_answers_are_learned_and_no_question(home, name):
     tokenizer = tokenizer_for(name)
