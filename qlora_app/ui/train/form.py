@@ -170,7 +170,9 @@ class TrainForm:
         kept = {*PAIRS}
         if rested.method == state.method:
             kept.add(form.METHOD)
-        values = {name: value for name, value in rested.values.items() if name not in kept}
+        # Only what changes: what a person types while this answer is under way must not be filled in again.
+        changed = {name for name, value in rested.values.items() if value != state.values.get(name)}
+        values = {name: rested.values[name] for name in changed - kept}
         basis = {self.suggested: rested.suggested.to_json()}
         return (
             self.controls.updates(values)
