@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from qlora_app.training_data.conversations import read_file
 from qlora_app.training_data.formats.stand_ins import is_lost
-from qlora_app.training_data.read.gather import gather
+from qlora_app.training_data.read.gather import _MOST_TURNS, gather
 from qlora_app.training_data.read.turn_order import in_order
 
 TEXTS = st.text(st.characters(categories=("Lu", "Ll", "Nd")), min_size=1, max_size=12).filter(
@@ -125,3 +125,12 @@ def test_turns_without_a_conversation_are_pairs_and_never_a_classifier_of_roles(
 def test_names_with_blanks_are_names_of_conversations_too(tmp_path):
     rows = list(rows_of([[("Hello", "Good day")] * 2] * 4, ("Chat ID", "Speaker", "Message")))
     assert len(read_file(written(tmp_path, rows), "turns.jsonl").conversations) == 4
+
+
+def test_a_very_long_conversation_goes_on_in_the_next_row():
+    rows = [{"chat_id": "a", "role": ("user", "assistant")[i % 2], "content": str(i)} for i in range(_MOST_TURNS + 4)]
+    found = list(gather((line, row, None) for line, row in enumerate(rows, start=1)))
+    assert [(line, len(value["messages"]), problem) for line, value, problem in found] == [
+        (1, _MOST_TURNS, None),
+        (_MOST_TURNS + 1, 4, None),
+    ]

@@ -16,7 +16,7 @@ _SPEAKERS = {"role", "speaker", "from", "sender", "author", "who", "participant"
 _SAYINGS = {"content", "text", "utterance", "message", "value", "msg", "body", "said", "transcript"}
 _LINKS = {"parent_id", "parent_message_id", "reply_to", "message_tree_id"}  # a tree, whose rows are joined otherwise
 _NO_TURNS = {*_LINKS, *LABELS}  # with these a row is something by itself
-_MOST_TURNS = 10_000  # of one conversation; more are rows of something else
+_MOST_TURNS = 10_000  # of one row; a longer conversation goes on in the next one
 AGAIN = (
     "its conversation {id} was begun by earlier rows that other conversations follow: sort the rows by their "
     "conversation"
@@ -33,12 +33,13 @@ def gather(found: Iterable[Found]) -> Iterator[Found]:
     for line, value, problem in found:
         names = _names(value) if type(value) is dict and problem is None else None
         its_id = str(value[names[0]]) if names else ""
-        if waiting and (not names or its_id != id or len(waiting) >= _MOST_TURNS):
+        goes_on = its_id == id and len(waiting) >= _MOST_TURNS
+        if waiting and (not names or its_id != id or goes_on):
             yield first, _conversation(columns, waiting), None
             waiting = []
         if names is None:
             yield line, value, problem
-        elif not waiting and its_id in begun:
+        elif not waiting and its_id in begun and not goes_on:
             yield line, value, AGAIN.format(id=repr(its_id[:40]))
         else:
             if not waiting:
