@@ -1,5 +1,7 @@
 """What every tab works on: the settings, the runs, who starts them and who answers."""
 
+import functools
+import logging
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,14 +13,23 @@ from ..presets import Presets
 from ..recipe import Recipe
 from ..runs import AllJobs, Run, RunStore
 from ..runs.recipes import recipe_of
+from ..runs.summaries import Summaries
+from ..runs.summary import RunSummary
 from ..settings import Settings
 from ..training_data import DatasetChoice
 from .door.visitors import Visitors
 
+log = logging.getLogger(__name__)
 PRIVATE = Problem("page.private_rows", "The rows of uploaded data are not shown to visitors.")
 PRIVATE_FILES = Problem(
     "page.private_files", "The files of a run on uploaded data are not given to visitors. They can talk to it."
 )
+
+
+def cannot_be_shown(run: Run, error: Exception) -> RunSummary:
+    """The row of a run that cannot be shown; why, says its page, and the terminal."""
+    log.error("A run cannot be shown", exc_info=error)
+    return RunSummary(id=run.id, name=run.id, state="failed", made=run.created_at())
 
 
 def for_visitors(recipe: Recipe) -> Recipe:
@@ -77,8 +88,15 @@ class AppContext:
 
     def shown_run(self) -> Run | None:
         """The run a fresh page shows: one that is being trained, else the newest."""
-        runs = self.store.list()
-        return next((run for run in runs if run.is_alive()), runs[0] if runs else None)
+        self.summaries.look_again()
+        active = [self.store.at(row.id) for row in self.summaries.active()]
+        newest = [self.store.at(id) for id in self.store.ids()[:1]]
+        return next((run for run in active if run.is_alive()), newest[0] if newest else None)
+
+    @functools.cached_property
+    def summaries(self) -> Summaries:
+        """The rows of all runs, shared by all who look."""
+        return Summaries(self.store, cannot_be_shown)
 
     @property
     def jobs(self) -> AllJobs:
