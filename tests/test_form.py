@@ -354,9 +354,9 @@ def machine(monkeypatch):
 
 
 def taken(tab, name, values):
-    """({control: value}, what is said, is the fold closed) after a preset was chosen."""
+    """({control: value}, what is said, is the stage turned back) after a preset was chosen."""
     answer = tab.presets.choose(given(tab, values), SimpleNamespace(_data={"preset": name}))
-    return on_form(tab, values, answer), answer[tab.presets.notice], not answer[tab.presets.fold].open
+    return on_form(tab, values, answer), answer[tab.presets.notice], answer[tab.stage.tabs].selected == "data"
 
 
 @pytest.mark.slow
@@ -414,7 +414,10 @@ def test_the_form_is_saved_and_found_again(tab, shelf, values, machine):
 
 def test_a_form_with_mistakes_is_not_saved(tab, shelf, values):
     answer = saved(tab, "mine", values | {"method[lora].rank": 0})
-    assert 'data-field="f-method-lora-rank"' in answer[tab.mistakes.alert] and answer[tab.form.fold].open
+    assert (
+        'data-field="f-method-lora-rank"' in answer[tab.mistakes.alert]
+        and answer[tab.stage.tabs].selected == "settings"
+    )
     assert "already a preset" in saved(tab, "starter", values)[shelf.notice]
     assert "no name" in saved(tab, "", values)[shelf.notice]
     assert tab.page.presets.names() == Presets().names()

@@ -185,7 +185,7 @@ def test_mistakes_are_listed_and_nothing_is_created(workshop, store):
     answer = tab.start.start_run(given(tab, show(tab.controls.first) | {"method[lora].rank": 0}))
     problems = answer[tab.mistakes.alert]
     assert 'role="alert"' in problems and 'data-field="f-method-lora-rank"' in problems
-    assert answer[tab.form.fold].open and store.list() == []
+    assert answer[tab.stage.tabs].selected == "settings" and store.list() == []
 
 
 def test_stop_resume_and_unqueue_are_wishes(workshop, store):

@@ -58,6 +58,7 @@ class House:
     def add(self, name: str, text: str) -> None:
         path = self.path(name)
         assert not path.exists()
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
     def edit(self, name: str, before: str, after: str) -> None:
@@ -113,9 +114,9 @@ def test_adding_a_setting(house):
         '    epochs: float = setting(2.0, "Epochs"',
     )
     house.edit(
-        "qlora_app/ui/languages/de.yaml",
-        "\ntexts:\n",
-        '\ntexts:\n  "Wiggle": "Wackeln"\n  "How much it wiggles.": "Wie sehr es wackelt."\n',
+        "qlora_app/ui/languages/de/settings.yaml",
+        "texts:\n",
+        'texts:\n  "Wiggle": "Wackeln"\n  "How much it wiggles.": "Wie sehr es wackelt."\n',
     )
     recipe = recipe_of(house, "starter", "training.wiggle=5")
     assert recipe.training.wiggle == 5
@@ -375,9 +376,9 @@ def test_adding_a_preset(house):
 
 
 def test_adding_a_language(house):
-    german = (ROOT / "qlora_app" / "ui" / "languages" / "de.yaml").read_text(encoding="utf-8")
+    german = (ROOT / "qlora_app" / "ui" / "languages" / "de" / "frame.yaml").read_text(encoding="utf-8")
     figures = german.partition("\ntexts:\n")[0]
-    house.add("qlora_app/ui/languages/toy.yaml", f'{figures}\ntexts:\n  "Runs": "Tuur"\nerrors: {{}}\n')
+    house.add("qlora_app/ui/languages/toy/toy.yaml", f'{figures}\ntexts:\n  "Runs": "Tuur"\nerrors: {{}}\n')
     language = house.room("ui.language")
     assert language.language_of("toy") == "toy"
     assert language.spoken("Runs", "toy") == "Tuur"

@@ -45,10 +45,7 @@ class PageBuilder:
 
     def build(self) -> gr.Blocks:
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
-            plain(
-                f"<header class='top'><h1>{TITLE}</h1><p>Teach a small language model your style, then talk to "
-                f"it.</p></header>"
-            )
+            plain(f"<header class='top'><h1>{TITLE}</h1></header>", elem_id="bar")
             self.banner = plain(visible=False)
             with gr.Tabs(selected="train", elem_id="tabs", overflow_behavior="wrap") as self.tabs:
                 with gr.Tab("Train", id="train") as self.train_tab:

@@ -1,5 +1,5 @@
-"""The page's texts in other languages: English stands in the code and is the key, each other language is one file of
-`languages/`.
+"""The page's texts in other languages: English stands in the code and is the key, each other language is one folder of
+`languages/`, with a file for each part of the page.
 
 A key may have places for values. `{n}`, `{n2}` … take a figure, which is written as the language writes figures; a
 place with a capital letter takes another text of the file; any other takes what it finds, untouched.
@@ -40,13 +40,17 @@ class Written(str):
 
 
 class Language:
-    """One file of `languages/`: how figures are written, every text of the page, and errors by their codes."""
+    """One folder of `languages/`: how figures are written, every text of the page, and errors by their codes."""
 
-    def __init__(self, file: Path) -> None:
-        values = yaml.load(file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        self.figures: dict[str, Any] = values["figures"]
-        self.texts: dict[str, str] = values["texts"]
-        self.errors: dict[str, str] = values["errors"]
+    def __init__(self, folder: Path) -> None:
+        self.figures: dict[str, Any] = {}
+        self.texts: dict[str, str] = {}
+        self.errors: dict[str, str] = {}
+        for file in sorted(folder.glob("*.yaml")):
+            values = yaml.load(file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+            self.figures |= values.get("figures", {})
+            self.texts |= values.get("texts", {})
+            self.errors |= values.get("errors", {})
         # What says most comes first: a key with few places that take anything, then one with many letters of its own.
         templates = sorted((key for key in self.texts if PLACE.search(key)), key=_looseness)
         self.patterns = [(_pattern(key), self.texts[key]) for key in templates]
@@ -164,7 +168,7 @@ def _place_pattern(name: str) -> str:
     return f"(?P<{name}>{what})"
 
 
-LANGUAGES = {file.stem: Language(file) for file in sorted(FOLDER.glob("*.yaml"))}
+LANGUAGES = {folder.name: Language(folder) for folder in sorted(FOLDER.iterdir()) if folder.is_dir()}
 
 
 def language_of(header: str | None) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+_SHEETS = ("frame", "train", "data", "settings", "models", "run", "runs", "chat")  # style/, in this order
+STYLE = "\n".join((Path(__file__).parent / "style" / f"{name}.css").read_text(encoding="utf-8") for name in _SHEETS)
 # Gradio puts its own class in front of every rule of `css`, so a rule about an element outside of that class goes here.
 _REFUSALS = (Path(__file__).parent / "refusals.js").read_text(encoding="utf-8")
 HEAD = (
@@ -90,7 +91,7 @@ def on_click(event: str, attribute: str) -> str:
 
 
 def plain(value: str = "", **words: Any) -> gr.HTML:
-    """A piece of HTML that only style.css dresses. Everything in it that a person or a model wrote must be escaped
+    """A piece of HTML that only style/ dresses. Everything in it that a person or a model wrote must be escaped
     already.
     """
     return gr.HTML(value, apply_default_css=False, **words)

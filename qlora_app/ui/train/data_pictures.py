@@ -92,7 +92,7 @@ def _token(token: Token) -> str:
 
 
 def _visible(character: str) -> str:
-    """Blanks stay blanks, so that lines wrap and text can be copied; style.css puts a mark on them."""
+    """Blanks stay blanks, so that lines wrap and text can be copied; data.css puts a mark on them."""
     if character in BLANKS:
         return f'<i class="{BLANKS[character]}">{character}</i>'
     return escape(character) if character.isprintable() else f'<i class="unseen">U+{ord(character):04X}</i>'

@@ -86,9 +86,9 @@ class TrainForm:
         )  # another text whenever a handler filled the form
 
     def build_rest(self) -> None:
-        """All other settings in a fold, and the command that trains with all of them."""
+        """All other settings, and the command that trains with all of them."""
         words = command_words(self.command(form.show(self.controls.first)))
-        with gr.Accordion("All settings", open=False, elem_id="all-settings") as self.fold:
+        with gr.Column(elem_id="all-settings"):
             self.reset = gr.Button("Back to the suggested settings", size="sm", elem_id="reset")
             self.controls.build_rest()
             self.command_line = plain(words, js_on_load=COPY, elem_id="command")

@@ -1,13 +1,13 @@
 """What is wrong with the form, as a list below it and at each field."""
 
-import gradio as gr
-from gradio.components import Component
+from typing import Any
 
 from ...errors import UserError
 from ..events import Answer
 from ..theme import plain
 from .form import TrainForm
 from .form_values import PAIRS
+from .stage import Stage
 from .words import BEFORE_START, problem_words
 
 # Marks the fields that have a mistake, for eyes and for screen readers, and takes the marks away with the list of
@@ -32,26 +32,26 @@ watch('value', all); all();
 
 
 class Mistakes:
-    """The list, and the fold of settings that it opens."""
+    """The list, and the face of the stage that it turns to."""
 
-    def __init__(self, form: TrainForm) -> None:
+    def __init__(self, form: TrainForm, stage: Stage) -> None:
         self.form = form
+        self.stage = stage
 
     def build(self) -> None:
         """Nothing is wrong yet."""
         self.alert = plain(js_on_load=MARK_FIELDS, elem_id="alert")
 
     @property
-    def outputs(self) -> list[Component | gr.Accordion]:
+    def outputs(self) -> list[Any]:
         """What the answers below fill."""
-        return [self.alert, self.form.fold]
+        return [self.alert, *self.stage.outputs]
 
     def listed(self, error: UserError, heading: str = BEFORE_START) -> Answer:
-        """The mistakes named, and the settings opened where one of them is there."""
+        """The mistakes named, and the settings shown where one of them is there."""
         answer: Answer = {self.alert: problem_words(error, heading)}
-        if set(error.problems) - set(PAIRS):
-            answer[self.form.fold] = gr.Accordion(open=True)
-        return answer
+        is_of_settings = bool(set(error.problems) - set(PAIRS))
+        return answer | (self.stage.turned("settings") if is_of_settings else {})
 
     def none(self) -> Answer:
         """Nothing is wrong any more."""

@@ -16,7 +16,7 @@ from ...hardware_fit import (
 from ...presets import without_folder
 from ...recipe import Recipe
 from ..context import AppContext
-from ..events import FAST, QUIET, After, Answer, Given
+from ..events import QUIET, After, Answer, Given
 from ..guard import changes, reads
 from ..theme import on_click, plain
 from ..translate import translate
@@ -27,7 +27,7 @@ from .words import problem_words
 
 
 class PresetPicker:
-    """A fold above the form. Closed it is one line, so that nobody has to think about it before the first start."""
+    """A face of the stage."""
 
     def __init__(self, page: AppContext, form: TrainForm, mistakes: Mistakes) -> None:
         self.page = page
@@ -37,7 +37,7 @@ class PresetPicker:
     # ---- components
 
     def build(self) -> None:
-        with gr.Accordion("Presets", open=False, elem_id="presets") as self.fold:
+        with gr.Column(elem_id="presets"):
             self.list = plain(self.list_words(), js_on_load=on_click("take", "preset"), elem_id="preset-list")
             with gr.Row(elem_classes="keep", equal_height=True, visible=self.page.may_change) as self.keep:
                 self.name = gr.Textbox(
@@ -62,8 +62,7 @@ class PresetPicker:
     def wire(self, other_data: After) -> None:
         """`other_data`: what follows where a preset may have brought other data."""
         inputs = self.form.controls.inputs
-        taken = [self.fold, self.notice, *self.form.outputs]
-        self.fold.expand(self.refresh, None, self.list, **FAST)
+        taken = [*self.mistakes.stage.outputs, self.notice, *self.form.outputs]
         for shown in (self.list, self.notice):
             other_data(shown.take(self.choose, inputs, taken, **QUIET))
         other_data(self.file.upload(self.take_file, {self.file, *inputs}, taken, **QUIET))
@@ -107,7 +106,7 @@ class PresetPicker:
 
     @reads
     def refresh(self) -> Answer:
-        """The fold is opened: what fits now, and what was saved elsewhere."""
+        """The face is opened: what fits now, and what was saved elsewhere."""
         return {self.list: self.list_words()}
 
     def _onto_form(self, recipe: Recipe, given: Given, unfit: str) -> Answer:
@@ -116,7 +115,7 @@ class PresetPicker:
             recipe = recipe.model_copy(update={"dataset": data_of(self.form.values(given))})
             words += " It brings no data, so the data you chose stays."
         notice = f'<p class="quiet" role="status">{words}</p>{unfit}'
-        return {self.fold: gr.Accordion(open=False), self.notice: notice, **self.form.filled(recipe)}
+        return {self.notice: notice, **self.mistakes.stage.turned("data"), **self.form.filled(recipe)}
 
     # ---- words
 

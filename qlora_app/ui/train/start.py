@@ -18,6 +18,7 @@ from .data_view import DataView
 from .form import TrainForm
 from .mistakes import Mistakes
 from .model_finder import ModelFinder
+from .stage import Stage
 
 DOUBLE_CLICK = 2.0  # seconds
 TO_CARD = "() => { if (innerWidth < 700) setTimeout(() => scrollTo({top: 0, behavior: 'smooth'}), 300); }"
@@ -27,13 +28,14 @@ class Start:
     """The button and what it does."""
 
     def __init__(
-        self, page: AppContext, form: TrainForm, mistakes: Mistakes, finder: ModelFinder, view: DataView
+        self, page: AppContext, form: TrainForm, mistakes: Mistakes, finder: ModelFinder, view: DataView, stage: Stage
     ) -> None:
         self.page = page
         self.form = form
         self.mistakes = mistakes
         self.finder = finder
         self.view = view
+        self.stage = stage
 
     # ---- components
 
@@ -61,7 +63,7 @@ class Start:
             return self.mistakes.listed(form.at_controls(error, values))
         run = self._just_started(recipe) or self.page.store.create(recipe)
         self.page.start(run)
-        return {self.card: run.id, **self.mistakes.none()}
+        return {self.card: run.id, **self.mistakes.none(), **self.stage.turned("run")}
 
     def _ready(self, recipe: Recipe) -> Recipe:
         """The recipe as a run keeps it. Raises UserError with what speaks against it."""

@@ -11,7 +11,7 @@ from ...runs.recipes import recipe_of
 from ...training_data import DatasetChoice
 from ...training_data.read.archives import ENDINGS
 from ..context import AppContext, for_visitors
-from ..events import QUIET, Answer, Given
+from ..events import FAST, QUIET, Answer, Given
 from ..guard import reads
 from ..runs.run_card import RunCards, run_card
 from .column_form import ColumnForm
@@ -26,6 +26,7 @@ from .mistakes import Mistakes
 from .model_finder import ModelFinder
 from .preset_picker import PresetPicker
 from .recipe_form import RecipeForm
+from .stage import Stage
 from .start import Start
 
 
@@ -38,7 +39,8 @@ class TrainTab:
         self.logic = FormLogic(page.settings.data, has_columns=lambda data: self.columns.has(data))
         self.controls = RecipeForm(page.settings, self.logic.first())
         self.form = TrainForm(page, self.controls, self.logic)
-        self.mistakes = Mistakes(self.form)
+        self.stage = Stage()
+        self.mistakes = Mistakes(self.form, self.stage)
         self.presets = PresetPicker(page, self.form, self.mistakes)
         self.model_finder = ModelFinder(page, self.controls)
         self.data_finder = DataFinder(page, self.controls)
@@ -46,21 +48,28 @@ class TrainTab:
         self.asking = DataAsk(page, self.controls, self.columns)
         self.importer = DataImport(page, self.controls)
         self.data_view = DataView(page, self.controls, self.model_finder.check_visitor, self.columns)
-        self.start = Start(page, self.form, self.mistakes, self.model_finder, self.data_view)
+        self.start = Start(page, self.form, self.mistakes, self.model_finder, self.data_view, self.stage)
 
     # ---- components
 
     def build(self) -> None:
-        """The form on the left, the run's card on the right."""
+        """The recipe on the left, the stage on the right."""
         with gr.Row(equal_height=False, elem_classes="halves"):
-            with gr.Column(scale=4, min_width=300, elem_classes="sheet recipe"):
-                self._build_form()
-            with gr.Column(scale=7, min_width=300, elem_classes="sheet run-side"):
-                self.card = run_card(self.cards, elem_id="live")
+            with gr.Column(scale=4, min_width=300, elem_classes="recipe", elem_id="recipe"):
+                self._build_recipe()
+            with gr.Column(scale=8, min_width=300, elem_classes="stage"), self.stage.build():
+                with self.stage.face("Data", "data"):
+                    self._build_data_face()
+                with self.stage.face("Settings", "settings"):
+                    self.form.build_rest()
+                with self.stage.face("Run", "run"):
+                    self.card = run_card(self.cards, elem_id="live")
+                with self.stage.build_models():
+                    self.presets.build()
 
-    def _build_form(self) -> None:
-        self.presets.build()
+    def _build_recipe(self) -> None:
         self.controls.build_model()
+        self.change = gr.Button("Change", size="sm", elem_id="change-model")
         self.model_finder.build()
         with gr.Column(elem_classes="data"):
             self.controls.build_data()
@@ -73,15 +82,16 @@ class TrainTab:
                 visible=self.page.may_change,
             )
             self.importer.build()
-            self.data_finder.build()
-        self.form.build_data_line()
-        self.asking.build()
-        self.data_view.build()
         self.form.build_effort()
         self.mistakes.build()
         self.start.build()
         self.form.build_own()
-        self.form.build_rest()
+
+    def _build_data_face(self) -> None:
+        self.data_finder.build()
+        self.form.build_data_line()
+        self.asking.build()
+        self.data_view.build()
 
     def wire(self) -> None:
         """Who tells whom."""
@@ -96,17 +106,19 @@ class TrainTab:
         self.data_view.wire(self.form)
         self.start.wire(self.card, self.other_data)
         self.cards.wire(self.card)
+        self.change.click(self.choose_model, None, [*self.stage.outputs, self.presets.list], **FAST)
 
     @property
     def view(self) -> list[Component]:
         """What `showing` fills."""
-        return [self.card, *self.importer.view, *self.data_finder.view, *self.form.outputs]
+        return [self.card, *self.stage.outputs, *self.importer.view, *self.data_finder.view, *self.form.outputs]
 
     def showing(self, run: Run | None) -> Answer:
         """The tab as a visit finds it: with the newest run and its settings, else with those of a first visit."""
         recipe = self._shown_recipe(run) if run else None
         jobs = self.importer.shown() | self.data_finder.shown()
-        return {self.card: run.id if run else "", **jobs, **self.form.showing(recipe or self.controls.first)}
+        turned = self.stage.turned("run" if run else "data")
+        return {self.card: run.id if run else "", **turned, **jobs, **self.form.showing(recipe or self.controls.first)}
 
     def _shown_recipe(self, run: Run) -> Recipe | None:
         """The recipe of a run, as far as it may be seen."""
@@ -133,6 +145,11 @@ class TrainTab:
         self.other_data(taken)
 
     # ---- handlers
+
+    @reads
+    def choose_model(self) -> Answer:
+        """The models to choose from."""
+        return self.stage.turned("models") | self.presets.refresh()
 
     @reads
     def take_import(self, given: Given) -> Answer:
