@@ -11,7 +11,7 @@ from ...runs.recipes import recipe_of
 from ...training_data import DatasetChoice
 from ...training_data.read.archives import ENDINGS
 from ..context import AppContext, for_visitors
-from ..events import FAST, QUIET, Answer, Given
+from ..events import QUIET, Answer, Given
 from ..guard import reads
 from ..runs.run_card import RunCards, run_card
 from .column_form import ColumnForm
@@ -23,8 +23,8 @@ from .form import TrainForm
 from .form_state import FormLogic
 from .form_values import data_value
 from .mistakes import Mistakes
-from .model_finder import ModelFinder
-from .preset_picker import PresetPicker
+from .model_card import ModelCard
+from .model_picker import ModelPicker
 from .recipe_form import RecipeForm
 from .stage import Stage
 from .start import Start
@@ -41,14 +41,14 @@ class TrainTab:
         self.form = TrainForm(page, self.controls, self.logic)
         self.stage = Stage()
         self.mistakes = Mistakes(self.form, self.stage)
-        self.presets = PresetPicker(page, self.form, self.mistakes)
-        self.model_finder = ModelFinder(page, self.controls)
+        self.model_card = ModelCard(page, self.controls)
+        self.models = ModelPicker(page, self.form, self.mistakes, self.model_card)
         self.data_finder = DataFinder(page, self.controls)
         self.columns = ColumnForm(page, self.controls)
         self.asking = DataAsk(page, self.controls, self.columns)
         self.importer = DataImport(page, self.controls)
-        self.data_view = DataView(page, self.controls, self.model_finder.check_visitor, self.columns)
-        self.start = Start(page, self.form, self.mistakes, self.model_finder, self.data_view, self.stage)
+        self.data_view = DataView(page, self.controls, self.model_card.check_visitor, self.columns)
+        self.start = Start(page, self.form, self.mistakes, self.model_card, self.data_view, self.stage)
 
     # ---- components
 
@@ -65,12 +65,11 @@ class TrainTab:
                 with self.stage.face("Run", "run"):
                     self.card = run_card(self.cards, elem_id="live")
                 with self.stage.build_models():
-                    self.presets.build()
+                    self.models.build()
 
     def _build_recipe(self) -> None:
         self.controls.build_model()
-        self.change = gr.Button("Change", size="sm", elem_id="change-model")
-        self.model_finder.build()
+        self.model_card.build()
         with gr.Column(elem_classes="data"):
             self.controls.build_data()
             self.upload = gr.UploadButton(
@@ -97,8 +96,8 @@ class TrainTab:
         """Who tells whom."""
         self.controls.wire()
         self.form.wire(self.other_data)
-        self.presets.wire(self.other_data)
-        self.model_finder.wire(self.form)
+        self.models.wire(self.other_data)
+        self.model_card.wire()
         self.data_finder.wire(self.form, self.columns, self.other_data)
         self.importer.wire((self.upload, self.data_finder.files), self._take_imported)
         self.columns.wire()
@@ -106,7 +105,6 @@ class TrainTab:
         self.data_view.wire(self.form)
         self.start.wire(self.card, self.other_data)
         self.cards.wire(self.card)
-        self.change.click(self.choose_model, None, [*self.stage.outputs, self.presets.list], **FAST)
 
     @property
     def view(self) -> list[Component]:
@@ -145,11 +143,6 @@ class TrainTab:
         self.other_data(taken)
 
     # ---- handlers
-
-    @reads
-    def choose_model(self) -> Answer:
-        """The models to choose from."""
-        return self.stage.turned("models") | self.presets.refresh()
 
     @reads
     def take_import(self, given: Given) -> Answer:
