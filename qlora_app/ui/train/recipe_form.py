@@ -61,7 +61,7 @@ class RecipeForm:
         """Which model; the card shows it, and the list of models chooses it. Stands first."""
         self.controls.clear()
         self.controls[MODEL] = gr.Textbox(
-            model_value(self.first.base_model), visible="hidden", elem_id=element_id(MODEL)
+            model_value(self.first.base_model), interactive=True, visible="hidden", elem_id=element_id(MODEL)
         )
 
     def build_data(self) -> None:
