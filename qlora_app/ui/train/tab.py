@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from ...errors import UserError
 from ...recipe import Recipe
 from ...runs import Run
 from ...runs.recipes import recipe_of
@@ -92,8 +93,9 @@ class TrainTab:
         self.asking.build()
         self.data_view.build()
 
-    def wire(self) -> None:
-        """Who tells whom."""
+    def wire(self, tabs: gr.Tabs) -> None:
+        """Who tells whom. `tabs`: those of the page, of which this is one."""
+        self.tabs = tabs
         self.controls.wire()
         self.form.wire(self.other_data)
         self.models.wire(self.other_data)
@@ -105,6 +107,13 @@ class TrainTab:
         self.data_view.wire(self.form)
         self.start.wire(self.card, self.other_data)
         self.cards.wire(self.card)
+
+    def wire_again(self, component: Component) -> None:
+        """Where an event `again` with `{run: id}` of a gr.HTML comes from: the recipe of that run on the form, its
+        settings open.
+        """
+        outputs = [self.tabs, *self.stage.outputs, *self.form.outputs]
+        self.other_data(component.again(self.again, None, outputs, **QUIET))
 
     @property
     def view(self) -> list[Component]:
@@ -143,6 +152,15 @@ class TrainTab:
         self.other_data(taken)
 
     # ---- handlers
+
+    @reads
+    def again(self, event: gr.EventData) -> Answer:
+        """The same once more, to change something in it before it starts."""
+        run = self.page.find(str((event._data or {}).get("run", "")))
+        recipe = self._shown_recipe(run) if run else None
+        if recipe is None:
+            raise UserError("form.no_recipe_of_run", "This run has no recipe that can be shown here.")
+        return {self.tabs: gr.Tabs(selected="train")} | self.stage.turned("settings") | self.form.filled(recipe)
 
     @reads
     def take_import(self, given: Given) -> Answer:
