@@ -2,6 +2,7 @@
 estimated or not said.
 """
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,18 @@ def _pace_measured(recipe: Recipe, store: RunStore, data_folder: Path) -> float 
     """Seconds for each character, in the newest run with this model and method that has ended well; None where there
     is none.
     """
+    return next((pace for _, pace in paces(store, data_folder, lambda one: _as_costly(one, recipe))), None)
+
+
+def paces(
+    store: RunStore, data_folder: Path, wanted: Callable[[Recipe], bool] = lambda _: True
+) -> Iterator[tuple[Recipe, float]]:
+    """(its recipe, seconds it took for each character) of each of the newest runs that has ended well, newest first,
+    as far as its recipe is `wanted`.
+    """
     for run in store.list()[:LOOKED_AT]:
         earlier, status = recipe_of(run), run.status()
-        if earlier is None or not _as_costly(earlier, recipe):
+        if earlier is None or not wanted(earlier):
             continue
         if status.state not in ("done", "stopped") or status.step < FEWEST_STEPS:
             continue
@@ -87,5 +97,4 @@ def _pace_measured(recipe: Recipe, store: RunStore, data_folder: Path) -> float 
             continue
         epochs = status.step * earlier.training.batch_size / max(1, len(examples.train))
         learned = examples.characters * epochs
-        return status.seconds / max(1.0, learned)
-    return None
+        yield earlier, status.seconds / max(1.0, learned)
