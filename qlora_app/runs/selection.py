@@ -28,10 +28,9 @@ class Selection:
         """What a browser asks for; whatever does not fit is left out."""
         given = asked if isinstance(asked, dict) else {}
         texts = {name: given[name] for name in ("search", *FILTERS) if isinstance(given.get(name), str)}
-        sort = given.get("sort")
-        is_known = isinstance(sort, str) and sort in SORTED_BY
+        sort = str(given.get("sort"))
         texts = {name: text[:LONGEST_SEARCH] for name, text in texts.items()}
-        return cls(**texts, sort=sort if is_known else "when", down=given.get("down") is not False)
+        return cls(**texts, sort=sort if sort in SORTED_BY else "when", down=given.get("down") is not False)
 
 
 def selected(rows: Sequence[RunSummary], wanted: Selection) -> list[RunSummary]:

@@ -94,7 +94,7 @@ class Summaries:
         for id in [id for id in self._rows if id not in there]:
             self._unsaved.add(id)
             for kept in (self._rows, self._marks, self._changed):
-                kept.pop(id, None)  # type: ignore[attr-defined]
+                kept.pop(id, None)
         self._ids, self._all = ids, None
         self.revision += 1
 
@@ -104,7 +104,7 @@ class Summaries:
         if asked != self._asked or len(self._ids) <= CHECKED_AT_ONCE:
             self._asked = asked
             return self._ids
-        begin = self._next % len(self._ids)
+        begin = self._next if self._next < len(self._ids) else 0
         self._next = begin + CHECKED_AT_ONCE
         active = [id for id, row in self._rows.items() if row.is_active]
         return [*active, *self._ids[begin : begin + CHECKED_AT_ONCE]]
@@ -200,6 +200,7 @@ class Summaries:
     @contextlib.contextmanager
     def _opened(self) -> Any:
         index = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None)
+        index.execute("PRAGMA synchronous = OFF")  # what a power cut takes is read again
         try:
             yield index
         finally:

@@ -63,10 +63,10 @@ class PageBuilder:
         self.bar.wire()
         self.train.wire(self.tabs)
         self.runs.wire()
-        for card in (self.train.card, self.runs.card):
+        for card in (self.train.card, *self.runs.leading_to_chat):
             if hasattr(card, "again"):
                 self.train.wire_again(card)
-        self.chat.wire((self.train.card, self.runs.card), self.tabs)
+        self.chat.wire((self.train.card, *self.runs.leading_to_chat), self.tabs)
         self.train_tab.select(None, js=REMEMBER % "train")
         self.runs.wire_tab(self.runs_tab)
         self.chat.wire_tab(self.chat_tab, trained=self.train.card)
@@ -81,12 +81,11 @@ class PageBuilder:
         asked = dict(request.query_params)
         tab = asked.get("tab") if asked.get("tab") in ("train", "runs", "chat") else "train"
         found = self.page.find(asked.get("run"))
-        opened = found if tab == "runs" else None
         return {
             self.banner: self._banner(),
             self.tabs: gr.Tabs(selected=tab),
             **self.train.showing(self.page.shown_run()),
-            **(self.runs.opened(opened) if opened else self.runs.listed()),
+            **(self.runs.restored(asked, found) if tab == "runs" else self.runs.listed()),
             **self.chat.shown(asked.get("run")),
             # The tab is chosen next, and would take the run of the Train tab.
             self.chat.wanted: found.id if found and tab == "chat" else None,

@@ -85,7 +85,7 @@ def _curves(runs: Sequence[Run]) -> str:
         '<fieldset class="which"><legend class="only-read">Curve</legend>'
         f'<label><input type="radio" name="which-curve" value="held" {first}> Held-out loss</label>'
         f'<label><input type="radio" name="which-curve" value="train" {second}> Training loss</label></fieldset>'
-        f'{_picture(held_out, runs, "held")}{_picture(training, runs, "train")}'
+        f"{_picture(held_out, runs, 'held')}{_picture(training, runs, 'train')}"
     )
 
 
@@ -109,7 +109,8 @@ def _picture(curves: Sequence[Curve], runs: Sequence[Run], kind: str) -> str:
     marks = "".join(f"<span>{loss_figure(value)}</span>" for value in (high, middle, low))
     return (
         f'<div class="overlay {kind}"><div class="marks" aria-hidden="true">{marks}</div>'
-        f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" preserveAspectRatio="none" role="img" aria-label="{escape(told)}">'
+        f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(told)}">'
         f'<path class="grid" d="M0 1H{WIDTH}M0 {HEIGHT / 2}H{WIDTH}M0 {HEIGHT - 1}H{WIDTH}"/>{lines}</svg>'
         f'<div class="steps"><span>0</span><span>{longest:,.0f} steps</span></div></div>'
     )
@@ -173,6 +174,5 @@ def _named(run: Run) -> str:
 
 def _table(heads: Sequence[str], rows: str, kind: str) -> str:
     columns = "".join(f'<th scope="col">{head}</th>' for head in heads)
-    return (
-        f'<div class="scrolls"><table class="{kind}"><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table></div>'
-    )
+    table = f'<table class="{kind}"><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table>'
+    return f'<div class="scrolls">{table}</div>'

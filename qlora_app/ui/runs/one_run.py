@@ -55,10 +55,10 @@ SAVE = (
     "() => setTimeout(() => (document.querySelector('#file-ready a, a#file-ready, #file-ready button, "
     "button#file-ready')).click(), 150)"
 )
-# The address tells the page, so that a reload or a link shows it again.
+# The address tells the page, so that a reload or a link shows it again. (`page` is Gradio's own word there.)
 TURNED = """() => { if (!window.guanacoReady) return; const q = new URLSearchParams(location.search);
   if (q.get('tab') !== 'runs' || !q.get('run')) return;
-  '%s' === 'overview' ? q.delete('page') : q.set('page', '%s'); history.replaceState(null, '', '?' + q); }"""
+  '%s' === 'overview' ? q.delete('show') : q.set('show', '%s'); history.replaceState(null, '', '?' + q); }"""
 
 
 class OneRun:

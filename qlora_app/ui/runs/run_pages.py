@@ -21,7 +21,7 @@ from ...storage.reading import LARGEST_YAML, read_bytes
 from ...tasks.task import same_answer
 from ..context import for_visitors
 from ..translate import translate
-from .card_parts import STATES, title_of
+from .card_parts import NO_FIGURE, STATES, title_of
 
 LONGEST_LOG = 60_000  # bytes shown; the file has all
 LONGEST_CELL = 2000  # characters of a question or an answer
@@ -66,7 +66,7 @@ def _head_buttons(run: Run, may_change: bool) -> str:
     if may_change:
         buttons.append('<button type="button" data-do="again">Train again…</button>')
         buttons.append('<button type="button" class="red" data-do="losing">Delete…</button>')
-    return f'<span class="does">{"".join(buttons)}</span>'
+    return f'<span class="does acts">{"".join(buttons)}</span>'
 
 
 def _note_line(note: str, tags: tuple[str, ...]) -> str:
@@ -138,7 +138,8 @@ def test_page(run: Run) -> str:
     return (
         f'{score}<p class="quiet">These questions and their answers were kept. '
         '<label class="only"><input type="checkbox" data-only> Wrong only</label></p>'
-        '<div class="scrolls" tabindex="0" role="region" aria-label="Held-out questions"><table class="tested"><thead><tr>'
+        '<div class="scrolls" tabindex="0" role="region" aria-label="Held-out questions">'
+        '<table class="tested"><thead><tr>'
         '<th scope="col">Question</th><th scope="col">Base</th><th scope="col">Adapter</th>'
         '<th scope="col">Expected</th><th scope="col">Right</th>'
         f"</tr></thead><tbody>{rows}</tbody></table></div>"
@@ -164,7 +165,7 @@ def _test_row(question: str, answers: list[SampleRow]) -> str:
     adapter = str(after[-1].get("answer") or "") if after else None
     expected = str(answers[-1].get("expected") or "")
     is_right = adapter is not None and bool(expected) and same_answer(adapter, expected)
-    cells = "".join(f"<td>{'–' if text is None else written(text)}</td>" for text in (base, adapter, expected))
+    cells = "".join(f"<td>{NO_FIGURE if text is None else written(text)}</td>" for text in (base, adapter, expected))
     mark = right_mark(adapter, expected) if adapter is not None else ""
     kind = "is-right" if is_right else ""
     return f'<tr class="{kind}"><th scope="row">{written(question)}</th>{cells}<td>{mark}</td></tr>'
@@ -196,7 +197,7 @@ def use_page(run: Run, may_change: bool) -> str:
     return (
         f'<h3>Adapter (PEFT)</h3><p class="quiet">{name}, {size(weights)} of weights. It needs its base model: '
         f'<b translate="no">{escape(model.title)}</b>.</p>{folder}'
-        f'<div class="code"><button type="button" data-do="copy">Copy</button>'
+        f'<div class="code acts"><button type="button" data-do="copy">Copy</button>'
         f'<pre tabindex="0" translate="no">{escape(lines)}</pre></div>'
     )
 
@@ -274,9 +275,7 @@ def recipe_file(run: Run, is_owners: bool) -> bytes:
             pass
     elif recipe := recipe_of(run):
         return for_visitors(recipe).to_yaml().encode()
-    raise UserError(
-        "run.no_recipe_file", "The recipe of this run cannot be read, so there is nothing to download."
-    )
+    raise UserError("run.no_recipe_file", "The recipe of this run cannot be read, so there is nothing to download.")
 
 
 def _files_page(run: Run) -> str:

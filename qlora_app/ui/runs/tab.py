@@ -20,7 +20,7 @@ COMPARE = (Path(__file__).parent / "compare.js").read_text(encoding="utf-8")
 # The address tells what one looks at: the list, a run with one of its pages, or the runs that are compared.
 PLACE = """(run, compared) => { if (!window.guanacoReady) return;
   const q = new URLSearchParams(location.search), before = q.get('run'); q.set('tab', 'runs');
-  run ? q.set('run', run) : q.delete('run'); if (before !== run) q.delete('page');
+  run ? q.set('run', run) : q.delete('run'); if (before !== run) q.delete('show');
   compared ? q.set('compare', compared) : q.delete('compare'); history.replaceState(null, '', '?' + q); }"""
 
 
@@ -85,7 +85,7 @@ class RunsTab:
     def restored(self, asked: dict[str, str], run: Run | None) -> Answer:
         """What an address asks for: a run and one of its pages, runs to compare, else the list."""
         if run is not None:
-            return self.opened(run, asked.get("page", ""))
+            return self.opened(run, asked.get("show", ""))
         compared = asked.get("compare", "")
         return self.compared_with(compared.split(",")) if compared else self.listed()
 

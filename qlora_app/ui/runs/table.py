@@ -45,8 +45,9 @@ COLUMNS = {
     "method": "Method",
     "note": "Note",
 }
+FIXED = {"name": "disabled"}  # is always shown
 _CHOICES = "".join(
-    f'<label><input type="checkbox" value="{name}"{" disabled checked" if name == "name" else ""}> {words}</label>'
+    f'<label><input type="checkbox" value="{name}"{FIXED.get(name, "")}> {words}</label>'
     for name, words in COLUMNS.items()
 )
 _FILTERS = "".join(
@@ -73,7 +74,7 @@ SKELETON = """
     <table class="runs"><thead></thead><tbody></tbody></table>
     <p class="nothing-fits" hidden>No run fits. <button type="button" class="link" data-do="clear">Show all</button></p>
   </div>
-  <div class="chosen-bar" hidden><div class="can"></div><div class="more"></div></div>
+  <div class="chosen-bar" hidden><div class="can acts"></div><div class="more"></div></div>
   <p class="lost" role="alert" hidden>The app does not answer. This list is as it was; it keeps asking.</p>
   <div class="no-runs">NONE</div>
 </div>"""
@@ -176,7 +177,7 @@ class RunsTable:
         given = asked if isinstance(asked, dict) else {}
         found = self.page.summaries.rows()
         revision, live = self.page.summaries.revision, any(row.state in MOVING for row in found[:MOST_AT_ONCE])
-        since = given.get("since") if isinstance(given.get("since"), int) else 0
+        since = _whole(given.get("since"))
         unread = self.page.summaries.unread
         if since == revision and not unread:
             return {"same": True, "live": live}
