@@ -79,12 +79,14 @@ class Picture(NamedTuple):
 
 
 def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
-    """The component; its value is the id of the run it shows ("" for none). Its events are named in run_card.js."""
+    """The component; its value is the id of the run it shows, "" for none, None while that is not known yet. Its events
+    are named in run_card.js.
+    """
     files = (FOLDER.parent / "focus.js", *(FOLDER / name for name in ("words.js", "chart.js", "run_card.js")))
     script = "\n".join(file.read_text(encoding="utf-8") for file in files)
     texts = json.dumps(texts_in(SKELETON + script), ensure_ascii=False)
     return plain(
-        "",
+        None,
         html_template=SKELETON,
         js_on_load=f"const TEXTS = {texts};\n{script}",
         server_functions=[cards.poll_function()],
