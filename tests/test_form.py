@@ -227,7 +227,7 @@ def test_a_file_that_is_refused_stays_said_and_no_data_is_chosen_in_its_place(ta
     answer = tab.take_import(given(tab, values) | {tab.importer.id: id})
     form = on_form(tab, values, answer)
     assert form["dataset"] == PASTE and not answer[tab.form.start].interactive
-    assert "Start waits for data" in answer[tab.form.waits]
+    assert "Choose data first" in answer[tab.form.waits]
     alert = tab.start.start_run(given(tab, form))[tab.mistakes.alert]
     assert 'data-field="f-dataset"' in alert and tab.page.store.list() == []
     back = tab.form.choose(given(tab, values, dataset=PASTE))
