@@ -215,7 +215,7 @@ def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
     data = on_form(tab, values, answer)["dataset"]
     assert line == "" and data.startswith("file/") and data.endswith("mine.jsonl")
     words = answer[tab.form.data_line]
-    assert "96 rows: 86 to learn from, 10 held out<" in words and "Alpaca, because rows have `instruction`" in words
+    assert "86 rows to learn from · 10 held out<" in words and "Alpaca, because rows have <code" in words
     assert "&lt;b&gt;Answer&lt;/b&gt;" in words and "<b>Answer" not in words
 
 
