@@ -21,7 +21,7 @@ FLOORS = [  # lowest first
     ["recipe"],
     ["presets"],
     ["preflight", "memory", "data_report"],
-    ["overrides"],
+    ["overrides", "foreign"],
     ["hardware_fit", "doctor", "jobs"],
     ["runs"],
     ["inference", "effort"],

@@ -11,6 +11,7 @@ from ...hardware import Machine
 from ...jobs import ACTIVE, State
 from ...recipe import Recipe
 from ...runs import Run, RunStatus
+from ...runs.labels import labels_of
 from ...runs.proof import Proof
 from ..language import problem_in, spoken
 
@@ -32,6 +33,8 @@ RESUMABLE: tuple[State, ...] = ("stopped", "interrupted", "failed")
 
 def title_of(run: Run) -> str:
     """What a run is called."""
+    if name := labels_of(run).name:
+        return name
     read = run.read_recipe()
     return read.recipe.title if not read.problem or read.recipe.name else run.id
 

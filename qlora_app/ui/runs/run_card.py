@@ -17,10 +17,12 @@ from typing import Any, NamedTuple, TypedDict
 import gradio as gr
 
 from ...errors import Problem, UserError
+from ...foreign import starter_warning
 from ...hardware import here
 from ...jobs import State
 from ...launch.ending import end_now
 from ...runs import Run, RunStatus
+from ...runs.labels import relabel
 from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
 from ...runs.verdict import Verdict, stopped_verdict, verdict
