@@ -7,7 +7,6 @@ from typing import Any, BinaryIO, Literal, TypedDict
 
 from ..storage.reading import lines_of, open_regular
 
-
 # What a curve keeps of every step beside its loss.
 FigureName = Literal["learning_rate", "grad_norm", "memory_mb", "tokens_per_second"]
 

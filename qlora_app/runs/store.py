@@ -12,7 +12,6 @@ from ..jobs.store import Folders
 from ..recipe import Recipe
 from .run import Run
 
-
 LOOK_EVERY = 0.2  # seconds, at a run that is to be deleted when it has ended
 
 

@@ -145,9 +145,7 @@ def _memory(status: RunStatus, machine: Machine) -> Tile:
     return Tile(name, f"{used:.1f}", f"of {total:.0f} GB")
 
 
-def actions(
-    run: Run, status: RunStatus, may_change: bool, may_open: bool = True, is_recommended: bool = True
-) -> str:
+def actions(run: Run, status: RunStatus, may_change: bool, may_open: bool = True, is_recommended: bool = True) -> str:
     """What the visitor can do with this run now, as buttons; the script turns a click into an event of the same
     name. `is_recommended`: is chatting the next step? Not with an adapter that is broken.
     """

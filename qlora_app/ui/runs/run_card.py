@@ -69,7 +69,8 @@ SKELETON = """
       <button type="button" data-series="memory_mb" aria-pressed="false">Memory</button>
       <button type="button" data-series="tokens_per_second" aria-pressed="false">Tokens/s</button></span>
       <span class="ways"><label><input type="checkbox" class="log-scale"> <span>log scale</span></label>
-      <label><span>smoothing</span> <input type="range" class="smoothing" min="0" max="10" value="4"></label></span></div>
+      <label><span>smoothing</span> <input type="range" class="smoothing" min="0" max="10" value="4"></label></span>
+    </div>
     <div class="plot"></div><div class="legend"></div><figcaption class="read"></figcaption>
     <details class="numbers"><summary>The curve as a table</summary>
     <div tabindex="0" role="region" aria-label="The curve as a table"></div></details></figure>
@@ -110,7 +111,7 @@ class Picture(NamedTuple):
 def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
     """The component; its value is the id of the run it shows ("" for none). Its events are named in run_card.js."""
     script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    texts = json.dumps(texts_in(SKELETON + script), ensure_ascii=False)
+    texts = json.dumps(texts_in(" ".join((SKELETON + script).split())), ensure_ascii=False)
     return plain(
         "",
         html_template=SKELETON,
