@@ -20,7 +20,7 @@ FLOORS = [  # lowest first
     ["training_data", "tasks", "methods"],
     ["recipe"],
     ["presets"],
-    ["preflight", "memory", "data_report"],
+    ["preflight", "memory", "data_report", "differs"],
     ["overrides", "foreign"],
     ["hardware_fit", "doctor", "jobs"],
     ["runs"],

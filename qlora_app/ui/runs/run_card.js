@@ -49,16 +49,15 @@ function gone() {
 }
 function found() { lost.hidden = true; card.toggleAttribute('data-lost', false); }
 
-// The log stays at its end if it was there; a button that has the focus keeps it; what is being written is not taken away.
+// The log stays at its end if it was there, what is unfolded stays so, and what is being written is not taken away.
 function swap(place, html) {
   if (place.querySelector('input')) return false;
   const atEnd = place.scrollHeight - place.scrollTop - place.clientHeight < 30, opened = [...place.querySelectorAll('details')].map(one => one.open);
-  const {do: event, at: step} = place.contains(document.activeElement) ? document.activeElement.dataset : {};
-  place.innerHTML = html;
+  const step = place.contains(document.activeElement) && document.activeElement.dataset.at;
+  redraw(place, html);
   place.querySelectorAll('details').forEach((one, i) => { one.open = opened[i] || false; });
   if (place.tagName === 'PRE' && atEnd) place.scrollTop = place.scrollHeight;
   if (step) place.querySelector(`[data-at="${step}"]`)?.focus();
-  if (event) (place.querySelector(`[data-do="${event}"]`) || place.querySelector('button:not(:disabled)'))?.focus();
   return true;
 }
 
@@ -106,7 +105,9 @@ element.addEventListener('click', e => {
   if (!EVENTS.includes(event)) return;
   trigger(event, {run: run || props.value});
   if (event === 'discard') sure.hidden = true;
-  if (event !== 'chat' && event !== 'again') { button.disabled = event !== 'discard'; quickly = 12; }
+  if (event === 'chat' || event === 'again') return;
+  if (event === 'discard') hold(part('actions')); else disable(button, button.closest('[data-part]'));
+  quickly = 12;
 });
 
 // What is shown of the log, as a file.
