@@ -90,7 +90,8 @@ def _measured_words(measured: Pace) -> str:
     if measured.runs == 1:
         return "Times as measured here, in the last run of this model with this method."
     words = f"Times as measured here, in the fastest of {measured.runs} runs of this model with this method."
-    return f"{words} The last one took longer: the machine was busy." if measured.newest_was_slow else words
+    slow = "The last one took longer: the machine was busy."
+    return " ".join([words, slow]) if measured.newest_was_slow else words
 
 
 def _as_costly(one: Recipe, other: Recipe) -> bool:

@@ -1,5 +1,5 @@
-"""Curves of bounded size: at most 2,000 buckets of the loss, and fewer of each other figure, with the lowest and highest
-value of each, whatever the run's length.
+"""Curves of bounded size: at most 2,000 buckets of the loss, and fewer of each other figure, with the lowest and the
+highest value of each, whatever the run's length.
 """
 
 import math

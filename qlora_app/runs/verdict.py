@@ -41,7 +41,7 @@ def verdict(proof: Proof, foreign: str = "") -> Verdict:
     if foreign and measured.colour == "good":
         return Verdict("foreign", "fair", "The figures are good, but look at what it answers.", foreign)
     if foreign:
-        return measured._replace(why=f"{measured.why} {foreign}")
+        return measured._replace(why=_joined(measured.why, foreign))
     return measured
 
 
@@ -57,6 +57,10 @@ def stopped_verdict(state: State, step: int, total: int, first: float | None, la
         return Verdict("stopped", "fair", short, "What it learned so far was not measured.")
     why = f"Held-out loss so far: {loss_figure(first)} at first, {loss_figure(last)} at the end."
     return Verdict("stopped", "fair", short, why)
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
 
 
 def _broken(proof: Proof) -> Verdict | None:
@@ -92,9 +96,10 @@ def _measured(proof: Proof) -> Verdict:
 def _with_better(found: Verdict, codes: list[str]) -> Verdict:
     """Whoever keeps the last adapter though an earlier one was better has not the best that was there."""
     if found.colour == "good" and "was_better_before" in codes:
-        return found._replace(colour="fair", why=f"{found.why} An earlier step was better.")
+        return found._replace(colour="fair", why=_joined(found.why, "An earlier step was better."))
     if found.colour == "good" and "learned_by_heart" in codes:
-        return found._replace(colour="fair", why=f"{found.why} Its held-out loss rose: it was trained too long.")
+        too_long = "Its held-out loss rose: it was trained too long."
+        return found._replace(colour="fair", why=_joined(found.why, too_long))
     return found
 
 
@@ -110,17 +115,18 @@ def _counts(held_out: HeldOut) -> tuple[int, int]:
 
 def _right_words(held_out: HeldOut) -> str:
     before, after = _counts(held_out)
-    seen = " it never saw" if held_out.also_learned == 0 else ""
-    asked = count_of(held_out.questions, "question")
-    return f"{after:,} of {asked}{seen} answered right; {before:,} before."
+    asked = held_out.questions
+    if held_out.also_learned == 0:
+        return f"{after:,} of {asked:,} questions it never saw answered right; {before:,} before."
+    return f"{after:,} of {asked:,} questions answered right; {before:,} before."
 
 
 def _of_answers(held_out: HeldOut) -> Verdict | None:
     """By its answers to questions that were asked; None where none is right, which long answers seldom are."""
     (before, after), asked = _counts(held_out), held_out.questions
     if asked < FEWEST_ASKED:
-        few = f"Asked: {count_of(asked, 'held-out question')}, too few to say. {_right_words(held_out)}"
-        return Verdict("too_few", "fair", "How well it learned cannot be said.", few)
+        few = f"Asked: {count_of(asked, 'held-out question')}, too few to say."
+        return Verdict("too_few", "fair", "How well it learned cannot be said.", _joined(few, _right_words(held_out)))
     gained = after - before
     if after >= LEARNED * asked:
         if gained >= max(2, 0.05 * asked):
@@ -146,16 +152,16 @@ def _of_loss(proof: Proof) -> Verdict:
         return Verdict("not_measured", "fair", "How well it learned was not measured.", "Nothing was held out.")
     words = _loss_words(held_out)
     if rows and rows < FEWEST_HELD_OUT:
-        few = f"Held out: {count_of(rows, 'row')}, too few to say. {words}"
-        return Verdict("too_few", "fair", "How well it learned cannot be said.", few)
+        few = f"Held out: {count_of(rows, 'row')}, too few to say."
+        return Verdict("too_few", "fair", "How well it learned cannot be said.", _joined(few, words))
     if after > 1.02 * before:
         return Verdict("worse", "bad", "It got worse.", words)
     if after > FALLS * before:
         return Verdict("not_learned", "bad", "It did not learn this.", words)
     if not _is_asked(held_out):
-        why = f"{words} Whether it answers right was not asked."
+        why = _joined(words, "Whether it answers right was not asked.")
         return Verdict("alike", "fair", "It writes more like your data.", why)
-    why = f"{_right_words(held_out)} {words}"
+    why = _joined(_right_words(held_out), words)
     if _counts(held_out)[1] < FEW_RIGHT * held_out.questions:
         return Verdict("form_only", "fair", "It learned the form, not the answers.", why)
     return Verdict("hardly", "fair", "It hardly learned this.", why)

@@ -16,7 +16,7 @@ from ..runs.checkpoints import seal
 from ..runs.rows import MetricRow
 from .best import BestSoFar
 from .failures import NotANumber
-from .log_lines import log, log_held_out, log_saved
+from .log_lines import log_held_out, log_sampled, log_saved
 from .setup import TrainingSetup
 
 STATUS_EVERY = 0.3  # seconds; people cannot read faster
@@ -229,7 +229,7 @@ def sample(job: TrainingSetup, model: Any, step: int) -> None:
         temperature=0.7 if step == 0 else 0.0,
         thinking=thinking,
     )
-    log(f"step {step:,}: {len(samples)} sample questions answered{'' if step else ' by the base'}")
+    log_sampled(step, len(samples))
     for question, answer in zip(samples, answers, strict=True):
         job.out.append_sample(
             {

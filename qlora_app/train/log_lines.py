@@ -1,5 +1,5 @@
-"""What the worker writes into log.txt for those who want to know: versions, device, what is loaded, what learns, what is
-saved and measured. No row of anybody's data and no secret stands in it.
+"""What the worker writes into log.txt for those who want to know: versions, device, what is loaded, what learns, what
+is saved and measured. No row of anybody's data and no secret stands in it.
 """
 
 import time
@@ -11,8 +11,9 @@ import torch
 
 from .. import __version__
 from ..base_models import folder_of
-from ..formatting import count_of, gigabytes, loss_figure, millions, size
+from ..formatting import count_of, duration, gigabytes, loss_figure, millions, size
 from ..recipe import Recipe
+from ..runs.proof import Kept
 from .setup import TrainingSetup
 
 NAMED = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
@@ -77,6 +78,16 @@ def log_held_out(step: int, figures: dict[str, Any]) -> None:
         f"{name.removeprefix('held_out_')} {value:.4g}" for name, value in figures.items() if name != "held_out_loss"
     ]
     log(", ".join([f"step {step:,}: held-out loss {shown}", *others]))
+
+
+def log_sampled(step: int, questions: int) -> None:
+    """The sample questions were answered."""
+    log(f"step {step:,}: {count_of(questions, 'sample question')} answered{'' if step else ' by the base'}")
+
+
+def log_finished(kept: Kept, seconds: float) -> None:
+    """The proof is written."""
+    log(f"finished: kept is step {kept.step or 0:,} of {kept.of:,}; trained for {duration(seconds)}")
 
 
 def _version(name: str) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from ..formatting import duration
 from ..methods import changed_layers
 from ..runs.proof import (
     Answered,
@@ -28,7 +27,7 @@ from ..storage.files import write_json
 from .best import BestSoFar
 from .callbacks import MetricsCallback, sample
 from .card import model_card
-from .log_lines import log
+from .log_lines import log_finished
 from .scoring import score
 from .setup import TrainingSetup
 
@@ -84,7 +83,7 @@ def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar) -> No
     shutil.rmtree(job.run.adapter, ignore_errors=True)
     unfinished.rename(job.run.adapter)
     best.forget()
-    log(f"finished: kept is step {kept.step or 0:,} of {kept.of:,}; trained for {duration(seconds.training or 0.0)}")
+    log_finished(kept, seconds.training or 0.0)
     reporter.say("Finished.", state="done", seconds=seconds.training or 0.0)
 
 

@@ -57,7 +57,7 @@ def own_turn(place: int, before: Run | None, seconds: float | None) -> str:
     if before is None:
         return ""
     words = f"Number {place} in the queue."
-    when = f" It {starts_words(seconds)}." if seconds is not None else ""
+    when = f" It starts in about {about(seconds)}." if seconds is not None else ""
     return (
         f'<p class="note">{words}{when} Being trained now: '
         f'<button type="button" class="link" data-show="{escape(before.id)}" translate="no">'

@@ -77,7 +77,8 @@ def _column(kind: str, title: str, row: SampleRow, expected: str = "") -> str:
     right = _is_right(row, expected)
     heading = f"{title} · as expected" if right else title
     mark = " right" if right else ""
-    return f'<div class="{kind}{mark}"><h4>{heading}</h4><p>{_shown(row.get("answer"))}{_cut(row)}</p></div>'
+    cut = _cut(row) if kind == "before" or "is_cut" in row else ""  # an adapter's answer of an old run had its end
+    return f'<div class="{kind}{mark}"><h4>{heading}</h4><p>{_shown(row.get("answer"))}{cut}</p></div>'
 
 
 def _is_right(row: SampleRow, expected: str) -> bool:

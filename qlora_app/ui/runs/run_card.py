@@ -110,7 +110,8 @@ class Picture(NamedTuple):
 
 def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
     """The component; its value is the id of the run it shows ("" for none). Its events are named in run_card.js."""
-    script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    files = (FOLDER.parent / "focus.js", *(FOLDER / name for name in SCRIPTS))
+    script = "\n".join(file.read_text(encoding="utf-8") for file in files)
     texts = json.dumps(texts_in(" ".join((SKELETON + script).split())), ensure_ascii=False)
     return plain(
         "",
