@@ -55,7 +55,6 @@ ELSEWHERE = (
     "evaluate/",
     "data_report.py",
     "launch/",
-    "doctor.py",
     "settings.py",
     "train/card.py",
     "train/log_lines.py",
@@ -82,6 +81,7 @@ ELSEWHERE = (
 # text, but nothing the page says: for a developer, a library, a refused request, a field the form has not, a style
 OTHER_PROSE = {
     "Something of a folder cannot be shown",  # for the terminal
+    "This machine could not be looked at",  # for the terminal
     "it was not done after",  # why a template was ended stands among the errors of its own library
     "it writes more than",
     "it refers to itself too often",  # what is wrong with YAML is said as its library says it

@@ -506,6 +506,9 @@ def test_every_handler_went_through_the_guard(workshop):
         "JobCard.dismiss_job",
         "RunCards.kill_run",
         "JobCard.kill_job",
+        "Bar.dismiss",
+        "Bar.tidy",
+        "Bar.examine",
     }
 
 

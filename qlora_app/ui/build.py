@@ -10,6 +10,7 @@ import gradio as gr
 from .chat.tab import ChatTab
 from .context import AppContext
 from .events import FAST, REMEMBER, Answer
+from .frame.bar import TITLE, Bar
 from .guard import DEMONSTRATION, only_marked, reads
 from .language import LANGUAGES
 from .runs.run_card import RunCards, run_id
@@ -24,7 +25,6 @@ os.environ.setdefault("GRADIO_DEFAULT_CONCURRENCY_LIMIT", "none")
 # Nobody looks at the figures of Gradio's queue, and it makes them anew after every event.
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
-TITLE = "Guanaco Workshop"
 OTHER_APP = (
     "Another Guanaco Workshop looks after this folder of runs. It starts what you start here; both pages show the same."
 )
@@ -41,11 +41,12 @@ class PageBuilder:
     def __init__(self, page: AppContext) -> None:
         self.page = page = page.as_seen()
         cards = RunCards(page)
+        self.bar = Bar(page)
         self.train, self.runs, self.chat = TrainTab(page, cards), RunsTab(page, cards), ChatTab(page)
 
     def build(self) -> gr.Blocks:
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
-            plain(f"<header class='top'><h1>{TITLE}</h1></header>", elem_id="bar")
+            self.bar.build()
             self.banner = plain(visible=False)
             with gr.Tabs(selected="train", elem_id="tabs", overflow_behavior="wrap") as self.tabs:
                 with gr.Tab("Train", id="train") as self.train_tab:
@@ -59,6 +60,7 @@ class PageBuilder:
         return demo
 
     def _wire(self, demo: gr.Blocks) -> None:
+        self.bar.wire()
         self.train.wire(self.tabs)
         self.runs.wire()
         for card in (self.train.card, self.runs.card):

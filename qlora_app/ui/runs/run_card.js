@@ -90,7 +90,8 @@ setInterval(() => {
   if (look && !looked) wanted = true; // somebody came back: look once, whatever the state was
   looked = look; turn += 1;
   if (quickly > 0) { quickly -= 1; wanted = true; }
-  if (look && !busy && (wanted || (live && turn % 2 === 0))) ask();
+  const known = props.value != null;  // until the page has said which run it is, the skeleton stays
+  if (look && known && !busy && (wanted || (live && turn % 2 === 0))) ask();
 }, 500);
 
 element.addEventListener('click', e => {

@@ -109,12 +109,14 @@ class Picture(NamedTuple):
 
 
 def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
-    """The component; its value is the id of the run it shows ("" for none). Its events are named in run_card.js."""
+    """The component; its value is the id of the run it shows, "" for none, None while that is not known yet. Its events
+    are named in run_card.js.
+    """
     files = (FOLDER.parent / "focus.js", *(FOLDER / name for name in SCRIPTS))
     script = "\n".join(file.read_text(encoding="utf-8") for file in files)
     texts = json.dumps(texts_in(" ".join((SKELETON + script).split())), ensure_ascii=False)
     return plain(
-        "",
+        None,
         html_template=SKELETON,
         js_on_load=f"const TEXTS = {texts};\n{script}",
         server_functions=[cards.poll_function()],
@@ -200,8 +202,6 @@ class RunCards:
 
     def _news(self, asked: dict[str, Any]) -> dict[str, Any]:
         now, language = int(time.monotonic() / REMEMBERED), visitors_language()
-        if not asked.get("run") and self.page.store.list():
-            return {"parts": {}, "seen": {}, "state": "loading", "live": False}  # which one is shown comes in a moment
         try:
             run = self.page.store.get(str(asked.get("run") or ""))
             picture = self._picture(run.id, now, language)

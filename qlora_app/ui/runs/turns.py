@@ -9,7 +9,6 @@ from ...runs.recipes import recipe_of
 from ..context import AppContext
 from .card_queue import Waiting, starts
 
-LOOKED_AT = 50  # newest runs
 A_WHILE = 120  # looks, for which an estimate is kept: it reads other runs
 
 
@@ -30,7 +29,7 @@ class Turns:
         return self._moving(now)[1]
 
     def _read(self, now: int) -> tuple[list[Run], list[Waiting]]:
-        runs = self.page.store.list()[:LOOKED_AT]
+        runs = [job for job in self.page.supervisor.moving() if isinstance(job, Run)]
         alive = [run for run in runs if run.is_alive()]
         waiting = [run for run in reversed(runs) if run.is_asked("start") and run not in alive]
         takes = [(run, self._expected(run.id, now // A_WHILE)) for run in waiting]
