@@ -2,6 +2,7 @@
 estimated or not said.
 """
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ from .formatting import about
 from .preflight import examples_of
 from .presets import preset_for
 from .recipe import EFFORTS, Recipe, epochs_for
-from .runs import Run, RunStore
+from .runs import RunStore
 from .runs.recipes import recipe_of
 
 # The starter on two laptop cores: seconds for each million characters of conversation that is learned from.
@@ -107,23 +108,28 @@ def _as_costly(one: Recipe, other: Recipe) -> bool:
 
 def pace_measured(recipe: Recipe, store: RunStore, data_folder: Path) -> Pace | None:
     """From the runs with this model and method that have ended well, among the newest; None where there is none."""
-    looked_at = store.list()[:LOOKED_AT]
-    paces = [pace for run in looked_at if (pace := _pace_of(run, recipe, data_folder)) is not None]
-    if not paces:
+    found = [pace for _, pace in paces(store, data_folder, lambda one: _as_costly(one, recipe))]
+    if not found:
         return None
-    return Pace(min(paces), len(paces), paces[0] > BUSY * min(paces))
+    return Pace(min(found), len(found), found[0] > BUSY * min(found))
 
 
-def _pace_of(run: Run, recipe: Recipe, data_folder: Path) -> float | None:
-    """Seconds for each character in one run; None for one that cannot be compared with."""
-    earlier, status = recipe_of(run), run.status()
-    if earlier is None or not _as_costly(earlier, recipe):
-        return None
-    if status.state not in ("done", "stopped") or status.step < FEWEST_STEPS:
-        return None
-    try:
-        examples = examples_of(earlier.dataset, data_folder)
-    except Exception:  # its data is gone or changed: this run cannot be compared with
-        return None
-    epochs = status.step * earlier.training.batch_size / max(1, len(examples.train))
-    return status.seconds / max(1.0, examples.characters * epochs)
+def paces(
+    store: RunStore, data_folder: Path, wanted: Callable[[Recipe], bool] = lambda _: True
+) -> Iterator[tuple[Recipe, float]]:
+    """(its recipe, seconds it took for each character) of each of the newest runs that has ended well, newest first,
+    as far as its recipe is `wanted`.
+    """
+    for run in store.list()[:LOOKED_AT]:
+        earlier, status = recipe_of(run), run.status()
+        if earlier is None or not wanted(earlier):
+            continue
+        if status.state not in ("done", "stopped") or status.step < FEWEST_STEPS:
+            continue
+        try:
+            examples = examples_of(earlier.dataset, data_folder)
+        except Exception:  # its data is gone or changed: this run cannot be compared with, an older one may
+            continue
+        epochs = status.step * earlier.training.batch_size / max(1, len(examples.train))
+        learned = examples.characters * epochs
+        yield earlier, status.seconds / max(1.0, learned)

@@ -496,8 +496,8 @@ def test_every_handler_went_through_the_guard(workshop):
         "DataFinder.fetched",
         "DataFinder.take_text",
         "DataFinder.fetch",
-        "PresetPicker.take_file",
-        "PresetPicker.save_form",
+        "ModelPicker.take_file",
+        "ModelPicker.save_form",
         "RunsTab.delete_run",
         "AnswerFile.take",
         "AnswerFile.finished",
@@ -526,8 +526,8 @@ def test_a_demonstration_refuses_every_change(page, store):
         lambda: train.cards.resume_run(event(run=run.id)),
         lambda: train.cards.unqueue_run(event(run=run.id)),
         lambda: train.importer.take({train.upload: "x"}),
-        lambda: train.presets.take_file({train.presets.file: "x"}),
-        lambda: train.presets.save_form({train.presets.name: "mine"}),
+        lambda: train.models.take_file({train.models.file: "x"}),
+        lambda: train.models.save_form({train.models.name: "mine"}),
         lambda: runs.delete_run({runs.card: run.id}),
     ):
         with refused("page.demonstration", kind=gr.Error):
@@ -543,7 +543,7 @@ def test_a_demonstration_says_so_and_offers_no_change(page, store):
         and not workshop.train.upload.visible
         and not workshop.runs.delete.visible
     )
-    assert not workshop.train.presets.keep.visible and not workshop.train.presets.file.visible
+    assert not workshop.train.models.keep.visible
     assert (
         "Start training"
         not in poll(workshop, None)["parts"]["head"] + workshop.runs.table_words() + workshop.chat.empty.value
@@ -561,7 +561,7 @@ def test_visitors_of_a_demonstration_cannot_look_into_folders(page, tmp_path):
     values = show(tab.controls.first) | {"base_model": str(tmp_path / "empty")}
 
     def described():
-        return tab.model_finder.describe(given(tab, values))[tab.model_finder.line]
+        return tab.model_card.describe(given(tab, values))[tab.model_card.card]
 
     absent = described()
     (tmp_path / "empty").mkdir()
