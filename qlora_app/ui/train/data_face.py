@@ -2,8 +2,6 @@
 the end.
 """
 
-from typing import Any
-
 import gradio as gr
 from gradio.components import Component
 
@@ -46,18 +44,14 @@ class DataFace:
         """What `showing` fills."""
         return [self.promise]
 
-    def wire(self) -> None:
-        """Choosing data turns the stage to it."""
+    def wire(self, upload: gr.UploadButton) -> None:
+        """Data that is chosen or brought turns the stage to it."""
         form, control = self.form, self.form.controls.controls
         form.data_line.look(self.look, form.controls.inputs, form.data_line, **FAST)
         form.data_card.see(self.turn, None, self.stage.outputs, **FAST)
-        control[DATA].input(self.turn, None, self.stage.outputs, **FAST)
+        gr.on([control[DATA].input, upload.upload], self.turn, None, self.stage.outputs, **FAST)
         changed = [form.touched.change, form.effort.change, control[TASK].change, control[METHOD].change]
         gr.on(changed, self.foresee, form.inputs, self.promise, **QUIET, **LAST)
-
-    def turn_after(self, event: Any) -> None:
-        """The stage turns to the data after an event."""
-        event.then(self.turn, None, self.stage.outputs, **FAST)
 
     # ---- handlers
 
