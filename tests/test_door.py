@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from qlora_app.inference.session import Said
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
 from qlora_app.ui.door import bodies, connections, logins, origins, routes, visitors
@@ -33,7 +34,7 @@ class SlowSessions(FakeSessions):
                 if stop.is_set():
                     return
                 time.sleep(0.05)
-                yield "base " * count, "tuned " * count
+                yield Said("base " * count), Said("tuned " * count)
             kind.ended.append(question)
         finally:
             kind.at_once -= 1

@@ -65,7 +65,7 @@ class PageBuilder:
         self.train_tab.select(None, js=REMEMBER % "train")
         self.runs.wire_tab(self.runs_tab)
         self.chat.wire_tab(self.chat_tab, trained=self.train.card)
-        outputs = [self.banner, self.tabs, *self.train.view, *self.runs.view, *self.chat.view, self.chat.wanted]
+        outputs = [self.banner, self.tabs, *self.train.view, *self.runs.view, *self.chat.view]
         restored = demo.load(self.restore, None, outputs, **FAST)
         restored.then(None, js=READY)
         self.train.other_data(restored)
@@ -82,9 +82,7 @@ class PageBuilder:
             self.tabs: gr.Tabs(selected=tab),
             **self.train.showing(self.page.shown_run()),
             **(self.runs.opened(opened) if opened else self.runs.listed()),
-            **self.chat.shown(asked.get("run")),
-            # The tab is chosen next, and would take the run of the Train tab.
-            self.chat.wanted: found.id if found and tab == "chat" else None,
+            **(self.chat.shown(asked.get("run"), is_wanted="run" in asked) if tab == "chat" else {}),
         }
 
     def _banner(self) -> Any:
