@@ -414,7 +414,10 @@ def test_the_form_is_saved_and_found_again(tab, shelf, values, machine):
 
 def test_a_form_with_mistakes_is_not_saved(tab, shelf, values):
     answer = saved(tab, "mine", values | {"method[lora].rank": 0})
-    assert 'data-field="f-method-lora-rank"' in answer[tab.mistakes.alert] and answer[tab.stage.tabs].selected == "settings"
+    assert (
+        'data-field="f-method-lora-rank"' in answer[tab.mistakes.alert]
+        and answer[tab.stage.tabs].selected == "settings"
+    )
     assert "already a preset" in saved(tab, "starter", values)[shelf.notice]
     assert "no name" in saved(tab, "", values)[shelf.notice]
     assert tab.page.presets.names() == Presets().names()

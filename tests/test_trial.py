@@ -57,11 +57,10 @@ def refused_as(folder):
     return caught.value.code
 
 
-def test_a_sound_folder_passes_and_is_tried_once(folder):
+def test_a_sound_folder_passes_and_is_tried_once(folder, monkeypatch):
     check_tried(folder)
-    began = time.monotonic()
+    monkeypatch.setattr(trial, "_problem_of", None)  # cannot be called
     check_tried(folder)
-    assert time.monotonic() - began < 0.05
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

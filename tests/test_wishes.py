@@ -20,6 +20,7 @@ from qlora_app.launch import local
 from qlora_app.launch.ending import end_now, worker_of
 from qlora_app.launch.local import launch
 from qlora_app.runs import RunStatus
+from tests.conftest import PATIENCE as LONG
 from tests.conftest import short_recipe, wait_for
 from tests.refusing import refused
 
@@ -128,7 +129,7 @@ def children_of(pid):
 @pytest.mark.slow
 def test_a_worker_that_computes_for_long_is_not_called_dead(job, stuck):
     stuck("exec('while True: pass')")
-    silence = wait_for(lambda: job.status().silence, 30)
+    silence = wait_for(lambda: job.status().silence)
     assert silence.code == "job.long_at_one_thing" and "it works" in silence
 
 
@@ -209,7 +210,7 @@ def test_a_stop_while_it_is_loaded_ends_it_within_seconds(store):
     began = time.monotonic()
     wait_for(lambda: run.status().has_ended)
     assert run.status().state == "stopped" and time.monotonic() - began < PATIENCE + SOON, run.status()
-    assert process.wait(60) == 0
+    assert process.wait(LONG) == 0
 
 
 @pytest.mark.slow
@@ -219,7 +220,7 @@ def test_a_stop_at_any_moment_after_the_start_is_followed(delay, store):
     process = launch(run)
     time.sleep(delay)
     run.request("stop")
-    assert process.wait(60) == 0
+    assert process.wait(LONG) == 0
     status = run.status()
     assert status.state == "stopped" and "Resume" in status.sentence, status
 

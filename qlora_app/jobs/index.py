@@ -11,6 +11,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from ..storage.reading import is_regular, is_short_of_means
@@ -19,7 +20,11 @@ INDEX_FOLDER = ".index"  # a folder of its own: what is written in it does not c
 INDEX_FILE = "jobs.sqlite"
 JOB_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 STATUS_FILE = "status.json"
-_VERSION = 2
+_NAMED = re.compile(r"(\d{4})-(\d\d)-(\d\d)-(\d\d)(\d\d)(?:-.*?)?(?:-(\d{1,3}))?")
+_NAMED_IN = (
+    120 * 10**9
+)  # nanoseconds after the minute of its name in which a folder's file was written, if it is no copy
+_VERSION = 3
 _LATEST = 2**62  # nanoseconds; some file systems know later times, which SQLite does not
 _PATIENCE = 0.2  # seconds to wait for another process that writes it; reading the folders takes no longer
 _SETTLED = 2.0  # seconds after which no change of the same tick of the file system's clock can follow any more
@@ -31,6 +36,22 @@ _TABLES = (
 )
 
 
+def made_at(name: str, written: int) -> int:
+    """When a job was made, in nanoseconds since the epoch: by the minute in its folder's name, which a copy keeps.
+
+    written: when its file was written. It tells the second within that minute, and all where the name has no minute.
+    """
+    found = _NAMED.fullmatch(name)
+    if found is None:
+        return min(written, _LATEST)
+    year, month, day, hour, minute, number = (int(part or 0) for part in found.groups())
+    try:
+        began = int(datetime(year, month, day, hour, minute).timestamp()) * 10**9
+    except (ValueError, OverflowError, OSError):
+        return min(written, _LATEST)
+    return written if 0 <= written - began < _NAMED_IN else began + number
+
+
 class JobIndex:
     """The ids of the jobs in one folder, newest first."""
 
@@ -39,7 +60,7 @@ class JobIndex:
         self.path = root / INDEX_FOLDER / INDEX_FILE
 
     def ids(self) -> list[str]:
-        """Newest first, by when the file that says what is to be done was written."""
+        """Newest first, by when each was made."""
         try:
             seen = os.stat(self.root)
             is_folder = stat.S_ISDIR(seen.st_mode)
@@ -102,7 +123,7 @@ class JobIndex:
         """
         for file in (self.spec_file, STATUS_FILE):
             try:
-                return min(os.lstat(f"{self.root}/{name}/{file}").st_mtime_ns, _LATEST)
+                return made_at(name, os.lstat(f"{self.root}/{name}/{file}").st_mtime_ns)
             except OSError:
                 continue
         return None

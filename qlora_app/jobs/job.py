@@ -22,6 +22,7 @@ from ..storage.files import replace_file, write_json
 from ..storage.process import STOPPED, ProcessFile, process_state
 from ..storage.reading import NotAFile, damage, open_regular, read_json
 from ..storage.typed import filled, misfits
+from .index import made_at
 from .lock import hold_lock, is_locked
 from .pulse import PULSE, STILL_AFTER, last_sign, no_sign_of_life
 from .spec_file import check_size, read_spec
@@ -260,9 +261,10 @@ class Job:
     def created_at(self) -> float:
         """When it was made, in seconds since the epoch; 0.0 where it is just being deleted, or made in no year."""
         try:
-            made = (self.folder / self.spec_file).lstat().st_mtime
+            written = (self.folder / self.spec_file).lstat().st_mtime_ns
         except OSError:
             return 0.0
+        made = made_at(self.id, written) / 1e9
         return made if 0 <= made < YEAR_3000 else 0.0
 
     def log_tail(self, size: int = 8000) -> str:

@@ -23,6 +23,7 @@ from ..tasks import Task, task_from
 from ..tasks.template import TRAINED_WITH
 from .checkpoints import newest_complete
 from .curve import Curve, read_on
+from .labels import LABELS
 from .recipes import ReadRecipe, read_recipe
 from .rows import MetricRow, SampleRow, keep_until
 
@@ -34,6 +35,7 @@ FILES: dict[str, type | None] = {
     "task.json": dict,
     NOT_LEARNED: list,
     "curve.json": dict,
+    LABELS: dict,
     "metrics.jsonl": None,
     "samples.jsonl": None,
     "adapter/proof.json": dict,

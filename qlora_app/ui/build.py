@@ -59,8 +59,11 @@ class PageBuilder:
         return demo
 
     def _wire(self, demo: gr.Blocks) -> None:
-        self.train.wire()
+        self.train.wire(self.tabs)
         self.runs.wire()
+        for card in (self.train.card, self.runs.card):
+            if hasattr(card, "again"):
+                self.train.wire_again(card)
         self.chat.wire((self.train.card, self.runs.card), self.tabs)
         self.train_tab.select(None, js=REMEMBER % "train")
         self.runs.wire_tab(self.runs_tab)

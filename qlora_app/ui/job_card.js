@@ -17,7 +17,7 @@ async function ask() {
 }
 
 function take(job, news) {
-  if (news.html != null) place.innerHTML = news.html;
+  if (news.html != null) redraw(place, news.html);
   seen = news.seen; live = news.live; wanted = false;
   if (news.live) told = '';  // it was begun again, and will have another end
   if (['done', 'failed'].includes(news.state) && told !== job) { told = job; trigger(news.state, {job}); }
@@ -35,7 +35,7 @@ element.addEventListener('click', e => {
   const button = e.target.closest('button[data-do]'); if (!button) return;
   if (!EVENTS.includes(button.dataset.do)) return;
   trigger(button.dataset.do, {job: props.value});
-  button.disabled = true; quickly = 6;
+  disable(button, place); quickly = 6;
 });
 document.addEventListener('visibilitychange', () => { if (visible()) wanted = true; });
 watch('value', () => { wanted = true; quickly = 4; });

@@ -25,7 +25,7 @@ from .language import problem_in, translated
 from .theme import plain
 from .translate import translate, visitors_language
 
-SCRIPT = (Path(__file__).parent / "job_card.js").read_text(encoding="utf-8")
+SCRIPT = "\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("focus.js", "job_card.js"))
 RESUMABLE = ("stopped", "failed", "interrupted")
 NOTHING: dict[str, Any] = {"html": "", "seen": 0, "live": False, "state": ""}
 

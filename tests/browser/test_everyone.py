@@ -2,6 +2,8 @@
 everywhere.
 """
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
@@ -63,13 +65,17 @@ def test_every_control_has_a_name(visitor, app):
 def test_the_keyboard_goes_from_start_to_the_chat(visitor, app):
     """Tab, arrows, Enter: nothing else is touched."""
     page = visitor.open()
-    press(page, "Tab", until=lambda: focused(page, "#start"))
+    tab_to(page, "#start")
     page.keyboard.press("Enter")
     expect(page.locator("#live .card .line b")).to_have_text("Training")
-    press(page, "Tab", until=lambda: focused(page, "#live [data-do=stop]"))
+    # What is stopped before its first step has learned nothing that one could talk to.
+    expect(page.locator("#live .tiles")).to_contain_text(re.compile(r"Step\s*[1-9]"))
+    tab_to(page, "#live [data-do=stop]")
     page.keyboard.press("Enter")
     expect(page.locator("#live .card .line b")).to_have_text("Stopped")
-    press(page, "Tab", until=lambda: focused(page, "#live [data-do=chat]"))
+    assert focused(page, "#live .actions")  # where the button was that was pressed
+    page.keyboard.press("Tab")
+    assert focused(page, "#live [data-do=chat]")
     page.keyboard.press("Enter")
     expect(page.locator("#ask textarea")).to_be_focused()
     page.keyboard.type("Who is Oscar?")
@@ -77,14 +83,16 @@ def test_the_keyboard_goes_from_start_to_the_chat(visitor, app):
     expect(page.locator("#after .bot")).to_contain_text(".")
 
 
-def press(page, key: str, until, most: int = 80) -> None:
-    for _ in range(most):
-        if until():
+def tab_to(page, selector: str) -> None:
+    """What is not there yet is waited for: Tab goes past it, and round the page."""
+    expect(page.locator(selector)).to_be_enabled()
+    for _ in range(80):  # more than the page has to stop at
+        if focused(page, selector):
             return
-        page.keyboard.press(key)
+        page.keyboard.press("Tab")
         page.wait_for_timeout(30)
     raise AssertionError(
-        f"{most} times {key}, and the focus is on {page.evaluate('document.activeElement.outerHTML.slice(0, 200)')}"
+        f"80 times Tab, and the focus is on {page.evaluate('document.activeElement.outerHTML.slice(0, 200)')}"
     )
 
 

@@ -70,8 +70,7 @@ def test_uploaded_mapped_seen_started(visitor, app, tmp_path):
         data.columns.given == {"template": "{subject}: {customer wrote}", "answer": "we said"}
         and len(data.fingerprint) == 64
     )
-    page.reload()
-    page.wait_for_function("window.guanacoReady")
+    visitor.reload(page)
     page.get_by_role("button", name="Look at the data").click()
     page.get_by_role("button", name="Columns of your data").click()
     expect(page.get_by_label("Column that answers", exact=True)).to_have_value("we said")

@@ -1,6 +1,7 @@
 """The real app in a process of its own, and a visitor who remembers what the pages asked for and complained about."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,6 +19,11 @@ from qlora_app.runs import Run, RunStore
 ROOT = Path(__file__).parents[2]
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 PATIENCE = 120_000  # ms; a busy machine is slow, an idle one needs a tenth
+# Gradio ends its stream itself when a page is left, and says so of it and of everything that was still to be answered.
+LEAVING = re.compile(
+    r"AbortError: signal is aborted without reason\n(.*\n)? +at \w+\.close \("
+    r"|Unexpected error Connection errored out\. $"
+)
 
 
 class App:
@@ -89,6 +95,7 @@ class Visitor:
     def __init__(self, chromium: Browser, app: App) -> None:
         self.chromium, self.app = chromium, app
         self.requested, self.complaints, self.contexts = [], [], []
+        self.is_leaving = False
 
     def open(self, query: str = "", size: dict = DESK, locale: str = "en-US") -> Page:
         context = self.chromium.new_context(viewport=size, locale=locale)
@@ -96,12 +103,23 @@ class Visitor:
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         page.on("request", lambda request: self.requested.append(request.url))
-        page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
+        page.on("console", lambda message: self._complain(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.goto(self.app.url + query)
         page.wait_for_function("window.guanacoReady")
         page.wait_for_timeout(500)
         return page
+
+    def reload(self, page: Page) -> None:
+        """As somebody does who presses the button for it: whatever is still being answered then."""
+        self.is_leaving = True
+        page.reload(wait_until="commit")  # what the page that is left says comes before
+        self.is_leaving = False
+        page.wait_for_function("window.guanacoReady")
+
+    def _complain(self, text: str) -> None:
+        if not (self.is_leaving and LEAVING.match(text)):
+            self.complaints.append(text)
 
     @property
     def elsewhere(self) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ...formatting import duration, left, loss_figure
 from ...jobs import ACTIVE, State
 from ...runs import Run, RunStatus
+from ...runs.labels import labels_of
 from ...runs.proof_words import Line, proof_lines
 from ...runs.rows import SampleRow
 from ..language import problem_in, spoken
@@ -31,6 +32,8 @@ MOVING: tuple[State, ...] = ("queued", *ACTIVE)
 
 def title_of(run: Run) -> str:
     """What a run is called."""
+    if name := labels_of(run).name:
+        return name
     read = run.read_recipe()
     return read.recipe.title if not read.problem or read.recipe.name else run.id
 

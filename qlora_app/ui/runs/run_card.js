@@ -34,13 +34,11 @@ function take(news) {
   say(news);
 }
 
-// The log stays at its end if it was there; a button that has the focus keeps it.
+// The log stays at its end if it was there.
 function swap(place, html) {
   const atEnd = place.scrollHeight - place.scrollTop - place.clientHeight < 30;
-  const focused = place.contains(document.activeElement) && document.activeElement.dataset.do;
-  place.innerHTML = html;
+  redraw(place, html);
   if (place.tagName === 'PRE' && atEnd) place.scrollTop = place.scrollHeight;
-  if (focused) (place.querySelector(`[data-do="${focused}"]`) || place.querySelector('button:not(:disabled)'))?.focus();
 }
 
 function say(news) {
@@ -63,7 +61,7 @@ element.addEventListener('click', e => {
   if (button.dataset.show) { props.value = button.dataset.show; wanted = true; return; }
   if (!EVENTS.includes(button.dataset.do)) return;
   trigger(button.dataset.do, {run: props.value});
-  if (button.dataset.do !== 'chat') { button.disabled = true; quickly = 12; }
+  if (button.dataset.do !== 'chat') { disable(button, part('actions')); quickly = 12; }
 });
 log.addEventListener('toggle', () => { wanted = true; });
 document.addEventListener('visibilitychange', () => { if (visible()) wanted = true; });

@@ -80,7 +80,8 @@ class Picture(NamedTuple):
 
 def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
     """The component; its value is the id of the run it shows ("" for none). Its events are named in run_card.js."""
-    script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in ("words.js", "chart.js", "run_card.js"))
+    files = (FOLDER.parent / "focus.js", *(FOLDER / name for name in ("words.js", "chart.js", "run_card.js")))
+    script = "\n".join(file.read_text(encoding="utf-8") for file in files)
     texts = json.dumps(texts_in(SKELETON + script), ensure_ascii=False)
     return plain(
         "",

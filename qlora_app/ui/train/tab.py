@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from ...errors import UserError
 from ...recipe import Recipe
 from ...runs import Run
 from ...runs.recipes import recipe_of
@@ -93,8 +94,9 @@ class TrainTab:
         self.asking.build()
         self.data_view.build()
 
-    def wire(self) -> None:
-        """Who tells whom."""
+    def wire(self, tabs: gr.Tabs) -> None:
+        """Who tells whom. `tabs`: those of the page, of which this is one."""
+        self.tabs = tabs
         self.controls.wire()
         self.form.wire(self.other_data)
         self.presets.wire(self.other_data)
@@ -107,6 +109,13 @@ class TrainTab:
         self.start.wire(self.card, self.other_data)
         self.cards.wire(self.card)
         self.change.click(self.choose_model, None, [*self.stage.outputs, self.presets.list], **FAST)
+
+    def wire_again(self, component: Component) -> None:
+        """Where an event `again` with `{run: id}` of a gr.HTML comes from: the recipe of that run on the form, its
+        settings open.
+        """
+        outputs = [self.tabs, *self.stage.outputs, *self.form.outputs]
+        self.other_data(component.again(self.again, None, outputs, **QUIET))
 
     @property
     def view(self) -> list[Component]:
@@ -145,6 +154,15 @@ class TrainTab:
         self.other_data(taken)
 
     # ---- handlers
+
+    @reads
+    def again(self, event: gr.EventData) -> Answer:
+        """The same once more, to change something in it before it starts."""
+        run = self.page.find(str((event._data or {}).get("run", "")))
+        recipe = self._shown_recipe(run) if run else None
+        if recipe is None:
+            raise UserError("form.no_recipe_of_run", "This run has no recipe that can be shown here.")
+        return {self.tabs: gr.Tabs(selected="train")} | self.stage.turned("settings") | self.form.filled(recipe)
 
     @reads
     def choose_model(self) -> Answer:

@@ -1,0 +1,155 @@
+"""How a recipe differs from the one that is recommended for its model, data and method, in a few words: what tells runs
+apart in a table, and what a run is called until somebody names it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from .choices import dotted_name, is_recorded, iter_settings, options, value_at
+from .presets import preset_for, suggested
+from .recipe import EFFORTS, Recipe, epochs_for
+from .training_data import DatasetChoice
+
+SHORT = {  # as the field says them in a line; the others by their titles
+    "training.epochs": "epochs",
+    "training.max_steps": "max steps",
+    "training.learning_rate": "lr",
+    "training.batch_size": "batch",
+    "training.scheduler": "",
+    "training.warmup_ratio": "warm-up",
+    "training.optimizer": "",
+    "training.adam_beta2": "beta2",
+    "training.max_grad_norm": "grad norm",
+    "training.max_length": "length",
+    "base_model.precision": "",
+    "method.name": "",
+    "method.rank": "rank",
+    "method.alpha": "alpha",
+    "method.dropout": "dropout",
+    "method.weight_decomposed": "DoRA",
+    "method.rank_stabilized": "rsLoRA",
+}
+AS_WRITTEN = {"training.scheduler", "base_model.precision", "base_model.compute_type"}  # "linear", "nf4", "bf16"
+MOST_NAMED = 3  # differences in a name
+_FEWEST = 0.01  # smaller numbers are written as powers of ten
+# What says where data is and how it is read is part of the data, as the model's revision is of the model.
+_OF_DATA = ("subset", "split", "revision", "format", "held_out_from")
+_READING = ("encoding", "delimiter", "header", "quoting", "sheet", "pieces")
+_ALIKE = {
+    *("name", "note", "base_model.source", "base_model.id", "base_model.revision"),
+    *(f"dataset.{name}" for name in ("source", "id", *_OF_DATA, *_READING)),
+}
+_MANY = 1_000_000  # examples, where the rounds of an effort no longer depend on how many there are
+
+
+def recommended(recipe: Recipe) -> Recipe:
+    """The recipe that is recommended for the model, the data and the method of this one."""
+    data = DatasetChoice(source=recipe.dataset.source, id=recipe.dataset.id)
+    return suggested(recipe.base_model, data, recipe.method.name)
+
+
+def differs(recipe: Recipe, examples: int | None = None) -> dict[str, Any]:
+    """{dotted setting: value} of what is not as recommended for this model, data and method.
+
+    examples: how many are learned from. Epochs that are one of the three efforts do not count; where the number of
+    examples is not known, neither do those that an effort may mean for few.
+    """
+    base = recommended(recipe)
+    found = {}
+    for leaf, field in iter_settings(Recipe):
+        name = dotted_name(leaf)
+        value = value_at(recipe, leaf, ...)
+        if value is ... or _is_alike(name, field) or value == value_at(base, leaf, field.default):
+            continue
+        found[name] = value
+    if "training.epochs" in found and _is_effort(recipe, base, examples):
+        del found["training.epochs"]
+    return found
+
+
+def differs_words(recipe: Recipe, examples: int | None = None) -> str:
+    """What differs, in the field's short words: "lr 1e-3 · rank 8"; empty where nothing does."""
+    return " · ".join(in_words(recipe, name, value) for name, value in differs(recipe, examples).items())
+
+
+def made_name(recipe: Recipe, examples: int | None = None) -> str:
+    """What a run is called until somebody names it: "helper · starter · r16 lr 1e-3"."""
+    found = differs(recipe, examples)
+    own = {name: value for name, value in found.items() if name not in ("method.name", "method.rank")}
+    words = [_method_words(recipe), *(in_words(recipe, name, own[name]) for name in list(own)[:MOST_NAMED])]
+    if len(own) > MOST_NAMED:
+        words.append(f"+{len(own) - MOST_NAMED}")
+    return " · ".join([_data_words(recipe), _model_words(recipe), " ".join(words)])
+
+
+def in_words(recipe: Recipe, name: str, value: Any) -> str:
+    """One setting of a recipe by its dotted name, in the field's short words: "lr 1e-3", "no packing", "linear"."""
+    field = _field(recipe, name)
+    short = SHORT.get(name, (field.title or name).lower())
+    if isinstance(value, bool):
+        return short if value else f"no {short}"
+    if isinstance(value, list):
+        return f"{short} {', '.join(map(str, value)) or 'none'}"
+    shown = str(value) if name in AS_WRITTEN else _value(field, value)
+    return f"{short} {shown}".strip()
+
+
+def figure(value: float) -> str:
+    """A number as the field writes it: 0.0002 -> "2e-4", 0.03 -> "0.03", 1203 -> "1203"."""
+    if value and abs(value) < _FEWEST:
+        digits, _, exponent = f"{value:.6e}".partition("e")
+        return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return f"{value:.10g}"
+
+
+def _value(field: FieldInfo, value: Any) -> str:
+    if isinstance(value, int | float):
+        return figure(value)
+    words = {option: label for label, option in options(field) or []}
+    return " ".join(str(words.get(value, value)).split())
+
+
+def _field(recipe: Recipe, name: str) -> FieldInfo:
+    method = recipe.method.name
+    found = {leaf: field for leaf, field in iter_settings(Recipe) if dotted_name(leaf) == name}
+    group, _, last = name.rpartition(".")
+    return found.get(f"{group}[{method}].{last}") or next(iter(found.values()))
+
+
+def _is_alike(name: str, field: FieldInfo) -> bool:
+    return name in _ALIKE or name.startswith("dataset.columns.") or is_recorded(field)
+
+
+def _method_words(recipe: Recipe) -> str:
+    rank = getattr(recipe.method, "rank", None)
+    if recipe.method.name == "lora":
+        return f"r{rank}"
+    label = in_words(recipe, "method.name", recipe.method.name)
+    return f"{label} r{rank}" if rank else label
+
+
+def _data_words(recipe: Recipe) -> str:
+    data = recipe.dataset
+    if data.source == "file":
+        return Path(data.title).stem or data.title
+    return data.title.rpartition("/")[2] or "no data"
+
+
+def _model_words(recipe: Recipe) -> str:
+    return "starter" if recipe.base_model.source == "starter" else recipe.base_model.title
+
+
+def _is_effort(recipe: Recipe, base: Recipe, examples: int | None) -> bool:
+    """Are its epochs what one of the three efforts means?"""
+    epochs, batch_size = recipe.training.epochs, recipe.training.batch_size
+    made_for_both = preset_for(recipe.base_model, recipe.dataset)
+    factor = 1.0
+    if made_for_both:
+        factor = base.training.epochs / epochs_for("balanced", examples or _MANY, made_for_both.training.batch_size)
+    meant = [factor * epochs_for(effort, examples or _MANY, batch_size) for effort in EFFORTS]
+    if any(abs(one - epochs) < 0.006 for one in meant):
+        return True
+    # Few examples get rounds until there are enough steps, which are hardly ever whole or half ones.
+    return examples is None and not made_for_both and (epochs * 2 % 1 != 0 or epochs == 50.0)
