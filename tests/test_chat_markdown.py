@@ -15,7 +15,8 @@ PIECES = [
     "<div class='a'>", "</div>", "<script>alert(1)</script>", "<think>", "</think>", "<svg/onload=a()>", "a<b and c>d",
     "&lt;", "&amp;", "&#60;", "${a}", "{{a}}", "$x^2$", "```", "```python", "~~~", "`", "*", "**", "_", "__init__", "#",
     "- ", "1. ", "7) ", "> ", "|", "|-|-|", "\n", "\n\n", "    ", "\\", "[a](javascript:alert(1))", "[a]: /url",
-    "![a](https://example.org/a.png)", "<https://example.org>", "https://example.org", "data:text/html,<b>", "שלום", "مرحبا",
+    "![a](https://example.org/a.png)", "<https://example.org>", "https://example.org",
+    "data:text/html,<b>", "שלום", "مرحبا",
     "\x1b[31m", "\x00", "\r", "\ud800", "word", "x" * 300, "5", "==", "---", "~~", " ",
 ]  # fmt: skip
 TEXTS = st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
@@ -32,7 +33,9 @@ def test_what_was_said_is_there_and_nothing_else_is_an_element(text):
     html = rendered(text)
     shown = text_of(html)
     folded = html.startswith("<details")
-    said = re.sub(r"<think>|</think>", "", readable(text), count=2) if folded else readable(text)
+    said = readable(text)
+    if folded:
+        said = said.replace("<think>", "", 1).replace("</think>", "", 1)
     assert words(shown.removeprefix(REASONING) if folded else shown) == words(said)
     rest = TAG.sub("", html)
     assert "<" not in rest, "an angle that is no element is escaped"
@@ -46,7 +49,7 @@ def test_what_was_said_is_there_and_nothing_else_is_an_element(text):
         ("Fix: <div class='a'>x</div> if a<b and c>d", "Fix: <div class='a'>x</div> if a<b and c>d"),
         ("2*3*4 = 24, __init__ and \\(x\\)", "2*3*4 = 24, __init__ and \\(x\\)"),
         ("&lt;b&gt; &amp;amp;", "&lt;b&gt; &amp;amp;"),
-        ("![a](https://example.org/a.png) [b](javascript:alert(1))", "![a](https://example.org/a.png) [b](javascript:alert(1))"),
+        ("![a](https://x.org/a.png) [b](javascript:alert(1))", "![a](https://x.org/a.png) [b](javascript:alert(1))"),
         ("\x1b[31mred", "␛[31mred"),
         ("3. three\n3. again", "3. three\n3. again"),
         ("a\nb", "a\nb"),

@@ -68,14 +68,14 @@ class Visitor:
             restore = next(n for n, fn in public.demo.fns.items() if "restore" in getattr(fn.fn, "__qualname__", ""))
             self.client.post("/gradio_api/run/predict", json=self.body(restore, []))
 
-    def body(self, number, data):
-        return {"fn_index": number, "data": data, "session_hash": self.session}
+    def body(self, number, data, **event):
+        return {"fn_index": number, "data": data, "session_hash": self.session, "event_data": event}
 
     def join(self, question):
         inputs = self.public.demo.fns[self.public.ask].inputs
-        given = {"ask": question, "chat-run": self.public.run.id, "before": [], "after": [], "thinking": "auto"}
-        data = [given.get(one.elem_id, "") for one in inputs]
-        return self.client.post("/gradio_api/queue/join", json=self.body(self.public.ask, data))
+        data = [self.public.run.id if one.elem_id == "room" else None for one in inputs]
+        body = self.body(self.public.ask, data, asking="1", question=question, before=[])
+        return self.client.post("/gradio_api/queue/join", json=body)
 
     def hear(self, until="process_completed", most=30.0):
         """What is said to it, until a word is in it."""

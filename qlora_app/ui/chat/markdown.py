@@ -16,8 +16,8 @@ from markdown_it.rules_inline.state_inline import Delimiter
 from markdown_it.token import Token
 
 ELEMENTS = frozenset(
-    "p br strong em s code pre span ul ol li blockquote h3 h4 h5 h6 hr table thead tbody tr th td details summary "
-    "div".split()
+    {"p", "br", "hr", "div", "span", "strong", "em", "s", "pre", "code", "blockquote", "ul", "ol", "li", "h3", "h4"}
+    | {"h5", "h6", "table", "thead", "tbody", "tr", "th", "td", "details", "summary"}
 )
 AS_TYPED = ("entity", "escape", "link", "image", "autolink", "html_inline", "reference", "html_block", "lheading")
 THOUGHT = re.compile(r"\A\s*<think>(.*?)(?:</think>|\Z)(.*)\Z", re.DOTALL)
@@ -62,8 +62,10 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("js-default", {"html": False, "linkify": False, "typographer": False, "breaks": True})
     parser.disable(AS_TYPED)
     parser.inline.ruler.at("emphasis", _stars)
-    for name, rule in (("fence", _code), ("code_block", _code), ("heading_open", _heading), ("heading_close", _heading)):
-        parser.add_render_rule(name, rule)
+    for name in ("fence", "code_block"):
+        parser.add_render_rule(name, _code)
+    for name in ("heading_open", "heading_close"):
+        parser.add_render_rule(name, _heading)
     parser.add_render_rule("list_item_open", _item)
     return parser
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ...differs import differs_words
 from ...errors import UserError
+from ...recipe import Recipe
 from ...runs import Run
 from ...runs.recipes import recipe_of
 from ..context import AppContext
@@ -65,22 +67,14 @@ class Partners:
         recipe = recipe_of(run) if self.page.may_open(run) else None
         if recipe is None:
             return {"differs": "", "base": ""}
-        return {"differs": _differs(recipe), "base": _model_name(recipe.base_model.id)}
+        return {"differs": _differs(recipe), "base": recipe.base_model.title}
 
 
-def _differs(recipe: Any) -> str:
-    try:
-        from ...differs import differs_words
-    except ImportError:
-        return ""
+def _differs(recipe: Recipe) -> str:
     try:
         return differs_words(recipe)
     except UserError:
-        return ""
-
-
-def _model_name(id: str) -> str:
-    return id.rstrip("/").rsplit("/", 1)[-1]
+        return ""  # its model or its data is not there any more
 
 
 def _written(run: Run) -> int:

@@ -3,7 +3,7 @@
 const EVENTS = ['ask', 'stop', 'choose'];
 const page = element.querySelector('.room'), find = selector => page.querySelector(selector);
 const standing = document.createTreeWalker(page, NodeFilter.SHOW_TEXT);
-while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.currentNode.data = word(standing.currentNode.data.trim());
+while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.currentNode.data = word(standing.currentNode.data.trim().replace(/\s+/g, ' '));
 for (const name of ['aria-label', 'placeholder'])
   page.querySelectorAll(`[${name}]`).forEach(e => e.setAttribute(name, word(e.getAttribute(name))));
 
@@ -245,6 +245,7 @@ function turnHow(isOpen) {
 
 find('.how').addEventListener('click', () => turnHow(find('.how').getAttribute('aria-expanded') !== 'true'));
 document.getElementById('how-asked')?.addEventListener('keydown', e => { if (e.key === 'Escape') { turnHow(false); find('.how').focus(); } });
+document.addEventListener('pointerdown', e => { if (!e.target.closest('#how-asked, .how')) turnHow(false); });
 find('#stop-chat').addEventListener('click', stop);
 find('.new').addEventListener('click', () => { leave(); show(Talk.begin(partner.run, shelf.next(partner.run), partner.title)); });
 document.addEventListener('chat-shown', () => { fit(); remember(); composer.box.focus({preventScroll: true}); });

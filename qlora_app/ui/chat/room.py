@@ -20,6 +20,10 @@ FOLDER = Path(__file__).parent
 SCRIPTS = ("conversation.js", "shelf.js", "rows.js", "menus.js", "composer.js", "room.js")
 DRAWN_AT_ONCE = 40  # answers
 MOST_DRAWN = 400_000  # characters of them
+HINT = (
+    "The base model and your adapter answer the same message, side by side. "
+    "The conversation is kept in this browser only."
+)
 SKELETON = f"""
 <div class="room">
   <header class="partners">
@@ -28,15 +32,18 @@ SKELETON = f"""
       <div class="list" hidden><input type="search" role="combobox" aria-expanded="true" aria-label="Find a run"
         placeholder="Name, model, setting" autocomplete="off"><div role="listbox" aria-label="Runs"></div></div></div>
     <span class="against"><span>against</span> <b>Base</b> <span class="base" translate="no"></span></span>
-    <span class="sides" role="group" aria-label="Which answers"><button type="button" data-side="both"
-      aria-pressed="true">Both</button><button type="button" data-side="base" aria-pressed="false">Before</button><button
-      type="button" data-side="tuned" aria-pressed="false">After</button></span>
-    <span class="right"><button type="button" class="how" aria-expanded="false" aria-controls="how-asked">Settings</button>
+    <span class="sides" role="group" aria-label="Which answers">
+      <button type="button" data-side="both" aria-pressed="true">Both</button>
+      <button type="button" data-side="base" aria-pressed="false">Before</button>
+      <button type="button" data-side="tuned" aria-pressed="false">After</button></span>
+    <span class="right">
+    <button type="button" class="how" aria-expanded="false" aria-controls="how-asked">Settings</button>
     <div class="menu chats"><button type="button" class="open" aria-expanded="false">Chats</button>
       <div class="list" hidden></div></div>
     <button type="button" class="new">New chat</button></span>
   </header>
-  <div class="talk" tabindex="0" role="region" aria-label="Conversation"><div class="exchanges"></div></div>
+  <div class="talk" tabindex="0" role="region" aria-label="Conversation"><div class="exchanges"></div>
+    <div class="hint"><h2>Ask both</h2><p>{HINT}</p></div></div>
   <footer class="foot">
     <div id="chips" class="chips" role="group" aria-label="Example questions"></div>
     <ul class="queued" hidden aria-label="Waiting messages"></ul>

@@ -29,8 +29,8 @@ from .partners import Partners
 from .room import SHOWN, UNUSED, over, room
 from .try_it import TryIt
 
-NOTHING = """<div class="welcome"><h2>Nobody to talk to yet</h2><p>Train a model first. You can talk to it as soon as its
-first checkpoint is saved.</p><p><button type="button" class="go" data-to="train">Go to Train</button></p></div>"""
+NOTHING = """<div class="welcome"><h2>Nobody to talk to yet</h2><p>Train a model first. You can talk to it as soon as
+its first checkpoint is saved.</p><p><button type="button" class="go" data-to="train">Go to Train</button></p></div>"""
 GONE = "The run of this link is not here. This is the newest one."
 THINKING = options(Decoding.model_fields["thinking"]) or []  # [(words, value)]
 USUAL = Decoding()
