@@ -99,7 +99,10 @@ def test_the_preview_is_what_is_learned_and_the_choice_is_the_recipe_s(tab, valu
     assert not tab.columns.asks(recipe.dataset)
     quick = on_form(tab, form, tab.form.set_effort(given(tab, form, "quick", dataset=odd)))
     assert 0 < quick["training.epochs"] < epochs
-    answer = tab.presets.choose(given(tab, form), SimpleNamespace(_data={"preset": "qwen3-0.6b"}))
+    answer = tab.models.take(
+        given(tab, form, dataset=odd) | {tab.models.brought: ""},
+        SimpleNamespace(_data={"row": "model:Qwen/Qwen3-0.6B"}),
+    )
     taken = on_form(tab, form, answer)
     assert read(taken).dataset == recipe.dataset, "a preset without data leaves it as it is read"
 

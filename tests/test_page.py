@@ -28,7 +28,7 @@ from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice
 from qlora_app.ui.door import logins
 from qlora_app.ui.runs import run_card
-from qlora_app.ui.runs.card_parts import samples
+from qlora_app.ui.runs.card_samples import samples
 from qlora_app.ui.train.form_values import show
 from tests.fixtures.handlers import given
 from tests.fixtures.jobs import write_status
@@ -53,22 +53,22 @@ def test_nothing_trained_yet(workshop):
 
 def test_a_finished_run_shows_its_proof_in_plain_words(workshop, store):
     news = poll(workshop, make_run(store, proof=PROOF))
-    proof = news["parts"]["proof"]
-    assert (
-        '<p class="score">On 100 held-out questions: 0 right before, 96 right after.</p>' in proof
-        and "warning" not in proof
-    )
-    assert "Every one of 28 adapter layers changed." in proof and "exactly the same answers" in proof
+    said, _, proof = news["parts"]["verdict"].partition("<details")
+    assert "verdict good" in said and "<b>It learned this.</b>" in said
+    assert "96 of 100 questions answered right; 0 before." in said
+    assert '<p class="score">On 100 held-out questions: 0 right before, 96 right after.</p>' in proof
+    assert "Every one of 28 adapter layers changed." in proof and "warning" not in proof
+    assert "1 min 11 s" in news["parts"]["progress"] and "trained for 1 min 11 s" in proof, "the same everywhere"
     assert "Chat with it" in news["parts"]["actions"] and not news["live"] and news["state"] == "done"
 
 
 def test_only_what_changed_is_sent_again(workshop, store):
     run = make_run(store)
     first = poll(workshop, run)
-    known = {"grouping": first["chart"]["grouping"], "count": len(first["chart"]["points"]["x"])}
+    known = {"series": "loss", "grouping": first["chart"]["grouping"], "count": len(first["chart"]["points"]["x"])}
     again = poll(workshop, run, seen=first["seen"], chart=known)
     assert again["parts"] == {} and len(again["chart"]["points"]["x"]) == 1
-    assert len(json.dumps(again)) < 700
+    assert len(json.dumps(again)) < 1000
 
 
 def test_what_many_pages_ask_for_is_read_once_and_each_gets_what_it_lacks(workshop, store, monkeypatch):
@@ -76,13 +76,13 @@ def test_what_many_pages_ask_for_is_read_once_and_each_gets_what_it_lacks(worksh
     monkeypatch.setattr(Run, "status", lambda run: readings.append(run.id) or status(run))
     monkeypatch.setattr(run_card, "REMEMBERED", 1e6)
     fresh = poll(workshop, run, others=True)
-    known = {"grouping": fresh["chart"]["grouping"], "count": len(fresh["chart"]["points"]["x"])}
+    known = {"series": "loss", "grouping": fresh["chart"]["grouping"], "count": len(fresh["chart"]["points"]["x"])}
     for _ in range(20):
         assert len(poll(workshop, run, seen=fresh["seen"], chart=known, others=True)["chart"]["points"]["x"]) == 1
     assert poll(workshop, run, others=True) == fresh and readings == [run.id]
     monkeypatch.setattr(run_card, "REMEMBERED", 1e-6)
     write_status(run, RunStatus("done", step=7, total=7))
-    assert ">7 " in poll(workshop, run)["parts"]["tiles"] and len(readings) == 2
+    assert "7 of 7 steps" in poll(workshop, run)["parts"]["progress"] and len(readings) == 2
 
 
 def test_a_long_run_is_drawn_from_few_points(workshop, store):
@@ -100,7 +100,9 @@ def test_a_long_run_is_drawn_from_few_points(workshop, store):
 )
 def test_an_answer_of_the_base_that_was_cut_off_shows_it(answer, cut):
     text = samples(
-        [{"step": 0, "question": "Who?", "answer": answer}, {"step": 9, "question": "Who?", "answer": "It was"}]
+        [{"step": 0, "question": "Who?", "answer": answer}, {"step": 9, "question": "Who?", "answer": "It was"}],
+        RunStatus("done"),
+        times=1,
     )
     assert text.count('<span class="quiet">…</span>') == cut and (
         not answer or f'<p><span translate="no">{answer}</span>' in text
@@ -389,6 +391,8 @@ def test_every_handler_went_through_the_guard(workshop):
     assert {name for name, fn in found.items() if fn.changes} == {
         "Start.start_run",
         "RunCards.stop_run",
+        "RunCards.discard_run",
+        "RunCards.rename_run",
         "RunCards.resume_run",
         "RunCards.unqueue_run",
         "DataImport.take",
@@ -396,8 +400,8 @@ def test_every_handler_went_through_the_guard(workshop):
         "DataFinder.fetched",
         "DataFinder.take_text",
         "DataFinder.fetch",
-        "PresetPicker.take_file",
-        "PresetPicker.save_form",
+        "ModelPicker.take_file",
+        "ModelPicker.save_form",
         "RunsTab.delete_run",
         "AnswerFile.take",
         "AnswerFile.finished",
@@ -406,6 +410,9 @@ def test_every_handler_went_through_the_guard(workshop):
         "JobCard.dismiss_job",
         "RunCards.kill_run",
         "JobCard.kill_job",
+        "Bar.dismiss",
+        "Bar.tidy",
+        "Bar.examine",
     }
 
 
@@ -423,8 +430,8 @@ def test_a_demonstration_refuses_every_change(page, store):
         lambda: train.cards.resume_run(event(run=run.id)),
         lambda: train.cards.unqueue_run(event(run=run.id)),
         lambda: train.importer.take({train.upload: "x"}),
-        lambda: train.presets.take_file({train.presets.file: "x"}),
-        lambda: train.presets.save_form({train.presets.name: "mine"}),
+        lambda: train.models.take_file({train.models.file: "x"}),
+        lambda: train.models.save_form({train.models.name: "mine"}),
         lambda: runs.delete_run({runs.card: run.id}),
     ):
         with refused("page.demonstration", kind=gr.Error):
@@ -440,7 +447,7 @@ def test_a_demonstration_says_so_and_offers_no_change(page, store):
         and not workshop.train.upload.visible
         and not workshop.runs.delete.visible
     )
-    assert not workshop.train.presets.keep.visible and not workshop.train.presets.file.visible
+    assert not workshop.train.models.keep.visible
     assert (
         "Start training"
         not in poll(workshop, None)["parts"]["head"] + workshop.runs.table_words() + workshop.chat.empty.value
@@ -458,7 +465,7 @@ def test_visitors_of_a_demonstration_cannot_look_into_folders(page, tmp_path):
     values = show(tab.controls.first) | {"base_model": str(tmp_path / "empty")}
 
     def described():
-        return tab.model_finder.describe(given(tab, values))[tab.model_finder.line]
+        return tab.model_card.describe(given(tab, values))[tab.model_card.card]
 
     absent = described()
     (tmp_path / "empty").mkdir()

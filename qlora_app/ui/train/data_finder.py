@@ -227,7 +227,7 @@ class DataFinder(HubFinder):
         """Raises UserError for data that cannot be had."""
         if known := self.known(choice.id, choice.revision):
             return known
-        found = look_up(choice, self._token(), revisions=True)
+        found = look_up(choice, self.token(), revisions=True)
         for revision in (choice.revision, found.commit):
             self.remember(choice.id, revision, found)
         return found

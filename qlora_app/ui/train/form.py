@@ -5,6 +5,7 @@ never left to the one that happened to change it: `settle` looks at the form aft
 brings it to rest.
 """
 
+from dataclasses import replace
 from secrets import token_hex
 
 import gradio as gr
@@ -156,6 +157,16 @@ class TrainForm:
         state = self.state(given)
         chosen = FormState(state.values | {DATA: value}, state.effort or BALANCED, state.suggested)
         return self._rested(chosen) | self.controls.updates({DATA: value})
+
+    def with_model(self, given: Given, value: str, brought: Values) -> Answer:
+        """Another model is chosen on the form by a handler; with it goes what a recipe `brought`."""
+        before = self.state(given)
+        state = self.logic.without(before, brought)
+        chosen = replace(state, values=state.values | {form.MODEL: value, form.MODEL_REVISION: ""})
+        rested = self.logic.at_rest(chosen)
+        changed = {name: value for name, value in rested.values.items() if value != before.values.get(name)}
+        basis = {self.suggested: rested.suggested.to_json()}
+        return self.controls.updates(changed) | self._beside(rested) | basis | self.touch()
 
     def with_text(self, given: Given, text: str) -> Answer:
         """Text that was pasted becomes data, and is chosen. Raises UserError where nothing can be learned from it."""

@@ -12,7 +12,7 @@ from ...runs.recipes import recipe_of
 from ...training_data import DatasetChoice
 from ...training_data.read.archives import ENDINGS
 from ..context import AppContext, for_visitors
-from ..events import FAST, QUIET, Answer, Given
+from ..events import QUIET, Answer, Given
 from ..guard import reads
 from ..runs.run_card import RunCards, run_card
 from .column_form import ColumnForm
@@ -24,8 +24,8 @@ from .form import TrainForm
 from .form_state import FormLogic
 from .form_values import data_value
 from .mistakes import Mistakes
-from .model_finder import ModelFinder
-from .preset_picker import PresetPicker
+from .model_card import ModelCard
+from .model_picker import ModelPicker
 from .recipe_form import RecipeForm
 from .stage import Stage
 from .start import Start
@@ -42,14 +42,14 @@ class TrainTab:
         self.form = TrainForm(page, self.controls, self.logic)
         self.stage = Stage()
         self.mistakes = Mistakes(self.form, self.stage)
-        self.presets = PresetPicker(page, self.form, self.mistakes)
-        self.model_finder = ModelFinder(page, self.controls)
+        self.model_card = ModelCard(page, self.controls)
+        self.models = ModelPicker(page, self.form, self.mistakes, self.model_card)
         self.data_finder = DataFinder(page, self.controls)
         self.columns = ColumnForm(page, self.controls)
         self.asking = DataAsk(page, self.controls, self.columns)
         self.importer = DataImport(page, self.controls)
-        self.data_view = DataView(page, self.controls, self.model_finder.check_visitor, self.columns)
-        self.start = Start(page, self.form, self.mistakes, self.model_finder, self.data_view, self.stage)
+        self.data_view = DataView(page, self.controls, self.model_card.check_visitor, self.columns)
+        self.start = Start(page, self.form, self.mistakes, self.model_card, self.data_view, self.stage)
 
     # ---- components
 
@@ -66,12 +66,11 @@ class TrainTab:
                 with self.stage.face("Run", "run"):
                     self.card = run_card(self.cards, elem_id="live")
                 with self.stage.build_models():
-                    self.presets.build()
+                    self.models.build()
 
     def _build_recipe(self) -> None:
         self.controls.build_model()
-        self.change = gr.Button("Change", size="sm", elem_id="change-model")
-        self.model_finder.build()
+        self.model_card.build()
         with gr.Column(elem_classes="data"):
             self.controls.build_data()
             self.upload = gr.UploadButton(
@@ -99,8 +98,8 @@ class TrainTab:
         self.tabs = tabs
         self.controls.wire()
         self.form.wire(self.other_data)
-        self.presets.wire(self.other_data)
-        self.model_finder.wire(self.form)
+        self.models.wire(self.other_data)
+        self.model_card.wire()
         self.data_finder.wire(self.form, self.columns, self.other_data)
         self.importer.wire((self.upload, self.data_finder.files), self._take_imported)
         self.columns.wire()
@@ -108,7 +107,6 @@ class TrainTab:
         self.data_view.wire(self.form)
         self.start.wire(self.card, self.other_data)
         self.cards.wire(self.card)
-        self.change.click(self.choose_model, None, [*self.stage.outputs, self.presets.list], **FAST)
 
     def wire_again(self, component: Component) -> None:
         """Where an event `again` with `{run: id}` of a gr.HTML comes from: the recipe of that run on the form, its
@@ -163,11 +161,6 @@ class TrainTab:
         if recipe is None:
             raise UserError("form.no_recipe_of_run", "This run has no recipe that can be shown here.")
         return {self.tabs: gr.Tabs(selected="train")} | self.stage.turned("settings") | self.form.filled(recipe)
-
-    @reads
-    def choose_model(self) -> Answer:
-        """The models to choose from."""
-        return self.stage.turned("models") | self.presets.refresh()
 
     @reads
     def take_import(self, given: Given) -> Answer:
