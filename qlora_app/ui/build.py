@@ -13,7 +13,7 @@ from .events import FAST, REMEMBER, Answer
 from .frame.bar import TITLE, Bar
 from .guard import DEMONSTRATION, only_marked, reads
 from .language import LANGUAGES
-from .runs.run_card import RunCards
+from .runs.run_card import RunCards, run_id
 from .runs.tab import RunsTab
 from .theme import plain
 from .train.tab import TrainTab
@@ -69,8 +69,9 @@ class PageBuilder:
         self.chat.wire((self.train.card, *self.runs.leading_to_chat), self.tabs)
         self.train_tab.select(None, js=REMEMBER % "train")
         self.runs.wire_tab(self.runs_tab)
+        self.train.card.open(self.open_run, None, [self.tabs, *self.runs.view], **FAST)
         self.chat.wire_tab(self.chat_tab, trained=self.train.card)
-        outputs = [self.banner, self.tabs, *self.train.view, *self.runs.view, *self.chat.view, self.chat.wanted]
+        outputs = [self.banner, self.tabs, *self.train.view, *self.runs.view, *self.chat.view]
         restored = demo.load(self.restore, None, outputs, **FAST)
         restored.then(None, js=READY)
         self.train.other_data(restored)
@@ -86,10 +87,13 @@ class PageBuilder:
             self.tabs: gr.Tabs(selected=tab),
             **self.train.showing(self.page.shown_run()),
             **(self.runs.restored(asked, found) if tab == "runs" else self.runs.listed()),
-            **self.chat.shown(asked.get("run")),
-            # The tab is chosen next, and would take the run of the Train tab.
-            self.chat.wanted: found.id if found and tab == "chat" else None,
+            **(self.chat.shown(asked.get("run"), is_wanted="run" in asked) if tab == "chat" else {}),
         }
+
+    @reads
+    def open_run(self, event: gr.EventData) -> Answer:
+        """The page of the run of a card."""
+        return {self.tabs: gr.Tabs(selected="runs"), **self.runs.opened(self.page.store.get(run_id(event)))}
 
     def _banner(self) -> Any:
         text = ""
