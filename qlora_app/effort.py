@@ -2,8 +2,9 @@
 estimated or not said.
 """
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .formatting import about
 from .preflight import examples_of
@@ -16,6 +17,15 @@ from .runs.recipes import recipe_of
 STARTER_SECONDS_PER_MILLION = 80.0
 LOOKED_AT = 20  # newest runs
 FEWEST_STEPS = 20  # of a run that tells how long a step takes
+BUSY = 1.5  # times the fastest: then the machine did something else beside it
+
+
+class Pace(NamedTuple):
+    """Seconds for each character that is learned from, as measured here."""
+
+    seconds: float  # in the fastest of the runs: a busy machine makes a run slower, and nothing makes it faster
+    runs: int  # that were compared
+    newest_was_slow: bool  # did the newest take much longer?
 
 
 def epochs_meant(recipe: Recipe, data_folder: Path) -> dict[str, float]:
@@ -41,9 +51,8 @@ def effort_of(epochs: float, meant: dict[str, float]) -> str | None:
 
 def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[list[tuple[str, str]], str]:
     """(labels with their times and the efforts they stand for, a line that says where the times come from)."""
-    pace = measured = _pace_measured(recipe, store, data_folder)
-    if measured is None and recipe.base_model.source == "starter":
-        pace = STARTER_SECONDS_PER_MILLION / 1e6
+    measured = pace_measured(recipe, store, data_folder)
+    pace = _pace(recipe, measured)
     characters = examples_of(recipe.dataset, data_folder).characters
     if pace is None:
         labels = [(words, effort) for effort, words in EFFORTS.items()]
@@ -57,7 +66,33 @@ def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[
         labels.append((f"{words}\nabout {time}", effort))
     if measured is None:
         return labels, "Times are estimates; after the first run they are measured."
-    return labels, "Times as measured here, in the last run of this model with this method."
+    return labels, _measured_words(measured)
+
+
+def expected_seconds(recipe: Recipe, store: RunStore, data_folder: Path) -> float | None:
+    """How long a training takes here; None where nothing tells. Raises UserError where its data cannot be read."""
+    pace = _pace(recipe, pace_measured(recipe, store, data_folder))
+    if pace is None:
+        return None
+    examples, training = examples_of(recipe.dataset, data_folder), recipe.training
+    epochs = training.epochs
+    if training.max_steps:
+        epochs = min(epochs, training.max_steps * training.batch_size / max(1, len(examples.train)))
+    return pace * examples.characters * epochs
+
+
+def _pace(recipe: Recipe, measured: Pace | None) -> float | None:
+    if measured is not None:
+        return measured.seconds
+    return STARTER_SECONDS_PER_MILLION / 1e6 if recipe.base_model.source == "starter" else None
+
+
+def _measured_words(measured: Pace) -> str:
+    if measured.runs == 1:
+        return "Times as measured here, in the last run of this model with this method."
+    words = f"Times as measured here, in the fastest of {measured.runs} runs of this model with this method."
+    slow = "The last one took longer: the machine was busy."
+    return " ".join([words, slow]) if measured.newest_was_slow else words
 
 
 def _as_costly(one: Recipe, other: Recipe) -> bool:
@@ -71,13 +106,23 @@ def _as_costly(one: Recipe, other: Recipe) -> bool:
     return one.base_model == other.base_model and variant(one) == variant(other)
 
 
-def _pace_measured(recipe: Recipe, store: RunStore, data_folder: Path) -> float | None:
-    """Seconds for each character, in the newest run with this model and method that has ended well; None where there
-    is none.
+def pace_measured(recipe: Recipe, store: RunStore, data_folder: Path) -> Pace | None:
+    """From the runs with this model and method that have ended well, among the newest; None where there is none."""
+    found = [pace for _, pace in paces(store, data_folder, lambda one: _as_costly(one, recipe))]
+    if not found:
+        return None
+    return Pace(min(found), len(found), found[0] > BUSY * min(found))
+
+
+def paces(
+    store: RunStore, data_folder: Path, wanted: Callable[[Recipe], bool] = lambda _: True
+) -> Iterator[tuple[Recipe, float]]:
+    """(its recipe, seconds it took for each character) of each of the newest runs that has ended well, newest first,
+    as far as its recipe is `wanted`.
     """
     for run in store.list()[:LOOKED_AT]:
         earlier, status = recipe_of(run), run.status()
-        if earlier is None or not _as_costly(earlier, recipe):
+        if earlier is None or not wanted(earlier):
             continue
         if status.state not in ("done", "stopped") or status.step < FEWEST_STEPS:
             continue
@@ -87,5 +132,4 @@ def _pace_measured(recipe: Recipe, store: RunStore, data_folder: Path) -> float 
             continue
         epochs = status.step * earlier.training.batch_size / max(1, len(examples.train))
         learned = examples.characters * epochs
-        return status.seconds / max(1.0, learned)
-    return None
+        yield earlier, status.seconds / max(1.0, learned)

@@ -14,7 +14,7 @@ from .frame.bar import TITLE, Bar
 from .frame.made import MadeTab, best_run
 from .guard import DEMONSTRATION, only_marked, reads
 from .language import LANGUAGES
-from .runs.run_card import RunCards
+from .runs.run_card import RunCards, run_id
 from .runs.tab import RunsTab
 from .theme import plain
 from .train.tab import TrainTab
@@ -68,8 +68,9 @@ class PageBuilder:
         self.chat.wire((self.train.card, self.runs.card), self.tabs)
         self.train_tab.select(None, js=REMEMBER % "train")
         self.runs.wire_tab(self.runs_tab)
+        self.train.card.open(self.open_run, None, [self.tabs, *self.runs.view], **FAST)
         self.chat.wire_tab(self.chat_tab, trained=self.train.card)
-        outputs = [self.banner, self.tabs, *self.train.view, *self.runs.view, *self.chat.view, self.chat.wanted]
+        outputs = [self.banner, self.tabs, *self.train.view, *self.runs.view, *self.chat.view]
         restored = demo.load(self.restore, None, outputs, **FAST)
         restored.then(None, js=READY)
         if isinstance(self.train, TrainTab):
@@ -93,20 +94,24 @@ class PageBuilder:
         found = self.page.find(asked.get("run"))
         opened = found if tab == "runs" else None
         shown = self.page.shown_run() if self.page.may_change else best_run(self.page)
-        talks_to = found or (None if self.page.may_change else shown)
+        best = shown.id if shown and not self.page.may_change else None
+        talks_to = asked.get("run", best)
         return {
             self.banner: self._banner(),
             self.tabs: gr.Tabs(selected=tab),
             **self.train.showing(shown),
             **(self.runs.opened(opened) if opened else self.runs.listed()),
-            **self.chat.shown(talks_to.id if talks_to else None),
-            # The tab is chosen next, and would take the run of the Train tab.
-            self.chat.wanted: talks_to.id if talks_to and tab == "chat" else None,
+            **(self.chat.shown(talks_to, is_wanted=talks_to is not None) if tab == "chat" else {}),
         }
 
     def _first_tab(self) -> str:
         """Visitors of a demonstration came to talk."""
         return "train" if self.page.may_change else "chat"
+
+    @reads
+    def open_run(self, event: gr.EventData) -> Answer:
+        """The page of the run of a card."""
+        return {self.tabs: gr.Tabs(selected="runs"), **self.runs.opened(self.page.store.get(run_id(event)))}
 
     def _banner(self) -> Any:
         text = ""
