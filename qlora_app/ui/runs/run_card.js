@@ -73,8 +73,10 @@ function choose(step) { at = at === step ? null : step; chart.show(at); wanted =
 function rename(button) {
   const name = button.parentElement.querySelector('.what'), field = document.createElement('input');
   field.className = 'new-name'; field.maxLength = 80; field.value = name.textContent; field.setAttribute('aria-label', word('Name'));
+  let ended = false; // taking the field away is a blur too
   const end = keep => {
-    if (!field.isConnected) return;
+    if (ended) return;
+    ended = true;
     const given = field.value.trim(); field.replaceWith(name);
     if (keep && given !== name.textContent) { name.textContent = given || name.textContent; trigger('rename', {run: props.value, name: given}); quickly = 4; }
     button.focus();
