@@ -30,6 +30,7 @@ async function ask() {
 }
 
 function take(news) {
+  if (news.next) { props.value = news.next; wanted = true; return; }
   for (const [name, html] of Object.entries(news.parts)) { const place = part(name); if (place && !swap(place, html)) delete news.seen[name]; }
   seen = news.seen; live = news.live; card.dataset.state = news.state; card.toggleAttribute('data-live', news.live);
   const done = news.progress == null ? 0 : Math.round(news.progress * 100);
@@ -81,7 +82,7 @@ function rename(button) {
     if (keep && given !== name.textContent) { name.textContent = given || name.textContent; trigger('rename', {run: props.value, name: given}); quickly = 4; }
     button.focus();
   };
-  field.addEventListener('keydown', e => { if (e.key === 'Enter') end(true); if (e.key === 'Escape') end(false); e.stopPropagation(); });
+  field.addEventListener('keydown', e => { if (e.key === 'Enter') { e.preventDefault(); end(true); } if (e.key === 'Escape') end(false); e.stopPropagation(); });
   field.addEventListener('blur', () => end(true));
   name.replaceWith(field); field.select(); field.focus();
 }
