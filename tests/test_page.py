@@ -26,7 +26,6 @@ from qlora_app.runs import (
 from qlora_app.runs.checkpoints import seal
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice
-from qlora_app.ui.chat.history import SILENT, conversation
 from qlora_app.ui.door import logins
 from qlora_app.ui.runs import run_card
 from qlora_app.ui.runs.card_samples import samples
@@ -413,101 +412,6 @@ def test_times_are_those_of_a_run_of_the_same_kind(store, home, before, measured
     assert ("measured here" in note) == measured and (" h" in labels[0][0]) == measured
 
 
-# ---- chat
-
-
-def asked(workshop, run, message="Hello", base=(), tuned=()):
-    """What the chat is given by a person who has written a message to a run."""
-    chat = workshop.chat
-    talk = {chat.picker: run.id, chat.base: list(base), chat.tuned: list(tuned)}
-    return talk | {chat.box: message, chat.system: "", chat.thinking: "auto"}
-
-
-def ask(workshop, run, *words, **talk):
-    return workshop.chat.ask(asked(workshop, run, *words, **talk), ASKER)
-
-
-def texts(column):
-    return [message["content"] for message in column]
-
-
-def test_chat_answers_in_both_columns_and_empties_the_box(workshop, store, page):
-    run = make_run(store, proof=PROOF)
-    said, chat = list(ask(workshop, run, "Who is Mira?")), workshop.chat
-    assert texts(said[-2][chat.base]) == ["Who is Mira?", "base one two three"]
-    assert texts(said[-2][chat.tuned]) == ["Who is Mira?", "tuned one two three"]
-    assert [answer[chat.box] for answer in said if chat.box in answer] == [""]
-    assert page.sessions.stop.is_set()
-
-
-def test_a_closed_generator_stops_the_model(workshop, store, page):
-    answers = ask(workshop, make_run(store, proof=PROOF))
-    for _ in range(3):
-        next(answers)
-    answers.close()
-    assert page.sessions.stop.is_set()
-
-
-def test_stop_reaches_the_model_of_the_one_who_asked(workshop, store, page):
-    answers = ask(workshop, make_run(store, proof=PROOF))
-    for _ in range(3):
-        next(answers)
-    workshop.chat.stopped(SimpleNamespace(session_hash="somebody else"))
-    assert not page.sessions.stop.is_set()
-    workshop.chat.stopped(ASKER)
-    assert page.sessions.stop.is_set()
-    list(answers)
-    assert workshop.chat._answering._under_way == {}
-
-
-def test_a_failing_chat_leaves_the_message_in_the_box(workshop, store, page):
-    page.sessions.error = "The model is too large for this machine. Choose a smaller one."
-    *_, last = ask(workshop, make_run(store, proof=PROOF), "My long question")
-    chat = workshop.chat
-    assert last[chat.box] == "My long question" and "too large" in last[chat.note]
-    assert last[chat.send].visible and not last[chat.stop].visible
-
-
-def test_a_message_stopped_before_its_answer_is_not_asked_twice(workshop, store, page):
-    list(ask(workshop, make_run(store, proof=PROOF), tuned=[{"role": "user", "content": "Hi"}]))
-    assert texts(page.sessions.asked[1]) == ["Hello"]
-
-
-def test_asking_again_replaces_the_last_answer(workshop, store, page):
-    history = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}, {"role": "assistant", "content": "old"}]
-    given = asked(workshop, make_run(store, proof=PROOF), base=history, tuned=history)
-    said = list(workshop.chat.ask_again(given, ASKER))
-    assert texts(said[-2][workshop.chat.tuned]) == ["Hi", "tuned one two three"]
-    assert conversation(history[:1]) == [{"role": "user", "content": "Hi"}]
-
-
-def test_an_answer_without_a_word_is_said_in_words_and_not_told_to_the_model(workshop, store, page, monkeypatch):
-    monkeypatch.setattr(page.sessions, "reply", lambda base, tuned, *_: iter([("", ""), ("base", " ")]))
-    said, chat = list(ask(workshop, make_run(store, proof=PROOF), "Hi")), workshop.chat
-    assert texts(said[-2][chat.tuned]) == ["Hi", "…"]
-    assert texts(said[-1][chat.base]) == ["Hi", "base"] and texts(said[-1][chat.tuned]) == ["Hi", SILENT]
-    for stopped in said[-2:]:
-        assert texts(conversation(stopped[chat.tuned])) == ["Hi", ""]
-
-
-def test_coming_from_another_card_ends_the_answer_that_is_being_written(workshop, store, page):
-    answers = ask(workshop, make_run(store, proof=PROOF))
-    for _ in range(3):
-        next(answers)
-    chat = workshop.chat
-    opened = chat.open(event(run=make_run(store, name="new", proof=PROOF).id), ASKER)
-    assert page.sessions.stop.is_set() and opened[chat.send].visible and not opened[chat.stop].visible
-    answers.close()
-    cancelling = {target for one in workshop.demo.fns.values() if one.cancels for target in one.targets}
-    assert {(card._id, "chat") for card in (workshop.train.card, workshop.runs.card)} <= cancelling
-
-
-def test_chat_without_runs_says_what_to_do(workshop):
-    chat = workshop.chat
-    shown = chat.shown(None)
-    assert shown[chat.empty].visible and not shown[chat.all].visible
-
-
 # ---- who may do what
 
 MUTATING = {
@@ -642,7 +546,7 @@ def test_visitors_of_a_demonstration_do_not_see_the_rows_of_uploaded_data(page):
         '{"step": 0, "question": "Who owes me money?", "answer": "Ada", "expected": "Ben"}\n'
     )
     (mine.folder / "log.txt").write_text("a row: Who owes me money?")
-    assert "money" not in json.dumps([poll(workshop, mine, log=True), workshop.chat.questions(mine)])
+    assert "money" not in json.dumps([poll(workshop, mine, log=True), workshop.chat.partners.facts(mine)])
     assert str(mine.folder) not in str(workshop.runs.open(event(run=mine.id)))
 
 
@@ -784,9 +688,9 @@ def test_the_other_endpoints_change_nothing(public):
 def test_strangers_may_look_and_chat(public):
     number = {fn.fn.__qualname__: number for number, fn, _ in kinds(public)}
     opened, _ = call(public, number["PageBuilder.restore"], [])  # the visit, which fills the list of runs
-    asking = {"ask": "Who is Mira?", "chat-run": public.run.id, "before": [], "after": [], "thinking": "auto"}
     inputs = public.demo.fns[number["ChatTab.ask"]].inputs
-    done, said = call(public, number["ChatTab.ask"], [asking.get(one.elem_id, "") for one in inputs])
+    sent = [public.run.id if one.elem_id == "room" else None for one in inputs]
+    done, said = call(public, number["ChatTab.ask"], sent, question="Who is Mira?")
     assert opened and done, said
     card = next(c for c in public.client.get("/config").json()["components"] if c["props"].get("elem_id") == "live")
     body = {
@@ -827,7 +731,7 @@ def test_no_component_brings_a_server_function_of_its_own(public):
         for name in dir(type(block)) + list(vars(block))
         if getattr(getattr(block, name, None), "_is_server_fn", False)
     }
-    assert found == {"poll"}
+    assert found == {"poll", "find", "draw"}
 
 
 @pytest.mark.slow
@@ -872,47 +776,3 @@ def test_a_taken_port_is_a_sentence(site, tmp_path, monkeypatch):
     monkeypatch.setattr(app, "Supervisor", FakeSupervisor)
     with refused("page.address_taken"):
         app.open_page(Settings(home=tmp_path, port=site.port))
-
-
-HI = {"role": "user", "content": "Hi"}
-
-
-def chat_chosen(workshop, trained, chosen, wanted=None, tuned=()):
-    """What the Chat tab shows when it is chosen."""
-    chat = workshop.chat
-    given = {chat.wanted: wanted, chat.picker: chosen.id, chat.tuned: list(tuned), workshop.train.card: trained.id}
-    return chat.refresh(given)
-
-
-def test_the_chat_tab_goes_on_with_a_conversation_else_takes_the_newest_training(workshop, store):
-    old, new = make_run(store, name="old", proof=PROOF), make_run(store, name="new", proof=PROOF)
-    picker = workshop.chat.picker
-    assert chat_chosen(workshop, new, chosen=old)[picker]["value"] == new.id
-    assert chat_chosen(workshop, new, chosen=old, tuned=[HI])[picker]["value"] == old.id
-
-
-def test_the_chat_talks_to_the_run_from_whose_card_one_comes(workshop, store):
-    old, new = make_run(store, name="old", proof=PROOF), make_run(store, name="new", proof=PROOF)
-    chat = workshop.chat
-    wanted = chat.open(event(run=old.id), ASKER)[chat.wanted]
-    shown = chat_chosen(workshop, new, chosen=new, wanted=wanted, tuned=[HI])
-    assert shown[chat.picker]["value"] == old.id and shown[chat.wanted] is None
-    assert shown[chat.base] == shown[chat.tuned] == [], "another adapter, so a new conversation"
-
-
-def test_a_link_to_the_chat_with_a_run_talks_to_that_run(workshop, store):
-    old, new = make_run(store, name="old", proof=PROOF), make_run(store, name="new", proof=PROOF)
-    visit = workshop.restore(SimpleNamespace(query_params={"tab": "chat", "run": old.id}))
-    picker = visit[workshop.chat.picker]["value"]
-    shown = chat_chosen(workshop, new, chosen=SimpleNamespace(id=picker), wanted=visit[workshop.chat.wanted])
-    assert shown[workshop.chat.picker]["value"] == old.id
-
-
-def test_reasoning_that_gradio_shows_apart_belongs_to_its_answer():
-    thought = {"role": "assistant", "content": "Three.", "metadata": {"title": "Reasoning"}}
-    asked, answer = {"role": "user", "content": "How many?"}, {"role": "assistant", "content": "3 hens."}
-    whole = {"role": "assistant", "content": "<think>\nThree.\n</think>\n\n3 hens."}
-    assert conversation([asked, thought, answer, asked]) == [asked, whole, asked]
-    silent = {"role": "assistant", "content": "<think>\nThree.\n</think>\n\n"}
-    assert conversation([asked, thought, asked]) == [asked, silent, asked]
-    assert conversation([{**asked, "metadata": None}, {**answer, "metadata": {}}]) == [asked, answer]

@@ -71,7 +71,7 @@ class PageBuilder:
         self.runs.wire_tab(self.runs_tab)
         self.train.card.open(self.open_run, None, [self.tabs, *self.runs.view], **FAST)
         self.chat.wire_tab(self.chat_tab, trained=self.train.card)
-        outputs = [self.banner, self.tabs, *self.train.view, *self.runs.view, *self.chat.view, self.chat.wanted]
+        outputs = [self.banner, self.tabs, *self.train.view, *self.runs.view, *self.chat.view]
         restored = demo.load(self.restore, None, outputs, **FAST)
         restored.then(None, js=READY)
         self.train.other_data(restored)
@@ -88,9 +88,7 @@ class PageBuilder:
             self.tabs: gr.Tabs(selected=tab),
             **self.train.showing(self.page.shown_run()),
             **(self.runs.opened(opened) if opened else self.runs.listed()),
-            **self.chat.shown(asked.get("run")),
-            # The tab is chosen next, and would take the run of the Train tab.
-            self.chat.wanted: found.id if found and tab == "chat" else None,
+            **(self.chat.shown(asked.get("run"), is_wanted="run" in asked) if tab == "chat" else {}),
         }
 
     @reads
