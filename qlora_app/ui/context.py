@@ -87,11 +87,11 @@ class AppContext:
             return None
 
     def shown_run(self) -> Run | None:
-        """The run a fresh page shows: one that is being trained, else the newest."""
-        self.summaries.look_again()
-        active = [self.store.at(row.id) for row in self.summaries.active()]
-        newest = [self.store.at(id) for id in self.store.ids()[:1]]
-        return next((run for run in active if run.is_alive()), newest[0] if newest else None)
+        """The run a page shows: one that is being trained, else the first that waits, else the newest."""
+        moving = [job for job in self.supervisor.moving() if isinstance(job, Run)]
+        if moving:
+            return next((run for run in moving if run.is_alive()), moving[-1])
+        return next((self.store.at(id) for id in self.store.ids()[:1]), None)
 
     @functools.cached_property
     def summaries(self) -> Summaries:

@@ -112,7 +112,7 @@ def _picture(curves: Sequence[Curve], runs: Sequence[Run], kind: str) -> str:
         f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" preserveAspectRatio="none" role="img" '
         f'aria-label="{escape(told)}">'
         f'<path class="grid" d="M0 1H{WIDTH}M0 {HEIGHT / 2}H{WIDTH}M0 {HEIGHT - 1}H{WIDTH}"/>{lines}</svg>'
-        f'<div class="steps"><span>0</span><span>{longest:,.0f} steps</span></div></div>'
+        f'<div class="x-axis"><span>0</span><span>{longest:,.0f} steps</span></div></div>'
     )
 
 

@@ -53,7 +53,7 @@ element.addEventListener('click', async e => {
   if (act === 'keep') { place.querySelector('.losing')?.remove(); place.querySelector('[data-do="losing"]')?.focus(); return; }
   if (act === 'losing') {
     const told = await server.losing({runs: [run]}), box = document.createElement('div');
-    box.className = 'losing acts'; box.setAttribute('role', 'alertdialog'); box.setAttribute('aria-label', word('Delete'));
+    box.className = 'losing deeds'; box.setAttribute('role', 'alertdialog'); box.setAttribute('aria-label', word('Delete'));
     box.innerHTML = `<p></p>${told.runs.length ? '<button type="button" class="red full" data-do="remove"></button>' : ''}<button type="button" data-do="keep">${word('Keep it')}</button>`;
     box.firstElementChild.textContent = told.words; const red = box.querySelector('.red'); if (red) red.textContent = told.button;
     place.querySelector('.losing')?.remove(); place.append(box); box.querySelector('[data-do="keep"]').focus(); return;

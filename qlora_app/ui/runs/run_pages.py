@@ -66,7 +66,7 @@ def _head_buttons(run: Run, may_change: bool) -> str:
     if may_change:
         buttons.append('<button type="button" data-do="again">Train again…</button>')
         buttons.append('<button type="button" class="red" data-do="losing">Delete…</button>')
-    return f'<span class="does acts">{"".join(buttons)}</span>'
+    return f'<span class="does deeds">{"".join(buttons)}</span>'
 
 
 def _note_line(note: str, tags: tuple[str, ...]) -> str:
@@ -197,7 +197,7 @@ def use_page(run: Run, may_change: bool) -> str:
     return (
         f'<h3>Adapter (PEFT)</h3><p class="quiet">{name}, {size(weights)} of weights. It needs its base model: '
         f'<b translate="no">{escape(model.title)}</b>.</p>{folder}'
-        f'<div class="code acts"><button type="button" data-do="copy">Copy</button>'
+        f'<div class="code deeds"><button type="button" data-do="copy">Copy</button>'
         f'<pre tabindex="0" translate="no">{escape(lines)}</pre></div>'
     )
 

@@ -137,14 +137,14 @@ function drawBar(part = '') {
 function tagSheet() {
   const tags = [...new Set([...chosen.values()].flatMap(row => row.tags))];
   const chips = tags.map(tag => `<button type="button" class="tag" data-drop="${html(tag)}" aria-label="${word('Remove the tag')} ${html(tag)}">${html(tag)} ✕</button>`).join('');
-  return `<form class="tagging acts"><label>${word('Add a tag')} <input name="tag" maxlength="40" autocomplete="off"></label><button type="submit">${word('Add')}</button><span translate="no">${chips}</span></form>`;
+  return `<form class="tagging deeds"><label>${word('Add a tag')} <input name="tag" maxlength="40" autocomplete="off"></label><button type="submit">${word('Add')}</button><span translate="no">${chips}</span></form>`;
 }
 
 async function losingSheet() {
   const runs = [...chosen.keys()], told = await server.losing({runs});
   const words = `<p>${html(told.words)}</p>`;
   const red = told.runs.length ? `<button type="button" class="red full" data-do="remove">${html(told.button)}</button>` : '';
-  return `<div class="losing acts" role="alertdialog" aria-label="${word('Delete')}">${words}${red}<button type="button" data-do="keep">${word('Keep it')}</button></div>`;
+  return `<div class="losing deeds" role="alertdialog" aria-label="${word('Delete')}">${words}${red}<button type="button" data-do="keep">${word('Keep it')}</button></div>`;
 }
 
 function choose(tr, on, shift) {

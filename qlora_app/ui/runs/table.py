@@ -74,7 +74,7 @@ SKELETON = """
     <table class="runs"><thead></thead><tbody></tbody></table>
     <p class="nothing-fits" hidden>No run fits. <button type="button" class="link" data-do="clear">Show all</button></p>
   </div>
-  <div class="chosen-bar" hidden><div class="can acts"></div><div class="more"></div></div>
+  <div class="chosen-bar" hidden><div class="can deeds"></div><div class="more"></div></div>
   <p class="lost" role="alert" hidden>The app does not answer. This list is as it was; it keeps asking.</p>
   <div class="no-runs">NONE</div>
 </div>"""
