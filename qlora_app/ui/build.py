@@ -81,7 +81,7 @@ class PageBuilder:
     def _wire_form(self, form: TrainTab, restored: Any) -> None:
         """What only those have who may train."""
         form.wire(self.tabs)
-        for card in (form.card, self.runs.card):
+        for card in (form.card, *self.runs.leading_to_chat):
             if hasattr(card, "again"):  # Gradio knows the events of a script by their names in it
                 form.wire_again(card)
         form.other_data(restored)
