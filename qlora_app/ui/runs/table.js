@@ -87,7 +87,7 @@ function take(news) {
   if (news.ids.some(id => !rows.has(id))) { since = 0; wanted = true; }
   offer(news.choices); say(news);
   sheet.dataset.state = all === 0 ? 'empty' : 'rows';
-  draw(); drawBar();
+  draw(); drawBar(null);
 }
 
 function say(news) {
