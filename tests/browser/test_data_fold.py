@@ -12,7 +12,10 @@ from qlora_app.ui.language import LANGUAGES
 expect.set_options(timeout=PATIENCE)
 
 
-def opened(page, name="Look at the data"):
+FOLD = "Lengths, tokens, what was left out, held-out data"
+
+
+def opened(page, name=FOLD):
     page.get_by_role("button", name=name).click()
     expect(page.locator("#data-facts svg")).to_be_visible()
 
@@ -61,7 +64,7 @@ def test_axe_finds_nothing_serious_in_it(visitor, theme, size):
 
 def test_it_speaks_german(visitor):
     page = visitor.open(locale="de-DE")
-    opened(page, "Daten ansehen")
+    opened(page, "Längen, Tokens, Ausgelassenes, zurückgehaltene Daten")
     expect(sentence(page)).to_have_text(
         re.compile(r"^Beispiel 1 von [\d.]+: \d+ Tokens, \d+ trainiert, 0 abgeschnitten\.$")
     )
