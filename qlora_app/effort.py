@@ -2,10 +2,11 @@
 estimated or not said.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
-from .formatting import about
+from .formatting import about, count_of
 from .preflight import examples_of
 from .presets import preset_for
 from .recipe import EFFORTS, Recipe, epochs_for
@@ -39,25 +40,55 @@ def effort_of(epochs: float, meant: dict[str, float]) -> str | None:
     return next((effort for effort in EFFORTS if abs(meant[effort] - epochs) < 0.005), None)
 
 
+def steps_of(recipe: Recipe, data_folder: Path) -> int:
+    """Optimizer steps of the whole run. Raises UserError where the data cannot be read."""
+    training = recipe.training
+    steps = _steps_by_epochs(recipe, data_folder)
+    return min(steps, training.max_steps) if training.max_steps else steps
+
+
+def ends_by_steps(recipe: Recipe, data_folder: Path) -> bool:
+    """Do its max steps end a run before its epochs do? Then it has none of the three efforts. Raises UserError where
+    the data cannot be read.
+    """
+    return 0 < recipe.training.max_steps < _steps_by_epochs(recipe, data_folder)
+
+
+def _steps_by_epochs(recipe: Recipe, data_folder: Path) -> int:
+    training = recipe.training
+    count = len(examples_of(recipe.dataset, data_folder).train)
+    return max(1, math.ceil(training.epochs * math.ceil(count / training.batch_size)))
+
+
 def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[list[tuple[str, str]], str]:
-    """(labels with their times and the efforts they stand for, a line that says where the times come from)."""
-    pace = measured = _pace_measured(recipe, store, data_folder)
-    if measured is None and recipe.base_model.source == "starter":
-        pace = STARTER_SECONDS_PER_MILLION / 1e6
-    characters = examples_of(recipe.dataset, data_folder).characters
-    if pace is None:
-        labels = [(words, effort) for effort, words in EFFORTS.items()]
-        return labels, "Times are known after the first run of this model with this method."
+    """(labels with their times and the efforts they stand for, a line that says where the times come from; where max
+    steps end the run, how many those are and how long they take).
+    """
+    pace, where = _pace_of(recipe, store, data_folder)
+    examples = examples_of(recipe.dataset, data_folder)
+    labels = [(words, effort) for effort, words in EFFORTS.items()]
     # What an epoch costs, near enough, without a tokenizer.
-    of_an_epoch = pace * characters
-    meant = epochs_meant(recipe, data_folder)
-    labels = []
-    for effort, words in EFFORTS.items():
-        time = about(of_an_epoch * meant[effort])
-        labels.append((f"{words}\nabout {time}", effort))
-    if measured is None:
-        return labels, "Times are estimates; after the first run they are measured."
-    return labels, "Times as measured here, in the last run of this model with this method."
+    of_an_epoch = pace * examples.characters if pace else None
+    if of_an_epoch is not None:
+        meant = epochs_meant(recipe, data_folder)
+        labels = [(f"{words}\nabout {about(of_an_epoch * meant[effort])}", effort) for words, effort in labels]
+    if ends_by_steps(recipe, data_folder):
+        steps = recipe.training.max_steps
+        line = f"{count_of(steps, 'step')}"
+        if of_an_epoch is not None:
+            line += f", about {about(of_an_epoch * steps * recipe.training.batch_size / max(1, len(examples.train)))}"
+        return labels, f"{line}: max steps end it."
+    return labels, where
+
+
+def _pace_of(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[float | None, str]:
+    """(seconds for each character, None where that is not known; a line that says where it comes from)."""
+    measured = _pace_measured(recipe, store, data_folder)
+    if measured is not None:
+        return measured, "Times as measured here, in the last run of this model with this method."
+    if recipe.base_model.source == "starter":
+        return STARTER_SECONDS_PER_MILLION / 1e6, "Times are estimates; after the first run they are measured."
+    return None, "Times are known after the first run of this model with this method."
 
 
 def _as_costly(one: Recipe, other: Recipe) -> bool:

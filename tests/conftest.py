@@ -79,7 +79,7 @@ def train_tab(settings: Any, supervisor: Any = None) -> Any:
     with unserved(), gr.Blocks():
         tab = TrainTab(context, RunCards(context))
         tab.build()
-        tab.wire()
+        tab.wire(gr.Tabs())
     return tab
 
 
