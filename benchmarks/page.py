@@ -74,7 +74,8 @@ class Site:
 
     async def chat(self, session: str, run: Run) -> None:
         """Ask one question and read the whole answer."""
-        question = self.call(("ask", "submit"), session, [QUESTION, run.id, [], []], None)
+        event = {"asking": "1", "question": QUESTION, "before": []}
+        question = self.call(("room", "ask"), session, [run.id, "", 0, 0.7, 256, "auto"], event)
         joined = await self.client.post("/gradio_api/queue/join", json=question)
         joined.raise_for_status()
         async with self.client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
@@ -123,7 +124,7 @@ async def clicking(site: Site, run: Run, seconds: float) -> list[float]:
             (("back", "click"), [], None),
             (("runs-table", "open"), [], {"run": run.id}),
             (("f-name", "input"), None, None),
-            (("chat", "select"), [None, run.id, [], run.id], None),
+            (("chat", "select"), [run.id, None, run.id], None),
         ]
     )
     times, until = [], time.perf_counter() + seconds

@@ -57,6 +57,13 @@ class Finding:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything, the quick things first. The last ones take some seconds."""
+    yield from looked_at(settings)
+    yield _network()
+    yield from tried_out()
+
+
+def looked_at(settings: Settings) -> Iterator[Finding]:
+    """What a look tells at once: nobody is asked over a network, and nothing is tried."""
     yield _versions()
     yield _system()
     yield _processor()
@@ -64,8 +71,6 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _home(settings)
     yield _models_and_presets(settings)
     yield _downloads()
-    yield _network()
-    yield from _tried_out()
 
 
 def can_train(findings: list[Finding]) -> bool:
@@ -125,7 +130,8 @@ def _processor() -> Finding:
     flags, name = _cpu_flags()
     kernels = [words for flag, words in KERNELS.items() if flag in flags]
     cores = usable_cores()
-    value = f"{name}, {cores} usable core{'s' if cores != 1 else ''}" + (f", {', '.join(kernels)}" if kernels else "")
+    usable = f"{cores} usable core" if cores == 1 else f"{cores} usable cores"
+    value = ", ".join([f"{name}, {usable}", *kernels])
     if flags and platform.machine() in ("x86_64", "AMD64") and "avx2" not in flags:
         return Finding(
             "Processor",
@@ -252,7 +258,7 @@ def _ask(address: str) -> str:
         return str(getattr(error, "reason", error))
 
 
-def _tried_out() -> Iterator[Finding]:
+def tried_out() -> Iterator[Finding]:
     """The GPU, bf16 and a 4-bit layer, as the process that tried them saw them."""
     try:
         ended = subprocess.run(

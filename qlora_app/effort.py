@@ -3,8 +3,9 @@ estimated or not said.
 """
 
 import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .formatting import about, count_of
 from .preflight import examples_of
@@ -17,6 +18,15 @@ from .runs.recipes import recipe_of
 STARTER_SECONDS_PER_MILLION = 80.0
 LOOKED_AT = 20  # newest runs
 FEWEST_STEPS = 20  # of a run that tells how long a step takes
+BUSY = 1.5  # times the fastest: then the machine did something else beside it
+
+
+class Pace(NamedTuple):
+    """Seconds for each character that is learned from, as measured here."""
+
+    seconds: float  # in the fastest of the runs: a busy machine makes a run slower, and nothing makes it faster
+    runs: int  # that were compared
+    newest_was_slow: bool  # did the newest take much longer?
 
 
 def epochs_meant(recipe: Recipe, data_folder: Path) -> dict[str, float]:
@@ -64,31 +74,55 @@ def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[
     """(labels with their times and the efforts they stand for, a line that says where the times come from; where max
     steps end the run, how many those are and how long they take).
     """
-    pace, where = _pace_of(recipe, store, data_folder)
-    examples = examples_of(recipe.dataset, data_folder)
-    labels = [(words, effort) for effort, words in EFFORTS.items()]
+    measured = pace_measured(recipe, store, data_folder)
+    pace = _pace(recipe, measured)
+    characters = examples_of(recipe.dataset, data_folder).characters
+    is_by_steps = ends_by_steps(recipe, data_folder)
+    if pace is None and is_by_steps:
+        labels = [(words, effort) for effort, words in EFFORTS.items()]
+        return labels, f"{count_of(recipe.training.max_steps, 'step')}: max steps end it."
+    if pace is None:
+        labels = [(words, effort) for effort, words in EFFORTS.items()]
+        return labels, "Times are known after the first run of this model with this method."
     # What an epoch costs, near enough, without a tokenizer.
-    of_an_epoch = pace * examples.characters if pace else None
-    if of_an_epoch is not None:
-        meant = epochs_meant(recipe, data_folder)
-        labels = [(f"{words}\nabout {about(of_an_epoch * meant[effort])}", effort) for words, effort in labels]
-    if ends_by_steps(recipe, data_folder):
-        steps = recipe.training.max_steps
-        line = f"{count_of(steps, 'step')}"
-        if of_an_epoch is not None:
-            line += f", about {about(of_an_epoch * steps * recipe.training.batch_size / max(1, len(examples.train)))}"
-        return labels, f"{line}: max steps end it."
-    return labels, where
+    of_an_epoch = pace * characters
+    meant = epochs_meant(recipe, data_folder)
+    labels = []
+    for effort, words in EFFORTS.items():
+        time = about(of_an_epoch * meant[effort])
+        labels.append((f"{words}\nabout {time}", effort))
+    if is_by_steps:
+        seconds = expected_seconds(recipe, store, data_folder) or 0.0
+        return labels, f"{count_of(recipe.training.max_steps, 'step')}, about {about(seconds)}: max steps end it."
+    if measured is None:
+        return labels, "Times are estimates; after the first run they are measured."
+    return labels, _measured_words(measured)
 
 
-def _pace_of(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[float | None, str]:
-    """(seconds for each character, None where that is not known; a line that says where it comes from)."""
-    measured = _pace_measured(recipe, store, data_folder)
+def expected_seconds(recipe: Recipe, store: RunStore, data_folder: Path) -> float | None:
+    """How long a training takes here; None where nothing tells. Raises UserError where its data cannot be read."""
+    pace = _pace(recipe, pace_measured(recipe, store, data_folder))
+    if pace is None:
+        return None
+    examples, training = examples_of(recipe.dataset, data_folder), recipe.training
+    epochs = training.epochs
+    if training.max_steps:
+        epochs = min(epochs, training.max_steps * training.batch_size / max(1, len(examples.train)))
+    return pace * examples.characters * epochs
+
+
+def _pace(recipe: Recipe, measured: Pace | None) -> float | None:
     if measured is not None:
-        return measured, "Times as measured here, in the last run of this model with this method."
-    if recipe.base_model.source == "starter":
-        return STARTER_SECONDS_PER_MILLION / 1e6, "Times are estimates; after the first run they are measured."
-    return None, "Times are known after the first run of this model with this method."
+        return measured.seconds
+    return STARTER_SECONDS_PER_MILLION / 1e6 if recipe.base_model.source == "starter" else None
+
+
+def _measured_words(measured: Pace) -> str:
+    if measured.runs == 1:
+        return "Times as measured here, in the last run of this model with this method."
+    words = f"Times as measured here, in the fastest of {measured.runs} runs of this model with this method."
+    slow = "The last one took longer: the machine was busy."
+    return " ".join([words, slow]) if measured.newest_was_slow else words
 
 
 def _as_costly(one: Recipe, other: Recipe) -> bool:
@@ -102,13 +136,23 @@ def _as_costly(one: Recipe, other: Recipe) -> bool:
     return one.base_model == other.base_model and variant(one) == variant(other)
 
 
-def _pace_measured(recipe: Recipe, store: RunStore, data_folder: Path) -> float | None:
-    """Seconds for each character, in the newest run with this model and method that has ended well; None where there
-    is none.
+def pace_measured(recipe: Recipe, store: RunStore, data_folder: Path) -> Pace | None:
+    """From the runs with this model and method that have ended well, among the newest; None where there is none."""
+    found = [pace for _, pace in paces(store, data_folder, lambda one: _as_costly(one, recipe))]
+    if not found:
+        return None
+    return Pace(min(found), len(found), found[0] > BUSY * min(found))
+
+
+def paces(
+    store: RunStore, data_folder: Path, wanted: Callable[[Recipe], bool] = lambda _: True
+) -> Iterator[tuple[Recipe, float]]:
+    """(its recipe, seconds it took for each character) of each of the newest runs that has ended well, newest first,
+    as far as its recipe is `wanted`.
     """
     for run in store.list()[:LOOKED_AT]:
         earlier, status = recipe_of(run), run.status()
-        if earlier is None or not _as_costly(earlier, recipe):
+        if earlier is None or not wanted(earlier):
             continue
         if status.state not in ("done", "stopped") or status.step < FEWEST_STEPS:
             continue
@@ -118,5 +162,4 @@ def _pace_measured(recipe: Recipe, store: RunStore, data_folder: Path) -> float 
             continue
         epochs = status.step * earlier.training.batch_size / max(1, len(examples.train))
         learned = examples.characters * epochs
-        return status.seconds / max(1.0, learned)
-    return None
+        yield earlier, status.seconds / max(1.0, learned)

@@ -31,12 +31,20 @@ def here() -> Machine:
     return _here(int(time.monotonic() / REMEMBERED))
 
 
+def main_memory() -> Machine:
+    """This machine's own memory, whether it has a GPU or not (a container's, inside one)."""
+    return _main_memory(int(time.monotonic() / REMEMBERED))
+
+
 @functools.lru_cache(maxsize=1)
 def _here(when: int) -> Machine:
+    return _gpu() or _main_memory(when)
+
+
+@functools.lru_cache(maxsize=1)
+def _main_memory(when: int) -> Machine:
     import psutil
 
-    if gpu := _gpu():
-        return gpu
     memory = psutil.virtual_memory()
     total, used = _container(Path("/sys/fs/cgroup"))
     return Machine("cpu", min(memory.total, total), max(0.0, min(memory.available, total - used)))

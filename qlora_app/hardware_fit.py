@@ -12,7 +12,7 @@ from .base_models import ModelChoice, describe_folder
 from .base_models.shapes import Shapes, shapes_of
 from .errors import UserError
 from .hardware import Machine, here
-from .memory import need, need_here, verdict
+from .memory import need, needed_here, verdict
 from .recipe import Recipe, read_yaml
 
 CARDS = (8, 16, 24, 48, 80)  # GB that GPUs have
@@ -52,7 +52,7 @@ def memory_here(recipe: Recipe, machine: Machine | None = None) -> tuple[float, 
     """(bytes that training takes, bytes that are free); None where it cannot be said."""
     machine = machine or here()
     shapes = sizes_of(recipe.base_model)
-    return (need_here(recipe, shapes, machine).total, machine.free) if shapes else None
+    return (needed_here(recipe, shapes, machine).total, machine.free) if shapes else None
 
 
 def smallest_card(recipe: Recipe) -> int | None:

@@ -266,7 +266,7 @@ def verdict(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> tuple[st
     """("fits", "tight" or "too large"; "" if it cannot be said) and the sentence for it."""
     if shapes is None:
         return "", "What it needs cannot be estimated for this family of models."
-    needed = need_here(recipe, shapes, machine)
+    needed = needed_here(recipe, shapes, machine)
     about = gigabytes(needed.total)
     has = f"{gigabytes(machine.total)} {machine.name}"
     free = gigabytes(machine.free)
@@ -293,7 +293,7 @@ def verdict(recipe: Recipe, shapes: Shapes | None, machine: Machine) -> tuple[st
     )
 
 
-def need_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> MemoryEstimate:
+def needed_here(recipe: Recipe, shapes: Shapes, machine: Machine) -> MemoryEstimate:
     """With as few tokens at once as it takes, but never fewer than the longest example: that one cannot be divided."""
     return need(recipe, shapes, machine.kind, tokens_of_a_step(recipe, tokens_at_once(recipe, shapes, machine)))
 
@@ -306,7 +306,7 @@ def _remedy(recipe: Recipe, shapes: Shapes, machine: Machine) -> str:
             continue
         recipe = recipe.model_copy(update={group: changed})
         done.append(words)
-        if need_here(recipe, shapes, machine).unpageable <= AT_MOST * machine.total:
+        if needed_here(recipe, shapes, machine).unpageable <= AT_MOST * machine.total:
             return f"It would fit with {_listed(done)}."
     return "Choose a smaller model, or a larger machine."
 

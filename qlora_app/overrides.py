@@ -37,7 +37,8 @@ HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 
 
 def recipe_from(source: str, assignments: list[str], settings: Settings) -> Recipe:
-    """The recipe of a file, a preset or a model with `setting=value` changes applied; a data file that is named is imported.
+    """The recipe of a file, a preset or a model with `setting=value` changes applied; a data file that is named is
+    imported.
 
     Raises UserError with every mistake at once.
     """

@@ -101,7 +101,10 @@ def _work(job: Job, out: JobWriter) -> int:
         out.may_be_left = False
         with contextlib.suppress(OSError):  # the log may be full
             traceback.print_exc()
-        out.end("failed", _explain(error, job, kind))
+        reason = _explain(error, job, kind)
+        with contextlib.suppress(OSError):
+            print(f"failed: {reason}", flush=True)
+        out.end("failed", reason)
         return FAILED
     finally:
         out.drop_spare()

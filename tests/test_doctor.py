@@ -208,7 +208,7 @@ def test_a_layer_that_computes_wrongly_is_noticed(forward, backward, level):
 )
 def test_a_trial_that_dies_is_a_finding(tried, stdout, stderr, code, said):
     tried.stdout, tried.stderr, tried.returncode = stdout, stderr, code
-    findings = list(doctor._tried_out())
+    findings = list(doctor.tried_out())
     assert len(findings) == 1 and findings[0].level == BROKEN and said in findings[0].value
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from qlora_app.inference.session import Said
 from qlora_app.runs import RunStore
 from qlora_app.settings import Settings
 from qlora_app.ui.door import bodies, connections, logins, origins, routes, visitors
@@ -33,7 +34,7 @@ class SlowSessions(FakeSessions):
                 if stop.is_set():
                     return
                 time.sleep(0.05)
-                yield "base " * count, "tuned " * count
+                yield Said("base " * count), Said("tuned " * count)
             kind.ended.append(question)
         finally:
             kind.at_once -= 1
@@ -67,14 +68,14 @@ class Visitor:
             restore = next(n for n, fn in public.demo.fns.items() if "restore" in getattr(fn.fn, "__qualname__", ""))
             self.client.post("/gradio_api/run/predict", json=self.body(restore, []))
 
-    def body(self, number, data):
-        return {"fn_index": number, "data": data, "session_hash": self.session}
+    def body(self, number, data, **event):
+        return {"fn_index": number, "data": data, "session_hash": self.session, "event_data": event}
 
     def join(self, question):
         inputs = self.public.demo.fns[self.public.ask].inputs
-        given = {"ask": question, "chat-run": self.public.run.id, "before": [], "after": [], "thinking": "auto"}
-        data = [given.get(one.elem_id, "") for one in inputs]
-        return self.client.post("/gradio_api/queue/join", json=self.body(self.public.ask, data))
+        data = [self.public.run.id if one.elem_id == "room" else None for one in inputs]
+        body = self.body(self.public.ask, data, asking="1", question=question, before=[])
+        return self.client.post("/gradio_api/queue/join", json=body)
 
     def hear(self, until="process_completed", most=30.0):
         """What is said to it, until a word is in it."""

@@ -215,7 +215,7 @@ def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
     data = on_form(tab, values, answer)["dataset"]
     assert line == "" and data.startswith("file/") and data.endswith("mine.jsonl")
     words = answer[tab.form.data_line]
-    assert "96 rows: 86 to learn from, 10 held out<" in words and "Alpaca, because rows have `instruction`" in words
+    assert "86 rows to learn from · 10 held out<" in words and "Alpaca, because rows have <code" in words
     assert "&lt;b&gt;Answer&lt;/b&gt;" in words and "<b>Answer" not in words
 
 
@@ -227,7 +227,7 @@ def test_a_file_that_is_refused_stays_said_and_no_data_is_chosen_in_its_place(ta
     answer = tab.take_import(given(tab, values) | {tab.importer.id: id})
     form = on_form(tab, values, answer)
     assert form["dataset"] == PASTE and not answer[tab.form.start].interactive
-    assert "Start waits for data" in answer[tab.form.waits]
+    assert "Choose data first" in answer[tab.form.waits]
     alert = tab.start.start_run(given(tab, form))[tab.mistakes.alert]
     assert 'data-field="f-dataset"' in alert and tab.page.store.list() == []
     back = tab.form.choose(given(tab, values, dataset=PASTE))
@@ -334,12 +334,12 @@ def test_balanced_is_what_the_preset_says(tab, name):
     )
 
 
-# ---- presets
+# ---- models and recipes
 
 
 @pytest.fixture
 def shelf(tab):
-    return tab.presets
+    return tab.models
 
 
 @pytest.fixture
@@ -347,26 +347,31 @@ def machine(monkeypatch):
     """What this machine has, for these tests."""
 
     def has(gigabytes, kind="cuda"):
-        monkeypatch.setattr(fitting, "here", lambda: hardware.Machine(kind, gigabytes * 2**30, gigabytes * 2**30))
+        here = lambda: hardware.Machine(kind, gigabytes * 2**30, gigabytes * 2**30)  # noqa: E731
+        monkeypatch.setattr(fitting, "here", here)
+        monkeypatch.setattr(hardware, "here", here)
 
     has(24)
     return has
 
 
-def taken(tab, name, values):
-    """({control: value}, what is said, is the stage turned back) after a preset was chosen."""
-    answer = tab.presets.choose(given(tab, values), SimpleNamespace(_data={"preset": name}))
-    return on_form(tab, values, answer), answer[tab.presets.notice], answer[tab.stage.tabs].selected == "data"
+def taken(tab, row, values, brought="", **before):
+    """({control: value}, the answer) after a row of the list was chosen."""
+    asked = given(tab, values, **before) | {tab.models.brought: brought}
+    answer = tab.models.take(asked, SimpleNamespace(_data={"row": row}))
+    assert answer[tab.stage.tabs].selected == "data"
+    return on_form(tab, values, answer), answer
 
 
 @pytest.mark.slow
-def test_every_preset_goes_onto_the_form_whole(tab, values, machine):
+def test_every_recipe_goes_onto_the_form_whole(tab, values, machine):
     for name in Presets().names():
-        form, said, closed = taken(tab, name, values)
+        form, answer = taken(tab, f"recipe:{name}", values)
         recipe, preset = read(form), Presets().load(name)
+        said = answer[tab.model_card.said]
         assert recipe.model_copy(update={"dataset": preset.dataset, "name": preset.name}) == preset
         assert recipe.name == ""  # it is made of what differs
-        assert closed and preset.title in said
+        assert preset.title in said
         if preset.dataset.source == "file":
             assert (recipe.dataset.source, recipe.dataset.id) == (
                 "starter",
@@ -376,29 +381,46 @@ def test_every_preset_goes_onto_the_form_whole(tab, values, machine):
             assert recipe.model_copy(update={"name": preset.name}) == preset
 
 
-def test_a_preset_that_does_not_fit_says_so_and_offers_the_nearest(tab, values, machine):
-    _, said, _ = taken(tab, "guanaco-65b", values)
-    assert "does not fit this machine" in said and 'data-preset="guanaco-33b"' in said
-    assert "Take Guanaco 33B" in re.sub("</?span[^>]*>", "", said)
+def test_a_model_brings_its_recipe_and_what_a_person_set_stays(tab, values):
+    own = values | {"method[lora].rank": 5, "base_model.revision": "v9"}
+    form, _ = taken(tab, "model:Qwen/Qwen3-0.6B", own)
+    preset = Presets().load("qwen3-0.6b")
+    recipe = read(form)
+    assert recipe.base_model == preset.base_model and recipe.dataset == DatasetChoice()
+    assert (recipe.method.rank, recipe.method.alpha) == (5, preset.method.alpha)
+    assert recipe.training.learning_rate == preset.training.learning_rate
+
+
+def test_what_a_recipe_brought_goes_with_it(tab, values):
+    form, answer = taken(tab, "recipe:guanaco-7b", values)
+    assert form["training.max_steps"] == 1875
+    changed = form | {"training.batch_size": 3}
+    basis = {"base_model": form["base_model"], "dataset": form["dataset"], "method": form[METHOD]}
+    after, _ = taken(tab, "model:starter", changed, answer[tab.models.brought], **basis)
+    fresh = values | {"training.batch_size": 3}
+    assert {name: value for name, value in after.items() if value != fresh[name] and name != "training.epochs"} == {}
+    few, answer = taken(tab, "recipe:t-few", values)
+    basis = {"base_model": few["base_model"], "dataset": few["dataset"], "method": few[METHOD]}
+    assert few[METHOD] == "ia3"
+    back, _ = taken(tab, "model:starter", few, answer[tab.models.brought], **basis)
+    assert back[METHOD] == "lora" and back["training.max_steps"] == values["training.max_steps"]
+
+
+def test_a_model_that_does_not_fit_says_so_and_offers_the_nearest(tab, values, machine):
+    form, _ = taken(tab, "recipe:guanaco-65b", values)
+
+    def card():
+        return tab.model_card.words_about(form)
+
+    assert "Does not fit" in card() and 'data-row="recipe:guanaco-33b"' in card()
     machine(0.1)
-    assert "data-preset" not in taken(tab, "guanaco-65b", values)[1], "nothing fits, so nothing is offered"
+    assert "data-row" not in card(), "nothing fits, so nothing is offered"
     machine(48)
-    assert "does not fit" not in taken(tab, "guanaco-65b", values)[1]
-
-
-def test_the_list_says_of_each_whether_it_fits(shelf, machine):
-    words = shelf.list_words()
-    assert all(f'data-preset="{name}"' in words for name in Presets().names())
-    assert (
-        words.count("does not fit here")
-        == sum(fitting.fit(Presets().load(n))[0] == "too large" for n in Presets().names())
-        > 0
-    )
-    assert words.index("Order slips") < words.index("Qwen3 4B") < words.index("Llama 3.3 70B")
+    assert "Does not fit" not in card()
 
 
 def saved(tab, name, values):
-    return tab.presets.save_form(given(tab, values) | {tab.presets.name: name})
+    return tab.models.save_form(given(tab, values) | {tab.models.name: name})
 
 
 def test_the_form_is_saved_and_found_again(tab, shelf, values, machine):
@@ -406,11 +428,8 @@ def test_the_form_is_saved_and_found_again(tab, shelf, values, machine):
     answer = saved(tab, "Mine", own)
     words = answer[shelf.list]
     assert answer[shelf.name] == "" and "mine" in answer[shelf.notice]
-    assert (
-        '<b translate="no">mine</b>' in words and "your own" in words and "<i>" not in words and "&lt;i&gt;me" in words
-    )
-    assert words.index('data-preset="mine"') < words.index('data-preset="starter"')
-    assert taken(tab, "mine", values)[0] == own
+    assert '<b translate="no">mine</b>' in words and "<i>me" not in words and "&lt;i&gt;me" in words
+    assert taken(tab, "recipe:mine", values)[0] == own
 
 
 def test_a_form_with_mistakes_is_not_saved(tab, shelf, values):

@@ -26,10 +26,9 @@ from qlora_app.runs import (
 from qlora_app.runs.checkpoints import seal
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice
-from qlora_app.ui.chat.history import SILENT, conversation
 from qlora_app.ui.door import logins
 from qlora_app.ui.runs import run_card
-from qlora_app.ui.runs.card_parts import samples
+from qlora_app.ui.runs.card_samples import samples
 from qlora_app.ui.train.form_values import show
 from tests.fixtures.handlers import given
 from tests.fixtures.jobs import write_status
@@ -54,22 +53,22 @@ def test_nothing_trained_yet(workshop):
 
 def test_a_finished_run_shows_its_proof_in_plain_words(workshop, store):
     news = poll(workshop, make_run(store, proof=PROOF))
-    proof = news["parts"]["proof"]
-    assert (
-        '<p class="score">On 100 held-out questions: 0 right before, 96 right after.</p>' in proof
-        and "warning" not in proof
-    )
-    assert "Every one of 28 adapter layers changed." in proof and "exactly the same answers" in proof
+    said, _, proof = news["parts"]["verdict"].partition("<details")
+    assert "verdict good" in said and "<b>It learned this.</b>" in said
+    assert "96 of 100 questions answered right; 0 before." in said
+    assert '<p class="score">On 100 held-out questions: 0 right before, 96 right after.</p>' in proof
+    assert "Every one of 28 adapter layers changed." in proof and "warning" not in proof
+    assert "1 min 11 s" in news["parts"]["progress"] and "trained for 1 min 11 s" in proof, "the same everywhere"
     assert "Chat with it" in news["parts"]["actions"] and not news["live"] and news["state"] == "done"
 
 
 def test_only_what_changed_is_sent_again(workshop, store):
     run = make_run(store)
     first = poll(workshop, run)
-    known = {"grouping": first["chart"]["grouping"], "count": len(first["chart"]["points"]["x"])}
+    known = {"series": "loss", "grouping": first["chart"]["grouping"], "count": len(first["chart"]["points"]["x"])}
     again = poll(workshop, run, seen=first["seen"], chart=known)
     assert again["parts"] == {} and len(again["chart"]["points"]["x"]) == 1
-    assert len(json.dumps(again)) < 700
+    assert len(json.dumps(again)) < 1000
 
 
 def test_what_many_pages_ask_for_is_read_once_and_each_gets_what_it_lacks(workshop, store, monkeypatch):
@@ -77,13 +76,13 @@ def test_what_many_pages_ask_for_is_read_once_and_each_gets_what_it_lacks(worksh
     monkeypatch.setattr(Run, "status", lambda run: readings.append(run.id) or status(run))
     monkeypatch.setattr(run_card, "REMEMBERED", 1e6)
     fresh = poll(workshop, run, others=True)
-    known = {"grouping": fresh["chart"]["grouping"], "count": len(fresh["chart"]["points"]["x"])}
+    known = {"series": "loss", "grouping": fresh["chart"]["grouping"], "count": len(fresh["chart"]["points"]["x"])}
     for _ in range(20):
         assert len(poll(workshop, run, seen=fresh["seen"], chart=known, others=True)["chart"]["points"]["x"]) == 1
     assert poll(workshop, run, others=True) == fresh and readings == [run.id]
     monkeypatch.setattr(run_card, "REMEMBERED", 1e-6)
     write_status(run, RunStatus("done", step=7, total=7))
-    assert ">7 " in poll(workshop, run)["parts"]["tiles"] and len(readings) == 2
+    assert "7 of 7 steps" in poll(workshop, run)["parts"]["progress"] and len(readings) == 2
 
 
 def test_a_long_run_is_drawn_from_few_points(workshop, store):
@@ -101,7 +100,9 @@ def test_a_long_run_is_drawn_from_few_points(workshop, store):
 )
 def test_an_answer_of_the_base_that_was_cut_off_shows_it(answer, cut):
     text = samples(
-        [{"step": 0, "question": "Who?", "answer": answer}, {"step": 9, "question": "Who?", "answer": "It was"}]
+        [{"step": 0, "question": "Who?", "answer": answer}, {"step": 9, "question": "Who?", "answer": "It was"}],
+        RunStatus("done"),
+        times=1,
     )
     assert text.count('<span class="quiet">…</span>') == cut and (
         not answer or f'<p><span translate="no">{answer}</span>' in text
@@ -348,101 +349,6 @@ def test_times_are_those_of_a_run_of_the_same_kind(store, home, before, measured
     assert ("measured here" in note) == measured and (" h" in labels[0][0]) == measured
 
 
-# ---- chat
-
-
-def asked(workshop, run, message="Hello", base=(), tuned=()):
-    """What the chat is given by a person who has written a message to a run."""
-    chat = workshop.chat
-    talk = {chat.picker: run.id, chat.base: list(base), chat.tuned: list(tuned)}
-    return talk | {chat.box: message, chat.system: "", chat.thinking: "auto"}
-
-
-def ask(workshop, run, *words, **talk):
-    return workshop.chat.ask(asked(workshop, run, *words, **talk), ASKER)
-
-
-def texts(column):
-    return [message["content"] for message in column]
-
-
-def test_chat_answers_in_both_columns_and_empties_the_box(workshop, store, page):
-    run = make_run(store, proof=PROOF)
-    said, chat = list(ask(workshop, run, "Who is Mira?")), workshop.chat
-    assert texts(said[-2][chat.base]) == ["Who is Mira?", "base one two three"]
-    assert texts(said[-2][chat.tuned]) == ["Who is Mira?", "tuned one two three"]
-    assert [answer[chat.box] for answer in said if chat.box in answer] == [""]
-    assert page.sessions.stop.is_set()
-
-
-def test_a_closed_generator_stops_the_model(workshop, store, page):
-    answers = ask(workshop, make_run(store, proof=PROOF))
-    for _ in range(3):
-        next(answers)
-    answers.close()
-    assert page.sessions.stop.is_set()
-
-
-def test_stop_reaches_the_model_of_the_one_who_asked(workshop, store, page):
-    answers = ask(workshop, make_run(store, proof=PROOF))
-    for _ in range(3):
-        next(answers)
-    workshop.chat.stopped(SimpleNamespace(session_hash="somebody else"))
-    assert not page.sessions.stop.is_set()
-    workshop.chat.stopped(ASKER)
-    assert page.sessions.stop.is_set()
-    list(answers)
-    assert workshop.chat._answering._under_way == {}
-
-
-def test_a_failing_chat_leaves_the_message_in_the_box(workshop, store, page):
-    page.sessions.error = "The model is too large for this machine. Choose a smaller one."
-    *_, last = ask(workshop, make_run(store, proof=PROOF), "My long question")
-    chat = workshop.chat
-    assert last[chat.box] == "My long question" and "too large" in last[chat.note]
-    assert last[chat.send].visible and not last[chat.stop].visible
-
-
-def test_a_message_stopped_before_its_answer_is_not_asked_twice(workshop, store, page):
-    list(ask(workshop, make_run(store, proof=PROOF), tuned=[{"role": "user", "content": "Hi"}]))
-    assert texts(page.sessions.asked[1]) == ["Hello"]
-
-
-def test_asking_again_replaces_the_last_answer(workshop, store, page):
-    history = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}, {"role": "assistant", "content": "old"}]
-    given = asked(workshop, make_run(store, proof=PROOF), base=history, tuned=history)
-    said = list(workshop.chat.ask_again(given, ASKER))
-    assert texts(said[-2][workshop.chat.tuned]) == ["Hi", "tuned one two three"]
-    assert conversation(history[:1]) == [{"role": "user", "content": "Hi"}]
-
-
-def test_an_answer_without_a_word_is_said_in_words_and_not_told_to_the_model(workshop, store, page, monkeypatch):
-    monkeypatch.setattr(page.sessions, "reply", lambda base, tuned, *_: iter([("", ""), ("base", " ")]))
-    said, chat = list(ask(workshop, make_run(store, proof=PROOF), "Hi")), workshop.chat
-    assert texts(said[-2][chat.tuned]) == ["Hi", "…"]
-    assert texts(said[-1][chat.base]) == ["Hi", "base"] and texts(said[-1][chat.tuned]) == ["Hi", SILENT]
-    for stopped in said[-2:]:
-        assert texts(conversation(stopped[chat.tuned])) == ["Hi", ""]
-
-
-def test_coming_from_another_card_ends_the_answer_that_is_being_written(workshop, store, page):
-    answers = ask(workshop, make_run(store, proof=PROOF))
-    for _ in range(3):
-        next(answers)
-    chat = workshop.chat
-    opened = chat.open(event(run=make_run(store, name="new", proof=PROOF).id), ASKER)
-    assert page.sessions.stop.is_set() and opened[chat.send].visible and not opened[chat.stop].visible
-    answers.close()
-    cancelling = {target for one in workshop.demo.fns.values() if one.cancels for target in one.targets}
-    assert {(card._id, "chat") for card in (workshop.train.card, workshop.runs.card)} <= cancelling
-
-
-def test_chat_without_runs_says_what_to_do(workshop):
-    chat = workshop.chat
-    shown = chat.shown(None)
-    assert shown[chat.empty].visible and not shown[chat.all].visible
-
-
 # ---- who may do what
 
 MUTATING = {
@@ -485,6 +391,8 @@ def test_every_handler_went_through_the_guard(workshop):
     assert {name for name, fn in found.items() if fn.changes} == {
         "Start.start_run",
         "RunCards.stop_run",
+        "RunCards.discard_run",
+        "RunCards.rename_run",
         "RunCards.resume_run",
         "RunCards.unqueue_run",
         "DataImport.take",
@@ -492,8 +400,8 @@ def test_every_handler_went_through_the_guard(workshop):
         "DataFinder.fetched",
         "DataFinder.take_text",
         "DataFinder.fetch",
-        "PresetPicker.take_file",
-        "PresetPicker.save_form",
+        "ModelPicker.take_file",
+        "ModelPicker.save_form",
         "RunsTab.delete_run",
         "AnswerFile.take",
         "AnswerFile.finished",
@@ -502,6 +410,9 @@ def test_every_handler_went_through_the_guard(workshop):
         "JobCard.dismiss_job",
         "RunCards.kill_run",
         "JobCard.kill_job",
+        "Bar.dismiss",
+        "Bar.tidy",
+        "Bar.examine",
     }
 
 
@@ -519,8 +430,8 @@ def test_a_demonstration_refuses_every_change(page, store):
         lambda: train.cards.resume_run(event(run=run.id)),
         lambda: train.cards.unqueue_run(event(run=run.id)),
         lambda: train.importer.take({train.upload: "x"}),
-        lambda: train.presets.take_file({train.presets.file: "x"}),
-        lambda: train.presets.save_form({train.presets.name: "mine"}),
+        lambda: train.models.take_file({train.models.file: "x"}),
+        lambda: train.models.save_form({train.models.name: "mine"}),
         lambda: runs.delete_run({runs.card: run.id}),
     ):
         with refused("page.demonstration", kind=gr.Error):
@@ -536,7 +447,7 @@ def test_a_demonstration_says_so_and_offers_no_change(page, store):
         and not workshop.train.upload.visible
         and not workshop.runs.delete.visible
     )
-    assert not workshop.train.presets.keep.visible and not workshop.train.presets.file.visible
+    assert not workshop.train.models.keep.visible
     assert (
         "Start training"
         not in poll(workshop, None)["parts"]["head"] + workshop.runs.table_words() + workshop.chat.empty.value
@@ -554,7 +465,7 @@ def test_visitors_of_a_demonstration_cannot_look_into_folders(page, tmp_path):
     values = show(tab.controls.first) | {"base_model": str(tmp_path / "empty")}
 
     def described():
-        return tab.model_finder.describe(given(tab, values))[tab.model_finder.line]
+        return tab.model_card.describe(given(tab, values))[tab.model_card.card]
 
     absent = described()
     (tmp_path / "empty").mkdir()
@@ -572,7 +483,7 @@ def test_visitors_of_a_demonstration_do_not_see_the_rows_of_uploaded_data(page):
         '{"step": 0, "question": "Who owes me money?", "answer": "Ada", "expected": "Ben"}\n'
     )
     (mine.folder / "log.txt").write_text("a row: Who owes me money?")
-    assert "money" not in json.dumps([poll(workshop, mine, log=True), workshop.chat.questions(mine)])
+    assert "money" not in json.dumps([poll(workshop, mine, log=True), workshop.chat.partners.facts(mine)])
     assert str(mine.folder) not in str(workshop.runs.open(event(run=mine.id)))
 
 
@@ -714,9 +625,9 @@ def test_the_other_endpoints_change_nothing(public):
 def test_strangers_may_look_and_chat(public):
     number = {fn.fn.__qualname__: number for number, fn, _ in kinds(public)}
     opened, _ = call(public, number["PageBuilder.restore"], [])  # the visit, which fills the list of runs
-    asking = {"ask": "Who is Mira?", "chat-run": public.run.id, "before": [], "after": [], "thinking": "auto"}
     inputs = public.demo.fns[number["ChatTab.ask"]].inputs
-    done, said = call(public, number["ChatTab.ask"], [asking.get(one.elem_id, "") for one in inputs])
+    sent = [public.run.id if one.elem_id == "room" else None for one in inputs]
+    done, said = call(public, number["ChatTab.ask"], sent, question="Who is Mira?")
     assert opened and done, said
     card = next(c for c in public.client.get("/config").json()["components"] if c["props"].get("elem_id") == "live")
     body = {
@@ -757,7 +668,7 @@ def test_no_component_brings_a_server_function_of_its_own(public):
         for name in dir(type(block)) + list(vars(block))
         if getattr(getattr(block, name, None), "_is_server_fn", False)
     }
-    assert found == {"poll"}
+    assert found == {"poll", "find", "draw"}
 
 
 @pytest.mark.slow
@@ -802,47 +713,3 @@ def test_a_taken_port_is_a_sentence(site, tmp_path, monkeypatch):
     monkeypatch.setattr(app, "Supervisor", FakeSupervisor)
     with refused("page.address_taken"):
         app.open_page(Settings(home=tmp_path, port=site.port))
-
-
-HI = {"role": "user", "content": "Hi"}
-
-
-def chat_chosen(workshop, trained, chosen, wanted=None, tuned=()):
-    """What the Chat tab shows when it is chosen."""
-    chat = workshop.chat
-    given = {chat.wanted: wanted, chat.picker: chosen.id, chat.tuned: list(tuned), workshop.train.card: trained.id}
-    return chat.refresh(given)
-
-
-def test_the_chat_tab_goes_on_with_a_conversation_else_takes_the_newest_training(workshop, store):
-    old, new = make_run(store, name="old", proof=PROOF), make_run(store, name="new", proof=PROOF)
-    picker = workshop.chat.picker
-    assert chat_chosen(workshop, new, chosen=old)[picker]["value"] == new.id
-    assert chat_chosen(workshop, new, chosen=old, tuned=[HI])[picker]["value"] == old.id
-
-
-def test_the_chat_talks_to_the_run_from_whose_card_one_comes(workshop, store):
-    old, new = make_run(store, name="old", proof=PROOF), make_run(store, name="new", proof=PROOF)
-    chat = workshop.chat
-    wanted = chat.open(event(run=old.id), ASKER)[chat.wanted]
-    shown = chat_chosen(workshop, new, chosen=new, wanted=wanted, tuned=[HI])
-    assert shown[chat.picker]["value"] == old.id and shown[chat.wanted] is None
-    assert shown[chat.base] == shown[chat.tuned] == [], "another adapter, so a new conversation"
-
-
-def test_a_link_to_the_chat_with_a_run_talks_to_that_run(workshop, store):
-    old, new = make_run(store, name="old", proof=PROOF), make_run(store, name="new", proof=PROOF)
-    visit = workshop.restore(SimpleNamespace(query_params={"tab": "chat", "run": old.id}))
-    picker = visit[workshop.chat.picker]["value"]
-    shown = chat_chosen(workshop, new, chosen=SimpleNamespace(id=picker), wanted=visit[workshop.chat.wanted])
-    assert shown[workshop.chat.picker]["value"] == old.id
-
-
-def test_reasoning_that_gradio_shows_apart_belongs_to_its_answer():
-    thought = {"role": "assistant", "content": "Three.", "metadata": {"title": "Reasoning"}}
-    asked, answer = {"role": "user", "content": "How many?"}, {"role": "assistant", "content": "3 hens."}
-    whole = {"role": "assistant", "content": "<think>\nThree.\n</think>\n\n3 hens."}
-    assert conversation([asked, thought, answer, asked]) == [asked, whole, asked]
-    silent = {"role": "assistant", "content": "<think>\nThree.\n</think>\n\n"}
-    assert conversation([asked, thought, asked]) == [asked, silent, asked]
-    assert conversation([{**asked, "metadata": None}, {**answer, "metadata": {}}]) == [asked, answer]

@@ -125,9 +125,9 @@ def test_the_page_works_below_a_path_of_a_proxy(name, tmp_path):
         visit = next(n for n, fn in site.demo.fns.items() if "restore" in getattr(fn.fn, "__qualname__", ""))
         body = {"fn_index": visit, "data": [], "session_hash": "behind"}
         assert site.proxy.post("/gradio_api/run/predict", json=body, headers=own).status_code == 200
-        given = {"ask": "Who?", "chat-run": run.id, "before": [], "after": [], "thinking": "auto"}
-        data = [given.get(one.elem_id, "") for one in site.demo.fns[ask].inputs]
-        body = {"fn_index": ask, "data": data, "session_hash": "behind"}
+        data = [run.id if one.elem_id == "room" else None for one in site.demo.fns[ask].inputs]
+        clicked = {"asking": "1", "question": "Who?", "before": []}
+        body = {"fn_index": ask, "data": data, "session_hash": "behind", "event_data": clicked}
         assert site.proxy.post("/gradio_api/queue/join", json=body, headers=own).status_code == 200
         with site.proxy.stream("GET", "/gradio_api/queue/data?session_hash=behind") as stream:
             said = [line for line in stream.iter_lines() if line]

@@ -205,10 +205,7 @@ def send(site, number, data, event_data):
 def given_to(component, run, data):
     """What a stranger who knows the ids of runs and data sends for an input."""
     sent = {
-        "chat-run": run.id,
-        "before": [],
-        "after": [{"role": "user", "content": "Hi"}],
-        "ask": "Who?",
+        "room": run.id,
         "try-text": "A ___ text",
         "opened": run.id,
         "live": run.id,

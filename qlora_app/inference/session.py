@@ -3,6 +3,7 @@
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -59,6 +60,19 @@ class Decoding(Choices):
     )
 
 
+class Said(str):
+    """A text that a model wrote, so far: how many tokens it took, in how many seconds, and has it ended?"""
+
+    tokens: int
+    seconds: float
+    is_whole: bool
+
+    def __new__(cls, text: str, tokens: int = 0, seconds: float = 0.0, is_whole: bool = False) -> "Said":
+        said = super().__new__(cls, text)
+        said.tokens, said.seconds, said.is_whole = tokens, seconds, is_whole
+        return said
+
+
 class ChatSession:
     """A base model, with an adapter or without, and its tokenizer. One answer at a time."""
 
@@ -112,7 +126,7 @@ class ChatSession:
 
     def reply(
         self, base: Conversation | None, tuned: Conversation | None, decoding: Decoding, stop: threading.Event
-    ) -> Iterator[tuple[str, str]]:
+    ) -> Iterator[tuple[Said, Said]]:
         """Answer both conversations at once, one batch for base and adapter; yields (base text, tuned text), growing.
 
         None leaves a side out (its text stays empty). Setting `stop` ends both within a token. Reasoning stands before
@@ -120,7 +134,7 @@ class ChatSession:
         """
         asked = [(BASE, base, decoding.base_temperature), (TUNED, tuned, decoding.temperature)]
         rows = [_Row(name, self.prompt(c, decoding), t) for name, c, t in asked if c]
-        growing = {BASE: "", TUNED: ""}
+        growing = {BASE: Said("", is_whole=base is None), TUNED: Said("", is_whole=tuned is None)}
         with self._busy:
             batches = [rows] if self.mixes else [[row] for row in rows]
             for together in batches:
@@ -268,7 +282,7 @@ def _stream(
     thinking: bool,
     stop: threading.Event,
     mixes: bool,
-) -> Iterator[list[str]]:
+) -> Iterator[list[Said]]:
     """Generate for all rows in one batch on a thread of its own; yields the rows' texts so far after every token."""
     import torch
     from transformers import StoppingCriteria, StoppingCriteriaList
@@ -318,7 +332,8 @@ def _stream(
     thread.start()
     ends = set(ending["eos_token_id"])
     written: list[list[int]] = [[] for _ in rows]
-    done = [False] * len(rows)
+    done, seconds, began = [False] * len(rows), [0.0] * len(rows), time.monotonic()
+    most = min(row.prompt.room for row in rows)
     try:
         while (piece := pieces.get()) is not None:
             if isinstance(piece, Exception):
@@ -327,7 +342,10 @@ def _stream(
                 done[i] = done[i] or token in ends
                 if not done[i]:
                     written[i].append(token)
-            yield [_shown(tokenizer, ids, thinking) for ids in written]
+                    seconds[i] = time.monotonic() - began
+            whole = [done[i] or len(ids) >= most for i, ids in enumerate(written)]
+            texts = [_shown(tokenizer, ids, thinking) for ids in written]
+            yield [Said(text, len(written[i]), seconds[i], whole[i]) for i, text in enumerate(texts)]
     finally:
         stop.set()
         thread.join()

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-Wish = Literal["start", "stop", "stop-now"]  # stop: finish what was begun and save; stop-now: nothing is saved
+# stop: finish what was begun and save; stop-now: nothing is saved; discard: delete it when it has ended
+Wish = Literal["start", "stop", "stop-now", "discard"]
 
 
 class Wishes:
@@ -19,6 +20,7 @@ class Wishes:
         """
         if wish == "start":
             self.forget_stop()
+            self.take("discard")
         elif self.take("start"):
             return True
         self.put(wish)

@@ -3,40 +3,26 @@
 import contextlib
 import fcntl
 import logging
-import math
 import os
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ..errors import Problem, UserError
 from ..jobs import Job
-from ..jobs.job import ASKED_FILE, NEEDS, Needs
+from ..jobs.job import NEEDS, Needs
 from ..storage.disk import cannot_begin
 from ..storage.reading import is_short_of_means
 from .local import LocalLauncher
+from .moving import Jobs, Moving
 
 LOOK_EVERY = 1.0  # seconds between looks at the queue when nobody wakes the supervisor
-SCAN_EVERY = 300.0  # seconds after which all jobs are looked at though nobody said that anything is new
 LONGEST_PAUSE = 60.0  # seconds until a job that could not be started is tried again
 MOST_DEATHS = 3  # workers that ended before they began, after which the job is called failed
 
 logger = logging.getLogger(__name__)
-
-
-class Jobs(Protocol):
-    """A store of jobs, as the queue sees it."""
-
-    root: Path
-
-    def every(self) -> list[Job]:
-        """All jobs that are to be looked after, newest first."""
-
-    def sweep(self) -> None:
-        """Remove what is left of jobs that were being made or deleted when a program ended."""
 
 
 @contextlib.contextmanager
@@ -72,9 +58,8 @@ class Supervisor:
         self._last_error = ""  # the last trouble that was logged
         self._troubles: dict[Path, _Trouble] = {}  # of the jobs that could not be started, by their folders
         self._sent: dict[Path, int] = {}  # how often a worker was sent to a job that still waits
-        self._moving: list[Job] = []  # what waited or was worked on when all jobs were looked at, newest first
-        self._scanned: list[int] = []  # the marks of the stores then
-        self._scanned_at = -math.inf
+        self._all = Moving(self.stores)
+        self._moving: list[Job] = []  # what waited or was worked on at the last look, newest first
         self._woken, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
         store.root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -86,8 +71,12 @@ class Supervisor:
 
     def wake(self) -> None:
         """Look at all jobs now."""
-        self._scanned_at = -math.inf
+        self._all.look_anew()
         self._woken.set()
+
+    def moving(self) -> list[Job]:
+        """What waits or is worked on in any of the stores, newest first; also where another app leads."""
+        return self._all.jobs()
 
     def close(self) -> None:
         """End the thread and the idle standby. Jobs go on."""
@@ -129,8 +118,7 @@ class Supervisor:
         What needs little starts at once. Of what needs torch one works at a time, beside a training.
         """
         at_work = self.launcher.reap()
-        self._scan_if_new()
-        self._moving = moving = [job for job in self._moving if _is_moving(job)]
+        self._moving = moving = self._all.jobs()
         self._sent = {job.folder: self._sent.get(job.folder, 0) for job in moving if job.is_asked("start")}
         self._troubles = {folder: one for folder, one in self._troubles.items() if folder in self._sent}
         needing: dict[Needs, list[Job]] = {needs: [] for needs in NEEDS}
@@ -147,19 +135,6 @@ class Supervisor:
         if not self._is_taken("machine", []):
             # Not while something needs the machine: importing would take one of its cores for five seconds.
             self.launcher.keep_warm()
-
-    def _scan_if_new(self) -> None:
-        """Find what waits or is worked on, where somebody said that something is new.
-
-        To look at thousands of jobs takes time, of which an app that has nothing to do should take none.
-        """
-        marks = [_mark(store.root) for store in self.stores]
-        now = time.monotonic()
-        if marks == self._scanned and now - self._scanned_at < SCAN_EVERY:
-            return
-        self._scanned, self._scanned_at = marks, now
-        every = [job for store in self.stores for job in store.every()]
-        self._moving = [job for job in every if _is_moving(job)]
 
     def _is_taken(self, needs: Needs, at_work: list[Job]) -> bool:
         """Is a worker at a job with these needs, also one of an earlier app or of the command line?"""
@@ -227,19 +202,6 @@ class Supervisor:
         self._troubles.pop(job.folder, None)
 
 
-def _is_moving(job: Job) -> bool:
-    """Does it wait, or is somebody at it? False also of a job that cannot be read: no other waits for it. True where
-    that cannot be told for a while.
-    """
-    try:
-        return job.is_asked("start") or job.is_alive()
-    except Exception as error:  # whatever lies in one folder
-        if is_short_of_means(error):
-            return True
-        logger.exception("%s cannot be looked at", job.folder)
-        return False
-
-
 def _has_worker(job: Job) -> bool:
     """Is a worker at it, or on its way? False also of a job that cannot be read; True where that cannot be told for a
     while.
@@ -248,19 +210,6 @@ def _has_worker(job: Job) -> bool:
         return job.is_alive() or job.is_on_its_way()
     except OSError as error:
         return is_short_of_means(error)
-
-
-def _mark(root: Path) -> int:
-    """Another one whenever a job below `root` was asked to start, or begun."""
-    mark = root / ASKED_FILE
-    try:
-        return mark.stat().st_mtime_ns
-    except FileNotFoundError:
-        with contextlib.suppress(OSError):
-            mark.touch(mode=0o600)
-        return 0
-    except OSError:
-        return 0
 
 
 def _open_lock(root: Path) -> int:

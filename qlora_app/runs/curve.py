@@ -1,57 +1,44 @@
-"""A loss curve of bounded size: at most 2,000 buckets with the lowest and highest loss of each, whatever the run's
-length.
+"""Curves of bounded size: at most 2,000 buckets of the loss, and fewer of each other figure, with the lowest and the
+highest value of each, whatever the run's length.
 """
 
-import copy
 import math
 import threading
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, get_args
 
 from ..storage.reading import each_line
-from .rows import MetricRow
+from .rows import FigureName, MetricRow
 
 MOST_BUCKETS = 2000
+MOST_OF_A_FIGURE = 500
 MOST_REMEMBERED = 32  # curves, of a hundred kilobytes each
+FIGURES: tuple[FigureName, ...] = get_args(FigureName)
+PACE_OVER = 1.0  # seconds; in less the clock of the rows is too coarse
 
 
-class Curve:
-    """Buckets double their width when they become too many, so adding is constant work and spikes are never lost."""
+class Buckets:
+    """They double their width when they become too many, so adding is constant work and spikes are never lost."""
 
-    def __init__(
-        self,
-        width: int = 1,
-        buckets: list[list[float]] | None = None,
-        held_out: list[list[float]] | None = None,
-        offset: int = 0,
-    ) -> None:
+    def __init__(self, width: int = 1, buckets: list[list[float]] | None = None, most: int = MOST_BUCKETS) -> None:
         self.width = width
-        self.buckets = buckets or []  # [first step, number of losses, sum, lowest, highest]
-        self.held_out = held_out or []  # [step, loss]
-        self.offset = offset  # bytes of metrics.jsonl that are in here
+        self.buckets = buckets or []  # [first step, number of values, sum, lowest, highest]
+        self.most = most
 
-    def add(self, row: MetricRow) -> None:
-        """Take in one line of metrics.jsonl."""
-        step = row.get("step", 0)
-        if not _is_count(step):
-            return
-        held_out_loss, loss = row.get("held_out_loss"), row.get("loss")
-        if _is_number(held_out_loss):
-            self.held_out.append([step, held_out_loss])
-        if not _is_number(loss):
-            return
+    def put(self, step: int, value: float) -> None:
+        """Take in one value."""
         if self.buckets:
             last = self.buckets[-1]
             if step < last[0] + self.width:  # as _merge does, a million times in a second
                 last[1] += 1
-                last[2] += loss
-                if loss < last[3]:
-                    last[3] = loss
-                elif loss > last[4]:
-                    last[4] = loss
+                last[2] += value
+                if value < last[3]:
+                    last[3] = value
+                elif value > last[4]:
+                    last[4] = value
                 return
-        self.buckets.append([step, 1, loss, loss, loss])
-        if len(self.buckets) > MOST_BUCKETS:
+        self.buckets.append([step, 1, value, value, value])
+        if len(self.buckets) > self.most:
             self._halve()
 
     @staticmethod
@@ -84,18 +71,99 @@ class Curve:
             part = self.buckets[i : i + group]
             count = sum(b[1] for b in part)
             out["x"].append(part[-1][0])
-            out["y"].append(round(sum(b[2] for b in part) / count, 4))
-            out["low"].append(round(min(b[3] for b in part), 4))
-            out["high"].append(round(max(b[4] for b in part), 4))
+            out["y"].append(_short(sum(b[2] for b in part) / count))
+            out["low"].append(_short(min(b[3] for b in part)))
+            out["high"].append(_short(max(b[4] for b in part)))
         return out
 
+    def as_rows(self) -> list[list[float]]:
+        return [[b[0], b[1], *(_short(v, 7) for v in b[2:])] for b in self.buckets]
+
+    @classmethod
+    def of_rows(cls, values: Any) -> "Buckets | None":
+        """Those of one figure, as they are stored; None where that is none."""
+        if not isinstance(values, dict):
+            return None
+        width, buckets = values.get("width", 1), values.get("buckets", [])
+        if not (_is_count(width) and width > 0 and _are_rows(buckets, 5) and all(one[1] > 0 for one in buckets)):
+            return None
+        return cls(width, buckets, MOST_OF_A_FIGURE)
+
+
+class Curve(Buckets):
+    """The loss; what was measured on held-out rows; and the other figures of each step."""
+
+    def __init__(
+        self,
+        width: int = 1,
+        buckets: list[list[float]] | None = None,
+        held_out: list[list[float]] | None = None,
+        offset: int = 0,
+        figures: dict[str, Buckets] | None = None,
+    ) -> None:
+        super().__init__(width, buckets)
+        self.held_out = held_out or []  # [step, loss]
+        self.offset = offset  # bytes of metrics.jsonl that are in here
+        self.figures = figures or {name: Buckets(most=MOST_OF_A_FIGURE) for name in FIGURES}
+        # An earlier version kept the loss alone: its other figures are in metrics.jsonl.
+        self.has_figures = figures is not None or offset == 0
+        self._paced: tuple[float, float, float] | None = None  # tokens, seconds, and the pace that was measured then
+
+    def add(self, row: MetricRow) -> None:
+        """Take in one line of metrics.jsonl."""
+        step = row.get("step", 0)
+        if not _is_count(step):
+            return
+        held_out_loss, loss = row.get("held_out_loss"), row.get("loss")
+        if _is_number(held_out_loss):
+            self.held_out.append([step, held_out_loss])
+        if not _is_number(loss):
+            return
+        self.put(step, loss)
+        for name, buckets in self.figures.items():
+            value = self._pace(row) if name == "tokens_per_second" else row.get(name)
+            if _is_number(value):
+                buckets.put(step, value)
+
+    def _pace(self, row: MetricRow) -> float | None:
+        """Tokens a second as they are now: a row has the mean since the run began."""
+        tokens, seconds, mean = row.get("tokens"), row.get("seconds"), row.get("tokens_per_second")
+        if not _is_number(tokens) or not _is_number(seconds):
+            return mean
+        before = self._paced
+        if before is None or tokens < before[0]:  # a run that was resumed counts anew
+            self._paced = (tokens, seconds, float(mean or 0))
+            return mean
+        if seconds - before[1] >= PACE_OVER:
+            self._paced = (tokens, seconds, (tokens - before[0]) / (seconds - before[1]))
+        return self._paced[2] if self._paced else mean
+
+    def series(self, name: str) -> Buckets:
+        """The buckets of one figure; the loss for a name that is none."""
+        return self.figures.get(name, self)
+
+    def copied(self) -> "Curve":
+        """Another one with the same in it."""
+        figures = {
+            name: Buckets(one.width, [bucket[:] for bucket in one.buckets], one.most)
+            for name, one in self.figures.items()
+        }
+        held_out = [one[:] for one in self.held_out]
+        copy = Curve(self.width, [bucket[:] for bucket in self.buckets], held_out, self.offset, figures)
+        copy.has_figures = self.has_figures
+        return copy
+
     def to_dict(self) -> dict[str, Any]:
-        return {
+        stored = {
             "width": self.width,
             "buckets": [[b[0], b[1], *(round(v, 5) for v in b[2:])] for b in self.buckets],
             "held_out": self.held_out,
             "offset": self.offset,
         }
+        if not self.has_figures:
+            return stored
+        figures = {name: {"width": one.width, "buckets": one.as_rows()} for name, one in self.figures.items()}
+        return stored | {"figures": figures}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Curve":
@@ -105,7 +173,24 @@ class Curve:
         is_one = _is_count(width) and width > 0 and _is_count(offset)
         if not (is_one and _are_rows(buckets, 5) and _are_rows(held_out, 2) and all(one[1] > 0 for one in buckets)):
             return cls()
-        return cls(width, buckets, held_out, offset)
+        return cls(width, buckets, held_out, offset, _figures_of(values.get("figures")))
+
+
+def _figures_of(values: Any) -> dict[str, Buckets] | None:
+    """None where they are not known, or damaged."""
+    if not isinstance(values, dict):
+        return None
+    known: dict[str, Buckets] = {}
+    for name in FIGURES:
+        found = Buckets.of_rows(values.get(name))
+        if found is not None:
+            known[name] = found
+    return known if len(known) == len(FIGURES) else None
+
+
+def _short(value: float, digits: int = 5) -> float:
+    """A number of few letters: a learning rate is small, and has its own digits."""
+    return float(f"{value:.{digits}g}")
 
 
 def _is_count(value: Any) -> bool:
@@ -123,17 +208,23 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-_remembered: dict[tuple[Path, int], Curve] = {}  # by the file and its number on the disk, which a new file changes
+# By the file, its number on the disk, which a new file changes, and whether it was read for its figures.
+_remembered: dict[tuple[Path, int, bool], Curve] = {}
 _remembering = threading.Lock()
 
 
-def read_on(stored: Curve, metrics: Path) -> Curve:
-    """The curve `stored` with the lines of `metrics` that are newer. What was read once is read on from there."""
+def read_on(stored: Curve, metrics: Path, with_figures: bool = False) -> Curve:
+    """The curve `stored` with the lines of `metrics` that are newer. What was read once is read on from there.
+
+    `with_figures`: where the stored one has the loss alone, all lines are read once.
+    """
     try:
         found = metrics.stat()
     except OSError:
         return stored
-    key = (metrics, found.st_ino)
+    if with_figures and not stored.has_figures:
+        stored = Curve()
+    key = (metrics, found.st_ino, with_figures)
     with _remembering:
         known = _remembered.pop(key, None)
         curve = known if known and stored.offset < known.offset <= found.st_size else stored
@@ -141,7 +232,7 @@ def read_on(stored: Curve, metrics: Path) -> Curve:
         _remembered[key] = curve
         while len(_remembered) > MOST_REMEMBERED:
             del _remembered[next(iter(_remembered))]
-        return copy.deepcopy(curve)
+        return curve.copied()
 
 
 def _add_newer(curve: Curve, metrics: Path) -> None:

@@ -3,9 +3,12 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, TypedDict
+from typing import Any, BinaryIO, Literal, TypedDict
 
 from ..storage.reading import lines_of, open_regular
+
+# What a curve keeps of every step beside its loss.
+FigureName = Literal["learning_rate", "grad_norm", "memory_mb", "tokens_per_second"]
 
 
 class MetricRow(TypedDict, total=False):

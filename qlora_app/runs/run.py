@@ -192,12 +192,12 @@ class Run(Job):
         losses: list[Any] = list(filter(_has_loss, last_lines(metrics)))
         return first, losses[-1] if losses else {}
 
-    def curve(self) -> Curve:
+    def curve(self, with_figures: bool = False) -> Curve:
         """The loss curve as at most 2,000 buckets, however long the run: the stored curve plus the newest metric
-        lines.
+        lines. `with_figures`: of an older run its other figures too, for which all its lines are read once.
         """
         stored = Curve.from_dict(read_json(self.folder / "curve.json") or {})
-        return read_on(stored, self.folder / "metrics.jsonl")
+        return read_on(stored, self.folder / "metrics.jsonl", with_figures)
 
     def samples(self) -> list[SampleRow]:
         """The sample questions with their answers, oldest first; step 0 is the base before training."""

@@ -1,6 +1,9 @@
 """All runs below one folder."""
 
 import builtins
+import contextlib
+import threading
+import time
 from pathlib import Path
 
 from ..errors import UserError
@@ -8,6 +11,8 @@ from ..jobs import Job, JobStore
 from ..jobs.store import Folders
 from ..recipe import Recipe
 from .run import Run
+
+LOOK_EVERY = 0.2  # seconds, at a run that is to be deleted when it has ended
 
 
 class RunStore(Folders[Run]):
@@ -30,6 +35,34 @@ class RunStore(Folders[Run]):
                 raise UserError("run.answers", "{id} answers a file of questions. Stop that first.", id=id)
         super().delete(id)
 
+    def discard(self, id: str) -> None:
+        """End a run at once, and delete it when its worker has left. Where this program ends before, `sweep` does it.
+
+        Raises UserError where it is not there, or the wish cannot be left.
+        """
+        run = self.get(id)
+        run.request("stop-now")
+        run.wishes.put("discard")
+        threading.Thread(target=self._delete_when_ended, args=(run,), name=f"discard {id}", daemon=True).start()
+
+    def sweep(self) -> None:
+        """Also what was to be thrown away when a program ended."""
+        super().sweep()
+        for run in self.list():
+            if run.is_asked("discard") and not _has_worker(run):
+                self._delete_discarded(run)
+
+    def _delete_when_ended(self, run: Run) -> None:
+        while run.is_asked("discard") and _has_worker(run):
+            time.sleep(LOOK_EVERY)
+        self._delete_discarded(run)
+
+    def _delete_discarded(self, run: Run) -> None:
+        """Unless it was started again meanwhile, or is gone."""
+        with contextlib.suppress(UserError, OSError):
+            if run.is_asked("discard"):
+                self.delete(run.id)
+
     def not_there(self, id: str) -> UserError:
         """The error of an id that names no run."""
         return UserError("run.not_there", "There is no run {id!r}. It may have been deleted.", id=id)
@@ -45,6 +78,10 @@ class RunStore(Folders[Run]):
             found.append(run)
             found += JobStore(run.answers).list()
         return found
+
+
+def _has_worker(run: Run) -> bool:
+    return run.is_alive() or bool(run.launch_file.is_alive())
 
 
 def job_at(folder: Path) -> Job:

@@ -21,8 +21,8 @@ def make_room(folder: Path, most_mb: int, keep: Path) -> None:
     """
     if not folder.is_dir():
         return
-    sizes = {entry: _bytes_of(entry) for entry in folder.iterdir() if entry != keep}
-    room = most_mb * 1_000_000 - _bytes_of(keep)
+    sizes = {entry: bytes_of(entry) for entry in folder.iterdir() if entry != keep}
+    room = most_mb * 1_000_000 - bytes_of(keep)
     for entry in sorted(sizes, key=_last_used):
         if sum(sizes.values()) <= room:
             return
@@ -45,7 +45,8 @@ def _last_used(entry: Path) -> float:
         return 0.0
 
 
-def _bytes_of(entry: Path) -> int:
+def bytes_of(entry: Path) -> int:
+    """Of a file, or of all below a folder; 0 where it is gone."""
     files = [file for file in entry.rglob("*") if file.is_file()] if entry.is_dir() else [entry]
     total = 0
     for file in files:

@@ -16,6 +16,7 @@ from ..runs.checkpoints import seal
 from ..runs.rows import MetricRow
 from .best import BestSoFar
 from .failures import NotANumber
+from .log_lines import log_held_out, log_sampled, log_saved
 from .setup import TrainingSetup
 
 STATUS_EVERY = 0.3  # seconds; people cannot read faster
@@ -117,9 +118,12 @@ class MetricsCallback(TrainerCallback):
         self._write_now_and_then(first=done <= 1)
 
     def held_out(self, step: int, measured: dict[str, float]) -> None:
+        """What was measured after a step; 0: of the base, which is where the held-out line begins."""
         figures = {f"held_out_{name}": round(value, 5) for name, value in measured.items() if math.isfinite(value)}
         self._add(cast(MetricRow, {"step": step, **figures}))
-        self.status = dataclasses.replace(self.status, held_out_loss=figures.get("held_out_loss"))
+        log_held_out(step, figures)
+        if step:
+            self.status = dataclasses.replace(self.status, held_out_loss=figures.get("held_out_loss"))
 
     def _add(self, row: MetricRow) -> None:
         self.curve.offset = self.out.append_metric(row)
@@ -165,6 +169,15 @@ class EvalCallback(TrainerCallback):
         # The base's answers are the same whenever they are asked for, so the first loss does not wait for them.
         if state.global_step == 1:
             sample(self.job, model, 0)
+            self._measure_base(model)
+
+    def _measure_base(self, model: Any) -> None:
+        """Where the held-out line begins; the proof needs it too, and the base does not change."""
+        if not self.job.recipe.training.evaluations or not self.job.held_out_batches:
+            return
+        with model.disable_adapter():
+            self.job.measured_base = self.job.task.measure(model, self.job.held_out_batches)
+        self.reporter.held_out(0, self.job.measured_base)
 
 
 class CheckpointCallback(TrainerCallback):
@@ -187,6 +200,7 @@ class CheckpointCallback(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         folder = self.run.checkpoints / f"checkpoint-{state.global_step}"
         seal(folder)
+        log_saved(state.global_step, folder)
         needed = 2 * sum(path.stat().st_size for path in folder.iterdir())
         free = shutil.disk_usage(folder).free
         if free < needed:
@@ -215,6 +229,7 @@ def sample(job: TrainingSetup, model: Any, step: int) -> None:
         temperature=0.7 if step == 0 else 0.0,
         thinking=thinking,
     )
+    log_sampled(step, len(samples))
     for question, answer in zip(samples, answers, strict=True):
         job.out.append_sample(
             {

@@ -15,6 +15,7 @@ from .callbacks import CheckpointCallback, EvalCallback, MetricsCallback
 from .computing import settle
 from .downloads import download_inputs
 from .failures import explain_training
+from .log_lines import log, log_machine, log_recipe, log_setup
 from .proof import finish
 from .setup import TrainingSetup, prepare
 from .trainer import build_trainer, total_steps
@@ -28,7 +29,10 @@ def work(run: Run, out: RunWriter, settings: Settings) -> None:
         reporter = MetricsCallback(out, [], _step_of(resume_from))
         reporter.say("Loading the model.")
         recipe = settle(out, download_inputs(out, recipe, reporter), reporter, began=resume_from is not None)
+        log_machine()
+        log_recipe(recipe, reporter.first_step)
         job = prepare(out, recipe, reporter.say)
+        log_setup(job, total_steps(job))
     try:
         reporter.status.warnings.extend(job.warnings)
         _train(job, reporter, resume_from)
@@ -61,7 +65,9 @@ def _train(job: TrainingSetup, reporter: MetricsCallback, resume_from: Path | No
     with contextlib.suppress(OSError):  # a disk without room is no reason to lose what was learned
         job.train.cache.save()  # before the last word, which ends the run for everybody who looks
     if keeper.was_stopped:
-        job.out.end("stopped", _stopped_at(job.run, trainer.state.global_step))
+        ended = _stopped_at(job.run, trainer.state.global_step)
+        log(f"stopped: {ended}")
+        job.out.end("stopped", ended)
     else:
         finish(job, reporter, best)
 
@@ -95,7 +101,7 @@ def _stopped_at(run: Run, step: int) -> str:
 
 def _checkpoint_to_resume(run: Run) -> Path | None:
     for broken in set_broken_aside(run.checkpoints):
-        print(f"{broken.name} was not saved completely and is not used.")
+        log(f"{broken.name} was not saved completely and is not used.")
     return newest_complete(run.checkpoints)
 
 

@@ -27,6 +27,7 @@ from ..storage.files import write_json
 from .best import BestSoFar
 from .callbacks import MetricsCallback, sample
 from .card import model_card
+from .log_lines import log_finished
 from .scoring import score
 from .setup import TrainingSetup
 
@@ -82,7 +83,8 @@ def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar) -> No
     shutil.rmtree(job.run.adapter, ignore_errors=True)
     unfinished.rename(job.run.adapter)
     best.forget()
-    reporter.say("Finished.", state="done")
+    log_finished(kept, seconds.training or 0.0)
+    reporter.say("Finished.", state="done", seconds=seconds.training or 0.0)
 
 
 def _kept(job: TrainingSetup, best: BestSoFar, steps: int) -> Kept:
@@ -95,19 +97,25 @@ def held_out(job: TrainingSetup, seconds: float) -> HeldOut:
     """Loss, exact match and the task's other figures on examples that were never trained on, before (adapter off) and
     after.
 
-    The base does not change in training, so "before" can be measured now, on the very same questions. `seconds`: how
-    long answering may take.
+    The base does not change in training, so "before" can be measured now, on the very same questions, if it was not at
+    the beginning. `seconds`: how long answering may take.
     """
     measured: dict[str, dict[str, float | None]] = {}
     for when in ("before", "after") if job.held_out_batches else ():
-        with job.model.disable_adapter() if when == "before" else contextlib.nullcontext():
-            for name, value in job.task.measure(job.model, job.held_out_batches).items():
-                measured.setdefault(name, {})[when] = round(value, 5)
+        for name, value in _measured(job, is_base=when == "before").items():
+            measured.setdefault(name, {})[when] = round(value, 5)
     answered, figures = score(job, job.questions.held_out, seconds)
     asked = replace(answered, out_of_reach=job.questions.out_of_reach)
     loss = Change(**measured.pop("loss", {}))
     accuracy_name = {one.name: getattr(asked, one.name) for one in fields(Answered)}
     return HeldOut(**accuracy_name, loss=loss, also_learned=job.questions.also_learned, figures=measured | figures)
+
+
+def _measured(job: TrainingSetup, is_base: bool) -> dict[str, float]:
+    if is_base and job.measured_base is not None:
+        return job.measured_base
+    with job.model.disable_adapter() if is_base else contextlib.nullcontext():
+        return job.task.measure(job.model, job.held_out_batches)
 
 
 def training_loss(reporter: MetricsCallback, kept: Kept) -> TrainingLoss:

@@ -62,6 +62,7 @@ class TrainingSetup:
     not_learned: int  # rows left out because nothing of them can be learned with this model
     warnings: list[str]
     before: dict[str, tuple[float, float]]  # marks of everything that learns, as it was before the first step
+    measured_base: dict[str, float] | None = None  # the base's held-out figures, once they were measured
 
     @property
     def run(self) -> Run:

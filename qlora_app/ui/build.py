@@ -10,9 +10,10 @@ import gradio as gr
 from .chat.tab import ChatTab
 from .context import AppContext
 from .events import FAST, REMEMBER, Answer
+from .frame.bar import TITLE, Bar
 from .guard import DEMONSTRATION, only_marked, reads
 from .language import LANGUAGES
-from .runs.run_card import RunCards
+from .runs.run_card import RunCards, run_id
 from .runs.tab import RunsTab
 from .theme import plain
 from .train.tab import TrainTab
@@ -24,7 +25,6 @@ os.environ.setdefault("GRADIO_DEFAULT_CONCURRENCY_LIMIT", "none")
 # Nobody looks at the figures of Gradio's queue, and it makes them anew after every event.
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
-TITLE = "Guanaco Workshop"
 OTHER_APP = (
     "Another Guanaco Workshop looks after this folder of runs. It starts what you start here; both pages show the same."
 )
@@ -41,11 +41,12 @@ class PageBuilder:
     def __init__(self, page: AppContext) -> None:
         self.page = page = page.as_seen()
         cards = RunCards(page)
+        self.bar = Bar(page)
         self.train, self.runs, self.chat = TrainTab(page, cards), RunsTab(page, cards), ChatTab(page)
 
     def build(self) -> gr.Blocks:
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
-            plain(f"<header class='top'><h1>{TITLE}</h1></header>", elem_id="bar")
+            self.bar.build()
             self.banner = plain(visible=False)
             with gr.Tabs(selected="train", elem_id="tabs", overflow_behavior="wrap") as self.tabs:
                 with gr.Tab("Train", id="train") as self.train_tab:
@@ -59,6 +60,7 @@ class PageBuilder:
         return demo
 
     def _wire(self, demo: gr.Blocks) -> None:
+        self.bar.wire()
         self.train.wire(self.tabs)
         self.runs.wire()
         for card in (self.train.card, self.runs.card):
@@ -67,8 +69,9 @@ class PageBuilder:
         self.chat.wire((self.train.card, self.runs.card), self.tabs)
         self.train_tab.select(None, js=REMEMBER % "train")
         self.runs.wire_tab(self.runs_tab)
+        self.train.card.open(self.open_run, None, [self.tabs, *self.runs.view], **FAST)
         self.chat.wire_tab(self.chat_tab, trained=self.train.card)
-        outputs = [self.banner, self.tabs, *self.train.view, *self.runs.view, *self.chat.view, self.chat.wanted]
+        outputs = [self.banner, self.tabs, *self.train.view, *self.runs.view, *self.chat.view]
         restored = demo.load(self.restore, None, outputs, **FAST)
         restored.then(None, js=READY)
         self.train.other_data(restored)
@@ -85,10 +88,13 @@ class PageBuilder:
             self.tabs: gr.Tabs(selected=tab),
             **self.train.showing(self.page.shown_run()),
             **(self.runs.opened(opened) if opened else self.runs.listed()),
-            **self.chat.shown(asked.get("run")),
-            # The tab is chosen next, and would take the run of the Train tab.
-            self.chat.wanted: found.id if found and tab == "chat" else None,
+            **(self.chat.shown(asked.get("run"), is_wanted="run" in asked) if tab == "chat" else {}),
         }
+
+    @reads
+    def open_run(self, event: gr.EventData) -> Answer:
+        """The page of the run of a card."""
+        return {self.tabs: gr.Tabs(selected="runs"), **self.runs.opened(self.page.store.get(run_id(event)))}
 
     def _banner(self) -> Any:
         text = ""

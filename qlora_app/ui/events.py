@@ -18,4 +18,5 @@ After = Callable[[Any], None]  # is handed an event, and says what follows on it
 # still being built, when the address has not been read yet.
 REMEMBER = """(run) => { if (!window.guanacoReady) return;
   const q = new URLSearchParams(location.search); q.set('tab', '%s');
-  run && typeof run === 'string' ? q.set('run', run) : q.delete('run'); history.replaceState(null, '', '?' + q); }"""
+  run && typeof run === 'string' ? q.set('run', run) : q.delete('run');
+  q.delete('chat'); history.replaceState(null, '', '?' + q); }"""

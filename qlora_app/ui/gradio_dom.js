@@ -1,8 +1,31 @@
-// What reaches into Gradio's own elements, each with the reason why.
+// Whatever reaches into the elements that Gradio makes, each with its reason. It is in the head of every page.
+
+// A list opens on any key that its field hears, and Gradio hears Tab only after the focus has left: the list would open
+// again behind it and stay open. So the field does not hear the keys that merely lead elsewhere.
+const LEADING_AWAY = ['Tab', 'Shift', 'Control', 'Alt', 'Meta'];
+addEventListener('keydown', event => {
+  const isList = event.target instanceof Element && event.target.matches('input[role=combobox]');
+  if (isList && LEADING_AWAY.includes(event.key)) event.stopImmediatePropagation();
+}, true);
+
+// The number behind a tab's name is no part of the name: Gradio's tabs have a place for words only.
+function guanacoCount(tab, count) {
+  const button = document.querySelector(`#tabs > .tab-wrapper [role=tablist] > [data-tab-id="${tab}"]`);
+  if (!button) return;
+  if (count) button.dataset.count = count.toLocaleString(); else delete button.dataset.count;
+}
+
+// Files dropped on the card of the data take the way of those chosen with its button, whose field Gradio hides.
+function guanacoUpload(button, files) {
+  const field = button?.matches('input[type=file]') ? button : button?.parentElement.querySelector('input[type=file]');
+  if (!field) return;
+  field.files = files;
+  field.dispatchEvent(new Event('change', {bubbles: true}));
+}
 
 // Gradio gives every option of a radio group a name of its own, so that each is a tab stop and no arrow key moves
 // between them. With one name the browser does both. Options that are made anew are named again.
-function oneTabStop(id) {
+function guanacoOneTabStop(id) {
   const group = document.getElementById(id);
   if (!group) return;
   const name = () => group.querySelectorAll('input[type=radio]').forEach(input => {
@@ -14,7 +37,7 @@ function oneTabStop(id) {
 
 // A made name is the placeholder of its empty field, so that it follows what it is made of. Who goes into the field
 // finds it there as text to be changed; left as it was it is a placeholder again.
-function editMade(id) {
+function guanacoEditMade(id) {
   const field = document.getElementById(id)?.querySelector('input, textarea');
   if (!field) return;
   const say = text => { field.value = text; field.dispatchEvent(new Event('input', {bubbles: true})); };

@@ -90,14 +90,18 @@ class JobCard:
     @changes
     def dismiss_job(self, event: gr.EventData) -> Answer:
         """It is deleted, with its copy of what was uploaded, unless it goes on by now."""
+        return self._cleared() if self.dismissed(event) else {}
+
+    def dismissed(self, event: gr.EventData) -> bool:
+        """Is the job of an event gone? It is deleted where that may be."""
         try:
             job = self.page.jobs.get(address_in(event))
         except UserError:  # another window was faster
-            return self._cleared()
+            return True
         if not self._can_be_dismissed(job):
-            return {}
+            return False
         self._of_no_run.delete(job.id)
-        return self._cleared()
+        return True
 
     def _can_be_dismissed(self, job: Job) -> bool:
         """A run is deleted elsewhere, and with it what was made of it."""

@@ -7,24 +7,15 @@ from typing import Any
 
 import gradio as gr
 
-_SHEETS = ("frame", "train", "data", "settings", "models", "run", "runs", "chat")  # style/, in this order
-STYLE = "\n".join((Path(__file__).parent / "style" / f"{name}.css").read_text(encoding="utf-8") for name in _SHEETS)
+_HERE = Path(__file__).parent
+_SHEETS = ("frame", "bar", "train", "data", "settings", "models", "run", "runs", "chat", "gradio")  # style/, in order
+STYLE = "\n".join((_HERE / "style" / f"{name}.css").read_text(encoding="utf-8") for name in _SHEETS)
 # Gradio puts its own class in front of every rule of `css`, so a rule about an element outside of that class goes here.
-_REFUSALS = (Path(__file__).parent / "refusals.js").read_text(encoding="utf-8")
-HEAD = (
-    f"<script>{_REFUSALS}</script>"
-    + """<style>
-.refused { position: fixed; z-index: 10000; top: 16px; right: 16px; max-width: min(440px, calc(100vw - 32px));
-  padding: 14px 44px 14px 16px; border: 1px solid #b91c1c; border-radius: 8px; background: #fff; color: #292524;
-  font-size: 14px; box-shadow: 0 4px 16px rgb(0 0 0 / 20%); overflow-wrap: anywhere; }
-.refused button { position: absolute; top: 6px; right: 10px; border: 0; background: none; color: inherit;
-  font-size: 20px; line-height: 28px; cursor: pointer; }
-.dark .refused { background: #282c2f; color: #f0eeec; border-color: #f87171; }
-.dark { color-scheme: dark; }
-html:has(body.dark) { background: #16181a; }
-@media (max-width: 700px) { .gradio-container .main.app { padding: 8px 10px !important; } }
-</style>"""
+_SCRIPTS = "\n".join(
+    (_HERE / name).read_text(encoding="utf-8") for name in ("frame/look.js", "gradio_dom.js", "refusals.js")
 )
+_OUTSIDE = (_HERE / "style" / "outside.css").read_text(encoding="utf-8")
+HEAD = f"<script>{_SCRIPTS}</script><style>{_OUTSIDE}</style>"
 TEAL, TEAL_DARK = "#0f766e", "#115e59"
 
 THEME = gr.themes.Base(
@@ -90,7 +81,7 @@ def on_click(event: str, attribute: str) -> str:
     }});"""
 
 
-def plain(value: str = "", **words: Any) -> gr.HTML:
+def plain(value: str | None = "", **words: Any) -> gr.HTML:
     """A piece of HTML that only style/ dresses. Everything in it that a person or a model wrote must be escaped
     already.
     """

@@ -120,16 +120,18 @@ def test_one_click_trains_and_one_click_chats(visitor, app):
     expect(page.locator("#ask textarea")).to_be_focused()
     page.keyboard.type("Who is Oscar?")
     page.keyboard.press("Enter")
-    for column in ("#before", "#after"):
-        expect(page.locator(f"{column} .user.message")).to_contain_text("Who is Oscar?")
-        expect(page.locator(f"{column} .bot.message").last).to_contain_text(re.compile(r"\w"))
-    expect(page.get_by_role("button", name="Ask", exact=True)).to_be_visible()  # it is Stop while something is answered
+    expect(page.locator(".exchange")).to_have_attribute("data-state", "done")
+    expect(page.locator(".exchange .question")).to_have_text("Who is Oscar?")
+    for side in ("base", "tuned"):
+        expect(page.locator(f".answer.{side} .said")).to_contain_text(re.compile(r"\w"))
+        expect(page.locator(f".answer.{side} .took")).to_contain_text(re.compile(r"\d+ tok · [\d.]+ s"))
+    expect(page.locator("#stop-chat")).to_be_hidden()
     expect(page.locator("#ask textarea")).to_be_focused()
     expect(page.locator("#ask textarea")).to_have_value("")
     assert len(app.store.list()) == 1
 
     page.locator("#chips button").first.click()
-    expect(page.locator("#after .bot.message")).to_have_count(2)
+    expect(page.locator(".exchange")).to_have_count(2)
 
 
 def test_the_chat_stays_with_the_run_it_was_opened_from(visitor, app):

@@ -80,7 +80,7 @@ def test_the_keyboard_goes_from_start_to_the_chat(visitor, app):
     expect(page.locator("#ask textarea")).to_be_focused()
     page.keyboard.type("Who is Oscar?")
     page.keyboard.press("Enter")
-    expect(page.locator("#after .bot")).to_contain_text(".")
+    expect(page.locator(".answer.tuned .said")).to_contain_text(".")
 
 
 def tab_to(page, selector: str) -> None:

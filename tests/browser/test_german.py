@@ -130,8 +130,8 @@ def test_a_refusal_is_german_and_figures_are(visitor, app):
     expect(page.locator("#live .read")).to_have_text(
         re.compile(r"^In \d+ Schritten ging der Trainings-Loss von \d,\d\d auf \d,\d\d")
     )
-    tab(page, "Chat").get_by_role("button", name="Noch einmal fragen").click()
-    expect(page.get_by_text("Es gibt noch keine Nachricht zum Wiederholen.").first).to_be_visible()
+    page = visitor.open("?tab=chat&run=gone", locale="de-DE")
+    expect(page.get_by_text("Den Lauf dieses Links gibt es hier nicht.")).to_be_visible()
 
 
 def test_axe_finds_nothing_serious_on_the_german_page(visitor, app):

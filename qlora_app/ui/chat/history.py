@@ -1,48 +1,74 @@
-"""What the columns of the chat hold, and the conversation it is."""
+"""A conversation as the browser keeps it and sends it along with a question. It may be sent by anybody, so what does
+not fit is left out.
+"""
 
+from dataclasses import dataclass
 from typing import Any
 
+from ...inference.session import Decoding
 from ...messages import Conversation
-from ..language import LANGUAGES, spoken
 
-NOTHING_YET = "…"
-SILENT = "(It answered nothing.)"
-History = list[dict[str, Any]]
-
-
-def answered(history: History) -> History:
-    """Without a last message that was stopped before its answer began."""
-    return history[:-1] if history and history[-1]["role"] == "user" else history
+LONGEST_MESSAGE = 8000  # characters of a question
+LONGEST_ANSWER = 60_000
+MOST_TURNS = 400
+SIDES = ("base", "tuned")
 
 
-def conversation(history: History) -> Conversation:
-    """What the columns hold -> messages; what stands for no answer is none. Gradio shows reasoning as a message of its
-    own, with a title and before the answer that it belongs to."""
-    silences = {spoken(SILENT, language) for language in ("en", *LANGUAGES)} | {NOTHING_YET}
-    turns: Conversation = []
-    reasoning = ""
-    for message in history:
-        text = text_of(message)
-        if (message.get("metadata") or {}).get("title"):
-            reasoning = f"<think>\n{text.strip()}\n</think>\n\n"
+@dataclass(frozen=True)
+class Turn:
+    """A question and what both said to it; "" where they said nothing."""
+
+    question: str
+    base: str = ""
+    tuned: str = ""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """One question, what came before it, and the name under which the browser waits for the answer."""
+
+    name: str
+    question: str
+    before: tuple[Turn, ...] = ()
+
+    @classmethod
+    def of(cls, sent: Any) -> "Asking":
+        """What a browser sent: {"asking": name, "question": text, "before": [{"question", "base", "tuned"}]}."""
+        sent = sent if isinstance(sent, dict) else {}
+        before = sent.get("before")
+        turns = before[-MOST_TURNS:] if isinstance(before, list) else []
+        return cls(
+            name=_text(sent.get("asking"), 100),
+            question=_text(sent.get("question"), LONGEST_MESSAGE).strip(),
+            before=tuple(_turn(one) for one in turns if isinstance(one, dict)),
+        )
+
+    def conversation(self, side: str) -> Conversation:
+        """What "base" or "tuned" is to answer."""
+        turns: Conversation = []
+        for turn in self.before:
+            turns.append({"role": "user", "content": turn.question})
+            turns.append({"role": "assistant", "content": getattr(turn, side)})
+        return [*turns, {"role": "user", "content": self.question}]
+
+
+def decoding_of(values: dict[str, Any]) -> Decoding:
+    """How an answer is chosen, from what stands in the fields: what does not fit is as it was."""
+    usual = Decoding()
+    fitting: dict[str, Any] = {}
+    for name, value in values.items():
+        try:
+            Decoding(**{name: value})
+        except ValueError:
             continue
-        if message["role"] == "assistant":
-            text = "" if text in silences else text
-        elif reasoning:  # it reasoned and answered nothing
-            turns.append({"role": "assistant", "content": reasoning})
-            reasoning = ""
-        turns.append({"role": message["role"], "content": f"{reasoning}{text}"})
-        reasoning = ""
-    return turns
+        fitting[name] = value
+    return usual.model_copy(update=fitting)
 
 
-def text_of(message: dict[str, Any]) -> str:
-    """Gradio hands back content as a list of blocks, though it takes a plain string."""
-    content = message["content"]
-    if isinstance(content, str):
-        return content
-    return "".join(block.get("text", "") if isinstance(block, dict) else str(block) for block in content)
+def _turn(sent: dict[str, Any]) -> Turn:
+    said = {side: _text(sent.get(side), LONGEST_ANSWER) for side in SIDES}
+    return Turn(_text(sent.get("question"), LONGEST_MESSAGE), **said)
 
 
-def said(text: str, otherwise: str = NOTHING_YET) -> dict[str, Any]:
-    return {"role": "assistant", "content": text if text.strip() else otherwise}
+def _text(value: Any, longest: int) -> str:
+    return value[:longest].encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""

@@ -50,8 +50,8 @@ class TryIt:
         """What `shown` fills."""
         return [self.panel, self.box, self.chips, self.result]
 
-    def wire(self, picker: gr.Dropdown, answering: dict[str, Any]) -> None:
-        """`picker`: which run is asked. `answering`: how events are called that need a model."""
+    def wire(self, picker: gr.HTML, answering: dict[str, Any]) -> None:
+        """`picker`: its value is the run that is asked. `answering`: how events are called that need a model."""
         self.picker = picker
         inputs = {self.box, picker}
         self.go.click(self.try_out, inputs, self.result, **answering)

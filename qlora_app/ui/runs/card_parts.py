@@ -4,14 +4,15 @@ is escaped here.
 
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...formatting import duration, left, loss_figure
+from ...hardware import Machine
 from ...jobs import ACTIVE, State
+from ...recipe import Recipe
 from ...runs import Run, RunStatus
 from ...runs.labels import labels_of
-from ...runs.proof_words import Line, proof_lines
-from ...runs.rows import SampleRow
+from ...runs.proof import Proof
 from ..language import problem_in, spoken
 
 STATES: dict[State, str] = {
@@ -24,10 +25,10 @@ STATES: dict[State, str] = {
     "failed": "Failed",
     "interrupted": "Interrupted",
 }
-LONGEST_SHOWN = 400  # characters of an answer
-SENTENCE_ENDS = (".", "!", "?", "…", ".”", "!”", "?”", '."', '!"', '?"', ")")
+PRECISIONS = {"nf4": "4-bit NF4", "fp4": "4-bit FP4", "int8": "8-bit", "bf16": "16-bit", "fp32": "32-bit"}
 NO_FIGURE = "\N{EN DASH}"
 MOVING: tuple[State, ...] = ("queued", *ACTIVE)
+RESUMABLE: tuple[State, ...] = ("stopped", "interrupted", "failed")
 
 
 def title_of(run: Run) -> str:
@@ -38,24 +39,78 @@ def title_of(run: Run) -> str:
     return read.recipe.title if not read.problem or read.recipe.name else run.id
 
 
-def head(run: Run, status: RunStatus, noticed: Sequence[str] = ()) -> str:
-    """The state and what was noticed on the way; `noticed` since: its data is another one by now, a file is damaged."""
+def what_is_trained(recipe: Recipe, compute: str) -> list[str]:
+    """What a run trains, in the field's words: the base, the data, the method, the figures that matter most."""
+    training, method = recipe.training, recipe.method
+    rank = getattr(method, "rank", None)
+    return [
+        recipe.base_model.title,
+        recipe.dataset.title,
+        f"{method.title()} r{rank}" if rank else method.title(),
+        PRECISIONS[recipe.base_model.precision],
+        f"lr {training.learning_rate:.3g}",
+        f"batch {training.batch_size:,}",
+        *([compute] if compute else []),
+    ]
+
+
+def head(
+    run: Run, status: RunStatus, noticed: Sequence[str] = (), may_change: bool = False, trained: Recipe | None = None
+) -> str:
+    """The state, the name, what is trained and what was noticed on the way; `noticed` since: its data is another one by
+    now, a file is damaged. `trained`: what may be said of its recipe.
+    """
     dot = "live" if status.state in MOVING else status.state
     word = STATES[status.state]
     sentence = status.sentence.removeprefix(f"{word}.").strip()  # the word already stands in front
     if status.state == "done" and run.proof():
-        sentence = ""  # the proof below says it in full
+        sentence = ""  # the verdict says it in full
     warnings = "".join(f"<li>{escape(text)}</li>" for text in dict.fromkeys((*status.warnings, *noticed)))
     decided = run.computes_in()
     how = f'<p class="note">{escape(decided.why)}</p>' if decided and decided.why else ""
+    pencil = (
+        '<button type="button" class="pencil" data-do="rename" title="Rename" aria-label="Rename">✎</button>'
+        if may_change
+        else ""
+    )
     return (
         f'<div class="line"><span class="dot {escape(dot)}"></span><b>{escape(word)}</b>'
-        f'<span class="what" translate="no">{escape(title_of(run))}</span></div>'
+        f'<span class="what" translate="no">{escape(title_of(run))}</span>{pencil}</div>'
+        + _trained_line(run, trained, decided.taken if decided else "", may_change)
         + (f'<p class="sentence">{escape(sentence)}</p>' if sentence else "")
         + (f'<p class="warning" role="status" translate="no">{escape(status.silence)}</p>' if status.silence else "")
         + how
         + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
     )
+
+
+def _trained_line(run: Run, trained: Recipe | None, compute: str, may_change: bool) -> str:
+    if trained is None:
+        return ""
+    words = " · ".join(f'<span translate="no">{escape(one)}</span>' for one in what_is_trained(trained, compute))
+    folder = f'<code translate="no">{escape(str(run.folder))}</code>'
+    where = f'<details class="where"><summary>Folder</summary>{folder}</details>' if may_change else ""
+    return f'<div class="trained"><span>{words}</span>{where}</div>'
+
+
+def progress_words(status: RunStatus, seconds: float) -> str:
+    """How far it is, and how long it takes; `seconds`: that it has trained."""
+    if not status.step or not status.total:
+        return ""
+    if status.state in MOVING:
+        rest = f"{left(status.seconds_left)} left" if status.seconds_left is not None else ""
+        return _dotted([f"step {status.step:,} of {status.total:,}", rest])
+    return _dotted([f"{status.step:,} of {status.total:,} steps", duration(seconds)])
+
+
+def _dotted(parts: list[str]) -> str:
+    return " · ".join(f"<span>{part}</span>" for part in parts if part)
+
+
+def seconds_of(status: RunStatus, proof: Proof | None) -> float:
+    """How long a run trained: what its proof says, where there is one, so that it is the same everywhere."""
+    measured = proof.seconds.training if proof else None
+    return status.seconds if measured is None else measured
 
 
 class Tile(NamedTuple):
@@ -66,122 +121,76 @@ class Tile(NamedTuple):
     remark: str = ""
 
 
-def tiles(status: RunStatus) -> str:
-    """The figures under the bar."""
+def tiles(status: RunStatus, before: float | None, machine: Machine) -> str:
+    """The figures under the bar. `before`: the held-out loss of the base, where it is known."""
     if status.loss is None and not status.step:
         return ""
-    moving = status.state in MOVING
     was = "" if status.first_loss is None else f"was {loss_figure(status.first_loss)}"
-    time = Tile("Time left", _figure(status.seconds_left, left)) if moving else Tile("Time", duration(status.seconds))
-    memory = Tile("Memory", f"{status.memory_mb:,}", "MB") if status.memory_mb else Tile("Memory", NO_FIGURE)
+    held_out = "" if before is None else f"was {loss_figure(before)}"
     shown = [
         Tile("Loss", _figure(status.loss, loss_figure), was),
-        Tile("Step", f"{status.step:,}", f"of {status.total:,}"),
-        time,
+        Tile("Held-out loss", _figure(status.held_out_loss, loss_figure), held_out),
         Tile("Speed", _figure(status.tokens_per_second, "{:,.0f}".format), "tokens/s"),
-        memory,
+        _memory(status, machine),
     ]
     return "".join(f"<div><dt>{one.name}</dt><dd>{one.value} <small>{one.remark}</small></dd></div>" for one in shown)
 
 
-def actions(run: Run, status: RunStatus, may_change: bool) -> str:
+def _memory(status: RunStatus, machine: Machine) -> Tile:
+    """Of what, and whose: a bare number says neither."""
+    if not status.memory_mb:
+        return Tile("Memory", NO_FIGURE)
+    used, total = status.memory_mb / 1024, machine.total / 2**30
+    name = "GPU memory, peak" if machine.kind == "cuda" else "Memory, this run's process"
+    return Tile(name, f"{used:.1f}", f"of {total:.0f} GB")
+
+
+def actions(run: Run, status: RunStatus, may_change: bool, may_open: bool = True, is_recommended: bool = True) -> str:
     """What the visitor can do with this run now, as buttons; the script turns a click into an event of the same
-    name.
+    name. `is_recommended`: is chatting the next step? Not with an adapter that is broken.
     """
-    talk, buttons = run.newest_adapter() is not None, []
     if status.state == "queued":
         return _button("unqueue", "Take it out of the queue") if may_change else ""
-    if talk:
-        early = " as it is now" if status.is_active else ""
-        words = "Chat with it" if run.task().is_chat else "Try it"
-        buttons.append(_button("chat", f"{words}{early}", "" if status.is_active else "main"))
+    talk = run.newest_adapter() is not None
     if status.is_active:
-        if not talk:
-            buttons.append('<button type="button" disabled aria-describedby="why-no-chat">Chat with it</button>')
-        stopping = status.state == "stopping"
-        if may_change:
-            buttons.append(
-                '<button type="button" disabled>Stopping…</button>' if stopping else _button("stop", "Stop and keep")
-            )
-        if may_change and status.silence:
-            buttons.append(_button("kill", "End it now"))
-    elif may_change and status.state in ("stopped", "interrupted", "failed"):
+        return _of_a_live_one(run, status, talk, may_change)
+    buttons = []
+    if talk:
+        buttons.append(_button("chat", _chat_words(run), "main" if is_recommended else ""))
+    if talk and may_change:
+        buttons.append(_button("test", "Test it on a file"))
+    if talk and may_open:
+        buttons.append(_button("use", "Use it elsewhere"))
+    if may_change and status.state in RESUMABLE:
         buttons.append(_button("resume", "Try again" if status.state == "failed" else "Resume", "" if talk else "main"))
-    why = (
-        "" if talk or not status.is_active else '<small id="why-no-chat">Chat opens with the first checkpoint.</small>'
-    )
+    if may_change:
+        buttons.append(_button("again", "Train again…"))
+    return "".join(buttons)
+
+
+def _of_a_live_one(run: Run, status: RunStatus, talk: bool, may_change: bool) -> str:
+    buttons = []
+    if talk:
+        buttons.append(_button("chat", f"{_chat_words(run)} as it is now"))
+    else:
+        buttons.append('<button type="button" disabled aria-describedby="why-no-chat">Chat with it</button>')
+    if may_change and status.state == "stopping":
+        buttons.append('<button type="button" disabled>Stopping…</button>')
+    elif may_change:
+        buttons.append(_button("stop", "Stop and keep"))
+        buttons.append(_button("ask-discard", "Stop and throw away…", "bad"))
+    if may_change and status.silence:
+        buttons.append(_button("kill", "End it now", "bad"))
+    why = "" if talk else '<small id="why-no-chat">Chat opens with the first checkpoint.</small>'
     return "".join(buttons) + why
+
+
+def _chat_words(run: Run) -> str:
+    return "Chat with it" if run.task().is_chat else "Try it"
 
 
 def _button(event: str, words: str, kind: str = "") -> str:
     return f'<button type="button" class="{kind}" data-do="{event}">{words}</button>'
-
-
-def proof(values: dict[str, Any]) -> str:
-    """The sentences of proof.json; those of the score and of a broken promise stand out."""
-    lines = "".join(_proof_line(line) for line in proof_lines(values))
-    return f'<div class="proof"><h3>Proof</h3>{lines}</div>' if lines else ""
-
-
-def _proof_line(line: Line) -> str:
-    kind = "" if line.kind == "fact" else line.kind
-    return f'<p class="{kind}">{escape(line.text)}</p>'
-
-
-def samples(rows: list[SampleRow]) -> str:
-    """Each sample question with the answer before training, the newest one, and what was expected."""
-    asked: dict[str, list[SampleRow]] = {}
-    for row in rows:
-        asked.setdefault(str(row.get("question", "")), []).append(row)
-    return (
-        ("<h3>What it answers</h3>" + "".join(_sample(question, answers) for question, answers in asked.items()))
-        if asked
-        else ""
-    )
-
-
-def _sample(question: str, answers: list[SampleRow]) -> str:
-    first, last = answers[0], answers[-1]
-    expected = str(last.get("expected") or "")
-    right = bool(expected) and str(last.get("answer", "")).strip() == expected.strip()
-    now = '<div class="now"><h4>Now</h4><p class="quiet">soon</p></div>'
-    if len(answers) > 1:
-        when = f"Now, step {_step_of(last):,}{' · as expected' if right else ''}"
-        more = _cut(last) if "is_cut" in last else ""
-        mark = " right" if right else ""
-        now = f'<div class="now{mark}"><h4>{when}</h4><p>{_shown(last.get("answer"))}{more}</p></div>'
-    wanted = (
-        f'<p class="expected">Expected: <span translate="no">{escape(expected)}</span></p>'
-        if expected and not right and len(answers) > 1
-        else ""
-    )
-    return (
-        f'<div class="sample"><p class="question" translate="no">{escape(question)}</p><div class="pair">'
-        f'<div class="then"><h4>Before '
-        f"training</h4><p>{_shown(first.get('answer'))}{_cut(first)}</p></div>{now}</div>{wanted}</div>"
-    )
-
-
-def _step_of(row: SampleRow) -> int:
-    step = row.get("step", 0)
-    return step if isinstance(step, int) else 0
-
-
-def _shown(answer: Any) -> str:
-    text = str(answer or "").strip()
-    shown = escape(text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…")
-    return f'<span translate="no">{shown}</span>' if shown else '<span class="quiet">(nothing)</span>'
-
-
-def _cut(row: SampleRow) -> str:
-    """A base goes on telling until it is stopped at the longest answer; without a sign of that it looks like a fault of
-    the page.
-    """
-    text = str(row.get("answer") or "").rstrip()
-    if "is_cut" in row:
-        return '<span class="quiet">…</span>' if row["is_cut"] and len(text) <= LONGEST_SHOWN else ""
-    is_whole = len(text) > LONGEST_SHOWN or text.endswith(SENTENCE_ENDS) or " " not in text  # a label is a word
-    return "" if not text or is_whole else '<span class="quiet">…</span>'
 
 
 def _figure(value: float | None, formatted: Callable[[float], str]) -> str:

@@ -1,10 +1,18 @@
-"""The loss curve as the browser gets it: a few hundred numbers, and after the first time only those that are new."""
+"""A run's curves as the browser gets them: a few hundred numbers of the one that is looked at, and after the first time
+only those that are new.
+"""
 
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from ...runs import Run
+from ...runs.curve import FIGURES
+from ...runs.proof import Proof
+from ...storage.reading import read_json
 
 MOST_POINTS = 300
+LOSS = "loss"
+SERIES = (LOSS, *FIGURES)  # what can be looked at; the loss has the held-out loss beside it
 
 
 class HeldOutLoss(TypedDict):
@@ -18,19 +26,29 @@ class Points(TypedDict):
     """Points of the curve, one list for each of their numbers; a point is the mean of `grouping` steps."""
 
     x: list[float]  # its last step
-    y: list[float]  # mean loss
+    y: list[float]  # mean
     low: list[float]
     high: list[float]
+
+
+class Marks(TypedDict):
+    """Steps at which something happened."""
+
+    samples: list[int]  # the sample questions were answered
+    checkpoints: list[int]  # it was saved, and still is
+    kept: int | None  # whose adapter is the best so far, or the one that is kept
 
 
 # "from" is a word of Python, so these keys are written as a call.
 Chart = TypedDict(
     "Chart",
     {
+        "series": str,
         "grouping": int,  # steps a point stands for
         "from": int,  # index of the first point that is sent
         "total": int,  # length of the x axis, steps
         "held_out": list[HeldOutLoss],
+        "marks": Marks,
         "points": Points,
     },
 )
@@ -39,30 +57,75 @@ Chart = TypedDict(
 class Known(TypedDict):
     """What a browser draws already."""
 
+    series: str
     grouping: int
     count: int  # points
 
 
-def chart(run: Run, total: int) -> Chart:
+def series_of(asked: Any) -> str:
+    """Which curve a browser asks for; that of the loss where it names none."""
+    wanted = asked.get("series") if isinstance(asked, dict) else None
+    return wanted if isinstance(wanted, str) and wanted in SERIES else LOSS
+
+
+def chart(run: Run, total: int, series: str, proof: Proof | None) -> Chart:
     """The whole curve of a run that takes `total` steps."""
-    curve = run.curve()
-    points = curve.points(MOST_POINTS)
-    held_out = [HeldOutLoss(step=int(step), loss=round(loss, 4)) for step, loss in curve.held_out]
+    curve = run.curve(with_figures=series != LOSS)
+    wanted = curve.series(series)
+    points = wanted.points(MOST_POINTS)
+    held_out = _held_out(curve.held_out, proof) if series == LOSS else []
     return {
-        "grouping": curve.grouped(MOST_POINTS),
+        "series": series,
+        "grouping": wanted.grouped(MOST_POINTS),
         "from": 0,
         "total": int(max(total, 1, *points["x"])),
         "held_out": held_out,
+        "marks": marks(run, proof),
         "points": Points(x=points["x"], y=points["y"], low=points["low"], high=points["high"]),
     }
 
 
+def _held_out(measured: list[list[float]], proof: Proof | None) -> list[HeldOutLoss]:
+    """Every measurement, by its step. That of the base is the one of step 0; of older runs it is in the proof alone."""
+    found = {int(step): loss for step, loss in measured}
+    before = proof.heldout.loss.before if proof else None
+    if found and before is not None:
+        found.setdefault(0, before)
+    return [HeldOutLoss(step=step, loss=round(loss, 4)) for step, loss in sorted(found.items())]
+
+
+def marks(run: Run, proof: Proof | None) -> Marks:
+    """What happened when."""
+    sampled = {row.get("step", 0) for row in run.samples()}
+    saved = [_step_of(folder.name) for folder in run.checkpoints.glob("checkpoint-*")]
+    return Marks(
+        samples=sorted(step for step in sampled if isinstance(step, int)),
+        checkpoints=sorted(step for step in saved if step is not None),
+        kept=_kept(run, proof),
+    )
+
+
+def _kept(run: Run, proof: Proof | None) -> int | None:
+    """None where nothing was measured that one could choose by."""
+    if proof is not None:
+        return proof.kept.step if proof.kept.best_step is not None else None
+    best = [_step_of(folder.name) for folder in run.best.glob("step-*") if read_json(folder / "figures.json")]
+    return next((step for step in best if step is not None), None)
+
+
+def _step_of(name: str) -> int | None:
+    number = name.rpartition("-")[2]
+    return int(number) if number.isdecimal() else None
+
+
 def known_of(asked: Any) -> Known | None:
     """What a browser says it draws; None where it draws nothing, or anybody sent anything."""
-    if not isinstance(asked, dict):
+    if not isinstance(asked, Mapping):
         return None
     grouping, count = asked.get("grouping"), asked.get("count")
-    return Known(grouping=grouping, count=count) if isinstance(grouping, int) and isinstance(count, int) else None
+    if not isinstance(grouping, int) or not isinstance(count, int):
+        return None
+    return Known(series=series_of(asked), grouping=grouping, count=count)
 
 
 def newer(drawn: Chart, known: Known | None) -> Chart:
@@ -71,7 +134,7 @@ def newer(drawn: Chart, known: Known | None) -> Chart:
     While the grouping is the same, only points from its last one on are sent (the last may still have grown).
     """
     points = drawn["points"]
-    if known is None or known["grouping"] != drawn["grouping"]:
+    if known is None or (known["series"], known["grouping"]) != (drawn["series"], drawn["grouping"]):
         return drawn
     start = max(0, min(known["count"] - 1, len(points["x"])))
     new = Points(x=points["x"][start:], y=points["y"][start:], low=points["low"][start:], high=points["high"][start:])

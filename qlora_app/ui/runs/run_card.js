@@ -1,44 +1,64 @@
 // Keeps a card up to date: asks the server for what changed, once a second while the run moves and somebody looks at it,
 // and not at all otherwise. `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML.
-const EVENTS = ['chat', 'stop', 'resume', 'unqueue', 'kill'];
+const EVENTS = ['chat', 'stop', 'discard', 'resume', 'unqueue', 'kill', 'again'];
+const FACES = ['test', 'use']; // of a run's own page
 const card = element.querySelector('.card'), bar = card.querySelector('.bar'), log = card.querySelector('.log');
-const spoken = card.querySelector('.only-read'), lost = card.querySelector('.lost'), chart = new Chart(card.querySelector('.chart'));
+const spoken = card.querySelector('.only-read'), lost = card.querySelector('.lost'), sure = card.querySelector('.confirm-discard');
+let at = null; // the step whose answers are looked at
+const chart = new Chart(card.querySelector('.chart'), () => { wanted = true; }, choose);
 // What stands on the card before anything is asked for.
 const standing = document.createTreeWalker(card, NodeFilter.SHOW_TEXT);
-while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.currentNode.data = word(standing.currentNode.data.trim());
+while (standing.nextNode()) { const text = standing.currentNode.data.trim().replace(/\s+/g, ' '); if (text) standing.currentNode.data = word(text); }
 card.querySelectorAll('[aria-label]').forEach(e => e.setAttribute('aria-label', word(e.getAttribute('aria-label'))));
 const part = name => card.querySelector(`[data-part="${name}"]`);
-const withOthers = !!element.closest('.run-side');
-let seen = {}, wanted = true, live = false, busy = false, shown = null, quickly = 0, said = {state: '', at: 0};
+const withOthers = !!element.closest('#live');
+let seen = {}, wanted = true, live = false, busy = false, shown = null, quickly = 0, said = {state: '', at: 0}, answeredAt = null;
 
 const visible = () => document.visibilityState === 'visible' && element.offsetParent !== null;
 
 async function ask() {
   const run = props.value || '';
-  if (run !== shown) { seen = {}; chart.clear(); shown = run; card.dataset.state = 'loading'; }
+  if (run !== shown) { seen = {}; at = null; chart.clear(); sure.hidden = true; shown = run; card.dataset.state = 'loading'; }
   busy = true;
   try {
-    const news = await server.poll({run, seen, chart: chart.known, log: log.open, others: withOthers});
-    if (run === (props.value || '')) { take(news); wanted = false; }
-    lost.hidden = true;
-  } catch (error) { lost.hidden = false; wanted = true; }
+    const series = chart.wanted, step = at;
+    const news = await server.poll({run, seen, chart: chart.known, log: log.open, others: withOthers, at});
+    if (run === (props.value || '')) { wanted = series !== chart.wanted || step !== at; take(news); }
+    answeredAt = new Date(); found();
+  } catch (error) { wanted = true; gone(); }
   busy = false;
 }
 
 function take(news) {
-  for (const [name, html] of Object.entries(news.parts)) { const place = part(name); if (place) swap(place, html); }
+  for (const [name, html] of Object.entries(news.parts)) { const place = part(name); if (place && !swap(place, html)) delete news.seen[name]; }
   seen = news.seen; live = news.live; card.dataset.state = news.state; card.toggleAttribute('data-live', news.live);
   const done = news.progress == null ? 0 : Math.round(news.progress * 100);
   bar.hidden = news.progress == null; bar.firstElementChild.style.width = done + '%'; bar.setAttribute('aria-valuenow', done);
+  if (!news.live) sure.hidden = true;
   if (news.chart) chart.add(news.chart); else chart.draw();
   say(news);
 }
 
-// The log stays at its end if it was there.
+// The app does not answer: the head says so, and since when; figures are no longer those of now.
+function gone() {
+  if (!lost.hidden) return;
+  const when = answeredAt && answeredAt.toLocaleTimeString(LANGUAGE, {hour: '2-digit', minute: '2-digit'});
+  const words = when ? 'No answer from the app, last figures from {when}. Training goes on without it; this page keeps asking.'
+    : 'No answer from the app. Training goes on without it; this page keeps asking.';
+  lost.textContent = word(words, {when}); lost.hidden = false; card.toggleAttribute('data-lost', true);
+}
+function found() { lost.hidden = true; card.toggleAttribute('data-lost', false); }
+
+// The log stays at its end if it was there, what is unfolded stays so, and what is being written is not taken away.
 function swap(place, html) {
-  const atEnd = place.scrollHeight - place.scrollTop - place.clientHeight < 30;
+  if (place.querySelector('input')) return false;
+  const atEnd = place.scrollHeight - place.scrollTop - place.clientHeight < 30, opened = [...place.querySelectorAll('details')].map(one => one.open);
+  const step = place.contains(document.activeElement) && document.activeElement.dataset.at;
   redraw(place, html);
+  place.querySelectorAll('details').forEach((one, i) => { one.open = opened[i] || false; });
   if (place.tagName === 'PRE' && atEnd) place.scrollTop = place.scrollHeight;
+  if (step) place.querySelector(`[data-at="${step}"]`)?.focus();
+  return true;
 }
 
 function say(news) {
@@ -47,22 +67,55 @@ function say(news) {
   spoken.textContent = news.say; said = {state: news.state, at: now};
 }
 
+function choose(step) { at = at === step ? null : step; chart.show(at); wanted = true; }
+
+// The name becomes a field: Enter keeps it, Escape does not.
+function rename(button) {
+  const name = button.parentElement.querySelector('.what'), field = document.createElement('input');
+  field.className = 'new-name'; field.maxLength = 80; field.value = name.textContent; field.setAttribute('aria-label', word('Name'));
+  const end = keep => {
+    if (!field.isConnected) return;
+    const given = field.value.trim(); field.replaceWith(name);
+    if (keep && given !== name.textContent) { name.textContent = given || name.textContent; trigger('rename', {run: props.value, name: given}); quickly = 4; }
+    button.focus();
+  };
+  field.addEventListener('keydown', e => { if (e.key === 'Enter') end(true); if (e.key === 'Escape') end(false); e.stopPropagation(); });
+  field.addEventListener('blur', () => end(true));
+  name.replaceWith(field); field.select(); field.focus();
+}
+
 let looked = false, turn = 0;
 setInterval(() => {
   const look = visible();
   if (look && !looked) wanted = true; // somebody came back: look once, whatever the state was
   looked = look; turn += 1;
   if (quickly > 0) { quickly -= 1; wanted = true; }
-  if (look && !busy && (wanted || (live && turn % 2 === 0))) ask();
+  const known = props.value != null;  // until the page has said which run it is, the skeleton stays
+  if (look && known && !busy && (wanted || (live && turn % 2 === 0))) ask();
 }, 500);
 
 element.addEventListener('click', e => {
   const button = e.target.closest('button'); if (!button) return;
-  if (button.dataset.show) { props.value = button.dataset.show; wanted = true; return; }
-  if (!EVENTS.includes(button.dataset.do)) return;
-  trigger(button.dataset.do, {run: props.value});
-  if (button.dataset.do !== 'chat') { disable(button, part('actions')); quickly = 12; }
+  const {show, do: event, at: step, run} = button.dataset;
+  if (button.classList.contains('save-log')) return saveLog();
+  if (show) { props.value = show; wanted = true; return; }
+  if (step) return choose(+step);
+  if (event === 'rename') return rename(button);
+  if (event === 'ask-discard' || event === 'keep') { sure.hidden = event === 'keep'; (sure.hidden ? part('actions') : sure).querySelector('button:last-of-type')?.focus(); return; }
+  if (FACES.includes(event)) return trigger('open', {run: props.value, face: event});
+  if (!EVENTS.includes(event)) return;
+  trigger(event, {run: run || props.value});
+  if (event === 'discard') sure.hidden = true;
+  if (event === 'chat' || event === 'again') return;
+  if (event === 'discard') hold(part('actions')); else disable(button, button.closest('[data-part]'));
+  quickly = 12;
 });
+
+// What is shown of the log, as a file.
+function saveLog() {
+  const link = Object.assign(document.createElement('a'), {href: URL.createObjectURL(new Blob([part('log').textContent], {type: 'text/plain'})), download: `${props.value}-log.txt`});
+  link.click(); setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
 log.addEventListener('toggle', () => { wanted = true; });
 document.addEventListener('visibilitychange', () => { if (visible()) wanted = true; });
 watch('value', () => { wanted = true; quickly = 4; });

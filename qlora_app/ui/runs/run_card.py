@@ -17,22 +17,32 @@ from typing import Any, NamedTuple, TypedDict
 import gradio as gr
 
 from ...errors import Problem, UserError
+from ...foreign import starter_warning
+from ...hardware import here
 from ...jobs import State
 from ...launch.ending import end_now
 from ...runs import Run, RunStatus
+from ...runs.labels import relabel
+from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
+from ...runs.verdict import Verdict, stopped_verdict, verdict
 from ...training_data import changed_since
-from ..context import AppContext
+from ..context import AppContext, for_visitors
 from ..events import FAST
 from ..guard import NOT_TOLD, asked_by_everyone, changes, in_words, names_a_place
 from ..language import problem_in, spoken, texts_in, translated
 from ..safely import safely
 from ..theme import plain
 from ..translate import translate, visitors_language
-from .card_parts import MOVING, actions, announcement, another, head, proof, samples, tiles
-from .charts import Chart, chart, known_of, newer
+from .card_ending import ending
+from .card_parts import MOVING, actions, announcement, another, head, progress_words, seconds_of, tiles
+from .card_queue import own_turn, queue
+from .card_samples import samples
+from .charts import LOSS, Chart, chart, known_of, newer, series_of
+from .turns import Turns
 
 FOLDER = Path(__file__).parent
+SCRIPTS = ("words.js", "chart_scales.js", "chart_smoothing.js", "chart_drawing.js", "chart.js", "run_card.js")
 REMEMBERED = 0.5  # seconds
 PLAIN: tuple[State, ...] = ("starting", "running", "stopping", "done")  # states whose sentences tell no reason
 WAITING = "Waiting for its turn."
@@ -40,16 +50,35 @@ SKELETON = """
 <article class="card" data-state="loading">
   <div data-part="others"></div>
   <div data-part="head"></div>
+  <p class="lost" role="alert" hidden>No answer from the app. Training goes on without it; this page keeps asking.</p>
   <div class="bar" role="progressbar" aria-label="Training progress" aria-valuemin="0" aria-valuemax="100"><i></i></div>
-  <dl class="tiles" data-part="tiles"></dl>
+  <p class="progress" data-part="progress"></p>
+  <div data-part="verdict"></div>
   <div class="actions" data-part="actions"></div>
-  <div data-part="proof"></div>
-  <figure class="chart"><div class="legend"></div><div class="plot"></div><figcaption class="read"></figcaption>
-  <details class="numbers"><summary>The curve as a table</summary>
+  <div class="confirm-discard" role="alertdialog" aria-label="Stop and throw away" hidden><p>It stops at once and is
+  deleted, with everything it learned. That cannot be undone.</p>
+  <button type="button" class="worst" data-do="discard">Throw it away</button>
+  <button type="button" data-do="keep">Go on training</button></div>
+  <dl class="tiles" data-part="tiles"></dl>
+  <div class="split">
+  <div class="curves"><figure class="chart">
+    <div class="tools"><span class="switches" role="group" aria-label="Which curve">
+      <button type="button" data-series="loss" aria-pressed="true">Loss</button>
+      <button type="button" data-series="learning_rate" aria-pressed="false">Learning rate</button>
+      <button type="button" data-series="grad_norm" aria-pressed="false">Gradient norm</button>
+      <button type="button" data-series="memory_mb" aria-pressed="false">Memory</button>
+      <button type="button" data-series="tokens_per_second" aria-pressed="false">Tokens/s</button></span>
+      <span class="ways"><label><input type="checkbox" class="log-scale"> <span>log scale</span></label>
+      <label><span>smoothing</span> <input type="range" class="smoothing" min="0" max="10" value="4"></label></span>
+    </div>
+    <div class="plot"></div><div class="legend"></div><figcaption class="read"></figcaption>
+    <details class="numbers"><summary>The curve as a table</summary>
     <div tabindex="0" role="region" aria-label="The curve as a table"></div></details></figure>
-  <section data-part="samples"></section>
-  <details class="log"><summary>Log</summary><pre data-part="log" tabindex="0"></pre></details>
-  <p class="lost" role="alert" hidden>The app does not answer. Training goes on without it; this page keeps asking.</p>
+    <section class="queue" data-part="queue"></section></div>
+  <section class="samples" data-part="samples"></section>
+  </div>
+  <details class="log"><summary>Log</summary><button type="button" class="save-log">Download the log</button>
+  <pre data-part="log" tabindex="0"></pre></details>
   <p class="only-read" role="status" aria-live="polite"></p>
 </article>"""
 EMPTY = """<div class="welcome"><h2>Nothing trained yet</h2>
@@ -75,16 +104,19 @@ class Picture(NamedTuple):
 
     parts: dict[str, str]  # {part of the card: HTML}
     facts: Facts
-    chart: Chart
+    chart: Chart  # of the loss
+    status: RunStatus
 
 
 def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
-    """The component; its value is the id of the run it shows ("" for none). Its events are named in run_card.js."""
-    files = (FOLDER.parent / "focus.js", *(FOLDER / name for name in ("words.js", "chart.js", "run_card.js")))
+    """The component; its value is the id of the run it shows, "" for none, None while that is not known yet. Its events
+    are named in run_card.js.
+    """
+    files = (FOLDER.parent / "focus.js", *(FOLDER / name for name in SCRIPTS))
     script = "\n".join(file.read_text(encoding="utf-8") for file in files)
-    texts = json.dumps(texts_in(SKELETON + script), ensure_ascii=False)
+    texts = json.dumps(texts_in(" ".join((SKELETON + script).split())), ensure_ascii=False)
     return plain(
-        "",
+        None,
         html_template=SKELETON,
         js_on_load=f"const TEXTS = {texts};\n{script}",
         server_functions=[cards.poll_function()],
@@ -99,15 +131,20 @@ class RunCards:
 
     def __init__(self, page: AppContext) -> None:
         self.page = page
+        self.turns = Turns(page)
         self._picture = functools.lru_cache(maxsize=200)(self._read)
-        self._in_training = functools.lru_cache(maxsize=1)(self._alive)
+        self._series = functools.lru_cache(maxsize=50)(self._read_series)
+        self._samples_at = functools.lru_cache(maxsize=50)(self._read_samples_at)
+        self._foreign = functools.lru_cache(maxsize=200)(self._read_foreign)
 
     def wire(self, card: gr.HTML) -> None:
         """The buttons on a card."""
         card.stop(self.stop_run, None, None, **FAST)
+        card.discard(self.discard_run, None, None, **FAST)
         card.resume(self.resume_run, None, None, **FAST)
         card.unqueue(self.unqueue_run, None, None, **FAST)
         card.kill(self.kill_run, None, None, **FAST)
+        card.rename(self.rename_run, None, None, **FAST)
 
     # ---- handlers
 
@@ -115,6 +152,11 @@ class RunCards:
     def stop_run(self, event: gr.EventData) -> None:
         """It saves what it has learned and ends."""
         self.page.store.get(run_id(event)).request("stop")
+
+    @changes
+    def discard_run(self, event: gr.EventData) -> None:
+        """It ends at once and is deleted then."""
+        self.page.store.discard(run_id(event))
 
     @changes
     def resume_run(self, event: gr.EventData) -> None:
@@ -131,6 +173,12 @@ class RunCards:
         """The process of one that hangs is ended; what it saved is kept."""
         end_now(self.page.store.get(run_id(event)))
 
+    @changes
+    def rename_run(self, event: gr.EventData) -> None:
+        """Another name for it; its recipe stays as it is."""
+        relabel(self.page.store.get(run_id(event)), name=str(_data_of(event).get("name", "")))
+        self._picture.cache_clear()
+
     # ---- what the cards ask
 
     def poll_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -143,7 +191,8 @@ class RunCards:
         return poll
 
     def poll(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """{"run": id, "seen": {part: hash}, "chart": what is drawn, "log": is it open} -> what is new.
+        """{"run": id, "seen": {part: hash}, "chart": what is drawn and which curve is wanted, "log": is it open, "at":
+        step whose answers are wanted} -> what is new.
 
         Anybody may call this with anything: the id is checked, the rest is only compared.
         """
@@ -152,19 +201,37 @@ class RunCards:
         return news | {"say": spoken(news.get("say", ""), language)}
 
     def _news(self, asked: dict[str, Any]) -> dict[str, Any]:
-        now = int(time.monotonic() / REMEMBERED)
+        now, language = int(time.monotonic() / REMEMBERED), visitors_language()
         try:
             run = self.page.store.get(str(asked.get("run") or ""))
-            picture = self._picture(run.id, now, visitors_language())
+            picture = self._picture(run.id, now, language)
         except UserError as error:
             gone = f'<div class="line"><b>{escape(translate(in_words(error, self.page.may_change)))}</b></div>'
             empty = EMPTY if self.page.may_change else NOTHING_HERE
             return _only_new({"head": gone if asked.get("run") else empty}, asked) | {"state": "empty", "live": False}
-        parts = picture.parts | {"others": another(run, self._in_training(now)) if asked.get("others") else ""}
+        parts = picture.parts | self._around(run, picture, asked, now)
         if asked.get("log"):
             parts["log"] = self._log(run)
-        drawn = newer(picture.chart, known_of(asked.get("chart")))
+        step = asked.get("at")
+        if isinstance(step, int) and parts["samples"]:
+            parts["samples"] = self._samples_at(run.id, now, step)
+        wanted = series_of(asked.get("chart"))
+        whole = picture.chart if wanted == LOSS else self._series(run.id, now, wanted)
+        drawn = newer(whole, known_of(asked.get("chart")))
         return _only_new(parts, asked) | picture.facts | {"chart": drawn}
+
+    def _around(self, run: Run, picture: Picture, asked: dict[str, Any], now: int) -> dict[str, str]:
+        """What of other runs stands on its card."""
+        if not asked.get("others"):
+            return {"others": "", "queue": ""}
+        alive, waiting = self.turns.alive(now), self.turns.waiting(now)
+        if picture.status.state == "queued":
+            place = next((place for place, one in enumerate(waiting, 1) if one.run.id == run.id), 1)
+            starts_in = next((one.starts_in for one in waiting if one.run.id == run.id), None)
+            before = next((one for one in alive if one.id != run.id), None)
+            return {"others": own_turn(place, before, starts_in), "queue": ""}
+        after = waiting if picture.status.is_active else []
+        return {"others": another(run, alive), "queue": queue(after, self.page.may_change)}
 
     def _log(self, run: Run) -> str:
         """The end of what the worker wrote."""
@@ -173,33 +240,65 @@ class RunCards:
         log = escape(run.log_tail())
         return f'<span translate="no">{log}</span>' if log else "The log is empty."
 
+    def _read_series(self, id: str, now: int, series: str) -> Chart:
+        run = self.page.store.get(id)
+        return chart(run, run.status().total, series, _proof_of(run))
+
+    def _read_samples_at(self, id: str, now: int, step: int) -> str:
+        run = self.page.store.get(id)
+        return _samples(run, run.status(), step)
+
+    def _read_foreign(self, id: str) -> str:
+        """Why its base cannot answer about its data, where that is known; read once a run."""
+        recipe = recipe_of(self.page.store.get(id))
+        if recipe is None or recipe.base_model.source != "starter":
+            return ""
+        return starter_warning(recipe.dataset, self.page.settings.data)
+
+    def _verdict(self, run: Run, status: RunStatus, proved: Proof | None, drawn: Chart) -> Verdict | None:
+        if proved is not None and status.state == "done":
+            return verdict(proved, self._foreign(run.id))
+        losses = [one["loss"] for one in drawn["held_out"]]
+        first, last = (losses[0], losses[-1]) if len(losses) > 1 else (None, None)
+        return stopped_verdict(status.state, status.step, status.total, first, last)
+
     def _read(self, id: str, now: int, language: str) -> Picture:
         """The picture of a run, its failure in a language; `now` only tells when it is to be read again."""
         run = self.page.store.get(id)
-        status, recipe, proved = run.status(), recipe_of(run), run.proof()
+        status, recipe, proved = run.status(), recipe_of(run), _proof_of(run)
         data = recipe.dataset if recipe else None
         is_at_rest = status.state not in MOVING
         is_looked_at = data is not None and is_at_rest and self.page.may_change
-        if not self.page.may_change:  # a reason may name a file or a row
+        may_change, is_open = self.page.may_change, self.page.may_open(run)
+        if not may_change:  # a reason may name a file or a row
             status = _for_visitors(status)
-        is_open = self.page.may_open(run)
+        drawn = chart(run, status.total, LOSS, proved)
+        trained = self._trained(run) if is_open else None
 
         def noticed() -> list[str]:
-            if not self.page.may_change:
+            if not may_change:
                 return []
             changed = changed_since(data, self.page.settings.data) if data and is_looked_at else []
             return [*changed, *(problem_in(problem, language) for problem in run.damages())]
 
+        def judged() -> Verdict | None:
+            return self._verdict(run, status, proved, drawn)
+
+        def is_good() -> bool:
+            found = judged()
+            return found is None or found.colour != "bad"
+
         makers: dict[str, Callable[[], str]] = {
-            "head": lambda: head(run, _translated(status, language), noticed()),
-            "tiles": lambda: tiles(status),
-            "actions": lambda: actions(run, status, self.page.may_change),
-            "proof": lambda: proof(proved) if proved else "",
-            "samples": lambda: samples(run.samples()) if is_open else "",
+            "head": lambda: head(run, _translated(status, language), noticed(), may_change, trained),
+            "progress": lambda: progress_words(status, seconds_of(status, proved)),
+            "tiles": lambda: tiles(status, _before(drawn), here()),
+            "actions": lambda: actions(run, status, may_change, is_open, is_good()),
+            "verdict": lambda: ending(judged(), run.proof()),
+            "samples": lambda: _samples(run, status) if is_open else "",
         }
 
         def otherwise(problem: Problem) -> str:
-            return _sentence(problem if self.page.may_change else NOT_TOLD, language)
+            return _sentence(problem if may_change else NOT_TOLD, language)
 
         parts = {name: safely(make, otherwise) for name, make in makers.items()}
         facts = Facts(
@@ -209,11 +308,26 @@ class RunCards:
             progress=status.progress,
             say=announcement(status, language),
         )
-        return Picture(parts, facts, chart(run, status.total))
+        return Picture(parts, facts, drawn, status)
 
-    def _alive(self, now: int) -> list[Run]:
-        """The newest runs that are being trained."""
-        return [run for run in self.page.store.list()[:50] if run.is_alive()]
+    def _trained(self, run: Run) -> Any:
+        recipe = recipe_of(run)
+        return recipe if recipe is None or self.page.may_change else for_visitors(recipe)
+
+
+def _proof_of(run: Run) -> Proof | None:
+    found = run.proof()
+    return Proof.from_json(found) if found else None
+
+
+def _before(drawn: Chart) -> float | None:
+    """The held-out loss of the base."""
+    return next((one["loss"] for one in drawn["held_out"] if one["step"] == 0), None)
+
+
+def _samples(run: Run, status: RunStatus, at: int | None = None) -> str:
+    recipe = recipe_of(run)
+    return samples(run.samples(), status, recipe.training.samples if recipe else 0, at)
 
 
 def _only_new(parts: dict[str, str], asked: dict[str, Any]) -> dict[str, Any]:
@@ -249,7 +363,11 @@ def _translated(status: RunStatus, language: str) -> RunStatus:
 
 def run_id(event: gr.EventData) -> str:
     """The run a card's event is about. It comes from the browser: RunStore.get checks it."""
+    return str(_data_of(event).get("run", ""))
+
+
+def _data_of(event: gr.EventData) -> dict[str, Any]:
     data = event._data
     if isinstance(data, str):
         data = json.loads(data)
-    return str((data or {}).get("run", ""))
+    return data if isinstance(data, dict) else {}

@@ -3,3 +3,4 @@ const LANGUAGE = Object.keys(TEXTS).find(name => name === navigator.language.toL
 const word = (text, values = {}) => (TEXTS[LANGUAGE]?.[text] || text).replace(/{(\w+)}/g, (_, name) => values[name]);
 const figure = (number, digits = 0) => number.toLocaleString(LANGUAGE, {minimumFractionDigits: digits, maximumFractionDigits: digits});
 const lossFigure = loss => figure(loss, loss >= 0.1 ? 2 : 3); // a small loss is not zero, and does not read like it
+const powerFigure = number => (number ? number.toExponential(1).replace('.0e', 'e').replace('e+', 'e') : '0'); // 2e-3

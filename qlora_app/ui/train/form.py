@@ -5,6 +5,7 @@ never left to the one that happened to change it: `settle` looks at the form aft
 brings it to rest.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
@@ -19,19 +20,21 @@ from ...training_data import DatasetChoice, import_text
 from ..context import AppContext
 from ..events import FAST, LAST, QUIET, After, Answer, Given
 from ..guard import WHY_NOT, reads
-from ..theme import plain
+from ..theme import on_click, plain
 from . import form_values as form
+from .data_words import card_words, face_words, waits_words
 from .form_state import BALANCED, FormLogic, FormState, Suggested
 from .form_values import BATCH_SIZE, DATA, DATA_SETTINGS, EPOCHS, MAX_STEPS, PAIRS, Values
 from .recipe_form import RecipeForm
 from .stage import Stage
-from .words import chips_words, command_words, data_words, quiet, summary_words, waits_words
+from .words import chips_words, command_words, quiet, summary_words
 
 _HERE = Path(__file__).parent
 COPY, CHIPS, SUMMARY = ((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in ("copy", "chips", "summary"))
-ONE_TAB_STOP = (_HERE.parent / "gradio_dom.js").read_text(
-    encoding="utf-8"
-) + "oneTabStop('effort'); editMade('f-name');"
+ONE_TAB_STOP = "guanacoOneTabStop('effort'); guanacoEditMade('f-name');"
+
+
+DATA_CARD = (Path(__file__).parent / "data_card.js").read_text(encoding="utf-8")
 
 
 class TrainForm:
@@ -46,8 +49,14 @@ class TrainForm:
     # ---- components
 
     def build_data_line(self) -> None:
-        """What is known of the data."""
-        self.data_line = plain(self._data_words(self.controls.first.dataset), elem_id="data-line")
+        """A few rows of the data, and what is known of it."""
+        words = self._data_words(self.controls.first.dataset)
+        self.data_line = plain(words[0], js_on_load=on_click("look", "at"), elem_id="data-line")
+
+    def build_data_card(self) -> None:
+        """In a line: how much data there is."""
+        words = self._data_words(self.controls.first.dataset)
+        self.data_card = plain(words[1], js_on_load=DATA_CARD, elem_id="data-card")
 
     def build_start(self) -> None:
         """The button that starts a run, and what it waits for."""
@@ -72,9 +81,8 @@ class TrainForm:
         self.effort_note = plain(quiet(note), elem_id="effort-note", js_on_load=ONE_TAB_STOP)
 
     def build_name(self) -> None:
-        """What the run is called: made of what differs, until a person types another."""
-        made = self.logic.made_name(self.controls.first)
-        self.controls.build_one(form.NAME, info=None, placeholder=made, max_lines=1, elem_classes="in-line")
+        """What the run is called: made of what differs, which `showing` says, until a person types another."""
+        self.controls.build_one(form.NAME, info=None, max_lines=1, elem_classes="in-line")
 
     def build_own(self) -> None:
         """Which settings are a person's own; and, unseen, what the others were suggested for."""
@@ -129,6 +137,7 @@ class TrainForm:
             self.effort,
             self.effort_note,
             self.data_line,
+            self.data_card,
             self.start,
             self.waits,
             self.own,
@@ -173,6 +182,16 @@ class TrainForm:
         chosen = FormState(state.values | {DATA: value}, state.effort or BALANCED, state.suggested)
         return self._rested(chosen) | self.controls.updates({DATA: value})
 
+    def with_model(self, given: Given, value: str, brought: Values) -> Answer:
+        """Another model is chosen on the form by a handler; with it goes what a recipe `brought`."""
+        before = self.state(given)
+        state = self.logic.without(before, brought)
+        chosen = replace(state, values=state.values | {form.MODEL: value, form.MODEL_REVISION: ""})
+        rested = self.logic.at_rest(chosen)
+        changed = {name: value for name, value in rested.values.items() if value != before.values.get(name)}
+        basis = {self.suggested: rested.suggested.to_json()}
+        return self.controls.updates(changed) | self._beside(rested) | basis | self.touch()
+
     def with_text(self, given: Given, text: str) -> Answer:
         """Text that was pasted becomes data, and is chosen. Raises UserError where nothing can be learned from it."""
         id = import_text(text, self.page.settings.data, self.page.settings)
@@ -200,7 +219,9 @@ class TrainForm:
 
     def _beside(self, state: FormState) -> Answer:
         """What depends on data and effort: how long it takes, what is in the data."""
-        return {self.data_line: self._data_words(state.data)} | self._effort(state) | self._start(state.data)
+        face, card = self._data_words(state.data)
+        data = {self.data_line: face, self.data_card: card}
+        return data | self._effort(state) | self._start(state.data)
 
     def _effort(self, state: FormState) -> Answer:
         """The efforts with their times for what is on the form, or for what is suggested where that has mistakes."""
@@ -256,7 +277,8 @@ class TrainForm:
     @property
     def read_anew_outputs(self) -> list[Component]:
         """All that depends on how the data is read, but not the settings that say how."""
-        beside = [self.effort, self.effort_note, self.data_line, self.start, self.waits, self.touched]
+        data = [self.data_line, self.data_card]
+        beside = [self.effort, self.effort_note, *data, self.start, self.waits, self.touched]
         return [self.controls.controls[EPOCHS], *beside]
 
     @reads
@@ -325,15 +347,23 @@ class TrainForm:
         except UserError:  # the data cannot be read: the line under it says so
             return None
 
-    def _data_words(self, choice: DatasetChoice) -> str:
-        return data_words(choice, self.page.settings.data, self.page.may_show)
+    def _data_words(self, choice: DatasetChoice) -> tuple[str, str]:
+        """(for the face of the data, for its card)"""
+        folder, may_show = self.page.settings.data, self.page.may_show
+        return face_words(choice, folder, may_show), card_words(choice, folder, may_show)
 
     def _waits_for(self, choice: DatasetChoice) -> str:
         return waits_words(choice, self.page.settings.data)
+
+    def time_of(self, recipe: Recipe, effort: str) -> str:
+        """How long an effort takes, as its button says it; empty where nobody knows."""
+        choices, _ = self._efforts(recipe)
+        labels = [label for label, one in choices if one == effort]
+        return labels[0].partition("\n")[2] if labels else ""
 
     def _efforts(self, recipe: Recipe) -> tuple[list[tuple[str, str]], str]:
         """(efforts with their times, a line that says where those come from)"""
         try:
             return effort_choices(recipe, self.page.store, self.page.settings.data)
-        except UserError:  # the data cannot be read: `data_words` says so, and the form stays usable
+        except UserError:  # the data cannot be read: its face says so, and the form stays usable
             return [(words, key) for key, words in EFFORTS.items()], ""

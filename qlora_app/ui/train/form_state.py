@@ -187,6 +187,19 @@ class FormLogic:
                 merged[EPOCHS] = self.epochs(state.effort, rested)
         return rested
 
+    def without(self, state: FormState, brought: Values) -> FormState:
+        """The form as if what a recipe `brought` onto it had been suggested: it is nobody's own, and goes with that
+        recipe. What says something of the data stays.
+        """
+        old = self._advice_before(state)
+        values = dict(state.values)
+        for name, value in state.values.items():
+            stays = name in PAIRS or form.says_of_data(name)
+            if not stays and name in brought and brought[name] == value:
+                values[name] = form.value_of(old, name)
+        has_its_epochs = EPOCHS in brought and values[EPOCHS] != state.values[EPOCHS]
+        return FormState(values, state.effort or (BALANCED if has_its_epochs else None), state.suggested)
+
     def epochs(self, effort: str, state: FormState) -> float:
         """The epochs that an effort means for this data and batch size. Raises UserError where the data cannot be
         read.

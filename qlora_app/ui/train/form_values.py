@@ -27,13 +27,13 @@ NAME = "name"
 METHOD, TASK = "method.name", "task.name"
 EPOCHS, LEARNING_RATE, BATCH_SIZE = "training.epochs", "training.learning_rate", "training.batch_size"
 MAX_STEPS, MAX_LENGTH = "training.max_steps", "training.max_length"
+MODEL_REVISION = "base_model.revision"
 DATA_SETTINGS = "dataset."
 COLUMNS = "dataset.columns."
 ANSWERS_BY = "dataset.columns.answers_by"
 SUBSET, SPLIT, REVISION = HUB_PART = ("dataset.subset", "dataset.split", "dataset.revision")
 HELD_OUT = "dataset.held_out_from"
 READING = tuple(f"{DATA_SETTINGS}{name}" for name in ("format", *READ_SETTINGS))  # how one file is read
-SEARCH = "hub"  # what the model control says while somebody looks for one
 SEARCH_DATA, PASTE = "hub/", "file/"  # what the data control says while somebody looks for data, or brings some
 NOTHING_ENTERED = Problem("form.number_missing", "Nothing is entered here. It needs a number.")
 
@@ -180,7 +180,7 @@ def _data_pair(text: str) -> dict[str, str]:
 
 
 def _model_pair(text: str) -> dict[str, str]:
-    if text in ("starter", SEARCH):
+    if text == "starter":
         return {"source": text, "id": ""}
     is_path = text.startswith(("/", "~", ".")) or "\\" in text or Path(text).is_dir()
     return {"source": "folder" if is_path or not text else "hub", "id": text}

@@ -1,6 +1,4 @@
-"""A search over the Hugging Face Hub: a box, its hits as buttons, and what the Hub said, remembered. For models and for
-data alike.
-"""
+"""What the Hugging Face Hub said, remembered; and a search over it: a box and its hits as buttons."""
 
 import time
 from collections.abc import Callable
@@ -23,16 +21,37 @@ REMEMBERED = 600.0  # seconds, of what the Hub said about a repository
 MOST_REMEMBERED = 500  # repositories
 
 
-class HubFinder:
+class HubMemory:
+    """What was asked of the Hub, for everybody who asks again."""
+
+    def __init__(self, page: AppContext) -> None:
+        self.page = page
+        self._known: dict[tuple[str, str], tuple[float, Any]] = {}
+
+    def known(self, id: str, revision: str) -> Any:
+        """What the Hub said about it not long ago; None where nobody asked."""
+        when, known = self._known.get((id, revision), (0.0, None))
+        return known if time.monotonic() - when < REMEMBERED else None
+
+    def remember(self, id: str, revision: str, known: Any) -> None:
+        if len(self._known) > MOST_REMEMBERED:
+            self._known.clear()
+        self._known[id, revision] = time.monotonic(), known
+
+    def token(self) -> str | None:
+        """Visitors of a demonstration do not look into what only its owner may see."""
+        return self.page.settings.token if self.page.may_change else None
+
+
+class HubFinder(HubMemory):
     """The components of the search and what they do. A subclass says what is searched, and what is done with a hit."""
 
     kind: ClassVar[str]  # of its elements' names, and of what a click on a hit sends
     nothing: ClassVar[str]  # said where nothing is found
 
     def __init__(self, page: AppContext, controls: RecipeForm) -> None:
-        self.page = page
+        super().__init__(page)
         self.controls = controls
-        self._known: dict[tuple[str, str], tuple[float, Any]] = {}
 
     def build_search(self, prefix: str, label: str, placeholder: str) -> None:
         with gr.Column(visible=False, elem_id=f"{prefix}-search") as self.panel:
@@ -66,7 +85,7 @@ class HubFinder:
 
     def _found(self, words: str, chosen: Values) -> str:
         try:
-            found = self.search(words, self._token(), chosen)
+            found = self.search(words, self.token(), chosen)
         except UserError as error:
             return f'<p class="warning" role="alert">{escape(translate(error.problem))}</p>'
         rows = "".join(
@@ -82,17 +101,3 @@ class HubFinder:
         if problems := chosen.problems():
             raise UserError.of(problems["id"])
         return chosen
-
-    def known(self, id: str, revision: str) -> Any:
-        """What the Hub said about it not long ago; None where nobody asked."""
-        when, known = self._known.get((id, revision), (0.0, None))
-        return known if time.monotonic() - when < REMEMBERED else None
-
-    def remember(self, id: str, revision: str, known: Any) -> None:
-        if len(self._known) > MOST_REMEMBERED:
-            self._known.clear()
-        self._known[id, revision] = time.monotonic(), known
-
-    def _token(self) -> str | None:
-        """Visitors of a demonstration do not look into what only its owner may see."""
-        return self.page.settings.token if self.page.may_change else None

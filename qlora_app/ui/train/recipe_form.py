@@ -10,7 +10,6 @@ from gradio.components import Component
 from pydantic.fields import FieldInfo
 
 from ... import starter
-from ...base_models import ModelChoice, kept_models, models_below
 from ...choices import bounds, options, variant_of
 from ...recipe import Recipe
 from ...settings import Settings
@@ -25,7 +24,6 @@ from .form_values import (
     METHOD,
     MODEL,
     PASTE,
-    SEARCH,
     SEARCH_DATA,
     Values,
     data_of,
@@ -60,16 +58,10 @@ class RecipeForm:
     # ---- components
 
     def build_model(self) -> None:
-        """The list of models; one can also type in it. Stands first."""
+        """Which model; the card shows it, and the list of models chooses it. Stands first."""
         self.controls.clear()
-        self.controls[MODEL] = gr.Dropdown(
-            self.model_choices(),
-            value=model_value(self.first.base_model),
-            label="Model",
-            allow_custom_value=True,
-            interactive=True,
-            info="Or type a folder of this machine, or a Hub id.",
-            elem_id=element_id(MODEL),
+        self.controls[MODEL] = gr.Textbox(
+            model_value(self.first.base_model), interactive=True, visible="hidden", elem_id=element_id(MODEL)
         )
 
     def build_data(self) -> None:
@@ -150,22 +142,15 @@ class RecipeForm:
         return {name: given[control] for name, control in self.controls.items() if control in given}
 
     def updates(self, values: Values) -> Answer:
-        """The answer of a handler that shows these values; the lists of models and data are made anew."""
+        """The answer of a handler that shows these values; the list of data is made anew."""
         answer: Answer = {self.controls[name]: value for name, value in values.items()}
-        if MODEL in values:
-            answer[self.controls[MODEL]] = gr.update(choices=self.model_choices(), value=values[MODEL])
         if DATA in values:
             answer[self.controls[DATA]] = gr.update(choices=self.data_choices(data_of(values)), value=values[DATA])
         return answer
 
     def lists(self, data: DatasetChoice) -> Answer:
-        """The answer of a handler that makes the lists of models and data anew, with `data` among the latter; what is
-        chosen in them stays.
-        """
-        return {
-            self.controls[MODEL]: gr.update(choices=self.model_choices()),
-            self.controls[DATA]: gr.update(choices=self.data_choices(data)),
-        }
+        """The answer of a handler that makes the list of data anew, with `data` in it; what is chosen in it stays."""
+        return {self.controls[DATA]: gr.update(choices=self.data_choices(data))}
 
     # ---- handlers
 
@@ -177,21 +162,6 @@ class RecipeForm:
         return {self.card: card_words(chosen), **groups}
 
     # ---- what can be chosen
-
-    def model_choices(self) -> list[tuple[str, str]]:
-        """[(words, value)] of every model there is to choose."""
-        below = models_below(self.settings.models)
-        local = [(Written(_short(folder.name)), str(folder)) for folder, problem in below if not problem]
-        # Chosen, it says under the list what is wrong with it.
-        broken = [(f"{_short(folder.name)} (cannot be used)", str(folder)) for folder, problem in below if problem]
-        kept = [(Written(_short(model.id)), model.id) for model in kept_models()]
-        return [
-            ("Pennywick starter (built in)", model_value(ModelChoice())),
-            *local,
-            *kept,
-            *broken,
-            ("Find one on the Hugging Face Hub…", SEARCH),
-        ]
 
     def data_choices(self, also: DatasetChoice | None = None) -> list[tuple[str, str]]:
         """Everything that can be learned from; `also` what is chosen, which need not be here yet."""

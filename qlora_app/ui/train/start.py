@@ -17,7 +17,7 @@ from . import form_values as form
 from .data_view import DataView
 from .form import TrainForm
 from .mistakes import Mistakes
-from .model_finder import ModelFinder
+from .model_card import ModelCard
 from .stage import Stage
 
 DOUBLE_CLICK = 2.0  # seconds
@@ -34,12 +34,12 @@ class Start:
     """The button and what it does."""
 
     def __init__(
-        self, page: AppContext, form: TrainForm, mistakes: Mistakes, finder: ModelFinder, view: DataView, stage: Stage
+        self, page: AppContext, form: TrainForm, mistakes: Mistakes, models: ModelCard, view: DataView, stage: Stage
     ) -> None:
         self.page = page
         self.form = form
         self.mistakes = mistakes
-        self.finder = finder
+        self.models = models
         self.view = view
         self.stage = stage
 
@@ -73,7 +73,7 @@ class Start:
 
     def _ready(self, recipe: Recipe) -> Recipe:
         """The recipe as a run keeps it. Raises UserError with what speaks against it."""
-        recipe = ready(recipe, self.page.settings, self.finder.facts).recipe
+        recipe = ready(recipe, self.page.settings, self.models.facts).recipe
         if self.view.learns_nothing(recipe):
             raise UserError.of(NOTHING_TO_LEARN, {form.MAX_LENGTH: NOTHING_TO_LEARN})
         return recipe

@@ -12,10 +12,10 @@ from qlora_app.base_models import ModelChoice
 from qlora_app.base_models.download import fetch
 from qlora_app.hardware import Machine
 from qlora_app.settings import Settings
+from qlora_app.training_data import import_text
 from qlora_app.ui.context import AppContext
-from qlora_app.ui.train.form_values import SEARCH
 from tests.conftest import train_tab
-from tests.fixtures.handlers import given
+from tests.fixtures.handlers import given, on_form
 from tests.fixtures.hub import CHOICE
 from tests.fixtures.hub import MODEL as ID
 from tests.hub_server import GOOD, Repo
@@ -37,12 +37,17 @@ def tab(tmp_path):
 
 
 def described(tab, values):
-    return tab.model_finder.describe(given(tab, values))[tab.model_finder.line]
+    return tab.model_card.describe(given(tab, values))[tab.model_card.card]
 
 
 def found(tab, words):
-    finder = tab.model_finder
-    return finder.find({finder.words: words, tab.controls.controls["task.name"]: "auto"})[finder.hits]
+    task = {tab.controls.controls["task.name"]: "auto"}
+    return tab.models.search(task, SimpleNamespace(_data={"words": words}))[tab.models.hits]
+
+
+def chosen(tab, values, row):
+    asked = given(tab, values) | {tab.models.brought: ""}
+    return tab.models.take(asked, SimpleNamespace(_data={"row": row}))
 
 
 def started(tab, values):
@@ -51,25 +56,29 @@ def started(tab, values):
     return answer[tab.mistakes.alert], answer.get(tab.card)
 
 
-def test_a_newcomer_sees_nothing_of_it(tab, values):
-    assert tab.model_finder.panel.visible is False and tab.model_finder.line.value == ""
-    assert described(tab, values) == ""
+def test_a_newcomer_is_told_what_the_starter_is(tab, values):
+    words = described(tab, values)
+    assert "Pennywick starter" in words and "knows one made-up town" in words
+    assert '<p class="fit fits">Fits: training needs about' in words and "data-row" not in words
+    assert words == tab.model_card.card.value, "the first page says the same"
 
 
-def test_the_search_opens_when_it_is_chosen(tab, hub):
-    assert tab.controls.model_choices()[-1][1] == SEARCH
-    finder, model = tab.model_finder, tab.controls.controls["base_model"]
-    seen = {value: finder.open({model: value})[finder.panel].visible for value in (SEARCH, "starter", ID)}
-    assert seen == {SEARCH: True, "starter": False, ID: False}
+def test_the_starter_with_other_data_is_warned_of_and_a_model_that_can_is_one_click_away(tab, values):
+    sums = "".join(f'{{"question": "How much is {n} plus {n}?", "answer": "{2 * n}"}}\n' for n in range(40))
+    id = import_text(sums, tab.page.settings.data, tab.page.settings)
+    words = described(tab, values | {"dataset": f"file/{id}"})
+    assert "one made-up town and nothing else" in words
+    assert 'data-row="model:HuggingFaceTB/SmolLM2-135M-Instruct"' in words and "269 MB" in words and "about" in words
+    taken = on_form(tab, values, chosen(tab, values, "model:HuggingFaceTB/SmolLM2-135M-Instruct"))
+    assert taken["base_model"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
-def test_hits_are_buttons_with_what_is_known(tab, llama, hub):
+def test_hits_are_rows_with_what_is_known(tab, values, llama, hub):
     hub.add(Repo("evil/llama", {}, licence="<img src=x>", downloads=1))
     hits = found(tab, "llama")
-    assert f'data-model="{ID}"' in hits and "1.5 M parameters · licence apache-2.0 · 321 downloads" in hits
+    assert f'data-row="model:{ID}"' in hits and "1.5 M parameters · licence apache-2.0 · 321 downloads" in hits
     assert "<img" not in hits and "&lt;img" in hits
-    picked = tab.model_finder.pick(SimpleNamespace(_data={"model": ID}))
-    assert picked[tab.controls.controls["base_model"]] == ID
+    assert on_form(tab, values, chosen(tab, values, f"model:{ID}"))["base_model"] == ID
     assert "Nothing found" in found(tab, "no such thing")
 
 
@@ -77,15 +86,21 @@ def test_hits_are_buttons_with_what_is_known(tab, llama, hub):
 @pytest.mark.parametrize(
     ("sent", "code"),
     [
-        ({"model": "../../etc"}, "hub.no_id"),
-        ({"model": '"><script>'}, "hub.no_id"),
-        ({}, "model.none_chosen"),
-        (None, "model.none_chosen"),
+        ({"row": "model:../../etc"}, None),
+        ({"row": 'model:"><script>'}, "hub.no_id"),
+        ({"row": "model:"}, "model.none_chosen"),
+        ({"row": "spam"}, "model.no_row"),
+        ({"row": "recipe:../secret"}, "preset.unknown"),
+        (None, "model.no_row"),
     ],
 )
-def test_what_is_picked_must_be_a_model_s_id(tab, sent, code):
+def test_what_is_chosen_must_be_a_model_or_a_recipe(tab, values, sent, code):
+    asked = given(tab, values) | {tab.models.brought: ""}
+    if code is None:  # a folder: its card says what is wrong with it
+        assert "holds no model" in described(tab, values | {"base_model": "../../etc"})
+        return
     with refused(code, kind=gr.Error):
-        tab.model_finder.pick(SimpleNamespace(_data=sent))
+        tab.models.take(asked, SimpleNamespace(_data=sent))
 
 
 def test_a_silent_hub_is_said_where_the_hits_would_be(tab, hub):
@@ -104,7 +119,7 @@ def test_the_chosen_model_is_described_and_measured_against_this_machine(tab, va
     )
     monkeypatch.setattr(hardware, "here", lambda: Machine("cuda", GB / 2, GB / 2))
     words = described(tab, chosen)
-    assert '<p class="warning">Does not fit: ' in words and "because" in words
+    assert '<p class="fit too-large">Does not fit: ' in words and "because" in words
     assert "Fits" not in described(tab, chosen | {"method[lora].rank": 0}), "with a mistake nothing is promised"
 
 
@@ -141,5 +156,5 @@ def test_visitors_of_a_demonstration_do_not_look_with_the_owner_s_token(tab, lla
     monkeypatch.setattr(AppContext, "may_change", False)
     llama.private = True
     with refused("hub.private_or_missing"):
-        tab.model_finder.facts(ModelChoice(source="hub", id=ID))
+        tab.model_card.facts(ModelChoice(source="hub", id=ID))
     assert all("authorization" not in headers for _, _, headers in hub.asked)

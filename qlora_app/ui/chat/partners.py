@@ -1,0 +1,90 @@
+"""Whom one may talk to: every run that has saved something, found by words, and told apart by them."""
+
+import functools
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ...differs import differs_words
+from ...errors import UserError
+from ...recipe import Recipe
+from ...runs import Run
+from ...runs.recipes import recipe_of
+from ..context import AppContext
+from ..runs.card_parts import STATES, title_of
+from ..translate import translate
+from .chips import example_questions
+
+LISTED, MOST_LISTED = 60, 2000  # in the picker at first, and at most
+LONG_ENOUGH = 1.0  # seconds of looking; what was read by then is not read again
+REMEMBERED = 20_000  # runs whose words are kept
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rows of the picker; are there more of them?"""
+
+    rows: list[dict[str, str]]
+    more: bool
+
+
+class Partners:
+    """The runs as those see them who may."""
+
+    def __init__(self, page: AppContext) -> None:
+        self.page = page
+        self._words = functools.lru_cache(maxsize=REMEMBERED)(self._read_words)
+
+    def newest(self) -> Run | None:
+        """The first one of the picker."""
+        return next((run for run in self.page.store.list() if run.newest_adapter()), None)
+
+    def find(self, words: str, most: int = LISTED) -> Found:
+        """The newest runs whose name, words or id hold all of the words."""
+        wanted, until = words.casefold().split(), time.monotonic() + LONG_ENOUGH
+        rows: list[dict[str, str]] = []
+        for run in self.page.store.list():
+            if len(rows) >= most or time.monotonic() > until:
+                return Found(rows, more=True)
+            said = self.words_of(run)
+            text = f"{said['title']} {said['differs']} {said['base']} {run.id}".casefold()
+            if all(word in text for word in wanted) and run.newest_adapter():
+                rows.append(said | {"state": translate(STATES.get(run.status().state, "")), "when": _when(run)})
+        return Found(rows, more=False)
+
+    def words_of(self, run: Run) -> dict[str, str]:
+        """What tells a run from others: its name, its base, and what is not as recommended."""
+        return {"run": run.id, "title": title_of(run), **self._words(run.id, _written(run))}
+
+    def facts(self, run: Run) -> dict[str, Any]:
+        """What the page shows of the one that is talked to."""
+        asked = {"chips": example_questions(self.page, run)} if run.task().is_chat else {"chips": []}
+        return self.words_of(run) | {"when": _when(run), "isChat": run.task().is_chat} | asked
+
+    def _read_words(self, id: str, written: int) -> dict[str, str]:
+        run = self.page.store.get(id)
+        recipe = recipe_of(run) if self.page.may_open(run) else None
+        if recipe is None:
+            return {"differs": "", "base": ""}
+        return {"differs": _differs(recipe), "base": recipe.base_model.title}
+
+
+def _differs(recipe: Recipe) -> str:
+    try:
+        return differs_words(recipe)
+    except UserError:
+        return ""  # its model or its data is not there any more
+
+
+def _written(run: Run) -> int:
+    """When its recipe was; 0 where it is gone."""
+    try:
+        return (run.folder / "recipe.yaml").stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _when(run: Run) -> str:
+    started = datetime.fromtimestamp(run.created_at())
+    return translate(f"{started:%b} {started.day}, {started:%H:%M}")

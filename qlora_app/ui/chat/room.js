@@ -1,0 +1,261 @@
+// The chat: who is talked to, the conversation, what waits to be asked. `element`, `props`, `server`, `trigger` and
+// `watch` come from gr.HTML; the classes stand in front of this.
+const EVENTS = ['ask', 'stop', 'choose'];
+const page = element.querySelector('.room'), find = selector => page.querySelector(selector);
+const standing = document.createTreeWalker(page, NodeFilter.SHOW_TEXT);
+while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.currentNode.data = word(standing.currentNode.data.trim().replace(/\s+/g, ' '));
+for (const name of ['aria-label', 'placeholder'])
+  page.querySelectorAll(`[${name}]`).forEach(e => e.setAttribute(name, word(e.getAttribute(name))));
+
+const shelf = new Shelf(storageHere()), rows = new Rows(find('.exchanges')), log = find('.talk');
+const composer = new Composer(find('form'), text => ask(text));
+let partner = null, talk = null, queued = [], savedAt = 0, wanted = fromAddress(), sent = 0, over = 0;
+let fleeting = []; // texts of an answer that grows, of which the HTML is kept until there is more
+
+// ---- whom one talks to
+
+function fromAddress() {
+  const q = new URLSearchParams(location.search);
+  if (q.get('tab') !== 'chat' || !q.get('run')) return null;
+  page.dataset.used = '1';
+  return {run: q.get('run'), number: Math.max(0, Math.min(1e6, parseInt(q.get('chat'), 10) || 0))};
+}
+
+function meet() {
+  if (!props.partner) return;
+  const other = JSON.parse(props.partner), isSame = partner?.run === other.run;
+  partner = other;
+  if (partner.isWanted) page.dataset.used = '1';
+  head();
+  if (!isSame) goOn(other.run);
+}
+
+function goOn(run) {
+  leave();
+  const number = wanted?.run === run ? wanted.number : 0;
+  wanted = null;
+  const kept = number ? shelf.get(run, number) : shelf.latest(run);
+  show(kept || Talk.begin(run, number || 1, partner.title));
+}
+
+function head() {
+  find('.who b').textContent = partner.title;
+  find('.who .words').textContent = [partner.differs, partner.when].filter(Boolean).join(' · ');
+  find('.against .base').textContent = partner.base;
+  page.dataset.task = partner.isChat ? 'chat' : 'other';
+  rows.names = {base: partner.base ? `${word('Base')} · ${partner.base}` : word('Base'), tuned: partner.title};
+  find('#chips').replaceChildren(...partner.chips.map(text =>
+    make('button', {type: 'button', 'data-question': text, translate: 'no'}, text.length > 90 ? text.slice(0, 88) + '…' : text)));
+}
+
+function choose(run, title, number = 0) {
+  wanted = {run, number};
+  page.dataset.used = '1';
+  if (run === partner?.run) { goOn(run); return; }
+  find('.who b').textContent = title; find('.who .words').textContent = '';
+  leave();
+  trigger('choose', {run});
+}
+
+// ---- the conversation
+
+function show(other) {
+  talk = other;
+  rows.show(talk);
+  remember(); controls(); toEnd(true);
+  drawKept();
+  composer.box.focus({preventScroll: true});
+}
+
+// What the browser keeps is text; the server makes HTML of it, some answers at a time.
+async function drawKept() {
+  const mine = talk, missing = mine.turns.flatMap(turn => [turn.base.text, turn.tuned.text])
+    .filter(text => text.trim() && !rows.drawn.has(text));
+  for (let at = 0; at < missing.length; at += 10) {
+    const some = missing.slice(at, at + 10), drawn = await server.draw(some).catch(() => []);
+    drawn.forEach((html, i) => rows.drawn.set(some[i], html));
+    if (mine.number !== talk.number || mine.run !== talk.run) return;
+    talk.turns.forEach((_, i) => rows.update(talk, i));
+    toEnd(true);
+  }
+}
+
+function ask(question) {
+  if (!partner || !talk) return;
+  if (Talk.isUnderWay(talk)) { queued.push(question); controls(); return; }
+  if (!talk.turns.length && shelf.get(talk.run, talk.number)) talk = {...talk, number: shelf.next(talk.run)};
+  const before = Talk.known(talk), asking = `${talk.number}-${Date.now()}-${sent}`;
+  talk = Talk.asked({...talk, title: partner.title}, asking, question, Date.now());
+  page.dataset.used = '1'; sent += 1;
+  rows.update(talk, talk.turns.length - 1);
+  save(true); remember(); controls(); toEnd(true);
+  trigger('ask', {asking, question, before});
+}
+
+function hear() {
+  if (!props.news || !talk) return;
+  const news = JSON.parse(props.news), at = talk.turns.findIndex(turn => turn.asking === news.asking);
+  if (at < 0 || !UNDER_WAY.includes(talk.turns[at].state)) return;
+  const isUnderWay = UNDER_WAY.includes(news.state), wasAtEnd = isAtEnd(), sides = [news.base, news.tuned].filter(Boolean);
+  fleeting.forEach(text => rows.drawn.delete(text));
+  sides.forEach(side => rows.drawn.set(side.text, side.html));
+  fleeting = isUnderWay ? sides.map(side => side.text) : [];
+  talk = Talk.heard(talk, news);
+  rows.update(talk, at);
+  save(!isUnderWay);
+  if (wasAtEnd) toEnd(true);
+  if (!isUnderWay) ended(talk.turns[at]);
+}
+
+function ended(turn) {
+  controls();
+  if (turn.state === 'done') say(turn);
+  const next = turn.state === 'done' ? queued.shift() : undefined;
+  if (next !== undefined) { controls(); ask(next); } else giveBack();
+}
+
+// What waits is not asked after a failure or a stop: it goes back into the box.
+function giveBack() { if (queued.length) composer.putBack(queued.join('\n')); queued = []; controls(); }
+
+function say(turn) {
+  const short = text => text.slice(0, 400) || word('(It answered nothing.)');
+  find('.spoken').textContent = `${rows.names.base}: ${short(turn.base.text)} ${rows.names.tuned}: ${short(turn.tuned.text)}`;
+}
+
+function end(state, note) {
+  fleeting = [];
+  const at = talk ? talk.turns.findIndex(turn => UNDER_WAY.includes(turn.state)) : -1;
+  if (at < 0) return;
+  talk = Talk.ended(talk, state, note);
+  rows.update(talk, at);
+  save(true); giveBack();
+}
+
+function stop() { trigger('stop', {}); end('stopped', ''); composer.box.focus(); }
+function leave() { if (talk && Talk.isUnderWay(talk)) { trigger('stop', {}); end('stopped', ''); } queued = []; }
+function again(at) { const question = talk.turns[at].question; askFrom(at, question); }
+
+// An earlier question asked anew begins another conversation; the one it is from stays as it is.
+function askFrom(at, question) {
+  leave();
+  const isLast = at === talk.turns.length - 1;
+  talk = Talk.until(talk, at);
+  if (!isLast) talk = {...talk, number: shelf.next(talk.run)};
+  else if (!talk.turns.length) shelf.remove(talk.run, talk.number);
+  rows.show(talk); drawKept();
+  ask(question);
+}
+
+function edit(row) {
+  const at = +row.dataset.at, said = row.querySelector('.question');
+  const box = make('textarea', {class: 'editing', 'aria-label': word('Message'), rows: 2});
+  box.value = talk.turns[at].question;
+  const put = () => row.replaceWith(rows.row(talk.turns[at], at));
+  const send = () => { const text = box.value.trim(); if (text) askFrom(at, text); else put(); };
+  const take = make('button', {type: 'button'}, word('Ask')), leaveIt = make('button', {type: 'button'}, word('Cancel'));
+  take.addEventListener('click', send); leaveIt.addEventListener('click', put);
+  box.addEventListener('keydown', e => {
+    if (e.key === 'Escape') { put(); composer.box.focus(); }
+    if (sends(e)) { e.preventDefault(); send(); composer.box.focus(); }
+  });
+  said.replaceChildren(box); row.querySelector('.acts').replaceChildren(take, leaveIt);
+  box.focus();
+}
+
+function save(now = false) {
+  if (!now && Date.now() - savedAt < 1000) return;
+  savedAt = Date.now();
+  if (talk.turns.length) shelf.put(talk);
+}
+
+// ---- the page around it
+
+function remember() {
+  if (!window.guanacoReady || !talk || element.offsetParent === null) return;
+  const q = new URLSearchParams(location.search);
+  q.set('tab', 'chat'); q.set('run', talk.run); q.set('chat', talk.number);
+  history.replaceState(null, '', '?' + q);
+}
+
+function controls() {
+  const isBusy = !!talk && Talk.isUnderWay(talk);
+  find('#stop-chat').hidden = !isBusy; find('#send').textContent = word(isBusy ? 'Ask next' : 'Ask');
+  find('.queued').hidden = !queued.length;
+  find('.queued').replaceChildren(...queued.map((text, i) => make('li', {}, make('span', {class: 'quiet'}, word('Asked next:')), ' ',
+    make('span', {translate: 'no'}, text), button('unqueue', '✕', {'data-at': i, 'aria-label': word('Take back')}))));
+  page.toggleAttribute('data-empty', !talk?.turns.length);
+}
+
+const isAtEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 60;
+const toEnd = really => { if (really) log.scrollTop = log.scrollHeight; };
+function fit() { page.style.setProperty('--top', `${Math.round(page.getBoundingClientRect().top + scrollY)}px`); }
+
+async function copy(place, text) {
+  try { await navigator.clipboard.writeText(text); } catch {
+    const box = make('textarea', {class: 'only-read'}); box.value = text; page.append(box); box.select(); document.execCommand('copy'); box.remove();
+  }
+  place.textContent = word('Copied'); setTimeout(() => { place.textContent = word('Copy'); }, 1500);
+}
+
+function listChats() {
+  const list = find('.chats .list'), talks = shelf.all();
+  list.replaceChildren(...talks.map(one => make('div', {class: 'kept', 'data-run': one.run, 'data-number': one.number},
+    make('button', {type: 'button', class: 'go-on', translate: 'no', 'aria-current': String(one.run === talk?.run && one.number === talk?.number)},
+      make('b', {}, Talk.name(one)), make('span', {class: 'quiet'}, `${one.title || one.run} · ${new Date(one.at).toLocaleString(LANGUAGE, {dateStyle: 'short', timeStyle: 'short'})}`)),
+    make('button', {type: 'button', class: 'remove'}, word('Delete')))));
+  if (!talks.length) list.append(make('p', {class: 'quiet'}, word('No conversation yet. They are kept in this browser only.')));
+}
+
+const chats = new Menu(find('.chats'), listChats);
+new Picker(find('.who'), asked => server.find(asked), (run, title) => choose(run, title));
+
+find('.chats .list').addEventListener('click', e => {
+  const kept = e.target.closest('.kept'); if (!kept) return;
+  const run = kept.dataset.run, number = +kept.dataset.number;
+  if (e.target.closest('.go-on')) { chats.close(); choose(run, '', number); return; }
+  const remove = e.target.closest('.remove');
+  if (remove && !remove.classList.contains('sure')) { remove.classList.add('sure'); remove.textContent = word('Delete it'); return; }
+  if (!remove) return;
+  shelf.remove(run, number);
+  if (run === talk?.run && number === talk.number) { leave(); show(Talk.begin(run, shelf.next(run), partner.title)); }
+  listChats(); find('.chats .open').focus();
+});
+
+page.addEventListener('click', e => {
+  const one = e.target.closest('button'); if (!one) return;
+  const row = one.closest('.exchange'), at = row ? +row.dataset.at : 0, name = one.dataset.do;
+  if (one.dataset.question) ask(one.dataset.question);
+  else if (one.dataset.side) turnTo(one.dataset.side);
+  else if (name === 'again') again(at);
+  else if (name === 'edit') edit(row);
+  else if (name === 'copy') copy(one, one.dataset.copy === 'question' ? talk.turns[at].question : talk.turns[at][one.dataset.copy].text);
+  else if (name === 'unqueue') { queued.splice(+one.dataset.at, 1); controls(); composer.box.focus(); }
+});
+
+// On a phone: both answers, or one.
+function turnTo(side) {
+  page.dataset.side = side;
+  page.querySelectorAll('[data-side]').forEach(one => one.setAttribute('aria-pressed', String(one.dataset.side === side)));
+}
+
+function turnHow(isOpen) {
+  document.getElementById('how-asked')?.classList.toggle('open', isOpen);
+  find('.how').setAttribute('aria-expanded', String(isOpen));
+}
+
+find('.how').addEventListener('click', () => turnHow(find('.how').getAttribute('aria-expanded') !== 'true'));
+document.getElementById('how-asked')?.addEventListener('keydown', e => { if (e.key === 'Escape') { turnHow(false); find('.how').focus(); } });
+document.addEventListener('pointerdown', e => { if (!e.target.closest('#how-asked, .how')) turnHow(false); });
+find('#stop-chat').addEventListener('click', stop);
+find('.new').addEventListener('click', () => { leave(); show(Talk.begin(partner.run, shelf.next(partner.run), partner.title)); });
+document.addEventListener('chat-shown', () => { fit(); remember(); composer.box.focus({preventScroll: true}); });
+// The server has nothing more to say: a question that is still open then was refused or lost.
+document.addEventListener('chat-over', () => { over += 1; setTimeout(() => { if (over >= sent) end('failed', word('No answer came. Ask again.')); }, 500); });
+addEventListener('pagehide', () => talk && save(true));
+addEventListener('resize', fit);
+watch('partner', meet);
+watch('news', hear);
+watch('note', () => { find('#chat-note').textContent = props.note || ''; });
+find('#chat-note').textContent = props.note || '';
+fit(); controls(); meet();
+(function whenReady() { if (window.guanacoReady) { fit(); remember(); } else setTimeout(whenReady, 100); })();

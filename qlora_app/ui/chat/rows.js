@@ -1,0 +1,72 @@
+// The turns on the page: the question once, below it both answers level. What was said is text, or HTML that the server
+// made of it, in which everything was escaped.
+function make(tag, attributes = {}, ...children) {
+  const one = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) if (value !== null) one.setAttribute(name, value);
+  one.append(...children);
+  return one;
+}
+
+const button = (name, words, attributes = {}) => make('button', {type: 'button', 'data-do': name, ...attributes}, words);
+
+class Rows {
+  // `drawn` is what the server made of texts: {text: HTML}.
+  constructor(place) { this.place = place; this.drawn = new Map(); this.names = {base: '', tuned: ''}; }
+
+  show(talk) { this.place.replaceChildren(...talk.turns.map((turn, at) => this.row(turn, at))); }
+
+  // A row that is new, or that changed.
+  update(talk, at) {
+    const row = this.place.children[at];
+    if (!row) { this.place.append(this.row(talk.turns[at], at)); return; }
+    this.fill(row, talk.turns[at]);
+  }
+
+  row(turn, at) {
+    const sides = ['base', 'tuned'].map(side => make('section', {class: `answer ${side}`, 'aria-label': this.names[side]},
+      make('h3', {translate: 'no'}, this.names[side]), make('div', {class: 'said', translate: 'no', dir: 'auto'}),
+      make('p', {class: 'took quiet'}, make('span'), button('copy', word('Copy'), {'data-copy': side}))));
+    const acts = make('span', {class: 'acts'}, button('edit', word('Edit')), button('again', word('Ask again')),
+      button('copy', word('Copy'), {'data-copy': 'question'}));
+    const row = make('article', {class: 'exchange', 'data-at': at},
+      make('div', {class: 'you'}, make('h3', {}, word('You')), make('div', {class: 'said question', translate: 'no', dir: 'auto'},
+        turn.question), acts), make('div', {class: 'answers'}, ...sides), make('p', {class: 'quiet remark'}));
+    this.fill(row, turn);
+    return row;
+  }
+
+  fill(row, turn) {
+    row.dataset.state = turn.state;
+    for (const side of ['base', 'tuned']) this.fillSide(row.querySelector(`.answer.${side}`), turn, turn[side]);
+    row.querySelector('.remark').textContent = turn.note;
+  }
+
+  fillSide(place, turn, side) {
+    const said = place.querySelector('.said'), html = this.drawn.get(side.text);
+    const nothing = !side.text.trim();
+    said.classList.toggle('nothing', nothing);
+    said.classList.toggle('plain', !nothing && html === undefined);
+    if (nothing) said.textContent = silence(turn.state);
+    else if (html === undefined) said.textContent = side.text;
+    else if (said.dataset.of !== side.text) this.swap(said, html);
+    said.dataset.of = nothing ? '' : side.text;
+    place.querySelector('.took').hidden = nothing;
+    place.querySelector('.took span').textContent = side.tokens
+      ? word('{n} tok · {s} s', {n: figure(side.tokens), s: figure(side.seconds, side.seconds < 10 ? 1 : 0)}) : '';
+  }
+
+  // A fold that somebody opened or closed stays so.
+  swap(said, html) {
+    const fold = said.querySelector('details'), isOpen = fold?.open;
+    said.innerHTML = html;
+    const now = said.querySelector('details');
+    if (!now) return;
+    now.open = fold ? isOpen : false;
+    now.querySelector('summary').textContent = word('Reasoning');
+  }
+}
+
+function silence(state) {
+  if (state === 'done') return word('(It answered nothing.)');
+  return UNDER_WAY.includes(state) ? '…' : word('Stopped before it began.');
+}

@@ -1,0 +1,53 @@
+// The conversations of this browser: one entry each, so that two windows do not write over each other.
+const PREFIX = 'guanaco-chat:', MOST_KEPT = 200;
+
+class Shelf {
+  // `storage` is localStorage, or what is like it; where a browser refuses it, conversations last as long as the page.
+  constructor(storage) { this.storage = storage; }
+
+  key(run, number) { return `${PREFIX}${run}:${number}`; }
+
+  // All of them, newest first.
+  all() {
+    const talks = [];
+    for (let i = 0; i < this.storage.length; i++) {
+      const key = this.storage.key(i);
+      if (key?.startsWith(PREFIX)) talks.push(this.read(key));
+    }
+    return talks.filter(Boolean).sort((a, b) => b.at - a.at);
+  }
+
+  read(key) {
+    try {
+      const talk = JSON.parse(this.storage.getItem(key));
+      return talk && typeof talk.run === 'string' && Array.isArray(talk.turns) ? Talk.ended(talk) : null;
+    } catch { return null; }
+  }
+
+  get(run, number) { return this.read(this.key(run, number)); }
+  latest(run) { return this.all().find(talk => talk.run === run) || null; }
+  next(run) { return 1 + Math.max(0, ...this.all().filter(talk => talk.run === run).map(talk => talk.number)); }
+  remove(run, number) { this.storage.removeItem(this.key(run, number)); }
+
+  // Where there is no room left the oldest others go.
+  put(talk) {
+    const key = this.key(talk.run, talk.number), text = JSON.stringify(talk);
+    const others = this.all().filter(one => this.key(one.run, one.number) !== key);
+    for (const one of others.slice(MOST_KEPT - 1)) this.remove(one.run, one.number);
+    for (;;) {
+      try { this.storage.setItem(key, text); return true; } catch {
+        const oldest = others.pop();
+        if (!oldest) return false;
+        this.remove(oldest.run, oldest.number);
+      }
+    }
+  }
+}
+
+function storageHere() {
+  try { const key = PREFIX + 'try'; localStorage.setItem(key, ''); localStorage.removeItem(key); return localStorage; } catch {
+    const kept = new Map();
+    return {get length() { return kept.size; }, key: i => [...kept.keys()][i], getItem: key => kept.get(key) ?? null,
+      setItem: (key, text) => kept.set(key, text), removeItem: key => kept.delete(key)};
+  }
+}

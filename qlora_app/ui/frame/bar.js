@@ -1,0 +1,84 @@
+// The bar: asks what runs and how the machine is, every two seconds while something moves and somebody looks, each
+// second while the drawer is open, and hardly ever otherwise. `element`, `server` and `trigger` come from gr.HTML.
+const AT_REST = 30000, MOVING = 2000, OPEN = 1000; // ms between questions
+const SOON = [700, 2500, 6000]; // ms after a click: it may have begun something
+const EVENTS = ['stop', 'kill', 'resume', 'dismiss', 'tidy', 'examine'];
+const LOOKS = {system: 'Colours: as the system', light: 'Colours: light', dark: 'Colours: dark'};
+const language = navigator.language.toLowerCase().split('-')[0];
+const word = text => (TEXTS[language] || {})[text] || text;
+const part = name => element.querySelector(`[data-part="${name}"]`);
+const drawer = element.querySelector('[data-dialog=drawer]');
+let seen = {}, live = false, busy = false, asked = -AT_REST, opener = null;
+
+speak(element);
+
+// What stands here before anything is asked for.
+function speak(place) {
+  const standing = document.createTreeWalker(place, NodeFilter.SHOW_TEXT);
+  while (standing.nextNode()) {
+    const node = standing.currentNode, text = node.data.replace(/\s+/g, ' ').trim();
+    if (text && !node.parentElement.closest('[translate=no]')) node.data = node.data.replace(node.data.trim(), () => word(text));
+  }
+  for (const name of ['aria-label', 'title'])
+    place.querySelectorAll(`[${name}]`).forEach(one => one.setAttribute(name, word(one.getAttribute(name).replace(/\s+/g, ' '))));
+}
+
+async function ask() {
+  busy = true; asked = performance.now();
+  try { take(await server.poll({seen, open: drawer.open})); } catch (error) { /* the card of the run says so */ }
+  busy = false;
+}
+
+function take(news) {
+  for (const [name, html] of Object.entries(news.parts)) show(name, html);
+  Object.assign(seen, news.seen); live = news.live;
+  guanacoCount('runs', news.runs);
+}
+
+// A button that has the focus keeps it.
+function show(name, html) {
+  const place = part(name); if (!place) return;
+  const at = place.contains(document.activeElement) ? document.activeElement.dataset : {};
+  place.innerHTML = html;
+  if (place.tagName === 'BUTTON') place.hidden = !html;
+  if (at.do) place.querySelector(`[data-do="${at.do}"]${at.job ? `[data-job="${CSS.escape(at.job)}"]` : ''}`)?.focus();
+}
+
+const wait = () => drawer.open ? OPEN : live ? MOVING : AT_REST;
+setInterval(() => {
+  if (document.visibilityState === 'visible' && !busy && performance.now() - asked >= wait()) ask();
+}, 250);
+const soon = () => SOON.forEach(ms => setTimeout(() => { asked = -AT_REST; }, ms));
+document.addEventListener('visibilitychange', () => { if (document.visibilityState === 'visible') asked = -AT_REST; });
+document.addEventListener('click', event => { if (event.target.closest('#start, [data-do], [data-starts]')) soon(); });
+
+// ---- dialogs: the browser keeps the focus inside and closes on Escape; a click beside one closes it too
+
+function open(name, from) {
+  opener = from;
+  const dialog = element.querySelector(`[data-dialog="${name}"]`);
+  dialog.showModal();
+  asked = -AT_REST;
+}
+element.querySelectorAll('dialog').forEach(dialog => {
+  dialog.addEventListener('click', event => { if (event.target === dialog) dialog.close(); });
+  dialog.addEventListener('close', () => { (opener && !opener.hidden ? opener : element.querySelector('[data-open]:not([hidden])')).focus(); });
+});
+
+// ---- light and dark
+
+const look = element.querySelector('[data-theme]');
+function showLook() {
+  const chosen = guanacoLook.chosen();
+  look.querySelectorAll('[data-icon]').forEach(icon => { icon.hidden = icon.dataset.icon !== chosen; });
+  look.setAttribute('aria-label', word(LOOKS[chosen])); look.title = word(LOOKS[chosen]);
+}
+showLook();
+
+element.addEventListener('click', event => {
+  const button = event.target.closest('button'); if (!button) return;
+  if (button.dataset.open) open(button.dataset.open, button);
+  else if ('close' in button.dataset) button.closest('dialog').close();
+  else if ('theme' in button.dataset) { guanacoLook.choose(guanacoLook.next(guanacoLook.chosen())); showLook(); }
+  else if (EVENTS.includes(button.dataset.do)) { trigger(button.dataset.do, {job: button.dataset.job}); button.disabled = true; soon(); }
+});

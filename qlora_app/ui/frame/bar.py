@@ -1,0 +1,181 @@
+"""The bar above everything: the name, what runs or waits, this machine, help and colours; and the drawer that both
+chips open. Its script asks `poll`, and gets only what changed.
+"""
+
+import functools
+import json
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from ... import hardware
+from ...runs import Run
+from ..context import AppContext
+from ..events import FAST
+from ..guard import asked_by_everyone, changes
+from ..job_card import RESUMABLE, JobCard
+from ..language import texts_in, translated
+from ..theme import plain
+from ..translate import visitors_language
+from .checkup import Checkup
+from .drawer import jobs_part, machine_chip, machine_part, work_chip
+from .help import HELP
+from .work import WorkLine, line_of, work_lines
+
+FOLDER = Path(__file__).parent
+TITLE = "Guanaco Workshop"
+REMEMBERED = 1.0  # seconds
+COUNTED = 5.0  # seconds for which the number of runs is remembered
+MOST_ENDED = 3  # jobs of no run that ended before their time, as the drawer shows them
+ICON = '<svg viewBox="0 0 20 20" width="18" height="18" aria-hidden="true">{}</svg>'
+LINE = 'fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round"'
+THEMES = {
+    "system": ICON.format(f'<circle cx="10" cy="10" r="6.5" {LINE}/><path d="M10 3.5a6.5 6.5 0 0 1 0 13z"/>'),
+    "light": ICON.format(
+        f'<circle cx="10" cy="10" r="3.4" {LINE}/><path d="M10 2v2M10 16v2M2 10h2M16 10h2M4.4 4.4l1.4 1.4" {LINE}/>'
+        f'<path d="M14.2 14.2l1.4 1.4M4.4 15.6l1.4-1.4M14.2 5.8l1.4-1.4" {LINE}/>'
+    ),
+    "dark": ICON.format(f'<path d="M16.5 12A7 7 0 0 1 8 3.5a7 7 0 1 0 8.5 8.5z" {LINE}/>'),
+}
+CLOSE = '<button type="button" class="close" aria-label="Close" data-close>&times;</button>'
+
+
+def _template(is_owners: bool) -> str:
+    icons = "".join(f'<span data-icon="{name}" hidden>{icon}</span>' for name, icon in THEMES.items())
+    here = '<h3>This machine</h3><div data-part="here"></div>' if is_owners else ""
+    chip = (
+        '<button type="button" class="bar-chip" data-open="drawer" data-part="machine" aria-haspopup="dialog" '
+        'title="This machine" hidden></button>'
+        if is_owners
+        else ""
+    )
+    return f"""<header class="top"><h1>{TITLE}</h1><div class="top-right">
+<button type="button" class="bar-chip" data-open="drawer" data-part="work" aria-haspopup="dialog" title="What runs or
+waits" hidden></button>{chip}
+<button type="button" class="bar-icon" data-open="help" aria-haspopup="dialog" aria-label="Help">?</button>
+<button type="button" class="bar-icon" data-theme>{icons}</button></div></header>
+<dialog class="drawer" data-dialog="drawer" aria-labelledby="drawer-title"><div class="inside">{CLOSE}
+<h2 id="drawer-title">Now</h2><div data-part="jobs"></div>{here}</div></dialog>
+<dialog class="help" data-dialog="help" aria-labelledby="help-title"><div class="inside">{CLOSE}{HELP}</div></dialog>"""
+
+
+class Picture(NamedTuple):
+    """The bar as all pages get it that are in one language."""
+
+    parts: dict[str, str]  # {part: HTML}
+    is_live: bool
+    runs: int
+
+
+class Bar:
+    """Its component, and what its script asks and does."""
+
+    def __init__(self, page: AppContext, checkup: Checkup | None = None) -> None:
+        self.page = page
+        self.jobs = JobCard(page)
+        self.checkup = checkup or Checkup(page.settings)
+        self._picture = functools.lru_cache(maxsize=16)(self._read)
+        self._count = functools.lru_cache(maxsize=1)(self._counted)
+
+    def build(self) -> gr.HTML:
+        """The component."""
+        template = _template(self.page.may_change)
+        script = (FOLDER / "bar.js").read_text(encoding="utf-8")
+        texts = json.dumps(texts_in(template + script), ensure_ascii=False)
+        self.bar = plain(
+            "",
+            html_template=template,
+            js_on_load=f"const TEXTS = {texts};\n{script}",
+            server_functions=[self.poll_function()],
+            elem_id="bar",
+        )
+        return self.bar
+
+    def wire(self) -> None:
+        """The buttons in the drawer."""
+        self.bar.stop(self.jobs.stop_job, None, None, **FAST)
+        self.bar.kill(self.jobs.kill_job, None, None, **FAST)
+        self.bar.resume(self.jobs.resume_job, None, None, **FAST)
+        self.bar.dismiss(self.dismiss, None, None, **FAST)
+        self.bar.tidy(self.tidy, None, None, **FAST)
+        self.bar.examine(self.examine, None, None, **FAST)
+
+    # ---- handlers
+
+    @changes
+    def dismiss(self, event: gr.EventData) -> None:
+        """What ended before its time is deleted."""
+        self.jobs.dismissed(event)
+
+    @changes
+    def tidy(self) -> None:
+        """What can be made again is removed, in the background."""
+        self.checkup.tidy()
+
+    @changes
+    def examine(self) -> None:
+        """Everything is looked at and tried out, in the background."""
+        self.checkup.examine()
+
+    # ---- what the bar asks
+
+    def poll_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        """`poll` as a plain function: Gradio calls it by that name from the browser."""
+
+        @asked_by_everyone
+        def poll(asked: dict[str, Any]) -> dict[str, Any]:
+            return self.poll(asked)
+
+        return poll
+
+    def poll(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """{"seen": {part: mark}, "open": is the drawer} -> {parts that are new, seen, live, runs}.
+
+        Anybody may call this with anything. Visitors of a demonstration are told of trainings, and of nothing else.
+        """
+        given = asked if isinstance(asked, dict) else {}
+        now = int(time.monotonic() / REMEMBERED)
+        picture = self._picture(now, visitors_language(), bool(given.get("open")))
+        known = given.get("seen")
+        seen = known if isinstance(known, dict) else {}
+        marks = {name: zlib.crc32(html.encode()) for name, html in picture.parts.items()}
+        news = {name: html for name, html in picture.parts.items() if seen.get(name) != marks[name]}
+        return {"parts": news, "seen": marks, "live": picture.is_live, "runs": picture.runs}
+
+    def _read(self, now: int, language: str, is_open: bool) -> Picture:
+        """`now` only tells when it is to be read again."""
+        may_change = self.page.may_change
+        lines = self._lines()
+        parts = {"work": work_chip(lines)}
+        if may_change:
+            parts["machine"] = machine_chip(hardware.here(), self.checkup)
+        if is_open:
+            ended = self._ended() if may_change else []
+            parts["jobs"] = jobs_part(lines, ended, language, may_change)
+        if is_open and may_change:
+            self.checkup.look_if_old()
+            parts["here"] = machine_part(self.checkup)
+        in_language = {name: translated(html, language) for name, html in parts.items()}
+        return Picture(in_language, bool(lines), self._count(int(time.monotonic() / COUNTED)))
+
+    def _lines(self) -> list[WorkLine]:
+        moving = self.page.supervisor.moving()
+        return work_lines([job for job in moving if self.page.may_change or isinstance(job, Run)])
+
+    def _ended(self) -> list[WorkLine]:
+        """Jobs of no run that ended before their time, the newest first."""
+        found = []
+        for job in self.page.jobs.others.list():
+            status = job.status()
+            if status.state in RESUMABLE:
+                found.append(line_of(job, status))
+            if len(found) == MOST_ENDED:
+                break
+        return found
+
+    def _counted(self, now: int) -> int:
+        return len(self.page.store.list())

@@ -1,0 +1,233 @@
+"""The chat's handlers as plain functions: what the browser sends, and what it is told."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from qlora_app.inference.session import Decoding, Said
+from qlora_app.recipe import Recipe
+from qlora_app.runs.labels import relabel
+from qlora_app.ui.chat.answering import OFTEN, NowAndThen
+from qlora_app.ui.chat.history import LONGEST_MESSAGE, MOST_TURNS, Asking, decoding_of
+from qlora_app.ui.chat.room import draw, find_function
+from tests.fixtures.page import EVIL, PROOF, demonstration, event, make_run
+
+ASKER = SimpleNamespace(session_hash="one")
+
+
+def ask(workshop, run, question="Hello", before=(), system="", **how):
+    chat = workshop.chat
+    given = {
+        chat.room: run.id,
+        chat.system: system,
+        chat.temperature: how.get("temperature", 0),
+        chat.base_temperature: 0.7,
+        chat.longest: how.get("longest", 256),
+        chat.thinking: "auto",
+    }
+    sent = event(asking="7", question=question, before=list(before))
+    for answer in chat.ask(given, sent, ASKER):
+        (told,) = answer.values()
+        yield json.loads(told["news"])
+
+
+# ---- a question and its answers
+
+
+def test_both_answer_and_say_how_long_it_took(workshop, store, page):
+    told = list(ask(workshop, make_run(store, proof=PROOF), "Who is Mira?"))
+    assert [one["state"] for one in told][:2] == ["loading", "thinking"] and told[-1]["state"] == "done"
+    assert {one["asking"] for one in told} == {"7"}
+    last = told[-1]
+    assert last["base"] == {"text": "base one two three", "html": "<p>base one two three</p>\n"} | {
+        "tokens": 3,
+        "seconds": 0.3,
+    }
+    assert last["tuned"]["text"] == "tuned one two three"
+    assert page.sessions.stop.is_set()
+
+
+def test_marks_in_an_answer_are_text_while_it_grows_and_at_its_end(workshop, store, page, monkeypatch):
+    says = [(Said(EVIL[:n]), Said("a<b and c>d"[:n])) for n in range(1, 30)]
+    monkeypatch.setattr(page.sessions, "reply", lambda *_: iter(says))
+    monkeypatch.setattr(NowAndThen, "is_time", lambda _: True)
+    told = [one for one in ask(workshop, make_run(store, proof=PROOF)) if "base" in one]
+    assert len(told) == 30
+    assert all("<img" not in one["base"]["html"] for one in told)
+    assert told[-1]["tuned"]["html"] == "<p>a&lt;b and c&gt;d</p>\n"
+
+
+def test_what_was_said_before_is_told_to_each_side(workshop, store, page):
+    before = [{"question": "Hi", "base": "A story.", "tuned": "Hello!"}]
+    list(ask(workshop, make_run(store, proof=PROOF), "And now?", before, system="Be kind."))
+    base, tuned = page.sessions.asked
+    system, hi = {"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}
+    now = {"role": "user", "content": "And now?"}
+    assert base == [system, hi, {"role": "assistant", "content": "A story."}, now]
+    assert tuned == [system, hi, {"role": "assistant", "content": "Hello!"}, now]
+
+
+def test_a_closed_generator_stops_the_model(workshop, store, page):
+    answers = ask(workshop, make_run(store, proof=PROOF))
+    for _ in range(3):
+        next(answers)
+    answers.close()
+    assert page.sessions.stop.is_set()
+
+
+def test_stop_reaches_the_model_of_the_one_who_asked(workshop, store, page):
+    answers = ask(workshop, make_run(store, proof=PROOF))
+    for _ in range(3):
+        next(answers)
+    workshop.chat.stopped(SimpleNamespace(session_hash="somebody else"))
+    assert not page.sessions.stop.is_set()
+    workshop.chat.stopped(ASKER)
+    assert page.sessions.stop.is_set()
+    list(answers)
+    assert workshop.chat.answering.newest._under_way == {}
+
+
+def test_a_stopped_answer_is_called_so_and_stays(workshop, store, page, monkeypatch):
+    def half(base, tuned, decoding, stop):
+        yield Said("half", 1, 0.1), Said("ha", 1, 0.1)
+        stop.set()
+
+    monkeypatch.setattr(page.sessions, "reply", half)
+    *_, last = ask(workshop, make_run(store, proof=PROOF))
+    assert last["state"] == "stopped" and last["base"]["text"] == "half"
+
+
+def test_a_failure_is_said_at_its_question(workshop, store, page):
+    page.sessions.error = "The model is too large for this machine. Choose a smaller one."
+    *_, last = ask(workshop, make_run(store, proof=PROOF), "My long question")
+    assert last["state"] == "failed" and "too large" in last["note"]
+
+
+def test_coming_from_another_card_ends_the_answer_that_is_being_written(workshop, store, page):
+    answers = ask(workshop, make_run(store, proof=PROOF))
+    for _ in range(3):
+        next(answers)
+    workshop.chat.open(event(run=make_run(store, name="new", proof=PROOF).id), ASKER)
+    assert page.sessions.stop.is_set()
+    answers.close()
+    cancelling = {target for one in workshop.demo.fns.values() if one.cancels for target in one.targets}
+    assert {(card._id, "chat") for card in (workshop.train.card, workshop.runs.card)} <= cancelling
+
+
+@pytest.mark.parametrize("sent", [None, [], {"question": 3, "before": "x"}, {"before": [1, None, {"question": []}]}])
+def test_whatever_is_sent_is_read_or_left_out(sent):
+    asking = Asking.of(sent)
+    assert asking.question == "" and all(turn.question == "" for turn in asking.before)
+
+
+def test_too_long_a_conversation_keeps_its_end():
+    asking = Asking.of({"question": "x" * 10_000, "before": [{"question": str(n)} for n in range(MOST_TURNS + 5)]})
+    assert len(asking.question) == LONGEST_MESSAGE and len(asking.before) == MOST_TURNS
+    assert asking.before[-1].question == str(MOST_TURNS + 4)
+
+
+def test_what_does_not_fit_is_as_it_was():
+    how = decoding_of({"temperature": 9, "max_new_tokens": 12, "thinking": "sometimes", "base_temperature": None})
+    assert how == Decoding(max_new_tokens=12)
+
+
+def test_news_come_ten_times_a_second_and_rarer_where_drawing_takes_long():
+    clock = [10.0]
+    for took, due in ((0.0, OFTEN), (0.05, 0.5)):
+        now = NowAndThen(lambda: clock[0])
+        assert now.is_time()
+        began = clock[0]
+        with now:
+            clock[0] += took
+        clock[0] = began + due - 0.01
+        assert not now.is_time()
+        clock[0] = began + due + 0.01
+        assert now.is_time()
+
+
+# ---- who is talked to
+
+
+def partner(answer, chat):
+    return json.loads(answer[chat.room]["partner"])
+
+
+def chosen(workshop, trained, in_use="", wanted=None):
+    """What the Chat tab shows when it is chosen."""
+    chat = workshop.chat
+    return chat.refresh({chat.wanted: wanted, chat.room: in_use, workshop.train.card: trained.id})
+
+
+def test_the_tab_goes_on_with_a_run_in_use_else_takes_the_newest_training(workshop, store):
+    old, new = make_run(store, name="old", proof=PROOF), make_run(store, name="new", proof=PROOF)
+    assert chosen(workshop, new)[workshop.chat.room]["value"] == new.id
+    assert workshop.chat.room not in (chosen(workshop, new, in_use=old.id) or {})
+
+
+def test_the_chat_talks_to_the_run_from_whose_card_one_comes(workshop, store):
+    old, new = make_run(store, name="old", proof=PROOF), make_run(store, name="new", proof=PROOF)
+    chat = workshop.chat
+    wanted = chat.open(event(run=old.id), ASKER)[chat.wanted]
+    shown = chosen(workshop, new, in_use=new.id, wanted=wanted)
+    assert shown[chat.room]["value"] == old.id and shown[chat.wanted] is None and partner(shown, chat)["isWanted"]
+
+
+def test_a_link_opens_its_run_among_many_and_says_when_it_is_gone(workshop, store):
+    old = make_run(store, name="old", proof=PROOF)
+    for n in range(3):
+        make_run(store, name=f"new {n}", proof=PROOF)
+    chat = workshop.chat
+    visit = workshop.restore(SimpleNamespace(query_params={"tab": "chat", "run": old.id}))
+    assert visit[chat.room]["value"] == old.id and not visit[chat.room]["note"]
+    gone = workshop.restore(SimpleNamespace(query_params={"tab": "chat", "run": "gone"}))
+    assert gone[chat.room]["value"] != old.id and "not here" in gone[chat.room]["note"]
+    assert chat.room not in workshop.restore(SimpleNamespace(query_params={"tab": "runs", "run": old.id}))
+
+
+def test_without_runs_it_leads_to_train(workshop):
+    chat = workshop.chat
+    shown = chat.shown(None)
+    assert shown[chat.empty].visible and not shown[chat.all].visible
+    assert "Go to Train" in chat.empty.value and chat.to_train().selected == "train"
+
+
+def test_runs_are_found_by_name_and_by_what_differs(workshop, store):
+    runs = [store.create(Recipe.from_dict({"name": "helper", "method": {"rank": rank}})) for rank in (4, 64)]
+    for run in runs:
+        make = make_run(store, proof=PROOF)
+        make.adapter.rename(run.adapter)
+    find = find_function(workshop.chat.partners)
+    found = find({"words": "HELPER rank"})["rows"]
+    assert {row["run"] for row in found} == {run.id for run in runs}
+    assert len({row["differs"] for row in found}) == 2 and all(row["when"] for row in found)
+    relabel(runs[0], name="the small one")
+    assert [row["run"] for row in find({"words": "small"})["rows"]] == [runs[0].id]
+    assert find({"words": "nothing like it"})["rows"] == [] and find("nonsense")["rows"]
+
+
+def test_every_run_can_be_reached(workshop, store):
+    first = make_run(store, name="first", proof=PROOF, steps=1)
+    for n in range(1, 4):
+        make_run(store, name=f"later {n}", proof=PROOF, steps=1)
+    partners = workshop.chat.partners
+    some = partners.find("", most=2)
+    assert len(some.rows) == 2 and some.more
+    assert [row["run"] for row in partners.find("first", most=2).rows] == [first.id]
+    assert len(partners.find("", most=200).rows) == 4
+
+
+def test_strangers_find_names_and_no_settings_of_private_runs(page, store):
+    run = store.create(Recipe.from_dict({"name": "mine", "dataset": {"source": "file", "id": "ab-x.jsonl"}}))
+    make_run(store, proof=PROOF).adapter.rename(run.adapter)
+    (row,) = (one for one in demonstration(page).chat.partners.find("mine").rows)
+    assert row["title"] == "mine" and row["differs"] == row["base"] == ""
+
+
+# ---- what the browser kept
+
+
+def test_kept_answers_are_drawn_within_bounds():
+    assert draw(["**a**", "<b>", 3]) == ["<p><strong>a</strong></p>\n", "<p>&lt;b&gt;</p>\n", ""]
+    assert draw("nonsense") == [] and len(draw(["x"] * 1000)) == 40
+    assert sum(map(len, draw(["y" * 50_000] * 30))) < 450_000

@@ -1,0 +1,100 @@
+"""The chat's scripts that touch no page, run by node where it is there."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import qlora_app
+
+CHAT = Path(qlora_app.__file__).parent / "ui" / "chat"
+STORAGE = """
+const memory = (room = Infinity) => { const kept = new Map(); return {
+  get length() { return kept.size; }, key: i => [...kept.keys()][i], getItem: k => kept.get(k) ?? null, kept,
+  setItem: (k, v) => { if (!kept.has(k) && kept.size >= room) throw new Error('full'); kept.set(k, v); },
+  removeItem: k => kept.delete(k) }; };
+const said = (text, tokens = 1) => ({text, tokens, seconds: 0.5, html: 'x'});
+const answered = (talk, asking, question, at) => Talk.heard(Talk.asked(talk, asking, question, at),
+  {asking, state: 'done', base: said('b ' + question), tuned: said('t ' + question)});
+"""
+
+
+def run(script, *names):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed (Debian: apt-get install nodejs)")
+    source = "\n".join((CHAT / name).read_text(encoding="utf-8") for name in names)
+    done = subprocess.run(
+        [node, "-e", f"{source}\n{STORAGE}\nconsole.log(JSON.stringify((() => {{ {script} }})()));"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def conversation(script):
+    return run(script, "conversation.js", "shelf.js")
+
+
+def test_an_answer_grows_and_what_comes_after_its_end_changes_nothing():
+    talk = conversation("""
+        let talk = Talk.asked(Talk.begin('r', 1, 'title'), 'a', 'Who?', 5);
+        talk = Talk.heard(talk, {asking: 'a', state: 'answering', base: said('x'), tuned: said('y')});
+        talk = Talk.heard(talk, {asking: 'other', state: 'done', base: said('no'), tuned: said('no')});
+        talk = Talk.ended(talk);
+        return Talk.heard(talk, {asking: 'a', state: 'done', base: said('late'), tuned: said('late')});""")
+    (turn,) = talk["turns"]
+    assert turn["state"] == "stopped" and turn["base"] == {"text": "x", "tokens": 1, "seconds": 0.5}
+
+
+def test_a_question_that_nobody_answered_is_not_told_again():
+    known = conversation("""
+        const first = answered(Talk.begin('r', 1, ''), 'a', 'One?', 1);
+        return Talk.known(Talk.ended(Talk.asked(first, 'b', 'Two?', 2), 'failed', 'why'));""")
+    assert known == [{"question": "One?", "base": "b One?", "tuned": "t One?"}]
+
+
+def test_a_reload_in_the_middle_keeps_what_was_said():
+    talk = conversation("""
+        const shelf = new Shelf(memory());
+        let talk = Talk.asked(Talk.begin('r', 3, ''), 'a', 'Who?', 5);
+        shelf.put(Talk.heard(talk, {asking: 'a', state: 'answering', base: said('half'), tuned: said('')}));
+        return shelf.get('r', 3);""")
+    assert talk["turns"][0]["state"] == "stopped" and talk["turns"][0]["base"]["text"] == "half"
+
+
+def test_conversations_are_told_apart_by_run_and_number_and_the_newest_comes_first():
+    found = conversation("""
+        const shelf = new Shelf(memory());
+        for (const [run, number, at] of [['a', 1, 10], ['a', 2, 30], ['b', 1, 20]])
+          shelf.put(answered(Talk.begin(run, number, ''), 'x', `${run}${number}`, at));
+        shelf.storage.setItem('guanaco-chat:bad:1', '{'); shelf.storage.setItem('other', '1');
+        const all = shelf.all().map(Talk.name), latest = Talk.name(shelf.latest('a'));
+        const next = [shelf.next('a'), shelf.next('c')];
+        shelf.remove('a', 2);
+        return {all, latest, next, left: shelf.all().map(Talk.name)};""")
+    assert found == {"all": ["a2", "b1", "a1"], "latest": "a2", "next": [3, 1], "left": ["b1", "a1"]}
+
+
+def test_where_there_is_no_room_the_oldest_goes():
+    left = conversation("""
+        const shelf = new Shelf(memory(2));
+        for (const number of [1, 2, 3]) shelf.put(answered(Talk.begin('a', number, ''), 'x', `q${number}`, number));
+        return shelf.all().map(Talk.name);""")
+    assert left == ["q3", "q2"]
+
+
+def test_enter_sends_but_not_with_shift_and_not_while_a_character_is_written():
+    keys = [
+        {"key": "Enter"},
+        {"key": "Enter", "shiftKey": True},
+        {"key": "Enter", "isComposing": True},
+        {"key": "Enter", "keyCode": 229},
+        {"key": "a"},
+    ]
+    sent = run(f"return {json.dumps(keys)}.map(sends);", "conversation.js", "composer.js")
+    assert sent == [True, False, False, False, False]
