@@ -2,6 +2,7 @@
 
 import time
 
+import gradio as gr
 from gradio.components import Component
 
 from ...errors import UserError
@@ -13,6 +14,7 @@ from ...tasks.chat import NOTHING_TO_LEARN
 from ..context import AppContext
 from ..events import FAST, After, Answer, Given
 from ..guard import changes
+from ..translate import translate
 from . import form_values as form
 from .data_view import DataView
 from .form import TrainForm
@@ -69,7 +71,10 @@ class Start:
             return self.mistakes.listed(form.at_controls(error, values))
         run = self._just_started(recipe) or self.page.store.create(self._named(recipe))
         self.page.start(run)
-        return {self.card: run.id, **self.mistakes.none(), **self.stage.turned("run")}
+        shown = self.page.shown_run() or run  # one that is being trained stays: the new one is seen in its queue
+        if shown.id != run.id:
+            gr.Info(translate("It waits in the queue below the curve, and starts when its turn comes."))
+        return {self.card: shown.id, **self.mistakes.none(), **self.stage.turned("run")}
 
     def _ready(self, recipe: Recipe) -> Recipe:
         """The recipe as a run keeps it. Raises UserError with what speaks against it."""
