@@ -32,7 +32,16 @@ from qlora_app.ui.runs.card_samples import samples
 from qlora_app.ui.train.form_values import show
 from tests.fixtures.handlers import given
 from tests.fixtures.jobs import write_status
-from tests.fixtures.page import EVIL, PROOF, FakeSupervisor, demonstration, event, make_run, poll
+from tests.fixtures.page import (
+    EVIL,
+    PROOF,
+    FakeSupervisor,
+    demonstration,
+    event,
+    form_for_strangers,
+    make_run,
+    poll,
+)
 from tests.fixtures.serving import served
 from tests.refusing import refused
 
@@ -486,15 +495,16 @@ def test_no_handler_is_offered_as_an_api(workshop):
 def test_a_demonstration_refuses_every_change(page, store):
     run = make_run(store)
     workshop = demonstration(page)
-    train, runs = workshop.train, workshop.runs
+    train, runs, form = workshop.train, workshop.runs, form_for_strangers(page)
     for change in (
-        lambda: start(workshop),
+        lambda: form.start.start_run({}),
+        lambda: workshop.bar.tidy(),
         lambda: train.cards.stop_run(event(run=run.id)),
         lambda: train.cards.resume_run(event(run=run.id)),
         lambda: train.cards.unqueue_run(event(run=run.id)),
-        lambda: train.importer.take({train.upload: "x"}),
-        lambda: train.models.take_file({train.models.file: "x"}),
-        lambda: train.models.save_form({train.models.name: "mine"}),
+        lambda: form.importer.take({form.upload: "x"}),
+        lambda: form.models.take_file({form.models.file: "x"}),
+        lambda: form.models.save_form({form.models.name: "mine"}),
         lambda: runs.delete_run({runs.card: run.id}),
     ):
         with refused("page.demonstration", kind=gr.Error):
@@ -505,12 +515,7 @@ def test_a_demonstration_refuses_every_change(page, store):
 
 def test_a_demonstration_says_so_and_offers_no_change(page, store):
     workshop = demonstration(page)
-    assert (
-        not workshop.train.start.button.interactive
-        and not workshop.train.upload.visible
-        and not workshop.runs.delete.visible
-    )
-    assert not workshop.train.models.keep.visible
+    assert not workshop.runs.delete.visible and workshop.train_tab.label == "How this was made"
     assert (
         "Start training"
         not in poll(workshop, None)["parts"]["head"] + workshop.runs.table_words() + workshop.chat.empty.value
@@ -524,7 +529,7 @@ def test_a_demonstration_says_so_and_offers_no_change(page, store):
 
 
 def test_visitors_of_a_demonstration_cannot_look_into_folders(page, tmp_path):
-    tab = demonstration(page).train
+    tab = form_for_strangers(page)
     values = show(tab.controls.first) | {"base_model": str(tmp_path / "empty")}
 
     def described():
@@ -537,8 +542,7 @@ def test_visitors_of_a_demonstration_cannot_look_into_folders(page, tmp_path):
 
 
 def test_visitors_of_a_demonstration_do_not_see_the_rows_of_uploaded_data(page):
-    workshop = demonstration(page)
-    tab = workshop.train
+    workshop, tab = demonstration(page), form_for_strangers(page)
     chosen = given(tab, show(tab.controls.first) | {"dataset": "file/ab-mine.jsonl"})
     assert "not shown" in tab.form.choose(chosen)[tab.form.data_line]
     mine = page.store.create(Recipe(dataset=DatasetChoice(source="file", id="ab-mine.jsonl")))
