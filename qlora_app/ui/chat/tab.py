@@ -81,8 +81,10 @@ class ChatTab:
             info="Stands before the conversation. At first it is the one that all examples had.",
         )
         with gr.Row():
-            self.temperature = _number("temperature", "Temperature of your adapter", "0: always the likeliest word.", 2)
-            self.base_temperature = _number("base_temperature", "Temperature of the base", "At 0 it repeats itself.", 2)
+            self.temperature = _number("temperature", "Temperature", "Of your adapter. 0: the likeliest word.", 2)
+            self.base_temperature = _number(
+                "base_temperature", "Base temperature", "At 0 a base soon repeats itself.", 2
+            )
             self.longest = _number("max_new_tokens", "Max new tokens", "An answer ends here at the latest.", 4096)
         self.thinking = gr.Radio(
             THINKING,
