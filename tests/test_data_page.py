@@ -55,6 +55,17 @@ def words_of(tab, form):
     return tab.form.choose(given(tab, form, dataset=form["dataset"]))[tab.form.data_line]
 
 
+def waits(tab, form):
+    """What Start waits for."""
+    return tab.form.choose(given(tab, form, dataset=form["dataset"]))[tab.form.waits]
+
+
+def meant(tab, form, column, role):
+    """The form after the head of a column said what it is."""
+    sent = SimpleNamespace(_data={"column": column, "is": role})
+    return on_form(tab, form, tab.columns.mean(given(tab, form), sent))
+
+
 def preview(tab, form):
     """The first rows as they would be learned."""
     return tab.columns.show(given(tab, form))[tab.columns.preview]
@@ -76,25 +87,25 @@ def test_a_file_that_asks_is_kept_chosen_and_opens_the_columns(tab, values, tmp_
     assert form["dataset"].endswith("-odd.csv")
     columns = tab.columns
     offered = columns.offer(given(tab, form))
-    assert offered[columns.fold].open and '<th scope="col">raw</th>' in offered[columns.table]
+    assert offered[columns.fold].open and '<span class="column" translate="no">raw</span>' in offered[columns.table]
     assert offered[columns.preview] == ""
     names = [choice for choice, _ in offered[columns.lists[COLUMNS + "prompt"]]["choices"]]
     assert names == ["", "raw", "note"]
-    opened = tab.data_view.open_to_ask(given(tab, form))
-    assert opened[tab.data_view.fold].open and opened[tab.data_view.seen] == ("", 0)
-    assert "Columns of your data" in words_of(tab, form)
+    said = words_of(tab, form)
+    assert "Columns of your data" in said and "dataset.columns" not in said
+    assert "Choose" not in waits(tab, form) and "how the data is to be learned" in waits(tab, form)
 
 
 def test_the_preview_is_what_is_learned_and_the_choice_is_the_recipe_s(tab, values, odd):
     form = chosen(tab, values, odd) | {COLUMNS + "template": "About {raw}\nplease", COLUMNS + "answer": "note"}
     shown = preview(tab, form)
-    assert shown.count("<dl") == 3 and '<span class="part trained">It is 0.</span>' in shown and "please" in shown
+    assert shown.count("<dl") == 3 and "<mark>It is 0.</mark>" in shown and "please" in shown
     assert "<img" not in shown and "<img" not in tab.columns.offer(given(tab, form))[tab.columns.table]
     recipe = read(form)
     assert recipe.dataset.columns.given == {"template": "About {raw}\nplease", "answer": "note"}
     answer = tab.form.read_anew(given(tab, form, dataset=odd))
     epochs = on_form(tab, form, answer)["training.epochs"]
-    assert epochs > 2 and "30 rows: 27 to learn from, 3 held out" in answer[tab.form.data_line]
+    assert epochs > 2 and "27 rows to learn from · 3 held out" in answer[tab.form.data_line]
     assert "dataset.columns.answer=note" in settled(tab, form, dataset=odd)["command"]
     assert not tab.columns.asks(recipe.dataset)
     quick = on_form(tab, form, tab.form.set_effort(given(tab, form, "quick", dataset=odd)))
@@ -145,6 +156,31 @@ def test_what_was_said_of_one_dataset_is_there_when_it_is_chosen_again(tab, valu
         assert list(said.values()) == (["About {raw}", "note", "more.csv"] if name == odd else ["", "", ""])
 
 
+def test_the_heads_of_the_table_are_the_form(tab, values, odd):
+    form = chosen(tab, values, odd)
+    form = meant(tab, meant(tab, form, "raw", "prompt"), "note", "answer")
+    assert read(form).dataset.columns.given == {"prompt": "raw", "answer": "note"}
+    table = tab.columns.offer(given(tab, form))[tab.columns.table]
+    assert 'data-column="raw" data-is="prompt"' in table and '<option value="answer" selected>' in table
+    form = meant(tab, form, "note", "label")
+    assert read(form).dataset.columns.given == {"prompt": "raw", "label": "note"}, "one of the two is learned"
+    form = meant(tab, form, "raw", "label")
+    assert read(form).dataset.columns.given == {"label": "raw"}, "a column is one thing, a thing one column"
+    assert read(meant(tab, form, "raw", "")).dataset.columns.given == {}
+    for column, role in (("spam", "prompt"), ("raw", "template"), ("raw", EVIL)):
+        with refused("columns.no_such", kind=gr.Error):
+            meant(tab, form, column, role)
+
+
+def test_thirty_columns_and_rows_that_an_app_wrote_first(tab, values, tmp_path):
+    file, names = tmp_path / "wide.csv", [f"c{i}" for i in range(30)]
+    full = ",".join(f"text {i}" for i in range(30))
+    file.write_text(",".join(names) + "\n" + f"App 3.1{',' * 29}\n" + f"{full}\n" * 20)
+    form = chosen(tab, values, f"file/{import_file(file, tab.page.settings.data, file.name)}")
+    table = tab.columns.offer(given(tab, form))[tab.columns.table]
+    assert table.count("<select") == 30 and "text 29" in table and "App 3.1" not in table
+
+
 # ---- measured with data of its own
 
 
@@ -160,7 +196,7 @@ def test_another_file_to_measure_with_is_offered_and_taken(tab, values, odd, tmp
     form |= {HELD_OUT: ids[1]}
     before = {"dataset": f"file/{ids[0]}"}
     line = tab.form.read_anew(given(tab, form, **before))[tab.form.data_line]
-    assert "30 rows: 25 to learn from, 15 held out, 5 left out" in line
+    assert "25 rows to learn from · 15 held out · 5 left out" in line
     assert f"dataset.held_out_from={ids[1]}" in settled(tab, form, **before)["command"]
     assert read(form).dataset.held_out_from == ids[1]
     assert not described(tab, form | {"dataset": "starter/helper", HELD_OUT: ""}).held_out["visible"]
@@ -173,16 +209,54 @@ def test_several_files_at_once_and_pasted_text(tab, values, tmp_path):
     files = [tmp_path / name for name in ("a.jsonl", "b.jsonl")]
     for file in files:
         file.write_text(f'{{"instruction": "{file.name}", "output": "b"}}\n' * 6)
-    assert "12 rows" in words_of(tab, uploaded(tab, values, files, effort=None))
+    assert "6 rows to learn from · 6 held out" in words_of(tab, uploaded(tab, values, files, effort=None))
 
     def pasted(text):
         return tab.data_finder.take_text(given(tab, values, None) | {tab.data_finder.text: text})
 
     form = on_form(tab, values, pasted("question,answer\nWhy?,So.\nWho?,Me.\n"))
-    assert form["dataset"].endswith("-pasted.txt") and "2 rows" in words_of(tab, form)
+    assert form["dataset"].endswith("-pasted.txt") and "2 rows to learn from" in words_of(tab, form)
     said = pasted(" ")
     assert list(said) == [tab.data_finder.said] and "There is no text yet" in said[tab.data_finder.said]
     assert "cut off" in pasted('[{"instruction": "a"')[tab.data_finder.said], "it stays until there is other data"
+
+
+def test_other_rows_are_looked_at_without_a_tokenizer(tab, values, odd):
+    form = chosen(tab, values, odd) | {COLUMNS + "prompt": "raw", COLUMNS + "answer": "note"}
+
+    def look(at):
+        return tab.data_face.look(given(tab, form), SimpleNamespace(_data={"at": at}))[tab.form.data_line]
+
+    assert "Rows 4 to 6 of 27" in look("3") and "<img" not in look("3")
+    assert look("3").count("<dl") == 3 and look("longest").count("<dl") == 1
+    assert "Rows 25 to 27 of 27" in look("24") and "Row 27 of 27" in look("999")
+    for sent in ("-1", "x", "", "9" * 30):
+        with refused("dataset.no_such_example", kind=gr.Error):
+            look(sent)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ('{"instruction": "a%d", "output": "b"}\n', "it answers the way your rows do"),
+        ('{"text": "Once upon a time there was a number, %d."}\n', "it goes on writing the way your texts do"),
+    ],
+)
+def test_what_will_be_is_said_of_own_data(tab, values, tmp_path, rows, said):
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(rows % i for i in range(30)))
+    form = chosen(tab, values, f"file/{import_file(file, tab.page.settings.data, file.name)}")
+    promise = tab.data_face.foresee(given(tab, form))[tab.data_face.promise]
+    assert "After about" in promise and said in promise
+    own_end = given(tab, form | {"training.max_steps": 9})
+    assert f"When it is done {said}" in tab.data_face.foresee(own_end)[tab.data_face.promise]
+
+
+def test_a_first_visit_shows_rows_and_what_will_be(tab):
+    face, card = tab.form.data_line.value, tab.form.data_card.value
+    assert "4,183 rows to learn from · 308 held out" in face and "308 held out" in card
+    assert face.count("<mark>") >= 4 and "Can teach" not in face
+    assert "about 2 min it answers these questions instead of going on telling a story" in tab.data_face.promise.value
 
 
 # ---- asked
@@ -206,14 +280,14 @@ def answered(tab, form, answer):
 def test_a_file_that_asks_holds_guesses_and_a_click_on_one_starts_a_training(tab, values, tmp_path):
     form = chosen(tab, values, asked_file(tab, tmp_path))
     waiting = tab.form.choose(given(tab, form, dataset=form["dataset"]))
-    assert not waiting[tab.form.start].interactive and "say above" in waiting[tab.form.waits]
+    assert not waiting[tab.form.start].interactive and "under Data" in waiting[tab.form.waits]
     words = tab.asking.offer(given(tab, form))[tab.asking.panel]
     assert '<b translate="no">query</b> <span>asks</span>' in words and "In land 0." in words
     assert words.count("data-answer") == 3 and "replies[each]" in words
     after = answered(tab, form, "1")
     assert read(after).dataset.columns.given == {"prompt": "query", "answer": "replies[each]"}
     anew = tab.form.read_anew(given(tab, after, dataset=form["dataset"]))
-    assert anew[tab.form.start].interactive and "30 rows: 54 to learn from" in anew[tab.form.data_line]
+    assert anew[tab.form.start].interactive and "54 rows to learn from" in anew[tab.form.data_line]
     assert tab.asking.offer(given(tab, after))[tab.asking.panel] == ""
     alert, run = started(tab, after)
     assert alert == "" and run
@@ -336,7 +410,7 @@ def test_downloaded_on_the_page_it_is_looked_at_like_a_file(tab, values, hub, ta
     assert worker.main(tab.page.jobs.get(address).folder) == 0
     assert finder.job.poll({"job": address})["state"] == "done" and finder.shown() == {finder.progress: ""}
     assert finder.fetched(SimpleNamespace(_data={"job": address})) == {finder.progress: ""}
-    assert "30 rows: 27 to learn from, 3 held out" in words_of(tab, form)
+    assert "27 rows to learn from · 3 held out" in words_of(tab, form)
     assert not described(tab, form).get.visible and (ID, HUB) in tab.controls.data_choices()
     assert tab.columns.offer(given(tab, form))[tab.columns.table].count("<th ") == 2
     alert, id = started(tab, form)

@@ -418,7 +418,7 @@ def test_start_is_refused_where_nothing_would_be_learned(workshop, page, store, 
     answer = tab.start.start_run(given(tab, form))
     problems = answer[tab.mistakes.alert]
     assert f'data-field="f-{MAX_LENGTH.replace(".", "-")}"' in problems
-    assert html.escape(NOTHING_TO_LEARN) in problems and answer[tab.form.fold].open
+    assert html.escape(NOTHING_TO_LEARN) in problems and answer[tab.stage.tabs].selected == "settings"
     assert store.list() == []
 
 

@@ -215,7 +215,7 @@ def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
     data = on_form(tab, values, answer)["dataset"]
     assert line == "" and data.startswith("file/") and data.endswith("mine.jsonl")
     words = answer[tab.form.data_line]
-    assert "96 rows: 86 to learn from, 10 held out<" in words and "Alpaca, because rows have `instruction`" in words
+    assert "86 rows to learn from · 10 held out<" in words and "Alpaca, because rows have <code" in words
     assert "&lt;b&gt;Answer&lt;/b&gt;" in words and "<b>Answer" not in words
 
 
@@ -227,7 +227,7 @@ def test_a_file_that_is_refused_stays_said_and_no_data_is_chosen_in_its_place(ta
     answer = tab.take_import(given(tab, values) | {tab.importer.id: id})
     form = on_form(tab, values, answer)
     assert form["dataset"] == PASTE and not answer[tab.form.start].interactive
-    assert "Start waits for data" in answer[tab.form.waits]
+    assert "Choose data first" in answer[tab.form.waits]
     alert = tab.start.start_run(given(tab, form))[tab.mistakes.alert]
     assert 'data-field="f-dataset"' in alert and tab.page.store.list() == []
     back = tab.form.choose(given(tab, values, dataset=PASTE))

@@ -439,7 +439,7 @@ def test_a_file_nobody_could_know_asks_which_column_is_what(load):
     with pytest.raises(AskColumns) as asked:
         load(jsonl(NOTES))
     assert asked.value.columns == ["Titel", "body", "notes", "mark", "nested"]
-    assert (asked.value.format, asked.value.rows) == ("unknown", 3) and "dataset.columns.prompt" in str(asked.value)
+    assert (asked.value.format, asked.value.rows) == ("unknown", 3) and "which column asks" in str(asked.value)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from ..errors import UserError
 from ..overrides import PROGRAM
 from ..settings import Settings
 from ..storage.disk import disk_trouble
+from ..training_data.format_choice import settings_of
+from ..training_data.formats.columns import AskColumns
 from .asking import add_answer, add_chat
 from .command import INTERRUPTED, MISTAKE, NOT_DONE
 from .completion import complete
@@ -57,8 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return NOT_DONE
     except (UserError, OSError) as error:
         said = disk_trouble(error, Path.cwd()) or error
-        print("error: " + str(said).replace("\n", "\n       "), file=sys.stderr)
+        print("error: " + f"{said}{_hint(error)}".replace("\n", "\n       "), file=sys.stderr)
         return MISTAKE
+
+
+def _hint(error: Exception) -> str:
+    """What a sentence leaves out that is written otherwise on the page: how it is said here."""
+    if isinstance(error, AskColumns):
+        guess = error.guesses[0] if error.guesses else {"prompt": "...", "answer": "..."}
+        return f"\nOn the command line that is {settings_of(guess)}"
+    if isinstance(error, UserError) and error.code == "dataset.not_in_folder":
+        return "\nA file elsewhere is named by its path, for example dataset.id=./my-rows.jsonl."
+    return ""
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -205,6 +205,9 @@ def overlap_warnings(both: int, held_out: int) -> list[str]:
     ]
 
 
+FEW_ROWS, FEW_HELD_OUT = 20, 10  # below these a result says little
+
+
 def few_warnings(learned: int, held_out: int, share: float) -> list[str]:
     """What is due before a start where there are too few rows to learn from or to measure with.
 
@@ -213,12 +216,16 @@ def few_warnings(learned: int, held_out: int, share: float) -> list[str]:
     warnings = []
     if learned == 1:
         warnings.append("There is only 1 row to learn from: the model can learn it by heart, and nothing more.")
+    elif learned < FEW_ROWS:
+        warnings.append(f"There are only {learned} rows to learn from: the model will learn them by heart.")
     if share and not held_out:
         warnings.append(
             "No row is held out, because there are too few: nothing will be measured on rows it has not seen."
         )
     if held_out == 1:
-        warnings.append("Only 1 row is held out: what is measured with it is no more than a hint.")
+        warnings.append("1 row is held out, so the result will be a guess.")
+    elif 1 < held_out < FEW_HELD_OUT:
+        warnings.append(f"{held_out} rows are held out, so the result will be a guess.")
     return warnings
 
 

@@ -44,7 +44,7 @@ def chosen_format(name: str, rows: RowsByFormat, detector: FormatDetector) -> st
                 list(detector.seen),
                 name=name,
                 doubt=rows.doubt,
-                how=_how(found),
+                how=_how(),
             ),
             found,
         )
@@ -108,7 +108,7 @@ def _ask_context(name: str, chosen: str, detector: FormatDetector, rows: RowsByF
             list(detector.seen),
             name=name,
             others=_listed(dict.fromkeys(others)),
-            how=_how(found),
+            how=_how(),
         ),
         found,
     )
@@ -138,7 +138,7 @@ def _ask_beside_text(name: str, detector: FormatDetector, rows: RowsByFormat) ->
             name=name,
             text=repr(text),
             others=_listed(dict.fromkeys(doubtful)),
-            how=_how(found),
+            how=_how(),
         ),
         found,
     )
@@ -149,15 +149,9 @@ def _asking(error: AskColumns, found: list[Guess]) -> AskColumns:
     return error
 
 
-def _how(found: list[Guess]) -> Problem:
-    """What a person does who is asked, with the likeliest guess as it is written on the command line."""
-    guess = found[0] if found else {"prompt": "...", "answer": "..."}
-    return Problem(
-        "advice.name_columns",
-        'Say under "Columns of your data" which column asks and which one answers; on the command line that is '
-        "{settings}",
-        settings=settings_of(guess),
-    )
+def _how() -> Problem:
+    """What a person does who is asked."""
+    return Problem("advice.name_columns", 'Say under "Columns of your data" which column asks and which one answers.')
 
 
 def settings_of(guess: Guess) -> str:
@@ -220,7 +214,7 @@ def _nothing_usable(name: str, chosen: str, detector: FormatDetector, rows: Rows
                 name=name,
                 title=kind.title,
                 names=names,
-                how=_how(found),
+                how=_how(),
             ),
             found,
         )
@@ -234,7 +228,7 @@ def _nothing_usable(name: str, chosen: str, detector: FormatDetector, rows: Rows
                 list(detector.seen),
                 name=name,
                 first=first,
-                how=_how(found),
+                how=_how(),
             ),
             found,
         )
@@ -278,16 +272,14 @@ def _ask_who(name: str, chosen: str, detector: FormatDetector, rows: RowsByForma
         what = Problem("dataset.nobody_of_that_name", "holds nothing that {told!r} says", told=told)
     error = AskWho(
         "dataset.ask_who",
-        '{name} {what}: {people}. Say who answers, under "Columns of your data"; on the command line that is '
-        "dataset.columns.answers_by={guess!r}. What that person says is learned. If it is no chat, choose the format "
-        "Plain text.",
+        '{name} {what}: {people}. Say who answers, under "Columns of your data". What that person says is learned. '
+        "If it is no chat, choose the format Plain text.",
         chosen,
         rows.rows,
         list(detector.seen),
         name=name,
         what=what,
         people=", ".join(shown),
-        guess=guess,
     )
     error.people, error.guess = people, guess
     in_order = dict.fromkeys([guess, *people])

@@ -14,3 +14,11 @@ function guanacoCount(tab, count) {
   if (!button) return;
   if (count) button.dataset.count = count.toLocaleString(); else delete button.dataset.count;
 }
+
+// Files dropped on the card of the data take the way of those chosen with its button, whose field Gradio hides.
+function guanacoUpload(button, files) {
+  const field = button?.matches('input[type=file]') ? button : button?.parentElement.querySelector('input[type=file]');
+  if (!field) return;
+  field.files = files;
+  field.dispatchEvent(new Event('change', {bubbles: true}));
+}

@@ -207,6 +207,7 @@ def _with_held_out_data(
         rows=data.rows,
         left_out=sorted([*data.left_out, *doubled], key=lambda row: row.row),
         warnings=[*warnings, *data.warnings, *notes, *overlap_warnings(len(both), len(aside))],
+        few=few_warnings(len(rest), len(aside), choice.held_out_share),
         characters=data.characters * len(rest) // len(data.conversations),
         because=data.because,
         repeated=data.duplicates,

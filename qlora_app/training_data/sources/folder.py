@@ -183,8 +183,7 @@ def place_of(choice: DatasetChoice, data_folder: Path) -> Path:
         raise UserError.at(
             "dataset.id",
             "dataset.not_in_folder",
-            "{name} is not in the data folder. Upload it, or choose other data; on the command line name a file by its "
-            "path, for example dataset.id=./my-rows.jsonl.",
+            "{name} is not in the data folder. Upload it, or choose other data.",
             name=choice.title,
         )
     return place

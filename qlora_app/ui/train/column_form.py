@@ -1,34 +1,47 @@
-"""Columns of your data: which column is what, with the first rows as they would be learned. Opens by itself where
-nobody could know.
+"""Columns of your data: a table whose heads say which column is what, beside the first rows as they would be learned.
+Opens by itself where nobody could know.
 """
 
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from ...errors import UserError
-from ...messages import Conversation, flatten
+from ...messages import Conversation
 from ...preflight import examples_of
 from ...training_data import DatasetChoice
 from ...training_data.first_rows import FirstRows, first_rows
 from ...training_data.formats.columns import AskColumns, AskWho
+from ...training_data.formats.paths import EACH, FIRST, value_at
+from ...training_data.formats.row_view import Reading
+from ...training_data.formats.turns import Columns, RowError
 from ...training_data.sources.examples import files_of
 from ..context import AppContext
-from ..events import LAST, QUIET, Answer, Given
+from ..events import FAST, LAST, QUIET, Answer, Given
 from ..guard import reads
 from ..theme import plain
 from ..translate import translate
+from .data_words import coded, row_words
 from .form_values import ANSWERS_BY, COLUMNS, data_of
 from .recipe_form import RecipeForm
 
+HEADS = (Path(__file__).parent / "column_heads.js").read_text(encoding="utf-8")
 TEMPLATE = COLUMNS + "template"
 SILENCE = COLUMNS + "silence_hours"
+ASKED_FOR = {"": "not used", "prompt": "asks", "answer": "answers", "system": "system", "label": "label"}
+MORE = {"input": "input", "options": "options", "messages": "whole conversation"}
+ROLES = (*ASKED_FOR, *MORE)[1:]
+INSTEAD = {  # what cannot be beside what
+    "answer": ("label", "messages"),
+    "label": ("answer", "messages"),
+    "prompt": ("template", "messages"),
+    "messages": ("prompt", "answer", "label", "input", "options", "template"),
+}
 MOST_PEOPLE = 100  # to choose from; any name can be typed
 SHOWN = 3  # rows
-LONGEST_CELL, LONGEST_TEXT = 60, 300  # characters
-NO_COLUMNS = "Data that has no columns is read as it is."
-STARTER = "The starter's datasets are read as they are. Choose data of your own to say which of its columns is what."
+LONGEST_CELL = 60  # characters
 
 
 class ColumnForm:
@@ -41,50 +54,73 @@ class ColumnForm:
     # ---- components
 
     def build(self) -> None:
-        with gr.Accordion("Columns of your data", open=False, elem_id="columns") as self.fold:
-            self.table = plain(elem_id="columns-table")
-            self.lists: dict[str, gr.Dropdown] = {}
-            for pair in (("prompt", "answer"), ("input", "system"), ("label", "options"), ("messages",)):
+        with gr.Accordion("Columns of your data", open=False, visible=False, elem_id="columns") as self.fold:
+            with gr.Row(elem_classes="heads"):
+                self.table = plain(js_on_load=HEADS, elem_id="columns-table")
+                self.preview = plain(elem_id="columns-preview")
+            # What the heads say stands here, unseen: where every setting of the recipe stands.
+            with gr.Column(elem_classes="kept"):
+                self.lists = {COLUMNS + name: self.controls.build_list(COLUMNS + name) for name in ROLES}
+            with gr.Accordion(
+                "More: a composed question, who answers", open=False, elem_id="columns-more"
+            ) as self.more:
+                self.template = self.controls.build_one(TEMPLATE, lines=2, max_lines=6, placeholder="{title}\n{body}")
                 with gr.Row(elem_classes="pairs"):
-                    self.lists |= {COLUMNS + name: self.controls.build_list(COLUMNS + name) for name in pair}
-            with gr.Row(elem_classes="pairs"):
-                self.who = self.controls.build_list(ANSWERS_BY)
-                self.controls.build_one(SILENCE)
-            self.template = self.controls.build_one(TEMPLATE, lines=2, max_lines=6, placeholder="{title}\n{body}")
-            self.preview = plain(elem_id="columns-preview")
+                    self.who = self.controls.build_list(ANSWERS_BY)
+                    self.controls.build_one(SILENCE)
 
-    def wire(self) -> None:
-        """Naming another column shows what is learned then."""
+    def wire(self) -> Any:
+        """Naming another column shows what is learned then. Answers the event after which the data is read anew."""
         named = [control.input for control in (*self.lists.values(), self.template)]
         gr.on(named, self.show, self.controls.inputs, self.preview, **QUIET, **LAST)
+        outputs = [self.template, *self.lists.values()]
+        return self.table.mean(self.mean, self.controls.inputs, outputs, **FAST)
 
     def offer_after(self, event: Any) -> Any:
         """The columns are offered anew after an event; that is one too."""
-        outputs = [self.fold, self.table, self.preview, self.who, *self.lists.values()]
+        outputs = [self.fold, self.more, self.table, self.preview, self.who, *self.lists.values()]
         return event.then(self.offer, self.controls.inputs, outputs, **QUIET)
 
     # ---- handlers
 
     @reads
     def offer(self, given: Given) -> Answer:
-        """The columns the data has, to choose from; opened where the data cannot be read without a choice."""
+        """The columns the data has, each with what it is; opened where the data cannot be read without that."""
         choice = data_of(self.controls.values(given))
-        rows, words = self._first(choice)
-        names = [("", ""), *((name, name) for name in rows.columns)]
-        answer: Answer = {self.table: words, self.preview: self._preview_words(choice, rows)}
-        answer |= {control: gr.update(choices=names) for control in self.lists.values()}
+        rows = self._first(choice)
         question = self._question(choice)
-        if question is not None:
-            answer[self.fold] = gr.Accordion(open=True)
+        is_there = bool(rows.columns) or question is not None
+        answer: Answer = {
+            self.fold: gr.Accordion(visible=is_there),
+            self.table: _table(rows, choice),
+            self.preview: self._preview_words(choice, rows),
+        }
+        names = [("", ""), *((name, name) for name in rows.columns)]
+        answer |= {control: gr.update(choices=names) for control in self.lists.values()}
+        if question is not None or not is_there:
+            answer[self.fold] = gr.Accordion(visible=is_there, open=is_there)
         if isinstance(question, AskWho):  # known until other data is chosen, which is asked for anew
-            answer[self.who] = gr.update(choices=_people(question))
+            answer |= {self.who: gr.update(choices=_people(question)), self.more: gr.Accordion(open=True)}
         return answer
 
     @reads
     def show(self, given: Given) -> Answer:
         """The first rows as they would be learned with what is chosen now."""
         choice = data_of(self.controls.values(given))
-        return {self.preview: self._preview_words(choice, self._first(choice)[0])}
+        return {self.preview: self._preview_words(choice, self._first(choice))}
+
+    @reads
+    def mean(self, given: Given, event: gr.EventData) -> Answer:
+        """A head says what its column is; what cannot stand beside it is named no longer."""
+        choice = data_of(self.controls.values(given))
+        sent = event._data or {}
+        column, role = str(sent.get("column", "")), str(sent.get("is", ""))
+        if column not in self._first(choice).columns or role not in ("", *ROLES):
+            raise UserError("columns.no_such", "There is no such column any longer. Choose the data again.")
+        freed = [setting for setting, value in choice.columns.given.items() if _same(value, column)]
+        freed += INSTEAD.get(role, ())
+        changed = dict.fromkeys(freed, "") | ({role: column} if role else {})
+        return {self.controls.controls[COLUMNS + setting]: value for setting, value in changed.items()}
 
     def asks(self, choice: DatasetChoice) -> bool:
         """Must a person say which column is what, or say it another way?"""
@@ -112,17 +148,11 @@ class ColumnForm:
             return FirstRows([], [])
         return first_rows(files_of(choice, self.page.settings.data), choice.title, self.page.settings, choice.read_as)
 
-    def _first(self, choice: DatasetChoice) -> tuple[FirstRows, str]:
-        """(the first rows, they as a table, or why there are none)"""
-        if choice.source == "starter":
-            return FirstRows([], []), _quiet(STARTER)
+    def _first(self, choice: DatasetChoice) -> FirstRows:
         try:
-            rows = self.rows(choice)
-        except UserError as error:
-            return FirstRows([], []), _quiet(translate(error.problem))
-        except OSError:  # the line under the data says why
-            return FirstRows([], []), ""
-        return rows, _table(rows) if rows.columns else _quiet(NO_COLUMNS)
+            return self.rows(choice)
+        except (UserError, OSError):  # the face of the data says why
+            return FirstRows([], [])
 
     # ---- words
 
@@ -133,12 +163,17 @@ class ColumnForm:
             choice.columns.check(choice.title, rows.columns)
         except UserError as error:
             listed = "".join(f"<p>{escape(text)}</p>" for text in translate(error.problem).split("\n"))
-            return f'<div class="warning" role="status">{listed}</div>'
-        shown = "".join(
-            row_words(number, one)
-            for number, one in enumerate(rows.learned(choice.columns, choice.turns, SHOWN), start=1)
-        )
-        return f'<h4 class="section">The first rows as they are learned</h4>{shown}'
+            return f'<div class="amber" role="status">{listed}</div>'
+        learned = rows.learned(choice.columns, choice.turns, SHOWN)
+        shown = "".join(learned_words(number, one) for number, one in enumerate(learned, start=1))
+        return f'<h4 class="section">As learned</h4>{shown}'
+
+
+def learned_words(number: int, made: Conversation | str) -> str:
+    """A row as it is learned; or why it is left out."""
+    if isinstance(made, str):
+        return f'<p class="amber">Row {number} is left out: {coded(made)}</p>'
+    return row_words(made)
 
 
 def _people(question: AskWho) -> list[tuple[str, str]]:
@@ -147,46 +182,56 @@ def _people(question: AskWho) -> list[tuple[str, str]]:
     return [("", ""), *((f"{name} ({question.people[name]:,})", name) for name in names[:MOST_PEOPLE])]
 
 
-def _table(rows: FirstRows) -> str:
-    """The first cells of every column, so that one sees what is in it."""
-    outer = [name for name in rows.columns if name.strip().lower() in rows.rows[0]]
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in outer)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(_cell(row.get(name.strip().lower())))}</td>" for name in outer) + "</tr>"
-        for row in rows.rows[:SHOWN]
-    )
+def _table(rows: FirstRows, choice: DatasetChoice) -> str:
+    """Each column with a choice of what it is in its head, and its first cells, so that one sees what is in it."""
+    if not rows.columns:
+        return ""
+    head = "".join(_head(name, choice) for name in rows.columns)
+    body = "".join(_row(row, rows.columns) for row in _fullest(rows.rows))
     return (
+        '<h4 class="section">Which column is what?</h4>'
         '<div class="first-rows" role="region" tabindex="0" aria-label="The first rows">'
-        f'<table translate="no"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
-def _cell(value: Any) -> str:
+def _head(name: str, choice: DatasetChoice) -> str:
+    named = [role for role in ROLES if _same(getattr(choice.columns, role), name)]
+    role = named[0] if named else ""
+    options = "".join(_option(one, words, role) for one, words in ASKED_FOR.items())
+    more = "".join(_option(one, words, role) for one, words in MORE.items())
+    shown = escape(name)
+    return (
+        f'<th scope="col"><span class="column" translate="no">{shown}</span>'
+        f'<select data-column="{shown}" data-is="{role}" aria-label="What is {shown}?">{options}'
+        f'<optgroup label="more">{more}</optgroup></select></th>'
+    )
+
+
+def _option(value: str, words: str, chosen: str) -> str:
+    return f'<option value="{value}"{" selected" if value == chosen else ""}>{words}</option>'
+
+
+def _row(row: Columns, names: list[str]) -> str:
+    cells = "".join(f"<td>{escape(_cell(row, name))}</td>" for name in names)
+    return f'<tr translate="no">{cells}</tr>'
+
+
+def _fullest(rows: list[Columns]) -> list[Columns]:
+    """The first rows in which most columns hold something: what an app wrote before them has empty ones."""
+    filled = [sum(value not in (None, "") for value in row.values()) for row in rows]
+    most = max(filled, default=0)
+    return [row for row, count in zip(rows, filled, strict=True) if count == most][:SHOWN]
+
+
+def _cell(row: Columns, name: str) -> str:
+    try:
+        value = value_at(Reading(row), name.replace(EACH, FIRST))
+    except RowError:
+        value = None
     text = "" if value is None else str(value)
     return text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]}…"
 
 
-def row_words(number: int, made: Conversation | str) -> str:
-    """One row as a conversation, what carries loss underlined as under the microscope; or why it is left out."""
-    if isinstance(made, str):
-        return f'<p class="warning">Row {number} is left out: {escape(made)}</p>'
-    turns = "".join(
-        f"<dt>{escape(turn['role'])}</dt><dd>{_turn_words(turn['content'], _is_learned(turn))}</dd>"
-        for turn in flatten(made)[:6]
-    )
-    if options := made[-1].get("options"):
-        turns += f"<dt>options</dt><dd>{escape(' | '.join(options)[:LONGEST_TEXT])}</dd>"
-    return f'<dl class="turns" translate="no">{turns}</dl>'
-
-
-def _is_learned(turn: Any) -> bool:
-    return turn.get("train", turn["role"] in ("assistant", "text"))
-
-
-def _turn_words(text: str, learned: bool) -> str:
-    shown = escape(text[:LONGEST_TEXT]) + ("…" if len(text) > LONGEST_TEXT else "")
-    return f'<span class="part trained">{shown}</span>' if learned else shown
-
-
-def _quiet(text: str) -> str:
-    return f'<p class="quiet">{escape(text)}</p>'
+def _same(named: str, column: str) -> bool:
+    return bool(named) and named.strip().lower() == column.strip().lower()

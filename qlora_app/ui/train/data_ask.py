@@ -17,7 +17,8 @@ from ..context import AppContext
 from ..events import FAST, LAST, QUIET, Answer, Given
 from ..guard import reads
 from ..theme import on_click, plain
-from .column_form import ColumnForm, row_words
+from .column_form import ColumnForm
+from .data_words import row_words
 from .form_values import COLUMNS, DATA_SETTINGS, EVERY, FIELDS, data_of, default_of, title
 from .recipe_form import RecipeForm
 
@@ -175,7 +176,7 @@ def _guess_words(number: int, guess: Guess, rows: FirstRows, turns: str) -> str:
         for setting, column in guess.items()
     )
     learned = rows.learned(ColumnMap(**guess), turns, 1)
-    shown = "".join(row_words(1, one) for one in learned if not isinstance(one, str))
+    shown = "".join(row_words(one) for one in learned if not isinstance(one, str))
     return (
         f'<li><p id="guess-{number}">{named}</p>{shown}<button type="button" data-answer="{number}" '
         f'aria-describedby="guess-{number}">Learn it like this</button></li>'

@@ -32,6 +32,7 @@ from ..guard import changes, reads
 from ..job_card import JobCard, address_in
 from ..theme import plain
 from .column_form import ColumnForm
+from .data_words import refusal_words
 from .form import TrainForm
 from .form_values import (
     DATA,
@@ -49,7 +50,6 @@ from .form_values import (
 )
 from .hub_finder import HubFinder
 from .recipe_form import RecipeForm
-from .words import refusal_words
 
 LONGEST_PASTE = 5_000_000  # characters
 
@@ -73,8 +73,6 @@ class DataFinder(HubFinder):
             with gr.Row(elem_classes="pairs"):
                 self.lists = {name: self.controls.build_list(name) for name in HUB_PART}
             self.get = gr.Button("Download it and look", size="sm", elem_id="data-get", visible=False)
-        self.progress = self.job.build(elem_id="data-progress")
-        self.held_out = self.controls.build_list(HELD_OUT, visible=False)
         with gr.Column(visible=False, elem_id="data-paste") as self.bringing:
             self.files = gr.File(
                 label="Files, also several of one format",
@@ -95,6 +93,14 @@ class DataFinder(HubFinder):
             self.take = gr.Button("Use this text", size="sm", elem_id="take-text")
             self.said = plain(elem_id="text-said")
             plain(self._folder_words() if self.page.may_change else "")  # strangers need no paths
+
+    def build_progress(self) -> None:
+        """How far a download is: beside the data, where it is seen whichever face the stage has."""
+        self.progress = self.job.build(elem_id="data-progress")
+
+    def build_held_out(self) -> None:
+        """Other data to measure with."""
+        self.held_out = self.controls.build_list(HELD_OUT, visible=False)
 
     def wire(self, form: TrainForm, columns: ColumnForm, other_data: After) -> None:
         """`form`: what data is chosen on. `other_data`: what follows on that."""

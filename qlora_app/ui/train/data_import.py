@@ -19,9 +19,9 @@ from ..events import FAST, QUIET, After, Answer, Given
 from ..guard import changes, reads
 from ..job_card import JobCard, address_in
 from ..theme import plain
+from .data_words import SHOWN_ROWS, first_rows_words, refusal_words
 from .form_values import DATA
 from .recipe_form import RecipeForm
-from .words import SHOWN_ROWS, conversation_words, refusal_words
 
 QUICK = 1_000_000  # bytes that are read in about 0.3 seconds
 UNPACKED = 20  # times its own size an archive may well be
@@ -39,10 +39,14 @@ class DataImport:
         self.job = JobCard(page)
 
     def build(self) -> None:
+        """How far a file is: beside the data, where it is seen whichever face the stage has."""
         self.card = self.job.build(elem_id="import-job")
-        self.line = plain(elem_id="import-line")
         self.id = gr.State(None)
         self.own = gr.State("")  # the job of what this page uploaded: others show it, and choose nothing at its end
+
+    def build_line(self) -> None:
+        """What was refused and why, or the first rows of what is still being read."""
+        self.line = plain(elem_id="import-line")
 
     @property
     def view(self) -> list[gr.components.Component]:
@@ -83,7 +87,9 @@ class DataImport:
         try:
             return self._told(id=self._import(paths))
         except UserError as error:
-            return self._told(words=refusal_words(error.problem), id=NOTHING_TAKEN)
+            return self._told(
+                words=refusal_words(error.problem, ", ".join(path.name for path in paths)), id=NOTHING_TAKEN
+            )
 
     @reads
     def forget(self) -> Answer:
@@ -108,8 +114,7 @@ class DataImport:
 
     def _first_rows(self, paths: list[Path]) -> str:
         rows = first_conversations(paths, paths[0].name, self.page.settings, SHOWN_ROWS)
-        shown = "".join(conversation_words(one) for one in rows)
-        return f'<details class="rows" open><summary>The first rows</summary>{shown}</details>' if rows else ""
+        return first_rows_words(rows)
 
     def _import(self, paths: list[Path]) -> str:
         data = self.page.settings.data

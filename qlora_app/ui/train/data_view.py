@@ -24,7 +24,7 @@ from ...base_models import (
     load_tokenizer,
 )
 from ...errors import UserError
-from ...preflight import examples_of
+from ...preflight import examples_of, taught_by
 from ...recipe import Recipe
 from ...tasks import Task, TaskChoice, task_for
 from ...tasks.preview import (
@@ -41,8 +41,8 @@ from ..events import FAST, LAST, QUIET, Answer, Given
 from ..guard import in_words, reads
 from ..theme import on_click, plain
 from ..translate import translate
-from .column_form import ColumnForm
-from .data_pictures import facts_words, jump_words, mask_words
+from .data_finder import DataFinder
+from .data_pictures import facts_words, fit_words, jump_words, mask_words
 from .form import TrainForm
 from .form_values import DATA, MAX_LENGTH, MODEL, chosen_model, data_of, read, show
 from .recipe_form import RecipeForm
@@ -50,6 +50,7 @@ from .recipe_form import RecipeForm
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+FOLD = "Lengths, tokens, what was left out, held-out data"
 MOST_MEASURED = 5000  # examples; of more, so many from all over tell the same
 NEWS = 0.7  # seconds between two words about how far the measuring is
 QUICKLY, THOROUGHLY = (
@@ -82,13 +83,13 @@ class DataView:
     """Its components and what they do."""
 
     def __init__(
-        self, page: AppContext, controls: RecipeForm, check_visitor: Callable[[ModelChoice], None], columns: ColumnForm
+        self, page: AppContext, controls: RecipeForm, check_visitor: Callable[[ModelChoice], None], finder: DataFinder
     ) -> None:
         """`check_visitor` raises UserError for a model that this visitor may not look at."""
         self.page = page
         self.controls = controls
         self.check_visitor = check_visitor
-        self.columns = columns
+        self.finder = finder
         self._lengths: dict[Any, Lengths] = {}
         self._temporary = tempfile.TemporaryDirectory(prefix="guanaco-workshop-")
         self._loading = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
@@ -96,8 +97,8 @@ class DataView:
     # ---- components
 
     def build(self) -> None:
-        with gr.Accordion("Look at the data", open=False, elem_id="data-view") as self.fold:
-            self.columns.build()
+        with gr.Accordion(FOLD, open=False, elem_id="data-view") as self.fold:
+            self.finder.build_held_out()
             self.jumps = plain(js_on_load=on_click("look", "at"), elem_id="jumps")
             self.mask = plain(js_on_load=on_click("look", "at") + TO_THE_CUT, elem_id="mask")
             self.facts = plain(js_on_load=on_click("take", "length"), elem_id="data-facts")
@@ -130,10 +131,6 @@ class DataView:
             part.look(self.look, inputs, [self.seen, self.mask], **FAST)
         self.facts.take(self.take, None, [self.controls.controls[MAX_LENGTH], form.touched], **FAST)
 
-    def ask_after(self, event: Any) -> None:
-        """After an event: is there something that only the person knows?"""
-        event.then(self.open_to_ask, self.controls.inputs, [self.fold, self.seen], **QUIET)
-
     # ---- handlers
 
     @reads
@@ -151,13 +148,6 @@ class DataView:
             yield from self._tell(seen, given)
         else:
             yield {}
-
-    @reads
-    def open_to_ask(self, given: Given) -> Answer:
-        """Data that cannot be read before a person says which column is what opens the place for it."""
-        if not self.columns.asks(data_of(self.controls.values(given))):
-            return {}
-        return {self.fold: gr.Accordion(open=True), self.seen: ("", 0)}
 
     @reads
     def close(self) -> Answer:
@@ -185,7 +175,7 @@ class DataView:
             return
         try:
             yield from self._told(seen, given)
-        except AskColumns:  # the line under the data asks, and the place for the answer is open
+        except AskColumns:  # the face of the data asks
             yield nothing | no_file
         except Exception as error:  # whatever it is, the fold must not go on saying that it is busy
             yield (
@@ -206,7 +196,9 @@ class DataView:
         yield first
         if lengths is None:
             lengths = yield from self._measured(subject)
+        choice = data_of(self.controls.values(given))
         facts = facts_words(subject.examples, lengths, subject.max_length, subject.context)
+        facts += fit_words(*taught_by(choice, self.page.settings.data))
         yield {self.jumps: jump_words(lengths, subject.max_length), self.facts: facts}
 
     def _measured(self, subject: Subject) -> Generator[Answer, None, Lengths]:

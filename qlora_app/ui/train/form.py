@@ -6,6 +6,7 @@ brings it to rest.
 """
 
 from dataclasses import replace
+from pathlib import Path
 from secrets import token_hex
 
 import gradio as gr
@@ -19,12 +20,13 @@ from ...training_data import DatasetChoice, import_text
 from ..context import AppContext
 from ..events import FAST, LAST, QUIET, After, Answer, Given
 from ..guard import WHY_NOT, reads
-from ..theme import plain
+from ..theme import on_click, plain
 from . import form_values as form
+from .data_words import card_words, face_words, waits_words
 from .form_state import BALANCED, FormLogic, FormState, Suggested
 from .form_values import BATCH_SIZE, DATA, DATA_SETTINGS, EPOCHS, PAIRS, Values
 from .recipe_form import RecipeForm
-from .words import command_words, data_words, own_words, quiet, waits_words
+from .words import command_words, own_words, quiet
 
 # Without https a page has no clipboard; then the command is copied the old way, by selecting it.
 COPY = """
@@ -40,6 +42,9 @@ element.addEventListener('click', async e => {
 """
 
 
+DATA_CARD = (Path(__file__).parent / "data_card.js").read_text(encoding="utf-8")
+
+
 class TrainForm:
     """Its components beside the controls, and what they do."""
 
@@ -51,8 +56,14 @@ class TrainForm:
     # ---- components
 
     def build_data_line(self) -> None:
-        """What is known of the data."""
-        self.data_line = plain(self._data_words(self.controls.first.dataset), elem_id="data-line")
+        """A few rows of the data, and what is known of it."""
+        words = self._data_words(self.controls.first.dataset)
+        self.data_line = plain(words[0], js_on_load=on_click("look", "at"), elem_id="data-line")
+
+    def build_data_card(self) -> None:
+        """In a line: how much data there is."""
+        words = self._data_words(self.controls.first.dataset)
+        self.data_card = plain(words[1], js_on_load=DATA_CARD, elem_id="data-card")
 
     def build_start(self) -> None:
         """The button that starts a run, and what it waits for."""
@@ -118,6 +129,7 @@ class TrainForm:
             self.effort,
             self.effort_note,
             self.data_line,
+            self.data_card,
             self.start,
             self.waits,
             self.own,
@@ -196,10 +208,12 @@ class TrainForm:
     def _beside(self, state: FormState) -> Answer:
         """What depends on data and effort: how long it takes, what is in the data."""
         choices, note = self._efforts(self.logic.advice_for(state))
+        face, card = self._data_words(state.data)
         return {
             self.effort: gr.update(choices=choices, value=state.effort),
             self.effort_note: quiet(note),
-            self.data_line: self._data_words(state.data),
+            self.data_line: face,
+            self.data_card: card,
         } | self._start(state.data)
 
     def _start(self, choice: DatasetChoice) -> Answer:
@@ -243,7 +257,8 @@ class TrainForm:
     @property
     def read_anew_outputs(self) -> list[Component]:
         """All that depends on how the data is read, but not the settings that say how."""
-        beside = [self.effort, self.effort_note, self.data_line, self.start, self.waits, self.touched]
+        data = [self.data_line, self.data_card]
+        beside = [self.effort, self.effort_note, *data, self.start, self.waits, self.touched]
         return [self.controls.controls[EPOCHS], *beside]
 
     @reads
@@ -279,15 +294,23 @@ class TrainForm:
         except UserError:
             return None
 
-    def _data_words(self, choice: DatasetChoice) -> str:
-        return data_words(choice, self.page.settings.data, self.page.may_show)
+    def _data_words(self, choice: DatasetChoice) -> tuple[str, str]:
+        """(for the face of the data, for its card)"""
+        folder, may_show = self.page.settings.data, self.page.may_show
+        return face_words(choice, folder, may_show), card_words(choice, folder, may_show)
 
     def _waits_for(self, choice: DatasetChoice) -> str:
         return waits_words(choice, self.page.settings.data)
+
+    def time_of(self, recipe: Recipe, effort: str) -> str:
+        """How long an effort takes, as its button says it; empty where nobody knows."""
+        choices, _ = self._efforts(recipe)
+        labels = [label for label, one in choices if one == effort]
+        return labels[0].partition("\n")[2] if labels else ""
 
     def _efforts(self, recipe: Recipe) -> tuple[list[tuple[str, str]], str]:
         """(efforts with their times, a line that says where those come from)"""
         try:
             return effort_choices(recipe, self.page.store, self.page.settings.data)
-        except UserError:  # the data cannot be read: `data_words` says so, and the form stays usable
+        except UserError:  # the data cannot be read: its face says so, and the form stays usable
             return [(words, key) for key, words in EFFORTS.items()], ""

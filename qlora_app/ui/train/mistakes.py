@@ -6,7 +6,7 @@ from ...errors import UserError
 from ..events import Answer
 from ..theme import plain
 from .form import TrainForm
-from .form_values import PAIRS
+from .form_values import COLUMNS, HELD_OUT, HUB_PART, PAIRS
 from .stage import Stage
 from .words import BEFORE_START, problem_words
 
@@ -48,10 +48,13 @@ class Mistakes:
         return [self.alert, *self.stage.outputs]
 
     def listed(self, error: UserError, heading: str = BEFORE_START) -> Answer:
-        """The mistakes named, and the settings shown where one of them is there."""
+        """The mistakes named, and the face of the stage shown where they are."""
         answer: Answer = {self.alert: problem_words(error, heading)}
-        is_of_settings = bool(set(error.problems) - set(PAIRS))
-        return answer | (self.stage.turned("settings") if is_of_settings else {})
+        wrong = set(error.problems) - set(PAIRS)
+        if not wrong:
+            return answer
+        is_of_data = all(name.startswith(COLUMNS) or name in (*HUB_PART, HELD_OUT) for name in wrong)
+        return answer | self.stage.turned("data" if is_of_data else "settings")
 
     def none(self) -> Answer:
         """Nothing is wrong any more."""

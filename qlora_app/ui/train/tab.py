@@ -17,6 +17,7 @@ from ..guard import reads
 from ..runs.run_card import RunCards, run_card
 from .column_form import ColumnForm
 from .data_ask import DataAsk
+from .data_face import DataFace
 from .data_finder import DataFinder
 from .data_import import DataImport
 from .data_view import DataView
@@ -48,7 +49,8 @@ class TrainTab:
         self.columns = ColumnForm(page, self.controls)
         self.asking = DataAsk(page, self.controls, self.columns)
         self.importer = DataImport(page, self.controls)
-        self.data_view = DataView(page, self.controls, self.model_card.check_visitor, self.columns)
+        self.data_face = DataFace(page, self.form, self.stage)
+        self.data_view = DataView(page, self.controls, self.model_card.check_visitor, self.data_finder)
         self.start = Start(page, self.form, self.mistakes, self.model_card, self.data_view, self.stage)
 
     # ---- components
@@ -71,26 +73,31 @@ class TrainTab:
     def _build_recipe(self) -> None:
         self.controls.build_model()
         self.model_card.build()
-        with gr.Column(elem_classes="data"):
+        with gr.Column(elem_classes="data", elem_id="data-choice"):
             self.controls.build_data()
             self.upload = gr.UploadButton(
-                "Upload files",
+                "Upload",
                 size="sm",
                 elem_id="upload",
                 file_types=ENDINGS,
                 file_count="multiple",
                 visible=self.page.may_change,
             )
+            self.form.build_data_card()
             self.importer.build()
+            self.data_finder.build_progress()
         self.form.build_effort()
         self.mistakes.build()
         self.start.build()
         self.form.build_own()
 
     def _build_data_face(self) -> None:
+        self.importer.build_line()
         self.data_finder.build()
         self.form.build_data_line()
         self.asking.build()
+        self.columns.build()
+        self.data_face.build_promise()
         self.data_view.build()
 
     def wire(self, tabs: gr.Tabs) -> None:
@@ -102,8 +109,8 @@ class TrainTab:
         self.model_card.wire()
         self.data_finder.wire(self.form, self.columns, self.other_data)
         self.importer.wire((self.upload, self.data_finder.files), self._take_imported)
-        self.columns.wire()
         self._wire_asking()
+        self.data_face.wire(self.upload)
         self.data_view.wire(self.form)
         self.start.wire(self.card, self.other_data)
         self.cards.wire(self.card)
@@ -118,14 +125,23 @@ class TrainTab:
     @property
     def view(self) -> list[Component]:
         """What `showing` fills."""
-        return [self.card, *self.stage.outputs, *self.importer.view, *self.data_finder.view, *self.form.outputs]
+        return [
+            self.card,
+            *self.stage.outputs,
+            *self.importer.view,
+            *self.data_finder.view,
+            *self.data_face.view,
+            *self.form.outputs,
+        ]
 
     def showing(self, run: Run | None) -> Answer:
         """The tab as a visit finds it: with the newest run and its settings, else with those of a first visit."""
         recipe = self._shown_recipe(run) if run else None
         jobs = self.importer.shown() | self.data_finder.shown()
         turned = self.stage.turned("run" if run else "data")
-        return {self.card: run.id if run else "", **turned, **jobs, **self.form.showing(recipe or self.controls.first)}
+        shown = recipe or self.controls.first
+        beside = self.data_face.showing(shown)
+        return {self.card: run.id if run else "", **turned, **jobs, **beside, **self.form.showing(shown)}
 
     def _shown_recipe(self, run: Run) -> Recipe | None:
         """The recipe of a run, as far as it may be seen."""
@@ -138,14 +154,13 @@ class TrainTab:
     def other_data(self, event: Any) -> None:
         """Other data may be on the form: say what it is, and open the place for what only the person knows."""
         described = self.data_finder.describe_after(event)
-        offered = self.asking.offer_after(self.columns.offer_after(described))
-        self.data_view.ask_after(offered)
+        self.asking.offer_after(self.columns.offer_after(described))
 
     def _wire_asking(self) -> None:
-        """What was guessed is taken: the data is read so, and what is still in doubt is asked."""
-        taken = self.asking.wire()
-        read = taken.then(self.form.read_anew, self.form.inputs, self.form.read_anew_outputs, **QUIET)
-        self.other_data(read)
+        """What was guessed is taken, or a column named: the data is read so, and what is still in doubt is asked."""
+        for said in (self.asking.wire(), self.columns.wire()):
+            read = said.then(self.form.read_anew, self.form.inputs, self.form.read_anew_outputs, **QUIET)
+            self.other_data(read)
 
     def _take_imported(self, event: Any) -> None:
         taken = event.success(self.take_import, self.form.inputs | {self.importer.id}, self.form.outputs, **QUIET)
