@@ -45,14 +45,16 @@ if (typeof element === 'undefined') {
     part('.typed').hidden = !isPlace(typed);
     part('.ask').hidden = !typed || typed === searched;
     part('.none').hidden = !typed || count > 0;
-    for (const one of element.querySelectorAll('p b')) one.textContent = typed;
+    for (const one of element.querySelectorAll('p b')) if (one.textContent !== typed) one.textContent = typed;
     const hits = face.querySelector('#model-hits');
     if (hits) hits.style.display = searched !== null && typed === searched ? '' : 'none';
   };
   const search = () => { searched = box.value.trim(); show(); trigger('search', {words: searched}); };
 
   box.addEventListener('input', show);
-  new MutationObserver(show).observe(face, {childList: true, subtree: true});
+  // The list is made anew when the face is opened. What `show` itself writes stands outside of it.
+  const list = face.querySelector('#model-list');
+  if (list) new MutationObserver(show).observe(list, {childList: true, subtree: true});
   face.addEventListener('click', event => {
     const one = event.target.closest('button');
     if (!one) return;
