@@ -16,7 +16,7 @@ expect.set_options(timeout=PATIENCE)
 
 def settings(page, **values):
     """Fill fields of the fold."""
-    if not page.get_by_label("Most steps").is_visible():
+    if not page.get_by_label("Max steps").is_visible():
         page.get_by_role("button", name="All settings").click()
     for label, value in values.items():
         page.get_by_label(label.replace("_", " "), exact=True).fill(str(value))
