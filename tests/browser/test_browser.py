@@ -15,9 +15,8 @@ expect.set_options(timeout=PATIENCE)
 
 
 def settings(page, **values):
-    """Fill fields of the fold."""
-    if not page.get_by_label("Most steps").is_visible():
-        page.get_by_role("button", name="All settings").click()
+    """Fill fields of the face of the settings."""
+    page.get_by_role("tab", name="Settings", exact=True).first.click()
     for label, value in values.items():
         page.get_by_label(label.replace("_", " "), exact=True).fill(str(value))
     page.wait_for_timeout(300)
@@ -47,8 +46,9 @@ def test_start_is_above_the_fold_and_nothing_sticks_out(visitor, size):
 
 def test_empty_states_say_what_to_do(visitor):
     page = visitor.open()
+    page.get_by_role("tab", name="Run", exact=True).click()
     expect(page.locator("#live")).to_contain_text("Press Start training")
-    page.get_by_role("tab", name="Runs").click()
+    page.get_by_role("tab", name="Runs", exact=True).click()
     expect(page.locator("#runs-table")).to_contain_text("No runs yet")
     page.get_by_role("tab", name="Chat").click()
     expect(page.get_by_text("Nobody to talk to yet")).to_be_visible()
