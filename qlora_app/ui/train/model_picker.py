@@ -72,8 +72,6 @@ class ModelPicker:
                     elem_id="load-recipe",
                 )
             self.notice = plain(elem_id="recipe-said")
-        # What a recipe brought onto the form is nobody's own: it goes when another model is chosen.
-        self.brought = gr.Textbox(visible="hidden", elem_id="recipe-brought")
 
     def wire(self, other_data: After) -> None:
         """`other_data`: what follows where a recipe may have brought other data."""
@@ -82,8 +80,8 @@ class ModelPicker:
         opened.then(None, js=TO_SEARCH)
         self.find.back(self.back, None, stage.outputs, **FAST).then(None, js=TO_CARD)
         self.find.search(self.search, {self.form.controls.controls[TASK]}, self.hits, **QUIET)
-        inputs = {*self.form.inputs, self.brought}
-        taken = [*stage.outputs, self.card.said, self.notice, self.brought, *self.form.outputs]
+        inputs = {*self.form.inputs, self.card.brought}
+        taken = [*stage.outputs, self.card.said, self.notice, self.card.brought, *self.form.outputs]
         for shown in (self.find, self.card.card):
             chosen = shown.take(self.take, inputs, taken, **QUIET)
             chosen.success(None, js=TO_CARD)
@@ -131,9 +129,9 @@ class ModelPicker:
         return {
             self.card.said: "",
             self.notice: "",
-            self.brought: "",
+            self.card.brought: "",
             **self.mistakes.stage.turned("data"),
-            **self.form.with_model(given, name, _brought(given[self.brought])),
+            **self.form.with_model(given, name, _brought(given[self.card.brought])),
         }
 
     @changes
@@ -179,7 +177,7 @@ class ModelPicker:
         return {
             self.card.said: f'<p class="quiet" role="status">{words}</p>',
             self.notice: "",
-            self.brought: json.dumps(show(recipe)),
+            self.card.brought: json.dumps(show(recipe)),
             **self.mistakes.stage.turned("data"),
             **self.form.filled(recipe),
         }
