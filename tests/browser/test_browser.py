@@ -95,8 +95,8 @@ def test_a_recipe_is_chosen_saved_and_shown_as_a_command(visitor, app):
     expect(page.locator("#model-said")).to_contain_text("is on the form")
     expect(change).to_be_focused()
     command = page.locator("#command code")
-    expect(command).to_have_text("python -m qlora_app train starter-ia3")
     page.get_by_role("tab", name="Settings", exact=True).click()
+    expect(command).to_have_text("python -m qlora_app train starter-ia3")
     page.get_by_role("button", name="Copy the command").click()
     expect(page.locator("#command [role=status]")).to_have_text(re.compile("Copied|selected"))
     change.click()
@@ -110,6 +110,7 @@ def test_a_recipe_is_chosen_saved_and_shown_as_a_command(visitor, app):
     expect(page.locator("#face-data")).to_be_visible()
     change.click()
     page.locator("[data-row='model:starter']").click()
+    page.get_by_role("tab", name="Settings", exact=True).click()
     expect(command).to_have_text("python -m qlora_app train starter")
 
 

@@ -82,13 +82,13 @@ class ModelCard(HubMemory):
         """What is known of the model, and whether training it with these settings fits into this machine."""
         return {self.card: self.words_about(self.controls.values(given))}
 
-    def words_about(self, values: Values) -> str:
-        """The card of the model on the form."""
+    def words_about(self, values: Values, asks: bool = True) -> str:
+        """The card of the model on the form; where the Hub is not asked, with what is known without it."""
         model = self._model(values)
         if model.source == "starter":
             lines = self._fit_line(sizes_of(model), values, "knows one made-up town") + self._starter_line(values)
         elif model.id:
-            lines = self._lines(model, values)
+            lines = self._lines(model, values) if asks else self._known_lines(model, values)
         else:
             lines = '<p class="quiet">No model is chosen.</p>'
         written = "" if model.source == "starter" else ' translate="no"'
@@ -134,13 +134,16 @@ class ModelCard(HubMemory):
         try:
             facts = self.facts(model)
         except UserError as error:
-            shapes = sizes_of(model)
-            size, *others = known_of(model, shapes.parameters) if shapes else ("",)
-            known = " · ".join(filter(None, [size, download_of(model), *others]))
-            problem = f'<p class="warning">{escape(translate(error.problem))}</p>'
-            return _quiet(known) + self._fit_line(shapes, values) + problem
+            return f'{self._known_lines(model, values)}<p class="warning">{escape(translate(error.problem))}</p>'
         shapes = shapes_of(facts.config, facts.parameters)
         return _quiet(facts.summary()) + self._fit_line(shapes, values)
+
+    def _known_lines(self, model: ModelChoice, values: Values) -> str:
+        shapes = sizes_of(model) if model.source == "hub" else None
+        if shapes is None:
+            return ""
+        size, *others = known_of(model, shapes.parameters)
+        return _quiet(" · ".join(filter(None, [size, download_of(model), *others]))) + self._fit_line(shapes, values)
 
     def _fit_line(self, shapes: Shapes | None, values: Values, besides: str = "") -> str:
         """Whether it fits; where it does not, what does, in one click. A model that cannot be had now may still be

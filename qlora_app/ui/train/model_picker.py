@@ -19,7 +19,7 @@ from ..guard import changes, reads
 from ..theme import plain
 from ..translate import translate
 from .form import TrainForm
-from .form_values import TASK, Values, chosen_model, data_of, data_value, read, show
+from .form_values import MODEL, TASK, Values, chosen_model, data_of, data_value, read, show
 from .mistakes import Mistakes
 from .model_card import ModelCard, list_for
 from .model_list import CHAT, MODEL_ROW, Row, chosen_row
@@ -33,8 +33,11 @@ NOTHING = (
     "Nothing found on the Hub. The search looks for models that can learn the chosen task and come as safetensors; try "
     "fewer words, such as qwen, t5 or roberta."
 )
-TO_SEARCH = "() => setTimeout(() => document.querySelector('#model-find input')?.focus(), 60)"
-TO_CARD = "() => setTimeout(() => document.getElementById('change-model')?.focus(), 60)"
+# The face is drawn a moment later: until then nothing on it takes the focus.
+FOCUS = """() => { let tries = 20; const take = () => {
+  const one = document.querySelector('%s'); one?.focus();
+  if (document.activeElement !== one && tries-- > 0) setTimeout(take, 50); }; take(); }"""
+TO_SEARCH, TO_CARD = FOCUS % "#model-find input", FOCUS % "#change-model"
 
 
 class ModelPicker:
@@ -81,7 +84,7 @@ class ModelPicker:
         self.find.back(self.back, None, stage.outputs, **FAST).then(None, js=TO_CARD)
         self.find.search(self.search, {self.form.controls.controls[TASK]}, self.hits, **QUIET)
         inputs = {*self.form.inputs, self.card.brought}
-        taken = [*stage.outputs, self.card.said, self.notice, self.card.brought, *self.form.outputs]
+        taken = [*stage.outputs, self.card.card, self.card.said, self.notice, self.card.brought, *self.form.outputs]
         for shown in (self.find, self.card.card):
             chosen = shown.take(self.take, inputs, taken, **QUIET)
             chosen.success(None, js=TO_CARD)
@@ -126,7 +129,9 @@ class ModelPicker:
         if what == "recipe":
             return self._onto_form(self.page.presets.load(name), given)
         self._check(name)
+        values = {**self.form.values(given), MODEL: name}
         return {
+            self.card.card: self.card.words_about(values, asks=False),
             self.card.said: "",
             self.notice: "",
             self.card.brought: "",
@@ -175,6 +180,7 @@ class ModelPicker:
             recipe = recipe.model_copy(update={"dataset": data_of(self.form.values(given))})
             words += " It brings no data, so the data you chose stays."
         return {
+            self.card.card: self.card.words_about(show(recipe), asks=False),
             self.card.said: f'<p class="quiet" role="status">{words}</p>',
             self.notice: "",
             self.card.brought: json.dumps(show(recipe)),
