@@ -34,7 +34,7 @@ from qlora_app.ui import (
 )
 from qlora_app.ui.door.admission import Admission
 from qlora_app.ui.door.connections import be_patient_with
-from qlora_app.ui.guard import DEMONSTRATION
+from qlora_app.ui.guard import DEMONSTRATION, OWNERS_HINT
 from qlora_app.ui.translate import in_every_language
 
 
@@ -92,7 +92,7 @@ def serve(settings: Settings) -> None:
         f"{TITLE} is on http://{settings.host}:{demo.server_port}  (Ctrl-C ends the page; training goes on)", flush=True
     )
     if settings.is_demonstration:
-        print(DEMONSTRATION, flush=True)
+        print(DEMONSTRATION, OWNERS_HINT, flush=True)
     threading.Thread(target=_prepare_chat, args=(supervisor,), daemon=True).start()
     wishes: list[int] = []  # no Event: a signal that comes while its lock is taken would wait for itself
     for wish in (signal.SIGINT, signal.SIGTERM):

@@ -78,7 +78,10 @@ def made_name(recipe: Recipe, examples: int | None = None) -> str:
     """What a run is called until somebody names it: "helper · starter · r16 lr 1e-3"."""
     found = differs(recipe, examples)
     own = {name: value for name, value in found.items() if name not in ("method.name", "method.rank")}
-    words = [_method_words(recipe), *(in_words(recipe, name, own[name]) for name in list(own)[:MOST_NAMED])]
+    words = [
+        method_words(recipe).removeprefix("LoRA "),
+        *(in_words(recipe, name, own[name]) for name in list(own)[:MOST_NAMED]),
+    ]
     if len(own) > MOST_NAMED:
         words.append(f"+{len(own) - MOST_NAMED}")
     return " · ".join([_data_words(recipe), _model_words(recipe), " ".join(words)])
@@ -122,10 +125,9 @@ def _is_alike(name: str, field: FieldInfo) -> bool:
     return name in _ALIKE or name.startswith("dataset.columns.") or is_recorded(field)
 
 
-def _method_words(recipe: Recipe) -> str:
+def method_words(recipe: Recipe) -> str:
+    """The method and its size: "LoRA r16"."""
     rank = getattr(recipe.method, "rank", None)
-    if recipe.method.name == "lora":
-        return f"r{rank}"
     label = in_words(recipe, "method.name", recipe.method.name)
     return f"{label} r{rank}" if rank else label
 

@@ -2,11 +2,12 @@
 estimated or not said.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .formatting import about
+from .formatting import about, count_of
 from .preflight import examples_of
 from .presets import preset_for
 from .recipe import EFFORTS, Recipe, epochs_for
@@ -49,11 +50,37 @@ def effort_of(epochs: float, meant: dict[str, float]) -> str | None:
     return next((effort for effort in EFFORTS if abs(meant[effort] - epochs) < 0.005), None)
 
 
+def steps_of(recipe: Recipe, data_folder: Path) -> int:
+    """Optimizer steps of the whole run. Raises UserError where the data cannot be read."""
+    training = recipe.training
+    steps = _steps_by_epochs(recipe, data_folder)
+    return min(steps, training.max_steps) if training.max_steps else steps
+
+
+def ends_by_steps(recipe: Recipe, data_folder: Path) -> bool:
+    """Do its max steps end a run before its epochs do? Then it has none of the three efforts. Raises UserError where
+    the data cannot be read.
+    """
+    return 0 < recipe.training.max_steps < _steps_by_epochs(recipe, data_folder)
+
+
+def _steps_by_epochs(recipe: Recipe, data_folder: Path) -> int:
+    training = recipe.training
+    count = len(examples_of(recipe.dataset, data_folder).train)
+    return max(1, math.ceil(training.epochs * math.ceil(count / training.batch_size)))
+
+
 def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[list[tuple[str, str]], str]:
-    """(labels with their times and the efforts they stand for, a line that says where the times come from)."""
+    """(labels with their times and the efforts they stand for, a line that says where the times come from; where max
+    steps end the run, how many those are and how long they take).
+    """
     measured = pace_measured(recipe, store, data_folder)
     pace = _pace(recipe, measured)
     characters = examples_of(recipe.dataset, data_folder).characters
+    is_by_steps = ends_by_steps(recipe, data_folder)
+    if pace is None and is_by_steps:
+        labels = [(words, effort) for effort, words in EFFORTS.items()]
+        return labels, f"{count_of(recipe.training.max_steps, 'step')}: max steps end it."
     if pace is None:
         labels = [(words, effort) for effort, words in EFFORTS.items()]
         return labels, "Times are known after the first run of this model with this method."
@@ -64,6 +91,9 @@ def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[
     for effort, words in EFFORTS.items():
         time = about(of_an_epoch * meant[effort])
         labels.append((f"{words}\nabout {time}", effort))
+    if is_by_steps:
+        seconds = expected_seconds(recipe, store, data_folder) or 0.0
+        return labels, f"{count_of(recipe.training.max_steps, 'step')}, about {about(seconds)}: max steps end it."
     if measured is None:
         return labels, "Times are estimates; after the first run they are measured."
     return labels, _measured_words(measured)

@@ -12,7 +12,7 @@ from .base_models import ModelChoice, describe_folder
 from .base_models.shapes import Shapes, shapes_of
 from .errors import UserError
 from .hardware import Machine, here
-from .memory import need, verdict
+from .memory import need, needed_here, verdict
 from .recipe import Recipe, read_yaml
 
 CARDS = (8, 16, 24, 48, 80)  # GB that GPUs have
@@ -46,6 +46,13 @@ def known_models() -> dict[str, dict[str, Any]]:
 def fit(recipe: Recipe, machine: Machine | None = None) -> tuple[str, str]:
     """("fits", "tight", "too large", or "" where it cannot be said) and the sentence for it."""
     return verdict(recipe, sizes_of(recipe.base_model), machine or here())
+
+
+def memory_here(recipe: Recipe, machine: Machine | None = None) -> tuple[float, float] | None:
+    """(bytes that training takes, bytes that are free); None where it cannot be said."""
+    machine = machine or here()
+    shapes = sizes_of(recipe.base_model)
+    return (needed_here(recipe, shapes, machine).total, machine.free) if shapes else None
 
 
 def smallest_card(recipe: Recipe) -> int | None:

@@ -4,6 +4,7 @@ recipe, from a recipe back to its command.
 
 import contextlib
 import os
+import re
 import shlex
 import textwrap
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, get_origin
 
 from pydantic.fields import FieldInfo
 
+from .base_models import ModelChoice
 from .choices import (
     bounds,
     dotted_name,
@@ -31,23 +33,16 @@ from .training_data.formats.columns import ColumnMap
 from .training_data.read.archives import ENDINGS
 
 PROGRAM = "python -m qlora_app"
+HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 
 
 def recipe_from(source: str, assignments: list[str], settings: Settings) -> Recipe:
-    """The recipe of a file or preset with `setting=value` changes applied; a data file that is named is imported.
+    """The recipe of a file, a preset or a model with `setting=value` changes applied; a data file that is named is
+    imported.
 
     Raises UserError with every mistake at once.
     """
-    presets = Presets(settings.presets)
-    file = Path(source)
-    if not file.is_file() and (file.name != source or file.suffix in (".yaml", ".yml")):
-        raise UserError(
-            "recipe.no_file",
-            "There is no file {source}. Give the path of a recipe, or a preset's name: {presets}.",
-            source=source,
-            presets=", ".join(presets.names()),
-        )
-    values = presets.read(file if file.is_file() else presets.path(source))
+    values = _values_of(source, Presets(settings.presets))
     method = dict(one.partition("=")[::2] for one in assignments).get("method.name")
     if method:
         values = _with_method(values, method)
@@ -75,6 +70,25 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
     return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update=imported)})
 
 
+def _values_of(source: str, presets: Presets) -> dict[str, Any]:
+    """The nested settings of a file, of a preset, or of nothing but a model: its folder or its id on the Hub."""
+    file = Path(source)
+    if (file / "config.json").is_file():
+        return {"base_model": {"source": "folder", "id": source}}
+    if file.is_file():
+        return presets.read(file)
+    if HUB_ID.fullmatch(source) and file.suffix not in (".yaml", ".yml"):
+        return {"base_model": {"source": "hub", "id": source}}
+    if file.name != source or file.suffix in (".yaml", ".yml"):
+        raise UserError(
+            "recipe.no_file",
+            "There is no file {source}. Give the path of a recipe, or a preset's name: {presets}.",
+            source=source,
+            presets=", ".join(presets.names()),
+        )
+    return presets.read(presets.path(source))
+
+
 def _import(place: Path, choice: DatasetChoice, settings: Settings) -> str:
     """The id of a file or folder, read as chosen and copied into the data folder."""
     files = _files_in(place) if place.is_dir() else place
@@ -90,16 +104,39 @@ def _with_method(values: dict[str, Any], name: str) -> dict[str, Any]:
     return merged(values, changed)
 
 
-def command_for(recipe: Recipe, presets: Presets) -> str:
-    """The `train` command that makes this recipe, ready for a shell: the nearest preset, of the same model if
-    there is one, and what differs from it.
+def command_for(recipe: Recipe, presets: Presets, needs_name: bool = True) -> str:
+    """The `train` command that makes this recipe, ready for a shell: a preset that was made for its model, else the
+    model itself, and what differs.
+
+    needs_name: otherwise a name and a note that are empty are left to what it begins with.
     """
+    ignored = () if needs_name else ("name=", "note=")
+    related = {name: one for name, one in presets.all()[0].items() if _is_related(one, recipe)}
+    if not related:
+        base = Recipe(base_model=ModelChoice(source=recipe.base_model.source, id=recipe.base_model.id))
+        return _command(recipe.base_model.id, base, recipe, ignored)
 
-    def distance(candidate: tuple[str, Recipe]) -> tuple[bool, int]:
-        return candidate[1].base_model.id != recipe.base_model.id, len(differences(candidate[1], recipe))
+    def distance(name: str) -> tuple[int, bool]:
+        return len(differences(related[name], recipe)), presets.is_own(name)
 
-    name, nearest = min(presets.all()[0].items(), key=distance)
-    return shlex.join([*PROGRAM.split(), "train", name, *differences(nearest, recipe)])
+    nearest = min(related, key=distance)
+    return _command(nearest, related[nearest], recipe, ignored)
+
+
+def _command(source: str, base: Recipe, recipe: Recipe, ignored: tuple[str, ...]) -> str:
+    assignments = [one for one in differences(base, recipe) if one not in ignored]
+    return shlex.join([*PROGRAM.split(), "train", source, *assignments])
+
+
+def _is_related(preset: Recipe, recipe: Recipe) -> bool:
+    """Would one begin with this preset? It was made for the same model, and those for the starter for the same data,
+    or for the first dataset, which is for any.
+    """
+    model, data = recipe.base_model, recipe.dataset
+    if (preset.base_model.source, preset.base_model.id) != (model.source, model.id):
+        return False
+    made_for = preset.dataset.source, preset.dataset.id
+    return model.source != "starter" or made_for in ((data.source, data.id), ("starter", DatasetChoice().id))
 
 
 def differences(base: Recipe, recipe: Recipe) -> list[str]:

@@ -147,7 +147,7 @@ def test_an_unknown_preset_gets_a_suggestion(settings):
         recipe_from("startr", [], settings)
 
 
-@pytest.mark.parametrize("source", ["gone.yaml", "./starter", "some/where"])
+@pytest.mark.parametrize("source", ["gone.yaml", "./starter", "some/where/else"])
 def test_a_missing_recipe_file_is_no_unknown_preset(settings, source):
     with refused("recipe.no_file") as caught:
         recipe_from(source, [], settings)

@@ -41,7 +41,7 @@ from qlora_app.ui.train.data_view import DataView
 from qlora_app.ui.train.form_values import MAX_LENGTH, data_value, read, show
 from tests.conftest import short_recipe
 from tests.fixtures.handlers import given
-from tests.fixtures.page import demonstration, event
+from tests.fixtures.page import event, form_for_strangers
 from tests.refusing import refused
 
 pytestmark = pytest.mark.slow
@@ -307,7 +307,7 @@ def test_the_rows_left_out_can_be_downloaded(view, uploaded):
 
 
 def test_visitors_of_a_demonstration_see_no_uploaded_rows_and_no_other_folders(page, uploaded, tmp_path):
-    view = demonstration(page).train.data_view
+    view = form_for_strangers(page).data_view
     for chosen, words in (
         ({"dataset": data_value(uploaded)}, html.escape(PRIVATE)),
         ({"base_model": str(tmp_path)}, "not looked into"),

@@ -82,6 +82,10 @@ ELSEWHERE = (
 OTHER_PROSE = {
     "Something of a folder cannot be shown",  # for the terminal
     "This machine could not be looked at",  # for the terminal
+    "If this demonstration is yours, set",  # for the terminal, with the two below
+    "PASSWORD and log in.",
+    "USER and",
+    "make run",  # a command
     "it was not done after",  # why a template was ended stands among the errors of its own library
     "it writes more than",
     "it refers to itself too often",  # what is wrong with YAML is said as its library says it

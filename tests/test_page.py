@@ -32,7 +32,16 @@ from qlora_app.ui.runs.card_samples import samples
 from qlora_app.ui.train.form_values import show
 from tests.fixtures.handlers import given
 from tests.fixtures.jobs import write_status
-from tests.fixtures.page import EVIL, PROOF, FakeSupervisor, demonstration, event, make_run, poll
+from tests.fixtures.page import (
+    EVIL,
+    PROOF,
+    FakeSupervisor,
+    demonstration,
+    event,
+    form_for_strangers,
+    make_run,
+    poll,
+)
 from tests.fixtures.serving import served
 from tests.refusing import refused
 
@@ -149,6 +158,69 @@ def test_chat_waits_for_the_first_checkpoint_and_says_so(workshop, store):
         seal(folder)
         workshop.train.cards._picture.cache_clear()
         assert 'data-do="chat"' in poll(workshop, run)["parts"]["actions"]
+
+
+def test_a_run_without_answers_yet_says_when_they_come(workshop, store):
+    rows = [{"step": 0, "question": "Who?", "answer": "One grey evening."}]
+    live = samples(rows, RunStatus("running", step=9, total=1203), times=4)
+    ended = samples(rows, RunStatus("stopped", step=9, total=1203), times=4)
+    assert "at step 301" in live and "—" in live and "stopped before the first one" in ended
+    assert "soon" not in live + ended
+
+
+def test_what_it_said_at_a_step_is_shown_beside_before_and_now():
+    rows = [{"step": step, "question": "Who?", "answer": f"answer {step}", "expected": ""} for step in (0, 4, 8)]
+    text = samples(rows, RunStatus("done"), times=2, at=4)
+    assert text.index("answer 0") < text.index("answer 4") < text.index("answer 8") and "Step 4" in text
+    assert "answer 4" not in samples(rows, RunStatus("done"), times=2)
+
+
+def test_the_head_says_what_is_trained(workshop, store):
+    head = poll(workshop, make_run(store))["parts"]["head"]
+    for word in ("Pennywick starter", "LoRA r16", "4-bit NF4", "batch 8"):
+        assert f">{word}</span>" in head, word
+
+
+def test_another_curve_is_sent_when_it_is_wanted(workshop, store):
+    run = make_run(store, steps=3)
+    with run.hold() as out:
+        out.append_metric({"step": 4, "loss": 1.0, "learning_rate": 0.002, "grad_norm": 1.5})
+    drawn = poll(workshop, run, chart={"series": "learning_rate", "grouping": 0, "count": 0})["chart"]
+    assert drawn["series"] == "learning_rate" and drawn["points"]["y"] == [0.002] and drawn["held_out"] == []
+    assert poll(workshop, run, chart={"series": "../x"})["chart"]["series"] == "loss"
+
+
+def test_the_live_run_stays_on_the_card_and_what_waits_is_below(workshop, store):
+    live = make_run(store, name="live", state="running", seconds_left=60.0)
+    with live.hold():
+        shown = start(workshop)[1]
+        news = poll(workshop, live, others=True)
+    assert shown == live.id and "Waiting after this" in news["parts"]["queue"]
+    assert "starts in about 60 s" in news["parts"]["queue"]
+    waiting = next(run for run in store.list() if run.id != live.id)
+    workshop.train.cards.unqueue_run(event(run=waiting.id))
+    assert not waiting.is_asked("start")
+
+
+def test_a_run_is_renamed_on_its_card(workshop, store):
+    run = make_run(store)
+    workshop.train.cards.rename_run(event(run=run.id, name=EVIL))
+    assert "&lt;img" in poll(workshop, run)["parts"]["head"] and run.recipe().name == ""
+
+
+def test_a_run_on_data_that_its_base_cannot_know_is_no_success(workshop, store, monkeypatch):
+    monkeypatch.setattr(run_card, "starter_warning", lambda data, folder: "It knows nothing of this.")
+    said = poll(workshop, make_run(store, proof=PROOF))["parts"]["verdict"]
+    assert "verdict fair" in said and "It knows nothing of this." in said and "learned this" not in said
+
+
+def test_what_is_thrown_away_offers_nothing_more(workshop, store):
+    run, other = make_run(store, state="stopped"), make_run(store)
+    run.wishes.put("discard")
+    parts = poll(workshop, run)["parts"]
+    assert "It is being thrown away." in parts["head"] and 'data-do="resume"' not in parts["actions"]
+    store.delete(run.id)
+    assert poll(workshop, run, others=True)["next"] == other.id
 
 
 # ---- start, stop, resume, delete
@@ -423,15 +495,16 @@ def test_no_handler_is_offered_as_an_api(workshop):
 def test_a_demonstration_refuses_every_change(page, store):
     run = make_run(store)
     workshop = demonstration(page)
-    train, runs = workshop.train, workshop.runs
+    train, runs, form = workshop.train, workshop.runs, form_for_strangers(page)
     for change in (
-        lambda: start(workshop),
+        lambda: form.start.start_run({}),
+        lambda: workshop.bar.tidy(),
         lambda: train.cards.stop_run(event(run=run.id)),
         lambda: train.cards.resume_run(event(run=run.id)),
         lambda: train.cards.unqueue_run(event(run=run.id)),
-        lambda: train.importer.take({train.upload: "x"}),
-        lambda: train.models.take_file({train.models.file: "x"}),
-        lambda: train.models.save_form({train.models.name: "mine"}),
+        lambda: form.importer.take({form.upload: "x"}),
+        lambda: form.models.take_file({form.models.file: "x"}),
+        lambda: form.models.save_form({form.models.name: "mine"}),
         lambda: runs.delete_run({runs.card: run.id}),
     ):
         with refused("page.demonstration", kind=gr.Error):
@@ -442,12 +515,7 @@ def test_a_demonstration_refuses_every_change(page, store):
 
 def test_a_demonstration_says_so_and_offers_no_change(page, store):
     workshop = demonstration(page)
-    assert (
-        not workshop.train.start.button.interactive
-        and not workshop.train.upload.visible
-        and not workshop.runs.delete.visible
-    )
-    assert not workshop.train.models.keep.visible
+    assert not workshop.runs.delete.visible and workshop.train_tab.label == "How this was made"
     assert (
         "Start training"
         not in poll(workshop, None)["parts"]["head"] + workshop.runs.table_words() + workshop.chat.empty.value
@@ -461,7 +529,7 @@ def test_a_demonstration_says_so_and_offers_no_change(page, store):
 
 
 def test_visitors_of_a_demonstration_cannot_look_into_folders(page, tmp_path):
-    tab = demonstration(page).train
+    tab = form_for_strangers(page)
     values = show(tab.controls.first) | {"base_model": str(tmp_path / "empty")}
 
     def described():
@@ -474,8 +542,7 @@ def test_visitors_of_a_demonstration_cannot_look_into_folders(page, tmp_path):
 
 
 def test_visitors_of_a_demonstration_do_not_see_the_rows_of_uploaded_data(page):
-    workshop = demonstration(page)
-    tab = workshop.train
+    workshop, tab = demonstration(page), form_for_strangers(page)
     chosen = given(tab, show(tab.controls.first) | {"dataset": "file/ab-mine.jsonl"})
     assert "not shown" in tab.form.choose(chosen)[tab.form.data_line]
     mine = page.store.create(Recipe(dataset=DatasetChoice(source="file", id="ab-mine.jsonl")))

@@ -599,3 +599,51 @@ def test_the_queue_is_looked_after_whatever_went_wrong_before(store, monkeypatch
     supervisor._thread.join(timeout=10)
     supervisor.close()
     assert started and len([r for r in caplog.records if "could not be looked after" in r.message]) == 1
+
+
+# ---- the other figures of a curve, and what is thrown away
+
+
+def figures_rows(steps):
+    return [
+        {"step": i, "loss": 2.0, "learning_rate": 0.002 * (1 - i / steps), "grad_norm": 1.5, "memory_mb": 600,
+         "tokens": 100 * i, "tokens_per_second": 90, "seconds": 0.5 * i}
+        for i in range(1, steps + 1)
+    ]  # fmt: skip
+
+
+def test_every_figure_of_a_run_has_its_curve_also_of_one_that_kept_the_loss_alone(run):
+    with run.hold() as out:
+        curve = Curve()
+        for row in figures_rows(1200):
+            curve.offset = out.append_metric(row)
+            curve.add(row)
+        out.write_curve(curve)
+    kept = json.loads((run.folder / "curve.json").read_text())
+    rates = run.curve(with_figures=True).series("learning_rate").points()
+    assert len(rates["x"]) <= 300 and rates["y"][0] == pytest.approx(0.002, rel=0.01)
+    assert run.curve(with_figures=True).series("tokens_per_second").points()["y"][-1] == 200, "as it is now, no mean"
+    del kept["figures"]
+    (run.folder / "curve.json").write_text(json.dumps(kept))
+    old = run.curve(with_figures=True)
+    assert old.series("learning_rate").points() == rates and old.points() == run.curve().points()
+
+
+def test_a_run_that_is_thrown_away_is_deleted_once_its_worker_has_ended(store):
+    run = store.create(Recipe())
+    with run.hold():
+        store.discard(run.id)
+        assert run.is_asked("stop-now") and store.get(run.id)
+    wait_for(lambda: not run.folder.exists())
+    left = store.create(Recipe())
+    left.wishes.put("discard")
+    store.sweep()
+    assert store.list() == [], "also by the next program, where this one ended before"
+
+
+def test_a_run_that_is_started_again_is_not_thrown_away(store):
+    run = store.create(Recipe())
+    run.wishes.put("discard")
+    run.request("start")
+    store.sweep()
+    assert [one.id for one in store.list()] == [run.id]

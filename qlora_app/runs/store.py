@@ -81,7 +81,8 @@ class RunStore(Folders[Run]):
 
 
 def _has_worker(run: Run) -> bool:
-    return run.is_alive() or bool(run.launch_file.is_alive())
+    """Does somebody write in its folder, or come to? Not who has said the last word, and only leaves."""
+    return run.is_alive() or (bool(run.launch_file.is_alive()) and not run.last_word().has_ended)
 
 
 def job_at(folder: Path) -> Job:

@@ -11,6 +11,7 @@ from .chat.tab import ChatTab
 from .context import AppContext
 from .events import FAST, REMEMBER, Answer
 from .frame.bar import TITLE, Bar
+from .frame.made import MadeTab, best_run
 from .guard import DEMONSTRATION, only_marked, reads
 from .language import LANGUAGES
 from .runs.run_card import RunCards, run_id
@@ -28,6 +29,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
 OTHER_APP = (
     "Another Guanaco Workshop looks after this folder of runs. It starts what you start here; both pages show the same."
 )
+TABS = ("train", "runs", "chat")
 # Gradio names every language of a browser as the page's; a screen reader is to pronounce what stands there.
 READY = f"""() => {{ const first = navigator.language.toLowerCase().split('-')[0];
   document.documentElement.lang = {json.dumps(list(LANGUAGES))}.includes(first) ? first : 'en'; window.guanacoReady =
@@ -42,14 +44,15 @@ class PageBuilder:
         self.page = page = page.as_seen()
         cards = RunCards(page)
         self.bar = Bar(page)
-        self.train, self.runs, self.chat = TrainTab(page, cards), RunsTab(page, cards), ChatTab(page)
+        self.train = TrainTab(page, cards) if page.may_change else MadeTab(page, cards)
+        self.runs, self.chat = RunsTab(page, cards), ChatTab(page)
 
     def build(self) -> gr.Blocks:
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
             self.bar.build()
             self.banner = plain(visible=False)
             with gr.Tabs(selected="train", elem_id="tabs", overflow_behavior="wrap") as self.tabs:
-                with gr.Tab("Train", id="train") as self.train_tab:
+                with gr.Tab("Train" if self.page.may_change else "How this was made", id="train") as self.train_tab:
                     self.train.build()
                 with gr.Tab("Runs", id="runs") as self.runs_tab:
                     self.runs.build()
@@ -61,11 +64,7 @@ class PageBuilder:
 
     def _wire(self, demo: gr.Blocks) -> None:
         self.bar.wire()
-        self.train.wire(self.tabs)
         self.runs.wire()
-        for card in (self.train.card, self.runs.card):
-            if hasattr(card, "again"):
-                self.train.wire_again(card)
         self.chat.wire((self.train.card, self.runs.card), self.tabs)
         self.train_tab.select(None, js=REMEMBER % "train")
         self.runs.wire_tab(self.runs_tab)
@@ -74,22 +73,40 @@ class PageBuilder:
         outputs = [self.banner, self.tabs, *self.train.view, *self.runs.view, *self.chat.view]
         restored = demo.load(self.restore, None, outputs, **FAST)
         restored.then(None, js=READY)
-        self.train.other_data(restored)
+        if isinstance(self.train, TrainTab):
+            self._wire_form(self.train, restored)
+        else:
+            self.train.wire()
+
+    def _wire_form(self, form: TrainTab, restored: Any) -> None:
+        """What only those have who may train."""
+        form.wire(self.tabs)
+        for card in (form.card, self.runs.card):
+            if hasattr(card, "again"):  # Gradio knows the events of a script by their names in it
+                form.wire_again(card)
+        form.other_data(restored)
 
     @reads
     def restore(self, request: gr.Request) -> Answer:
         """Any visit, also a second one or after a restart: everything is read from the run folders and the address."""
         asked = dict(request.query_params)
-        tab = asked.get("tab") if asked.get("tab") in ("train", "runs", "chat") else "train"
+        tab = asked["tab"] if asked.get("tab") in TABS else self._first_tab()
         found = self.page.find(asked.get("run"))
         opened = found if tab == "runs" else None
+        shown = self.page.shown_run() if self.page.may_change else best_run(self.page)
+        best = shown.id if shown and not self.page.may_change else None
+        talks_to = asked.get("run", best)
         return {
             self.banner: self._banner(),
             self.tabs: gr.Tabs(selected=tab),
-            **self.train.showing(self.page.shown_run()),
+            **self.train.showing(shown),
             **(self.runs.opened(opened) if opened else self.runs.listed()),
-            **(self.chat.shown(asked.get("run"), is_wanted="run" in asked) if tab == "chat" else {}),
+            **(self.chat.shown(talks_to, is_wanted=talks_to is not None) if tab == "chat" else {}),
         }
+
+    def _first_tab(self) -> str:
+        """Visitors of a demonstration came to talk."""
+        return "train" if self.page.may_change else "chat"
 
     @reads
     def open_run(self, event: gr.EventData) -> Answer:

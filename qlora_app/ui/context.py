@@ -76,9 +76,11 @@ class AppContext:
             return None
 
     def shown_run(self) -> Run | None:
-        """The run a fresh page shows: one that is being trained, else the newest."""
-        runs = self.store.list()
-        return next((run for run in runs if run.is_alive()), runs[0] if runs else None)
+        """The run a page shows: one that is being trained, else the first that waits, else the newest."""
+        moving = [job for job in self.supervisor.moving() if isinstance(job, Run)]
+        if moving:
+            return next((run for run in moving if run.is_alive()), moving[-1])
+        return next(iter(self.store.list()), None)
 
     @property
     def jobs(self) -> AllJobs:

@@ -20,10 +20,11 @@ from ..settings import PREFIX
 
 DEMONSTRATION = Problem(
     "page.demonstration",
-    "This is a demonstration: look at the runs and talk to their models. Nothing can be trained, "
-    "uploaded or deleted here; run your own copy for that. If this one is yours, set {prefix}USER and "
-    "{prefix}PASSWORD and log in.",
-    prefix=PREFIX,
+    "This is a demonstration: talk to the models and look at how they were made. Nothing can be trained, uploaded or "
+    "deleted here; make your own copy for that.",
+)
+OWNERS_HINT = (
+    f"If this demonstration is yours, set {PREFIX}USER and {PREFIX}PASSWORD and log in."  # for the server's log
 )
 UNEXPECTED = Problem(
     "page.unexpected",

@@ -7,6 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from .colours import DARK, LIGHT, TOKENS
+
 _HERE = Path(__file__).parent
 _SHEETS = ("frame", "bar", "train", "data", "settings", "models", "run", "runs", "chat", "gradio")  # style/, in order
 STYLE = "\n".join((_HERE / "style" / f"{name}.css").read_text(encoding="utf-8") for name in _SHEETS)
@@ -15,8 +17,70 @@ _SCRIPTS = "\n".join(
     (_HERE / name).read_text(encoding="utf-8") for name in ("frame/look.js", "gradio_dom.js", "refusals.js")
 )
 _OUTSIDE = (_HERE / "style" / "outside.css").read_text(encoding="utf-8")
-HEAD = f"<script>{_SCRIPTS}</script><style>{_OUTSIDE}</style>"
-TEAL, TEAL_DARK = "#0f766e", "#115e59"
+HEAD = f"<script>{_SCRIPTS}</script><style>{TOKENS}{_OUTSIDE}</style>"
+# Gradio's names for our colours; the same with `_dark` behind it gets the dark one.
+_COLOURED = {
+    "body_background_fill": "ground",
+    "background_fill_primary": "surface",
+    "background_fill_secondary": "soft",
+    "block_background_fill": "surface",
+    "block_label_background_fill": "surface",
+    "block_label_text_color": "label",
+    "block_title_text_color": "text",
+    "block_info_text_color": "muted",
+    "body_text_color": "text",
+    "body_text_color_subdued": "muted",
+    "border_color_primary": "line",
+    "border_color_accent": "accent",
+    "color_accent_soft": "soft",
+    "link_text_color": "accent",
+    "link_text_color_active": "accent",
+    "link_text_color_hover": "accent",
+    "link_text_color_visited": "accent",
+    "input_background_fill": "field",
+    "input_border_color": "field-line",
+    "input_border_color_focus": "accent",
+    "input_placeholder_color": "hint",
+    "code_background_fill": "soft",
+    "table_border_color": "line",
+    "table_even_background_fill": "surface",
+    "table_odd_background_fill": "surface",
+    "table_row_focus": "soft",
+    "loader_color": "accent",
+    "slider_color": "accent",
+    "stat_background_fill": "accent",
+    "panel_background_fill": "soft",
+    "panel_border_color": "line",
+    "checkbox_background_color": "field",
+    "checkbox_background_color_focus": "field",
+    "checkbox_background_color_hover": "field",
+    "checkbox_background_color_selected": "fill",
+    "checkbox_border_color": "field-line",
+    "checkbox_border_color_focus": "accent",
+    "checkbox_border_color_hover": "accent",
+    "checkbox_border_color_selected": "fill",
+    "checkbox_label_background_fill": "surface",
+    "checkbox_label_background_fill_hover": "soft",
+    "checkbox_label_background_fill_selected": "soft",
+    "checkbox_label_border_color": "line",
+    "checkbox_label_text_color": "text",
+    "checkbox_label_text_color_selected": "text",
+    "button_primary_background_fill": "fill",
+    "button_primary_background_fill_hover": "fill-hover",
+    "button_primary_border_color": "fill",
+    "button_primary_text_color": "on-fill",
+    "button_secondary_background_fill": "button",
+    "button_secondary_background_fill_hover": "button-hover",
+    "button_secondary_border_color": "button",
+    "button_secondary_text_color": "text",
+    "button_cancel_background_fill": "button",
+    "button_cancel_text_color": "text",
+    "error_background_fill": "surface",
+    "error_border_color": "bad",
+    "error_text_color": "bad",
+}
+_LIGHT = {name: LIGHT[token] for name, token in _COLOURED.items()}
+_DARK = {f"{name}_dark": DARK[token] for name, token in _COLOURED.items()}
 
 THEME = gr.themes.Base(
     primary_hue=gr.themes.colors.teal,
@@ -25,49 +89,14 @@ THEME = gr.themes.Base(
     font=["ui-sans-serif", "system-ui", "sans-serif"],
     font_mono=["ui-monospace", "monospace"],
 ).set(
-    body_background_fill="#faf8f5",
-    body_background_fill_dark="#16181a",
-    background_fill_primary="#ffffff",
-    background_fill_primary_dark="#1f2224",
-    block_background_fill="#ffffff",
-    block_background_fill_dark="#1f2224",
     block_shadow="none",
     block_border_width="0px",
-    block_label_text_color="#3f3a36",
-    block_label_text_color_dark="#d6d3d1",
-    block_title_text_color="#292524",
-    block_title_text_color_dark="#f5f5f4",
     block_title_text_weight="600",
-    block_info_text_color="#57534e",
-    block_info_text_color_dark="#b3aea8",
-    body_text_color="#292524",
-    body_text_color_dark="#f0eeec",
-    body_text_color_subdued="#57534e",
-    body_text_color_subdued_dark="#b3aea8",
-    border_color_primary="#e0dbd4",
-    border_color_primary_dark="#3a3e41",
-    input_background_fill="#faf8f5",
-    input_background_fill_dark="#282c2f",
     input_border_width="1px",
-    input_border_color_focus=TEAL,
-    input_border_color_focus_dark="#2dd4bf",
-    input_shadow_focus=f"0 0 0 2px {TEAL}",
-    input_shadow_focus_dark="0 0 0 2px #2dd4bf",
-    input_border_color="#8a827a",
-    input_border_color_dark="#6b7075",
-    input_placeholder_color="#6b645d",
-    input_placeholder_color_dark="#a8a29e",
-    button_primary_background_fill=TEAL,
-    button_primary_background_fill_hover=TEAL_DARK,
-    button_primary_text_color="#ffffff",
-    button_primary_background_fill_dark=TEAL,
-    button_primary_background_fill_hover_dark=TEAL_DARK,
-    button_secondary_background_fill="#efebe5",
-    button_secondary_background_fill_hover="#e3ded6",
-    button_secondary_background_fill_dark="#33383b",
-    button_secondary_background_fill_hover_dark="#3d4346",
-    button_secondary_text_color="#292524",
-    button_secondary_text_color_dark="#f0eeec",
+    input_shadow_focus=f"0 0 0 2px {LIGHT['accent']}",
+    input_shadow_focus_dark=f"0 0 0 2px {DARK['accent']}",
+    **_LIGHT,
+    **_DARK,
 )
 
 

@@ -228,8 +228,8 @@ def test_a_packed_table_is_uploaded_as_any_other_file(visitor, tmp_path):
     )
     page = visitor.open()
     page.set_input_files("input[type=file]", file)
-    expect(page.locator("#data-line")).to_contain_text("because rows have `question` and `answer`.")
-    expect(page.locator("#data-line")).to_contain_text("20 rows: 18 to learn from, 2 held out")
+    expect(page.locator("#data-line")).to_contain_text("because rows have question and answer.")
+    expect(page.locator("#data-line")).to_contain_text("18 rows to learn from · 2 held out")
 
 
 def test_an_uploaded_file_and_names_with_markup_stay_text(visitor, app, tmp_path):
@@ -239,9 +239,8 @@ def test_an_uploaded_file_and_names_with_markup_stay_text(visitor, app, tmp_path
     )
     page = visitor.open()
     page.set_input_files("input[type=file]", file)
-    expect(page.locator("#data-line")).to_contain_text("Alpaca, because rows have `instruction` and `output`.")
-    expect(page.locator("#data-line")).to_contain_text("96 rows: 86 to learn from, 10 held out")
-    page.locator("#data-line .rows > summary").click()
+    expect(page.locator("#data-line")).to_contain_text("Alpaca, because rows have instruction and output.")
+    expect(page.locator("#data-line")).to_contain_text("86 rows to learn from · 10 held out")
     expect(page.locator("#data-line .turns").first).to_contain_text("onerror")
     settings(page, Most_steps=2, Scored_questions=2)
     page.locator("#f-name").get_by_role("textbox").fill(EVIL)

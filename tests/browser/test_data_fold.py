@@ -12,7 +12,10 @@ from qlora_app.ui.language import LANGUAGES
 expect.set_options(timeout=PATIENCE)
 
 
-def opened(page, name="Look at the data"):
+FOLD = "Lengths, tokens, what was left out, held-out data"
+
+
+def opened(page, name=FOLD):
     page.get_by_role("button", name=name).click()
     expect(page.locator("#data-facts svg")).to_be_visible()
 
@@ -24,6 +27,9 @@ def sentence(page):
 def test_the_mask_is_seen_before_the_start(visitor):
     page = visitor.open()
     assert page.locator("#mask .tokens").count() == 0
+    expect(page.locator("#data-line mark").first).to_be_visible()
+    page.locator("#data-line").get_by_role("button", name="longest").click()
+    expect(page.locator("#data-line [role=status]")).to_contain_text(re.compile(r"^Row [\d,]+ of 4,183$"))
     opened(page)
     expect(sentence(page)).to_have_text(re.compile(r"^Example 1 of [\d,]+: \d+ tokens, \d+ trained, 0 cut off\.$"))
     expect(page.locator("#mask .trained .special")).to_have_text("<|endoftext|>")
@@ -31,14 +37,15 @@ def test_the_mask_is_seen_before_the_start(visitor):
     page.keyboard.press("Enter")
     expect(sentence(page)).to_contain_text("Example 2 of ")
     expect(page.get_by_role("button", name="Next example")).to_be_focused()
-    page.get_by_role("button", name="Longest").click()
+    page.locator("#jumps").get_by_role("button", name="Longest").click()
     expect(sentence(page)).to_contain_text(re.compile(r": 1\d\d tokens"))
     longest = sentence(page).inner_text().partition(":")[0]
     page.get_by_role("button", name="Take 256").click()
     expect(page.locator("#own-settings")).to_contain_text("256")
     expect(page.locator("#data-facts .said")).to_contain_text("256")
-    page.get_by_role("button", name="All settings").click()
+    page.get_by_role("tab", name="Settings").click()
     page.get_by_label("Longest example (tokens)").fill("40")
+    page.get_by_role("tab", name="Data").click()
     page.get_by_role("button", name="First that is cut").click()
     expect(sentence(page)).not_to_contain_text(longest)  # which is cut too, by now
     cut = page.locator("#mask .tokens .cut").first
@@ -49,8 +56,9 @@ def test_the_mask_is_seen_before_the_start(visitor):
 @pytest.mark.parametrize(("theme", "size"), [("light", DESK), ("dark", PHONE)], ids=["desk", "phone"])
 def test_axe_finds_nothing_serious_in_it(visitor, theme, size):
     page = visitor.open(f"?__theme={theme}", size=size)
-    page.get_by_role("button", name="All settings").click()
+    page.get_by_role("tab", name="Settings").click()
     page.get_by_label("Longest example (tokens)").fill("40")
+    page.get_by_role("tab", name="Data").click()
     opened(page)
     page.get_by_role("button", name="First that is cut").click()
     page.get_by_text("The lengths as a table").click()
@@ -61,7 +69,7 @@ def test_axe_finds_nothing_serious_in_it(visitor, theme, size):
 
 def test_it_speaks_german(visitor):
     page = visitor.open(locale="de-DE")
-    opened(page, "Daten ansehen")
+    opened(page, "Längen, Tokens, Ausgelassenes, zurückgehaltene Daten")
     expect(sentence(page)).to_have_text(
         re.compile(r"^Beispiel 1 von [\d.]+: \d+ Tokens, \d+ trainiert, 0 abgeschnitten\.$")
     )

@@ -35,21 +35,30 @@ def choose(page, label, name):
     page.get_by_role("option", name=name, exact=True).click()
 
 
+def mean(page, column, role):
+    """What a column is, said in its head."""
+    page.get_by_label(f"What is {column}?").select_option(role)
+
+
 def uploaded(page, folder, names=NAMES):
     page.set_input_files("input[type=file]", table(folder, names))
-    expect(page.locator("#columns-table th")).to_have_text(list(names))
+    expect(page.locator("#columns-table th .column")).to_have_text(list(names))
     expect(page.locator("#data-line")).to_contain_text("rows with columns that are not known here")
+    assert "dataset." not in page.locator("#face-data").inner_text(), "nobody speaks a terminal's language here"
 
 
 def test_uploaded_mapped_seen_started(visitor, app, tmp_path):
     page = visitor.open()
     uploaded(page, tmp_path)
+    page.get_by_role("button", name="More: a composed question, who answers").click()
     page.get_by_label("Composed question").fill("{subject}: {customer wrote}")
-    choose(page, "Column that answers", "we said")
+    mean(page, "we said", "answers")
     preview = page.locator("#columns-preview")
     expect(preview.locator("dl").first).to_contain_text("Late parcel: My order 1000 is not right, can you help?")
-    expect(preview.locator(".trained").first).to_have_text("We are sorry about order 1000 and mend it today.")
-    expect(page.locator("#data-line")).to_contain_text("60 rows: 54 to learn from, 6 held out")
+    expect(preview.locator("mark").first).to_have_text("We are sorry about order 1000 and mend it today.")
+    expect(page.locator("#data-line")).to_contain_text("54 rows to learn from · 6 held out")
+    expect(page.locator("#data-line mark").first).to_contain_text("We are sorry about order")
+    page.get_by_role("button", name="Lengths, tokens").click()
     expect(page.locator("#mask [role=status]")).to_contain_text("Example 1 of 54")
     expect(page.locator("#mask .tokens .trained").first).to_contain_text("We are sorry about order")
     expect(page.locator("#data-facts svg")).to_be_visible()
@@ -58,8 +67,8 @@ def test_uploaded_mapped_seen_started(visitor, app, tmp_path):
     ):  # PICTURES=docs pytest tests/browser/test_own_data.py makes the README's picture
         page.set_viewport_size({"width": 620, "height": 1500})  # the panels one below the other
         page.wait_for_timeout(1000)
-        page.locator("#data-view").screenshot(path=Path(folder) / "your-data.png")
-    page.get_by_role("button", name="All settings").click()
+        page.locator("#face-data").screenshot(path=Path(folder) / "your-data.png")
+    page.get_by_role("tab", name="Settings").click()
     page.get_by_label("Most steps").fill("2")
     page.get_by_label("Scored questions").fill("2")
     page.wait_for_timeout(300)
@@ -71,9 +80,10 @@ def test_uploaded_mapped_seen_started(visitor, app, tmp_path):
         and len(data.fingerprint) == 64
     )
     visitor.reload(page)
-    page.get_by_role("button", name="Look at the data").click()
+    page.get_by_role("tab", name="Data").click()
     page.get_by_role("button", name="Columns of your data").click()
-    expect(page.get_by_label("Column that answers", exact=True)).to_have_value("we said")
+    expect(page.get_by_label("What is we said?")).to_have_value("answer")
+    page.get_by_role("button", name="More: a composed question, who answers").click()
     expect(page.get_by_label("Composed question")).to_have_value("{subject}: {customer wrote}")
 
 
@@ -89,10 +99,10 @@ def test_a_file_that_asks_is_learned_by_a_click_on_a_guess(visitor, app, tmp_pat
     expect(page.locator("#start")).to_be_disabled()
     expect(page.locator("#why-not")).to_contain_text("Start waits")
     guesses.nth(0).get_by_role("button").click()
-    expect(page.locator("#data-line")).to_contain_text("40 rows: 36 to learn from, 4 held out")
+    expect(page.locator("#data-line")).to_contain_text("36 rows to learn from · 4 held out")
     expect(page.locator("#data-ask")).not_to_contain_text("How is this data")
-    expect(page.get_by_label("Column that answers", exact=True)).to_have_value("solution")
-    page.get_by_role("button", name="All settings").click()
+    expect(page.get_by_label("What is solution?")).to_have_value("answer")
+    page.get_by_role("tab", name="Settings").click()
     page.get_by_label("Most steps").fill("2")
     page.get_by_label("Scored questions").fill("2")
     page.wait_for_timeout(300)
@@ -111,10 +121,11 @@ def test_a_refused_file_stays_said_at_the_data_and_start_waits(visitor, app, tmp
     page = visitor.open()
     expect(page.locator("#start")).to_be_enabled()
     page.set_input_files("input[type=file]", file)
-    said = page.locator("#import-line [role=alert]")
+    said = page.locator("#face-data #import-line [role=alert]")
+    expect(said.locator("b")).to_have_text("cut.json")
     expect(said).to_contain_text("cut off")
     expect(page.locator("#start")).to_be_disabled()
-    expect(page.locator("#why-not")).to_contain_text("Start waits for data")
+    expect(page.locator("#why-not")).to_contain_text("Choose data first")
     expect(page.get_by_label("Data", exact=True)).to_have_value("Paste text or drop files…")
     page.wait_for_timeout(11_000)  # as long as a toast stays
     expect(said).to_be_visible()
@@ -127,7 +138,7 @@ def test_a_refused_file_stays_said_at_the_data_and_start_waits(visitor, app, tmp
 def test_axe_finds_nothing_serious_in_the_columns(visitor, tmp_path, theme, size):
     page = visitor.open(f"?__theme={theme}", size=size)
     uploaded(page, tmp_path, ("about", "raw", theme, "who"))  # the last run's columns would do for its own
-    choose(page, "Column that answers", "who")
-    expect(page.locator("#columns-preview .trained").first).to_be_visible()
+    mean(page, "who", "answers")
+    expect(page.locator("#columns-preview mark").first).to_be_visible()
     assert found(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

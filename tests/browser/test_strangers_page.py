@@ -91,7 +91,7 @@ def test_marks_in_names_files_and_answers_are_shown_and_do_nothing(chromium, app
         page.wait_for_timeout(3000)
         harmless(page)
     expect(page.locator("#data-line")).to_contain_text("onerror")
-    page.get_by_role("button", name="Look at the data").click()
+    page.get_by_role("button", name="Lengths, tokens").click()
     page.wait_for_timeout(2000)
     harmless(page)
     for run in app.store.list():

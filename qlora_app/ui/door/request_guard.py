@@ -1,6 +1,7 @@
 """The door: ASGI middleware in front of everything that Gradio serves."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
@@ -8,7 +9,9 @@ from urllib.parse import parse_qs
 from starlette.requests import cookie_parser
 
 from ...settings import Settings
+from ..frame.login import KEPT_QUERY, WRONG, login_page
 from ..guard import DEMONSTRATION
+from ..language import language_of
 from . import bodies, logins, routes, visitors
 from .bodies import Body, Held, Received, TooMuchError
 from .logins import TOO_MANY, LoginLimiter
@@ -23,6 +26,8 @@ HEADERS = [
 ]
 NOT_LOGGED_IN = "Log in first."
 NOTHING_HERE = "There is nothing at this address."
+LONGEST_FIELD = 500  # characters of a login form
+A_QUERY = re.compile(r"[\w.~%&=+-]+", re.ASCII)
 LIVES = 30 * 86_400  # seconds a browser keeps its mark
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -44,6 +49,20 @@ class Asked(NamedTuple):
     @property
     def is_login(self) -> bool:
         return self.path.rstrip("/") == "/login" and self.scope["method"] == "POST"
+
+    @property
+    def is_page(self) -> bool:
+        """Does a browser open the page, or the address its login was sent to?"""
+        return self.path.rstrip("/") in ("", "/login") and self.scope["method"] in ("GET", "HEAD")
+
+    @property
+    def wants_page(self) -> bool:
+        """Is it a browser that shows what comes, and no script?"""
+        return "text/html" in self.headers.get(b"accept", "").lower()
+
+    @property
+    def language(self) -> str:
+        return language_of(self.headers.get(b"accept-language"))
 
     @property
     def has_files(self) -> bool:
@@ -92,11 +111,19 @@ class RequestGuard:
             await _refuse(asked, receive, send, status, problem)
             return
         answer = _Answer(send, self._cookies_for(asked), self.in_frame, came.scheme == "https")
+        if asked.is_page and self.settings.login and not self._is_logged_in(asked):
+            query = asked.scope.get("query_string", b"").decode("latin-1")
+            await answer.page(200, login_page(asked.language, query=query))
+            return
         try:
             await self._let_in(asked, receive, answer)
         except TooMuchError as error:
-            if not answer.has_begun:
-                await _refuse(asked, receive, send, error.status, error.sentence)
+            if answer.has_begun:
+                return
+            if asked.is_login and asked.wants_page:
+                await answer.page(error.status, login_page(asked.language, error.sentence))
+                return
+            await _refuse(asked, receive, send, error.status, error.sentence)
 
     def _refused_route(self, asked: Asked) -> tuple[int, str]:
         """(status, why the address is refused), (0, "") where it is not.
@@ -140,21 +167,22 @@ class RequestGuard:
     async def _pass_on(self, asked: Asked, content: bytes, receive: Callable, answer: "_Answer") -> None:
         """What was sent is all there."""
         if asked.is_login:
-            await self._log_in(asked, bodies.again(content, receive), answer)
+            await self._log_in(asked, content, receive, answer)
             return
         self._claim(asked, _session_in(content))
         await self.app(asked.scope, bodies.again(content, receive), answer)
 
     # ---- logins
 
-    async def _log_in(self, asked: Asked, receive: Callable, answer: "_Answer") -> None:
+    async def _log_in(self, asked: Asked, content: bytes, receive: Callable, answer: "_Answer") -> None:
+        """A script is answered as Gradio does it; whoever filled in the form is led on, or shown it again."""
         client = asked.came.client
         if not await self.guesses.may_try(client, asked.device):
             raise TooMuchError(429, TOO_MANY)
         is_right = False
         try:
             answer.withheld = True
-            await self.app(asked.scope, receive, answer)
+            await self.app(asked.scope, bodies.again(content, receive), answer)
             is_right = answer.status in (200, 302)  # without a login every try leads to the page
         finally:
             was_beyond = self.guesses.ended(client, asked.device, is_right)
@@ -164,7 +192,14 @@ class RequestGuard:
             answer.cookies.append(
                 _cookie(logins.COOKIE, self.guesses.new_device(), answer, logins.DEVICE_DAYS * 86_400)
             )
-        await answer.release()
+        if not asked.wants_page:
+            await answer.release()
+        elif is_right:
+            await answer.lead_on(f"./{_query_of(content)}")
+        else:
+            await answer.page(
+                401, login_page(asked.language, WRONG, _field(content, "username"), _query_of(content)[1:])
+            )
 
     # ---- sessions
 
@@ -216,6 +251,27 @@ class _Answer:
         for message in self._kept:
             await self._pass_on(message)
 
+    async def page(self, status: int, html: str) -> None:
+        """Our own answer, instead of what was withheld."""
+        self.withheld = False
+        body = html.encode()
+        headers = [
+            (b"content-type", b"text/html; charset=utf-8"),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"no-store"),
+        ]
+        await self._pass_on({"type": "http.response.start", "status": status, "headers": headers})
+        await self._pass_on({"type": "http.response.body", "body": body})
+
+    async def lead_on(self, place: str) -> None:
+        """Go there, with the cookies of what was withheld."""
+        self.withheld = False
+        start = next(one for one in self._kept if one["type"] == "http.response.start")
+        cookies = [one for one in start.get("headers", []) if one[0].lower() == b"set-cookie"]
+        headers = [*cookies, (b"location", place.encode()), (b"content-length", b"0")]
+        await self._pass_on({"type": "http.response.start", "status": 303, "headers": headers})
+        await self._pass_on({"type": "http.response.body", "body": b""})
+
     async def _pass_on(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             self.has_begun = True
@@ -259,6 +315,18 @@ def _joined(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, str]:
         between = "; " if name == b"cookie" else ", "
         joined[name] = f"{joined[name]}{between}{text}" if name in joined else text
     return joined
+
+
+def _field(content: bytes, name: str) -> str:
+    """A field of a form; "" where it has none."""
+    found = parse_qs(content.decode("utf-8", "replace")).get(name)
+    return found[0][:LONGEST_FIELD] if found else ""
+
+
+def _query_of(content: bytes) -> str:
+    """The address that somebody wanted before the login, as the form kept it; "" for anything but a query."""
+    query = _field(content, KEPT_QUERY)
+    return f"?{query}" if query and A_QUERY.fullmatch(query) else ""
 
 
 def _session_in(body: bytes) -> str:

@@ -24,10 +24,11 @@ from ..translate import visitors_language
 from .checkup import Checkup
 from .drawer import jobs_part, machine_chip, machine_part, work_chip
 from .help import HELP
+from .login import TITLE
 from .work import WorkLine, line_of, work_lines
 
 FOLDER = Path(__file__).parent
-TITLE = "Guanaco Workshop"
+
 REMEMBERED = 1.0  # seconds
 COUNTED = 5.0  # seconds for which the number of runs is remembered
 MOST_ENDED = 3  # jobs of no run that ended before their time, as the drawer shows them

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
 
+from ...base_models.cards import Decision
+from ...differs import figure
 from ...formatting import duration, left, loss_figure
 from ...hardware import Machine
 from ...jobs import ACTIVE, State
@@ -48,7 +50,7 @@ def what_is_trained(recipe: Recipe, compute: str) -> list[str]:
         recipe.dataset.title,
         f"{method.title()} r{rank}" if rank else method.title(),
         PRECISIONS[recipe.base_model.precision],
-        f"lr {training.learning_rate:.3g}",
+        f"lr {figure(training.learning_rate)}",
         f"batch {training.batch_size:,}",
         *([compute] if compute else []),
     ]
@@ -67,7 +69,6 @@ def head(
         sentence = ""  # the verdict says it in full
     warnings = "".join(f"<li>{escape(text)}</li>" for text in dict.fromkeys((*status.warnings, *noticed)))
     decided = run.computes_in()
-    how = f'<p class="note">{escape(decided.why)}</p>' if decided and decided.why else ""
     pencil = (
         '<button type="button" class="pencil" data-do="rename" title="Rename" aria-label="Rename">✎</button>'
         if may_change
@@ -76,21 +77,23 @@ def head(
     return (
         f'<div class="line"><span class="dot {escape(dot)}"></span><b>{escape(word)}</b>'
         f'<span class="what" translate="no">{escape(title_of(run))}</span>{pencil}</div>'
-        + _trained_line(run, trained, decided.taken if decided else "", may_change)
+        + _trained_line(run, trained, decided, may_change)
         + (f'<p class="sentence">{escape(sentence)}</p>' if sentence else "")
         + (f'<p class="warning" role="status" translate="no">{escape(status.silence)}</p>' if status.silence else "")
-        + how
         + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
     )
 
 
-def _trained_line(run: Run, trained: Recipe | None, compute: str, may_change: bool) -> str:
+def _trained_line(run: Run, trained: Recipe | None, decided: Decision | None, may_change: bool) -> str:
+    """What is trained; on demand why it computes in that type, and where its folder is."""
     if trained is None:
         return ""
+    compute = decided.taken if decided else ""
     words = " · ".join(f'<span translate="no">{escape(one)}</span>' for one in what_is_trained(trained, compute))
-    folder = f'<code translate="no">{escape(str(run.folder))}</code>'
-    where = f'<details class="where"><summary>Folder</summary>{folder}</details>' if may_change else ""
-    return f'<div class="trained"><span>{words}</span>{where}</div>'
+    how = f'<p class="note">{escape(decided.why)}</p>' if decided and decided.why else ""
+    where = f'<code translate="no">{escape(str(run.folder))}</code>' if may_change else ""
+    more = f'<details class="where"><summary>More</summary>{how}{where}</details>' if how or where else ""
+    return f'<div class="trained"><span>{words}</span>{more}</div>'
 
 
 def progress_words(status: RunStatus, seconds: float) -> str:

@@ -30,6 +30,7 @@ async function ask() {
 }
 
 function take(news) {
+  if (news.next) { props.value = news.next; wanted = true; return; }
   for (const [name, html] of Object.entries(news.parts)) { const place = part(name); if (place && !swap(place, html)) delete news.seen[name]; }
   seen = news.seen; live = news.live; card.dataset.state = news.state; card.toggleAttribute('data-live', news.live);
   const done = news.progress == null ? 0 : Math.round(news.progress * 100);
@@ -73,13 +74,15 @@ function choose(step) { at = at === step ? null : step; chart.show(at); wanted =
 function rename(button) {
   const name = button.parentElement.querySelector('.what'), field = document.createElement('input');
   field.className = 'new-name'; field.maxLength = 80; field.value = name.textContent; field.setAttribute('aria-label', word('Name'));
+  let ended = false; // taking the field away is a blur too
   const end = keep => {
-    if (!field.isConnected) return;
+    if (ended) return;
+    ended = true;
     const given = field.value.trim(); field.replaceWith(name);
     if (keep && given !== name.textContent) { name.textContent = given || name.textContent; trigger('rename', {run: props.value, name: given}); quickly = 4; }
     button.focus();
   };
-  field.addEventListener('keydown', e => { if (e.key === 'Enter') end(true); if (e.key === 'Escape') end(false); e.stopPropagation(); });
+  field.addEventListener('keydown', e => { if (e.key === 'Enter') { e.preventDefault(); end(true); } if (e.key === 'Escape') end(false); e.stopPropagation(); });
   field.addEventListener('blur', () => end(true));
   name.replaceWith(field); field.select(); field.focus();
 }

@@ -46,6 +46,7 @@ SCRIPTS = ("words.js", "chart_scales.js", "chart_smoothing.js", "chart_drawing.j
 REMEMBERED = 0.5  # seconds
 PLAIN: tuple[State, ...] = ("starting", "running", "stopping", "done")  # states whose sentences tell no reason
 WAITING = "Waiting for its turn."
+GOING = "It is being thrown away."
 SKELETON = """
 <article class="card" data-state="loading">
   <div data-part="others"></div>
@@ -206,6 +207,9 @@ class RunCards:
             run = self.page.store.get(str(asked.get("run") or ""))
             picture = self._picture(run.id, now, language)
         except UserError as error:
+            shown = self.page.shown_run() if asked.get("run") and asked.get("others") else None
+            if shown is not None:  # this one was thrown away: the page goes on with the next
+                return {"parts": {}, "seen": {}, "state": "loading", "live": True, "next": shown.id}
             gone = f'<div class="line"><b>{escape(translate(in_words(error, self.page.may_change)))}</b></div>'
             empty = EMPTY if self.page.may_change else NOTHING_HERE
             return _only_new({"head": gone if asked.get("run") else empty}, asked) | {"state": "empty", "live": False}
@@ -274,6 +278,8 @@ class RunCards:
             status = _for_visitors(status)
         drawn = chart(run, status.total, LOSS, proved)
         trained = self._trained(run) if is_open else None
+        if run.is_asked("discard"):
+            status = replace(status, state="stopping", sentence=GOING)
 
         def noticed() -> list[str]:
             if not may_change:

@@ -189,7 +189,6 @@ def _table(rows: FirstRows, choice: DatasetChoice) -> str:
     head = "".join(_head(name, choice) for name in rows.columns)
     body = "".join(_row(row, rows.columns) for row in _fullest(rows.rows))
     return (
-        '<h4 class="section">Which column is what?</h4>'
         '<div class="first-rows" role="region" tabindex="0" aria-label="The first rows">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )

@@ -12,7 +12,7 @@ from secrets import token_hex
 import gradio as gr
 from gradio.components import Component
 
-from ...effort import effort_choices
+from ...effort import effort_choices, steps_of
 from ...errors import UserError
 from ...overrides import command_for
 from ...recipe import EFFORTS, Recipe
@@ -24,22 +24,14 @@ from ..theme import on_click, plain
 from . import form_values as form
 from .data_words import card_words, face_words, waits_words
 from .form_state import BALANCED, FormLogic, FormState, Suggested
-from .form_values import BATCH_SIZE, DATA, DATA_SETTINGS, EPOCHS, PAIRS, Values
+from .form_values import BATCH_SIZE, DATA, DATA_SETTINGS, EPOCHS, MAX_STEPS, PAIRS, Values
 from .recipe_form import RecipeForm
-from .words import command_words, own_words, quiet
+from .stage import Stage
+from .words import chips_words, command_words, quiet, summary_words
 
-# Without https a page has no clipboard; then the command is copied the old way, by selecting it.
-COPY = """
-element.addEventListener('click', async e => {
-  if (!e.target.closest('[data-copy]')) return;
-  const code = element.querySelector('code'), said = element.querySelector('[role=status]');
-  const range = document.createRange(), selection = getSelection();
-  range.selectNodeContents(code); selection.removeAllRanges(); selection.addRange(range);
-  let copied = false;
-  try { await navigator.clipboard.writeText(code.textContent); copied = true; } catch { copied =
-  document.execCommand('copy'); } said.textContent = element.querySelectorAll('i')[copied ? 0 : 1].textContent;
-});
-"""
+_HERE = Path(__file__).parent
+COPY, CHIPS, SUMMARY = ((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in ("copy", "chips", "summary"))
+ONE_TAB_STOP = "guanacoOneTabStop('effort'); guanacoEditMade('f-name');"
 
 
 DATA_CARD = (Path(__file__).parent / "data_card.js").read_text(encoding="utf-8")
@@ -48,10 +40,11 @@ DATA_CARD = (Path(__file__).parent / "data_card.js").read_text(encoding="utf-8")
 class TrainForm:
     """Its components beside the controls, and what they do."""
 
-    def __init__(self, page: AppContext, controls: RecipeForm, logic: FormLogic) -> None:
+    def __init__(self, page: AppContext, controls: RecipeForm, logic: FormLogic, stage: Stage) -> None:
         self.page = page
         self.controls = controls
         self.logic = logic
+        self.stage = stage
 
     # ---- components
 
@@ -85,17 +78,27 @@ class TrainForm:
             interactive=True,
             elem_id="effort",
         )
-        self.effort_note = plain(quiet(note))
+        self.effort_note = plain(quiet(note), elem_id="effort-note", js_on_load=ONE_TAB_STOP)
+
+    def build_name(self) -> None:
+        """What the run is called: made of what differs, which `showing` says, until a person types another."""
+        self.controls.build_one(form.NAME, info=None, max_lines=1, elem_classes="in-line")
 
     def build_own(self) -> None:
         """Which settings are a person's own; and, unseen, what the others were suggested for."""
-        self.own = plain(elem_id="own-settings")
+        self.own = plain(elem_id="own-settings", js_on_load=CHIPS)
         first = self.logic.showing(self.controls.first)
         # It stands in the browser and not in a gr.State, so that it always belongs to the values it is sent with.
         self.suggested = gr.Textbox(first.suggested.to_json(), visible="hidden", elem_id="suggested-for")
         self.touched = gr.Textbox(
             visible="hidden", elem_id="touched"
         )  # another text whenever a handler filled the form
+
+    def build_summary(self) -> None:
+        """What a start would do, in a line; the way to the settings and to the command."""
+        self.summary = plain(
+            summary_words(self.controls.first, self._steps(self.controls.first)), elem_id="summary", js_on_load=SUMMARY
+        )
 
     def build_rest(self) -> None:
         """All other settings, and the command that trains with all of them."""
@@ -112,10 +115,15 @@ class TrainForm:
         settled = [*self.outputs]
         gr.on([self.touched.change, *typed], self.settle, self.inputs, settled, **FAST, **LAST)
         other_data(control[DATA].input(self.choose, self.inputs, settled, **QUIET, **LAST))
-        effort = [self.effort.input, control[BATCH_SIZE].input]
-        gr.on(effort, self.set_effort, self.inputs, [control[EPOCHS], self.touched], **FAST, **LAST)
+        rounds = [control[EPOCHS], self.touched]
+        self.effort.input(self.choose_effort, self.inputs, [*rounds, control[MAX_STEPS]], **FAST, **LAST)
+        control[BATCH_SIZE].input(self.set_effort, self.inputs, rounds, **FAST, **LAST)
         control[EPOCHS].input(self.clear_effort, None, self.effort, **FAST)
-        self.reset.click(self.back_to_suggested, self.inputs, settled, **QUIET)
+        for wish in (self.reset.click, self.own.reset):
+            wish(self.back_to_suggested, self.inputs, settled, **QUIET)
+        self.own.back(self.set_back, self.inputs, settled, **QUIET)
+        for shown in (self.own, self.summary):
+            shown.settings(self.open_settings, None, self.stage.outputs, **FAST)
 
     @property
     def inputs(self) -> set[Component]:
@@ -133,6 +141,7 @@ class TrainForm:
             self.start,
             self.waits,
             self.own,
+            self.summary,
             self.command_line,
             self.suggested,
             self.touched,
@@ -154,7 +163,10 @@ class TrainForm:
         """The form as a visit finds it, with a recipe and all that is said about it."""
         state = self.logic.showing(recipe)
         basis = {self.suggested: state.suggested.to_json()}
-        return self.controls.updates(state.values) | self._beside(state) | self._said(state) | basis
+        said = self._said(state)
+        control = self.controls.controls[form.NAME]
+        name = {control: said[control] | {"value": state.values[form.NAME]}}
+        return self.controls.updates(state.values) | self._beside(state) | said | basis | name
 
     def filled(self, recipe: Recipe) -> Answer:
         """A recipe comes onto the form in place of what stands there."""
@@ -207,14 +219,16 @@ class TrainForm:
 
     def _beside(self, state: FormState) -> Answer:
         """What depends on data and effort: how long it takes, what is in the data."""
-        choices, note = self._efforts(self.logic.advice_for(state))
         face, card = self._data_words(state.data)
-        return {
-            self.effort: gr.update(choices=choices, value=state.effort),
-            self.effort_note: quiet(note),
-            self.data_line: face,
-            self.data_card: card,
-        } | self._start(state.data)
+        data = {self.data_line: face, self.data_card: card}
+        return data | self._effort(state) | self._start(state.data)
+
+    def _effort(self, state: FormState) -> Answer:
+        """The efforts with their times for what is on the form, or for what is suggested where that has mistakes."""
+        recipe = self._recipe(state.values) or self.logic.advice_for(state)
+        choices, note = self._efforts(recipe)
+        chosen = self.logic.effort_shown(state, recipe)
+        return {self.effort: gr.update(choices=choices, value=chosen), self.effort_note: quiet(note)}
 
     def _start(self, choice: DatasetChoice) -> Answer:
         """The button that starts waits until it is known what is learned."""
@@ -228,9 +242,15 @@ class TrainForm:
     def _said(self, state: FormState) -> Answer:
         own = self.logic.own(state)
         in_order = {name: own[name] for name in self.controls.controls if name in own}  # as they stand on the page
+        recipe = self._recipe(state.values)
+        advice = self.logic.advice_for(state)
+        before = {name: self.logic.suggested_value(name, advice) for name in in_order}
+        name = gr.update(placeholder=self.logic.made_name(recipe)) if recipe else gr.update()
         return {
-            self.own: own_words(in_order),
-            self.command_line: command_words(self.command(state.values)),
+            self.own: chips_words(in_order, before),
+            self.summary: summary_words(recipe, self._steps(recipe)),
+            self.command_line: command_words(self._command(recipe)),
+            self.controls.controls[form.NAME]: name,
         }
 
     # ---- handlers
@@ -241,7 +261,7 @@ class TrainForm:
         do already, what is said about them.
         """
         state = self.state(given)
-        return self._said(state) if state.is_at_rest else self._rested(state)
+        return self._said(state) | self._effort(state) if state.is_at_rest else self._rested(state)
 
     @reads
     def choose(self, given: Given) -> Answer:
@@ -262,12 +282,30 @@ class TrainForm:
         return [self.controls.controls[EPOCHS], *beside]
 
     @reads
+    def choose_effort(self, given: Given) -> Answer:
+        """Effort is a number of epochs that depends on how much data there is; max steps would end it earlier."""
+        values = self.logic.with_effort(self.state(given))
+        return self.controls.updates(values) | self.touch() if values else {}
+
+    @reads
     def set_effort(self, given: Given) -> Answer:
-        """Effort is a number of epochs that depends on how much data there is."""
+        """With another batch size an effort may be other epochs."""
         state = self.state(given)
         if not state.effort:
             return {}
         return {self.controls.controls[EPOCHS]: self.logic.epochs(state.effort, state)} | self.touch()
+
+    @reads
+    def set_back(self, given: Given, event: gr.EventData) -> Answer:
+        """One setting back to what is suggested."""
+        state = self.state(given)
+        values = self.logic.back(state, str((event._data or {}).get("setting", "")))
+        return self.controls.updates(values) | self.touch() if values else {}
+
+    @reads
+    def open_settings(self) -> Answer:
+        """The face of the settings."""
+        return self.stage.turned("settings")
 
     @reads
     def clear_effort(self) -> Answer:
@@ -289,9 +327,24 @@ class TrainForm:
 
     def command(self, values: Values) -> str | None:
         """The command that trains what is on the form; None where it has mistakes."""
+        return self._command(self._recipe(values))
+
+    def _command(self, recipe: Recipe | None) -> str | None:
+        return command_for(recipe, self.page.presets, needs_name=False) if recipe else None
+
+    def _recipe(self, values: Values) -> Recipe | None:
+        """What is on the form; None where it has mistakes."""
         try:
-            return command_for(form.read(values), self.page.presets)
+            return form.read(values)
         except UserError:
+            return None
+
+    def _steps(self, recipe: Recipe | None) -> int | None:
+        if recipe is None:
+            return None
+        try:
+            return steps_of(recipe, self.page.settings.data)
+        except UserError:  # the data cannot be read: the line under it says so
             return None
 
     def _data_words(self, choice: DatasetChoice) -> tuple[str, str]:

@@ -7,6 +7,7 @@ and whichever never comes, a form that is not at rest is seen to be so and is pu
 
 import contextlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,17 +15,33 @@ from typing import Any
 
 from ...base_models import ModelChoice
 from ...choices import variant_of
-from ...effort import effort_of, epochs_meant
+from ...differs import made_name
+from ...effort import effort_of, ends_by_steps, epochs_meant
 from ...errors import UserError
-from ...presets import suggested
+from ...preflight import examples_of
+from ...presets import Presets, suggested
 from ...recipe import Recipe
 from ...training_data import DatasetChoice
 from . import form_values as form
-from .form_values import ANSWERS_BY, BATCH_SIZE, COLUMNS, DATA, EPOCHS, METHOD, MODEL, PAIRS, Values
+from .form_values import (
+    ANSWERS_BY,
+    BATCH_SIZE,
+    COLUMNS,
+    DATA,
+    DATA_SETTINGS,
+    EPOCHS,
+    MAX_STEPS,
+    METHOD,
+    MODEL,
+    NAME,
+    PAIRS,
+    Values,
+)
 
 BALANCED = "balanced"
+AGAIN = re.compile(r" \(\d+\)$")  # of a name that another run has already
 CHOSEN = (MODEL, DATA, METHOD)  # what settings are suggested for
-UNSEEN = (*PAIRS, "name", "note")  # not named among a person's own settings
+UNSEEN = (*PAIRS, NAME, "note")  # not named among a person's own settings
 
 
 @dataclass(frozen=True)
@@ -99,11 +116,11 @@ class FormLogic:
 
     def first(self) -> Recipe:
         """What a fresh page starts with: the preset of the first starter dataset."""
-        return suggested(ModelChoice(), DatasetChoice())
+        return suggested(ModelChoice(), DatasetChoice()).model_copy(update={"name": ""})
 
     def advice(self, model: ModelChoice, data: DatasetChoice, method: str = "") -> Recipe:
-        """The suggested settings with a balanced effort for as much data as there is."""
-        recipe = suggested(model, data, method)
+        """The suggested settings with a balanced effort for as much data as there is. Its name is made of them."""
+        recipe = suggested(model, data, method).model_copy(update={"name": ""})
         with contextlib.suppress(UserError):  # the data cannot be read: the line under it says so
             recipe = _with_epochs(recipe, epochs_meant(recipe, self.data_folder)[BALANCED])
         return recipe
@@ -113,14 +130,37 @@ class FormLogic:
         return self.advice(state.model, state.data, state.method)
 
     def showing(self, recipe: Recipe) -> FormState:
-        """A form that shows a recipe; the choice of its effort, where it is one of the three."""
+        """A form that shows a recipe; the choice of its effort, where it is one of the three. A name that was made for
+        it is made anew, so that it goes on saying what differs.
+        """
         values = form.show(recipe)
+        if self.is_made_name(recipe):
+            values[NAME] = ""
         return FormState(values, self.effort_of(recipe), Suggested.of(values))
 
     def effort_of(self, recipe: Recipe) -> str | None:
-        """The effort that means the recipe's epochs, if any does."""
+        """The effort that means the recipe's epochs, if any does: none where max steps end it earlier."""
         with contextlib.suppress(UserError):
-            return effort_of(recipe.training.epochs, epochs_meant(recipe, self.data_folder))
+            if not ends_by_steps(recipe, self.data_folder):
+                return effort_of(recipe.training.epochs, epochs_meant(recipe, self.data_folder))
+        return None
+
+    # ---- its name
+
+    def made_name(self, recipe: Recipe) -> str:
+        """What a run of this recipe is called until somebody names it."""
+        return made_name(recipe, self._examples(recipe.dataset))
+
+    def is_made_name(self, recipe: Recipe) -> bool:
+        """Was its name made of what differs, or does it come with a preset of the app?"""
+        name = AGAIN.sub("", recipe.name)
+        if not name or name == self.made_name(recipe):
+            return True
+        return name in {preset.name for preset in Presets().all()[0].values()}
+
+    def _examples(self, data: DatasetChoice) -> int | None:
+        with contextlib.suppress(UserError):
+            return len(examples_of(data, self.data_folder).train)
         return None
 
     # ---- what happens to a form
@@ -201,17 +241,47 @@ class FormLogic:
 
     def own(self, state: FormState) -> dict[str, Any]:
         """{control: value} of the settings that are not as suggested. Epochs show in the effort, or in its having none
-        chosen.
+        chosen; what says how the data is read shows with the data.
         """
         advice = self.advice_for(state)
         own = {}
         for name, value in state.values.items():
-            is_seen = name not in UNSEEN and variant_of(name) in ("", state.method)
-            if is_seen and value not in (None, form.value_of(advice, name)):
+            is_seen = name not in UNSEEN and not form.says_of_data(name) and variant_of(name) in ("", state.method)
+            if is_seen and value not in (None, self.suggested_value(name, advice)):
                 own[name] = value
         if EPOCHS in own and not self._is_odd(own[EPOCHS], advice):
             del own[EPOCHS]
         return own
+
+    def suggested_value(self, name: str, advice: Recipe) -> Any:
+        """What a control shows where nobody changed it."""
+        if name.startswith(DATA_SETTINGS):  # the advice takes data as it is on the form
+            return form.default_of(name)
+        return form.value_of(advice, name)
+
+    def back(self, state: FormState, name: str) -> Values:
+        """{control: value} that sets one setting back to what is suggested."""
+        if name not in state.values or name in PAIRS:
+            return {}
+        if name == METHOD:
+            return {METHOD: form.value_of(self.advice(state.model, state.data), METHOD)}
+        return {name: self.suggested_value(name, self.advice_for(state))}
+
+    def with_effort(self, state: FormState) -> Values:
+        """{control: value} that an effort means: so many epochs, and no max steps that would end it earlier."""
+        if not state.effort:
+            return {}
+        return {EPOCHS: self.epochs(state.effort, state), MAX_STEPS: 0}
+
+    def effort_shown(self, state: FormState, recipe: Recipe) -> str | None:
+        """The effort that is seen to be chosen: none where max steps end the run; where none was chosen, the one that
+        the epochs mean.
+        """
+        with contextlib.suppress(UserError):  # the data cannot be read: what was chosen stays
+            if ends_by_steps(recipe, self.data_folder):
+                return None
+            return state.effort or self.effort_of(recipe)
+        return state.effort
 
     def _is_odd(self, epochs: float, recipe: Recipe) -> bool:
         """Are these epochs none of the three efforts?"""

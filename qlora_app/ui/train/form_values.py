@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from ...base_models import ModelChoice
 from ...choices import dotted_name, is_recorded, iter_settings, options, value_at, variant_of
+from ...differs import figure
 from ...errors import Problem, UserError
 from ...preflight import check_here, refuse
 from ...recipe import Recipe
@@ -22,9 +23,10 @@ from ...training_data.read.reading import SETTINGS as READ_SETTINGS
 Values = dict[str, Any]
 
 MODEL, DATA = PAIRS = ("base_model", "dataset")
+NAME = "name"
 METHOD, TASK = "method.name", "task.name"
 EPOCHS, LEARNING_RATE, BATCH_SIZE = "training.epochs", "training.learning_rate", "training.batch_size"
-MAX_LENGTH = "training.max_length"
+MAX_STEPS, MAX_LENGTH = "training.max_steps", "training.max_length"
 MODEL_REVISION = "base_model.revision"
 DATA_SETTINGS = "dataset."
 COLUMNS = "dataset.columns."
@@ -203,6 +205,8 @@ def display_value(name: str, value: Any) -> str:
     """A value as the control shows it: the words of an option, not its name in the file."""
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, int | float):
+        return figure(value)
     words = {option: label for label, option in options(FIELDS[name]) or []}
     return words.get(value) or str(value)
 

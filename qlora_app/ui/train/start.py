@@ -2,6 +2,7 @@
 
 import time
 
+import gradio as gr
 from gradio.components import Component
 
 from ...errors import UserError
@@ -13,6 +14,7 @@ from ...tasks.chat import NOTHING_TO_LEARN
 from ..context import AppContext
 from ..events import FAST, After, Answer, Given
 from ..guard import changes
+from ..translate import translate
 from . import form_values as form
 from .data_view import DataView
 from .form import TrainForm
@@ -21,7 +23,13 @@ from .model_card import ModelCard
 from .stage import Stage
 
 DOUBLE_CLICK = 2.0  # seconds
-TO_CARD = "() => { if (innerWidth < 700) setTimeout(() => scrollTo({top: 0, behavior: 'smooth'}), 300); }"
+# Wherever the page was scrolled to, the run that began is seen.
+TO_CARD = """() => setTimeout(() => {
+  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches, stage = document.getElementById('stage');
+  const top = innerWidth > 700 ? 0 : stage.getBoundingClientRect().top + scrollY - 60;
+  scrollTo({top, behavior: calm ? 'instant' : 'smooth'});
+}, 200)"""
+LOOKED_AT = 100  # newest runs, among which a made name is told apart
 
 
 class Start:
@@ -61,9 +69,12 @@ class Start:
             recipe = self._ready(form.read(values))
         except UserError as error:
             return self.mistakes.listed(form.at_controls(error, values))
-        run = self._just_started(recipe) or self.page.store.create(recipe)
+        run = self._just_started(recipe) or self.page.store.create(self._named(recipe))
         self.page.start(run)
-        return {self.card: run.id, **self.mistakes.none(), **self.stage.turned("run")}
+        shown = self.page.shown_run() or run  # one that is being trained stays: the new one is seen in its queue
+        if shown.id != run.id:
+            gr.Info(translate("It waits in the queue below the curve, and starts when its turn comes."))
+        return {self.card: shown.id, **self.mistakes.none(), **self.stage.turned("run")}
 
     def _ready(self, recipe: Recipe) -> Recipe:
         """The recipe as a run keeps it. Raises UserError with what speaks against it."""
@@ -77,4 +88,17 @@ class Start:
         newest = next(iter(self.page.store.list()), None)
         if newest is None or time.time() - newest.created_at() > DOUBLE_CLICK:
             return None
-        return newest if recipe_of(newest) == recipe and not newest.status().has_ended else None
+        earlier = recipe_of(newest)
+        is_same = earlier is not None and earlier.model_copy(update={"name": recipe.name}) == recipe
+        return newest if is_same and not newest.status().has_ended else None
+
+    def _named(self, recipe: Recipe) -> Recipe:
+        """With a name made of what differs where it has none, which no other of the newest runs has."""
+        if recipe.name:
+            return recipe
+        made = self.form.logic.made_name(recipe)
+        recipes = [recipe_of(run) for run in self.page.store.list()[:LOOKED_AT]]
+        taken = {one.name for one in recipes if one}
+        counted = (f"{made} ({count})" for count in range(2, LOOKED_AT + 2))
+        free = made if made not in taken else next(name for name in counted if name not in taken)
+        return recipe.model_copy(update={"name": free})

@@ -40,8 +40,8 @@ class TrainTab:
         self.cards = cards
         self.logic = FormLogic(page.settings.data, has_columns=lambda data: self.columns.has(data))
         self.controls = RecipeForm(page.settings, self.logic.first())
-        self.form = TrainForm(page, self.controls, self.logic)
         self.stage = Stage()
+        self.form = TrainForm(page, self.controls, self.logic, self.stage)
         self.mistakes = Mistakes(self.form, self.stage)
         self.model_card = ModelCard(page, self.controls)
         self.models = ModelPicker(page, self.form, self.mistakes, self.model_card)
@@ -87,9 +87,12 @@ class TrainTab:
             self.importer.build()
             self.data_finder.build_progress()
         self.form.build_effort()
+        self.form.build_name()
         self.mistakes.build()
-        self.start.build()
-        self.form.build_own()
+        with gr.Column(elem_id="start-block"):
+            self.form.build_own()
+            self.start.build()
+            self.form.build_summary()
 
     def _build_data_face(self) -> None:
         self.importer.build_line()

@@ -3,11 +3,17 @@
 from html import escape
 from typing import Any
 
+from ...differs import method_words
 from ...errors import UserError
+from ...formatting import count_of
+from ...hardware_fit import memory_here
+from ...memory import gigabytes
+from ...recipe import Recipe
 from ..translate import translate
 from . import form_values as form
 
-OWN_NAMED = 4  # settings changed by hand that are named below Start
+OWN_NAMED = 6  # settings changed by hand that are named above Start
+BITS = {"nf4": 4, "fp4": 4, "int8": 8, "bf16": 16, "fp32": 32}
 LONGEST_VALUE = 40  # characters of one of them
 BEFORE_START = "Please look at this before the start:"
 
@@ -17,19 +23,47 @@ def quiet(text: str) -> str:
     return f'<p class="quiet">{text}</p>' if text else ""
 
 
-def own_words(own: dict[str, Any]) -> str:
-    """Which settings, {control: value}, are not as suggested."""
+def chips_words(own: dict[str, Any], before: dict[str, Any]) -> str:
+    """Settings, {control: value}, that are not as suggested, each with a way back to what was there `before`."""
     if not own:
         return ""
-    named = ", ".join(_own(name, value) for name, value in list(own.items())[:OWN_NAMED])
-    more = f" <span>and {len(own) - OWN_NAMED} more</span>" if len(own) > OWN_NAMED else ""
-    return quiet(f"Your own settings: {named}{more}.")
+    chips = "".join(_chip(name, value, before[name]) for name, value in list(own.items())[:OWN_NAMED])
+    left = len(own) - OWN_NAMED
+    more = f'<button type="button" class="link" data-settings>and {left} more</button>' if left > 0 else ""
+    reset = '<button type="button" class="link" data-reset>Reset</button>'
+    return f'<div class="chips" role="group" aria-label="Your own settings">{chips}{more}{reset}</div>'
 
 
-def _own(name: str, value: Any) -> str:
-    written = ' translate="no"' if isinstance(value, str) and form.is_written(name) else ""
+def _chip(name: str, value: Any, before: Any) -> str:
+    written = ' translate="no"' if form.is_written(name) else ""
     shown = escape(form.display_value(name, value)[:LONGEST_VALUE])
-    return f"<span>{escape(form.title(name))}</span> <span{written}>{shown}</span>"
+    title = escape(form.title(name))
+    suggested = escape(form.display_value(name, before)[:LONGEST_VALUE])
+    return (
+        f'<span class="chip"><span>{title}</span> <b{written}>{shown}</b>'
+        f'<button type="button" data-back="{escape(name)}" title="Suggested: {suggested}">'
+        f'<span class="sr">Set back:</span><span class="sr">{title}</span>✕</button></span>'
+    )
+
+
+def summary_words(recipe: Recipe | None, steps: int | None) -> str:
+    """What a start would do: method, steps, memory; and the ways to the settings and to the command."""
+    parts = []
+    if recipe:
+        bits = BITS[recipe.base_model.precision]
+        parts.append(f"<span>{escape(method_words(recipe))} on {bits}-bit</span>")
+        memory = memory_here(recipe)
+        if steps:
+            parts.append(f"<span>{count_of(steps, 'step')}</span>")
+        if memory:
+            parts.append(f"<span>{gigabytes(memory[0]).removesuffix(' GB')} of {gigabytes(memory[1])} free</span>")
+    line = " · ".join(parts)
+    links = (
+        '<button type="button" class="link" data-command>Copy command</button>'
+        '<button type="button" class="link" data-settings>Settings</button>'
+    )
+    said = '<span role="status"></span><i hidden>Copied.</i><i hidden>Please copy it below the settings.</i>'
+    return f'<p class="quiet">{line}</p><p class="links">{links}{said}</p>'
 
 
 def command_words(command: str | None) -> str:

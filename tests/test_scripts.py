@@ -1,0 +1,75 @@
+"""The scripts of the page that touch nothing of it: run by node, where it is there."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+RUNS = Path(__file__).parent.parent / "qlora_app" / "ui" / "runs"
+NODE = shutil.which("node")
+pytestmark = pytest.mark.skipif(NODE is None, reason="node is not here")
+
+
+def run(expression, *names):
+    """What an expression is worth after the scripts of these names."""
+    scripts = "\n".join((RUNS / f"{name}.js").read_text(encoding="utf-8") for name in names)
+    program = f"{scripts}\nconsole.log(JSON.stringify({expression}))"
+    done = subprocess.run([NODE, "-e", program], capture_output=True, text=True, check=True, timeout=20)
+    return json.loads(done.stdout)
+
+
+def test_where_values_stand_and_which_are_written():
+    found = run(
+        "[ticks(0.2, 2.9, 4), ticks(5, 5, 4), ticks(0, 1203, 6), logTicks(0.02, 3), logTicks(1e-6, 1e-3),"
+        " extent([[3, 1], [7]]), extent([[0, 2, 5]], true), extent([[0]], true),"
+        " [0, 5, 10].map(scale(0, 10, 40, 240)), [0.01, 1, 100, 0].map(scale(0.01, 100, 200, 0, true)),"
+        " nearest([1, 4, 9], 6)]",
+        "chart_scales",
+    )
+    even, flat, steps, powers, far, whole, above, none, places, by_powers, near = found
+    assert even == [0, 1, 2, 3] and steps[-1] >= 1203 and flat[0] <= 5 <= flat[-1] and len(flat) > 1
+    assert powers[0] <= 0.02 and powers[-1] >= 3 and 0.1 in powers and 1 in powers
+    assert far == [1e-6, 1e-5, 1e-4, 1e-3], "powers alone, where there are many"
+    assert (whole, above, none) == ([1, 7], [2, 5], None), "nothing that is not above zero has a power"
+    assert places == [40, 140, 240] and by_powers == pytest.approx([200, 100, 0, 200]) and near == 1
+
+
+def test_a_calmer_curve_keeps_its_ends_and_its_length():
+    rough, calm, short = run(
+        "(y => [smoothed(y, 0), smoothed(y, 4), thinned(160, 20)])([...Array(160).keys()].map(i => i % 2))",
+        "chart_smoothing",
+    )
+    assert rough == [i % 2 for i in range(160)], "nothing is changed at 0"
+    assert len(calm) == 160 and (calm[0], calm[-1]) == (0, 1)
+    assert all(0.4 < value < 0.6 for value in calm[20:140])
+    assert short[0] == 0 and short[-1] == 159 and 20 <= len(short) <= 21
+    assert run("[thinned(0, 20), thinned(1, 20), smoothed([], 4)]", "chart_smoothing") == [[], [0], []]
+
+
+DATA = """{series: 'loss', x: [1, 2, 3], y: [3, 2, 1], low: [3, 2, 1], high: [3, 2, 1], total: 3, chosen: 2,
+  heldOut: [{step: 0, loss: 3.2}, {step: 3, loss: 1.1}], marks: {samples: [0, 2], checkpoints: [2], kept: 3}}"""
+BOX = "{width: 600, height: 250, left: 52, right: 14, top: 10, bottom: 30}"
+
+
+def test_a_curve_is_drawn_with_what_happened_on_its_axis():
+    before = "const TEXTS = {}; "
+    scripts = ("words", "chart_scales", "chart_smoothing", "chart_drawing")
+    joined = "\n".join((RUNS / f"{name}.js").read_text(encoding="utf-8") for name in scripts)
+    ask = f"const d = {DATA}; console.log(JSON.stringify([drawing(d, d.y, {BOX}, false).inside, legendOf(d)]))"
+    done = subprocess.run([NODE, "-e", before + joined + ask], capture_output=True, text=True, check=True, timeout=20)
+    inside, legend = json.loads(done.stdout)
+    assert inside.count('class="diamond"') == 2 and 'class="held"' in inside
+    assert inside.count("sample-mark") == 2 and 'sample-mark chosen" data-step="2"' in inside
+    assert inside.count('class="saved"') == 1 and 'class="kept"' in inside and "NaN" not in inside
+    assert "best, step 3" in legend and "held-out loss" in legend
+
+
+def test_figures_as_they_are_written():
+    done = subprocess.run(
+        [NODE, "-e", "const TEXTS = {}; " + (RUNS / "words.js").read_text(encoding="utf-8")
+         + "console.log(JSON.stringify([0.002, 0.00041, 0, 1].map(powerFigure)))"],
+        capture_output=True, text=True, check=True, timeout=20,
+    )  # fmt: skip
+    assert json.loads(done.stdout) == ["2e-3", "4.1e-4", "0", "1e0"]
