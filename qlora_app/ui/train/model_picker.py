@@ -33,11 +33,8 @@ NOTHING = (
     "Nothing found on the Hub. The search looks for models that can learn the chosen task and come as safetensors; try "
     "fewer words, such as qwen, t5 or roberta."
 )
-# The face is drawn a moment later: until then nothing on it takes the focus.
-FOCUS = """() => { let tries = 20; const take = () => {
-  const one = document.querySelector('%s'); one?.focus();
-  if (document.activeElement !== one && tries-- > 0) setTimeout(take, 50); }; take(); }"""
-TO_SEARCH, TO_CARD = FOCUS % "#model-find input", FOCUS % "#change-model"
+FOCUS = (Path(__file__).parent / "take_focus.js").read_text(encoding="utf-8")
+TO_SEARCH, TO_CARD = (FOCUS.replace("SELECTOR", where) for where in ("#model-find input", "#change-model"))
 
 
 class ModelPicker:
