@@ -154,26 +154,30 @@ class Curve(Buckets):
         return copy
 
     def to_dict(self) -> dict[str, Any]:
-        stored = {
+        return {
             "width": self.width,
             "buckets": [[b[0], b[1], *(round(v, 5) for v in b[2:])] for b in self.buckets],
             "held_out": self.held_out,
             "offset": self.offset,
         }
-        if not self.has_figures:
-            return stored
+
+    def figures_to_dict(self) -> dict[str, Any]:
+        """The other figures: a file of their own, which is read only where somebody looks at them."""
         figures = {name: {"width": one.width, "buckets": one.as_rows()} for name, one in self.figures.items()}
-        return stored | {"figures": figures}
+        return {"offset": self.offset, "figures": figures}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Curve":
-        """Raises nothing: of values that are none of a curve it is empty, and metrics.jsonl holds it all."""
+    def from_dict(cls, values: dict[str, Any], others: dict[str, Any] | None = None) -> "Curve":
+        """Raises nothing: of values that are none of a curve it is empty, and metrics.jsonl holds it all. `others`: the
+        other figures, which count where they are of the same lines.
+        """
         width, offset = values.get("width", 1), values.get("offset", 0)
         buckets, held_out = values.get("buckets", []), values.get("held_out", [])
         is_one = _is_count(width) and width > 0 and _is_count(offset)
         if not (is_one and _are_rows(buckets, 5) and _are_rows(held_out, 2) and all(one[1] > 0 for one in buckets)):
             return cls()
-        return cls(width, buckets, held_out, offset, _figures_of(values.get("figures")))
+        fits = others is not None and others.get("offset") == offset
+        return cls(width, buckets, held_out, offset, _figures_of(others.get("figures")) if others and fits else None)
 
 
 def _figures_of(values: Any) -> dict[str, Buckets] | None:

@@ -35,6 +35,7 @@ FILES: dict[str, type | None] = {
     "task.json": dict,
     NOT_LEARNED: list,
     "curve.json": dict,
+    "figures.json": dict,
     LABELS: dict,
     "metrics.jsonl": None,
     "samples.jsonl": None,
@@ -196,7 +197,8 @@ class Run(Job):
         """The loss curve as at most 2,000 buckets, however long the run: the stored curve plus the newest metric
         lines. `with_figures`: of an older run its other figures too, for which all its lines are read once.
         """
-        stored = Curve.from_dict(read_json(self.folder / "curve.json") or {})
+        others = read_json(self.folder / "figures.json") if with_figures else None
+        stored = Curve.from_dict(read_json(self.folder / "curve.json") or {}, others)
         return read_on(stored, self.folder / "metrics.jsonl", with_figures)
 
     def samples(self) -> list[SampleRow]:
@@ -304,6 +306,7 @@ class RunWriter(JobWriter):
     def write_curve(self, curve: Curve) -> None:
         """Not waited for: what a power cut took of it is in metrics.jsonl."""
         self.write("curve", curve.to_dict(), lasting=False)
+        self.write("figures", curve.figures_to_dict(), lasting=False)
 
     def forget_after(self, step: int) -> Curve:
         """Drop what was logged after `step` (a resumed run logs it again); returns the curve of what is left."""

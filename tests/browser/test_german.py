@@ -85,7 +85,7 @@ def test_every_corner_of_the_page_is_german(visitor, app, size):
     left["runs"] = english(page)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.locator("#runs-table button").first.click()
-    expect(page.locator("#opened .proof")).to_contain_text("Nachweis")
+    expect(page.locator("#opened .verdict summary")).to_have_text("Einzelheiten")
     for summary in page.locator("#opened summary:visible, #details summary:visible").all():
         summary.click()
     page.get_by_role("button", name="Diesen Lauf löschen").click()

@@ -165,9 +165,9 @@ def test_a_browser_logs_in_and_chats_below_a_path_of_nginx(chromium, tmp_path):
         with in_front_of(app, tmp_path / "proxy", port):
             app.finished_run()
             page.goto(url)
-            page.get_by_label("username").fill("ada")
-            page.get_by_label("password").fill("correct horse")
-            page.get_by_role("button", name="Login").click()
+            page.get_by_label("User name").fill("ada")
+            page.get_by_label("Password").fill("correct horse")
+            page.get_by_role("button", name="Log in").click()
             page.wait_for_function("window.guanacoReady")
             expect(page.locator("#live .card .line b")).to_have_text("Finished")
             page.locator("#live [data-do=chat]").click()

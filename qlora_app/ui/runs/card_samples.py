@@ -26,7 +26,7 @@ def samples(rows: Sequence[SampleRow], status: RunStatus, times: int, at: int | 
     steps = sorted({_step_of(row) for row in rows})
     until_then = _when_there_is_one(status, times)
     shown = "".join(_sample(question, answers, at, until_then) for question, answers in asked.items())
-    return f'<div class="line"><h3>What it answers</h3>{_choice(steps, at)}</div>{shown}'
+    return f'<div class="heading"><h3>What it answers</h3>{_choice(steps, at)}</div>{shown}'
 
 
 def _choice(steps: list[int], at: int | None) -> str:
