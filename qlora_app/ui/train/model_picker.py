@@ -34,7 +34,7 @@ NOTHING = (
     "fewer words, such as qwen, t5 or roberta."
 )
 FOCUS = (Path(__file__).parent / "take_focus.js").read_text(encoding="utf-8")
-TO_SEARCH, TO_CARD = (FOCUS.replace("SELECTOR", where) for where in ("#model-find input", "#change-model"))
+TO_SEARCH, TO_CARD = (FOCUS.replace("PLACE", place) for place in ("model-find", "change-model"))
 
 
 class ModelPicker:
