@@ -50,7 +50,7 @@ class Training(Choices):
 
     epochs: float = setting(2.0, "Epochs", "How many times every example is seen. Effort sets this.", gt=0, le=1000)
     max_steps: int = setting(
-        0, "Most steps", "Ends earlier than the epochs would; 0 leaves it to the epochs.", ge=0, le=10_000_000
+        0, "Max steps", "Ends earlier than the epochs would; 0 leaves it to the epochs.", ge=0, le=10_000_000
     )
     batch_size: int = setting(
         16,
@@ -66,7 +66,7 @@ class Training(Choices):
         "cosine",
         "Schedule",
         "How the learning rate goes on after the warm-up.",
-        labels={"constant": "Constant", "cosine": "Cosine to zero", "linear": "Straight down to zero"},
+        labels={"constant": "Constant", "cosine": "Cosine to zero", "linear": "Linear to zero"},
     )
     warmup_ratio: float = setting(
         0.03, "Warm-up", "Share of the steps in which the learning rate rises from zero.", ge=0, lt=1
@@ -83,15 +83,13 @@ class Training(Choices):
     )
     adam_beta2: float = setting(0.999, "Adam beta 2", "Memory of the squared gradients.", gt=0, lt=1)
     weight_decay: float = setting(0.0, "Weight decay", "Pulls the adapter towards zero.", ge=0, le=1)
-    max_grad_norm: float = setting(
-        0.3, "Largest gradient norm", "Longer gradients are shortened to this.", gt=0, le=100
-    )
+    max_grad_norm: float = setting(0.3, "Max gradient norm", "Longer gradients are shortened to this.", gt=0, le=100)
     max_length: int = setting(
-        1024, "Longest example (tokens)", "Longer examples are cut at the end, and counted.", ge=16, le=131_072
+        1024, "Max length (tokens)", "Longer examples are cut at the end, and counted.", ge=16, le=131_072
     )
     packing: bool = setting(
         True,
-        "Pack short examples",
+        "Packing",
         "Several examples share a row without seeing each other, so no time goes into padding.",
     )
     gradient_checkpointing: Literal["auto", "on", "off"] = setting(

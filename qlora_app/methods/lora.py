@@ -58,12 +58,12 @@ class LoraMethod(MethodChoices):
         [], "Layer names", "One a line, such as q_proj. A name the model does not have is answered with those it has."
     )
     rank_stabilized: bool = setting(
-        False, "Rank-stabilized scaling", "Scales by 1/sqrt(rank) instead of 1/rank (rsLoRA); helps large ranks."
+        False, "rsLoRA", "Rank-stabilized: scales by 1/sqrt(rank) instead of 1/rank; helps large ranks."
     )
     weight_decomposed: bool = setting(
         False,
-        "Magnitude and direction apart",
-        "DoRA: the length of each weight vector learns by itself. Helps small ranks.",
+        "DoRA",
+        "Magnitude and direction of each weight vector learn apart. Helps small ranks.",
     )
     initialisation: Literal["default", "loftq", "pissa"] = setting(
         "default",

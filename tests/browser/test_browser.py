@@ -16,7 +16,7 @@ expect.set_options(timeout=PATIENCE)
 
 def settings(page, **values):
     """Fill fields of the fold."""
-    if not page.get_by_label("Most steps").is_visible():
+    if not page.get_by_label("Max steps").is_visible():
         page.get_by_role("button", name="All settings").click()
     for label, value in values.items():
         page.get_by_label(label.replace("_", " "), exact=True).fill(str(value))
@@ -187,11 +187,14 @@ def test_a_link_opens_tab_and_run(visitor, app):
     run = app.finished_run()
     page = visitor.open(f"?tab=runs&run={run.id}")
     expect(page.locator("#opened .card .line")).to_contain_text("Finished")
+    page.get_by_role("tab", name="Use it", exact=True).click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the adapter").click()
     assert download.value.suggested_filename == f"{run.id}-adapter.zip"
-    page.get_by_role("button", name="All runs").click()
-    expect(page.locator("#runs-table")).to_contain_text(run.id)
+    page.reload()
+    expect(page.get_by_role("tab", name="Use it", exact=True)).to_have_attribute("aria-selected", "true")
+    page.get_by_role("button", name="← Runs").click()
+    expect(page.locator(f'#runs-table tr[data-run="{run.id}"]')).to_be_visible()
     page = visitor.open(f"?tab=chat&run={run.id}")
     expect(page.locator("#ask textarea")).to_be_visible()
 
@@ -259,11 +262,13 @@ def test_an_uploaded_file_and_names_with_markup_stay_text(visitor, app, tmp_path
 def test_a_run_is_deleted_only_after_a_second_click(visitor, app):
     run = app.finished_run()
     page = visitor.open(f"?tab=runs&run={run.id}")
-    page.get_by_role("button", name="Delete this run").click()
+    delete = page.locator("#run-head").get_by_role("button", name="Delete…")
+    delete.click()
+    expect(page.locator(".losing")).to_contain_text("It cannot be brought back")
     page.get_by_role("button", name="Keep it").click()
-    expect(page.get_by_role("button", name="Delete it")).to_be_hidden()
+    expect(page.get_by_role("button", name="Delete this run")).to_be_hidden()
+    delete.click()
     page.get_by_role("button", name="Delete this run").click()
-    page.get_by_role("button", name="Delete it").click()
-    expect(page.locator("#runs-table")).to_be_visible()
-    expect(page.locator("#runs-table")).not_to_contain_text(run.id)
+    expect(page.locator("#runs-table .runs-sheet")).to_be_visible()
+    expect(page.locator(f'#runs-table tr[data-run="{run.id}"]')).to_have_count(0)
     assert run.id not in [r.id for r in app.store.list()]

@@ -44,7 +44,7 @@ def test_the_mask_is_seen_before_the_start(visitor):
     expect(page.locator("#own-settings")).to_contain_text("256")
     expect(page.locator("#data-facts .said")).to_contain_text("256")
     page.get_by_role("tab", name="Settings").click()
-    page.get_by_label("Longest example (tokens)").fill("40")
+    page.get_by_label("Max length (tokens)").fill("40")
     page.get_by_role("tab", name="Data").click()
     page.get_by_role("button", name="First that is cut").click()
     expect(sentence(page)).not_to_contain_text(longest)  # which is cut too, by now
@@ -57,7 +57,7 @@ def test_the_mask_is_seen_before_the_start(visitor):
 def test_axe_finds_nothing_serious_in_it(visitor, theme, size):
     page = visitor.open(f"?__theme={theme}", size=size)
     page.get_by_role("tab", name="Settings").click()
-    page.get_by_label("Longest example (tokens)").fill("40")
+    page.get_by_label("Max length (tokens)").fill("40")
     page.get_by_role("tab", name="Data").click()
     opened(page)
     page.get_by_role("button", name="First that is cut").click()

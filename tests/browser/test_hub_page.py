@@ -54,7 +54,7 @@ def test_searched_chosen_downloaded_trained(visitor, hub, app):
     expect(page.locator("#face-models")).to_be_hidden()
 
     page.get_by_role("tab", name="Settings", exact=True).click()
-    page.get_by_label("Most steps").fill("2")
+    page.get_by_label("Max steps").fill("2")
     page.get_by_label("Scored questions").fill("2")
     hub.before_chunk = lambda name, sent: time.sleep(0.1) if name.endswith(".safetensors") else None
     page.locator("#start").click()

@@ -99,7 +99,7 @@ def test_marks_in_names_files_and_answers_are_shown_and_do_nothing(chromium, app
         page.locator("#opened .log summary").click()
         expect(page.locator("#opened .log")).to_contain_text("onerror")
         expect(page.locator("#opened .what")).to_contain_text("onerror")
-        page.locator("#details summary").nth(1).click()
+        page.get_by_role("tab", name="Settings", exact=True).last.click()
         harmless(page)
     page.get_by_role("tab", name="Chat", exact=True).click()
     page.get_by_label("Run", exact=True).click()
