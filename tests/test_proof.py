@@ -33,6 +33,7 @@ from qlora_app.runs.proof import (
     TrainingLoss,
 )
 from qlora_app.runs.proof_words import proof_lines, proof_words
+from qlora_app.runs.verdict import verdict
 from qlora_app.tasks import (
     TASKS,
     Answer,
@@ -51,7 +52,6 @@ from qlora_app.train import scoring
 from qlora_app.train.questions import draw
 from qlora_app.training_data import DatasetChoice
 from qlora_app.ui.language import LANGUAGES
-from qlora_app.runs.verdict import verdict
 from qlora_app.ui.runs.card_ending import ending
 from tests.conftest import short_recipe, write_status
 from tests.tiny_models import tiny_model
