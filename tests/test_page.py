@@ -209,6 +209,13 @@ def test_the_live_run_stays_on_the_card_and_what_waits_is_below(workshop, store)
     assert not waiting.is_asked("start")
 
 
+@pytest.mark.parametrize(("face", "turned"), [("test", "test"), ("use", "use"), ("", "overview"), ("../x", "overview")])
+def test_a_button_of_the_card_leads_to_its_page_of_the_run(workshop, store, face, turned):
+    run = make_run(store)
+    for answer in (workshop.open_run(event(run=run.id, face=face)), workshop.runs.open(event(run=run.id, face=face))):
+        assert answer[workshop.runs.card] == run.id and answer[workshop.runs.one.pages].selected == turned
+
+
 def test_a_run_is_renamed_on_its_card(workshop, store):
     run = make_run(store)
     workshop.train.cards.rename_run(event(run=run.id, name=EVIL))
