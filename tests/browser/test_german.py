@@ -41,9 +41,8 @@ def english(page) -> list[str]:
 
 
 def unfold(page) -> None:
-    for name in ("Voreinstellungen", "Alle Einstellungen"):
-        page.get_by_role("button", name=name).first.click()
-    expect(page.locator("#preset-list button").first).to_be_visible()
+    page.locator("#change-model").click()
+    expect(page.locator("#model-list button").first).to_be_visible()
     for summary in page.locator("summary:visible").all():
         summary.click()
     page.wait_for_timeout(800)
