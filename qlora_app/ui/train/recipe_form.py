@@ -99,6 +99,11 @@ class RecipeForm:
         self.controls[name] = _control(name, FIELDS[name], value_of(self.first, name), **look)
         return self.controls[name]
 
+    def build_rest(self) -> None:
+        """Every section, one below the other."""
+        for section in SECTIONS:
+            self.build_section(section)
+
     def build_section(self, section: str) -> None:
         """Every setting of a section that has no place of its own."""
         plain(f"<h3>{SECTIONS[section]}</h3>", elem_classes="section-title")
