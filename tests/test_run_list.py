@@ -177,6 +177,7 @@ def test_visitors_get_names_and_figures_and_change_nothing(workshop, page, store
     answer = json.dumps(seen.runs.table.rows({"start": 0, "count": 9}))
     assert "known" in answer and "SECRET" not in answer
     assert seen.runs.table.rows({"count": 9, "search": "SECRET"})["total"] == 0
+    assert seen.runs.table.losing({"runs": [run.id]})["runs"] == []
     with pytest.raises(Exception, match="demonstration"):
         seen.runs.table.remove(event(runs=[run.id]))
 

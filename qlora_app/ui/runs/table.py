@@ -21,8 +21,9 @@ from ...runs.selection import ARCHIVED, Selection, choices_in, selected
 from ...runs.summary import RunSummary
 from ..context import AppContext
 from ..events import FAST
-from ..guard import asked_by_everyone, changes
+from ..guard import DEMONSTRATION, NOT_TOLD, asked_by_everyone, changes
 from ..language import problem_in, spoken, texts_in
+from ..safely import safely
 from ..theme import plain
 from ..translate import translate, visitors_language
 from .card_parts import STATES
@@ -161,8 +162,9 @@ class RunsTable:
         return rows
 
     def losing_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        """`losing` as a plain function, the owner's only."""
+        """`losing` as a plain function."""
 
+        @asked_by_everyone
         def losing(asked: dict[str, Any]) -> dict[str, Any]:
             return self.losing(asked)
 
@@ -212,8 +214,7 @@ class RunsTable:
         return for_visitors_row(row)
 
     def _row_in(self, row: RunSummary, language: str) -> dict[str, Any]:
-        run = self.page.store.at(row.id)
-        damages = run.damages()[:1] if self.page.may_change else []  # it may name a file, or what stands in the recipe
+        talks, problem = self._beside(self.page.store.at(row.id), language)
         remaining = f"{left(row.seconds_left)} left" if row.seconds_left is not None else ""
         part = None if row.progress is None or not row.is_active else round(100 * min(1.0, row.progress))
         return {
@@ -224,7 +225,7 @@ class RunsTable:
             "live": row.is_active,
             "part": part,
             "left": spoken(remaining, language),
-            "talks": run.newest_adapter() is not None,
+            "talks": talks,
             "model": spoken(row.model, language),
             "data": spoken(row.data, language),
             "method": spoken(row.method, language),
@@ -235,11 +236,23 @@ class RunsTable:
             "made": row.made,
             "note": row.note,
             "tags": list(row.tags),
-            "problem": problem_in(damages[0], language) if damages else "",
+            "problem": problem,
         }
 
+    def _beside(self, run: Run, language: str) -> tuple[bool, str]:
+        """(can one chat with it?, what is wrong with its folder; why is told to its owner alone)"""
+
+        def read() -> tuple[bool, str]:
+            talks = run.newest_adapter() is not None
+            damages = run.damages()[:1] if self.page.may_change else []
+            return talks, problem_in(damages[0], language) if damages else ""
+
+        return safely(read, lambda why: (False, problem_in(why if self.page.may_change else NOT_TOLD, language)))
+
     def losing(self, asked: Any) -> dict[str, Any]:
-        """{runs} -> {words: what is lost, button, runs: those that can be deleted}."""
+        """{runs} -> {words: what is lost, button, runs: those that can be deleted}; visitors delete nothing."""
+        if not self.page.may_change:
+            return {"words": translate(DEMONSTRATION), "button": "", "runs": []}
         ids = texts_of(asked.get("runs") if isinstance(asked, dict) else None)
         runs = [run for run in map(self.page.find, ids) if run is not None]
         idle = [run for run in runs if not run.is_alive()]
