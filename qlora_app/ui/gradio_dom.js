@@ -54,3 +54,11 @@ function guanacoSectionCount(panel, count) {
   if (!button) return;
   if (count) button.dataset.changed = count; else delete button.dataset.changed;
 }
+// Gradio makes what stands on a tab inside of another only when it is first opened; a search and a mistake need it all.
+async function guanacoMakeSections() {
+  const buttons = [...document.querySelectorAll('#sections > .tab-wrapper [role=tablist] > button')];
+  for (const button of [...buttons.slice(1), ...buttons.slice(0, 1)]) {
+    button.click();
+    await new Promise(done => setTimeout(done, 60));
+  }
+}

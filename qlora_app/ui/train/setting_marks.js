@@ -48,3 +48,4 @@ face.addEventListener('click', event => {
   if (back) trigger('back', {setting: back.dataset.back});
 });
 watch('value', put); put();
+guanacoMakeSections();
