@@ -12,7 +12,8 @@ from qlora_app.choices import dotted_name
 from qlora_app.settings import Settings
 from qlora_app.ui.train.form_values import FIELDS, element_id
 from qlora_app.ui.train.recipe_form import SECTIONS, section_of
-from qlora_app.ui.train.settings_search import SYNONYMS, search_words
+from qlora_app.ui.train.settings_search import search_words
+from qlora_app.ui.train.settings_synonyms import SYNONYMS
 from tests.conftest import train_tab
 from tests.fixtures.handlers import given
 
