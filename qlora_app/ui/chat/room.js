@@ -83,6 +83,7 @@ async function drawKept() {
 
 function ask(question) {
   if (!partner || !talk) return;
+  turnHow(false);
   if (Talk.isUnderWay(talk)) { queued.push(question); controls(); return; }
   if (!talk.turns.length && shelf.get(talk.run, talk.number)) talk = {...talk, number: shelf.next(talk.run)};
   const before = Talk.known(talk), asking = `${talk.number}-${Date.now()}-${sent}`;
