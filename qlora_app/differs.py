@@ -2,6 +2,7 @@
 apart in a table, and what a run is called until somebody names it.
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,12 @@ _FEWEST = 0.01  # smaller numbers are written as powers of ten
 # What says where data is and how it is read is part of the data, as the model's revision is of the model.
 _OF_DATA = ("subset", "split", "revision", "format", "held_out_from")
 _READING = ("encoding", "delimiter", "header", "quoting", "sheet", "pieces")
+# How often it is measured and saved changes nothing of what is learned.
+_MEASURING = ("evaluations", "measured_examples", "checkpoints", "samples", "sample_questions", "scored_questions")
 _ALIKE = {
     *("name", "note", "base_model.source", "base_model.id", "base_model.revision"),
     *(f"dataset.{name}" for name in ("source", "id", *_OF_DATA, *_READING)),
+    *(f"training.{name}" for name in _MEASURING),
 }
 _MANY = 1_000_000  # examples, where the rounds of an effort no longer depend on how many there are
 
@@ -58,8 +62,7 @@ def differs(recipe: Recipe, examples: int | None = None) -> dict[str, Any]:
     """
     base = recommended(recipe)
     found = {}
-    for leaf, field in iter_settings(Recipe):
-        name = dotted_name(leaf)
+    for leaf, name, field in _settings():
         value = value_at(recipe, leaf, ...)
         if value is ... or _is_alike(name, field) or value == value_at(base, leaf, field.default):
             continue
@@ -116,9 +119,15 @@ def _value(field: FieldInfo, value: Any) -> str:
 
 def _field(recipe: Recipe, name: str) -> FieldInfo:
     method = recipe.method.name
-    found = {leaf: field for leaf, field in iter_settings(Recipe) if dotted_name(leaf) == name}
+    found = {leaf: field for leaf, dotted, field in _settings() if dotted == name}
     group, _, last = name.rpartition(".")
     return found.get(f"{group}[{method}].{last}") or next(iter(found.values()))
+
+
+@functools.cache
+def _settings() -> list[tuple[str, str, FieldInfo]]:
+    """(place, dotted name, field) of every setting: a list of runs asks for them thousands of times."""
+    return [(leaf, dotted_name(leaf), field) for leaf, field in iter_settings(Recipe)]
 
 
 def _is_alike(name: str, field: FieldInfo) -> bool:

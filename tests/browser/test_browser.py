@@ -15,9 +15,8 @@ expect.set_options(timeout=PATIENCE)
 
 
 def settings(page, **values):
-    """Fill fields of the fold."""
-    if not page.get_by_label("Max steps").is_visible():
-        page.get_by_role("button", name="All settings").click()
+    """Fill fields of the face of the settings."""
+    page.get_by_role("tab", name="Settings", exact=True).first.click()
     for label, value in values.items():
         page.get_by_label(label.replace("_", " "), exact=True).fill(str(value))
     page.wait_for_timeout(300)
@@ -47,8 +46,9 @@ def test_start_is_above_the_fold_and_nothing_sticks_out(visitor, size):
 
 def test_empty_states_say_what_to_do(visitor):
     page = visitor.open()
+    page.get_by_role("tab", name="Run", exact=True).click()
     expect(page.locator("#live")).to_contain_text("Press Start training")
-    page.get_by_role("tab", name="Runs").click()
+    page.get_by_role("tab", name="Runs", exact=True).click()
     expect(page.locator("#runs-table")).to_contain_text("No runs yet")
     page.get_by_role("tab", name="Chat").click()
     expect(page.get_by_text("Nobody to talk to yet")).to_be_visible()
@@ -86,29 +86,37 @@ def test_a_method_shows_its_settings_and_forgets_nothing(visitor):
     expect(command).to_have_text("python -m qlora_app train starter method.rank=7")
 
 
-def test_a_preset_is_chosen_saved_and_shown_as_a_command(visitor, app):
+def test_a_recipe_is_chosen_saved_and_shown_as_a_command(visitor, app):
     page = visitor.open()
-    page.get_by_role("button", name="Presets").click()
-    page.locator("[data-preset=orders]").click()
-    expect(page.locator("#preset-said")).to_contain_text("Order slips is on the form")
-    expect(page.locator("#f-dataset input")).to_have_value(re.compile("order", re.IGNORECASE))
-    settings(page, Rank=3)
+    change = page.get_by_role("button", name="Change", exact=True)
+    change.click()
+    page.get_by_role("button", name="Papers", exact=True).click()
+    page.locator("[data-row='recipe:starter-ia3']").click()
+    expect(page.locator("#model-said")).to_contain_text("is on the form")
+    expect(change).to_be_focused()
     command = page.locator("#command code")
-    expect(command).to_have_text("python -m qlora_app train orders method.rank=3")
+    page.get_by_role("tab", name="Settings", exact=True).click()
+    expect(command).to_have_text("python -m qlora_app train starter-ia3")
     page.get_by_role("button", name="Copy the command").click()
     expect(page.locator("#command [role=status]")).to_have_text(re.compile("Copied|selected"))
-    page.get_by_role("button", name="Presets").click()
-    page.get_by_label("Save the form as").fill("My orders")
-    page.get_by_role("button", name="Save as preset").click()
-    expect(page.locator("#preset-said")).to_contain_text("Saved as my-orders")
-    expect(page.locator("#preset-list button").first).to_contain_text("my-orders")
-    assert (app.home / "presets" / "my-orders.yaml").exists()
-    expect(command).to_have_text("python -m qlora_app train orders method.rank=3")
+    change.click()
+    page.get_by_label("Save the form as a recipe").fill("My own")
+    page.locator("#save-recipe").click()
+    expect(page.locator("#recipe-said")).to_contain_text("Saved as my-own")
+    expect(page.locator("#model-list section").last).to_contain_text("my-own")
+    assert (app.home / "presets" / "my-own.yaml").exists()
+    page.get_by_role("searchbox").focus()
+    page.keyboard.press("Escape")
+    expect(page.locator("#face-data")).to_be_visible()
+    change.click()
+    page.locator("[data-row='model:starter']").click()
+    page.get_by_role("tab", name="Settings", exact=True).click()
+    expect(command).to_have_text("python -m qlora_app train starter")
 
 
 def test_one_click_trains_and_one_click_chats(visitor, app):
     page = visitor.open()
-    settings(page, Most_steps=80, Scored_questions=4, Samples=2)
+    settings(page, Max_steps=80, Scored_questions=4, Samples=2)
     page.click("#start")  # the first click
     state(page, "Finished")
     expect(page.locator("#live .proof")).to_contain_text("On 4 held-out questions it never saw")
@@ -179,18 +187,21 @@ def test_a_link_opens_tab_and_run(visitor, app):
     run = app.finished_run()
     page = visitor.open(f"?tab=runs&run={run.id}")
     expect(page.locator("#opened .card .line")).to_contain_text("Finished")
+    page.get_by_role("tab", name="Use it", exact=True).click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the adapter").click()
     assert download.value.suggested_filename == f"{run.id}-adapter.zip"
-    page.get_by_role("button", name="All runs").click()
-    expect(page.locator("#runs-table")).to_contain_text(run.id)
+    page.reload()
+    expect(page.get_by_role("tab", name="Use it", exact=True)).to_have_attribute("aria-selected", "true")
+    page.get_by_role("button", name="← Runs").click()
+    expect(page.locator(f'#runs-table tr[data-run="{run.id}"]')).to_be_visible()
     page = visitor.open(f"?tab=chat&run={run.id}")
     expect(page.locator("#ask textarea")).to_be_visible()
 
 
 def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
     page = visitor.open()
-    settings(page, Epochs=50, Most_steps=4000, Scored_questions=4, Checkpoints=40)
+    settings(page, Epochs=50, Max_steps=4000, Scored_questions=4, Checkpoints=40)
     page.click("#start")
     state(page, "Training")
     run = app.store.list()[0]
@@ -234,7 +245,7 @@ def test_an_uploaded_file_and_names_with_markup_stay_text(visitor, app, tmp_path
     expect(page.locator("#data-line")).to_contain_text("Alpaca, because rows have instruction and output.")
     expect(page.locator("#data-line")).to_contain_text("86 rows to learn from · 10 held out")
     expect(page.locator("#data-line .turns").first).to_contain_text("onerror")
-    settings(page, Most_steps=2, Scored_questions=2)
+    settings(page, Max_steps=2, Scored_questions=2)
     page.locator("#f-name").get_by_role("textbox").fill(EVIL)
     page.click("#start")
     expect(page.locator("#live .what")).to_have_text(EVIL)  # first: an older run on the card may be finished too
@@ -251,11 +262,13 @@ def test_an_uploaded_file_and_names_with_markup_stay_text(visitor, app, tmp_path
 def test_a_run_is_deleted_only_after_a_second_click(visitor, app):
     run = app.finished_run()
     page = visitor.open(f"?tab=runs&run={run.id}")
-    page.get_by_role("button", name="Delete this run").click()
+    delete = page.locator("#run-head").get_by_role("button", name="Delete…")
+    delete.click()
+    expect(page.locator(".losing")).to_contain_text("It cannot be brought back")
     page.get_by_role("button", name="Keep it").click()
-    expect(page.get_by_role("button", name="Delete it")).to_be_hidden()
+    expect(page.get_by_role("button", name="Delete this run")).to_be_hidden()
+    delete.click()
     page.get_by_role("button", name="Delete this run").click()
-    page.get_by_role("button", name="Delete it").click()
-    expect(page.locator("#runs-table")).to_be_visible()
-    expect(page.locator("#runs-table")).not_to_contain_text(run.id)
+    expect(page.locator("#runs-table .runs-sheet")).to_be_visible()
+    expect(page.locator(f'#runs-table tr[data-run="{run.id}"]')).to_have_count(0)
     assert run.id not in [r.id for r in app.store.list()]

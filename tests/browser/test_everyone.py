@@ -37,12 +37,12 @@ def tabs(page):
 def test_axe_finds_nothing_serious(visitor, app, theme, size):
     run = app.finished_run()
     page = visitor.open(f"?__theme={theme}&run={run.id}", size=size)
-    page.get_by_role("button", name="All settings").click()
+    page.get_by_role("tab", name="Settings", exact=True).click()
     page.get_by_text("The curve as a table").first.click()
     page.locator("#live .log summary").click()
     problems = {name: found(page) for name in tabs(page)}
     page.get_by_role("tab", name="Runs", exact=True).click()
-    page.locator("#runs-table button").first.click()
+    page.locator("#runs-table tbody a").first.click()
     page.wait_for_timeout(700)
     problems["one run"] = found(page)
     assert not {name: list_ for name, list_ in problems.items() if list_}
@@ -51,7 +51,7 @@ def test_axe_finds_nothing_serious(visitor, app, theme, size):
 def test_every_control_has_a_name(visitor, app):
     app.finished_run()
     page = visitor.open()
-    page.get_by_role("button", name="All settings").click()
+    page.get_by_role("tab", name="Settings", exact=True).click()
     for name in tabs(page):
         unnamed = page.evaluate("""() => [
             ...document.querySelectorAll('button, input, textarea, select, [role=button], [role=tab]')]

@@ -22,7 +22,7 @@ ROWS = "text,label\n" + "".join(
 
 def test_another_method_brings_its_learning_rate_until_one_is_typed(visitor):
     page = visitor.open()
-    page.get_by_role("button", name="All settings").click()
+    page.get_by_role("tab", name="Settings", exact=True).click()
     rate, method = page.get_by_label("Learning rate", exact=True), page.get_by_label("Method", exact=True)
 
     def choose(name):

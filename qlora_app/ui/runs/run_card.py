@@ -158,6 +158,7 @@ class RunCards:
     def discard_run(self, event: gr.EventData) -> None:
         """It ends at once and is deleted then."""
         self.page.store.discard(run_id(event))
+        gr.Info(translate(GOING))  # the card may turn to another run before it can say so
 
     @changes
     def resume_run(self, event: gr.EventData) -> None:
@@ -234,7 +235,7 @@ class RunCards:
             starts_in = next((one.starts_in for one in waiting if one.run.id == run.id), None)
             before = next((one for one in alive if one.id != run.id), None)
             return {"others": own_turn(place, before, starts_in), "queue": ""}
-        after = waiting if picture.status.is_active else []
+        after = [one for one in waiting if one.run.id != run.id] if picture.status.is_active else []
         return {"others": another(run, alive), "queue": queue(after, self.page.may_change)}
 
     def _log(self, run: Run) -> str:
