@@ -57,8 +57,13 @@ function guanacoSectionCount(panel, count) {
 // Gradio makes what stands on a tab inside of another only when it is first opened; a search and a mistake need it all.
 async function guanacoMakeSections() {
   const buttons = [...document.querySelectorAll('#sections > .tab-wrapper [role=tablist] > button')];
-  for (const button of [...buttons.slice(1), ...buttons.slice(0, 1)]) {
+  let wanted = buttons[0];  // the one that a person turns to meanwhile is the one that stays
+  const turn = event => { if (event.isTrusted) wanted = event.currentTarget; };
+  for (const button of buttons) button.addEventListener('click', turn);
+  for (const button of buttons.slice(1)) {
     button.click();
     await new Promise(done => setTimeout(done, 60));
   }
+  for (const button of buttons) button.removeEventListener('click', turn);
+  wanted?.click();
 }
