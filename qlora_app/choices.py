@@ -21,18 +21,31 @@ def setting(
     *,
     labels: dict[str, str] | None = None,
     recorded: bool = False,
+    part: str = "",
+    tasks: Sequence[str] = (),
     **bounds: Any,
 ) -> Any:
     """Declare one setting: its default, the words beside it, its bounds (ge, gt, le, lt), names for its options.
 
-    A recorded one is written when a run starts, and no form asks for it.
+    A recorded one is written when a run starts, and no form asks for it. `part`: where in a form it stands, if not
+    with the others of its group. `tasks`: the only ones that make use of it.
     """
-    extra: dict[str, Any] = {"labels": labels or {}, "recorded": recorded}
+    extra: dict[str, Any] = {"labels": labels or {}, "recorded": recorded, "part": part, "tasks": tuple(tasks)}
     return Field(default, title=title, description=description, json_schema_extra=extra, **bounds)
 
 
 def is_recorded(field: FieldInfo) -> bool:
     return bool(_extra(field).get("recorded"))
+
+
+def part_of(field: FieldInfo) -> str:
+    """The part of a form that a setting asks for; empty for that of its group."""
+    return str(_extra(field).get("part", ""))
+
+
+def tasks_of(field: FieldInfo) -> tuple[str, ...]:
+    """The only tasks that make use of a setting; none where every task does."""
+    return tuple(_extra(field).get("tasks", ()))
 
 
 def one_of_kinds(kinds: Sequence[type[Choices]]) -> Any:

@@ -69,7 +69,7 @@ class Training(Choices):
         labels={"constant": "Constant", "cosine": "Cosine to zero", "linear": "Linear to zero"},
     )
     warmup_ratio: float = setting(
-        0.03, "Warm-up", "Share of the steps in which the learning rate rises from zero.", ge=0, lt=1
+        0.03, "Warm-up ratio", "Share of the steps in which the learning rate rises from zero.", ge=0, lt=1
     )
     optimizer: Literal["paged_adamw_8bit", "paged_adamw_32bit", "adamw_torch"] = setting(
         "paged_adamw_8bit",
@@ -99,28 +99,38 @@ class Training(Choices):
         labels={"auto": "Automatic", "on": "On", "off": "Off"},
     )
     evaluations: int = setting(
-        8, "Held-out measurements", "How often in the run the loss on held-out examples is measured.", ge=0, le=1000
+        8,
+        "Held-out measurements",
+        "How often in the run the loss on held-out examples is measured.",
+        part="measuring",
+        ge=0,
+        le=1000,
     )
     measured_examples: int = setting(
         100,
         "Held-out examples measured",
         "How many of them are used for that; 100 give the loss to two digits.",
+        part="measuring",
         ge=1,
         le=100_000,
     )
     checkpoints: int = setting(
-        4, "Checkpoints", "How often in the run everything needed to resume is saved.", ge=0, le=1000
+        4, "Checkpoints", "How often in the run everything needed to resume is saved.", part="saving", ge=0, le=1000
     )
-    samples: int = setting(6, "Samples", "How often in the run the sample questions are answered.", ge=0, le=1000)
+    samples: int = setting(
+        6, "Samples", "How often in the run the sample questions are answered.", part="measuring", ge=0, le=1000
+    )
     sample_questions: list[str] = setting(
         [],
         "Sample questions",
         "Asked before, during and after the run, one a line. Empty: taken from the held-out examples.",
+        part="measuring",
     )
     scored_questions: int = setting(
         100,
         "Scored questions",
         "Held-out questions answered at the end by base and adapter and compared word for word.",
+        part="measuring",
         ge=0,
         le=100_000,
     )
@@ -130,6 +140,7 @@ class Training(Choices):
         "Training may go on too long. The best is that of the held-out measurement with the lowest loss (for "
         "labels: the most right), unless the last one is as good.",
         labels={"best": "The best on held-out examples", "last": "The last"},
+        part="saving",
     )
     seed: int = setting(0, "Seed", "The same seed, data and machine give the same adapter.", ge=0, lt=2**32)
 
@@ -138,7 +149,7 @@ class Recipe(Choices):
     """One run, whole."""
 
     name: str = setting("", "Name", "What you want to call the run.")
-    note: str = setting("", "Note", "What it is for, in a line of your own.")
+    note: str = setting("", "Note", "What it is for, in a line of your own.", part="saving")
     base_model: ModelChoice = ModelChoice()
     dataset: DatasetChoice = DatasetChoice()
     task: TaskChoice = TaskChoice()

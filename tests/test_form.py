@@ -153,7 +153,7 @@ def test_other_data_keeps_what_was_changed_by_hand_and_says_so(tab, values):
 
 
 def test_own_settings_are_named_in_the_order_in_which_they_stand_on_the_page(tab, values):
-    own = {"training.max_steps": 24, "training.checkpoints": 1, "method[lora].rank": 2}
+    own = {"training.max_steps": 24, "method[lora].rank": 2, "training.checkpoints": 1}
     filled = tab.form.filled(read(values | own))[tab.form.own]
     assert filled == settled(tab, values | own)["own"]
     assert re.findall('data-back="(.*?)"', filled) == list(own)

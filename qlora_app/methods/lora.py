@@ -70,7 +70,7 @@ class LoraMethod(MethodChoices):
         "Initialisation",
         "Where the adapter begins. LoftQ begins with what 4-bit rounding took away, PiSSA with the largest "
         "directions of the weights.",
-        labels={"default": "At nothing", "loftq": "LoftQ", "pissa": "PiSSA"},
+        labels={"default": "Default", "loftq": "LoftQ", "pissa": "PiSSA"},
     )
     train_embeddings: bool = setting(
         False,

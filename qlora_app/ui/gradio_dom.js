@@ -44,3 +44,21 @@ function guanacoEditMade(id) {
   field.addEventListener('focus', () => { if (!field.value && field.placeholder) say(field.placeholder); });
   field.addEventListener('blur', () => { if (field.value === field.placeholder) say(''); });
 }
+
+// The tabs of the settings' sections: Gradio turns them by their buttons only, which bear the id of what they open.
+const sectionButton = panel => document.getElementById(`${panel}-button`);
+function guanacoSection(panel) { sectionButton(panel)?.click(); }
+function guanacoIsOpen(panel) { return sectionButton(panel)?.ariaSelected === 'true'; }
+function guanacoSectionCount(panel, count) {
+  const button = sectionButton(panel);
+  if (!button) return;
+  if (count) button.dataset.changed = count; else delete button.dataset.changed;
+}
+// Gradio makes what stands on a tab inside of another only when it is first opened; a search and a mistake need it all.
+async function guanacoMakeSections() {
+  const buttons = [...document.querySelectorAll('#sections > .tab-wrapper [role=tablist] > button')];
+  for (const button of [...buttons.slice(1), ...buttons.slice(0, 1)]) {
+    button.click();
+    await new Promise(done => setTimeout(done, 60));
+  }
+}

@@ -17,8 +17,11 @@ expect.set_options(timeout=PATIENCE)
 def settings(page, **values):
     """Fill fields of the face of the settings."""
     page.get_by_role("tab", name="Settings", exact=True).first.click()
+    search = page.get_by_placeholder("Find a setting")
     for label, value in values.items():
+        search.fill(label.replace("_", " "))
         page.get_by_label(label.replace("_", " "), exact=True).fill(str(value))
+    search.press("Escape")
     page.wait_for_timeout(300)
 
 
@@ -68,6 +71,7 @@ def test_mistakes_are_shown_at_their_fields_and_nothing_starts(visitor, app):
 def test_a_method_shows_its_settings_and_forgets_nothing(visitor):
     page = visitor.open()
     settings(page, Rank=7)
+    page.locator("#section-method-button").click()
 
     def choose(method):
         page.locator("#f-method-name input").click()
@@ -97,6 +101,7 @@ def test_a_recipe_is_chosen_saved_and_shown_as_a_command(visitor, app):
     command = page.locator("#command code")
     page.get_by_role("tab", name="Settings", exact=True).click()
     expect(command).to_have_text("python -m qlora_app train starter-ia3")
+    page.get_by_role("tab", name="Saving", exact=True).click()
     page.get_by_role("button", name="Copy the command").click()
     expect(page.locator("#command [role=status]")).to_have_text(re.compile("Copied|selected"))
     change.click()

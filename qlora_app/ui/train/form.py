@@ -25,12 +25,16 @@ from . import form_values as form
 from .data_words import card_words, face_words, waits_words
 from .form_state import BALANCED, FormLogic, FormState, Suggested
 from .form_values import BATCH_SIZE, DATA, DATA_SETTINGS, EPOCHS, MAX_STEPS, PAIRS, Values
-from .recipe_form import RecipeForm
+from .recipe_form import SECTIONS, RecipeForm
+from .setting_marks import marks_words
+from .settings_search import search_box, search_index
 from .stage import Stage
 from .words import chips_words, command_words, quiet, summary_words
 
 _HERE = Path(__file__).parent
-COPY, CHIPS, SUMMARY = ((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in ("copy", "chips", "summary"))
+_SCRIPTS = ("copy", "chips", "summary", "settings_search", "setting_marks")
+COPY, CHIPS, SUMMARY, SEARCH, MARKS = ((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
+LAST_SECTION = "saving"
 ONE_TAB_STOP = "guanacoOneTabStop('effort'); guanacoEditMade('f-name');"
 
 
@@ -103,10 +107,19 @@ class TrainForm:
     def build_rest(self) -> None:
         """All other settings, and the command that trains with all of them."""
         words = command_words(self.command(form.show(self.controls.first)))
+        first = self.logic.showing(self.controls.first)
         with gr.Column(elem_id="all-settings"):
-            self.reset = gr.Button("Back to the suggested settings", size="sm", elem_id="reset")
-            self.controls.build_rest()
-            self.command_line = plain(words, js_on_load=COPY, elem_id="command")
+            with gr.Row(elem_id="settings-head"):
+                plain(search_box(), js_on_load=SEARCH, elem_id="find-setting")
+                plain(search_index(), elem_classes="unseen")
+                self.reset = gr.Button("Back to the suggested settings", size="sm", elem_id="reset")
+            with gr.Tabs(elem_id="sections", overflow_behavior="wrap"):
+                for section, title in SECTIONS.items():
+                    with gr.Tab(title, id=section, elem_id=f"section-{section}", render_children=True):
+                        self.controls.build_section(section)
+                        if section == LAST_SECTION:
+                            self.command_line = plain(words, js_on_load=COPY, elem_id="command")
+            self.marks = plain(marks_words({}, {}, self.logic.unused(first)), js_on_load=MARKS, elem_id="setting-marks")
 
     def wire(self, other_data: After) -> None:
         """`other_data`: what follows where other data may have come onto the form."""
@@ -121,7 +134,8 @@ class TrainForm:
         control[EPOCHS].input(self.clear_effort, None, self.effort, **FAST)
         for wish in (self.reset.click, self.own.reset):
             wish(self.back_to_suggested, self.inputs, settled, **QUIET)
-        self.own.back(self.set_back, self.inputs, settled, **QUIET)
+        for chips in (self.own, self.marks):
+            chips.back(self.set_back, self.inputs, settled, **QUIET)
         for shown in (self.own, self.summary):
             shown.settings(self.open_settings, None, self.stage.outputs, **FAST)
 
@@ -141,6 +155,7 @@ class TrainForm:
             self.start,
             self.waits,
             self.own,
+            self.marks,
             self.summary,
             self.command_line,
             self.suggested,
@@ -248,6 +263,7 @@ class TrainForm:
         name = gr.update(placeholder=self.logic.made_name(recipe)) if recipe else gr.update()
         return {
             self.own: chips_words(in_order, before),
+            self.marks: marks_words(in_order, before, self.logic.unused(state)),
             self.summary: summary_words(recipe, self._steps(recipe)),
             self.command_line: command_words(self._command(recipe)),
             self.controls.controls[form.NAME]: name,

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...base_models import ModelChoice
-from ...choices import variant_of
+from ...base_models import ModelChoice, tasks_here
+from ...choices import tasks_of, variant_of
 from ...differs import made_name
 from ...effort import effort_of, ends_by_steps, epochs_meant
 from ...errors import UserError
@@ -252,6 +252,21 @@ class FormLogic:
         if EPOCHS in own and not self._is_odd(own[EPOCHS], advice):
             del own[EPOCHS]
         return own
+
+    def unused(self, state: FormState) -> list[str]:
+        """The controls that the task on the form makes no use of, in the order of the form. What a person typed into
+        one stays to be seen.
+        """
+        named = state.values[form.TASK]
+        possible = (named,) if named != "auto" else tasks_here(state.model)
+        if "chat" in possible:  # automatic takes it whenever the model can
+            possible = ("chat",)
+        unused = []
+        for name, value in state.values.items():
+            tasks = tasks_of(form.FIELDS[name]) if name in form.FIELDS else ()
+            if tasks and not set(tasks) & set(possible) and value == form.default_of(name):
+                unused.append(name)
+        return unused
 
     def suggested_value(self, name: str, advice: Recipe) -> Any:
         """What a control shows where nobody changed it."""

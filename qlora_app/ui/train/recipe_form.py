@@ -10,7 +10,7 @@ from gradio.components import Component
 from pydantic.fields import FieldInfo
 
 from ... import starter
-from ...choices import bounds, options, variant_of
+from ...choices import bounds, options, part_of, variant_of
 from ...recipe import Recipe
 from ...settings import Settings
 from ...training_data import DatasetChoice, kept_data, server_files, uploaded_files
@@ -35,13 +35,14 @@ from .form_values import (
 from .method_card import card_words
 
 SECTIONS = {
-    "": "Name",
-    "task": "Task",
     "training": "Training",
     "method": "Adapter",
     "base_model": "Model",
     "dataset": "Data",
+    "measuring": "Measuring",
+    "saving": "Saving",
 }
+ELSEWHERE = {"task": "dataset", "": "saving"}  # groups that have no section of their own
 LONGEST_IN_A_LIST = 44  # characters: a list on a phone has room for about so much
 
 
@@ -99,18 +100,21 @@ class RecipeForm:
         return self.controls[name]
 
     def build_rest(self) -> None:
-        """Every setting that has no place of its own, under the heading of its group."""
-        for section, title in SECTIONS.items():
-            if section:
-                plain(f'<h3 class="section">{title}</h3>')
-            with gr.Group():
-                for name in self._without_control(section):
-                    self.build_one(name)
-            if section == "method":
-                self._build_methods()
+        """Every section, one below the other."""
+        for section in SECTIONS:
+            self.build_section(section)
+
+    def build_section(self, section: str) -> None:
+        """Every setting of a section that has no place of its own."""
+        plain(f"<h3>{SECTIONS[section]}</h3>", elem_classes="section-title")
+        with gr.Group():
+            for name in self._without_control(section):
+                self.build_one(name)
+        if section == "method":
+            self._build_methods()
 
     def _without_control(self, section: str) -> list[str]:
-        inside = [name for name in FIELDS if name.rpartition(".")[0] == section]
+        inside = [name for name in FIELDS if section_of(name) == section]
         return [name for name in inside if name not in self.controls]
 
     def _build_methods(self) -> None:
@@ -177,6 +181,12 @@ class RecipeForm:
             ("Find one on the Hugging Face Hub…", SEARCH_DATA),
             ("Paste text or drop files…", PASTE),
         ]
+
+
+def section_of(name: str) -> str:
+    """The section in which a setting stands; settings of a single method stand with that."""
+    group = name.rpartition(".")[0]
+    return part_of(FIELDS[name]) or ELSEWHERE.get(group, group)
 
 
 def _control(name: str, field: FieldInfo, value: Any, **look: Any) -> Component:

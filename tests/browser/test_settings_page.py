@@ -1,0 +1,44 @@
+"""The face of the settings as a person uses it: sections, the search, the marks."""
+
+import pytest
+from playwright.sync_api import expect
+from test_everyone import found
+from visiting import DESK, PHONE
+
+
+@pytest.mark.parametrize(("theme", "size"), [("light", DESK), ("dark", PHONE)], ids=["light", "dark phone"])
+def test_a_setting_is_found_changed_marked_and_set_back(visitor, theme, size):
+    page = visitor.open(f"?__theme={theme}", size=size)
+    page.get_by_role("tab", name="Settings", exact=True).click()
+    clip, rank = page.locator("#f-training-max_grad_norm"), page.locator("#f-method-lora-rank")
+    expect(clip).to_be_visible()
+    expect(rank).to_be_hidden()
+    search = page.get_by_placeholder("Find a setting")
+    search.press_sequentially("lora_r")
+    expect(rank).to_be_visible()
+    expect(clip).to_be_hidden()
+    rank.locator("input").fill("4")
+    mark = rank.locator(".changed-mark")
+    expect(mark).to_contain_text("Back to 16")
+    assert found(page) == []
+    search.press("Escape")
+    expect(clip).to_be_visible()
+    expect(rank).to_be_hidden()
+    page.locator("#section-method-button").click()
+    expect(rank.locator("input")).to_have_value("4")
+    expect(page.locator("#section-method-button")).to_have_attribute("data-changed", "1")
+    assert found(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    mark.get_by_role("button").click()
+    expect(rank.locator("input")).to_have_value("16")
+    expect(mark).to_have_count(0)
+
+
+def test_a_mistake_in_another_section_is_gone_to(visitor):
+    page = visitor.open()
+    page.get_by_role("tab", name="Settings", exact=True).click()
+    page.locator("#section-measuring-button").click()
+    page.get_by_label("Samples", exact=True).fill("-1")
+    page.locator("#section-training-button").click()
+    page.click("#start")
+    expect(page.locator("#f-training-samples .mistake")).to_be_visible()
