@@ -239,7 +239,7 @@ def importing(tmp_path, monkeypatch):
     """A tab where every file becomes a job."""
     monkeypatch.setenv("QLORA_APP_HOME", str(tmp_path / "home"))
     monkeypatch.setattr("qlora_app.ui.train.data_import.QUICK", 0)
-    return train_tab(Settings.from_environment(), supervisor=SimpleNamespace(wake=lambda: None))
+    return train_tab(Settings.from_environment(), supervisor=SimpleNamespace(wake=lambda: None, moving=lambda: []))
 
 
 def cut_off(tab, tmp_path):

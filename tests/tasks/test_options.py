@@ -168,7 +168,7 @@ def test_data_without_options_are_refused_before_the_start_at_the_fields_of_the_
     answer = tab.start.start_run(given(tab, show(asked)))
     alert = answer[tab.mistakes.alert]
     assert 'data-field="f-method-ia3-unlikelihood"' in alert and 'data-field="f-method-ia3-length_normalized"' in alert
-    assert "2 to 32 different answers" in alert and answer[tab.form.fold].open
+    assert "2 to 32 different answers" in alert and answer[tab.stage.tabs].selected == "settings"
     assert RunStore(Settings(home=tmp_path).runs).list() == []
 
 

@@ -25,7 +25,10 @@ function speak(place) {
 
 async function ask() {
   busy = true; asked = performance.now();
-  try { take(await server.poll({seen, open: drawer.open})); } catch (error) { /* the card of the run says so */ }
+  try {
+    take(await server.poll({seen, open: drawer.open}));
+    element.removeAttribute('data-gone');
+  } catch (error) { element.setAttribute('data-gone', ''); } // grey, like the card of the run, which says why
   busy = false;
 }
 

@@ -136,7 +136,7 @@ def test_page(run: Run) -> str:
     if not rows:
         return score + '<p class="quiet">No answers to held-out questions were kept.</p>'
     return (
-        f'{score}<p class="quiet">These questions and their answers were kept. '
+        f'{score}<p class="quiet">Of {count_of(len(asked), "question")} the answers were kept, right or wrong. '
         '<label class="only"><input type="checkbox" data-only> Wrong only</label></p>'
         '<div class="scrolls" tabindex="0" role="region" aria-label="Held-out questions">'
         '<table class="tested"><thead><tr>'
