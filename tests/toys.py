@@ -140,7 +140,7 @@ class ToyMethod(MethodChoices):
     card = Card(
         what="It learns the layer norms alone. Nothing else changes.",
         paper="Nobody 2026 (arXiv 2601.00001).",
-        choose="Choose it never.",
+        choose="Never.",
         cost="None.",
         is_not="It is not useful.",
     )
