@@ -2,6 +2,7 @@
 apart in a table, and what a run is called until somebody names it.
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,7 @@ def differs(recipe: Recipe, examples: int | None = None) -> dict[str, Any]:
     """
     base = recommended(recipe)
     found = {}
-    for leaf, field in iter_settings(Recipe):
-        name = dotted_name(leaf)
+    for leaf, name, field in _settings():
         value = value_at(recipe, leaf, ...)
         if value is ... or _is_alike(name, field) or value == value_at(base, leaf, field.default):
             continue
@@ -116,9 +116,15 @@ def _value(field: FieldInfo, value: Any) -> str:
 
 def _field(recipe: Recipe, name: str) -> FieldInfo:
     method = recipe.method.name
-    found = {leaf: field for leaf, field in iter_settings(Recipe) if dotted_name(leaf) == name}
+    found = {leaf: field for leaf, dotted, field in _settings() if dotted == name}
     group, _, last = name.rpartition(".")
     return found.get(f"{group}[{method}].{last}") or next(iter(found.values()))
+
+
+@functools.cache
+def _settings() -> list[tuple[str, str, FieldInfo]]:
+    """(place, dotted name, field) of every setting: a list of runs asks for them thousands of times."""
+    return [(leaf, dotted_name(leaf), field) for leaf, field in iter_settings(Recipe)]
 
 
 def _is_alike(name: str, field: FieldInfo) -> bool:

@@ -98,11 +98,13 @@ class Presets:
         if not kept:
             raise UserError(
                 "preset.no_name",
-                "{name!r} is no name for a preset. Use letters and digits, for example my-style.",
+                "{name!r} is no name for a recipe. Use letters and digits, for example my-style.",
                 name=name,
             )
         if kept in self.names():
-            raise UserError("preset.name_taken", "There is already a preset {name}. Choose another name.", name=kept)
+            raise UserError(
+                "preset.name_taken", "There is already a recipe called {name}. Choose another name.", name=kept
+            )
         if self.own is None:
             raise UserError("preset.no_folder", "There is no folder to save presets in.")
         self.own.mkdir(parents=True, exist_ok=True, mode=0o700)

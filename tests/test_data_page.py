@@ -111,7 +111,7 @@ def test_the_preview_is_what_is_learned_and_the_choice_is_the_recipe_s(tab, valu
     quick = on_form(tab, form, tab.form.set_effort(given(tab, form, "quick", dataset=odd)))
     assert 0 < quick["training.epochs"] < epochs
     answer = tab.models.take(
-        given(tab, form, dataset=odd) | {tab.models.brought: ""},
+        given(tab, form, dataset=odd) | {tab.model_card.brought: ""},
         SimpleNamespace(_data={"row": "model:Qwen/Qwen3-0.6B"}),
     )
     taken = on_form(tab, form, answer)

@@ -357,7 +357,7 @@ def machine(monkeypatch):
 
 def taken(tab, row, values, brought="", **before):
     """({control: value}, the answer) after a row of the list was chosen."""
-    asked = given(tab, values, **before) | {tab.models.brought: brought}
+    asked = given(tab, values, **before) | {tab.model_card.brought: brought}
     answer = tab.models.take(asked, SimpleNamespace(_data={"row": row}))
     assert answer[tab.stage.tabs].selected == "data"
     return on_form(tab, values, answer), answer
@@ -396,13 +396,13 @@ def test_what_a_recipe_brought_goes_with_it(tab, values):
     assert form["training.max_steps"] == 1875
     changed = form | {"training.batch_size": 3}
     basis = {"base_model": form["base_model"], "dataset": form["dataset"], "method": form[METHOD]}
-    after, _ = taken(tab, "model:starter", changed, answer[tab.models.brought], **basis)
+    after, _ = taken(tab, "model:starter", changed, answer[tab.model_card.brought], **basis)
     fresh = values | {"training.batch_size": 3}
     assert {name: value for name, value in after.items() if value != fresh[name] and name != "training.epochs"} == {}
     few, answer = taken(tab, "recipe:t-few", values)
     basis = {"base_model": few["base_model"], "dataset": few["dataset"], "method": few[METHOD]}
     assert few[METHOD] == "ia3"
-    back, _ = taken(tab, "model:starter", few, answer[tab.models.brought], **basis)
+    back, _ = taken(tab, "model:starter", few, answer[tab.model_card.brought], **basis)
     assert back[METHOD] == "lora" and back["training.max_steps"] == values["training.max_steps"]
 
 
@@ -438,7 +438,7 @@ def test_a_form_with_mistakes_is_not_saved(tab, shelf, values):
         'data-field="f-method-lora-rank"' in answer[tab.mistakes.alert]
         and answer[tab.stage.tabs].selected == "settings"
     )
-    assert "already a preset" in saved(tab, "starter", values)[shelf.notice]
+    assert "already a recipe" in saved(tab, "starter", values)[shelf.notice]
     assert "no name" in saved(tab, "", values)[shelf.notice]
     assert tab.page.presets.names() == Presets().names()
 

@@ -292,7 +292,7 @@ def test_a_list_stands_a_run_that_is_just_being_deleted(workshop, store):
     assert {one.id for one in store.list()} == {run.id, other.id}
     (run.folder / "recipe.yaml").unlink()
     assert run.created_at() == 0.0
-    assert other.id in workshop.runs.table_words()
+    assert other.id in workshop.runs.table.rows({"count": 9})["ids"]
     workshop.chat.shown(None)
 
 
@@ -304,6 +304,6 @@ def test_answers_can_be_downloaded_wherever_the_home_is(workshop, store, monkeyp
     answers = run.answers / "old.answers.jsonl"
     answers.parent.mkdir(exist_ok=True)
     answers.write_text("{}\n")
-    button = workshop.runs.answers._offered(answers)
+    button = workshop.runs.one.answers._offered(answers)
     offered = Path(button.value["path"] if isinstance(button.value, dict) else button.value)
     assert offered.read_text() == "{}\n" and store.root.parent not in offered.parents

@@ -13,6 +13,11 @@ from qlora_app.ui.runs.card_parts import title_of
 from tests.refusing import refused
 
 
+@pytest.fixture
+def run(store):
+    return store.create(Recipe(name="test"))
+
+
 def test_a_run_is_renamed_and_its_recipe_stays(run):
     before = (run.folder / "recipe.yaml").read_bytes()
     assert labels_of(run) == Labels()

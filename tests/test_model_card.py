@@ -46,7 +46,7 @@ def found(tab, words):
 
 
 def chosen(tab, values, row):
-    asked = given(tab, values) | {tab.models.brought: ""}
+    asked = given(tab, values) | {tab.model_card.brought: ""}
     return tab.models.take(asked, SimpleNamespace(_data={"row": row}))
 
 
@@ -95,7 +95,7 @@ def test_hits_are_rows_with_what_is_known(tab, values, llama, hub):
     ],
 )
 def test_what_is_chosen_must_be_a_model_or_a_recipe(tab, values, sent, code):
-    asked = given(tab, values) | {tab.models.brought: ""}
+    asked = given(tab, values) | {tab.model_card.brought: ""}
     if code is None:  # a folder: its card says what is wrong with it
         assert "holds no model" in described(tab, values | {"base_model": "../../etc"})
         return

@@ -121,8 +121,8 @@ def test_an_answer_of_the_base_that_was_cut_off_shows_it(answer, cut):
 def test_what_people_and_models_wrote_is_escaped(workshop, store):
     run = make_run(store, name=EVIL, sentence=EVIL, warnings=[EVIL], proof=PROOF)
     news = poll(workshop, run, log=True)
-    opened = workshop.runs.opened(run)[workshop.runs.details]
-    text = "".join(news["parts"].values()) + workshop.runs.table_words() + opened
+    parts = [workshop.runs.one.part({"run": run.id, "part": name})["html"] for name in ("head", "settings", "log")]
+    text = "".join(news["parts"].values()) + "".join(parts)
     assert "<img" not in text and text.count("&lt;img") >= 5
 
 
@@ -274,10 +274,10 @@ def test_stop_resume_and_unqueue_are_wishes(workshop, store):
 def test_delete(workshop, store):
     run = make_run(store)
     runs = workshop.runs
-    runs.delete_run({runs.card: run.id})
+    runs.delete_run(event(run=run.id))
     assert store.list() == []
     with refused("run.not_there", kind=gr.Error):
-        runs.delete_run({runs.card: "../home"})
+        runs.delete_run(event(run="../home"))
 
 
 def test_downloads_are_copies_of_what_is_needed(workshop, store):
@@ -285,7 +285,7 @@ def test_downloads_are_copies_of_what_is_needed(workshop, store):
     runs = workshop.runs
 
     def packed_now():
-        return Path(runs.adapter_file({runs.card: run.id})[runs.file])
+        return Path(runs.one.adapter_file({runs.card: run.id})[runs.one.file])
 
     packed = packed_now()
     assert zipfile.ZipFile(packed).namelist() == ["adapter_config.json", "adapter_model.safetensors", "proof.json"]
@@ -294,7 +294,7 @@ def test_downloads_are_copies_of_what_is_needed(workshop, store):
     (run.adapter / "merged" / "model.safetensors").write_text("QA-LoRA's")
     packed = zipfile.ZipFile(packed_now())
     assert packed.read("merged/model.safetensors") == b"QA-LoRA's" and "optimizer.pt" not in packed.namelist()
-    assert Recipe.load(Path(runs.recipe_file({runs.card: run.id})[runs.file])) == run.recipe()
+    assert Recipe.load(Path(runs.one.recipe_file({runs.card: run.id})[runs.one.file])) == run.recipe()
 
 
 def test_a_fresh_visit_shows_the_live_run_and_a_link_its_tab(workshop, store):
@@ -336,7 +336,7 @@ def asked_job(answers, values):
 
 
 def test_a_file_of_questions_becomes_a_job_that_the_card_shows(workshop, page, store, tmp_path):
-    run, file, answers = make_run(store, proof=PROOF), questions(tmp_path), workshop.runs.answers
+    run, file, answers = make_run(store, proof=PROOF), questions(tmp_path), workshop.runs.one.answers
     values = answers.take({answers.upload: str(file), answers.card: run.id})
     assert workshop.page.sessions.forgotten == 1, "the worker loads the model once more"
     job, address = asked_job(answers, values), values[answers.progress]
@@ -368,7 +368,7 @@ def test_a_file_of_questions_becomes_a_job_that_the_card_shows(workshop, page, s
 
 
 def test_a_failed_job_says_why_and_what_people_wrote_is_escaped(workshop, store, tmp_path):
-    run, answers = make_run(store, proof=PROOF), workshop.runs.answers
+    run, answers = make_run(store, proof=PROOF), workshop.runs.one.answers
     values = answers.take({answers.upload: str(questions(tmp_path)), answers.card: run.id})
     write_status(asked_job(answers, values), Status("failed", sentence=f"{EVIL} is no file."))
     asked_job(answers, values).take("start")
@@ -385,20 +385,20 @@ def test_a_failed_job_says_why_and_what_people_wrote_is_escaped(workshop, store,
 
 
 def test_visitors_are_told_of_no_job(page, workshop, store, tmp_path):
-    run, answers = make_run(store, proof=PROOF), workshop.runs.answers
+    run, answers = make_run(store, proof=PROOF), workshop.runs.one.answers
     values = answers.take({answers.upload: str(questions(tmp_path)), answers.card: run.id})
     seen = demonstration(page).runs
-    assert seen.answers.job.poll({"job": values[answers.progress]})["html"] == ""
-    assert seen.opened(run)[seen.answers.progress] == ""
-    card = seen.answers.job
-    for change in (card.stop_job, card.resume_job, card.dismiss_job, seen.answers.finished):
+    assert seen.one.answers.job.poll({"job": values[answers.progress]})["html"] == ""
+    assert seen.opened(run)[seen.one.answers.progress] == ""
+    card = seen.one.answers.job
+    for change in (card.stop_job, card.resume_job, card.dismiss_job, seen.one.answers.finished):
         with pytest.raises(gr.Error, match="demonstration"):
             change(event(job=values[answers.progress]))
 
 
 def test_a_card_says_in_the_visitor_s_language_that_its_job_is_gone(workshop, monkeypatch):
     monkeypatch.setattr("qlora_app.ui.translate.visitors_language", lambda: "de")
-    assert "Eine Arbeit" in workshop.runs.answers.job.poll({"job": "jobs/2026-01-01-1200-gone"})["html"]
+    assert "Eine Arbeit" in workshop.runs.one.answers.job.poll({"job": "jobs/2026-01-01-1200-gone"})["html"]
 
 
 # ---- the times of an effort
@@ -475,6 +475,11 @@ def test_every_handler_went_through_the_guard(workshop):
         "ModelPicker.take_file",
         "ModelPicker.save_form",
         "RunsTab.delete_run",
+        "RunsTable.rename",
+        "RunsTable.tag",
+        "RunsTable.remove",
+        "OneRun.note",
+        "OneRun.log_file",
         "AnswerFile.take",
         "AnswerFile.finished",
         "JobCard.stop_job",
@@ -505,7 +510,7 @@ def test_a_demonstration_refuses_every_change(page, store):
         lambda: form.importer.take({form.upload: "x"}),
         lambda: form.models.take_file({form.models.file: "x"}),
         lambda: form.models.save_form({form.models.name: "mine"}),
-        lambda: runs.delete_run({runs.card: run.id}),
+        lambda: runs.delete_run(event(run=run.id)),
     ):
         with refused("page.demonstration", kind=gr.Error):
             change()
@@ -514,11 +519,14 @@ def test_a_demonstration_refuses_every_change(page, store):
 
 
 def test_a_demonstration_says_so_and_offers_no_change(page, store):
-    workshop = demonstration(page)
-    assert not workshop.runs.delete.visible and workshop.train_tab.label == "How this was made"
+    workshop, run = demonstration(page), make_run(store, proof=PROOF)
+    assert "losing" not in workshop.runs.one.part({"run": run.id, "part": "head"})["html"]
+    assert workshop.train_tab.label == "How this was made"
     assert (
         "Start training"
-        not in poll(workshop, None)["parts"]["head"] + workshop.runs.table_words() + workshop.chat.empty.value
+        not in poll(workshop, None)["parts"]["head"]
+        + workshop.runs.table.component.html_template
+        + workshop.chat.empty.value
     )
     for state in ("stopped", "failed", "running"):
         offered = poll(workshop, make_run(store, state=state, proof=PROOF))["parts"]["actions"]
@@ -639,7 +647,7 @@ def contents(folder):
     return {
         path: path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.name not in (".app.lock", "jobs.sqlite")
+        if path.is_file() and path.name not in (".app.lock", "jobs.sqlite", "rows.sqlite")
     }
 
 
@@ -735,7 +743,7 @@ def test_no_component_brings_a_server_function_of_its_own(public):
         for name in dir(type(block)) + list(vars(block))
         if getattr(getattr(block, name, None), "_is_server_fn", False)
     }
-    assert found == {"poll", "find", "draw"}
+    assert found == {"poll", "rows", "part", "losing", "find", "draw"}
 
 
 @pytest.mark.slow

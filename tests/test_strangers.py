@@ -19,7 +19,7 @@ from qlora_app.ui.guard import callers_of, only_marked, server_functions
 from qlora_app.ui.runs.run_card import RunCards
 from qlora_app.ui.runs.tab import RunsTab
 from tests.fixtures.jobs import write_status
-from tests.fixtures.page import PROOF, FakeSessions, event, make_run, unserved
+from tests.fixtures.page import PROOF, FakeSessions, make_run, unserved
 from tests.fixtures.serving import served
 from tests.refusing import refused
 
@@ -248,7 +248,7 @@ def test_a_stranger_is_told_nothing_of_a_private_run(private, which):
     assert told == {}
 
 
-OF_A_RUN = ("PageBuilder", "RunsTab", "ChatTab", "TryIt", "RunCards", "AnswerFile")
+OF_A_RUN = ("PageBuilder", "RunsTab", "OneRun", "RunsTable", "ChatTab", "TryIt", "RunCards", "AnswerFile")
 
 
 def around(text):
@@ -259,7 +259,9 @@ def around(text):
 def test_the_owner_sees_what_strangers_do_not(workshop, store, tmp_path):
     """The same runs: else the test above would find nothing because there is nothing."""
     run = private_run(store, f"ab-{SECRET}.jsonl", "classification", "failed")
-    opened = str(workshop.runs.open(event(run=run.id)))
+    opened = "".join(
+        str(workshop.runs.one.part({"run": run.id, "part": name})) for name in ("head", "settings", "samples")
+    )
     polled = str(workshop.train.cards.poll({"run": run.id, "log": True}))
     tried = str(workshop.chat.shown(run.id))
     assert opened.count(SECRET) > 2 and polled.count(SECRET) > 4 and SECRET in tried
@@ -275,7 +277,7 @@ def as_visitor(page):
 def words_of(page, run):
     """The table of runs and the card of one."""
     cards = RunCards(page)
-    return RunsTab(page, cards).table_words() + json.dumps(cards.poll({"run": run.id}))
+    return json.dumps(RunsTab(page, cards).table.rows({"count": 9})) + json.dumps(cards.poll({"run": run.id}))
 
 
 def with_odd_recipe(run):
@@ -325,7 +327,7 @@ def test_what_is_private_may_be_shown_by_its_owner_s_wish(tmp_path):
     store = RunStore(tmp_path / "runs")
     run = private_run(store, "ab-x.jsonl", "classification", "done")
     with served(tmp_path, host="0.0.0.0", show_private=True) as site:
-        number = next(n for n, fn in site.demo.fns.items() if fn.fn and fn.fn.__qualname__ == "RunsTab.adapter_file")
+        number = next(n for n, fn in site.demo.fns.items() if fn.fn and fn.fn.__qualname__ == "OneRun.adapter_file")
         assert f"{run.id}-adapter.zip" in send(site, number, [run.id], None)
     with served(tmp_path, host="0.0.0.0") as site:
         assert "not given to visitors" in send(site, number, [run.id], None)

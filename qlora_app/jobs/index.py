@@ -58,6 +58,7 @@ class JobIndex:
     def __init__(self, root: Path, spec_file: str) -> None:
         self.root, self.spec_file = root, spec_file
         self.path = root / INDEX_FOLDER / INDEX_FILE
+        self._last: tuple[str, list[str], list[str]] | None = None  # the folder's change, its ids, what else lies there
 
     def ids(self) -> list[str]:
         """Newest first, by when each was made."""
@@ -69,13 +70,26 @@ class JobIndex:
         if not is_folder:
             return []
         changed = f"{seen.st_mtime_ns} {seen.st_ctime_ns}"
-        known = self._known(changed)
+        known = self._as_before(changed) or self._known(changed)
         if known is not None:
             return known
         found = self._read_folders()
+        ids = _newest_first(found)
         if time.time() - seen.st_ctime > _SETTLED:
             self._remember(found, changed)
-        return _newest_first(found)
+            self._last = (changed, list(ids), [name for name, created in found.items() if created is None])
+        return ids
+
+    def _as_before(self, changed: str) -> list[str] | None:
+        """What this program read last; None where the folder has changed since."""
+        last = self._last
+        if last is None or last[0] != changed or self._are_jobs(last[2]):
+            return None
+        return list(last[1])
+
+    def _are_jobs(self, others: list[str]) -> bool:
+        """Is one of these folders a job by now?"""
+        return any(self._created(name) is not None for name in others)
 
     def has(self, name: str) -> bool:
         """Is there a job of this id?"""
@@ -100,9 +114,12 @@ class JobIndex:
                 ).fetchall()
         except sqlite3.Error:
             return None
-        if any(self._created(str(other[0])) is not None for other in others):
+        names = [str(other[0]) for other in others]
+        if self._are_jobs(names):
             return None
-        return [str(row[0]) for row in rows]
+        ids = [str(row[0]) for row in rows]
+        self._last = (changed, list(ids), names)
+        return ids
 
     def _read_folders(self) -> dict[str, int | None]:
         """{name: when it was made, None for what is no job}"""

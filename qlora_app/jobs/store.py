@@ -40,6 +40,14 @@ class Folders(Generic[AnyJob]):
             raise self.not_there(id)
         return self._job(self.root / id)
 
+    def ids(self) -> builtins.list[str]:
+        """Newest first."""
+        return self._index.ids()
+
+    def at(self, id: str) -> AnyJob:
+        """The job of an id that `ids` named; nothing is looked at."""
+        return self._job(self.root / id)
+
     def list(self) -> builtins.list[AnyJob]:
         """Newest first."""
         return [self._job(self.root / id) for id in self._index.ids()]

@@ -65,7 +65,7 @@ class PageBuilder:
     def _wire(self, demo: gr.Blocks) -> None:
         self.bar.wire()
         self.runs.wire()
-        self.chat.wire((self.train.card, self.runs.card), self.tabs)
+        self.chat.wire((self.train.card, *self.runs.leading_to_chat), self.tabs)
         self.train_tab.select(None, js=REMEMBER % "train")
         self.runs.wire_tab(self.runs_tab)
         self.train.card.open(self.open_run, None, [self.tabs, *self.runs.view], **FAST)
@@ -81,7 +81,7 @@ class PageBuilder:
     def _wire_form(self, form: TrainTab, restored: Any) -> None:
         """What only those have who may train."""
         form.wire(self.tabs)
-        for card in (form.card, self.runs.card):
+        for card in (form.card, *self.runs.leading_to_chat):
             if hasattr(card, "again"):  # Gradio knows the events of a script by their names in it
                 form.wire_again(card)
         form.other_data(restored)
@@ -92,7 +92,6 @@ class PageBuilder:
         asked = dict(request.query_params)
         tab = asked["tab"] if asked.get("tab") in TABS else self._first_tab()
         found = self.page.find(asked.get("run"))
-        opened = found if tab == "runs" else None
         shown = self.page.shown_run() if self.page.may_change else best_run(self.page)
         best = shown.id if shown and not self.page.may_change else None
         talks_to = asked.get("run", best)
@@ -100,7 +99,7 @@ class PageBuilder:
             self.banner: self._banner(),
             self.tabs: gr.Tabs(selected=tab),
             **self.train.showing(shown),
-            **(self.runs.opened(opened) if opened else self.runs.listed()),
+            **(self.runs.restored(asked, found) if tab == "runs" else self.runs.listed()),
             **(self.chat.shown(talks_to, is_wanted=talks_to is not None) if tab == "chat" else {}),
         }
 

@@ -1,5 +1,7 @@
 """What every tab works on: the settings, the runs, who starts them and who answers."""
 
+import functools
+import logging
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,14 +13,23 @@ from ..presets import Presets
 from ..recipe import Recipe
 from ..runs import AllJobs, Run, RunStore
 from ..runs.recipes import recipe_of
+from ..runs.summaries import Summaries
+from ..runs.summary import RunSummary
 from ..settings import Settings
 from ..training_data import DatasetChoice
 from .door.visitors import Visitors
 
+log = logging.getLogger(__name__)
 PRIVATE = Problem("page.private_rows", "The rows of uploaded data are not shown to visitors.")
 PRIVATE_FILES = Problem(
     "page.private_files", "The files of a run on uploaded data are not given to visitors. They can talk to it."
 )
+
+
+def cannot_be_shown(run: Run, error: Exception) -> RunSummary:
+    """The row of a run that cannot be shown; why, says its page, and the terminal."""
+    log.error("A run cannot be shown", exc_info=error)
+    return RunSummary(id=run.id, name=run.id, state="failed", made=run.created_at())
 
 
 def for_visitors(recipe: Recipe) -> Recipe:
@@ -80,7 +91,12 @@ class AppContext:
         moving = [job for job in self.supervisor.moving() if isinstance(job, Run)]
         if moving:
             return next((run for run in moving if run.is_alive()), moving[-1])
-        return next(iter(self.store.list()), None)
+        return next((self.store.at(id) for id in self.store.ids()[:1]), None)
+
+    @functools.cached_property
+    def summaries(self) -> Summaries:
+        """The rows of all runs, shared by all who look."""
+        return Summaries(self.store, cannot_be_shown)
 
     @property
     def jobs(self) -> AllJobs:

@@ -41,9 +41,8 @@ def english(page) -> list[str]:
 
 
 def unfold(page) -> None:
-    for name in ("Voreinstellungen", "Alle Einstellungen"):
-        page.get_by_role("button", name=name).first.click()
-    expect(page.locator("#preset-list button").first).to_be_visible()
+    page.locator("#change-model").click()
+    expect(page.locator("#model-list button").first).to_be_visible()
     for summary in page.locator("summary:visible").all():
         summary.click()
     page.wait_for_timeout(800)
@@ -82,15 +81,15 @@ def test_every_corner_of_the_page_is_german(visitor, app, size):
     expect(page.locator("#alert")).to_contain_text("0 passt nicht. Richtig wäre: mindestens 1.")
     left["mistake"] = english(page)
     tab(page, "Läufe")
-    expect(page.locator("#runs-table")).to_contain_text(run.id)
+    expect(page.locator(f'#runs-table tr[data-run="{run.id}"]')).to_be_visible()
     left["runs"] = english(page)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.locator("#runs-table button").first.click()
+    page.locator("#runs-table tbody a").first.click()
     expect(page.locator("#opened .verdict summary")).to_have_text("Einzelheiten")
-    for summary in page.locator("#opened summary:visible, #details summary:visible").all():
+    for summary in page.locator("#opened summary:visible").all():
         summary.click()
-    page.get_by_role("button", name="Diesen Lauf löschen").click()
-    expect(page.get_by_role("button", name="Löschen", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Löschen …").click()
+    expect(page.get_by_role("button", name="Diesen Lauf löschen")).to_be_visible()
     left["one run"] = english(page)
     tab(page, "Chat")
     expect(page.locator("#ask textarea")).to_be_visible()

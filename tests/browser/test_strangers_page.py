@@ -79,10 +79,10 @@ def harmless(page):
 def test_marks_in_names_files_and_answers_are_shown_and_do_nothing(chromium, app):
     visitor = Visitor(chromium, app)
     page = visitor.open()
-    page.get_by_role("button", name="Presets").click()
-    expect(page.locator("#preset-list")).to_contain_text("onerror")
-    page.locator("#preset-list button").first.click()
-    expect(page.locator("#preset-said")).to_contain_text("onerror")
+    page.get_by_role("button", name="Change", exact=True).click()
+    expect(page.locator("#model-list")).to_contain_text("onerror")
+    page.locator("[data-row^='recipe:']").last.click()
+    expect(page.locator("#model-said")).to_contain_text("onerror")
     harmless(page)
     expect(page.locator("#import-job")).to_contain_text("onerror")
     for data in ("columns.csv", IN_A_NAME[:8]):
@@ -99,7 +99,7 @@ def test_marks_in_names_files_and_answers_are_shown_and_do_nothing(chromium, app
         page.locator("#opened .log summary").click()
         expect(page.locator("#opened .log")).to_contain_text("onerror")
         expect(page.locator("#opened .what")).to_contain_text("onerror")
-        page.locator("#details summary").nth(1).click()
+        page.get_by_role("tab", name="Settings", exact=True).last.click()
         harmless(page)
     page.get_by_role("tab", name="Chat", exact=True).click()
     page.get_by_label("Run", exact=True).click()
@@ -114,9 +114,9 @@ def test_what_pops_up_is_text(chromium, app):
     """Messages of Gradio's are drawn as HTML."""
     visitor = Visitor(chromium, app)
     page = visitor.open()
-    page.get_by_role("button", name="Presets").click()
-    button = page.locator("#preset-list button").first
-    button.evaluate("(button, text) => { button.dataset.preset = text; button.click(); }", f"{IN_A_NAME} unknown")
+    page.get_by_role("button", name="Change", exact=True).click()
+    button = page.locator("#model-list button").first
+    button.evaluate("(button, text) => { button.dataset.row = text; button.click(); }", f"recipe:{IN_A_NAME} unknown")
     expect(page.locator(".toast-wrap")).to_contain_text("onerror", timeout=60_000)
     page.wait_for_timeout(500)
     harmless(page)

@@ -39,19 +39,22 @@ class Answering:
     def __init__(self, page: AppContext, line: Line) -> None:
         self.page, self.line = page, line
         self.newest = Newest()
+        self._names: dict[str, str] = {}  # of what is under way, by browser session
 
-    def stop(self, request: Any) -> None:
-        """Within a token; cancelling the event alone would wait until its generator is asked for the next one."""
-        self.newest.stop(request)
+    def stop(self, request: Any, name: str = "") -> None:
+        """What is under way there ends within a token; with a name only the question of that name."""
+        if not name or self._names.get(request.session_hash) == name:
+            self.newest.stop(request)
 
     def answer(self, talk: Talk, request: Any) -> Iterator[str]:
         """What is new of one row of the chat, until it is whole. The browser of whoever stopped listening is told
         nothing more."""
         if not talk.asking.question:
             raise UserError("chat.no_message", "Write a message first.")
-        stop = self.newest.begin(request)
-        place = self.line.enter(request)
         name = talk.asking.name
+        stop = self.newest.begin(request)
+        self._names[request.session_hash] = name
+        place = self.line.enter(request)
         try:
             for before in self.line.wait(place, stop.is_set):
                 yield news(name, "waiting", translate(waiting_words(before)))
@@ -64,7 +67,8 @@ class Answering:
         finally:
             stop.set()
             self.line.leave(place)
-            self.newest.end(request, stop)
+            if self.newest.end(request, stop):
+                self._names.pop(request.session_hash, None)
 
     def _both(self, talk: Talk, stop: threading.Event, request: Any) -> Iterator[str]:
         run = self.page.store.get(talk.run)

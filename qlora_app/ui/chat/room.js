@@ -131,8 +131,9 @@ function end(state, note) {
   save(true); giveBack();
 }
 
-function stop() { trigger('stop', {}); end('stopped', ''); composer.box.focus(); }
-function leave() { if (talk && Talk.isUnderWay(talk)) { trigger('stop', {}); end('stopped', ''); } queued = []; }
+function stop() { trigger('stop', {asking: underWay()}); end('stopped', ''); composer.box.focus(); }
+function leave() { if (talk && Talk.isUnderWay(talk)) { trigger('stop', {asking: underWay()}); end('stopped', ''); } queued = []; }
+const underWay = () => talk.turns.find(turn => UNDER_WAY.includes(turn.state))?.asking || '';
 function again(at) { const question = talk.turns[at].question; askFrom(at, question); }
 
 // An earlier question asked anew begins another conversation; the one it is from stays as it is.

@@ -37,10 +37,11 @@ SKELETON = f"""
       <button type="button" data-side="base" aria-pressed="false">Before</button>
       <button type="button" data-side="tuned" aria-pressed="false">After</button></span>
     <span class="right">
-    <button type="button" class="how" aria-expanded="false" aria-controls="how-asked">Settings</button>
+    <button type="button" class="how" aria-expanded="false" aria-controls="how-asked" aria-label="How it is asked"><span
+      class="wide">Settings</span><span class="narrow" aria-hidden="true">⚙</span></button>
     <div class="menu chats"><button type="button" class="open" aria-expanded="false">Chats</button>
       <div class="list" hidden></div></div>
-    <button type="button" class="new">New chat</button></span>
+    <button type="button" class="new">New</button></span>
   </header>
   <div class="talk" tabindex="0" role="region" aria-label="Conversation"><div class="exchanges"></div>
     <div class="hint"><h2>Ask both</h2><p>{HINT}</p></div></div>

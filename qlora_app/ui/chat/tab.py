@@ -81,8 +81,10 @@ class ChatTab:
             info="Stands before the conversation. At first it is the one that all examples had.",
         )
         with gr.Row():
-            self.temperature = _number("temperature", "Temperature of your adapter", "0: always the likeliest word.", 2)
-            self.base_temperature = _number("base_temperature", "Temperature of the base", "At 0 it repeats itself.", 2)
+            self.temperature = _number("temperature", "Temperature", "Of your adapter. 0: the likeliest word.", 2)
+            self.base_temperature = _number(
+                "base_temperature", "Base temperature", "At 0 a base soon repeats itself.", 2
+            )
             self.longest = _number("max_new_tokens", "Max new tokens", "An answer ends here at the latest.", 4096)
         self.thinking = gr.Radio(
             THINKING,
@@ -99,11 +101,11 @@ class ChatTab:
         how = {self.room, self.system, self.temperature, self.base_temperature, self.longest, self.thinking}
         asked = self.room.ask(self.ask, how, self.room, **IN_LINE)
         asked.then(None, js=over())
-        ends: dict[str, Any] = {"cancels": [asked], **FAST}
-        self.room.stop(self.stopped, None, None, **ends)
-        self._then_load(self.room.choose(self.choose, None, [self.room, *self.panels], **ends))
+        # None of these cancels the event of an answer, which would end the next one too: the answer ends by itself.
+        self.room.stop(self.stopped, None, None, **FAST)
+        self._then_load(self.room.choose(self.choose, None, [self.room, *self.panels], **FAST))
         for card in cards:
-            card.chat(self.open, None, [tabs, self.wanted], **ends)
+            card.chat(self.open, None, [tabs, self.wanted], **FAST)
         self.empty.train(self.to_train, None, tabs, **FAST)
         self.tries.wire(self.room, IN_LINE)
 
@@ -251,9 +253,9 @@ class ChatTab:
             yield {self.room: gr.update(news=told)}
 
     @reads
-    def stopped(self, request: gr.Request) -> None:
-        """What was said so far stays."""
-        self.answering.stop(request)
+    def stopped(self, event: gr.EventData, request: gr.Request) -> None:
+        """What was said so far stays; a question that came since goes on."""
+        self.answering.stop(request, str((event._data or {}).get("asking", "")))
 
 
 def _number(name: str, label: str, info: str, most: float) -> gr.Number:

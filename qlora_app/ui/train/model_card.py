@@ -11,7 +11,7 @@ from ...base_models import Facts, ModelChoice, facts_of, kept_folder, kept_model
 from ...base_models.shapes import Shapes, shapes_of
 from ...errors import UserError
 from ...foreign import starter_warning
-from ...hardware_fit import known_models, nearest_that_fits, sizes_of
+from ...hardware_fit import nearest_that_fits, sizes_of
 from ...presets import Presets
 from ...training_data import DatasetChoice
 from ..context import AppContext
@@ -21,7 +21,7 @@ from ..theme import on_click, plain
 from ..translate import translate
 from .form_values import DATA, DATA_SETTINGS, MODEL, Values, chosen_model, data_of, read, show
 from .hub_finder import HubMemory
-from .model_list import MODEL_ROW, OF_PAPERS, RECIPE_ROW, ModelList, fit_words
+from .model_list import MODEL_ROW, OF_PAPERS, RECIPE_ROW, ModelList, download_of, fit_words
 from .model_list import facts_of as known_of
 from .model_times import ModelTimes
 from .recipe_form import RecipeForm
@@ -65,6 +65,8 @@ class ModelCard(HubMemory):
             self.card = plain(self.words_about(first), js_on_load=on_click("take", "row"), elem_id="model-card")
             self.change = gr.Button("Change", size="sm", elem_id="change-model")
             self.said = plain(elem_id="model-said")
+            # What a recipe brought onto the form is nobody's own: it goes when another model is chosen.
+            self.brought = gr.Textbox(visible="hidden", elem_id="recipe-brought")
 
     def wire(self) -> None:
         """The card is written anew with whatever decides what the model needs."""
@@ -80,13 +82,13 @@ class ModelCard(HubMemory):
         """What is known of the model, and whether training it with these settings fits into this machine."""
         return {self.card: self.words_about(self.controls.values(given))}
 
-    def words_about(self, values: Values) -> str:
-        """The card of the model on the form."""
+    def words_about(self, values: Values, asks: bool = True) -> str:
+        """The card of the model on the form; where the Hub is not asked, with what is known without it."""
         model = self._model(values)
         if model.source == "starter":
             lines = self._fit_line(sizes_of(model), values, "knows one made-up town") + self._starter_line(values)
         elif model.id:
-            lines = self._lines(model, values)
+            lines = self._lines(model, values) if asks else self._known_lines(model, values)
         else:
             lines = '<p class="quiet">No model is chosen.</p>'
         written = "" if model.source == "starter" else ' translate="no"'
@@ -132,11 +134,16 @@ class ModelCard(HubMemory):
         try:
             facts = self.facts(model)
         except UserError as error:
-            known = _quiet(" · ".join(known_of(model, 0))) if model.id in known_models() else ""
-            problem = f'<p class="warning">{escape(translate(error.problem))}</p>'
-            return known + self._fit_line(sizes_of(model), values) + problem
+            return f'{self._known_lines(model, values)}<p class="warning">{escape(translate(error.problem))}</p>'
         shapes = shapes_of(facts.config, facts.parameters)
         return _quiet(facts.summary()) + self._fit_line(shapes, values)
+
+    def _known_lines(self, model: ModelChoice, values: Values) -> str:
+        shapes = sizes_of(model) if model.source == "hub" else None
+        if shapes is None:
+            return ""
+        size, *others = known_of(model, shapes.parameters)
+        return _quiet(" · ".join(filter(None, [size, download_of(model), *others]))) + self._fit_line(shapes, values)
 
     def _fit_line(self, shapes: Shapes | None, values: Values, besides: str = "") -> str:
         """Whether it fits; where it does not, what does, in one click. A model that cannot be had now may still be

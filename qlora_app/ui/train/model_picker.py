@@ -19,7 +19,7 @@ from ..guard import changes, reads
 from ..theme import plain
 from ..translate import translate
 from .form import TrainForm
-from .form_values import TASK, Values, chosen_model, data_of, data_value, read, show
+from .form_values import MODEL, TASK, Values, chosen_model, data_of, data_value, read, show
 from .mistakes import Mistakes
 from .model_card import ModelCard, list_for
 from .model_list import CHAT, MODEL_ROW, Row, chosen_row
@@ -33,8 +33,8 @@ NOTHING = (
     "Nothing found on the Hub. The search looks for models that can learn the chosen task and come as safetensors; try "
     "fewer words, such as qwen, t5 or roberta."
 )
-TO_SEARCH = "() => setTimeout(() => document.querySelector('#model-find input')?.focus(), 60)"
-TO_CARD = "() => setTimeout(() => document.getElementById('change-model')?.focus(), 60)"
+FOCUS = (Path(__file__).parent / "take_focus.js").read_text(encoding="utf-8")
+TO_SEARCH, TO_CARD = (FOCUS.replace("PLACE", place) for place in ("model-find", "change-model"))
 
 
 class ModelPicker:
@@ -72,8 +72,6 @@ class ModelPicker:
                     elem_id="load-recipe",
                 )
             self.notice = plain(elem_id="recipe-said")
-        # What a recipe brought onto the form is nobody's own: it goes when another model is chosen.
-        self.brought = gr.Textbox(visible="hidden", elem_id="recipe-brought")
 
     def wire(self, other_data: After) -> None:
         """`other_data`: what follows where a recipe may have brought other data."""
@@ -82,8 +80,8 @@ class ModelPicker:
         opened.then(None, js=TO_SEARCH)
         self.find.back(self.back, None, stage.outputs, **FAST).then(None, js=TO_CARD)
         self.find.search(self.search, {self.form.controls.controls[TASK]}, self.hits, **QUIET)
-        inputs = {*self.form.inputs, self.brought}
-        taken = [*stage.outputs, self.card.said, self.notice, self.brought, *self.form.outputs]
+        inputs = {*self.form.inputs, self.card.brought}
+        taken = [*stage.outputs, self.card.card, self.card.said, self.notice, self.card.brought, *self.form.outputs]
         for shown in (self.find, self.card.card):
             chosen = shown.take(self.take, inputs, taken, **QUIET)
             chosen.success(None, js=TO_CARD)
@@ -128,12 +126,14 @@ class ModelPicker:
         if what == "recipe":
             return self._onto_form(self.page.presets.load(name), given)
         self._check(name)
+        values = {**self.form.values(given), MODEL: name}
         return {
+            self.card.card: self.card.words_about(values, asks=False),
             self.card.said: "",
             self.notice: "",
-            self.brought: "",
+            self.card.brought: "",
             **self.mistakes.stage.turned("data"),
-            **self.form.with_model(given, name, _brought(given[self.brought])),
+            **self.form.with_model(given, name, _brought(given[self.card.brought])),
         }
 
     @changes
@@ -177,9 +177,10 @@ class ModelPicker:
             recipe = recipe.model_copy(update={"dataset": data_of(self.form.values(given))})
             words += " It brings no data, so the data you chose stays."
         return {
+            self.card.card: self.card.words_about(show(recipe), asks=False),
             self.card.said: f'<p class="quiet" role="status">{words}</p>',
             self.notice: "",
-            self.brought: json.dumps(show(recipe)),
+            self.card.brought: json.dumps(show(recipe)),
             **self.mistakes.stage.turned("data"),
             **self.form.filled(recipe),
         }

@@ -1,0 +1,72 @@
+// A part of a run's page: asks for it when somebody looks, again while the run moves, and shows it where it changed.
+// `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML; PART stands in front of this.
+const EVENTS = ['back', 'chat', 'again', 'rename', 'note', 'tag', 'remove'];
+const place = element.querySelector('.live-part');
+let shown = null, seen = 0, live = false, busy = false, wanted = true, turn = 0;
+const visible = () => document.visibilityState === 'visible' && element.getClientRects().length > 0;
+const editing = () => !!place.querySelector('input:not([type=checkbox]), textarea, .losing');
+
+async function ask() {
+  const run = props.value || '';
+  if (run !== shown) { shown = run; seen = 0; place.innerHTML = ''; }
+  wanted = false;
+  if (!run || editing()) return;
+  busy = true;
+  try {
+    const news = await server.part({run, part: PART, seen});
+    if (run === (props.value || '')) { live = news.live; if (news.html != null && !editing()) show(news.html); if (!editing()) seen = news.seen; }
+  } catch (error) { wanted = true; }
+  busy = false;
+}
+function show(text) {
+  const log = place.querySelector('pre.log'), atEnd = !log || log.scrollHeight - log.scrollTop - log.clientHeight < 30;
+  const open = [...place.querySelectorAll('details')].map(one => one.open), only = place.querySelector('[data-only]')?.checked;
+  const focused = place.contains(document.activeElement) && document.activeElement.dataset.do;
+  place.innerHTML = text;
+  place.querySelectorAll('details').forEach((one, i) => { one.open = !!open[i]; });
+  const box = place.querySelector('[data-only]'); if (box && only) { box.checked = true; filter(true); }
+  const now = place.querySelector('pre.log'); if (now && atEnd) now.scrollTop = now.scrollHeight;
+  if (focused) place.querySelector(`[data-do="${focused}"]`)?.focus();
+}
+const filter = on => place.querySelector('table.tested')?.classList.toggle('wrong-only', on);
+const soon = () => { for (const after of [200, 800, 1800]) setTimeout(() => { wanted = true; }, after); };
+
+// A field in the place of what it changes: Enter keeps, Escape does not.
+function field(before, value, name, most, done, lines = 1) {
+  const input = document.createElement(lines > 1 ? 'textarea' : 'input');
+  input.value = value; input.maxLength = most; input.setAttribute('aria-label', word(name)); input.setAttribute('translate', 'no'); input.className = 'renaming'; if (lines > 1) input.rows = lines;
+  before.replaceWith(input); input.focus(); input.select();
+  let ended = false;
+  const end = keep => { if (ended) return; ended = true; const now = input.value.trim(); if (keep && now !== value) done(now); seen = 0; input.remove(); wanted = true; soon(); };
+  input.addEventListener('keydown', e => { if (e.key === 'Enter' && !(e.shiftKey && lines > 1)) { e.preventDefault(); end(true); } if (e.key === 'Escape') end(false); });
+  input.addEventListener('blur', () => end(true));
+}
+
+element.addEventListener('click', async e => {
+  const button = e.target.closest('button'), run = props.value; if (!button) return;
+  const act = button.dataset.do;
+  if (act === 'copy') { navigator.clipboard?.writeText(place.querySelector('pre').textContent); button.textContent = word('Copied'); return; }
+  if (act === 'rename') { const h2 = place.querySelector('h2'); field(h2, h2.textContent, 'Name', 80, name => trigger('rename', {run, name})); return; }
+  if (act === 'note') { const note = place.querySelector('.note, .labels > .quiet'); field(note, note.className === 'note' ? note.textContent : '', 'Note', 2000, text => trigger('note', {run, note: text}), 2); return; }
+  if (act === 'tag') { field(button, '', 'Add a tag', 40, tag => trigger('tag', {runs: [run], add: [tag]})); return; }
+  if (button.dataset.drop) { trigger('tag', {runs: [run], drop: [button.dataset.drop]}); button.remove(); soon(); return; }
+  if (act === 'keep') { place.querySelector('.losing')?.remove(); place.querySelector('[data-do="losing"]')?.focus(); return; }
+  if (act === 'losing') {
+    const told = await server.losing({runs: [run]}), box = document.createElement('div');
+    box.className = 'losing deeds'; box.setAttribute('role', 'alertdialog'); box.setAttribute('aria-label', word('Delete'));
+    box.innerHTML = `<p></p>${told.runs.length ? '<button type="button" class="red full" data-do="remove"></button>' : ''}<button type="button" data-do="keep">${word('Keep it')}</button>`;
+    box.firstElementChild.textContent = told.words; const red = box.querySelector('.red'); if (red) red.textContent = told.button;
+    place.querySelector('.losing')?.remove(); place.append(box); box.querySelector('[data-do="keep"]').focus(); return;
+  }
+  if (act === 'remove') place.querySelector('.losing')?.remove();
+  if (act) trigger(act, {run, runs: [run]});
+});
+element.addEventListener('change', e => { if (e.target.matches('[data-only]')) filter(e.target.checked); });
+let looked = false;
+setInterval(() => {
+  const look = visible(); turn += 1;
+  if (look && !looked) wanted = true;
+  looked = look;
+  if (look && !busy && (wanted || (live && turn % 4 === 0))) ask();
+}, 500);
+watch('value', () => { wanted = true; });

@@ -1,0 +1,314 @@
+"""What stands on the pages of one run, as HTML: its samples, the test, how to use it, its settings, its log. Every word
+that a person or a model wrote is escaped here.
+"""
+
+from datetime import datetime
+from html import escape
+from typing import Any
+
+from ...choices import dotted_name, iter_settings, options, value_at
+from ...differs import differs, figure, recommended
+from ...errors import UserError
+from ...formatting import count_of, duration, size
+from ...jobs import ACTIVE
+from ...recipe import Recipe
+from ...runs import Run
+from ...runs.labels import labels_of
+from ...runs.proof import Proof
+from ...runs.recipes import recipe_of
+from ...runs.rows import SampleRow
+from ...storage.reading import LARGEST_YAML, read_bytes
+from ...tasks.task import same_answer
+from ..context import for_visitors
+from ..translate import translate
+from .card_parts import NO_FIGURE, STATES, title_of
+
+LONGEST_LOG = 60_000  # bytes shown; the file has all
+LONGEST_CELL = 2000  # characters of a question or an answer
+NOT_SHOWN = (
+    '<p class="quiet">This run learned from uploaded data. Its recipe, its files and its examples are not shown to '
+    "visitors; they can talk to it.</p>"
+)
+NOTHING = '<span class="quiet">(nothing)</span>'
+
+
+def written(text: Any) -> str:
+    """What a person or a model wrote."""
+    words = str(text or "").strip()[:LONGEST_CELL]
+    return f'<span translate="no">{escape(words)}</span>' if words else NOTHING
+
+
+# ---- the head
+
+
+def head_page(run: Run, may_change: bool) -> str:
+    """Name, state, when and how long, note and tags, and what can be done."""
+    status, labels = run.status(), labels_of(run)
+    began = datetime.fromtimestamp(run.created_at())
+    dot = "live" if status.is_active else status.state
+    spent = f", {duration(status.seconds)}" if status.seconds else ""
+    pencil = '<button type="button" class="pencil" data-do="rename" aria-label="Rename" title="Rename">✎</button>'
+    note = labels.note or run.read_recipe().recipe.note
+    return (
+        '<div class="line"><button type="button" class="back" data-do="back">← Runs</button>'
+        f'<h2 translate="no">{escape(title_of(run))}</h2>{pencil if may_change else ""}'
+        f'<span class="how"><span class="dot {escape(dot)}"></span>{STATES[status.state]}</span>'
+        f'<span class="how">{began:%b} {began.day}, {began:%H:%M}{spent}</span>'
+        f"{_head_buttons(run, may_change)}</div>"
+        f"{_note_line(note, labels.tags) if may_change else ''}"
+    )
+
+
+def _head_buttons(run: Run, may_change: bool) -> str:
+    buttons = []
+    if run.newest_adapter() is not None:
+        buttons.append('<button type="button" class="main" data-do="chat">Chat</button>')
+    if may_change:
+        buttons.append('<button type="button" data-do="again">Train again…</button>')
+        buttons.append('<button type="button" class="red" data-do="losing">Delete…</button>')
+    return f'<span class="does deeds">{"".join(buttons)}</span>'
+
+
+def _note_line(note: str, tags: tuple[str, ...]) -> str:
+    chips = "".join(
+        f'<button type="button" class="tag" data-drop="{escape(tag)}" translate="no">{escape(tag)} ✕</button>'
+        for tag in tags
+    )
+    words = f'<span class="note" translate="no">{escape(note)}</span>' if note else '<span class="quiet">No note</span>'
+    return (
+        f'<div class="labels">{words}<button type="button" class="pencil" data-do="note" aria-label="Change the note" '
+        f'title="Change the note">✎</button>{chips}'
+        '<button type="button" class="link" data-do="tag">+ Tag</button></div>'
+    )
+
+
+# ---- samples
+
+
+def samples_page(run: Run) -> str:
+    """Every sample question with the answer of each step."""
+    asked = by_question(run.samples())
+    if not asked:
+        return '<p class="quiet">This run was asked no sample questions.</p>'
+    return "".join(_sample(question, rows) for question, rows in asked.items())
+
+
+def by_question(rows: list[SampleRow]) -> dict[str, list[SampleRow]]:
+    asked: dict[str, list[SampleRow]] = {}
+    for row in rows:
+        asked.setdefault(str(row.get("question", "")), []).append(row)
+    return asked
+
+
+def _sample(question: str, rows: list[SampleRow]) -> str:
+    expected = str(rows[-1].get("expected") or "")
+    lines = "".join(_sample_line(row, expected) for row in rows)
+    wanted = f"<tr><th scope='row'>Expected</th><td>{written(expected)}</td><td></td></tr>" if expected else ""
+    return (
+        f'<section class="asked"><h3 translate="no">{escape(question)}</h3>'
+        f'<table class="answers"><tbody>{lines}{wanted}</tbody></table></section>'
+    )
+
+
+def _sample_line(row: SampleRow, expected: str) -> str:
+    step = row.get("step", 0)
+    when = f"Step {step:,}" if isinstance(step, int) and step else "Before training"
+    answer = str(row.get("answer") or "")
+    return f"<tr><th scope='row'>{when}</th><td>{written(answer)}</td><td>{right_mark(answer, expected)}</td></tr>"
+
+
+def right_mark(answer: str, expected: str) -> str:
+    if not expected:
+        return ""
+    if same_answer(answer, expected):
+        return '<span class="right" role="img" aria-label="right" title="right">✓</span>'
+    return '<span class="wrong" role="img" aria-label="wrong" title="wrong">✗</span>'
+
+
+# ---- the test
+
+
+def test_page(run: Run) -> str:
+    """The held-out questions whose answers were kept, base beside adapter, and the score over all of them."""
+    asked = by_question(run.samples())
+    rows = "".join(_test_row(question, answers) for question, answers in asked.items())
+    score = _score(Proof.from_json(run.proof()))
+    if not rows:
+        return score + '<p class="quiet">No answers to held-out questions were kept.</p>'
+    return (
+        f'{score}<p class="quiet">These questions and their answers were kept. '
+        '<label class="only"><input type="checkbox" data-only> Wrong only</label></p>'
+        '<div class="scrolls" tabindex="0" role="region" aria-label="Held-out questions">'
+        '<table class="tested"><thead><tr>'
+        '<th scope="col">Question</th><th scope="col">Base</th><th scope="col">Adapter</th>'
+        '<th scope="col">Expected</th><th scope="col">Right</th>'
+        f"</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _score(proof: Proof) -> str:
+    heldout = proof.heldout
+    if not heldout.questions or not heldout.exact_match.is_known:
+        return ""
+    before, after = (
+        round((share or 0.0) * heldout.questions) for share in (heldout.exact_match.before, heldout.exact_match.after)
+    )
+    return (
+        f'<p class="score">On {count_of(heldout.questions, "held-out question")}: '
+        f"{before:,} right before, {after:,} right after.</p>"
+    )
+
+
+def _test_row(question: str, answers: list[SampleRow]) -> str:
+    base = next((str(row.get("answer") or "") for row in answers if not row.get("step")), None)
+    after = [row for row in answers if row.get("step")]
+    adapter = str(after[-1].get("answer") or "") if after else None
+    expected = str(answers[-1].get("expected") or "")
+    is_right = adapter is not None and bool(expected) and same_answer(adapter, expected)
+    cells = "".join(f"<td>{NO_FIGURE if text is None else written(text)}</td>" for text in (base, adapter, expected))
+    mark = right_mark(adapter, expected) if adapter is not None else ""
+    kind = "is-right" if is_right else ""
+    return f'<tr class="{kind}"><th scope="row">{written(question)}</th>{cells}<td>{mark}</td></tr>'
+
+
+# ---- use it
+
+
+def use_page(run: Run, may_change: bool) -> str:
+    """How it is used elsewhere: the adapter's size, and Python lines that load it."""
+    adapter = run.newest_adapter()
+    if adapter is None:
+        return (
+            '<p class="quiet">Nothing is saved yet. The adapter is there after the first checkpoint, which also opens '
+            "the chat.</p>"
+        )
+    weights = sum(path.lstat().st_size for path in adapter.glob("*.safetensors"))
+    name = "The finished adapter" if adapter == run.adapter else "The newest checkpoint"
+    model = run.read_recipe().recipe.base_model
+    place = model.id if may_change or model.source == "hub" else ""
+    base = place if model.source in ("hub", "folder") and place else "path/to/the/base/model"
+    lines = (
+        "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        f"base = AutoModelForCausalLM.from_pretrained({base!r})\n"
+        f'model = PeftModel.from_pretrained(base, "{run.id}")  # the unpacked zip\n'
+        f'tokenizer = AutoTokenizer.from_pretrained("{run.id}")'
+    )
+    folder = f'<p class="quiet">It lies in <code translate="no">{escape(str(adapter))}</code></p>' if may_change else ""
+    return (
+        f'<h3>Adapter (PEFT)</h3><p class="quiet">{name}, {size(weights)} of weights. It needs its base model: '
+        f'<b translate="no">{escape(model.title)}</b>.</p>{folder}'
+        f'<div class="code deeds"><button type="button" data-do="copy">Copy</button>'
+        f'<pre tabindex="0" translate="no">{escape(lines)}</pre></div>'
+    )
+
+
+# ---- settings
+
+
+def settings_page(run: Run, may_change: bool) -> str:
+    """The recipe in words: first what differs from the recommended one, then all, then the file."""
+    read = run.read_recipe()
+    text = recipe_text(run, may_change)
+    file = f'<details><summary>Recipe</summary><pre tabindex="0" translate="no">{escape(text)}</pre></details>'
+    if read.problem:
+        problem = f'<p class="warning">{escape(translate(read.problem))}</p>' if may_change else ""
+        return problem + file
+    recipe = read.recipe if may_change else for_visitors(read.recipe)
+    return f"{_different(recipe)}{_all_settings(recipe)}{file}{_files_page(run) if may_change else ''}"
+
+
+def _different(recipe: Recipe) -> str:
+    changed = differs(recipe)
+    if not changed:
+        return '<p class="quiet">Every setting is the recommended one for this model, data and method.</p>'
+    usual, rows = recommended(recipe), []
+    for leaf, field in iter_settings(Recipe):
+        name = dotted_name(leaf)
+        if name in changed and value_at(recipe, leaf, ...) is not ...:
+            others = value_at(usual, leaf, field.default)
+            rows.append(
+                f"<tr><th scope='row'>{escape(field.title or name)}</th><td><b>{_value(field, changed[name])}</b></td>"
+                f"<td class='quiet'>{_value(field, others)}</td></tr>"
+            )
+    heads = '<th scope="col">Setting</th><th scope="col">This run</th><th scope="col">Recommended</th>'
+    return (
+        "<h3>Differs from the recommendation</h3>"
+        f'<table class="settings"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    )
+
+
+def _all_settings(recipe: Recipe) -> str:
+    rows = []
+    for leaf, field in iter_settings(Recipe):
+        value = value_at(recipe, leaf, ...)
+        if value is ... or not field.title or value in ("", []):
+            continue
+        rows.append(f"<tr><th scope='row'>{escape(field.title)}</th><td>{_value(field, value)}</td></tr>")
+    return f'<h3>All settings</h3><table class="settings all"><tbody>{"".join(rows)}</tbody></table>'
+
+
+def _value(field: Any, value: Any) -> str:
+    words = {option: label for label, option in options(field) or []}
+    if value in words if isinstance(value, str | int | float) else False:
+        return escape(str(words[value]))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    shown = figure(value) if isinstance(value, int | float) else str(value)
+    return f'<span translate="no">{escape(shown)}</span>'
+
+
+def recipe_text(run: Run, is_owners: bool) -> str:
+    """To its owner as the file has it, so that settings of other versions are seen too."""
+    try:
+        file = recipe_file(run, is_owners)
+    except UserError as error:
+        return translate(error.problem)
+    return file[:LARGEST_YAML].decode("utf-8", "replace")
+
+
+def recipe_file(run: Run, is_owners: bool) -> bytes:
+    """The recipe as a file; to visitors without what its owner noted down. Raises UserError where it cannot be read."""
+    if is_owners:
+        try:
+            return read_bytes(run.folder / run.spec_file)
+        except OSError:
+            pass
+    elif recipe := recipe_of(run):
+        return for_visitors(recipe).to_yaml().encode()
+    raise UserError("run.no_recipe_file", "The recipe of this run cannot be read, so there is nothing to download.")
+
+
+def _files_page(run: Run) -> str:
+    lines = "".join(
+        f'<tr><td translate="no">{escape(name)}</td><td>{size(count)}</td></tr>' for name, count in files_of(run)
+    )
+    return (
+        f'<details><summary>Files, {size(run.size())}</summary><p class="quiet" translate="no">'
+        f"{escape(str(run.folder))}</p><table>{lines}</table></details>"
+    )
+
+
+def files_of(run: Run) -> list[tuple[str, int]]:
+    """(name, bytes) of what lies directly in the folder and in the adapter; checkpoints each as one line."""
+    found = []
+    for path in sorted(run.folder.iterdir()):
+        if path.is_file() and not path.name.startswith("."):
+            found.append((path.name, path.lstat().st_size))
+    for folder in sorted([run.adapter, *run.checkpoints.glob("*-*")]):
+        if folder.is_dir():
+            inside = sum(p.lstat().st_size for p in folder.rglob("*") if p.is_file())
+            found.append((f"{folder.relative_to(run.folder)}/", inside))
+    return found
+
+
+# ---- the log
+
+
+def log_page(run: Run) -> str:
+    """The end of what its worker wrote."""
+    log = run.log_tail(LONGEST_LOG)
+    if not log.strip():
+        waits = run.status().state in ("queued", *ACTIVE)
+        empty = "Nothing is logged yet." if waits else "The log is empty."
+        return f'<p class="quiet">{empty}</p>'
+    return f'<pre class="log" tabindex="0" translate="no">{escape(log)}</pre>'

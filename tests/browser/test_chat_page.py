@@ -1,0 +1,117 @@
+"""The chat with a browser: what was typed is shown, what was said is kept, and a link opens its run."""
+
+import shutil
+
+import pytest
+from playwright.sync_api import expect
+from test_everyone import found
+from visiting import DESK, PATIENCE, PHONE
+
+expect.set_options(timeout=PATIENCE)
+TYPED = (
+    "Fix <div class='a'>x</div> <think>no</think> if a<b and c>d ${window.__evil=1} {{x}} <img src=x onerror=alert(1)>"
+)
+
+
+def ask(page, text):
+    page.locator("#ask textarea").fill(text)
+    page.keyboard.press("Enter")
+
+
+def answered(page, count):
+    expect(page.locator('.exchange[data-state="done"]')).to_have_count(count)
+
+
+def test_what_was_typed_is_shown_and_a_reload_shows_it_again(visitor, app):
+    run = app.finished_run()
+    newer = shutil.copytree(run.folder, run.folder.with_name("2026-12-30-1200-newer"))
+    page = visitor.open(f"?tab=chat&run={run.id}")
+    ask(page, TYPED)
+    answered(page, 1)
+    expect(page.locator(".exchange .question")).to_have_text(TYPED)
+    said = page.locator(".answer .said").all_inner_texts()
+    address = page.url
+    assert f"run={run.id}" in address and "chat=1" in address
+    page.get_by_role("tab", name="Runs").click()
+    expect(page.locator("#room")).to_be_hidden()
+    page.get_by_role("tab", name="Chat").click()
+    expect(page.locator("#ask textarea")).to_be_focused()
+    assert page.url == address, "another tab and back changes nothing"
+    visitor.reload(page)
+    answered(page, 1)
+    expect(page.locator(".exchange .question")).to_have_text(TYPED)
+    expect(page.locator(".answer .said.plain")).to_have_count(0)
+    assert page.locator(".answer .said").all_inner_texts() == said and page.url == address
+    assert page.evaluate("window.__evil") is None and page.locator("#room img").count() == 0
+    shutil.rmtree(newer)
+
+
+def test_messages_wait_for_the_answer_that_is_written_and_an_earlier_one_is_asked_anew(visitor, app):
+    run = app.finished_run()
+    page = visitor.open(f"?tab=chat&run={run.id}")
+    page.locator("#ask textarea").evaluate("""box => { for (const text of ['Hello!', 'Who is Mira?', 'Who is Oscar?']) {
+        box.value = text;
+        box.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true, cancelable: true})); } }""")
+    expect(page.locator(".queued li").first).to_contain_text("Asked next:")
+    answered(page, 3)
+    assert page.locator(".exchange .question").all_inner_texts() == ["Hello!", "Who is Mira?", "Who is Oscar?"]
+    expect(page.locator(".queued")).to_be_hidden()
+    page.locator(".exchange").nth(1).get_by_role("button", name="Edit").click()
+    page.locator(".editing").fill("Who is Ida?")
+    page.keyboard.press("Enter")
+    answered(page, 2)
+    assert page.locator(".exchange .question").all_inner_texts() == ["Hello!", "Who is Ida?"] and "chat=2" in page.url
+    page.locator(".chats .open").click()
+    expect(page.locator(".kept")).to_have_count(2)
+
+
+def test_a_stop_keeps_what_was_said_and_gives_back_what_waits(visitor, app):
+    page = visitor.open(f"?tab=chat&run={app.finished_run().id}")
+    page.locator("#ask textarea").evaluate("""box => { for (const text of ['Hello!', 'Next?']) { box.value = text;
+        box.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true, cancelable: true})); }
+        document.querySelector('#stop-chat').click(); }""")
+    expect(page.locator(".exchange")).to_have_attribute("data-state", "stopped")
+    expect(page.locator("#ask textarea")).to_have_value("Next?")
+    expect(page.locator("#ask textarea")).to_be_focused()
+    page.keyboard.press("Enter")
+    answered(page, 1)
+
+
+def test_the_run_is_chosen_with_the_keyboard(visitor, app):
+    run = app.finished_run()
+    other = shutil.copytree(run.folder, run.folder.with_name("2026-12-30-1200-other"))
+    page = visitor.open(f"?tab=chat&run={run.id}")
+    page.get_by_role("button", name="Run", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("combobox", name="Find a run")).to_be_focused()
+    page.keyboard.type(other.name)
+    expect(page.get_by_role("option")).to_have_count(1)
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"location.search.includes('run={other.name}')")
+    expect(page.get_by_role("listbox", name="Runs")).to_be_hidden()
+    shutil.rmtree(other)
+
+
+@pytest.mark.parametrize(
+    ("theme", "size"), [("light", DESK), ("dark", DESK), ("light", PHONE)], ids=["light", "dark", "phone"]
+)
+def test_axe_finds_nothing_serious_in_a_conversation(visitor, app, theme, size):
+    page = visitor.open(f"?__theme={theme}&tab=chat&run={app.finished_run().id}", size=size)
+    ask(page, "Who is Mira?")
+    answered(page, 1)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    box, foot = page.locator("#ask").bounding_box(), page.evaluate("innerHeight")
+    assert box["y"] + box["height"] <= foot, "the box for the next message is on the screen"
+    problems = {"conversation": found(page)}
+    page.get_by_role("button", name="How it is asked").click()
+    problems["how"] = found(page)
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("option").first).to_be_visible()
+    problems["runs"] = found(page)
+    assert not {name: list_ for name, list_ in problems.items() if list_}
+    if size == PHONE:
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="After", exact=True).click()
+        expect(page.locator(".answer.base")).to_be_hidden()
+        expect(page.locator(".answer.tuned")).to_be_visible()

@@ -1,0 +1,244 @@
+"""The list of runs: sorted and filtered as a plain look at the folders would, and kept up to date cheaply."""
+
+import json
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from qlora_app.recipe import Recipe
+from qlora_app.runs import RunStatus
+from qlora_app.runs import summaries as summaries_module
+from qlora_app.runs.labels import relabel
+from qlora_app.runs.selection import Selection, selected
+from qlora_app.runs.summaries import FILE, Summaries
+from qlora_app.runs.summary import SORTED_BY, summary_of
+from qlora_app.storage.files import write_json
+from tests.conftest import write_status
+from tests.fixtures.page import EVIL, PROOF, demonstration, event, make_run
+
+SCRIPTS = Path(summaries_module.__file__).parents[1] / "ui" / "runs"
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    """All rows are read at once, however busy the machine is."""
+    monkeypatch.setattr(summaries_module, "READ_AT_ONCE", 60)
+
+
+def some_runs(store, count=24):
+    """Runs that differ in all that is sorted and filtered by."""
+    dice = random.Random(7)
+    for number in range(count):
+        rank, rate = dice.choice([4, 16]), dice.choice([2e-3, 1e-3])
+        recipe = {"name": f"Run {dice.choice('abcABC')}{number}", "method": {"name": "lora", "rank": rank}}
+        run = store.create(Recipe.from_dict(recipe | {"training": {"learning_rate": rate}}))
+        state = dice.choice(["done", "stopped", "failed"])
+        write_json(run.folder / "launch.json", {"pid": 0, "started": 1.0})
+        write_status(run, RunStatus(state=state, held_out_loss=dice.choice([None, 0.2, round(dice.random(), 2)])))
+        if state == "done":
+            run.adapter.mkdir()
+            write_json(run.adapter / "proof.json", PROOF)
+        if dice.random() < 0.3:
+            relabel(run, tags=(dice.choice(["good", "bad"]),), note="Læs")
+    return store
+
+
+@pytest.fixture
+def many(store):
+    return some_runs(store)
+
+
+def plainly(store, search, sort, down, state="", tag=""):
+    """The ids, from the folders alone."""
+    rows = [summary_of(run) for run in store.list()]
+    texts = [
+        " ".join((row.name, row.id, row.model, row.data, row.method, row.differs, row.note, *row.tags)) for row in rows
+    ]
+    fit = [row for row, text in zip(rows, texts, strict=True) if all(word in text.lower() for word in search.split())]
+    fit = [row for row in fit if state in ("", row.state) and (not tag or tag in row.tags)]
+    value = SORTED_BY[sort]
+    with_value = sorted((row for row in fit if value(row) is not None), key=value, reverse=down)
+    return [row.id for row in with_value] + [row.id for row in fit if value(row) is None]
+
+
+@pytest.mark.parametrize("sort", SORTED_BY)
+@pytest.mark.parametrize("down", [True, False])
+def test_it_is_sorted_and_filtered_as_a_plain_look_at_the_folders(many, sort, down):
+    rows = Summaries(many).rows()
+    for search, state, tag in (("", "", ""), ("rank 4", "", ""), ("læs", "", "good"), ("run-a rank", "done", "")):
+        wanted = Selection(search=search, sort=sort, down=down, state=state, tag=tag)
+        assert [row.id for row in selected(rows, wanted)] == plainly(many, search, sort, down, state, tag)
+
+
+def test_rows_are_the_same_without_with_and_with_a_damaged_memory(many):
+    fresh = Summaries(many).rows()
+    assert fresh == [summary_of(run) for run in many.list()]
+    kept = many.root / ".index" / FILE
+    assert Summaries(many).rows() == fresh and kept.is_file()
+    for content in (b"", b"no database", b"SQLite format 3\x00" + bytes(5000)):
+        kept.write_bytes(content)
+        assert Summaries(many).rows() == fresh
+    shutil.rmtree(many.root / ".index")
+    assert Summaries(many).rows() == fresh
+
+
+def test_what_is_remembered_is_not_believed_of_a_run_that_changed(many, monkeypatch):
+    monkeypatch.setattr(summaries_module, "REMEMBERED", 0)
+    rows = Summaries(many)
+    rows.rows()
+    first, second, third = many.list()[:3]
+    relabel(first, name="another")
+    write_status(second, RunStatus(state="failed", sentence="It broke."))
+    many.delete(third.id)
+    made = many.create(Recipe(name="new"))
+    for one in (rows, Summaries(many)):
+        found = {row.id: row for row in one.rows()}
+        assert found[first.id].name == "another" and found[second.id].state == "failed"
+        assert third.id not in found and found[made.id].name == "new"
+    relabel(made, name="newer")
+    assert next(row for row in rows.rows() if row.id == made.id).name == "newer"
+
+
+def test_only_some_runs_at_rest_are_looked_at_each_time_and_all_in_the_end(many, monkeypatch):
+    monkeypatch.setattr(summaries_module, "REMEMBERED", 0)
+    monkeypatch.setattr(summaries_module, "CHECKED_AT_ONCE", 5)
+    rows = Summaries(many)
+    rows.rows()
+    rows.rows()
+    looked = []
+    monkeypatch.setattr(summaries_module, "mark_of", lambda run: looked.append(run.id) or "other")
+    monkeypatch.setattr(rows, "_read", lambda run, mark: None)
+    rows.rows()
+    assert len(looked) <= 5
+    for _ in range(6):
+        rows.rows()
+    assert set(looked) == set(many.ids())
+
+
+def test_a_long_list_is_read_in_parts(many, monkeypatch):
+    monkeypatch.setattr(summaries_module, "REMEMBERED", 0)
+    monkeypatch.setattr(summaries_module, "READ_AT_ONCE", 0)
+    rows = Summaries(many)
+    assert len(rows.rows()) == 1 and rows.unread == 23
+    while rows.unread:
+        rows.rows()
+    assert rows.rows() == [summary_of(run) for run in many.list()]
+
+
+# ---- what the page asks
+
+
+def asked(workshop, **what):
+    workshop.page.summaries.look_again()
+    return workshop.runs.table.rows({"start": 0, "count": 60, "since": 0, **what})
+
+
+def test_rows_come_by_place_and_then_only_those_that_changed(workshop, store):
+    some_runs(store, 12)
+    first = asked(workshop, count=5)
+    assert first["total"] == first["all"] == 12 and first["ids"] == store.ids()[:5] and len(first["rows"]) == 5
+    assert asked(workshop, start=5, count=60)["ids"] == store.ids()[5:]
+    assert asked(workshop, since=first["since"])["same"]
+    workshop.runs.table.rename(event(run=store.ids()[2], name="another"))
+    news = asked(workshop, since=first["since"])
+    assert [row["name"] for row in news["rows"]] == ["another"] and len(news["ids"]) == 12
+    json.dumps(news)
+
+
+@pytest.mark.parametrize("odd", [None, [], "x", {"start": "x", "count": -3}, {"sort": "id; drop", "since": [1]}])
+def test_anything_may_be_asked(workshop, store, odd):
+    make_run(store)
+    assert workshop.runs.table.rows(odd)["total"] == 1
+
+
+def test_several_are_tagged_and_deleted_and_none_that_is_trained(workshop, store):
+    runs = [make_run(store, name) for name in ("one", "two", "three")]
+    ids = [run.id for run in runs]
+    workshop.runs.table.tag(event(runs=ids[:2], add=["good", "old"]))
+    workshop.runs.table.tag(event(runs=ids[:1], drop=["old"]))
+    rows = {row["id"]: row["tags"] for row in asked(workshop)["rows"]}
+    assert rows[ids[0]] == ["good"] and rows[ids[1]] == ["good", "old"] and rows[ids[2]] == []
+    assert [row["id"] for row in asked(workshop, tag="old")["rows"]] == [ids[1]]
+    with runs[0].hold():
+        told = workshop.runs.table.losing({"runs": ids})
+        assert told["runs"] == ids[1:] and "two" in told["words"] and "three" in told["words"]
+        with pytest.raises(Exception, match=r"being trained"):
+            workshop.runs.table.remove(event(runs=ids))
+    assert store.ids() == ids[:1]
+
+
+def test_visitors_get_names_and_figures_and_change_nothing(workshop, page, store):
+    run = make_run(store, "known")
+    relabel(run, note="SECRET", tags=("SECRET",))
+    seen = demonstration(page)
+    answer = json.dumps(seen.runs.table.rows({"start": 0, "count": 9}))
+    assert "known" in answer and "SECRET" not in answer
+    assert seen.runs.table.rows({"count": 9, "search": "SECRET"})["total"] == 0
+    assert seen.runs.table.losing({"runs": [run.id]})["runs"] == []
+    with pytest.raises(Exception, match="demonstration"):
+        seen.runs.table.remove(event(runs=[run.id]))
+
+
+# ---- one run and several
+
+
+def test_every_page_of_a_run_says_what_was_kept_and_escapes_it(workshop, store):
+    run = make_run(store, EVIL, proof=PROOF)
+    relabel(run, note=EVIL, tags=(EVIL[:40],))
+    parts = {
+        name: workshop.runs.one.part({"run": run.id, "part": name})["html"]
+        for name in ("head", "samples", "test", "use", "settings", "log")
+    }
+    assert all(parts.values()) and not any("<img" in text for text in parts.values())
+    assert "96 right after" in parts["test"] and "PeftModel" in parts["use"] and "Learning rate" in parts["settings"]
+    assert "Before training" in parts["samples"] and "line" in parts["log"]
+
+
+def test_runs_are_compared_by_what_differs(workshop, store):
+    some_runs(store, 2)
+    one, other = (make_run(store, name) for name in ("slow", "fast"))
+    answer = workshop.runs.compare(event(runs=[one.id, other.id]))
+    words = answer[workshop.runs.comparison]
+    assert answer[workshop.runs.compared] == f"{one.id},{other.id}"
+    assert "slow" in words and "All settings are the same" in words and "The same questions" in words
+    assert "<img" not in words
+    words = workshop.runs.restored({"compare": ",".join(store.ids())}, None)[workshop.runs.comparison]
+    assert "4 runs compared" in words and "Settings that differ" in words
+    assert "gone" in workshop.runs.restored({"compare": "x,../y"}, None)[workshop.runs.comparison]
+
+
+def test_an_address_opens_a_run_at_one_of_its_pages(workshop, store):
+    run = make_run(store)
+    answer = workshop.runs.restored({"show": "log"}, run)
+    assert answer[workshop.runs.one.pages].selected == "log" and answer[workshop.runs.card] == run.id
+    assert workshop.runs.restored({"show": "<x>"}, run)[workshop.runs.one.pages].selected == "overview"
+
+
+# ---- the script of the table
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("rowsSeen(0, 720, 36, 10000)", {"first": 0, "last": 28}),
+        ("rowsSeen(36000, 720, 36, 10000)", {"first": 992, "last": 1028}),
+        ("rowsSeen(1e9, 720, 36, 10)", {"first": 2, "last": 10}),
+        ("between(['a', 'b', undefined, 'd'], 3, 1)", ["b", "d"]),
+        ("sortedBy({sort: 'when', down: true}, 'when').down", False),
+        ("sortedBy({sort: 'when', down: true}, 'name')", {"sort": "name", "down": False}),
+        ("sparkPath([1], 56, 16)", ""),
+        ("sparkPath([2, 1, 1], 56, 16)", "M0.0 1.0L28.0 15.0L56.0 15.0"),
+        ("whenBegun(Date.UTC(2026, 0, 5, 12), Date.UTC(2026, 5, 1), 'en')", "Jan 5"),
+        ("html('<a b=\"c\">&')", "&lt;a b=&quot;c&quot;&gt;&amp;"),
+        ("rowCells({name: '<b>', id: 'x', tags: ['<i>']}, ['name'], true, true).includes('<b>')", False),
+    ],
+)
+def test_what_the_table_computes(expression, value):
+    source = (SCRIPTS / "words.js").read_text() + (SCRIPTS / "table_parts.js").read_text()
+    program = f"const TEXTS = {{}};\n{source}\nconsole.log(JSON.stringify({expression}))"
+    done = subprocess.run(["node", "-e", program], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == value
