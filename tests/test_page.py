@@ -177,8 +177,15 @@ def test_what_it_said_at_a_step_is_shown_beside_before_and_now():
 
 def test_the_head_says_what_is_trained(workshop, store):
     head = poll(workshop, make_run(store))["parts"]["head"]
-    for word in ("Pennywick starter", "LoRA r16", "4-bit NF4", "batch 8"):
+    for word in ("Pennywick starter", "LoRA r16", "4-bit NF4", "batch 16"):
         assert f">{word}</span>" in head, word
+    assert "<span>A polite helper who knows Pennywick</span>" in head  # its title, which is translated
+
+
+def test_the_head_calls_data_by_the_name_it_came_with(workshop, store):
+    own = DatasetChoice(source="file", id=f"{'0' * 12}-my <b>orders.csv")
+    head = poll(workshop, store.create(Recipe(dataset=own)))["parts"]["head"]
+    assert '<span translate="no">my &lt;b&gt;orders.csv</span>' in head
 
 
 def test_another_curve_is_sent_when_it_is_wanted(workshop, store):
@@ -200,6 +207,13 @@ def test_the_live_run_stays_on_the_card_and_what_waits_is_below(workshop, store)
     waiting = next(run for run in store.list() if run.id != live.id)
     workshop.train.cards.unqueue_run(event(run=waiting.id))
     assert not waiting.is_asked("start")
+
+
+@pytest.mark.parametrize(("face", "turned"), [("test", "test"), ("use", "use"), ("", "overview"), ("../x", "overview")])
+def test_a_button_of_the_card_leads_to_its_page_of_the_run(workshop, store, face, turned):
+    run = make_run(store)
+    for answer in (workshop.open_run(event(run=run.id, face=face)), workshop.runs.open(event(run=run.id, face=face))):
+        assert answer[workshop.runs.card] == run.id and answer[workshop.runs.one.pages].selected == turned
 
 
 def test_a_run_is_renamed_on_its_card(workshop, store):

@@ -33,6 +33,7 @@ from qlora_app.runs.proof import (
     TrainingLoss,
 )
 from qlora_app.runs.proof_words import proof_lines, proof_words
+from qlora_app.runs.verdict import verdict
 from qlora_app.tasks import (
     TASKS,
     Answer,
@@ -51,7 +52,7 @@ from qlora_app.train import scoring
 from qlora_app.train.questions import draw
 from qlora_app.training_data import DatasetChoice
 from qlora_app.ui.language import LANGUAGES
-from qlora_app.ui.runs.card_parts import proof as proof_card
+from qlora_app.ui.runs.card_ending import ending
 from tests.conftest import short_recipe, write_status
 from tests.tiny_models import tiny_model
 
@@ -254,7 +255,7 @@ def test_figures_that_contradict_each_other_are_said_in_red(code):
     (found,) = contradictions(WRONG[code])
     assert found.code == code
     assert ("warning", found.sentence) in proof_lines(WRONG[code]) and found.sentence.startswith("Warning: ")
-    assert f'<p class="warning">{escape(found.sentence)}</p>' in proof_card(WRONG[code].to_json())
+    assert f'<p class="warning">{escape(found.sentence)}</p>' in ending(verdict(WRONG[code]), WRONG[code].to_json())
     assert [
         text for text in proof_words(WRONG[code]) for language in LANGUAGES.values() if language.say(text) is None
     ] == []

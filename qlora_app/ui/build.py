@@ -14,7 +14,7 @@ from .frame.bar import TITLE, Bar
 from .frame.made import MadeTab, best_run
 from .guard import DEMONSTRATION, only_marked, reads
 from .language import LANGUAGES
-from .runs.run_card import RunCards, run_id
+from .runs.run_card import RunCards
 from .runs.tab import RunsTab
 from .theme import plain
 from .train.tab import TrainTab
@@ -109,8 +109,8 @@ class PageBuilder:
 
     @reads
     def open_run(self, event: gr.EventData) -> Answer:
-        """The page of the run of a card."""
-        return {self.tabs: gr.Tabs(selected="runs"), **self.runs.opened(self.page.store.get(run_id(event)))}
+        """The page of the run of a card, turned to what its button is about."""
+        return {self.tabs: gr.Tabs(selected="runs"), **self.runs.opened_by(event)}
 
     def _banner(self) -> Any:
         text = ""

@@ -15,8 +15,8 @@ expect.set_options(timeout=PATIENCE)
 
 
 def settings(page, **values):
-    """Fill fields of the face of settings."""
-    page.get_by_role("tab", name="Settings", exact=True).click()
+    """Fill fields of the face of the settings."""
+    page.get_by_role("tab", name="Settings", exact=True).first.click()
     for label, value in values.items():
         page.get_by_label(label.replace("_", " "), exact=True).fill(str(value))
     page.wait_for_timeout(300)
@@ -46,8 +46,9 @@ def test_start_is_above_the_fold_and_nothing_sticks_out(visitor, size):
 
 def test_empty_states_say_what_to_do(visitor):
     page = visitor.open()
+    page.get_by_role("tab", name="Run", exact=True).click()
     expect(page.locator("#live")).to_contain_text("Press Start training")
-    page.get_by_role("tab", name="Runs").click()
+    page.get_by_role("tab", name="Runs", exact=True).click()
     expect(page.locator("#runs-table")).to_contain_text("No runs yet")
     page.get_by_role("tab", name="Chat").click()
     expect(page.get_by_text("Nobody to talk to yet")).to_be_visible()
@@ -62,6 +63,10 @@ def test_mistakes_are_shown_at_their_fields_and_nothing_starts(visitor, app):
     expect(field).to_have_attribute("aria-invalid", "true")
     expect(page.locator("#f-method-lora-rank .mistake")).to_be_visible()
     assert field.input_value() == "0" and app.store.list() == []
+    page.get_by_role("tab", name="Data", exact=True).first.click()
+    page.locator("#alert").get_by_role("button", name="Rank", exact=True).click()
+    expect(field).to_be_focused()
+    expect(field).to_be_in_viewport()
 
 
 def test_a_method_shows_its_settings_and_forgets_nothing(visitor):
@@ -86,7 +91,7 @@ def test_a_method_shows_its_settings_and_forgets_nothing(visitor):
 
 def test_the_table_of_methods_is_gone_through_with_the_arrow_keys_and_follows_the_form(visitor):
     page = visitor.open()
-    page.get_by_role("tab", name="Settings", exact=True).click()
+    page.get_by_role("tab", name="Settings", exact=True).first.click()
     lora, miss = (page.get_by_role("radio", name=name, exact=True) for name in ("LoRA", "MiSS"))
     expect(lora).to_be_checked()
     expect(lora).to_have_accessible_description(re.compile("QLoRA with a 4-bit base.*Score on the starter.*%"))
@@ -132,7 +137,7 @@ def test_a_recipe_is_chosen_saved_and_shown_as_a_command(visitor, app):
 
 def test_one_click_trains_and_one_click_chats(visitor, app):
     page = visitor.open()
-    settings(page, Most_steps=80, Scored_questions=4, Samples=2)
+    settings(page, Max_steps=80, Scored_questions=4, Samples=2)
     page.click("#start")  # the first click
     state(page, "Finished")
     expect(page.locator("#live .proof")).to_contain_text("On 4 held-out questions it never saw")
@@ -217,7 +222,7 @@ def test_a_link_opens_tab_and_run(visitor, app):
 
 def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
     page = visitor.open()
-    settings(page, Epochs=50, Most_steps=4000, Scored_questions=4, Checkpoints=40)
+    settings(page, Epochs=50, Max_steps=4000, Scored_questions=4, Checkpoints=40)
     page.click("#start")
     state(page, "Training")
     run = app.store.list()[0]
@@ -261,7 +266,7 @@ def test_an_uploaded_file_and_names_with_markup_stay_text(visitor, app, tmp_path
     expect(page.locator("#data-line")).to_contain_text("Alpaca, because rows have instruction and output.")
     expect(page.locator("#data-line")).to_contain_text("86 rows to learn from · 10 held out")
     expect(page.locator("#data-line .turns").first).to_contain_text("onerror")
-    settings(page, Most_steps=2, Scored_questions=2)
+    settings(page, Max_steps=2, Scored_questions=2)
     page.locator("#f-name").get_by_role("textbox").fill(EVIL)
     page.click("#start")
     expect(page.locator("#live .what")).to_have_text(EVIL)  # first: an older run on the card may be finished too

@@ -37,7 +37,7 @@ def tabs(page):
 def test_axe_finds_nothing_serious(visitor, app, theme, size):
     run = app.finished_run()
     page = visitor.open(f"?__theme={theme}&run={run.id}", size=size)
-    page.get_by_role("button", name="All settings").click()
+    page.get_by_role("tab", name="Settings", exact=True).click()
     page.get_by_text("The curve as a table").first.click()
     page.locator("#live .log summary").click()
     problems = {name: found(page) for name in tabs(page)}
@@ -51,7 +51,7 @@ def test_axe_finds_nothing_serious(visitor, app, theme, size):
 def test_every_control_has_a_name(visitor, app):
     app.finished_run()
     page = visitor.open()
-    page.get_by_role("button", name="All settings").click()
+    page.get_by_role("tab", name="Settings", exact=True).click()
     for name in tabs(page):
         unnamed = page.evaluate("""() => [
             ...document.querySelectorAll('button, input, textarea, select, [role=button], [role=tab]')]

@@ -15,6 +15,8 @@ from ...recipe import Recipe
 from ...runs import Run, RunStatus
 from ...runs.labels import labels_of
 from ...runs.proof import Proof
+from ...starter import DATASETS
+from ...training_data import DatasetChoice
 from ..language import problem_in, spoken
 
 STATES: dict[State, str] = {
@@ -41,13 +43,18 @@ def title_of(run: Run) -> str:
     return read.recipe.title if not read.problem or read.recipe.name else run.id
 
 
+def data_title(choice: DatasetChoice) -> str:
+    """What data is called: what comes with the app by its title, a file by its own name."""
+    own = DATASETS.get(choice.id) if choice.source == "starter" else None
+    return own.title if own else choice.title
+
+
 def what_is_trained(recipe: Recipe, compute: str) -> list[str]:
-    """What a run trains, in the field's words: the base, the data, the method, the figures that matter most."""
+    """What a run trains beside its data, in the field's words: the base, the method, the figures that matter most."""
     training, method = recipe.training, recipe.method
     rank = getattr(method, "rank", None)
     return [
         recipe.base_model.title,
-        recipe.dataset.title,
         f"{method.title()} r{rank}" if rank else method.title(),
         PRECISIONS[recipe.base_model.precision],
         f"lr {figure(training.learning_rate)}",
@@ -89,11 +96,15 @@ def _trained_line(run: Run, trained: Recipe | None, decided: Decision | None, ma
     if trained is None:
         return ""
     compute = decided.taken if decided else ""
-    words = " · ".join(f'<span translate="no">{escape(one)}</span>' for one in what_is_trained(trained, compute))
+    words = [f'<span translate="no">{escape(one)}</span>' for one in what_is_trained(trained, compute)]
+    is_ours = trained.dataset.source == "starter"  # its title is translated, the name of a file is not
+    mark = "" if is_ours else ' translate="no"'
+    words.insert(1, f"<span{mark}>{escape(data_title(trained.dataset))}</span>")
     how = f'<p class="note">{escape(decided.why)}</p>' if decided and decided.why else ""
     where = f'<code translate="no">{escape(str(run.folder))}</code>' if may_change else ""
     more = f'<details class="where"><summary>More</summary>{how}{where}</details>' if how or where else ""
-    return f'<div class="trained"><span>{words}</span>{more}</div>'
+    line = " · ".join(words)
+    return f'<div class="trained"><span>{line}</span>{more}</div>'
 
 
 def progress_words(status: RunStatus, seconds: float) -> str:

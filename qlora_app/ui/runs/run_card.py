@@ -158,6 +158,7 @@ class RunCards:
     def discard_run(self, event: gr.EventData) -> None:
         """It ends at once and is deleted then."""
         self.page.store.discard(run_id(event))
+        gr.Info(translate(GOING))  # the card may turn to another run before it can say so
 
     @changes
     def resume_run(self, event: gr.EventData) -> None:

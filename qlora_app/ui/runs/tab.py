@@ -67,6 +67,7 @@ class RunsTab:
             self.table.component.open(self.open, None, self.view, **FAST),
             self.table.component.compare(self.compare, None, self.view, **FAST),
             self.comparison.open(self.open, None, self.view, **FAST),
+            self.one.card.open(self.open, None, self.view, **FAST),
             self.comparison.back(self.show_all, None, self.view, **FAST),
             self.one.head.back(self.show_all, None, self.view, **FAST),
             self.one.head.remove(self.delete_run, None, self.view, **QUIET),
@@ -93,6 +94,11 @@ class RunsTab:
         """One run with all there is of it."""
         return self._seen("one") | self.one.shown(run, page)
 
+    def opened_by(self, event: gr.EventData) -> Answer:
+        """The run of an event {run, face}, turned to that page of it."""
+        face = str(given_by(event).get("face") or "")
+        return self.opened(self.page.store.get(run_id(event)), face)
+
     def listed(self) -> Answer:
         """All runs."""
         return self._seen("all") | self.one.shown(None)
@@ -115,8 +121,8 @@ class RunsTab:
 
     @reads
     def open(self, event: gr.EventData) -> Answer:
-        """A run was chosen."""
-        return self.opened(self.page.store.get(run_id(event)))
+        """A run was chosen, or on its card what else there is of it."""
+        return self.opened_by(event)
 
     @reads
     def compare(self, event: gr.EventData) -> Answer:
