@@ -62,6 +62,10 @@ def test_mistakes_are_shown_at_their_fields_and_nothing_starts(visitor, app):
     expect(field).to_have_attribute("aria-invalid", "true")
     expect(page.locator("#f-method-lora-rank .mistake")).to_be_visible()
     assert field.input_value() == "0" and app.store.list() == []
+    page.get_by_role("tab", name="Data", exact=True).click()
+    page.locator("#alert").get_by_role("button", name="Rank", exact=True).click()
+    expect(field).to_be_focused()
+    expect(field).to_be_in_viewport()
 
 
 def test_a_method_shows_its_settings_and_forgets_nothing(visitor):
