@@ -7,10 +7,13 @@ element.addEventListener('change', event => {
   wished = event.target.value; since = performance.now();
   clearTimeout(soon);
   soon = setTimeout(() => trigger('choose', {method: wished}), PAUSE);
+  setTimeout(show, ON_ITS_WAY + PAUSE);
 });
 const show = () => {
   const chosen = element.querySelector('[data-chosen]')?.dataset.chosen;
   if (wished && chosen !== wished && performance.now() - since < ON_ITS_WAY) return;
   for (const one of element.querySelectorAll('input[type=radio]')) one.checked = one.value === chosen;
 };
-watch('value', show); show();
+// `watch` would hear of a new value before its rows are there.
+new MutationObserver(show).observe(element, {childList: true, subtree: true, attributeFilter: ['data-chosen']});
+show();
