@@ -38,9 +38,12 @@ _FEWEST = 0.01  # smaller numbers are written as powers of ten
 # What says where data is and how it is read is part of the data, as the model's revision is of the model.
 _OF_DATA = ("subset", "split", "revision", "format", "held_out_from")
 _READING = ("encoding", "delimiter", "header", "quoting", "sheet", "pieces")
+# How often it is measured and saved changes nothing of what is learned.
+_MEASURING = ("evaluations", "measured_examples", "checkpoints", "samples", "sample_questions", "scored_questions")
 _ALIKE = {
     *("name", "note", "base_model.source", "base_model.id", "base_model.revision"),
     *(f"dataset.{name}" for name in ("source", "id", *_OF_DATA, *_READING)),
+    *(f"training.{name}" for name in _MEASURING),
 }
 _MANY = 1_000_000  # examples, where the rounds of an effort no longer depend on how many there are
 

@@ -13,8 +13,8 @@ from .preflight import examples_of
 from .training_data import DatasetChoice
 
 FOREIGN = (
-    "The Pennywick starter has read about one made-up town and nothing else. What it learns from this data will come "
-    "out as noise."
+    "The Pennywick starter has read about one made-up town and nothing else. What it learns from other data comes out "
+    "as noise."
 )
 LOOKED_AT = 300  # rows from all over
 AT_HOME = 0.4  # of the rows: of the starter's own sets 0.77 and more are about its town, of other data hardly any

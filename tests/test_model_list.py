@@ -41,13 +41,14 @@ def test_groups_without_a_gpu(models):
     assert list(found) == [
         "On this machine",
         "For this computer",
-        "Needs a GPU (none here)",
+        "Better with a GPU (none here)",
         "Labels, text-to-text, fill-mask",
         "Papers, number by number",
     ]
     assert found["On this machine"] == ["Pennywick starter"]
     assert found["For this computer"] == ["SmolLM2 135M", "SmolLM2 360M", "Qwen3 0.6B", "GPT-2"]
-    assert found["Needs a GPU (none here)"][0] == "Gemma 3 1B" and "Llama 3.3 70B" in found["Needs a GPU (none here)"]
+    larger = found["Better with a GPU (none here)"]
+    assert larger[0] == "Gemma 3 1B" and "Llama 3.3 70B" in larger
     assert found["Papers, number by number"][:2] == ["Guanaco 7B", "Guanaco 13B"]
     assert "QA-LoRA · Pennywick starter" in found["Papers, number by number"]
 

@@ -77,7 +77,7 @@ class OneRun:
     def build(self) -> None:
         self.head = self._build_part("head", elem_id="run-head")
         self.parts = [self.head]
-        with gr.Tabs(selected="overview", elem_id="run-pages") as self.pages:
+        with gr.Tabs(selected="overview", elem_id="run-pages", overflow_behavior="wrap") as self.pages:
             self.tabs = {name: self._build_page(name, words) for name, words in PAGES.items()}
         self.file = gr.DownloadButton("Save", visible="hidden", elem_id="file-ready")
 

@@ -235,7 +235,7 @@ class RunCards:
             starts_in = next((one.starts_in for one in waiting if one.run.id == run.id), None)
             before = next((one for one in alive if one.id != run.id), None)
             return {"others": own_turn(place, before, starts_in), "queue": ""}
-        after = waiting if picture.status.is_active else []
+        after = [one for one in waiting if one.run.id != run.id] if picture.status.is_active else []
         return {"others": another(run, alive), "queue": queue(after, self.page.may_change)}
 
     def _log(self, run: Run) -> str:

@@ -129,7 +129,7 @@ class ModelList:
         return row.level in ENOUGH and is_quick
 
     def _larger_title(self) -> str:
-        return "Needs a GPU (none here)" if self.machine.kind == "cpu" else "Needs a larger GPU"
+        return "Better with a GPU (none here)" if self.machine.kind == "cpu" else "Needs a larger GPU"
 
     # ---- what there is
 

@@ -16,7 +16,7 @@ class Stage:
 
     def build(self) -> gr.Tabs:
         """To be entered; the faces are built inside."""
-        self.tabs = gr.Tabs(selected="data", elem_id="stage")
+        self.tabs = gr.Tabs(selected="data", elem_id="stage", overflow_behavior="wrap")
         return self.tabs
 
     def face(self, title: str, name: Face) -> gr.Tab:

@@ -148,10 +148,12 @@ class TrainTab:
         return {self.card: run.id if run else "", **turned, **jobs, **beside, **self.form.showing(shown)}
 
     def _shown_recipe(self, run: Run) -> Recipe | None:
-        """The recipe of a run, as far as it may be seen."""
+        """The recipe of a run, as far as it may be seen, without its name: what is started next is another run."""
         recipe = recipe_of(run)
-        if recipe is None or self.page.may_change:
-            return recipe
+        if recipe is None:
+            return None
+        if self.page.may_change:
+            return recipe.model_copy(update={"name": ""})
         is_open = self.page.may_open(run) and recipe.base_model.source != "folder"
         return for_visitors(recipe) if is_open else None
 
