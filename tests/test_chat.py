@@ -89,6 +89,23 @@ def test_stop_reaches_the_model_of_the_one_who_asked(workshop, store, page):
     assert workshop.chat.answering.newest._under_way == {}
 
 
+def test_a_stop_that_comes_before_its_question_ends_it(workshop, store, page):
+    workshop.chat.stopped(event(asking="7"), ASKER)
+    *_, last = ask(workshop, make_run(store, proof=PROOF))
+    assert last == {"asking": "7", "state": "stopped", "note": ""}
+
+
+def test_an_earlier_conversation_goes_on_as_it_was_asked(workshop):
+    chat = workshop.chat
+    kept = chat.recall(event(system="Be kind.", temperature=0.5, max_new_tokens="many", thinking=["x"]))
+    assert [kept[field] for field in (chat.system, chat.temperature, chat.longest, chat.thinking)] == [
+        "Be kind.",
+        0.5,
+        Decoding().max_new_tokens,
+        "auto",
+    ]
+
+
 def test_a_stopped_answer_is_called_so_and_stays(workshop, store, page, monkeypatch):
     def half(base, tuned, decoding, stop):
         yield Said("half", 1, 0.1), Said("ha", 1, 0.1)

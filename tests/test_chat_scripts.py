@@ -88,6 +88,18 @@ def test_where_there_is_no_room_the_oldest_goes():
     assert left == ["q3", "q2"]
 
 
+def test_what_does_not_fit_at_all_takes_nothing_away_and_a_full_storage_is_still_read():
+    found = conversation("""
+        const full = memory(2), shelf = new Shelf(full);
+        for (const number of [1, 2]) shelf.put(answered(Talk.begin('a', number, ''), 'x', `q${number}`, number));
+        full.setItem = (k, v) => { if (v.length > 900) throw new Error('full'); full.kept.set(k, v); };
+        globalThis.localStorage = full;
+        const here = new Shelf(storageHere());
+        const isKept = here.put(answered(Talk.begin('a', 3, ''), 'x', 'long '.repeat(200), 3));
+        return {isKept, left: here.all().map(Talk.name)};""")
+    assert found == {"isKept": False, "left": ["q2", "q1"]}
+
+
 def test_enter_sends_but_not_with_shift_and_not_while_a_character_is_written():
     keys = [
         {"key": "Enter"},

@@ -26,6 +26,9 @@ def test_what_was_typed_is_shown_and_a_reload_shows_it_again(visitor, app):
     run = app.finished_run()
     newer = shutil.copytree(run.folder, run.folder.with_name("2026-12-30-1200-newer"))
     page = visitor.open(f"?tab=chat&run={run.id}")
+    page.get_by_role("button", name="How it is asked").click()
+    page.get_by_label("System text").fill("Be brief.")
+    page.get_by_label("Max new tokens").fill("30")
     ask(page, TYPED)
     answered(page, 1)
     expect(page.locator(".exchange .question")).to_have_text(TYPED)
@@ -42,6 +45,8 @@ def test_what_was_typed_is_shown_and_a_reload_shows_it_again(visitor, app):
     expect(page.locator(".exchange .question")).to_have_text(TYPED)
     expect(page.locator(".answer .said.plain")).to_have_count(0)
     assert page.locator(".answer .said").all_inner_texts() == said and page.url == address
+    expect(page.get_by_label("System text")).to_have_value("Be brief.")
+    expect(page.get_by_label("Max new tokens")).to_have_value("30")
     assert page.evaluate("window.__evil") is None and page.locator("#room img").count() == 0
     shutil.rmtree(newer)
 
@@ -62,7 +67,10 @@ def test_messages_wait_for_the_answer_that_is_written_and_an_earlier_one_is_aske
     answered(page, 2)
     assert page.locator(".exchange .question").all_inner_texts() == ["Hello!", "Who is Ida?"] and "chat=2" in page.url
     page.locator(".chats .open").click()
-    expect(page.locator(".kept")).to_have_count(2)
+    expect(page.locator(".earlier")).to_have_count(2)
+    page.locator(".earlier .go-on").last.click()
+    answered(page, 3)
+    assert "chat=1" in page.url
 
 
 def test_a_stop_keeps_what_was_said_and_gives_back_what_waits(visitor, app):

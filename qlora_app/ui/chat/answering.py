@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from .line import Line, Newest, NobodyListensError, waiting_words
 from .markdown import rendered
 
 OFTEN = 0.1  # seconds between two pieces of news, at least
+EARLY_STOPS = 1000  # that are remembered
 SHARE = 10  # rendering takes at most one part of so many
 
 
@@ -40,11 +42,16 @@ class Answering:
         self.page, self.line = page, line
         self.newest = Newest()
         self._names: dict[str, str] = {}  # of what is under way, by browser session
+        self._early: deque[tuple[str, str]] = deque(maxlen=EARLY_STOPS)
 
     def stop(self, request: Any, name: str = "") -> None:
-        """What is under way there ends within a token; with a name only the question of that name."""
+        """What is under way there ends within a token; with a name only the question of that name,
+        also where it comes after its stop: the two take different ways.
+        """
         if not name or self._names.get(request.session_hash) == name:
             self.newest.stop(request)
+        else:
+            self._early.append((request.session_hash, name))
 
     def answer(self, talk: Talk, request: Any) -> Iterator[str]:
         """What is new of one row of the chat, until it is whole. The browser of whoever stopped listening is told
@@ -54,6 +61,8 @@ class Answering:
         name = talk.asking.name
         stop = self.newest.begin(request)
         self._names[request.session_hash] = name
+        if (request.session_hash, name) in self._early:
+            stop.set()
         place = self.line.enter(request)
         try:
             for before in self.line.wait(place, stop.is_set):

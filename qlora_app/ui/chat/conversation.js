@@ -1,5 +1,6 @@
 // A conversation, and what may happen to it. Nothing here touches the page; every function answers a new conversation.
-// {run, number, title, at, turns: [{asking, question, state, note, base, tuned}]}; a side is {text, tokens, seconds}.
+// {run, number, title, at, how, turns: [{asking, question, state, note, base, tuned}]}; a side is {text, tokens, seconds},
+// `how` what its newest question was asked with.
 const UNDER_WAY = ['waiting', 'loading', 'thinking', 'answering'];
 const silent = () => ({text: '', tokens: 0, seconds: 0});
 

@@ -58,11 +58,15 @@ def decoding_of(values: dict[str, Any]) -> Decoding:
     fitting: dict[str, Any] = {}
     for name, value in values.items():
         try:
-            Decoding(**{name: value})
+            fitting[name] = getattr(Decoding(**{name: value}), name)
         except ValueError:
             continue
-        fitting[name] = value
     return usual.model_copy(update=fitting)
+
+
+def system_of(sent: Any) -> str:
+    """A system text as a browser kept it."""
+    return _text(sent, LONGEST_MESSAGE)
 
 
 def _turn(sent: dict[str, Any]) -> Turn:

@@ -35,11 +35,20 @@ class Picker {
 
   async ask() {
     const asked = ++this.asked;
-    const answer = await this.find({words: this.box.value, most: this.most}).catch(() => null);
-    if (asked !== this.asked) return;
+    for (let tries = 1; tries <= 60; tries++) {
+      const answer = await this.find({words: this.box.value, most: this.most}).catch(() => null);
+      if (asked !== this.asked) return;
+      const isHalf = !!answer?.more && answer.rows.length < this.most; // it goes on where it ended
+      this.show(answer, isHalf);
+      if (!isHalf || this.menu.list.hidden) return;
+    }
+  }
+
+  show(answer, isHalf) {
     this.hasMore = !!answer?.more;
     const rows = (answer?.rows || []).map((row, i) => this.row(row, i));
-    this.found.replaceChildren(...(rows.length ? rows : [make('p', {class: 'quiet'}, word('No run is called that.'))]));
+    const nothing = isHalf ? word('Looking…') : word('No run is called that.');
+    this.found.replaceChildren(...(rows.length ? rows : [make('p', {class: 'quiet'}, nothing)]));
     this.mark(Math.min(this.at, rows.length - 1));
   }
 

@@ -1,6 +1,6 @@
 // The chat: who is talked to, the conversation, what waits to be asked. `element`, `props`, `server`, `trigger` and
 // `watch` come from gr.HTML; the classes stand in front of this.
-const EVENTS = ['ask', 'stop', 'choose'];
+const EVENTS = ['ask', 'stop', 'choose', 'recall'];
 const page = element.querySelector('.room'), find = selector => page.querySelector(selector);
 const standing = document.createTreeWalker(page, NodeFilter.SHOW_TEXT);
 while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.currentNode.data = word(standing.currentNode.data.trim().replace(/\s+/g, ' '));
@@ -64,6 +64,7 @@ function show(other) {
   rows.show(talk);
   remember(); controls(); toEnd(true);
   drawKept();
+  if (talk.how) trigger('recall', talk.how);
   composer.box.focus({preventScroll: true});
 }
 
@@ -82,6 +83,7 @@ async function drawKept() {
 
 function ask(question) {
   if (!partner || !talk) return;
+  turnHow(false);
   if (Talk.isUnderWay(talk)) { queued.push(question); controls(); return; }
   if (!talk.turns.length && shelf.get(talk.run, talk.number)) talk = {...talk, number: shelf.next(talk.run)};
   const before = Talk.known(talk), asking = `${talk.number}-${Date.now()}-${sent}`;
@@ -101,6 +103,8 @@ function hear() {
   sides.forEach(side => rows.drawn.set(side.text, side.html));
   fleeting = isUnderWay ? sides.map(side => side.text) : [];
   talk = Talk.heard(talk, news);
+  const how = props.how ? JSON.parse(props.how) : null;
+  if (how?.asking === news.asking) talk = {...talk, how: how.values};
   rows.update(talk, at);
   save(!isUnderWay);
   if (wasAtEnd) toEnd(true);
@@ -166,7 +170,13 @@ function edit(row) {
 function save(now = false) {
   if (!now && Date.now() - savedAt < 1000) return;
   savedAt = Date.now();
-  if (talk.turns.length) shelf.put(talk);
+  const note = talk.turns.length ? unkept(shelf.put(talk)) : '';
+  find('.unkept').textContent = note;
+}
+
+function unkept(isKept) {
+  if (!isKept) return word('This browser has no room left: this conversation ends with the page.');
+  return shelf.storage.isFleeting ? word('This browser keeps nothing: this conversation ends with the page.') : '';
 }
 
 // ---- the page around it
@@ -200,7 +210,7 @@ async function copy(place, text) {
 
 function listChats() {
   const list = find('.chats .list'), talks = shelf.all();
-  list.replaceChildren(...talks.map(one => make('div', {class: 'kept', 'data-run': one.run, 'data-number': one.number},
+  list.replaceChildren(...talks.map(one => make('div', {class: 'earlier', 'data-run': one.run, 'data-number': one.number},
     make('button', {type: 'button', class: 'go-on', translate: 'no', 'aria-current': String(one.run === talk?.run && one.number === talk?.number)},
       make('b', {}, Talk.name(one)), make('span', {class: 'quiet'}, `${one.title || one.run} · ${new Date(one.at).toLocaleString(LANGUAGE, {dateStyle: 'short', timeStyle: 'short'})}`)),
     make('button', {type: 'button', class: 'remove'}, word('Delete')))));
@@ -211,8 +221,8 @@ const chats = new Menu(find('.chats'), listChats);
 new Picker(find('.who'), asked => server.find(asked), (run, title) => choose(run, title));
 
 find('.chats .list').addEventListener('click', e => {
-  const kept = e.target.closest('.kept'); if (!kept) return;
-  const run = kept.dataset.run, number = +kept.dataset.number;
+  const one = e.target.closest('.earlier'); if (!one) return;
+  const run = one.dataset.run, number = +one.dataset.number;
   if (e.target.closest('.go-on')) { chats.close(); choose(run, '', number); return; }
   const remove = e.target.closest('.remove');
   if (remove && !remove.classList.contains('sure')) { remove.classList.add('sure'); remove.textContent = word('Delete it'); return; }

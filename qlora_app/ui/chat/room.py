@@ -51,6 +51,7 @@ SKELETON = f"""
     <form class="asking" id="ask"><textarea rows="1" maxlength="{LONGEST_MESSAGE}" aria-label="Message"
       placeholder="Ask both"></textarea><button type="submit" id="send">Ask</button><button type="button" id="stop-chat"
       hidden>Stop</button></form>
+    <p class="quiet note unkept" role="status"></p>
     <p class="quiet note" id="chat-note" role="status"></p>
   </footer>
   <p class="only-read spoken" role="status" aria-live="polite"></p>
@@ -72,7 +73,7 @@ def over() -> str:
 
 def room(partners: Partners, elem_id: str) -> gr.HTML:
     """Its value is the id of the run that is talked to. Its properties are JSON: `partner` is that run, `news` what is
-    new of the question that is being answered; `note` is a sentence.
+    new of the question that is being answered, `how` what that one is asked with; `note` is a sentence.
     """
     files = [run_card.FOLDER / "words.js", *(FOLDER / name for name in SCRIPTS)]
     script = "\n".join(file.read_text(encoding="utf-8") for file in files)
@@ -85,6 +86,7 @@ def room(partners: Partners, elem_id: str) -> gr.HTML:
         elem_id=elem_id,
         partner="",
         news="",
+        how="",
         note="",
     )
 

@@ -49,7 +49,7 @@ class Rows {
     if (nothing) said.textContent = silence(turn.state);
     else if (html === undefined) said.textContent = side.text;
     else if (said.dataset.of !== side.text) this.swap(said, html);
-    said.dataset.of = nothing ? '' : side.text;
+    said.dataset.of = nothing || html === undefined ? '' : side.text; // of which the HTML stands there
     place.querySelector('.took').hidden = nothing;
     place.querySelector('.took span').textContent = side.tokens
       ? word('{n} tok · {s} s', {n: figure(side.tokens), s: figure(side.seconds, side.seconds < 10 ? 1 : 0)}) : '';

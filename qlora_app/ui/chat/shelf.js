@@ -1,5 +1,5 @@
 // The conversations of this browser: one entry each, so that two windows do not write over each other.
-const PREFIX = 'guanaco-chat:', MOST_KEPT = 200;
+const PREFIX = 'guanaco-chat:';
 
 class Shelf {
   // `storage` is localStorage, or what is like it; where a browser refuses it, conversations last as long as the page.
@@ -29,25 +29,29 @@ class Shelf {
   next(run) { return 1 + Math.max(0, ...this.all().filter(talk => talk.run === run).map(talk => talk.number)); }
   remove(run, number) { this.storage.removeItem(this.key(run, number)); }
 
-  // Where there is no room left the oldest others go.
+  // Where there is no room left the oldest others go, unless even that is not enough.
   put(talk) {
     const key = this.key(talk.run, talk.number), text = JSON.stringify(talk);
-    const others = this.all().filter(one => this.key(one.run, one.number) !== key);
-    for (const one of others.slice(MOST_KEPT - 1)) this.remove(one.run, one.number);
-    for (;;) {
-      try { this.storage.setItem(key, text); return true; } catch {
-        const oldest = others.pop();
-        if (!oldest) return false;
-        this.remove(oldest.run, oldest.number);
-      }
+    if (this.write(key, text)) return true;
+    const others = this.all().filter(one => this.key(one.run, one.number) !== key), gone = [];
+    while (others.length) {
+      const oldest = others.pop(), place = this.key(oldest.run, oldest.number);
+      gone.push([place, this.storage.getItem(place)]);
+      this.storage.removeItem(place);
+      if (this.write(key, text)) return true;
     }
+    gone.reverse().forEach(([place, was]) => this.write(place, was));
+    return false;
   }
+
+  write(key, text) { try { this.storage.setItem(key, text); return true; } catch { return false; } }
 }
 
+// A full one can still be read.
 function storageHere() {
-  try { const key = PREFIX + 'try'; localStorage.setItem(key, ''); localStorage.removeItem(key); return localStorage; } catch {
+  try { localStorage.getItem(PREFIX); return localStorage; } catch {
     const kept = new Map();
-    return {get length() { return kept.size; }, key: i => [...kept.keys()][i], getItem: key => kept.get(key) ?? null,
+    return {isFleeting: true, get length() { return kept.size; }, key: i => [...kept.keys()][i], getItem: key => kept.get(key) ?? null,
       setItem: (key, text) => kept.set(key, text), removeItem: key => kept.delete(key)};
   }
 }

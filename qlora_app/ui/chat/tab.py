@@ -23,7 +23,7 @@ from ..runs.run_card import NOTHING_HERE, run_id
 from ..theme import on_click, plain
 from ..translate import translate
 from .answering import Answering, Talk
-from .history import LONGEST_MESSAGE, Asking, decoding_of
+from .history import LONGEST_MESSAGE, Asking, decoding_of, system_of
 from .line import Line, Newest, NobodyListensError, waiting_words
 from .partners import Partners
 from .room import SHOWN, UNUSED, over, room
@@ -98,11 +98,12 @@ class ChatTab:
     def wire(self, cards: Iterable[gr.HTML], tabs: gr.Tabs) -> None:
         """`cards`: runs' cards that lead here. `tabs`: where this tab is one of."""
         self.tabs = tabs
-        how = {self.room, self.system, self.temperature, self.base_temperature, self.longest, self.thinking}
+        how = {self.room, *self.how_fields.values()}
         asked = self.room.ask(self.ask, how, self.room, **IN_LINE)
         asked.then(None, js=over())
         # None of these cancels the event of an answer, which would end the next one too: the answer ends by itself.
         self.room.stop(self.stopped, None, None, **FAST)
+        self.room.recall(self.recall, None, list(self.how_fields.values()), **FAST)
         self._then_load(self.room.choose(self.choose, None, [self.room, *self.panels], **FAST))
         for card in cards:
             card.chat(self.open, None, [tabs, self.wanted], **FAST)
@@ -130,6 +131,17 @@ class ChatTab:
     def panels(self) -> list[Any]:
         """What is another one for each run."""
         return [self.system, *self.tries.view]
+
+    @property
+    def how_fields(self) -> dict[str, Any]:
+        """How it is asked, by the names of Decoding."""
+        return {
+            "system": self.system,
+            "temperature": self.temperature,
+            "base_temperature": self.base_temperature,
+            "max_new_tokens": self.longest,
+            "thinking": self.thinking,
+        }
 
     # ---- answers
 
@@ -236,26 +248,28 @@ class ChatTab:
     @reads
     def ask(self, given: Given, event: gr.EventData, request: gr.Request) -> Iterator[Answer]:
         """A message to both."""
-        talk = Talk(
-            asking=Asking.of(event._data),
-            run=given[self.room],
-            system=given[self.system] or "",
-            decoding=decoding_of(
-                {
-                    "temperature": given[self.temperature],
-                    "base_temperature": given[self.base_temperature],
-                    "max_new_tokens": given[self.longest],
-                    "thinking": given[self.thinking],
-                }
-            ),
-        )
+        values = {name: given[field] for name, field in self.how_fields.items()}
+        system = values["system"] or ""
+        talk = Talk(Asking.of(event._data), given[self.room], system, _decoding(values))
+        how = json.dumps({"asking": talk.asking.name, "values": values})
         for told in self.answering.answer(talk, request):
-            yield {self.room: gr.update(news=told)}
+            yield {self.room: gr.update(news=told, how=how)}
+
+    @reads
+    def recall(self, event: gr.EventData) -> Answer:
+        """An earlier conversation is shown: it goes on as it was asked."""
+        values = event._data if isinstance(event._data, dict) else {}
+        kept = _decoding(values).model_dump() | {"system": system_of(values.get("system"))}
+        return {field: kept[name] for name, field in self.how_fields.items()}
 
     @reads
     def stopped(self, event: gr.EventData, request: gr.Request) -> None:
         """What was said so far stays; a question that came since goes on."""
         self.answering.stop(request, str((event._data or {}).get("asking", "")))
+
+
+def _decoding(values: dict[str, Any]) -> Decoding:
+    return decoding_of({name: values[name] for name in Decoding.model_fields if name in values})
 
 
 def _number(name: str, label: str, info: str, most: float) -> gr.Number:

@@ -59,7 +59,7 @@ class ColumnForm:
                 self.table = plain(js_on_load=HEADS, elem_id="columns-table")
                 self.preview = plain(elem_id="columns-preview")
             # What the heads say stands here, unseen: where every setting of the recipe stands.
-            with gr.Column(elem_classes="kept"):
+            with gr.Column(elem_classes="columns-kept"):
                 self.lists = {COLUMNS + name: self.controls.build_list(COLUMNS + name) for name in ROLES}
             with gr.Accordion(
                 "More: a composed question, who answers", open=False, elem_id="columns-more"
