@@ -160,7 +160,7 @@ def picture(rows: list[dict[str, str]]) -> str:
 
 def keep_rows(rows: list[dict[str, str]], file: Path = FILE) -> None:
     """The figures as the app reads them, best first."""
-    shown = [{name: row[name] for name in ("name", *SHOWN)} for row in best_first(rows)]
+    shown = [{name.replace(" ", "_"): row[name] for name in ("name", *SHOWN)} for row in best_first(rows)]
     written = yaml.safe_dump(shown, allow_unicode=True, sort_keys=False, width=120)
     file.write_text(f"# Measured and written by benchmarks/methods.py.\n{written}", encoding="utf-8")
 

@@ -23,12 +23,12 @@ class Measured(NamedTuple):
 def measured() -> dict[str, Measured]:
     """{name of a method: its figures}, best first; without those that were not measured yet."""
     return {
-        row["name"]: Measured(row["held-out exact match"], row["learned parameters"], row["peak memory"])
+        row["name"]: Measured(row["held-out_exact_match"], row["learned_parameters"], row["peak_memory"])
         for row in measured_rows()
     }
 
 
 def measured_rows() -> list[dict[str, str]]:
-    """Every figure of every method, best first."""
+    """Every figure of every method, best first, under the headings of the manual with _ for each blank."""
     rows: list[dict[str, str]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     return rows

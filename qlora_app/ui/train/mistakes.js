@@ -16,10 +16,11 @@ const all = () => {
   if (element.querySelector('.alert')) element.scrollIntoView({block: 'nearest'});
 };
 // What cannot be seen itself has a place that stands for it: the button that changes the model, the table of columns.
+const INSTEAD = {data: '#columns-table select', settings: '#all-settings input'};
 const seen = one => one && one.getClientRects().length > 0 && getComputedStyle(one).visibility === 'visible';
 const go = (item, tries) => {
   const input = inputOf(document.getElementById(item.dataset.field));
-  const instead = tries < 15 ? document.querySelector(item.dataset.instead) : null;
+  const instead = tries < 15 ? document.querySelector(INSTEAD[item.dataset.face] || '#change-model') : null;
   const to = seen(input) ? input : instead;
   if (!seen(to)) { if (tries) setTimeout(() => go(item, tries - 1), 100); return; }
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;

@@ -16,7 +16,6 @@ from .stage import Face
 OWN_NAMED = 6  # settings changed by hand that are named above Start
 BITS = {"nf4": 4, "fp4": 4, "int8": 8, "bf16": 16, "fp32": 32}
 LONGEST_VALUE = 40  # characters of one of them
-INSTEAD = {"data": "#columns-table select", "settings": "#all-settings input"}  # of a field that is not seen itself
 BEFORE_START = "Please look at this before the start:"
 
 
@@ -88,9 +87,9 @@ def problem_words(error: UserError, heading: str = BEFORE_START) -> str:
 
 
 def _mistake_words(name: str, text: str) -> str:
-    field, instead = escape(form.element_id(name)), escape(INSTEAD.get(face_of(name) or "", "#change-model"))
+    field, face = escape(form.element_id(name)), face_of(name) or ""
     return (
-        f'<li data-field="{field}" data-name="{escape(name)}" data-instead="{instead}">'
+        f'<li data-field="{field}" data-name="{escape(name)}" data-face="{face}">'
         f'<button type="button" class="link">{escape(_title(name))}</button> '
         f'<span class="text">{escape(translate(text))}</span></li>'
     )
