@@ -25,7 +25,10 @@ HUB = f"hub/{ID}"
 
 @pytest.fixture
 def tab(tmp_path):
-    return train_tab(Settings(home=tmp_path / "home", hub_token=GOOD), supervisor=SimpleNamespace(wake=lambda: None, moving=lambda: []))
+    return train_tab(
+        Settings(home=tmp_path / "home", hub_token=GOOD),
+        supervisor=SimpleNamespace(wake=lambda: None, moving=lambda: []),
+    )
 
 
 @pytest.fixture
