@@ -1,6 +1,7 @@
 """Every method on the starter and its task, with the same budget: what it learns, what it costs, what it weighs.
 
-    make methods                                   # about ten minutes; fills RESULTS.md and docs/methods.md
+    make methods                                   # about ten minutes; fills RESULTS.md, docs/methods.md
+                                                   # and what the page shows of it
     python benchmarks/methods.py --steps 4 lora    # a quick look, which records nothing
 
 Each method is one run of the real worker in a process of its own, with the preset's data and batch, its own default
@@ -21,10 +22,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import yaml
 from measuring import BUSY, ROOT, record, used_by_others
 
 from qlora_app.base_models import load_model, load_tokenizer
 from qlora_app.methods import METHODS
+from qlora_app.methods.measured import FILE
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
 from qlora_app.runs import Run, RunStore
@@ -104,6 +107,7 @@ def figures_of(run: Run) -> dict[str, str]:
     error = proof["method"].get("merge_error") or merge_error(run)  # QA-LoRA measures its own at the end of every run
     exact: dict[str, Any] = proof["heldout"]["exact_match"]
     return {
+        "name": recipe.method.name,
         "method": recipe.method.title(),
         "base": recipe.base_model.precision,
         "steps": str(len(rows)),
@@ -154,6 +158,13 @@ def picture(rows: list[dict[str, str]]) -> str:
     )
 
 
+def keep_rows(rows: list[dict[str, str]], file: Path = FILE) -> None:
+    """The figures as the app reads them, best first."""
+    shown = [{name.replace(" ", "_"): row[name] for name in ("name", *SHOWN)} for row in best_first(rows)]
+    written = yaml.safe_dump(shown, allow_unicode=True, sort_keys=False, width=120)
+    file.write_text(f"# Measured and written by benchmarks/methods.py.\n{written}", encoding="utf-8")
+
+
 def write(rows: list[dict[str, str]], page: Path = PAGE, image: Path = PICTURE) -> None:
     """Table and picture into the page on methods. Raises ValueError where it has no place for them."""
     before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
@@ -187,9 +198,11 @@ def main() -> None:
             train(run)
             figures = figures_of(run)
             print(json.dumps(figures), flush=True)
-            record("methods", figures, others, keep=asked.steps == STEPS)
+            recorded = {heading: figure for heading, figure in figures.items() if heading != "name"}
+            record("methods", recorded, others, keep=asked.steps == STEPS)
             rows.append(figures)
     if asked.steps == STEPS and not asked.methods and others <= BUSY:
+        keep_rows(rows)
         write(rows)
 
 

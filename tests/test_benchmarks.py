@@ -9,9 +9,11 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+import yaml
 
 from qlora_app.base_models import ModelChoice, load_model
 from qlora_app.methods import METHODS, LoraMethod
+from qlora_app.methods.measured import measured_rows
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 QUESTIONS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "measuring")
@@ -212,8 +214,19 @@ def test_table_and_picture_of_the_methods_go_into_their_page_and_replace_older_o
         methods.write([row("A", "90%", "0.1")], page, image)
 
 
-def test_the_page_has_a_place_for_them():
-    assert methods.BEGIN in methods.PAGE.read_text() and methods.END in methods.PAGE.read_text()
+def test_what_the_manual_shows_is_what_the_page_reads():
+    rows = [{name.replace("_", " "): figure for name, figure in row.items()} for row in measured_rows()]
+    shown = methods.PAGE.read_text(encoding="utf-8").partition(methods.BEGIN)[2].partition(methods.END)[0]
+    assert methods.table(rows) in shown and methods.picture(rows) == methods.PICTURE.read_text(encoding="utf-8")
+    titles = {method.model_fields["name"].default: method.title() for method in METHODS}
+    assert {row["name"]: row["method"] for row in rows} == titles
+
+
+def test_figures_are_kept_for_the_page_best_first(tmp_path):
+    rows = [row("B", "9%", "0.2") | {"name": "b"}, row("A", "90%", "0.1") | {"name": "a"}]
+    methods.keep_rows(rows, tmp_path / "measured.yaml")
+    kept = yaml.safe_load((tmp_path / "measured.yaml").read_text())
+    assert [one["name"] for one in kept] == ["a", "b"] and kept[0]["held-out_exact_match"] == "90%"
 
 
 @pytest.mark.parametrize("name", [method.model_fields["name"].default for method in METHODS])

@@ -140,7 +140,7 @@ class ToyMethod(MethodChoices):
     card = Card(
         what="It learns the layer norms alone. Nothing else changes.",
         paper="Nobody 2026 (arXiv 2601.00001).",
-        choose="Choose it never.",
+        choose="Never.",
         cost="None.",
         is_not="It is not useful.",
     )
@@ -173,6 +173,7 @@ def test_adding_a_method(house):
     assert "method[toy].wiggle" in form.controls
     answer = form.choose_method({form.controls["method.name"]: "toy"})
     assert "layer norms alone" in answer.pop(form.card)
+    assert 'value="toy" checked' in answer.pop(form.methods.rows)
     assert [group for group, shown in answer.items() if shown.visible] == [form.groups["toy"]]
     base_models = house.room("base_models")
     model = recipe.method.attach(base_models.load_model(recipe.base_model))

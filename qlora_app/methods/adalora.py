@@ -34,8 +34,7 @@ class AdaloraMethod(MethodChoices):
         ),
         paper="Zhang et al. 2023, AdaLoRA (arXiv 2303.10512).",
         choose=(
-            "Choose it when the adapter must be small and the run is long enough for ranks to be compared: some "
-            "hundred steps."
+            "When the adapter must be small and the run is long enough for ranks to be compared: some hundred steps."
         ),
         cost=(
             "While training, that of LoRA with the larger rank, and the importance of each value is looked at in every"

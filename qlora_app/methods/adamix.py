@@ -37,7 +37,7 @@ class AdaMixMethod(MethodChoices):
         ),
         paper="Wang et al. 2022, AdaMix (EMNLP; arXiv 2205.12410).",
         choose=(
-            "Choose it when there are few examples and time enough: it learns like an ensemble and answers at the "
+            "When there are few examples and time enough: it learns like an ensemble and answers at the "
             "price of one adapter."
         ),
         cost=(

@@ -68,7 +68,7 @@ class VeraMethod(PeftMethod):
             "it takes, as two vectors."
         ),
         paper="Kopiczko et al. 2024, VeRA (arXiv 2310.11454).",
-        choose="Choose it when many adapters are to be kept and LoRA's are too large.",
+        choose="When many adapters are to be kept and LoRA's are too large.",
         cost=(
             "Far fewer learned parameters than LoRA; the larger the shared rank, the longer a step. The shared "
             "matrices lie in each adapter's file."
@@ -104,7 +104,7 @@ class OftMethod(PeftMethod):
         paper=(
             "Qiu et al. 2023, OFT (arXiv 2306.07280), in the form on the inputs of Qiu et al. 2025 (arXiv 2506.19847)."
         ),
-        choose="Choose it where what the model knows must not suffer.",
+        choose="Where what the model knows must not suffer.",
         cost=(
             "The rotations are computed at every step, which takes longer than LoRA; at inference nothing once merged."
         ),
@@ -135,7 +135,7 @@ class HraMethod(PeftMethod):
     card: ClassVar[Card] = Card(
         what="Each layer's weights are mirrored by a chain of learned Householder reflections: a rotation of low rank.",
         paper="Yuan et al. 2024, HRA (arXiv 2405.17484).",
-        choose="Choose it as a bridge between LoRA and OFT: as few parameters as the one, orthogonal as the other.",
+        choose="As a bridge between LoRA and OFT: as few parameters as the one, orthogonal as the other.",
         cost=(
             "Reflections follow each other and cannot be computed at once, so steps are longer than LoRA's; at "
             "inference nothing once merged."
@@ -179,7 +179,7 @@ class MissMethod(PeftMethod):
             "two."
         ),
         paper="Kang and Yin 2025, MiSS (arXiv 2409.15371).",
-        choose="Choose it as LoRA's nearest rival: one matrix is multiplied instead of two.",
+        choose="As LoRA's nearest rival: one matrix is multiplied instead of two.",
         cost="About half the learned parameters of LoRA of the same rank; at inference nothing once merged.",
         is_not=(
             "It is not a product of low rank that was found: the change repeats itself along the inputs by "
@@ -208,7 +208,7 @@ class LohaMethod(PeftMethod):
             "parameters reach a high rank."
         ),
         paper="Hyeon-Woo et al. 2022, FedPara (arXiv 2108.06098), as LoHa in LyCORIS (arXiv 2309.14859).",
-        choose="Choose it where LoRA of the same size holds too little.",
+        choose="Where LoRA of the same size holds too little.",
         cost=(
             "The whole change is multiplied out at each step, which takes longer than LoRA; at inference nothing once "
             "merged."
@@ -241,7 +241,7 @@ class LokrMethod(PeftMethod):
             "another one."
         ),
         paper="Edalati et al. 2022, KronA (arXiv 2212.10650), as LoKr in LyCORIS (arXiv 2309.14859).",
-        choose="Choose it for very small adapters that still change every number of a weight.",
+        choose="For very small adapters that still change every number of a weight.",
         cost="Few parameters, but the whole change is multiplied out at each step; at inference nothing once merged.",
         is_not="It is not trained on a 4-bit base here: PEFT reads the shape of the packed weights as theirs.",
     )
@@ -277,7 +277,7 @@ class PrefixMethod(InFrontMethod):
     card: ClassVar[Card] = Card(
         what="Every layer's attention sees a few learned keys and values in front of the text; no weight is changed.",
         paper="Li and Liang 2021, prefix tuning (arXiv 2101.00190).",
-        choose="Choose it when many tasks are served from one model, each with its prefix.",
+        choose="When many tasks are served from one model, each with its prefix.",
         cost=(
             "Few parameters and a cheap step; the prefix takes places of the context, also at inference, and cannot be"
             " merged."
@@ -309,9 +309,7 @@ class PromptMethod(InFrontMethod):
             "nothing else is changed."
         ),
         paper="Lester et al. 2021, prompt tuning (arXiv 2104.08691).",
-        choose=(
-            "Choose it for large models: it reaches the others only from billions of parameters on (from the paper)."
-        ),
+        choose=("For large models: it reaches the others only from billions of parameters on (from the paper)."),
         cost=(
             "Each token learns as many numbers as the model is wide, and nothing else learns; the tokens take places "
             "of the context, also at inference, and cannot be merged."

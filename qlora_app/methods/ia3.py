@@ -32,9 +32,7 @@ class Ia3Method(MethodChoices):
             "examples."
         ),
         paper="Liu et al. 2022 (arXiv 2205.05638).",
-        choose=(
-            "Choose it when there are few examples, or when thousands of adapters are to be kept: one takes kilobytes."
-        ),
+        choose=("When there are few examples, or when thousands of adapters are to be kept: one takes kilobytes."),
         cost=(
             "Hardly any learned parameters, 0.01 % of the model (from the paper); at inference nothing once merged. "
             "The losses read every example once more for each of its options."

@@ -31,7 +31,7 @@ class LoraMethod(MethodChoices):
             "(arXiv 2312.03732); DoRA: Liu et al. 2024 (arXiv 2402.09353); LoftQ: Li et al. 2023 (arXiv 2310.08659); "
             "PiSSA: Meng et al. 2024 (arXiv 2404.02948)."
         ),
-        choose="Choose it first: it is the best understood method, and every tool opens what it makes.",
+        choose="First: it is the best understood method, and every tool opens what it makes.",
         cost=(
             "While training, the adapter with its gradients and moments, and more work than the base alone; at "
             "inference nothing once it is merged. DoRA takes 1.5 times as long a step (measured here)."

@@ -39,8 +39,7 @@ class MeftMethod(MethodChoices):
         ),
         paper="Liao et al. 2023, MEFT (NeurIPS; arXiv 2306.00477), its first variant.",
         choose=(
-            "Choose it when long examples or a deep model fill the memory while training, and a shorter step is not "
-            "the aim."
+            "When long examples or a deep model fill the memory while training, and a shorter step is not the aim."
         ),
         cost=(
             "A step takes 1.4 to 1.5 times as long as LoRA's, and 1.6 times as long with gradient checkpointing "

@@ -34,7 +34,7 @@ class QaLoraMethod(MethodChoices):
         ),
         paper="Xu et al. 2024, QA-LoRA (ICLR; arXiv 2309.14717).",
         choose=(
-            "Choose it when the result shall run quantized and without an adapter beside it. Merging LoRA into NF4 "
+            "When the result shall run quantized and without an adapter beside it. Merging LoRA into NF4 "
             "rounds a part of what was learned away, this loses nothing; both are measured at the end of every run."
         ),
         cost=(

@@ -10,7 +10,19 @@ import gradio as gr
 from .colours import DARK, LIGHT, TOKENS
 
 _HERE = Path(__file__).parent
-_SHEETS = ("frame", "bar", "train", "data", "settings", "models", "run", "runs", "chat", "gradio")  # style/, in order
+_SHEETS = (
+    "frame",
+    "bar",
+    "train",
+    "data",
+    "settings",
+    "methods",
+    "models",
+    "run",
+    "runs",
+    "chat",
+    "gradio",
+)  # style/, in order
 STYLE = "\n".join((_HERE / "style" / f"{name}.css").read_text(encoding="utf-8") for name in _SHEETS)
 # Gradio puts its own class in front of every rule of `css`, so a rule about an element outside of that class goes here.
 _SCRIPTS = "\n".join(

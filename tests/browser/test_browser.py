@@ -66,6 +66,10 @@ def test_mistakes_are_shown_at_their_fields_and_nothing_starts(visitor, app):
     expect(field).to_have_attribute("aria-invalid", "true")
     expect(page.locator("#f-method-lora-rank .mistake")).to_be_visible()
     assert field.input_value() == "0" and app.store.list() == []
+    page.get_by_role("tab", name="Data", exact=True).first.click()
+    page.locator("#alert").get_by_role("button", name="Rank", exact=True).click()
+    expect(field).to_be_focused()
+    expect(field).to_be_in_viewport()
 
 
 def test_a_method_shows_its_settings_and_forgets_nothing(visitor):
@@ -74,8 +78,7 @@ def test_a_method_shows_its_settings_and_forgets_nothing(visitor):
     page.locator("#section-method-button").click()
 
     def choose(method):
-        page.locator("#f-method-name input").click()
-        page.locator("#f-method-name [role=option]").filter(has_text=re.compile(rf"^\W*{re.escape(method)}$")).click()
+        page.get_by_role("radio", name=method, exact=True).check()
 
     choose("(IA)3")
     expect(page.get_by_label("Unlikelihood")).to_be_visible()
@@ -88,6 +91,24 @@ def test_a_method_shows_its_settings_and_forgets_nothing(visitor):
     choose("LoRA")
     expect(page.get_by_label("Rank", exact=True)).to_have_value("7")
     expect(command).to_have_text("python -m qlora_app train starter method.rank=7")
+
+
+def test_the_table_of_methods_is_gone_through_with_the_arrow_keys_and_follows_the_form(visitor):
+    page = visitor.open()
+    page.get_by_role("tab", name="Settings", exact=True).first.click()
+    lora, miss = (page.get_by_role("radio", name=name, exact=True) for name in ("LoRA", "MiSS"))
+    expect(lora).to_be_checked()
+    expect(lora).to_have_accessible_description(re.compile("QLoRA with a 4-bit base.*Score on the starter.*%"))
+    lora.focus()
+    page.keyboard.press("ArrowDown")
+    expect(miss).to_be_checked()
+    expect(page.locator("#command code")).to_have_text("python -m qlora_app train starter method.name=miss")
+    page.get_by_text("As a bridge between LoRA and OFT").click()  # anywhere in a row
+    expect(page.get_by_role("radio", name="HRA", exact=True)).to_be_checked()
+    chip = page.locator("#own-settings [data-back='method.name']")
+    chip.click()
+    expect(lora).to_be_checked()
+    expect(chip).to_have_count(0)
 
 
 def test_a_recipe_is_chosen_saved_and_shown_as_a_command(visitor, app):

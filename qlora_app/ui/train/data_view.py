@@ -46,6 +46,7 @@ from .data_pictures import facts_words, fit_words, jump_words, mask_words
 from .form import TrainForm
 from .form_values import DATA, MAX_LENGTH, MODEL, chosen_model, data_of, read, show
 from .recipe_form import RecipeForm
+from .words import sentences_words
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -178,11 +179,12 @@ class DataView:
         except AskColumns:  # the face of the data asks
             yield nothing | no_file
         except Exception as error:  # whatever it is, the fold must not go on saying that it is busy
-            yield (
-                nothing
-                | no_file
-                | {self.jumps: f'<p class="warning" role="alert">{escape(translate(in_words(error)))}</p>'}
-            )
+            yield nothing | no_file | {self.jumps: self._wrong_words(error)}
+
+    def _wrong_words(self, error: Exception) -> str:
+        if isinstance(error, UserError) and error.problems and self.page.may_change:
+            return sentences_words(error)
+        return f'<p class="warning" role="alert">{escape(translate(in_words(error)))}</p>'
 
     def _told(self, seen: Seen, given: Given) -> Iterator[Answer]:
         data = str(given[self.controls.controls[DATA]])

@@ -134,6 +134,7 @@ class TrainForm:
         control[EPOCHS].input(self.clear_effort, None, self.effort, **FAST)
         for wish in (self.reset.click, self.own.reset):
             wish(self.back_to_suggested, self.inputs, settled, **QUIET)
+        self.controls.methods.wire(control[form.METHOD], self.touched)
         for chips in (self.own, self.marks):
             chips.back(self.set_back, self.inputs, settled, **QUIET)
         for shown in (self.own, self.summary):

@@ -1,34 +1,19 @@
 """What is wrong with the form, as a list below it and at each field."""
 
+from pathlib import Path
 from typing import Any
 
+import gradio as gr
+
 from ...errors import UserError
-from ..events import Answer
+from ..events import FAST, Answer
+from ..guard import reads
 from ..theme import plain
 from .form import TrainForm
-from .form_values import COLUMNS, HELD_OUT, HUB_PART, PAIRS
 from .stage import Stage
-from .words import BEFORE_START, problem_words
+from .words import BEFORE_START, face_of, problem_words
 
-# Marks the fields that have a mistake, for eyes and for screen readers, and takes the marks away with the list of
-# mistakes.
-MARK_FIELDS = """
-const unmark = () => document.querySelectorAll('.mistake').forEach(m => m.remove());
-const mark = (item, tries) => {
-  const field = document.getElementById(item.dataset.field), input = field && field.querySelector('input, textarea');
-  if (!input) { if (tries) setTimeout(() => mark(item, tries - 1), 100); return; }  // its fold is just being opened
-  const note = document.createElement('p'); note.className = 'mistake'; note.id = item.dataset.field + '-mistake';
-  note.textContent = item.querySelector('.text').textContent; field.append(note);
-  input.setAttribute('aria-invalid', 'true'); input.setAttribute('aria-describedby', note.id);
-  input.addEventListener('input', () => { note.remove(); input.removeAttribute('aria-invalid'); }, {once: true});
-};
-const all = () => {
-  unmark(); document.querySelectorAll('[aria-invalid]').forEach(i => i.removeAttribute('aria-invalid'));
-  element.querySelectorAll('[data-field]').forEach(item => mark(item, 30));
-  if (element.querySelector('.alert')) element.scrollIntoView({block: 'nearest'});
-};
-watch('value', all); all();
-"""
+SCRIPT = (Path(__file__).parent / "mistakes.js").read_text(encoding="utf-8")
 
 
 class Mistakes:
@@ -40,7 +25,11 @@ class Mistakes:
 
     def build(self) -> None:
         """Nothing is wrong yet."""
-        self.alert = plain(js_on_load=MARK_FIELDS, elem_id="alert")
+        self.alert = plain(js_on_load=SCRIPT, elem_id="alert")
+
+    def wire(self) -> None:
+        """A mistake that is chosen in the list is gone to: its face is shown, and the script puts the focus there."""
+        self.alert.turn(self.turn, None, self.stage.outputs, **FAST)
 
     @property
     def outputs(self) -> list[Any]:
@@ -48,14 +37,20 @@ class Mistakes:
         return [self.alert, *self.stage.outputs]
 
     def listed(self, error: UserError, heading: str = BEFORE_START) -> Answer:
-        """The mistakes named, and the face of the stage shown where they are."""
+        """The mistakes named, and the face of the stage shown where the first of them is."""
         answer: Answer = {self.alert: problem_words(error, heading)}
-        wrong = set(error.problems) - set(PAIRS)
-        if not wrong:
-            return answer
-        is_of_data = all(name.startswith(COLUMNS) or name in (*HUB_PART, HELD_OUT) for name in wrong)
-        return answer | self.stage.turned("data" if is_of_data else "settings")
+        faces = [face for face in map(face_of, error.problems) if face]
+        return answer | self.stage.turned(faces[0]) if faces else answer
 
     def none(self) -> Answer:
         """Nothing is wrong any more."""
         return {self.alert: ""}
+
+    # ---- handlers
+
+    @reads
+    def turn(self, event: gr.EventData) -> Answer:
+        """The face on which a mistake is."""
+        name = str((event._data or {}).get("field", ""))
+        face = face_of(name)
+        return self.stage.turned(face) if face else {}

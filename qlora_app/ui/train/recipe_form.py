@@ -33,6 +33,7 @@ from .form_values import (
     value_of,
 )
 from .method_card import card_words
+from .method_table import MethodTable
 
 SECTIONS = {
     "training": "Training",
@@ -54,6 +55,7 @@ class RecipeForm:
         self.settings = settings
         self.first = first
         self.controls: dict[str, Component] = {}
+        self.methods = MethodTable()
         self.groups: dict[str, gr.Group] = {}  # the settings of each method, of which one is seen
 
     # ---- components
@@ -115,13 +117,15 @@ class RecipeForm:
 
     def _without_control(self, section: str) -> list[str]:
         inside = [name for name in FIELDS if section_of(name) == section]
-        return [name for name in inside if name not in self.controls]
+        return [name for name in inside if name not in self.controls and name != METHOD]
 
     def _build_methods(self) -> None:
-        """The method's card and the settings of every method, those of the chosen one to be seen; what is typed into
-        others stays.
+        """The table of methods, the chosen one's card, and the settings of every method, those of the chosen one to be
+        seen; what is typed into others stays.
         """
         chosen = self.first.method.name
+        self.methods.build(chosen)
+        self.build_one(METHOD, visible="hidden", elem_id="chosen-method")
         self.card = plain(card_words(chosen), elem_id="method-card")
         for _, method in options(FIELDS[METHOD]) or []:
             with gr.Group(visible=method == chosen) as self.groups[method]:
@@ -132,7 +136,7 @@ class RecipeForm:
     def wire(self) -> None:
         """Choosing a method shows its card and its settings."""
         method = self.controls[METHOD]
-        method.change(self.choose_method, {method}, [self.card, *self.groups.values()], **FAST)
+        method.change(self.choose_method, {method}, [self.methods.rows, self.card, *self.groups.values()], **FAST)
 
     # ---- components <-> names
 
@@ -160,10 +164,10 @@ class RecipeForm:
 
     @reads
     def choose_method(self, given: Given) -> Answer:
-        """Its card, and of all methods' settings its own."""
+        """Its row in the table, its card, and of all methods' settings its own."""
         chosen = given[self.controls[METHOD]]
         groups = {group: gr.Group(visible=method == chosen) for method, group in self.groups.items()}
-        return {self.card: card_words(chosen), **groups}
+        return {self.card: card_words(chosen), **self.methods.showing(chosen), **groups}
 
     # ---- what can be chosen
 

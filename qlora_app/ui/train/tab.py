@@ -110,6 +110,7 @@ class TrainTab:
         self.form.wire(self.other_data)
         self.models.wire(self.other_data)
         self.model_card.wire()
+        self.mistakes.wire()
         self.data_finder.wire(self.form, self.columns, self.other_data)
         self.importer.wire((self.upload, self.data_finder.files), self._take_imported)
         self._wire_asking()

@@ -11,6 +11,7 @@ from ...memory import gigabytes
 from ...recipe import Recipe
 from ..translate import translate
 from . import form_values as form
+from .stage import Face
 
 OWN_NAMED = 6  # settings changed by hand that are named above Start
 BITS = {"nf4": 4, "fp4": 4, "int8": 8, "bf16": 16, "fp32": 32}
@@ -81,12 +82,33 @@ def problem_words(error: UserError, heading: str = BEFORE_START) -> str:
     """What is wrong: a sentence, or each mistake with the field it is shown at."""
     if not error.problems:
         return f'<div class="alert" role="alert"><p>{escape(translate(error.problem))}</p></div>'
-    items = "".join(
-        f'<li data-field="{escape(form.element_id(name))}"><b>{escape(_title(name))}</b> '
-        f'<span class="text">{escape(translate(text))}</span></li>'
-        for name, text in error.problems.items()
-    )
+    items = "".join(_mistake_words(name, text) for name, text in error.problems.items())
     return f'<div class="alert" role="alert"><p>{escape(heading)}</p><ul>{items}</ul></div>'
+
+
+def _mistake_words(name: str, text: str) -> str:
+    field, face = escape(form.element_id(name)), face_of(name) or ""
+    return (
+        f'<li data-field="{field}" data-name="{escape(name)}" data-face="{face}">'
+        f'<button type="button" class="link">{escape(_title(name))}</button> '
+        f'<span class="text">{escape(translate(text))}</span></li>'
+    )
+
+
+def sentences_words(error: UserError) -> str:
+    """The same sentences where nothing is to be started: each with the field it is about."""
+    named = "".join(
+        f"<p><b>{escape(_title(name))}</b> {escape(translate(text))}</p>" for name, text in error.problems.items()
+    )
+    return f'<div class="warning" role="alert">{named or escape(translate(error.problem))}</div>'
+
+
+def face_of(name: str) -> Face | None:
+    """The face of the stage on which a setting is; None for what stands in the recipe on the left."""
+    if name in (*form.PAIRS, form.NAME) or form.place(name) in form.PAIRS:
+        return None
+    is_of_data = name.startswith(form.COLUMNS) or name in (*form.HUB_PART, form.HELD_OUT)
+    return "data" if is_of_data else "settings"
 
 
 def _title(name: str) -> str:
