@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -253,3 +254,10 @@ def test_light_and_dark_have_the_same_colours():
 def test_a_script_is_javascript(script):
     text = f"(async () => {{ {(UI / script).read_text(encoding='utf-8')} }});"
     subprocess.run(["node", "--check", "-"], input=text, text=True, check=True, timeout=60)
+
+
+def test_no_rule_lists_alternatives_in_brackets():
+    """Gradio puts its own class in front of each rule, and cuts the rule at every comma for it."""
+    from qlora_app.ui.theme import STYLE
+
+    assert [rule for rule in re.findall(r":(?:is|where|not|has)\([^()]*,[^()]*\)", STYLE) if rule] == []
