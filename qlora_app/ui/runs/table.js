@@ -7,6 +7,7 @@ const region = find('.runs-list'), body = find('tbody'), bar = find('.chosen-bar
 let columns = AT_FIRST, query = {search: '', state: '', model: '', data: '', tag: '', sort: 'when', down: true};
 let order = [], rows = new Map(), total = 0, all = -1, since = 0, live = false, asked = 0, busy = false, wanted = true, lastMark = null;
 const chosen = new Map(); // id -> row
+let named = []; // the runs that the question before deleting names
 try { const kept = JSON.parse(localStorage.getItem(KEY)); if (Array.isArray(kept)) columns = Object.keys(NAMES).filter(n => n === ALWAYS || kept.includes(n)); } catch (error) { /* nothing was kept */ }
 const standing = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
 while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.currentNode.data = word(standing.currentNode.data.trim());
@@ -142,6 +143,7 @@ function tagSheet() {
 
 async function losingSheet() {
   const runs = [...chosen.keys()], told = await server.losing({runs});
+  named = told.runs;
   const words = `<p>${html(told.words)}</p>`;
   const red = told.runs.length ? `<button type="button" class="red full" data-do="remove">${html(told.button)}</button>` : '';
   return `<div class="losing deeds" role="alertdialog" aria-label="${word('Delete')}">${words}${red}<button type="button" data-do="keep">${word('Keep it')}</button></div>`;
@@ -192,7 +194,7 @@ element.addEventListener('click', async e => {
   if (act === 'keep') { drawBar(); bar.querySelector('[data-do="losing"]')?.focus(); return; }
   if (act === 'tags') { drawBar(tagSheet()); bar.querySelector('input')?.focus(); return; }
   if (act === 'losing') { drawBar(await losingSheet()); bar.querySelector('[data-do="keep"]')?.focus(); return; }
-  if (act === 'remove') { trigger('remove', {runs: [...chosen.keys()]}); chosen.clear(); draw(); drawBar(); soon(); return; }
+  if (act === 'remove') { trigger('remove', {runs: named}); chosen.clear(); draw(); drawBar(); soon(); return; }
   if (act === 'compare') { trigger('compare', {runs: [...chosen.keys()]}); return; }
   if (act === 'clear') { element.querySelectorAll('.runs-tools select').forEach(one => { one.value = ''; }); find('[name="search"]').value = ''; ask_anew({search: '', state: '', model: '', data: '', tag: ''}); return; }
   if (act) { trigger(act, {run: [...chosen.keys()][0]}); return; }
