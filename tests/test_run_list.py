@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from qlora_app import starter
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStatus
 from qlora_app.runs import summaries as summaries_module
@@ -208,6 +209,15 @@ def test_runs_are_compared_by_what_differs(workshop, store):
     words = workshop.runs.restored({"compare": ",".join(store.ids())}, None)[workshop.runs.comparison]
     assert "4 runs compared" in words and "Settings that differ" in words
     assert "gone" in workshop.runs.restored({"compare": "x,../y"}, None)[workshop.runs.comparison]
+
+
+def test_visitors_compare_models_by_name_and_not_by_where_they_lie(page, store, tmp_path):
+    for name in "ab":
+        model = shutil.copytree(starter.BASE, tmp_path / "SECRET" / f"{name}1")
+        store.create(Recipe.from_dict({"name": name, "base_model": {"source": "folder", "id": str(model)}}))
+    seen = demonstration(page)
+    words = seen.runs.compare(event(runs=store.ids()))[seen.runs.comparison]
+    assert "Settings that differ" in words and "a1" in words and "SECRET" not in words
 
 
 def test_an_address_opens_a_run_at_one_of_its_pages(workshop, store):

@@ -13,7 +13,7 @@ from ...recipe import Recipe
 from ...runs import Run
 from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
-from ..context import AppContext
+from ..context import AppContext, for_visitors
 from .card_parts import NO_FIGURE, title_of
 from .run_pages import by_question, right_mark, written
 
@@ -34,7 +34,7 @@ def compare_words(page: AppContext, ids: Sequence[str]) -> str:
         return f'{head}<p class="quiet">Choose two runs or more in the list. Those of this link are gone.</p>'
     open_ones = [run for run in runs if page.may_open(run)]
     return (
-        f'{head}<div class="compared">{_figures(runs)}{_curves(runs)}{_settings(open_ones)}'
+        f'{head}<div class="compared">{_figures(runs)}{_curves(runs)}{_settings(page, open_ones)}'
         f"{_questions(open_ones)}</div>"
     )
 
@@ -127,8 +127,9 @@ def _path(curve: Curve, low: float, high: float, longest: float) -> str:
 # ---- settings and answers
 
 
-def _settings(runs: Sequence[Run]) -> str:
-    recipes = [(run, recipe) for run in runs if (recipe := recipe_of(run)) is not None]
+def _settings(page: AppContext, runs: Sequence[Run]) -> str:
+    readable = [(run, recipe) for run in runs if (recipe := recipe_of(run)) is not None]
+    recipes = [(run, recipe if page.may_change else for_visitors(recipe)) for run, recipe in readable]
     rows = ""
     for leaf, field in iter_settings(Recipe):
         values = [value_at(recipe, leaf, None) for _, recipe in recipes]
