@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,7 +172,9 @@ def test_several_are_tagged_and_deleted_and_none_that_is_trained(workshop, store
     assert store.ids() == ids[:1]
 
 
-def test_visitors_get_names_and_figures_and_change_nothing(workshop, page, store):
+@pytest.mark.parametrize("show_private", [False, True])
+def test_visitors_get_names_and_figures_and_change_nothing(page, store, show_private):
+    page = replace(page, settings=page.settings.model_copy(update={"show_private": show_private}))
     run = make_run(store, "known")
     relabel(run, note="SECRET", tags=("SECRET",))
     seen = demonstration(page)

@@ -209,9 +209,7 @@ class RunsTable:
 
     def _seen(self, row: RunSummary) -> RunSummary:
         """As this visitor may see it."""
-        if self.page.may_change or self.page.settings.show_private:
-            return row
-        return for_visitors_row(row)
+        return row if self.page.may_change else for_visitors_row(row, self.page.settings.show_private)
 
     def _row_in(self, row: RunSummary, language: str) -> dict[str, Any]:
         talks, problem = self._beside(self.page.store.at(row.id), language)
@@ -282,11 +280,14 @@ def losing_words(runs: Sequence[Run], busy: int = 0) -> Problem:
     return Problem("list.sentences", "{first} {rest}", first=lost, rest=kept)
 
 
-def for_visitors_row(row: RunSummary) -> RunSummary:
-    """Its name and figures; what it learned from only where that is the starter's."""
-    if row.source == "starter":
-        return replace(row, note="", tags=())
-    return replace(row, note="", tags=(), model="", data="", differs="", method="")
+def for_visitors_row(row: RunSummary, show_private: bool = False) -> RunSummary:
+    """Its name and figures, never its owner's note and tags; what it learned from where that is the starter's, or all
+    data is shown.
+    """
+    shown = replace(row, note="", tags=())
+    if row.source == "starter" or show_private:
+        return shown
+    return replace(shown, model="", data="", differs="", method="")
 
 
 def given_by(event: gr.EventData) -> dict[str, Any]:
