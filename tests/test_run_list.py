@@ -150,6 +150,10 @@ def test_rows_come_by_place_and_then_only_those_that_changed(workshop, store):
     json.dumps(news)
 
 
+def test_a_newcomer_is_told_that_there_are_no_runs(workshop):
+    assert asked(workshop)["all"] == 0
+
+
 @pytest.mark.parametrize("odd", [None, [], "x", {"start": "x", "count": -3}, {"sort": "id; drop", "since": [1]}])
 def test_anything_may_be_asked(workshop, store, odd):
     make_run(store)

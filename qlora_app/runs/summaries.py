@@ -37,7 +37,7 @@ class Summaries:
     def __init__(self, store: RunStore, otherwise: Otherwise | None = None) -> None:
         """otherwise: the row of a run that cannot be shown, from what went wrong; without it that is raised."""
         self.store = store
-        self.revision = 0  # larger after every look that found anything new
+        self.revision = 1  # larger after every look that found anything new; 0 is of those who know nothing yet
         self.unread = 0  # runs whose row was not made yet
         self._otherwise = otherwise
         self._lock = threading.Lock()

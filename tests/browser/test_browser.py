@@ -52,7 +52,7 @@ def test_empty_states_say_what_to_do(visitor):
     page.get_by_role("tab", name="Run", exact=True).click()
     expect(page.locator("#live")).to_contain_text("Press Start training")
     page.get_by_role("tab", name="Runs", exact=True).click()
-    expect(page.locator("#runs-table")).to_contain_text("No runs yet")
+    expect(page.locator("#runs-table").get_by_text("No runs yet")).to_be_visible()
     page.get_by_role("tab", name="Chat").click()
     expect(page.get_by_text("Nobody to talk to yet")).to_be_visible()
 
