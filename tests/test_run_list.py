@@ -18,6 +18,7 @@ from qlora_app.runs.selection import Selection, selected
 from qlora_app.runs.summaries import FILE, Summaries
 from qlora_app.runs.summary import SORTED_BY, summary_of
 from qlora_app.storage.files import write_json
+from qlora_app.ui.context import cannot_be_shown
 from tests.conftest import write_status
 from tests.fixtures.page import EVIL, PROOF, demonstration, event, make_run
 
@@ -102,6 +103,21 @@ def test_what_is_remembered_is_not_believed_of_a_run_that_changed(many, monkeypa
         assert third.id not in found and found[made.id].name == "new"
     relabel(made, name="newer")
     assert next(row for row in rows.rows() if row.id == made.id).name == "newer"
+
+
+def test_a_run_that_could_not_be_read_once_is_read_again(store, monkeypatch):
+    monkeypatch.setattr(summaries_module, "REMEMBERED", 0)
+    run = make_run(store, "good")
+
+    def broken(_):
+        raise OSError("too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(summaries_module, "summary_of", broken)
+        rows = Summaries(store, cannot_be_shown)
+        assert rows.rows()[0].state == "failed"
+    for one in (Summaries(store), rows):
+        assert one.rows() == [summary_of(run)]
 
 
 def test_only_some_runs_at_rest_are_looked_at_each_time_and_all_in_the_end(many, monkeypatch):

@@ -131,22 +131,23 @@ class Summaries:
 
     def _read(self, run: Run, mark: str) -> None:
         """The mark was taken before: a change meanwhile is seen the next time."""
-        row = self._row(run)
-        self._marks[run.id] = mark
+        row, is_read = self._row(run)
+        self._marks[run.id] = mark if is_read else ""  # what may have passed is looked at again
         if row == self._rows.get(run.id):
             return
         self.revision += 1
         self._rows[run.id], self._changed[run.id], self._all = row, self.revision, None
-        if not row.is_active:
+        if is_read and not row.is_active:
             self._unsaved.add(run.id)
 
-    def _row(self, run: Run) -> RunSummary:
+    def _row(self, run: Run) -> tuple[RunSummary, bool]:
+        """(its row, is that read from its folder?)"""
         try:
-            return summary_of(run)
+            return summary_of(run), True
         except Exception as error:  # folders are anybody's: the others are shown all the same
             if self._otherwise is None:
                 raise
-            return self._otherwise(run, error)
+            return self._otherwise(run, error), False
 
     # ---- what is remembered
 
