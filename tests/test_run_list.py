@@ -107,6 +107,7 @@ def test_what_is_remembered_is_not_believed_of_a_run_that_changed(many, monkeypa
 
 def test_a_run_that_could_not_be_read_once_is_read_again(store, monkeypatch):
     monkeypatch.setattr(summaries_module, "REMEMBERED", 0)
+    monkeypatch.setattr(summaries_module, "TRIED_AGAIN", 0)
     run = make_run(store, "good")
 
     def broken(_):
@@ -164,6 +165,16 @@ def test_rows_come_by_place_and_then_only_those_that_changed(workshop, store):
     news = asked(workshop, since=first["since"])
     assert [row["name"] for row in news["rows"]] == ["another"] and len(news["ids"]) == 12
     json.dumps(news)
+
+
+def test_a_page_that_stayed_open_gets_what_changed_while_the_app_was_away(workshop, store):
+    run = make_run(store, "before")
+    for _ in range(9):
+        workshop.runs.table.rename(event(run=run.id, name="now"))
+        since = asked(workshop)["since"]
+    relabel(run, name="after")
+    workshop.page.__dict__.pop("summaries")
+    assert [row["name"] for row in asked(workshop, since=since)["rows"]] == ["after"]
 
 
 def test_a_newcomer_is_told_that_there_are_no_runs(workshop):

@@ -26,6 +26,7 @@ FILE = "rows.sqlite"
 REMEMBERED = 0.5  # seconds in which everybody who asks is told the same
 CHECKED_AT_ONCE = 500  # runs at rest whose files are looked at each time, in turn
 READ_AT_ONCE = 0.25  # seconds of reading rows that one look may take; the rest comes with the next ones
+TRIED_AGAIN = 20.0  # seconds until a run that could not be read is read once more: what was wrong may have passed
 _VERSION = 1
 _PATIENCE = 0.2  # seconds to wait for another process that writes the file
 Otherwise = Callable[[Run, Exception], RunSummary]
@@ -37,13 +38,15 @@ class Summaries:
     def __init__(self, store: RunStore, otherwise: Otherwise | None = None) -> None:
         """otherwise: the row of a run that cannot be shown, from what went wrong; without it that is raised."""
         self.store = store
-        self.revision = 1  # larger after every look that found anything new; 0 is of those who know nothing yet
+        # Larger after every look that found anything new, and than any of an app that ran here before: pages stay open.
+        self.revision = time.time_ns() // 1000
         self.unread = 0  # runs whose row was not made yet
         self._otherwise = otherwise
         self._lock = threading.Lock()
         self._rows: dict[str, RunSummary] = {}
         self._marks: dict[str, str] = {}
         self._changed: dict[str, int] = {}  # the revision in which a row became what it is
+        self._unread_since: dict[str, float] = {}  # when a run could not be read
         self._ids: list[str] = []
         self._all: list[RunSummary] | None = None
         self._next, self._looked, self._asked = 0, float("-inf"), -1
@@ -93,7 +96,7 @@ class Summaries:
         there = set(ids)
         for id in [id for id in self._rows if id not in there]:
             self._unsaved.add(id)
-            for kept in (self._rows, self._marks, self._changed):
+            for kept in (self._rows, self._marks, self._changed, self._unread_since):
                 kept.pop(id, None)
         self._ids, self._all = ids, None
         self.revision += 1
@@ -115,7 +118,9 @@ class Summaries:
             return
         run = self.store.at(id)
         mark = mark_of(run)
-        if row.is_active or mark != self._marks.get(id):
+        since = self._unread_since.get(id)
+        is_due = since is not None and time.monotonic() - since >= TRIED_AGAIN
+        if row.is_active or is_due or mark != self._marks.get(id):
             self._read(run, mark)
 
     def _read_on(self, deadline: float) -> None:
@@ -132,7 +137,11 @@ class Summaries:
     def _read(self, run: Run, mark: str) -> None:
         """The mark was taken before: a change meanwhile is seen the next time."""
         row, is_read = self._row(run)
-        self._marks[run.id] = mark if is_read else ""  # what may have passed is looked at again
+        self._marks[run.id] = mark
+        self._unread_since.pop(run.id, None)
+        if not is_read:
+            self._unread_since[run.id] = time.monotonic()
+            self._unsaved.discard(run.id)
         if row == self._rows.get(run.id):
             return
         self.revision += 1
@@ -165,8 +174,8 @@ class Summaries:
             rows = {str(id): (str(mark), _row_from(row)) for id, mark, row in found}
             self._marks = {id: mark for id, (mark, _) in rows.items()}
             self._rows = {id: row for id, (_, row) in rows.items()}
-            self._changed = dict.fromkeys(self._rows, 1)
             self.revision += 1
+            self._changed = dict.fromkeys(self._rows, self.revision)
 
     def _save(self) -> None:
         """Where that fails the rows are read again by the next app: nothing is lost."""
