@@ -41,7 +41,7 @@ def done_on_a_page(server, program):
     script = "".join((RUNS / name).read_text(encoding="utf-8") for name in ("words.js", "table_parts.js", "table.js"))
     known = f"const NAMES = {json.dumps(COLUMNS)}, server = {server};"
     source = f"{PAGE}\n{known}\n{script}\n"
-    source += f"(async () => {{ let said; {program}; console.log(JSON.stringify(said)); process.exit(0); }})();"
+    source += f"let said = null; (async () => {{ {program}; console.log(JSON.stringify(said)); process.exit(0); }})();"
     done = subprocess.run([NODE, "-e", source], capture_output=True, text=True, check=True, timeout=20)
     return json.loads(done.stdout)
 
@@ -52,3 +52,11 @@ def test_what_is_deleted_is_what_the_sentence_named():
     choose = "for (const id of ['a', 'b']) chosen.set(id, {id, name: id, tags: []})"
     said = done_on_a_page(server, f"{choose}; await click('losing'); await click('remove'); said = triggered")
     assert said == [["remove", {"runs": ["a"]}]]
+
+
+def test_rows_between_two_that_are_known_are_asked_for():
+    """Far down and back up again: what lies between was never asked for."""
+    server = "{rows: async asked => { said = asked.since; return {same: true}; }}"
+    before = "total = 300; since = 7; wanted = false; rows.set('a', {}); rows.set('z', {}); order[0] = 'a'; order[299] = 'z'"
+    said = done_on_a_page(server, f"{before}; region.scrollTop = 100 * 36; await region.hears.scroll()")
+    assert said == 0

@@ -68,7 +68,7 @@ async function ask() {
   if (busy) { wanted = true; return; }
   busy = true; wanted = false;
   const number = ++asked, mine = query, {first, last} = seen();
-  const missing = order.slice(first, last).some(id => !rows.has(id)) || order.length < last;
+  const missing = isMissing(order, first, last, rows);
   try {
     const news = await server.rows({...mine, start: first, count: Math.max(60, last - first), since: missing ? 0 : since});
     if (mine === query && number === asked) take(news); else wanted = true;
@@ -236,7 +236,7 @@ element.addEventListener('keydown', e => {
 });
 
 let frame = 0, looked = false, turn = 0;
-region.addEventListener('scroll', () => { if (!frame) frame = requestAnimationFrame(() => { frame = 0; draw(); const {first, last} = seen(); if (order.length < last || order.slice(first, last).some(id => !rows.has(id))) ask(); }); });
+region.addEventListener('scroll', () => { if (!frame) frame = requestAnimationFrame(() => { frame = 0; draw(); const {first, last} = seen(); if (isMissing(order, first, last, rows)) ask(); }); });
 new ResizeObserver(() => draw()).observe(region);
 for (const box of element.querySelectorAll('.columns input')) box.checked = columns.includes(box.value);
 drawHead();

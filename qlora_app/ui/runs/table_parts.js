@@ -9,6 +9,11 @@ function rowsSeen(scrolled, height, rowHeight, total) {
   return {first, last: Math.min(total, Math.ceil((scrolled + height) / rowHeight) + BEYOND)};
 }
 
+// Is any row from `first` up to `last` not known? Places nobody asked about are holes, which `some` would pass over.
+function isMissing(order, first, last, known) {
+  return order.length < last || Array.from(order.slice(first, last)).some(id => !known.has(id));
+}
+
 // Shift-click: everything between two places of the list, both included. Places that are not known yet are left out.
 function between(order, from, to) {
   const [low, high] = from < to ? [from, to] : [to, from];
