@@ -169,8 +169,8 @@ def test_rows_come_by_place_and_then_only_those_that_changed(workshop, store):
 
 def test_a_page_that_stayed_open_gets_what_changed_while_the_app_was_away(workshop, store):
     run = make_run(store, "before")
-    for _ in range(9):
-        workshop.runs.table.rename(event(run=run.id, name="now"))
+    for number in range(9):
+        workshop.runs.table.rename(event(run=run.id, name=f"now {number}"))
         since = asked(workshop)["since"]
     relabel(run, name="after")
     workshop.page.__dict__.pop("summaries")
@@ -243,6 +243,16 @@ def test_runs_are_compared_by_what_differs(workshop, store):
     words = workshop.runs.restored({"compare": ",".join(store.ids())}, None)[workshop.runs.comparison]
     assert "4 runs compared" in words and "Settings that differ" in words
     assert "gone" in workshop.runs.restored({"compare": "x,../y"}, None)[workshop.runs.comparison]
+
+
+def test_the_answer_of_the_base_is_not_compared_as_that_of_a_run(workshop, store):
+    early, done = store.create(Recipe(name="early")), store.create(Recipe(name="done"))
+    for run, steps in ((early, [0]), (done, [0, 9])):
+        with run.hold() as out:
+            for step in steps:
+                out.append_sample({"step": step, "question": "What?", "answer": f"at step {step}", "expected": "it"})
+    words = workshop.runs.compare(event(runs=[early.id, done.id]))[workshop.runs.comparison]
+    assert "at step 9" in words and "at step 0" not in words
 
 
 def test_visitors_compare_models_by_name_and_not_by_where_they_lie(page, store, tmp_path):

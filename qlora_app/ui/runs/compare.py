@@ -13,6 +13,7 @@ from ...recipe import Recipe
 from ...runs import Run
 from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
+from ...runs.rows import SampleRow
 from ..context import AppContext, for_visitors
 from .card_parts import NO_FIGURE, title_of
 from .run_pages import by_question, right_mark, written
@@ -160,13 +161,20 @@ def _questions(runs: Sequence[Run]) -> str:
         return '<h3>Answers</h3><p class="quiet">No sample question was asked of all of them.</p>'
     rows = ""
     for question in shared[:MOST_QUESTIONS]:
-        newest = [one[question][-1] for one in asked]
-        expected = str(newest[0].get("expected") or "")
-        answers = [str(row.get("answer") or "") for row in newest]
-        cells = "".join(f"<td>{written(answer)} {right_mark(answer, expected)}</td>" for answer in answers)
+        expected = str(asked[0][question][-1].get("expected") or "")
+        cells = "".join(f"<td>{_answer(one[question], expected)}</td>" for one in asked)
         rows += f'<tr><th scope="row">{written(question)}</th>{cells}<td>{written(expected)}</td></tr>'
     heads = ["Question", *map(_named, runs), "Expected"]
     return f"<h3>The same questions</h3>{_table(heads, rows, 'tested')}"
+
+
+def _answer(rows: Sequence[SampleRow], expected: str) -> str:
+    """The newest that the run gave itself; what was asked before its first step is the base's."""
+    own = [row for row in rows if row.get("step")]
+    if not own:
+        return NO_FIGURE
+    answer = str(own[-1].get("answer") or "")
+    return f"{written(answer)} {right_mark(answer, expected)}"
 
 
 def _named(run: Run) -> str:
