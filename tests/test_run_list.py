@@ -255,6 +255,13 @@ def test_the_answer_of_the_base_is_not_compared_as_that_of_a_run(workshop, store
     assert "at step 9" in words and "at step 0" not in words
 
 
+def test_settings_that_cannot_be_read_are_not_called_the_same(workshop, store):
+    one, other = (make_run(store, name) for name in ("one", "other"))
+    (other.folder / other.spec_file).write_text("[")
+    words = workshop.runs.compare(event(runs=[one.id, other.id]))[workshop.runs.comparison]
+    assert "2 runs compared" in words and "Settings" not in words
+
+
 def test_visitors_compare_models_by_name_and_not_by_where_they_lie(page, store, tmp_path):
     for name in "ab":
         model = shutil.copytree(starter.BASE, tmp_path / "SECRET" / f"{name}1")

@@ -131,6 +131,8 @@ def _path(curve: Curve, low: float, high: float, longest: float) -> str:
 def _settings(page: AppContext, runs: Sequence[Run]) -> str:
     readable = [(run, recipe) for run in runs if (recipe := recipe_of(run)) is not None]
     recipes = [(run, recipe if page.may_change else for_visitors(recipe)) for run, recipe in readable]
+    if len(recipes) < 2:
+        return ""
     rows = ""
     for leaf, field in iter_settings(Recipe):
         values = [value_at(recipe, leaf, None) for _, recipe in recipes]
