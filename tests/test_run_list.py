@@ -232,6 +232,15 @@ def test_every_page_of_a_run_says_what_was_kept_and_escapes_it(workshop, store):
     assert "Before training" in parts["samples"] and "line" in parts["log"]
 
 
+def test_a_note_that_was_emptied_stays_empty(workshop, store):
+    run = store.create(Recipe(name="noted", note="as it began"))
+    workshop.runs.table.rename(event(run=run.id, name="renamed"))
+    assert summary_of(run).note == "as it began"
+    workshop.runs.one.note(event(run=run.id, note=""))
+    assert summary_of(run).note == ""
+    assert "No note" in workshop.runs.one.part({"run": run.id, "part": "head"})["html"]
+
+
 def test_runs_are_compared_by_what_differs(workshop, store):
     some_runs(store, 2)
     one, other = (make_run(store, name) for name in ("slow", "fast"))

@@ -27,19 +27,24 @@ class _Folder(Protocol):
 
 @dataclass(frozen=True)
 class Labels:
-    """name, note: "" where the recipe's own are meant. An archived run stands in no list unless it is asked for."""
+    """name: "" where the recipe's own is meant. note: None where that is; one that was emptied is "". An archived run stands in no list unless it is asked for."""
 
     name: str = ""
-    note: str = ""
+    note: str | None = None
     tags: tuple[str, ...] = ()
     is_archived: bool = False
+
+    def note_or(self, of_recipe: str) -> str:
+        """The note, or the recipe's where none was written afterwards."""
+        return of_recipe if self.note is None else self.note
 
 
 def labels_of(run: _Folder) -> Labels:
     """What a run is called; a file that cannot be read, or a value that does not fit, is as if it were not there."""
     found = filled(Labels, read_json(run.folder / LABELS) or {})
     tags = tuple(_one_line(tag)[:LONGEST_TAG] for tag in found.tags[:MOST_TAGS])
-    return replace(found, name=_one_line(found.name)[:LONGEST_NAME], note=found.note[:LONGEST_NOTE], tags=tags)
+    note = None if found.note is None else found.note[:LONGEST_NOTE]
+    return replace(found, name=_one_line(found.name)[:LONGEST_NAME], note=note, tags=tags)
 
 
 def relabel(run: _Folder, **changes: Any) -> Labels:
@@ -63,8 +68,8 @@ def _checked(labels: Labels) -> Labels:
             most=LONGEST_NAME,
             count=len(name),
         )
-    note = _plain(labels.note).strip()
-    if len(note) > LONGEST_NOTE:
+    note = None if labels.note is None else _plain(labels.note).strip()
+    if note and len(note) > LONGEST_NOTE:
         raise UserError(
             "labels.note_too_long",
             "A note has at most {most:,} characters; this one has {count:,}.",

@@ -67,7 +67,7 @@ def summary_of(run: Run) -> RunSummary:
         held_out=status.held_out_loss if after is None else after,
         spark=_spark(run),
         score=heldout.exact_match.after,
-        note=_text(labels.note or recipe.note),
+        note=_text(labels.note_or(recipe.note)),
         tags=labels.tags,
         is_archived=labels.is_archived,
     )

@@ -48,7 +48,7 @@ def head_page(run: Run, may_change: bool) -> str:
     dot = "live" if status.is_active else status.state
     spent = f", {duration(status.seconds)}" if status.seconds else ""
     pencil = '<button type="button" class="pencil" data-do="rename" aria-label="Rename" title="Rename">✎</button>'
-    note = labels.note or run.read_recipe().recipe.note
+    note = labels.note_or(run.read_recipe().recipe.note)
     return (
         '<div class="line"><button type="button" class="back" data-do="back">← Runs</button>'
         f'<h2 translate="no">{escape(title_of(run))}</h2>{pencil if may_change else ""}'
