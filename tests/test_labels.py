@@ -56,6 +56,13 @@ def test_labels_that_cannot_be_read_are_as_if_they_were_not_there(run, content):
     assert labels_of(run) == Labels()
 
 
+def test_labels_that_are_damaged_are_not_written_over(run):
+    (run.folder / LABELS).write_text('{"name": "the one", "tags": ["go')
+    with refused("labels.damaged"):
+        relabel(run, name="another")
+    assert "the one" in (run.folder / LABELS).read_text()
+
+
 def test_a_copy_of_a_home_shows_when_its_runs_were_made_and_in_which_order(tmp_path):
     here, there = RunStore(tmp_path / "here"), tmp_path / "there"
     made = [here.create(Recipe(name=name)) for name in "zya"]

@@ -4,6 +4,8 @@ import json
 import random
 import shutil
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from qlora_app import starter
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStatus
+from qlora_app.runs import labels as labels_module
 from qlora_app.runs import summaries as summaries_module
 from qlora_app.runs.labels import relabel
 from qlora_app.runs.selection import Selection, selected
@@ -201,6 +204,20 @@ def test_several_are_tagged_and_deleted_and_none_that_is_trained(workshop, store
         with pytest.raises(Exception, match=r"being trained"):
             workshop.runs.table.remove(event(runs=ids))
     assert store.ids() == ids[:1]
+
+
+def test_of_tags_that_are_put_on_at_once_none_is_lost(workshop, store, monkeypatch):
+    run = make_run(store)
+
+    def slowly(path, value):
+        time.sleep(0.02)
+        write_json(path, value)
+
+    monkeypatch.setattr(labels_module, "write_json", slowly)
+    tags = ["a", "b", "c", "d"]
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda tag: workshop.runs.table.tag(event(runs=[run.id], add=[tag])), tags))
+    assert sorted(labels_module.labels_of(run).tags) == tags
 
 
 @pytest.mark.parametrize("show_private", [False, True])

@@ -2,6 +2,8 @@
 was trained. The page is its only writer.
 """
 
+import threading
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,7 +11,7 @@ from typing import Any, Protocol
 from ..errors import UserError
 from ..storage.disk import said
 from ..storage.files import write_json
-from ..storage.reading import read_json
+from ..storage.reading import damage, read_json
 from ..storage.typed import filled
 
 LABELS = "labels.json"
@@ -17,6 +19,7 @@ LONGEST_NAME = 80  # characters
 LONGEST_NOTE = 2000
 LONGEST_TAG = 40
 MOST_TAGS = 12
+_CHANGING = threading.Lock()  # what one changes is not written over by another, who read what was there before
 _KEPT = "\n\t\u200d"  # the last joins several pictures to one
 
 
@@ -47,15 +50,25 @@ def labels_of(run: _Folder) -> Labels:
     return replace(found, name=_one_line(found.name)[:LONGEST_NAME], note=note, tags=tags)
 
 
-def relabel(run: _Folder, **changes: Any) -> Labels:
+def relabel(run: _Folder, add_tags: Sequence[str] = (), drop_tags: Sequence[str] = (), **changes: Any) -> Labels:
     """Change some of the labels of a run and keep them; returns all. Spaces around a name or tag, and a tag named
     twice, are dropped.
 
-    changes: name, note, tags, is_archived. Raises UserError for a value that is too long, and where the disk refuses.
+    changes: name, note, tags, is_archived. add_tags, drop_tags: put to those it has and taken from them. Raises
+    UserError for a value that is too long, where the file is damaged, and where the disk refuses.
     """
-    labels = _checked(replace(labels_of(run), **changes))
-    with said(run.folder):
-        write_json(run.folder / LABELS, asdict(labels))
+    with _CHANGING:
+        if found := damage(run.folder / LABELS):
+            raise UserError(
+                "labels.damaged",
+                "{damage} Mend it in the folder of the run, or delete it; then the run can be renamed and tagged again.",
+                damage=found,
+            )
+        before = replace(labels_of(run), **changes)
+        kept = tuple(tag for tag in before.tags if tag not in drop_tags)
+        labels = _checked(replace(before, tags=(*kept, *add_tags)))
+        with said(run.folder):
+            write_json(run.folder / LABELS, asdict(labels))
     return labels
 
 

@@ -129,9 +129,7 @@ class RunsTable:
         given = given_by(event)
         add, drop = (texts_of(given.get(name)) for name in ("add", "drop"))
         for id in texts_of(given.get("runs")):
-            run = self.page.store.get(id)
-            kept = [tag for tag in labels_of(run).tags if tag not in drop]
-            relabel(run, tags=(*kept, *add))
+            relabel(self.page.store.get(id), add_tags=add, drop_tags=drop)
         self.page.summaries.look_again()
 
     @changes
