@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from qlora_app import starter
+from qlora_app.errors import UserError
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStatus
 from qlora_app.runs import labels as labels_module
@@ -22,6 +23,7 @@ from qlora_app.runs.summaries import FILE, Summaries
 from qlora_app.runs.summary import SORTED_BY, summary_of
 from qlora_app.storage.files import write_json
 from qlora_app.ui.context import cannot_be_shown
+from qlora_app.ui.runs import one_run
 from tests.conftest import write_status
 from tests.fixtures.page import EVIL, PROOF, demonstration, event, make_run
 
@@ -247,6 +249,25 @@ def test_every_page_of_a_run_says_what_was_kept_and_escapes_it(workshop, store):
     assert all(parts.values()) and not any("<img" in text for text in parts.values())
     assert "96 right after" in parts["test"] and "PeftModel" in parts["use"] and "Learning rate" in parts["settings"]
     assert "Before training" in parts["samples"] and "line" in parts["log"]
+
+
+def test_what_a_file_says_of_itself_is_escaped_on_the_page_of_a_run(workshop, store, monkeypatch):
+    run = make_run(store)
+
+    def refusing(*_):
+        raise UserError("run.no_recipe_file", EVIL)
+
+    monkeypatch.setattr(one_run, "settings_page", refusing)
+    monkeypatch.setattr(workshop.page.store.__class__, "get", lambda store, id: run if id == run.id else refusing())
+    for id in (run.id, "gone"):
+        text = workshop.runs.one.part({"run": id, "part": "settings"})["html"]
+        assert "warning" in text and "<img" not in text
+
+
+def test_a_run_is_named_before_it_is_deleted_as_everywhere_else(workshop, store):
+    run = make_run(store, "x")
+    (run.folder / run.spec_file).write_text("[")
+    assert run.id in workshop.runs.table.losing({"runs": [run.id]})["words"]
 
 
 def test_a_note_that_was_emptied_stays_empty(workshop, store):

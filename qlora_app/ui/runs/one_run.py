@@ -7,6 +7,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -207,7 +208,7 @@ class OneRun:
         try:
             run = self.page.store.get(str(given.get("run") or ""))
         except UserError as error:
-            words = problem_in(in_words(error, self.page.may_change), visitors_language())
+            words = escape(problem_in(in_words(error, self.page.may_change), visitors_language()))
             return {"html": f'<p class="warning" role="alert">{words}</p>', "seen": 0, "live": False}
         html, live = self._part(run.id, str(given.get("part")), now, visitors_language())
         mark = zlib.crc32(html.encode())
@@ -219,7 +220,8 @@ class OneRun:
         live = run.status().state in MOVING
 
         def otherwise(problem: Problem) -> str:
-            return f'<p class="warning">{problem_in(problem if self.page.may_change else NOT_TOLD, language)}</p>'
+            words = problem_in(problem if self.page.may_change else NOT_TOLD, language)
+            return f'<p class="warning">{escape(words)}</p>'
 
         return translated(safely(lambda: self._words(run, name), otherwise), language), live
 

@@ -16,7 +16,7 @@ from ...errors import Problem, UserError
 from ...formatting import left, size
 from ...jobs import ACTIVE, State
 from ...runs import Run
-from ...runs.labels import labels_of, relabel
+from ...runs.labels import relabel
 from ...runs.selection import ARCHIVED, Selection, choices_in, selected
 from ...runs.summary import RunSummary
 from ..context import AppContext
@@ -26,7 +26,7 @@ from ..language import problem_in, spoken, texts_in
 from ..safely import safely
 from ..theme import plain
 from ..translate import translate, visitors_language
-from .card_parts import STATES
+from .card_parts import STATES, title_of
 from .run_card import NOTHING_HERE
 
 FOLDER = Path(__file__).parent
@@ -263,7 +263,7 @@ class RunsTable:
 
 def losing_words(runs: Sequence[Run], busy: int = 0) -> Problem:
     """What goes with these runs. busy: how many more were chosen that are being trained."""
-    names = ", ".join(labels_of(run).name or run.read_recipe().recipe.title for run in runs[:MOST_NAMED])
+    names = ", ".join(title_of(run) for run in runs[:MOST_NAMED])
     if len(runs) > MOST_NAMED:
         names += ", …"
     if not runs:
