@@ -654,8 +654,6 @@ def test_what_answers_with_a_run_that_is_thrown_away_is_stopped_and_the_run_goes
             run.wishes.put("discard")
             store.sweep()
         assert at_work.is_asked("stop-now") and not waiting.is_asked("start") and store.get(run.id)
-    if who == "sweep":
-        store.sweep()
     wait_for(lambda: not run.folder.exists())
 
 

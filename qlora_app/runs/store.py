@@ -45,7 +45,7 @@ class RunStore(Folders[Run]):
         run.request("stop-now")
         run.wishes.put("discard")
         _stop_answers(run)
-        threading.Thread(target=self._delete_when_ended, args=(run,), name=f"discard {id}", daemon=True).start()
+        self._delete_soon(run)
 
     def sweep(self) -> None:
         """Also what was to be thrown away when a program ended."""
@@ -53,6 +53,11 @@ class RunStore(Folders[Run]):
         for run in self.list():
             if run.is_asked("discard") and not _has_worker(run):
                 self._delete_discarded(run)
+                if run.is_asked("discard"):
+                    self._delete_soon(run)
+
+    def _delete_soon(self, run: Run) -> None:
+        threading.Thread(target=self._delete_when_ended, args=(run,), name=f"discard {run.id}", daemon=True).start()
 
     def _delete_when_ended(self, run: Run) -> None:
         while run.is_asked("discard") and _has_worker(run):
