@@ -250,7 +250,9 @@ def test_data_that_could_not_be_read_once_is_looked_at_again(workshop, store, mo
 def test_what_is_thrown_away_offers_nothing_more(workshop, store):
     run, other = make_run(store, state="stopped"), make_run(store)
     run.wishes.put("discard")
-    parts = poll(workshop, run)["parts"]
+    news = poll(workshop, run)
+    parts = news["parts"]
+    assert news["live"], "the card goes on asking until it is gone"
     assert "It is being thrown away." in parts["head"] and 'data-do="resume"' not in parts["actions"]
     store.delete(run.id)
     assert poll(workshop, run, others=True)["next"] == other.id

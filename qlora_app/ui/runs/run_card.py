@@ -294,7 +294,8 @@ class RunCards:
             status = _for_visitors(status)
         drawn = chart(run, status.total, LOSS, proved)
         trained = self._trained(run) if is_open else None
-        if run.is_asked("discard"):
+        is_going = run.is_asked("discard")
+        if is_going:
             status = replace(status, state="stopping", sentence=GOING)
 
         def noticed() -> list[str]:
@@ -325,7 +326,7 @@ class RunCards:
         parts = {name: safely(make, otherwise) for name, make in makers.items()}
         facts = Facts(
             state=status.state,
-            live=not is_at_rest,
+            live=not is_at_rest or is_going,
             total=status.total,
             progress=status.progress,
             say=announcement(status, language),
