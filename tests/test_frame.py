@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -137,6 +138,22 @@ def test_the_machine_is_looked_at_in_the_background(page):
     later = bar.poll({"open": True})["parts"]["here"]
     assert "Runs take" in later and "Try everything out" in later and "torch" in later
     assert any(one.level == GOOD for one in bar.checkup.findings)
+
+
+def test_what_is_asked_of_the_machine_while_it_is_looked_at_comes_after_that(page, monkeypatch):
+    looks, done = threading.Event(), []
+    checkup = Checkup(page.settings)
+    monkeypatch.setattr(checkup, "_look", looks.wait)
+    for name in ("tidy", "examine"):
+        monkeypatch.setattr(checkup, f"_{name}", lambda name=name: done.append(name))
+    checkup.look_if_old()
+    for _ in range(2):
+        checkup.tidy()
+        checkup.examine()
+    assert checkup.is_tidying and checkup.is_examining and done == []
+    looks.set()
+    checkup.wait()
+    assert done == ["tidy", "examine"] and not checkup.is_tidying and not checkup.is_examining
 
 
 def test_only_caches_and_finished_jobs_of_no_run_are_tidied(page, store, tmp_path):
