@@ -21,6 +21,7 @@ from qlora_app.kinds.data_import import import_job
 from qlora_app.kinds.download import download_job
 from qlora_app.settings import Settings
 from qlora_app.tidy import IN_USE, tidy, usage
+from qlora_app.ui.chat.partners import Partners
 from qlora_app.ui.colours import DARK, LIGHT
 from qlora_app.ui.door.request_guard import RequestGuard
 from qlora_app.ui.frame.bar import Bar
@@ -114,6 +115,15 @@ def test_visitors_are_told_of_trainings_and_of_nothing_of_this_machine(page, sto
     news = bar.poll({"open": True})
     assert set(news["parts"]) == {"work", "jobs"} and "<button" not in news["parts"]["jobs"]
     assert "This machine" not in bar.bar.html_template
+
+
+def test_the_bar_and_the_picker_make_no_list_of_all_runs(page, store, monkeypatch):
+    run = make_run(store, proof=PROOF)
+    monkeypatch.setattr(store, "list", None)
+    monkeypatch.setattr(page.supervisor, "moving", list)
+    partners = Partners(page)
+    assert Bar(page).poll({})["runs"] == 1 and partners.newest().id == run.id
+    assert [row["run"] for row in partners.find("").rows] == [run.id]
 
 
 # ---- the machine
