@@ -24,6 +24,7 @@ from qlora_app.tidy import IN_USE, tidy, usage
 from qlora_app.ui.chat.partners import Partners
 from qlora_app.ui.colours import DARK, LIGHT
 from qlora_app.ui.door.request_guard import RequestGuard
+from qlora_app.ui.frame import made
 from qlora_app.ui.frame.bar import Bar
 from qlora_app.ui.frame.checkup import Checkup
 from qlora_app.ui.frame.drawer import machine_chip, machine_level
@@ -261,6 +262,20 @@ def test_visitors_meet_the_best_run_first_and_how_it_was_made(page, store):
     assert "LoRA" in words and "to learn from" in words and "Make your own copy" in words
     asked = workshop.restore(SimpleNamespace(query_params={"tab": "train"}))
     assert asked[workshop.tabs].selected == "train"
+
+
+def test_what_was_asked_too_little_or_is_broken_is_not_met_first(page, store, monkeypatch):
+    def proven(right, asked, **more):
+        return PROOF | {"heldout": {"exact_match": {"before": 0.0, "after": right / asked}, "questions": asked}} | more
+
+    bad = make_run(store, name="bad", proof=proven(99, 100, update={"layers": 28, "zero_layers": 28}))
+    assert best_run(page).id == bad.id, "there is no other"
+    best = make_run(store, name="best", proof=proven(95, 100))
+    make_run(store, name="twelve", proof=proven(12, 12))
+    make_run(store, name="one", proof=proven(1, 1))
+    assert best_run(page).id == best.id
+    monkeypatch.setattr(made, "read_json", None)
+    assert best_run(page).id == best.id, "nothing is read at a second visit"
 
 
 def test_a_demonstration_without_runs_says_so(page):
