@@ -12,7 +12,7 @@ from qlora_app.recipe import Recipe
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
 from qlora_app.ui.context import PRIVATE, AppContext
-from qlora_app.ui.train.data_words import promise_words
+from qlora_app.ui.train.data_words import promise_words, row_words
 from qlora_app.ui.train.form_state import Suggested
 from qlora_app.ui.train.form_values import COLUMNS, HELD_OUT, PASTE, SEARCH_DATA, data_value, read
 from tests.conftest import train_tab
@@ -269,6 +269,12 @@ def test_what_will_be_is_said_of_own_data(tab, values, tmp_path, rows, said):
 def test_only_the_starter_is_said_to_tell_stories_until_it_has_learned(base, task, is_story_teller):
     said = promise_words(Recipe(base_model=base), task, "2 min")
     assert ("instead of going on telling a story" in said) == is_story_teller
+
+
+def test_turns_that_are_not_shown_are_counted():
+    turns = [{"role": ("user", "assistant")[i % 2], "content": f"turn {i}"} for i in range(8)]
+    assert "2 more turns" in row_words(turns) and "turn 6" not in row_words(turns)
+    assert "more turn" not in row_words(turns[:6]) and "1 more turn<" in row_words(turns[:7])
 
 
 def test_a_first_visit_shows_rows_and_what_will_be(tab):
