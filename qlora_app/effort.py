@@ -3,7 +3,7 @@ estimated or not said.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +75,7 @@ def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[
     steps end the run, how many those are and how long they take).
     """
     measured = pace_measured(recipe, store, data_folder)
-    pace = _pace(recipe, measured)
+    pace = pace_of(recipe, measured)
     characters = examples_of(recipe.dataset, data_folder).characters
     is_by_steps = ends_by_steps(recipe, data_folder)
     if pace is None and is_by_steps:
@@ -101,7 +101,7 @@ def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[
 
 def expected_seconds(recipe: Recipe, store: RunStore, data_folder: Path) -> float | None:
     """How long a training takes here; None where nothing tells. Raises UserError where its data cannot be read."""
-    pace = _pace(recipe, pace_measured(recipe, store, data_folder))
+    pace = pace_of(recipe, pace_measured(recipe, store, data_folder))
     if pace is None:
         return None
     examples, training = examples_of(recipe.dataset, data_folder), recipe.training
@@ -111,7 +111,8 @@ def expected_seconds(recipe: Recipe, store: RunStore, data_folder: Path) -> floa
     return pace * examples.characters * epochs
 
 
-def _pace(recipe: Recipe, measured: Pace | None) -> float | None:
+def pace_of(recipe: Recipe, measured: Pace | None) -> float | None:
+    """Seconds for each character: as measured, else what the starter takes; None where neither is known."""
     if measured is not None:
         return measured.seconds
     return STARTER_SECONDS_PER_MILLION / 1e6 if recipe.base_model.source == "starter" else None
@@ -138,7 +139,12 @@ def _as_costly(one: Recipe, other: Recipe) -> bool:
 
 def pace_measured(recipe: Recipe, store: RunStore, data_folder: Path) -> Pace | None:
     """From the runs with this model and method that have ended well, among the newest; None where there is none."""
-    found = [pace for _, pace in paces(store, data_folder, lambda one: _as_costly(one, recipe))]
+    return pace_among(recipe, paces(store, data_folder, lambda one: _as_costly(one, recipe)))
+
+
+def pace_among(recipe: Recipe, measured: Iterable[tuple[Recipe, float]]) -> Pace | None:
+    """From those of the measured runs, newest first, whose steps take as long as the recipe's; None where none does."""
+    found = [pace for one, pace in measured if _as_costly(one, recipe)]
     if not found:
         return None
     return Pace(min(found), len(found), found[0] > BUSY * min(found))

@@ -26,13 +26,19 @@ def starter_warning(data: DatasetChoice, data_folder: Path) -> str:
     """What is to be said before the starter is trained on `data`; empty for data it knows, and for data that cannot
     be read or is not here.
     """
-    if data.source == "starter" or not data.id:
-        return ""
+    return FOREIGN if is_known_as_foreign(data, data_folder) else ""
+
+
+def is_known_as_foreign(data: DatasetChoice, data_folder: Path) -> bool | None:
+    """Is this data about something else than the starter's town? None for data that cannot be read or is not here."""
+    if data.source == "starter":
+        return False
+    if not data.id:
+        return None
     try:
-        examples = examples_of(data, data_folder)
+        return is_foreign(examples_of(data, data_folder).train)
     except (UserError, OSError):  # whoever reads it says why
-        return ""
-    return FOREIGN if is_foreign(examples.train) else ""
+        return None
 
 
 def is_foreign(conversations: Sequence[Conversation]) -> bool:

@@ -80,6 +80,34 @@ def test_conversations_are_told_apart_by_run_and_number_and_the_newest_comes_fir
     assert found == {"all": ["a2", "b1", "a1"], "latest": "a2", "next": [3, 1], "left": ["b1", "a1"]}
 
 
+def test_two_windows_that_go_on_with_one_conversation_both_keep_their_turns():
+    found = conversation("""
+        const shelf = new Shelf(memory());
+        const both = answered(Talk.begin('a', 1, ''), 'x', 'first', 1);
+        const save = talk => { const mine = shelf.apart(talk); shelf.put(mine); return mine; };
+        save(both);
+        const one = save(answered(both, 'y', 'here', 2));
+        let other = save(Talk.asked(both, 'z', 'there', 3));
+        other = save(Talk.ended(other));
+        save(answered(one, 'w', 'more', 4));
+        return [one.number, other.number, ...shelf.all().map(talk => talk.turns.map(turn => turn.question).join())];""")
+    assert found == [1, 2, "first,here,more", "first,there"]
+
+
+def test_the_last_question_asked_anew_stays_in_its_conversation():
+    found = conversation("""
+        const shelf = new Shelf(memory());
+        const two = answered(answered(Talk.begin('a', 1, ''), 'x', 'first', 1), 'y', 'last', 2);
+        shelf.put(two);
+        const anew = shelf.apart(answered(shelf.takeBack(two), 'z', 'last', 3));
+        shelf.put(anew);
+        const one = answered(Talk.begin('b', 1, ''), 'x', 'only', 4);
+        shelf.put(one);
+        const other = shelf.apart(answered(shelf.takeBack(one), 'y', 'only', 5));
+        return [anew.number, other.number, shelf.get('a', 1).turns.map(turn => turn.asking).join()];""")
+    assert found == [1, 1, "x,z"]
+
+
 def test_where_there_is_no_room_the_oldest_goes():
     left = conversation("""
         const shelf = new Shelf(memory(2));

@@ -6,10 +6,13 @@ import gradio as gr
 import pytest
 
 from qlora_app import worker
+from qlora_app.base_models import ModelChoice
 from qlora_app.jobs import Status
+from qlora_app.recipe import Recipe
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
 from qlora_app.ui.context import PRIVATE, AppContext
+from qlora_app.ui.train.data_words import promise_words, row_words
 from qlora_app.ui.train.form_state import Suggested
 from qlora_app.ui.train.form_values import COLUMNS, HELD_OUT, PASTE, SEARCH_DATA, data_value, read
 from tests.conftest import train_tab
@@ -253,6 +256,25 @@ def test_what_will_be_is_said_of_own_data(tab, values, tmp_path, rows, said):
     assert "After about" in promise and said in promise
     own_end = given(tab, form | {"training.max_steps": 9})
     assert f"When it is done {said}" in tab.data_face.foresee(own_end)[tab.data_face.promise]
+
+
+@pytest.mark.parametrize(
+    ("base", "task", "is_story_teller"),
+    [
+        (ModelChoice(), "chat", True),
+        (ModelChoice(source="hub", id="someone/chat-model"), "chat", False),
+        (ModelChoice(), "text", False),
+    ],
+)
+def test_only_the_starter_is_said_to_tell_stories_until_it_has_learned(base, task, is_story_teller):
+    said = promise_words(Recipe(base_model=base), task, "2 min")
+    assert ("instead of going on telling a story" in said) == is_story_teller
+
+
+def test_turns_that_are_not_shown_are_counted():
+    turns = [{"role": ("user", "assistant")[i % 2], "content": f"turn {i}"} for i in range(8)]
+    assert "2 more turns" in row_words(turns) and "turn 6" not in row_words(turns)
+    assert "more turn" not in row_words(turns[:6]) and "1 more turn<" in row_words(turns[:7])
 
 
 def test_a_first_visit_shows_rows_and_what_will_be(tab):

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,8 +21,10 @@ from qlora_app.kinds.data_import import import_job
 from qlora_app.kinds.download import download_job
 from qlora_app.settings import Settings
 from qlora_app.tidy import IN_USE, tidy, usage
+from qlora_app.ui.chat.partners import Partners
 from qlora_app.ui.colours import DARK, LIGHT
 from qlora_app.ui.door.request_guard import RequestGuard
+from qlora_app.ui.frame import made
 from qlora_app.ui.frame.bar import Bar
 from qlora_app.ui.frame.checkup import Checkup
 from qlora_app.ui.frame.drawer import machine_chip, machine_level
@@ -115,6 +118,15 @@ def test_visitors_are_told_of_trainings_and_of_nothing_of_this_machine(page, sto
     assert "This machine" not in bar.bar.html_template
 
 
+def test_the_bar_and_the_picker_make_no_list_of_all_runs(page, store, monkeypatch):
+    run = make_run(store, proof=PROOF)
+    monkeypatch.setattr(store, "list", None)
+    monkeypatch.setattr(page.supervisor, "moving", list)
+    partners = Partners(page)
+    assert Bar(page).poll({})["runs"] == 1 and partners.newest().id == run.id
+    assert [row["run"] for row in partners.find("").rows] == [run.id]
+
+
 # ---- the machine
 
 
@@ -137,6 +149,22 @@ def test_the_machine_is_looked_at_in_the_background(page):
     later = bar.poll({"open": True})["parts"]["here"]
     assert "Runs take" in later and "Try everything out" in later and "torch" in later
     assert any(one.level == GOOD for one in bar.checkup.findings)
+
+
+def test_what_is_asked_of_the_machine_while_it_is_looked_at_comes_after_that(page, monkeypatch):
+    looks, done = threading.Event(), []
+    checkup = Checkup(page.settings)
+    monkeypatch.setattr(checkup, "_look", looks.wait)
+    for name in ("tidy", "examine"):
+        monkeypatch.setattr(checkup, f"_{name}", lambda name=name: done.append(name))
+    checkup.look_if_old()
+    for _ in range(2):
+        checkup.tidy()
+        checkup.examine()
+    assert checkup.is_tidying and checkup.is_examining and done == []
+    looks.set()
+    checkup.wait()
+    assert done == ["tidy", "examine"] and not checkup.is_tidying and not checkup.is_examining
 
 
 def test_only_caches_and_finished_jobs_of_no_run_are_tidied(page, store, tmp_path):
@@ -234,6 +262,20 @@ def test_visitors_meet_the_best_run_first_and_how_it_was_made(page, store):
     assert "LoRA" in words and "to learn from" in words and "Make your own copy" in words
     asked = workshop.restore(SimpleNamespace(query_params={"tab": "train"}))
     assert asked[workshop.tabs].selected == "train"
+
+
+def test_what_was_asked_too_little_or_is_broken_is_not_met_first(page, store, monkeypatch):
+    def proven(right, asked, **more):
+        return PROOF | {"heldout": {"exact_match": {"before": 0.0, "after": right / asked}, "questions": asked}} | more
+
+    bad = make_run(store, name="bad", proof=proven(99, 100, update={"layers": 28, "zero_layers": 28}))
+    assert best_run(page).id == bad.id, "there is no other"
+    best = make_run(store, name="best", proof=proven(95, 100))
+    make_run(store, name="twelve", proof=proven(12, 12))
+    make_run(store, name="one", proof=proven(1, 1))
+    assert best_run(page).id == best.id
+    monkeypatch.setattr(made, "read_json", None)
+    assert best_run(page).id == best.id, "nothing is read at a second visit"
 
 
 def test_a_demonstration_without_runs_says_so(page):

@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from qlora_app.base_models import ModelChoice
+from qlora_app.effort import epochs_meant, pace_measured
 from qlora_app.hardware import Machine
 from qlora_app.presets import Presets
 from qlora_app.recipe import Recipe
-from qlora_app.runs import RunStore
+from qlora_app.runs import RunStatus, RunStore
 from qlora_app.training_data import DatasetChoice
 from qlora_app.ui.train.model_list import KINDS, OF_PAPERS, ModelList, chosen_row
 from qlora_app.ui.train.model_times import ModelTimes
 from qlora_app.ui.train.model_words import list_words
+from tests.fixtures.jobs import write_status
 from tests.refusing import refused
 
 GB = 2**30
@@ -137,6 +139,20 @@ def test_times_grow_with_the_model_and_are_not_made_up(tmp_path):
     assert on_card.seconds(Presets().load("qwen3-4b"), None) is None
     absent = ModelTimes(RunStore(tmp_path), DatasetChoice(source="file", id="none.csv"), tmp_path, LAPTOP)
     assert absent.seconds(starter, None) is None
+
+
+def test_the_list_of_models_and_the_effort_name_the_same_time(tmp_path):
+    store, data = RunStore(tmp_path / "runs"), Presets().load("starter").dataset
+    of_four, of_sixteen = (
+        Recipe(base_model=ModelChoice(source="hub", id="someone/model", precision=one)) for one in ("nf4", "bf16")
+    )
+    for recipe, seconds in ((of_four, 40.0), (of_four, 50.0), (of_sixteen, 900.0)):
+        write_status(store.create(recipe), RunStatus("done", step=100, total=100, seconds=seconds))
+    times = ModelTimes(store, data, tmp_path, CARD)
+    for recipe in (of_four, of_sixteen):
+        pace = pace_measured(recipe, store, tmp_path).seconds
+        epochs = epochs_meant(recipe.model_copy(update={"dataset": data}), tmp_path)["balanced"]
+        assert times.seconds(recipe, None) == pytest.approx(pace * times.characters * epochs)
 
 
 def test_what_a_row_sends(models):

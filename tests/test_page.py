@@ -222,16 +222,37 @@ def test_a_run_is_renamed_on_its_card(workshop, store):
     assert "&lt;img" in poll(workshop, run)["parts"]["head"] and run.recipe().name == ""
 
 
-def test_a_run_on_data_that_its_base_cannot_know_is_no_success(workshop, store, monkeypatch):
-    monkeypatch.setattr(run_card, "starter_warning", lambda data, folder: "It knows nothing of this.")
-    said = poll(workshop, make_run(store, proof=PROOF))["parts"]["verdict"]
-    assert "verdict fair" in said and "It knows nothing of this." in said and "learned this" not in said
+def on_gone_data(run):
+    """The run, of data that is not here any more, or not for visitors."""
+    gone = DatasetChoice(source="file", id="gone.jsonl")
+    run.recipe().model_copy(update={"dataset": gone}).save(run.folder / run.spec_file)
+    return run
+
+
+@pytest.mark.parametrize(("foreign", "colour"), [(True, "fair"), (False, "good"), (None, "fair")])
+def test_a_run_on_data_that_its_base_cannot_know_is_no_success_also_once_the_data_is_gone(
+    workshop, store, foreign, colour
+):
+    run = on_gone_data(make_run(store, proof=PROOF | {"data": {"foreign": foreign}}))
+    said = poll(workshop, run)["parts"]["verdict"]
+    assert f"verdict {colour}" in said and ("learned this" in said) == (colour == "good")
+
+
+def test_data_that_could_not_be_read_once_is_looked_at_again(workshop, store, monkeypatch):
+    found: list[bool | None] = [None]
+    monkeypatch.setattr(run_card, "is_known_as_foreign", lambda data, folder: found[-1])
+    run, cards = make_run(store, proof=PROOF), workshop.train.cards
+    assert "verdict fair" in cards._read(run.id, 0, "en").parts["verdict"]
+    found.append(False)
+    assert "verdict good" in cards._read(run.id, 1, "en").parts["verdict"]
 
 
 def test_what_is_thrown_away_offers_nothing_more(workshop, store):
     run, other = make_run(store, state="stopped"), make_run(store)
     run.wishes.put("discard")
-    parts = poll(workshop, run)["parts"]
+    news = poll(workshop, run)
+    parts = news["parts"]
+    assert news["live"], "the card goes on asking until it is gone"
     assert "It is being thrown away." in parts["head"] and 'data-do="resume"' not in parts["actions"]
     store.delete(run.id)
     assert poll(workshop, run, others=True)["next"] == other.id

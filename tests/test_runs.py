@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from qlora_app.errors import UserError
+from qlora_app.jobs import JobSpec, JobStore
 from qlora_app.launch import queue
 from qlora_app.launch.local import LocalLauncher
 from qlora_app.recipe import Recipe
@@ -637,6 +638,23 @@ def test_a_run_that_is_thrown_away_is_deleted_once_its_worker_has_ended(store):
     left.wishes.put("discard")
     store.sweep()
     assert store.list() == [], "also by the next program, where this one ended before"
+
+
+@pytest.mark.parametrize("who", ["discard", "sweep"])
+def test_what_answers_with_a_run_that_is_thrown_away_is_stopped_and_the_run_goes_then(store, who):
+    run = store.create(Recipe())
+    answers = JobStore(run.answers)
+    waiting = answers.create("waiting", JobSpec(kind="answers"))
+    waiting.request("start")
+    at_work = answers.create("at work", JobSpec(kind="answers"))
+    with at_work.hold():
+        if who == "discard":
+            store.discard(run.id)
+        else:
+            run.wishes.put("discard")
+            store.sweep()
+        assert at_work.is_asked("stop-now") and not waiting.is_asked("start") and store.get(run.id)
+    wait_for(lambda: not run.folder.exists())
 
 
 def test_a_run_that_is_started_again_is_not_thrown_away(store):

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import bitsandbytes as bnb
 import pytest
@@ -33,6 +34,7 @@ from qlora_app.tasks.packing import (
 from qlora_app.train.callbacks import due
 from qlora_app.train.card import model_card
 from qlora_app.train.failures import NotANumber, cause_of
+from qlora_app.train.proof import data_figures
 from qlora_app.train.trainer import MethodTrainer, walked_once
 from qlora_app.training_data import DatasetChoice, load_examples
 from tests.conftest import short_recipe, write_status
@@ -491,3 +493,16 @@ def test_an_adapter_is_not_laid_over_other_weights(store, tmp_path):
     with refused("run.base_changed", "base"):
         ChatSessions().get(run)
     assert worker.main(run.folder) == 1 and "start a new run" in run.status().sentence
+
+
+@pytest.mark.parametrize(("source", "foreign"), [("starter", True), ("hub", None)])
+def test_the_proof_says_whether_the_starter_has_ever_read_about_its_data(source, foreign):
+    sums = [[{"role": "user", "content": f"{i} + 2?"}, {"role": "assistant", "content": f"{i + 2}"}] for i in range(9)]
+    job = SimpleNamespace(
+        examples=SimpleNamespace(train=sums, held_out=[], left_out=[], fingerprint="x", rows=9),
+        recipe=SimpleNamespace(base_model=SimpleNamespace(source=source)),
+        train=SimpleNamespace(count_cut=lambda: 0),
+        not_learned=0,
+        max_length=64,
+    )
+    assert data_figures(job).foreign is foreign

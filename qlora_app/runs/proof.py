@@ -124,6 +124,8 @@ class Data:
     left_out: int = 0
     cut: int = 0
     max_length: int = 0
+    # Is it about something that the starter, which is the base, has never read of? None of another base.
+    foreign: bool | None = None
 
 
 @dataclass(frozen=True)

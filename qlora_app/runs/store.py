@@ -13,6 +13,7 @@ from ..recipe import Recipe
 from .run import Run
 
 LOOK_EVERY = 0.2  # seconds, at a run that is to be deleted when it has ended
+LONGEST_WAIT = 3600.0  # seconds for its answers to end; then the next `sweep` does it
 
 
 class RunStore(Folders[Run]):
@@ -43,7 +44,8 @@ class RunStore(Folders[Run]):
         run = self.get(id)
         run.request("stop-now")
         run.wishes.put("discard")
-        threading.Thread(target=self._delete_when_ended, args=(run,), name=f"discard {id}", daemon=True).start()
+        _stop_answers(run)
+        self._delete_soon(run)
 
     def sweep(self) -> None:
         """Also what was to be thrown away when a program ended."""
@@ -51,16 +53,25 @@ class RunStore(Folders[Run]):
         for run in self.list():
             if run.is_asked("discard") and not _has_worker(run):
                 self._delete_discarded(run)
+                if run.is_asked("discard"):
+                    self._delete_soon(run)
+
+    def _delete_soon(self, run: Run) -> None:
+        threading.Thread(target=self._delete_when_ended, args=(run,), name=f"discard {run.id}", daemon=True).start()
 
     def _delete_when_ended(self, run: Run) -> None:
         while run.is_asked("discard") and _has_worker(run):
             time.sleep(LOOK_EVERY)
-        self._delete_discarded(run)
+        last = time.monotonic() + LONGEST_WAIT
+        while run.is_asked("discard") and time.monotonic() < last:
+            self._delete_discarded(run)
+            time.sleep(LOOK_EVERY)
 
     def _delete_discarded(self, run: Run) -> None:
-        """Unless it was started again meanwhile, or is gone."""
+        """Unless it was started again meanwhile, is gone, or its answers have not ended yet."""
         with contextlib.suppress(UserError, OSError):
             if run.is_asked("discard"):
+                _stop_answers(run)  # also those that were asked for since
                 self.delete(run.id)
 
     def not_there(self, id: str) -> UserError:
@@ -83,6 +94,13 @@ class RunStore(Folders[Run]):
 def _has_worker(run: Run) -> bool:
     """Does somebody write in its folder, or come to? Not who has said the last word, and only leaves."""
     return run.is_alive() or (bool(run.launch_file.is_alive()) and not run.last_word().has_ended)
+
+
+def _stop_answers(run: Run) -> None:
+    """Whoever throws a run away wants no more of its answers."""
+    for job in JobStore(run.answers).list():
+        if (job.status().is_active or job.is_asked("start")) and not job.is_asked("stop-now"):
+            job.request("stop-now")
 
 
 def job_at(folder: Path) -> Job:

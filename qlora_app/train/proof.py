@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..foreign import is_foreign
 from ..methods import changed_layers
 from ..runs.proof import (
     Answered,
@@ -73,7 +74,7 @@ def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar) -> No
         method=figures,
         base=base_of(job.model),
         seconds=seconds,
-        data=_data(job),
+        data=data_figures(job),
         versions={name: version(name) for name in RECORDED},
     )
     (unfinished / "README.md").write_text(model_card(job.recipe, job.task, proof, job.tokenizer), encoding="utf-8")
@@ -168,7 +169,8 @@ def base_of(model: Any) -> Base:
     return Base(str(opened.dtype).removeprefix("torch."), opened.device.type, quantization)
 
 
-def _data(job: TrainingSetup) -> Data:
+def data_figures(job: TrainingSetup) -> Data:
+    """What it was trained on, in figures, and whether its base can know of it."""
     examples = job.examples
     return Data(
         examples.fingerprint,
@@ -178,4 +180,5 @@ def _data(job: TrainingSetup) -> Data:
         len(examples.left_out) + job.not_learned,
         job.train.count_cut(),
         job.max_length,
+        is_foreign(examples.train) if job.recipe.base_model.source == "starter" else None,
     )

@@ -144,9 +144,7 @@ function again(at) { const question = talk.turns[at].question; askFrom(at, quest
 function askFrom(at, question) {
   leave();
   const isLast = at === talk.turns.length - 1;
-  talk = Talk.until(talk, at);
-  if (!isLast) talk = {...talk, number: shelf.next(talk.run)};
-  else if (!talk.turns.length) shelf.remove(talk.run, talk.number);
+  talk = isLast ? shelf.takeBack(talk) : {...Talk.until(talk, at), number: shelf.next(talk.run)};
   rows.show(talk); drawKept();
   ask(question);
 }
@@ -170,6 +168,9 @@ function edit(row) {
 function save(now = false) {
   if (!now && Date.now() - savedAt < 1000) return;
   savedAt = Date.now();
+  const {number} = talk;
+  talk = shelf.apart(talk);
+  if (talk.number !== number) remember();
   const note = talk.turns.length ? unkept(shelf.put(talk)) : '';
   find('.unkept').textContent = note;
 }

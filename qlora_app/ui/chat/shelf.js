@@ -29,6 +29,22 @@ class Shelf {
   next(run) { return 1 + Math.max(0, ...this.all().filter(talk => talk.run === run).map(talk => talk.number)); }
   remove(run, number) { this.storage.removeItem(this.key(run, number)); }
 
+  // Where another window has gone on with the same conversation, this one goes on under the next number, so that neither
+  // loses a turn.
+  apart(talk) {
+    const kept = this.get(talk.run, talk.number)?.turns || [];
+    const isMine = kept.every((turn, i) => turn.asking === talk.turns[i]?.asking);
+    return isMine ? talk : {...talk, number: this.next(talk.run)};
+  }
+
+  // Without its last question, which is asked anew.
+  takeBack(talk) {
+    const mine = this.apart(talk), shorter = Talk.until(mine, mine.turns.length - 1);
+    if (shorter.turns.length) this.put(shorter);
+    else this.remove(mine.run, mine.number);
+    return shorter;
+  }
+
   // Where there is no room left the oldest others go, unless even that is not enough.
   put(talk) {
     const key = this.key(talk.run, talk.number), text = JSON.stringify(talk);

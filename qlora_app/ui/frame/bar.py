@@ -179,4 +179,4 @@ class Bar:
         return found
 
     def _counted(self, now: int) -> int:
-        return len(self.page.store.list())
+        return len(self.page.store.ids())

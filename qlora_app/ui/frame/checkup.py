@@ -23,6 +23,7 @@ class Checkup:
         self._settings = settings
         self._lock = threading.Lock()
         self._looking = ""  # what is being done now: "look", "examine", "measure" or "tidy"
+        self._wished: dict[str, Callable[[], None]] = {}  # {what is done next: the work}
         self._looked = self._measured = -LOOKED_AT_AGAIN
         self.findings: list[Finding] = []
         self.is_whole = False  # was everything tried, also what takes seconds?
@@ -31,11 +32,11 @@ class Checkup:
 
     @property
     def is_examining(self) -> bool:
-        return self._looking == "examine"
+        return "examine" in (self._looking, *self._wished)
 
     @property
     def is_tidying(self) -> bool:
-        return self._looking == "tidy"
+        return "tidy" in (self._looking, *self._wished)
 
     def mended(self) -> list[Finding]:
         """What is not as it should be, the worst first."""
@@ -55,12 +56,12 @@ class Checkup:
             self._begin("measure", self._measure)
 
     def examine(self) -> None:
-        """Begin to look at everything and to try it out."""
-        self._begin("examine", self._examine)
+        """Begin to look at everything and to try it out, at once or after what is done now."""
+        self._wish("examine", self._examine)
 
     def tidy(self) -> None:
-        """Begin to remove what may go."""
-        self._begin("tidy", self._tidy)
+        """Begin to remove what may go, at once or after what is done now."""
+        self._wish("tidy", self._tidy)
 
     def wait(self) -> None:
         """Until nothing is being looked at. For tests."""
@@ -69,20 +70,35 @@ class Checkup:
 
     # ---- in a thread of its own
 
+    def _wish(self, name: str, work: Callable[[], None]) -> None:
+        """Somebody asked for it: where something else is being done now, it comes after that."""
+        with self._lock:
+            if self._looking and self._looking != name:
+                self._wished[name] = work
+        self._begin(name, work)
+
     def _begin(self, name: str, work: Callable[[], None]) -> None:
         with self._lock:
             if self._looking:
                 return
+            self._wished.pop(name, None)
             self._looking = name
         threading.Thread(target=functools.partial(self._do, work), name=f"checkup {name}", daemon=True).start()
 
     def _do(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except Exception:  # whatever a disk or a driver does: the page goes on, with what was known before
-            log.exception("This machine could not be looked at")
-        finally:
-            self._looking = ""
+        following: Callable[[], None] | None = work
+        while following:
+            try:
+                following()
+            except Exception:  # whatever a disk or a driver does: the page goes on, with what was known before
+                log.exception("This machine could not be looked at")
+            following = self._next()
+
+    def _next(self) -> Callable[[], None] | None:
+        """What was asked for meanwhile, the oldest first; None where nothing was."""
+        with self._lock:
+            self._looking = next(iter(self._wished), "")
+            return self._wished.pop(self._looking, None)
 
     def _look(self) -> None:
         self._looked = time.monotonic()

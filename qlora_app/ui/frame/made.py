@@ -1,19 +1,25 @@
 """The first tab of a demonstration: how the model that one talks to was made. Nothing on it can be changed."""
 
+import functools
 from html import escape
+from pathlib import Path
 
 import gradio as gr
 from gradio.components import Component
 
 from ...differs import differs_words, figure
 from ...errors import UserError
+from ...evaluate import Figure
+from ...foreign import FOREIGN
 from ...formatting import count_of, duration
 from ...preflight import examples_of
 from ...recipe import Recipe
 from ...runs import Run
 from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
+from ...runs.verdict import Colour, verdict
 from ...settings import is_space
+from ...storage.reading import read_json
 from ..context import AppContext, for_visitors
 from ..events import Answer
 from ..runs.card_parts import title_of
@@ -21,6 +27,9 @@ from ..runs.run_card import RunCards, run_card
 from ..theme import plain
 
 LOOKED_AT = 100  # newest runs, of which the best is shown
+COLOURS: tuple[Colour, ...] = ("bad", "fair", "good")
+Rank = tuple[float, ...]  # which of COLOURS, the share of right answers that is sure
+BAD: Rank = (0, 1.0)
 NOT_SAID = "The owner keeps the recipe of this run."
 COPY = (
     "Download the app and start it with <code>make run</code>: everything is set, and the model that is built in needs "
@@ -33,15 +42,36 @@ COPY_OF_SPACE = (
 
 
 def best_run(page: AppContext) -> Run | None:
-    """The run that visitors are to meet first: which answers most held-out questions rightly, and of equals the newest.
-    None where no model can be talked to yet.
+    """The run that visitors are to meet first: of those with the best verdict the one that surely answers most held-out
+    questions rightly, and of equals the newest; a bad one only where there is no other. None where no model can be
+    talked to yet.
     """
-    runs = [run for run in page.store.list()[:LOOKED_AT] if run.newest_adapter()]
-    return max(runs, key=_right, default=None)  # the first of equals
+    runs = [page.store.at(id) for id in page.store.ids()[:LOOKED_AT]]
+    ranks = {run.id: _rank_of(run) for run in runs}
+    proven = [run for run in runs if ranks[run.id]]
+    best = max(proven, key=lambda run: ranks[run.id], default=None)  # the first of equals
+    if best and ranks[best.id] > BAD:
+        return best
+    return next((run for run in runs if not ranks[run.id] and run.newest_adapter()), best)
 
 
-def _right(run: Run) -> float:
-    return Proof.from_json(run.proof()).heldout.exact_match.after or 0.0
+def _rank_of(run: Run) -> Rank:
+    """Empty where it is not proven."""
+    try:
+        return _rank(run.adapter / "proof.json", (run.adapter / "proof.json").stat().st_mtime_ns)
+    except OSError:
+        return ()
+
+
+@functools.lru_cache(maxsize=2 * LOOKED_AT)
+def _rank(file: Path, written: int) -> Rank:
+    """Of one proof, read once for all visits; `written` only tells when it is to be read again."""
+    proof = Proof.from_json(read_json(file))
+    held_out = proof.heldout
+    right = round((held_out.exact_match.after or 0.0) * held_out.questions)
+    answers = [1.0] * right + [0.0] * (held_out.questions - right)
+    colour = verdict(proof, FOREIGN if proof.data.foreign else "").colour
+    return (COLOURS.index(colour), Figure.mean_of(answers).low)
 
 
 class MadeTab:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypedDict
 import gradio as gr
 
 from ...errors import Problem, UserError
-from ...foreign import starter_warning
+from ...foreign import FOREIGN, is_known_as_foreign
 from ...hardware import here
 from ...jobs import State
 from ...launch.ending import end_now
@@ -26,7 +26,7 @@ from ...runs.labels import relabel
 from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
 from ...runs.verdict import Verdict, stopped_verdict, verdict
-from ...training_data import changed_since
+from ...training_data import DatasetChoice, changed_since
 from ..context import AppContext, for_visitors
 from ..events import FAST
 from ..guard import NOT_TOLD, asked_by_everyone, changes, in_words, names_a_place
@@ -47,6 +47,7 @@ REMEMBERED = 0.5  # seconds
 PLAIN: tuple[State, ...] = ("starting", "running", "stopping", "done")  # states whose sentences tell no reason
 WAITING = "Waiting for its turn."
 GOING = "It is being thrown away."
+NOT_KNOWN = "Its data cannot be read here: whether the starter has ever read about such things is not known."
 SKELETON = """
 <article class="card" data-state="loading">
   <div data-part="others"></div>
@@ -136,7 +137,7 @@ class RunCards:
         self._picture = functools.lru_cache(maxsize=200)(self._read)
         self._series = functools.lru_cache(maxsize=50)(self._read_series)
         self._samples_at = functools.lru_cache(maxsize=50)(self._read_samples_at)
-        self._foreign = functools.lru_cache(maxsize=200)(self._read_foreign)
+        self._was_foreign: dict[str, bool] = {}  # {run: of one whose proof does not say it}
 
     def wire(self, card: gr.HTML) -> None:
         """The buttons on a card."""
@@ -253,16 +254,30 @@ class RunCards:
         run = self.page.store.get(id)
         return _samples(run, run.status(), step)
 
-    def _read_foreign(self, id: str) -> str:
-        """Why its base cannot answer about its data, where that is known; read once a run."""
-        recipe = recipe_of(self.page.store.get(id))
+    def _foreign(self, run: Run, proved: Proof) -> str:
+        """Why its base cannot answer about its data; empty where it can."""
+        recipe = recipe_of(run)
         if recipe is None or recipe.base_model.source != "starter":
             return ""
-        return starter_warning(recipe.dataset, self.page.settings.data)
+        is_foreign = proved.data.foreign
+        if is_foreign is None:
+            is_foreign = self._looked_up(run, recipe.dataset)
+        if is_foreign is None:
+            return NOT_KNOWN
+        return FOREIGN if is_foreign else ""
+
+    def _looked_up(self, run: Run, data: DatasetChoice) -> bool | None:
+        """Of an older run, by the data as it is here now. What cannot be read now is looked at again later."""
+        if run.id not in self._was_foreign:
+            found = is_known_as_foreign(data, self.page.settings.data)
+            if found is None:
+                return None
+            self._was_foreign[run.id] = found
+        return self._was_foreign[run.id]
 
     def _verdict(self, run: Run, status: RunStatus, proved: Proof | None, drawn: Chart) -> Verdict | None:
         if proved is not None and status.state == "done":
-            return verdict(proved, self._foreign(run.id))
+            return verdict(proved, self._foreign(run, proved))
         losses = [one["loss"] for one in drawn["held_out"]]
         first, last = (losses[0], losses[-1]) if len(losses) > 1 else (None, None)
         return stopped_verdict(status.state, status.step, status.total, first, last)
@@ -279,7 +294,8 @@ class RunCards:
             status = _for_visitors(status)
         drawn = chart(run, status.total, LOSS, proved)
         trained = self._trained(run) if is_open else None
-        if run.is_asked("discard"):
+        is_going = run.is_asked("discard")
+        if is_going:
             status = replace(status, state="stopping", sentence=GOING)
 
         def noticed() -> list[str]:
@@ -310,7 +326,7 @@ class RunCards:
         parts = {name: safely(make, otherwise) for name, make in makers.items()}
         facts = Facts(
             state=status.state,
-            live=not is_at_rest,
+            live=not is_at_rest or is_going,
             total=status.total,
             progress=status.progress,
             say=announcement(status, language),

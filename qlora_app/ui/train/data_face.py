@@ -105,4 +105,4 @@ class DataFace:
         if task in ("", "chat") and examples.train[0][-1]["role"] == "text":
             task = "text"
         time = self.form.time_of(recipe, effort) if effort else ""
-        return promise_words(recipe.dataset, task, time)
+        return promise_words(recipe, task, time)

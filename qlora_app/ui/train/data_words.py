@@ -11,6 +11,7 @@ from ...errors import UserError
 from ...formatting import count_of
 from ...messages import Conversation, Message, flatten
 from ...preflight import examples_of
+from ...recipe import Recipe
 from ...training_data import DatasetChoice, Examples, NotHere
 from ...training_data.formats.columns import AskColumns
 from ..context import PRIVATE
@@ -123,8 +124,10 @@ def first_rows_words(conversations: list[Conversation]) -> str:
 
 def row_words(conversation: Conversation, longest: int = LONGEST_TEXT) -> str:
     """One row as who says what, the learned part marked."""
-    turns = flatten(conversation)[:MOST_TURNS]
-    shown = "".join(_turn_words(turn, longest) for turn in turns)
+    turns = flatten(conversation)
+    shown = "".join(_turn_words(turn, longest) for turn in turns[:MOST_TURNS])
+    if len(turns) > MOST_TURNS:
+        shown += f'<dt>…</dt><dd class="quiet">{count_of(len(turns) - MOST_TURNS, "more turn")}</dd>'
     if options := conversation[-1].get("options"):
         shown += f'<dt>options</dt><dd translate="no">{escape(" | ".join(options)[:longest])}</dd>'
     return f'<dl class="turns">{shown}</dl>'
@@ -138,15 +141,17 @@ def is_learned(turn: Message) -> bool:
 # ---- the sentence before a start
 
 
-def promise_words(choice: DatasetChoice, task: str, time: str) -> str:
+def promise_words(recipe: Recipe, task: str, time: str) -> str:
     """What will be there at the end. `task`: which it is; `time`: "about 2 min", empty where nobody knows."""
     what = PROMISES.get(task, PROMISES["chat"])
-    if choice.source == "starter":
+    choice = recipe.dataset
+    if choice.source == "starter" and recipe.base_model.source == "starter" and task == THEIR_TASK:
         what = OF_THE_STARTER.get(choice.id, what)
     lead = f"After {time}" if time else "When it is done"
     return f'<p class="promise">{lead} {what}</p>'
 
 
+THEIR_TASK = "chat"  # of the starter's own sets
 OF_THE_STARTER = {
     "helper": "it answers these questions instead of going on telling a story, and you can chat with both versions "
     "side by side.",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...base_models import ModelChoice
 from ...base_models.shapes import Shapes
-from ...effort import STARTER_SECONDS_PER_MILLION, epochs_meant, paces
+from ...effort import STARTER_SECONDS_PER_MILLION, epochs_meant, pace_among, pace_of, paces
 from ...errors import UserError
 from ...hardware import Machine
 from ...hardware_fit import sizes_of
@@ -38,23 +38,12 @@ class ModelTimes:
         """How long a training with the recipe's model and method takes; None where it is not known."""
         if not self.characters:
             return None
-        pace = self._measured_pace(recipe) or self._computed_pace(shapes)
+        pace = pace_of(recipe, pace_among(recipe, self.measured)) or self._computed_pace(shapes)
         return pace * self.characters * self._epochs(recipe) if pace else None
 
     def _epochs(self, recipe: Recipe) -> float:
         of_these_data = recipe.model_copy(update={"dataset": self.data})
         return epochs_meant(of_these_data, self.data_folder)[BALANCED]
-
-    def _measured_pace(self, recipe: Recipe) -> float | None:
-        """Seconds for each character."""
-        model, method = recipe.base_model, recipe.method.name
-        for earlier, pace in self.measured:
-            other = earlier.base_model
-            if (other.source, other.id, earlier.method.name) == (model.source, model.id, method):
-                return pace
-        if model.source == "starter":
-            return STARTER_SECONDS_PER_MILLION / 1e6
-        return None
 
     def _computed_pace(self, shapes: Shapes | None) -> float | None:
         """By the number of parameters, from what the starter takes here. Only on a CPU: a GPU is idle most of the time
