@@ -45,7 +45,7 @@ def test_the_mask_is_seen_before_the_start(visitor):
     expect(page.locator("#data-facts .said")).to_contain_text("256")
     page.get_by_role("tab", name="Settings").click()
     page.get_by_label("Max length (tokens)").fill("40")
-    page.get_by_role("tab", name="Data").click()
+    page.locator("#face-data-button").click()
     page.get_by_role("button", name="First that is cut").click()
     expect(sentence(page)).not_to_contain_text(longest)  # which is cut too, by now
     cut = page.locator("#mask .tokens .cut").first
@@ -58,7 +58,7 @@ def test_axe_finds_nothing_serious_in_it(visitor, theme, size):
     page = visitor.open(f"?__theme={theme}", size=size)
     page.get_by_role("tab", name="Settings").click()
     page.get_by_label("Max length (tokens)").fill("40")
-    page.get_by_role("tab", name="Data").click()
+    page.locator("#face-data-button").click()
     opened(page)
     page.get_by_role("button", name="First that is cut").click()
     page.get_by_text("The lengths as a table").click()

@@ -80,7 +80,7 @@ def test_uploaded_mapped_seen_started(visitor, app, tmp_path):
         and len(data.fingerprint) == 64
     )
     visitor.reload(page)
-    page.get_by_role("tab", name="Data").click()
+    page.locator("#face-data-button").click()
     page.get_by_role("button", name="Columns of your data").click()
     expect(page.get_by_label("What is we said?")).to_have_value("answer")
     page.get_by_role("button", name="More: a composed question, who answers").click()
