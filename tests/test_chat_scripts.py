@@ -138,3 +138,12 @@ def test_enter_sends_but_not_with_shift_and_not_while_a_character_is_written():
     ]
     sent = run(f"return {json.dumps(keys)}.map(sends);", "conversation.js", "composer.js")
     assert sent == [True, False, False, False, False]
+
+
+def test_a_lost_connection_is_not_taken_for_a_name_that_no_run_has():
+    said = run(
+        """globalThis.word = text => text;
+        return [Picker.nothing(null, false), Picker.nothing({rows: []}, true), Picker.nothing({rows: []}, false)];""",
+        "menus.js",
+    )
+    assert said == ["The app does not answer. Try again.", "Looking…", "No run is called that."]

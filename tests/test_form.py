@@ -391,6 +391,13 @@ def test_a_model_brings_its_recipe_and_what_a_person_set_stays(tab, values):
     assert recipe.training.learning_rate == preset.training.learning_rate
 
 
+def test_a_recipe_whose_data_is_not_here_is_not_said_to_have_none(tab, values):
+    Presets(tab.page.settings.presets).save("mine", Recipe(dataset=DatasetChoice(source="file", id="gone.jsonl")))
+    _, answer = taken(tab, "recipe:mine", values)
+    said = answer[tab.model_card.said]
+    assert "Its data is not on this machine, so the data you chose stays." in said and "brings no data" not in said
+
+
 def test_what_a_recipe_brought_goes_with_it(tab, values):
     form, answer = taken(tab, "recipe:guanaco-7b", values)
     assert form["training.max_steps"] == 1875

@@ -47,9 +47,14 @@ class Picker {
   show(answer, isHalf) {
     this.hasMore = !!answer?.more;
     const rows = (answer?.rows || []).map((row, i) => this.row(row, i));
-    const nothing = isHalf ? word('Looking…') : word('No run is called that.');
-    this.found.replaceChildren(...(rows.length ? rows : [make('p', {class: 'quiet'}, nothing)]));
+    this.found.replaceChildren(...(rows.length ? rows : [make('p', {class: 'quiet'}, Picker.nothing(answer, isHalf))]));
     this.mark(Math.min(this.at, rows.length - 1));
+  }
+
+  // Why no run is listed.
+  static nothing(answer, isHalf) {
+    if (!answer) return word('The app does not answer. Try again.');
+    return isHalf ? word('Looking…') : word('No run is called that.');
   }
 
   row(run, i) {

@@ -256,7 +256,11 @@ function turnHow(isOpen) {
 }
 
 find('.how').addEventListener('click', () => turnHow(find('.how').getAttribute('aria-expanded') !== 'true'));
-document.getElementById('how-asked')?.addEventListener('keydown', e => { if (e.key === 'Escape') { turnHow(false); find('.how').focus(); } });
+// On the document: the panel may come after this script, and the focus may stand on its button.
+document.addEventListener('keydown', e => {
+  if (e.key !== 'Escape' || find('.how').getAttribute('aria-expanded') !== 'true') return;
+  turnHow(false); find('.how').focus();
+});
 document.addEventListener('pointerdown', e => { if (!e.target.closest('#how-asked, .how')) turnHow(false); });
 find('#stop-chat').addEventListener('click', stop);
 find('.new').addEventListener('click', () => { leave(); show(Talk.begin(partner.run, shelf.next(partner.run), partner.title)); });

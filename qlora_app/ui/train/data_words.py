@@ -126,8 +126,9 @@ def row_words(conversation: Conversation, longest: int = LONGEST_TEXT) -> str:
     """One row as who says what, the learned part marked."""
     turns = flatten(conversation)
     shown = "".join(_turn_words(turn, longest) for turn in turns[:MOST_TURNS])
-    if len(turns) > MOST_TURNS:
-        shown += f'<dt>…</dt><dd class="quiet">{count_of(len(turns) - MOST_TURNS, "more turn")}</dd>'
+    more = len(turns) - MOST_TURNS
+    if more > 0:
+        shown += f'<dt>…</dt><dd class="quiet">{"1 more turn" if more == 1 else f"{more:,} more turns"}</dd>'
     if options := conversation[-1].get("options"):
         shown += f'<dt>options</dt><dd translate="no">{escape(" | ".join(options)[:longest])}</dd>'
     return f'<dl class="turns">{shown}</dl>'

@@ -33,6 +33,8 @@ NOTHING = (
     "Nothing found on the Hub. The search looks for models that can learn the chosen task and come as safetensors; try "
     "fewer words, such as qwen, t5 or roberta."
 )
+OF_NO_DATA = " It brings no data, so the data you chose stays."
+OF_DATA_ELSEWHERE = " Its data is not on this machine, so the data you chose stays."
 FOCUS = (Path(__file__).parent / "take_focus.js").read_text(encoding="utf-8")
 TO_SEARCH, TO_CARD = (FOCUS.replace("PLACE", place) for place in ("model-find", "change-model"))
 
@@ -174,8 +176,8 @@ class ModelPicker:
     def _onto_form(self, recipe: Recipe, given: Given) -> Answer:
         words = f'<b translate="no">{escape(recipe.title)}</b> is on the form.'
         if data_value(recipe.dataset) not in [value for _, value in self.form.controls.data_choices()]:
+            words += OF_DATA_ELSEWHERE if recipe.dataset.id else OF_NO_DATA
             recipe = recipe.model_copy(update={"dataset": data_of(self.form.values(given))})
-            words += " It brings no data, so the data you chose stays."
         return {
             self.card.card: self.card.words_about(show(recipe), asks=False),
             self.card.said: f'<p class="quiet" role="status">{words}</p>',
