@@ -24,9 +24,11 @@ from qlora_app.runs.summary import SORTED_BY, summary_of
 from qlora_app.storage.files import write_json
 from qlora_app.ui.context import cannot_be_shown
 from qlora_app.ui.runs import one_run
+from qlora_app.ui.runs import table as table_module
 from tests.conftest import write_status
 from tests.fixtures.page import EVIL, PROOF, demonstration, event, make_run
 
+OLD_RUNS = Path(__file__).parent / "data" / "runs" / "0.1.0"
 SCRIPTS = Path(summaries_module.__file__).parents[1] / "ui" / "runs"
 
 
@@ -180,6 +182,16 @@ def test_a_page_that_stayed_open_gets_what_changed_while_the_app_was_away(worksh
     relabel(run, name="after")
     workshop.page.__dict__.pop("summaries")
     assert [row["name"] for row in asked(workshop, since=since)["rows"]] == ["after"]
+
+
+def test_a_run_is_talked_to_and_its_damage_told_as_soon_as_they_are_there(workshop, store, monkeypatch):
+    run = make_run(store)
+    assert not asked(workshop)["rows"][0]["talks"]
+    shutil.copytree(OLD_RUNS / "finished" / "checkpoints", run.checkpoints)
+    assert asked(workshop)["rows"][0]["talks"]
+    (run.folder / "curve.json").write_text("{")
+    monkeypatch.setattr(table_module, "REMEMBERED", 1e-9)
+    assert "curve.json" in asked(workshop)["rows"][0]["problem"]
 
 
 def test_a_newcomer_is_told_that_there_are_no_runs(workshop):

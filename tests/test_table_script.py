@@ -15,7 +15,8 @@ pytestmark = pytest.mark.skipif(NODE is None, reason="node is not here")
 PAGE = """
 class Place {
   constructor() { this.dataset = {}; this.style = {}; this.children = []; this.places = {}; this.hears = {};
-    this.classList = {toggle() {}, add() {}, remove() {}}; this.innerHTML = ''; this.scrollTop = 0; this.clientHeight = 360; }
+    this.classList = {toggle() {}, add() {}, remove() {}}; this.innerHTML = '';
+    this.scrollTop = 0; this.clientHeight = 360; }
   querySelector(name) { return this.places[name] ??= new Place(); }
   querySelectorAll() { return []; }
   addEventListener(name, hears) { this.hears[name] = hears; }
@@ -57,6 +58,8 @@ def test_what_is_deleted_is_what_the_sentence_named():
 def test_rows_between_two_that_are_known_are_asked_for():
     """Far down and back up again: what lies between was never asked for."""
     server = "{rows: async asked => { said = asked.since; return {same: true}; }}"
-    before = "total = 300; since = 7; wanted = false; rows.set('a', {}); rows.set('z', {}); order[0] = 'a'; order[299] = 'z'"
+    before = (
+        "total = 300; since = 7; wanted = false; rows.set('a', {}); rows.set('z', {}); order[0] = 'a'; order[299] = 'z'"
+    )
     said = done_on_a_page(server, f"{before}; region.scrollTop = 100 * 36; await region.hears.scroll()")
     assert said == 0

@@ -19,7 +19,7 @@ LONGEST_NAME = 80  # characters
 LONGEST_NOTE = 2000
 LONGEST_TAG = 40
 MOST_TAGS = 12
-_CHANGING = threading.Lock()  # what one changes is not written over by another, who read what was there before
+_CHANGING = threading.Lock()  # so that no change is lost to another made at once
 _KEPT = "\n\t\u200d"  # the last joins several pictures to one
 
 
@@ -30,7 +30,10 @@ class _Folder(Protocol):
 
 @dataclass(frozen=True)
 class Labels:
-    """name: "" where the recipe's own is meant. note: None where that is; one that was emptied is "". An archived run stands in no list unless it is asked for."""
+    """name: "" where the recipe's own is meant. note: None where that is; one that was emptied is "".
+
+    An archived run stands in no list unless it is asked for.
+    """
 
     name: str = ""
     note: str | None = None

@@ -14,13 +14,16 @@ from .run import Run
 
 MOST_OF_A_SPARK = 24  # points
 # Files that change whenever a figure of the row does; a wish to start is one too.
-_TELLING = ("status.json", "launch.json", Run.spec_file, LABELS, "adapter/proof.json", "requests/start", "task.json")
+_TELLING = (
+    *("status.json", "launch.json", Run.spec_file, LABELS, "task.json"),
+    *("adapter/proof.json", "checkpoints", "requests/start"),
+)
 
 
 @dataclass(frozen=True)
 class RunSummary:
     """made: seconds since the epoch. progress and score: from 0 to 1. spark: held-out losses, oldest first; where
-    fewer than three were measured, training losses. source: of its data.
+    fewer than three were measured, training losses. source: of its data. talks: can one chat with it?
     """
 
     id: str
@@ -40,6 +43,7 @@ class RunSummary:
     note: str = ""
     tags: tuple[str, ...] = ()
     is_archived: bool = False
+    talks: bool = False
 
     @property
     def is_active(self) -> bool:
@@ -70,6 +74,7 @@ def summary_of(run: Run) -> RunSummary:
         note=_text(labels.note_or(recipe.note)),
         tags=labels.tags,
         is_archived=labels.is_archived,
+        talks=run.newest_adapter() is not None,
     )
 
 

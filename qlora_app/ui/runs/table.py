@@ -5,6 +5,7 @@ It lives in the browser: its script asks `rows` for the rows on the screen, and 
 
 import functools
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from ..safely import safely
 from ..theme import plain
 from ..translate import translate, visitors_language
 from .card_parts import STATES, title_of
-from .run_card import NOTHING_HERE
+from .run_card import NOTHING_HERE, REMEMBERED
 
 FOLDER = Path(__file__).parent
 MOST_AT_ONCE = 200  # rows
@@ -188,7 +189,7 @@ class RunsTable:
         shown = wanted[start : start + min(count, MOST_AT_ONCE)]
         if given.get("every") is True:
             shown = wanted[:MOST_CHOSEN]
-        language = visitors_language()
+        language, now = visitors_language(), int(time.monotonic() / REMEMBERED)
         changed = [row for row in shown if self.page.summaries.changed_in(row.id) > since]
         return {
             "total": len(wanted),
@@ -198,7 +199,7 @@ class RunsTable:
             "since": revision,
             "start": start,
             "ids": [row.id for row in shown],
-            "rows": [self._row(row, language) for row in changed],
+            "rows": [self._row(row, language, now) for row in changed],
             "choices": {name: [(one, _words(name, one, language)) for one in ones] for name, ones in choices.items()},
         }
 
@@ -211,8 +212,8 @@ class RunsTable:
         """As this visitor may see it."""
         return row if self.page.may_change else for_visitors_row(row, self.page.settings.show_private)
 
-    def _row_in(self, row: RunSummary, language: str) -> dict[str, Any]:
-        talks, problem = self._beside(self.page.store.at(row.id), language)
+    def _row_in(self, row: RunSummary, language: str, now: int) -> dict[str, Any]:
+        """What is sent of a row; `now` only tells when its folder is looked at again."""
         remaining = f"{left(row.seconds_left)} left" if row.seconds_left is not None else ""
         part = None if row.progress is None or not row.is_active else round(100 * min(1.0, row.progress))
         return {
@@ -223,7 +224,7 @@ class RunsTable:
             "live": row.is_active,
             "part": part,
             "left": spoken(remaining, language),
-            "talks": talks,
+            "talks": row.talks,
             "model": spoken(row.model, language),
             "data": spoken(row.data, language),
             "method": spoken(row.method, language),
@@ -234,18 +235,17 @@ class RunsTable:
             "made": row.made,
             "note": row.note,
             "tags": list(row.tags),
-            "problem": problem,
+            "problem": self._problem(self.page.store.at(row.id), language),
         }
 
-    def _beside(self, run: Run, language: str) -> tuple[bool, str]:
-        """(can one chat with it?, what is wrong with its folder; why is told to its owner alone)"""
+    def _problem(self, run: Run, language: str) -> str:
+        """What is wrong with its folder; why is told to its owner alone."""
 
-        def read() -> tuple[bool, str]:
-            talks = run.newest_adapter() is not None
+        def read() -> str:
             damages = run.damages()[:1] if self.page.may_change else []
-            return talks, problem_in(damages[0], language) if damages else ""
+            return problem_in(damages[0], language) if damages else ""
 
-        return safely(read, lambda why: (False, problem_in(why if self.page.may_change else NOT_TOLD, language)))
+        return safely(read, lambda why: problem_in(why if self.page.may_change else NOT_TOLD, language))
 
     def losing(self, asked: Any) -> dict[str, Any]:
         """{runs} -> {words: what is lost, button, runs: those that can be deleted}; visitors delete nothing."""
