@@ -64,7 +64,8 @@ def relabel(run: _Folder, add_tags: Sequence[str] = (), drop_tags: Sequence[str]
         if found := damage(run.folder / LABELS):
             raise UserError(
                 "labels.damaged",
-                "{damage} Mend it in the folder of the run, or delete it; then the run can be renamed and tagged again.",
+                "{damage} Mend it in the folder of the run, or delete it; then the run can be renamed and tagged "
+                "again.",
                 damage=found,
             )
         before = replace(labels_of(run), **changes)
