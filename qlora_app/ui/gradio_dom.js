@@ -9,11 +9,15 @@ addEventListener('keydown', event => {
 }, true);
 
 // The number behind a tab's name is no part of the name: Gradio's tabs have a place for words only.
+const tabButton = tab => document.querySelector(`#tabs > .tab-wrapper [role=tablist] > [data-tab-id="${tab}"]`);
 function guanacoCount(tab, count) {
-  const button = document.querySelector(`#tabs > .tab-wrapper [role=tablist] > [data-tab-id="${tab}"]`);
+  const button = tabButton(tab);
   if (!button) return;
   if (count) button.dataset.count = count.toLocaleString(); else delete button.dataset.count;
 }
+
+// An answer may come when its tab has been left: what it would do to the address is no longer true then.
+function guanacoIsOn(tab) { return tabButton(tab)?.ariaSelected === 'true'; }
 
 // Files dropped on the card of the data take the way of those chosen with its button, whose field Gradio hides.
 function guanacoUpload(button, files) {

@@ -35,11 +35,14 @@ def test_what_was_typed_is_shown_and_a_reload_shows_it_again(visitor, app):
     said = page.locator(".answer .said").all_inner_texts()
     address = page.url
     assert f"run={run.id}" in address and "chat=1" in address
-    page.get_by_role("tab", name="Runs").click()
-    expect(page.locator("#room")).to_be_hidden()
-    page.get_by_role("tab", name="Chat").click()
-    expect(page.locator("#ask textarea")).to_be_focused()
-    assert page.url == address, "another tab and back changes nothing"
+    for is_patient in (True, False):
+        page.get_by_role("tab", name="Runs").click()
+        expect(page.locator("#room")).to_be_hidden()
+        if is_patient:
+            page.wait_for_function("location.search === '?tab=runs'")
+        page.get_by_role("tab", name="Chat").click()
+        expect(page.locator("#ask textarea")).to_be_focused()
+        assert page.url == address, "another tab and back changes nothing"
     visitor.reload(page)
     answered(page, 1)
     expect(page.locator(".exchange .question")).to_have_text(TYPED)

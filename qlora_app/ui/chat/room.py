@@ -61,8 +61,10 @@ SKELETON = f"""
 UNUSED = """(...given) => { if (!document.querySelector('.room')?.dataset.used) given[given.length - 1] = '';
   return given; }"""
 # The tab's children are put on the page when it is first shown; a room that comes later reads the address itself.
-SHOWN = """() => { if (!window.guanacoReady) return; const q = new URLSearchParams(location.search);
-  if (q.get('tab') !== 'chat') { q.set('tab', 'chat'); q.delete('run'); history.replaceState(null, '', '?' + q); }
+SHOWN = """() => { if (!window.guanacoReady || !guanacoIsOn('chat')) return;
+  const q = new URLSearchParams(location.search);
+  if (q.get('tab') !== 'chat') { q.set('tab', 'chat'); ['run', 'show', 'compare'].forEach(name => q.delete(name));
+    history.replaceState(null, '', '?' + q); }
   document.dispatchEvent(new Event('chat-shown')); }"""
 
 
