@@ -1,8 +1,9 @@
 // Asks how a job stands, once a second while it moves and somebody looks, and shows what changed. `element`, `props`,
 // `server`, `trigger` and `watch` come from gr.HTML.
+const NO_ANSWER = 2000; // ms until it asks again an app that did not answer
 const EVENTS = ['stop', 'resume', 'kill', 'dismiss', 'done', 'failed'];
 const place = element.querySelector('.job');
-let seen = 0, wanted = true, live = false, busy = false, shown = '', quickly = 0, told = '';
+let seen = 0, wanted = true, live = false, busy = false, shown = '', quickly = 0, rest = 0, told = '';
 
 async function ask() {
   const job = props.value || '';
@@ -12,7 +13,7 @@ async function ask() {
   try {
     const news = await server.poll({job, seen});
     if (job === (props.value || '')) take(job, news);
-  } catch (error) { wanted = true; }
+  } catch (error) { wanted = true; rest = performance.now() + NO_ANSWER; }
   busy = false;
 }
 
@@ -28,7 +29,7 @@ let turn = 0;
 setInterval(() => {
   turn += 1;
   if (quickly > 0) { quickly -= 1; wanted = true; }
-  if (!busy && (wanted || (live && visible() && turn % 2 === 0))) ask();
+  if (!busy && performance.now() >= rest && (wanted || (live && visible() && turn % 2 === 0))) ask();
 }, 500);
 
 element.addEventListener('click', e => {

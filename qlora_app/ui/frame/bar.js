@@ -1,6 +1,6 @@
 // The bar: asks what runs and how the machine is, every two seconds while something moves and somebody looks, each
 // second while the drawer is open, and hardly ever otherwise. `element`, `server` and `trigger` come from gr.HTML.
-const AT_REST = 30000, MOVING = 2000, OPEN = 1000; // ms between questions
+const AT_REST = 30000, MOVING = 2000, OPEN = 1000, NO_ANSWER = 2000; // ms between questions
 const SOON = [700, 2500, 6000]; // ms after a click: it may have begun something
 const EVENTS = ['stop', 'kill', 'resume', 'dismiss', 'tidy', 'examine'];
 const LOOKS = {system: 'Colours: as the system', light: 'Colours: light', dark: 'Colours: dark'};
@@ -8,7 +8,7 @@ const language = navigator.language.toLowerCase().split('-')[0];
 const word = text => (TEXTS[language] || {})[text] || text;
 const part = name => element.querySelector(`[data-part="${name}"]`);
 const drawer = element.querySelector('[data-dialog=drawer]');
-let seen = {}, live = false, busy = false, asked = -AT_REST, opener = null;
+let seen = {}, live = false, busy = false, asked = -AT_REST, rest = 0, opener = null;
 
 speak(element);
 
@@ -28,7 +28,7 @@ async function ask() {
   try {
     take(await server.poll({seen, open: drawer.open}));
     element.removeAttribute('data-gone');
-  } catch (error) { element.setAttribute('data-gone', ''); } // grey, like the card of the run, which says why
+  } catch (error) { rest = performance.now() + NO_ANSWER; element.setAttribute('data-gone', ''); } // grey, like the card of the run, which says why
   busy = false;
 }
 
@@ -49,7 +49,7 @@ function show(name, html) {
 
 const wait = () => drawer.open ? OPEN : live ? MOVING : AT_REST;
 setInterval(() => {
-  if (document.visibilityState === 'visible' && !busy && performance.now() - asked >= wait()) ask();
+  if (document.visibilityState === 'visible' && !busy && performance.now() >= rest && performance.now() - asked >= wait()) ask();
 }, 250);
 const soon = () => SOON.forEach(ms => setTimeout(() => { asked = -AT_REST; }, ms));
 document.addEventListener('visibilitychange', () => { if (document.visibilityState === 'visible') asked = -AT_REST; });

@@ -1,8 +1,9 @@
 // A part of a run's page: asks for it when somebody looks, again while the run moves, and shows it where it changed.
 // `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML; PART stands in front of this.
+const NO_ANSWER = 2000; // ms until it asks again an app that did not answer
 const EVENTS = ['back', 'chat', 'again', 'rename', 'note', 'tag', 'remove'];
 const place = element.querySelector('.live-part');
-let shown = null, seen = 0, live = false, busy = false, wanted = true, turn = 0;
+let shown = null, seen = 0, live = false, busy = false, wanted = true, turn = 0, rest = 0;
 const visible = () => document.visibilityState === 'visible' && element.getClientRects().length > 0;
 const editing = () => !!place.querySelector('input:not([type=checkbox]), textarea, .losing');
 
@@ -15,7 +16,7 @@ async function ask() {
   try {
     const news = await server.part({run, part: PART, seen});
     if (run === (props.value || '')) { live = news.live; if (news.html != null && !editing()) show(news.html); if (!editing()) seen = news.seen; }
-  } catch (error) { wanted = true; }
+  } catch (error) { wanted = true; rest = performance.now() + NO_ANSWER; }
   busy = false;
 }
 function show(text) {
@@ -67,6 +68,6 @@ setInterval(() => {
   const look = visible(); turn += 1;
   if (look && !looked) wanted = true;
   looked = look;
-  if (look && !busy && (wanted || (live && turn % 4 === 0))) ask();
+  if (look && !busy && performance.now() >= rest && (wanted || (live && turn % 4 === 0))) ask();
 }, 500);
 watch('value', () => { wanted = true; });

@@ -1,5 +1,6 @@
 // Keeps a card up to date: asks the server for what changed, once a second while the run moves and somebody looks at it,
 // and not at all otherwise. `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML.
+const NO_ANSWER = 2000; // ms until it asks again an app that did not answer
 const EVENTS = ['chat', 'stop', 'discard', 'resume', 'unqueue', 'kill', 'again'];
 const FACES = ['test', 'use']; // of a run's own page
 const card = element.querySelector('.card'), bar = card.querySelector('.bar'), log = card.querySelector('.log');
@@ -12,7 +13,7 @@ while (standing.nextNode()) { const text = standing.currentNode.data.trim().repl
 card.querySelectorAll('[aria-label]').forEach(e => e.setAttribute('aria-label', word(e.getAttribute('aria-label'))));
 const part = name => card.querySelector(`[data-part="${name}"]`);
 const withOthers = !!element.closest('#live');
-let seen = {}, wanted = true, live = false, busy = false, shown = null, quickly = 0, said = {state: '', at: 0}, answeredAt = null;
+let seen = {}, wanted = true, live = false, busy = false, shown = null, quickly = 0, rest = 0, said = {state: '', at: 0}, answeredAt = null;
 
 const visible = () => document.visibilityState === 'visible' && element.offsetParent !== null;
 
@@ -25,7 +26,7 @@ async function ask() {
     const news = await server.poll({run, seen, chart: chart.known, log: log.open, others: withOthers, at});
     if (run === (props.value || '')) { wanted = series !== chart.wanted || step !== at; take(news); }
     answeredAt = new Date(); found();
-  } catch (error) { wanted = true; gone(); }
+  } catch (error) { wanted = true; rest = performance.now() + NO_ANSWER; gone(); }
   busy = false;
 }
 
@@ -94,7 +95,7 @@ setInterval(() => {
   looked = look; turn += 1;
   if (quickly > 0) { quickly -= 1; wanted = true; }
   const known = props.value != null;  // until the page has said which run it is, the skeleton stays
-  if (look && known && !busy && (wanted || (live && turn % 2 === 0))) ask();
+  if (look && known && !busy && performance.now() >= rest && (wanted || (live && turn % 2 === 0))) ask();
 }, 500);
 
 element.addEventListener('click', e => {

@@ -1,11 +1,12 @@
 // The list of runs: draws the rows one sees, asks for those and for what changed in them, and says what was chosen.
 // `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML; MAY_CHANGE and NAMES stand in front of this.
+const NO_ANSWER = 2000; // ms until it asks again an app that did not answer
 const EVENTS = ['open', 'chat', 'again', 'compare', 'rename', 'tag', 'remove'];
 const ALWAYS = 'name', AT_FIRST = ['name', 'state', 'model', 'data', 'differs', 'held_out', 'score', 'when'], KEPT = 600, KEY = 'guanaco-columns';
 const find = name => element.querySelector(name);
 const region = find('.runs-list'), body = find('tbody'), bar = find('.chosen-bar'), sheet = find('.runs-sheet');
 let columns = AT_FIRST, query = {search: '', state: '', model: '', data: '', tag: '', sort: 'when', down: true};
-let order = [], rows = new Map(), total = 0, all = -1, since = 0, live = false, asked = 0, busy = false, wanted = true, lastMark = null;
+let order = [], rows = new Map(), total = 0, all = -1, since = 0, live = false, asked = 0, busy = false, wanted = true, rest = 0, lastMark = null;
 const chosen = new Map(); // id -> row
 let named = []; // the runs that the question before deleting names
 try { const kept = JSON.parse(localStorage.getItem(KEY)); if (Array.isArray(kept)) columns = Object.keys(NAMES).filter(n => n === ALWAYS || kept.includes(n)); } catch (error) { /* nothing was kept */ }
@@ -73,9 +74,9 @@ async function ask() {
     const news = await server.rows({...mine, start: first, count: Math.max(60, last - first), since: missing ? 0 : since});
     if (mine === query && number === asked) take(news); else wanted = true;
     find('.lost').hidden = true;
-  } catch (error) { find('.lost').hidden = false; }
+  } catch (error) { wanted = true; rest = performance.now() + NO_ANSWER; find('.lost').hidden = false; }
   busy = false;
-  if (wanted) setTimeout(ask, 30);
+  if (wanted && performance.now() >= rest) setTimeout(ask, 30);
 }
 
 function take(news) {
@@ -244,6 +245,6 @@ setInterval(() => {
   const look = visible();
   if (look && !looked) wanted = true;
   looked = look; turn += 1;
-  if (look && !busy && (wanted || turn % (live ? 2 : 8) === 0)) ask();
+  if (look && !busy && performance.now() >= rest && (wanted || turn % (live ? 2 : 8) === 0)) ask();
 }, 500);
 watch('value', () => { wanted = true; soon(); });
