@@ -31,45 +31,16 @@ def tabs(page):
         yield name
 
 
-@pytest.mark.parametrize(
-    ("theme", "size"), [("light", DESK), ("dark", DESK), ("light", PHONE)], ids=["light", "dark", "phone"]
-)
-def test_axe_finds_nothing_serious(visitor, app, theme, size):
-    run = app.finished_run()
-    page = visitor.open(f"?__theme={theme}&run={run.id}", size=size)
-    page.get_by_role("tab", name="Settings", exact=True).click()
-    page.get_by_text("The curve as a table").first.click()
-    page.locator("#live .log summary").click()
-    problems = {name: found(page) for name in tabs(page)}
-    page.get_by_role("tab", name="Runs", exact=True).click()
-    page.locator("#runs-table tbody a").first.click()
-    page.wait_for_timeout(700)
-    problems["one run"] = found(page)
-    assert not {name: list_ for name, list_ in problems.items() if list_}
-
-
-def test_every_control_has_a_name(visitor, app):
-    app.finished_run()
-    page = visitor.open()
-    page.get_by_role("tab", name="Settings", exact=True).click()
-    for name in tabs(page):
-        unnamed = page.evaluate("""() => [
-            ...document.querySelectorAll('button, input, textarea, select, [role=button], [role=tab]')]
-            .filter(e => e.offsetParent && !e.disabled)
-            .filter(e => !(e.ariaLabel || e.innerText?.trim() || e.title || e.labels?.length
-                           || e.getAttribute('aria-labelledby') || e.closest('label')?.innerText.trim()))
-            .map(e => e.outerHTML.slice(0, 160))""")
-        assert unnamed == [], name
-
-
 def test_the_keyboard_goes_from_start_to_the_chat(visitor, app):
-    """Tab, arrows, Enter: nothing else is touched."""
+    """Tab, arrows, Enter: nothing else is touched. It comes first: once there is a run, its settings are on the form,
+    and those of a short one leave no time to stop it.
+    """
     page = visitor.open()
     tab_to(page, "#start")
     page.keyboard.press("Enter")
     expect(page.locator("#live .card .line b")).to_have_text("Training")
     # What is stopped before its first step has learned nothing that one could talk to.
-    expect(page.locator("#live .tiles")).to_contain_text(re.compile(r"Step\s*[1-9]"))
+    expect(page.locator("#live .progress")).to_contain_text(re.compile(r"step [1-9]"))
     tab_to(page, "#live [data-do=stop]")
     page.keyboard.press("Enter")
     expect(page.locator("#live .card .line b")).to_have_text("Stopped")
@@ -98,6 +69,48 @@ def tab_to(page, selector: str) -> None:
 
 def focused(page, selector: str) -> bool:
     return page.evaluate("s => document.activeElement.matches(s)", selector)
+
+
+@pytest.mark.parametrize(
+    ("theme", "size"), [("light", DESK), ("dark", DESK), ("light", PHONE)], ids=["light", "dark", "phone"]
+)
+def test_axe_finds_nothing_serious(visitor, app, theme, size):
+    run = app.finished_run()
+    page = visitor.open(f"?__theme={theme}&run={run.id}", size=size)
+    problems = {}
+    for name in ("Data", "Settings", "Run"):
+        page.get_by_role("tab", name=name, exact=True).click()
+        page.wait_for_timeout(700)
+        problems[f"Train, {name}"] = found(page)
+    page.locator("#live").get_by_text("The curve as a table").click()
+    page.locator("#live .log summary").click()
+    problems |= {name: found(page) for name in tabs(page)}
+    page.get_by_role("tab", name="Runs", exact=True).click()
+    page.locator("#runs-table tbody a").first.click()
+    page.wait_for_timeout(700)
+    problems["one run"] = found(page)
+    assert not {name: list_ for name, list_ in problems.items() if list_}
+
+
+def test_every_control_has_a_name(visitor, app):
+    app.finished_run()
+    page = visitor.open()
+    for face in ("Data", "Settings"):
+        page.get_by_role("tab", name=face, exact=True).click()
+        page.wait_for_timeout(700)
+        assert unnamed(page) == [], face
+    for name in tabs(page):
+        assert unnamed(page) == [], name
+
+
+def unnamed(page) -> list[str]:
+    """Controls that are seen and that nobody can call by a name."""
+    return page.evaluate("""() => [
+        ...document.querySelectorAll('button, input, textarea, select, [role=button], [role=tab]')]
+        .filter(e => e.offsetParent && !e.disabled)
+        .filter(e => !(e.ariaLabel || e.innerText?.trim() || e.title || e.labels?.length
+                       || e.getAttribute('aria-labelledby') || e.closest('label')?.innerText.trim()))
+        .map(e => e.outerHTML.slice(0, 160))""")
 
 
 def card_of(visitor, run):

@@ -9,6 +9,8 @@ from visiting import DESK, PATIENCE, PHONE
 
 from qlora_app.recipe import Recipe
 from qlora_app.ui.language import LANGUAGES
+from qlora_app.ui.runs.one_run import PAGES
+from qlora_app.ui.train.recipe_form import SECTIONS
 
 expect.set_options(timeout=PATIENCE)
 GERMAN = LANGUAGES["de"]
@@ -41,17 +43,40 @@ def english(page) -> list[str]:
 
 
 def unfold(page) -> None:
-    page.locator("#change-model").click()
-    expect(page.locator("#model-list button").first).to_be_visible()
     for summary in page.locator("summary:visible").all():
         summary.click()
     page.wait_for_timeout(800)
+
+
+def faces(page) -> dict[str, list[str]]:
+    """Every face of the stage with all that folds open: the English that is left on it."""
+    left = {}
+    page.locator("#face-data-button").click()
+    page.get_by_role("button", name="Längen, Tokens, Ausgelassenes, zurückgehaltene Daten").click()
+    expect(page.locator("#data-facts svg")).to_be_visible()
+    unfold(page)
+    left["data"] = english(page)
+    page.locator("#face-settings-button").click()
+    for section in SECTIONS:
+        page.locator(f"#section-{section}-button").click()
+        unfold(page)
+        left[section] = english(page)
+    page.locator("#face-run-button").click()
+    expect(page.locator("#live .card .line b")).to_be_visible()
+    unfold(page)
+    left["run"] = english(page)
+    page.locator("#change-model").click()
+    expect(page.locator("#model-list button").first).to_be_visible()
+    unfold(page)
+    left["models"] = english(page)
+    return left
 
 
 def test_the_first_visit_is_german(visitor):
     page = visitor.open(locale="de-DE")
     assert page.evaluate("document.documentElement.lang") == "de"
     expect(page.locator("#start")).to_have_text("Training starten")
+    page.locator("#face-run-button").click()
     expect(page.locator("#live")).to_contain_text("Noch nichts trainiert")
     assert {name: list_ for name in ("Training", "Läufe", "Chat") if (list_ := english(tab(page, name)))} == {}
 
@@ -60,6 +85,7 @@ def test_other_languages_get_english(visitor):
     page = visitor.open(locale="fr-FR")
     assert page.evaluate("document.documentElement.lang") == "en"
     expect(page.locator("#start")).to_have_text("Start training")
+    page.locator("#face-run-button").click()
     expect(page.locator("#live")).to_contain_text("Nothing trained yet")
 
 
@@ -73,9 +99,10 @@ def tab(page, name: str):
 def test_every_corner_of_the_page_is_german(visitor, app, size):
     run = app.finished_run()
     page = visitor.open(locale="de-DE", size=size)
-    unfold(page)
-    left = {"train": english(page)}
+    left = faces(page)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.locator("#face-settings-button").click()
+    page.locator("#section-method-button").click()
     page.get_by_label("Rang", exact=True).fill("0")
     page.click("#start")
     expect(page.locator("#alert")).to_contain_text("0 passt nicht. Richtig wäre: mindestens 1.")
@@ -86,11 +113,13 @@ def test_every_corner_of_the_page_is_german(visitor, app, size):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.locator("#runs-table tbody a").first.click()
     expect(page.locator("#opened .verdict summary")).to_have_text("Einzelheiten")
-    for summary in page.locator("#opened summary:visible").all():
-        summary.click()
+    for name in PAGES:
+        page.locator(f"#page-{name}-button").click()
+        unfold(page)
+        left[f"one run, {name}"] = english(page)
     page.get_by_role("button", name="Löschen …").click()
     expect(page.get_by_role("button", name="Diesen Lauf löschen")).to_be_visible()
-    left["one run"] = english(page)
+    left["one run, losing it"] = english(page)
     tab(page, "Chat")
     expect(page.locator("#ask textarea")).to_be_visible()
     left["chat"] = english(page)
@@ -114,17 +143,15 @@ def test_what_was_written_stays_as_it_was_written(visitor, app):
     expect(card.locator(".question")).to_have_text("Log")
     expect(card.locator(".now p")).to_have_text("Finished")
     expect(card.locator(".now h4")).to_have_text("Jetzt, Schritt 4 · wie erwartet")
-    page.get_by_role("button", name="Alle Läufe").click()
-    expect(page.get_by_role("button", name="Start training")).to_be_visible()
+    page.get_by_role("button", name="← Läufe").click()
+    expect(page.locator("#runs-table tbody a", has_text="Start training")).to_be_visible()
     app.store.delete(run.id)
 
 
 def test_a_refusal_is_german_and_figures_are(visitor, app):
     app.finished_run()
     page = visitor.open(locale="de-DE")
-    expect(page.locator("#data-line .rows > summary")).to_have_text(
-        re.compile(r"^\d\.\d{3} Zeilen: \d\.\d{3} zum Lernen")
-    )
+    expect(page.locator("#data-line .counts")).to_have_text(re.compile(r"^\d\.\d{3} Zeilen zum Lernen · "))
     expect(page.locator("#live .tiles dd").first).to_have_text(re.compile(r"^\d,\d\d war \d,\d\d$"))
     expect(page.locator("#live .read")).to_have_text(
         re.compile(r"^In \d+ Schritten ging der Trainings-Loss von \d,\d\d auf \d,\d\d")
@@ -136,6 +163,9 @@ def test_a_refusal_is_german_and_figures_are(visitor, app):
 def test_axe_finds_nothing_serious_on_the_german_page(visitor, app):
     app.finished_run()
     page = visitor.open(locale="de-DE")
-    page.get_by_role("button", name="Alle Einstellungen").click()
-    page.wait_for_timeout(500)
-    assert found(page) == []
+    problems = {}
+    for face in ("data", "settings", "run"):
+        page.locator(f"#face-{face}-button").click()
+        page.wait_for_timeout(700)
+        problems[face] = found(page)
+    assert {face: list_ for face, list_ in problems.items() if list_} == {}

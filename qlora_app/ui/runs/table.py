@@ -96,7 +96,7 @@ class RunsTable:
         """The table; an event of it brings the runs it is about."""
         scripts = ("words.js", "table_parts.js", "table.js")
         script = "".join((FOLDER / name).read_text(encoding="utf-8") for name in scripts)
-        none = NONE_YET if self.page.may_change else NOTHING_HERE
+        none = " ".join((NONE_YET if self.page.may_change else NOTHING_HERE).split())  # as its translation is looked up
         skeleton = SKELETON.replace("FILTERS", _FILTERS).replace("CHOICES", _CHOICES).replace("NONE", none)
         texts = json.dumps(texts_in(skeleton + script + json.dumps(COLUMNS)), ensure_ascii=False)
         known = f"const MAY_CHANGE = {json.dumps(self.page.may_change)}, NAMES = {json.dumps(COLUMNS)};"
