@@ -55,6 +55,7 @@ def test_searched_chosen_downloaded_trained(visitor, hub, app):
 
     page.get_by_role("tab", name="Settings", exact=True).click()
     page.get_by_label("Max steps").fill("2")
+    page.locator("#section-measuring-button").click()
     page.get_by_label("Scored questions").fill("2")
     hub.before_chunk = lambda name, sent: time.sleep(0.1) if name.endswith(".safetensors") else None
     page.locator("#start").click()

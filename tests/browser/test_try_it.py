@@ -26,6 +26,7 @@ def test_another_method_brings_its_learning_rate_until_one_is_typed(visitor):
     rate = page.get_by_label("Learning rate", exact=True)
 
     def choose(name):
+        page.locator("#section-method-button").click()
         page.get_by_role("radio", name=name, exact=True).check()
 
     expect(rate).to_have_value("0.002")
@@ -34,6 +35,7 @@ def test_another_method_brings_its_learning_rate_until_one_is_typed(visitor):
     page.locator("#method-card summary").click()
     expect(page.locator("#method-card")).to_contain_text("0.003: T-Few's, for every task.")
     expect(page.locator("#command")).to_contain_text("train starter method.name=ia3")
+    page.locator("#section-training-button").click()
     rate.fill("0.5")
     rate.blur()
     expect(page.locator("#own-settings")).to_contain_text("Learning rate")
