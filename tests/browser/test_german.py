@@ -28,6 +28,11 @@ SEEN = """() => {
 EXAMPLES = {"my-style", "qwen 0.6b", "Guanaco Workshop"}
 
 
+def figures_aside(text: str | None) -> str | None:
+    """Without the marks in figures: a German one said once more would be written another way."""
+    return text and re.sub(r"[.,]", "", text)
+
+
 def english(page) -> list[str]:
     """Texts on the page that the catalogue would say otherwise, or that hold a small English word."""
     seen = page.evaluate(SEEN)
@@ -38,7 +43,8 @@ def english(page) -> list[str]:
     return [
         text
         for text in words
-        if FUNCTION_WORDS.search(text) or (text not in GERMAN.texts.values() and GERMAN.say(text) not in (None, text))
+        if FUNCTION_WORDS.search(text)
+        or (text not in GERMAN.texts.values() and figures_aside(GERMAN.say(text)) not in (None, figures_aside(text)))
     ]
 
 
