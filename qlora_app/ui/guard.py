@@ -54,6 +54,17 @@ def asked_by_everyone(function: Callable) -> Callable:
     return function
 
 
+def served(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """A method as a plain function that everyone may call: the script of a component calls it by the method's name."""
+
+    @asked_by_everyone
+    def function(asked: Any) -> dict[str, Any]:
+        return answer(asked)
+
+    function.__name__ = answer.__name__
+    return function
+
+
 def callers_of(handler: Callable) -> Callers | None:
     """The mark of a handler; None where it has none."""
     return getattr(handler, "callers", None)

@@ -6,7 +6,7 @@ folder, so it is there again after a reload or a restart.
 
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..launch.ending import end_now
 from ..runs import address_of
 from .context import AppContext
 from .events import FAST, Answer
-from .guard import asked_by_everyone, changes
+from .guard import changes, served
 from .language import problem_in, translated
 from .theme import plain
 from .translate import translate, visitors_language
@@ -44,7 +44,7 @@ class JobCard:
             "",
             html_template='<div class="job"></div>',
             js_on_load=SCRIPT,
-            server_functions=[self.poll_function()],
+            server_functions=[served(self.poll)],
             **words,
         )
         return self.card
@@ -111,15 +111,6 @@ class JobCard:
         return {self.card: "", **dict.fromkeys(self.beside, "")}
 
     # ---- what the card asks
-
-    def poll_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        """`poll` as a plain function: Gradio calls it by that name from the browser."""
-
-        @asked_by_everyone
-        def poll(asked: dict[str, Any]) -> dict[str, Any]:
-            return self.poll(asked)
-
-        return poll
 
     def poll(self, asked: dict[str, Any]) -> dict[str, Any]:
         """{"job": address, "seen": mark of what stands there} -> {html (None: as it was), seen, live, state}.

@@ -6,7 +6,6 @@ import functools
 import json
 import time
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from ... import hardware
 from ...runs import Run
 from ..context import AppContext
 from ..events import FAST
-from ..guard import asked_by_everyone, changes
+from ..guard import changes, served
 from ..job_card import RESUMABLE, JobCard
 from ..language import texts_in, translated
 from ..theme import plain
@@ -91,7 +90,7 @@ class Bar:
             "",
             html_template=template,
             js_on_load=f"const TEXTS = {texts};\n{script}",
-            server_functions=[self.poll_function()],
+            server_functions=[served(self.poll)],
             elem_id="bar",
         )
         return self.bar
@@ -123,15 +122,6 @@ class Bar:
         self.checkup.examine()
 
     # ---- what the bar asks
-
-    def poll_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        """`poll` as a plain function: Gradio calls it by that name from the browser."""
-
-        @asked_by_everyone
-        def poll(asked: dict[str, Any]) -> dict[str, Any]:
-            return self.poll(asked)
-
-        return poll
 
     def poll(self, asked: dict[str, Any]) -> dict[str, Any]:
         """{"seen": {part: mark}, "open": is the drawer} -> {parts that are new, seen, live, runs}.

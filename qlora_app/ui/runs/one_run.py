@@ -21,7 +21,7 @@ from ...runs.labels import relabel
 from ...storage.reading import is_regular
 from ..context import PRIVATE_FILES, AppContext
 from ..events import FAST, QUIET, Answer, Given
-from ..guard import NOT_TOLD, asked_by_everyone, changes, in_words, reads
+from ..guard import NOT_TOLD, changes, in_words, reads, served
 from ..language import problem_in, texts_in, translated
 from ..safely import safely
 from ..theme import plain
@@ -114,7 +114,7 @@ class OneRun:
             "",
             html_template='<div class="live-part"></div>',
             js_on_load=f"const TEXTS = {texts}, PART = {json.dumps(name)};\n{script}",
-            server_functions=[self._part_function(), self.table.losing_function()],
+            server_functions=[served(self.part), served(self.table.losing)],
             **words,
         )
 
@@ -188,15 +188,6 @@ class OneRun:
         return run
 
     # ---- what the parts ask
-
-    def _part_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        """`part` as a plain function: Gradio calls it by that name from the browser."""
-
-        @asked_by_everyone
-        def part(asked: dict[str, Any]) -> dict[str, Any]:
-            return self.part(asked)
-
-        return part
 
     def part(self, asked: Any) -> dict[str, Any]:
         """{run, part, seen: mark of what stands there} -> {html (None: as it was), seen, live}.

@@ -29,7 +29,7 @@ from ...runs.verdict import Verdict, stopped_verdict, verdict
 from ...training_data import DatasetChoice, changed_since
 from ..context import AppContext, for_visitors
 from ..events import FAST
-from ..guard import NOT_TOLD, asked_by_everyone, changes, in_words, names_a_place
+from ..guard import NOT_TOLD, changes, in_words, names_a_place, served
 from ..language import problem_in, spoken, texts_in, translated
 from ..safely import safely
 from ..theme import plain
@@ -121,7 +121,7 @@ def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
         None,
         html_template=SKELETON,
         js_on_load=f"const TEXTS = {texts};\n{script}",
-        server_functions=[cards.poll_function()],
+        server_functions=[served(cards.poll)],
         **words,
     )
 
@@ -183,15 +183,6 @@ class RunCards:
         self._picture.cache_clear()
 
     # ---- what the cards ask
-
-    def poll_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        """`poll` as a plain function: Gradio calls it by that name from the browser."""
-
-        @asked_by_everyone
-        def poll(asked: dict[str, Any]) -> dict[str, Any]:
-            return self.poll(asked)
-
-        return poll
 
     def poll(self, asked: dict[str, Any]) -> dict[str, Any]:
         """{"run": id, "seen": {part: hash}, "chart": what is drawn and which curve is wanted, "log": is it open, "at":

@@ -6,7 +6,7 @@ It lives in the browser: its script asks `rows` for the rows on the screen, and 
 import functools
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from ...runs.selection import ARCHIVED, Selection, choices_in, selected
 from ...runs.summary import RunSummary
 from ..context import AppContext
 from ..events import FAST
-from ..guard import DEMONSTRATION, NOT_TOLD, asked_by_everyone, changes
+from ..guard import DEMONSTRATION, NOT_TOLD, changes, served
 from ..language import problem_in, spoken, texts_in
 from ..safely import safely
 from ..theme import plain
@@ -104,7 +104,7 @@ class RunsTable:
             "",
             html_template=skeleton,
             js_on_load=f"const TEXTS = {texts};\n{known}\n{script}",
-            server_functions=[self._rows_function(), self.losing_function()],
+            server_functions=[served(self.rows), served(self.losing)],
             elem_id="runs-table",
         )
         return self.component
@@ -150,24 +150,6 @@ class RunsTable:
             raise kept[0]
 
     # ---- what the script asks
-
-    def _rows_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        """`rows` as a plain function: Gradio calls it by that name from the browser."""
-
-        @asked_by_everyone
-        def rows(asked: dict[str, Any]) -> dict[str, Any]:
-            return self.rows(asked)
-
-        return rows
-
-    def losing_function(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        """`losing` as a plain function."""
-
-        @asked_by_everyone
-        def losing(asked: dict[str, Any]) -> dict[str, Any]:
-            return self.losing(asked)
-
-        return losing
 
     def rows(self, asked: Any) -> dict[str, Any]:
         """{sort, down, search, state, model, data, tag, start, count, since, every} -> the rows there.
