@@ -291,6 +291,13 @@ def test_light_and_dark_have_the_same_colours():
     assert LIGHT.keys() == DARK.keys()
 
 
+@pytest.mark.parametrize("sheet", sorted((UI / "style").glob("*.css")), ids=lambda path: path.stem)
+def test_a_sheet_names_colours_and_makes_none(sheet):
+    """So that what is dark is dark everywhere."""
+    rules = re.findall(r"\{([^{}]*)\}", re.sub(r"/\*.*?\*/", "", sheet.read_text(encoding="utf-8"), flags=re.DOTALL))
+    assert [rule for rule in rules if re.search(r"#[0-9a-fA-F]{3,8}\b", rule)] == []
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 @pytest.mark.parametrize("script", ["frame/bar.js", "frame/look.js", "gradio_dom.js"])
 def test_a_script_is_javascript(script):

@@ -14,8 +14,12 @@ LIGHT = {
     "on-fill": "#ffffff",
     "good": "#15803d",
     "warn": "#b45309",
+    "warn-text": "#92400e",  # sentences
     "held": "#b45309",  # figures of held-out data
+    "third": "#7c3aed",  # the third of several curves
     "bad": "#b91c1c",
+    "bad-fill": "#b91c1c",  # the button that throws something away
+    "bad-fill-hover": "#991b1b",
     "field": "#faf8f5",
     "field-line": "#8a827a",
     "hint": "#6b645d",  # what stands in an empty field
@@ -36,8 +40,12 @@ DARK = {
     "on-fill": "#ffffff",
     "good": "#4ade80",
     "warn": "#fbbf24",
+    "warn-text": "#fcd34d",
     "held": "#fbbf24",
+    "third": "#c4b5fd",
     "bad": "#fca5a5",
+    "bad-fill": "#b91c1c",
+    "bad-fill-hover": "#991b1b",
     "field": "#282c2f",
     "field-line": "#6b7075",
     "hint": "#a8a29e",
