@@ -30,6 +30,7 @@ from qlora_app.runs.proof import (
     HeldOut,
     Kept,
     Proof,
+    Shares,
     TrainingLoss,
 )
 from qlora_app.runs.proof_words import proof_lines, proof_words
@@ -196,7 +197,7 @@ def test_answers_are_counted():
     answered, _ = scoring.score(FakeJob(said), questions_like(["Mira", "Otto", "Ida", "Tom"]), 1.0)
     assert answered == Answered(
         questions=4,
-        exact_match=Change(0.0, 0.25),
+        exact_match=Shares(0.0, 0.25),
         predicted=None,
         unended=2,
         went_on=1,
@@ -213,23 +214,23 @@ def test_where_answering_would_take_too_long_fewer_are_asked_and_that_is_said(mo
     said = {str(place): Answer("a") for place in range(200)}
     answered, _ = scoring.score(FakeJob(said, parameters=10**8), questions_like(["a"] * 200), 600.0)
     assert (answered.questions, answered.not_asked) == (60, 140), "ten took 100 seconds, and there are 600"
-    words = proof_words(Proof(HeldOut(questions=60, exact_match=Change(0, 1), not_asked=140)))
+    words = proof_words(Proof(HeldOut(questions=60, exact_match=Shares(0, 1), not_asked=140)))
     assert "140 of 200 questions were not asked: to answer them would have taken too long." in words
 
 
 # ---- figures that contradict each other
 
 FINE = Proof(
-    HeldOut(100, Change(0.0, 0.9), 91, 2, 0, 0, 80, 90, 12.0, loss=Change(3.0, 0.2)),
-    Answered(8, Change(0.0, 1.0), 8, 0, 0, 0, 8, 8, 12.0),
+    HeldOut(100, Shares(0.0, 0.9), 91, 2, 0, 0, 80, 90, 12.0, loss=Change(3.0, 0.2)),
+    Answered(8, Shares(0.0, 1.0), 8, 0, 0, 0, 8, 8, 12.0),
     Kept(80, 80, "best", 70, {"loss": 0.21}, {"loss": 0.2}),
     TrainingLoss(3.1, 0.01),
     data=Data(trained=200, cut=3),
 )
 WRONG = {
-    "asked_otherwise": replace(FINE, heldout=replace(FINE.heldout, exact_match=Change(0.0, 0.1)), learned=Answered()),
+    "asked_otherwise": replace(FINE, heldout=replace(FINE.heldout, exact_match=Shares(0.0, 0.1)), learned=Answered()),
     "learned_and_not_answered": replace(
-        FINE, learned=replace(FINE.learned, exact_match=Change(0.0, 0.25), predicted=2)
+        FINE, learned=replace(FINE.learned, exact_match=Shares(0.0, 0.25), predicted=2)
     ),
     "never_stops": replace(FINE, heldout=replace(FINE.heldout, unended=60, went_on=60)),
     "says_nothing": replace(FINE, heldout=replace(FINE.heldout, empty=80)),
@@ -237,7 +238,7 @@ WRONG = {
     "learned_by_heart": replace(FINE, heldout=replace(FINE.heldout, loss=Change(2.0, 2.6))),
     "was_better_before": replace(FINE, kept=Kept(80, 80, "last", 40, {"loss": 0.1}, {"loss": 0.2}, True)),
     "fewer_right_than_the_base": replace(
-        FINE, heldout=replace(FINE.heldout, exact_match=Change(0.91, 0.46), predicted=46)
+        FINE, heldout=replace(FINE.heldout, exact_match=Shares(0.91, 0.46), predicted=46)
     ),
 }
 

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qlora_app.runs.proof import Proof, TrainingLoss
 from qlora_app.runs.verdict import stopped_verdict, verdict
@@ -75,3 +77,31 @@ def test_a_run_that_was_stopped():
     early = stopped_verdict("stopped", 82, 1203, 2.43, 0.9)
     assert early is not None and early.colour == "fair"
     assert early.short == "Stopped early, at step 82 of 1,203." and "2.43 at first, 0.90 at the end" in early.why
+
+
+# ---- whatever a file may hold
+
+ODD = st.sampled_from([None, True, -1, 0, 0.5, 1, 10**30, 1e308, float("nan"), float("inf"), "x", []])
+CHANGES = st.one_of(ODD, st.fixed_dictionaries({"before": ODD, "after": ODD}))
+ASKED = st.fixed_dictionaries(
+    {"questions": st.one_of(ODD, st.sampled_from([9, 10, 100])), "exact_match": CHANGES, "loss": CHANGES}
+)
+PROOFS = st.fixed_dictionaries(
+    {
+        "heldout": st.one_of(ASKED, ODD),
+        "update": st.one_of(ODD, st.fixed_dictionaries({"layers": ODD, "zero_layers": ODD})),
+        "reload": st.one_of(ODD, st.fixed_dictionaries({"max_difference": ODD, "largest": ODD})),
+        "data": st.one_of(ODD, st.fixed_dictionaries({"held_out": ODD, "trained": ODD})),
+    }
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=400)
+@given(PROOFS)
+def test_a_damaged_file_is_never_praised(values):
+    """Good is only what has a share of right answers that can be one, of questions that can have been asked."""
+    proof = Proof.from_json(values)
+    if verdict(proof).colour != "good":
+        return
+    asked, right = proof.heldout.questions, values["heldout"]["exact_match"]["after"]
+    assert asked >= 10 and 0.75 <= right <= 1 and asked < 10**16

@@ -5,12 +5,16 @@ A file of an older version lacks some: those have their defaults, and no sentenc
 """
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from ..storage.typed import filled
 
 # of one held-out measurement: "loss" in nats a label, and the task's share of labels that come first
 Figures = dict[str, float]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,21 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Shares(Change):
+    """A change of a share. What a damaged file says beyond 0 to 1 is none, so that no verdict rests on it."""
+
+    before: Share | None = None
+    after: Share | None = None
+
+
+@dataclass(frozen=True)
 class Answered:
     """Questions with a known answer that base and adapter were asked. All counts but those of exact_match are of the
     adapter.
     """
 
-    questions: int = 0
-    exact_match: Change = Change()  # shares of them
+    questions: Count = 0
+    exact_match: Shares = Shares()  # of them
     # Whose whole answer, its end included, is the likeliest token by token when the right tokens before it are given:
     # what a model says by itself, if it is asked as it was taught.
     predicted: int | None = None

@@ -14,7 +14,9 @@ _CONFIG = ConfigDict(allow_inf_nan=False)
 
 
 def filled(kind: type[Made], values: Any) -> Made:
-    """Fields that are missing, or of another type than declared, have their defaults; unknown names are passed over."""
+    """Fields that are missing, or do not fit what is declared (its type, or the bounds of an Annotated one), have
+    their defaults; unknown names are passed over.
+    """
     return kind(**_fitting(kind, values))
 
 
@@ -43,7 +45,7 @@ def _fitting(kind: "type[DataclassInstance]", values: Any) -> dict[str, Any]:
 
 @functools.cache
 def _types_of(kind: "type[DataclassInstance]") -> dict[str, Any]:
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     return {part.name: hints[part.name] for part in fields(kind)}
 
 

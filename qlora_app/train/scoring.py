@@ -4,7 +4,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from ..runs.proof import Answered, Change
+from ..runs.proof import Answered, Shares
 from ..tasks import Answer
 from ..tasks.asked import Asked, groups
 from ..tasks.generate import context_of
@@ -39,7 +39,7 @@ def score(
     figures = {name: {when: round(scores[when][name], 4) for when in scores} for name in scores["after"]}
     answered = _counted(job, scored, given["after"])
     return replace(
-        answered, exact_match=Change(**figures.pop("exact_match", {})), not_asked=len(questions) - len(scored)
+        answered, exact_match=Shares(**figures.pop("exact_match", {})), not_asked=len(questions) - len(scored)
     ), figures
 
 
