@@ -197,7 +197,7 @@ def on_the_page(tab: Any, values: dict[str, Any], words: list[str]) -> tuple[lis
     typed["base_model"] = asked.get("base_model", {}).get("id") or "starter"
     typed["dataset"] = f"{asked['dataset'].get('source', 'starter')}/{asked['dataset']['id']}"
     alert = tab.start.start_run(given(tab, typed))[tab.mistakes.alert]
-    found = re.findall(r'data-field="([^"]*)"><b[^>]*>.*?</b> <span class="text">(.*?)</span>', alert)
+    found = re.findall(r'data-field="([^"]*)"[^>]*><button[^>]*>.*?</button> <span class="text">(.*?)</span>', alert)
     return [(field, html.unescape(text)) for field, text in found], html.unescape(re.sub(r"<[^>]*>", "", alert))
 
 

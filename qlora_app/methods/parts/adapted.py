@@ -137,6 +137,10 @@ class AdaptedModel(nn.Module):
             for part in adapters:
                 part.enabled = True
 
+    def get_nb_trainable_parameters(self) -> tuple[int, int]:
+        """(how many numbers learn, how many there are), as PEFT counts them."""
+        return self.base_model.num_parameters(only_trainable=True), self.base_model.num_parameters()
+
     def state(self) -> dict[str, torch.Tensor]:
         """The tensors that learned, by their names in the base; not copies."""
         values = dict(self.base_model.named_parameters())

@@ -14,11 +14,12 @@ from uuid import uuid4
 
 import gradio as gr
 
+from ...base_models.headers import tensor_shapes
 from ...errors import Problem, UserError
 from ...runs import Run
 from ...runs.checkpoints import MANIFEST
 from ...runs.labels import relabel
-from ...storage.reading import is_regular
+from ...storage.reading import LARGEST, is_regular
 from ..context import PRIVATE_FILES, AppContext
 from ..events import FAST, QUIET, Answer, Given
 from ..guard import NOT_TOLD, changes, in_words, reads, served
@@ -240,13 +241,13 @@ class OneRun:
             raise UserError(
                 "run.nothing_saved", "This run has saved nothing yet. The adapter is there after its first checkpoint."
             )
+        files = _taken_along(adapter)
         packed = self._folder / f"{run.id}-{adapter.name}.zip"
         beside = packed.with_suffix(f".{uuid4().hex}")  # two may download the same at once
-        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
-            for path in sorted(adapter.rglob("*")):
-                is_wanted = path.suffix in TAKEN_ALONG and path.name not in ("trainer_state.json", MANIFEST)
-                if is_wanted and not path.is_symlink() and is_regular(path):  # a link may lead out of the folder
-                    archive.write(path, path.relative_to(adapter))
+        # Stored: weights do not get smaller, and of a large adapter it would take minutes.
+        with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
+            for path in files:
+                archive.write(path, path.relative_to(adapter))
         return beside.replace(packed)
 
     def _copy(self, name: str, content: bytes) -> str:
@@ -258,3 +259,32 @@ class OneRun:
     def _folder(self) -> Path:
         """Where files to download are made; Gradio hands out a copy. Gone when the app ends."""
         return Path(self._temporary.name)
+
+
+def _taken_along(adapter: Path) -> list[Path]:
+    """The files that make an adapter. Raises UserError where no program could load its weights."""
+    wanted = [
+        path
+        for path in sorted(adapter.rglob("*"))
+        if path.suffix in TAKEN_ALONG and path.name not in ("trainer_state.json", MANIFEST)
+    ]
+    files = [path for path in wanted if not path.is_symlink() and is_regular(path)]  # a link may lead out of the folder
+    for path in files:
+        if not _is_usable(path):
+            raise UserError(
+                "run.damaged_adapter",
+                "{name} of this run is damaged or was cut off and cannot be used. Press Train again.",
+                name=path.name,
+            )
+    return files
+
+
+def _is_usable(file: Path) -> bool:
+    """Could a program load it? Of weights the header is compared with the size; other files are small."""
+    if file.suffix != ".safetensors":
+        return file.stat().st_size <= LARGEST
+    try:
+        tensor_shapes(file)
+    except UserError:
+        return False
+    return True
