@@ -54,17 +54,19 @@ def head_page(run: Run, may_change: bool) -> str:
         f'<h2 translate="no">{escape(title_of(run))}</h2>{pencil if may_change else ""}'
         f'<span class="how"><span class="dot {escape(dot)}"></span>{STATES[status.state]}</span>'
         f'<span class="how">{began:%b} {began.day}, {began:%H:%M}{spent}</span>'
-        f"{_head_buttons(run, may_change)}</div>"
+        f"{_head_buttons(run, may_change, labels.is_archived)}</div>"
         f"{_note_line(note, labels.tags) if may_change else ''}"
     )
 
 
-def _head_buttons(run: Run, may_change: bool) -> str:
+def _head_buttons(run: Run, may_change: bool, is_archived: bool) -> str:
     buttons = []
     if run.newest_adapter() is not None:
         buttons.append('<button type="button" class="main" data-do="chat">Chat</button>')
     if may_change:
         buttons.append('<button type="button" data-do="again">Train again…</button>')
+        archive, words = ("unarchive", "Put back in the list") if is_archived else ("archive", "Archive")
+        buttons.append(f'<button type="button" data-do="{archive}">{words}</button>')
         buttons.append('<button type="button" class="red" data-do="losing">Delete…</button>')
     return f'<span class="does deeds">{"".join(buttons)}</span>'
 
