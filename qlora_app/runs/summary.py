@@ -56,7 +56,8 @@ class RunSummary:
 def summary_of(run: Run) -> RunSummary:
     """The row of a run, read from its folder."""
     status, labels, read = run.status(), labels_of(run), run.read_recipe()
-    recipe, heldout = read.recipe, Proof.from_json(run.proof()).heldout
+    recipe, proof = read.recipe, Proof.from_json(run.proof())
+    heldout = proof.heldout
     is_known = not read.problem or bool(recipe.name)
     after = heldout.loss.after
     return RunSummary(
@@ -70,7 +71,7 @@ def summary_of(run: Run) -> RunSummary:
         data=_text(recipe.dataset.title) if is_known else "",
         source=recipe.dataset.source if not read.problem else "",
         method=recipe.method.name,
-        differs=_text(differs_words(recipe)) if not read.problem else "",
+        differs=_text(differs_words(recipe, proof.data.trained or None)) if not read.problem else "",
         held_out=status.held_out_loss if after is None else after,
         spark=_spark(run),
         score=heldout.exact_match.after,

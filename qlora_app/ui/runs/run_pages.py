@@ -216,11 +216,18 @@ def settings_page(run: Run, may_change: bool) -> str:
         problem = f'<p class="warning">{escape(translate(read.problem))}</p>' if may_change else ""
         return problem + file
     recipe = read.recipe if may_change else for_visitors(read.recipe)
-    return f"{_different(recipe)}{_all_settings(recipe)}{file}{_files_page(run) if may_change else ''}"
+    return (
+        f"{_different(recipe, _learned_from(run))}{_all_settings(recipe)}{file}{_files_page(run) if may_change else ''}"
+    )
 
 
-def _different(recipe: Recipe) -> str:
-    changed = differs(recipe)
+def _learned_from(run: Run) -> int | None:
+    """How many examples; None where its proof does not say it."""
+    return Proof.from_json(run.proof()).data.trained or None
+
+
+def _different(recipe: Recipe, examples: int | None) -> str:
+    changed = differs(recipe, examples)
     if not changed:
         return '<p class="quiet">Every setting is the recommended one for this model, data and method.</p>'
     usual, rows = recommended(recipe), []

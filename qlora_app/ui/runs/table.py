@@ -21,6 +21,7 @@ from ...runs.labels import relabel
 from ...runs.selection import ARCHIVED, Selection, choices_in, selected
 from ...runs.summary import RunSummary
 from ..context import AppContext
+from ..differs_words import differs_in
 from ..events import FAST
 from ..guard import DEMONSTRATION, NOT_TOLD, changes, served
 from ..language import problem_in, spoken, texts_in
@@ -228,7 +229,7 @@ class RunsTable:
             "model": spoken(row.model, language),
             "data": spoken(row.data, language),
             "method": spoken(row.method, language),
-            "differs": row.differs,
+            "differs": differs_in(row.differs, language),
             "held_out": row.held_out,
             "spark": list(row.spark),
             "score": row.score,
