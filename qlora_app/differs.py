@@ -93,13 +93,18 @@ def made_name(recipe: Recipe, examples: int | None = None) -> str:
 def in_words(recipe: Recipe, name: str, value: Any) -> str:
     """One setting of a recipe by its dotted name, in the field's short words: "lr 1e-3", "no packing", "linear"."""
     field = _field(recipe, name)
-    short = SHORT.get(name, (field.title or name).lower())
+    short = short_of(name, field)
     if isinstance(value, bool):
         return short if value else f"no {short}"
     if isinstance(value, list):
         return f"{short} {', '.join(map(str, value)) or 'none'}"
     shown = str(value) if name in AS_WRITTEN else _value(field, value)
     return f"{short} {shown}".strip()
+
+
+def short_of(name: str, field: FieldInfo) -> str:
+    """The short words of a setting, by its dotted name or its place: "lr"; empty where its value says enough."""
+    return SHORT.get(dotted_name(name), (field.title or name).lower())
 
 
 def figure(value: float) -> str:

@@ -1,6 +1,7 @@
 """The list of runs: sorted and filtered as a plain look at the folders would, and kept up to date cheaply."""
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -248,6 +249,29 @@ def test_visitors_get_names_and_figures_and_change_nothing(page, store, show_pri
         seen.runs.table.remove(event(runs=[run.id]))
 
 
+def test_archived_runs_leave_the_list_and_come_back(workshop, store):
+    ids = [make_run(store, name).id for name in ("a", "b", "c")]
+    table = workshop.runs.table
+    table.archive(event(runs=ids[:2], archived=True))
+    shown, kept = table.rows({"count": 9}), table.rows({"count": 9, "state": "archived"})
+    assert (shown["ids"], shown["archived"], shown["all"]) == (ids[2:], 2, 3)
+    assert sorted(kept["ids"]) == ids[:2] and all(row["archived"] for row in kept["rows"])
+    assert "Put back" in workshop.runs.one.part({"run": ids[0], "part": "head"})["html"]
+    table.archive(event(runs=ids[:2], archived=False))
+    assert table.rows({"count": 9})["total"] == 3
+
+
+def test_a_run_whose_worker_is_on_its_way_is_not_deleted(workshop, store):
+    run = make_run(store)
+    run.request("start")
+    run.launch_file.write(os.getpid())
+    assert run.is_on_its_way()
+    assert workshop.runs.table.losing({"runs": [run.id]})["runs"] == []
+    with pytest.raises(UserError) as refused:
+        store.delete(run.id)
+    assert refused.value.code == "run.being_trained" and run.folder.is_dir()
+
+
 # ---- one run and several
 
 
@@ -354,7 +378,10 @@ def test_an_address_opens_a_run_at_one_of_its_pages(workshop, store):
         ("sparkPath([2, 1, 1], 56, 16)", "M0.0 1.0L28.0 15.0L56.0 15.0"),
         ("whenBegun(Date.UTC(2026, 0, 5, 12), Date.UTC(2026, 5, 1), 'en')", "Jan 5"),
         ("html('<a b=\"c\">&')", "&lt;a b=&quot;c&quot;&gt;&amp;"),
-        ("rowCells({name: '<b>', id: 'x', tags: ['<i>']}, ['name'], true, true).includes('<b>')", False),
+        ("rowCells({name: '<b>', id: 'x', tags: ['<i>']}, ['name', 'tags'], true, true, 99).includes('<b>')", False),
+        ("shortened('a short one', 40)", "a short one"),
+        ("shortened('🦙'.repeat(30) + 'learning rate 1e-3', 24)", "🦙🦙🦙🦙🦙🦙🦙🦙🦙…ning rate 1e-3"),
+        ("lettersIn(270, []) > lettersIn(270, ['good'])", True),
     ],
 )
 def test_what_the_table_computes(expression, value):

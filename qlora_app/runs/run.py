@@ -50,6 +50,7 @@ class RunStatus(Status):
     loss: float | None = None
     first_loss: float | None = None
     tokens_per_second: float | None = None
+    tokens: int | None = None  # learned from in all parts of the run; None where an earlier version did not count
     memory_mb: int | None = None
     learning_rate: float | None = None
     epoch: float = 0.0

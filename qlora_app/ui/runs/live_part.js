@@ -1,7 +1,7 @@
 // A part of a run's page: asks for it when somebody looks, again while the run moves, and shows it where it changed.
 // `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML; PART stands in front of this.
 const NO_ANSWER = 2000; // ms until it asks again an app that did not answer
-const EVENTS = ['back', 'chat', 'again', 'rename', 'note', 'tag', 'remove'];
+const EVENTS = ['back', 'chat', 'again', 'rename', 'note', 'tag', 'archive', 'remove'];
 const place = element.querySelector('.live-part');
 let shown = null, seen = 0, live = false, busy = false, wanted = true, turn = 0, rest = 0;
 const visible = () => document.visibilityState === 'visible' && element.getClientRects().length > 0;
@@ -51,6 +51,7 @@ element.addEventListener('click', async e => {
   if (act === 'note') { const note = place.querySelector('.note, .labels > .quiet'); field(note, note.className === 'note' ? note.textContent : '', 'Note', 2000, text => trigger('note', {run, note: text}), 2); return; }
   if (act === 'tag') { field(button, '', 'Add a tag', 40, tag => trigger('tag', {runs: [run], add: [tag]})); return; }
   if (button.dataset.drop) { trigger('tag', {runs: [run], drop: [button.dataset.drop]}); button.remove(); soon(); return; }
+  if (act === 'archive' || act === 'unarchive') { trigger('archive', {runs: [run], archived: act === 'archive'}); soon(); return; }
   if (act === 'keep') { place.querySelector('.losing')?.remove(); place.querySelector('[data-do="losing"]')?.focus(); return; }
   if (act === 'losing') {
     const told = await server.losing({runs: [run]}), box = document.createElement('div');

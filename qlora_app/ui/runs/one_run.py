@@ -129,6 +129,7 @@ class OneRun:
         """What is done on the page itself. Back, deleting, chatting and training again lead elsewhere."""
         self.head.rename(self.table.rename, None, None, **FAST)
         self.head.tag(self.table.tag, None, None, **FAST)
+        self.head.archive(self.table.archive, None, None, **FAST)
         self.head.note(self.note, None, None, **FAST)
         self.answers.wire(self.card)
         self.cards.wire(self.card)

@@ -54,17 +54,19 @@ def head_page(run: Run, may_change: bool) -> str:
         f'<h2 translate="no">{escape(title_of(run))}</h2>{pencil if may_change else ""}'
         f'<span class="how"><span class="dot {escape(dot)}"></span>{STATES[status.state]}</span>'
         f'<span class="how">{began:%b} {began.day}, {began:%H:%M}{spent}</span>'
-        f"{_head_buttons(run, may_change)}</div>"
+        f"{_head_buttons(run, may_change, labels.is_archived)}</div>"
         f"{_note_line(note, labels.tags) if may_change else ''}"
     )
 
 
-def _head_buttons(run: Run, may_change: bool) -> str:
+def _head_buttons(run: Run, may_change: bool, is_archived: bool) -> str:
     buttons = []
     if run.newest_adapter() is not None:
         buttons.append('<button type="button" class="main" data-do="chat">Chat</button>')
     if may_change:
         buttons.append('<button type="button" data-do="again">Train again…</button>')
+        archive, words = ("unarchive", "Put back in the list") if is_archived else ("archive", "Archive")
+        buttons.append(f'<button type="button" data-do="{archive}">{words}</button>')
         buttons.append('<button type="button" class="red" data-do="losing">Delete…</button>')
     return f'<span class="does deeds">{"".join(buttons)}</span>'
 
@@ -214,11 +216,18 @@ def settings_page(run: Run, may_change: bool) -> str:
         problem = f'<p class="warning">{escape(translate(read.problem))}</p>' if may_change else ""
         return problem + file
     recipe = read.recipe if may_change else for_visitors(read.recipe)
-    return f"{_different(recipe)}{_all_settings(recipe)}{file}{_files_page(run) if may_change else ''}"
+    return (
+        f"{_different(recipe, _learned_from(run))}{_all_settings(recipe)}{file}{_files_page(run) if may_change else ''}"
+    )
 
 
-def _different(recipe: Recipe) -> str:
-    changed = differs(recipe)
+def _learned_from(run: Run) -> int | None:
+    """How many examples; None where its proof does not say it."""
+    return Proof.from_json(run.proof()).data.trained or None
+
+
+def _different(recipe: Recipe, examples: int | None) -> str:
+    changed = differs(recipe, examples)
     if not changed:
         return '<p class="quiet">Every setting is the recommended one for this model, data and method.</p>'
     usual, rows = recommended(recipe), []

@@ -19,8 +19,10 @@ from .table import RunsTable, given_by, texts_of
 COMPARE = (Path(__file__).parent / "compare.js").read_text(encoding="utf-8")
 # The address tells what one looks at: the list, a run with one of its pages, or the runs that are compared.
 PLACE = """(run, compared) => { if (!window.guanacoReady || !guanacoIsOn('runs')) return;
-  const q = new URLSearchParams(location.search), before = q.get('run'); q.set('tab', 'runs'); q.delete('chat');
-  run ? q.set('run', run) : q.delete('run'); if (before !== run) q.delete('show');
+  const q = new URLSearchParams(location.search); q.set('tab', 'runs'); q.delete('chat');
+  const face = guanacoTurnedTo('run-pages');
+  run ? q.set('run', run) : q.delete('run');
+  run && face && face !== 'overview' ? q.set('show', face) : q.delete('show');
   compared ? q.set('compare', compared) : q.delete('compare'); history.replaceState(null, '', '?' + q); }"""
 
 
