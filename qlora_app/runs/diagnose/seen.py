@@ -74,7 +74,8 @@ class Seen:
     @property
     def measured(self) -> list[list[float]]:
         """The held-out measurements in their order: [step, loss]."""
-        return [[step, loss] for step, loss in sorted(dict(self.curve.held_out).items())]
+        found = {step: [step, loss] for step, loss in self.curve.held_out}
+        return [found[step] for step in sorted(found)]
 
     @property
     def is_early(self) -> bool:
