@@ -89,6 +89,10 @@ class Settings(BaseModel):
         return self.home / "jobs"
 
     @property
+    def sweeps(self) -> Path:
+        return self.home / "sweeps"
+
+    @property
     def data(self) -> Path:
         return self.data_folder or self.home / "data"
 

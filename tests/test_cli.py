@@ -577,6 +577,8 @@ COMMANDS = [
     "jobs",
     "stop",
     "resume",
+    "sweep",
+    "sweeps",
     "chat",
     "score",
     "answer",

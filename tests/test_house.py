@@ -25,7 +25,7 @@ FLOORS = [  # lowest first
     ["hardware_fit", "doctor", "jobs"],
     ["runs", "tidy"],
     ["inference", "effort"],
-    ["answers"],
+    ["answers", "sweep"],
     ["evaluate"],
     ["launch", "train", "kinds"],
     ["worker"],

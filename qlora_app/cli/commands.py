@@ -26,6 +26,7 @@ from .models import add_models
 from .presets import add_presets
 from .runs import add_runs, add_stop, add_watch
 from .scoring import add_score
+from .sweeping import add_sweep, add_sweeps
 from .train import add_resume, add_train
 
 ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
@@ -35,6 +36,8 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_jobs,
     add_stop,
     add_resume,
+    add_sweep,
+    add_sweeps,
     add_chat,
     add_score,
     add_answer,

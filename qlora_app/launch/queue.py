@@ -6,15 +6,18 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import Problem, UserError
-from ..jobs import Job
+from ..jobs import Job, JobStore
 from ..jobs.job import NEEDS, Needs
+from ..runs import RunStore
+from ..settings import Settings
 from ..storage.disk import cannot_begin
 from ..storage.reading import is_short_of_means
+from ..sweep import Sweeps
 from .local import LocalLauncher
 from .moving import Jobs, Moving
 
@@ -23,6 +26,7 @@ LONGEST_PAUSE = 60.0  # seconds until a job that could not be started is tried a
 MOST_DEATHS = 3  # workers that ended before they began, after which the job is called failed
 
 logger = logging.getLogger(__name__)
+Overseer = Callable[[Sequence[Job]], None]
 
 
 @contextlib.contextmanager
@@ -33,6 +37,11 @@ def unled(root: Path) -> Iterator[bool]:
         yield _is_mine(lock)
     finally:
         os.close(lock)
+
+
+def queue_of(settings: Settings, runs: RunStore) -> "Supervisor":
+    """Who looks after everything of an installation that waits: its runs, its other jobs, and its sweeps."""
+    return Supervisor(runs, JobStore(settings.jobs), overseers=[Sweeps(settings.sweeps, runs).look])
 
 
 @dataclass(frozen=True)
@@ -50,9 +59,12 @@ class Supervisor:
     Only one supervisor leads a store: that of the app holding its lock. Others leave the queue alone.
     """
 
-    def __init__(self, store: Jobs, *others: Jobs) -> None:
-        """The lock lies in the folder of the first store; all are looked after."""
+    def __init__(self, store: Jobs, *others: Jobs, overseers: Sequence[Overseer] = ()) -> None:
+        """The lock lies in the folder of the first store; all are looked after. overseers: told at every look what
+        waits or is worked on, while this one leads; such as a sweep that stops its hopeless runs.
+        """
         self.stores = (store, *others)
+        self._overseers = overseers
         self.leads = False
         self.launcher = LocalLauncher()
         self._last_error = ""  # the last trouble that was logged
@@ -105,6 +117,7 @@ class Supervisor:
                     self._try_to_lead()
                 if self.leads:
                     self._look()
+                    self._tell_overseers()
             except Exception as error:  # whatever is wrong with one job or the disk for a while, this thread must go on
                 if str(error) != self._last_error:
                     logger.exception("The queue could not be looked after")
@@ -135,6 +148,10 @@ class Supervisor:
         if not self._is_taken("machine", []):
             # Not while something needs the machine: importing would take one of its cores for five seconds.
             self.launcher.keep_warm()
+
+    def _tell_overseers(self) -> None:
+        for told in self._overseers:
+            told(self._moving)
 
     def _is_taken(self, needs: Needs, at_work: list[Job]) -> bool:
         """Is a worker at a job with these needs, also one of an earlier app or of the command line?"""
