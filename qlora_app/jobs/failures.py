@@ -5,6 +5,16 @@ from pathlib import Path
 from ..errors import Problem, UserError
 from ..storage.disk import disk_trouble
 
+# As torch says it of a GPU, of its libraries, and of the processor ("DefaultCPUAllocator: can't allocate memory"), and
+# as the system does.
+NO_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "alloc_failed",
+)
+
 
 def explain(error: BaseException) -> Problem:
     """One or two sentences for the page: what happened, what to change. The traceback is in the log."""
@@ -41,7 +51,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, UserError):
         return False
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text
+    return isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY)
 
 
 def reason_of(error: BaseException) -> str:

@@ -14,7 +14,11 @@ def overfits(seen: Seen) -> Finding | None:
         return None
     at, (step, lowest) = min(enumerate(measured), key=lambda one: one[1][1])
     later = [loss for _, loss in measured[at + 1 :]]
-    if len(later) < 2 or min(later) < 1.03 * lowest or later[-1] < 1.1 * lowest:
+    if len(later) < 2 or min(later) < 1.03 * lowest:
+        return None
+    has_lost = later[-1] > lowest + max(0.1 * lowest, 0.1 * (measured[0][1] - lowest))
+    is_by_heart = min(later) > 1.1 * lowest and recent_mean(seen.curve, max(5, seen.done // 10)) < 0.3 * later[-1]
+    if not has_lost and not is_by_heart:
         return None
     before = [bucket for bucket in seen.curve.buckets if bucket[0] <= max(step, 1)]
     if recent_mean(seen.curve, max(5, seen.done // 10)) > mean_of(before[-max(5, len(before) // 10) :]):

@@ -23,6 +23,7 @@ from ...jobs import State
 from ...launch.ending import end_now
 from ...runs import Run, RunStatus
 from ...runs.diagnose import Finding, diagnose
+from ...runs.events import said_of
 from ...runs.labels import relabel
 from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
@@ -308,7 +309,8 @@ class RunCards:
             if not may_change:
                 return []
             changed = changed_since(data, self.page.settings.data) if data and is_looked_at else []
-            return [*changed, *(problem_in(problem, language) for problem in run.damages())]
+            happened = [said_of(event) for event in run.events()]
+            return [*changed, *(problem_in(one, language) for one in (*happened, *run.damages()))]
 
         def judged() -> Verdict | None:
             return self._verdict(run, status, proved, drawn)
