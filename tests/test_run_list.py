@@ -18,6 +18,7 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStatus
 from qlora_app.runs import labels as labels_module
 from qlora_app.runs import summaries as summaries_module
+from qlora_app.runs.held_out_answers import HeldOutAnswer, in_common, key_of
 from qlora_app.runs.labels import relabel
 from qlora_app.runs.selection import Selection, selected
 from qlora_app.runs.summaries import FILE, Summaries
@@ -285,6 +286,32 @@ def test_every_page_of_a_run_says_what_was_kept_and_escapes_it(workshop, store):
     assert all(parts.values()) and not any("<img" in text for text in parts.values())
     assert "96 right after" in parts["test"] and "PeftModel" in parts["use"] and "Learning rate" in parts["settings"]
     assert "Before training" in parts["samples"] and "line" in parts["log"]
+
+
+def test_every_scored_answer_is_shown_searched_and_in_pages(workshop, store):
+    run = make_run(store, proof=PROOF)
+    assert "earlier version" in workshop.runs.one.part({"run": run.id, "part": "test"})["html"]
+    answers = [HeldOutAnswer(f"k{i}", f"Who is {i}?", "A", "x", "A" if i % 3 else EVIL, i == 3) for i in range(120)]
+    write_json(run.folder / "held_out_answers.json", [one.to_json() for one in answers])
+    text = workshop.runs.one._words(run, "test")
+    assert "Page 1 of 3" in text and "Who is 49?" in text and "Who is 50?" not in text and "95 % interval" in text
+
+    def asked(**more):
+        return workshop.runs.one.answered({"run": run.id, **more})["html"]
+
+    assert "Who is 119?" in asked(page=9) and "Who is 0?" in asked(page="x") and "fits" in asked(search="nobody")
+    wrong = asked(wrong=True)
+    assert "40 of 120 questions" in wrong and wrong.count('class="wrong"') == 80 and "<img" not in wrong
+    assert "1 of 120 questions" in asked(search="WHO 77?") and "(cut off)" in asked(search="is 3?", wrong=True)
+    assert "Who" not in workshop.runs.one.answered("nothing")["html"]
+
+
+def test_questions_in_common_are_paired_by_all_that_was_said():
+    one = HeldOutAnswer(key_of([{"role": "user", "content": "q"}], "a "), "q", "a", "", "a")
+    other = replace(one, key=key_of([{"role": "system", "content": "s"}, {"role": "user", "content": "q"}], "a"))
+    assert one.key == key_of([{"role": "user", "content": "q"}], "a") != other.key
+    assert in_common([[one, one, other], [other, one]]) == [(one, one), (other, other)]
+    assert in_common([[one], [other]]) == in_common([]) == []
 
 
 def test_what_a_file_says_of_itself_is_escaped_on_the_page_of_a_run(workshop, store, monkeypatch):

@@ -20,6 +20,7 @@ from .asking import add_answer, add_chat
 from .command import INTERRUPTED, MISTAKE, NOT_DONE
 from .completion import complete
 from .data import add_data
+from .diagnosing import add_diagnose
 from .jobs import add_jobs
 from .machine import add_doctor, add_settings
 from .models import add_models
@@ -42,6 +43,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_sweeps,
     add_chat,
     add_score,
+    add_diagnose,
     add_answer,
     add_data,
     add_presets,

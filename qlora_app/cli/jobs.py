@@ -162,7 +162,8 @@ def answers_of(run: Run, file: Path, target: Path, choices: dict[str, Any], scre
     answers = answers_in(job)
     assert answers is not None, "it is done"
     shutil.copyfile(answers, target)
-    counts = {name: (job.result() or {})[name] for name in ("rows", "answered", "problems", "kept")}
+    result = job.result() or {}
+    counts = {name: result.get(name, 0) for name in ("rows", "answered", "problems", "kept", "scored", "right")}
     return {"run": run.id, "file": str(file), "answers": str(target), **counts}
 
 

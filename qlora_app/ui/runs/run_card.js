@@ -110,7 +110,7 @@ element.addEventListener('click', e => {
   if (event === 'ask-discard' || event === 'keep') { sure.hidden = event === 'keep'; (sure.hidden ? part('actions') : sure).querySelector('button:last-of-type')?.focus(); return; }
   if (FACES.includes(event)) return trigger('open', {run: props.value, face: event});
   if (!EVENTS.includes(event)) return;
-  trigger(event, {run: run || props.value});
+  trigger(event, {run: run || props.value, finding: button.dataset.finding});
   if (event === 'discard') sure.hidden = true;
   if (event === 'chat' || event === 'again') return;
   if (event === 'discard') hold(part('actions')); else disable(button, button.closest('[data-part]'));
