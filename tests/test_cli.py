@@ -577,6 +577,7 @@ COMMANDS = [
     "jobs",
     "stop",
     "resume",
+    "queue",
     "sweep",
     "sweeps",
     "chat",

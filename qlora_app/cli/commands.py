@@ -25,6 +25,7 @@ from .jobs import add_jobs
 from .machine import add_doctor, add_settings
 from .models import add_models
 from .presets import add_presets
+from .queueing import add_queue
 from .runs import add_runs, add_stop, add_watch
 from .scoring import add_score
 from .sweeping import add_sweep, add_sweeps
@@ -37,6 +38,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_jobs,
     add_stop,
     add_resume,
+    add_queue,
     add_sweep,
     add_sweeps,
     add_chat,

@@ -53,7 +53,7 @@ function found() { lost.hidden = true; card.toggleAttribute('data-lost', false);
 
 // The log stays at its end if it was there, what is unfolded stays so, and what is being written is not taken away.
 function swap(place, html) {
-  if (place.querySelector('input')) return false;
+  if (place.querySelector('input, .dragged')) return false;
   const atEnd = place.scrollHeight - place.scrollTop - place.clientHeight < 30, opened = [...place.querySelectorAll('details')].map(one => one.open);
   const step = place.contains(document.activeElement) && document.activeElement.dataset.at;
   redraw(place, html);
@@ -87,6 +87,8 @@ function rename(button) {
   field.addEventListener('blur', () => end(true));
   name.replaceWith(field); field.select(); field.focus();
 }
+
+movable(card, moved => { trigger('move', moved); quickly = 4; });
 
 let looked = false, turn = 0;
 setInterval(() => {

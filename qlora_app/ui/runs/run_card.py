@@ -32,6 +32,7 @@ from ...training_data import DatasetChoice, changed_since
 from ..context import AppContext, for_visitors
 from ..events import FAST
 from ..guard import NOT_TOLD, changes, in_words, names_a_place, served
+from ..job_card import move_in_line
 from ..language import problem_in, spoken, texts_in, translated
 from ..safely import safely
 from ..theme import plain
@@ -42,7 +43,6 @@ from .card_parts import MOVING, actions, announcement, another, head, progress_w
 from .card_queue import own_turn, queue
 from .card_samples import samples
 from .charts import LOSS, Chart, chart, known_of, newer, series_of
-from .turns import Turns
 
 FOLDER = Path(__file__).parent
 SCRIPTS = ("words.js", "chart_scales.js", "chart_smoothing.js", "chart_drawing.js", "chart.js", "run_card.js")
@@ -119,7 +119,7 @@ def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
     """The component; its value is the id of the run it shows, "" for none, None while that is not known yet. Its events
     are named in run_card.js.
     """
-    files = (FOLDER.parent / "focus.js", *(FOLDER / name for name in SCRIPTS))
+    files = (FOLDER.parent / "focus.js", FOLDER.parent / "line.js", *(FOLDER / name for name in SCRIPTS))
     script = "\n".join(file.read_text(encoding="utf-8") for file in files)
     texts = json.dumps(texts_in(" ".join((SKELETON + script).split())), ensure_ascii=False)
     return plain(
@@ -138,7 +138,6 @@ class RunCards:
 
     def __init__(self, page: AppContext) -> None:
         self.page = page
-        self.turns = Turns(page)
         self._picture = functools.lru_cache(maxsize=200)(self._read)
         self._found = functools.lru_cache(maxsize=200)(self._look_for)
         self._series = functools.lru_cache(maxsize=50)(self._read_series)
@@ -152,6 +151,7 @@ class RunCards:
         card.resume(self.resume_run, None, None, **FAST)
         card.unqueue(self.unqueue_run, None, None, **FAST)
         card.kill(self.kill_run, None, None, **FAST)
+        card.move(self.move_run, None, None, **FAST)
         card.rename(self.rename_run, None, None, **FAST)
 
     # ---- handlers
@@ -181,6 +181,11 @@ class RunCards:
     def kill_run(self, event: gr.EventData) -> None:
         """The process of one that hangs is ended; what it saved is kept."""
         end_now(self.page.store.get(run_id(event)))
+
+    @changes
+    def move_run(self, event: gr.EventData) -> None:
+        """Another place in line."""
+        move_in_line(self.page, event)
 
     @changes
     def rename_run(self, event: gr.EventData) -> None:
@@ -227,13 +232,13 @@ class RunCards:
         """What of other runs stands on its card."""
         if not asked.get("others"):
             return {"others": "", "queue": ""}
-        alive, waiting = self.turns.alive(now), self.turns.waiting(now)
+        alive, waiting = self.page.turns.alive(now), self.page.turns.waiting(now)
         if picture.status.state == "queued":
-            place = next((place for place, one in enumerate(waiting, 1) if one.run.id == run.id), 1)
-            starts_in = next((one.starts_in for one in waiting if one.run.id == run.id), None)
+            place = next((place for place, one in enumerate(waiting, 1) if one.job.folder == run.folder), 1)
+            starts_in = next((one.starts_in for one in waiting if one.job.folder == run.folder), None)
             before = next((one for one in alive if one.id != run.id), None)
             return {"others": own_turn(place, before, starts_in), "queue": ""}
-        after = [one for one in waiting if one.run.id != run.id] if picture.status.is_active else []
+        after = [one for one in waiting if one.job.folder != run.folder] if picture.status.is_active else []
         return {"others": another(run, alive), "queue": queue(after, self.page.may_change)}
 
     def _log(self, run: Run) -> str:
