@@ -146,7 +146,7 @@ class Training(Choices):
     early_stopping: int = setting(
         0,
         "Early stopping",
-        "Ends after so many held-out measurements in a row that were no better than the best; 0 never does.",
+        "Ends after so many held-out measurements in a row that were no better than the best; 0: never.",
         part="ending",
         ge=0,
         le=1000,
@@ -160,7 +160,7 @@ class Training(Choices):
     max_minutes: float = setting(
         0.0,
         "Max minutes",
-        "Stops and saves after so many minutes of training, all parts of the run together; 0 never does.",
+        "Stops and saves after so many minutes of training, all parts of the run together; 0: no limit.",
         part="ending",
         ge=0,
         le=1_000_000,
@@ -168,20 +168,20 @@ class Training(Choices):
     stop_at: str = setting(
         "",
         "Stop at",
-        "Stops and saves at this time of day, such as 07:30 on the clock of this machine; empty never does.",
+        "Stops and saves at this time of day, such as 07:30 on the clock of this machine; empty: never.",
         part="ending",
     )
     max_tokens: int = setting(
         0,
         "Max tokens",
-        "Stops and saves after so many tokens were learned from; 0 never does.",
+        "Stops and saves after so many tokens were learned from; 0: no limit.",
         part="ending",
         ge=0,
     )
     max_cost: float = setting(
         0.0,
         "Max cost",
-        "Stops and saves when the time of training has cost so much; 0 never does.",
+        "Stops and saves when the time of training has cost so much; 0: no limit.",
         part="ending",
         ge=0,
     )

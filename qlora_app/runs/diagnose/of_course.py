@@ -1,7 +1,6 @@
 """Rules on how a training goes on: too long, too short a way, too slow."""
 
 from ...errors import Problem
-from ...formatting import loss_figure
 from .changes import lower_rate, shorter
 from .figures import mean_of, median, newest, recent_mean
 from .seen import FEWEST_STEPS, Finding, Seen
@@ -27,10 +26,10 @@ def overfits(seen: Seen) -> Finding | None:
         "overfits",
         Problem(
             "diagnosis.overfits",
-            "It learns its rows by heart: on held-out rows the loss was {lowest} at step {step:,}, and is {last}.",
-            lowest=loss_figure(lowest),
+            "It learns its rows by heart: on held-out rows the loss was {lowest:.3g} at step {step:,}, and is {last:.3g}.",
+            lowest=lowest,
             step=int(step),
-            last=loss_figure(later[-1]),
+            last=later[-1],
         ),
         Problem("diagnosis.overfits_cause", "It is trained for too long on so few rows. More rows help most."),
         shorter(seen, int(step)) if step else lower_rate(seen.recipe),

@@ -3,7 +3,6 @@
 import itertools
 
 from ...errors import Problem
-from ...formatting import loss_figure
 from .changes import lower_rate, other_rate
 from .figures import first_of, median, newest, recent_mean, stretches
 from .seen import FEWEST_STEPS, Finding, Seen
@@ -91,9 +90,9 @@ def exploded(seen: Seen) -> Finding | None:
         "exploded",
         Problem(
             "diagnosis.exploded",
-            "The loss exploded: it was {lowest}, and is {recent}.",
-            lowest=loss_figure(min(first_of(curve, 1), lowest)),
-            recent=loss_figure(recent_mean(curve, few)),
+            "The loss exploded: it was {lowest:.3g}, and is {recent:.3g}.",
+            lowest=min(first_of(curve, 1), lowest),
+            recent=recent_mean(curve, few),
         ),
         TOO_LARGE_STEPS,
         lower_rate(seen.recipe),
@@ -116,9 +115,9 @@ def gradients_grow(seen: Seen) -> Finding | None:
         "gradients_grow",
         Problem(
             "diagnosis.gradients_grow",
-            "The gradients grow: they were {early} long, and are {late}, while the loss does not fall.",
-            early=f"{early:.2g}",
-            late=f"{late:.2g}",
+            "The gradients grow: they were {early:.2g} long, and are {late:.2g}, while the loss does not fall.",
+            early=early,
+            late=late,
         ),
         TOO_LARGE_STEPS,
         lower_rate(seen.recipe),
@@ -140,10 +139,10 @@ def plateau(seen: Seen) -> Finding | None:
         "plateau",
         Problem(
             "diagnosis.plateau",
-            "It does not learn: after {steps:,} steps the loss is {recent}, and was {first}.",
+            "It does not learn: after {steps:,} steps the loss is {recent:.3g}, and was {first:.3g}.",
             steps=done,
-            recent=loss_figure(recent),
-            first=loss_figure(first),
+            recent=recent,
+            first=first,
         ),
         Problem(
             "diagnosis.plateau_cause", "The learning rate is far too low, or so high that every step undoes the last."
@@ -169,8 +168,8 @@ def noisy(seen: Seen) -> Finding | None:
         "noisy",
         Problem(
             "diagnosis.noisy",
-            "The loss jumps by {jump} from step to step and does not fall any more.",
-            jump=loss_figure(jumps),
+            "The loss jumps by {jump:.3g} from step to step and does not fall any more.",
+            jump=jumps,
         ),
         Problem("diagnosis.noisy_cause", "A step has too few examples: they pull in different directions."),
         {"training.batch_size": min(4096, max(16, 4 * batch))},
