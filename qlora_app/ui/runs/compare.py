@@ -171,7 +171,7 @@ def _chart() -> str:
     return (
         f'<figure class="overlay"><div class="switches" role="group" aria-label="Curve">{series}</div>'
         f'<div class="overlay-tools"><label>By <select name="by">{axes}</select></label>'
-        '<label><input type="checkbox" name="log"> Log scale</label>'
+        '<label><input type="checkbox" name="log"> log scale</label>'
         '<label>Smoothing <input type="range" name="smoothing" min="0" max="10" step="1" value="3"></label></div>'
         '<div class="plot"></div><p class="quiet read" role="status"></p></figure>'
     )
