@@ -579,6 +579,7 @@ COMMANDS = [
     "jobs",
     "stop",
     "resume",
+    "queue",
     "sweep",
     "sweeps",
     "chat",

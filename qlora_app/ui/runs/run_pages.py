@@ -167,8 +167,9 @@ def _different(recipe: Recipe, examples: int | None) -> str:
         if name in changed and value_at(recipe, leaf, ...) is not ...:
             others = value_at(usual, leaf, field.default)
             rows.append(
-                f"<tr><th scope='row'>{escape(field.title or name)}</th><td><b>{_value(field, changed[name])}</b></td>"
-                f"<td class='quiet'>{_value(field, others)}</td></tr>"
+                f"<tr><th scope='row'>{escape(field.title or name)}</th><td>"
+                f"<b>{value_words(field, changed[name])}</b></td>"
+                f"<td class='quiet'>{value_words(field, others)}</td></tr>"
             )
     heads = '<th scope="col">Setting</th><th scope="col">This run</th><th scope="col">Recommended</th>'
     return (
@@ -183,11 +184,12 @@ def _all_settings(recipe: Recipe) -> str:
         value = value_at(recipe, leaf, ...)
         if value is ... or not field.title or value in ("", []):
             continue
-        rows.append(f"<tr><th scope='row'>{escape(field.title)}</th><td>{_value(field, value)}</td></tr>")
+        rows.append(f"<tr><th scope='row'>{escape(field.title)}</th><td>{value_words(field, value)}</td></tr>")
     return f'<h3>All settings</h3><table class="settings all"><tbody>{"".join(rows)}</tbody></table>'
 
 
-def _value(field: Any, value: Any) -> str:
+def value_words(field: Any, value: Any) -> str:
+    """A value of a setting as a person reads it, escaped."""
     words = {option: label for label, option in options(field) or []}
     if value in words if isinstance(value, str | int | float) else False:
         return escape(str(words[value]))
