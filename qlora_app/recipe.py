@@ -142,6 +142,13 @@ class Training(Choices):
         labels={"best": "The best on held-out examples", "last": "The last"},
         part="saving",
     )
+    start_from: str = setting(
+        "",
+        "Start from",
+        "A run, or a folder with a PEFT adapter, whose weights it begins with; of the same base and method. Empty: a "
+        "new adapter.",
+    )
+    extends: str = setting("", "Extends", "The run whose last checkpoint it goes on from.", recorded=True)
     seed: int = setting(0, "Seed", "The same seed, data and machine give the same adapter.", ge=0, lt=2**32)
 
 

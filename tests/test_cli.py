@@ -577,6 +577,7 @@ COMMANDS = [
     "jobs",
     "stop",
     "resume",
+    "extend",
     "queue",
     "sweep",
     "sweeps",
