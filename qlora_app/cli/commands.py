@@ -18,6 +18,7 @@ from ..training_data.format_choice import settings_of
 from ..training_data.formats.columns import AskColumns
 from .asking import add_answer, add_chat
 from .command import INTERRUPTED, MISTAKE, NOT_DONE
+from .compare import add_compare
 from .completion import complete
 from .data import add_data
 from .diagnosing import add_diagnose
@@ -35,6 +36,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_train,
     add_watch,
     add_runs,
+    add_compare,
     add_jobs,
     add_stop,
     add_resume,

@@ -23,7 +23,7 @@ from ..tasks import Task, task_from
 from ..tasks.template import TRAINED_WITH
 from .checkpoints import newest_complete
 from .curve import Curve, read_on
-from .labels import LABELS
+from .labels import LABELS, labels_of
 from .recipes import ReadRecipe, read_recipe
 from .rows import MetricRow, SampleRow, keep_until
 
@@ -98,6 +98,14 @@ class Run(Job):
         return "machine"
 
     # ---- read by anybody
+
+    @property
+    def title(self) -> str:
+        """What it is called: as somebody named it afterwards, else as its recipe says, else its folder."""
+        if name := labels_of(self).name:
+            return name
+        read = self.read_recipe()
+        return read.recipe.title if not read.problem or read.recipe.name else self.id
 
     def recipe(self) -> Recipe:
         return Recipe.load(self.folder / "recipe.yaml")

@@ -15,7 +15,6 @@ from ...jobs import ACTIVE, State
 from ...recipe import Recipe
 from ...runs import Run, RunStatus
 from ...runs.ancestry import origin_of
-from ...runs.labels import labels_of
 from ...runs.proof import Proof
 from ...starter import DATASETS
 from ...training_data import DatasetChoice
@@ -39,10 +38,7 @@ RESUMABLE: tuple[State, ...] = ("stopped", "interrupted", "failed")
 
 def title_of(run: Run) -> str:
     """What a run is called."""
-    if name := labels_of(run).name:
-        return name
-    read = run.read_recipe()
-    return read.recipe.title if not read.problem or read.recipe.name else run.id
+    return run.title
 
 
 def data_title(choice: DatasetChoice) -> str:
