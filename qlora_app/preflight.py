@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from . import start_from
 from .base_models import (
     Facts,
     ModelChoice,
@@ -149,6 +150,10 @@ def ready(recipe: Recipe, settings: Settings, look_up: Callable[[ModelChoice], F
     refuse(check_here(recipe))
     data = pinned(recipe.dataset, settings.data, settings.token)
     recipe = recipe.model_copy(update={"dataset": data})
+    unrecorded = recipe.training.model_copy(update={"extends": ""})  # a new run: whoever extends one says so afterwards
+    recipe = recipe.model_copy(update={"training": unrecorded})
+    refuse(start_from.problems_of(recipe, settings.runs))
+    recipe = start_from.in_full(recipe, settings.runs)
     facts, examples = gather(recipe, settings, look_up)
     refuse(check(recipe, facts, examples))
     return Ready(recipe=recipe, facts=facts, examples=examples)

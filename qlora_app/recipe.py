@@ -188,6 +188,13 @@ class Training(Choices):
     price_an_hour: float = setting(
         0.0, "Price of an hour", "What an hour on this machine costs, in the same money.", part="ending", ge=0
     )
+    start_from: str = setting(
+        "",
+        "Start from",
+        "A run, or a folder with a PEFT adapter, whose weights it begins with; of the same base and method. Empty: a "
+        "new adapter.",
+    )
+    extends: str = setting("", "Extends", "The run whose last checkpoint it goes on from.", recorded=True)
     seed: int = setting(0, "Seed", "The same seed, data and machine give the same adapter.", ge=0, lt=2**32)
 
     @field_validator("stop_at")

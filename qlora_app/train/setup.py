@@ -25,6 +25,7 @@ from ..preflight import checked_task, with_tokenizer
 from ..recipe import Recipe
 from ..runs import Run, RunWriter
 from ..settings import Settings
+from ..start_from import copy_adapter
 from ..tasks import Task
 from ..tasks.dataset import EncodedExamples, micro_batches
 from ..tasks.options import ExamplesWithOptions, collator_with_options
@@ -88,7 +89,8 @@ def prepare(
     out.write_task(task, run.began(), examples.format, examples.answer)
     tokenizer.init_kwargs[TRAINED_WITH] = {"date": run.began(), **_how_it_is_asked(examples)}
     warnings = [*examples.few, *examples.warnings]
-    model, packing, before = _with_adapter(recipe, task, tokenizer, warnings)
+    begins_with = copy_adapter(recipe, settings.runs, run.folder)
+    model, packing, before = _with_adapter(recipe, task, tokenizer, warnings, begins_with)
     max_length = _fitting_length(facts.context, training.max_length, warnings)
     train, held_out = _encoded(recipe, task, tokenizer, examples, max_length, settings)
     meet(train, held_out, say)
@@ -147,7 +149,7 @@ def _how_it_is_asked(examples: Examples) -> dict[str, Any]:
 
 
 def _with_adapter(
-    recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase, warnings: list[str]
+    recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase, warnings: list[str], begins_with: Path | None
 ) -> tuple[PeftModel, bool, dict[str, tuple[float, float]]]:
     """(the model with the adapter of the method, whether it packs, marks of everything that learns)"""
     base = load_model(recipe.base_model, task.auto_class, task.labels, quantize=not recipe.method.quantizes_itself)
@@ -157,6 +159,8 @@ def _with_adapter(
     model = recipe.method.attach(
         base, task.peft_type, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind)
     )
+    if begins_with is not None:
+        recipe.method.resume(model, begins_with)
     return model, packing, parameter_checksums(model)
 
 

@@ -26,7 +26,7 @@ def overfits(seen: Seen) -> Finding | None:
         "overfits",
         Problem(
             "diagnosis.overfits",
-            "It learns its rows by heart: on held-out rows the loss was {lowest:.3g} at step {step:,} and is {last:.3g}.",
+            "It learns its rows by heart: the held-out loss was {lowest:.3g} at step {step:,} and is {last:.3g}.",
             lowest=lowest,
             step=int(step),
             last=later[-1],
