@@ -6,12 +6,11 @@ from ..errors import Problem, UserError
 from ..storage.disk import disk_trouble
 
 # As torch says it of a GPU, of its libraries, and of the processor ("DefaultCPUAllocator: can't allocate memory"), and
-# as the system does.
+# as the system does ("Cannot allocate memory").
 NO_MEMORY = (
     "out of memory",
     "not enough memory",
-    "can't allocate memory",
-    "cannot allocate memory",
+    "t allocate memory",
     "alloc_failed",
 )
 
