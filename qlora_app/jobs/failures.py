@@ -1,5 +1,6 @@
 """What went wrong in a job -> a sentence with advice."""
 
+import re
 from pathlib import Path
 
 from ..errors import Problem, UserError
@@ -7,12 +8,7 @@ from ..storage.disk import disk_trouble
 
 # As torch says it of a GPU, of its libraries, and of the processor ("DefaultCPUAllocator: can't allocate memory"), and
 # as the system does ("Cannot allocate memory").
-NO_MEMORY = (
-    "out of memory",
-    "not enough memory",
-    "t allocate memory",
-    "alloc_failed",
-)
+NO_MEMORY = re.compile(r"out of memory|not enough memory|(can't|cannot) allocate memory|alloc_failed", re.IGNORECASE)
 
 
 def explain(error: BaseException) -> Problem:
@@ -49,8 +45,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Of the processor or of a GPU, whoever says it."""
     if isinstance(error, UserError):
         return False
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY)
+    return isinstance(error, MemoryError) or bool(NO_MEMORY.search(str(error)))
 
 
 def reason_of(error: BaseException) -> str:
