@@ -19,6 +19,8 @@ from .callbacks import MetricsCallback
 from .failures import NotANumber, cause_of
 from .first_loss import check_first_loss
 from .order import EpochTold, StepsByLength
+from .paged import takes_whole_state
+from .relief import PAGED
 from .setup import TrainingSetup
 
 KEPT_CHECKPOINTS = 2  # with one, a crash while saving would leave nothing to go back to
@@ -81,6 +83,13 @@ class MethodTrainer(Trainer):
             return [len(job.train.encoded(place).input_ids) for place in places]
 
         return StepsByLength(len(job.train), step, self.args.data_seed, lengths)
+
+    def create_optimizer(self, *given: Any, **more: Any) -> torch.optim.Optimizer:
+        """A run that had too little memory may go on from a checkpoint of torch's AdamW with a paged one."""
+        made = super().create_optimizer(*given, **more)
+        if self.job.recipe.training.optimizer == PAGED:
+            takes_whole_state(made)
+        return made
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor:
         """Of what learns, as it was handed to the optimizer: looking for it in the whole model at every step takes
