@@ -20,7 +20,7 @@ const show = () => {
 // Rows that are drawn anew would take the focus with them.
 let focused = '';
 element.addEventListener('focusin', event => { focused = event.target.value ?? ''; });
-element.addEventListener('focusout', event => { if (event.target.isConnected) focused = ''; });
+element.addEventListener('focusout', ({target}) => setTimeout(() => { if (target.isConnected) focused = ''; }));
 const refocus = () => {
   if (!focused || document.activeElement !== document.body) return;
   element.querySelector(`input[value="${focused}"]`)?.focus({preventScroll: true});
