@@ -40,10 +40,12 @@ _OF_DATA = ("subset", "split", "revision", "format", "held_out_from")
 _READING = ("encoding", "delimiter", "header", "quoting", "sheet", "pieces")
 # How often it is measured and saved changes nothing of what is learned.
 _MEASURING = ("evaluations", "measured_examples", "checkpoints", "samples", "sample_questions", "scored_questions")
+# When a run is broken off changes what it learned less than it tells.
+_ENDING = ("stop_when_broken", "max_minutes", "stop_at", "max_tokens", "max_cost", "price_an_hour")
 _ALIKE = {
     *("name", "note", "base_model.source", "base_model.id", "base_model.revision"),
     *(f"dataset.{name}" for name in ("source", "id", *_OF_DATA, *_READING)),
-    *(f"training.{name}" for name in _MEASURING),
+    *(f"training.{name}" for name in (*_MEASURING, *_ENDING)),
 }
 _MANY = 1_000_000  # examples, where the rounds of an effort no longer depend on how many there are
 
@@ -93,13 +95,18 @@ def made_name(recipe: Recipe, examples: int | None = None) -> str:
 def in_words(recipe: Recipe, name: str, value: Any) -> str:
     """One setting of a recipe by its dotted name, in the field's short words: "lr 1e-3", "no packing", "linear"."""
     field = _field(recipe, name)
-    short = SHORT.get(name, (field.title or name).lower())
+    short = short_of(name, field)
     if isinstance(value, bool):
         return short if value else f"no {short}"
     if isinstance(value, list):
         return f"{short} {', '.join(map(str, value)) or 'none'}"
     shown = str(value) if name in AS_WRITTEN else _value(field, value)
     return f"{short} {shown}".strip()
+
+
+def short_of(name: str, field: FieldInfo) -> str:
+    """The short words of a setting, by its dotted name or its place: "lr"; empty where its value says enough."""
+    return SHORT.get(dotted_name(name), (field.title or name).lower())
 
 
 def figure(value: float) -> str:

@@ -10,8 +10,11 @@ from qlora_app.methods import METHODS
 from qlora_app.overrides import recipe_from
 from qlora_app.presets import Presets, suggested
 from qlora_app.recipe import Recipe
+from qlora_app.runs.summary import summary_of
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice
+from qlora_app.ui.differs_words import differs_in
+from tests.fixtures.page import PROOF, make_run
 
 
 def changed(*assignments: str, source: str = "starter") -> Recipe:
@@ -57,6 +60,27 @@ def test_epochs_of_an_effort_do_not_count_and_others_do():
     assert differs(odd) == {}  # may be what balanced means for 41 examples
     assert differs(odd, examples=41) == {}
     assert differs(odd, examples=4000) == {"training.epochs": 23.41}
+
+
+def test_a_row_names_typed_epochs_where_its_proof_says_how_many_examples_there_were(store):
+    run = make_run(store, proof=PROOF | {"data": {"trained": 4041}})
+    typed = changed("training.epochs=7.25")
+    (run.folder / "recipe.yaml").write_text(typed.to_yaml())
+    assert summary_of(run).differs == "epochs 7.25"
+
+
+@pytest.mark.parametrize(
+    ("english", "german"),
+    [
+        ("epochs 7.25 · no packing · batch 8", "Epochen 7,25 · ohne Packing · Batch 8"),
+        ("lr 1e-3 · linear · seed 7", "lr 1e-3 · linear · Zufallszahl (Seed) 7"),
+        ("max steps 60", "Max. Schritte 60"),
+        ("", ""),
+    ],
+)
+def test_it_is_said_in_german_too(english, german):
+    assert differs_in(english, "de") == german
+    assert differs_in(english, "en") == english
 
 
 def test_data_and_how_it_is_read_is_no_difference_and_its_held_out_share_is():

@@ -13,19 +13,19 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "qlora_app"
 FLOORS = [  # lowest first
     ["errors"],
-    ["choices", "messages", "settings", "formatting"],
+    ["choices", "messages", "settings", "formatting", "chance"],
     ["storage"],
     ["starter", "hub", "hardware"],  # the starter's and the Hub's paths are known to those above
     ["base_models"],
     ["training_data", "tasks", "methods"],
     ["recipe"],
-    ["presets"],
+    ["presets", "start_from"],
     ["preflight", "memory", "data_report", "differs"],
     ["overrides", "foreign"],
     ["hardware_fit", "doctor", "jobs"],
     ["runs", "tidy"],
     ["inference", "effort"],
-    ["answers"],
+    ["answers", "sweep"],
     ["evaluate"],
     ["launch", "train", "kinds"],
     ["worker"],

@@ -62,7 +62,6 @@ ELSEWHERE = (
     "train/log_lines.py",
     "methods/card.py",
     "methods/claims.py",
-    "differs.py",  # the field's short words, of which names of runs are made: the same in every language
     "tasks/claims.py",
     *(
         f"starter/{name}.py"

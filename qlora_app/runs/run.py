@@ -23,22 +23,27 @@ from ..tasks import Task, task_from
 from ..tasks.template import TRAINED_WITH
 from .checkpoints import newest_complete
 from .curve import Curve, read_on
-from .labels import LABELS
+from .events import Event, event_row, said_of
+from .labels import LABELS, labels_of
 from .recipes import ReadRecipe, read_recipe
 from .rows import MetricRow, SampleRow, keep_until
 
 NOT_LEARNED = "not_learned.json"
+HELD_OUT_ANSWERS = "held_out_answers.json"
 # What they hold; None for what is no one JSON.
 FILES: dict[str, type | None] = {
     "base.json": dict,
     "compute.json": dict,
     "task.json": dict,
     NOT_LEARNED: list,
+    HELD_OUT_ANSWERS: list,
     "curve.json": dict,
     "figures.json": dict,
     LABELS: dict,
     "metrics.jsonl": None,
     "samples.jsonl": None,
+    "events.jsonl": None,
+    "relief.json": dict,
     "adapter/proof.json": dict,
 }
 
@@ -50,6 +55,7 @@ class RunStatus(Status):
     loss: float | None = None
     first_loss: float | None = None
     tokens_per_second: float | None = None
+    tokens: int | None = None  # learned from in all parts of the run; None where an earlier version did not count
     memory_mb: int | None = None
     learning_rate: float | None = None
     epoch: float = 0.0
@@ -95,6 +101,14 @@ class Run(Job):
         return "machine"
 
     # ---- read by anybody
+
+    @property
+    def title(self) -> str:
+        """What it is called: as somebody named it afterwards, else as its recipe says, else its folder."""
+        if name := labels_of(self).name:
+            return name
+        read = self.read_recipe()
+        return read.recipe.title if not read.problem or read.recipe.name else self.id
 
     def recipe(self) -> Recipe:
         return Recipe.load(self.folder / "recipe.yaml")
@@ -205,6 +219,11 @@ class Run(Job):
         """The sample questions with their answers, oldest first; step 0 is the base before training."""
         return read_lines(self.folder / "samples.jsonl", 0)[0]
 
+    def events(self) -> list[Event]:
+        """What happened on its way that somebody should know, oldest first."""
+        rows: list[Any] = read_lines(self.folder / "events.jsonl", 0)[0]
+        return [row for row in rows if said_of(row)]
+
     def proof(self) -> dict[str, Any] | None:
         """The finished run's proof.json; None while there is none."""
         return read_json(self.adapter / "proof.json")
@@ -246,7 +265,7 @@ class Run(Job):
 
 
 def _most(name: str) -> int:
-    return LARGEST_LIST if name == NOT_LEARNED else LARGEST
+    return LARGEST_LIST if FILES[name] is list else LARGEST
 
 
 def _has_loss(row: Any) -> bool:
@@ -294,6 +313,10 @@ class RunWriter(JobWriter):
         """The rows of which nothing, or not every answer, is learned: [{part, row, reason}]."""
         self.write("not_learned", rows)
 
+    def write_held_out_answers(self, rows: list[dict[str, Any]]) -> None:
+        """What the run is scored on, see runs/held_out_answers.py."""
+        self.write("held_out_answers", rows)
+
     # ---- what happens
 
     def append_metric(self, row: MetricRow) -> int:
@@ -302,6 +325,10 @@ class RunWriter(JobWriter):
 
     def append_sample(self, row: SampleRow) -> None:
         self.append("samples", row)
+
+    def append_event(self, step: int, seconds: float, tokens: int, sentence: Problem) -> None:
+        """Something that somebody should know later: seconds trained and tokens learned from until then."""
+        self.append("events", event_row(step, seconds, tokens, sentence))
 
     def write_curve(self, curve: Curve) -> None:
         """Not waited for: what a power cut took of it is in metrics.jsonl."""

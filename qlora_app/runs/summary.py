@@ -23,7 +23,8 @@ _TELLING = (
 @dataclass(frozen=True)
 class RunSummary:
     """made: seconds since the epoch. progress and score: from 0 to 1. spark: held-out losses, oldest first; where
-    fewer than three were measured, training losses. source: of its data. talks: can one chat with it?
+    fewer than three were measured, training losses. seconds, tokens: of its training, all parts; None where that is
+    not known. source: of its data. talks: can one chat with it?
     """
 
     id: str
@@ -40,6 +41,8 @@ class RunSummary:
     held_out: float | None = None
     spark: tuple[float, ...] = ()
     score: float | None = None
+    seconds: float | None = None
+    tokens: int | None = None
     note: str = ""
     tags: tuple[str, ...] = ()
     is_archived: bool = False
@@ -53,7 +56,8 @@ class RunSummary:
 def summary_of(run: Run) -> RunSummary:
     """The row of a run, read from its folder."""
     status, labels, read = run.status(), labels_of(run), run.read_recipe()
-    recipe, heldout = read.recipe, Proof.from_json(run.proof()).heldout
+    recipe, proof = read.recipe, Proof.from_json(run.proof())
+    heldout = proof.heldout
     is_known = not read.problem or bool(recipe.name)
     after = heldout.loss.after
     return RunSummary(
@@ -67,10 +71,12 @@ def summary_of(run: Run) -> RunSummary:
         data=_text(recipe.dataset.title) if is_known else "",
         source=recipe.dataset.source if not read.problem else "",
         method=recipe.method.name,
-        differs=_text(differs_words(recipe)) if not read.problem else "",
+        differs=_text(differs_words(recipe, proof.data.trained or None)) if not read.problem else "",
         held_out=status.held_out_loss if after is None else after,
         spark=_spark(run),
         score=heldout.exact_match.after,
+        seconds=status.seconds or None,
+        tokens=status.tokens,
         note=_text(labels.note_or(recipe.note)),
         tags=labels.tags,
         is_archived=labels.is_archived,
@@ -121,6 +127,9 @@ SORTED_BY: dict[str, Callable[[RunSummary], str | float | None]] = {
     "differs": lambda row: row.differs.casefold() or None,
     "held_out": lambda row: row.held_out,
     "score": lambda row: row.score,
+    "time": lambda row: row.seconds,
+    "tokens": lambda row: row.tokens,
+    "tags": lambda row: " ".join(row.tags).casefold() or None,
     "when": lambda row: row.made,
 }
 _STATE_ORDER: tuple[State, ...] = (

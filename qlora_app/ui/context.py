@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import Problem, UserError
 from ..jobs import Job, JobStore
+from ..launch.turns import Turns
 from ..presets import Presets
 from ..recipe import Recipe
 from ..runs import AllJobs, Run, RunStore
@@ -33,10 +34,13 @@ def cannot_be_shown(run: Run, error: Exception) -> RunSummary:
 
 
 def for_visitors(recipe: Recipe) -> Recipe:
-    """Without its owner's note, and where a folder of this machine was the base model, without the way there."""
+    """Without its owner's note, and where a folder of this machine was the base model, or the adapter it began with,
+    without the way there.
+    """
     model = recipe.base_model
     shown = model.model_copy(update={"id": Path(model.id).name}) if model.source == "folder" else model
-    return recipe.model_copy(update={"note": "", "base_model": shown})
+    training = recipe.training.model_copy(update={"start_from": Path(recipe.training.start_from).name})
+    return recipe.model_copy(update={"note": "", "base_model": shown, "training": training})
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,11 @@ class AppContext:
     def summaries(self) -> Summaries:
         """The rows of all runs, shared by all who look."""
         return Summaries(self.store, cannot_be_shown)
+
+    @functools.cached_property
+    def turns(self) -> Turns:
+        """Who waits and when they begin, shared by all who look."""
+        return Turns(self.supervisor.moving, self.store, self.settings.data, self.supervisor.at_once)
 
     @property
     def jobs(self) -> AllJobs:

@@ -19,6 +19,11 @@ function guanacoCount(tab, count) {
 // An answer may come when its tab has been left: what it would do to the address is no longer true then.
 function guanacoIsOn(tab) { return tabButton(tab)?.ariaSelected === 'true'; }
 
+// Which of its tabs some tabs are turned to, by its name.
+function guanacoTurnedTo(tabs) {
+  return document.querySelector(`#${tabs} > .tab-wrapper [role=tablist] > [aria-selected=true]`)?.dataset.tabId;
+}
+
 // Files dropped on the card of the data take the way of those chosen with its button, whose field Gradio hides.
 function guanacoUpload(button, files) {
   const field = button?.matches('input[type=file]') ? button : button?.parentElement.querySelector('input[type=file]');

@@ -229,6 +229,16 @@ def test_a_link_opens_tab_and_run(visitor, app):
     expect(page.locator("#ask textarea")).to_be_visible()
 
 
+def test_testing_it_from_train_lands_on_its_test_and_the_address_says_so(visitor, app):
+    run = app.finished_run()
+    page = visitor.open()
+    page.locator("#live").get_by_role("button", name="Test it").click()
+    page.wait_for_url(re.compile(rf"tab=runs.*run={run.id}.*show=test"))
+    expect(page.locator("#page-test-button")).to_have_attribute("aria-selected", "true")
+    visitor.reload(page)
+    expect(page.locator("#page-test-button")).to_have_attribute("aria-selected", "true")
+
+
 def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
     page = visitor.open()
     settings(page, Epochs=50, Max_steps=4000, Scored_questions=4, Checkpoints=40)

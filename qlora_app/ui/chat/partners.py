@@ -5,16 +5,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from ...differs import differs_words
 from ...errors import UserError
 from ...recipe import Recipe
 from ...runs import Run
+from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
 from ..context import AppContext
+from ..differs_words import differs_in
 from ..runs.card_parts import STATES, title_of
-from ..translate import translate
+from ..translate import translate, visitors_language
 from .chips import example_questions
 
 LISTED, MOST_LISTED = 60, 2000  # in the picker at first, and at most
@@ -60,32 +63,40 @@ class Partners:
 
     def words_of(self, run: Run) -> dict[str, str]:
         """What tells a run from others: its name, its base, and what is not as recommended."""
-        return {"run": run.id, "title": title_of(run), **self._words(run.id, _written(run))}
+        return {"run": run.id, "title": title_of(run), **self._said(run)}
+
+    def _said(self, run: Run) -> dict[str, str]:
+        words = self._words(run.id, _written(run))
+        return words | {"differs": differs_in(words["differs"], visitors_language())}
 
     def facts(self, run: Run) -> dict[str, Any]:
         """What the page shows of the one that is talked to."""
         asked = {"chips": example_questions(self.page, run)} if run.task().is_chat else {"chips": []}
         return self.words_of(run) | {"when": _when(run), "isChat": run.task().is_chat} | asked
 
-    def _read_words(self, id: str, written: int) -> dict[str, str]:
+    def _read_words(self, id: str, written: tuple[int, ...]) -> dict[str, str]:
         run = self.page.store.get(id)
         recipe = recipe_of(run) if self.page.may_open(run) else None
         if recipe is None:
             return {"differs": "", "base": ""}
-        return {"differs": _differs(recipe), "base": recipe.base_model.title}
+        return {"differs": _differs(recipe, run), "base": recipe.base_model.title}
 
 
-def _differs(recipe: Recipe) -> str:
+def _differs(recipe: Recipe, run: Run) -> str:
     try:
-        return differs_words(recipe)
+        return differs_words(recipe, Proof.from_json(run.proof()).data.trained or None)
     except UserError:
         return ""  # its model or its data is not there any more
 
 
-def _written(run: Run) -> int:
-    """When its recipe was; 0 where it is gone."""
+def _written(run: Run) -> tuple[int, ...]:
+    """When its recipe and its proof were; 0 for what is not there."""
+    return tuple(map(_when_written, (run.folder / "recipe.yaml", run.adapter / "proof.json")))
+
+
+def _when_written(file: Path) -> int:
     try:
-        return (run.folder / "recipe.yaml").stat().st_mtime_ns
+        return file.stat().st_mtime_ns
     except OSError:
         return 0
 
