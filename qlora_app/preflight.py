@@ -107,6 +107,10 @@ def _method_problems(recipe: Recipe, facts: Facts | None, task: str) -> dict[str
             "{method} cannot compute a block a second time. Choose auto or off.",
             method=method.title(),
         )
+    if recipe.training.max_cost and not recipe.training.price_an_hour:
+        problems["training.price_an_hour"] = Problem(
+            "training.no_price", "The most it may cost is given, and not what an hour costs. Say that too."
+        )
     if unknown := _unknown_layers(recipe):
         problems["method.layer_names"] = unknown
     if facts and facts.strange_tokens:

@@ -62,6 +62,7 @@ class TrainingSetup:
     questions: Questions
     not_learned: int  # rows left out because nothing of them can be learned with this model
     warnings: list[str]
+    is_checkpointed: bool  # are the blocks computed a second time instead of remembered?
     before: dict[str, tuple[float, float]]  # marks of everything that learns, as it was before the first step
     measured_base: dict[str, float] | None = None  # the base's held-out figures, once they were measured
 
@@ -70,8 +71,11 @@ class TrainingSetup:
         return self.out.run
 
 
-def prepare(out: RunWriter, recipe: Recipe, say: Callable[[str], None] = lambda sentence: None) -> TrainingSetup:
-    """Load model, tokenizer and data, attach the adapter, meet every row. `say` hears how far that is.
+def prepare(
+    out: RunWriter, recipe: Recipe, say: Callable[[str], None] = lambda sentence: None, most_at_once: int = 0
+) -> TrainingSetup:
+    """Load model, tokenizer and data, attach the adapter, meet every row. `say` hears how far that is. `most_at_once`:
+    examples, where the memory is not enough for more; 0 leaves it to what fits.
 
     Raises UserError for anything the person can mend.
     """
@@ -93,6 +97,7 @@ def prepare(out: RunWriter, recipe: Recipe, say: Callable[[str], None] = lambda 
     warnings += not_learned_words(train, held_out, examples)
     out.write_not_learned(not_learned_rows(train, held_out, examples))
     most = training.batch_size if packing or torch.cuda.is_available() else training.batch_size // PARTS
+    most = min(most, most_at_once) if most_at_once else most
     micro_batch = micro_batch_size(train, training.batch_size, at_once // train.read_each, most)
     collate = task.collator(tokenizer, packing)
     measured = held_out.__getitems__(list(spread(range(len(held_out)), training.measured_examples)))
@@ -128,6 +133,7 @@ def prepare(out: RunWriter, recipe: Recipe, say: Callable[[str], None] = lambda 
         questions=questions,
         not_learned=len({row.place for row in train.left_out}),
         warnings=warnings,
+        is_checkpointed=memory.is_checkpointed(recipe, model.num_parameters(), _machine().kind),
         before=before,
     )
 
