@@ -63,8 +63,9 @@ SKELETON = """
   <div data-part="verdict"></div>
   <div class="diagnosis" data-part="findings"></div>
   <div class="actions" data-part="actions"></div>
-  <div class="confirm-discard" role="alertdialog" aria-label="Stop and throw away" hidden><p>It stops at once and is
-  deleted, with everything it learned. That cannot be undone.</p>
+  <div class="confirm-discard" role="alertdialog" aria-label="Stop without saving" hidden><p>It stops at once. What it
+  learned since it was last saved is lost; thrown away, all of it is.</p>
+  <button type="button" data-do="leave">Stop, keep what was saved</button>
   <button type="button" class="worst" data-do="discard">Throw it away</button>
   <button type="button" data-do="keep">Go on training</button></div>
   <dl class="tiles" data-part="tiles"></dl>
@@ -149,6 +150,7 @@ class RunCards:
         """The buttons on a card."""
         card.stop(self.stop_run, None, None, **FAST)
         card.discard(self.discard_run, None, None, **FAST)
+        card.leave(self.leave_run, None, None, **FAST)
         card.resume(self.resume_run, None, None, **FAST)
         card.unqueue(self.unqueue_run, None, None, **FAST)
         card.kill(self.kill_run, None, None, **FAST)
@@ -161,6 +163,11 @@ class RunCards:
     def stop_run(self, event: gr.EventData) -> None:
         """It saves what it has learned and ends."""
         self.page.store.get(run_id(event)).request("stop")
+
+    @changes
+    def leave_run(self, event: gr.EventData) -> None:
+        """It ends at once; what was saved before is kept, and Resume goes on there."""
+        self.page.store.get(run_id(event)).request("stop-now")
 
     @changes
     def discard_run(self, event: gr.EventData) -> None:
