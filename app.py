@@ -20,8 +20,7 @@ from starlette.middleware import Middleware
 
 from qlora_app.errors import UserError
 from qlora_app.inference.session import ChatSessions, warm_up
-from qlora_app.jobs import JobStore
-from qlora_app.launch.queue import Supervisor
+from qlora_app.launch.queue import Supervisor, queue_of
 from qlora_app.runs import RunStore
 from qlora_app.ui import (
     HEAD,
@@ -42,7 +41,7 @@ def open_page(settings: Settings) -> tuple[gr.Blocks, Supervisor]:
     """The page, served from a thread, and the supervisor of its runs. Raises UserError where that is not possible."""
     settings.make_home()
     store = RunStore(settings.runs)
-    supervisor = Supervisor(store, JobStore(settings.jobs))
+    supervisor = queue_of(settings, store)
     page = AppContext(settings, store, supervisor, ChatSessions(is_guarded=True))
     demo = build(page)
     demo.api_open = False  # a question goes through the queue, where its visitor has a place

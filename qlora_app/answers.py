@@ -18,10 +18,11 @@ from .settings import Settings
 from .storage.digests import sha256_of
 from .storage.files import append_line, replace_file
 from .storage.reading import read_lines
+from .tasks.task import same_answer
 from .training_data import DatasetChoice
 from .training_data.conversations import FileContents, read_file
 from .training_data.formats.turns import RowError, is_blank, text_of
-from .training_data.questions import detector_of, question_of
+from .training_data.questions import detector_of, question_and_answer
 from .training_data.read.rows import RowSource
 
 AT_ONCE = 32  # rows of about the same length
@@ -46,12 +47,13 @@ def answer_file(
 
     Rows are read as the run's own data were, or as `told`.
 
-    Each line is {row, question, answer}, for tasks that weigh with `candidates` ({answer: probability}), where the
-    model could not read all of a question with a `note`, or {row, problem}. Returns
-    {rows, answered, problems, kept}; `kept` were there from an earlier, interrupted time. The caller sees to it that
-    nobody else answers into `target` meanwhile. Raises UserError.
+    Each line is {row, question, answer}, with `expected` where the row has a right answer, for tasks that weigh with
+    `candidates` ({answer: probability}), where the model could not read all of a question with a `note`; or
+    {row, problem}. Returns {rows, answered, problems, kept, scored, right}: `kept` were there from an earlier,
+    interrupted time, of `scored` rows the right answer is known, and `right` were answered so word for word. The caller
+    sees to it that nobody else answers into `target` meanwhile. Raises UserError.
     """
-    asked, problems = _questions(run, file, column, limits, told)
+    asked, expected, problems = _questions(run, file, column, limits, told)
     asked = {row: session.as_trained(one) for row, one in asked.items()}
     partial = target.with_name(f"{target.name}.partial")
     done = _kept(partial, _made_by(run, session, file, column, base, max_new_tokens, told))
@@ -65,10 +67,18 @@ def answer_file(
         rows = left[start : start + AT_ONCE]
         lines = _answers(session, [asked[row] for row in rows], base, max_new_tokens)
         for row, line in zip(rows, lines, strict=True):
-            append_line(partial, {"row": row, "question": asked[row][-1]["content"], **line})
+            wanted = {"expected": expected[row]} if row in expected else {}
+            append_line(partial, {"row": row, "question": asked[row][-1]["content"], **line, **wanted})
         on_progress(kept + start + len(rows), len(asked))
-    _put_in_order(partial, target)
-    return {"rows": len(asked) + len(problems), "answered": len(asked), "problems": len(problems), "kept": kept}
+    scored = [line for line in _put_in_order(partial, target) if "expected" in line]
+    return {
+        "rows": len(asked) + len(problems),
+        "answered": len(asked),
+        "problems": len(problems),
+        "kept": kept,
+        "scored": len(scored),
+        "right": sum(same_answer(line["answer"], line["expected"]) for line in scored),
+    }
 
 
 def _answers(
@@ -103,20 +113,27 @@ def read_as(run: Run, file: Path, limits: Settings, told: DatasetChoice | None =
 
 def _questions(
     run: Run, file: Path, column: str, limits: Settings, told: DatasetChoice | None
-) -> tuple[dict[int, Conversation], dict[int, str]]:
-    """({row: the conversation up to its answer, as the readers of the training make it}, {row: why it asks nothing})"""
+) -> tuple[dict[int, Conversation], dict[int, str], dict[int, str]]:
+    """({row: the conversation up to its answer, as the readers of the training make it}, {row: that answer, where it is
+    there}, {row: why it asks nothing})"""
     if not file.is_file():
         raise UserError("file.not_there", "There is no file {file}.", file=file)
     choice = told or run.recipe().dataset
     format, answer = run.detected_data()
     recogniser = detector_of(format if choice.format == "auto" and not told else choice.format, choice.columns, answer)
     asked: dict[int, Conversation] = {}
+    expected: dict[int, str] = {}
     problems: dict[int, str] = {}
     for row in RowSource(file, file.name, limits, how=choice.read_as):
         try:
             if row.problem:
                 raise RowError(row.problem)
-            asked[row.number] = _named(row.value, column) if column else question_of(row.value, recogniser)
+            if column:
+                asked[row.number] = _named(row.value, column)
+                continue
+            asked[row.number], answer = question_and_answer(row.value, recogniser)
+            if answer:
+                expected[row.number] = answer
         except RowError as error:
             problems[row.number] = str(error)
     if not asked:
@@ -127,7 +144,7 @@ def _questions(
             name=file.name,
             why=why,
         )
-    return asked, problems
+    return asked, expected, problems
 
 
 def _named(value: Any, column: str) -> Conversation:
@@ -170,7 +187,8 @@ def _kept(partial: Path, made_by: dict[str, Any]) -> dict[int, dict[str, Any]]:
     return {line["row"]: line for line in lines[1:]}
 
 
-def _put_in_order(partial: Path, target: Path) -> None:
+def _put_in_order(partial: Path, target: Path) -> list[dict[str, Any]]:
     lines = {line["row"]: line for line in read_lines(partial, 0)[0][1:]}
     replace_file(target, "".join(json.dumps(lines[row], ensure_ascii=False) + "\n" for row in sorted(lines)))
     partial.unlink()
+    return [lines[row] for row in sorted(lines)]

@@ -69,6 +69,26 @@ def _gpu() -> Machine | None:
     return Machine("cuda", total, free)
 
 
+def accelerators() -> list[str]:
+    """The GPUs of this machine, as CUDA_VISIBLE_DEVICES names each; asked of the driver once, at a start."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if not (program := shutil.which("nvidia-smi")) or chosen in ("", "-1"):
+        return []
+    if chosen is not None:
+        return chosen.split(",")
+    try:
+        listed = subprocess.run(
+            [program, "--query-gpu=index", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return listed.stdout.split()
+
+
 def _container(groups: Path) -> tuple[float, float]:
     """(limit, used) of the control group this process is in; no limit outside of a container."""
     try:

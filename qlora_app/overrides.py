@@ -45,7 +45,7 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
     values = _values_of(source, Presets(settings.presets))
     method = dict(one.partition("=")[::2] for one in assignments).get("method.name")
     if method:
-        values = _with_method(values, method)
+        values = with_method(values, method)
     problems = _apply(values, assignments)
     data = _own_data(values, settings)
     held_out = _held_out_data(values, data)
@@ -96,8 +96,8 @@ def _import(place: Path, choice: DatasetChoice, settings: Settings) -> str:
     return import_file(files, settings.data, place.name, settings, choice.columns, how=choice.read_as, root=root)
 
 
-def _with_method(values: dict[str, Any], name: str) -> dict[str, Any]:
-    """Another method has settings of its own, and takes steps of another size."""
+def with_method(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """Nested settings with another method, which has settings of its own and takes steps of another size."""
     changed: dict[str, Any] = {"method": {"name": name}}
     with contextlib.suppress(UserError):  # what is wrong is said when all of it is known
         changed["training"] = {"learning_rate": Recipe.from_dict(values).suiting(name).training.learning_rate}

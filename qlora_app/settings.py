@@ -63,6 +63,10 @@ class Settings(BaseModel):
         20_000, ge=1, description="Most megabytes kept of data that was read, and of data cut into tokens"
     )
 
+    runs_at_once: int = Field(
+        0, ge=0, le=64, description="Trainings worked on at once; 0: one for each GPU, one where there is none"
+    )
+
     @field_validator("public_url")
     @classmethod
     def _is_address_of_a_page(cls, url: str | None) -> str | None:
@@ -87,6 +91,10 @@ class Settings(BaseModel):
     def jobs(self) -> Path:
         """Those that belong to no run."""
         return self.home / "jobs"
+
+    @property
+    def sweeps(self) -> Path:
+        return self.home / "sweeps"
 
     @property
     def data(self) -> Path:

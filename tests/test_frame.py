@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 from starlette.testclient import TestClient
 
@@ -19,6 +20,8 @@ from qlora_app.hardware import Machine
 from qlora_app.jobs import JobStore, Status
 from qlora_app.kinds.data_import import import_job
 from qlora_app.kinds.download import download_job
+from qlora_app.launch.line import in_line, move
+from qlora_app.launch.turns import start_times
 from qlora_app.settings import Settings
 from qlora_app.tidy import IN_USE, tidy, usage
 from qlora_app.ui.chat.partners import Partners
@@ -33,6 +36,7 @@ from qlora_app.ui.frame.made import best_run
 from qlora_app.ui.frame.work import work_lines
 from tests.fixtures.jobs import write_status
 from tests.fixtures.page import EVIL, PROOF, demonstration, event, make_run
+from tests.refusing import refused
 
 UI = Path(__file__).parent.parent / "qlora_app" / "ui"
 
@@ -50,13 +54,46 @@ def test_what_is_worked_on_stands_before_what_waits_and_the_queue_is_in_order(st
     first, second = waiting(store, "first"), waiting(store, "second")
     at_work = make_run(store, name="at work", state="running", step=60, seconds_left=50.0)
     with at_work.hold():
-        lines = work_lines([at_work, second, first])
+        lines = work_lines([at_work, second, first], {first.folder: 50.0, second.folder: 80.0})
+        move(second, "up", store.list())
+        moved = work_lines([at_work, second, first])
     assert [(line.name, line.place, line.starts_in) for line in lines] == [
         ("at work", 0, None),
         ("first", 1, 50.0),
-        ("second", 2, None),
+        ("second", 2, 80.0),
     ]
+    assert [line.name for line in moved] == ["at work", "second", "first"]
     assert lines[0].figures == "50% · 50 s left" and lines[1].figures == ""
+
+
+@pytest.mark.parametrize(
+    "takes, until, at_once, expected",
+    [
+        ([60.0, 30.0, 5.0], [10.0], 1, [10.0, 70.0, 100.0]),
+        ([60.0, None, 5.0], [10.0], 1, [10.0, 70.0, None]),
+        ([60.0], [None], 1, [None]),
+        ([60.0], [], 1, [0.0]),
+        ([60.0, 30.0, 5.0], [10.0, 20.0], 2, [10.0, 20.0, 50.0]),
+        ([60.0, 30.0], [None, 20.0], 2, [20.0, 80.0]),
+        ([60.0], [30.0, 20.0], 1, [30.0]),
+    ],
+)
+def test_each_that_waits_begins_when_there_is_room(takes, until, at_once, expected):
+    assert start_times(takes, until, at_once) == expected
+
+
+def test_what_waits_is_moved_from_the_drawer_and_started_now(page, store):
+    bar = Bar(page)
+    first, second = waiting(store, "first"), waiting(store, "second")
+    drawer = bar.poll({"open": True})["parts"]["jobs"]
+    assert drawer.index("first") < drawer.index("second") and drawer.count('draggable="true"') == 2
+    bar.jobs.move_job(event(job=second.id, beside=first.id, side="before"))
+    assert [job.id for job in in_line(store.list())] == [second.id, first.id]
+    bar.jobs.start_job_now(event(job=first.id))
+    assert first.is_asked("now") and page.supervisor.woken == 2
+    first.request("stop")
+    with refused("queue.not_waiting", kind=gr.Error):
+        bar.jobs.move_job(event(job=second.id, beside=first.id, side="after"))
 
 
 def test_every_kind_of_job_is_a_line_with_its_name(page, tmp_path):

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "qlora_app"
 FLOORS = [  # lowest first
     ["errors"],
-    ["choices", "messages", "settings", "formatting"],
+    ["choices", "messages", "settings", "formatting", "chance"],
     ["storage"],
     ["starter", "hub", "hardware"],  # the starter's and the Hub's paths are known to those above
     ["base_models"],
@@ -25,7 +25,7 @@ FLOORS = [  # lowest first
     ["hardware_fit", "doctor", "jobs"],
     ["runs", "tidy"],
     ["inference", "effort"],
-    ["answers"],
+    ["answers", "sweep"],
     ["evaluate"],
     ["launch", "train", "kinds"],
     ["worker"],

@@ -30,9 +30,10 @@ from qlora_app.jobs.index import JobIndex
 from qlora_app.jobs.lock import HeldLock
 from qlora_app.jobs.pulse import Pulse
 from qlora_app.kinds.data_import import ImportSpec, import_job
-from qlora_app.launch import local
+from qlora_app.launch import line, local
 from qlora_app.launch import queue as launch_queue
 from qlora_app.launch.ending import end_now
+from qlora_app.launch.line import move
 from qlora_app.launch.local import LocalLauncher
 from qlora_app.launch.queue import Supervisor
 from qlora_app.recipe import Recipe
@@ -368,10 +369,14 @@ class Place:
     def __init__(self) -> None:
         self.started: list[str] = []
         self.at_work: list[Job] = []
+        self.devices: list[str] = []
 
-    def start(self, job):
+    def start(self, job, cold=False, device=""):
+        if cold:
+            raise OSError("It was sent already.")
         self.started.append(job.id)
         self.at_work.append(job)
+        self.devices.append(device)
 
     def reap(self):
         return list(self.at_work)
@@ -404,6 +409,40 @@ def in_line(jobs, *names, needs="machine"):
     return made
 
 
+def test_a_line_that_somebody_changed_stays_so_and_is_followed(jobs):
+    one, two, three, four = in_line(jobs, "one", "two", "three", "four")
+    for job, way, expected in [
+        (three, "up", "one three two four"),
+        (three, "up", "three one two four"),
+        (three, "up", "three one two four"),
+        (one, "last", "three two four one"),
+        (four, "first", "four three two one"),
+        (four, "down", "three four two one"),
+        (two, "cancel", "three four one"),
+    ]:
+        move(job, way, jobs.list())
+        assert [job.id[16:] for job in line.in_line(JobStore(jobs.root).list())] == expected.split()
+    one.request("start")
+    assert line.in_line(jobs.list())[-1].id == one.id, "a second click gives nobody another turn"
+    four.take("start")
+    four.wishes.set_turn(1)
+    assert not four.is_asked("start"), "whoever began meanwhile is not asked again"
+    with refused("queue.not_waiting"):
+        move(four, "up", jobs.list())
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_so_many_work_at_once_each_on_the_least_used_device_and_what_is_wanted_now_beside_them(jobs, at_once):
+    made = in_line(jobs, "one", "two", "three", "four", "five")
+    supervisor = Supervisor(jobs, at_once=at_once, devices=["0", "1"])
+    supervisor.launcher = place = Sending(lambda job: None)
+    supervisor._look()
+    assert place.started == [job.id for job in made[:at_once]] and place.devices == ["0", "1", "0"][:at_once]
+    move(made[-1], "now", jobs.list())
+    supervisor._look()
+    assert place.started[at_once:] == [made[-1].id] and not made[-1].is_asked("now")
+
+
 @pytest.mark.parametrize("needs", ["little", "torch", "machine"])
 def test_a_job_that_cannot_be_started_waits_and_keeps_nobody_else_waiting(needs, jobs, monkeypatch, caplog):
     monkeypatch.setattr(local, "WORKER", [sys.executable, "-c", "input()"])
@@ -432,7 +471,7 @@ def test_a_job_that_cannot_be_started_is_not_tried_every_second(jobs):
     supervisor.launcher = place = Place()
     tried = []
 
-    def start(job):
+    def start(job, **how):
         tried.append(job.id)
         raise OSError("The disk is full")
 
@@ -459,9 +498,9 @@ class Sending(Place):
         super().__init__()
         self.meanwhile = meanwhile
 
-    def start(self, job):
-        super().start(job)
-        job.launch_file.write(os.getpid())  # a process that lives
+    def start(self, job, cold=False, device=""):
+        super().start(job, cold, device)
+        job.launch_file.write(os.getpid(), device)  # a process that lives
         self.meanwhile(job)
 
 

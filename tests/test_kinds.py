@@ -205,6 +205,8 @@ def test_the_answer_command_puts_the_file_where_it_is_wanted(answering_run, home
         "answered": 5,
         "problems": 0,
         "kept": 0,
+        "scored": 0,
+        "right": 0,
     }
     assert len(out.read_text().splitlines()) == 5
     assert main(command) == 2 and "is there already" in capsys.readouterr().err

@@ -86,6 +86,6 @@ def test_what_a_training_writes_now_is_what_it_wrote_then(store):
     run = store.create(short_recipe(max_steps=4))
     assert worker.main(run.folder) == 0, run.log_tail()
     there = {path.name for path in run.folder.iterdir()}
-    assert there == WRITTEN | {"adapter", "figures.json"}, (
+    assert there == WRITTEN | {"adapter", "figures.json", "held_out_answers.json"}, (
         "launch.json and log.txt are the launcher's, and there was none"
     )

@@ -1,6 +1,7 @@
 """The list of runs: sorted and filtered as a plain look at the folders would, and kept up to date cheaply."""
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStatus
 from qlora_app.runs import labels as labels_module
 from qlora_app.runs import summaries as summaries_module
+from qlora_app.runs.held_out_answers import HeldOutAnswer, in_common, key_of
 from qlora_app.runs.labels import relabel
 from qlora_app.runs.selection import Selection, selected
 from qlora_app.runs.summaries import FILE, Summaries
@@ -248,6 +250,29 @@ def test_visitors_get_names_and_figures_and_change_nothing(page, store, show_pri
         seen.runs.table.remove(event(runs=[run.id]))
 
 
+def test_archived_runs_leave_the_list_and_come_back(workshop, store):
+    ids = [make_run(store, name).id for name in ("a", "b", "c")]
+    table = workshop.runs.table
+    table.archive(event(runs=ids[:2], archived=True))
+    shown, kept = table.rows({"count": 9}), table.rows({"count": 9, "state": "archived"})
+    assert (shown["ids"], shown["archived"], shown["all"]) == (ids[2:], 2, 3)
+    assert sorted(kept["ids"]) == ids[:2] and all(row["archived"] for row in kept["rows"])
+    assert "Put back" in workshop.runs.one.part({"run": ids[0], "part": "head"})["html"]
+    table.archive(event(runs=ids[:2], archived=False))
+    assert table.rows({"count": 9})["total"] == 3
+
+
+def test_a_run_whose_worker_is_on_its_way_is_not_deleted(workshop, store):
+    run = make_run(store)
+    run.request("start")
+    run.launch_file.write(os.getpid())
+    assert run.is_on_its_way()
+    assert workshop.runs.table.losing({"runs": [run.id]})["runs"] == []
+    with pytest.raises(UserError) as refused:
+        store.delete(run.id)
+    assert refused.value.code == "run.being_trained" and run.folder.is_dir()
+
+
 # ---- one run and several
 
 
@@ -261,6 +286,32 @@ def test_every_page_of_a_run_says_what_was_kept_and_escapes_it(workshop, store):
     assert all(parts.values()) and not any("<img" in text for text in parts.values())
     assert "96 right after" in parts["test"] and "PeftModel" in parts["use"] and "Learning rate" in parts["settings"]
     assert "Before training" in parts["samples"] and "line" in parts["log"]
+
+
+def test_every_scored_answer_is_shown_searched_and_in_pages(workshop, store):
+    run = make_run(store, proof=PROOF)
+    assert "earlier version" in workshop.runs.one.part({"run": run.id, "part": "test"})["html"]
+    answers = [HeldOutAnswer(f"k{i}", f"Who is {i}?", "A", "x", "A" if i % 3 else EVIL, i == 3) for i in range(120)]
+    write_json(run.folder / "held_out_answers.json", [one.to_json() for one in answers])
+    text = workshop.runs.one._words(run, "test")
+    assert "Page 1 of 3" in text and "Who is 49?" in text and "Who is 50?" not in text and "95 % interval" in text
+
+    def asked(**more):
+        return workshop.runs.one.answered({"run": run.id, **more})["html"]
+
+    assert "Who is 119?" in asked(page=9) and "Who is 0?" in asked(page="x") and "fits" in asked(search="nobody")
+    wrong = asked(wrong=True)
+    assert "40 of 120 questions" in wrong and wrong.count('class="wrong"') == 80 and "<img" not in wrong
+    assert "1 of 120 questions" in asked(search="WHO 77?") and "(cut off)" in asked(search="is 3?", wrong=True)
+    assert "Who" not in workshop.runs.one.answered("nothing")["html"]
+
+
+def test_questions_in_common_are_paired_by_all_that_was_said():
+    one = HeldOutAnswer(key_of([{"role": "user", "content": "q"}], "a "), "q", "a", "", "a")
+    other = replace(one, key=key_of([{"role": "system", "content": "s"}, {"role": "user", "content": "q"}], "a"))
+    assert one.key == key_of([{"role": "user", "content": "q"}], "a") != other.key
+    assert in_common([[one, one, other], [other, one]]) == [(one, one), (other, other)]
+    assert in_common([[one], [other]]) == in_common([]) == []
 
 
 def test_what_a_file_says_of_itself_is_escaped_on_the_page_of_a_run(workshop, store, monkeypatch):
@@ -354,7 +405,10 @@ def test_an_address_opens_a_run_at_one_of_its_pages(workshop, store):
         ("sparkPath([2, 1, 1], 56, 16)", "M0.0 1.0L28.0 15.0L56.0 15.0"),
         ("whenBegun(Date.UTC(2026, 0, 5, 12), Date.UTC(2026, 5, 1), 'en')", "Jan 5"),
         ("html('<a b=\"c\">&')", "&lt;a b=&quot;c&quot;&gt;&amp;"),
-        ("rowCells({name: '<b>', id: 'x', tags: ['<i>']}, ['name'], true, true).includes('<b>')", False),
+        ("rowCells({name: '<b>', id: 'x', tags: ['<i>']}, ['name', 'tags'], true, true, 99).includes('<b>')", False),
+        ("shortened('a short one', 40)", "a short one"),
+        ("shortened('🦙'.repeat(30) + 'learning rate 1e-3', 24)", "🦙🦙🦙🦙🦙🦙🦙🦙🦙…ning rate 1e-3"),
+        ("lettersIn(270, []) > lettersIn(270, ['good'])", True),
     ],
 )
 def test_what_the_table_computes(expression, value):

@@ -14,7 +14,8 @@ NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="node is not here")
 PAGE = """
 class Place {
-  constructor() { this.dataset = {}; this.style = {}; this.children = []; this.places = {}; this.hears = {};
+  constructor() { this.dataset = {}; this.style = {setProperty() {}};
+    this.children = []; this.places = {}; this.hears = {};
     this.classList = {toggle() {}, add() {}, remove() {}}; this.innerHTML = '';
     this.scrollTop = 0; this.clientHeight = 360; }
   querySelector(name) { return this.places[name] ??= new Place(); }

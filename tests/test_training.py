@@ -18,6 +18,7 @@ from qlora_app.inference.session import ChatSessions
 from qlora_app.methods import LoraMethod
 from qlora_app.runs import RunStatus
 from qlora_app.runs.checkpoints import newest_complete
+from qlora_app.runs.held_out_answers import held_out_answers
 from qlora_app.runs.proof import Proof
 from qlora_app.runs.proof_words import proof_words
 from qlora_app.tasks.chat import Chat, encode, held_out_loss
@@ -330,6 +331,9 @@ def test_a_finished_run_proves_itself(store):
     assert status.state == "done" and status.step == 25 and status.loss < status.first_loss
     assert proof["heldout"]["loss"]["after"] < proof["heldout"]["loss"]["before"]
     assert set(proof["heldout"]["exact_match"]) == {"before", "after"} and proof["heldout"]["questions"] == 4
+    answers = held_out_answers(run)
+    assert sum(one.is_right for one in answers) == 4 * proof["heldout"]["exact_match"]["after"]
+    assert len({one.key for one in answers}) == 4 and all(one.question and one.expected for one in answers)
     assert proof["update"]["zero_layers"] == 0 and proof["update"]["layers"] == 7 * 4
     assert proof["reload"]["max_difference"] == 0.0 and proof["data"]["cut"] == 0
     assert {row["step"] for row in run.samples()} == {0, 25} and all(row["expected"] for row in run.samples())

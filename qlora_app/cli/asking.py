@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ..chance import Share
 from ..inference.session import ChatSession, ChatSessions, Decoding
 from ..messages import Conversation
 from ..overrides import recipe_from
@@ -168,4 +169,7 @@ def answer_command(given: argparse.Namespace, settings: Settings) -> int:
         print(json.dumps(made, ensure_ascii=False))
     else:
         print(f"{made['answered']:,} of {made['rows']:,} rows answered{kept}{asking_nothing}: {target}")
+        if made["scored"]:
+            share = Share(made["right"], made["scored"])
+            print(f"{share.right:,} of {share.questions:,} answers are word for word the file's own: {share.words}")
     return DONE

@@ -20,12 +20,15 @@ from .asking import add_answer, add_chat
 from .command import INTERRUPTED, MISTAKE, NOT_DONE
 from .completion import complete
 from .data import add_data
+from .diagnosing import add_diagnose
 from .jobs import add_jobs
 from .machine import add_doctor, add_settings
 from .models import add_models
 from .presets import add_presets
+from .queueing import add_queue
 from .runs import add_runs, add_stop, add_watch
 from .scoring import add_score
+from .sweeping import add_sweep, add_sweeps
 from .train import add_resume, add_train
 
 ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
@@ -35,8 +38,12 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_jobs,
     add_stop,
     add_resume,
+    add_queue,
+    add_sweep,
+    add_sweeps,
     add_chat,
     add_score,
+    add_diagnose,
     add_answer,
     add_data,
     add_presets,

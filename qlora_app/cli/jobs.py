@@ -125,7 +125,7 @@ def add_jobs(commands: Any) -> None:
 
 def jobs_command(given: argparse.Namespace, settings: Settings) -> int:
     """List everything that is worked on, or was: runs, files of answers, imports, downloads."""
-    rows = [as_row(job) for job in _all(settings).list()]
+    rows = [as_row(job) for job in every_job(settings)]
     if given.json:
         print(json.dumps(rows))
     elif not rows:
@@ -162,7 +162,8 @@ def answers_of(run: Run, file: Path, target: Path, choices: dict[str, Any], scre
     answers = answers_in(job)
     assert answers is not None, "it is done"
     shutil.copyfile(answers, target)
-    counts = {name: (job.result() or {})[name] for name in ("rows", "answered", "problems", "kept")}
+    result = job.result() or {}
+    counts = {name: result.get(name, 0) for name in ("rows", "answered", "problems", "kept", "scored", "right")}
     return {"run": run.id, "file": str(file), "answers": str(target), **counts}
 
 
@@ -185,13 +186,14 @@ def _check_free(target: Path) -> None:
 # ---- found by name
 
 
-def _all(settings: Settings) -> AllJobs:
-    return AllJobs(RunStore(settings.runs), JobStore(settings.jobs))
+def every_job(settings: Settings) -> list[Job]:
+    """The runs, newest first, each with what was made of it, and the jobs of no run."""
+    return AllJobs(RunStore(settings.runs), JobStore(settings.jobs)).list()
 
 
 def find_job(name: str, settings: Settings) -> Job:
     """The run of that name, else the other job, or the only one whose name begins so; `latest` is the newest run."""
-    every = _all(settings).list()
+    every = every_job(settings)
     others = [job for job in every if not isinstance(job, Run)]
     exact = [job for job in every if name in (job.id, address_of(job))]
     if exact and (len(exact) == 1 or isinstance(exact[0], Run)):

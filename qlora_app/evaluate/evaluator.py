@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
+from ..chance import Z, wilson
 from ..choices import Choices
 from ..inference.answerer import Answerer, Progress
 from ..tasks import Question
 from ..tasks.asked import Asked
-
-Z = 1.959964  # standard deviations to each side of a mean, between which 95 of 100 normal values lie
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Figure:
             return cls(0.0, 0, 0.0, 1.0)
         mean = sum(scores) / count
         if all(score in (0.0, 1.0) for score in scores):
-            low, high = _wilson(mean, count)
+            low, high = wilson(mean, count)
         else:
             variance = sum((score - mean) ** 2 for score in scores) / max(1, count - 1)
             margin = Z * math.sqrt(variance / count)
@@ -90,10 +89,3 @@ class Evaluator(Choices):
             rows.append(Row(question.text, question.expected, answer, self.score(question, answer)))
         name = type(self).model_fields["name"].default
         return Evaluation(name, answerer.name, {name: Figure.mean_of([row.score for row in rows])}, rows)
-
-
-def _wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share of `count` (Wilson 1927): never beyond 0 and 1, also for few questions."""
-    middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
-    margin = Z * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2)) / (1 + Z**2 / count)
-    return max(0.0, middle - margin), min(1.0, middle + margin)

@@ -311,6 +311,10 @@ class Job:
         """Take back every wish to stop."""
         self.wishes.forget_stop()
 
+    def turn(self) -> int:
+        """Whose start comes first: the smaller one's; 0 where none is asked for."""
+        return self.wishes.turn()
+
     def is_asked(self, wish: Wish) -> bool:
         return self.wishes.is_asked(wish)
 

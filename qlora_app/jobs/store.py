@@ -57,9 +57,11 @@ class Folders(Generic[AnyJob]):
         return builtins.list[Job](self.list())
 
     def delete(self, id: str) -> None:
-        """It is gone from the list at once, and then from the disk. Raises UserError while somebody works on it."""
+        """It is gone from the list at once, and then from the disk. Raises UserError while somebody works on it, or is
+        about to.
+        """
         job = self.get(id)
-        if job.is_alive():
+        if job.is_alive() or job.is_on_its_way():
             raise self.at_work(id)
         going = self.root / f".{id}.deleted-{time.time_ns()}"
         job.folder.rename(going)

@@ -10,9 +10,9 @@ class Launcher(Protocol):
 
     name: str
 
-    def start(self, job: Job, cold: bool = False) -> None:
+    def start(self, job: Job, cold: bool = False, device: str = "") -> None:
         """Have a worker take the job. Returns at once; launch.json is there by then. The worker itself takes the wish
-        to start. `cold`: not by one that waits ready, which failed before.
+        to start. `cold`: not by one that waits ready, which failed before. `device`: the only accelerator it sees.
         """
 
     def stop(self, job: Job) -> None:

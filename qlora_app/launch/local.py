@@ -50,13 +50,14 @@ def _prepared(job: Job) -> Iterator[None]:
         raise
 
 
-def _cold(job: Job) -> Process:
+def _cold(job: Job, device: str = "") -> Process:
     with os.fdopen(open_for_writing(job.log), "ab") as log:
-        return _waiting_worker("--asked", into=log)
+        return _waiting_worker("--asked", into=log, device=device)
 
 
-def _waiting_worker(how: str, into: IO[bytes] | int) -> Process:
+def _waiting_worker(how: str, into: IO[bytes] | int, device: str = "") -> Process:
     """A worker that waits for the name of a job folder on its standard input, and goes home at the end of that."""
+    seen = {"CUDA_VISIBLE_DEVICES": device} if device else {}
     return subprocess.Popen(
         [*WORKER, how],
         stdin=subprocess.PIPE,
@@ -64,17 +65,17 @@ def _waiting_worker(how: str, into: IO[bytes] | int) -> Process:
         stderr=into,
         start_new_session=True,
         close_fds=True,
-        env=_environment(),
+        env=_environment() | seen,
     )
 
 
-def _hand_over(worker: Process, job: Job, ask: Callable[[], None] = lambda: None) -> None:
+def _hand_over(worker: Process, job: Job, ask: Callable[[], None] = lambda: None, device: str = "") -> None:
     """Give a job to a worker that waits for one: it is named in launch.json, then told. `ask` comes between: a wish to
     start that is left earlier would have the queue send another.
     """
     into = _pipe(worker.stdin)
     try:
-        job.launch_file.write(worker.pid)
+        job.launch_file.write(worker.pid, device)
         ask()
         with contextlib.suppress(BrokenPipeError):  # it died meanwhile, and the job still waits
             into.write(f"{job.folder}\n".encode())
@@ -118,12 +119,14 @@ class LocalLauncher:
         self._standby: Standby | None = None
         self._at_work: list[tuple[Job, Process]] = []
 
-    def start(self, job: Job, cold: bool = False) -> None:
-        """`cold`: not by the warm one, which failed before."""
+    def start(self, job: Job, cold: bool = False, device: str = "") -> None:
+        """`cold`: not by the warm one, which failed before. `device`: the only GPU it is to see; the warm one has seen
+        all of them.
+        """
         with _prepared(job):
-            standby = None if cold else self._warm_one(job)
-            worker = standby or _cold(job)
-            _hand_over(worker, job)
+            standby = None if cold or device else self._warm_one(job)
+            worker = standby or _cold(job, device)
+            _hand_over(worker, job, device=device)
         self._at_work.append((job, worker))
 
     def stop(self, job: Job) -> None:

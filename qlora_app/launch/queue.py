@@ -1,4 +1,4 @@
-"""Start what waits: one job at a time of those that need the machine, the light ones beside it."""
+"""Start what waits: of those that need the machine one for each accelerator, the light ones beside them."""
 
 import contextlib
 import fcntl
@@ -6,15 +6,20 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import Problem, UserError
-from ..jobs import Job
+from ..hardware import accelerators
+from ..jobs import Job, JobStore
 from ..jobs.job import NEEDS, Needs
+from ..runs import RunStore
+from ..settings import Settings
 from ..storage.disk import cannot_begin
 from ..storage.reading import is_short_of_means
+from ..sweep import Sweeps
+from .line import in_line
 from .local import LocalLauncher
 from .moving import Jobs, Moving
 
@@ -23,6 +28,7 @@ LONGEST_PAUSE = 60.0  # seconds until a job that could not be started is tried a
 MOST_DEATHS = 3  # workers that ended before they began, after which the job is called failed
 
 logger = logging.getLogger(__name__)
+Overseer = Callable[[Sequence[Job]], None]
 
 
 @contextlib.contextmanager
@@ -33,6 +39,18 @@ def unled(root: Path) -> Iterator[bool]:
         yield _is_mine(lock)
     finally:
         os.close(lock)
+
+
+def queue_of(settings: Settings, runs: RunStore) -> "Supervisor":
+    """Who looks after everything of an installation that waits: its runs, its other jobs, and its sweeps."""
+    devices = accelerators()
+    return Supervisor(
+        runs,
+        JobStore(settings.jobs),
+        overseers=[Sweeps(settings.sweeps, runs).look],
+        at_once=settings.runs_at_once or max(1, len(devices)),
+        devices=devices,
+    )
 
 
 @dataclass(frozen=True)
@@ -50,9 +68,22 @@ class Supervisor:
     Only one supervisor leads a store: that of the app holding its lock. Others leave the queue alone.
     """
 
-    def __init__(self, store: Jobs, *others: Jobs) -> None:
-        """The lock lies in the folder of the first store; all are looked after."""
+    def __init__(
+        self,
+        store: Jobs,
+        *others: Jobs,
+        overseers: Sequence[Overseer] = (),
+        at_once: int = 1,
+        devices: Sequence[str] = (),
+    ) -> None:
+        """The lock lies in the folder of the first store; all are looked after. overseers: told at every look what
+        waits or is worked on, while this one leads; such as a sweep that stops its hopeless runs. at_once: so many
+        jobs that need the machine; devices: its accelerators, of which each such job gets the least used one.
+        """
+        self.at_once = at_once
+        self._devices = tuple(devices)
         self.stores = (store, *others)
+        self._overseers = overseers
         self.leads = False
         self.launcher = LocalLauncher()
         self._last_error = ""  # the last trouble that was logged
@@ -105,6 +136,7 @@ class Supervisor:
                     self._try_to_lead()
                 if self.leads:
                     self._look()
+                    self._tell_overseers()
             except Exception as error:  # whatever is wrong with one job or the disk for a while, this thread must go on
                 if str(error) != self._last_error:
                     logger.exception("The queue could not be looked after")
@@ -113,34 +145,55 @@ class Supervisor:
             self._woken.clear()
 
     def _look(self) -> None:
-        """Oldest first, so that nobody is overtaken by one who came later.
+        """In their order, so that nobody is overtaken by one who came later.
 
-        What needs little starts at once. Of what needs torch one works at a time, beside a training.
+        What needs little starts at once, and so does what somebody wants now. Of what needs torch one works at a time,
+        beside the trainings.
         """
         at_work = self.launcher.reap()
         self._moving = moving = self._all.jobs()
         self._sent = {job.folder: self._sent.get(job.folder, 0) for job in moving if job.is_asked("start")}
         self._troubles = {folder: one for folder, one in self._troubles.items() if folder in self._sent}
         needing: dict[Needs, list[Job]] = {needs: [] for needs in NEEDS}
-        for job in reversed(moving):
-            if job.is_asked("start") and not _has_worker(job) and self._may_try(job):
+        for job in in_line(moving):
+            if _has_worker(job) or not self._may_try(job):
+                continue
+            if job.needs == "little" or job.is_asked("now"):
+                self._start(job)
+            else:
                 needing[job.needs].append(job)
-        for job in needing["little"]:
-            self._start(job)
-        for needs in ("torch", "machine"):
-            if needing[needs] and not self._is_taken(needs, at_work):
-                next(filter(self._start, needing[needs]), None)  # the first that can be started
+        limits: dict[Needs, int] = {"torch": 1, "machine": self.at_once}
+        for needs, most in limits.items():
+            if needing[needs]:
+                self._start_some(needing[needs], most - self._taken(needs, at_work))
         if self.launcher.has_standby or needing["machine"] or at_work:
             return
-        if not self._is_taken("machine", []):
+        if not self._taken("machine", []):
             # Not while something needs the machine: importing would take one of its cores for five seconds.
             self.launcher.keep_warm()
 
-    def _is_taken(self, needs: Needs, at_work: list[Job]) -> bool:
-        """Is a worker at a job with these needs, also one of an earlier app or of the command line?"""
-        if any(job.needs == needs for job in at_work):
-            return True
-        return any(job.needs == needs for job in self._moving if _has_worker(job))
+    def _tell_overseers(self) -> None:
+        for told in self._overseers:
+            told(self._moving)
+
+    def _start_some(self, waiting: Sequence[Job], room: int) -> None:
+        """The first ones that can be started."""
+        for job in waiting:
+            if room <= 0:
+                return
+            room -= self._start(job)
+
+    def _taken(self, needs: Needs, at_work: list[Job]) -> int:
+        """How many jobs with these needs have a worker, also one of an earlier app or of the command line."""
+        working = [*at_work, *filter(_has_worker, self._moving)]
+        return len({job.folder for job in working if job.needs == needs})
+
+    def _device_for(self, job: Job) -> str:
+        """Which accelerator a job gets; "" where there are not several to choose from."""
+        if job.needs != "machine" or len(self._devices) < 2:
+            return ""
+        used = [other.launch_file.device() for other in self._moving if _has_worker(other)]
+        return min(self._devices, key=used.count)
 
     def _may_try(self, job: Job) -> bool:
         trouble = self._troubles.get(job.folder)
@@ -161,10 +214,8 @@ class Supervisor:
             return False
         times = self._sent.get(job.folder, 0)
         try:
-            if times:
-                self.launcher.start(job, cold=True)
-            else:
-                self.launcher.start(job)
+            self.launcher.start(job, cold=times > 0, device=self._device_for(job))
+            job.take("now")
         except Exception as error:  # its folder or its log, say: nothing that others should wait for
             before = self._troubles.get(job.folder)
             if before is None or str(error) != before.said:

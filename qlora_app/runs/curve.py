@@ -14,6 +14,7 @@ MOST_BUCKETS = 2000
 MOST_OF_A_FIGURE = 500
 MOST_REMEMBERED = 32  # curves, of a hundred kilobytes each
 FIGURES: tuple[FigureName, ...] = get_args(FigureName)
+AXES = ("seconds", "tokens")  # of training, and learned from, up to a step: what a curve may be drawn by
 PACE_OVER = 1.0  # seconds; in less the clock of the rows is too coarse
 
 
@@ -104,9 +105,10 @@ class Curve(Buckets):
         super().__init__(width, buckets)
         self.held_out = held_out or []  # [step, loss]
         self.offset = offset  # bytes of metrics.jsonl that are in here
-        self.figures = figures or {name: Buckets(most=MOST_OF_A_FIGURE) for name in FIGURES}
+        self.figures = figures or {name: Buckets(most=MOST_OF_A_FIGURE) for name in (*FIGURES, *AXES)}
         # An earlier version kept the loss alone: its other figures are in metrics.jsonl.
         self.has_figures = figures is not None or offset == 0
+        self.tokens_before = 0  # learned from in the parts of the run before the one that goes on
         self._paced: tuple[float, float, float] | None = None  # tokens, seconds, and the pace that was measured then
 
     def add(self, row: MetricRow) -> None:
@@ -121,9 +123,32 @@ class Curve(Buckets):
             return
         self.put(step, loss)
         for name, buckets in self.figures.items():
-            value = self._pace(row) if name == "tokens_per_second" else row.get(name)
+            value = self._figure(row, name)
             if _is_number(value):
                 buckets.put(step, value)
+
+    def _figure(self, row: MetricRow, name: str) -> Any:
+        if name == "tokens_per_second":
+            return self._pace(row)
+        if name == "tokens":
+            return self._tokens(row)
+        return row.get(name)
+
+    def _tokens(self, row: MetricRow) -> int | None:
+        """Of all parts: a run that was resumed counts anew."""
+        tokens = row.get("tokens")
+        if not _is_count(tokens):
+            return None
+        total = self.tokens
+        if self.tokens_before + tokens < total:
+            self.tokens_before = total
+        return self.tokens_before + tokens
+
+    @property
+    def tokens(self) -> int:
+        """Learned from so far, in all parts of the run."""
+        known = self.figures["tokens"].buckets
+        return int(known[-1][4]) if known else 0
 
     def _pace(self, row: MetricRow) -> float | None:
         """Tokens a second as they are now: a row has the mean since the run began."""
@@ -150,7 +175,7 @@ class Curve(Buckets):
         }
         held_out = [one[:] for one in self.held_out]
         copy = Curve(self.width, [bucket[:] for bucket in self.buckets], held_out, self.offset, figures)
-        copy.has_figures = self.has_figures
+        copy.has_figures, copy.tokens_before = self.has_figures, self.tokens_before
         return copy
 
     def to_dict(self) -> dict[str, Any]:
@@ -164,7 +189,7 @@ class Curve(Buckets):
     def figures_to_dict(self) -> dict[str, Any]:
         """The other figures: a file of their own, which is read only where somebody looks at them."""
         figures = {name: {"width": one.width, "buckets": one.as_rows()} for name, one in self.figures.items()}
-        return {"offset": self.offset, "figures": figures}
+        return {"offset": self.offset, "tokens_before": self.tokens_before, "figures": figures}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], others: dict[str, Any] | None = None) -> "Curve":
@@ -176,8 +201,12 @@ class Curve(Buckets):
         is_one = _is_count(width) and width > 0 and _is_count(offset)
         if not (is_one and _are_rows(buckets, 5) and _are_rows(held_out, 2) and all(one[1] > 0 for one in buckets)):
             return cls()
-        fits = others is not None and others.get("offset") == offset
-        return cls(width, buckets, held_out, offset, _figures_of(others.get("figures")) if others and fits else None)
+        if others is None or others.get("offset") != offset:
+            return cls(width, buckets, held_out, offset)
+        curve = cls(width, buckets, held_out, offset, _figures_of(others.get("figures")))
+        before = others.get("tokens_before")
+        curve.tokens_before = before if _is_count(before) else 0
+        return curve
 
 
 def _figures_of(values: Any) -> dict[str, Buckets] | None:
@@ -185,11 +214,12 @@ def _figures_of(values: Any) -> dict[str, Buckets] | None:
     if not isinstance(values, dict):
         return None
     known: dict[str, Buckets] = {}
-    for name in FIGURES:
+    for name in (*FIGURES, *AXES):
         found = Buckets.of_rows(values.get(name))
-        if found is not None:
-            known[name] = found
-    return known if len(known) == len(FIGURES) else None
+        if found is None:
+            return None
+        known[name] = found
+    return known
 
 
 def _short(value: float, digits: int = 5) -> float:
@@ -197,7 +227,7 @@ def _short(value: float, digits: int = 5) -> float:
     return float(f"{value:.{digits}g}")
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and value >= 0
 
 

@@ -28,12 +28,14 @@ from .recipes import ReadRecipe, read_recipe
 from .rows import MetricRow, SampleRow, keep_until
 
 NOT_LEARNED = "not_learned.json"
+HELD_OUT_ANSWERS = "held_out_answers.json"
 # What they hold; None for what is no one JSON.
 FILES: dict[str, type | None] = {
     "base.json": dict,
     "compute.json": dict,
     "task.json": dict,
     NOT_LEARNED: list,
+    HELD_OUT_ANSWERS: list,
     "curve.json": dict,
     "figures.json": dict,
     LABELS: dict,
@@ -50,6 +52,7 @@ class RunStatus(Status):
     loss: float | None = None
     first_loss: float | None = None
     tokens_per_second: float | None = None
+    tokens: int | None = None  # learned from in all parts of the run; None where an earlier version did not count
     memory_mb: int | None = None
     learning_rate: float | None = None
     epoch: float = 0.0
@@ -246,7 +249,7 @@ class Run(Job):
 
 
 def _most(name: str) -> int:
-    return LARGEST_LIST if name == NOT_LEARNED else LARGEST
+    return LARGEST_LIST if FILES[name] is list else LARGEST
 
 
 def _has_loss(row: Any) -> bool:
@@ -293,6 +296,10 @@ class RunWriter(JobWriter):
     def write_not_learned(self, rows: list[dict[str, Any]]) -> None:
         """The rows of which nothing, or not every answer, is learned: [{part, row, reason}]."""
         self.write("not_learned", rows)
+
+    def write_held_out_answers(self, rows: list[dict[str, Any]]) -> None:
+        """What the run is scored on, see runs/held_out_answers.py."""
+        self.write("held_out_answers", rows)
 
     # ---- what happens
 

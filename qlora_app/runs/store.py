@@ -4,6 +4,7 @@ import builtins
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import UserError
@@ -24,10 +25,13 @@ class RunStore(Folders[Run]):
     def __init__(self, root: Path) -> None:
         super().__init__(root, Run)
 
-    def create(self, recipe: Recipe) -> Run:
-        """A new folder holding the recipe. Nothing starts until somebody asks the run to."""
+    def create(self, recipe: Recipe, prepare: Callable[[Run], None] | None = None) -> Run:
+        """A new folder holding the recipe, which `prepare` fills further. Nothing starts until somebody asks it to.
+
+        Raises UserError where the disk refuses it.
+        """
         name = recipe.name or f"{recipe.base_model.title.split()[-1]}-{recipe.dataset.title}"
-        return self._make(name, lambda run: recipe.save(run.folder / run.spec_file))
+        return self._make(name, lambda run: recipe.save(run.folder / run.spec_file), prepare)
 
     def delete(self, id: str) -> None:
         """Raises UserError while somebody trains it, or answers a file of questions with it."""

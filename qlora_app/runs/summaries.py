@@ -27,7 +27,7 @@ REMEMBERED = 0.5  # seconds in which everybody who asks is told the same
 CHECKED_AT_ONCE = 500  # runs at rest whose files are looked at each time, in turn
 READ_AT_ONCE = 0.25  # seconds of reading rows that one look may take; the rest comes with the next ones
 TRIED_AGAIN = 20.0  # seconds until a run that could not be read is read once more: what was wrong may have passed
-_VERSION = 2
+_VERSION = 3
 _PATIENCE = 0.2  # seconds to wait for another process that writes the file
 Otherwise = Callable[[Run, Exception], RunSummary]
 

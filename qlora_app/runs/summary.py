@@ -23,7 +23,8 @@ _TELLING = (
 @dataclass(frozen=True)
 class RunSummary:
     """made: seconds since the epoch. progress and score: from 0 to 1. spark: held-out losses, oldest first; where
-    fewer than three were measured, training losses. source: of its data. talks: can one chat with it?
+    fewer than three were measured, training losses. seconds, tokens: of its training, all parts; None where that is
+    not known. source: of its data. talks: can one chat with it?
     """
 
     id: str
@@ -40,6 +41,8 @@ class RunSummary:
     held_out: float | None = None
     spark: tuple[float, ...] = ()
     score: float | None = None
+    seconds: float | None = None
+    tokens: int | None = None
     note: str = ""
     tags: tuple[str, ...] = ()
     is_archived: bool = False
@@ -72,6 +75,8 @@ def summary_of(run: Run) -> RunSummary:
         held_out=status.held_out_loss if after is None else after,
         spark=_spark(run),
         score=heldout.exact_match.after,
+        seconds=status.seconds or None,
+        tokens=status.tokens,
         note=_text(labels.note_or(recipe.note)),
         tags=labels.tags,
         is_archived=labels.is_archived,
@@ -122,6 +127,9 @@ SORTED_BY: dict[str, Callable[[RunSummary], str | float | None]] = {
     "differs": lambda row: row.differs.casefold() or None,
     "held_out": lambda row: row.held_out,
     "score": lambda row: row.score,
+    "time": lambda row: row.seconds,
+    "tokens": lambda row: row.tokens,
+    "tags": lambda row: " ".join(row.tags).casefold() or None,
     "when": lambda row: row.made,
 }
 _STATE_ORDER: tuple[State, ...] = (

@@ -17,15 +17,19 @@ STOPPED = "T"  # the state of a process that somebody halted
 
 
 class ProcessFile:
-    """{pid, started, boot, since} of one process. Written by whoever started it, read by anybody."""
+    """{pid, started, boot, since, device} of one process. Written by whoever started it, read by anybody."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, pid: int) -> None:
-        """Name process `pid`."""
+    def write(self, pid: int, device: str = "") -> None:
+        """Name process `pid`, and the accelerator it was given, where there are several."""
         names = {"pid": pid, "started": process_start(pid), "boot": boot(), "since": time.monotonic()}
-        write_json(self.path, names)
+        write_json(self.path, names | ({"device": device} if device else {}))
+
+    def device(self) -> str:
+        """The accelerator the process was given; empty where nobody chose one."""
+        return str(self._known().get("device", ""))
 
     def clear(self) -> None:
         """Name none. Raises OSError where nothing can be written, before a process is started for it."""

@@ -64,6 +64,7 @@ class MetricsCallback(TrainerCallback):
             for name in ("loss", "learning_rate", "epoch", "tokens_per_second", "memory_mb")
         }
         self.status = dataclasses.replace(self.status, total=self.first_step, seconds=self.seconds_before, **shown)
+        self.status = dataclasses.replace(self.status, tokens=self.curve.tokens or None)
         self.began = time.monotonic()  # loading it again was no training
 
     def seconds(self) -> float:
@@ -111,6 +112,7 @@ class MetricsCallback(TrainerCallback):
             seconds=row["seconds"],
             seconds_left=round(pace * (state.max_steps - state.global_step), 1),
             tokens_per_second=row["tokens_per_second"],
+            tokens=self.curve.tokens,
             memory_mb=row["memory_mb"],
             learning_rate=row["learning_rate"],
             epoch=row["epoch"],

@@ -66,7 +66,7 @@ def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar) -> No
     allowed = seconds.training or 0.0  # to answer questions takes no longer than to learn
     proof = Proof(
         heldout=held_out(job, allowed),
-        learned=score(job, job.questions.learned, allowed)[0],
+        learned=score(job, job.questions.learned, allowed).answered,
         kept=kept,
         loss=training_loss(reporter, kept),
         update=Update(**changed),
@@ -96,7 +96,7 @@ def _kept(job: TrainingSetup, best: BestSoFar, steps: int) -> Kept:
 
 def held_out(job: TrainingSetup, seconds: float) -> HeldOut:
     """Loss, exact match and the task's other figures on examples that were never trained on, before (adapter off) and
-    after.
+    after. Every answer is kept in the run's folder.
 
     The base does not change in training, so "before" can be measured now, on the very same questions, if it was not at
     the beginning. `seconds`: how long answering may take.
@@ -105,11 +105,13 @@ def held_out(job: TrainingSetup, seconds: float) -> HeldOut:
     for when in ("before", "after") if job.held_out_batches else ():
         for name, value in _measured(job, is_base=when == "before").items():
             measured.setdefault(name, {})[when] = round(value, 5)
-    answered, figures = score(job, job.questions.held_out, seconds)
-    asked = replace(answered, out_of_reach=job.questions.out_of_reach)
+    scored = score(job, job.questions.held_out, seconds)
+    job.out.write_held_out_answers([one.to_json() for one in scored.answers])
+    asked = replace(scored.answered, out_of_reach=job.questions.out_of_reach)
     loss = Change(**measured.pop("loss", {}))
+    figures = measured | scored.figures
     accuracy_name = {one.name: getattr(asked, one.name) for one in fields(Answered)}
-    return HeldOut(**accuracy_name, loss=loss, also_learned=job.questions.also_learned, figures=measured | figures)
+    return HeldOut(**accuracy_name, loss=loss, also_learned=job.questions.also_learned, figures=figures)
 
 
 def _measured(job: TrainingSetup, is_base: bool) -> dict[str, float]:

@@ -1,9 +1,10 @@
 """Questions answered by base and adapter, and the figures that come of it."""
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ..runs.held_out_answers import HeldOutAnswer, key_of
 from ..runs.proof import Answered, Shares
 from ..tasks import Answer
 from ..tasks.asked import Asked, groups
@@ -17,11 +18,17 @@ PILOT = 10  # questions after which it is known how long all of them will take
 LEAST_SECONDS = 300.0  # that scoring may take, however short the training was
 
 
-def score(
-    job: TrainingSetup, questions: list[Asked], seconds: float
-) -> tuple[Answered, dict[str, dict[str, float | None]]]:
-    """(what base and adapter answered, {figure of the task: {"before", "after"}}), on as many of the questions, drawn
-    evenly, as can be answered in `seconds`."""
+@dataclass(frozen=True)
+class Scored:
+    """What base and adapter answered: counted, {figure of the task: {"before", "after"}}, and each answer."""
+
+    answered: Answered
+    figures: dict[str, dict[str, float | None]]
+    answers: list[HeldOutAnswer]
+
+
+def score(job: TrainingSetup, questions: list[Asked], seconds: float) -> Scored:
+    """On as many of the questions, drawn evenly, as can be answered in `seconds`."""
     answers: dict[str, dict[int, Answer]] = {"before": {}, "after": {}}
     began = time.monotonic()
     chosen = spread(range(len(questions)), PILOT) if _cost(job, questions) > AT_ONCE else range(len(questions))
@@ -38,9 +45,18 @@ def score(
     scores = {when: job.task.scores([one.text for one in given[when]], expected) if scored else {} for when in given}
     figures = {name: {when: round(scores[when][name], 4) for when in scores} for name in scores["after"]}
     answered = _counted(job, scored, given["after"])
-    return replace(
-        answered, exact_match=Shares(**figures.pop("exact_match", {})), not_asked=len(questions) - len(scored)
-    ), figures
+    exact_match = Shares(**figures.pop("exact_match", {}))
+    counted = replace(answered, exact_match=exact_match, not_asked=len(questions) - len(scored))
+    said = [
+        _kept(one, before, after) for one, before, after in zip(scored, given["before"], given["after"], strict=True)
+    ]
+    return Scored(counted, figures, said)
+
+
+def _kept(asked: Asked, before: Answer, after: Answer) -> HeldOutAnswer:
+    question = asked.question
+    key = key_of(question.conversation, question.expected)
+    return HeldOutAnswer(key, question.text, question.expected, before.text, after.text, not after.has_ended)
 
 
 def _cost(job: TrainingSetup, questions: list[Asked]) -> float:

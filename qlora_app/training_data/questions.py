@@ -57,8 +57,13 @@ def detector_of(format: str, columns: ColumnMap = ColumnMap(), answer: str | Non
 
 
 def question_of(value: Any, detector: FormatDetector) -> Conversation:
+    """The question of `question_and_answer`. Raises RowError."""
+    return question_and_answer(value, detector)[0]
+
+
+def question_and_answer(value: Any, detector: FormatDetector) -> tuple[Conversation, str]:
     """The turns of one raw row up to its last answer, which need not be there, with system
-    text, tools, history, context and choices.
+    text, tools, history, context and choices; and that answer, "" where it is not there.
 
     It is what training makes of the row without the last turn; where that is several
     conversations, of the first. A plain text comes back whole, as one turn of the
@@ -77,7 +82,8 @@ def question_of(value: Any, detector: FormatDetector) -> Conversation:
         for whole in _variants(row, tried):
             try:
                 kind, columns = tried(whole)
-                return _asked(kind, columns, is_said)
+                question, answer = _asked(kind, columns, is_said)
+                return question, answer if whole is row else ""
             except RowError as error:
                 problems.append(error)
             except TwoColumnsFit as error:
@@ -154,7 +160,7 @@ def _with_named_answer(row: Columns, detector: FormatDetector) -> Columns:
     return row | {key: _FIRST if columns.options else _UNSAID}
 
 
-def _asked(kind: Kind, columns: Columns, is_said: bool) -> Conversation:
+def _asked(kind: Kind, columns: Columns, is_said: bool) -> tuple[Conversation, str]:
     """`is_said`: a text that stands for itself is what somebody says, not the beginning of a document."""
     made = turns_of_row(kind, Reading(columns))
     turns = made if isinstance(made, list) else next(iter(made), [])
@@ -167,11 +173,12 @@ def _asked(kind: Kind, columns: Columns, is_said: bool) -> Conversation:
     pieces = [turns[0]["content"]]
     if not isinstance(made, list):
         pieces += [piece[0]["content"] for piece in made]
-    return tidy([{"role": "text", "content": "\n".join(pieces)}], [])
+    return tidy([{"role": "text", "content": "\n".join(pieces)}], []), ""
 
 
-def _up_to_answer(turns: list[Message]) -> Conversation:
+def _up_to_answer(turns: list[Message]) -> tuple[Conversation, str]:
     *before, last = turns
+    right = last["content"].strip() if last["role"] == "assistant" else ""
     if last["role"] != "assistant":
         before, last = turns, {"role": "assistant", "content": _UNSAID}
     answer_text = last["content"]
@@ -181,4 +188,4 @@ def _up_to_answer(turns: list[Message]) -> Conversation:
     question = tidy([*before, answer], [])[:-1]
     if not question or question[-1]["role"] == "system":
         raise RowError("its last turn asks nothing")
-    return question
+    return question, right

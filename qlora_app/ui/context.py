@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import Problem, UserError
 from ..jobs import Job, JobStore
+from ..launch.turns import Turns
 from ..presets import Presets
 from ..recipe import Recipe
 from ..runs import AllJobs, Run, RunStore
@@ -97,6 +98,11 @@ class AppContext:
     def summaries(self) -> Summaries:
         """The rows of all runs, shared by all who look."""
         return Summaries(self.store, cannot_be_shown)
+
+    @functools.cached_property
+    def turns(self) -> Turns:
+        """Who waits and when they begin, shared by all who look."""
+        return Turns(self.supervisor.moving, self.store, self.settings.data, self.supervisor.at_once)
 
     @property
     def jobs(self) -> AllJobs:

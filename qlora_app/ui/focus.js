@@ -10,9 +10,9 @@ function disable(button, place) {
 
 // Other HTML for a part; the same button keeps the focus.
 function redraw(place, html) {
-  const active = document.activeElement, within = active !== place && place.contains(active), name = active?.dataset.do;
+  const active = document.activeElement, within = active !== place && place.contains(active), {do: name, job} = active?.dataset || {};
   place.innerHTML = html;
   if (!within) return;
-  const same = name && place.querySelector(`[data-do="${name}"]:not(:disabled)`);
+  const same = name && place.querySelector(`[data-do="${name}"]${job ? `[data-job="${CSS.escape(job)}"]` : ''}:not(:disabled)`);
   if (same) same.focus({preventScroll: true}); else hold(place);
 }

@@ -17,6 +17,7 @@ import gradio as gr
 from ..errors import UserError
 from ..jobs import Job, JobStore, Status
 from ..launch.ending import end_now
+from ..launch.line import move, move_beside
 from ..runs import address_of
 from .context import AppContext
 from .events import FAST, Answer
@@ -72,6 +73,17 @@ class JobCard:
     def stop_job(self, event: gr.EventData) -> None:
         """What was begun is finished and kept."""
         self.page.jobs.get(address_in(event)).request("stop")
+
+    @changes
+    def move_job(self, event: gr.EventData) -> None:
+        """Another place in line."""
+        move_in_line(self.page, event)
+
+    @changes
+    def start_job_now(self, event: gr.EventData) -> None:
+        """It begins beside what is worked on already."""
+        move(self.page.jobs.get(address_in(event)), "now", self.page.supervisor.moving())
+        self.page.supervisor.wake()
 
     @changes
     def kill_job(self, event: gr.EventData) -> None:
@@ -198,3 +210,12 @@ def address_in(event: gr.EventData) -> str:
 def newest(jobs: list[Job], kind: str) -> Job | None:
     """The newest of a kind; None where there is none."""
     return next((job for job in jobs if job.kind == kind), None)
+
+
+def move_in_line(page: AppContext, event: gr.EventData) -> None:
+    """What waits gets the place before or after another one, as an event names both. Raises UserError."""
+    data = getattr(event, "_data", None)
+    asked = data if isinstance(data, dict) else {}
+    job, other = (page.jobs.get(str(asked.get(name, ""))) for name in ("job", "beside"))
+    move_beside(job, other, "after" if asked.get("side") == "after" else "before", page.supervisor.moving())
+    page.supervisor.wake()

@@ -352,7 +352,8 @@ def test_a_file_is_answered_and_an_interrupted_one_goes_on(classifier, session, 
     partial.write_bytes(partial.read_bytes() + b'{"row": 99, "ans')  # a line that was cut short
     assert not target.exists()
     counts = answer_file(classifier, session, file, target, Settings())
-    assert counts == {"rows": 71, "answered": 70, "problems": 1, "kept": 32} and not partial.exists()
+    assert counts == {"rows": 71, "answered": 70, "problems": 1, "kept": 32, "scored": 0, "right": 0}
+    assert not partial.exists()
     lines = [json.loads(line) for line in target.read_text().splitlines()]
     assert [line["row"] for line in lines] == list(range(1, 72)) and "empty" in lines[-1]["problem"]
     assert lines[3]["answer"] == session.weigh(rows[3]["text"])[0].text

@@ -2,7 +2,7 @@
 // second while the drawer is open, and hardly ever otherwise. `element`, `server` and `trigger` come from gr.HTML.
 const AT_REST = 30000, MOVING = 2000, OPEN = 1000, NO_ANSWER = 2000; // ms between questions
 const SOON = [700, 2500, 6000]; // ms after a click: it may have begun something
-const EVENTS = ['stop', 'kill', 'resume', 'dismiss', 'tidy', 'examine'];
+const EVENTS = ['stop', 'kill', 'resume', 'dismiss', 'tidy', 'examine', 'now'];
 const LOOKS = {system: 'Colours: as the system', light: 'Colours: light', dark: 'Colours: dark'};
 const language = navigator.language.toLowerCase().split('-')[0];
 const word = text => (TEXTS[language] || {})[text] || text;
@@ -33,19 +33,22 @@ async function ask() {
 }
 
 function take(news) {
-  for (const [name, html] of Object.entries(news.parts)) show(name, html);
+  for (const [name, html] of Object.entries(news.parts)) if (!show(name, html)) delete news.seen[name];
   Object.assign(seen, news.seen); live = news.live;
   guanacoCount('runs', news.runs);
 }
 
 // A button that has the focus keeps it.
 function show(name, html) {
-  const place = part(name); if (!place) return;
+  const place = part(name); if (!place) return true;
+  if (place.querySelector('.dragged')) return false;
   const at = place.contains(document.activeElement) ? document.activeElement.dataset : {};
   place.innerHTML = html;
   if (place.tagName === 'BUTTON') place.hidden = !html;
   if (at.do) place.querySelector(`[data-do="${at.do}"]${at.job ? `[data-job="${CSS.escape(at.job)}"]` : ''}`)?.focus();
+  return true;
 }
+movable(element, moved => { trigger('move', moved); soon(); });
 
 const wait = () => drawer.open ? OPEN : live ? MOVING : AT_REST;
 setInterval(() => {

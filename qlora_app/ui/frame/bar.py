@@ -18,6 +18,7 @@ from ..events import FAST
 from ..guard import changes, served
 from ..job_card import RESUMABLE, JobCard
 from ..language import texts_in, translated
+from ..line_buttons import SCRIPT as LINE_SCRIPT
 from ..theme import plain
 from ..translate import visitors_language
 from .checkup import Checkup
@@ -84,7 +85,7 @@ class Bar:
     def build(self) -> gr.HTML:
         """The component."""
         template = _template(self.page.may_change)
-        script = (FOLDER / "bar.js").read_text(encoding="utf-8")
+        script = LINE_SCRIPT + (FOLDER / "bar.js").read_text(encoding="utf-8")
         texts = json.dumps(texts_in(template + script), ensure_ascii=False)
         self.bar = plain(
             "",
@@ -100,6 +101,8 @@ class Bar:
         self.bar.stop(self.jobs.stop_job, None, None, **FAST)
         self.bar.kill(self.jobs.kill_job, None, None, **FAST)
         self.bar.resume(self.jobs.resume_job, None, None, **FAST)
+        self.bar.move(self.jobs.move_job, None, None, **FAST)
+        self.bar.now(self.jobs.start_job_now, None, None, **FAST)
         self.bar.dismiss(self.dismiss, None, None, **FAST)
         self.bar.tidy(self.tidy, None, None, **FAST)
         self.bar.examine(self.examine, None, None, **FAST)
@@ -140,7 +143,7 @@ class Bar:
     def _read(self, now: int, language: str, is_open: bool) -> Picture:
         """`now` only tells when it is to be read again."""
         may_change = self.page.may_change
-        lines = self._lines()
+        lines = self._lines(now)
         parts = {"work": work_chip(lines)}
         if may_change:
             parts["machine"] = machine_chip(hardware.here(), self.checkup)
@@ -153,9 +156,10 @@ class Bar:
         in_language = {name: translated(html, language) for name, html in parts.items()}
         return Picture(in_language, bool(lines), self._count(int(time.monotonic() / COUNTED)))
 
-    def _lines(self) -> list[WorkLine]:
+    def _lines(self, now: int) -> list[WorkLine]:
         moving = self.page.supervisor.moving()
-        return work_lines([job for job in moving if self.page.may_change or isinstance(job, Run)])
+        begins = {one.job.folder: one.starts_in for one in self.page.turns.waiting(now)}
+        return work_lines([job for job in moving if self.page.may_change or isinstance(job, Run)], begins)
 
     def _ended(self) -> list[WorkLine]:
         """Jobs of no run that ended before their time, the newest first."""

@@ -9,6 +9,7 @@ from ...formatting import gigabytes, left, size
 from ...hardware import Machine
 from ...tidy import Usage
 from ..language import problem_in
+from ..line_buttons import move_buttons, row_marks
 from ..runs.card_parts import STATES
 from .checkup import Checkup
 from .work import WorkLine
@@ -61,15 +62,18 @@ def jobs_part(lines: Sequence[WorkLine], ended: Sequence[WorkLine], language: st
     """The lines of what runs and waits, and below them what ended before its time and can go on."""
     if not lines and not ended:
         return '<p class="quiet">Nothing runs or waits.</p>'
-    rows = "".join(_row(line, language, may_change) for line in (*lines, *ended))
+    waiting = [line.address for line in lines if line.waits]
+    rows = "".join(_row(line, language, may_change, waiting) for line in (*lines, *ended))
     return f'<ul class="work">{rows}</ul>'
 
 
-def _row(line: WorkLine, language: str, may_change: bool) -> str:
+def _row(line: WorkLine, language: str, may_change: bool, waiting: Sequence[str]) -> str:
     dot = "live" if line.state in ("starting", "running", "stopping") else line.state
-    buttons = _buttons(line) if may_change else ""
+    buttons = _buttons(line, waiting) if may_change else ""
+    kind = ' class="waits"' if line.waits else ""
+    marks = row_marks(line.address) if may_change and line.waits and len(waiting) > 1 else ""
     return (
-        f'<li><span class="dot {dot}"></span><div class="about"><p><b>{escape(_word(line))}</b> '
+        f'<li{marks}{kind}><span class="dot {dot}"></span><div class="about"><p><b>{escape(_word(line))}</b> '
         f'<span class="name" translate="no">{escape(line.name)}</span></p>{_bar(line)}'
         f"{_small(line, language, may_change)}</div>{buttons}</li>"
     )
@@ -109,13 +113,14 @@ def _small(line: WorkLine, language: str, may_change: bool) -> str:
     return said
 
 
-def _buttons(line: WorkLine) -> str:
+def _buttons(line: WorkLine, waiting: Sequence[str]) -> str:
     name = escape(line.name)
     if line.state in RESUMABLE:
         resume = "Try again" if line.state == "failed" else "Resume"
         made = _button("resume", resume, line) + _button("dismiss", "Dismiss", line)
     elif line.waits:
-        made = _button("stop", "Take it out", line)
+        moving = move_buttons(line.address, waiting) if len(waiting) > 1 else ""
+        made = moving + _button("now", "Start now", line) + _button("stop", "Take it out", line)
     elif line.state == "stopping":
         made = '<button type="button" disabled>Stopping…</button>'
     else:

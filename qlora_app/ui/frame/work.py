@@ -3,8 +3,10 @@ kinds of jobs there are.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 
 from ...errors import UserError
 from ...formatting import left
@@ -49,11 +51,12 @@ class WorkLine:
         return " · ".join(parts)
 
 
-def work_lines(jobs: Sequence[Job]) -> list[WorkLine]:
+def work_lines(jobs: Sequence[Job], begins: Mapping[Path, float | None] = MappingProxyType({})) -> list[WorkLine]:
     """What is worked on first, then what waits in its order. `jobs`: what moves, newest first; one that cannot be read
-    is left out.
+    is left out. `begins`: {folder of a job that waits: in how many seconds it begins}.
     """
-    at_work, waiting = [], []
+    at_work = []
+    waiting: list[tuple[Job, Status]] = []
     for job in reversed(jobs):
         try:
             status = job.status()
@@ -63,18 +66,9 @@ def work_lines(jobs: Sequence[Job]) -> list[WorkLine]:
             waiting.append((job, status))
         elif status.is_active:
             at_work.append(line_of(job, status))
-    training = next((line for line in at_work if line.kind == KINDS["train"]), None)
-    return [*at_work, *_queue(waiting, training.seconds_left if training else None)]
-
-
-def _queue(waiting: Sequence[tuple[Job, Status]], until: float | None) -> list[WorkLine]:
-    """`until`: seconds until the training ends; None where that is not known. Only the first that waits is told when it
-    starts: how long those before the others take is known to nobody.
-    """
-    lines = []
-    for place, (job, status) in enumerate(waiting, start=1):
-        lines.append(line_of(job, status, place, until if place == 1 else None))
-    return lines
+    waiting.sort(key=lambda one: one[0].turn())
+    places = enumerate(waiting, start=1)
+    return [*at_work, *(line_of(job, status, place, begins.get(job.folder)) for place, (job, status) in places)]
 
 
 def line_of(job: Job, status: Status, place: int = 0, starts_in: float | None = None) -> WorkLine:

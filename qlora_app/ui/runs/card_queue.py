@@ -2,48 +2,40 @@
 
 from collections.abc import Sequence
 from html import escape
-from typing import NamedTuple
 
 from ...formatting import about
-from ...runs import Run
+from ...launch.turns import Waiting
+from ...runs import Run, address_of
+from ..line_buttons import move_buttons, row_marks
 from .card_parts import title_of
 
 
-class Waiting(NamedTuple):
-    """A run in the queue, and in how many seconds it begins; None where that cannot be said."""
-
-    run: Run
-    starts_in: float | None
-
-
-def starts(waiting: Sequence[tuple[Run, float | None]], until: float | None) -> list[Waiting]:
-    """When each begins. `waiting`: in their order, with how long each takes; `until`: seconds until the first may."""
-    found = []
-    for run, takes in waiting:
-        found.append(Waiting(run, until))
-        until = None if until is None or takes is None else until + takes
-    return found
-
-
 def queue(waiting: Sequence[Waiting], may_change: bool) -> str:
-    """The line under the curve: what comes after this."""
-    if not waiting:
+    """The line under the curve: the runs that come after this."""
+    runs = [(one.job, one.starts_in) for one in waiting if isinstance(one.job, Run)]
+    if not runs:
         return ""
-    lines = "".join(_line(place, one, may_change) for place, one in enumerate(waiting, start=1))
-    return f"<h3>Waiting after this</h3><ol>{lines}</ol>"
+    line = [address_of(run) for run, _ in runs]
+    rows = [_row(place, run, begins, line, may_change) for place, (run, begins) in enumerate(runs, start=1)]
+    return f"<h3>Waiting after this</h3><ol>{''.join(rows)}</ol>"
 
 
-def _line(place: int, one: Waiting, may_change: bool) -> str:
-    name = title_of(one.run)
-    out = (
-        f'<button type="button" class="out" data-do="unqueue" data-run="{escape(one.run.id)}" '
-        'title="Take it out of the queue" aria-label="Take it out of the queue">✕</button>'
-        if may_change
-        else ""
-    )
+def _row(place: int, run: Run, starts_in: float | None, line: Sequence[str], may_change: bool) -> str:
+    address = line[place - 1]
+    buttons = ""
+    if may_change:
+        out = (
+            f'<button type="button" class="out" data-do="unqueue" data-job="{escape(address)}" '
+            f'data-run="{escape(run.id)}" title="Take it out of the queue" '
+            'aria-label="Take it out of the queue">✕</button>'
+        )
+        moving = move_buttons(address, line) if len(line) > 1 else ""
+        buttons = f'<span class="moves">{moving}{out}</span>'
+    marks = row_marks(address) if may_change and len(line) > 1 else ""
     return (
-        f'<li><span class="place">{place}</span><button type="button" class="link" data-show="{escape(one.run.id)}" '
-        f'translate="no">{escape(name)}</button> <span class="quiet">{starts_words(one.starts_in)}</span>{out}</li>'
+        f'<li{marks}><span class="place">{place}</span><button type="button" class="link" data-show="{escape(run.id)}" '
+        f'translate="no">{escape(title_of(run))}</button> <span class="quiet">{starts_words(starts_in)}</span>'
+        f"{buttons}</li>"
     )
 
 

@@ -16,7 +16,7 @@ from ...runs.recipes import recipe_of
 from ...runs.rows import SampleRow
 from ..context import AppContext, for_visitors
 from .card_parts import NO_FIGURE, title_of
-from .run_pages import by_question, right_mark, written
+from .written import by_question, right_mark, written
 
 MOST_COMPARED = 12
 IN_COLOUR = 3  # the others are grey

@@ -1,11 +1,11 @@
 // A part of a run's page: asks for it when somebody looks, again while the run moves, and shows it where it changed.
 // `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML; PART stands in front of this.
 const NO_ANSWER = 2000; // ms until it asks again an app that did not answer
-const EVENTS = ['back', 'chat', 'again', 'rename', 'note', 'tag', 'remove'];
+const EVENTS = ['back', 'chat', 'again', 'rename', 'note', 'tag', 'archive', 'remove'];
 const place = element.querySelector('.live-part');
 let shown = null, seen = 0, live = false, busy = false, wanted = true, turn = 0, rest = 0;
 const visible = () => document.visibilityState === 'visible' && element.getClientRects().length > 0;
-const editing = () => !!place.querySelector('input:not([type=checkbox]), textarea, .losing');
+const editing = () => !!place.querySelector('input.renaming, textarea, .losing');
 
 async function ask() {
   const run = props.value || '';
@@ -21,15 +21,20 @@ async function ask() {
 }
 function show(text) {
   const log = place.querySelector('pre.log'), atEnd = !log || log.scrollHeight - log.scrollTop - log.clientHeight < 30;
-  const open = [...place.querySelectorAll('details')].map(one => one.open), only = place.querySelector('[data-only]')?.checked;
+  const open = [...place.querySelectorAll('details')].map(one => one.open);
   const focused = place.contains(document.activeElement) && document.activeElement.dataset.do;
   place.innerHTML = text;
   place.querySelectorAll('details').forEach((one, i) => { one.open = !!open[i]; });
-  const box = place.querySelector('[data-only]'); if (box && only) { box.checked = true; filter(true); }
   const now = place.querySelector('pre.log'); if (now && atEnd) now.scrollTop = now.scrollHeight;
   if (focused) place.querySelector(`[data-do="${focused}"]`)?.focus();
 }
-const filter = on => place.querySelector('table.tested')?.classList.toggle('wrong-only', on);
+// The scored answers: those that are looked for, a page at a time. The last that was asked for is shown.
+let looking = 0, typing = 0;
+async function look(page = 0) {
+  const number = ++looking, search = place.querySelector('[name="search-answers"]').value, wrong = place.querySelector('[name="wrong-answers"]').checked;
+  const found = await server.answered({run: props.value, search, wrong, page});
+  if (number === looking) place.querySelector('.answered').innerHTML = found.html;
+}
 const soon = () => { for (const after of [200, 800, 1800]) setTimeout(() => { wanted = true; }, after); };
 
 // A field in the place of what it changes: Enter keeps, Escape does not.
@@ -46,11 +51,13 @@ function field(before, value, name, most, done, lines = 1) {
 element.addEventListener('click', async e => {
   const button = e.target.closest('button'), run = props.value; if (!button) return;
   const act = button.dataset.do;
+  if (button.dataset.page) { await look(Number(button.dataset.page)); place.querySelector('.answered').scrollIntoView({block: 'nearest'}); return; }
   if (act === 'copy') { navigator.clipboard?.writeText(place.querySelector('pre').textContent); button.textContent = word('Copied'); return; }
   if (act === 'rename') { const h2 = place.querySelector('h2'); field(h2, h2.textContent, 'Name', 80, name => trigger('rename', {run, name})); return; }
   if (act === 'note') { const note = place.querySelector('.note, .labels > .quiet'); field(note, note.className === 'note' ? note.textContent : '', 'Note', 2000, text => trigger('note', {run, note: text}), 2); return; }
   if (act === 'tag') { field(button, '', 'Add a tag', 40, tag => trigger('tag', {runs: [run], add: [tag]})); return; }
   if (button.dataset.drop) { trigger('tag', {runs: [run], drop: [button.dataset.drop]}); button.remove(); soon(); return; }
+  if (act === 'archive' || act === 'unarchive') { trigger('archive', {runs: [run], archived: act === 'archive'}); soon(); return; }
   if (act === 'keep') { place.querySelector('.losing')?.remove(); place.querySelector('[data-do="losing"]')?.focus(); return; }
   if (act === 'losing') {
     const told = await server.losing({runs: [run]}), box = document.createElement('div');
@@ -62,12 +69,13 @@ element.addEventListener('click', async e => {
   if (act === 'remove') place.querySelector('.losing')?.remove();
   if (act) trigger(act, {run, runs: [run]});
 });
-element.addEventListener('change', e => { if (e.target.matches('[data-only]')) filter(e.target.checked); });
+element.addEventListener('change', e => { if (e.target.matches('[name="wrong-answers"]')) look(); });
+element.addEventListener('input', e => { if (e.target.matches('[name="search-answers"]')) { clearTimeout(typing); typing = setTimeout(() => look(), 180); } });
 let looked = false;
 setInterval(() => {
-  const look = visible(); turn += 1;
-  if (look && !looked) wanted = true;
-  looked = look;
-  if (look && !busy && performance.now() >= rest && (wanted || (live && turn % 4 === 0))) ask();
+  const seeing = visible(); turn += 1;
+  if (seeing && !looked) wanted = true;
+  looked = seeing;
+  if (seeing && !busy && performance.now() >= rest && (wanted || (live && turn % 4 === 0))) ask();
 }, 500);
 watch('value', () => { wanted = true; });

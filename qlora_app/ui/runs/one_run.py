@@ -18,6 +18,7 @@ from ...base_models.headers import tensor_shapes
 from ...errors import Problem, UserError
 from ...runs import Run
 from ...runs.checkpoints import MANIFEST
+from ...runs.held_out_answers import held_out_answers
 from ...runs.labels import relabel
 from ...storage.reading import LARGEST, is_regular
 from ..context import PRIVATE_FILES, AppContext
@@ -28,6 +29,7 @@ from ..safely import safely
 from ..theme import plain
 from ..translate import visitors_language
 from .answer_file import AnswerFile
+from .answered import answered_rows, test_page
 from .card_parts import MOVING
 from .run_card import REMEMBERED, RunCards, run_card
 from .run_pages import (
@@ -37,7 +39,6 @@ from .run_pages import (
     recipe_file,
     samples_page,
     settings_page,
-    test_page,
     use_page,
 )
 from .table import RunsTable, given_by
@@ -115,7 +116,7 @@ class OneRun:
             "",
             html_template='<div class="live-part"></div>',
             js_on_load=f"const TEXTS = {texts}, PART = {json.dumps(name)};\n{script}",
-            server_functions=[served(self.part), served(self.table.losing)],
+            server_functions=[served(self.part), served(self.answered), served(self.table.losing)],
             **words,
         )
 
@@ -129,6 +130,7 @@ class OneRun:
         """What is done on the page itself. Back, deleting, chatting and training again lead elsewhere."""
         self.head.rename(self.table.rename, None, None, **FAST)
         self.head.tag(self.table.tag, None, None, **FAST)
+        self.head.archive(self.table.archive, None, None, **FAST)
         self.head.note(self.note, None, None, **FAST)
         self.answers.wire(self.card)
         self.cards.wire(self.card)
@@ -205,6 +207,13 @@ class OneRun:
         html, live = self._part(run.id, str(given.get("part")), now, visitors_language())
         mark = zlib.crc32(html.encode())
         return {"html": None if given.get("seen") == mark else html, "seen": mark, "live": live}
+
+    def answered(self, asked: Any) -> dict[str, Any]:
+        """{run, search, wrong, page} -> {html: those of its scored answers}. Anybody may call this with anything."""
+        given = asked if isinstance(asked, dict) else {}
+        run = self.page.find(str(given.get("run") or ""))
+        kept = held_out_answers(run) if run is not None and self.page.may_open(run) else None
+        return {"html": translated(answered_rows(kept or (), given), visitors_language())}
 
     def _made(self, id: str, name: str, now: int, language: str) -> tuple[str, bool]:
         """(a part of a run's page in a language, does it move?); `now` only tells when it is to be made again."""

@@ -53,7 +53,7 @@ function found() { lost.hidden = true; card.toggleAttribute('data-lost', false);
 
 // The log stays at its end if it was there, what is unfolded stays so, and what is being written is not taken away.
 function swap(place, html) {
-  if (place.querySelector('input')) return false;
+  if (place.querySelector('input, .dragged')) return false;
   const atEnd = place.scrollHeight - place.scrollTop - place.clientHeight < 30, opened = [...place.querySelectorAll('details')].map(one => one.open);
   const step = place.contains(document.activeElement) && document.activeElement.dataset.at;
   redraw(place, html);
@@ -88,6 +88,8 @@ function rename(button) {
   name.replaceWith(field); field.select(); field.focus();
 }
 
+movable(card, moved => { trigger('move', moved); quickly = 4; });
+
 let looked = false, turn = 0;
 setInterval(() => {
   const look = visible();
@@ -108,7 +110,7 @@ element.addEventListener('click', e => {
   if (event === 'ask-discard' || event === 'keep') { sure.hidden = event === 'keep'; (sure.hidden ? part('actions') : sure).querySelector('button:last-of-type')?.focus(); return; }
   if (FACES.includes(event)) return trigger('open', {run: props.value, face: event});
   if (!EVENTS.includes(event)) return;
-  trigger(event, {run: run || props.value});
+  trigger(event, {run: run || props.value, finding: button.dataset.finding});
   if (event === 'discard') sure.hidden = true;
   if (event === 'chat' || event === 'again') return;
   if (event === 'discard') hold(part('actions')); else disable(button, button.closest('[data-part]'));

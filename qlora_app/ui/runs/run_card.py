@@ -22,6 +22,7 @@ from ...hardware import here
 from ...jobs import State
 from ...launch.ending import end_now
 from ...runs import Run, RunStatus
+from ...runs.diagnose import Finding, diagnose
 from ...runs.labels import relabel
 from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
@@ -30,20 +31,22 @@ from ...training_data import DatasetChoice, changed_since
 from ..context import AppContext, for_visitors
 from ..events import FAST
 from ..guard import NOT_TOLD, changes, in_words, names_a_place, served
+from ..job_card import move_in_line
 from ..language import problem_in, spoken, texts_in, translated
 from ..safely import safely
 from ..theme import plain
 from ..translate import translate, visitors_language
 from .card_ending import ending
+from .card_findings import findings_part
 from .card_parts import MOVING, actions, announcement, another, head, progress_words, seconds_of, tiles
 from .card_queue import own_turn, queue
 from .card_samples import samples
 from .charts import LOSS, Chart, chart, known_of, newer, series_of
-from .turns import Turns
 
 FOLDER = Path(__file__).parent
 SCRIPTS = ("words.js", "chart_scales.js", "chart_smoothing.js", "chart_drawing.js", "chart.js", "run_card.js")
 REMEMBERED = 0.5  # seconds
+DIAGNOSED = 10  # of these: five seconds
 PLAIN: tuple[State, ...] = ("starting", "running", "stopping", "done")  # states whose sentences tell no reason
 WAITING = "Waiting for its turn."
 GOING = "It is being thrown away."
@@ -56,6 +59,7 @@ SKELETON = """
   <div class="bar" role="progressbar" aria-label="Training progress" aria-valuemin="0" aria-valuemax="100"><i></i></div>
   <p class="progress" data-part="progress"></p>
   <div data-part="verdict"></div>
+  <div class="diagnosis" data-part="findings"></div>
   <div class="actions" data-part="actions"></div>
   <div class="confirm-discard" role="alertdialog" aria-label="Stop and throw away" hidden><p>It stops at once and is
   deleted, with everything it learned. That cannot be undone.</p>
@@ -114,7 +118,7 @@ def run_card(cards: "RunCards", **words: Any) -> gr.HTML:
     """The component; its value is the id of the run it shows, "" for none, None while that is not known yet. Its events
     are named in run_card.js.
     """
-    files = (FOLDER.parent / "focus.js", *(FOLDER / name for name in SCRIPTS))
+    files = (FOLDER.parent / "focus.js", FOLDER.parent / "line.js", *(FOLDER / name for name in SCRIPTS))
     script = "\n".join(file.read_text(encoding="utf-8") for file in files)
     texts = json.dumps(texts_in(" ".join((SKELETON + script).split())), ensure_ascii=False)
     return plain(
@@ -133,8 +137,8 @@ class RunCards:
 
     def __init__(self, page: AppContext) -> None:
         self.page = page
-        self.turns = Turns(page)
         self._picture = functools.lru_cache(maxsize=200)(self._read)
+        self._found = functools.lru_cache(maxsize=200)(self._look_for)
         self._series = functools.lru_cache(maxsize=50)(self._read_series)
         self._samples_at = functools.lru_cache(maxsize=50)(self._read_samples_at)
         self._was_foreign: dict[str, bool] = {}  # {run: of one whose proof does not say it}
@@ -146,6 +150,7 @@ class RunCards:
         card.resume(self.resume_run, None, None, **FAST)
         card.unqueue(self.unqueue_run, None, None, **FAST)
         card.kill(self.kill_run, None, None, **FAST)
+        card.move(self.move_run, None, None, **FAST)
         card.rename(self.rename_run, None, None, **FAST)
 
     # ---- handlers
@@ -175,6 +180,11 @@ class RunCards:
     def kill_run(self, event: gr.EventData) -> None:
         """The process of one that hangs is ended; what it saved is kept."""
         end_now(self.page.store.get(run_id(event)))
+
+    @changes
+    def move_run(self, event: gr.EventData) -> None:
+        """Another place in line."""
+        move_in_line(self.page, event)
 
     @changes
     def rename_run(self, event: gr.EventData) -> None:
@@ -221,13 +231,13 @@ class RunCards:
         """What of other runs stands on its card."""
         if not asked.get("others"):
             return {"others": "", "queue": ""}
-        alive, waiting = self.turns.alive(now), self.turns.waiting(now)
+        alive, waiting = self.page.turns.alive(now), self.page.turns.waiting(now)
         if picture.status.state == "queued":
-            place = next((place for place, one in enumerate(waiting, 1) if one.run.id == run.id), 1)
-            starts_in = next((one.starts_in for one in waiting if one.run.id == run.id), None)
+            place = next((place for place, one in enumerate(waiting, 1) if one.job.folder == run.folder), 1)
+            starts_in = next((one.starts_in for one in waiting if one.job.folder == run.folder), None)
             before = next((one for one in alive if one.id != run.id), None)
             return {"others": own_turn(place, before, starts_in), "queue": ""}
-        after = [one for one in waiting if one.run.id != run.id] if picture.status.is_active else []
+        after = [one for one in waiting if one.job.folder != run.folder] if picture.status.is_active else []
         return {"others": another(run, alive), "queue": queue(after, self.page.may_change)}
 
     def _log(self, run: Run) -> str:
@@ -273,6 +283,16 @@ class RunCards:
         first, last = (losses[0], losses[-1]) if len(losses) > 1 else (None, None)
         return stopped_verdict(status.state, status.step, status.total, first, last)
 
+    def _findings(self, run: Run, now: int) -> list[Finding]:
+        """What the doctor finds: of one that moves anew every few seconds, of one at rest once."""
+        status = run.status()
+        looked = now // DIAGNOSED if status.state in MOVING else -1
+        return self._found(run.id, (status.state, status.step, status.seconds) if looked < 0 else looked)
+
+    def _look_for(self, id: str, mark: object) -> list[Finding]:
+        """`mark` only tells when it is looked at again."""
+        return diagnose(self.page.store.get(id))
+
     def _read(self, id: str, now: int, language: str) -> Picture:
         """The picture of a run, its failure in a language; `now` only tells when it is to be read again."""
         run = self.page.store.get(id)
@@ -308,6 +328,7 @@ class RunCards:
             "tiles": lambda: tiles(status, _before(drawn), here()),
             "actions": lambda: actions(run, status, may_change, is_open, is_good()),
             "verdict": lambda: ending(judged(), run.proof()),
+            "findings": lambda: findings_part(self._findings(run, now), may_change, language),
             "samples": lambda: _samples(run, status) if is_open else "",
         }
 

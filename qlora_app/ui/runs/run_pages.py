@@ -1,4 +1,4 @@
-"""What stands on the pages of one run, as HTML: its samples, the test, how to use it, its settings, its log. Every word
+"""What stands on the pages of one run, as HTML: its samples, how to use it, its settings, its log. Every word
 that a person or a model wrote is escaped here.
 """
 
@@ -9,7 +9,7 @@ from typing import Any
 from ...choices import dotted_name, iter_settings, options, value_at
 from ...differs import differs, figure, recommended
 from ...errors import UserError
-from ...formatting import count_of, duration, size
+from ...formatting import duration, size
 from ...jobs import ACTIVE
 from ...recipe import Recipe
 from ...runs import Run
@@ -18,24 +18,16 @@ from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
 from ...runs.rows import SampleRow
 from ...storage.reading import LARGEST_YAML, read_bytes
-from ...tasks.task import same_answer
 from ..context import for_visitors
 from ..translate import translate
-from .card_parts import NO_FIGURE, STATES, title_of
+from .card_parts import STATES, title_of
+from .written import by_question, right_mark, written
 
 LONGEST_LOG = 60_000  # bytes shown; the file has all
-LONGEST_CELL = 2000  # characters of a question or an answer
 NOT_SHOWN = (
     '<p class="quiet">This run learned from uploaded data. Its recipe, its files and its examples are not shown to '
     "visitors; they can talk to it.</p>"
 )
-NOTHING = '<span class="quiet">(nothing)</span>'
-
-
-def written(text: Any) -> str:
-    """What a person or a model wrote."""
-    words = str(text or "").strip()[:LONGEST_CELL]
-    return f'<span translate="no">{escape(words)}</span>' if words else NOTHING
 
 
 # ---- the head
@@ -54,17 +46,19 @@ def head_page(run: Run, may_change: bool) -> str:
         f'<h2 translate="no">{escape(title_of(run))}</h2>{pencil if may_change else ""}'
         f'<span class="how"><span class="dot {escape(dot)}"></span>{STATES[status.state]}</span>'
         f'<span class="how">{began:%b} {began.day}, {began:%H:%M}{spent}</span>'
-        f"{_head_buttons(run, may_change)}</div>"
+        f"{_head_buttons(run, may_change, labels.is_archived)}</div>"
         f"{_note_line(note, labels.tags) if may_change else ''}"
     )
 
 
-def _head_buttons(run: Run, may_change: bool) -> str:
+def _head_buttons(run: Run, may_change: bool, is_archived: bool) -> str:
     buttons = []
     if run.newest_adapter() is not None:
         buttons.append('<button type="button" class="main" data-do="chat">Chat</button>')
     if may_change:
         buttons.append('<button type="button" data-do="again">Train again…</button>')
+        archive, words = ("unarchive", "Put back in the list") if is_archived else ("archive", "Archive")
+        buttons.append(f'<button type="button" data-do="{archive}">{words}</button>')
         buttons.append('<button type="button" class="red" data-do="losing">Delete…</button>')
     return f'<span class="does deeds">{"".join(buttons)}</span>'
 
@@ -93,13 +87,6 @@ def samples_page(run: Run) -> str:
     return "".join(_sample(question, rows) for question, rows in asked.items())
 
 
-def by_question(rows: list[SampleRow]) -> dict[str, list[SampleRow]]:
-    asked: dict[str, list[SampleRow]] = {}
-    for row in rows:
-        asked.setdefault(str(row.get("question", "")), []).append(row)
-    return asked
-
-
 def _sample(question: str, rows: list[SampleRow]) -> str:
     expected = str(rows[-1].get("expected") or "")
     lines = "".join(_sample_line(row, expected) for row in rows)
@@ -115,60 +102,6 @@ def _sample_line(row: SampleRow, expected: str) -> str:
     when = f"Step {step:,}" if isinstance(step, int) and step else "Before training"
     answer = str(row.get("answer") or "")
     return f"<tr><th scope='row'>{when}</th><td>{written(answer)}</td><td>{right_mark(answer, expected)}</td></tr>"
-
-
-def right_mark(answer: str, expected: str) -> str:
-    if not expected:
-        return ""
-    if same_answer(answer, expected):
-        return '<span class="right" role="img" aria-label="right" title="right">✓</span>'
-    return '<span class="wrong" role="img" aria-label="wrong" title="wrong">✗</span>'
-
-
-# ---- the test
-
-
-def test_page(run: Run) -> str:
-    """The held-out questions whose answers were kept, base beside adapter, and the score over all of them."""
-    asked = by_question(run.samples())
-    rows = "".join(_test_row(question, answers) for question, answers in asked.items())
-    score = _score(Proof.from_json(run.proof()))
-    if not rows:
-        return score + '<p class="quiet">No answers to held-out questions were kept.</p>'
-    return (
-        f'{score}<p class="quiet">Of {count_of(len(asked), "question")} the answers were kept, right or wrong. '
-        '<label class="only"><input type="checkbox" data-only> Wrong only</label></p>'
-        '<div class="scrolls" tabindex="0" role="region" aria-label="Held-out questions">'
-        '<table class="tested"><thead><tr>'
-        '<th scope="col">Question</th><th scope="col">Base</th><th scope="col">Adapter</th>'
-        '<th scope="col">Expected</th><th scope="col">Right</th>'
-        f"</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _score(proof: Proof) -> str:
-    heldout = proof.heldout
-    if not heldout.questions or not heldout.exact_match.is_known:
-        return ""
-    before, after = (
-        round((share or 0.0) * heldout.questions) for share in (heldout.exact_match.before, heldout.exact_match.after)
-    )
-    return (
-        f'<p class="score">On {count_of(heldout.questions, "held-out question")}: '
-        f"{before:,} right before, {after:,} right after.</p>"
-    )
-
-
-def _test_row(question: str, answers: list[SampleRow]) -> str:
-    base = next((str(row.get("answer") or "") for row in answers if not row.get("step")), None)
-    after = [row for row in answers if row.get("step")]
-    adapter = str(after[-1].get("answer") or "") if after else None
-    expected = str(answers[-1].get("expected") or "")
-    is_right = adapter is not None and bool(expected) and same_answer(adapter, expected)
-    cells = "".join(f"<td>{NO_FIGURE if text is None else written(text)}</td>" for text in (base, adapter, expected))
-    mark = right_mark(adapter, expected) if adapter is not None else ""
-    kind = "is-right" if is_right else ""
-    return f'<tr class="{kind}"><th scope="row">{written(question)}</th>{cells}<td>{mark}</td></tr>'
 
 
 # ---- use it
@@ -234,8 +167,9 @@ def _different(recipe: Recipe, examples: int | None) -> str:
         if name in changed and value_at(recipe, leaf, ...) is not ...:
             others = value_at(usual, leaf, field.default)
             rows.append(
-                f"<tr><th scope='row'>{escape(field.title or name)}</th><td><b>{_value(field, changed[name])}</b></td>"
-                f"<td class='quiet'>{_value(field, others)}</td></tr>"
+                f"<tr><th scope='row'>{escape(field.title or name)}</th><td>"
+                f"<b>{value_words(field, changed[name])}</b></td>"
+                f"<td class='quiet'>{value_words(field, others)}</td></tr>"
             )
     heads = '<th scope="col">Setting</th><th scope="col">This run</th><th scope="col">Recommended</th>'
     return (
@@ -250,11 +184,12 @@ def _all_settings(recipe: Recipe) -> str:
         value = value_at(recipe, leaf, ...)
         if value is ... or not field.title or value in ("", []):
             continue
-        rows.append(f"<tr><th scope='row'>{escape(field.title)}</th><td>{_value(field, value)}</td></tr>")
+        rows.append(f"<tr><th scope='row'>{escape(field.title)}</th><td>{value_words(field, value)}</td></tr>")
     return f'<h3>All settings</h3><table class="settings all"><tbody>{"".join(rows)}</tbody></table>'
 
 
-def _value(field: Any, value: Any) -> str:
+def value_words(field: Any, value: Any) -> str:
+    """A value of a setting as a person reads it, escaped."""
     words = {option: label for label, option in options(field) or []}
     if value in words if isinstance(value, str | int | float) else False:
         return escape(str(words[value]))

@@ -1,12 +1,12 @@
 // The list of runs: draws the rows one sees, asks for those and for what changed in them, and says what was chosen.
 // `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML; MAY_CHANGE and NAMES stand in front of this.
 const NO_ANSWER = 2000; // ms until it asks again an app that did not answer
-const EVENTS = ['open', 'chat', 'again', 'compare', 'rename', 'tag', 'remove'];
+const EVENTS = ['open', 'chat', 'again', 'compare', 'rename', 'tag', 'archive', 'remove'];
 const ALWAYS = 'name', AT_FIRST = ['name', 'state', 'model', 'data', 'differs', 'held_out', 'score', 'when'], KEPT = 600, KEY = 'guanaco-columns';
 const find = name => element.querySelector(name);
 const region = find('.runs-list'), body = find('tbody'), bar = find('.chosen-bar'), sheet = find('.runs-sheet');
 let columns = AT_FIRST, query = {search: '', state: '', model: '', data: '', tag: '', sort: 'when', down: true};
-let order = [], rows = new Map(), total = 0, all = -1, since = 0, live = false, asked = 0, busy = false, wanted = true, rest = 0, lastMark = null;
+let order = [], rows = new Map(), total = 0, all = -1, archived = 0, since = 0, live = false, asked = 0, busy = false, wanted = true, rest = 0, lastMark = null;
 const chosen = new Map(); // id -> row
 let named = []; // the runs that the question before deleting names
 try { const kept = JSON.parse(localStorage.getItem(KEY)); if (Array.isArray(kept)) columns = Object.keys(NAMES).filter(n => n === ALWAYS || kept.includes(n)); } catch (error) { /* nothing was kept */ }
@@ -14,23 +14,25 @@ const standing = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
 while (standing.nextNode()) if (standing.currentNode.data.trim()) standing.currentNode.data = word(standing.currentNode.data.trim());
 for (const name of ['aria-label', 'placeholder', 'data-any']) element.querySelectorAll(`[${name}]`).forEach(e => e.setAttribute(name, word(e.getAttribute(name))));
 
-const rowHeight = () => matchMedia('(max-width: 700px)').matches ? 58 : 36;
+const rowHeight = () => matchMedia('(max-width: 700px)').matches ? 62 : 36;
+const nameWidth = () => find('th.name')?.clientWidth || region.clientWidth - 60; // a phone shows no heads
 const visible = () => document.visibilityState === 'visible' && region.offsetParent !== null;
 const seen = () => rowsSeen(region.scrollTop, region.clientHeight || 600, rowHeight(), total);
 
 function drawHead() {
+  find('table').style.setProperty('--others', columns.length - 1);
   find('thead').innerHTML = `<tr><th class="mark" scope="col"><input type="checkbox" class="every" aria-label="${word('Choose all that are shown')}"></th>`
     + columns.map(name => {
       const sorted = query.sort === name, arrow = sorted ? (query.down ? ' ▾' : ' ▴') : '';
       const way = sorted ? ` aria-sort="${query.down ? 'descending' : 'ascending'}"` : '';
-      const sortable = !['note'].includes(name);
+      const sortable = name !== 'note';
       return `<th scope="col" class="${name}"${way}>${sortable ? `<button type="button" data-sort="${name}">${word(NAMES[name])}<i aria-hidden="true">${arrow}</i></button>` : word(NAMES[name])}</th>`;
     }).join('') + '</tr>';
 }
 
 const drawn = new Map(); // id -> [tr, what stands in it]
 function draw() {
-  const {first, last} = seen(), height = rowHeight(), parts = [];
+  const {first, last} = seen(), height = rowHeight(), width = nameWidth(), parts = [];
   const spacer = (key, count) => {
     let entry = drawn.get(key);
     if (!entry) { const tr = document.createElement('tr'); tr.setAttribute('aria-hidden', 'true'); tr.innerHTML = '<td></td>'; entry = [tr, '']; drawn.set(key, entry); }
@@ -40,7 +42,7 @@ function draw() {
   parts.push(spacer(' above', first));
   for (let i = first; i < last; i++) {
     const row = rows.get(order[i]), key = row ? row.id : ` ${i}`;
-    const cells = row ? rowCells(row, columns, chosen.has(row.id), MAY_CHANGE) : `<td colspan="${columns.length + 1}" class="none">…</td>`;
+    const cells = row ? rowCells(row, columns, chosen.has(row.id), MAY_CHANGE, width) : `<td colspan="${columns.length + 1}" class="none">…</td>`;
     let entry = drawn.get(key);
     if (!entry) { entry = [document.createElement('tr'), '']; drawn.set(key, entry); }
     const [tr, before] = entry;
@@ -82,7 +84,7 @@ async function ask() {
 function take(news) {
   live = news.live;
   if (news.same) return;
-  since = news.since; all = news.all;
+  since = news.since; all = news.all; archived = news.archived;
   if (news.total !== total) { total = news.total; order.length = Math.min(order.length, total); }
   news.ids.forEach((id, i) => { order[news.start + i] = id; });
   for (const row of news.rows) { rows.set(row.id, row); if (chosen.has(row.id)) chosen.set(row.id, row); }
@@ -93,11 +95,13 @@ function take(news) {
 }
 
 function say(news) {
-  const values = {n: figure(total), n2: figure(all)};
-  let words = all === 1 ? word('1 run') : word('{n} runs', {n: figure(all)});
-  if (total !== all) words = word('{n} of {n2} runs', values);
+  const turned = query.state === 'archived', among = turned ? archived : all - archived, values = {n: figure(total), n2: figure(among)};
+  let words = among === 1 ? word('1 run') : word('{n} runs', {n: figure(among)});
+  if (total !== among) words = word('{n} of {n2} runs', values);
   if (news.unread) words += ' · ' + word('reading {n} more', {n: figure(news.unread)});
   find('.count').textContent = words;
+  const other = find('[data-do="archived"]'); other.hidden = !archived && !turned;
+  other.textContent = turned ? word('Back to the others') : word('{n} archived', {n: figure(archived)});
   find('.nothing-fits').hidden = total > 0 || all === 0;
 }
 
@@ -130,6 +134,7 @@ function drawBar(part = '') {
   if (one && picked[0].talks) can.push(button('chat', 'Chat', 'main'));
   if (MAY_CHANGE && one) can.push(button('again', 'Train again…'));
   if (MAY_CHANGE) can.push(button('tags', 'Tag'));
+  if (MAY_CHANGE) can.push(picked.every(row => row.archived) ? button('unarchive', 'Put back in the list') : button('archive', 'Archive'));
   if (MAY_CHANGE && resting.length) can.push(button('losing', 'Delete…', 'red'));
   const text = `<b>${one ? word('1 chosen') : word('{n} chosen', {n: figure(picked.length)})}</b>${can.join('')}<button type="button" class="link" data-do="none">${word('Choose none')}</button>`;
   if (bar.dataset.said !== text) { bar.querySelector('.can').innerHTML = text; bar.dataset.said = text; }
@@ -196,6 +201,8 @@ element.addEventListener('click', async e => {
   if (act === 'tags') { drawBar(tagSheet()); bar.querySelector('input')?.focus(); return; }
   if (act === 'losing') { drawBar(await losingSheet()); bar.querySelector('[data-do="keep"]')?.focus(); return; }
   if (act === 'remove') { trigger('remove', {runs: named}); chosen.clear(); draw(); drawBar(); soon(); return; }
+  if (act === 'archive' || act === 'unarchive') { trigger('archive', {runs: [...chosen.keys()], archived: act === 'archive'}); chosen.clear(); draw(); drawBar(); soon(); return; }
+  if (act === 'archived') { const state = query.state === 'archived' ? '' : 'archived'; chosen.clear(); find('select[name="state"]').value = state; ask_anew({state}); drawBar(); return; }
   if (act === 'compare') { trigger('compare', {runs: [...chosen.keys()]}); return; }
   if (act === 'clear') { element.querySelectorAll('.runs-tools select').forEach(one => { one.value = ''; }); find('[name="search"]').value = ''; ask_anew({search: '', state: '', model: '', data: '', tag: ''}); return; }
   if (act) { trigger(act, {run: [...chosen.keys()][0]}); return; }

@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 
 from ...errors import Problem, UserError
-from ...formatting import left, size
+from ...formatting import duration, left, size
 from ...jobs import ACTIVE, State
 from ...runs import Run
 from ...runs.labels import relabel
@@ -43,7 +43,10 @@ COLUMNS = {
     "data": "Data",
     "differs": "Differs",
     "held_out": "Held-out loss",
-    "score": "Right",
+    "score": "Exact match",
+    "time": "Time",
+    "tokens": "Tokens",
+    "tags": "Tags",
     "when": "When",
     "method": "Method",
     "note": "Note",
@@ -71,6 +74,7 @@ SKELETON = """
       autocomplete="off">
     FILTERS
     <span class="count" role="status"></span>
+    <button type="button" class="link" data-do="archived" hidden></button>
     <details class="columns"><summary>Columns</summary><div>CHOICES</div></details>
   </div>
   <div class="runs-list" tabindex="-1">
@@ -114,6 +118,7 @@ class RunsTable:
         """What is done in the table itself. Opening, comparing, chatting and training again lead elsewhere."""
         self.component.rename(self.rename, None, None, **FAST)
         self.component.tag(self.tag, None, None, **FAST)
+        self.component.archive(self.archive, None, None, **FAST)
         self.component.remove(self.remove, None, None, **FAST)
 
     # ---- handlers
@@ -133,6 +138,16 @@ class RunsTable:
         for id in texts_of(given.get("runs")):
             relabel(self.page.store.get(id), add_tags=add, drop_tags=drop)
         self.page.summaries.look_again()
+
+    @changes
+    def archive(self, event: gr.EventData) -> None:
+        """{runs, archived}: taken out of the list, with all that belongs to them kept, or put back."""
+        given = given_by(event)
+        is_archived, runs = given.get("archived") is True, texts_of(given.get("runs"))
+        for id in runs:
+            relabel(self.page.store.get(id), is_archived=is_archived)
+        self.page.summaries.look_again()
+        gr.Info(translate(archived_words(len(runs), is_archived)))
 
     @changes
     def remove(self, event: gr.EventData) -> None:
@@ -167,7 +182,7 @@ class RunsTable:
         unread = self.page.summaries.unread
         if since == revision and not unread:
             return {"same": True, "live": live}
-        wanted, choices, all_ = self._choice(revision, Selection.from_json(given))
+        wanted, choices, all_, archived = self._choice(revision, Selection.from_json(given))
         start, count = (max(0, _whole(given.get(name))) for name in ("start", "count"))
         shown = wanted[start : start + min(count, MOST_AT_ONCE)]
         if given.get("every") is True:
@@ -177,6 +192,7 @@ class RunsTable:
         return {
             "total": len(wanted),
             "all": all_ + unread,
+            "archived": archived,
             "unread": unread,
             "live": live or unread > 0,
             "since": revision,
@@ -186,10 +202,12 @@ class RunsTable:
             "choices": {name: [(one, _words(name, one, language)) for one in ones] for name, ones in choices.items()},
         }
 
-    def _chosen(self, revision: int, wanted: Selection) -> tuple[list[RunSummary], dict[str, list[str]], int]:
-        """(rows that fit, what the filters offer, how many there are); `revision` only tells when that is old."""
+    def _chosen(self, revision: int, wanted: Selection) -> tuple[list[RunSummary], dict[str, list[str]], int, int]:
+        """(rows that fit, what the filters offer, how many there are, and how many of them are archived); `revision`
+        only tells when that is old.
+        """
         rows = [self._seen(row) for row in self.page.summaries.rows()]
-        return selected(rows, wanted), choices_in(rows), len(rows)
+        return selected(rows, wanted), choices_in(rows), len(rows), sum(row.is_archived for row in rows)
 
     def _seen(self, row: RunSummary) -> RunSummary:
         """As this visitor may see it."""
@@ -215,6 +233,9 @@ class RunsTable:
             "held_out": row.held_out,
             "spark": list(row.spark),
             "score": row.score,
+            "time": spoken(duration(row.seconds), language) if row.seconds else "",
+            "tokens": row.tokens,
+            "archived": row.is_archived,
             "made": row.made,
             "note": row.note,
             "tags": list(row.tags),
@@ -236,12 +257,19 @@ class RunsTable:
             return {"words": translate(DEMONSTRATION), "button": "", "runs": []}
         ids = texts_of(asked.get("runs") if isinstance(asked, dict) else None)
         runs = [run for run in map(self.page.find, ids) if run is not None]
-        idle = [run for run in runs if not run.is_alive()]
+        idle = [run for run in runs if not (run.is_alive() or run.is_on_its_way())]
         return {
             "words": translate(losing_words(idle, len(runs) - len(idle))),
             "button": translate("Delete this run" if len(idle) == 1 else f"Delete {len(idle):,} runs"),
             "runs": [run.id for run in idle],
         }
+
+
+def archived_words(count: int, is_archived: bool) -> str:
+    """What became of so many runs."""
+    if is_archived:
+        return "The run is archived." if count == 1 else f"{count:,} runs are archived."
+    return "The run is back in the list." if count == 1 else f"{count:,} runs are back in the list."
 
 
 def losing_words(runs: Sequence[Run], busy: int = 0) -> Problem:

@@ -21,7 +21,7 @@ function between(order, from, to) {
 }
 
 // A click on a head: another column begins with what one looks for there, the same one turns round.
-const DOWN_FIRST = ['when', 'score'];
+const DOWN_FIRST = ['when', 'score', 'time', 'tokens'];
 function sortedBy(query, column) {
   return {...query, sort: column, down: query.sort === column ? !query.down : DOWN_FIRST.includes(column)};
 }
@@ -48,22 +48,37 @@ const CELLS = {
   differs: row => html(row.differs),
   held_out: row => row.held_out == null ? '' : `<b>${lossFigure(row.held_out)}</b>`
     + (row.spark.length > 1 ? ` <svg viewBox="0 0 56 16" width="56" height="16" aria-hidden="true"><path d="${sparkPath(row.spark, 56, 16)}"/></svg>` : ''),
+  time: row => html(row.time), tokens: row => row.tokens == null ? '' : figure(row.tokens),
+  tags: row => tagsOf(row),
   score: row => row.score == null ? '' : `${figure(Math.round(row.score * 100))} %`,
   when: row => `<time title="${html(new Date(row.made * 1000).toLocaleString(LANGUAGE))}">${whenBegun(row.made * 1000, Date.now(), LANGUAGE)}</time>`,
 };
 // Cells with names of people's own are never translated by a browser.
-const AS_WRITTEN = ['model', 'data', 'note', 'differs'];
+const AS_WRITTEN = ['model', 'data', 'note', 'differs', 'tags'];
+const tagsOf = row => row.tags.map(tag => `<span class="tag">${html(tag)}</span>`).join('');
 
-function nameCell(row, mayChange) {
-  const tags = row.tags.map(tag => `<span class="tag">${html(tag)}</span>`).join('');
-  const pencil = mayChange ? `<button type="button" class="pencil" data-do="rename" title="${word('Rename')}" aria-label="${word('Rename')}">✎</button>` : '';
-  const wrong = row.problem ? `<small class="warning" title="${html(row.problem)}">${html(row.problem)}</small>` : '';
-  return `<a href="?tab=runs&run=${encodeURIComponent(row.id)}" translate="no" title="${html(row.id)}">${html(row.name)}</a>${pencil}<span translate="no">${tags}</span>${wrong}`;
+// Names often differ at their ends alone, so one that is too long is cut in its middle.
+const ENDING = 14, LETTER = 7.4; // letters that always stay; pixels of one
+const shortened = (name, most) => { const all = [...name]; return all.length <= most ? name : `${all.slice(0, Math.max(6, most - ENDING - 1)).join('').trimEnd()}…${all.slice(-ENDING).join('').trimStart()}`; };
+// How many letters of a name two lines of its cell take, beside its tags.
+function lettersIn(width, tags) {
+  const beside = Math.min(width * 0.35, tags.reduce((sum, tag) => sum + tag.length * LETTER + 26, 0));
+  return 2 * Math.floor((width - 20 - beside) / LETTER);
 }
 
-function rowCells(row, columns, chosen, mayChange) {
+// Tags stand behind the name where they have no column of their own.
+function nameCell(row, mayChange, columns, width) {
+  const tags = columns.includes('tags') ? '' : tagsOf(row);
+  const pencil = mayChange ? `<button type="button" class="pencil" data-do="rename" title="${word('Rename')}" aria-label="${word('Rename')}">✎</button>` : '';
+  const wrong = row.problem ? `<small class="warning" title="${html(row.problem)}">${html(row.problem)}</small>` : '';
+  const link = `<a href="?tab=runs&run=${encodeURIComponent(row.id)}" translate="no" title="${html(row.name)}"><span>${html(shortened(row.name, lettersIn(width, tags ? row.tags : [])))}</span></a>`;
+  const more = tags ? `<span class="tags" translate="no" title="${html(row.tags.join(', '))}">${tags}</span>` : '';
+  return `<div class="named">${link}${more}${wrong}${pencil}</div>`;
+}
+
+function rowCells(row, columns, chosen, mayChange, width) {
   const mark = `<td class="mark"><input type="checkbox" aria-label="${word('Choose')} ${html(row.name)}"${chosen ? ' checked' : ''}></td>`;
-  const cells = columns.map(name => name === 'name' ? `<td class="name">${nameCell(row, mayChange)}</td>`
-    : `<td class="${name}"${AS_WRITTEN.includes(name) ? ' translate="no"' : ''}>${CELLS[name](row) || NONE}</td>`);
+  const cells = columns.map(name => name === 'name' ? `<td class="name">${nameCell(row, mayChange, columns, width)}</td>`
+    : `<td class="${name}"${AS_WRITTEN.includes(name) ? ` translate="no" title="${html(row[name])}"` : ''}>${CELLS[name](row) || NONE}</td>`);
   return mark + cells.join('');
 }

@@ -8,6 +8,7 @@ from gradio.components import Component
 from ...errors import UserError
 from ...recipe import Recipe
 from ...runs import Run
+from ...runs.diagnose import changed_recipe, diagnose
 from ...runs.recipes import recipe_of
 from ...training_data import DatasetChoice
 from ...training_data.read.archives import ENDINGS
@@ -183,11 +184,13 @@ class TrainTab:
 
     @reads
     def again(self, event: gr.EventData) -> Answer:
-        """The same once more, to change something in it before it starts."""
+        """The same once more, to change something in it before it starts; `finding`: with what that would change."""
         run = self.page.find(str((event._data or {}).get("run", "")))
         recipe = self._shown_recipe(run) if run else None
         if recipe is None:
             raise UserError("form.no_recipe_of_run", "This run has no recipe that can be shown here.")
+        if run and (code := (event._data or {}).get("finding")):
+            recipe = _mended(run, recipe, str(code))
         return {self.tabs: gr.Tabs(selected="train")} | self.stage.turned("settings") | self.form.filled(recipe)
 
     @reads
@@ -201,3 +204,9 @@ class TrainTab:
             return answer
         said = self.form.data
         return answer | {said.card: brought.card, said.line: "", self.form.waits: quiet(brought.waits)}
+
+
+def _mended(run: Run, recipe: Recipe, code: str) -> Recipe:
+    """The recipe with what a finding of the doctor would change in it; as it is where nothing is found any more."""
+    found = next((one for one in diagnose(run) if one.code == code), None)
+    return changed_recipe(recipe, found) if found else recipe

@@ -1,0 +1,282 @@
+"""All sweeps below one folder, each a folder with sweep.json, written once, and decisions.jsonl, whose only writer is
+who leads the queue.
+"""
+
+import contextlib
+import functools
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..jobs import Job
+from ..jobs.status import ENDED
+from ..runs import Run, RunStore
+from ..runs.labels import LONGEST_TAG, relabel
+from ..runs.summary import RunSummary, summary_of
+from ..storage.disk import said
+from ..storage.files import append_line, write_json
+from ..storage.reading import read_json, read_lines
+from ..storage.typed import filled
+from .halving import Decision, Halving, goes_on, loss_at
+from .plan import Plan
+from .ranking import RankedRun, ranked
+
+SPEC_FILE = "sweep.json"
+DECISIONS = "decisions.jsonl"
+SWEEP_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
+_OF_OTHERS = ("base_model", "dataset", "task")  # groups whose change makes another loss of the same answers
+
+
+class Sweep:
+    """One sweep folder. Reading needs no lock."""
+
+    def __init__(self, folder: Path, runs: RunStore) -> None:
+        self.folder, self._runs = folder, runs
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def name(self) -> str:
+        return str(self.spec().get("name", self.id))
+
+    def spec(self) -> dict[str, Any]:
+        """{name, made, recipe, values, sample, seed, halving, members}: as it was started, empty where that is lost."""
+        return _read_spec(self.folder / SPEC_FILE, _written(self.folder / SPEC_FILE))
+
+    def members(self) -> list[tuple[str, dict[str, Any]]]:
+        """[(id of the run, {dotted setting: value})] in the order in which they were put in line."""
+        found = self.spec().get("members", [])
+        return [(str(one["run"]), dict(one["values"])) for one in found]
+
+    @property
+    def halving(self) -> Halving | None:
+        given = self.spec().get("halving")
+        return Halving.model_validate(given) if given else None
+
+    def runs(self) -> list[Run]:
+        """Those that are still there."""
+        found = []
+        for id, _ in self.members():
+            with contextlib.suppress(UserError):
+                found.append(self._runs.get(id))
+        return found
+
+    def decisions(self) -> list[Decision]:
+        """What halving decided, oldest first."""
+        rows: list[Any] = read_lines(self.folder / DECISIONS, 0)[0]
+        return [filled(Decision, row) for row in rows if isinstance(row, dict) and _is_decision(row)]
+
+    def ranked(self, row_of: Callable[[str], RunSummary | None] | None = None) -> list[RankedRun]:
+        """Its runs, the best first. row_of: the row of a run, where somebody keeps them (`Summaries`)."""
+        stopped = {one.run: one for one in self.decisions() if not one.goes_on}
+        return ranked(self.members(), row_of or self._row, stopped)
+
+    def has_ended(self) -> bool:
+        """Does none of its runs wait or train any more?"""
+        return all(run.status().state in ENDED for run in self.runs())
+
+    def stop(self) -> None:
+        """Its waiting runs leave the queue, and what trains is saved and ends."""
+        for run in self.runs():
+            if run.status().state not in ENDED:
+                run.request("stop")
+
+    def _row(self, id: str) -> RunSummary | None:
+        try:
+            return summary_of(self._runs.get(id))
+        except (UserError, OSError):
+            return None
+
+    # ---- by who leads the queue
+
+    def judge(self, run: Run) -> None:
+        """Stop a run that is not among the best at a share of its steps that it has come to. Decided once for each
+        share and kept: after a restart the same runs are stopped. One that somebody resumed is left alone.
+        """
+        halving = self.halving
+        if halving is None:
+            return
+        decisions = self.decisions()
+        if any(one.run == run.id and not one.goes_on for one in decisions):
+            return
+        status = run.status()
+        for when in sorted(halving.when):
+            is_decided = any(one.run == run.id and one.when == when for one in decisions)
+            if is_decided or not status.total or status.step < when * status.total:
+                continue
+            found = loss_at(run, when, status.total)
+            if found is None:
+                continue
+            decisions += self._those_that_went_on(run, when, decisions)
+            losses = [one.loss for one in decisions if one.when == when]
+            decision = Decision(run.id, when, *found, len(losses), goes_on(found[1], losses, halving.keep))
+            append_line(self.folder / DECISIONS, asdict(decision))
+            decisions.append(decision)
+            if not decision.goes_on:
+                run.request("stop")
+                return
+
+    def _those_that_went_on(self, judged: Run, when: float, decisions: Sequence[Decision]) -> list[Decision]:
+        """Runs that came past this share while nobody led the queue: they count too, and are not stopped any more."""
+        known = {one.run for one in decisions if one.when == when}
+        found: list[Decision] = []
+        for run in self.runs():
+            if run.id in known or run.id == judged.id or not run.status().has_ended:
+                continue
+            measured = loss_at(run, when, run.status().total)
+            if measured is not None:
+                decision = Decision(run.id, when, *measured, len(known) + len(found), True)
+                append_line(self.folder / DECISIONS, asdict(decision))
+                found.append(decision)
+        return found
+
+
+class Sweeps:
+    """All sweeps of an installation."""
+
+    def __init__(self, root: Path, runs: RunStore) -> None:
+        self.root, self._runs = root, runs
+
+    def list(self) -> list[Sweep]:
+        """Newest first."""
+        every = [Sweep(self.root / id, self._runs) for id in _ids(self.root, _written(self.root))]
+        whole = [sweep for sweep in every if sweep.spec()]
+        return sorted(whole, key=lambda sweep: float(sweep.spec().get("made", 0.0)), reverse=True)
+
+    def get(self, id: str) -> Sweep:
+        """Raises UserError for what names none."""
+        if not SWEEP_ID.fullmatch(id or "") or not (self.root / id / SPEC_FILE).is_file():
+            raise UserError("sweep.not_there", "There is no sweep {id!r}. It may have been deleted.", id=id)
+        return Sweep(self.root / id, self._runs)
+
+    def of_run(self, run: str) -> Sweep | None:
+        """The sweep that a run belongs to."""
+        for sweep in self.list():
+            if any(id == run for id, _ in sweep.members()):
+                return sweep
+        return None
+
+    def start(self, plan: Plan, halving: Halving | None = None, name: str = "") -> Sweep:
+        """Make its runs and put them in line, in their order. They wait until a queue is looked after.
+
+        Raises UserError where the disk refuses, and where halving has nothing to go by; then no run is left.
+        """
+        if halving is not None:
+            check_halving(plan, halving)
+        words = name or f"{plan.base.title}: {', '.join(one.rpartition('.')[2] for one in plan.given)}"
+        with said(self.root):
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder = _new_folder(self.root, words)
+        made: list[Run] = []
+        try:
+            for member in plan.members:
+                made.append(self._runs.create(member.recipe, lambda run: _tag(run, folder.name)))
+            members = [{"run": run.id, "values": one.values} for run, one in zip(made, plan.members, strict=True)]
+            spec = {
+                "name": words,
+                "made": time.time(),
+                "recipe": plan.base.model_dump(mode="json"),
+                "values": plan.given,
+                "sample": plan.sample,
+                "seed": plan.seed,
+                "halving": halving.model_dump(mode="json") if halving else None,
+                "members": members,
+            }
+            with said(folder):
+                write_json(folder / SPEC_FILE, spec)
+        except BaseException:
+            for run in made:
+                with contextlib.suppress(UserError, OSError):
+                    self._runs.delete(run.id)
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+            raise
+        for run in made:
+            run.request("start")
+        return Sweep(folder, self._runs)
+
+    def look(self, moving: Sequence[Job]) -> None:
+        """Judge what trains; by who leads the queue, which hands over what moves."""
+        for job in moving:
+            if isinstance(job, Run) and job.is_alive():
+                sweep = self.of_run(job.id)
+                if sweep is not None:
+                    sweep.judge(job)
+
+
+def check_halving(plan: Plan, halving: Halving) -> None:
+    """Raises UserError where the held-out losses of the runs cannot be compared, or are not measured in time."""
+    others = [name for name in plan.given if name.partition(".")[0] in _OF_OTHERS]
+    if others:
+        raise UserError(
+            "sweep.losses_not_comparable",
+            "Runs with another {setting} have losses that cannot be compared, so none can be stopped early.",
+            setting=others[0],
+        )
+    if not halving.when or not all(0 < when < 1 for when in halving.when):
+        raise UserError("sweep.when_is_no_share", "Runs are judged at shares of their steps between 0 and 1.")
+    for member in plan.members:
+        evaluations = member.recipe.training.evaluations
+        if evaluations * (1 - max(halving.when)) < 1:
+            raise UserError.at(
+                "training.evaluations",
+                "sweep.not_measured_in_time",
+                "To judge a run at {when:.0%} of its steps, its held-out loss must be measured after that and before "
+                "the end: {count} measurements are too few.",
+                when=max(halving.when),
+                count=evaluations,
+            )
+
+
+def _tag(run: Run, sweep: str) -> None:
+    relabel(run, add_tags=[_tag_of(sweep)])
+
+
+def _tag_of(sweep: str) -> str:
+    """The day is left out: "sweep 1530-helper-rank"."""
+    return f"sweep {sweep[11:]}"[:LONGEST_TAG].strip()
+
+
+def _new_folder(root: Path, words: str) -> Path:
+    dashed = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:40].strip("-")
+    stem = f"{datetime.now():%Y-%m-%d-%H%M}-{dashed or 'sweep'}"
+    number = 1
+    while True:
+        folder = root / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            folder.mkdir(mode=0o700)
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+def _is_decision(row: dict[str, Any]) -> bool:
+    return {"run", "when", "step", "loss", "before", "goes_on"} <= row.keys()
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@functools.lru_cache(maxsize=8)
+def _ids(root: Path, written: int) -> tuple[str, ...]:
+    try:
+        return tuple(one.name for one in root.iterdir() if SWEEP_ID.fullmatch(one.name))
+    except OSError:
+        return ()
+
+
+@functools.lru_cache(maxsize=200)
+def _read_spec(path: Path, written: int) -> dict[str, Any]:
+    """What is written once is read once."""
+    return read_json(path) or {}

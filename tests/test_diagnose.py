@@ -1,0 +1,168 @@
+"""The training doctor on recorded trainings: silent on healthy ones of every method, and right about broken ones."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from qlora_app.cli import main
+from qlora_app.methods import METHODS
+from qlora_app.recipe import Recipe
+from qlora_app.runs import Curve, RunStatus
+from qlora_app.runs.diagnose import Seen, changed_recipe, findings, severe
+from qlora_app.runs.diagnose.loops import is_going_round
+from qlora_app.runs.proof import Proof
+from tests.fixtures.jobs import write_status
+from tests.streams import BROKEN, HEALTHY, recorded, rows_of
+
+STREAMS = {one["name"]: one for one in recorded()}
+
+
+def seen_of(kept, rows=None, has_ended=True):
+    """What is known of a recorded training, after some of its lines or all."""
+    curve = Curve()
+    for row in rows_of(kept) if rows is None else rows:
+        curve.add(row)
+    proof = Proof.from_json(kept["proof"]) if kept["proof"] and has_ended else None
+    return Seen(
+        curve=curve,
+        recipe=Recipe.from_dict(kept["recipe"]),
+        total=kept["total"],
+        has_ended=has_ended,
+        failure=kept["code"] if has_ended and kept["state"] == "failed" else "",
+        samples=tuple(kept["samples"]) if has_ended else (),
+        proof=proof,
+    )
+
+
+def told_while_it_trains(kept):
+    """(every code that was found after any of its steps, the first severe one)"""
+    rows, codes, first = rows_of(kept), set(), None
+    seen = seen_of(kept, [], has_ended=False)
+    for row in rows:
+        seen.curve.add(row)
+        if "loss" in row and row["step"] % 4 == 2:
+            codes |= {one.code for one in findings(seen)}
+            first = first or severe(seen)
+    return codes, first
+
+
+def _test_every_method_and_thirty_healthy_trainings_are_recorded():
+    assert set(HEALTHY) <= set(STREAMS) and set(BROKEN) <= set(STREAMS) and len(HEALTHY) >= 30
+    assert {method.model_fields["name"].default for method in METHODS} <= set(STREAMS)
+
+
+@pytest.mark.parametrize("name", [name for name in HEALTHY if name in STREAMS])
+def test_a_healthy_training_is_not_called_ill(name):
+    kept = STREAMS[name]
+    assert kept["state"] == "done"
+    assert findings(seen_of(kept)) == []
+    assert told_while_it_trains(kept) == (set(), None)
+
+
+@pytest.mark.parametrize("name", [name for name in BROKEN if name in STREAMS])
+def test_what_went_wrong_is_found(name):
+    kept = STREAMS[name]
+    code = BROKEN_CODES.get(name, name)
+    found = {one.code: one for one in findings(seen_of(kept))}
+    assert code in found
+    change = found[code].change
+    if change:
+        changed = changed_recipe(Recipe.from_dict(kept["recipe"]), found[code])
+        assert changed.to_yaml() != Recipe.from_dict(kept["recipe"]).to_yaml()
+
+
+BROKEN_CODES = {"exploded late": "exploded"}
+
+
+def made(steps=100, loss=lambda step: 3.0 / step, grad=lambda step: 1.0, pace=lambda step: 1000.0, held_out=()):
+    """A stream that no training gave: what it logs at each step is made here."""
+    seconds, tokens, rows = 0.0, 0, []
+    for step in range(1, steps + 1):
+        tokens += 500
+        seconds += 500 / pace(step)
+        rows.append(
+            {
+                "step": step,
+                "loss": loss(step),
+                "grad_norm": grad(step),
+                "learning_rate": 1e-4,
+                "tokens": tokens,
+                "seconds": seconds,
+                "tokens_per_second": tokens / seconds,
+            }
+        )
+    rows += [{"step": step, "held_out_loss": value} for step, value in held_out]
+    curve = Curve()
+    for row in sorted(rows, key=lambda row: row["step"]):
+        curve.add(row)
+    return Seen(curve, Recipe(), steps, has_ended=True)
+
+
+def falling(step):
+    return 0.2 + 2.5 * 0.97**step
+
+
+MADE = {
+    "nothing_to_learn": made(loss=lambda step: 0.0),
+    "no_gradient": made(loss=lambda step: 2.5, grad=lambda step: 0.0),
+    "exploded": made(loss=lambda step: falling(step) if step < 60 else 2.6),
+    "gradients_grow": made(loss=lambda step: 2.0, grad=lambda step: 1.1**step),
+    "slowed_down": made(loss=falling, pace=lambda step: 1000.0 if step < 70 else 100.0),
+    "overfits": made(loss=falling, held_out=[(0, 3.0), (20, 1.5), (40, 1.2), (60, 1.4), (80, 1.7), (100, 2.0)]),
+    "noisy": made(steps=200, loss=lambda step: 0.2 if step % 2 else 2.8),
+}
+
+
+@pytest.mark.parametrize("code", MADE)
+def test_what_cannot_be_recorded_is_found_too(code):
+    seen = MADE[code]
+    seen = replace(seen, recipe=Recipe.from_dict({"training": {"batch_size": 2}}))
+    assert code in {one.code for one in findings(seen)}
+
+
+@pytest.mark.parametrize("code", ["training.loss_of_rate", "training.loss_of_method", "training.loss_of_rows"])
+def test_a_loss_that_is_no_number_is_explained_by_its_cause(code):
+    seen = replace(made(loss=falling), failure=code)
+    (found,) = findings(seen)
+    assert (found.code, found.is_severe) == ("not_a_number", True)
+    assert bool(found.change) is (code != "training.loss_of_rows")
+
+
+def test_a_good_stream_that_was_made_is_healthy():
+    assert findings(made(loss=falling)) == []
+
+
+def test_a_long_run_costs_no_more_than_a_short_one():
+    seen = made(steps=20_000, loss=lambda step: falling(step / 100))
+    assert len(seen.curve.buckets) <= 2000 and findings(seen) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "does"),
+    [
+        ("the cat and the cat and the cat and the cat and the", True),
+        ("no no no no no no no no no", True),
+        ("Theo lives on Orchard Lane, and the baker lives on Mill Street.", False),
+        ("ha ha ha", False),
+        ("", False),
+        ("的的的的的的的的的的的的的的的的的的的的的的的的", True),
+    ],
+)
+def test_an_answer_that_goes_round(text, does):
+    assert is_going_round(text) is does
+
+
+def test_the_command_says_what_to_change(store, capsys):
+    run = store.create(Recipe(name="broken"))
+    write_status(run, RunStatus("stopped", step=100, total=100))
+    assert main(["diagnose", "latest"]) == 0 and "nothing is wrong" in capsys.readouterr().out
+    with run.hold() as out:
+        for step in range(1, 101):
+            out.append_metric({"step": step, "loss": 3.0 if step < 20 else 30.0, "grad_norm": 1.0})
+    assert main(["diagnose", "latest", "--json"]) == 1
+    (found,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (found["code"], found["severe"]) == ("exploded", True)
+    assert main(["diagnose", "latest"]) == 1
+    said = capsys.readouterr().out
+    assert found["sentence"] in said and f"training.learning_rate={found['change']['training.learning_rate']}" in said
