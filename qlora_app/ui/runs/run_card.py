@@ -36,6 +36,7 @@ from ..language import problem_in, spoken, texts_in, translated
 from ..safely import safely
 from ..theme import plain
 from ..translate import translate, visitors_language
+from .card_again import again_form
 from .card_ending import ending
 from .card_findings import findings_part
 from .card_parts import MOVING, actions, announcement, another, head, progress_words, seconds_of, tiles
@@ -44,7 +45,15 @@ from .card_samples import samples
 from .charts import LOSS, Chart, chart, known_of, newer, series_of
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("words.js", "chart_scales.js", "chart_smoothing.js", "chart_drawing.js", "chart.js", "run_card.js")
+SCRIPTS = (
+    "words.js",
+    "chart_scales.js",
+    "chart_smoothing.js",
+    "chart_drawing.js",
+    "chart.js",
+    "card_again.js",
+    "run_card.js",
+)
 REMEMBERED = 0.5  # seconds
 DIAGNOSED = 10  # of these: five seconds
 PLAIN: tuple[State, ...] = ("starting", "running", "stopping", "done")  # states whose sentences tell no reason
@@ -61,6 +70,7 @@ SKELETON = """
   <div data-part="verdict"></div>
   <div class="diagnosis" data-part="findings"></div>
   <div class="actions" data-part="actions"></div>
+  <div class="again" hidden></div>
   <div class="confirm-discard" role="alertdialog" aria-label="Stop and throw away" hidden><p>It stops at once and is
   deleted, with everything it learned. That cannot be undone.</p>
   <button type="button" class="worst" data-do="discard">Throw it away</button>
@@ -322,11 +332,15 @@ class RunCards:
             found = judged()
             return found is None or found.colour != "bad"
 
+        def again() -> str:
+            is_offered = may_change and not status.is_active and status.state != "queued"
+            return again_form(recipe) if is_offered else ""
+
         makers: dict[str, Callable[[], str]] = {
             "head": lambda: head(run, _translated(status, language), noticed(), may_change, trained),
             "progress": lambda: progress_words(status, seconds_of(status, proved)),
             "tiles": lambda: tiles(status, _before(drawn), here()),
-            "actions": lambda: actions(run, status, may_change, is_open, is_good()),
+            "actions": lambda: actions(run, status, may_change, is_open, is_good()) + again(),
             "verdict": lambda: ending(judged(), run.proof()),
             "findings": lambda: findings_part(self._findings(run, now), may_change, language),
             "samples": lambda: _samples(run, status) if is_open else "",

@@ -6,6 +6,7 @@ import gradio as gr
 from gradio.components import Component
 
 from ...errors import UserError
+from ...overrides import with_changes
 from ...preflight import ready
 from ...recipe import Recipe
 from ...runs import Run
@@ -69,6 +70,16 @@ class Start:
             recipe = self._ready(form.read(values))
         except UserError as error:
             return self.mistakes.listed(form.at_controls(error, values))
+        return self._begun(recipe)
+
+    def repeat(self, recipe: Recipe, changes: dict[str, str]) -> tuple[Recipe, Answer]:
+        """A run of a recipe with other values for some settings: (its recipe, the answer of a handler that shows it).
+        Raises UserError with what speaks against it.
+        """
+        ready = self._ready(with_changes(recipe, changes))
+        return ready, self._begun(ready)
+
+    def _begun(self, recipe: Recipe) -> Answer:
         run = self._just_started(recipe) or self.page.store.create(self._named(recipe))
         self.page.start(run)
         shown = self.page.shown_run() or run  # one that is being trained stays: the new one is seen in its queue

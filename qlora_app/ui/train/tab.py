@@ -14,7 +14,7 @@ from ...training_data import DatasetChoice
 from ...training_data.read.archives import ENDINGS
 from ..context import AppContext, for_visitors
 from ..events import QUIET, Answer, Given
-from ..guard import reads
+from ..guard import changes, reads
 from ..runs.run_card import RunCards, run_card
 from .column_form import ColumnForm
 from .data_ask import DataAsk
@@ -30,7 +30,7 @@ from .model_card import ModelCard
 from .model_picker import ModelPicker
 from .recipe_form import RecipeForm
 from .stage import Stage
-from .start import Start
+from .start import TO_CARD, Start
 from .words import quiet
 
 
@@ -129,6 +129,10 @@ class TrainTab:
         """
         outputs = [self.tabs, *self.stage.outputs, *self.form.outputs]
         self.other_data(component.again(self.again, None, outputs, **QUIET))
+        if hasattr(component, "repeat"):
+            begun = component.repeat(self.repeat, None, [*outputs, self.card, self.mistakes.alert], **QUIET)
+            self.other_data(begun)
+            begun.success(None, js=TO_CARD)
 
     @property
     def view(self) -> list[Component]:
@@ -192,6 +196,19 @@ class TrainTab:
         if run and (code := (event._data or {}).get("finding")):
             recipe = _mended(run, recipe, str(code))
         return {self.tabs: gr.Tabs(selected="train")} | self.stage.turned("settings") | self.form.filled(recipe)
+
+    @changes
+    def repeat(self, event: gr.EventData) -> Answer:
+        """{run, set: {dotted setting: value as typed}}: the same once more with that changed, at once."""
+        run = self.page.find(str((event._data or {}).get("run", "")))
+        recipe = self._shown_recipe(run) if run else None
+        if recipe is None:
+            raise UserError("form.no_recipe_of_run", "This run has no recipe that can be shown here.")
+        sent = (event._data or {}).get("set")
+        changed = {str(name): str(value) for name, value in sent.items()} if isinstance(sent, dict) else {}
+        begun, answer = self.start.repeat(recipe, changed)
+        shown = self.form.filled(begun.model_copy(update={"name": ""}))
+        return {self.tabs: gr.Tabs(selected="train")} | shown | answer
 
     @reads
     def take_import(self, given: Given) -> Answer:
