@@ -193,6 +193,23 @@ def test_a_learning_rate_that_was_typed_stays_whatever_method_is_chosen(tab, val
     assert changed_method(tab, values | {"method.name": "prompt"}, "vera")[0] == typed
 
 
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (30, {"24 steps", "72 steps", "143 steps"}),
+        (3, {"50 steps"}),
+    ],
+)
+def test_with_few_rows_the_efforts_say_what_differs(tab, values, rows, told, tmp_path):
+    file = tmp_path / "few.jsonl"
+    file.write_text("".join(f'{{"question": "{i}?", "answer": "{i}."}}\n' for i in range(rows)))
+    data = data_value(DatasetChoice(source="file", id=import_file(file, tab.page.settings.data, file.name)))
+    answer = tab.form.choose(given(tab, values | {"dataset": data}))
+    labels = {words.partition("\n")[2] for words, _ in answer[tab.form.effort]["choices"]}
+    assert labels == told
+    assert "With so few rows all three" in answer[tab.form.effort_note]
+
+
 def test_back_to_suggested_forgets_own_settings(tab, values):
     typed = values | {"method[lora].rank": 3}
     assert on_form(tab, typed, tab.form.back_to_suggested(given(tab, typed))) == values

@@ -51,11 +51,15 @@ class TrainForm:
     # ---- components
 
     def build_start(self) -> None:
-        """The button that starts a run, and what it waits for."""
+        """The button that starts a run."""
         words = self.data.waits(self.controls.first.dataset)
         self.start = gr.Button(
             "Start training", variant="primary", elem_id="start", interactive=self.page.may_change and not words
         )
+
+    def build_waits(self) -> None:
+        """What it waits for."""
+        words = self.data.waits(self.controls.first.dataset)
         self.waits = plain(quiet(words if self.page.may_change else WHY_NOT), elem_id="why-not")
 
     def build_effort(self) -> None:
@@ -87,7 +91,7 @@ class TrainForm:
         )  # another text whenever a handler filled the form
 
     def build_summary(self) -> None:
-        """What a start would do, in a line; the way to the settings and to the command."""
+        """What a start would do, in a line; the way to the settings."""
         self.summary = plain(
             summary_words(self.controls.first, self._steps(self.controls.first)), elem_id="summary", js_on_load=SUMMARY
         )

@@ -31,6 +31,7 @@ from .model_picker import ModelPicker
 from .recipe_form import RecipeForm
 from .stage import Stage
 from .start import TO_CARD, Start
+from .sweep_form import SweepForm
 from .words import quiet
 
 
@@ -53,6 +54,7 @@ class TrainTab:
         self.importer = DataImport(page, self.controls)
         self.data_face = DataFace(page, self.form, self.stage)
         self.data_view = DataView(page, self.controls, self.model_card.check_visitor, self.data_finder)
+        self.sweep = SweepForm(page, self.form, self.stage)
         self.start = Start(page, self.form, self.mistakes, self.model_card, self.data_view, self.stage)
 
     # ---- components
@@ -71,6 +73,8 @@ class TrainTab:
                     self.card = run_card(self.cards, elem_id="live")
                 with self.stage.build_models():
                     self.models.build()
+                with self.stage.build_several():
+                    self.sweep.build()
 
     def _build_recipe(self) -> None:
         self.controls.build_model()
@@ -121,6 +125,7 @@ class TrainTab:
         self.data_face.wire(self.upload)
         self.data_view.wire(self.form)
         self.start.wire(self.card, self.other_data)
+        self.sweep.wire(self.start.menu.menu, self.stage.several, self.card)
         self.cards.wire(self.card)
 
     def wire_again(self, component: Component) -> None:
