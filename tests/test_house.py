@@ -19,7 +19,7 @@ FLOORS = [  # lowest first
     ["base_models"],
     ["training_data", "tasks", "methods"],
     ["recipe"],
-    ["presets"],
+    ["presets", "start_from"],
     ["preflight", "memory", "data_report", "differs"],
     ["overrides", "foreign"],
     ["hardware_fit", "doctor", "jobs"],

@@ -13,6 +13,7 @@ from qlora_app.jobs import JobStore
 from qlora_app.kinds.answer import answer_job, spec_for
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStatus, RunStore
+from qlora_app.runs.held_out_answers import HeldOutAnswer
 from qlora_app.storage.files import write_json
 from qlora_app.ui.door import routes
 from qlora_app.ui.guard import callers_of, only_marked, server_functions
@@ -123,8 +124,12 @@ def private_run(store, data, task, state):
             out.append_sample({"step": step, **row})
         out.append_metric({"step": 1, "loss": 1.0})
     run.adapter.mkdir()
-    for name in ("adapter_config.json", "adapter_model.safetensors", f"{SECRET}.json"):
+    for name in ("adapter_config.json", f"{SECRET}.json"):
         (run.adapter / name).write_text(json.dumps({"base": f"/home/{SECRET}"}))
+    header = json.dumps({"__metadata__": {"base": f"/home/{SECRET}"}}).encode()
+    (run.adapter / "adapter_model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    said = HeldOutAnswer("k", f"question {SECRET}", f"expected {SECRET}", "", f"answer {SECRET}")
+    write_json(run.folder / "held_out_answers.json", [said.to_json()])
     write_json(run.adapter / "proof.json", PROOF)
     write_json(run.adapter / "tokenizer_config.json", {"trained_with": {"system": f"system {SECRET}"}})
     write_json(run.folder / "task.json", {"name": task, "labels": ["yes", "no"]})
@@ -248,7 +253,7 @@ def test_a_stranger_is_told_nothing_of_a_private_run(private, which):
     assert told == {}
 
 
-OF_A_RUN = ("PageBuilder", "RunsTab", "OneRun", "RunsTable", "ChatTab", "TryIt", "RunCards", "AnswerFile")
+OF_A_RUN = ("PageBuilder", "RunsTab", "OneRun", "RunsTable", "Comparison", "ChatTab", "TryIt", "RunCards", "AnswerFile")
 
 
 def around(text):

@@ -98,6 +98,11 @@ def find_run(name: str, settings: Settings, with_adapter: bool = False) -> Run:
     )
 
 
+def complete_runs(argument: argparse.Action) -> None:
+    """A shell offers the names of runs."""
+    _complete_with(argument, run_names)
+
+
 def _complete_with(argument: argparse.Action, completer: Callable[..., Any]) -> None:
     """What a shell offers for an argument; argcomplete looks for this attribute."""
     argument.completer = completer  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ from ..training_data.format_choice import settings_of
 from ..training_data.formats.columns import AskColumns
 from .asking import add_answer, add_chat
 from .command import INTERRUPTED, MISTAKE, NOT_DONE
+from .compare import add_compare
 from .completion import complete
 from .data import add_data
 from .diagnosing import add_diagnose
@@ -29,15 +30,17 @@ from .queueing import add_queue
 from .runs import add_runs, add_stop, add_watch
 from .scoring import add_score
 from .sweeping import add_sweep, add_sweeps
-from .train import add_resume, add_train
+from .train import add_extend, add_resume, add_train
 
 ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_train,
     add_watch,
     add_runs,
+    add_compare,
     add_jobs,
     add_stop,
     add_resume,
+    add_extend,
     add_queue,
     add_sweep,
     add_sweeps,

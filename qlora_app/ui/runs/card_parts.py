@@ -4,6 +4,7 @@ is escaped here.
 
 from collections.abc import Callable, Sequence
 from html import escape
+from pathlib import Path
 from typing import NamedTuple
 
 from ...base_models.cards import Decision
@@ -13,7 +14,7 @@ from ...hardware import Machine
 from ...jobs import ACTIVE, State
 from ...recipe import Recipe
 from ...runs import Run, RunStatus
-from ...runs.labels import labels_of
+from ...runs.ancestry import origin_of
 from ...runs.proof import Proof
 from ...starter import DATASETS
 from ...training_data import DatasetChoice
@@ -37,10 +38,7 @@ RESUMABLE: tuple[State, ...] = ("stopped", "interrupted", "failed")
 
 def title_of(run: Run) -> str:
     """What a run is called."""
-    if name := labels_of(run).name:
-        return name
-    read = run.read_recipe()
-    return read.recipe.title if not read.problem or read.recipe.name else run.id
+    return run.title
 
 
 def data_title(choice: DatasetChoice) -> str:
@@ -85,9 +83,26 @@ def head(
         f'<div class="line"><span class="dot {escape(dot)}"></span><b>{escape(word)}</b>'
         f'<span class="what" translate="no">{escape(title_of(run))}</span>{pencil}</div>'
         + _trained_line(run, trained, decided, may_change)
+        + _origin_line(run, may_change)
         + (f'<p class="sentence">{escape(sentence)}</p>' if sentence else "")
         + (f'<p class="warning" role="status" translate="no">{escape(status.silence)}</p>' if status.silence else "")
         + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
+    )
+
+
+def _origin_line(run: Run, may_change: bool) -> str:
+    """What it came from, with a way there; a folder is named to its owner only."""
+    origin = origin_of(run)
+    if origin is None:
+        return ""
+    words = "Goes on from" if origin.how == "extends" else "Began with the adapter of"
+    parent = Run(run.folder.parent / origin.named)
+    if "/" in origin.named or not parent.folder.is_dir():
+        shown = origin.named if may_change else Path(origin.named).name
+        return f'<p class="note">{words} <code translate="no">{escape(shown)}</code></p>'
+    return (
+        f'<p class="note">{words} <button type="button" class="link" data-show="{escape(parent.id)}" translate="no">'
+        f"{escape(title_of(parent))}</button></p>"
     )
 
 

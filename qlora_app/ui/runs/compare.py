@@ -1,128 +1,180 @@
-"""Several runs beside each other: their curves in one picture, the settings that differ, the answers to the same
-questions. Every word that a person or a model wrote is escaped here.
+"""Several runs beside each other: their scores and whether the best is better by more than chance, their curves in one
+picture, the settings that differ, the answers to the same questions. Every word that a person or a model wrote is
+escaped here.
 """
 
+import json
+import tempfile
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
-from ...choices import dotted_name, iter_settings, value_at
-from ...differs import in_words
-from ...formatting import loss_figure
-from ...recipe import Recipe
+import gradio as gr
+
+from ...formatting import duration, loss_figure
 from ...runs import Run
-from ...runs.proof import Proof
+from ...runs.comparison import MOST_COMPARED, Standing, differing_settings, standings
+from ...runs.held_out_answers import HeldOutAnswer, held_out_answers, in_common
+from ...runs.metric_files import write_metrics
+from ...runs.overlay import AxisName, SeriesName, points_of
 from ...runs.recipes import recipe_of
 from ...runs.rows import SampleRow
 from ..context import AppContext, for_visitors
+from ..events import QUIET, Answer, Given
+from ..guard import changes, served
+from ..language import texts_in
+from ..theme import plain
 from .card_parts import NO_FIGURE, title_of
+from .table import texts_of
 from .written import by_question, right_mark, written
 
-MOST_COMPARED = 12
-IN_COLOUR = 3  # the others are grey
-MOST_QUESTIONS = 12
-MOST_POINTS = 200
-WIDTH, HEIGHT = 1000.0, 300.0  # of the picture, which is stretched to its place
-Curve = list[tuple[float, float]]
+FOLDER = Path(__file__).parent
+SCRIPTS = ("words.js", "chart_scales.js", "chart_smoothing.js", "overlay.js", "compare.js")
+MOST_QUESTIONS = 40
+SERIES: dict[SeriesName, str] = {
+    "held_out": "Held-out loss",
+    "loss": "Training loss",
+    "learning_rate": "Learning rate",
+    "grad_norm": "Gradient norm",
+    "tokens_per_second": "Tokens/s",
+    "memory_mb": "Memory",
+}
+AXES: dict[AxisName, str] = {"step": "Steps", "seconds": "Time", "tokens": "Tokens"}
+SAVE = """() => setTimeout(() => (document.querySelector('#metrics-ready a, a#metrics-ready, #metrics-ready button, '
+ + 'button#metrics-ready')).click(), 150)"""
 
 
-def compare_words(page: AppContext, ids: Sequence[str]) -> str:
-    """The page that compares these runs; those that are gone are left out."""
+class Comparison:
+    """Its components; the value of `component` is the page as HTML, "" for none."""
+
+    def __init__(self, page: AppContext) -> None:
+        self.page = page
+        self._temporary = tempfile.TemporaryDirectory(prefix="guanaco-metrics-")
+
+    def build(self) -> gr.HTML:
+        """The page, and below it the files for other programs."""
+        script = "".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
+        texts = json.dumps(texts_in(script + json.dumps([*SERIES.values(), *AXES.values()])), ensure_ascii=False)
+        known = f"const SERIES = {json.dumps(SERIES)};"
+        self.component = plain(
+            js_on_load=f"const TEXTS = {texts};\n{known}\n{script}",
+            server_functions=[served(self.curves)],
+            elem_id="comparison",
+        )
+        with gr.Row(elem_classes="files", visible=self.page.may_change):
+            self.get_csv = gr.Button("Metrics as CSV", size="sm", min_width=140)
+            self.get_parquet = gr.Button("Metrics as Parquet", size="sm", min_width=140)
+        self.file = gr.DownloadButton("Save", visible="hidden", elem_id="metrics-ready")
+        return self.component
+
+    def wire(self, compared: gr.Textbox) -> None:
+        """`compared`: the ids that are compared, with commas between."""
+        self.compared = compared
+        for button, handler in ((self.get_csv, self.metrics_csv), (self.get_parquet, self.metrics_parquet)):
+            button.click(handler, {compared}, self.file, **QUIET).success(None, js=SAVE)
+
+    def curves(self, asked: Any) -> dict[str, Any]:
+        """{runs, series, by} -> {lines: [{run, x, y, low, high}]}. Anybody may call this with anything."""
+        given = asked if isinstance(asked, dict) else {}
+        series: SeriesName = next((one for one in SERIES if one == given.get("series")), "held_out")
+        by: AxisName = next((one for one in AXES if one == given.get("by")), "step")
+        runs = self._runs(texts_of(given.get("runs")))
+        return {"series": series, "by": by, "lines": [{"run": run.id, **points_of(run, series, by)} for run in runs]}
+
+    @changes
+    def metrics_csv(self, given: Given) -> Answer:
+        """The metrics of all runs that are compared, as one CSV."""
+        return self._metrics(given, "metrics.csv")
+
+    @changes
+    def metrics_parquet(self, given: Given) -> Answer:
+        """The same as Parquet."""
+        return self._metrics(given, "metrics.parquet")
+
+    def _metrics(self, given: Given, name: str) -> Answer:
+        file = Path(self._temporary.name) / name
+        write_metrics(self._runs(str(given[self.compared]).split(",")), file)
+        return {self.file: str(file)}
+
+    def _runs(self, ids: Sequence[str]) -> list[Run]:
+        return [run for run in map(self.page.find, dict.fromkeys(ids[:MOST_COMPARED])) if run is not None]
+
+
+def compare_words(page: AppContext, ids: Sequence[str], left_out: int = 0) -> str:
+    """The page that compares these runs; those that are gone are left out. left_out: how many more were chosen."""
     runs = [run for run in map(page.find, dict.fromkeys(ids[:MOST_COMPARED])) if run is not None]
     back = '<button type="button" class="back" data-do="back">← Runs</button>'
     head = f'<div class="line">{back}<h2>{f"{len(runs)} runs compared" if len(runs) > 1 else "Compare"}</h2></div>'
     if len(runs) < 2:
         return f'{head}<p class="quiet">Choose two runs or more in the list. Those of this link are gone.</p>'
+    more = '<p class="quiet">At most 8 runs are compared; these are the first.</p>' if left_out else ""
     open_ones = [run for run in runs if page.may_open(run)]
+    ids_there = escape(json.dumps([run.id for run in runs]))
     return (
-        f'{head}<div class="compared">{_figures(runs)}{_curves(runs)}{_settings(page, open_ones)}'
-        f"{_questions(open_ones)}</div>"
+        f'{head}{more}<div class="compared" data-runs="{ids_there}">{_standings(standings(runs))}{_chart()}'
+        f"{_settings(page, open_ones)}{_answers(open_ones)}</div>"
     )
 
 
-def _key(number: int) -> str:
-    return f"c{number + 1}" if number < IN_COLOUR else "grey"
+# ---- how they stand
+
+
+def _standings(told: Sequence[Standing]) -> str:
+    rows = ""
+    for number, one in enumerate(told):
+        shown = [
+            _figure(one.held_out_loss, loss_figure),
+            _figure(one.loss, loss_figure),
+            _share(one),
+            f"<td class='against'>{escape(one.against) or NO_FIGURE}</td>",
+            f"<td>{one.steps:,}</td>",
+            _figure(one.seconds, duration),
+            _figure(one.tokens, "{:,}".format),
+        ]
+        rows += f'<tr><th scope="row">{_name(number, one.run)}</th>{"".join(shown)}</tr>'
+    heads = ("Run", "Held-out loss", "Training loss", "Right", "Against the best", "Steps", "Time", "Tokens")
+    return _table(heads, rows, "standings")
 
 
 def _name(number: int, run: Run) -> str:
     return (
         f'<button type="button" class="link" data-run="{escape(run.id)}" translate="no"><i class="line-key '
-        f'{_key(number)}" aria-hidden="true"></i>{escape(title_of(run))}</button>'
+        f'c{number + 1}" aria-hidden="true"></i>{escape(title_of(run))}</button>'
     )
 
 
-def _figures(runs: Sequence[Run]) -> str:
-    rows = ""
-    for number, run in enumerate(runs):
-        status, heldout = run.status(), Proof.from_json(run.proof()).heldout
-        held_out = status.held_out_loss if heldout.loss.after is None else heldout.loss.after
-        shown = [
-            _figure(held_out, loss_figure),
-            _figure(status.loss, loss_figure),
-            _figure(heldout.exact_match.after, "{:.0%}".format),
-            f"{status.step:,}",
-        ]
-        cells = "".join(f"<td>{one}</td>" for one in shown)
-        rows += f'<tr><th scope="row">{_name(number, run)}</th>{cells}</tr>'
-    heads = ("Run", "Held-out loss", "Training loss", "Right", "Steps")
-    return _table(heads, rows, "figures")
-
-
 def _figure(value: float | None, say: Any) -> str:
-    return NO_FIGURE if value is None else str(say(value))
+    return f"<td>{NO_FIGURE if value is None else str(say(value))}</td>"
+
+
+def _share(one: Standing) -> str:
+    """The share, and a bar with its interval, so that one sees how far they overlap."""
+    share = one.share
+    if share is None:
+        return f"<td>{NO_FIGURE}</td>"
+    low, high = share.interval
+    told = f"{share.right:,} of {share.questions:,}; 95 % interval: {low:.0%} to {high:.0%}"
+    bar = f'<i style="left:{low:.1%};width:{high - low:.1%}"></i><b style="left:{share.value:.1%}"></b>'
+    return f'<td title="{told}"><span class="share">{share.value:.0%}</span><span class="interval">{bar}</span></td>'
 
 
 # ---- curves
 
 
-def _curves(runs: Sequence[Run]) -> str:
-    read = [run.curve() for run in runs]
-    held_out: list[Curve] = [[(float(step), float(loss)) for step, loss in one.held_out] for one in read]
-    points = [one.points(MOST_POINTS) for one in read]
-    training: list[Curve] = [list(zip(one["x"], one["y"], strict=True)) for one in points]
-    has_held_out = any(len(one) > 1 for one in held_out)
-    first, second = ("checked", "") if has_held_out else ("", "checked")
+def _chart() -> str:
+    series = "".join(
+        f'<button type="button" data-series="{name}" aria-pressed="false">{words}</button>'
+        for name, words in SERIES.items()
+    )
+    axes = "".join(f'<option value="{name}">{words}</option>' for name, words in AXES.items())
     return (
-        '<fieldset class="which"><legend class="only-read">Curve</legend>'
-        f'<label><input type="radio" name="which-curve" value="held" {first}> Held-out loss</label>'
-        f'<label><input type="radio" name="which-curve" value="train" {second}> Training loss</label></fieldset>'
-        f"{_picture(held_out, runs, 'held')}{_picture(training, runs, 'train')}"
+        f'<figure class="overlay"><div class="switches" role="group" aria-label="Curve">{series}</div>'
+        f'<div class="overlay-tools"><label>By <select name="by">{axes}</select></label>'
+        '<label><input type="checkbox" name="log"> log scale</label>'
+        '<label>Smoothing <input type="range" name="smoothing" min="0" max="10" step="1" value="3"></label></div>'
+        '<div class="plot"></div><p class="quiet read" role="status"></p></figure>'
     )
-
-
-def _picture(curves: Sequence[Curve], runs: Sequence[Run], kind: str) -> str:
-    values = [loss for curve in curves for _, loss in curve]
-    if not values:
-        return f'<div class="overlay {kind}"><p class="quiet">Nothing was measured.</p></div>'
-    low, high = min(values), max(values)
-    longest = max(step for curve in curves for step, _ in curve) or 1.0
-    lines = "".join(
-        f'<path class="{_key(number)}" d="{_path(curve, low, high, longest)}"/>'
-        for number, curve in reversed(list(enumerate(curves)))
-        if curve
-    )
-    told = "; ".join(
-        f"{title_of(run)}: {loss_figure(curve[0][1])} → {loss_figure(curve[-1][1])}"
-        for run, curve in zip(runs, curves, strict=True)
-        if curve
-    )
-    middle = (low + high) / 2
-    marks = "".join(f"<span>{loss_figure(value)}</span>" for value in (high, middle, low))
-    return (
-        f'<div class="overlay {kind}"><div class="marks" aria-hidden="true">{marks}</div>'
-        f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{escape(told)}">'
-        f'<path class="grid" d="M0 1H{WIDTH}M0 {HEIGHT / 2}H{WIDTH}M0 {HEIGHT - 1}H{WIDTH}"/>{lines}</svg>'
-        f'<div class="x-axis"><span>0</span><span>{longest:,.0f} steps</span></div></div>'
-    )
-
-
-def _path(curve: Curve, low: float, high: float, longest: float) -> str:
-    span = (high - low) or 1.0
-    places = [
-        f"{step / longest * WIDTH:.1f} {HEIGHT - 4 - (loss - low) / span * (HEIGHT - 8):.1f}" for step, loss in curve
-    ]
-    return "M" + "L".join(places) + ("h0.1" if len(places) == 1 else "")
 
 
 # ---- settings and answers
@@ -130,33 +182,45 @@ def _path(curve: Curve, low: float, high: float, longest: float) -> str:
 
 def _settings(page: AppContext, runs: Sequence[Run]) -> str:
     readable = [(run, recipe) for run in runs if (recipe := recipe_of(run)) is not None]
-    recipes = [(run, recipe if page.may_change else for_visitors(recipe)) for run, recipe in readable]
+    recipes = [recipe if page.may_change else for_visitors(recipe) for _, recipe in readable]
     if len(recipes) < 2:
         return ""
     rows = ""
-    for leaf, field in iter_settings(Recipe):
-        values = [value_at(recipe, leaf, None) for _, recipe in recipes]
-        name = dotted_name(leaf)
-        if name in ("name", "note") or all(value == values[0] for value in values):
-            continue
-        cells = "".join(
-            f"<td>{_setting(recipe, name, value)}</td>" for (_, recipe), value in zip(recipes, values, strict=True)
-        )
-        rows += f'<tr><th scope="row">{escape(field.title or name)}</th>{cells}</tr>'
+    for one in differing_settings(recipes):
+        cells = "".join(f'<td translate="no">{escape(words) or NO_FIGURE}</td>' for words in one.words)
+        rows += f'<tr><th scope="row">{escape(one.title)}</th>{cells}</tr>'
     if not rows:
         return '<h3>Settings</h3><p class="quiet">All settings are the same.</p>'
-    heads = ["Setting", *(_named(run) for run, _ in recipes)]
+    heads = ["Setting", *(_named(run) for run, _ in readable)]
     return f"<h3>Settings that differ</h3>{_table(heads, rows, 'settings')}"
 
 
-def _setting(recipe: Recipe, name: str, value: Any) -> str:
-    if value is None:
-        return NO_FIGURE
-    words = in_words(recipe, name, value)
-    return f'<span translate="no">{escape(words or NO_FIGURE)}</span>'
+def _answers(runs: Sequence[Run]) -> str:
+    """Held-out questions that not all answered alike, those first that only some got right; of runs that did not keep
+    them the sample questions.
+    """
+    kept = [answers for run in runs if (answers := held_out_answers(run))]
+    common = in_common(kept) if len(kept) == len(runs) else []
+    if not common:
+        return _samples(runs)
+    telling = [one for one in common if len({answer.is_right for answer in one}) > 1]
+    wordings = [one for one in common if one not in telling and len({answer.after for answer in one}) > 1]
+    shown = [*telling, *wordings][:MOST_QUESTIONS]
+    told = f"Of {len(common):,} questions {len(telling):,} were answered right by some of the runs only."
+    head = f'<h3>The same questions</h3><p class="quiet">{told}</p>'
+    if not shown:
+        return head
+    heads = ["Question", *map(_named, runs), "Expected"]
+    return head + _table(heads, "".join(map(_answer_row, shown)), "tested")
 
 
-def _questions(runs: Sequence[Run]) -> str:
+def _answer_row(answers: Sequence[HeldOutAnswer]) -> str:
+    first = answers[0]
+    cells = "".join(f"<td>{written(one.after)} {right_mark(one.after, one.expected)}</td>" for one in answers)
+    return f'<tr><th scope="row">{written(first.question)}</th>{cells}<td>{written(first.expected)}</td></tr>'
+
+
+def _samples(runs: Sequence[Run]) -> str:
     asked = [by_question(run.samples()) for run in runs]
     shared = [question for question in (asked[0] if asked else {}) if all(question in one for one in asked)]
     if not shared:
@@ -186,4 +250,4 @@ def _named(run: Run) -> str:
 def _table(heads: Sequence[str], rows: str, kind: str) -> str:
     columns = "".join(f'<th scope="col">{head}</th>' for head in heads)
     table = f'<table class="{kind}"><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table>'
-    return f'<div class="scrolls">{table}</div>'
+    return f'<div class="scrolls" tabindex="0" role="region" aria-label="Comparison">{table}</div>'

@@ -23,6 +23,7 @@ from ...jobs import State
 from ...launch.ending import end_now
 from ...runs import Run, RunStatus
 from ...runs.diagnose import Finding, diagnose
+from ...runs.events import said_of
 from ...runs.labels import relabel
 from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
@@ -57,6 +58,7 @@ SCRIPTS = (
 )
 REMEMBERED = 0.5  # seconds
 DIAGNOSED = 10  # of these: five seconds
+MOST_FOUND = 200  # runs
 PLAIN: tuple[State, ...] = ("starting", "running", "stopping", "done")  # states whose sentences tell no reason
 WAITING = "Waiting for its turn."
 GOING = "It is being thrown away."
@@ -106,7 +108,7 @@ class RunCards:
     def __init__(self, page: AppContext) -> None:
         self.page = page
         self._picture = functools.lru_cache(maxsize=200)(self._read)
-        self._found = functools.lru_cache(maxsize=200)(self._look_for)
+        self._found: dict[str, tuple[object, list[Finding]]] = {}  # {run: (when it was looked at, what was found)}
         self._series = functools.lru_cache(maxsize=50)(self._read_series)
         self._samples_at = functools.lru_cache(maxsize=50)(self._read_samples_at)
         self._was_foreign: dict[str, bool] = {}  # {run: of one whose proof does not say it}
@@ -251,15 +253,15 @@ class RunCards:
         first, last = (losses[0], losses[-1]) if len(losses) > 1 else (None, None)
         return stopped_verdict(status.state, status.step, status.total, first, last)
 
-    def _findings(self, run: Run, now: int) -> list[Finding]:
+    def _findings(self, run: Run, status: RunStatus, now: int) -> list[Finding]:
         """What the doctor finds: of one that moves anew every few seconds, of one at rest once."""
-        status = run.status()
-        looked = now // DIAGNOSED if status.state in MOVING else -1
-        return self._found(run.id, (status.state, status.step, status.seconds) if looked < 0 else looked)
-
-    def _look_for(self, id: str, mark: object) -> list[Finding]:
-        """`mark` only tells when it is looked at again."""
-        return diagnose(self.page.store.get(id))
+        mark = (status.state, now // DIAGNOSED if status.state in MOVING else status.seconds)
+        known = self._found.get(run.id)
+        if known is None or known[0] != mark:
+            while len(self._found) >= MOST_FOUND:
+                self._found.pop(next(iter(self._found)), None)
+            known = self._found[run.id] = (mark, diagnose(run, status))
+        return known[1]
 
     def _read(self, id: str, now: int, language: str) -> Picture:
         """The picture of a run, its failure in a language; `now` only tells when it is to be read again."""
@@ -269,6 +271,7 @@ class RunCards:
         is_at_rest = status.state not in MOVING
         is_looked_at = data is not None and is_at_rest and self.page.may_change
         may_change, is_open = self.page.may_change, self.page.may_open(run)
+        as_said = status
         if not may_change:  # a reason may name a file or a row
             status = _for_visitors(status)
         drawn = chart(run, status.total, LOSS, proved)
@@ -281,7 +284,8 @@ class RunCards:
             if not may_change:
                 return []
             changed = changed_since(data, self.page.settings.data) if data and is_looked_at else []
-            return [*changed, *(problem_in(problem, language) for problem in run.damages())]
+            happened = [words for event in run.events() if (words := said_of(event)) != as_said.sentence]
+            return [*changed, *(problem_in(one, language) for one in (*happened, *run.damages()))]
 
         def judged() -> Verdict | None:
             return self._verdict(run, status, proved, drawn)
@@ -300,7 +304,7 @@ class RunCards:
             "tiles": lambda: tiles(status, _before(drawn), here()),
             "actions": lambda: actions(run, status, may_change, is_open, is_good()) + again(),
             "verdict": lambda: ending(judged(), run.proof()),
-            "findings": lambda: findings_part(self._findings(run, now), may_change, language),
+            "findings": lambda: findings_part(self._findings(run, as_said, now), may_change, language),
             "samples": lambda: _samples(run, status) if is_open else "",
         }
 

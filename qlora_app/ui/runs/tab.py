@@ -1,6 +1,5 @@
 """Runs: every run there is as a table, one of them opened, or several compared."""
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -9,14 +8,12 @@ from ...runs import Run
 from ..context import AppContext
 from ..events import FAST, QUIET, Answer, Given
 from ..guard import changes, reads
-from ..theme import plain
 from ..translate import translate
-from .compare import MOST_COMPARED, compare_words
+from .compare import MOST_COMPARED, Comparison, compare_words
 from .one_run import OneRun
 from .run_card import RunCards, run_id
 from .table import RunsTable, given_by, texts_of
 
-COMPARE = (Path(__file__).parent / "compare.js").read_text(encoding="utf-8")
 # The address tells what one looks at: the list, a run with one of its pages, or the runs that are compared.
 PLACE = """(run, compared) => { if (!window.guanacoReady || !guanacoIsOn('runs')) return;
   const q = new URLSearchParams(location.search); q.set('tab', 'runs'); q.delete('chat');
@@ -34,6 +31,7 @@ class RunsTab:
         self.cards = cards
         self.table = RunsTable(page)
         self.one = OneRun(page, cards, self.table)
+        self.side_by_side = Comparison(page)
 
     # ---- components
 
@@ -44,7 +42,7 @@ class RunsTab:
         with gr.Column(elem_classes="sheet one", visible=False) as self.opened_place:
             self.one.build()
         with gr.Column(elem_classes="sheet", visible=False) as self.compare_place:
-            self.comparison = plain(js_on_load=COMPARE, elem_id="comparison")
+            self.comparison = self.side_by_side.build()
 
     @property
     def card(self) -> gr.HTML:
@@ -77,6 +75,7 @@ class RunsTab:
             event.then(**remember)
         self.table.wire()
         self.one.wire()
+        self.side_by_side.wire(self.compared)
 
     def wire_tab(self, tab: gr.Tab) -> None:
         """Whenever the tab is chosen its figures are made anew."""
@@ -108,7 +107,7 @@ class RunsTab:
     def compared_with(self, ids: list[str]) -> Answer:
         """Several runs beside each other."""
         kept = [run.id for run in map(self.page.find, ids[:MOST_COMPARED]) if run is not None]
-        words = compare_words(self.page, kept)
+        words = compare_words(self.page, kept, max(0, len(ids) - MOST_COMPARED))
         return self._seen("compare") | self.one.shown(None) | {self.compared: ",".join(kept), self.comparison: words}
 
     def _seen(self, place: str) -> Answer:
