@@ -114,7 +114,7 @@ def test_what_is_extended_takes_the_checkpoint_and_the_curve_and_leaves_the_fini
     assert extended(run, store, settings, epochs=1).recipe().training.epochs == 1.5
     assert origin_of(longer).named == run.id and origin_of(run) is None
     said = head(longer, longer.status(), may_change=True)
-    assert f'data-show="{run.id}"' in said and "Goes on from" in said
+    assert f'data-do="open" data-run="{run.id}"' in said and "Goes on from" in said
     assert ready(longer.recipe(), settings).recipe.training.extends == "", "the same settings again are a new run"
 
 

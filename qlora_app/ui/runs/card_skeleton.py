@@ -11,8 +11,9 @@ SKELETON = """
   <div class="diagnosis" data-part="findings"></div>
   <div class="actions" data-part="actions"></div>
   <div class="again" hidden></div>
-  <div class="confirm-discard" role="alertdialog" aria-label="Stop and throw away" hidden><p>It stops at once and is
-  deleted, with everything it learned. That cannot be undone.</p>
+  <div class="confirm-discard" role="alertdialog" aria-label="Stop without saving" hidden><p>It stops at once. What it
+  learned since it was last saved is lost; thrown away, all of it is.</p>
+  <button type="button" data-do="leave">Stop, keep what was saved</button>
   <button type="button" class="worst" data-do="discard">Throw it away</button>
   <button type="button" data-do="keep">Go on training</button></div>
   <dl class="tiles" data-part="tiles"></dl>

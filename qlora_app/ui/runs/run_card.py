@@ -117,6 +117,7 @@ class RunCards:
         """The buttons on a card."""
         card.stop(self.stop_run, None, None, **FAST)
         card.discard(self.discard_run, None, None, **FAST)
+        card.leave(self.leave_run, None, None, **FAST)
         card.resume(self.resume_run, None, None, **FAST)
         card.unqueue(self.unqueue_run, None, None, **FAST)
         card.kill(self.kill_run, None, None, **FAST)
@@ -129,6 +130,11 @@ class RunCards:
     def stop_run(self, event: gr.EventData) -> None:
         """It saves what it has learned and ends."""
         self.page.store.get(run_id(event)).request("stop")
+
+    @changes
+    def leave_run(self, event: gr.EventData) -> None:
+        """It ends at once; what was saved before is kept, and Resume goes on there."""
+        self.page.store.get(run_id(event)).request("stop-now")
 
     @changes
     def discard_run(self, event: gr.EventData) -> None:
