@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from . import start_from
 from .base_models import (
     Facts,
     ModelChoice,
@@ -106,6 +107,10 @@ def _method_problems(recipe: Recipe, facts: Facts | None, task: str) -> dict[str
             "{method} cannot compute a block a second time. Choose auto or off.",
             method=method.title(),
         )
+    if recipe.training.max_cost and not recipe.training.price_an_hour:
+        problems["training.price_an_hour"] = Problem(
+            "training.no_price", "The most it may cost is given, and not what an hour costs. Say that too."
+        )
     if unknown := _unknown_layers(recipe):
         problems["method.layer_names"] = unknown
     if facts and facts.strange_tokens:
@@ -145,6 +150,10 @@ def ready(recipe: Recipe, settings: Settings, look_up: Callable[[ModelChoice], F
     refuse(check_here(recipe))
     data = pinned(recipe.dataset, settings.data, settings.token)
     recipe = recipe.model_copy(update={"dataset": data})
+    unrecorded = recipe.training.model_copy(update={"extends": ""})  # a new run: whoever extends one says so afterwards
+    recipe = recipe.model_copy(update={"training": unrecorded})
+    refuse(start_from.problems_of(recipe, settings.runs))
+    recipe = start_from.in_full(recipe, settings.runs)
     facts, examples = gather(recipe, settings, look_up)
     refuse(check(recipe, facts, examples))
     return Ready(recipe=recipe, facts=facts, examples=examples)

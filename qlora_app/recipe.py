@@ -3,12 +3,13 @@ reads.
 """
 
 import difflib
+import re
 import reprlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 
 from .base_models import ModelChoice, tasks_here
 from .choices import (
@@ -142,7 +143,66 @@ class Training(Choices):
         labels={"best": "The best on held-out examples", "last": "The last"},
         part="saving",
     )
+    early_stopping: int = setting(
+        0,
+        "Early stopping",
+        "Ends after so many held-out measurements in a row that were no better than the best; 0: never.",
+        part="ending",
+        ge=0,
+        le=1000,
+    )
+    stop_when_broken: bool = setting(
+        True,
+        "Stop what goes wrong",
+        "Ends where going on is of no use, such as a loss that exploded, and keeps the best adapter so far.",
+        part="ending",
+    )
+    max_minutes: float = setting(
+        0.0,
+        "Max minutes",
+        "Stops and saves after so many minutes of training, all parts of the run together; 0: no limit.",
+        part="ending",
+        ge=0,
+        le=1_000_000,
+    )
+    stop_at: str = setting(
+        "",
+        "Stop at",
+        "Stops and saves at this time of day, such as 07:30 on the clock of this machine; empty: never.",
+        part="ending",
+    )
+    max_tokens: int = setting(
+        0,
+        "Max tokens",
+        "Stops and saves after so many tokens were learned from; 0: no limit.",
+        part="ending",
+        ge=0,
+    )
+    max_cost: float = setting(
+        0.0,
+        "Max cost",
+        "Stops and saves when the time of training has cost so much; 0: no limit.",
+        part="ending",
+        ge=0,
+    )
+    price_an_hour: float = setting(
+        0.0, "Price of an hour", "What an hour on this machine costs, in the same money.", part="ending", ge=0
+    )
+    start_from: str = setting(
+        "",
+        "Start from",
+        "A run, or a folder with a PEFT adapter, whose weights it begins with; of the same base and method. Empty: a "
+        "new adapter.",
+    )
+    extends: str = setting("", "Extends", "The run whose last checkpoint it goes on from.", recorded=True)
     seed: int = setting(0, "Seed", "The same seed, data and machine give the same adapter.", ge=0, lt=2**32)
+
+    @field_validator("stop_at")
+    @classmethod
+    def _is_time_of_day(cls, value: str) -> str:
+        if value and not re.fullmatch(r"([01]?\d|2[0-3]):[0-5]\d", value):
+            raise ValueError("a time of day, such as 07:30")
+        return value
 
 
 class Recipe(Choices):

@@ -43,18 +43,20 @@ HEALTHY: dict[str, Changes] = {
     "8-bit optimizer": {"optimizer": "paged_adamw_8bit", "seed": 7},
     "long warm-up": {"warmup_ratio": 0.2, "seed": 8},
     "clipped hard": {"max_grad_norm": 0.1, "seed": 9},
+    "unclipped": {"learning_rate": 0.012, "max_grad_norm": 100.0},
     "never measured": {"evaluations": 0, "samples": 0, "seed": 10},
 }
-# What is wrong with each, by the code of what is to be found.
+# What is wrong with each: the first word of its name is the code of what is to be found.
 BROKEN: dict[str, Changes] = {
     "exploded": {"learning_rate": 1.0, "max_grad_norm": 100.0, "scheduler": "constant"},
     "exploded late": {"learning_rate": 0.05, "max_grad_norm": 100.0, "scheduler": "constant", "warmup_ratio": 0.5},
     "plateau": {"learning_rate": 1e-8},
     "still_warming_up": {"warmup_ratio": 0.95},
-    "overfits": {"rows": 24, "max_steps": 150, "evaluations": 10, "learning_rate": 4e-3, "keep": "last"},
-    "never_ends": {"max_length": 24, "learning_rate": 2e-3},
-    "repeats": {"learning_rate": 0.03, "max_grad_norm": 100.0},
-    "noisy": {"batch_size": 1, "learning_rate": 0.02, "max_steps": 200},
+    "overfits": {"rows": 24, "epochs": 60, "max_steps": 150, "evaluations": 10, "learning_rate": 4e-3, "keep": "last"},
+    "never_ends": {"max_length": 16},
+    "exploded unclipped": {"learning_rate": 0.03, "max_grad_norm": 100.0},
+    "exploded one by one": {"batch_size": 1, "learning_rate": 0.02, "max_steps": 200},
+    "noisy": {"batch_size": 1, "learning_rate": 0.008, "max_steps": 200},
 }
 
 

@@ -11,6 +11,7 @@ from qlora_app.recipe import Recipe
 from qlora_app.runs import Curve, RunStatus
 from qlora_app.runs.diagnose import Seen, changed_recipe, findings, severe
 from qlora_app.runs.diagnose.loops import is_going_round
+from qlora_app.runs.diagnose.of_answers import repeats
 from qlora_app.runs.proof import Proof
 from tests.fixtures.jobs import write_status
 from tests.streams import BROKEN, HEALTHY, recorded, rows_of
@@ -36,43 +37,43 @@ def seen_of(kept, rows=None, has_ended=True):
 
 
 def told_while_it_trains(kept):
-    """(every code that was found after any of its steps, the first severe one)"""
-    rows, codes, first = rows_of(kept), set(), None
+    """(what was found after one of its steps or another, the first severe one)"""
+    rows, found, first = rows_of(kept), {}, None
     seen = seen_of(kept, [], has_ended=False)
     for row in rows:
         seen.curve.add(row)
         if "loss" in row and row["step"] % 4 == 2:
-            codes |= {one.code for one in findings(seen)}
+            found |= {one.code: one for one in findings(seen)}
             first = first or severe(seen)
-    return codes, first
+    return list(found.values()), first
 
 
-def _test_every_method_and_thirty_healthy_trainings_are_recorded():
-    assert set(HEALTHY) <= set(STREAMS) and set(BROKEN) <= set(STREAMS) and len(HEALTHY) >= 30
+def test_every_method_and_thirty_healthy_trainings_are_recorded():
+    assert set(STREAMS) == {*HEALTHY, *BROKEN} and len(HEALTHY) >= 30
     assert {method.model_fields["name"].default for method in METHODS} <= set(STREAMS)
 
 
-@pytest.mark.parametrize("name", [name for name in HEALTHY if name in STREAMS])
+@pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_training_is_not_called_ill(name):
     kept = STREAMS[name]
     assert kept["state"] == "done"
     assert findings(seen_of(kept)) == []
-    assert told_while_it_trains(kept) == (set(), None)
+    assert told_while_it_trains(kept) == ([], None)
 
 
-@pytest.mark.parametrize("name", [name for name in BROKEN if name in STREAMS])
+@pytest.mark.parametrize("name", BROKEN)
 def test_what_went_wrong_is_found(name):
     kept = STREAMS[name]
-    code = BROKEN_CODES.get(name, name)
-    found = {one.code: one for one in findings(seen_of(kept))}
+    code = name.split()[0]
+    found = {one.code: one for one in [*told_while_it_trains(kept)[0], *findings(seen_of(kept))]}
     assert code in found
-    change = found[code].change
-    if change:
-        changed = changed_recipe(Recipe.from_dict(kept["recipe"]), found[code])
-        assert changed.to_yaml() != Recipe.from_dict(kept["recipe"]).to_yaml()
+    if found[code].change:
+        recipe = Recipe.from_dict(kept["recipe"])
+        assert changed_recipe(recipe, found[code]) != recipe
 
 
-BROKEN_CODES = {"exploded late": "exploded"}
+def test_what_exploded_repeats_itself_too():
+    assert repeats(seen_of(STREAMS["exploded unclipped"])).code == "repeats"
 
 
 def made(steps=100, loss=lambda step: 3.0 / step, grad=lambda step: 1.0, pace=lambda step: 1000.0, held_out=()):
@@ -119,6 +120,14 @@ def test_what_cannot_be_recorded_is_found_too(code):
     seen = MADE[code]
     seen = replace(seen, recipe=Recipe.from_dict({"training": {"batch_size": 2}}))
     assert code in {one.code for one in findings(seen)}
+
+
+def test_a_sure_model_with_wrong_answers_learned_the_wrong_tokens():
+    said = [{"step": 100, "question": str(n), "answer": "no", "is_cut": False, "expected": "yes"} for n in range(4)]
+    seen = replace(made(loss=lambda step: 2.0 * 0.9**step), samples=tuple(said))
+    assert [one.code for one in findings(seen)] == ["mask_suspected"]
+    said[0]["answer"] = "yes"
+    assert findings(seen) == [], "one that is right is enough for doubt"
 
 
 @pytest.mark.parametrize("code", ["training.loss_of_rate", "training.loss_of_method", "training.loss_of_rows"])

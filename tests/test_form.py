@@ -50,6 +50,8 @@ def another(name, value, model_folder):
         return str(model_folder)
     if name == "dataset":
         return "starter/sailor"
+    if name == "training.stop_at":
+        return "07:30"
     field = FIELDS[name]
     if choices := options(field):
         return next(v for _, v in choices if v != value)
@@ -65,6 +67,7 @@ def test_every_control_changes_the_recipe(values, model_folder):
     for name, value in values.items():
         kind = variant_of(name)
         there = values | ({METHOD: kind, "base_model.precision": "nf4" if kind == "lora" else "bf16"} if kind else {})
+        there |= {"training.price_an_hour": 1.0} if name == "training.max_cost" else {}
         changed = there | {name: another(name, value, model_folder)}
         assert read(changed) != read(there), f"{name} changes nothing"
 

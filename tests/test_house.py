@@ -19,7 +19,7 @@ FLOORS = [  # lowest first
     ["base_models"],
     ["training_data", "tasks", "methods"],
     ["recipe"],
-    ["presets"],
+    ["presets", "start_from"],
     ["preflight", "memory", "data_report", "differs"],
     ["overrides", "foreign"],
     ["hardware_fit", "doctor", "jobs"],
@@ -29,7 +29,7 @@ FLOORS = [  # lowest first
     ["evaluate"],
     ["launch", "train", "kinds"],
     ["worker"],
-    ["cli", "ui"],
+    ["api", "cli", "ui"],
     ["__main__"],
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

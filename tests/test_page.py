@@ -521,6 +521,7 @@ def test_every_handler_went_through_the_guard(workshop):
         "JobCard.move_job",
         "JobCard.start_job_now",
         "RunCards.move_run",
+        "RunCards.leave_run",
         "JobCard.resume_job",
         "JobCard.dismiss_job",
         "RunCards.kill_run",

@@ -30,7 +30,7 @@ from .queueing import add_queue
 from .runs import add_runs, add_stop, add_watch
 from .scoring import add_score
 from .sweeping import add_sweep, add_sweeps
-from .train import add_resume, add_train
+from .train import add_extend, add_resume, add_train
 
 ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_train,
@@ -40,6 +40,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_jobs,
     add_stop,
     add_resume,
+    add_extend,
     add_queue,
     add_sweep,
     add_sweeps,

@@ -10,8 +10,9 @@ from ..jobs import Job
 from ..overrides import recipe_from, settings_help
 from ..preflight import check, examples_of, ready, refuse
 from ..runs import RunStore
+from ..runs.extending import extended
 from ..settings import Settings
-from .command import add_command, add_job, add_no_watch, add_recipe
+from .command import add_command, add_job, add_no_watch, add_recipe, add_run, count, find_run
 from .data import download
 from .jobs import find_job, report, start, watch_until_end
 from .models import fits_here
@@ -33,6 +34,22 @@ def add_resume(commands: Any) -> None:
     resume = add_command(commands, "resume", resume_command)
     add_job(resume)
     add_no_watch(resume)
+
+
+def add_extend(commands: Any) -> None:
+    extend = add_command(commands, "extend", extend_command)
+    add_run(extend)
+    extend.add_argument("--epochs", metavar="N", type=float, default=0.0, help="so many more rounds over the data")
+    extend.add_argument("--steps", metavar="N", type=count, default=0, help="so many more steps")
+    add_no_watch(extend)
+
+
+def extend_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Go on with a finished run for more epochs or steps, as a run of its own."""
+    run = find_run(given.run, settings)
+    longer = extended(run, RunStore(settings.runs), settings, given.epochs, given.steps)
+    given.screen.print(Text(f"{longer.id} goes on where {run.id} was last saved."), soft_wrap=True)
+    return _start(given, longer)
 
 
 def train_command(given: argparse.Namespace, settings: Settings) -> int:

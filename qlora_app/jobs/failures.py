@@ -1,9 +1,14 @@
 """What went wrong in a job -> a sentence with advice."""
 
+import re
 from pathlib import Path
 
 from ..errors import Problem, UserError
 from ..storage.disk import disk_trouble
+
+# As torch says it of a GPU, of its libraries, and of the processor ("DefaultCPUAllocator: can't allocate memory"), and
+# as the system does ("Cannot allocate memory").
+NO_MEMORY = re.compile(r"out of memory|not enough memory|(can't|cannot) allocate memory|alloc_failed", re.IGNORECASE)
 
 
 def explain(error: BaseException) -> Problem:
@@ -40,8 +45,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Of the processor or of a GPU, whoever says it."""
     if isinstance(error, UserError):
         return False
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text
+    return isinstance(error, MemoryError) or bool(NO_MEMORY.search(str(error)))
 
 
 def reason_of(error: BaseException) -> str:

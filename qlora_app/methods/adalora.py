@@ -65,6 +65,8 @@ class AdaloraMethod(MethodChoices):
         labels={"all-linear": "All linear layers", "attention": "Attention only"},
     )
 
+    can_begin_with_adapter = False
+    schedules_itself = True
     learning_rate: ClassVar[LearningRate] = LearningRate(5e-4, "the authors' for MNLI")
 
     def problems(self, precision: str, family: str, task: str) -> dict[str, Problem]:

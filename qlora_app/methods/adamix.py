@@ -87,6 +87,7 @@ class AdaMixMethod(MethodChoices):
         le=1000,
     )
 
+    can_begin_with_adapter = False
     learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "the authors', for text")
 
     @property

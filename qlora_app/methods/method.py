@@ -42,6 +42,9 @@ class MethodChoices(Choices):
     supports_checkpointing: ClassVar[bool] = (
         True  # does it bear gradient checkpointing, which computes each block a second time?
     )
+    # can a run begin with the adapter that another one made? Not where its end is another thing than its beginning
+    can_begin_with_adapter: ClassVar[bool] = True
+    schedules_itself: ClassVar[bool] = False  # does it plan something over all its steps? Then no steps can be added
     learning_rate: ClassVar[LearningRate] = LearningRate(2e-4, "QLoRA's for LoRA")  # with which training begins
     quantizes_itself: ClassVar[bool] = False  # the base is loaded unquantized, and the method makes what it needs of it
 

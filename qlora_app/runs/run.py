@@ -23,6 +23,7 @@ from ..tasks import Task, task_from
 from ..tasks.template import TRAINED_WITH
 from .checkpoints import newest_complete
 from .curve import Curve, read_on
+from .events import Event, event_row, said_of
 from .labels import LABELS, labels_of
 from .recipes import ReadRecipe, read_recipe
 from .rows import MetricRow, SampleRow, keep_until
@@ -41,6 +42,8 @@ FILES: dict[str, type | None] = {
     LABELS: dict,
     "metrics.jsonl": None,
     "samples.jsonl": None,
+    "events.jsonl": None,
+    "relief.json": dict,
     "adapter/proof.json": dict,
 }
 
@@ -216,6 +219,11 @@ class Run(Job):
         """The sample questions with their answers, oldest first; step 0 is the base before training."""
         return read_lines(self.folder / "samples.jsonl", 0)[0]
 
+    def events(self) -> list[Event]:
+        """What happened on its way that somebody should know, oldest first."""
+        rows: list[Any] = read_lines(self.folder / "events.jsonl", 0)[0]
+        return [row for row in rows if said_of(row)]
+
     def proof(self) -> dict[str, Any] | None:
         """The finished run's proof.json; None while there is none."""
         return read_json(self.adapter / "proof.json")
@@ -317,6 +325,10 @@ class RunWriter(JobWriter):
 
     def append_sample(self, row: SampleRow) -> None:
         self.append("samples", row)
+
+    def append_event(self, step: int, seconds: float, tokens: int, sentence: Problem) -> None:
+        """Something that somebody should know later: seconds trained and tokens learned from until then."""
+        self.append("events", event_row(step, seconds, tokens, sentence))
 
     def write_curve(self, curve: Curve) -> None:
         """Not waited for: what a power cut took of it is in metrics.jsonl."""

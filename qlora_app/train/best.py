@@ -43,6 +43,11 @@ class BestSoFar:
             else:
                 self.best = found
 
+    @property
+    def is_kept(self) -> bool:
+        """Lies an adapter there that could be the end of the run?"""
+        return self.best is not None and self.job.recipe.training.keep == "best"
+
     def hear(self, model: Any, step: int, total: int, figures: Figures) -> None:
         """A measurement of the model as it is now; the last one of the run needs no copy."""
         self.last = Measured(step, figures)
@@ -79,12 +84,14 @@ class BestSoFar:
         if last is None or best is None:
             return Kept(total, total, rule, best_step=total if last else None, last=last.figures if last else {})
         score, examples = self.job.task.score, self.job.measured_examples
-        was_better = not score(last.figures) + self.job.task.noise(last.figures, examples) >= score(best.figures)
+        noise = self.job.task.noise(last.figures, examples)
+        is_broken = not math.isfinite(last.figures["loss"])
+        was_better = is_broken or not score(last.figures) + noise >= score(best.figures)
         step = total
         if was_better and rule == "best":
             self.job.recipe.method.resume(model, self.folder / f"step-{best.step}")
             step = best.step
-        return Kept(step, total, rule, best.step, best.figures, last.figures, was_better)
+        return Kept(step, total, rule, best.step, best.figures, {} if is_broken else last.figures, was_better)
 
     def forget(self) -> None:
         """The kept one lies in its own folder by now."""

@@ -1,37 +1,74 @@
 """The kind `train`: from a run folder to a trained, proven adapter."""
 
 import contextlib
+import gc
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from ..errors import Problem, UserError
+from ..jobs.failures import is_out_of_memory
 from ..recipe import Recipe
 from ..runs import Run, RunWriter
 from ..runs.checkpoints import in_order, is_complete, newest_complete, set_broken_aside
 from ..settings import Settings
 from ..storage.disk import disk_trouble
 from .best import BestSoFar
+from .budget import stopped_words
 from .callbacks import CheckpointCallback, EvalCallback, MetricsCallback
 from .computing import settle
 from .downloads import download_inputs
-from .failures import explain_training
+from .ending import EndingCallback, broken_words, stalled_words
+from .failures import NotANumber, explain_training
 from .log_lines import log, log_machine, log_recipe, log_setup
 from .proof import finish
+from .relief import FILE, Relief, relief_words
 from .setup import TrainingSetup, prepare
 from .trainer import build_trainer, total_steps
 
 
 def work(run: Run, out: RunWriter, settings: Settings) -> None:
-    """Prepare, train, prove. Raises Stopped before the first step; later a stop is a step's end."""
+    """Prepare, train, prove; with less memory again where it is not enough. Raises Stopped before the first step; later
+    a stop is a step's end.
+    """
     recipe = run.recipe()
     with out.leaving():  # nothing is learned yet
         resume_from = _checkpoint_to_resume(run)
         reporter = MetricsCallback(out, [], _step_of(resume_from))
         reporter.say("Loading the model.")
         recipe = settle(out, download_inputs(out, recipe, reporter), reporter, began=resume_from is not None)
+        warnings = list(reporter.status.warnings)
         log_machine()
         log_recipe(recipe, reporter.first_step)
-        job = prepare(out, recipe, reporter.say)
+    while failed_at := _attempt(out, recipe, warnings):
+        _free_memory()
+        resumed_at = _step_of(newest_complete(run.checkpoints))
+        sentence = relief_words(failed_at.step, resumed_at, failed_at.what)
+        out.write(FILE, failed_at.relief.to_json())
+        log(str(sentence))
+        out.append_event(failed_at.step, failed_at.seconds, failed_at.tokens, sentence)
+
+
+@dataclass(frozen=True)
+class _NoMemory:
+    """Where the memory was not enough, and what is done about it."""
+
+    step: int
+    seconds: float
+    tokens: int
+    relief: Relief
+    what: Problem
+
+
+def _attempt(out: RunWriter, recipe: Recipe, warnings: list[str]) -> _NoMemory | None:
+    """Train and prove it; what was too much for the memory, where there is a way around it."""
+    run, relief = out.run, Relief.of(out.run)
+    with out.leaving():
+        resume_from = _checkpoint_to_resume(run)
+        reporter = MetricsCallback(out, list(warnings), _step_of(resume_from))
+        job = prepare(out, relief.applied(recipe), reporter.say, relief.micro_batch)
         log_setup(job, total_steps(job))
     try:
         reporter.status.warnings.extend(job.warnings)
@@ -39,10 +76,21 @@ def work(run: Run, out: RunWriter, settings: Settings) -> None:
     except BaseException as error:
         if disk_trouble(error, run.folder):
             _give_room(run)
-        raise
+        more = relief.more(job) if is_out_of_memory(error) else None
+        if more is None:
+            raise
+        return _NoMemory(reporter.status.step + 1, reporter.seconds(), reporter.tokens_of_all, *more)
     finally:
         with contextlib.suppress(OSError):  # it is made again where the disk is full
             job.train.cache.save()
+    return None
+
+
+def _free_memory() -> None:
+    """What the attempt held is let go, also on a GPU."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _give_room(run: Run) -> None:
@@ -55,21 +103,50 @@ def _give_room(run: Run) -> None:
 
 def _train(job: TrainingSetup, reporter: MetricsCallback, resume_from: Path | None) -> None:
     keeper, best = CheckpointCallback(job.run), BestSoFar(job, reporter.first_step)
-    trainer = build_trainer(job, reporter, [reporter, EvalCallback(job, reporter, best), keeper])
+    ending = EndingCallback(job, reporter, best)
+    trainer = build_trainer(job, reporter, [reporter, EvalCallback(job, reporter, best), keeper, ending])
+    broken: Problem | None = None
     if resume_from and reporter.first_step >= total_steps(job):
         # It had ended, unproven: the Trainer would take one step more.
         job.recipe.method.resume(job.model, resume_from)
         reporter.all_steps_done()
     else:
-        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        except NotANumber as error:
+            if not job.recipe.training.stop_when_broken or not best.is_kept:
+                raise
+            broken = explain_training(error, job.recipe)
+        else:
+            broken = ending.broken.sentence if ending.broken else None
     with contextlib.suppress(OSError):  # a disk without room is no reason to lose what was learned
         job.train.cache.save()  # before the last word, which ends the run for everybody who looks
+    step, total = trainer.state.global_step, total_steps(job)
     if keeper.was_stopped:
-        ended = _stopped_at(job.run, trainer.state.global_step)
+        ended = _stopped_at(job.run, step)
         log(f"stopped: {ended}")
         job.out.end("stopped", ended)
+    elif ending.used_up is not None:
+        ended = stopped_words(step, total, ending.used_up, newest_complete(job.run.checkpoints, deep=False) is not None)
+        reporter.note(ended)
+        job.out.end("stopped", ended)
+    elif broken is not None:
+        _end_broken(job, reporter, best, broken_words(broken, step, total))
     else:
+        if ending.has_stalled:
+            reporter.note(stalled_words(step, total, job.recipe.training.early_stopping))
         finish(job, reporter, best)
+
+
+def _end_broken(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, words: Problem) -> None:
+    """It went wrong: the best adapter so far is kept and proven, where there is one."""
+    reporter.note(words)
+    if not best.is_kept:
+        job.out.end("stopped", words)
+        return
+    step = reporter.status.step
+    best.hear(job.model, step, step, job.task.measure(job.model, job.held_out_batches))  # so that it is known how bad
+    finish(job, reporter, best)
 
 
 def stopped(run: Run) -> str:

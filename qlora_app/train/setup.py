@@ -25,6 +25,7 @@ from ..preflight import checked_task, with_tokenizer
 from ..recipe import Recipe
 from ..runs import Run, RunWriter
 from ..settings import Settings
+from ..start_from import copy_adapter
 from ..tasks import Task
 from ..tasks.dataset import EncodedExamples, micro_batches
 from ..tasks.options import ExamplesWithOptions, collator_with_options
@@ -61,6 +62,7 @@ class TrainingSetup:
     questions: Questions
     not_learned: int  # rows left out because nothing of them can be learned with this model
     warnings: list[str]
+    is_checkpointed: bool  # are the blocks computed a second time instead of remembered?
     before: dict[str, tuple[float, float]]  # marks of everything that learns, as it was before the first step
     measured_base: dict[str, float] | None = None  # the base's held-out figures, once they were measured
 
@@ -69,8 +71,11 @@ class TrainingSetup:
         return self.out.run
 
 
-def prepare(out: RunWriter, recipe: Recipe, say: Callable[[str], None] = lambda sentence: None) -> TrainingSetup:
-    """Load model, tokenizer and data, attach the adapter, meet every row. `say` hears how far that is.
+def prepare(
+    out: RunWriter, recipe: Recipe, say: Callable[[str], None] = lambda sentence: None, most_at_once: int = 0
+) -> TrainingSetup:
+    """Load model, tokenizer and data, attach the adapter, meet every row. `say` hears how far that is. `most_at_once`:
+    examples, where the memory is not enough for more; 0 leaves it to what fits.
 
     Raises UserError for anything the person can mend.
     """
@@ -84,13 +89,15 @@ def prepare(out: RunWriter, recipe: Recipe, say: Callable[[str], None] = lambda 
     out.write_task(task, run.began(), examples.format, examples.answer)
     tokenizer.init_kwargs[TRAINED_WITH] = {"date": run.began(), **_how_it_is_asked(examples)}
     warnings = [*examples.few, *examples.warnings]
-    model, packing, before = _with_adapter(recipe, task, tokenizer, warnings)
+    begins_with = copy_adapter(recipe, settings.runs, run.folder)
+    model, packing, before = _with_adapter(recipe, task, tokenizer, warnings, begins_with)
     max_length = _fitting_length(facts.context, training.max_length, warnings)
     train, held_out = _encoded(recipe, task, tokenizer, examples, max_length, settings)
     meet(train, held_out, say)
     warnings += not_learned_words(train, held_out, examples)
     out.write_not_learned(not_learned_rows(train, held_out, examples))
     most = training.batch_size if packing or torch.cuda.is_available() else training.batch_size // PARTS
+    most = min(most, most_at_once) if most_at_once else most
     micro_batch = micro_batch_size(train, training.batch_size, at_once // train.read_each, most)
     collate = task.collator(tokenizer, packing)
     measured = held_out.__getitems__(list(spread(range(len(held_out)), training.measured_examples)))
@@ -126,6 +133,7 @@ def prepare(out: RunWriter, recipe: Recipe, say: Callable[[str], None] = lambda 
         questions=questions,
         not_learned=len({row.place for row in train.left_out}),
         warnings=warnings,
+        is_checkpointed=memory.is_checkpointed(recipe, model.num_parameters(), _machine().kind),
         before=before,
     )
 
@@ -141,7 +149,7 @@ def _how_it_is_asked(examples: Examples) -> dict[str, Any]:
 
 
 def _with_adapter(
-    recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase, warnings: list[str]
+    recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase, warnings: list[str], begins_with: Path | None
 ) -> tuple[PeftModel, bool, dict[str, tuple[float, float]]]:
     """(the model with the adapter of the method, whether it packs, marks of everything that learns)"""
     base = load_model(recipe.base_model, task.auto_class, task.labels, quantize=not recipe.method.quantizes_itself)
@@ -151,6 +159,8 @@ def _with_adapter(
     model = recipe.method.attach(
         base, task.peft_type, memory.is_checkpointed(recipe, base.num_parameters(), _machine().kind)
     )
+    if begins_with is not None:
+        recipe.method.resume(model, begins_with)
     return model, packing, parameter_checksums(model)
 
 

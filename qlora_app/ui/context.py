@@ -34,10 +34,13 @@ def cannot_be_shown(run: Run, error: Exception) -> RunSummary:
 
 
 def for_visitors(recipe: Recipe) -> Recipe:
-    """Without its owner's note, and where a folder of this machine was the base model, without the way there."""
+    """Without its owner's note, and where a folder of this machine was the base model, or the adapter it began with,
+    without the way there.
+    """
     model = recipe.base_model
     shown = model.model_copy(update={"id": Path(model.id).name}) if model.source == "folder" else model
-    return recipe.model_copy(update={"note": "", "base_model": shown})
+    training = recipe.training.model_copy(update={"start_from": Path(recipe.training.start_from).name})
+    return recipe.model_copy(update={"note": "", "base_model": shown, "training": training})
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ...recipe import Recipe
 from ..proof import Proof
 from ..rows import SampleRow
-from ..run import Run
+from ..run import Run, RunStatus
 from .of_answers import mask_suspected, never_ends, repeats
 from .of_course import overfits, slowed_down, still_warming_up
 from .of_loss import exploded, gradients_grow, no_gradient, noisy, not_a_number, nothing_to_learn, plateau
@@ -35,9 +35,11 @@ RULES: tuple[Callable[[Seen], Finding | None], ...] = (
 )
 
 
-def diagnose(run: Run) -> list[Finding]:
-    """All that is found of a run as it is now; nothing of one that is as it should be."""
-    status, proof = run.status(), run.proof()
+def diagnose(run: Run, status: RunStatus | None = None) -> list[Finding]:
+    """All that is found of a run as it is now; nothing of one that is as it should be. `status`: its own,
+    where it was read already.
+    """
+    status, proof = status or run.status(), run.proof()
     seen = Seen(
         curve=run.curve(with_figures=True),
         recipe=run.read_recipe().recipe,

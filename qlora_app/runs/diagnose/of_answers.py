@@ -9,6 +9,7 @@ from ..rows import SampleRow
 from .changes import lower_rate
 from .figures import recent_mean
 from .loops import is_going_round
+from .of_loss import plateau
 from .seen import Finding, Seen
 
 MASK_SUSPECTED = ("asked_otherwise", "learned_and_not_answered")  # contradictions of a proof
@@ -17,7 +18,7 @@ FEWEST_ANSWERS = 3
 
 def never_ends(seen: Seen) -> Finding | None:
     """Answers that are cut at the longest length allowed."""
-    if seen.is_early or repeats(seen) is not None:
+    if seen.is_early or repeats(seen) is not None or plateau(seen) is not None:
         return None
     proof, answers = seen.proof, seen.answers
     if proof and proof.heldout.questions >= FEWEST_ANSWERS and proof.heldout.unended is not None:

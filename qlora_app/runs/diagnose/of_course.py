@@ -1,7 +1,6 @@
 """Rules on how a training goes on: too long, too short a way, too slow."""
 
 from ...errors import Problem
-from ...formatting import loss_figure
 from .changes import lower_rate, shorter
 from .figures import mean_of, median, newest, recent_mean
 from .seen import FEWEST_STEPS, Finding, Seen
@@ -14,7 +13,11 @@ def overfits(seen: Seen) -> Finding | None:
         return None
     at, (step, lowest) = min(enumerate(measured), key=lambda one: one[1][1])
     later = [loss for _, loss in measured[at + 1 :]]
-    if len(later) < 2 or min(later) < 1.03 * lowest or later[-1] < 1.1 * lowest:
+    if len(later) < 2 or min(later) < 1.03 * lowest:
+        return None
+    has_lost = later[-1] > lowest + max(0.1 * lowest, 0.1 * (measured[0][1] - lowest))
+    is_by_heart = min(later) > 1.1 * lowest and recent_mean(seen.curve, max(5, seen.done // 10)) < 0.3 * later[-1]
+    if not has_lost and not is_by_heart:
         return None
     before = [bucket for bucket in seen.curve.buckets if bucket[0] <= max(step, 1)]
     if recent_mean(seen.curve, max(5, seen.done // 10)) > mean_of(before[-max(5, len(before) // 10) :]):
@@ -23,10 +26,10 @@ def overfits(seen: Seen) -> Finding | None:
         "overfits",
         Problem(
             "diagnosis.overfits",
-            "It learns its rows by heart: on held-out rows the loss was {lowest} at step {step:,}, and is {last}.",
-            lowest=loss_figure(lowest),
+            "It learns its rows by heart: the held-out loss was {lowest:.3g} at step {step:,} and is {last:.3g}.",
+            lowest=lowest,
             step=int(step),
-            last=loss_figure(later[-1]),
+            last=later[-1],
         ),
         Problem("diagnosis.overfits_cause", "It is trained for too long on so few rows. More rows help most."),
         shorter(seen, int(step)) if step else lower_rate(seen.recipe),

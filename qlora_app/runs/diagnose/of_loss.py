@@ -3,7 +3,6 @@
 import itertools
 
 from ...errors import Problem
-from ...formatting import loss_figure
 from .changes import lower_rate, other_rate
 from .figures import first_of, median, newest, recent_mean, stretches
 from .seen import FEWEST_STEPS, Finding, Seen
@@ -77,22 +76,23 @@ def exploded(seen: Seen) -> Finding | None:
     curve, done = seen.curve, seen.done
     if done < FEWEST_STEPS:
         return None
-    first = seen.at_first
-    few = max(5, done // 20)
-    is_far_above = min(recent_mean(curve, few), recent_mean(curve, 5)) > first + max(1.0, 0.5 * first)
+    first, measured = seen.at_first, [loss for _, loss in seen.measured]
+    few = max(FEWEST_STEPS, done // 20)
+    is_far_above = min(recent_mean(curve, few), recent_mean(curve, 5)) > first + max(0.7, 0.4 * first)
+    is_worse = len(measured) > 1 and measured[-1] > measured[0] + max(1.0, 0.5 * measured[0])
     many = max(20, done // 10)
     lowest = min(stretches(curve, many), default=first)
     recent = recent_mean(curve, many)
     is_lost = lowest < 0.6 * first and recent > lowest + 0.7 * (first - lowest) and recent > 3 * lowest
-    if not is_far_above and not is_lost:
+    if not is_far_above and not is_lost and not is_worse:
         return None
     return Finding(
         "exploded",
         Problem(
             "diagnosis.exploded",
-            "The loss exploded: it was {lowest}, and is {recent}.",
-            lowest=loss_figure(min(first, lowest)),
-            recent=loss_figure(recent_mean(curve, few)),
+            "The loss exploded: it was {lowest:.3g}, and is {recent:.3g}.",
+            lowest=min(first_of(curve, 1), lowest),
+            recent=recent_mean(curve, few),
         ),
         TOO_LARGE_STEPS,
         lower_rate(seen.recipe),
@@ -115,9 +115,9 @@ def gradients_grow(seen: Seen) -> Finding | None:
         "gradients_grow",
         Problem(
             "diagnosis.gradients_grow",
-            "The gradients grow: they were {early} long, and are {late}, while the loss does not fall.",
-            early=f"{early:.2g}",
-            late=f"{late:.2g}",
+            "The gradients grow: they were {early:.2g} long, and are {late:.2g}, while the loss does not fall.",
+            early=early,
+            late=late,
         ),
         TOO_LARGE_STEPS,
         lower_rate(seen.recipe),
@@ -130,19 +130,19 @@ def plateau(seen: Seen) -> Finding | None:
     if done < max(30, 0.2 * seen.total, seen.warm_up + 20) or exploded(seen) is not None:
         return None
     first, recent = first_of(curve, max(5, done // 10)), recent_mean(curve, done // 4)
-    measured = seen.measured
-    if len(measured) > 1 and measured[0][0] < measured[-1][0]:
-        first, recent = max(first, measured[0][1]), min(recent, measured[-1][1])
+    measured = [loss for _, loss in seen.measured]
+    if len(measured) > 1:  # these are of the same rows each time, and do not jump
+        first, recent = measured[0], min(measured[1:])
     if first < 0.3 or recent < 0.97 * first:
         return None
     return Finding(
         "plateau",
         Problem(
             "diagnosis.plateau",
-            "It does not learn: after {steps:,} steps the loss is {recent}, and was {first}.",
+            "It does not learn: after {steps:,} steps the loss is {recent:.3g}, and was {first:.3g}.",
             steps=done,
-            recent=loss_figure(recent),
-            first=loss_figure(first),
+            recent=recent,
+            first=first,
         ),
         Problem(
             "diagnosis.plateau_cause", "The learning rate is far too low, or so high that every step undoes the last."
@@ -168,8 +168,8 @@ def noisy(seen: Seen) -> Finding | None:
         "noisy",
         Problem(
             "diagnosis.noisy",
-            "The loss jumps by {jump} from step to step and does not fall any more.",
-            jump=loss_figure(jumps),
+            "The loss jumps by {jump:.3g} from step to step and does not fall any more.",
+            jump=jumps,
         ),
         Problem("diagnosis.noisy_cause", "A step has too few examples: they pull in different directions."),
         {"training.batch_size": min(4096, max(16, 4 * batch))},

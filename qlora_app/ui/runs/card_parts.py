@@ -4,6 +4,7 @@ is escaped here.
 
 from collections.abc import Callable, Sequence
 from html import escape
+from pathlib import Path
 from typing import NamedTuple
 
 from ...base_models.cards import Decision
@@ -13,6 +14,7 @@ from ...hardware import Machine
 from ...jobs import ACTIVE, State
 from ...recipe import Recipe
 from ...runs import Run, RunStatus
+from ...runs.ancestry import origin_of
 from ...runs.proof import Proof
 from ...starter import DATASETS
 from ...training_data import DatasetChoice
@@ -81,9 +83,26 @@ def head(
         f'<div class="line"><span class="dot {escape(dot)}"></span><b>{escape(word)}</b>'
         f'<span class="what" translate="no">{escape(title_of(run))}</span>{pencil}</div>'
         + _trained_line(run, trained, decided, may_change)
+        + _origin_line(run, may_change)
         + (f'<p class="sentence">{escape(sentence)}</p>' if sentence else "")
         + (f'<p class="warning" role="status" translate="no">{escape(status.silence)}</p>' if status.silence else "")
         + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
+    )
+
+
+def _origin_line(run: Run, may_change: bool) -> str:
+    """What it came from, with a way there; a folder is named to its owner only."""
+    origin = origin_of(run)
+    if origin is None:
+        return ""
+    words = "Goes on from" if origin.how == "extends" else "Began with the adapter of"
+    parent = Run(run.folder.parent / origin.named)
+    if "/" in origin.named or not parent.folder.is_dir():
+        shown = origin.named if may_change else Path(origin.named).name
+        return f'<p class="note">{words} <code translate="no">{escape(shown)}</code></p>'
+    return (
+        f'<p class="note">{words} <button type="button" class="link" data-do="open" data-run="{escape(parent.id)}" '
+        f'translate="no">{escape(title_of(parent))}</button></p>'
     )
 
 
@@ -188,7 +207,7 @@ def _of_a_live_one(run: Run, status: RunStatus, talk: bool, may_change: bool) ->
         buttons.append('<button type="button" disabled>Stopping…</button>')
     elif may_change:
         buttons.append(_button("stop", "Stop and keep"))
-        buttons.append(_button("ask-discard", "Stop and throw away…", "bad"))
+        buttons.append(_button("ask-discard", "Stop without saving…", "bad"))
     if may_change and status.silence:
         buttons.append(_button("kill", "End it now", "bad"))
     why = "" if talk else '<small id="why-no-chat">Chat opens with the first checkpoint.</small>'

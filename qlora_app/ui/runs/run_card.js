@@ -1,7 +1,7 @@
 // Keeps a card up to date: asks the server for what changed, once a second while the run moves and somebody looks at it,
 // and not at all otherwise. `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML.
 const NO_ANSWER = 2000; // ms until it asks again an app that did not answer
-const EVENTS = ['chat', 'stop', 'discard', 'resume', 'unqueue', 'kill', 'again'];
+const EVENTS = ['chat', 'stop', 'leave', 'discard', 'resume', 'unqueue', 'kill', 'again'];
 const FACES = ['test', 'use']; // of a run's own page
 const card = element.querySelector('.card'), bar = card.querySelector('.bar'), log = card.querySelector('.log');
 const spoken = card.querySelector('.only-read'), lost = card.querySelector('.lost'), sure = card.querySelector('.confirm-discard');
@@ -108,12 +108,13 @@ element.addEventListener('click', e => {
   if (step) return choose(+step);
   if (event === 'rename') return rename(button);
   if (event === 'ask-discard' || event === 'keep') { sure.hidden = event === 'keep'; (sure.hidden ? part('actions') : sure).querySelector('button:last-of-type')?.focus(); return; }
+  if (event === 'open') return trigger('open', {run});
   if (FACES.includes(event)) return trigger('open', {run: props.value, face: event});
   if (!EVENTS.includes(event)) return;
   trigger(event, {run: run || props.value, finding: button.dataset.finding});
-  if (event === 'discard') sure.hidden = true;
+  if (event === 'discard' || event === 'leave') sure.hidden = true;
   if (event === 'chat' || event === 'again') return;
-  if (event === 'discard') hold(part('actions')); else disable(button, button.closest('[data-part]'));
+  if (event === 'discard' || event === 'leave') hold(part('actions')); else disable(button, button.closest('[data-part]'));
   quickly = 12;
 });
 

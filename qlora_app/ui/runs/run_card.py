@@ -23,6 +23,7 @@ from ...jobs import State
 from ...launch.ending import end_now
 from ...runs import Run, RunStatus
 from ...runs.diagnose import Finding, diagnose
+from ...runs.events import said_of
 from ...runs.labels import relabel
 from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
@@ -47,6 +48,7 @@ FOLDER = Path(__file__).parent
 SCRIPTS = ("words.js", "chart_scales.js", "chart_smoothing.js", "chart_drawing.js", "chart.js", "run_card.js")
 REMEMBERED = 0.5  # seconds
 DIAGNOSED = 10  # of these: five seconds
+MOST_FOUND = 200  # runs
 PLAIN: tuple[State, ...] = ("starting", "running", "stopping", "done")  # states whose sentences tell no reason
 WAITING = "Waiting for its turn."
 GOING = "It is being thrown away."
@@ -61,8 +63,9 @@ SKELETON = """
   <div data-part="verdict"></div>
   <div class="diagnosis" data-part="findings"></div>
   <div class="actions" data-part="actions"></div>
-  <div class="confirm-discard" role="alertdialog" aria-label="Stop and throw away" hidden><p>It stops at once and is
-  deleted, with everything it learned. That cannot be undone.</p>
+  <div class="confirm-discard" role="alertdialog" aria-label="Stop without saving" hidden><p>It stops at once. What it
+  learned since it was last saved is lost; thrown away, all of it is.</p>
+  <button type="button" data-do="leave">Stop, keep what was saved</button>
   <button type="button" class="worst" data-do="discard">Throw it away</button>
   <button type="button" data-do="keep">Go on training</button></div>
   <dl class="tiles" data-part="tiles"></dl>
@@ -138,7 +141,7 @@ class RunCards:
     def __init__(self, page: AppContext) -> None:
         self.page = page
         self._picture = functools.lru_cache(maxsize=200)(self._read)
-        self._found = functools.lru_cache(maxsize=200)(self._look_for)
+        self._found: dict[str, tuple[object, list[Finding]]] = {}  # {run: (when it was looked at, what was found)}
         self._series = functools.lru_cache(maxsize=50)(self._read_series)
         self._samples_at = functools.lru_cache(maxsize=50)(self._read_samples_at)
         self._was_foreign: dict[str, bool] = {}  # {run: of one whose proof does not say it}
@@ -147,6 +150,7 @@ class RunCards:
         """The buttons on a card."""
         card.stop(self.stop_run, None, None, **FAST)
         card.discard(self.discard_run, None, None, **FAST)
+        card.leave(self.leave_run, None, None, **FAST)
         card.resume(self.resume_run, None, None, **FAST)
         card.unqueue(self.unqueue_run, None, None, **FAST)
         card.kill(self.kill_run, None, None, **FAST)
@@ -159,6 +163,11 @@ class RunCards:
     def stop_run(self, event: gr.EventData) -> None:
         """It saves what it has learned and ends."""
         self.page.store.get(run_id(event)).request("stop")
+
+    @changes
+    def leave_run(self, event: gr.EventData) -> None:
+        """It ends at once; what was saved before is kept, and Resume goes on there."""
+        self.page.store.get(run_id(event)).request("stop-now")
 
     @changes
     def discard_run(self, event: gr.EventData) -> None:
@@ -283,15 +292,15 @@ class RunCards:
         first, last = (losses[0], losses[-1]) if len(losses) > 1 else (None, None)
         return stopped_verdict(status.state, status.step, status.total, first, last)
 
-    def _findings(self, run: Run, now: int) -> list[Finding]:
+    def _findings(self, run: Run, status: RunStatus, now: int) -> list[Finding]:
         """What the doctor finds: of one that moves anew every few seconds, of one at rest once."""
-        status = run.status()
-        looked = now // DIAGNOSED if status.state in MOVING else -1
-        return self._found(run.id, (status.state, status.step, status.seconds) if looked < 0 else looked)
-
-    def _look_for(self, id: str, mark: object) -> list[Finding]:
-        """`mark` only tells when it is looked at again."""
-        return diagnose(self.page.store.get(id))
+        mark = (status.state, now // DIAGNOSED if status.state in MOVING else status.seconds)
+        known = self._found.get(run.id)
+        if known is None or known[0] != mark:
+            while len(self._found) >= MOST_FOUND:
+                self._found.pop(next(iter(self._found)), None)
+            known = self._found[run.id] = (mark, diagnose(run, status))
+        return known[1]
 
     def _read(self, id: str, now: int, language: str) -> Picture:
         """The picture of a run, its failure in a language; `now` only tells when it is to be read again."""
@@ -301,6 +310,7 @@ class RunCards:
         is_at_rest = status.state not in MOVING
         is_looked_at = data is not None and is_at_rest and self.page.may_change
         may_change, is_open = self.page.may_change, self.page.may_open(run)
+        as_said = status
         if not may_change:  # a reason may name a file or a row
             status = _for_visitors(status)
         drawn = chart(run, status.total, LOSS, proved)
@@ -313,7 +323,8 @@ class RunCards:
             if not may_change:
                 return []
             changed = changed_since(data, self.page.settings.data) if data and is_looked_at else []
-            return [*changed, *(problem_in(problem, language) for problem in run.damages())]
+            happened = [words for event in run.events() if (words := said_of(event)) != as_said.sentence]
+            return [*changed, *(problem_in(one, language) for one in (*happened, *run.damages()))]
 
         def judged() -> Verdict | None:
             return self._verdict(run, status, proved, drawn)
@@ -328,7 +339,7 @@ class RunCards:
             "tiles": lambda: tiles(status, _before(drawn), here()),
             "actions": lambda: actions(run, status, may_change, is_open, is_good()),
             "verdict": lambda: ending(judged(), run.proof()),
-            "findings": lambda: findings_part(self._findings(run, now), may_change, language),
+            "findings": lambda: findings_part(self._findings(run, as_said, now), may_change, language),
             "samples": lambda: _samples(run, status) if is_open else "",
         }
 

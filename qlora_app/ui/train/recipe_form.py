@@ -41,6 +41,7 @@ SECTIONS = {
     "base_model": "Model",
     "dataset": "Data",
     "measuring": "Measuring",
+    "ending": "Ending",
     "saving": "Saving",
 }
 ELSEWHERE = {"task": "dataset", "": "saving"}  # groups that have no section of their own

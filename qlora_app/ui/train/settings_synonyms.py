@@ -47,6 +47,11 @@ SYNONYMS = {
     "training.samples": "generate predict_with_generate",
     "training.sample_questions": "prompts",
     "training.scored_questions": "exact match accuracy benchmark",
-    "training.keep": "load_best_model_at_end metric_for_best_model early stopping",
+    "training.early_stopping": "early_stopping_patience EarlyStoppingCallback patience",
+    "training.max_minutes": "max_time budget timeout hours",
+    "training.stop_at": "budget deadline clock",
+    "training.max_tokens": "num_tokens budget",
+    "training.max_cost": "budget price dollars",
+    "training.keep": "load_best_model_at_end metric_for_best_model",
     "training.seed": "random_state reproducible",
 }

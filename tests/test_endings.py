@@ -1,0 +1,147 @@
+"""A training that goes on with less memory, and one that ends by itself before its last step."""
+
+import datetime
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from qlora_app import worker
+from qlora_app.recipe import Training
+from qlora_app.runs.proof import Proof
+from qlora_app.train.budget import USED_UP, Budget
+from qlora_app.train.relief import Relief
+from qlora_app.train.trainer import MethodTrainer
+from tests.conftest import short_recipe
+
+NO_MEMORY = {
+    "of a GPU": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    "of the processor": RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: tried to allocate"),
+}
+
+
+@pytest.fixture
+def acts(monkeypatch):
+    """{step: what is called with the trainer at the beginning of every micro-batch of that step}"""
+    found, before = {}, MethodTrainer.training_step
+
+    def training_step(self, *given, **more):
+        found.get(self.state.global_step + 1, lambda trainer: None)(self)
+        return before(self, *given, **more)
+
+    monkeypatch.setattr(MethodTrainer, "training_step", training_step)
+    return found
+
+
+def raising(error, above):
+    def act(trainer):
+        if trainer.job.micro_batch > above:
+            raise error
+
+    return act
+
+
+def losses(run):
+    return [(row["step"], row["loss"]) for row in run.metrics()[0] if "loss" in row]
+
+
+def codes(run):
+    return [event["code"] for event in run.events()]
+
+
+@pytest.mark.slow
+def test_without_memory_it_goes_on_as_if_it_had_worked_in_smaller_parts_from_there(store, acts):
+    run, other = store.create(short_recipe(samples=0)), store.create(short_recipe(samples=0))
+    acts[5] = raising(NO_MEMORY["of a GPU"], above=4)
+    assert worker.main(run.folder) == 0 and run.status().state == "done"
+    assert codes(run) == ["event.out_of_memory"]
+    assert json.loads((run.folder / "relief.json").read_text())["micro_batch"] == 4
+    (event,) = run.events()
+    assert "at step 5" in event["sentence"] and "from step 3 with 4 examples" in event["sentence"]
+    acts.clear()
+    acts[3] = lambda trainer: other.request("stop")
+    assert worker.main(other.folder) == 0 and other.status().step == 3
+    acts.clear()
+    with other.hold() as out:
+        out.write("relief", Relief(micro_batch=4).to_json())
+    assert worker.main(other.folder) == 0
+    assert losses(run) == losses(other)
+    a, b = (load_file(one.adapter / "adapter_model.safetensors") for one in (run, other))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.slow
+def test_it_gives_up_with_advice_when_nothing_is_left_to_save(store, acts):
+    run = store.create(short_recipe(batch_size=2, max_steps=2, checkpoints=0, samples=0))
+    acts[1] = raising(NO_MEMORY["of the processor"], above=0)
+    assert worker.main(run.folder) == 1
+    assert run.status().sentence.code == "training.out_of_memory"
+    whats = [event["values"]["what"]["code"] for event in run.events()]
+    assert whats == ["relief.smaller", "relief.checkpointing"]
+
+
+@pytest.mark.slow
+def test_a_training_that_explodes_is_stopped_and_its_best_adapter_proven(store):
+    wild = {"learning_rate": 1.0, "max_grad_norm": 100.0, "scheduler": "constant", "warmup_ratio": 0.2}
+    run = store.create(short_recipe(max_steps=60, evaluations=30, checkpoints=0, samples=0, batch_size=4, **wild))
+    assert worker.main(run.folder) == 0
+    status, kept = run.status(), Proof.from_json(run.proof()).kept
+    assert status.state == "done" and status.step < 60 and kept.step < status.step
+    assert codes(run) == ["event.broken"]
+
+
+@pytest.mark.slow
+def test_early_stopping_ends_what_learns_no_more(store):
+    wild = {"learning_rate": 0.5, "warmup_ratio": 0.5, "scheduler": "constant"}
+    run = store.create(short_recipe(max_steps=24, evaluations=12, early_stopping=2, checkpoints=0, samples=0, **wild))
+    assert worker.main(run.folder) == 0
+    status, kept = run.status(), Proof.from_json(run.proof()).kept
+    assert status.state == "done" and kept.best_step < status.step < 24
+    assert codes(run) == ["event.early_stopping"]
+
+
+@pytest.mark.slow
+def test_a_budget_is_had_once_more_by_who_resumes(store):
+    run = store.create(short_recipe(max_steps=6, max_tokens=900, batch_size=8, samples=0))
+    assert worker.main(run.folder) == 0
+    first = run.status()
+    assert (first.state, first.sentence.code) == ("stopped", "run.stopped_by_budget") and 1 <= first.step < 6
+    assert worker.main(run.folder) == 0 and run.status().step > first.step
+    assert codes(run)[0] == USED_UP
+
+
+class Ran:
+    """A run of which only the events are asked."""
+
+    def __init__(self, *events):
+        self.given = list(events)
+
+    def events(self):
+        return self.given
+
+
+def test_minutes_count_over_all_parts_and_begin_anew_after_they_were_used_up():
+    training = Training(max_minutes=10)
+    budget = Budget(training, Ran())
+    assert budget.used_up(599, 0) is None and budget.used_up(600, 0).code == "budget.minutes"
+    again = Budget(training, Ran({"code": USED_UP, "seconds": 601.0, "tokens": 5}))
+    assert again.used_up(1200, 0) is None and again.used_up(1201, 0).code == "budget.minutes"
+
+
+def test_a_budget_of_money_and_tokens():
+    budget = Budget(Training(max_cost=2, price_an_hour=4), Ran())
+    assert budget.used_up(1799, 0) is None and budget.used_up(1800, 0).code == "budget.cost"
+    budget = Budget(Training(max_tokens=1000), Ran({"code": USED_UP, "tokens": 500, "seconds": "nonsense"}))
+    assert budget.used_up(10**6, 1499) is None and budget.used_up(0, 1500).code == "budget.tokens"
+
+
+@pytest.mark.parametrize(("begun", "ends"), [((22, 0), (2, 7, 30)), ((7, 30), (2, 7, 30)), ((7, 0), (1, 7, 30))])
+def test_a_time_of_day_is_the_next_one(begun, ends):
+    clock = [datetime.datetime(2026, 1, 1, *begun)]
+    budget = Budget(Training(stop_at="07:30"), Ran(), now=lambda: clock[0])
+    day, hour, minute = ends
+    clock[0] = datetime.datetime(2026, 1, day, hour, minute) - datetime.timedelta(seconds=1)
+    assert budget.used_up(0, 0) is None
+    clock[0] += datetime.timedelta(seconds=1)
+    assert budget.used_up(0, 0).code == "budget.time"
