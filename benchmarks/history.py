@@ -90,13 +90,14 @@ def in_the_list(page: Page, url: str, count: int) -> dict[str, str]:
     tab = "[...document.querySelectorAll('[role=tab]')].find(one => one.textContent.includes('Runs')).click()"
     opened = seconds(page, tab, is_there)
     page.wait_for_function(f"document.querySelector('#runs-table .count').textContent.includes('{count:,} runs')")
-    heads = ("name", "held_out", "when")
+    heads = ("name", "when")  # each begins with another run
     turn = iter(range(10_000))
 
     def sort() -> float:
         head = heads[next(turn) % len(heads)]
-        sorted_ = f"document.querySelector('#runs-table th.{head}[aria-sort]') && {is_there}"
-        return seconds(page, f"document.querySelector('#runs-table [data-sort={head}]').click()", sorted_)
+        first = f"document.querySelector(`{ROW}`)?.dataset.run"
+        click = f"window.first = {first}; document.querySelector('#runs-table [data-sort={head}]').click()"
+        return seconds(page, click, f"{first} && {first} !== window.first")
 
     def search() -> float:
         wanted = next(turn) + count // 2
