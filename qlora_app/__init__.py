@@ -1,7 +1,11 @@
 """Guanaco Workshop: point-and-click fine-tuning of language models, with the proof that it worked."""
 
+import importlib
 import logging
 import os
+import sys
+import types
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -24,3 +28,38 @@ KEEP_MEMORY = {
 # Terminals and logs are read by people: on some processors bitsandbytes advises to install kernels from the network, at
 # import.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
+
+# ---- from Python: `import qlora_app; qlora_app.train("starter")`. What is offered lies in api.py, which is imported
+# when it is first asked for: the workers and the commands need none of it. Three of the names are those of rooms as
+# well, so these modules are made callable when they are imported: `qlora_app.train` is the room, and called it trains.
+OFFERED = ("Run", "Sweep", "ask", "compare", "run", "runs", "sweep", "train")
+
+
+def _offered(name: str) -> Any:
+    return getattr(importlib.import_module(f"{__name__}.api"), name)
+
+
+class _Room(types.ModuleType):
+    """A room whose name is also that of something offered."""
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        return _offered(self.__name__.rpartition(".")[2])(*given, **named)
+
+
+class _Package(types.ModuleType):
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in OFFERED and isinstance(value, types.ModuleType):
+            value.__class__ = _Room
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in OFFERED:
+            return _offered(name)
+        raise AttributeError(name, name=name, obj=self)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *OFFERED})
+
+
+sys.modules[__name__].__class__ = _Package

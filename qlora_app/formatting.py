@@ -1,5 +1,9 @@
 """How figures and tasks are said, on the page, in a terminal, on a model card and in the sentences of a run."""
 
+import itertools
+from collections.abc import Sequence
+
+BLOCKS = "▁▂▃▄▅▆▇█"
 TASK_NAMES = {
     "chat": "Chat",
     "text_to_text": "Text to text",
@@ -86,3 +90,14 @@ def count_of(number: int, thing: str) -> str:
     if number == 1:
         return f"{number:,} {thing}"
     return f"{number:,} {thing}s"
+
+
+def sparkline(values: Sequence[float], most: int = 24) -> str:
+    """Numbers as a line of blocks, the newest last: [3, 2, 1] -> "█▅▁"; of many the mean of each part."""
+    if len(values) > most:
+        ends = [round(place * len(values) / most) for place in range(most + 1)]
+        parts = [values[first:last] for first, last in itertools.pairwise(ends)]
+        values = [sum(part) / len(part) for part in parts]
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BLOCKS[round((value - low) * scale)] for value in values)

@@ -1,12 +1,16 @@
 """The command line says what the page says, refuses what the page refuses, and never shows a traceback."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from qlora_app import starter
 from qlora_app.choices import dotted_name, iter_settings
@@ -14,7 +18,7 @@ from qlora_app.cli import main, watching
 from qlora_app.cli.command import find_run
 from qlora_app.cli.commands import _parse
 from qlora_app.errors import UserError
-from qlora_app.formatting import duration, loss_figure
+from qlora_app.formatting import duration, loss_figure, sparkline
 from qlora_app.launch import local
 from qlora_app.overrides import command_for, differences, recipe_from
 from qlora_app.presets import SHIPPED, Presets
@@ -791,3 +795,32 @@ def test_train_score_and_chat_for_real(tmp_path):
     assert all(
         one["run"] == result["run"] and isinstance(one["answer"], str) and isinstance(one["base"], str) for one in said
     )
+
+
+# ---- the loss as it falls
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [([], ""), ([2.0], "▁"), ([1.0, 1.0], "▁▁"), ([3, 2, 1], "█▅▁"), ([8.0, *[1.0] * 47], "█" + "▁" * 23)],
+)
+def test_numbers_become_a_line_of_blocks(values, expected):
+    assert sparkline(values) == expected
+
+
+def test_who_watches_on_a_terminal_sees_the_loss_fall(home):
+    run = RunStore(home / "runs").create(Recipe())
+    held = contextlib.ExitStack()
+    out = held.enter_context(run.hold())
+    for step, loss in enumerate((4.0, 3.0, 2.0, 1.0), start=1):
+        out.append_metric({"step": step, "loss": loss})
+    out.say("Training.", state="running", step=3, total=4)
+
+    def end():
+        out.end("done", "Finished.")
+        held.close()
+
+    threading.Timer(0.5, end).start()
+    screen = io.StringIO()
+    assert watching.watch(run, Console(file=screen, force_terminal=True, width=160)).state == "done"
+    assert "█▆▃▁ step 3/4" in screen.getvalue()

@@ -347,3 +347,13 @@ def test_no_rule_lists_alternatives_in_brackets():
     from qlora_app.ui.theme import STYLE
 
     assert [rule for rule in re.findall(r":(?:is|where|not|has)\([^()]*,[^()]*\)", STYLE) if rule] == []
+
+
+def test_what_lies_outside_of_gradios_element_is_styled_in_the_sheet_for_it():
+    """In a media query Gradio's class stands in front of these too, and such a rule never matches."""
+    from qlora_app.ui.theme import STYLE
+
+    in_media = "".join(re.findall(r"@media[^{]*\{((?:[^{}]*\{[^{}]*\})*)", STYLE))
+    selectors = re.findall(r"(?:^|\})\s*([^{}]*)\{", in_media)
+    assert len(selectors) > 10
+    assert [one for one in selectors if re.match(r"(html|body|:root|\.gradio-container|main)\b", one)] == []

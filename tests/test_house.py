@@ -29,7 +29,7 @@ FLOORS = [  # lowest first
     ["evaluate"],
     ["launch", "train", "kinds"],
     ["worker"],
-    ["cli", "ui"],
+    ["api", "cli", "ui"],
     ["__main__"],
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

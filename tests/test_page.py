@@ -521,6 +521,7 @@ def test_every_handler_went_through_the_guard(workshop):
         "JobCard.move_job",
         "JobCard.start_job_now",
         "RunCards.move_run",
+        "RunCards.leave_run",
         "JobCard.resume_job",
         "JobCard.dismiss_job",
         "RunCards.kill_run",
@@ -590,7 +591,7 @@ def test_visitors_of_a_demonstration_cannot_look_into_folders(page, tmp_path):
 def test_visitors_of_a_demonstration_do_not_see_the_rows_of_uploaded_data(page):
     workshop, tab = demonstration(page), form_for_strangers(page)
     chosen = given(tab, show(tab.controls.first) | {"dataset": "file/ab-mine.jsonl"})
-    assert "not shown" in tab.form.choose(chosen)[tab.form.data_line]
+    assert "not shown" in tab.form.choose(chosen)[tab.form.data.line]
     mine = page.store.create(Recipe(dataset=DatasetChoice(source="file", id="ab-mine.jsonl")))
     (mine.folder / "samples.jsonl").write_text(
         '{"step": 0, "question": "Who owes me money?", "answer": "Ada", "expected": "Ben"}\n'

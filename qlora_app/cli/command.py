@@ -7,9 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ..errors import UserError
-from ..overrides import PROGRAM
-from ..runs import Run, RunStore
+from ..runs import Run, RunStore, finding
 from ..settings import Settings
 from .completion import job_names, presets_and_files, run_names, settings_and_values
 
@@ -70,32 +68,7 @@ def find_run(name: str, settings: Settings, with_adapter: bool = False) -> Run:
     """The run of that name, or the only one whose name begins so. `latest` is the newest, among those that can answer
     if asked so.
     """
-    store = RunStore(settings.runs)
-    runs = store.list()
-    if name == "latest" and runs:
-        if with_adapter:
-            return next((run for run in runs if run.newest_adapter()), runs[0])
-        return runs[0]
-    if name in (run.id for run in runs):
-        return store.get(name)
-    found = [run.id for run in runs if run.id.startswith(name)]
-    if len(found) == 1:
-        return store.get(found[0])
-    if found:
-        raise UserError(
-            "run.several_begin",
-            "{count} runs begin with {name}: {runs}. Give more of the name.",
-            count=len(found),
-            name=name,
-            runs=", ".join(found[:5]),
-        )
-    raise UserError(
-        "run.none_begins",
-        "There is no run {name!r} in {folder}. `{program} runs` lists them.",
-        name=name,
-        folder=settings.runs,
-        program=PROGRAM,
-    )
+    return finding.find_run(name, RunStore(settings.runs), with_adapter)
 
 
 def complete_runs(argument: argparse.Action) -> None:

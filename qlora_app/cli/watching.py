@@ -1,15 +1,17 @@
 """A job seen from a terminal: a progress bar while it is worked on."""
 
+import math
 import time
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from ..formatting import duration, loss_figure
+from ..formatting import duration, loss_figure, sparkline
 from ..jobs import Job, Status
-from ..runs import RunStatus
+from ..runs import Run, RunStatus
 
+_DRAWN_EVERY = 1.5  # seconds between two looks at its curve
 _EVERY = 0.3  # seconds between two looks at the job's folder
 
 
@@ -28,10 +30,14 @@ def _watch_moving(job: Job, console: Console) -> Status:
     )
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("starting", total=None, figures="")
+        drawn, drawn_at = "", -math.inf
         while not (status := job.status()).has_ended:
             total = None if status.progress is None else 1  # None: a bar that moves to and fro
             done = status.progress or 0
-            progress.update(bar, description=status.state, completed=done, total=total, figures=figures(status))
+            if time.monotonic() - drawn_at > _DRAWN_EVERY:
+                drawn, drawn_at = loss_line(job), time.monotonic()
+            words = " ".join(filter(None, [drawn, figures(status)]))
+            progress.update(bar, description=status.state, completed=done, total=total, figures=words)
             time.sleep(_EVERY)
     return status
 
@@ -49,6 +55,14 @@ def _watch_in_lines(job: Job, console: Console) -> Status:
             console.print(Text(line), soft_wrap=True)
         time.sleep(_EVERY)
     return status
+
+
+def loss_line(job: Job) -> str:
+    """The training loss so far as a line of blocks; empty where there are not two points of it."""
+    if not isinstance(job, Run):
+        return ""
+    losses = job.curve().points()["y"]
+    return sparkline(losses) if len(losses) > 1 else ""
 
 
 def figures(status: Status) -> str:

@@ -148,6 +148,13 @@ class MethodSteps(TrainerCallback):
         self.method.after_step(model, state.global_step + 1, state.max_steps)
 
 
+class SavedAsAsked(TrainerCallback):
+    """How often is saved is this run's: a checkpoint tells the Trainer how often its run was, which may be extended."""
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        state.save_steps = int(args.save_steps)
+
+
 def total_steps(job: TrainingSetup) -> int:
     """Optimizer steps of the whole run."""
     training = job.recipe.training
@@ -200,7 +207,7 @@ def arguments(job: TrainingSetup) -> TrainingArguments:
 def build_trainer(job: TrainingSetup, reporter: MetricsCallback, callbacks: list[TrainerCallback]) -> MethodTrainer:
     """A Trainer whose only voice is the run folder."""
     method = job.recipe.method
-    told = [MethodSteps(method), EpochTold(job.collate, job.recipe.training.seed)]
+    told = [SavedAsAsked(), MethodSteps(method), EpochTold(job.collate, job.recipe.training.seed)]
     trainer = MethodTrainer(
         model=job.model,
         args=arguments(job),

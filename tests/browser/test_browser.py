@@ -101,11 +101,14 @@ def test_the_table_of_methods_is_gone_through_with_the_arrow_keys_and_follows_th
     expect(lora).to_be_checked()
     expect(lora).to_have_accessible_description(re.compile("QLoRA with a 4-bit base.*Score on the starter.*%"))
     lora.focus()
+    page.locator(".methods").evaluate("rows => rows.replaceWith(rows.cloneNode(true))")  # as when they are drawn anew
+    expect(lora).to_be_focused()
     page.keyboard.press("ArrowDown")
     expect(miss).to_be_checked()
     expect(page.locator("#command code")).to_have_text("python -m qlora_app train starter method.name=miss")
     page.get_by_text("As a bridge between LoRA and OFT").click()  # anywhere in a row
     expect(page.get_by_role("radio", name="HRA", exact=True)).to_be_checked()
+    expect(page.locator("#own-settings .chip")).to_contain_text("HRA")
     chip = page.locator("#own-settings [data-back='method.name']")
     chip.click()
     expect(lora).to_be_checked()
@@ -234,6 +237,25 @@ def test_testing_it_from_train_lands_on_its_test_and_the_address_says_so(visitor
     expect(page.locator("#page-test-button")).to_have_attribute("aria-selected", "true")
     visitor.reload(page)
     expect(page.locator("#page-test-button")).to_have_attribute("aria-selected", "true")
+
+
+def test_the_same_run_with_one_value_changed_is_two_actions(visitor, app):
+    run = app.finished_run()
+    page, before = visitor.open(), len(app.store.list())
+    again = page.locator("#live").get_by_role("button", name="Train again…")
+    again.click()
+    rate = page.locator("#live").get_by_label("Learning rate", exact=True)
+    expect(rate).to_be_focused()
+    rate.press("Escape")
+    expect(again).to_be_focused()
+    again.click()  # the first action
+    rate.fill("1.5e-3")
+    rate.press("Enter")  # and the second
+    expect(page.locator("#live .again-form")).to_have_count(0)
+    newest = app.store.list()[0]
+    assert len(app.store.list()) == before + 1 and newest.recipe().training.learning_rate == 0.0015
+    assert newest.recipe().training.max_steps == run.recipe().training.max_steps
+    state(page, "Finished")
 
 
 def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):

@@ -75,6 +75,8 @@ def faces(page) -> dict[str, list[str]]:
     expect(page.locator("#model-list button").first).to_be_visible()
     unfold(page)
     left["models"] = english(page)
+    page.locator("#model-find input").press("Escape")  # it covers a phone
+    expect(page.locator("#model-list")).to_be_hidden()
     return left
 
 

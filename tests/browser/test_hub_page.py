@@ -39,7 +39,7 @@ def test_searched_chosen_downloaded_trained(visitor, hub, app):
     page.get_by_role("button", name="Change", exact=True).click()
     find = page.get_by_role("searchbox", name="Find a model")
     expect(find).to_be_focused()
-    page.keyboard.type("qwen3 0")
+    page.keyboard.type("qwen3 0.6")
     expect(page.locator("#model-list li:visible")).to_have_count(1)
     page.keyboard.press("ArrowDown")
     expect(page.locator("#model-list [data-row='model:Qwen/Qwen3-0.6B']")).to_be_focused()

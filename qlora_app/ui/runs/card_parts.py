@@ -101,8 +101,8 @@ def _origin_line(run: Run, may_change: bool) -> str:
         shown = origin.named if may_change else Path(origin.named).name
         return f'<p class="note">{words} <code translate="no">{escape(shown)}</code></p>'
     return (
-        f'<p class="note">{words} <button type="button" class="link" data-show="{escape(parent.id)}" translate="no">'
-        f"{escape(title_of(parent))}</button></p>"
+        f'<p class="note">{words} <button type="button" class="link" data-do="open" data-run="{escape(parent.id)}" '
+        f'translate="no">{escape(title_of(parent))}</button></p>'
     )
 
 
@@ -207,7 +207,7 @@ def _of_a_live_one(run: Run, status: RunStatus, talk: bool, may_change: bool) ->
         buttons.append('<button type="button" disabled>Stopping…</button>')
     elif may_change:
         buttons.append(_button("stop", "Stop and keep"))
-        buttons.append(_button("ask-discard", "Stop and throw away…", "bad"))
+        buttons.append(_button("ask-discard", "Stop without saving…", "bad"))
     if may_change and status.silence:
         buttons.append(_button("kill", "End it now", "bad"))
     why = "" if talk else '<small id="why-no-chat">Chat opens with the first checkpoint.</small>'

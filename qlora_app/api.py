@@ -1,0 +1,282 @@
+"""From Python, in a script or a notebook, what the page and the commands do:
+
+    import qlora_app
+
+    run = qlora_app.train("starter", {"training.epochs": 1})    # a preset, a file, a model; then settings by name
+    run.wait()                                                  # trains in a process of its own meanwhile
+    run.metrics()                                               # [{"step": 1, "loss": 2.87, ...}, ...]
+    run.ask("Who is Oscar?")
+    sweep = qlora_app.sweep("starter", {"method.rank": [8, 16], "training.learning_rate": "1e-4, 3e-4"})
+    sweep.wait().best().adapter
+
+Everything lies in the home of this installation (QLORA_APP_HOME), where the page shows it too. What a person can mend
+is raised as a UserError.
+"""
+
+import functools
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+from .inference.session import ChatSessions
+from .launch import local
+from .launch.queue import working
+from .overrides import recipe_from
+from .preflight import ready
+from .recipe import Recipe
+from .runs import Run as TrainingJob
+from .runs import RunStore
+from .runs.comparison import differing_settings, standings
+from .runs.extending import extended
+from .runs.finding import find_run
+from .runs.recipes import recipe_of
+from .settings import Settings
+from .sweep import Halving, Sweeps, checked, plan_of
+from .sweep import Sweep as RunsOfSweep
+
+LOOK_EVERY = 0.3  # seconds
+Changes = Mapping[str, Any]
+
+
+def train(recipe: str | Path | Recipe = "starter", settings: Changes | None = None, **named: Any) -> "Run":
+    """Begin a training in a process of its own, and return its run at once.
+
+    recipe: a preset, the path of a recipe, a model's id or folder, or a Recipe. settings: {dotted name: value};
+    `named` may give them too, with two underscores for the dot (training__epochs=1). A data file is named by its path
+    (dataset.id). Raises UserError with every mistake at once.
+    """
+    here = _settings()
+    here.make_home()
+    run = RunStore(here.runs).create(ready(_recipe(recipe, settings, named), here).recipe)
+    local.launch(run)
+    return Run(run)
+
+
+def runs() -> "list[Run]":
+    """All runs, newest first."""
+    return [Run(run) for run in RunStore(_settings().runs).list()]
+
+
+def run(name: str = "latest") -> "Run":
+    """A run by its name, the beginning of it, or "latest". Raises UserError where there is none, or several."""
+    return Run(find_run(name, RunStore(_settings().runs)))
+
+
+def ask(question: str, name: str = "latest", base: bool = False) -> str:
+    """What a run answers; `base`: what its base says without the adapter."""
+    answered = _with_adapter(name).ask(question, base)
+    assert isinstance(answered, str)
+    return answered
+
+
+def compare(*named: "str | Run") -> dict[str, Any]:
+    """{"runs": how each stands, and whether the best is better by more than chance, "settings": {name: {run: value}} of
+    those that differ}.
+    """
+    store = RunStore(_settings().runs)
+    jobs = [one.job if isinstance(one, Run) else find_run(one, store) for one in named]
+    recipes = [recipe for job in jobs if (recipe := recipe_of(job)) is not None]
+    differing = differing_settings(recipes) if len(recipes) == len(jobs) else []
+    settings = {one.name: dict(zip((job.id for job in jobs), one.values, strict=True)) for one in differing}
+    return {"runs": [one.to_json() for one in standings(jobs)], "settings": settings}
+
+
+def sweep(
+    recipe: str | Path | Recipe,
+    values: Mapping[str, str | Sequence[Any]],
+    settings: Changes | None = None,
+    *,
+    sample: int = 0,
+    seed: int = 0,
+    halving: float | None = None,
+    when: Sequence[float] = (0.25, 0.5),
+    **named: Any,
+) -> "Sweep":
+    """Queue every combination of several values, or a `sample` of them; `wait` works them off.
+
+    values: {dotted name: a list, or a text as typed: "8..64 step 8", "1e-5..1e-3 log 5"}. halving: the share that goes
+    on at each share of the steps in `when`; None: all run to their end. The rest as of `train`. Raises UserError.
+    """
+    here = _settings()
+    here.make_home()
+    plan = checked(plan_of(_recipe(recipe, settings, named), values, sample, seed), here)
+    rule = None if halving is None else Halving(keep=halving, when=tuple(when))
+    return Sweep(Sweeps(here.sweeps, RunStore(here.runs)).start(plan, rule))
+
+
+class Run:
+    """One run. What is read of it is as its folder has it now."""
+
+    def __init__(self, job: TrainingJob) -> None:
+        self.job = job
+
+    def __repr__(self) -> str:
+        status = self.job.status()
+        return f"<Run {self.id}: {status.state}, step {status.step:,} of {status.total:,}>"
+
+    @property
+    def id(self) -> str:
+        return self.job.id
+
+    @property
+    def state(self) -> str:
+        """queued, starting, running, stopping, done, stopped, failed or interrupted."""
+        return self.job.status().state
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.job.recipe()
+
+    @property
+    def adapter(self) -> Path:
+        """The folder to use elsewhere: the finished adapter, or that of the newest checkpoint. Raises UserError."""
+        folder = self.job.newest_adapter()
+        if folder is None:
+            raise UserError("run.no_adapter_yet", "{id} has saved no adapter yet.", id=self.id)
+        return folder
+
+    def wait(self, seconds: float | None = None) -> "Run":
+        """Until it has ended, or so many seconds have passed; returns itself. Raises UserError where it failed."""
+        end = None if seconds is None else time.monotonic() + seconds
+        while not (status := self.job.status()).has_ended:
+            if end is not None and time.monotonic() >= end:
+                return self
+            time.sleep(LOOK_EVERY)
+        if status.state in ("failed", "interrupted"):
+            raise UserError(
+                "run.ended_badly", "{id} is {state}. {why}", id=self.id, state=status.state, why=status.sentence
+            )
+        return self
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """A row for each logged step: loss, learning_rate, grad_norm, ...; held_out_loss where that was measured."""
+        return [dict(row) for row in self.job.metrics()[0]]
+
+    def samples(self) -> list[dict[str, Any]]:
+        """What it answered to the sample questions before, during and after: {step, question, answer, ...}."""
+        return [dict(row) for row in self.job.samples()]
+
+    def proof(self) -> dict[str, Any] | None:
+        """What was measured when it ended; None before."""
+        return self.job.proof()
+
+    def ask(self, question: str | Sequence[str], base: bool = False) -> str | list[str]:
+        """Its likeliest answer, to each of several questions where several are asked; `base`: without the adapter."""
+        session = _sessions().get(self.job)
+        questions = [question] if isinstance(question, str) else list(question)
+        if session.task.is_chat:
+            asked = [session.as_trained([{"role": "user", "content": one}]) for one in questions]
+            answers = session.answer_all(asked, base)
+        else:
+            answers = [session.respond(one, base) for one in questions]
+        return answers[0] if isinstance(question, str) else answers
+
+    def stop(self, now: bool = False) -> None:
+        """After this step, saved; `now`: without saving."""
+        self.job.request("stop-now" if now else "stop")
+
+    def resume(self) -> "Run":
+        """Go on from the newest checkpoint; returns itself at once. Raises UserError where it has not stopped."""
+        state = self.state
+        if state not in ("stopped", "failed", "interrupted"):
+            raise UserError(
+                "run.not_resumable",
+                "{id} is {state}; only a run that stopped, failed or was interrupted can be resumed.",
+                id=self.id,
+                state=state,
+            )
+        self.job.forget_stop()
+        local.launch(self.job)
+        return self
+
+    def extend(self, epochs: float = 0.0, steps: int = 0) -> "Run":
+        """Another run that goes on where this one ended, for so many epochs or steps; it begins at once."""
+        here = _settings()
+        longer = extended(self.job, RunStore(here.runs), here, epochs, steps)
+        local.launch(longer)
+        return Run(longer)
+
+
+class Sweep:
+    """Runs that belong together."""
+
+    def __init__(self, job: RunsOfSweep) -> None:
+        self.job = job
+
+    def __repr__(self) -> str:
+        return f"<Sweep {self.job.id}: {len(self.job.members())} runs>"
+
+    def wait(self) -> "Sweep":
+        """Work them off, unless an open page does, until all have ended; returns itself."""
+        here = _settings()
+        with working(here, RunStore(here.runs)):
+            while not self.job.has_ended():
+                time.sleep(LOOK_EVERY)
+        return self
+
+    def runs(self) -> list[Run]:
+        """In the order in which they were queued."""
+        return [Run(run) for run in self.job.runs()]
+
+    def ranked(self) -> list[dict[str, Any]]:
+        """The best first: {place, run, values, state, held_out_loss, exact_match, stopped_by_sweep}."""
+        return [one.to_json() for one in self.job.ranked()]
+
+    def best(self) -> Run:
+        """Raises UserError where none was measured."""
+        first = self.job.ranked()[0]
+        if not first.place:
+            raise UserError("sweep.none_measured", "None of these runs has ended with a measurement yet.")
+        return run(first.run)
+
+    def stop(self) -> None:
+        """What waits leaves the queue; what trains is saved and ends."""
+        self.job.stop()
+
+
+def _settings() -> Settings:
+    return Settings.from_environment()
+
+
+def _recipe(recipe: str | Path | Recipe, settings: Changes | None, named: Mapping[str, Any]) -> Recipe:
+    changes = dict(settings or {})
+    changes |= {name.replace("__", "."): value for name, value in named.items()}
+    if isinstance(recipe, Recipe):
+        return _changed(recipe, changes)
+    return recipe_from(str(recipe), _assignments(changes), _settings())
+
+
+def _assignments(changes: Changes) -> list[str]:
+    """As a command writes them; a list gives one for each member."""
+    found = []
+    for name, value in changes.items():
+        members = value if isinstance(value, list | tuple) else [value]
+        found += [f"{name}={_written(member)}" for member in members or [""]]
+    return found
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _changed(recipe: Recipe, changes: Changes) -> Recipe:
+    values = recipe.model_dump(mode="json")
+    for name, value in changes.items():
+        *groups, last = name.split(".")
+        inner = values
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[last] = value
+    return Recipe.from_dict(values)
+
+
+def _with_adapter(name: str) -> Run:
+    return Run(find_run(name, RunStore(_settings().runs), with_adapter=True))
+
+
+@functools.cache
+def _sessions() -> ChatSessions:
+    """The one model that answers."""
+    return ChatSessions()
