@@ -145,7 +145,7 @@ def test_on_a_full_disk_no_worker_is_started_and_the_job_says_what_it_waits_for(
     supervisor = Supervisor(store)
     supervisor.launcher.keep_warm = lambda: None
     started = []
-    monkeypatch.setattr(local, "_cold", started.append)
+    monkeypatch.setattr(local, "_cold", lambda job, device="": started.append(job))
     disk.fill()
     for _ in range(5):
         supervisor._look()

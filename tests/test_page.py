@@ -34,6 +34,7 @@ from tests.fixtures.handlers import given
 from tests.fixtures.jobs import write_status
 from tests.fixtures.page import (
     EVIL,
+    NO_TENSORS,
     PROOF,
     FakeSupervisor,
     demonstration,
@@ -326,9 +327,9 @@ def test_downloads_are_copies_of_what_is_needed(workshop, store):
     assert zipfile.ZipFile(packed).namelist() == ["adapter_config.json", "adapter_model.safetensors", "proof.json"]
     assert not packed.is_relative_to(store.root)
     (run.adapter / "merged").mkdir()
-    (run.adapter / "merged" / "model.safetensors").write_text("QA-LoRA's")
+    (run.adapter / "merged" / "model.safetensors").write_bytes(NO_TENSORS)
     packed = zipfile.ZipFile(packed_now())
-    assert packed.read("merged/model.safetensors") == b"QA-LoRA's" and "optimizer.pt" not in packed.namelist()
+    assert packed.read("merged/model.safetensors") == NO_TENSORS and "optimizer.pt" not in packed.namelist()
     assert Recipe.load(Path(runs.one.recipe_file({runs.card: run.id})[runs.one.file])) == run.recipe()
 
 
@@ -529,6 +530,13 @@ def test_every_handler_went_through_the_guard(workshop):
         "Bar.dismiss",
         "Bar.tidy",
         "Bar.examine",
+        "TrainTab.repeat",
+        "StartMenu.start_now",
+        "StartMenu.keep_recipe",
+        "SweepForm.begin",
+        "RunsTable.archive",
+        "Comparison.metrics_csv",
+        "Comparison.metrics_parquet",
     }
 
 
