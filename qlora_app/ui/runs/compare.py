@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import gradio as gr
 
@@ -99,7 +100,8 @@ class Comparison:
         return self._metrics(given, "metrics.parquet")
 
     def _metrics(self, given: Given, name: str) -> Answer:
-        file = Path(self._temporary.name) / name
+        file = Path(self._temporary.name) / uuid4().hex / name  # two may ask at once
+        file.parent.mkdir()
         write_metrics(self._runs(str(given[self.compared]).split(",")), file)
         return {self.file: str(file)}
 
@@ -203,6 +205,11 @@ def _settings(page: AppContext, runs: Sequence[Run]) -> str:
     return f"<h3>Settings that differ</h3>{_table(heads, rows, 'settings')}"
 
 
+def _is_telling(answers: Sequence[HeldOutAnswer]) -> bool:
+    """Was one question answered right by some only?"""
+    return len({answer.is_right for answer in answers}) > 1
+
+
 def _answers(runs: Sequence[Run]) -> str:
     """Held-out questions that not all answered alike, those first that only some got right; of runs that did not keep
     them the sample questions.
@@ -211,8 +218,8 @@ def _answers(runs: Sequence[Run]) -> str:
     common = in_common(kept) if len(kept) == len(runs) else []
     if not common:
         return _samples(runs)
-    telling = [one for one in common if len({answer.is_right for answer in one}) > 1]
-    wordings = [one for one in common if one not in telling and len({answer.after for answer in one}) > 1]
+    telling = [one for one in common if _is_telling(one)]
+    wordings = [one for one in common if not _is_telling(one) and len({answer.after for answer in one}) > 1]
     shown = [*telling, *wordings][:MOST_QUESTIONS]
     told = f"Of {len(common):,} questions {len(telling):,} were answered right by some of the runs only."
     head = f'<h3>The same questions</h3><p class="quiet">{told}</p>'
