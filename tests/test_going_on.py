@@ -194,6 +194,7 @@ def test_a_run_is_extended_and_another_begins_with_its_adapter(home, settings, c
     assert [row["step"] for row in rows] == list(range(1, 11)) and rows[:6] == [
         row for row in first.metrics()[0] if "loss" in row
     ]
+    assert newest_complete(longer.checkpoints).name == "checkpoint-10", "saved as often as its own steps ask"
     theirs = shutil.copytree(longer.adapter, tmp_path / "theirs")
     assert main(["train", "starter", *short, f"training.start_from={theirs}"]) == 0
     begun = store.list()[0]
