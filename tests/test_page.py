@@ -498,6 +498,10 @@ def test_every_handler_went_through_the_guard(workshop):
     assert wrong == []
     assert {name for name, fn in found.items() if fn.changes} == {
         "Start.start_run",
+        "StartMenu.start_now",
+        "StartMenu.keep_recipe",
+        "SweepForm.begin",
+        "TrainTab.repeat",
         "RunCards.stop_run",
         "RunCards.discard_run",
         "RunCards.rename_run",
@@ -550,6 +554,10 @@ def test_a_demonstration_refuses_every_change(page, store):
     train, runs, form = workshop.train, workshop.runs, form_for_strangers(page)
     for change in (
         lambda: form.start.start_run({}),
+        lambda: form.start.menu.start_now({}),
+        lambda: form.start.menu.keep_recipe({}),
+        lambda: form.sweep.begin({}),
+        lambda: form.repeat(event(run=run.id)),
         lambda: workshop.bar.tidy(),
         lambda: train.cards.stop_run(event(run=run.id)),
         lambda: train.cards.resume_run(event(run=run.id)),

@@ -9,6 +9,7 @@ from ..runs import Run
 from ..runs.events import Event
 
 USED_UP = "run.stopped_by_budget"  # the beginning of the code of the event that says so
+BEGINNINGS = (USED_UP, "event.extended")  # of events after which a budget is had whole
 
 
 class Budget:
@@ -18,11 +19,11 @@ class Budget:
         self, training: Training, run: Run, now: Callable[[], datetime.datetime] = datetime.datetime.now
     ) -> None:
         """Minutes and tokens count from the beginning of the run, whatever it was stopped by meanwhile, else from where
-        its budget was used up before.
+        its budget was used up before, or from where it goes on from another run.
         """
         self.training, self.now = training, now
-        ended = [one for one in run.events() if str(one.get("code")).startswith(USED_UP)]
-        before: Event = ended[-1] if ended else {}
+        begun = [one for one in run.events() if str(one.get("code")).startswith(BEGINNINGS)]
+        before: Event = begun[-1] if begun else {}
         self.seconds_before = _number(before.get("seconds"))
         self.tokens_before = _number(before.get("tokens"))
         self.ends_at = _next(training.stop_at, now()) if training.stop_at else None
