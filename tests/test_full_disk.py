@@ -151,7 +151,7 @@ def test_on_a_full_disk_no_worker_is_started_and_the_job_says_what_it_waits_for(
         supervisor._look()
     assert started == [] and job.status().state == "queued" and job.status().sentence.code == "disk.full"
     disk.make_room()
-    monkeypatch.setattr(local, "_hand_over", lambda worker, job: None)
+    monkeypatch.setattr(local, "_hand_over", lambda worker, job, device="": None)
     supervisor._look()
     assert len(started) == 1 and job.status().sentence == "Waiting for its turn."
 
