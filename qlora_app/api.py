@@ -22,7 +22,7 @@ from typing import Any
 from .errors import UserError
 from .inference.session import ChatSessions
 from .launch import local
-from .launch.queue import queue_of
+from .launch.queue import working
 from .overrides import recipe_from
 from .preflight import ready
 from .recipe import Recipe
@@ -211,13 +211,9 @@ class Sweep:
     def wait(self) -> "Sweep":
         """Work them off, unless an open page does, until all have ended; returns itself."""
         here = _settings()
-        supervisor = queue_of(here, RunStore(here.runs))
-        supervisor.start()
-        try:
+        with working(here, RunStore(here.runs)):
             while not self.job.has_ended():
                 time.sleep(LOOK_EVERY)
-        finally:
-            supervisor.close()
         return self
 
     def runs(self) -> list[Run]:

@@ -40,12 +40,14 @@ _OF_DATA = ("subset", "split", "revision", "format", "held_out_from")
 _READING = ("encoding", "delimiter", "header", "quoting", "sheet", "pieces")
 # How often it is measured and saved changes nothing of what is learned.
 _MEASURING = ("evaluations", "measured_examples", "checkpoints", "samples", "sample_questions", "scored_questions")
+# What it began with is said as its ancestry, to those who may know that run.
+_BEGINNING = ("start_from",)
 # When a run is broken off changes what it learned less than it tells.
 _ENDING = ("stop_when_broken", "max_minutes", "stop_at", "max_tokens", "max_cost", "price_an_hour")
 _ALIKE = {
     *("name", "note", "base_model.source", "base_model.id", "base_model.revision"),
     *(f"dataset.{name}" for name in ("source", "id", *_OF_DATA, *_READING)),
-    *(f"training.{name}" for name in (*_MEASURING, *_ENDING)),
+    *(f"training.{name}" for name in (*_MEASURING, *_BEGINNING, *_ENDING)),
 }
 _MANY = 1_000_000  # examples, where the rounds of an effort no longer depend on how many there are
 

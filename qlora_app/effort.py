@@ -87,16 +87,31 @@ def effort_choices(recipe: Recipe, store: RunStore, data_folder: Path) -> tuple[
     # What an epoch costs, near enough, without a tokenizer.
     of_an_epoch = pace * characters
     meant = epochs_meant(recipe, data_folder)
-    labels = []
-    for effort, words in EFFORTS.items():
-        time = about(of_an_epoch * meant[effort])
-        labels.append((f"{words}\nabout {time}", effort))
+    times = {effort: f"about {about(of_an_epoch * epochs)}" for effort, epochs in meant.items()}
+    told = (
+        times if _all_differ(times) else _in_steps(recipe, meant, len(examples_of(recipe.dataset, data_folder).train))
+    )
+    labels = [(f"{words}\n{told[effort]}", effort) for effort, words in EFFORTS.items()]
     if is_by_steps:
         seconds = expected_seconds(recipe, store, data_folder) or 0.0
         return labels, f"{count_of(recipe.training.max_steps, 'step')}, about {about(seconds)}: max steps end it."
+    if not _all_differ(told):
+        return labels, f"With so few rows all three are the same: {times[next(iter(EFFORTS))]}."
+    if told is not times:
+        return labels, f"With so few rows all three take about as long: {times[next(iter(EFFORTS))]}."
     if measured is None:
         return labels, "Times are estimates; after the first run they are measured."
     return labels, _measured_words(measured)
+
+
+def _all_differ(told: dict[str, str]) -> bool:
+    return len(set(told.values())) == len(told)
+
+
+def _in_steps(recipe: Recipe, meant: dict[str, float], count: int) -> dict[str, str]:
+    """{effort: how many steps its epochs are}: with few rows the times tell nothing apart."""
+    of_an_epoch = math.ceil(count / recipe.training.batch_size)
+    return {effort: count_of(max(1, math.ceil(epochs * of_an_epoch)), "step") for effort, epochs in meant.items()}
 
 
 def expected_seconds(recipe: Recipe, store: RunStore, data_folder: Path) -> float | None:

@@ -70,6 +70,22 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
     return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update=imported)})
 
 
+def with_changes(recipe: Recipe, changes: dict[str, str]) -> Recipe:
+    """A recipe with other values for some settings, {dotted name: as typed}. Raises UserError with every mistake."""
+    values = recipe.model_dump()
+    problems = _apply(values, [f"{name}={value}" for name, value in changes.items()])
+    try:
+        changed = Recipe.from_dict(values)
+        refuse(check_here(changed))
+    except UserError as error:
+        problems = {**error.problems, **problems}
+        if not problems:
+            raise
+    if problems:
+        raise wrong_settings(problems)
+    return changed
+
+
 def _values_of(source: str, presets: Presets) -> dict[str, Any]:
     """The nested settings of a file, of a preset, or of nothing but a model: its folder or its id on the Hub."""
     file = Path(source)

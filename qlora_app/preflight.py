@@ -148,15 +148,21 @@ def ready(recipe: Recipe, settings: Settings, look_up: Callable[[ModelChoice], F
     UserError.
     """
     refuse(check_here(recipe))
-    data = pinned(recipe.dataset, settings.data, settings.token)
-    recipe = recipe.model_copy(update={"dataset": data})
-    unrecorded = recipe.training.model_copy(update={"extends": ""})  # a new run: whoever extends one says so afterwards
-    recipe = recipe.model_copy(update={"training": unrecorded})
-    refuse(start_from.problems_of(recipe, settings.runs))
-    recipe = start_from.in_full(recipe, settings.runs)
+    recipe = as_kept(recipe, pinned(recipe.dataset, settings.data, settings.token), settings)
     facts, examples = gather(recipe, settings, look_up)
     refuse(check(recipe, facts, examples))
     return Ready(recipe=recipe, facts=facts, examples=examples)
+
+
+def as_kept(recipe: Recipe, data: DatasetChoice, settings: Settings) -> Recipe:
+    """As a new run keeps it: with its data pinned, and what it begins with found wherever its worker runs.
+
+    Raises UserError where the adapter it is to begin with is not there, or does not fit.
+    """
+    unrecorded = recipe.training.model_copy(update={"extends": ""})  # whoever extends a run says so afterwards
+    recipe = recipe.model_copy(update={"dataset": data, "training": unrecorded})
+    refuse(start_from.problems_of(recipe, settings.runs))
+    return start_from.in_full(recipe, settings.runs)
 
 
 def gather(

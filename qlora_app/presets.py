@@ -132,12 +132,16 @@ def suggested(model: ModelChoice, data: DatasetChoice, method: str = "") -> Reci
 
 def preset_for(model: ModelChoice, data: DatasetChoice) -> Recipe | None:
     """The preset that was made for the starter and one of its datasets."""
-    if model.source != "starter":
-        return None
+    return _for_the_starter(data.source, data.id) if model.source == "starter" else None
+
+
+@functools.lru_cache(maxsize=200)
+def _for_the_starter(source: str, id: str) -> Recipe | None:
+    """Asked for every run of a list."""
     shipped = Presets()
     for preset in map(shipped.load, shipped.names()):
         made_for = preset.dataset.source, preset.dataset.id
-        if preset.base_model.source == "starter" and made_for == (data.source, data.id):
+        if preset.base_model.source == "starter" and made_for == (source, id):
             return preset
     return None
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from .errors import Problem, UserError
 from .recipe import Recipe
+from .storage.files import FOLDER_ID
 from .storage.reading import is_regular, read_json
 
 SETTING = "training.start_from"
 RECIPE_FILE = "recipe.yaml"
-RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 COPY = "start"  # the folder of a run in which it keeps the adapter it began with
 # Of a checkpoint: what belongs to its run, not to its adapter.
@@ -27,7 +27,7 @@ def adapter_folder(named: str, runs: Path) -> Path:
 
     Raises UserError, at the setting, where there is none.
     """
-    if RUN_ID.fullmatch(named) and (runs / named).is_dir():
+    if _is_run(named, runs):
         adapter = runs / named / "adapter"
         if is_regular(adapter / "proof.json"):
             return adapter
@@ -65,12 +65,12 @@ def problems_of(recipe: Recipe, runs: Path) -> dict[str, Problem]:
 
 
 def in_full(recipe: Recipe, runs: Path) -> Recipe:
-    """With the whole path of the folder: the worker runs elsewhere. Raises UserError where there is none."""
+    """With the whole path of what is no run's id: the worker runs elsewhere. Raises UserError where there is none."""
     named = recipe.training.start_from
     if not named:
         return recipe
     folder = adapter_folder(named, runs)
-    whole = named if folder.parent.parent == runs else str(folder)
+    whole = named if _is_run(named, runs) else str(folder)
     return recipe.model_copy(update={"training": recipe.training.model_copy(update={"start_from": whole})})
 
 
@@ -89,6 +89,10 @@ def copy_adapter(recipe: Recipe, runs: Path, run: Path) -> Path | None:
         shutil.copytree(source, half, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
         half.rename(copy)
     return copy
+
+
+def _is_run(named: str, runs: Path) -> bool:
+    return bool(FOLDER_ID.fullmatch(named)) and (runs / named).is_dir()
 
 
 def _unlike_run(recipe: Recipe, before: Recipe) -> dict[str, Problem]:

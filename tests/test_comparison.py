@@ -41,6 +41,21 @@ def test_a_run_is_behind_by_more_than_chance_or_may_be(store):
     assert told["far"].p == pytest.approx(3 * Pairs(40, 0, 20).p), "the smallest of three counts three times"
 
 
+def test_who_is_ahead_where_both_were_asked_is_not_called_behind(store):
+    """The best is that of its own questions; on those that both answered another one may be better, or as good."""
+    common = list(range(10))
+    best = scored(store, "best", "+" * 90 + "+" + "-" * 9, [*range(100, 190), *common])
+    ahead = scored(store, "ahead", "-" * 10 + "+" * 10, [*range(300, 310), *common])
+    told = {one.run.title: one for one in standings([best, ahead])}
+    assert told["best"].against == BEST
+    assert (
+        told["ahead"].against
+        == "ahead of the best where both were asked by more than chance (p = 0.004, the same 10 questions)"
+    )
+    same = [scored(store, name, "++--") for name in ("one", "same")]
+    assert [one.against for one in standings(same)][1] == "level with the best (the same 4 questions)"
+
+
 def test_only_the_same_questions_are_compared(store):
     runs = [
         scored(store, "a", "++++", "abcd"),

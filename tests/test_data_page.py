@@ -52,13 +52,13 @@ def uploaded(tab, values, files, effort="balanced"):
     """The form after files were uploaded and the reading is done."""
     last = tab.importer.take({tab.upload: [str(file) for file in files]})
     assert last[tab.importer.line] == ""
-    answer = tab.take_import(given(tab, values, effort) | {tab.importer.id: last[tab.importer.id]})
+    answer = tab.take_import(given(tab, values, effort) | {tab.importer.brought: last[tab.importer.brought]})
     return on_form(tab, values, answer)
 
 
 def words_of(tab, form):
     """The line under the data."""
-    return tab.form.choose(given(tab, form, dataset=form["dataset"]))[tab.form.data_line]
+    return tab.form.choose(given(tab, form, dataset=form["dataset"]))[tab.form.data.line]
 
 
 def waits(tab, form):
@@ -111,7 +111,7 @@ def test_the_preview_is_what_is_learned_and_the_choice_is_the_recipe_s(tab, valu
     assert recipe.dataset.columns.given == {"template": "About {raw}\nplease", "answer": "note"}
     answer = tab.form.read_anew(given(tab, form, dataset=odd))
     epochs = on_form(tab, form, answer)["training.epochs"]
-    assert epochs > 2 and "27 rows to learn from · 3 held out" in answer[tab.form.data_line]
+    assert epochs > 2 and "27 rows to learn from · 3 held out" in answer[tab.form.data.line]
     assert "dataset.columns.answer=note" in settled(tab, form, dataset=odd)["command"]
     assert not tab.columns.asks(recipe.dataset)
     quick = on_form(tab, form, tab.form.set_effort(given(tab, form, "quick", dataset=odd)))
@@ -201,7 +201,7 @@ def test_another_file_to_measure_with_is_offered_and_taken(tab, values, odd, tmp
     assert ids[0] not in [id for _, id in offered["choices"]]
     form |= {HELD_OUT: ids[1]}
     before = {"dataset": f"file/{ids[0]}"}
-    line = tab.form.read_anew(given(tab, form, **before))[tab.form.data_line]
+    line = tab.form.read_anew(given(tab, form, **before))[tab.form.data.line]
     assert "25 rows to learn from · 15 held out · 5 left out" in line
     assert f"dataset.held_out_from={ids[1]}" in settled(tab, form, **before)["command"]
     assert read(form).dataset.held_out_from == ids[1]
@@ -231,7 +231,7 @@ def test_other_rows_are_looked_at_without_a_tokenizer(tab, values, odd):
     form = chosen(tab, values, odd) | {COLUMNS + "prompt": "raw", COLUMNS + "answer": "note"}
 
     def look(at):
-        return tab.data_face.look(given(tab, form), SimpleNamespace(_data={"at": at}))[tab.form.data_line]
+        return tab.data_face.look(given(tab, form), SimpleNamespace(_data={"at": at}))[tab.form.data.line]
 
     assert "Rows 4 to 6 of 27" in look("3") and "<img" not in look("3")
     assert look("3").count("<dl") == 3 and look("longest").count("<dl") == 1
@@ -252,10 +252,10 @@ def test_what_will_be_is_said_of_own_data(tab, values, tmp_path, rows, said):
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(rows % i for i in range(30)))
     form = chosen(tab, values, f"file/{import_file(file, tab.page.settings.data, file.name)}")
-    promise = tab.data_face.foresee(given(tab, form))[tab.data_face.promise]
+    promise = tab.data_face.foresee(given(tab, form))[tab.form.data.promise]
     assert "After about" in promise and said in promise
     own_end = given(tab, form | {"training.max_steps": 9})
-    assert f"When it is done {said}" in tab.data_face.foresee(own_end)[tab.data_face.promise]
+    assert f"When it is done {said}" in tab.data_face.foresee(own_end)[tab.form.data.promise]
 
 
 @pytest.mark.parametrize(
@@ -278,10 +278,10 @@ def test_turns_that_are_not_shown_are_counted():
 
 
 def test_a_first_visit_shows_rows_and_what_will_be(tab):
-    face, card = tab.form.data_line.value, tab.form.data_card.value
+    face, card = tab.form.data.line.value, tab.form.data.card.value
     assert "4,183 rows to learn from · 308 held out" in face and "308 held out" in card
     assert face.count("<mark>") >= 4 and "Can teach" not in face
-    assert "about 2 min it answers these questions instead of going on telling a story" in tab.data_face.promise.value
+    assert "about 2 min it answers these questions instead of going on telling a story" in tab.form.data.promise.value
 
 
 # ---- asked
@@ -312,7 +312,7 @@ def test_a_file_that_asks_holds_guesses_and_a_click_on_one_starts_a_training(tab
     after = answered(tab, form, "1")
     assert read(after).dataset.columns.given == {"prompt": "query", "answer": "replies[each]"}
     anew = tab.form.read_anew(given(tab, after, dataset=form["dataset"]))
-    assert anew[tab.form.start].interactive and "54 rows to learn from" in anew[tab.form.data_line]
+    assert anew[tab.form.start].interactive and "54 rows to learn from" in anew[tab.form.data.line]
     assert tab.asking.offer(given(tab, after))[tab.asking.panel] == ""
     alert, run = started(tab, after)
     assert alert == "" and run

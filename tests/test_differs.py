@@ -83,6 +83,12 @@ def test_it_is_said_in_german_too(english, german):
     assert differs_in(english, "en") == english
 
 
+def test_a_place_is_named_nowhere():
+    """Visitors of a demonstration read what differs, also of runs that began with a folder of this machine."""
+    recipe = changed("training.start_from=/secret/adapter")
+    assert differs(recipe) == {} and "secret" not in made_name(recipe)
+
+
 def test_data_and_how_it_is_read_is_no_difference_and_its_held_out_share_is():
     file = DatasetChoice(source="file", id="0123456789ab-sums.jsonl", held_out_share=0.2, encoding="utf-8")
     recipe = suggested(ModelChoice(source="hub", id="Qwen/Qwen3-0.6B"), file)

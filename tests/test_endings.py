@@ -1,9 +1,11 @@
 """A training that goes on with less memory, and one that ends by itself before its last step."""
 
+import copy
 import datetime
 import json
 from types import SimpleNamespace
 
+import bitsandbytes as bnb
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -15,6 +17,7 @@ from qlora_app.runs.run import Spent
 from qlora_app.train import kind
 from qlora_app.train.budget import USED_UP, Budget
 from qlora_app.train.callbacks import MetricsCallback
+from qlora_app.train.paged import takes_whole_state
 from qlora_app.train.relief import Relief
 from qlora_app.train.trainer import MethodTrainer
 from tests.conftest import short_recipe
@@ -83,6 +86,28 @@ def test_it_gives_up_with_advice_when_nothing_is_left_to_save(store, acts):
     assert run.status().sentence.code == "training.out_of_memory"
     whats = [event["values"]["what"]["code"] for event in run.events()]
     assert whats == ["relief.smaller", "relief.checkpointing"]
+
+
+def test_a_paged_optimizer_goes_on_where_the_other_one_was():
+    def stepped(model, optimizer, steps):
+        for number in steps:
+            torch.manual_seed(number)
+            optimizer.zero_grad()
+            model(torch.randn(8, 64)).square().mean().backward()
+            optimizer.step()
+
+    one, other = (torch.nn.Linear(64, 80) for _ in range(2))
+    whole = torch.optim.AdamW(one.parameters(), lr=1e-2)
+    stepped(one, whole, range(5))
+    saved = copy.deepcopy(whole.state_dict())
+    other.load_state_dict(one.state_dict())
+    paged = bnb.optim.PagedAdamW32bit(other.parameters(), lr=1e-2)
+    takes_whole_state(paged)
+    paged.load_state_dict(saved)
+    paged.load_state_dict(copy.deepcopy(paged.state_dict()))  # its own too
+    stepped(one, whole, range(5, 10))
+    stepped(other, paged, range(5, 10))
+    assert torch.allclose(one.weight, other.weight, atol=1e-6)
 
 
 @pytest.mark.slow

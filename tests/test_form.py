@@ -196,6 +196,23 @@ def test_a_learning_rate_that_was_typed_stays_whatever_method_is_chosen(tab, val
     assert changed_method(tab, values | {"method.name": "prompt"}, "vera")[0] == typed
 
 
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (30, {"24 steps", "72 steps", "143 steps"}),
+        (3, {"50 steps"}),
+    ],
+)
+def test_with_few_rows_the_efforts_say_what_differs(tab, values, rows, told, tmp_path):
+    file = tmp_path / "few.jsonl"
+    file.write_text("".join(f'{{"question": "{i}?", "answer": "{i}."}}\n' for i in range(rows)))
+    data = data_value(DatasetChoice(source="file", id=import_file(file, tab.page.settings.data, file.name)))
+    answer = tab.form.choose(given(tab, values | {"dataset": data}))
+    labels = {words.partition("\n")[2] for words, _ in answer[tab.form.effort]["choices"]}
+    assert labels == told
+    assert "With so few rows all three" in answer[tab.form.effort_note]
+
+
 def test_back_to_suggested_forgets_own_settings(tab, values):
     typed = values | {"method[lora].rank": 3}
     assert on_form(tab, typed, tab.form.back_to_suggested(given(tab, typed))) == values
@@ -204,7 +221,7 @@ def test_back_to_suggested_forgets_own_settings(tab, values):
 def imported(tab, files):
     """(what is said, id) once files are taken in."""
     answer = tab.importer.take({tab.upload: files})
-    return answer[tab.importer.line], answer[tab.importer.id]
+    return answer[tab.importer.line], answer[tab.importer.brought]
 
 
 def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
@@ -213,11 +230,11 @@ def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
         "".join(json.dumps({"instruction": f"Question {i}?", "output": f"<b>Answer</b> {i}"}) + "\n" for i in range(96))
     )
     assert imported(tab, []) == ("", None)
-    line, id = imported(tab, [str(file)])
-    answer = tab.take_import(given(tab, values) | {tab.importer.id: id})
+    line, brought = imported(tab, [str(file)])
+    answer = tab.take_import(given(tab, values) | {tab.importer.brought: brought})
     data = on_form(tab, values, answer)["dataset"]
     assert line == "" and data.startswith("file/") and data.endswith("mine.jsonl")
-    words = answer[tab.form.data_line]
+    words = answer[tab.form.data.line]
     assert "86 rows to learn from · 10 held out<" in words and "Alpaca, because rows have <code" in words
     assert "&lt;b&gt;Answer&lt;/b&gt;" in words and "<b>Answer" not in words
 
@@ -225,16 +242,20 @@ def test_an_upload_is_checked_chosen_and_described(tab, values, tmp_path):
 def test_a_file_that_is_refused_stays_said_and_no_data_is_chosen_in_its_place(tab, values, tmp_path):
     file = tmp_path / "<b>picture.jsonl"
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
-    line, id = imported(tab, str(file))
-    assert 'role="alert"' in line and "picture" in line and "<b>picture" not in line and id == ""
-    answer = tab.take_import(given(tab, values) | {tab.importer.id: id})
+    line, brought = imported(tab, str(file))
+    assert 'role="alert"' in line and "picture" in line and "<b>picture" not in line and brought.id == ""
+    answer = tab.take_import(given(tab, values) | {tab.importer.brought: brought})
     form = on_form(tab, values, answer)
     assert form["dataset"] == PASTE and not answer[tab.form.start].interactive
-    assert "Choose data first" in answer[tab.form.waits]
+    assert "this file cannot be learned from" in answer[tab.form.waits]
+    assert "&lt;b&gt;picture.jsonl" in answer[tab.form.data.card] and "was not taken" in answer[tab.form.data.card]
+    assert answer[tab.form.data.promise] == ""
+    settled = tab.form.settle(given(tab, form, dataset=PASTE))
+    assert settled[tab.form.controls.controls["name"]]["placeholder"] == "", "nothing is named after the data before"
     alert = tab.start.start_run(given(tab, form))[tab.mistakes.alert]
     assert 'data-field="f-dataset"' in alert and tab.page.store.list() == []
     back = tab.form.choose(given(tab, values, dataset=PASTE))
-    assert back[tab.form.start].interactive and tab.importer.forget() == {tab.importer.line: ""}
+    assert back[tab.form.start].interactive and tab.importer.forget()[tab.importer.line] == ""
 
 
 @pytest.fixture
@@ -266,17 +287,17 @@ def test_a_large_file_shows_its_first_rows_at_once_and_becomes_a_job(importing, 
     importer = tab.importer
     answer = importer.take({tab.upload: [str(file)]})
     words, address = answer[importer.line], answer[importer.card]
-    assert "Question 0?" in words and "&lt;b&gt;" in words and answer[importer.id] is None
+    assert "Question 0?" in words and "&lt;b&gt;" in words and answer[importer.brought].id == ""
     job = tab.page.jobs.get(address)
     assert job.is_asked("start") and importer.shown() == {importer.card: address}, "there again after a reload"
     file.unlink()  # as Gradio cleans its cache
     assert worker.main(job.folder) == 0 and importer.job.poll({"job": address})["state"] == "done"
     another = importer.finished({importer.own: ""}, about(address))
-    assert another[importer.card] == "" and another[importer.id] is None, (
+    assert another[importer.card] == "" and another[importer.brought] is None, (
         "what another page shows chooses nothing there"
     )
     done = importer.finished({importer.own: answer[importer.own]}, about(address))
-    assert done[importer.id].endswith("large.jsonl") and done[importer.line] == done[importer.card] == ""
+    assert done[importer.brought].id.endswith("large.jsonl") and done[importer.line] == done[importer.card] == ""
     assert importer.shown() == {importer.card: ""}
     assert not (job.folder / "files").exists(), "the data folder has them"
 

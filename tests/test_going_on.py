@@ -13,6 +13,7 @@ from qlora_app.runs.ancestry import origin_of
 from qlora_app.runs.checkpoints import newest_complete, seal
 from qlora_app.runs.extending import extended
 from qlora_app.settings import Settings
+from qlora_app.sweep import checked, plan_of
 from qlora_app.ui.runs.card_parts import head
 from tests.conftest import short_recipe
 from tests.fixtures.jobs import write_status
@@ -92,6 +93,24 @@ def test_what_is_no_adapter_is_said_at_its_setting(store, settings, tmp_path):
         ready(averaged.model_copy(update={"training": training}), settings)
 
 
+def test_a_path_into_a_run_is_kept_whole_since_its_worker_runs_elsewhere(store, settings, monkeypatch):
+    run = done(store, short_recipe())
+    (run.adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 8, "lora_alpha": 16}))
+    monkeypatch.chdir(store.root)
+    recipe = ready(beginning_with(f"{run.id}/adapter"), settings).recipe
+    assert recipe.training.start_from == str(run.adapter)
+
+
+def test_every_run_of_a_sweep_is_held_against_the_adapter_it_begins_with(store, settings, monkeypatch):
+    run = done(store, short_recipe())
+    with refused("sweep.members_wrong", 1, 2) as caught:
+        checked(plan_of(beginning_with(run.id), {"method.rank": "8, 16"}), settings)
+    assert list(caught.value.problems) == ["method.rank"]
+    monkeypatch.chdir(store.root)
+    plan = checked(plan_of(beginning_with(f"{run.id}/adapter"), {"training.seed": "1, 2"}), settings)
+    assert {one.recipe.training.start_from for one in plan.members} == {str(run.adapter)}
+
+
 # ---- extending
 
 
@@ -116,6 +135,14 @@ def test_what_is_extended_takes_the_checkpoint_and_the_curve_and_leaves_the_fini
     said = head(longer, longer.status(), may_change=True)
     assert f'data-do="open" data-run="{run.id}"' in said and "Goes on from" in said
     assert ready(longer.recipe(), settings).recipe.training.extends == "", "the same settings again are a new run"
+
+
+def test_a_run_that_ended_early_is_extended_from_where_it_ended(store, settings):
+    run = done(store, short_recipe(max_steps=100))
+    write_status(run, RunStatus("done", step=40, total=100, epoch=2.0))
+    with_checkpoint(run, 40)
+    training = extended(run, store, settings, steps=10).recipe().training
+    assert (training.max_steps, training.epochs) == (50, 4), "20 steps are an epoch"
 
 
 def test_what_cannot_be_extended_says_why(store, settings):
@@ -150,6 +177,7 @@ def test_a_run_is_extended_and_another_begins_with_its_adapter(home, settings, c
     assert [row["step"] for row in rows] == list(range(1, 11)) and rows[:6] == [
         row for row in first.metrics()[0] if "loss" in row
     ]
+    assert newest_complete(longer.checkpoints).name == "checkpoint-10", "saved as often as its own steps ask"
     theirs = shutil.copytree(longer.adapter, tmp_path / "theirs")
     assert main(["train", "starter", *short, f"training.start_from={theirs}"]) == 0
     begun = store.list()[0]

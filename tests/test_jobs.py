@@ -432,12 +432,15 @@ def test_a_line_that_somebody_changed_stays_so_and_is_followed(jobs):
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3])
-def test_so_many_work_at_once_each_on_the_least_used_device_and_what_is_wanted_now_beside_them(jobs, at_once):
+def test_so_many_work_at_once_each_on_the_least_used_device_or_one_on_all_and_what_is_wanted_now_beside_them(
+    jobs, at_once
+):
     made = in_line(jobs, "one", "two", "three", "four", "five")
+    devices = ["0", "1", "0"] if at_once > 1 else [""]
     supervisor = Supervisor(jobs, at_once=at_once, devices=["0", "1"])
     supervisor.launcher = place = Sending(lambda job: None)
     supervisor._look()
-    assert place.started == [job.id for job in made[:at_once]] and place.devices == ["0", "1", "0"][:at_once]
+    assert place.started == [job.id for job in made[:at_once]] and place.devices == devices[:at_once]
     move(made[-1], "now", jobs.list())
     supervisor._look()
     assert place.started[at_once:] == [made[-1].id] and not made[-1].is_asked("now")

@@ -497,6 +497,10 @@ def test_every_handler_went_through_the_guard(workshop):
     assert wrong == []
     assert {name for name, fn in found.items() if fn.changes} == {
         "Start.start_run",
+        "StartMenu.start_now",
+        "StartMenu.keep_recipe",
+        "SweepForm.begin",
+        "TrainTab.repeat",
         "RunCards.stop_run",
         "RunCards.discard_run",
         "RunCards.rename_run",
@@ -542,6 +546,10 @@ def test_a_demonstration_refuses_every_change(page, store):
     train, runs, form = workshop.train, workshop.runs, form_for_strangers(page)
     for change in (
         lambda: form.start.start_run({}),
+        lambda: form.start.menu.start_now({}),
+        lambda: form.start.menu.keep_recipe({}),
+        lambda: form.sweep.begin({}),
+        lambda: form.repeat(event(run=run.id)),
         lambda: workshop.bar.tidy(),
         lambda: train.cards.stop_run(event(run=run.id)),
         lambda: train.cards.resume_run(event(run=run.id)),
@@ -591,7 +599,7 @@ def test_visitors_of_a_demonstration_cannot_look_into_folders(page, tmp_path):
 def test_visitors_of_a_demonstration_do_not_see_the_rows_of_uploaded_data(page):
     workshop, tab = demonstration(page), form_for_strangers(page)
     chosen = given(tab, show(tab.controls.first) | {"dataset": "file/ab-mine.jsonl"})
-    assert "not shown" in tab.form.choose(chosen)[tab.form.data_line]
+    assert "not shown" in tab.form.choose(chosen)[tab.form.data.line]
     mine = page.store.create(Recipe(dataset=DatasetChoice(source="file", id="ab-mine.jsonl")))
     (mine.folder / "samples.jsonl").write_text(
         '{"step": 0, "question": "Who owes me money?", "answer": "Ada", "expected": "Ben"}\n'

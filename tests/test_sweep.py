@@ -183,10 +183,47 @@ def test_a_hopeless_run_is_stopped_once_and_again_after_a_restart_no_other(sweep
     assert not four.is_asked("stop") and len(sweep.decisions()) == 4
 
 
-def test_what_cannot_be_compared_is_not_halved(sweeps):
-    plan = plan_of(Recipe(), {"base_model.precision": "nf4, bf16"})
+def test_a_run_that_is_being_proven_goes_on_and_one_that_ended_whole_was_not_stopped(sweeps):
+    sweep = sweeps.start(plan_of(Recipe(), {RANK: "2, 4, 8"}), Halving(when=(0.3,)))
+    one, two, three = sweep.runs()
+    measured(one, [1] * 10, state="done")
+    measured(two, [5] * 10)
+    sweep.judge(two)
+    assert not two.is_asked("stop") and sweep.decisions()[-1].goes_on
+    measured(three, [5] * 9)
+    sweep.judge(three)
+    assert three.is_asked("stop")
+    for state, is_stopped in (("done", False), ("stopped", True)):
+        write_status(three, RunStatus(state, step=90, total=100, held_out_loss=5))
+        told = {one.run: one.to_json()["stopped_by_sweep"] for one in sweep.ranked()}
+        assert told == {one.id: False, two.id: False, three.id: is_stopped}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"base_model.precision": "nf4, bf16"},
+        {"training.max_length": "64, 128"},
+        {RANK: "8", "training.measured_examples": "8, 16"},
+    ],
+)
+def test_what_cannot_be_compared_is_not_halved(sweeps, values):
     with refused("sweep.losses_not_comparable"):
-        sweeps.start(plan, Halving())
+        sweeps.start(plan_of(Recipe(), values), Halving())
+    assert sweeps.list() == []
+
+
+def test_what_is_not_measured_is_not_halved(sweeps, home):
+    data = home / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    (data / "mine.jsonl").write_text("".join(f'{{"prompt": "{n}?", "completion": "{n}."}}\n' for n in range(40)))
+    for share, is_held_out in ((0, False), (0.5, True)):
+        own = Recipe.from_dict({"dataset": {"source": "file", "id": "mine.jsonl", "held_out_share": share}})
+        plan = checked(plan_of(own, {RANK: "4, 8"}), Settings(home=home))
+        assert plan.holds_out == is_held_out
+        if not is_held_out:
+            with refused("sweep.nothing_held_out"):
+                sweeps.start(plan, Halving())
     late = plan_of(Recipe(), {"training.evaluations": "8, 1"})
     with refused("sweep.not_measured_in_time"):
         sweeps.start(late, Halving())

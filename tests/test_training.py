@@ -461,10 +461,23 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(broken_at, words, sto
         return step(self, *a, **k) * (float("nan") if self.state.global_step + 1 == broken_at else 1)
 
     monkeypatch.setattr("qlora_app.train.trainer.MethodTrainer.training_step", sometimes)
-    run = store.create(short_recipe())
+    run = store.create(short_recipe(stop_when_broken=False))
     assert worker.main(run.folder) == 1
     status = run.status()
     assert status.state == "failed" and f"step {broken_at} is nan" in status.sentence and words in status.sentence
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_leaves_the_best_adapter_proven(store, monkeypatch):
+    step = MethodTrainer.training_step
+
+    def broken(self, *a, **k):
+        return step(self, *a, **k) * (float("nan") if self.state.global_step == 4 else 1)
+
+    monkeypatch.setattr("qlora_app.train.trainer.MethodTrainer.training_step", broken)
+    run = store.create(short_recipe(samples=0))
+    assert worker.main(run.folder) == 0 and run.status().state == "done"
+    assert [event["code"] for event in run.events()] == ["event.broken"] and run.proof() is not None
 
 
 def test_rows_that_have_no_loss_are_named_as_the_cause(model, monkeypatch):

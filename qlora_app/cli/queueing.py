@@ -13,7 +13,7 @@ from rich.text import Text
 from ..formatting import about
 from ..jobs import Job
 from ..launch.line import WAYS, move
-from ..launch.queue import queue_of, unled
+from ..launch.queue import unled, working
 from ..launch.turns import Turns, Waiting
 from ..overrides import PROGRAM
 from ..runs import RunStore, address_of
@@ -71,23 +71,20 @@ def _move(job: Job, way: str, settings: Settings, screen: Console) -> None:
 
 def _worked_off(settings: Settings, store: RunStore, screen: Console) -> bool:
     """Lead the queue until nothing waits or trains; False where Ctrl-C ended that."""
-    supervisor = queue_of(settings, store)
-    supervisor.start()
     seen: set[Path] = set()
     try:
-        while moving := supervisor.moving():
-            for job in moving:
-                if job.folder not in seen and job.is_alive():
-                    seen.add(job.folder)
-                    screen.print(Text(f"{address_of(job)} is worked on, {len(moving) - 1} more"), soft_wrap=True)
-            time.sleep(LOOK_EVERY)
+        with working(settings, store) as supervisor:
+            while moving := supervisor.moving():
+                for job in moving:
+                    if job.folder not in seen and job.is_alive():
+                        seen.add(job.folder)
+                        screen.print(Text(f"{address_of(job)} is worked on, {len(moving) - 1} more"), soft_wrap=True)
+                time.sleep(LOOK_EVERY)
         return True
     except KeyboardInterrupt:
         words = f"\nWhat is worked on goes on. The rest waits: {PROGRAM} queue --work, or open the page."
         screen.print(Text(words), soft_wrap=True)
         return False
-    finally:
-        supervisor.close()
 
 
 def _as_row(place: int, waiting: Waiting) -> dict[str, str | int | float | None]:

@@ -1,10 +1,8 @@
 """Sweeps from a terminal: several runs that differ in some settings, started, followed and ranked."""
 
 import argparse
-import contextlib
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -14,7 +12,7 @@ from rich.text import Text
 from ..differs import in_words
 from ..errors import UserError
 from ..formatting import loss_figure
-from ..launch.queue import queue_of
+from ..launch.queue import working
 from ..overrides import PROGRAM, recipe_from
 from ..recipe import Recipe
 from ..runs import RunStore
@@ -120,22 +118,11 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
         print(f"  {words_of(member)}")
 
 
-@contextlib.contextmanager
-def _working(settings: Settings, store: RunStore) -> Iterator[None]:
-    """Meanwhile what waits is started from here, unless an open page does it."""
-    supervisor = queue_of(settings, store)
-    supervisor.start()
-    try:
-        yield
-    finally:
-        supervisor.close()
-
-
 def _watched(sweep: Sweep, settings: Settings, store: RunStore, screen: Console) -> bool:
     """Say of each run when it has ended; False where Ctrl-C ended the watching."""
     said: set[str] = set()
     try:
-        with _working(settings, store):
+        with working(settings, store):
             while True:
                 is_over = sweep.has_ended()
                 for run in sweep.runs():

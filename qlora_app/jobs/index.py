@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from ..storage.files import FOLDER_ID
 from ..storage.reading import is_regular, is_short_of_means
 
 INDEX_FOLDER = ".index"  # a folder of its own: what is written in it does not change the one that holds the jobs
 INDEX_FILE = "jobs.sqlite"
-JOB_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 STATUS_FILE = "status.json"
 _NAMED = re.compile(r"(\d{4})-(\d\d)-(\d\d)-(\d\d)(\d\d)(?:-.*?)?(?:-(\d{1,3}))?")
 _NAMED_IN = (
@@ -124,7 +124,7 @@ class JobIndex:
     def _read_folders(self) -> dict[str, int | None]:
         """{name: when it was made, None for what is no job}"""
         try:
-            names = [name for name in os.listdir(self.root) if JOB_ID.fullmatch(name)]
+            names = [name for name in os.listdir(self.root) if FOLDER_ID.fullmatch(name)]
         except FileNotFoundError:  # just being deleted
             return {}
         except OSError as error:

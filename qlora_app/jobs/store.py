@@ -15,7 +15,8 @@ from typing import Generic, TypeVar
 
 from ..errors import UserError
 from ..storage.disk import said
-from .index import JOB_ID, JobIndex
+from ..storage.files import FOLDER_ID
+from .index import JobIndex
 from .job import Job, JobSpec
 
 AnyJob = TypeVar("AnyJob", bound=Job)
@@ -36,7 +37,7 @@ class Folders(Generic[AnyJob]):
 
     def get(self, id: str) -> AnyJob:
         """Raises UserError for an id that names no job, and for anything that is not an id."""
-        if not JOB_ID.fullmatch(id or "") or not self._index.has(id):
+        if not FOLDER_ID.fullmatch(id or "") or not self._index.has(id):
             raise self.not_there(id)
         return self._job(self.root / id)
 

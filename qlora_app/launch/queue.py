@@ -53,6 +53,17 @@ def queue_of(settings: Settings, runs: RunStore) -> "Supervisor":
     )
 
 
+@contextlib.contextmanager
+def working(settings: Settings, runs: RunStore) -> Iterator["Supervisor"]:
+    """Meanwhile what waits is started from here, unless an open page does it. What was begun goes on afterwards."""
+    supervisor = queue_of(settings, runs)
+    supervisor.start()
+    try:
+        yield supervisor
+    finally:
+        supervisor.close()
+
+
 @dataclass(frozen=True)
 class _Trouble:
     """Why a job could not be started, and when it is tried again."""
@@ -78,7 +89,8 @@ class Supervisor:
     ) -> None:
         """The lock lies in the folder of the first store; all are looked after. overseers: told at every look what
         waits or is worked on, while this one leads; such as a sweep that stops its hopeless runs. at_once: so many
-        jobs that need the machine; devices: its accelerators, of which each such job gets the least used one.
+        jobs that need the machine; devices: its accelerators, of which each such job gets the least used one where
+        several work at once, else all.
         """
         self.at_once = at_once
         self._devices = tuple(devices)
@@ -189,8 +201,10 @@ class Supervisor:
         return len({job.folder for job in working if job.needs == needs})
 
     def _device_for(self, job: Job) -> str:
-        """Which accelerator a job gets; "" where there are not several to choose from."""
-        if job.needs != "machine" or len(self._devices) < 2:
+        """Which accelerator a job gets; "" for all: where there is one, and where one works at a time, so that a model
+        that one cannot hold is spread over all of them.
+        """
+        if job.needs != "machine" or self.at_once == 1 or len(self._devices) < 2:
             return ""
         used = [other.launch_file.device() for other in self._moving if _has_worker(other)]
         return min(self._devices, key=used.count)

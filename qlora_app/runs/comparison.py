@@ -110,7 +110,7 @@ def _against_the_best(
             told[place] = BEST, None, None
         elif pair in paired:
             pairs = _pairs(answers, place, best)
-            told[place] = _words(corrected[pair], paired[pair].questions), pairs, corrected[pair]
+            told[place] = _words(pairs, corrected[pair]) if pairs else NOT_THE_SAME, pairs, corrected[pair]
         else:
             told[place] = NOT_THE_SAME if answers[place] and answers[best] else NOT_KEPT, None, None
     return told
@@ -131,10 +131,14 @@ def _pairs(answers: Sequence[Answers], one: int, other: int) -> Pairs | None:
     return Pairs.of([a.is_right for a, _ in common], [b.is_right for _, b in common])
 
 
-def _words(p: float, questions: int) -> str:
-    how = "behind the best by more than chance" if p < LEVEL else "behind the best, which may be chance"
+def _words(pairs: Pairs, p: float) -> str:
+    """pairs: a run beside the best. Asked other questions too, that one may be behind on those that both were asked."""
+    if pairs.only_first == pairs.only_second:
+        return f"level with the best (the same {pairs.questions:,} questions)"
+    where = "behind the best" if pairs.only_first < pairs.only_second else "ahead of the best where both were asked"
+    how = f"{where} by more than chance" if p < LEVEL else f"{where}, which may be chance"
     shown = f"p < {_FEWEST_SHOWN}" if p < _FEWEST_SHOWN else f"p = {p:.3f}"
-    return f"{how} ({shown}, the same {questions:,} questions)"
+    return f"{how} ({shown}, the same {pairs.questions:,} questions)"
 
 
 # ---- settings

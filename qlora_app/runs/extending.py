@@ -44,7 +44,7 @@ def extended(run: Run, store: RunStore, settings: Settings, epochs: float = 0.0,
             "{method} has planned its steps to the end, so it cannot be extended. Begin a longer run.",
             method=recipe.method.title(),
         )
-    longer = _longer(recipe, status.total or status.step, status.epoch, epochs, steps)
+    longer = _longer(recipe, status.step, status.epoch, epochs, steps)
     longer = ready(longer, settings).recipe
     training = longer.training.model_copy(update={"extends": run.id})
     name = f"{recipe.title} · extended"
@@ -52,16 +52,18 @@ def extended(run: Run, store: RunStore, settings: Settings, epochs: float = 0.0,
     return store.create(made, lambda new: _take_over(run, saved, new))
 
 
-def _longer(recipe: Recipe, total: int, done: float, epochs: float, steps: int) -> Recipe:
-    """With so many more epochs or steps, counted from the last step of `total`, after `done` epochs."""
+def _longer(recipe: Recipe, step: int, done: float, epochs: float, steps: int) -> Recipe:
+    """With so many more epochs or steps, counted from the last step it made, after `done` epochs: it may have ended
+    early.
+    """
     values = recipe.model_dump(mode="json")
     training = values["training"]
     if epochs:
         training["epochs"], training["max_steps"] = round((done or recipe.training.epochs) + epochs, 4), 0
     else:
-        of_an_epoch = total / done if done else total / recipe.training.epochs
-        training["max_steps"] = total + steps
-        training["epochs"] = max(recipe.training.epochs, math.ceil((total + steps) / of_an_epoch) + 1)
+        of_an_epoch = step / (done or recipe.training.epochs)
+        training["max_steps"] = step + steps
+        training["epochs"] = max(recipe.training.epochs, math.ceil((step + steps) / of_an_epoch) + 1)
     return Recipe.from_dict(values)
 
 

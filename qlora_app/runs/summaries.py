@@ -28,6 +28,7 @@ CHECKED_AT_ONCE = 500  # runs at rest whose files are looked at each time, in tu
 READ_AT_ONCE = 0.25  # seconds of reading rows that one look may take; the rest comes with the next ones
 TRIED_AGAIN = 20.0  # seconds until a run that could not be read is read once more: what was wrong may have passed
 _VERSION = 3
+_NAMES = {one.name for one in fields(RunSummary)}
 _PATIENCE = 0.2  # seconds to wait for another process that writes the file
 Otherwise = Callable[[Run, Exception], RunSummary]
 
@@ -82,6 +83,7 @@ class Summaries:
         if not self._is_loaded:
             self._is_loaded = True
             self._load()
+            self._asked = _written(self.store.root / ASKED_FILE)  # who opens the list waits for the newest only
         ids = self.store.ids()
         if ids != self._ids:
             self._take_ids(ids)
@@ -220,8 +222,7 @@ class Summaries:
 def _row_from(text: str) -> RunSummary:
     """Raises ValueError or TypeError for what another version wrote."""
     values = json.loads(text)
-    names = {one.name for one in fields(RunSummary)}
-    if set(values) != names:
+    if values.keys() != _NAMES:
         raise ValueError("Another version wrote it.")
     return RunSummary(**values | {"spark": tuple(values["spark"]), "tags": tuple(values["tags"])})
 

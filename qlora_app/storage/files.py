@@ -3,11 +3,14 @@
 import errno
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from .reading import check_regular
+
+FOLDER_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")  # what a folder of a job, a run or a sweep may be called
 
 
 def write_json(path: Path, value: Any, lasting: bool = True) -> None:

@@ -12,7 +12,7 @@ from ..choices import dotted_name, iter_settings, value_at, variant_of
 from ..differs import in_words
 from ..errors import Problem, UserError
 from ..overrides import with_method
-from ..preflight import Ready, check, ready
+from ..preflight import Ready, as_kept, check, ready, refuse
 from ..recipe import Recipe
 from ..settings import Settings
 from .values import Drawn, Listed, Values, values_of
@@ -31,7 +31,9 @@ class Member:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep is to train. given: {dotted setting: as it was typed}. sample: so many drawn; 0: all."""
+    """What a sweep is to train. given: {dotted setting: as it was typed}. sample: so many drawn; 0: all. holds_out:
+    False where it is known that of the data of some run nothing is measured with.
+    """
 
     base: Recipe
     given: dict[str, str]
@@ -39,6 +41,7 @@ class Plan:
     possible: int | None  # combinations there are; None where a range is drawn from
     sample: int = 0
     seed: int = 0
+    holds_out: bool = True
 
 
 def plan_of(recipe: Recipe, given: Mapping[str, str | Sequence[Any]], sample: int = 0, seed: int = 0) -> Plan:
@@ -105,7 +108,7 @@ def checked(plan: Plan, settings: Settings, look_up: Callable[[ModelChoice], Fac
             run=words_of(member),
             error=first.problem,
         )
-    return replace(plan, members=tuple(members))
+    return replace(plan, members=tuple(members), holds_out=all(map(_holds_out, known.values())))
 
 
 def words_of(member: Member) -> str:
@@ -122,11 +125,16 @@ def _ready(
     if before is None:
         known[key] = found = ready(recipe, settings, look_up)
         return found.recipe
-    pinned = recipe.model_copy(update={"dataset": before.recipe.dataset})
-    problems = check(pinned, before.facts, before.examples)
-    if problems:
-        raise UserError.of_all(problems)
-    return pinned
+    kept = as_kept(recipe, before.recipe.dataset, settings)
+    refuse(check(kept, before.facts, before.examples))
+    return kept
+
+
+def _holds_out(found: Ready) -> bool:
+    data = found.recipe.dataset
+    if found.examples is not None:
+        return len(found.examples.held_out) > 0
+    return data.held_out_share > 0 or data.measured_with is not None
 
 
 def _values_of_all(given: Mapping[str, str | Sequence[Any]]) -> dict[str, Values]:

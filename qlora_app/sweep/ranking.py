@@ -12,7 +12,7 @@ from .halving import Decision
 @dataclass(frozen=True)
 class RankedRun:
     """One run of a sweep. place: from 1; 0 of one that has not ended, or was not measured. row: None once it was
-    deleted. stopped: why the sweep stopped it.
+    deleted. stopped: why the sweep stopped it; None of one that ended otherwise.
     """
 
     run: str
@@ -41,13 +41,19 @@ def ranked(
     stopped: Mapping[str, Decision],
 ) -> list[RankedRun]:
     """members: (run, values). The best that is done first; those that were stopped early after all that are done, then
-    those without a measurement, in their order.
+    those without a measurement, in their order. stopped: what was decided against a run, which may have ended before
+    it heard.
     """
-    runs = [RankedRun(run, values, row_of(run), stopped=stopped.get(run)) for run, values in members]
+    rows = [(run, values, row_of(run)) for run, values in members]
+    runs = [RankedRun(run, values, row, stopped=_heard(stopped.get(run), row)) for run, values, row in rows]
     measured = sorted(filter(_is_measured, runs), key=_rank)
     places = {one.run: place for place, one in enumerate(measured, start=1)}
     placed = [RankedRun(one.run, one.values, one.row, places[one.run], one.stopped) for one in measured]
     return [*placed, *(one for one in runs if one.run not in places)]
+
+
+def _heard(decision: Decision | None, row: RunSummary | None) -> Decision | None:
+    return decision if row is not None and row.state == "stopped" else None
 
 
 def _is_measured(one: RankedRun) -> bool:

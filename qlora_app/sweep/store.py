@@ -19,7 +19,7 @@ from ..runs import Run, RunStore
 from ..runs.labels import LONGEST_TAG, relabel
 from ..runs.summary import RunSummary, summary_of
 from ..storage.disk import said
-from ..storage.files import append_line, write_json
+from ..storage.files import FOLDER_ID, append_line, write_json
 from ..storage.reading import read_json, read_lines
 from ..storage.typed import filled
 from .halving import Decision, Halving, goes_on, loss_at
@@ -28,8 +28,8 @@ from .ranking import RankedRun, ranked
 
 SPEC_FILE = "sweep.json"
 DECISIONS = "decisions.jsonl"
-SWEEP_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 _OF_OTHERS = ("base_model", "dataset", "task")  # groups whose change makes another loss of the same answers
+_MEASURED_ON = ("training.max_length", "training.measured_examples")  # which held-out tokens the loss is of
 
 
 class Sweep:
@@ -116,7 +116,9 @@ class Sweep:
                 continue
             decisions += self._those_that_went_on(run, when, decisions)
             losses = [one.loss for one in decisions if one.when == when]
-            decision = Decision(run.id, when, *found, len(losses), goes_on(found[1], losses, halving.keep))
+            has_trained = status.step >= status.total  # nothing is left to stop: it is being proven
+            stays = has_trained or goes_on(found[1], losses, halving.keep)
+            decision = Decision(run.id, when, *found, len(losses), stays)
             append_line(self.folder / DECISIONS, asdict(decision))
             decisions.append(decision)
             if not decision.goes_on:
@@ -152,7 +154,7 @@ class Sweeps:
 
     def get(self, id: str) -> Sweep:
         """Raises UserError for what names none."""
-        if not SWEEP_ID.fullmatch(id or "") or not (self.root / id / SPEC_FILE).is_file():
+        if not FOLDER_ID.fullmatch(id or "") or not (self.root / id / SPEC_FILE).is_file():
             raise UserError("sweep.not_there", "There is no sweep {id!r}. It may have been deleted.", id=id)
         return Sweep(self.root / id, self._runs)
 
@@ -213,7 +215,7 @@ class Sweeps:
 
 def check_halving(plan: Plan, halving: Halving) -> None:
     """Raises UserError where the held-out losses of the runs cannot be compared, or are not measured in time."""
-    others = [name for name in plan.given if name.partition(".")[0] in _OF_OTHERS]
+    others = [name for name in plan.given if name.partition(".")[0] in _OF_OTHERS or name in _MEASURED_ON]
     if others:
         raise UserError(
             "sweep.losses_not_comparable",
@@ -222,6 +224,12 @@ def check_halving(plan: Plan, halving: Halving) -> None:
         )
     if not halving.when or not all(0 < when < 1 for when in halving.when):
         raise UserError("sweep.when_is_no_share", "Runs are judged at shares of their steps between 0 and 1.")
+    if not plan.holds_out:
+        raise UserError.at(
+            "dataset.held_out_share",
+            "sweep.nothing_held_out",
+            "Runs are judged by their held-out loss, and of these data nothing is held out.",
+        )
     for member in plan.members:
         evaluations = member.recipe.training.evaluations
         if evaluations * (1 - max(halving.when)) < 1:
@@ -271,7 +279,7 @@ def _written(path: Path) -> int:
 @functools.lru_cache(maxsize=8)
 def _ids(root: Path, written: int) -> tuple[str, ...]:
     try:
-        return tuple(one.name for one in root.iterdir() if SWEEP_ID.fullmatch(one.name))
+        return tuple(one.name for one in root.iterdir() if FOLDER_ID.fullmatch(one.name))
     except OSError:
         return ()
 

@@ -19,6 +19,8 @@ from .callbacks import MetricsCallback
 from .failures import NotANumber, cause_of
 from .first_loss import check_first_loss
 from .order import EpochTold, StepsByLength
+from .paged import takes_whole_state
+from .relief import PAGED
 from .setup import TrainingSetup
 
 KEPT_CHECKPOINTS = 2  # with one, a crash while saving would leave nothing to go back to
@@ -82,6 +84,13 @@ class MethodTrainer(Trainer):
 
         return StepsByLength(len(job.train), step, self.args.data_seed, lengths)
 
+    def create_optimizer(self, *given: Any, **more: Any) -> torch.optim.Optimizer:
+        """A run that had too little memory may go on from a checkpoint of torch's AdamW with a paged one."""
+        made = super().create_optimizer(*given, **more)
+        if self.job.recipe.training.optimizer == PAGED:
+            takes_whole_state(made)
+        return made
+
     def _clip_grad_norm(self, model: torch.nn.Module) -> torch.Tensor:
         """Of what learns, as it was handed to the optimizer: looking for it in the whole model at every step takes
         longer than clipping.
@@ -139,6 +148,13 @@ class MethodSteps(TrainerCallback):
         self.method.after_step(model, state.global_step + 1, state.max_steps)
 
 
+class SavedAsAsked(TrainerCallback):
+    """How often is saved is this run's: a checkpoint tells the Trainer how often its run was, which may be extended."""
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        state.save_steps = int(args.save_steps)
+
+
 def total_steps(job: TrainingSetup) -> int:
     """Optimizer steps of the whole run."""
     training = job.recipe.training
@@ -191,7 +207,7 @@ def arguments(job: TrainingSetup) -> TrainingArguments:
 def build_trainer(job: TrainingSetup, reporter: MetricsCallback, callbacks: list[TrainerCallback]) -> MethodTrainer:
     """A Trainer whose only voice is the run folder."""
     method = job.recipe.method
-    told = [MethodSteps(method), EpochTold(job.collate, job.recipe.training.seed)]
+    told = [SavedAsAsked(), MethodSteps(method), EpochTold(job.collate, job.recipe.training.seed)]
     trainer = MethodTrainer(
         model=job.model,
         args=arguments(job),

@@ -239,6 +239,25 @@ def test_testing_it_from_train_lands_on_its_test_and_the_address_says_so(visitor
     expect(page.locator("#page-test-button")).to_have_attribute("aria-selected", "true")
 
 
+def test_the_same_run_with_one_value_changed_is_two_actions(visitor, app):
+    run = app.finished_run()
+    page, before = visitor.open(), len(app.store.list())
+    again = page.locator("#live").get_by_role("button", name="Train again…")
+    again.click()
+    rate = page.locator("#live").get_by_label("Learning rate", exact=True)
+    expect(rate).to_be_focused()
+    rate.press("Escape")
+    expect(again).to_be_focused()
+    again.click()  # the first action
+    rate.fill("1.5e-3")
+    rate.press("Enter")  # and the second
+    expect(page.locator("#live .again-form")).to_have_count(0)
+    newest = app.store.list()[0]
+    assert len(app.store.list()) == before + 1 and newest.recipe().training.learning_rate == 0.0015
+    assert newest.recipe().training.max_steps == run.recipe().training.max_steps
+    state(page, "Finished")
+
+
 def test_a_run_outlives_the_server_and_the_page_finds_it_again(visitor, app):
     page = visitor.open()
     settings(page, Epochs=50, Max_steps=4000, Scored_questions=4, Checkpoints=40)

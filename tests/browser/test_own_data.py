@@ -127,12 +127,64 @@ def test_a_refused_file_stays_said_at_the_data_and_start_waits(visitor, app, tmp
     expect(said.locator("b")).to_have_text("cut.json")
     expect(said).to_contain_text("cut off")
     expect(page.locator("#start")).to_be_disabled()
-    expect(page.locator("#why-not")).to_contain_text("Choose data first")
+    expect(page.locator("#why-not")).to_contain_text("this file cannot be learned from")
+    expect(page.locator("#data-card")).to_contain_text("cut.json was not taken")
+    expect(page.get_by_label("Name", exact=True)).to_have_attribute("placeholder", "")
+    expect(page.locator("#promise")).to_have_text("")
     expect(page.get_by_label("Data", exact=True)).to_have_value("Paste text or drop files…")
     page.wait_for_timeout(11_000)  # as long as a toast stays
     expect(said).to_be_visible()
     choose(page, "Data", "A polite helper who knows Pennywick")
     expect(said).to_have_count(0)
+    expect(page.locator("#start")).to_be_enabled()
+
+
+OF_THE_DATA = ("data-card", "data-line", "promise", "effort", "summary", "own-settings")
+# Remembers every text of these places that was to be seen after data was chosen, and whether Start could be pressed.
+WATCH = """ids => {
+  window.seenTexts = [];
+  const look = () => {
+    for (const id of ids) {
+      const one = document.getElementById(id), text = one?.textContent.trim();
+      const isSeen = one && one.getClientRects().length && getComputedStyle(one).visibility === 'visible';
+      if (isSeen && text) window.seenTexts.push(`${id}: ${text.slice(0, 300)}`);
+    }
+    const isOld = document.querySelector('#f-dataset input').value.includes('helper');
+    if (isOld && !document.getElementById('start').disabled) window.seenTexts.push('start with the data before');
+    window.reading = window.reading || document.querySelector('#data-reading')?.textContent;
+    setTimeout(look, 20);
+  };
+  setTimeout(look, 400);
+}"""
+
+# As with a file that takes long: every answer of the queue comes a second later.
+LATE = """() => {
+  const asked = window.fetch;
+  window.fetch = async (...given) => {
+    if (String(given[0]?.url || given[0]).includes('queue/join')) await new Promise(done => setTimeout(done, 1000));
+    return asked(...given);
+  };
+}"""
+
+
+def test_while_a_file_is_read_nothing_of_the_data_before_is_said(visitor, app, tmp_path):
+    file = tmp_path / "sums.jsonl"
+    file.write_text("".join(f'{{"question": "What is {i} and {i}?", "answer": "It is {2 * i}."}}\n' for i in range(50)))
+    page = visitor.open()
+    choose(page, "Data", "A polite helper who knows Pennywick")
+    expect(page.locator("#data-card")).to_contain_text("4,183 rows")
+    expect(page.locator("#data-reading")).to_have_text("")
+
+    page.evaluate(LATE)
+    page.set_input_files("input[type=file]", file)
+    expect(page.locator("#data-reading")).to_contain_text("Reading sums.jsonl")
+    page.evaluate(WATCH, list(OF_THE_DATA))
+    expect(page.locator("#data-card")).to_contain_text("45 rows to learn from")
+    expect(page.locator("#data-reading")).to_have_text("")
+    seen = page.evaluate("window.seenTexts")
+    old = [text for text in seen if "4,183" in text or "about 2 min" in text or "answers these questions" in text]
+    assert old == []
+    assert "start with the data before" not in seen
     expect(page.locator("#start")).to_be_enabled()
 
 

@@ -42,3 +42,32 @@ def test_a_mistake_in_another_section_is_gone_to(visitor):
     page.locator("#section-training-button").click()
     page.click("#start")
     expect(page.locator("#f-training-samples .mistake")).to_be_visible()
+
+
+@pytest.mark.parametrize(("theme", "size"), [("dark", DESK), ("light", PHONE)], ids=["dark", "light phone"])
+def test_the_menu_beside_start_by_keyboard_copies_and_tries_several_values(visitor, theme, size):
+    page = visitor.open(f"?__theme={theme}", size=size)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_label("Name", exact=True).fill("my run")
+    opener = page.get_by_role("button", name="More ways to start")
+    opener.focus()
+    opener.press("ArrowDown")
+    menu = page.get_by_role("menu", name="More ways to start")
+    expect(menu.get_by_role("menuitem").first).to_be_focused()
+    assert found(page) == []
+    page.keyboard.press("Escape")
+    expect(menu).to_be_hidden()
+    expect(opener).to_be_focused()
+    page.keyboard.press("Enter")
+    menu.get_by_role("menuitem", name="Copy command").click()
+    expect(page.locator("#start-menu [role=status]")).to_have_text("Copied.")
+    assert "'name=my run'" in page.evaluate("navigator.clipboard.readText()")
+    opener.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.locator("#several-values-0 input").fill("1e-3, 2e-3")
+    expect(page.locator("#several-line")).to_contain_text("2 runs, about")
+    assert found(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("button", name="Back", exact=True).click()
+    expect(page.get_by_role("tab", name="Several values")).to_be_hidden()

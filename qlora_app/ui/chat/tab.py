@@ -19,7 +19,8 @@ from ..context import AppContext
 from ..door.admission import ANSWERING, MOST_ANSWERS, MOST_WARMED, WARMING
 from ..events import FAST, QUIET, Answer, Given
 from ..guard import in_words, reads
-from ..runs.run_card import NOTHING_HERE, run_id
+from ..runs.card_skeleton import NOTHING_HERE
+from ..runs.run_card import run_id
 from ..theme import on_click, plain
 from ..translate import translate
 from .answering import Answering, Talk

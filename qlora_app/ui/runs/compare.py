@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import gradio as gr
 
@@ -41,6 +42,12 @@ SERIES: dict[SeriesName, str] = {
     "memory_mb": "Memory",
 }
 AXES: dict[AxisName, str] = {"step": "Steps", "seconds": "Time", "tokens": "Tokens"}
+# On a phone, where heads have no room, each cell says its own.
+STANDINGS = ("Run", "Held-out loss", "Training loss", "Right", "Against the best", "Steps", "Time", "Tokens")
+FILES = (
+    '<span class="does deeds"><button type="button" data-do="csv">Metrics as CSV</button>'
+    '<button type="button" data-do="parquet">Metrics as Parquet</button></span>'
+)
 SAVE = """() => setTimeout(() => (document.querySelector('#metrics-ready a, a#metrics-ready, #metrics-ready button, '
  + 'button#metrics-ready')).click(), 150)"""
 
@@ -53,7 +60,7 @@ class Comparison:
         self._temporary = tempfile.TemporaryDirectory(prefix="guanaco-metrics-")
 
     def build(self) -> gr.HTML:
-        """The page, and below it the files for other programs."""
+        """The page, and the file that a browser fetches."""
         script = "".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
         texts = json.dumps(texts_in(script + json.dumps([*SERIES.values(), *AXES.values()])), ensure_ascii=False)
         known = f"const SERIES = {json.dumps(SERIES)};"
@@ -62,17 +69,17 @@ class Comparison:
             server_functions=[served(self.curves)],
             elem_id="comparison",
         )
-        with gr.Row(elem_classes="files", visible=self.page.may_change):
-            self.get_csv = gr.Button("Metrics as CSV", size="sm", min_width=140)
-            self.get_parquet = gr.Button("Metrics as Parquet", size="sm", min_width=140)
         self.file = gr.DownloadButton("Save", visible="hidden", elem_id="metrics-ready")
         return self.component
 
     def wire(self, compared: gr.Textbox) -> None:
         """`compared`: the ids that are compared, with commas between."""
         self.compared = compared
-        for button, handler in ((self.get_csv, self.metrics_csv), (self.get_parquet, self.metrics_parquet)):
-            button.click(handler, {compared}, self.file, **QUIET).success(None, js=SAVE)
+        for made in (
+            self.component.csv(self.metrics_csv, {compared}, self.file, **QUIET),
+            self.component.parquet(self.metrics_parquet, {compared}, self.file, **QUIET),
+        ):
+            made.success(None, js=SAVE)
 
     def curves(self, asked: Any) -> dict[str, Any]:
         """{runs, series, by} -> {lines: [{run, x, y, low, high}]}. Anybody may call this with anything."""
@@ -93,7 +100,8 @@ class Comparison:
         return self._metrics(given, "metrics.parquet")
 
     def _metrics(self, given: Given, name: str) -> Answer:
-        file = Path(self._temporary.name) / name
+        file = Path(self._temporary.name) / uuid4().hex / name  # two may ask at once
+        file.parent.mkdir()
         write_metrics(self._runs(str(given[self.compared]).split(",")), file)
         return {self.file: str(file)}
 
@@ -105,9 +113,11 @@ def compare_words(page: AppContext, ids: Sequence[str], left_out: int = 0) -> st
     """The page that compares these runs; those that are gone are left out. left_out: how many more were chosen."""
     runs = [run for run in map(page.find, dict.fromkeys(ids[:MOST_COMPARED])) if run is not None]
     back = '<button type="button" class="back" data-do="back">← Runs</button>'
-    head = f'<div class="line">{back}<h2>{f"{len(runs)} runs compared" if len(runs) > 1 else "Compare"}</h2></div>'
     if len(runs) < 2:
+        head = f'<div class="line">{back}<h2>Compare</h2></div>'
         return f'{head}<p class="quiet">Choose two runs or more in the list. Those of this link are gone.</p>'
+    files = FILES if page.may_change else ""
+    head = f'<div class="line">{back}<h2>{len(runs)} runs compared</h2>{files}</div>'
     more = '<p class="quiet">At most 8 runs are compared; these are the first.</p>' if left_out else ""
     open_ones = [run for run in runs if page.may_open(run)]
     ids_there = escape(json.dumps([run.id for run in runs]))
@@ -123,18 +133,18 @@ def compare_words(page: AppContext, ids: Sequence[str], left_out: int = 0) -> st
 def _standings(told: Sequence[Standing]) -> str:
     rows = ""
     for number, one in enumerate(told):
-        shown = [
-            _figure(one.held_out_loss, loss_figure),
-            _figure(one.loss, loss_figure),
-            _share(one),
-            f"<td class='against'>{escape(one.against) or NO_FIGURE}</td>",
-            f"<td>{one.steps:,}</td>",
-            _figure(one.seconds, duration),
-            _figure(one.tokens, "{:,}".format),
-        ]
-        rows += f'<tr><th scope="row">{_name(number, one.run)}</th>{"".join(shown)}</tr>'
-    heads = ("Run", "Held-out loss", "Training loss", "Right", "Against the best", "Steps", "Time", "Tokens")
-    return _table(heads, rows, "standings")
+        shown = {
+            "Held-out loss": _figure(one.held_out_loss, loss_figure),
+            "Training loss": _figure(one.loss, loss_figure),
+            "Right": _share(one),
+            "Against the best": escape(one.against) or NO_FIGURE,
+            "Steps": f"{one.steps:,}",
+            "Time": _figure(one.seconds, duration),
+            "Tokens": _figure(one.tokens, "{:,}".format),
+        }
+        cells = "".join(f"<td><small>{head}</small> {words}</td>" for head, words in shown.items())
+        rows += f'<tr><th scope="row">{_name(number, one.run)}</th>{cells}</tr>'
+    return _table(STANDINGS, rows, "standings")
 
 
 def _name(number: int, run: Run) -> str:
@@ -145,18 +155,18 @@ def _name(number: int, run: Run) -> str:
 
 
 def _figure(value: float | None, say: Any) -> str:
-    return f"<td>{NO_FIGURE if value is None else str(say(value))}</td>"
+    return NO_FIGURE if value is None else str(say(value))
 
 
 def _share(one: Standing) -> str:
     """The share, and a bar with its interval, so that one sees how far they overlap."""
     share = one.share
     if share is None:
-        return f"<td>{NO_FIGURE}</td>"
+        return NO_FIGURE
     low, high = share.interval
     told = f"{share.right:,} of {share.questions:,}; 95 % interval: {low:.0%} to {high:.0%}"
     bar = f'<i style="left:{low:.1%};width:{high - low:.1%}"></i><b style="left:{share.value:.1%}"></b>'
-    return f'<td title="{told}"><span class="share">{share.value:.0%}</span><span class="interval">{bar}</span></td>'
+    return f'<span title="{told}"><b class="share">{share.value:.0%}</b><span class="interval">{bar}</span></span>'
 
 
 # ---- curves
@@ -195,6 +205,11 @@ def _settings(page: AppContext, runs: Sequence[Run]) -> str:
     return f"<h3>Settings that differ</h3>{_table(heads, rows, 'settings')}"
 
 
+def _is_telling(answers: Sequence[HeldOutAnswer]) -> bool:
+    """Was one question answered right by some only?"""
+    return len({answer.is_right for answer in answers}) > 1
+
+
 def _answers(runs: Sequence[Run]) -> str:
     """Held-out questions that not all answered alike, those first that only some got right; of runs that did not keep
     them the sample questions.
@@ -203,8 +218,8 @@ def _answers(runs: Sequence[Run]) -> str:
     common = in_common(kept) if len(kept) == len(runs) else []
     if not common:
         return _samples(runs)
-    telling = [one for one in common if len({answer.is_right for answer in one}) > 1]
-    wordings = [one for one in common if one not in telling and len({answer.after for answer in one}) > 1]
+    telling = [one for one in common if _is_telling(one)]
+    wordings = [one for one in common if not _is_telling(one) and len({answer.after for answer in one}) > 1]
     shown = [*telling, *wordings][:MOST_QUESTIONS]
     told = f"Of {len(common):,} questions {len(telling):,} were answered right by some of the runs only."
     head = f'<h3>The same questions</h3><p class="quiet">{told}</p>'

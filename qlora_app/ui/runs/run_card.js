@@ -1,7 +1,7 @@
 // Keeps a card up to date: asks the server for what changed, once a second while the run moves and somebody looks at it,
 // and not at all otherwise. `element`, `props`, `server`, `trigger` and `watch` come from gr.HTML.
 const NO_ANSWER = 2000; // ms until it asks again an app that did not answer
-const EVENTS = ['chat', 'stop', 'leave', 'discard', 'resume', 'unqueue', 'kill', 'again'];
+const EVENTS = ['chat', 'stop', 'leave', 'discard', 'resume', 'unqueue', 'kill', 'again', 'repeat'];
 const FACES = ['test', 'use']; // of a run's own page
 const card = element.querySelector('.card'), bar = card.querySelector('.bar'), log = card.querySelector('.log');
 const spoken = card.querySelector('.only-read'), lost = card.querySelector('.lost'), sure = card.querySelector('.confirm-discard');
@@ -11,6 +11,7 @@ const chart = new Chart(card.querySelector('.chart'), () => { wanted = true; }, 
 const standing = document.createTreeWalker(card, NodeFilter.SHOW_TEXT);
 while (standing.nextNode()) { const text = standing.currentNode.data.trim().replace(/\s+/g, ' '); if (text) standing.currentNode.data = word(text); }
 card.querySelectorAll('[aria-label]').forEach(e => e.setAttribute('aria-label', word(e.getAttribute('aria-label'))));
+const again = new AgainForm(card.querySelector('.again'), (event, more) => trigger(event, {run: props.value, ...more}));
 const part = name => card.querySelector(`[data-part="${name}"]`);
 const withOthers = !!element.closest('#live');
 let seen = {}, wanted = true, live = false, busy = false, shown = null, quickly = 0, rest = 0, said = {state: '', at: 0}, answeredAt = null;
@@ -19,7 +20,7 @@ const visible = () => document.visibilityState === 'visible' && element.offsetPa
 
 async function ask() {
   const run = props.value || '';
-  if (run !== shown) { seen = {}; at = null; chart.clear(); sure.hidden = true; shown = run; card.dataset.state = 'loading'; }
+  if (run !== shown) { again.close(false); seen = {}; at = null; chart.clear(); sure.hidden = true; shown = run; card.dataset.state = 'loading'; }
   busy = true;
   try {
     const series = chart.wanted, step = at;
@@ -108,6 +109,8 @@ element.addEventListener('click', e => {
   if (step) return choose(+step);
   if (event === 'rename') return rename(button);
   if (event === 'ask-discard' || event === 'keep') { sure.hidden = event === 'keep'; (sure.hidden ? part('actions') : sure).querySelector('button:last-of-type')?.focus(); return; }
+  const form = event === 'again' && !button.dataset.finding && part('actions').querySelector('[data-again]');
+  if (form) return again.open(form, button);
   if (event === 'open') return trigger('open', {run});
   if (FACES.includes(event)) return trigger('open', {run: props.value, face: event});
   if (!EVENTS.includes(event)) return;

@@ -37,15 +37,25 @@ from ..language import problem_in, spoken, texts_in, translated
 from ..safely import safely
 from ..theme import plain
 from ..translate import translate, visitors_language
+from .card_again import again_form
 from .card_ending import ending
 from .card_findings import findings_part
 from .card_parts import MOVING, actions, announcement, another, head, progress_words, seconds_of, tiles
 from .card_queue import own_turn, queue
 from .card_samples import samples
+from .card_skeleton import EMPTY, NOTHING_HERE, SKELETON
 from .charts import LOSS, Chart, chart, known_of, newer, series_of
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("words.js", "chart_scales.js", "chart_smoothing.js", "chart_drawing.js", "chart.js", "run_card.js")
+SCRIPTS = (
+    "words.js",
+    "chart_scales.js",
+    "chart_smoothing.js",
+    "chart_drawing.js",
+    "chart.js",
+    "card_again.js",
+    "run_card.js",
+)
 REMEMBERED = 0.5  # seconds
 DIAGNOSED = 10  # of these: five seconds
 MOST_FOUND = 200  # runs
@@ -53,49 +63,6 @@ PLAIN: tuple[State, ...] = ("starting", "running", "stopping", "done")  # states
 WAITING = "Waiting for its turn."
 GOING = "It is being thrown away."
 NOT_KNOWN = "Its data cannot be read here: whether the starter has ever read about such things is not known."
-SKELETON = """
-<article class="card" data-state="loading">
-  <div data-part="others"></div>
-  <div data-part="head"></div>
-  <p class="lost" role="alert" hidden>No answer from the app. Training goes on without it; this page keeps asking.</p>
-  <div class="bar" role="progressbar" aria-label="Training progress" aria-valuemin="0" aria-valuemax="100"><i></i></div>
-  <p class="progress" data-part="progress"></p>
-  <div data-part="verdict"></div>
-  <div class="diagnosis" data-part="findings"></div>
-  <div class="actions" data-part="actions"></div>
-  <div class="confirm-discard" role="alertdialog" aria-label="Stop without saving" hidden><p>It stops at once. What it
-  learned since it was last saved is lost; thrown away, all of it is.</p>
-  <button type="button" data-do="leave">Stop, keep what was saved</button>
-  <button type="button" class="worst" data-do="discard">Throw it away</button>
-  <button type="button" data-do="keep">Go on training</button></div>
-  <dl class="tiles" data-part="tiles"></dl>
-  <div class="split">
-  <div class="curves"><figure class="chart">
-    <div class="tools"><span class="switches" role="group" aria-label="Which curve">
-      <button type="button" data-series="loss" aria-pressed="true">Loss</button>
-      <button type="button" data-series="learning_rate" aria-pressed="false">Learning rate</button>
-      <button type="button" data-series="grad_norm" aria-pressed="false">Gradient norm</button>
-      <button type="button" data-series="memory_mb" aria-pressed="false">Memory</button>
-      <button type="button" data-series="tokens_per_second" aria-pressed="false">Tokens/s</button></span>
-      <span class="ways"><label><input type="checkbox" class="log-scale"> <span>log scale</span></label>
-      <label><span>smoothing</span> <input type="range" class="smoothing" min="0" max="10" value="4"></label></span>
-    </div>
-    <div class="plot"></div><div class="legend"></div><figcaption class="read"></figcaption>
-    <details class="numbers"><summary>The curve as a table</summary>
-    <div tabindex="0" role="region" aria-label="The curve as a table"></div></details></figure>
-    <section class="queue" data-part="queue"></section></div>
-  <section class="samples" data-part="samples"></section>
-  </div>
-  <details class="log"><summary>Log</summary><button type="button" class="save-log">Download the log</button>
-  <pre data-part="log" tabindex="0"></pre></details>
-  <p class="only-read" role="status" aria-live="polite"></p>
-</article>"""
-EMPTY = """<div class="welcome"><h2>Nothing trained yet</h2>
-<p>Press <b>Start training</b>. The model learns from the data on the left while you watch, and you can talk to it when
-it is done.</p> <ol><li><b>Start</b>one click, everything is set</li><li><b>Watch</b>the loss falls, answers appear</li>
-<li><b>Chat</b>before and after, side by side</li></ol></div>"""
-NOTHING_HERE = """<div class="welcome"><h2>Nothing to see yet</h2><p>No model has been trained here so far.
-When the owner of this demonstration trains one, you can watch it and talk to it.</p></div>"""
 
 
 class Facts(TypedDict):
@@ -333,11 +300,15 @@ class RunCards:
             found = judged()
             return found is None or found.colour != "bad"
 
+        def again() -> str:
+            is_offered = may_change and not status.is_active and status.state != "queued"
+            return again_form(recipe) if is_offered else ""
+
         makers: dict[str, Callable[[], str]] = {
             "head": lambda: head(run, _translated(status, language), noticed(), may_change, trained),
             "progress": lambda: progress_words(status, seconds_of(status, proved)),
             "tiles": lambda: tiles(status, _before(drawn), here()),
-            "actions": lambda: actions(run, status, may_change, is_open, is_good()),
+            "actions": lambda: actions(run, status, may_change, is_open, is_good()) + again(),
             "verdict": lambda: ending(judged(), run.proof()),
             "findings": lambda: findings_part(self._findings(run, as_said, now), may_change, language),
             "samples": lambda: _samples(run, status) if is_open else "",

@@ -29,7 +29,8 @@ from ..safely import safely
 from ..theme import plain
 from ..translate import translate, visitors_language
 from .card_parts import STATES, title_of
-from .run_card import NOTHING_HERE, REMEMBERED
+from .card_skeleton import NOTHING_HERE
+from .run_card import REMEMBERED
 
 FOLDER = Path(__file__).parent
 MOST_AT_ONCE = 200  # rows

@@ -145,10 +145,13 @@ class DataView:
     def refresh(self, given: Given) -> Iterator[Answer]:
         """Something on the form is another one."""
         seen: Seen = given[self.seen]
-        if seen:
-            yield from self._tell(seen, given)
-        else:
+        if not seen:
             yield {}
+            return
+        data = str(given[self.controls.controls[DATA]])
+        if seen[0] not in ("", data):  # what stands there is of other data
+            yield {self.seen: (data, 0), self.jumps: _busy("Reading the data…"), self.mask: "", self.facts: ""}
+        yield from self._tell(seen, given)
 
     @reads
     def close(self) -> Answer:

@@ -116,6 +116,11 @@ def refusal_words(problem: str, name: str = "") -> str:
     return f'<div class="alert" role="alert">{named}<p>{coded(problem)}</p><p>No data is chosen now.</p></div>'
 
 
+def reading_words(names: str) -> str:
+    """Files that are still being read, and will be what is learned from."""
+    return f'<p class="quiet" data-reading><span>Reading</span> <b translate="no">{escape(names)}</b></p>'
+
+
 def first_rows_words(conversations: list[Conversation]) -> str:
     """Rows of a file that is still being read."""
     shown = "".join(row_words(one) for one in conversations)

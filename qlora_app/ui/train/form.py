@@ -20,9 +20,9 @@ from ...training_data import DatasetChoice, import_text
 from ..context import AppContext
 from ..events import FAST, LAST, QUIET, After, Answer, Given
 from ..guard import WHY_NOT, reads
-from ..theme import on_click, plain
+from ..theme import plain
 from . import form_values as form
-from .data_words import card_words, face_words, waits_words
+from .data_said import DataSaid
 from .form_state import BALANCED, FormLogic, FormState, Suggested
 from .form_values import BATCH_SIZE, DATA, DATA_SETTINGS, EPOCHS, MAX_STEPS, PAIRS, Values
 from .recipe_form import SECTIONS, RecipeForm
@@ -38,9 +38,6 @@ LAST_SECTION = "saving"
 ONE_TAB_STOP = "guanacoOneTabStop('effort'); guanacoEditMade('f-name');"
 
 
-DATA_CARD = (Path(__file__).parent / "data_card.js").read_text(encoding="utf-8")
-
-
 class TrainForm:
     """Its components beside the controls, and what they do."""
 
@@ -49,25 +46,20 @@ class TrainForm:
         self.controls = controls
         self.logic = logic
         self.stage = stage
+        self.data = DataSaid(page, logic, self.time_of)
 
     # ---- components
 
-    def build_data_line(self) -> None:
-        """A few rows of the data, and what is known of it."""
-        words = self._data_words(self.controls.first.dataset)
-        self.data_line = plain(words[0], js_on_load=on_click("look", "at"), elem_id="data-line")
-
-    def build_data_card(self) -> None:
-        """In a line: how much data there is."""
-        words = self._data_words(self.controls.first.dataset)
-        self.data_card = plain(words[1], js_on_load=DATA_CARD, elem_id="data-card")
-
     def build_start(self) -> None:
-        """The button that starts a run, and what it waits for."""
-        words = self._waits_for(self.controls.first.dataset)
+        """The button that starts a run."""
+        words = self.data.waits(self.controls.first.dataset)
         self.start = gr.Button(
             "Start training", variant="primary", elem_id="start", interactive=self.page.may_change and not words
         )
+
+    def build_waits(self) -> None:
+        """What it waits for."""
+        words = self.data.waits(self.controls.first.dataset)
         self.waits = plain(quiet(words if self.page.may_change else WHY_NOT), elem_id="why-not")
 
     def build_effort(self) -> None:
@@ -99,7 +91,7 @@ class TrainForm:
         )  # another text whenever a handler filled the form
 
     def build_summary(self) -> None:
-        """What a start would do, in a line; the way to the settings and to the command."""
+        """What a start would do, in a line; the way to the settings."""
         self.summary = plain(
             summary_words(self.controls.first, self._steps(self.controls.first)), elem_id="summary", js_on_load=SUMMARY
         )
@@ -127,6 +119,7 @@ class TrainForm:
         typed = [one.input for name, one in control.items() if not name.startswith((DATA, DATA_SETTINGS))]
         settled = [*self.outputs]
         gr.on([self.touched.change, *typed], self.settle, self.inputs, settled, **FAST, **LAST)
+        self.data.begin([control[DATA].input], control[DATA], self.start)
         other_data(control[DATA].input(self.choose, self.inputs, settled, **QUIET, **LAST))
         rounds = [control[EPOCHS], self.touched]
         self.effort.input(self.choose_effort, self.inputs, [*rounds, control[MAX_STEPS]], **FAST, **LAST)
@@ -151,8 +144,7 @@ class TrainForm:
         beside = [
             self.effort,
             self.effort_note,
-            self.data_line,
-            self.data_card,
+            *self.data.outputs,
             self.start,
             self.waits,
             self.own,
@@ -235,9 +227,7 @@ class TrainForm:
 
     def _beside(self, state: FormState) -> Answer:
         """What depends on data and effort: how long it takes, what is in the data."""
-        face, card = self._data_words(state.data)
-        data = {self.data_line: face, self.data_card: card}
-        return data | self._effort(state) | self._start(state.data)
+        return self.data.about(state) | self._effort(state) | self._start(state.data)
 
     def _effort(self, state: FormState) -> Answer:
         """The efforts with their times for what is on the form, or for what is suggested where that has mistakes."""
@@ -248,7 +238,7 @@ class TrainForm:
 
     def _start(self, choice: DatasetChoice) -> Answer:
         """The button that starts waits until it is known what is learned."""
-        words = self._waits_for(choice)
+        words = self.data.waits(choice)
         is_open = self.page.may_change and not words
         return {
             self.start: gr.Button(interactive=is_open),
@@ -261,13 +251,13 @@ class TrainForm:
         recipe = self._recipe(state.values)
         advice = self.logic.advice_for(state)
         before = {name: self.logic.suggested_value(name, advice) for name in in_order}
-        name = gr.update(placeholder=self.logic.made_name(recipe)) if recipe else gr.update()
+        named = self.logic.made_name(recipe or advice) if state.data.id else ""  # never that of the data before
         return {
             self.own: chips_words(in_order, before),
             self.marks: marks_words(in_order, before, self.logic.unused(state)),
             self.summary: summary_words(recipe, self._steps(recipe)),
             self.command_line: command_words(self._command(recipe)),
-            self.controls.controls[form.NAME]: name,
+            self.controls.controls[form.NAME]: gr.update(placeholder=named),
         }
 
     # ---- handlers
@@ -286,6 +276,11 @@ class TrainForm:
         return self._rested(self.state(given))
 
     @reads
+    def stay(self, given: Given) -> Answer:
+        """What was to be read cannot be: what stands on the form is seen again."""
+        return self._rested(self.state(given)) | dict.fromkeys(self.data.readings, "")
+
+    @reads
     def read_anew(self, given: Given) -> Answer:
         """Another column, format or split: there may be more or fewer examples now."""
         rested = self.logic.at_rest(self.state(given))
@@ -294,8 +289,7 @@ class TrainForm:
     @property
     def read_anew_outputs(self) -> list[Component]:
         """All that depends on how the data is read, but not the settings that say how."""
-        data = [self.data_line, self.data_card]
-        beside = [self.effort, self.effort_note, *data, self.start, self.waits, self.touched]
+        beside = [self.effort, self.effort_note, *self.data.outputs, self.start, self.waits, self.touched]
         return [self.controls.controls[EPOCHS], *beside]
 
     @reads
@@ -363,14 +357,6 @@ class TrainForm:
             return steps_of(recipe, self.page.settings.data)
         except UserError:  # the data cannot be read: the line under it says so
             return None
-
-    def _data_words(self, choice: DatasetChoice) -> tuple[str, str]:
-        """(for the face of the data, for its card)"""
-        folder, may_show = self.page.settings.data, self.page.may_show
-        return face_words(choice, folder, may_show), card_words(choice, folder, may_show)
-
-    def _waits_for(self, choice: DatasetChoice) -> str:
-        return waits_words(choice, self.page.settings.data)
 
     def time_of(self, recipe: Recipe, effort: str) -> str:
         """How long an effort takes, as its button says it; empty where nobody knows."""

@@ -222,7 +222,9 @@ class FormLogic:
             return state
         told = {name: value for name, value in state.values.items() if form.says_of_data(name)}
         answers = before.answers | {str(before.data): told}
-        values = self._as_answered(state, answers.get(str(state.values[DATA])))
+        values = dict(state.values)
+        if state.data.id:  # where none is chosen, what was said stays for the next that has the same columns
+            values = self._as_answered(state, answers.get(str(state.values[DATA])))
         return replace(state, values=values, suggested=replace(before, answers=answers))
 
     def _as_answered(self, state: FormState, answers: Values | None) -> Values:

@@ -3,6 +3,7 @@ instead where it does not suit.
 """
 
 from html import escape
+from typing import Any
 
 import gradio as gr
 
@@ -74,6 +75,10 @@ class ModelCard(HubMemory):
         matter = [one.change for name, one in control.items() if name in MATTERS or name.startswith("method")]
         matter += [one.change for name, one in control.items() if name.startswith(DATA_SETTINGS)]
         gr.on(matter, self.describe, self.controls.inputs, self.card, **QUIET, **LAST)
+
+    def describe_after(self, event: Any) -> Any:
+        """The card is written anew after an event; that is one too."""
+        return event.then(self.describe, self.controls.inputs, self.card, **QUIET)
 
     # ---- handlers
 

@@ -1,5 +1,5 @@
 """The right side of Train: one stage, of which one face is seen. Three are always there; that of the models only while
-one is being chosen.
+one is being chosen, that of several values only while they are asked for.
 """
 
 from typing import Any, Literal
@@ -8,7 +8,7 @@ import gradio as gr
 
 from ..events import Answer
 
-Face = Literal["data", "settings", "run", "models"]
+Face = Literal["data", "settings", "run", "models", "several"]
 
 
 class Stage:
@@ -29,11 +29,19 @@ class Stage:
         self.models = gr.Tab("Model", id="models", elem_id="face-models", visible=False)
         return self.models
 
+    def build_several(self) -> gr.Tab:
+        """The face where settings are given several values, to be entered."""
+        self.several = gr.Tab("Several values", id="several", elem_id="face-several", visible=False)
+        return self.several
+
     @property
     def outputs(self) -> list[Any]:
         """What `turned` fills."""
-        return [self.tabs, self.models]
+        return [self.tabs, self.models, self.several]
 
     def turned(self, face: Face) -> Answer:
         """The stage shows this face."""
-        return {self.tabs: gr.Tabs(selected=face), self.models: gr.Tab(visible=face == "models")}
+        passing = {"models": self.models, "several": self.several}
+        return {self.tabs: gr.Tabs(selected=face)} | {
+            tab: gr.Tab(visible=face == name) for name, tab in passing.items()
+        }

@@ -6,6 +6,7 @@ import gradio as gr
 from gradio.components import Component
 
 from ...errors import UserError
+from ...overrides import with_changes
 from ...preflight import ready
 from ...recipe import Recipe
 from ...runs import Run
@@ -21,6 +22,7 @@ from .form import TrainForm
 from .mistakes import Mistakes
 from .model_card import ModelCard
 from .stage import Stage
+from .start_menu import StartMenu
 
 DOUBLE_CLICK = 2.0  # seconds
 # Wherever the page was scrolled to, the run that began is seen.
@@ -44,37 +46,60 @@ class Start:
         self.models = models
         self.view = view
         self.stage = stage
+        self.menu = StartMenu(page, form, mistakes, self.begin)
 
     # ---- components
 
     def build(self) -> None:
-        """The button, and what it waits for."""
-        self.form.build_start()
+        """The button, the menu beside it, and what it waits for."""
+        with gr.Row(elem_id="start-row", equal_height=True):
+            self.form.build_start()
+            self.menu.build_button()
+        self.form.build_waits()
+        self.menu.build_said()
         self.button = self.form.start
 
     def wire(self, card: Component, other_data: After) -> None:
         """`card`: where the run is shown."""
         self.card = card
-        started = self.button.click(self.start_run, self.form.controls.inputs, [card, *self.mistakes.outputs], **FAST)
-        other_data(started.then(self.form.look_again, None, self.form.touched, **FAST))
-        started.success(None, js=TO_CARD)
+        outputs = [card, *self.mistakes.outputs]
+        started = self.button.click(self.start_run, self.form.controls.inputs, outputs, **FAST)
+        for event in (started, self.menu.wire(outputs)):
+            other_data(event.then(self.form.look_again, None, self.form.touched, **FAST))
+            event.success(None, js=TO_CARD)
 
     # ---- handlers
 
     @changes
     def start_run(self, given: Given) -> Answer:
         """A recipe with mistakes opens the fold and names them; nothing typed is lost."""
+        return self.begin(given)[1]
+
+    def begin(self, given: Given, waits: bool = True) -> tuple[Run | None, Answer]:
+        """(the run of what is on the form, None where that has mistakes; what the page shows then). `waits`: is it said
+        where it comes behind another?
+        """
         values = self.form.values(given)
         try:
             recipe = self._ready(form.read(values))
         except UserError as error:
-            return self.mistakes.listed(form.at_controls(error, values))
+            return None, self.mistakes.listed(form.at_controls(error, values))
+        return self._begun(recipe, waits)
+
+    def repeat(self, recipe: Recipe, changes: dict[str, str]) -> tuple[Recipe, Answer]:
+        """A run of a recipe with other values for some settings: (its recipe, the answer of a handler that shows it).
+        Raises UserError with what speaks against it.
+        """
+        ready = self._ready(with_changes(recipe, changes))
+        return ready, self._begun(ready)[1]
+
+    def _begun(self, recipe: Recipe, waits: bool = True) -> tuple[Run, Answer]:
         run = self._just_started(recipe) or self.page.store.create(self._named(recipe))
         self.page.start(run)
         shown = self.page.shown_run() or run  # one that is being trained stays: the new one is seen in its queue
-        if shown.id != run.id:
+        if waits and shown.id != run.id:
             gr.Info(translate("It waits in the queue below the curve, and starts when its turn comes."))
-        return {self.card: shown.id, **self.mistakes.none(), **self.stage.turned("run")}
+        return run, {self.card: shown.id, **self.mistakes.none(), **self.stage.turned("run")}
 
     def _ready(self, recipe: Recipe) -> Recipe:
         """The recipe as a run keeps it. Raises UserError with what speaks against it."""

@@ -14,7 +14,7 @@ from ...training_data import DatasetChoice
 from ...training_data.read.archives import ENDINGS
 from ..context import AppContext, for_visitors
 from ..events import QUIET, Answer, Given
-from ..guard import reads
+from ..guard import changes, reads
 from ..runs.run_card import RunCards, run_card
 from .column_form import ColumnForm
 from .data_ask import DataAsk
@@ -24,13 +24,15 @@ from .data_import import DataImport
 from .data_view import DataView
 from .form import TrainForm
 from .form_state import FormLogic
-from .form_values import data_value
+from .form_values import DATA, data_value
 from .mistakes import Mistakes
 from .model_card import ModelCard
 from .model_picker import ModelPicker
 from .recipe_form import RecipeForm
 from .stage import Stage
-from .start import Start
+from .start import TO_CARD, Start
+from .sweep_form import SweepForm
+from .words import quiet
 
 
 class TrainTab:
@@ -52,6 +54,7 @@ class TrainTab:
         self.importer = DataImport(page, self.controls)
         self.data_face = DataFace(page, self.form, self.stage)
         self.data_view = DataView(page, self.controls, self.model_card.check_visitor, self.data_finder)
+        self.sweep = SweepForm(page, self.form, self.stage)
         self.start = Start(page, self.form, self.mistakes, self.model_card, self.data_view, self.stage)
 
     # ---- components
@@ -70,6 +73,8 @@ class TrainTab:
                     self.card = run_card(self.cards, elem_id="live")
                 with self.stage.build_models():
                     self.models.build()
+                with self.stage.build_several():
+                    self.sweep.build()
 
     def _build_recipe(self) -> None:
         self.controls.build_model()
@@ -84,7 +89,7 @@ class TrainTab:
                 file_count="multiple",
                 visible=self.page.may_change,
             )
-            self.form.build_data_card()
+            self.form.data.build_card(self.controls.first)
             self.importer.build()
             self.data_finder.build_progress()
         self.form.build_effort()
@@ -98,10 +103,10 @@ class TrainTab:
     def _build_data_face(self) -> None:
         self.importer.build_line()
         self.data_finder.build()
-        self.form.build_data_line()
+        self.form.data.build_line(self.controls.first)
         self.asking.build()
         self.columns.build()
-        self.data_face.build_promise()
+        self.form.data.build_promise(self.controls.first)
         self.data_view.build()
 
     def wire(self, tabs: gr.Tabs) -> None:
@@ -113,11 +118,14 @@ class TrainTab:
         self.model_card.wire()
         self.mistakes.wire()
         self.data_finder.wire(self.form, self.columns, self.other_data)
+        for files in (self.upload, self.data_finder.files):
+            self.form.data.begin([files.upload], files, self.form.start)
         self.importer.wire((self.upload, self.data_finder.files), self._take_imported)
         self._wire_asking()
         self.data_face.wire(self.upload)
         self.data_view.wire(self.form)
         self.start.wire(self.card, self.other_data)
+        self.sweep.wire(self.start.menu.menu, self.stage.several, self.card)
         self.cards.wire(self.card)
 
     def wire_again(self, component: Component) -> None:
@@ -126,6 +134,10 @@ class TrainTab:
         """
         outputs = [self.tabs, *self.stage.outputs, *self.form.outputs]
         self.other_data(component.again(self.again, None, outputs, **QUIET))
+        if hasattr(component, "repeat"):
+            begun = component.repeat(self.repeat, None, [*outputs, self.card, self.mistakes.alert], **QUIET)
+            self.other_data(begun)
+            begun.success(None, js=TO_CARD)
 
     @property
     def view(self) -> list[Component]:
@@ -135,7 +147,6 @@ class TrainTab:
             *self.stage.outputs,
             *self.importer.view,
             *self.data_finder.view,
-            *self.data_face.view,
             *self.form.outputs,
         ]
 
@@ -145,8 +156,7 @@ class TrainTab:
         jobs = self.importer.shown() | self.data_finder.shown()
         turned = self.stage.turned("run" if run else "data")
         shown = recipe or self.controls.first
-        beside = self.data_face.showing(shown)
-        return {self.card: run.id if run else "", **turned, **jobs, **beside, **self.form.showing(shown)}
+        return {self.card: run.id if run else "", **turned, **jobs, **self.form.showing(shown)}
 
     def _shown_recipe(self, run: Run) -> Recipe | None:
         """The recipe of a run, as far as it may be seen, without its name: what is started next is another run."""
@@ -158,10 +168,14 @@ class TrainTab:
         is_open = self.page.may_open(run) and recipe.base_model.source != "folder"
         return for_visitors(recipe) if is_open else None
 
-    def other_data(self, event: Any) -> None:
-        """Other data may be on the form: say what it is, and open the place for what only the person knows."""
+    def other_data(self, event: Any, is_brought: bool = False) -> None:
+        """Other data may be on the form: say what it is, and open the place for what only the person knows.
+        `is_brought`: it comes out of a file.
+        """
         described = self.data_finder.describe_after(event)
-        self.asking.offer_after(self.columns.offer_after(described))
+        offered = self.asking.offer_after(self.columns.offer_after(described))
+        known = self.model_card.describe_after(offered)
+        self.form.data.end_after(known, self.controls.controls[DATA], self.form.suggested, is_brought)
 
     def _wire_asking(self) -> None:
         """What was guessed is taken, or a column named: the data is read so, and what is still in doubt is asked."""
@@ -170,8 +184,10 @@ class TrainTab:
             self.other_data(read)
 
     def _take_imported(self, event: Any) -> None:
-        taken = event.success(self.take_import, self.form.inputs | {self.importer.id}, self.form.outputs, **QUIET)
-        self.other_data(taken)
+        form = self.form
+        taken = event.success(self.take_import, form.inputs | {self.importer.brought}, form.outputs, **QUIET)
+        self.other_data(taken, is_brought=True)
+        event.failure(form.stay, form.inputs, [*form.outputs, *form.data.readings], **QUIET)
 
     # ---- handlers
 
@@ -186,13 +202,30 @@ class TrainTab:
             recipe = _mended(run, recipe, str(code))
         return {self.tabs: gr.Tabs(selected="train")} | self.stage.turned("settings") | self.form.filled(recipe)
 
+    @changes
+    def repeat(self, event: gr.EventData) -> Answer:
+        """{run, set: {dotted setting: value as typed}}: the same once more with that changed, at once."""
+        run = self.page.find(str((event._data or {}).get("run", "")))
+        recipe = self._shown_recipe(run) if run else None
+        if recipe is None:
+            raise UserError("form.no_recipe_of_run", "This run has no recipe that can be shown here.")
+        sent = (event._data or {}).get("set")
+        changed = {str(name): str(value) for name, value in sent.items()} if isinstance(sent, dict) else {}
+        begun, answer = self.start.repeat(recipe, changed)
+        shown = self.form.filled(begun.model_copy(update={"name": ""}))
+        return {self.tabs: gr.Tabs(selected="train")} | shown | answer
+
     @reads
     def take_import(self, given: Given) -> Answer:
-        """Choose what was imported; what was odd about it is said beside the data."""
-        id = given[self.importer.id]
-        if id is None:
-            return {}
-        return self.form.with_data(given, data_value(DatasetChoice(source="file", id=id)))
+        """Choose what was imported, or nothing, and say why; what was odd about it is said beside the data."""
+        brought = given[self.importer.brought]
+        if brought is None:
+            return self.form.controls.lists(self.form.state(given).data)
+        answer = self.form.with_data(given, data_value(DatasetChoice(source="file", id=brought.id)))
+        if brought.id:
+            return answer
+        said = self.form.data
+        return answer | {said.card: brought.card, said.line: "", self.form.waits: quiet(brought.waits)}
 
 
 def _mended(run: Run, recipe: Recipe, code: str) -> Recipe:

@@ -48,7 +48,7 @@ def _chip(name: str, value: Any, before: Any) -> str:
 
 
 def summary_words(recipe: Recipe | None, steps: int | None) -> str:
-    """What a start would do: method, steps, memory; and the ways to the settings and to the command."""
+    """What a start would do: method, steps, memory; and the way to the settings."""
     parts = []
     if recipe:
         bits = BITS[recipe.base_model.precision]
@@ -59,12 +59,8 @@ def summary_words(recipe: Recipe | None, steps: int | None) -> str:
         if memory:
             parts.append(f"<span>{gigabytes(memory[0]).removesuffix(' GB')} of {gigabytes(memory[1])} free</span>")
     line = " · ".join(parts)
-    links = (
-        '<button type="button" class="link" data-command>Copy command</button>'
-        '<button type="button" class="link" data-settings>Settings</button>'
-    )
-    said = '<span role="status"></span><i hidden>Copied.</i><i hidden>Please copy it below the settings.</i>'
-    return f'<p class="quiet">{line}</p><p class="links">{links}{said}</p>'
+    links = '<button type="button" class="link" data-settings>Settings</button>'
+    return f'<p class="quiet">{line}</p><p class="links">{links}</p>'
 
 
 def command_words(command: str | None) -> str:
