@@ -2,18 +2,23 @@
 
 import json
 import shutil
+from datetime import datetime
 
 import pytest
 
 from qlora_app.cli import main
+from qlora_app.errors import Problem
 from qlora_app.preflight import ready
-from qlora_app.recipe import Recipe
+from qlora_app.recipe import Recipe, Training
 from qlora_app.runs import RunStatus, RunStore
 from qlora_app.runs.ancestry import origin_of
 from qlora_app.runs.checkpoints import newest_complete, seal
 from qlora_app.runs.extending import extended
+from qlora_app.runs.run import Spent
 from qlora_app.settings import Settings
 from qlora_app.sweep import checked, plan_of
+from qlora_app.train.budget import Budget
+from qlora_app.train.ending import broken_words, reasons
 from qlora_app.ui.runs.card_parts import head
 from tests.conftest import short_recipe
 from tests.fixtures.jobs import write_status
@@ -143,6 +148,21 @@ def test_a_run_that_ended_early_is_extended_from_where_it_ended(store, settings)
     with_checkpoint(run, 40)
     training = extended(run, store, settings, steps=10).recipe().training
     assert (training.max_steps, training.epochs) == (50, 4), "20 steps are an epoch"
+
+
+def test_a_budget_begins_anew_where_another_run_is_gone_on_with_and_what_it_was_stopped_for_is_known(store, settings):
+    run = done(store, short_recipe(max_steps=8))
+    why = Problem("doctor.lr_too_high", "It grew.")
+    with run.hold() as out:
+        for step in (3, 6, 7):
+            out.append_metric({"step": step, "loss": 2.0, "tokens": 100 * step, "seconds": 180.0 * step})
+        out.append_event(6, Spent(1080.0, 600), broken_words(why, 6, 8))
+    with_checkpoint(run, 6)
+    longer = extended(run, store, settings, steps=4)
+    budget = Budget(Training(max_minutes=10, max_tokens=50), longer, datetime(2026, 1, 1))
+    assert budget.used_up(Spent(1081, 601)) is None
+    assert budget.used_up(Spent(1680, 601)) and budget.used_up(Spent(1081, 650))
+    assert reasons(longer.events()) == {"doctor.lr_too_high"} and longer.events()[-1]["code"] == "event.extended"
 
 
 def test_what_cannot_be_extended_says_why(store, settings):

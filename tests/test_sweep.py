@@ -1,14 +1,17 @@
 """Several values for some settings: what is typed, which runs it makes, who goes on, and how they are ranked."""
 
+import itertools
 import json
 import math
+import os
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qlora_app.cli import main
+from qlora_app.cli.sweeping import _as_row, _table
 from qlora_app.jobs import State
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStatus, RunStore
@@ -17,10 +20,13 @@ from qlora_app.settings import Settings
 from qlora_app.sweep import MOST_RUNS, Drawn, Halving, Listed, Sweeps, checked, plan_of, values_of
 from qlora_app.sweep.halving import goes_on
 from qlora_app.sweep.ranking import ranked
+from qlora_app.sweep.spec import SPEC_FILE
+from qlora_app.sweep.store import DECISIONS
 from tests.fixtures.jobs import write_status
 from tests.refusing import refused
 
 RATE, RANK = "training.learning_rate", "method.rank"
+TICKS = itertools.count(10)
 
 
 @pytest.fixture
@@ -228,6 +234,48 @@ def test_what_is_not_measured_is_not_halved(sweeps, home):
     with refused("sweep.not_measured_in_time"):
         sweeps.start(late, Halving())
     assert sweeps.list() == []
+
+
+def broken(value, data):
+    """A value of JSON with something else in one place of it."""
+    odd = data.draw(st.sampled_from([None, 7, -1.5, "", "x", [], ["x"], {}, {"x": 1}, True]))
+    if not isinstance(value, dict | list) or not value or data.draw(st.integers(0, 3)) == 0:
+        return odd
+    at = data.draw(st.sampled_from(sorted(value) if isinstance(value, dict) else range(len(value))))
+    copy = value.copy()
+    if data.draw(st.booleans()):
+        del copy[at]
+    else:
+        copy[at] = broken(value[at], data)
+    return copy
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_sweep_costs_no_other_one(sweeps, data):
+    found = sweeps.list()
+    if not found:
+        found = [sweeps.start(plan_of(Recipe(), {RANK: "2, 4"}), Halving(when=(0.3,))) for _ in range(2)]
+    whole, other = sorted(found, key=lambda sweep: sweep.id)
+    kept = (other.folder / SPEC_FILE).read_text()
+    try:
+        text = json.dumps(broken(json.loads(kept), data))
+        (other.folder / SPEC_FILE).write_text(text[: data.draw(st.sampled_from([len(text), 40]))])
+        os.utime(other.folder / SPEC_FILE, ns=(0, next(TICKS)))
+        (other.folder / DECISIONS).write_text(
+            '{"run": 1, "when": "x", "step": [], "loss": 1, "before": 0, "goes_on": 1}\n'
+        )
+        assert {one.id for one in sweeps.list()} == {whole.id, other.id}
+        for run in whole.runs():
+            assert sweeps.of_run(run.id).id == whole.id and whole.damage() is None
+        assert len(other.members()) == 2 or other.damage()
+        assert other.decisions() == [] and len(other.ranked()) == len(other.members())
+        assert _as_row(other)["sweep"] == other.id and _table(other, other.ranked())
+        for run in other.runs():
+            other.judge(run)
+    finally:
+        (other.folder / SPEC_FILE).write_text(kept)
+        os.utime(other.folder / SPEC_FILE, ns=(0, 1))
 
 
 # ---- what came of it

@@ -81,7 +81,7 @@ def sweeps_command(given: argparse.Namespace, settings: Settings) -> int:
     else:
         table = Table("sweep", "runs", "ended", "best", box=None, pad_edge=False)
         for row in rows:
-            table.add_row(row["sweep"], str(row["runs"]), str(row["ended"]), row["best"] or "")
+            table.add_row(row["sweep"], str(row["runs"]), str(row["ended"]), row["wrong"] or row["best"] or "")
         stdout().print(table)
     return DONE
 
@@ -149,12 +149,14 @@ def _report(sweep: Sweep, as_json: bool, is_asked: bool = False) -> int:
         print(json.dumps({**_as_row(sweep), "ranked": [one.to_json() for one in runs]}, ensure_ascii=False))
     else:
         stdout().print(_table(sweep, runs))
+        if wrong := sweep.damage():
+            print(wrong)
     has_failed = sweep.has_ended() and not any(one.place for one in runs)
     return NOT_DONE if has_failed and not is_asked else DONE
 
 
 def _table(sweep: Sweep, runs: list[RankedRun]) -> Table:
-    recipe, _ = Recipe.as_far_as_readable(sweep.spec().get("recipe", {}))
+    recipe, _ = Recipe.as_far_as_readable(sweep.spec().recipe)
     table = Table("", "run", "differs", "state", "right", "held out", box=None, pad_edge=False)
     for one in runs:
         row = one.row
@@ -172,7 +174,7 @@ def _as_row(sweep: Sweep) -> dict[str, Any]:
     runs = sweep.ranked()
     ended = [one for one in runs if one.row is None or one.row.state in ("done", "stopped", "failed", "interrupted")]
     best = runs[0].run if runs and runs[0].place else None
-    row = {"sweep": sweep.id, "name": sweep.name, "values": sweep.spec().get("values", {})}
+    row = {"sweep": sweep.id, "name": sweep.name, "values": sweep.spec().values, "wrong": sweep.damage()}
     return row | {"runs": len(runs), "ended": len(ended), "best": best}
 
 

@@ -6,15 +6,19 @@ import math
 import shutil
 from pathlib import Path
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..preflight import ready
 from ..recipe import Recipe
 from ..settings import Settings
+from ..storage.files import append_line
 from .checkpoints import newest_complete
+from .curve import Curve
+from .events import event_row
+from .rows import keep_until
 from .run import Run
 from .store import RunStore
 
-TAKEN = ("base.json", "compute.json", "task.json", "metrics.jsonl", "samples.jsonl")
+TAKEN = ("base.json", "compute.json", "task.json", "metrics.jsonl", "samples.jsonl", "events.jsonl")
 
 
 def extended(run: Run, store: RunStore, settings: Settings, epochs: float = 0.0, steps: int = 0) -> Run:
@@ -68,7 +72,19 @@ def _longer(recipe: Recipe, step: int, done: float, epochs: float, steps: int) -
 
 
 def _take_over(run: Run, saved: Path, new: Run) -> None:
+    """What was said of the other run is known to the new one, whose budget begins where its checkpoint was saved."""
     shutil.copytree(saved, new.checkpoints / saved.name)
     for name in TAKEN:
         if (run.folder / name).is_file():
             shutil.copyfile(run.folder / name, new.folder / name)
+    step = int(saved.name.rpartition("-")[2])
+    curve = Curve()
+    keep_until(step, new.folder / "metrics.jsonl", curve.add)
+    seconds = new.first_and_last_loss()[1].get("seconds", 0.0)
+    words = Problem(
+        "event.extended",
+        "Goes on from {run} after step {step:,}, with its curve and what happened on its way.",
+        run=run.id,
+        step=step,
+    )
+    append_line(new.folder / "events.jsonl", event_row(step, seconds, curve.tokens, words))

@@ -4,15 +4,16 @@ who leads the queue.
 
 import contextlib
 import functools
+import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import Problem, UserError
 from ..jobs import Job
 from ..jobs.status import ENDED
 from ..runs import Run, RunStore
@@ -20,13 +21,13 @@ from ..runs.labels import LONGEST_TAG, relabel
 from ..runs.summary import RunSummary, summary_of
 from ..storage.disk import said
 from ..storage.files import FOLDER_ID, append_line, write_json
-from ..storage.reading import read_json, read_lines
-from ..storage.typed import filled
+from ..storage.reading import read_lines
+from ..storage.typed import filled, misfits
 from .halving import Decision, Halving, goes_on, loss_at
 from .plan import Plan
 from .ranking import RankedRun, ranked
+from .spec import SPEC_FILE, SweepSpec, Trained, spec_at
 
-SPEC_FILE = "sweep.json"
 DECISIONS = "decisions.jsonl"
 _OF_OTHERS = ("base_model", "dataset", "task")  # groups whose change makes another loss of the same answers
 _MEASURED_ON = ("training.max_length", "training.measured_examples")  # which held-out tokens the loss is of
@@ -44,21 +45,23 @@ class Sweep:
 
     @property
     def name(self) -> str:
-        return str(self.spec().get("name", self.id))
+        return self.spec().name or self.id
 
-    def spec(self) -> dict[str, Any]:
-        """{name, made, recipe, values, sample, seed, halving, members}: as it was started, empty where that is lost."""
-        return _read_spec(self.folder / SPEC_FILE, _written(self.folder / SPEC_FILE))
+    def spec(self) -> SweepSpec:
+        """As it was started, as far as that can be read."""
+        return spec_at(self.folder)[0]
+
+    def damage(self) -> Problem | None:
+        """What is wrong with its file; None where nothing is."""
+        return spec_at(self.folder)[1]
 
     def members(self) -> list[tuple[str, dict[str, Any]]]:
         """[(id of the run, {dotted setting: value})] in the order in which they were put in line."""
-        found = self.spec().get("members", [])
-        return [(str(one["run"]), dict(one["values"])) for one in found]
+        return [(one.run, dict(one.values)) for one in self.spec().members]
 
     @property
     def halving(self) -> Halving | None:
-        given = self.spec().get("halving")
-        return Halving.model_validate(given) if given else None
+        return self.spec().halving
 
     def runs(self) -> list[Run]:
         """Those that are still there."""
@@ -149,12 +152,12 @@ class Sweeps:
     def list(self) -> list[Sweep]:
         """Newest first."""
         every = [Sweep(self.root / id, self._runs) for id in _ids(self.root, _written(self.root))]
-        whole = [sweep for sweep in every if sweep.spec()]
-        return sorted(whole, key=lambda sweep: float(sweep.spec().get("made", 0.0)), reverse=True)
+        there = [sweep for sweep in every if os.path.lexists(sweep.folder / SPEC_FILE)]
+        return sorted(there, key=lambda sweep: sweep.spec().made, reverse=True)
 
     def get(self, id: str) -> Sweep:
         """Raises UserError for what names none."""
-        if not FOLDER_ID.fullmatch(id or "") or not (self.root / id / SPEC_FILE).is_file():
+        if not FOLDER_ID.fullmatch(id or "") or not os.path.lexists(self.root / id / SPEC_FILE):
             raise UserError("sweep.not_there", "There is no sweep {id!r}. It may have been deleted.", id=id)
         return Sweep(self.root / id, self._runs)
 
@@ -180,19 +183,18 @@ class Sweeps:
         try:
             for member in plan.members:
                 made.append(self._runs.create(member.recipe, lambda run: _tag(run, folder.name)))
-            members = [{"run": run.id, "values": one.values} for run, one in zip(made, plan.members, strict=True)]
-            spec = {
-                "name": words,
-                "made": time.time(),
-                "recipe": plan.base.model_dump(mode="json"),
-                "values": plan.given,
-                "sample": plan.sample,
-                "seed": plan.seed,
-                "halving": halving.model_dump(mode="json") if halving else None,
-                "members": members,
-            }
+            spec = SweepSpec(
+                name=words,
+                made=time.time(),
+                recipe=plan.base.model_dump(mode="json"),
+                values=plan.given,
+                sample=plan.sample,
+                seed=plan.seed,
+                halving=halving,
+                members=tuple(Trained(run.id, one.values) for run, one in zip(made, plan.members, strict=True)),
+            )
             with said(folder):
-                write_json(folder / SPEC_FILE, spec)
+                write_json(folder / SPEC_FILE, spec.to_json())
         except BaseException:
             for run in made:
                 with contextlib.suppress(UserError, OSError):
@@ -266,7 +268,8 @@ def _new_folder(root: Path, words: str) -> Path:
 
 
 def _is_decision(row: dict[str, Any]) -> bool:
-    return {"run", "when", "step", "loss", "before", "goes_on"} <= row.keys()
+    names = {part.name for part in fields(Decision)}
+    return names <= row.keys() and not misfits(Decision, row)
 
 
 def _written(path: Path) -> int:
@@ -282,9 +285,3 @@ def _ids(root: Path, written: int) -> tuple[str, ...]:
         return tuple(one.name for one in root.iterdir() if FOLDER_ID.fullmatch(one.name))
     except OSError:
         return ()
-
-
-@functools.lru_cache(maxsize=200)
-def _read_spec(path: Path, written: int) -> dict[str, Any]:
-    """What is written once is read once."""
-    return read_json(path) or {}

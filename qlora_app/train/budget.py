@@ -10,6 +10,7 @@ from ..runs.events import Event
 from ..runs.run import Spent
 
 USED_UP = "run.stopped_by_budget"  # the beginning of the code of the event that says so
+BEGINNINGS = (USED_UP, "event.extended")  # of events after which a budget is had whole
 
 
 class Budget:
@@ -23,12 +24,12 @@ class Budget:
         now: Callable[[], datetime.datetime] = datetime.datetime.now,
     ) -> None:
         """Minutes and tokens count from the beginning of the run, whatever it was stopped by meanwhile, else from where
-        its budget was used up before. A time of day is the next one after it was launched, however long it took from
-        there to the first step.
+        its budget was used up before, or from where it goes on from another run. A time of day is the next one after it
+        was launched, however long it took from there to the first step.
         """
         self.training, self.now = training, now
-        ended = [one for one in run.events() if str(one.get("code")).startswith(USED_UP)]
-        before: Event = ended[-1] if ended else {}
+        begun = [one for one in run.events() if str(one.get("code")).startswith(BEGINNINGS)]
+        before: Event = begun[-1] if begun else {}
         self.seconds_before = _number(before.get("seconds"))
         self.tokens_before = _number(before.get("tokens"))
         self.ends_at = _next(training.stop_at, launched) if training.stop_at else None

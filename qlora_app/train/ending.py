@@ -2,6 +2,7 @@
 its budget is used up.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -22,7 +23,7 @@ class EndingCallback(TrainerCallback):
 
     def __init__(self, job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, budget: Budget) -> None:
         self.job, self.reporter, self.best, self.budget = job, reporter, best, budget
-        self.known = {_reason(one) for one in job.run.events()}
+        self.known = reasons(job.run.events())
         self.broken: Finding | None = None
         self.has_stalled = False
         self.used_up: Problem | None = None
@@ -57,10 +58,10 @@ class EndingCallback(TrainerCallback):
         return misses >= training.early_stopping and self.job.recipe.method.may_end_at(step, total)
 
 
-def _reason(event: Event) -> str:
-    """What a run was stopped for, by its code; empty of an event of another kind."""
-    why = event.get("values", {}).get("why")
-    return str(why.get("code", "")) if isinstance(why, dict) else ""
+def reasons(events: Iterable[Event]) -> set[str]:
+    """What a run was stopped for, by codes; events of other kinds are passed over."""
+    whys = [event.get("values", {}).get("why") for event in events]
+    return {str(why.get("code", "")) for why in whys if isinstance(why, dict)}
 
 
 def broken_words(why: Problem, step: int, total: int) -> Problem:

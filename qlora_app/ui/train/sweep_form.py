@@ -220,9 +220,11 @@ class SweepForm:
 def ranking_words(sweep: Sweep, runs: list[RankedRun]) -> str:
     """The runs of a search, the best first: a table, each row with a way to its run."""
     rows = "".join(map(_row, runs[:MOST_RANKED]))
+    damage = sweep.damage()
+    wrong = f'<p class="warning" translate="no">{escape(translate(damage))}</p>' if damage else ""
     heads = "".join(f'<th scope="col">{one}</th>' for one in ("Place", "Values", "Held-out loss", "Right", "State"))
     return (
-        f'<h3 class="section">The newest search</h3><p class="quiet" translate="no">{escape(sweep.name)}</p>'
+        f'<h3 class="section">The newest search</h3><p class="quiet" translate="no">{escape(sweep.name)}</p>{wrong}'
         f'<div class="scrolls" tabindex="0" role="region" aria-label="The newest search"><table class="settings">'
         f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
