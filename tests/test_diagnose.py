@@ -1,6 +1,8 @@
 """The training doctor on recorded trainings: silent on healthy ones of every method, and right about broken ones."""
 
+import itertools
 import json
+import random
 from dataclasses import replace
 
 import pytest
@@ -12,7 +14,7 @@ from qlora_app.runs import Curve, RunStatus
 from qlora_app.runs.diagnose import Seen, changed_recipe, findings, severe
 from qlora_app.runs.diagnose.loops import is_going_round
 from qlora_app.runs.diagnose.of_answers import repeats
-from qlora_app.runs.proof import Proof
+from qlora_app.runs.proof import Change, Proof
 from tests.fixtures.jobs import write_status
 from tests.streams import BROKEN, HEALTHY, recorded, rows_of
 
@@ -122,12 +124,26 @@ def test_what_cannot_be_recorded_is_found_too(code):
     assert code in {one.code for one in findings(seen)}
 
 
-def test_a_sure_model_with_wrong_answers_learned_the_wrong_tokens():
-    said = [{"step": 100, "question": str(n), "answer": "no", "is_cut": False, "expected": "yes"} for n in range(4)]
-    seen = replace(made(loss=lambda step: 2.0 * 0.9**step), samples=tuple(said))
-    assert [one.code for one in findings(seen)] == ["mask_suspected"]
-    said[0]["answer"] = "yes"
-    assert findings(seen) == [], "one that is right is enough for doubt"
+def answering(*answers, expected="yes"):
+    said = [{"question": str(at), "answer": answer, "expected": expected} for at, answer in enumerate(answers)]
+    seen = made(loss=lambda step: 2.0 * 0.9**step)
+    return replace(seen, samples=tuple({"step": 100, "is_cut": False} | one for one in said))
+
+
+def test_only_rows_it_learned_say_that_it_learned_the_wrong_tokens():
+    seen = answering("no", "no", "no", "no")
+    assert findings(seen) == [], "it has not seen them, and may have learned others by heart"
+    proof = Proof.from_json(STREAMS["lora"]["proof"])
+    learned = replace(proof.learned, questions=8, tokens=10.0, exact_match=Change(0.0, 0.0))
+    wrong = replace(proof, learned=learned, loss=replace(proof.loss, last=1e-4))
+    assert "mask_suspected" in {one.code for one in findings(replace(seen, proof=wrong))}
+
+
+def test_answers_that_go_round_are_wrong_only_where_the_right_ones_do_not():
+    zeros = " ".join("0" * 8)
+    assert repeats(answering(*[zeros] * 4, expected=zeros)) is None
+    assert repeats(answering(*[zeros] * 4, expected="0 1")).code == "repeats"
+    assert repeats(answering(*[zeros] * 4, expected="")).code == "repeats"
 
 
 @pytest.mark.parametrize("code", ["training.loss_of_rate", "training.loss_of_method", "training.loss_of_rows"])
@@ -136,6 +152,64 @@ def test_a_loss_that_is_no_number_is_explained_by_its_cause(code):
     (found,) = findings(seen)
     assert (found.code, found.is_severe) == ("not_a_number", True)
     assert bool(found.change) is (code != "training.loss_of_rows")
+
+
+NOISES = {
+    "even": lambda luck: luck.uniform(0.4, 1.6),
+    "skewed": lambda luck: luck.lognormvariate(-0.18, 0.6),
+    "very skewed": lambda luck: luck.lognormvariate(-0.405, 0.9),
+    "rare": lambda luck: luck.expovariate(0.25) if luck.random() < 0.25 else 0.01,
+}
+COURSES = {
+    "flat": lambda part: 1.0,
+    "slow": lambda part: 1 - 0.5 * part,
+    "fast": lambda part: 0.15 + 0.85 * 0.001**part,
+}
+
+
+def stopped_at(course, noise, batch, is_measured, seed, steps=200):
+    """The first step at which such a training, whose loss begins at 2, is said to be broken; None where it is not."""
+    luck, curve, recipe = random.Random(seed), Curve(), Recipe()
+    for step in range(steps + 1):
+        level = 2 * course(step / steps)
+        if is_measured and step % 40 == 0:
+            curve.add({"step": step, "held_out_loss": level})
+        if step:
+            drawn = sum(noise(luck) for _ in range(batch)) / batch
+            curve.add({"step": step, "loss": level * drawn, "grad_norm": 1.0})
+        if step % 10 == 0 and severe(Seen(curve, recipe, steps)):
+            return step
+    return None
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("course", COURSES)
+def test_a_healthy_training_is_not_stopped_however_it_jumps(course, noise):
+    kinds = itertools.product((1, 2, 4, 16), (False, True), range(2))
+    assert not any(stopped_at(COURSES[course], NOISES[noise], *kind) for kind in kinds)
+
+
+EXPLOSIONS = {
+    "far above": lambda part: 1.0 if part < 0.3 else 8.0,
+    "lost": lambda part: 0.02**part if part < 0.5 else 2.5,
+}
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("course", EXPLOSIONS)
+def test_what_explodes_is_stopped_however_it_jumps(course, noise):
+    # Where one example in four has any loss, so few steps of so few examples tell too little.
+    batches = (16,) if noise == "rare" else (1, 4, 16)
+    for kind in itertools.product(batches, (False, True), range(4)):
+        assert stopped_at(EXPLOSIONS[course], NOISES[noise], *kind), kind
+
+
+def test_who_is_surely_wrong_on_rows_it_never_saw_overfits_and_goes_on():
+    seen = made(
+        loss=lambda step: 0.01 + 0.68 * 0.9**step,
+        held_out=[(0, 0.69), (20, 0.6), (40, 0.9), (60, 1.2), (80, 1.5), (100, 1.75)],
+    )
+    assert severe(seen) is None and "overfits" in {one.code for one in findings(seen)}
 
 
 def test_a_good_stream_that_was_made_is_healthy():

@@ -3,6 +3,7 @@
 import copy
 import datetime
 import json
+from types import SimpleNamespace
 
 import bitsandbytes as bnb
 import pytest
@@ -12,7 +13,10 @@ from safetensors.torch import load_file
 from qlora_app import worker
 from qlora_app.recipe import Training
 from qlora_app.runs.proof import Proof
+from qlora_app.runs.run import Spent
+from qlora_app.train import kind
 from qlora_app.train.budget import USED_UP, Budget
+from qlora_app.train.callbacks import MetricsCallback
 from qlora_app.train.paged import takes_whole_state
 from qlora_app.train.relief import Relief
 from qlora_app.train.trainer import MethodTrainer
@@ -136,6 +140,9 @@ def test_a_budget_is_had_once_more_by_who_resumes(store):
     assert codes(run)[0] == USED_UP
 
 
+MIDNIGHT = datetime.datetime(2026, 1, 1)
+
+
 class Ran:
     """A run of which only the events are asked."""
 
@@ -148,25 +155,68 @@ class Ran:
 
 def test_minutes_count_over_all_parts_and_begin_anew_after_they_were_used_up():
     training = Training(max_minutes=10)
-    budget = Budget(training, Ran())
-    assert budget.used_up(599, 0) is None and budget.used_up(600, 0).code == "budget.minutes"
-    again = Budget(training, Ran({"code": USED_UP, "seconds": 601.0, "tokens": 5}))
-    assert again.used_up(1200, 0) is None and again.used_up(1201, 0).code == "budget.minutes"
+    budget = Budget(training, Ran(), MIDNIGHT)
+    assert budget.used_up(Spent(599)) is None and budget.used_up(Spent(600)).code == "budget.minutes"
+    again = Budget(training, Ran({"code": USED_UP, "seconds": 601.0, "tokens": 5}), MIDNIGHT)
+    assert again.used_up(Spent(1200)) is None and again.used_up(Spent(1201)).code == "budget.minutes"
 
 
 def test_a_budget_of_money_and_tokens():
-    budget = Budget(Training(max_cost=2, price_an_hour=4), Ran())
-    assert budget.used_up(1799, 0) is None and budget.used_up(1800, 0).code == "budget.cost"
-    budget = Budget(Training(max_tokens=1000), Ran({"code": USED_UP, "tokens": 500, "seconds": "nonsense"}))
-    assert budget.used_up(10**6, 1499) is None and budget.used_up(0, 1500).code == "budget.tokens"
+    budget = Budget(Training(max_cost=2, price_an_hour=4), Ran(), MIDNIGHT)
+    assert budget.used_up(Spent(1799)) is None and budget.used_up(Spent(1800)).code == "budget.cost"
+    before = Ran({"code": USED_UP, "tokens": 500, "seconds": "nonsense"})
+    budget = Budget(Training(max_tokens=1000), before, MIDNIGHT)
+    assert budget.used_up(Spent(10**6, 1499)) is None and budget.used_up(Spent(0, 1500)).code == "budget.tokens"
 
 
-@pytest.mark.parametrize(("begun", "ends"), [((22, 0), (2, 7, 30)), ((7, 30), (2, 7, 30)), ((7, 0), (1, 7, 30))])
-def test_a_time_of_day_is_the_next_one(begun, ends):
-    clock = [datetime.datetime(2026, 1, 1, *begun)]
-    budget = Budget(Training(stop_at="07:30"), Ran(), now=lambda: clock[0])
-    day, hour, minute = ends
-    clock[0] = datetime.datetime(2026, 1, day, hour, minute) - datetime.timedelta(seconds=1)
-    assert budget.used_up(0, 0) is None
-    clock[0] += datetime.timedelta(seconds=1)
-    assert budget.used_up(0, 0).code == "budget.time"
+@pytest.mark.parametrize(("launched", "ends"), [((22, 0), (2, 7, 30)), ((7, 30), (2, 7, 30)), ((7, 0), (1, 7, 30))])
+def test_a_time_of_day_is_the_next_one_after_it_was_launched(launched, ends):
+    end = datetime.datetime(2026, 1, *ends)
+    clock = [end - datetime.timedelta(seconds=1)]
+    budget = Budget(Training(stop_at="07:30"), Ran(), datetime.datetime(2026, 1, 1, *launched), now=lambda: clock[0])
+    assert budget.used_up(Spent()) is None
+    clock[0] = end + datetime.timedelta(minutes=1)  # it had to download until then
+    assert budget.used_up(Spent()).code == "budget.time"
+
+
+def test_what_was_trained_and_not_saved_is_spent_every_time(store):
+    run, spent = store.create(short_recipe()), []
+    for begin in (0, 3, 3, 3):  # each part crashes after step 8, and step 3 was saved
+        with run.hold() as out:
+            spent.append(MetricsCallback(out, [], begin).spent())
+            MetricsCallback(out, [], begin)  # to look once more costs nothing
+            for step in range(begin + 1, 9):
+                out.append_metric({"step": step, "loss": 1.0, "seconds": 10.0 * step, "tokens": 100 * (step - begin)})
+    assert [round(one.seconds) for one in spent] == [0, 80, 130, 180]
+    assert [one.tokens for one in spent] == [0, 800, 1300, 1800]
+
+
+def test_memory_that_is_not_enough_for_the_answers_trains_nothing_again(store, monkeypatch):
+    run = store.create(short_recipe(checkpoints=0))
+    trained: list[int] = []
+
+    def without_memory(*_):
+        raise NO_MEMORY["of a GPU"]
+
+    trainer = SimpleNamespace(train=lambda **_: trained.append(1), state=SimpleNamespace(global_step=6))
+    job = SimpleNamespace(
+        run=run,
+        recipe=run.recipe(),
+        micro_batch=8,
+        warnings=[],
+        is_checkpointed=False,
+        train=SimpleNamespace(cache=SimpleNamespace(save=lambda: None)),
+    )
+    parts = {
+        "prepare": lambda *_: job,
+        "total_steps": lambda _: 6,
+        "log_setup": lambda *_: None,
+        "build_trainer": lambda *_: trainer,
+        "BestSoFar": lambda *_: None,
+        "finish": without_memory,
+    }
+    for name, value in parts.items():
+        monkeypatch.setattr(kind, name, value)
+    with run.hold() as out, pytest.raises(torch.OutOfMemoryError):
+        kind._attempt(out, run.recipe(), [], Budget(Training(), run, MIDNIGHT))
+    assert trained == [1] and run.events() == [] and Relief.of(run) == Relief()

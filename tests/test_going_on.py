@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import datetime
 
 import pytest
 
@@ -13,6 +14,7 @@ from qlora_app.runs import RunStatus, RunStore
 from qlora_app.runs.ancestry import origin_of
 from qlora_app.runs.checkpoints import newest_complete, seal
 from qlora_app.runs.extending import extended
+from qlora_app.runs.run import Spent
 from qlora_app.settings import Settings
 from qlora_app.sweep import checked, plan_of
 from qlora_app.train.budget import Budget
@@ -154,11 +156,12 @@ def test_a_budget_begins_anew_where_another_run_is_gone_on_with_and_what_it_was_
     with run.hold() as out:
         for step in (3, 6, 7):
             out.append_metric({"step": step, "loss": 2.0, "tokens": 100 * step, "seconds": 180.0 * step})
-        out.append_event(6, 1080.0, 600, broken_words(why, 6, 8))
+        out.append_event(6, Spent(1080.0, 600), broken_words(why, 6, 8))
     with_checkpoint(run, 6)
     longer = extended(run, store, settings, steps=4)
-    budget = Budget(Training(max_minutes=10, max_tokens=50), longer)
-    assert budget.used_up(1081, 601) is None and budget.used_up(1680, 601) and budget.used_up(1081, 650)
+    budget = Budget(Training(max_minutes=10, max_tokens=50), longer, datetime(2026, 1, 1))
+    assert budget.used_up(Spent(1081, 601)) is None
+    assert budget.used_up(Spent(1680, 601)) and budget.used_up(Spent(1081, 650))
     assert reasons(longer.events()) == {"doctor.lr_too_high"} and longer.events()[-1]["code"] == "event.extended"
 
 

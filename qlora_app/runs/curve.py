@@ -150,6 +150,12 @@ class Curve(Buckets):
         known = self.figures["tokens"].buckets
         return int(known[-1][4]) if known else 0
 
+    @property
+    def seconds(self) -> float:
+        """Of training so far, in all parts of the run."""
+        known = self.figures["seconds"].buckets
+        return known[-1][4] if known else 0.0
+
     def _pace(self, row: MetricRow) -> float | None:
         """Tokens a second as they are now: a row has the mean since the run began."""
         tokens, seconds, mean = row.get("tokens"), row.get("seconds"), row.get("tokens_per_second")

@@ -9,8 +9,8 @@ class Event(TypedDict, total=False):
     """One line. The sentence keeps its code and values, so that it can be said in another language."""
 
     step: int
-    seconds: float  # trained until then, in all parts of the run
-    tokens: int  # learned from until then
+    seconds: float  # trained until then, in all parts of the run, and what was not saved as often as it was trained
+    tokens: int  # learned from until then, counted likewise
     sentence: str
     code: str
     values: dict[str, Any]

@@ -6,7 +6,7 @@ Every file in its folder has one writer: Run reads, and RunWriter, which is had 
 import contextlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ from ..jobs.job import Needs
 from ..jobs.lock import HeldLock, hold_lock
 from ..recipe import Recipe
 from ..storage.reading import LARGEST, LARGEST_LIST, damage, each_line, is_regular, last_lines, read_json, read_lines
+from ..storage.typed import filled
 from ..tasks import Task, task_from
 from ..tasks.template import TRAINED_WITH
 from .checkpoints import newest_complete
@@ -44,6 +45,7 @@ FILES: dict[str, type | None] = {
     "samples.jsonl": None,
     "events.jsonl": None,
     "relief.json": dict,
+    "lost.json": dict,
     "adapter/proof.json": dict,
 }
 
@@ -66,6 +68,14 @@ class RunStatus(Status):
     def progress(self) -> float | None:
         """From 0 to 1: of the download before the training, else of the training; None while neither is known."""
         return super().progress if self.downloaded is None else self.downloaded
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds trained, and tokens learned from."""
+
+    seconds: float = 0.0
+    tokens: int = 0
 
 
 class Run(Job):
@@ -224,6 +234,10 @@ class Run(Job):
         rows: list[Any] = read_lines(self.folder / "events.jsonl", 0)[0]
         return [row for row in rows if said_of(row)]
 
+    def lost(self) -> Spent:
+        """What was spent on steps that were not saved and had to be trained once more; no metrics have it any more."""
+        return filled(Spent, read_json(self.folder / "lost.json") or {})
+
     def proof(self) -> dict[str, Any] | None:
         """The finished run's proof.json; None while there is none."""
         return read_json(self.adapter / "proof.json")
@@ -326,9 +340,9 @@ class RunWriter(JobWriter):
     def append_sample(self, row: SampleRow) -> None:
         self.append("samples", row)
 
-    def append_event(self, step: int, seconds: float, tokens: int, sentence: Problem) -> None:
-        """Something that somebody should know later: seconds trained and tokens learned from until then."""
-        self.append("events", event_row(step, seconds, tokens, sentence))
+    def append_event(self, step: int, spent: Spent, sentence: Problem) -> None:
+        """Something that somebody should know later, with what was spent until then."""
+        self.append("events", event_row(step, spent.seconds, spent.tokens, sentence))
 
     def write_curve(self, curve: Curve) -> None:
         """Not waited for: what a power cut took of it is in metrics.jsonl."""
@@ -336,11 +350,16 @@ class RunWriter(JobWriter):
         self.write("figures", curve.figures_to_dict(), lasting=False)
 
     def forget_after(self, step: int) -> Curve:
-        """Drop what was logged after `step` (a resumed run logs it again); returns the curve of what is left."""
+        """Drop what was logged after `step` (a resumed run logs it again); returns the curve of what is left. The
+        seconds and tokens of what is dropped were spent all the same, and are kept as lost.
+        """
         keep_until(step, self._mine("samples.jsonl"))
-        curve = Curve()
+        logged, curve = self.run.curve(with_figures=True), Curve()
         metrics = self._mine("metrics.jsonl")
         keep_until(step, metrics, curve.add)
+        lost, more = self.run.lost(), Spent(logged.seconds - curve.seconds, logged.tokens - curve.tokens)
+        if more.seconds > 0 or more.tokens > 0:
+            self.write("lost", asdict(Spent(lost.seconds + more.seconds, lost.tokens + more.tokens)))
         curve.offset = metrics.stat().st_size if metrics.exists() else 0
         self.write_curve(curve)
         return curve

@@ -14,6 +14,7 @@ from ..errors import Problem, UserError
 from ..runs import Run, RunStatus, RunWriter
 from ..runs.checkpoints import seal
 from ..runs.rows import MetricRow
+from ..runs.run import Spent
 from .best import BestSoFar
 from .failures import NotANumber
 from .log_lines import log, log_held_out, log_sampled, log_saved
@@ -32,7 +33,7 @@ class MetricsCallback(TrainerCallback):
         self.out, run = out, out.run
         self.tokens = 0  # counted by the trainer, this part of the run only
         self.curve = out.forget_after(resumed_at)
-        self.tokens_before = self.curve.tokens
+        self.lost, self.tokens_before = run.lost(), self.curve.tokens
         first, self.last_row = run.first_and_last_loss()
         self.seconds_before = self.last_row.get("seconds", 0.0)
         self.first_step, self.began = resumed_at, time.monotonic()
@@ -68,15 +69,14 @@ class MetricsCallback(TrainerCallback):
         self.status = dataclasses.replace(self.status, tokens=self.curve.tokens or None)
         self.began = time.monotonic()  # loading it again was no training
 
-    @property
-    def tokens_of_all(self) -> int:
-        """Learned from so far, in all parts of the run."""
-        return self.tokens_before + self.tokens
+    def spent(self) -> Spent:
+        """So far, in all parts of the run, with what was trained twice since it was not saved."""
+        return Spent(round(self.lost.seconds + self.seconds(), 2), self.lost.tokens + self.tokens_before + self.tokens)
 
     def note(self, sentence: Problem) -> None:
         """Something that somebody should know later; it stands in the log too."""
         log(str(sentence))
-        self.out.append_event(self.status.step, self.seconds(), self.tokens_of_all, sentence)
+        self.out.append_event(self.status.step, self.spent(), sentence)
 
     def seconds(self) -> float:
         return round(self.seconds_before + time.monotonic() - self.began, 2)

@@ -21,9 +21,8 @@ LOOKED_AT_EVERY = 5  # steps
 class EndingCallback(TrainerCallback):
     """Ends the run at the end of a step. At most one of `broken`, `has_stalled` and `used_up` is set then."""
 
-    def __init__(self, job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar) -> None:
-        self.job, self.reporter, self.best = job, reporter, best
-        self.budget = Budget(job.recipe.training, job.run)
+    def __init__(self, job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, budget: Budget) -> None:
+        self.job, self.reporter, self.best, self.budget = job, reporter, best, budget
         self.known = reasons(job.run.events())
         self.broken: Finding | None = None
         self.has_stalled = False
@@ -38,7 +37,7 @@ class EndingCallback(TrainerCallback):
         self.broken = self._broken(step, total)
         self.has_stalled = self.broken is None and self._has_stalled(step, total)
         if self.broken is None and not self.has_stalled:
-            self.used_up = self.budget.used_up(self.reporter.seconds(), self.reporter.tokens_of_all)
+            self.used_up = self.budget.used_up(self.reporter.spent())
         control.should_save = control.should_save or self.used_up is not None
         control.should_training_stop = self.broken is not None or self.has_stalled or self.used_up is not None
         return control

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import shutil
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import torch
@@ -13,10 +14,11 @@ from ..jobs.failures import is_out_of_memory
 from ..recipe import Recipe
 from ..runs import Run, RunWriter
 from ..runs.checkpoints import in_order, is_complete, newest_complete, set_broken_aside
+from ..runs.run import Spent
 from ..settings import Settings
 from ..storage.disk import disk_trouble
 from .best import BestSoFar
-from .budget import stopped_words
+from .budget import Budget, stopped_words
 from .callbacks import CheckpointCallback, EvalCallback, MetricsCallback
 from .computing import settle
 from .downloads import download_inputs
@@ -42,13 +44,14 @@ def work(run: Run, out: RunWriter, settings: Settings) -> None:
         warnings = list(reporter.status.warnings)
         log_machine()
         log_recipe(recipe, reporter.first_step)
-    while failed_at := _attempt(out, recipe, warnings):
+    budget = Budget(recipe.training, run, datetime.fromtimestamp(reporter.started_at))
+    while failed_at := _attempt(out, recipe, warnings, budget):
         _free_memory()
         resumed_at = _step_of(newest_complete(run.checkpoints))
         sentence = relief_words(failed_at.step, resumed_at, failed_at.what)
         out.write(FILE, failed_at.relief.to_json())
         log(str(sentence))
-        out.append_event(failed_at.step, failed_at.seconds, failed_at.tokens, sentence)
+        out.append_event(failed_at.step, failed_at.spent, sentence)
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,13 @@ class _NoMemory:
     """Where the memory was not enough, and what is done about it."""
 
     step: int
-    seconds: float
-    tokens: int
+    spent: Spent
     relief: Relief
     what: Problem
 
 
-def _attempt(out: RunWriter, recipe: Recipe, warnings: list[str]) -> _NoMemory | None:
-    """Train and prove it; what was too much for the memory, where there is a way around it."""
+def _attempt(out: RunWriter, recipe: Recipe, warnings: list[str], budget: Budget) -> _NoMemory | None:
+    """Train and prove it; where the training was too much for the memory, and there is a way around that."""
     run, relief = out.run, Relief.of(out.run)
     with out.leaving():
         resume_from = _checkpoint_to_resume(run)
@@ -72,18 +74,14 @@ def _attempt(out: RunWriter, recipe: Recipe, warnings: list[str]) -> _NoMemory |
         log_setup(job, total_steps(job))
     try:
         reporter.status.warnings.extend(job.warnings)
-        _train(job, reporter, resume_from)
+        return _train(job, reporter, resume_from, budget)
     except BaseException as error:
         if disk_trouble(error, run.folder):
             _give_room(run)
-        more = relief.more(job) if is_out_of_memory(error) else None
-        if more is None:
-            raise
-        return _NoMemory(reporter.status.step + 1, reporter.seconds(), reporter.tokens_of_all, *more)
+        raise
     finally:
         with contextlib.suppress(OSError):  # it is made again where the disk is full
             job.train.cache.save()
-    return None
 
 
 def _free_memory() -> None:
@@ -101,9 +99,9 @@ def _give_room(run: Run) -> None:
     shutil.rmtree(run.folder / "adapter.tmp", ignore_errors=True)
 
 
-def _train(job: TrainingSetup, reporter: MetricsCallback, resume_from: Path | None) -> None:
+def _train(job: TrainingSetup, reporter: MetricsCallback, resume_from: Path | None, budget: Budget) -> _NoMemory | None:
     keeper, best = CheckpointCallback(job.run), BestSoFar(job, reporter.first_step)
-    ending = EndingCallback(job, reporter, best)
+    ending = EndingCallback(job, reporter, best, budget)
     trainer = build_trainer(job, reporter, [reporter, EvalCallback(job, reporter, best), keeper, ending])
     broken: Problem | None = None
     if resume_from and reporter.first_step >= total_steps(job):
@@ -117,6 +115,11 @@ def _train(job: TrainingSetup, reporter: MetricsCallback, resume_from: Path | No
             if not job.recipe.training.stop_when_broken or not best.is_kept:
                 raise
             broken = explain_training(error, job.recipe)
+        except Exception as error:  # memory that is not enough says so in many kinds of error
+            more = Relief.of(job.run).more(job) if is_out_of_memory(error) else None
+            if more is None:
+                raise
+            return _NoMemory(reporter.status.step + 1, reporter.spent(), *more)
         else:
             broken = ending.broken.sentence if ending.broken else None
     with contextlib.suppress(OSError):  # a disk without room is no reason to lose what was learned
@@ -136,6 +139,7 @@ def _train(job: TrainingSetup, reporter: MetricsCallback, resume_from: Path | No
         if ending.has_stalled:
             reporter.note(stalled_words(step, total, job.recipe.training.early_stopping))
         finish(job, reporter, best)
+    return None
 
 
 def _end_broken(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, words: Problem) -> None:

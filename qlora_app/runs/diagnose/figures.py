@@ -1,5 +1,7 @@
 """Means and medians of parts of a curve, whose buckets each hold one value or several."""
 
+import math
+
 from ..curve import Buckets
 
 Bucket = list[float]  # [first step, number of values, sum, lowest, highest]
@@ -39,14 +41,34 @@ def first_of(buckets: Buckets, count: int) -> float:
 
 def stretches(buckets: Buckets, size: int) -> list[float]:
     """The means of so many values each, oldest first; what is left over at the end is no stretch."""
-    means: list[float] = []
+    return [mean_of(part) for part in _parts(buckets, size)]
+
+
+def error_of_means(buckets: Buckets, size: int) -> float:
+    """By how much the means of so many values each differ where nothing has changed: their standard error, from how
+    the values differ inside of each stretch.
+    """
+    parts = [part for part in _parts(buckets, size) if len(part) > 1]
+    errors = [_variance([one[2] / one[1] for one in part]) / len(part) for part in parts]
+    return math.sqrt(sum(errors) / len(errors)) if errors else 0.0
+
+
+def _variance(values: list[float]) -> float:
+    mean = sum(values) / len(values)
+    return sum((value - mean) ** 2 for value in values) / (len(values) - 1)
+
+
+def _parts(buckets: Buckets, size: int) -> list[list[Bucket]]:
+    parts: list[list[Bucket]] = []
     part: list[Bucket] = []
+    count = 0.0
     for bucket in buckets.buckets:
         part.append(bucket)
-        if sum(one[1] for one in part) >= size:
-            means.append(mean_of(part))
-            part = []
-    return means
+        count += bucket[1]
+        if count >= size:
+            parts.append(part)
+            part, count = [], 0.0
+    return parts
 
 
 def median(values: list[float]) -> float:

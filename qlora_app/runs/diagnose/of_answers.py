@@ -3,11 +3,9 @@
 from typing import Any
 
 from ...errors import Problem
-from ...tasks.task import same_answer
 from ..contradictions import contradictions
 from ..rows import SampleRow
 from .changes import lower_rate
-from .figures import recent_mean
 from .loops import is_going_round
 from .of_loss import plateau
 from .seen import Finding, Seen
@@ -67,8 +65,8 @@ def _why_endless(seen: Seen) -> tuple[Problem, dict[str, Any]]:
 
 def repeats(seen: Seen) -> Finding | None:
     """Answers that say the same over and over."""
-    answers = [row.get("answer", "") for row in seen.answers]
-    count = sum(map(is_going_round, answers))
+    answers = seen.answers
+    count = sum(_repeats_itself(row) for row in answers)
     if seen.is_early or len(answers) < FEWEST_ANSWERS or count < 0.5 * len(answers):
         return None
     return Finding(
@@ -87,13 +85,18 @@ def repeats(seen: Seen) -> Finding | None:
     )
 
 
+def _repeats_itself(row: SampleRow) -> bool:
+    """Where the right answer goes round too, that is how it is to answer."""
+    return is_going_round(row.get("answer", "")) and not is_going_round(row.get("expected", ""))
+
+
 def mask_suspected(seen: Seen) -> Finding | None:
-    """The loss says that it knows the answers, and what it answers is something else."""
-    if seen.proof is not None:
-        is_so = any(one.code in MASK_SUSPECTED for one in contradictions(seen.proof))
-    else:
-        is_so = _is_sure_and_wrong(seen)
-    if not is_so:
+    """The loss says that it knows the answers, and what it answers is something else.
+
+    That is known of a proof alone, which asks for rows that it learned: while it trains only held-out ones are asked,
+    and who has learned others by heart answers those otherwise.
+    """
+    if seen.proof is None or not any(one.code in MASK_SUSPECTED for one in contradictions(seen.proof)):
         return None
     return Finding(
         "mask_suspected",
@@ -104,10 +107,3 @@ def mask_suspected(seen: Seen) -> Finding | None:
             "columns are the likely cause.",
         ),
     )
-
-
-def _is_sure_and_wrong(seen: Seen) -> bool:
-    known = [row for row in seen.answers if row.get("expected")]
-    if len(known) < FEWEST_ANSWERS or seen.is_early or recent_mean(seen.curve, max(10, seen.done // 10)) > 0.02:
-        return False
-    return not any(same_answer(row.get("answer", ""), row.get("expected", "")) for row in known)

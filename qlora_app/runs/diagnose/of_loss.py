@@ -4,11 +4,13 @@ import itertools
 
 from ...errors import Problem
 from .changes import lower_rate, other_rate
-from .figures import first_of, median, newest, recent_mean, stretches
+from .figures import error_of_means, first_of, mean_of, median, newest, recent_mean, stretches
 from .seen import FEWEST_STEPS, Finding, Seen
 
 ZERO = 1e-4  # nats a token: a loss of which nothing is left
 NO_LENGTH = 1e-5  # of a gradient: what is logged has five digits
+FEWEST_MEANT = 20  # steps whose mean is compared with another
+SURELY = 4  # standard errors
 TOO_LARGE_STEPS = Problem("diagnosis.too_large_steps", "Its steps are too large: the learning rate is too high.")
 
 
@@ -72,19 +74,28 @@ def no_gradient(seen: Seen) -> Finding | None:
 
 
 def exploded(seen: Seen) -> Finding | None:
-    """The loss has risen far above where it began, or lost what it had gained, and stays there."""
+    """The loss has risen far above where it began, or lost what it had gained, and stays there.
+
+    Single steps jump, and of many means one is low by chance. A rise counts where it is far more than means of so many
+    steps differ by themselves, and where two of them, one after the other, have it.
+    """
     curve, done = seen.curve, seen.done
-    if done < FEWEST_STEPS:
+    many = max(FEWEST_MEANT, done // 20)
+    if done < 2 * many:
         return None
-    first, measured = seen.at_first, [loss for _, loss in seen.measured]
-    few = max(FEWEST_STEPS, done // 20)
-    is_far_above = min(recent_mean(curve, few), recent_mean(curve, 5)) > first + max(0.7, 0.4 * first)
+    measured = [loss for _, loss in seen.measured]
+    first = seen.at_first if measured else first_of(curve, FEWEST_MEANT)
+    chance = SURELY * error_of_means(curve, many)
+    newer = newest(curve, many)
+    older = newest(curve, 2 * many)[len(newer) :]
+    recent = min(mean_of(newer), mean_of(older))
+    is_far_above = recent - first > max(0.7, 0.4 * first, chance)
     is_worse = len(measured) > 1 and measured[-1] > measured[0] + max(1.0, 0.5 * measured[0])
-    many = max(20, done // 10)
+    is_worse_in_all = is_worse and recent - first > chance  # else it learns by heart
     lowest = min(stretches(curve, many), default=first)
-    recent = recent_mean(curve, many)
-    is_lost = lowest < 0.6 * first and recent > lowest + 0.7 * (first - lowest) and recent > 3 * lowest
-    if not is_far_above and not is_lost and not is_worse:
+    has_risen = recent - lowest > max(0.7 * (first - lowest), chance)
+    is_lost = lowest < 0.6 * first and has_risen and recent > 3 * lowest
+    if not is_far_above and not is_lost and not is_worse_in_all:
         return None
     return Finding(
         "exploded",
@@ -92,7 +103,7 @@ def exploded(seen: Seen) -> Finding | None:
             "diagnosis.exploded",
             "The loss exploded: it was {lowest:.3g}, and is {recent:.3g}.",
             lowest=min(first_of(curve, 1), lowest),
-            recent=recent_mean(curve, few),
+            recent=mean_of(newer),
         ),
         TOO_LARGE_STEPS,
         lower_rate(seen.recipe),
