@@ -194,7 +194,7 @@ def test_answers_are_counted():
         "2": Answer(""),
         "3": Answer("x", has_ended=False),
     }
-    answered, _ = scoring.score(FakeJob(said), questions_like(["Mira", "Otto", "Ida", "Tom"]), 1.0)
+    answered = scoring.score(FakeJob(said), questions_like(["Mira", "Otto", "Ida", "Tom"]), 1.0).answered
     assert answered == Answered(
         questions=4,
         exact_match=Shares(0.0, 0.25),
@@ -212,7 +212,7 @@ def test_where_answering_would_take_too_long_fewer_are_asked_and_that_is_said(mo
     clock = iter(range(0, 10_000, 100))
     monkeypatch.setattr(scoring.time, "monotonic", lambda: next(clock))
     said = {str(place): Answer("a") for place in range(200)}
-    answered, _ = scoring.score(FakeJob(said, parameters=10**8), questions_like(["a"] * 200), 600.0)
+    answered = scoring.score(FakeJob(said, parameters=10**8), questions_like(["a"] * 200), 600.0).answered
     assert (answered.questions, answered.not_asked) == (60, 140), "ten took 100 seconds, and there are 600"
     words = proof_words(Proof(HeldOut(questions=60, exact_match=Shares(0, 1), not_asked=140)))
     assert "140 of 200 questions were not asked: to answer them would have taken too long." in words

@@ -243,7 +243,7 @@ def broken(value, data):
         return odd
     at = data.draw(st.sampled_from(sorted(value) if isinstance(value, dict) else range(len(value))))
     copy = value.copy()
-    if data.draw(st.booleans()):
+    if isinstance(value, dict) and data.draw(st.booleans()):
         del copy[at]
     else:
         copy[at] = broken(value[at], data)
