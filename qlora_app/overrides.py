@@ -113,10 +113,14 @@ def _import(place: Path, choice: DatasetChoice, settings: Settings) -> str:
 
 
 def with_method(values: dict[str, Any], name: str) -> dict[str, Any]:
-    """Nested settings with another method, which has settings of its own and takes steps of another size."""
+    """Nested settings with another method, which has settings of its own, takes steps of another size, and may not
+    train on every precision of the base.
+    """
     changed: dict[str, Any] = {"method": {"name": name}}
     with contextlib.suppress(UserError):  # what is wrong is said when all of it is known
-        changed["training"] = {"learning_rate": Recipe.from_dict(values).suiting(name).training.learning_rate}
+        suited = Recipe.from_dict(values).suiting(name)
+        changed["training"] = {"learning_rate": suited.training.learning_rate}
+        changed["base_model"] = {"precision": suited.base_model.precision}
     return merged(values, changed)
 
 

@@ -22,6 +22,7 @@ from .choices import (
 )
 from .errors import Problem, UserError, joined
 from .methods import METHODS, MethodChoices
+from .methods.method import PRECISIONS
 from .storage.disk import said
 from .storage.files import replace_file
 from .storage.reading import LARGEST_YAML, parse_yaml, read_text
@@ -237,15 +238,18 @@ class Recipe(Choices):
 
     def suiting(self, method: str) -> "Recipe":
         """The same with the learning rate for another method: a model that bears larger steps with one bears them with
-        the other.
+        the other. A precision in which it does not train becomes the smallest in which it does.
         """
-        rates = {kind.model_fields["name"].default: kind.learning_rate.value for kind in METHODS}
-        if method == self.method.name or method not in rates:
+        kind = next((kind for kind in METHODS if kind.model_fields["name"].default == method), None)
+        if kind is None or method == self.method.name:
             return self
-        rate = self.training.learning_rate * rates[method] / rates[self.method.name]
+        rate = self.training.learning_rate * kind.learning_rate.value / self.method.learning_rate.value
         rounded = min(1.0, float(f"{rate:.2g}"))
-        training = self.training.model_copy(update={"learning_rate": rounded})
-        return self.model_copy(update={"training": training})
+        base, training = self.base_model, self.training.model_copy(update={"learning_rate": rounded})
+        if base.precision not in kind.precisions:
+            smallest = min(kind.precisions, key=PRECISIONS.index)
+            base = base.model_copy(update={"precision": smallest})
+        return self.model_copy(update={"base_model": base, "training": training})
 
     @classmethod
     def from_dict(cls, values: Any) -> "Recipe":

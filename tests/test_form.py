@@ -10,6 +10,7 @@ import pytest
 
 from qlora_app import hardware, worker
 from qlora_app import hardware_fit as fitting
+from qlora_app.base_models import ModelChoice
 from qlora_app.choices import (
     bounds,
     is_recorded,
@@ -19,7 +20,9 @@ from qlora_app.choices import (
 )
 from qlora_app.cli.commands import _parse
 from qlora_app.errors import UserError
+from qlora_app.methods import METHODS
 from qlora_app.overrides import recipe_from
+from qlora_app.preflight import check
 from qlora_app.presets import Presets, suggested
 from qlora_app.recipe import EFFORTS, Recipe
 from qlora_app.settings import Settings
@@ -569,3 +572,11 @@ def test_a_model_folder_and_an_uploaded_file_are_in_the_command(tab, values, mod
     typed = values | {"base_model": str(model_folder), "dataset": f"file/{id}"}
     parsed = _parse(shown_command(command_of(tab, typed))[3:])
     assert recipe_from(parsed.recipe, parsed.changes, tab.page.settings) == read(typed)
+
+
+@pytest.mark.parametrize("method", [kind.model_fields["name"].default for kind in METHODS])
+def test_a_method_that_is_chosen_can_be_started_as_it_is_suggested(method):
+    """Some do not train on a base in 4 bits, and the page offers them beside one that is."""
+    recipe = recipe_from("starter", [f"method.name={method}"], Settings())
+    assert recipe.base_model.precision == suggested(ModelChoice(), DatasetChoice(), method).base_model.precision
+    assert check(recipe, None, None) == {}

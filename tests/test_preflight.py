@@ -40,9 +40,9 @@ LLAMA_OF_THE_HUB, BERT_OF_THE_HUB = "tiny/llama", "tiny/bert"
 # what is wrong -> (settings of the command line, the settings that are named)
 WRONG: dict[str, tuple[list[str], list[str]]] = {
     # precision x method
-    "QA-LoRA in 4 bits": (["method.name=qalora"], ["base_model.precision"]),
-    "HRA in 4 bits": (["method.name=hra"], ["base_model.precision"]),
-    "LoHa in 4 bits": (["method.name=loha"], ["base_model.precision"]),
+    "QA-LoRA in 4 bits": (["method.name=qalora", "base_model.precision=nf4"], ["base_model.precision"]),
+    "HRA in 4 bits": (["method.name=hra", "base_model.precision=nf4"], ["base_model.precision"]),
+    "LoHa in 4 bits": (["method.name=loha", "base_model.precision=nf4"], ["base_model.precision"]),
     "LoftQ in 16 bits": (
         ["method.initialisation=loftq", "base_model.precision=bf16"],
         ["method.initialisation"],
@@ -58,7 +58,10 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     ),
     "PiSSA with dropout": (["method.initialisation=pissa", "method.dropout=0.1"], ["method.dropout"]),
     "AdaLoRA from a low rank": (["method.name=adalora", "method.first_rank=4"], ["method.first_rank"]),
-    "HRA of an odd rank in 4 bits": (["method.name=hra", "method.rank=3"], ["base_model.precision", "method.rank"]),
+    "HRA of an odd rank in 4 bits": (
+        ["method.name=hra", "base_model.precision=nf4", "method.rank=3"],
+        ["base_model.precision", "method.rank"],
+    ),
     "a prefix computed twice": (
         ["method.name=prefix", "training.gradient_checkpointing=on"],
         ["training.gradient_checkpointing"],
@@ -85,7 +88,7 @@ WRONG: dict[str, tuple[list[str], list[str]]] = {
     "MEFT for T5": (["base_model.id=MODELS/tiny-t5", "method.name=meft"], ["method.name"]),
     "OFT for GPT-2": (["base_model.id=MODELS/tiny-gpt2", "method.name=oft"], ["method.name"]),
     "QA-LoRA for BERT in 4 bits": (
-        ["base_model.id=MODELS/tiny-bert", "method.name=qalora"],
+        ["base_model.id=MODELS/tiny-bert", "method.name=qalora", "base_model.precision=nf4"],
         ["base_model.precision"],
     ),
     # task x model
