@@ -120,8 +120,8 @@ async def clicking(site: Site, run: Run, seconds: float) -> list[float]:
     kinds = itertools.cycle(
         [
             (("effort", "input"), None, None),
-            (("runs", "select"), [""], None),
-            (("back", "click"), [], None),
+            (("runs", "select"), ["", ""], None),
+            (("run-head", "back"), [], None),
             (("runs-table", "open"), [], {"run": run.id}),
             (("f-name", "input"), None, None),
             (("chat", "select"), [run.id, None, run.id], None),
