@@ -179,14 +179,7 @@ class Run:
 
     def resume(self) -> "Run":
         """Go on from the newest checkpoint; returns itself at once. Raises UserError where it has not stopped."""
-        state = self.state
-        if state not in ("stopped", "failed", "interrupted"):
-            raise UserError(
-                "run.not_resumable",
-                "{id} is {state}; only a run that stopped, failed or was interrupted can be resumed.",
-                id=self.id,
-                state=state,
-            )
+        self.job.check_resumable()
         self.job.forget_stop()
         local.launch(self.job)
         return self

@@ -116,7 +116,12 @@ def _in_steps(recipe: Recipe, meant: dict[str, float], count: int) -> dict[str, 
 
 def expected_seconds(recipe: Recipe, store: RunStore, data_folder: Path) -> float | None:
     """How long a training takes here; None where nothing tells. Raises UserError where its data cannot be read."""
-    pace = pace_of(recipe, pace_measured(recipe, store, data_folder))
+    return seconds_at(recipe, pace_measured(recipe, store, data_folder), data_folder)
+
+
+def seconds_at(recipe: Recipe, measured: Pace | None, data_folder: Path) -> float | None:
+    """`expected_seconds` at a pace that was measured before."""
+    pace = pace_of(recipe, measured)
     if pace is None:
         return None
     examples, training = examples_of(recipe.dataset, data_folder), recipe.training

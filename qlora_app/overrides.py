@@ -4,7 +4,6 @@ recipe, from a recipe back to its command.
 
 import contextlib
 import os
-import re
 import shlex
 import textwrap
 from pathlib import Path
@@ -27,13 +26,13 @@ from .preflight import check_here, refuse
 from .presets import Presets
 from .recipe import NO_SUCH_SETTING, Recipe, wrong_settings
 from .settings import Settings
+from .start_from import HUB_ID
 from .starter import DATASETS
 from .training_data import DatasetChoice, import_file
 from .training_data.formats.columns import ColumnMap
 from .training_data.read.archives import ENDINGS
 
 PROGRAM = "python -m qlora_app"
-HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 
 
 def recipe_from(source: str, assignments: list[str], settings: Settings) -> Recipe:

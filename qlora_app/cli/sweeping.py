@@ -12,6 +12,7 @@ from rich.text import Text
 from ..differs import in_words
 from ..errors import UserError
 from ..formatting import loss_figure
+from ..jobs import ENDED
 from ..launch.queue import working
 from ..overrides import PROGRAM, recipe_from
 from ..recipe import Recipe
@@ -172,7 +173,7 @@ def _table(sweep: Sweep, runs: list[RankedRun]) -> Table:
 
 def _as_row(sweep: Sweep) -> dict[str, Any]:
     runs = sweep.ranked()
-    ended = [one for one in runs if one.row is None or one.row.state in ("done", "stopped", "failed", "interrupted")]
+    ended = [one for one in runs if one.row is None or one.row.state in ENDED]
     best = runs[0].run if runs and runs[0].place else None
     row = {"sweep": sweep.id, "name": sweep.name, "values": sweep.spec().values, "wrong": sweep.damage()}
     return row | {"runs": len(runs), "ended": len(ended), "best": best}

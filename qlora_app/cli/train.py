@@ -5,7 +5,6 @@ from typing import Any
 
 from rich.text import Text
 
-from ..errors import UserError
 from ..jobs import Job
 from ..overrides import recipe_from, settings_help
 from ..preflight import check, examples_of, ready, refuse
@@ -84,14 +83,7 @@ def train_command(given: argparse.Namespace, settings: Settings) -> int:
 def resume_command(given: argparse.Namespace, settings: Settings) -> int:
     """Go on with a run from its newest complete checkpoint, or with another job where it ended."""
     job = find_job(given.job, settings)
-    state = job.status().state
-    if state not in ("stopped", "failed", "interrupted"):
-        raise UserError(
-            "run.not_resumable",
-            "{id} is {state}; only a run that stopped, failed or was interrupted can be resumed.",
-            id=job.id,
-            state=state,
-        )
+    job.check_resumable()
     return _start(given, job)
 
 

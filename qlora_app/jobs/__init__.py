@@ -2,7 +2,7 @@
 
 from .job import Job, JobSpec
 from .lock import ALREADY_RUNNING
-from .status import ACTIVE, ENDED, State, Status
+from .status import ACTIVE, ENDED, RESUMABLE, State, Status
 from .store import JobStore
 from .wishes import Wish
 from .writer import JobWriter
@@ -11,6 +11,7 @@ __all__ = [
     "ACTIVE",
     "ALREADY_RUNNING",
     "ENDED",
+    "RESUMABLE",
     "Job",
     "JobSpec",
     "JobStore",

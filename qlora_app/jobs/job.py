@@ -26,7 +26,7 @@ from .index import made_at
 from .lock import hold_lock, is_locked
 from .pulse import PULSE, STILL_AFTER, last_sign, no_sign_of_life
 from .spec_file import check_size, read_spec
-from .status import ACTIVE, ENDED, STATES, State, Status
+from .status import ACTIVE, ENDED, RESUMABLE, STATES, State, Status
 from .wishes import Wish, Wishes
 from .writer import WAITING_FILE, JobWriter
 
@@ -306,6 +306,17 @@ class Job:
             with contextlib.suppress(OSError):  # nobody looks after this folder, or nothing can be written
                 now = time.time_ns()  # finer than the file system's own clock
                 os.utime(root / ASKED_FILE, ns=(now, now))
+
+    def check_resumable(self) -> None:
+        """Raises UserError where it has not stopped before its end."""
+        state = self.status().state
+        if state not in RESUMABLE:
+            raise UserError(
+                "run.not_resumable",
+                "{id} is {state}; only a run that stopped, failed or was interrupted can be resumed.",
+                id=self.id,
+                state=state,
+            )
 
     def forget_stop(self) -> None:
         """Take back every wish to stop."""

@@ -6,7 +6,8 @@ from typing import Literal, get_args
 State = Literal["queued", "starting", "running", "stopping", "done", "stopped", "failed", "interrupted"]
 STATES: tuple[State, ...] = get_args(State)
 ACTIVE: tuple[State, ...] = ("starting", "running", "stopping")
-ENDED: tuple[State, ...] = ("done", "stopped", "failed", "interrupted")
+RESUMABLE: tuple[State, ...] = ("stopped", "failed", "interrupted")
+ENDED: tuple[State, ...] = ("done", *RESUMABLE)
 
 
 @dataclass(frozen=True)

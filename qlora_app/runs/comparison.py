@@ -4,7 +4,7 @@ settings that differ.
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..chance import LEVEL, Pairs, Share, holm
@@ -109,8 +109,10 @@ def _against_the_best(
         if place == best:
             told[place] = BEST, None, None
         elif pair in paired:
-            pairs = _pairs(answers, place, best)
-            told[place] = _words(pairs, corrected[pair]) if pairs else NOT_THE_SAME, pairs, corrected[pair]
+            pairs = paired[pair]
+            if place > best:
+                pairs = replace(pairs, only_first=pairs.only_second, only_second=pairs.only_first)
+            told[place] = _words(pairs, corrected[pair]), pairs, corrected[pair]
         else:
             told[place] = NOT_THE_SAME if answers[place] and answers[best] else NOT_KEPT, None, None
     return told

@@ -30,10 +30,6 @@ class HeldOutAnswer:
     is_cut: bool = False
 
     @property
-    def was_right(self) -> bool:
-        return same_answer(self.before, self.expected)
-
-    @property
     def is_right(self) -> bool:
         return same_answer(self.after, self.expected)
 

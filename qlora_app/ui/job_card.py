@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 
 from ..errors import UserError
-from ..jobs import Job, JobStore, Status
+from ..jobs import RESUMABLE, Job, JobStore, Status
 from ..launch.ending import end_now
 from ..launch.line import move, move_beside
 from ..runs import address_of
@@ -27,7 +27,6 @@ from .theme import plain
 from .translate import translate, visitors_language
 
 SCRIPT = "\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("focus.js", "job_card.js"))
-RESUMABLE = ("stopped", "failed", "interrupted")
 NOTHING: dict[str, Any] = {"html": "", "seen": 0, "live": False, "state": ""}
 
 

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from ... import hardware
+from ...jobs import RESUMABLE
 from ...runs import Run
 from ..context import AppContext
 from ..events import FAST
 from ..guard import changes, served
-from ..job_card import RESUMABLE, JobCard
+from ..job_card import JobCard
 from ..language import texts_in, translated
 from ..line_buttons import SCRIPT as LINE_SCRIPT
 from ..theme import plain

@@ -7,6 +7,7 @@ from ... import hardware
 from ...doctor import BROKEN, GOOD, Finding
 from ...formatting import gigabytes, left, size
 from ...hardware import Machine
+from ...jobs import RESUMABLE
 from ...tidy import Usage
 from ..language import problem_in
 from ..line_buttons import move_buttons, row_marks
@@ -15,7 +16,6 @@ from .checkup import Checkup
 from .work import WorkLine
 
 LITTLE, TIGHT = 1e9, 0.1  # bytes, and the share, of memory that is free
-RESUMABLE = ("stopped", "failed", "interrupted")
 MARKS = {GOOD: "✓", BROKEN: "✕"}
 
 

@@ -11,7 +11,7 @@ from ...base_models.cards import Decision
 from ...differs import figure
 from ...formatting import duration, left, loss_figure
 from ...hardware import Machine
-from ...jobs import ACTIVE, State
+from ...jobs import ACTIVE, RESUMABLE, State
 from ...recipe import Recipe
 from ...runs import Run, RunStatus
 from ...runs.ancestry import origin_of
@@ -33,7 +33,6 @@ STATES: dict[State, str] = {
 PRECISIONS = {"nf4": "4-bit NF4", "fp4": "4-bit FP4", "int8": "8-bit", "bf16": "16-bit", "fp32": "32-bit"}
 NO_FIGURE = "\N{EN DASH}"
 MOVING: tuple[State, ...] = ("queued", *ACTIVE)
-RESUMABLE: tuple[State, ...] = ("stopped", "interrupted", "failed")
 
 
 def title_of(run: Run) -> str:

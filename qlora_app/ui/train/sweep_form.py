@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.components import Component
 
 from ...choices import dotted_name
-from ...effort import expected_seconds
+from ...effort import pace_among, paces, seconds_at
 from ...errors import UserError
 from ...formatting import about, count_of, loss_figure
 from ...sweep import Halving, Plan, RankedRun, Sweep, Sweeps, checked, plan_of
@@ -195,10 +195,11 @@ class SweepForm:
 
     def _seconds(self, plan: Plan) -> float | None:
         """How long all take, one after the other; None where that is not known of one."""
-        total = 0.0
+        total, data = 0.0, self.page.settings.data
+        measured = list(paces(self.page.store, data))
         for member in plan.members:
             try:
-                seconds = expected_seconds(member.recipe, self.page.store, self.page.settings.data)
+                seconds = seconds_at(member.recipe, pace_among(member.recipe, measured), data)
             except UserError:
                 return None
             if seconds is None:
