@@ -100,14 +100,17 @@ class Taken:
     both: int = 0
 
     def look(self, pid: int) -> None:
-        """Raises OSError when there is no such process any more."""
+        """The kernel itself keeps the peak of both; a peak of one of them between two looks is missed.
+
+        Raises OSError when there is no such process any more.
+        """
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        sizes = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines if line.startswith("Rss")}
+        sizes = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines if line.startswith(("Rss", "VmHWM"))}
         if not sizes:  # it has ended, and nobody has asked how yet
             return
-        own = sizes["RssAnon"] + sizes["RssShmem"]
-        self.own, self.mapped = max(self.own, own), max(self.mapped, sizes["RssFile"])
-        self.both = max(self.both, own + sizes["RssFile"])
+        self.own = max(self.own, sizes["RssAnon"] + sizes["RssShmem"])
+        self.mapped = max(self.mapped, sizes["RssFile"])
+        self.both = max(self.both, sizes["VmHWM"])
 
 
 def make_model(case: Case, folder: Path) -> Path:
