@@ -46,6 +46,7 @@ FILES: dict[str, type | None] = {
     "events.jsonl": None,
     "relief.json": dict,
     "lost.json": dict,
+    "reported.json": dict,
     "adapter/proof.json": dict,
 }
 
