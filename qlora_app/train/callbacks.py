@@ -1,9 +1,11 @@
 """The Trainer's events -> the files of the run folder: metrics, curve, status, samples, checkpoints."""
 
+import contextlib
 import dataclasses
 import math
 import shutil
 import time
+from collections.abc import Iterator
 from typing import Any, cast
 
 import psutil
@@ -79,6 +81,17 @@ class MetricsCallback(TrainerCallback):
         """Something that somebody should know later; it stands in the log too."""
         log(str(sentence))
         self.out.append_event(self.status.step, self.spent(), sentence)
+
+    @contextlib.contextmanager
+    def paused(self, sentence: str) -> Iterator[None]:
+        """Meanwhile something is done that is no training: it counts neither as its time nor against its speed."""
+        said, paused_at = self.status.sentence, time.monotonic()
+        self.say(sentence)
+        try:
+            yield
+        finally:
+            self.began += time.monotonic() - paused_at
+            self.say(said)
 
     def seconds(self) -> float:
         return round(self.seconds_before + time.monotonic() - self.began, 2)
