@@ -56,6 +56,7 @@ class TrainingSetup:
     collate: Callable[[list[dict[str, Any]]], dict[str, Any]]
     packing: bool
     micro_batch: int
+    may_share: bool  # may several examples be worked off at once?
     max_length: int  # tokens of an example
     held_out_batches: list[dict[str, Any]]
     measured_examples: int  # held-out examples in those batches
@@ -97,7 +98,10 @@ def prepare(
     warnings += not_learned_words(train, held_out, examples)
     out.write_not_learned(not_learned_rows(train, held_out, examples))
     most = training.batch_size if packing or torch.cuda.is_available() else training.batch_size // PARTS
-    most = min(most, most_at_once) if most_at_once else most
+    wanted = [count for count in (training.micro_batch, most_at_once) if count]
+    if training.micro_batch:
+        at_once, most = max(at_once, training.batch_size * max_length * train.read_each), training.batch_size
+    most = min([most, *wanted])
     micro_batch = micro_batch_size(train, training.batch_size, at_once // train.read_each, most)
     collate = task.collator(tokenizer, packing)
     measured = held_out.__getitems__(list(spread(range(len(held_out)), training.measured_examples)))
@@ -127,6 +131,7 @@ def prepare(
         collate=collate,
         packing=packing,
         micro_batch=micro_batch,
+        may_share=not alone,
         max_length=max_length,
         held_out_batches=held_out_batches,
         measured_examples=len(measured),
