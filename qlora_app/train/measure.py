@@ -31,7 +31,7 @@ from .callbacks import MetricsCallback
 from .computing import settle
 from .downloads import download_inputs
 from .failures import explain_training
-from .log_lines import log, log_machine, log_recipe
+from .log_lines import log, log_machine, log_no_memory, log_recipe, log_size
 from .setup import TrainingSetup, prepare
 from .trainer import KEPT_CHECKPOINTS, build_trainer, total_steps
 
@@ -170,7 +170,7 @@ class _Trial:
         except Exception as error:  # memory that is not enough says so in many kinds of error
             if not is_out_of_memory(error):
                 raise
-            log(f"{count} examples at once: the memory is not enough.")
+            log_no_memory(count)
         finally:
             self.setup.model.zero_grad(set_to_none=True)
             self.memory.free()
@@ -185,7 +185,7 @@ class _Trial:
         saved = max(setup.run.checkpoints.glob("checkpoint-*"), default=None)
         size = bytes_of(saved) if saved else 0
         shutil.rmtree(setup.run.checkpoints, ignore_errors=True)
-        log(f"{setup.micro_batch} examples at once: {clock.seconds:.3f} s a step, peak {clock.peak / 2**20:.0f} MB.")
+        log_size(setup.micro_batch, clock.seconds, clock.peak)
         return _Step(clock.peak, clock.seconds, clock.saving, size)
 
     def _order(self, setup: TrainingSetup) -> Iterator[int]:
