@@ -579,6 +579,7 @@ COMMANDS = [
     "train",
     "measure",
     "watch",
+    "ask",
     "runs",
     "compare",
     "jobs",

@@ -5,6 +5,7 @@ import contextlib
 import json
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,18 @@ from rich.table import Table
 from rich.text import Text
 
 from ..chance import Share
+from ..errors import sentence_of
 from ..inference.session import ChatSession, ChatSessions, Decoding
 from ..messages import Conversation
 from ..overrides import recipe_from
 from ..runs import Run
+from ..runs.asking import ASKABLE, ask, waiting_words
+from ..runs.rows import AskedRow
 from ..settings import Settings
-from .command import DONE, INTERRUPTED, add_command, add_reading, add_run, count, find_run, stdout
+from .command import DONE, INTERRUPTED, NOT_DONE, add_command, add_reading, add_run, count, find_run, stdout
 from .jobs import answers_of
+
+_LOOKED_EVERY = 0.2  # seconds
 
 
 def chat(run: Run, with_base: bool, as_json: bool, out: Console, screen: Console) -> int:
@@ -145,6 +151,44 @@ def add_answer(commands: Any) -> None:
         "--max-tokens", metavar="N", type=count, default=256, help="longest answer in tokens (default 256)"
     )
     add_reading(parser)
+
+
+def add_ask(commands: Any) -> None:
+    parser = add_command(commands, "ask", ask_command)
+    add_run(parser)
+    parser.add_argument("question", metavar="QUESTION", help="it is answered between two steps")
+
+
+def ask_command(given: argparse.Namespace, settings: Settings) -> int:
+    """Ask a run while it trains; the answer has the step of the weights that gave it, and the base's beside it."""
+    run = find_run(given.run, settings)
+    id = ask(run, given.question)
+    try:
+        row = _answer_to(run, id)
+    except KeyboardInterrupt:
+        given.screen.print(Text("\nThe question waits on. Its answer will stand on the page of the run."))
+        return INTERRUPTED
+    why = sentence_of(row)
+    if given.json:
+        print(json.dumps({"run": run.id} | row, ensure_ascii=False))
+    elif why:
+        stdout().print(Text(why), soft_wrap=True)
+    else:
+        answers = f"base: {row.get('base', '')}\nstep {row.get('step', 0):,}: {row.get('answer', '')}"
+        stdout().print(Text(answers), soft_wrap=True)
+    return NOT_DONE if why else DONE
+
+
+def _answer_to(run: Run, id: str) -> AskedRow:
+    """What was answered; where the run ended before, why there is no answer."""
+    while True:
+        state = run.status().state  # asked first: a worker keeps an answer before it says its last word
+        found = next((row for row in run.asked() if row.get("id") == id), None)
+        if found is not None:
+            return found
+        if state not in ASKABLE and state != "stopping":
+            return {"id": id, "sentence": waiting_words(state)}
+        time.sleep(_LOOKED_EVERY)
 
 
 def chat_command(given: argparse.Namespace, settings: Settings) -> int:

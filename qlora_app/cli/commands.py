@@ -16,7 +16,7 @@ from ..settings import Settings
 from ..storage.disk import disk_trouble
 from ..training_data.format_choice import settings_of
 from ..training_data.formats.columns import AskColumns
-from .asking import add_answer, add_chat
+from .asking import add_answer, add_ask, add_chat
 from .command import INTERRUPTED, MISTAKE, NOT_DONE
 from .compare import add_compare
 from .completion import complete
@@ -37,6 +37,7 @@ ADDED: tuple[Callable[[Any], None], ...] = (  # in the order of the help
     add_train,
     add_measure,
     add_watch,
+    add_ask,
     add_runs,
     add_compare,
     add_jobs,

@@ -33,6 +33,7 @@ from ..tasks.generate import (
     prompt_for,
     read_answer,
 )
+from ..tasks.task import candidate_words
 from ..tasks.template import ChatTemplate
 from ..tasks.trial import check_tried
 
@@ -153,10 +154,7 @@ class ChatSession:
 
     def as_trained(self, conversation: Conversation) -> Conversation:
         """The conversation, with the system text of the training rows before it where it has none of its own."""
-        text = self.template.system if self.task.is_chat else ""
-        if text and conversation[0]["role"] != "system":
-            return [{"role": "system", "content": text}, *conversation]
-        return conversation
+        return self.task.as_trained(self.tokenizer, conversation)
 
     def answer_all(
         self,
@@ -185,7 +183,7 @@ class ChatSession:
     def respond(self, text: str, base: bool = False) -> str:
         """What the model makes of one text, in words: an answer, or the likeliest answers with their probabilities."""
         if self.task.has_candidates:
-            return ", ".join(f"{one.text} {one.probability:.0%}" for one in self.weigh(text, base, most=5))
+            return candidate_words(self.weigh(text, base, most=5))
         return self.answer_all([[{"role": "user", "content": text}]], base)[0]
 
     def weigh(self, text: str, base: bool = False, most: int = 10) -> list[Candidate]:

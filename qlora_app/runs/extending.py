@@ -18,7 +18,7 @@ from .rows import keep_until
 from .run import Run
 from .store import RunStore
 
-TAKEN = ("base.json", "compute.json", "task.json", "metrics.jsonl", "samples.jsonl", "events.jsonl")
+TAKEN = ("base.json", "compute.json", "task.json", "metrics.jsonl", "samples.jsonl", "asked.jsonl", "events.jsonl")
 
 
 def extended(run: Run, store: RunStore, settings: Settings, epochs: float = 0.0, steps: int = 0) -> Run:

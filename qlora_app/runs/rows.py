@@ -1,4 +1,4 @@
-"""The lines of metrics.jsonl and samples.jsonl, as types: written by train/callbacks.py, read by page and curve."""
+"""The lines of metrics.jsonl, samples.jsonl and asked.jsonl, as types: written by train/, read by page and curve."""
 
 import os
 from collections.abc import Callable
@@ -37,6 +37,19 @@ class SampleRow(TypedDict, total=False):
     answer: str
     is_cut: bool  # the answer had not ended; missing in runs of the first version
     expected: str  # empty where nothing is known to be right
+
+
+class AskedRow(TypedDict, total=False):
+    """One line of asked.jsonl: a question that somebody asked while it trained, answered between two steps."""
+
+    id: str  # of the wish
+    step: int  # optimizer steps done by the adapter that answered
+    question: str
+    answer: str
+    is_cut: bool  # the answer had not ended
+    base: str  # what the base answers
+    base_is_cut: bool
+    sentence: str  # why there is no answer, with its code and values beside it
 
 
 def keep_until(step: int, path: Path, kept: Callable[[Any], None] = lambda row: None) -> None:

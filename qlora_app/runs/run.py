@@ -27,7 +27,7 @@ from .curve import Curve, read_on
 from .events import Event, event_row, said_of
 from .labels import LABELS, labels_of
 from .recipes import ReadRecipe, read_recipe
-from .rows import MetricRow, SampleRow, keep_until
+from .rows import AskedRow, MetricRow, SampleRow, keep_until
 
 NOT_LEARNED = "not_learned.json"
 HELD_OUT_ANSWERS = "held_out_answers.json"
@@ -43,6 +43,7 @@ FILES: dict[str, type | None] = {
     LABELS: dict,
     "metrics.jsonl": None,
     "samples.jsonl": None,
+    "asked.jsonl": None,
     "events.jsonl": None,
     "relief.json": dict,
     "lost.json": dict,
@@ -229,6 +230,11 @@ class Run(Job):
         """The sample questions with their answers, oldest first; step 0 is the base before training."""
         return read_lines(self.folder / "samples.jsonl", 0)[0]
 
+    def asked(self) -> list[AskedRow]:
+        """What was asked while it trained, with the answers, oldest first."""
+        rows: list[AskedRow] = read_lines(self.folder / "asked.jsonl", 0)[0]
+        return rows
+
     def events(self) -> list[Event]:
         """What happened on its way that somebody should know, oldest first."""
         rows: list[Any] = read_lines(self.folder / "events.jsonl", 0)[0]
@@ -339,6 +345,10 @@ class RunWriter(JobWriter):
 
     def append_sample(self, row: SampleRow) -> None:
         self.append("samples", row)
+
+    def append_asked(self, row: AskedRow) -> None:
+        """It stays also where the run goes back to an earlier step: what was said then was said."""
+        self.append("asked", row)
 
     def append_event(self, step: int, spent: Spent, sentence: Problem) -> None:
         """Something that somebody should know later, with what was spent until then."""

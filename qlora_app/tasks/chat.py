@@ -231,6 +231,12 @@ class Chat(Task):
     def asked_turns(self, conversation: Conversation) -> list[int]:
         return learned_turns(conversation)
 
+    def as_trained(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Conversation:
+        text = ChatTemplate.of(tokenizer).system
+        if text and conversation[0]["role"] != "system":
+            return [{"role": "system", "content": text}, *conversation]
+        return conversation
+
     def question(
         self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation, turn: int | None = None
     ) -> Question | None:

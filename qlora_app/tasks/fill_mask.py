@@ -133,6 +133,15 @@ class FillMask(Task):
             tokenizer.decode(self._filling(tokenizer, text, one)).strip(),
         )
 
+    def check_asked(self, text: str) -> None:
+        super().check_asked(text)
+        if not has_blank(text):
+            raise UserError(
+                "chat.no_blank",
+                "There is no blank in this sentence. Write {blank} where a word is missing.",
+                blank=BLANK,
+            )
+
     @staticmethod
     def _filling(tokenizer: "PreTrainedTokenizerBase", text: str, word: re.Match[str]) -> list[int]:
         """The tokens of a word where it stands."""

@@ -71,6 +71,11 @@ class Candidate(NamedTuple):
     probability: float  # 0 to 1
 
 
+def candidate_words(found: Sequence[Candidate]) -> str:
+    """The likeliest answers with their probabilities, in one line."""
+    return ", ".join(f"{one.text} {one.probability:.0%}" for one in found)
+
+
 class Task:
     """One task with its settings. `labels` are the answers it knows, for a task that chooses among some."""
 
@@ -311,6 +316,15 @@ class Task:
         """The likeliest answers to each question with their probabilities, for a task that weighs them up."""
         raise NotImplementedError
 
+    def as_trained(self, tokenizer: "PreTrainedTokenizerBase", conversation: Conversation) -> Conversation:
+        """What somebody typed, as the examples ask: a chat has the system text before it that all of them have."""
+        return conversation
+
+    def check_asked(self, text: str) -> None:
+        """Raises UserError for a typed text that asks nothing of this task."""
+        if not text.strip():
+            raise UserError("chat.no_text", "Write a text first.")
+
     def scores(self, answers: list[str], expected: list[str]) -> dict[str, float]:
         """Shares from 0 to 1 of the scored questions; the first is the one people are told."""
         right = sum(same_answer(a, e) for a, e in zip(answers, expected, strict=True))
@@ -333,9 +347,11 @@ def evaluating(model: "PreTrainedModel", base: bool = False) -> Iterator[None]:
 
     was_training = model.training
     model.eval()
-    with torch.no_grad(), model.disable_adapter() if base else contextlib.nullcontext():
-        yield
-    model.train(was_training)
+    try:
+        with torch.no_grad(), model.disable_adapter() if base else contextlib.nullcontext():
+            yield
+    finally:  # a training may go on where an answer failed
+        model.train(was_training)
 
 
 def cut(ids: list[int], longest: int, tokenizer: "PreTrainedTokenizerBase") -> list[int]:

@@ -17,6 +17,7 @@ from ..runs.checkpoints import in_order, is_complete, newest_complete, set_broke
 from ..runs.run import Spent
 from ..settings import Settings
 from ..storage.disk import disk_trouble
+from .asking import AskingCallback
 from .best import BestSoFar
 from .budget import Budget, stopped_words
 from .callbacks import CheckpointCallback, EvalCallback, MetricsCallback
@@ -102,7 +103,8 @@ def _give_room(run: Run) -> None:
 def _train(job: TrainingSetup, reporter: MetricsCallback, resume_from: Path | None, budget: Budget) -> _NoMemory | None:
     keeper, best = CheckpointCallback(job.run), BestSoFar(job, reporter.first_step)
     ending = EndingCallback(job, reporter, best, budget)
-    trainer = build_trainer(job, reporter, [reporter, EvalCallback(job, reporter, best), keeper, ending])
+    asking = AskingCallback(job, reporter)
+    trainer = build_trainer(job, reporter, [reporter, EvalCallback(job, reporter, best), keeper, ending, asking])
     broken: Problem | None = None
     if resume_from and reporter.first_step >= total_steps(job):
         # It had ended, unproven: the Trainer would take one step more.
@@ -134,15 +136,17 @@ def _train(job: TrainingSetup, reporter: MetricsCallback, resume_from: Path | No
         reporter.note(ended)
         job.out.end("stopped", ended)
     elif broken is not None:
-        _end_broken(job, reporter, best, broken_words(broken, step, total))
+        _end_broken(job, reporter, best, asking, broken_words(broken, step, total))
     else:
         if ending.has_stalled:
             reporter.note(stalled_words(step, total, job.recipe.training.early_stopping))
-        finish(job, reporter, best)
+        finish(job, reporter, best, asking)
     return None
 
 
-def _end_broken(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, words: Problem) -> None:
+def _end_broken(
+    job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, asking: AskingCallback, words: Problem
+) -> None:
     """It went wrong: the best adapter so far is kept and proven, where there is one."""
     reporter.note(words)
     if not best.is_kept:
@@ -150,7 +154,7 @@ def _end_broken(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, 
         return
     step = reporter.status.step
     best.hear(job.model, step, step, job.task.measure(job.model, job.held_out_batches))  # so that it is known how bad
-    finish(job, reporter, best)
+    finish(job, reporter, best, asking)
 
 
 def stopped(run: Run) -> str:

@@ -80,6 +80,11 @@ def log_held_out(step: int, figures: dict[str, Any]) -> None:
     log(", ".join([f"step {step:,}: held-out loss {shown}", *others]))
 
 
+def log_asked(step: int) -> None:
+    """A question that somebody asked meanwhile was answered."""
+    log(f"step {step:,}: a question answered that was asked meanwhile")
+
+
 def log_sampled(step: int, questions: int) -> None:
     """The sample questions were answered."""
     log(f"step {step:,}: {count_of(questions, 'sample question')} answered{'' if step else ' by the base'}")

@@ -25,6 +25,7 @@ from ..runs.proof import (
     Update,
 )
 from ..storage.files import write_json
+from .asking import AskingCallback
 from .best import BestSoFar
 from .callbacks import MetricsCallback, sample
 from .card import model_card
@@ -49,10 +50,11 @@ QUANTIZED_AS = {  # what BitsAndBytesConfig is to be given again, for 8 bits and
 LAST_LOSSES = 20
 
 
-def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar) -> None:
+def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar, asking: AskingCallback) -> None:
     """Save the adapter that is kept, measure it, and move it into place as the last thing before the run is called
-    done.
+    done. What was asked until then is answered.
     """
+    asking.answer(reporter.status.step)
     reporter.say("Measuring what it learned.", seconds_left=None)
     unfinished = job.run.folder / "adapter.tmp"
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -81,6 +83,7 @@ def finish(job: TrainingSetup, reporter: MetricsCallback, best: BestSoFar) -> No
     write_json(unfinished / "proof.json", proof.to_json())
     if kept.is_earlier:
         sample(job, job.model, kept.step or 0)  # what it answers now
+    asking.answer(kept.step or 0)
     shutil.rmtree(job.run.adapter, ignore_errors=True)
     unfinished.rename(job.run.adapter)
     best.forget()

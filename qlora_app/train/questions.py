@@ -54,7 +54,10 @@ def questions_of(
     fit = [place for place in range(len(examples.held_out)) if place not in unfit]
     drawn = draw(task, tokenizer, examples.held_out.__getitem__, fit, training.scored_questions)
     held_out = [(place, one) for place, question in drawn if (one := asked(task, tokenizer, question, context))]
-    typed = [Question([{"role": "user", "content": text}], "") for text in training.sample_questions]
+    typed = [
+        Question(task.as_trained(tokenizer, [{"role": "user", "content": text}]), "")
+        for text in training.sample_questions
+    ]
     samples = typed or [
         question for _, question in draw(task, tokenizer, examples.held_out.__getitem__, fit, SAMPLE_QUESTIONS)
     ]

@@ -8,11 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from ...errors import UserError
 from ...inference.session import ChatSession
 from ...runs import Run
 from ...tasks import Candidate
-from ...tasks.fill_mask import BLANK, has_blank
 from ..context import AppContext
 from ..events import FAST, Answer, Given
 from ..guard import reads
@@ -84,14 +82,7 @@ class TryIt:
         """What both make of it; the text stays in its box."""
         text = (given[self.box] or "").strip()[:LONGEST_TEXT]
         run = self.page.store.get(given[self.picker])
-        if not text:
-            raise UserError("chat.no_text", "Write a text first.")
-        if run.task().name == "fill_mask" and not has_blank(text):
-            raise UserError(
-                "chat.no_blank",
-                "There is no blank in this sentence. Write {blank} where a word is missing.",
-                blank=BLANK,
-            )
+        run.task().check_asked(text)
         place = self.line.enter(request)
         try:
             for before in self.line.wait(place, lambda: False):
