@@ -60,6 +60,9 @@ class Training(Choices):
         ge=1,
         le=4096,
     )
+    micro_batch: int = setting(
+        0, "Micro-batch", "Examples worked off at once, at most. A step is the same; 0: what suits.", ge=0, le=4096
+    )
     learning_rate: float = setting(
         2e-4, "Learning rate", "Step size. 2e-4 suits 4-bit LoRA up to 13B; tiny models take more.", gt=0, le=1
     )
@@ -89,9 +92,7 @@ class Training(Choices):
         1024, "Max length (tokens)", "Longer examples are cut at the end, and counted.", ge=16, le=131_072
     )
     packing: bool = setting(
-        True,
-        "Packing",
-        "Several examples share a row without seeing each other, so no time goes into padding.",
+        True, "Packing", "Several examples share a row without seeing each other, so no time goes into padding."
     )
     gradient_checkpointing: Literal["auto", "on", "off"] = setting(
         "auto",

@@ -23,7 +23,7 @@ FLOORS = [  # lowest first
     ["preflight", "memory", "data_report", "differs"],
     ["overrides", "foreign"],
     ["hardware_fit", "doctor", "jobs"],
-    ["runs", "tidy"],
+    ["runs", "tidy", "measurement"],
     ["inference", "effort"],
     ["answers", "sweep"],
     ["evaluate"],
