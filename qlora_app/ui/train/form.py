@@ -25,6 +25,7 @@ from . import form_values as form
 from .data_said import DataSaid
 from .form_state import BALANCED, FormLogic, FormState, Suggested
 from .form_values import BATCH_SIZE, DATA, DATA_SETTINGS, EPOCHS, MAX_STEPS, PAIRS, Values
+from .measured import Measured
 from .recipe_form import SECTIONS, RecipeForm
 from .setting_marks import marks_words
 from .settings_search import search_box, search_index
@@ -47,6 +48,7 @@ class TrainForm:
         self.logic = logic
         self.stage = stage
         self.data = DataSaid(page, logic, self.time_of)
+        self.measured = Measured(page)
 
     # ---- components
 
@@ -151,6 +153,7 @@ class TrainForm:
             self.marks,
             self.summary,
             self.command_line,
+            self.measured.verdict,
             self.suggested,
             self.touched,
         ]
@@ -257,6 +260,7 @@ class TrainForm:
             self.marks: marks_words(in_order, before, self.logic.unused(state)),
             self.summary: summary_words(recipe, self._steps(recipe)),
             self.command_line: command_words(self._command(recipe)),
+            self.measured.verdict: self.measured.words(recipe),
             self.controls.controls[form.NAME]: gr.update(placeholder=named),
         }
 
