@@ -22,7 +22,7 @@ FLOORS = [  # lowest first
     ["presets", "start_from"],
     ["preflight", "memory", "data_report", "differs"],
     ["overrides", "foreign"],
-    ["hardware_fit", "doctor", "jobs"],
+    ["hardware_fit", "doctor", "jobs", "speed"],
     ["runs", "tidy", "measurement"],
     ["inference", "effort"],
     ["answers", "sweep"],

@@ -6,7 +6,7 @@ import functools
 from html import escape
 from pathlib import Path
 
-from ...effort import steps_of
+from ...effort import counted
 from ...errors import UserError
 from ...formatting import duration, size
 from ...jobs import Job, JobStore
@@ -47,18 +47,15 @@ class Measured:
             return ""
         if fresh is None:
             return verdict_words(found, is_fresh=False)
-        return verdict_words(self._with_counts(found, job, recipe))
+        return verdict_words(self._counted(found, job, recipe))
 
-    def _with_counts(self, found: Measurement, job: Job, recipe: Recipe) -> Measurement:
+    def _counted(self, found: Measurement, job: Job, recipe: Recipe) -> Measurement:
         """For the number of steps and of everything else that this recipe has."""
         asked = asked_by(job)
         try:
-            before = steps_of(asked, self.page.settings.data) if asked else 0
-            steps = round(found.steps * steps_of(recipe, self.page.settings.data) / before) if before else found.steps
+            return counted((asked, found), recipe, self.page.settings.data) if asked else found
         except UserError:  # the data cannot be read: its face says so
-            steps = found.steps
-        steps = max(1, steps)
-        return found.model_copy(update={"steps": steps, "seconds": found.seconds_of(recipe.training, steps)})
+            return found
 
 
 def _found(job: Job) -> Measurement | None:
@@ -76,7 +73,7 @@ def _read(folder: Path, written: int) -> Measurement | None:
 
 def verdict_words(found: Measurement, is_fresh: bool = True) -> str:
     """A verdict with its figures and what is worth a change. `is_fresh`: was it the recipe on the form?"""
-    sentence = f'<p class="verdict" translate="no">{escape(translate(found.verdict()))}</p>'
+    sentence = f'<p class="says" translate="no">{escape(translate(found.verdict()))}</p>'
     if not is_fresh:
         return f'<div class="measured old"><p class="amber">Measured with other settings:</p>{sentence}</div>'
     level = "fits" if found.fits and found.disk_bytes <= found.disk_free else "amber"
