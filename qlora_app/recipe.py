@@ -1,6 +1,4 @@
-"""A Recipe is every choice of one run: what the form edits, the file saves, the command line changes and the worker
-reads.
-"""
+"""A Recipe is every choice of one run: what form, file and command line change and the worker reads."""
 
 import difflib
 import re
@@ -23,6 +21,7 @@ from .choices import (
 from .errors import Problem, UserError, joined
 from .methods import METHODS, MethodChoices
 from .methods.method import PRECISIONS
+from .reporting import Reporting
 from .storage.disk import said
 from .storage.files import replace_file
 from .storage.reading import LARGEST_YAML, parse_yaml, read_text
@@ -217,6 +216,7 @@ class Recipe(Choices):
     task: TaskChoice = TaskChoice()
     method: AnyMethod = METHODS[0]()
     training: Training = Training()
+    reporting: Reporting = Reporting()
 
     @property
     def task_name(self) -> str:

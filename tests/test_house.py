@@ -17,7 +17,7 @@ FLOORS = [  # lowest first
     ["storage"],
     ["starter", "hub", "hardware"],  # the starter's and the Hub's paths are known to those above
     ["base_models"],
-    ["training_data", "tasks", "methods"],
+    ["training_data", "tasks", "methods", "reporting"],
     ["recipe"],
     ["presets", "start_from"],
     ["preflight", "memory", "data_report", "differs"],

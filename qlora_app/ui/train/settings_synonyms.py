@@ -54,5 +54,7 @@ SYNONYMS = {
     "training.max_tokens": "num_tokens budget",
     "training.max_cost": "budget price dollars",
     "training.keep": "load_best_model_at_end metric_for_best_model",
+    "reporting.report_to": "wandb weights biases tensorboard trackio logging logger tracking",
+    "reporting.project": "wandb_project WANDB_PROJECT",
     "training.seed": "random_state reproducible",
 }
