@@ -87,7 +87,7 @@ def _key(threads: str, instructions: str) -> str:
         torch = version("torch")
     except PackageNotFoundError:
         torch = ""
-    said = [processor(), f"{usable_cores()} cores", f"threads {threads or 'all'}", instructions or "all instructions"]
+    said = [processor(), f"{usable_cores()} cores", f"threads {threads or 'all'}", instructions or "every ISA"]
     return " | ".join([*said, f"torch {torch}", here().kind, f"v{VERSION}"])
 
 
