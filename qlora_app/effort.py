@@ -23,7 +23,7 @@ from .presets import preset_for
 from .recipe import EFFORTS, Recipe, epochs_for
 from .runs import RunStore
 from .runs.recipes import recipe_of
-from .speed import pace_with, speed_here
+from .speed import is_busy, pace_with, speed_here
 from .training_data import Examples
 
 # The starter on two laptop cores: seconds for each million characters of conversation that is learned from. Only until
@@ -242,6 +242,8 @@ def _home(store: RunStore) -> Path:
 def _estimated_words(store: RunStore) -> str:
     if is_being_measured(store):
         return "Times are of another computer: this one is just being measured."
+    if is_busy():
+        return "Times are by the speed of this machine, which others use now; alone it is quicker."
     return "Times are by the speed of this machine; after the first run they are that run's."
 
 

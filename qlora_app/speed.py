@@ -20,7 +20,8 @@ VERSION = 1  # of what is measured
 # Measured on two cores (benchmarks/RESULTS.md, estimates).
 ALONE = 0.85
 QUIET_LOAD = 0.5  # of the load average, which the start of the app itself makes
-MOST_SLOWED = 4.0  # times as long, however busy the machine is: it will not stay so
+MOST_SLOWED = 8.0  # times as long, however busy the machine is: it will not stay so
+BUSY = 1.25  # times as long, from which on that is said
 
 
 class Speed(NamedTuple):
@@ -65,6 +66,11 @@ def pace_with(speed: Speed, load: float | None = None) -> float:
 def slowed(threads: int, cores: int, load: float) -> float:
     """How many times as long it takes where others want the same cores: each gets its share."""
     return min(MOST_SLOWED, max(1.0, (load + threads) / cores))
+
+
+def is_busy() -> bool:
+    """Do others take so much of this machine now that a training takes much longer?"""
+    return slowed(_threads(), usable_cores(), _others()) > BUSY
 
 
 def _others() -> float:

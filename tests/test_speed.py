@@ -87,13 +87,16 @@ def test_a_waiting_worker_measures_it_in_a_moment_and_leaves_it_when_it_is_wante
 # ---- a run by it
 
 
-def test_a_fresh_page_says_whose_times_it_names(store, home, calm):
+def test_a_fresh_page_says_whose_times_it_names(store, home, calm, monkeypatch):
     before, note = effort_choices(STARTER, store, home / "data")
     assert "another computer" in note and is_being_measured(store)
     keep(home, Speed(4e-4))
     after, note = effort_choices(STARTER, store, home / "data")
     assert "by the speed of this machine" in note and not is_being_measured(store)
     assert before != after and "min" in after[1][0]
+    monkeypatch.setattr(speed, "_others", lambda: 40.0)
+    busy, note = effort_choices(STARTER, store, home / "data")
+    assert "others use now" in note and busy != after
 
 
 def test_what_is_measured_and_answered_counts_too(home):
