@@ -23,7 +23,7 @@ from .errors import UserError
 from .inference.session import ChatSessions
 from .launch import local
 from .launch.queue import working
-from .overrides import recipe_from
+from .overrides import as_typed, recipe_from, with_changes
 from .preflight import ready
 from .recipe import Recipe
 from .runs import Run as TrainingJob
@@ -237,7 +237,7 @@ def _recipe(recipe: str | Path | Recipe, settings: Changes | None, named: Mappin
     changes = dict(settings or {})
     changes |= {name.replace("__", "."): value for name, value in named.items()}
     if isinstance(recipe, Recipe):
-        return _changed(recipe, changes)
+        return with_changes(recipe, changes)
     return recipe_from(str(recipe), _assignments(changes), _settings())
 
 
@@ -246,23 +246,8 @@ def _assignments(changes: Changes) -> list[str]:
     found = []
     for name, value in changes.items():
         members = value if isinstance(value, list | tuple) else [value]
-        found += [f"{name}={_written(member)}" for member in members or [""]]
+        found += [f"{name}={as_typed(member)}" for member in members or [""]]
     return found
-
-
-def _written(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _changed(recipe: Recipe, changes: Changes) -> Recipe:
-    values = recipe.model_dump(mode="json")
-    for name, value in changes.items():
-        *groups, last = name.split(".")
-        inner = values
-        for group in groups:
-            inner = inner.setdefault(group, {})
-        inner[last] = value
-    return Recipe.from_dict(values)
 
 
 def _with_adapter(name: str) -> Run:

@@ -3,9 +3,11 @@ recipe, from a recipe back to its command.
 """
 
 import contextlib
+import copy
 import os
 import shlex
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -41,11 +43,9 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
 
     Raises UserError with every mistake at once.
     """
-    values = _values_of(source, Presets(settings.presets))
-    method = dict(one.partition("=")[::2] for one in assignments).get("method.name")
-    if method:
-        values = with_method(values, method)
-    problems = _apply(values, assignments)
+    given, problems = _given(assignments)
+    values, unknown = _changed(_values_of(source, Presets(settings.presets)), given)
+    problems |= unknown
     data = _own_data(values, settings)
     held_out = _held_out_data(values, data)
     try:
@@ -69,17 +69,15 @@ def recipe_from(source: str, assignments: list[str], settings: Settings) -> Reci
     return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update=imported)})
 
 
-def with_changes(recipe: Recipe, changes: dict[str, str]) -> Recipe:
-    """A recipe with other values for some settings, {dotted name: as typed}. Raises UserError with every mistake."""
-    values = recipe.model_dump()
-    problems = _apply(values, [f"{name}={value}" for name, value in changes.items()])
+def with_changes(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """A recipe with other values for some settings, {dotted name: its value or as typed}; another method brings its own
+    learning rate. Whether its parts go together is `preflight`'s to say. Raises UserError with every mistake at once.
+    """
+    values, problems = _changed(recipe.model_dump(mode="json"), changes)
     try:
         changed = Recipe.from_dict(values)
-        refuse(check_here(changed))
     except UserError as error:
         problems = {**error.problems, **problems}
-        if not problems:
-            raise
     if problems:
         raise wrong_settings(problems)
     return changed
@@ -111,7 +109,7 @@ def _import(place: Path, choice: DatasetChoice, settings: Settings) -> str:
     return import_file(files, settings.data, place.name, settings, choice.columns, how=choice.read_as, root=root)
 
 
-def with_method(values: dict[str, Any], name: str) -> dict[str, Any]:
+def _with_method(values: dict[str, Any], name: str) -> dict[str, Any]:
     """Nested settings with another method, which has settings of its own, takes steps of another size, and may not
     train on every precision of the base.
     """
@@ -168,43 +166,57 @@ def differences(base: Recipe, recipe: Recipe) -> list[str]:
             continue
         members = value if isinstance(value, list) else [value]
         for member in members or [""]:  # an empty list is given as `name=`
-            assignments.append(f"{dotted_name(leaf)}={_written(member)}")
+            assignments.append(f"{dotted_name(leaf)}={as_typed(member)}")
     return assignments
 
 
-def _written(value: Any) -> str:
+def as_typed(value: Any) -> str:
+    """One value as it stands behind `name=`."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value)
 
 
-def _apply(values: dict[str, Any], assignments: list[str]) -> dict[str, Problem]:
-    """Write every `name=value` into the nested values; returns what could not be understood, by name.
-
-    A setting that is a list takes one member each time it is given.
+def _given(assignments: list[str]) -> tuple[dict[str, Any], dict[str, Problem]]:
+    """({dotted name: what was typed behind `name=`}, what is no assignment). A setting that is a list takes one member
+    each time it is given.
     """
     lists = {dotted_name(leaf) for leaf, field in iter_settings(Recipe) if get_origin(field.annotation) is list}
+    given: dict[str, Any] = {}
     problems: dict[str, Problem] = {}
-    given: dict[str, list[str]] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
             problems[name] = Problem(
                 "recipe.no_assignment", "This changes nothing. Write name=value, for example training.epochs=1."
             )
-            continue
+        elif name in lists:
+            given[name] = [*given.get(name, []), *filter(None, [text])]
+        else:
+            given[name] = text
+    return given, problems
+
+
+def _changed(values: dict[str, Any], changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Problem]]:
+    """(nested settings with other values for some, {dotted name: value}, the names that no setting can have). Another
+    method comes with what suits it, before the rest is written.
+    """
+    method = changes.get("method.name")
+    changed = copy.deepcopy(values)
+    before = changed.get("method")
+    if method and not (isinstance(before, dict) and before.get("name") == method):
+        changed = _with_method(changed, str(method))
+    problems: dict[str, Problem] = {}
+    for name, value in changes.items():
         *groups, last = name.split(".")
-        inner: Any = values
+        inner: Any = changed
         for group in groups:
             inner = inner.setdefault(group, {}) if isinstance(inner, dict) else None
-        if not isinstance(inner, dict):
+        if isinstance(inner, dict):
+            inner[last] = value
+        else:
             problems[name] = NO_SUCH_SETTING
-            continue
-        members = given.setdefault(name, [])
-        if text:
-            members.append(text)
-        inner[last] = members if name in lists else text
-    return problems
+    return changed, problems
 
 
 def _own_data(values: dict[str, Any], settings: Settings) -> Path | None:
@@ -286,7 +298,7 @@ def possible_values(name: str) -> list[str]:
 def _shown(value: Any) -> str:
     if value in ("", []):
         return '""'
-    return _written(value)
+    return as_typed(value)
 
 
 def _allowed(field: FieldInfo) -> str:

@@ -12,7 +12,6 @@ from qlora_app import hardware, worker
 from qlora_app import hardware_fit as fitting
 from qlora_app.base_models import ModelChoice
 from qlora_app.choices import (
-    bounds,
     is_recorded,
     iter_settings,
     options,
@@ -27,9 +26,9 @@ from qlora_app.presets import Presets, suggested
 from qlora_app.recipe import EFFORTS, Recipe
 from qlora_app.settings import Settings
 from qlora_app.training_data import DatasetChoice, import_file
-from qlora_app.ui.train.form_values import FIELDS, METHOD, NAMES, PASTE, data_value, read, show, value_of
+from qlora_app.ui.train.form_values import METHOD, NAMES, PASTE, data_value, read, show, value_of
 from tests.conftest import train_tab
-from tests.fixtures.handlers import given, on_form, seen, settled
+from tests.fixtures.handlers import another, given, on_form, seen, settled
 
 
 @pytest.fixture
@@ -45,25 +44,6 @@ def model_folder(tmp_path):
 @pytest.fixture
 def tab(tmp_path, model_folder):
     return train_tab(Settings(home=tmp_path))
-
-
-def another(name, value, model_folder):
-    """A different value that control could have."""
-    if name == "base_model":
-        return str(model_folder)
-    if name == "dataset":
-        return "starter/sailor"
-    if name == "training.stop_at":
-        return "07:30"
-    field = FIELDS[name]
-    if choices := options(field):
-        return next(v for _, v in choices if v != value)
-    if field.annotation is bool:
-        return not value
-    if field.annotation is int:
-        most = bounds(field)[1]
-        return value + 2 if most is None or value + 2 <= most else value - 1
-    return (0.25 if value != 0.25 else 0.2) if field.annotation is float else "Who are you?"
 
 
 def test_every_control_changes_the_recipe(values, model_folder):
@@ -295,8 +275,8 @@ def test_a_large_file_shows_its_first_rows_at_once_and_becomes_a_job(importing, 
     assert job.is_asked("start") and importer.shown() == {importer.card: address}, "there again after a reload"
     file.unlink()  # as Gradio cleans its cache
     assert worker.main(job.folder) == 0 and importer.job.poll({"job": address})["state"] == "done"
-    another = importer.finished({importer.own: ""}, about(address))
-    assert another[importer.card] == "" and another[importer.brought] is None, (
+    elsewhere = importer.finished({importer.own: ""}, about(address))
+    assert elsewhere[importer.card] == "" and elsewhere[importer.brought] is None, (
         "what another page shows chooses nothing there"
     )
     done = importer.finished({importer.own: answer[importer.own]}, about(address))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import qlora_app
-from qlora_app import OFFERED
+from qlora_app import OFFERED, api
 from qlora_app.recipe import Recipe
 from qlora_app.runs import RunStatus
 from tests.conftest import short_recipe
@@ -43,8 +43,6 @@ def test_the_import_is_light_and_what_is_offered_is_there_before_and_after_its_r
 def test_what_is_offered_stands_in_the_manual():
     manual = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     assert set(OFFERED) - {"Run", "Sweep"} <= set(re.findall(r"`(\w+)\(", manual))
-    from qlora_app import api
-
     for kind in (api.Run, api.Sweep):
         offered = {name for name in vars(kind) if not name.startswith("_")} - {"job", "id", "runs"}
         assert offered <= set(re.findall(r"\w+", manual)), offered
@@ -67,6 +65,18 @@ def test_runs_are_found_read_and_waited_for(store):
     other = store.create(short_recipe(max_steps=8))
     told = qlora_app.compare(job.id, qlora_app.Run(other))
     assert told["settings"]["training.max_steps"] == {job.id: 4, other.id: 8}
+
+
+@pytest.mark.parametrize("recipe", ["starter", Recipe()])
+def test_settings_by_name_mean_the_same_on_every_recipe(home, recipe):
+    settings = {"method.name": "vera", "training.sample_questions": ["Who?"], "training.packing": False}
+    made = api._recipe(recipe, settings, {"training__max_steps": 5})
+    before = api._recipe(recipe, None, {})
+    assert made.training.learning_rate == before.suiting("vera").training.learning_rate > before.training.learning_rate
+    assert (made.training.sample_questions, made.training.packing, made.training.max_steps) == (["Who?"], False, 5)
+    with refused("recipe.wrong_settings") as error:
+        api._recipe(recipe, {"name.x": 1, "training.rank": 2}, {})
+    assert set(error.value.problems) == {"name.x", "training.rank"}
 
 
 def test_a_sweep_is_queued_and_ranked(home):

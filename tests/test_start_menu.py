@@ -5,14 +5,14 @@ import shlex
 
 import pytest
 
-from qlora_app.choices import options, variant_of
+from qlora_app.choices import variant_of
 from qlora_app.cli.commands import _parse
 from qlora_app.errors import UserError
 from qlora_app.overrides import recipe_from
 from qlora_app.sweep import Sweeps
 from qlora_app.ui.train.form_values import FIELDS, METHOD, read, show
 from qlora_app.ui.train.sweep_form import several_choices
-from tests.fixtures.handlers import given
+from tests.fixtures.handlers import another, given
 
 
 @pytest.fixture
@@ -23,17 +23,6 @@ def tab(workshop):
 @pytest.fixture
 def values(tab):
     return show(tab.controls.first)
-
-
-def another(name, value):
-    field = FIELDS[name]
-    if choices := options(field):
-        return next(one for _, one in choices if one != value)
-    if field.annotation is bool:
-        return not value
-    if field.annotation is int:
-        return value + 1
-    return 0.25 if field.annotation is float else "Who are you?"
 
 
 def made_by_its_command(tab, values):

@@ -74,7 +74,7 @@ def sweeps_command(given: argparse.Namespace, settings: Settings) -> int:
         if given.stop:
             sweep.stop()
         return _report(sweep, given.json, is_asked=True)
-    rows = [_as_row(sweep) for sweep in sweeps.list()]
+    rows = [_as_row(sweep, sweep.ranked()) for sweep in sweeps.list()]
     if given.json:
         print(json.dumps(rows, ensure_ascii=False))
     elif not rows:
@@ -147,7 +147,7 @@ def _report(sweep: Sweep, as_json: bool, is_asked: bool = False) -> int:
     """Its runs, the best first. Exit code 1 where all have ended and none was measured."""
     runs = sweep.ranked()
     if as_json:
-        print(json.dumps({**_as_row(sweep), "ranked": [one.to_json() for one in runs]}, ensure_ascii=False))
+        print(json.dumps({**_as_row(sweep, runs), "ranked": [one.to_json() for one in runs]}, ensure_ascii=False))
     else:
         stdout().print(_table(sweep, runs))
         if wrong := sweep.damage():
@@ -171,8 +171,7 @@ def _table(sweep: Sweep, runs: list[RankedRun]) -> Table:
     return table
 
 
-def _as_row(sweep: Sweep) -> dict[str, Any]:
-    runs = sweep.ranked()
+def _as_row(sweep: Sweep, runs: list[RankedRun]) -> dict[str, Any]:
     ended = [one for one in runs if one.row is None or one.row.state in ENDED]
     best = runs[0].run if runs and runs[0].place else None
     row = {"sweep": sweep.id, "name": sweep.name, "values": sweep.spec().values, "wrong": sweep.damage()}

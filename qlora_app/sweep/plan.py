@@ -11,7 +11,7 @@ from ..base_models import Facts, ModelChoice
 from ..choices import dotted_name, iter_settings, value_at, variant_of
 from ..differs import in_words
 from ..errors import Problem, UserError
-from ..overrides import with_method
+from ..overrides import with_changes
 from ..preflight import Ready, as_kept, check, ready, refuse
 from ..recipe import Recipe
 from ..settings import Settings
@@ -203,20 +203,9 @@ def _refuse_unused(members: Sequence[Member], names: list[str]) -> None:
 
 def _recipe(base: Recipe, combination: dict[str, Any]) -> Recipe:
     """Where there are several methods, a setting that one of them does not have is left out for it."""
-    values = base.model_dump(mode="json")
     method = combination.get("method.name")
-    if method is not None and method != base.method.name:
-        values = with_method(values, str(method))
-    for name, value in combination.items():
-        if method is not None and _is_of_others(name, str(method)):
-            continue
-        *groups, last = name.split(".")
-        inner: Any = values
-        for group in groups:
-            inner = inner.setdefault(group, {}) if isinstance(inner, dict) else {}
-        if isinstance(inner, dict):
-            inner[last] = value
-    return Recipe.from_dict(values)
+    others = [name for name in combination if method is not None and _is_of_others(name, str(method))]
+    return with_changes(base, {name: value for name, value in combination.items() if name not in others})
 
 
 def _value_in(recipe: Recipe, name: str) -> Any:

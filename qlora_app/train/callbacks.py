@@ -113,17 +113,7 @@ class MetricsCallback(TrainerCallback):
             raise NotANumber(state.global_step, loss, is_first=state.global_step == 1)
         done = state.global_step - self.first_step
         pace = (time.monotonic() - self.began) / max(1, done)
-        row: MetricRow = {
-            "step": state.global_step,
-            "loss": round(loss, 5),
-            "learning_rate": logs.get("learning_rate"),
-            "grad_norm": _number(logs.get("grad_norm")),
-            "epoch": round(logs.get("epoch", 0.0), 4),
-            "tokens": self.tokens,
-            "tokens_per_second": round(self.tokens / max(1e-6, time.monotonic() - self.began)),
-            "memory_mb": memory_mb(),
-            "seconds": self.seconds(),
-        }
+        row = self._row(state, logs)
         self._add(row)
         if self.first_loss is None:
             self.first_loss, self.seconds_to_first_loss = row["loss"], round(time.time() - self.started_at, 2)
@@ -142,6 +132,20 @@ class MetricsCallback(TrainerCallback):
             epoch=row["epoch"],
         )
         self._write_now_and_then(first=done <= 1)
+
+    def _row(self, state: TrainerState, logs: dict[str, float]) -> MetricRow:
+        """What is kept of one logged step."""
+        return {
+            "step": state.global_step,
+            "loss": round(logs["loss"], 5),
+            "learning_rate": logs.get("learning_rate"),
+            "grad_norm": _number(logs.get("grad_norm")),
+            "epoch": round(logs.get("epoch", 0.0), 4),
+            "tokens": self.tokens,
+            "tokens_per_second": round(self.tokens / max(1e-6, time.monotonic() - self.began)),
+            "memory_mb": memory_mb(),
+            "seconds": self.seconds(),
+        }
 
     def held_out(self, step: int, measured: dict[str, float]) -> None:
         """What was measured after a step; 0: of the base, which is where the held-out line begins."""

@@ -22,7 +22,7 @@ from ..base_models.shapes import shapes_of
 from ..messages import has_reasoning
 from ..methods import parameter_checksums
 from ..preflight import checked_task, with_tokenizer
-from ..recipe import Recipe
+from ..recipe import Recipe, Training
 from ..runs import Run, RunWriter
 from ..settings import Settings
 from ..start_from import copy_adapter
@@ -96,26 +96,18 @@ def prepare(
     meet(train, held_out, say)
     warnings += not_learned_words(train, held_out, examples)
     out.write_not_learned(not_learned_rows(train, held_out, examples))
-    most = training.batch_size if packing or torch.cuda.is_available() else training.batch_size // PARTS
-    most = min(most, most_at_once) if most_at_once else most
+    alone = _reading_alone(model, train, max_length)
+    warnings += [alone] if alone else []
+    most = 1 if alone else _most_at_once(training, packing, most_at_once)
     micro_batch = micro_batch_size(train, training.batch_size, at_once // train.read_each, most)
-    collate = task.collator(tokenizer, packing)
+    padded, collate = task.collator(tokenizer, packing=False), task.collator(tokenizer, packing)
     measured = held_out.__getitems__(list(spread(range(len(held_out)), training.measured_examples)))
-    if alone := _reading_alone(model, train, max_length):
-        warnings.append(alone)
-        micro_batch = 1
-    held_out_batches = list(
-        micro_batches(measured, micro_batch, collate)
-    )  # no larger than a step: else they decide what must be free
-    first = collate(
-        [EncodedExamples.__getitem__(train, i) for i in range(min(micro_batch, len(train)))]
-    )  # without the answer options
+    # no larger than a step: else they decide what must be free
+    held_out_batches = list(micro_batches(measured, micro_batch, collate))
+    # without the answer options
+    first = collate([EncodedExamples.__getitem__(train, i) for i in range(min(micro_batch, len(train)))])
     warnings += recipe.method.before_first_step(model, on_device(first, model.device))
-    if recipe.method.option_losses:
-        collate = collator_with_options(collate, task.collator(tokenizer, packing=False))
-    questions = questions_of(
-        task, tokenizer, examples, {one.place for one in held_out.left_out}, train, training, facts.context
-    )
+    left_out = {one.place for one in held_out.left_out}
     return TrainingSetup(
         out=out,
         recipe=recipe,
@@ -124,13 +116,13 @@ def prepare(
         tokenizer=tokenizer,
         model=model,
         train=train,
-        collate=collate,
+        collate=collator_with_options(collate, padded) if recipe.method.option_losses else collate,
         packing=packing,
         micro_batch=micro_batch,
         max_length=max_length,
         held_out_batches=held_out_batches,
         measured_examples=len(measured),
-        questions=questions,
+        questions=questions_of(task, tokenizer, examples, left_out, train, training, facts.context),
         not_learned=len({row.place for row in train.left_out}),
         warnings=warnings,
         is_checkpointed=memory.is_checkpointed(recipe, model.num_parameters(), _machine().kind),
@@ -196,6 +188,12 @@ def _may_pack(model: Any, warnings: list[str]) -> bool:
         f"{model.config.model_type} models cannot keep packed examples apart, so examples are padded instead."
     )
     return False
+
+
+def _most_at_once(training: Training, packing: bool, given: int) -> int:
+    """Examples in a micro-batch at most; given: where the memory is not enough for more, 0 elsewhere."""
+    most = training.batch_size if packing or torch.cuda.is_available() else training.batch_size // PARTS
+    return min(most, given) if given else most
 
 
 def _reading_alone(model: PeftModel, examples: EncodedExamples, max_length: int) -> str:
