@@ -5,7 +5,7 @@ from html import escape
 
 from ...errors import sentence_of
 from ...jobs import State
-from ...runs.asking import Waiting, waiting_words
+from ...runs.asking import ASKABLE, Waiting, waiting_words
 from ...runs.rows import AskedRow
 from ..language import problem_in
 from .card_samples import answer_column
@@ -27,7 +27,8 @@ def asked_part(waits: Sequence[Waiting], rows: Sequence[AskedRow], state: State,
     more = ""
     if len(rows) > MOST_SHOWN:
         more = '<p class="quiet note">Earlier ones stand among the samples of the run, under Runs.</p>'
-    return f"<h3>Asked while it trains</h3>{waiting}{newest}{more}"
+    heading = "" if state in ASKABLE else "<h3>Asked while it trained</h3>"  # else the box to ask stands above
+    return f"{heading}{waiting}{newest}{more}"
 
 
 def asked_one(row: AskedRow, language: str) -> str:

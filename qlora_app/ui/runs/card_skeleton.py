@@ -33,7 +33,7 @@ SKELETON = """
     <div tabindex="0" role="region" aria-label="The curve as a table"></div></details></figure>
     <section class="pinned" data-part="pinned" aria-live="polite"></section>
     <section class="queue" data-part="queue"></section></div>
-  <div class="answers">
+  <div class="answer-side">
     <section class="ask-box" hidden><h3>Ask it while it trains</h3>
       <form><textarea rows="1" maxlength="2000" aria-label="Question"
         placeholder="Answered between two steps"></textarea><button type="submit">Ask</button></form>
