@@ -17,6 +17,7 @@ from ..runs.checkpoints import in_order, is_complete, newest_complete, set_broke
 from ..runs.run import Spent
 from ..settings import Settings
 from ..storage.disk import disk_trouble
+from ..usage import kept_in
 from .asking import AskingCallback
 from .best import BestSoFar
 from .budget import Budget, stopped_words
@@ -75,7 +76,8 @@ def _attempt(out: RunWriter, recipe: Recipe, warnings: list[str], budget: Budget
         log_setup(job, total_steps(job))
     try:
         reporter.status.warnings.extend(job.warnings)
-        return _train(job, reporter, resume_from, budget)
+        with kept_in(run.folder, _gpu()):
+            return _train(job, reporter, resume_from, budget)
     except BaseException as error:
         if disk_trouble(error, run.folder):
             _give_room(run)
@@ -83,6 +85,11 @@ def _attempt(out: RunWriter, recipe: Recipe, warnings: list[str], budget: Budget
     finally:
         with contextlib.suppress(OSError):  # it is made again where the disk is full
             job.train.cache.save()
+
+
+def _gpu() -> str:
+    """The UUID of the GPU that it trains on, by which the driver knows it too; empty where there is none."""
+    return f"GPU-{torch.cuda.get_device_properties(0).uuid}" if torch.cuda.is_available() else ""
 
 
 def _free_memory() -> None:

@@ -17,6 +17,7 @@ SKELETON = """
   <button type="button" class="worst" data-do="discard">Throw it away</button>
   <button type="button" data-do="keep">Go on training</button></div>
   <dl class="tiles" data-part="tiles"></dl>
+  <dl class="machine" data-part="machine"></dl>
   <div class="split">
   <div class="curves"><figure class="chart">
     <div class="tools"><span class="switches" role="group" aria-label="Which curve">

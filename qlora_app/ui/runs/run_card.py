@@ -30,6 +30,7 @@ from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
 from ...runs.verdict import Verdict, stopped_verdict, verdict
 from ...training_data import DatasetChoice, changed_since
+from ...usage import usage_in
 from ..context import AppContext, for_visitors
 from ..events import FAST
 from ..guard import DEMONSTRATION, NOT_TOLD, changes, in_words, names_a_place, owners, served
@@ -42,6 +43,7 @@ from .card_again import again_form
 from .card_asked import asked_part
 from .card_ending import ending
 from .card_findings import findings_part
+from .card_machine import machine_strip
 from .card_parts import MOVING, actions, announcement, another, head, progress_words, seconds_of, tiles
 from .card_pinned import pinned_part
 from .card_queue import own_turn, queue
@@ -329,6 +331,7 @@ class RunCards:
             "head": lambda: head(run, _translated(status, language), noticed(), may_change, trained),
             "progress": lambda: progress_words(status, seconds_of(status, proved)),
             "tiles": lambda: tiles(status, _before(drawn), here()),
+            "machine": lambda: machine_strip(usage_in(run.folder)) if may_change and status.is_active else "",
             "actions": lambda: actions(run, status, may_change, is_open, is_good()) + again(),
             "verdict": lambda: ending(judged(), run.proof()),
             "findings": lambda: findings_part(self._findings(run, as_said, now), may_change, language),
