@@ -9,7 +9,8 @@ from gradio.components import Component
 
 Given = dict[Component, Any]
 Answer = dict[Any, Any]  # of components and of blocks that only show or hide others
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+# Gradio tells each output how an event stands, and looks for each in the whole page for it: not where nobody sees it.
+QUIET: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": [], "api_visibility": "private"}
 FAST: dict[str, Any] = QUIET | {"queue": False}
 LAST: dict[str, Any] = {"trigger_mode": "always_last"}  # what happens meanwhile is answered once more at the end
 After = Callable[[Any], None]  # is handed an event, and says what follows on it

@@ -21,7 +21,7 @@ const seen = () => rowsSeen(region.scrollTop, region.clientHeight || 600, rowHei
 
 function drawHead() {
   find('table').style.setProperty('--others', columns.length - 1);
-  find('thead').innerHTML = `<tr><th class="mark" scope="col"><input type="checkbox" class="every" aria-label="${word('Choose all that are shown')}"></th>`
+  find('thead').innerHTML = `<tr><th class="mark" scope="col"><input type="checkbox" class="all-shown" aria-label="${word('Choose all that are shown')}"></th>`
     + columns.map(name => {
       const sorted = query.sort === name, arrow = sorted ? (query.down ? ' ▾' : ' ▴') : '';
       const way = sorted ? ` aria-sort="${query.down ? 'descending' : 'ascending'}"` : '';
@@ -124,8 +124,8 @@ function ask_anew(changes) {
 
 function drawBar(part = '') {
   bar.hidden = chosen.size === 0;
-  find('.every')?.toggleAttribute('checked', false);
-  const every = find('.every'); if (every) { every.checked = total > 0 && chosen.size >= total; every.indeterminate = chosen.size > 0 && chosen.size < total; }
+  find('.all-shown')?.toggleAttribute('checked', false);
+  const every = find('.all-shown'); if (every) { every.checked = total > 0 && chosen.size >= total; every.indeterminate = chosen.size > 0 && chosen.size < total; }
   if (bar.hidden) { bar.dataset.said = ''; return; }
   const picked = [...chosen.values()], one = picked.length === 1, resting = picked.filter(row => !row.live);
   const button = (name, words, kind = '') => `<button type="button" class="${kind}" data-do="${name}">${word(words)}</button>`;
@@ -193,7 +193,7 @@ const soon = () => { for (const after of [250, 900, 2000]) setTimeout(() => { wa
 element.addEventListener('click', async e => {
   const act = e.target.closest('[data-do]')?.dataset.do, sort = e.target.closest('[data-sort]'), tr = e.target.closest('tbody tr');
   if (sort) { ask_anew(sortedBy(query, sort.dataset.sort)); element.querySelector(`[data-sort="${sort.dataset.sort}"]`)?.focus(); return; }
-  if (e.target.matches('.every')) { chooseEvery(e.target.checked); return; }
+  if (e.target.matches('.all-shown')) { chooseEvery(e.target.checked); return; }
   if (e.target.closest('td.mark')) { const box = tr.querySelector('input'); if (e.target !== box) box.checked = !box.checked; choose(tr, box.checked, e.shiftKey); return; }
   if (act === 'rename') { rename(tr); return; }
   if (act === 'none') { chosen.clear(); draw(); drawBar(); return; }
