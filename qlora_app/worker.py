@@ -30,6 +30,7 @@ KINDS = {  # one line a kind: the module that does it, imported when there is su
     "answer": "qlora_app.kinds.answer",
     "import": "qlora_app.kinds.data_import",
     "download": "qlora_app.kinds.download",
+    "measure": "qlora_app.train.measure",
 }
 
 

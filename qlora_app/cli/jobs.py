@@ -19,6 +19,7 @@ from ..launch.queue import unled
 from ..overrides import PROGRAM
 from ..runs import AllJobs, Run, RunStore, address_of
 from ..runs.proof_words import proof_words
+from ..runs.reported import reported
 from ..settings import Settings
 from ..usage import usage_in
 from .command import DONE, INTERRUPTED, NOT_DONE, add_command, find_run, stdout
@@ -87,13 +88,15 @@ def _made(job: Job, status: Status) -> list[str]:
     """What came of it, in lines."""
     if not isinstance(job, Run):
         return [f"What it made is in {job.folder}"] if status.state == "done" else []
-    lines = proof_words(job.proof() or {})
+    found = reported(job)
+    lines = [*proof_words(job.proof() or {}), *([found.in_a_line()] if found else [])]
     if status.state != "done":
         return lines
     return [*lines, f"The adapter is in {job.adapter}", f"Chat with it: {PROGRAM} chat {job.id}"]
 
 
 def _run_in_full(run: Run, status: Status) -> dict[str, Any]:
+    found = reported(run)
     return {
         "run": run.id,
         "folder": str(run.folder),
@@ -102,6 +105,7 @@ def _run_in_full(run: Run, status: Status) -> dict[str, Any]:
         "sentence": status.sentence,
         "usage": usage_of(run, status),
         "proof": run.proof(),
+        "reported": found.to_json() if found else None,
     }
 
 

@@ -3,7 +3,7 @@ class AskBox {
   // `send` takes the question and answers why it was refused, or ''.
   constructor(box, send) {
     this.box = box; this.field = box.querySelector('textarea'); this.refused = box.querySelector('.refused'); this.sent = box.querySelector('.sent');
-    this.send = send;
+    this.send = send; this.field.placeholder = word(this.field.placeholder);
     box.querySelector('form').addEventListener('submit', e => { e.preventDefault(); this.ask(); });
     this.field.addEventListener('keydown', e => { if (e.key === 'Enter' && !e.shiftKey && !e.isComposing) { e.preventDefault(); this.ask(); } });
     this.field.addEventListener('input', () => { this.refused.hidden = true; });

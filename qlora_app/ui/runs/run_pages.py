@@ -16,6 +16,7 @@ from ...runs import Run
 from ...runs.labels import labels_of
 from ...runs.proof import Proof
 from ...runs.recipes import recipe_of
+from ...runs.reported import reported
 from ...runs.rows import SampleRow
 from ...storage.reading import LARGEST_YAML, read_bytes
 from ..context import for_visitors
@@ -48,7 +49,7 @@ def head_page(run: Run, may_change: bool) -> str:
         f'<span class="how"><span class="dot {escape(dot)}"></span>{STATES[status.state]}</span>'
         f'<span class="how">{began:%b} {began.day}, {began:%H:%M}{spent}</span>'
         f"{_head_buttons(run, may_change, labels.is_archived)}</div>"
-        f"{_note_line(note, labels.tags) if may_change else ''}"
+        f"{_note_line(note, labels.tags) + _reported_line(run) if may_change else ''}"
     )
 
 
@@ -75,6 +76,17 @@ def _note_line(note: str, tags: tuple[str, ...]) -> str:
         f'title="Change the note">✎</button>{chips}'
         '<button type="button" class="link" data-do="tag">+ Tag</button></div>'
     )
+
+
+def _reported_line(run: Run) -> str:
+    """Where its measurements can be looked at too: a link, or the command for it."""
+    found = reported(run)
+    if found is None:
+        return ""
+    place = f'<code translate="no">{escape(found.command)}</code>'
+    if found.url:
+        place = f'<a href="{escape(found.url)}" target="_blank" rel="noopener" translate="no">{escape(found.url)}</a>'
+    return f'<div class="labels reported"><span class="quiet" translate="no">{escape(found.to)}</span>{place}</div>'
 
 
 # ---- samples
