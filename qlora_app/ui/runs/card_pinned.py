@@ -34,11 +34,9 @@ def pinned_part(samples: Sequence[SampleRow], asked: Sequence[AskedRow], at: int
 
 
 def _title(chosen: int | None) -> str:
-    return (
-        "Select a point of the curve: what it answered then"
-        if chosen is None
-        else f"What it answered at step {chosen:,}"
-    )
+    if chosen is None:
+        return "Select a point of the curve: what it answered then"
+    return f"What it answered at step {chosen:,}"
 
 
 def _buttons(steps: list[int], chosen: int | None) -> str:
