@@ -14,7 +14,7 @@ from qlora_app import worker
 from qlora_app.cli import main
 from qlora_app.errors import UserError
 from qlora_app.jobs import JobSpec, JobStore
-from qlora_app.jobs.job import ASKED_FILE
+from qlora_app.jobs.turn import ASKED_FILE
 from qlora_app.kinds.data_import import import_job
 from qlora_app.launch import local, queue
 from qlora_app.launch.queue import Supervisor

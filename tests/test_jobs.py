@@ -431,6 +431,32 @@ def test_a_line_that_somebody_changed_stays_so_and_is_followed(jobs):
         move(four, "up", jobs.list())
 
 
+def test_who_asked_first_is_first_wherever_the_clock_goes_and_whoever_copies_the_folders(jobs, tmp_path, monkeypatch):
+    now, made = 10**18, []
+    monkeypatch.setattr(time, "time_ns", lambda: now)
+    for step in (0, -(10**15), 0, 10**12, -(10**17), 5, 0):
+        now += step
+        made += in_line(jobs, "one")
+    move(made[2], "first", jobs.list())
+    wanted = [made[2], *made[:2], *made[3:]]
+    assert [job.id for job in line.in_line(jobs.list())] == [job.id for job in wanted]
+    shutil.copytree(jobs.root, tmp_path / "copied", copy_function=shutil.copyfile)  # with the times of the copying
+    copied = JobStore(tmp_path / "copied")
+    assert [job.id for job in line.in_line(copied.list())] == [job.id for job in wanted]
+    late = copied.create("late", Counting())
+    late.request("start")
+    assert line.in_line(copied.list())[-1].id == late.id
+
+
+@pytest.mark.parametrize("damage", ["", "x", "9" * 20, "9" * 40, "\ud800 1"])
+def test_a_damaged_turn_is_when_it_was_asked_for(jobs, damage):
+    first, second = in_line(jobs, "one", "two")
+    for file in (second.wishes.folder / "start", jobs.root / ".asked"):
+        file.write_bytes(damage.encode("utf-8", "surrogatepass"))
+    third = in_line(jobs, "three")[0]
+    assert [job.id for job in line.in_line(jobs.list())] == [first.id, second.id, third.id]
+
+
 @pytest.mark.parametrize("at_once", [1, 2, 3])
 def test_so_many_work_at_once_each_on_the_least_used_device_or_one_on_all_and_what_is_wanted_now_beside_them(
     jobs, at_once

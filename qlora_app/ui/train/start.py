@@ -111,7 +111,7 @@ class Start:
     def _just_started(self, recipe: Recipe) -> Run | None:
         """A double click is one wish."""
         newest = next(iter(self.page.store.list()), None)
-        if newest is None or time.time() - newest.created_at() > DOUBLE_CLICK:
+        if newest is None or abs(time.time() - newest.created_at()) > DOUBLE_CLICK:
             return None
         earlier = recipe_of(newest)
         is_same = earlier is not None and earlier.model_copy(update={"name": recipe.name}) == recipe
