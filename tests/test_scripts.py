@@ -76,3 +76,12 @@ def test_figures_as_they_are_written():
         capture_output=True, text=True, check=True, timeout=20,
     )  # fmt: skip
     assert json.loads(done.stdout) == ["2e-3", "4.1e-4", "0", "1e0"]
+
+
+def test_the_title_says_how_far_it_is_and_what_ended_unseen():
+    one, two = {"name": "a", "share": 0.437}, {"name": "b", "share": None}
+    good, bad = {"name": "c", "state": "done"}, {"name": "d", "state": "failed"}
+    cases = [([one], []), ([one, two], []), ([two], []), ([], [good]), ([], [good, bad]), ([one], [good]), ([], [])]
+    asked = ", ".join(f"guanacoTitle({json.dumps(training)}, {json.dumps(ended)}, 'W')" for training, ended in cases)
+    said = ["43 % · a", "43 % · a +1", "b", "✓ c", "✕ d +1", "✓ 43 % · a", "W"]
+    assert run(f"[{asked}]", "../frame/ended") == said
