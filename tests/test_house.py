@@ -16,7 +16,7 @@ FLOORS = [  # lowest first
     ["choices", "messages", "settings", "formatting", "chance"],
     ["storage"],
     ["starter", "hub", "hardware"],  # the starter's and the Hub's paths are known to those above
-    ["base_models"],
+    ["base_models", "usage"],
     ["training_data", "tasks", "methods", "reporting"],
     ["recipe"],
     ["presets", "start_from"],
