@@ -38,7 +38,7 @@ lint: .venv/installed
 	@$(PYTHON) -m tests.error_codes
 
 bench: .venv/installed
-	for one in start overhead tokens cpu_types page data importing; do $(PYTHON) benchmarks/$$one.py || exit 1; done
+	for one in start overhead tokens cpu_types page data importing estimates; do $(PYTHON) benchmarks/$$one.py || exit 1; done
 
 gpu memory peers methods kills many history: .venv/installed
 	$(PYTHON) benchmarks/$@.py
