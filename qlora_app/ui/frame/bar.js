@@ -10,6 +10,7 @@ const part = name => element.querySelector(`[data-part="${name}"]`);
 const drawer = element.querySelector('[data-dialog=drawer]');
 let seen = {}, live = false, busy = false, asked = -AT_REST, rest = 0, opener = null;
 
+document.getElementById('opening')?.remove();
 speak(element);
 
 // What stands here before anything is asked for.
