@@ -4,8 +4,10 @@ The measuring itself is a job of the kind `measure` (train/measure.py); nothing 
 """
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -282,20 +284,34 @@ def asked_by(job: Job) -> Recipe | None:
 
 
 def newest_measurement(store: JobStore, recipe: Recipe | None = None) -> Job | None:
-    """The newest job that has measured, or is to; of a recipe of the same cost where one is named."""
+    """The newest job that has measured; of a recipe of the same cost where one is named."""
     for job in _measurements(store):
         asked = asked_by(job)
-        if recipe is None or (asked is not None and same_cost(asked, recipe)):
+        if asked is None or not (job.folder / "result.json").is_file():
+            continue
+        if recipe is None or same_cost(asked, recipe):
             return job
     return None
 
 
 def _measurements(store: JobStore) -> list[Job]:
-    return [job for job in store.list() if job.kind == "measure"]
+    return [job for job in store.list() if _spec_of(job) is not None]
 
 
 def _spec_of(job: Job) -> MeasureSpec | None:
+    """None of a job of another kind, and of one whose file says something else."""
     try:
-        return job.spec(MeasureSpec)
+        written = (job.folder / job.spec_file).stat().st_mtime_ns
+    except OSError:
+        return None
+    return _read_spec(job.folder, written)
+
+
+@functools.lru_cache(maxsize=512)
+def _read_spec(folder: Path, written: int) -> MeasureSpec | None:
+    """A page asks after every change of its form."""
+    job = Job(folder)
+    try:
+        return job.spec(MeasureSpec) if job.kind == "measure" else None
     except UserError:
         return None

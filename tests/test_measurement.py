@@ -154,6 +154,9 @@ def test_what_is_measured_already_is_not_measured_twice_at_once(home):
     job.request("start")
     assert measure_job(store, recipe, recipe).id == job.id
     other = measure_job(store, recipe_with(batch_size=32), recipe_with(batch_size=32))
+    assert newest_measurement(store, recipe) is None, "it has not measured yet"
+    for one in (job, other):
+        (one.folder / "result.json").write_text("{}")
     assert newest_measurement(store, recipe).id == job.id and newest_measurement(store).id == other.id
     (other.folder / "job.yaml").write_text("kind: measure\n")
     assert newest_measurement(store, recipe_with(batch_size=32)) is None, "its file says something else"

@@ -21,6 +21,7 @@ from ..runs import AllJobs, Run, RunStore, address_of
 from ..runs.proof_words import proof_words
 from ..runs.reported import reported
 from ..settings import Settings
+from ..usage import usage_in
 from .command import DONE, INTERRUPTED, NOT_DONE, add_command, find_run, stdout
 from .watching import watch
 
@@ -102,6 +103,7 @@ def _run_in_full(run: Run, status: Status) -> dict[str, Any]:
         "state": status.state,
         "step": status.step,
         "sentence": status.sentence,
+        "usage": usage_of(run, status),
         "proof": run.proof(),
         "reported": found.to_json() if found else None,
     }
@@ -120,7 +122,14 @@ def as_row(job: Job) -> dict[str, Any]:
         "sentence": status.sentence,
         "silence": status.silence,
         "result": job.result(),
+        "usage": usage_of(job, status),
     }
+
+
+def usage_of(job: Job, status: Status) -> dict[str, float]:
+    """How busy the machine is that works on it, as far as that is known, by the names of Usage."""
+    usage = usage_in(job.folder) if status.is_active else None
+    return usage.to_json() if usage else {}
 
 
 def add_jobs(commands: Any) -> None:

@@ -11,6 +11,7 @@ from ..formatting import duration, loss_figure, sparkline
 from ..jobs import Job, Status
 from ..runs import Run, RunStatus
 from ..runs.reported import reported
+from ..usage import Usage, usage_in
 
 _DRAWN_EVERY = 1.5  # seconds between two looks at its curve
 _EVERY = 0.3  # seconds between two looks at the job's folder
@@ -52,7 +53,7 @@ def _watch_moving(job: Job, console: Console, said: _Reported) -> Status:
             if time.monotonic() - drawn_at > _DRAWN_EVERY:
                 drawn, drawn_at = loss_line(job), time.monotonic()
                 said.look(job)
-            words = " ".join(filter(None, [drawn, figures(status)]))
+            words = " ".join(filter(None, [drawn, figures(status), usage_line(usage_in(job.folder))]))
             progress.update(bar, description=status.state, completed=done, total=total, figures=words)
             time.sleep(_EVERY)
     return status
@@ -80,6 +81,18 @@ def loss_line(job: Job) -> str:
         return ""
     losses = job.curve().points()["y"]
     return sparkline(losses) if len(losses) > 1 else ""
+
+
+def usage_line(usage: Usage | None) -> str:
+    """· CPU 83% · GPU 97% · 71 °C · 310 W: what is known of the machine; empty of nothing."""
+    if usage is None:
+        return ""
+    parts = [f"{name} {share:.0%}" for name, share in (("CPU", usage.cpu), ("GPU", usage.gpu)) if share is not None]
+    if usage.temperature is not None:
+        parts.append(f"{usage.temperature:.0f} °C")
+    if usage.power is not None:
+        parts.append(f"{usage.power:.0f} W")
+    return "".join(f"· {part} " for part in parts).strip()
 
 
 def figures(status: Status) -> str:

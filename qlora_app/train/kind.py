@@ -19,6 +19,7 @@ from ..runs.checkpoints import in_order, is_complete, newest_complete, set_broke
 from ..runs.run import Spent
 from ..settings import Settings
 from ..storage.disk import disk_trouble
+from ..usage import kept_in
 from .asking import AskingCallback
 from .best import BestSoFar
 from .budget import Budget, stopped_words
@@ -78,7 +79,7 @@ def _attempt(out: RunWriter, recipe: Recipe, warnings: list[str], budget: Budget
         log_setup(job, total_steps(job))
     try:
         reporter.status.warnings.extend(job.warnings)
-        with _reporting(job, reporter) as reports:
+        with kept_in(run.folder, _gpu()), _reporting(job, reporter) as reports:
             return _train(job, reporter, resume_from, budget, reports)
     except BaseException as error:
         if disk_trouble(error, run.folder):
@@ -87,6 +88,11 @@ def _attempt(out: RunWriter, recipe: Recipe, warnings: list[str], budget: Budget
     finally:
         with contextlib.suppress(OSError):  # it is made again where the disk is full
             job.train.cache.save()
+
+
+def _gpu() -> str:
+    """The UUID of the GPU that it trains on, by which the driver knows it too; empty where there is none."""
+    return f"GPU-{torch.cuda.get_device_properties(0).uuid}" if torch.cuda.is_available() else ""
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from ...runs.rows import SampleRow
 from ...storage.reading import LARGEST_YAML, read_bytes
 from ..context import for_visitors
 from ..translate import translate
+from .card_asked import asked_one
 from .card_parts import STATES, title_of
 from .written import by_question, right_mark, written
 
@@ -91,12 +92,14 @@ def _reported_line(run: Run) -> str:
 # ---- samples
 
 
-def samples_page(run: Run) -> str:
-    """Every sample question with the answer of each step."""
-    asked = by_question(run.samples())
-    if not asked:
-        return '<p class="quiet">This run was asked no sample questions.</p>'
-    return "".join(_sample(question, rows) for question, rows in asked.items())
+def samples_page(run: Run, may_change: bool, language: str) -> str:
+    """Every sample question with the answer of each step, and for its owner what was asked while it trained."""
+    samples = "".join(_sample(question, rows) for question, rows in by_question(run.samples()).items())
+    rows = run.asked() if may_change else []
+    asked = "".join(asked_one(row, language) for row in rows)
+    if asked:
+        asked = f'<section class="asked"><h3>Asked while it trained</h3>{asked}</section>'
+    return f"{samples}{asked}" or '<p class="quiet">This run was asked no sample questions.</p>'
 
 
 def _sample(question: str, rows: list[SampleRow]) -> str:
